@@ -1,0 +1,46 @@
+//! Where tree nodes end: decided by content, so that equal runs give equal nodes (section 6).
+
+use crate::model::EntryPath;
+
+/// Decides where a node ends.
+#[derive(Debug)]
+pub(crate) struct NodeCutter {
+    /// A path whose hash this divides ends the node.
+    divisor: u16,
+    /// From so many items on, or so many bytes, a node may end.
+    min_items: u64,
+    min_bytes: usize,
+    /// At so many of either it ends in any case.
+    max_items: u64,
+    max_bytes: usize,
+}
+
+impl NodeCutter {
+    pub(crate) const LEAF: Self = Self {
+        divisor: 256,
+        min_items: 64,
+        min_bytes: 32 << 10,
+        max_items: u64::MAX,
+        max_bytes: 256 << 10,
+    };
+    pub(crate) const INNER: Self = Self {
+        divisor: 64,
+        min_items: 16,
+        min_bytes: usize::MAX,
+        max_items: 1024,
+        max_bytes: usize::MAX,
+    };
+
+    /// Whether a node with so many items and bytes ends after an item with this path.
+    pub(crate) fn ends_after(&self, path: &EntryPath, items: u64, bytes: usize) -> bool {
+        if items >= self.max_items || bytes >= self.max_bytes {
+            return true;
+        }
+        if items < self.min_items && bytes < self.min_bytes {
+            return false;
+        }
+        let hash = blake3::hash(path.as_bytes());
+        let [a, b, ..] = *hash.as_bytes();
+        u16::from_le_bytes([a, b]).is_multiple_of(self.divisor)
+    }
+}

@@ -1,0 +1,276 @@
+//! What every stored object starts with, and the sealed pieces that follow (section 3).
+
+use std::borrow::Cow;
+
+use super::bytes::Decoder;
+use super::codec::{self, Codec};
+use super::keys::ObjectKey;
+use super::{Cipher, FormatError, FormatVersion, MasterKey, FORMAT_VERSION};
+use crate::model::ObjectId;
+
+/// Length of an object's header.
+pub(crate) const HEADER_LEN: usize = 32;
+/// Length of the tag behind every sealed piece.
+pub(crate) const TAG_LEN: usize = 16;
+/// Length of a frame's head.
+const FRAME_HEAD_LEN: usize = 12;
+/// How much of the header pieces are bound to: all but its checksum.
+const AAD_LEN: usize = 28;
+const MAGIC: [u8; 4] = [0x89, b'B', b'R', b'\n'];
+
+/// What an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ObjectKind {
+    Pack,
+    Segment,
+    Manifest,
+    Log,
+    Journal,
+}
+
+impl ObjectKind {
+    pub(super) const fn byte(self) -> u8 {
+        match self {
+            Self::Pack => b'P',
+            Self::Segment => b'I',
+            Self::Manifest => b'M',
+            Self::Log => b'L',
+            Self::Journal => b'J',
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Pack => "a pack",
+            Self::Segment => "an index segment",
+            Self::Manifest => "a manifest",
+            Self::Log => "a log entry",
+            Self::Journal => "a journal",
+        }
+    }
+}
+
+/// An object's header with the key that belongs to it.
+pub(crate) struct SealedObject {
+    header: [u8; HEADER_LEN],
+    id: ObjectId,
+    key: ObjectKey,
+}
+
+impl std::fmt::Debug for SealedObject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SealedObject").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl SealedObject {
+    /// The header of a new object.
+    pub(crate) fn new(master: &MasterKey, cipher: Cipher, kind: ObjectKind, id: ObjectId) -> Self {
+        let mut header = [0; HEADER_LEN];
+        header[..4].copy_from_slice(&MAGIC);
+        header[4] = kind.byte();
+        header[5] = FORMAT_VERSION.major;
+        header[6] = FORMAT_VERSION.minor;
+        header[7] = cipher.byte();
+        header[8..24].copy_from_slice(id.as_bytes());
+        let sum = header_sum(&header);
+        header[28..].copy_from_slice(&sum);
+        Self { header, id, key: master.object_key(cipher, kind, id) }
+    }
+
+    /// Reads a header.
+    pub(crate) fn read(
+        master: &MasterKey,
+        cipher: Cipher,
+        kind: ObjectKind,
+        bytes: &[u8],
+    ) -> Result<Self, FormatError> {
+        let header: [u8; HEADER_LEN] =
+            *bytes.first_chunk().ok_or(FormatError::Length)?;
+        if header[..4] != MAGIC {
+            return Err(FormatError::Kind(kind.name()));
+        }
+        if header[28..] != header_sum(&header) {
+            return Err(FormatError::Checksum);
+        }
+        FormatVersion { major: header[5], minor: header[6] }.check_readable()?;
+        if header[4] != kind.byte() {
+            return Err(FormatError::Kind(kind.name()));
+        }
+        // The repository's cipher holds for all its objects: an object that claims another one is not its own.
+        if header[7] != cipher.byte() {
+            return Err(FormatError::Malformed("its cipher is not the repository's"));
+        }
+        if header[24..28] != [0; 4] {
+            return Err(FormatError::Unknown("flags"));
+        }
+        let mut id = [0; 16];
+        id.copy_from_slice(&header[8..24]);
+        let id = ObjectId(id);
+        Ok(Self { header, id, key: master.object_key(cipher, kind, id) })
+    }
+
+    pub(crate) const fn id(&self) -> ObjectId {
+        self.id
+    }
+
+    pub(crate) const fn header(&self) -> &[u8; HEADER_LEN] {
+        &self.header
+    }
+
+    /// Seals a piece that has no head: encrypts it in place and appends its tag.
+    pub(crate) fn seal(&self, number: u32, piece: &mut Vec<u8>) {
+        let tag = self.key.seal(number, &self.aad(), piece);
+        piece.extend_from_slice(&tag);
+    }
+
+    /// Checks and opens a piece that has no head.
+    pub(crate) fn open<'a>(
+        &self,
+        number: u32,
+        sealed: &'a [u8],
+    ) -> Result<Cow<'a, [u8]>, FormatError> {
+        self.key.open(number, &self.aad(), sealed)
+    }
+
+    /// Appends a frame: compressed when that helps.
+    pub(crate) fn write_frame(&self, number: u32, payload: &[u8], out: &mut Vec<u8>) {
+        let (codec, mut stored) = codec::compress_frame(payload);
+        let mut head = [0; FRAME_HEAD_LEN];
+        head[0] = codec.byte();
+        head[4..8].copy_from_slice(&len_u32(payload.len()).to_le_bytes());
+        head[8..12].copy_from_slice(&len_u32(stored.len()).to_le_bytes());
+        let tag = self.key.seal(number, &self.frame_aad(&head), &mut stored);
+        out.extend_from_slice(&head);
+        out.extend_from_slice(&stored);
+        out.extend_from_slice(&tag);
+    }
+
+    /// Reads a frame from the front of `bytes`; returns its payload and what follows it.
+    pub(crate) fn read_frame<'a>(
+        &self,
+        number: u32,
+        bytes: &'a [u8],
+        limit: u64,
+    ) -> Result<(Vec<u8>, &'a [u8]), FormatError> {
+        let mut read = Decoder::new(bytes);
+        let head: [u8; FRAME_HEAD_LEN] = read.array()?;
+        let mut fields = Decoder::new(&head[4..]);
+        let (raw_len, stored_len) = (fields.u32()?, fields.u32()?);
+        let sealed = read.take((stored_len as usize).saturating_add(TAG_LEN))?;
+        // The head is authenticated with the piece, so from here on its numbers are the writer's.
+        let stored = self.key.open(number, &self.frame_aad(&head), sealed)?;
+        if head[1..4] != [0; 3] {
+            return Err(FormatError::Unknown("frame flags"));
+        }
+        if u64::from(raw_len) > limit {
+            return Err(FormatError::Limit { what: "bytes", limit });
+        }
+        let payload = match Codec::from_byte(head[0])? {
+            Codec::Raw if stored.len() == raw_len as usize => stored.into_owned(),
+            Codec::Zstd => codec::decompress(&stored, raw_len as usize)?,
+            _ => return Err(FormatError::Malformed("a frame's codec or length is wrong")),
+        };
+        Ok((payload, read.rest()))
+    }
+
+    /// What a piece is bound to: the header without its minor version, so that a group can be read by someone who
+    /// knows the pack's name and has not fetched its header.
+    fn aad(&self) -> [u8; AAD_LEN] {
+        let mut aad = [0; AAD_LEN];
+        aad.copy_from_slice(&self.header[..AAD_LEN]);
+        aad[6] = 0;
+        aad
+    }
+
+    fn frame_aad(&self, head: &[u8; FRAME_HEAD_LEN]) -> [u8; AAD_LEN + FRAME_HEAD_LEN] {
+        let mut aad = [0; AAD_LEN + FRAME_HEAD_LEN];
+        aad[..AAD_LEN].copy_from_slice(&self.aad());
+        aad[AAD_LEN..].copy_from_slice(head);
+        aad
+    }
+}
+
+/// Writes an object that is a header and frames.
+pub(crate) fn write_object(object: &SealedObject, frames: &[&[u8]]) -> Vec<u8> {
+    let mut out = object.header.to_vec();
+    for (number, frame) in (0..).zip(frames) {
+        object.write_frame(number, frame, &mut out);
+    }
+    out
+}
+
+/// Reads an object that is a header and exactly `N` frames of at most `limit` bytes.
+pub(crate) fn read_object<const N: usize>(
+    master: &MasterKey,
+    cipher: Cipher,
+    kind: ObjectKind,
+    bytes: &[u8],
+    limit: u64,
+) -> Result<(ObjectId, [Vec<u8>; N]), FormatError> {
+    let object = SealedObject::read(master, cipher, kind, bytes)?;
+    let mut rest = &bytes[HEADER_LEN..];
+    let mut frames = [const { Vec::new() }; N];
+    for (number, frame) in (0..).zip(&mut frames) {
+        (*frame, rest) = object.read_frame(number, rest, limit)?;
+    }
+    if rest.is_empty() { Ok((object.id, frames)) } else { Err(FormatError::Length) }
+}
+
+fn header_sum(header: &[u8; HEADER_LEN]) -> [u8; 4] {
+    let mut sum = [0; 4];
+    sum.copy_from_slice(&blake3::hash(&header[..28]).as_bytes()[..4]);
+    sum
+}
+
+fn len_u32(len: usize) -> u32 {
+    u32::try_from(len).expect("writers keep every piece below its limit, all limits are below 4 GiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(cipher: Cipher) -> (MasterKey, Vec<u8>) {
+        let master = MasterKey::new([7; 32]);
+        let object = SealedObject::new(&master, cipher, ObjectKind::Log, ObjectId([1; 16]));
+        let bytes = write_object(&object, &[b"one", &[b'x'; 5000]]);
+        (master, bytes)
+    }
+
+    fn read(master: &MasterKey, cipher: Cipher, bytes: &[u8]) -> Result<[Vec<u8>; 2], FormatError> {
+        read_object(master, cipher, ObjectKind::Log, bytes, 10_000).map(|(_, frames)| frames)
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_noticed() {
+        for cipher in [Cipher::None, Cipher::Aes256Gcm] {
+            let (master, bytes) = object(cipher);
+            assert_eq!(read(&master, cipher, &bytes).unwrap()[0], b"one");
+            for bit in 0..bytes.len() * 8 {
+                let mut bad = bytes.clone();
+                bad[bit / 8] ^= 1 << (bit % 8);
+                assert!(read(&master, cipher, &bad).is_err(), "{cipher:?} bit {bit}");
+            }
+            for len in 0..bytes.len() {
+                assert!(read(&master, cipher, &bytes[..len]).is_err(), "{cipher:?} cut at {len}");
+            }
+            assert!(read(&master, cipher, &[&bytes[..], b"x"].concat()).is_err());
+        }
+    }
+
+    #[test]
+    fn an_encrypted_object_shows_nothing_and_needs_its_key() {
+        let (_, bytes) = object(Cipher::Aes256Gcm);
+        assert!(!bytes.windows(3).any(|w| w == b"one"));
+        let other = MasterKey::new([8; 32]);
+        assert_eq!(read(&other, Cipher::Aes256Gcm, &bytes), Err(FormatError::Checksum));
+    }
+
+    #[test]
+    fn limits_hold_before_anything_is_unpacked() {
+        let (master, bytes) = object(Cipher::None);
+        let result = read_object::<2>(&master, Cipher::None, ObjectKind::Log, &bytes, 4999);
+        assert!(matches!(result, Err(FormatError::Limit { .. })), "{result:?}");
+    }
+}

@@ -1,0 +1,466 @@
+//! Leaves of the entry tree: runs of entries (section 6).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::bytes::{put_bytes, put_varint, put_zigzag, Decoder};
+use super::{limits, FormatError};
+use crate::model::{
+    ChunkId, ChunkRef, Content, Device, Entry, EntryKind, EntryPath, Extent, FileContent, FileTime,
+    Owner, Xattr,
+};
+
+const XATTRS: u8 = 1;
+const INLINE: u8 = 2;
+const HOLES: u8 = 4;
+const LINKS: u8 = 8;
+const SHA256: u8 = 16;
+const TORN: u8 = 32;
+const ALL_FLAGS: u8 = 63;
+
+/// Collects entries into a leaf.
+#[derive(Debug, Default)]
+pub(crate) struct LeafBuilder {
+    rows: Vec<u8>,
+    digests: Vec<u8>,
+    owners: Vec<Arc<Owner>>,
+    owner_slots: HashMap<Arc<Owner>, u64>,
+    entries: u64,
+    last: Last,
+}
+
+/// What the next entry is written as a difference to.
+#[derive(Debug, Default)]
+struct Last {
+    path: Vec<u8>,
+    mtime: i64,
+    inode: u64,
+}
+
+impl Last {
+    fn update(&mut self, path: &[u8], mtime: i64, inode: u64) {
+        self.path.clear();
+        self.path.extend_from_slice(path);
+        self.mtime = mtime;
+        self.inode = inode;
+    }
+}
+
+impl LeafBuilder {
+    /// Number of entries so far.
+    pub(crate) const fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// About how long the leaf is, in bytes.
+    pub(crate) const fn len(&self) -> usize {
+        self.rows.len() + self.digests.len()
+    }
+
+    pub(crate) fn push(&mut self, entry: &Entry) {
+        let out = &mut self.rows;
+        put_path(out, &self.last.path, entry.path.as_bytes());
+        out.push(kind_byte(&entry.kind));
+        out.push(flags(entry));
+        put_varint(out, entry.mode.into());
+        let owners = &mut self.owners;
+        let slot = *self.owner_slots.entry(Arc::clone(&entry.owner)).or_insert_with(|| {
+            owners.push(Arc::clone(&entry.owner));
+            owners.len() as u64 - 1
+        });
+        put_varint(out, slot);
+        put_zigzag(out, entry.mtime.secs.wrapping_sub(self.last.mtime));
+        put_varint(out, entry.mtime.nanos.into());
+        put_zigzag(out, entry.ctime.secs.wrapping_sub(entry.mtime.secs));
+        put_varint(out, entry.ctime.nanos.into());
+        put_zigzag(out, entry.inode.wrapping_sub(self.last.inode) as i64);
+        if !entry.xattrs.is_empty() {
+            put_varint(out, entry.xattrs.len() as u64);
+            for xattr in &entry.xattrs {
+                put_bytes(out, &xattr.name);
+                put_bytes(out, &xattr.value);
+            }
+        }
+        if let Some(group) = entry.link_group {
+            out.extend_from_slice(&group.to_le_bytes());
+        }
+        match &entry.kind {
+            EntryKind::File(file) => put_file(out, &mut self.digests, file),
+            EntryKind::Symlink(target) => put_bytes(out, target),
+            EntryKind::CharDevice(device) | EntryKind::BlockDevice(device) => {
+                put_varint(out, device.major.into());
+                put_varint(out, device.minor.into());
+            }
+            EntryKind::Directory | EntryKind::Fifo | EntryKind::Socket => {}
+        }
+        self.last.update(entry.path.as_bytes(), entry.mtime.secs, entry.inode);
+        self.entries += 1;
+    }
+
+    /// Writes the leaf and starts the next one.
+    pub(crate) fn finish(&mut self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.len() + 64);
+        out.push(0);
+        put_varint(&mut out, self.entries);
+        put_varint(&mut out, self.owners.len() as u64);
+        for owner in &self.owners {
+            put_varint(&mut out, owner.uid.into());
+            put_varint(&mut out, owner.gid.into());
+            put_bytes(&mut out, owner.user.as_bytes());
+            put_bytes(&mut out, owner.group.as_bytes());
+        }
+        out.extend_from_slice(&self.rows);
+        out.extend_from_slice(&self.digests);
+        *self = Self::default();
+        out
+    }
+}
+
+/// Appends a path as what it shares with the one before, and the rest.
+pub(super) fn put_path(out: &mut Vec<u8>, last: &[u8], path: &[u8]) {
+    let shared = last.iter().zip(path).take_while(|(a, b)| a == b).count();
+    put_varint(out, shared as u64);
+    put_bytes(out, &path[shared..]);
+}
+
+/// Reads a path written by [`put_path`].
+pub(super) fn read_path(read: &mut Decoder<'_>, last: &[u8]) -> Result<EntryPath, FormatError> {
+    let shared = read.bounded(EntryPath::MAX_LEN as u64, "bytes of path")? as usize;
+    let suffix = read.bytes(EntryPath::MAX_LEN as u64, "bytes of path")?;
+    let shared = last.get(..shared).ok_or(FormatError::Malformed("a path is wrong"))?;
+    EntryPath::new([shared, suffix].concat())
+        .map_err(|_| FormatError::Malformed("a path could leave the folder it is restored to"))
+}
+
+const fn kind_byte(kind: &EntryKind) -> u8 {
+    match kind {
+        EntryKind::File(_) => 0,
+        EntryKind::Directory => 1,
+        EntryKind::Symlink(_) => 2,
+        EntryKind::Fifo => 3,
+        EntryKind::Socket => 4,
+        EntryKind::CharDevice(_) => 5,
+        EntryKind::BlockDevice(_) => 6,
+    }
+}
+
+fn flags(entry: &Entry) -> u8 {
+    let mut flags = 0;
+    let mut set = |flag, on| flags |= if on { flag } else { 0 };
+    set(XATTRS, !entry.xattrs.is_empty());
+    set(LINKS, entry.link_group.is_some());
+    if let EntryKind::File(file) = &entry.kind {
+        set(INLINE, matches!(file.content, Content::Inline(_)));
+        set(HOLES, !file.holes.is_empty());
+        set(SHA256, file.sha256.is_some());
+        set(TORN, file.torn);
+    }
+    flags
+}
+
+fn put_file(out: &mut Vec<u8>, digests: &mut Vec<u8>, file: &FileContent) {
+    put_varint(out, file.size);
+    if !file.holes.is_empty() {
+        put_varint(out, file.holes.len() as u64);
+        for hole in &file.holes {
+            put_varint(out, hole.offset);
+            put_varint(out, hole.len);
+        }
+    }
+    match &file.content {
+        Content::Inline(bytes) => put_bytes(out, bytes),
+        Content::Chunks(chunks) => {
+            put_varint(out, chunks.len() as u64);
+            for chunk in chunks {
+                put_varint(out, chunk.len.into());
+                digests.extend_from_slice(chunk.id.as_bytes());
+            }
+        }
+    }
+    if let Some(digest) = &file.sha256 {
+        digests.extend_from_slice(digest);
+    }
+}
+
+/// Reads a leaf. Entries are in order and valid, whatever the bytes say.
+pub(crate) fn decode_leaf(bytes: &[u8]) -> Result<Vec<Entry>, FormatError> {
+    let mut read = Decoder::new(bytes);
+    if read.u8()? != 0 {
+        return Err(FormatError::Malformed("a leaf was expected"));
+    }
+    let count = read.count(limits::TREE_NODE, "entries")?;
+    let owners = read_owners(&mut read)?;
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut last = Last::default();
+    for _ in 0..count {
+        let entry = read_entry(&mut read, &last, &owners)?;
+        if entries.last().is_some_and(|before| before.path >= entry.path) {
+            return Err(FormatError::Malformed("entries are out of order"));
+        }
+        last.update(entry.path.as_bytes(), entry.mtime.secs, entry.inode);
+        entries.push(entry);
+    }
+    for entry in &mut entries {
+        if let EntryKind::File(file) = &mut entry.kind {
+            if let Content::Chunks(chunks) = &mut file.content {
+                for chunk in chunks {
+                    chunk.id = ChunkId(read.array()?);
+                }
+            }
+            if let Some(digest) = &mut file.sha256 {
+                *digest = read.array()?;
+            }
+        }
+    }
+    read.finish()?;
+    Ok(entries)
+}
+
+fn read_owners(read: &mut Decoder<'_>) -> Result<Vec<Arc<Owner>>, FormatError> {
+    let text = |bytes: &[u8]| {
+        String::from_utf8(bytes.to_vec()).map_err(|_| FormatError::Malformed("a name is not UTF-8"))
+    };
+    let mut owners = Vec::new();
+    for _ in 0..read.count(limits::TREE_NODE, "owners")? {
+        owners.push(Arc::new(Owner {
+            uid: read_u32(read)?,
+            gid: read_u32(read)?,
+            user: text(read.bytes(4096, "bytes of a name")?)?,
+            group: text(read.bytes(4096, "bytes of a name")?)?,
+        }));
+    }
+    Ok(owners)
+}
+
+fn read_u32(read: &mut Decoder<'_>) -> Result<u32, FormatError> {
+    u32::try_from(read.varint()?).map_err(|_| FormatError::Malformed("a number is too large"))
+}
+
+fn read_time(read: &mut Decoder<'_>, since: i64) -> Result<FileTime, FormatError> {
+    let secs = since.wrapping_add(read.zigzag()?);
+    let nanos = read_u32(read)?;
+    if nanos < 1_000_000_000 {
+        Ok(FileTime { secs, nanos })
+    } else {
+        Err(FormatError::Malformed("a time is wrong"))
+    }
+}
+
+fn read_entry(
+    read: &mut Decoder<'_>,
+    last: &Last,
+    owners: &[Arc<Owner>],
+) -> Result<Entry, FormatError> {
+    let path = read_path(read, &last.path)?;
+    let (kind, flags) = (read.u8()?, read.u8()?);
+    if flags & !ALL_FLAGS != 0 {
+        return Err(FormatError::Unknown("flags of an entry"));
+    }
+    let mode = read_u32(read)?;
+    if mode > 0o7777 {
+        return Err(FormatError::Malformed("a mode is wrong"));
+    }
+    let owner = usize::try_from(read.varint()?).ok().and_then(|slot| owners.get(slot));
+    let owner = owner.ok_or(FormatError::Malformed("an owner is missing"))?;
+    let mtime = read_time(read, last.mtime)?;
+    let ctime = read_time(read, mtime.secs)?;
+    let inode = last.inode.wrapping_add(read.zigzag()? as u64);
+    let xattrs = if flags & XATTRS == 0 { Vec::new() } else { read_xattrs(read)? };
+    let link_group = if flags & LINKS == 0 { None } else { Some(read.u64()?) };
+    let kind = match kind {
+        0 => EntryKind::File(read_file(read, flags)?),
+        1 => EntryKind::Directory,
+        2 => EntryKind::Symlink(read_target(read)?),
+        3 => EntryKind::Fifo,
+        4 => EntryKind::Socket,
+        5 => EntryKind::CharDevice(read_device(read)?),
+        6 => EntryKind::BlockDevice(read_device(read)?),
+        _ => return Err(FormatError::Unknown("kind of entry")),
+    };
+    let owner = Arc::clone(owner);
+    Ok(Entry { path, kind, mode, owner, mtime, ctime, inode, xattrs, link_group })
+}
+
+fn read_target(read: &mut Decoder<'_>) -> Result<Box<[u8]>, FormatError> {
+    let target = read.bytes(limits::LINK_TARGET, "bytes of link target")?;
+    if target.is_empty() || target.contains(&0) {
+        return Err(FormatError::Malformed("a link's target is empty or has a NUL byte"));
+    }
+    Ok(target.into())
+}
+
+fn read_device(read: &mut Decoder<'_>) -> Result<Device, FormatError> {
+    Ok(Device { major: read_u32(read)?, minor: read_u32(read)? })
+}
+
+fn read_xattrs(read: &mut Decoder<'_>) -> Result<Vec<Xattr>, FormatError> {
+    let mut xattrs = Vec::new();
+    let mut sum = 0;
+    for _ in 0..read.count(limits::XATTRS, "extended attributes")? {
+        let name = read.bytes(limits::XATTR_NAME, "bytes of attribute name")?.to_vec();
+        let value = read.bytes(limits::XATTR_VALUE, "bytes of attribute")?.to_vec();
+        sum += (name.len() + value.len()) as u64;
+        if name.is_empty() || name.contains(&0) {
+            return Err(FormatError::Malformed("the name of an attribute is wrong"));
+        }
+        xattrs.push(Xattr { name, value });
+    }
+    if sum > limits::XATTRS {
+        return Err(FormatError::Limit { what: "bytes of attributes", limit: limits::XATTRS });
+    }
+    Ok(xattrs)
+}
+
+/// Reads a file; ids and digests follow at the end of the leaf.
+fn read_file(read: &mut Decoder<'_>, flags: u8) -> Result<FileContent, FormatError> {
+    let size = read.varint()?;
+    let mut holes = Vec::new();
+    if flags & HOLES != 0 {
+        for _ in 0..read.count(limits::HOLES, "holes")? {
+            holes.push(Extent { offset: read.varint()?, len: read.varint()? });
+        }
+    }
+    let hole_bytes = check_holes(&holes, size)?;
+    let content = if flags & INLINE == 0 {
+        let mut chunks = Vec::new();
+        for _ in 0..read.count(u64::MAX, "chunks")? {
+            let len = read.bounded(limits::CHUNK, "bytes in a chunk")? as u32;
+            chunks.push(ChunkRef { id: ChunkId([0; 32]), len });
+        }
+        Content::Chunks(chunks)
+    } else {
+        Content::Inline(read.bytes(limits::TREE_NODE, "inline bytes")?.into())
+    };
+    let sha256 = (flags & SHA256 != 0).then_some([0; 32]);
+    let file = FileContent { size, content, holes, sha256, torn: flags & TORN != 0 };
+    if file.data_len().checked_add(hole_bytes) == Some(size) {
+        Ok(file)
+    } else {
+        Err(FormatError::Malformed("a file's chunks and holes are not as long as the file"))
+    }
+}
+
+fn check_holes(holes: &[Extent], size: u64) -> Result<u64, FormatError> {
+    let wrong = FormatError::Malformed("the holes of a file are wrong");
+    let mut end = 0;
+    let mut sum = 0;
+    for (nth, hole) in holes.iter().enumerate() {
+        let touches = nth > 0 && hole.offset == end;
+        if hole.len == 0 || hole.offset < end || touches {
+            return Err(wrong);
+        }
+        end = hole.offset.checked_add(hole.len).ok_or_else(|| wrong.clone())?;
+        sum += hole.len;
+    }
+    if end <= size { Ok(sum) } else { Err(wrong) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn entry(path: &str, kind: EntryKind) -> Entry {
+        let owner =
+            Owner { uid: 1000, gid: 100, user: "ann".to_owned(), group: String::new() };
+        Entry {
+            path: EntryPath::new(path.as_bytes()).unwrap(),
+            kind,
+            mode: 0o4755,
+            owner: Arc::new(owner),
+            mtime: FileTime { secs: -5, nanos: 999_999_999 },
+            ctime: FileTime { secs: i64::MAX, nanos: 1 },
+            inode: u64::MAX,
+            xattrs: vec![Xattr { name: b"user.a".to_vec(), value: b"\0\xff".to_vec() }],
+            link_group: Some(u64::MAX - 1),
+        }
+    }
+
+    fn all_kinds() -> Vec<Entry> {
+        let chunk = |n, len| ChunkRef { id: ChunkId([n; 32]), len };
+        let chunks = FileContent {
+            size: 130,
+            content: Content::Chunks(vec![chunk(1, 70), chunk(2, 10)]),
+            holes: vec![Extent { offset: 10, len: 50 }],
+            sha256: Some([9; 32]),
+            torn: true,
+        };
+        let inline = FileContent {
+            size: 2,
+            content: Content::Inline(b"hi"[..].into()),
+            ..FileContent::default()
+        };
+        vec![
+            entry("", EntryKind::Directory),
+            entry("a", EntryKind::Directory),
+            entry("a/b", EntryKind::File(chunks)),
+            entry("a/c", EntryKind::File(inline)),
+            entry("a/d", EntryKind::File(FileContent::default())),
+            entry("a.x", EntryKind::Symlink(b"../../etc/passwd"[..].into())),
+            entry("b", EntryKind::Fifo),
+            entry("c", EntryKind::Socket),
+            entry("d", EntryKind::CharDevice(Device { major: 1, minor: u32::MAX })),
+            entry("e", EntryKind::BlockDevice(Device { major: 8, minor: 0 })),
+        ]
+    }
+
+    fn encode(entries: &[Entry]) -> Vec<u8> {
+        let mut leaf = LeafBuilder::default();
+        entries.iter().for_each(|entry| leaf.push(entry));
+        leaf.finish()
+    }
+
+    #[test]
+    fn every_kind_of_entry_comes_back() {
+        let bytes = encode(&all_kinds());
+        assert_eq!(decode_leaf(&bytes).unwrap(), all_kinds());
+        for len in 0..bytes.len() {
+            assert!(decode_leaf(&bytes[..len]).is_err(), "cut at {len}");
+        }
+    }
+
+    #[test]
+    fn a_leaf_with_a_path_that_leaves_the_target_is_refused() {
+        for bad in ["../x", "/etc/passwd", "a/../../x", "a/./b", "a\0b"] {
+            let mut good = encode(&[entry(&"x".repeat(bad.len()), EntryKind::Fifo)]);
+            let at = good.windows(bad.len()).position(|w| w == "x".repeat(bad.len()).as_bytes());
+            let at = at.unwrap();
+            good[at..at + bad.len()].copy_from_slice(bad.as_bytes());
+            assert!(decode_leaf(&good).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn out_of_order_entries_and_lying_holes_are_refused() {
+        let mut entries = all_kinds();
+        entries.swap(1, 3);
+        assert!(decode_leaf(&encode(&entries)).is_err());
+        let extent = |offset, len| Extent { offset, len };
+        for holes in [
+            vec![extent(0, 11)],
+            vec![extent(u64::MAX, 2)],
+            vec![extent(5, 2), extent(4, 2)],
+            vec![extent(0, 2), extent(2, 2)],
+            vec![extent(3, 0)],
+        ] {
+            let file = FileContent { size: 10, holes, ..FileContent::default() };
+            let bytes = encode(&[entry("f", EntryKind::File(file))]);
+            assert!(decode_leaf(&bytes).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_give_an_answer(bytes: Vec<u8>) {
+            let _ = decode_leaf(&bytes);
+        }
+
+        #[test]
+        fn damaged_leaves_give_an_answer(at: prop::sample::Index, value: u8) {
+            let mut bytes = encode(&all_kinds());
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+            let _ = decode_leaf(&bytes);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Entries of the commit log (section 8).
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::config::as_text;
+use super::manifest::BackupV1;
+use super::FormatError;
+use crate::model::{BackupId, PackId, SegmentId};
+
+/// A log entry as stored.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct LogRecord {
+    pub(crate) seq: u64,
+    /// Digest of the whole object before, in hexadecimal; empty for the first.
+    pub(crate) previous: String,
+    pub(crate) time: Timestamp,
+    pub(crate) program: String,
+    pub(crate) entry: LogEntry,
+}
+
+/// What happened to the repository.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub(crate) enum LogEntry {
+    /// A backup exists from here on.
+    Commit {
+        backup: Box<BackupV1>,
+        #[serde(with = "as_text::list")]
+        segments_added: Vec<SegmentId>,
+        #[serde(with = "as_text::list")]
+        segments_removed: Vec<SegmentId>,
+    },
+    /// Backups are gone from the catalog.
+    Delete {
+        #[serde(with = "as_text::list")]
+        backups: Vec<BackupId>,
+    },
+    /// Packs may not be relied on any more.
+    Condemn {
+        #[serde(with = "as_text::list")]
+        packs: Vec<PackId>,
+        #[serde(with = "as_text::list")]
+        segments_added: Vec<SegmentId>,
+        #[serde(with = "as_text::list")]
+        segments_removed: Vec<SegmentId>,
+    },
+    /// Condemned packs were deleted.
+    Swept {
+        #[serde(with = "as_text::list")]
+        packs: Vec<PackId>,
+    },
+    /// The index was merged or rebuilt.
+    Reindex {
+        #[serde(with = "as_text::list")]
+        segments_added: Vec<SegmentId>,
+        #[serde(with = "as_text::list")]
+        segments_removed: Vec<SegmentId>,
+    },
+    /// The whole state before this entry.
+    Checkpoint {
+        backups: Vec<BackupV1>,
+        #[serde(with = "as_text::list")]
+        segments: Vec<SegmentId>,
+        #[serde(with = "as_text::list")]
+        condemned: Vec<PackId>,
+    },
+}
+
+const TYPES: [&str; 6] = ["commit", "delete", "condemn", "swept", "reindex", "checkpoint"];
+
+impl LogRecord {
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("plain values become JSON")
+    }
+
+    pub(crate) fn from_json(bytes: &[u8]) -> Result<Self, FormatError> {
+        let malformed = FormatError::Malformed("a field of the log entry is missing or wrong");
+        serde_json::from_slice(bytes).map_err(|_| {
+            let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
+            match value.pointer("/entry/type").and_then(Value::as_str) {
+                Some(kind) if !TYPES.contains(&kind) => FormatError::Unknown("type of log entry"),
+                _ => malformed,
+            }
+        })
+    }
+}

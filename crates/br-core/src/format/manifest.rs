@@ -1,0 +1,225 @@
+//! Manifests: the description of a backup as JSON, and its reference set (section 7).
+
+use jiff::Timestamp;
+use roaring::RoaringBitmap;
+use serde::{Deserialize, Serialize};
+
+use super::bytes::{put_bytes, put_varint, Decoder};
+use super::config::as_text;
+use super::{limits, FormatError};
+use crate::model::{
+    escape, unescape, Backup, BackupId, BackupKind, Changes, ChunkId, ChunkRef, PackId, Reason,
+    References, Totals, TreeRoot, Unread,
+};
+
+/// A backup as JSON: in manifests, in the commit log and in what `br --json` prints. Raw bytes are text as
+/// [`escape`] writes it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BackupV1 {
+    #[serde(with = "as_text")]
+    id: BackupId,
+    kind: Kind,
+    #[serde(with = "as_text::option", default)]
+    base: Option<BackupId>,
+    host: String,
+    user: String,
+    paths: Vec<String>,
+    tags: Vec<String>,
+    started: Timestamp,
+    finished: Timestamp,
+    tree: Option<Tree>,
+    entries: u64,
+    files: u64,
+    directories: u64,
+    bytes: u64,
+    files_new: u64,
+    files_changed: u64,
+    files_unchanged: u64,
+    bytes_read: u64,
+    bytes_added: u64,
+    bytes_stored: u64,
+    unread_count: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unread: Vec<UnreadV1>,
+    program: String,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Full,
+    Incremental,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Tree {
+    #[serde(with = "as_text")]
+    node: ChunkId,
+    len: u32,
+    height: u8,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct UnreadV1 {
+    path: String,
+    reason: String,
+}
+
+impl From<&Backup> for BackupV1 {
+    fn from(backup: &Backup) -> Self {
+        let Totals { entries, files, directories, bytes } = backup.totals;
+        let changes = backup.changes;
+        let unread = |u: &Unread| UnreadV1 { path: escape(&u.path), reason: u.reason.0.clone() };
+        Self {
+            id: backup.id,
+            kind: match backup.kind {
+                BackupKind::Full => Kind::Full,
+                BackupKind::Incremental => Kind::Incremental,
+            },
+            base: backup.base,
+            host: backup.host.clone(),
+            user: backup.user.clone(),
+            paths: backup.paths.iter().map(|path| escape(path)).collect(),
+            tags: backup.tags.clone(),
+            started: backup.started,
+            finished: backup.finished,
+            tree: backup.tree.map(|root| Tree {
+                node: root.node.id,
+                len: root.node.len,
+                height: root.height,
+            }),
+            entries,
+            files,
+            directories,
+            bytes,
+            files_new: changes.files_new,
+            files_changed: changes.files_changed,
+            files_unchanged: changes.files_unchanged,
+            bytes_read: changes.bytes_read,
+            bytes_added: changes.bytes_added,
+            bytes_stored: changes.bytes_stored,
+            unread_count: backup.unread_count,
+            unread: backup.unread.iter().map(unread).collect(),
+            program: backup.program.clone(),
+        }
+    }
+}
+
+impl TryFrom<BackupV1> for Backup {
+    type Error = FormatError;
+
+    fn try_from(wire: BackupV1) -> Result<Self, FormatError> {
+        let bytes = |text: &String| {
+            unescape(text).ok_or(FormatError::Malformed("a path is not escaped properly"))
+        };
+        let tree = match wire.tree {
+            Some(tree) if tree.height > limits::TREE_HEIGHT => {
+                let limit = limits::TREE_HEIGHT.into();
+                return Err(FormatError::Limit { what: "levels of tree", limit });
+            }
+            Some(Tree { node, len, height }) => {
+                Some(TreeRoot { node: ChunkRef { id: node, len }, height })
+            }
+            None => None,
+        };
+        let unread = |u: &UnreadV1| {
+            Ok(Unread { path: bytes(&u.path)?, reason: Reason(u.reason.clone()) })
+        };
+        Ok(Self {
+            id: wire.id,
+            kind: match wire.kind {
+                Kind::Full => BackupKind::Full,
+                Kind::Incremental => BackupKind::Incremental,
+            },
+            base: wire.base,
+            host: wire.host,
+            user: wire.user,
+            paths: wire.paths.iter().map(bytes).collect::<Result<_, _>>()?,
+            tags: wire.tags,
+            started: wire.started,
+            finished: wire.finished,
+            tree,
+            totals: Totals {
+                entries: wire.entries,
+                files: wire.files,
+                directories: wire.directories,
+                bytes: wire.bytes,
+            },
+            changes: Changes {
+                files_new: wire.files_new,
+                files_changed: wire.files_changed,
+                files_unchanged: wire.files_unchanged,
+                bytes_read: wire.bytes_read,
+                bytes_added: wire.bytes_added,
+                bytes_stored: wire.bytes_stored,
+            },
+            unread: wire.unread.iter().map(unread).collect::<Result<_, FormatError>>()?,
+            unread_count: wire.unread_count,
+            program: wire.program,
+        })
+    }
+}
+
+pub(crate) fn backup_to_json(backup: &Backup) -> Vec<u8> {
+    serde_json::to_vec(&BackupV1::from(backup)).expect("plain values become JSON")
+}
+
+pub(crate) fn backup_from_json(bytes: &[u8]) -> Result<Backup, FormatError> {
+    let wire: BackupV1 = serde_json::from_slice(bytes)
+        .map_err(|_| FormatError::Malformed("a field of the backup is missing or wrong"))?;
+    wire.try_into()
+}
+
+pub(crate) fn encode_references(references: &References) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_varint(&mut out, references.iter().len() as u64);
+    for (pack, slots) in references.iter() {
+        let mut bitmap = Vec::with_capacity(slots.serialized_size());
+        slots.serialize_into(&mut bitmap).expect("writing to memory does not fail");
+        out.extend_from_slice(pack.as_bytes());
+        put_bytes(&mut out, &bitmap);
+    }
+    out
+}
+
+pub(crate) fn decode_references(bytes: &[u8]) -> Result<References, FormatError> {
+    let mut read = Decoder::new(bytes);
+    let mut references = References::default();
+    for _ in 0..read.count(u64::MAX, "packs")? {
+        let pack = PackId(read.array()?);
+        let bitmap = read.bytes(limits::MANIFEST, "bytes of bitmap")?;
+        let slots = RoaringBitmap::deserialize_from(bitmap)
+            .map_err(|_| FormatError::Malformed("a bitmap is damaged"))?;
+        references.insert_slots(pack, &slots);
+    }
+    read.finish()?;
+    Ok(references)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn references_come_back() {
+        let mut references = References::default();
+        references.insert_all(PackId([2; 16]), 70_000);
+        references.insert(PackId([1; 16]), 5);
+        let bytes = encode_references(&references);
+        assert!(bytes.len() < 200, "{} bytes", bytes.len());
+        assert_eq!(decode_references(&bytes).unwrap(), references);
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_references_give_an_answer(at: prop::sample::Index, value: u8) {
+            let mut references = References::default();
+            (0..300).step_by(7).for_each(|slot| references.insert(PackId([1; 16]), slot));
+            let mut bytes = encode_references(&references);
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+            let _ = decode_references(&bytes);
+        }
+    }
+}

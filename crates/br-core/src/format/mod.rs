@@ -1,0 +1,74 @@
+//! Values to bytes and bytes to values: everything `docs/format/repository.md` describes, in its order.
+//!
+//! No I/O, no clock, no randomness: ids of new objects come in by argument. Invariant: a decoder accepts any bytes and
+//! answers with a value or a [`FormatError`]; it neither panics nor allocates what the bytes merely claim.
+
+mod bytes;
+mod codec;
+mod config;
+mod cut;
+mod envelope;
+mod error;
+mod index;
+mod journal;
+mod keys;
+mod keyslot;
+mod leaf;
+pub(crate) mod limits;
+mod log;
+mod manifest;
+mod node;
+mod pack;
+
+pub(crate) use codec::{decompress, decompress_delta, Codec, Compressor};
+pub use config::{ChunkerConfig, Cipher, Config};
+pub(crate) use cut::NodeCutter;
+pub(crate) use envelope::{read_object, write_object, ObjectKind, SealedObject, HEADER_LEN, TAG_LEN};
+pub use error::FormatError;
+pub(crate) use index::{Move, PackEntry, Segment, SegmentBuilder};
+pub(crate) use journal::JournalRecord;
+pub(crate) use keys::MasterKey;
+pub(crate) use keyslot::{KdfCost, KeySlot};
+pub(crate) use leaf::{decode_leaf, LeafBuilder};
+pub(crate) use log::{LogEntry, LogRecord};
+pub(crate) use manifest::{backup_from_json, backup_to_json, decode_references, encode_references};
+pub use manifest::BackupV1;
+pub(crate) use node::{decode_node, encode_node, is_leaf, Child};
+pub(crate) use pack::{Group, PackContent, PackTable, TRAILER_LEN};
+
+/// The version of the repository format this library writes.
+pub const FORMAT_VERSION: FormatVersion = FormatVersion { major: 1, minor: 0 };
+
+/// A version of the repository format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct FormatVersion {
+    /// Readers refuse a major version they do not know.
+    pub major: u8,
+    /// Readers read a greater minor version, and do not write to it.
+    pub minor: u8,
+}
+
+impl FormatVersion {
+    /// Whether this library may read what has this version.
+    ///
+    /// # Errors
+    /// [`FormatError::Version`] for another major version.
+    pub fn check_readable(self) -> Result<(), FormatError> {
+        if self.major == FORMAT_VERSION.major { Ok(()) } else { Err(FormatError::Version(self)) }
+    }
+
+    /// Whether this library may add to a repository of this version.
+    ///
+    /// # Errors
+    /// [`FormatError::Version`] for another major or a greater minor version.
+    pub fn check_writable(self) -> Result<(), FormatError> {
+        self.check_readable()?;
+        if self.minor <= FORMAT_VERSION.minor { Ok(()) } else { Err(FormatError::Version(self)) }
+    }
+}
+
+impl std::fmt::Display for FormatVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}

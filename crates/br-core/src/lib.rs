@@ -1,0 +1,4 @@
+//! br-core
+#![allow(dead_code)]
+pub mod model;
+mod format;

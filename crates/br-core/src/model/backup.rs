@@ -1,0 +1,133 @@
+//! The description of one backup.
+
+use jiff::Timestamp;
+
+use super::{BackupId, ChunkRef};
+
+/// One backup, as the catalog lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backup {
+    /// Its id.
+    pub id: BackupId,
+    /// Whether everything was read, or only what changed since `base`.
+    pub kind: BackupKind,
+    /// The backup whose unchanged files were not read again. Nothing depends on it: chunks are shared, not chained.
+    pub base: Option<BackupId>,
+    /// Name of the machine.
+    pub host: String,
+    /// Name of the user who made it.
+    pub user: String,
+    /// The paths as typed, raw bytes.
+    pub paths: Vec<Vec<u8>>,
+    /// Words given by the user.
+    pub tags: Vec<String>,
+    /// When it began.
+    pub started: Timestamp,
+    /// When everything was stored.
+    pub finished: Timestamp,
+    /// The entry tree; `None` when there is no entry at all.
+    pub tree: Option<TreeRoot>,
+    /// What is in it.
+    pub totals: Totals,
+    /// What the backup did.
+    pub changes: Changes,
+    /// Entries that could not be read, at most [`Backup::MAX_UNREAD`] of them.
+    pub unread: Vec<Unread>,
+    /// How many could not be read.
+    pub unread_count: u64,
+    /// The program that made it, with its version.
+    pub program: String,
+}
+
+impl Backup {
+    /// How many unread entries a backup names; more are only counted.
+    pub const MAX_UNREAD: usize = 1_000;
+
+    /// True when every entry of the source is in the backup.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.unread_count == 0
+    }
+}
+
+/// How much a backup read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackupKind {
+    /// Every file was read.
+    Full,
+    /// Files that looked unchanged since the base were not read.
+    Incremental,
+}
+
+impl BackupKind {
+    /// One word for people and for JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Incremental => "incremental",
+        }
+    }
+}
+
+/// Where the entry tree starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TreeRoot {
+    /// The root node's chunk.
+    pub node: ChunkRef,
+    /// Levels above the leaves: 0 when the root is a leaf.
+    pub height: u8,
+}
+
+/// Totals over entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// All entries.
+    pub entries: u64,
+    /// Regular files.
+    pub files: u64,
+    /// Directories.
+    pub directories: u64,
+    /// Bytes of all regular files, holes included.
+    pub bytes: u64,
+}
+
+impl Totals {
+    /// Adds what another part of the tree holds; saturates, as the numbers may come from a damaged store.
+    pub fn add(&mut self, other: &Self) {
+        self.entries = self.entries.saturating_add(other.entries);
+        self.files = self.files.saturating_add(other.files);
+        self.directories = self.directories.saturating_add(other.directories);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+}
+
+/// What a backup found and did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// Files that the base does not have.
+    pub files_new: u64,
+    /// Files that differ from the base.
+    pub files_changed: u64,
+    /// Files that were not read, as nothing about them changed.
+    pub files_unchanged: u64,
+    /// Bytes read from files.
+    pub bytes_read: u64,
+    /// Bytes of chunks that the repository did not have, before compression.
+    pub bytes_added: u64,
+    /// Bytes that were written to the repository for them.
+    pub bytes_stored: u64,
+}
+
+/// An entry that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// Its path in the backup.
+    pub path: Vec<u8>,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why an entry is missing from a backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason(pub String);

@@ -1,0 +1,20 @@
+//! What a backup is: pure values, without I/O, clock, randomness or bytes on disk.
+//!
+//! [`Backup`] describes one backup, [`Entry`] one thing inside it, [`ChunkRef`] one piece of content, [`References`] what a
+//! backup uses of the repository. Invariant: a value that exists is valid. An [`EntryPath`] cannot leave the folder it is
+//! joined to, whoever made it.
+
+mod backup;
+mod entry;
+mod id;
+mod path;
+mod references;
+mod text;
+
+pub use backup::{Backup, BackupKind, Changes, Reason, Totals, TreeRoot, Unread};
+pub use entry::{Content, Device, Entry, EntryKind, Extent, FileContent, FileTime, Owner, Xattr};
+pub(crate) use id::{hex, unhex};
+pub use id::{BackupId, ChunkId, ChunkRef, IdPrefixError, ObjectId, PackId, RepositoryId, SegmentId};
+pub use path::{EntryPath, PathError};
+pub use references::References;
+pub use text::{escape, unescape};

@@ -1,0 +1,110 @@
+//! Time and randomness: they enter the library here and nowhere else.
+//!
+//! [`Runtime`] carries a [`Clock`] and a [`Random`]. Invariant: with a fixed clock and a seeded random source every
+//! operation does the same thing again.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::model::{BackupId, ObjectId, RepositoryId};
+
+/// Tells the time.
+pub trait Clock: Send + Sync {
+    /// Returns the wall-clock time.
+    fn now(&self) -> Timestamp;
+
+    /// Returns the time since some fixed moment; never goes back.
+    fn elapsed(&self) -> Duration;
+}
+
+/// Gives random bytes.
+pub trait Random: Send + Sync {
+    /// Fills `bytes` with bytes that nobody can predict. Keys and object ids are made of them.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// What an operation needs from outside to know what time it is and to name new things.
+#[derive(Clone)]
+pub struct Runtime {
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The random source.
+    pub random: Arc<dyn Random>,
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Runtime")
+    }
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Self::system()
+    }
+}
+
+impl Runtime {
+    /// The system's clock and its random source.
+    #[must_use]
+    pub fn system() -> Self {
+        Self { clock: Arc::new(SystemClock::new()), random: Arc::new(SystemRandom) }
+    }
+
+    pub(crate) fn bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.random.fill(&mut bytes);
+        bytes
+    }
+
+    pub(crate) fn object_id(&self) -> ObjectId {
+        ObjectId(self.bytes())
+    }
+
+    pub(crate) fn repository_id(&self) -> RepositoryId {
+        RepositoryId(uuid::Builder::from_random_bytes(self.bytes()).into_uuid())
+    }
+
+    pub(crate) fn backup_id(&self) -> BackupId {
+        let millis = u64::try_from(self.clock.now().as_millisecond()).unwrap_or(0);
+        BackupId(uuid::Builder::from_unix_timestamp_millis(millis, &self.bytes()).into_uuid())
+    }
+}
+
+/// The system's clock.
+#[derive(Debug)]
+struct SystemClock {
+    start: std::time::Instant,
+}
+
+impl SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is where time enters")]
+    fn new() -> Self {
+        Self { start: std::time::Instant::now() }
+    }
+}
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is where time enters")]
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+}
+
+/// The system's random source.
+#[derive(Debug)]
+struct SystemRandom;
+
+impl Random for SystemRandom {
+    fn fill(&self, bytes: &mut [u8]) {
+        // Without randomness there are no names and no keys: nothing sensible can follow.
+        getrandom::fill(bytes).expect("the system has a random source");
+    }
+}

@@ -1,0 +1,162 @@
+//! Deleting objects.
+//!
+//! The methods of [`Storage`] which delete one object or many. Invariant: deleting what does not
+//! exist succeeds on every backend, for the caller wants it gone and it is.
+
+use std::{collections::HashSet, sync::Arc};
+
+use futures::{StreamExt, stream};
+use object_store::{Error as StoreError, ObjectStoreExt, path::Path};
+
+use crate::{
+    error::{Error, Operation, Result, io_kind_within},
+    storage::Storage,
+};
+
+/// Keys deleted by one call to the backend; the most that one request to S3 may name.
+const DELETE_BATCH: usize = 1000;
+
+/// Batches deleted at the same time.
+const DELETE_CONCURRENCY: usize = 4;
+
+impl Storage {
+    /// Deletes an object; if there is none, that is fine.
+    ///
+    /// # Errors
+    ///
+    /// Only those which any method may have.
+    pub async fn delete(&self, key: &str) -> Result<()> {
+        let path = self.path(Operation::Delete, key)?;
+        match self.store().delete(&path).await {
+            Err(error) if !means_absent(&error) => {
+                Err(self.store_error(Operation::Delete, key, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Deletes many objects at the same time and returns those that could not be deleted.
+    ///
+    /// Every key is tried, whatever happens to the others; missing objects are fine.
+    pub async fn delete_all(&self, keys: Vec<String>) -> Vec<(String, Error)> {
+        let mut failed = Vec::new();
+        let mut paths = Vec::with_capacity(keys.len());
+        for key in keys {
+            match self.path(Operation::Delete, &key) {
+                Ok(path) => paths.push(path),
+                Err(error) => failed.push((key, error)),
+            }
+        }
+        let batches: Vec<_> = paths.chunks(DELETE_BATCH).map(<[Path]>::to_vec).collect();
+        let mut results = stream::iter(batches)
+            .map(|batch| self.delete_batch(batch))
+            .buffer_unordered(DELETE_CONCURRENCY);
+        while let Some(more) = results.next().await {
+            failed.extend(more);
+        }
+        failed
+    }
+
+    async fn delete_batch(&self, paths: Vec<Path>) -> Vec<(String, Error)> {
+        let request = stream::iter(paths.clone()).map(Ok).boxed();
+        let answers: Vec<_> = self.store().delete_stream(request).collect().await;
+        let failed = failures(paths, answers).into_iter();
+        failed
+            .map(|(path, error)| {
+                let error = self.store_error(Operation::Delete, path.as_ref(), &error);
+                (path.into(), error)
+            })
+            .collect()
+    }
+}
+
+/// Assigns the answers of a backend to the keys it was to delete, and returns the failures.
+///
+/// The answers come in the order of the keys, except that one error may stand for a request of
+/// many keys. Then all keys which are not known to be gone count as failed.
+fn failures(
+    paths: Vec<Path>,
+    answers: Vec<object_store::Result<Path>>,
+) -> Vec<(Path, Arc<StoreError>)> {
+    if answers.len() == paths.len() {
+        return paths
+            .into_iter()
+            .zip(answers)
+            .filter_map(|(path, answer)| {
+                let error = answer.err().filter(|error| !means_absent(error))?;
+                Some((path, Arc::new(error)))
+            })
+            .collect();
+    }
+    let mut gone = HashSet::new();
+    let mut reason = None;
+    for answer in answers {
+        match answer {
+            Ok(path) => {
+                gone.insert(path);
+            }
+            Err(error) => reason = reason.or(Some(error)),
+        }
+    }
+    let reason = Arc::new(reason.unwrap_or_else(|| StoreError::Generic {
+        store: "unknown",
+        source: "the backend did not tell what became of the object".into(),
+    }));
+    paths
+        .into_iter()
+        .filter(|path| !gone.contains(path))
+        .map(|path| (path, Arc::clone(&reason)))
+        .collect()
+}
+
+/// Returns whether a delete failed because there is no such object, or only a folder.
+fn means_absent(error: &StoreError) -> bool {
+    use std::io::ErrorKind as K;
+    matches!(error, StoreError::NotFound { .. })
+        || matches!(
+            io_kind_within(error),
+            Some(K::NotADirectory | K::IsADirectory)
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(names: &[&str]) -> Vec<Path> {
+        names.iter().copied().map(Path::from).collect()
+    }
+
+    fn failed(kind: std::io::ErrorKind) -> object_store::Result<Path> {
+        let source = Box::new(std::io::Error::from(kind));
+        Err(StoreError::Generic {
+            store: "test",
+            source,
+        })
+    }
+
+    fn names(failures: &[(Path, Arc<StoreError>)]) -> Vec<&str> {
+        failures.iter().map(|(path, _)| path.as_ref()).collect()
+    }
+
+    #[test]
+    fn answers_belong_to_the_keys_in_order() {
+        let source = "gone".into();
+        let missing = StoreError::NotFound {
+            path: "c".into(),
+            source,
+        };
+        let denied = failed(std::io::ErrorKind::PermissionDenied);
+        let answers = vec![Ok("a".into()), denied, Err(missing)];
+        assert_eq!(names(&failures(paths(&["a", "b", "c"]), answers)), ["b"]);
+    }
+
+    #[test]
+    fn an_answer_for_many_keys_fails_all_which_are_not_known_to_be_gone() {
+        let timeout = failed(std::io::ErrorKind::TimedOut);
+        let left = failures(paths(&["a", "b", "c"]), vec![timeout, Ok("b".into())]);
+        assert_eq!(names(&left), ["a", "c"]);
+        let left = failures(paths(&["a", "b"]), vec![Ok("a".into())]);
+        assert_eq!(names(&left), ["b"], "silence is not consent");
+    }
+}

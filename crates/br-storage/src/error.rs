@@ -1,0 +1,297 @@
+//! What can go wrong.
+//!
+//! [`Error`] says what was attempted, on which object and where; its [`ErrorKind`] says what the
+//! caller has to do. Invariant: whichever backend failed, the same situation has the same kind.
+
+use std::{error::Error as StdError, fmt, io};
+
+/// The result of an operation of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What an operation failed of, and thereby what the caller has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A key, range or location is malformed: correct the argument, repeating is of no use.
+    Invalid,
+    /// The location or the operation is not supported: choose another one.
+    Unsupported,
+    /// The object, or the directory to be opened, does not exist: check the name, or go on
+    /// without it if it may be missing.
+    NotFound,
+    /// The permissions do not allow it, or the file system is read-only: have the user correct
+    /// the permissions or credentials.
+    Denied,
+    /// There is no space left or a quota is exhausted: have the user make room, then run again.
+    Full,
+    /// The object is larger than the caller is willing to read: treat it as damaged.
+    TooLarge,
+    /// The object is shorter than it must be: treat it as damaged.
+    Truncated,
+    /// The storage cannot be reached at the moment: run again later.
+    Unavailable,
+    /// Anything else, such as a failing disk: report it together with its cause.
+    Other,
+}
+
+/// What was attempted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Understanding the text of a location.
+    Parse,
+    /// Opening a storage.
+    Open,
+    /// Making a storage.
+    Create,
+    /// Reading an object, a part of it, or its size.
+    Read,
+    /// Writing a new object.
+    Write,
+    /// Listing a folder.
+    List,
+    /// Deleting an object.
+    Delete,
+    /// Removing what killed writers left behind.
+    Sweep,
+}
+
+/// A failed operation on a storage.
+///
+/// Its text is a lower-case fragment such as `cannot read packs/ab/abcd from /srv/backup`; the
+/// cause is in [`source`](std::error::Error::source), whose text is complete in itself.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    operation: Operation,
+    key: Option<String>,
+    place: String,
+    cause: Box<dyn StdError + Send + Sync>,
+}
+
+impl Error {
+    pub(crate) fn new(
+        kind: ErrorKind,
+        operation: Operation,
+        key: Option<&str>,
+        place: &str,
+        cause: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self {
+            kind,
+            operation,
+            key: key.filter(|key| !key.is_empty()).map(str::to_owned),
+            place: place.to_owned(),
+            cause: cause.into(),
+        }
+    }
+
+    pub(crate) fn from_io(
+        operation: Operation,
+        key: Option<&str>,
+        place: &str,
+        cause: io::Error,
+    ) -> Self {
+        Self::new(kind_of_io(cause.kind()), operation, key, place, cause)
+    }
+
+    pub(crate) fn from_store(
+        operation: Operation,
+        key: Option<&str>,
+        place: &str,
+        cause: &object_store::Error,
+    ) -> Self {
+        Self::new(
+            kind_of_store(cause),
+            operation,
+            key,
+            place,
+            StoreCause::new(cause),
+        )
+    }
+
+    /// Returns what the caller has to do.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Returns what was attempted.
+    #[must_use]
+    pub fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    /// Returns the key of the object, or the folder of a listing, if there is one.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (verb, preposition) = match self.operation {
+            Operation::Parse => ("use location", "of"),
+            Operation::Open => ("open", "in"),
+            Operation::Create => ("create", "in"),
+            Operation::Read => ("read", "from"),
+            Operation::Write => ("write", "to"),
+            Operation::List => ("list", "in"),
+            Operation::Delete => ("delete", "from"),
+            Operation::Sweep => ("remove unfinished files from", "in"),
+        };
+        match &self.key {
+            // A refused key may hold anything, valid ones are not changed by escaping.
+            Some(key) => {
+                write!(
+                    f,
+                    "cannot {verb} {} {preposition} {}",
+                    key.escape_debug(),
+                    self.place
+                )
+            }
+            None => write!(f, "cannot {verb} {}", self.place),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.cause)
+    }
+}
+
+/// The text of an `object_store` error.
+///
+/// Every level of those errors repeats the text of the level below, so that printing the chain of
+/// sources would say everything three times. The text of the outermost level is the whole story.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct StoreCause(String);
+
+impl StoreCause {
+    fn new(error: &object_store::Error) -> Self {
+        Self(match error {
+            // The variant adds nothing but the name of a type.
+            object_store::Error::Generic { source, .. } => source.to_string(),
+            _ => error.to_string(),
+        })
+    }
+}
+
+fn kind_of_store(error: &object_store::Error) -> ErrorKind {
+    use object_store::Error as E;
+    match error {
+        E::NotFound { .. } => ErrorKind::NotFound,
+        E::InvalidPath { .. } | E::UnknownConfigurationKey { .. } => ErrorKind::Invalid,
+        E::NotSupported { .. } | E::NotImplemented { .. } => ErrorKind::Unsupported,
+        E::PermissionDenied { .. } | E::Unauthenticated { .. } => ErrorKind::Denied,
+        _ => io_kind_within(error).map_or(ErrorKind::Other, kind_of_io),
+    }
+}
+
+/// Returns the kind of the first error of the operating system in the chain of causes.
+pub(crate) fn io_kind_within(error: &object_store::Error) -> Option<io::ErrorKind> {
+    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return Some(error.kind());
+        }
+        next = error.source();
+    }
+    None
+}
+
+fn kind_of_io(kind: io::ErrorKind) -> ErrorKind {
+    use io::ErrorKind as K;
+    match kind {
+        // A file where a folder should be: there is nothing below it.
+        K::NotFound | K::NotADirectory => ErrorKind::NotFound,
+        K::PermissionDenied | K::ReadOnlyFilesystem => ErrorKind::Denied,
+        K::StorageFull | K::QuotaExceeded | K::FileTooLarge => ErrorKind::Full,
+        K::InvalidFilename | K::InvalidInput => ErrorKind::Invalid,
+        K::Unsupported => ErrorKind::Unsupported,
+        K::UnexpectedEof => ErrorKind::Truncated,
+        K::TimedOut
+        | K::ConnectionRefused
+        | K::ConnectionReset
+        | K::ConnectionAborted
+        | K::NotConnected
+        | K::BrokenPipe
+        | K::HostUnreachable
+        | K::NetworkUnreachable
+        | K::NetworkDown
+        | K::StaleNetworkFileHandle
+        | K::ResourceBusy
+        | K::Interrupted
+        | K::WouldBlock => ErrorKind::Unavailable,
+        _ => ErrorKind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An error of the operating system below two levels of wrapping, as `object_store` does it.
+    fn nested(kind: io::ErrorKind) -> object_store::Error {
+        #[derive(Debug, thiserror::Error)]
+        #[error("unable to copy data to file: {source}")]
+        struct Middle {
+            source: io::Error,
+        }
+        let source = Middle {
+            source: io::Error::new(kind, "inner"),
+        };
+        object_store::Error::Generic {
+            store: "test",
+            source: Box::new(source),
+        }
+    }
+
+    #[test]
+    fn the_cause_below_decides_the_kind() {
+        let table = [
+            (io::ErrorKind::StorageFull, ErrorKind::Full),
+            (io::ErrorKind::QuotaExceeded, ErrorKind::Full),
+            (io::ErrorKind::PermissionDenied, ErrorKind::Denied),
+            (io::ErrorKind::ReadOnlyFilesystem, ErrorKind::Denied),
+            (io::ErrorKind::TimedOut, ErrorKind::Unavailable),
+            (io::ErrorKind::InvalidData, ErrorKind::Other),
+        ];
+        for (inner, expected) in table {
+            assert_eq!(kind_of_store(&nested(inner)), expected, "{inner:?}");
+        }
+        #[cfg(unix)]
+        for (code, expected) in [
+            (28, ErrorKind::Full),
+            (13, ErrorKind::Denied),
+            (30, ErrorKind::Denied),
+        ] {
+            let kind = io::Error::from_raw_os_error(code).kind();
+            assert_eq!(kind_of_io(kind), expected, "errno {code}");
+        }
+    }
+
+    #[test]
+    fn the_text_leaves_the_cause_to_the_source() {
+        let cause = nested(io::ErrorKind::StorageFull);
+        let error = Error::from_store(
+            Operation::Write,
+            Some("packs/ab/abcd"),
+            "/srv/backup",
+            &cause,
+        );
+        assert_eq!(
+            error.to_string(),
+            "cannot write packs/ab/abcd to /srv/backup"
+        );
+        let source = error.source().unwrap();
+        assert_eq!(source.to_string(), "unable to copy data to file: inner");
+        assert!(source.source().is_none(), "a chain would repeat the text");
+        let error = Error::from_store(Operation::List, Some(""), "/srv/backup", &cause);
+        assert_eq!(error.to_string(), "cannot list /srv/backup");
+        assert_eq!(error.key(), None);
+    }
+}

@@ -1,0 +1,100 @@
+//! Listing objects.
+//!
+//! The methods of [`Storage`] which list a folder, and [`ObjectInfo`], an entry of a listing.
+//! Invariant: a listing is sorted by key and complete, or it is an error.
+
+use std::{io, time::SystemTime};
+
+use futures::TryStreamExt;
+use object_store::path::Path;
+
+use crate::{
+    error::{Error, ErrorKind, Operation, Result, io_kind_within},
+    key::{self, InvalidKey},
+    storage::Storage,
+};
+
+/// An object in a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// The whole key, including the folder that was listed.
+    pub key: String,
+    /// The length in bytes.
+    pub size: u64,
+    /// When the object was written, by the clock of the backend.
+    pub modified: SystemTime,
+}
+
+impl Storage {
+    /// Returns all objects below a folder and the folders in it, sorted by the bytes of the key.
+    ///
+    /// The empty prefix means everything. A missing folder has no objects. Files which are still
+    /// being written, and foreign files whose names are not keys, do not appear. Objects which
+    /// are written or deleted meanwhile may or may not.
+    ///
+    /// # Errors
+    ///
+    /// If anything in the folder cannot be examined: a listing is never incomplete.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
+        self.list_from(prefix, None).await
+    }
+
+    /// Returns the objects that [`Storage::list`] returns whose keys are greater than `after`.
+    ///
+    /// `after` is compared with whole keys; there need not be an object of that key.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Storage::list`].
+    pub async fn list_after(&self, prefix: &str, after: &str) -> Result<Vec<ObjectInfo>> {
+        let after = key::parse_folder(after).map_err(|error| self.key_error(after, error))?;
+        self.list_from(prefix, after).await
+    }
+
+    async fn list_from(&self, prefix: &str, after: Option<Path>) -> Result<Vec<ObjectInfo>> {
+        let folder = key::parse_folder(prefix).map_err(|error| self.key_error(prefix, error))?;
+        let mut objects = match self.disk() {
+            Some(disk) => disk
+                .list(prefix)
+                .await
+                .map_err(|error| self.io_error(Operation::List, prefix, error))?,
+            None => {
+                let listing = match &after {
+                    Some(after) => self.store().list_with_offset(folder.as_ref(), after),
+                    None => self.store().list(folder.as_ref()),
+                };
+                let listing = listing
+                    .map_ok(|meta| ObjectInfo {
+                        key: meta.location.into(),
+                        size: meta.size,
+                        modified: meta.last_modified.into(),
+                    })
+                    .try_collect()
+                    .await;
+                match listing {
+                    Ok(objects) => objects,
+                    // The prefix leads through an object, so that there is nothing below it.
+                    Err(error) if io_kind_within(&error) == Some(io::ErrorKind::NotADirectory) => {
+                        Vec::new()
+                    }
+                    Err(error) => return Err(self.store_error(Operation::List, prefix, &error)),
+                }
+            }
+        };
+        let after = after.as_ref().map_or("", Path::as_ref);
+        objects.retain(|object| object.key.as_str() > after && key::is_key(&object.key));
+        objects.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        Ok(objects)
+    }
+
+    fn key_error(&self, prefix: &str, cause: InvalidKey) -> Error {
+        let place = self.location_text();
+        Error::new(
+            ErrorKind::Invalid,
+            Operation::List,
+            Some(prefix),
+            place,
+            cause,
+        )
+    }
+}
