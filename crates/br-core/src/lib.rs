@@ -1,4 +1,66 @@
-//! br-core
-#![allow(dead_code)]
-pub mod model;
+//! What a backup is, and what can be done with it: the library behind the `br` command.
+//!
+//! A [`Repository`] lies on local disk or in an object store. [`engine`] has the operations, one verb a module; [`model`] the
+//! values they take and return; [`source`] is where backups read and [`target`] where restores write. Every operation takes
+//! a [`Context`]: time and randomness, where progress goes, and a token to cancel it. The library prints nothing, reads no
+//! environment and never ends the process; [`blocking`] runs its operations for programs without an async runtime.
+//!
+//! ```
+//! use br_core::engine::backup::{backup, BackupOptions};
+//! use br_core::source::{LocalSource, LocalSourceOptions};
+//! use br_core::{blocking, Context, InitOptions, Location, Repository};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # std::fs::write(folder.path().join("notes.txt"), "to keep")?;
+//! # let (notes, place) = (folder.path().join("notes.txt"), folder.path().join("repository"));
+//! let context = Context::system();
+//! let report = blocking(async {
+//!     let location = Location::Local(place);
+//!     let repository = Repository::init(&location, &InitOptions::default(), &context).await?;
+//!     let source = LocalSource::new(&[notes.clone()], LocalSourceOptions::default())?;
+//!     let options = BackupOptions::new("host", "user", vec![b"notes.txt".to_vec()]);
+//!     Ok::<_, Box<dyn std::error::Error>>(backup(&repository, source, &options, &context).await?)
+//! })??;
+//! assert_eq!(report.backup.totals.files, 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Errors have an [`ErrorKind`] that says what the caller can do. The format of a repository is described, byte by byte, in
+//! `docs/format/repository.md`.
+
+mod chunker;
+pub mod engine;
+mod error;
 mod format;
+pub mod model;
+mod progress;
+mod repository;
+pub mod runtime;
+pub mod source;
+pub mod target;
+
+pub use br_storage::{Location, Storage, StorageOptions};
+pub use error::{Error, ErrorKind, Result};
+pub use format::{
+    BackupV1, ChunkerConfig, Cipher, Config, FORMAT_VERSION, FormatError, FormatVersion,
+};
+pub use progress::{Context, Event, Progress, Silent};
+pub use repository::{BackupSelector, InitOptions, Repository};
+
+/// This library with its version, as it signs what it writes.
+pub const PROGRAM: &str = concat!("br ", env!("CARGO_PKG_VERSION"));
+
+/// Runs operations of this library to their end, for programs without an async runtime.
+///
+/// # Errors
+/// When the system gives no threads. The inner result is the future's.
+pub fn blocking<T>(future: impl Future<Output = T>) -> Result<T> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map(|runtime| runtime.block_on(future))
+        .map_err(|error| Error::io("cannot start the runtime", error))
+}

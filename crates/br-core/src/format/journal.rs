@@ -1,6 +1,6 @@
 //! Records of the journal (section 11).
 
-use super::bytes::Decoder;
+use super::bytes::{put_zigzag, Decoder};
 use super::leaf::decode_leaf;
 use super::FormatError;
 use crate::model::{Entry, PackId};
@@ -12,12 +12,20 @@ pub(crate) enum JournalRecord {
     Packs(Vec<PackId>),
     /// Entries that are finished, in order.
     Entries(Vec<Entry>),
+    /// When the backup began, in milliseconds since 1970.
+    Started(i64),
 }
 
 impl JournalRecord {
     pub(crate) fn encode_packs(packs: &[PackId]) -> Vec<u8> {
         let mut out = vec![0];
         packs.iter().for_each(|pack| out.extend_from_slice(pack.as_bytes()));
+        out
+    }
+
+    pub(crate) fn encode_started(millis: i64) -> Vec<u8> {
+        let mut out = vec![2];
+        put_zigzag(&mut out, millis);
         out
     }
 
@@ -36,6 +44,7 @@ impl JournalRecord {
                 Ok(Self::Packs(packs))
             }
             1 => decode_leaf(read.rest()).map(Self::Entries),
+            2 => read.zigzag().map(Self::Started),
             _ => Err(FormatError::Unknown("record of the journal")),
         }
     }

@@ -27,7 +27,7 @@ pub(crate) use envelope::{read_object, write_object, ObjectKind, SealedObject, H
 pub use error::FormatError;
 pub(crate) use index::{Move, PackEntry, Segment, SegmentBuilder};
 pub(crate) use journal::JournalRecord;
-pub(crate) use keys::MasterKey;
+pub(crate) use keys::{ChunkIdKey, MasterKey};
 pub(crate) use keyslot::{KdfCost, KeySlot};
 pub(crate) use leaf::{decode_leaf, LeafBuilder};
 pub(crate) use log::{LogEntry, LogRecord};

@@ -10,10 +10,10 @@ use crate::model::{Entry, EntryPath};
 
 mod exclude;
 mod local;
-mod owners;
 mod stream;
 
-pub use exclude::Excludes;
+pub use exclude::{ExcludeError, Excludes};
+pub(crate) use local::stored_path;
 pub use local::{LocalSource, LocalSourceOptions, SourceError};
 pub use stream::StreamSource;
 
@@ -39,6 +39,9 @@ pub enum SourceItem {
         details: Box<dyn Details>,
     },
     /// Something that could not be looked at. It will be missing from the backup.
+    ///
+    /// A folder that cannot be listed is yielded first as an entry, its metadata being known, and then as unreadable
+    /// with the same path: what it holds is missing. Only the paths of entries ascend strictly.
     Unreadable {
         /// Where it would have been.
         path: EntryPath,
@@ -77,9 +80,11 @@ impl std::fmt::Debug for SourceItem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Entry { entry, .. } => f.debug_tuple("Entry").field(entry).finish(),
-            Self::Unreadable { path, error } => {
-                f.debug_struct("Unreadable").field("path", path).field("error", error).finish()
-            }
+            Self::Unreadable { path, error } => f
+                .debug_struct("Unreadable")
+                .field("path", path)
+                .field("error", error)
+                .finish(),
         }
     }
 }

@@ -1,0 +1,281 @@
+//! Puts what the workers did into path order and builds the entry tree.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crossbeam_channel::{bounded, Receiver, Sender};
+
+use super::compare::{Compare, Window};
+use super::dedup::Dedup;
+use super::worker::{Block, FileOutcome, Finished, Gone, Outcome, Outputs, Shared, Worker};
+use super::{worker_failed, BackupOptions, Start, Tally};
+use crate::chunker::Chunker;
+use crate::error::{Error, Result};
+use crate::format::{Compressor, PackContent};
+use crate::model::{ChunkRef, EntryKind, References, Totals, TreeRoot};
+use crate::progress::Event;
+use crate::repository::{
+    target_pack_len, Io, Journal, Packer, RawGroup, StoredPack, TreeWriter,
+};
+use crate::source::Source;
+
+/// Finished jobs that wait for the collector.
+const FINISHED_QUEUE: usize = 16;
+/// Blocks of large files that wait for a free worker, each about 1 MiB.
+const BLOCK_QUEUE: usize = 4;
+
+/// Everything is stored, nothing is committed.
+pub(super) struct Collected {
+    pub(super) tally: Tally,
+    pub(super) tree: Option<TreeRoot>,
+    pub(super) totals: Totals,
+    pub(super) packs: Vec<StoredPack>,
+    pub(super) references: References,
+    pub(super) journal: Option<Journal>,
+}
+
+pub(super) fn run(
+    io: &Io,
+    source: Box<dyn Source>,
+    start: &Start,
+    options: &BackupOptions,
+) -> Result<Collected> {
+    let journal = match (&options.journal, options.dry_run) {
+        (Some(folder), false) => open_journal(folder, io),
+        _ => None,
+    };
+    let journal = Arc::new(Mutex::new(journal));
+    let packer = match options.dry_run {
+        true => None,
+        false => Some(start_packer(io, start, &journal)?),
+    };
+    let dedup = Dedup::new(Arc::clone(&start.index), io.master().chunk_id_key());
+    let groups = packer.as_ref().map(Packer::sender);
+    let piped = pipe(io, source, start, options, &dedup, groups, &journal);
+    // A failed packer makes everyone else stop without a reason of their own: its error comes first.
+    let packs = packer.map(Packer::finish).transpose()?.unwrap_or_default();
+    let (tally, tree, totals, mut references) = piped?;
+    for pack in &packs {
+        references.insert_all(pack.entry.id, pack.ids.len() as u32);
+    }
+    let journal = Arc::into_inner(journal).and_then(|journal| journal.into_inner().ok().flatten());
+    let mut collected = Collected { tally, tree, totals, packs, references, journal };
+    collected.tally.changes.bytes_stored = collected.packs.iter().map(|p| p.entry.len).sum();
+    Ok(collected)
+}
+
+/// A journal that cannot be written costs the chance to resume, not the backup.
+fn open_journal(folder: &std::path::Path, io: &Io) -> Option<Journal> {
+    Journal::create(folder, io)
+        .map_err(|error| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            let message = format!(
+                "an interrupted backup could not be resumed: {error}: {}",
+                cause.unwrap_or_default()
+            );
+            io.context.progress.event(Event::Warning { message: &message });
+        })
+        .ok()
+}
+
+fn start_packer(io: &Io, start: &Start, journal: &Arc<Mutex<Option<Journal>>>) -> Result<Packer> {
+    let stored: u64 = start.index.packs().map(|pack| pack.len).sum();
+    let journal = Arc::clone(journal);
+    let on_stored = Box::new(move |pack| {
+        if let Ok(mut journal) = journal.lock() {
+            // As above: a journal that fails is given up.
+            let failed = journal.as_mut().is_some_and(|j| j.push_packs(&[pack]).is_err());
+            if failed {
+                *journal = None;
+            }
+        }
+    });
+    Packer::start(io, target_pack_len(stored), on_stored)
+}
+
+type Piped = (Tally, Option<TreeRoot>, Totals, References);
+
+/// Runs walk, workers and collector to the end.
+fn pipe(
+    io: &Io,
+    source: Box<dyn Source>,
+    start: &Start,
+    options: &BackupOptions,
+    dedup: &Dedup,
+    groups: Option<Sender<RawGroup>>,
+    journal: &Mutex<Option<Journal>>,
+) -> Result<Piped> {
+    let chunker = Chunker::new(io.master(), &io.repository.config().chunker);
+    let cancelled = || io.context.cancel.is_cancelled();
+    let shared = Shared {
+        dedup,
+        chunker: &chunker,
+        config: io.repository.config().chunker,
+        level: options.level,
+        progress: &*io.context.progress,
+        cancelled: &cancelled,
+        bytes_read: AtomicU64::new(0),
+        bytes_added: AtomicU64::new(0),
+    };
+    let cores = thread::available_parallelism().map_or(2, NonZero::get);
+    let workers = options.threads.unwrap_or(cores).clamp(1, 64);
+    let window = Window::open();
+    let (job_sender, jobs) = bounded(workers);
+    let (finished_sender, finished) = bounded(FINISHED_QUEUE);
+    let (block_sender, blocks) = bounded::<Block>(BLOCK_QUEUE);
+    thread::scope(|scope| {
+        let compare = Compare::new(io, source, start, dedup);
+        let window = &window;
+        let walk = scope.spawn(move || compare.run(&job_sender, window));
+        let mut threads = Vec::new();
+        for _ in 0..workers {
+            let outputs = Outputs { finished: finished_sender.clone(), groups: groups.clone() };
+            let worker = Worker::new(&shared, outputs, block_sender.clone());
+            let (jobs, blocks) = (jobs.clone(), blocks.clone());
+            threads.push(scope.spawn(move || worker.run(&jobs, &blocks)));
+        }
+        // Only the threads hold these now: the channels end when the threads do.
+        drop((finished_sender, block_sender, jobs, blocks));
+        let mut collector = Collector::new(io, dedup, groups.as_ref(), journal);
+        let collected = collector.run(&finished, window);
+        drop(finished);
+        window.close();
+        let walked = walk.join().map_err(|_| worker_failed())?;
+        let mut references = std::mem::take(&mut collector.references);
+        for thread in threads {
+            if let Ok(more) = thread.join().map_err(|_| worker_failed())? {
+                references.union(&more);
+            }
+        }
+        io.check_cancelled()?;
+        let done = collected?;
+        match walked {
+            Some((more, number)) if number == done => references.union(&more),
+            _ => return Err(Error::internal("the backup's workers ended too early")),
+        }
+        let (tree, totals) = collector.finish(&mut references)?;
+        let mut tally = collector.tally;
+        tally.changes.bytes_read = shared.bytes_read.load(Ordering::Relaxed);
+        tally.changes.bytes_added += shared.bytes_added.load(Ordering::Relaxed);
+        Ok((tally, tree, totals, references))
+    })
+}
+
+/// Builds the tree from finished jobs.
+struct Collector<'a> {
+    io: &'a Io,
+    journal: &'a Mutex<Option<Journal>>,
+    nodes: NodeStore<'a>,
+    tree: TreeWriter,
+    tally: Tally,
+    references: References,
+}
+
+impl<'a> Collector<'a> {
+    fn new(
+        io: &'a Io,
+        dedup: &'a Dedup,
+        groups: Option<&'a Sender<RawGroup>>,
+        journal: &'a Mutex<Option<Journal>>,
+    ) -> Self {
+        let nodes = NodeStore { dedup, groups, compressor: Compressor::new(3), bytes_added: 0 };
+        let (tree, tally) = (TreeWriter::default(), Tally::default());
+        Self { io, journal, nodes, tree, tally, references: References::default() }
+    }
+
+    /// Takes jobs in order until the workers are done; returns how many there were.
+    fn run(&mut self, finished: &Receiver<Finished>, window: &Window) -> Result<u64> {
+        let mut waiting = BTreeMap::new();
+        let mut next = 0;
+        for job in finished {
+            waiting.insert(job.number, job.results);
+            while let Some(results) = waiting.remove(&next) {
+                next += 1;
+                window.advance(next);
+                for outcome in results {
+                    self.take(outcome)?;
+                }
+            }
+        }
+        Ok(next)
+    }
+
+    fn take(&mut self, outcome: Outcome) -> Result<()> {
+        let progress = &self.io.context.progress;
+        let (entry, file) = match outcome {
+            Outcome::Entry { entry, file } => (entry, file),
+            Outcome::Failed { path, reason } => {
+                progress.event(Event::Failed { path: &path, reason: &reason });
+                self.tally.unread(&path, reason);
+                return Ok(());
+            }
+        };
+        let changes = &mut self.tally.changes;
+        match file {
+            FileOutcome::NotAFile => {}
+            FileOutcome::Unchanged => changes.files_unchanged += 1,
+            FileOutcome::New => changes.files_new += 1,
+            FileOutcome::Changed => changes.files_changed += 1,
+        }
+        let bytes = if file == FileOutcome::Unchanged { entry.size() } else { 0 };
+        progress.event(Event::Advance { bytes, entries: 1 });
+        if let (EntryKind::File(content), true) = (&entry.kind, file != FileOutcome::Unchanged)
+            && content.torn
+        {
+            self.tally.torn += 1;
+            let message = format!("{} changed while it was read", entry.path);
+            progress.event(Event::Warning { message: &message });
+        }
+        if let Ok(mut journal) = self.journal.lock()
+            && journal.as_mut().is_some_and(|journal| journal.push_entry(&entry).is_err())
+        {
+            *journal = None;
+        }
+        let (nodes, references) = (&mut self.nodes, &mut self.references);
+        self.tree.push(&entry, &mut |node| nodes.store(node, references))
+    }
+
+    fn finish(&mut self, references: &mut References) -> Result<(Option<TreeRoot>, Totals)> {
+        let tree = std::mem::take(&mut self.tree);
+        let totals = tree.totals();
+        let nodes = &mut self.nodes;
+        let root = tree.finish(&mut |node| nodes.store(node, references))?;
+        self.tally.changes.bytes_added += self.nodes.bytes_added;
+        Ok((root, totals))
+    }
+}
+
+/// Stores tree nodes that the repository does not have.
+struct NodeStore<'a> {
+    dedup: &'a Dedup,
+    groups: Option<&'a Sender<RawGroup>>,
+    compressor: Compressor,
+    bytes_added: u64,
+}
+
+impl NodeStore<'_> {
+    fn store(&mut self, node: Vec<u8>, references: &mut References) -> Result<ChunkRef> {
+        let chunk = ChunkRef { id: self.dedup.id(&node), len: node.len() as u32 };
+        if !self.dedup.claim(chunk.id, references) {
+            return Ok(chunk);
+        }
+        self.bytes_added += node.len() as u64;
+        if let Some(groups) = self.groups {
+            let (codec, stored) = self.compressor.compress(&node);
+            let content = PackContent::Tree;
+            let group =
+                RawGroup { content, codec, stored, chunks: vec![chunk], bases: Vec::new() };
+            groups.send(group).map_err(|_| Error::internal("the packer ended too early"))?;
+        }
+        Ok(chunk)
+    }
+}
+
+impl std::fmt::Debug for Gone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Gone")
+    }
+}

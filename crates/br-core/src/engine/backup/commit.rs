@@ -1,0 +1,127 @@
+//! The last writes of a backup: index segment, manifest, log entry.
+
+use std::collections::BTreeSet;
+
+use super::collect::Collected;
+use super::{describe, BackupOptions, BackupReport, Start};
+use crate::engine::relocate::relocate;
+use crate::error::Result;
+use crate::format::LogEntry;
+use crate::model::{PackId, References};
+use crate::repository::{Append, Index, Io, LogPosition, SegmentPlan, StoredPack, conflict};
+
+/// How often others may be faster before a backup gives up.
+const MAX_RACES: u32 = 100;
+
+pub(super) fn run(
+    io: &Io,
+    mut start: Start,
+    collected: Collected,
+    options: &BackupOptions,
+) -> Result<BackupReport> {
+    let Collected { tally, tree, totals, mut packs, mut references, journal } = collected;
+    let mut backup = describe(io, &start, options, &tally, (tree, totals));
+    let report = |backup| BackupReport {
+        backup,
+        torn: tally.torn,
+        packs_resumed: start.packs_resumed,
+        dry_run: options.dry_run,
+    };
+    if options.dry_run {
+        return Ok(report(backup));
+    }
+    add_resumed(&start.index, &references, &mut packs);
+    let mut news = start.position.refresh(io)?;
+    let mut manifest_written = false;
+    for _ in 0..MAX_RACES {
+        if let Some(lost) = condemned(&news) {
+            rescue(io, &start.index, &lost, &mut packs, &mut references)?;
+            // A prune takes manifests that the log does not name for leftovers.
+            manifest_written = false;
+        }
+        let segments = write_segments(io, &start.position, &packs)?;
+        if !manifest_written {
+            backup.changes.bytes_stored += segments.bytes_written;
+            backup.id = io.context.runtime.backup_id();
+            backup.changes.bytes_stored += io.create_manifest(&backup, &references)?;
+            manifest_written = true;
+        }
+        let entry = LogEntry::Commit {
+            backup: Box::new((&backup).into()),
+            segments_added: segments.added,
+            segments_removed: segments.removed,
+        };
+        match start.position.append(io, entry)? {
+            Append::Lost(entries) => news = entries,
+            Append::Done => {
+                if let Some(journal) = journal {
+                    journal.remove();
+                }
+                start.leftover.remove();
+                return Ok(report(backup));
+            }
+        }
+    }
+    Err(conflict())
+}
+
+/// The packs that were given up by these entries; `None` when there was no prune among them.
+fn condemned(entries: &[LogEntry]) -> Option<BTreeSet<PackId>> {
+    let mut prunes = entries.iter().filter_map(|entry| match entry {
+        LogEntry::Condemn { packs, .. } => Some(packs),
+        _ => None,
+    });
+    let first = prunes.next()?;
+    Some(first.iter().chain(prunes.flatten()).copied().collect())
+}
+
+/// Packs of an interrupted run that are used now belong to this backup's segment.
+fn add_resumed(index: &Index, references: &References, packs: &mut Vec<StoredPack>) {
+    for segment in index.segments().iter().filter(|segment| segment.id.is_none()) {
+        let (stored, _) = segment.segment().clone().into_parts();
+        let used = stored.into_iter().filter(|(entry, _)| references.get(&entry.id).is_some());
+        packs.extend(used.map(|(entry, ids)| StoredPack { entry, ids }));
+    }
+}
+
+/// Copies what the backup uses of packs that were condemned into new ones. What was deleted already cannot be copied: then
+/// the files must be read again, by another run.
+fn rescue(
+    io: &Io,
+    index: &Index,
+    lost: &BTreeSet<PackId>,
+    packs: &mut Vec<StoredPack>,
+    references: &mut References,
+) -> Result<()> {
+    // Our own uploads look like leftovers to a prune: they may be among them.
+    let mut known = index.clone();
+    known.push(crate::repository::IndexSegment::from_packs(packs));
+    let mut wanted = References::default();
+    for pack in lost {
+        if let Some(slots) = references.remove(pack) {
+            wanted.insert_slots(*pack, &slots);
+        }
+    }
+    packs.retain(|pack| !lost.contains(&pack.entry.id));
+    let moved = relocate(io, known, &wanted).map_err(|error| match error.kind() {
+        crate::ErrorKind::Damaged => conflict().with_source(error),
+        _ => error,
+    })?;
+    for pack in &moved.packs {
+        references.insert_all(pack.entry.id, pack.ids.len() as u32);
+    }
+    packs.extend(moved.packs);
+    Ok(())
+}
+
+/// Writes the segment for new packs, merged with small ones that are there.
+fn write_segments(
+    io: &Io,
+    position: &LogPosition,
+    packs: &[StoredPack],
+) -> Result<crate::repository::WrittenSegments> {
+    let mut plan = SegmentPlan::new(io, &position.state);
+    plan.add_packs(packs);
+    plan.merge_small()?;
+    plan.write()
+}

@@ -1,0 +1,255 @@
+//! The source beside the base: which files must be read.
+
+use std::iter::Peekable;
+use std::sync::{Arc, Condvar, Mutex};
+
+use crossbeam_channel::Sender;
+use jiff::{SignedDuration, Timestamp};
+
+use super::dedup::Dedup;
+use super::Start;
+use crate::model::{Content, Entry, EntryKind, EntryPath, References};
+use crate::progress::{Event, Progress};
+use crate::repository::{ChunkReader, Io, TreeReader};
+use crate::source::{Details, Source, SourceItem};
+
+/// Bytes to be read in one job.
+const JOB_BYTES: u64 = 1 << 20;
+/// Entries in one job.
+const JOB_ITEMS: usize = 512;
+/// Entries of one job that hold their folder open. Jobs under way times this stays far below the usual limit of 1,024 files.
+const JOB_OPEN: usize = 80;
+/// How many jobs the walk may be ahead of what is finished: bounds what waits behind one huge file.
+const JOBS_AHEAD: u64 = 512;
+/// Time stamps of files may lag behind the clock by the kernel's tick.
+const CLOCK_TICK: SignedDuration = SignedDuration::from_millis(20);
+
+/// A run of consecutive items.
+pub(super) struct Job {
+    pub(super) number: u64,
+    pub(super) items: Vec<Item>,
+}
+
+/// What is to be done with an entry.
+pub(super) enum Item {
+    /// Nothing: it is complete.
+    Done {
+        entry: Entry,
+        /// A file whose content is taken from the base.
+        unchanged_file: bool,
+    },
+    /// Fetch its attributes, and its content if it is a file.
+    Fetch {
+        entry: Entry,
+        details: Box<dyn Details>,
+        /// The base has a file of that path.
+        known: bool,
+    },
+    /// It could not be looked at.
+    Failed { path: EntryPath, reason: String },
+}
+
+/// Keeps the walk from running too far ahead.
+#[derive(Default)]
+pub(super) struct Window {
+    finished: Mutex<Option<u64>>,
+    moved: Condvar,
+}
+
+impl Window {
+    pub(super) fn open() -> Self {
+        Self { finished: Mutex::new(Some(0)), moved: Condvar::new() }
+    }
+
+    /// Says how many jobs are finished.
+    pub(super) fn advance(&self, finished: u64) {
+        if let Ok(mut count) = self.finished.lock() {
+            *count = count.map(|_| finished);
+        }
+        self.moved.notify_all();
+    }
+
+    /// Says that nobody will finish anything any more.
+    pub(super) fn close(&self) {
+        if let Ok(mut count) = self.finished.lock() {
+            *count = None;
+        }
+        self.moved.notify_all();
+    }
+
+    /// Waits until job `number` may start; false when there is nobody to do it.
+    fn wait_for(&self, number: u64) -> bool {
+        let Ok(count) = self.finished.lock() else { return false };
+        let blocked = |count: &mut Option<u64>| count.is_some_and(|n| number >= n + JOBS_AHEAD);
+        self.moved.wait_while(count, blocked).is_ok_and(|count| count.is_some())
+    }
+}
+
+/// Entries of an earlier run, beside which the walk goes.
+struct Known {
+    entries: Peekable<Box<dyn Iterator<Item = Entry> + Send>>,
+    /// Entries that changed later than this may have changed again unnoticed.
+    trusted_before: Timestamp,
+}
+
+impl Known {
+    fn new(entries: Box<dyn Iterator<Item = Entry> + Send>, started: Timestamp) -> Self {
+        let trusted_before = started.checked_sub(CLOCK_TICK).unwrap_or(Timestamp::MIN);
+        Self { entries: entries.peekable(), trusted_before }
+    }
+
+    /// Moves on to `path`.
+    fn at(&mut self, path: &EntryPath) -> Option<Entry> {
+        while self.entries.next_if(|entry| entry.path < *path).is_some() {}
+        self.entries.next_if(|entry| entry.path == *path)
+    }
+
+    /// A time stamp from after the earlier run began does not prove that nothing happened since.
+    fn may_be_trusted(&self, entry: &Entry) -> bool {
+        let limit = self.trusted_before;
+        let seconds = limit.as_second();
+        let nanos = limit.subsec_nanosecond().unsigned_abs();
+        (entry.ctime.secs, entry.ctime.nanos) < (seconds, nanos)
+    }
+}
+
+/// Walks the source and makes jobs.
+pub(super) struct Compare<'a> {
+    source: Box<dyn Source>,
+    known: Vec<Known>,
+    dedup: &'a Dedup,
+    references: References,
+    items: Vec<Item>,
+    bytes: u64,
+    open: usize,
+    number: u64,
+}
+
+impl<'a> Compare<'a> {
+    pub(super) fn new(
+        io: &Io,
+        source: Box<dyn Source>,
+        start: &Start,
+        dedup: &'a Dedup,
+    ) -> Self {
+        let mut known = Vec::new();
+        if source.can_skip_unchanged() {
+            // Entries of an interrupted run are newer than the base.
+            known.push(Known::new(Box::new(start.leftover.entries(io)), start.leftover.started));
+            if let Some(base) = &start.base {
+                let reader = Arc::new(ChunkReader::new(io, Arc::clone(&start.index)));
+                let progress = Arc::clone(&io.context.progress);
+                let entries = TreeReader::new(&reader, base.tree).filter_map(move |entry| {
+                    entry.map_err(|gap| warn_of_gap(&*progress, &gap.error)).ok()
+                });
+                known.push(Known::new(Box::new(entries), base.started));
+            }
+        }
+        Self {
+            source,
+            known,
+            dedup,
+            references: References::default(),
+            items: Vec::new(),
+            bytes: 0,
+            open: 0,
+            number: 0,
+        }
+    }
+
+    /// Walks to the end. Returns what the unchanged files use, and how many jobs there were; `None` when the receivers are
+    /// gone.
+    pub(super) fn run(mut self, jobs: &Sender<Job>, window: &Window) -> Option<(References, u64)> {
+        while let Some(item) = self.source.next() {
+            let item = match item {
+                SourceItem::Entry { entry, details } => self.decide(entry, details),
+                SourceItem::Unreadable { path, error } => {
+                    Item::Failed { path, reason: error.to_string() }
+                }
+            };
+            if let Item::Fetch { entry, .. } = &item {
+                self.open += 1;
+                self.bytes += entry.size();
+            }
+            self.items.push(item);
+            let full = self.bytes >= JOB_BYTES
+                || self.items.len() >= JOB_ITEMS
+                || self.open >= JOB_OPEN;
+            if full {
+                self.send(jobs, window)?;
+            }
+        }
+        self.send(jobs, window)?;
+        Some((self.references, self.number))
+    }
+
+    fn send(&mut self, jobs: &Sender<Job>, window: &Window) -> Option<()> {
+        if self.items.is_empty() {
+            return Some(());
+        }
+        if !window.wait_for(self.number) {
+            return None;
+        }
+        let job = Job { number: self.number, items: std::mem::take(&mut self.items) };
+        self.number += 1;
+        (self.bytes, self.open) = (0, 0);
+        jobs.send(job).ok()
+    }
+
+    /// Takes content and attributes from an earlier run, if that is safe.
+    fn decide(&mut self, mut entry: Entry, details: Box<dyn Details>) -> Item {
+        let mut known_file = false;
+        for at in 0..self.known.len() {
+            let Some(before) = self.known[at].at(&entry.path) else { continue };
+            known_file |= matches!(before.kind, EntryKind::File(_));
+            if !self.known[at].may_be_trusted(&before) {
+                continue;
+            }
+            if entry.is_unchanged_since(&before) {
+                if self.has_content(&before) {
+                    entry.kind = before.kind;
+                    entry.xattrs = before.xattrs;
+                    self.skip_others(at, &entry.path);
+                    return Item::Done { entry, unchanged_file: true };
+                }
+            } else if is_same_other(&entry, &before) {
+                entry.xattrs = before.xattrs;
+                self.skip_others(at, &entry.path);
+                return Item::Done { entry, unchanged_file: false };
+            }
+        }
+        Item::Fetch { entry, details, known: known_file }
+    }
+
+    /// Keeps the remaining streams in step.
+    fn skip_others(&mut self, from: usize, path: &EntryPath) {
+        for known in &mut self.known[from + 1..] {
+            known.at(path);
+        }
+    }
+
+    /// Checks that the repository still has every chunk, and notes them as used.
+    fn has_content(&mut self, entry: &Entry) -> bool {
+        let EntryKind::File(file) = &entry.kind else { return true };
+        match &file.content {
+            Content::Inline(_) => true,
+            Content::Chunks(chunks) => chunks
+                .iter()
+                .all(|chunk| self.dedup.note_stored(&chunk.id, &mut self.references)),
+        }
+    }
+}
+
+/// True when something that is no regular file has not changed, so that its attributes have not either.
+fn is_same_other(now: &Entry, before: &Entry) -> bool {
+    !matches!(now.kind, EntryKind::File(_))
+        && now.kind == before.kind
+        && now.ctime == before.ctime
+        && now.mtime == before.mtime
+        && now.inode == before.inode
+}
+
+fn warn_of_gap(progress: &dyn Progress, error: &crate::Error) {
+    let message = format!("the base cannot be read in part, files there are read again: {error}");
+    progress.event(Event::Warning { message: &message });
+}

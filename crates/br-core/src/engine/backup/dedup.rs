@@ -1,0 +1,78 @@
+//! Which chunks the repository has, and which this run is about to store.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::{Arc, Mutex};
+
+use crate::format::ChunkIdKey;
+use crate::model::{ChunkId, References};
+use crate::repository::{Index, Place};
+
+/// Locks are split so that workers rarely wait for each other.
+const SHARDS: usize = 64;
+
+/// Chunk ids are random already: the first bytes are as good a hash as any.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 ^= u64::from_le_bytes(*first);
+        }
+    }
+
+    fn write_usize(&mut self, _: usize) {}
+}
+
+type IdSet = HashSet<ChunkId, BuildHasherDefault<IdHasher>>;
+
+/// Decides whether a chunk must be stored.
+#[derive(Debug)]
+pub(super) struct Dedup {
+    index: Arc<Index>,
+    id_key: ChunkIdKey,
+    claimed: Vec<Mutex<IdSet>>,
+}
+
+impl Dedup {
+    pub(super) fn new(index: Arc<Index>, id_key: ChunkIdKey) -> Self {
+        let claimed = std::iter::repeat_with(Mutex::default).take(SHARDS).collect();
+        Self { index, id_key, claimed }
+    }
+
+    pub(super) fn id(&self, chunk: &[u8]) -> ChunkId {
+        self.id_key.id(chunk)
+    }
+
+    /// Notes the place of a chunk that is stored; false when it is not.
+    pub(super) fn note_stored(&self, id: &ChunkId, references: &mut References) -> bool {
+        let Some(place) = self.index.find(id) else { return false };
+        note_place(&self.index, &place, references);
+        true
+    }
+
+    /// True when the chunk is neither stored nor claimed: the caller must store it.
+    pub(super) fn claim(&self, id: ChunkId, references: &mut References) -> bool {
+        if self.note_stored(&id, references) {
+            return false;
+        }
+        let shard = &self.claimed[usize::from(id.0[31]) % SHARDS];
+        // A poisoned lock means that a worker panicked, and then nothing is committed.
+        shard.lock().is_ok_and(|mut claimed| claimed.insert(id))
+    }
+}
+
+/// Notes a place, and what it rests on when it is a delta.
+pub(crate) fn note_place(index: &Index, place: &Place<'_>, references: &mut References) {
+    references.insert(place.pack.id, place.slot);
+    for base in &place.group.bases {
+        if let Some(base) = index.find_all(base).find(|place| !place.is_delta()) {
+            references.insert(base.pack.id, base.slot);
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Backing up: from a [`Source`] to a committed [`Backup`].
+//!
+//! ```text
+//! compare ──► workers ──► collect ──► tree nodes ─┐
+//! (walk, base)  (read, cut,  (in path order)        ├─► packer ──► storage
+//!                hash, compress) ── groups ──────────┘
+//! ```
+//!
+//! [`backup`] runs it, [`BackupOptions`] say how, [`BackupReport`] tells what came of it. Invariant: the log entry that
+//! makes the backup exist is its last write.
+
+mod collect;
+mod commit;
+mod compare;
+mod dedup;
+mod worker;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::error::{Error, Result};
+use crate::model::{Backup, BackupKind, Changes, Reason, Totals, Unread};
+use crate::progress::{Context, Event};
+use crate::repository::{
+    BackupSelector, Index, IndexSegment, Io, Leftover, LogPosition, Repository,
+};
+use crate::source::Source;
+
+/// How a backup is made.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct BackupOptions {
+    /// Name of the machine.
+    pub host: String,
+    /// Name of the user.
+    pub user: String,
+    /// The paths as typed, raw bytes: for the catalog, and to find the base.
+    pub paths: Vec<Vec<u8>>,
+    /// Words to find the backup by.
+    pub tags: Vec<String>,
+    /// Which earlier backup tells what is unchanged.
+    pub base: Base,
+    /// Level of zstd, 1 to 19.
+    pub level: i32,
+    /// Worker threads; as many as the machine has cores when `None`.
+    pub threads: Option<usize>,
+    /// Folder for the journal, which lets the next run use what an interrupted one did; none when `None`.
+    pub journal: Option<PathBuf>,
+    /// Do everything but store.
+    pub dry_run: bool,
+}
+
+/// Which earlier backup tells what is unchanged.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Base {
+    /// The newest backup of the same host and paths, if there is one.
+    #[default]
+    Auto,
+    /// None: read everything.
+    None,
+    /// This one.
+    Backup(BackupSelector),
+}
+
+impl BackupOptions {
+    /// The defaults for a host, a user and the paths as typed.
+    #[must_use]
+    pub fn new(host: impl Into<String>, user: impl Into<String>, paths: Vec<Vec<u8>>) -> Self {
+        Self {
+            host: host.into(),
+            user: user.into(),
+            paths,
+            tags: Vec::new(),
+            base: Base::Auto,
+            level: 3,
+            threads: None,
+            journal: None,
+            dry_run: false,
+        }
+    }
+
+    /// Sets the tags.
+    #[must_use]
+    pub fn with_tags(mut self, tags: Vec<String>) -> Self {
+        self.tags = tags;
+        self
+    }
+
+    /// Sets the base.
+    #[must_use]
+    pub fn with_base(mut self, base: Base) -> Self {
+        self.base = base;
+        self
+    }
+
+    /// Sets the level of zstd.
+    #[must_use]
+    pub const fn with_level(mut self, level: i32) -> Self {
+        self.level = level;
+        self
+    }
+
+    /// Sets the number of worker threads.
+    #[must_use]
+    pub const fn with_threads(mut self, threads: Option<usize>) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Sets the folder for the journal.
+    #[must_use]
+    pub fn with_journal(mut self, folder: Option<PathBuf>) -> Self {
+        self.journal = folder;
+        self
+    }
+
+    /// Makes it a dry run.
+    #[must_use]
+    pub const fn with_dry_run(mut self, dry_run: bool) -> Self {
+        self.dry_run = dry_run;
+        self
+    }
+}
+
+/// What came of a backup.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct BackupReport {
+    /// The backup, as the catalog lists it now. Not in the catalog after a dry run.
+    pub backup: Backup,
+    /// Files that changed while they were read: they are in the backup, and may mix two states.
+    pub torn: u64,
+    /// Packs taken over from an interrupted run.
+    pub packs_resumed: u64,
+    /// True when nothing was stored.
+    pub dry_run: bool,
+}
+
+/// Backs up a source.
+///
+/// Entries that cannot be read are reported and left out; the backup says so
+/// ([`Backup::is_complete`]).
+///
+/// # Errors
+/// When the repository cannot be read or added to. Nothing of the backup is listed then; what was stored is used by the
+/// next run.
+pub async fn backup(
+    repository: &Repository,
+    source: impl Source + 'static,
+    options: &BackupOptions,
+    context: &Context,
+) -> Result<BackupReport> {
+    repository.check_writable()?;
+    let options = options.clone();
+    repository.run(context, move |io| run(io, Box::new(source), &options)).await
+}
+
+/// What a backup starts from.
+struct Start {
+    position: LogPosition,
+    index: Arc<Index>,
+    base: Option<Backup>,
+    leftover: Leftover,
+    packs_resumed: u64,
+    started: Timestamp,
+}
+
+fn run(io: &Io, source: Box<dyn Source>, options: &BackupOptions) -> Result<BackupReport> {
+    let started = io.context.runtime.clock.now();
+    let position = LogPosition::read(io)?;
+    let mut index = Index::read(io, &position.state)?;
+    for (id, reason) in &index.damaged {
+        let message = format!("index segment {id} was set aside: {reason}");
+        io.context.progress.event(Event::Warning { message: &message });
+    }
+    let base = choose_base(&position, options)?;
+    let leftover = options.journal.as_ref().map(|folder| Leftover::find(folder, io));
+    let leftover = leftover.unwrap_or_default();
+    let packs_resumed = adopt(io, &position, &mut index, &leftover);
+    if let Some(base) = &base {
+        let Totals { bytes, entries, .. } = base.totals;
+        io.context.progress.event(Event::Expect { bytes, entries });
+    }
+    let start = Start {
+        position,
+        index: Arc::new(index),
+        base,
+        leftover,
+        packs_resumed,
+        started,
+    };
+    let collected = collect::run(io, source, &start, options)?;
+    commit::run(io, start, collected, options)
+}
+
+fn choose_base(position: &LogPosition, options: &BackupOptions) -> Result<Option<Backup>> {
+    let same = |backup: &&Backup| backup.host == options.host && backup.paths == options.paths;
+    Ok(match &options.base {
+        Base::None => None,
+        Base::Auto => {
+            let backups = position.state.backups.values().filter(same);
+            backups.max_by_key(|backup| backup.finished).cloned()
+        }
+        Base::Backup(selector) => Some(position.state.find(selector)?.clone()),
+    })
+}
+
+/// Takes packs that an interrupted run stored into the index, as far as they are still there and not condemned.
+fn adopt(io: &Io, position: &LogPosition, index: &mut Index, leftover: &Leftover) -> u64 {
+    let known: std::collections::HashSet<_> = index.packs().map(|pack| pack.id).collect();
+    let mut packs = Vec::new();
+    for id in &leftover.packs {
+        if known.contains(id) || position.state.condemned.contains(id) {
+            continue;
+        }
+        // One that is gone or damaged is simply stored again.
+        packs.extend(crate::repository::read_footer(io, *id).ok());
+    }
+    if !packs.is_empty() {
+        index.push(IndexSegment::from_packs(&packs));
+    }
+    packs.len() as u64
+}
+
+/// What the collector found out, before it is committed.
+#[derive(Debug, Default)]
+struct Tally {
+    changes: Changes,
+    unread: Vec<Unread>,
+    unread_count: u64,
+    torn: u64,
+}
+
+impl Tally {
+    fn unread(&mut self, path: &crate::model::EntryPath, reason: String) {
+        self.unread_count += 1;
+        if self.unread.len() < Backup::MAX_UNREAD {
+            let path = path.as_bytes().to_vec();
+            self.unread.push(Unread { path, reason: Reason(reason) });
+        }
+    }
+}
+
+fn describe(
+    io: &Io,
+    start: &Start,
+    options: &BackupOptions,
+    tally: &Tally,
+    (tree, totals): (Option<crate::model::TreeRoot>, Totals),
+) -> Backup {
+    let kind = match start.base {
+        Some(_) => BackupKind::Incremental,
+        None => BackupKind::Full,
+    };
+    Backup {
+        id: io.context.runtime.backup_id(),
+        kind,
+        base: start.base.as_ref().map(|base| base.id),
+        host: options.host.clone(),
+        user: options.user.clone(),
+        paths: options.paths.clone(),
+        tags: options.tags.clone(),
+        started: start.started,
+        finished: io.context.runtime.clock.now(),
+        tree,
+        totals,
+        changes: tally.changes,
+        unread: tally.unread.clone(),
+        unread_count: tally.unread_count,
+        program: crate::PROGRAM.to_owned(),
+    }
+}
+
+/// The error for a thread that ended without a word.
+fn worker_failed() -> Error {
+    Error::internal("a worker panicked")
+}

@@ -1,0 +1,440 @@
+//! Reading files: cut, hash, deduplicate, compress.
+
+use std::io::{self, Read as _};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_channel::{select_biased, Receiver, Sender, TrySendError};
+use sha2::{Digest as _, Sha256};
+
+use super::compare::{Item, Job};
+use super::dedup::Dedup;
+use crate::chunker::Chunker;
+use crate::format::{ChunkerConfig, Compressor, PackContent};
+use crate::model::{ChunkRef, Content, Entry, EntryKind, EntryPath, Extent, FileContent, References};
+use crate::progress::{Event, Progress};
+use crate::repository::RawGroup;
+use crate::source::{ContentReader, Details};
+
+/// A group is closed when it has so many bytes before compression.
+const GROUP_LEN: usize = 1 << 20;
+/// Files are read in pieces of this length.
+const READ_LEN: usize = 1 << 20;
+/// Files with more bytes of holes than this have no SHA-256: hashing zeros would cost more than the backup.
+const MAX_HASHED_HOLES: u64 = 256 << 20;
+
+/// A finished job.
+pub(super) struct Finished {
+    pub(super) number: u64,
+    pub(super) results: Vec<Outcome>,
+}
+
+/// What became of an entry.
+pub(super) enum Outcome {
+    /// It is complete.
+    Entry { entry: Entry, file: FileOutcome },
+    /// It could not be read.
+    Failed { path: EntryPath, reason: String },
+}
+
+/// How a file compares with the base.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum FileOutcome {
+    NotAFile,
+    Unchanged,
+    New,
+    Changed,
+}
+
+/// Chunks that wait to be compressed.
+#[derive(Default)]
+pub(super) struct Block {
+    raw: Vec<u8>,
+    chunks: Vec<ChunkRef>,
+}
+
+/// What all workers share.
+pub(super) struct Shared<'a> {
+    pub(super) dedup: &'a Dedup,
+    pub(super) chunker: &'a Chunker,
+    pub(super) config: ChunkerConfig,
+    pub(super) level: i32,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) cancelled: &'a (dyn Fn() -> bool + Sync),
+    pub(super) bytes_read: AtomicU64,
+    pub(super) bytes_added: AtomicU64,
+}
+
+/// Where a worker's output goes. Groups go nowhere in a dry run.
+pub(super) struct Outputs {
+    pub(super) finished: Sender<Finished>,
+    pub(super) groups: Option<Sender<RawGroup>>,
+}
+
+/// One worker thread.
+pub(super) struct Worker<'a> {
+    shared: &'a Shared<'a>,
+    outputs: Outputs,
+    /// Blocks of large files, for whichever worker is free.
+    blocks: Sender<Block>,
+    compressor: Compressor,
+    /// Chunks of small files.
+    block: Block,
+    buffer: Vec<u8>,
+    references: References,
+}
+
+/// The other side went away: it has failed, and says why itself.
+pub(super) struct Gone;
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(shared: &'a Shared<'a>, outputs: Outputs, blocks: Sender<Block>) -> Self {
+        Self {
+            shared,
+            outputs,
+            blocks,
+            compressor: Compressor::new(shared.level),
+            block: Block::default(),
+            buffer: Vec::new(),
+            references: References::default(),
+        }
+    }
+
+    /// Works until there are no jobs and nobody makes blocks. Returns what the files it read use.
+    pub(super) fn run(
+        mut self,
+        jobs: &Receiver<Job>,
+        blocks: &Receiver<Block>,
+    ) -> Result<References, Gone> {
+        loop {
+            select_biased! {
+                recv(blocks) -> block => if let Ok(block) = block { self.store(block)? },
+                recv(jobs) -> job => match job {
+                    Ok(job) => self.work(job)?,
+                    Err(_) => break,
+                },
+            }
+        }
+        let rest = std::mem::take(&mut self.block);
+        self.store(rest)?;
+        let Self { blocks: sender, mut compressor, outputs, references, shared, .. } = self;
+        drop(sender);
+        for block in blocks {
+            store_block(shared, &mut compressor, &outputs, block)?;
+        }
+        Ok(references)
+    }
+
+    fn work(&mut self, job: Job) -> Result<(), Gone> {
+        let mut results = Vec::with_capacity(job.items.len());
+        for item in job.items {
+            if (self.shared.cancelled)() {
+                return Err(Gone);
+            }
+            results.push(match item {
+                Item::Done { entry, unchanged_file } => {
+                    let file = match unchanged_file {
+                        true => FileOutcome::Unchanged,
+                        false => FileOutcome::NotAFile,
+                    };
+                    Outcome::Entry { entry, file }
+                }
+                Item::Failed { path, reason } => Outcome::Failed { path, reason },
+                Item::Fetch { entry, details, known } => self.fetch(entry, details, known)?,
+            });
+        }
+        let finished = Finished { number: job.number, results };
+        self.outputs.finished.send(finished).map_err(|_| Gone)
+    }
+
+    fn fetch(
+        &mut self,
+        mut entry: Entry,
+        mut details: Box<dyn Details>,
+        known: bool,
+    ) -> Result<Outcome, Gone> {
+        let result = if matches!(entry.kind, EntryKind::File(_)) {
+            self.read(&mut entry, details)
+        } else {
+            Ok(details.complete(&mut entry))
+        };
+        match result? {
+            Ok(()) => {
+                let file = match (&entry.kind, known) {
+                    (EntryKind::File(_), true) => FileOutcome::Changed,
+                    (EntryKind::File(_), false) => FileOutcome::New,
+                    _ => FileOutcome::NotAFile,
+                };
+                Ok(Outcome::Entry { entry, file })
+            }
+            Err(error) => Ok(Outcome::Failed { path: entry.path, reason: error.to_string() }),
+        }
+    }
+
+    fn read(
+        &mut self,
+        entry: &mut Entry,
+        details: Box<dyn Details>,
+    ) -> Result<io::Result<()>, Gone> {
+        let mut reader = match details.open(entry) {
+            Ok(reader) => reader,
+            Err(error) => return Ok(Err(error)),
+        };
+        let EntryKind::File(file) = &mut entry.kind else {
+            return Ok(Err(io::Error::other("is no longer a regular file")));
+        };
+        let holes: u64 = file.holes.iter().map(|hole| hole.len).sum();
+        let expected = file.size - holes.min(file.size);
+        let unknown = expected == 0 && holes == 0;
+        let read = if unknown || expected > u64::from(self.shared.config.small_file) {
+            self.read_large(file, holes, &mut *reader)?
+        } else {
+            self.read_small(file, holes, expected, &mut *reader)?
+        };
+        let data_len = match read {
+            Ok(len) => len,
+            Err(error) => return Ok(Err(error)),
+        };
+        if data_len != expected {
+            set_data_len(file, data_len);
+        }
+        Ok(reader.finish().map(|consistent| file.torn = !consistent || file.torn))
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.shared.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+        self.shared.progress.event(Event::Advance { bytes, entries: 0 });
+    }
+
+    /// Reads a file that is one chunk, or less.
+    fn read_small(
+        &mut self,
+        file: &mut FileContent,
+        holes: u64,
+        expected: u64,
+        reader: &mut dyn ContentReader,
+    ) -> Result<io::Result<u64>, Gone> {
+        self.buffer.clear();
+        self.buffer.resize(expected as usize, 0);
+        let mut len = 0;
+        while len < self.buffer.len() {
+            match reader.read(&mut self.buffer[len..]) {
+                Ok(0) => break,
+                Ok(more) => len += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        let data = &self.buffer[..len];
+        self.advance(len as u64);
+        if len <= self.shared.config.inline as usize {
+            file.content = Content::Inline(data.into());
+            return Ok(Ok(len as u64));
+        }
+        file.sha256 = (holes <= MAX_HASHED_HOLES).then(|| {
+            let mut digest = FileDigest::new(file);
+            digest.update(data);
+            digest.finish()
+        });
+        let shared = self.shared;
+        let id = shared.dedup.id(data);
+        let chunk = ChunkRef { id, len: len as u32 };
+        file.content = Content::Chunks(vec![chunk]);
+        if shared.dedup.claim(id, &mut self.references) {
+            self.block.push(chunk, data);
+            if self.block.raw.len() >= GROUP_LEN {
+                let block = std::mem::take(&mut self.block);
+                self.store(block)?;
+            }
+        }
+        Ok(Ok(len as u64))
+    }
+
+    /// Reads a file of any length and cuts it by content.
+    fn read_large(
+        &mut self,
+        file: &mut FileContent,
+        holes: u64,
+        reader: &mut dyn ContentReader,
+    ) -> Result<io::Result<u64>, Gone> {
+        let shared = self.shared;
+        let mut digest = (holes <= MAX_HASHED_HOLES).then(|| FileDigest::new(file));
+        let mut chunks = Vec::new();
+        let mut block = Block::default();
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        let (mut start, mut total, mut ended) = (0, 0, false);
+        loop {
+            while !ended && buffer.len() - start < shared.chunker.max_len() {
+                buffer.drain(..start);
+                start = 0;
+                match read_more(reader, &mut buffer) {
+                    Ok(0) => ended = true,
+                    Ok(len) => {
+                        if let Some(digest) = &mut digest {
+                            digest.update(&buffer[buffer.len() - len..]);
+                        }
+                        total += len as u64;
+                        self.advance(len as u64);
+                    }
+                    Err(error) => return Ok(Err(error)),
+                }
+                if (shared.cancelled)() {
+                    return Err(Gone);
+                }
+            }
+            if start == buffer.len() {
+                break;
+            }
+            let data = &buffer[start..start + shared.chunker.cut(&buffer[start..])];
+            let chunk = ChunkRef { id: shared.dedup.id(data), len: data.len() as u32 };
+            chunks.push(chunk);
+            if shared.dedup.claim(chunk.id, &mut self.references) {
+                block.push(chunk, data);
+                if block.raw.len() >= GROUP_LEN {
+                    self.offer(std::mem::take(&mut block))?;
+                }
+            }
+            start += data.len();
+        }
+        // The rest of the file shares a group with what comes next.
+        self.keep(block)?;
+        self.buffer = buffer;
+        file.content = Content::Chunks(chunks);
+        file.sha256 = digest.filter(|_| total > 0).map(FileDigest::finish);
+        Ok(Ok(total))
+    }
+
+    /// Lets another worker compress a block, if one is free.
+    fn offer(&mut self, block: Block) -> Result<(), Gone> {
+        match self.blocks.try_send(block) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(block) | TrySendError::Disconnected(block)) => self.store(block),
+        }
+    }
+
+    fn keep(&mut self, block: Block) -> Result<(), Gone> {
+        if self.block.raw.len() + block.raw.len() >= 2 * GROUP_LEN {
+            return self.store(block);
+        }
+        self.block.raw.extend_from_slice(&block.raw);
+        self.block.chunks.extend(block.chunks);
+        Ok(())
+    }
+
+    fn store(&mut self, block: Block) -> Result<(), Gone> {
+        store_block(self.shared, &mut self.compressor, &self.outputs, block)
+    }
+}
+
+impl Block {
+    fn push(&mut self, chunk: ChunkRef, data: &[u8]) {
+        if self.raw.capacity() == 0 {
+            self.raw.reserve(GROUP_LEN + GROUP_LEN / 4);
+        }
+        self.raw.extend_from_slice(data);
+        self.chunks.push(chunk);
+    }
+}
+
+fn store_block(
+    shared: &Shared<'_>,
+    compressor: &mut Compressor,
+    outputs: &Outputs,
+    block: Block,
+) -> Result<(), Gone> {
+    if block.chunks.is_empty() {
+        return Ok(());
+    }
+    shared.bytes_added.fetch_add(block.raw.len() as u64, Ordering::Relaxed);
+    let Some(groups) = &outputs.groups else { return Ok(()) };
+    let (codec, stored) = compressor.compress(&block.raw);
+    let content = PackContent::Data;
+    let group = RawGroup { content, codec, stored, chunks: block.chunks, bases: Vec::new() };
+    groups.send(group).map_err(|_| Gone)
+}
+
+fn read_more(reader: &mut dyn ContentReader, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    let before = buffer.len();
+    buffer.resize(before + READ_LEN, 0);
+    let result = loop {
+        match reader.read(&mut buffer[before..]) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => break result,
+        }
+    };
+    buffer.truncate(before + result.as_ref().copied().unwrap_or(0));
+    result
+}
+
+/// Sets the length of a file that turned out longer or shorter than it looked.
+fn set_data_len(file: &mut FileContent, data_len: u64) {
+    if file.holes.is_empty() {
+        file.size = data_len;
+        return;
+    }
+    // A sparse file that shrank: what lies behind the last byte that was read is gone.
+    let mut left = data_len;
+    let mut end = 0;
+    for extent in file.data_extents() {
+        let here = extent.len.min(left);
+        left -= here;
+        if here > 0 {
+            end = extent.offset + here;
+        }
+    }
+    file.holes.retain(|hole| hole.offset + hole.len <= end);
+    file.size = end;
+    file.torn = true;
+    // It was computed for the length the file had.
+    file.sha256 = None;
+}
+
+/// SHA-256 of a file, holes read as zeros.
+struct FileDigest {
+    sha: Sha256,
+    /// Stretches of data still to come, last one first, and where the hash has got to.
+    extents: Vec<Extent>,
+    position: u64,
+    size: u64,
+}
+
+impl FileDigest {
+    fn new(file: &FileContent) -> Self {
+        let mut extents: Vec<_> =
+            if file.holes.is_empty() { Vec::new() } else { file.data_extents().collect() };
+        extents.reverse();
+        let size = if file.holes.is_empty() { 0 } else { file.size };
+        Self { sha: Sha256::new(), extents, position: 0, size }
+    }
+
+    fn zeros_until(&mut self, offset: u64) {
+        const ZEROS: [u8; 4096] = [0; 4096];
+        while self.position < offset {
+            let len = (offset - self.position).min(ZEROS.len() as u64);
+            self.sha.update(&ZEROS[..len as usize]);
+            self.position += len;
+        }
+    }
+
+    fn update(&mut self, mut data: &[u8]) {
+        while let Some(extent) = self.extents.last_mut().filter(|_| !data.is_empty()) {
+            let Extent { offset, len } = *extent;
+            let here = (data.len() as u64).min(len);
+            *extent = Extent { offset: offset + here, len: len - here };
+            if extent.len == 0 {
+                self.extents.pop();
+            }
+            self.zeros_until(offset);
+            let (now, later) = data.split_at(here as usize);
+            self.sha.update(now);
+            self.position += here;
+            data = later;
+        }
+        self.sha.update(data);
+    }
+
+    fn finish(mut self) -> [u8; 32] {
+        self.zeros_until(self.size);
+        self.sha.finalize().into()
+    }
+}

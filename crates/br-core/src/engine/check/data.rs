@@ -1,0 +1,231 @@
+//! Reading packs in full: every tag, every chunk id.
+
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use super::{text, CheckReport, DamagedChunks, Finding, ReadData};
+use crate::engine::view::View;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{PackEntry, PackTable, SealedObject, HEADER_LEN, ObjectKind, TAG_LEN, TRAILER_LEN};
+use crate::model::{ChunkId, PackId, References};
+use crate::progress::Event;
+use crate::repository::{Index, IndexSegment, Io, Layout};
+
+/// A pack is read in pieces of about this length.
+const PIECE: u64 = 4 << 20;
+
+/// Chooses the packs to read: all that are in scope, or some at random.
+pub(super) fn choose<'a>(
+    io: &Io,
+    index: &'a Index,
+    scope: Option<&References>,
+    data: ReadData,
+) -> Vec<&'a PackEntry> {
+    let in_scope = |pack: &&PackEntry| scope.is_none_or(|scope| scope.get(&pack.id).is_some());
+    let mut packs: Vec<_> = index.packs().filter(in_scope).collect();
+    packs.sort_by_key(|pack| pack.id);
+    packs.dedup_by_key(|pack| pack.id);
+    let most = match data {
+        ReadData::None => return Vec::new(),
+        ReadData::All => return packs,
+        ReadData::Fraction(fraction) => {
+            let total: u64 = packs.iter().map(|pack| pack.len).sum();
+            (total as f64 * fraction.clamp(0.0, 1.0)) as u64
+        }
+        ReadData::Bytes(bytes) => bytes,
+    };
+    packs.sort_by_cached_key(|_| io.context.runtime.bytes::<8>());
+    let mut sum = 0;
+    packs.retain(|pack| {
+        let wanted = sum < most;
+        sum += pack.len;
+        wanted
+    });
+    packs
+}
+
+/// What reading found so far.
+#[derive(Default)]
+struct Found {
+    findings: Vec<Finding>,
+    damaged: DamagedChunks,
+    packs_read: u64,
+    bytes_read: u64,
+    failed: Option<Error>,
+}
+
+/// Reads packs on all cores. Returns the chunks that cannot be read from anywhere.
+pub(super) fn read(
+    io: &Io,
+    view: &View,
+    packs: &[&PackEntry],
+    report: &mut CheckReport,
+) -> Result<DamagedChunks> {
+    let found = Mutex::new(Found::default());
+    let next = AtomicUsize::new(0);
+    let cores = thread::available_parallelism().map_or(2, NonZero::get);
+    thread::scope(|scope| {
+        for _ in 0..cores.min(packs.len()) {
+            scope.spawn(|| {
+                while let Some(pack) = packs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let result = read_pack(io, view, pack);
+                    let Ok(mut found) = found.lock() else { return };
+                    if !found.take(pack, result) {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let mut found = found.into_inner().map_err(|_| Error::internal("a check thread panicked"))?;
+    if let Some(error) = found.failed {
+        return Err(error);
+    }
+    // What another writer stored a second time is not lost.
+    found.damaged.retain(|id, _| view.reader.read(id).is_err());
+    report.findings.extend(found.findings);
+    report.packs_read = found.packs_read;
+    report.bytes_read = found.bytes_read;
+    Ok(found.damaged)
+}
+
+impl Found {
+    /// False when the check must end.
+    fn take(&mut self, pack: &PackEntry, result: Result<Vec<BadGroup>>) -> bool {
+        let key = Layout::pack(pack.id);
+        match result {
+            Ok(bad) => {
+                self.packs_read += 1;
+                self.bytes_read += pack.len;
+                if let Some(first) = bad.first() {
+                    let more = match bad.len() - 1 {
+                        0 => String::new(),
+                        more => format!(" (and {more} more groups)"),
+                    };
+                    let message = format!("{}{more}", first.reason);
+                    self.findings.push(Finding::damage(key, message));
+                }
+                let chunks = bad.into_iter().flat_map(|bad| bad.chunks);
+                self.damaged.extend(chunks.map(|id| (id, pack.id)));
+                true
+            }
+            // A missing pack is found by the look at the structure, with the files that need it.
+            Err(error) if error.kind() == ErrorKind::Damaged => true,
+            Err(error) => {
+                self.failed = Some(error);
+                false
+            }
+        }
+    }
+}
+
+struct BadGroup {
+    reason: String,
+    chunks: Vec<ChunkId>,
+}
+
+fn read_pack(io: &Io, view: &View, pack: &PackEntry) -> Result<Vec<BadGroup>> {
+    let ids = chunk_ids(view.reader.index(), pack.id)?;
+    let key = Layout::pack(pack.id);
+    let mut bad = Vec::new();
+    let mut damage = |error: Error, chunks: &[ChunkId]| {
+        bad.push(BadGroup { reason: text(&error), chunks: chunks.to_vec() });
+    };
+    let frame = check_frame(io, pack, &ids);
+    if let Err(error) = frame {
+        if error.kind() != ErrorKind::Damaged {
+            return Err(error);
+        }
+        damage(error, &[]);
+    }
+    let offsets: Vec<u64> = pack.table.offsets().chain([pack.table.groups_end()]).collect();
+    let mut ids = ids.as_slice();
+    let mut at = 0;
+    while at < pack.table.groups.len() {
+        io.check_cancelled()?;
+        let mut end = at + 1;
+        while end < pack.table.groups.len() && offsets[end + 1] - offsets[at] <= PIECE {
+            end += 1;
+        }
+        let piece = io.block(io.storage().get_range(&key, offsets[at]..offsets[end]));
+        for number in at..end {
+            let group = &pack.table.groups[number];
+            let (here, rest) = ids.split_at(group.lengths.len());
+            ids = rest;
+            let sealed = match &piece {
+                Ok(piece) => {
+                    let start = (offsets[number] - offsets[at]) as usize;
+                    &piece[start..start + group.stored_len as usize + TAG_LEN]
+                }
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    damage(Error::damaged(error.to_string()), here);
+                    continue;
+                }
+                Err(_) => break,
+            };
+            let raw = view.reader.open_group(pack.id, number as u32, group, sealed);
+            let raw = match raw {
+                Ok(raw) => raw,
+                Err(error) => {
+                    damage(error, here);
+                    continue;
+                }
+            };
+            let mut start = 0;
+            for (id, len) in here.iter().zip(&group.lengths) {
+                let end = start + *len as usize;
+                if !raw.get(start..end).is_some_and(|bytes| view.reader.verify(id, bytes)) {
+                    let message = format!("group {number} does not hold chunk {id}");
+                    damage(Error::damaged(message), &[*id]);
+                }
+                start = end;
+            }
+        }
+        if let Err(error) = piece
+            && error.kind() != ErrorKind::Damaged
+        {
+            return Err(error);
+        }
+        let bytes = offsets[end] - offsets[at];
+        io.context.progress.event(Event::Advance { bytes, entries: 0 });
+        at = end;
+    }
+    Ok(bad)
+}
+
+/// The chunks of a pack in slot order.
+fn chunk_ids(index: &Index, pack: PackId) -> Result<Vec<ChunkId>> {
+    let describes = |segment: &&std::sync::Arc<IndexSegment>| {
+        segment.packs().iter().any(|entry| entry.id == pack)
+    };
+    let segment = index.segments().iter().find(describes);
+    let ids = segment.and_then(|segment| segment.chunk_ids(pack));
+    ids.ok_or_else(|| Error::internal(format!("pack {pack} vanished from the index")))
+}
+
+/// Checks a pack's header, and that its footer says what the index says.
+fn check_frame(io: &Io, pack: &PackEntry, ids: &[ChunkId]) -> Result<()> {
+    let key = Layout::pack(pack.id);
+    let named = |error| Error::format(&key, error);
+    let header = io.block(io.storage().get_range(&key, 0..HEADER_LEN as u64))?;
+    let object = SealedObject::read(io.master(), io.cipher(), ObjectKind::Pack, &header);
+    let object = object.map_err(named)?;
+    if PackId::from(object.id()) != pack.id {
+        return Err(Error::damaged(format!("{key} is another pack, {}", object.id())));
+    }
+    let end = io.block(io.storage().get_range(&key, pack.table.groups_end()..pack.len))?;
+    let footer_len = PackTable::read_trailer(&end).map_err(named)?;
+    if footer_len + TRAILER_LEN as u64 != end.len() as u64 {
+        return Err(named(crate::format::FormatError::Length));
+    }
+    let footer = &end[..footer_len as usize];
+    let (table, footer_ids) =
+        PackTable::read_footer(&object, footer, pack.len).map_err(named)?;
+    if table == pack.table && footer_ids == ids {
+        Ok(())
+    } else {
+        Err(Error::damaged(format!("{key} holds something else than the index says")))
+    }
+}

@@ -1,0 +1,207 @@
+//! Verifying a repository: structure, and on request every stored byte.
+//!
+//! [`check`] returns a [`CheckReport`] with [`Finding`]s as values. Invariant: a check changes nothing unless it is asked to
+//! repair, and a repair only adds: it never deletes what it could not understand.
+
+mod data;
+mod repair;
+mod structure;
+
+use crate::error::{Error, Result};
+use crate::model::{BackupId, PackId, References};
+use crate::progress::{Context, Event};
+use crate::repository::{BackupSelector, Io, LogPosition, Repository};
+
+use super::view::View;
+
+/// What [`check`] looks at.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct CheckOptions {
+    /// Only this backup and what it uses; everything when `None`.
+    pub backup: Option<BackupSelector>,
+    /// How much stored data is read.
+    pub data: ReadData,
+    /// Rebuild the index from the packs, if it is damaged.
+    pub repair_index: bool,
+    /// Rebuild the catalog from the manifests, if the commit log is damaged.
+    pub repair_log: bool,
+}
+
+impl CheckOptions {
+    /// Looks at one backup only.
+    #[must_use]
+    pub fn with_backup(mut self, backup: Option<BackupSelector>) -> Self {
+        self.backup = backup;
+        self
+    }
+
+    /// Says how much stored data is read.
+    #[must_use]
+    pub const fn with_data(mut self, data: ReadData) -> Self {
+        self.data = data;
+        self
+    }
+
+    /// Rebuilds a damaged index.
+    #[must_use]
+    pub const fn with_repair_index(mut self, repair: bool) -> Self {
+        self.repair_index = repair;
+        self
+    }
+
+    /// Rebuilds a damaged log.
+    #[must_use]
+    pub const fn with_repair_log(mut self, repair: bool) -> Self {
+        self.repair_log = repair;
+        self
+    }
+}
+
+/// How much stored data a check reads.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum ReadData {
+    /// None: only that everything that is needed is there.
+    #[default]
+    None,
+    /// Every pack.
+    All,
+    /// Packs chosen at random, about this fraction of them.
+    Fraction(f64),
+    /// Packs chosen at random, about so many bytes.
+    Bytes(u64),
+}
+
+/// What a check found.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct CheckReport {
+    /// Backups looked at.
+    pub backups: u64,
+    /// Entries of their trees.
+    pub entries: u64,
+    /// Packs that are there.
+    pub packs: u64,
+    /// Packs that were read in full.
+    pub packs_read: u64,
+    /// Bytes of these.
+    pub bytes_read: u64,
+    /// What is wrong, the gravest first.
+    pub findings: Vec<Finding>,
+    /// What was repaired.
+    pub repaired: Vec<String>,
+}
+
+impl CheckReport {
+    /// True when nothing that a backup needs is missing or altered.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.findings.iter().all(|finding| finding.severity < Severity::Damage)
+    }
+}
+
+/// How grave a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth knowing; nothing is lost.
+    Note,
+    /// Stored data is missing or altered.
+    Damage,
+}
+
+/// Something a check found.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// How grave it is.
+    pub severity: Severity,
+    /// The object it is about, by its key.
+    pub object: String,
+    /// What is wrong, and what can be done.
+    pub message: String,
+    /// Files that cannot be restored because of it, with the backup they are in.
+    pub files: Vec<(BackupId, String)>,
+}
+
+impl Finding {
+    fn damage(object: impl Into<String>, message: impl Into<String>) -> Self {
+        let (object, message) = (object.into(), message.into());
+        Self { severity: Severity::Damage, object, message, files: Vec::new() }
+    }
+
+    fn note(object: impl Into<String>, message: impl Into<String>) -> Self {
+        let (object, message) = (object.into(), message.into());
+        Self { severity: Severity::Note, object, message, files: Vec::new() }
+    }
+}
+
+/// An error and its cause in one line.
+fn text(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// Verifies a repository.
+///
+/// # Errors
+/// When the store does not answer, or the log is damaged and [`CheckOptions::repair_log`] is not set. Damage of anything else
+/// is a finding.
+pub async fn check(
+    repository: &Repository,
+    options: &CheckOptions,
+    context: &Context,
+) -> Result<CheckReport> {
+    if options.repair_index || options.repair_log {
+        repository.check_writable()?;
+    }
+    let options = options.clone();
+    repository.run(context, move |io| run(io, &options)).await
+}
+
+fn run(io: &Io, options: &CheckOptions) -> Result<CheckReport> {
+    let mut report = CheckReport::default();
+    if options.repair_log {
+        repair::log(io, &mut report)?;
+    }
+    if options.repair_index {
+        repair::index(io, &mut report)?;
+    }
+    let view = View::open(io)?;
+    let wanted = match &options.backup {
+        Some(selector) => vec![view.position.state.find(selector)?.clone()],
+        None => view.position.state.backups.values().cloned().collect(),
+    };
+    let index = view.reader.index();
+    for (id, reason) in &index.damaged {
+        report.findings.push(Finding::damage(
+            crate::repository::Layout::segment(*id),
+            format!("{reason}; `check --repair-index` rebuilds the index from the packs"),
+        ));
+    }
+    let present = structure::packs(io, &view, options.backup.is_none(), &mut report)?;
+    let mut used = References::default();
+    for backup in &wanted {
+        let references = structure::backup(io, &view, backup, &present, &mut report)?;
+        used.union(&references);
+    }
+    report.backups = wanted.len() as u64;
+    let scope = options.backup.as_ref().map(|_| &used);
+    let packs = data::choose(io, index, scope, options.data);
+    let bytes = packs.iter().map(|pack| pack.len).sum();
+    io.context.progress.event(Event::Expect { bytes, entries: 0 });
+    let damaged = data::read(io, &view, &packs, &mut report)?;
+    if !damaged.is_empty() {
+        structure::name_files(&view, &wanted, &damaged, &mut report)?;
+    }
+    report.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    Ok(report)
+}
+
+/// Reads the log, as [`check`] needs it for repairs.
+fn read_log(io: &Io) -> Result<LogPosition> {
+    LogPosition::read(io)
+}
+
+/// Chunks that could not be read anywhere, with the pack they were expected in.
+type DamagedChunks = std::collections::HashMap<crate::model::ChunkId, PackId>;

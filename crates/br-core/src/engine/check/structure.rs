@@ -1,0 +1,217 @@
+//! Is everything there that backups need?
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{text, DamagedChunks, Finding};
+use crate::engine::references::follow_moves;
+use crate::engine::view::View;
+use crate::error::{ErrorKind, Result};
+use crate::model::{Backup, ChunkId, Content, Entry, EntryKind, PackId, References};
+use crate::repository::{Io, Layout, TreeReader};
+
+use super::CheckReport;
+
+/// At most so many files are named for one finding.
+const MAX_FILES: usize = 1_000;
+
+/// Packs that are in the store, with their lengths.
+pub(super) type Present = HashMap<PackId, u64>;
+
+/// Lists the packs and compares them with the index.
+pub(super) fn packs(
+    io: &Io,
+    view: &View,
+    all: bool,
+    report: &mut CheckReport,
+) -> Result<Present> {
+    let mut present = Present::new();
+    for object in io.list(Layout::PACKS)? {
+        if let Some(id) = Layout::id(&object.key) {
+            present.insert(id, object.size);
+        }
+    }
+    report.packs = present.len() as u64;
+    if !all {
+        return Ok(present);
+    }
+    let mut unknown: BTreeMap<_, _> = present.iter().map(|(id, len)| (*id, *len)).collect();
+    for pack in view.reader.index().packs() {
+        unknown.remove(&pack.id);
+        let key = Layout::pack(pack.id);
+        match present.get(&pack.id) {
+            None => report.findings.push(Finding::damage(key, "it is missing")),
+            Some(len) if *len != pack.len => {
+                let message = format!("it has {len} bytes instead of {}", pack.len);
+                report.findings.push(Finding::damage(key, message));
+            }
+            Some(_) => {}
+        }
+    }
+    if !unknown.is_empty() {
+        let bytes: u64 = unknown.values().sum();
+        let message = format!(
+            "{} packs with {bytes} bytes belong to no backup: left by an interrupted one, or being \
+             written right now; `prune` removes them",
+            unknown.len()
+        );
+        report.findings.push(Finding::note(Layout::PACKS, message));
+    }
+    Ok(present)
+}
+
+/// Walks a backup's tree; returns what its manifest says it uses.
+pub(super) fn backup(
+    io: &Io,
+    view: &View,
+    backup: &Backup,
+    present: &Present,
+    report: &mut CheckReport,
+) -> Result<References> {
+    let key = Layout::manifest(backup.id);
+    let references = match io.read_manifest(backup.id) {
+        Ok((described, references)) => {
+            if described.tree != backup.tree {
+                let message = "it does not describe the backup that the log names";
+                report.findings.push(Finding::damage(&key, message));
+            }
+            references
+        }
+        Err(error) if error.kind() == ErrorKind::Damaged => {
+            report.findings.push(Finding::damage(&key, text(&error)));
+            References::default()
+        }
+        Err(error) => return Err(error),
+    };
+    let mut used = references.clone();
+    if let Err(error) = follow_moves(view.reader.index(), &mut used) {
+        report.findings.push(Finding::damage(&key, text(&error)));
+    }
+    let mut walk = Walk { view, backup, present, used: &used, missing: BTreeMap::new(), unlisted: 0 };
+    let mut tree = TreeReader::new(&view.reader, backup.tree).remember_nodes();
+    loop {
+        let next = tree.next();
+        for node in tree.take_nodes() {
+            walk.chunk(&node.id, None);
+        }
+        match next {
+            None => break,
+            Some(Ok(entry)) => {
+                report.entries += 1;
+                walk.entry(&entry);
+            }
+            Some(Err(gap)) => {
+                if !matches!(gap.error.kind(), ErrorKind::Damaged | ErrorKind::UnsupportedFormat) {
+                    return Err(gap.error);
+                }
+                let message = format!(
+                    "{}; {} entries from {} on cannot be listed",
+                    text(&gap.error),
+                    gap.entries,
+                    gap.first
+                );
+                report.findings.push(Finding::damage(format!("backup {}", backup.id), message));
+            }
+        }
+        io.check_cancelled()?;
+    }
+    walk.finish(&key, report);
+    Ok(used)
+}
+
+struct Walk<'a> {
+    view: &'a View,
+    backup: &'a Backup,
+    present: &'a Present,
+    used: &'a References,
+    /// Files that need what is missing, by the object that lacks it.
+    missing: BTreeMap<String, Vec<String>>,
+    /// Chunks in use that the manifest does not list.
+    unlisted: u64,
+}
+
+impl Walk<'_> {
+    fn entry(&mut self, entry: &Entry) {
+        let EntryKind::File(file) = &entry.kind else { return };
+        if let Content::Chunks(chunks) = &file.content {
+            for chunk in chunks {
+                self.chunk(&chunk.id, Some(entry));
+            }
+        }
+    }
+
+    fn chunk(&mut self, id: &ChunkId, entry: Option<&Entry>) {
+        let index = self.view.reader.index();
+        let mut places = index.find_all(id).peekable();
+        let Some(first) = places.peek().copied() else {
+            return self.lacks(format!("chunk {id}"), entry);
+        };
+        let mut places: Vec<_> = places.collect();
+        if !places.iter().any(|place| self.used.contains(&place.pack.id, place.slot)) {
+            self.unlisted += 1;
+        }
+        places.retain(|place| self.present.get(&place.pack.id) == Some(&place.pack.len));
+        if places.is_empty() {
+            self.lacks(Layout::pack(first.pack.id), entry);
+        }
+    }
+
+    fn lacks(&mut self, object: String, entry: Option<&Entry>) {
+        let files = self.missing.entry(object).or_default();
+        if let Some(entry) = entry
+            && files.len() < MAX_FILES
+        {
+            let path = entry.path.to_string();
+            if files.last() != Some(&path) {
+                files.push(path);
+            }
+        }
+    }
+
+    fn finish(self, key: &str, report: &mut CheckReport) {
+        for (object, files) in self.missing {
+            let message = match object.starts_with("chunk") {
+                true => "it is in no pack that the index describes",
+                false => "files need it, and it is missing or incomplete",
+            };
+            let mut finding = Finding::damage(object, message);
+            finding.files = files.into_iter().map(|path| (self.backup.id, path)).collect();
+            report.findings.push(finding);
+        }
+        if self.unlisted > 0 {
+            let message = format!(
+                "{} chunks are in use and not in its reference set: a prune could remove them",
+                self.unlisted
+            );
+            report.findings.push(Finding::damage(key, message));
+        }
+    }
+}
+
+/// Finds the files that need damaged chunks.
+pub(super) fn name_files(
+    view: &View,
+    backups: &[Backup],
+    damaged: &DamagedChunks,
+    report: &mut CheckReport,
+) -> Result<()> {
+    let mut files: HashMap<PackId, Vec<_>> = HashMap::new();
+    for backup in backups {
+        for entry in TreeReader::new(&view.reader, backup.tree).flatten() {
+            let EntryKind::File(file) = &entry.kind else { continue };
+            let Content::Chunks(chunks) = &file.content else { continue };
+            let bad = chunks.iter().find_map(|chunk| damaged.get(&chunk.id));
+            let Some(pack) = bad else { continue };
+            let files = files.entry(*pack).or_default();
+            if files.len() < MAX_FILES {
+                files.push((backup.id, entry.path.to_string()));
+            }
+        }
+    }
+    for (pack, files) in files {
+        let key = Layout::pack(pack);
+        if let Some(finding) = report.findings.iter_mut().find(|f| f.object == key) {
+            finding.files.extend(files);
+        }
+    }
+    Ok(())
+}

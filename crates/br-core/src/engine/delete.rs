@@ -1,0 +1,65 @@
+//! Taking backups out of the catalog.
+
+use crate::error::Result;
+use crate::format::LogEntry;
+use crate::model::Backup;
+use crate::progress::Context;
+use crate::repository::{conflict, Append, BackupSelector, Io, LogPosition, Repository};
+
+/// How often others may be faster before a deletion gives up.
+const MAX_RACES: u32 = 100;
+
+/// What [`delete`] takes out of the catalog. Made by [`plan`].
+#[derive(Debug, Clone)]
+pub struct DeletePlan {
+    /// The backups, each once, in the order they were named.
+    pub backups: Vec<Backup>,
+}
+
+/// Finds the backups that are meant, without deleting anything.
+///
+/// # Errors
+/// When one of them is unknown or ambiguous.
+pub async fn plan(
+    repository: &Repository,
+    selectors: Vec<BackupSelector>,
+    context: &Context,
+) -> Result<DeletePlan> {
+    let work = move |io: &Io| {
+        let position = LogPosition::read(io)?;
+        let mut backups: Vec<Backup> = Vec::new();
+        for selector in &selectors {
+            let backup = position.state.find(selector)?;
+            if !backups.iter().any(|other| other.id == backup.id) {
+                backups.push(backup.clone());
+            }
+        }
+        Ok(DeletePlan { backups })
+    };
+    repository.run(context, work).await
+}
+
+/// Takes the backups of a plan out of the catalog. Their data stays until `prune`, and no other backup depends on them.
+///
+/// # Errors
+/// When the log cannot be read or added to.
+pub async fn delete(repository: &Repository, plan: &DeletePlan, context: &Context) -> Result<()> {
+    repository.check_writable()?;
+    let ids: Vec<_> = plan.backups.iter().map(|backup| backup.id).collect();
+    let work = move |io: &Io| {
+        let mut position = LogPosition::read(io)?;
+        for _ in 0..MAX_RACES {
+            let live = &position.state.backups;
+            let backups: Vec<_> = ids.iter().copied().filter(|id| live.contains_key(id)).collect();
+            // Someone else may have deleted them meanwhile: that is what was wanted.
+            if backups.is_empty() {
+                return Ok(());
+            }
+            if let Append::Done = position.append(io, LogEntry::Delete { backups })? {
+                return Ok(());
+            }
+        }
+        Err(conflict())
+    };
+    repository.run(context, work).await
+}

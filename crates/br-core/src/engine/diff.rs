@@ -1,0 +1,101 @@
+//! Comparing two backups.
+
+use std::cmp::Ordering;
+use std::iter::Peekable;
+
+use super::feed::{Feed, Outlet};
+use super::view::View;
+use crate::error::Result;
+use crate::model::{BackupId, Content, Entry, EntryKind};
+use crate::progress::Context;
+use crate::repository::{BackupSelector, Repository, TreeReader};
+
+/// An entry that differs between two backups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Difference {
+    /// Only in the second.
+    Added(Entry),
+    /// Only in the first.
+    Removed(Entry),
+    /// In both.
+    Changed {
+        /// In the first.
+        from: Entry,
+        /// In the second.
+        to: Entry,
+        /// Kind, content or link target differ; otherwise only metadata does.
+        content: bool,
+    },
+}
+
+/// Streams what differs between two backups, in path order. Inode numbers and change times do not count.
+///
+/// # Errors
+/// The feed ends with an error when a backup is unknown or a part of its tree cannot be read.
+#[must_use]
+pub fn diff(
+    repository: &Repository,
+    from: BackupId,
+    to: BackupId,
+    context: &Context,
+) -> Feed<Difference> {
+    Feed::start(repository, context, move |io, out| {
+        let view = View::open(io)?;
+        let tree = |id: BackupId| {
+            let backup = view.position.state.find(&BackupSelector::Prefix(id.to_string()))?;
+            Ok::<_, crate::Error>(TreeReader::new(&view.reader, backup.tree))
+        };
+        let entries = |tree: TreeReader| tree.map(|entry| entry.map_err(|gap| gap.error));
+        merge(entries(tree(from)?).peekable(), entries(tree(to)?).peekable(), out)
+    })
+}
+
+fn merge(
+    mut from: Peekable<impl Iterator<Item = Result<Entry>>>,
+    mut to: Peekable<impl Iterator<Item = Result<Entry>>>,
+    out: &mut Outlet<Difference>,
+) -> Result<()> {
+    loop {
+        let order = match (from.peek(), to.peek()) {
+            (None, None) => return Ok(()),
+            (Some(Ok(a)), Some(Ok(b))) => a.path.cmp(&b.path),
+            (Some(_), None) | (Some(Err(_)), _) => Ordering::Less,
+            (None, Some(_)) | (_, Some(Err(_))) => Ordering::Greater,
+        };
+        let mut old = if order.is_le() { from.next().transpose()? } else { None };
+        let mut new = if order.is_ge() { to.next().transpose()? } else { None };
+        let difference = match (old.take(), new.take()) {
+            (Some(old), Some(new)) => compare(old, new),
+            (Some(old), None) => Some(Difference::Removed(old)),
+            (None, Some(new)) => Some(Difference::Added(new)),
+            (None, None) => None,
+        };
+        if difference.is_some_and(|difference| !out.put(difference)) {
+            return Ok(());
+        }
+    }
+}
+
+fn compare(from: Entry, to: Entry) -> Option<Difference> {
+    let content = !same_content(&from.kind, &to.kind);
+    let metadata = from.mode != to.mode
+        || from.owner != to.owner
+        || from.mtime != to.mtime
+        || from.xattrs != to.xattrs
+        || from.link_group.is_some() != to.link_group.is_some();
+    (content || metadata).then_some(Difference::Changed { from, to, content })
+}
+
+fn same_content(from: &EntryKind, to: &EntryKind) -> bool {
+    let (EntryKind::File(from), EntryKind::File(to)) = (from, to) else { return from == to };
+    if from.size != to.size {
+        return false;
+    }
+    match (from.sha256, to.sha256) {
+        (Some(from), Some(to)) => from == to,
+        _ => match (&from.content, &to.content) {
+            (Content::Inline(from), Content::Inline(to)) => from == to,
+            (from_content, to_content) => from_content == to_content && from.holes == to.holes,
+        },
+    }
+}

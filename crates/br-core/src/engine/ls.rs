@@ -1,0 +1,32 @@
+//! Listing what is in a backup.
+
+use super::feed::Feed;
+use super::view::View;
+use crate::model::{BackupId, Entry, EntryPath};
+use crate::progress::Context;
+use crate::repository::{BackupSelector, Repository, TreeReader};
+
+/// Streams the entries of a backup in path order: all of them, or those at and below `paths` with the folders that
+/// lead there.
+///
+/// # Errors
+/// The feed ends with an error when the backup is unknown or a part of its tree cannot be read.
+#[must_use]
+pub fn ls(
+    repository: &Repository,
+    backup: BackupId,
+    paths: Vec<EntryPath>,
+    context: &Context,
+) -> Feed<Entry> {
+    Feed::start(repository, context, move |io, out| {
+        let view = View::open(io)?;
+        let selector = BackupSelector::Prefix(backup.to_string());
+        let tree = view.position.state.find(&selector)?.tree;
+        for entry in TreeReader::new(&view.reader, tree).select(paths) {
+            if !out.put(entry.map_err(|gap| gap.error)?) {
+                break;
+            }
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,20 @@
+//! What can be done with a repository: one verb a file, each with its options and its report.
+//!
+//! Every operation is an `async` function that works on threads of its own and can be cancelled. Invariant: what destroys
+//! is planned first, and the plan is what is carried out.
+
+pub mod backup;
+pub mod check;
+pub mod delete;
+pub mod diff;
+pub mod dump;
+mod feed;
+pub mod ls;
+pub mod prune;
+mod references;
+mod relocate;
+pub mod restore;
+pub mod stats;
+mod view;
+
+pub use feed::Feed;

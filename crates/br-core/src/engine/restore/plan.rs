@@ -1,0 +1,411 @@
+//! What must be done where, and in which order.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+
+use super::files::FileJob;
+use super::surplus::SurplusFinder;
+use super::worker::{GroupWork, Piece, Task, TaskKind};
+use super::{cursor, LinkGroups, Overwrite, RestoreOptions, Shared};
+use crate::error::{Error, Result};
+use crate::format::TAG_LEN;
+use crate::model::{Backup, Content, Entry, EntryKind, EntryPath, PackId};
+use crate::repository::{Io, Layout, TreeReader};
+use crate::target::{Cursor, Existing, LocalTarget};
+
+/// Files are planned together up to so many bytes, or so many of them.
+const WINDOW_BYTES: u64 = 512 << 20;
+const WINDOW_FILES: usize = 16_384;
+/// One request fetches at most so much, unless a group is larger.
+const RUN_LEN: u64 = 4 << 20;
+/// A request reads on over so many bytes that nobody wants.
+const MAX_GAP: u64 = 256 << 10;
+/// Small entries handed to a worker at once.
+const BATCH: usize = 128;
+
+/// Goes through the entries and hands out tasks.
+pub(super) struct Planner<'a> {
+    shared: &'a Arc<Shared>,
+    options: &'a RestoreOptions,
+    cursor: Option<Cursor>,
+    /// A folder this restore made, and below which nothing can be there already.
+    fresh: Option<EntryPath>,
+    folders: Vec<Entry>,
+    /// The folders on the way to the current entry.
+    open: Vec<EntryPath>,
+    groups: LinkGroups,
+    links: Vec<(EntryPath, Entry)>,
+    window: Vec<Arc<FileJob>>,
+    window_bytes: u64,
+    batch: Vec<Entry>,
+    surplus: Option<SurplusFinder>,
+    /// Parts of the tree that cannot be read: nothing is deleted then.
+    gaps: u64,
+    entries: u64,
+    found: Vec<EntryPath>,
+}
+
+impl<'a> Planner<'a> {
+    pub(super) fn new(
+        shared: &'a Arc<Shared>,
+        target: Option<&LocalTarget>,
+        options: &'a RestoreOptions,
+    ) -> Self {
+        Self {
+            shared,
+            options,
+            cursor: cursor(target),
+            fresh: None,
+            folders: Vec::new(),
+            open: Vec::new(),
+            groups: LinkGroups::new(),
+            links: Vec::new(),
+            window: Vec::new(),
+            window_bytes: 0,
+            batch: Vec::new(),
+            surplus: (options.delete && target.is_some()).then(SurplusFinder::default),
+            gaps: 0,
+            entries: 0,
+            found: Vec::new(),
+        }
+    }
+
+    /// Takes all entries; without `tasks` nothing is written.
+    pub(super) fn run(
+        &mut self,
+        io: &Io,
+        entries: TreeReader,
+        tasks: Option<Sender<Task>>,
+    ) -> Result<()> {
+        for entry in entries {
+            io.check_cancelled()?;
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(gap) => {
+                    self.gap(&gap)?;
+                    continue;
+                }
+            };
+            self.entries += 1;
+            if let Some(selected) = self.options.paths.iter().find(|path| **path == entry.path) {
+                self.found.push(selected.clone());
+            }
+            if let (Some(surplus), Some(cursor)) = (&mut self.surplus, &mut self.cursor) {
+                surplus.visit(&entry, cursor);
+            }
+            self.plan(entry);
+            if self.batch.len() >= BATCH {
+                self.send_batch(tasks.as_ref());
+            }
+            if self.window_bytes >= WINDOW_BYTES || self.window.len() >= WINDOW_FILES {
+                self.send_window(tasks.as_ref());
+            }
+        }
+        self.send_batch(tasks.as_ref());
+        self.send_window(tasks.as_ref());
+        let entries = self.entries;
+        self.shared.update(|report| report.entries = entries);
+        Ok(())
+    }
+
+    fn gap(&mut self, gap: &crate::repository::Gap) -> Result<()> {
+        use crate::error::ErrorKind;
+        if !matches!(gap.error.kind(), ErrorKind::Damaged | ErrorKind::UnsupportedFormat) {
+            let message = gap.error.to_string();
+            return Err(Error::new(gap.error.kind(), message));
+        }
+        self.gaps += 1;
+        let cause = std::error::Error::source(&gap.error).map(|cause| format!(": {cause}"));
+        let reason = format!(
+            "{}{}: {} entries from here on cannot be listed",
+            gap.error,
+            cause.unwrap_or_default(),
+            gap.entries.max(1)
+        );
+        self.shared.failed(&gap.first, reason, true);
+        Ok(())
+    }
+
+    fn plan(&mut self, entry: Entry) {
+        if let EntryKind::Directory = entry.kind {
+            self.plan_folder(entry);
+            return;
+        }
+        self.provide_folder(&entry.path);
+        if let Some(group) = entry.link_group {
+            if let Some(first) = self.groups.get(&group) {
+                self.links.push((first.clone(), entry));
+                return;
+            }
+            self.groups.insert(group, entry.path.clone());
+        }
+        if self.is_left_alone(&entry) {
+            self.shared.update(|report| report.files_unchanged += 1);
+            self.shared.advance(entry.size(), 1);
+            return;
+        }
+        match &entry.kind {
+            EntryKind::File(file) => match &file.content {
+                Content::Chunks(chunks) if !chunks.is_empty() => {
+                    self.window_bytes += file.data_len();
+                    self.window.push(Arc::new(FileJob::new(entry)));
+                }
+                _ => self.batch.push(entry),
+            },
+            _ => self.batch.push(entry),
+        }
+    }
+
+    fn plan_folder(&mut self, entry: Entry) {
+        while self.open.last().is_some_and(|folder| !entry.path.is_within(folder)) {
+            self.open.pop();
+        }
+        let is_below_fresh =
+            self.fresh.as_ref().is_some_and(|fresh| entry.path.is_within(fresh));
+        if let (Some(cursor), false) = (&mut self.cursor, self.options.dry_run)
+            && !entry.path.is_root()
+        {
+            match cursor.make_dir(&entry.path) {
+                Ok(true) if !is_below_fresh => self.fresh = Some(entry.path.clone()),
+                Ok(_) => {}
+                Err(error) => {
+                    self.shared.target_failed(&entry.path, &error);
+                    return;
+                }
+            }
+        }
+        self.shared.advance(0, 1);
+        self.open.push(entry.path.clone());
+        self.folders.push(entry);
+    }
+
+    /// Makes the folder an entry lies in when the backup has none: a stream may be stored as `db/dump.sql`.
+    fn provide_folder(&mut self, path: &EntryPath) {
+        while self.open.last().is_some_and(|folder| !path.is_within(folder)) {
+            self.open.pop();
+        }
+        let parent = path.parent().unwrap_or_default();
+        if parent == self.open.last().map_or(&[][..], EntryPath::as_bytes) {
+            return;
+        }
+        let Ok(parent) = EntryPath::new(parent) else { return };
+        if let (Some(cursor), false) = (&mut self.cursor, self.options.dry_run)
+            && let Err(error) = cursor.make_dir(&parent)
+        {
+            self.shared.target_failed(&parent, &error);
+        }
+        self.open.push(parent);
+    }
+
+    /// True when what is there stays.
+    fn is_left_alone(&mut self, entry: &Entry) -> bool {
+        if self.fresh.as_ref().is_some_and(|fresh| entry.path.is_within(fresh)) {
+            return false;
+        }
+        let Some(cursor) = &mut self.cursor else { return false };
+        if self.options.overwrite == Overwrite::Always {
+            return false;
+        }
+        let Ok(Some(existing)) = cursor.inspect(&entry.path) else { return false };
+        if self.options.overwrite == Overwrite::Never {
+            return true;
+        }
+        let same = is_same(entry, &existing);
+        if same && !self.options.dry_run && metadata_differs(entry, &existing, self.options.owner) {
+            let set = cursor.set_metadata(entry, &self.shared.metadata);
+            match set {
+                Ok(warnings) => self.shared.warn(&warnings),
+                Err(error) => self.shared.target_failed(&entry.path, &error),
+            }
+        }
+        same
+    }
+
+    /// Hands small entries to a worker.
+    fn send_batch(&mut self, tasks: Option<&Sender<Task>>) {
+        let batch = std::mem::take(&mut self.batch);
+        if batch.is_empty() {
+            return;
+        }
+        if let Some(tasks) = tasks {
+            // Workers go away only by panicking, which is noticed when they are joined.
+            let _ = tasks.send(Task { kind: TaskKind::Small(batch) });
+        } else {
+            self.pretend(batch.iter());
+        }
+    }
+
+    /// Counts what a dry run would write.
+    fn pretend<'e>(&self, entries: impl Iterator<Item = &'e Entry>) {
+        self.shared.update(|report| {
+            for entry in entries {
+                if let EntryKind::File(file) = &entry.kind {
+                    report.files_restored += 1;
+                    report.bytes_restored += file.data_len();
+                }
+            }
+        });
+    }
+
+    /// Plans the files of the window by pack and offset, and hands out the requests.
+    fn send_window(&mut self, tasks: Option<&Sender<Task>>) {
+        let window = std::mem::take(&mut self.window);
+        self.window_bytes = 0;
+        let Some(tasks) = tasks else {
+            self.pretend(window.iter().map(|job| &job.entry));
+            return;
+        };
+        let mut groups: HashMap<(PackId, u64), GroupWork> = HashMap::new();
+        for job in &window {
+            self.add_pieces(job, &mut groups);
+        }
+        let mut groups: Vec<_> = groups.into_iter().collect();
+        groups.sort_unstable_by_key(|(place, _)| *place);
+        let mut run: Vec<GroupWork> = Vec::new();
+        let mut range: Option<(PackId, Range<u64>)> = None;
+        for ((pack, start), work) in groups {
+            let end = start + u64::from(work.group.stored_len) + TAG_LEN as u64;
+            let joins = range.as_ref().is_some_and(|(before, range)| {
+                *before == pack && start <= range.end + MAX_GAP && end - range.start <= RUN_LEN
+            });
+            if !joins && let Some(range) = range.take() {
+                self.send_run(tasks, range, std::mem::take(&mut run));
+            }
+            match &mut range {
+                Some((_, range)) => range.end = end,
+                None => range = Some((pack, start..end)),
+            }
+            run.push(work);
+        }
+        if let Some(range) = range {
+            self.send_run(tasks, range, run);
+        }
+    }
+
+    /// Notes where each chunk of a file comes from and goes to.
+    fn add_pieces(&self, job: &Arc<FileJob>, groups: &mut HashMap<(PackId, u64), GroupWork>) {
+        let EntryKind::File(file) = &job.entry.kind else { return };
+        let Content::Chunks(chunks) = &file.content else { return };
+        let mut position = 0;
+        for chunk in chunks {
+            let Some(place) = self.shared.reader.index().find(&chunk.id) else {
+                job.fail(self.shared, format!("chunk {} is in no pack", chunk.id));
+                continue;
+            };
+            if place.len != chunk.len {
+                job.fail(self.shared, format!("chunk {} has another length", chunk.id));
+                continue;
+            }
+            let work = groups.entry((place.pack.id, place.group_offset)).or_insert_with(|| {
+                GroupWork {
+                    number: place.group_number,
+                    offset: place.group_offset,
+                    group: place.group.clone(),
+                    pieces: Vec::new(),
+                }
+            });
+            work.pieces.push(Piece {
+                id: chunk.id,
+                start: place.start,
+                len: place.len,
+                job: Arc::clone(job),
+                position,
+            });
+            position += u64::from(chunk.len);
+        }
+    }
+
+    /// Starts a request and hands it to a worker.
+    fn send_run(
+        &self,
+        tasks: &Sender<Task>,
+        (pack, range): (PackId, Range<u64>),
+        groups: Vec<GroupWork>,
+    ) {
+        let storage = self.shared.io.storage().clone();
+        let (key, start) = (Layout::pack(pack), range.start);
+        let bytes = self
+            .shared
+            .io
+            .handle()
+            .spawn(async move { storage.get_range(&key, range).await });
+        let _ = tasks.send(Task { kind: TaskKind::Groups { pack, start, bytes, groups } });
+    }
+
+    /// Makes the further names of files that have several.
+    pub(super) fn link_hard_links(&mut self, cursor: &mut Cursor) {
+        for (first, entry) in std::mem::take(&mut self.links) {
+            if self.options.overwrite == Overwrite::Never
+                && matches!(cursor.inspect(&entry.path), Ok(Some(_)))
+            {
+                self.shared.update(|report| report.files_unchanged += 1);
+                continue;
+            }
+            let linked = cursor.hard_link(&first, &entry.path).map(|()| Vec::new());
+            self.shared.wrote(&entry, linked);
+            self.shared.advance(entry.size(), 1);
+        }
+    }
+
+    /// Deletes what is in restored folders and not in the backup.
+    pub(super) fn delete_surplus(&mut self, cursor: &mut Cursor, backup: &Backup) -> Result<()> {
+        let Some(surplus) = self.surplus.take() else { return Ok(()) };
+        if self.gaps > 0 {
+            let message = "nothing was deleted, as part of the backup cannot be listed";
+            self.shared.io.context.progress.event(crate::Event::Warning { message });
+            return Ok(());
+        }
+        let mut deleted = Vec::new();
+        for path in surplus.finish(cursor, backup, &self.options.paths) {
+            self.shared.io.check_cancelled()?;
+            if !self.options.dry_run
+                && let Err(error) = cursor.remove_tree(&path)
+            {
+                self.shared.target_failed(&path, &error);
+                continue;
+            }
+            deleted.push(path);
+        }
+        self.shared.update(|report| report.deleted = deleted);
+        Ok(())
+    }
+
+    /// Sets the metadata of folders, children before parents.
+    pub(super) fn finish_folders(&mut self, cursor: &mut Cursor) {
+        for entry in std::mem::take(&mut self.folders).iter().rev() {
+            match cursor.set_metadata(entry, &self.shared.metadata) {
+                Ok(warnings) => self.shared.warn(&warnings),
+                Err(error) => self.shared.target_failed(&entry.path, &error),
+            }
+        }
+    }
+
+    /// A path that was asked for and is not in the backup is an error: nobody should think it was restored.
+    pub(super) fn check_found(&self, paths: &[EntryPath]) -> Result<()> {
+        match paths.iter().find(|path| !self.found.contains(path)) {
+            Some(path) if self.gaps == 0 => {
+                Err(Error::invalid(format!("the backup has no `{path}`")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// True when the file, or link, or device at the target is what the backup has, as far as can be seen without reading it.
+fn is_same(entry: &Entry, existing: &Existing) -> bool {
+    match (&entry.kind, &existing.kind) {
+        (EntryKind::File(wanted), EntryKind::File(there)) => {
+            wanted.size == there.size && entry.mtime == existing.mtime
+        }
+        (wanted, there) => wanted == there,
+    }
+}
+
+fn metadata_differs(entry: &Entry, existing: &Existing, owner: bool) -> bool {
+    entry.mode != existing.mode
+        || entry.mtime != existing.mtime
+        || (owner && (entry.owner.uid, entry.owner.gid) != (existing.uid, existing.gid))
+}

@@ -1,0 +1,164 @@
+//! Opens groups, verifies chunks and writes them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use crossbeam_channel::Receiver;
+use tokio::task::JoinHandle;
+
+use super::files::FileJob;
+use super::Shared;
+use crate::error::{Error, Result};
+use crate::format::{Group, TAG_LEN};
+use crate::model::{ChunkId, Content, Entry, EntryKind, PackId};
+use crate::target::Cursor;
+
+/// Something for a worker to do.
+pub(super) struct Task {
+    pub(super) kind: TaskKind,
+}
+
+pub(super) enum TaskKind {
+    /// Entries without chunks.
+    Small(Vec<Entry>),
+    /// Groups of one pack, whose bytes from `start` on are on their way.
+    Groups {
+        pack: PackId,
+        start: u64,
+        bytes: JoinHandle<Result<Bytes, br_storage::Error>>,
+        groups: Vec<GroupWork>,
+    },
+}
+
+/// A group and what is wanted of it.
+pub(super) struct GroupWork {
+    pub(super) number: u32,
+    pub(super) offset: u64,
+    pub(super) group: Group,
+    pub(super) pieces: Vec<Piece>,
+}
+
+/// A chunk and where it goes.
+pub(super) struct Piece {
+    pub(super) id: ChunkId,
+    /// Place in the unpacked group.
+    pub(super) start: u32,
+    pub(super) len: u32,
+    pub(super) job: Arc<FileJob>,
+    /// Place in the file's content.
+    pub(super) position: u64,
+}
+
+/// One worker thread.
+pub(super) fn run(shared: &Arc<Shared>, mut cursor: Cursor, tasks: &Receiver<Task>) {
+    for task in tasks {
+        if shared.io.check_cancelled().is_err() {
+            // The planner stops by itself; what is queued is dropped here.
+            continue;
+        }
+        match task.kind {
+            TaskKind::Small(entries) => write_small(shared, &mut cursor, &entries),
+            TaskKind::Groups { pack, start, bytes, groups } => {
+                let fetched = shared.io.block(async {
+                    bytes.await.map_err(|e| Error::internal("a request panicked").with_source(e))?
+                        .map_err(Error::from)
+                });
+                write_groups(shared, &mut cursor, pack, start, &fetched, groups);
+            }
+        }
+    }
+}
+
+fn write_small(shared: &Shared, cursor: &mut Cursor, entries: &[Entry]) {
+    for entry in entries {
+        let written = match &entry.kind {
+            EntryKind::File(file) if file.holes.is_empty() => {
+                let bytes = match &file.content {
+                    Content::Inline(bytes) => &bytes[..],
+                    Content::Chunks(_) => &[],
+                };
+                cursor.write_small(entry, bytes, &shared.metadata)
+            }
+            EntryKind::File(_) => write_sparse(shared, cursor, entry),
+            _ => cursor.make_special(entry, &shared.metadata),
+        };
+        shared.wrote(entry, written);
+        shared.update(|report| report.bytes_restored += data_len(entry));
+        shared.advance(entry.size(), 1);
+    }
+}
+
+/// Writes a file that is all holes but for a few bytes.
+fn write_sparse(
+    shared: &Shared,
+    cursor: &mut Cursor,
+    entry: &Entry,
+) -> Result<Vec<crate::target::Warning>, crate::target::TargetError> {
+    let EntryKind::File(content) = &entry.kind else { return Ok(Vec::new()) };
+    let file = cursor.create_file(&entry.path)?;
+    if let Content::Inline(bytes) = &content.content {
+        let mut rest = &bytes[..];
+        for extent in content.data_extents() {
+            let (now, later) = rest.split_at(rest.len().min(extent.len as usize));
+            file.write_at(extent.offset, now)?;
+            rest = later;
+        }
+    }
+    file.set_len(content.size)?;
+    file.finish(entry, &shared.metadata)
+}
+
+fn data_len(entry: &Entry) -> u64 {
+    if let EntryKind::File(file) = &entry.kind { file.data_len() } else { 0 }
+}
+
+fn write_groups(
+    shared: &Shared,
+    cursor: &mut Cursor,
+    pack: PackId,
+    start: u64,
+    fetched: &Result<Bytes>,
+    groups: Vec<GroupWork>,
+) {
+    for work in groups {
+        let raw = match fetched {
+            Ok(bytes) => {
+                let at = (work.offset - start) as usize;
+                let sealed = bytes.get(at..at + work.group.stored_len as usize + TAG_LEN);
+                let sealed = sealed.unwrap_or_default();
+                shared.reader.open_group(pack, work.number, &work.group, sealed)
+            }
+            Err(error) => Err(Error::new(error.kind(), error.to_string())),
+        };
+        for piece in work.pieces {
+            let chunk = raw.as_ref().ok().and_then(|raw| {
+                let end = piece.start as usize + piece.len as usize;
+                raw.get(piece.start as usize..end)
+            });
+            match chunk.filter(|bytes| shared.reader.verify(&piece.id, bytes)) {
+                Some(bytes) => write_piece(shared, cursor, &piece, bytes),
+                // Another writer may have stored the same chunk elsewhere.
+                None => match shared.reader.read(&piece.id) {
+                    Ok(bytes) => write_piece(shared, cursor, &piece, &bytes),
+                    Err(error) => {
+                        let cause = std::error::Error::source(&error).map(|e| format!(": {e}"));
+                        let reason = format!("{error}{}", cause.unwrap_or_default());
+                        piece.job.fail(shared, reason);
+                    }
+                },
+            }
+        }
+    }
+}
+
+fn write_piece(shared: &Shared, cursor: &mut Cursor, piece: &Piece, bytes: &[u8]) {
+    if piece.job.is_single() {
+        let entry = &piece.job.entry;
+        shared.wrote(entry, cursor.write_small(entry, bytes, &shared.metadata));
+    } else {
+        piece.job.write(shared, cursor, piece.position, bytes);
+    }
+    let entries = u64::from(piece.position == 0);
+    shared.advance(bytes.len() as u64, entries);
+    shared.update(|report| report.bytes_restored += bytes.len() as u64);
+}

@@ -1,0 +1,274 @@
+//! The index in memory: sorted segments, looked up by chunk id.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::{Io, Layout, State, StoredPack};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{
+    Codec, Group, Move, ObjectKind, PackContent, PackEntry, PackTable, Segment, SegmentBuilder,
+    HEADER_LEN, TRAILER_LEN, limits,
+};
+use crate::model::{ChunkId, PackId, SegmentId};
+
+/// All segments that are live.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Index {
+    segments: Vec<Arc<IndexSegment>>,
+    /// Segments that the log names and that cannot be read.
+    pub(crate) damaged: Vec<(SegmentId, String)>,
+}
+
+/// A segment, ready for look-ups. About 45 bytes a chunk.
+#[derive(Debug)]
+pub(crate) struct IndexSegment {
+    /// `None` for packs that no stored segment describes.
+    pub(crate) id: Option<SegmentId>,
+    segment: Segment,
+    /// Of each pack its first slot and its first group.
+    firsts: Vec<(u32, u32)>,
+    /// Of each group its pack, first slot and offset.
+    groups: Vec<GroupStart>,
+    /// Packs that may not be relied on.
+    dead: Vec<bool>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct GroupStart {
+    pack: u32,
+    slot: u32,
+    offset: u64,
+}
+
+/// Where a chunk lies.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) pack: &'a PackEntry,
+    /// The chunk's slot in the pack.
+    pub(crate) slot: u32,
+    /// Its group's number in the pack, which is also its number among the sealed pieces.
+    pub(crate) group_number: u32,
+    pub(crate) group: &'a Group,
+    /// Where the group's sealed bytes start in the pack.
+    pub(crate) group_offset: u64,
+    /// Where the chunk starts in the unpacked group, and its length.
+    pub(crate) start: u32,
+    pub(crate) len: u32,
+}
+
+impl IndexSegment {
+    pub(crate) fn new(
+        id: Option<SegmentId>,
+        segment: Segment,
+        condemned: &BTreeSet<PackId>,
+    ) -> Self {
+        let mut firsts = Vec::with_capacity(segment.packs.len());
+        let mut groups = Vec::new();
+        let mut slot = 0;
+        for (number, pack) in (0..).zip(&segment.packs) {
+            firsts.push((slot, groups.len() as u32));
+            for (group, offset) in pack.table.groups.iter().zip(pack.table.offsets()) {
+                groups.push(GroupStart { pack: number, slot, offset });
+                slot += group.lengths.len() as u32;
+            }
+        }
+        let dead = segment.packs.iter().map(|pack| condemned.contains(&pack.id)).collect();
+        Self { id, segment, firsts, groups, dead }
+    }
+
+    /// A segment over packs that are not in any stored one.
+    pub(crate) fn from_packs(packs: &[StoredPack]) -> Self {
+        let mut builder = SegmentBuilder::default();
+        for pack in packs {
+            builder.add(pack.entry.clone(), &pack.ids);
+        }
+        Self::new(None, builder.build(), &BTreeSet::new())
+    }
+
+    pub(crate) fn packs(&self) -> &[PackEntry] {
+        &self.segment.packs
+    }
+
+    pub(crate) fn moves(&self) -> &[Move] {
+        &self.segment.moves
+    }
+
+    /// The chunks of a pack in slot order.
+    pub(crate) fn chunk_ids(&self, pack: PackId) -> Option<Vec<ChunkId>> {
+        let at = self.segment.packs.iter().position(|entry| entry.id == pack)?;
+        let first = self.firsts[at].0;
+        let count = self.segment.packs[at].table.chunk_count() as u32;
+        let mut ids = vec![ChunkId([0; 32]); count as usize];
+        for (id, slot) in self.segment.ids.iter().zip(&self.segment.slots) {
+            if let Some(place) = slot.checked_sub(first).and_then(|at| ids.get_mut(at as usize)) {
+                *place = *id;
+            }
+        }
+        Some(ids)
+    }
+
+    pub(crate) fn segment(&self) -> &Segment {
+        &self.segment
+    }
+
+    /// Every place of a chunk in this segment.
+    fn find(&self, id: &ChunkId) -> impl Iterator<Item = Place<'_>> {
+        let ids = &self.segment.ids;
+        let first = ids.partition_point(|other| other < id);
+        let same = ids[first..].iter().take_while(move |other| *other == id).count();
+        let slots = &self.segment.slots[first..first + same];
+        slots.iter().map(|slot| self.place(*slot)).filter(|(_, dead)| !dead).map(|(place, _)| place)
+    }
+
+    /// The place of a slot of the segment, and whether its pack is dead.
+    fn place(&self, slot: u32) -> (Place<'_>, bool) {
+        // The last group that starts at or before the slot; empty groups start where the next one does.
+        let at = self.groups.partition_point(|group| group.slot <= slot) - 1;
+        let GroupStart { pack, slot: first, offset } = self.groups[at];
+        let entry = &self.segment.packs[pack as usize];
+        let (pack_slot, pack_group) = self.firsts[pack as usize];
+        let group_number = at as u32 - pack_group;
+        let group = &entry.table.groups[group_number as usize];
+        let nth = (slot - first) as usize;
+        let place = Place {
+            pack: entry,
+            slot: slot - pack_slot,
+            group_number,
+            group,
+            group_offset: offset,
+            start: group.lengths[..nth].iter().sum(),
+            len: group.lengths[nth],
+        };
+        (place, self.dead[pack as usize])
+    }
+}
+
+impl Index {
+    /// Reads every live segment. One that cannot be read is set aside: its packs are found by listing.
+    pub(crate) fn read(io: &Io, state: &State) -> Result<Self> {
+        let mut index = Self::default();
+        for id in &state.segments {
+            match read_segment(io, *id) {
+                Ok(segment) => {
+                    let segment = IndexSegment::new(Some(*id), segment, &state.condemned);
+                    index.segments.push(Arc::new(segment));
+                }
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    index.damaged.push((*id, cause_text(&error)));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if !index.damaged.is_empty() {
+            let known: BTreeSet<_> = index.packs().map(|pack| pack.id).collect();
+            let (found, _) = find_packs(io, |id| {
+                !known.contains(&id) && !state.condemned.contains(&id)
+            })?;
+            index.push(IndexSegment::from_packs(&found));
+        }
+        Ok(index)
+    }
+
+    pub(crate) fn push(&mut self, segment: IndexSegment) {
+        self.segments.push(Arc::new(segment));
+    }
+
+    pub(crate) fn segments(&self) -> &[Arc<IndexSegment>] {
+        &self.segments
+    }
+
+    /// All packs that may be relied on.
+    pub(crate) fn packs(&self) -> impl Iterator<Item = &PackEntry> {
+        self.segments.iter().flat_map(|segment| {
+            let alive = segment.segment.packs.iter().zip(&segment.dead);
+            alive.filter(|(_, dead)| !**dead).map(|(pack, _)| pack)
+        })
+    }
+
+    /// A place of the chunk.
+    pub(crate) fn find(&self, id: &ChunkId) -> Option<Place<'_>> {
+        self.segments.iter().find_map(|segment| segment.find(id).next())
+    }
+
+    /// Every place of the chunk: the same bytes may have been stored by two writers at once.
+    pub(crate) fn find_all<'a>(&'a self, id: &'a ChunkId) -> impl Iterator<Item = Place<'a>> {
+        self.segments.iter().flat_map(move |segment| segment.find(id))
+    }
+
+    /// The newest place of each slot that was moved, by pack.
+    pub(crate) fn moves(&self) -> HashMap<PackId, Vec<&Move>> {
+        let mut moves: HashMap<PackId, Vec<&Move>> = HashMap::new();
+        for moved in self.segments.iter().flat_map(|segment| segment.moves()) {
+            moves.entry(moved.from).or_default().push(moved);
+        }
+        moves
+    }
+}
+
+fn cause_text(error: &Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+/// Reads a stored segment.
+pub(crate) fn read_segment(io: &Io, id: SegmentId) -> Result<Segment> {
+    let key = Layout::segment(id);
+    let (object, [payload]) = io.read_object(&key, ObjectKind::Segment, limits::SEGMENT)?;
+    if SegmentId::from(object) != id {
+        return Err(Error::damaged(format!("{key} is another segment, {object}")));
+    }
+    Segment::decode(&payload).map_err(|error| Error::format(&key, error))
+}
+
+/// Packs whose footer cannot be read, with the reason.
+type BadPacks = Vec<(PackId, Error)>;
+
+/// Lists the packs that `wanted` names and reads their footers.
+pub(crate) fn find_packs(
+    io: &Io,
+    wanted: impl Fn(PackId) -> bool,
+) -> Result<(Vec<StoredPack>, BadPacks)> {
+    let mut found = Vec::new();
+    let mut bad = Vec::new();
+    for object in io.list(Layout::PACKS)? {
+        let Some(id) = Layout::id(&object.key).filter(|id| wanted(*id)) else { continue };
+        io.check_cancelled()?;
+        match read_footer(io, id) {
+            Ok(pack) => found.push(pack),
+            Err(error) if error.kind() == ErrorKind::Damaged => bad.push((id, error)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((found, bad))
+}
+
+/// Reads what a pack says of itself.
+pub(crate) fn read_footer(io: &Io, id: PackId) -> Result<StoredPack> {
+    /// Footers of ordinary packs are shorter: they come with the first request.
+    const GUESS: u64 = 128 << 10;
+    let key = Layout::pack(id);
+    let named = |error| Error::format(&key, error);
+    let (mut end, len) = io.block(io.storage().get_suffix(&key, GUESS))?;
+    let footer_len = PackTable::read_trailer(&end).map_err(named)?;
+    let wanted = footer_len + TRAILER_LEN as u64;
+    if wanted + HEADER_LEN as u64 > len {
+        return Err(named(crate::format::FormatError::Length));
+    }
+    if (end.len() as u64) < wanted {
+        end = io.block(io.storage().get_range(&key, len - wanted..len))?;
+    }
+    let footer = &end[end.len() - wanted as usize..end.len() - TRAILER_LEN];
+    let (table, ids) =
+        PackTable::read_footer(&io.pack_object(id), footer, len).map_err(named)?;
+    Ok(StoredPack { entry: PackEntry { id, len, table }, ids })
+}
+
+impl Place<'_> {
+    /// True when the chunk can only be read with others.
+    pub(crate) fn is_delta(&self) -> bool {
+        self.group.codec == Codec::ZstdDelta
+    }
+
+    pub(crate) fn is_tree(&self) -> bool {
+        self.pack.table.content == PackContent::Tree
+    }
+}

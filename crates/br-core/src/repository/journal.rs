@@ -1,0 +1,175 @@
+//! The journal of a running backup: what an interrupted one leaves to the next (section 11 of the format).
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::Io;
+use crate::error::{Error, Result};
+use crate::format::{JournalRecord, LeafBuilder, ObjectKind, SealedObject, HEADER_LEN, TAG_LEN, limits};
+use crate::model::{hex, Entry, PackId};
+
+/// Entries are written in leaves of about this length.
+const LEAF_LEN: usize = 64 << 10;
+const FRAME_HEAD_LEN: usize = 12;
+
+/// Writes the journal of a backup. Removed when the backup is committed.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    path: PathBuf,
+    file: File,
+    object: SealedObject,
+    frames: u32,
+    leaf: LeafBuilder,
+}
+
+impl Journal {
+    /// Starts a journal in a folder, which is made if need be, and locks it for as long as the value lives.
+    pub(crate) fn create(folder: &Path, io: &Io) -> Result<Self> {
+        let folder = folder.join(io.repository.config().id.to_string());
+        let id = io.context.runtime.object_id();
+        let path = folder.join(format!("{}.journal", hex(id.as_bytes())));
+        let object = io.new_object(ObjectKind::Journal, id);
+        let make = || -> io::Result<File> {
+            fs::create_dir_all(&folder)?;
+            let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+            file.try_lock()?;
+            file.write_all(object.header())?;
+            Ok(file)
+        };
+        let named = |error| Error::io(format!("cannot write {}", path.display()), error);
+        let file = make().map_err(named)?;
+        let mut journal =
+            Self { path: path.clone(), file, object, frames: 0, leaf: LeafBuilder::default() };
+        let started = io.context.runtime.clock.now().as_millisecond();
+        journal.write(&JournalRecord::encode_started(started)).map_err(named)?;
+        Ok(journal)
+    }
+
+    /// Notes packs that are stored.
+    pub(crate) fn push_packs(&mut self, packs: &[PackId]) -> io::Result<()> {
+        self.write(&JournalRecord::encode_packs(packs))
+    }
+
+    /// Notes an entry that is finished.
+    pub(crate) fn push_entry(&mut self, entry: &Entry) -> io::Result<()> {
+        self.leaf.push(entry);
+        if self.leaf.len() < LEAF_LEN { Ok(()) } else { self.flush() }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let leaf = self.leaf.finish();
+        self.write(&JournalRecord::encode_leaf(&leaf))
+    }
+
+    fn write(&mut self, payload: &[u8]) -> io::Result<()> {
+        let mut frame = Vec::new();
+        self.object.write_frame(self.frames, payload, &mut frame);
+        self.frames += 1;
+        self.file.write_all(&frame)
+    }
+
+    /// Removes the journal: the backup is committed.
+    pub(crate) fn remove(self) {
+        // One that stays is read by the next backup for nothing, and removed by it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// What interrupted backups left in the journal's folder.
+#[derive(Debug, Default)]
+pub(crate) struct Leftover {
+    files: Vec<PathBuf>,
+    /// Packs they had stored.
+    pub(crate) packs: Vec<PackId>,
+    /// The journal with the most entries.
+    longest: Option<PathBuf>,
+    /// When its backup began.
+    pub(crate) started: Timestamp,
+}
+
+impl Leftover {
+    /// Reads all journals whose writer is gone. What cannot be read is passed over: it only costs time.
+    pub(crate) fn find(folder: &Path, io: &Io) -> Self {
+        let mut leftover = Self::default();
+        let folder = folder.join(io.repository.config().id.to_string());
+        let mut most = 0;
+        for item in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = item.path();
+            let is_journal = path.extension().is_some_and(|extension| extension == "journal");
+            if !is_journal || File::open(&path).is_ok_and(|file| file.try_lock().is_err()) {
+                continue;
+            }
+            let (mut entries, mut started) = (0, 0);
+            for record in Records::open(&path, io).into_iter().flatten() {
+                match record {
+                    JournalRecord::Packs(packs) => leftover.packs.extend(packs),
+                    JournalRecord::Entries(more) => entries += more.len(),
+                    JournalRecord::Started(millis) => started = millis,
+                }
+            }
+            if entries > most {
+                most = entries;
+                leftover.longest = Some(path.clone());
+                leftover.started = Timestamp::from_millisecond(started).unwrap_or_default();
+            }
+            leftover.files.push(path);
+        }
+        leftover
+    }
+
+    /// The entries that the longest journal holds, in path order.
+    pub(crate) fn entries(&self, io: &Io) -> impl Iterator<Item = Entry> + Send + use<> {
+        let records = self.longest.as_ref().and_then(|path| Records::open(path, io));
+        let entries = |record| match record {
+            JournalRecord::Entries(entries) => entries,
+            JournalRecord::Packs(_) | JournalRecord::Started(_) => Vec::new(),
+        };
+        records.into_iter().flatten().flat_map(entries)
+    }
+
+    /// Removes the journals: what they held is committed.
+    pub(crate) fn remove(self) {
+        for path in self.files {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// The records of a journal, up to the first that is not whole.
+struct Records {
+    file: BufReader<File>,
+    object: SealedObject,
+    number: u32,
+}
+
+impl Records {
+    fn open(path: &Path, io: &Io) -> Option<Self> {
+        let mut file = BufReader::with_capacity(256 << 10, File::open(path).ok()?);
+        let mut header = [0; HEADER_LEN];
+        file.read_exact(&mut header).ok()?;
+        let object =
+            SealedObject::read(io.master(), io.cipher(), ObjectKind::Journal, &header).ok()?;
+        Some(Self { file, object, number: 0 })
+    }
+}
+
+impl Iterator for Records {
+    type Item = JournalRecord;
+
+    fn next(&mut self) -> Option<JournalRecord> {
+        let mut frame = vec![0; FRAME_HEAD_LEN];
+        self.file.read_exact(&mut frame).ok()?;
+        let stored = u32::from_le_bytes(*frame.last_chunk()?);
+        let rest = u64::from(stored).checked_add(TAG_LEN as u64)?;
+        if rest > limits::GROUP_STORED {
+            return None;
+        }
+        self.file.by_ref().take(rest).read_to_end(&mut frame).ok()?;
+        let (payload, _) = self.object.read_frame(self.number, &frame, limits::TREE_NODE).ok()?;
+        self.number += 1;
+        JournalRecord::decode(&payload).ok()
+    }
+}

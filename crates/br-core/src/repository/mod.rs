@@ -1,0 +1,32 @@
+//! Bytes to storage: the objects of a repository, what is in it, and how it is read and added to.
+//!
+//! [`Repository`] is a handle that is cheap to clone. Invariant: the commit log decides. Nothing is in the repository
+//! until a log entry says so, and what the log says cannot be changed afterwards.
+
+mod catalog;
+mod index;
+mod io;
+mod journal;
+mod layout;
+mod log;
+mod open;
+mod packer;
+mod reader;
+mod segments;
+mod state;
+mod tree_reader;
+mod tree_writer;
+
+pub use catalog::BackupSelector;
+pub(crate) use index::{find_packs, read_footer, read_segment, Index, IndexSegment, Place};
+pub(crate) use io::Io;
+pub(crate) use journal::{Journal, Leftover};
+pub(crate) use layout::Layout;
+pub(crate) use log::{conflict, Append, LogPosition};
+pub use open::{InitOptions, Repository};
+pub(crate) use packer::{target_pack_len, Packer, RawGroup, StoredPack};
+pub(crate) use reader::{wrong_chunk, ChunkReader};
+pub(crate) use segments::{SegmentPlan, WrittenSegments};
+pub(crate) use state::State;
+pub(crate) use tree_reader::{Gap, TreeReader};
+pub(crate) use tree_writer::TreeWriter;

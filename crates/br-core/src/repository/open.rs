@@ -1,0 +1,273 @@
+//! Making and opening repositories.
+
+use std::fmt;
+use std::sync::Arc;
+
+use br_storage::{Creation, ErrorKind as StorageError, Location, Payload, Storage, StorageOptions};
+
+use super::{Io, Layout, LogPosition};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{Cipher, Config, FormatError, KdfCost, KeySlot, MasterKey, limits};
+use crate::progress::Context;
+
+/// How a new repository is made.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub struct InitOptions {
+    /// With a password the repository is encrypted; without one it is in the clear.
+    pub password: Option<Vec<u8>>,
+    /// How the store is used.
+    pub storage: StorageOptions,
+    /// A password guess may be cheap: for tests only.
+    pub weak_key_derivation: bool,
+}
+
+impl fmt::Debug for InitOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InitOptions").field("encrypted", &self.password.is_some()).finish()
+    }
+}
+
+impl InitOptions {
+    /// Encrypts the repository.
+    #[must_use]
+    pub fn with_password(mut self, password: impl Into<Vec<u8>>) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// Says how the store is used.
+    #[must_use]
+    pub fn with_storage(mut self, storage: StorageOptions) -> Self {
+        self.storage = storage;
+        self
+    }
+
+    /// Makes a password guess cheap: for tests only.
+    #[must_use]
+    pub const fn with_weak_key_derivation(mut self) -> Self {
+        self.weak_key_derivation = true;
+        self
+    }
+}
+
+/// An open repository. Clones share everything.
+#[derive(Clone)]
+pub struct Repository {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    storage: Storage,
+    config: Config,
+    master: MasterKey,
+}
+
+impl fmt::Debug for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Repository")
+            .field("location", &self.inner.storage.location_text())
+            .field("id", &self.inner.config.id)
+            .finish()
+    }
+}
+
+impl Repository {
+    /// Makes a repository at a location.
+    ///
+    /// # Errors
+    /// [`ErrorKind::RepositoryExists`] when there is one, [`ErrorKind::Invalid`] when the folder holds something else.
+    pub async fn init(
+        location: &Location,
+        options: &InitOptions,
+        context: &Context,
+    ) -> Result<Self> {
+        let storage = Storage::create(location, &options.storage)?;
+        Self::init_storage(storage, options, context).await
+    }
+
+    /// Makes a repository in a store.
+    ///
+    /// # Errors
+    /// As [`Repository::init`].
+    pub async fn init_storage(
+        storage: Storage,
+        options: &InitOptions,
+        context: &Context,
+    ) -> Result<Self> {
+        let exists = || {
+            let place = storage.location_text();
+            Error::new(ErrorKind::RepositoryExists, format!("{place} is a repository already"))
+        };
+        // Key slots of an init that was interrupted may lie there; anything else is not ours to mix with.
+        let objects = storage.list("").await?;
+        if objects.iter().any(|object| object.key == Layout::CONFIG) {
+            return Err(exists());
+        }
+        if objects.iter().any(|object| !object.key.starts_with(Layout::KEYS)) {
+            let place = storage.location_text();
+            return Err(Error::invalid(format!("{place} is not empty, and not a repository")));
+        }
+        let runtime = &context.runtime;
+        let cipher = if options.password.is_some() { Cipher::Aes256Gcm } else { Cipher::None };
+        let config = Config::new(runtime.repository_id(), runtime.clock.now(), cipher);
+        let bytes = config.to_bytes();
+        let master = match &options.password {
+            None => MasterKey::public(),
+            Some(password) => {
+                let master = MasterKey::new(runtime.bytes());
+                let cost = if options.weak_key_derivation {
+                    KdfCost { memory_kib: 64, passes: 1 }
+                } else {
+                    KdfCost::default()
+                };
+                let random = (runtime.bytes(), runtime.bytes());
+                let now = runtime.clock.now();
+                let slot = KeySlot::wrap(&master, &bytes, password, "first", now, random, cost)
+                    .map_err(|error| Error::format("a new key slot", error))?;
+                let key = Layout::key_slot(runtime.bytes());
+                let _ = storage.create_new(&key, Payload::from(slot.to_bytes())).await?;
+                master
+            }
+        };
+        match storage.create_new(Layout::CONFIG, Payload::from(bytes)).await? {
+            Creation::Created => Ok(Self::from_parts(storage, config, master)),
+            Creation::AlreadyExists => Err(exists()),
+        }
+    }
+
+    /// Opens the repository at a location.
+    ///
+    /// # Errors
+    /// [`ErrorKind::RepositoryNotFound`], [`ErrorKind::Password`], [`ErrorKind::UnsupportedFormat`] and what the store answers.
+    pub async fn open(
+        location: &Location,
+        options: &StorageOptions,
+        password: Option<&[u8]>,
+    ) -> Result<Self> {
+        let storage = Storage::open(location, options).map_err(|error| match error.kind() {
+            StorageError::NotFound => not_found(&location.to_string()),
+            _ => error.into(),
+        })?;
+        Self::open_storage(storage, password).await
+    }
+
+    /// Opens the repository in a store.
+    ///
+    /// # Errors
+    /// As [`Repository::open`].
+    pub async fn open_storage(storage: Storage, password: Option<&[u8]>) -> Result<Self> {
+        let bytes = match storage.get(Layout::CONFIG, limits::DOCUMENT).await {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == StorageError::NotFound => {
+                return Err(not_found(storage.location_text()));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let config = Config::from_bytes(&bytes)
+            .map_err(|error| Error::format(&object(&storage, Layout::CONFIG), error))?;
+        let master = match (config.cipher, password) {
+            (Cipher::None, None) => MasterKey::public(),
+            (Cipher::None, Some(_)) => {
+                let message = format!(
+                    "a password was given, and the repository at {} is not encrypted",
+                    storage.location_text()
+                );
+                return Err(Error::new(ErrorKind::Password, message));
+            }
+            (_, None) => {
+                let message =
+                    format!("the repository at {} is encrypted", storage.location_text());
+                return Err(Error::new(ErrorKind::Password, message));
+            }
+            (_, Some(password)) => unlock(&storage, &bytes, password).await?,
+        };
+        Ok(Self::from_parts(storage, config, master))
+    }
+
+    fn from_parts(storage: Storage, config: Config, master: MasterKey) -> Self {
+        Self { inner: Arc::new(Inner { storage, config, master }) }
+    }
+
+    /// The repository's configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// True when it can only be read with a password.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.config().cipher != Cipher::None
+    }
+
+    /// Where it lies, without secrets.
+    #[must_use]
+    pub fn location(&self) -> &str {
+        self.inner.storage.location_text()
+    }
+
+    /// The store it lies in.
+    #[must_use]
+    pub fn storage(&self) -> &Storage {
+        &self.inner.storage
+    }
+
+    pub(crate) fn master(&self) -> &MasterKey {
+        &self.inner.master
+    }
+
+    /// Refuses to add to a repository whose format has features this program does not know.
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        let version = self.config().version;
+        version.check_writable().map_err(|error| Error::format(Layout::CONFIG, error))
+    }
+
+    /// Runs blocking work on a thread of its own. The work is told to stop when the future is dropped.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        context: &Context,
+        work: impl FnOnce(&Io) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let mut context = context.clone();
+        context.cancel = context.cancel.child_token();
+        let io = Io::new(self, &context);
+        let guard = context.cancel.drop_guard();
+        let result = tokio::task::spawn_blocking(move || work(&io)).await;
+        drop(guard);
+        result.map_err(|error| Error::internal("a worker ended unexpectedly").with_source(error))?
+    }
+
+    pub(crate) async fn position(&self, context: &Context) -> Result<LogPosition> {
+        self.run(context, LogPosition::read).await
+    }
+}
+
+fn object(storage: &Storage, key: &str) -> String {
+    format!("{key} in {}", storage.location_text())
+}
+
+fn not_found(place: &str) -> Error {
+    Error::new(ErrorKind::RepositoryNotFound, format!("there is no repository at {place}"))
+}
+
+/// Tries the password on every key slot.
+async fn unlock(storage: &Storage, config: &[u8], password: &[u8]) -> Result<MasterKey> {
+    let mut reason = None;
+    for slot in storage.list(Layout::KEYS).await? {
+        let bytes = storage.get(&slot.key, limits::DOCUMENT).await?;
+        let opened = KeySlot::from_bytes(&bytes).and_then(|key| key.unwrap_key(config, password));
+        match opened {
+            Ok(master) => return Ok(master),
+            // A slot that is damaged says more than one that has another password.
+            Err(error) if error != FormatError::Password => {
+                reason = Some(Error::format(&object(storage, &slot.key), error));
+            }
+            Err(_) => {}
+        }
+    }
+    Err(reason.unwrap_or_else(|| {
+        let message = format!("cannot open the repository at {}", storage.location_text());
+        Error::new(ErrorKind::Password, message).with_source(FormatError::Password)
+    }))
+}

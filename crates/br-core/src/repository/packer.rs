@@ -1,0 +1,227 @@
+//! Groups become packs, packs become objects: on a thread of its own, several uploads at a time.
+
+use std::collections::VecDeque;
+use std::thread;
+
+use br_storage::{Creation, Payload};
+use bytes::Bytes;
+use crossbeam_channel::{bounded, Receiver, Sender};
+use tokio::task::JoinHandle;
+
+use super::{Io, Layout};
+use crate::error::{Error, Result};
+use crate::format::{
+    Codec, Group, ObjectKind, PackContent, PackEntry, PackTable, SealedObject, TAG_LEN, limits,
+};
+use crate::model::{ChunkId, ChunkRef, PackId};
+
+/// Groups that wait for the packer; each is about 1 MiB before compression.
+const QUEUE: usize = 8;
+/// Bytes of packs that are being stored at once.
+const IN_FLIGHT_BYTES: u64 = 48 << 20;
+
+/// A group that is not in a pack yet.
+#[derive(Debug)]
+pub(crate) struct RawGroup {
+    pub(crate) content: PackContent,
+    pub(crate) codec: Codec,
+    /// As the codec left it, not sealed.
+    pub(crate) stored: Vec<u8>,
+    pub(crate) chunks: Vec<ChunkRef>,
+    pub(crate) bases: Vec<ChunkId>,
+}
+
+/// A pack that is stored.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredPack {
+    pub(crate) entry: PackEntry,
+    pub(crate) ids: Vec<ChunkId>,
+}
+
+/// Called for each pack when it is durable.
+pub(crate) type OnStored = Box<dyn FnMut(PackId) + Send>;
+
+/// Takes groups and makes packs of them.
+#[derive(Debug)]
+pub(crate) struct Packer {
+    sender: Sender<RawGroup>,
+    thread: thread::JoinHandle<Result<Vec<StoredPack>>>,
+}
+
+impl Packer {
+    /// Starts the packer. Packs are closed once they have `target_len` bytes.
+    pub(crate) fn start(io: &Io, target_len: u64, on_stored: OnStored) -> Result<Self> {
+        let (sender, receiver) = bounded(QUEUE);
+        let work = Work {
+            io: io.clone(),
+            target_len,
+            on_stored,
+            open: [None, None],
+            in_flight: VecDeque::new(),
+            done: Vec::new(),
+        };
+        let thread = thread::Builder::new()
+            .name("br-packer".to_owned())
+            .spawn(move || work.run(&receiver))
+            .map_err(|error| Error::io("cannot start a thread", error))?;
+        Ok(Self { sender, thread })
+    }
+
+    /// Where groups go. Sending fails when the packer has failed; [`Packer::finish`] tells why.
+    pub(crate) fn sender(&self) -> Sender<RawGroup> {
+        self.sender.clone()
+    }
+
+    /// Stores what is left and returns all packs. Every other sender must be gone.
+    pub(crate) fn finish(self) -> Result<Vec<StoredPack>> {
+        drop(self.sender);
+        self.thread.join().map_err(|_| Error::internal("the packer panicked"))?
+    }
+}
+
+/// How long packs are to be in a repository of so many bytes: fewer objects in a large one, less waste in a small one.
+pub(crate) fn target_pack_len(repository_len: u64) -> u64 {
+    match repository_len >> 30 {
+        0..16 => 16 << 20,
+        16..128 => 32 << 20,
+        _ => 64 << 20,
+    }
+}
+
+struct Work {
+    io: Io,
+    target_len: u64,
+    on_stored: OnStored,
+    /// The pack of data and the pack of tree nodes that are being filled.
+    open: [Option<OpenPack>; 2],
+    in_flight: VecDeque<(JoinHandle<Result<Creation, br_storage::Error>>, StoredPack)>,
+    done: Vec<StoredPack>,
+}
+
+struct OpenPack {
+    object: SealedObject,
+    parts: Vec<Bytes>,
+    len: u64,
+    table: PackTable,
+    ids: Vec<ChunkId>,
+}
+
+impl Work {
+    fn run(mut self, groups: &Receiver<RawGroup>) -> Result<Vec<StoredPack>> {
+        for group in groups {
+            self.add(group)?;
+        }
+        for slot in 0..self.open.len() {
+            if let Some(pack) = self.open[slot].take() {
+                self.store(pack)?;
+            }
+        }
+        while !self.in_flight.is_empty() {
+            self.wait_for_oldest()?;
+        }
+        Ok(std::mem::take(&mut self.done))
+    }
+
+    fn add(&mut self, group: RawGroup) -> Result<()> {
+        let slot = usize::from(group.content == PackContent::Tree);
+        let mut pack = match self.open[slot].take() {
+            Some(pack) => pack,
+            None => OpenPack::new(&self.io, group.content),
+        };
+        pack.add(group);
+        let full = pack.len >= self.target_len
+            || pack.table.groups.len() as u64 >= limits::PACK_GROUPS
+            || pack.ids.len() as u64 >= limits::PACK_CHUNKS / 2;
+        if full {
+            self.store(pack)
+        } else {
+            self.open[slot] = Some(pack);
+            Ok(())
+        }
+    }
+
+    fn store(&mut self, pack: OpenPack) -> Result<()> {
+        let (payload, stored) = pack.close();
+        while self.in_flight_bytes() + stored.entry.len > IN_FLIGHT_BYTES
+            && !self.in_flight.is_empty()
+        {
+            self.wait_for_oldest()?;
+        }
+        let storage = self.io.storage().clone();
+        let key = Layout::pack(stored.entry.id);
+        let task = self.io.handle().spawn(async move { storage.create_new(&key, payload).await });
+        self.in_flight.push_back((task, stored));
+        Ok(())
+    }
+
+    fn in_flight_bytes(&self) -> u64 {
+        self.in_flight.iter().map(|(_, pack)| pack.entry.len).sum()
+    }
+
+    fn wait_for_oldest(&mut self) -> Result<()> {
+        let Some((task, pack)) = self.in_flight.pop_front() else { return Ok(()) };
+        let creation = self.io.block(async {
+            let joined = task.await;
+            joined
+                .map_err(|error| Error::internal("an upload panicked").with_source(error))?
+                .map_err(Error::from)
+        })?;
+        if creation == Creation::AlreadyExists {
+            // Names are random: it can only be our own write, repeated by the store's client after a lost answer.
+            let key = Layout::pack(pack.entry.id);
+            let len = self.io.block(self.io.storage().size(&key))?;
+            if len != pack.entry.len {
+                return Err(Error::damaged(format!("{key} has {len} bytes, not what was written")));
+            }
+        }
+        (self.on_stored)(pack.entry.id);
+        self.done.push(pack);
+        Ok(())
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        for (task, _) in &self.in_flight {
+            task.abort();
+        }
+    }
+}
+
+impl OpenPack {
+    fn new(io: &Io, content: PackContent) -> Self {
+        let object = io.new_object(ObjectKind::Pack, io.context.runtime.object_id());
+        let header = Bytes::copy_from_slice(object.header());
+        Self {
+            object,
+            len: header.len() as u64,
+            parts: vec![header],
+            table: PackTable { content, groups: Vec::new() },
+            ids: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, group: RawGroup) {
+        let RawGroup { codec, mut stored, chunks, bases, .. } = group;
+        let number = self.table.groups.len() as u32;
+        let stored_len = stored.len() as u32;
+        stored.reserve_exact(TAG_LEN);
+        self.object.seal(number, &mut stored);
+        self.len += stored.len() as u64;
+        self.parts.push(stored.into());
+        let lengths: Vec<_> = chunks.iter().map(|chunk| chunk.len).collect();
+        let raw_len = lengths.iter().sum();
+        self.table.groups.push(Group { codec, stored_len, raw_len, bases, lengths });
+        self.ids.extend(chunks.iter().map(|chunk| chunk.id));
+    }
+
+    fn close(mut self) -> (Payload, StoredPack) {
+        let mut footer = Vec::new();
+        self.table.write_footer(&self.ids, &self.object, &mut footer);
+        let len = self.len + footer.len() as u64;
+        self.parts.push(footer.into());
+        let id = PackId::from(self.object.id());
+        let entry = PackEntry { id, len, table: self.table };
+        (Payload::from(self.parts), StoredPack { entry, ids: self.ids })
+    }
+}

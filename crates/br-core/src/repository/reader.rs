@@ -1,0 +1,218 @@
+//! Reading chunks back: fetch, open, unpack, verify.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _};
+
+use super::{Index, Io, Layout, Place};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{self, Codec, Group, TAG_LEN};
+use crate::model::{ChunkId, ChunkRef, PackId};
+
+/// Unpacked groups kept for chunks that are read one by one.
+const CACHED_GROUPS: usize = 12;
+/// A request reads on over so many bytes that nobody wants, rather than being followed by another.
+const MAX_GAP: u64 = 256 << 10;
+/// No request is longer, unless a single group is.
+const MAX_REQUEST: u64 = 8 << 20;
+/// Requests under way at once.
+const PARALLEL: usize = 8;
+
+/// An unpacked group.
+pub(crate) type GroupData = Arc<Vec<u8>>;
+
+/// Reads chunks of a repository. What it returns has the id that was asked for.
+#[derive(Debug)]
+pub(crate) struct ChunkReader {
+    io: Io,
+    index: Arc<Index>,
+    id_key: crate::format::ChunkIdKey,
+    cache: Mutex<VecDeque<((PackId, u32), GroupData)>>,
+}
+
+impl ChunkReader {
+    pub(crate) fn new(io: &Io, index: Arc<Index>) -> Self {
+        let id_key = io.master().chunk_id_key();
+        Self { io: io.clone(), index, id_key, cache: Mutex::default() }
+    }
+
+    pub(crate) fn io(&self) -> &Io {
+        &self.io
+    }
+
+    pub(crate) fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    /// Checks that bytes are the chunk they are taken for.
+    pub(crate) fn verify(&self, id: &ChunkId, bytes: &[u8]) -> bool {
+        self.id_key.id(bytes) == *id
+    }
+
+    /// Reads one chunk, from another place if the first one is damaged.
+    pub(crate) fn read(&self, id: &ChunkId) -> Result<Vec<u8>> {
+        let mut last = None;
+        for place in self.index.find_all(id) {
+            match self.read_at(id, &place) {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) if error.kind() == ErrorKind::Damaged => last = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::damaged(format!("chunk {id} is in no pack"))))
+    }
+
+    /// Reads a chunk from a certain pack.
+    pub(crate) fn read_from(&self, pack: PackId, id: &ChunkId) -> Result<Vec<u8>> {
+        let mut places = self.index.find_all(id);
+        let place = places.find(|place| place.pack.id == pack);
+        let place =
+            place.ok_or_else(|| Error::damaged(format!("chunk {id} is not in pack {pack}")))?;
+        self.read_at(id, &place)
+    }
+
+    fn read_at(&self, id: &ChunkId, place: &Place<'_>) -> Result<Vec<u8>> {
+        let raw = self.group(place)?;
+        let range = place.start as usize..(place.start + place.len) as usize;
+        let bytes = raw.get(range).filter(|bytes| self.verify(id, bytes));
+        bytes.map(<[u8]>::to_vec).ok_or_else(|| wrong_chunk(place, id))
+    }
+
+    /// Reads the group a chunk lies in.
+    fn group(&self, place: &Place<'_>) -> Result<GroupData> {
+        let key = (place.pack.id, place.group_number);
+        if let Some(raw) = self.cached(key) {
+            return Ok(raw);
+        }
+        let start = place.group_offset;
+        let end = start + u64::from(place.group.stored_len) + TAG_LEN as u64;
+        let object = Layout::pack(place.pack.id);
+        let sealed = self.io.block(self.io.storage().get_range(&object, start..end))?;
+        let raw = Arc::new(self.open_group(place.pack.id, place.group_number, place.group, &sealed)?);
+        if let Ok(mut cache) = self.cache.lock() {
+            cache.truncate(CACHED_GROUPS - 1);
+            cache.push_front((key, Arc::clone(&raw)));
+        }
+        Ok(raw)
+    }
+
+    fn cached(&self, key: (PackId, u32)) -> Option<GroupData> {
+        let mut cache = self.cache.lock().ok()?;
+        let at = cache.iter().position(|(other, _)| *other == key)?;
+        let hit = cache.remove(at)?;
+        let raw = Arc::clone(&hit.1);
+        cache.push_front(hit);
+        Some(raw)
+    }
+
+    /// Opens and unpacks a group from its sealed bytes.
+    pub(crate) fn open_group(
+        &self,
+        pack: PackId,
+        number: u32,
+        group: &Group,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>> {
+        let named = |error| Error::format(&format!("group {number} of {}", Layout::pack(pack)), error);
+        let stored = self.io.pack_object(pack).open(number, sealed).map_err(named)?;
+        let raw_len = group.raw_len as usize;
+        match group.codec {
+            Codec::Raw => Ok(stored.into_owned()),
+            Codec::Zstd => format::decompress(&stored, raw_len).map_err(named),
+            Codec::ZstdDelta => {
+                let prefix = self.read_bases(&group.bases)?;
+                format::decompress_delta(&stored, &prefix, raw_len).map_err(named)
+            }
+        }
+    }
+
+    /// Reads the chunks a delta rests on. They must not be deltas themselves, so this does not recurse further.
+    fn read_bases(&self, bases: &[ChunkId]) -> Result<Vec<u8>> {
+        let mut prefix = Vec::new();
+        for id in bases {
+            let mut places = self.index.find_all(id);
+            let place = places
+                .find(|place| !place.is_delta())
+                .ok_or_else(|| Error::damaged(format!("chunk {id}, base of a delta, is missing")))?;
+            if prefix.len() as u64 + u64::from(place.len) > format::limits::GROUP_RAW {
+                return Err(Error::damaged("the bases of a delta are too long"));
+            }
+            prefix.extend_from_slice(&self.read_at(id, &place)?);
+        }
+        Ok(prefix)
+    }
+
+    /// Reads many chunks with few requests. The results are in the order of `chunks`.
+    pub(crate) fn read_many(&self, chunks: &[ChunkRef]) -> Vec<Result<Vec<u8>>> {
+        let mut wanted: Vec<_> = chunks
+            .iter()
+            .enumerate()
+            .filter_map(|(at, chunk)| Some((at, self.index.find(&chunk.id)?)))
+            .collect();
+        wanted.sort_by_key(|(_, place)| (place.pack.id, place.group_offset));
+        let mut results: Vec<Option<Result<Vec<u8>>>> = chunks.iter().map(|_| None).collect();
+        let places: Vec<_> = wanted.iter().map(|(_, place)| *place).collect();
+        for (runs, fetched) in self.fetch_runs(&places) {
+            let Ok(bytes) = fetched else { continue };
+            for (at, place) in &wanted[runs] {
+                let offset = (place.group_offset - bytes.0) as usize;
+                let end = offset + place.group.stored_len as usize + TAG_LEN;
+                let sealed = bytes.1.get(offset..end).unwrap_or_default();
+                let raw = self.open_group(place.pack.id, place.group_number, place.group, sealed);
+                let id = &chunks[*at].id;
+                let chunk = raw.ok().and_then(|raw| {
+                    let bytes = raw.get(place.start as usize..(place.start + place.len) as usize)?;
+                    self.verify(id, bytes).then(|| bytes.to_vec())
+                });
+                results[*at] = chunk.map(Ok);
+            }
+        }
+        // What did not work out is read alone: from another place, or with an error that names the reason.
+        let one = |(at, result): (usize, Option<_>)| {
+            result.unwrap_or_else(|| self.read(&chunks[at].id))
+        };
+        results.into_iter().enumerate().map(one).collect()
+    }
+
+    /// Fetches the groups of places sorted by pack and offset: of each run the start in the pack, and the bytes.
+    fn fetch_runs(&self, places: &[Place<'_>]) -> Vec<(Range<usize>, Result<(u64, Bytes)>)> {
+        let runs = plan_runs(places);
+        let storage = self.io.storage();
+        let fetch = futures::stream::iter(runs).map(|(items, range)| async move {
+            let key = Layout::pack(places[items.start].pack.id);
+            let bytes = storage.get_range(&key, range.clone()).await;
+            (items, bytes.map(|bytes| (range.start, bytes)).map_err(Error::from))
+        });
+        let all = fetch.buffered(PARALLEL).map(Ok::<_, Error>);
+        self.io.block(all.try_collect::<Vec<_>>()).unwrap_or_default()
+    }
+}
+
+/// Joins neighbours into runs: which places, and which bytes of their pack.
+fn plan_runs(places: &[Place<'_>]) -> Vec<(Range<usize>, Range<u64>)> {
+    let mut runs: Vec<(Range<usize>, Range<u64>)> = Vec::new();
+    for (at, place) in places.iter().enumerate() {
+        let start = place.group_offset;
+        let end = start + u64::from(place.group.stored_len) + TAG_LEN as u64;
+        if let Some((items, bytes)) = runs.last_mut() {
+            let same_pack = places[items.start].pack.id == place.pack.id;
+            let near = start <= bytes.end + MAX_GAP && end.max(bytes.end) - bytes.start <= MAX_REQUEST;
+            if same_pack && near {
+                items.end = at + 1;
+                bytes.end = bytes.end.max(end);
+                continue;
+            }
+        }
+        runs.push((at..at + 1, start..end));
+    }
+    runs
+}
+
+/// The error for a group whose checksum is right and whose content is not what the index says.
+pub(crate) fn wrong_chunk(place: &Place<'_>, id: &ChunkId) -> Error {
+    let pack = Layout::pack(place.pack.id);
+    Error::damaged(format!("group {} of {pack} does not hold chunk {id}", place.group_number))
+}

@@ -1,0 +1,73 @@
+//! What is in a repository, as the log tells it. Pure: entries in, state out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::format::{FormatError, LogEntry};
+use crate::model::{Backup, BackupId, PackId, SegmentId};
+
+/// The state of a repository after some log entry.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct State {
+    /// The catalog. Ids are UUIDv7, so this is the order in which backups were begun.
+    pub(crate) backups: BTreeMap<BackupId, Backup>,
+    /// Live index segments.
+    pub(crate) segments: BTreeSet<SegmentId>,
+    /// Packs that may not be relied on, and that may still exist.
+    pub(crate) condemned: BTreeSet<PackId>,
+}
+
+impl State {
+    /// Applies an entry. Removing what is not there is no error: two writers may have merged the same segments.
+    pub(crate) fn apply(&mut self, entry: &LogEntry) -> Result<(), FormatError> {
+        match entry {
+            LogEntry::Commit { backup, segments_added, segments_removed } => {
+                let backup = Backup::try_from((**backup).clone())?;
+                self.backups.insert(backup.id, backup);
+                self.replace(segments_removed, segments_added);
+            }
+            LogEntry::Delete { backups } => {
+                for id in backups {
+                    self.backups.remove(id);
+                }
+            }
+            LogEntry::Condemn { packs, segments_added, segments_removed } => {
+                self.condemned.extend(packs);
+                self.replace(segments_removed, segments_added);
+            }
+            LogEntry::Swept { packs } => {
+                for pack in packs {
+                    self.condemned.remove(pack);
+                }
+            }
+            LogEntry::Reindex { segments_added, segments_removed } => {
+                self.replace(segments_removed, segments_added);
+            }
+            LogEntry::Checkpoint { backups, segments, condemned } => {
+                let backups = backups.iter().cloned().map(Backup::try_from);
+                let backups = backups.collect::<Result<Vec<_>, _>>()?;
+                *self = Self {
+                    backups: backups.into_iter().map(|backup| (backup.id, backup)).collect(),
+                    segments: segments.iter().copied().collect(),
+                    condemned: condemned.iter().copied().collect(),
+                };
+            }
+        }
+        Ok(())
+    }
+
+    fn replace(&mut self, removed: &[SegmentId], added: &[SegmentId]) {
+        for id in removed {
+            self.segments.remove(id);
+        }
+        self.segments.extend(added);
+    }
+
+    /// The whole state as one entry.
+    pub(crate) fn checkpoint(&self) -> LogEntry {
+        LogEntry::Checkpoint {
+            backups: self.backups.values().map(Into::into).collect(),
+            segments: self.segments.iter().copied().collect(),
+            condemned: self.condemned.iter().copied().collect(),
+        }
+    }
+}

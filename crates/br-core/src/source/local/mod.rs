@@ -1,0 +1,153 @@
+//! Local folders as a source of backups.
+//!
+//! [`LocalSource`] walks the paths it is given, [`LocalSourceOptions`] say what to leave out. All that differs between
+//! systems lies in `unix`. Invariant: paths are never put together for the system; everything is looked at relative to an
+//! open folder, so that paths of any length work and nothing that moves meanwhile leads elsewhere.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::{Excludes, Source, SourceItem};
+use crate::model::EntryPath;
+
+mod names;
+mod roots;
+mod unix;
+mod walk;
+
+use roots::Plan;
+use walk::Walk;
+
+/// Why paths cannot be backed up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// Nothing to back up.
+    #[error("no path to back up")]
+    NoPath,
+    /// A path does not exist or cannot be looked at.
+    #[error("cannot look at `{}`", path.display())]
+    Path {
+        /// The path as typed.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Two paths from different places would be stored under one path, or one inside the other.
+    #[error("`{}` and `{}` would both be stored under `{stored}`", first.display(), second.display())]
+    Conflict {
+        /// One path as typed.
+        first: PathBuf,
+        /// The other path as typed.
+        second: PathBuf,
+        /// Where they meet in the backup.
+        stored: EntryPath,
+    },
+    /// A path leads through a symbolic link inside of another path, where links are stored and not followed.
+    #[error("`{}` lies behind a symbolic link inside of `{}`", path.display(), root.display())]
+    BehindLink {
+        /// The path as typed.
+        path: PathBuf,
+        /// The path it is in, as typed.
+        root: PathBuf,
+    },
+}
+
+/// What a [`LocalSource`] leaves out.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct LocalSourceOptions {
+    /// Patterns of paths to leave out. The paths to back up themselves are always taken.
+    pub excludes: Excludes,
+    /// Names of files that hold patterns for their folder and all below, in the syntax of `.gitignore`. `excludes`
+    /// decide before them, a deeper file before those above.
+    pub ignore_files: Vec<String>,
+    /// Leave out what a folder with a `CACHEDIR.TAG` file holds, but for that file.
+    pub exclude_caches: bool,
+    /// Leave out what is mounted below the paths, on devices which none of the paths is on. The folder stays, empty.
+    pub one_file_system: bool,
+}
+
+impl Default for LocalSourceOptions {
+    fn default() -> Self {
+        Self {
+            excludes: Excludes::default(),
+            ignore_files: vec![".brignore".to_owned()],
+            exclude_caches: false,
+            one_file_system: false,
+        }
+    }
+}
+
+impl LocalSourceOptions {
+    /// Sets the patterns of paths to leave out.
+    #[must_use]
+    pub fn with_excludes(mut self, excludes: Excludes) -> Self {
+        self.excludes = excludes;
+        self
+    }
+
+    /// Sets the names of ignore files; none switches them off.
+    #[must_use]
+    pub fn with_ignore_files(mut self, names: Vec<String>) -> Self {
+        self.ignore_files = names;
+        self
+    }
+
+    /// Sets whether to leave out what caches hold.
+    #[must_use]
+    pub const fn with_exclude_caches(mut self, yes: bool) -> Self {
+        self.exclude_caches = yes;
+        self
+    }
+
+    /// Sets whether to leave out what is mounted below.
+    #[must_use]
+    pub const fn with_one_file_system(mut self, yes: bool) -> Self {
+        self.one_file_system = yes;
+        self
+    }
+}
+
+/// Walks local paths, depth-first in path order.
+///
+/// A path is stored as typed: absolute ones without the leading slash, `a/../b` as `b`, leading `..` parts dropped. Paths
+/// that reduce to nothing, `.` above all, are the root of the backup. Folders that lead to a path are entries as well.
+/// A path that is a symbolic link is followed; links below are not.
+#[derive(Debug)]
+pub struct LocalSource {
+    walk: Walk,
+    symlinked: Vec<PathBuf>,
+}
+
+impl LocalSource {
+    /// Looks at the paths, without walking them yet. One given twice, or inside of another, is walked once.
+    ///
+    /// # Errors
+    /// When there is no path, one cannot be looked at, or two would meet in the backup.
+    pub fn new(paths: &[PathBuf], options: LocalSourceOptions) -> Result<Self, SourceError> {
+        let plan = Plan::new(paths)?;
+        Ok(Self {
+            symlinked: plan.symlinked,
+            walk: Walk::new(plan.stops, plan.devices, options),
+        })
+    }
+
+    /// The paths, as typed, that are symbolic links: they are followed, and stored as what they lead to.
+    #[must_use]
+    pub fn symlinked_roots(&self) -> &[PathBuf] {
+        &self.symlinked
+    }
+}
+
+/// Where a path that was typed as these bytes is stored; `None` when it is too long.
+pub(crate) fn stored_path(typed: &[u8]) -> Option<EntryPath> {
+    let typed = std::path::Path::new(unix::os_str(typed));
+    roots::reduce(typed).ok().map(|(_, stored)| stored)
+}
+
+impl Source for LocalSource {
+    fn next(&mut self) -> Option<SourceItem> {
+        self.walk.next()
+    }
+}

@@ -1,0 +1,252 @@
+//! From typed paths to what is walked.
+//!
+//! [`Plan`] is the whole of it, [`Stop`] one entry that the walk begins with, [`Way`] finds it. Invariant: the stops' paths
+//! ascend strictly, and none lies below one that is walked.
+
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use super::SourceError;
+use super::unix::{Folder, Links};
+use crate::model::{EntryPath, PathError};
+
+/// What is walked.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// In path order.
+    pub(super) stops: Vec<Stop>,
+    /// The paths as typed that are symbolic links.
+    pub(super) symlinked: Vec<PathBuf>,
+    /// The devices that the paths are on.
+    pub(super) devices: Vec<u64>,
+}
+
+/// A path that was typed, or a folder that leads to one.
+#[derive(Debug)]
+pub(super) struct Stop {
+    /// Where it is stored.
+    pub(super) path: EntryPath,
+    /// The folder that `path` starts from.
+    pub(super) base: Arc<Base>,
+    /// True for a path that was typed, false for a folder on the way.
+    pub(super) walked: bool,
+}
+
+/// A folder that stored paths start from: `/`, `.`, `..`, `../..` and so on.
+#[derive(Debug)]
+pub(super) struct Base {
+    path: PathBuf,
+    folder: Folder,
+    id: (u64, u64),
+}
+
+struct Root<'a> {
+    typed: &'a Path,
+    base: Arc<Base>,
+    path: EntryPath,
+    is_link: bool,
+}
+
+impl Plan {
+    pub(super) fn new(paths: &[PathBuf]) -> Result<Self, SourceError> {
+        if paths.is_empty() {
+            return Err(SourceError::NoPath);
+        }
+        let mut plan = Self::default();
+        let mut roots = plan.look_at(paths)?;
+        roots.sort_by(|a, b| a.path.cmp(&b.path));
+        let mut kept: Option<Root<'_>> = None;
+        for root in roots {
+            if let Some(outer) = &kept
+                && root.path.is_within(&outer.path)
+            {
+                check_nested(outer, &root)?;
+                continue;
+            }
+            plan.add_stops(&root, kept.as_ref());
+            if root.is_link {
+                plan.symlinked.push(root.typed.to_owned());
+            }
+            kept = Some(root);
+        }
+        Ok(plan)
+    }
+
+    fn look_at<'a>(&mut self, paths: &'a [PathBuf]) -> Result<Vec<Root<'a>>, SourceError> {
+        let mut bases: Vec<Arc<Base>> = Vec::new();
+        let mut way = Way::default();
+        let mut roots = Vec::with_capacity(paths.len());
+        for typed in paths {
+            let failed = |source| SourceError::Path {
+                path: typed.clone(),
+                source,
+            };
+            let (base, path) = reduce(typed).map_err(failed)?;
+            let base = match bases.iter().find(|known| known.path == base) {
+                Some(known) => Arc::clone(known),
+                None => {
+                    let base = Arc::new(Base::open(base).map_err(failed)?);
+                    bases.push(Arc::clone(&base));
+                    base
+                }
+            };
+            let (folder, name) = way.to(&base, &path).map_err(failed)?;
+            let is_link = folder.look(name, Links::Keep).map_err(failed)?.is_link();
+            let look = folder.look(name, Links::Follow).map_err(failed)?;
+            if !self.devices.contains(&look.device()) {
+                self.devices.push(look.device());
+            }
+            roots.push(Root {
+                typed,
+                base,
+                path,
+                is_link,
+            });
+        }
+        Ok(roots)
+    }
+
+    /// Adds a root and the folders on the way to it, but for those that lead to the root before as well.
+    fn add_stops(&mut self, root: &Root<'_>, before: Option<&Root<'_>>) {
+        let bytes = root.path.as_bytes();
+        let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        for (end, _) in ends {
+            let path = EntryPath::new(&bytes[..end]).expect("the start of a path is a path");
+            if !before.is_some_and(|before| before.path.is_within(&path)) {
+                self.stops.push(Stop {
+                    path,
+                    base: Arc::clone(&root.base),
+                    walked: false,
+                });
+            }
+        }
+        let base = Arc::clone(&root.base);
+        self.stops.push(Stop {
+            path: root.path.clone(),
+            base,
+            walked: true,
+        });
+    }
+}
+
+impl Base {
+    fn open(path: PathBuf) -> io::Result<Self> {
+        let folder = Folder::base(&path)?;
+        let id = folder.id()?;
+        Ok(Self { path, folder, id })
+    }
+}
+
+/// Finds the folders of paths, and remembers the last one: neighbours often follow each other.
+#[derive(Debug, Default)]
+pub(super) struct Way {
+    last: Option<(Arc<Base>, Box<[u8]>, Folder)>,
+}
+
+impl Way {
+    /// Returns the folder that `path` lies in and the path's name there. Links on the way are followed, as the user
+    /// typed them.
+    pub(super) fn to<'p>(
+        &mut self,
+        base: &Arc<Base>,
+        path: &'p EntryPath,
+    ) -> io::Result<(Folder, &'p [u8])> {
+        let Some(parent) = path.parent() else {
+            return Ok((base.folder.clone(), b"."));
+        };
+        if let Some((last_base, last_parent, folder)) = &self.last
+            && Arc::ptr_eq(last_base, base)
+            && **last_parent == *parent
+        {
+            return Ok((folder.clone(), path.name()));
+        }
+        let mut folder = base.folder.clone();
+        for part in parent.split(|b| *b == b'/').filter(|part| !part.is_empty()) {
+            folder = folder.below(part, Links::Follow)?;
+        }
+        self.last = Some((Arc::clone(base), parent.into(), folder.clone()));
+        Ok((folder, path.name()))
+    }
+}
+
+/// Splits a typed path into where it starts and how it is stored.
+pub(super) fn reduce(typed: &Path) -> io::Result<(PathBuf, EntryPath)> {
+    if typed.as_os_str().is_empty() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let mut parts: Vec<&[u8]> = Vec::new();
+    let mut base = PathBuf::from(".");
+    for component in typed.components() {
+        match component {
+            Component::RootDir | Component::Prefix(_) => base = PathBuf::from("/"),
+            Component::CurDir => {}
+            Component::ParentDir => {
+                if parts.pop().is_none() && base.is_relative() {
+                    base.push("..");
+                }
+            }
+            Component::Normal(part) => parts.push(part.as_encoded_bytes()),
+        }
+    }
+    let invalid = |error: PathError| io::Error::new(io::ErrorKind::InvalidInput, error);
+    Ok((base, EntryPath::new(parts.join(&b'/')).map_err(invalid)?))
+}
+
+/// Refuses a root inside of another when walking the outer one does not reach it.
+fn check_nested(outer: &Root<'_>, inner: &Root<'_>) -> Result<(), SourceError> {
+    if outer.base.id != inner.base.id {
+        return Err(SourceError::Conflict {
+            first: outer.typed.to_owned(),
+            second: inner.typed.to_owned(),
+            stored: inner.path.clone(),
+        });
+    }
+    let (Some(parent), false) = (inner.path.parent(), inner.path == outer.path) else {
+        return Ok(());
+    };
+    let failed = |source| SourceError::Path {
+        path: inner.typed.to_owned(),
+        source,
+    };
+    let (mut folder, name) = Way::default()
+        .to(&outer.base, &outer.path)
+        .map_err(failed)?;
+    folder = folder.below(name, Links::Follow).map_err(failed)?;
+    let rest = &parent[outer.path.as_bytes().len()..];
+    for part in rest.split(|b| *b == b'/').filter(|part| !part.is_empty()) {
+        if folder.look(part, Links::Keep).map_err(failed)?.is_link() {
+            let (path, root) = (inner.typed.to_owned(), outer.typed.to_owned());
+            return Err(SourceError::BehindLink { path, root });
+        }
+        folder = folder.below(part, Links::Keep).map_err(failed)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_stored_as_typed() {
+        for (typed, base, stored) in [
+            ("/etc/ssh", "/", "etc/ssh"),
+            ("/", "/", ""),
+            (".", ".", ""),
+            ("./a/../b", ".", "b"),
+            ("a/..", ".", ""),
+            ("../x", "./..", "x"),
+            ("../../x//y/", "./../..", "x/y"),
+            ("a/../../b", "./..", "b"),
+            ("/../etc", "/", "etc"),
+        ] {
+            let (got, path) = reduce(Path::new(typed)).unwrap();
+            assert_eq!(
+                (got.as_path(), path.as_bytes()),
+                (Path::new(base), stored.as_bytes())
+            );
+        }
+        assert!(reduce(Path::new("")).is_err() && reduce(Path::new("a\0b")).is_err());
+    }
+}

@@ -1,0 +1,280 @@
+//! Folders as Unix shows them.
+//!
+//! [`Folder`] is an open folder and looks at what is in it, [`Look`] is what it saw, [`Describer`] makes an entry of that.
+//! Invariant: a link is followed only where [`Links::Follow`] is said.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat};
+use rustix::io::Errno;
+
+use super::names::Names;
+use crate::model::{Device, Entry, EntryKind, EntryPath, FileContent, FileTime};
+
+mod content;
+mod details;
+mod owners;
+mod xattr;
+
+pub(super) use details::LocalDetails;
+
+use owners::Owners;
+
+/// Bytes of a folder's listing that the system gives at once.
+const LISTING_SIZE: usize = 256 * 1024;
+
+/// What to do with a symbolic link in the last place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Links {
+    Follow,
+    Keep,
+}
+
+/// An open folder.
+#[derive(Debug, Clone)]
+pub(super) struct Folder(Arc<OwnedFd>);
+
+impl Folder {
+    /// Opens a folder to look at what it holds by name.
+    pub(super) fn base(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self(Arc::new(rustix::fs::openat(
+            CWD,
+            path,
+            flags,
+            Mode::empty(),
+        )?)))
+    }
+
+    /// Opens a folder in this one to look at what it holds by name.
+    pub(super) fn below(&self, name: &[u8], links: Links) -> io::Result<Self> {
+        self.open_folder(name, OFlags::PATH, links)
+    }
+
+    /// Opens a folder in this one to list it.
+    pub(super) fn open(&self, name: &[u8], links: Links, is_own: bool) -> io::Result<Self> {
+        if is_own {
+            // Only the owner may ask that a backup leaves the time of the last access alone.
+            match self.open_folder(name, OFlags::NOATIME, links) {
+                Err(error) if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {}
+                other => return other,
+            }
+        }
+        self.open_folder(name, OFlags::empty(), links)
+    }
+
+    fn open_folder(&self, name: &[u8], flags: OFlags, links: Links) -> io::Result<Self> {
+        let mut flags = flags | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        flags.set(OFlags::NOFOLLOW, links == Links::Keep);
+        Ok(Self(Arc::new(rustix::fs::openat(
+            &self.0,
+            name,
+            flags,
+            Mode::empty(),
+        )?)))
+    }
+
+    /// Looks at what is in this folder, or at the folder itself, which is `.`.
+    pub(super) fn look(&self, name: &[u8], links: Links) -> io::Result<Look> {
+        let mut flags = AtFlags::empty();
+        flags.set(AtFlags::SYMLINK_NOFOLLOW, links == Links::Keep);
+        Ok(Look(rustix::fs::statat(&self.0, name, flags)?))
+    }
+
+    /// Device and inode of this folder.
+    pub(super) fn id(&self) -> io::Result<(u64, u64)> {
+        Ok(Look(rustix::fs::fstat(&self.0)?).id())
+    }
+
+    /// Reads the names of all that the folder holds, sorted.
+    pub(super) fn list(&self, buffer: &mut ListBuffer) -> io::Result<Names> {
+        let mut names = Names::default();
+        let mut listing = RawDir::new(&self.0, &mut buffer.0);
+        while let Some(item) = listing.next() {
+            let item = item?;
+            let name = item.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Reads the first `limit` bytes of a regular file.
+    pub(super) fn read_start(&self, name: &[u8], limit: usize) -> io::Result<Vec<u8>> {
+        let file = content::open_file(self.as_fd(), name, Links::Keep)?.0;
+        let mut bytes = vec![0; limit];
+        let mut len = 0;
+        while len < limit {
+            match rustix::io::pread(&file, &mut bytes[len..], len as u64) {
+                Ok(0) => break,
+                Ok(read) => len += read,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        bytes.truncate(len);
+        Ok(bytes)
+    }
+
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Room for a folder's listing, used again for each.
+#[derive(Debug)]
+pub(super) struct ListBuffer(Box<[MaybeUninit<u8>]>);
+
+impl Default for ListBuffer {
+    fn default() -> Self {
+        Self(Box::new_uninit_slice(LISTING_SIZE))
+    }
+}
+
+/// What the system says of one thing in a folder.
+#[derive(Debug)]
+pub(super) struct Look(Stat);
+
+impl Look {
+    fn file_type(&self) -> FileType {
+        FileType::from_raw_mode(self.0.st_mode)
+    }
+
+    pub(super) fn is_folder(&self) -> bool {
+        self.file_type() == FileType::Directory
+    }
+
+    pub(super) fn is_link(&self) -> bool {
+        self.file_type() == FileType::Symlink
+    }
+
+    pub(super) fn device(&self) -> u64 {
+        self.0.st_dev
+    }
+
+    pub(super) fn id(&self) -> (u64, u64) {
+        (self.0.st_dev, self.0.st_ino)
+    }
+
+    /// True when this process may do what the owner may.
+    pub(super) fn is_own(&self, me: Me) -> bool {
+        me.0 == 0 || me.0 == self.0.st_uid
+    }
+
+    fn size(&self) -> u64 {
+        u64::try_from(self.0.st_size).unwrap_or(0)
+    }
+
+    fn mode(&self) -> u32 {
+        self.0.st_mode & 0o7777
+    }
+
+    /// Nanoseconds are below 10⁹, so the narrower type holds them on each system.
+    fn mtime(&self) -> FileTime {
+        FileTime {
+            secs: self.0.st_mtime,
+            nanos: self.0.st_mtime_nsec as u32,
+        }
+    }
+
+    fn ctime(&self) -> FileTime {
+        FileTime {
+            secs: self.0.st_ctime,
+            nanos: self.0.st_ctime_nsec as u32,
+        }
+    }
+}
+
+/// The user this process acts for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Me(u32);
+
+impl Me {
+    pub(super) fn get() -> Self {
+        Self(rustix::process::geteuid().as_raw())
+    }
+}
+
+/// Makes entries of what was seen, and remembers what they share.
+#[derive(Debug, Default)]
+pub(super) struct Describer {
+    owners: Owners,
+    /// The link group of each inode with several names.
+    links: HashMap<(u64, u64), u64>,
+}
+
+impl Describer {
+    /// Makes an entry of what was seen as `name` in `folder`.
+    pub(super) fn describe(
+        &mut self,
+        folder: &Folder,
+        name: &[u8],
+        path: EntryPath,
+        look: &Look,
+    ) -> io::Result<Entry> {
+        let stat = &look.0;
+        let device = || Device {
+            major: rustix::fs::major(stat.st_rdev),
+            minor: rustix::fs::minor(stat.st_rdev),
+        };
+        let kind = match look.file_type() {
+            FileType::RegularFile => EntryKind::File(FileContent {
+                size: look.size(),
+                ..FileContent::default()
+            }),
+            FileType::Directory => EntryKind::Directory,
+            FileType::Symlink => {
+                let target = rustix::fs::readlinkat(&folder.0, name, Vec::new())?;
+                EntryKind::Symlink(target.into_bytes().into_boxed_slice())
+            }
+            FileType::Fifo => EntryKind::Fifo,
+            FileType::Socket => EntryKind::Socket,
+            FileType::CharacterDevice => EntryKind::CharDevice(device()),
+            FileType::BlockDevice => EntryKind::BlockDevice(device()),
+            FileType::Unknown => return Err(io::Error::other("is of an unknown type")),
+        };
+        let link_group = (stat.st_nlink > 1 && kind != EntryKind::Directory).then(|| {
+            *self
+                .links
+                .entry(look.id())
+                .or_insert_with(|| link_group(&path))
+        });
+        Ok(Entry {
+            path,
+            kind,
+            mode: look.mode(),
+            owner: self.owners.get(stat.st_uid, stat.st_gid),
+            mtime: look.mtime(),
+            ctime: look.ctime(),
+            inode: stat.st_ino,
+            xattrs: Vec::new(),
+            link_group,
+        })
+    }
+}
+
+/// A path in a backup as one of the system.
+pub(super) fn as_path(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes))
+}
+
+/// The group of the hard links whose first path this is.
+fn link_group(path: &EntryPath) -> u64 {
+    let hash = blake3::hash(path.as_bytes());
+    let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// Bytes as the system's kind of string.
+pub(super) fn os_str(bytes: &[u8]) -> &std::ffi::OsStr {
+    std::os::unix::ffi::OsStrExt::from_bytes(bytes)
+}

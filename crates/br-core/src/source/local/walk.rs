@@ -1,0 +1,337 @@
+//! The walk itself.
+//!
+//! [`Walk`] goes down one [`Level`] per folder and looks once at each name. Invariant: at most [`MAX_OPEN`] levels keep
+//! their folder open; the others are found again, and known again by their inode, when the walk comes back to them.
+
+use std::fmt;
+use std::io;
+use std::vec;
+
+use super::LocalSourceOptions;
+use super::names::Names;
+use super::roots::{Stop, Way};
+use super::unix::{Describer, Folder, Links, ListBuffer, LocalDetails, Look, Me, as_path};
+use crate::model::EntryPath;
+use crate::source::exclude::IgnoreFile;
+use crate::source::{Details, SourceItem};
+
+/// How many levels keep their folder open.
+const MAX_OPEN: usize = 128;
+
+/// The longest ignore file.
+const IGNORE_FILE_MAX: usize = 1 << 20;
+
+const CACHE_TAG: &[u8] = b"CACHEDIR.TAG";
+const CACHE_SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
+
+/// A walk over all stops.
+pub(super) struct Walk {
+    options: LocalSourceOptions,
+    devices: Vec<u64>,
+    stops: vec::IntoIter<Stop>,
+    way: Way,
+    levels: Vec<Level>,
+    /// The folder that was yielded last, to be entered next.
+    pending: Option<Pending>,
+    /// The path of what was looked at last. It starts with the path of the deepest level.
+    path: Vec<u8>,
+    describer: Describer,
+    buffer: ListBuffer,
+    me: Me,
+}
+
+/// A folder of which some names are still to be looked at.
+struct Level {
+    /// `None` while too many are open.
+    folder: Option<Folder>,
+    id: (u64, u64),
+    names: Names,
+    path_len: usize,
+    ignore: Option<IgnoreFile>,
+}
+
+struct Pending {
+    parent: Folder,
+    links: Links,
+    id: (u64, u64),
+    is_own: bool,
+}
+
+impl Walk {
+    pub(super) fn new(stops: Vec<Stop>, devices: Vec<u64>, options: LocalSourceOptions) -> Self {
+        Self {
+            options,
+            devices,
+            stops: stops.into_iter(),
+            way: Way::default(),
+            levels: Vec::new(),
+            pending: None,
+            path: Vec::new(),
+            describer: Describer::default(),
+            buffer: ListBuffer::default(),
+            me: Me::get(),
+        }
+    }
+
+    /// The next item.
+    pub(super) fn next(&mut self) -> Option<SourceItem> {
+        loop {
+            if let Some(pending) = self.pending.take()
+                && let Err(error) = self.enter(&pending)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                return Some(self.unreadable(error));
+            }
+            let item = if !self.levels.is_empty() {
+                self.step()
+            } else if let Some(stop) = self.stops.next() {
+                Some(self.begin(&stop))
+            } else {
+                return None;
+            };
+            if item.is_some() {
+                return item;
+            }
+        }
+    }
+
+    /// Yields a stop. One that vanished since it was typed is an error, unlike what vanishes below it.
+    fn begin(&mut self, stop: &Stop) -> SourceItem {
+        self.path.clear();
+        self.path.extend_from_slice(stop.path.as_bytes());
+        let found = self
+            .way
+            .to(&stop.base, &stop.path)
+            .and_then(|(folder, name)| {
+                let look = folder.look(name, Links::Follow)?;
+                let entry = self
+                    .describer
+                    .describe(&folder, name, stop.path.clone(), &look)?;
+                Ok((folder, look, entry))
+            });
+        let (folder, look, entry) = match found {
+            Ok(found) => found,
+            Err(error) => {
+                return SourceItem::Unreadable {
+                    path: stop.path.clone(),
+                    error,
+                };
+            }
+        };
+        if stop.walked && look.is_folder() {
+            self.pending = Some(self.pending(&folder, &look, Links::Follow));
+        }
+        SourceItem::Entry {
+            entry,
+            details: Box::new(LocalDetails {
+                folder,
+                links: Links::Follow,
+            }),
+        }
+    }
+
+    /// Looks at the next name of the deepest level. `None` when there is nothing to yield for it.
+    fn step(&mut self) -> Option<SourceItem> {
+        let folder = match self.deepest() {
+            Ok(folder) => folder,
+            Err(error) => {
+                self.leave();
+                return Some(self.unreadable(error));
+            }
+        };
+        let level = self.levels.last_mut()?;
+        let Some(name) = level.names.next() else {
+            self.leave();
+            return None;
+        };
+        self.path.truncate(level.path_len);
+        if level.path_len > 0 {
+            self.path.push(b'/');
+        }
+        self.path.extend_from_slice(name);
+        let look = match folder.look(name, Links::Keep) {
+            Ok(look) => look,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => return Some(self.unreadable(error)),
+        };
+        if is_left_out(&self.options, &self.levels, &self.path, look.is_folder()) {
+            return None;
+        }
+        let path = match EntryPath::new(self.path.as_slice()) {
+            Ok(path) => path,
+            Err(error) => return Some(self.unreadable(io::Error::other(error))),
+        };
+        // The name is taken from the path, as the level's names cannot stay borrowed.
+        let name = &self.path[self.path.len() - path.name().len()..];
+        let entry = match self.describer.describe(&folder, name, path, &look) {
+            Ok(entry) => entry,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => return Some(self.unreadable(error)),
+        };
+        if look.is_folder() && self.may_enter(&look) {
+            self.pending = Some(self.pending(&folder, &look, Links::Keep));
+        }
+        let details: Box<dyn Details> = Box::new(LocalDetails {
+            folder,
+            links: Links::Keep,
+        });
+        Some(SourceItem::Entry { entry, details })
+    }
+
+    fn may_enter(&self, look: &Look) -> bool {
+        !self.options.one_file_system || self.devices.contains(&look.device())
+    }
+
+    fn pending(&self, parent: &Folder, look: &Look, links: Links) -> Pending {
+        Pending {
+            parent: parent.clone(),
+            links,
+            id: look.id(),
+            is_own: look.is_own(self.me),
+        }
+    }
+
+    /// Opens and lists the folder at `path`.
+    fn enter(&mut self, pending: &Pending) -> io::Result<()> {
+        let start = self.levels.last().map_or(0, |level| level.path_len);
+        let name = match self.path[start..].strip_prefix(b"/") {
+            Some(name) => name,
+            None if self.levels.is_empty() => last_part(&self.path),
+            None => &self.path[start..],
+        };
+        let folder = pending.parent.open(name, pending.links, pending.is_own)?;
+        let mut names = folder.list(&mut self.buffer)?;
+        if self.options.exclude_caches && is_cache(&folder, &names) {
+            names.keep_only(CACHE_TAG);
+        }
+        let ignore = self.read_ignore_files(&folder, &names);
+        if let Some(upper) = self.levels.len().checked_sub(MAX_OPEN)
+            && upper > 0
+        {
+            // The first level stays open, as the others are found again from there.
+            self.levels[upper].folder = None;
+        }
+        let path_len = self.path.len();
+        self.levels.push(Level {
+            folder: Some(folder),
+            id: pending.id,
+            names,
+            path_len,
+            ignore,
+        });
+        Ok(())
+    }
+
+    fn read_ignore_files(&self, folder: &Folder, names: &Names) -> Option<IgnoreFile> {
+        let present = self
+            .options
+            .ignore_files
+            .iter()
+            .filter(|n| names.contains(n.as_bytes()));
+        let contents: Vec<_> = present
+            .filter_map(|name| folder.read_start(name.as_bytes(), IGNORE_FILE_MAX).ok())
+            .collect();
+        (!contents.is_empty()).then(|| IgnoreFile::parse(&contents))
+    }
+
+    /// Goes back to the level above, which the path then names.
+    fn leave(&mut self) {
+        if let Some(level) = self.levels.pop() {
+            self.path.truncate(level.path_len);
+        }
+    }
+
+    /// The folder of the deepest level, found again if it was closed.
+    fn deepest(&mut self) -> io::Result<Folder> {
+        match self.levels.last() {
+            Some(Level {
+                folder: Some(folder),
+                ..
+            }) => Ok(folder.clone()),
+            _ => self.reopen(),
+        }
+    }
+
+    /// Opens the levels that were closed once more, the deepest of them to stay open for the way back.
+    fn reopen(&mut self) -> io::Result<Folder> {
+        let gone = || io::Error::other("was moved while it was read");
+        let mut folder = self
+            .levels
+            .first()
+            .and_then(|l| l.folder.clone())
+            .ok_or_else(gone)?;
+        let keep_from = self.levels.len().saturating_sub(MAX_OPEN / 2);
+        let mut start = self.levels.first().map_or(0, |level| level.path_len);
+        for (depth, level) in self.levels.iter_mut().enumerate().skip(1) {
+            let part = &self.path[start..level.path_len];
+            folder = folder.open(part.strip_prefix(b"/").unwrap_or(part), Links::Keep, false)?;
+            if folder.id()? != level.id {
+                return Err(gone());
+            }
+            if depth >= keep_from {
+                level.folder = Some(folder.clone());
+            }
+            start = level.path_len;
+        }
+        Ok(folder)
+    }
+
+    /// Reports the path looked at last, or the folder it is in when it is no valid path.
+    fn unreadable(&self, error: io::Error) -> SourceItem {
+        let path = EntryPath::new(self.path.as_slice()).or_else(|_| {
+            let folder_len = self.levels.last().map_or(0, |level| level.path_len);
+            EntryPath::new(&self.path[..folder_len])
+        });
+        SourceItem::Unreadable {
+            path: path.unwrap_or_default(),
+            error,
+        }
+    }
+}
+
+impl fmt::Debug for Walk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Walk")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether patterns leave a path out: those for the whole backup first, then ignore files from the deepest up.
+fn is_left_out(
+    options: &LocalSourceOptions,
+    levels: &[Level],
+    path: &[u8],
+    is_folder: bool,
+) -> bool {
+    if let Some(verdict) = options.excludes.verdict(as_path(path), is_folder) {
+        return verdict;
+    }
+    let files = levels
+        .iter()
+        .rev()
+        .filter_map(|level| Some((level, level.ignore.as_ref()?)));
+    let mut verdicts = files.filter_map(|(level, file)| {
+        let relative = &path[level.path_len..];
+        file.verdict(
+            as_path(relative.strip_prefix(b"/").unwrap_or(relative)),
+            is_folder,
+        )
+    });
+    verdicts.next().unwrap_or(false)
+}
+
+fn is_cache(folder: &Folder, names: &Names) -> bool {
+    names.contains(CACHE_TAG)
+        && folder
+            .read_start(CACHE_TAG, CACHE_SIGNATURE.len())
+            .is_ok_and(|start| start == CACHE_SIGNATURE)
+}
+
+/// The name under which the folder that holds a path knows it.
+fn last_part(path: &[u8]) -> &[u8] {
+    match path.rsplit(|byte| *byte == b'/').next() {
+        None | Some([]) => b".",
+        Some(name) => name,
+    }
+}

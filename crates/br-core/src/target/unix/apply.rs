@@ -1,0 +1,258 @@
+//! Setting metadata.
+//!
+//! [`Subject`] is what it is set on. Invariant: owner, then attributes, then permissions, then times. A change of the owner
+//! clears set-user-ID bits, and an ACL changes permissions, so that permissions come out as stored only in this order.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid};
+use rustix::fs::{FileType, XattrFlags};
+use rustix::io::Errno;
+
+use super::folders::Folder;
+use crate::model::{Entry, EntryKind};
+use crate::target::{MetadataOptions, Refused, Warning};
+
+/// No list of attribute names is longer on Linux.
+const NAMES_MAX: usize = 64 * 1024;
+
+/// What metadata is set on.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Subject<'a> {
+    /// An open file or folder.
+    Open(BorrowedFd<'a>),
+    /// What cannot be opened: a link, a device, a file that may not be read.
+    Named(&'a Folder, &'a [u8]),
+}
+
+/// Which attributes there can be that the entry does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Surplus {
+    /// None: just made.
+    None,
+    /// Just made, with an ACL from its folder.
+    Acl,
+    /// Any.
+    Any,
+}
+
+impl Surplus {
+    /// For what was just made in a folder.
+    pub(super) fn in_new(folder: &Folder) -> Self {
+        if folder.inherits_acl {
+            Self::Acl
+        } else {
+            Self::None
+        }
+    }
+}
+
+/// Sets all metadata of an entry; what was refused comes back as warnings.
+pub(super) fn apply(
+    subject: Subject<'_>,
+    entry: &Entry,
+    options: MetadataOptions,
+    surplus: Surplus,
+) -> io::Result<Vec<Warning>> {
+    let mut warnings = Vec::new();
+    let mut mode = entry.mode & 0o7777;
+    if options.owner
+        && !may_refuse(
+            subject.set_owner(entry),
+            entry,
+            Refused::Owner,
+            &mut warnings,
+        )?
+    {
+        // These bits would give the rights of whoever owns it now.
+        mode &= !0o6000;
+    }
+    remove_surplus(subject, entry, surplus)?;
+    for xattr in &entry.xattrs {
+        let result = subject.set_attribute(&xattr.name, &xattr.value);
+        may_refuse(
+            result,
+            entry,
+            Refused::Attribute(xattr.name.clone()),
+            &mut warnings,
+        )?;
+    }
+    if !matches!(entry.kind, EntryKind::Symlink(_)) {
+        may_refuse(subject.set_mode(mode), entry, Refused::Mode, &mut warnings)?;
+    }
+    may_refuse(
+        subject.set_times(entry),
+        entry,
+        Refused::Times,
+        &mut warnings,
+    )?;
+    Ok(warnings)
+}
+
+/// Turns what a file system or the system may well refuse into a warning. Returns false then.
+fn may_refuse(
+    result: Result<(), Errno>,
+    entry: &Entry,
+    refused: Refused,
+    warnings: &mut Vec<Warning>,
+) -> io::Result<bool> {
+    let error = match result {
+        Ok(()) => return Ok(true),
+        Err(error) => error,
+    };
+    let is_refusal = match error {
+        Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS => true,
+        // No such number in this container, or a value that this system does not take.
+        Errno::INVAL => refused != Refused::Mode,
+        // Attributes have rights and room of their own.
+        Errno::ACCESS | Errno::NOSPC | Errno::TOOBIG | Errno::RANGE | Errno::DQUOT => {
+            matches!(refused, Refused::Attribute(_))
+        }
+        _ => false,
+    };
+    if !is_refusal {
+        return Err(error.into());
+    }
+    warnings.push(Warning {
+        path: entry.path.clone(),
+        refused,
+        source: error.into(),
+    });
+    Ok(false)
+}
+
+/// Removes attributes that the entry does not have, of the kinds that anybody may set.
+fn remove_surplus(subject: Subject<'_>, entry: &Entry, surplus: Surplus) -> io::Result<()> {
+    let names = match surplus {
+        Surplus::None => return Ok(()),
+        Surplus::Acl => b"system.posix_acl_access\0system.posix_acl_default".to_vec(),
+        Surplus::Any => match subject.attribute_names() {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::ACCESS) => return Ok(()),
+            other => other?,
+        },
+    };
+    for name in names.split(|byte| *byte == 0) {
+        let is_ours = name.starts_with(b"user.") || name.starts_with(b"system.posix_acl_");
+        if !is_ours || entry.xattrs.iter().any(|xattr| xattr.name == name) {
+            continue;
+        }
+        match subject.remove_attribute(name) {
+            Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::ACCESS | Errno::PERM) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Takes the ACL from a new folder that it got from the one it is in: it may deny even its owner, and would be handed on.
+pub(super) fn drop_acl(folder: &Folder, name: &[u8]) -> io::Result<()> {
+    let subject = Subject::Named(folder, name);
+    for acl in ["system.posix_acl_default", "system.posix_acl_access"] {
+        // Whatever cannot be removed now is tried again when the folder's metadata is set.
+        subject.remove_attribute(acl.as_bytes()).ok();
+    }
+    match subject.set_mode(0o700) {
+        Ok(()) | Err(Errno::NOSYS | Errno::PERM | Errno::OPNOTSUPP) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Subject<'_> {
+    fn set_owner(self, entry: &Entry) -> Result<(), Errno> {
+        // The highest number means "leave as it is" to the system; nothing can be owned by it.
+        let uid = (entry.owner.uid != u32::MAX).then(|| Uid::from_raw(entry.owner.uid));
+        let gid = (entry.owner.gid != u32::MAX).then(|| Gid::from_raw(entry.owner.gid));
+        match self {
+            Self::Open(fd) => rustix::fs::fchown(fd, uid, gid),
+            Self::Named(folder, name) => {
+                rustix::fs::chownat(folder, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
+            }
+        }
+    }
+
+    fn set_mode(self, mode: u32) -> Result<(), Errno> {
+        let wanted = Mode::from_raw_mode(mode);
+        match self {
+            Self::Open(fd) => rustix::fs::fchmod(fd, wanted),
+            Self::Named(folder, name) => {
+                // Only through `/proc` can the mode be set of what is not open and may not be followed.
+                let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let fd = rustix::fs::openat(folder, name, flags, Mode::empty())?;
+                let stat = rustix::fs::fstat(&fd)?;
+                if stat.st_mode & 0o7777 == mode {
+                    return Ok(());
+                }
+                if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+                    return Err(Errno::LOOP);
+                }
+                let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+                match rustix::fs::chmodat(CWD, path, wanted, AtFlags::empty()) {
+                    Err(Errno::NOENT) => Err(Errno::NOSYS),
+                    other => other,
+                }
+            }
+        }
+    }
+
+    fn set_times(self, entry: &Entry) -> Result<(), Errno> {
+        let times = Timestamps {
+            last_access: Timespec {
+                tv_sec: 0,
+                tv_nsec: UTIME_OMIT,
+            },
+            last_modification: Timespec {
+                tv_sec: entry.mtime.secs,
+                tv_nsec: entry.mtime.nanos.into(),
+            },
+        };
+        match self {
+            Self::Open(fd) => rustix::fs::futimens(fd, &times),
+            Self::Named(folder, name) => {
+                rustix::fs::utimensat(folder, name, &times, AtFlags::SYMLINK_NOFOLLOW)
+            }
+        }
+    }
+
+    fn set_attribute(self, name: &[u8], value: &[u8]) -> Result<(), Errno> {
+        let flags = XattrFlags::empty();
+        match self {
+            Self::Open(fd) => rustix::fs::fsetxattr(fd, name, value, flags),
+            Self::Named(folder, file) => {
+                rustix::fs::lsetxattr(path(folder, file), name, value, flags)
+            }
+        }
+    }
+
+    fn remove_attribute(self, name: &[u8]) -> Result<(), Errno> {
+        match self {
+            Self::Open(fd) => rustix::fs::fremovexattr(fd, name),
+            Self::Named(folder, file) => rustix::fs::lremovexattr(path(folder, file), name),
+        }
+    }
+
+    fn attribute_names(self) -> Result<Vec<u8>, Errno> {
+        let list = |buffer: &mut [u8]| match self {
+            Self::Open(fd) => rustix::fs::flistxattr(fd, buffer),
+            Self::Named(folder, file) => rustix::fs::llistxattr(path(folder, file), buffer),
+        };
+        let mut small = [0; 512];
+        match list(&mut small) {
+            Ok(len) => return Ok(small[..len].to_vec()),
+            Err(Errno::RANGE) => {}
+            // `/proc` is not mounted: nothing to be found out.
+            Err(Errno::NOENT) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        }
+        let mut large = vec![0; NAMES_MAX];
+        let len = list(&mut large)?;
+        large.truncate(len);
+        Ok(large)
+    }
+}
+
+/// A path to a name in an open folder, for the calls that know only paths.
+fn path(folder: &Folder, name: &[u8]) -> Vec<u8> {
+    let folder = format!("/proc/self/fd/{}/", folder.as_fd().as_raw_fd());
+    [folder.as_bytes(), name].concat()
+}

@@ -1,0 +1,287 @@
+//! The operations on a target.
+//!
+//! A [`Cursor`] carries them out for one thread. Invariant: it remembers the folder it used last, so that entries in path
+//! order open each folder once.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
+
+use super::apply::{Subject, Surplus, apply};
+use super::file::{self, NewFile};
+use super::folders::{Beneath, Folder};
+use super::nodes::{self, Existing};
+use super::remove;
+use super::shared::SharedFile;
+use crate::model::{Entry, EntryPath};
+use crate::target::{MetadataOptions, TargetError, Warning};
+
+/// Writes to a target; each thread has its own.
+#[derive(Debug)]
+pub struct Cursor {
+    beneath: Arc<Beneath>,
+    last: Option<Last>,
+}
+
+#[derive(Debug)]
+struct Last {
+    path: Box<[u8]>,
+    folder: Arc<Folder>,
+    removals: u64,
+}
+
+impl Cursor {
+    pub(super) fn new(beneath: Arc<Beneath>) -> Self {
+        Self {
+            beneath,
+            last: None,
+        }
+    }
+
+    /// Makes a folder that only its owner may use until its metadata is set, and those above it that are missing. A
+    /// folder that exists is kept; anything else in its place is removed. Returns whether the folder is new.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn make_dir(&mut self, path: &EntryPath) -> Result<bool, TargetError> {
+        self.make_dir_inner(path)
+            .map_err(TargetError::entry(path, "make the folder"))
+    }
+
+    /// Looks at what lies at a path, if anything.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn inspect(&mut self, path: &EntryPath) -> Result<Option<Existing>, TargetError> {
+        self.inspect_inner(path)
+            .map_err(TargetError::entry(path, "look at"))
+    }
+
+    /// Starts a file in a folder that exists.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn create_file(&mut self, path: &EntryPath) -> Result<NewFile, TargetError> {
+        let folder = self.parent(path).map(|(folder, _)| folder);
+        folder
+            .and_then(|folder| NewFile::create(&self.beneath, &folder, path.clone()))
+            .map_err(TargetError::entry(path, "make the file"))
+    }
+
+    /// Starts a file that several threads write, in a folder that exists.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn create_shared(&mut self, path: &EntryPath) -> Result<SharedFile, TargetError> {
+        let folder = self.parent(path).map(|(folder, _)| folder);
+        folder
+            .and_then(|folder| SharedFile::create(&self.beneath, &folder, path.clone()))
+            .map_err(TargetError::entry(path, "make the file"))
+    }
+
+    /// Writes a file whole, with the fewest calls of the system.
+    ///
+    /// # Errors
+    /// When the system refuses, or a folder that holds something is in the way.
+    pub fn write_small(
+        &mut self,
+        entry: &Entry,
+        bytes: &[u8],
+        options: &MetadataOptions,
+    ) -> Result<Vec<Warning>, TargetError> {
+        let written = self.parent(&entry.path).and_then(|(folder, name)| {
+            let (temporary, file) = file::create(&self.beneath, &folder)?;
+            file::write_all(file.as_fd(), 0, bytes)?;
+            file::finish(
+                &self.beneath,
+                file.as_fd(),
+                temporary,
+                name,
+                entry,
+                *options,
+            )
+        });
+        written.map_err(TargetError::entry(&entry.path, "write the file"))
+    }
+
+    /// Makes a symbolic link, a FIFO, a socket or a device, in place of a file, a link or an empty folder there.
+    ///
+    /// # Errors
+    /// When the system refuses, or the entry is a file or a folder.
+    pub fn make_special(
+        &mut self,
+        entry: &Entry,
+        options: &MetadataOptions,
+    ) -> Result<Vec<Warning>, TargetError> {
+        let made = self.parent(&entry.path).and_then(|(folder, name)| {
+            let make = |folder: &Folder, name: &[u8]| nodes::make(folder, name, &entry.kind);
+            let (temporary, ()) = self.beneath.temporary(&folder, make)?;
+            let subject = Subject::Named(&folder, &temporary.name);
+            let warnings = apply(subject, entry, *options, Surplus::in_new(&folder))?;
+            temporary.publish(&self.beneath, name)?;
+            Ok(warnings)
+        });
+        made.map_err(TargetError::entry(&entry.path, "make"))
+    }
+
+    /// Gives something that exists another name.
+    ///
+    /// # Errors
+    /// When the system refuses, or a folder that holds something is in the way.
+    pub fn hard_link(&mut self, existing: &EntryPath, new: &EntryPath) -> Result<(), TargetError> {
+        let linked = self.parent(existing).and_then(|(from, from_name)| {
+            let (folder, name) = self.parent(new)?;
+            let make = |folder: &Folder, name: &[u8]| {
+                rustix::fs::linkat(&from, from_name, folder, name, AtFlags::empty())
+            };
+            let (temporary, ()) = self.beneath.temporary(&folder, make)?;
+            let temporary_name = temporary.name;
+            temporary.publish(&self.beneath, name)?;
+            // Renaming one name of a file to another one of the same file does nothing.
+            match rustix::fs::unlinkat(&folder, &temporary_name[..], AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => Ok(()),
+                Err(error) => Err(error.into()),
+            }
+        });
+        linked.map_err(TargetError::entry(new, "make the hard link"))
+    }
+
+    /// Sets the metadata of what exists, a folder above all, and removes ACLs and `user.` attributes that the entry
+    /// does not have. Folders come last, children before parents, as writing into one changes its times.
+    ///
+    /// # Errors
+    /// When the system refuses, or what exists is of another kind.
+    pub fn set_metadata(
+        &mut self,
+        entry: &Entry,
+        options: &MetadataOptions,
+    ) -> Result<Vec<Warning>, TargetError> {
+        self.set_metadata_inner(entry, *options)
+            .map_err(TargetError::entry(&entry.path, "set the metadata of"))
+    }
+
+    /// Returns the names in a folder, sorted.
+    ///
+    /// # Errors
+    /// When the system refuses, or there is no folder.
+    pub fn list(&mut self, path: &EntryPath) -> Result<Vec<Vec<u8>>, TargetError> {
+        // A folder that was used already may have been opened without the right to list it, or have been listed before.
+        let folder = self.folder(path.as_bytes());
+        folder
+            .and_then(|folder| self.beneath.listed_folder(folder.as_fd(), b"."))
+            .and_then(|folder| remove::list(folder.as_fd()))
+            .map_err(TargetError::entry(path, "list the folder"))
+    }
+
+    /// Deletes what lies at a path, with all below. Links are deleted and not followed; where something else is mounted,
+    /// it stops.
+    ///
+    /// # Errors
+    /// When the system refuses, or the path is the target's folder itself.
+    pub fn remove_tree(&mut self, path: &EntryPath) -> Result<(), TargetError> {
+        let removed = match self.parent(path) {
+            Ok((folder, name)) => remove::remove_tree(&self.beneath, &folder, name),
+            Err(error) if is_no_folder(&error) => Ok(()),
+            Err(error) => Err(error),
+        };
+        self.beneath.removals.fetch_add(1, Ordering::Relaxed);
+        removed.map_err(TargetError::entry(path, "delete"))
+    }
+
+    /// The folder a path lies in, and its name there.
+    fn parent<'p>(&mut self, path: &'p EntryPath) -> io::Result<(Arc<Folder>, &'p [u8])> {
+        let Some(parent) = path.parent() else {
+            let reason = "it is the folder everything lies in";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        };
+        Ok((self.folder(parent)?, path.name()))
+    }
+
+    /// Opens a folder, from the one used last if it lies below.
+    fn folder(&mut self, path: &[u8]) -> io::Result<Arc<Folder>> {
+        let removals = self.beneath.removals.load(Ordering::Relaxed);
+        let last = self.last.as_ref().filter(|last| last.removals == removals);
+        let below = last.and_then(|last| Some((last, path.strip_prefix(&*last.path)?)));
+        let opened = match below {
+            Some((last, [])) => return Ok(Arc::clone(&last.folder)),
+            Some((last, [b'/', rest @ ..])) => {
+                self.beneath.folder_from(last.folder.as_fd(), rest)?
+            }
+            _ => self.beneath.folder(path)?,
+        };
+        let folder = Arc::new(opened);
+        self.last = Some(Last {
+            path: path.into(),
+            folder: Arc::clone(&folder),
+            removals,
+        });
+        Ok(folder)
+    }
+
+    fn make_dir_inner(&mut self, path: &EntryPath) -> io::Result<bool> {
+        let Some(parent) = path.parent() else {
+            return Ok(false);
+        };
+        let folder = match self.folder(parent) {
+            Err(error) if is_no_folder(&error) => self.make_parents(parent)?,
+            other => other?,
+        };
+        nodes::make_dir(&folder, path.name())
+    }
+
+    /// Makes the folders of a path one after the other.
+    fn make_parents(&mut self, path: &[u8]) -> io::Result<Arc<Folder>> {
+        let mut folder = self.folder(b"")?;
+        let mut start = 0;
+        for part in path.split(|byte| *byte == b'/') {
+            nodes::make_dir(&folder, part)?;
+            start += part.len();
+            folder = self.folder(&path[..start])?;
+            start += 1;
+        }
+        Ok(folder)
+    }
+
+    fn inspect_inner(&mut self, path: &EntryPath) -> io::Result<Option<Existing>> {
+        let (parent, name) = match path.parent() {
+            Some(parent) => (parent, path.name()),
+            None => (&b""[..], &b"."[..]),
+        };
+        let folder = match self.folder(parent) {
+            Err(error) if is_no_folder(&error) => return Ok(None),
+            other => other?,
+        };
+        match rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(Existing::new(&folder, name, &stat)?)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn set_metadata_inner(
+        &mut self,
+        entry: &Entry,
+        options: MetadataOptions,
+    ) -> io::Result<Vec<Warning>> {
+        let (folder, name) = match entry.path.parent() {
+            Some(parent) => (self.folder(parent)?, entry.path.name()),
+            None => (self.folder(b"")?, &b"."[..]),
+        };
+        let file = nodes::open(&folder, name, &entry.kind)?;
+        let subject = match &file {
+            Some(file) => Subject::Open(file.as_fd()),
+            None => Subject::Named(&folder, name),
+        };
+        apply(subject, entry, options, Surplus::Any)
+    }
+}
+
+/// True when a path leads nowhere: something on it is missing or is no folder.
+fn is_no_folder(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP))
+}

@@ -1,0 +1,124 @@
+//! Files that one thread writes.
+//!
+//! [`NewFile`] is one with a temporary name. Invariant: under its own name a file has all its bytes and its metadata.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use super::apply::{Subject, Surplus, apply};
+use super::folders::{Beneath, Folder, Temporary};
+use crate::model::{Entry, EntryPath};
+use crate::target::{MetadataOptions, TargetError, Warning};
+
+/// A file that takes shape under a temporary name. Dropping it before [`NewFile::finish`] deletes it.
+#[derive(Debug)]
+pub struct NewFile {
+    beneath: Arc<Beneath>,
+    path: EntryPath,
+    file: OwnedFd,
+    temporary: Temporary,
+}
+
+impl NewFile {
+    pub(super) fn create(
+        beneath: &Arc<Beneath>,
+        folder: &Arc<Folder>,
+        path: EntryPath,
+    ) -> io::Result<Self> {
+        let (temporary, file) = create(beneath, folder)?;
+        Ok(Self {
+            beneath: Arc::clone(beneath),
+            path,
+            file,
+            temporary,
+        })
+    }
+
+    /// Writes bytes somewhere. What is never written reads as zeros and takes no space.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), TargetError> {
+        write_all(self.file.as_fd(), offset, bytes)
+            .map_err(TargetError::entry(&self.path, "write the file"))
+    }
+
+    /// Sets the file's length, for a file that ends with a hole.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn set_len(&self, len: u64) -> Result<(), TargetError> {
+        rustix::fs::ftruncate(&self.file, len)
+            .map_err(|error| TargetError::entry(&self.path, "write the file")(error.into()))
+    }
+
+    /// Sets the entry's metadata and gives the file its name, in place of a file, a link or an empty folder there.
+    ///
+    /// # Errors
+    /// When the system refuses, or a folder that holds something is in the way.
+    pub fn finish(
+        self,
+        entry: &Entry,
+        options: &MetadataOptions,
+    ) -> Result<Vec<Warning>, TargetError> {
+        let Self {
+            beneath,
+            path,
+            file,
+            temporary,
+        } = self;
+        finish(
+            &beneath,
+            file.as_fd(),
+            temporary,
+            path.name(),
+            entry,
+            *options,
+        )
+        .map_err(TargetError::entry(&path, "finish the file"))
+    }
+}
+
+/// Makes an empty file under a temporary name.
+pub(super) fn create(beneath: &Beneath, folder: &Arc<Folder>) -> io::Result<(Temporary, OwnedFd)> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mode = Mode::RUSR | Mode::WUSR;
+    beneath.temporary(folder, |folder, name| {
+        rustix::fs::openat(folder, name, flags, mode)
+    })
+}
+
+/// Sets metadata and gives the file its name.
+pub(super) fn finish(
+    beneath: &Beneath,
+    file: BorrowedFd<'_>,
+    temporary: Temporary,
+    name: &[u8],
+    entry: &Entry,
+    options: MetadataOptions,
+) -> io::Result<Vec<Warning>> {
+    let surplus = Surplus::in_new(&temporary.folder);
+    let warnings = apply(Subject::Open(file), entry, options, surplus)?;
+    temporary.publish(beneath, name)?;
+    Ok(warnings)
+}
+
+/// Writes all bytes at an offset.
+pub(super) fn write_all(file: BorrowedFd<'_>, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::pwrite(file, bytes, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(len) => {
+                offset += len as u64;
+                bytes = &bytes[len..];
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}

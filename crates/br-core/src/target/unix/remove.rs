@@ -1,0 +1,108 @@
+//! Listing and deleting.
+//!
+//! [`remove_tree`] deletes whatever lies under a name. Invariant: links are deleted, not followed, and what is mounted
+//! below is left alone.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::vec;
+
+use rustix::fs::{AtFlags, RawDir};
+use rustix::io::Errno;
+
+use super::folders::{Beneath, Folder};
+
+/// How many folders stay open while what they hold is deleted.
+const MAX_OPEN: usize = 64;
+
+/// Bytes of a listing that the system gives at once.
+const LISTING_SIZE: usize = 32 * 1024;
+
+/// The names in a folder, sorted.
+pub(super) fn list(folder: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
+    let mut buffer: Box<[MaybeUninit<u8>]> = Box::new_uninit_slice(LISTING_SIZE);
+    let mut listing = RawDir::new(folder, &mut buffer);
+    let mut names = Vec::new();
+    while let Some(item) = listing.next() {
+        let item = item?;
+        let name = item.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            names.push(name.to_vec());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// A folder whose content is being deleted.
+struct Level {
+    fd: Option<OwnedFd>,
+    name: Vec<u8>,
+    remaining: vec::IntoIter<Vec<u8>>,
+}
+
+/// Deletes what lies under a name in a folder, if anything.
+pub(super) fn remove_tree(beneath: &Beneath, folder: &Folder, name: &[u8]) -> io::Result<()> {
+    let mut levels: Vec<Level> = Vec::new();
+    let mut next = Some(name.to_vec());
+    loop {
+        let from = deepest(beneath, folder, &mut levels)?;
+        if let Some(name) = next.take() {
+            if !unlink(from, &name)? {
+                let fd = beneath.folder_on_same_device(from, &name)?;
+                let remaining = list(fd.as_fd())?.into_iter();
+                levels.push(Level {
+                    fd: Some(fd),
+                    name,
+                    remaining,
+                });
+                if let Some(upper) = levels.len().checked_sub(MAX_OPEN + 1) {
+                    levels[upper].fd = None;
+                }
+            }
+        } else {
+            let Some(level) = levels.pop() else {
+                return Ok(());
+            };
+            let from = deepest(beneath, folder, &mut levels)?;
+            match rustix::fs::unlinkat(from, &level.name, AtFlags::REMOVEDIR) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        next = levels.last_mut().and_then(|level| level.remaining.next());
+        if next.is_none() && levels.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+/// Deletes anything but a folder. Returns false when it is one.
+fn unlink(folder: BorrowedFd<'_>, name: &[u8]) -> io::Result<bool> {
+    match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(true),
+        Err(Errno::ISDIR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The deepest level's folder, opened again from the top if it was closed.
+fn deepest<'a>(
+    beneath: &Beneath,
+    folder: &'a Folder,
+    levels: &'a mut [Level],
+) -> io::Result<BorrowedFd<'a>> {
+    let Some((last, upper)) = levels.split_last_mut() else {
+        return Ok(folder.as_fd());
+    };
+    if last.fd.is_none() {
+        let names: Vec<_> = upper.iter().map(|level| level.name.as_slice()).collect();
+        let path = names
+            .into_iter()
+            .chain([last.name.as_slice()])
+            .collect::<Vec<_>>();
+        last.fd = Some(beneath.listed_folder(folder.as_fd(), &path.join(&b'/'))?);
+    }
+    Ok(last.fd.as_ref().map_or(folder.as_fd(), AsFd::as_fd))
+}
