@@ -66,6 +66,8 @@ pub struct LocalSourceOptions {
     pub exclude_caches: bool,
     /// Leave out what is mounted below the paths, on devices which none of the paths is on. The folder stays, empty.
     pub one_file_system: bool,
+    /// Folders to leave out wherever the walk meets them: a repository should not hold itself.
+    pub skipped_folders: Vec<PathBuf>,
 }
 
 impl Default for LocalSourceOptions {
@@ -75,6 +77,7 @@ impl Default for LocalSourceOptions {
             ignore_files: vec![".brignore".to_owned()],
             exclude_caches: false,
             one_file_system: false,
+            skipped_folders: Vec::new(),
         }
     }
 }
@@ -105,6 +108,14 @@ impl LocalSourceOptions {
     #[must_use]
     pub const fn with_one_file_system(mut self, yes: bool) -> Self {
         self.one_file_system = yes;
+        self
+    }
+
+    /// Sets the folders to leave out wherever the walk meets them. They are known by device and inode, so it does not matter
+    /// how their path is spelled; those that do not exist are no harm.
+    #[must_use]
+    pub fn with_skipped_folders(mut self, folders: Vec<PathBuf>) -> Self {
+        self.skipped_folders = folders;
         self
     }
 }

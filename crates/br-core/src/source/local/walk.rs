@@ -10,7 +10,7 @@ use std::vec;
 use super::LocalSourceOptions;
 use super::names::Names;
 use super::roots::{Stop, Way};
-use super::unix::{Describer, Folder, Links, ListBuffer, LocalDetails, Look, Me, as_path};
+use super::unix::{Describer, Folder, Links, ListBuffer, LocalDetails, Look, Me, as_path, folder_id};
 use crate::model::EntryPath;
 use crate::source::exclude::IgnoreFile;
 use crate::source::{Details, SourceItem};
@@ -28,6 +28,8 @@ const CACHE_SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
 pub(super) struct Walk {
     options: LocalSourceOptions,
     devices: Vec<u64>,
+    /// Device and inode of folders that are left out.
+    skipped: Vec<(u64, u64)>,
     stops: vec::IntoIter<Stop>,
     way: Way,
     levels: Vec<Level>,
@@ -59,7 +61,9 @@ struct Pending {
 
 impl Walk {
     pub(super) fn new(stops: Vec<Stop>, devices: Vec<u64>, options: LocalSourceOptions) -> Self {
+        let skipped = options.skipped_folders.iter();
         Self {
+            skipped: skipped.filter_map(|path| folder_id(path)).collect(),
             options,
             devices,
             stops: stops.into_iter(),
@@ -154,7 +158,8 @@ impl Walk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => return Some(self.unreadable(error)),
         };
-        if is_left_out(&self.options, &self.levels, &self.path, look.is_folder()) {
+        let is_skipped = look.is_folder() && self.skipped.contains(&look.id());
+        if is_skipped || is_left_out(&self.options, &self.levels, &self.path, look.is_folder()) {
             return None;
         }
         let path = match EntryPath::new(self.path.as_slice()) {

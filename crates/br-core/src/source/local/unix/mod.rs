@@ -274,6 +274,12 @@ fn link_group(path: &EntryPath) -> u64 {
     u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
+/// Device and inode of the folder at a path, links followed.
+pub(super) fn folder_id(path: &Path) -> Option<(u64, u64)> {
+    let stat = rustix::fs::stat(path).ok()?;
+    Some((stat.st_dev, stat.st_ino))
+}
+
 /// Bytes as the system's kind of string.
 pub(super) fn os_str(bytes: &[u8]) -> &std::ffi::OsStr {
     std::os::unix::ffi::OsStrExt::from_bytes(bytes)

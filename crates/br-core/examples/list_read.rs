@@ -1,0 +1,24 @@
+//! Lists the newest backup of a repository and prints one of its files: `list_read REPOSITORY PATH`.
+
+use br_core::engine::{dump::dump, ls::ls};
+use br_core::model::EntryPath;
+use br_core::{BackupSelector, Context, Location, Repository, StorageOptions};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = std::env::args().skip(1);
+    let [repository, path] = std::array::from_fn(|_| args.next().unwrap_or_default());
+    let context = Context::system();
+    let location = repository.parse::<Location>()?;
+    let repository = Repository::open(&location, &StorageOptions::default(), None).await?;
+    let backup = repository.find(&BackupSelector::Latest, &context).await?;
+
+    let mut entries = ls(&repository, backup.id, Vec::new(), &context);
+    while let Some(entry) = entries.next().await {
+        let entry = entry?;
+        println!("{:>12} {}", entry.size(), entry.path);
+    }
+    let path = EntryPath::new(path.as_bytes())?;
+    dump(&repository, backup.id, path, std::io::stdout(), &context).await?;
+    Ok(())
+}
