@@ -21,7 +21,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("backed up {} files", report.backup.totals.files);
 
     let options = RestoreOptions::default();
-    let report = restore(&repository, &BackupSelector::Latest, target, &options, &context).await?;
+    let report = restore(
+        &repository,
+        &BackupSelector::Latest,
+        target,
+        &options,
+        &context,
+    )
+    .await?;
     println!("restored {} files", report.files_restored);
     Ok(())
 }

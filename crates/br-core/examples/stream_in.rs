@@ -10,7 +10,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [repository, name] = std::array::from_fn(|_| args.next().unwrap_or_default());
     let context = Context::system();
     let path = EntryPath::new(name.as_bytes())?;
-    let source = StreamSource::new(path, std::io::stdin(), FileTime::default(), Owner::default());
+    let source = StreamSource::new(
+        path,
+        std::io::stdin(),
+        FileTime::default(),
+        Owner::default(),
+    );
     let report = blocking(async {
         let location = repository.parse::<Location>()?;
         let repository = Repository::init(&location, &InitOptions::default(), &context).await?;

@@ -67,7 +67,9 @@ pub struct Context {
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("runtime", &self.runtime).finish_non_exhaustive()
+        f.debug_struct("Context")
+            .field("runtime", &self.runtime)
+            .finish_non_exhaustive()
     }
 }
 

@@ -51,7 +51,10 @@ impl Runtime {
     /// The system's clock and its random source.
     #[must_use]
     pub fn system() -> Self {
-        Self { clock: Arc::new(SystemClock::new()), random: Arc::new(SystemRandom) }
+        Self {
+            clock: Arc::new(SystemClock::new()),
+            random: Arc::new(SystemRandom),
+        }
     }
 
     pub(crate) fn bytes<const N: usize>(&self) -> [u8; N] {
@@ -83,7 +86,9 @@ struct SystemClock {
 impl SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is where time enters")]
     fn new() -> Self {
-        Self { start: std::time::Instant::now() }
+        Self {
+            start: std::time::Instant::now(),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::format::LogEntry;
 use crate::model::Backup;
 use crate::progress::Context;
-use crate::repository::{conflict, Append, BackupSelector, Io, LogPosition, Repository};
+use crate::repository::{Append, BackupSelector, Io, LogPosition, Repository, conflict};
 
 /// How often others may be faster before a deletion gives up.
 const MAX_RACES: u32 = 100;
@@ -50,7 +50,11 @@ pub async fn delete(repository: &Repository, plan: &DeletePlan, context: &Contex
         let mut position = LogPosition::read(io)?;
         for _ in 0..MAX_RACES {
             let live = &position.state.backups;
-            let backups: Vec<_> = ids.iter().copied().filter(|id| live.contains_key(id)).collect();
+            let backups: Vec<_> = ids
+                .iter()
+                .copied()
+                .filter(|id| live.contains_key(id))
+                .collect();
             // Someone else may have deleted them meanwhile: that is what was wanted.
             if backups.is_empty() {
                 return Ok(());

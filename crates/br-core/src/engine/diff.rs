@@ -20,9 +20,9 @@ pub enum Difference {
     /// In both.
     Changed {
         /// In the first.
-        from: Entry,
+        from: Box<Entry>,
         /// In the second.
-        to: Entry,
+        to: Box<Entry>,
         /// Kind, content or link target differ; otherwise only metadata does.
         content: bool,
     },
@@ -42,11 +42,18 @@ pub fn diff(
     Feed::start(repository, context, move |io, out| {
         let view = View::open(io)?;
         let tree = |id: BackupId| {
-            let backup = view.position.state.find(&BackupSelector::Prefix(id.to_string()))?;
+            let backup = view
+                .position
+                .state
+                .find(&BackupSelector::Prefix(id.to_string()))?;
             Ok::<_, crate::Error>(TreeReader::new(&view.reader, backup.tree))
         };
         let entries = |tree: TreeReader| tree.map(|entry| entry.map_err(|gap| gap.error));
-        merge(entries(tree(from)?).peekable(), entries(tree(to)?).peekable(), out)
+        merge(
+            entries(tree(from)?).peekable(),
+            entries(tree(to)?).peekable(),
+            out,
+        )
     })
 }
 
@@ -62,8 +69,16 @@ fn merge(
             (Some(_), None) | (Some(Err(_)), _) => Ordering::Less,
             (None, Some(_)) | (_, Some(Err(_))) => Ordering::Greater,
         };
-        let mut old = if order.is_le() { from.next().transpose()? } else { None };
-        let mut new = if order.is_ge() { to.next().transpose()? } else { None };
+        let mut old = if order.is_le() {
+            from.next().transpose()?
+        } else {
+            None
+        };
+        let mut new = if order.is_ge() {
+            to.next().transpose()?
+        } else {
+            None
+        };
         let difference = match (old.take(), new.take()) {
             (Some(old), Some(new)) => compare(old, new),
             (Some(old), None) => Some(Difference::Removed(old)),
@@ -83,11 +98,17 @@ fn compare(from: Entry, to: Entry) -> Option<Difference> {
         || from.mtime != to.mtime
         || from.xattrs != to.xattrs
         || from.link_group.is_some() != to.link_group.is_some();
-    (content || metadata).then_some(Difference::Changed { from, to, content })
+    (content || metadata).then_some(Difference::Changed {
+        from: Box::new(from),
+        to: Box::new(to),
+        content,
+    })
 }
 
 fn same_content(from: &EntryKind, to: &EntryKind) -> bool {
-    let (EntryKind::File(from), EntryKind::File(to)) = (from, to) else { return from == to };
+    let (EntryKind::File(from), EntryKind::File(to)) = (from, to) else {
+        return from == to;
+    };
     if from.size != to.size {
         return false;
     }

@@ -48,9 +48,16 @@ pub async fn dump(
 fn write_content(reader: &Arc<ChunkReader>, entry: &Entry, to: &mut dyn Write) -> Result<()> {
     let EntryKind::File(file) = &entry.kind else {
         let what = entry.kind.name();
-        return Err(Error::invalid(format!("{} is a {what}, not a file", entry.path)));
+        return Err(Error::invalid(format!(
+            "{} is a {what}, not a file",
+            entry.path
+        )));
     };
-    let mut out = Output { to, sha: file.sha256.map(|_| Sha256::new()), position: 0 };
+    let mut out = Output {
+        to,
+        sha: file.sha256.map(|_| Sha256::new()),
+        position: 0,
+    };
     let mut extents = file.data_extents();
     let mut here = extents.next();
     let mut put = |mut data: &[u8]| -> Result<()> {
@@ -78,19 +85,27 @@ fn write_content(reader: &Arc<ChunkReader>, entry: &Entry, to: &mut dyn Write) -
                 for bytes in reader.read_many(run) {
                     let bytes = bytes?;
                     let len = bytes.len() as u64;
-                    reader.io().context.progress.event(Event::Advance { bytes: len, entries: 0 });
+                    reader.io().context.progress.event(Event::Advance {
+                        bytes: len,
+                        entries: 0,
+                    });
                     put(&bytes)?;
                 }
             }
         }
     }
     out.zeros_until(file.size)?;
-    out.to.flush().map_err(|error| Error::io("cannot write the output", error))?;
+    out.to
+        .flush()
+        .map_err(|error| Error::io("cannot write the output", error))?;
     let digest: Option<[u8; 32]> = out.sha.map(|sha| sha.finalize().into());
     if digest == file.sha256 {
         Ok(())
     } else {
-        Err(Error::damaged(format!("the content of {} has another SHA-256", entry.path)))
+        Err(Error::damaged(format!(
+            "the content of {} has another SHA-256",
+            entry.path
+        )))
     }
 }
 
@@ -118,7 +133,9 @@ struct Output<'a> {
 
 impl Output<'_> {
     fn write(&mut self, data: &[u8]) -> Result<()> {
-        self.to.write_all(data).map_err(|error| Error::io("cannot write the output", error))?;
+        self.to
+            .write_all(data)
+            .map_err(|error| Error::io("cannot write the output", error))?;
         if let Some(sha) = &mut self.sha {
             sha.update(data);
         }

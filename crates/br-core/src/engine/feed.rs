@@ -46,13 +46,21 @@ impl<T: Send + 'static> Feed<T> {
         let io = Io::new(repository, context);
         let (sender, receiver) = mpsc::channel(QUEUE);
         tokio::task::spawn_blocking(move || {
-            let mut outlet = Outlet { sender, batch: Vec::with_capacity(BATCH) };
-            let result = work(&io, &mut outlet).and_then(|()| Ok(outlet.flush()));
-            if let Err(error) = result {
+            let mut outlet = Outlet {
+                sender,
+                batch: Vec::with_capacity(BATCH),
+            };
+            let result = work(&io, &mut outlet);
+            // When nobody reads any more, there is nobody to tell either.
+            let read = outlet.flush();
+            if let (Err(error), true) = (result, read) {
                 let _ = outlet.sender.blocking_send(Err(error));
             }
         });
-        Self { receiver, ready: VecDeque::new() }
+        Self {
+            receiver,
+            ready: VecDeque::new(),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::format::{LogEntry, Move, PackTable};
 use crate::model::{BackupId, PackId, References, SegmentId};
 use crate::progress::{Context, Event};
 use crate::repository::{
-    conflict, read_segment, Append, Index, Io, Layout, LogPosition, Repository, SegmentPlan,
+    Append, Index, Io, Layout, LogPosition, Repository, SegmentPlan, conflict, read_segment,
 };
 
 /// How often others may be faster before a prune gives up.
@@ -32,7 +32,10 @@ pub struct PruneOptions {
 
 impl Default for PruneOptions {
     fn default() -> Self {
-        Self { max_unused: 0.05, grace: Duration::from_secs(24 * 3600) }
+        Self {
+            max_unused: 0.05,
+            grace: Duration::from_secs(24 * 3600),
+        }
     }
 }
 
@@ -111,7 +114,9 @@ pub async fn plan(
     context: &Context,
 ) -> Result<PrunePlan> {
     let options = options.clone();
-    repository.run(context, move |io| Ok(Decision::make(io, &options)?.plan)).await
+    repository
+        .run(context, move |io| Ok(Decision::make(io, &options)?.plan))
+        .await
 }
 
 /// Carries out a plan. What changed in the repository since is taken into account.
@@ -163,7 +168,9 @@ impl Decision {
         let index = Index::read(io, &position.state)?;
         if let Some((id, _)) = index.damaged.first() {
             let key = Layout::segment(*id);
-            return Err(Error::damaged(format!("{key} is damaged: nothing is pruned")));
+            return Err(Error::damaged(format!(
+                "{key} is damaged: nothing is pruned"
+            )));
         }
         let (used, named) = all_references(io, &position.state, &index)?;
         let mut decision = Self {
@@ -245,7 +252,9 @@ impl Decision {
         let known: BTreeSet<_> = self.index.packs().map(|pack| pack.id).collect();
         let now = SystemTime::from(io.context.runtime.clock.now());
         for object in stored {
-            let Some(id) = Layout::id::<PackId>(&object.key) else { continue };
+            let Some(id) = Layout::id::<PackId>(&object.key) else {
+                continue;
+            };
             if self.position.state.condemned.contains(&id) {
                 self.plan.packs_condemned += 1;
                 self.doomed.insert(id, object.size);
@@ -280,8 +289,11 @@ impl Decision {
         }
         segments.drop_moves_from(|pack| !needed.contains(pack));
         let segments = segments.write()?;
-        let dropped: Vec<String> =
-            segments.removed.iter().map(|id| Layout::segment(*id)).collect();
+        let dropped: Vec<String> = segments
+            .removed
+            .iter()
+            .map(|id| Layout::segment(*id))
+            .collect();
         let entry = LogEntry::Condemn {
             packs: self.condemn.keys().copied().collect(),
             segments_added: segments.added,
@@ -297,7 +309,11 @@ impl Decision {
     /// Packs from which a chain of moves starts or goes on that some manifest needs.
     fn moves_needed(&self, new: &[Move]) -> BTreeSet<PackId> {
         let mut needed = self.named.clone();
-        let old = self.index.segments().iter().flat_map(|segment| segment.moves());
+        let old = self
+            .index
+            .segments()
+            .iter()
+            .flat_map(|segment| segment.moves());
         let moves: Vec<_> = old.chain(new).collect();
         loop {
             let before = needed.len();
@@ -313,9 +329,17 @@ impl Decision {
     /// Live segments that describe a pack that goes.
     fn segments_to_replace(&self) -> BTreeSet<SegmentId> {
         let touched = |segment: &&std::sync::Arc<crate::repository::IndexSegment>| {
-            segment.packs().iter().any(|pack| self.doomed.contains_key(&pack.id))
+            segment
+                .packs()
+                .iter()
+                .any(|pack| self.doomed.contains_key(&pack.id))
         };
-        self.index.segments().iter().filter(touched).filter_map(|segment| segment.id).collect()
+        self.index
+            .segments()
+            .iter()
+            .filter(touched)
+            .filter_map(|segment| segment.id)
+            .collect()
     }
 
     fn sweep(mut self, io: &Io, bytes_written: u64) -> Result<PruneReport> {
@@ -324,14 +348,20 @@ impl Decision {
         let failed = io.delete_all(keys)?;
         for (key, error) in &failed {
             let message = format!("{key} was not deleted, the next prune tries again: {error}");
-            io.context.progress.event(Event::Warning { message: &message });
+            io.context
+                .progress
+                .event(Event::Warning { message: &message });
         }
-        let kept: BTreeSet<PackId> =
-            failed.iter().filter_map(|(key, _)| Layout::id(key)).collect();
+        let kept: BTreeSet<PackId> = failed
+            .iter()
+            .filter_map(|(key, _)| Layout::id(key))
+            .collect();
         self.doomed.retain(|pack, _| !kept.contains(pack));
         let packs: Vec<_> = self.doomed.keys().copied().collect();
         for _ in 0..MAX_RACES {
-            let entry = LogEntry::Swept { packs: packs.clone() };
+            let entry = LogEntry::Swept {
+                packs: packs.clone(),
+            };
             if packs.is_empty() || matches!(self.position.append(io, entry)?, Append::Done) {
                 break;
             }

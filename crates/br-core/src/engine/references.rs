@@ -35,16 +35,25 @@ fn follow(
     pack: PackId,
     references: &mut References,
 ) -> Result<()> {
-    let Some(slots) = references.remove(&pack) else { return Ok(()) };
+    let Some(slots) = references.remove(&pack) else {
+        return Ok(());
+    };
     let places: HashMap<u32, (PackId, u32)> = moves
         .get(&pack)
         .into_iter()
         .flatten()
-        .flat_map(|m| m.slots.iter().zip(m.first..).map(|(old, new)| (*old, (m.to, new))))
+        .flat_map(|m| {
+            m.slots
+                .iter()
+                .zip(m.first..)
+                .map(|(old, new)| (*old, (m.to, new)))
+        })
         .collect();
     for slot in slots {
         let (to, new) = places.get(&slot).ok_or_else(|| {
-            Error::damaged(format!("slot {slot} of pack {pack} is in use and was not moved"))
+            Error::damaged(format!(
+                "slot {slot} of pack {pack} is in use and was not moved"
+            ))
         })?;
         references.insert(*to, *new);
     }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::{Compressor, Move, PackContent};
 use crate::model::{ChunkRef, References};
-use crate::repository::{
-    target_pack_len, ChunkReader, Index, Io, Packer, RawGroup, StoredPack,
-};
+use crate::repository::{ChunkReader, Index, Io, Packer, RawGroup, StoredPack, target_pack_len};
 
 /// A group is closed when it has so many bytes before compression.
 const GROUP_LEN: usize = 1 << 20;
@@ -45,8 +43,12 @@ fn copy_all(reader: &ChunkReader, wanted: &References, packer: &Packer) -> Resul
     let groups = packer.sender();
     let mut compressor = Compressor::new(3);
     let mut order = Vec::new();
-    let described: Vec<_> =
-        reader.index().segments().iter().flat_map(|s| s.segment().clone().into_parts().0).collect();
+    let described: Vec<_> = reader
+        .index()
+        .segments()
+        .iter()
+        .flat_map(|s| s.segment().clone().into_parts().0)
+        .collect();
     for (pack, slots) in wanted.iter() {
         let (entry, ids) = described
             .iter()
@@ -62,18 +64,35 @@ fn copy_all(reader: &ChunkReader, wanted: &References, packer: &Packer) -> Resul
             let (codec, stored) = compressor.compress(raw);
             let chunks = std::mem::take(chunks);
             raw.clear();
-            let group = RawGroup { content, codec, stored, chunks, bases: Vec::new() };
-            groups.send(group).map_err(|_| Error::internal("the packer ended too early"))
+            let group = RawGroup {
+                content,
+                codec,
+                stored,
+                chunks,
+                bases: Vec::new(),
+            };
+            groups
+                .send(group)
+                .map_err(|_| Error::internal("the packer ended too early"))
         };
         for slot in slots {
             reader.io().check_cancelled()?;
             let id = ids.get(slot as usize).ok_or_else(|| {
-                Error::damaged(format!("pack {pack} has no slot {slot}, which a backup uses"))
+                Error::damaged(format!(
+                    "pack {pack} has no slot {slot}, which a backup uses"
+                ))
             })?;
             let bytes = reader.read_from(*pack, id)?;
-            chunks.push(ChunkRef { id: *id, len: bytes.len() as u32 });
+            chunks.push(ChunkRef {
+                id: *id,
+                len: bytes.len() as u32,
+            });
             raw.extend_from_slice(&bytes);
-            order.push(Copied { pack: *pack, slot, content });
+            order.push(Copied {
+                pack: *pack,
+                slot,
+                content,
+            });
             if raw.len() >= GROUP_LEN || content == PackContent::Tree {
                 flush(&mut raw, &mut chunks)?;
             }
@@ -88,7 +107,10 @@ fn find_moves(packs: &[StoredPack], order: &[Copied]) -> Vec<Move> {
     let mut moves: Vec<Move> = Vec::new();
     for content in [PackContent::Data, PackContent::Tree] {
         let mut copied = order.iter().filter(|copied| copied.content == content);
-        for pack in packs.iter().filter(|pack| pack.entry.table.content == content) {
+        for pack in packs
+            .iter()
+            .filter(|pack| pack.entry.table.content == content)
+        {
             for (new_slot, copied) in (0..pack.ids.len() as u32).zip(&mut copied) {
                 let continues = moves.last_mut().filter(|last| {
                     last.from == copied.pack

@@ -39,7 +39,11 @@ pub async fn stats(repository: &Repository, context: &Context) -> Result<Stats> 
         let index = view.reader.index();
         let mut stats = Stats {
             backups: state.backups.len() as u64,
-            bytes_logical: state.backups.values().map(|backup| backup.totals.bytes).sum(),
+            bytes_logical: state
+                .backups
+                .values()
+                .map(|backup| backup.totals.bytes)
+                .sum(),
             segments: state.segments.len() as u64,
             packs_condemned: state.condemned.len() as u64,
             ..Stats::default()
@@ -48,7 +52,11 @@ pub async fn stats(repository: &Repository, context: &Context) -> Result<Stats> 
             stats.packs += 1;
             stats.bytes_stored += pack.len;
             stats.chunks += pack.table.chunk_count() as u64;
-            let raw = pack.table.groups.iter().map(|group| u64::from(group.raw_len));
+            let raw = pack
+                .table
+                .groups
+                .iter()
+                .map(|group| u64::from(group.raw_len));
             stats.bytes_unique += raw.sum::<u64>();
         }
         Ok(stats)

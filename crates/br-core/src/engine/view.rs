@@ -18,10 +18,11 @@ impl View {
         let position = LogPosition::read(io)?;
         let index = Index::read(io, &position.state)?;
         for (id, reason) in &index.damaged {
-            let message = format!(
-                "index segment {id} cannot be read and was rebuilt in memory: {reason}"
-            );
-            io.context.progress.event(Event::Warning { message: &message });
+            let message =
+                format!("index segment {id} cannot be read and was rebuilt in memory: {reason}");
+            io.context
+                .progress
+                .event(Event::Warning { message: &message });
         }
         let reader = Arc::new(ChunkReader::new(io, Arc::new(index)));
         Ok(Self { position, reader })

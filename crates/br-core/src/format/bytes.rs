@@ -79,16 +79,27 @@ impl<'a> Decoder<'a> {
     /// A varint that may be at most `limit`.
     pub(super) fn bounded(&mut self, limit: u64, what: &'static str) -> Result<u64, FormatError> {
         let value = self.varint()?;
-        if value > limit { Err(FormatError::Limit { what, limit }) } else { Ok(value) }
+        if value > limit {
+            Err(FormatError::Limit { what, limit })
+        } else {
+            Ok(value)
+        }
     }
 
     /// A number of things of which each takes at least one byte: never more than the bytes that are left.
     pub(super) fn count(&mut self, limit: u64, what: &'static str) -> Result<usize, FormatError> {
         let count = self.bounded(limit, what)?;
-        usize::try_from(count).ok().filter(|n| *n <= self.0.len()).ok_or(FormatError::Length)
+        usize::try_from(count)
+            .ok()
+            .filter(|n| *n <= self.0.len())
+            .ok_or(FormatError::Length)
     }
 
-    pub(super) fn bytes(&mut self, limit: u64, what: &'static str) -> Result<&'a [u8], FormatError> {
+    pub(super) fn bytes(
+        &mut self,
+        limit: u64,
+        what: &'static str,
+    ) -> Result<&'a [u8], FormatError> {
         let len = self.bounded(limit, what)?;
         self.take(usize::try_from(len).map_err(|_| FormatError::Length)?)
     }
@@ -98,7 +109,11 @@ impl<'a> Decoder<'a> {
     }
 
     pub(super) const fn finish(self) -> Result<(), FormatError> {
-        if self.0.is_empty() { Ok(()) } else { Err(FormatError::Length) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(FormatError::Length)
+        }
     }
 }
 
@@ -124,6 +139,10 @@ mod tests {
     fn overlong_numbers_are_refused() {
         assert!(Decoder::new(&[0xff; 11]).varint().is_err());
         assert!(Decoder::new(&[0x80; 9]).varint().is_err());
-        assert!(Decoder::new(&[0xff, 0xff, 0xff, 0xff, 0x0f]).count(u64::MAX, "x").is_err());
+        assert!(
+            Decoder::new(&[0xff, 0xff, 0xff, 0xff, 0x0f])
+                .count(u64::MAX, "x")
+                .is_err()
+        );
     }
 }

@@ -4,7 +4,7 @@ use std::io::Read as _;
 
 use zstd::zstd_safe::{self, CCtx, CParameter, DCtx, DParameter};
 
-use super::{limits, FormatError};
+use super::{FormatError, limits};
 
 /// How bytes are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +64,12 @@ impl Compressor {
             .set_parameter(CParameter::CompressionLevel(level))
             .expect("zstd clamps levels to those it has");
         // The lengths are in the pack table, checksums in the tag: a frame needs neither.
-        context.set_parameter(CParameter::ContentSizeFlag(false)).expect("a boolean");
-        context.set_parameter(CParameter::ChecksumFlag(false)).expect("a boolean");
+        context
+            .set_parameter(CParameter::ContentSizeFlag(false))
+            .expect("a boolean");
+        context
+            .set_parameter(CParameter::ChecksumFlag(false))
+            .expect("a boolean");
         Self { context }
     }
 
@@ -134,7 +138,9 @@ mod tests {
 
     #[test]
     fn what_does_not_shrink_is_kept_as_it_is() {
-        let noise: Vec<u8> = (0..10_000u64).flat_map(|i| *blake3::hash(&i.to_le_bytes()).as_bytes()).collect();
+        let noise: Vec<u8> = (0..10_000u64)
+            .flat_map(|i| *blake3::hash(&i.to_le_bytes()).as_bytes())
+            .collect();
         let mut compressor = Compressor::new(3);
         assert_eq!(compressor.compress(&noise), (Codec::Raw, noise));
         let (codec, stored) = compressor.compress(&[b'a'; 100_000]);
@@ -145,7 +151,9 @@ mod tests {
 
     #[test]
     fn a_delta_needs_its_prefix() {
-        let base: Vec<u8> = (0..4000u64).flat_map(|i| *blake3::hash(&i.to_le_bytes()).as_bytes()).collect();
+        let base: Vec<u8> = (0..4000u64)
+            .flat_map(|i| *blake3::hash(&i.to_le_bytes()).as_bytes())
+            .collect();
         let mut new = base.clone();
         new[50_000] ^= 1;
         let mut context = CCtx::create();

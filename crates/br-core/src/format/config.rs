@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{limits, FormatError, FormatVersion};
+use super::{FormatError, FormatVersion, limits};
 use crate::model::RepositoryId;
 
 const FORMAT: &str = "br repository";
@@ -64,7 +64,13 @@ pub struct ChunkerConfig {
 
 impl Default for ChunkerConfig {
     fn default() -> Self {
-        Self { min: 16 << 10, target: 64 << 10, max: 256 << 10, small_file: 128 << 10, inline: 512 }
+        Self {
+            min: 16 << 10,
+            target: 64 << 10,
+            max: 256 << 10,
+            small_file: 128 << 10,
+            inline: 512,
+        }
     }
 }
 
@@ -110,7 +116,10 @@ impl Config {
             .map_err(|_| FormatError::Malformed("the version is missing"))?;
         version.check_readable()?;
         let value = without_checksum(value)?;
-        if value.get("cipher").is_none_or(|c| serde_json::from_value::<Cipher>(c.clone()).is_err()) {
+        if value
+            .get("cipher")
+            .is_none_or(|c| serde_json::from_value::<Cipher>(c.clone()).is_err())
+        {
             return Err(FormatError::Unknown("cipher"));
         }
         let config: Self = serde_json::from_value(value)
@@ -118,7 +127,9 @@ impl Config {
         if config.chunker.is_sound() {
             Ok(config)
         } else {
-            Err(FormatError::Malformed("the chunker's lengths contradict each other"))
+            Err(FormatError::Malformed(
+                "the chunker's lengths contradict each other",
+            ))
         }
     }
 }
@@ -136,7 +147,9 @@ pub(super) fn with_checksum(mut value: Value) -> Vec<u8> {
 
 /// Checks a document's checksum and takes it out.
 pub(super) fn without_checksum(mut value: Value) -> Result<Value, FormatError> {
-    let fields = value.as_object_mut().ok_or(FormatError::Malformed("it is not a JSON object"))?;
+    let fields = value
+        .as_object_mut()
+        .ok_or(FormatError::Malformed("it is not a JSON object"))?;
     let claimed = fields.remove("checksum");
     if claimed.as_ref().and_then(Value::as_str) == Some(checksum(&value).as_str()) {
         Ok(value)
@@ -147,12 +160,14 @@ pub(super) fn without_checksum(mut value: Value) -> Result<Value, FormatError> {
 
 /// `serde_json` keeps the keys of an object sorted, so equal documents have equal bytes.
 fn checksum(value: &Value) -> String {
-    blake3::hash(value.to_string().as_bytes()).to_hex().to_string()
+    blake3::hash(value.to_string().as_bytes())
+        .to_hex()
+        .to_string()
 }
 
 /// Serialises ids by their text.
 pub(super) mod as_text {
-    use serde::{de::Error, Deserialize, Deserializer, Serializer};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     pub(crate) fn serialize<T: std::fmt::Display, S: Serializer>(
         value: &T,
@@ -186,7 +201,10 @@ pub(super) mod as_text {
             D: Deserializer<'de>,
         {
             let texts = Vec::<String>::deserialize(from)?;
-            texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
+            texts
+                .iter()
+                .map(|text| text.parse().map_err(D::Error::custom))
+                .collect()
         }
     }
 
@@ -210,7 +228,8 @@ pub(super) mod as_text {
             D: Deserializer<'de>,
         {
             let text = Option::<String>::deserialize(from)?;
-            text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+            text.map(|text| text.parse().map_err(D::Error::custom))
+                .transpose()
         }
     }
 }
@@ -220,7 +239,11 @@ mod tests {
     use super::*;
 
     fn config() -> Config {
-        Config::new(RepositoryId(uuid::Uuid::from_u128(7)), Timestamp::UNIX_EPOCH, Cipher::None)
+        Config::new(
+            RepositoryId(uuid::Uuid::from_u128(7)),
+            Timestamp::UNIX_EPOCH,
+            Cipher::None,
+        )
     }
 
     #[test]
@@ -229,21 +252,38 @@ mod tests {
         assert_eq!(Config::from_bytes(&bytes).unwrap(), config());
         let text = String::from_utf8(bytes).unwrap();
         let altered = text.replace("65536", "32768");
-        assert_eq!(Config::from_bytes(altered.as_bytes()), Err(FormatError::Checksum));
+        assert_eq!(
+            Config::from_bytes(altered.as_bytes()),
+            Err(FormatError::Checksum)
+        );
         let newer = text.replace("\"major\": 1", "\"major\": 2");
-        assert!(matches!(Config::from_bytes(newer.as_bytes()), Err(FormatError::Version(_))));
+        assert!(matches!(
+            Config::from_bytes(newer.as_bytes()),
+            Err(FormatError::Version(_))
+        ));
         for junk in ["", "{}", "[]", "{\"format\":\"restic\"}", "nonsense"] {
-            assert!(matches!(Config::from_bytes(junk.as_bytes()), Err(FormatError::Kind(_))));
+            assert!(matches!(
+                Config::from_bytes(junk.as_bytes()),
+                Err(FormatError::Kind(_))
+            ));
         }
     }
 
     #[test]
     fn contradictory_lengths_are_refused() {
-        for (key, value) in [("target", 3), ("min", 1 << 20), ("max", 1), ("small_file", 1 << 30)] {
+        for (key, value) in [
+            ("target", 3),
+            ("min", 1 << 20),
+            ("max", 1),
+            ("small_file", 1 << 30),
+        ] {
             let mut json = serde_json::to_value(config()).unwrap();
             json["chunker"][key] = value.into();
             let result = Config::from_bytes(&with_checksum(json));
-            assert!(matches!(result, Err(FormatError::Malformed(_))), "{key}: {result:?}");
+            assert!(
+                matches!(result, Err(FormatError::Malformed(_))),
+                "{key}: {result:?}"
+            );
         }
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::bytes::Decoder;
 use super::codec::{self, Codec};
 use super::keys::ObjectKey;
-use super::{Cipher, FormatError, FormatVersion, MasterKey, FORMAT_VERSION};
+use super::{Cipher, FORMAT_VERSION, FormatError, FormatVersion, MasterKey};
 use crate::model::ObjectId;
 
 /// Length of an object's header.
@@ -59,7 +59,9 @@ pub(crate) struct SealedObject {
 
 impl std::fmt::Debug for SealedObject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SealedObject").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("SealedObject")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -75,7 +77,11 @@ impl SealedObject {
         header[8..24].copy_from_slice(id.as_bytes());
         let sum = header_sum(&header);
         header[28..].copy_from_slice(&sum);
-        Self { header, id, key: master.object_key(cipher, kind, id) }
+        Self {
+            header,
+            id,
+            key: master.object_key(cipher, kind, id),
+        }
     }
 
     /// Reads a header.
@@ -85,15 +91,18 @@ impl SealedObject {
         kind: ObjectKind,
         bytes: &[u8],
     ) -> Result<Self, FormatError> {
-        let header: [u8; HEADER_LEN] =
-            *bytes.first_chunk().ok_or(FormatError::Length)?;
+        let header: [u8; HEADER_LEN] = *bytes.first_chunk().ok_or(FormatError::Length)?;
         if header[..4] != MAGIC {
             return Err(FormatError::Kind(kind.name()));
         }
         if header[28..] != header_sum(&header) {
             return Err(FormatError::Checksum);
         }
-        FormatVersion { major: header[5], minor: header[6] }.check_readable()?;
+        FormatVersion {
+            major: header[5],
+            minor: header[6],
+        }
+        .check_readable()?;
         if header[4] != kind.byte() {
             return Err(FormatError::Kind(kind.name()));
         }
@@ -107,7 +116,11 @@ impl SealedObject {
         let mut id = [0; 16];
         id.copy_from_slice(&header[8..24]);
         let id = ObjectId(id);
-        Ok(Self { header, id, key: master.object_key(cipher, kind, id) })
+        Ok(Self {
+            header,
+            id,
+            key: master.object_key(cipher, kind, id),
+        })
     }
 
     pub(crate) const fn id(&self) -> ObjectId {
@@ -164,7 +177,10 @@ impl SealedObject {
             return Err(FormatError::Unknown("frame flags"));
         }
         if u64::from(raw_len) > limit {
-            return Err(FormatError::Limit { what: "bytes", limit });
+            return Err(FormatError::Limit {
+                what: "bytes",
+                limit,
+            });
         }
         let payload = match Codec::from_byte(head[0])? {
             Codec::Raw if stored.len() == raw_len as usize => stored.into_owned(),
@@ -214,7 +230,11 @@ pub(crate) fn read_object<const N: usize>(
     for (number, frame) in (0..).zip(&mut frames) {
         (*frame, rest) = object.read_frame(number, rest, limit)?;
     }
-    if rest.is_empty() { Ok((object.id, frames)) } else { Err(FormatError::Length) }
+    if rest.is_empty() {
+        Ok((object.id, frames))
+    } else {
+        Err(FormatError::Length)
+    }
 }
 
 fn header_sum(header: &[u8; HEADER_LEN]) -> [u8; 4] {
@@ -224,7 +244,8 @@ fn header_sum(header: &[u8; HEADER_LEN]) -> [u8; 4] {
 }
 
 fn len_u32(len: usize) -> u32 {
-    u32::try_from(len).expect("writers keep every piece below its limit, all limits are below 4 GiB")
+    u32::try_from(len)
+        .expect("writers keep every piece below its limit, all limits are below 4 GiB")
 }
 
 #[cfg(test)]
@@ -253,7 +274,10 @@ mod tests {
                 assert!(read(&master, cipher, &bad).is_err(), "{cipher:?} bit {bit}");
             }
             for len in 0..bytes.len() {
-                assert!(read(&master, cipher, &bytes[..len]).is_err(), "{cipher:?} cut at {len}");
+                assert!(
+                    read(&master, cipher, &bytes[..len]).is_err(),
+                    "{cipher:?} cut at {len}"
+                );
             }
             assert!(read(&master, cipher, &[&bytes[..], b"x"].concat()).is_err());
         }
@@ -264,13 +288,19 @@ mod tests {
         let (_, bytes) = object(Cipher::Aes256Gcm);
         assert!(!bytes.windows(3).any(|w| w == b"one"));
         let other = MasterKey::new([8; 32]);
-        assert_eq!(read(&other, Cipher::Aes256Gcm, &bytes), Err(FormatError::Checksum));
+        assert_eq!(
+            read(&other, Cipher::Aes256Gcm, &bytes),
+            Err(FormatError::Checksum)
+        );
     }
 
     #[test]
     fn limits_hold_before_anything_is_unpacked() {
         let (master, bytes) = object(Cipher::None);
         let result = read_object::<2>(&master, Cipher::None, ObjectKind::Log, &bytes, 4999);
-        assert!(matches!(result, Err(FormatError::Limit { .. })), "{result:?}");
+        assert!(
+            matches!(result, Err(FormatError::Limit { .. })),
+            "{result:?}"
+        );
     }
 }

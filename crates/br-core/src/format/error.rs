@@ -1,6 +1,6 @@
 //! Why bytes are not what they should be.
 
-use super::{FormatVersion, FORMAT_VERSION};
+use super::{FORMAT_VERSION, FormatVersion};
 
 /// Why bytes could not be read. The object's name is added by whoever fetched it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

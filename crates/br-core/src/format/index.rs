@@ -1,8 +1,8 @@
 //! Index segments: chunk id to place (section 5).
 
-use super::bytes::{put_varint, Decoder};
+use super::bytes::{Decoder, put_varint};
 use super::pack::PackTable;
-use super::{limits, FormatError};
+use super::{FormatError, limits};
 use crate::model::{ChunkId, PackId};
 
 /// A pack as a segment describes it.
@@ -67,7 +67,12 @@ impl SegmentBuilder {
     pub(crate) fn build(mut self) -> Segment {
         self.chunks.sort_unstable();
         let (ids, slots) = self.chunks.into_iter().unzip();
-        Segment { packs: self.packs, ids, slots, moves: self.moves }
+        Segment {
+            packs: self.packs,
+            ids,
+            slots,
+            moves: self.moves,
+        }
     }
 }
 
@@ -96,8 +101,12 @@ impl Segment {
             put_varint(&mut out, pack.len);
             pack.table.encode(&mut out);
         }
-        self.ids.iter().for_each(|id| out.extend_from_slice(id.as_bytes()));
-        self.slots.iter().for_each(|slot| out.extend_from_slice(&slot.to_le_bytes()));
+        self.ids
+            .iter()
+            .for_each(|id| out.extend_from_slice(id.as_bytes()));
+        self.slots
+            .iter()
+            .for_each(|slot| out.extend_from_slice(&slot.to_le_bytes()));
         put_varint(&mut out, self.moves.len() as u64);
         for moved in &self.moves {
             out.extend_from_slice(moved.from.as_bytes());
@@ -128,11 +137,21 @@ impl Segment {
         let ids = read.take(chunks.checked_mul(32).ok_or(FormatError::Length)?)?;
         let ids: Vec<_> = ids.as_chunks().0.iter().map(|id| ChunkId(*id)).collect();
         let slots = read.take(chunks * 4)?;
-        let slots: Vec<_> = slots.as_chunks().0.iter().map(|s| u32::from_le_bytes(*s)).collect();
+        let slots: Vec<_> = slots
+            .as_chunks()
+            .0
+            .iter()
+            .map(|s| u32::from_le_bytes(*s))
+            .collect();
         let moves = decode_moves(&mut read)?;
         read.finish()?;
         check_permutation(&ids, &slots)?;
-        Ok(Self { packs, ids, slots, moves })
+        Ok(Self {
+            packs,
+            ids,
+            slots,
+            moves,
+        })
     }
 }
 
@@ -147,7 +166,12 @@ fn decode_moves(read: &mut Decoder<'_>) -> Result<Vec<Move>, FormatError> {
             slot += read.bounded(limits::PACK_CHUNKS, "slots")?;
             slots.push(u32::try_from(slot).map_err(|_| FormatError::Malformed("a slot is wrong"))?);
         }
-        moves.push(Move { from, to, first, slots });
+        moves.push(Move {
+            from,
+            to,
+            first,
+            slots,
+        });
     }
     Ok(moves)
 }
@@ -156,7 +180,8 @@ fn decode_moves(read: &mut Decoder<'_>) -> Result<Vec<Move>, FormatError> {
 fn check_permutation(ids: &[ChunkId], slots: &[u32]) -> Result<(), FormatError> {
     let mut seen = vec![false; slots.len()];
     let all = slots.iter().all(|slot| {
-        seen.get_mut(*slot as usize).is_some_and(|seen| !std::mem::replace(seen, true))
+        seen.get_mut(*slot as usize)
+            .is_some_and(|seen| !std::mem::replace(seen, true))
     });
     if all && ids.is_sorted() {
         Ok(())
@@ -183,7 +208,10 @@ mod tests {
         let pack = |n: u8, groups| PackEntry {
             id: PackId([n; 16]),
             len: 1000,
-            table: PackTable { content: PackContent::Data, groups },
+            table: PackTable {
+                content: PackContent::Data,
+                groups,
+            },
         };
         let first = pack(1, vec![group(vec![3, 4]), group(vec![5])]);
         let second = pack(2, vec![group(vec![6])]);
@@ -191,14 +219,21 @@ mod tests {
         let mut builder = SegmentBuilder::default();
         builder.add(first.clone(), &ids[..3]);
         builder.add(second.clone(), &ids[3..]);
-        let moved =
-            Move { from: PackId([8; 16]), to: PackId([2; 16]), first: 0, slots: vec![0, 7, 9] };
+        let moved = Move {
+            from: PackId([8; 16]),
+            to: PackId([2; 16]),
+            first: 0,
+            slots: vec![0, 7, 9],
+        };
         builder.add_move(moved.clone());
         let segment = builder.build();
         let bytes = segment.encode();
         assert_eq!(Segment::decode(&bytes).unwrap(), segment);
         let (packs, moves) = segment.into_parts();
-        assert_eq!(packs, [(first, ids[..3].to_vec()), (second, ids[3..].to_vec())]);
+        assert_eq!(
+            packs,
+            [(first, ids[..3].to_vec()), (second, ids[3..].to_vec())]
+        );
         assert_eq!(moves, [moved]);
         for len in 0..bytes.len() {
             assert!(Segment::decode(&bytes[..len]).is_err(), "cut at {len}");

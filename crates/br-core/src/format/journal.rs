@@ -1,8 +1,8 @@
 //! Records of the journal (section 11).
 
-use super::bytes::{put_zigzag, Decoder};
-use super::leaf::decode_leaf;
 use super::FormatError;
+use super::bytes::{Decoder, put_zigzag};
+use super::leaf::decode_leaf;
 use crate::model::{Entry, PackId};
 
 /// A record of the journal.
@@ -19,7 +19,9 @@ pub(crate) enum JournalRecord {
 impl JournalRecord {
     pub(crate) fn encode_packs(packs: &[PackId]) -> Vec<u8> {
         let mut out = vec![0];
-        packs.iter().for_each(|pack| out.extend_from_slice(pack.as_bytes()));
+        packs
+            .iter()
+            .for_each(|pack| out.extend_from_slice(pack.as_bytes()));
         out
     }
 

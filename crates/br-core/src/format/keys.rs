@@ -1,7 +1,7 @@
 //! Keys, and sealing under them (sections 2 and 3).
 
 use blake3::Hasher;
-use ring::aead::{Aad, LessSafeKey, Nonce, UnboundKey, AES_256_GCM};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
 use super::envelope::{ObjectKind, TAG_LEN};
@@ -33,7 +33,10 @@ impl MasterKey {
     }
 
     pub(crate) fn chunk_id_key(&self) -> ChunkIdKey {
-        ChunkIdKey(Zeroizing::new(blake3::derive_key("br repository v1 chunk id", &*self.0)))
+        ChunkIdKey(Zeroizing::new(blake3::derive_key(
+            "br repository v1 chunk id",
+            &*self.0,
+        )))
     }
 
     pub(crate) fn gear_table(&self) -> [u64; 256] {
@@ -50,7 +53,10 @@ impl MasterKey {
 
     pub(super) fn object_key(&self, cipher: Cipher, kind: ObjectKind, id: ObjectId) -> ObjectKey {
         let mut hasher = Hasher::new_derive_key("br repository v1 object key");
-        hasher.update(&*self.0).update(&[kind.byte()]).update(id.as_bytes());
+        hasher
+            .update(&*self.0)
+            .update(&[kind.byte()])
+            .update(id.as_bytes());
         let key = Zeroizing::new(*hasher.finalize().as_bytes());
         match cipher {
             Cipher::None => ObjectKey::Checksum(key),
@@ -111,7 +117,9 @@ impl ObjectKey {
         aad: &[u8],
         sealed: &'a [u8],
     ) -> Result<std::borrow::Cow<'a, [u8]>, FormatError> {
-        let (data, tag) = sealed.split_last_chunk::<TAG_LEN>().ok_or(FormatError::Length)?;
+        let (data, tag) = sealed
+            .split_last_chunk::<TAG_LEN>()
+            .ok_or(FormatError::Length)?;
         match self {
             Self::Checksum(key) => {
                 if checksum(key, number, aad, data) == *tag {
@@ -143,7 +151,11 @@ fn checksum(key: &[u8; 32], number: u32, aad: &[u8], data: &[u8]) -> [u8; TAG_LE
     let mut nonce = [0; 12];
     nonce[..4].copy_from_slice(&number.to_le_bytes());
     let mut hasher = Hasher::new_keyed(key);
-    hasher.update(&nonce).update(&(aad.len() as u64).to_le_bytes()).update(aad).update(data);
+    hasher
+        .update(&nonce)
+        .update(&(aad.len() as u64).to_le_bytes())
+        .update(aad)
+        .update(data);
     let mut tag = [0; TAG_LEN];
     tag.copy_from_slice(&hasher.finalize().as_bytes()[..TAG_LEN]);
     tag

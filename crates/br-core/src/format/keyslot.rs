@@ -25,7 +25,10 @@ pub(crate) struct KdfCost {
 impl Default for KdfCost {
     /// 64 MiB and two passes: twice what OWASP asks of argon2id, a tenth of a second.
     fn default() -> Self {
-        Self { memory_kib: 64 << 10, passes: 2 }
+        Self {
+            memory_kib: 64 << 10,
+            passes: 2,
+        }
     }
 }
 
@@ -102,11 +105,17 @@ impl KeySlot {
         let wrapped: [u8; 80] = unhex(&self.wrapped).ok_or(malformed)?;
         let mut wrapped = Zeroizing::new(wrapped);
         let secret = aes_key(&*self.kdf.derive(password)?)
-            .open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(AAD), &mut wrapped[..])
+            .open_in_place(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(AAD),
+                &mut wrapped[..],
+            )
             .map_err(|_| FormatError::Password)?;
         let (master, digest) = secret.split_first_chunk().ok_or(FormatError::Length)?;
         if *digest != blake3::hash(config).as_bytes()[..] {
-            return Err(FormatError::Malformed("br.json was replaced since the key was made"));
+            return Err(FormatError::Malformed(
+                "br.json was replaced since the key was made",
+            ));
         }
         Ok(MasterKey::new(*master))
     }
@@ -131,7 +140,10 @@ impl Kdf {
         if self.name != "argon2id" {
             return Err(FormatError::Unknown("key derivation"));
         }
-        let too_much = |what, limit| FormatError::Limit { what, limit: u64::from(limit) };
+        let too_much = |what, limit| FormatError::Limit {
+            what,
+            limit: u64::from(limit),
+        };
         if self.memory_kib > MAX_MEMORY_KIB {
             return Err(too_much("KiB of memory for a password", MAX_MEMORY_KIB));
         }
@@ -139,7 +151,8 @@ impl Kdf {
             return Err(too_much("passes for a password", MAX_PASSES));
         }
         let malformed = |_| FormatError::Malformed("the cost of the key derivation is wrong");
-        let salt: [u8; 16] = unhex(&self.salt).ok_or(FormatError::Malformed("the salt is wrong"))?;
+        let salt: [u8; 16] =
+            unhex(&self.salt).ok_or(FormatError::Malformed("the salt is wrong"))?;
         let params =
             Params::new(self.memory_kib, self.passes, self.lanes, Some(32)).map_err(malformed)?;
         let mut key = Zeroizing::new([0; 32]);
@@ -154,29 +167,57 @@ impl Kdf {
 mod tests {
     use super::*;
 
-    const CHEAP: KdfCost = KdfCost { memory_kib: 64, passes: 1 };
+    const CHEAP: KdfCost = KdfCost {
+        memory_kib: 64,
+        passes: 1,
+    };
 
     fn slot() -> KeySlot {
         let master = MasterKey::new([5; 32]);
         let random = ([1; 16], [2; 12]);
-        KeySlot::wrap(&master, b"config", b"secret", "first", Timestamp::UNIX_EPOCH, random, CHEAP)
-            .unwrap()
+        KeySlot::wrap(
+            &master,
+            b"config",
+            b"secret",
+            "first",
+            Timestamp::UNIX_EPOCH,
+            random,
+            CHEAP,
+        )
+        .unwrap()
     }
 
     #[test]
     fn only_the_password_and_the_same_configuration_open_a_slot() {
         let slot = KeySlot::from_bytes(&slot().to_bytes()).unwrap();
-        assert_eq!(slot.unwrap_key(b"config", b"secret").unwrap().as_bytes(), &[5; 32]);
-        assert_eq!(slot.unwrap_key(b"config", b"Secret").unwrap_err(), FormatError::Password);
-        assert!(matches!(slot.unwrap_key(b"other", b"secret"), Err(FormatError::Malformed(_))));
+        assert_eq!(
+            slot.unwrap_key(b"config", b"secret").unwrap().as_bytes(),
+            &[5; 32]
+        );
+        assert_eq!(
+            slot.unwrap_key(b"config", b"Secret").unwrap_err(),
+            FormatError::Password
+        );
+        assert!(matches!(
+            slot.unwrap_key(b"other", b"secret"),
+            Err(FormatError::Malformed(_))
+        ));
     }
 
     #[test]
     fn a_slot_cannot_make_its_reader_work_without_end() {
         for (memory_kib, passes, lanes) in [(u32::MAX, 1, 1), (64, u32::MAX, 1), (64, 1, 1 << 20)] {
             let mut slot = slot();
-            slot.kdf = Kdf { memory_kib, passes, lanes, ..slot.kdf };
-            assert!(matches!(slot.unwrap_key(b"config", b""), Err(FormatError::Limit { .. })));
+            slot.kdf = Kdf {
+                memory_kib,
+                passes,
+                lanes,
+                ..slot.kdf
+            };
+            assert!(matches!(
+                slot.unwrap_key(b"config", b""),
+                Err(FormatError::Limit { .. })
+            ));
         }
     }
 }

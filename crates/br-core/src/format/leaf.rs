@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::bytes::{put_bytes, put_varint, put_zigzag, Decoder};
-use super::{limits, FormatError};
+use super::bytes::{Decoder, put_bytes, put_varint, put_zigzag};
+use super::{FormatError, limits};
 use crate::model::{
     ChunkId, ChunkRef, Content, Device, Entry, EntryKind, EntryPath, Extent, FileContent, FileTime,
     Owner, Xattr,
@@ -64,10 +64,13 @@ impl LeafBuilder {
         out.push(flags(entry));
         put_varint(out, entry.mode.into());
         let owners = &mut self.owners;
-        let slot = *self.owner_slots.entry(Arc::clone(&entry.owner)).or_insert_with(|| {
-            owners.push(Arc::clone(&entry.owner));
-            owners.len() as u64 - 1
-        });
+        let slot = *self
+            .owner_slots
+            .entry(Arc::clone(&entry.owner))
+            .or_insert_with(|| {
+                owners.push(Arc::clone(&entry.owner));
+                owners.len() as u64 - 1
+            });
         put_varint(out, slot);
         put_zigzag(out, entry.mtime.secs.wrapping_sub(self.last.mtime));
         put_varint(out, entry.mtime.nanos.into());
@@ -93,7 +96,8 @@ impl LeafBuilder {
             }
             EntryKind::Directory | EntryKind::Fifo | EntryKind::Socket => {}
         }
-        self.last.update(entry.path.as_bytes(), entry.mtime.secs, entry.inode);
+        self.last
+            .update(entry.path.as_bytes(), entry.mtime.secs, entry.inode);
         self.entries += 1;
     }
 
@@ -127,7 +131,9 @@ pub(super) fn put_path(out: &mut Vec<u8>, last: &[u8], path: &[u8]) {
 pub(super) fn read_path(read: &mut Decoder<'_>, last: &[u8]) -> Result<EntryPath, FormatError> {
     let shared = read.bounded(EntryPath::MAX_LEN as u64, "bytes of path")? as usize;
     let suffix = read.bytes(EntryPath::MAX_LEN as u64, "bytes of path")?;
-    let shared = last.get(..shared).ok_or(FormatError::Malformed("a path is wrong"))?;
+    let shared = last
+        .get(..shared)
+        .ok_or(FormatError::Malformed("a path is wrong"))?;
     EntryPath::new([shared, suffix].concat())
         .map_err(|_| FormatError::Malformed("a path could leave the folder it is restored to"))
 }
@@ -194,7 +200,10 @@ pub(crate) fn decode_leaf(bytes: &[u8]) -> Result<Vec<Entry>, FormatError> {
     let mut last = Last::default();
     for _ in 0..count {
         let entry = read_entry(&mut read, &last, &owners)?;
-        if entries.last().is_some_and(|before| before.path >= entry.path) {
+        if entries
+            .last()
+            .is_some_and(|before| before.path >= entry.path)
+        {
             return Err(FormatError::Malformed("entries are out of order"));
         }
         last.update(entry.path.as_bytes(), entry.mtime.secs, entry.inode);
@@ -260,13 +269,23 @@ fn read_entry(
     if mode > 0o7777 {
         return Err(FormatError::Malformed("a mode is wrong"));
     }
-    let owner = usize::try_from(read.varint()?).ok().and_then(|slot| owners.get(slot));
+    let owner = usize::try_from(read.varint()?)
+        .ok()
+        .and_then(|slot| owners.get(slot));
     let owner = owner.ok_or(FormatError::Malformed("an owner is missing"))?;
     let mtime = read_time(read, last.mtime)?;
     let ctime = read_time(read, mtime.secs)?;
     let inode = last.inode.wrapping_add(read.zigzag()? as u64);
-    let xattrs = if flags & XATTRS == 0 { Vec::new() } else { read_xattrs(read)? };
-    let link_group = if flags & LINKS == 0 { None } else { Some(read.u64()?) };
+    let xattrs = if flags & XATTRS == 0 {
+        Vec::new()
+    } else {
+        read_xattrs(read)?
+    };
+    let link_group = if flags & LINKS == 0 {
+        None
+    } else {
+        Some(read.u64()?)
+    };
     let kind = match kind {
         0 => EntryKind::File(read_file(read, flags)?),
         1 => EntryKind::Directory,
@@ -278,27 +297,46 @@ fn read_entry(
         _ => return Err(FormatError::Unknown("kind of entry")),
     };
     let owner = Arc::clone(owner);
-    Ok(Entry { path, kind, mode, owner, mtime, ctime, inode, xattrs, link_group })
+    Ok(Entry {
+        path,
+        kind,
+        mode,
+        owner,
+        mtime,
+        ctime,
+        inode,
+        xattrs,
+        link_group,
+    })
 }
 
 fn read_target(read: &mut Decoder<'_>) -> Result<Box<[u8]>, FormatError> {
     let target = read.bytes(limits::LINK_TARGET, "bytes of link target")?;
     if target.is_empty() || target.contains(&0) {
-        return Err(FormatError::Malformed("a link's target is empty or has a NUL byte"));
+        return Err(FormatError::Malformed(
+            "a link's target is empty or has a NUL byte",
+        ));
     }
     Ok(target.into())
 }
 
 fn read_device(read: &mut Decoder<'_>) -> Result<Device, FormatError> {
-    Ok(Device { major: read_u32(read)?, minor: read_u32(read)? })
+    Ok(Device {
+        major: read_u32(read)?,
+        minor: read_u32(read)?,
+    })
 }
 
 fn read_xattrs(read: &mut Decoder<'_>) -> Result<Vec<Xattr>, FormatError> {
     let mut xattrs = Vec::new();
     let mut sum = 0;
     for _ in 0..read.count(limits::XATTRS, "extended attributes")? {
-        let name = read.bytes(limits::XATTR_NAME, "bytes of attribute name")?.to_vec();
-        let value = read.bytes(limits::XATTR_VALUE, "bytes of attribute")?.to_vec();
+        let name = read
+            .bytes(limits::XATTR_NAME, "bytes of attribute name")?
+            .to_vec();
+        let value = read
+            .bytes(limits::XATTR_VALUE, "bytes of attribute")?
+            .to_vec();
         sum += (name.len() + value.len()) as u64;
         if name.is_empty() || name.contains(&0) {
             return Err(FormatError::Malformed("the name of an attribute is wrong"));
@@ -306,7 +344,10 @@ fn read_xattrs(read: &mut Decoder<'_>) -> Result<Vec<Xattr>, FormatError> {
         xattrs.push(Xattr { name, value });
     }
     if sum > limits::XATTRS {
-        return Err(FormatError::Limit { what: "bytes of attributes", limit: limits::XATTRS });
+        return Err(FormatError::Limit {
+            what: "bytes of attributes",
+            limit: limits::XATTRS,
+        });
     }
     Ok(xattrs)
 }
@@ -317,7 +358,10 @@ fn read_file(read: &mut Decoder<'_>, flags: u8) -> Result<FileContent, FormatErr
     let mut holes = Vec::new();
     if flags & HOLES != 0 {
         for _ in 0..read.count(limits::HOLES, "holes")? {
-            holes.push(Extent { offset: read.varint()?, len: read.varint()? });
+            holes.push(Extent {
+                offset: read.varint()?,
+                len: read.varint()?,
+            });
         }
     }
     let hole_bytes = check_holes(&holes, size)?;
@@ -325,18 +369,29 @@ fn read_file(read: &mut Decoder<'_>, flags: u8) -> Result<FileContent, FormatErr
         let mut chunks = Vec::new();
         for _ in 0..read.count(u64::MAX, "chunks")? {
             let len = read.bounded(limits::CHUNK, "bytes in a chunk")? as u32;
-            chunks.push(ChunkRef { id: ChunkId([0; 32]), len });
+            chunks.push(ChunkRef {
+                id: ChunkId([0; 32]),
+                len,
+            });
         }
         Content::Chunks(chunks)
     } else {
         Content::Inline(read.bytes(limits::TREE_NODE, "inline bytes")?.into())
     };
     let sha256 = (flags & SHA256 != 0).then_some([0; 32]);
-    let file = FileContent { size, content, holes, sha256, torn: flags & TORN != 0 };
+    let file = FileContent {
+        size,
+        content,
+        holes,
+        sha256,
+        torn: flags & TORN != 0,
+    };
     if file.data_len().checked_add(hole_bytes) == Some(size) {
         Ok(file)
     } else {
-        Err(FormatError::Malformed("a file's chunks and holes are not as long as the file"))
+        Err(FormatError::Malformed(
+            "a file's chunks and holes are not as long as the file",
+        ))
     }
 }
 
@@ -349,7 +404,10 @@ fn check_holes(holes: &[Extent], size: u64) -> Result<u64, FormatError> {
         if hole.len == 0 || hole.offset < end || touches {
             return Err(wrong);
         }
-        end = hole.offset.checked_add(hole.len).ok_or_else(|| wrong.clone())?;
+        end = hole
+            .offset
+            .checked_add(hole.len)
+            .ok_or_else(|| wrong.clone())?;
         sum += hole.len;
     }
     if end <= size { Ok(sum) } else { Err(wrong) }
@@ -361,27 +419,46 @@ mod tests {
     use proptest::prelude::*;
 
     fn entry(path: &str, kind: EntryKind) -> Entry {
-        let owner =
-            Owner { uid: 1000, gid: 100, user: "ann".to_owned(), group: String::new() };
+        let owner = Owner {
+            uid: 1000,
+            gid: 100,
+            user: "ann".to_owned(),
+            group: String::new(),
+        };
         Entry {
             path: EntryPath::new(path.as_bytes()).unwrap(),
             kind,
             mode: 0o4755,
             owner: Arc::new(owner),
-            mtime: FileTime { secs: -5, nanos: 999_999_999 },
-            ctime: FileTime { secs: i64::MAX, nanos: 1 },
+            mtime: FileTime {
+                secs: -5,
+                nanos: 999_999_999,
+            },
+            ctime: FileTime {
+                secs: i64::MAX,
+                nanos: 1,
+            },
             inode: u64::MAX,
-            xattrs: vec![Xattr { name: b"user.a".to_vec(), value: b"\0\xff".to_vec() }],
+            xattrs: vec![Xattr {
+                name: b"user.a".to_vec(),
+                value: b"\0\xff".to_vec(),
+            }],
             link_group: Some(u64::MAX - 1),
         }
     }
 
     fn all_kinds() -> Vec<Entry> {
-        let chunk = |n, len| ChunkRef { id: ChunkId([n; 32]), len };
+        let chunk = |n, len| ChunkRef {
+            id: ChunkId([n; 32]),
+            len,
+        };
         let chunks = FileContent {
             size: 130,
             content: Content::Chunks(vec![chunk(1, 70), chunk(2, 10)]),
-            holes: vec![Extent { offset: 10, len: 50 }],
+            holes: vec![Extent {
+                offset: 10,
+                len: 50,
+            }],
             sha256: Some([9; 32]),
             torn: true,
         };
@@ -399,7 +476,13 @@ mod tests {
             entry("a.x", EntryKind::Symlink(b"../../etc/passwd"[..].into())),
             entry("b", EntryKind::Fifo),
             entry("c", EntryKind::Socket),
-            entry("d", EntryKind::CharDevice(Device { major: 1, minor: u32::MAX })),
+            entry(
+                "d",
+                EntryKind::CharDevice(Device {
+                    major: 1,
+                    minor: u32::MAX,
+                }),
+            ),
             entry("e", EntryKind::BlockDevice(Device { major: 8, minor: 0 })),
         ]
     }
@@ -423,7 +506,9 @@ mod tests {
     fn a_leaf_with_a_path_that_leaves_the_target_is_refused() {
         for bad in ["../x", "/etc/passwd", "a/../../x", "a/./b", "a\0b"] {
             let mut good = encode(&[entry(&"x".repeat(bad.len()), EntryKind::Fifo)]);
-            let at = good.windows(bad.len()).position(|w| w == "x".repeat(bad.len()).as_bytes());
+            let at = good
+                .windows(bad.len())
+                .position(|w| w == "x".repeat(bad.len()).as_bytes());
             let at = at.unwrap();
             good[at..at + bad.len()].copy_from_slice(bad.as_bytes());
             assert!(decode_leaf(&good).is_err(), "{bad:?}");
@@ -443,7 +528,11 @@ mod tests {
             vec![extent(0, 2), extent(2, 2)],
             vec![extent(3, 0)],
         ] {
-            let file = FileContent { size: 10, holes, ..FileContent::default() };
+            let file = FileContent {
+                size: 10,
+                holes,
+                ..FileContent::default()
+            };
             let bytes = encode(&[entry("f", EntryKind::File(file))]);
             assert!(decode_leaf(&bytes).is_err());
         }

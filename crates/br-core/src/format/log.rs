@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::FormatError;
 use super::config::as_text;
 use super::manifest::BackupV1;
-use super::FormatError;
 use crate::model::{BackupId, PackId, SegmentId};
 
 /// A log entry as stored.
@@ -68,7 +68,14 @@ pub(crate) enum LogEntry {
     },
 }
 
-const TYPES: [&str; 6] = ["commit", "delete", "condemn", "swept", "reindex", "checkpoint"];
+const TYPES: [&str; 6] = [
+    "commit",
+    "delete",
+    "condemn",
+    "swept",
+    "reindex",
+    "checkpoint",
+];
 
 impl LogRecord {
     pub(crate) fn to_json(&self) -> Vec<u8> {

@@ -4,12 +4,12 @@ use jiff::Timestamp;
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 
-use super::bytes::{put_bytes, put_varint, Decoder};
+use super::bytes::{Decoder, put_bytes, put_varint};
 use super::config::as_text;
-use super::{limits, FormatError};
+use super::{FormatError, limits};
 use crate::model::{
-    escape, unescape, Backup, BackupId, BackupKind, Changes, ChunkId, ChunkRef, PackId, Reason,
-    References, Totals, TreeRoot, Unread,
+    Backup, BackupId, BackupKind, Changes, ChunkId, ChunkRef, PackId, Reason, References, Totals,
+    TreeRoot, Unread, escape, unescape,
 };
 
 /// A backup as JSON: in manifests, in the commit log and in what `br --json` prints. Raw bytes are text as
@@ -67,9 +67,17 @@ struct UnreadV1 {
 
 impl From<&Backup> for BackupV1 {
     fn from(backup: &Backup) -> Self {
-        let Totals { entries, files, directories, bytes } = backup.totals;
+        let Totals {
+            entries,
+            files,
+            directories,
+            bytes,
+        } = backup.totals;
         let changes = backup.changes;
-        let unread = |u: &Unread| UnreadV1 { path: escape(&u.path), reason: u.reason.0.clone() };
+        let unread = |u: &Unread| UnreadV1 {
+            path: escape(&u.path),
+            reason: u.reason.0.clone(),
+        };
         Self {
             id: backup.id,
             kind: match backup.kind {
@@ -115,15 +123,22 @@ impl TryFrom<BackupV1> for Backup {
         let tree = match wire.tree {
             Some(tree) if tree.height > limits::TREE_HEIGHT => {
                 let limit = limits::TREE_HEIGHT.into();
-                return Err(FormatError::Limit { what: "levels of tree", limit });
+                return Err(FormatError::Limit {
+                    what: "levels of tree",
+                    limit,
+                });
             }
-            Some(Tree { node, len, height }) => {
-                Some(TreeRoot { node: ChunkRef { id: node, len }, height })
-            }
+            Some(Tree { node, len, height }) => Some(TreeRoot {
+                node: ChunkRef { id: node, len },
+                height,
+            }),
             None => None,
         };
         let unread = |u: &UnreadV1| {
-            Ok(Unread { path: bytes(&u.path)?, reason: Reason(u.reason.clone()) })
+            Ok(Unread {
+                path: bytes(&u.path)?,
+                reason: Reason(u.reason.clone()),
+            })
         };
         Ok(Self {
             id: wire.id,
@@ -153,7 +168,11 @@ impl TryFrom<BackupV1> for Backup {
                 bytes_added: wire.bytes_added,
                 bytes_stored: wire.bytes_stored,
             },
-            unread: wire.unread.iter().map(unread).collect::<Result<_, FormatError>>()?,
+            unread: wire
+                .unread
+                .iter()
+                .map(unread)
+                .collect::<Result<_, FormatError>>()?,
             unread_count: wire.unread_count,
             program: wire.program,
         })
@@ -175,7 +194,9 @@ pub(crate) fn encode_references(references: &References) -> Vec<u8> {
     put_varint(&mut out, references.iter().len() as u64);
     for (pack, slots) in references.iter() {
         let mut bitmap = Vec::with_capacity(slots.serialized_size());
-        slots.serialize_into(&mut bitmap).expect("writing to memory does not fail");
+        slots
+            .serialize_into(&mut bitmap)
+            .expect("writing to memory does not fail");
         out.extend_from_slice(pack.as_bytes());
         put_bytes(&mut out, &bitmap);
     }

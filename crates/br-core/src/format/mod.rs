@@ -20,20 +20,22 @@ mod manifest;
 mod node;
 mod pack;
 
-pub(crate) use codec::{decompress, decompress_delta, Codec, Compressor};
+pub(crate) use codec::{Codec, Compressor, decompress, decompress_delta};
 pub use config::{ChunkerConfig, Cipher, Config};
 pub(crate) use cut::NodeCutter;
-pub(crate) use envelope::{read_object, write_object, ObjectKind, SealedObject, HEADER_LEN, TAG_LEN};
+pub(crate) use envelope::{
+    HEADER_LEN, ObjectKind, SealedObject, TAG_LEN, read_object, write_object,
+};
 pub use error::FormatError;
 pub(crate) use index::{Move, PackEntry, Segment, SegmentBuilder};
 pub(crate) use journal::JournalRecord;
 pub(crate) use keys::{ChunkIdKey, MasterKey};
 pub(crate) use keyslot::{KdfCost, KeySlot};
-pub(crate) use leaf::{decode_leaf, LeafBuilder};
+pub(crate) use leaf::{LeafBuilder, decode_leaf};
 pub(crate) use log::{LogEntry, LogRecord};
-pub(crate) use manifest::{backup_from_json, backup_to_json, decode_references, encode_references};
 pub use manifest::BackupV1;
-pub(crate) use node::{decode_node, encode_node, is_leaf, Child};
+pub(crate) use manifest::{backup_from_json, backup_to_json, decode_references, encode_references};
+pub(crate) use node::{Child, decode_node, encode_node};
 pub(crate) use pack::{Group, PackContent, PackTable, TRAILER_LEN};
 
 /// The version of the repository format this library writes.
@@ -54,7 +56,11 @@ impl FormatVersion {
     /// # Errors
     /// [`FormatError::Version`] for another major version.
     pub fn check_readable(self) -> Result<(), FormatError> {
-        if self.major == FORMAT_VERSION.major { Ok(()) } else { Err(FormatError::Version(self)) }
+        if self.major == FORMAT_VERSION.major {
+            Ok(())
+        } else {
+            Err(FormatError::Version(self))
+        }
     }
 
     /// Whether this library may add to a repository of this version.
@@ -63,7 +69,11 @@ impl FormatVersion {
     /// [`FormatError::Version`] for another major or a greater minor version.
     pub fn check_writable(self) -> Result<(), FormatError> {
         self.check_readable()?;
-        if self.minor <= FORMAT_VERSION.minor { Ok(()) } else { Err(FormatError::Version(self)) }
+        if self.minor.cmp(&FORMAT_VERSION.minor).is_le() {
+            Ok(())
+        } else {
+            Err(FormatError::Version(self))
+        }
     }
 }
 

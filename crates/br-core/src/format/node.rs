@@ -1,8 +1,8 @@
 //! Inner nodes of the entry tree: children with their first path and their totals (section 6).
 
-use super::bytes::{put_varint, Decoder};
+use super::bytes::{Decoder, put_varint};
 use super::leaf::{put_path, read_path};
-use super::{limits, FormatError};
+use super::{FormatError, limits};
 use crate::model::{ChunkId, ChunkRef, EntryPath, Totals};
 
 /// A child of an inner node.
@@ -14,11 +14,6 @@ pub(crate) struct Child {
     pub(crate) totals: Totals,
 }
 
-/// True when the node is a leaf.
-pub(crate) fn is_leaf(bytes: &[u8]) -> bool {
-    bytes.first() == Some(&0)
-}
-
 /// Writes a node; `level` is 1 for parents of leaves.
 pub(crate) fn encode_node(level: u8, children: &[Child]) -> Vec<u8> {
     let mut out = vec![level];
@@ -27,13 +22,20 @@ pub(crate) fn encode_node(level: u8, children: &[Child]) -> Vec<u8> {
     for child in children {
         put_path(&mut out, last, child.first.as_bytes());
         put_varint(&mut out, child.node.len.into());
-        let Totals { entries, files, directories, bytes } = child.totals;
+        let Totals {
+            entries,
+            files,
+            directories,
+            bytes,
+        } = child.totals;
         for n in [entries, files, directories, bytes] {
             put_varint(&mut out, n);
         }
         last = child.first.as_bytes();
     }
-    children.iter().for_each(|child| out.extend_from_slice(child.node.id.as_bytes()));
+    children
+        .iter()
+        .for_each(|child| out.extend_from_slice(child.node.id.as_bytes()));
     out
 }
 
@@ -45,7 +47,9 @@ pub(crate) fn decode_node(level: u8, bytes: &[u8]) -> Result<Vec<Child>, FormatE
     }
     let mut children: Vec<Child> = Vec::new();
     for _ in 0..read.count(limits::TREE_NODE, "children")? {
-        let last = children.last().map_or(&[][..], |child| child.first.as_bytes());
+        let last = children
+            .last()
+            .map_or(&[][..], |child| child.first.as_bytes());
         let first = read_path(&mut read, last)?;
         if children.last().is_some_and(|before| before.first >= first) {
             return Err(FormatError::Malformed("children are out of order"));
@@ -57,7 +61,14 @@ pub(crate) fn decode_node(level: u8, bytes: &[u8]) -> Result<Vec<Child>, FormatE
             directories: read.varint()?,
             bytes: read.varint()?,
         };
-        children.push(Child { first, node: ChunkRef { id: ChunkId([0; 32]), len }, totals });
+        children.push(Child {
+            first,
+            node: ChunkRef {
+                id: ChunkId([0; 32]),
+                len,
+            },
+            totals,
+        });
     }
     for child in &mut children {
         child.node.id = ChunkId(read.array()?);
@@ -74,8 +85,16 @@ mod tests {
     fn nodes_come_back_and_damage_is_an_error() {
         let child = |path: &str, n| Child {
             first: EntryPath::new(path.as_bytes()).unwrap(),
-            node: ChunkRef { id: ChunkId([n; 32]), len: 9 },
-            totals: Totals { entries: 3, files: 2, directories: 1, bytes: u64::MAX },
+            node: ChunkRef {
+                id: ChunkId([n; 32]),
+                len: 9,
+            },
+            totals: Totals {
+                entries: 3,
+                files: 2,
+                directories: 1,
+                bytes: u64::MAX,
+            },
         };
         let children = [child("", 1), child("a/b", 2), child("a/c", 3)];
         let bytes = encode_node(1, &children);

@@ -1,9 +1,9 @@
 //! Pack tables: what lies where in a pack (section 4).
 
-use super::bytes::{put_varint, Decoder};
+use super::bytes::{Decoder, put_varint};
 use super::codec::Codec;
-use super::envelope::{SealedObject, HEADER_LEN, TAG_LEN};
-use super::{limits, FormatError};
+use super::envelope::{HEADER_LEN, SealedObject, TAG_LEN};
+use super::{FormatError, limits};
 use crate::model::ChunkId;
 
 /// Length of a pack's trailer.
@@ -76,9 +76,15 @@ impl PackTable {
             put_varint(out, group.lengths.len() as u64);
             if group.codec == Codec::ZstdDelta {
                 put_varint(out, group.bases.len() as u64);
-                group.bases.iter().for_each(|id| out.extend_from_slice(id.as_bytes()));
+                group
+                    .bases
+                    .iter()
+                    .for_each(|id| out.extend_from_slice(id.as_bytes()));
             }
-            group.lengths.iter().for_each(|len| put_varint(out, (*len).into()));
+            group
+                .lengths
+                .iter()
+                .for_each(|len| put_varint(out, (*len).into()));
         }
     }
 
@@ -98,9 +104,10 @@ impl PackTable {
             end += u64::from(group.stored_len) + TAG_LEN as u64;
             groups.push(group);
         }
-        for (value, what, limit) in
-            [(chunks, "chunks in a pack", limits::PACK_CHUNKS), (end, "bytes in a pack", limits::PACK)]
-        {
+        for (value, what, limit) in [
+            (chunks, "chunks in a pack", limits::PACK_CHUNKS),
+            (end, "bytes in a pack", limits::PACK),
+        ] {
             if value > limit {
                 return Err(FormatError::Limit { what, limit });
             }
@@ -112,7 +119,8 @@ impl PackTable {
     pub(crate) fn write_footer(&self, ids: &[ChunkId], object: &SealedObject, out: &mut Vec<u8>) {
         let mut payload = Vec::new();
         self.encode(&mut payload);
-        ids.iter().for_each(|id| payload.extend_from_slice(id.as_bytes()));
+        ids.iter()
+            .for_each(|id| payload.extend_from_slice(id.as_bytes()));
         let start = out.len();
         object.write_frame(FOOTER_NUMBER, &payload, out);
         let len = u32::try_from(out.len() - start).expect("a footer is far below 4 GiB");
@@ -131,7 +139,10 @@ impl PackTable {
             return Err(FormatError::Length);
         }
         if len > limits::FOOTER {
-            return Err(FormatError::Limit { what: "bytes of footer", limit: limits::FOOTER });
+            return Err(FormatError::Limit {
+                what: "bytes of footer",
+                limit: limits::FOOTER,
+            });
         }
         Ok(len)
     }
@@ -177,7 +188,15 @@ fn decode_group(read: &mut Decoder<'_>) -> Result<Group, FormatError> {
         lengths.push(len as u32);
     }
     if sum != raw_len || (codec == Codec::Raw && stored_len != raw_len) {
-        return Err(FormatError::Malformed("lengths of a group contradict each other"));
+        return Err(FormatError::Malformed(
+            "lengths of a group contradict each other",
+        ));
     }
-    Ok(Group { codec, stored_len: stored_len as u32, raw_len: raw_len as u32, bases, lengths })
+    Ok(Group {
+        codec,
+        stored_len: stored_len as u32,
+        raw_len: raw_len as u32,
+        bases,
+        lengths,
+    })
 }

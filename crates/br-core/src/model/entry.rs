@@ -100,11 +100,15 @@ impl FileContent {
     pub fn data_extents(&self) -> impl Iterator<Item = Extent> {
         let ends = self.holes.iter().map(|h| (h.offset, h.offset + h.len));
         let mut from = 0;
-        ends.chain([(self.size, self.size)]).filter_map(move |(start, end)| {
-            let extent = Extent { offset: from, len: start.saturating_sub(from) };
-            from = end;
-            (extent.len > 0).then_some(extent)
-        })
+        ends.chain([(self.size, self.size)])
+            .filter_map(move |(start, end)| {
+                let extent = Extent {
+                    offset: from,
+                    len: start.saturating_sub(from),
+                };
+                from = end;
+                (extent.len > 0).then_some(extent)
+            })
     }
 }
 
@@ -167,7 +171,11 @@ impl Entry {
     /// The file's length in bytes, 0 for everything else.
     #[must_use]
     pub fn size(&self) -> u64 {
-        if let EntryKind::File(file) = &self.kind { file.size } else { 0 }
+        if let EntryKind::File(file) = &self.kind {
+            file.size
+        } else {
+            0
+        }
     }
 
     /// True when `base`, an entry of an earlier backup, is a regular file whose content must still be this one's: same
@@ -197,8 +205,14 @@ mod tests {
             holes: vec![extent(0, 10), extent(20, 30), extent(90, 10)],
             ..FileContent::default()
         };
-        assert_eq!(file.data_extents().collect::<Vec<_>>(), [extent(10, 10), extent(50, 40)]);
-        let whole = FileContent { size: 5, ..FileContent::default() };
+        assert_eq!(
+            file.data_extents().collect::<Vec<_>>(),
+            [extent(10, 10), extent(50, 40)]
+        );
+        let whole = FileContent {
+            size: 5,
+            ..FileContent::default()
+        };
         assert_eq!(whole.data_extents().collect::<Vec<_>>(), [extent(0, 5)]);
         assert_eq!(FileContent::default().data_extents().count(), 0);
     }

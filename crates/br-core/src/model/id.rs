@@ -159,7 +159,14 @@ mod tests {
         let id = PackId([0xab; 16]);
         assert_eq!(id.to_string(), "ab".repeat(16));
         assert_eq!(id.to_string().parse(), Ok(id));
-        for bad in ["", "ab", "zz", &"AB".repeat(16), &"ab".repeat(17), &"é".repeat(16)] {
+        for bad in [
+            "",
+            "ab",
+            "zz",
+            &"AB".repeat(16),
+            &"ab".repeat(17),
+            &"é".repeat(16),
+        ] {
             assert!(bad.parse::<PackId>().is_err(), "{bad}");
         }
     }

@@ -13,8 +13,10 @@ mod text;
 
 pub use backup::{Backup, BackupKind, Changes, Reason, Totals, TreeRoot, Unread};
 pub use entry::{Content, Device, Entry, EntryKind, Extent, FileContent, FileTime, Owner, Xattr};
+pub use id::{
+    BackupId, ChunkId, ChunkRef, IdPrefixError, ObjectId, PackId, RepositoryId, SegmentId,
+};
 pub(crate) use id::{hex, unhex};
-pub use id::{BackupId, ChunkId, ChunkRef, IdPrefixError, ObjectId, PackId, RepositoryId, SegmentId};
 pub use path::{EntryPath, PathError};
 pub use references::References;
 pub use text::{escape, unescape};

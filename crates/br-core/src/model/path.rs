@@ -112,7 +112,10 @@ impl EntryPath {
     #[must_use]
     pub fn is_within(&self, folder: &Self) -> bool {
         folder.is_root()
-            || self.0.strip_prefix(&*folder.0).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+            || self
+                .0
+                .strip_prefix(&*folder.0)
+                .is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
     }
 }
 
@@ -140,7 +143,11 @@ pub(crate) fn compare(a: &[u8], b: &[u8]) -> Ordering {
 
 impl fmt::Display for EntryPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_root() { f.write_str(".") } else { f.write_str(&escape(&self.0)) }
+        if self.is_root() {
+            f.write_str(".")
+        } else {
+            f.write_str(&escape(&self.0))
+        }
     }
 }
 
@@ -179,7 +186,10 @@ mod tests {
     fn a_folder_comes_before_its_content_and_its_content_before_siblings() {
         let mut paths = ["a.txt", "a/b", "b", "a", "a-b/c", "a-b", ""].map(path);
         paths.sort();
-        assert_eq!(paths.map(|p| p.to_string()), [".", "a", "a/b", "a-b", "a-b/c", "a.txt", "b"]);
+        assert_eq!(
+            paths.map(|p| p.to_string()),
+            [".", "a", "a/b", "a-b", "a-b/c", "a.txt", "b"]
+        );
     }
 
     #[test]

@@ -49,7 +49,9 @@ impl References {
     /// True when the slot of the pack is in the set.
     #[must_use]
     pub fn contains(&self, pack: &PackId, slot: u32) -> bool {
-        self.packs.get(pack).is_some_and(|slots| slots.contains(slot))
+        self.packs
+            .get(pack)
+            .is_some_and(|slots| slots.contains(slot))
     }
 
     /// The packs with their slots, ascending.

@@ -51,15 +51,20 @@ impl State {
             }
             BackupSelector::Prefix(prefix) => prefix,
         };
-        let mut matching =
-            self.backups.values().filter(|backup| backup.id.to_string().starts_with(prefix));
+        let mut matching = self
+            .backups
+            .values()
+            .filter(|backup| backup.id.to_string().starts_with(prefix));
         match (matching.next(), matching.next()) {
             (Some(backup), None) => Ok(backup),
             (None, _) => Err(Error::invalid(format!("there is no backup `{prefix}`"))),
             (Some(one), Some(other)) => {
-                let more = if matching.next().is_some() { " and others" } else { "" };
-                let message =
-                    format!("`{prefix}` is ambiguous: {}, {}{more}", one.id, other.id);
+                let more = if matching.next().is_some() {
+                    " and others"
+                } else {
+                    ""
+                };
+                let message = format!("`{prefix}` is ambiguous: {}, {}{more}", one.id, other.id);
                 Err(Error::invalid(message))
             }
         }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::{Io, Layout, State, StoredPack};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{
-    Codec, Group, Move, ObjectKind, PackContent, PackEntry, PackTable, Segment, SegmentBuilder,
-    HEADER_LEN, TRAILER_LEN, limits,
+    Codec, Group, HEADER_LEN, Move, ObjectKind, PackEntry, PackTable, Segment, SegmentBuilder,
+    TRAILER_LEN, limits,
 };
 use crate::model::{ChunkId, PackId, SegmentId};
 
@@ -68,12 +68,26 @@ impl IndexSegment {
         for (number, pack) in (0..).zip(&segment.packs) {
             firsts.push((slot, groups.len() as u32));
             for (group, offset) in pack.table.groups.iter().zip(pack.table.offsets()) {
-                groups.push(GroupStart { pack: number, slot, offset });
+                groups.push(GroupStart {
+                    pack: number,
+                    slot,
+                    offset,
+                });
                 slot += group.lengths.len() as u32;
             }
         }
-        let dead = segment.packs.iter().map(|pack| condemned.contains(&pack.id)).collect();
-        Self { id, segment, firsts, groups, dead }
+        let dead = segment
+            .packs
+            .iter()
+            .map(|pack| condemned.contains(&pack.id))
+            .collect();
+        Self {
+            id,
+            segment,
+            firsts,
+            groups,
+            dead,
+        }
     }
 
     /// A segment over packs that are not in any stored one.
@@ -95,12 +109,19 @@ impl IndexSegment {
 
     /// The chunks of a pack in slot order.
     pub(crate) fn chunk_ids(&self, pack: PackId) -> Option<Vec<ChunkId>> {
-        let at = self.segment.packs.iter().position(|entry| entry.id == pack)?;
+        let at = self
+            .segment
+            .packs
+            .iter()
+            .position(|entry| entry.id == pack)?;
         let first = self.firsts[at].0;
         let count = self.segment.packs[at].table.chunk_count() as u32;
         let mut ids = vec![ChunkId([0; 32]); count as usize];
         for (id, slot) in self.segment.ids.iter().zip(&self.segment.slots) {
-            if let Some(place) = slot.checked_sub(first).and_then(|at| ids.get_mut(at as usize)) {
+            if let Some(place) = slot
+                .checked_sub(first)
+                .and_then(|at| ids.get_mut(at as usize))
+            {
                 *place = *id;
             }
         }
@@ -115,16 +136,27 @@ impl IndexSegment {
     fn find(&self, id: &ChunkId) -> impl Iterator<Item = Place<'_>> {
         let ids = &self.segment.ids;
         let first = ids.partition_point(|other| other < id);
-        let same = ids[first..].iter().take_while(move |other| *other == id).count();
+        let same = ids[first..]
+            .iter()
+            .take_while(move |other| *other == id)
+            .count();
         let slots = &self.segment.slots[first..first + same];
-        slots.iter().map(|slot| self.place(*slot)).filter(|(_, dead)| !dead).map(|(place, _)| place)
+        slots
+            .iter()
+            .map(|slot| self.place(*slot))
+            .filter(|(_, dead)| !dead)
+            .map(|(place, _)| place)
     }
 
     /// The place of a slot of the segment, and whether its pack is dead.
     fn place(&self, slot: u32) -> (Place<'_>, bool) {
         // The last group that starts at or before the slot; empty groups start where the next one does.
         let at = self.groups.partition_point(|group| group.slot <= slot) - 1;
-        let GroupStart { pack, slot: first, offset } = self.groups[at];
+        let GroupStart {
+            pack,
+            slot: first,
+            offset,
+        } = self.groups[at];
         let entry = &self.segment.packs[pack as usize];
         let (pack_slot, pack_group) = self.firsts[pack as usize];
         let group_number = at as u32 - pack_group;
@@ -187,12 +219,16 @@ impl Index {
 
     /// A place of the chunk.
     pub(crate) fn find(&self, id: &ChunkId) -> Option<Place<'_>> {
-        self.segments.iter().find_map(|segment| segment.find(id).next())
+        self.segments
+            .iter()
+            .find_map(|segment| segment.find(id).next())
     }
 
     /// Every place of the chunk: the same bytes may have been stored by two writers at once.
     pub(crate) fn find_all<'a>(&'a self, id: &'a ChunkId) -> impl Iterator<Item = Place<'a>> {
-        self.segments.iter().flat_map(move |segment| segment.find(id))
+        self.segments
+            .iter()
+            .flat_map(move |segment| segment.find(id))
     }
 
     /// The newest place of each slot that was moved, by pack.
@@ -214,7 +250,9 @@ pub(crate) fn read_segment(io: &Io, id: SegmentId) -> Result<Segment> {
     let key = Layout::segment(id);
     let (object, [payload]) = io.read_object(&key, ObjectKind::Segment, limits::SEGMENT)?;
     if SegmentId::from(object) != id {
-        return Err(Error::damaged(format!("{key} is another segment, {object}")));
+        return Err(Error::damaged(format!(
+            "{key} is another segment, {object}"
+        )));
     }
     Segment::decode(&payload).map_err(|error| Error::format(&key, error))
 }
@@ -230,7 +268,9 @@ pub(crate) fn find_packs(
     let mut found = Vec::new();
     let mut bad = Vec::new();
     for object in io.list(Layout::PACKS)? {
-        let Some(id) = Layout::id(&object.key).filter(|id| wanted(*id)) else { continue };
+        let Some(id) = Layout::id(&object.key).filter(|id| wanted(*id)) else {
+            continue;
+        };
         io.check_cancelled()?;
         match read_footer(io, id) {
             Ok(pack) => found.push(pack),
@@ -257,18 +297,16 @@ pub(crate) fn read_footer(io: &Io, id: PackId) -> Result<StoredPack> {
         end = io.block(io.storage().get_range(&key, len - wanted..len))?;
     }
     let footer = &end[end.len() - wanted as usize..end.len() - TRAILER_LEN];
-    let (table, ids) =
-        PackTable::read_footer(&io.pack_object(id), footer, len).map_err(named)?;
-    Ok(StoredPack { entry: PackEntry { id, len, table }, ids })
+    let (table, ids) = PackTable::read_footer(&io.pack_object(id), footer, len).map_err(named)?;
+    Ok(StoredPack {
+        entry: PackEntry { id, len, table },
+        ids,
+    })
 }
 
 impl Place<'_> {
     /// True when the chunk can only be read with others.
     pub(crate) fn is_delta(&self) -> bool {
         self.group.codec == Codec::ZstdDelta
-    }
-
-    pub(crate) fn is_tree(&self) -> bool {
-        self.pack.table.content == PackContent::Tree
     }
 }

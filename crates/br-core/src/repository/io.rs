@@ -9,8 +9,8 @@ use tokio::runtime::Handle;
 use super::{Layout, Repository};
 use crate::error::{Error, Result};
 use crate::format::{self, Cipher, MasterKey, ObjectKind, SealedObject, limits};
-use crate::model::{BackupId, ObjectId, PackId, References};
 use crate::model::Backup;
+use crate::model::{BackupId, ObjectId, PackId, References};
 use crate::progress::Context;
 
 /// Blocking access to a repository's objects, for threads outside the async runtime.
@@ -48,7 +48,11 @@ impl Io {
     }
 
     pub(crate) fn check_cancelled(&self) -> Result<()> {
-        if self.context.cancel.is_cancelled() { Err(Error::interrupted()) } else { Ok(()) }
+        if self.context.cancel.is_cancelled() {
+            Err(Error::interrupted())
+        } else {
+            Ok(())
+        }
     }
 
     /// Runs a future to its end, unless the caller cancels.
@@ -111,7 +115,10 @@ impl Io {
     /// Stores a backup's manifest and returns how long it is.
     pub(crate) fn create_manifest(&self, backup: &Backup, references: &References) -> Result<u64> {
         let object = self.new_object(ObjectKind::Manifest, self.context.runtime.object_id());
-        let frames = [format::backup_to_json(backup), format::encode_references(references)];
+        let frames = [
+            format::backup_to_json(backup),
+            format::encode_references(references),
+        ];
         let bytes = format::write_object(&object, &[&frames[0], &frames[1]]);
         let len = bytes.len() as u64;
         self.create(&Layout::manifest(backup.id), bytes)?;
@@ -129,7 +136,10 @@ impl Io {
         if backup.id == id {
             Ok((backup, references))
         } else {
-            Err(Error::damaged(format!("{key} describes another backup, {}", backup.id)))
+            Err(Error::damaged(format!(
+                "{key} describes another backup, {}",
+                backup.id
+            )))
         }
     }
 }

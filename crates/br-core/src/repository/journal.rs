@@ -8,8 +8,10 @@ use jiff::Timestamp;
 
 use super::Io;
 use crate::error::{Error, Result};
-use crate::format::{JournalRecord, LeafBuilder, ObjectKind, SealedObject, HEADER_LEN, TAG_LEN, limits};
-use crate::model::{hex, Entry, PackId};
+use crate::format::{
+    HEADER_LEN, JournalRecord, LeafBuilder, ObjectKind, SealedObject, TAG_LEN, limits,
+};
+use crate::model::{Entry, PackId, hex};
 
 /// Entries are written in leaves of about this length.
 const LEAF_LEN: usize = 64 << 10;
@@ -34,17 +36,27 @@ impl Journal {
         let object = io.new_object(ObjectKind::Journal, id);
         let make = || -> io::Result<File> {
             fs::create_dir_all(&folder)?;
-            let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .open(&path)?;
             file.try_lock()?;
             file.write_all(object.header())?;
             Ok(file)
         };
         let named = |error| Error::io(format!("cannot write {}", path.display()), error);
         let file = make().map_err(named)?;
-        let mut journal =
-            Self { path: path.clone(), file, object, frames: 0, leaf: LeafBuilder::default() };
+        let mut journal = Self {
+            path: path.clone(),
+            file,
+            object,
+            frames: 0,
+            leaf: LeafBuilder::default(),
+        };
         let started = io.context.runtime.clock.now().as_millisecond();
-        journal.write(&JournalRecord::encode_started(started)).map_err(named)?;
+        journal
+            .write(&JournalRecord::encode_started(started))
+            .map_err(named)?;
         Ok(journal)
     }
 
@@ -56,7 +68,11 @@ impl Journal {
     /// Notes an entry that is finished.
     pub(crate) fn push_entry(&mut self, entry: &Entry) -> io::Result<()> {
         self.leaf.push(entry);
-        if self.leaf.len() < LEAF_LEN { Ok(()) } else { self.flush() }
+        if self.leaf.len() < LEAF_LEN {
+            Ok(())
+        } else {
+            self.flush()
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -98,7 +114,9 @@ impl Leftover {
         let mut most = 0;
         for item in fs::read_dir(&folder).into_iter().flatten().flatten() {
             let path = item.path();
-            let is_journal = path.extension().is_some_and(|extension| extension == "journal");
+            let is_journal = path
+                .extension()
+                .is_some_and(|extension| extension == "journal");
             if !is_journal || File::open(&path).is_ok_and(|file| file.try_lock().is_err()) {
                 continue;
             }
@@ -122,7 +140,10 @@ impl Leftover {
 
     /// The entries that the longest journal holds, in path order.
     pub(crate) fn entries(&self, io: &Io) -> impl Iterator<Item = Entry> + Send + use<> {
-        let records = self.longest.as_ref().and_then(|path| Records::open(path, io));
+        let records = self
+            .longest
+            .as_ref()
+            .and_then(|path| Records::open(path, io));
         let entries = |record| match record {
             JournalRecord::Entries(entries) => entries,
             JournalRecord::Packs(_) | JournalRecord::Started(_) => Vec::new(),
@@ -152,7 +173,11 @@ impl Records {
         file.read_exact(&mut header).ok()?;
         let object =
             SealedObject::read(io.master(), io.cipher(), ObjectKind::Journal, &header).ok()?;
-        Some(Self { file, object, number: 0 })
+        Some(Self {
+            file,
+            object,
+            number: 0,
+        })
     }
 }
 
@@ -168,7 +193,10 @@ impl Iterator for Records {
             return None;
         }
         self.file.by_ref().take(rest).read_to_end(&mut frame).ok()?;
-        let (payload, _) = self.object.read_frame(self.number, &frame, limits::TREE_NODE).ok()?;
+        let (payload, _) = self
+            .object
+            .read_frame(self.number, &frame, limits::TREE_NODE)
+            .ok()?;
         self.number += 1;
         JournalRecord::decode(&payload).ok()
     }

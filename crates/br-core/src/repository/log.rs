@@ -40,25 +40,33 @@ impl LogPosition {
     pub(crate) fn read(io: &Io) -> Result<Self> {
         let mut position = Self::default();
         let last = list(io, 0)?;
-        let Some(last) = last else { return Ok(position) };
+        let Some(last) = last else {
+            return Ok(position);
+        };
         let mut from = last - last % CHECKPOINT_EVERY;
         loop {
             let records = fetch(io, from, last)?;
             // A rebuilt log has a checkpoint where none is due, and what lies before it may be damaged.
             let checkpoint = records.iter().rposition(|(record, _)| {
-                matches!(record, Ok(LogRecord { entry: LogEntry::Checkpoint { .. }, .. }))
+                matches!(
+                    record,
+                    Ok(LogRecord {
+                        entry: LogEntry::Checkpoint { .. },
+                        ..
+                    })
+                )
             });
             if let Some(at) = checkpoint {
                 position.next = from + at as u64;
                 position.last_digest.clear();
                 for (record, bytes) in records.into_iter().skip(at) {
-                    position.accept(record?, &bytes)?;
+                    position.accept(&record?, &bytes)?;
                 }
                 return Ok(position);
             }
             if from == 0 {
                 for (record, bytes) in records {
-                    position.accept(record?, &bytes)?;
+                    position.accept(&record?, &bytes)?;
                 }
                 return Ok(position);
             }
@@ -68,17 +76,19 @@ impl LogPosition {
 
     /// Reads entries that were added since, and returns them.
     pub(crate) fn refresh(&mut self, io: &Io) -> Result<Vec<LogEntry>> {
-        let Some(last) = list(io, self.next)? else { return Ok(Vec::new()) };
+        let Some(last) = list(io, self.next)? else {
+            return Ok(Vec::new());
+        };
         let mut entries = Vec::new();
         for (record, bytes) in fetch(io, self.next, last)? {
             let record = record?;
-            entries.push(record.entry.clone());
-            self.accept(record, &bytes)?;
+            self.accept(&record, &bytes)?;
+            entries.push(record.entry);
         }
         Ok(entries)
     }
 
-    fn accept(&mut self, record: LogRecord, bytes: &[u8]) -> Result<()> {
+    fn accept(&mut self, record: &LogRecord, bytes: &[u8]) -> Result<()> {
         let key = Layout::log(self.next);
         if record.seq != self.next {
             let message = format!("{key} says that it is entry {}", record.seq);
@@ -86,9 +96,13 @@ impl LogPosition {
         }
         if !self.last_digest.is_empty() && record.previous != self.last_digest {
             let before = Layout::log(self.next - 1);
-            return Err(Error::damaged(format!("{before} is not the entry that {key} continues")));
+            return Err(Error::damaged(format!(
+                "{before} is not the entry that {key} continues"
+            )));
         }
-        self.state.apply(&record.entry).map_err(|error| Error::format(&key, error))?;
+        self.state
+            .apply(&record.entry)
+            .map_err(|error| Error::format(&key, error))?;
         self.next += 1;
         self.last_digest = blake3::hash(bytes).to_hex().to_string();
         Ok(())
@@ -117,7 +131,7 @@ impl LogPosition {
         let object = io.new_object(ObjectKind::Log, id);
         let bytes = Bytes::from(format::write_object(&object, &[&record.to_json()]));
         if settle(io, &Layout::log(self.next), id, &bytes)? {
-            self.accept(record, &bytes)?;
+            self.accept(&record, &bytes)?;
             return Ok(Append::Done);
         }
         Ok(Append::Lost(self.refresh(io)?))
@@ -126,7 +140,11 @@ impl LogPosition {
     /// Continues a log whose entries cannot be read: a checkpoint with `state` behind the last one.
     pub(crate) fn rebuild(io: &Io, state: State) -> Result<Self> {
         let next = list(io, 0)?.map_or(0, |last| last + 1);
-        let mut position = Self { state, next, last_digest: String::new() };
+        let mut position = Self {
+            state,
+            next,
+            last_digest: String::new(),
+        };
         let checkpoint = position.state.checkpoint();
         match position.append_one(io, checkpoint)? {
             Append::Done => Ok(position),
@@ -137,7 +155,10 @@ impl LogPosition {
 
 /// The error of an operation that lost too many races.
 pub(crate) fn conflict() -> Error {
-    Error::new(ErrorKind::Conflict, "others kept changing the repository meanwhile")
+    Error::new(
+        ErrorKind::Conflict,
+        "others kept changing the repository meanwhile",
+    )
 }
 
 /// Creates a log entry and finds out, when the answer is unclear, whether it was us.
@@ -150,11 +171,13 @@ fn settle(io: &Io, key: &str, id: ObjectId, bytes: &Bytes) -> Result<bool> {
         match io.handle().block_on(io.storage().create_new(key, payload)) {
             Ok(Creation::Created) => return Ok(true),
             Ok(Creation::AlreadyExists) => {
-                let there = io.handle().block_on(io.storage().get(key, limits::LOG_ENTRY))?;
+                let there = io
+                    .handle()
+                    .block_on(io.storage().get(key, limits::LOG_ENTRY))?;
                 return Ok(there.get(8..24) == Some(id.as_bytes()));
             }
-            Err(error) if tries < CREATE_TRIES
-                && error.kind() == br_storage::ErrorKind::Unavailable => {}
+            Err(error)
+                if tries < CREATE_TRIES && error.kind() == br_storage::ErrorKind::Unavailable => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -165,7 +188,10 @@ fn settle(io: &Io, key: &str, id: ObjectId, bytes: &Bytes) -> Result<bool> {
 fn list(io: &Io, from: u64) -> Result<Option<u64>> {
     let after = from.checked_sub(1).map(Layout::log).unwrap_or_default();
     let objects = io.block(io.storage().list_after(Layout::LOG, &after))?;
-    Ok(objects.iter().filter_map(|object| Layout::log_seq(&object.key)).max())
+    Ok(objects
+        .iter()
+        .filter_map(|object| Layout::log_seq(&object.key))
+        .max())
 }
 
 type Fetched = (Result<LogRecord>, Bytes);
@@ -192,9 +218,10 @@ fn fetch(io: &Io, from: u64, to: u64) -> Result<Vec<Fetched>> {
     let mut records = Vec::with_capacity(fetched.len());
     for (key, bytes) in fetched {
         records.push(match bytes {
-            Ok(bytes) => {
-                (parse(&bytes).map_err(|error| Error::format(&key, error)), bytes)
-            }
+            Ok(bytes) => (
+                parse(&bytes).map_err(|error| Error::format(&key, error)),
+                bytes,
+            ),
             // Only damage belongs to the entry. That the store does not answer concerns the whole operation.
             Err(error) => match Error::from(error) {
                 error if error.kind() == ErrorKind::Damaged => (Err(error), Bytes::new()),

@@ -18,14 +18,14 @@ mod tree_reader;
 mod tree_writer;
 
 pub use catalog::BackupSelector;
-pub(crate) use index::{find_packs, read_footer, read_segment, Index, IndexSegment, Place};
+pub(crate) use index::{Index, IndexSegment, Place, find_packs, read_footer, read_segment};
 pub(crate) use io::Io;
 pub(crate) use journal::{Journal, Leftover};
 pub(crate) use layout::Layout;
-pub(crate) use log::{conflict, Append, LogPosition};
+pub(crate) use log::{Append, LogPosition, conflict};
 pub use open::{InitOptions, Repository};
-pub(crate) use packer::{target_pack_len, Packer, RawGroup, StoredPack};
-pub(crate) use reader::{wrong_chunk, ChunkReader};
+pub(crate) use packer::{Packer, RawGroup, StoredPack, target_pack_len};
+pub(crate) use reader::ChunkReader;
 pub(crate) use segments::{SegmentPlan, WrittenSegments};
 pub(crate) use state::State;
 pub(crate) use tree_reader::{Gap, TreeReader};

@@ -24,7 +24,9 @@ pub struct InitOptions {
 
 impl fmt::Debug for InitOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InitOptions").field("encrypted", &self.password.is_some()).finish()
+        f.debug_struct("InitOptions")
+            .field("encrypted", &self.password.is_some())
+            .finish()
     }
 }
 
@@ -97,19 +99,31 @@ impl Repository {
     ) -> Result<Self> {
         let exists = || {
             let place = storage.location_text();
-            Error::new(ErrorKind::RepositoryExists, format!("{place} is a repository already"))
+            Error::new(
+                ErrorKind::RepositoryExists,
+                format!("{place} is a repository already"),
+            )
         };
         // Key slots of an init that was interrupted may lie there; anything else is not ours to mix with.
         let objects = storage.list("").await?;
         if objects.iter().any(|object| object.key == Layout::CONFIG) {
             return Err(exists());
         }
-        if objects.iter().any(|object| !object.key.starts_with(Layout::KEYS)) {
+        if objects
+            .iter()
+            .any(|object| !object.key.starts_with(Layout::KEYS))
+        {
             let place = storage.location_text();
-            return Err(Error::invalid(format!("{place} is not empty, and not a repository")));
+            return Err(Error::invalid(format!(
+                "{place} is not empty, and not a repository"
+            )));
         }
         let runtime = &context.runtime;
-        let cipher = if options.password.is_some() { Cipher::Aes256Gcm } else { Cipher::None };
+        let cipher = if options.password.is_some() {
+            Cipher::Aes256Gcm
+        } else {
+            Cipher::None
+        };
         let config = Config::new(runtime.repository_id(), runtime.clock.now(), cipher);
         let bytes = config.to_bytes();
         let master = match &options.password {
@@ -117,7 +131,10 @@ impl Repository {
             Some(password) => {
                 let master = MasterKey::new(runtime.bytes());
                 let cost = if options.weak_key_derivation {
-                    KdfCost { memory_kib: 64, passes: 1 }
+                    KdfCost {
+                        memory_kib: 64,
+                        passes: 1,
+                    }
                 } else {
                     KdfCost::default()
                 };
@@ -126,11 +143,16 @@ impl Repository {
                 let slot = KeySlot::wrap(&master, &bytes, password, "first", now, random, cost)
                     .map_err(|error| Error::format("a new key slot", error))?;
                 let key = Layout::key_slot(runtime.bytes());
-                let _ = storage.create_new(&key, Payload::from(slot.to_bytes())).await?;
+                let _ = storage
+                    .create_new(&key, Payload::from(slot.to_bytes()))
+                    .await?;
                 master
             }
         };
-        match storage.create_new(Layout::CONFIG, Payload::from(bytes)).await? {
+        match storage
+            .create_new(Layout::CONFIG, Payload::from(bytes))
+            .await?
+        {
             Creation::Created => Ok(Self::from_parts(storage, config, master)),
             Creation::AlreadyExists => Err(exists()),
         }
@@ -176,8 +198,7 @@ impl Repository {
                 return Err(Error::new(ErrorKind::Password, message));
             }
             (_, None) => {
-                let message =
-                    format!("the repository at {} is encrypted", storage.location_text());
+                let message = format!("the repository at {} is encrypted", storage.location_text());
                 return Err(Error::new(ErrorKind::Password, message));
             }
             (_, Some(password)) => unlock(&storage, &bytes, password).await?,
@@ -186,7 +207,13 @@ impl Repository {
     }
 
     fn from_parts(storage: Storage, config: Config, master: MasterKey) -> Self {
-        Self { inner: Arc::new(Inner { storage, config, master }) }
+        Self {
+            inner: Arc::new(Inner {
+                storage,
+                config,
+                master,
+            }),
+        }
     }
 
     /// The repository's configuration.
@@ -220,7 +247,9 @@ impl Repository {
     /// Refuses to add to a repository whose format has features this program does not know.
     pub(crate) fn check_writable(&self) -> Result<()> {
         let version = self.config().version;
-        version.check_writable().map_err(|error| Error::format(Layout::CONFIG, error))
+        version
+            .check_writable()
+            .map_err(|error| Error::format(Layout::CONFIG, error))
     }
 
     /// Runs blocking work on a thread of its own. The work is told to stop when the future is dropped.
@@ -248,7 +277,10 @@ fn object(storage: &Storage, key: &str) -> String {
 }
 
 fn not_found(place: &str) -> Error {
-    Error::new(ErrorKind::RepositoryNotFound, format!("there is no repository at {place}"))
+    Error::new(
+        ErrorKind::RepositoryNotFound,
+        format!("there is no repository at {place}"),
+    )
 }
 
 /// Tries the password on every key slot.

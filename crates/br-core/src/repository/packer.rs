@@ -5,7 +5,7 @@ use std::thread;
 
 use br_storage::{Creation, Payload};
 use bytes::Bytes;
-use crossbeam_channel::{bounded, Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::task::JoinHandle;
 
 use super::{Io, Layout};
@@ -75,7 +75,9 @@ impl Packer {
     /// Stores what is left and returns all packs. Every other sender must be gone.
     pub(crate) fn finish(self) -> Result<Vec<StoredPack>> {
         drop(self.sender);
-        self.thread.join().map_err(|_| Error::internal("the packer panicked"))?
+        self.thread
+            .join()
+            .map_err(|_| Error::internal("the packer panicked"))?
     }
 }
 
@@ -149,7 +151,10 @@ impl Work {
         }
         let storage = self.io.storage().clone();
         let key = Layout::pack(stored.entry.id);
-        let task = self.io.handle().spawn(async move { storage.create_new(&key, payload).await });
+        let task = self
+            .io
+            .handle()
+            .spawn(async move { storage.create_new(&key, payload).await });
         self.in_flight.push_back((task, stored));
         Ok(())
     }
@@ -159,7 +164,9 @@ impl Work {
     }
 
     fn wait_for_oldest(&mut self) -> Result<()> {
-        let Some((task, pack)) = self.in_flight.pop_front() else { return Ok(()) };
+        let Some((task, pack)) = self.in_flight.pop_front() else {
+            return Ok(());
+        };
         let creation = self.io.block(async {
             let joined = task.await;
             joined
@@ -171,7 +178,9 @@ impl Work {
             let key = Layout::pack(pack.entry.id);
             let len = self.io.block(self.io.storage().size(&key))?;
             if len != pack.entry.len {
-                return Err(Error::damaged(format!("{key} has {len} bytes, not what was written")));
+                return Err(Error::damaged(format!(
+                    "{key} has {len} bytes, not what was written"
+                )));
             }
         }
         (self.on_stored)(pack.entry.id);
@@ -196,13 +205,22 @@ impl OpenPack {
             object,
             len: header.len() as u64,
             parts: vec![header],
-            table: PackTable { content, groups: Vec::new() },
+            table: PackTable {
+                content,
+                groups: Vec::new(),
+            },
             ids: Vec::new(),
         }
     }
 
     fn add(&mut self, group: RawGroup) {
-        let RawGroup { codec, mut stored, chunks, bases, .. } = group;
+        let RawGroup {
+            codec,
+            mut stored,
+            chunks,
+            bases,
+            ..
+        } = group;
         let number = self.table.groups.len() as u32;
         let stored_len = stored.len() as u32;
         stored.reserve_exact(TAG_LEN);
@@ -211,17 +229,34 @@ impl OpenPack {
         self.parts.push(stored.into());
         let lengths: Vec<_> = chunks.iter().map(|chunk| chunk.len).collect();
         let raw_len = lengths.iter().sum();
-        self.table.groups.push(Group { codec, stored_len, raw_len, bases, lengths });
+        self.table.groups.push(Group {
+            codec,
+            stored_len,
+            raw_len,
+            bases,
+            lengths,
+        });
         self.ids.extend(chunks.iter().map(|chunk| chunk.id));
     }
 
     fn close(mut self) -> (Payload, StoredPack) {
         let mut footer = Vec::new();
-        self.table.write_footer(&self.ids, &self.object, &mut footer);
+        self.table
+            .write_footer(&self.ids, &self.object, &mut footer);
         let len = self.len + footer.len() as u64;
         self.parts.push(footer.into());
         let id = PackId::from(self.object.id());
-        let entry = PackEntry { id, len, table: self.table };
-        (Payload::from(self.parts), StoredPack { entry, ids: self.ids })
+        let entry = PackEntry {
+            id,
+            len,
+            table: self.table,
+        };
+        (
+            Payload::from(self.parts),
+            StoredPack {
+                entry,
+                ids: self.ids,
+            },
+        )
     }
 }

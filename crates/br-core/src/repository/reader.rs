@@ -9,7 +9,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::{Index, Io, Layout, Place};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{self, Codec, Group, TAG_LEN};
+use crate::format::{self, ChunkIdKey, Codec, Group, TAG_LEN};
 use crate::model::{ChunkId, ChunkRef, PackId};
 
 /// Unpacked groups kept for chunks that are read one by one.
@@ -21,22 +21,30 @@ const MAX_REQUEST: u64 = 8 << 20;
 /// Requests under way at once.
 const PARALLEL: usize = 8;
 
+/// Which places a request was for; where in the pack its bytes start, and the bytes.
+type FetchedRun = (Range<usize>, Result<(u64, Bytes)>);
+
 /// An unpacked group.
-pub(crate) type GroupData = Arc<Vec<u8>>;
+type GroupData = Arc<Vec<u8>>;
 
 /// Reads chunks of a repository. What it returns has the id that was asked for.
 #[derive(Debug)]
 pub(crate) struct ChunkReader {
     io: Io,
     index: Arc<Index>,
-    id_key: crate::format::ChunkIdKey,
+    id_key: ChunkIdKey,
     cache: Mutex<VecDeque<((PackId, u32), GroupData)>>,
 }
 
 impl ChunkReader {
     pub(crate) fn new(io: &Io, index: Arc<Index>) -> Self {
         let id_key = io.master().chunk_id_key();
-        Self { io: io.clone(), index, id_key, cache: Mutex::default() }
+        Self {
+            io: io.clone(),
+            index,
+            id_key,
+            cache: Mutex::default(),
+        }
     }
 
     pub(crate) fn io(&self) -> &Io {
@@ -78,7 +86,9 @@ impl ChunkReader {
         let raw = self.group(place)?;
         let range = place.start as usize..(place.start + place.len) as usize;
         let bytes = raw.get(range).filter(|bytes| self.verify(id, bytes));
-        bytes.map(<[u8]>::to_vec).ok_or_else(|| wrong_chunk(place, id))
+        bytes
+            .map(<[u8]>::to_vec)
+            .ok_or_else(|| wrong_chunk(place, id))
     }
 
     /// Reads the group a chunk lies in.
@@ -90,8 +100,11 @@ impl ChunkReader {
         let start = place.group_offset;
         let end = start + u64::from(place.group.stored_len) + TAG_LEN as u64;
         let object = Layout::pack(place.pack.id);
-        let sealed = self.io.block(self.io.storage().get_range(&object, start..end))?;
-        let raw = Arc::new(self.open_group(place.pack.id, place.group_number, place.group, &sealed)?);
+        let sealed = self
+            .io
+            .block(self.io.storage().get_range(&object, start..end))?;
+        let raw =
+            Arc::new(self.open_group(place.pack.id, place.group_number, place.group, &sealed)?);
         if let Ok(mut cache) = self.cache.lock() {
             cache.truncate(CACHED_GROUPS - 1);
             cache.push_front((key, Arc::clone(&raw)));
@@ -116,8 +129,13 @@ impl ChunkReader {
         group: &Group,
         sealed: &[u8],
     ) -> Result<Vec<u8>> {
-        let named = |error| Error::format(&format!("group {number} of {}", Layout::pack(pack)), error);
-        let stored = self.io.pack_object(pack).open(number, sealed).map_err(named)?;
+        let named =
+            |error| Error::format(&format!("group {number} of {}", Layout::pack(pack)), error);
+        let stored = self
+            .io
+            .pack_object(pack)
+            .open(number, sealed)
+            .map_err(named)?;
         let raw_len = group.raw_len as usize;
         match group.codec {
             Codec::Raw => Ok(stored.into_owned()),
@@ -134,9 +152,9 @@ impl ChunkReader {
         let mut prefix = Vec::new();
         for id in bases {
             let mut places = self.index.find_all(id);
-            let place = places
-                .find(|place| !place.is_delta())
-                .ok_or_else(|| Error::damaged(format!("chunk {id}, base of a delta, is missing")))?;
+            let place = places.find(|place| !place.is_delta()).ok_or_else(|| {
+                Error::damaged(format!("chunk {id}, base of a delta, is missing"))
+            })?;
             if prefix.len() as u64 + u64::from(place.len) > format::limits::GROUP_RAW {
                 return Err(Error::damaged("the bases of a delta are too long"));
             }
@@ -164,30 +182,35 @@ impl ChunkReader {
                 let raw = self.open_group(place.pack.id, place.group_number, place.group, sealed);
                 let id = &chunks[*at].id;
                 let chunk = raw.ok().and_then(|raw| {
-                    let bytes = raw.get(place.start as usize..(place.start + place.len) as usize)?;
+                    let bytes =
+                        raw.get(place.start as usize..(place.start + place.len) as usize)?;
                     self.verify(id, bytes).then(|| bytes.to_vec())
                 });
                 results[*at] = chunk.map(Ok);
             }
         }
         // What did not work out is read alone: from another place, or with an error that names the reason.
-        let one = |(at, result): (usize, Option<_>)| {
-            result.unwrap_or_else(|| self.read(&chunks[at].id))
-        };
+        let one =
+            |(at, result): (usize, Option<_>)| result.unwrap_or_else(|| self.read(&chunks[at].id));
         results.into_iter().enumerate().map(one).collect()
     }
 
     /// Fetches the groups of places sorted by pack and offset: of each run the start in the pack, and the bytes.
-    fn fetch_runs(&self, places: &[Place<'_>]) -> Vec<(Range<usize>, Result<(u64, Bytes)>)> {
+    fn fetch_runs(&self, places: &[Place<'_>]) -> Vec<FetchedRun> {
         let runs = plan_runs(places);
         let storage = self.io.storage();
         let fetch = futures::stream::iter(runs).map(|(items, range)| async move {
             let key = Layout::pack(places[items.start].pack.id);
             let bytes = storage.get_range(&key, range.clone()).await;
-            (items, bytes.map(|bytes| (range.start, bytes)).map_err(Error::from))
+            (
+                items,
+                bytes.map(|bytes| (range.start, bytes)).map_err(Error::from),
+            )
         });
         let all = fetch.buffered(PARALLEL).map(Ok::<_, Error>);
-        self.io.block(all.try_collect::<Vec<_>>()).unwrap_or_default()
+        self.io
+            .block(all.try_collect::<Vec<_>>())
+            .unwrap_or_default()
     }
 }
 
@@ -199,7 +222,8 @@ fn plan_runs(places: &[Place<'_>]) -> Vec<(Range<usize>, Range<u64>)> {
         let end = start + u64::from(place.group.stored_len) + TAG_LEN as u64;
         if let Some((items, bytes)) = runs.last_mut() {
             let same_pack = places[items.start].pack.id == place.pack.id;
-            let near = start <= bytes.end + MAX_GAP && end.max(bytes.end) - bytes.start <= MAX_REQUEST;
+            let near =
+                start <= bytes.end + MAX_GAP && end.max(bytes.end) - bytes.start <= MAX_REQUEST;
             if same_pack && near {
                 items.end = at + 1;
                 bytes.end = bytes.end.max(end);
@@ -212,7 +236,155 @@ fn plan_runs(places: &[Place<'_>]) -> Vec<(Range<usize>, Range<u64>)> {
 }
 
 /// The error for a group whose checksum is right and whose content is not what the index says.
-pub(crate) fn wrong_chunk(place: &Place<'_>, id: &ChunkId) -> Error {
+fn wrong_chunk(place: &Place<'_>, id: &ChunkId) -> Error {
     let pack = Layout::pack(place.pack.id);
-    Error::damaged(format!("group {} of {pack} does not hold chunk {id}", place.group_number))
+    Error::damaged(format!(
+        "group {} of {pack} does not hold chunk {id}",
+        place.group_number
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use br_storage::Storage;
+    use zstd::zstd_safe::CCtx;
+
+    use super::super::{IndexSegment, InitOptions, Packer, RawGroup, Repository};
+    use super::*;
+    use crate::format::{ChunkIdKey, Compressor, PackContent};
+    use crate::progress::Context;
+
+    fn noise(seed: u8, len: usize) -> Vec<u8> {
+        let mut out = vec![0; len];
+        blake3::Hasher::new()
+            .update(&[seed])
+            .finalize_xof()
+            .fill(&mut out);
+        out
+    }
+
+    fn group(codec: Codec, stored: Vec<u8>, chunks: &[(ChunkId, &[u8])]) -> RawGroup {
+        let chunk = |(id, bytes): &(ChunkId, &[u8])| ChunkRef {
+            id: *id,
+            len: bytes.len() as u32,
+        };
+        let chunks = chunks.iter().map(chunk).collect();
+        RawGroup {
+            content: PackContent::Data,
+            codec,
+            stored,
+            chunks,
+            bases: Vec::new(),
+        }
+    }
+
+    /// Stores groups and returns a reader over them.
+    async fn stored(
+        password: bool,
+        groups: impl FnOnce(&ChunkIdKey) -> Vec<RawGroup> + Send + 'static,
+    ) -> ChunkReader {
+        let context = Context::system();
+        let mut options = InitOptions::default().with_weak_key_derivation();
+        if password {
+            options = options.with_password("secret");
+        }
+        let repository = Repository::init_storage(Storage::memory(), &options, &context)
+            .await
+            .unwrap();
+        let work = move |io: &Io| {
+            let packer = Packer::start(io, 1 << 20, Box::new(|_| {}))?;
+            let sender = packer.sender();
+            for group in groups(&io.master().chunk_id_key()) {
+                sender.send(group).unwrap();
+            }
+            drop(sender);
+            let packs = packer.finish()?;
+            let mut index = Index::default();
+            index.push(IndexSegment::from_packs(&packs));
+            Ok(ChunkReader::new(io, Arc::new(index)))
+        };
+        repository.run(&context, work).await.unwrap()
+    }
+
+    async fn read(reader: ChunkReader, id: ChunkId) -> Result<Vec<u8>> {
+        // The work's own token ended with it: read as another operation would.
+        let repository = reader.io.repository.clone();
+        let index = Arc::clone(&reader.index);
+        let context = Context::system();
+        repository
+            .run(&context, move |io| ChunkReader::new(io, index).read(&id))
+            .await
+    }
+
+    #[tokio::test]
+    async fn a_chunk_stored_as_a_delta_is_read_with_its_bases() {
+        for password in [false, true] {
+            let base = noise(1, 100_000);
+            let mut new = base.clone();
+            new[70_000] ^= 1;
+            let expected = new.clone();
+            let reader = stored(password, move |key| {
+                let (first, second) = base.split_at(40_000);
+                let ids = [key.id(first), key.id(second)];
+                let (codec, raw) = Compressor::new(3).compress(&base);
+                let bases = group(codec, raw, &[(ids[0], first), (ids[1], second)]);
+                let mut context = CCtx::create();
+                context.ref_prefix(&base).unwrap();
+                let mut delta = Vec::with_capacity(200_000);
+                context.compress2(&mut delta, &new).unwrap();
+                assert!(
+                    delta.len() < 1000,
+                    "the test data should make a small delta"
+                );
+                let mut delta = group(Codec::ZstdDelta, delta, &[(key.id(&new), &new)]);
+                delta.bases = ids.to_vec();
+                vec![bases, delta]
+            })
+            .await;
+            let id = reader.id_key.id(&expected);
+            assert_eq!(read(reader, id).await.unwrap(), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_delta_that_rests_on_a_delta_or_on_nothing_is_damage() {
+        for depth in [1, 2] {
+            let reader = stored(false, move |key| {
+                let base = noise(1, 1000);
+                let mut delta = group(Codec::ZstdDelta, vec![0; 10], &[(key.id(b"x"), b"x")]);
+                delta.bases = vec![key.id(&base)];
+                let mut between = group(Codec::ZstdDelta, base.clone(), &[(key.id(&base), &base)]);
+                between.bases = vec![key.id(b"x")];
+                if depth == 1 {
+                    vec![delta]
+                } else {
+                    vec![between, delta]
+                }
+            })
+            .await;
+            let id = reader.id_key.id(b"x");
+            let error = read(reader, id).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Damaged);
+            assert!(error.to_string().contains("base of a delta"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_chunk_is_read_from_its_other_place_when_one_is_wrong() {
+        let data = noise(1, 5000);
+        let expected = data.clone();
+        let reader = stored(false, move |key| {
+            let id = key.id(&data);
+            let wrong = noise(2, 5000);
+            vec![
+                group(Codec::Raw, wrong.clone(), &[(id, &wrong)]),
+                group(Codec::Raw, data.clone(), &[(id, &data)]),
+            ]
+        })
+        .await;
+        let id = reader.id_key.id(&expected);
+        assert_eq!(read(reader, id).await.unwrap(), expected);
+    }
 }

@@ -28,7 +28,12 @@ pub(crate) struct WrittenSegments {
 
 impl<'a> SegmentPlan<'a> {
     pub(crate) fn new(io: &'a Io, state: &'a State) -> Self {
-        Self { io, state, builder: SegmentBuilder::default(), removed: Vec::new() }
+        Self {
+            io,
+            state,
+            builder: SegmentBuilder::default(),
+            removed: Vec::new(),
+        }
     }
 
     /// Adds packs that are new.
@@ -39,7 +44,9 @@ impl<'a> SegmentPlan<'a> {
     }
 
     pub(crate) fn add_moves(&mut self, moves: Vec<Move>) {
-        moves.into_iter().for_each(|moved| self.builder.add_move(moved));
+        moves
+            .into_iter()
+            .for_each(|moved| self.builder.add_move(moved));
     }
 
     /// Replaces a segment: takes over its packs but those in `without`.
@@ -99,16 +106,28 @@ impl<'a> SegmentPlan<'a> {
 
     /// Writes the segment, if there is anything in it.
     pub(crate) fn write(self) -> Result<WrittenSegments> {
-        let Self { io, builder, removed, .. } = self;
+        let Self {
+            io,
+            builder,
+            removed,
+            ..
+        } = self;
         if builder.is_empty() {
-            return Ok(WrittenSegments { removed, ..WrittenSegments::default() });
+            return Ok(WrittenSegments {
+                removed,
+                ..WrittenSegments::default()
+            });
         }
         let object = io.new_object(ObjectKind::Segment, io.context.runtime.object_id());
         let id = SegmentId::from(object.id());
         let bytes = format::write_object(&object, &[&builder.build().encode()]);
         let bytes_written = bytes.len() as u64;
         io.create(&Layout::segment(id), bytes)?;
-        Ok(WrittenSegments { added: vec![id], removed, bytes_written })
+        Ok(WrittenSegments {
+            added: vec![id],
+            removed,
+            bytes_written,
+        })
     }
 }
 

@@ -20,7 +20,11 @@ impl State {
     /// Applies an entry. Removing what is not there is no error: two writers may have merged the same segments.
     pub(crate) fn apply(&mut self, entry: &LogEntry) -> Result<(), FormatError> {
         match entry {
-            LogEntry::Commit { backup, segments_added, segments_removed } => {
+            LogEntry::Commit {
+                backup,
+                segments_added,
+                segments_removed,
+            } => {
                 let backup = Backup::try_from((**backup).clone())?;
                 self.backups.insert(backup.id, backup);
                 self.replace(segments_removed, segments_added);
@@ -30,7 +34,11 @@ impl State {
                     self.backups.remove(id);
                 }
             }
-            LogEntry::Condemn { packs, segments_added, segments_removed } => {
+            LogEntry::Condemn {
+                packs,
+                segments_added,
+                segments_removed,
+            } => {
                 self.condemned.extend(packs);
                 self.replace(segments_removed, segments_added);
             }
@@ -39,14 +47,24 @@ impl State {
                     self.condemned.remove(pack);
                 }
             }
-            LogEntry::Reindex { segments_added, segments_removed } => {
+            LogEntry::Reindex {
+                segments_added,
+                segments_removed,
+            } => {
                 self.replace(segments_removed, segments_added);
             }
-            LogEntry::Checkpoint { backups, segments, condemned } => {
+            LogEntry::Checkpoint {
+                backups,
+                segments,
+                condemned,
+            } => {
                 let backups = backups.iter().cloned().map(Backup::try_from);
                 let backups = backups.collect::<Result<Vec<_>, _>>()?;
                 *self = Self {
-                    backups: backups.into_iter().map(|backup| (backup.id, backup)).collect(),
+                    backups: backups
+                        .into_iter()
+                        .map(|backup| (backup.id, backup))
+                        .collect(),
                     segments: segments.iter().copied().collect(),
                     condemned: condemned.iter().copied().collect(),
                 };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::ChunkReader;
 use crate::error::{Error, Result};
-use crate::format::{self, Child, limits};
+use crate::format::{self, Child};
 use crate::model::{ChunkRef, Entry, EntryPath, Totals, TreeRoot};
 
 /// How many leaves are fetched together.
@@ -76,13 +76,18 @@ impl TreeReader {
 
     /// The nodes read since the last call.
     pub(crate) fn take_nodes(&mut self) -> Vec<ChunkRef> {
-        self.visited.as_mut().map(std::mem::take).unwrap_or_default()
+        self.visited
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
     }
 
     /// Reads on until entries are ready or the tree ends.
     fn fill(&mut self) {
         while self.ready.is_empty() {
-            let Some(level) = self.pending.last().map(|node| node.level) else { return };
+            let Some(level) = self.pending.last().map(|node| node.level) else {
+                return;
+            };
             let most = if level == 0 { LEAVES_AHEAD } else { 1 };
             let mut nodes = Vec::new();
             while nodes.len() < most && self.pending.last().is_some_and(|n| n.level == level) {
@@ -107,7 +112,9 @@ impl TreeReader {
             });
             match entries {
                 Ok(entries) => {
-                    let wanted = entries.into_iter().filter(|e| is_selected(&self.selection, &e.path));
+                    let wanted = entries
+                        .into_iter()
+                        .filter(|e| is_selected(&self.selection, &e.path));
                     self.ready.extend(wanted.map(Ok));
                 }
                 Err(error) => self.ready.push_back(Err(gap(node, error))),
@@ -128,7 +135,11 @@ impl TreeReader {
         for child in children.into_iter().rev() {
             let next = child.first.clone();
             if overlaps(&self.selection, &child.first, until.as_ref()) {
-                self.pending.push(Node { level: node.level - 1, child, until });
+                self.pending.push(Node {
+                    level: node.level - 1,
+                    child,
+                    until,
+                });
             }
             until = Some(next);
         }
@@ -147,12 +158,19 @@ impl Iterator for TreeReader {
 }
 
 fn gap(node: &Node, error: Error) -> Gap {
-    Gap { first: node.child.first.clone(), entries: node.child.totals.entries, error }
+    Gap {
+        first: node.child.first.clone(),
+        entries: node.child.totals.entries,
+        error,
+    }
 }
 
 /// True when the entry lies in a selected subtree, or leads to one.
 fn is_selected(selection: &[EntryPath], path: &EntryPath) -> bool {
-    selection.is_empty() || selection.iter().any(|s| path.is_within(s) || s.is_within(path))
+    selection.is_empty()
+        || selection
+            .iter()
+            .any(|s| path.is_within(s) || s.is_within(path))
 }
 
 /// True when entries from `first` up to `until` may be selected.
@@ -172,9 +190,6 @@ fn overlaps(selection: &[EntryPath], first: &EntryPath, until: Option<&EntryPath
     };
     selection.is_empty() || selection.iter().any(|s| first.is_within(s) || leads(s))
 }
-
-/// The most nodes a path from the root to a leaf can have.
-pub(crate) const MAX_HEIGHT: u8 = limits::TREE_HEIGHT;
 
 #[cfg(test)]
 mod tests {
@@ -197,7 +212,11 @@ mod tests {
             ("b/d", None, false),
         ] {
             let until = until.map(path);
-            assert_eq!(overlaps(&selection, &path(first), until.as_ref()), expected, "{first}");
+            assert_eq!(
+                overlaps(&selection, &path(first), until.as_ref()),
+                expected,
+                "{first}"
+            );
         }
         assert!(overlaps(&[], &path("x"), None));
     }

@@ -1,13 +1,11 @@
 //! Builds the entry tree from entries in path order (section 6 of the format).
 
-use std::sync::Arc;
-
 use crate::error::{Error, Result};
-use crate::format::{encode_node, Child, LeafBuilder, NodeCutter, limits};
+use crate::format::{Child, LeafBuilder, NodeCutter, encode_node, limits};
 use crate::model::{ChunkRef, Entry, EntryKind, EntryPath, Totals, TreeRoot};
 
 /// Stores a node and returns what it is called.
-pub(crate) type StoreNode<'a> = dyn FnMut(Vec<u8>) -> Result<ChunkRef> + 'a;
+pub(crate) type StoreNode<'a> = dyn FnMut(&[u8]) -> Result<ChunkRef> + 'a;
 
 /// Builds a tree bottom-up. Equal runs of entries give equal nodes, wherever they stand.
 #[derive(Debug, Default)]
@@ -37,7 +35,10 @@ impl TreeWriter {
     /// Adds an entry, which must come after the one before.
     pub(crate) fn push(&mut self, entry: &Entry, store: &mut StoreNode<'_>) -> Result<()> {
         if self.last.as_ref().is_some_and(|last| *last >= entry.path) {
-            return Err(Error::internal(format!("entry {} is out of order", entry.path)));
+            return Err(Error::internal(format!(
+                "entry {} is out of order",
+                entry.path
+            )));
         }
         let one = Totals {
             entries: 1,
@@ -57,10 +58,20 @@ impl TreeWriter {
     }
 
     fn close_leaf(&mut self, store: &mut StoreNode<'_>) -> Result<()> {
-        let Some(first) = self.leaf_first.take() else { return Ok(()) };
-        let node = store(self.leaf.finish())?;
+        let Some(first) = self.leaf_first.take() else {
+            return Ok(());
+        };
+        let node = store(&self.leaf.finish())?;
         let totals = std::mem::take(&mut self.leaf_totals);
-        self.push_child(0, Child { first, node, totals }, store)
+        self.push_child(
+            0,
+            Child {
+                first,
+                node,
+                totals,
+            },
+            store,
+        )
     }
 
     fn push_child(&mut self, level: usize, child: Child, store: &mut StoreNode<'_>) -> Result<()> {
@@ -78,14 +89,26 @@ impl TreeWriter {
 
     fn close_level(&mut self, level: usize, store: &mut StoreNode<'_>) -> Result<()> {
         let children = std::mem::take(&mut self.levels[level].children);
-        let Some(first) = children.first().map(|child| child.first.clone()) else { return Ok(()) };
-        let number = u8::try_from(level + 1).ok().filter(|level| *level <= limits::TREE_HEIGHT);
+        let Some(first) = children.first().map(|child| child.first.clone()) else {
+            return Ok(());
+        };
+        let number = u8::try_from(level + 1)
+            .ok()
+            .filter(|level| *level <= limits::TREE_HEIGHT);
         let number = number.ok_or_else(|| Error::internal("the entry tree is too high"))?;
-        let node = store(encode_node(number, &children))?;
+        let node = store(&encode_node(number, &children))?;
         let mut totals = Totals::default();
         children.iter().for_each(|child| totals.add(&child.totals));
         self.levels[level].has_parents = true;
-        self.push_child(level + 1, Child { first, node, totals }, store)
+        self.push_child(
+            level + 1,
+            Child {
+                first,
+                node,
+                totals,
+            },
+            store,
+        )
     }
 
     /// Stores what is left and returns the root; `None` when there was no entry.
@@ -93,9 +116,15 @@ impl TreeWriter {
         self.close_leaf(store)?;
         let mut level = 0;
         while level < self.levels.len() {
-            let Level { children, has_parents } = &self.levels[level];
+            let Level {
+                children,
+                has_parents,
+            } = &self.levels[level];
             if let ([only], false) = (children.as_slice(), has_parents) {
-                return Ok(Some(TreeRoot { node: only.node, height: level as u8 }));
+                return Ok(Some(TreeRoot {
+                    node: only.node,
+                    height: level as u8,
+                }));
             }
             self.close_level(level, store)?;
             level += 1;
@@ -103,6 +132,3 @@ impl TreeWriter {
         Ok(None)
     }
 }
-
-/// Shares an entry between threads.
-pub(crate) type SharedEntry = Arc<Entry>;

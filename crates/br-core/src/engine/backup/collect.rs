@@ -6,20 +6,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crossbeam_channel::{bounded, Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::compare::{Compare, Window};
 use super::dedup::Dedup;
 use super::worker::{Block, FileOutcome, Finished, Gone, Outcome, Outputs, Shared, Worker};
-use super::{worker_failed, BackupOptions, Start, Tally};
+use super::{BackupOptions, Start, Tally, worker_failed};
 use crate::chunker::Chunker;
 use crate::error::{Error, Result};
 use crate::format::{Compressor, PackContent};
 use crate::model::{ChunkRef, EntryKind, References, Totals, TreeRoot};
 use crate::progress::Event;
-use crate::repository::{
-    target_pack_len, Io, Journal, Packer, RawGroup, StoredPack, TreeWriter,
-};
+use crate::repository::{Io, Journal, Packer, RawGroup, StoredPack, TreeWriter, target_pack_len};
 use crate::source::Source;
 
 /// Finished jobs that wait for the collector.
@@ -54,7 +52,16 @@ pub(super) fn run(
     };
     let dedup = Dedup::new(Arc::clone(&start.index), io.master().chunk_id_key());
     let groups = packer.as_ref().map(Packer::sender);
-    let piped = pipe(io, source, start, options, &dedup, groups, &journal);
+    let piped = pipe(
+        io,
+        source,
+        start,
+        options,
+        &dedup,
+        groups.as_ref(),
+        &journal,
+    );
+    drop(groups);
     // A failed packer makes everyone else stop without a reason of their own: its error comes first.
     let packs = packer.map(Packer::finish).transpose()?.unwrap_or_default();
     let (tally, tree, totals, mut references) = piped?;
@@ -62,7 +69,14 @@ pub(super) fn run(
         references.insert_all(pack.entry.id, pack.ids.len() as u32);
     }
     let journal = Arc::into_inner(journal).and_then(|journal| journal.into_inner().ok().flatten());
-    let mut collected = Collected { tally, tree, totals, packs, references, journal };
+    let mut collected = Collected {
+        tally,
+        tree,
+        totals,
+        packs,
+        references,
+        journal,
+    };
     collected.tally.changes.bytes_stored = collected.packs.iter().map(|p| p.entry.len).sum();
     Ok(collected)
 }
@@ -76,7 +90,9 @@ fn open_journal(folder: &std::path::Path, io: &Io) -> Option<Journal> {
                 "an interrupted backup could not be resumed: {error}: {}",
                 cause.unwrap_or_default()
             );
-            io.context.progress.event(Event::Warning { message: &message });
+            io.context
+                .progress
+                .event(Event::Warning { message: &message });
         })
         .ok()
 }
@@ -87,7 +103,9 @@ fn start_packer(io: &Io, start: &Start, journal: &Arc<Mutex<Option<Journal>>>) -
     let on_stored = Box::new(move |pack| {
         if let Ok(mut journal) = journal.lock() {
             // As above: a journal that fails is given up.
-            let failed = journal.as_mut().is_some_and(|j| j.push_packs(&[pack]).is_err());
+            let failed = journal
+                .as_mut()
+                .is_some_and(|j| j.push_packs(&[pack]).is_err());
             if failed {
                 *journal = None;
             }
@@ -105,7 +123,7 @@ fn pipe(
     start: &Start,
     options: &BackupOptions,
     dedup: &Dedup,
-    groups: Option<Sender<RawGroup>>,
+    groups: Option<&Sender<RawGroup>>,
     journal: &Mutex<Option<Journal>>,
 ) -> Result<Piped> {
     let chunker = Chunker::new(io.master(), &io.repository.config().chunker);
@@ -132,14 +150,17 @@ fn pipe(
         let walk = scope.spawn(move || compare.run(&job_sender, window));
         let mut threads = Vec::new();
         for _ in 0..workers {
-            let outputs = Outputs { finished: finished_sender.clone(), groups: groups.clone() };
+            let outputs = Outputs {
+                finished: finished_sender.clone(),
+                groups: groups.cloned(),
+            };
             let worker = Worker::new(&shared, outputs, block_sender.clone());
             let (jobs, blocks) = (jobs.clone(), blocks.clone());
             threads.push(scope.spawn(move || worker.run(&jobs, &blocks)));
         }
         // Only the threads hold these now: the channels end when the threads do.
         drop((finished_sender, block_sender, jobs, blocks));
-        let mut collector = Collector::new(io, dedup, groups.as_ref(), journal);
+        let mut collector = Collector::new(io, dedup, groups, journal);
         let collected = collector.run(&finished, window);
         drop(finished);
         window.close();
@@ -181,9 +202,21 @@ impl<'a> Collector<'a> {
         groups: Option<&'a Sender<RawGroup>>,
         journal: &'a Mutex<Option<Journal>>,
     ) -> Self {
-        let nodes = NodeStore { dedup, groups, compressor: Compressor::new(3), bytes_added: 0 };
+        let nodes = NodeStore {
+            dedup,
+            groups,
+            compressor: Compressor::new(3),
+            bytes_added: 0,
+        };
         let (tree, tally) = (TreeWriter::default(), Tally::default());
-        Self { io, journal, nodes, tree, tally, references: References::default() }
+        Self {
+            io,
+            journal,
+            nodes,
+            tree,
+            tally,
+            references: References::default(),
+        }
     }
 
     /// Takes jobs in order until the workers are done; returns how many there were.
@@ -208,7 +241,10 @@ impl<'a> Collector<'a> {
         let (entry, file) = match outcome {
             Outcome::Entry { entry, file } => (entry, file),
             Outcome::Failed { path, reason } => {
-                progress.event(Event::Failed { path: &path, reason: &reason });
+                progress.event(Event::Failed {
+                    path: &path,
+                    reason: &reason,
+                });
                 self.tally.unread(&path, reason);
                 return Ok(());
             }
@@ -220,7 +256,11 @@ impl<'a> Collector<'a> {
             FileOutcome::New => changes.files_new += 1,
             FileOutcome::Changed => changes.files_changed += 1,
         }
-        let bytes = if file == FileOutcome::Unchanged { entry.size() } else { 0 };
+        let bytes = if file == FileOutcome::Unchanged {
+            entry.size()
+        } else {
+            0
+        };
         progress.event(Event::Advance { bytes, entries: 1 });
         if let (EntryKind::File(content), true) = (&entry.kind, file != FileOutcome::Unchanged)
             && content.torn
@@ -230,12 +270,15 @@ impl<'a> Collector<'a> {
             progress.event(Event::Warning { message: &message });
         }
         if let Ok(mut journal) = self.journal.lock()
-            && journal.as_mut().is_some_and(|journal| journal.push_entry(&entry).is_err())
+            && journal
+                .as_mut()
+                .is_some_and(|journal| journal.push_entry(&entry).is_err())
         {
             *journal = None;
         }
         let (nodes, references) = (&mut self.nodes, &mut self.references);
-        self.tree.push(&entry, &mut |node| nodes.store(node, references))
+        self.tree
+            .push(&entry, &mut |node| nodes.store(node, references))
     }
 
     fn finish(&mut self, references: &mut References) -> Result<(Option<TreeRoot>, Totals)> {
@@ -257,18 +300,28 @@ struct NodeStore<'a> {
 }
 
 impl NodeStore<'_> {
-    fn store(&mut self, node: Vec<u8>, references: &mut References) -> Result<ChunkRef> {
-        let chunk = ChunkRef { id: self.dedup.id(&node), len: node.len() as u32 };
+    fn store(&mut self, node: &[u8], references: &mut References) -> Result<ChunkRef> {
+        let chunk = ChunkRef {
+            id: self.dedup.id(node),
+            len: node.len() as u32,
+        };
         if !self.dedup.claim(chunk.id, references) {
             return Ok(chunk);
         }
         self.bytes_added += node.len() as u64;
         if let Some(groups) = self.groups {
-            let (codec, stored) = self.compressor.compress(&node);
+            let (codec, stored) = self.compressor.compress(node);
             let content = PackContent::Tree;
-            let group =
-                RawGroup { content, codec, stored, chunks: vec![chunk], bases: Vec::new() };
-            groups.send(group).map_err(|_| Error::internal("the packer ended too early"))?;
+            let group = RawGroup {
+                content,
+                codec,
+                stored,
+                chunks: vec![chunk],
+                bases: Vec::new(),
+            };
+            groups
+                .send(group)
+                .map_err(|_| Error::internal("the packer ended too early"))?;
         }
         Ok(chunk)
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::collect::Collected;
-use super::{describe, BackupOptions, BackupReport, Start};
+use super::{BackupOptions, BackupReport, Start, describe};
 use crate::engine::relocate::relocate;
 use crate::error::Result;
 use crate::format::LogEntry;
@@ -19,7 +19,14 @@ pub(super) fn run(
     collected: Collected,
     options: &BackupOptions,
 ) -> Result<BackupReport> {
-    let Collected { tally, tree, totals, mut packs, mut references, journal } = collected;
+    let Collected {
+        tally,
+        tree,
+        totals,
+        mut packs,
+        mut references,
+        journal,
+    } = collected;
     let mut backup = describe(io, &start, options, &tally, (tree, totals));
     let report = |backup| BackupReport {
         backup,
@@ -77,9 +84,15 @@ fn condemned(entries: &[LogEntry]) -> Option<BTreeSet<PackId>> {
 
 /// Packs of an interrupted run that are used now belong to this backup's segment.
 fn add_resumed(index: &Index, references: &References, packs: &mut Vec<StoredPack>) {
-    for segment in index.segments().iter().filter(|segment| segment.id.is_none()) {
+    for segment in index
+        .segments()
+        .iter()
+        .filter(|segment| segment.id.is_none())
+    {
         let (stored, _) = segment.segment().clone().into_parts();
-        let used = stored.into_iter().filter(|(entry, _)| references.get(&entry.id).is_some());
+        let used = stored
+            .into_iter()
+            .filter(|(entry, _)| references.get(&entry.id).is_some());
         packs.extend(used.map(|(entry, ids)| StoredPack { entry, ids }));
     }
 }

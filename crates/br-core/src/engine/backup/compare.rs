@@ -6,8 +6,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use crossbeam_channel::Sender;
 use jiff::{SignedDuration, Timestamp};
 
-use super::dedup::Dedup;
 use super::Start;
+use super::dedup::Dedup;
 use crate::model::{Content, Entry, EntryKind, EntryPath, References};
 use crate::progress::{Event, Progress};
 use crate::repository::{ChunkReader, Io, TreeReader};
@@ -58,7 +58,10 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn open() -> Self {
-        Self { finished: Mutex::new(Some(0)), moved: Condvar::new() }
+        Self {
+            finished: Mutex::new(Some(0)),
+            moved: Condvar::new(),
+        }
     }
 
     /// Says how many jobs are finished.
@@ -79,9 +82,13 @@ impl Window {
 
     /// Waits until job `number` may start; false when there is nobody to do it.
     fn wait_for(&self, number: u64) -> bool {
-        let Ok(count) = self.finished.lock() else { return false };
+        let Ok(count) = self.finished.lock() else {
+            return false;
+        };
         let blocked = |count: &mut Option<u64>| count.is_some_and(|n| number >= n + JOBS_AHEAD);
-        self.moved.wait_while(count, blocked).is_ok_and(|count| count.is_some())
+        self.moved
+            .wait_while(count, blocked)
+            .is_ok_and(|count| count.is_some())
     }
 }
 
@@ -95,7 +102,10 @@ struct Known {
 impl Known {
     fn new(entries: Box<dyn Iterator<Item = Entry> + Send>, started: Timestamp) -> Self {
         let trusted_before = started.checked_sub(CLOCK_TICK).unwrap_or(Timestamp::MIN);
-        Self { entries: entries.peekable(), trusted_before }
+        Self {
+            entries: entries.peekable(),
+            trusted_before,
+        }
     }
 
     /// Moves on to `path`.
@@ -126,21 +136,21 @@ pub(super) struct Compare<'a> {
 }
 
 impl<'a> Compare<'a> {
-    pub(super) fn new(
-        io: &Io,
-        source: Box<dyn Source>,
-        start: &Start,
-        dedup: &'a Dedup,
-    ) -> Self {
+    pub(super) fn new(io: &Io, source: Box<dyn Source>, start: &Start, dedup: &'a Dedup) -> Self {
         let mut known = Vec::new();
         if source.can_skip_unchanged() {
             // Entries of an interrupted run are newer than the base.
-            known.push(Known::new(Box::new(start.leftover.entries(io)), start.leftover.started));
+            known.push(Known::new(
+                Box::new(start.leftover.entries(io)),
+                start.leftover.started,
+            ));
             if let Some(base) = &start.base {
                 let reader = Arc::new(ChunkReader::new(io, Arc::clone(&start.index)));
                 let progress = Arc::clone(&io.context.progress);
                 let entries = TreeReader::new(&reader, base.tree).filter_map(move |entry| {
-                    entry.map_err(|gap| warn_of_gap(&*progress, &gap.error)).ok()
+                    entry
+                        .map_err(|gap| warn_of_gap(&*progress, &gap.error))
+                        .ok()
                 });
                 known.push(Known::new(Box::new(entries), base.started));
             }
@@ -163,18 +173,18 @@ impl<'a> Compare<'a> {
         while let Some(item) = self.source.next() {
             let item = match item {
                 SourceItem::Entry { entry, details } => self.decide(entry, details),
-                SourceItem::Unreadable { path, error } => {
-                    Item::Failed { path, reason: error.to_string() }
-                }
+                SourceItem::Unreadable { path, error } => Item::Failed {
+                    path,
+                    reason: error.to_string(),
+                },
             };
             if let Item::Fetch { entry, .. } = &item {
                 self.open += 1;
                 self.bytes += entry.size();
             }
             self.items.push(item);
-            let full = self.bytes >= JOB_BYTES
-                || self.items.len() >= JOB_ITEMS
-                || self.open >= JOB_OPEN;
+            let full =
+                self.bytes >= JOB_BYTES || self.items.len() >= JOB_ITEMS || self.open >= JOB_OPEN;
             if full {
                 self.send(jobs, window)?;
             }
@@ -190,7 +200,10 @@ impl<'a> Compare<'a> {
         if !window.wait_for(self.number) {
             return None;
         }
-        let job = Job { number: self.number, items: std::mem::take(&mut self.items) };
+        let job = Job {
+            number: self.number,
+            items: std::mem::take(&mut self.items),
+        };
         self.number += 1;
         (self.bytes, self.open) = (0, 0);
         jobs.send(job).ok()
@@ -200,7 +213,9 @@ impl<'a> Compare<'a> {
     fn decide(&mut self, mut entry: Entry, details: Box<dyn Details>) -> Item {
         let mut known_file = false;
         for at in 0..self.known.len() {
-            let Some(before) = self.known[at].at(&entry.path) else { continue };
+            let Some(before) = self.known[at].at(&entry.path) else {
+                continue;
+            };
             known_file |= matches!(before.kind, EntryKind::File(_));
             if !self.known[at].may_be_trusted(&before) {
                 continue;
@@ -210,15 +225,25 @@ impl<'a> Compare<'a> {
                     entry.kind = before.kind;
                     entry.xattrs = before.xattrs;
                     self.skip_others(at, &entry.path);
-                    return Item::Done { entry, unchanged_file: true };
+                    return Item::Done {
+                        entry,
+                        unchanged_file: true,
+                    };
                 }
             } else if is_same_other(&entry, &before) {
                 entry.xattrs = before.xattrs;
                 self.skip_others(at, &entry.path);
-                return Item::Done { entry, unchanged_file: false };
+                return Item::Done {
+                    entry,
+                    unchanged_file: false,
+                };
             }
         }
-        Item::Fetch { entry, details, known: known_file }
+        Item::Fetch {
+            entry,
+            details,
+            known: known_file,
+        }
     }
 
     /// Keeps the remaining streams in step.
@@ -230,7 +255,9 @@ impl<'a> Compare<'a> {
 
     /// Checks that the repository still has every chunk, and notes them as used.
     fn has_content(&mut self, entry: &Entry) -> bool {
-        let EntryKind::File(file) = &entry.kind else { return true };
+        let EntryKind::File(file) = &entry.kind else {
+            return true;
+        };
         match &file.content {
             Content::Inline(_) => true,
             Content::Chunks(chunks) => chunks

@@ -41,8 +41,14 @@ pub(super) struct Dedup {
 
 impl Dedup {
     pub(super) fn new(index: Arc<Index>, id_key: ChunkIdKey) -> Self {
-        let claimed = std::iter::repeat_with(Mutex::default).take(SHARDS).collect();
-        Self { index, id_key, claimed }
+        let claimed = std::iter::repeat_with(Mutex::default)
+            .take(SHARDS)
+            .collect();
+        Self {
+            index,
+            id_key,
+            claimed,
+        }
     }
 
     pub(super) fn id(&self, chunk: &[u8]) -> ChunkId {
@@ -51,7 +57,9 @@ impl Dedup {
 
     /// Notes the place of a chunk that is stored; false when it is not.
     pub(super) fn note_stored(&self, id: &ChunkId, references: &mut References) -> bool {
-        let Some(place) = self.index.find(id) else { return false };
+        let Some(place) = self.index.find(id) else {
+            return false;
+        };
         note_place(&self.index, &place, references);
         true
     }

@@ -154,7 +154,9 @@ pub async fn backup(
 ) -> Result<BackupReport> {
     repository.check_writable()?;
     let options = options.clone();
-    repository.run(context, move |io| run(io, Box::new(source), &options)).await
+    repository
+        .run(context, move |io| run(io, Box::new(source), &options))
+        .await
 }
 
 /// What a backup starts from.
@@ -173,10 +175,15 @@ fn run(io: &Io, source: Box<dyn Source>, options: &BackupOptions) -> Result<Back
     let mut index = Index::read(io, &position.state)?;
     for (id, reason) in &index.damaged {
         let message = format!("index segment {id} was set aside: {reason}");
-        io.context.progress.event(Event::Warning { message: &message });
+        io.context
+            .progress
+            .event(Event::Warning { message: &message });
     }
     let base = choose_base(&position, options)?;
-    let leftover = options.journal.as_ref().map(|folder| Leftover::find(folder, io));
+    let leftover = options
+        .journal
+        .as_ref()
+        .map(|folder| Leftover::find(folder, io));
     let leftover = leftover.unwrap_or_default();
     let packs_resumed = adopt(io, &position, &mut index, &leftover);
     if let Some(base) = &base {
@@ -238,7 +245,10 @@ impl Tally {
         self.unread_count += 1;
         if self.unread.len() < Backup::MAX_UNREAD {
             let path = path.as_bytes().to_vec();
-            self.unread.push(Unread { path, reason: Reason(reason) });
+            self.unread.push(Unread {
+                path,
+                reason: Reason(reason),
+            });
         }
     }
 }

@@ -1,16 +1,18 @@
 //! Reading files: cut, hash, deduplicate, compress.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crossbeam_channel::{select_biased, Receiver, Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender, TrySendError, select_biased};
 use sha2::{Digest as _, Sha256};
 
 use super::compare::{Item, Job};
 use super::dedup::Dedup;
 use crate::chunker::Chunker;
 use crate::format::{ChunkerConfig, Compressor, PackContent};
-use crate::model::{ChunkRef, Content, Entry, EntryKind, EntryPath, Extent, FileContent, References};
+use crate::model::{
+    ChunkRef, Content, Entry, EntryKind, EntryPath, Extent, FileContent, References,
+};
 use crate::progress::{Event, Progress};
 use crate::repository::RawGroup;
 use crate::source::{ContentReader, Details};
@@ -116,7 +118,14 @@ impl<'a> Worker<'a> {
         }
         let rest = std::mem::take(&mut self.block);
         self.store(rest)?;
-        let Self { blocks: sender, mut compressor, outputs, references, shared, .. } = self;
+        let Self {
+            blocks: sender,
+            mut compressor,
+            outputs,
+            references,
+            shared,
+            ..
+        } = self;
         drop(sender);
         for block in blocks {
             store_block(shared, &mut compressor, &outputs, block)?;
@@ -131,7 +140,10 @@ impl<'a> Worker<'a> {
                 return Err(Gone);
             }
             results.push(match item {
-                Item::Done { entry, unchanged_file } => {
+                Item::Done {
+                    entry,
+                    unchanged_file,
+                } => {
                     let file = match unchanged_file {
                         true => FileOutcome::Unchanged,
                         false => FileOutcome::NotAFile,
@@ -139,10 +151,17 @@ impl<'a> Worker<'a> {
                     Outcome::Entry { entry, file }
                 }
                 Item::Failed { path, reason } => Outcome::Failed { path, reason },
-                Item::Fetch { entry, details, known } => self.fetch(entry, details, known)?,
+                Item::Fetch {
+                    entry,
+                    details,
+                    known,
+                } => self.fetch(entry, details, known)?,
             });
         }
-        let finished = Finished { number: job.number, results };
+        let finished = Finished {
+            number: job.number,
+            results,
+        };
         self.outputs.finished.send(finished).map_err(|_| Gone)
     }
 
@@ -166,7 +185,10 @@ impl<'a> Worker<'a> {
                 };
                 Ok(Outcome::Entry { entry, file })
             }
-            Err(error) => Ok(Outcome::Failed { path: entry.path, reason: error.to_string() }),
+            Err(error) => Ok(Outcome::Failed {
+                path: entry.path,
+                reason: error.to_string(),
+            }),
         }
     }
 
@@ -197,12 +219,16 @@ impl<'a> Worker<'a> {
         if data_len != expected {
             set_data_len(file, data_len);
         }
-        Ok(reader.finish().map(|consistent| file.torn = !consistent || file.torn))
+        Ok(reader
+            .finish()
+            .map(|consistent| file.torn = !consistent || file.torn))
     }
 
     fn advance(&self, bytes: u64) {
         self.shared.bytes_read.fetch_add(bytes, Ordering::Relaxed);
-        self.shared.progress.event(Event::Advance { bytes, entries: 0 });
+        self.shared
+            .progress
+            .event(Event::Advance { bytes, entries: 0 });
     }
 
     /// Reads a file that is one chunk, or less.
@@ -237,7 +263,10 @@ impl<'a> Worker<'a> {
         });
         let shared = self.shared;
         let id = shared.dedup.id(data);
-        let chunk = ChunkRef { id, len: len as u32 };
+        let chunk = ChunkRef {
+            id,
+            len: len as u32,
+        };
         file.content = Content::Chunks(vec![chunk]);
         if shared.dedup.claim(id, &mut self.references) {
             self.block.push(chunk, data);
@@ -286,7 +315,10 @@ impl<'a> Worker<'a> {
                 break;
             }
             let data = &buffer[start..start + shared.chunker.cut(&buffer[start..])];
-            let chunk = ChunkRef { id: shared.dedup.id(data), len: data.len() as u32 };
+            let chunk = ChunkRef {
+                id: shared.dedup.id(data),
+                len: data.len() as u32,
+            };
             chunks.push(chunk);
             if shared.dedup.claim(chunk.id, &mut self.references) {
                 block.push(chunk, data);
@@ -345,11 +377,21 @@ fn store_block(
     if block.chunks.is_empty() {
         return Ok(());
     }
-    shared.bytes_added.fetch_add(block.raw.len() as u64, Ordering::Relaxed);
-    let Some(groups) = &outputs.groups else { return Ok(()) };
+    shared
+        .bytes_added
+        .fetch_add(block.raw.len() as u64, Ordering::Relaxed);
+    let Some(groups) = &outputs.groups else {
+        return Ok(());
+    };
     let (codec, stored) = compressor.compress(&block.raw);
     let content = PackContent::Data;
-    let group = RawGroup { content, codec, stored, chunks: block.chunks, bases: Vec::new() };
+    let group = RawGroup {
+        content,
+        codec,
+        stored,
+        chunks: block.chunks,
+        bases: Vec::new(),
+    };
     groups.send(group).map_err(|_| Gone)
 }
 
@@ -400,11 +442,19 @@ struct FileDigest {
 
 impl FileDigest {
     fn new(file: &FileContent) -> Self {
-        let mut extents: Vec<_> =
-            if file.holes.is_empty() { Vec::new() } else { file.data_extents().collect() };
+        let mut extents: Vec<_> = if file.holes.is_empty() {
+            Vec::new()
+        } else {
+            file.data_extents().collect()
+        };
         extents.reverse();
         let size = if file.holes.is_empty() { 0 } else { file.size };
-        Self { sha: Sha256::new(), extents, position: 0, size }
+        Self {
+            sha: Sha256::new(),
+            extents,
+            position: 0,
+            size,
+        }
     }
 
     fn zeros_until(&mut self, offset: u64) {
@@ -420,7 +470,10 @@ impl FileDigest {
         while let Some(extent) = self.extents.last_mut().filter(|_| !data.is_empty()) {
             let Extent { offset, len } = *extent;
             let here = (data.len() as u64).min(len);
-            *extent = Extent { offset: offset + here, len: len - here };
+            *extent = Extent {
+                offset: offset + here,
+                len: len - here,
+            };
             if extent.len == 0 {
                 self.extents.pop();
             }

@@ -5,10 +5,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::{text, CheckReport, DamagedChunks, Finding, ReadData};
+use super::{CheckReport, DamagedChunks, Finding, ReadData, text};
 use crate::engine::view::View;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{PackEntry, PackTable, SealedObject, HEADER_LEN, ObjectKind, TAG_LEN, TRAILER_LEN};
+use crate::format::{
+    HEADER_LEN, ObjectKind, PackEntry, PackTable, SealedObject, TAG_LEN, TRAILER_LEN,
+};
 use crate::model::{ChunkId, PackId, References};
 use crate::progress::Event;
 use crate::repository::{Index, IndexSegment, Io, Layout};
@@ -79,7 +81,9 @@ pub(super) fn read(
             });
         }
     });
-    let mut found = found.into_inner().map_err(|_| Error::internal("a check thread panicked"))?;
+    let mut found = found
+        .into_inner()
+        .map_err(|_| Error::internal("a check thread panicked"))?;
     if let Some(error) = found.failed {
         return Err(error);
     }
@@ -131,7 +135,10 @@ fn read_pack(io: &Io, view: &View, pack: &PackEntry) -> Result<Vec<BadGroup>> {
     let key = Layout::pack(pack.id);
     let mut bad = Vec::new();
     let mut damage = |error: Error, chunks: &[ChunkId]| {
-        bad.push(BadGroup { reason: text(&error), chunks: chunks.to_vec() });
+        bad.push(BadGroup {
+            reason: text(&error),
+            chunks: chunks.to_vec(),
+        });
     };
     let frame = check_frame(io, pack, &ids);
     if let Err(error) = frame {
@@ -140,7 +147,11 @@ fn read_pack(io: &Io, view: &View, pack: &PackEntry) -> Result<Vec<BadGroup>> {
         }
         damage(error, &[]);
     }
-    let offsets: Vec<u64> = pack.table.offsets().chain([pack.table.groups_end()]).collect();
+    let offsets: Vec<u64> = pack
+        .table
+        .offsets()
+        .chain([pack.table.groups_end()])
+        .collect();
     let mut ids = ids.as_slice();
     let mut at = 0;
     while at < pack.table.groups.len() {
@@ -165,7 +176,9 @@ fn read_pack(io: &Io, view: &View, pack: &PackEntry) -> Result<Vec<BadGroup>> {
                 }
                 Err(_) => break,
             };
-            let raw = view.reader.open_group(pack.id, number as u32, group, sealed);
+            let raw = view
+                .reader
+                .open_group(pack.id, number as u32, group, sealed);
             let raw = match raw {
                 Ok(raw) => raw,
                 Err(error) => {
@@ -176,7 +189,10 @@ fn read_pack(io: &Io, view: &View, pack: &PackEntry) -> Result<Vec<BadGroup>> {
             let mut start = 0;
             for (id, len) in here.iter().zip(&group.lengths) {
                 let end = start + *len as usize;
-                if !raw.get(start..end).is_some_and(|bytes| view.reader.verify(id, bytes)) {
+                if !raw
+                    .get(start..end)
+                    .is_some_and(|bytes| view.reader.verify(id, bytes))
+                {
                     let message = format!("group {number} does not hold chunk {id}");
                     damage(Error::damaged(message), &[*id]);
                 }
@@ -189,7 +205,9 @@ fn read_pack(io: &Io, view: &View, pack: &PackEntry) -> Result<Vec<BadGroup>> {
             return Err(error);
         }
         let bytes = offsets[end] - offsets[at];
-        io.context.progress.event(Event::Advance { bytes, entries: 0 });
+        io.context
+            .progress
+            .event(Event::Advance { bytes, entries: 0 });
         at = end;
     }
     Ok(bad)
@@ -213,19 +231,26 @@ fn check_frame(io: &Io, pack: &PackEntry, ids: &[ChunkId]) -> Result<()> {
     let object = SealedObject::read(io.master(), io.cipher(), ObjectKind::Pack, &header);
     let object = object.map_err(named)?;
     if PackId::from(object.id()) != pack.id {
-        return Err(Error::damaged(format!("{key} is another pack, {}", object.id())));
+        return Err(Error::damaged(format!(
+            "{key} is another pack, {}",
+            object.id()
+        )));
     }
-    let end = io.block(io.storage().get_range(&key, pack.table.groups_end()..pack.len))?;
+    let end = io.block(
+        io.storage()
+            .get_range(&key, pack.table.groups_end()..pack.len),
+    )?;
     let footer_len = PackTable::read_trailer(&end).map_err(named)?;
     if footer_len + TRAILER_LEN as u64 != end.len() as u64 {
         return Err(named(crate::format::FormatError::Length));
     }
     let footer = &end[..footer_len as usize];
-    let (table, footer_ids) =
-        PackTable::read_footer(&object, footer, pack.len).map_err(named)?;
+    let (table, footer_ids) = PackTable::read_footer(&object, footer, pack.len).map_err(named)?;
     if table == pack.table && footer_ids == ids {
         Ok(())
     } else {
-        Err(Error::damaged(format!("{key} holds something else than the index says")))
+        Err(Error::damaged(format!(
+            "{key} holds something else than the index says"
+        )))
     }
 }

@@ -96,7 +96,9 @@ impl CheckReport {
     /// True when nothing that a backup needs is missing or altered.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.findings.iter().all(|finding| finding.severity < Severity::Damage)
+        self.findings
+            .iter()
+            .all(|finding| finding.severity < Severity::Damage)
     }
 }
 
@@ -125,12 +127,22 @@ pub struct Finding {
 impl Finding {
     fn damage(object: impl Into<String>, message: impl Into<String>) -> Self {
         let (object, message) = (object.into(), message.into());
-        Self { severity: Severity::Damage, object, message, files: Vec::new() }
+        Self {
+            severity: Severity::Damage,
+            object,
+            message,
+            files: Vec::new(),
+        }
     }
 
     fn note(object: impl Into<String>, message: impl Into<String>) -> Self {
         let (object, message) = (object.into(), message.into());
-        Self { severity: Severity::Note, object, message, files: Vec::new() }
+        Self {
+            severity: Severity::Note,
+            object,
+            message,
+            files: Vec::new(),
+        }
     }
 }
 
@@ -189,12 +201,16 @@ fn run(io: &Io, options: &CheckOptions) -> Result<CheckReport> {
     let scope = options.backup.as_ref().map(|_| &used);
     let packs = data::choose(io, index, scope, options.data);
     let bytes = packs.iter().map(|pack| pack.len).sum();
-    io.context.progress.event(Event::Expect { bytes, entries: 0 });
+    io.context
+        .progress
+        .event(Event::Expect { bytes, entries: 0 });
     let damaged = data::read(io, &view, &packs, &mut report)?;
     if !damaged.is_empty() {
         structure::name_files(&view, &wanted, &damaged, &mut report)?;
     }
-    report.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    report
+        .findings
+        .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Ok(report)
 }
 

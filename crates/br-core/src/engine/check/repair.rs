@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{read_log, text, CheckReport, Finding};
+use super::{CheckReport, Finding, read_log, text};
 use crate::error::{ErrorKind, Result};
 use crate::format::LogEntry;
 use crate::model::{BackupId, PackId, SegmentId};
 use crate::repository::{
-    conflict, find_packs, read_segment, Append, Io, Layout, LogPosition, SegmentPlan, State,
+    Append, Io, Layout, LogPosition, SegmentPlan, State, conflict, find_packs, read_segment,
 };
 
 /// How often others may be faster before a repair gives up.
@@ -31,7 +31,9 @@ pub(super) fn index(io: &Io, report: &mut CheckReport) -> Result<()> {
         let wanted = |id| !known.contains(&id) && !state.condemned.contains(&id);
         let (found, bad) = find_packs(io, wanted)?;
         for (id, error) in bad {
-            report.findings.push(Finding::damage(Layout::pack(id), text(&error)));
+            report
+                .findings
+                .push(Finding::damage(Layout::pack(id), text(&error)));
         }
         if damaged.is_empty() {
             return Ok(());
@@ -50,7 +52,9 @@ pub(super) fn index(io: &Io, report: &mut CheckReport) -> Result<()> {
             let packs = found.len();
             for id in damaged {
                 let key = Layout::segment(id);
-                report.repaired.push(format!("{key} was rebuilt from {packs} packs"));
+                report
+                    .repaired
+                    .push(format!("{key} was rebuilt from {packs} packs"));
             }
             return Ok(());
         }
@@ -66,19 +70,25 @@ pub(super) fn log(io: &Io, report: &mut CheckReport) -> Result<()> {
     match read_log(io) {
         Ok(_) => return Ok(()),
         Err(error) if error.kind() == ErrorKind::Damaged => {
-            report.repaired.push(format!("the commit log was rebuilt: {}", text(&error)));
+            report
+                .repaired
+                .push(format!("the commit log was rebuilt: {}", text(&error)));
         }
         Err(error) => return Err(error),
     }
     let mut state = State::default();
     for object in io.list(Layout::MANIFESTS)? {
-        let Some(id) = Layout::id::<BackupId>(&object.key) else { continue };
+        let Some(id) = Layout::id::<BackupId>(&object.key) else {
+            continue;
+        };
         match io.read_manifest(id) {
             Ok((backup, _)) => {
                 state.backups.insert(id, backup);
             }
             Err(error) if error.kind() == ErrorKind::Damaged => {
-                report.findings.push(Finding::damage(object.key, text(&error)));
+                report
+                    .findings
+                    .push(Finding::damage(object.key, text(&error)));
             }
             Err(error) => return Err(error),
         }
@@ -87,11 +97,18 @@ pub(super) fn log(io: &Io, report: &mut CheckReport) -> Result<()> {
         state.segments.extend(Layout::id::<SegmentId>(&object.key));
     }
     // A segment may describe packs that a prune deleted: those must not be relied on.
-    let present: BTreeSet<PackId> =
-        io.list(Layout::PACKS)?.iter().filter_map(|object| Layout::id(&object.key)).collect();
+    let present: BTreeSet<PackId> = io
+        .list(Layout::PACKS)?
+        .iter()
+        .filter_map(|object| Layout::id(&object.key))
+        .collect();
     for id in &state.segments {
         if let Ok(segment) = read_segment(io, *id) {
-            let gone = segment.packs.iter().map(|pack| pack.id).filter(|id| !present.contains(id));
+            let gone = segment
+                .packs
+                .iter()
+                .map(|pack| pack.id)
+                .filter(|id| !present.contains(id));
             state.condemned.extend(gone);
         }
     }

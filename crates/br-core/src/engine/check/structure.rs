@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{text, DamagedChunks, Finding};
+use super::{DamagedChunks, Finding, text};
 use crate::engine::references::follow_moves;
 use crate::engine::view::View;
 use crate::error::{ErrorKind, Result};
@@ -18,12 +18,7 @@ const MAX_FILES: usize = 1_000;
 pub(super) type Present = HashMap<PackId, u64>;
 
 /// Lists the packs and compares them with the index.
-pub(super) fn packs(
-    io: &Io,
-    view: &View,
-    all: bool,
-    report: &mut CheckReport,
-) -> Result<Present> {
+pub(super) fn packs(io: &Io, view: &View, all: bool, report: &mut CheckReport) -> Result<Present> {
     let mut present = Present::new();
     for object in io.list(Layout::PACKS)? {
         if let Some(id) = Layout::id(&object.key) {
@@ -86,7 +81,14 @@ pub(super) fn backup(
     if let Err(error) = follow_moves(view.reader.index(), &mut used) {
         report.findings.push(Finding::damage(&key, text(&error)));
     }
-    let mut walk = Walk { view, backup, present, used: &used, missing: BTreeMap::new(), unlisted: 0 };
+    let mut walk = Walk {
+        view,
+        backup,
+        present,
+        used: &used,
+        missing: BTreeMap::new(),
+        unlisted: 0,
+    };
     let mut tree = TreeReader::new(&view.reader, backup.tree).remember_nodes();
     loop {
         let next = tree.next();
@@ -100,7 +102,10 @@ pub(super) fn backup(
                 walk.entry(&entry);
             }
             Some(Err(gap)) => {
-                if !matches!(gap.error.kind(), ErrorKind::Damaged | ErrorKind::UnsupportedFormat) {
+                if !matches!(
+                    gap.error.kind(),
+                    ErrorKind::Damaged | ErrorKind::UnsupportedFormat
+                ) {
                     return Err(gap.error);
                 }
                 let message = format!(
@@ -109,7 +114,9 @@ pub(super) fn backup(
                     gap.entries,
                     gap.first
                 );
-                report.findings.push(Finding::damage(format!("backup {}", backup.id), message));
+                report
+                    .findings
+                    .push(Finding::damage(format!("backup {}", backup.id), message));
             }
         }
         io.check_cancelled()?;
@@ -131,7 +138,9 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn entry(&mut self, entry: &Entry) {
-        let EntryKind::File(file) = &entry.kind else { return };
+        let EntryKind::File(file) = &entry.kind else {
+            return;
+        };
         if let Content::Chunks(chunks) = &file.content {
             for chunk in chunks {
                 self.chunk(&chunk.id, Some(entry));
@@ -146,7 +155,10 @@ impl Walk<'_> {
             return self.lacks(format!("chunk {id}"), entry);
         };
         let mut places: Vec<_> = places.collect();
-        if !places.iter().any(|place| self.used.contains(&place.pack.id, place.slot)) {
+        if !places
+            .iter()
+            .any(|place| self.used.contains(&place.pack.id, place.slot))
+        {
             self.unlisted += 1;
         }
         places.retain(|place| self.present.get(&place.pack.id) == Some(&place.pack.len));
@@ -174,7 +186,10 @@ impl Walk<'_> {
                 false => "files need it, and it is missing or incomplete",
             };
             let mut finding = Finding::damage(object, message);
-            finding.files = files.into_iter().map(|path| (self.backup.id, path)).collect();
+            finding.files = files
+                .into_iter()
+                .map(|path| (self.backup.id, path))
+                .collect();
             report.findings.push(finding);
         }
         if self.unlisted > 0 {
@@ -197,8 +212,12 @@ pub(super) fn name_files(
     let mut files: HashMap<PackId, Vec<_>> = HashMap::new();
     for backup in backups {
         for entry in TreeReader::new(&view.reader, backup.tree).flatten() {
-            let EntryKind::File(file) = &entry.kind else { continue };
-            let Content::Chunks(chunks) = &file.content else { continue };
+            let EntryKind::File(file) = &entry.kind else {
+                continue;
+            };
+            let Content::Chunks(chunks) = &file.content else {
+                continue;
+            };
             let bad = chunks.iter().find_map(|chunk| damaged.get(&chunk.id));
             let Some(pack) = bad else { continue };
             let files = files.entry(*pack).or_default();

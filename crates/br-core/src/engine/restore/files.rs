@@ -41,7 +41,11 @@ impl FileJob {
     }
 
     fn content(&self) -> Option<&FileContent> {
-        if let EntryKind::File(file) = &self.entry.kind { Some(file) } else { None }
+        if let EntryKind::File(file) = &self.entry.kind {
+            Some(file)
+        } else {
+            None
+        }
     }
 
     /// True when the whole file is one chunk without holes.
@@ -57,14 +61,10 @@ impl FileJob {
     }
 
     /// Writes a chunk that starts at `position` of the content.
-    pub(super) fn write(
-        &self,
-        shared: &Shared,
-        cursor: &mut Cursor,
-        position: u64,
-        bytes: &[u8],
-    ) {
-        let result = self.open(cursor).and_then(|file| self.write_at(&file, position, bytes));
+    pub(super) fn write(&self, shared: &Shared, cursor: &mut Cursor, position: u64, bytes: &[u8]) {
+        let result = self
+            .open(cursor)
+            .and_then(|file| self.write_at(&file, position, bytes));
         match result {
             Ok(()) => self.chunk_done(shared),
             Err(error) => {
@@ -85,7 +85,10 @@ impl FileJob {
     }
 
     fn open(&self, cursor: &mut Cursor) -> Result<Arc<SharedFile>, TargetError> {
-        let mut slot = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut slot = self
+            .file
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(file) = &*slot {
             return Ok(Arc::clone(file));
         }
@@ -101,7 +104,10 @@ impl FileJob {
         mut position: u64,
         mut bytes: &[u8],
     ) -> Result<(), TargetError> {
-        let mut at = self.extents.partition_point(|(start, _)| *start <= position) - 1;
+        let mut at = self
+            .extents
+            .partition_point(|(start, _)| *start <= position)
+            - 1;
         while let Some((start, extent)) = self.extents.get(at).filter(|_| !bytes.is_empty()) {
             let inside = position - start;
             let len = (extent.len - inside).min(bytes.len() as u64);
@@ -119,14 +125,21 @@ impl FileJob {
         if self.left.fetch_sub(1, Ordering::AcqRel) != 1 {
             return;
         }
-        let mut slot = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut slot = self
+            .file
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         // Dropping a file that is not finished removes what was written of it.
-        let Some(file) = slot.take().filter(|_| !self.has_failed()) else { return };
+        let Some(file) = slot.take().filter(|_| !self.has_failed()) else {
+            return;
+        };
         let size = self.entry.size();
         let ends_in_hole = self.content().and_then(|file| file.holes.last());
         let ends_in_hole = ends_in_hole.is_some_and(|hole| hole.offset + hole.len == size);
         let finished = match ends_in_hole {
-            true => file.set_len(size).and_then(|()| file.finish(&self.entry, &shared.metadata)),
+            true => file
+                .set_len(size)
+                .and_then(|()| file.finish(&self.entry, &shared.metadata)),
             false => file.finish(&self.entry, &shared.metadata),
         };
         shared.wrote(&self.entry, finished);

@@ -154,7 +154,9 @@ pub async fn restore(
     context: &Context,
 ) -> Result<RestoreReport> {
     let (selector, options) = (selector.clone(), options.clone());
-    repository.run(context, move |io| run(io, &selector, &target, &options)).await
+    repository
+        .run(context, move |io| run(io, &selector, &target, &options))
+        .await
 }
 
 fn run(
@@ -173,7 +175,10 @@ fn run(
     };
     if options.paths.is_empty() {
         let Backup { totals, .. } = &backup;
-        io.context.progress.event(Event::Expect { bytes: totals.bytes, entries: totals.entries });
+        io.context.progress.event(Event::Expect {
+            bytes: totals.bytes,
+            entries: totals.entries,
+        });
     }
     let shared = Shared::new(io, &view, &backup, options);
     let entries = TreeReader::new(&view.reader, backup.tree).select(options.paths.clone());
@@ -196,11 +201,7 @@ fn run(
     shared.into_report()
 }
 
-fn open_target(
-    io: &Io,
-    path: &std::path::Path,
-    options: &RestoreOptions,
-) -> Result<LocalTarget> {
+fn open_target(io: &Io, path: &std::path::Path, options: &RestoreOptions) -> Result<LocalTarget> {
     let seed = u64::from_le_bytes(io.context.runtime.bytes());
     let target = LocalTarget::open(path, !options.dry_run).map_err(|error| match error {
         TargetError::Root { source, .. } => {
@@ -233,7 +234,8 @@ fn lay_out(
             threads.push(scope.spawn(move || worker::run(shared, cursor, &tasks)));
         }
         drop(tasks);
-        let planned = planner.run(io, entries, Some(sender));
+        let planned = planner.run(io, entries, Some(&sender));
+        drop(sender);
         let mut ended = Ok(());
         for thread in threads {
             let joined = thread.join();
@@ -281,7 +283,10 @@ impl Shared {
     }
 
     fn failed(&self, path: &EntryPath, reason: String, damaged: bool) {
-        self.io.context.progress.event(Event::Failed { path, reason: &reason });
+        self.io.context.progress.event(Event::Failed {
+            path,
+            reason: &reason,
+        });
         self.update(|report| {
             report.failed_count += 1;
             report.damaged |= damaged;
@@ -299,7 +304,10 @@ impl Shared {
     fn warn(&self, warnings: &[Warning]) {
         for warning in warnings {
             let message = format!("{warning}: {}", warning.source);
-            self.io.context.progress.event(Event::Warning { message: &message });
+            self.io
+                .context
+                .progress
+                .event(Event::Warning { message: &message });
         }
         if !warnings.is_empty() {
             self.update(|report| report.attributes_refused += warnings.len() as u64);
@@ -320,12 +328,18 @@ impl Shared {
     }
 
     fn advance(&self, bytes: u64, entries: u64) {
-        self.io.context.progress.event(Event::Advance { bytes, entries });
+        self.io
+            .context
+            .progress
+            .event(Event::Advance { bytes, entries });
     }
 
     fn into_report(self: Arc<Self>) -> Result<RestoreReport> {
         let shared = Arc::into_inner(self).ok_or_else(|| Error::internal("a worker goes on"))?;
-        shared.report.into_inner().map_err(|_| Error::internal("a worker panicked"))
+        shared
+            .report
+            .into_inner()
+            .map_err(|_| Error::internal("a worker panicked"))
     }
 }
 

@@ -9,7 +9,7 @@ use crossbeam_channel::Sender;
 use super::files::FileJob;
 use super::surplus::SurplusFinder;
 use super::worker::{GroupWork, Piece, Task, TaskKind};
-use super::{cursor, LinkGroups, Overwrite, RestoreOptions, Shared};
+use super::{LinkGroups, Overwrite, RestoreOptions, Shared, cursor};
 use crate::error::{Error, Result};
 use crate::format::TAG_LEN;
 use crate::model::{Backup, Content, Entry, EntryKind, EntryPath, PackId};
@@ -78,7 +78,7 @@ impl<'a> Planner<'a> {
         &mut self,
         io: &Io,
         entries: TreeReader,
-        tasks: Option<Sender<Task>>,
+        tasks: Option<&Sender<Task>>,
     ) -> Result<()> {
         for entry in entries {
             io.check_cancelled()?;
@@ -98,14 +98,14 @@ impl<'a> Planner<'a> {
             }
             self.plan(entry);
             if self.batch.len() >= BATCH {
-                self.send_batch(tasks.as_ref());
+                self.send_batch(tasks);
             }
             if self.window_bytes >= WINDOW_BYTES || self.window.len() >= WINDOW_FILES {
-                self.send_window(tasks.as_ref());
+                self.send_window(tasks);
             }
         }
-        self.send_batch(tasks.as_ref());
-        self.send_window(tasks.as_ref());
+        self.send_batch(tasks);
+        self.send_window(tasks);
         let entries = self.entries;
         self.shared.update(|report| report.entries = entries);
         Ok(())
@@ -113,7 +113,10 @@ impl<'a> Planner<'a> {
 
     fn gap(&mut self, gap: &crate::repository::Gap) -> Result<()> {
         use crate::error::ErrorKind;
-        if !matches!(gap.error.kind(), ErrorKind::Damaged | ErrorKind::UnsupportedFormat) {
+        if !matches!(
+            gap.error.kind(),
+            ErrorKind::Damaged | ErrorKind::UnsupportedFormat
+        ) {
             let message = gap.error.to_string();
             return Err(Error::new(gap.error.kind(), message));
         }
@@ -160,11 +163,17 @@ impl<'a> Planner<'a> {
     }
 
     fn plan_folder(&mut self, entry: Entry) {
-        while self.open.last().is_some_and(|folder| !entry.path.is_within(folder)) {
+        while self
+            .open
+            .last()
+            .is_some_and(|folder| !entry.path.is_within(folder))
+        {
             self.open.pop();
         }
-        let is_below_fresh =
-            self.fresh.as_ref().is_some_and(|fresh| entry.path.is_within(fresh));
+        let is_below_fresh = self
+            .fresh
+            .as_ref()
+            .is_some_and(|fresh| entry.path.is_within(fresh));
         if let (Some(cursor), false) = (&mut self.cursor, self.options.dry_run)
             && !entry.path.is_root()
         {
@@ -184,14 +193,20 @@ impl<'a> Planner<'a> {
 
     /// Makes the folder an entry lies in when the backup has none: a stream may be stored as `db/dump.sql`.
     fn provide_folder(&mut self, path: &EntryPath) {
-        while self.open.last().is_some_and(|folder| !path.is_within(folder)) {
+        while self
+            .open
+            .last()
+            .is_some_and(|folder| !path.is_within(folder))
+        {
             self.open.pop();
         }
         let parent = path.parent().unwrap_or_default();
         if parent == self.open.last().map_or(&[][..], EntryPath::as_bytes) {
             return;
         }
-        let Ok(parent) = EntryPath::new(parent) else { return };
+        let Ok(parent) = EntryPath::new(parent) else {
+            return;
+        };
         if let (Some(cursor), false) = (&mut self.cursor, self.options.dry_run)
             && let Err(error) = cursor.make_dir(&parent)
         {
@@ -202,14 +217,22 @@ impl<'a> Planner<'a> {
 
     /// True when what is there stays.
     fn is_left_alone(&mut self, entry: &Entry) -> bool {
-        if self.fresh.as_ref().is_some_and(|fresh| entry.path.is_within(fresh)) {
+        if self
+            .fresh
+            .as_ref()
+            .is_some_and(|fresh| entry.path.is_within(fresh))
+        {
             return false;
         }
-        let Some(cursor) = &mut self.cursor else { return false };
+        let Some(cursor) = &mut self.cursor else {
+            return false;
+        };
         if self.options.overwrite == Overwrite::Always {
             return false;
         }
-        let Ok(Some(existing)) = cursor.inspect(&entry.path) else { return false };
+        let Ok(Some(existing)) = cursor.inspect(&entry.path) else {
+            return false;
+        };
         if self.options.overwrite == Overwrite::Never {
             return true;
         }
@@ -232,7 +255,9 @@ impl<'a> Planner<'a> {
         }
         if let Some(tasks) = tasks {
             // Workers go away only by panicking, which is noticed when they are joined.
-            let _ = tasks.send(Task { kind: TaskKind::Small(batch) });
+            let _ = tasks.send(Task {
+                kind: TaskKind::Small(batch),
+            });
         } else {
             self.pretend(batch.iter());
         }
@@ -287,8 +312,12 @@ impl<'a> Planner<'a> {
 
     /// Notes where each chunk of a file comes from and goes to.
     fn add_pieces(&self, job: &Arc<FileJob>, groups: &mut HashMap<(PackId, u64), GroupWork>) {
-        let EntryKind::File(file) = &job.entry.kind else { return };
-        let Content::Chunks(chunks) = &file.content else { return };
+        let EntryKind::File(file) = &job.entry.kind else {
+            return;
+        };
+        let Content::Chunks(chunks) = &file.content else {
+            return;
+        };
         let mut position = 0;
         for chunk in chunks {
             let Some(place) = self.shared.reader.index().find(&chunk.id) else {
@@ -296,17 +325,20 @@ impl<'a> Planner<'a> {
                 continue;
             };
             if place.len != chunk.len {
-                job.fail(self.shared, format!("chunk {} has another length", chunk.id));
+                job.fail(
+                    self.shared,
+                    format!("chunk {} has another length", chunk.id),
+                );
                 continue;
             }
-            let work = groups.entry((place.pack.id, place.group_offset)).or_insert_with(|| {
-                GroupWork {
+            let work = groups
+                .entry((place.pack.id, place.group_offset))
+                .or_insert_with(|| GroupWork {
                     number: place.group_number,
                     offset: place.group_offset,
                     group: place.group.clone(),
                     pieces: Vec::new(),
-                }
-            });
+                });
             work.pieces.push(Piece {
                 id: chunk.id,
                 start: place.start,
@@ -332,7 +364,14 @@ impl<'a> Planner<'a> {
             .io
             .handle()
             .spawn(async move { storage.get_range(&key, range).await });
-        let _ = tasks.send(Task { kind: TaskKind::Groups { pack, start, bytes, groups } });
+        let _ = tasks.send(Task {
+            kind: TaskKind::Groups {
+                pack,
+                start,
+                bytes,
+                groups,
+            },
+        });
     }
 
     /// Makes the further names of files that have several.
@@ -352,10 +391,16 @@ impl<'a> Planner<'a> {
 
     /// Deletes what is in restored folders and not in the backup.
     pub(super) fn delete_surplus(&mut self, cursor: &mut Cursor, backup: &Backup) -> Result<()> {
-        let Some(surplus) = self.surplus.take() else { return Ok(()) };
+        let Some(surplus) = self.surplus.take() else {
+            return Ok(());
+        };
         if self.gaps > 0 {
             let message = "nothing was deleted, as part of the backup cannot be listed";
-            self.shared.io.context.progress.event(crate::Event::Warning { message });
+            self.shared
+                .io
+                .context
+                .progress
+                .event(crate::Event::Warning { message });
             return Ok(());
         }
         let mut deleted = Vec::new();

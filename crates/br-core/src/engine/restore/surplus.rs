@@ -50,9 +50,15 @@ impl SurplusFinder {
         selection: &[EntryPath],
     ) -> Vec<EntryPath> {
         self.close_until(None, cursor);
-        let roots: Vec<_> = backup.paths.iter().filter_map(|path| stored_path(path)).collect();
+        let roots: Vec<_> = backup
+            .paths
+            .iter()
+            .filter_map(|path| stored_path(path))
+            .collect();
         let within = |path: &EntryPath, folders: &[EntryPath]| {
-            folders.iter().any(|folder| path.is_within(folder) && path != folder)
+            folders
+                .iter()
+                .any(|folder| path.is_within(folder) && path != folder)
         };
         self.found.retain(|path| {
             within(path, &roots) && (selection.is_empty() || within(path, selection))

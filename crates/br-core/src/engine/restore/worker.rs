@@ -6,8 +6,8 @@ use bytes::Bytes;
 use crossbeam_channel::Receiver;
 use tokio::task::JoinHandle;
 
-use super::files::FileJob;
 use super::Shared;
+use super::files::FileJob;
 use crate::error::{Error, Result};
 use crate::format::{Group, TAG_LEN};
 use crate::model::{ChunkId, Content, Entry, EntryKind, PackId};
@@ -58,9 +58,16 @@ pub(super) fn run(shared: &Arc<Shared>, mut cursor: Cursor, tasks: &Receiver<Tas
         }
         match task.kind {
             TaskKind::Small(entries) => write_small(shared, &mut cursor, &entries),
-            TaskKind::Groups { pack, start, bytes, groups } => {
+            TaskKind::Groups {
+                pack,
+                start,
+                bytes,
+                groups,
+            } => {
                 let fetched = shared.io.block(async {
-                    bytes.await.map_err(|e| Error::internal("a request panicked").with_source(e))?
+                    bytes
+                        .await
+                        .map_err(|e| Error::internal("a request panicked").with_source(e))?
                         .map_err(Error::from)
                 });
                 write_groups(shared, &mut cursor, pack, start, &fetched, groups);
@@ -94,7 +101,9 @@ fn write_sparse(
     cursor: &mut Cursor,
     entry: &Entry,
 ) -> Result<Vec<crate::target::Warning>, crate::target::TargetError> {
-    let EntryKind::File(content) = &entry.kind else { return Ok(Vec::new()) };
+    let EntryKind::File(content) = &entry.kind else {
+        return Ok(Vec::new());
+    };
     let file = cursor.create_file(&entry.path)?;
     if let Content::Inline(bytes) = &content.content {
         let mut rest = &bytes[..];
@@ -109,7 +118,11 @@ fn write_sparse(
 }
 
 fn data_len(entry: &Entry) -> u64 {
-    if let EntryKind::File(file) = &entry.kind { file.data_len() } else { 0 }
+    if let EntryKind::File(file) = &entry.kind {
+        file.data_len()
+    } else {
+        0
+    }
 }
 
 fn write_groups(
@@ -126,7 +139,9 @@ fn write_groups(
                 let at = (work.offset - start) as usize;
                 let sealed = bytes.get(at..at + work.group.stored_len as usize + TAG_LEN);
                 let sealed = sealed.unwrap_or_default();
-                shared.reader.open_group(pack, work.number, &work.group, sealed)
+                shared
+                    .reader
+                    .open_group(pack, work.number, &work.group, sealed)
             }
             Err(error) => Err(Error::new(error.kind(), error.to_string())),
         };

@@ -10,7 +10,9 @@ use std::vec;
 use super::LocalSourceOptions;
 use super::names::Names;
 use super::roots::{Stop, Way};
-use super::unix::{Describer, Folder, Links, ListBuffer, LocalDetails, Look, Me, as_path, folder_id};
+use super::unix::{
+    Describer, Folder, Links, ListBuffer, LocalDetails, Look, Me, as_path, folder_id,
+};
 use crate::model::EntryPath;
 use crate::source::exclude::IgnoreFile;
 use crate::source::{Details, SourceItem};

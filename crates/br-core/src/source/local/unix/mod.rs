@@ -281,6 +281,6 @@ pub(super) fn folder_id(path: &Path) -> Option<(u64, u64)> {
 }
 
 /// Bytes as the system's kind of string.
-pub(super) fn os_str(bytes: &[u8]) -> &std::ffi::OsStr {
-    std::os::unix::ffi::OsStrExt::from_bytes(bytes)
+pub(super) fn os_str(bytes: &[u8]) -> &OsStr {
+    OsStrExt::from_bytes(bytes)
 }
