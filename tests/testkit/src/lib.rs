@@ -1,1 +1,28 @@
-//! Testkit.
+//! What the tests of br share.
+//!
+//! [`FaultyStore`] fails on purpose at any operation, [`TestRepo`] is a repository in it with a clock and randomness that
+//! repeat, [`MemorySource`] is a source without a disk, [`TreeFixture`] makes real trees, [`Snapshot`] describes them so
+//! that two can be compared, and [`BrCmd`] runs the real program. Invariant: with the same seed the same things happen.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failure of the kit is a failure of the test"
+)]
+
+mod cmd;
+mod faulty;
+mod fixture;
+mod repo;
+mod runtime;
+mod skip;
+mod snapshot;
+mod source;
+
+pub use cmd::{BrCmd, BrOutput};
+pub use faulty::{Corruption, FaultyStore, Operation, When};
+pub use fixture::{TreeFixture, set_time};
+pub use repo::{TestRepo, block_on};
+pub use runtime::{ManualClock, Noise, SeededRandom, context, noise};
+pub use skip::{is_root, skip};
+pub use snapshot::{Item, Snapshot};
+pub use source::{Behaviour, MemorySource, Thing};

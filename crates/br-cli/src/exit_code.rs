@@ -1,0 +1,108 @@
+//! What the process says by its exit code.
+//!
+//! [`ExitStatus`] lists the codes. Invariant: a code is never given another meaning, as scripts depend on it;
+//! `docs/cli/exit-codes.md` explains each, and a test compares.
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum ExitStatus {
+    /// Done as asked.
+    Ok = 0,
+    /// Any failure without a code of its own.
+    Failure = 1,
+    /// Arguments or configuration are wrong.
+    Usage = 2,
+    /// Finished, but some entries could not be read, written or deleted.
+    Partial = 3,
+    /// There is no repository at that location.
+    RepositoryNotFound = 10,
+    /// Others changed the repository at the same time.
+    Locked = 11,
+    /// The password is wrong or missing, or the system refuses access.
+    AccessDenied = 12,
+    /// The store does not answer.
+    StorageUnavailable = 13,
+    /// Stored data is missing or altered.
+    Damaged = 14,
+    /// Written by a newer br.
+    UnsupportedFormat = 15,
+    /// Stopped by SIGINT or SIGTERM.
+    Interrupted = 130,
+}
+
+impl ExitStatus {
+    /// Every code, ascending.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Ok,
+        Self::Failure,
+        Self::Usage,
+        Self::Partial,
+        Self::RepositoryNotFound,
+        Self::Locked,
+        Self::AccessDenied,
+        Self::StorageUnavailable,
+        Self::Damaged,
+        Self::UnsupportedFormat,
+        Self::Interrupted,
+    ];
+
+    /// Codes that every command which opens a repository can end with.
+    pub(crate) const REPOSITORY: &[Self] = &[
+        Self::Ok,
+        Self::Failure,
+        Self::Usage,
+        Self::RepositoryNotFound,
+        Self::AccessDenied,
+        Self::StorageUnavailable,
+        Self::Damaged,
+        Self::UnsupportedFormat,
+        Self::Interrupted,
+    ];
+
+    /// Codes of commands that need no repository.
+    pub(crate) const PLAIN: &[Self] = &[Self::Ok, Self::Failure, Self::Usage];
+
+    /// The number.
+    pub(crate) const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// A few words for the end of a command's help.
+    pub(crate) const fn meaning(self) -> &'static str {
+        match self {
+            Self::Ok => "done",
+            Self::Failure => "failed",
+            Self::Usage => "wrong arguments",
+            Self::Partial => "finished, but some entries could not be handled",
+            Self::RepositoryNotFound => "no repository there",
+            Self::Locked => "others kept changing the repository",
+            Self::AccessDenied => "password wrong or missing, or access refused",
+            Self::StorageUnavailable => "the store does not answer: run again",
+            Self::Damaged => "stored data is missing or altered",
+            Self::UnsupportedFormat => "written by a newer br",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_what_was_promised() {
+        let codes: Vec<_> = ExitStatus::ALL.iter().map(|status| status.code()).collect();
+        assert_eq!(codes, [0, 1, 2, 3, 10, 11, 12, 13, 14, 15, 130]);
+    }
+
+    #[test]
+    fn the_document_explains_every_code() {
+        let text = include_str!("../../../docs/cli/exit-codes.md");
+        for status in ExitStatus::ALL {
+            let row = format!("| {} |", status.code());
+            assert!(text.contains(&row), "no row `{row}` in docs/cli/exit-codes.md");
+        }
+    }
+}

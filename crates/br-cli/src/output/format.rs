@@ -1,0 +1,203 @@
+//! Values as people read and write them: sizes, durations, times, fractions, modes.
+//!
+//! Invariant: what is printed here never has control characters, whatever a repository says.
+
+use std::time::Duration;
+
+use br_core::model::{Entry, EntryKind, FileTime, escape};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+
+/// A number of bytes: `999 B`, `1.2 GiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    // What would be rounded to 1024.0 is one of the next unit.
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let digits = usize::from(value < 99.95);
+    format!("{value:.digits$} {}", UNITS[unit])
+}
+
+/// A number with separators: `1,234,567`.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A number with its noun: `1 file`, `2,000 files`.
+pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(number), if number == 1 { one } else { many })
+}
+
+/// A duration: `0.4 s`, `12 s`, `1m 30s`, `2h 05m`.
+pub(crate) fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds < 9.95 {
+        return format!("{seconds:.1} s");
+    }
+    let seconds = seconds.round() as u64;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        3600..86400 => format!("{}h {:02}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d {:02}h", seconds / 86400, seconds % 86400 / 3600),
+    }
+}
+
+/// The time from one moment to another; nothing when a clock went back.
+pub(crate) fn between(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or_default()
+}
+
+/// A moment in local time: `2026-02-28 09:05:00`.
+pub(crate) fn local_time(time: Timestamp) -> String {
+    time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// A file's time as a moment; `None` when it is beyond the calendar.
+fn moment(time: FileTime) -> Option<Timestamp> {
+    Timestamp::new(time.secs, i32::try_from(time.nanos).ok()?).ok()
+}
+
+/// A file's time in local time, or its seconds when it is beyond the calendar.
+pub(crate) fn file_time(time: FileTime) -> String {
+    moment(time).map_or_else(|| format!("@{}", time.secs), local_time)
+}
+
+/// A file's time as RFC 3339 with nanoseconds, in UTC; `@seconds.nanoseconds` when it is beyond the calendar.
+pub(crate) fn file_time_exact(time: FileTime) -> String {
+    let beyond = || format!("@{}.{:09}", time.secs, time.nanos);
+    moment(time).map_or_else(beyond, |moment| format!("{moment:.9}"))
+}
+
+/// How much smaller data became: `2.4:1`.
+pub(crate) fn ratio(before: u64, after: u64) -> Option<String> {
+    (before > 0 && after > 0).then(|| format!("{:.1}:1", before as f64 / after as f64))
+}
+
+/// Text that came from a repository, without control characters.
+pub(crate) fn text(text: &str) -> String {
+    escape(text.as_bytes())
+}
+
+/// Several paths in one cell, cut in the middle to at most `width` characters.
+pub(crate) fn paths(paths: &[Vec<u8>], width: Option<usize>) -> String {
+    let all = paths.iter().map(|path| escape(path)).collect::<Vec<_>>().join(",");
+    let Some(width) = width else { return all };
+    let length = all.chars().count();
+    if length <= width {
+        return all;
+    }
+    // The end of a path says more than its start.
+    let head = width.saturating_sub(1) / 3;
+    let tail = width.saturating_sub(1) - head;
+    let start: String = all.chars().take(head).collect();
+    let end: String = all.chars().skip(length - tail).collect();
+    format!("{start}…{end}")
+}
+
+/// The ten characters that `ls -l` starts with.
+pub(crate) fn mode(entry: &Entry) -> String {
+    let kind = match entry.kind {
+        EntryKind::File(_) => '-',
+        EntryKind::Directory => 'd',
+        EntryKind::Symlink(_) => 'l',
+        EntryKind::Fifo => 'p',
+        EntryKind::Socket => 's',
+        EntryKind::CharDevice(_) => 'c',
+        EntryKind::BlockDevice(_) => 'b',
+    };
+    let mut out = String::from(kind);
+    for (shift, special, with, without) in
+        [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')]
+    {
+        let bits = entry.mode >> shift;
+        out.push(if bits & 4 == 0 { '-' } else { 'r' });
+        out.push(if bits & 2 == 0 { '-' } else { 'w' });
+        out.push(match (bits & 1 != 0, entry.mode & special != 0) {
+            (true, true) => with,
+            (false, true) => without,
+            (true, false) => 'x',
+            (false, false) => '-',
+        });
+    }
+    out
+}
+
+/// Reads a size as people write it: `512MiB`, `10 GB`, `1.5g`, `4096`. Units are powers of 1,024 unless they end in `B`
+/// without an `i`.
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is not a size: write it like 512MiB or 10GiB");
+    let (number, unit) = split_unit(text);
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    let unit = unit.to_ascii_lowercase();
+    let (letter, rest) = unit.split_at(unit.len().min(1));
+    let base: f64 = match rest {
+        "" | "i" | "ib" => 1024.0,
+        "b" => 1000.0,
+        _ => return Err(wrong()),
+    };
+    let power = match letter {
+        "" => 0,
+        "b" if rest.is_empty() => 0,
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        "t" => 4,
+        _ => return Err(wrong()),
+    };
+    let bytes = number * base.powi(power);
+    if !(0.0..=u64::MAX as f64).contains(&bytes) {
+        return Err(wrong());
+    }
+    Ok(bytes as u64)
+}
+
+/// Reads a percentage, `5%`, as a fraction between 0 and 1.
+pub(crate) fn parse_percent(text: &str) -> Result<f64, String> {
+    let wrong = || format!("`{text}` is not a percentage: write it like 5%, from 0% to 100%");
+    let number = text.strip_suffix('%').ok_or_else(wrong)?.trim_end();
+    let percent: f64 = number.parse().map_err(|_| wrong())?;
+    if (0.0..=100.0).contains(&percent) { Ok(percent / 100.0) } else { Err(wrong()) }
+}
+
+/// Reads a duration: `90s`, `30m`, `24h`, `7d`, or `0`.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is not a duration: write it like 30m, 24h or 7d");
+    let (number, unit) = split_unit(text);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let seconds = match unit {
+        "" if number == 0 => 0,
+        "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3600,
+        "d" => 86400,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+fn split_unit(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    (&text[..end], text[end..].trim_start())
+}
+
+#[cfg(test)]
+#[path = "format_tests.rs"]
+mod tests;

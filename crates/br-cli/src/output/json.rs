@@ -1,0 +1,148 @@
+//! The shapes that `--json` prints, as `docs/json.md` describes them.
+//!
+//! Invariant: fields are added, never changed or taken away. Raw bytes are text as [`escape`] writes it.
+
+use br_core::model::{Entry, EntryKind, escape};
+use br_core::{BackupV1, Repository};
+use serde::Serialize;
+
+use super::format::file_time_exact;
+use crate::error::CommandError;
+
+/// One line of JSON.
+pub(crate) fn to_line(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("plain values become JSON")
+}
+
+/// A line on stderr.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Message<'a> {
+    Note { message: &'a str },
+    Warning { message: &'a str },
+    Hint { message: &'a str },
+    Failed { path: &'a str, reason: &'a str },
+    Status(Status),
+    Error { code: u8, message: &'a str, causes: &'a [String], hint: &'a str },
+}
+
+impl<'a> From<&'a CommandError> for Message<'a> {
+    fn from(error: &'a CommandError) -> Self {
+        let CommandError { status, message, causes, hint, .. } = error;
+        Self::Error { code: status.code(), message, causes, hint }
+    }
+}
+
+/// How far an operation is.
+#[derive(Debug, Serialize)]
+pub(crate) struct Status {
+    pub(crate) seconds: f64,
+    pub(crate) bytes_done: u64,
+    pub(crate) bytes_expected: Option<u64>,
+    pub(crate) entries_done: u64,
+    pub(crate) entries_expected: Option<u64>,
+}
+
+/// What came of a command, as its last or only line.
+#[derive(Debug, Serialize)]
+pub(crate) struct Summary<T> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(flatten)]
+    value: T,
+}
+
+impl<T> Summary<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self { kind: "summary", value }
+    }
+}
+
+/// What `init` made.
+#[derive(Debug, Serialize)]
+pub(crate) struct RepositoryJson<'a> {
+    location: &'a str,
+    id: String,
+    encrypted: bool,
+    created: String,
+    format: String,
+}
+
+impl<'a> From<&'a Repository> for RepositoryJson<'a> {
+    fn from(repository: &'a Repository) -> Self {
+        let config = repository.config();
+        Self {
+            location: repository.location(),
+            id: config.id.to_string(),
+            encrypted: repository.is_encrypted(),
+            created: config.created.to_string(),
+            format: config.version.to_string(),
+        }
+    }
+}
+
+/// What `backup` did.
+#[derive(Debug, Serialize)]
+pub(crate) struct BackupSummary {
+    pub(crate) backup: BackupV1,
+    pub(crate) torn: u64,
+    pub(crate) packs_resumed: u64,
+    pub(crate) dry_run: bool,
+    pub(crate) duration_seconds: f64,
+}
+
+/// An entry of a backup.
+#[derive(Debug, Serialize)]
+pub(crate) struct EntryJson<'a> {
+    path: String,
+    kind: &'static str,
+    mode: String,
+    uid: u32,
+    gid: u32,
+    user: &'a str,
+    group: &'a str,
+    size: u64,
+    mtime: String,
+    sha256: Option<String>,
+    target: Option<String>,
+}
+
+impl<'a> EntryJson<'a> {
+    pub(crate) fn new(entry: &'a Entry, sha256: Option<String>) -> Self {
+        Self {
+            path: escape(entry.path.as_bytes()),
+            kind: entry.kind.name(),
+            mode: format!("{:04o}", entry.mode),
+            uid: entry.owner.uid,
+            gid: entry.owner.gid,
+            user: &entry.owner.user,
+            group: &entry.owner.group,
+            size: entry.size(),
+            mtime: file_time_exact(entry.mtime),
+            sha256,
+            target: match &entry.kind {
+                EntryKind::Symlink(target) => Some(escape(target)),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// An entry that differs.
+#[derive(Debug, Serialize)]
+pub(crate) struct DifferenceJson<'a> {
+    #[serde(rename = "type")]
+    pub(crate) kind: &'static str,
+    pub(crate) path: String,
+    pub(crate) from: Option<EntryJson<'a>>,
+    pub(crate) to: Option<EntryJson<'a>>,
+}
+
+/// How many entries differ.
+#[derive(Debug, Default, Clone, Copy, Serialize)]
+pub(crate) struct DiffSummary {
+    pub(crate) added: u64,
+    pub(crate) removed: u64,
+    pub(crate) content: u64,
+    pub(crate) metadata: u64,
+}

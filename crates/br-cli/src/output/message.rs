@@ -1,0 +1,164 @@
+//! Messages for the person in front of the terminal, or for the log.
+//!
+//! [`Console`] writes to stderr. Invariant: with `--json` every line is a JSON object, without it no line has control
+//! characters that came from a repository.
+
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::Mutex;
+
+use indicatif::ProgressBar;
+use serde::Serialize;
+
+use super::json::{self, Message};
+use crate::error::CommandError;
+
+/// Writes to stderr.
+pub(crate) struct Console {
+    /// Lines are JSON.
+    pub(crate) json: bool,
+    /// No notes, no progress, no summaries.
+    pub(crate) quiet: bool,
+    /// Nothing is cut short.
+    pub(crate) verbose: bool,
+    color: bool,
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+impl fmt::Debug for Console {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Console").field("json", &self.json).finish_non_exhaustive()
+    }
+}
+
+/// How a label looks on a terminal.
+#[derive(Debug, Clone, Copy)]
+enum Style {
+    Red,
+    Yellow,
+    Cyan,
+}
+
+impl Console {
+    /// A console with the user's wishes. Colours are for terminals, and not when `NO_COLOR` is set.
+    pub(crate) fn new(json: bool, quiet: bool, verbose: bool) -> Self {
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        let color = io::stderr().is_terminal() && !set("NO_COLOR") && !dumb;
+        Self { json, quiet, verbose, color, bar: Mutex::default() }
+    }
+
+    /// True when stderr is a terminal, and somebody can be asked.
+    pub(crate) fn is_terminal() -> bool {
+        io::stderr().is_terminal()
+    }
+
+    /// Tells something that may be good to know.
+    pub(crate) fn note(&self, message: &str) {
+        if self.quiet {
+            return;
+        }
+        match self.json {
+            true => self.document(&Message::Note { message }),
+            false => self.line(&clean(message)),
+        }
+    }
+
+    /// Tells something that should be known.
+    pub(crate) fn warning(&self, message: &str) {
+        match self.json {
+            true => self.document(&Message::Warning { message }),
+            false => self.labelled(Style::Yellow, "warning", message),
+        }
+    }
+
+    /// Tells that an entry could not be handled.
+    pub(crate) fn failed(&self, label: &str, path: &str, reason: &str) {
+        match self.json {
+            true => self.document(&Message::Failed { path, reason }),
+            false => self.labelled(Style::Yellow, label, &format!("{path}: {reason}")),
+        }
+    }
+
+    /// Tells what to do next.
+    pub(crate) fn hint(&self, message: &str) {
+        match self.json {
+            true => self.document(&Message::Hint { message }),
+            false => self.labelled(Style::Cyan, "hint", message),
+        }
+    }
+
+    /// Tells why the command failed.
+    pub(crate) fn error(&self, error: &CommandError) {
+        if self.json {
+            return self.document(&Message::from(error));
+        }
+        self.labelled(Style::Red, "error", &error.message);
+        for cause in &error.causes {
+            self.labelled(Style::Red, "caused by", cause);
+        }
+        self.labelled(Style::Cyan, "hint", &error.hint);
+    }
+
+    /// Prints a line that is there already.
+    pub(crate) fn line(&self, text: &str) {
+        // There is nowhere to complain when stderr is gone.
+        let print = || drop(writeln!(io::stderr(), "{text}"));
+        match self.bar.lock().as_deref() {
+            Ok(Some(bar)) => bar.suspend(print),
+            _ => print(),
+        }
+    }
+
+    /// Asks a question on the terminal; the answer is yes or no.
+    pub(crate) fn confirm(question: &str) -> io::Result<bool> {
+        let mut stderr = io::stderr();
+        write!(stderr, "{question} [y/N] ")?;
+        stderr.flush()?;
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer)?;
+        Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    }
+
+    /// Prints a JSON object.
+    pub(super) fn document(&self, value: &impl Serialize) {
+        self.line(&json::to_line(value));
+    }
+
+    /// Shows a bar below the messages, or takes it away.
+    pub(super) fn set_bar(&self, bar: Option<ProgressBar>) {
+        if let Ok(mut place) = self.bar.lock()
+            && let Some(old) = std::mem::replace(&mut *place, bar)
+        {
+            old.finish_and_clear();
+        }
+    }
+
+    fn labelled(&self, style: Style, label: &str, text: &str) {
+        let text = clean(text);
+        if !self.color {
+            return self.line(&format!("{label}: {text}"));
+        }
+        let code = match style {
+            Style::Red => "1;31",
+            Style::Yellow => "1;33",
+            Style::Cyan => "1;36",
+        };
+        self.line(&format!("\u{1b}[{code}m{label}:\u{1b}[0m {text}"));
+    }
+}
+
+/// Text without control characters, which could do anything to a terminal.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_can_send_commands_to_the_terminal() {
+        assert_eq!(clean("a\u{1b}[2Jb\rc"), "a\u{fffd}[2Jb\u{fffd}c");
+    }
+}

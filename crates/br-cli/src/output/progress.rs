@@ -1,0 +1,264 @@
+//! How far an operation is: a bar on a terminal, a line now and then in a log, JSON for programs.
+//!
+//! [`ProgressReporter`] takes the engine's events and only counts, so that it never holds the engine up; a task of
+//! [`ProgressGuard`] looks at the counts and shows them. Invariant: nothing is shown with `--quiet` but failures and
+//! warnings, and nothing of it once the guard is dropped.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use br_core::runtime::Clock;
+use br_core::{Event, Progress};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::task::JoinHandle;
+
+use super::Console;
+use super::format;
+use super::json::{Message, Status};
+
+/// An operation shorter than this shows no bar.
+const BAR_AFTER: Duration = Duration::from_millis(250);
+/// How often a bar moves.
+const BAR_EVERY: Duration = Duration::from_millis(100);
+/// How often programs hear.
+const JSON_EVERY: Duration = Duration::from_secs(1);
+/// How often a log has a line.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+/// The rate is taken over this time.
+const RATE_WINDOW: Duration = Duration::from_secs(10);
+/// Failures and warnings that a restore shows before it only counts them.
+pub(crate) const SHOWN: u64 = 20;
+
+/// Takes the engine's events.
+pub(crate) struct ProgressReporter {
+    console: Arc<Console>,
+    clock: Arc<dyn Clock>,
+    start: Duration,
+    /// What an entry that failed is called.
+    failure: &'static str,
+    /// How many failures and how many warnings are shown.
+    limit: u64,
+    failures: AtomicU64,
+    warnings: AtomicU64,
+    bytes: AtomicU64,
+    entries: AtomicU64,
+    expected_bytes: AtomicU64,
+    expected_entries: AtomicU64,
+}
+
+impl ProgressReporter {
+    /// A reporter that shows every failure, as `unreadable`.
+    pub(crate) fn new(console: Arc<Console>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            console,
+            start: clock.elapsed(),
+            clock,
+            failure: "unreadable",
+            limit: u64::MAX,
+            failures: AtomicU64::new(0),
+            warnings: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            entries: AtomicU64::new(0),
+            expected_bytes: AtomicU64::new(0),
+            expected_entries: AtomicU64::new(0),
+        }
+    }
+
+    /// Calls failures something else, and shows only some unless everything is to be shown.
+    pub(crate) fn with_failures(mut self, label: &'static str) -> Self {
+        self.failure = label;
+        let all = self.console.verbose || self.console.json;
+        self.limit = if all { u64::MAX } else { SHOWN };
+        self
+    }
+
+    /// Time since the reporter was made.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.clock.elapsed().saturating_sub(self.start)
+    }
+
+    fn status(&self) -> Status {
+        let known = |number: &AtomicU64| Some(number.load(Ordering::Relaxed)).filter(|n| *n > 0);
+        Status {
+            seconds: (self.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+            bytes_done: self.bytes.load(Ordering::Relaxed),
+            bytes_expected: known(&self.expected_bytes),
+            entries_done: self.entries.load(Ordering::Relaxed),
+            entries_expected: known(&self.expected_entries),
+        }
+    }
+}
+
+impl Progress for ProgressReporter {
+    fn event(&self, event: Event<'_>) {
+        match event {
+            Event::Expect { bytes, entries } => {
+                self.expected_bytes.store(bytes, Ordering::Relaxed);
+                self.expected_entries.store(entries, Ordering::Relaxed);
+            }
+            Event::Advance { bytes, entries } => {
+                self.bytes.fetch_add(bytes, Ordering::Relaxed);
+                self.entries.fetch_add(entries, Ordering::Relaxed);
+            }
+            Event::Failed { path, reason } => {
+                if self.failures.fetch_add(1, Ordering::Relaxed) < self.limit {
+                    self.console.failed(self.failure, &path.to_string(), reason);
+                }
+            }
+            Event::Warning { message } => {
+                if self.warnings.fetch_add(1, Ordering::Relaxed) < self.limit {
+                    self.console.warning(message);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Shows progress until it is dropped.
+#[derive(Debug)]
+pub(crate) struct ProgressGuard {
+    console: Arc<Console>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl ProgressGuard {
+    /// Starts to show what the reporter counts.
+    pub(crate) fn start(console: &Arc<Console>, reporter: &Arc<ProgressReporter>) -> Self {
+        let task = (!console.quiet).then(|| tokio::spawn(show(Arc::clone(reporter))));
+        Self { console: Arc::clone(console), task }
+    }
+}
+
+impl Drop for ProgressGuard {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+        self.console.set_bar(None);
+    }
+}
+
+async fn show(reporter: Arc<ProgressReporter>) {
+    let console = &reporter.console;
+    let terminal = Console::is_terminal();
+    let every = match (console.json, terminal) {
+        (true, _) => JSON_EVERY,
+        (false, true) => BAR_EVERY,
+        (false, false) => LOG_EVERY,
+    };
+    if terminal && !console.json {
+        tokio::time::sleep(BAR_AFTER).await;
+    }
+    let bar = (terminal && !console.json).then(|| {
+        let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr());
+        console.set_bar(Some(bar.clone()));
+        bar
+    });
+    let mut rate = Rate::default();
+    let mut ticks = tokio::time::interval(every);
+    ticks.tick().await;
+    loop {
+        let status = reporter.status();
+        let rate = rate.update(reporter.elapsed(), status.bytes_done);
+        match &bar {
+            Some(bar) => draw(bar, &status, rate),
+            // The first tick comes at once, when there is nothing to tell yet.
+            None if status.seconds < every.as_secs_f64() / 2.0 => {}
+            None if console.json => console.document(&Message::Status(status)),
+            None => console.line(&describe(&status, rate)),
+        }
+        ticks.tick().await;
+    }
+}
+
+fn draw(bar: &ProgressBar, status: &Status, rate: f64) {
+    let template = match status.bytes_expected {
+        Some(_) => "{spinner} [{bar:24}] {msg}",
+        None => "{spinner} {msg}",
+    };
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style.progress_chars("=> ").tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
+    bar.set_position((fraction(status).unwrap_or(0.0) * 1000.0) as u64);
+    bar.set_message(describe(status, rate));
+    bar.tick();
+}
+
+/// How much is done. What is expected is an estimate: an operation is not done before it says so.
+fn fraction(status: &Status) -> Option<f64> {
+    let expected = status.bytes_expected?;
+    Some((status.bytes_done as f64 / expected as f64).min(0.99))
+}
+
+/// `12.3 GiB of 40 GiB, 30%, 312 MiB/s, ETA 1m 30s`, or without the end when it is not known.
+fn describe(status: &Status, rate: f64) -> String {
+    let done = format::size(status.bytes_done);
+    let mut parts = Vec::new();
+    match (status.bytes_expected, fraction(status)) {
+        (Some(expected), Some(part)) if expected >= status.bytes_done => {
+            parts.push(format!("{done} of {}", format::size(expected)));
+            parts.push(format!("{}%", (part * 100.0) as u64));
+        }
+        _ => parts.push(done),
+    }
+    if status.entries_done > 0 {
+        parts.push(format::counted(status.entries_done, "entry", "entries"));
+    }
+    if rate >= 1.0 {
+        parts.push(format!("{}/s", format::size(rate as u64)));
+        let left = status.bytes_expected.and_then(|all| all.checked_sub(status.bytes_done));
+        if let Some(left) = left {
+            let seconds = (left as f64 / rate).round().min(8.64e6);
+            parts.push(format!("ETA {}", format::duration(Duration::from_secs_f64(seconds))));
+        }
+    } else {
+        parts.push(format::duration(Duration::from_secs_f64(status.seconds)));
+    }
+    parts.join(", ")
+}
+
+/// Bytes a second over the last moments.
+#[derive(Debug, Default)]
+struct Rate(VecDeque<(Duration, u64)>);
+
+impl Rate {
+    fn update(&mut self, now: Duration, bytes: u64) -> f64 {
+        self.0.push_back((now, bytes));
+        while self.0.len() > 2 && self.0.get(1).is_some_and(|(at, _)| *at + RATE_WINDOW <= now) {
+            self.0.pop_front();
+        }
+        let (at, before) = self.0.front().copied().unwrap_or((now, bytes));
+        let seconds = now.saturating_sub(at).as_secs_f64();
+        if seconds > 0.0 { bytes.saturating_sub(before) as f64 / seconds } else { 0.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(bytes_done: u64, bytes_expected: Option<u64>) -> Status {
+        Status { seconds: 61.0, bytes_done, bytes_expected, entries_done: 0, entries_expected: None }
+    }
+
+    #[test]
+    fn a_line_says_how_far_it_is() {
+        let text = describe(&status(3 << 30, Some(12 << 30)), f64::from(300 << 20));
+        assert_eq!(text, "3.0 GiB of 12.0 GiB, 25%, 300 MiB/s, ETA 31 s");
+        assert_eq!(describe(&status(3 << 30, None), 0.0), "3.0 GiB, 1m 01s");
+        // More than was expected: the estimate is not shown any more.
+        assert_eq!(describe(&status(2048, Some(1024)), 0.0), "2.0 KiB, 1m 01s");
+    }
+
+    #[test]
+    fn the_rate_is_that_of_the_last_moments() {
+        let mut rate = Rate::default();
+        assert_eq!(rate.update(Duration::ZERO, 0), 0.0);
+        for second in 1..=30 {
+            rate.update(Duration::from_secs(second), 1000);
+        }
+        assert_eq!(rate.update(Duration::from_secs(31), 1000), 0.0);
+    }
+}

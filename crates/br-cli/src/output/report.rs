@@ -1,0 +1,208 @@
+//! What the longer operations report, as JSON: the shapes are in `docs/json.md`.
+//!
+//! Invariant: these are the engine's reports field by field; nothing is computed here.
+
+use br_core::engine::check::{CheckReport, Finding, Severity};
+use br_core::engine::prune::{PrunePlan, PruneReport};
+use br_core::engine::restore::RestoreReport;
+use br_core::engine::stats::Stats;
+use br_core::model::{EntryPath, escape};
+use serde::Serialize;
+
+/// Figures about a repository.
+#[derive(Debug, Serialize)]
+pub(crate) struct StatsJson {
+    backups: u64,
+    bytes_logical: u64,
+    bytes_unique: u64,
+    bytes_stored: u64,
+    chunks: u64,
+    packs: u64,
+    segments: u64,
+    packs_condemned: u64,
+}
+
+impl From<&Stats> for StatsJson {
+    fn from(stats: &Stats) -> Self {
+        let Stats { backups, bytes_logical, bytes_unique, bytes_stored, chunks, packs, .. } = *stats;
+        let (segments, packs_condemned) = (stats.segments, stats.packs_condemned);
+        Self {
+            backups,
+            bytes_logical,
+            bytes_unique,
+            bytes_stored,
+            chunks,
+            packs,
+            segments,
+            packs_condemned,
+        }
+    }
+}
+
+/// What `check` found.
+#[derive(Debug, Serialize)]
+pub(crate) struct CheckSummary<'a> {
+    sound: bool,
+    backups: u64,
+    entries: u64,
+    packs: u64,
+    packs_read: u64,
+    bytes_read: u64,
+    findings: Vec<FindingJson<'a>>,
+    repaired: &'a [String],
+}
+
+impl<'a> From<&'a CheckReport> for CheckSummary<'a> {
+    fn from(report: &'a CheckReport) -> Self {
+        Self {
+            sound: report.is_sound(),
+            backups: report.backups,
+            entries: report.entries,
+            packs: report.packs,
+            packs_read: report.packs_read,
+            bytes_read: report.bytes_read,
+            findings: report.findings.iter().map(FindingJson::from).collect(),
+            repaired: &report.repaired,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct FindingJson<'a> {
+    severity: &'static str,
+    object: &'a str,
+    message: &'a str,
+    files: Vec<AffectedFile<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct AffectedFile<'a> {
+    backup: String,
+    path: &'a str,
+}
+
+impl<'a> From<&'a Finding> for FindingJson<'a> {
+    fn from(finding: &'a Finding) -> Self {
+        let file =
+            |(backup, path): &'a (_, String)| AffectedFile { backup: ToString::to_string(backup), path };
+        Self {
+            severity: severity(finding.severity),
+            object: &finding.object,
+            message: &finding.message,
+            files: finding.files.iter().map(file).collect(),
+        }
+    }
+}
+
+/// One word for people and for JSON.
+pub(crate) const fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Note => "note",
+        Severity::Damage => "damage",
+    }
+}
+
+/// What `restore` did.
+#[derive(Debug, Serialize)]
+pub(crate) struct RestoreSummary<'a> {
+    backup: String,
+    target: String,
+    dry_run: bool,
+    entries: u64,
+    files_restored: u64,
+    files_unchanged: u64,
+    bytes_restored: u64,
+    deleted: Vec<String>,
+    failed: Vec<FailedJson<'a>>,
+    failed_count: u64,
+    damaged: bool,
+    attributes_refused: u64,
+    duration_seconds: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct FailedJson<'a> {
+    path: String,
+    reason: &'a str,
+}
+
+impl<'a> RestoreSummary<'a> {
+    pub(crate) fn new(
+        report: &'a RestoreReport,
+        target: String,
+        dry_run: bool,
+        duration_seconds: f64,
+    ) -> Self {
+        let path = |path: &EntryPath| escape(path.as_bytes());
+        let failed = |(at, reason): &'a (EntryPath, String)| FailedJson { path: path(at), reason };
+        Self {
+            backup: report.backup.to_string(),
+            target,
+            dry_run,
+            entries: report.entries,
+            files_restored: report.files_restored,
+            files_unchanged: report.files_unchanged,
+            bytes_restored: report.bytes_restored,
+            deleted: report.deleted.iter().map(path).collect(),
+            failed: report.failed.iter().map(failed).collect(),
+            failed_count: report.failed_count,
+            damaged: report.damaged,
+            attributes_refused: report.attributes_refused,
+            duration_seconds,
+        }
+    }
+}
+
+/// What `prune` will do, and did.
+#[derive(Debug, Serialize)]
+pub(crate) struct PruneSummary {
+    pub(crate) dry_run: bool,
+    pub(crate) plan: PlanJson,
+    pub(crate) report: Option<PruneReportJson>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct PlanJson {
+    packs_unused: u64,
+    packs_rewritten: u64,
+    packs_leftover: u64,
+    packs_condemned: u64,
+    packs_kept: u64,
+    bytes_removed: u64,
+    bytes_copied: u64,
+    objects_leftover: u64,
+}
+
+impl From<&PrunePlan> for PlanJson {
+    fn from(plan: &PrunePlan) -> Self {
+        Self {
+            packs_unused: plan.packs_unused,
+            packs_rewritten: plan.packs_rewritten,
+            packs_leftover: plan.packs_leftover,
+            packs_condemned: plan.packs_condemned,
+            packs_kept: plan.packs_kept,
+            bytes_removed: plan.bytes_removed,
+            bytes_copied: plan.bytes_copied,
+            objects_leftover: plan.objects_leftover,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct PruneReportJson {
+    packs_deleted: u64,
+    bytes_deleted: u64,
+    bytes_written: u64,
+    failed: u64,
+}
+
+impl From<&PruneReport> for PruneReportJson {
+    fn from(report: &PruneReport) -> Self {
+        Self {
+            packs_deleted: report.packs_deleted,
+            bytes_deleted: report.bytes_deleted,
+            bytes_written: report.bytes_written,
+            failed: report.failed,
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Repositories of every released format must stay readable. Those under `tests/golden` were written when the format was
+//! current; a new one is written by `BR_WRITE_GOLDEN=DIR cargo test -p br-core --test golden`.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::fs::{self, File, FileTimes};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use br_core::engine::backup::{BackupOptions, backup};
+use br_core::engine::check::{CheckOptions, ReadData, check};
+use br_core::engine::delete;
+use br_core::engine::ls::ls;
+use br_core::engine::prune::{PruneOptions, plan, prune};
+use br_core::model::EntryKind;
+use br_core::source::{LocalSource, LocalSourceOptions};
+use br_core::{BackupSelector, Context, InitOptions, Location, Repository, StorageOptions};
+
+const PASSWORD: &str = "golden";
+
+/// What every golden repository holds, but for the content of directories and links.
+const EXPECTED: [(&str, &str, u64); 8] = [
+    (".", "directory", 0),
+    ("empty", "file", 0),
+    ("folder", "directory", 0),
+    ("folder/large", "file", 400_000),
+    ("folder/link", "symlink", 0),
+    ("folder/small", "file", 11),
+    ("sparse", "file", 1 << 20),
+    ("text", "file", 6_000),
+];
+
+/// SHA-256 of `folder/large` and of `text`, from sha256sum.
+const DIGESTS: [(&str, &str); 2] = [
+    (
+        "folder/large",
+        "edd5ee70c35d442b1a9aa42211ed2aed4cea5569bafe8e6407eccd465151aa20",
+    ),
+    (
+        "text",
+        "3facb5dba6a5247303ab0c0f657f6d8ff3bce269263836677ac4f44735a484ef",
+    ),
+];
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name)
+}
+
+async fn open(name: &str, password: Option<&str>) -> Repository {
+    let location = Location::Local(golden(name));
+    let password = password.map(str::as_bytes);
+    Repository::open(&location, &StorageOptions::default(), password)
+        .await
+        .unwrap()
+}
+
+async fn holds_what_is_expected(repository: &Repository) {
+    let context = Context::system();
+    let options = CheckOptions::default().with_data(ReadData::All);
+    let report = check(repository, &options, &context).await.unwrap();
+    assert!(report.is_sound(), "{:?}", report.findings);
+    assert_eq!(report.backups, 2);
+    let latest = repository
+        .find(&BackupSelector::Latest, &context)
+        .await
+        .unwrap();
+    assert_eq!(latest.tags, ["second"]);
+    let mut feed = ls(repository, latest.id, Vec::new(), &context);
+    let mut found = Vec::new();
+    while let Some(entry) = feed.next().await {
+        let entry = entry.unwrap();
+        let path = entry.path.to_string();
+        if let Some((_, digest)) = DIGESTS.iter().find(|(name, _)| *name == path) {
+            let EntryKind::File(file) = &entry.kind else {
+                panic!("{path} is no file")
+            };
+            let hex: String = file
+                .sha256
+                .unwrap()
+                .iter()
+                .map(|b| format!("{b:02x}"))
+                .collect();
+            assert_eq!(hex, *digest, "{path}");
+        }
+        assert_eq!(
+            entry.mtime.nanos,
+            if entry.path.is_root() {
+                entry.mtime.nanos
+            } else {
+                5
+            }
+        );
+        found.push((path, entry.kind.name().to_owned(), entry.size()));
+    }
+    let expected = EXPECTED.map(|(path, kind, size)| (path.to_owned(), kind.to_owned(), size));
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn a_repository_of_version_1_0_in_the_clear_is_read() {
+    holds_what_is_expected(&open("repository-1.0", None).await).await;
+}
+
+#[tokio::test]
+async fn a_repository_of_version_1_0_with_a_password_is_read() {
+    holds_what_is_expected(&open("repository-1.0-encrypted", Some(PASSWORD)).await).await;
+}
+
+/// Content that compresses a little, the same on every machine.
+fn content(len: usize) -> Vec<u8> {
+    let mut state = 1u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        b"abcdefghijklmnopqrstuvwxyz012345"[(state >> 27) as usize]
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+fn make_tree(root: &Path) {
+    let time = SystemTime::UNIX_EPOCH + Duration::new(1_000_000_000, 5);
+    fs::create_dir(root.join("folder")).unwrap();
+    fs::write(root.join("empty"), "").unwrap();
+    fs::write(root.join("text"), content(6_000)).unwrap();
+    fs::write(root.join("folder/large"), content(400_000)).unwrap();
+    fs::write(root.join("folder/small"), "hello there").unwrap();
+    let sparse = File::create(root.join("sparse")).unwrap();
+    sparse.set_len(1 << 20).unwrap();
+    std::os::unix::fs::symlink("../text", root.join("folder/link")).unwrap();
+    for name in [
+        "empty",
+        "text",
+        "folder/large",
+        "folder/small",
+        "sparse",
+        "folder",
+    ] {
+        let file = File::open(root.join(name)).unwrap();
+        file.set_times(FileTimes::new().set_modified(time)).unwrap();
+    }
+    let link = std::process::Command::new("touch")
+        .args(["-h", "-d", "@1000000000.000000005"])
+        .arg(root.join("folder/link"))
+        .status();
+    assert!(link.unwrap().success());
+}
+
+async fn write(folder: &Path, options: InitOptions) {
+    let context = Context::system();
+    let tree = tempfile::tempdir().unwrap();
+    let location = Location::Local(folder.to_owned());
+    let repository = Repository::init(&location, &options, &context)
+        .await
+        .unwrap();
+    let root = [tree.path().to_owned()];
+    let source = || {
+        // Stored as `.`: the tree's place on this machine does not matter.
+        std::env::set_current_dir(&root[0]).unwrap();
+        LocalSource::new(&[PathBuf::from(".")], LocalSourceOptions::default()).unwrap()
+    };
+    fs::write(tree.path().join("gone"), content(300_000)).unwrap();
+    for tag in ["zeroth", "first", "second"] {
+        if tag == "first" {
+            fs::remove_file(tree.path().join("gone")).unwrap();
+            make_tree(tree.path());
+        }
+        let options =
+            BackupOptions::new("host", "user", vec![b".".to_vec()]).with_tags(vec![tag.to_owned()]);
+        backup(&repository, source(), &options, &context)
+            .await
+            .unwrap();
+    }
+    let oldest = repository.backups(&context).await.unwrap()[0].id;
+    let selector = oldest.to_string().parse().unwrap();
+    let deleted = delete::plan(&repository, vec![selector], &context)
+        .await
+        .unwrap();
+    delete::delete(&repository, &deleted, &context)
+        .await
+        .unwrap();
+    let options = PruneOptions::default().with_max_unused(0.0);
+    let pruned = plan(&repository, &options, &context).await.unwrap();
+    prune(&repository, &pruned, &context).await.unwrap();
+}
+
+#[tokio::test]
+async fn golden_repositories_are_written_on_request() {
+    let Some(folder) = std::env::var_os("BR_WRITE_GOLDEN").map(PathBuf::from) else {
+        return;
+    };
+    let version = br_core::FORMAT_VERSION;
+    write(
+        &folder.join(format!("repository-{version}")),
+        InitOptions::default(),
+    )
+    .await;
+    let encrypted = InitOptions::default()
+        .with_password(PASSWORD)
+        .with_weak_key_derivation();
+    write(
+        &folder.join(format!("repository-{version}-encrypted")),
+        encrypted,
+    )
+    .await;
+}

@@ -1,0 +1,313 @@
+//! A store that fails on purpose.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream, StreamExt as _};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
+    Result,
+};
+
+/// When something happens: before or after the operation took effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// The operation did not take effect.
+    Before,
+    /// The operation took effect, and nobody was told.
+    After,
+}
+
+/// What is done to the bytes of an object when it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Corruption {
+    /// One bit is flipped, at this fraction of the object, in 1/256.
+    Flip(u8),
+    /// The object ends after this fraction, in 1/256.
+    Truncate(u8),
+    /// The object does not exist.
+    Hide,
+}
+
+impl Corruption {
+    /// What becomes of the bytes; `None` when they are gone.
+    #[must_use]
+    pub fn apply(self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let part = |of: u8| bytes.len() * usize::from(of) / 256;
+        match self {
+            Self::Hide => None,
+            Self::Truncate(at) => Some(bytes[..part(at)].to_vec()),
+            Self::Flip(at) => {
+                let mut bytes = bytes.to_vec();
+                if let Some(byte) = bytes.get_mut(part(at)) {
+                    *byte ^= 0x10;
+                }
+                Some(bytes)
+            }
+        }
+    }
+}
+
+/// An operation that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operation {
+    /// `put`, `get`, `list`, `delete`, `copy`.
+    pub verb: &'static str,
+    /// The object's key, or the folder that was listed.
+    pub key: String,
+}
+
+type Hook = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
+
+#[derive(Default)]
+struct Plan {
+    /// From this operation on nothing works: the process died.
+    stop: Option<(u64, When)>,
+    /// This operation fails, the others work.
+    fail: Option<(u64, When)>,
+    hooks: Vec<(u64, Hook)>,
+    corrupt: Vec<(String, Corruption)>,
+    log: Vec<Operation>,
+}
+
+/// A store in memory that counts what is asked of it and fails as it was told to.
+pub struct FaultyStore {
+    inner: Arc<InMemory>,
+    count: AtomicU64,
+    plan: Mutex<Plan>,
+}
+
+impl fmt::Debug for FaultyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FaultyStore")
+    }
+}
+
+impl fmt::Display for FaultyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FaultyStore")
+    }
+}
+
+impl FaultyStore {
+    /// Wraps a store; nothing fails yet.
+    #[must_use]
+    pub fn new(inner: Arc<InMemory>) -> Arc<Self> {
+        let plan = Mutex::default();
+        let count = AtomicU64::new(0);
+        Arc::new(Self { inner, count, plan })
+    }
+
+    /// From operation `n` on, counted from 0, everything fails: the process died there.
+    pub fn stop_at(&self, n: u64, when: When) {
+        self.plan.lock().unwrap().stop = Some((n, when));
+    }
+
+    /// Operation `n` fails, and no other.
+    pub fn fail_once(&self, n: u64, when: When) {
+        self.plan.lock().unwrap().fail = Some((n, when));
+    }
+
+    /// Runs something just before operation `n`.
+    pub fn before(&self, n: u64, hook: impl FnOnce() -> BoxFuture<'static, ()> + Send + 'static) {
+        self.plan.lock().unwrap().hooks.push((n, Box::new(hook)));
+    }
+
+    /// Alters what is read of objects whose key contains `pattern`.
+    pub fn corrupt(&self, pattern: impl Into<String>, how: Corruption) {
+        self.plan.lock().unwrap().corrupt.push((pattern.into(), how));
+    }
+
+    /// Forgets all plans and counts from 0 again.
+    pub fn reset(&self) {
+        *self.plan.lock().unwrap() = Plan::default();
+        self.count.store(0, Ordering::SeqCst);
+    }
+
+    /// How many operations there were.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// What was asked for, in order.
+    #[must_use]
+    pub fn operations(&self) -> Vec<Operation> {
+        self.plan.lock().unwrap().log.clone()
+    }
+
+    /// Counts an operation, runs its hook, and fails when it is to have no effect. Returns whether it must fail after
+    /// its effect.
+    async fn begin(&self, verb: &'static str, key: &str) -> Result<bool> {
+        let n = self.count.fetch_add(1, Ordering::SeqCst);
+        let (before, after, hooks) = {
+            let mut plan = self.plan.lock().unwrap();
+            plan.log.push(Operation { verb, key: key.to_owned() });
+            let stopped = plan.stop.is_some_and(|(at, when)| n > at || (n == at && when == When::Before));
+            let fails = plan.fail == Some((n, When::Before));
+            let after = plan.stop == Some((n, When::After)) || plan.fail == Some((n, When::After));
+            let (now, later) = std::mem::take(&mut plan.hooks).into_iter().partition(|(at, _)| *at == n);
+            plan.hooks = later;
+            let now: Vec<(u64, Hook)> = now;
+            (stopped || fails, after, now)
+        };
+        for (_, hook) in hooks {
+            hook().await;
+        }
+        if before { Err(failure()) } else { Ok(after) }
+    }
+
+    fn corruption(&self, key: &str) -> Option<Corruption> {
+        let plan = self.plan.lock().unwrap();
+        plan.corrupt.iter().find(|(pattern, _)| key.contains(pattern)).map(|(_, how)| *how)
+    }
+
+    fn is_hidden(&self, key: &str) -> bool {
+        self.corruption(key) == Some(Corruption::Hide)
+    }
+
+    async fn list_all(self: Arc<Self>, prefix: Option<Path>) -> Result<Vec<ObjectMeta>> {
+        let name = prefix.as_ref().map_or("", Path::as_ref);
+        let after = self.begin("list", name).await?;
+        let all: Vec<Result<ObjectMeta>> = self.inner.list(prefix.as_ref()).collect().await;
+        let mut all = all.into_iter().collect::<Result<Vec<_>>>()?;
+        all.retain(|meta| !self.is_hidden(meta.location.as_ref()));
+        if after { Err(failure()) } else { Ok(all) }
+    }
+
+    async fn get(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let after = self.begin("get", location.as_ref()).await?;
+        let result = match self.corruption(location.as_ref()) {
+            None => self.inner.get_opts(location, options).await,
+            Some(how) => {
+                let bytes = self.inner.get(location).await?.bytes().await?;
+                let altered = InMemory::new();
+                if let Some(bytes) = how.apply(&bytes) {
+                    altered.put(location, bytes.into()).await?;
+                }
+                altered.get_opts(location, options).await
+            }
+        };
+        if after { Err(failure()) } else { result }
+    }
+}
+
+/// What a store says that cannot be reached.
+fn failure() -> object_store::Error {
+    let source = std::io::Error::new(std::io::ErrorKind::TimedOut, "failed on purpose");
+    object_store::Error::Generic { store: "faulty", source: Box::new(source) }
+}
+
+/// The trait as the engine gets it: every method must be written out, so that none passes by the plan.
+#[derive(Debug, Clone)]
+pub(crate) struct Handle(pub(crate) Arc<FaultyStore>);
+
+impl fmt::Display for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl ObjectStore for Handle {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        opts: PutOptions,
+    ) -> Result<PutResult> {
+        let after = self.0.begin("put", location.as_ref()).await?;
+        let result = self.0.inner.put_opts(location, payload, opts).await;
+        if after { Err(failure()) } else { result }
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        opts: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.0.begin("put", location.as_ref()).await?;
+        self.0.inner.put_multipart_opts(location, opts).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.0.get(location, options).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let mut all = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            let options = GetOptions { range: Some(range.clone().into()), ..GetOptions::default() };
+            all.push(self.0.get(location, options).await?.bytes().await?);
+        }
+        Ok(all)
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        let store = Arc::clone(&self.0);
+        let delete = move |location: Result<Path>| {
+            let store = Arc::clone(&store);
+            async move {
+                let location = location?;
+                let after = store.begin("delete", location.as_ref()).await?;
+                store.inner.delete(&location).await?;
+                if after { Err(failure()) } else { Ok(location) }
+            }
+        };
+        locations.then(delete).boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let listing = Arc::clone(&self.0).list_all(prefix.cloned());
+        stream::once(listing).flat_map(spread).boxed()
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (store, prefix, offset) = (Arc::clone(&self.0), prefix.cloned(), offset.clone());
+        let listing = async move {
+            let mut all = store.list_all(prefix).await?;
+            all.retain(|meta| meta.location > offset);
+            Ok(all)
+        };
+        stream::once(listing).flat_map(spread).boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.0.begin("list", prefix.map_or("", Path::as_ref)).await?;
+        self.0.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.0.begin("copy", from.as_ref()).await?;
+        self.0.inner.copy_opts(from, to, options).await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        self.0.begin("copy", from.as_ref()).await?;
+        self.0.inner.rename_opts(from, to, options).await
+    }
+}
+
+fn spread(listing: Result<Vec<ObjectMeta>>) -> BoxStream<'static, Result<ObjectMeta>> {
+    let items: Vec<_> = match listing {
+        Ok(all) => all.into_iter().map(Ok).collect(),
+        Err(error) => vec![Err(error)],
+    };
+    stream::iter(items).boxed()
+}
