@@ -1,1 +1,40 @@
-fn main() {}
+//! The whole of br from outside: a file here is a verb or a theme, a test is named for what must hold.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failure here is a failure of the test"
+)]
+
+mod backup;
+mod large;
+mod restore;
+mod stream;
+mod support;
+
+use std::path::Path;
+
+/// A file that no `mod` names is never compiled, and its tests seem to pass.
+#[test]
+fn no_test_file_is_forgotten() {
+    fn look(folder: &Path, lists: &str) {
+        for item in std::fs::read_dir(folder).unwrap() {
+            let path = item.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            if ["main", "mod", "snapshots"].contains(&name.as_str()) {
+                continue;
+            }
+            let line = format!("mod {name};");
+            assert!(
+                lists.lines().any(|other| other == line),
+                "{} is listed",
+                path.display()
+            );
+            if path.is_dir() {
+                look(&path, &std::fs::read_to_string(path.join("mod.rs")).unwrap());
+            }
+        }
+    }
+    let it = Path::new(env!("CARGO_MANIFEST_DIR")).join("it");
+    look(&it, &std::fs::read_to_string(it.join("main.rs")).unwrap());
+}

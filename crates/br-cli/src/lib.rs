@@ -1,4 +1,55 @@
-//! The br command.
+//! The br command: what is typed, what is printed, and nothing else; the work is done by `br-core`.
+//!
+//! [`main`] is the whole program. `cli` has what can be typed, `commands` one file a command, `output` all that prints.
+//! Invariant: how a command ended is its exit code, and an error always comes with advice.
 
-/// m
-pub fn main() -> std::process::ExitCode { std::process::ExitCode::SUCCESS }
+mod cli;
+mod commands;
+mod context;
+mod error;
+mod exit_code;
+mod output;
+mod password;
+mod signal;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser as _;
+
+use crate::cli::Cli;
+use crate::context::CommandContext;
+use crate::error::CommandError;
+use crate::output::{Console, Output};
+
+/// Runs the program: reads the arguments, does what they say, and returns the exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return ExitCode::from(output::usage::print(&error).code()),
+    };
+    let options = &cli.global;
+    let console = Arc::new(Console::new(options.json, options.quiet, options.verbose));
+    raise_open_files();
+    let context = CommandContext::new(cli.global, Output { console: Arc::clone(&console) });
+    let result = br_core::blocking(async {
+        signal::watch(&context)?;
+        commands::run(cli.command, &context).await
+    });
+    let result = result.map_err(CommandError::from).and_then(|result| result);
+    let status = result.unwrap_or_else(|error| {
+        if !error.silent {
+            console.error(&error);
+        }
+        error.status
+    });
+    ExitCode::from(status.code())
+}
+
+/// Lets the process open as many files as the system allows: walking deep trees keeps folders open.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // If it is refused, br works with what there is.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}

@@ -1,5 +1,7 @@
 //! Backs up a folder and restores it elsewhere: `backup_restore FOLDER REPOSITORY TARGET`.
 
+#![expect(clippy::print_stdout, reason = "an example")]
+
 use std::path::PathBuf;
 
 use br_core::engine::backup::{BackupOptions, backup};

@@ -1,5 +1,7 @@
 //! Lists the newest backup of a repository and prints one of its files: `list_read REPOSITORY PATH`.
 
+#![expect(clippy::print_stdout, reason = "an example")]
+
 use br_core::engine::{dump::dump, ls::ls};
 use br_core::model::EntryPath;
 use br_core::{BackupSelector, Context, Location, Repository, StorageOptions};

@@ -1,5 +1,7 @@
 //! Backs up what comes in on standard input as one file, without an async runtime of its own: `stream_in REPOSITORY NAME`.
 
+#![expect(clippy::print_stdout, reason = "an example")]
+
 use br_core::engine::backup::{BackupOptions, backup};
 use br_core::model::{EntryPath, FileTime, Owner};
 use br_core::source::StreamSource;

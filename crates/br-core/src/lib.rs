@@ -35,6 +35,7 @@ pub mod engine;
 mod error;
 mod format;
 pub mod model;
+mod platform;
 mod progress;
 mod repository;
 pub mod runtime;

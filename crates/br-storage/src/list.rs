@@ -51,6 +51,33 @@ impl Storage {
         self.list_from(prefix, after).await
     }
 
+    /// Returns the names of what lies directly in the location, folders and foreign files included, sorted. Cheap, whatever
+    /// lies in the folders.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Storage::list`].
+    pub async fn top_level(&self) -> Result<Vec<String>> {
+        let mut names = match self.disk() {
+            Some(disk) => disk
+                .top_level()
+                .await
+                .map_err(|error| self.io_error(Operation::List, "", error))?,
+            None => {
+                let listing = self
+                    .store()
+                    .list_with_delimiter(None)
+                    .await
+                    .map_err(|error| self.store_error(Operation::List, "", &error))?;
+                let objects = listing.objects.into_iter().map(|meta| meta.location);
+                let paths = listing.common_prefixes.into_iter().chain(objects);
+                paths.map(String::from).collect()
+            }
+        };
+        names.sort();
+        Ok(names)
+    }
+
     async fn list_from(&self, prefix: &str, after: Option<Path>) -> Result<Vec<ObjectInfo>> {
         let folder = key::parse_folder(prefix).map_err(|error| self.key_error(prefix, error))?;
         let mut objects = match self.disk() {

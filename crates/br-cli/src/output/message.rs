@@ -53,6 +53,11 @@ impl Console {
         io::stderr().is_terminal()
     }
 
+    /// True when labels have colours.
+    pub(super) fn has_color(&self) -> bool {
+        self.color
+    }
+
     /// Tells something that may be good to know.
     pub(crate) fn note(&self, message: &str) {
         if self.quiet {
@@ -60,7 +65,7 @@ impl Console {
         }
         match self.json {
             true => self.document(&Message::Note { message }),
-            false => self.line(&clean(message)),
+            false => self.labelled(Style::Cyan, "note", message),
         }
     }
 

@@ -9,6 +9,7 @@ mod message;
 mod progress;
 pub(crate) mod report;
 mod table;
+pub(crate) mod usage;
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};

@@ -1,6 +1,6 @@
 //! The journal of a running backup: what an interrupted one leaves to the next (section 11 of the format).
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use crate::format::{
     HEADER_LEN, JournalRecord, LeafBuilder, ObjectKind, SealedObject, TAG_LEN, limits,
 };
 use crate::model::{Entry, PackId, hex};
+use crate::platform::{create_private_file, create_private_folder};
 
 /// Entries are written in leaves of about this length.
 const LEAF_LEN: usize = 64 << 10;
@@ -35,11 +36,8 @@ impl Journal {
         let path = folder.join(format!("{}.journal", hex(id.as_bytes())));
         let object = io.new_object(ObjectKind::Journal, id);
         let make = || -> io::Result<File> {
-            fs::create_dir_all(&folder)?;
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .open(&path)?;
+            create_private_folder(&folder)?;
+            let mut file = create_private_file(&path)?;
             file.try_lock()?;
             file.write_all(object.header())?;
             Ok(file)

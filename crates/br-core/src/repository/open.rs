@@ -104,15 +104,14 @@ impl Repository {
                 format!("{place} is a repository already"),
             )
         };
-        // Key slots of an init that was interrupted may lie there; anything else is not ours to mix with.
-        let objects = storage.list("").await?;
-        if objects.iter().any(|object| object.key == Layout::CONFIG) {
+        let names = storage.top_level().await?;
+        if names.iter().any(|name| name == Layout::CONFIG) {
             return Err(exists());
         }
-        if objects
-            .iter()
-            .any(|object| !object.key.starts_with(Layout::KEYS))
-        {
+        // Key slots of an init that was interrupted may lie there, and what file systems put into every new one; anything
+        // else is not ours to mix with.
+        let is_harmless = |name: &String| name == Layout::KEYS || name == "lost+found";
+        if !names.iter().all(is_harmless) {
             let place = storage.location_text();
             return Err(Error::invalid(format!(
                 "{place} is not empty, and not a repository"

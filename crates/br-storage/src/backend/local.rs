@@ -193,6 +193,22 @@ impl Disk {
     }
 
     /// Removes the staging files last written to before `older_than`; returns how many.
+    /// Returns the names in the root, whatever they are, but for files which are being staged.
+    pub(crate) async fn top_level(self: &Arc<Self>) -> io::Result<Vec<String>> {
+        let disk = Arc::clone(self);
+        blocking(move || {
+            let mut names = Vec::new();
+            for item in fs::read_dir(&disk.root)? {
+                let name = item?.file_name().to_string_lossy().into_owned();
+                if !is_staging_name(&name) {
+                    names.push(name);
+                }
+            }
+            Ok(names)
+        })
+        .await
+    }
+
     pub(crate) async fn sweep(self: &Arc<Self>, older_than: SystemTime) -> io::Result<usize> {
         let disk = Arc::clone(self);
         blocking(move || {

@@ -46,6 +46,25 @@ pub async fn lists_are_complete_and_sorted(storage: &Storage) {
     );
 }
 
+/// The top level has folders and objects, and nothing of what is below.
+pub async fn the_top_level_has_names(storage: &Storage) {
+    let names = async || {
+        storage
+            .top_level()
+            .await
+            .expect("the top level can be listed")
+    };
+    assert_eq!(names().await, [""; 0], "a new storage is empty");
+    for key in ["z", "f/a/b", "f/c", "a/b"] {
+        create(storage, key, b"x".to_vec()).await;
+    }
+    assert_eq!(
+        names().await,
+        ["a", "f", "z"],
+        "folders and objects, sorted"
+    );
+}
+
 /// A prefix is a folder, not the beginning of a name.
 pub async fn lists_stay_within_their_folder(storage: &Storage) {
     for key in ["a/b/1", "a/b/c/2", "a/bc/3", "a/b.d", "ab/4", "b/a/b/5"] {

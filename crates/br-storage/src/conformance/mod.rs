@@ -35,6 +35,7 @@ pub async fn all(make: impl AsyncFn() -> Storage) {
     folders_are_not_objects(&make().await).await;
     invalid_keys_are_refused(&make().await).await;
     lists_are_complete_and_sorted(&make().await).await;
+    the_top_level_has_names(&make().await).await;
     lists_stay_within_their_folder(&make().await).await;
     lists_continue_after_a_key(&make().await).await;
     deletes_are_idempotent(&make().await).await;

@@ -305,7 +305,11 @@ impl<'a> Worker<'a> {
                         total += len as u64;
                         self.advance(len as u64);
                     }
-                    Err(error) => return Ok(Err(error)),
+                    Err(error) => {
+                        // These chunks are claimed: another file may rely on them.
+                        self.keep(block)?;
+                        return Ok(Err(error));
+                    }
                 }
                 if (shared.cancelled)() {
                     return Err(Gone);

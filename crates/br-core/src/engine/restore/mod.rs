@@ -12,7 +12,7 @@ mod plan;
 mod surplus;
 mod worker;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -251,6 +251,8 @@ struct Shared {
     reader: Arc<crate::repository::ChunkReader>,
     metadata: MetadataOptions,
     report: Mutex<RestoreReport>,
+    /// Every entry that could not be restored: its other names cannot be either.
+    failed: Mutex<HashSet<EntryPath>>,
 }
 
 impl Shared {
@@ -272,6 +274,7 @@ impl Shared {
             reader: Arc::clone(&view.reader),
             metadata: MetadataOptions::default().with_owner(options.owner),
             report: Mutex::new(report),
+            failed: Mutex::default(),
         })
     }
 
@@ -294,6 +297,10 @@ impl Shared {
                 report.failed.push((path.clone(), reason));
             }
         });
+    }
+
+    fn has_failed(&self, path: &EntryPath) -> bool {
+        self.failed.lock().is_ok_and(|failed| failed.contains(path))
     }
 
     fn target_failed(&self, path: &EntryPath, error: &TargetError) {

@@ -143,7 +143,10 @@ impl<'a> Planner<'a> {
                 self.links.push((first.clone(), entry));
                 return;
             }
-            self.groups.insert(group, entry.path.clone());
+            // What stays whatever it is may be another file: the group's next name is not linked to it.
+            if !(self.options.overwrite == Overwrite::Never && self.exists(&entry)) {
+                self.groups.insert(group, entry.path.clone());
+            }
         }
         if self.is_left_alone(&entry) {
             self.shared.update(|report| report.files_unchanged += 1);
@@ -374,17 +377,34 @@ impl<'a> Planner<'a> {
         });
     }
 
+    fn exists(&mut self, entry: &Entry) -> bool {
+        self.cursor
+            .as_mut()
+            .is_some_and(|cursor| matches!(cursor.inspect(&entry.path), Ok(Some(_))))
+    }
+
     /// Makes the further names of files that have several.
     pub(super) fn link_hard_links(&mut self, cursor: &mut Cursor) {
         for (first, entry) in std::mem::take(&mut self.links) {
-            if self.options.overwrite == Overwrite::Never
-                && matches!(cursor.inspect(&entry.path), Ok(Some(_)))
-            {
-                self.shared.update(|report| report.files_unchanged += 1);
+            if self.shared.has_failed(&first) {
+                let reason = format!("it is a hard link of {first}, which could not be restored");
+                self.shared.failed(&entry.path, reason, false);
                 continue;
             }
-            let linked = cursor.hard_link(&first, &entry.path).map(|()| Vec::new());
-            self.shared.wrote(&entry, linked);
+            let inode = |path, cursor: &mut Cursor| match cursor.inspect(path) {
+                Ok(Some(existing)) => Some(existing.inode),
+                _ => None,
+            };
+            let there = inode(&entry.path, cursor);
+            let stays = self.options.overwrite == Overwrite::Never
+                || (self.options.overwrite == Overwrite::IfChanged
+                    && there == inode(&first, cursor));
+            if there.is_some() && stays {
+                self.shared.update(|report| report.files_unchanged += 1);
+            } else {
+                let linked = cursor.hard_link(&first, &entry.path).map(|()| Vec::new());
+                self.shared.wrote(&entry, linked);
+            }
             self.shared.advance(entry.size(), 1);
         }
     }

@@ -1,0 +1,180 @@
+//! What can be typed: the commands and the options that all of them take.
+//!
+//! [`Cli`] is the whole of it; each command's own arguments stand with the command. Invariant: no secret is ever an
+//! argument, so none shows up in a list of processes.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{
+    backup, check, completions, delete, diff, dump, init, list, ls, man, prune, restore, show, stats,
+};
+use crate::exit_code::ExitStatus;
+
+const LONG_ABOUT: &str = "\
+Back up files to local disk and object storage, and restore them
+
+A repository is a folder that holds backups. Each backup is complete by itself: what it has in \
+common with others is stored once, and none depends on another. Files that did not change since \
+the last backup are not read again.";
+
+const EXAMPLES: &str = "\
+  br -r /mnt/disk/backup backup ~/documents   back up, and make the repository if it is missing
+  br -r /mnt/disk/backup list                 show the backups there are
+  br -r /mnt/disk/backup restore latest --target /tmp/restored
+
+  export BR_REPOSITORY=/mnt/disk/backup       name the repository once and leave out -r
+
+A backup is named by its id, by the start of its id, or as `latest`.
+`br help COMMAND` explains a command, with examples.";
+
+/// Back up files to local disk and object storage, and restore them
+#[derive(Debug, Parser)]
+#[command(
+    name = "br",
+    version,
+    long_about = LONG_ABOUT,
+    after_help = "`br help COMMAND` explains a command, with examples.",
+    after_long_help = format!("Examples:\n{EXAMPLES}"),
+    max_term_width = 100,
+    arg_required_else_help = true,
+    disable_help_subcommand = false,
+    subcommand_value_name = "COMMAND",
+    subcommand_help_heading = "Commands"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalOptions,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalOptions {
+    /// Where the repository lies: a path or a URL
+    #[arg(
+        short = 'r',
+        long,
+        global = true,
+        value_name = "URL|PATH",
+        env = "BR_REPOSITORY",
+        hide_env_values = true
+    )]
+    pub(crate) repo: Option<String>,
+
+    /// Read the repository's password from a file [env: BR_PASSWORD_FILE]
+    ///
+    /// One newline at the end of the file is not part of the password. The password can also stand in the
+    /// environment as BR_PASSWORD. Options come before the environment, a file before a command before BR_PASSWORD;
+    /// on a terminal br asks when it needs a password and has none.
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "password_command")]
+    pub(crate) password_file: Option<PathBuf>,
+
+    /// Take the password from a command's first line [env: BR_PASSWORD_COMMAND]
+    ///
+    /// The command is run by `sh -c`, for example `--password-command 'pass show backup'`.
+    #[arg(long, global = true, value_name = "COMMAND")]
+    pub(crate) password_command: Option<String>,
+
+    /// Folder for what makes the next run faster
+    ///
+    /// The default is $XDG_CACHE_HOME/br or ~/.cache/br. It holds a journal of what a running backup has stored: if it is
+    /// interrupted, the next one goes on from there. Nothing in it is needed to restore.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "BR_CACHE_DIR",
+        hide_env_values = true
+    )]
+    pub(crate) cache_dir: Option<PathBuf>,
+
+    /// Use no cache folder
+    #[arg(long, global = true, conflicts_with = "cache_dir")]
+    pub(crate) no_cache: bool,
+
+    /// Print results as JSON, and messages on stderr as JSON lines
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Print no progress, no notes and no summaries
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// Cut no list short
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Init(init::InitArgs),
+    Backup(Box<backup::BackupArgs>),
+    List(list::ListArgs),
+    Show(show::ShowArgs),
+    Ls(ls::LsArgs),
+    Diff(diff::DiffArgs),
+    Dump(dump::DumpArgs),
+    Restore(restore::RestoreArgs),
+    Check(check::CheckArgs),
+    Stats(stats::StatsArgs),
+    Delete(delete::DeleteArgs),
+    Prune(prune::PruneArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+    /// Print the reference of all commands as Markdown
+    #[command(hide = true)]
+    Reference,
+}
+
+/// The end of a command's short help: its exit codes.
+pub(crate) fn exit_codes(statuses: &[ExitStatus]) -> String {
+    exit_codes_and(statuses, &[])
+}
+
+/// The end of a command's short help, with codes that few commands have.
+pub(crate) fn exit_codes_and(statuses: &[ExitStatus], more: &[ExitStatus]) -> String {
+    let mut all: Vec<_> = statuses.iter().chain(more).collect();
+    all.sort_by_key(|status| status.code());
+    let rows = all.iter().map(|status| format!("  {:>3}  {}", status.code(), status.meaning()));
+    format!("Exit codes:\n{}", rows.collect::<Vec<_>>().join("\n"))
+}
+
+/// The end of a command's long help: examples and exit codes.
+pub(crate) fn examples(examples: &str, codes: &str) -> String {
+    format!("Examples:\n{}\n\n{codes}", examples.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_makes_sense() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_ends_its_help_with_exit_codes() {
+        let mut command = Cli::command();
+        command.build();
+        for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+            if command.get_name() == "help" {
+                continue;
+            }
+            let name = command.get_name();
+            let about = command.get_about().expect("every command says what it does").to_string();
+            assert!(!about.ends_with('.') && !about.contains('\n'), "{name}: {about}");
+            for help in [command.get_after_help(), command.get_after_long_help()] {
+                let help = help.map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("Exit codes:\n"), "{name}");
+            }
+        }
+    }
+}

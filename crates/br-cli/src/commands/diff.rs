@@ -1,0 +1,127 @@
+//! `br diff`: compares two backups.
+
+use br_core::BackupSelector;
+use br_core::engine::diff::Difference;
+use br_core::model::{Entry, escape};
+use clap::Args;
+
+use crate::cli::{examples, exit_codes};
+use crate::context::CommandContext;
+use crate::error::CommandResult;
+use crate::exit_code::ExitStatus;
+use crate::output::format;
+use crate::output::json::{DiffSummary, DifferenceJson, EntryJson, Summary};
+
+const EXAMPLES: &str = "\
+  br diff 0197a2 latest
+  br diff 0197a2 latest --json | jq -r 'select(.type == \"removed\") | .path'";
+
+/// Show what differs between two backups
+///
+/// One line an entry: `+` is only in the second, `-` only in the first, `M` has other content, `m` has the same content
+/// and other metadata (mode, owner, time of the last change, extended attributes).
+#[derive(Debug, Args)]
+#[command(
+    after_help = exit_codes(ExitStatus::REPOSITORY),
+    after_long_help = examples(EXAMPLES, &exit_codes(ExitStatus::REPOSITORY))
+)]
+pub(crate) struct DiffArgs {
+    /// The first backup: its id, the start of its id, or `latest`
+    #[arg(value_name = "ID")]
+    from: BackupSelector,
+
+    /// The second backup
+    #[arg(value_name = "ID")]
+    to: BackupSelector,
+}
+
+pub(crate) async fn run(args: &DiffArgs, context: &CommandContext) -> CommandResult {
+    let repository = context.open().await?;
+    let from = context.find(&repository, &args.from).await?;
+    let to = context.find(&repository, &args.to).await?;
+    let engine = context.engine();
+    let mut feed = br_core::engine::diff::diff(&repository, from.id, to.id, &engine);
+    let output = &context.output;
+    let mut lines = output.lines();
+    let mut summary = DiffSummary::default();
+    while let Some(difference) = feed.next().await {
+        let difference = difference?;
+        let shown = Shown::from(&difference);
+        *shown.counter(&mut summary) += 1;
+        if output.is_json() {
+            lines.document(&shown.json())?;
+        } else {
+            lines.line(&format!("{} {}", shown.sign, shown.entry.path))?;
+        }
+    }
+    if output.is_json() {
+        lines.document(&Summary::new(summary))?;
+    } else {
+        lines.line(&describe(summary))?;
+    }
+    lines.finish()?;
+    Ok(ExitStatus::Ok)
+}
+
+/// A difference as it is shown.
+struct Shown<'a> {
+    sign: char,
+    entry: &'a Entry,
+    from: Option<&'a Entry>,
+    to: Option<&'a Entry>,
+}
+
+impl<'a> From<&'a Difference> for Shown<'a> {
+    fn from(difference: &'a Difference) -> Self {
+        match difference {
+            Difference::Added(entry) => Self { sign: '+', entry, from: None, to: Some(entry) },
+            Difference::Removed(entry) => Self { sign: '-', entry, from: Some(entry), to: None },
+            Difference::Changed { from, to, content } => {
+                let sign = if *content { 'M' } else { 'm' };
+                Self { sign, entry: to, from: Some(from), to: Some(to) }
+            }
+        }
+    }
+}
+
+impl<'a> Shown<'a> {
+    fn counter<'s>(&self, summary: &'s mut DiffSummary) -> &'s mut u64 {
+        match self.sign {
+            '+' => &mut summary.added,
+            '-' => &mut summary.removed,
+            'M' => &mut summary.content,
+            _ => &mut summary.metadata,
+        }
+    }
+
+    fn json(&self) -> DifferenceJson<'a> {
+        let kind = match self.sign {
+            '+' => "added",
+            '-' => "removed",
+            'M' => "content",
+            _ => "metadata",
+        };
+        let entry = |entry: &'a Entry| EntryJson::new(entry, super::ls::sum(entry));
+        DifferenceJson {
+            kind,
+            path: escape(self.entry.path.as_bytes()),
+            from: self.from.map(entry),
+            to: self.to.map(entry),
+        }
+    }
+}
+
+fn describe(summary: DiffSummary) -> String {
+    let DiffSummary { added, removed, content, metadata } = summary;
+    if added + removed + content + metadata == 0 {
+        return "no differences".to_owned();
+    }
+    let count = format::count;
+    format!(
+        "{} added, {} removed, {} changed, {} with other metadata",
+        count(added),
+        count(removed),
+        count(content),
+        count(metadata)
+    )
+}

@@ -1,0 +1,59 @@
+//! `br dump`: writes one file of a backup to stdout.
+
+use std::ffi::OsString;
+
+use br_core::BackupSelector;
+use clap::Args;
+
+use crate::cli::{examples, exit_codes};
+use crate::context::{CommandContext, entry_path};
+use crate::error::{CommandError, CommandResult, is_broken_pipe};
+use crate::exit_code::ExitStatus;
+
+const EXAMPLES: &str = "\
+  br dump latest etc/fstab > fstab
+  br dump latest dump.sql | psql shop";
+
+/// Write the content of one file to stdout
+///
+/// Every piece is verified before it is written, and the whole file against its SHA-256 at the end: use the exit code before
+/// you use the output.
+#[derive(Debug, Args)]
+#[command(
+    after_help = exit_codes(ExitStatus::REPOSITORY),
+    after_long_help = examples(EXAMPLES, &exit_codes(ExitStatus::REPOSITORY))
+)]
+pub(crate) struct DumpArgs {
+    /// The backup: its id, the start of its id, or `latest`
+    #[arg(value_name = "ID")]
+    id: BackupSelector,
+
+    /// The file
+    #[arg(value_name = "PATH")]
+    path: OsString,
+
+    /// Write to a terminal as well
+    #[arg(short, long)]
+    force: bool,
+}
+
+pub(crate) async fn run(args: &DumpArgs, context: &CommandContext) -> CommandResult {
+    let output = &context.output;
+    if output.is_terminal() && !args.force {
+        return Err(CommandError::usage(
+            "the content of a file may upset the terminal",
+            "send it to a file with `> FILE`, or give --force",
+        ));
+    }
+    let path = entry_path(&args.path)?;
+    let repository = context.open().await?;
+    let backup = context.find(&repository, &args.id).await?;
+    let (stdout, engine) = (output.raw()?, context.engine());
+    let dumped = br_core::engine::dump::dump(&repository, backup.id, path, stdout, &engine).await;
+    match dumped {
+        Ok(_) => Ok(ExitStatus::Ok),
+        // Whoever read it has enough.
+        Err(error) if is_broken_pipe(&error) => Ok(ExitStatus::Ok),
+        Err(error) => Err(error.into()),
+    }
+}

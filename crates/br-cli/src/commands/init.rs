@@ -1,0 +1,73 @@
+//! `br init`: makes a repository.
+
+use clap::Args;
+
+use crate::cli::{examples, exit_codes};
+use crate::context::CommandContext;
+use crate::error::{CommandError, CommandResult};
+use crate::exit_code::ExitStatus;
+use crate::output::Console;
+use crate::output::json::RepositoryJson;
+use crate::password::Password;
+
+const EXAMPLES: &str = "\
+  br -r /mnt/disk/backup init
+  br -r /mnt/disk/backup init --encrypt
+  br -r /mnt/disk/backup --password-command 'pass show backup' init";
+
+const CODES: &[ExitStatus] = &[
+    ExitStatus::Ok,
+    ExitStatus::Failure,
+    ExitStatus::Usage,
+    ExitStatus::AccessDenied,
+    ExitStatus::StorageUnavailable,
+    ExitStatus::Interrupted,
+];
+
+/// Make a repository
+///
+/// The repository is encrypted when a password is given (--password-file, --password-command or BR_PASSWORD) or asked for
+/// (--encrypt). Whether it is cannot be changed later. Without the password an encrypted repository is lost: keep it in a
+/// second place.
+#[derive(Debug, Args)]
+#[command(after_help = exit_codes(CODES), after_long_help = examples(EXAMPLES, &exit_codes(CODES)))]
+pub(crate) struct InitArgs {
+    /// Encrypt it, and ask for the password if none is given
+    #[arg(long)]
+    encrypt: bool,
+}
+
+pub(crate) async fn run(args: &InitArgs, context: &CommandContext) -> CommandResult {
+    let location = context.location()?;
+    let password = match context.password()? {
+        None if args.encrypt => Some(ask()?),
+        given => given,
+    };
+    let repository = context.create(&location, password.as_ref()).await?;
+    let output = &context.output;
+    if output.is_json() {
+        output.document(&RepositoryJson::from(&repository))?;
+    } else {
+        let encrypted = if repository.is_encrypted() { "yes" } else { "no" };
+        output.summary(&[
+            ("repository", repository.location().to_owned()),
+            ("id", repository.config().id.to_string()),
+            ("encrypted", encrypted.to_owned()),
+        ])?;
+    }
+    if password.is_none() {
+        context.note_unencrypted();
+    }
+    Ok(ExitStatus::Ok)
+}
+
+fn ask() -> Result<Password, CommandError> {
+    if Console::is_terminal() {
+        return Password::ask_new();
+    }
+    Err(CommandError::new(
+        ExitStatus::AccessDenied,
+        "an encrypted repository needs a password, and there is no terminal to ask for it",
+        "give it with --password-file, --password-command or BR_PASSWORD",
+    ))
+}

@@ -1,0 +1,218 @@
+//! `br ls`: lists what is in a backup.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+
+use br_core::BackupSelector;
+use br_core::model::{Content, Entry, EntryKind, EntryPath, FileContent, escape};
+use clap::Args;
+use sha2::{Digest as _, Sha256};
+
+use crate::cli::{examples, exit_codes};
+use crate::context::{CommandContext, entry_paths};
+use crate::error::{CommandError, CommandResult};
+use crate::exit_code::ExitStatus;
+use crate::output::format;
+use crate::output::json::EntryJson;
+
+/// Holes of an inline file up to this length are hashed.
+const MAX_HOLES: u64 = 256 << 20;
+
+const EXAMPLES: &str = "\
+  br ls latest
+  br ls latest -l home/anna/photos
+  br ls latest --sha256 > sums; cd /restored && sha256sum -c sums
+  br ls latest --json | jq -r 'select(.size > 1e9) | .path'";
+
+/// List what is in a backup
+///
+/// Paths are relative to where a restore puts them. A backslash in a name is shown as `\\`, control characters and bytes
+/// that are not UTF-8 as `\xHH`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = exit_codes(ExitStatus::REPOSITORY),
+    after_long_help = examples(EXAMPLES, &exit_codes(ExitStatus::REPOSITORY))
+)]
+pub(crate) struct LsArgs {
+    /// The backup: its id, the start of its id, or `latest`
+    #[arg(value_name = "ID")]
+    id: BackupSelector,
+
+    /// Only these and what is below them
+    #[arg(value_name = "PATH")]
+    paths: Vec<OsString>,
+
+    /// Show mode, owner, size and time as well
+    #[arg(short, long)]
+    long: bool,
+
+    /// Print SHA-256 sums of the files, as `sha256sum -c` reads them
+    #[arg(long, conflicts_with = "long")]
+    sha256: bool,
+}
+
+pub(crate) async fn run(args: &LsArgs, context: &CommandContext) -> CommandResult {
+    let paths = entry_paths(&args.paths)?;
+    let repository = context.open().await?;
+    let backup = context.find(&repository, &args.id).await?;
+    let engine = context.engine();
+    let mut feed = br_core::engine::ls::ls(&repository, backup.id, paths.clone(), &engine);
+    let mut missing: BTreeSet<&EntryPath> = paths.iter().collect();
+    let output = &context.output;
+    let mut lines = output.lines();
+    let mut without_sum = 0_u64;
+    while let Some(entry) = feed.next().await {
+        let entry = entry?;
+        // Folders on the way to what was asked for come as well.
+        if !paths.is_empty() && !paths.iter().any(|path| entry.path.is_within(path)) {
+            continue;
+        }
+        missing.retain(|path| !entry.path.is_within(path));
+        if output.is_json() {
+            lines.document(&EntryJson::new(&entry, sum(&entry)))?;
+        } else if args.sha256 {
+            match sha256(&entry) {
+                Some(sum) => lines.raw(&sum_line(&sum, entry.path.as_bytes()))?,
+                None if matches!(entry.kind, EntryKind::File(_)) => without_sum += 1,
+                None => {}
+            }
+        } else if args.long {
+            lines.line(&long_line(&entry))?;
+        } else {
+            lines.line(&entry.path.to_string())?;
+        }
+    }
+    lines.finish()?;
+    if without_sum > 0 {
+        let files = format::counted(without_sum, "file has", "files have");
+        output.console.warning(&format!("{files} very large holes and no stored SHA-256"));
+    }
+    if let Some(path) = missing.first() {
+        let message = format!("the backup {} has no `{path}`", backup.id);
+        let hint = format!("`br ls {}` shows what it has", backup.id);
+        return Err(CommandError::usage(message, hint));
+    }
+    Ok(ExitStatus::Ok)
+}
+
+fn long_line(entry: &Entry) -> String {
+    let owner = &entry.owner;
+    let name = |name: &str, number: u32| match name {
+        "" => number.to_string(),
+        name => format::text(name),
+    };
+    let size = match &entry.kind {
+        EntryKind::CharDevice(device) | EntryKind::BlockDevice(device) => {
+            format!("{}, {}", device.major, device.minor)
+        }
+        _ => entry.size().to_string(),
+    };
+    let mut line = format!(
+        "{} {:<8} {:<8} {size:>12} {} {}",
+        format::mode(entry),
+        name(&owner.user, owner.uid),
+        name(&owner.group, owner.gid),
+        format::file_time(entry.mtime),
+        entry.path
+    );
+    if let EntryKind::Symlink(target) = &entry.kind {
+        line.push_str(" -> ");
+        line.push_str(&escape(target));
+    }
+    line
+}
+
+/// The SHA-256 of a file's content in hexadecimal.
+pub(super) fn sum(entry: &Entry) -> Option<String> {
+    sha256(entry).map(|sum| hex(&sum))
+}
+
+/// The SHA-256 of a file's content; `None` for everything else, and for a file with very large holes.
+fn sha256(entry: &Entry) -> Option<[u8; 32]> {
+    let EntryKind::File(file) = &entry.kind else { return None };
+    match &file.content {
+        Content::Chunks(_) => file.sha256,
+        Content::Inline(bytes) => file.sha256.or_else(|| inline_sha256(file, bytes)),
+    }
+}
+
+fn inline_sha256(file: &FileContent, mut bytes: &[u8]) -> Option<[u8; 32]> {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    if file.size.checked_sub(bytes.len() as u64)? > MAX_HOLES {
+        return None;
+    }
+    let mut sha = Sha256::new();
+    let mut position = 0;
+    let mut zeros_until = |sha: &mut Sha256, end: u64, next: u64| {
+        while position < end {
+            let len = (end - position).min(ZEROS.len() as u64);
+            sha.update(&ZEROS[..len as usize]);
+            position += len;
+        }
+        position = next;
+    };
+    for extent in file.data_extents() {
+        zeros_until(&mut sha, extent.offset, extent.offset.checked_add(extent.len)?);
+        let (here, rest) = bytes.split_at_checked(usize::try_from(extent.len).ok()?)?;
+        sha.update(here);
+        bytes = rest;
+    }
+    zeros_until(&mut sha, file.size, file.size);
+    Some(sha.finalize().into())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A line of `sha256sum`: a name with a backslash or a line break is escaped, and a backslash in front says so.
+fn sum_line(sum: &[u8; 32], path: &[u8]) -> Vec<u8> {
+    let mut line = Vec::with_capacity(path.len() + 68);
+    if path.iter().any(|byte| matches!(byte, b'\\' | b'\n' | b'\r')) {
+        line.push(b'\\');
+    }
+    line.extend(hex(sum).bytes());
+    line.extend(b"  ");
+    for byte in path {
+        match byte {
+            b'\\' => line.extend(b"\\\\"),
+            b'\n' => line.extend(b"\\n"),
+            b'\r' => line.extend(b"\\r"),
+            byte => line.push(*byte),
+        }
+    }
+    line.push(b'\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use br_core::model::Extent;
+
+    use super::*;
+
+    #[test]
+    fn names_are_escaped_as_sha256sum_does() {
+        let line = |path: &[u8]| String::from_utf8(sum_line(&[0; 32], path)).unwrap();
+        assert_eq!(line(b"a b"), format!("{}  a b\n", "00".repeat(32)));
+        assert_eq!(line(b"a\\b\nc"), format!("\\{}  a\\\\b\\nc\n", "00".repeat(32)));
+    }
+
+    #[test]
+    fn inline_files_are_hashed_with_their_holes() {
+        let file = FileContent {
+            size: 6000,
+            holes: vec![Extent { offset: 1, len: 5000 }],
+            content: Content::Inline(vec![7; 1000].into()),
+            ..FileContent::default()
+        };
+        let mut whole = vec![0; 6000];
+        whole[0] = 7;
+        whole[5001..].fill(7);
+        let Content::Inline(bytes) = &file.content else { unreachable!() };
+        let expected: [u8; 32] = Sha256::digest(&whole).into();
+        assert_eq!(inline_sha256(&file, bytes), Some(expected));
+        // A size that does not fit the bytes is no reason to panic.
+        assert_eq!(inline_sha256(&FileContent { size: u64::MAX, ..file.clone() }, bytes), None);
+    }
+}

@@ -1,0 +1,44 @@
+//! The commands, one a file: its arguments and its `run`.
+//!
+//! Invariant: a command reads its arguments, calls the engine, and prints what came of it; it decides nothing else.
+
+pub(crate) mod backup;
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod delete;
+pub(crate) mod diff;
+pub(crate) mod dump;
+pub(crate) mod init;
+pub(crate) mod list;
+pub(crate) mod ls;
+pub(crate) mod man;
+pub(crate) mod prune;
+mod reference;
+pub(crate) mod restore;
+pub(crate) mod show;
+pub(crate) mod stats;
+
+use crate::cli::Command;
+use crate::context::CommandContext;
+use crate::error::CommandResult;
+
+/// Runs a command.
+pub(crate) async fn run(command: Command, context: &CommandContext) -> CommandResult {
+    match command {
+        Command::Init(args) => init::run(&args, context).await,
+        Command::Backup(args) => backup::run(*args, context).await,
+        Command::List(args) => list::run(&args, context).await,
+        Command::Show(args) => show::run(&args, context).await,
+        Command::Ls(args) => ls::run(&args, context).await,
+        Command::Diff(args) => diff::run(&args, context).await,
+        Command::Dump(args) => dump::run(&args, context).await,
+        Command::Restore(args) => restore::run(&args, context).await,
+        Command::Check(args) => check::run(args, context).await,
+        Command::Stats(args) => stats::run(&args, context).await,
+        Command::Delete(args) => delete::run(args, context).await,
+        Command::Prune(args) => prune::run(&args, context).await,
+        Command::Completions(args) => completions::run(&args, context),
+        Command::Man(args) => man::run(&args, context),
+        Command::Reference => reference::run(context),
+    }
+}

@@ -1,0 +1,124 @@
+//! `br show`: tells all about one backup.
+
+use br_core::model::{Backup, escape};
+use br_core::{BackupSelector, BackupV1};
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::{examples, exit_codes};
+use crate::context::CommandContext;
+use crate::error::CommandResult;
+use crate::exit_code::ExitStatus;
+use crate::output::format;
+
+/// Unread entries that are shown without `--verbose`.
+const SHOWN: usize = 20;
+
+const EXAMPLES: &str = "\
+  br show latest
+  br show 0197a2
+  br show latest --json | jq .backup.bytes_stored";
+
+/// Show all about one backup
+#[derive(Debug, Args)]
+#[command(
+    after_help = exit_codes(ExitStatus::REPOSITORY),
+    after_long_help = examples(EXAMPLES, &exit_codes(ExitStatus::REPOSITORY))
+)]
+pub(crate) struct ShowArgs {
+    /// The backup: its id, the start of its id, or `latest`
+    #[arg(value_name = "ID")]
+    id: BackupSelector,
+}
+
+#[derive(Serialize)]
+struct BackupJson {
+    backup: BackupV1,
+}
+
+pub(crate) async fn run(args: &ShowArgs, context: &CommandContext) -> CommandResult {
+    let repository = context.open().await?;
+    let backup = context.find(&repository, &args.id).await?;
+    let output = &context.output;
+    if output.is_json() {
+        output.document(&BackupJson { backup: BackupV1::from(&backup) })?;
+        return Ok(ExitStatus::Ok);
+    }
+    output.fields(&fields(&backup))?;
+    let mut lines = output.lines();
+    if !backup.unread.is_empty() {
+        lines.line("\nmissing from this backup, as they could not be read:")?;
+    }
+    let shown = if output.is_verbose() { usize::MAX } else { SHOWN };
+    for unread in backup.unread.iter().take(shown) {
+        lines.line(&format!("  {}: {}", escape(&unread.path), format::text(&unread.reason.0)))?;
+    }
+    let more = backup.unread_count.saturating_sub(backup.unread.len().min(shown) as u64);
+    if more > 0 {
+        lines.line(&format!("  and {} more", format::count(more)))?;
+    }
+    lines.finish()?;
+    Ok(ExitStatus::Ok)
+}
+
+fn fields(backup: &Backup) -> Vec<(&'static str, String)> {
+    let (totals, changes) = (&backup.totals, &backup.changes);
+    let mut fields = vec![
+        ("backup", backup.id.to_string()),
+        ("type", kind(backup)),
+        ("made by", format!("{}@{}", format::text(&backup.user), format::text(&backup.host))),
+    ];
+    for (at, path) in backup.paths.iter().enumerate() {
+        fields.push((if at == 0 { "paths" } else { "" }, escape(path)));
+    }
+    if !backup.tags.is_empty() {
+        let tags: Vec<_> = backup.tags.iter().map(|tag| format::text(tag)).collect();
+        fields.push(("tags", tags.join(", ")));
+    }
+    let duration = format::duration(format::between(backup.started, backup.finished));
+    fields.push(("began", format::local_time(backup.started)));
+    fields.push(("complete", format!("{}, after {duration}", format::local_time(backup.finished))));
+    fields.push(("size", contents(totals)));
+    fields.extend(change_fields(changes));
+    if !backup.is_complete() {
+        fields.push(("unreadable", format::counted(backup.unread_count, "entry", "entries")));
+    }
+    fields.push(("program", format::text(&backup.program)));
+    fields
+}
+
+/// `incremental, on 0197…`.
+pub(super) fn kind(backup: &Backup) -> String {
+    match backup.base {
+        Some(base) => format!("{}, based on {base}", backup.kind.name()),
+        None => backup.kind.name().to_owned(),
+    }
+}
+
+/// `1.2 GiB in 12 files and 3 folders`.
+pub(super) fn contents(totals: &br_core::model::Totals) -> String {
+    format!(
+        "{} in {} and {}",
+        format::size(totals.bytes),
+        format::counted(totals.files, "file", "files"),
+        format::counted(totals.directories, "folder", "folders")
+    )
+}
+
+/// What a backup found and did.
+pub(super) fn change_fields(changes: &br_core::model::Changes) -> [(&'static str, String); 3] {
+    let stored = format::size(changes.bytes_stored);
+    let added = match format::ratio(changes.bytes_added, changes.bytes_stored) {
+        Some(ratio) => {
+            format!("{}, stored as {stored} ({ratio})", format::size(changes.bytes_added))
+        }
+        None => format::size(changes.bytes_added),
+    };
+    let files = format!(
+        "{} new, {} changed, {} unchanged",
+        format::count(changes.files_new),
+        format::count(changes.files_changed),
+        format::count(changes.files_unchanged)
+    );
+    [("files", files), ("read", format::size(changes.bytes_read)), ("added", added)]
+}

@@ -1,0 +1,237 @@
+//! Restoring: exactly what was asked for, and nothing outside of it.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use br_core::ErrorKind;
+use br_core::engine::restore::{Overwrite, RestoreOptions};
+use br_testkit::{Snapshot, TreeFixture, set_time};
+
+use crate::support::Disk;
+
+fn options() -> RestoreOptions {
+    RestoreOptions::default()
+}
+
+#[test]
+fn only_the_paths_that_were_asked_for() {
+    let disk = Disk::new(TreeFixture::rich());
+    let id = disk.backup().backup.id;
+    let before = disk.tree();
+    for (number, path) in ["folder/large", "folder/deeper", "many", "link", "zz hard", "folder"].iter().enumerate() {
+        let to = format!("out{number}");
+        let paths = vec![disk.stored(path)];
+        let report = disk.restore(id, &to, &options().with_paths(paths)).unwrap();
+        assert_eq!(report.failed, [], "{path}");
+        let copy = disk.copy(&to);
+        for (there, item) in &copy.items {
+            let there = std::str::from_utf8(there).unwrap();
+            let leads = there.is_empty() || path.starts_with(&format!("{there}/"));
+            let inside = there == *path || there.starts_with(&format!("{path}/"));
+            assert!(leads || inside, "{there} was not asked for");
+            let mut wanted = before.items[there.as_bytes()].clone();
+            // Its other names were not asked for.
+            wanted.linked_to.clone_from(&item.linked_to);
+            assert_eq!(*item, wanted, "{there} is as it was");
+        }
+        let wanted = before.items.keys().filter(|other| {
+            **other == *path.as_bytes() || other.starts_with(format!("{path}/").as_bytes())
+        });
+        for wanted in wanted {
+            assert!(copy.items.contains_key(wanted), "{} is there", wanted.escape_ascii());
+        }
+    }
+}
+
+#[test]
+fn a_path_that_is_not_in_the_backup_is_an_error() {
+    let disk = Disk::new(TreeFixture::rich());
+    let id = disk.backup().backup.id;
+    let paths = vec![disk.stored("many/001"), disk.stored("no such")];
+    let error = disk.restore(id, "out", &options().with_paths(paths)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert!(error.to_string().contains("no such"), "the path is named: {error}");
+}
+
+/// Restores over a copy in which one file has other content and the same size and time, and another has other content.
+fn over(overwrite: Overwrite) -> (Disk, br_core::engine::restore::RestoreReport) {
+    let disk = Disk::new(TreeFixture::rich());
+    let id = disk.backup().backup.id;
+    disk.restore_all(id, "out");
+    let hidden = disk.restored("out", "just a chunk");
+    let meta = fs::metadata(&hidden).unwrap();
+    fs::write(&hidden, [b'?'; 513]).unwrap();
+    use std::os::unix::fs::MetadataExt as _;
+    set_time(&hidden, meta.mtime(), meta.mtime_nsec());
+    fs::write(disk.restored("out", "many/007"), "changed").unwrap();
+    fs::remove_file(disk.restored("out", "folder/large")).unwrap();
+    fs::remove_file(disk.restored("out", "link")).unwrap();
+    symlink("elsewhere", disk.restored("out", "link")).unwrap();
+    let report = disk.restore(id, "out", &options().with_overwrite(overwrite)).unwrap();
+    assert_eq!(report.failed, []);
+    (disk, report)
+}
+
+#[test]
+fn files_that_are_there_and_look_the_same_are_left_alone() {
+    let (disk, report) = over(Overwrite::IfChanged);
+    let read = |path| fs::read(disk.restored("out", path)).unwrap();
+    assert_eq!(read("just a chunk"), [b'?'; 513], "size and time are the same: not looked into");
+    assert_eq!(read("many/007"), b"content 7", "a file that differs is replaced");
+    assert_eq!(report.files_restored, 2, "the changed one and the missing one");
+    let copy = disk.copy("out").without("just a chunk");
+    disk.tree().without("just a chunk").assert_same(&copy, "all else is as in the backup");
+}
+
+#[test]
+fn every_file_is_replaced_when_asked_for() {
+    let (disk, report) = over(Overwrite::Always);
+    disk.tree().assert_same(&disk.copy("out"), "all is as in the backup");
+    assert_eq!(report.files_unchanged, 0, "nothing is left alone");
+}
+
+#[test]
+fn no_file_is_replaced_when_asked_for() {
+    let (disk, report) = over(Overwrite::Never);
+    let read = |path| fs::read(disk.restored("out", path)).unwrap();
+    assert_eq!(read("just a chunk"), [b'?'; 513]);
+    assert_eq!(read("many/007"), b"changed", "a file that differs stays");
+    let link = fs::read_link(disk.restored("out", "link")).unwrap();
+    assert_eq!(link.to_str(), Some("elsewhere"), "a link stays as well");
+    assert_eq!(report.files_restored, 1, "only the missing one comes");
+}
+
+#[test]
+fn surplus_is_deleted_in_what_was_backed_up_and_nowhere_else() {
+    let disk = Disk::new(TreeFixture::rich());
+    let id = disk.backup().backup.id;
+    disk.restore_all(id, "out");
+    let inside = ["extra", "folder/extra", "many/extra"];
+    for path in inside {
+        fs::write(disk.restored("out", path), "extra").unwrap();
+    }
+    fs::create_dir_all(disk.restored("out", "extra folder/deep")).unwrap();
+    symlink("/", disk.restored("out", "folder/link to root")).unwrap();
+    // A folder that only leads to what was backed up holds other things that the backup never was about.
+    let beside = disk.restored("out", "").with_file_name("sibling");
+    fs::write(&beside, "precious").unwrap();
+    let top = disk.fixture.at("out/precious");
+    fs::write(&top, "precious").unwrap();
+
+    let everything = Snapshot::of(disk.fixture.at("out"));
+    let dry = options().with_delete(true).with_dry_run(true);
+    let report = disk.restore(id, "out", &dry).unwrap();
+    assert_eq!(report.deleted.len(), 5, "a dry run tells what it would delete: {:?}", report.deleted);
+    everything.assert_same(&Snapshot::of(disk.fixture.at("out")), "a dry run changes nothing");
+
+    let some = options().with_delete(true).with_paths(vec![disk.stored("folder")]);
+    let report = disk.restore(id, "out", &some).unwrap();
+    assert_eq!(report.deleted.len(), 2, "only in the folder that was asked for: {:?}", report.deleted);
+    assert!(disk.restored("out", "extra").exists(), "what is outside of it stays");
+
+    let report = disk.restore(id, "out", &options().with_delete(true)).unwrap();
+    assert_eq!(report.deleted.len(), 3, "the rest: {:?}", report.deleted);
+    assert_eq!(report.failed, []);
+    disk.tree().assert_same(&disk.copy("out"), "what was backed up is as it was");
+    assert!(beside.exists() && top.exists(), "siblings of a leading folder stay");
+    assert!(fs::metadata("/etc").is_ok(), "links are not followed");
+}
+
+#[test]
+fn a_dry_run_writes_nothing() {
+    let disk = Disk::new(TreeFixture::rich());
+    let backup = disk.backup().backup;
+    let report = disk.restore(backup.id, "out", &options().with_dry_run(true)).unwrap();
+    assert!(!disk.fixture.at("out").exists(), "not even the folder is made");
+    assert_eq!(report.entries, backup.totals.entries, "everything is looked at");
+    assert!(report.bytes_restored > 6_000_000, "and counted: {report:?}");
+}
+
+#[test]
+fn a_link_planted_in_the_target_leads_nowhere() {
+    let disk = Disk::new(TreeFixture::rich());
+    let id = disk.backup().backup.id;
+    let outside = disk.fixture.at("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("large"), "precious").unwrap();
+    let kept = Snapshot::of(&outside);
+    let at = disk.restored("out", "");
+    fs::create_dir_all(&at).unwrap();
+    symlink(&outside, at.join("folder")).unwrap();
+    symlink(outside.join("large"), at.join("small")).unwrap();
+    symlink(&outside, at.join("many")).unwrap();
+    for options in [options().with_dry_run(true), options().with_delete(true), options().with_overwrite(Overwrite::Always)] {
+        let report = disk.restore(id, "out", &options).unwrap();
+        assert!(!report.damaged, "a target that is in the way is no damage: {:?}", report.failed);
+        kept.assert_same(&Snapshot::of(&outside), "nothing outside of the target is touched");
+    }
+}
+
+#[test]
+fn a_target_behind_a_file_is_refused() {
+    let disk = Disk::new(TreeFixture::rich());
+    let id = disk.backup().backup.id;
+    fs::write(disk.fixture.at("out"), "a file").unwrap();
+    let error = disk.restore(id, "out", &options()).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Io | ErrorKind::Invalid), "{error}: {:?}", error.kind());
+    assert_eq!(fs::read(disk.fixture.at("out")).unwrap(), b"a file", "it stays");
+}
+
+#[test]
+fn every_number_of_threads_gives_the_same() {
+    let disk = Disk::encrypted(TreeFixture::rich());
+    let id = disk.backup().backup.id;
+    for threads in [1, 2, 9] {
+        let to = format!("out{threads}");
+        let report = disk.restore(id, &to, &options().with_threads(Some(threads))).unwrap();
+        assert_eq!(report.failed, []);
+        disk.tree().assert_same(&disk.copy(&to), "threads make no difference");
+    }
+}
+
+#[test]
+fn a_restore_over_a_running_copy_leaves_no_temporary_files() {
+    let disk = Disk::new(TreeFixture::rich());
+    let id = disk.backup().backup.id;
+    for overwrite in [Overwrite::IfChanged, Overwrite::Always] {
+        disk.restore(id, "out", &options().with_overwrite(overwrite)).unwrap();
+        let paths = disk.copy("out").paths();
+        let temporary: Vec<_> = paths.iter().filter(|path| path.contains(".br-")).collect();
+        assert!(temporary.is_empty(), "{temporary:?}");
+    }
+}
+
+#[test]
+fn an_unknown_backup_is_an_error() {
+    let disk = Disk::new(TreeFixture::new());
+    let error = disk.restore(br_core::model::BackupId(nil()), "out", &options()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    disk.backup();
+    let error = disk.restore(br_core::model::BackupId(nil()), "out", &options()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert!(!disk.fixture.at("out").exists(), "nothing is made");
+}
+
+fn nil() -> uuid::Uuid {
+    uuid::Uuid::nil()
+}
+
+#[test]
+fn a_file_that_stays_is_not_given_further_names() {
+    let fixture = TreeFixture::new();
+    fixture.write("a", "the content of both names");
+    fs::hard_link(fixture.tree().join("a"), fixture.tree().join("b")).unwrap();
+    fs::hard_link(fixture.tree().join("a"), fixture.tree().join("c")).unwrap();
+    fixture.settle();
+    let disk = Disk::new(fixture);
+    let id = disk.backup().backup.id;
+    fs::create_dir_all(disk.restored("out", "")).unwrap();
+    fs::write(disk.restored("out", "a"), "something else").unwrap();
+    let report = disk.restore(id, "out", &options().with_overwrite(Overwrite::Never)).unwrap();
+    assert_eq!(report.failed, []);
+    let read = |path| fs::read(disk.restored("out", path)).unwrap();
+    assert_eq!(read("a"), b"something else", "what is there stays");
+    assert_eq!(read("b"), b"the content of both names", "another name is not linked to it");
+    let copy = disk.copy("out");
+    assert_eq!(copy.items[&b"c"[..]].linked_to, Some(b"b".to_vec()), "the others are one file");
+}

@@ -1,0 +1,158 @@
+//! What several themes need: a repository on disk with a tree to back up.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use br_core::engine::backup::{BackupOptions, BackupReport, backup};
+use br_core::engine::check::{CheckOptions, CheckReport, ReadData, check};
+use br_core::engine::restore::{RestoreOptions, RestoreReport, restore};
+use br_core::model::{BackupId, EntryPath};
+use br_core::source::{LocalSource, LocalSourceOptions, Source};
+use br_core::{
+    BackupSelector, Context, Event, InitOptions, Location, Progress, Repository, Result,
+    StorageOptions,
+};
+use br_testkit::{Snapshot, TreeFixture, block_on};
+
+/// A repository on local disk beside a tree.
+pub(crate) struct Disk {
+    pub(crate) fixture: TreeFixture,
+    pub(crate) repository: Repository,
+    pub(crate) context: Context,
+}
+
+impl Disk {
+    pub(crate) fn new(fixture: TreeFixture) -> Self {
+        Self::init(fixture, InitOptions::default())
+    }
+
+    pub(crate) fn encrypted(fixture: TreeFixture) -> Self {
+        let options = InitOptions::default().with_password("secret").with_weak_key_derivation();
+        Self::init(fixture, options)
+    }
+
+    fn init(fixture: TreeFixture, options: InitOptions) -> Self {
+        let context = Context::system();
+        let location = Location::Local(fixture.at("repository"));
+        // What a power failure leaves is not what is tested here.
+        let options = options.with_storage(StorageOptions::default().with_fsync(false));
+        let repository = block_on(Repository::init(&location, &options, &context)).unwrap();
+        Self { fixture, repository, context }
+    }
+
+    /// Options for backups of the tree.
+    pub(crate) fn options(&self) -> BackupOptions {
+        let typed = self.fixture.tree().as_os_str().as_bytes().to_vec();
+        BackupOptions::new("host", "user", vec![typed])
+    }
+
+    /// A source that walks the tree.
+    pub(crate) fn source(&self) -> LocalSource {
+        LocalSource::new(&[self.fixture.tree()], LocalSourceOptions::default()).unwrap()
+    }
+
+    /// Backs up the tree.
+    pub(crate) fn backup(&self) -> BackupReport {
+        self.backup_with(self.source(), &self.options()).unwrap()
+    }
+
+    pub(crate) fn backup_with(
+        &self,
+        source: impl Source + 'static,
+        options: &BackupOptions,
+    ) -> Result<BackupReport> {
+        block_on(backup(&self.repository, source, options, &self.context))
+    }
+
+    /// Restores a backup into a folder beside the tree.
+    pub(crate) fn restore(
+        &self,
+        id: BackupId,
+        to: &str,
+        options: &RestoreOptions,
+    ) -> Result<RestoreReport> {
+        let selector = BackupSelector::Prefix(id.to_string());
+        let to = self.fixture.at(to);
+        block_on(restore(&self.repository, &selector, to, options, &self.context))
+    }
+
+    /// Restores a whole backup; everything must come.
+    pub(crate) fn restore_all(&self, id: BackupId, to: &str) -> RestoreReport {
+        let report = self.restore(id, to, &RestoreOptions::default()).unwrap();
+        assert_eq!(report.failed, [], "everything is restored");
+        assert_eq!(report.attributes_refused, 0, "every attribute is set");
+        report
+    }
+
+    pub(crate) fn check(&self) -> CheckReport {
+        let options = CheckOptions::default().with_data(ReadData::All);
+        block_on(check(&self.repository, &options, &self.context)).unwrap()
+    }
+
+    pub(crate) fn assert_sound(&self) {
+        let report = self.check();
+        assert!(report.findings.is_empty(), "check finds nothing: {:#?}", report.findings);
+    }
+
+    /// Where something of the tree comes to lie below the folder `to`.
+    pub(crate) fn restored(&self, to: &str, path: &str) -> PathBuf {
+        let tree = self.fixture.tree();
+        let below = tree.strip_prefix("/").unwrap();
+        let at = self.fixture.at(to).join(below);
+        if path.is_empty() { at } else { at.join(path) }
+    }
+
+    /// The path in the backup of something in the tree.
+    pub(crate) fn stored(&self, path: &str) -> EntryPath {
+        let at = if path.is_empty() { self.fixture.tree() } else { self.fixture.tree().join(path) };
+        EntryPath::new(&at.as_os_str().as_bytes()[1..]).unwrap()
+    }
+
+    /// The tree as it is now.
+    pub(crate) fn tree(&self) -> Snapshot {
+        Snapshot::of(self.fixture.tree())
+    }
+
+    /// The tree as it was restored.
+    pub(crate) fn copy(&self, to: &str) -> Snapshot {
+        Snapshot::of(self.restored(to, ""))
+    }
+}
+
+/// Bytes of all files below a folder.
+pub(crate) fn size_of(folder: &Path) -> u64 {
+    let mut size = 0;
+    for item in std::fs::read_dir(folder).unwrap() {
+        let item = item.unwrap();
+        let meta = item.metadata().unwrap();
+        size += if meta.is_dir() { size_of(&item.path()) } else { meta.len() };
+    }
+    size
+}
+
+/// Keeps what an operation tells.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) warnings: Mutex<Vec<String>>,
+    pub(crate) failed: Mutex<Vec<String>>,
+}
+
+impl Progress for Told {
+    fn event(&self, event: Event<'_>) {
+        match event {
+            Event::Warning { message } => self.warnings.lock().unwrap().push(message.to_owned()),
+            Event::Failed { path, reason } => {
+                self.failed.lock().unwrap().push(format!("{path}: {reason}"));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A context whose events are kept.
+pub(crate) fn telling(context: &Context) -> (Context, Arc<Told>) {
+    let told = Arc::new(Told::default());
+    let context = Context { progress: Arc::clone(&told) as _, ..context.clone() };
+    (context, told)
+}
