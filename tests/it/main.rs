@@ -7,6 +7,8 @@
 )]
 
 mod backup;
+mod concurrent;
+mod crash;
 mod large;
 mod restore;
 mod stream;

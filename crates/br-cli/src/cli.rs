@@ -24,8 +24,9 @@ const EXAMPLES: &str = "\
   br -r /mnt/disk/backup list                 show the backups there are
   br -r /mnt/disk/backup restore latest --target /tmp/restored
 
-  export BR_REPOSITORY=/mnt/disk/backup       name the repository once and leave out -r
+  export BR_REPOSITORY=/mnt/disk/backup       name the repository once and leave out -r";
 
+const NAMING: &str = "\
 A backup is named by its id, by the start of its id, or as `latest`.
 `br help COMMAND` explains a command, with examples.";
 
@@ -36,10 +37,8 @@ A backup is named by its id, by the start of its id, or as `latest`.
     version,
     long_about = LONG_ABOUT,
     after_help = "`br help COMMAND` explains a command, with examples.",
-    after_long_help = format!("Examples:\n{EXAMPLES}"),
+    after_long_help = format!("Examples:\n{}\n\n{NAMING}", indent(EXAMPLES)),
     max_term_width = 100,
-    arg_required_else_help = true,
-    disable_help_subcommand = false,
     subcommand_value_name = "COMMAND",
     subcommand_help_heading = "Commands"
 )]
@@ -146,7 +145,16 @@ pub(crate) fn exit_codes_and(statuses: &[ExitStatus], more: &[ExitStatus]) -> St
 
 /// The end of a command's long help: examples and exit codes.
 pub(crate) fn examples(examples: &str, codes: &str) -> String {
-    format!("Examples:\n{}\n\n{codes}", examples.trim_end())
+    format!("Examples:\n{}\n\n{codes}", indent(examples))
+}
+
+/// Indents every line alike; an empty one stays empty.
+fn indent(text: &str) -> String {
+    let lines = text.lines().map(|line| match line.trim() {
+        "" => String::new(),
+        line => format!("  {line}"),
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

@@ -118,11 +118,11 @@ impl CommandContext {
 
     /// Says that a new repository can be read by everyone, and how to have it otherwise.
     pub(crate) fn note_unencrypted(&self) {
-        self.output.console.note(
-            "the repository is not encrypted, and that cannot be changed later. For an encrypted one run \
-             `br init --encrypt`, or give a password (--password-file, --password-command, BR_PASSWORD), at \
-             another location",
-        );
+        let console = &self.output.console;
+        console.note("the repository is not encrypted, which cannot be changed later");
+        if !console.quiet {
+            console.hint("for an encrypted one run `br init --encrypt` at another location");
+        }
     }
 
     /// Finds the backup that is meant.

@@ -672,21 +672,3 @@ fn a_file_replaced_by_a_folder_and_the_reverse() {
     }
     assert_eq!(unreadable, [stored(&dir.path().join("folder"))]);
 }
-
-/// `BR_WALK=/usr cargo test --release --test source_local -- --ignored --nocapture`
-#[test]
-#[ignore = "measures"]
-#[expect(clippy::disallowed_methods, reason = "measures time")]
-fn how_long_a_walk_takes() {
-    let root = std::env::var_os("BR_WALK").unwrap_or_else(|| "/usr".into());
-    for _ in 0..5 {
-        let mut source = LocalSource::new(&[PathBuf::from(&root)], options()).unwrap();
-        let start = std::time::Instant::now();
-        let mut items = 0_u32;
-        while source.next().is_some() {
-            items += 1;
-        }
-        let each = start.elapsed() / items;
-        println!("{items} items, {:?} in all, {each:?} each", start.elapsed());
-    }
-}

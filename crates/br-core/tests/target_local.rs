@@ -772,26 +772,3 @@ fn names_are_bytes_in_messages_too() {
     let error = t.cursor.create_file(&odd).unwrap_err();
     assert_eq!(error.to_string(), "cannot make the file `no\\x0a/such`");
 }
-
-/// `BR_WRITE=/tmp/empty cargo test --release --test target_local -- --ignored --nocapture`
-#[test]
-#[ignore = "measures"]
-#[expect(clippy::disallowed_methods, reason = "measures time")]
-fn how_long_small_files_take() {
-    let dir = tempfile::tempdir().unwrap();
-    let root = std::env::var_os("BR_WRITE").map_or_else(|| dir.path().into(), PathBuf::from);
-    let mut cursor = LocalTarget::open(&root, true).unwrap().cursor();
-    let start = std::time::Instant::now();
-    for folder in 0..800 {
-        cursor.make_dir(&path(&format!("{folder}"))).unwrap();
-        for number in 0..100 {
-            let entry = file(&format!("{folder}/{number}"));
-            cursor.write_small(&entry, &[7; 4000], &options()).unwrap();
-        }
-    }
-    println!(
-        "80,000 files, {:?} in all, {:?} each",
-        start.elapsed(),
-        start.elapsed() / 80_000
-    );
-}

@@ -2,6 +2,8 @@
 //!
 //! Invariant: what is printed here never has control characters, whatever a repository says.
 
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use br_core::model::{Entry, EntryKind, FileTime, escape};
@@ -17,8 +19,8 @@ pub(crate) fn size(bytes: u64) -> String {
     }
     let mut value = bytes as f64;
     let mut unit = 0;
-    // What would be rounded to 1024.0 is one of the next unit.
-    while value >= 1023.95 && unit + 1 < UNITS.len() {
+    // What would be rounded to 1024 is one of the next unit.
+    while value >= 1023.5 && unit + 1 < UNITS.len() {
         value /= 1024.0;
         unit += 1;
     }
@@ -59,6 +61,18 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
+/// How long something took, and how fast it was when that means something.
+pub(crate) fn speed(bytes: u64, seconds: f64) -> String {
+    let text = duration(Duration::try_from_secs_f64(seconds).unwrap_or_default());
+    let rate = (bytes as f64 / seconds.max(0.001)) as u64;
+    if bytes < 1 << 20 { text } else { format!("{text}, {}/s", size(rate)) }
+}
+
+/// Seconds for JSON: nobody needs more than milliseconds.
+pub(crate) fn round_seconds(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}
+
 /// The time from one moment to another; nothing when a clock went back.
 pub(crate) fn between(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
@@ -93,6 +107,11 @@ pub(crate) fn ratio(before: u64, after: u64) -> Option<String> {
 /// Text that came from a repository, without control characters.
 pub(crate) fn text(text: &str) -> String {
     escape(text.as_bytes())
+}
+
+/// A path of this machine.
+pub(crate) fn path(path: &Path) -> String {
+    escape(path.as_os_str().as_bytes())
 }
 
 /// Several paths in one cell, cut in the middle to at most `width` characters.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 pub(crate) use message::Console;
-pub(crate) use progress::{ProgressGuard, ProgressReporter};
+pub(crate) use progress::{ProgressGuard, ProgressReporter, SHOWN};
 pub(crate) use table::Table;
 
 use crate::error::CommandError;

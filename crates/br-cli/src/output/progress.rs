@@ -82,7 +82,7 @@ impl ProgressReporter {
     fn status(&self) -> Status {
         let known = |number: &AtomicU64| Some(number.load(Ordering::Relaxed)).filter(|n| *n > 0);
         Status {
-            seconds: (self.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+            seconds: format::round_seconds(self.elapsed().as_secs_f64()),
             bytes_done: self.bytes.load(Ordering::Relaxed),
             bytes_expected: known(&self.expected_bytes),
             entries_done: self.entries.load(Ordering::Relaxed),

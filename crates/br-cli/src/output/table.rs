@@ -1,6 +1,6 @@
 //! Tables for people.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table as Grid, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table as Grid, TableStyle};
 
 /// A table without lines around its cells; its heading is in capitals.
 #[derive(Debug)]
@@ -10,7 +10,7 @@ impl Table {
     /// An empty table. Columns named in `right` are for numbers.
     pub(crate) fn new(columns: &[&str], right: &[&str]) -> Self {
         let mut grid = Grid::new();
-        grid.load_preset(presets::NOTHING)
+        grid.load_style(TableStyle::new())
             .set_content_arrangement(ContentArrangement::Disabled)
             .set_header(columns);
         for (at, column) in columns.iter().enumerate() {

@@ -2,15 +2,18 @@
 
 use std::io::{self, Write as _};
 
+use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 
 use super::Console;
+use crate::cli::Cli;
 use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
 
 const HELP: &str = "`--help` explains the command";
 
-/// Prints what clap has to say: help and version to stdout, mistakes to stderr with a hint, as everything that fails.
+/// Prints what clap has to say: help and version to stdout when they were asked for, mistakes to stderr
+/// with a hint, as everything that fails.
 pub(crate) fn print(error: &clap::Error) -> ExitStatus {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -18,8 +21,8 @@ pub(crate) fn print(error: &clap::Error) -> ExitStatus {
             let _ = error.print();
             return ExitStatus::Ok;
         }
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let _ = error.print();
+        ErrorKind::MissingSubcommand => {
+            let _ = write!(io::stderr(), "{}", Cli::command().render_help());
             return ExitStatus::Usage;
         }
         _ => {}

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::references::all_references;
 use super::relocate::relocate;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::{LogEntry, Move, PackTable};
 use crate::model::{BackupId, PackId, References, SegmentId};
 use crate::progress::{Context, Event};
@@ -136,8 +136,11 @@ pub async fn prune(
             if decision.plan.is_empty() {
                 return Ok(PruneReport::default());
             }
-            if let Some(report) = decision.carry_out(io)? {
-                return Ok(report);
+            let mut position = decision.position.clone();
+            match decision.carry_out(io) {
+                Ok(Some(report)) => return Ok(report),
+                Ok(None) => {}
+                Err(error) => others_did_it(io, &mut position, error)?,
             }
         }
         Err(conflict())
@@ -160,12 +163,36 @@ struct Decision {
     plan: PrunePlan,
 }
 
+/// What is missing as another prune removed it is no damage: the log has moved on then.
+fn others_did_it(io: &Io, position: &mut LogPosition, error: Error) -> Result<()> {
+    if error.kind() == ErrorKind::Damaged && !position.refresh(io)?.is_empty() {
+        Ok(())
+    } else {
+        Err(error)
+    }
+}
+
 impl Decision {
     fn make(io: &Io, options: &PruneOptions) -> Result<Self> {
-        // Listed before the log is read: a pack that is stored and committed in between is named by the log by then.
-        let stored = io.list(Layout::PACKS)?;
-        let position = LogPosition::read(io)?;
-        let index = Index::read(io, &position.state)?;
+        for _ in 0..MAX_RACES {
+            // Listed before the log is read: a pack that is stored and committed in between is named by the log by then.
+            let stored = io.list(Layout::PACKS)?;
+            let mut position = LogPosition::read(io)?;
+            match Self::decide(io, options, &stored, position.clone()) {
+                Ok(decision) => return Ok(decision),
+                Err(error) => others_did_it(io, &mut position, error)?,
+            }
+        }
+        Err(conflict())
+    }
+
+    fn decide(
+        io: &Io,
+        options: &PruneOptions,
+        stored: &[br_storage::ObjectInfo],
+        mut position: LogPosition,
+    ) -> Result<Self> {
+        let index = Index::read_newest(io, &mut position)?;
         if let Some((id, _)) = index.damaged.first() {
             let key = Layout::segment(*id);
             return Err(Error::damaged(format!(
@@ -194,7 +221,7 @@ impl Decision {
         };
         decision.plan.objects_leftover = decision.leftovers.len() as u64;
         decision.judge_packs(&used)?;
-        decision.find_leftovers(io, &stored);
+        decision.find_leftovers(io, stored);
         decision.plan.bytes_removed = decision.doomed.values().sum();
         Ok(decision)
     }
@@ -251,12 +278,16 @@ impl Decision {
     fn find_leftovers(&mut self, io: &Io, stored: &[br_storage::ObjectInfo]) {
         let known: BTreeSet<_> = self.index.packs().map(|pack| pack.id).collect();
         let now = SystemTime::from(io.context.runtime.clock.now());
+        // One that is gone already may still lack its `swept` entry.
+        for id in &self.position.state.condemned {
+            self.plan.packs_condemned += 1;
+            self.doomed.insert(*id, 0);
+        }
         for object in stored {
             let Some(id) = Layout::id::<PackId>(&object.key) else {
                 continue;
             };
             if self.position.state.condemned.contains(&id) {
-                self.plan.packs_condemned += 1;
                 self.doomed.insert(id, object.size);
             } else if !known.contains(&id) {
                 let age = now.duration_since(object.modified).unwrap_or_default();

@@ -15,8 +15,8 @@ pub(crate) struct View {
 
 impl View {
     pub(crate) fn open(io: &Io) -> Result<Self> {
-        let position = LogPosition::read(io)?;
-        let index = Index::read(io, &position.state)?;
+        let mut position = LogPosition::read(io)?;
+        let index = Index::read_newest(io, &mut position)?;
         for (id, reason) in &index.damaged {
             let message =
                 format!("index segment {id} cannot be read and was rebuilt in memory: {reason}");

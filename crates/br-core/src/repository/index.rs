@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::{Io, Layout, State, StoredPack};
+use super::{Io, Layout, LogPosition, State, StoredPack};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{
     Codec, Group, HEADER_LEN, Move, ObjectKind, PackEntry, PackTable, Segment, SegmentBuilder,
@@ -177,7 +177,7 @@ impl IndexSegment {
 
 impl Index {
     /// Reads every live segment. One that cannot be read is set aside: its packs are found by listing.
-    pub(crate) fn read(io: &Io, state: &State) -> Result<Self> {
+    fn read(io: &Io, state: &State) -> Result<Self> {
         let mut index = Self::default();
         for id in &state.segments {
             match read_segment(io, *id) {
@@ -197,6 +197,21 @@ impl Index {
                 !known.contains(&id) && !state.condemned.contains(&id)
             })?;
             index.push(IndexSegment::from_packs(&found));
+        }
+        Ok(index)
+    }
+
+    /// Reads the index as the log names it. A segment that is gone as others replaced it since the log was read is no
+    /// damage: then the position moves on.
+    pub(crate) fn read_newest(io: &Io, position: &mut LogPosition) -> Result<Self> {
+        /// How often others may be faster.
+        const MAX_RACES: u32 = 20;
+        let mut index = Self::read(io, &position.state)?;
+        for _ in 0..MAX_RACES {
+            if index.damaged.is_empty() || position.refresh(io)?.is_empty() {
+                break;
+            }
+            index = Self::read(io, &position.state)?;
         }
         Ok(index)
     }

@@ -171,8 +171,8 @@ struct Start {
 
 fn run(io: &Io, source: Box<dyn Source>, options: &BackupOptions) -> Result<BackupReport> {
     let started = io.context.runtime.clock.now();
-    let position = LogPosition::read(io)?;
-    let mut index = Index::read(io, &position.state)?;
+    let mut position = LogPosition::read(io)?;
+    let mut index = Index::read_newest(io, &mut position)?;
     for (id, reason) in &index.damaged {
         let message = format!("index segment {id} was set aside: {reason}");
         io.context

@@ -7,12 +7,15 @@ mod data;
 mod repair;
 mod structure;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{BackupId, PackId, References};
 use crate::progress::{Context, Event};
-use crate::repository::{BackupSelector, Io, LogPosition, Repository};
+use crate::repository::{BackupSelector, Io, LogPosition, Repository, conflict};
 
 use super::view::View;
+
+/// How often others may change the repository before a check gives up.
+const MAX_RACES: u32 = 20;
 
 /// What [`check`] looks at.
 #[derive(Debug, Clone, Default)]
@@ -179,7 +182,29 @@ fn run(io: &Io, options: &CheckOptions) -> Result<CheckReport> {
     if options.repair_index {
         repair::index(io, &mut report)?;
     }
-    let view = View::open(io)?;
+    for _ in 0..MAX_RACES {
+        let view = View::open(io)?;
+        let mut position = view.position.clone();
+        let result = look(io, options, &view, report.clone());
+        let alarm = match &result {
+            Ok(report) => !report.is_sound(),
+            Err(error) => error.kind() == ErrorKind::Damaged,
+        };
+        // What is missing as a prune removed it meanwhile is no damage: the log has moved on then.
+        if !alarm || position.refresh(io)?.is_empty() {
+            return result;
+        }
+    }
+    Err(conflict())
+}
+
+/// Looks at everything once.
+fn look(
+    io: &Io,
+    options: &CheckOptions,
+    view: &View,
+    mut report: CheckReport,
+) -> Result<CheckReport> {
     let wanted = match &options.backup {
         Some(selector) => vec![view.position.state.find(selector)?.clone()],
         None => view.position.state.backups.values().cloned().collect(),
@@ -191,10 +216,10 @@ fn run(io: &Io, options: &CheckOptions) -> Result<CheckReport> {
             format!("{reason}; `check --repair-index` rebuilds the index from the packs"),
         ));
     }
-    let present = structure::packs(io, &view, options.backup.is_none(), &mut report)?;
+    let present = structure::packs(io, view, options.backup.is_none(), &mut report)?;
     let mut used = References::default();
     for backup in &wanted {
-        let references = structure::backup(io, &view, backup, &present, &mut report)?;
+        let references = structure::backup(io, view, backup, &present, &mut report)?;
         used.union(&references);
     }
     report.backups = wanted.len() as u64;
@@ -204,9 +229,9 @@ fn run(io: &Io, options: &CheckOptions) -> Result<CheckReport> {
     io.context
         .progress
         .event(Event::Expect { bytes, entries: 0 });
-    let damaged = data::read(io, &view, &packs, &mut report)?;
+    let damaged = data::read(io, view, &packs, &mut report)?;
     if !damaged.is_empty() {
-        structure::name_files(&view, &wanted, &damaged, &mut report)?;
+        structure::name_files(view, &wanted, &damaged, &mut report)?;
     }
     report
         .findings

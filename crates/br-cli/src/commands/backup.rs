@@ -1,0 +1,248 @@
+//! `br backup`: makes a backup.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use br_core::engine::backup::{BackupOptions, BackupReport, Base};
+use br_core::{BackupSelector, BackupV1, Location, Repository};
+use clap::{Args, ValueEnum};
+
+use super::show;
+use super::sources;
+use crate::cli::{examples, exit_codes_and};
+use crate::context::CommandContext;
+use crate::error::{CommandError, CommandResult};
+use crate::exit_code::ExitStatus;
+use crate::output::format;
+use crate::output::json::{BackupSummary, Summary};
+
+const EXAMPLES: &str = "\
+  br backup ~/documents ~/photos
+  br backup / --one-file-system --exclude-caches --exclude /tmp --tag daily
+  br backup . --exclude '*.o' --exclude node_modules/ --dry-run
+  pg_dump shop | br backup --stdin --stdin-name shop.sql";
+
+const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Locked];
+
+/// Back up files and folders
+///
+/// A repository on local disk that does not exist yet is made. Files that look as they did in the last backup of the same
+/// paths on this host are not read again; what the repository has already is not stored again. An interrupted backup goes
+/// on where it was when it is run again.
+///
+/// Paths are stored as typed, absolute ones without the leading slash. Files named .brignore are read as git reads
+/// .gitignore. The repository itself and the cache folder are left out.
+#[derive(Debug, Args)]
+#[command(
+    after_help = exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES),
+    after_long_help = examples(EXAMPLES, &exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES))
+)]
+pub(crate) struct BackupArgs {
+    /// What to back up (can be repeated)
+    #[arg(value_name = "PATH", required_unless_present = "stdin", conflicts_with = "stdin")]
+    pub(super) paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) select: SelectArgs,
+
+    /// Read every file (full), or only what changed (incremental) [default: incremental]
+    #[arg(long, value_name = "TYPE")]
+    backup_type: Option<BackupType>,
+
+    /// Compare with this backup, not the last one of the same host and paths
+    #[arg(long, value_name = "ID")]
+    base_id: Option<BackupSelector>,
+
+    /// Word to find the backup by (can be repeated, or separated by commas)
+    #[arg(long, value_name = "TAG", value_delimiter = ',')]
+    tag: Vec<String>,
+
+    /// Name of this machine [default: its host name]
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+
+    /// Level of compression, from 1 (fast) to 19 (small)
+    #[arg(long, value_name = "LEVEL", default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=19))]
+    compression: i32,
+
+    /// Worker threads [default: as many as there are cores]
+    #[arg(long, value_name = "N", value_parser = super::parse_threads)]
+    threads: Option<usize>,
+
+    /// Do everything but store
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+
+    /// Back up what comes from standard input
+    #[arg(long, requires = "stdin_name")]
+    pub(super) stdin: bool,
+
+    /// Path of the file made of it
+    #[arg(long, value_name = "NAME", requires = "stdin")]
+    pub(super) stdin_name: Option<OsString>,
+}
+
+/// What stays out of the backup.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What to leave out")]
+pub(super) struct SelectArgs {
+    /// Leave out what matches a pattern, as in .gitignore (can be repeated)
+    ///
+    /// A pattern without a slash matches a name anywhere; one with a slash starts at the root of the backup; one that ends
+    /// with a slash matches folders only; `!` takes back what an earlier pattern left out.
+    #[arg(short, long, value_name = "PATTERN")]
+    pub(super) exclude: Vec<String>,
+
+    /// Read patterns from a file, one a line (can be repeated)
+    #[arg(long, value_name = "FILE")]
+    pub(super) exclude_file: Vec<PathBuf>,
+
+    /// Pay no heed to .brignore files
+    #[arg(long)]
+    pub(super) no_ignore: bool,
+
+    /// Leave out what folders with a CACHEDIR.TAG hold
+    #[arg(long)]
+    pub(super) exclude_caches: bool,
+
+    /// Leave out what is mounted below the paths
+    #[arg(short = 'x', long)]
+    pub(super) one_file_system: bool,
+}
+
+/// How much is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum BackupType {
+    /// Read every file
+    Full,
+    /// Read only what changed
+    Incremental,
+}
+
+pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandResult {
+    if args.base_id.is_some() && args.backup_type == Some(BackupType::Full) {
+        let hint = "leave out --base-id, or use --backup-type incremental";
+        return Err(CommandError::usage("a full backup has no base", hint));
+    }
+    let location = context.location()?;
+    let time = context.runtime.clock.now();
+    let (paths, source) = match &args.stdin_name {
+        Some(name) => sources::stdin(name, time, &context.cancel)?,
+        None => {
+            let mut skipped: Vec<PathBuf> = context.cache_dir().into_iter().collect();
+            if let Location::Local(folder) = &location {
+                skipped.push(folder.clone());
+            }
+            sources::local(&args, skipped, context)?
+        }
+    };
+    let repository = open_or_create(&location, args.dry_run, context).await?;
+    let options = options(&args, paths, context);
+    let reporter = Arc::new(context.reporter());
+    let (engine, guard) = context.engine_with(&reporter);
+    let report = br_core::engine::backup::backup(&repository, source, &options, &engine).await;
+    drop(guard);
+    let report = report?;
+    print(&args, &report, reporter.elapsed().as_secs_f64(), context)?;
+    if report.backup.is_complete() {
+        return Ok(ExitStatus::Ok);
+    }
+    context.output.console.hint(&format!(
+        "some entries are missing from this backup: make them readable, or leave them out with --exclude{}",
+        if args.dry_run { String::new() } else { format!("; `br show {}` names them", report.backup.id) }
+    ));
+    Ok(ExitStatus::Partial)
+}
+
+/// Opens the repository; makes it if it is missing and on local disk. A dry run makes it in memory.
+async fn open_or_create(
+    location: &Location,
+    dry_run: bool,
+    context: &CommandContext,
+) -> Result<Repository, CommandError> {
+    let console = &context.output.console;
+    let error = match context.open().await {
+        Ok(repository) => return Ok(repository),
+        Err(error) => error,
+    };
+    if error.status != ExitStatus::RepositoryNotFound || !matches!(location, Location::Local(_)) {
+        return Err(error);
+    }
+    if dry_run {
+        console.note(&format!("there is no repository at {location} yet: this run only pretends"));
+        return context.create(&Location::Memory, None).await;
+    }
+    let password = context.password()?;
+    let repository = context.create(location, password.as_ref()).await?;
+    console.note(&format!("made a new repository at {}", repository.location()));
+    if password.is_none() {
+        context.note_unencrypted();
+    }
+    Ok(repository)
+}
+
+fn options(args: &BackupArgs, paths: Vec<Vec<u8>>, context: &CommandContext) -> BackupOptions {
+    let host = args.host.clone().unwrap_or_else(|| {
+        let name = nix::unistd::gethostname().ok();
+        name.map_or_else(|| "localhost".to_owned(), |name| name.to_string_lossy().into_owned())
+    });
+    let base = match (&args.base_id, args.backup_type) {
+        (Some(id), _) => Base::Backup(id.clone()),
+        (None, Some(BackupType::Full)) => Base::None,
+        (None, _) => Base::Auto,
+    };
+    let mut tags: Vec<_> = args.tag.iter().map(|tag| tag.trim().to_owned()).collect();
+    tags.retain(|tag| !tag.is_empty());
+    tags.dedup();
+    BackupOptions::new(host, sources::user_name(), paths)
+        .with_tags(tags)
+        .with_base(base)
+        .with_level(args.compression)
+        .with_threads(args.threads)
+        .with_journal(context.cache_dir().map(|dir| dir.join("journal")))
+        .with_dry_run(args.dry_run)
+}
+
+fn print(
+    args: &BackupArgs,
+    report: &BackupReport,
+    seconds: f64,
+    context: &CommandContext,
+) -> Result<(), CommandError> {
+    let (output, backup) = (&context.output, &report.backup);
+    let no_base = args.backup_type == Some(BackupType::Incremental) && backup.base.is_none();
+    if no_base {
+        output.console.note("there is no earlier backup of these paths on this host: this one is full");
+    }
+    if output.is_json() {
+        return output.document(&Summary::new(BackupSummary {
+            backup: BackupV1::from(backup),
+            torn: report.torn,
+            packs_resumed: report.packs_resumed,
+            dry_run: report.dry_run,
+            duration_seconds: format::round_seconds(seconds),
+        }));
+    }
+    let id = match report.dry_run {
+        true => "none: this was a dry run, nothing was stored".to_owned(),
+        false => backup.id.to_string(),
+    };
+    let mut fields = vec![("backup", id), ("type", show::kind(backup))];
+    fields.extend(show::change_fields(&backup.changes));
+    fields.push(("size", show::contents(&backup.totals)));
+    fields.push(("duration", format::speed(backup.changes.bytes_read, seconds)));
+    if report.packs_resumed > 0 {
+        let packs = format::counted(report.packs_resumed, "pack", "packs");
+        fields.push(("resumed", format!("{packs} of an interrupted backup were used")));
+    }
+    if report.torn > 0 {
+        let files = format::counted(report.torn, "file", "files");
+        fields.push(("torn", format!("{files} changed while being read: they may mix two states")));
+    }
+    if !backup.is_complete() {
+        let entries = format::counted(backup.unread_count, "entry", "entries");
+        fields.push(("unreadable", format!("{entries}, missing from this backup")));
+    }
+    output.summary(&fields)
+}

@@ -1,0 +1,172 @@
+//! `br check`: verifies a repository.
+
+use std::sync::Arc;
+
+use br_core::BackupSelector;
+use br_core::engine::check::{CheckOptions, CheckReport, Finding, ReadData};
+use clap::Args;
+
+use crate::cli::{examples, exit_codes};
+use crate::context::CommandContext;
+use crate::error::{CommandError, CommandResult};
+use crate::exit_code::ExitStatus;
+use crate::output::format;
+use crate::output::json::Summary;
+use crate::output::report::{CheckSummary, severity};
+use crate::output::{Lines, Output};
+
+/// Affected files that are shown without `--verbose`.
+const SHOWN: usize = 20;
+
+const EXAMPLES: &str = "\
+  br check                            everything that is needed is there
+  br check --read-data                read and verify every byte
+  br check --read-data-subset 10%     verify a tenth, chosen at random: good every night
+  br check latest --read-data         verify what one backup needs";
+
+/// Verify the repository, and repair it on request
+///
+/// Without --read-data only the structure is looked at: that the log and the index are sound and that every piece of every
+/// backup is there. What is damaged is listed with the files it affects; everything else can still be restored.
+#[derive(Debug, Args)]
+#[command(
+    after_help = exit_codes(ExitStatus::REPOSITORY),
+    after_long_help = examples(EXAMPLES, &exit_codes(ExitStatus::REPOSITORY))
+)]
+pub(crate) struct CheckArgs {
+    /// Only this backup and what it needs: its id, the start of its id, or `latest`
+    #[arg(value_name = "ID")]
+    id: Option<BackupSelector>,
+
+    /// Read and verify all stored data
+    #[arg(long)]
+    read_data: bool,
+
+    /// Read and verify a part of it, chosen at random: 10% or 512MiB
+    #[arg(long, value_name = "SHARE", value_parser = parse_subset, conflicts_with = "read_data")]
+    read_data_subset: Option<ReadData>,
+
+    /// Build a damaged index anew from the packs
+    #[arg(long)]
+    repair_index: bool,
+
+    /// Build a damaged catalog anew from the manifests
+    #[arg(long)]
+    repair_log: bool,
+}
+
+fn parse_subset(text: &str) -> Result<ReadData, String> {
+    if text.ends_with('%') {
+        return format::parse_percent(text).map(ReadData::Fraction);
+    }
+    format::parse_size(text)
+        .map(ReadData::Bytes)
+        .map_err(|_| format!("`{text}` is neither a percentage nor a size: write 10% or 512MiB"))
+}
+
+pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandResult {
+    let repository = context.open().await?;
+    let data = match args.read_data_subset {
+        Some(subset) => subset,
+        None if args.read_data => ReadData::All,
+        None => ReadData::None,
+    };
+    let options = CheckOptions::default()
+        .with_backup(args.id)
+        .with_data(data)
+        .with_repair_index(args.repair_index)
+        .with_repair_log(args.repair_log);
+    let reporter = Arc::new(context.reporter());
+    let (engine, guard) = context.engine_with(&reporter);
+    let report = br_core::engine::check::check(&repository, &options, &engine).await;
+    drop(guard);
+    let report = report.map_err(advise)?;
+    let output = &context.output;
+    if output.is_json() {
+        output.document(&Summary::new(CheckSummary::from(&report)))?;
+    } else {
+        print(&report, data == ReadData::None, output)?;
+    }
+    if report.is_sound() {
+        return Ok(ExitStatus::Ok);
+    }
+    output.console.hint(
+        "restore what you need: what is not named above is sound. A new backup with `--backup-type full` stores again \
+         what is missing and still exists",
+    );
+    Ok(ExitStatus::Damaged)
+}
+
+/// A log that cannot be read ends a check; only a repair helps.
+fn advise(error: br_core::Error) -> CommandError {
+    let damaged = error.kind() == br_core::ErrorKind::Damaged;
+    let error = CommandError::from(error);
+    if damaged {
+        return error.with_hint("`br check --repair-log` builds the catalog anew from the manifests");
+    }
+    error
+}
+
+fn print(report: &CheckReport, structure_only: bool, output: &Output) -> Result<(), CommandError> {
+    let mut lines = output.lines();
+    for repaired in &report.repaired {
+        lines.line(&format!("repaired: {}", format::text(repaired)))?;
+    }
+    for finding in &report.findings {
+        print_finding(finding, output.is_verbose(), &mut lines)?;
+    }
+    if !(report.is_sound() && output.console.quiet) {
+        lines.line(&verdict(report, structure_only))?;
+    }
+    lines.finish()
+}
+
+fn print_finding(finding: &Finding, all: bool, lines: &mut Lines) -> Result<(), CommandError> {
+    let Finding { object, message, files, .. } = finding;
+    let label = severity(finding.severity);
+    lines.line(&format!("{label}: {}: {}", format::text(object), format::text(message)))?;
+    let shown = if all { files.len() } else { SHOWN };
+    for (backup, path) in files.iter().take(shown) {
+        lines.line(&format!("  {backup} {}", format::text(path)))?;
+    }
+    if let Some(more @ 1..) = files.len().checked_sub(shown) {
+        lines.line(&format!("  and {} more (-v shows all)", format::count(more as u64)))?;
+    }
+    Ok(())
+}
+
+fn verdict(report: &CheckReport, structure_only: bool) -> String {
+    let damages = report.findings.len() as u64;
+    let verdict = match (report.is_sound(), damages) {
+        (true, 0) => "no problems found".to_owned(),
+        (true, notes) => format!("no damage found, {}", format::counted(notes, "note", "notes")),
+        (false, problems) => format!("{} found", format::counted(problems, "problem", "problems")),
+    };
+    let data = match structure_only {
+        true => "no data was read (--read-data does)".to_owned(),
+        false => format!(
+            "{} of {} read, {}",
+            format::count(report.packs_read),
+            format::counted(report.packs, "pack", "packs"),
+            format::size(report.bytes_read)
+        ),
+    };
+    format!(
+        "{verdict}: {}, {}, {}; {data}",
+        format::counted(report.backups, "backup", "backups"),
+        format::counted(report.entries, "entry", "entries"),
+        format::counted(report.packs, "pack", "packs"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subset_is_a_share_or_a_size() {
+        assert_eq!(parse_subset("10%"), Ok(ReadData::Fraction(0.1)));
+        assert_eq!(parse_subset("512MiB"), Ok(ReadData::Bytes(512 << 20)));
+        assert!(parse_subset("110%").is_err() && parse_subset("a lot").is_err());
+    }
+}

@@ -1,0 +1,97 @@
+//! `br delete`: takes backups out of the catalog.
+
+use std::io::IsTerminal as _;
+
+use br_core::engine::delete::{self, DeletePlan};
+use br_core::{BackupSelector, BackupV1};
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::{examples, exit_codes_and};
+use crate::context::CommandContext;
+use crate::error::{CommandError, CommandResult};
+use crate::exit_code::ExitStatus;
+use crate::output::json::Summary;
+use crate::output::{Console, Output, format};
+
+const EXAMPLES: &str = "\
+  br delete 0197a2 0197a3 --dry-run
+  br delete 0197a2 --yes && br prune";
+
+/// Delete backups
+///
+/// No other backup depends on a deleted one, not even one that was based on it: what they share stays. The space is freed
+/// by `br prune`.
+///
+/// On a terminal br shows what it will delete and asks; --yes skips the question. Without a terminal, as in a cron job, it
+/// does not ask.
+#[derive(Debug, Args)]
+#[command(
+    after_help = exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Locked]),
+    after_long_help = examples(EXAMPLES, &exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Locked]))
+)]
+pub(crate) struct DeleteArgs {
+    /// The backups: ids, starts of ids, or `latest`
+    #[arg(value_name = "ID", required = true)]
+    ids: Vec<BackupSelector>,
+
+    /// Show what would be deleted
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+#[derive(Serialize)]
+struct DeleteSummary {
+    dry_run: bool,
+    deleted: Vec<BackupV1>,
+}
+
+pub(crate) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandResult {
+    let repository = context.open().await?;
+    let engine = context.engine();
+    let plan = delete::plan(&repository, args.ids, &engine).await?;
+    let output = &context.output;
+    let asks = !args.yes && !args.dry_run && std::io::stdin().is_terminal() && Console::is_terminal();
+    if !output.is_json() && (asks || !output.console.quiet) {
+        print(&plan, args.dry_run, output)?;
+    }
+    if asks {
+        let many = format::counted(plan.backups.len() as u64, "backup", "backups");
+        if !context.confirm(format!("Delete {many}?")).await? {
+            output.console.note("nothing was deleted");
+            return Ok(ExitStatus::Ok);
+        }
+    }
+    if !args.dry_run {
+        delete::delete(&repository, &plan, &engine).await?;
+    }
+    if output.is_json() {
+        let deleted = plan.backups.iter().map(BackupV1::from).collect();
+        output.document(&Summary::new(DeleteSummary { dry_run: args.dry_run, deleted }))?;
+    } else if !args.dry_run {
+        let many = format::counted(plan.backups.len() as u64, "backup", "backups");
+        output.console.note(&format!(
+            "{many} deleted; no other backup depends on what is gone, and `br prune` frees the space"
+        ));
+    }
+    Ok(ExitStatus::Ok)
+}
+
+fn print(plan: &DeletePlan, dry_run: bool, output: &Output) -> Result<(), CommandError> {
+    let verb = if dry_run { "would delete" } else { "delete" };
+    let mut lines = output.lines();
+    for backup in &plan.backups {
+        lines.line(&format!(
+            "{verb} {}  {}  {}  {}",
+            backup.id,
+            format::local_time(backup.started),
+            format::size(backup.totals.bytes),
+            format::paths(&backup.paths, None)
+        ))?;
+    }
+    lines.finish()
+}

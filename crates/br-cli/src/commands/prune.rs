@@ -1,0 +1,124 @@
+//! `br prune`: removes what no backup uses.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use br_core::engine::prune::{self, PruneOptions, PrunePlan, PruneReport};
+use clap::Args;
+
+use crate::cli::{examples, exit_codes_and};
+use crate::context::CommandContext;
+use crate::error::CommandResult;
+use crate::exit_code::ExitStatus;
+use crate::output::format;
+use crate::output::json::Summary;
+use crate::output::report::{PlanJson, PruneReportJson, PruneSummary};
+
+const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Locked];
+
+const EXAMPLES: &str = "\
+  br prune --dry-run
+  br prune
+  br prune --max-unused 0%        free all that can be freed, and copy more for it";
+
+/// Remove what no backup uses, to free space
+///
+/// Packs of which nothing is used are deleted; from packs with much that is unused the rest is copied into new ones. Backups
+/// may run meanwhile. A prune that was interrupted can be run again at any time.
+#[derive(Debug, Args)]
+#[command(
+    after_help = exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES),
+    after_long_help = examples(EXAMPLES, &exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES))
+)]
+pub(crate) struct PruneArgs {
+    /// Show what would be done
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+
+    /// Unused data that may stay, as a share of all: less frees more and copies more
+    #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = format::parse_percent)]
+    max_unused: f64,
+
+    /// Leave alone what an unfinished backup stored within this time
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = format::parse_duration)]
+    grace: Duration,
+}
+
+pub(crate) async fn run(args: &PruneArgs, context: &CommandContext) -> CommandResult {
+    let options =
+        PruneOptions::default().with_max_unused(args.max_unused).with_grace(args.grace);
+    let repository = context.open().await?;
+    let reporter = Arc::new(context.reporter());
+    let (engine, guard) = context.engine_with(&reporter);
+    let plan = prune::plan(&repository, &options, &engine).await?;
+    let output = &context.output;
+    let wanted = !plan.is_empty() && !args.dry_run;
+    drop(guard);
+    if !output.is_json() {
+        output.summary(&plan_fields(&plan))?;
+    }
+    let mut report = None;
+    if wanted {
+        let (engine, guard) = context.engine_with(&reporter);
+        report = Some(prune::prune(&repository, &plan, &engine).await?);
+        drop(guard);
+    }
+    if output.is_json() {
+        output.document(&Summary::new(PruneSummary {
+            dry_run: args.dry_run,
+            plan: PlanJson::from(&plan),
+            report: report.as_ref().map(PruneReportJson::from),
+        }))?;
+    } else if let Some(report) = &report {
+        output.summary(&report_fields(report))?;
+    } else if plan.is_empty() {
+        output.console.note("there is nothing to do");
+    }
+    match report {
+        Some(PruneReport { failed: 1.., .. }) => {
+            output.console.hint("run `br prune` again: it goes on with what could not be deleted");
+            Ok(ExitStatus::Partial)
+        }
+        _ => Ok(ExitStatus::Ok),
+    }
+}
+
+fn plan_fields(plan: &PrunePlan) -> Vec<(&'static str, String)> {
+    let packs = |number| format::counted(number, "pack", "packs");
+    let mut fields = vec![
+        ("keep", packs(plan.packs_kept)),
+        ("delete", format!("{}, of which nothing is used", packs(plan.packs_unused))),
+    ];
+    if plan.packs_rewritten > 0 {
+        let copied = format::size(plan.bytes_copied);
+        let packs = packs(plan.packs_rewritten);
+        fields.push(("rewrite", format!("{packs}, of which {copied} (uncompressed) are used")));
+    }
+    if plan.packs_leftover > 0 {
+        fields.push(("leftover", format!("{} of backups that did not end", packs(plan.packs_leftover))));
+    }
+    if plan.packs_condemned > 0 {
+        fields.push(("go on", format!("{} that an earlier prune left", packs(plan.packs_condemned))));
+    }
+    if plan.objects_leftover > 0 {
+        let objects = format::counted(plan.objects_leftover, "object", "objects");
+        fields.push(("tidy", format!("{objects} that nothing names")));
+    }
+    fields.push(("removes", format::size(plan.bytes_removed)));
+    fields
+}
+
+fn report_fields(report: &PruneReport) -> Vec<(&'static str, String)> {
+    let packs = format::counted(report.packs_deleted, "pack", "packs");
+    let freed = report.bytes_deleted.saturating_sub(report.bytes_written);
+    let mut fields = vec![
+        ("deleted", format!("{packs}, {}", format::size(report.bytes_deleted))),
+        ("written", format::size(report.bytes_written)),
+        ("freed", format::size(freed)),
+    ];
+    if report.failed > 0 {
+        let objects = format::counted(report.failed, "object", "objects");
+        fields.push(("failed", format!("{objects} could not be deleted")));
+    }
+    fields
+}

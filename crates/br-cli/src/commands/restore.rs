@@ -1,0 +1,190 @@
+//! `br restore`: restores a backup, or a part of it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use br_core::BackupSelector;
+use br_core::engine::restore::{Overwrite, RestoreOptions, RestoreReport};
+use clap::{Args, ValueEnum};
+
+use crate::cli::{examples, exit_codes_and};
+use crate::context::{CommandContext, entry_paths};
+use crate::error::{CommandError, CommandResult};
+use crate::exit_code::ExitStatus;
+use crate::output::format;
+use crate::output::json::Summary;
+use crate::output::report::RestoreSummary;
+use crate::output::{Lines, Output, SHOWN};
+
+const EXAMPLES: &str = "\
+  br restore latest --target /tmp/restored
+  br restore latest home/anna/photos --target /tmp/restored
+  br restore 0197a2 --target / --overwrite if-changed
+  br restore latest --target /srv/www --delete --dry-run";
+
+/// Restore a backup, or a part of it, into a folder
+///
+/// Every piece is verified, and a file gets its name when all of it is there. What is damaged is left out and named; the
+/// rest is restored. Owners are restored when root runs br.
+#[derive(Debug, Args)]
+#[command(
+    after_help = exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Partial]),
+    after_long_help = examples(EXAMPLES, &exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Partial]))
+)]
+pub(crate) struct RestoreArgs {
+    /// The backup: its id, the start of its id, or `latest`
+    #[arg(value_name = "ID")]
+    id: BackupSelector,
+
+    /// Only these and what is below them, as `br ls` shows them
+    #[arg(value_name = "PATH")]
+    paths: Vec<OsString>,
+
+    /// Folder to restore into; it is made if it is missing
+    #[arg(short, long, value_name = "DIR")]
+    target: PathBuf,
+
+    /// What to do with files that are there already
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = OverwriteArg::IfChanged)]
+    overwrite: OverwriteArg,
+
+    /// Delete what is in restored folders and not in the backup
+    #[arg(long)]
+    delete: bool,
+
+    /// Do not restore owners
+    #[arg(long)]
+    no_owner: bool,
+
+    /// Do everything but write
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+
+    /// Worker threads [default: as many as there are cores]
+    #[arg(long, value_name = "N", value_parser = super::parse_threads)]
+    threads: Option<usize>,
+}
+
+/// What happens to files that are there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OverwriteArg {
+    /// Replace them
+    Always,
+    /// Replace them unless size and time are those of the backup
+    IfChanged,
+    /// Leave them alone
+    Never,
+}
+
+impl From<OverwriteArg> for Overwrite {
+    fn from(arg: OverwriteArg) -> Self {
+        match arg {
+            OverwriteArg::Always => Self::Always,
+            OverwriteArg::IfChanged => Self::IfChanged,
+            OverwriteArg::Never => Self::Never,
+        }
+    }
+}
+
+pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> CommandResult {
+    let mut options = RestoreOptions::default()
+        .with_paths(entry_paths(&args.paths)?)
+        .with_overwrite(args.overwrite.into())
+        .with_delete(args.delete)
+        .with_dry_run(args.dry_run)
+        .with_threads(args.threads);
+    if args.no_owner {
+        options = options.with_owner(false);
+    }
+    let repository = context.open().await?;
+    let reporter = Arc::new(context.reporter().with_failures("not restored"));
+    let (engine, guard) = context.engine_with(&reporter);
+    let target = args.target.clone();
+    let restored =
+        br_core::engine::restore::restore(&repository, &args.id, target, &options, &engine).await;
+    drop(guard);
+    let report = restored?;
+    let seconds = reporter.elapsed().as_secs_f64();
+    let output = &context.output;
+    if output.is_json() {
+        let target = format::path(&args.target);
+        let seconds = format::round_seconds(seconds);
+        output.document(&Summary::new(RestoreSummary::new(&report, target, args.dry_run, seconds)))?;
+    } else {
+        print(args, &report, seconds, output)?;
+    }
+    if report.failed_count == 0 && !report.damaged {
+        return Ok(ExitStatus::Ok);
+    }
+    output.console.hint(match report.damaged {
+        true => "stored data is damaged: run `br check`; another backup may have what is missing",
+        false => "mend what is named above and run the command again: what is restored is not written again",
+    });
+    Ok(ExitStatus::Partial)
+}
+
+fn print(
+    args: &RestoreArgs,
+    report: &RestoreReport,
+    seconds: f64,
+    output: &Output,
+) -> Result<(), CommandError> {
+    let more = report.failed_count.saturating_sub(SHOWN);
+    if more > 0 && !output.is_verbose() {
+        output.console.warning(&format!("and {} more not restored (-v shows all)", format::count(more)));
+    }
+    if output.console.quiet {
+        return Ok(());
+    }
+    let files = format!(
+        "{} {}, {} unchanged",
+        format::count(report.files_restored),
+        if args.dry_run { "to restore" } else { "restored" },
+        format::count(report.files_unchanged)
+    );
+    let mut fields = vec![
+        ("backup", report.backup.to_string()),
+        ("target", format::path(&args.target)),
+        ("files", files),
+        ("written", format::size(report.bytes_restored)),
+        ("duration", format::speed(report.bytes_restored, seconds)),
+    ];
+    if args.dry_run {
+        fields.push(("dry run", "nothing was written".to_owned()));
+    }
+    if args.delete {
+        fields.push(("deleted", format::counted(report.deleted.len() as u64, "entry", "entries")));
+    }
+    if report.attributes_refused > 0 {
+        let attributes = format::counted(report.attributes_refused, "attribute", "attributes");
+        fields.push(("refused", format!("{attributes} could not be set")));
+    }
+    if report.failed_count > 0 {
+        fields.push(("failed", format::counted(report.failed_count, "entry", "entries")));
+    }
+    output.fields(&fields)?;
+    if args.dry_run || output.is_verbose() {
+        let mut lines = output.lines();
+        print_deleted(report, args.dry_run, output.is_verbose(), &mut lines)?;
+        lines.finish()?;
+    }
+    Ok(())
+}
+
+fn print_deleted(
+    report: &RestoreReport,
+    dry_run: bool,
+    all: bool,
+    lines: &mut Lines,
+) -> Result<(), CommandError> {
+    let shown = if all { usize::MAX } else { SHOWN as usize };
+    let verb = if dry_run { "would delete" } else { "deleted" };
+    for path in report.deleted.iter().take(shown) {
+        lines.line(&format!("{verb} {path}"))?;
+    }
+    match report.deleted.len().saturating_sub(shown) {
+        0 => Ok(()),
+        more => lines.line(&format!("and {} more (-v shows all)", format::count(more as u64))),
+    }
+}
