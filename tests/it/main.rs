@@ -9,8 +9,13 @@
 mod backup;
 mod concurrent;
 mod crash;
+mod damage;
+mod delete;
+mod fuzz;
 mod large;
+mod prune;
 mod restore;
+mod state_machine;
 mod stream;
 mod support;
 

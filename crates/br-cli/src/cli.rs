@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    backup, check, completions, delete, diff, dump, init, list, ls, man, prune, restore, show, stats,
+    backup, check, completions, delete, diff, dump, init, list, ls, man, prune, restore, show,
+    stats,
 };
 use crate::exit_code::ExitStatus;
 
@@ -50,18 +51,14 @@ pub(crate) struct Cli {
 }
 
 /// Options that every command takes.
+///
+/// Those with a variable in the environment do not leave it to clap, which would name them in every usage line as if they
+/// had been typed, and could not tell what was typed from what was set long ago.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalOptions {
-    /// Where the repository lies: a path or a URL
-    #[arg(
-        short = 'r',
-        long,
-        global = true,
-        value_name = "URL|PATH",
-        env = "BR_REPOSITORY",
-        hide_env_values = true
-    )]
+    /// Where the repository lies: a path or a URL [env: BR_REPOSITORY]
+    #[arg(short = 'r', long, global = true, value_name = "URL|PATH")]
     pub(crate) repo: Option<String>,
 
     /// Read the repository's password from a file [env: BR_PASSWORD_FILE]
@@ -69,7 +66,12 @@ pub(crate) struct GlobalOptions {
     /// One newline at the end of the file is not part of the password. The password can also stand in the
     /// environment as BR_PASSWORD. Options come before the environment, a file before a command before BR_PASSWORD;
     /// on a terminal br asks when it needs a password and has none.
-    #[arg(long, global = true, value_name = "FILE", conflicts_with = "password_command")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        conflicts_with = "password_command"
+    )]
     pub(crate) password_file: Option<PathBuf>,
 
     /// Take the password from a command's first line [env: BR_PASSWORD_COMMAND]
@@ -78,17 +80,11 @@ pub(crate) struct GlobalOptions {
     #[arg(long, global = true, value_name = "COMMAND")]
     pub(crate) password_command: Option<String>,
 
-    /// Folder for what makes the next run faster
+    /// Folder for what makes the next run faster [env: BR_CACHE_DIR]
     ///
     /// The default is $XDG_CACHE_HOME/br or ~/.cache/br. It holds a journal of what a running backup has stored: if it is
     /// interrupted, the next one goes on from there. Nothing in it is needed to restore.
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "BR_CACHE_DIR",
-        hide_env_values = true
-    )]
+    #[arg(long, global = true, value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
 
     /// Use no cache folder
@@ -139,7 +135,9 @@ pub(crate) fn exit_codes(statuses: &[ExitStatus]) -> String {
 pub(crate) fn exit_codes_and(statuses: &[ExitStatus], more: &[ExitStatus]) -> String {
     let mut all: Vec<_> = statuses.iter().chain(more).collect();
     all.sort_by_key(|status| status.code());
-    let rows = all.iter().map(|status| format!("  {:>3}  {}", status.code(), status.meaning()));
+    let rows = all
+        .iter()
+        .map(|status| format!("  {:>3}  {}", status.code(), status.meaning()));
     format!("Exit codes:\n{}", rows.collect::<Vec<_>>().join("\n"))
 }
 
@@ -172,13 +170,22 @@ mod tests {
     fn every_command_ends_its_help_with_exit_codes() {
         let mut command = Cli::command();
         command.build();
-        for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+        for command in command
+            .get_subcommands()
+            .filter(|command| !command.is_hide_set())
+        {
             if command.get_name() == "help" {
                 continue;
             }
             let name = command.get_name();
-            let about = command.get_about().expect("every command says what it does").to_string();
-            assert!(!about.ends_with('.') && !about.contains('\n'), "{name}: {about}");
+            let about = command
+                .get_about()
+                .expect("every command says what it does")
+                .to_string();
+            assert!(
+                !about.ends_with('.') && !about.contains('\n'),
+                "{name}: {about}"
+            );
             for help in [command.get_after_help(), command.get_after_long_help()] {
                 let help = help.map(ToString::to_string).unwrap_or_default();
                 assert!(help.contains("Exit codes:\n"), "{name}");

@@ -3,10 +3,11 @@
 //! [`CommandContext`] is made once from the global options. Invariant: a repository is opened here and nowhere else, so
 //! that every command finds passwords and reports their absence alike.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use br_core::model::{Backup, EntryPath};
+use br_core::model::Backup;
 use br_core::runtime::Runtime;
 use br_core::{
     BackupSelector, Context, ErrorKind, InitOptions, Location, Repository, Silent, StorageOptions,
@@ -36,7 +37,12 @@ pub(crate) struct CommandContext {
 impl CommandContext {
     /// A context of the real world.
     pub(crate) fn new(options: GlobalOptions, output: Output) -> Self {
-        Self { output, cancel: CancellationToken::new(), runtime: Runtime::system(), options }
+        Self {
+            output,
+            cancel: CancellationToken::new(),
+            runtime: Runtime::system(),
+            options,
+        }
     }
 
     /// What the engine needs, for an operation that is over at once.
@@ -64,13 +70,17 @@ impl CommandContext {
 
     /// Where the repository is.
     pub(crate) fn location(&self) -> Result<Location, CommandError> {
-        let Some(text) = &self.options.repo else {
+        let text = self.options.repo.clone();
+        let text = text.or_else(|| variable("BR_REPOSITORY")?.into_string().ok());
+        let Some(text) = text else {
             let hint = "name one with --repo PATH, or set BR_REPOSITORY";
             return Err(CommandError::usage("no repository was named", hint));
         };
-        Location::parse(text).map_err(|error| {
+        Location::parse(&text).map_err(|error| {
             let error = CommandError::from(br_core::Error::from(error));
-            error.with_hint("name the repository with --repo or BR_REPOSITORY: a path or file:///path")
+            error.with_hint(
+                "name the repository with --repo or BR_REPOSITORY: a path or file:///path",
+            )
         })
     }
 
@@ -85,7 +95,11 @@ impl CommandContext {
         let mut password = self.password()?;
         let options = StorageOptions::default();
         let given = password.is_some();
-        let mut attempts = if Console::is_terminal() && !given { MAX_ATTEMPTS } else { 0 };
+        let mut attempts = if Console::is_terminal() && !given {
+            MAX_ATTEMPTS
+        } else {
+            0
+        };
         loop {
             let bytes = password.as_ref().map(Password::as_bytes);
             let error = match Repository::open(&location, &options, bytes).await {
@@ -113,7 +127,18 @@ impl CommandContext {
         if let Some(password) = password {
             options = options.with_password(password.as_bytes());
         }
-        Ok(Repository::init(location, &options, &self.engine()).await?)
+        Repository::init(location, &options, &self.engine())
+            .await
+            .map_err(|error| {
+                let invalid = error.kind() == ErrorKind::Invalid;
+                let error = CommandError::from(error);
+                match invalid {
+                    true => {
+                        error.with_hint("name a new folder for the repository, or an empty one")
+                    }
+                    false => error,
+                }
+            })
     }
 
     /// Says that a new repository can be read by everyone, and how to have it otherwise.
@@ -139,9 +164,14 @@ impl CommandContext {
         if self.options.no_cache {
             return None;
         }
-        let given = self.options.cache_dir.clone().filter(|dir| !dir.as_os_str().is_empty());
+        let set = |name| variable(name).map(PathBuf::from);
+        let given = self
+            .options
+            .cache_dir
+            .clone()
+            .or_else(|| set("BR_CACHE_DIR"));
         given.or_else(|| {
-            let xdg = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+            let xdg = set("XDG_CACHE_HOME");
             let home = || std::env::home_dir().map(|home| home.join(".cache"));
             let base = xdg.filter(|dir| dir.is_absolute()).or_else(home)?;
             Some(base.join("br")).filter(|dir| dir.is_absolute())
@@ -163,6 +193,11 @@ impl CommandContext {
     }
 }
 
+/// A variable of the environment; an empty one counts as none.
+pub(crate) fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
 /// Says what is wrong with the password.
 fn explain(error: br_core::Error, given: bool) -> CommandError {
     let kind = error.kind();
@@ -177,37 +212,5 @@ fn explain(error: br_core::Error, given: bool) -> CommandError {
             error.with_hint("check the password, and that this is the repository it belongs to")
         }
         _ => error,
-    }
-}
-
-/// Takes paths inside of a backup as people type them: a slash in front, `./` and slashes at the end do not matter. None
-/// stands for everything.
-pub(crate) fn entry_paths(typed: &[std::ffi::OsString]) -> Result<Vec<EntryPath>, CommandError> {
-    let paths = typed.iter().map(|path| entry_path(path)).collect::<Result<Vec<_>, _>>()?;
-    if paths.iter().any(EntryPath::is_root) { Ok(Vec::new()) } else { Ok(paths) }
-}
-
-/// Takes one path inside of a backup.
-pub(crate) fn entry_path(typed: &std::ffi::OsStr) -> Result<EntryPath, CommandError> {
-    use std::os::unix::ffi::OsStrExt as _;
-    let parts = typed.as_bytes().split(|byte| *byte == b'/');
-    let parts: Vec<_> = parts.filter(|part| !part.is_empty() && *part != b".").collect();
-    EntryPath::new(parts.join(&b'/')).map_err(|error| {
-        let message = format!("`{}` is no path in a backup", typed.display());
-        CommandError::usage(message, "give a path as `br ls` shows it").because(&error)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_taken_as_people_type_them() {
-        for typed in ["/home/u", "home/u", "./home/u/", "home//u/."] {
-            assert_eq!(entry_path(typed.as_ref()).unwrap().as_bytes(), b"home/u", "{typed}");
-        }
-        assert!(entry_path("home/../u".as_ref()).is_err());
-        assert!(entry_paths(&["a".into(), "/".into()]).unwrap().is_empty());
     }
 }

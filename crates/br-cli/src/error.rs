@@ -36,7 +36,13 @@ impl CommandError {
         hint: impl Into<String>,
     ) -> Self {
         let (message, hint) = (message.into(), hint.into());
-        Self { status, message, causes: Vec::new(), hint, silent: false }
+        Self {
+            status,
+            message,
+            causes: Vec::new(),
+            hint,
+            silent: false,
+        }
     }
 
     /// Wrong arguments.
@@ -86,16 +92,18 @@ impl CommandError {
 /// Maps a kind of engine error to its exit code and its advice.
 fn decide(kind: ErrorKind) -> (ExitStatus, &'static str) {
     match kind {
-        ErrorKind::Invalid => {
-            (ExitStatus::Usage, "correct the argument; `br list` shows the backups there are")
-        }
+        ErrorKind::Invalid => (
+            ExitStatus::Usage,
+            "correct the argument: `br list` shows the backups, `br ls ID` what is in one",
+        ),
         ErrorKind::RepositoryNotFound => (
             ExitStatus::RepositoryNotFound,
             "check --repo or BR_REPOSITORY; `br init` makes a new repository",
         ),
-        ErrorKind::RepositoryExists => {
-            (ExitStatus::Failure, "use it as it is, or choose another location with --repo")
-        }
+        ErrorKind::RepositoryExists => (
+            ExitStatus::Failure,
+            "use it as it is, or choose another location with --repo",
+        ),
         ErrorKind::Password => (
             ExitStatus::AccessDenied,
             "give the right password with --password-file, --password-command or BR_PASSWORD",
@@ -120,16 +128,22 @@ fn decide(kind: ErrorKind) -> (ExitStatus, &'static str) {
             ExitStatus::UnsupportedFormat,
             "use a newer br: this one does not know the format and leaves it alone",
         ),
-        ErrorKind::Conflict => {
-            (ExitStatus::Locked, "run the command again when other br commands are done")
-        }
-        ErrorKind::Interrupted => {
-            (ExitStatus::Interrupted, "run the command again: what was stored is used")
-        }
-        ErrorKind::Io => {
-            (ExitStatus::Failure, "see the cause above; when it is mended, run the command again")
-        }
-        _ => (ExitStatus::Failure, "this is a bug in br: please report it with the command you ran"),
+        ErrorKind::Conflict => (
+            ExitStatus::Locked,
+            "run the command again when other br commands are done",
+        ),
+        ErrorKind::Interrupted => (
+            ExitStatus::Interrupted,
+            "run the command again: what was stored is used",
+        ),
+        ErrorKind::Io => (
+            ExitStatus::Failure,
+            "see the cause above; when it is mended, run the command again",
+        ),
+        _ => (
+            ExitStatus::Failure,
+            "this is a bug in br: please report it with the command you ran",
+        ),
     }
 }
 
@@ -147,7 +161,9 @@ impl From<br_core::Error> for CommandError {
 
 /// True when an error came from writing to a pipe that nobody reads any more.
 pub(crate) fn is_broken_pipe(error: &br_core::Error) -> bool {
-    let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    let io = error
+        .source()
+        .and_then(|source| source.downcast_ref::<io::Error>());
     io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 

@@ -102,7 +102,10 @@ mod tests {
         let text = include_str!("../../../docs/cli/exit-codes.md");
         for status in ExitStatus::ALL {
             let row = format!("| {} |", status.code());
-            assert!(text.contains(&row), "no row `{row}` in docs/cli/exit-codes.md");
+            assert!(
+                text.contains(&row),
+                "no row `{row}` in docs/cli/exit-codes.md"
+            );
         }
     }
 }

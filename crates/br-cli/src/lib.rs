@@ -11,6 +11,7 @@ mod exit_code;
 mod output;
 mod password;
 mod signal;
+mod stdin;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -31,7 +32,12 @@ pub fn main() -> ExitCode {
     let options = &cli.global;
     let console = Arc::new(Console::new(options.json, options.quiet, options.verbose));
     raise_open_files();
-    let context = CommandContext::new(cli.global, Output { console: Arc::clone(&console) });
+    let context = CommandContext::new(
+        cli.global,
+        Output {
+            console: Arc::clone(&console),
+        },
+    );
     let result = br_core::blocking(async {
         signal::watch(&context)?;
         commands::run(cli.command, &context).await
@@ -51,5 +57,11 @@ fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     // If it is refused, br works with what there is.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            ..limit
+        },
+    );
 }

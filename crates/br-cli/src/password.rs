@@ -2,7 +2,7 @@
 //!
 //! [`Password`] is wiped when it is dropped. Invariant: it is never part of debug output, of an error or of an argument.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStringExt as _;
@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use zeroize::Zeroizing;
 
 use crate::cli::GlobalOptions;
+use crate::context::variable;
 use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
 
@@ -35,34 +36,35 @@ impl Password {
     ///
     /// Options come before the environment, a file before a command before the password itself.
     pub(crate) fn find(options: &GlobalOptions) -> Result<Option<Self>, CommandError> {
-        let set = |name| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
         if let Some(file) = &options.password_file {
             return Self::from_file(file).map(Some);
         }
         if let Some(command) = &options.password_command {
             return Self::from_command(command.as_ref()).map(Some);
         }
-        if let Some(file) = set("BR_PASSWORD_FILE") {
+        if let Some(file) = variable("BR_PASSWORD_FILE") {
             return Self::from_file(&PathBuf::from(file)).map(Some);
         }
-        if let Some(command) = set("BR_PASSWORD_COMMAND") {
+        if let Some(command) = variable("BR_PASSWORD_COMMAND") {
             return Self::from_command(&command).map(Some);
         }
-        Ok(set("BR_PASSWORD").map(|password| Self(Zeroizing::new(password.into_vec()))))
+        Ok(variable("BR_PASSWORD").map(|password| Self(Zeroizing::new(password.into_vec()))))
     }
 
     /// Asks on the terminal.
     pub(crate) fn ask(prompt: &str) -> Result<Self, CommandError> {
         match rpassword::prompt_password(prompt) {
-            Ok(password) if password.is_empty() => {
-                Err(refused("the password is empty", "type the password, or press Ctrl-C to stop"))
-            }
+            Ok(password) if password.is_empty() => Err(refused(
+                "the password is empty",
+                "type the password, or press Ctrl-C to stop",
+            )),
             Ok(password) => Ok(Self(Zeroizing::new(password.into_bytes()))),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 Err(CommandError::interrupted())
             }
             Err(error) => {
-                let hint = "give the password with --password-file, --password-command or BR_PASSWORD";
+                let hint =
+                    "give the password with --password-file, --password-command or BR_PASSWORD";
                 Err(refused("cannot read the password from the terminal", hint).because(&error))
             }
         }
@@ -75,7 +77,10 @@ impl Password {
         if password.as_bytes() == again.as_bytes() {
             Ok(password)
         } else {
-            Err(refused("the passwords are not the same", "run the command again"))
+            Err(refused(
+                "the passwords are not the same",
+                "run the command again",
+            ))
         }
     }
 
@@ -98,7 +103,7 @@ impl Password {
         Ok(Self(bytes))
     }
 
-    fn from_command(command: &std::ffi::OsStr) -> Result<Self, CommandError> {
+    fn from_command(command: &OsStr) -> Result<Self, CommandError> {
         const HINT: &str = "run the command of --password-command or BR_PASSWORD_COMMAND by hand: it must \
                             print the password on its first line and end with 0";
         let mut shell = Command::new("sh");
@@ -112,7 +117,10 @@ impl Password {
             let message = format!("the password command failed: {}", output.status);
             return Err(refused(message, HINT));
         }
-        let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+        let end = bytes
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .unwrap_or(bytes.len());
         bytes.truncate(end);
         if bytes.is_empty() {
             return Err(refused("the password command printed no password", HINT));

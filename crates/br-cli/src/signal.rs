@@ -16,7 +16,8 @@ pub(crate) fn watch(context: &CommandContext) -> Result<(), CommandError> {
     let listen = |kind| {
         signal(kind).map_err(|error| {
             let hint = "run br again; if it happens again, the system has too few resources";
-            CommandError::new(ExitStatus::Failure, "cannot listen for signals", hint).because(&error)
+            CommandError::new(ExitStatus::Failure, "cannot listen for signals", hint)
+                .because(&error)
         })
     };
     let mut interrupt = listen(SignalKind::interrupt())?;
@@ -39,7 +40,10 @@ async fn next(interrupt: &mut Signal, terminate: &mut Signal) {
     }
 }
 
-#[expect(clippy::exit, reason = "the user does not want to wait for anything any more")]
+#[expect(
+    clippy::exit,
+    reason = "the user does not want to wait for anything any more"
+)]
 fn end_now() {
     std::process::exit(ExitStatus::Interrupted.code().into());
 }

@@ -9,7 +9,7 @@ use br_core::{BackupSelector, BackupV1, Location, Repository};
 use clap::{Args, ValueEnum};
 
 use super::show;
-use super::sources;
+use super::sources::{self, Input, SelectArgs};
 use crate::cli::{examples, exit_codes_and};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
@@ -40,11 +40,12 @@ const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Locked];
 )]
 pub(crate) struct BackupArgs {
     /// What to back up (can be repeated)
-    #[arg(value_name = "PATH", required_unless_present = "stdin", conflicts_with = "stdin")]
-    pub(super) paths: Vec<PathBuf>,
-
-    #[command(flatten)]
-    pub(super) select: SelectArgs,
+    #[arg(
+        value_name = "PATH",
+        required_unless_present = "stdin",
+        conflicts_with = "stdin"
+    )]
+    paths: Vec<PathBuf>,
 
     /// Read every file (full), or only what changed (incremental) [default: incremental]
     #[arg(long, value_name = "TYPE")]
@@ -76,39 +77,15 @@ pub(crate) struct BackupArgs {
 
     /// Back up what comes from standard input
     #[arg(long, requires = "stdin_name")]
-    pub(super) stdin: bool,
+    stdin: bool,
 
     /// Path of the file made of it
     #[arg(long, value_name = "NAME", requires = "stdin")]
-    pub(super) stdin_name: Option<OsString>,
-}
+    stdin_name: Option<OsString>,
 
-/// What stays out of the backup.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "What to leave out")]
-pub(super) struct SelectArgs {
-    /// Leave out what matches a pattern, as in .gitignore (can be repeated)
-    ///
-    /// A pattern without a slash matches a name anywhere; one with a slash starts at the root of the backup; one that ends
-    /// with a slash matches folders only; `!` takes back what an earlier pattern left out.
-    #[arg(short, long, value_name = "PATTERN")]
-    pub(super) exclude: Vec<String>,
-
-    /// Read patterns from a file, one a line (can be repeated)
-    #[arg(long, value_name = "FILE")]
-    pub(super) exclude_file: Vec<PathBuf>,
-
-    /// Pay no heed to .brignore files
-    #[arg(long)]
-    pub(super) no_ignore: bool,
-
-    /// Leave out what folders with a CACHEDIR.TAG hold
-    #[arg(long)]
-    pub(super) exclude_caches: bool,
-
-    /// Leave out what is mounted below the paths
-    #[arg(short = 'x', long)]
-    pub(super) one_file_system: bool,
+    // Last, as its heading holds for all that follows.
+    #[command(flatten)]
+    select: SelectArgs,
 }
 
 /// How much is read.
@@ -126,19 +103,21 @@ pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
         return Err(CommandError::usage("a full backup has no base", hint));
     }
     let location = context.location()?;
-    let time = context.runtime.clock.now();
-    let (paths, source) = match &args.stdin_name {
-        Some(name) => sources::stdin(name, time, &context.cancel)?,
-        None => {
-            let mut skipped: Vec<PathBuf> = context.cache_dir().into_iter().collect();
-            if let Location::Local(folder) = &location {
-                skipped.push(folder.clone());
-            }
-            sources::local(&args, skipped, context)?
-        }
+    let input = match &args.stdin_name {
+        Some(name) => Input::stdin(name)?,
+        None => Input::paths(&args.paths, &args.select)?,
     };
     let repository = open_or_create(&location, args.dry_run, context).await?;
-    let options = options(&args, paths, context);
+    let options = options(&args, input.typed(), context);
+    if let (Some(journal), false) = (&options.journal, args.dry_run) {
+        // It must be there to be recognised and left out; if it cannot be made, the engine says so.
+        let _ = std::fs::create_dir_all(journal);
+    }
+    let mut skipped: Vec<PathBuf> = context.cache_dir().into_iter().collect();
+    if let Location::Local(folder) = &location {
+        skipped.push(folder.clone());
+    }
+    let source = input.open(skipped, context)?;
     let reporter = Arc::new(context.reporter());
     let (engine, guard) = context.engine_with(&reporter);
     let report = br_core::engine::backup::backup(&repository, source, &options, &engine).await;
@@ -170,12 +149,17 @@ async fn open_or_create(
         return Err(error);
     }
     if dry_run {
-        console.note(&format!("there is no repository at {location} yet: this run only pretends"));
+        console.note(&format!(
+            "there is no repository at {location} yet: this run only pretends"
+        ));
         return context.create(&Location::Memory, None).await;
     }
     let password = context.password()?;
     let repository = context.create(location, password.as_ref()).await?;
-    console.note(&format!("made a new repository at {}", repository.location()));
+    console.note(&format!(
+        "made a new repository at {}",
+        repository.location()
+    ));
     if password.is_none() {
         context.note_unencrypted();
     }
@@ -185,7 +169,10 @@ async fn open_or_create(
 fn options(args: &BackupArgs, paths: Vec<Vec<u8>>, context: &CommandContext) -> BackupOptions {
     let host = args.host.clone().unwrap_or_else(|| {
         let name = nix::unistd::gethostname().ok();
-        name.map_or_else(|| "localhost".to_owned(), |name| name.to_string_lossy().into_owned())
+        name.map_or_else(
+            || "localhost".to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        )
     });
     let base = match (&args.base_id, args.backup_type) {
         (Some(id), _) => Base::Backup(id.clone()),
@@ -193,8 +180,8 @@ fn options(args: &BackupArgs, paths: Vec<Vec<u8>>, context: &CommandContext) -> 
         (None, _) => Base::Auto,
     };
     let mut tags: Vec<_> = args.tag.iter().map(|tag| tag.trim().to_owned()).collect();
-    tags.retain(|tag| !tag.is_empty());
-    tags.dedup();
+    let mut seen = std::collections::HashSet::new();
+    tags.retain(|tag| !tag.is_empty() && seen.insert(tag.clone()));
     BackupOptions::new(host, sources::user_name(), paths)
         .with_tags(tags)
         .with_base(base)
@@ -213,7 +200,9 @@ fn print(
     let (output, backup) = (&context.output, &report.backup);
     let no_base = args.backup_type == Some(BackupType::Incremental) && backup.base.is_none();
     if no_base {
-        output.console.note("there is no earlier backup of these paths on this host: this one is full");
+        output
+            .console
+            .note("there is no earlier backup of these paths on this host: this one is full");
     }
     if output.is_json() {
         return output.document(&Summary::new(BackupSummary {
@@ -231,14 +220,23 @@ fn print(
     let mut fields = vec![("backup", id), ("type", show::kind(backup))];
     fields.extend(show::change_fields(&backup.changes));
     fields.push(("size", show::contents(&backup.totals)));
-    fields.push(("duration", format::speed(backup.changes.bytes_read, seconds)));
+    fields.push((
+        "duration",
+        format::speed(backup.changes.bytes_read, seconds),
+    ));
     if report.packs_resumed > 0 {
         let packs = format::counted(report.packs_resumed, "pack", "packs");
-        fields.push(("resumed", format!("{packs} of an interrupted backup were used")));
+        fields.push((
+            "resumed",
+            format!("{packs} of an interrupted backup were used"),
+        ));
     }
     if report.torn > 0 {
         let files = format::counted(report.torn, "file", "files");
-        fields.push(("torn", format!("{files} changed while being read: they may mix two states")));
+        fields.push((
+            "torn",
+            format!("{files} changed while being read: they may mix two states"),
+        ));
     }
     if !backup.is_complete() {
         let entries = format::counted(backup.unread_count, "entry", "entries");

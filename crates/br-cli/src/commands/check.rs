@@ -91,8 +91,7 @@ pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandRes
         return Ok(ExitStatus::Ok);
     }
     output.console.hint(
-        "restore what you need: what is not named above is sound. A new backup with `--backup-type full` stores again \
-         what is missing and still exists",
+        "what is not named above is sound: restore what you need, and keep the repository as it is",
     );
     Ok(ExitStatus::Damaged)
 }
@@ -102,7 +101,8 @@ fn advise(error: br_core::Error) -> CommandError {
     let damaged = error.kind() == br_core::ErrorKind::Damaged;
     let error = CommandError::from(error);
     if damaged {
-        return error.with_hint("`br check --repair-log` builds the catalog anew from the manifests");
+        return error
+            .with_hint("`br check --repair-log` builds the catalog anew from the manifests");
     }
     error
 }
@@ -122,15 +122,27 @@ fn print(report: &CheckReport, structure_only: bool, output: &Output) -> Result<
 }
 
 fn print_finding(finding: &Finding, all: bool, lines: &mut Lines) -> Result<(), CommandError> {
-    let Finding { object, message, files, .. } = finding;
+    let Finding {
+        object,
+        message,
+        files,
+        ..
+    } = finding;
     let label = severity(finding.severity);
-    lines.line(&format!("{label}: {}: {}", format::text(object), format::text(message)))?;
+    lines.line(&format!(
+        "{label}: {}: {}",
+        format::text(object),
+        format::text(message)
+    ))?;
     let shown = if all { files.len() } else { SHOWN };
     for (backup, path) in files.iter().take(shown) {
         lines.line(&format!("  {backup} {}", format::text(path)))?;
     }
     if let Some(more @ 1..) = files.len().checked_sub(shown) {
-        lines.line(&format!("  and {} more (-v shows all)", format::count(more as u64)))?;
+        lines.line(&format!(
+            "  and {} more (-v shows all)",
+            format::count(more as u64)
+        ))?;
     }
     Ok(())
 }
@@ -139,7 +151,10 @@ fn verdict(report: &CheckReport, structure_only: bool) -> String {
     let damages = report.findings.len() as u64;
     let verdict = match (report.is_sound(), damages) {
         (true, 0) => "no problems found".to_owned(),
-        (true, notes) => format!("no damage found, {}", format::counted(notes, "note", "notes")),
+        (true, notes) => format!(
+            "no damage found, {}",
+            format::counted(notes, "note", "notes")
+        ),
         (false, problems) => format!("{} found", format::counted(problems, "problem", "problems")),
     };
     let data = match structure_only {

@@ -55,7 +55,8 @@ pub(crate) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
     let engine = context.engine();
     let plan = delete::plan(&repository, args.ids, &engine).await?;
     let output = &context.output;
-    let asks = !args.yes && !args.dry_run && std::io::stdin().is_terminal() && Console::is_terminal();
+    let asks =
+        !args.yes && !args.dry_run && std::io::stdin().is_terminal() && Console::is_terminal();
     if !output.is_json() && (asks || !output.console.quiet) {
         print(&plan, args.dry_run, output)?;
     }
@@ -71,7 +72,10 @@ pub(crate) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
     }
     if output.is_json() {
         let deleted = plan.backups.iter().map(BackupV1::from).collect();
-        output.document(&Summary::new(DeleteSummary { dry_run: args.dry_run, deleted }))?;
+        output.document(&Summary::new(DeleteSummary {
+            dry_run: args.dry_run,
+            deleted,
+        }))?;
     } else if !args.dry_run {
         let many = format::counted(plan.backups.len() as u64, "backup", "backups");
         output.console.note(&format!(

@@ -2,7 +2,7 @@
 
 use br_core::BackupSelector;
 use br_core::engine::diff::Difference;
-use br_core::model::{Entry, escape};
+use br_core::model::Entry;
 use clap::Args;
 
 use crate::cli::{examples, exit_codes};
@@ -74,11 +74,26 @@ struct Shown<'a> {
 impl<'a> From<&'a Difference> for Shown<'a> {
     fn from(difference: &'a Difference) -> Self {
         match difference {
-            Difference::Added(entry) => Self { sign: '+', entry, from: None, to: Some(entry) },
-            Difference::Removed(entry) => Self { sign: '-', entry, from: Some(entry), to: None },
+            Difference::Added(entry) => Self {
+                sign: '+',
+                entry,
+                from: None,
+                to: Some(entry),
+            },
+            Difference::Removed(entry) => Self {
+                sign: '-',
+                entry,
+                from: Some(entry),
+                to: None,
+            },
             Difference::Changed { from, to, content } => {
                 let sign = if *content { 'M' } else { 'm' };
-                Self { sign, entry: to, from: Some(from), to: Some(to) }
+                Self {
+                    sign,
+                    entry: to,
+                    from: Some(from),
+                    to: Some(to),
+                }
             }
         }
     }
@@ -104,7 +119,7 @@ impl<'a> Shown<'a> {
         let entry = |entry: &'a Entry| EntryJson::new(entry, super::ls::sum(entry));
         DifferenceJson {
             kind,
-            path: escape(self.entry.path.as_bytes()),
+            path: self.entry.path.to_string(),
             from: self.from.map(entry),
             to: self.to.map(entry),
         }
@@ -112,7 +127,12 @@ impl<'a> Shown<'a> {
 }
 
 fn describe(summary: DiffSummary) -> String {
-    let DiffSummary { added, removed, content, metadata } = summary;
+    let DiffSummary {
+        added,
+        removed,
+        content,
+        metadata,
+    } = summary;
     if added + removed + content + metadata == 0 {
         return "no differences".to_owned();
     }

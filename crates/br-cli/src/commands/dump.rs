@@ -5,8 +5,9 @@ use std::ffi::OsString;
 use br_core::BackupSelector;
 use clap::Args;
 
+use super::paths::entry_path;
 use crate::cli::{examples, exit_codes};
-use crate::context::{CommandContext, entry_path};
+use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult, is_broken_pipe};
 use crate::exit_code::ExitStatus;
 

@@ -48,7 +48,11 @@ pub(crate) async fn run(args: &InitArgs, context: &CommandContext) -> CommandRes
     if output.is_json() {
         output.document(&RepositoryJson::from(&repository))?;
     } else {
-        let encrypted = if repository.is_encrypted() { "yes" } else { "no" };
+        let encrypted = if repository.is_encrypted() {
+            "yes"
+        } else {
+            "no"
+        };
         output.summary(&[
             ("repository", repository.location().to_owned()),
             ("id", repository.config().id.to_string()),

@@ -81,7 +81,10 @@ pub(crate) async fn run(args: &ListArgs, context: &CommandContext) -> CommandRes
 impl ListArgs {
     fn matches(&self, backup: &Backup) -> bool {
         let trim = |path: &[u8]| {
-            let end = path.iter().rposition(|byte| *byte != b'/').map_or(path.len().min(1), |at| at + 1);
+            let end = path
+                .iter()
+                .rposition(|byte| *byte != b'/')
+                .map_or(path.len().min(1), |at| at + 1);
             path[..end].to_vec()
         };
         let path = self.path.as_ref().map(|path| trim(path.as_bytes()));
@@ -92,8 +95,17 @@ impl ListArgs {
 }
 
 fn table(backups: &[Backup], cut: Option<usize>) -> Table {
-    let columns =
-        ["ID", "SIZE", "STORED", "PATH", "AT TIME", "DURATION", "COMPLETE TIME", "TYPE", "BASE"];
+    let columns = [
+        "ID",
+        "SIZE",
+        "STORED",
+        "PATH",
+        "AT TIME",
+        "DURATION",
+        "COMPLETE TIME",
+        "TYPE",
+        "BASE",
+    ];
     let mut table = Table::new(&columns, &["SIZE", "STORED", "DURATION"]);
     for backup in backups {
         table.row(vec![
@@ -105,7 +117,9 @@ fn table(backups: &[Backup], cut: Option<usize>) -> Table {
             format::duration(format::between(backup.started, backup.finished)),
             format::local_time(backup.finished),
             backup.kind.name().to_owned(),
-            backup.base.map_or_else(|| "-".to_owned(), |base| base.to_string()),
+            backup
+                .base
+                .map_or_else(|| "-".to_owned(), |base| base.to_string()),
         ]);
     }
     table

@@ -8,8 +8,9 @@ use br_core::model::{Content, Entry, EntryKind, EntryPath, FileContent, escape};
 use clap::Args;
 use sha2::{Digest as _, Sha256};
 
+use super::paths::entry_paths;
 use crate::cli::{examples, exit_codes};
-use crate::context::{CommandContext, entry_paths};
+use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
 use crate::output::format;
@@ -85,7 +86,9 @@ pub(crate) async fn run(args: &LsArgs, context: &CommandContext) -> CommandResul
     lines.finish()?;
     if without_sum > 0 {
         let files = format::counted(without_sum, "file has", "files have");
-        output.console.warning(&format!("{files} very large holes and no stored SHA-256"));
+        output
+            .console
+            .warning(&format!("{files} very large holes and no stored SHA-256"));
     }
     if let Some(path) = missing.first() {
         let message = format!("the backup {} has no `{path}`", backup.id);
@@ -129,7 +132,9 @@ pub(super) fn sum(entry: &Entry) -> Option<String> {
 
 /// The SHA-256 of a file's content; `None` for everything else, and for a file with very large holes.
 fn sha256(entry: &Entry) -> Option<[u8; 32]> {
-    let EntryKind::File(file) = &entry.kind else { return None };
+    let EntryKind::File(file) = &entry.kind else {
+        return None;
+    };
     match &file.content {
         Content::Chunks(_) => file.sha256,
         Content::Inline(bytes) => file.sha256.or_else(|| inline_sha256(file, bytes)),
@@ -152,7 +157,11 @@ fn inline_sha256(file: &FileContent, mut bytes: &[u8]) -> Option<[u8; 32]> {
         position = next;
     };
     for extent in file.data_extents() {
-        zeros_until(&mut sha, extent.offset, extent.offset.checked_add(extent.len)?);
+        zeros_until(
+            &mut sha,
+            extent.offset,
+            extent.offset.checked_add(extent.len)?,
+        );
         let (here, rest) = bytes.split_at_checked(usize::try_from(extent.len).ok()?)?;
         sha.update(here);
         bytes = rest;
@@ -168,7 +177,10 @@ fn hex(bytes: &[u8]) -> String {
 /// A line of `sha256sum`: a name with a backslash or a line break is escaped, and a backslash in front says so.
 fn sum_line(sum: &[u8; 32], path: &[u8]) -> Vec<u8> {
     let mut line = Vec::with_capacity(path.len() + 68);
-    if path.iter().any(|byte| matches!(byte, b'\\' | b'\n' | b'\r')) {
+    if path
+        .iter()
+        .any(|byte| matches!(byte, b'\\' | b'\n' | b'\r'))
+    {
         line.push(b'\\');
     }
     line.extend(hex(sum).bytes());
@@ -195,24 +207,41 @@ mod tests {
     fn names_are_escaped_as_sha256sum_does() {
         let line = |path: &[u8]| String::from_utf8(sum_line(&[0; 32], path)).unwrap();
         assert_eq!(line(b"a b"), format!("{}  a b\n", "00".repeat(32)));
-        assert_eq!(line(b"a\\b\nc"), format!("\\{}  a\\\\b\\nc\n", "00".repeat(32)));
+        assert_eq!(
+            line(b"a\\b\nc"),
+            format!("\\{}  a\\\\b\\nc\n", "00".repeat(32))
+        );
     }
 
     #[test]
     fn inline_files_are_hashed_with_their_holes() {
         let file = FileContent {
             size: 6000,
-            holes: vec![Extent { offset: 1, len: 5000 }],
+            holes: vec![Extent {
+                offset: 1,
+                len: 5000,
+            }],
             content: Content::Inline(vec![7; 1000].into()),
             ..FileContent::default()
         };
         let mut whole = vec![0; 6000];
         whole[0] = 7;
         whole[5001..].fill(7);
-        let Content::Inline(bytes) = &file.content else { unreachable!() };
+        let Content::Inline(bytes) = &file.content else {
+            unreachable!()
+        };
         let expected: [u8; 32] = Sha256::digest(&whole).into();
         assert_eq!(inline_sha256(&file, bytes), Some(expected));
         // A size that does not fit the bytes is no reason to panic.
-        assert_eq!(inline_sha256(&FileContent { size: u64::MAX, ..file.clone() }, bytes), None);
+        assert_eq!(
+            inline_sha256(
+                &FileContent {
+                    size: u64::MAX,
+                    ..file.clone()
+                },
+                bytes
+            ),
+            None
+        );
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod init;
 pub(crate) mod list;
 pub(crate) mod ls;
 pub(crate) mod man;
+mod paths;
 pub(crate) mod prune;
 mod reference;
 pub(crate) mod restore;

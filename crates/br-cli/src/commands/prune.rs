@@ -45,8 +45,9 @@ pub(crate) struct PruneArgs {
 }
 
 pub(crate) async fn run(args: &PruneArgs, context: &CommandContext) -> CommandResult {
-    let options =
-        PruneOptions::default().with_max_unused(args.max_unused).with_grace(args.grace);
+    let options = PruneOptions::default()
+        .with_max_unused(args.max_unused)
+        .with_grace(args.grace);
     let repository = context.open().await?;
     let reporter = Arc::new(context.reporter());
     let (engine, guard) = context.engine_with(&reporter);
@@ -76,7 +77,9 @@ pub(crate) async fn run(args: &PruneArgs, context: &CommandContext) -> CommandRe
     }
     match report {
         Some(PruneReport { failed: 1.., .. }) => {
-            output.console.hint("run `br prune` again: it goes on with what could not be deleted");
+            output
+                .console
+                .hint("run `br prune` again: it goes on with what could not be deleted");
             Ok(ExitStatus::Partial)
         }
         _ => Ok(ExitStatus::Ok),
@@ -85,20 +88,32 @@ pub(crate) async fn run(args: &PruneArgs, context: &CommandContext) -> CommandRe
 
 fn plan_fields(plan: &PrunePlan) -> Vec<(&'static str, String)> {
     let packs = |number| format::counted(number, "pack", "packs");
-    let mut fields = vec![
-        ("keep", packs(plan.packs_kept)),
-        ("delete", format!("{}, of which nothing is used", packs(plan.packs_unused))),
-    ];
+    let mut fields = vec![("keep", packs(plan.packs_kept))];
+    if plan.packs_unused > 0 {
+        fields.push((
+            "delete",
+            format!("{}, of which nothing is used", packs(plan.packs_unused)),
+        ));
+    }
     if plan.packs_rewritten > 0 {
         let copied = format::size(plan.bytes_copied);
         let packs = packs(plan.packs_rewritten);
-        fields.push(("rewrite", format!("{packs}, of which {copied} (uncompressed) are used")));
+        fields.push((
+            "rewrite",
+            format!("{packs}, of which {copied} (uncompressed) are used"),
+        ));
     }
     if plan.packs_leftover > 0 {
-        fields.push(("leftover", format!("{} of backups that did not end", packs(plan.packs_leftover))));
+        fields.push((
+            "leftover",
+            format!("{} of backups that did not end", packs(plan.packs_leftover)),
+        ));
     }
     if plan.packs_condemned > 0 {
-        fields.push(("go on", format!("{} that an earlier prune left", packs(plan.packs_condemned))));
+        fields.push((
+            "go on",
+            format!("{} that an earlier prune left", packs(plan.packs_condemned)),
+        ));
     }
     if plan.objects_leftover > 0 {
         let objects = format::counted(plan.objects_leftover, "object", "objects");
@@ -111,11 +126,12 @@ fn plan_fields(plan: &PrunePlan) -> Vec<(&'static str, String)> {
 fn report_fields(report: &PruneReport) -> Vec<(&'static str, String)> {
     let packs = format::counted(report.packs_deleted, "pack", "packs");
     let freed = report.bytes_deleted.saturating_sub(report.bytes_written);
-    let mut fields = vec![
-        ("deleted", format!("{packs}, {}", format::size(report.bytes_deleted))),
-        ("written", format::size(report.bytes_written)),
-        ("freed", format::size(freed)),
-    ];
+    let deleted = format!("{packs}, {}", format::size(report.bytes_deleted));
+    let mut fields = vec![("deleted", deleted)];
+    if report.bytes_written > 0 {
+        fields.push(("written", format::size(report.bytes_written)));
+    }
+    fields.push(("freed", format::size(freed)));
     if report.failed > 0 {
         let objects = format::counted(report.failed, "object", "objects");
         fields.push(("failed", format!("{objects} could not be deleted")));

@@ -24,11 +24,19 @@ fn markdown() -> String {
     );
     let mut put = |text: &str| out.push_str(text);
     put(&text(&root));
-    put("\n\nExit codes are explained in [exit-codes.md](exit-codes.md), what `--json` prints in [json.md](../json.md).\n");
+    put(
+        "\n\nExit codes are explained in [exit-codes.md](exit-codes.md), what `--json` prints in [json.md](../json.md).\n",
+    );
     put("\n| command | |\n|---|---|\n");
     for command in visible(&root) {
-        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-        put(&format!("| [`br {0}`](#br-{0}) | {about} |\n", command.get_name()));
+        let about = command
+            .get_about()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        put(&format!(
+            "| [`br {0}`](#br-{0}) | {about} |\n",
+            command.get_name()
+        ));
     }
     put("\n## Global options\n\n");
     let global = |arg: &&Arg| arg.is_global_set();
@@ -42,13 +50,18 @@ fn markdown() -> String {
 }
 
 fn visible(root: &Command) -> impl Iterator<Item = &Command> {
-    root.get_subcommands().filter(|command| !command.is_hide_set())
+    root.get_subcommands()
+        .filter(|command| !command.is_hide_set())
 }
 
 /// What a command does, at length.
 fn text(command: &Command) -> String {
     let about = command.get_long_about().or_else(|| command.get_about());
-    about.map(ToString::to_string).unwrap_or_default().trim_end().to_owned()
+    about
+        .map(ToString::to_string)
+        .unwrap_or_default()
+        .trim_end()
+        .to_owned()
 }
 
 fn section(command: &Command) -> String {
@@ -60,7 +73,10 @@ fn section(command: &Command) -> String {
     for arg in command.get_arguments().filter(own) {
         out.push_str(&option(arg));
     }
-    let after = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+    let after = command
+        .get_after_long_help()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let _ = write!(out, "\n```text\n{}\n```\n", after.trim_end());
     out
 }
@@ -77,21 +93,36 @@ fn option(arg: &Arg) -> String {
     let mut name = names.join("`, `");
     if arg.get_action().takes_values() {
         let values = arg.get_value_names().unwrap_or_default();
-        let value = values.iter().map(|value| format!("<{value}>")).collect::<Vec<_>>().join(" ");
-        name = if name.is_empty() { value } else { format!("{name} {value}") };
+        let value = values
+            .iter()
+            .map(|value| format!("<{value}>"))
+            .collect::<Vec<_>>()
+            .join(" ");
+        name = if name.is_empty() {
+            value
+        } else {
+            format!("{name} {value}")
+        };
     }
     let help = arg.get_long_help().or_else(|| arg.get_help());
     let help = help.map(ToString::to_string).unwrap_or_default();
     let mut out = format!("- `{name}`: {}", help.trim().replace("\n\n", ".\n\n  "));
     let values = arg.get_possible_values();
     if arg.get_action().takes_values() && !values.is_empty() {
-        let values: Vec<_> = values.iter().map(|value| format!("`{}`", value.get_name())).collect();
+        let values: Vec<_> = values
+            .iter()
+            .map(|value| format!("`{}`", value.get_name()))
+            .collect();
         let _ = write!(out, ". One of {}", values.join(", "));
     }
     if let Some(env) = arg.get_env() {
         let _ = write!(out, ". Environment: `{}`", env.display());
     }
-    let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.display().to_string()).collect();
+    let defaults: Vec<_> = arg
+        .get_default_values()
+        .iter()
+        .map(|value| value.display().to_string())
+        .collect();
     if arg.get_action().takes_values() && !defaults.is_empty() {
         let _ = write!(out, ". Default: `{}`", defaults.join(" "));
     }

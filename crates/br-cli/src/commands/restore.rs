@@ -8,8 +8,9 @@ use br_core::BackupSelector;
 use br_core::engine::restore::{Overwrite, RestoreOptions, RestoreReport};
 use clap::{Args, ValueEnum};
 
+use super::paths::entry_paths;
 use crate::cli::{examples, exit_codes_and};
-use crate::context::{CommandContext, entry_paths};
+use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
 use crate::output::format;
@@ -110,7 +111,12 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
     if output.is_json() {
         let target = format::path(&args.target);
         let seconds = format::round_seconds(seconds);
-        output.document(&Summary::new(RestoreSummary::new(&report, target, args.dry_run, seconds)))?;
+        output.document(&Summary::new(RestoreSummary::new(
+            &report,
+            target,
+            args.dry_run,
+            seconds,
+        )))?;
     } else {
         print(args, &report, seconds, output)?;
     }
@@ -132,7 +138,10 @@ fn print(
 ) -> Result<(), CommandError> {
     let more = report.failed_count.saturating_sub(SHOWN);
     if more > 0 && !output.is_verbose() {
-        output.console.warning(&format!("and {} more not restored (-v shows all)", format::count(more)));
+        output.console.warning(&format!(
+            "and {} more not restored (-v shows all)",
+            format::count(more)
+        ));
     }
     if output.console.quiet {
         return Ok(());
@@ -140,7 +149,11 @@ fn print(
     let files = format!(
         "{} {}, {} unchanged",
         format::count(report.files_restored),
-        if args.dry_run { "to restore" } else { "restored" },
+        if args.dry_run {
+            "to restore"
+        } else {
+            "restored"
+        },
         format::count(report.files_unchanged)
     );
     let mut fields = vec![
@@ -154,14 +167,20 @@ fn print(
         fields.push(("dry run", "nothing was written".to_owned()));
     }
     if args.delete {
-        fields.push(("deleted", format::counted(report.deleted.len() as u64, "entry", "entries")));
+        fields.push((
+            "deleted",
+            format::counted(report.deleted.len() as u64, "entry", "entries"),
+        ));
     }
     if report.attributes_refused > 0 {
         let attributes = format::counted(report.attributes_refused, "attribute", "attributes");
         fields.push(("refused", format!("{attributes} could not be set")));
     }
     if report.failed_count > 0 {
-        fields.push(("failed", format::counted(report.failed_count, "entry", "entries")));
+        fields.push((
+            "failed",
+            format::counted(report.failed_count, "entry", "entries"),
+        ));
     }
     output.fields(&fields)?;
     if args.dry_run || output.is_verbose() {
@@ -185,6 +204,9 @@ fn print_deleted(
     }
     match report.deleted.len().saturating_sub(shown) {
         0 => Ok(()),
-        more => lines.line(&format!("and {} more (-v shows all)", format::count(more as u64))),
+        more => lines.line(&format!(
+            "and {} more (-v shows all)",
+            format::count(more as u64)
+        )),
     }
 }

@@ -41,7 +41,9 @@ pub(crate) async fn run(args: &ShowArgs, context: &CommandContext) -> CommandRes
     let backup = context.find(&repository, &args.id).await?;
     let output = &context.output;
     if output.is_json() {
-        output.document(&BackupJson { backup: BackupV1::from(&backup) })?;
+        output.document(&BackupJson {
+            backup: BackupV1::from(&backup),
+        })?;
         return Ok(ExitStatus::Ok);
     }
     output.fields(&fields(&backup))?;
@@ -49,11 +51,21 @@ pub(crate) async fn run(args: &ShowArgs, context: &CommandContext) -> CommandRes
     if !backup.unread.is_empty() {
         lines.line("\nmissing from this backup, as they could not be read:")?;
     }
-    let shown = if output.is_verbose() { usize::MAX } else { SHOWN };
+    let shown = if output.is_verbose() {
+        usize::MAX
+    } else {
+        SHOWN
+    };
     for unread in backup.unread.iter().take(shown) {
-        lines.line(&format!("  {}: {}", escape(&unread.path), format::text(&unread.reason.0)))?;
+        lines.line(&format!(
+            "  {}: {}",
+            escape(&unread.path),
+            format::text(&unread.reason.0)
+        ))?;
     }
-    let more = backup.unread_count.saturating_sub(backup.unread.len().min(shown) as u64);
+    let more = backup
+        .unread_count
+        .saturating_sub(backup.unread.len().min(shown) as u64);
     if more > 0 {
         lines.line(&format!("  and {} more", format::count(more)))?;
     }
@@ -66,7 +78,14 @@ fn fields(backup: &Backup) -> Vec<(&'static str, String)> {
     let mut fields = vec![
         ("backup", backup.id.to_string()),
         ("type", kind(backup)),
-        ("made by", format!("{}@{}", format::text(&backup.user), format::text(&backup.host))),
+        (
+            "made by",
+            format!(
+                "{}@{}",
+                format::text(&backup.user),
+                format::text(&backup.host)
+            ),
+        ),
     ];
     for (at, path) in backup.paths.iter().enumerate() {
         fields.push((if at == 0 { "paths" } else { "" }, escape(path)));
@@ -77,11 +96,17 @@ fn fields(backup: &Backup) -> Vec<(&'static str, String)> {
     }
     let duration = format::duration(format::between(backup.started, backup.finished));
     fields.push(("began", format::local_time(backup.started)));
-    fields.push(("complete", format!("{}, after {duration}", format::local_time(backup.finished))));
+    fields.push((
+        "complete",
+        format!("{}, after {duration}", format::local_time(backup.finished)),
+    ));
     fields.push(("size", contents(totals)));
     fields.extend(change_fields(changes));
     if !backup.is_complete() {
-        fields.push(("unreadable", format::counted(backup.unread_count, "entry", "entries")));
+        fields.push((
+            "unreadable",
+            format::counted(backup.unread_count, "entry", "entries"),
+        ));
     }
     fields.push(("program", format::text(&backup.program)));
     fields
@@ -110,9 +135,12 @@ pub(super) fn change_fields(changes: &br_core::model::Changes) -> [(&'static str
     let stored = format::size(changes.bytes_stored);
     let added = match format::ratio(changes.bytes_added, changes.bytes_stored) {
         Some(ratio) => {
-            format!("{}, stored as {stored} ({ratio})", format::size(changes.bytes_added))
+            format!(
+                "{}, stored as {stored} ({ratio})",
+                format::size(changes.bytes_added)
+            )
         }
-        None => format::size(changes.bytes_added),
+        None => format!("{}, stored as {stored}", format::size(changes.bytes_added)),
     };
     let files = format!(
         "{} new, {} changed, {} unchanged",
@@ -120,5 +148,9 @@ pub(super) fn change_fields(changes: &br_core::model::Changes) -> [(&'static str
         format::count(changes.files_changed),
         format::count(changes.files_unchanged)
     );
-    [("files", files), ("read", format::size(changes.bytes_read)), ("added", added)]
+    [
+        ("files", files),
+        ("read", format::size(changes.bytes_read)),
+        ("added", added),
+    ]
 }

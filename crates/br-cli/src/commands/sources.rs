@@ -1,24 +1,117 @@
 //! What a backup reads: paths, or standard input.
 
 use std::ffi::OsStr;
-use std::io::{self, Read};
-use std::os::fd::AsFd as _;
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use br_core::model::{FileTime, Owner};
-use br_core::source::{Excludes, LocalSource, LocalSourceOptions, Source, SourceError, SourceItem, StreamSource};
-use jiff::Timestamp;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio_util::sync::CancellationToken;
+use br_core::model::{EntryPath, FileTime, Owner};
+use br_core::source::{
+    Excludes, LocalSource, LocalSourceOptions, Source, SourceError, SourceItem, StreamSource,
+};
+use clap::Args;
 
-use super::backup::BackupArgs;
-use crate::context::{CommandContext, entry_path};
+use super::paths::entry_path;
+use crate::context::CommandContext;
 use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
+use crate::stdin::PatientStdin;
 
-/// The paths for the catalog, and the source.
-type Sources = (Vec<Vec<u8>>, AnySource);
+/// What stays out of the backup.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What to leave out")]
+pub(super) struct SelectArgs {
+    /// Leave out what matches a pattern, as in .gitignore (can be repeated)
+    ///
+    /// A pattern without a slash matches a name anywhere; one with a slash starts at the root of the backup; one that ends
+    /// with a slash matches folders only; `!` takes back what an earlier pattern left out.
+    #[arg(short, long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+
+    /// Read patterns from a file, one a line (can be repeated)
+    #[arg(long, value_name = "FILE")]
+    exclude_file: Vec<PathBuf>,
+
+    /// Pay no heed to .brignore files
+    #[arg(long)]
+    no_ignore: bool,
+
+    /// Leave out what folders with a CACHEDIR.TAG hold
+    #[arg(long)]
+    exclude_caches: bool,
+
+    /// Leave out what is mounted below the paths
+    #[arg(short = 'x', long)]
+    one_file_system: bool,
+}
+
+/// What a backup reads, known to be there.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// Paths of this machine.
+    Paths {
+        /// As typed, without slashes at the end.
+        paths: Vec<PathBuf>,
+        /// What is left out.
+        options: LocalSourceOptions,
+    },
+    /// Standard input, as a file at this path.
+    Stdin(EntryPath),
+}
+
+impl Input {
+    /// Looks at the paths, so that a mistake in one is found before a repository is made.
+    pub(super) fn paths(typed: &[PathBuf], select: &SelectArgs) -> Result<Self, CommandError> {
+        let options = options(select)?;
+        // Shells complete folders with a slash; that does not make them other folders.
+        let paths: Vec<_> = typed.iter().map(|path| without_slash(path)).collect();
+        LocalSource::new(&paths, options.clone()).map_err(|error| refused(&error))?;
+        Ok(Self::Paths { paths, options })
+    }
+
+    /// Takes the name for standard input.
+    pub(super) fn stdin(name: &OsStr) -> Result<Self, CommandError> {
+        let path = entry_path(name)?;
+        if path.is_root() {
+            let hint = "name a file, such as --stdin-name dump.sql";
+            return Err(CommandError::usage(
+                "the name of standard input is empty",
+                hint,
+            ));
+        }
+        Ok(Self::Stdin(path))
+    }
+
+    /// The paths for the catalog.
+    pub(super) fn typed(&self) -> Vec<Vec<u8>> {
+        match self {
+            Self::Paths { paths, .. } => paths
+                .iter()
+                .map(|path| path.as_os_str().as_bytes().to_vec())
+                .collect(),
+            Self::Stdin(path) => vec![path.as_bytes().to_vec()],
+        }
+    }
+
+    /// Opens it. Folders in `skipped` are left out; only those which exist by now are known by what they are.
+    pub(super) fn open(
+        self,
+        skipped: Vec<PathBuf>,
+        context: &CommandContext,
+    ) -> Result<AnySource, CommandError> {
+        let (paths, options) = match self {
+            Self::Stdin(path) => return Ok(stdin(path, context)),
+            Self::Paths { paths, options } => (paths, options.with_skipped_folders(skipped)),
+        };
+        let source = LocalSource::new(&paths, options).map_err(|error| refused(&error))?;
+        for link in source.symlinked_roots() {
+            let link = link.display();
+            let note = format!("{link} is a symbolic link: what it leads to is backed up");
+            context.output.console.note(&note);
+        }
+        Ok(AnySource(Box::new(source)))
+    }
+}
 
 /// One source or the other.
 pub(super) struct AnySource(Box<dyn Source>);
@@ -33,14 +126,9 @@ impl Source for AnySource {
     }
 }
 
-/// Local paths.
-pub(super) fn local(
-    args: &BackupArgs,
-    skipped: Vec<PathBuf>,
-    context: &CommandContext,
-) -> Result<Sources, CommandError> {
-    let mut patterns = args.select.exclude.clone();
-    for file in &args.select.exclude_file {
+fn options(select: &SelectArgs) -> Result<LocalSourceOptions, CommandError> {
+    let mut patterns = select.exclude.clone();
+    for file in &select.exclude_file {
         let text = std::fs::read(file).map_err(|error| {
             let message = format!("cannot read the patterns in {}", file.display());
             CommandError::usage(message, "check --exclude-file").because(&error)
@@ -50,31 +138,27 @@ pub(super) fn local(
         patterns.extend(text.lines().map(str::to_owned));
     }
     let excludes = Excludes::parse(patterns.iter().map(String::as_str)).map_err(|error| {
-        let hint = "write patterns as in .gitignore, such as '*.o', 'node_modules/' or '/home/*/.cache'";
+        let hint =
+            "write patterns as in .gitignore, such as '*.o', 'node_modules/' or '/home/*/.cache'";
         CommandError::usage(error.to_string(), hint)
     })?;
-    let mut options = LocalSourceOptions::default()
+    let options = LocalSourceOptions::default()
         .with_excludes(excludes)
-        .with_exclude_caches(args.select.exclude_caches)
-        .with_one_file_system(args.select.one_file_system)
-        .with_skipped_folders(skipped);
-    if args.select.no_ignore {
-        options = options.with_ignore_files(Vec::new());
-    }
-    // Shells complete folders with a slash; that does not make them other folders.
-    let paths: Vec<_> = args.paths.iter().map(|path| without_slash(path)).collect();
-    let typed = paths.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect();
-    let source = LocalSource::new(&paths, options).map_err(|error| refused(&error))?;
-    for link in source.symlinked_roots() {
-        let link = link.display();
-        context.output.console.note(&format!("{link} is a symbolic link: what it leads to is backed up"));
-    }
-    Ok((typed, AnySource(Box::new(source))))
+        .with_exclude_caches(select.exclude_caches)
+        .with_one_file_system(select.one_file_system);
+    Ok(if select.no_ignore {
+        options.with_ignore_files(Vec::new())
+    } else {
+        options
+    })
 }
 
 fn without_slash(path: &Path) -> PathBuf {
     let bytes = path.as_os_str().as_bytes();
-    let end = bytes.iter().rposition(|byte| *byte != b'/').map_or(bytes.len().min(1), |at| at + 1);
+    let end = bytes
+        .iter()
+        .rposition(|byte| *byte != b'/')
+        .map_or(bytes.len().min(1), |at| at + 1);
     OsStr::from_bytes(&bytes[..end]).into()
 }
 
@@ -99,31 +183,22 @@ fn refused(error: &SourceError) -> CommandError {
 }
 
 /// Standard input as a file.
-pub(super) fn stdin(
-    name: &OsStr,
-    time: Timestamp,
-    cancel: &CancellationToken,
-) -> Result<Sources, CommandError> {
-    let path = entry_path(name)?;
-    if path.is_root() {
-        let hint = "name a file, such as --stdin-name dump.sql";
-        return Err(CommandError::usage("the name of standard input is empty", hint));
-    }
+fn stdin(path: EntryPath, context: &CommandContext) -> AnySource {
     let owner = Owner {
         uid: nix::unistd::geteuid().as_raw(),
         gid: nix::unistd::getegid().as_raw(),
         user: user_name(),
         group: String::new(),
     };
-    let nanos = time.as_nanosecond();
+    let nanos = context.runtime.clock.now().as_nanosecond();
     let time = FileTime {
         secs: i64::try_from(nanos.div_euclid(1_000_000_000)).unwrap_or(0),
         nanos: u32::try_from(nanos.rem_euclid(1_000_000_000)).unwrap_or(0),
     };
-    let typed = vec![path.as_bytes().to_vec()];
-    let reader = PatientStdin { cancel: cancel.clone() };
-    let source = StreamSource::new(path, reader, time, owner);
-    Ok((typed, AnySource(Box::new(source))))
+    let reader = PatientStdin {
+        cancel: context.cancel.clone(),
+    };
+    AnySource(Box::new(StreamSource::new(path, reader, time, owner)))
 }
 
 /// The name of the user who runs br, or the number when there is no name.
@@ -133,37 +208,19 @@ pub(super) fn user_name() -> String {
     user.map_or_else(|| uid.to_string(), |user| user.name)
 }
 
-/// Standard input that can be interrupted while nothing comes.
-struct PatientStdin {
-    cancel: CancellationToken,
-}
-
-impl Read for PatientStdin {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        const WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
-        let stdin = io::stdin();
-        loop {
-            if self.cancel.is_cancelled() {
-                return Err(io::Error::other("interrupted"));
-            }
-            let mut ready = [PollFd::new(&stdin, PollFlags::IN)];
-            match poll(&mut ready, Some(&WAIT)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                // Not through the standard library's buffer, which could hold bytes that `poll` does not see.
-                Ok(_) => return Ok(rustix::io::read(stdin.as_fd(), buffer)?),
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn slashes_at_the_end_do_not_make_another_path() {
-        for (typed, kept) in [("/a/b//", "/a/b"), ("/", "/"), ("//", "/"), ("a", "a"), ("", "")] {
+        for (typed, kept) in [
+            ("/a/b//", "/a/b"),
+            ("/", "/"),
+            ("//", "/"),
+            ("a", "a"),
+            ("", ""),
+        ] {
             assert_eq!(without_slash(typed.as_ref()), Path::new(kept), "{typed}");
         }
     }

@@ -36,18 +36,35 @@ pub(crate) async fn run(_: &StatsArgs, context: &CommandContext) -> CommandResul
     let mut fields = vec![
         ("repository", repository.location().to_owned()),
         ("id", repository.config().id.to_string()),
-        ("encrypted", if repository.is_encrypted() { "yes" } else { "no" }.to_owned()),
+        (
+            "encrypted",
+            if repository.is_encrypted() {
+                "yes"
+            } else {
+                "no"
+            }
+            .to_owned(),
+        ),
         ("backups", format::count(stats.backups)),
         ("in backups", format::size(stats.bytes_logical)),
-        ("distinct", with_ratio(stats.bytes_logical, stats.bytes_unique, "deduplication")),
-        ("stored", with_ratio(stats.bytes_unique, stats.bytes_stored, "compression")),
+        (
+            "distinct",
+            with_ratio(stats.bytes_logical, stats.bytes_unique, "deduplication"),
+        ),
+        (
+            "stored",
+            with_ratio(stats.bytes_unique, stats.bytes_stored, "compression"),
+        ),
         ("chunks", format::count(stats.chunks)),
         ("packs", format::count(stats.packs)),
         ("index segments", format::count(stats.segments)),
     ];
     if stats.packs_condemned > 0 {
         let packs = format::count(stats.packs_condemned);
-        fields.push(("to delete", format!("{packs} packs; `br prune` goes on with it")));
+        fields.push((
+            "to delete",
+            format!("{packs} packs; `br prune` goes on with it"),
+        ));
     }
     output.fields(&fields)?;
     Ok(ExitStatus::Ok)

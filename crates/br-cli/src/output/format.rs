@@ -65,7 +65,11 @@ pub(crate) fn duration(duration: Duration) -> String {
 pub(crate) fn speed(bytes: u64, seconds: f64) -> String {
     let text = duration(Duration::try_from_secs_f64(seconds).unwrap_or_default());
     let rate = (bytes as f64 / seconds.max(0.001)) as u64;
-    if bytes < 1 << 20 { text } else { format!("{text}, {}/s", size(rate)) }
+    if bytes < 1 << 20 {
+        text
+    } else {
+        format!("{text}, {}/s", size(rate))
+    }
 }
 
 /// Seconds for JSON: nobody needs more than milliseconds.
@@ -80,7 +84,9 @@ pub(crate) fn between(from: Timestamp, to: Timestamp) -> Duration {
 
 /// A moment in local time: `2026-02-28 09:05:00`.
 pub(crate) fn local_time(time: Timestamp) -> String {
-    time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    time.to_zoned(TimeZone::system())
+        .strftime("%Y-%m-%d %H:%M:%S")
+        .to_string()
 }
 
 /// A file's time as a moment; `None` when it is beyond the calendar.
@@ -99,9 +105,9 @@ pub(crate) fn file_time_exact(time: FileTime) -> String {
     moment(time).map_or_else(beyond, |moment| format!("{moment:.9}"))
 }
 
-/// How much smaller data became: `2.4:1`.
+/// How much smaller data became: `2.4:1`; nothing when it did not.
 pub(crate) fn ratio(before: u64, after: u64) -> Option<String> {
-    (before > 0 && after > 0).then(|| format!("{:.1}:1", before as f64 / after as f64))
+    (after > 0 && before >= after).then(|| format!("{:.1}:1", before as f64 / after as f64))
 }
 
 /// Text that came from a repository, without control characters.
@@ -116,7 +122,11 @@ pub(crate) fn path(path: &Path) -> String {
 
 /// Several paths in one cell, cut in the middle to at most `width` characters.
 pub(crate) fn paths(paths: &[Vec<u8>], width: Option<usize>) -> String {
-    let all = paths.iter().map(|path| escape(path)).collect::<Vec<_>>().join(",");
+    let all = paths
+        .iter()
+        .map(|path| escape(path))
+        .collect::<Vec<_>>()
+        .join(",");
     let Some(width) = width else { return all };
     let length = all.chars().count();
     if length <= width {
@@ -142,9 +152,11 @@ pub(crate) fn mode(entry: &Entry) -> String {
         EntryKind::BlockDevice(_) => 'b',
     };
     let mut out = String::from(kind);
-    for (shift, special, with, without) in
-        [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')]
-    {
+    for (shift, special, with, without) in [
+        (6, 0o4000, 's', 'S'),
+        (3, 0o2000, 's', 'S'),
+        (0, 0o1000, 't', 'T'),
+    ] {
         let bits = entry.mode >> shift;
         out.push(if bits & 4 == 0 { '-' } else { 'r' });
         out.push(if bits & 2 == 0 { '-' } else { 'w' });
@@ -192,7 +204,11 @@ pub(crate) fn parse_percent(text: &str) -> Result<f64, String> {
     let wrong = || format!("`{text}` is not a percentage: write it like 5%, from 0% to 100%");
     let number = text.strip_suffix('%').ok_or_else(wrong)?.trim_end();
     let percent: f64 = number.parse().map_err(|_| wrong())?;
-    if (0.0..=100.0).contains(&percent) { Ok(percent / 100.0) } else { Err(wrong()) }
+    if (0.0..=100.0).contains(&percent) {
+        Ok(percent / 100.0)
+    } else {
+        Err(wrong())
+    }
 }
 
 /// Reads a duration: `90s`, `30m`, `24h`, `7d`, or `0`.
@@ -208,12 +224,17 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         "d" => 86400,
         _ => return Err(wrong()),
     };
-    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+    number
+        .checked_mul(seconds)
+        .map(Duration::from_secs)
+        .ok_or_else(wrong)
 }
 
 fn split_unit(text: &str) -> (&str, &str) {
     let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     (&text[..end], text[end..].trim_start())
 }
 

@@ -40,9 +40,18 @@ fn counts_and_durations() {
 #[test]
 fn times_of_files() {
     let time = |secs, nanos| FileTime { secs, nanos };
-    assert_eq!(file_time_exact(time(0, 5)), "1970-01-01T00:00:00.000000005Z");
-    assert_eq!(file_time_exact(time(-1, 500_000_000)), "1969-12-31T23:59:59.500000000Z");
-    assert_eq!(file_time_exact(time(i64::MAX, 1)), "@9223372036854775807.000000001");
+    assert_eq!(
+        file_time_exact(time(0, 5)),
+        "1970-01-01T00:00:00.000000005Z"
+    );
+    assert_eq!(
+        file_time_exact(time(-1, 500_000_000)),
+        "1969-12-31T23:59:59.500000000Z"
+    );
+    assert_eq!(
+        file_time_exact(time(i64::MAX, 1)),
+        "@9223372036854775807.000000001"
+    );
     assert_eq!(file_time(time(i64::MIN, 0)), "@-9223372036854775808");
 }
 
@@ -72,9 +81,24 @@ fn modes_look_like_those_of_ls() {
     };
     assert_eq!(text(EntryKind::Directory, 0o1777), "drwxrwxrwt");
     assert_eq!(text(EntryKind::Directory, 0o2750), "drwxr-s---");
-    assert_eq!(text(EntryKind::File(br_core::model::FileContent::default()), 0o4755), "-rwsr-xr-x");
-    assert_eq!(text(EntryKind::File(br_core::model::FileContent::default()), 0o7644), "-rwSr-Sr-T");
-    assert_eq!(text(EntryKind::Symlink(Box::default()), 0o777), "lrwxrwxrwx");
+    assert_eq!(
+        text(
+            EntryKind::File(br_core::model::FileContent::default()),
+            0o4755
+        ),
+        "-rwsr-xr-x"
+    );
+    assert_eq!(
+        text(
+            EntryKind::File(br_core::model::FileContent::default()),
+            0o7644
+        ),
+        "-rwSr-Sr-T"
+    );
+    assert_eq!(
+        text(EntryKind::Symlink(Box::default()), 0o777),
+        "lrwxrwxrwx"
+    );
     assert_eq!(text(EntryKind::Fifo, 0), "p---------");
 }
 
@@ -91,7 +115,16 @@ fn sizes_are_read() {
     ] {
         assert_eq!(parse_size(text), Ok(bytes), "{text}");
     }
-    for text in ["", "MiB", "-1", "1XB", "1 parsec", "1e9", "99999999999999t", "1bb"] {
+    for text in [
+        "",
+        "MiB",
+        "-1",
+        "1XB",
+        "1 parsec",
+        "1e9",
+        "99999999999999t",
+        "1bb",
+    ] {
         assert!(parse_size(text).is_err(), "{text}");
     }
 }

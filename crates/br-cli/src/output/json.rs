@@ -1,6 +1,7 @@
 //! The shapes that `--json` prints, as `docs/json.md` describes them.
 //!
-//! Invariant: fields are added, never changed or taken away. Raw bytes are text as [`escape`] writes it.
+//! Invariant: fields are added, never changed or taken away. Raw bytes are text as [`escape`] writes it, the root of
+//! a backup is `.`.
 
 use br_core::model::{Entry, EntryKind, escape};
 use br_core::{BackupV1, Repository};
@@ -18,18 +19,43 @@ pub(crate) fn to_line(value: &impl Serialize) -> String {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Message<'a> {
-    Note { message: &'a str },
-    Warning { message: &'a str },
-    Hint { message: &'a str },
-    Failed { path: &'a str, reason: &'a str },
+    Note {
+        message: &'a str,
+    },
+    Warning {
+        message: &'a str,
+    },
+    Hint {
+        message: &'a str,
+    },
+    Failed {
+        path: &'a str,
+        reason: &'a str,
+    },
     Status(Status),
-    Error { code: u8, message: &'a str, causes: &'a [String], hint: &'a str },
+    Error {
+        code: u8,
+        message: &'a str,
+        causes: &'a [String],
+        hint: &'a str,
+    },
 }
 
 impl<'a> From<&'a CommandError> for Message<'a> {
     fn from(error: &'a CommandError) -> Self {
-        let CommandError { status, message, causes, hint, .. } = error;
-        Self::Error { code: status.code(), message, causes, hint }
+        let CommandError {
+            status,
+            message,
+            causes,
+            hint,
+            ..
+        } = error;
+        Self::Error {
+            code: status.code(),
+            message,
+            causes,
+            hint,
+        }
     }
 }
 
@@ -54,7 +80,10 @@ pub(crate) struct Summary<T> {
 
 impl<T> Summary<T> {
     pub(crate) const fn new(value: T) -> Self {
-        Self { kind: "summary", value }
+        Self {
+            kind: "summary",
+            value,
+        }
     }
 }
 
@@ -110,7 +139,7 @@ pub(crate) struct EntryJson<'a> {
 impl<'a> EntryJson<'a> {
     pub(crate) fn new(entry: &'a Entry, sha256: Option<String>) -> Self {
         Self {
-            path: escape(entry.path.as_bytes()),
+            path: entry.path.to_string(),
             kind: entry.kind.name(),
             mode: format!("{:04o}", entry.mode),
             uid: entry.owner.uid,

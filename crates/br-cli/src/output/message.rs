@@ -11,6 +11,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::json::{self, Message};
+use crate::context::variable;
 use crate::error::CommandError;
 
 /// Writes to stderr.
@@ -27,7 +28,9 @@ pub(crate) struct Console {
 
 impl fmt::Debug for Console {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Console").field("json", &self.json).finish_non_exhaustive()
+        f.debug_struct("Console")
+            .field("json", &self.json)
+            .finish_non_exhaustive()
     }
 }
 
@@ -42,10 +45,15 @@ enum Style {
 impl Console {
     /// A console with the user's wishes. Colours are for terminals, and not when `NO_COLOR` is set.
     pub(crate) fn new(json: bool, quiet: bool, verbose: bool) -> Self {
-        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        let color = io::stderr().is_terminal() && !set("NO_COLOR") && !dumb;
-        Self { json, quiet, verbose, color, bar: Mutex::default() }
+        let dumb = variable("TERM").is_none_or(|term| term == "dumb");
+        let color = io::stderr().is_terminal() && variable("NO_COLOR").is_none() && !dumb;
+        Self {
+            json,
+            quiet,
+            verbose,
+            color,
+            bar: Mutex::default(),
+        }
     }
 
     /// True when stderr is a terminal, and somebody can be asked.
@@ -122,7 +130,10 @@ impl Console {
         stderr.flush()?;
         let mut answer = String::new();
         io::stdin().read_line(&mut answer)?;
-        Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+        Ok(matches!(
+            answer.trim().to_ascii_lowercase().as_str(),
+            "y" | "yes"
+        ))
     }
 
     /// Prints a JSON object.
@@ -155,7 +166,15 @@ impl Console {
 
 /// Text without control characters, which could do anything to a terminal.
 fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| {
+            if c.is_control() && c != '\n' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]

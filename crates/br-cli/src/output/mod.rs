@@ -7,6 +7,7 @@ pub(crate) mod format;
 pub(crate) mod json;
 mod message;
 mod progress;
+mod progress_text;
 pub(crate) mod report;
 mod table;
 pub(crate) mod usage;
@@ -64,12 +65,20 @@ impl Output {
 
     /// Prints what came of a command as labels and values, unless it is to be quiet.
     pub(crate) fn summary(&self, fields: &[(&str, String)]) -> Result<(), CommandError> {
-        if self.console.quiet { Ok(()) } else { self.fields(fields) }
+        if self.console.quiet {
+            Ok(())
+        } else {
+            self.fields(fields)
+        }
     }
 
     /// Prints labels and values, one pair a line.
     pub(crate) fn fields(&self, fields: &[(&str, String)]) -> Result<(), CommandError> {
-        let width = fields.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
+        let width = fields
+            .iter()
+            .map(|(label, _)| label.len())
+            .max()
+            .unwrap_or(0);
         let mut lines = self.lines();
         for (label, value) in fields {
             lines.line(&format!("{label:width$}  {value}"))?;
@@ -82,7 +91,9 @@ impl Output {
     pub(crate) fn raw(&self) -> Result<File, CommandError> {
         let stdout = io::stdout();
         let owned = stdout.as_fd().try_clone_to_owned();
-        owned.map(File::from).map_err(|error| CommandError::output(&error))
+        owned
+            .map(File::from)
+            .map_err(|error| CommandError::output(&error))
     }
 
     /// True when stdout is a terminal.
@@ -104,7 +115,9 @@ impl Lines {
 
     /// Prints bytes as they are.
     pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), CommandError> {
-        self.0.write_all(bytes).map_err(|error| CommandError::output(&error))
+        self.0
+            .write_all(bytes)
+            .map_err(|error| CommandError::output(&error))
     }
 
     /// Prints one JSON document, on a line of its own.

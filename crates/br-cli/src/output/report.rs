@@ -6,7 +6,7 @@ use br_core::engine::check::{CheckReport, Finding, Severity};
 use br_core::engine::prune::{PrunePlan, PruneReport};
 use br_core::engine::restore::RestoreReport;
 use br_core::engine::stats::Stats;
-use br_core::model::{EntryPath, escape};
+use br_core::model::EntryPath;
 use serde::Serialize;
 
 /// Figures about a repository.
@@ -24,7 +24,15 @@ pub(crate) struct StatsJson {
 
 impl From<&Stats> for StatsJson {
     fn from(stats: &Stats) -> Self {
-        let Stats { backups, bytes_logical, bytes_unique, bytes_stored, chunks, packs, .. } = *stats;
+        let Stats {
+            backups,
+            bytes_logical,
+            bytes_unique,
+            bytes_stored,
+            chunks,
+            packs,
+            ..
+        } = *stats;
         let (segments, packs_condemned) = (stats.segments, stats.packs_condemned);
         Self {
             backups,
@@ -83,8 +91,10 @@ struct AffectedFile<'a> {
 
 impl<'a> From<&'a Finding> for FindingJson<'a> {
     fn from(finding: &'a Finding) -> Self {
-        let file =
-            |(backup, path): &'a (_, String)| AffectedFile { backup: ToString::to_string(backup), path };
+        let file = |(backup, path): &'a (_, String)| AffectedFile {
+            backup: ToString::to_string(backup),
+            path,
+        };
         Self {
             severity: severity(finding.severity),
             object: &finding.object,
@@ -133,8 +143,10 @@ impl<'a> RestoreSummary<'a> {
         dry_run: bool,
         duration_seconds: f64,
     ) -> Self {
-        let path = |path: &EntryPath| escape(path.as_bytes());
-        let failed = |(at, reason): &'a (EntryPath, String)| FailedJson { path: path(at), reason };
+        let failed = |(path, reason): &'a (EntryPath, String)| FailedJson {
+            path: path.to_string(),
+            reason,
+        };
         Self {
             backup: report.backup.to_string(),
             target,
@@ -143,7 +155,7 @@ impl<'a> RestoreSummary<'a> {
             files_restored: report.files_restored,
             files_unchanged: report.files_unchanged,
             bytes_restored: report.bytes_restored,
-            deleted: report.deleted.iter().map(path).collect(),
+            deleted: report.deleted.iter().map(ToString::to_string).collect(),
             failed: report.failed.iter().map(failed).collect(),
             failed_count: report.failed_count,
             damaged: report.damaged,

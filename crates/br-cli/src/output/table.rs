@@ -32,7 +32,10 @@ impl Table {
 
     /// The lines, heading first, without spaces at their ends.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.0.lines().map(|line| line.trim_end().to_owned()).collect()
+        self.0
+            .lines()
+            .map(|line| line.trim_end().to_owned())
+            .collect()
     }
 }
 
@@ -45,7 +48,11 @@ mod tests {
         let mut table = Table::new(&["NAME", "SIZE", "TYPE"], &["SIZE"]);
         table.row(vec!["long name".into(), "7 B".into(), "a".into()]);
         table.row(vec!["x".into(), "100 B".into(), "b".into()]);
-        let expected = ["NAME        SIZE  TYPE", "long name    7 B  a", "x          100 B  b"];
+        let expected = [
+            "NAME        SIZE  TYPE",
+            "long name    7 B  a",
+            "x          100 B  b",
+        ];
         assert_eq!(table.lines(), expected);
     }
 }

@@ -28,13 +28,21 @@ pub(crate) fn print(error: &clap::Error) -> ExitStatus {
         _ => {}
     }
     let plain = error.render().to_string();
-    if std::env::args_os().skip(1).take_while(|arg| arg != "--").any(|arg| arg == "--json") {
+    if std::env::args_os()
+        .skip(1)
+        .take_while(|arg| arg != "--")
+        .any(|arg| arg == "--json")
+    {
         let message = message(&plain);
         Console::new(true, false, false).error(&CommandError::usage(message, HELP));
         return ExitStatus::Usage;
     }
     let console = Console::new(false, false, false);
-    let text = if console.has_color() { error.render().ansi().to_string() } else { plain };
+    let text = if console.has_color() {
+        error.render().ansi().to_string()
+    } else {
+        plain
+    };
     // clap ends with an invitation to `--help`, which is our hint.
     let end = text.rfind("For more information").unwrap_or(text.len());
     let mut stderr = io::stderr();
@@ -56,7 +64,11 @@ mod tests {
 
     #[test]
     fn the_message_is_one_line() {
-        let text = "error: the following were not provided:\n  --target <DIR>\n\nUsage: br restore\n";
-        assert_eq!(message(text), "the following were not provided: --target <DIR>");
+        let text =
+            "error: the following were not provided:\n  --target <DIR>\n\nUsage: br restore\n";
+        assert_eq!(
+            message(text),
+            "the following were not provided: --target <DIR>"
+        );
     }
 }

@@ -17,9 +17,9 @@ pub(crate) struct NodeCutter {
 
 impl NodeCutter {
     pub(crate) const LEAF: Self = Self {
-        divisor: 256,
-        min_items: 64,
-        min_bytes: 32 << 10,
+        divisor: 64,
+        min_items: 16,
+        min_bytes: 8 << 10,
         max_items: u64::MAX,
         max_bytes: 256 << 10,
     };

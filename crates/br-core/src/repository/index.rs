@@ -177,7 +177,7 @@ impl IndexSegment {
 
 impl Index {
     /// Reads every live segment. One that cannot be read is set aside: its packs are found by listing.
-    fn read(io: &Io, state: &State) -> Result<Self> {
+    pub(crate) fn read(io: &Io, state: &State) -> Result<Self> {
         let mut index = Self::default();
         for id in &state.segments {
             match read_segment(io, *id) {
@@ -218,6 +218,11 @@ impl Index {
 
     pub(crate) fn push(&mut self, segment: IndexSegment) {
         self.segments.push(Arc::new(segment));
+    }
+
+    /// Takes over all segments of another index.
+    pub(crate) fn extend(&mut self, other: &Self) {
+        self.segments.extend(other.segments.iter().cloned());
     }
 
     pub(crate) fn segments(&self) -> &[Arc<IndexSegment>] {

@@ -9,7 +9,7 @@ use crate::format::{self, Child};
 use crate::model::{ChunkRef, Entry, EntryPath, Totals, TreeRoot};
 
 /// How many leaves are fetched together.
-const LEAVES_AHEAD: usize = 24;
+const LEAVES_AHEAD: usize = 96;
 
 /// A stretch of the tree that cannot be read.
 #[derive(Debug)]

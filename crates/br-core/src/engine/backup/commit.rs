@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::collect::Collected;
+use super::dedup::note_place;
 use super::{BackupOptions, BackupReport, Start, describe};
 use crate::engine::relocate::relocate;
 use crate::error::Result;
 use crate::format::LogEntry;
 use crate::model::{PackId, References};
-use crate::repository::{Append, Index, Io, LogPosition, SegmentPlan, StoredPack, conflict};
+use crate::repository::{
+    Append, Index, IndexSegment, Io, LogPosition, SegmentPlan, StoredPack, conflict,
+};
 
 /// How often others may be faster before a backup gives up.
 const MAX_RACES: u32 = 100;
@@ -38,11 +41,13 @@ pub(super) fn run(
         return Ok(report(backup));
     }
     add_resumed(&start.index, &references, &mut packs);
+    let mut index = (*start.index).clone();
     let mut news = start.position.refresh(io)?;
     let mut manifest_written = false;
     for _ in 0..MAX_RACES {
         if let Some(lost) = condemned(&news) {
-            rescue(io, &start.index, &lost, &mut packs, &mut references)?;
+            let (position, packs) = (&start.position, &mut packs);
+            rescue(io, position, &mut index, &lost, packs, &mut references)?;
             // A prune takes manifests that the log does not name for leftovers.
             manifest_written = false;
         }
@@ -97,29 +102,42 @@ fn add_resumed(index: &Index, references: &References, packs: &mut Vec<StoredPac
     }
 }
 
-/// Copies what the backup uses of packs that were condemned into new ones. What was deleted already cannot be copied: then
-/// the files must be read again, by another run.
+/// Finds what the backup uses of packs that were condemned elsewhere, or copies it into new packs. What is nowhere any more
+/// must be read again, by another run.
 fn rescue(
     io: &Io,
-    index: &Index,
+    position: &LogPosition,
+    index: &mut Index,
     lost: &BTreeSet<PackId>,
     packs: &mut Vec<StoredPack>,
     references: &mut References,
 ) -> Result<()> {
     // Our own uploads look like leftovers to a prune: they may be among them.
-    let mut known = index.clone();
-    known.push(crate::repository::IndexSegment::from_packs(packs));
+    index.push(IndexSegment::from_packs(packs));
+    packs.retain(|pack| !lost.contains(&pack.entry.id));
+    // The prune itself copied what others use as well.
+    let newest = Index::read(io, &position.state)?;
     let mut wanted = References::default();
     for pack in lost {
-        if let Some(slots) = references.remove(pack) {
-            wanted.insert_slots(*pack, &slots);
+        let Some(slots) = references.remove(pack) else { continue };
+        let ids = index.segments().iter().find_map(|segment| segment.chunk_ids(*pack));
+        for slot in slots {
+            let id = ids.as_ref().and_then(|ids| ids.get(slot as usize));
+            let place = id.and_then(|id| {
+                newest.find_all(id).find(|place| !lost.contains(&place.pack.id))
+            });
+            match place {
+                Some(place) => note_place(&newest, &place, references),
+                None => wanted.insert(*pack, slot),
+            }
         }
     }
-    packs.retain(|pack| !lost.contains(&pack.entry.id));
-    let moved = relocate(io, known, &wanted).map_err(|error| match error.kind() {
+    let moved = relocate(io, index.clone(), &wanted).map_err(|error| match error.kind() {
         crate::ErrorKind::Damaged => conflict().with_source(error),
         _ => error,
     })?;
+    // The next prune may come before the commit.
+    index.extend(&newest);
     for pack in &moved.packs {
         references.insert_all(pack.entry.id, pack.ids.len() as u32);
     }

@@ -1,0 +1,112 @@
+//! Objects made of anything: an error, never a panic, never wrong content.
+
+use std::sync::OnceLock;
+
+use br_core::engine::check::{CheckOptions, ReadData, check};
+use br_testkit::{MemorySource, TestRepo, block_on, noise};
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+fn source() -> MemorySource {
+    MemorySource::new().folder("d").file("d/a", noise(1, 3000)).file("d/b", "inline").file("t", "text ".repeat(500))
+}
+
+fn whole() -> &'static TestRepo {
+    static WHOLE: OnceLock<TestRepo> = OnceLock::new();
+    WHOLE.get_or_init(|| {
+        let repo = TestRepo::new();
+        let doomed = repo.backup(&source().file("more", noise(2, 9000))).unwrap().backup.id;
+        repo.backup(&source()).unwrap();
+        repo.delete(&[doomed]).unwrap();
+        repo.prune().unwrap();
+        repo
+    })
+}
+
+/// What becomes of an object.
+#[derive(Debug, Clone)]
+enum Change {
+    Replace(Vec<u8>),
+    Overwrite(Index, Vec<u8>),
+    Insert(Index, Vec<u8>),
+    Cut(Index, Index),
+    /// The header stays: what follows is read further.
+    KeepHeader(Vec<u8>),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let bytes = || prop::collection::vec(any::<u8>(), 0..200);
+    prop_oneof![
+        bytes().prop_map(Change::Replace),
+        (any::<Index>(), bytes()).prop_map(|(at, bytes)| Change::Overwrite(at, bytes)),
+        (any::<Index>(), bytes()).prop_map(|(at, bytes)| Change::Insert(at, bytes)),
+        (any::<Index>(), any::<Index>()).prop_map(|(from, to)| Change::Cut(from, to)),
+        bytes().prop_map(Change::KeepHeader),
+    ]
+}
+
+impl Change {
+    fn apply(&self, bytes: &[u8]) -> Vec<u8> {
+        let at = |index: &Index| index.index(bytes.len());
+        match self {
+            Self::Replace(with) => with.clone(),
+            Self::Insert(index, with) => [&bytes[..at(index)], with, &bytes[at(index)..]].concat(),
+            Self::KeepHeader(with) => [&bytes[..32.min(bytes.len())], with].concat(),
+            Self::Cut(from, to) => {
+                let (from, to) = (at(from).min(at(to)), at(from).max(at(to)));
+                [&bytes[..from], &bytes[to..]].concat()
+            }
+            Self::Overwrite(index, with) => {
+                let mut bytes = bytes.to_vec();
+                let start = at(index);
+                for (byte, with) in bytes[start..].iter_mut().zip(with) {
+                    *byte = *with;
+                }
+                bytes
+            }
+        }
+    }
+}
+
+fn use_all(repo: &TestRepo) {
+    let Ok(repo) = repo.try_reopen(3) else { return };
+    let _ = repo.check();
+    if let Ok(backups) = repo.backups() {
+        for backup in backups {
+            let wanted = source().files();
+            for (path, content) in &wanted {
+                let path = br_core::model::EntryPath::new(path.as_bytes()).unwrap();
+                if let Ok(bytes) = repo.dump(backup.id, &path) {
+                    assert_eq!(bytes, content[..], "{path} is right or an error");
+                }
+            }
+        }
+    }
+    let _ = repo.backup(&source());
+    let _ = repo.prune();
+    let repair = CheckOptions::default().with_data(ReadData::All).with_repair_index(true).with_repair_log(true);
+    let _ = block_on(check(&repo.repository, &repair, &repo.context));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_in_any_object_are_an_error_and_no_panic(key in any::<Index>(), change in change()) {
+        let repo = whole().fork(2);
+        let key = key.get(&repo.keys()).clone();
+        let bytes = repo.object(&key);
+        repo.set_object(&key, Some(change.apply(&bytes)));
+        use_all(&repo);
+    }
+
+    #[test]
+    fn objects_that_do_not_belong_there_are_no_problem(
+        name in "(packs/[0-9a-f]{2}/[0-9a-f]{32}|index/[0-9a-f]{32}|manifests/[0-9a-f-]{36}|log/[0-9]{16}|log/x|packs/y|keys/z|other)",
+        bytes in prop::collection::vec(any::<u8>(), 0..100),
+    ) {
+        let repo = whole().fork(2);
+        repo.set_object(&name, Some(bytes));
+        use_all(&repo);
+    }
+}

@@ -1,0 +1,182 @@
+//! Removing what nothing uses, and nothing else.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use br_core::ErrorKind;
+use br_core::engine::prune::{PruneOptions, plan, prune};
+use br_core::engine::stats::stats;
+use br_core::model::BackupId;
+use br_testkit::{MemorySource, TestRepo, block_on, noise};
+
+type Expected = BTreeMap<BackupId, MemorySource>;
+
+fn files(seeds: std::ops::Range<u64>, len: usize) -> MemorySource {
+    let file = |source: MemorySource, seed| source.file(&format!("f{seed:03}"), noise(seed, len));
+    seeds.fold(MemorySource::new(), file)
+}
+
+fn back_up(repo: &TestRepo, source: &MemorySource, host: &str) -> BackupId {
+    repo.backup_with(source, &TestRepo::options(host)).unwrap().backup.id
+}
+
+#[test]
+fn nothing_is_removed_when_everything_is_used() {
+    let repo = TestRepo::new();
+    let source = files(0..20, 10_000);
+    let all = Expected::from([(back_up(&repo, &source, "a"), source.clone()), (back_up(&repo, &source, "b"), source)]);
+    let before = repo.keys();
+    let options = TestRepo::thorough();
+    let planned = block_on(plan(&repo.repository, &options, &repo.context)).unwrap();
+    assert!(planned.is_empty(), "{planned:?}");
+    let report = block_on(prune(&repo.repository, &planned, &repo.context)).unwrap();
+    assert_eq!(report, Default::default());
+    assert_eq!(repo.keys(), before, "no object is touched, and none written");
+    repo.assert_holds("after", &all);
+}
+
+#[test]
+fn the_plan_is_what_is_carried_out() {
+    let repo = TestRepo::new();
+    let (big, small) = (files(0..40, 50_000), files(0..4, 50_000));
+    let doomed = back_up(&repo, &big, "doomed");
+    let kept = back_up(&repo, &small, "kept");
+    let alone = back_up(&repo, &files(100..110, 20_000), "alone");
+    repo.delete(&[doomed, alone]).unwrap();
+    let before = repo.sizes();
+    let options = TestRepo::thorough();
+    let planned = block_on(plan(&repo.repository, &options, &repo.context)).unwrap();
+    assert_eq!(repo.sizes(), before, "planning changes nothing");
+    // Data of `doomed` is partly used, the rest is not at all.
+    assert_eq!(planned.packs_rewritten, 1, "{planned:?}");
+    assert!(planned.packs_unused >= 2, "{planned:?}");
+    assert_eq!(planned.bytes_copied, 200_000, "only what is used is copied: {planned:?}");
+    let report = block_on(prune(&repo.repository, &planned, &repo.context)).unwrap();
+    assert_eq!(report.packs_deleted, planned.packs_unused + planned.packs_rewritten);
+    assert_eq!(report.bytes_deleted, planned.bytes_removed);
+    assert_eq!(report.failed, 0);
+    let after = repo.sizes();
+    let size = |sizes: &BTreeMap<String, u64>| sizes.iter().filter(|(key, _)| key.starts_with("packs/")).map(|(_, size)| size).sum::<u64>();
+    assert_eq!(size(&after), size(&before) - report.bytes_deleted + report.bytes_written, "the sums are right");
+    assert!(size(&after) < 250_000, "little is left: {}", size(&after));
+    repo.assert_holds("after", &Expected::from([(kept, small)]));
+    let stats = block_on(stats(&repo.repository, &repo.context)).unwrap();
+    assert_eq!((stats.backups, stats.packs_condemned), (1, 0), "{stats:?}");
+    assert_eq!(stats.bytes_stored, size(&after), "{stats:?}");
+}
+
+#[test]
+fn a_little_waste_is_tolerated() {
+    let repo = TestRepo::new();
+    let whole = files(0..50, 20_000);
+    let mut most = whole.clone();
+    most.remove("f007");
+    let doomed = back_up(&repo, &whole, "doomed");
+    let kept = back_up(&repo, &most, "kept");
+    repo.delete(&[doomed]).unwrap();
+    let lenient = PruneOptions::default().with_max_unused(0.10).with_grace(Duration::ZERO);
+    let planned = block_on(plan(&repo.repository, &lenient, &repo.context)).unwrap();
+    assert_eq!(planned.packs_rewritten, 0, "two percent of waste are left alone: {planned:?}");
+    let planned = block_on(plan(&repo.repository, &TestRepo::thorough(), &repo.context)).unwrap();
+    assert_eq!(planned.packs_rewritten, 1, "unless asked for: {planned:?}");
+    block_on(prune(&repo.repository, &planned, &repo.context)).unwrap();
+    repo.assert_holds("after", &Expected::from([(kept, most)]));
+}
+
+#[test]
+fn chunks_that_moved_again_and_again_are_found() {
+    let repo = TestRepo::new();
+    let mut hosts = Vec::new();
+    // Each next one uses a part of what the one before does.
+    for n in 0..6 {
+        let source = files(0..(1 << (6 - n)), 3_000);
+        hosts.push((back_up(&repo, &source, &format!("host{n}")), source));
+    }
+    for n in 0..5 {
+        repo.delete(&[hosts[n].0]).unwrap();
+        let report = repo.prune().unwrap();
+        assert!(report.packs_deleted > 0, "round {n}: {report:?}");
+        let left: Expected = hosts[n + 1..].iter().cloned().collect();
+        repo.reopen(10 + n as u64).assert_holds(&format!("after prune {n}"), &left);
+        let again = repo.prune().unwrap();
+        assert_eq!(again.packs_deleted, 0, "round {n}: a second prune finds nothing: {again:?}");
+    }
+    let next = files(0..64, 3_000);
+    let report = repo.backup(&next).unwrap().backup;
+    assert_eq!(report.changes.bytes_added / 3_000, 62, "what moved is not stored again");
+    let last = hosts.pop().unwrap();
+    repo.assert_holds("and a backup", &Expected::from([last, (report.id, next)]));
+}
+
+#[test]
+fn a_prune_of_everything_leaves_an_empty_repository() {
+    let repo = TestRepo::encrypted();
+    let ids = [back_up(&repo, &files(0..20, 5_000), "a"), back_up(&repo, &files(10..30, 5_000), "b")];
+    repo.delete(&ids).unwrap();
+    repo.prune().unwrap();
+    let left = repo.keys();
+    let folders = ["packs/", "index/", "manifests/"];
+    let left: Vec<_> = left.iter().filter(|key| folders.iter().any(|folder| key.starts_with(folder))).collect();
+    assert!(left.is_empty(), "only configuration, key and log are left: {left:?}");
+    let source = files(0..5, 5_000);
+    let id = back_up(&repo, &source, "c");
+    repo.assert_holds("it can be used again", &Expected::from([(id, source)]));
+}
+
+#[test]
+fn what_is_young_and_unknown_is_spared() {
+    let repo = TestRepo::new();
+    let source = files(0..5, 5_000);
+    let operations = { let probe = repo.fork(9); back_up(&probe, &source, "a"); probe.faults.count() };
+    repo.faults.stop_at(operations - 1, br_testkit::When::Before);
+    repo.backup(&source).unwrap_err();
+    let repo = repo.reopen(2);
+    let packs = |repo: &TestRepo| repo.keys().iter().filter(|key| key.starts_with("packs/")).count();
+    assert_eq!(packs(&repo), 2, "a dead backup left its packs");
+    let planned = block_on(plan(&repo.repository, &PruneOptions::default(), &repo.context)).unwrap();
+    assert_eq!(planned.packs_leftover, 0, "they may be of one that runs: {planned:?}");
+    let planned = block_on(plan(&repo.repository, &TestRepo::thorough(), &repo.context)).unwrap();
+    assert_eq!(planned.packs_leftover, 2, "{planned:?}");
+    repo.prune().unwrap();
+    assert_eq!(packs(&repo), 0);
+    repo.assert_holds("after", &Expected::new());
+}
+
+#[test]
+fn nothing_is_pruned_from_a_damaged_repository() {
+    let repo = TestRepo::new();
+    let doomed = back_up(&repo, &files(0..20, 5_000), "a");
+    back_up(&repo, &files(10..30, 5_000), "b");
+    repo.delete(&[doomed]).unwrap();
+    for key in repo.keys().into_iter().filter(|key| key.starts_with("index/") || key.starts_with("manifests/")) {
+        if key.contains(&doomed.to_string()) {
+            continue;
+        }
+        let fork = repo.fork(3);
+        fork.set_object(&key, Some(noise(1, 1000)));
+        let before = fork.keys();
+        let error = fork.prune().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Damaged, "{key}: {error}");
+        assert_eq!(fork.keys(), before, "{key}: nothing is removed");
+    }
+}
+
+#[test]
+fn a_pack_that_cannot_be_copied_stops_the_prune_before_it_removes_anything() {
+    let repo = TestRepo::new();
+    let doomed = back_up(&repo, &files(0..20, 5_000), "a");
+    let kept = back_up(&repo, &files(10..15, 5_000), "b");
+    repo.delete(&[doomed]).unwrap();
+    let packs: Vec<_> = repo.keys().into_iter().filter(|key| key.starts_with("packs/")).collect();
+    let before = repo.sizes();
+    for pack in &packs {
+        let fork = repo.fork(4);
+        fork.set_object(pack, Some(noise(1, usize::try_from(before[pack]).unwrap())));
+        if let Err(error) = fork.prune() {
+            assert_eq!(error.kind(), ErrorKind::Damaged, "{pack}: {error}");
+            let there = fork.keys();
+            assert!(before.keys().all(|key| there.contains(key)), "{pack}: everything is still there");
+        }
+    }
+    assert_eq!(repo.files(kept).unwrap().len(), 5);
+}
