@@ -16,8 +16,16 @@ use crate::support::{Disk, size_of, telling};
 fn round_trip(disk: &Disk) {
     let before = disk.tree();
     let report = disk.backup();
-    assert!(report.backup.is_complete(), "all is read: {:?}", report.backup.unread);
-    assert_eq!(report.backup.kind, BackupKind::Full, "the first backup is a full one");
+    assert!(
+        report.backup.is_complete(),
+        "all is read: {:?}",
+        report.backup.unread
+    );
+    assert_eq!(
+        report.backup.kind,
+        BackupKind::Full,
+        "the first backup is a full one"
+    );
     disk.restore_all(report.backup.id, "out");
     before.assert_same(&disk.copy("out"), "what is restored is what was backed up");
     before.assert_same(&disk.tree(), "a backup changes nothing of what it reads");
@@ -56,17 +64,38 @@ fn nothing_is_read_again_that_did_not_change() {
     let first = disk.backup().backup;
     let before = size_of(&disk.fixture.at("repository"));
     let second = disk.backup().backup;
-    assert_eq!(second.kind, BackupKind::Incremental, "the second backup has a base");
+    assert_eq!(
+        second.kind,
+        BackupKind::Incremental,
+        "the second backup has a base"
+    );
     assert_eq!(second.base, Some(first.id), "the base is the backup before");
     let changes = second.changes;
-    assert_eq!(changes.files_unchanged, second.totals.files, "no file is read");
-    assert_eq!((changes.files_new, changes.files_changed), (0, 0), "no file is new");
-    assert_eq!((changes.bytes_read, changes.bytes_added), (0, 0), "no byte is read or stored");
+    assert_eq!(
+        changes.files_unchanged, second.totals.files,
+        "no file is read"
+    );
+    assert_eq!(
+        (changes.files_new, changes.files_changed),
+        (0, 0),
+        "no file is new"
+    );
+    assert_eq!(
+        (changes.bytes_read, changes.bytes_added),
+        (0, 0),
+        "no byte is read or stored"
+    );
     assert_eq!(second.tree, first.tree, "the same tree has the same root");
     let grown = size_of(&disk.fixture.at("repository")) - before;
-    assert!(grown < 4096, "only manifest and log entry are written, not {grown} bytes");
+    assert!(
+        grown < 4096,
+        "only manifest and log entry are written, not {grown} bytes"
+    );
     disk.restore_all(second.id, "out");
-    disk.tree().assert_same(&disk.copy("out"), "the second backup is as whole as the first");
+    disk.tree().assert_same(
+        &disk.copy("out"),
+        "the second backup is as whole as the first",
+    );
 }
 
 #[test]
@@ -74,11 +103,20 @@ fn the_same_tree_has_the_same_root_however_it_was_read() {
     let disk = Disk::new(TreeFixture::rich());
     let first = disk.backup().backup;
     for threads in [1, 3] {
-        let options = disk.options().with_base(Base::None).with_threads(Some(threads));
+        let options = disk
+            .options()
+            .with_base(Base::None)
+            .with_threads(Some(threads));
         let again = disk.backup_with(disk.source(), &options).unwrap().backup;
         assert_eq!(again.kind, BackupKind::Full, "everything is read");
-        assert_eq!(again.tree, first.tree, "equal trees are equal, whoever made them");
-        assert_eq!(again.changes.bytes_added, 0, "what is there is not stored again");
+        assert_eq!(
+            again.tree, first.tree,
+            "equal trees are equal, whoever made them"
+        );
+        assert_eq!(
+            again.changes.bytes_added, 0,
+            "what is there is not stored again"
+        );
     }
 }
 
@@ -87,13 +125,18 @@ fn differences(disk: &Disk, from: BackupId, to: BackupId) -> Vec<String> {
     block_on(async {
         let mut feed = diff(&disk.repository, from, to, &disk.context);
         let mut all = Vec::new();
-        let name = |path: &br_core::model::EntryPath| String::from_utf8_lossy(path.name()).into_owned();
+        let name =
+            |path: &br_core::model::EntryPath| String::from_utf8_lossy(path.name()).into_owned();
         while let Some(difference) = feed.next().await {
             all.push(match difference.unwrap() {
                 Difference::Added(entry) => format!("+{}", name(&entry.path)),
                 Difference::Removed(entry) => format!("-{}", name(&entry.path)),
-                Difference::Changed { to, content: true, .. } => format!("!{}", name(&to.path)),
-                Difference::Changed { to, content: false, .. } => format!("~{}", name(&to.path)),
+                Difference::Changed {
+                    to, content: true, ..
+                } => format!("!{}", name(&to.path)),
+                Difference::Changed {
+                    to, content: false, ..
+                } => format!("~{}", name(&to.path)),
             });
         }
         all
@@ -109,7 +152,12 @@ fn changes_are_found_and_old_backups_stay_as_they_were() {
     fs::remove_file(tree.join("one byte")).unwrap();
     fs::remove_dir_all(tree.join("folder/deeper")).unwrap();
     fs::write(tree.join("just a chunk"), noise(9, 513)).unwrap();
-    File::options().append(true).open(tree.join("cut")).unwrap().write_all(b"more").unwrap();
+    File::options()
+        .append(true)
+        .open(tree.join("cut"))
+        .unwrap()
+        .write_all(b"more")
+        .unwrap();
     fs::set_permissions(tree.join("small"), fs::Permissions::from_mode(0o777)).unwrap();
     disk.fixture.write("new", "new");
     fs::remove_file(tree.join("empty")).unwrap();
@@ -118,13 +166,27 @@ fn changes_are_found_and_old_backups_stay_as_they_were() {
     let new_tree = disk.tree();
     let second = disk.backup().backup;
     // `small` has three names, and its new mode makes it look changed under each; `hard and short` lost a name.
-    let Backup { changes, totals, .. } = &second;
+    let Backup {
+        changes, totals, ..
+    } = &second;
     assert_eq!(changes.files_new, 1, "one file is new");
     assert_eq!(changes.files_changed, 6, "files that changed are read");
     assert_eq!(changes.files_unchanged, totals.files - 7, "others are not");
     let found = differences(&disk, first.id, second.id);
-    for wanted in ["!just a chunk", "!cut", "~small", "+new", "-one byte", "-deeper", "-text", "!empty"] {
-        assert!(found.iter().any(|line| line == wanted), "{wanted} in {found:?}");
+    for wanted in [
+        "!just a chunk",
+        "!cut",
+        "~small",
+        "+new",
+        "-one byte",
+        "-deeper",
+        "-text",
+        "!empty",
+    ] {
+        assert!(
+            found.iter().any(|line| line == wanted),
+            "{wanted} in {found:?}"
+        );
     }
     disk.restore_all(first.id, "old");
     disk.restore_all(second.id, "new");
@@ -138,23 +200,38 @@ fn a_renamed_folder_costs_almost_nothing() {
     let disk = Disk::new(TreeFixture::rich());
     disk.backup();
     let before = size_of(&disk.fixture.at("repository"));
-    fs::rename(disk.fixture.tree().join("folder"), disk.fixture.tree().join("moved")).unwrap();
+    fs::rename(
+        disk.fixture.tree().join("folder"),
+        disk.fixture.tree().join("moved"),
+    )
+    .unwrap();
     disk.fixture.settle();
     let report = disk.backup();
     let grown = size_of(&disk.fixture.at("repository")) - before;
     assert!(grown < 100_000, "six megabytes moved cost {grown} bytes");
     disk.restore_all(report.backup.id, "out");
-    disk.tree().assert_same(&disk.copy("out"), "the moved folder is whole");
+    disk.tree()
+        .assert_same(&disk.copy("out"), "the moved folder is whole");
 }
 
 #[test]
 fn a_dry_run_counts_and_stores_nothing() {
     let repo = TestRepo::new();
-    let source = MemorySource::new().file("a", noise(1, 300_000)).file("b", "short");
+    let source = MemorySource::new()
+        .file("a", noise(1, 300_000))
+        .file("b", "short");
     let keys = repo.keys();
-    let report = repo.backup_with(&source, &TestRepo::options("host").with_dry_run(true)).unwrap();
-    assert!(report.dry_run && report.backup.changes.files_new == 2, "it counts: {report:?}");
-    assert!(report.backup.changes.bytes_added >= 300_000, "it knows what would be added");
+    let report = repo
+        .backup_with(&source, &TestRepo::options("host").with_dry_run(true))
+        .unwrap();
+    assert!(
+        report.dry_run && report.backup.changes.files_new == 2,
+        "it counts: {report:?}"
+    );
+    assert!(
+        report.backup.changes.bytes_added >= 300_000,
+        "it knows what would be added"
+    );
     assert_eq!(repo.keys(), keys, "nothing is stored");
     assert_eq!(repo.backups().unwrap(), [], "nothing is listed");
 }
@@ -164,15 +241,25 @@ fn another_host_or_other_paths_are_no_base() {
     let repo = TestRepo::new();
     let source = MemorySource::new().file("a", noise(1, 3000));
     let first = repo.backup(&source).unwrap().backup;
-    let other_host = repo.backup_with(&source, &TestRepo::options("other")).unwrap().backup;
-    assert_eq!((other_host.base, other_host.kind), (None, BackupKind::Full), "another host");
+    let other_host = repo
+        .backup_with(&source, &TestRepo::options("other"))
+        .unwrap()
+        .backup;
+    assert_eq!(
+        (other_host.base, other_host.kind),
+        (None, BackupKind::Full),
+        "another host"
+    );
     let mut options = TestRepo::options("host").with_tags(vec!["t".to_owned()]);
     options.paths = vec![b"/else".to_vec()];
     let other_paths = repo.backup_with(&source, &options).unwrap().backup;
     assert_eq!(other_paths.base, None, "other paths");
     assert_eq!(other_paths.tags, ["t"], "tags are kept");
     let base = Base::Backup(first.id.to_string().parse().unwrap());
-    let told = repo.backup_with(&source, &options.with_base(base)).unwrap().backup;
+    let told = repo
+        .backup_with(&source, &options.with_base(base))
+        .unwrap()
+        .backup;
     assert_eq!(told.base, Some(first.id), "a base that was named is taken");
     assert_eq!(told.changes.files_unchanged, 1, "and used");
     assert_eq!(repo.backups().unwrap().len(), 4, "all are listed");
@@ -185,7 +272,11 @@ fn files_that_misbehave_cost_only_themselves() {
         .file("a good", "good")
         .odd("b gone", "x".repeat(1000), Behaviour::Vanishes)
         .odd("c fails", noise(1, 1000), Behaviour::FailsAfter(500))
-        .odd("d fails late", big.clone(), Behaviour::FailsAfter(2_000_000))
+        .odd(
+            "d fails late",
+            big.clone(),
+            Behaviour::FailsAfter(2_000_000),
+        )
         .odd("e shrinks", noise(3, 1000), Behaviour::Shrinks(600))
         .odd("f shrinks much", big.clone(), Behaviour::Shrinks(1_000_000))
         .odd("g becomes empty", noise(4, 1000), Behaviour::Shrinks(0))
@@ -199,35 +290,66 @@ fn files_that_misbehave_cost_only_themselves() {
     repo.context = context;
     let report = repo.backup(&source).unwrap();
     let backup = &report.backup;
-    let unread: Vec<_> =
-        backup.unread.iter().map(|unread| String::from_utf8_lossy(&unread.path)).collect();
+    let unread: Vec<_> = backup
+        .unread
+        .iter()
+        .map(|unread| String::from_utf8_lossy(&unread.path))
+        .collect();
     let failing = ["b gone", "c fails", "d fails late", "k unreadable"];
     assert_eq!(unread, failing, "what cannot be read is named, in order");
     assert_eq!(backup.unread_count, 4, "and counted");
-    assert!(!backup.is_complete(), "the backup says that something is missing");
-    assert!(backup.unread.iter().all(|unread| !unread.reason.0.is_empty()), "with reasons");
+    assert!(
+        !backup.is_complete(),
+        "the backup says that something is missing"
+    );
+    assert!(
+        backup
+            .unread
+            .iter()
+            .all(|unread| !unread.reason.0.is_empty()),
+        "with reasons"
+    );
     assert_eq!(told.failed.lock().unwrap().len(), 4, "and told at once");
-    assert_eq!(report.torn, 6, "files that changed are counted: {:?}", told.warnings.lock().unwrap());
+    assert_eq!(
+        report.torn,
+        6,
+        "files that changed are counted: {:?}",
+        told.warnings.lock().unwrap()
+    );
     let files = repo.files(backup.id).unwrap();
     let text: Vec<_> = files.keys().cloned().collect();
     assert_eq!(text.len(), 8, "the others are there: {text:?}");
     let originals = source.files();
     assert_eq!(files["a good"], originals["a good"]);
     assert_eq!(files["z good"], originals["z good"]);
-    assert_eq!(files["e shrinks"][..], noise(3, 1000)[..600], "what was read of it");
+    assert_eq!(
+        files["e shrinks"][..],
+        noise(3, 1000)[..600],
+        "what was read of it"
+    );
     assert_eq!(files["f shrinks much"][..], big[..1_000_000]);
     assert_eq!(files["g becomes empty"].len(), 0);
     // A small file is read up to the size it had when it was opened.
     assert_eq!(files["h grows"][..1000], noise(5, 1000));
     assert_eq!(files["i grows much"][..3_000_000], big);
     for entry in repo.entries(backup.id).unwrap() {
-        let EntryKind::File(file) = &entry.kind else { continue };
+        let EntryKind::File(file) = &entry.kind else {
+            continue;
+        };
         let size = files[&entry.path.to_string()].len();
-        assert_eq!(entry.size(), size as u64, "{}: size and content agree", entry.path);
+        assert_eq!(
+            entry.size(),
+            size as u64,
+            "{}: size and content agree",
+            entry.path
+        );
         let is_good = entry.path.to_string().ends_with("good");
         assert_eq!(file.torn, !is_good, "{}: torn files are marked", entry.path);
     }
-    assert!(repo.check().unwrap().findings.is_empty(), "the repository is sound");
+    assert!(
+        repo.check().unwrap().findings.is_empty(),
+        "the repository is sound"
+    );
     let honest = MemorySource::new().file("j is torn", noise(6, 1000));
     let next = repo.backup(&honest).unwrap().backup;
     assert_eq!(next.changes.files_changed, 1, "a torn file is read again");
@@ -247,10 +369,21 @@ struct MeddlingDetails {
 impl<F: Fn(&str) + Clone + Send + 'static> Source for Meddling<F> {
     fn next(&mut self) -> Option<SourceItem> {
         let item = self.source.next()?;
-        let SourceItem::Entry { entry, details } = item else { return Some(item) };
-        let (name, meddle) = (String::from_utf8_lossy(entry.path.name()).into_owned(), self.before_open.clone());
-        let details = MeddlingDetails { details, meddle: Box::new(move || meddle(&name)) };
-        Some(SourceItem::Entry { entry, details: Box::new(details) })
+        let SourceItem::Entry { entry, details } = item else {
+            return Some(item);
+        };
+        let (name, meddle) = (
+            String::from_utf8_lossy(entry.path.name()).into_owned(),
+            self.before_open.clone(),
+        );
+        let details = MeddlingDetails {
+            details,
+            meddle: Box::new(move || meddle(&name)),
+        };
+        Some(SourceItem::Entry {
+            entry,
+            details: Box::new(details),
+        })
     }
 }
 
@@ -271,7 +404,14 @@ impl Details for MeddlingDetails {
 #[test]
 fn real_files_that_change_between_walk_and_reading() {
     let fixture = TreeFixture::new();
-    for name in ["becomes a folder", "becomes a link", "grows", "shrinks", "stays", "vanishes"] {
+    for name in [
+        "becomes a folder",
+        "becomes a link",
+        "grows",
+        "shrinks",
+        "stays",
+        "vanishes",
+    ] {
         fixture.write(name, noise(1, 200_000));
     }
     let tree = fixture.tree();
@@ -287,21 +427,50 @@ fn real_files_that_change_between_walk_and_reading() {
                 fs::remove_file(&at).unwrap();
                 std::os::unix::fs::symlink("/etc/passwd", &at).unwrap();
             }
-            "grows" => File::options().append(true).open(&at).unwrap().write_all(&[7; 50_000]).unwrap(),
-            "shrinks" => File::options().write(true).open(&at).unwrap().set_len(700).unwrap(),
+            "grows" => File::options()
+                .append(true)
+                .open(&at)
+                .unwrap()
+                .write_all(&[7; 50_000])
+                .unwrap(),
+            "shrinks" => File::options()
+                .write(true)
+                .open(&at)
+                .unwrap()
+                .set_len(700)
+                .unwrap(),
             "vanishes" => fs::remove_file(&at).unwrap(),
             _ => {}
         }
     };
-    let source = Meddling { source: disk.source(), before_open };
+    let source = Meddling {
+        source: disk.source(),
+        before_open,
+    };
     let report = disk.backup_with(source, &disk.options()).unwrap();
-    let unread: Vec<_> = report.backup.unread.iter().map(|unread| &unread.path).collect();
+    let unread: Vec<_> = report
+        .backup
+        .unread
+        .iter()
+        .map(|unread| &unread.path)
+        .collect();
     let wanted = ["becomes a folder", "becomes a link", "vanishes"].map(|name| disk.stored(name));
-    assert!(unread.iter().map(|path| path.as_slice()).eq(wanted.iter().map(|path| path.as_bytes())), "{:?}", report.backup.unread);
+    assert!(
+        unread
+            .iter()
+            .map(|path| path.as_slice())
+            .eq(wanted.iter().map(|path| path.as_bytes())),
+        "{:?}",
+        report.backup.unread
+    );
     disk.restore_all(report.backup.id, "out");
     let read = |name| fs::read(disk.restored("out", name)).unwrap();
     assert_eq!(read("stays"), noise(1, 200_000));
-    assert_eq!(read("grows"), [noise(1, 200_000), vec![7; 50_000]].concat(), "what it was when opened");
+    assert_eq!(
+        read("grows"),
+        [noise(1, 200_000), vec![7; 50_000]].concat(),
+        "what it was when opened"
+    );
     assert_eq!(read("shrinks"), noise(1, 700));
     disk.assert_sound();
 }
@@ -319,9 +488,15 @@ fn a_cancelled_backup_is_not_listed_and_the_next_one_works() {
         let mut cancelled = repo.fork(100 + n);
         let cancel = br_core_cancel();
         cancelled.context.cancel = cancel.clone();
-        cancelled.faults.before(n, move || Box::pin(async move { cancel.cancel() }));
+        cancelled
+            .faults
+            .before(n, move || Box::pin(async move { cancel.cancel() }));
         if let Err(error) = cancelled.backup(&source) {
-            assert_eq!(error.kind(), ErrorKind::Interrupted, "cancelled at {n}: {error}");
+            assert_eq!(
+                error.kind(),
+                ErrorKind::Interrupted,
+                "cancelled at {n}: {error}"
+            );
             assert_eq!(cancelled.backups_again(n), 0, "nothing is listed");
         }
     }
@@ -351,13 +526,21 @@ fn a_hundred_thousand_small_files_in_one_folder() {
     let name = |number: usize| format!("d/file-{:05}", (number * 7919) % 100_000);
     for number in 0..100_000 {
         let content = format!("{number:010}");
-        source.insert(&name(number), Thing::File(content.into()), 1_000_000_000, Behaviour::Honest);
+        source.insert(
+            &name(number),
+            Thing::File(content.into()),
+            1_000_000_000,
+            Behaviour::Honest,
+        );
     }
     let repo = TestRepo::new();
     let first = repo.backup(&source).unwrap().backup;
     assert_eq!(first.totals.files, 100_000);
     let entries = repo.entries(first.id).unwrap();
-    assert!(entries.is_sorted_by(|a, b| a.path < b.path), "entries come in path order");
+    assert!(
+        entries.is_sorted_by(|a, b| a.path < b.path),
+        "entries come in path order"
+    );
     let wanted = source.files();
     let inline = |entry: &br_core::model::Entry| match &entry.kind {
         EntryKind::File(file) => match &file.content {
@@ -368,15 +551,28 @@ fn a_hundred_thousand_small_files_in_one_folder() {
     };
     assert_eq!(entries.len(), 100_001);
     for entry in &entries[1..] {
-        assert_eq!(inline(entry), wanted[&entry.path.to_string()], "{}", entry.path);
+        assert_eq!(
+            inline(entry),
+            wanted[&entry.path.to_string()],
+            "{}",
+            entry.path
+        );
     }
     let before = repo.size();
     let one = name(50_000);
-    source.insert(&one, Thing::File("something".into()), 1_100_000_000, Behaviour::Honest);
+    source.insert(
+        &one,
+        Thing::File("something".into()),
+        1_100_000_000,
+        Behaviour::Honest,
+    );
     let second = repo.backup(&source).unwrap().backup;
     assert_eq!(second.changes.files_changed, 1);
     let grown = repo.size() - before;
-    assert!(grown < 100_000, "a change of one file rewrites few nodes, not {grown} bytes");
+    assert!(
+        grown < 100_000,
+        "a change of one file rewrites few nodes, not {grown} bytes"
+    );
     assert!(repo.check().unwrap().findings.is_empty());
 }
 
@@ -395,7 +591,10 @@ fn paths_longer_than_the_system_takes() {
     fixture.settle();
     let disk = Disk::new(fixture);
     let before = disk.tree();
-    assert!(before.items.keys().any(|path| path.len() > 4096), "there is a path that long");
+    assert!(
+        before.items.keys().any(|path| path.len() > 4096),
+        "there is a path that long"
+    );
     let report = disk.backup();
     assert!(report.backup.is_complete(), "{:?}", report.backup.unread);
     disk.restore_all(report.backup.id, "out");
@@ -408,15 +607,24 @@ fn paths_longer_than_the_system_takes() {
 fn what_compresses_and_what_does_not() {
     let repo = TestRepo::new();
     let text = "the same words again and again ".repeat(100_000);
-    let text_report = repo.backup(&MemorySource::new().file("text", text.clone())).unwrap().backup;
-    assert!(text_report.changes.bytes_stored * 10 < text.len() as u64, "text is compressed");
+    let text_report = repo
+        .backup(&MemorySource::new().file("text", text.clone()))
+        .unwrap()
+        .backup;
+    assert!(
+        text_report.changes.bytes_stored * 10 < text.len() as u64,
+        "text is compressed"
+    );
     let random = noise(1, 2_000_000);
     let noise_report = repo.backup_with(
         &MemorySource::new().file("noise", random.clone()),
         &TestRepo::options("other").with_level(19),
     );
     let stored = noise_report.unwrap().backup.changes.bytes_stored;
-    assert!((2_000_000..2_050_000).contains(&stored), "noise is stored as it is: {stored}");
+    assert!(
+        (2_000_000..2_050_000).contains(&stored),
+        "noise is stored as it is: {stored}"
+    );
 }
 
 #[test]
@@ -424,12 +632,22 @@ fn an_insertion_into_a_large_file_costs_little() {
     let mut content = vec![0; 8_000_000];
     Noise::new(5).fill(&mut content);
     let repo = TestRepo::new();
-    repo.backup(&MemorySource::new().file("image", content.clone())).unwrap();
+    repo.backup(&MemorySource::new().file("image", content.clone()))
+        .unwrap();
     content.splice(3_000_000..3_000_000, *b"a few bytes in the middle");
     let mut source = MemorySource::new();
-    source.insert("image", Thing::File(content.into()), 1_600_000_000, Behaviour::Honest);
+    source.insert(
+        "image",
+        Thing::File(content.into()),
+        1_600_000_000,
+        Behaviour::Honest,
+    );
     let second = repo.backup(&source).unwrap().backup;
-    assert!(second.changes.bytes_added < 600_000, "{} bytes added", second.changes.bytes_added);
+    assert!(
+        second.changes.bytes_added < 600_000,
+        "{} bytes added",
+        second.changes.bytes_added
+    );
     assert_eq!(repo.files(second.id).unwrap(), source.files());
 }
 
@@ -440,7 +658,10 @@ fn an_empty_source_is_an_empty_backup() {
     assert_eq!((empty.tree, empty.totals.entries), (None, 0));
     assert_eq!(repo.entries(empty.id).unwrap(), []);
     assert!(repo.check().unwrap().findings.is_empty());
-    let next = repo.backup(&MemorySource::new().file("a", "a")).unwrap().backup;
+    let next = repo
+        .backup(&MemorySource::new().file("a", "a"))
+        .unwrap()
+        .backup;
     assert_eq!(next.base, Some(empty.id));
     assert_eq!(repo.files(next.id).unwrap().len(), 1);
 }

@@ -6,15 +6,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use br_core::engine::backup::backup;
 use br_core::engine::delete;
 use br_core::model::BackupId;
-use br_core::{BackupSelector, Context, ErrorKind, InitOptions, Location, Repository, StorageOptions};
+use br_core::{
+    BackupSelector, Context, ErrorKind, InitOptions, Location, Repository, StorageOptions,
+};
 use br_testkit::{Behaviour, MemorySource, TestRepo, Thing, block_on, noise};
 
 type Expected = BTreeMap<BackupId, MemorySource>;
 
 fn source(seed: u64) -> MemorySource {
-    let mut source = MemorySource::new().file("shared", noise(1, 40_000)).file("inline", "inline");
+    let mut source = MemorySource::new()
+        .file("shared", noise(1, 40_000))
+        .file("inline", "inline");
     let own = Thing::File(noise(seed, 20_000).into());
-    source.insert("own", own, 1_400_000_000 + seed.cast_signed(), Behaviour::Honest);
+    source.insert(
+        "own",
+        own,
+        1_400_000_000 + seed.cast_signed(),
+        Behaviour::Honest,
+    );
     source
 }
 
@@ -27,8 +36,12 @@ fn count(repo: &TestRepo, work: impl Fn(&TestRepo)) -> u64 {
 
 async fn delete_async(repo: &TestRepo, id: BackupId) {
     let selectors = vec![BackupSelector::Prefix(id.to_string())];
-    let plan = delete::plan(&repo.repository, selectors, &repo.context).await.unwrap();
-    delete::delete(&repo.repository, &plan, &repo.context).await.unwrap();
+    let plan = delete::plan(&repo.repository, selectors, &repo.context)
+        .await
+        .unwrap();
+    delete::delete(&repo.repository, &plan, &repo.context)
+        .await
+        .unwrap();
 }
 
 async fn prune(repo: &TestRepo) {
@@ -52,14 +65,27 @@ fn two_backups_at_once_are_both_there() {
         let other = one.reopen(200 + n);
         one.faults.before(n, {
             let other = other.clone();
-            move || Box::pin(async move {
-                backup_async(&other, source(3), "other").await;
-            })
+            move || {
+                Box::pin(async move {
+                    backup_async(&other, source(3), "other").await;
+                })
+            }
         });
         let id = one.backup(&source(2)).unwrap().backup.id;
-        let other_id = other.backups().unwrap().iter().find(|backup| backup.host == "other").unwrap().id;
-        let all = Expected::from([(first_id, first.clone()), (id, source(2)), (other_id, source(3))]);
-        one.reopen(300 + n).assert_holds(&format!("another backup before operation {n}"), &all);
+        let other_id = other
+            .backups()
+            .unwrap()
+            .iter()
+            .find(|backup| backup.host == "other")
+            .unwrap()
+            .id;
+        let all = Expected::from([
+            (first_id, first.clone()),
+            (id, source(2)),
+            (other_id, source(3)),
+        ]);
+        one.reopen(300 + n)
+            .assert_holds(&format!("another backup before operation {n}"), &all);
     }
 }
 
@@ -78,11 +104,13 @@ fn two_backups_at_once_that_both_merge_segments() {
         let slot = std::sync::Arc::new(std::sync::Mutex::new(None));
         one.faults.before(n, {
             let (other, slot) = (other.clone(), slot.clone());
-            move || Box::pin(async move {
-                let id = backup_async(&other, source(3), "other").await;
-                other.prune_async().await.unwrap();
-                *slot.lock().unwrap() = Some(id);
-            })
+            move || {
+                Box::pin(async move {
+                    let id = backup_async(&other, source(3), "other").await;
+                    other.prune_async().await.unwrap();
+                    *slot.lock().unwrap() = Some(id);
+                })
+            }
         });
         let what = format!("a backup and a prune before operation {n}");
         let mut all = all.clone();
@@ -97,8 +125,16 @@ fn with_retry(repo: &TestRepo, source: &MemorySource, what: &str) -> BackupId {
     match repo.backup(source) {
         Ok(report) => report.backup.id,
         Err(error) => {
-            assert_eq!(error.kind(), ErrorKind::Conflict, "{what}: the only error is that others were faster: {error}: {:?}", std::error::Error::source(&error));
-            repo.backup(source).unwrap_or_else(|error| panic!("{what}: the next run: {error}")).backup.id
+            assert_eq!(
+                error.kind(),
+                ErrorKind::Conflict,
+                "{what}: the only error is that others were faster: {error}: {:?}",
+                std::error::Error::source(&error)
+            );
+            repo.backup(source)
+                .unwrap_or_else(|error| panic!("{what}: the next run: {error}"))
+                .backup
+                .id
         }
     }
 }
@@ -106,9 +142,17 @@ fn with_retry(repo: &TestRepo, source: &MemorySource, what: &str) -> BackupId {
 /// A backup relies on what only one other backup used, and that one is deleted and pruned meanwhile.
 fn a_prune_inside_a_backup(base: bool, sleeps: bool) {
     let repo = TestRepo::new();
-    let kept = repo.backup_with(&source(1), &TestRepo::options("kept")).unwrap().backup.id;
+    let kept = repo
+        .backup_with(&source(1), &TestRepo::options("kept"))
+        .unwrap()
+        .backup
+        .id;
     let host = if base { "host" } else { "another" };
-    let doomed = repo.backup_with(&source(2), &TestRepo::options(host)).unwrap().backup.id;
+    let doomed = repo
+        .backup_with(&source(2), &TestRepo::options(host))
+        .unwrap()
+        .backup
+        .id;
     let operations = count(&repo, |probe| drop(probe.backup(&source(2)).unwrap()));
     let conflicts = AtomicU64::new(0);
     for n in 0..operations {
@@ -116,25 +160,32 @@ fn a_prune_inside_a_backup(base: bool, sleeps: bool) {
         let other = one.reopen(200 + n);
         one.faults.before(n, {
             let other = other.clone();
-            move || Box::pin(async move {
-                delete_async(&other, doomed).await;
-                other.prune_async().await.unwrap();
-                if sleeps {
-                    // Much happens before the backup wakes up: its packs are made again, used, and given up again.
-                    let again = backup_async(&other, source(2), "other").await;
-                    let more = backup_async(&other, source(4), "other").await;
-                    delete_async(&other, again).await;
+            move || {
+                Box::pin(async move {
+                    delete_async(&other, doomed).await;
                     other.prune_async().await.unwrap();
-                    delete_async(&other, more).await;
-                    other.prune_async().await.unwrap();
-                }
-            })
+                    if sleeps {
+                        // Much happens before the backup wakes up: its packs are made again, used, and given up again.
+                        let again = backup_async(&other, source(2), "other").await;
+                        let more = backup_async(&other, source(4), "other").await;
+                        delete_async(&other, again).await;
+                        other.prune_async().await.unwrap();
+                        delete_async(&other, more).await;
+                        other.prune_async().await.unwrap();
+                    }
+                })
+            }
         });
         let what = format!("a prune before operation {n}");
         let id = match one.backup(&source(2)) {
             Ok(report) => report.backup.id,
             Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::Conflict, "{what}: {error}: {:?}", std::error::Error::source(&error));
+                assert_eq!(
+                    error.kind(),
+                    ErrorKind::Conflict,
+                    "{what}: {error}: {:?}",
+                    std::error::Error::source(&error)
+                );
                 conflicts.fetch_add(1, Ordering::Relaxed);
                 one.backup(&source(2)).unwrap().backup.id
             }
@@ -142,11 +193,16 @@ fn a_prune_inside_a_backup(base: bool, sleeps: bool) {
         let all = Expected::from([(kept, source(1)), (id, source(2))]);
         let after = one.reopen(300 + n);
         after.assert_holds(&what, &all);
-        after.prune().unwrap_or_else(|error| panic!("{what}: the next prune: {error}"));
+        after
+            .prune()
+            .unwrap_or_else(|error| panic!("{what}: the next prune: {error}"));
         after.assert_holds(&format!("{what}, and another one"), &all);
     }
     let conflicts = conflicts.into_inner();
-    assert!(conflicts < operations / 2, "most backups get through: {conflicts} of {operations} do not");
+    assert!(
+        conflicts < operations / 2,
+        "most backups get through: {conflicts} of {operations} do not"
+    );
 }
 
 #[test]
@@ -167,7 +223,11 @@ fn a_backup_that_sleeps_across_several_prunes() {
 #[test]
 fn a_prune_inside_a_backup_with_new_data() {
     let repo = TestRepo::new();
-    let kept = repo.backup_with(&source(1), &TestRepo::options("kept")).unwrap().backup.id;
+    let kept = repo
+        .backup_with(&source(1), &TestRepo::options("kept"))
+        .unwrap()
+        .backup
+        .id;
     let operations = count(&repo, |probe| drop(probe.backup(&source(2)).unwrap()));
     for n in 0..operations {
         let one = repo.fork(100 + n);
@@ -176,7 +236,8 @@ fn a_prune_inside_a_backup_with_new_data() {
             let other = other.clone();
             move || Box::pin(async move { prune(&other).await })
         });
-        let what = format!("a prune before operation {n} took the backup's own packs for leftovers");
+        let what =
+            format!("a prune before operation {n} took the backup's own packs for leftovers");
         let id = with_retry(&one, &source(2), &what);
         let all = Expected::from([(kept, source(1)), (id, source(2))]);
         one.reopen(300 + n).assert_holds(&what, &all);
@@ -188,7 +249,11 @@ fn a_prune_that_moves_what_a_backup_relies_on_does_not_stop_it() {
     let repo = TestRepo::new();
     let kept = source(2).file("more", noise(5, 30_000));
     let whole = kept.clone().file("surplus", noise(6, 200_000));
-    let doomed = repo.backup_with(&whole, &TestRepo::options("doomed")).unwrap().backup.id;
+    let doomed = repo
+        .backup_with(&whole, &TestRepo::options("doomed"))
+        .unwrap()
+        .backup
+        .id;
     let kept_id = repo.backup(&kept).unwrap().backup.id;
     let operations = count(&repo, |probe| drop(probe.backup(&kept).unwrap()));
     for n in 0..operations {
@@ -196,13 +261,19 @@ fn a_prune_that_moves_what_a_backup_relies_on_does_not_stop_it() {
         let other = one.reopen(200 + n);
         one.faults.before(n, {
             let other = other.clone();
-            move || Box::pin(async move {
-                delete_async(&other, doomed).await;
-                prune(&other).await;
-            })
+            move || {
+                Box::pin(async move {
+                    delete_async(&other, doomed).await;
+                    prune(&other).await;
+                })
+            }
         });
         let what = format!("a prune moved everything before operation {n}");
-        let id = one.backup(&kept).unwrap_or_else(|error| panic!("{what}: {error}")).backup.id;
+        let id = one
+            .backup(&kept)
+            .unwrap_or_else(|error| panic!("{what}: {error}"))
+            .backup
+            .id;
         let all = Expected::from([(kept_id, kept.clone()), (id, kept.clone())]);
         let after = one.reopen(300 + n);
         after.assert_holds(&what, &all);
@@ -218,7 +289,11 @@ fn prunable() -> (TestRepo, Expected) {
     let mut all = Expected::new();
     for seed in 1..6 {
         let source = source(seed).file("more", noise(50 + seed, 5_000));
-        let id = repo.backup_with(&source, &TestRepo::options(&format!("host{seed}"))).unwrap().backup.id;
+        let id = repo
+            .backup_with(&source, &TestRepo::options(&format!("host{seed}")))
+            .unwrap()
+            .backup
+            .id;
         all.insert(id, source);
     }
     let doomed: Vec<_> = all.keys().copied().step_by(2).collect();
@@ -241,7 +316,9 @@ fn two_prunes_at_once_take_nothing_that_is_needed() {
             move || Box::pin(async move { prune(&other).await })
         });
         let what = format!("another prune before operation {n}");
-        one.prune().unwrap_or_else(|error| panic!("{what}: {error}: {:?}", std::error::Error::source(&error)));
+        one.prune().unwrap_or_else(|error| {
+            panic!("{what}: {error}: {:?}", std::error::Error::source(&error))
+        });
         one.reopen(300 + n).assert_holds(&what, &all);
     }
 }
@@ -258,13 +335,22 @@ fn a_backup_inside_a_prune() {
         // It uses again what the prune is about to remove.
         one.faults.before(n, {
             let other = other.clone();
-            move || Box::pin(async move {
-                backup_async(&other, source(1), "late").await;
-            })
+            move || {
+                Box::pin(async move {
+                    backup_async(&other, source(1), "late").await;
+                })
+            }
         });
         let what = format!("a backup before operation {n} of a prune");
-        one.prune().unwrap_or_else(|error| panic!("{what}: {error}"));
-        let late = other.backups().unwrap().into_iter().find(|backup| backup.host == "late").unwrap().id;
+        one.prune()
+            .unwrap_or_else(|error| panic!("{what}: {error}"));
+        let late = other
+            .backups()
+            .unwrap()
+            .into_iter()
+            .find(|backup| backup.host == "late")
+            .unwrap()
+            .id;
         let mut all = all.clone();
         all.insert(late, source(1));
         one.reopen(300 + n).assert_holds(&what, &all);
@@ -286,7 +372,11 @@ fn reading_while_others_prune_gives_the_truth_or_an_error() {
         if let Ok(files) = one.files(*id) {
             assert_eq!(files, wanted.files(), "a prune before operation {n}");
         }
-        assert_eq!(one.files(*id).unwrap(), wanted.files(), "the next read works");
+        assert_eq!(
+            one.files(*id).unwrap(),
+            wanted.files(),
+            "the next read works"
+        );
     }
 }
 
@@ -308,7 +398,11 @@ fn a_check_while_others_prune_raises_no_alarm() {
             Err(error) => alarms.push((n, error.to_string())),
         }
     }
-    assert!(alarms.is_empty(), "{} of {operations}: {alarms:#?}", alarms.len());
+    assert!(
+        alarms.is_empty(),
+        "{} of {operations}: {alarms:#?}",
+        alarms.len()
+    );
 }
 
 #[test]
@@ -317,18 +411,40 @@ fn seventy_backups_by_two_writers_cross_checkpoints() {
     let other = repo.reopen(2);
     let mut all = Expected::new();
     for seed in 0..70 {
-        let (writer, host) = if seed % 2 == 0 { (&repo, "host") } else { (&other, "other") };
+        let (writer, host) = if seed % 2 == 0 {
+            (&repo, "host")
+        } else {
+            (&other, "other")
+        };
         let mut source = MemorySource::new();
         let content = Thing::File(format!("content {}", seed / 4).repeat(100).into());
         source.insert("f", content, 1_000_000_000 + seed, Behaviour::Honest);
-        all.insert(writer.backup_with(&source, &TestRepo::options(host)).unwrap().backup.id, source);
+        all.insert(
+            writer
+                .backup_with(&source, &TestRepo::options(host))
+                .unwrap()
+                .backup
+                .id,
+            source,
+        );
     }
     let fresh = repo.reopen(3);
     fresh.assert_holds("after seventy backups", &all);
-    let reads = |verb: &str| fresh.faults.operations().iter().filter(|operation| operation.verb == verb && operation.key.starts_with("log/")).count();
+    let reads = |verb: &str| {
+        fresh
+            .faults
+            .operations()
+            .iter()
+            .filter(|operation| operation.verb == verb && operation.key.starts_with("log/"))
+            .count()
+    };
     fresh.faults.reset();
     assert_eq!(fresh.backups().unwrap().len(), 70);
-    assert!(reads("get") <= 32, "a checkpoint saves reading what is before: {} reads", reads("get"));
+    assert!(
+        reads("get") <= 32,
+        "a checkpoint saves reading what is before: {} reads",
+        reads("get")
+    );
     let doomed: Vec<_> = all.keys().copied().take(60).collect();
     fresh.delete(&doomed).unwrap();
     all.retain(|id, _| !doomed.contains(id));
@@ -359,8 +475,18 @@ fn many_threads_on_one_disk() {
     });
     let repository = block_on(Repository::open(&location, &storage, None)).unwrap();
     let context = Context::system();
-    assert_eq!(block_on(repository.backups(&context)).unwrap().len(), 32, "every backup is there");
-    let options = br_core::engine::check::CheckOptions::default().with_data(br_core::engine::check::ReadData::All);
-    let report = block_on(br_core::engine::check::check(&repository, &options, &context)).unwrap();
+    assert_eq!(
+        block_on(repository.backups(&context)).unwrap().len(),
+        32,
+        "every backup is there"
+    );
+    let options = br_core::engine::check::CheckOptions::default()
+        .with_data(br_core::engine::check::ReadData::All);
+    let report = block_on(br_core::engine::check::check(
+        &repository,
+        &options,
+        &context,
+    ))
+    .unwrap();
     assert!(report.findings.is_empty(), "{:?}", report.findings);
 }

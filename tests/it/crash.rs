@@ -19,13 +19,22 @@ fn tiny(seed: u64) -> MemorySource {
     let time = 1_400_000_000 + seed.cast_signed();
     let inline = Thing::File(format!("inline {seed}").into());
     source.insert("d/inline", inline, time, Behaviour::Honest);
-    source.insert("e", Thing::File(noise(seed, 3000).into()), time, Behaviour::Honest);
+    source.insert(
+        "e",
+        Thing::File(noise(seed, 3000).into()),
+        time,
+        Behaviour::Honest,
+    );
     source
 }
 
 /// A repository with two backups, and what they hold.
 fn two_backups(encrypted: bool) -> (TestRepo, Expected) {
-    let repo = if encrypted { TestRepo::encrypted() } else { TestRepo::new() };
+    let repo = if encrypted {
+        TestRepo::encrypted()
+    } else {
+        TestRepo::new()
+    };
     let mut expected = Expected::new();
     for seed in [10, 11] {
         let source = tiny(seed);
@@ -48,14 +57,21 @@ fn at_every_operation(
             let result = work(&victim);
             let stopped = victim.faults.count() > n;
             let last = victim.faults.operations().pop();
-            let what = format!("stopped {when:?} operation {n} of {}, at {last:?}", victim.faults.count());
+            let what = format!(
+                "stopped {when:?} operation {n} of {}, at {last:?}",
+                victim.faults.count()
+            );
             if !stopped {
                 result.unwrap_or_else(|error| panic!("{what}: {error}"));
                 break;
             }
             if let Err(error) = &result {
                 let kind = error.kind();
-                assert_eq!(kind, ErrorKind::Unavailable, "{what}: the store is to blame: {error}");
+                assert_eq!(
+                    kind,
+                    ErrorKind::Unavailable,
+                    "{what}: the store is to blame: {error}"
+                );
             }
             let survivor = victim.reopen(2000 + n);
             verify(&what, &survivor, result.is_ok());
@@ -65,11 +81,22 @@ fn at_every_operation(
 
 /// What is listed, when all that is not in `before` must be `new`.
 fn listed(what: &str, repo: &TestRepo, before: &Expected, new: &MemorySource) -> Expected {
-    let listed = repo.backups().unwrap_or_else(|error| panic!("{what}: {error}"));
+    let listed = repo
+        .backups()
+        .unwrap_or_else(|error| panic!("{what}: {error}"));
     let content = |id| before.get(&id).unwrap_or(new).clone();
-    let all: Expected = listed.iter().map(|backup| (backup.id, content(backup.id))).collect();
-    assert!(before.keys().all(|id| all.contains_key(id)), "{what}: no backup is lost");
-    assert!(all.len() <= before.len() + 1, "{what}: at most the one that was made is new");
+    let all: Expected = listed
+        .iter()
+        .map(|backup| (backup.id, content(backup.id)))
+        .collect();
+    assert!(
+        before.keys().all(|id| all.contains_key(id)),
+        "{what}: no backup is lost"
+    );
+    assert!(
+        all.len() <= before.len() + 1,
+        "{what}: at most the one that was made is new"
+    );
     all
 }
 
@@ -79,12 +106,19 @@ fn a_backup_dies(encrypted: bool) {
     let work = |victim: &TestRepo| victim.backup(&new).map(drop);
     at_every_operation(&repo, work, |what, survivor, succeeded| {
         let mut all = listed(what, survivor, &before, &new);
-        assert!(!succeeded || all.len() == 3, "{what}: what was reported as done is there");
+        assert!(
+            !succeeded || all.len() == 3,
+            "{what}: what was reported as done is there"
+        );
         survivor.assert_holds(what, &all);
-        let next = survivor.backup(&new).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let next = survivor
+            .backup(&new)
+            .unwrap_or_else(|error| panic!("{what}: {error}"));
         all.insert(next.backup.id, new.clone());
         survivor.assert_holds(&format!("{what}, and the next backup"), &all);
-        survivor.prune().unwrap_or_else(|error| panic!("{what}: prune: {error}"));
+        survivor
+            .prune()
+            .unwrap_or_else(|error| panic!("{what}: prune: {error}"));
         survivor.assert_holds(&format!("{what}, and a prune"), &all);
         assert_clean(what, survivor);
     });
@@ -93,13 +127,26 @@ fn a_backup_dies(encrypted: bool) {
 /// Nothing is left that nothing needs.
 fn assert_clean(what: &str, repo: &TestRepo) {
     let findings = repo.check().unwrap().findings;
-    assert!(findings.is_empty(), "{what}: a prune leaves nothing behind: {findings:?}");
+    assert!(
+        findings.is_empty(),
+        "{what}: a prune leaves nothing behind: {findings:?}"
+    );
     let options = TestRepo::thorough();
     let plan = br_core::engine::prune::plan(&repo.repository, &options, &repo.context);
     let plan = block_on(plan).unwrap();
-    assert!(plan.is_empty(), "{what}: a second prune has nothing to do: {plan:?}");
-    let stats = block_on(br_core::engine::stats::stats(&repo.repository, &repo.context)).unwrap();
-    assert_eq!(stats.packs_condemned, 0, "{what}: no pack stays condemned for ever");
+    assert!(
+        plan.is_empty(),
+        "{what}: a second prune has nothing to do: {plan:?}"
+    );
+    let stats = block_on(br_core::engine::stats::stats(
+        &repo.repository,
+        &repo.context,
+    ))
+    .unwrap();
+    assert_eq!(
+        stats.packs_condemned, 0,
+        "{what}: no pack stays condemned for ever"
+    );
 }
 
 #[test]
@@ -160,9 +207,16 @@ fn a_lost_answer_is_no_lost_backup() {
             let what = format!("operation {n}, {operation:?}, failed {when:?} its effect");
             let survivor = victim.reopen(4000 + n);
             let all = listed(&what, &survivor, &before, &new);
-            assert_eq!(all.len() == 3, result.is_ok(), "{what}: the report tells what happened");
+            assert_eq!(
+                all.len() == 3,
+                result.is_ok(),
+                "{what}: the report tells what happened"
+            );
             if operation.verb == "put" && operation.key.starts_with("log/") {
-                assert!(result.is_ok(), "{what}: the fate of a log entry is found out");
+                assert!(
+                    result.is_ok(),
+                    "{what}: the fate of a log entry is found out"
+                );
             }
             survivor.assert_holds(&what, &all);
         }
@@ -175,8 +229,15 @@ fn a_delete_that_dies_anywhere_deletes_or_does_not() {
     let victim_id = *before.keys().next().unwrap();
     let work = |victim: &TestRepo| victim.delete(&[victim_id]);
     at_every_operation(&repo, work, |what, survivor, succeeded| {
-        let there = survivor.backups().unwrap().iter().any(|backup| backup.id == victim_id);
-        assert!(!(succeeded && there), "{what}: what was reported as done is done");
+        let there = survivor
+            .backups()
+            .unwrap()
+            .iter()
+            .any(|backup| backup.id == victim_id);
+        assert!(
+            !(succeeded && there),
+            "{what}: what was reported as done is done"
+        );
         let mut all = before.clone();
         if !there {
             all.remove(&victim_id);
@@ -199,7 +260,11 @@ fn much_to_prune() -> (TestRepo, Expected) {
     let mut ids = Vec::new();
     for seed in 20..26 {
         let source = mixed(seed);
-        let id = repo.backup_with(&source, &TestRepo::options(&format!("host{seed}"))).unwrap().backup.id;
+        let id = repo
+            .backup_with(&source, &TestRepo::options(&format!("host{seed}")))
+            .unwrap()
+            .backup
+            .id;
         all.insert(id, source);
         ids.push(id);
     }
@@ -212,7 +277,11 @@ fn much_to_prune() -> (TestRepo, Expected) {
         all.remove(&id);
     }
     let dead = repo.reopen(77);
-    let count = { let probe = repo.fork(78); probe.backup(&mixed(30)).unwrap(); probe.faults.count() };
+    let count = {
+        let probe = repo.fork(78);
+        probe.backup(&mixed(30)).unwrap();
+        probe.faults.count()
+    };
     dead.faults.stop_at(count - 1, When::Before);
     dead.backup(&mixed(30)).unwrap_err();
     (repo.reopen(79), all)
@@ -222,13 +291,19 @@ fn much_to_prune() -> (TestRepo, Expected) {
 fn a_prune_that_dies_anywhere_can_be_finished() {
     let (repo, all) = much_to_prune();
     repo.assert_holds("before", &all);
-    at_every_operation(&repo, |victim| victim.prune().map(drop), |what, survivor, _| {
-        survivor.assert_holds(what, &all);
-        let again = survivor.reopen(5);
-        again.prune().unwrap_or_else(|error| panic!("{what}: the next prune: {error}"));
-        again.assert_holds(&format!("{what}, and the next prune"), &all);
-        assert_clean(what, &again);
-    });
+    at_every_operation(
+        &repo,
+        |victim| victim.prune().map(drop),
+        |what, survivor, _| {
+            survivor.assert_holds(what, &all);
+            let again = survivor.reopen(5);
+            again
+                .prune()
+                .unwrap_or_else(|error| panic!("{what}: the next prune: {error}"));
+            again.assert_holds(&format!("{what}, and the next prune"), &all);
+            assert_clean(what, &again);
+        },
+    );
 }
 
 #[test]
@@ -245,7 +320,9 @@ fn a_prune_whose_store_hiccups_can_be_finished() {
             let what = format!("operation {n} failed {when:?} its effect");
             let again = victim.reopen(7000 + n);
             again.assert_holds(&what, &all);
-            again.prune().unwrap_or_else(|error| panic!("{what}: {error}"));
+            again
+                .prune()
+                .unwrap_or_else(|error| panic!("{what}: {error}"));
             again.assert_holds(&what, &all);
             assert_clean(&what, &again);
         }
@@ -261,7 +338,12 @@ fn an_init_that_dies_anywhere_can_be_repeated() {
         }
         let init = |faults: &Arc<FaultyStore>, seed| {
             let context = br_testkit::context(seed);
-            block_on(Repository::init_storage(TestRepo::storage_of(faults), &options, &context)).map(drop)
+            block_on(Repository::init_storage(
+                TestRepo::storage_of(faults),
+                &options,
+                &context,
+            ))
+            .map(drop)
         };
         for when in [When::Before, When::After] {
             for n in 0.. {
@@ -276,11 +358,18 @@ fn an_init_that_dies_anywhere_can_be_repeated() {
                 let what = format!("stopped {when:?} operation {n}");
                 match init(&FaultyStore::new(Arc::clone(&store)), 2) {
                     Ok(()) => {}
-                    Err(error) => assert_eq!(error.kind(), ErrorKind::RepositoryExists, "{what}: {error}"),
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::RepositoryExists, "{what}: {error}")
+                    }
                 }
-                let repo = TestRepo::open(store, password, 3).unwrap_or_else(|error| panic!("{what}: {error}"));
+                let repo = TestRepo::open(store, password, 3)
+                    .unwrap_or_else(|error| panic!("{what}: {error}"));
                 repo.backup(&tiny(1)).unwrap();
-                assert_eq!(repo.backups().unwrap().len(), 1, "{what}: the repository works");
+                assert_eq!(
+                    repo.backups().unwrap().len(),
+                    1,
+                    "{what}: the repository works"
+                );
             }
         }
     }
@@ -299,37 +388,73 @@ fn what_a_dead_backup_stored_is_not_stored_again() {
     let journal = tempfile::tempdir().unwrap();
     let options = TestRepo::options("host").with_journal(Some(journal.path().to_owned()));
     let fresh = repo.fork(1);
-    let whole = fresh.backup_with(&source, &TestRepo::options("host")).unwrap().backup.changes.bytes_stored;
+    let whole = fresh
+        .backup_with(&source, &TestRepo::options("host"))
+        .unwrap()
+        .backup
+        .changes
+        .bytes_stored;
     let operations = fresh.faults.operations();
-    let packs = operations.iter().filter(|operation| operation.key.starts_with("packs/") && operation.verb == "put");
+    let packs = operations
+        .iter()
+        .filter(|operation| operation.key.starts_with("packs/") && operation.verb == "put");
     assert_eq!(packs.count(), 4, "there are several packs: {operations:?}");
-    let third = operations.iter().enumerate().filter(|(_, operation)| operation.key.starts_with("packs/")).nth(2);
+    let third = operations
+        .iter()
+        .enumerate()
+        .filter(|(_, operation)| operation.key.starts_with("packs/"))
+        .nth(2);
     let third = third.unwrap().0 as u64;
     let last = operations.len() as u64 - 1;
-    for (n, resumed, most) in [(third, 2, whole * 6 / 10), (last - 1, 4, whole / 100), (last, 4, whole / 100)] {
+    for (n, resumed, most) in [
+        (third, 2, whole * 6 / 10),
+        (last - 1, 4, whole / 100),
+        (last, 4, whole / 100),
+    ] {
         let victim = repo.fork(10 + n);
         victim.faults.stop_at(n, When::Before);
         victim.backup_with(&source, &options).unwrap_err();
         let survivor = victim.reopen(50 + n);
         let report = survivor.backup_with(&source, &options).unwrap();
-        assert_eq!(report.packs_resumed, resumed, "stopped at {n}: packs of the dead run are used");
+        assert_eq!(
+            report.packs_resumed, resumed,
+            "stopped at {n}: packs of the dead run are used"
+        );
         let stored = report.backup.changes.bytes_stored;
-        assert!(stored <= most, "stopped at {n}: {stored} bytes stored, {whole} by a fresh backup");
+        assert!(
+            stored <= most,
+            "stopped at {n}: {stored} bytes stored, {whole} by a fresh backup"
+        );
         let expected = Expected::from([(report.backup.id, source.clone())]);
         survivor.assert_holds("resumed", &expected);
-        let left: Vec<_> = std::fs::read_dir(journal.path()).unwrap().flatten().collect();
-        let left: usize = left.iter().map(|dir| std::fs::read_dir(dir.path()).unwrap().count()).sum();
+        let left: Vec<_> = std::fs::read_dir(journal.path())
+            .unwrap()
+            .flatten()
+            .collect();
+        let left: usize = left
+            .iter()
+            .map(|dir| std::fs::read_dir(dir.path()).unwrap().count())
+            .sum();
         assert_eq!(left, 0, "journals are gone once their content is committed");
         let again = survivor.backup_with(&source, &options).unwrap();
         assert_eq!(again.backup.changes.files_unchanged, 10);
         survivor.prune().unwrap();
-        survivor.assert_holds("pruned", &Expected::from([(report.backup.id, source.clone()), (again.backup.id, source.clone())]));
+        survivor.assert_holds(
+            "pruned",
+            &Expected::from([
+                (report.backup.id, source.clone()),
+                (again.backup.id, source.clone()),
+            ]),
+        );
     }
 }
 
 #[test]
 fn a_journal_that_is_damaged_costs_nothing_but_time() {
-    let source = MemorySource::new().file("a", noise(1, 2 << 20)).file("b", noise(2, 2 << 20)).file("c", "inline");
+    let source = MemorySource::new()
+        .file("a", noise(1, 2 << 20))
+        .file("b", noise(2, 2 << 20))
+        .file("c", "inline");
     let repo = TestRepo::new();
     let probe = repo.fork(2);
     probe.backup(&source).unwrap();
@@ -345,14 +470,31 @@ fn a_journal_that_is_damaged_costs_nothing_but_time() {
         for truncate in [false, true] {
             let folder = tempfile::tempdir().unwrap();
             let (survivor, options) = make(folder.path(), 10 + 2 * number as u64);
-            let of_repository = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
-            let file = std::fs::read_dir(of_repository).unwrap().next().unwrap().unwrap().path();
+            let of_repository = std::fs::read_dir(folder.path())
+                .unwrap()
+                .next()
+                .unwrap()
+                .unwrap()
+                .path();
+            let file = std::fs::read_dir(of_repository)
+                .unwrap()
+                .next()
+                .unwrap()
+                .unwrap()
+                .path();
             let bytes = std::fs::read(&file).unwrap();
             let at = u8::try_from(at).unwrap();
-            let how = if truncate { br_testkit::Corruption::Truncate(at) } else { br_testkit::Corruption::Flip(at) };
+            let how = if truncate {
+                br_testkit::Corruption::Truncate(at)
+            } else {
+                br_testkit::Corruption::Flip(at)
+            };
             std::fs::write(&file, how.apply(&bytes).unwrap()).unwrap();
             let report = survivor.backup_with(&source, &options).unwrap();
-            survivor.assert_holds(&format!("{how:?}"), &Expected::from([(report.backup.id, source.clone())]));
+            survivor.assert_holds(
+                &format!("{how:?}"),
+                &Expected::from([(report.backup.id, source.clone())]),
+            );
         }
     }
 }

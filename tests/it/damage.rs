@@ -26,7 +26,11 @@ struct Whole {
 }
 
 fn whole(encrypted: bool) -> Whole {
-    let repo = if encrypted { TestRepo::encrypted() } else { TestRepo::new() };
+    let repo = if encrypted {
+        TestRepo::encrypted()
+    } else {
+        TestRepo::new()
+    };
     let second = source().file("only in the second", noise(3, 20_000));
     let mut backups = Vec::new();
     for source in [source(), second] {
@@ -50,7 +54,12 @@ fn chain(error: &Error) -> String {
 fn assert_is_about_damage(what: &str, error: &Error) {
     use ErrorKind::{Damaged, Password, RepositoryNotFound, UnsupportedFormat};
     let kinds = [Damaged, Password, RepositoryNotFound, UnsupportedFormat];
-    assert!(kinds.contains(&error.kind()), "{what}: {:?}: {}", error.kind(), chain(error));
+    assert!(
+        kinds.contains(&error.kind()),
+        "{what}: {:?}: {}",
+        error.kind(),
+        chain(error)
+    );
 }
 
 /// What was noticed after `key` was altered.
@@ -69,26 +78,42 @@ struct Noticed {
 fn look(what: &str, whole: &Whole, key: &str, bytes: Option<Vec<u8>>, seed: u64) -> Noticed {
     let copy = whole.repo.fork(seed);
     copy.set_object(key, bytes);
-    let mut seen = Noticed { texts: String::new(), lost: BTreeSet::new(), unlisted: false, found: false };
+    let mut seen = Noticed {
+        texts: String::new(),
+        lost: BTreeSet::new(),
+        unlisted: false,
+        found: false,
+    };
     let repo = match copy.try_reopen(seed) {
         Ok(repo) => repo,
         Err(error) => {
             assert_is_about_damage(what, &error);
-            return Noticed { texts: chain(&error), found: true, ..seen };
+            return Noticed {
+                texts: chain(&error),
+                found: true,
+                ..seen
+            };
         }
     };
     let listed = match repo.backups() {
         Ok(listed) => listed,
         Err(error) => {
             assert_is_about_damage(what, &error);
-            return Noticed { texts: chain(&error), found: true, ..seen };
+            return Noticed {
+                texts: chain(&error),
+                found: true,
+                ..seen
+            };
         }
     };
     match repo.check() {
         Ok(report) => {
             seen.found = !report.is_sound();
             for finding in report.findings {
-                seen.texts += &format!("{}: {} {:?}\n", finding.object, finding.message, finding.files);
+                seen.texts += &format!(
+                    "{}: {} {:?}\n",
+                    finding.object, finding.message, finding.files
+                );
             }
         }
         Err(error) => {
@@ -122,16 +147,29 @@ fn damages(whole: &Whole, key: &str) -> Vec<(String, Option<Vec<u8>>)> {
     let mut all = vec![
         ("removed".to_owned(), None),
         ("emptied".to_owned(), Some(Vec::new())),
-        ("cut in half".to_owned(), Some(bytes[..bytes.len() / 2].to_vec())),
-        ("cut by a byte".to_owned(), Some(bytes[..bytes.len() - 1].to_vec())),
+        (
+            "cut in half".to_owned(),
+            Some(bytes[..bytes.len() / 2].to_vec()),
+        ),
+        (
+            "cut by a byte".to_owned(),
+            Some(bytes[..bytes.len() - 1].to_vec()),
+        ),
         ("replaced by noise".to_owned(), Some(noise(4, bytes.len()))),
         ("replaced by zeros".to_owned(), Some(vec![0; bytes.len()])),
         ("longer".to_owned(), Some([&bytes[..], b"x"].concat())),
     ];
     let folder = key.split('/').next().unwrap();
-    let other = whole.repo.keys().into_iter().find(|other| other != key && other.starts_with(folder));
+    let other = whole
+        .repo
+        .keys()
+        .into_iter()
+        .find(|other| other != key && other.starts_with(folder));
     if let Some(other) = other {
-        all.push((format!("swapped with {other}"), Some(whole.repo.object(&other).to_vec())));
+        all.push((
+            format!("swapped with {other}"),
+            Some(whole.repo.object(&other).to_vec()),
+        ));
     }
     let header = 0..32.min(bytes.len());
     let spread = (0..40).map(|part| bytes.len() * part / 40);
@@ -149,7 +187,11 @@ fn damages(whole: &Whole, key: &str) -> Vec<(String, Option<Vec<u8>>)> {
 fn every_damage_is_noticed(encrypted: bool) {
     let whole = whole(encrypted);
     let keys = whole.repo.keys();
-    let last_log = keys.iter().rfind(|key| key.starts_with("log/")).unwrap().clone();
+    let last_log = keys
+        .iter()
+        .rfind(|key| key.starts_with("log/"))
+        .unwrap()
+        .clone();
     for key in &keys {
         for (number, (how, bytes)) in damages(&whole, key).into_iter().enumerate() {
             let what = format!("{key} {how}");
@@ -157,15 +199,33 @@ fn every_damage_is_noticed(encrypted: bool) {
             // The newest entry of the log has no successor that would miss it: a backup less is listed. What it left is a
             // note, and `repair_log` cannot know it from a backup that was never finished.
             if *key == last_log && bytes.is_none() {
-                assert!(seen.unlisted && seen.lost.is_empty(), "{what}: the backup is not listed");
+                assert!(
+                    seen.unlisted && seen.lost.is_empty(),
+                    "{what}: the backup is not listed"
+                );
                 continue;
             }
-            assert!(!seen.unlisted, "{what}: every backup is listed, or there is an error");
-            assert!(seen.found, "{what}: it is found; lost {:?}; {}", seen.lost, seen.texts);
+            assert!(
+                !seen.unlisted,
+                "{what}: every backup is listed, or there is an error"
+            );
+            assert!(
+                seen.found,
+                "{what}: it is found; lost {:?}; {}",
+                seen.lost, seen.texts
+            );
             let name = key.rsplit('/').next().unwrap();
-            assert!(seen.texts.contains(name), "{what}: the object is named: {}", seen.texts);
+            assert!(
+                seen.texts.contains(name),
+                "{what}: the object is named: {}",
+                seen.texts
+            );
             if key.starts_with("index/") || key.starts_with("manifests/") {
-                assert!(seen.lost.is_empty(), "{what}: everything restores without it: {:?}", seen.lost);
+                assert!(
+                    seen.lost.is_empty(),
+                    "{what}: everything restores without it: {:?}",
+                    seen.lost
+                );
             }
         }
     }
@@ -190,7 +250,12 @@ fn lost_without(whole: &Whole, key: &str) -> BTreeSet<String> {
 fn a_damaged_pack_costs_only_its_files() {
     let whole = whole(false);
     let (id, files) = &whole.backups[1];
-    let packs: Vec<_> = whole.repo.keys().into_iter().filter(|key| key.starts_with("packs/")).collect();
+    let packs: Vec<_> = whole
+        .repo
+        .keys()
+        .into_iter()
+        .filter(|key| key.starts_with("packs/"))
+        .collect();
     let mut losses = Vec::new();
     for pack in &packs {
         let lost = lost_without(&whole, pack);
@@ -206,15 +271,38 @@ fn a_damaged_pack_costs_only_its_files() {
             let selector = BackupSelector::Prefix(id.to_string());
             let options = RestoreOptions::default().with_owner(false);
             let target = out.path().join("out");
-            let report = restore(&repo.repository, &selector, target.clone(), &options, &repo.context);
+            let report = restore(
+                &repo.repository,
+                &selector,
+                target.clone(),
+                &options,
+                &repo.context,
+            );
             let report = block_on(report).unwrap();
-            let failed: BTreeSet<_> = report.failed.iter().map(|(path, _)| path.to_string()).collect();
-            assert!(failed.is_subset(&lost), "{how:?}: only files of the pack fail: {failed:?}");
-            assert!(how != Corruption::Hide || failed == lost, "{how:?}: {failed:?} but not {lost:?}");
-            assert_eq!(report.damaged, !failed.is_empty(), "{how:?}: it is damage, not the target");
+            let failed: BTreeSet<_> = report
+                .failed
+                .iter()
+                .map(|(path, _)| path.to_string())
+                .collect();
+            assert!(
+                failed.is_subset(&lost),
+                "{how:?}: only files of the pack fail: {failed:?}"
+            );
+            assert!(
+                how != Corruption::Hide || failed == lost,
+                "{how:?}: {failed:?} but not {lost:?}"
+            );
+            assert_eq!(
+                report.damaged,
+                !failed.is_empty(),
+                "{how:?}: it is damage, not the target"
+            );
             assert_eq!(report.failed_count, failed.len() as u64);
             for (_, reason) in &report.failed {
-                assert!(reason.contains(pack.as_str()), "the pack is named: {reason}");
+                assert!(
+                    reason.contains(pack.as_str()),
+                    "the pack is named: {reason}"
+                );
             }
             for (path, content) in files {
                 let there = std::fs::read(target.join(path));
@@ -226,19 +314,39 @@ fn a_damaged_pack_costs_only_its_files() {
             }
             let link = std::fs::read_link(target.join("link")).unwrap();
             assert_eq!(link.to_str(), Some("text"));
-            let names = std::fs::read_dir(&target).unwrap().map(|item| item.unwrap().file_name());
-            assert!(names.into_iter().all(|name| !name.to_string_lossy().starts_with(".br-")), "nothing half-written stays");
+            let names = std::fs::read_dir(&target)
+                .unwrap()
+                .map(|item| item.unwrap().file_name());
+            assert!(
+                names
+                    .into_iter()
+                    .all(|name| !name.to_string_lossy().starts_with(".br-")),
+                "nothing half-written stays"
+            );
         }
     }
-    assert!(losses.iter().any(|lost| lost.contains("large")), "{losses:?}");
-    assert!(losses.iter().any(|lost| lost.contains("only in the second")), "{losses:?}");
+    assert!(
+        losses.iter().any(|lost| lost.contains("large")),
+        "{losses:?}"
+    );
+    assert!(
+        losses
+            .iter()
+            .any(|lost| lost.contains("only in the second")),
+        "{losses:?}"
+    );
 }
 
 #[test]
 fn a_check_names_the_files_that_are_lost() {
     let whole = whole(false);
     let (id, _) = &whole.backups[1];
-    let packs: Vec<_> = whole.repo.keys().into_iter().filter(|key| key.starts_with("packs/")).collect();
+    let packs: Vec<_> = whole
+        .repo
+        .keys()
+        .into_iter()
+        .filter(|key| key.starts_with("packs/"))
+        .collect();
     for pack in packs {
         let lost = lost_without(&whole, &pack);
         if lost.len() >= 5 || lost.is_empty() {
@@ -249,8 +357,13 @@ fn a_check_names_the_files_that_are_lost() {
         for data in [ReadData::None, ReadData::All] {
             let options = CheckOptions::default().with_data(data);
             let report = block_on(check(&repo.repository, &options, &repo.context)).unwrap();
-            let named: BTreeSet<_> = report.findings.iter().flat_map(|finding| &finding.files)
-                .filter(|(backup, _)| backup == id).map(|(_, path)| path.clone()).collect();
+            let named: BTreeSet<_> = report
+                .findings
+                .iter()
+                .flat_map(|finding| &finding.files)
+                .filter(|(backup, _)| backup == id)
+                .map(|(_, path)| path.clone())
+                .collect();
             assert_eq!(named, lost, "{data:?}: {:?}", report.findings);
         }
     }
@@ -261,24 +374,43 @@ fn what_is_stored_twice_is_not_lost_when_one_goes() {
     let (one, all) = (TestRepo::new(), source());
     let other = one.reopen(2);
     // Both begin with an empty repository and store the same.
-    let operations = { let probe = one.fork(9); probe.backup(&all).unwrap(); probe.faults.count() };
+    let operations = {
+        let probe = one.fork(9);
+        probe.backup(&all).unwrap();
+        probe.faults.count()
+    };
     one.faults.before(operations - 2, {
         let (other, all) = (other.clone(), all.clone());
-        move || Box::pin(async move {
-            let options = TestRepo::options("other");
-            br_core::engine::backup::backup(&other.repository, all, &options, &other.context).await.unwrap();
-        })
+        move || {
+            Box::pin(async move {
+                let options = TestRepo::options("other");
+                br_core::engine::backup::backup(&other.repository, all, &options, &other.context)
+                    .await
+                    .unwrap();
+            })
+        }
     });
     let id = one.backup(&all).unwrap().backup.id;
-    let packs: Vec<_> = one.keys().into_iter().filter(|key| key.starts_with("packs/")).collect();
+    let packs: Vec<_> = one
+        .keys()
+        .into_iter()
+        .filter(|key| key.starts_with("packs/"))
+        .collect();
     assert_eq!(packs.len(), 4, "everything is stored twice");
     for pack in packs {
         let fork = one.fork(4);
         let bytes = fork.object(&pack);
         fork.set_object(&pack, Corruption::Flip(100).apply(&bytes));
-        assert_eq!(fork.files(id).unwrap(), all.files(), "the other copy is read");
+        assert_eq!(
+            fork.files(id).unwrap(),
+            all.files(),
+            "the other copy is read"
+        );
         let report = fork.check().unwrap();
-        assert!(report.findings.iter().any(|finding| finding.object == pack), "and the damage is found");
+        assert!(
+            report.findings.iter().any(|finding| finding.object == pack),
+            "and the damage is found"
+        );
     }
 }
 
@@ -286,17 +418,36 @@ fn what_is_stored_twice_is_not_lost_when_one_goes() {
 fn a_damaged_index_is_rebuilt() {
     for encrypted in [false, true] {
         let whole = whole(encrypted);
-        for key in whole.repo.keys().into_iter().filter(|key| key.starts_with("index/")) {
+        for key in whole
+            .repo
+            .keys()
+            .into_iter()
+            .filter(|key| key.starts_with("index/"))
+        {
             for (how, bytes) in damages(&whole, &key) {
                 let what = format!("{key} {how}");
                 let repo = whole.repo.fork(3);
                 repo.set_object(&key, bytes);
-                let error = repo.prune().err().unwrap_or_else(|| panic!("{what}: nothing is pruned"));
-                assert_eq!(error.kind(), ErrorKind::Damaged, "{what}: {}", chain(&error));
-                let options = CheckOptions::default().with_data(ReadData::All).with_repair_index(true);
+                let error = repo
+                    .prune()
+                    .err()
+                    .unwrap_or_else(|| panic!("{what}: nothing is pruned"));
+                assert_eq!(
+                    error.kind(),
+                    ErrorKind::Damaged,
+                    "{what}: {}",
+                    chain(&error)
+                );
+                let options = CheckOptions::default()
+                    .with_data(ReadData::All)
+                    .with_repair_index(true);
                 let report = block_on(check(&repo.repository, &options, &repo.context)).unwrap();
                 assert!(report.is_sound(), "{what}: {:?}", report.findings);
-                assert!(report.repaired.iter().any(|text| text.contains(&key)), "{what}: {:?}", report.repaired);
+                assert!(
+                    report.repaired.iter().any(|text| text.contains(&key)),
+                    "{what}: {:?}",
+                    report.repaired
+                );
                 let repo = repo.reopen(4);
                 assert!(repo.check().unwrap().is_sound(), "{what}: the repair lasts");
                 for (id, files) in &whole.backups {
@@ -304,8 +455,15 @@ fn a_damaged_index_is_rebuilt() {
                 }
                 repo.delete(&[whole.backups[0].0]).unwrap();
                 repo.prune().unwrap();
-                assert_eq!(repo.files(whole.backups[1].0).unwrap(), whole.backups[1].1, "{what}");
-                assert!(repo.check().unwrap().findings.is_empty(), "{what}: and it works on");
+                assert_eq!(
+                    repo.files(whole.backups[1].0).unwrap(),
+                    whole.backups[1].1,
+                    "{what}"
+                );
+                assert!(
+                    repo.check().unwrap().findings.is_empty(),
+                    "{what}: and it works on"
+                );
             }
         }
     }
@@ -314,13 +472,23 @@ fn a_damaged_index_is_rebuilt() {
 #[test]
 fn a_backup_to_a_repository_with_a_damaged_index_is_whole() {
     let whole = whole(false);
-    for key in whole.repo.keys().into_iter().filter(|key| key.starts_with("index/")) {
+    for key in whole
+        .repo
+        .keys()
+        .into_iter()
+        .filter(|key| key.starts_with("index/"))
+    {
         let repo = whole.repo.fork(3);
         repo.set_object(&key, Some(noise(1, 100)));
         let report = repo.backup(&source()).unwrap();
-        assert_eq!(report.backup.changes.bytes_added, 0, "packs are found by their footers");
+        assert_eq!(
+            report.backup.changes.bytes_added, 0,
+            "packs are found by their footers"
+        );
         assert_eq!(repo.files(report.backup.id).unwrap(), source().files());
-        let options = CheckOptions::default().with_data(ReadData::All).with_repair_index(true);
+        let options = CheckOptions::default()
+            .with_data(ReadData::All)
+            .with_repair_index(true);
         let repaired = block_on(check(&repo.repository, &options, &repo.context)).unwrap();
         assert!(repaired.is_sound(), "{:?}", repaired.findings);
     }
@@ -329,31 +497,59 @@ fn a_backup_to_a_repository_with_a_damaged_index_is_whole() {
 #[test]
 fn a_damaged_log_is_named_and_rebuilt() {
     let whole = whole(false);
-    for key in whole.repo.keys().into_iter().filter(|key| key.starts_with("log/")) {
+    for key in whole
+        .repo
+        .keys()
+        .into_iter()
+        .filter(|key| key.starts_with("log/"))
+    {
         for (how, bytes) in damages(&whole, &key) {
             let what = format!("{key} {how}");
             let repo = whole.repo.fork(3);
             repo.set_object(&key, bytes);
             let before = repo.keys();
             let Err(error) = repo.backups() else { continue };
-            assert_eq!(error.kind(), ErrorKind::Damaged, "{what}: {}", chain(&error));
+            assert_eq!(
+                error.kind(),
+                ErrorKind::Damaged,
+                "{what}: {}",
+                chain(&error)
+            );
             assert!(chain(&error).contains(&key), "{what}: {}", chain(&error));
             let error = repo.backup(&source()).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Damaged, "{what}: nothing is added to it");
+            assert_eq!(
+                error.kind(),
+                ErrorKind::Damaged,
+                "{what}: nothing is added to it"
+            );
             assert_eq!(repo.keys(), before, "{what}: nothing is written");
-            let options = CheckOptions::default().with_data(ReadData::All).with_repair_log(true);
+            let options = CheckOptions::default()
+                .with_data(ReadData::All)
+                .with_repair_log(true);
             let report = block_on(check(&repo.repository, &options, &repo.context)).unwrap();
             assert!(report.is_sound(), "{what}: {:?}", report.findings);
             let repo = repo.reopen(4);
-            assert_eq!(repo.backups().unwrap().len(), 2, "{what}: all backups are back");
+            assert_eq!(
+                repo.backups().unwrap().len(),
+                2,
+                "{what}: all backups are back"
+            );
             for (id, files) in &whole.backups {
                 assert_eq!(repo.files(*id).unwrap(), *files, "{what}");
             }
             let next = repo.backup(&source()).unwrap().backup.id;
-            assert_eq!(repo.files(next).unwrap(), source().files(), "{what}: it works on");
+            assert_eq!(
+                repo.files(next).unwrap(),
+                source().files(),
+                "{what}: it works on"
+            );
             repo.delete(&[whole.backups[0].0]).unwrap();
             repo.prune().unwrap();
-            assert_eq!(repo.files(whole.backups[1].0).unwrap(), whole.backups[1].1, "{what}");
+            assert_eq!(
+                repo.files(whole.backups[1].0).unwrap(),
+                whole.backups[1].1,
+                "{what}"
+            );
         }
     }
 }
@@ -365,7 +561,10 @@ fn a_log_damaged_before_a_checkpoint_does_not_matter() {
         repo.backup(&source()).unwrap();
     }
     for seq in 0..32 {
-        repo.set_object(&format!("log/{seq:016}"), (seq % 2 == 0).then(|| noise(seq, 50)));
+        repo.set_object(
+            &format!("log/{seq:016}"),
+            (seq % 2 == 0).then(|| noise(seq, 50)),
+        );
     }
     let repo = repo.reopen(2);
     assert_eq!(repo.backups().unwrap().len(), 40, "a checkpoint has it all");
@@ -376,13 +575,23 @@ fn a_log_damaged_before_a_checkpoint_does_not_matter() {
 #[test]
 fn a_repository_whose_log_was_rebuilt_loses_nothing_that_was_moved() {
     let repo = TestRepo::new();
-    let doomed = repo.backup(&source().file("surplus", noise(9, 300_000))).unwrap().backup.id;
+    let doomed = repo
+        .backup(&source().file("surplus", noise(9, 300_000)))
+        .unwrap()
+        .backup
+        .id;
     let kept = repo.backup(&source()).unwrap().backup.id;
     repo.delete(&[doomed]).unwrap();
     repo.prune().unwrap();
-    let last = repo.keys().into_iter().rfind(|key| key.starts_with("log/")).unwrap();
+    let last = repo
+        .keys()
+        .into_iter()
+        .rfind(|key| key.starts_with("log/"))
+        .unwrap();
     repo.set_object(&last, Some(noise(1, 300)));
-    let options = CheckOptions::default().with_data(ReadData::All).with_repair_log(true);
+    let options = CheckOptions::default()
+        .with_data(ReadData::All)
+        .with_repair_log(true);
     let report = block_on(check(&repo.repository, &options, &repo.context)).unwrap();
     assert!(report.is_sound(), "{:?}", report.findings);
     assert_eq!(repo.files(kept).unwrap(), source().files());
@@ -399,8 +608,16 @@ fn a_missing_manifest_is_damage_and_stops_a_prune() {
     let repo = whole.repo.fork(2);
     repo.set_object(&key, None);
     let report = repo.check().unwrap();
-    assert!(report.findings.iter().any(|finding| finding.object == key), "{:?}", report.findings);
-    assert_eq!(repo.files(*id).unwrap(), *files, "the files are there all the same");
+    assert!(
+        report.findings.iter().any(|finding| finding.object == key),
+        "{:?}",
+        report.findings
+    );
+    assert_eq!(
+        repo.files(*id).unwrap(),
+        *files,
+        "the files are there all the same"
+    );
     let error = repo.prune().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
     assert!(chain(&error).contains(&key), "{}", chain(&error));
@@ -415,7 +632,10 @@ fn config_with_version(repo: &TestRepo, major: u64, minor: u64) -> Vec<u8> {
     object.remove("checksum");
     let sorted: BTreeMap<_, _> = object.clone().into_iter().collect();
     let text = serde_json::to_string(&sorted).unwrap();
-    object.insert("checksum".to_owned(), blake3::hash(text.as_bytes()).to_hex().to_string().into());
+    object.insert(
+        "checksum".to_owned(),
+        blake3::hash(text.as_bytes()).to_hex().to_string().into(),
+    );
     serde_json::to_vec(&json).unwrap()
 }
 
@@ -424,8 +644,17 @@ fn a_newer_format_is_refused_by_name() {
     let repo = whole(false).repo;
     repo.set_object("br.json", Some(config_with_version(&repo, 2, 0)));
     let error = repo.try_reopen(2).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::UnsupportedFormat, "{}", chain(&error));
-    assert!(chain(&error).contains('2'), "the version is named: {}", chain(&error));
+    assert_eq!(
+        error.kind(),
+        ErrorKind::UnsupportedFormat,
+        "{}",
+        chain(&error)
+    );
+    assert!(
+        chain(&error).contains('2'),
+        "the version is named: {}",
+        chain(&error)
+    );
 }
 
 #[test]
@@ -448,7 +677,12 @@ fn a_newer_minor_version_can_be_read_and_not_written() {
     ];
     for result in results {
         let error = result.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::UnsupportedFormat, "{}", chain(&error));
+        assert_eq!(
+            error.kind(),
+            ErrorKind::UnsupportedFormat,
+            "{}",
+            chain(&error)
+        );
     }
     assert_eq!(repo.keys(), keys, "nothing was written");
 }
@@ -459,7 +693,11 @@ fn a_configuration_swapped_for_one_in_the_clear_is_found_out() {
     let clear = whole(false).repo;
     encrypted.set_object("br.json", Some(clear.object("br.json").to_vec()));
     let error = encrypted.try_reopen(2).unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Password | ErrorKind::Damaged), "{}", chain(&error));
+    assert!(
+        matches!(error.kind(), ErrorKind::Password | ErrorKind::Damaged),
+        "{}",
+        chain(&error)
+    );
     // Without a password it opens as what it claims to be, and nothing in it can be read.
     let opened = TestRepo::open(encrypted.store.clone(), None, 3).unwrap();
     let error = opened.backups().unwrap_err();
@@ -469,13 +707,27 @@ fn a_configuration_swapped_for_one_in_the_clear_is_found_out() {
 #[test]
 fn passwords() {
     let encrypted = whole(true).repo;
-    for wrong in [None, Some(&b""[..]), Some(b"open sesam"), Some(b"open sesame ")] {
+    for wrong in [
+        None,
+        Some(&b""[..]),
+        Some(b"open sesam"),
+        Some(b"open sesame "),
+    ] {
         let error = TestRepo::open(encrypted.store.clone(), wrong, 2).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Password, "{wrong:?}: {}", chain(&error));
+        assert_eq!(
+            error.kind(),
+            ErrorKind::Password,
+            "{wrong:?}: {}",
+            chain(&error)
+        );
     }
     let clear = whole(false).repo;
     let error = TestRepo::open(clear.store.clone(), Some(b"any"), 2).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Password, "a password for a repository that has none");
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Password,
+        "a password for a repository that has none"
+    );
 }
 
 /// Entries of a backup whose content is in packs.
@@ -494,19 +746,46 @@ fn a_damaged_tree_costs_only_what_hangs_on_it() {
     }
     let repo = TestRepo::new();
     let id = repo.backup(&source).unwrap().backup.id;
-    assert_eq!(in_packs(&repo.entries(id).unwrap()), 0, "everything is in the tree");
-    let pack = repo.keys().into_iter().find(|key| key.starts_with("packs/")).unwrap();
+    assert_eq!(
+        in_packs(&repo.entries(id).unwrap()),
+        0,
+        "everything is in the tree"
+    );
+    let pack = repo
+        .keys()
+        .into_iter()
+        .find(|key| key.starts_with("packs/"))
+        .unwrap();
     let bytes = repo.object(&pack);
     repo.set_object(&pack, Corruption::Flip(100).apply(&bytes));
     let out = tempfile::tempdir().unwrap();
     let selector = BackupSelector::Latest;
-    let options = RestoreOptions::default().with_owner(false).with_delete(true);
-    let report = restore(&repo.repository, &selector, out.path().to_owned(), &options, &repo.context);
+    let options = RestoreOptions::default()
+        .with_owner(false)
+        .with_delete(true);
+    let report = restore(
+        &repo.repository,
+        &selector,
+        out.path().to_owned(),
+        &options,
+        &repo.context,
+    );
     let report = block_on(report).unwrap();
-    assert!(report.damaged && report.failed_count == 1, "the gap is told: {:?}", report.failed);
-    assert!(report.failed[0].1.contains("entries"), "with how much is missing: {:?}", report.failed);
+    assert!(
+        report.damaged && report.failed_count == 1,
+        "the gap is told: {:?}",
+        report.failed
+    );
+    assert!(
+        report.failed[0].1.contains("entries"),
+        "with how much is missing: {:?}",
+        report.failed
+    );
     let restored = std::fs::read_dir(out.path()).unwrap().count();
-    assert!((15_000..20_000).contains(&restored), "the other nodes are read: {restored}");
+    assert!(
+        (15_000..20_000).contains(&restored),
+        "the other nodes are read: {restored}"
+    );
     for (path, content) in source.files().into_iter().step_by(97) {
         if let Ok(bytes) = std::fs::read(out.path().join(&path)) {
             assert_eq!(bytes, content, "{path}");

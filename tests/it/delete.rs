@@ -8,7 +8,8 @@ fn repo_with(count: u64) -> (TestRepo, Vec<br_core::model::Backup>) {
     let repo = TestRepo::new();
     for n in 0..count {
         let source = MemorySource::new().file("f", noise(1, 2000));
-        repo.backup_with(&source, &TestRepo::options(&format!("host{n}"))).unwrap();
+        repo.backup_with(&source, &TestRepo::options(&format!("host{n}")))
+            .unwrap();
     }
     let backups = repo.backups().unwrap();
     (repo, backups)
@@ -20,10 +21,18 @@ fn a_deleted_backup_is_gone_and_the_others_stay() {
     let size = repo.size();
     repo.delete(&[backups[1].id, backups[3].id]).unwrap();
     let left = repo.reopen(2).backups().unwrap();
-    assert_eq!(left, [backups[0].clone(), backups[2].clone()], "oldest first");
+    assert_eq!(
+        left,
+        [backups[0].clone(), backups[2].clone()],
+        "oldest first"
+    );
     assert!(repo.size() >= size, "data stays until a prune");
     let error = repo.files(backups[1].id).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Invalid, "a deleted backup cannot be read: {error}");
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Invalid,
+        "a deleted backup cannot be read: {error}"
+    );
     assert!(repo.check().unwrap().findings.is_empty());
 }
 
@@ -31,7 +40,12 @@ fn a_deleted_backup_is_gone_and_the_others_stay() {
 fn deleting_twice_is_fine_and_naming_what_is_gone_is_not() {
     let (repo, backups) = repo_with(2);
     let selectors = vec![BackupSelector::Prefix(backups[0].id.to_string()); 2];
-    let plan = block_on(delete::plan(&repo.repository, selectors.clone(), &repo.context)).unwrap();
+    let plan = block_on(delete::plan(
+        &repo.repository,
+        selectors.clone(),
+        &repo.context,
+    ))
+    .unwrap();
     assert_eq!(plan.backups.len(), 1, "each is named once");
     for _ in 0..2 {
         // Someone else may have been faster: that is what was wanted.
@@ -47,14 +61,26 @@ fn a_name_that_fits_several_is_refused_and_says_which() {
     let (repo, backups) = repo_with(3);
     // The ids were made within a second and start alike.
     let prefix: String = backups[0].id.to_string().chars().take(6).collect();
-    let error = block_on(repo.repository.find(&prefix.parse().unwrap(), &repo.context)).unwrap_err();
+    let error = block_on(
+        repo.repository
+            .find(&prefix.parse().unwrap(), &repo.context),
+    )
+    .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
-    assert!(error.to_string().contains(&backups[0].id.to_string()), "{error}");
+    assert!(
+        error.to_string().contains(&backups[0].id.to_string()),
+        "{error}"
+    );
     let latest = block_on(repo.repository.find(&BackupSelector::Latest, &repo.context)).unwrap();
     assert_eq!(latest.id, backups[2].id);
     for bad in ["", "not an id", "../x", &"0".repeat(37)] {
         assert!(bad.parse::<BackupSelector>().is_err(), "{bad:?}");
     }
     let upper: BackupSelector = backups[1].id.to_string().to_uppercase().parse().unwrap();
-    assert_eq!(block_on(repo.repository.find(&upper, &repo.context)).unwrap().id, backups[1].id);
+    assert_eq!(
+        block_on(repo.repository.find(&upper, &repo.context))
+            .unwrap()
+            .id,
+        backups[1].id
+    );
 }

@@ -8,14 +8,22 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 fn source() -> MemorySource {
-    MemorySource::new().folder("d").file("d/a", noise(1, 3000)).file("d/b", "inline").file("t", "text ".repeat(500))
+    MemorySource::new()
+        .folder("d")
+        .file("d/a", noise(1, 3000))
+        .file("d/b", "inline")
+        .file("t", "text ".repeat(500))
 }
 
 fn whole() -> &'static TestRepo {
     static WHOLE: OnceLock<TestRepo> = OnceLock::new();
     WHOLE.get_or_init(|| {
         let repo = TestRepo::new();
-        let doomed = repo.backup(&source().file("more", noise(2, 9000))).unwrap().backup.id;
+        let doomed = repo
+            .backup(&source().file("more", noise(2, 9000)))
+            .unwrap()
+            .backup
+            .id;
         repo.backup(&source()).unwrap();
         repo.delete(&[doomed]).unwrap();
         repo.prune().unwrap();
@@ -84,7 +92,10 @@ fn use_all(repo: &TestRepo) {
     }
     let _ = repo.backup(&source());
     let _ = repo.prune();
-    let repair = CheckOptions::default().with_data(ReadData::All).with_repair_index(true).with_repair_log(true);
+    let repair = CheckOptions::default()
+        .with_data(ReadData::All)
+        .with_repair_index(true)
+        .with_repair_log(true);
     let _ = block_on(check(&repo.repository, &repair, &repo.context));
 }
 

@@ -41,17 +41,31 @@ fn holes_stay_holes_and_cost_nothing() {
     let disk = Disk::new(fixture);
     let start = Instant::now();
     let report = disk.backup();
-    assert_eq!(report.backup.totals.bytes, 5 * GIB, "holes count as bytes of the file");
-    assert!(report.backup.changes.bytes_read < 1 << 20, "holes are not read");
+    assert_eq!(
+        report.backup.totals.bytes,
+        5 * GIB,
+        "holes count as bytes of the file"
+    );
+    assert!(
+        report.backup.changes.bytes_read < 1 << 20,
+        "holes are not read"
+    );
     let size = size_of(&disk.fixture.at("repository"));
     assert!(size < 1 << 20, "the repository has {size} bytes");
     disk.restore_all(report.backup.id, "out");
     let took = start.elapsed();
-    assert!(took < Duration::from_secs(5), "five gibibytes of nothing took {took:?}");
-    disk.tree().assert_same(&disk.copy("out"), "length, times and content are the same");
+    assert!(
+        took < Duration::from_secs(5),
+        "five gibibytes of nothing took {took:?}"
+    );
+    disk.tree()
+        .assert_same(&disk.copy("out"), "length, times and content are the same");
     let copy = disk.restored("out", "sparse");
     let copied = fs::metadata(&copy).unwrap().blocks();
-    assert!(copied < 1000, "holes are holes again: {copied} blocks instead of {blocks}");
+    assert!(
+        copied < 1000,
+        "holes are holes again: {copied} blocks instead of {blocks}"
+    );
     let (original, copy) = (File::open(at).unwrap(), File::open(copy).unwrap());
     for offset in [0, GIB, 5 * GIB / 2, 5 * GIB / 2 + 12_345, 5 * GIB - 8192] {
         let (mut one, mut other) = (vec![1; 8192], vec![2; 8192]);
@@ -73,7 +87,12 @@ fn a_file_of_two_gibibytes_comes_back() {
         return skip("less than 5 GiB of free space");
     }
     let (path, len) = (EntryPath::new(&b"two gibibytes"[..]).unwrap(), 2 * GIB + 3);
-    let source = StreamSource::new(path, Noise::new(1).take(len), FileTime::default(), Owner::default());
+    let source = StreamSource::new(
+        path,
+        Noise::new(1).take(len),
+        FileTime::default(),
+        Owner::default(),
+    );
     let report = disk.backup_with(source, &disk.options()).unwrap();
     assert_eq!(report.backup.totals.bytes, len);
     let options = RestoreOptions::default().with_owner(false);
@@ -87,7 +106,11 @@ fn a_file_of_two_gibibytes_comes_back() {
         let now = usize::try_from(left.min(1 << 20)).unwrap();
         source.read_exact(&mut wanted[..now]).unwrap();
         file.read_exact(&mut there[..now]).unwrap();
-        assert!(wanted[..now] == there[..now], "the bytes at {} are the same", len - left);
+        assert!(
+            wanted[..now] == there[..now],
+            "the bytes at {} are the same",
+            len - left
+        );
         left -= now as u64;
     }
     assert_eq!(file.read(&mut there).unwrap(), 0, "nothing follows");

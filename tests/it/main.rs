@@ -38,7 +38,10 @@ fn no_test_file_is_forgotten() {
                 path.display()
             );
             if path.is_dir() {
-                look(&path, &std::fs::read_to_string(path.join("mod.rs")).unwrap());
+                look(
+                    &path,
+                    &std::fs::read_to_string(path.join("mod.rs")).unwrap(),
+                );
             }
         }
     }

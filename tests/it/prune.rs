@@ -17,21 +17,31 @@ fn files(seeds: std::ops::Range<u64>, len: usize) -> MemorySource {
 }
 
 fn back_up(repo: &TestRepo, source: &MemorySource, host: &str) -> BackupId {
-    repo.backup_with(source, &TestRepo::options(host)).unwrap().backup.id
+    repo.backup_with(source, &TestRepo::options(host))
+        .unwrap()
+        .backup
+        .id
 }
 
 #[test]
 fn nothing_is_removed_when_everything_is_used() {
     let repo = TestRepo::new();
     let source = files(0..20, 10_000);
-    let all = Expected::from([(back_up(&repo, &source, "a"), source.clone()), (back_up(&repo, &source, "b"), source)]);
+    let all = Expected::from([
+        (back_up(&repo, &source, "a"), source.clone()),
+        (back_up(&repo, &source, "b"), source),
+    ]);
     let before = repo.keys();
     let options = TestRepo::thorough();
     let planned = block_on(plan(&repo.repository, &options, &repo.context)).unwrap();
     assert!(planned.is_empty(), "{planned:?}");
     let report = block_on(prune(&repo.repository, &planned, &repo.context)).unwrap();
     assert_eq!(report, Default::default());
-    assert_eq!(repo.keys(), before, "no object is touched, and none written");
+    assert_eq!(
+        repo.keys(),
+        before,
+        "no object is touched, and none written"
+    );
     repo.assert_holds("after", &all);
 }
 
@@ -50,14 +60,30 @@ fn the_plan_is_what_is_carried_out() {
     // Data of `doomed` is partly used, the rest is not at all.
     assert_eq!(planned.packs_rewritten, 1, "{planned:?}");
     assert!(planned.packs_unused >= 2, "{planned:?}");
-    assert_eq!(planned.bytes_copied, 200_000, "only what is used is copied: {planned:?}");
+    assert_eq!(
+        planned.bytes_copied, 200_000,
+        "only what is used is copied: {planned:?}"
+    );
     let report = block_on(prune(&repo.repository, &planned, &repo.context)).unwrap();
-    assert_eq!(report.packs_deleted, planned.packs_unused + planned.packs_rewritten);
+    assert_eq!(
+        report.packs_deleted,
+        planned.packs_unused + planned.packs_rewritten
+    );
     assert_eq!(report.bytes_deleted, planned.bytes_removed);
     assert_eq!(report.failed, 0);
     let after = repo.sizes();
-    let size = |sizes: &BTreeMap<String, u64>| sizes.iter().filter(|(key, _)| key.starts_with("packs/")).map(|(_, size)| size).sum::<u64>();
-    assert_eq!(size(&after), size(&before) - report.bytes_deleted + report.bytes_written, "the sums are right");
+    let size = |sizes: &BTreeMap<String, u64>| {
+        sizes
+            .iter()
+            .filter(|(key, _)| key.starts_with("packs/"))
+            .map(|(_, size)| size)
+            .sum::<u64>()
+    };
+    assert_eq!(
+        size(&after),
+        size(&before) - report.bytes_deleted + report.bytes_written,
+        "the sums are right"
+    );
     assert!(size(&after) < 250_000, "little is left: {}", size(&after));
     repo.assert_holds("after", &Expected::from([(kept, small)]));
     let stats = block_on(stats(&repo.repository, &repo.context)).unwrap();
@@ -74,9 +100,14 @@ fn a_little_waste_is_tolerated() {
     let doomed = back_up(&repo, &whole, "doomed");
     let kept = back_up(&repo, &most, "kept");
     repo.delete(&[doomed]).unwrap();
-    let lenient = PruneOptions::default().with_max_unused(0.10).with_grace(Duration::ZERO);
+    let lenient = PruneOptions::default()
+        .with_max_unused(0.10)
+        .with_grace(Duration::ZERO);
     let planned = block_on(plan(&repo.repository, &lenient, &repo.context)).unwrap();
-    assert_eq!(planned.packs_rewritten, 0, "two percent of waste are left alone: {planned:?}");
+    assert_eq!(
+        planned.packs_rewritten, 0,
+        "two percent of waste are left alone: {planned:?}"
+    );
     let planned = block_on(plan(&repo.repository, &TestRepo::thorough(), &repo.context)).unwrap();
     assert_eq!(planned.packs_rewritten, 1, "unless asked for: {planned:?}");
     block_on(prune(&repo.repository, &planned, &repo.context)).unwrap();
@@ -97,13 +128,21 @@ fn chunks_that_moved_again_and_again_are_found() {
         let report = repo.prune().unwrap();
         assert!(report.packs_deleted > 0, "round {n}: {report:?}");
         let left: Expected = hosts[n + 1..].iter().cloned().collect();
-        repo.reopen(10 + n as u64).assert_holds(&format!("after prune {n}"), &left);
+        repo.reopen(10 + n as u64)
+            .assert_holds(&format!("after prune {n}"), &left);
         let again = repo.prune().unwrap();
-        assert_eq!(again.packs_deleted, 0, "round {n}: a second prune finds nothing: {again:?}");
+        assert_eq!(
+            again.packs_deleted, 0,
+            "round {n}: a second prune finds nothing: {again:?}"
+        );
     }
     let next = files(0..64, 3_000);
     let report = repo.backup(&next).unwrap().backup;
-    assert_eq!(report.changes.bytes_added / 3_000, 62, "what moved is not stored again");
+    assert_eq!(
+        report.changes.bytes_added / 3_000,
+        62,
+        "what moved is not stored again"
+    );
     let last = hosts.pop().unwrap();
     repo.assert_holds("and a backup", &Expected::from([last, (report.id, next)]));
 }
@@ -111,13 +150,22 @@ fn chunks_that_moved_again_and_again_are_found() {
 #[test]
 fn a_prune_of_everything_leaves_an_empty_repository() {
     let repo = TestRepo::encrypted();
-    let ids = [back_up(&repo, &files(0..20, 5_000), "a"), back_up(&repo, &files(10..30, 5_000), "b")];
+    let ids = [
+        back_up(&repo, &files(0..20, 5_000), "a"),
+        back_up(&repo, &files(10..30, 5_000), "b"),
+    ];
     repo.delete(&ids).unwrap();
     repo.prune().unwrap();
     let left = repo.keys();
     let folders = ["packs/", "index/", "manifests/"];
-    let left: Vec<_> = left.iter().filter(|key| folders.iter().any(|folder| key.starts_with(folder))).collect();
-    assert!(left.is_empty(), "only configuration, key and log are left: {left:?}");
+    let left: Vec<_> = left
+        .iter()
+        .filter(|key| folders.iter().any(|folder| key.starts_with(folder)))
+        .collect();
+    assert!(
+        left.is_empty(),
+        "only configuration, key and log are left: {left:?}"
+    );
     let source = files(0..5, 5_000);
     let id = back_up(&repo, &source, "c");
     repo.assert_holds("it can be used again", &Expected::from([(id, source)]));
@@ -127,14 +175,32 @@ fn a_prune_of_everything_leaves_an_empty_repository() {
 fn what_is_young_and_unknown_is_spared() {
     let repo = TestRepo::new();
     let source = files(0..5, 5_000);
-    let operations = { let probe = repo.fork(9); back_up(&probe, &source, "a"); probe.faults.count() };
-    repo.faults.stop_at(operations - 1, br_testkit::When::Before);
+    let operations = {
+        let probe = repo.fork(9);
+        back_up(&probe, &source, "a");
+        probe.faults.count()
+    };
+    repo.faults
+        .stop_at(operations - 1, br_testkit::When::Before);
     repo.backup(&source).unwrap_err();
     let repo = repo.reopen(2);
-    let packs = |repo: &TestRepo| repo.keys().iter().filter(|key| key.starts_with("packs/")).count();
+    let packs = |repo: &TestRepo| {
+        repo.keys()
+            .iter()
+            .filter(|key| key.starts_with("packs/"))
+            .count()
+    };
     assert_eq!(packs(&repo), 2, "a dead backup left its packs");
-    let planned = block_on(plan(&repo.repository, &PruneOptions::default(), &repo.context)).unwrap();
-    assert_eq!(planned.packs_leftover, 0, "they may be of one that runs: {planned:?}");
+    let planned = block_on(plan(
+        &repo.repository,
+        &PruneOptions::default(),
+        &repo.context,
+    ))
+    .unwrap();
+    assert_eq!(
+        planned.packs_leftover, 0,
+        "they may be of one that runs: {planned:?}"
+    );
     let planned = block_on(plan(&repo.repository, &TestRepo::thorough(), &repo.context)).unwrap();
     assert_eq!(planned.packs_leftover, 2, "{planned:?}");
     repo.prune().unwrap();
@@ -148,7 +214,11 @@ fn nothing_is_pruned_from_a_damaged_repository() {
     let doomed = back_up(&repo, &files(0..20, 5_000), "a");
     back_up(&repo, &files(10..30, 5_000), "b");
     repo.delete(&[doomed]).unwrap();
-    for key in repo.keys().into_iter().filter(|key| key.starts_with("index/") || key.starts_with("manifests/")) {
+    for key in repo
+        .keys()
+        .into_iter()
+        .filter(|key| key.starts_with("index/") || key.starts_with("manifests/"))
+    {
         if key.contains(&doomed.to_string()) {
             continue;
         }
@@ -167,7 +237,11 @@ fn a_pack_that_cannot_be_copied_stops_the_prune_before_it_removes_anything() {
     let doomed = back_up(&repo, &files(0..20, 5_000), "a");
     let kept = back_up(&repo, &files(10..15, 5_000), "b");
     repo.delete(&[doomed]).unwrap();
-    let packs: Vec<_> = repo.keys().into_iter().filter(|key| key.starts_with("packs/")).collect();
+    let packs: Vec<_> = repo
+        .keys()
+        .into_iter()
+        .filter(|key| key.starts_with("packs/"))
+        .collect();
     let before = repo.sizes();
     for pack in &packs {
         let fork = repo.fork(4);
@@ -175,7 +249,10 @@ fn a_pack_that_cannot_be_copied_stops_the_prune_before_it_removes_anything() {
         if let Err(error) = fork.prune() {
             assert_eq!(error.kind(), ErrorKind::Damaged, "{pack}: {error}");
             let there = fork.keys();
-            assert!(before.keys().all(|key| there.contains(key)), "{pack}: everything is still there");
+            assert!(
+                before.keys().all(|key| there.contains(key)),
+                "{pack}: everything is still there"
+            );
         }
     }
     assert_eq!(repo.files(kept).unwrap().len(), 5);

@@ -18,7 +18,17 @@ fn only_the_paths_that_were_asked_for() {
     let disk = Disk::new(TreeFixture::rich());
     let id = disk.backup().backup.id;
     let before = disk.tree();
-    for (number, path) in ["folder/large", "folder/deeper", "many", "link", "zz hard", "folder"].iter().enumerate() {
+    for (number, path) in [
+        "folder/large",
+        "folder/deeper",
+        "many",
+        "link",
+        "zz hard",
+        "folder",
+    ]
+    .iter()
+    .enumerate()
+    {
         let to = format!("out{number}");
         let paths = vec![disk.stored(path)];
         let report = disk.restore(id, &to, &options().with_paths(paths)).unwrap();
@@ -38,7 +48,11 @@ fn only_the_paths_that_were_asked_for() {
             **other == *path.as_bytes() || other.starts_with(format!("{path}/").as_bytes())
         });
         for wanted in wanted {
-            assert!(copy.items.contains_key(wanted), "{} is there", wanted.escape_ascii());
+            assert!(
+                copy.items.contains_key(wanted),
+                "{} is there",
+                wanted.escape_ascii()
+            );
         }
     }
 }
@@ -48,9 +62,14 @@ fn a_path_that_is_not_in_the_backup_is_an_error() {
     let disk = Disk::new(TreeFixture::rich());
     let id = disk.backup().backup.id;
     let paths = vec![disk.stored("many/001"), disk.stored("no such")];
-    let error = disk.restore(id, "out", &options().with_paths(paths)).unwrap_err();
+    let error = disk
+        .restore(id, "out", &options().with_paths(paths))
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
-    assert!(error.to_string().contains("no such"), "the path is named: {error}");
+    assert!(
+        error.to_string().contains("no such"),
+        "the path is named: {error}"
+    );
 }
 
 /// Restores over a copy in which one file has other content and the same size and time, and another has other content.
@@ -67,7 +86,9 @@ fn over(overwrite: Overwrite) -> (Disk, br_core::engine::restore::RestoreReport)
     fs::remove_file(disk.restored("out", "folder/large")).unwrap();
     fs::remove_file(disk.restored("out", "link")).unwrap();
     symlink("elsewhere", disk.restored("out", "link")).unwrap();
-    let report = disk.restore(id, "out", &options().with_overwrite(overwrite)).unwrap();
+    let report = disk
+        .restore(id, "out", &options().with_overwrite(overwrite))
+        .unwrap();
     assert_eq!(report.failed, []);
     (disk, report)
 }
@@ -76,17 +97,31 @@ fn over(overwrite: Overwrite) -> (Disk, br_core::engine::restore::RestoreReport)
 fn files_that_are_there_and_look_the_same_are_left_alone() {
     let (disk, report) = over(Overwrite::IfChanged);
     let read = |path| fs::read(disk.restored("out", path)).unwrap();
-    assert_eq!(read("just a chunk"), [b'?'; 513], "size and time are the same: not looked into");
-    assert_eq!(read("many/007"), b"content 7", "a file that differs is replaced");
-    assert_eq!(report.files_restored, 2, "the changed one and the missing one");
+    assert_eq!(
+        read("just a chunk"),
+        [b'?'; 513],
+        "size and time are the same: not looked into"
+    );
+    assert_eq!(
+        read("many/007"),
+        b"content 7",
+        "a file that differs is replaced"
+    );
+    assert_eq!(
+        report.files_restored, 2,
+        "the changed one and the missing one"
+    );
     let copy = disk.copy("out").without("just a chunk");
-    disk.tree().without("just a chunk").assert_same(&copy, "all else is as in the backup");
+    disk.tree()
+        .without("just a chunk")
+        .assert_same(&copy, "all else is as in the backup");
 }
 
 #[test]
 fn every_file_is_replaced_when_asked_for() {
     let (disk, report) = over(Overwrite::Always);
-    disk.tree().assert_same(&disk.copy("out"), "all is as in the backup");
+    disk.tree()
+        .assert_same(&disk.copy("out"), "all is as in the backup");
     assert_eq!(report.files_unchanged, 0, "nothing is left alone");
 }
 
@@ -121,19 +156,43 @@ fn surplus_is_deleted_in_what_was_backed_up_and_nowhere_else() {
     let everything = Snapshot::of(disk.fixture.at("out"));
     let dry = options().with_delete(true).with_dry_run(true);
     let report = disk.restore(id, "out", &dry).unwrap();
-    assert_eq!(report.deleted.len(), 5, "a dry run tells what it would delete: {:?}", report.deleted);
-    everything.assert_same(&Snapshot::of(disk.fixture.at("out")), "a dry run changes nothing");
+    assert_eq!(
+        report.deleted.len(),
+        5,
+        "a dry run tells what it would delete: {:?}",
+        report.deleted
+    );
+    everything.assert_same(
+        &Snapshot::of(disk.fixture.at("out")),
+        "a dry run changes nothing",
+    );
 
-    let some = options().with_delete(true).with_paths(vec![disk.stored("folder")]);
+    let some = options()
+        .with_delete(true)
+        .with_paths(vec![disk.stored("folder")]);
     let report = disk.restore(id, "out", &some).unwrap();
-    assert_eq!(report.deleted.len(), 2, "only in the folder that was asked for: {:?}", report.deleted);
-    assert!(disk.restored("out", "extra").exists(), "what is outside of it stays");
+    assert_eq!(
+        report.deleted.len(),
+        2,
+        "only in the folder that was asked for: {:?}",
+        report.deleted
+    );
+    assert!(
+        disk.restored("out", "extra").exists(),
+        "what is outside of it stays"
+    );
 
-    let report = disk.restore(id, "out", &options().with_delete(true)).unwrap();
+    let report = disk
+        .restore(id, "out", &options().with_delete(true))
+        .unwrap();
     assert_eq!(report.deleted.len(), 3, "the rest: {:?}", report.deleted);
     assert_eq!(report.failed, []);
-    disk.tree().assert_same(&disk.copy("out"), "what was backed up is as it was");
-    assert!(beside.exists() && top.exists(), "siblings of a leading folder stay");
+    disk.tree()
+        .assert_same(&disk.copy("out"), "what was backed up is as it was");
+    assert!(
+        beside.exists() && top.exists(),
+        "siblings of a leading folder stay"
+    );
     assert!(fs::metadata("/etc").is_ok(), "links are not followed");
 }
 
@@ -141,9 +200,17 @@ fn surplus_is_deleted_in_what_was_backed_up_and_nowhere_else() {
 fn a_dry_run_writes_nothing() {
     let disk = Disk::new(TreeFixture::rich());
     let backup = disk.backup().backup;
-    let report = disk.restore(backup.id, "out", &options().with_dry_run(true)).unwrap();
-    assert!(!disk.fixture.at("out").exists(), "not even the folder is made");
-    assert_eq!(report.entries, backup.totals.entries, "everything is looked at");
+    let report = disk
+        .restore(backup.id, "out", &options().with_dry_run(true))
+        .unwrap();
+    assert!(
+        !disk.fixture.at("out").exists(),
+        "not even the folder is made"
+    );
+    assert_eq!(
+        report.entries, backup.totals.entries,
+        "everything is looked at"
+    );
     assert!(report.bytes_restored > 6_000_000, "and counted: {report:?}");
 }
 
@@ -160,10 +227,21 @@ fn a_link_planted_in_the_target_leads_nowhere() {
     symlink(&outside, at.join("folder")).unwrap();
     symlink(outside.join("large"), at.join("small")).unwrap();
     symlink(&outside, at.join("many")).unwrap();
-    for options in [options().with_dry_run(true), options().with_delete(true), options().with_overwrite(Overwrite::Always)] {
+    for options in [
+        options().with_dry_run(true),
+        options().with_delete(true),
+        options().with_overwrite(Overwrite::Always),
+    ] {
         let report = disk.restore(id, "out", &options).unwrap();
-        assert!(!report.damaged, "a target that is in the way is no damage: {:?}", report.failed);
-        kept.assert_same(&Snapshot::of(&outside), "nothing outside of the target is touched");
+        assert!(
+            !report.damaged,
+            "a target that is in the way is no damage: {:?}",
+            report.failed
+        );
+        kept.assert_same(
+            &Snapshot::of(&outside),
+            "nothing outside of the target is touched",
+        );
     }
 }
 
@@ -173,8 +251,16 @@ fn a_target_behind_a_file_is_refused() {
     let id = disk.backup().backup.id;
     fs::write(disk.fixture.at("out"), "a file").unwrap();
     let error = disk.restore(id, "out", &options()).unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Io | ErrorKind::Invalid), "{error}: {:?}", error.kind());
-    assert_eq!(fs::read(disk.fixture.at("out")).unwrap(), b"a file", "it stays");
+    assert!(
+        matches!(error.kind(), ErrorKind::Io | ErrorKind::Invalid),
+        "{error}: {:?}",
+        error.kind()
+    );
+    assert_eq!(
+        fs::read(disk.fixture.at("out")).unwrap(),
+        b"a file",
+        "it stays"
+    );
 }
 
 #[test]
@@ -183,9 +269,12 @@ fn every_number_of_threads_gives_the_same() {
     let id = disk.backup().backup.id;
     for threads in [1, 2, 9] {
         let to = format!("out{threads}");
-        let report = disk.restore(id, &to, &options().with_threads(Some(threads))).unwrap();
+        let report = disk
+            .restore(id, &to, &options().with_threads(Some(threads)))
+            .unwrap();
         assert_eq!(report.failed, []);
-        disk.tree().assert_same(&disk.copy(&to), "threads make no difference");
+        disk.tree()
+            .assert_same(&disk.copy(&to), "threads make no difference");
     }
 }
 
@@ -194,7 +283,8 @@ fn a_restore_over_a_running_copy_leaves_no_temporary_files() {
     let disk = Disk::new(TreeFixture::rich());
     let id = disk.backup().backup.id;
     for overwrite in [Overwrite::IfChanged, Overwrite::Always] {
-        disk.restore(id, "out", &options().with_overwrite(overwrite)).unwrap();
+        disk.restore(id, "out", &options().with_overwrite(overwrite))
+            .unwrap();
         let paths = disk.copy("out").paths();
         let temporary: Vec<_> = paths.iter().filter(|path| path.contains(".br-")).collect();
         assert!(temporary.is_empty(), "{temporary:?}");
@@ -204,10 +294,14 @@ fn a_restore_over_a_running_copy_leaves_no_temporary_files() {
 #[test]
 fn an_unknown_backup_is_an_error() {
     let disk = Disk::new(TreeFixture::new());
-    let error = disk.restore(br_core::model::BackupId(nil()), "out", &options()).unwrap_err();
+    let error = disk
+        .restore(br_core::model::BackupId(nil()), "out", &options())
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     disk.backup();
-    let error = disk.restore(br_core::model::BackupId(nil()), "out", &options()).unwrap_err();
+    let error = disk
+        .restore(br_core::model::BackupId(nil()), "out", &options())
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     assert!(!disk.fixture.at("out").exists(), "nothing is made");
 }
@@ -227,11 +321,21 @@ fn a_file_that_stays_is_not_given_further_names() {
     let id = disk.backup().backup.id;
     fs::create_dir_all(disk.restored("out", "")).unwrap();
     fs::write(disk.restored("out", "a"), "something else").unwrap();
-    let report = disk.restore(id, "out", &options().with_overwrite(Overwrite::Never)).unwrap();
+    let report = disk
+        .restore(id, "out", &options().with_overwrite(Overwrite::Never))
+        .unwrap();
     assert_eq!(report.failed, []);
     let read = |path| fs::read(disk.restored("out", path)).unwrap();
     assert_eq!(read("a"), b"something else", "what is there stays");
-    assert_eq!(read("b"), b"the content of both names", "another name is not linked to it");
+    assert_eq!(
+        read("b"),
+        b"the content of both names",
+        "another name is not linked to it"
+    );
     let copy = disk.copy("out");
-    assert_eq!(copy.items[&b"c"[..]].linked_to, Some(b"b".to_vec()), "the others are one file");
+    assert_eq!(
+        copy.items[&b"c"[..]].linked_to,
+        Some(b"b".to_vec()),
+        "the others are one file"
+    );
 }

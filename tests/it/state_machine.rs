@@ -10,13 +10,19 @@ use proptest::sample::Index;
 #[derive(Debug, Clone)]
 enum Step {
     /// A backup by one of two hosts of these files: name and content.
-    Backup { host: bool, files: BTreeMap<u8, u8> },
+    Backup {
+        host: bool,
+        files: BTreeMap<u8, u8>,
+    },
     Delete(Vec<Index>),
     Prune,
     /// Another process goes on.
     Reopen,
     /// A backup that dies at some operation.
-    Die { at: u64, files: BTreeMap<u8, u8> },
+    Die {
+        at: u64,
+        files: BTreeMap<u8, u8>,
+    },
     Check,
 }
 
@@ -45,7 +51,11 @@ fn source(files: &BTreeMap<u8, u8>) -> MemorySource {
 }
 
 fn run(steps: &[Step], encrypted: bool) {
-    let mut repo = if encrypted { TestRepo::encrypted() } else { TestRepo::new() };
+    let mut repo = if encrypted {
+        TestRepo::encrypted()
+    } else {
+        TestRepo::new()
+    };
     let mut model: BTreeMap<BackupId, MemorySource> = BTreeMap::new();
     for (number, step) in steps.iter().enumerate() {
         let seed = 100 + number as u64;
@@ -81,7 +91,10 @@ fn run(steps: &[Step], encrypted: bool) {
     repo.assert_holds("at the end", &model);
     repo.prune().unwrap();
     repo.assert_holds("at the end, pruned", &model);
-    assert!(repo.check().unwrap().findings.is_empty(), "nothing is left over");
+    assert!(
+        repo.check().unwrap().findings.is_empty(),
+        "nothing is left over"
+    );
 }
 
 proptest! {

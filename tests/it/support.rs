@@ -28,7 +28,9 @@ impl Disk {
     }
 
     pub(crate) fn encrypted(fixture: TreeFixture) -> Self {
-        let options = InitOptions::default().with_password("secret").with_weak_key_derivation();
+        let options = InitOptions::default()
+            .with_password("secret")
+            .with_weak_key_derivation();
         Self::init(fixture, options)
     }
 
@@ -38,7 +40,11 @@ impl Disk {
         // What a power failure leaves is not what is tested here.
         let options = options.with_storage(StorageOptions::default().with_fsync(false));
         let repository = block_on(Repository::init(&location, &options, &context)).unwrap();
-        Self { fixture, repository, context }
+        Self {
+            fixture,
+            repository,
+            context,
+        }
     }
 
     /// Options for backups of the tree.
@@ -74,7 +80,13 @@ impl Disk {
     ) -> Result<RestoreReport> {
         let selector = BackupSelector::Prefix(id.to_string());
         let to = self.fixture.at(to);
-        block_on(restore(&self.repository, &selector, to, options, &self.context))
+        block_on(restore(
+            &self.repository,
+            &selector,
+            to,
+            options,
+            &self.context,
+        ))
     }
 
     /// Restores a whole backup; everything must come.
@@ -92,7 +104,11 @@ impl Disk {
 
     pub(crate) fn assert_sound(&self) {
         let report = self.check();
-        assert!(report.findings.is_empty(), "check finds nothing: {:#?}", report.findings);
+        assert!(
+            report.findings.is_empty(),
+            "check finds nothing: {:#?}",
+            report.findings
+        );
     }
 
     /// Where something of the tree comes to lie below the folder `to`.
@@ -105,7 +121,11 @@ impl Disk {
 
     /// The path in the backup of something in the tree.
     pub(crate) fn stored(&self, path: &str) -> EntryPath {
-        let at = if path.is_empty() { self.fixture.tree() } else { self.fixture.tree().join(path) };
+        let at = if path.is_empty() {
+            self.fixture.tree()
+        } else {
+            self.fixture.tree().join(path)
+        };
         EntryPath::new(&at.as_os_str().as_bytes()[1..]).unwrap()
     }
 
@@ -126,7 +146,11 @@ pub(crate) fn size_of(folder: &Path) -> u64 {
     for item in std::fs::read_dir(folder).unwrap() {
         let item = item.unwrap();
         let meta = item.metadata().unwrap();
-        size += if meta.is_dir() { size_of(&item.path()) } else { meta.len() };
+        size += if meta.is_dir() {
+            size_of(&item.path())
+        } else {
+            meta.len()
+        };
     }
     size
 }
@@ -143,7 +167,10 @@ impl Progress for Told {
         match event {
             Event::Warning { message } => self.warnings.lock().unwrap().push(message.to_owned()),
             Event::Failed { path, reason } => {
-                self.failed.lock().unwrap().push(format!("{path}: {reason}"));
+                self.failed
+                    .lock()
+                    .unwrap()
+                    .push(format!("{path}: {reason}"));
             }
             _ => {}
         }
@@ -153,6 +180,9 @@ impl Progress for Told {
 /// A context whose events are kept.
 pub(crate) fn telling(context: &Context) -> (Context, Arc<Told>) {
     let told = Arc::new(Told::default());
-    let context = Context { progress: Arc::clone(&told) as _, ..context.clone() };
+    let context = Context {
+        progress: Arc::clone(&told) as _,
+        ..context.clone()
+    };
     (context, told)
 }

@@ -27,7 +27,11 @@ impl BrCmd {
     /// A program with a home, which is also where it starts.
     #[must_use]
     pub fn new(program: impl Into<PathBuf>, home: impl Into<PathBuf>) -> Self {
-        Self { program: program.into(), home: home.into(), env: Vec::new() }
+        Self {
+            program: program.into(),
+            home: home.into(),
+            env: Vec::new(),
+        }
     }
 
     /// Sets a variable of its environment.
@@ -75,11 +79,15 @@ impl BrCmd {
         input: &[u8],
     ) -> BrOutput {
         let mut command = self.command(arguments);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_vec());
         // A program that does not read to the end is none of our business here.
-        let writer = std::thread::spawn(move || drop(std::io::Write::write_all(&mut stdin, &input)));
+        let writer =
+            std::thread::spawn(move || drop(std::io::Write::write_all(&mut stdin, &input)));
         let output = child.wait_with_output().unwrap();
         writer.join().unwrap();
         output.into()
@@ -110,7 +118,13 @@ impl BrOutput {
 
 impl std::fmt::Display for BrOutput {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let code = self.code.map_or("signal".to_owned(), |code| code.to_string());
-        write!(f, "exit: {code}\n--- stdout\n{}--- stderr\n{}", self.stdout, self.stderr)
+        let code = self
+            .code
+            .map_or("signal".to_owned(), |code| code.to_string());
+        write!(
+            f,
+            "exit: {code}\n--- stdout\n{}--- stderr\n{}",
+            self.stdout, self.stderr
+        )
     }
 }

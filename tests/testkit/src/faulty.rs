@@ -123,7 +123,11 @@ impl FaultyStore {
 
     /// Alters what is read of objects whose key contains `pattern`.
     pub fn corrupt(&self, pattern: impl Into<String>, how: Corruption) {
-        self.plan.lock().unwrap().corrupt.push((pattern.into(), how));
+        self.plan
+            .lock()
+            .unwrap()
+            .corrupt
+            .push((pattern.into(), how));
     }
 
     /// Forgets all plans and counts from 0 again.
@@ -150,11 +154,18 @@ impl FaultyStore {
         let n = self.count.fetch_add(1, Ordering::SeqCst);
         let (before, after, hooks) = {
             let mut plan = self.plan.lock().unwrap();
-            plan.log.push(Operation { verb, key: key.to_owned() });
-            let stopped = plan.stop.is_some_and(|(at, when)| n > at || (n == at && when == When::Before));
+            plan.log.push(Operation {
+                verb,
+                key: key.to_owned(),
+            });
+            let stopped = plan
+                .stop
+                .is_some_and(|(at, when)| n > at || (n == at && when == When::Before));
             let fails = plan.fail == Some((n, When::Before));
             let after = plan.stop == Some((n, When::After)) || plan.fail == Some((n, When::After));
-            let (now, later) = std::mem::take(&mut plan.hooks).into_iter().partition(|(at, _)| *at == n);
+            let (now, later) = std::mem::take(&mut plan.hooks)
+                .into_iter()
+                .partition(|(at, _)| *at == n);
             plan.hooks = later;
             let now: Vec<(u64, Hook)> = now;
             (stopped || fails, after, now)
@@ -167,7 +178,10 @@ impl FaultyStore {
 
     fn corruption(&self, key: &str) -> Option<Corruption> {
         let plan = self.plan.lock().unwrap();
-        plan.corrupt.iter().find(|(pattern, _)| key.contains(pattern)).map(|(_, how)| *how)
+        plan.corrupt
+            .iter()
+            .find(|(pattern, _)| key.contains(pattern))
+            .map(|(_, how)| *how)
     }
 
     fn is_hidden(&self, key: &str) -> bool {
@@ -203,7 +217,10 @@ impl FaultyStore {
 /// What a store says that cannot be reached.
 fn failure() -> object_store::Error {
     let source = std::io::Error::new(std::io::ErrorKind::TimedOut, "failed on purpose");
-    object_store::Error::Generic { store: "faulty", source: Box::new(source) }
+    object_store::Error::Generic {
+        store: "faulty",
+        source: Box::new(source),
+    }
 }
 
 /// The trait as the engine gets it: every method must be written out, so that none passes by the plan.
@@ -246,7 +263,10 @@ impl ObjectStore for Handle {
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let mut all = Vec::with_capacity(ranges.len());
         for range in ranges {
-            let options = GetOptions { range: Some(range.clone().into()), ..GetOptions::default() };
+            let options = GetOptions {
+                range: Some(range.clone().into()),
+                ..GetOptions::default()
+            };
             all.push(self.0.get(location, options).await?.bytes().await?);
         }
         Ok(all)
@@ -289,7 +309,9 @@ impl ObjectStore for Handle {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.0.begin("list", prefix.map_or("", Path::as_ref)).await?;
+        self.0
+            .begin("list", prefix.map_or("", Path::as_ref))
+            .await?;
         self.0.inner.list_with_delimiter(prefix).await
     }
 

@@ -102,7 +102,12 @@ impl TreeFixture {
         fs::hard_link(tree.join("small"), tree.join("folder/hard")).unwrap();
         fs::hard_link(tree.join("small"), tree.join("zz hard")).unwrap();
         fs::hard_link(tree.join("one byte"), tree.join("hard and short")).unwrap();
-        for name in [&b"not utf-8 \xff\xc3"[..], b"a\nnew line", "\u{fc}n\u{ef}c\u{f6}d\u{e9}".as_bytes(), &[b'n'; 255]] {
+        for name in [
+            &b"not utf-8 \xff\xc3"[..],
+            b"a\nnew line",
+            "\u{fc}n\u{ef}c\u{f6}d\u{e9}".as_bytes(),
+            &[b'n'; 255],
+        ] {
             fs::write(tree.join(OsStr::from_bytes(name)), name).unwrap();
         }
         let pipe = tree.join("pipe");
@@ -119,8 +124,15 @@ impl TreeFixture {
         let sparse = File::create(tree.join("sparse")).unwrap();
         sparse.set_len(10 << 20).unwrap();
         sparse.write_all_at(b"in the middle", 5 << 20).unwrap();
-        File::create(tree.join("all hole")).unwrap().set_len(1 << 20).unwrap();
-        for (name, value) in [("user.short", &b"v"[..]), ("user.long", &[9; 3000]), ("user.none", b"")] {
+        File::create(tree.join("all hole"))
+            .unwrap()
+            .set_len(1 << 20)
+            .unwrap();
+        for (name, value) in [
+            ("user.short", &b"v"[..]),
+            ("user.long", &[9; 3000]),
+            ("user.none", b""),
+        ] {
             let flags = XattrFlags::empty();
             // Not every file system has attributes.
             let _ = rustix::fs::lsetxattr(tree.join("cut"), name, value, flags);
@@ -135,7 +147,13 @@ impl TreeFixture {
 
 /// Sets the time of the last change; links are not followed.
 pub fn set_time(path: &Path, secs: i64, nanos: i64) {
-    let time = Timespec { tv_sec: secs, tv_nsec: nanos };
-    let times = Timestamps { last_access: time, last_modification: time };
+    let time = Timespec {
+        tv_sec: secs,
+        tv_nsec: nanos,
+    };
+    let times = Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
     rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
 }

@@ -73,7 +73,13 @@ impl TestRepo {
         let repository = Repository::init_storage(storage, &options, &context);
         let repository = block_on(repository).unwrap();
         faults.reset();
-        Self { store, faults, repository, context, password }
+        Self {
+            store,
+            faults,
+            repository,
+            context,
+            password,
+        }
     }
 
     /// The storage that goes through a store.
@@ -92,7 +98,13 @@ impl TestRepo {
         let repository = block_on(opened)?;
         faults.reset();
         let context = crate::context(seed);
-        Ok(Self { store, faults, repository, context, password })
+        Ok(Self {
+            store,
+            faults,
+            repository,
+            context,
+            password,
+        })
     }
 
     /// Opens the same objects again, as another process would.
@@ -138,7 +150,12 @@ impl TestRepo {
         source: &MemorySource,
         options: &BackupOptions,
     ) -> Result<BackupReport> {
-        block_on(backup(&self.repository, source.clone(), options, &self.context))
+        block_on(backup(
+            &self.repository,
+            source.clone(),
+            options,
+            &self.context,
+        ))
     }
 
     /// All backups, oldest first.
@@ -170,7 +187,13 @@ impl TestRepo {
     /// As [`dump::dump`].
     pub fn dump(&self, id: BackupId, path: &EntryPath) -> Result<Vec<u8>> {
         let out = Collect::default();
-        let dumped = dump::dump(&self.repository, id, path.clone(), out.clone(), &self.context);
+        let dumped = dump::dump(
+            &self.repository,
+            id,
+            path.clone(),
+            out.clone(),
+            &self.context,
+        );
         block_on(dumped)?;
         let bytes = out.0.lock().unwrap().clone();
         Ok(bytes)
@@ -234,7 +257,9 @@ impl TestRepo {
     /// Options for a prune that tolerates no waste and spares nothing.
     #[must_use]
     pub fn thorough() -> PruneOptions {
-        PruneOptions::default().with_max_unused(0.0).with_grace(Duration::ZERO)
+        PruneOptions::default()
+            .with_max_unused(0.0)
+            .with_grace(Duration::ZERO)
     }
 
     /// Asserts that nothing is damaged, that every backup restores, and that each holds what it should.
@@ -242,18 +267,38 @@ impl TestRepo {
     /// # Panics
     /// When something is wrong.
     pub fn assert_holds(&self, what: &str, expected: &BTreeMap<BackupId, MemorySource>) {
-        let report = self.check().unwrap_or_else(|error| panic!("{what}: check: {error}"));
-        assert!(report.is_sound(), "{what}: check finds {:#?}", report.findings);
-        let listed = self.backups().unwrap_or_else(|error| panic!("{what}: list: {error}"));
+        let report = self
+            .check()
+            .unwrap_or_else(|error| panic!("{what}: check: {error}"));
+        assert!(
+            report.is_sound(),
+            "{what}: check finds {:#?}",
+            report.findings
+        );
+        let listed = self
+            .backups()
+            .unwrap_or_else(|error| panic!("{what}: list: {error}"));
         let ids: Vec<_> = listed.iter().map(|backup| backup.id).collect();
         let wanted: Vec<_> = expected.keys().copied().collect();
-        assert_eq!(sorted(ids), wanted, "{what}: exactly the complete backups are listed");
+        assert_eq!(
+            sorted(ids),
+            wanted,
+            "{what}: exactly the complete backups are listed"
+        );
         for (id, source) in expected {
-            let files = self.files(*id).unwrap_or_else(|error| panic!("{what}: {id}: {error}"));
+            let files = self
+                .files(*id)
+                .unwrap_or_else(|error| panic!("{what}: {id}: {error}"));
             let want = source.files();
-            assert!(files.keys().eq(want.keys()), "{what}: {id} has the files it should");
+            assert!(
+                files.keys().eq(want.keys()),
+                "{what}: {id} has the files it should"
+            );
             for (path, content) in &want {
-                assert!(files[path] == content, "{what}: {path} of {id} is what was backed up");
+                assert!(
+                    files[path] == content,
+                    "{what}: {path} of {id} is what was backed up"
+                );
             }
         }
     }
@@ -268,7 +313,10 @@ impl TestRepo {
     #[must_use]
     pub fn sizes(&self) -> BTreeMap<String, u64> {
         use futures::TryStreamExt as _;
-        let listing = self.store.list(None).map_ok(|meta| (meta.location.into(), meta.size));
+        let listing = self
+            .store
+            .list(None)
+            .map_ok(|meta| (meta.location.into(), meta.size));
         block_on(listing.try_collect()).unwrap()
     }
 

@@ -89,7 +89,11 @@ impl Snapshot {
         let mut text = String::new();
         let name = |path: &[u8]| {
             let path = String::from_utf8_lossy(path).into_owned();
-            if path.len() > 200 { format!("{}…", &path[..path.floor_char_boundary(200)]) } else { path }
+            if path.len() > 200 {
+                format!("{}…", &path[..path.floor_char_boundary(200)])
+            } else {
+                path
+            }
         };
         for (path, item) in &self.items {
             match other.items.get(path) {
@@ -100,7 +104,11 @@ impl Snapshot {
                 Some(_) => {}
             }
         }
-        for path in other.items.keys().filter(|path| !self.items.contains_key(*path)) {
+        for path in other
+            .items
+            .keys()
+            .filter(|path| !self.items.contains_key(*path))
+        {
             writeln!(text, "{} is there and should not be", name(path)).unwrap();
         }
         text
@@ -148,7 +156,10 @@ impl Walk {
             item.content = Some(hash(at, meta.len()).unwrap());
         }
         if !kind.is_dir() && meta.nlink() > 1 {
-            let first = self.inodes.entry((meta.dev(), meta.ino())).or_insert_with(|| path.clone());
+            let first = self
+                .inodes
+                .entry((meta.dev(), meta.ino()))
+                .or_insert_with(|| path.clone());
             item.linked_to = Some(first.clone());
         }
         self.items.insert(path.clone(), item);
@@ -160,15 +171,24 @@ impl Walk {
     fn below(&mut self, at: &Path, path: &[u8]) {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
         let flags = i32::try_from(flags.bits()).unwrap();
-        let dir = File::options().read(true).custom_flags(flags).open(at).unwrap();
+        let dir = File::options()
+            .read(true)
+            .custom_flags(flags)
+            .open(at)
+            .unwrap();
         // Relative to the open folder, so that a path of any length can be walked.
         let here = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd()));
-        let names = fs::read_dir(&here).unwrap().map(|entry| entry.unwrap().file_name());
+        let names = fs::read_dir(&here)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name());
         let mut names: Vec<_> = names.collect();
         names.sort();
         for name in names {
             let separator: &[u8] = if path.is_empty() { b"" } else { b"/" };
-            self.item(&here.join(&name), [path, separator, name.as_bytes()].concat());
+            self.item(
+                &here.join(&name),
+                [path, separator, name.as_bytes()].concat(),
+            );
         }
     }
 }
@@ -201,7 +221,9 @@ fn hash(at: &Path, len: u64) -> io::Result<blake3::Hash> {
 fn xattrs(at: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut names = vec![0; 65_536];
     let len = rustix::fs::llistxattr(at, &mut names[..]).unwrap_or(0);
-    let names = names[..len].split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    let names = names[..len]
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty());
     let value = |name: &[u8]| {
         let mut value = vec![0; 65_536];
         let len = rustix::fs::lgetxattr(at, OsStr::from_bytes(name), &mut value[..]).unwrap_or(0);

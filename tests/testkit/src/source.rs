@@ -91,7 +91,14 @@ impl MemorySource {
     /// Adds something that was changed so many seconds after 1970.
     pub fn insert(&mut self, path: &str, thing: Thing, time: i64, behaviour: Behaviour) {
         let path = EntryPath::new(path.as_bytes()).unwrap();
-        self.items.insert(path, Item { thing, time, behaviour });
+        self.items.insert(
+            path,
+            Item {
+                thing,
+                time,
+                behaviour,
+            },
+        );
     }
 
     /// Takes something away.
@@ -102,10 +109,13 @@ impl MemorySource {
     /// The files with their content.
     #[must_use]
     pub fn files(&self) -> BTreeMap<String, Bytes> {
-        let files = self.items.iter().filter_map(|(path, item)| match &item.thing {
-            Thing::File(bytes) => Some((path.to_string(), bytes.clone())),
-            _ => None,
-        });
+        let files = self
+            .items
+            .iter()
+            .filter_map(|(path, item)| match &item.thing {
+                Thing::File(bytes) => Some((path.to_string(), bytes.clone())),
+                _ => None,
+            });
         files.collect()
     }
 }
@@ -125,11 +135,18 @@ impl Source for MemorySource {
                 return Some(SourceItem::Unreadable { path, error });
             }
         };
-        let time = FileTime { secs: item.time, nanos: 7 };
+        let time = FileTime {
+            secs: item.time,
+            nanos: 7,
+        };
         let digest = blake3::hash(path.as_bytes());
         let entry = Entry {
             kind,
-            mode: if item.thing == Thing::Folder { 0o755 } else { 0o644 },
+            mode: if item.thing == Thing::Folder {
+                0o755
+            } else {
+                0o644
+            },
             owner: Arc::new(Owner::default()),
             mtime: time,
             ctime: time,
@@ -138,7 +155,10 @@ impl Source for MemorySource {
             link_group: None,
             path,
         };
-        Some(SourceItem::Entry { entry, details: Box::new(MemoryDetails(item)) })
+        Some(SourceItem::Entry {
+            entry,
+            details: Box::new(MemoryDetails(item)),
+        })
     }
 }
 
@@ -150,7 +170,9 @@ impl Details for MemoryDetails {
     }
 
     fn open(self: Box<Self>, _: &mut Entry) -> io::Result<Box<dyn ContentReader>> {
-        let Item { thing, behaviour, .. } = self.0;
+        let Item {
+            thing, behaviour, ..
+        } = self.0;
         let Thing::File(mut bytes) = thing else {
             return Err(io::Error::other("is no file"));
         };
@@ -160,7 +182,11 @@ impl Details for MemoryDetails {
             Behaviour::Grows(more) => bytes = [&bytes[..], &vec![0; more]].concat().into(),
             _ => {}
         }
-        Ok(Box::new(MemoryReader { bytes, position: 0, behaviour }))
+        Ok(Box::new(MemoryReader {
+            bytes,
+            position: 0,
+            behaviour,
+        }))
     }
 }
 
@@ -188,6 +214,9 @@ impl Read for MemoryReader {
 
 impl ContentReader for MemoryReader {
     fn finish(&mut self) -> io::Result<bool> {
-        Ok(matches!(self.behaviour, Behaviour::Honest | Behaviour::FailsAfter(_)))
+        Ok(matches!(
+            self.behaviour,
+            Behaviour::Honest | Behaviour::FailsAfter(_)
+        ))
     }
 }

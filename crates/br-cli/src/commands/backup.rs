@@ -108,7 +108,7 @@ pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
         None => Input::paths(&args.paths, &args.select)?,
     };
     let repository = open_or_create(&location, args.dry_run, context).await?;
-    let options = options(&args, input.typed(), context);
+    let options = options(&args, &input, context);
     if let (Some(journal), false) = (&options.journal, args.dry_run) {
         // It must be there to be recognised and left out; if it cannot be made, the engine says so.
         let _ = std::fs::create_dir_all(journal);
@@ -166,7 +166,7 @@ async fn open_or_create(
     Ok(repository)
 }
 
-fn options(args: &BackupArgs, paths: Vec<Vec<u8>>, context: &CommandContext) -> BackupOptions {
+fn options(args: &BackupArgs, input: &Input, context: &CommandContext) -> BackupOptions {
     let host = args.host.clone().unwrap_or_else(|| {
         let name = nix::unistd::gethostname().ok();
         name.map_or_else(
@@ -182,7 +182,8 @@ fn options(args: &BackupArgs, paths: Vec<Vec<u8>>, context: &CommandContext) -> 
     let mut tags: Vec<_> = args.tag.iter().map(|tag| tag.trim().to_owned()).collect();
     let mut seen = std::collections::HashSet::new();
     tags.retain(|tag| !tag.is_empty() && seen.insert(tag.clone()));
-    BackupOptions::new(host, sources::user_name(), paths)
+    BackupOptions::new(host, sources::user_name(), input.typed())
+        .with_folder(input.folder())
         .with_tags(tags)
         .with_base(base)
         .with_level(args.compression)

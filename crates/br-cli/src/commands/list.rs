@@ -90,7 +90,14 @@ impl ListArgs {
         let path = self.path.as_ref().map(|path| trim(path.as_bytes()));
         self.tag.iter().all(|tag| backup.tags.contains(tag))
             && self.host.as_ref().is_none_or(|host| *host == backup.host)
-            && path.is_none_or(|path| backup.paths.iter().any(|other| trim(other) == path))
+            && path.is_none_or(|path| {
+                let full = backup.full_paths();
+                backup
+                    .paths
+                    .iter()
+                    .chain(&full)
+                    .any(|other| trim(other) == path)
+            })
     }
 }
 
@@ -112,7 +119,7 @@ fn table(backups: &[Backup], cut: Option<usize>) -> Table {
             backup.id.to_string(),
             format::size(backup.totals.bytes),
             format::size(backup.changes.bytes_stored),
-            format::paths(&backup.paths, cut),
+            format::paths(&backup.full_paths(), cut),
             format::local_time(backup.started),
             format::duration(format::between(backup.started, backup.finished)),
             format::local_time(backup.finished),

@@ -109,6 +109,13 @@ fn plan_fields(plan: &PrunePlan) -> Vec<(&'static str, String)> {
             format!("{} of backups that did not end", packs(plan.packs_leftover)),
         ));
     }
+    if plan.packs_spared > 0 {
+        let packs = packs(plan.packs_spared);
+        fields.push((
+            "spare",
+            format!("{packs} that may belong to a running backup, see --grace"),
+        ));
+    }
     if plan.packs_condemned > 0 {
         fields.push((
             "go on",
@@ -128,6 +135,10 @@ fn report_fields(report: &PruneReport) -> Vec<(&'static str, String)> {
     let freed = report.bytes_deleted.saturating_sub(report.bytes_written);
     let deleted = format!("{packs}, {}", format::size(report.bytes_deleted));
     let mut fields = vec![("deleted", deleted)];
+    if report.objects_deleted > 0 {
+        let objects = format::counted(report.objects_deleted, "object", "objects");
+        fields.push(("tidied", format!("{objects} that nothing named")));
+    }
     if report.bytes_written > 0 {
         fields.push(("written", format::size(report.bytes_written)));
     }

@@ -90,6 +90,9 @@ fn fields(backup: &Backup) -> Vec<(&'static str, String)> {
     for (at, path) in backup.paths.iter().enumerate() {
         fields.push((if at == 0 { "paths" } else { "" }, escape(path)));
     }
+    if !backup.folder.is_empty() {
+        fields.push(("in folder", escape(&backup.folder)));
+    }
     if !backup.tags.is_empty() {
         let tags: Vec<_> = backup.tags.iter().map(|tag| format::text(tag)).collect();
         fields.push(("tags", tags.join(", ")));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use br_core::model::{EntryPath, FileTime, Owner};
 use br_core::source::{
-    Excludes, LocalSource, LocalSourceOptions, Source, SourceError, SourceItem, StreamSource,
+    Excludes, LocalSource, LocalSourceOptions, Source, SourceError, StreamSource,
 };
 use clap::Args;
 
@@ -93,12 +93,23 @@ impl Input {
         }
     }
 
+    /// The folder that relative paths start from, when there are any.
+    pub(super) fn folder(&self) -> Vec<u8> {
+        match self {
+            Self::Paths { paths, .. } if paths.iter().any(|path| path.is_relative()) => {
+                let folder = std::env::current_dir().unwrap_or_default();
+                folder.as_os_str().as_bytes().to_vec()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Opens it. Folders in `skipped` are left out; only those which exist by now are known by what they are.
     pub(super) fn open(
         self,
         skipped: Vec<PathBuf>,
         context: &CommandContext,
-    ) -> Result<AnySource, CommandError> {
+    ) -> Result<Box<dyn Source>, CommandError> {
         let (paths, options) = match self {
             Self::Stdin(path) => return Ok(stdin(path, context)),
             Self::Paths { paths, options } => (paths, options.with_skipped_folders(skipped)),
@@ -109,20 +120,7 @@ impl Input {
             let note = format!("{link} is a symbolic link: what it leads to is backed up");
             context.output.console.note(&note);
         }
-        Ok(AnySource(Box::new(source)))
-    }
-}
-
-/// One source or the other.
-pub(super) struct AnySource(Box<dyn Source>);
-
-impl Source for AnySource {
-    fn next(&mut self) -> Option<SourceItem> {
-        self.0.next()
-    }
-
-    fn can_skip_unchanged(&self) -> bool {
-        self.0.can_skip_unchanged()
+        Ok(Box::new(source))
     }
 }
 
@@ -183,7 +181,7 @@ fn refused(error: &SourceError) -> CommandError {
 }
 
 /// Standard input as a file.
-fn stdin(path: EntryPath, context: &CommandContext) -> AnySource {
+fn stdin(path: EntryPath, context: &CommandContext) -> Box<dyn Source> {
     let owner = Owner {
         uid: nix::unistd::geteuid().as_raw(),
         gid: nix::unistd::getegid().as_raw(),
@@ -195,10 +193,8 @@ fn stdin(path: EntryPath, context: &CommandContext) -> AnySource {
         secs: i64::try_from(nanos.div_euclid(1_000_000_000)).unwrap_or(0),
         nanos: u32::try_from(nanos.rem_euclid(1_000_000_000)).unwrap_or(0),
     };
-    let reader = PatientStdin {
-        cancel: context.cancel.clone(),
-    };
-    AnySource(Box::new(StreamSource::new(path, reader, time, owner)))
+    let reader = PatientStdin::new(context.cancel.clone());
+    Box::new(StreamSource::new(path, reader, time, owner))
 }
 
 /// The name of the user who runs br, or the number when there is no name.

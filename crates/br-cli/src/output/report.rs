@@ -178,6 +178,7 @@ pub(crate) struct PlanJson {
     packs_unused: u64,
     packs_rewritten: u64,
     packs_leftover: u64,
+    packs_spared: u64,
     packs_condemned: u64,
     packs_kept: u64,
     bytes_removed: u64,
@@ -191,6 +192,7 @@ impl From<&PrunePlan> for PlanJson {
             packs_unused: plan.packs_unused,
             packs_rewritten: plan.packs_rewritten,
             packs_leftover: plan.packs_leftover,
+            packs_spared: plan.packs_spared,
             packs_condemned: plan.packs_condemned,
             packs_kept: plan.packs_kept,
             bytes_removed: plan.bytes_removed,
@@ -205,6 +207,7 @@ pub(crate) struct PruneReportJson {
     packs_deleted: u64,
     bytes_deleted: u64,
     bytes_written: u64,
+    objects_deleted: u64,
     failed: u64,
 }
 
@@ -214,6 +217,7 @@ impl From<&PruneReport> for PruneReportJson {
             packs_deleted: report.packs_deleted,
             bytes_deleted: report.bytes_deleted,
             bytes_written: report.bytes_written,
+            objects_deleted: report.objects_deleted,
             failed: report.failed,
         }
     }

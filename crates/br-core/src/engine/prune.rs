@@ -65,6 +65,8 @@ pub struct PrunePlan {
     pub packs_rewritten: u64,
     /// Packs that an interrupted backup left and nothing names.
     pub packs_leftover: u64,
+    /// Packs that nothing names and that are too young to tell from those of a running backup.
+    pub packs_spared: u64,
     /// Packs that an earlier prune condemned and did not get to delete.
     pub packs_condemned: u64,
     /// Packs that stay as they are.
@@ -100,6 +102,8 @@ pub struct PruneReport {
     pub bytes_deleted: u64,
     /// Bytes of new packs.
     pub bytes_written: u64,
+    /// Index segments and manifests deleted.
+    pub objects_deleted: u64,
     /// Objects that could not be deleted; the next prune tries again.
     pub failed: u64,
 }
@@ -209,6 +213,7 @@ impl Decision {
                 packs_unused: 0,
                 packs_rewritten: 0,
                 packs_leftover: 0,
+                packs_spared: 0,
                 packs_condemned: 0,
                 packs_kept: 0,
                 bytes_removed: 0,
@@ -295,6 +300,8 @@ impl Decision {
                     self.plan.packs_leftover += 1;
                     self.doomed.insert(id, object.size);
                     self.condemn.insert(id, None);
+                } else {
+                    self.plan.packs_spared += 1;
                 }
             }
         }
@@ -308,6 +315,10 @@ impl Decision {
                 wanted.insert_slots(*pack, slots);
             }
         }
+        let bytes = self.plan.bytes_copied;
+        io.context
+            .progress
+            .event(Event::Expect { bytes, entries: 0 });
         let moved = relocate(io, self.index.clone(), &wanted)?;
         let bytes_written = moved.packs.iter().map(|pack| pack.entry.len).sum();
         let mut segments = SegmentPlan::new(io, &self.position.state);
@@ -375,6 +386,7 @@ impl Decision {
 
     fn sweep(mut self, io: &Io, bytes_written: u64) -> Result<PruneReport> {
         let mut keys = std::mem::take(&mut self.leftovers);
+        let objects = keys.len() as u64;
         keys.extend(self.doomed.keys().map(|pack| Layout::pack(*pack)));
         let failed = io.delete_all(keys)?;
         for (key, error) in &failed {
@@ -402,6 +414,7 @@ impl Decision {
             packs_deleted: packs.len() as u64,
             bytes_deleted: self.doomed.values().sum(),
             bytes_written,
+            objects_deleted: objects - (failed.len() - kept.len()) as u64,
             failed: failed.len() as u64,
         })
     }

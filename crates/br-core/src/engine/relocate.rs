@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::{Compressor, Move, PackContent};
 use crate::model::{ChunkRef, References};
+use crate::progress::Event;
 use crate::repository::{ChunkReader, Index, Io, Packer, RawGroup, StoredPack, target_pack_len};
 
 /// A group is closed when it has so many bytes before compression.
@@ -86,6 +87,11 @@ fn copy_all(reader: &ChunkReader, wanted: &References, packer: &Packer) -> Resul
             chunks.push(ChunkRef {
                 id: *id,
                 len: bytes.len() as u32,
+            });
+            let len = bytes.len() as u64;
+            reader.io().context.progress.event(Event::Advance {
+                bytes: len,
+                entries: 0,
             });
             raw.extend_from_slice(&bytes);
             order.push(Copied {

@@ -19,6 +19,8 @@ pub struct Backup {
     pub user: String,
     /// The paths as typed, raw bytes.
     pub paths: Vec<Vec<u8>>,
+    /// The folder that relative paths started from; empty when there were none.
+    pub folder: Vec<u8>,
     /// Words given by the user.
     pub tags: Vec<String>,
     /// When it began.
@@ -42,6 +44,20 @@ pub struct Backup {
 impl Backup {
     /// How many unread entries a backup names; more are only counted.
     pub const MAX_UNREAD: usize = 1_000;
+
+    /// The paths with the folder that relative ones started from.
+    #[must_use]
+    pub fn full_paths(&self) -> Vec<Vec<u8>> {
+        let full = |path: &Vec<u8>| match path.as_slice() {
+            _ if self.folder.is_empty() || path.starts_with(b"/") => path.clone(),
+            b"." => self.folder.clone(),
+            relative => {
+                let folder = self.folder.strip_suffix(b"/").unwrap_or(&self.folder);
+                [folder, b"/", relative].concat()
+            }
+        };
+        self.paths.iter().map(full).collect()
+    }
 
     /// True when every entry of the source is in the backup.
     #[must_use]

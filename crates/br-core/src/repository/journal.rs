@@ -88,7 +88,7 @@ impl Journal {
     /// Removes the journal: the backup is committed.
     pub(crate) fn remove(self) {
         // One that stays is read by the next backup for nothing, and removed by it.
-        let _ = fs::remove_file(&self.path);
+        remove(&self.path);
     }
 }
 
@@ -151,9 +151,15 @@ impl Leftover {
 
     /// Removes the journals: what they held is committed.
     pub(crate) fn remove(self) {
-        for path in self.files {
-            let _ = fs::remove_file(path);
-        }
+        self.files.iter().for_each(|path| remove(path));
+    }
+}
+
+/// Removes a journal, and its folder when it was the last one.
+fn remove(path: &Path) {
+    let _ = fs::remove_file(path);
+    if let Some(folder) = path.parent() {
+        let _ = fs::remove_dir(folder);
     }
 }
 

@@ -39,11 +39,20 @@ impl LogPosition {
     /// Reads the log: the newest checkpoint and what follows it.
     pub(crate) fn read(io: &Io) -> Result<Self> {
         let mut position = Self::default();
-        let last = list(io, 0)?;
-        let Some(last) = last else {
+        let numbers = list(io, 0)?;
+        let Some(&last) = numbers.last() else {
             return Ok(position);
         };
-        let mut from = last - last % CHECKPOINT_EVERY;
+        // What lies behind a gap is of use to nobody: without a checkpoint after it the log cannot be read.
+        let (mut oldest, mut from) = (last, last - last % CHECKPOINT_EVERY);
+        for number in numbers.iter().rev() {
+            if *number == oldest || *number + 1 == oldest {
+                oldest = *number;
+            } else {
+                break;
+            }
+        }
+        from = from.max(oldest);
         loop {
             let records = fetch(io, from, last)?;
             // A rebuilt log has a checkpoint where none is due, and what lies before it may be damaged.
@@ -70,15 +79,25 @@ impl LogPosition {
                 }
                 return Ok(position);
             }
-            from = from.saturating_sub(CHECKPOINT_EVERY);
+            if from == oldest {
+                return Err(missing(oldest - 1));
+            }
+            from = from.saturating_sub(CHECKPOINT_EVERY).max(oldest);
         }
     }
 
     /// Reads entries that were added since, and returns them.
     pub(crate) fn refresh(&mut self, io: &Io) -> Result<Vec<LogEntry>> {
-        let Some(last) = list(io, self.next)? else {
+        let numbers = list(io, self.next)?;
+        let Some(&last) = numbers.last() else {
             return Ok(Vec::new());
         };
+        if let Some((next, _)) = (self.next..)
+            .zip(numbers)
+            .find(|(next, there)| next != there)
+        {
+            return Err(missing(next));
+        }
         let mut entries = Vec::new();
         for (record, bytes) in fetch(io, self.next, last)? {
             let record = record?;
@@ -139,7 +158,11 @@ impl LogPosition {
 
     /// Continues a log whose entries cannot be read: a checkpoint with `state` behind the last one.
     pub(crate) fn rebuild(io: &Io, state: State) -> Result<Self> {
-        let next = list(io, 0)?.map_or(0, |last| last + 1);
+        let next = list(io, 0)?.last().map_or(0, |last| last + 1);
+        if Layout::log_seq(&Layout::log(next)).is_none() {
+            let message = "log has an entry with the highest number there is: nothing can follow";
+            return Err(Error::damaged(message));
+        }
         let mut position = Self {
             state,
             next,
@@ -183,15 +206,18 @@ fn settle(io: &Io, key: &str, id: ObjectId, bytes: &Bytes) -> Result<bool> {
     }
 }
 
-/// The number of the last entry from `from` on; `None` when there is none. One that is missing in between is found when
-/// it is fetched: before the newest checkpoint it does not matter.
-fn list(io: &Io, from: u64) -> Result<Option<u64>> {
+fn missing(seq: u64) -> Error {
+    Error::damaged(format!("{} is missing", Layout::log(seq)))
+}
+
+/// The numbers of the entries from `from` on, ascending.
+fn list(io: &Io, from: u64) -> Result<Vec<u64>> {
     let after = from.checked_sub(1).map(Layout::log).unwrap_or_default();
     let objects = io.block(io.storage().list_after(Layout::LOG, &after))?;
     Ok(objects
         .iter()
         .filter_map(|object| Layout::log_seq(&object.key))
-        .max())
+        .collect())
 }
 
 type Fetched = (Result<LogRecord>, Bytes);

@@ -14,6 +14,8 @@ mod packer;
 mod reader;
 mod segments;
 mod state;
+#[cfg(test)]
+mod testing;
 mod tree_reader;
 mod tree_writer;
 

@@ -40,6 +40,18 @@ struct Node {
     child: Child,
     /// First path of what follows; `None` at the end.
     until: Option<EntryPath>,
+    /// Nobody says where the root starts.
+    is_root: bool,
+}
+
+impl Node {
+    /// Whether what the node holds is what its parent said: it starts there and ends before what follows. Thus no node can
+    /// stand in two places, and a tree ends.
+    fn spans(&self, first: Option<&EntryPath>, last: Option<&EntryPath>) -> bool {
+        let starts = first.is_some_and(|first| self.is_root || *first == self.child.first);
+        let ends = last.is_some_and(|last| self.until.as_ref().is_none_or(|until| last < until));
+        starts && ends
+    }
 }
 
 impl TreeReader {
@@ -52,6 +64,7 @@ impl TreeReader {
                 totals: Totals::default(),
             },
             until: None,
+            is_root: true,
         });
         Self {
             reader: Arc::clone(reader),
@@ -111,12 +124,7 @@ impl TreeReader {
                 format::decode_leaf(&bytes).map_err(|error| Error::format(&name(), error))
             });
             match entries {
-                Ok(entries) => {
-                    let wanted = entries
-                        .into_iter()
-                        .filter(|e| is_selected(&self.selection, &e.path));
-                    self.ready.extend(wanted.map(Ok));
-                }
+                Ok(entries) => self.take_leaf(node, entries),
                 Err(error) => self.ready.push_back(Err(gap(node, error))),
             }
             return;
@@ -130,7 +138,24 @@ impl TreeReader {
         }
     }
 
+    fn take_leaf(&mut self, node: &Node, entries: Vec<Entry>) {
+        let ends = [entries.first(), entries.last()].map(|entry| entry.map(|entry| &entry.path));
+        if !node.spans(ends[0], ends[1]) {
+            self.ready.push_back(Err(misplaced(node)));
+            return;
+        }
+        let wanted = entries
+            .into_iter()
+            .filter(|entry| is_selected(&self.selection, &entry.path));
+        self.ready.extend(wanted.map(Ok));
+    }
+
     fn push_children(&mut self, node: &Node, children: Vec<Child>) {
+        let ends = [children.first(), children.last()].map(|child| child.map(|child| &child.first));
+        if !node.spans(ends[0], ends[1]) {
+            self.ready.push_back(Err(misplaced(node)));
+            return;
+        }
         let mut until = node.until.clone();
         for child in children.into_iter().rev() {
             let next = child.first.clone();
@@ -139,6 +164,7 @@ impl TreeReader {
                     level: node.level - 1,
                     child,
                     until,
+                    is_root: false,
                 });
             }
             until = Some(next);
@@ -155,6 +181,14 @@ impl Iterator for TreeReader {
         }
         self.ready.pop_front()
     }
+}
+
+fn misplaced(node: &Node) -> Gap {
+    let message = format!(
+        "tree node {} is empty or does not belong there",
+        node.child.node.id
+    );
+    gap(node, Error::damaged(message))
 }
 
 fn gap(node: &Node, error: Error) -> Gap {
@@ -193,7 +227,117 @@ fn overlaps(selection: &[EntryPath], first: &EntryPath, until: Option<&EntryPath
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{group, stored};
     use super::*;
+    use crate::format::{ChunkIdKey, Codec, LeafBuilder, MasterKey, encode_node};
+    use crate::model::{ChunkId, EntryKind, FileTime, Owner};
+    use crate::progress::Context;
+
+    fn leaf(name: &str) -> Vec<u8> {
+        let mut leaf = LeafBuilder::default();
+        leaf.push(&Entry {
+            path: path(name),
+            kind: EntryKind::Fifo,
+            mode: 0,
+            owner: Arc::new(Owner::default()),
+            mtime: FileTime::default(),
+            ctime: FileTime::default(),
+            inode: 0,
+            xattrs: Vec::new(),
+            link_group: None,
+        });
+        leaf.finish()
+    }
+
+    /// Reads a tree of nodes made by hand: children are named by position and the first path that is claimed.
+    async fn read(nodes: Vec<Vec<u8>>, height: u8) -> Vec<Result<String, String>> {
+        let root = nodes.last().unwrap().clone();
+        let key = |key: &ChunkIdKey, nodes: &[Vec<u8>]| -> Vec<ChunkId> {
+            nodes.iter().map(|node| key.id(node)).collect()
+        };
+        let reader = stored(false, move |id_key| {
+            let ids = key(id_key, &nodes);
+            let pairs = ids.iter().zip(&nodes);
+            pairs
+                .map(|(id, node)| group(Codec::Raw, node.clone(), &[(*id, node)]))
+                .collect()
+        })
+        .await;
+        let repository = reader.io().repository.clone();
+        let index = Arc::clone(reader.index());
+        let work = move |io: &super::super::Io| {
+            let reader = Arc::new(ChunkReader::new(io, index));
+            let id = io.master().chunk_id_key().id(&root);
+            let node = ChunkRef {
+                id,
+                len: root.len() as u32,
+            };
+            let entries = TreeReader::new(&reader, Some(TreeRoot { node, height }));
+            let text = |entry: Result<Entry, Gap>| match entry {
+                Ok(entry) => Ok(entry.path.to_string()),
+                Err(gap) => Err(gap.error.to_string()),
+            };
+            Ok(entries.map(text).collect())
+        };
+        repository.run(&Context::system(), work).await.unwrap()
+    }
+
+    fn parent(level: u8, children: &[(&str, &[u8])]) -> Vec<u8> {
+        let key = MasterKey::public().chunk_id_key();
+        let child = |(first, node): &(&str, &[u8])| Child {
+            first: path(first),
+            node: ChunkRef {
+                id: key.id(node),
+                len: node.len() as u32,
+            },
+            totals: Totals::default(),
+        };
+        encode_node(level, &children.iter().map(child).collect::<Vec<_>>())
+    }
+
+    #[tokio::test]
+    async fn a_node_cannot_stand_in_two_places() {
+        let (a, b) = (leaf("a"), leaf("b"));
+        let good = parent(1, &[("a", &a), ("b", &b)]);
+        let entries = read(vec![a.clone(), b.clone(), good], 1).await;
+        assert_eq!(entries, [Ok("a".to_owned()), Ok("b".to_owned())]);
+
+        let twice = parent(1, &[("a", &a), ("b", &a)]);
+        let entries = read(vec![a.clone(), twice], 1).await;
+        assert_eq!(entries.len(), 2);
+        assert!(
+            entries[1]
+                .as_ref()
+                .unwrap_err()
+                .contains("does not belong there")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_tree_that_would_never_end_ends() {
+        let names: Vec<String> = (0..200).map(|n| format!("{n:03}")).collect();
+        let mut nodes = vec![leaf("000")];
+        for level in 1..=8 {
+            let below = nodes.last().unwrap().clone();
+            let children: Vec<(&str, &[u8])> = names
+                .iter()
+                .map(|name| (name.as_str(), below.as_slice()))
+                .collect();
+            nodes.push(parent(level, &children));
+        }
+        let entries = read(nodes, 8).await;
+        assert!(entries.len() < 2000, "{} entries of 200^8", entries.len());
+        assert!(entries.iter().any(Result::is_err));
+    }
+
+    #[tokio::test]
+    async fn a_node_at_the_wrong_level_is_an_error() {
+        let a = leaf("a");
+        let one = parent(1, &[("a", &a)]);
+        let two = parent(1, &[("a", &one)]);
+        let entries = read(vec![a, one, two], 1).await;
+        assert!(matches!(entries.as_slice(), [Err(_)]), "{entries:?}");
+    }
 
     fn path(text: &str) -> EntryPath {
         EntryPath::new(text.as_bytes()).unwrap()

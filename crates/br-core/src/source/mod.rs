@@ -29,6 +29,16 @@ pub trait Source: Send {
     }
 }
 
+impl<S: Source + ?Sized> Source for Box<S> {
+    fn next(&mut self) -> Option<SourceItem> {
+        (**self).next()
+    }
+
+    fn can_skip_unchanged(&self) -> bool {
+        (**self).can_skip_unchanged()
+    }
+}
+
 /// What a [`Source`] yields.
 pub enum SourceItem {
     /// An entry. Its content and extended attributes are still missing: `details` has them.

@@ -87,7 +87,7 @@ fn open_journal(folder: &std::path::Path, io: &Io) -> Option<Journal> {
         .map_err(|error| {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             let message = format!(
-                "an interrupted backup could not be resumed: {error}: {}",
+                "if this backup is interrupted, it cannot be resumed: {error}: {}",
                 cause.unwrap_or_default()
             );
             io.context
@@ -252,7 +252,7 @@ impl<'a> Collector<'a> {
         let changes = &mut self.tally.changes;
         match file {
             FileOutcome::NotAFile => {}
-            FileOutcome::Unchanged => changes.files_unchanged += 1,
+            FileOutcome::Unchanged | FileOutcome::Same => changes.files_unchanged += 1,
             FileOutcome::New => changes.files_new += 1,
             FileOutcome::Changed => changes.files_changed += 1,
         }

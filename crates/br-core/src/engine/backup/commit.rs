@@ -119,12 +119,19 @@ fn rescue(
     let newest = Index::read(io, &position.state)?;
     let mut wanted = References::default();
     for pack in lost {
-        let Some(slots) = references.remove(pack) else { continue };
-        let ids = index.segments().iter().find_map(|segment| segment.chunk_ids(*pack));
+        let Some(slots) = references.remove(pack) else {
+            continue;
+        };
+        let ids = index
+            .segments()
+            .iter()
+            .find_map(|segment| segment.chunk_ids(*pack));
         for slot in slots {
             let id = ids.as_ref().and_then(|ids| ids.get(slot as usize));
             let place = id.and_then(|id| {
-                newest.find_all(id).find(|place| !lost.contains(&place.pack.id))
+                newest
+                    .find_all(id)
+                    .find(|place| !lost.contains(&place.pack.id))
             });
             match place {
                 Some(place) => note_place(&newest, &place, references),

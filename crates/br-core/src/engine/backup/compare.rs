@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Start;
 use super::dedup::Dedup;
-use crate::model::{Content, Entry, EntryKind, EntryPath, References};
+use crate::model::{Content, Entry, EntryKind, EntryPath, FileContent, References};
 use crate::progress::{Event, Progress};
 use crate::repository::{ChunkReader, Io, TreeReader};
 use crate::source::{Details, Source, SourceItem};
@@ -42,8 +42,8 @@ pub(super) enum Item {
     Fetch {
         entry: Entry,
         details: Box<dyn Details>,
-        /// The base has a file of that path.
-        known: bool,
+        /// The content that the base has under that path.
+        known: Option<Box<FileContent>>,
     },
     /// It could not be looked at.
     Failed { path: EntryPath, reason: String },
@@ -211,38 +211,30 @@ impl<'a> Compare<'a> {
 
     /// Takes content and attributes from an earlier run, if that is safe.
     fn decide(&mut self, mut entry: Entry, details: Box<dyn Details>) -> Item {
-        let mut known_file = false;
+        let mut known = None;
         for at in 0..self.known.len() {
             let Some(before) = self.known[at].at(&entry.path) else {
                 continue;
             };
-            known_file |= matches!(before.kind, EntryKind::File(_));
-            if !self.known[at].may_be_trusted(&before) {
-                continue;
-            }
-            if entry.is_unchanged_since(&before) {
-                if self.has_content(&before) {
-                    entry.kind = before.kind;
-                    entry.xattrs = before.xattrs;
-                    self.skip_others(at, &entry.path);
-                    return Item::Done {
-                        entry,
-                        unchanged_file: true,
-                    };
-                }
-            } else if is_same_other(&entry, &before) {
+            let trusted = self.known[at].may_be_trusted(&before);
+            let file = trusted && entry.is_unchanged_since(&before) && self.has_content(&before);
+            if file || (trusted && is_same_other(&entry, &before)) {
+                entry.kind = before.kind;
                 entry.xattrs = before.xattrs;
                 self.skip_others(at, &entry.path);
                 return Item::Done {
                     entry,
-                    unchanged_file: false,
+                    unchanged_file: file,
                 };
+            }
+            if let EntryKind::File(content) = before.kind {
+                known.get_or_insert_with(|| Box::new(content));
             }
         }
         Item::Fetch {
             entry,
             details,
-            known: known_file,
+            known,
         }
     }
 
@@ -277,6 +269,9 @@ fn is_same_other(now: &Entry, before: &Entry) -> bool {
 }
 
 fn warn_of_gap(progress: &dyn Progress, error: &crate::Error) {
+    if error.kind() == crate::ErrorKind::Interrupted {
+        return;
+    }
     let message = format!("the base cannot be read in part, files there are read again: {error}");
     progress.event(Event::Warning { message: &message });
 }

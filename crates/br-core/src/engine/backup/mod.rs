@@ -38,6 +38,8 @@ pub struct BackupOptions {
     pub user: String,
     /// The paths as typed, raw bytes: for the catalog, and to find the base.
     pub paths: Vec<Vec<u8>>,
+    /// The folder that relative paths start from; empty when there are none.
+    pub folder: Vec<u8>,
     /// Words to find the backup by.
     pub tags: Vec<String>,
     /// Which earlier backup tells what is unchanged.
@@ -55,7 +57,7 @@ pub struct BackupOptions {
 /// Which earlier backup tells what is unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Base {
-    /// The newest backup of the same host and paths, if there is one.
+    /// The newest backup of the same host, folder and paths, if there is one.
     #[default]
     Auto,
     /// None: read everything.
@@ -72,6 +74,7 @@ impl BackupOptions {
             host: host.into(),
             user: user.into(),
             paths,
+            folder: Vec::new(),
             tags: Vec::new(),
             base: Base::Auto,
             level: 3,
@@ -79,6 +82,13 @@ impl BackupOptions {
             journal: None,
             dry_run: false,
         }
+    }
+
+    /// Sets the folder that relative paths start from.
+    #[must_use]
+    pub fn with_folder(mut self, folder: Vec<u8>) -> Self {
+        self.folder = folder;
+        self
     }
 
     /// Sets the tags.
@@ -203,7 +213,11 @@ fn run(io: &Io, source: Box<dyn Source>, options: &BackupOptions) -> Result<Back
 }
 
 fn choose_base(position: &LogPosition, options: &BackupOptions) -> Result<Option<Backup>> {
-    let same = |backup: &&Backup| backup.host == options.host && backup.paths == options.paths;
+    let same = |backup: &&Backup| {
+        backup.host == options.host
+            && backup.folder == options.folder
+            && backup.paths == options.paths
+    };
     Ok(match &options.base {
         Base::None => None,
         Base::Auto => {
@@ -271,6 +285,7 @@ fn describe(
         host: options.host.clone(),
         user: options.user.clone(),
         paths: options.paths.clone(),
+        folder: options.folder.clone(),
         tags: options.tags.clone(),
         started: start.started,
         finished: io.context.runtime.clock.now(),

@@ -43,6 +43,8 @@ pub(super) enum Outcome {
 pub(super) enum FileOutcome {
     NotAFile,
     Unchanged,
+    /// It was read, as the base could not be trusted, and has the same content.
+    Same,
     New,
     Changed,
 }
@@ -169,7 +171,7 @@ impl<'a> Worker<'a> {
         &mut self,
         mut entry: Entry,
         mut details: Box<dyn Details>,
-        known: bool,
+        known: Option<Box<FileContent>>,
     ) -> Result<Outcome, Gone> {
         let result = if matches!(entry.kind, EntryKind::File(_)) {
             self.read(&mut entry, details)
@@ -179,8 +181,11 @@ impl<'a> Worker<'a> {
         match result? {
             Ok(()) => {
                 let file = match (&entry.kind, known) {
-                    (EntryKind::File(_), true) => FileOutcome::Changed,
-                    (EntryKind::File(_), false) => FileOutcome::New,
+                    (EntryKind::File(now), Some(before)) if is_same(now, &before) => {
+                        FileOutcome::Same
+                    }
+                    (EntryKind::File(_), Some(_)) => FileOutcome::Changed,
+                    (EntryKind::File(_), None) => FileOutcome::New,
                     _ => FileOutcome::NotAFile,
                 };
                 Ok(Outcome::Entry { entry, file })
@@ -397,6 +402,11 @@ fn store_block(
         bases: Vec::new(),
     };
     groups.send(group).map_err(|_| Gone)
+}
+
+/// True when both have the same bytes.
+fn is_same(now: &FileContent, before: &FileContent) -> bool {
+    now.size == before.size && now.content == before.content && now.holes == before.holes
 }
 
 fn read_more(reader: &mut dyn ContentReader, buffer: &mut Vec<u8>) -> io::Result<usize> {
