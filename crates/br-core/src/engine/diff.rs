@@ -46,7 +46,7 @@ pub fn diff(
                 .position
                 .state
                 .find(&BackupSelector::Prefix(id.to_string()))?;
-            Ok::<_, crate::Error>(TreeReader::new(&view.reader, backup.tree))
+            Ok::<_, crate::Error>(TreeReader::new(&view.reader, backup))
         };
         let entries = |tree: TreeReader| tree.map(|entry| entry.map_err(|gap| gap.error));
         merge(

@@ -29,14 +29,19 @@ pub async fn dump(
     let work = move |io: &crate::repository::Io| {
         let view = View::open(io)?;
         let selector = BackupSelector::Prefix(backup.to_string());
-        let tree = view.position.state.find(&selector)?.tree;
-        let mut entries = TreeReader::new(&view.reader, tree).select(vec![path.clone()]);
+        let backup = view.position.state.find(&selector)?;
+        let mut entries = TreeReader::new(&view.reader, backup).select(vec![path.clone()]);
         let entry = loop {
             match entries.next() {
                 Some(Ok(entry)) if entry.path == path => break entry,
                 Some(Ok(_)) => {}
                 Some(Err(gap)) => return Err(gap.error),
-                None => return Err(Error::invalid(format!("there is no {path} in {backup}"))),
+                None => {
+                    return Err(Error::invalid(format!(
+                        "there is no {path} in {}",
+                        backup.id
+                    )));
+                }
             }
         };
         write_content(&view.reader, &entry, &mut to)?;

@@ -21,8 +21,8 @@ pub fn ls(
     Feed::start(repository, context, move |io, out| {
         let view = View::open(io)?;
         let selector = BackupSelector::Prefix(backup.to_string());
-        let tree = view.position.state.find(&selector)?.tree;
-        for entry in TreeReader::new(&view.reader, tree).select(paths) {
+        let backup = view.position.state.find(&selector)?;
+        for entry in TreeReader::new(&view.reader, backup).select(paths) {
             if !out.put(entry.map_err(|gap| gap.error)?) {
                 break;
             }

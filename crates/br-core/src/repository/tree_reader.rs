@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::ChunkReader;
 use crate::error::{Error, Result};
 use crate::format::{self, Child};
-use crate::model::{ChunkRef, Entry, EntryPath, Totals, TreeRoot};
+use crate::model::{Backup, ChunkRef, Entry, EntryPath, Totals, TreeRoot};
 
 /// How many leaves are fetched together.
 const LEAVES_AHEAD: usize = 96;
@@ -55,13 +55,18 @@ impl Node {
 }
 
 impl TreeReader {
-    pub(crate) fn new(reader: &Arc<ChunkReader>, root: Option<TreeRoot>) -> Self {
+    /// Reads the tree of a backup.
+    pub(crate) fn new(reader: &Arc<ChunkReader>, backup: &Backup) -> Self {
+        Self::from_root(reader, backup.tree, backup.totals)
+    }
+
+    fn from_root(reader: &Arc<ChunkReader>, root: Option<TreeRoot>, totals: Totals) -> Self {
         let root = root.map(|root| Node {
             level: root.height,
             child: Child {
                 first: EntryPath::root(),
                 node: root.node,
-                totals: Totals::default(),
+                totals,
             },
             until: None,
             is_root: true,
@@ -272,7 +277,8 @@ mod tests {
                 id,
                 len: root.len() as u32,
             };
-            let entries = TreeReader::new(&reader, Some(TreeRoot { node, height }));
+            let entries =
+                TreeReader::from_root(&reader, Some(TreeRoot { node, height }), Totals::default());
             let text = |entry: Result<Entry, Gap>| match entry {
                 Ok(entry) => Ok(entry.path.to_string()),
                 Err(gap) => Err(gap.error.to_string()),

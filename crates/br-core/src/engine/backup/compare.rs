@@ -147,7 +147,7 @@ impl<'a> Compare<'a> {
             if let Some(base) = &start.base {
                 let reader = Arc::new(ChunkReader::new(io, Arc::clone(&start.index)));
                 let progress = Arc::clone(&io.context.progress);
-                let entries = TreeReader::new(&reader, base.tree).filter_map(move |entry| {
+                let entries = TreeReader::new(&reader, base).filter_map(move |entry| {
                     entry
                         .map_err(|gap| warn_of_gap(&*progress, &gap.error))
                         .ok()

@@ -45,9 +45,10 @@ pub(super) fn packs(io: &Io, view: &View, all: bool, report: &mut CheckReport) -
     if !unknown.is_empty() {
         let bytes: u64 = unknown.values().sum();
         let message = format!(
-            "{} packs with {bytes} bytes belong to no backup: left by an interrupted one, or being \
-             written right now; `prune` removes them",
-            unknown.len()
+            "{} packs with {:.1} MiB belong to no backup: left by an interrupted one, or being \
+             written right now; `prune` removes them once they are a day old",
+            unknown.len(),
+            bytes as f64 / f64::from(1 << 20)
         );
         report.findings.push(Finding::note(Layout::PACKS, message));
     }
@@ -89,7 +90,7 @@ pub(super) fn backup(
         missing: BTreeMap::new(),
         unlisted: 0,
     };
-    let mut tree = TreeReader::new(&view.reader, backup.tree).remember_nodes();
+    let mut tree = TreeReader::new(&view.reader, backup).remember_nodes();
     loop {
         let next = tree.next();
         for node in tree.take_nodes() {
@@ -211,7 +212,7 @@ pub(super) fn name_files(
 ) -> Result<()> {
     let mut files: HashMap<PackId, Vec<_>> = HashMap::new();
     for backup in backups {
-        for entry in TreeReader::new(&view.reader, backup.tree).flatten() {
+        for entry in TreeReader::new(&view.reader, backup).flatten() {
             let EntryKind::File(file) = &entry.kind else {
                 continue;
             };

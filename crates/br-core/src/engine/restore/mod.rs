@@ -181,7 +181,7 @@ fn run(
         });
     }
     let shared = Shared::new(io, &view, &backup, options);
-    let entries = TreeReader::new(&view.reader, backup.tree).select(options.paths.clone());
+    let entries = TreeReader::new(&view.reader, &backup).select(options.paths.clone());
     let mut planner = Planner::new(&shared, target.as_ref(), options);
     let planned = lay_out(io, &shared, &mut planner, entries, target.as_ref(), options);
     io.check_cancelled()?;
