@@ -7,11 +7,14 @@
 )]
 
 mod backup;
+mod cli;
 mod concurrent;
 mod crash;
 mod damage;
 mod delete;
+mod full;
 mod fuzz;
+mod kill;
 mod large;
 mod prune;
 mod restore;

@@ -102,11 +102,28 @@ impl Error {
         Self::new(kind, what).with_source(error)
     }
 
+    /// True when it is about stored data, and not about access to it.
+    pub(crate) const fn is_damage(&self) -> bool {
+        matches!(self.kind, ErrorKind::Damaged | ErrorKind::UnsupportedFormat)
+    }
+
     /// What the caller can do.
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         self.kind
     }
+}
+
+/// An error and its causes in one line, for reports that hold text.
+pub(crate) fn in_one_line(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 impl fmt::Display for Error {

@@ -285,7 +285,14 @@ fn not_found(place: &str) -> Error {
 /// Tries the password on every key slot.
 async fn unlock(storage: &Storage, config: &[u8], password: &[u8]) -> Result<MasterKey> {
     let mut reason = None;
-    for slot in storage.list(Layout::KEYS).await? {
+    let slots = storage.list(Layout::KEYS).await?;
+    if slots.is_empty() {
+        let place = object(storage, Layout::KEYS);
+        return Err(Error::damaged(format!(
+            "there is no key slot below {place}"
+        )));
+    }
+    for slot in slots {
         let bytes = storage.get(&slot.key, limits::DOCUMENT).await?;
         let opened = KeySlot::from_bytes(&bytes).and_then(|key| key.unwrap_key(config, password));
         match opened {

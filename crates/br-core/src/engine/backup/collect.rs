@@ -13,7 +13,7 @@ use super::dedup::Dedup;
 use super::worker::{Block, FileOutcome, Finished, Gone, Outcome, Outputs, Shared, Worker};
 use super::{BackupOptions, Start, Tally, worker_failed};
 use crate::chunker::Chunker;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, in_one_line};
 use crate::format::{Compressor, PackContent};
 use crate::model::{ChunkRef, EntryKind, References, Totals, TreeRoot};
 use crate::progress::Event;
@@ -85,11 +85,8 @@ pub(super) fn run(
 fn open_journal(folder: &std::path::Path, io: &Io) -> Option<Journal> {
     Journal::create(folder, io)
         .map_err(|error| {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            let message = format!(
-                "if this backup is interrupted, it cannot be resumed: {error}: {}",
-                cause.unwrap_or_default()
-            );
+            let reason = in_one_line(&error);
+            let message = format!("if this backup is interrupted, it cannot be resumed: {reason}");
             io.context
                 .progress
                 .event(Event::Warning { message: &message });

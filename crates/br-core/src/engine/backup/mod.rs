@@ -13,6 +13,7 @@ mod collect;
 mod commit;
 mod compare;
 mod dedup;
+mod digest;
 mod worker;
 
 use std::path::PathBuf;

@@ -4,15 +4,13 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, select_biased};
-use sha2::{Digest as _, Sha256};
 
 use super::compare::{Item, Job};
 use super::dedup::Dedup;
+use super::digest::FileDigest;
 use crate::chunker::Chunker;
 use crate::format::{ChunkerConfig, Compressor, PackContent};
-use crate::model::{
-    ChunkRef, Content, Entry, EntryKind, EntryPath, Extent, FileContent, References,
-};
+use crate::model::{ChunkRef, Content, Entry, EntryKind, EntryPath, FileContent, References};
 use crate::progress::{Event, Progress};
 use crate::repository::RawGroup;
 use crate::source::{ContentReader, Details};
@@ -443,65 +441,4 @@ fn set_data_len(file: &mut FileContent, data_len: u64) {
     file.torn = true;
     // It was computed for the length the file had.
     file.sha256 = None;
-}
-
-/// SHA-256 of a file, holes read as zeros.
-struct FileDigest {
-    sha: Sha256,
-    /// Stretches of data still to come, last one first, and where the hash has got to.
-    extents: Vec<Extent>,
-    position: u64,
-    size: u64,
-}
-
-impl FileDigest {
-    fn new(file: &FileContent) -> Self {
-        let mut extents: Vec<_> = if file.holes.is_empty() {
-            Vec::new()
-        } else {
-            file.data_extents().collect()
-        };
-        extents.reverse();
-        let size = if file.holes.is_empty() { 0 } else { file.size };
-        Self {
-            sha: Sha256::new(),
-            extents,
-            position: 0,
-            size,
-        }
-    }
-
-    fn zeros_until(&mut self, offset: u64) {
-        const ZEROS: [u8; 4096] = [0; 4096];
-        while self.position < offset {
-            let len = (offset - self.position).min(ZEROS.len() as u64);
-            self.sha.update(&ZEROS[..len as usize]);
-            self.position += len;
-        }
-    }
-
-    fn update(&mut self, mut data: &[u8]) {
-        while let Some(extent) = self.extents.last_mut().filter(|_| !data.is_empty()) {
-            let Extent { offset, len } = *extent;
-            let here = (data.len() as u64).min(len);
-            *extent = Extent {
-                offset: offset + here,
-                len: len - here,
-            };
-            if extent.len == 0 {
-                self.extents.pop();
-            }
-            self.zeros_until(offset);
-            let (now, later) = data.split_at(here as usize);
-            self.sha.update(now);
-            self.position += here;
-            data = later;
-        }
-        self.sha.update(data);
-    }
-
-    fn finish(mut self) -> [u8; 32] {
-        self.zeros_until(self.size);
-        self.sha.finalize().into()
-    }
 }

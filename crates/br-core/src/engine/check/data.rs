@@ -5,9 +5,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::{CheckReport, DamagedChunks, Finding, ReadData, text};
+use super::{CheckReport, DamagedChunks, Finding, ReadData};
 use crate::engine::view::View;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, in_one_line};
 use crate::format::{
     HEADER_LEN, ObjectKind, PackEntry, PackTable, SealedObject, TAG_LEN, TRAILER_LEN,
 };
@@ -136,7 +136,7 @@ fn read_pack(io: &Io, view: &View, pack: &PackEntry) -> Result<Vec<BadGroup>> {
     let mut bad = Vec::new();
     let mut damage = |error: Error, chunks: &[ChunkId]| {
         bad.push(BadGroup {
-            reason: text(&error),
+            reason: in_one_line(&error),
             chunks: chunks.to_vec(),
         });
     };

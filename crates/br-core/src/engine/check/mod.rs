@@ -7,7 +7,7 @@ mod data;
 mod repair;
 mod structure;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::model::{BackupId, PackId, References};
 use crate::progress::{Context, Event};
 use crate::repository::{BackupSelector, Io, LogPosition, Repository, conflict};
@@ -146,14 +146,6 @@ impl Finding {
             message,
             files: Vec::new(),
         }
-    }
-}
-
-/// An error and its cause in one line.
-fn text(error: &Error) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
     }
 }
 

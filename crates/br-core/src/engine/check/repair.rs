@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{CheckReport, Finding, read_log, text};
-use crate::error::{ErrorKind, Result};
+use super::{CheckReport, Finding, read_log};
+use crate::error::{ErrorKind, Result, in_one_line};
 use crate::format::LogEntry;
 use crate::model::{BackupId, PackId, SegmentId};
 use crate::repository::{
@@ -33,7 +33,7 @@ pub(super) fn index(io: &Io, report: &mut CheckReport) -> Result<()> {
         for (id, error) in bad {
             report
                 .findings
-                .push(Finding::damage(Layout::pack(id), text(&error)));
+                .push(Finding::damage(Layout::pack(id), in_one_line(&error)));
         }
         if damaged.is_empty() {
             return Ok(());
@@ -70,9 +70,10 @@ pub(super) fn log(io: &Io, report: &mut CheckReport) -> Result<()> {
     match read_log(io) {
         Ok(_) => return Ok(()),
         Err(error) if error.kind() == ErrorKind::Damaged => {
-            report
-                .repaired
-                .push(format!("the commit log was rebuilt: {}", text(&error)));
+            report.repaired.push(format!(
+                "the commit log was rebuilt: {}",
+                in_one_line(&error)
+            ));
         }
         Err(error) => return Err(error),
     }
@@ -88,7 +89,7 @@ pub(super) fn log(io: &Io, report: &mut CheckReport) -> Result<()> {
             Err(error) if error.kind() == ErrorKind::Damaged => {
                 report
                     .findings
-                    .push(Finding::damage(object.key, text(&error)));
+                    .push(Finding::damage(object.key, in_one_line(&error)));
             }
             Err(error) => return Err(error),
         }

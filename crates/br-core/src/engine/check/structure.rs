@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{DamagedChunks, Finding, text};
+use super::{DamagedChunks, Finding};
 use crate::engine::references::follow_moves;
 use crate::engine::view::View;
-use crate::error::{ErrorKind, Result};
+use crate::error::{ErrorKind, Result, in_one_line};
 use crate::model::{Backup, ChunkId, Content, Entry, EntryKind, PackId, References};
 use crate::repository::{Io, Layout, TreeReader};
 
@@ -73,14 +73,18 @@ pub(super) fn backup(
             references
         }
         Err(error) if error.kind() == ErrorKind::Damaged => {
-            report.findings.push(Finding::damage(&key, text(&error)));
+            report
+                .findings
+                .push(Finding::damage(&key, in_one_line(&error)));
             References::default()
         }
         Err(error) => return Err(error),
     };
     let mut used = references.clone();
     if let Err(error) = follow_moves(view.reader.index(), &mut used) {
-        report.findings.push(Finding::damage(&key, text(&error)));
+        report
+            .findings
+            .push(Finding::damage(&key, in_one_line(&error)));
     }
     let mut walk = Walk {
         view,
@@ -103,15 +107,12 @@ pub(super) fn backup(
                 walk.entry(&entry);
             }
             Some(Err(gap)) => {
-                if !matches!(
-                    gap.error.kind(),
-                    ErrorKind::Damaged | ErrorKind::UnsupportedFormat
-                ) {
+                if !gap.error.is_damage() {
                     return Err(gap.error);
                 }
                 let message = format!(
                     "{}; {} entries from {} on cannot be listed",
-                    text(&gap.error),
+                    in_one_line(&gap.error),
                     gap.entries,
                     gap.first
                 );

@@ -77,9 +77,9 @@ impl FileJob {
     }
 
     /// Notes that a chunk cannot be had.
-    pub(super) fn fail(&self, shared: &Shared, reason: String) {
+    pub(super) fn fail(&self, shared: &Shared, reason: String, damaged: bool) {
         if !self.failed.swap(true, Ordering::Relaxed) {
-            shared.failed(&self.entry.path, reason, true);
+            shared.failed(&self.entry.path, reason, damaged);
         }
         self.chunk_done(shared);
     }

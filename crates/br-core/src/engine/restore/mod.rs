@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, in_one_line};
 use crate::model::{Backup, BackupId, Entry, EntryPath};
 use crate::progress::{Context, Event};
 use crate::repository::{BackupSelector, Io, Repository, TreeReader};
@@ -304,8 +304,7 @@ impl Shared {
     }
 
     fn target_failed(&self, path: &EntryPath, error: &TargetError) {
-        let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
-        self.failed(path, format!("{error}{}", cause.unwrap_or_default()), false);
+        self.failed(path, in_one_line(error), false);
     }
 
     fn warn(&self, warnings: &[Warning]) {

@@ -10,10 +10,10 @@ use super::files::FileJob;
 use super::surplus::SurplusFinder;
 use super::worker::{GroupWork, Piece, Task, TaskKind};
 use super::{LinkGroups, Overwrite, RestoreOptions, Shared, cursor};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, in_one_line};
 use crate::format::TAG_LEN;
 use crate::model::{Backup, Content, Entry, EntryKind, EntryPath, PackId};
-use crate::repository::{Io, Layout, TreeReader};
+use crate::repository::{Gap, Io, Layout, TreeReader};
 use crate::target::{Cursor, Existing, LocalTarget};
 
 /// Files are planned together up to so many bytes, or so many of them.
@@ -85,7 +85,7 @@ impl<'a> Planner<'a> {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(gap) => {
-                    self.gap(&gap)?;
+                    self.gap(gap)?;
                     continue;
                 }
             };
@@ -111,21 +111,14 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    fn gap(&mut self, gap: &crate::repository::Gap) -> Result<()> {
-        use crate::error::ErrorKind;
-        if !matches!(
-            gap.error.kind(),
-            ErrorKind::Damaged | ErrorKind::UnsupportedFormat
-        ) {
-            let message = gap.error.to_string();
-            return Err(Error::new(gap.error.kind(), message));
+    fn gap(&mut self, gap: Gap) -> Result<()> {
+        if !gap.error.is_damage() {
+            return Err(gap.error);
         }
         self.gaps += 1;
-        let cause = std::error::Error::source(&gap.error).map(|cause| format!(": {cause}"));
         let reason = format!(
-            "{}{}: {} entries from here on cannot be listed",
-            gap.error,
-            cause.unwrap_or_default(),
+            "{}: {} entries from here on cannot be listed",
+            in_one_line(&gap.error),
             gap.entries.max(1)
         );
         self.shared.failed(&gap.first, reason, true);
@@ -324,13 +317,18 @@ impl<'a> Planner<'a> {
         let mut position = 0;
         for chunk in chunks {
             let Some(place) = self.shared.reader.index().find(&chunk.id) else {
-                job.fail(self.shared, format!("chunk {} is in no pack", chunk.id));
+                job.fail(
+                    self.shared,
+                    format!("chunk {} is in no pack", chunk.id),
+                    true,
+                );
                 continue;
             };
             if place.len != chunk.len {
                 job.fail(
                     self.shared,
                     format!("chunk {} has another length", chunk.id),
+                    true,
                 );
                 continue;
             }

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::Shared;
 use super::files::FileJob;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, in_one_line};
 use crate::format::{Group, TAG_LEN};
 use crate::model::{ChunkId, Content, Entry, EntryKind, PackId};
 use crate::target::Cursor;
@@ -156,9 +156,9 @@ fn write_groups(
                 None => match shared.reader.read(&piece.id) {
                     Ok(bytes) => write_piece(shared, cursor, &piece, &bytes),
                     Err(error) => {
-                        let cause = std::error::Error::source(&error).map(|e| format!(": {e}"));
-                        let reason = format!("{error}{}", cause.unwrap_or_default());
-                        piece.job.fail(shared, reason);
+                        piece
+                            .job
+                            .fail(shared, in_one_line(&error), error.is_damage());
                     }
                 },
             }

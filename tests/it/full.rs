@@ -1,0 +1,122 @@
+//! No space left: nothing is lost, the reason is given, and it goes on when there is space again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use br_core::engine::backup::backup;
+use br_core::engine::check::{CheckOptions, ReadData, check};
+use br_core::engine::restore::{RestoreOptions, restore};
+use br_core::{BackupSelector, Context, ErrorKind, InitOptions, Location, Repository};
+use br_testkit::{MemorySource, TestRepo, block_on, is_root, noise, skip};
+
+/// A small file system of its own, unmounted at the end.
+struct Tmpfs {
+    dir: tempfile::TempDir,
+}
+
+impl Tmpfs {
+    /// `None` when it cannot be had here.
+    fn new(mib: u32) -> Option<Self> {
+        if !is_root() {
+            skip("only root can mount");
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let options = format!("size={mib}m");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "br-test"]).arg(dir.path()).status();
+        if !mounted.is_ok_and(|status| status.success()) {
+            skip("mounting is not allowed");
+            return None;
+        }
+        Some(Self { dir })
+    }
+
+    fn resize(&self, mib: u32) {
+        let options = format!("remount,size={mib}m");
+        let status = Command::new("mount").args(["-o", &options]).arg(self.dir.path()).status().unwrap();
+        assert!(status.success());
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.dir.path()).status();
+    }
+}
+
+fn files(count: u64) -> MemorySource {
+    let file = |source: MemorySource, n| source.file(&format!("file{n:02}"), noise(n, 1 << 20));
+    (0..count).fold(MemorySource::new(), file)
+}
+
+#[test]
+fn a_backup_that_fills_the_disk_goes_on_when_there_is_space() {
+    let Some(small) = Tmpfs::new(12) else { return };
+    let context = Context::system();
+    let location = Location::Local(small.at("repository"));
+    let repository = block_on(Repository::init(&location, &InitOptions::default(), &context)).unwrap();
+    let first = block_on(backup(&repository, files(4), &TestRepo::options("host"), &context)).unwrap();
+    let journal = tempfile::tempdir().unwrap();
+    let options = TestRepo::options("host").with_journal(Some(journal.path().to_owned()));
+    let error = block_on(backup(&repository, files(40), &options, &context)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Full, "{error}: {:?}", std::error::Error::source(&error));
+    let look = CheckOptions::default().with_data(ReadData::All);
+    let report = block_on(check(&repository, &look, &context)).unwrap();
+    assert!(report.is_sound(), "what was there is sound: {:?}", report.findings);
+    assert_eq!(block_on(repository.backups(&context)).unwrap(), [first.backup], "and nothing new is listed");
+    small.resize(80);
+    let report = block_on(backup(&repository, files(40), &options, &context)).unwrap();
+    assert_eq!(report.backup.totals.files, 40);
+    let report = block_on(check(&repository, &look, &context)).unwrap();
+    assert!(report.is_sound(), "{:?}", report.findings);
+    let staged = |folder: &Path| count(folder, &|name| name.contains('#'));
+    assert_eq!(staged(&small.at("repository")), 0, "no half-written objects are left");
+}
+
+/// Files below a folder whose names are wanted.
+fn count(folder: &Path, wanted: &dyn Fn(&str) -> bool) -> usize {
+    let items = fs::read_dir(folder).unwrap().map(|item| item.unwrap());
+    let count = |item: fs::DirEntry| match item.file_type().unwrap().is_dir() {
+        true => count(&item.path(), wanted),
+        false => usize::from(wanted(item.file_name().to_str().unwrap())),
+    };
+    items.map(count).sum()
+}
+
+#[test]
+fn a_restore_that_fills_the_disk_says_what_is_missing() {
+    let Some(small) = Tmpfs::new(8) else { return };
+    let repo = TestRepo::new();
+    let source = files(16).file("zz inline", "short");
+    repo.backup(&source).unwrap();
+    let target = small.at("out");
+    let options = RestoreOptions::default().with_owner(false);
+    let report = restore(&repo.repository, &BackupSelector::Latest, target.clone(), &options, &repo.context);
+    let report = block_on(report).unwrap();
+    assert!(report.failed_count >= 8, "half of it does not fit: {report:?}");
+    assert!(!report.damaged, "that is not the repository's fault");
+    for (path, reason) in &report.failed {
+        assert!(reason.contains("No space left"), "{path}: {reason}");
+        assert!(!target.join(path.to_string()).exists(), "no half of {path} is left");
+    }
+    let failed: Vec<_> = report.failed.iter().map(|(path, _)| path.to_string()).collect();
+    for (path, content) in source.files() {
+        if !failed.contains(&path) {
+            assert_eq!(fs::read(target.join(&path)).unwrap(), content, "{path} is whole");
+        }
+    }
+    assert_eq!(count(&target, &|name| name.starts_with(".br-")), 0, "no temporary files are left");
+    small.resize(64);
+    let report = restore(&repo.repository, &BackupSelector::Latest, target.clone(), &options, &repo.context);
+    let report = block_on(report).unwrap();
+    assert_eq!(report.failed, []);
+    assert!(report.files_unchanged >= 1, "what is there is not written again: {report:?}");
+    for (path, content) in source.files() {
+        assert_eq!(fs::read(target.join(&path)).unwrap(), content, "{path}");
+    }
+}
