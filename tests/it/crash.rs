@@ -254,7 +254,11 @@ fn much_to_prune() -> (TestRepo, Expected) {
     let mut all = Expected::new();
     let mixed = |seed: u64| {
         let mut source = tiny(seed).file("only here", noise(100 + seed, 20_000));
-        source.remove(if seed % 2 == 0 { "e" } else { "d/shared" });
+        source.remove(if seed.is_multiple_of(2) {
+            "e"
+        } else {
+            "d/shared"
+        });
         source.file("everywhere", noise(7, 5_000))
     };
     let mut ids = Vec::new();
@@ -359,7 +363,7 @@ fn an_init_that_dies_anywhere_can_be_repeated() {
                 match init(&FaultyStore::new(Arc::clone(&store)), 2) {
                     Ok(()) => {}
                     Err(error) => {
-                        assert_eq!(error.kind(), ErrorKind::RepositoryExists, "{what}: {error}")
+                        assert_eq!(error.kind(), ErrorKind::RepositoryExists, "{what}: {error}");
                     }
                 }
                 let repo = TestRepo::open(store, password, 3)

@@ -1,15 +1,17 @@
 //! Stored bytes are altered, shortened, lost or swapped: it is noticed, named, and costs no more than it must.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 
 use br_core::engine::check::{CheckOptions, ReadData, check};
-use br_core::engine::restore::{RestoreOptions, restore};
+use br_core::engine::restore::{RestoreOptions, RestoreReport, restore};
 use br_core::model::{BackupId, Content, Entry, EntryKind};
 use br_core::{BackupSelector, Error, ErrorKind};
 use br_testkit::{Corruption, MemorySource, Noise, TestRepo, Thing, block_on, noise};
 use bytes::Bytes;
 
-fn source() -> MemorySource {
+pub(crate) fn source() -> MemorySource {
     MemorySource::new()
         .folder("d")
         .file("d/inline", "in the entry itself")
@@ -20,12 +22,12 @@ fn source() -> MemorySource {
 }
 
 /// A repository with two backups, and what is in it.
-struct Whole {
-    repo: TestRepo,
-    backups: Vec<(BackupId, BTreeMap<String, Bytes>)>,
+pub(crate) struct Whole {
+    pub(crate) repo: TestRepo,
+    pub(crate) backups: Vec<(BackupId, BTreeMap<String, Bytes>)>,
 }
 
-fn whole(encrypted: bool) -> Whole {
+pub(crate) fn whole(encrypted: bool) -> Whole {
     let repo = if encrypted {
         TestRepo::encrypted()
     } else {
@@ -40,7 +42,7 @@ fn whole(encrypted: bool) -> Whole {
 }
 
 /// An error with all its causes.
-fn chain(error: &Error) -> String {
+pub(crate) fn chain(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -142,7 +144,7 @@ fn look(what: &str, whole: &Whole, key: &str, bytes: Option<Vec<u8>>, seed: u64)
 }
 
 /// Everything that can become of an object.
-fn damages(whole: &Whole, key: &str) -> Vec<(String, Option<Vec<u8>>)> {
+pub(crate) fn damages(whole: &Whole, key: &str) -> Vec<(String, Option<Vec<u8>>)> {
     let bytes = whole.repo.object(key);
     let mut all = vec![
         ("removed".to_owned(), None),
@@ -209,9 +211,10 @@ fn every_damage_is_noticed(encrypted: bool) {
                 !seen.unlisted,
                 "{what}: every backup is listed, or there is an error"
             );
-            if key == "br.json" && !seen.found {
+            if (key == "br.json" || key.starts_with("keys/")) && !seen.found {
                 let white = |bytes: &[u8]| bytes.trim_ascii().to_vec();
-                let same = bytes.is_some_and(|bytes| white(&bytes) == white(&whole.repo.object(key)));
+                let same =
+                    bytes.is_some_and(|bytes| white(&bytes) == white(&whole.repo.object(key)));
                 assert!(same, "{what}: only white space is of no meaning");
                 continue;
             }
@@ -266,6 +269,47 @@ fn lost_without(whole: &Whole, key: &str) -> BTreeSet<String> {
     }
 }
 
+/// The files that failed, all of them for the same pack.
+fn assert_names(report: &RestoreReport, pack: &str) -> BTreeSet<String> {
+    let failed = report.failed.iter().map(|(path, _)| path.to_string());
+    let failed: BTreeSet<_> = failed.collect();
+    assert_eq!(
+        report.damaged,
+        !failed.is_empty(),
+        "it is damage, not the target"
+    );
+    assert_eq!(report.failed_count, failed.len() as u64);
+    for (_, reason) in &report.failed {
+        assert!(reason.contains(pack), "the pack is named: {reason}");
+    }
+    failed
+}
+
+fn assert_restored(
+    what: &str,
+    target: &Path,
+    files: &BTreeMap<String, Bytes>,
+    failed: &BTreeSet<String>,
+) {
+    for (path, content) in files {
+        let there = fs::read(target.join(path));
+        if failed.contains(path) {
+            assert!(there.is_err(), "{what}: no half of {path} is left");
+        } else {
+            assert!(there.unwrap() == content[..], "{what}: {path} is whole");
+        }
+    }
+    let link = fs::read_link(target.join("link")).unwrap();
+    assert_eq!(link.to_str(), Some("text"));
+    for item in fs::read_dir(target).unwrap() {
+        let name = item.unwrap().file_name();
+        assert!(
+            !name.to_string_lossy().starts_with(".br-"),
+            "{what}: nothing half-written stays"
+        );
+    }
+}
+
 #[test]
 fn a_damaged_pack_costs_only_its_files() {
     let whole = whole(false);
@@ -298,50 +342,18 @@ fn a_damaged_pack_costs_only_its_files() {
                 &repo.context,
             );
             let report = block_on(report).unwrap();
-            let failed: BTreeSet<_> = report
-                .failed
-                .iter()
-                .map(|(path, _)| path.to_string())
-                .collect();
+            let failed = assert_names(&report, pack);
+            let what = format!("{how:?} of {pack}");
             assert!(
                 failed.is_subset(&lost),
-                "{how:?}: only files of the pack fail: {failed:?}"
+                "{what}: only files of the pack fail: {failed:?}"
             );
+            let hidden = how == Corruption::Hide;
             assert!(
-                how != Corruption::Hide || failed == lost,
-                "{how:?}: {failed:?} but not {lost:?}"
+                !hidden || failed == lost,
+                "{what}: {failed:?} but not {lost:?}"
             );
-            assert_eq!(
-                report.damaged,
-                !failed.is_empty(),
-                "{how:?}: it is damage, not the target"
-            );
-            assert_eq!(report.failed_count, failed.len() as u64);
-            for (_, reason) in &report.failed {
-                assert!(
-                    reason.contains(pack.as_str()),
-                    "the pack is named: {reason}"
-                );
-            }
-            for (path, content) in files {
-                let there = std::fs::read(target.join(path));
-                if failed.contains(path) {
-                    assert!(there.is_err(), "{how:?}: no half of {path} is left");
-                } else {
-                    assert!(there.unwrap() == content[..], "{how:?}: {path} is whole");
-                }
-            }
-            let link = std::fs::read_link(target.join("link")).unwrap();
-            assert_eq!(link.to_str(), Some("text"));
-            let names = std::fs::read_dir(&target)
-                .unwrap()
-                .map(|item| item.unwrap().file_name());
-            assert!(
-                names
-                    .into_iter()
-                    .all(|name| !name.to_string_lossy().starts_with(".br-")),
-                "nothing half-written stays"
-            );
+            assert_restored(&what, &target, files, &failed);
         }
     }
     assert!(
@@ -433,322 +445,6 @@ fn what_is_stored_twice_is_not_lost_when_one_goes() {
     }
 }
 
-#[test]
-fn a_damaged_index_is_rebuilt() {
-    for encrypted in [false, true] {
-        let whole = whole(encrypted);
-        for key in whole
-            .repo
-            .keys()
-            .into_iter()
-            .filter(|key| key.starts_with("index/"))
-        {
-            for (how, bytes) in damages(&whole, &key) {
-                let what = format!("{key} {how}");
-                let repo = whole.repo.fork(3);
-                repo.set_object(&key, bytes);
-                let error = repo
-                    .prune()
-                    .err()
-                    .unwrap_or_else(|| panic!("{what}: nothing is pruned"));
-                assert_eq!(
-                    error.kind(),
-                    ErrorKind::Damaged,
-                    "{what}: {}",
-                    chain(&error)
-                );
-                let options = CheckOptions::default()
-                    .with_data(ReadData::All)
-                    .with_repair_index(true);
-                let report = block_on(check(&repo.repository, &options, &repo.context)).unwrap();
-                assert!(report.is_sound(), "{what}: {:?}", report.findings);
-                assert!(
-                    report.repaired.iter().any(|text| text.contains(&key)),
-                    "{what}: {:?}",
-                    report.repaired
-                );
-                let repo = repo.reopen(4);
-                assert!(repo.check().unwrap().is_sound(), "{what}: the repair lasts");
-                for (id, files) in &whole.backups {
-                    assert_eq!(repo.files(*id).unwrap(), *files, "{what}");
-                }
-                repo.delete(&[whole.backups[0].0]).unwrap();
-                repo.prune().unwrap();
-                assert_eq!(
-                    repo.files(whole.backups[1].0).unwrap(),
-                    whole.backups[1].1,
-                    "{what}"
-                );
-                assert!(
-                    repo.check().unwrap().findings.is_empty(),
-                    "{what}: and it works on"
-                );
-            }
-        }
-    }
-}
-
-#[test]
-fn a_backup_to_a_repository_with_a_damaged_index_is_whole() {
-    let whole = whole(false);
-    for key in whole
-        .repo
-        .keys()
-        .into_iter()
-        .filter(|key| key.starts_with("index/"))
-    {
-        let repo = whole.repo.fork(3);
-        repo.set_object(&key, Some(noise(1, 100)));
-        let report = repo.backup(&source()).unwrap();
-        assert_eq!(
-            report.backup.changes.bytes_added, 0,
-            "packs are found by their footers"
-        );
-        assert_eq!(repo.files(report.backup.id).unwrap(), source().files());
-        let options = CheckOptions::default()
-            .with_data(ReadData::All)
-            .with_repair_index(true);
-        let repaired = block_on(check(&repo.repository, &options, &repo.context)).unwrap();
-        assert!(repaired.is_sound(), "{:?}", repaired.findings);
-    }
-}
-
-#[test]
-fn a_damaged_log_is_named_and_rebuilt() {
-    let whole = whole(false);
-    for key in whole
-        .repo
-        .keys()
-        .into_iter()
-        .filter(|key| key.starts_with("log/"))
-    {
-        for (how, bytes) in damages(&whole, &key) {
-            let what = format!("{key} {how}");
-            let repo = whole.repo.fork(3);
-            repo.set_object(&key, bytes);
-            let before = repo.keys();
-            let Err(error) = repo.backups() else { continue };
-            assert_eq!(
-                error.kind(),
-                ErrorKind::Damaged,
-                "{what}: {}",
-                chain(&error)
-            );
-            assert!(chain(&error).contains(&key), "{what}: {}", chain(&error));
-            let error = repo.backup(&source()).unwrap_err();
-            assert_eq!(
-                error.kind(),
-                ErrorKind::Damaged,
-                "{what}: nothing is added to it"
-            );
-            assert_eq!(repo.keys(), before, "{what}: nothing is written");
-            let options = CheckOptions::default()
-                .with_data(ReadData::All)
-                .with_repair_log(true);
-            let report = block_on(check(&repo.repository, &options, &repo.context)).unwrap();
-            assert!(report.is_sound(), "{what}: {:?}", report.findings);
-            let repo = repo.reopen(4);
-            assert_eq!(
-                repo.backups().unwrap().len(),
-                2,
-                "{what}: all backups are back"
-            );
-            for (id, files) in &whole.backups {
-                assert_eq!(repo.files(*id).unwrap(), *files, "{what}");
-            }
-            let next = repo.backup(&source()).unwrap().backup.id;
-            assert_eq!(
-                repo.files(next).unwrap(),
-                source().files(),
-                "{what}: it works on"
-            );
-            repo.delete(&[whole.backups[0].0]).unwrap();
-            repo.prune().unwrap();
-            assert_eq!(
-                repo.files(whole.backups[1].0).unwrap(),
-                whole.backups[1].1,
-                "{what}"
-            );
-        }
-    }
-}
-
-#[test]
-fn a_log_damaged_before_a_checkpoint_does_not_matter() {
-    let repo = TestRepo::new();
-    for _ in 0..40 {
-        repo.backup(&source()).unwrap();
-    }
-    for seq in 0..32 {
-        repo.set_object(
-            &format!("log/{seq:016}"),
-            (seq % 2 == 0).then(|| noise(seq, 50)),
-        );
-    }
-    let repo = repo.reopen(2);
-    assert_eq!(repo.backups().unwrap().len(), 40, "a checkpoint has it all");
-    repo.backup(&source()).unwrap();
-    assert!(repo.check().unwrap().is_sound());
-}
-
-#[test]
-fn a_repository_whose_log_was_rebuilt_loses_nothing_that_was_moved() {
-    let repo = TestRepo::new();
-    let doomed = repo
-        .backup(&source().file("surplus", noise(9, 300_000)))
-        .unwrap()
-        .backup
-        .id;
-    let kept = repo.backup(&source()).unwrap().backup.id;
-    repo.delete(&[doomed]).unwrap();
-    repo.prune().unwrap();
-    let last = repo
-        .keys()
-        .into_iter()
-        .rfind(|key| key.starts_with("log/"))
-        .unwrap();
-    repo.set_object(&last, Some(noise(1, 300)));
-    let options = CheckOptions::default()
-        .with_data(ReadData::All)
-        .with_repair_log(true);
-    let report = block_on(check(&repo.repository, &options, &repo.context)).unwrap();
-    assert!(report.is_sound(), "{:?}", report.findings);
-    assert_eq!(repo.files(kept).unwrap(), source().files());
-    repo.prune().unwrap();
-    assert_eq!(repo.files(kept).unwrap(), source().files());
-    assert!(repo.check().unwrap().findings.is_empty());
-}
-
-#[test]
-fn a_missing_manifest_is_damage_and_stops_a_prune() {
-    let whole = whole(false);
-    let (id, files) = &whole.backups[0];
-    let key = format!("manifests/{id}");
-    let repo = whole.repo.fork(2);
-    repo.set_object(&key, None);
-    let report = repo.check().unwrap();
-    assert!(
-        report.findings.iter().any(|finding| finding.object == key),
-        "{:?}",
-        report.findings
-    );
-    assert_eq!(
-        repo.files(*id).unwrap(),
-        *files,
-        "the files are there all the same"
-    );
-    let error = repo.prune().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
-    assert!(chain(&error).contains(&key), "{}", chain(&error));
-    assert_eq!(repo.files(*id).unwrap(), *files, "nothing was removed");
-}
-
-/// `br.json` with another version, as its writer would sign it.
-fn config_with_version(repo: &TestRepo, major: u64, minor: u64) -> Vec<u8> {
-    let mut json: serde_json::Value = serde_json::from_slice(&repo.object("br.json")).unwrap();
-    json["version"] = serde_json::json!({"major": major, "minor": minor});
-    let object = json.as_object_mut().unwrap();
-    object.remove("checksum");
-    let sorted: BTreeMap<_, _> = object.clone().into_iter().collect();
-    let text = serde_json::to_string(&sorted).unwrap();
-    object.insert(
-        "checksum".to_owned(),
-        blake3::hash(text.as_bytes()).to_hex().to_string().into(),
-    );
-    serde_json::to_vec(&json).unwrap()
-}
-
-#[test]
-fn a_newer_format_is_refused_by_name() {
-    let repo = whole(false).repo;
-    repo.set_object("br.json", Some(config_with_version(&repo, 2, 0)));
-    let error = repo.try_reopen(2).unwrap_err();
-    assert_eq!(
-        error.kind(),
-        ErrorKind::UnsupportedFormat,
-        "{}",
-        chain(&error)
-    );
-    assert!(
-        chain(&error).contains('2'),
-        "the version is named: {}",
-        chain(&error)
-    );
-}
-
-#[test]
-fn a_newer_minor_version_can_be_read_and_not_written() {
-    let whole = whole(false);
-    let repo = &whole.repo;
-    repo.set_object("br.json", Some(config_with_version(repo, 1, 7)));
-    let repo = repo.reopen(2);
-    let keys = repo.keys();
-    for (id, files) in &whole.backups {
-        assert_eq!(repo.files(*id).unwrap(), *files, "it can be read");
-    }
-    assert!(repo.check().unwrap().is_sound());
-    let repair = CheckOptions::default().with_repair_index(true);
-    let results = [
-        repo.backup(&source()).map(drop),
-        repo.delete(&[whole.backups[0].0]),
-        repo.prune().map(drop),
-        block_on(check(&repo.repository, &repair, &repo.context)).map(drop),
-    ];
-    for result in results {
-        let error = result.unwrap_err();
-        assert_eq!(
-            error.kind(),
-            ErrorKind::UnsupportedFormat,
-            "{}",
-            chain(&error)
-        );
-    }
-    assert_eq!(repo.keys(), keys, "nothing was written");
-}
-
-#[test]
-fn a_configuration_swapped_for_one_in_the_clear_is_found_out() {
-    let encrypted = whole(true).repo;
-    let clear = whole(false).repo;
-    encrypted.set_object("br.json", Some(clear.object("br.json").to_vec()));
-    let error = encrypted.try_reopen(2).unwrap_err();
-    assert!(
-        matches!(error.kind(), ErrorKind::Password | ErrorKind::Damaged),
-        "{}",
-        chain(&error)
-    );
-    // Without a password it opens as what it claims to be, and nothing in it can be read.
-    let opened = TestRepo::open(encrypted.store.clone(), None, 3).unwrap();
-    let error = opened.backups().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Damaged, "{}", chain(&error));
-}
-
-#[test]
-fn passwords() {
-    let encrypted = whole(true).repo;
-    for wrong in [
-        None,
-        Some(&b""[..]),
-        Some(b"open sesam"),
-        Some(b"open sesame "),
-    ] {
-        let error = TestRepo::open(encrypted.store.clone(), wrong, 2).unwrap_err();
-        assert_eq!(
-            error.kind(),
-            ErrorKind::Password,
-            "{wrong:?}: {}",
-            chain(&error)
-        );
-    }
-    let clear = whole(false).repo;
-    let error = TestRepo::open(clear.store.clone(), Some(b"any"), 2).unwrap_err();
-    assert_eq!(
-        error.kind(),
-        ErrorKind::Password,
-        "a password for a repository that has none"
-    );
-}
-
 /// Entries of a backup whose content is in packs.
 fn in_packs(entries: &[Entry]) -> usize {
     let chunked = |entry: &&Entry| matches!(&entry.kind, EntryKind::File(file) if matches!(file.content, Content::Chunks(_)));
@@ -800,13 +496,13 @@ fn a_damaged_tree_costs_only_what_hangs_on_it() {
         "with how much is missing: {:?}",
         report.failed
     );
-    let restored = std::fs::read_dir(out.path()).unwrap().count();
+    let restored = fs::read_dir(out.path()).unwrap().count();
     assert!(
         (15_000..20_000).contains(&restored),
         "the other nodes are read: {restored}"
     );
     for (path, content) in source.files().into_iter().step_by(97) {
-        if let Ok(bytes) = std::fs::read(out.path().join(&path)) {
+        if let Ok(bytes) = fs::read(out.path().join(&path)) {
             assert_eq!(bytes, content, "{path}");
         }
     }

@@ -24,7 +24,10 @@ impl Tmpfs {
         }
         let dir = tempfile::tempdir().unwrap();
         let options = format!("size={mib}m");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "br-test"]).arg(dir.path()).status();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "br-test"])
+            .arg(dir.path())
+            .status();
         if !mounted.is_ok_and(|status| status.success()) {
             skip("mounting is not allowed");
             return None;
@@ -34,7 +37,11 @@ impl Tmpfs {
 
     fn resize(&self, mib: u32) {
         let options = format!("remount,size={mib}m");
-        let status = Command::new("mount").args(["-o", &options]).arg(self.dir.path()).status().unwrap();
+        let status = Command::new("mount")
+            .args(["-o", &options])
+            .arg(self.dir.path())
+            .status()
+            .unwrap();
         assert!(status.success());
     }
 
@@ -45,7 +52,10 @@ impl Tmpfs {
 
 impl Drop for Tmpfs {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.dir.path()).status();
+        let _ = Command::new("umount")
+            .arg("-l")
+            .arg(self.dir.path())
+            .status();
     }
 }
 
@@ -59,23 +69,51 @@ fn a_backup_that_fills_the_disk_goes_on_when_there_is_space() {
     let Some(small) = Tmpfs::new(12) else { return };
     let context = Context::system();
     let location = Location::Local(small.at("repository"));
-    let repository = block_on(Repository::init(&location, &InitOptions::default(), &context)).unwrap();
-    let first = block_on(backup(&repository, files(4), &TestRepo::options("host"), &context)).unwrap();
+    let repository = block_on(Repository::init(
+        &location,
+        &InitOptions::default(),
+        &context,
+    ))
+    .unwrap();
+    let first = block_on(backup(
+        &repository,
+        files(4),
+        &TestRepo::options("host"),
+        &context,
+    ))
+    .unwrap();
     let journal = tempfile::tempdir().unwrap();
     let options = TestRepo::options("host").with_journal(Some(journal.path().to_owned()));
     let error = block_on(backup(&repository, files(40), &options, &context)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Full, "{error}: {:?}", std::error::Error::source(&error));
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Full,
+        "{error}: {:?}",
+        std::error::Error::source(&error)
+    );
     let look = CheckOptions::default().with_data(ReadData::All);
     let report = block_on(check(&repository, &look, &context)).unwrap();
-    assert!(report.is_sound(), "what was there is sound: {:?}", report.findings);
-    assert_eq!(block_on(repository.backups(&context)).unwrap(), [first.backup], "and nothing new is listed");
+    assert!(
+        report.is_sound(),
+        "what was there is sound: {:?}",
+        report.findings
+    );
+    assert_eq!(
+        block_on(repository.backups(&context)).unwrap(),
+        [first.backup],
+        "and nothing new is listed"
+    );
     small.resize(80);
     let report = block_on(backup(&repository, files(40), &options, &context)).unwrap();
     assert_eq!(report.backup.totals.files, 40);
     let report = block_on(check(&repository, &look, &context)).unwrap();
     assert!(report.is_sound(), "{:?}", report.findings);
     let staged = |folder: &Path| count(folder, &|name| name.contains('#'));
-    assert_eq!(staged(&small.at("repository")), 0, "no half-written objects are left");
+    assert_eq!(
+        staged(&small.at("repository")),
+        0,
+        "no half-written objects are left"
+    );
 }
 
 /// Files below a folder whose names are wanted.
@@ -96,26 +134,59 @@ fn a_restore_that_fills_the_disk_says_what_is_missing() {
     repo.backup(&source).unwrap();
     let target = small.at("out");
     let options = RestoreOptions::default().with_owner(false);
-    let report = restore(&repo.repository, &BackupSelector::Latest, target.clone(), &options, &repo.context);
+    let report = restore(
+        &repo.repository,
+        &BackupSelector::Latest,
+        target.clone(),
+        &options,
+        &repo.context,
+    );
     let report = block_on(report).unwrap();
-    assert!(report.failed_count >= 8, "half of it does not fit: {report:?}");
+    assert!(
+        report.failed_count >= 8,
+        "half of it does not fit: {report:?}"
+    );
     assert!(!report.damaged, "that is not the repository's fault");
     for (path, reason) in &report.failed {
         assert!(reason.contains("No space left"), "{path}: {reason}");
-        assert!(!target.join(path.to_string()).exists(), "no half of {path} is left");
+        assert!(
+            !target.join(path.to_string()).exists(),
+            "no half of {path} is left"
+        );
     }
-    let failed: Vec<_> = report.failed.iter().map(|(path, _)| path.to_string()).collect();
+    let failed: Vec<_> = report
+        .failed
+        .iter()
+        .map(|(path, _)| path.to_string())
+        .collect();
     for (path, content) in source.files() {
         if !failed.contains(&path) {
-            assert_eq!(fs::read(target.join(&path)).unwrap(), content, "{path} is whole");
+            assert_eq!(
+                fs::read(target.join(&path)).unwrap(),
+                content,
+                "{path} is whole"
+            );
         }
     }
-    assert_eq!(count(&target, &|name| name.starts_with(".br-")), 0, "no temporary files are left");
+    assert_eq!(
+        count(&target, &|name| name.starts_with(".br-")),
+        0,
+        "no temporary files are left"
+    );
     small.resize(64);
-    let report = restore(&repo.repository, &BackupSelector::Latest, target.clone(), &options, &repo.context);
+    let report = restore(
+        &repo.repository,
+        &BackupSelector::Latest,
+        target.clone(),
+        &options,
+        &repo.context,
+    );
     let report = block_on(report).unwrap();
     assert_eq!(report.failed, []);
-    assert!(report.files_unchanged >= 1, "what is there is not written again: {report:?}");
+    assert!(
+        report.files_unchanged >= 1,
+        "what is there is not written again: {report:?}"
+    );
     for (path, content) in source.files() {
         assert_eq!(fs::read(target.join(&path)).unwrap(), content, "{path}");
     }

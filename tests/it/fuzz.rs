@@ -7,6 +7,8 @@ use br_testkit::{MemorySource, TestRepo, block_on, noise};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use crate::support::cases;
+
 fn source() -> MemorySource {
     MemorySource::new()
         .folder("d")
@@ -100,7 +102,7 @@ fn use_all(repo: &TestRepo) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(400))]
 
     #[test]
     fn any_bytes_in_any_object_are_an_error_and_no_panic(key in any::<Index>(), change in change()) {

@@ -25,7 +25,17 @@ fn tree() -> TreeFixture {
 fn backup(br: &BrCmd, fixture: &TreeFixture) -> Vec<String> {
     let tree = fixture.tree();
     let _ = br;
-    ["-r", "repository", "--cache-dir", "cache", "--json", "backup", tree.to_str().unwrap()].map(str::to_owned).to_vec()
+    [
+        "-r",
+        "repository",
+        "--cache-dir",
+        "cache",
+        "--json",
+        "backup",
+        tree.to_str().unwrap(),
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 #[test]
@@ -43,24 +53,40 @@ fn a_killed_backup_leaves_a_whole_repository_and_the_next_run_goes_on() {
     for round in 1..=12_u32 {
         let br = br(&fixture.at(&format!("home{round}")));
         br.run(["-r", "repository", "init"]).expect(0);
-        let mut child = br.command(backup(&br, &fixture)).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+        let mut child = br
+            .command(backup(&br, &fixture))
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
         std::thread::sleep(whole * round / 13);
         child.kill().unwrap();
         let status = child.wait().unwrap();
         let killed = status.signal() == Some(9);
-        let list = json(&br.run(["-r", "repository", "--json", "list"]).expect(0).stdout);
+        let list = json(
+            &br.run(["-r", "repository", "--json", "list"])
+                .expect(0)
+                .stdout,
+        );
         let listed = list["backups"].as_array().unwrap().len();
-        assert!(listed <= 1 && (killed || listed == 1), "round {round}: {status}: {listed} listed");
+        assert!(
+            listed <= 1 && (killed || listed == 1),
+            "round {round}: {status}: {listed} listed"
+        );
         committed += listed;
-        let check = br.run(["-r", "repository", "--json", "check", "--read-data"]).expect(0);
+        let check = br
+            .run(["-r", "repository", "--json", "check", "--read-data"])
+            .expect(0);
         assert_eq!(json(&check.stdout)["sound"], true, "round {round}: {check}");
         let next = br.run(backup(&br, &fixture)).expect(0);
         let summary = json(&next.stdout);
         assert_eq!(summary["backup"]["files"], 300, "round {round}");
         resumed += summary["packs_resumed"].as_u64().unwrap();
-        br.run(["-r", "repository", "--json", "check", "--read-data"]).expect(0);
+        br.run(["-r", "repository", "--json", "check", "--read-data"])
+            .expect(0);
         if round % 5 == 0 {
-            br.run(["-r", "repository", "restore", "latest", "--target", "out"]).expect(0);
+            br.run(["-r", "repository", "restore", "latest", "--target", "out"])
+                .expect(0);
             let below = before.strip_prefix("/").unwrap();
             let copy = br_testkit::Snapshot::of(br.home().join("out").join(below));
             br_testkit::Snapshot::of(&before).assert_same(&copy, "what was resumed is whole");
@@ -78,18 +104,31 @@ fn an_interrupted_backup_ends_in_order() {
     br.run(["-r", "repository", "init"]).expect(0);
     for signal in ["-INT", "-TERM"] {
         let mut command = br.command(backup(&br, &fixture));
-        let child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let child = command
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
         std::thread::sleep(Duration::from_millis(300));
-        let status = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        let status = std::process::Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(status.success());
         let output = br_testkit::BrOutput::from(child.wait_with_output().unwrap()).expect(130);
         let last = output.stderr.lines().last().unwrap();
         assert_eq!(json(last)["code"], 130, "{last}");
         assert_eq!(output.stdout, "", "there is no result");
     }
-    let list = json(&br.run(["-r", "repository", "--json", "list"]).expect(0).stdout);
+    let list = json(
+        &br.run(["-r", "repository", "--json", "list"])
+            .expect(0)
+            .stdout,
+    );
     assert_eq!(list["backups"], serde_json::json!([]), "nothing is listed");
-    br.run(["-r", "repository", "check", "--read-data"]).expect(0);
+    br.run(["-r", "repository", "check", "--read-data"])
+        .expect(0);
     br.run(backup(&br, &fixture)).expect(0);
-    br.run(["-r", "repository", "check", "--read-data"]).expect(0);
+    br.run(["-r", "repository", "check", "--read-data"])
+        .expect(0);
 }

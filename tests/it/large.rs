@@ -11,7 +11,7 @@ use br_core::model::{EntryPath, FileTime, Owner};
 use br_core::source::StreamSource;
 use br_testkit::{Noise, TreeFixture, noise, skip};
 
-use crate::support::{Disk, size_of};
+use crate::support::{Disk, is_slow_wanted, size_of};
 
 const GIB: u64 = 1 << 30;
 
@@ -78,8 +78,7 @@ fn holes_stay_holes_and_cost_nothing() {
 
 #[test]
 fn a_file_of_two_gibibytes_comes_back() {
-    let wanted = std::env::var_os("BR_SLOW_TESTS").is_some_and(|value| value == "1");
-    if cfg!(debug_assertions) && !wanted {
+    if cfg!(debug_assertions) && !is_slow_wanted() {
         return skip("slow: set BR_SLOW_TESTS=1");
     }
     let disk = Disk::new(TreeFixture::new());

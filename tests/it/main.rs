@@ -7,16 +7,20 @@
 )]
 
 mod backup;
+mod changing;
 mod cli;
 mod concurrent;
 mod crash;
 mod damage;
 mod delete;
+mod faults;
 mod full;
 mod fuzz;
 mod kill;
 mod large;
+mod open;
 mod prune;
+mod repair;
 mod restore;
 mod state_machine;
 mod stream;

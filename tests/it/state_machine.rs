@@ -1,44 +1,74 @@
 //! Whatever is done in whatever order: the repository holds what a simple model says.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
+use br_core::engine::{backup, delete};
 use br_core::model::BackupId;
-use br_testkit::{Behaviour, MemorySource, TestRepo, Thing, noise};
+use br_core::{BackupSelector, ErrorKind};
+use br_testkit::{Behaviour, MemorySource, TestRepo, Thing, When, block_on, noise};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use crate::support::cases;
+
+type Model = BTreeMap<BackupId, MemorySource>;
+/// Name and content of the files of a backup.
+type Files = BTreeMap<u8, u8>;
+
+/// Something that changes the repository.
 #[derive(Debug, Clone)]
-enum Step {
-    /// A backup by one of two hosts of these files: name and content.
+enum Work {
+    /// A backup by one of two hosts.
     Backup {
         host: bool,
-        files: BTreeMap<u8, u8>,
+        files: Files,
     },
-    Delete(Vec<Index>),
+    Delete(Index),
     Prune,
-    /// Another process goes on.
-    Reopen,
-    /// A backup that dies at some operation.
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Do(Work),
+    /// The process dies at some operation, and another goes on.
     Die {
+        work: Work,
         at: u64,
-        files: BTreeMap<u8, u8>,
+        when: bool,
     },
+    /// Others do something before some operation.
+    Interleave {
+        work: Work,
+        at: u64,
+        others: Vec<Work>,
+    },
+    Reopen,
     Check,
 }
 
-fn step() -> impl Strategy<Value = Step> {
-    let files = || prop::collection::btree_map(0..8_u8, 0..12_u8, 0..8);
+fn work() -> impl Strategy<Value = Work> {
+    let files = prop::collection::btree_map(0..8_u8, 0..12_u8, 0..8);
     prop_oneof![
-        6 => (any::<bool>(), files()).prop_map(|(host, files)| Step::Backup { host, files }),
-        3 => prop::collection::vec(any::<Index>(), 1..4).prop_map(Step::Delete),
-        2 => Just(Step::Prune),
+        3 => (any::<bool>(), files).prop_map(|(host, files)| Work::Backup { host, files }),
+        2 => any::<Index>().prop_map(Work::Delete),
+        1 => Just(Work::Prune),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let others = prop::collection::vec(work(), 1..5);
+    prop_oneof![
+        8 => work().prop_map(Step::Do),
+        3 => (work(), 0..40_u64, any::<bool>()).prop_map(|(work, at, when)| Step::Die { work, at, when }),
+        6 => (work(), 0..40_u64, others)
+            .prop_map(|(work, at, others)| Step::Interleave { work, at, others }),
         1 => Just(Step::Reopen),
-        1 => (0..12_u64, files()).prop_map(|(at, files)| Step::Die { at, files }),
         1 => Just(Step::Check),
     ]
 }
 
-fn source(files: &BTreeMap<u8, u8>) -> MemorySource {
+fn source(files: &Files) -> MemorySource {
     let mut source = MemorySource::new().folder("d");
     for (name, content) in files {
         // Nothing, a few bytes, one chunk, several chunks.
@@ -50,55 +80,105 @@ fn source(files: &BTreeMap<u8, u8>) -> MemorySource {
     source
 }
 
+/// Does something, and notes in the model what came of it.
+async fn work_on(repo: &TestRepo, work: &Work, model: &Mutex<Model>) -> br_core::Result<()> {
+    match work {
+        Work::Backup { host, files } => {
+            let source = source(files);
+            let options = TestRepo::options(if *host { "one" } else { "other" });
+            let made = backup::backup(&repo.repository, source.clone(), &options, &repo.context);
+            let id = made.await?.backup.id;
+            model.lock().unwrap().insert(id, source);
+        }
+        Work::Delete(which) => {
+            let ids: Vec<_> = model.lock().unwrap().keys().copied().collect();
+            if ids.is_empty() {
+                return Ok(());
+            }
+            let id = *which.get(&ids);
+            let selectors = vec![BackupSelector::Prefix(id.to_string())];
+            let plan = delete::plan(&repo.repository, selectors, &repo.context).await;
+            // Others may have been faster.
+            if !model.lock().unwrap().contains_key(&id) {
+                return Ok(());
+            }
+            delete::delete(&repo.repository, &plan?, &repo.context).await?;
+            model.lock().unwrap().remove(&id);
+        }
+        Work::Prune => drop(repo.prune_async().await.map(|_| ())?),
+    }
+    Ok(())
+}
+
+/// What a process that died did before it died shows in the log only.
+fn catch_up(repo: &TestRepo, work: &Work, model: &Mutex<Model>) {
+    let mut model = model.lock().unwrap();
+    let listed: Vec<_> = repo
+        .backups()
+        .unwrap()
+        .iter()
+        .map(|backup| backup.id)
+        .collect();
+    if let Work::Backup { files, .. } = work {
+        for id in &listed {
+            model.entry(*id).or_insert_with(|| source(files));
+        }
+    } else if let Work::Delete(_) = work {
+        model.retain(|id, _| listed.contains(id));
+    }
+}
+
 fn run(steps: &[Step], encrypted: bool) {
     let mut repo = if encrypted {
         TestRepo::encrypted()
     } else {
         TestRepo::new()
     };
-    let mut model: BTreeMap<BackupId, MemorySource> = BTreeMap::new();
+    let model = Arc::new(Mutex::new(Model::new()));
     for (number, step) in steps.iter().enumerate() {
-        let seed = 100 + number as u64;
+        let seed = 100 + 2 * number as u64;
+        repo.faults.reset();
         match step {
-            Step::Backup { host, files } => {
-                let source = source(files);
-                let host = if *host { "one" } else { "other" };
-                let made = repo.backup_with(&source, &TestRepo::options(host)).unwrap();
-                model.insert(made.backup.id, source);
-            }
-            Step::Delete(which) if !model.is_empty() => {
-                let ids: Vec<_> = model.keys().copied().collect();
-                let doomed: Vec<_> = which.iter().map(|index| *index.get(&ids)).collect();
-                repo.delete(&doomed).unwrap();
-                model.retain(|id, _| !doomed.contains(id));
-            }
-            Step::Delete(_) => {}
-            Step::Prune => drop(repo.prune().map(|_| ()).unwrap()),
+            Step::Do(work) => block_on(work_on(&repo, work, &model)).unwrap(),
             Step::Reopen => repo = repo.reopen(seed),
-            Step::Die { at, files } => {
-                repo.faults.reset();
-                repo.faults.stop_at(*at, br_testkit::When::Before);
-                let source = source(files);
-                if let Ok(made) = repo.backup(&source) {
-                    model.insert(made.backup.id, source);
-                }
+            Step::Check => repo.assert_holds(&format!("step {number}"), &model.lock().unwrap()),
+            Step::Die { work, at, when } => {
+                let when = if *when { When::Before } else { When::After };
+                repo.faults.stop_at(*at, when);
+                let _ = block_on(work_on(&repo, work, &model));
                 repo = repo.reopen(seed);
+                catch_up(&repo, work, &model);
             }
-            Step::Check => repo.assert_holds(&format!("step {number}"), &model),
+            Step::Interleave { work, at, others } => {
+                let (other, others, theirs) = (repo.reopen(seed), others.clone(), model.clone());
+                repo.faults.before(*at, move || {
+                    Box::pin(async move {
+                        for work in &others {
+                            work_on(&other, work, &theirs).await.unwrap();
+                        }
+                    })
+                });
+                if let Err(error) = block_on(work_on(&repo, work, &model)) {
+                    let kind = error.kind();
+                    assert_eq!(
+                        kind,
+                        ErrorKind::Conflict,
+                        "step {number}: {error}: {step:?}"
+                    );
+                }
+            }
         }
     }
-    let repo = repo.reopen(99);
+    let (repo, model) = (repo.reopen(99), model.lock().unwrap());
     repo.assert_holds("at the end", &model);
     repo.prune().unwrap();
     repo.assert_holds("at the end, pruned", &model);
-    assert!(
-        repo.check().unwrap().findings.is_empty(),
-        "nothing is left over"
-    );
+    let findings = repo.check().unwrap().findings;
+    assert!(findings.is_empty(), "nothing is left over: {findings:?}");
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 30, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(30))]
 
     #[test]
     fn the_repository_holds_what_the_model_says(

@@ -8,7 +8,7 @@ use br_core::engine::backup::{BackupOptions, BackupReport, backup};
 use br_core::engine::check::{CheckOptions, CheckReport, ReadData, check};
 use br_core::engine::restore::{RestoreOptions, RestoreReport, restore};
 use br_core::model::{BackupId, EntryPath};
-use br_core::source::{LocalSource, LocalSourceOptions, Source};
+use br_core::source::{LocalSource, LocalSourceOptions, Source, SourceItem};
 use br_core::{
     BackupSelector, Context, Event, InitOptions, Location, Progress, Repository, Result,
     StorageOptions,
@@ -54,8 +54,17 @@ impl Disk {
     }
 
     /// A source that walks the tree.
-    pub(crate) fn source(&self) -> LocalSource {
-        LocalSource::new(&[self.fixture.tree()], LocalSourceOptions::default()).unwrap()
+    pub(crate) fn source(&self) -> TreeSource {
+        let options = LocalSourceOptions::default();
+        let source = LocalSource::new(&[self.fixture.tree()], options).unwrap();
+        let above = self.fixture.at("").as_os_str().as_bytes()[1..]
+            .trim_ascii()
+            .to_vec();
+        let above = above.strip_suffix(b"/").unwrap_or(&above).to_vec();
+        TreeSource {
+            source,
+            above: EntryPath::new(above).unwrap(),
+        }
     }
 
     /// Backs up the tree.
@@ -140,6 +149,23 @@ impl Disk {
     }
 }
 
+/// Walks a tree, without the folders above the fixture: other tests change them all the time.
+pub(crate) struct TreeSource {
+    source: LocalSource,
+    above: EntryPath,
+}
+
+impl Source for TreeSource {
+    fn next(&mut self) -> Option<SourceItem> {
+        loop {
+            match self.source.next()? {
+                SourceItem::Entry { entry, .. } if !entry.path.is_within(&self.above) => {}
+                item => return Some(item),
+            }
+        }
+    }
+}
+
 /// Bytes of all files below a folder.
 pub(crate) fn size_of(folder: &Path) -> u64 {
     let mut size = 0;
@@ -185,4 +211,22 @@ pub(crate) fn telling(context: &Context) -> (Context, Arc<Told>) {
         ..context.clone()
     };
     (context, told)
+}
+
+/// True when tests may take minutes.
+pub(crate) fn is_slow_wanted() -> bool {
+    std::env::var_os("BR_SLOW_TESTS").is_some_and(|value| value == "1")
+}
+
+/// How many cases a property is tried with.
+pub(crate) fn cases(usually: u32) -> proptest::test_runner::Config {
+    proptest::test_runner::Config {
+        cases: if is_slow_wanted() {
+            usually * 20
+        } else {
+            usually
+        },
+        failure_persistence: None,
+        ..proptest::test_runner::Config::default()
+    }
 }

@@ -1,16 +1,208 @@
 //! The program as a person or a script sees it: a file a command, and what holds for all of them.
 
-use std::path::Path;
+mod backup;
+mod check;
+mod completions;
+mod delete;
+mod diff;
+mod dump;
+mod exit_codes;
+mod help;
+mod init;
+mod list;
+mod ls;
+mod man;
+mod prune;
+mod restore;
+mod show;
+mod stats;
 
-use br_testkit::BrCmd;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use br_testkit::{BrCmd, BrOutput, set_time};
+use serde_json::Value;
 
 /// A br with a home, which is made.
 pub(crate) fn br(home: &Path) -> BrCmd {
-    std::fs::create_dir_all(home).unwrap();
+    fs::create_dir_all(home).unwrap();
     BrCmd::new(env!("CARGO_BIN_EXE_br-dup"), home).env("BR_CACHE_DIR", "cache")
 }
 
 /// Reads a JSON document.
-pub(crate) fn json(text: &str) -> serde_json::Value {
+pub(crate) fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Reads JSON lines.
+fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(json).collect()
+}
+
+/// A home with a small tree `docs`, in which `repository` is the repository.
+struct Session {
+    dir: tempfile::TempDir,
+    br: BrCmd,
+}
+
+impl Session {
+    /// Without a repository.
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("home");
+        let session = Self {
+            br: br(&home).env("BR_REPOSITORY", "repository"),
+            dir,
+        };
+        session.write("docs/a.txt", "hello\n");
+        session.write("docs/sub/b.bin", br_testkit::noise(1, 50_000));
+        symlink("a.txt", session.at("docs/link")).unwrap();
+        for path in [
+            "docs/a.txt",
+            "docs/link",
+            "docs/sub/b.bin",
+            "docs/sub",
+            "docs",
+        ] {
+            set_time(&session.at(path), 1_700_000_000, 0);
+        }
+        // Time stamps must be old enough for a backup to trust them.
+        std::thread::sleep(Duration::from_millis(50));
+        session
+    }
+
+    /// With a repository and one backup.
+    fn with_backup() -> Self {
+        let session = Self::new();
+        session
+            .run(["backup", "docs", "--host", "h", "--tag", "first"])
+            .expect(0);
+        session
+    }
+
+    /// With a second backup, in which some things differ.
+    fn with_two_backups() -> Self {
+        let session = Self::with_backup();
+        session.write("docs/a.txt", "hello again\n");
+        session.write("docs/new", "");
+        fs::remove_file(session.at("docs/link")).unwrap();
+        set_time(&session.at("docs/a.txt"), 1_700_000_001, 0);
+        std::thread::sleep(Duration::from_millis(50));
+        session.run(["backup", "docs", "--host", "h"]).expect(0);
+        session
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.br.home().join(path)
+    }
+
+    fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+        let at = self.at(path);
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        fs::write(at, content).unwrap();
+    }
+
+    fn run<const N: usize>(&self, arguments: [&str; N]) -> BrOutput {
+        self.br.run(arguments)
+    }
+
+    /// The JSON document that a command prints.
+    fn json<const N: usize>(&self, arguments: [&str; N]) -> Value {
+        let output = self
+            .br
+            .run(arguments.into_iter().chain(["--json"]))
+            .expect(0);
+        json(&output.stdout)
+    }
+
+    /// The ids of all backups, oldest first.
+    fn ids(&self) -> Vec<String> {
+        let list = self.json(["list"]);
+        let ids = list["backups"].as_array().unwrap().iter();
+        ids.map(|backup| backup["id"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// The objects of the repository in a folder, the largest first.
+    fn objects(&self, folder: &str) -> Vec<PathBuf> {
+        fn collect(folder: &Path, all: &mut Vec<PathBuf>) {
+            for item in fs::read_dir(folder).unwrap() {
+                let path = item.unwrap().path();
+                if path.is_dir() {
+                    collect(&path, all);
+                } else {
+                    all.push(path);
+                }
+            }
+        }
+        let mut all = Vec::new();
+        collect(&self.at("repository").join(folder), &mut all);
+        all.sort_by_key(|path| std::cmp::Reverse(fs::metadata(path).unwrap().len()));
+        all
+    }
+
+    /// Flips a bit in the middle of an object.
+    fn damage(&self, object: &Path) {
+        let mut bytes = fs::read(object).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 4;
+        // Objects are read-only.
+        fs::remove_file(object).unwrap();
+        fs::write(object, bytes).unwrap();
+    }
+
+    /// Compares a whole output, without what differs each time, with what it was.
+    fn assert_output(&self, name: &str, output: &BrOutput) {
+        let mut settings = insta::Settings::clone_current();
+        settings.set_prepend_module_to_snapshot(false);
+        settings.set_omit_expression(true);
+        for (pattern, with) in [
+            (
+                regex_escape(self.dir.path().to_str().unwrap()).as_str(),
+                "[DIR]",
+            ),
+            (
+                r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+                "[ID]",
+            ),
+            (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "[TIME]"),
+            (r"\d+\.\d s\b", "[SECONDS]"),
+            // What lies in the repository holds times, whose digits compress now better, now worse.
+            (
+                r"(?m)^((?:added|distinct|stored|removes|freed) +).*",
+                "$1[SIZE]",
+            ),
+            (
+                r"(packs? read,|deleted +\d+ packs?,) [\d.]+ \w+",
+                "$1 [SIZE]",
+            ),
+            (r"(?m)^(\[ID\] +[\d.]+ \w+ +)[\d.]+ \w+", "$1[STORED]"),
+            (r"packs/[0-9a-f]{2}/[0-9a-f]{32}", "packs/[PACK]"),
+            (r"\b[0-9a-f]{32,64}\b", "[HEX]"),
+            (r"made by( +)\w+@", "made by$1[USER]@"),
+            (r"(?m) +$", ""),
+            ("br-dup", "br"),
+        ] {
+            settings.add_filter(pattern, with);
+        }
+        // How columns are aligned depends on how long names are; help has none.
+        if !name.starts_with("help") {
+            settings.add_filter("  +", "  ");
+        }
+        settings.bind(|| insta::assert_snapshot!(name.replace(' ', "_"), output.to_string()));
+    }
+}
+
+/// Text as a pattern that matches it.
+fn regex_escape(text: &str) -> String {
+    let escape = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_string()
+        } else {
+            format!("\\{c}")
+        }
+    };
+    text.chars().map(escape).collect()
 }

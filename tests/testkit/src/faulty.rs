@@ -1,20 +1,15 @@
 //! A store that fails on purpose.
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use futures::future::BoxFuture;
-use futures::stream::{self, BoxStream, StreamExt as _};
+use futures::stream::StreamExt as _;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
-    Result,
+    GetOptions, GetResult, ObjectMeta, ObjectStore as _, ObjectStoreExt as _, Result,
 };
 
 /// When something happens: before or after the operation took effect.
@@ -80,7 +75,7 @@ struct Plan {
 
 /// A store in memory that counts what is asked of it and fails as it was told to.
 pub struct FaultyStore {
-    inner: Arc<InMemory>,
+    pub(crate) inner: Arc<InMemory>,
     count: AtomicU64,
     plan: Mutex<Plan>,
 }
@@ -150,7 +145,7 @@ impl FaultyStore {
 
     /// Counts an operation, runs its hook, and fails when it is to have no effect. Returns whether it must fail after
     /// its effect.
-    async fn begin(&self, verb: &'static str, key: &str) -> Result<bool> {
+    pub(crate) async fn begin(&self, verb: &'static str, key: &str) -> Result<bool> {
         let n = self.count.fetch_add(1, Ordering::SeqCst);
         let (before, after, hooks) = {
             let mut plan = self.plan.lock().unwrap();
@@ -188,7 +183,7 @@ impl FaultyStore {
         self.corruption(key) == Some(Corruption::Hide)
     }
 
-    async fn list_all(self: Arc<Self>, prefix: Option<Path>) -> Result<Vec<ObjectMeta>> {
+    pub(crate) async fn list_all(self: Arc<Self>, prefix: Option<Path>) -> Result<Vec<ObjectMeta>> {
         let name = prefix.as_ref().map_or("", Path::as_ref);
         let after = self.begin("list", name).await?;
         let all: Vec<Result<ObjectMeta>> = self.inner.list(prefix.as_ref()).collect().await;
@@ -197,7 +192,7 @@ impl FaultyStore {
         if after { Err(failure()) } else { Ok(all) }
     }
 
-    async fn get(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+    pub(crate) async fn get(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let after = self.begin("get", location.as_ref()).await?;
         let result = match self.corruption(location.as_ref()) {
             None => self.inner.get_opts(location, options).await,
@@ -215,121 +210,10 @@ impl FaultyStore {
 }
 
 /// What a store says that cannot be reached.
-fn failure() -> object_store::Error {
+pub(crate) fn failure() -> object_store::Error {
     let source = std::io::Error::new(std::io::ErrorKind::TimedOut, "failed on purpose");
     object_store::Error::Generic {
         store: "faulty",
         source: Box::new(source),
     }
-}
-
-/// The trait as the engine gets it: every method must be written out, so that none passes by the plan.
-#[derive(Debug, Clone)]
-pub(crate) struct Handle(pub(crate) Arc<FaultyStore>);
-
-impl fmt::Display for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl ObjectStore for Handle {
-    async fn put_opts(
-        &self,
-        location: &Path,
-        payload: PutPayload,
-        opts: PutOptions,
-    ) -> Result<PutResult> {
-        let after = self.0.begin("put", location.as_ref()).await?;
-        let result = self.0.inner.put_opts(location, payload, opts).await;
-        if after { Err(failure()) } else { result }
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        opts: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.0.begin("put", location.as_ref()).await?;
-        self.0.inner.put_multipart_opts(location, opts).await
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.0.get(location, options).await
-    }
-
-    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let mut all = Vec::with_capacity(ranges.len());
-        for range in ranges {
-            let options = GetOptions {
-                range: Some(range.clone().into()),
-                ..GetOptions::default()
-            };
-            all.push(self.0.get(location, options).await?.bytes().await?);
-        }
-        Ok(all)
-    }
-
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
-        let store = Arc::clone(&self.0);
-        let delete = move |location: Result<Path>| {
-            let store = Arc::clone(&store);
-            async move {
-                let location = location?;
-                let after = store.begin("delete", location.as_ref()).await?;
-                store.inner.delete(&location).await?;
-                if after { Err(failure()) } else { Ok(location) }
-            }
-        };
-        locations.then(delete).boxed()
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let listing = Arc::clone(&self.0).list_all(prefix.cloned());
-        stream::once(listing).flat_map(spread).boxed()
-    }
-
-    fn list_with_offset(
-        &self,
-        prefix: Option<&Path>,
-        offset: &Path,
-    ) -> BoxStream<'static, Result<ObjectMeta>> {
-        let (store, prefix, offset) = (Arc::clone(&self.0), prefix.cloned(), offset.clone());
-        let listing = async move {
-            let mut all = store.list_all(prefix).await?;
-            all.retain(|meta| meta.location > offset);
-            Ok(all)
-        };
-        stream::once(listing).flat_map(spread).boxed()
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.0
-            .begin("list", prefix.map_or("", Path::as_ref))
-            .await?;
-        self.0.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.0.begin("copy", from.as_ref()).await?;
-        self.0.inner.copy_opts(from, to, options).await
-    }
-
-    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        self.0.begin("copy", from.as_ref()).await?;
-        self.0.inner.rename_opts(from, to, options).await
-    }
-}
-
-fn spread(listing: Result<Vec<ObjectMeta>>) -> BoxStream<'static, Result<ObjectMeta>> {
-    let items: Vec<_> = match listing {
-        Ok(all) => all.into_iter().map(Ok).collect(),
-        Err(error) => vec![Err(error)],
-    };
-    stream::iter(items).boxed()
 }

@@ -6,12 +6,15 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "a failure of the kit is a failure of the test"
 )]
 
 mod cmd;
 mod faulty;
 mod fixture;
+mod handle;
+mod look;
 mod repo;
 mod runtime;
 mod skip;

@@ -54,7 +54,7 @@ impl Snapshot {
     #[must_use]
     pub fn of(folder: impl AsRef<Path>) -> Self {
         let mut walk = Walk::default();
-        walk.item(folder.as_ref(), Vec::new());
+        walk.item(folder.as_ref(), b"");
         Self { items: walk.items }
     }
 
@@ -87,13 +87,10 @@ impl Snapshot {
     #[must_use]
     pub fn differences(&self, other: &Self) -> String {
         let mut text = String::new();
+        // Long paths say enough by their start.
         let name = |path: &[u8]| {
             let path = String::from_utf8_lossy(path).into_owned();
-            if path.len() > 200 {
-                format!("{}…", &path[..path.floor_char_boundary(200)])
-            } else {
-                path
-            }
+            path.chars().take(200).collect::<String>()
         };
         for (path, item) in &self.items {
             match other.items.get(path) {
@@ -131,11 +128,11 @@ struct Walk {
 }
 
 impl Walk {
-    fn item(&mut self, at: &Path, path: Vec<u8>) {
+    fn item(&mut self, at: &Path, path: &[u8]) {
         let meta = fs::symlink_metadata(at).unwrap();
         let kind = meta.file_type();
         let mut item = Item {
-            kind: kind_name(kind),
+            kind: kind_name(&kind),
             mode: meta.mode() & 0o7777,
             uid: meta.uid(),
             gid: meta.gid(),
@@ -159,12 +156,12 @@ impl Walk {
             let first = self
                 .inodes
                 .entry((meta.dev(), meta.ino()))
-                .or_insert_with(|| path.clone());
+                .or_insert_with(|| path.to_vec());
             item.linked_to = Some(first.clone());
         }
-        self.items.insert(path.clone(), item);
+        self.items.insert(path.to_vec(), item);
         if kind.is_dir() {
-            self.below(at, &path);
+            self.below(at, path);
         }
     }
 
@@ -187,13 +184,13 @@ impl Walk {
             let separator: &[u8] = if path.is_empty() { b"" } else { b"/" };
             self.item(
                 &here.join(&name),
-                [path, separator, name.as_bytes()].concat(),
+                &[path, separator, name.as_bytes()].concat(),
             );
         }
     }
 }
 
-fn kind_name(kind: fs::FileType) -> &'static str {
+fn kind_name(kind: &fs::FileType) -> &'static str {
     match kind {
         kind if kind.is_file() => "file",
         kind if kind.is_dir() => "folder",

@@ -147,12 +147,15 @@ impl PackTable {
         Ok(len)
     }
 
-    /// Reads a footer, which is `footer`, trailer excluded, of a pack of `pack_len` bytes.
+    /// Reads footer and trailer, which are `end`, of a pack of `pack_len` bytes.
     pub(crate) fn read_footer(
         object: &SealedObject,
-        footer: &[u8],
+        end: &[u8],
         pack_len: u64,
     ) -> Result<(Self, Vec<ChunkId>), FormatError> {
+        let (footer, trailer) = end
+            .split_last_chunk::<TRAILER_LEN>()
+            .ok_or(FormatError::Length)?;
         let (payload, rest) = object.read_frame(FOOTER_NUMBER, footer, limits::FOOTER)?;
         Decoder::new(rest).finish()?;
         let mut read = Decoder::new(&payload);
@@ -162,7 +165,10 @@ impl PackTable {
             ids.push(ChunkId(read.array()?));
         }
         read.finish()?;
-        if table.groups_end() + (footer.len() + TRAILER_LEN) as u64 != pack_len {
+        if trailer[4..8] != (table.groups.len() as u32).to_le_bytes() {
+            return Err(FormatError::Malformed("the trailer counts other groups"));
+        }
+        if table.groups_end() + end.len() as u64 != pack_len {
             return Err(FormatError::Length);
         }
         Ok((table, ids))

@@ -316,8 +316,8 @@ pub(crate) fn read_footer(io: &Io, id: PackId) -> Result<StoredPack> {
     if (end.len() as u64) < wanted {
         end = io.block(io.storage().get_range(&key, len - wanted..len))?;
     }
-    let footer = &end[end.len() - wanted as usize..end.len() - TRAILER_LEN];
-    let (table, ids) = PackTable::read_footer(&io.pack_object(id), footer, len).map_err(named)?;
+    let end = &end[end.len() - wanted as usize..];
+    let (table, ids) = PackTable::read_footer(&io.pack_object(id), end, len).map_err(named)?;
     Ok(StoredPack {
         entry: PackEntry { id, len, table },
         ids,

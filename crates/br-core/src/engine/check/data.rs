@@ -244,8 +244,7 @@ fn check_frame(io: &Io, pack: &PackEntry, ids: &[ChunkId]) -> Result<()> {
     if footer_len + TRAILER_LEN as u64 != end.len() as u64 {
         return Err(named(crate::format::FormatError::Length));
     }
-    let footer = &end[..footer_len as usize];
-    let (table, footer_ids) = PackTable::read_footer(&object, footer, pack.len).map_err(named)?;
+    let (table, footer_ids) = PackTable::read_footer(&object, &end, pack.len).map_err(named)?;
     if table == pack.table && footer_ids == ids {
         Ok(())
     } else {

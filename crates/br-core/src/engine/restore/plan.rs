@@ -142,7 +142,8 @@ impl<'a> Planner<'a> {
             }
         }
         if self.is_left_alone(&entry) {
-            self.shared.update(|report| report.files_unchanged += 1);
+            let files = u64::from(matches!(entry.kind, EntryKind::File(_)));
+            self.shared.update(|report| report.files_unchanged += files);
             self.shared.advance(entry.size(), 1);
             return;
         }

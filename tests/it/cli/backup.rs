@@ -1,0 +1,192 @@
+//! `br backup`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+
+use br_testkit::{BrOutput, is_root, skip};
+
+use super::{Session, json, json_lines};
+
+#[test]
+fn a_first_and_a_second_backup() {
+    let session = Session::new();
+    session.assert_output(
+        "backup first",
+        &session.run(["backup", "docs", "--host", "h"]).expect(0),
+    );
+    session.assert_output(
+        "backup second",
+        &session.run(["backup", "docs", "--host", "h"]).expect(0),
+    );
+    let full = session.json(["backup", "docs", "--host", "h", "--backup-type", "full"]);
+    assert_eq!(full["backup"]["kind"], "full");
+    assert_eq!(full["backup"]["base"], serde_json::Value::Null);
+    assert_eq!(full["backup"]["bytes_read"], 50_006, "everything is read");
+    assert_eq!(full["backup"]["bytes_added"], 0, "and nothing stored again");
+}
+
+#[test]
+fn the_summary_is_json() {
+    let session = Session::new();
+    let output = session
+        .run(["backup", "docs", "--host", "h", "--tag", "a,b", "--json"])
+        .expect(0);
+    let summary = json(&output.stdout);
+    assert_eq!(summary["type"], "summary");
+    let backup = &summary["backup"];
+    assert_eq!(backup["tags"], serde_json::json!(["a", "b"]));
+    assert_eq!(
+        (&backup["entries"], &backup["files"], &backup["bytes"]),
+        (&5.into(), &2.into(), &50_006.into())
+    );
+    json_lines(&output.stderr);
+}
+
+#[test]
+fn what_is_excluded_stays_out() {
+    let session = Session::new();
+    session.write("docs/x.tmp", "");
+    session.write("docs/keep.o", "");
+    session.write("docs/sub/.brignore", "c.*\n");
+    session.write("docs/sub/c.txt", "");
+    session.write("patterns", "*.o\n# a comment\n!keep.o\n");
+    session
+        .run([
+            "backup",
+            "docs",
+            "--exclude",
+            "*.tmp",
+            "--exclude-file",
+            "patterns",
+        ])
+        .expect(0);
+    let listed = session.run(["ls", "latest"]).expect(0).stdout;
+    let listed: Vec<_> = listed.lines().collect();
+    let wanted = [
+        "docs",
+        "docs/a.txt",
+        "docs/keep.o",
+        "docs/link",
+        "docs/sub",
+        "docs/sub/.brignore",
+        "docs/sub/b.bin",
+    ];
+    assert_eq!(listed, wanted);
+    session.run(["backup", "docs", "--no-ignore"]).expect(0);
+    assert!(session.run(["ls", "latest"]).stdout.contains("c.txt"));
+    let output = session
+        .run(["backup", "docs", "--exclude", "a{b"])
+        .expect(2);
+    assert!(
+        output.stderr.contains("a{b"),
+        "the pattern is named: {output}"
+    );
+}
+
+#[test]
+fn the_repository_and_the_cache_are_not_backed_up() {
+    let session = Session::new();
+    session.run(["init"]).expect(0);
+    session.run(["backup", "."]).expect(0);
+    let listed = session.run(["ls", "latest"]).expect(0).stdout;
+    assert!(listed.contains("docs/a.txt"), "{listed}");
+    for inside in ["br.json", "packs", ".journal"] {
+        assert!(
+            !listed.contains(inside),
+            "{inside} is not backed up: {listed}"
+        );
+    }
+}
+
+#[test]
+fn a_stream_is_a_file() {
+    let session = Session::new();
+    let content = br_testkit::noise(3, 700 << 10);
+    let arguments = ["backup", "--stdin", "--stdin-name", "db/dump.sql"];
+    session.br.run_with_input(arguments, &content).expect(0);
+    session
+        .run(["restore", "latest", "--target", "out"])
+        .expect(0);
+    assert!(fs::read(session.at("out/db/dump.sql")).unwrap() == content);
+    session.run(["backup", "--stdin"]).expect(2);
+    session
+        .run(["backup", "--stdin", "--stdin-name", "../x"])
+        .expect(2);
+}
+
+#[test]
+fn a_dry_run_makes_nothing() {
+    let session = Session::new();
+    let output = session.run(["backup", "docs", "--dry-run"]).expect(0);
+    assert!(!session.at("repository").exists(), "{output}");
+    session.run(["list"]).expect(10);
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_the_rest_is_there() {
+    if !is_root() {
+        return skip("only root can become someone who may not read");
+    }
+    let session = Session::new();
+    session.write("docs/secret", "secret");
+    fs::create_dir(session.at("docs/closed")).unwrap();
+    for (path, mode) in [("docs/secret", 0), ("docs/closed", 0)] {
+        fs::set_permissions(session.at(path), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    fs::set_permissions(session.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    std::os::unix::fs::chown(session.br.home(), Some(65_534), Some(65_534)).unwrap();
+    let as_nobody = |arguments: &[&str]| {
+        let mut command = session.br.command(arguments);
+        // Where the program was built may be closed to others.
+        BrOutput::from(command.uid(65_534).gid(65_534).output().unwrap())
+    };
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_br-dup"));
+    if program
+        .ancestors()
+        .skip(1)
+        .any(|folder| fs::metadata(folder).is_ok_and(|meta| meta.permissions().mode() & 0o001 == 0))
+    {
+        return skip("nobody may not run the program where it is");
+    }
+    let output = as_nobody(&["backup", "docs", "--host", "h"]).expect(3);
+    session.assert_output("backup partial", &output);
+    let shown = json(&as_nobody(&["show", "latest", "--json"]).expect(0).stdout);
+    assert_eq!(shown["backup"]["unread_count"], 2, "{shown}");
+    let listed = as_nobody(&["ls", "latest"]).expect(0).stdout;
+    assert!(
+        listed.contains("docs/a.txt") && listed.contains("docs/closed"),
+        "{listed}"
+    );
+    assert!(!listed.contains("docs/secret"), "{listed}");
+}
+
+#[test]
+fn arguments_that_make_no_sense() {
+    let session = Session::with_backup();
+    for arguments in [
+        &["backup"][..],
+        &["backup", "no such path"],
+        &["backup", "docs", "--base-id", "ffff"],
+        &[
+            "backup",
+            "docs",
+            "--base-id",
+            "latest",
+            "--backup-type",
+            "full",
+        ],
+        &["backup", "docs", "--compression", "0"],
+        &["backup", "docs", "--compression", "20"],
+        &["backup", "docs", "--threads", "0"],
+        &["backup", "docs", "--backup-type", "differential"],
+    ] {
+        let output = session.br.run(arguments).expect(2);
+        assert!(
+            output.stderr.starts_with("error: "),
+            "{arguments:?}: {output}"
+        );
+        assert_eq!(output.stdout, "", "{arguments:?}");
+    }
+    assert_eq!(session.ids().len(), 1, "nothing was backed up");
+}

@@ -1,0 +1,79 @@
+//! Every code of the contract in `docs/cli/exit-codes.md` that can be had without a network; 130 is in `kill.rs`.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use super::{Session, json};
+
+#[test]
+fn success_and_usage() {
+    let session = Session::with_backup();
+    session.run(["list"]).expect(0);
+    session.run(["list", "--no-such-option"]).expect(2);
+}
+
+#[test]
+fn no_repository() {
+    let session = Session::new();
+    for command in [
+        &["list"][..],
+        &["show", "latest"],
+        &["ls", "latest"],
+        &["check"],
+        &["stats"],
+        &["prune"],
+        &["delete", "01"],
+        &["restore", "latest", "--target", "out"],
+        &["dump", "latest", "x"],
+    ] {
+        session.br.run(command).expect(10);
+    }
+    fs::create_dir(session.at("repository")).unwrap();
+    session.run(["list"]).expect(10);
+    assert!(!session.at("out").exists(), "nothing is made");
+}
+
+#[test]
+fn damaged() {
+    let session = Session::with_backup();
+    session.damage(&session.objects("log")[0]);
+    for command in [
+        &["list"][..],
+        &["backup", "docs"],
+        &["check"],
+        &["prune"],
+        &["restore", "latest", "--target", "out"],
+    ] {
+        session.br.run(command).expect(14);
+    }
+}
+
+#[test]
+fn newer_format() {
+    let session = Session::with_backup();
+    let path = session.at("repository/br.json");
+    let mut config = json(&fs::read_to_string(&path).unwrap());
+    config["version"]["major"] = 2.into();
+    let object = config.as_object_mut().unwrap();
+    object.remove("checksum");
+    let sorted: BTreeMap<_, _> = object.clone().into_iter().collect();
+    let sum = blake3::hash(serde_json::to_string(&sorted).unwrap().as_bytes())
+        .to_hex()
+        .to_string();
+    object.insert("checksum".to_owned(), sum.into());
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, serde_json::to_vec(&config).unwrap()).unwrap();
+    session.assert_output("newer format", &session.run(["list"]).expect(15));
+    session.run(["backup", "docs"]).expect(15);
+}
+
+#[test]
+fn a_path_that_is_no_folder() {
+    let session = Session::new();
+    session.write("repository", "a file");
+    let output = session.run(["list"]);
+    assert!(matches!(output.code, Some(2 | 10)), "{output}");
+    let output = session.run(["init"]);
+    assert!(matches!(output.code, Some(1 | 2)), "{output}");
+    assert_eq!(fs::read(session.at("repository")).unwrap(), b"a file");
+}

@@ -1,0 +1,71 @@
+//! `br init`.
+
+use std::fs;
+
+use super::Session;
+
+#[test]
+fn a_repository_is_made_once() {
+    let session = Session::new();
+    session.assert_output("init", &session.run(["init"]).expect(0));
+    session.assert_output("init again", &session.run(["init"]).expect(1));
+    let made = session.json(["stats"]);
+    assert_eq!(made["backups"], 0);
+}
+
+#[test]
+fn a_folder_with_other_things_is_not_mixed_with() {
+    let session = Session::new();
+    session.write("repository/photo.jpg", "precious");
+    let output = session.run(["init"]).expect(2);
+    assert!(output.stderr.contains("not empty"), "{output}");
+    assert_eq!(
+        fs::read(session.at("repository/photo.jpg")).unwrap(),
+        b"precious"
+    );
+}
+
+#[test]
+fn an_encrypted_repository_needs_its_password() {
+    let session = Session::new();
+    session.write("password", "open sesame\n");
+    session.write("wrong", "close sesame\n");
+    session
+        .run(["init", "--encrypt", "--password-file", "password"])
+        .expect(0);
+    session
+        .run(["--password-file", "password", "backup", "docs"])
+        .expect(0);
+    session.assert_output("no password", &session.run(["list"]).expect(12));
+    session.assert_output(
+        "wrong password",
+        &session.run(["list", "--password-file", "wrong"]).expect(12),
+    );
+    session
+        .run(["list", "--password-command", "cat password"])
+        .expect(0);
+    let by_variable = session.br.clone().env("BR_PASSWORD", "open sesame");
+    by_variable.run(["check", "--read-data"]).expect(0);
+    by_variable
+        .run(["restore", "latest", "--target", "out"])
+        .expect(0);
+    assert_eq!(fs::read(session.at("out/docs/a.txt")).unwrap(), b"hello\n");
+    let output = session.run(["list", "--password-file", "no such file"]);
+    assert!(matches!(output.code, Some(1 | 2 | 12)), "{output}");
+    assert!(
+        !output.stderr.contains("sesame"),
+        "no password is ever shown: {output}"
+    );
+}
+
+#[test]
+fn a_password_for_a_repository_in_the_clear_is_refused() {
+    let session = Session::with_backup();
+    let output = session
+        .br
+        .clone()
+        .env("BR_PASSWORD", "x")
+        .run(["list"])
+        .expect(12);
+    assert!(output.stderr.contains("not encrypted"), "{output}");
+}

@@ -1,0 +1,111 @@
+//! `br ls`.
+
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::process::{Command, Stdio};
+
+use super::{Session, json_lines};
+
+#[test]
+fn entries_are_listed_in_path_order() {
+    let session = Session::with_backup();
+    let listed = session.run(["ls", "latest"]).expect(0).stdout;
+    assert_eq!(
+        listed,
+        "docs\ndocs/a.txt\ndocs/link\ndocs/sub\ndocs/sub/b.bin\n"
+    );
+    let below = session.run(["ls", "latest", "docs/sub"]).expect(0).stdout;
+    assert!(
+        below.contains("docs/sub/b.bin") && !below.contains("a.txt"),
+        "{below}"
+    );
+    let long = session.run(["ls", "latest", "-l"]).expect(0).stdout;
+    assert!(
+        long.contains("docs/link -> a.txt") && long.contains("50000"),
+        "{long}"
+    );
+}
+
+#[test]
+fn entries_are_json_lines() {
+    let session = Session::with_backup();
+    let output = session.run(["ls", "latest", "--json"]).expect(0);
+    let entries = json_lines(&output.stdout);
+    assert_eq!(entries.len(), 5);
+    let file = &entries[1];
+    assert_eq!(
+        (&file["path"], &file["kind"], &file["size"]),
+        (&"docs/a.txt".into(), &"file".into(), &6.into())
+    );
+    assert_eq!(file["mtime"], "2023-11-14T22:13:20.000000000Z");
+    assert_eq!(entries[2]["target"], "a.txt");
+}
+
+#[test]
+fn sums_are_what_sha256sum_reads() {
+    let session = Session::with_backup();
+    session.write(
+        "sums",
+        session.run(["ls", "latest", "--sha256"]).expect(0).stdout,
+    );
+    let checked = Command::new("sha256sum")
+        .args(["-c", "sums"])
+        .current_dir(session.br.home())
+        .output();
+    assert!(
+        checked.unwrap().status.success(),
+        "the sums are those of the files"
+    );
+}
+
+#[test]
+fn odd_names_are_shown_without_harm() {
+    let session = Session::new();
+    for name in [
+        &b"new\nline"[..],
+        b"not utf-8 \xff",
+        b"\x1b[2J",
+        b"back\\slash",
+    ] {
+        let path = session.at("docs").join(std::ffi::OsStr::from_bytes(name));
+        fs::write(path, "").unwrap();
+    }
+    session.run(["backup", "docs"]).expect(0);
+    let listed = session.run(["ls", "latest"]).expect(0).stdout;
+    for shown in [
+        "docs/new\\x0aline\n",
+        "docs/not utf-8 \\xff\n",
+        "docs/\\x1b[2J\n",
+        "docs/back\\\\slash\n",
+    ] {
+        assert!(listed.contains(shown), "{shown:?} in {listed}");
+    }
+    let one = session
+        .run(["ls", "latest", "docs/new\nline"])
+        .expect(0)
+        .stdout;
+    assert!(
+        one.contains("docs/new\\x0aline"),
+        "it is named by its bytes: {one}"
+    );
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let session = Session::new();
+    for number in 0..20_000 {
+        session.write(&format!("many/a file with a long name {number:05}"), "");
+    }
+    session.run(["backup", "many"]).expect(0);
+    let mut command = session.br.command(["ls", "latest"]);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut few = [0; 100];
+    child.stdout.take().unwrap().read_exact(&mut few).unwrap();
+    let output = br_testkit::BrOutput::from(child.wait_with_output().unwrap()).expect(0);
+    assert_eq!(output.stderr, "", "nothing is said");
+}

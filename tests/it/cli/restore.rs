@@ -1,0 +1,110 @@
+//! `br restore`.
+
+use std::fs;
+
+use br_testkit::Snapshot;
+
+use super::{Session, json};
+
+#[test]
+fn a_backup_is_restored() {
+    let session = Session::with_backup();
+    let output = session
+        .run(["restore", "latest", "--target", "out"])
+        .expect(0);
+    session.assert_output("restore", &output);
+    let original = Snapshot::of(session.at("docs"));
+    original.assert_same(&Snapshot::of(session.at("out/docs")), "all is as it was");
+    let again = session.json(["restore", "latest", "--target", "out"]);
+    assert_eq!(
+        (&again["files_restored"], &again["files_unchanged"]),
+        (&0.into(), &2.into())
+    );
+}
+
+#[test]
+fn a_part_is_restored() {
+    let session = Session::with_backup();
+    session
+        .run(["restore", "latest", "docs/sub", "--target", "out"])
+        .expect(0);
+    assert!(session.at("out/docs/sub/b.bin").exists() && !session.at("out/docs/a.txt").exists());
+    let output = session
+        .run(["restore", "latest", "docs/none", "--target", "out2"])
+        .expect(2);
+    assert!(output.stderr.contains("docs/none"), "{output}");
+}
+
+#[test]
+fn a_damaged_pack_costs_its_files_and_is_told() {
+    let session = Session::with_backup();
+    session.damage(&session.objects("packs")[0]);
+    let output = session
+        .run(["restore", "latest", "--target", "out"])
+        .expect(3);
+    session.assert_output("restore damaged", &output);
+    assert_eq!(
+        fs::read(session.at("out/docs/a.txt")).unwrap(),
+        b"hello\n",
+        "the rest is there"
+    );
+    assert!(!session.at("out/docs/sub/b.bin").exists(), "no half file");
+    let output = session
+        .run(["restore", "latest", "--target", "out2", "--json"])
+        .expect(3);
+    let summary = json(&output.stdout);
+    assert_eq!(summary["damaged"], true);
+    assert_eq!(summary["failed"][0]["path"], "docs/sub/b.bin");
+    session.run(["dump", "latest", "docs/sub/b.bin"]).expect(14);
+}
+
+#[test]
+fn surplus_goes_only_when_asked_for() {
+    let session = Session::with_backup();
+    session
+        .run(["restore", "latest", "--target", "out"])
+        .expect(0);
+    session.write("out/docs/surplus", "");
+    session.write("out/beside", "");
+    session
+        .run(["restore", "latest", "--target", "out"])
+        .expect(0);
+    assert!(session.at("out/docs/surplus").exists());
+    let dry = session
+        .run([
+            "restore",
+            "latest",
+            "--target",
+            "out",
+            "--delete",
+            "--dry-run",
+        ])
+        .expect(0);
+    assert!(
+        dry.stdout.contains("docs/surplus") || dry.stderr.contains("docs/surplus"),
+        "{dry}"
+    );
+    assert!(session.at("out/docs/surplus").exists());
+    session
+        .run(["restore", "latest", "--target", "out", "--delete"])
+        .expect(0);
+    assert!(!session.at("out/docs/surplus").exists() && session.at("out/beside").exists());
+}
+
+#[test]
+fn a_target_must_be_named() {
+    let session = Session::with_backup();
+    session.run(["restore", "latest"]).expect(2);
+    session.run(["restore", "--target", "out"]).expect(2);
+    session
+        .run([
+            "restore",
+            "latest",
+            "--target",
+            "out",
+            "--overwrite",
+            "perhaps",
+        ])
+        .expect(2);
+    assert!(!session.at("out").exists());
+}

@@ -1,0 +1,106 @@
+//! The store does not answer for a moment: that is no damage, and nothing is taken for anything else than it is.
+
+use br_core::engine::diff::diff;
+use br_core::engine::restore::{RestoreOptions, restore};
+use br_core::engine::stats::stats;
+use br_core::{BackupSelector, ErrorKind};
+use br_testkit::{MemorySource, TestRepo, When, block_on, noise};
+
+fn source() -> MemorySource {
+    MemorySource::new()
+        .folder("d")
+        .file("d/a", noise(1, 5_000))
+        .file("d/b", "inline")
+        .file("large", noise(2, 1_000_000))
+}
+
+/// Lets every operation fail once, and looks at what comes of it.
+fn at_every_operation(work: impl Fn(&TestRepo) -> br_core::Result<()>) {
+    let repo = TestRepo::encrypted();
+    repo.backup(&source()).unwrap();
+    for n in 0.. {
+        let one = repo.fork(100 + n);
+        let keys = one.keys();
+        one.faults.fail_once(n, When::Before);
+        let result = work(&one);
+        if one.faults.count() <= n {
+            result.unwrap();
+            assert!(n > 3, "there was something to fail");
+            return;
+        }
+        let operation = one.faults.operations()[usize::try_from(n).unwrap()].clone();
+        if let Err(error) = result {
+            let kind = error.kind();
+            assert_eq!(
+                kind,
+                ErrorKind::Unavailable,
+                "{operation:?} failed: {error}"
+            );
+        }
+        assert_eq!(
+            one.keys(),
+            keys,
+            "{operation:?} failed: reading changes nothing"
+        );
+    }
+}
+
+#[test]
+fn a_restore_says_what_is_missing_and_does_not_call_it_damage() {
+    at_every_operation(|repo| {
+        let out = tempfile::tempdir().unwrap();
+        let target = out.path().join("out");
+        let options = RestoreOptions::default().with_owner(false);
+        let selector = BackupSelector::Latest;
+        let done = restore(
+            &repo.repository,
+            &selector,
+            target.clone(),
+            &options,
+            &repo.context,
+        );
+        let report = block_on(done)?;
+        assert!(!report.damaged, "it is no damage: {:?}", report.failed);
+        for (path, content) in source().files() {
+            let there = std::fs::read(target.join(&path));
+            if report
+                .failed
+                .iter()
+                .any(|(failed, _)| failed.to_string() == path)
+            {
+                assert!(there.is_err(), "{path} was not restored, and not in part");
+            } else {
+                assert_eq!(there.unwrap(), content, "{path} is whole");
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_check_finds_no_damage_where_none_is() {
+    at_every_operation(|repo| {
+        let report = repo.check()?;
+        assert!(report.findings.is_empty(), "{:?}", report.findings);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_listing_is_whole_or_an_error() {
+    at_every_operation(|repo| {
+        let backup = repo.backups()?.remove(0);
+        assert_eq!(repo.entries(backup.id)?.len(), 4);
+        assert_eq!(repo.files(backup.id)?, source().files());
+        let figures = block_on(stats(&repo.repository, &repo.context))?;
+        assert_eq!((figures.backups, figures.packs), (1, 2));
+        block_on(async {
+            let mut feed = diff(&repo.repository, backup.id, backup.id, &repo.context);
+            match feed.next().await {
+                None => Ok(()),
+                Some(Err(error)) => Err(error),
+                Some(Ok(difference)) => panic!("{difference:?}"),
+            }
+        })
+    });
+}

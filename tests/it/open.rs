@@ -1,0 +1,115 @@
+//! Opening: what is refused, and why.
+
+use std::collections::BTreeMap;
+
+use br_core::ErrorKind;
+use br_core::engine::check::{CheckOptions, check};
+use br_testkit::{TestRepo, block_on};
+
+use crate::damage::{chain, source, whole};
+
+/// `br.json` with another version, as its writer would sign it.
+fn config_with_version(repo: &TestRepo, major: u64, minor: u64) -> Vec<u8> {
+    let mut json: serde_json::Value = serde_json::from_slice(&repo.object("br.json")).unwrap();
+    json["version"] = serde_json::json!({"major": major, "minor": minor});
+    let object = json.as_object_mut().unwrap();
+    object.remove("checksum");
+    let sorted: BTreeMap<_, _> = object.clone().into_iter().collect();
+    let text = serde_json::to_string(&sorted).unwrap();
+    object.insert(
+        "checksum".to_owned(),
+        blake3::hash(text.as_bytes()).to_hex().to_string().into(),
+    );
+    serde_json::to_vec(&json).unwrap()
+}
+
+#[test]
+fn a_newer_format_is_refused_by_name() {
+    let repo = whole(false).repo;
+    repo.set_object("br.json", Some(config_with_version(&repo, 2, 0)));
+    let error = repo.try_reopen(2).unwrap_err();
+    assert_eq!(
+        error.kind(),
+        ErrorKind::UnsupportedFormat,
+        "{}",
+        chain(&error)
+    );
+    assert!(
+        chain(&error).contains('2'),
+        "the version is named: {}",
+        chain(&error)
+    );
+}
+
+#[test]
+fn a_newer_minor_version_can_be_read_and_not_written() {
+    let whole = whole(false);
+    let repo = &whole.repo;
+    repo.set_object("br.json", Some(config_with_version(repo, 1, 7)));
+    let repo = repo.reopen(2);
+    let keys = repo.keys();
+    for (id, files) in &whole.backups {
+        assert_eq!(repo.files(*id).unwrap(), *files, "it can be read");
+    }
+    assert!(repo.check().unwrap().is_sound());
+    let repair = CheckOptions::default().with_repair_index(true);
+    let results = [
+        repo.backup(&source()).map(drop),
+        repo.delete(&[whole.backups[0].0]),
+        repo.prune().map(drop),
+        block_on(check(&repo.repository, &repair, &repo.context)).map(drop),
+    ];
+    for result in results {
+        let error = result.unwrap_err();
+        assert_eq!(
+            error.kind(),
+            ErrorKind::UnsupportedFormat,
+            "{}",
+            chain(&error)
+        );
+    }
+    assert_eq!(repo.keys(), keys, "nothing was written");
+}
+
+#[test]
+fn a_configuration_swapped_for_one_in_the_clear_is_found_out() {
+    let encrypted = whole(true).repo;
+    let clear = whole(false).repo;
+    encrypted.set_object("br.json", Some(clear.object("br.json").to_vec()));
+    let error = encrypted.try_reopen(2).unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::Password | ErrorKind::Damaged),
+        "{}",
+        chain(&error)
+    );
+    // Without a password it opens as what it claims to be, and nothing in it can be read.
+    let opened = TestRepo::open(encrypted.store.clone(), None, 3).unwrap();
+    let error = opened.backups().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Damaged, "{}", chain(&error));
+}
+
+#[test]
+fn passwords() {
+    let encrypted = whole(true).repo;
+    for wrong in [
+        None,
+        Some(&b""[..]),
+        Some(b"open sesam"),
+        Some(b"open sesame "),
+    ] {
+        let error = TestRepo::open(encrypted.store.clone(), wrong, 2).unwrap_err();
+        assert_eq!(
+            error.kind(),
+            ErrorKind::Password,
+            "{wrong:?}: {}",
+            chain(&error)
+        );
+    }
+    let clear = whole(false).repo;
+    let error = TestRepo::open(clear.store.clone(), Some(b"any"), 2).unwrap_err();
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Password,
+        "a password for a repository that has none"
+    );
+}
