@@ -149,6 +149,8 @@ fn changes_are_found_and_old_backups_stay_as_they_were() {
     let first = disk.backup().backup;
     let tree = disk.fixture.tree();
     fs::remove_file(tree.join("one byte")).unwrap();
+    let writable = fs::Permissions::from_mode(0o700);
+    fs::set_permissions(tree.join("folder/deeper"), writable).unwrap();
     fs::remove_dir_all(tree.join("folder/deeper")).unwrap();
     fs::write(tree.join("just a chunk"), noise(9, 513)).unwrap();
     File::options()

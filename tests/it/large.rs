@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use br_core::engine::restore::RestoreOptions;
 use br_core::model::{EntryPath, FileTime, Owner};
 use br_core::source::StreamSource;
-use br_testkit::{Noise, TreeFixture, noise, skip};
+use br_testkit::{Noise, TreeFixture, noise, skip, skip_slow};
 
 use crate::support::{Disk, is_slow_wanted, size_of};
 
@@ -79,7 +79,7 @@ fn holes_stay_holes_and_cost_nothing() {
 #[test]
 fn a_file_of_two_gibibytes_comes_back() {
     if cfg!(debug_assertions) && !is_slow_wanted() {
-        return skip("slow: set BR_SLOW_TESTS=1");
+        return skip_slow();
     }
     let disk = Disk::new(TreeFixture::new());
     if !has_space(&disk.fixture.tree(), 5 * GIB) {

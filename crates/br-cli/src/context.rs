@@ -159,6 +159,15 @@ impl CommandContext {
         Ok(repository.find(selector, &self.engine()).await?)
     }
 
+    /// Folders of this machine in which br keeps its own data: not to be backed up, not to be deleted.
+    pub(crate) fn own_folders(&self) -> Result<Vec<PathBuf>, CommandError> {
+        let mut folders: Vec<_> = self.cache_dir().into_iter().collect();
+        if let Location::Local(folder) = self.location()? {
+            folders.push(folder);
+        }
+        Ok(folders)
+    }
+
     /// The cache folder; `None` when there is to be none.
     pub(crate) fn cache_dir(&self) -> Option<PathBuf> {
         if self.options.no_cache {

@@ -18,6 +18,15 @@ pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
+/// Bytes as a path of this system.
+pub(crate) fn os_path(bytes: &[u8]) -> &Path {
+    #[cfg(unix)]
+    let text: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(bytes);
+    #[cfg(not(unix))]
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    Path::new(text)
+}
+
 /// Makes a file that does not exist yet.
 pub(crate) fn create_private_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();

@@ -23,6 +23,16 @@ impl Default for TreeFixture {
     }
 }
 
+impl Drop for TreeFixture {
+    fn drop(&mut self) {
+        // What is in a folder that may not be written to can be removed by root only.
+        if !crate::is_root() {
+            let mut chmod = std::process::Command::new("chmod");
+            let _ = chmod.args(["-R", "u+rwx"]).arg(self.dir.path()).status();
+        }
+    }
+}
+
 impl TreeFixture {
     /// An empty tree.
     #[must_use]

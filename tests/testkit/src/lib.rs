@@ -26,6 +26,6 @@ pub use faulty::{Corruption, FaultyStore, Operation, When};
 pub use fixture::{TreeFixture, set_time};
 pub use repo::{TestRepo, block_on};
 pub use runtime::{ManualClock, Noise, SeededRandom, context, noise};
-pub use skip::{is_root, skip};
+pub use skip::{is_root, skip, skip_slow};
 pub use snapshot::{Item, Snapshot};
 pub use source::{Behaviour, MemorySource, Thing};

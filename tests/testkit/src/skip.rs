@@ -14,6 +14,12 @@ pub fn skip(why: &str) {
     eprintln!("skipped: {why}");
 }
 
+/// Says that a test takes too long to be run unasked. That is no failure anywhere.
+#[expect(clippy::print_stderr, reason = "whoever runs the tests should see it")]
+pub fn skip_slow() {
+    eprintln!("skipped: slow; set BR_SLOW_TESTS=1");
+}
+
 /// True when the tests run as root.
 #[must_use]
 pub fn is_root() -> bool {

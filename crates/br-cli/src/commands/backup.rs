@@ -113,11 +113,7 @@ pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
         // It must be there to be recognised and left out; if it cannot be made, the engine says so.
         let _ = std::fs::create_dir_all(journal);
     }
-    let mut skipped: Vec<PathBuf> = context.cache_dir().into_iter().collect();
-    if let Location::Local(folder) = &location {
-        skipped.push(folder.clone());
-    }
-    let source = input.open(skipped, context)?;
+    let source = input.open(context.own_folders()?, context)?;
     let reporter = Arc::new(context.reporter());
     let (engine, guard) = context.engine_with(&reporter);
     let report = br_core::engine::backup::backup(&repository, source, &options, &engine).await;

@@ -93,6 +93,7 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
         .with_paths(entry_paths(&args.paths)?)
         .with_overwrite(args.overwrite.into())
         .with_delete(args.delete)
+        .with_protected(context.own_folders()?)
         .with_dry_run(args.dry_run)
         .with_threads(args.threads);
     if args.no_owner {

@@ -38,7 +38,7 @@ struct BackupJson {
 
 pub(crate) async fn run(args: &ShowArgs, context: &CommandContext) -> CommandResult {
     let repository = context.open().await?;
-    let backup = context.find(&repository, &args.id).await?;
+    let backup = repository.describe(&args.id, &context.engine()).await?;
     let output = &context.output;
     if output.is_json() {
         output.document(&BackupJson {

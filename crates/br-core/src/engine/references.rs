@@ -10,11 +10,10 @@ use crate::repository::{Index, Io, State};
 /// Follows chunks that were moved since the reference sets were written. Slots of packs that no segment describes stay as
 /// they are: the caller decides what that means.
 pub(crate) fn follow_moves(index: &Index, references: &mut References) -> Result<()> {
-    /// A chunk moves once a prune at most; more rounds than this are a circle.
-    const MAX_ROUNDS: usize = 10_000;
     let moves = index.moves();
     let alive: std::collections::HashSet<_> = index.packs().map(|pack| pack.id).collect();
-    for _ in 0..MAX_ROUNDS {
+    // A chain of moves visits a pack once: more rounds than packs are a circle.
+    for _ in 0..=moves.len() {
         let moved: Vec<PackId> = references
             .iter()
             .map(|(pack, _)| *pack)

@@ -369,6 +369,9 @@ fn read_file(read: &mut Decoder<'_>, flags: u8) -> Result<FileContent, FormatErr
         let mut chunks = Vec::new();
         for _ in 0..read.count(u64::MAX, "chunks")? {
             let len = read.bounded(limits::CHUNK, "bytes in a chunk")? as u32;
+            if len == 0 {
+                return Err(FormatError::Malformed("a chunk is empty"));
+            }
             chunks.push(ChunkRef {
                 id: ChunkId([0; 32]),
                 len,

@@ -190,6 +190,9 @@ fn decode_group(read: &mut Decoder<'_>) -> Result<Group, FormatError> {
     let mut sum = 0;
     for _ in 0..count {
         let len = read.bounded(limits::CHUNK, "bytes in a chunk")?;
+        if len == 0 {
+            return Err(FormatError::Malformed("a chunk is empty"));
+        }
         sum += len;
         lengths.push(len as u32);
     }

@@ -33,7 +33,7 @@ pub struct Backup {
     pub totals: Totals,
     /// What the backup did.
     pub changes: Changes,
-    /// Entries that could not be read, at most [`Backup::MAX_UNREAD`] of them.
+    /// Entries that could not be read, at most [`Backup::MAX_UNREAD`] of them. Empty in listings; the manifest has them.
     pub unread: Vec<Unread>,
     /// How many could not be read.
     pub unread_count: u64,
@@ -57,6 +57,15 @@ impl Backup {
             }
         };
         self.paths.iter().map(full).collect()
+    }
+
+    /// The same without the names of what could not be read, as the commit log has it: the manifest has them.
+    #[must_use]
+    pub fn without_unread(&self) -> Self {
+        Self {
+            unread: Vec::new(),
+            ..self.clone()
+        }
     }
 
     /// True when every entry of the source is in the backup.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Repository, State};
+use super::{Io, LogPosition, Repository, State};
 use crate::error::{Error, Result};
 use crate::model::Backup;
 use crate::progress::Context;
@@ -83,7 +83,20 @@ impl Repository {
         Ok(backups)
     }
 
-    /// Finds one backup.
+    /// Finds one backup and reads its manifest: unlike [`Repository::find`] this tells what could not be read.
+    ///
+    /// # Errors
+    /// As [`Repository::find`], and when the manifest is missing or damaged.
+    pub async fn describe(&self, selector: &BackupSelector, context: &Context) -> Result<Backup> {
+        let selector = selector.clone();
+        let work = move |io: &Io| {
+            let id = LogPosition::read(io)?.state.find(&selector)?.id;
+            Ok(io.read_manifest(id)?.0)
+        };
+        self.run(context, work).await
+    }
+
+    /// Finds one backup, as the catalog has it.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when none or several match.

@@ -82,10 +82,14 @@ impl Io {
         self.block(async { Ok::<_, Error>(self.storage().delete_all(keys).await) })
     }
 
-    /// Stores an object under a name that nobody else can have.
+    /// Stores an object under a name that nobody else can have. One that is there already is our own, from a request whose
+    /// answer was lost.
     pub(crate) fn create(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
-        match self.block(self.storage().create_new(key, Payload::from(bytes)))? {
+        let bytes = Bytes::from(bytes);
+        let payload = Payload::from(bytes.clone());
+        match self.block(self.storage().create_new(key, payload))? {
             Creation::Created => Ok(()),
+            Creation::AlreadyExists if self.get(key, bytes.len() as u64)? == bytes => Ok(()),
             Creation::AlreadyExists => Err(Error::internal(format!("{key} exists already"))),
         }
     }

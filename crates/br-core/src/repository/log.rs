@@ -148,7 +148,12 @@ impl LogPosition {
         };
         let id = io.context.runtime.object_id();
         let object = io.new_object(ObjectKind::Log, id);
-        let bytes = Bytes::from(format::write_object(&object, &[&record.to_json()]));
+        let json = record.to_json();
+        if json.len() as u64 > limits::LOG_ENTRY {
+            let message = "the catalog is too large for one log entry: delete backups";
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        let bytes = Bytes::from(format::write_object(&object, &[&json]));
         if settle(io, &Layout::log(self.next), id, &bytes)? {
             self.accept(&record, &bytes)?;
             return Ok(Append::Done);

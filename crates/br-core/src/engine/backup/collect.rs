@@ -153,14 +153,22 @@ fn pipe(
             };
             let worker = Worker::new(&shared, outputs, block_sender.clone());
             let (jobs, blocks) = (jobs.clone(), blocks.clone());
-            threads.push(scope.spawn(move || worker.run(&jobs, &blocks)));
+            threads.push(scope.spawn(move || {
+                let guard = window.guard();
+                let result = worker.run(&jobs, &blocks);
+                if result.is_ok() {
+                    guard.disarm();
+                }
+                result
+            }));
         }
         // Only the threads hold these now: the channels end when the threads do.
         drop((finished_sender, block_sender, jobs, blocks));
         let mut collector = Collector::new(io, dedup, groups, journal);
+        let guard = window.guard();
         let collected = collector.run(&finished, window);
         drop(finished);
-        window.close();
+        drop(guard);
         let walked = walk.join().map_err(|_| worker_failed())?;
         let mut references = std::mem::take(&mut collector.references);
         for thread in threads {

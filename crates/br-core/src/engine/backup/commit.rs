@@ -59,7 +59,7 @@ pub(super) fn run(
             manifest_written = true;
         }
         let entry = LogEntry::Commit {
-            backup: Box::new((&backup).into()),
+            backup: Box::new((&backup.without_unread()).into()),
             segments_added: segments.added,
             segments_removed: segments.removed,
         };
@@ -87,7 +87,7 @@ fn condemned(entries: &[LogEntry]) -> Option<BTreeSet<PackId>> {
     Some(first.iter().chain(prunes.flatten()).copied().collect())
 }
 
-/// Packs of an interrupted run that are used now belong to this backup's segment.
+/// Packs that are used now and in no stored segment, as those of an interrupted run, belong to this backup's segment.
 fn add_resumed(index: &Index, references: &References, packs: &mut Vec<StoredPack>) {
     for segment in index
         .segments()
@@ -95,10 +95,12 @@ fn add_resumed(index: &Index, references: &References, packs: &mut Vec<StoredPac
         .filter(|segment| segment.id.is_none())
     {
         let (stored, _) = segment.segment().clone().into_parts();
-        let used = stored
-            .into_iter()
-            .filter(|(entry, _)| references.get(&entry.id).is_some());
-        packs.extend(used.map(|(entry, ids)| StoredPack { entry, ids }));
+        for (entry, ids) in stored {
+            let known = packs.iter().any(|pack| pack.entry.id == entry.id);
+            if !known && references.get(&entry.id).is_some() {
+                packs.push(StoredPack { entry, ids });
+            }
+        }
     }
 }
 
@@ -143,6 +145,7 @@ fn rescue(
         crate::ErrorKind::Damaged => conflict().with_source(error),
         _ => error,
     })?;
+    add_resumed(&newest, references, packs);
     // The next prune may come before the commit.
     index.extend(&newest);
     for pack in &moved.packs {

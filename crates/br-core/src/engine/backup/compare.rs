@@ -80,6 +80,12 @@ impl Window {
         self.moved.notify_all();
     }
 
+    /// Closes the window when the guard is dropped, unless it was disarmed: whoever ends early, by an error or a panic, must
+    /// not leave the walk waiting for a job that nobody will finish.
+    pub(super) fn guard(&self) -> WindowGuard<'_> {
+        WindowGuard(Some(self))
+    }
+
     /// Waits until job `number` may start; false when there is nobody to do it.
     fn wait_for(&self, number: u64) -> bool {
         let Ok(count) = self.finished.lock() else {
@@ -89,6 +95,24 @@ impl Window {
         self.moved
             .wait_while(count, blocked)
             .is_ok_and(|count| count.is_some())
+    }
+}
+
+/// See [`Window::guard`].
+pub(super) struct WindowGuard<'a>(Option<&'a Window>);
+
+impl WindowGuard<'_> {
+    /// All went well: the window stays open.
+    pub(super) fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for WindowGuard<'_> {
+    fn drop(&mut self) {
+        if let Some(window) = self.0 {
+            window.close();
+        }
     }
 }
 
@@ -114,11 +138,14 @@ impl Known {
         self.entries.next_if(|entry| entry.path == *path)
     }
 
-    /// A time stamp from after the earlier run began does not prove that nothing happened since.
+    /// A time stamp from after the earlier run began does not prove that nothing happened since. Whole seconds come from file
+    /// systems that know nothing finer, some of them only even ones.
     fn may_be_trusted(&self, entry: &Entry) -> bool {
         let limit = self.trusted_before;
-        let seconds = limit.as_second();
-        let nanos = limit.subsec_nanosecond().unsigned_abs();
+        let (seconds, nanos) = (limit.as_second(), limit.subsec_nanosecond().unsigned_abs());
+        if entry.ctime.nanos == 0 {
+            return entry.ctime.secs.saturating_add(2) < seconds;
+        }
         (entry.ctime.secs, entry.ctime.nanos) < (seconds, nanos)
     }
 }

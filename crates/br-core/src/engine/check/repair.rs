@@ -84,7 +84,7 @@ pub(super) fn log(io: &Io, report: &mut CheckReport) -> Result<()> {
         };
         match io.read_manifest(id) {
             Ok((backup, _)) => {
-                state.backups.insert(id, backup);
+                state.backups.insert(id, backup.without_unread());
             }
             Err(error) if error.kind() == ErrorKind::Damaged => {
                 report

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use crate::error::{Error, ErrorKind, Result, in_one_line};
-use crate::model::{Backup, BackupId, Entry, EntryPath};
+use crate::model::{Backup, BackupId, Entry, EntryKind, EntryPath, FileTime};
 use crate::progress::{Context, Event};
 use crate::repository::{BackupSelector, Io, Repository, TreeReader};
 use crate::target::{Cursor, LocalTarget, MetadataOptions, TargetError, Warning};
@@ -36,8 +36,10 @@ pub struct RestoreOptions {
     pub paths: Vec<EntryPath>,
     /// What happens to files that are there already.
     pub overwrite: Overwrite,
-    /// Delete what is in restored folders and not in the backup.
+    /// Delete what is in restored folders and not in the backup: what was excluded from it, too.
     pub delete: bool,
+    /// Folders that deleting must spare: those of the repository and of the cache.
+    pub protected: Vec<PathBuf>,
     /// Set user and group. Only root may.
     pub owner: bool,
     /// Do everything but write.
@@ -64,6 +66,7 @@ impl Default for RestoreOptions {
             paths: Vec::new(),
             overwrite: Overwrite::default(),
             delete: false,
+            protected: Vec::new(),
             owner: crate::target::may_set_owner(),
             dry_run: false,
             threads: None,
@@ -90,6 +93,13 @@ impl RestoreOptions {
     #[must_use]
     pub const fn with_delete(mut self, delete: bool) -> Self {
         self.delete = delete;
+        self
+    }
+
+    /// Names folders that deleting must spare.
+    #[must_use]
+    pub fn with_protected(mut self, folders: Vec<PathBuf>) -> Self {
+        self.protected = folders;
         self
     }
 
@@ -169,9 +179,10 @@ fn run(
     let backup = view.position.state.find(selector)?.clone();
     // A dry run of a restore to a folder that does not exist must not make it.
     let missing = options.dry_run && !target.exists();
+    let folder = target;
     let target = match missing {
         true => None,
-        false => Some(open_target(io, target, options)?),
+        false => Some(open_target(io, folder, options)?),
     };
     if options.paths.is_empty() {
         let Backup { totals, .. } = &backup;
@@ -191,7 +202,9 @@ fn run(
         if !options.dry_run {
             planner.link_hard_links(&mut cursor);
         }
-        planner.delete_surplus(&mut cursor, &backup)?;
+        let folder = folder.canonicalize();
+        let folder = folder.map_err(|error| Error::io("cannot look at the target", error))?;
+        planner.delete_surplus(&mut cursor, &backup, &folder)?;
         if !options.dry_run {
             planner.finish_folders(&mut cursor);
         }
@@ -290,6 +303,9 @@ impl Shared {
             path,
             reason: &reason,
         });
+        if let Ok(mut failed) = self.failed.lock() {
+            failed.insert(path.clone());
+        }
         self.update(|report| {
             report.failed_count += 1;
             report.damaged |= damaged;
@@ -325,7 +341,7 @@ impl Shared {
         match result {
             Ok(warnings) => {
                 self.warn(&warnings);
-                if matches!(entry.kind, crate::model::EntryKind::File(_)) {
+                if matches!(entry.kind, EntryKind::File(_)) {
                     self.update(|report| report.files_restored += 1);
                 }
             }
@@ -349,8 +365,30 @@ impl Shared {
     }
 }
 
-/// The first path of every hard-link group that was met.
-type LinkGroups = HashMap<u64, EntryPath>;
+/// What was met first of a hard-link group.
+struct LinkGroup {
+    path: EntryPath,
+    mtime: FileTime,
+    kind: EntryKind,
+}
+
+/// All hard-link groups that were met.
+type LinkGroups = HashMap<u64, LinkGroup>;
+
+impl LinkGroup {
+    fn new(entry: &Entry) -> Self {
+        Self {
+            path: entry.path.clone(),
+            mtime: entry.mtime,
+            kind: entry.kind.clone(),
+        }
+    }
+
+    /// Names of one file have one content. While a tree is walked an inode may be given to another file: that is no link.
+    fn is_joined_by(&self, entry: &Entry) -> bool {
+        self.path != entry.path && self.mtime == entry.mtime && self.kind == entry.kind
+    }
+}
 
 /// Opens a cursor for the planner, if there is anything to look at.
 fn cursor(target: Option<&LocalTarget>) -> Option<Cursor> {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
@@ -9,10 +10,11 @@ use crossbeam_channel::Sender;
 use super::files::FileJob;
 use super::surplus::SurplusFinder;
 use super::worker::{GroupWork, Piece, Task, TaskKind};
-use super::{LinkGroups, Overwrite, RestoreOptions, Shared, cursor};
+use super::{LinkGroup, LinkGroups, Overwrite, RestoreOptions, Shared, cursor};
 use crate::error::{Error, Result, in_one_line};
 use crate::format::TAG_LEN;
 use crate::model::{Backup, Content, Entry, EntryKind, EntryPath, PackId};
+use crate::progress::Event;
 use crate::repository::{Gap, Io, Layout, TreeReader};
 use crate::target::{Cursor, Existing, LocalTarget};
 
@@ -31,6 +33,8 @@ pub(super) struct Planner<'a> {
     shared: &'a Arc<Shared>,
     options: &'a RestoreOptions,
     cursor: Option<Cursor>,
+    /// A folder that could not be made: what belongs into it fails.
+    blocked: Option<EntryPath>,
     /// A folder this restore made, and below which nothing can be there already.
     fresh: Option<EntryPath>,
     folders: Vec<Entry>,
@@ -58,6 +62,7 @@ impl<'a> Planner<'a> {
             shared,
             options,
             cursor: cursor(target),
+            blocked: None,
             fresh: None,
             folders: Vec::new(),
             open: Vec::new(),
@@ -126,19 +131,34 @@ impl<'a> Planner<'a> {
     }
 
     fn plan(&mut self, entry: Entry) {
+        if self
+            .blocked
+            .as_ref()
+            .is_some_and(|folder| entry.path.is_within(folder))
+        {
+            let reason = "the folder it belongs into was not made".to_owned();
+            self.shared.failed(&entry.path, reason, false);
+            return;
+        }
         if let EntryKind::Directory = entry.kind {
             self.plan_folder(entry);
             return;
         }
         self.provide_folder(&entry.path);
         if let Some(group) = entry.link_group {
-            if let Some(first) = self.groups.get(&group) {
-                self.links.push((first.clone(), entry));
+            if let Some(first) = self
+                .groups
+                .get(&group)
+                .filter(|first| first.is_joined_by(&entry))
+            {
+                self.links.push((first.path.clone(), entry));
                 return;
             }
             // What stays whatever it is may be another file: the group's next name is not linked to it.
             if !(self.options.overwrite == Overwrite::Never && self.exists(&entry)) {
-                self.groups.insert(group, entry.path.clone());
+                self.groups
+                    .entry(group)
+                    .or_insert_with(|| LinkGroup::new(&entry));
             }
         }
         if self.is_left_alone(&entry) {
@@ -174,11 +194,21 @@ impl<'a> Planner<'a> {
         if let (Some(cursor), false) = (&mut self.cursor, self.options.dry_run)
             && !entry.path.is_root()
         {
+            if self.options.overwrite == Overwrite::Never
+                && let Ok(Some(there)) = cursor.inspect(&entry.path)
+                && there.kind != EntryKind::Directory
+            {
+                let reason = "something else is there, and nothing is overwritten".to_owned();
+                self.shared.failed(&entry.path, reason, false);
+                self.blocked = Some(entry.path);
+                return;
+            }
             match cursor.make_dir(&entry.path) {
                 Ok(true) if !is_below_fresh => self.fresh = Some(entry.path.clone()),
                 Ok(_) => {}
                 Err(error) => {
                     self.shared.target_failed(&entry.path, &error);
+                    self.blocked = Some(entry.path);
                     return;
                 }
             }
@@ -409,22 +439,49 @@ impl<'a> Planner<'a> {
     }
 
     /// Deletes what is in restored folders and not in the backup.
-    pub(super) fn delete_surplus(&mut self, cursor: &mut Cursor, backup: &Backup) -> Result<()> {
+    pub(super) fn delete_surplus(
+        &mut self,
+        cursor: &mut Cursor,
+        backup: &Backup,
+        target: &Path,
+    ) -> Result<()> {
         let Some(surplus) = self.surplus.take() else {
             return Ok(());
         };
-        if self.gaps > 0 {
-            let message = "nothing was deleted, as part of the backup cannot be listed";
+        let warn = |message: &str| {
             self.shared
                 .io
                 .context
                 .progress
-                .event(crate::Event::Warning { message });
+                .event(Event::Warning { message });
+        };
+        if self.gaps > 0 {
+            warn("nothing was deleted, as part of the backup cannot be listed");
             return Ok(());
         }
+        // The catalog only counts what could not be read.
+        let (backup, _) = self.shared.io.read_manifest(backup.id)?;
+        if backup.unread_count > backup.unread.len() as u64 {
+            warn("nothing was deleted, as the backup could not read too much of its source");
+            return Ok(());
+        }
+        let protected: Vec<_> = self
+            .options
+            .protected
+            .iter()
+            .filter_map(|path| path.canonicalize().ok())
+            .collect();
         let mut deleted = Vec::new();
-        for path in surplus.finish(cursor, backup, &self.options.paths) {
+        for path in surplus.finish(cursor, &backup, &self.options.paths) {
             self.shared.io.check_cancelled()?;
+            let place = target.join(crate::platform::os_path(path.as_bytes()));
+            let holds = |kept: &PathBuf| kept.starts_with(&place) || place.starts_with(kept);
+            if protected.iter().any(holds) {
+                warn(&format!(
+                    "{path} was not deleted: br keeps its own data there"
+                ));
+                continue;
+            }
             if !self.options.dry_run
                 && let Err(error) = cursor.remove_tree(&path)
             {

@@ -6,7 +6,7 @@ use crate::model::{Backup, Entry, EntryKind, EntryPath};
 use crate::source::stored_path;
 use crate::target::Cursor;
 
-/// Follows the entries and compares each folder, once all of it is known, with what is there.
+/// Follows the entries and notes the folders and what belongs into each.
 #[derive(Default)]
 pub(super) struct SurplusFinder {
     /// The folders on the way to the current entry, with the names that belong into them.
@@ -18,8 +18,8 @@ impl SurplusFinder {
     /// Takes the next entry. Paths come in order: a folder is complete when an entry outside of it comes.
     pub(super) fn visit(&mut self, entry: &Entry, cursor: &mut Cursor) {
         self.close_until(Some(&entry.path), cursor);
-        if let Some((_, names)) = self.open.last_mut() {
-            names.insert(entry.path.name().to_vec());
+        if let Some((folder, names)) = self.open.last_mut() {
+            names.extend(name_in(folder, &entry.path));
         }
         if let EntryKind::Directory = entry.kind {
             self.open.push((entry.path.clone(), HashSet::new()));
@@ -33,7 +33,9 @@ impl SurplusFinder {
             }
             // A folder that is not there yet holds nothing that is not in the backup.
             for name in cursor.list(folder).unwrap_or_default() {
-                if !names.contains(&name) {
+                // Files that workers are about to finish.
+                let is_temporary = name.starts_with(b".br-") && name.len() == 20;
+                if !names.contains(&name) && !is_temporary {
                     self.found.extend(folder.join(&name));
                 }
             }
@@ -42,7 +44,7 @@ impl SurplusFinder {
     }
 
     /// Returns what is surplus in folders that were backed up and selected. Folders that merely lead there hold much that the
-    /// backup never was about.
+    /// backup never was about; what the backup could not read is missing from it and not surplus.
     pub(super) fn finish(
         mut self,
         cursor: &mut Cursor,
@@ -55,14 +57,45 @@ impl SurplusFinder {
             .iter()
             .filter_map(|path| stored_path(path))
             .collect();
-        let within = |path: &EntryPath, folders: &[EntryPath]| {
+        let unread: Vec<_> = backup
+            .unread
+            .iter()
+            .filter_map(|u| EntryPath::new(u.path.as_slice()).ok())
+            .collect();
+        let below = |path: &EntryPath, folders: &[EntryPath]| {
             folders
                 .iter()
                 .any(|folder| path.is_within(folder) && path != folder)
         };
+        let touches = |path: &EntryPath, others: &[EntryPath]| {
+            others
+                .iter()
+                .any(|other| path.is_within(other) || other.is_within(path))
+        };
         self.found.retain(|path| {
-            within(path, &roots) && (selection.is_empty() || within(path, selection))
+            below(path, &roots)
+                && (selection.is_empty() || below(path, selection))
+                && !touches(path, &unread)
         });
         self.found
+    }
+}
+
+/// The name in `folder` under which `path` lies, however deep: the folders between may have no entries.
+fn name_in(folder: &EntryPath, path: &EntryPath) -> Option<Vec<u8>> {
+    let depth = folder.parts().count();
+    path.parts().nth(depth).map(<[u8]>::to_vec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_without_an_entry_is_known_by_what_is_in_it() {
+        let path = |text: &str| EntryPath::new(text.as_bytes()).unwrap();
+        assert_eq!(name_in(&path("a"), &path("a/b/c")).unwrap(), b"b");
+        assert_eq!(name_in(&path(""), &path("a/b")).unwrap(), b"a");
+        assert_eq!(name_in(&path("a"), &path("a")), None);
     }
 }

@@ -17,7 +17,7 @@ use crate::model::{Entry, EntryKind, Extent, FileTime};
 use crate::source::ContentReader;
 
 /// More holes than that are read as the zeros they stand for.
-const MAX_HOLES: usize = 16 << 20;
+const MAX_HOLES: usize = 1 << 16;
 
 /// Reads one file.
 pub(super) struct FileReader {
