@@ -25,6 +25,7 @@ mod restore;
 mod state_machine;
 mod stream;
 mod support;
+mod tidy;
 
 use std::path::Path;
 

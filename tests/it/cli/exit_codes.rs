@@ -77,3 +77,15 @@ fn a_path_that_is_no_folder() {
     assert!(matches!(output.code, Some(1 | 2)), "{output}");
     assert_eq!(fs::read(session.at("repository")).unwrap(), b"a file");
 }
+
+#[test]
+fn access_refused() {
+    let session = Session::with_backup();
+    for arguments in [&["list"][..], &["check"], &["backup", "docs"]] {
+        let Some(output) = session.run_as_nobody(arguments) else {
+            return;
+        };
+        let output = output.expect(12);
+        assert!(output.stderr.contains("Permission denied"), "{output}");
+    }
+}

@@ -18,11 +18,12 @@ mod show;
 mod stats;
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use br_testkit::{BrCmd, BrOutput, set_time};
+use br_testkit::{BrCmd, BrOutput, is_root, set_time, skip};
 use serde_json::Value;
 
 /// A br with a home, which is made.
@@ -106,6 +107,24 @@ impl Session {
 
     fn run<const N: usize>(&self, arguments: [&str; N]) -> BrOutput {
         self.br.run(arguments)
+    }
+
+    /// Runs br as a user without rights; `None` when that is not possible here.
+    fn run_as_nobody(&self, arguments: &[&str]) -> Option<BrOutput> {
+        const NOBODY: u32 = 65_534;
+        if !is_root() {
+            skip("only root can become somebody else");
+            return None;
+        }
+        let closed = |folder: &Path| fs::metadata(folder).unwrap().permissions().mode() & 1 == 0;
+        let program = Path::new(env!("CARGO_BIN_EXE_br-dup"));
+        if program.ancestors().skip(1).any(closed) {
+            skip("the program lies where others may not go");
+            return None;
+        }
+        fs::set_permissions(self.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = self.br.command(arguments);
+        Some(command.uid(NOBODY).gid(NOBODY).output().unwrap().into())
     }
 
     /// The JSON document that a command prints.

@@ -80,7 +80,7 @@ impl ChunkerConfig {
         self.target.is_power_of_two()
             && (1 << 10..=1 << 22).contains(&self.target)
             && (64..=self.target).contains(&self.min)
-            && (self.target..=limit).contains(&self.max)
+            && (self.target..=limit / 4).contains(&self.max)
             && self.small_file <= limit
             && self.inline <= 64 << 10
     }

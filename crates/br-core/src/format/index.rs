@@ -56,12 +56,9 @@ impl SegmentBuilder {
         self.moves.push(moved);
     }
 
-    pub(crate) fn retain_moves(&mut self, keep: impl Fn(&Move) -> bool) {
-        self.moves.retain(keep);
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.packs.is_empty() && self.moves.is_empty()
+    /// Chunks so far.
+    pub(crate) fn chunk_count(&self) -> usize {
+        self.chunks.len()
     }
 
     pub(crate) fn build(mut self) -> Segment {

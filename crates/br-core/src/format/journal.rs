@@ -45,7 +45,7 @@ impl JournalRecord {
                 }
                 Ok(Self::Packs(packs))
             }
-            1 => decode_leaf(read.rest()).map(Self::Entries),
+            1 => decode_leaf(read.rest()).map(|leaf| Self::Entries(leaf.entries)),
             2 => read.zigzag().map(Self::Started),
             _ => Err(FormatError::Unknown("record of the journal")),
         }

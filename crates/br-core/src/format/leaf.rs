@@ -16,7 +16,8 @@ const HOLES: u8 = 4;
 const LINKS: u8 = 8;
 const SHA256: u8 = 16;
 const TORN: u8 = 32;
-const ALL_FLAGS: u8 = 63;
+const LISTS: u8 = 64;
+const ALL_FLAGS: u8 = 127;
 
 /// Collects entries into a leaf.
 #[derive(Debug, Default)]
@@ -57,11 +58,12 @@ impl LeafBuilder {
         self.rows.len() + self.digests.len()
     }
 
-    pub(crate) fn push(&mut self, entry: &Entry) {
+    /// Adds an entry. A file with many chunks stands there with the lists that hold them.
+    pub(crate) fn push(&mut self, entry: &Entry, lists: &[ChunkRef]) {
         let out = &mut self.rows;
         put_path(out, &self.last.path, entry.path.as_bytes());
         out.push(kind_byte(&entry.kind));
-        out.push(flags(entry));
+        out.push(flags(entry) | if lists.is_empty() { 0 } else { LISTS });
         put_varint(out, entry.mode.into());
         let owners = &mut self.owners;
         let slot = *self
@@ -88,7 +90,7 @@ impl LeafBuilder {
             out.extend_from_slice(&group.to_le_bytes());
         }
         match &entry.kind {
-            EntryKind::File(file) => put_file(out, &mut self.digests, file),
+            EntryKind::File(file) => put_file(out, &mut self.digests, file, lists),
             EntryKind::Symlink(target) => put_bytes(out, target),
             EntryKind::CharDevice(device) | EntryKind::BlockDevice(device) => {
                 put_varint(out, device.major.into());
@@ -117,6 +119,34 @@ impl LeafBuilder {
         out.extend_from_slice(&self.digests);
         *self = Self::default();
         out
+    }
+}
+
+/// Whether readers will accept an entry.
+///
+/// # Errors
+/// What there is too much of.
+pub(crate) fn check_entry(entry: &Entry) -> Result<(), &'static str> {
+    let too_long = |bytes: &[u8], limit: u64| bytes.len() as u64 > limit;
+    let sum: usize = entry
+        .xattrs
+        .iter()
+        .map(|xattr| xattr.name.len() + xattr.value.len())
+        .sum();
+    let odd = |xattr: &Xattr| {
+        too_long(&xattr.name, limits::XATTR_NAME) || too_long(&xattr.value, limits::XATTR_VALUE)
+    };
+    if sum as u64 > limits::XATTRS || entry.xattrs.iter().any(odd) {
+        return Err("its extended attributes are too long");
+    }
+    match &entry.kind {
+        EntryKind::Symlink(target) if too_long(target, limits::LINK_TARGET) => {
+            Err("its target is too long")
+        }
+        EntryKind::File(file) if file.holes.len() as u64 > limits::HOLES => {
+            Err("it has too many holes")
+        }
+        _ => Ok(()),
     }
 }
 
@@ -164,7 +194,7 @@ fn flags(entry: &Entry) -> u8 {
     flags
 }
 
-fn put_file(out: &mut Vec<u8>, digests: &mut Vec<u8>, file: &FileContent) {
+fn put_file(out: &mut Vec<u8>, digests: &mut Vec<u8>, file: &FileContent, lists: &[ChunkRef]) {
     put_varint(out, file.size);
     if !file.holes.is_empty() {
         put_varint(out, file.holes.len() as u64);
@@ -176,6 +206,7 @@ fn put_file(out: &mut Vec<u8>, digests: &mut Vec<u8>, file: &FileContent) {
     match &file.content {
         Content::Inline(bytes) => put_bytes(out, bytes),
         Content::Chunks(chunks) => {
+            let chunks = if lists.is_empty() { chunks } else { lists };
             put_varint(out, chunks.len() as u64);
             for chunk in chunks {
                 put_varint(out, chunk.len.into());
@@ -188,8 +219,16 @@ fn put_file(out: &mut Vec<u8>, digests: &mut Vec<u8>, file: &FileContent) {
     }
 }
 
+/// A leaf as read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Leaf {
+    pub(crate) entries: Vec<Entry>,
+    /// Of entries whose chunks stand in lists the position, and the lists. They have no chunks yet.
+    pub(crate) lists: Vec<(usize, Vec<ChunkRef>)>,
+}
+
 /// Reads a leaf. Entries are in order and valid, whatever the bytes say.
-pub(crate) fn decode_leaf(bytes: &[u8]) -> Result<Vec<Entry>, FormatError> {
+pub(crate) fn decode_leaf(bytes: &[u8]) -> Result<Leaf, FormatError> {
     let mut read = Decoder::new(bytes);
     if read.u8()? != 0 {
         return Err(FormatError::Malformed("a leaf was expected"));
@@ -197,9 +236,10 @@ pub(crate) fn decode_leaf(bytes: &[u8]) -> Result<Vec<Entry>, FormatError> {
     let count = read.count(limits::TREE_NODE, "entries")?;
     let owners = read_owners(&mut read)?;
     let mut entries: Vec<Entry> = Vec::new();
+    let mut listed = Vec::new();
     let mut last = Last::default();
-    for _ in 0..count {
-        let entry = read_entry(&mut read, &last, &owners)?;
+    for at in 0..count {
+        let (entry, has_lists) = read_entry(&mut read, &last, &owners)?;
         if entries
             .last()
             .is_some_and(|before| before.path >= entry.path)
@@ -208,21 +248,33 @@ pub(crate) fn decode_leaf(bytes: &[u8]) -> Result<Vec<Entry>, FormatError> {
         }
         last.update(entry.path.as_bytes(), entry.mtime.secs, entry.inode);
         entries.push(entry);
+        if has_lists {
+            listed.push(at);
+        }
     }
     for entry in &mut entries {
-        if let EntryKind::File(file) = &mut entry.kind {
-            if let Content::Chunks(chunks) = &mut file.content {
-                for chunk in chunks {
-                    chunk.id = ChunkId(read.array()?);
-                }
+        let EntryKind::File(file) = &mut entry.kind else {
+            continue;
+        };
+        if let Content::Chunks(chunks) = &mut file.content {
+            for chunk in chunks {
+                chunk.id = ChunkId(read.array()?);
             }
-            if let Some(digest) = &mut file.sha256 {
-                *digest = read.array()?;
-            }
+        }
+        if let Some(digest) = &mut file.sha256 {
+            *digest = read.array()?;
         }
     }
     read.finish()?;
-    Ok(entries)
+    let mut take = |at: usize| match &mut entries[at].kind {
+        EntryKind::File(FileContent {
+            content: Content::Chunks(lists),
+            ..
+        }) => (at, std::mem::take(lists)),
+        _ => (at, Vec::new()),
+    };
+    let lists = listed.into_iter().map(&mut take).collect();
+    Ok(Leaf { entries, lists })
 }
 
 fn read_owners(read: &mut Decoder<'_>) -> Result<Vec<Arc<Owner>>, FormatError> {
@@ -259,7 +311,7 @@ fn read_entry(
     read: &mut Decoder<'_>,
     last: &Last,
     owners: &[Arc<Owner>],
-) -> Result<Entry, FormatError> {
+) -> Result<(Entry, bool), FormatError> {
     let path = read_path(read, &last.path)?;
     let (kind, flags) = (read.u8()?, read.u8()?);
     if flags & !ALL_FLAGS != 0 {
@@ -297,7 +349,7 @@ fn read_entry(
         _ => return Err(FormatError::Unknown("kind of entry")),
     };
     let owner = Arc::clone(owner);
-    Ok(Entry {
+    let entry = Entry {
         path,
         kind,
         mode,
@@ -307,7 +359,8 @@ fn read_entry(
         inode,
         xattrs,
         link_group,
-    })
+    };
+    Ok((entry, flags & LISTS != 0))
 }
 
 fn read_target(read: &mut Decoder<'_>) -> Result<Box<[u8]>, FormatError> {
@@ -389,6 +442,13 @@ fn read_file(read: &mut Decoder<'_>, flags: u8) -> Result<FileContent, FormatErr
         sha256,
         torn: flags & TORN != 0,
     };
+    if flags & LISTS != 0 {
+        // How long it is turns out when the lists are read.
+        return match flags & INLINE {
+            0 => Ok(file),
+            _ => Err(FormatError::Malformed("a file has inline bytes and lists")),
+        };
+    }
     if file.data_len().checked_add(hole_bytes) == Some(size) {
         Ok(file)
     } else {
@@ -492,14 +552,14 @@ mod tests {
 
     fn encode(entries: &[Entry]) -> Vec<u8> {
         let mut leaf = LeafBuilder::default();
-        entries.iter().for_each(|entry| leaf.push(entry));
+        entries.iter().for_each(|entry| leaf.push(entry, &[]));
         leaf.finish()
     }
 
     #[test]
     fn every_kind_of_entry_comes_back() {
         let bytes = encode(&all_kinds());
-        assert_eq!(decode_leaf(&bytes).unwrap(), all_kinds());
+        assert_eq!(decode_leaf(&bytes).unwrap().entries, all_kinds());
         for len in 0..bytes.len() {
             assert!(decode_leaf(&bytes[..len]).is_err(), "cut at {len}");
         }

@@ -35,6 +35,6 @@ pub(crate) const XATTR_VALUE: u64 = 65_536;
 /// Extended attributes of one entry.
 pub(crate) const XATTRS: u64 = 1 << 20;
 /// Holes of one file, number.
-pub(crate) const HOLES: u64 = 16 << 20;
+pub(crate) const HOLES: u64 = 1 << 17;
 /// The configuration or a key slot.
 pub(crate) const DOCUMENT: u64 = 1 << 20;

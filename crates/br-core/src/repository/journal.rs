@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use super::Io;
 use crate::error::{Error, Result};
 use crate::format::{
-    HEADER_LEN, JournalRecord, LeafBuilder, ObjectKind, SealedObject, TAG_LEN, limits,
+    HEADER_LEN, JournalRecord, LeafBuilder, MAX_CHUNKS_IN_ENTRY, ObjectKind, SealedObject, TAG_LEN,
+    limits,
 };
-use crate::model::{Entry, PackId, hex};
+use crate::model::{Content, Entry, EntryKind, FileContent, PackId, hex};
 use crate::platform::{create_private_file, create_private_folder};
 
 /// Entries are written in leaves of about this length.
@@ -65,7 +66,16 @@ impl Journal {
 
     /// Notes an entry that is finished.
     pub(crate) fn push_entry(&mut self, entry: &Entry) -> io::Result<()> {
-        self.leaf.push(entry);
+        // Files with very many chunks would need lists, which are in the repository: they are read again.
+        if let EntryKind::File(FileContent {
+            content: Content::Chunks(chunks),
+            ..
+        }) = &entry.kind
+            && chunks.len() > MAX_CHUNKS_IN_ENTRY
+        {
+            return Ok(());
+        }
+        self.leaf.push(entry, &[]);
         if self.leaf.len() < LEAF_LEN {
             Ok(())
         } else {

@@ -125,6 +125,11 @@ impl Work {
     }
 
     fn add(&mut self, group: RawGroup) -> Result<()> {
+        let raw_len: u64 = group.chunks.iter().map(|chunk| u64::from(chunk.len)).sum();
+        if raw_len > limits::GROUP_RAW {
+            // Readers would refuse the whole pack: better no backup than one that cannot be read.
+            return Err(Error::internal(format!("a group of {raw_len} bytes")));
+        }
         let slot = usize::from(group.content == PackContent::Tree);
         let mut pack = match self.open[slot].take() {
             Some(pack) => pack,

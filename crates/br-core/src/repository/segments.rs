@@ -3,18 +3,24 @@
 use super::index::read_segment;
 use super::{Io, Layout, State, StoredPack};
 use crate::error::{ErrorKind, Result};
-use crate::format::{self, Move, ObjectKind, Segment, SegmentBuilder};
-use crate::model::{PackId, SegmentId};
+use crate::format::{self, Move, ObjectKind, PackEntry, Segment, SegmentBuilder};
+use crate::model::{ChunkId, PackId, SegmentId};
 
-/// More live segments than this are merged.
+/// So many small live segments are merged.
 const MAX_SEGMENTS: usize = 12;
+/// A segment shorter than this, in bytes, is small.
+const SMALL: u64 = 32 << 20;
+/// A segment is closed once it has so many chunks: some 80 MB.
+const MAX_CHUNKS: usize = 2_000_000;
 
 /// What a new segment replaces, and what goes into it.
 #[derive(Debug)]
 pub(crate) struct SegmentPlan<'a> {
     io: &'a Io,
     state: &'a State,
-    builder: SegmentBuilder,
+    /// What will be segments, the last one still open.
+    builders: Vec<SegmentBuilder>,
+    moves: Vec<Move>,
     removed: Vec<SegmentId>,
 }
 
@@ -31,7 +37,8 @@ impl<'a> SegmentPlan<'a> {
         Self {
             io,
             state,
-            builder: SegmentBuilder::default(),
+            builders: Vec::new(),
+            moves: Vec::new(),
             removed: Vec::new(),
         }
     }
@@ -39,14 +46,22 @@ impl<'a> SegmentPlan<'a> {
     /// Adds packs that are new.
     pub(crate) fn add_packs(&mut self, packs: &[StoredPack]) {
         for pack in packs {
-            self.builder.add(pack.entry.clone(), &pack.ids);
+            self.add(pack.entry.clone(), &pack.ids);
+        }
+    }
+
+    fn add(&mut self, entry: PackEntry, ids: &[ChunkId]) {
+        let is_full = |builder: &SegmentBuilder| builder.chunk_count() >= MAX_CHUNKS;
+        if self.builders.last().is_none_or(is_full) {
+            self.builders.push(SegmentBuilder::default());
+        }
+        if let Some(builder) = self.builders.last_mut() {
+            builder.add(entry, ids);
         }
     }
 
     pub(crate) fn add_moves(&mut self, moves: Vec<Move>) {
-        moves
-            .into_iter()
-            .for_each(|moved| self.builder.add_move(moved));
+        self.moves.extend(moves);
     }
 
     /// Replaces a segment: takes over its packs but those in `without`.
@@ -59,7 +74,7 @@ impl<'a> SegmentPlan<'a> {
         let (packs, moves) = segment.into_parts();
         for (entry, ids) in packs {
             if !without(&entry.id) {
-                self.builder.add(entry, &ids);
+                self.add(entry, &ids);
             }
         }
         self.add_moves(moves);
@@ -68,7 +83,7 @@ impl<'a> SegmentPlan<'a> {
 
     /// Drops moves that no reference set needs any more.
     pub(crate) fn drop_moves_from(&mut self, unneeded: impl Fn(&PackId) -> bool) {
-        self.builder.retain_moves(|moved| !unneeded(&moved.from));
+        self.moves.retain(|moved| !unneeded(&moved.from));
     }
 
     /// Drops a segment without taking anything over.
@@ -76,61 +91,63 @@ impl<'a> SegmentPlan<'a> {
         self.removed.push(id);
     }
 
-    /// Merges segments when there are many: all of them but those that are larger than everything merged so far.
+    /// Merges small segments when there are many, but not those that are larger than everything merged so far.
     pub(crate) fn merge_small(&mut self) -> Result<()> {
         if self.state.segments.len() < MAX_SEGMENTS {
             return Ok(());
         }
-        let mut segments = Vec::new();
-        for id in &self.state.segments {
-            match read_segment(self.io, *id) {
-                Ok(segment) => segments.push((*id, segment)),
+        let mut small = Vec::new();
+        for object in self.io.list(Layout::INDEX)? {
+            let id = Layout::id(&object.key).filter(|id| self.state.segments.contains(id));
+            small.extend(
+                id.filter(|_| object.size < SMALL)
+                    .map(|id| (object.size, id)),
+            );
+        }
+        if small.len() < MAX_SEGMENTS {
+            return Ok(());
+        }
+        small.sort_unstable();
+        let merge_at_least = small.len() - MAX_SEGMENTS / 2;
+        let mut merged = 0;
+        for (nth, (len, id)) in small.into_iter().enumerate() {
+            if nth >= merge_at_least && len > 2 * merged {
+                break;
+            }
+            merged += len;
+            match read_segment(self.io, id) {
+                Ok(segment) => {
+                    let condemned = &self.state.condemned;
+                    self.replace(id, segment, |pack| condemned.contains(pack));
+                }
                 // A damaged one stays as it is, for `check` to find.
                 Err(error) if error.kind() == ErrorKind::Damaged => {}
                 Err(error) => return Err(error),
             }
         }
-        segments.sort_by_key(|(_, segment)| segment.ids.len());
-        let mut merged = 0;
-        let keep_at_least = segments.len().saturating_sub(MAX_SEGMENTS / 2);
-        for (nth, (id, segment)) in segments.into_iter().enumerate() {
-            let len = segment.ids.len();
-            if nth >= keep_at_least && len > 2 * merged {
-                break;
-            }
-            merged += len;
-            self.replace(id, segment, |pack| self_condemned(pack, self.state));
-        }
         Ok(())
     }
 
-    /// Writes the segment, if there is anything in it.
-    pub(crate) fn write(self) -> Result<WrittenSegments> {
-        let Self {
-            io,
-            builder,
-            removed,
-            ..
-        } = self;
-        if builder.is_empty() {
-            return Ok(WrittenSegments {
-                removed,
-                ..WrittenSegments::default()
-            });
+    /// Writes what was added, as one segment or several.
+    pub(crate) fn write(mut self) -> Result<WrittenSegments> {
+        if !self.moves.is_empty() && self.builders.is_empty() {
+            self.builders.push(SegmentBuilder::default());
         }
-        let object = io.new_object(ObjectKind::Segment, io.context.runtime.object_id());
-        let id = SegmentId::from(object.id());
-        let bytes = format::write_object(&object, &[&builder.build().encode()]);
-        let bytes_written = bytes.len() as u64;
-        io.create(&Layout::segment(id), bytes)?;
-        Ok(WrittenSegments {
-            added: vec![id],
-            removed,
-            bytes_written,
-        })
+        let mut written = WrittenSegments {
+            removed: self.removed,
+            ..WrittenSegments::default()
+        };
+        let mut moves = self.moves;
+        for mut builder in self.builders {
+            moves.drain(..).for_each(|moved| builder.add_move(moved));
+            let io = self.io;
+            let object = io.new_object(ObjectKind::Segment, io.context.runtime.object_id());
+            let id = SegmentId::from(object.id());
+            let bytes = format::write_object(&object, &[&builder.build().encode()]);
+            written.bytes_written += bytes.len() as u64;
+            io.create(&Layout::segment(id), bytes)?;
+            written.added.push(id);
+        }
+        Ok(written)
     }
-}
-
-fn self_condemned(pack: &PackId, state: &State) -> bool {
-    state.condemned.contains(pack)
 }

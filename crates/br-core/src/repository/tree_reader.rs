@@ -1,15 +1,19 @@
 //! Streams the entries of a backup, in path order.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::ChunkReader;
 use crate::error::{Error, Result};
-use crate::format::{self, Child};
-use crate::model::{Backup, ChunkRef, Entry, EntryPath, Totals, TreeRoot};
+use crate::format::{self, Child, Leaf};
+use crate::model::{Backup, ChunkRef, Content, Entry, EntryKind, EntryPath, Totals, TreeRoot};
 
 /// How many leaves are fetched together.
 const LEAVES_AHEAD: usize = 96;
+/// Unless they are longer than this together, in bytes.
+const BYTES_AHEAD: u64 = 16 << 20;
+/// How many chunk lists are fetched together; each is up to 300 KB.
+const LISTS_AHEAD: usize = 16;
 
 /// A stretch of the tree that cannot be read.
 #[derive(Debug)]
@@ -107,9 +111,16 @@ impl TreeReader {
                 return;
             };
             let most = if level == 0 { LEAVES_AHEAD } else { 1 };
-            let mut nodes = Vec::new();
-            while nodes.len() < most && self.pending.last().is_some_and(|n| n.level == level) {
+            let mut nodes: Vec<Node> = Vec::new();
+            let mut bytes = 0;
+            while nodes.len() < most
+                && bytes < BYTES_AHEAD
+                && self.pending.last().is_some_and(|node| node.level == level)
+            {
                 nodes.extend(self.pending.pop());
+                bytes += nodes
+                    .last()
+                    .map_or(0, |node| u64::from(node.child.node.len));
             }
             let chunks: Vec<_> = nodes.iter().map(|node| node.child.node).collect();
             let read = self.reader.read_many(&chunks);
@@ -129,7 +140,7 @@ impl TreeReader {
                 format::decode_leaf(&bytes).map_err(|error| Error::format(&name(), error))
             });
             match entries {
-                Ok(entries) => self.take_leaf(node, entries),
+                Ok(leaf) => self.take_leaf(node, leaf),
                 Err(error) => self.ready.push_back(Err(gap(node, error))),
             }
             return;
@@ -143,16 +154,65 @@ impl TreeReader {
         }
     }
 
-    fn take_leaf(&mut self, node: &Node, entries: Vec<Entry>) {
+    fn take_leaf(&mut self, node: &Node, leaf: Leaf) {
+        let Leaf { mut entries, lists } = leaf;
         let ends = [entries.first(), entries.last()].map(|entry| entry.map(|entry| &entry.path));
         if !node.spans(ends[0], ends[1]) {
             self.ready.push_back(Err(misplaced(node)));
             return;
         }
-        let wanted = entries
-            .into_iter()
-            .filter(|entry| is_selected(&self.selection, &entry.path));
-        self.ready.extend(wanted.map(Ok));
+        let mut lost = HashMap::new();
+        for (at, lists) in lists {
+            if is_selected(&self.selection, &entries[at].path)
+                && let Err(error) = self.read_lists(&mut entries[at], &lists)
+            {
+                lost.insert(at, error);
+            }
+        }
+        for (at, entry) in entries.into_iter().enumerate() {
+            match lost.remove(&at) {
+                Some(error) => {
+                    let gap = Gap {
+                        first: entry.path,
+                        entries: 1,
+                        error,
+                    };
+                    self.ready.push_back(Err(gap));
+                }
+                None if is_selected(&self.selection, &entry.path) => {
+                    self.ready.push_back(Ok(entry));
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Reads the chunks of a file that has them in lists.
+    fn read_lists(&mut self, entry: &mut Entry, lists: &[ChunkRef]) -> Result<()> {
+        if let Some(visited) = &mut self.visited {
+            visited.extend(lists);
+        }
+        let EntryKind::File(file) = &mut entry.kind else {
+            return Ok(());
+        };
+        let mut chunks = Vec::new();
+        for some in lists.chunks(LISTS_AHEAD) {
+            for (list, bytes) in some.iter().zip(self.reader.read_many(some)) {
+                let more = format::decode_list(&bytes?)
+                    .map_err(|error| Error::format(&format!("chunk list {}", list.id), error))?;
+                chunks.extend(more);
+            }
+        }
+        file.content = Content::Chunks(chunks);
+        let holes: u64 = file.holes.iter().map(|hole| hole.len).sum();
+        if file.data_len().checked_add(holes) == Some(file.size) {
+            Ok(())
+        } else {
+            Err(Error::damaged(format!(
+                "the chunk lists of {} are not as long as it is",
+                entry.path
+            )))
+        }
     }
 
     fn push_children(&mut self, node: &Node, children: Vec<Child>) {
@@ -235,12 +295,12 @@ mod tests {
     use super::super::testing::{group, stored};
     use super::*;
     use crate::format::{ChunkIdKey, Codec, LeafBuilder, MasterKey, encode_node};
-    use crate::model::{ChunkId, EntryKind, FileTime, Owner};
+    use crate::model::{ChunkId, FileTime, Owner};
     use crate::progress::Context;
 
     fn leaf(name: &str) -> Vec<u8> {
         let mut leaf = LeafBuilder::default();
-        leaf.push(&Entry {
+        let entry = Entry {
             path: path(name),
             kind: EntryKind::Fifo,
             mode: 0,
@@ -250,7 +310,8 @@ mod tests {
             inode: 0,
             xattrs: Vec::new(),
             link_group: None,
-        });
+        };
+        leaf.push(&entry, &[]);
         leaf.finish()
     }
 
@@ -334,6 +395,47 @@ mod tests {
         let entries = read(nodes, 8).await;
         assert!(entries.len() < 2000, "{} entries of 200^8", entries.len());
         assert!(entries.iter().any(Result::is_err));
+    }
+
+    #[tokio::test]
+    async fn a_file_with_very_many_chunks_comes_back() {
+        use crate::repository::TreeWriter;
+        let chunk = |n: u64| ChunkRef {
+            id: ChunkId(*blake3::hash(&n.to_le_bytes()).as_bytes()),
+            len: 70_000,
+        };
+        // Its leaf alone would be longer than a reader accepts.
+        let chunks: Vec<_> = (0..600_000).map(chunk).collect();
+        let file = crate::model::FileContent {
+            size: 600_000 * 70_000,
+            content: Content::Chunks(chunks),
+            ..crate::model::FileContent::default()
+        };
+        let entry = Entry {
+            kind: EntryKind::File(file),
+            ..format::decode_leaf(&leaf("huge"))
+                .unwrap()
+                .entries
+                .remove(0)
+        };
+        let mut nodes: Vec<Vec<u8>> = Vec::new();
+        let key = MasterKey::public().chunk_id_key();
+        let mut store = |node: &[u8]| {
+            nodes.push(node.to_vec());
+            Ok(ChunkRef {
+                id: key.id(node),
+                len: node.len() as u32,
+            })
+        };
+        let mut tree = TreeWriter::default();
+        tree.push(&entry, &mut store).unwrap();
+        let root = tree.finish(&mut store).unwrap().unwrap();
+        assert!(
+            nodes.iter().all(|node| node.len() < 1 << 20),
+            "every node is short"
+        );
+        let entries = read(nodes, root.height).await;
+        assert_eq!(entries, [Ok("huge".to_owned())]);
     }
 
     #[tokio::test]

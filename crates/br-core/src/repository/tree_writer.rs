@@ -1,8 +1,11 @@
 //! Builds the entry tree from entries in path order (section 6 of the format).
 
 use crate::error::{Error, Result};
-use crate::format::{Child, LeafBuilder, NodeCutter, encode_node, limits};
-use crate::model::{ChunkRef, Entry, EntryKind, EntryPath, Totals, TreeRoot};
+use crate::format::{
+    Child, LeafBuilder, MAX_CHUNKS_IN_ENTRY, NodeCutter, encode_list, encode_node, limits,
+    split_lists,
+};
+use crate::model::{ChunkRef, Content, Entry, EntryKind, EntryPath, FileContent, Totals, TreeRoot};
 
 /// Stores a node and returns what it is called.
 pub(crate) type StoreNode<'a> = dyn FnMut(&[u8]) -> Result<ChunkRef> + 'a;
@@ -49,7 +52,8 @@ impl TreeWriter {
         self.totals.add(&one);
         self.leaf_totals.add(&one);
         self.leaf_first.get_or_insert_with(|| entry.path.clone());
-        self.leaf.push(entry);
+        let lists = store_lists(entry, store)?;
+        self.leaf.push(entry, &lists);
         self.last = Some(entry.path.clone());
         if NodeCutter::LEAF.ends_after(&entry.path, self.leaf.entries(), self.leaf.len()) {
             self.close_leaf(store)?;
@@ -130,5 +134,18 @@ impl TreeWriter {
             level += 1;
         }
         Ok(None)
+    }
+}
+
+/// Stores the chunk lists of a file that has too many chunks for a leaf.
+fn store_lists(entry: &Entry, store: &mut StoreNode<'_>) -> Result<Vec<ChunkRef>> {
+    match &entry.kind {
+        EntryKind::File(FileContent {
+            content: Content::Chunks(chunks),
+            ..
+        }) if chunks.len() > MAX_CHUNKS_IN_ENTRY => split_lists(chunks)
+            .map(|list| store(&encode_list(list)))
+            .collect(),
+        _ => Ok(Vec::new()),
     }
 }

@@ -14,7 +14,7 @@ use super::worker::{Block, FileOutcome, Finished, Gone, Outcome, Outputs, Shared
 use super::{BackupOptions, Start, Tally, worker_failed};
 use crate::chunker::Chunker;
 use crate::error::{Error, Result, in_one_line};
-use crate::format::{Compressor, PackContent};
+use crate::format::{Compressor, PackContent, check_entry};
 use crate::model::{ChunkRef, EntryKind, References, Totals, TreeRoot};
 use crate::progress::Event;
 use crate::repository::{Io, Journal, Packer, RawGroup, StoredPack, TreeWriter, target_pack_len};
@@ -254,6 +254,14 @@ impl<'a> Collector<'a> {
                 return Ok(());
             }
         };
+        if let Err(reason) = check_entry(&entry) {
+            progress.event(Event::Failed {
+                path: &entry.path,
+                reason,
+            });
+            self.tally.unread(&entry.path, reason.to_owned());
+            return Ok(());
+        }
         let changes = &mut self.tally.changes;
         match file {
             FileOutcome::NotAFile => {}
