@@ -215,3 +215,62 @@ fn a_missing_manifest_is_damage_and_stops_a_prune() {
     assert!(chain(&error).contains(&key), "{}", chain(&error));
     assert_eq!(repo.files(*id).unwrap(), *files, "nothing was removed");
 }
+
+/// A pack was lost. What was in it must be stored again by the next backup, and with that the old backup is whole again.
+#[test]
+fn a_lost_pack_is_given_up_and_its_content_stored_again() {
+    for encrypted in [false, true] {
+        let whole = whole(encrypted);
+        for pack in whole
+            .repo
+            .keys()
+            .into_iter()
+            .filter(|key| key.starts_with("packs/"))
+        {
+            let repo = whole.repo.fork(3);
+            repo.set_object(&pack, None);
+            assert!(
+                !repo.check().unwrap().is_sound(),
+                "{pack}: the loss is noticed"
+            );
+            let options = CheckOptions::default().with_repair_index(true);
+            let report = block_on(check(&repo.repository, &options, &repo.context)).unwrap();
+            assert!(
+                report.repaired.iter().any(|text| text.contains(&pack)),
+                "{pack}: {:?}",
+                report.repaired
+            );
+            let repo = repo.reopen(4);
+            // The sources of both backups are still there.
+            repo.backup(&source()).unwrap();
+            let second = source().file("only in the second", noise(3, 20_000));
+            repo.backup(&second).unwrap();
+            let report = repo.check().unwrap();
+            let latest = repo.backups().unwrap().pop().unwrap();
+            assert_eq!(
+                repo.files(latest.id).unwrap(),
+                whole.backups[1].1,
+                "{pack}: the new backup is whole"
+            );
+            let lost_tree = report
+                .findings
+                .iter()
+                .any(|f| f.message.contains("cannot be listed"));
+            if !lost_tree {
+                repo.prune().unwrap();
+                assert!(
+                    repo.check().unwrap().is_sound(),
+                    "{pack}: {:?}",
+                    report.findings
+                );
+                for (id, files) in &whole.backups {
+                    assert_eq!(
+                        repo.files(*id).unwrap(),
+                        *files,
+                        "{pack}: the old ones are, too"
+                    );
+                }
+            }
+        }
+    }
+}

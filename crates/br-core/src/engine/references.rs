@@ -1,17 +1,20 @@
 //! What all backups together use.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
+use super::backup::note_place;
 use crate::error::{Error, Result};
 use crate::format::Move;
-use crate::model::{PackId, References};
-use crate::repository::{Index, Io, State};
+use crate::model::{Backup, ChunkRef, Content, EntryKind, FileContent, PackId, References};
+use crate::progress::Event;
+use crate::repository::{ChunkReader, Index, Io, State, TreeReader};
 
 /// Follows chunks that were moved since the reference sets were written. Slots of packs that no segment describes stay as
 /// they are: the caller decides what that means.
-pub(crate) fn follow_moves(index: &Index, references: &mut References) -> Result<()> {
+fn follow_moves(index: &Index, references: &mut References) -> Result<()> {
     let moves = index.moves();
-    let alive: std::collections::HashSet<_> = index.packs().map(|pack| pack.id).collect();
+    let alive: HashSet<_> = index.packs().map(|pack| pack.id).collect();
     // A chain of moves visits a pack once: more rounds than packs are a circle.
     for _ in 0..=moves.len() {
         let moved: Vec<PackId> = references
@@ -64,13 +67,59 @@ pub(crate) fn all_references(
     io: &Io,
     state: &State,
     index: &Index,
-) -> Result<(References, std::collections::BTreeSet<PackId>)> {
+) -> Result<(References, BTreeSet<PackId>)> {
+    let reader = Arc::new(ChunkReader::new(io, Arc::new(index.clone())));
     let mut all = References::default();
-    for id in state.backups.keys() {
+    let mut named = BTreeSet::new();
+    for backup in state.backups.values() {
         io.check_cancelled()?;
-        all.union(&io.read_manifest(*id)?.1);
+        let (_, mut own) = io.read_manifest(backup.id)?;
+        named.extend(own.iter().map(|(pack, _)| *pack));
+        if !resolve(index, &mut own) {
+            let message = format!(
+                "backup {} names packs that are not there any more: its tree is walked instead",
+                backup.id
+            );
+            io.context
+                .progress
+                .event(Event::Warning { message: &message });
+            own = by_tree(&reader, backup)?;
+        }
+        all.union(&own);
     }
-    let named = all.iter().map(|(pack, _)| *pack).collect();
-    follow_moves(index, &mut all)?;
     Ok((all, named))
+}
+
+/// Follows moves; false when that does not lead to packs that the index describes, as after a loss of packs or a repair.
+pub(crate) fn resolve(index: &Index, references: &mut References) -> bool {
+    let alive: HashSet<_> = index.packs().map(|pack| pack.id).collect();
+    follow_moves(index, references).is_ok()
+        && references.iter().all(|(pack, _)| alive.contains(pack))
+}
+
+/// What a backup uses, found by walking its tree. Chunks that are nowhere are lost already; they do not keep anything.
+fn by_tree(reader: &Arc<ChunkReader>, backup: &Backup) -> Result<References> {
+    let index = reader.index();
+    let mut references = References::default();
+    let mut note = |chunk: &ChunkRef| {
+        for place in index.find_all(&chunk.id) {
+            note_place(index, &place, &mut references);
+        }
+    };
+    let mut tree = TreeReader::new(reader, backup).remember_nodes();
+    while let Some(entry) = tree.next() {
+        reader.io().check_cancelled()?;
+        // Without its tree nobody knows what a backup uses.
+        let entry = entry.map_err(|gap| gap.error)?;
+        if let EntryKind::File(FileContent {
+            content: Content::Chunks(chunks),
+            ..
+        }) = &entry.kind
+        {
+            chunks.iter().for_each(&mut note);
+        }
+        tree.take_nodes().iter().for_each(&mut note);
+    }
+    tree.take_nodes().iter().for_each(&mut note);
+    Ok(references)
 }

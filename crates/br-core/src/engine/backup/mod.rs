@@ -16,6 +16,8 @@ mod dedup;
 mod digest;
 mod worker;
 
+pub(crate) use dedup::note_place;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

@@ -9,7 +9,7 @@ use super::{CheckReport, DamagedChunks, Finding, ReadData};
 use crate::engine::view::View;
 use crate::error::{Error, ErrorKind, Result, in_one_line};
 use crate::format::{
-    HEADER_LEN, ObjectKind, PackEntry, PackTable, SealedObject, TAG_LEN, TRAILER_LEN,
+    Group, HEADER_LEN, ObjectKind, PackEntry, PackTable, SealedObject, TAG_LEN, TRAILER_LEN,
 };
 use crate::model::{ChunkId, PackId, References};
 use crate::progress::Event;
@@ -140,6 +140,11 @@ fn read_pack(io: &Io, view: &View, pack: &PackEntry) -> Result<Vec<BadGroup>> {
             chunks: chunks.to_vec(),
         });
     };
+    if ids.len() != pack.table.chunk_count() || pack.table.groups_end() > pack.len {
+        let message = format!("index segments contradict each other about {key}");
+        damage(Error::damaged(message), &[]);
+        return Ok(bad);
+    }
     let frame = check_frame(io, pack, &ids);
     if let Err(error) = frame {
         if error.kind() != ErrorKind::Damaged {
@@ -186,17 +191,9 @@ fn read_pack(io: &Io, view: &View, pack: &PackEntry) -> Result<Vec<BadGroup>> {
                     continue;
                 }
             };
-            let mut start = 0;
-            for (id, len) in here.iter().zip(&group.lengths) {
-                let end = start + *len as usize;
-                if !raw
-                    .get(start..end)
-                    .is_some_and(|bytes| view.reader.verify(id, bytes))
-                {
-                    let message = format!("group {number} does not hold chunk {id}");
-                    damage(Error::damaged(message), &[*id]);
-                }
-                start = end;
+            for id in wrong_chunks(view, &raw, group, here) {
+                let message = format!("group {number} does not hold chunk {id}");
+                damage(Error::damaged(message), &[id]);
             }
         }
         if let Err(error) = piece
@@ -211,6 +208,21 @@ fn read_pack(io: &Io, view: &View, pack: &PackEntry) -> Result<Vec<BadGroup>> {
         at = end;
     }
     Ok(bad)
+}
+
+/// Chunks that an unpacked group should hold and does not.
+fn wrong_chunks(view: &View, raw: &[u8], group: &Group, ids: &[ChunkId]) -> Vec<ChunkId> {
+    let mut start = 0;
+    let mut wrong = Vec::new();
+    for (id, len) in ids.iter().zip(&group.lengths) {
+        let end = start + *len as usize;
+        let bytes = raw.get(start..end);
+        if !bytes.is_some_and(|bytes| view.reader.verify(id, bytes)) {
+            wrong.push(*id);
+        }
+        start = end;
+    }
+    wrong
 }
 
 /// The chunks of a pack in slot order.

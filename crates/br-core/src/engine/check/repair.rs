@@ -13,53 +13,122 @@ use crate::repository::{
 /// How often others may be faster before a repair gives up.
 const MAX_RACES: u32 = 20;
 
-/// Replaces segments that cannot be read by one made from the footers of the packs.
+/// Replaces segments that cannot be read by one made from the footers of the packs, and gives up packs that are not there
+/// any more, so that the next backup stores again what was in them.
 pub(super) fn index(io: &Io, report: &mut CheckReport) -> Result<()> {
     for _ in 0..MAX_RACES {
+        let present: BTreeSet<PackId> = pack_ids(io)?;
         let mut position = read_log(io)?;
-        let state = &position.state;
-        let mut known = BTreeSet::new();
-        let mut damaged = Vec::new();
-        for id in &state.segments {
-            match read_segment(io, *id) {
-                Ok(segment) => known.extend(segment.packs.iter().map(|pack| pack.id)),
-                Err(error) if error.kind() == ErrorKind::Damaged => damaged.push(*id),
-                Err(error) => return Err(error),
+        let survey = Survey::make(io, &position.state, &present)?;
+        let mut found = Vec::new();
+        if !survey.damaged.is_empty() {
+            let condemned = &position.state.condemned;
+            let wanted = |id| !survey.known.contains(&id) && !condemned.contains(&id);
+            let (packs, bad) = find_packs(io, wanted)?;
+            found = packs;
+            for (id, error) in bad {
+                let finding = Finding::damage(Layout::pack(id), in_one_line(&error));
+                report.findings.push(finding);
             }
         }
-        // Nothing is damaged, and yet a pack may be missing from the index: one whose segment a repair could not use.
-        let wanted = |id| !known.contains(&id) && !state.condemned.contains(&id);
-        let (found, bad) = find_packs(io, wanted)?;
-        for (id, error) in bad {
-            report
-                .findings
-                .push(Finding::damage(Layout::pack(id), in_one_line(&error)));
-        }
-        if damaged.is_empty() {
+        if survey.damaged.is_empty() && survey.missing.is_empty() {
             return Ok(());
         }
-        let mut plan = SegmentPlan::new(io, state);
+        let mut plan = SegmentPlan::new(io, &position.state);
         plan.add_packs(&found);
-        for id in &damaged {
-            plan.drop_segment(*id);
+        survey.damaged.iter().for_each(|id| plan.drop_segment(*id));
+        for id in survey.incomplete {
+            plan.replace(id, read_segment(io, id)?, |pack| {
+                survey.missing.contains(pack)
+            });
         }
         let segments = plan.write()?;
-        let entry = LogEntry::Reindex {
-            segments_added: segments.added,
-            segments_removed: segments.removed,
+        let (segments_added, segments_removed) = (segments.added, segments.removed);
+        let entry = if survey.missing.is_empty() {
+            LogEntry::Reindex {
+                segments_added,
+                segments_removed,
+            }
+        } else {
+            LogEntry::Condemn {
+                packs: survey.missing.iter().copied().collect(),
+                segments_added,
+                segments_removed,
+            }
         };
         if let Append::Done = position.append(io, entry)? {
-            let packs = found.len();
-            for id in damaged {
-                let key = Layout::segment(id);
+            for id in survey.damaged {
+                let (key, packs) = (Layout::segment(id), found.len());
                 report
                     .repaired
                     .push(format!("{key} was rebuilt from {packs} packs"));
+            }
+            for id in survey.missing {
+                let key = Layout::pack(id);
+                report.repaired.push(format!(
+                    "{key} is missing and was given up: the next backup stores again what it can"
+                ));
             }
             return Ok(());
         }
     }
     Err(conflict())
+}
+
+fn pack_ids(io: &Io) -> Result<BTreeSet<PackId>> {
+    let objects = io.list(Layout::PACKS)?;
+    Ok(objects
+        .iter()
+        .filter_map(|object| Layout::id(&object.key))
+        .collect())
+}
+
+/// What the live segments describe.
+#[derive(Default)]
+struct Survey {
+    known: BTreeSet<PackId>,
+    /// Segments that cannot be read.
+    damaged: Vec<SegmentId>,
+    /// Packs that are described and not there.
+    missing: BTreeSet<PackId>,
+    /// Segments that describe a missing pack.
+    incomplete: Vec<SegmentId>,
+}
+
+impl Survey {
+    /// `present` must have been listed before the log was read: a pack that is described then was there before.
+    fn make(io: &Io, state: &State, present: &BTreeSet<PackId>) -> Result<Self> {
+        let mut survey = Self::default();
+        let mut absent = BTreeSet::new();
+        let mut segments = Vec::new();
+        for id in &state.segments {
+            match read_segment(io, *id) {
+                Ok(segment) => {
+                    let packs: Vec<_> = segment.packs.iter().map(|pack| pack.id).collect();
+                    let gone =
+                        |pack: &&PackId| !present.contains(pack) && !state.condemned.contains(pack);
+                    absent.extend(packs.iter().filter(gone).copied());
+                    survey.known.extend(&packs);
+                    segments.push((*id, packs));
+                }
+                Err(error) if error.kind() == ErrorKind::Damaged => survey.damaged.push(*id),
+                Err(error) => return Err(error),
+            }
+        }
+        // One that was stored and committed after the listing is there now.
+        if !absent.is_empty() {
+            let now = pack_ids(io)?;
+            absent.retain(|pack| !now.contains(pack));
+        }
+        let lacks = |packs: &Vec<PackId>| packs.iter().any(|pack| absent.contains(pack));
+        survey.incomplete = segments
+            .iter()
+            .filter(|(_, packs)| lacks(packs))
+            .map(|(id, _)| *id)
+            .collect();
+        survey.missing = absent;
+        Ok(survey)
+    }
 }
 
 /// When the log cannot be read: takes every manifest and every segment that is there as live, and continues the log.
@@ -98,11 +167,7 @@ pub(super) fn log(io: &Io, report: &mut CheckReport) -> Result<()> {
         state.segments.extend(Layout::id::<SegmentId>(&object.key));
     }
     // A segment may describe packs that a prune deleted: those must not be relied on.
-    let present: BTreeSet<PackId> = io
-        .list(Layout::PACKS)?
-        .iter()
-        .filter_map(|object| Layout::id(&object.key))
-        .collect();
+    let present = pack_ids(io)?;
     for id in &state.segments {
         if let Ok(segment) = read_segment(io, *id) {
             let gone = segment

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{DamagedChunks, Finding};
-use crate::engine::references::follow_moves;
+use crate::engine::references::resolve;
 use crate::engine::view::View;
 use crate::error::{ErrorKind, Result, in_one_line};
 use crate::model::{Backup, ChunkId, Content, Entry, EntryKind, PackId, References};
@@ -81,10 +81,10 @@ pub(super) fn backup(
         Err(error) => return Err(error),
     };
     let mut used = references.clone();
-    if let Err(error) = follow_moves(view.reader.index(), &mut used) {
-        report
-            .findings
-            .push(Finding::damage(&key, in_one_line(&error)));
+    let resolved = resolve(view.reader.index(), &mut used);
+    if !resolved {
+        let message = "its reference set names packs that are not there any more: `prune` walks its tree instead";
+        report.findings.push(Finding::note(&key, message));
     }
     let mut walk = Walk {
         view,
@@ -92,7 +92,7 @@ pub(super) fn backup(
         present,
         used: &used,
         missing: BTreeMap::new(),
-        unlisted: 0,
+        unlisted: resolved.then_some(0),
     };
     let mut tree = TreeReader::new(&view.reader, backup).remember_nodes();
     loop {
@@ -134,8 +134,8 @@ struct Walk<'a> {
     used: &'a References,
     /// Files that need what is missing, by the object that lacks it.
     missing: BTreeMap<String, Vec<String>>,
-    /// Chunks in use that the manifest does not list.
-    unlisted: u64,
+    /// Chunks in use that the manifest does not list, if that matters.
+    unlisted: Option<u64>,
 }
 
 impl Walk<'_> {
@@ -161,7 +161,7 @@ impl Walk<'_> {
             .iter()
             .any(|place| self.used.contains(&place.pack.id, place.slot))
         {
-            self.unlisted += 1;
+            self.unlisted = self.unlisted.map(|count| count + 1);
         }
         places.retain(|place| self.present.get(&place.pack.id) == Some(&place.pack.len));
         if places.is_empty() {
@@ -194,10 +194,9 @@ impl Walk<'_> {
                 .collect();
             report.findings.push(finding);
         }
-        if self.unlisted > 0 {
+        if let Some(unlisted @ 1..) = self.unlisted {
             let message = format!(
-                "{} chunks are in use and not in its reference set: a prune could remove them",
-                self.unlisted
+                "{unlisted} chunks are in use and not in its reference set: a prune could remove them"
             );
             report.findings.push(Finding::damage(key, message));
         }
