@@ -7,6 +7,7 @@
 )]
 
 mod backup;
+mod cancel;
 mod changing;
 mod cli;
 mod concurrent;

@@ -122,7 +122,7 @@ fn decide(kind: ErrorKind) -> (ExitStatus, &'static str) {
         ),
         ErrorKind::Damaged => (
             ExitStatus::Damaged,
-            "run `br check` to see what is affected: everything else can still be restored",
+            "run `br check` to see what is affected and how to repair it: everything else can still be restored",
         ),
         ErrorKind::UnsupportedFormat => (
             ExitStatus::UnsupportedFormat,

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use br_core::engine::backup::{BackupOptions, BackupReport, Base};
-use br_core::{BackupSelector, BackupV1, Location, Repository};
+use br_core::engine::backup::{BackupOptions, BackupReport, Base, backup};
+use br_core::{BackupSelector, BackupV1, ErrorKind, Location, Repository};
 use clap::{Args, ValueEnum};
 
 use super::show;
@@ -14,8 +14,8 @@ use crate::cli::{examples, exit_codes_and};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
-use crate::output::format;
 use crate::output::json::{BackupSummary, Summary};
+use crate::output::{ProgressReporter, format};
 
 const EXAMPLES: &str = "\
   br backup ~/documents ~/photos
@@ -113,12 +113,8 @@ pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
         // It must be there to be recognised and left out; if it cannot be made, the engine says so.
         let _ = std::fs::create_dir_all(journal);
     }
-    let source = input.open(context.own_folders()?, context)?;
     let reporter = Arc::new(context.reporter());
-    let (engine, guard) = context.engine_with(&reporter);
-    let report = br_core::engine::backup::backup(&repository, source, &options, &engine).await;
-    drop(guard);
-    let report = report?;
+    let report = back_up(&repository, input, &options, context, &reporter).await?;
     print(&args, &report, reporter.elapsed().as_secs_f64(), context)?;
     if report.backup.is_complete() {
         return Ok(ExitStatus::Ok);
@@ -160,6 +156,31 @@ async fn open_or_create(
         context.note_unencrypted();
     }
     Ok(repository)
+}
+
+/// Runs the backup, and once more when a prune took what it relied on: paths can be read again, a stream cannot.
+async fn back_up(
+    repository: &Repository,
+    input: Input,
+    options: &BackupOptions,
+    context: &CommandContext,
+    reporter: &Arc<ProgressReporter>,
+) -> Result<BackupReport, CommandError> {
+    let mut again = input.again();
+    let mut source = input.open(context.own_folders()?, context)?;
+    loop {
+        let (engine, guard) = context.engine_with(reporter);
+        let report = backup(repository, source, options, &engine).await;
+        drop(guard);
+        match (report, again.take()) {
+            (Err(error), Some(input)) if error.kind() == ErrorKind::Conflict => {
+                let note = "others changed the repository meanwhile: running once more";
+                context.output.console.note(note);
+                source = input.open(context.own_folders()?, context)?;
+            }
+            (report, _) => return Ok(report?),
+        }
+    }
 }
 
 fn options(args: &BackupArgs, input: &Input, context: &CommandContext) -> BackupOptions {

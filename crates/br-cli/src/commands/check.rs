@@ -46,7 +46,10 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "SHARE", value_parser = parse_subset, conflicts_with = "read_data")]
     read_data_subset: Option<ReadData>,
 
-    /// Build a damaged index anew from the packs
+    /// Build a damaged index anew from the packs, and give up packs that are missing
+    ///
+    /// What was in a missing pack is stored again by the next backup that finds it at its source, which makes older backups
+    /// whole, too.
     #[arg(long)]
     repair_index: bool,
 

@@ -51,6 +51,9 @@ pub(crate) struct RestoreArgs {
     overwrite: OverwriteArg,
 
     /// Delete what is in restored folders and not in the backup
+    ///
+    /// What was excluded from the backup is not in it and is deleted; what could not be read, the repository and the cache folder
+    /// are spared. Try it with --dry-run first.
     #[arg(long)]
     delete: bool,
 

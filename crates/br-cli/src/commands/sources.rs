@@ -93,6 +93,17 @@ impl Input {
         }
     }
 
+    /// The same once more, if it can be read twice.
+    pub(super) fn again(&self) -> Option<Self> {
+        match self {
+            Self::Paths { paths, options } => Some(Self::Paths {
+                paths: paths.clone(),
+                options: options.clone(),
+            }),
+            Self::Stdin(_) => None,
+        }
+    }
+
     /// The folder that relative paths start from, when there are any.
     pub(super) fn folder(&self) -> Vec<u8> {
         match self {

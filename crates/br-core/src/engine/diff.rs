@@ -32,6 +32,9 @@ pub enum Difference {
 ///
 /// # Errors
 /// The feed ends with an error when a backup is unknown or a part of its tree cannot be read.
+///
+/// # Panics
+/// When called outside of a tokio runtime.
 #[must_use]
 pub fn diff(
     repository: &Repository,

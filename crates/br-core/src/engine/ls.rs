@@ -11,6 +11,9 @@ use crate::repository::{BackupSelector, Repository, TreeReader};
 ///
 /// # Errors
 /// The feed ends with an error when the backup is unknown or a part of its tree cannot be read.
+///
+/// # Panics
+/// When called outside of a tokio runtime.
 #[must_use]
 pub fn ls(
     repository: &Repository,
