@@ -108,3 +108,31 @@ fn a_target_must_be_named() {
         .expect(2);
     assert!(!session.at("out").exists());
 }
+
+/// A restore to where everything came from deletes what is not in the backup: that is never the repository itself, which is
+/// left out of the backups it holds.
+#[test]
+fn deleting_spares_the_repository_and_the_cache() {
+    let session = Session::with_backup();
+    fs::rename(session.at("repository"), session.at("docs/repository")).unwrap();
+    let repository = ["--repo", "docs/repository"];
+    let cache = ["--cache-dir", "docs/cache"];
+    let run = |arguments: &[&str]| session.br.run([&repository, &cache, arguments].concat());
+    run(&["backup", "docs"]).expect(0);
+    fs::create_dir_all(session.at("docs/cache")).unwrap();
+    fs::write(session.at("docs/new"), "not in the backup").unwrap();
+    let output = run(&["restore", "latest", "--target", ".", "--delete", "-v"]).expect(0);
+    assert!(
+        !session.at("docs/new").exists(),
+        "what is not in the backup goes: {output}"
+    );
+    assert!(
+        session.at("docs/cache").exists(),
+        "the cache stays: {output}"
+    );
+    run(&["check", "--read-data"]).expect(0);
+    assert!(
+        output.stderr.contains("docs/repository was not deleted"),
+        "{output}"
+    );
+}
