@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::bytes::{Decoder, put_bytes, put_varint, put_zigzag};
+use super::list::read_lengths;
 use super::{FormatError, limits};
 use crate::model::{
     ChunkId, ChunkRef, Content, Device, Entry, EntryKind, EntryPath, Extent, FileContent, FileTime,
@@ -419,18 +420,7 @@ fn read_file(read: &mut Decoder<'_>, flags: u8) -> Result<FileContent, FormatErr
     }
     let hole_bytes = check_holes(&holes, size)?;
     let content = if flags & INLINE == 0 {
-        let mut chunks = Vec::new();
-        for _ in 0..read.count(u64::MAX, "chunks")? {
-            let len = read.bounded(limits::CHUNK, "bytes in a chunk")? as u32;
-            if len == 0 {
-                return Err(FormatError::Malformed("a chunk is empty"));
-            }
-            chunks.push(ChunkRef {
-                id: ChunkId([0; 32]),
-                len,
-            });
-        }
-        Content::Chunks(chunks)
+        Content::Chunks(read_lengths(read)?)
     } else {
         Content::Inline(read.bytes(limits::TREE_NODE, "inline bytes")?.into())
     };

@@ -45,11 +45,8 @@ pub(crate) fn encode_list(chunks: &[ChunkRef]) -> Vec<u8> {
     out
 }
 
-pub(crate) fn decode_list(bytes: &[u8]) -> Result<Vec<ChunkRef>, FormatError> {
-    let mut read = Decoder::new(bytes);
-    if read.u8()? != MARK {
-        return Err(FormatError::Malformed("a list of chunks was expected"));
-    }
+/// Reads a number of chunks and their lengths. Their ids follow elsewhere.
+pub(super) fn read_lengths(read: &mut Decoder<'_>) -> Result<Vec<ChunkRef>, FormatError> {
     let mut chunks = Vec::new();
     for _ in 0..read.count(limits::TREE_NODE, "chunks")? {
         let len = read.bounded(limits::CHUNK, "bytes in a chunk")? as u32;
@@ -61,6 +58,15 @@ pub(crate) fn decode_list(bytes: &[u8]) -> Result<Vec<ChunkRef>, FormatError> {
             len,
         });
     }
+    Ok(chunks)
+}
+
+pub(crate) fn decode_list(bytes: &[u8]) -> Result<Vec<ChunkRef>, FormatError> {
+    let mut read = Decoder::new(bytes);
+    if read.u8()? != MARK {
+        return Err(FormatError::Malformed("a list of chunks was expected"));
+    }
+    let mut chunks = read_lengths(&mut read)?;
     for chunk in &mut chunks {
         chunk.id = ChunkId(read.array()?);
     }

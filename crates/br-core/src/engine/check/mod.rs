@@ -10,7 +10,7 @@ mod structure;
 use crate::error::{ErrorKind, Result};
 use crate::model::{BackupId, PackId, References};
 use crate::progress::{Context, Event};
-use crate::repository::{BackupSelector, Io, LogPosition, Repository, conflict};
+use crate::repository::{BackupSelector, Io, Repository, conflict};
 
 use super::view::View;
 
@@ -229,11 +229,6 @@ fn look(
         .findings
         .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Ok(report)
-}
-
-/// Reads the log, as [`check`] needs it for repairs.
-fn read_log(io: &Io) -> Result<LogPosition> {
-    LogPosition::read(io)
 }
 
 /// Chunks that could not be read anywhere, with the pack they were expected in.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{CheckReport, Finding, read_log};
+use super::{CheckReport, Finding};
 use crate::error::{ErrorKind, Result, in_one_line};
 use crate::format::LogEntry;
 use crate::model::{BackupId, PackId, SegmentId};
@@ -18,7 +18,7 @@ const MAX_RACES: u32 = 20;
 pub(super) fn index(io: &Io, report: &mut CheckReport) -> Result<()> {
     for _ in 0..MAX_RACES {
         let present: BTreeSet<PackId> = pack_ids(io)?;
-        let mut position = read_log(io)?;
+        let mut position = LogPosition::read(io)?;
         let survey = Survey::make(io, &position.state, &present)?;
         let mut found = Vec::new();
         if !survey.damaged.is_empty() {
@@ -136,7 +136,7 @@ impl Survey {
 /// Backups that were deleted and not pruned come back, and so does a backup whose last write failed: both are complete,
 /// as manifests are written when all they need is stored.
 pub(super) fn log(io: &Io, report: &mut CheckReport) -> Result<()> {
-    match read_log(io) {
+    match LogPosition::read(io) {
         Ok(_) => return Ok(()),
         Err(error) if error.kind() == ErrorKind::Damaged => {
             report.repaired.push(format!(
