@@ -103,7 +103,9 @@ fn an_interrupted_backup_ends_in_order() {
     let br = br(&fixture.at("home"));
     br.run(["-r", "repository", "init"]).expect(0);
     for signal in ["-INT", "-TERM"] {
-        let mut command = br.command(backup(&br, &fixture));
+        // Slow on any machine: the signal must come in the middle.
+        let slowly = ["--compression", "19", "--threads", "1"].map(str::to_owned);
+        let mut command = br.command([backup(&br, &fixture), slowly.to_vec()].concat());
         let child = command
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped())

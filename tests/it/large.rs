@@ -55,7 +55,7 @@ fn holes_stay_holes_and_cost_nothing() {
     disk.restore_all(report.backup.id, "out");
     let took = start.elapsed();
     assert!(
-        took < Duration::from_secs(5),
+        took < Duration::from_secs(20),
         "five gibibytes of nothing took {took:?}"
     );
     disk.tree()
