@@ -10,26 +10,45 @@ use crate::model::{Backup, ChunkRef, Content, EntryKind, FileContent, PackId, Re
 use crate::progress::Event;
 use crate::repository::{ChunkReader, Index, Io, State, TreeReader};
 
-/// Follows chunks that were moved since the reference sets were written. Slots of packs that no segment describes stay as
-/// they are: the caller decides what that means.
-fn follow_moves(index: &Index, references: &mut References) -> Result<()> {
-    let moves = index.moves();
-    let alive: HashSet<_> = index.packs().map(|pack| pack.id).collect();
-    // A chain of moves visits a pack once: more rounds than packs are a circle.
-    for _ in 0..=moves.len() {
-        let moved: Vec<PackId> = references
-            .iter()
-            .map(|(pack, _)| *pack)
-            .filter(|pack| !alive.contains(pack) && moves.contains_key(pack))
-            .collect();
-        if moved.is_empty() {
-            return Ok(());
-        }
-        for pack in moved {
-            follow(&moves, pack, references)?;
+/// Finds where chunks are now that reference sets name. Made once and used for many sets: it knows all packs and moves.
+pub(crate) struct Resolver<'a> {
+    alive: HashSet<PackId>,
+    moves: HashMap<PackId, Vec<&'a Move>>,
+}
+
+impl<'a> Resolver<'a> {
+    pub(crate) fn new(index: &'a Index) -> Self {
+        Self {
+            alive: index.packs().map(|pack| pack.id).collect(),
+            moves: index.moves(),
         }
     }
-    Err(Error::damaged("moves of chunks form a circle in the index"))
+
+    /// Follows moves; false when that does not lead to packs that the index describes, as after a loss of packs or a repair.
+    pub(crate) fn resolve(&self, references: &mut References) -> bool {
+        self.follow_moves(references).is_ok()
+            && references.iter().all(|(pack, _)| self.alive.contains(pack))
+    }
+
+    /// Follows chunks that were moved since the reference sets were written. Slots of packs that no segment describes stay as
+    /// they are.
+    fn follow_moves(&self, references: &mut References) -> Result<()> {
+        // A chain of moves visits a pack once: more rounds than packs are a circle.
+        for _ in 0..=self.moves.len() {
+            let moved: Vec<PackId> = references
+                .iter()
+                .map(|(pack, _)| *pack)
+                .filter(|pack| !self.alive.contains(pack) && self.moves.contains_key(pack))
+                .collect();
+            if moved.is_empty() {
+                return Ok(());
+            }
+            for pack in moved {
+                follow(&self.moves, pack, references)?;
+            }
+        }
+        Err(Error::damaged("moves of chunks form a circle in the index"))
+    }
 }
 
 fn follow(
@@ -69,13 +88,14 @@ pub(crate) fn all_references(
     index: &Index,
 ) -> Result<(References, BTreeSet<PackId>)> {
     let reader = Arc::new(ChunkReader::new(io, Arc::new(index.clone())));
+    let resolver = Resolver::new(index);
     let mut all = References::default();
     let mut named = BTreeSet::new();
     for backup in state.backups.values() {
         io.check_cancelled()?;
         let (_, mut own) = io.read_manifest(backup.id)?;
         named.extend(own.iter().map(|(pack, _)| *pack));
-        if !resolve(index, &mut own) {
+        if !resolver.resolve(&mut own) {
             let message = format!(
                 "backup {} names packs that are not there any more: its tree is walked instead",
                 backup.id
@@ -88,13 +108,6 @@ pub(crate) fn all_references(
         all.union(&own);
     }
     Ok((all, named))
-}
-
-/// Follows moves; false when that does not lead to packs that the index describes, as after a loss of packs or a repair.
-pub(crate) fn resolve(index: &Index, references: &mut References) -> bool {
-    let alive: HashSet<_> = index.packs().map(|pack| pack.id).collect();
-    follow_moves(index, references).is_ok()
-        && references.iter().all(|(pack, _)| alive.contains(pack))
 }
 
 /// What a backup uses, found by walking its tree. Chunks that are nowhere are lost already; they do not keep anything.

@@ -12,6 +12,7 @@ use crate::model::{BackupId, PackId, References};
 use crate::progress::{Context, Event};
 use crate::repository::{BackupSelector, Io, Repository, conflict};
 
+use super::references::Resolver;
 use super::view::View;
 
 /// How often others may change the repository before a check gives up.
@@ -209,9 +210,10 @@ fn look(
         ));
     }
     let present = structure::packs(io, view, options.backup.is_none(), &mut report)?;
+    let resolver = Resolver::new(index);
     let mut used = References::default();
     for backup in &wanted {
-        let references = structure::backup(io, view, backup, &present, &mut report)?;
+        let references = structure::backup(io, view, backup, &present, &resolver, &mut report)?;
         used.union(&references);
     }
     report.backups = wanted.len() as u64;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{DamagedChunks, Finding};
-use crate::engine::references::resolve;
+use crate::engine::references::Resolver;
 use crate::engine::view::View;
 use crate::error::{ErrorKind, Result, in_one_line};
 use crate::model::{Backup, ChunkId, Content, Entry, EntryKind, PackId, References};
@@ -61,6 +61,7 @@ pub(super) fn backup(
     view: &View,
     backup: &Backup,
     present: &Present,
+    resolver: &Resolver<'_>,
     report: &mut CheckReport,
 ) -> Result<References> {
     let key = Layout::manifest(backup.id);
@@ -81,7 +82,7 @@ pub(super) fn backup(
         Err(error) => return Err(error),
     };
     let mut used = references.clone();
-    let resolved = resolve(view.reader.index(), &mut used);
+    let resolved = resolver.resolve(&mut used);
     if !resolved {
         let message = "its reference set names packs that are not there any more: `prune` walks its tree instead";
         report.findings.push(Finding::note(&key, message));
