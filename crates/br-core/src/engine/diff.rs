@@ -8,7 +8,7 @@ use super::view::View;
 use crate::error::Result;
 use crate::model::{BackupId, Content, Entry, EntryKind};
 use crate::progress::Context;
-use crate::repository::{BackupSelector, Repository, TreeReader};
+use crate::repository::{Repository, TreeReader};
 
 /// An entry that differs between two backups.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,10 +45,7 @@ pub fn diff(
     Feed::start(repository, context, move |io, out| {
         let view = View::open(io)?;
         let tree = |id: BackupId| {
-            let backup = view
-                .position
-                .state
-                .find(&BackupSelector::Prefix(id.to_string()))?;
+            let backup = view.position.state.get(id)?;
             Ok::<_, crate::Error>(TreeReader::new(&view.reader, backup))
         };
         let entries = |tree: TreeReader| tree.map(|entry| entry.map_err(|gap| gap.error));

@@ -9,7 +9,7 @@ use super::view::View;
 use crate::error::{Error, Result};
 use crate::model::{BackupId, ChunkRef, Content, Entry, EntryKind, EntryPath};
 use crate::progress::{Context, Event};
-use crate::repository::{BackupSelector, ChunkReader, Repository, TreeReader};
+use crate::repository::{ChunkReader, Repository, TreeReader};
 
 /// Chunks fetched together: at most 4 MiB, usually some 64.
 const READ_AHEAD: u64 = 4 << 20;
@@ -28,8 +28,7 @@ pub async fn dump(
 ) -> Result<Entry> {
     let work = move |io: &crate::repository::Io| {
         let view = View::open(io)?;
-        let selector = BackupSelector::Prefix(backup.to_string());
-        let backup = view.position.state.find(&selector)?;
+        let backup = view.position.state.get(backup)?;
         let mut entries = TreeReader::new(&view.reader, backup).select(vec![path.clone()]);
         let entry = loop {
             match entries.next() {

@@ -4,7 +4,7 @@ use super::feed::Feed;
 use super::view::View;
 use crate::model::{BackupId, Entry, EntryPath};
 use crate::progress::Context;
-use crate::repository::{BackupSelector, Repository, TreeReader};
+use crate::repository::{Repository, TreeReader};
 
 /// Streams the entries of a backup in path order: all of them, or those at and below `paths` with the folders that
 /// lead there.
@@ -23,8 +23,7 @@ pub fn ls(
 ) -> Feed<Entry> {
     Feed::start(repository, context, move |io, out| {
         let view = View::open(io)?;
-        let selector = BackupSelector::Prefix(backup.to_string());
-        let backup = view.position.state.find(&selector)?;
+        let backup = view.position.state.get(backup)?;
         for entry in TreeReader::new(&view.reader, backup).select(paths) {
             if !out.put(entry.map_err(|gap| gap.error)?) {
                 break;

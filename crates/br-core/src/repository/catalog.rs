@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::{Io, LogPosition, Repository, State};
 use crate::error::{Error, Result};
-use crate::model::Backup;
+use crate::model::{Backup, BackupId};
 use crate::progress::Context;
 
 /// How a person names a backup: its id, the start of its id, or `latest`.
@@ -42,6 +42,12 @@ impl fmt::Display for BackupSelector {
 }
 
 impl State {
+    /// The backup with this id.
+    pub(crate) fn get(&self, id: BackupId) -> Result<&Backup> {
+        let backup = self.backups.get(&id);
+        backup.ok_or_else(|| Error::invalid(format!("there is no backup `{id}`")))
+    }
+
     /// Finds the backup that a person means.
     pub(crate) fn find(&self, selector: &BackupSelector) -> Result<&Backup> {
         let prefix = match selector {
