@@ -10,7 +10,7 @@ use br_core::engine::diff::{Difference, diff};
 use br_core::model::{Backup, BackupId, BackupKind, EntryKind};
 use br_testkit::{Behaviour, MemorySource, Noise, TestRepo, Thing, TreeFixture, block_on, noise};
 
-use crate::support::{Disk, size_of};
+use crate::support::Disk;
 
 fn round_trip(disk: &Disk) {
     let before = disk.tree();
@@ -41,27 +41,21 @@ fn everything_comes_back_as_it_was_from_an_encrypted_repository() {
     let disk = Disk::encrypted(TreeFixture::rich());
     round_trip(&disk);
     let secret = b"sorts after what is in";
-    fn look(folder: &std::path::Path, secret: &[u8]) {
-        for item in fs::read_dir(folder).unwrap() {
-            let path = item.unwrap().path();
-            if path.is_dir() {
-                look(&path, secret);
-            } else {
-                let bytes = fs::read(&path).unwrap();
-                let found = bytes.windows(secret.len()).any(|window| window == secret);
-                assert!(!found, "{} has nothing in the clear", path.display());
-            }
+    let storage = disk.store.storage();
+    for object in block_on(storage.list("")).unwrap() {
+        let bytes = block_on(storage.get(&object.key, object.size)).unwrap();
+        for secret in [&secret[..], b"folder-next"] {
+            let found = bytes.windows(secret.len()).any(|window| window == secret);
+            assert!(!found, "{} has nothing in the clear", object.key);
         }
     }
-    look(&disk.fixture.at("repository"), secret);
-    look(&disk.fixture.at("repository"), b"folder-next");
 }
 
 #[test]
 fn nothing_is_read_again_that_did_not_change() {
     let disk = Disk::new(TreeFixture::rich());
     let first = disk.backup().backup;
-    let before = size_of(&disk.fixture.at("repository"));
+    let before = disk.store.size();
     let second = disk.backup().backup;
     assert_eq!(
         second.kind,
@@ -85,7 +79,7 @@ fn nothing_is_read_again_that_did_not_change() {
         "no byte is read or stored"
     );
     assert_eq!(second.tree, first.tree, "the same tree has the same root");
-    let grown = size_of(&disk.fixture.at("repository")) - before;
+    let grown = disk.store.size() - before;
     assert!(
         grown < 4096,
         "only manifest and log entry are written, not {grown} bytes"
@@ -209,7 +203,7 @@ fn changes_are_found_and_old_backups_stay_as_they_were() {
 fn a_renamed_folder_costs_almost_nothing() {
     let disk = Disk::new(TreeFixture::rich());
     disk.backup();
-    let before = size_of(&disk.fixture.at("repository"));
+    let before = disk.store.size();
     fs::rename(
         disk.fixture.tree().join("folder"),
         disk.fixture.tree().join("moved"),
@@ -217,7 +211,7 @@ fn a_renamed_folder_costs_almost_nothing() {
     .unwrap();
     disk.fixture.settle();
     let report = disk.backup();
-    let grown = size_of(&disk.fixture.at("repository")) - before;
+    let grown = disk.store.size() - before;
     assert!(grown < 100_000, "six megabytes moved cost {grown} bytes");
     disk.restore_all(report.backup.id, "out");
     disk.tree()

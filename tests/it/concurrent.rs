@@ -9,7 +9,7 @@ use br_core::model::BackupId;
 use br_core::{
     BackupSelector, Context, ErrorKind, InitOptions, Location, Repository, StorageOptions,
 };
-use br_testkit::{Behaviour, MemorySource, TestRepo, Thing, block_on, noise};
+use br_testkit::{Behaviour, MemorySource, TestRepo, Thing, block_on, noise, steps};
 
 type Expected = BTreeMap<BackupId, MemorySource>;
 
@@ -60,7 +60,7 @@ fn two_backups_at_once_are_both_there() {
     let first = source(1);
     let first_id = repo.backup(&first).unwrap().backup.id;
     let operations = count(&repo, |probe| drop(probe.backup(&source(2)).unwrap()));
-    for n in 0..operations {
+    for n in steps(0..operations) {
         let one = repo.fork(100 + n);
         let other = one.reopen(200 + n);
         one.faults.before(n, {
@@ -98,7 +98,7 @@ fn two_backups_at_once_that_both_merge_segments() {
         all.insert(repo.backup(&source).unwrap().backup.id, source);
     }
     let operations = count(&repo, |probe| drop(probe.backup(&source(2)).unwrap()));
-    for n in 0..operations {
+    for n in steps(0..operations) {
         let one = repo.fork(100 + n);
         let other = one.reopen(200 + n);
         let slot = std::sync::Arc::new(std::sync::Mutex::new(None));
@@ -155,7 +155,7 @@ fn a_prune_inside_a_backup(base: bool, sleeps: bool) {
         .id;
     let operations = count(&repo, |probe| drop(probe.backup(&source(2)).unwrap()));
     let conflicts = AtomicU64::new(0);
-    for n in 0..operations {
+    for n in steps(0..operations) {
         let one = repo.fork(100 + n);
         let other = one.reopen(200 + n);
         one.faults.before(n, {
@@ -229,7 +229,7 @@ fn a_prune_inside_a_backup_with_new_data() {
         .backup
         .id;
     let operations = count(&repo, |probe| drop(probe.backup(&source(2)).unwrap()));
-    for n in 0..operations {
+    for n in steps(0..operations) {
         let one = repo.fork(100 + n);
         let other = one.reopen(200 + n);
         one.faults.before(n, {
@@ -256,7 +256,7 @@ fn a_prune_that_moves_what_a_backup_relies_on_does_not_stop_it() {
         .id;
     let kept_id = repo.backup(&kept).unwrap().backup.id;
     let operations = count(&repo, |probe| drop(probe.backup(&kept).unwrap()));
-    for n in 0..operations {
+    for n in steps(0..operations) {
         let one = repo.fork(100 + n);
         let other = one.reopen(200 + n);
         one.faults.before(n, {
@@ -308,7 +308,7 @@ fn two_prunes_at_once_take_nothing_that_is_needed() {
     let operations = count(&repo, |probe| {
         probe.prune().unwrap();
     });
-    for n in 0..operations {
+    for n in steps(0..operations) {
         let one = repo.fork(100 + n);
         let other = one.reopen(200 + n);
         one.faults.before(n, {
@@ -329,7 +329,7 @@ fn a_backup_inside_a_prune() {
     let operations = count(&repo, |probe| {
         probe.prune().unwrap();
     });
-    for n in 0..operations {
+    for n in steps(0..operations) {
         let one = repo.fork(100 + n);
         let other = one.reopen(200 + n);
         // It uses again what the prune is about to remove.
@@ -362,7 +362,7 @@ fn reading_while_others_prune_gives_the_truth_or_an_error() {
     let (repo, all) = prunable();
     let (id, wanted) = all.first_key_value().unwrap();
     let operations = count(&repo, |probe| drop(probe.files(*id).unwrap()));
-    for n in 0..operations {
+    for n in steps(0..operations) {
         let one = repo.fork(100 + n);
         let other = one.reopen(200 + n);
         one.faults.before(n, {
@@ -385,7 +385,7 @@ fn a_check_while_others_prune_raises_no_alarm() {
     let (repo, _) = prunable();
     let operations = count(&repo, |probe| drop(probe.check().unwrap()));
     let mut alarms = Vec::new();
-    for n in 0..operations {
+    for n in steps(0..operations) {
         let one = repo.fork(100 + n);
         let other = one.reopen(200 + n);
         one.faults.before(n, {

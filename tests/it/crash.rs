@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use br_core::model::BackupId;
 use br_core::{ErrorKind, InitOptions, Repository};
-use br_testkit::{Behaviour, FaultyStore, MemorySource, TestRepo, Thing, When, block_on, noise};
-use object_store::memory::InMemory;
+use br_testkit::{
+    Behaviour, FaultyStore, MemorySource, StoreKind, TestRepo, TestStore, Thing, When, block_on,
+    noise, steps,
+};
 
 type Expected = BTreeMap<BackupId, MemorySource>;
 
@@ -50,7 +52,7 @@ fn at_every_operation(
     verify: impl Fn(&str, &TestRepo, bool),
 ) {
     for when in [When::Before, When::After] {
-        for n in 0.. {
+        for n in steps(0..) {
             assert!(n < 200, "the work comes to an end");
             let victim = repo.fork(1000 + n);
             victim.faults.stop_at(n, when);
@@ -195,7 +197,7 @@ fn a_lost_answer_is_no_lost_backup() {
     let (repo, before) = two_backups(false);
     let new = tiny(12);
     for when in [When::Before, When::After] {
-        for n in 0.. {
+        for n in steps(0..) {
             let victim = repo.fork(3000 + n);
             victim.faults.fail_once(n, when);
             let result = victim.backup(&new);
@@ -314,7 +316,7 @@ fn a_prune_that_dies_anywhere_can_be_finished() {
 fn a_prune_whose_store_hiccups_can_be_finished() {
     let (repo, all) = much_to_prune();
     for when in [When::Before, When::After] {
-        for n in 0.. {
+        for n in steps(0..) {
             let victim = repo.fork(6000 + n);
             victim.faults.fail_once(n, when);
             let _ = victim.prune();
@@ -350,9 +352,9 @@ fn an_init_that_dies_anywhere_can_be_repeated() {
             .map(drop)
         };
         for when in [When::Before, When::After] {
-            for n in 0.. {
-                let store = Arc::new(InMemory::new());
-                let faults = FaultyStore::new(Arc::clone(&store));
+            for n in steps(0..) {
+                let store = TestStore::chosen_or(StoreKind::Memory);
+                let faults = FaultyStore::new(store.objects());
                 faults.stop_at(n, when);
                 let result = init(&faults, 1);
                 if faults.count() <= n {
@@ -360,7 +362,7 @@ fn an_init_that_dies_anywhere_can_be_repeated() {
                     break;
                 }
                 let what = format!("stopped {when:?} operation {n}");
-                match init(&FaultyStore::new(Arc::clone(&store)), 2) {
+                match init(&FaultyStore::new(store.objects()), 2) {
                     Ok(()) => {}
                     Err(error) => {
                         assert_eq!(error.kind(), ErrorKind::RepositoryExists, "{what}: {error}");

@@ -8,7 +8,7 @@ use br_core::engine::check::{CheckOptions, ReadData, check};
 use br_core::engine::restore::{RestoreOptions, RestoreReport, restore};
 use br_core::model::{BackupId, Content, Entry, EntryKind};
 use br_core::{BackupSelector, Error, ErrorKind};
-use br_testkit::{Corruption, MemorySource, Noise, TestRepo, Thing, block_on, noise};
+use br_testkit::{Corruption, MemorySource, Noise, TestRepo, Thing, block_on, noise, steps};
 use bytes::Bytes;
 
 pub(crate) fn source() -> MemorySource {
@@ -183,7 +183,7 @@ pub(crate) fn damages(whole: &Whole, key: &str) -> Vec<(String, Option<Vec<u8>>)
         flipped[at] ^= 1 << random.below(8);
         all.push((format!("flipped at {at}"), Some(flipped)));
     }
-    all
+    steps(all).collect()
 }
 
 fn every_damage_is_noticed(encrypted: bool) {

@@ -4,7 +4,7 @@ use br_core::engine::diff::diff;
 use br_core::engine::restore::{RestoreOptions, restore};
 use br_core::engine::stats::stats;
 use br_core::{BackupSelector, ErrorKind};
-use br_testkit::{MemorySource, TestRepo, When, block_on, noise};
+use br_testkit::{MemorySource, TestRepo, When, block_on, noise, steps};
 
 fn source() -> MemorySource {
     MemorySource::new()
@@ -18,7 +18,7 @@ fn source() -> MemorySource {
 fn at_every_operation(work: impl Fn(&TestRepo) -> br_core::Result<()>) {
     let repo = TestRepo::encrypted();
     repo.backup(&source()).unwrap();
-    for n in 0.. {
+    for n in steps(0..) {
         let one = repo.fork(100 + n);
         let keys = one.keys();
         one.faults.fail_once(n, When::Before);

@@ -11,7 +11,7 @@ use br_core::model::{EntryPath, FileTime, Owner};
 use br_core::source::StreamSource;
 use br_testkit::{Noise, TreeFixture, noise, skip, skip_slow};
 
-use crate::support::{Disk, is_slow_wanted, size_of};
+use crate::support::{Disk, is_slow_wanted};
 
 const GIB: u64 = 1 << 30;
 
@@ -50,7 +50,7 @@ fn holes_stay_holes_and_cost_nothing() {
         report.backup.changes.bytes_read < 1 << 20,
         "holes are not read"
     );
-    let size = size_of(&disk.fixture.at("repository"));
+    let size = disk.store.size();
     assert!(size < 1 << 20, "the repository has {size} bytes");
     disk.restore_all(report.backup.id, "out");
     let took = start.elapsed();

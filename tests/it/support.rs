@@ -1,7 +1,7 @@
 //! What several themes need: a repository on disk with a tree to back up.
 
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use br_core::engine::backup::{BackupOptions, BackupReport, backup};
@@ -9,39 +9,37 @@ use br_core::engine::check::{CheckOptions, CheckReport, ReadData, check};
 use br_core::engine::restore::{RestoreOptions, RestoreReport, restore};
 use br_core::model::{BackupId, EntryPath};
 use br_core::source::{LocalSource, LocalSourceOptions, Source, SourceItem};
-use br_core::{
-    BackupSelector, Context, Event, InitOptions, Location, Progress, Repository, Result,
-    StorageOptions,
-};
-use br_testkit::{Snapshot, TreeFixture, block_on};
+use br_core::{BackupSelector, Context, Event, InitOptions, Progress, Repository, Result};
+use br_testkit::{Snapshot, StoreKind, TestStore, TreeFixture, block_on};
 
-/// A repository on local disk beside a tree.
+/// A repository, on local disk unless the environment says otherwise, and a tree on local disk.
 pub(crate) struct Disk {
     pub(crate) fixture: TreeFixture,
+    pub(crate) store: TestStore,
     pub(crate) repository: Repository,
     pub(crate) context: Context,
 }
 
 impl Disk {
     pub(crate) fn new(fixture: TreeFixture) -> Self {
-        Self::init(fixture, InitOptions::default())
+        Self::init(fixture, &InitOptions::default())
     }
 
     pub(crate) fn encrypted(fixture: TreeFixture) -> Self {
         let options = InitOptions::default()
             .with_password("secret")
             .with_weak_key_derivation();
-        Self::init(fixture, options)
+        Self::init(fixture, &options)
     }
 
-    fn init(fixture: TreeFixture, options: InitOptions) -> Self {
+    fn init(fixture: TreeFixture, options: &InitOptions) -> Self {
         let context = Context::system();
-        let location = Location::Local(fixture.at("repository"));
-        // What a power failure leaves is not what is tested here.
-        let options = options.with_storage(StorageOptions::default().with_fsync(false));
-        let repository = block_on(Repository::init(&location, &options, &context)).unwrap();
+        let store = TestStore::chosen_or(StoreKind::Local);
+        let made = Repository::init_storage(store.storage(), options, &context);
+        let repository = block_on(made).unwrap();
         Self {
             fixture,
+            store,
             repository,
             context,
         }
@@ -166,21 +164,6 @@ impl Source for TreeSource {
     }
 }
 
-/// Bytes of all files below a folder.
-pub(crate) fn size_of(folder: &Path) -> u64 {
-    let mut size = 0;
-    for item in std::fs::read_dir(folder).unwrap() {
-        let item = item.unwrap();
-        let meta = item.metadata().unwrap();
-        size += if meta.is_dir() {
-            size_of(&item.path())
-        } else {
-            meta.len()
-        };
-    }
-    size
-}
-
 /// Keeps what an operation tells.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
@@ -221,10 +204,10 @@ pub(crate) fn is_slow_wanted() -> bool {
 /// How many cases a property is tried with.
 pub(crate) fn cases(usually: u32) -> proptest::test_runner::Config {
     proptest::test_runner::Config {
-        cases: if is_slow_wanted() {
-            usually * 20
-        } else {
-            usually
+        cases: match StoreKind::chosen() {
+            _ if is_slow_wanted() => usually * 20,
+            Some(StoreKind::Endpoint) => usually / 10 + 1,
+            _ => usually,
         },
         failure_persistence: None,
         ..proptest::test_runner::Config::default()

@@ -1,7 +1,7 @@
 //! What can be typed: the commands and the options that all of them take.
 //!
-//! [`Cli`] is the whole of it; each command's own arguments stand with the command. Invariant: no secret is ever an
-//! argument, so none shows up in a list of processes.
+//! [`Cli`] is the whole of it; each command's own arguments stand with the command. Invariant: no secret has to be an
+//! argument, where a list of processes shows it; the few that may be are warned of.
 
 use std::path::PathBuf;
 
@@ -9,9 +9,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     backup, check, completions, delete, diff, dump, init, list, ls, man, prune, restore, show,
-    stats,
+    stats, storage,
 };
 use crate::exit_code::ExitStatus;
+use crate::storage::StorageArgs;
 
 const LONG_ABOUT: &str = "\
 Back up files to local disk and object storage, and restore them
@@ -25,7 +26,10 @@ const EXAMPLES: &str = "\
   br -r /mnt/disk/backup list                 show the backups there are
   br -r /mnt/disk/backup restore latest --target /tmp/restored
 
-  export BR_REPOSITORY=/mnt/disk/backup       name the repository once and leave out -r";
+  export BR_REPOSITORY=/mnt/disk/backup       name the repository once and leave out -r
+
+  br -r s3://bucket/folder init               make a repository in S3, with keys as for aws
+  br -r s3://bucket/folder storage probe      try a store out";
 
 const NAMING: &str = "\
 A backup is named by its id, by the start of its id, or as `latest`.
@@ -102,6 +106,10 @@ pub(crate) struct GlobalOptions {
     /// Cut no list short
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
+
+    // Last, as its heading holds for all that follows.
+    #[command(flatten)]
+    pub(crate) storage: StorageArgs,
 }
 
 /// The commands.
@@ -119,6 +127,7 @@ pub(crate) enum Command {
     Stats(stats::StatsArgs),
     Delete(delete::DeleteArgs),
     Prune(prune::PruneArgs),
+    Storage(storage::StorageCommand),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
     /// Print the reference of all commands as Markdown

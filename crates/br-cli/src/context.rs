@@ -5,12 +5,12 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use br_core::model::Backup;
 use br_core::runtime::Runtime;
 use br_core::{
-    BackupSelector, Context, ErrorKind, InitOptions, Location, Repository, Silent, StorageOptions,
+    BackupSelector, CacheOptions, Context, ErrorKind, InitOptions, Location, Repository, Silent,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +18,7 @@ use crate::cli::GlobalOptions;
 use crate::error::CommandError;
 use crate::output::{Console, Output, ProgressGuard, ProgressReporter};
 use crate::password::Password;
+use crate::storage::Place;
 
 /// How often a password may be typed.
 const MAX_ATTEMPTS: u32 = 3;
@@ -32,6 +33,8 @@ pub(crate) struct CommandContext {
     /// Time and randomness.
     pub(crate) runtime: Runtime,
     options: GlobalOptions,
+    /// Where the repository is, once it was asked for.
+    place: OnceLock<Place>,
 }
 
 impl CommandContext {
@@ -42,6 +45,7 @@ impl CommandContext {
             cancel: CancellationToken::new(),
             runtime: Runtime::system(),
             options,
+            place: OnceLock::new(),
         }
     }
 
@@ -68,20 +72,43 @@ impl CommandContext {
         (context, guard)
     }
 
+    /// Where the repository is, and how the store there is used.
+    pub(crate) fn place(&self) -> Result<&Place, CommandError> {
+        if let Some(place) = self.place.get() {
+            return Ok(place);
+        }
+        let place = self.find_place(self.options.repo.as_deref())?;
+        Ok(self.place.get_or_init(|| place))
+    }
+
+    /// A store that is named by an argument of a command; without it, that of the repository.
+    pub(crate) fn place_at(&self, named: Option<&str>) -> Result<Place, CommandError> {
+        if named.is_some() && self.options.repo.is_some() {
+            let message = "the store is named twice: by --repo and by the argument";
+            return Err(CommandError::usage(message, "leave one of them out"));
+        }
+        self.find_place(named.or(self.options.repo.as_deref()))
+    }
+
+    fn find_place(&self, named: Option<&str>) -> Result<Place, CommandError> {
+        for (option, better) in self.options.storage.exposed() {
+            self.warn_exposed(option, better);
+        }
+        Place::find(&self.options.storage, named, &variable)
+    }
+
+    /// Warns of a secret that was typed.
+    pub(crate) fn warn_exposed(&self, option: &str, better: &str) {
+        let console = &self.output.console;
+        console.warning(&format!("{option} can be seen by others on this machine"));
+        if !console.quiet {
+            console.hint(better);
+        }
+    }
+
     /// Where the repository is.
-    pub(crate) fn location(&self) -> Result<Location, CommandError> {
-        let text = self.options.repo.clone();
-        let text = text.or_else(|| variable("BR_REPOSITORY")?.into_string().ok());
-        let Some(text) = text else {
-            let hint = "name one with --repo PATH, or set BR_REPOSITORY";
-            return Err(CommandError::usage("no repository was named", hint));
-        };
-        Location::parse(&text).map_err(|error| {
-            let error = CommandError::from(br_core::Error::from(error));
-            error.with_hint(
-                "name the repository with --repo or BR_REPOSITORY: a path or file:///path",
-            )
-        })
+    pub(crate) fn location(&self) -> Result<&Location, CommandError> {
+        Ok(&self.place()?.location)
     }
 
     /// The password, if the user says where it is.
@@ -91,9 +118,8 @@ impl CommandContext {
 
     /// Opens the repository, and asks for the password when it needs one and can.
     pub(crate) async fn open(&self) -> Result<Repository, CommandError> {
-        let location = self.location()?;
+        let place = self.place()?;
         let mut password = self.password()?;
-        let options = StorageOptions::default();
         let given = password.is_some();
         let mut attempts = if Console::is_terminal() && !given {
             MAX_ATTEMPTS
@@ -102,43 +128,49 @@ impl CommandContext {
         };
         loop {
             let bytes = password.as_ref().map(Password::as_bytes);
-            let error = match Repository::open(&location, &options, bytes).await {
-                Ok(repository) => return Ok(repository),
+            let opened = Repository::open(&place.location, &place.options, bytes).await;
+            let error = match opened {
+                Ok(repository) => {
+                    self.use_cache(&repository);
+                    return Ok(repository);
+                }
                 Err(error) => error,
             };
             if error.kind() != ErrorKind::Password || attempts == 0 {
-                return Err(explain(error, given));
+                return Err(explain(error, given, place));
             }
             if password.is_some() {
                 self.output.console.warning("that is not the password");
             }
             attempts -= 1;
-            password = Some(Password::ask(&format!("Password for {location}: "))?);
+            password = Some(Password::ask(&format!(
+                "Password for {}: ",
+                place.location
+            ))?);
         }
     }
 
-    /// Makes a repository, and says so.
+    /// Makes a repository.
     pub(crate) async fn create(
         &self,
-        location: &Location,
+        place: &Place,
         password: Option<&Password>,
     ) -> Result<Repository, CommandError> {
-        let mut options = InitOptions::default();
+        let mut options = InitOptions::default().with_storage(place.options.clone());
         if let Some(password) = password {
             options = options.with_password(password.as_bytes());
         }
-        Repository::init(location, &options, &self.engine())
-            .await
-            .map_err(|error| {
-                let invalid = error.kind() == ErrorKind::Invalid;
-                let error = CommandError::from(error);
-                match invalid {
-                    true => {
-                        error.with_hint("name a new folder for the repository, or an empty one")
-                    }
-                    false => error,
-                }
-            })
+        let made = Repository::init(&place.location, &options, &self.engine()).await;
+        made.map_err(|error| {
+            // What has no cause is about what lies there, and not about the way to it.
+            let occupied =
+                error.kind() == ErrorKind::Invalid && std::error::Error::source(&error).is_none();
+            let error = place.explain(error);
+            match occupied {
+                true => error.with_hint("name a new folder for the repository, or an empty one"),
+                false => error,
+            }
+        })
     }
 
     /// Says that a new repository can be read by everyone, and how to have it otherwise.
@@ -163,9 +195,24 @@ impl CommandContext {
     pub(crate) fn own_folders(&self) -> Result<Vec<PathBuf>, CommandError> {
         let mut folders: Vec<_> = self.cache_dir().into_iter().collect();
         if let Location::Local(folder) = self.location()? {
-            folders.push(folder);
+            folders.push(folder.clone());
         }
         Ok(folders)
+    }
+
+    /// Keeps copies of small objects if the repository is on a server. Without them everything works, and takes longer.
+    fn use_cache(&self, repository: &Repository) {
+        let folder = self
+            .cache_dir()
+            .filter(|_| repository.storage().is_remote());
+        let Some(folder) = folder else { return };
+        let options = CacheOptions::new(folder.join("objects"));
+        if let Err(error) = repository.use_cache(&options, &self.engine()) {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            let cause = cause.unwrap_or_default();
+            let console = &self.output.console;
+            console.warning(&format!("{error}, going on without: {cause}"));
+        }
     }
 
     /// The cache folder; `None` when there is to be none.
@@ -207,11 +254,11 @@ pub(crate) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// Says what is wrong with the password.
-fn explain(error: br_core::Error, given: bool) -> CommandError {
+/// Says what is wrong with the password, or with the place.
+fn explain(error: br_core::Error, given: bool, place: &Place) -> CommandError {
     let kind = error.kind();
     let has_cause = std::error::Error::source(&error).is_some();
-    let error = CommandError::from(error);
+    let error = place.explain(error);
     match (kind, given, has_cause) {
         (ErrorKind::Password, true, false) => error.with_hint(
             "leave the password out (--password-file, --password-command, BR_PASSWORD…); if the repository \

@@ -110,7 +110,7 @@ fn decide(kind: ErrorKind) -> (ExitStatus, &'static str) {
         ),
         ErrorKind::Denied => (
             ExitStatus::AccessDenied,
-            "get the permission, or run br as a user who has it (such as root)",
+            "check the access key and what its owner may do with the bucket, or the permissions of the folder",
         ),
         ErrorKind::Full => (
             ExitStatus::Failure,

@@ -1,6 +1,7 @@
 //! The br command: what is typed, what is printed, and nothing else; the work is done by `br-core`.
 //!
-//! [`main`] is the whole program. `cli` has what can be typed, `commands` one file a command, `output` all that prints.
+//! [`main`] is the whole program. `cli` has what can be typed, `storage` how a repository and its store are named, `commands`
+//! one file a command, `output` all that prints.
 //! Invariant: how a command ended is its exit code, and an error always comes with advice.
 
 mod cli;
@@ -12,6 +13,7 @@ mod output;
 mod password;
 mod signal;
 mod stdin;
+mod storage;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -25,7 +27,8 @@ use crate::output::{Console, Output};
 
 /// Runs the program: reads the arguments, does what they say, and returns the exit code.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let arguments = storage::translate(std::env::args_os());
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(output::usage::print(&error).code()),
     };

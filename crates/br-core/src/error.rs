@@ -145,6 +145,7 @@ impl From<br_storage::Error> for Error {
             Storage::Invalid | Storage::Unsupported => ErrorKind::Invalid,
             // An object that something names and that is not there, or is shorter than it must be, is damage.
             Storage::NotFound | Storage::TooLarge | Storage::Truncated => ErrorKind::Damaged,
+            Storage::LocationNotFound => ErrorKind::RepositoryNotFound,
             Storage::Denied => ErrorKind::Denied,
             Storage::Full => ErrorKind::Full,
             Storage::Unavailable => ErrorKind::Unavailable,

@@ -42,13 +42,17 @@ pub mod runtime;
 pub mod source;
 pub mod target;
 
-pub use br_storage::{Location, Storage, StorageOptions};
+pub use br_storage::{
+    Addressing, AssumeRole, Capabilities, Location, NetworkOptions, S3Credentials, S3Encryption,
+    S3Location, S3Options, Secret, Speed, Storage, StorageOptions, Traffic,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use format::{
     BackupV1, ChunkerConfig, Cipher, Config, FORMAT_VERSION, FormatError, FormatVersion,
+    StoreConfig,
 };
 pub use progress::{Context, Event, Progress, Silent};
-pub use repository::{BackupSelector, InitOptions, Repository};
+pub use repository::{BackupSelector, CacheOptions, InitOptions, Repository};
 
 /// This library with its version, as it signs what it writes.
 pub const PROGRAM: &str = concat!("br ", env!("CARGO_PKG_VERSION"));

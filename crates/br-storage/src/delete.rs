@@ -6,15 +6,18 @@
 use std::{collections::HashSet, sync::Arc};
 
 use futures::{StreamExt, stream};
-use object_store::{Error as StoreError, ObjectStoreExt, path::Path};
+use object_store::{Error as StoreError, path::Path};
 
 use crate::{
-    error::{Error, Operation, Result, io_kind_within},
+    error::{Error, ErrorKind, Operation, Result, io_kind_within},
     storage::Storage,
 };
 
 /// Keys deleted by one call to the backend; the most that one request to S3 may name.
 const DELETE_BATCH: usize = 1000;
+
+/// How often a batch is sent that gets no answer.
+const ATTEMPTS: u32 = 3;
 
 /// Batches deleted at the same time.
 const DELETE_CONCURRENCY: usize = 4;
@@ -26,12 +29,9 @@ impl Storage {
     ///
     /// Only those which any method may have.
     pub async fn delete(&self, key: &str) -> Result<()> {
-        let path = self.path(Operation::Delete, key)?;
-        match self.store().delete(&path).await {
-            Err(error) if !means_absent(&error) => {
-                Err(self.store_error(Operation::Delete, key, &error))
-            }
-            _ => Ok(()),
+        match self.delete_all(vec![key.to_owned()]).await.pop() {
+            Some((_, error)) => Err(error),
+            None => Ok(()),
         }
     }
 
@@ -57,16 +57,30 @@ impl Storage {
         failed
     }
 
-    async fn delete_batch(&self, paths: Vec<Path>) -> Vec<(String, Error)> {
-        let request = stream::iter(paths.clone()).map(Ok).boxed();
-        let answers: Vec<_> = self.store().delete_stream(request).collect().await;
-        let failed = failures(paths, answers).into_iter();
-        failed
-            .map(|(path, error)| {
+    /// Deletes what one request may name. What got no answer is asked for again, for deleting
+    /// twice does no harm.
+    async fn delete_batch(&self, mut paths: Vec<Path>) -> Vec<(String, Error)> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let request = stream::iter(paths.clone()).map(Ok).boxed();
+            let answers: Vec<_> = self.store().delete_stream(request).collect().await;
+            let mut failed = Vec::new();
+            for (path, error) in failures(paths, answers) {
                 let error = self.store_error(Operation::Delete, path.as_ref(), &error);
-                (path.into(), error)
-            })
-            .collect()
+                failed.push((path, error));
+            }
+            let again = failed
+                .iter()
+                .any(|(_, error)| error.kind() == ErrorKind::Unavailable);
+            if !again || attempt == ATTEMPTS {
+                return failed
+                    .into_iter()
+                    .map(|(path, error)| (path.into(), error))
+                    .collect();
+            }
+            paths = failed.into_iter().map(|(path, _)| path).collect();
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 
 use std::{error::Error as StdError, fmt, io};
 
+use crate::server_error::ServerError;
+
 /// The result of an operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -16,9 +18,10 @@ pub enum ErrorKind {
     Invalid,
     /// The location or the operation is not supported: choose another one.
     Unsupported,
-    /// The object, or the directory to be opened, does not exist: check the name, or go on
-    /// without it if it may be missing.
+    /// The object does not exist: check the name, or go on without it if it may be missing.
     NotFound,
+    /// The directory or the bucket does not exist: check the location, or make it.
+    LocationNotFound,
     /// The permissions do not allow it, or the file system is read-only: have the user correct
     /// the permissions or credentials.
     Denied,
@@ -52,6 +55,8 @@ pub enum Operation {
     List,
     /// Deleting an object.
     Delete,
+    /// Finding out what a store promises.
+    Probe,
     /// Removing what killed writers left behind.
     Sweep,
 }
@@ -92,7 +97,13 @@ impl Error {
         place: &str,
         cause: io::Error,
     ) -> Self {
-        Self::new(kind_of_io(cause.kind()), operation, key, place, cause)
+        let kind = match (kind_of_io(cause.kind()), operation) {
+            (ErrorKind::NotFound, Operation::Open | Operation::Create) => {
+                ErrorKind::LocationNotFound
+            }
+            (kind, _) => kind,
+        };
+        Self::new(kind, operation, key, place, cause)
     }
 
     pub(crate) fn from_store(
@@ -139,6 +150,7 @@ impl fmt::Display for Error {
             Operation::Write => ("write", "to"),
             Operation::List => ("list", "in"),
             Operation::Delete => ("delete", "from"),
+            Operation::Probe => ("probe", "in"),
             Operation::Sweep => ("remove unfinished files from", "in"),
         };
         match &self.key {
@@ -165,30 +177,61 @@ impl StdError for Error {
 /// The text of an `object_store` error.
 ///
 /// Every level of those errors repeats the text of the level below, so that printing the chain of
-/// sources would say everything three times. The text of the outermost level is the whole story.
+/// sources would say everything three times. The text of the outermost level is the whole story;
+/// of an answer of a server, and of a failure on the way to it, only the end is worth reading.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct StoreCause(String);
 
 impl StoreCause {
     fn new(error: &object_store::Error) -> Self {
-        Self(match error {
-            // The variant adds nothing but the name of a type.
-            object_store::Error::Generic { source, .. } => source.to_string(),
+        let text = match error {
+            // The variant adds nothing but the name of a type, or an empty path.
+            object_store::Error::Generic { source, .. }
+            | object_store::Error::Unauthenticated { source, .. } => source.to_string(),
             _ => error.to_string(),
+        };
+        if let Some(answer) = ServerError::find(&text) {
+            return Self(answer.to_string());
+        }
+        Self(match text.split_once("HTTP error: ") {
+            Some((_, failure)) => failure.to_owned(),
+            None => text,
         })
     }
 }
 
 fn kind_of_store(error: &object_store::Error) -> ErrorKind {
     use object_store::Error as E;
+    if let Some(answer) = ServerError::find(&error.to_string()) {
+        return answer.kind();
+    }
     match error {
         E::NotFound { .. } => ErrorKind::NotFound,
         E::InvalidPath { .. } | E::UnknownConfigurationKey { .. } => ErrorKind::Invalid,
         E::NotSupported { .. } | E::NotImplemented { .. } => ErrorKind::Unsupported,
         E::PermissionDenied { .. } | E::Unauthenticated { .. } => ErrorKind::Denied,
+        _ if is_transport(error) => ErrorKind::Unavailable,
         _ => io_kind_within(error).map_or(ErrorKind::Other, kind_of_io),
     }
+}
+
+/// Returns whether a request failed before there was an answer.
+#[cfg(feature = "s3")]
+fn is_transport(error: &object_store::Error) -> bool {
+    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(error) = next {
+        if error.is::<object_store::client::HttpError>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+#[cfg(not(feature = "s3"))]
+fn is_transport(_: &object_store::Error) -> bool {
+    false
 }
 
 /// Returns the kind of the first error of the operating system in the chain of causes.

@@ -1,7 +1,7 @@
 //! Objects under a location, whole or not at all.
 //!
 //! A [`Storage`] keeps named, immutable sequences of bytes, its *objects*, below a [`Location`]:
-//! a directory on local disk or memory. It is the only way in which a backup engine reaches the
+//! a directory on local disk, a folder in a bucket of S3, or memory. It is the only way in which a backup engine reaches the
 //! place where backups are kept, so that every backend means the same by every operation:
 //!
 //! * [`Storage::create_new`] is the only write. An object appears under its key with all of its
@@ -40,12 +40,24 @@ mod list;
 mod location;
 mod options;
 mod payload;
+mod probe;
 mod read;
+mod secret;
+mod server_error;
 mod storage;
+mod sweep;
+mod traffic;
+mod write;
 
 pub use error::{Error, ErrorKind, Operation, Result};
 pub use list::ObjectInfo;
-pub use location::Location;
-pub use options::StorageOptions;
+pub use location::{Location, S3Location};
+pub use options::{
+    Addressing, AssumeRole, NetworkOptions, S3Credentials, S3Encryption, S3Options, StorageOptions,
+};
 pub use payload::Payload;
-pub use storage::{Creation, Storage};
+pub use probe::{Capabilities, Speed};
+pub use secret::Secret;
+pub use storage::Storage;
+pub use traffic::Traffic;
+pub use write::Creation;

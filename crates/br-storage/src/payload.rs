@@ -9,43 +9,94 @@ use object_store::PutPayload;
 
 /// The bytes of an object, in one piece or in many; cloning does not copy them.
 #[derive(Clone, Debug, Default)]
-pub struct Payload(Vec<Bytes>);
+pub struct Payload {
+    pieces: Vec<Bytes>,
+    rare_reads: bool,
+}
 
 impl Payload {
     /// Returns the length of the object in bytes.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.0.iter().map(|piece| piece.len() as u64).sum()
+        self.pieces.iter().map(|piece| piece.len() as u64).sum()
     }
 
     /// Returns whether the object has no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.iter().all(Bytes::is_empty)
+        self.pieces.iter().all(Bytes::is_empty)
+    }
+
+    /// Says whether the object will be read rarely, if ever: then a store may keep it where
+    /// keeping is cheap and reading is not
+    /// ([`S3Options::storage_class`](crate::S3Options::storage_class)).
+    #[must_use]
+    pub fn with_rare_reads(mut self, rare_reads: bool) -> Self {
+        self.rare_reads = rare_reads;
+        self
+    }
+
+    pub(crate) fn is_read_rarely(&self) -> bool {
+        self.rare_reads
+    }
+
+    /// Cuts it into parts of so many bytes; the last one may be shorter.
+    pub(crate) fn parts(&self, part_len: usize) -> Vec<Self> {
+        let mut parts = vec![Self::default()];
+        let mut room = part_len;
+        for piece in &self.pieces {
+            let mut piece = piece.clone();
+            while !piece.is_empty() {
+                if room == 0 {
+                    parts.push(Self::default());
+                    room = part_len;
+                }
+                let now = piece.split_to(room.min(piece.len()));
+                room -= now.len();
+                if let Some(part) = parts.last_mut() {
+                    part.pieces.push(now);
+                }
+            }
+        }
+        parts
+    }
+
+    /// Returns whether these are the bytes.
+    pub(crate) fn is(&self, mut bytes: &[u8]) -> bool {
+        for piece in &self.pieces {
+            match bytes.split_at_checked(piece.len()) {
+                Some((same, rest)) if same == piece => bytes = rest,
+                _ => return false,
+            }
+        }
+        bytes.is_empty()
     }
 }
 
 impl From<Bytes> for Payload {
     fn from(bytes: Bytes) -> Self {
-        Self(vec![bytes])
+        vec![bytes].into()
     }
 }
 
 impl From<Vec<u8>> for Payload {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(vec![bytes.into()])
+        Bytes::from(bytes).into()
     }
 }
 
 impl From<Vec<Bytes>> for Payload {
     fn from(pieces: Vec<Bytes>) -> Self {
-        Self(pieces)
+        Self {
+            pieces,
+            rare_reads: false,
+        }
     }
 }
 
 impl From<Payload> for PutPayload {
     fn from(payload: Payload) -> Self {
-        payload.0.into_iter().collect()
+        payload.pieces.into_iter().collect()
     }
 }
 
@@ -60,5 +111,29 @@ mod tests {
         assert!(!payload.is_empty());
         assert!(Payload::default().is_empty());
         assert!(Payload::from(vec![Bytes::new(), Bytes::new()]).is_empty());
+    }
+
+    #[test]
+    fn parts_are_the_whole() {
+        let pieces = [&b"abc"[..], b"", b"defghij", b"k"].map(Bytes::from_static);
+        let payload = Payload::from(pieces.to_vec());
+        for len in 1..12 {
+            let parts = payload.parts(len);
+            let (last, full) = parts.split_last().unwrap();
+            assert!(full.iter().all(|part| part.len() == len as u64), "{len}");
+            assert!((1..=len as u64).contains(&last.len()), "{len}");
+            let all: Vec<Bytes> = parts.into_iter().flat_map(|part| part.pieces).collect();
+            assert_eq!(all.concat(), b"abcdefghijk");
+        }
+        assert_eq!(Payload::default().parts(5).len(), 1);
+    }
+
+    #[test]
+    fn bytes_are_compared_across_pieces() {
+        let payload = Payload::from(vec![Bytes::from_static(b"ab"), Bytes::from_static(b"c")]);
+        assert!(payload.is(b"abc"));
+        for other in [&b"ab"[..], b"abcd", b"abd", b""] {
+            assert!(!payload.is(other));
+        }
     }
 }

@@ -1,12 +1,18 @@
 //! Objects by their keys.
 //!
-//! [`Storage`] gives the operations of every backend one meaning. Opening and writing are here,
-//! its other methods are in the modules `read`, `list` and `delete`. Invariant: an object is
-//! written once, whole, and never changed.
+//! [`Storage`] gives the operations of every backend one meaning. Opening is here, its other
+//! methods are in the modules `write`, `read`, `list`, `delete`, `sweep` and `probe`. Invariant:
+//! an object is written once, whole, and never changed.
 
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use object_store::{Error as StoreError, ObjectStore, PutMode, PutOptions, path::Path};
+use object_store::{Error as StoreError, ObjectStore, path::Path};
 
 use crate::{
     backend::{Backend, local::Disk, memory},
@@ -14,18 +20,8 @@ use crate::{
     key,
     location::Location,
     options::StorageOptions,
-    payload::Payload,
+    traffic::Traffic,
 };
-
-/// What became of a write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[must_use = "an object which existed may hold other bytes"]
-pub enum Creation {
-    /// The object is new, and holds the given bytes.
-    Created,
-    /// An object of this key existed and is unchanged; read it to learn whether it is the same.
-    AlreadyExists,
-}
 
 /// Objects under a location; cloning gives another handle to the same storage.
 ///
@@ -45,6 +41,8 @@ pub struct Storage {
 struct Inner {
     backend: Backend,
     location: String,
+    /// The store is known not to refuse a second object of one key.
+    overwrites: AtomicBool,
 }
 
 impl Storage {
@@ -52,29 +50,27 @@ impl Storage {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if there is no such directory, [`ErrorKind::Invalid`] if it is
-    /// something else than a directory.
+    /// [`ErrorKind::LocationNotFound`] if there is no such directory, [`ErrorKind::Invalid`] if it
+    /// is something else than a directory, or if the options do not suit the location. No request
+    /// is made to a server yet: whether it is there shows with the first operation.
     pub fn open(location: &Location, options: &StorageOptions) -> Result<Self> {
-        let place = location.to_string();
-        let backend = Backend::open(location, options)
-            .map_err(|error| Error::from_io(Operation::Open, None, &place, error))?;
-        Ok(Self::with_backend(backend, place))
+        let backend = Backend::open(location, options)?;
+        Ok(Self::with_backend(backend, location.to_string()))
     }
 
     /// Makes a storage and opens it; one which exists is opened as it is.
     ///
     /// On local disk this makes the directory, with access for its owner only, and all that are
-    /// missing above it, durably.
+    /// missing above it, durably. A bucket is not made: its owner decides where it lies and who may
+    /// use it.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Full`] if there is no space, [`ErrorKind::Invalid`] if the path is something
     /// else than a directory.
     pub fn create(location: &Location, options: &StorageOptions) -> Result<Self> {
-        let place = location.to_string();
-        let backend = Backend::create(location, options)
-            .map_err(|error| Error::from_io(Operation::Create, None, &place, error))?;
-        Ok(Self::with_backend(backend, place))
+        let backend = Backend::create(location, options)?;
+        Ok(Self::with_backend(backend, location.to_string()))
     }
 
     /// Makes an empty storage in the memory of this process.
@@ -88,63 +84,71 @@ impl Storage {
     /// `name` is shown in errors as the location. What this crate adds for local disk is missing:
     /// use [`Storage::open`] for that.
     pub fn from_object_store(store: Arc<dyn ObjectStore>, name: impl Into<String>) -> Self {
-        Self::with_backend(Backend { store, disk: None }, name.into())
+        Self::with_backend(Backend::new(store), name.into())
     }
 
     fn with_backend(backend: Backend, location: String) -> Self {
         Self {
-            inner: Arc::new(Inner { backend, location }),
+            inner: Arc::new(Inner {
+                backend,
+                location,
+                overwrites: AtomicBool::new(false),
+            }),
         }
+    }
+
+    /// Returns the store of `object_store` below, for wrappers. On local disk it lacks what this
+    /// crate adds.
+    #[must_use]
+    pub fn object_store(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.inner.backend.store)
+    }
+
+    /// Tells this storage, and all its clones, that the store does not refuse a second object of
+    /// one key ([`Storage::probe`] finds out). Creating then looks first and writes after, which
+    /// is safe only while nobody else writes.
+    pub fn assume_single_writer(&self) {
+        self.inner.overwrites.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_single_writer(&self) -> bool {
+        self.inner.overwrites.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether objects are on a server, where every request takes its time.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        self.connections() > 0
+    }
+
+    /// Returns how many requests may be under way at once; 0 if there is no server to ask.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        #[cfg(feature = "s3")]
+        if let Some(link) = &self.inner.backend.link {
+            return link.connections;
+        }
+        0
+    }
+
+    /// Returns what went over the network so far; `None` if there is no server.
+    #[must_use]
+    pub fn traffic(&self) -> Option<Traffic> {
+        #[cfg(feature = "s3")]
+        if let Some(link) = &self.inner.backend.link {
+            return Some(link.counters.read());
+        }
+        None
+    }
+
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.inner.backend
     }
 
     /// Returns the location as text, which never holds a secret.
     #[must_use]
     pub fn location_text(&self) -> &str {
         &self.inner.location
-    }
-
-    /// Writes an object, whole and durable before this returns, unless its key is taken.
-    ///
-    /// Of several writers of one key exactly one is told [`Creation::Created`]. After an error,
-    /// or if the future is dropped, the object may exist or come to exist, whole: repeat the
-    /// write, and compare the bytes if the answer is [`Creation::AlreadyExists`].
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Full`] if there is no space.
-    pub async fn create_new(&self, key: &str, payload: Payload) -> Result<Creation> {
-        let path = self.path(Operation::Write, key)?;
-        let options = PutOptions::from(PutMode::Create);
-        let creation = match self.store().put_opts(&path, payload.into(), options).await {
-            Ok(_) => Creation::Created,
-            Err(StoreError::AlreadyExists { .. }) => Creation::AlreadyExists,
-            Err(error) => return Err(self.store_error(Operation::Write, key, &error)),
-        };
-        if let Some(disk) = self.disk() {
-            disk.settle(key, creation == Creation::AlreadyExists)
-                .await
-                .map_err(|error| self.io_error(Operation::Write, key, error))?;
-        }
-        Ok(creation)
-    }
-
-    /// Removes what writers left behind which were killed, if they last wrote before
-    /// `older_than`, and returns how many files that were.
-    ///
-    /// Only local disks have such leftovers. They do no harm but take space. A writer which is
-    /// alive but has been stuck for so long gets an error.
-    ///
-    /// # Errors
-    ///
-    /// The first one ends the sweep; it may be repeated.
-    pub async fn sweep_staging(&self, older_than: SystemTime) -> Result<usize> {
-        match self.disk() {
-            Some(disk) => disk
-                .sweep(older_than)
-                .await
-                .map_err(|error| self.io_error(Operation::Sweep, "", error)),
-            None => Ok(0),
-        }
     }
 
     pub(crate) fn store(&self) -> &dyn ObjectStore {

@@ -212,7 +212,7 @@ fn only_directories_can_be_opened() {
     let error = Storage::open(&location(&missing), &options).unwrap_err();
     assert_eq!(
         (error.kind(), error.operation()),
-        (ErrorKind::NotFound, Operation::Open)
+        (ErrorKind::LocationNotFound, Operation::Open)
     );
     assert_eq!(
         error.to_string(),

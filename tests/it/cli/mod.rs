@@ -14,6 +14,7 @@ mod ls;
 mod man;
 mod prune;
 mod restore;
+mod s3;
 mod show;
 mod stats;
 

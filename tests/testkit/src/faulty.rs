@@ -8,9 +8,7 @@ use futures::future::BoxFuture;
 use futures::stream::StreamExt as _;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{
-    GetOptions, GetResult, ObjectMeta, ObjectStore as _, ObjectStoreExt as _, Result,
-};
+use object_store::{GetOptions, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt as _, Result};
 
 /// When something happens: before or after the operation took effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,9 +71,9 @@ struct Plan {
     log: Vec<Operation>,
 }
 
-/// A store in memory that counts what is asked of it and fails as it was told to.
+/// A store that counts what is asked of it and fails as it was told to.
 pub struct FaultyStore {
-    pub(crate) inner: Arc<InMemory>,
+    pub(crate) inner: Arc<dyn ObjectStore>,
     count: AtomicU64,
     plan: Mutex<Plan>,
 }
@@ -95,7 +93,7 @@ impl fmt::Display for FaultyStore {
 impl FaultyStore {
     /// Wraps a store; nothing fails yet.
     #[must_use]
-    pub fn new(inner: Arc<InMemory>) -> Arc<Self> {
+    pub fn new(inner: Arc<dyn ObjectStore>) -> Arc<Self> {
         let plan = Mutex::default();
         let count = AtomicU64::new(0);
         Arc::new(Self { inner, count, plan })

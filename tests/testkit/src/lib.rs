@@ -2,7 +2,8 @@
 //!
 //! [`FaultyStore`] fails on purpose at any operation, [`TestRepo`] is a repository in it with a clock and randomness that
 //! repeat, [`MemorySource`] is a source without a disk, [`TreeFixture`] makes real trees, [`Snapshot`] describes them so
-//! that two can be compared, and [`BrCmd`] runs the real program. Invariant: with the same seed the same things happen.
+//! that two can be compared, and [`BrCmd`] runs the real program. [`s3`] is an S3 server in memory.
+//! Invariant: with the same seed the same things happen.
 
 #![expect(
     clippy::unwrap_used,
@@ -17,9 +18,11 @@ mod handle;
 mod look;
 mod repo;
 mod runtime;
+pub mod s3;
 mod skip;
 mod snapshot;
 mod source;
+mod store;
 
 pub use cmd::{BrCmd, BrOutput};
 pub use faulty::{Corruption, FaultyStore, Operation, When};
@@ -29,3 +32,4 @@ pub use runtime::{ManualClock, Noise, SeededRandom, context, noise};
 pub use skip::{is_root, skip, skip_slow};
 pub use snapshot::{Item, Snapshot};
 pub use source::{Behaviour, MemorySource, Thing};
+pub use store::{Endpoint, StoreKind, TestStore, steps};

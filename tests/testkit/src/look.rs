@@ -115,6 +115,7 @@ impl TestRepo {
         use futures::TryStreamExt as _;
         let listing = self
             .store
+            .objects()
             .list(None)
             .map_ok(|meta| (meta.location.into(), meta.size));
         block_on(listing.try_collect()).unwrap()
@@ -129,7 +130,15 @@ impl TestRepo {
     /// An object's bytes.
     #[must_use]
     pub fn object(&self, key: &str) -> Bytes {
-        block_on(async { self.store.get(&Path::from(key)).await?.bytes().await }).unwrap()
+        block_on(async {
+            self.store
+                .objects()
+                .get(&Path::from(key))
+                .await?
+                .bytes()
+                .await
+        })
+        .unwrap()
     }
 
     /// Replaces an object, or removes it.
@@ -137,8 +146,8 @@ impl TestRepo {
         let key = Path::from(key);
         block_on(async {
             match bytes {
-                Some(bytes) => self.store.put(&key, bytes.into()).await.map(drop),
-                None => self.store.delete(&key).await,
+                Some(bytes) => self.store.objects().put(&key, bytes.into()).await.map(drop),
+                None => self.store.objects().delete(&key).await,
             }
         })
         .unwrap();

@@ -1,19 +1,18 @@
-//! A repository in memory, and what tests do with it all the time.
+//! A repository, in memory unless the environment says otherwise, and what tests do with it all the time.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use crate::faulty::FaultyStore;
+use crate::handle::Handle;
+use crate::source::MemorySource;
+use crate::store::{StoreKind, TestStore};
 use br_core::engine::backup::{BackupOptions, BackupReport, backup};
 use br_core::engine::check::{CheckOptions, CheckReport, ReadData, check};
 use br_core::engine::prune::{PruneOptions, PruneReport};
 use br_core::engine::{delete, prune};
 use br_core::model::{Backup, BackupId};
 use br_core::{BackupSelector, Context, InitOptions, Repository, Result, Storage};
-use object_store::memory::InMemory;
-
-use crate::faulty::FaultyStore;
-use crate::handle::Handle;
-use crate::source::MemorySource;
 
 /// Runs a future to its end on a runtime that all tests share.
 ///
@@ -31,11 +30,11 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
 /// The password of encrypted test repositories.
 pub(crate) const PASSWORD: &[u8] = b"open sesame";
 
-/// A repository in a [`FaultyStore`] in memory.
+/// A repository in a [`FaultyStore`].
 #[derive(Debug, Clone)]
 pub struct TestRepo {
     /// Where the objects are; using it directly is not counted.
-    pub store: Arc<InMemory>,
+    pub store: TestStore,
     /// What the repository goes through.
     pub faults: Arc<FaultyStore>,
     /// The repository.
@@ -59,8 +58,8 @@ impl TestRepo {
     }
 
     fn init(password: Option<&'static [u8]>) -> Self {
-        let store = Arc::new(InMemory::new());
-        let faults = FaultyStore::new(Arc::clone(&store));
+        let store = TestStore::chosen_or(StoreKind::Memory);
+        let faults = FaultyStore::new(store.objects());
         let context = crate::context(1);
         let mut options = InitOptions::default();
         if let Some(password) = password {
@@ -89,8 +88,8 @@ impl TestRepo {
     ///
     /// # Errors
     /// As [`Repository::open_storage`].
-    pub fn open(store: Arc<InMemory>, password: Option<&'static [u8]>, seed: u64) -> Result<Self> {
-        let faults = FaultyStore::new(Arc::clone(&store));
+    pub fn open(store: TestStore, password: Option<&'static [u8]>, seed: u64) -> Result<Self> {
+        let faults = FaultyStore::new(store.objects());
         let opened = Repository::open_storage(Self::storage_of(&faults), password);
         let repository = block_on(opened)?;
         faults.reset();
@@ -107,13 +106,13 @@ impl TestRepo {
     /// Opens the same objects again, as another process would.
     #[must_use]
     pub fn reopen(&self, seed: u64) -> Self {
-        Self::open(Arc::clone(&self.store), self.password, seed).unwrap()
+        Self::open(self.store.clone(), self.password, seed).unwrap()
     }
 
     /// A copy of everything, as it is now.
     #[must_use]
     pub fn fork(&self, seed: u64) -> Self {
-        Self::open(Arc::new(self.store.fork()), self.password, seed).unwrap()
+        Self::open(self.store.fork(), self.password, seed).unwrap()
     }
 
     /// As [`TestRepo::fork`], when the copy may not open.
@@ -121,7 +120,7 @@ impl TestRepo {
     /// # Errors
     /// As [`Repository::open_storage`].
     pub fn try_reopen(&self, seed: u64) -> Result<Self> {
-        Self::open(Arc::clone(&self.store), self.password, seed)
+        Self::open(self.store.clone(), self.password, seed)
     }
 
     /// Options for a backup by `host`, on one thread, so that it does the same each time.

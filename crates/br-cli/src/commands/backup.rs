@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use br_core::engine::backup::{BackupOptions, BackupReport, Base, backup};
-use br_core::{BackupSelector, BackupV1, ErrorKind, Location, Repository};
+use br_core::{BackupSelector, BackupV1, ErrorKind, Location, Repository, StorageOptions};
 use clap::{Args, ValueEnum};
 
+use super::matrixone::ServerArgs;
 use super::show;
 use super::sources::{self, Input, SelectArgs};
 use crate::cli::{examples, exit_codes_and};
@@ -16,6 +17,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
 use crate::output::json::{BackupSummary, Summary};
 use crate::output::{ProgressReporter, format};
+use crate::storage::Place;
 
 const EXAMPLES: &str = "\
   br backup ~/documents ~/photos
@@ -27,7 +29,7 @@ const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Locked];
 
 /// Back up files and folders
 ///
-/// A repository on local disk that does not exist yet is made. Files that look as they did in the last backup of the same
+/// A repository on local disk that does not exist yet is made; elsewhere `br init` makes it. Files that look as they did in the last backup of the same
 /// paths on this host are not read again; what the repository has already is not stored again. An interrupted backup goes
 /// on where it was when it is run again.
 ///
@@ -42,17 +44,17 @@ pub(crate) struct BackupArgs {
     /// What to back up (can be repeated)
     #[arg(
         value_name = "PATH",
-        required_unless_present = "stdin",
+        required_unless_present_any = ["stdin", "port", "user", "server_password"],
         conflicts_with = "stdin"
     )]
     paths: Vec<PathBuf>,
 
     /// Read every file (full), or only what changed (incremental) [default: incremental]
-    #[arg(long, value_name = "TYPE")]
+    #[arg(long, value_name = "TYPE", alias = "backup_type")]
     backup_type: Option<BackupType>,
 
     /// Compare with this backup, not the last one of the same host and paths
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", alias = "base_id")]
     base_id: Option<BackupSelector>,
 
     /// Word to find the backup by (can be repeated, or separated by commas)
@@ -83,6 +85,9 @@ pub(crate) struct BackupArgs {
     #[arg(long, value_name = "NAME", requires = "stdin")]
     stdin_name: Option<OsString>,
 
+    #[command(flatten)]
+    server: ServerArgs,
+
     // Last, as its heading holds for all that follows.
     #[command(flatten)]
     select: SelectArgs,
@@ -98,16 +103,17 @@ enum BackupType {
 }
 
 pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandResult {
+    args.server.refuse(context)?;
     if args.base_id.is_some() && args.backup_type == Some(BackupType::Full) {
         let hint = "leave out --base-id, or use --backup-type incremental";
         return Err(CommandError::usage("a full backup has no base", hint));
     }
-    let location = context.location()?;
+    let place = context.place()?;
     let input = match &args.stdin_name {
         Some(name) => Input::stdin(name)?,
         None => Input::paths(&args.paths, &args.select)?,
     };
-    let repository = open_or_create(&location, args.dry_run, context).await?;
+    let repository = open_or_create(place, args.dry_run, context).await?;
     let options = options(&args, &input, context);
     if let (Some(journal), false) = (&options.journal, args.dry_run) {
         // It must be there to be recognised and left out; if it cannot be made, the engine says so.
@@ -128,7 +134,7 @@ pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
 
 /// Opens the repository; makes it if it is missing and on local disk. A dry run makes it in memory.
 async fn open_or_create(
-    location: &Location,
+    place: &Place,
     dry_run: bool,
     context: &CommandContext,
 ) -> Result<Repository, CommandError> {
@@ -137,17 +143,25 @@ async fn open_or_create(
         Ok(repository) => return Ok(repository),
         Err(error) => error,
     };
-    if error.status != ExitStatus::RepositoryNotFound || !matches!(location, Location::Local(_)) {
+    if error.status != ExitStatus::RepositoryNotFound {
+        return Err(error);
+    }
+    if !matches!(place.location, Location::Local(_)) {
         return Err(error);
     }
     if dry_run {
         console.note(&format!(
-            "there is no repository at {location} yet: this run only pretends"
+            "there is no repository at {} yet: this run only pretends",
+            place.location
         ));
-        return context.create(&Location::Memory, None).await;
+        let memory = Place {
+            location: Location::Memory,
+            options: StorageOptions::default(),
+        };
+        return context.create(&memory, None).await;
     }
     let password = context.password()?;
-    let repository = context.create(location, password.as_ref()).await?;
+    let repository = context.create(place, password.as_ref()).await?;
     console.note(&format!(
         "made a new repository at {}",
         repository.location()

@@ -1,6 +1,7 @@
 //! `br delete`: takes backups out of the catalog.
 
 use std::io::IsTerminal as _;
+use std::sync::Arc;
 
 use br_core::engine::delete::{self, DeletePlan};
 use br_core::{BackupSelector, BackupV1};
@@ -52,8 +53,7 @@ struct DeleteSummary {
 
 pub(crate) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandResult {
     let repository = context.open().await?;
-    let engine = context.engine();
-    let plan = delete::plan(&repository, args.ids, &engine).await?;
+    let plan = delete::plan(&repository, args.ids, &context.engine()).await?;
     let output = &context.output;
     let asks =
         !args.yes && !args.dry_run && std::io::stdin().is_terminal() && Console::is_terminal();
@@ -68,7 +68,12 @@ pub(crate) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
         }
     }
     if !args.dry_run {
-        delete::delete(&repository, &plan, &engine).await?;
+        // With a reporter, as the engine may have to warn.
+        let reporter = Arc::new(context.reporter());
+        let (engine, guard) = context.engine_with(&reporter);
+        let deleted = delete::delete(&repository, &plan, &engine).await;
+        drop(guard);
+        deleted?;
     }
     if output.is_json() {
         let deleted = plan.backups.iter().map(BackupV1::from).collect();

@@ -13,12 +13,14 @@ use crate::password::Password;
 const EXAMPLES: &str = "\
   br -r /mnt/disk/backup init
   br -r /mnt/disk/backup init --encrypt
-  br -r /mnt/disk/backup --password-command 'pass show backup' init";
+  br -r /mnt/disk/backup --password-command 'pass show backup' init
+  br -r s3://bucket/folder init";
 
 const CODES: &[ExitStatus] = &[
     ExitStatus::Ok,
     ExitStatus::Failure,
     ExitStatus::Usage,
+    ExitStatus::RepositoryNotFound,
     ExitStatus::AccessDenied,
     ExitStatus::StorageUnavailable,
     ExitStatus::Interrupted,
@@ -29,6 +31,9 @@ const CODES: &[ExitStatus] = &[
 /// The repository is encrypted when a password is given (--password-file, --password-command or BR_PASSWORD) or asked for
 /// (--encrypt). Whether it is cannot be changed later. Without the password an encrypted repository is lost: keep it in a
 /// second place.
+///
+/// A folder is made if it is missing; a bucket has to exist. What the store promises is tried out, on objects below `probe/`
+/// that are deleted again.
 #[derive(Debug, Args)]
 #[command(after_help = exit_codes(CODES), after_long_help = examples(EXAMPLES, &exit_codes(CODES)))]
 pub(crate) struct InitArgs {
@@ -38,12 +43,12 @@ pub(crate) struct InitArgs {
 }
 
 pub(crate) async fn run(args: &InitArgs, context: &CommandContext) -> CommandResult {
-    let location = context.location()?;
+    let place = context.place()?;
     let password = match context.password()? {
         None if args.encrypt => Some(ask()?),
         given => given,
     };
-    let repository = context.create(&location, password.as_ref()).await?;
+    let repository = context.create(place, password.as_ref()).await?;
     let output = &context.output;
     if output.is_json() {
         output.document(&RepositoryJson::from(&repository))?;
@@ -58,6 +63,12 @@ pub(crate) async fn run(args: &InitArgs, context: &CommandContext) -> CommandRes
             ("id", repository.config().id.to_string()),
             ("encrypted", encrypted.to_owned()),
         ])?;
+    }
+    if !repository.config().store.exclusive_create {
+        // The commands that write to it say so themselves.
+        context.output.console.warning(
+            "this store does not refuse a second object of one name: only one br may write to this repository at a time",
+        );
     }
     if password.is_none() {
         context.note_unencrypted();

@@ -12,6 +12,7 @@ pub(crate) mod init;
 pub(crate) mod list;
 pub(crate) mod ls;
 pub(crate) mod man;
+mod matrixone;
 mod paths;
 pub(crate) mod prune;
 mod reference;
@@ -19,6 +20,7 @@ pub(crate) mod restore;
 pub(crate) mod show;
 mod sources;
 pub(crate) mod stats;
+pub(crate) mod storage;
 
 use crate::cli::Command;
 use crate::context::CommandContext;
@@ -42,6 +44,7 @@ pub(crate) async fn run(command: Command, context: &CommandContext) -> CommandRe
         Command::Stats(args) => stats::run(&args, context).await,
         Command::Delete(args) => delete::run(args, context).await,
         Command::Prune(args) => prune::run(&args, context).await,
+        Command::Storage(args) => storage::run(&args, context).await,
         Command::Completions(args) => completions::run(&args, context),
         Command::Man(args) => man::run(&args, context),
         Command::Reference => reference::run(context),

@@ -139,6 +139,10 @@ fn report_fields(report: &PruneReport) -> Vec<(&'static str, String)> {
         let objects = format::counted(report.objects_deleted, "object", "objects");
         fields.push(("tidied", format!("{objects} that nothing named")));
     }
+    if report.unfinished_removed > 0 {
+        let writes = format::counted(report.unfinished_removed, "write", "writes");
+        fields.push(("swept", format!("{writes} that did not end")));
+    }
     if report.bytes_written > 0 {
         fields.push(("written", format::size(report.bytes_written)));
     }

@@ -28,30 +28,52 @@ fn markdown() -> String {
         "\n\nExit codes are explained in [exit-codes.md](exit-codes.md), what `--json` prints in [json.md](../json.md).\n",
     );
     put("\n| command | |\n|---|---|\n");
-    for command in visible(&root) {
+    let commands = leaves(&root, "br");
+    for (name, command) in &commands {
         let about = command
             .get_about()
             .map(ToString::to_string)
             .unwrap_or_default();
-        put(&format!(
-            "| [`br {0}`](#br-{0}) | {about} |\n",
-            command.get_name()
-        ));
+        let anchor = name.replace(' ', "-");
+        put(&format!("| [`{name}`](#{anchor}) | {about} |\n"));
     }
-    put("\n## Global options\n\n");
-    let global = |arg: &&Arg| arg.is_global_set();
-    for arg in root.get_arguments().filter(global) {
-        put(&option(arg));
-    }
-    for command in visible(&root) {
-        put(&section(command));
+    put(&global_options(&root));
+    for (name, command) in &commands {
+        put(&section(name, command));
     }
     out
 }
 
-fn visible(root: &Command) -> impl Iterator<Item = &Command> {
-    root.get_subcommands()
-        .filter(|command| !command.is_hide_set())
+/// The commands that do something, with their whole names; a group of commands is only a part of those.
+fn leaves<'a>(parent: &'a Command, name: &str) -> Vec<(String, &'a Command)> {
+    let mut out = Vec::new();
+    for command in parent.get_subcommands() {
+        if command.is_hide_set() || command.get_name() == "help" {
+            continue;
+        }
+        let name = format!("{name} {}", command.get_name());
+        if command.has_subcommands() {
+            out.extend(leaves(command, &name));
+        } else {
+            out.push((name, command));
+        }
+    }
+    out
+}
+
+/// Options of all commands, below the headings that help has.
+fn global_options(root: &Command) -> String {
+    let mut out = String::new();
+    let mut heading = None;
+    let global = |arg: &&Arg| arg.is_global_set() && !arg.is_hide_set();
+    for arg in root.get_arguments().filter(global) {
+        if arg.get_help_heading() != heading {
+            heading = arg.get_help_heading();
+            let _ = write!(out, "\n## {}\n\n", heading.unwrap_or("Options"));
+        }
+        out.push_str(&option(arg));
+    }
+    out
 }
 
 /// What a command does, at length.
@@ -64,8 +86,8 @@ fn text(command: &Command) -> String {
         .to_owned()
 }
 
-fn section(command: &Command) -> String {
-    let mut out = format!("\n## br {}\n\n{}\n\n", command.get_name(), text(command));
+fn section(name: &str, command: &Command) -> String {
+    let mut out = format!("\n## {name}\n\n{}\n\n", text(command));
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ");
     let _ = write!(out, "```text\n{usage}\n```\n\n");
@@ -108,7 +130,7 @@ fn option(arg: &Arg) -> String {
     let help = help.map(ToString::to_string).unwrap_or_default();
     let mut out = format!("- `{name}`: {}", help.trim().replace("\n\n", ".\n\n  "));
     let values = arg.get_possible_values();
-    if arg.get_action().takes_values() && !values.is_empty() {
+    if arg.get_action().takes_values() && !values.is_empty() && !arg.is_hide_possible_values_set() {
         let values: Vec<_> = values
             .iter()
             .map(|value| format!("`{}`", value.get_name()))

@@ -72,6 +72,33 @@ pub(crate) fn speed(bytes: u64, seconds: f64) -> String {
     }
 }
 
+/// A short time: `12.3 ms`.
+pub(crate) fn millis(duration: Duration) -> String {
+    format!("{:.1} ms", duration.as_secs_f64() * 1000.0)
+}
+
+/// How fast bytes go: `85.3 MiB/s`.
+pub(crate) fn mebibytes(per_second: f64) -> String {
+    format!("{:.1} MiB/s", per_second / f64::from(1 << 20))
+}
+
+/// Bytes in hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// An error and its causes in one line.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
+
 /// Seconds for JSON: nobody needs more than milliseconds.
 pub(crate) fn round_seconds(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0

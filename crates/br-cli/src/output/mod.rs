@@ -6,6 +6,7 @@
 pub(crate) mod format;
 pub(crate) mod json;
 mod message;
+pub(crate) mod probe;
 mod progress;
 mod progress_text;
 pub(crate) mod report;

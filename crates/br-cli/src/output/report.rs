@@ -208,6 +208,7 @@ pub(crate) struct PruneReportJson {
     bytes_deleted: u64,
     bytes_written: u64,
     objects_deleted: u64,
+    unfinished_removed: u64,
     failed: u64,
 }
 
@@ -218,6 +219,7 @@ impl From<&PruneReport> for PruneReportJson {
             bytes_deleted: report.bytes_deleted,
             bytes_written: report.bytes_written,
             objects_deleted: report.objects_deleted,
+            unfinished_removed: report.unfinished_removed,
             failed: report.failed,
         }
     }

@@ -44,7 +44,7 @@ pub async fn plan(
 /// # Errors
 /// When the log cannot be read or added to.
 pub async fn delete(repository: &Repository, plan: &DeletePlan, context: &Context) -> Result<()> {
-    repository.check_writable()?;
+    repository.check_writable(context)?;
     let ids: Vec<_> = plan.backups.iter().map(|backup| backup.id).collect();
     let work = move |io: &Io| {
         let mut position = LogPosition::read(io)?;

@@ -92,6 +92,9 @@ impl PrunePlan {
     }
 }
 
+/// No writer takes longer over one object.
+const UNFINISHED_AGE: Duration = Duration::from_secs(24 * 3600);
+
 /// What a prune did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -104,6 +107,8 @@ pub struct PruneReport {
     pub bytes_written: u64,
     /// Index segments and manifests deleted.
     pub objects_deleted: u64,
+    /// Unfinished files and uploads of killed writers that were removed.
+    pub unfinished_removed: u64,
     /// Objects that could not be deleted; the next prune tries again.
     pub failed: u64,
 }
@@ -132,7 +137,7 @@ pub async fn prune(
     plan: &PrunePlan,
     context: &Context,
 ) -> Result<PruneReport> {
-    repository.check_writable()?;
+    repository.check_writable(context)?;
     let options = plan.options.clone();
     let work = move |io: &Io| {
         for _ in 0..MAX_RACES {
@@ -415,8 +420,27 @@ impl Decision {
             bytes_deleted: self.doomed.values().sum(),
             bytes_written,
             objects_deleted: objects - (failed.len() - kept.len()) as u64,
+            unfinished_removed: self.remove_unfinished(io),
             failed: failed.len() as u64,
         })
+    }
+
+    /// Removes what killed writers left half-written. That it stays is no failure.
+    fn remove_unfinished(&self, io: &Io) -> u64 {
+        let age = self.plan.options.grace.max(UNFINISHED_AGE);
+        let older_than = SystemTime::from(io.context.runtime.clock.now()) - age;
+        let swept = io.block(io.storage().sweep_staging(older_than));
+        swept.map_or_else(
+            |error| {
+                let cause = crate::error::in_one_line(&error);
+                let message = format!("unfinished files and uploads stay: {cause}");
+                io.context
+                    .progress
+                    .event(Event::Warning { message: &message });
+                0
+            },
+            |swept| swept as u64,
+        )
     }
 }
 

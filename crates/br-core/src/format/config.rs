@@ -24,6 +24,26 @@ pub struct Config {
     pub cipher: Cipher,
     /// How files are cut.
     pub chunker: ChunkerConfig,
+    /// What the store promised when the repository was made.
+    pub store: StoreConfig,
+}
+
+/// What a store promised when the repository was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreConfig {
+    /// It refuses a second object of one key. If not, only one writer may be active at a time.
+    pub exclusive_create: bool,
+    /// Its listings show at once what was written.
+    pub fresh_lists: bool,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            exclusive_create: true,
+            fresh_lists: true,
+        }
+    }
 }
 
 /// How objects are sealed.
@@ -89,7 +109,7 @@ impl ChunkerConfig {
 impl Config {
     /// The configuration of a new repository.
     #[must_use]
-    pub fn new(id: RepositoryId, created: Timestamp, cipher: Cipher) -> Self {
+    pub fn new(id: RepositoryId, created: Timestamp, cipher: Cipher, store: StoreConfig) -> Self {
         Self {
             format: FORMAT.to_owned(),
             version: super::FORMAT_VERSION,
@@ -97,6 +117,7 @@ impl Config {
             created,
             cipher,
             chunker: ChunkerConfig::default(),
+            store,
         }
     }
 
@@ -243,6 +264,7 @@ mod tests {
             RepositoryId(uuid::Uuid::from_u128(7)),
             Timestamp::UNIX_EPOCH,
             Cipher::None,
+            StoreConfig::default(),
         )
     }
 

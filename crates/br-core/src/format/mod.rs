@@ -22,7 +22,7 @@ mod node;
 mod pack;
 
 pub(crate) use codec::{Codec, Compressor, decompress, decompress_delta};
-pub use config::{ChunkerConfig, Cipher, Config};
+pub use config::{ChunkerConfig, Cipher, Config, StoreConfig};
 pub(crate) use cut::NodeCutter;
 pub(crate) use envelope::{
     HEADER_LEN, ObjectKind, SealedObject, TAG_LEN, read_object, write_object,

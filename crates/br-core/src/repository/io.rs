@@ -1,17 +1,28 @@
 //! Storage as the engine's own threads see it: blocking calls, with the repository's keys.
 
+use std::collections::HashMap;
 use std::future::Future;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
 
-use br_storage::{Creation, ObjectInfo, Payload, Storage};
+use br_storage::{Creation, ObjectInfo, Storage};
 use bytes::Bytes;
 use tokio::runtime::Handle;
+use tokio::sync::Mutex as AsyncMutex;
 
-use super::{Layout, Repository};
+use super::{Cache, Layout, Repository};
 use crate::error::{Error, Result};
-use crate::format::{self, Cipher, MasterKey, ObjectKind, SealedObject, limits};
+use crate::format::{
+    self, Cipher, MasterKey, ObjectKind, PackContent, PackEntry, SealedObject, limits,
+};
 use crate::model::Backup;
 use crate::model::{BackupId, ObjectId, PackId, References};
 use crate::progress::Context;
+
+/// Longer packs are never copied as a whole.
+const MAX_COPIED_PACK: u64 = 80 << 20;
+/// Fetching so much takes hardly longer than fetching a part of it.
+const SHORT_PACK: u64 = 1 << 20;
 
 /// Blocking access to a repository's objects, for threads outside the async runtime.
 #[derive(Clone, Debug)]
@@ -19,6 +30,9 @@ pub(crate) struct Io {
     pub(crate) repository: Repository,
     pub(crate) context: Context,
     handle: Handle,
+    cache: Option<Arc<Cache>>,
+    /// Packs of which parts were fetched, each with the right to fetch the whole.
+    partly: Arc<Mutex<HashMap<PackId, Arc<AsyncMutex<()>>>>>,
 }
 
 impl Io {
@@ -28,7 +42,26 @@ impl Io {
             repository: repository.clone(),
             context: context.clone(),
             handle: Handle::current(),
+            cache: repository.cache(),
+            partly: Arc::default(),
         }
+    }
+
+    /// The same access, with a cache of its own that is empty at first and gone at the end: everything comes from the store,
+    /// and only once.
+    pub(crate) fn with_fresh_cache(&self) -> Self {
+        Self {
+            cache: self
+                .cache()
+                .and_then(|cache| cache.fresh().ok())
+                .map(Arc::new),
+            partly: Arc::default(),
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn cache(&self) -> Option<&Cache> {
+        self.cache.as_deref()
     }
 
     pub(crate) fn storage(&self) -> &Storage {
@@ -70,8 +103,52 @@ impl Io {
         })
     }
 
+    /// Reads an object, or the copy of it on this machine.
     pub(crate) fn get(&self, key: &str, limit: u64) -> Result<Bytes> {
-        self.block(self.storage().get(key, limit))
+        let cache = self.cache().filter(|_| Cache::keeps(key));
+        if let Some(bytes) = cache.and_then(|cache| cache.get(key, limit)) {
+            return Ok(bytes);
+        }
+        let bytes = self.block(self.storage().get(key, limit))?;
+        if let Some(cache) = cache {
+            cache.put(key, std::slice::from_ref(&bytes));
+        }
+        Ok(bytes)
+    }
+
+    /// Reads a part of a pack. Packs of tree nodes are read again and again, and by and by from end to end: of those that
+    /// are asked for a second time the whole is copied to this machine.
+    pub(crate) async fn pack_range(&self, pack: &PackEntry, range: Range<u64>) -> Result<Bytes> {
+        let key = Layout::pack(pack.id);
+        let is_tree = pack.table.content == PackContent::Tree && pack.len <= MAX_COPIED_PACK;
+        let Some(cache) = self.cache().filter(|_| is_tree) else {
+            return Ok(self.storage().get_range(&key, range).await?);
+        };
+        if let Some(bytes) = cache.range(&key, pack.len, range.clone()) {
+            return Ok(bytes);
+        }
+        let Some(right) = self.fetch_whole(pack) else {
+            return Ok(self.storage().get_range(&key, range).await?);
+        };
+        let _right = right.lock().await;
+        if let Some(bytes) = cache.range(&key, pack.len, range.clone()) {
+            return Ok(bytes);
+        }
+        let whole = self.storage().get(&key, pack.len).await?;
+        let part = whole.get(range.start as usize..range.end as usize);
+        let Some(part) = part.filter(|_| whole.len() as u64 == pack.len) else {
+            return Err(Error::damaged(format!("{key} is shorter than it must be")));
+        };
+        cache.put(&key, std::slice::from_ref(&whole));
+        Ok(whole.slice_ref(part))
+    }
+
+    /// The right to fetch a pack that is short, or from which something was fetched before.
+    fn fetch_whole(&self, pack: &PackEntry) -> Option<Arc<AsyncMutex<()>>> {
+        let mut partly = self.partly.lock().ok()?;
+        let asked_before = partly.contains_key(&pack.id);
+        let right = Arc::clone(partly.entry(pack.id).or_default());
+        (asked_before || pack.len <= SHORT_PACK).then_some(right)
     }
 
     pub(crate) fn list(&self, folder: &str) -> Result<Vec<ObjectInfo>> {
@@ -82,15 +159,22 @@ impl Io {
         self.block(async { Ok::<_, Error>(self.storage().delete_all(keys).await) })
     }
 
-    /// Stores an object under a name that nobody else can have. One that is there already is our own, from a request whose
-    /// answer was lost.
+    /// Stores an object under a name that nobody else can have.
     pub(crate) fn create(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
         let bytes = Bytes::from(bytes);
-        let payload = Payload::from(bytes.clone());
-        match self.block(self.storage().create_new(key, payload))? {
-            Creation::Created => Ok(()),
-            Creation::AlreadyExists if self.get(key, bytes.len() as u64)? == bytes => Ok(()),
+        match self.block(self.storage().create_new(key, bytes.clone().into()))? {
+            Creation::Created => {
+                self.keep(key, &[bytes]);
+                Ok(())
+            }
             Creation::AlreadyExists => Err(Error::internal(format!("{key} exists already"))),
+        }
+    }
+
+    /// Copies an object that is in the store now to this machine, if copies are kept of its kind.
+    pub(crate) fn keep(&self, key: &str, pieces: &[Bytes]) {
+        if let Some(cache) = self.cache().filter(|_| Cache::keeps(key)) {
+            cache.put(key, pieces);
         }
     }
 

@@ -8,6 +8,8 @@ pub(crate) struct Layout;
 
 impl Layout {
     pub(crate) const CONFIG: &'static str = "br.json";
+    /// Where `init` tries out what the store promises; nothing stays there.
+    pub(crate) const PROBE: &'static str = "probe";
     pub(crate) const KEYS: &'static str = "keys";
     pub(crate) const PACKS: &'static str = "packs";
     pub(crate) const INDEX: &'static str = "index";

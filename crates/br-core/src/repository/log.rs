@@ -4,17 +4,14 @@ use br_storage::{Creation, Payload};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use super::{Io, Layout, State};
+use super::{Cache, Io, Layout, State};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{self, LogEntry, LogRecord, ObjectKind, limits};
-use crate::model::ObjectId;
+use crate::format::{self, FormatError, LogEntry, LogRecord, ObjectKind, limits};
 
 /// Every so many entries one is a checkpoint.
 const CHECKPOINT_EVERY: u64 = 32;
 /// How many entries are fetched at once.
 const PARALLEL: usize = 16;
-/// How often a create is tried again after an answer that does not say whether it took effect.
-const CREATE_TRIES: u32 = 3;
 
 /// The state after a log entry, and where that is.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +35,65 @@ pub(crate) enum Append {
 impl LogPosition {
     /// Reads the log: the newest checkpoint and what follows it.
     pub(crate) fn read(io: &Io) -> Result<Self> {
+        match Self::read_copies(io)? {
+            Some(position) => Ok(position),
+            None => Self::read_store(io),
+        }
+    }
+
+    /// Reads copies on this machine and what came since, with one look at the store. `None` when they do not fit what is
+    /// there: then the log is another one, as when a bucket was set back to an earlier state.
+    fn read_copies(io: &Io) -> Result<Option<Self>> {
+        let Some(cache) = io.cache() else {
+            return Ok(None);
+        };
+        let Some(newest) = cache.newest_log() else {
+            return Ok(None);
+        };
+        let key = Layout::log(newest);
+        let look = async {
+            let there = io.storage().get(&key, limits::LOG_ENTRY);
+            Ok::<_, Error>(futures::future::join(list_async(io, newest), there).await)
+        };
+        let (numbers, there) = io.block(look)?;
+        let numbers = numbers?;
+        let copy = cache.get(&key, limits::LOG_ENTRY);
+        let same = copy.is_some()
+            && there.ok() == copy
+            && (newest..).zip(&numbers).all(|(n, there)| n == *there);
+        let position = match same {
+            true => Self::replay_copies(io, cache, newest),
+            false => None,
+        };
+        let Some(mut position) = position else {
+            cache.forget_log();
+            return Ok(None);
+        };
+        if let Some(&last) = numbers.last().filter(|last| **last > newest) {
+            position.accept_all(fetch(io, newest + 1, last)?)?;
+        }
+        Ok(Some(position))
+    }
+
+    fn replay_copies(io: &Io, cache: &Cache, newest: u64) -> Option<Self> {
+        let mut records = Vec::new();
+        let mut position = Self::default();
+        for seq in (0..=newest).rev() {
+            let bytes = cache.get(&Layout::log(seq), limits::LOG_ENTRY)?;
+            let record = parse(io, &bytes).ok()?;
+            let is_checkpoint = matches!(record.entry, LogEntry::Checkpoint { .. });
+            records.push((Ok(record), bytes));
+            if is_checkpoint {
+                position.next = seq;
+                break;
+            }
+        }
+        records.reverse();
+        position.accept_all(records).ok()?;
+        Some(position)
+    }
+
+    fn read_store(io: &Io) -> Result<Self> {
         let mut position = Self::default();
         let numbers = list(io, 0)?;
         let Some(&last) = numbers.last() else {
@@ -67,16 +123,11 @@ impl LogPosition {
             });
             if let Some(at) = checkpoint {
                 position.next = from + at as u64;
-                position.last_digest.clear();
-                for (record, bytes) in records.into_iter().skip(at) {
-                    position.accept(&record?, &bytes)?;
-                }
+                position.accept_all(records.into_iter().skip(at))?;
                 return Ok(position);
             }
             if from == 0 {
-                for (record, bytes) in records {
-                    position.accept(&record?, &bytes)?;
-                }
+                position.accept_all(records)?;
                 return Ok(position);
             }
             if from == oldest {
@@ -98,8 +149,13 @@ impl LogPosition {
         {
             return Err(missing(next));
         }
+        self.accept_all(fetch(io, self.next, last)?)
+    }
+
+    /// Accepts entries one after the other, and returns them.
+    fn accept_all(&mut self, records: impl IntoIterator<Item = Fetched>) -> Result<Vec<LogEntry>> {
         let mut entries = Vec::new();
-        for (record, bytes) in fetch(io, self.next, last)? {
+        for (record, bytes) in records {
             let record = record?;
             self.accept(&record, &bytes)?;
             entries.push(record.entry);
@@ -146,15 +202,16 @@ impl LogPosition {
             program: crate::PROGRAM.to_owned(),
             entry,
         };
-        let id = io.context.runtime.object_id();
-        let object = io.new_object(ObjectKind::Log, id);
+        let object = io.new_object(ObjectKind::Log, io.context.runtime.object_id());
         let json = record.to_json();
         if json.len() as u64 > limits::LOG_ENTRY {
             let message = "the catalog is too large for one log entry: delete backups";
             return Err(Error::new(ErrorKind::Invalid, message));
         }
         let bytes = Bytes::from(format::write_object(&object, &[&json]));
-        if settle(io, &Layout::log(self.next), id, &bytes)? {
+        let key = Layout::log(self.next);
+        if create(io, &key, &bytes)? {
+            io.keep(&key, std::slice::from_ref(&bytes));
             self.accept(&record, &bytes)?;
             return Ok(Append::Done);
         }
@@ -189,26 +246,14 @@ pub(crate) fn conflict() -> Error {
     )
 }
 
-/// Creates a log entry and finds out, when the answer is unclear, whether it was us.
-fn settle(io: &Io, key: &str, id: ObjectId, bytes: &Bytes) -> Result<bool> {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        // Not cancelled half-way: an entry whose fate is unknown would leave the caller with a wrong report.
-        let payload = Payload::from(bytes.clone());
-        match io.handle().block_on(io.storage().create_new(key, payload)) {
-            Ok(Creation::Created) => return Ok(true),
-            Ok(Creation::AlreadyExists) => {
-                let there = io
-                    .handle()
-                    .block_on(io.storage().get(key, limits::LOG_ENTRY))?;
-                return Ok(there.get(8..24) == Some(id.as_bytes()));
-            }
-            Err(error)
-                if tries < CREATE_TRIES && error.kind() == br_storage::ErrorKind::Unavailable => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+/// Creates a log entry and tells whether it was us. The random id in its header makes it differ from everybody else's.
+fn create(io: &Io, key: &str, bytes: &Bytes) -> Result<bool> {
+    // Not cancelled half-way: an entry whose fate is unknown would leave the caller with a wrong report.
+    let payload = Payload::from(bytes.clone());
+    let creation = io
+        .handle()
+        .block_on(io.storage().create_new(key, payload))?;
+    Ok(creation == Creation::Created)
 }
 
 fn missing(seq: u64) -> Error {
@@ -217,12 +262,16 @@ fn missing(seq: u64) -> Error {
 
 /// The numbers of the entries from `from` on, ascending.
 fn list(io: &Io, from: u64) -> Result<Vec<u64>> {
+    io.block(list_async(io, from))
+}
+
+async fn list_async(io: &Io, from: u64) -> Result<Vec<u64>> {
     let after = from.checked_sub(1).map(Layout::log).unwrap_or_default();
-    let objects = io.block(io.storage().list_after(Layout::LOG, &after))?;
-    Ok(objects
+    let objects = io.storage().list_after(Layout::LOG, &after).await?;
+    let numbers = objects
         .iter()
-        .filter_map(|object| Layout::log_seq(&object.key))
-        .collect())
+        .filter_map(|object| Layout::log_seq(&object.key));
+    Ok(numbers.collect())
 }
 
 type Fetched = (Result<LogRecord>, Bytes);
@@ -236,23 +285,16 @@ fn fetch(io: &Io, from: u64, to: u64) -> Result<Vec<Fetched>> {
         Ok::<_, Error>((key, bytes))
     });
     let fetched = io.block(requests.buffered(PARALLEL).try_collect::<Vec<_>>())?;
-    let parse = |bytes: &Bytes| {
-        let (_, [json]) = format::read_object::<1>(
-            io.master(),
-            io.cipher(),
-            ObjectKind::Log,
-            bytes,
-            limits::LOG_ENTRY,
-        )?;
-        LogRecord::from_json(&json)
-    };
     let mut records = Vec::with_capacity(fetched.len());
     for (key, bytes) in fetched {
         records.push(match bytes {
-            Ok(bytes) => (
-                parse(&bytes).map_err(|error| Error::format(&key, error)),
-                bytes,
-            ),
+            Ok(bytes) => {
+                let record = parse(io, &bytes).map_err(|error| Error::format(&key, error));
+                if record.is_ok() {
+                    io.keep(&key, std::slice::from_ref(&bytes));
+                }
+                (record, bytes)
+            }
             // Only damage belongs to the entry. That the store does not answer concerns the whole operation.
             Err(error) => match Error::from(error) {
                 error if error.kind() == ErrorKind::Damaged => (Err(error), Bytes::new()),
@@ -261,4 +303,11 @@ fn fetch(io: &Io, from: u64, to: u64) -> Result<Vec<Fetched>> {
         });
     }
     Ok(records)
+}
+
+fn parse(io: &Io, bytes: &[u8]) -> Result<LogRecord, FormatError> {
+    let (master, cipher) = (io.master(), io.cipher());
+    let (_, [json]) =
+        format::read_object::<1>(master, cipher, ObjectKind::Log, bytes, limits::LOG_ENTRY)?;
+    LogRecord::from_json(&json)
 }

@@ -1,14 +1,19 @@
 //! Making and opening repositories.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use br_storage::{Creation, ErrorKind as StorageError, Location, Payload, Storage, StorageOptions};
+use br_storage::{
+    Creation, ErrorKind as StorageError, Location, ObjectInfo, Payload, Storage, StorageOptions,
+};
 
-use super::{Io, Layout, LogPosition};
+use super::{Cache, CacheOptions, Io, Layout, LogPosition};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{Cipher, Config, FormatError, KdfCost, KeySlot, MasterKey, limits};
-use crate::progress::Context;
+use crate::format::{
+    Cipher, Config, FormatError, KdfCost, KeySlot, MasterKey, StoreConfig, limits,
+};
+use crate::progress::{Context, Event};
+use crate::runtime::Runtime;
 
 /// How a new repository is made.
 #[derive(Clone, Default)]
@@ -63,6 +68,7 @@ struct Inner {
     storage: Storage,
     config: Config,
     master: MasterKey,
+    cache: OnceLock<Arc<Cache>>,
 }
 
 impl fmt::Debug for Repository {
@@ -110,7 +116,8 @@ impl Repository {
         }
         // Key slots of an init that was interrupted may lie there, and what file systems put into every new one; anything
         // else is not ours to mix with.
-        let is_harmless = |name: &String| name == Layout::KEYS || name == "lost+found";
+        let is_harmless =
+            |name: &String| [Layout::KEYS, Layout::PROBE, "lost+found"].contains(&name.as_str());
         if !names.iter().all(is_harmless) {
             let place = storage.location_text();
             return Err(Error::invalid(format!(
@@ -123,7 +130,8 @@ impl Repository {
         } else {
             Cipher::None
         };
-        let config = Config::new(runtime.repository_id(), runtime.clock.now(), cipher);
+        let store = probe(&storage, runtime).await?;
+        let config = Config::new(runtime.repository_id(), runtime.clock.now(), cipher, store);
         let bytes = config.to_bytes();
         let master = match &options.password {
             None => MasterKey::public(),
@@ -167,7 +175,7 @@ impl Repository {
         password: Option<&[u8]>,
     ) -> Result<Self> {
         let storage = Storage::open(location, options).map_err(|error| match error.kind() {
-            StorageError::NotFound => not_found(&location.to_string()),
+            StorageError::LocationNotFound => not_found(&location.to_string()),
             _ => error.into(),
         })?;
         Self::open_storage(storage, password).await
@@ -178,7 +186,16 @@ impl Repository {
     /// # Errors
     /// As [`Repository::open`].
     pub async fn open_storage(storage: Storage, password: Option<&[u8]>) -> Result<Self> {
-        let bytes = match storage.get(Layout::CONFIG, limits::DOCUMENT).await {
+        // Asked for at once, as every answer of a server takes its time.
+        let slots = async {
+            match password {
+                Some(_) => storage.list(Layout::KEYS).await,
+                None => Ok(Vec::new()),
+            }
+        };
+        let config = storage.get(Layout::CONFIG, limits::DOCUMENT);
+        let (config, slots) = futures::future::join(config, slots).await;
+        let bytes = match config {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == StorageError::NotFound => {
                 return Err(not_found(storage.location_text()));
@@ -200,19 +217,43 @@ impl Repository {
                 let message = format!("the repository at {} is encrypted", storage.location_text());
                 return Err(Error::new(ErrorKind::Password, message));
             }
-            (_, Some(password)) => unlock(&storage, &bytes, password).await?,
+            (_, Some(password)) => unlock(&storage, slots?, &bytes, password).await?,
         };
         Ok(Self::from_parts(storage, config, master))
     }
 
     fn from_parts(storage: Storage, config: Config, master: MasterKey) -> Self {
+        if !config.store.exclusive_create {
+            storage.assume_single_writer();
+        }
         Self {
             inner: Arc::new(Inner {
                 storage,
                 config,
                 master,
+                cache: OnceLock::new(),
             }),
         }
+    }
+
+    /// Keeps copies of small objects on this machine, so that they are not fetched again and again. Of use when the
+    /// repository is on a server ([`Storage::is_remote`]). The first call counts.
+    ///
+    /// # Errors
+    /// When the folder cannot be made. The repository can be used without.
+    pub fn use_cache(&self, options: &CacheOptions, context: &Context) -> Result<()> {
+        let cache = Cache::open(options, self.config().id, &context.runtime).map_err(|error| {
+            Error::io(
+                format!("cannot use the cache {}", options.folder.display()),
+                error,
+            )
+        })?;
+        let _ = self.inner.cache.set(Arc::new(cache));
+        Ok(())
+    }
+
+    pub(crate) fn cache(&self) -> Option<Arc<Cache>> {
+        self.inner.cache.get().cloned()
     }
 
     /// The repository's configuration.
@@ -243,12 +284,20 @@ impl Repository {
         &self.inner.master
     }
 
-    /// Refuses to add to a repository whose format has features this program does not know.
-    pub(crate) fn check_writable(&self) -> Result<()> {
-        let version = self.config().version;
-        version
+    /// Refuses to add to a repository whose format has features this program does not know, and warns when nobody else may
+    /// do so meanwhile.
+    pub(crate) fn check_writable(&self, context: &Context) -> Result<()> {
+        let config = self.config();
+        config
+            .version
             .check_writable()
-            .map_err(|error| Error::format(Layout::CONFIG, error))
+            .map_err(|error| Error::format(Layout::CONFIG, error))?;
+        if !config.store.exclusive_create {
+            let message = "this store does not refuse a second object of one name: make sure that no other br writes to \
+                           this repository meanwhile";
+            context.progress.event(Event::Warning { message });
+        }
+        Ok(())
     }
 
     /// Runs blocking work on a thread of its own. The work is told to stop when the future is dropped.
@@ -271,6 +320,24 @@ impl Repository {
     }
 }
 
+/// Finds out what the store promises.
+async fn probe(storage: &Storage, runtime: &Runtime) -> Result<StoreConfig> {
+    let name = crate::model::hex(&runtime.bytes::<8>());
+    let found = storage.probe(&name).await?;
+    if !found.ranges {
+        let place = storage.location_text();
+        let message = format!("the store of {place} does not give out parts of objects");
+        return Err(Error::invalid(message));
+    }
+    if !found.exclusive_create {
+        storage.assume_single_writer();
+    }
+    Ok(StoreConfig {
+        exclusive_create: found.exclusive_create,
+        fresh_lists: found.fresh_lists,
+    })
+}
+
 fn object(storage: &Storage, key: &str) -> String {
     format!("{key} in {}", storage.location_text())
 }
@@ -283,9 +350,13 @@ fn not_found(place: &str) -> Error {
 }
 
 /// Tries the password on every key slot.
-async fn unlock(storage: &Storage, config: &[u8], password: &[u8]) -> Result<MasterKey> {
+async fn unlock(
+    storage: &Storage,
+    slots: Vec<ObjectInfo>,
+    config: &[u8],
+    password: &[u8],
+) -> Result<MasterKey> {
     let mut reason = None;
-    let slots = storage.list(Layout::KEYS).await?;
     if slots.is_empty() {
         let place = object(storage, Layout::KEYS);
         return Err(Error::damaged(format!(

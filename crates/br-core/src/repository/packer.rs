@@ -19,6 +19,8 @@ use crate::model::{ChunkId, ChunkRef, PackId};
 const QUEUE: usize = 8;
 /// Bytes of packs that are being stored at once.
 const IN_FLIGHT_BYTES: u64 = 48 << 20;
+/// The same on a server, where each takes longer.
+const REMOTE_IN_FLIGHT_BYTES: u64 = 80 << 20;
 
 /// A group that is not in a pack yet.
 #[derive(Debug)]
@@ -96,8 +98,16 @@ struct Work {
     on_stored: OnStored,
     /// The pack of data and the pack of tree nodes that are being filled.
     open: [Option<OpenPack>; 2],
-    in_flight: VecDeque<(JoinHandle<Result<Creation, br_storage::Error>>, StoredPack)>,
+    in_flight: VecDeque<Upload>,
     done: Vec<StoredPack>,
+}
+
+/// A pack that is being stored.
+struct Upload {
+    task: JoinHandle<Result<Creation, br_storage::Error>>,
+    pack: StoredPack,
+    /// What is to be copied to this machine when it is stored.
+    copy: Vec<Bytes>,
 }
 
 struct OpenPack {
@@ -148,28 +158,44 @@ impl Work {
     }
 
     fn store(&mut self, pack: OpenPack) -> Result<()> {
-        let (payload, stored) = pack.close();
-        while self.in_flight_bytes() + stored.entry.len > IN_FLIGHT_BYTES
-            && !self.in_flight.is_empty()
-        {
+        let (parts, stored) = pack.close();
+        let most = match self.io.storage().is_remote() {
+            true => REMOTE_IN_FLIGHT_BYTES,
+            false => IN_FLIGHT_BYTES,
+        };
+        while self.in_flight_bytes() + stored.entry.len > most && !self.in_flight.is_empty() {
             self.wait_for_oldest()?;
         }
         let storage = self.io.storage().clone();
         let key = Layout::pack(stored.entry.id);
+        let is_tree = stored.entry.table.content == PackContent::Tree;
+        let copy = match self.io.cache() {
+            Some(_) if is_tree => parts.clone(),
+            _ => Vec::new(),
+        };
+        // Listing and comparing reads tree nodes all the time, data is read by restores only.
+        let payload = Payload::from(parts).with_rare_reads(!is_tree);
         let task = self
             .io
             .handle()
             .spawn(async move { storage.create_new(&key, payload).await });
-        self.in_flight.push_back((task, stored));
+        self.in_flight.push_back(Upload {
+            task,
+            pack: stored,
+            copy,
+        });
         Ok(())
     }
 
     fn in_flight_bytes(&self) -> u64 {
-        self.in_flight.iter().map(|(_, pack)| pack.entry.len).sum()
+        self.in_flight
+            .iter()
+            .map(|upload| upload.pack.entry.len)
+            .sum()
     }
 
     fn wait_for_oldest(&mut self) -> Result<()> {
-        let Some((task, pack)) = self.in_flight.pop_front() else {
+        let Some(Upload { task, pack, copy }) = self.in_flight.pop_front() else {
             return Ok(());
         };
         let creation = self.io.block(async {
@@ -178,15 +204,12 @@ impl Work {
                 .map_err(|error| Error::internal("an upload panicked").with_source(error))?
                 .map_err(Error::from)
         })?;
+        let key = Layout::pack(pack.entry.id);
         if creation == Creation::AlreadyExists {
-            // Names are random: it can only be our own write, repeated by the store's client after a lost answer.
-            let key = Layout::pack(pack.entry.id);
-            let len = self.io.block(self.io.storage().size(&key))?;
-            if len != pack.entry.len {
-                return Err(Error::damaged(format!(
-                    "{key} has {len} bytes, not what was written"
-                )));
-            }
+            return Err(Error::internal(format!("{key} exists already")));
+        }
+        if let Some(cache) = self.io.cache().filter(|_| !copy.is_empty()) {
+            cache.put(&key, &copy);
         }
         (self.on_stored)(pack.entry.id);
         self.done.push(pack);
@@ -196,8 +219,8 @@ impl Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        for (task, _) in &self.in_flight {
-            task.abort();
+        for upload in &self.in_flight {
+            upload.task.abort();
         }
     }
 }
@@ -244,7 +267,7 @@ impl OpenPack {
         self.ids.extend(chunks.iter().map(|chunk| chunk.id));
     }
 
-    fn close(mut self) -> (Payload, StoredPack) {
+    fn close(mut self) -> (Vec<Bytes>, StoredPack) {
         let mut footer = Vec::new();
         self.table
             .write_footer(&self.ids, &self.object, &mut footer);
@@ -257,7 +280,7 @@ impl OpenPack {
             table: self.table,
         };
         (
-            Payload::from(self.parts),
+            self.parts,
             StoredPack {
                 entry,
                 ids: self.ids,

@@ -99,10 +99,7 @@ impl ChunkReader {
         }
         let start = place.group_offset;
         let end = start + u64::from(place.group.stored_len) + TAG_LEN as u64;
-        let object = Layout::pack(place.pack.id);
-        let sealed = self
-            .io
-            .block(self.io.storage().get_range(&object, start..end))?;
+        let sealed = self.io.block(self.io.pack_range(place.pack, start..end))?;
         let raw =
             Arc::new(self.open_group(place.pack.id, place.group_number, place.group, &sealed)?);
         if let Ok(mut cache) = self.cache.lock() {
@@ -198,14 +195,10 @@ impl ChunkReader {
     /// Fetches the groups of places sorted by pack and offset: of each run the start in the pack, and the bytes.
     fn fetch_runs(&self, places: &[Place<'_>]) -> Vec<FetchedRun> {
         let runs = plan_runs(places);
-        let storage = self.io.storage();
+        let io = &self.io;
         let fetch = futures::stream::iter(runs).map(|(items, range)| async move {
-            let key = Layout::pack(places[items.start].pack.id);
-            let bytes = storage.get_range(&key, range.clone()).await;
-            (
-                items,
-                bytes.map(|bytes| (range.start, bytes)).map_err(Error::from),
-            )
+            let bytes = io.pack_range(places[items.start].pack, range.clone()).await;
+            (items, bytes.map(|bytes| (range.start, bytes)))
         });
         let all = fetch.buffered(PARALLEL).map(Ok::<_, Error>);
         self.io

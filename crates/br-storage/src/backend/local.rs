@@ -56,8 +56,8 @@ pub(crate) fn open(path: &Path, options: &StorageOptions) -> io::Result<Backend>
         settled: Mutex::default(),
     };
     Ok(Backend {
-        store: Arc::new(store.with_fsync(options.fsync)),
         disk: Some(Arc::new(disk)),
+        ..Backend::new(Arc::new(store.with_fsync(options.fsync)))
     })
 }
 
@@ -125,6 +125,11 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
+    /// Removes a folder if there is nothing in it.
+    pub(crate) fn remove_empty(&self, folder: &str) {
+        let _ = fs::remove_dir(self.root.join(folder));
+    }
+
     /// Makes the names of the folders above an object durable after it was written, and also
     /// its own name if it `existed`, for then its writer may not have come that far yet.
     pub(crate) async fn settle(self: &Arc<Self>, key: &str, existed: bool) -> io::Result<()> {

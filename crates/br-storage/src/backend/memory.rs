@@ -10,8 +10,5 @@ use super::Backend;
 
 /// Makes an empty place in memory.
 pub(crate) fn open() -> Backend {
-    Backend {
-        store: Arc::new(InMemory::new()),
-        disk: None,
-    }
+    Backend::new(Arc::new(InMemory::new()))
 }

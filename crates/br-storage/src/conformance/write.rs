@@ -35,14 +35,24 @@ pub async fn created_objects_are_read_back(storage: &Storage) {
 /// A second object of one key is refused and leaves the first as it is.
 pub async fn create_is_exclusive(storage: &Storage) {
     create(storage, "locks/one", b"first".to_vec()).await;
-    for payload in [b"second".to_vec(), b"first".to_vec(), Vec::new()] {
-        let creation = storage.create_new("locks/one", payload.into()).await;
+    for payload in [&b"second"[..], b"firsu", b"first and more", b"firs", b""] {
+        let creation = storage
+            .create_new("locks/one", payload.to_vec().into())
+            .await;
         assert_eq!(
             creation.ok(),
             Some(Creation::AlreadyExists),
-            "a key that is taken is reported as taken, whatever the bytes"
+            "a key that is taken by other bytes is reported as taken"
         );
     }
+    let again = storage
+        .create_new("locks/one", b"first".to_vec().into())
+        .await;
+    assert_eq!(
+        again.ok(),
+        Some(Creation::Created),
+        "a write that is repeated, as after a lost answer, succeeds"
+    );
     assert_eq!(
         read(storage, "locks/one").await,
         "first",

@@ -42,7 +42,8 @@ pub(super) fn run(
     }
     add_resumed(&start.index, &references, &mut packs);
     let mut index = (*start.index).clone();
-    let mut news = start.position.refresh(io)?;
+    // Whoever was faster meanwhile is met when the entry is appended: looking for them first would cost a request.
+    let mut news = Vec::new();
     let mut manifest_written = false;
     for _ in 0..MAX_RACES {
         if let Some(lost) = condemned(&news) {

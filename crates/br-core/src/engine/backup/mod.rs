@@ -165,7 +165,7 @@ pub async fn backup(
     options: &BackupOptions,
     context: &Context,
 ) -> Result<BackupReport> {
-    repository.check_writable()?;
+    repository.check_writable(context)?;
     let options = options.clone();
     repository
         .run(context, move |io| run(io, Box::new(source), &options))

@@ -1,6 +1,7 @@
 //! Reading packs in full: every tag, every chunk id.
 
 use std::num::NonZero;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -15,8 +16,8 @@ use crate::model::{ChunkId, PackId, References};
 use crate::progress::Event;
 use crate::repository::{Index, IndexSegment, Io, Layout};
 
-/// A pack is read in pieces of about this length.
-const PIECE: u64 = 4 << 20;
+/// Threads that read packs from a server: they wait more than they work.
+const REMOTE_READERS: usize = 6;
 
 /// Chooses the packs to read: all that are in scope, or some at random.
 pub(super) fn choose<'a>(
@@ -68,8 +69,9 @@ pub(super) fn read(
     let found = Mutex::new(Found::default());
     let next = AtomicUsize::new(0);
     let cores = thread::available_parallelism().map_or(2, NonZero::get);
+    let readers = cores.max(REMOTE_READERS.min(io.storage().connections()));
     thread::scope(|scope| {
-        for _ in 0..cores.min(packs.len()) {
+        for _ in 0..readers.min(packs.len()) {
             scope.spawn(|| {
                 while let Some(pack) = packs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let result = read_pack(io, view, pack);
@@ -130,84 +132,115 @@ struct BadGroup {
     chunks: Vec<ChunkId>,
 }
 
+impl BadGroup {
+    fn new(error: &Error, chunks: &[ChunkId]) -> Self {
+        Self {
+            reason: in_one_line(error),
+            chunks: chunks.to_vec(),
+        }
+    }
+}
+
 fn read_pack(io: &Io, view: &View, pack: &PackEntry) -> Result<Vec<BadGroup>> {
     let ids = chunk_ids(view.reader.index(), pack.id)?;
     let key = Layout::pack(pack.id);
     let mut bad = Vec::new();
-    let mut damage = |error: Error, chunks: &[ChunkId]| {
-        bad.push(BadGroup {
-            reason: in_one_line(&error),
-            chunks: chunks.to_vec(),
-        });
-    };
     if ids.len() != pack.table.chunk_count() || pack.table.groups_end() > pack.len {
         let message = format!("index segments contradict each other about {key}");
-        damage(Error::damaged(message), &[]);
+        bad.push(BadGroup::new(&Error::damaged(message), &[]));
         return Ok(bad);
     }
-    let frame = check_frame(io, pack, &ids);
-    if let Err(error) = frame {
-        if error.kind() != ErrorKind::Damaged {
-            return Err(error);
-        }
-        damage(error, &[]);
-    }
-    let offsets: Vec<u64> = pack
-        .table
-        .offsets()
-        .chain([pack.table.groups_end()])
-        .collect();
-    let mut ids = ids.as_slice();
-    let mut at = 0;
-    while at < pack.table.groups.len() {
+    let mut rest = ids.as_slice();
+    for piece in cut(pack, piece_len(io)) {
         io.check_cancelled()?;
-        let mut end = at + 1;
-        while end < pack.table.groups.len() && offsets[end + 1] - offsets[at] <= PIECE {
-            end += 1;
-        }
-        let piece = io.block(io.storage().get_range(&key, offsets[at]..offsets[end]));
-        for number in at..end {
-            let group = &pack.table.groups[number];
-            let (here, rest) = ids.split_at(group.lengths.len());
-            ids = rest;
-            let sealed = match &piece {
-                Ok(piece) => {
-                    let start = (offsets[number] - offsets[at]) as usize;
-                    &piece[start..start + group.stored_len as usize + TAG_LEN]
-                }
-                Err(error) if error.kind() == ErrorKind::Damaged => {
-                    damage(Error::damaged(error.to_string()), here);
-                    continue;
-                }
-                Err(_) => break,
-            };
-            let raw = view
-                .reader
-                .open_group(pack.id, number as u32, group, sealed);
-            let raw = match raw {
-                Ok(raw) => raw,
-                Err(error) => {
-                    damage(error, here);
-                    continue;
-                }
-            };
-            for id in wrong_chunks(view, &raw, group, here) {
-                let message = format!("group {number} does not hold chunk {id}");
-                damage(Error::damaged(message), &[id]);
+        let groups = &pack.table.groups[piece.groups.clone()];
+        let chunks = groups.iter().map(|group| group.lengths.len()).sum();
+        let (here, later) = rest.split_at(chunks);
+        rest = later;
+        match io.block(io.storage().get_range(&key, piece.bytes.clone())) {
+            Ok(bytes) => {
+                let frame = check_frame(io, pack, &ids, &piece, &bytes);
+                bad.extend(frame.err().map(|error| BadGroup::new(&error, &[])));
+                check_groups(view, pack, &piece, &bytes, here, &mut bad);
             }
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                bad.push(BadGroup::new(&error, here));
+            }
+            Err(error) => return Err(error),
         }
-        if let Err(error) = piece
-            && error.kind() != ErrorKind::Damaged
-        {
-            return Err(error);
-        }
-        let bytes = offsets[end] - offsets[at];
+        let bytes = piece.bytes.end - piece.bytes.start;
         io.context
             .progress
             .event(Event::Advance { bytes, entries: 0 });
-        at = end;
     }
     Ok(bad)
+}
+
+/// A part of a pack that is read at once.
+struct Piece {
+    groups: Range<usize>,
+    bytes: Range<u64>,
+}
+
+/// On a server every request takes its time, on a disk it does not and short pieces stay in the processor's cache.
+fn piece_len(io: &Io) -> u64 {
+    if io.storage().is_remote() {
+        16 << 20
+    } else {
+        4 << 20
+    }
+}
+
+/// Cuts a pack between groups; the header goes with the first piece and the footer with the last one.
+fn cut(pack: &PackEntry, len: u64) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let (mut start, mut first) = (0, 0);
+    for (number, offset) in pack.table.offsets().enumerate() {
+        let end = offset + u64::from(pack.table.groups[number].stored_len) + TAG_LEN as u64;
+        if end - start > len && number > first {
+            pieces.push(Piece {
+                groups: first..number,
+                bytes: start..offset,
+            });
+            (start, first) = (offset, number);
+        }
+    }
+    pieces.push(Piece {
+        groups: first..pack.table.groups.len(),
+        bytes: start..pack.len,
+    });
+    pieces
+}
+
+/// Checks the groups of a piece, which hold the chunks `ids`.
+fn check_groups(
+    view: &View,
+    pack: &PackEntry,
+    piece: &Piece,
+    bytes: &[u8],
+    mut ids: &[ChunkId],
+    bad: &mut Vec<BadGroup>,
+) {
+    let offsets = pack.table.offsets().enumerate();
+    for (number, offset) in offsets.skip(piece.groups.start).take(piece.groups.len()) {
+        let group = &pack.table.groups[number];
+        let (here, rest) = ids.split_at(group.lengths.len());
+        ids = rest;
+        let start = (offset - piece.bytes.start) as usize;
+        let sealed = &bytes[start..start + group.stored_len as usize + TAG_LEN];
+        let raw = view
+            .reader
+            .open_group(pack.id, number as u32, group, sealed);
+        match raw {
+            Ok(raw) => {
+                for id in wrong_chunks(view, &raw, group, here) {
+                    let message = format!("group {number} does not hold chunk {id}");
+                    bad.push(BadGroup::new(&Error::damaged(message), &[id]));
+                }
+            }
+            Err(error) => bad.push(BadGroup::new(&error, here)),
+        }
+    }
 }
 
 /// Chunks that an unpacked group should hold and does not.
@@ -235,28 +268,35 @@ fn chunk_ids(index: &Index, pack: PackId) -> Result<Vec<ChunkId>> {
     ids.ok_or_else(|| Error::internal(format!("pack {pack} vanished from the index")))
 }
 
-/// Checks a pack's header, and that its footer says what the index says.
-fn check_frame(io: &Io, pack: &PackEntry, ids: &[ChunkId]) -> Result<()> {
+/// Checks a pack's header in the first piece, and in the last one that the footer says what the index says.
+fn check_frame(
+    io: &Io,
+    pack: &PackEntry,
+    ids: &[ChunkId],
+    piece: &Piece,
+    bytes: &[u8],
+) -> Result<()> {
     let key = Layout::pack(pack.id);
     let named = |error| Error::format(&key, error);
-    let header = io.block(io.storage().get_range(&key, 0..HEADER_LEN as u64))?;
-    let object = SealedObject::read(io.master(), io.cipher(), ObjectKind::Pack, &header);
-    let object = object.map_err(named)?;
-    if PackId::from(object.id()) != pack.id {
-        return Err(Error::damaged(format!(
-            "{key} is another pack, {}",
-            object.id()
-        )));
+    if piece.bytes.start == 0 {
+        let header = &bytes[..HEADER_LEN.min(bytes.len())];
+        let object = SealedObject::read(io.master(), io.cipher(), ObjectKind::Pack, header);
+        let object = object.map_err(named)?;
+        if PackId::from(object.id()) != pack.id {
+            let message = format!("{key} is another pack, {}", object.id());
+            return Err(Error::damaged(message));
+        }
     }
-    let end = io.block(
-        io.storage()
-            .get_range(&key, pack.table.groups_end()..pack.len),
-    )?;
-    let footer_len = PackTable::read_trailer(&end).map_err(named)?;
+    if piece.bytes.end < pack.len {
+        return Ok(());
+    }
+    let end = &bytes[(pack.table.groups_end() - piece.bytes.start) as usize..];
+    let footer_len = PackTable::read_trailer(end).map_err(named)?;
     if footer_len + TRAILER_LEN as u64 != end.len() as u64 {
         return Err(named(crate::format::FormatError::Length));
     }
-    let (table, footer_ids) = PackTable::read_footer(&object, &end, pack.len).map_err(named)?;
+    let (table, footer_ids) =
+        PackTable::read_footer(&io.pack_object(pack.id), end, pack.len).map_err(named)?;
     if table == pack.table && footer_ids == ids {
         Ok(())
     } else {

@@ -161,10 +161,12 @@ pub async fn check(
     context: &Context,
 ) -> Result<CheckReport> {
     if options.repair_index || options.repair_log {
-        repository.check_writable()?;
+        repository.check_writable(context)?;
     }
     let options = options.clone();
-    repository.run(context, move |io| run(io, &options)).await
+    // Copies on this machine tell nothing about what is in the store.
+    let work = move |io: &Io| run(&io.with_fresh_cache(), &options);
+    repository.run(context, work).await
 }
 
 fn run(io: &Io, options: &CheckOptions) -> Result<CheckReport> {

@@ -151,6 +151,9 @@ pub struct RestoreReport {
     pub attributes_refused: u64,
 }
 
+/// Requests that wait for a worker when the repository is on a server; each is some MiB long.
+const REMOTE_QUEUE: usize = 8;
+
 /// Restores a backup, or a part of it, into the folder `target`, which is made if it is missing.
 ///
 /// # Errors
@@ -239,7 +242,9 @@ fn lay_out(
     };
     let cores = thread::available_parallelism().map_or(2, NonZero::get);
     let workers = options.threads.unwrap_or(cores).clamp(1, 64);
-    let (sender, tasks) = crossbeam_channel::bounded::<Task>(2 * workers);
+    // Requests to a server are under way while their task waits here.
+    let queue = (2 * workers).max(REMOTE_QUEUE.min(io.storage().connections()));
+    let (sender, tasks) = crossbeam_channel::bounded::<Task>(queue);
     thread::scope(|scope| {
         let mut threads = Vec::new();
         for _ in 0..workers {

@@ -23,6 +23,8 @@ const WINDOW_BYTES: u64 = 512 << 20;
 const WINDOW_FILES: usize = 16_384;
 /// One request fetches at most so much, unless a group is larger.
 const RUN_LEN: u64 = 4 << 20;
+/// The same from a server, where every request takes its time.
+const REMOTE_RUN_LEN: u64 = 8 << 20;
 /// A request reads on over so many bytes that nobody wants.
 const MAX_GAP: u64 = 256 << 10;
 /// Small entries handed to a worker at once.
@@ -318,10 +320,14 @@ impl<'a> Planner<'a> {
         groups.sort_unstable_by_key(|(place, _)| *place);
         let mut run: Vec<GroupWork> = Vec::new();
         let mut range: Option<(PackId, Range<u64>)> = None;
+        let run_len = match self.shared.io.storage().is_remote() {
+            true => REMOTE_RUN_LEN,
+            false => RUN_LEN,
+        };
         for ((pack, start), work) in groups {
             let end = start + u64::from(work.group.stored_len) + TAG_LEN as u64;
             let joins = range.as_ref().is_some_and(|(before, range)| {
-                *before == pack && start <= range.end + MAX_GAP && end - range.start <= RUN_LEN
+                *before == pack && start <= range.end + MAX_GAP && end - range.start <= run_len
             });
             if !joins && let Some(range) = range.take() {
                 self.send_run(tasks, range, std::mem::take(&mut run));

@@ -1,0 +1,221 @@
+//! Where a repository lies and how the store there is used: from what was typed to what the library takes.
+//!
+//! [`StorageArgs`] is what can be typed, [`Place`] what came of it. Invariant: what was typed comes before what the
+//! environment says; what was typed and has no effect, or contradicts itself, is refused.
+
+mod args;
+mod keys;
+mod mo_br;
+
+use std::ffi::OsString;
+
+use br_core::{
+    Addressing, ErrorKind, Location, NetworkOptions, S3Location, S3Options, StorageOptions,
+};
+
+pub(crate) use self::args::{StorageArgs, parse_secret};
+pub(crate) use self::mo_br::translate;
+use crate::error::CommandError;
+
+/// Looks a variable of the environment up; an empty one counts as none.
+pub(crate) type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+/// How a repository is named, for hints.
+const NAMES: &str = "a path, s3://BUCKET/FOLDER, or s3://BUCKET/FOLDER?endpoint=https://HOST";
+
+/// A place for a repository.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// Where it is.
+    pub(crate) location: Location,
+    /// How it is used.
+    pub(crate) options: StorageOptions,
+}
+
+impl Place {
+    /// Finds out which place is meant. `named` is a URL or a path that was typed.
+    pub(crate) fn find(
+        args: &StorageArgs,
+        named: Option<&str>,
+        variables: Variables<'_>,
+    ) -> Result<Self, CommandError> {
+        let location = match args.mo_br.location(named.is_some())? {
+            Some(location) => location,
+            None => match named.map(str::to_owned) {
+                Some(text) => parse(&text)?,
+                None => match text_variable("BR_REPOSITORY", variables)? {
+                    Some(text) => parse(&text)?,
+                    None => {
+                        let hint = "name one with --repo PATH, or set BR_REPOSITORY";
+                        return Err(CommandError::usage("no repository was named", hint));
+                    }
+                },
+            },
+        };
+        let Location::S3(there) = location else {
+            return Self::without_server(location, args);
+        };
+        let there = with_server(&there, args, variables)?;
+        Ok(Self {
+            location: Location::S3(there),
+            options: StorageOptions::default()
+                .with_network(network(args)?)
+                .with_s3(s3(args, variables)?),
+        })
+    }
+
+    /// A folder or memory, for which no option about servers has a meaning.
+    fn without_server(location: Location, args: &StorageArgs) -> Result<Self, CommandError> {
+        if let Some(option) = args.typed() {
+            return Err(CommandError::usage(
+                format!("{option} is for repositories in S3, and {location} is none"),
+                "leave it out, or name the repository as s3://BUCKET/FOLDER",
+            ));
+        }
+        let options = StorageOptions::default();
+        Ok(Self { location, options })
+    }
+
+    /// Says what to do when the place cannot be opened.
+    pub(crate) fn explain(&self, error: br_core::Error) -> CommandError {
+        let (kind, cause) = (error.kind(), std::error::Error::source(&error));
+        let cause = cause.map(ToString::to_string);
+        let error = CommandError::from(error);
+        let hint = match (&self.location, kind, cause) {
+            (Location::S3(_), ErrorKind::Invalid, Some(cause)) if cause.starts_with("http ") => {
+                "use https, or give --allow-http if nobody on the way can read and alter what is sent"
+            }
+            (Location::S3(_), ErrorKind::Invalid, Some(_)) => {
+                "correct the name of the repository or the storage options, which `br --help` explains"
+            }
+            (Location::S3(_), ErrorKind::Denied, Some(cause))
+                if cause.contains("no credentials") =>
+            {
+                "give keys with --access-key-id and --secret-access-key-file, with --profile, or in \
+                 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            }
+            (Location::S3(_), ErrorKind::RepositoryNotFound, Some(_)) => {
+                "correct the name of the bucket, or make the bucket with the tools of its provider"
+            }
+            (Location::Local(_), ErrorKind::Invalid, Some(_)) => {
+                "name a folder with --repo or BR_REPOSITORY"
+            }
+            _ => return error,
+        };
+        error.with_hint(hint)
+    }
+}
+
+/// Understands a URL or a path.
+fn parse(text: &str) -> Result<Location, CommandError> {
+    let hint = format!("name the repository with --repo or BR_REPOSITORY: {NAMES}");
+    Location::parse(text).map_err(|error| refuse(error, hint))
+}
+
+/// An error about arguments, with a hint that fits.
+fn refuse(error: impl Into<br_core::Error>, hint: impl Into<String>) -> CommandError {
+    CommandError::from(error.into()).with_hint(hint)
+}
+
+/// A variable of the environment as text.
+fn text_variable(name: &str, variables: Variables<'_>) -> Result<Option<String>, CommandError> {
+    let text = variables(name).map(OsString::into_string).transpose();
+    // What it holds is not shown: it may be a secret.
+    text.map_err(|_| CommandError::usage(format!("{name} is not text"), format!("set {name} anew")))
+}
+
+/// Adds endpoint and region, unless the URL has them.
+fn with_server(
+    there: &S3Location,
+    args: &StorageArgs,
+    variables: Variables<'_>,
+) -> Result<S3Location, CommandError> {
+    let twice = |option: &str, what: &str| {
+        let message = format!("{option} and the URL of the repository name different {what}");
+        Err(CommandError::usage(message, "leave one of them out"))
+    };
+    let mut out = there.clone();
+    let endpoint = match (&args.endpoint, there.endpoint()) {
+        (Some(endpoint), _) => Some((endpoint.clone(), "correct --endpoint")),
+        (None, Some(_)) => None,
+        (None, None) => text_variable("BR_S3_ENDPOINT", variables)?
+            .map(|endpoint| (endpoint, "correct BR_S3_ENDPOINT")),
+    };
+    if let Some((endpoint, hint)) = endpoint {
+        out = out
+            .with_endpoint(&endpoint)
+            .map_err(|error| refuse(error, hint))?;
+    }
+    if there.endpoint().is_some() && *there != out {
+        return twice("--endpoint", "servers");
+    }
+    match (&args.region, there.region()) {
+        (Some(region), Some(named)) if region != named => return twice("--region", "regions"),
+        (Some(region), _) => out = out.with_region(region),
+        (None, Some(_)) => {}
+        (None, None) => {
+            if let Some(region) = text_variable("BR_S3_REGION", variables)? {
+                out = out.with_region(region);
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn network(args: &StorageArgs) -> Result<NetworkOptions, CommandError> {
+    let proxy = args.proxy.as_ref().map(|url| url.reveal().to_owned());
+    let is_web = |url: &String| url.starts_with("http://") || url.starts_with("https://");
+    if proxy.as_ref().is_some_and(|url| !is_web(url)) {
+        // The library would go without a proxy it does not know. The URL is not shown, as it may hold a password.
+        let hint = "write --proxy http://HOST:PORT";
+        return Err(CommandError::usage(
+            "the proxy is not a URL of http or https",
+            hint,
+        ));
+    }
+    let mut network = NetworkOptions::default()
+        .with_upload_limit(args.limit_upload)
+        .with_download_limit(args.limit_download)
+        .with_proxy(proxy)
+        .with_allow_http(args.allow_http);
+    if let Some(connections) = args.connections {
+        network = network.with_connections(connections);
+    }
+    for file in &args.ca_certificate {
+        let name = file.display();
+        let pem = std::fs::read(file).map_err(|error| {
+            let message = format!("cannot read the certificate {name}");
+            CommandError::usage(message, "check --ca-certificate").because(&error)
+        })?;
+        // The library would find none in it, and go on.
+        let mark = b"-----BEGIN CERTIFICATE-----";
+        if !pem.windows(mark.len()).any(|part| part == mark) {
+            let message = format!("there is no certificate in {name}");
+            let hint = "name a file in PEM: it holds `-----BEGIN CERTIFICATE-----`";
+            return Err(CommandError::usage(message, hint));
+        }
+        network = network.with_ca_certificate(pem);
+    }
+    Ok(network)
+}
+
+fn s3(args: &StorageArgs, variables: Variables<'_>) -> Result<S3Options, CommandError> {
+    let addressing = match (args.addressing.map(Addressing::from), args.mo_br.is_minio()) {
+        (Some(Addressing::VirtualHost), true) => {
+            let message = "--is_minio and --addressing virtual contradict each other";
+            return Err(CommandError::usage(message, "leave one of them out"));
+        }
+        (_, true) => Addressing::Path,
+        (given, false) => given.unwrap_or_default(),
+    };
+    Ok(S3Options::default()
+        .with_credentials(keys::credentials(args, variables)?)
+        .with_role(keys::role(args))
+        .with_addressing(addressing)
+        .with_storage_class(args.storage_class.clone())
+        .with_checksum(args.send_checksums.then_some(true))
+        .with_encryption(keys::encryption(args)?))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,41 @@
+//! What all servers have in common, whatever their protocol.
+//!
+//! A [`Link`] is the way to a server: [`transport`] carries requests over it, bounded by
+//! [`gate`] and [`throttle`] and counted by [`counters`]. Invariant: every request to the place
+//! where objects are goes through here.
+
+mod counters;
+mod gate;
+mod throttle;
+mod transport;
+
+use std::sync::Arc;
+
+pub(crate) use counters::Counters;
+pub(crate) use gate::Gate;
+pub(crate) use throttle::Throttle;
+pub(crate) use transport::{Connector, build_client};
+
+use crate::options::NetworkOptions;
+
+/// The way to a server, shared by all requests to it.
+#[derive(Debug)]
+pub(crate) struct Link {
+    gate: Arc<Gate>,
+    up: Option<Throttle>,
+    down: Option<Throttle>,
+    pub(crate) counters: Counters,
+    pub(crate) connections: usize,
+}
+
+impl Link {
+    pub(crate) fn new(options: &NetworkOptions) -> Arc<Self> {
+        Arc::new(Self {
+            gate: Gate::new(options.connections),
+            up: options.upload_limit.map(Throttle::new),
+            down: options.download_limit.map(Throttle::new),
+            counters: Counters::default(),
+            connections: options.connections,
+        })
+    }
+}

@@ -1,0 +1,59 @@
+//! How many bytes pass in a second.
+//!
+//! A [`Throttle`] spaces pieces so that their rate stays below a limit. Invariant: over any
+//! stretch of time no more than the limit and one piece passes.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// Bytes are handed on in pieces of this length, so that the rate is even.
+pub(crate) const PIECE: usize = 32 << 10;
+
+/// Spaces pieces in time.
+#[derive(Debug)]
+pub(crate) struct Throttle {
+    bytes_per_second: u64,
+    /// When the link is free again.
+    free_at: Mutex<Option<Instant>>,
+}
+
+impl Throttle {
+    pub(crate) fn new(bytes_per_second: u64) -> Self {
+        Self {
+            bytes_per_second: bytes_per_second.max(1),
+            free_at: Mutex::new(None),
+        }
+    }
+
+    /// Books a piece and returns when it may pass.
+    pub(crate) fn book(&self, bytes: usize) -> Instant {
+        let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let start = free_at.map_or(now, |at| at.max(now));
+        let nanos = bytes as u128 * 1_000_000_000 / u128::from(self.bytes_per_second);
+        let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
+        *free_at = Some(start + Duration::from_nanos(nanos));
+        start
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn pieces_are_spaced() {
+        let throttle = Throttle::new(1000);
+        let start = Instant::now();
+        let at: Vec<_> = (0..4).map(|_| throttle.book(500) - start).collect();
+        let expected = [0, 500, 1000, 1500].map(Duration::from_millis);
+        assert_eq!(at, expected);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let now = Instant::now();
+        assert_eq!(throttle.book(1), now, "what was not used is not saved up");
+    }
+}

@@ -1,0 +1,158 @@
+//! Who is asking.
+//!
+//! [`provider`] finds keys where the options say, or where AWS' own tools would look, and assumes
+//! a role with them if there is one. Invariant: keys are only ever handed to the signer.
+
+use std::{env, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use object_store::{
+    BackoffConfig, CredentialProvider, RetryConfig, StaticCredentialProvider,
+    aws::{AmazonS3Builder, AwsCredential, AwsCredentialProvider},
+};
+
+use super::{Place, assume_role, profile::Profile};
+use crate::{
+    backend::remote::Connector,
+    error::Result,
+    options::{AssumeRole, S3Credentials},
+};
+
+/// Metadata services answer at once or not at all.
+const METADATA_TIME: Duration = Duration::from_secs(4);
+
+/// Keys of nobody, for requests that are not signed.
+pub(super) fn nobody() -> AwsCredentialProvider {
+    keys(String::new(), String::new(), None)
+}
+
+fn keys(key_id: String, secret_key: String, token: Option<String>) -> AwsCredentialProvider {
+    Arc::new(StaticCredentialProvider::new(AwsCredential {
+        key_id,
+        secret_key,
+        token,
+    }))
+}
+
+/// The region that the environment or the profile names.
+pub(super) fn region(credentials: &S3Credentials) -> Option<String> {
+    let profile = match credentials {
+        S3Credentials::Profile(name) => Profile::load(Some(name)).ok().flatten(),
+        S3Credentials::Ambient => Profile::load(None).ok().flatten(),
+        _ => None,
+    };
+    let named = || variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
+    named().or_else(|| profile?.region)
+}
+
+/// Finds the keys, and assumes the role.
+pub(super) fn provider(place: &Place<'_>, connector: &Connector) -> Result<AwsCredentialProvider> {
+    let s3 = &place.options.s3;
+    let (base, role) = match &s3.credentials {
+        S3Credentials::Keys {
+            access_key_id,
+            secret_access_key,
+            session_token,
+        } => {
+            let token = session_token
+                .as_ref()
+                .map(|token| token.reveal().to_owned());
+            let secret = secret_access_key.reveal().to_owned();
+            (keys(access_key_id.clone(), secret, token), None)
+        }
+        S3Credentials::Anonymous => (nobody(), None),
+        S3Credentials::Profile(name) => {
+            let profile = Profile::load(Some(name)).map_err(|error| place.refuse(error))?;
+            let profile = profile.ok_or_else(|| {
+                place.refuse(format!(
+                    "there is no profile {name:?} in the credentials and config files of AWS"
+                ))
+            })?;
+            from_profile(place, &profile)?
+        }
+        S3Credentials::Ambient => match from_environment() {
+            Some(keys) => (keys, None),
+            None => match Profile::load(None).map_err(|error| place.refuse(error))? {
+                Some(profile) if !profile.is_empty() => from_profile(place, &profile)?,
+                _ => (from_metadata(place)?, None),
+            },
+        },
+    };
+    Ok(match s3.role.as_ref().or(role.as_ref()) {
+        Some(role) => assume_role::provider(place, role, base, connector),
+        None => base,
+    })
+}
+
+fn from_environment() -> Option<AwsCredentialProvider> {
+    let id = variable("AWS_ACCESS_KEY_ID")?;
+    let secret = variable("AWS_SECRET_ACCESS_KEY")?;
+    Some(keys(id, secret, variable("AWS_SESSION_TOKEN")))
+}
+
+type Found = (AwsCredentialProvider, Option<AssumeRole>);
+
+fn from_profile(place: &Place<'_>, profile: &Profile) -> Result<Found> {
+    let role = profile.role.clone().map(|arn| {
+        let role = AssumeRole::new(arn);
+        role.with_external_id(profile.external_id.clone())
+    });
+    let holder = match &profile.source {
+        Some(source) => Profile::load(Some(source)).map_err(|error| place.refuse(error))?,
+        None => None,
+    };
+    match &holder.as_ref().unwrap_or(profile).keys {
+        Some((id, secret, token)) => {
+            let token = token.as_ref().map(|token| token.reveal().to_owned());
+            Ok((keys(id.clone(), secret.reveal().to_owned(), token), role))
+        }
+        None if profile.role.is_some() && holder.is_none() => Ok((from_metadata(place)?, role)),
+        None => Err(place.refuse(format!(
+            "profile {:?} holds no access key; single sign-on and credential processes are not \
+             supported: export the keys to the environment",
+            profile.name
+        ))),
+    }
+}
+
+/// A web identity, and the metadata services of containers and instances.
+fn from_metadata(place: &Place<'_>) -> Result<AwsCredentialProvider> {
+    let retry = RetryConfig {
+        backoff: BackoffConfig::default(),
+        max_retries: 1,
+        retry_timeout: METADATA_TIME,
+    };
+    let built = AmazonS3Builder::from_env()
+        .with_bucket_name(place.location.bucket())
+        .with_region(&place.region)
+        .with_retry(retry)
+        .build();
+    let built = built.map_err(|error| place.refuse(error.to_string()))?;
+    Ok(Arc::new(Metadata(Arc::clone(built.credentials()))))
+}
+
+/// Says what to do when there is no metadata service, as almost everywhere.
+#[derive(Debug)]
+struct Metadata(AwsCredentialProvider);
+
+#[async_trait]
+impl CredentialProvider for Metadata {
+    type Credential = AwsCredential;
+
+    async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
+        self.0.get_credential().await.map_err(|_| {
+            object_store::Error::Unauthenticated {
+                path: String::new(),
+                source: "no credentials were found: there are none in the options, in \
+                         AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in a profile of AWS, nor does \
+                         a metadata service answer"
+                    .into(),
+            }
+        })
+    }
+}
+
+/// A variable of the environment; an empty one counts as none.
+pub(super) fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}

@@ -1,0 +1,163 @@
+//! Uploads in parts that nobody will finish.
+//!
+//! A writer that is killed in the middle of an upload leaves its parts, which no listing shows
+//! and every bill does. [`Uploads`] finds and aborts them. Invariant: only uploads below the
+//! prefix are touched, and only those begun before the time that the caller names.
+
+use std::{fmt, time::SystemTime};
+
+use bytes::Bytes;
+use http::Method;
+use jiff::Timestamp;
+use object_store::{
+    Error, Result,
+    aws::{AwsAuthorizer, AwsCredentialProvider},
+    client::{HttpClient, HttpRequestBody},
+};
+use serde::Deserialize;
+
+/// The way to a bucket's uploads.
+pub(crate) struct Uploads {
+    pub(super) client: HttpClient,
+    pub(super) credentials: AwsCredentialProvider,
+    /// URL of the bucket.
+    pub(super) url: String,
+    pub(super) region: String,
+    pub(super) prefix: String,
+    pub(super) is_signed: bool,
+}
+
+impl fmt::Debug for Uploads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Uploads")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A page of the listing.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Page {
+    #[serde(default)]
+    is_truncated: bool,
+    #[serde(default)]
+    next_key_marker: Option<String>,
+    #[serde(default)]
+    next_upload_id_marker: Option<String>,
+    #[serde(rename = "Upload", default)]
+    uploads: Vec<Upload>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Upload {
+    key: String,
+    upload_id: String,
+    initiated: Timestamp,
+}
+
+impl Uploads {
+    /// Aborts uploads that were begun before a time, and returns how many.
+    pub(crate) async fn sweep(&self, older_than: SystemTime) -> Result<usize> {
+        let older_than = Timestamp::try_from(older_than).unwrap_or(Timestamp::MIN);
+        let mut swept = 0;
+        let mut marker = None;
+        loop {
+            let page = self.list(marker.as_ref()).await?;
+            for upload in &page.uploads {
+                if upload.initiated < older_than && self.is_ours(&upload.key) {
+                    self.abort(upload).await?;
+                    swept += 1;
+                }
+            }
+            let next = page.next_key_marker.zip(page.next_upload_id_marker);
+            // A server that names the same page again would never end.
+            if !page.is_truncated || next.is_none() || next == marker {
+                return Ok(swept);
+            }
+            marker = next;
+        }
+    }
+
+    fn is_ours(&self, key: &str) -> bool {
+        let rest = key.strip_prefix(&self.prefix);
+        rest.is_some_and(|rest| self.prefix.is_empty() || rest.starts_with('/'))
+    }
+
+    async fn list(&self, marker: Option<&(String, String)>) -> Result<Page> {
+        let prefix = match self.prefix.as_str() {
+            "" => String::new(),
+            prefix => format!("{prefix}/"),
+        };
+        let mut query = vec![("uploads", ""), ("prefix", &prefix)];
+        if let Some((key, id)) = marker {
+            query.extend([("key-marker", key.as_str()), ("upload-id-marker", id)]);
+        }
+        let body = self.send(Method::GET, "", &query).await?;
+        quick_xml::de::from_reader(&*body)
+            .map_err(|error| failed(format!("the list of uploads cannot be understood: {error}")))
+    }
+
+    async fn abort(&self, upload: &Upload) -> Result<()> {
+        let query = [("uploadId", upload.upload_id.as_str())];
+        match self.send(Method::DELETE, &upload.key, &query).await {
+            // Somebody else was faster.
+            Err(Error::NotFound { .. }) | Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        key: &str,
+        query: &[(&str, &str)],
+    ) -> Result<object_store::client::HttpRequest> {
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(query)
+            .finish();
+        let request = http::Request::builder()
+            .method(method)
+            .uri(format!("{}/{key}?{query}", self.url))
+            .body(HttpRequestBody::empty());
+        request.map_err(|error| failed(error.to_string()))
+    }
+
+    async fn send(&self, method: Method, key: &str, query: &[(&str, &str)]) -> Result<Bytes> {
+        let mut request = self.request(method, key, query)?;
+        if self.is_signed {
+            let keys = self.credentials.get_credential().await?;
+            AwsAuthorizer::new(&keys, "s3", &self.region).try_authorize(&mut request, None)?;
+        }
+        let answer = self.client.execute(request).await.map_err(generic)?;
+        let status = answer.status();
+        let body = answer.into_body().bytes().await.map_err(generic)?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        let text = String::from_utf8_lossy(&body);
+        let source = format!("Server returned non-2xx status code: {status}: {text}");
+        Err(match status {
+            http::StatusCode::NOT_FOUND => Error::NotFound {
+                path: key.to_owned(),
+                source: source.into(),
+            },
+            _ => failed(source),
+        })
+    }
+}
+
+fn generic(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Generic {
+        store: "S3",
+        source: Box::new(error),
+    }
+}
+
+fn failed(cause: String) -> Error {
+    Error::Generic {
+        store: "S3",
+        source: cause.into(),
+    }
+}

@@ -1,0 +1,256 @@
+//! Where objects are kept.
+//!
+//! A [`Location`] is what a user writes to name a storage: a path, a `file://` URL, `memory:`, or
+//! a bucket, `s3://bucket/folder`. Invariant: text which looks like an address of something else is refused with the name of the
+//! scheme and without the rest of it, which may hold a password; it never becomes a directory.
+
+mod s3;
+
+use std::{fmt, path::PathBuf, str::FromStr};
+
+pub use s3::S3Location;
+
+use url::Url;
+
+use crate::error::{Error, ErrorKind, Operation, Result};
+
+/// Schemes of other backup tools which are also written without `//`. Taking `sftp:host:/srv`
+/// for the name of a local directory would put the backup where nobody expects it.
+const FOREIGN_SCHEMES: &[&str] = &[
+    "azure", "b2", "dav", "ftp", "gs", "http", "https", "nfs", "rclone", "rest", "sftp", "smb",
+    "ssh", "swift", "webdav",
+];
+
+/// A place for objects.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Location {
+    /// A directory on local disk.
+    Local(PathBuf),
+    /// The memory of this process: empty whenever it is opened, gone when it is dropped.
+    Memory,
+    /// A bucket of S3 or of a server that speaks its protocol.
+    S3(S3Location),
+}
+
+/// Why the text of a location was refused.
+#[derive(Debug, thiserror::Error)]
+enum InvalidLocation {
+    #[error("a location must not be empty")]
+    Empty,
+    #[error("a path must not contain a NUL character")]
+    Nul,
+    #[error("a file URL must name an absolute path on this machine, as in file:///srv/backup")]
+    FileUrl,
+    #[error("memory: takes no path")]
+    Memory,
+    #[error("write s3://BUCKET/FOLDER, or s3:https://HOST/BUCKET/FOLDER")]
+    S3Form,
+    #[error("only endpoint and region can follow the question mark")]
+    S3Query,
+    #[error("keys do not belong in a location, where others see them")]
+    UserInfo,
+    #[error("the name of a bucket has 3 to 255 letters, digits, dots and hyphens")]
+    Bucket,
+    #[error("the name of a bucket holds no slash: name the folder in it apart")]
+    BucketPath,
+    #[error(
+        "the folder in a bucket consists of letters, digits and any of . - _ = + @ , between \
+         single slashes, at most 500 bytes"
+    )]
+    Prefix,
+    #[error("the URL of a server looks like https://HOST or http://HOST:PORT")]
+    Endpoint,
+    #[error(
+        "the scheme {0} is not supported; supported are a path, file:///path, memory: and \
+         s3://bucket/folder (write ./{0}:… for a file of that name)"
+    )]
+    Scheme(String),
+}
+
+impl Location {
+    /// Understands a path, relative or absolute, a URL such as `file:///srv/backup` or
+    /// `s3://bucket/folder`, or `memory:`.
+    ///
+    /// A server of S3's protocol other than AWS is named in a query,
+    /// `s3://bucket/folder?endpoint=https://host:9000&region=eu`, or as in
+    /// `s3:https://host:9000/bucket/folder`.
+    ///
+    /// A colon alone does not make a URL: `c:\backup` and `name:with:colon` are paths.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`] for the scheme of something else, such as `sftp:`;
+    /// [`ErrorKind::Invalid`] if the text is empty or a malformed URL.
+    pub fn parse(text: &str) -> Result<Self> {
+        let refuse = |kind, place: &str, cause: InvalidLocation| {
+            Err(Error::new(kind, Operation::Parse, None, place, cause))
+        };
+        if text.is_empty() {
+            return refuse(ErrorKind::Invalid, "\"\"", InvalidLocation::Empty);
+        }
+        if text.contains('\0') {
+            return refuse(
+                ErrorKind::Invalid,
+                &text.escape_debug().to_string(),
+                InvalidLocation::Nul,
+            );
+        }
+        let Some((scheme, rest)) = split_scheme(text) else {
+            return Ok(Self::Local(text.into()));
+        };
+        match (scheme.as_str(), rest) {
+            ("memory", "" | "//") => Ok(Self::Memory),
+            ("memory", _) => refuse(ErrorKind::Invalid, "memory:…", InvalidLocation::Memory),
+            ("file", _) => match file_path(text) {
+                Some(path) => Ok(Self::Local(path)),
+                None => refuse(ErrorKind::Invalid, "file:…", InvalidLocation::FileUrl),
+            },
+            ("s3", rest) => match S3Location::parse(rest) {
+                Ok(location) => Ok(Self::S3(location)),
+                Err(cause) => refuse(ErrorKind::Invalid, "s3:…", cause),
+            },
+            _ => refuse(
+                ErrorKind::Unsupported,
+                &format!("{scheme}:…"),
+                InvalidLocation::Scheme(scheme),
+            ),
+        }
+    }
+}
+
+/// Splits text into a scheme in lower case and the rest, unless it is a path.
+fn split_scheme(text: &str) -> Option<(String, &str)> {
+    let (scheme, rest) = text.split_once(':')?;
+    let well_formed = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+    if !well_formed {
+        return None;
+    }
+    let scheme = scheme.to_ascii_lowercase();
+    let known = matches!(scheme.as_str(), "file" | "memory" | "s3")
+        || FOREIGN_SCHEMES.contains(&scheme.as_str());
+    (known || rest.starts_with("//")).then_some((scheme, rest))
+}
+
+fn file_path(text: &str) -> Option<PathBuf> {
+    // `file:backup` is a relative URL, which the parser would make absolute by adding a slash.
+    let (_, rest) = text.split_once(':')?;
+    if !rest.starts_with('/') {
+        return None;
+    }
+    let url = Url::parse(text).ok()?;
+    // An unencoded # or ? is meant as a part of the name; to drop it would open another directory.
+    if url.query().is_some() || url.fragment().is_some() {
+        return None;
+    }
+    url.to_file_path().ok()
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(path) => path.display().fmt(f),
+            Self::Memory => f.write_str("memory:"),
+            Self::S3(location) => location.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Location {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::parse(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn paths_stay_as_they_are() {
+        for text in [
+            "backup",
+            "/srv/backup",
+            "./a:b",
+            "name:with:colon",
+            "c:\\backup",
+            "../x://y",
+            " ",
+            "1://x",
+        ] {
+            assert_eq!(
+                Location::parse(text).unwrap(),
+                Location::Local(text.into()),
+                "{text:?}"
+            );
+            assert_eq!(Location::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn file_urls_are_paths() {
+        for (text, path) in [
+            ("file:///srv/backup", "/srv/backup"),
+            ("FILE:///srv/a%20b", "/srv/a b"),
+            ("file://localhost/srv", "/srv"),
+            ("file:/srv", "/srv"),
+        ] {
+            assert_eq!(
+                Location::parse(text).unwrap(),
+                Location::Local(path.into()),
+                "{text}"
+            );
+        }
+        for text in [
+            "file:backup",
+            "file://host/srv",
+            "file:///srv?a",
+            "file:///srv#1",
+            "file:",
+        ] {
+            assert_eq!(
+                Location::parse(text).unwrap_err().kind(),
+                ErrorKind::Invalid,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn memory_is_memory() {
+        assert_eq!("memory:".parse::<Location>().unwrap(), Location::Memory);
+        assert_eq!(Location::parse("memory://").unwrap().to_string(), "memory:");
+        assert_eq!(
+            Location::parse("memory:x").unwrap_err().kind(),
+            ErrorKind::Invalid
+        );
+        assert_eq!(Location::parse("").unwrap_err().kind(), ErrorKind::Invalid);
+        assert_eq!(
+            Location::parse("a\0b").unwrap_err().kind(),
+            ErrorKind::Invalid
+        );
+    }
+
+    #[test]
+    fn other_schemes_are_refused_by_name_without_their_secrets() {
+        for text in ["sftp:user:secret@host:/srv", "weird://secret"] {
+            let error = Location::parse(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{text}");
+            let shown = format!("{error} {} {error:?}", error.source().unwrap());
+            let scheme = text.split(':').next().unwrap();
+            assert!(
+                shown.contains(scheme) && shown.contains("memory:"),
+                "{shown}"
+            );
+            assert!(!shown.contains("secret"), "{shown}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! How a storage is opened.
+//!
+//! [`StorageOptions`] holds what belongs to the way of access and not to the place itself:
+//! [`NetworkOptions`] for every place that is reached over a network, [`S3Options`] for S3.
+//! Invariant: the defaults are the safe choice.
+
+mod network;
+mod s3;
+
+pub use network::NetworkOptions;
+pub use s3::{Addressing, AssumeRole, S3Credentials, S3Encryption, S3Options};
+
+/// Options for [`Storage::open`](crate::Storage::open) and
+/// [`Storage::create`](crate::Storage::create).
+///
+/// ```
+/// let options = br_storage::StorageOptions::default().with_fsync(false);
+/// assert!(!options.fsync);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StorageOptions {
+    /// Whether an object on local disk is flushed to the device before a write returns.
+    pub fsync: bool,
+    /// For places that are reached over a network.
+    pub network: NetworkOptions,
+    /// For S3 and what speaks its protocol.
+    pub s3: S3Options,
+}
+
+impl Default for StorageOptions {
+    fn default() -> Self {
+        Self {
+            fsync: true,
+            network: NetworkOptions::default(),
+            s3: S3Options::default(),
+        }
+    }
+}
+
+impl StorageOptions {
+    /// Sets whether an object on local disk is flushed to the device before a write returns;
+    /// the default is `true`.
+    ///
+    /// `false` is for tests and benchmarks only: after a crash of the machine, objects which were
+    /// reported as written may be missing or filled with zeros. Other backends ignore it.
+    #[must_use]
+    pub fn with_fsync(mut self, fsync: bool) -> Self {
+        self.fsync = fsync;
+        self
+    }
+
+    /// Sets what holds for places that are reached over a network.
+    #[must_use]
+    pub fn with_network(mut self, network: NetworkOptions) -> Self {
+        self.network = network;
+        self
+    }
+
+    /// Sets what holds for S3.
+    #[must_use]
+    pub fn with_s3(mut self, s3: S3Options) -> Self {
+        self.s3 = s3;
+        self
+    }
+}

@@ -1,0 +1,254 @@
+//! Finding out what a store promises.
+//!
+//! [`Storage::probe`] tries what a repository rests on and returns [`Capabilities`];
+//! [`Storage::measure`] times requests and returns a [`Speed`]. Invariant: everything is tried on
+//! objects of its own below `probe`, which are deleted again.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use object_store::{ObjectStoreExt as _, PutMode, PutOptions};
+use tokio::time::Instant;
+
+use crate::{
+    error::{Error, ErrorKind, Operation, Result},
+    payload::Payload,
+    storage::Storage,
+};
+
+/// The folder in which everything is tried.
+const FOLDER: &str = "probe";
+/// Writers that race for one key.
+const RACERS: u8 = 4;
+
+/// What a store does, as tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// A second object of one key is refused, and of several writers at once one wins.
+    pub exclusive_create: bool,
+    /// A part of an object can be read by itself.
+    pub ranges: bool,
+    /// A listing shows what was just written, and no longer what was just deleted.
+    pub fresh_lists: bool,
+    /// Objects can be deleted.
+    pub deletes: bool,
+}
+
+/// How fast a store answers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Speed {
+    /// Median time of writing an object of a few bytes.
+    pub write_latency: Duration,
+    /// Median time of reading an object of a few bytes.
+    pub read_latency: Duration,
+    /// Bytes a second that are written, with several requests at once.
+    pub write_rate: f64,
+    /// Bytes a second that are read, with several requests at once.
+    pub read_rate: f64,
+}
+
+impl Storage {
+    /// Tries out what the store does, on objects `probe/<name>…` that are deleted again. `name`
+    /// must not have been used before.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the objects from being written and read, and [`ErrorKind::Unsupported`] if
+    /// what is read is not what was written.
+    pub async fn probe(&self, name: &str) -> Result<Capabilities> {
+        let key = |what: &str| format!("{FOLDER}/{name}-{what}");
+        let keys = [key("create"), key("race")];
+        let found = self.try_out(&keys[0], &keys[1]).await;
+        // Also what an earlier one left that was interrupted.
+        let left = self
+            .list(FOLDER)
+            .await
+            .map(|all| all.into_iter().map(|object| object.key));
+        let left = left.map_or_else(|_| keys.to_vec(), Iterator::collect);
+        let failed = self.delete_all(left).await;
+        self.forget_folder();
+        let mut found = found?;
+        found.deletes = failed.is_empty();
+        if found.deletes {
+            found.fresh_lists &= self
+                .list(FOLDER)
+                .await?
+                .iter()
+                .all(|object| !keys.contains(&object.key));
+        }
+        Ok(found)
+    }
+
+    async fn try_out(&self, once: &str, race: &str) -> Result<Capabilities> {
+        let bytes: Vec<u8> = (0..=255).collect();
+        let mut exclusive = self.create_raw(once, &bytes, true).await?
+            && !self.create_raw(once, &[1], false).await?;
+        let racers: Vec<_> = (0..RACERS).map(|racer| vec![racer; 100]).collect();
+        let results = join_all(
+            racers
+                .iter()
+                .map(|racer| self.create_raw(race, racer, false)),
+        )
+        .await;
+        let results = results.into_iter().collect::<Result<Vec<_>>>()?;
+        exclusive &= results.iter().filter(|won| **won).count() == 1;
+        let expected = if exclusive { &bytes[..] } else { &[1] };
+        if !exclusive {
+            self.overwrite_raw(once, &[1]).await?;
+        }
+        let whole = self.get(once, 1000).await?;
+        if whole != expected {
+            return Err(self.probe_error("what was read is not what was written"));
+        }
+        if exclusive {
+            let winner = results.iter().position(|won| *won).unwrap_or_default();
+            exclusive = self.get(race, 1000).await? == racers[winner];
+        }
+        let listed = self.list(FOLDER).await?;
+        let seen = listed
+            .iter()
+            .any(|object| object.key == once && object.size == expected.len() as u64);
+        Ok(Capabilities {
+            exclusive_create: exclusive,
+            ranges: self.has_ranges(once, &whole).await?,
+            fresh_lists: seen,
+            deletes: true,
+        })
+    }
+
+    async fn has_ranges(&self, key: &str, whole: &Bytes) -> Result<bool> {
+        let part = self.get_range(key, 0..1).await;
+        match part {
+            Ok(part) if part == whole[..1] => {}
+            Ok(_) => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+            Err(_) => return Ok(false),
+        }
+        let suffix = self.get_suffix(key, 1).await?;
+        Ok(suffix.0 == whole[whole.len() - 1..] && suffix.1 == whole.len() as u64)
+    }
+
+    /// Creates without settling anything: what the store answers is the question. A store that
+    /// knows no conditions answers with an error, which counts as not refusing the second.
+    async fn create_raw(&self, key: &str, bytes: &[u8], first: bool) -> Result<bool> {
+        use object_store::Error as E;
+        let path = self.path(Operation::Probe, key)?;
+        let options = PutOptions::from(PutMode::Create);
+        let payload = bytes.to_vec().into();
+        match self.store().put_opts(&path, payload, options).await {
+            Ok(_) => Ok(true),
+            Err(E::AlreadyExists { .. } | E::Precondition { .. }) => Ok(false),
+            Err(error) => {
+                let error = self.store_error(Operation::Probe, "", &error);
+                match error.kind() {
+                    // The client below could not tell whether it was refused for its own object.
+                    ErrorKind::Unsupported | ErrorKind::Invalid | ErrorKind::Other if first => {
+                        Ok(false)
+                    }
+                    ErrorKind::Unsupported | ErrorKind::Invalid | ErrorKind::Other => Ok(true),
+                    _ => Err(error),
+                }
+            }
+        }
+    }
+
+    async fn overwrite_raw(&self, key: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.path(Operation::Probe, key)?;
+        let put = self.store().put(&path, bytes.to_vec().into()).await;
+        put.map(drop)
+            .map_err(|error| self.store_error(Operation::Probe, "", &error))
+    }
+
+    /// Measures how fast the store answers, by writing and reading `rounds` small objects one
+    /// after the other and `rounds` objects of `len` bytes at once, below `probe/<name>…`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Storage::create_new`] and [`Storage::get`].
+    pub async fn measure(&self, name: &str, rounds: usize, len: usize) -> Result<Speed> {
+        let key = |what: &str, round: usize| format!("{FOLDER}/{name}-{what}-{round}");
+        let mut keys = Vec::new();
+        let measured = self.measure_with(rounds, len, &mut keys, &key).await;
+        let _ = self.delete_all(keys).await;
+        self.forget_folder();
+        measured
+    }
+
+    async fn measure_with(
+        &self,
+        rounds: usize,
+        len: usize,
+        keys: &mut Vec<String>,
+        key: &impl Fn(&str, usize) -> String,
+    ) -> Result<Speed> {
+        let (mut writes, mut reads) = (Vec::new(), Vec::new());
+        for round in 0..rounds.max(1) {
+            let key = key("small", round);
+            keys.push(key.clone());
+            let start = Instant::now();
+            let _ = self.create_new(&key, vec![0; 64].into()).await?;
+            writes.push(start.elapsed());
+            let start = Instant::now();
+            self.get(&key, 64).await?;
+            reads.push(start.elapsed());
+        }
+        let payload = incompressible(len);
+        let large: Vec<_> = (0..rounds.max(1))
+            .map(|round| key("large", round))
+            .collect();
+        keys.extend(large.iter().cloned());
+        let start = Instant::now();
+        for done in join_all(
+            large
+                .iter()
+                .map(|key| self.create_new(key, payload.clone())),
+        )
+        .await
+        {
+            let _ = done?;
+        }
+        let write_rate = (large.len() * len) as f64 / start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        for done in join_all(large.iter().map(|key| self.get(key, len as u64))).await {
+            done?;
+        }
+        Ok(Speed {
+            write_latency: median(writes),
+            read_latency: median(reads),
+            write_rate,
+            read_rate: (large.len() * len) as f64 / start.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// A disk keeps a folder in which nothing is any more.
+    fn forget_folder(&self) {
+        if let Some(disk) = self.disk() {
+            disk.remove_empty(FOLDER);
+        }
+    }
+
+    fn probe_error(&self, cause: &str) -> Error {
+        let place = self.location_text();
+        Error::new(ErrorKind::Unsupported, Operation::Probe, None, place, cause)
+    }
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+/// Bytes that no link compresses: a multiplicative generator (Lehmer) is enough for that.
+fn incompressible(len: usize) -> Payload {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u128;
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        state = state.wrapping_mul(0xda94_2042_e4dd_58b5);
+        bytes.extend_from_slice(&((state >> 64) as u64).to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes.into()
+}

@@ -1,0 +1,153 @@
+//! What a server says when it refuses.
+//!
+//! [`ServerError`] is the status and the code in an answer of S3, taken from the text of an error
+//! of `object_store`, which hands on neither as a value. Invariant: what is shown holds no more
+//! than what the server said, and never a signature.
+
+use std::fmt;
+
+use crate::error::ErrorKind;
+
+/// What precedes the status and the body in the text.
+const STATUS_MARK: &str = "Server returned non-2xx status code: ";
+/// No message of a server is repeated at greater length.
+const MAX_MESSAGE: usize = 200;
+
+/// An answer that says no.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServerError {
+    status: u16,
+    code: String,
+    message: String,
+}
+
+impl ServerError {
+    /// Finds the answer in the text of an error.
+    pub(crate) fn find(text: &str) -> Option<Self> {
+        let (_, answer) = text.split_once(STATUS_MARK)?;
+        let status = answer.get(..3)?.parse().ok()?;
+        let message = element(answer, "Message");
+        Some(Self {
+            status,
+            code: element(answer, "Code").to_owned(),
+            message: message.chars().take(MAX_MESSAGE).collect(),
+        })
+    }
+
+    /// What the caller has to do.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match (&*self.code, self.status) {
+            ("NoSuchBucket", _) => ErrorKind::LocationNotFound,
+            (
+                "ExpiredToken"
+                | "ExpiredTokenException"
+                | "InvalidToken"
+                | "TokenRefreshRequired"
+                | "InvalidAccessKeyId"
+                | "SignatureDoesNotMatch"
+                | "RequestTimeTooSkewed"
+                | "AccessDenied"
+                | "AuthorizationHeaderMalformed"
+                | "InvalidObjectState",
+                _,
+            )
+            | (_, 401 | 403) => ErrorKind::Denied,
+            ("QuotaExceeded" | "XMinioStorageFull" | "EntityTooLarge", _) | (_, 507) => {
+                ErrorKind::Full
+            }
+            ("InvalidBucketName", _) => ErrorKind::Invalid,
+            (_, 501) => ErrorKind::Unsupported,
+            (_, 404) => ErrorKind::NotFound,
+            (_, 408 | 429 | 500..) => ErrorKind::Unavailable,
+            _ => ErrorKind::Other,
+        }
+    }
+
+    /// What a person can do, where the code alone does not tell.
+    fn advice(&self) -> Option<&'static str> {
+        Some(match &*self.code {
+            "RequestTimeTooSkewed" => "the clock of this machine is wrong",
+            "ExpiredToken" | "ExpiredTokenException" => {
+                "the credentials have expired: get new ones"
+            }
+            "InvalidObjectState" => {
+                "the object lies in an archive: have the provider restore it, then run again"
+            }
+            "NoSuchBucket" => "there is no bucket of that name: make it first",
+            "AuthorizationHeaderMalformed" | "PermanentRedirect" => {
+                "the bucket is in another region: name it with the option region"
+            }
+            "InvalidAccessKeyId" => "the server does not know this access key id",
+            "SignatureDoesNotMatch" => {
+                "the secret access key is wrong, or a proxy altered the request"
+            }
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the server answered {}", self.status)?;
+        if !self.code.is_empty() {
+            write!(f, " {}", self.code)?;
+        }
+        match self.advice() {
+            Some(advice) => write!(f, ": {advice}"),
+            None if self.message.is_empty() => Ok(()),
+            None => write!(f, ": {}", self.message.trim_end_matches('.').escape_debug()),
+        }
+    }
+}
+
+/// The text of an element of an XML document, which servers write without attributes.
+fn element<'a>(text: &'a str, name: &str) -> &'a str {
+    let between = || {
+        let (_, rest) = text.split_once(&format!("<{name}>"))?;
+        Some(rest.split_once("</")?.0)
+    };
+    between().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_decide_before_the_status() {
+        let text = |status: &str, code: &str| {
+            format!(
+                "Error performing GET http://h/b/k in 1ms - Server returned non-2xx status code: \
+                 {status}: <?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>No.</Message>\
+                 <StringToSign>secret</StringToSign></Error>"
+            )
+        };
+        for (status, code, kind) in [
+            ("404 Not Found", "NoSuchBucket", ErrorKind::LocationNotFound),
+            ("404 Not Found", "NoSuchKey", ErrorKind::NotFound),
+            ("400 Bad Request", "ExpiredToken", ErrorKind::Denied),
+            ("403 Forbidden", "Whatever", ErrorKind::Denied),
+            (
+                "503 Service Unavailable",
+                "SlowDown",
+                ErrorKind::Unavailable,
+            ),
+            ("507 Insufficient Storage", "", ErrorKind::Full),
+            (
+                "501 Not Implemented",
+                "NotImplemented",
+                ErrorKind::Unsupported,
+            ),
+            ("400 Bad Request", "Strange", ErrorKind::Other),
+        ] {
+            let error = ServerError::find(&text(status, code)).unwrap();
+            assert_eq!(error.kind(), kind, "{status} {code}");
+            assert!(error.to_string().contains(code), "{error}");
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+        assert_eq!(ServerError::find("connection refused"), None);
+        let page = "Server returned non-2xx status code: 502 Bad Gateway: <html>";
+        let error = ServerError::find(page).unwrap();
+        assert_eq!(error.to_string(), "the server answered 502");
+    }
+}

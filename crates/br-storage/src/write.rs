@@ -1,0 +1,188 @@
+//! Writing objects.
+//!
+//! [`Storage::create_new`] is the only write. Stores answer a write in more ways than with yes or
+//! no: the answer gets lost, or the write took effect and an error came back, or a client below
+//! repeated it and met its own object. Invariant: the answer is settled by what the store holds.
+//!
+//! How each answer is settled:
+//!
+//! | answer | what is done |
+//! |---|---|
+//! | success | it is ours |
+//! | the key is taken | read it: with our bytes it is ours, with others it is not; nothing there: again |
+//! | no answer, or an error for the moment | again, which ends in one of the other rows |
+//! | anything else | an error |
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use object_store::{
+    Attribute, Attributes, Error as StoreError, MultipartUpload, PutMode, PutMultipartOptions,
+    PutOptions, path::Path,
+};
+
+use crate::{
+    error::{ErrorKind, Operation, Result},
+    payload::Payload,
+    storage::Storage,
+};
+
+/// How often a write is begun whose fate is unknown. Each attempt has the retries of the client
+/// below.
+const ATTEMPTS: u32 = 4;
+/// A larger object goes to a server in parts, so that several connections share the work and a
+/// failure costs no more than a part.
+const ONE_REQUEST: u64 = 24 << 20;
+/// Length of the parts; servers want at least 5 MiB.
+const PART: usize = 16 << 20;
+/// Parts of one object under way at once.
+const PARALLEL_PARTS: usize = 4;
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use = "an object which existed holds other bytes"]
+pub enum Creation {
+    /// The object holds the given bytes.
+    Created,
+    /// An object of this key existed, holds other bytes, and is unchanged.
+    AlreadyExists,
+}
+
+impl Storage {
+    /// Writes an object, whole and durable before this returns, unless its key is taken.
+    ///
+    /// Of several writers of one key with different bytes exactly one is told
+    /// [`Creation::Created`]. Writing the same bytes again is answered with `Created` as well: a
+    /// writer who must know that it was the first puts something of its own into the bytes. After
+    /// an error, or if the future is dropped, the object may exist or come to exist, whole: repeat
+    /// the write.
+    ///
+    /// Two exceptions, neither of which matters for keys that nobody else can have: objects of
+    /// more than 24 MiB on a server, and a store for which [`Storage::assume_single_writer`] was
+    /// called, are looked up before they are written, which another writer may do at the same time.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Full`] if there is no space.
+    pub async fn create_new(&self, key: &str, payload: Payload) -> Result<Creation> {
+        let path = self.path(Operation::Write, key)?;
+        let mut attempt = 0;
+        let creation = loop {
+            attempt += 1;
+            let error = match self.put(&path, &payload).await {
+                Ok(()) => break Creation::Created,
+                Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {
+                    match self.settle(key, &payload).await {
+                        // The store was busy with another write of this key, which failed.
+                        Err(error) if error.kind() == ErrorKind::NotFound => error,
+                        settled => break settled?,
+                    }
+                }
+                Err(error) => self.store_error(Operation::Write, key, &error),
+            };
+            let unsettled = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::NotFound);
+            if !unsettled || attempt == ATTEMPTS {
+                return Err(error);
+            }
+        };
+        if let Some(disk) = self.disk() {
+            disk.settle(key, creation == Creation::AlreadyExists)
+                .await
+                .map_err(|error| self.io_error(Operation::Write, key, error))?;
+        }
+        Ok(creation)
+    }
+
+    /// Finds out whether an object that exists is the one that was to be written.
+    async fn settle(&self, key: &str, payload: &Payload) -> Result<Creation> {
+        let size = self.size(key).await?;
+        let same = size == payload.len() && payload.is(&self.get(key, size).await?);
+        Ok(match same {
+            true => Creation::Created,
+            false => Creation::AlreadyExists,
+        })
+    }
+
+    async fn put(&self, path: &Path, payload: &Payload) -> object_store::Result<()> {
+        let in_parts = self.is_remote() && payload.len() > ONE_REQUEST;
+        if !in_parts && !self.is_single_writer() {
+            return self.put_once(path, payload, PutMode::Create).await;
+        }
+        match self.store().get_opts(path, head()).await {
+            Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+            Ok(_) => {
+                return Err(StoreError::AlreadyExists {
+                    path: path.to_string(),
+                    source: "the key is taken".into(),
+                });
+            }
+        }
+        if in_parts {
+            self.put_parts(path, payload).await
+        } else {
+            self.put_once(path, payload, PutMode::Overwrite).await
+        }
+    }
+
+    async fn put_once(
+        &self,
+        path: &Path,
+        payload: &Payload,
+        mode: PutMode,
+    ) -> object_store::Result<()> {
+        let options = PutOptions {
+            attributes: self.attributes(payload),
+            ..PutOptions::from(mode)
+        };
+        let put = self.store().put_opts(path, payload.clone().into(), options);
+        put.await.map(drop)
+    }
+
+    /// Uploads parts at the same time. What fails is aborted, and settled by the next attempt: an
+    /// error of the last step does not tell whether the object exists.
+    async fn put_parts(&self, path: &Path, payload: &Payload) -> object_store::Result<()> {
+        let options = PutMultipartOptions {
+            attributes: self.attributes(payload),
+            ..PutMultipartOptions::default()
+        };
+        let mut upload = self.store().put_multipart_opts(path, options).await?;
+        let parts = payload.parts(PART).into_iter();
+        let requests: Vec<_> = parts.map(|part| upload.put_part(part.into())).collect();
+        let sent = stream::iter(requests)
+            .buffer_unordered(PARALLEL_PARTS)
+            .try_collect::<()>()
+            .await;
+        match sent {
+            Ok(()) => complete(&mut *upload).await,
+            Err(error) => {
+                upload.abort().await.ok();
+                Err(error)
+            }
+        }
+    }
+
+    fn attributes(&self, payload: &Payload) -> Attributes {
+        let class = self.backend().rare_class.clone();
+        let class = class.filter(|_| payload.is_read_rarely());
+        let class = class.map(|class| (Attribute::StorageClass, class));
+        class.into_iter().collect()
+    }
+}
+
+/// After the last step a retry below may have met an upload that is complete already, which is
+/// reported as missing: as after a lost answer, the object itself tells.
+async fn complete(upload: &mut dyn MultipartUpload) -> object_store::Result<()> {
+    match upload.complete().await {
+        Ok(_) => Ok(()),
+        Err(StoreError::NotFound { path, source }) => {
+            Err(StoreError::AlreadyExists { path, source })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn head() -> object_store::GetOptions {
+    object_store::GetOptions {
+        head: true,
+        ..object_store::GetOptions::default()
+    }
+}

@@ -1,0 +1,48 @@
+//! The conformance suite of storages, on S3.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use br_core::{Location, S3Location, Storage};
+use br_storage::conformance;
+use br_testkit::{Endpoint, block_on, skip};
+
+use super::{BUCKET, Bucket};
+
+#[test]
+fn a_bucket_conforms() {
+    let bucket = Bucket::new();
+    let next = AtomicU64::new(0);
+    block_on(conformance::all(async || {
+        let folder = format!("a/{}", next.fetch_add(1, Ordering::Relaxed));
+        let location = S3Location::new(BUCKET, &folder).unwrap();
+        let location = location.with_endpoint(&bucket.server.endpoint()).unwrap();
+        Storage::open(&Location::S3(location), &bucket.options).unwrap()
+    }));
+}
+
+#[test]
+fn a_bucket_of_its_own_conforms() {
+    let bucket = Bucket::new();
+    let next = AtomicU64::new(0);
+    block_on(conformance::all(async || {
+        let name = format!("bucket-{}", next.fetch_add(1, Ordering::Relaxed));
+        bucket.server.create_bucket(&name);
+        let location = S3Location::new(&name, "").unwrap();
+        let location = location.with_endpoint(&bucket.server.endpoint()).unwrap();
+        Storage::open(&Location::S3(location), &bucket.options).unwrap()
+    }));
+}
+
+#[test]
+fn the_server_of_the_environment_conforms() {
+    let Some(there) = Endpoint::from_env() else {
+        skip("no BR_TEST_S3_ENDPOINT; docs/testing.md tells how to start a server");
+        return;
+    };
+    let next = AtomicU64::new(0);
+    let run = std::process::id();
+    block_on(conformance::all(async || {
+        let folder = format!("conformance-{run}-{}", next.fetch_add(1, Ordering::Relaxed));
+        Storage::open(&there.location(&folder), &there.options()).unwrap()
+    }));
+}

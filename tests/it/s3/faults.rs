@@ -1,0 +1,276 @@
+//! Whatever goes wrong on the way: either all is well, or there is a clear error; never a wrong repository.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "how long things take is what is tested"
+)]
+
+use std::time::{Duration, Instant};
+
+use br_core::engine::restore::{RestoreOptions, restore};
+use br_core::{BackupSelector, ErrorKind};
+use br_testkit::block_on;
+use br_testkit::s3::{Fault, Rule};
+
+use super::{Bucket, source};
+
+/// Faults that pass: a client that tries again has success.
+const PASSING: &[(&str, Fault)] = &[
+    (
+        "503",
+        Fault::Status {
+            code: 503,
+            name: "SlowDown",
+        },
+    ),
+    (
+        "500",
+        Fault::Status {
+            code: 500,
+            name: "InternalError",
+        },
+    ),
+    (
+        "429",
+        Fault::Status {
+            code: 429,
+            name: "TooManyRequests",
+        },
+    ),
+    (
+        "503 after the effect",
+        Fault::StatusAfter {
+            code: 503,
+            name: "SlowDown",
+        },
+    ),
+    (
+        "500 after the effect",
+        Fault::StatusAfter {
+            code: 500,
+            name: "InternalError",
+        },
+    ),
+    ("a connection closed before the effect", Fault::DropBefore),
+    ("a lost answer", Fault::DropAfter),
+    ("a delay", Fault::Delay(Duration::from_millis(20))),
+    (
+        "a slow body",
+        Fault::SlowBody {
+            chunk: 700,
+            pause: Duration::from_millis(1),
+        },
+    ),
+];
+
+/// Makes a repository with one backup and tells how many requests the next one takes.
+fn prepared() -> (Bucket, u64) {
+    let bucket = Bucket::new();
+    let repository = bucket.init().unwrap();
+    bucket.backup(&repository, &source(1)).unwrap();
+    bucket.server.fork_bucket(super::BUCKET, "saved");
+    bucket.server.reset_requests();
+    let repository = bucket.open().unwrap();
+    bucket.backup(&repository, &source(2)).unwrap();
+    let requests = bucket.server.requests().len() as u64;
+    (bucket, requests)
+}
+
+fn set_back(bucket: &Bucket) {
+    bucket.server.clear_faults();
+    for key in bucket.server.keys(super::BUCKET) {
+        bucket.server.set_object(super::BUCKET, &key, None);
+    }
+    bucket.server.fork_bucket("saved", super::BUCKET);
+}
+
+#[test]
+fn a_backup_survives_whatever_passes() {
+    let (bucket, requests) = prepared();
+    assert!(requests >= 8, "{requests} requests");
+    for (name, fault) in PASSING {
+        for n in 0..requests {
+            set_back(&bucket);
+            bucket.server.inject(Rule::once(*fault).after(n));
+            let repository = bucket.open();
+            let report = repository.and_then(|repository| bucket.backup(&repository, &source(2)));
+            report.unwrap_or_else(|error| panic!("{name} at request {n}: {error}"));
+            bucket.assert_sound(2, &format!("{name} at request {n}"));
+        }
+    }
+}
+
+#[test]
+fn a_write_that_meets_another_one_is_tried_again() {
+    let (bucket, _) = prepared();
+    for n in 0..5 {
+        set_back(&bucket);
+        let conflict = Fault::Status {
+            code: 409,
+            name: "ConditionalRequestConflict",
+        };
+        bucket
+            .server
+            .inject(Rule::once(conflict).method("PUT").after(n));
+        let repository = bucket.open().unwrap();
+        bucket.backup(&repository, &source(2)).unwrap();
+        bucket.assert_sound(2, &format!("409 at write {n}"));
+    }
+}
+
+#[test]
+fn what_is_altered_on_the_way_is_noticed() {
+    let (bucket, requests) = prepared();
+    for n in 0..requests {
+        for at in [0, 9, 40, 200] {
+            for fault in [Fault::FlipByte(at), Fault::CutBody(at)] {
+                set_back(&bucket);
+                bucket
+                    .server
+                    .inject(Rule::once(fault).method("GET").after(n));
+                let what = format!("{fault:?} at request {n}");
+                let repository = bucket.open();
+                let result =
+                    repository.and_then(|repository| bucket.backup(&repository, &source(2)));
+                // A key of a listing that is altered names nothing; the rest is noticed by its checksum.
+                let backups = if result.is_ok() { 2 } else { 1 };
+                bucket.assert_sound(backups, &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_restore_gives_back_what_was_stored_or_says_what_is_missing() {
+    let bucket = Bucket::new();
+    let repository = bucket.init().unwrap();
+    bucket.backup(&repository, &source(1)).unwrap();
+    for n in 0..12 {
+        for fault in [
+            Fault::FlipByte(100),
+            Fault::CutBody(100),
+            Fault::DropAfter,
+            PASSING[0].1,
+        ] {
+            bucket.server.clear_faults();
+            bucket
+                .server
+                .inject(Rule::once(fault).method("GET").after(n));
+            let dir = tempfile::tempdir().unwrap();
+            let options = RestoreOptions::default().with_owner(false);
+            let restored = bucket.open().and_then(|repository| {
+                let latest = BackupSelector::Latest;
+                let to = dir.path().to_path_buf();
+                block_on(restore(&repository, &latest, to, &options, &bucket.context))
+            });
+            let Ok(report) = restored else { continue };
+            for (path, content) in source(1).files() {
+                match std::fs::read(dir.path().join(&path)) {
+                    Ok(bytes) => assert!(bytes == content, "{fault:?} at {n}: {path}"),
+                    Err(_) => assert!(!report.failed.is_empty(), "{fault:?} at {n}: {path}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_server_that_hangs_is_given_up_and_asked_again() {
+    let (bucket, _) = prepared();
+    for method in ["GET", "PUT"] {
+        set_back(&bucket);
+        bucket.server.inject(Rule::once(Fault::Hang).method(method));
+        let start = Instant::now();
+        let repository = bucket.open().unwrap();
+        bucket.backup(&repository, &source(2)).unwrap();
+        let time = start.elapsed();
+        assert!(
+            time >= Duration::from_secs(2) && time < Duration::from_secs(15),
+            "{time:?}"
+        );
+        bucket.assert_sound(2, method);
+    }
+}
+
+#[test]
+fn a_slow_link_is_no_failure() {
+    let bucket = Bucket::new();
+    let storage = bucket.storage();
+    let bytes = br_testkit::noise(1, 300_000);
+    let created = block_on(storage.create_new("slow", bytes.clone().into())).unwrap();
+    assert_eq!(created, br_storage::Creation::Created);
+    // Six seconds in all, with a time-out of two: something moves all the time.
+    let slow = Fault::SlowBody {
+        chunk: 50_000,
+        pause: Duration::from_secs(1),
+    };
+    bucket.server.inject(Rule::once(slow).method("GET"));
+    let start = Instant::now();
+    assert!(block_on(storage.get("slow", 300_000)).unwrap() == bytes);
+    assert!(start.elapsed() > Duration::from_secs(3));
+}
+
+#[test]
+fn credentials_that_expire_meanwhile_are_a_clear_error() {
+    let (bucket, requests) = prepared();
+    for n in 1..requests {
+        set_back(&bucket);
+        bucket.server.renew_credentials();
+        let repository = bucket.open().unwrap();
+        let seen = std::sync::atomic::AtomicU64::new(0);
+        bucket.server.hook(move |_| {
+            let count = seen.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            (count >= n).then_some(Fault::Status {
+                code: 400,
+                name: "ExpiredToken",
+            })
+        });
+        match bucket.backup(&repository, &source(2)) {
+            Ok(_) => bucket.assert_sound(2, "it was done before"),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+                let cause = std::error::Error::source(&error).unwrap().to_string();
+                assert!(cause.contains("expired"), "{cause}");
+                bucket.assert_sound(1, "expired");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_server_that_is_overrun_is_asked_less() {
+    let bucket = Bucket::new();
+    let storage = bucket.storage();
+    let busy = Fault::Status {
+        code: 503,
+        name: "SlowDown",
+    };
+    bucket.server.inject(Rule::always(busy).times(30));
+    let writes = (0..40).map(|n| {
+        let storage = storage.clone();
+        async move {
+            storage
+                .create_new(&format!("many/{n}"), vec![n].into())
+                .await
+        }
+    });
+    let results = block_on(futures::future::join_all(writes));
+    assert!(results.iter().all(Result::is_ok), "every write succeeds");
+    let traffic = storage.traffic().unwrap();
+    assert_eq!(traffic.slowed, 30);
+    assert_eq!(block_on(storage.list("many")).unwrap().len(), 40);
+}
+
+#[test]
+fn stale_listings_cost_no_backup() {
+    let bucket = Bucket::new();
+    let repository = bucket.init().unwrap();
+    bucket.backup(&repository, &source(1)).unwrap();
+    bucket.server.stale_lists(true);
+    // The log shows one entry and has two by now: who goes by the listing meets the other one.
+    bucket.backup(&repository, &source(2)).unwrap();
+    let third = bucket.backup(&bucket.open().unwrap(), &source(3));
+    bucket.server.stale_lists(false);
+    assert!(third.is_err(), "a listing that hides an entry is an error");
+    bucket.assert_sound(2, "stale");
+}

@@ -1,0 +1,153 @@
+//! How many requests each operation takes. They are what object storage bills, and what a distant server makes wait for:
+//! `docs/requests.md` promises these figures.
+
+use br_core::engine::check::{CheckOptions, ReadData, check};
+use br_core::engine::restore::{RestoreOptions, restore};
+use br_core::engine::{delete, ls, prune};
+use br_core::{BackupSelector, InitOptions, Repository};
+use br_testkit::{Behaviour, MemorySource, TestRepo, Thing, block_on, noise};
+
+use super::Bucket;
+
+/// 300 small files, three of which differ from version to version, and one that fills three packs.
+fn source(version: u64) -> MemorySource {
+    let mut source = MemorySource::new().file("large", noise(1, 40 << 20));
+    for number in 0..300 {
+        let version = if number % 100 == 0 { version } else { 0 };
+        let content = Thing::File(noise(number + 1000 * version, 5_000).into());
+        let time = 1_500_000_000 + version.cast_signed();
+        let path = format!("small/{number}");
+        source.insert(&path, content, time, Behaviour::Honest);
+    }
+    source
+}
+
+/// Counts what an operation asks of the server.
+struct Ledger {
+    bucket: Bucket,
+    lines: Vec<String>,
+}
+
+impl Ledger {
+    fn note(&mut self, what: &str) {
+        let counts = self.bucket.server.counts();
+        self.bucket.server.reset_requests();
+        let total: u64 = counts.values().sum();
+        let parts: Vec<_> = counts
+            .iter()
+            .map(|(name, count)| format!("{count} {name}"))
+            .collect();
+        self.lines
+            .push(format!("| {what} | {total} | {} |", parts.join(", ")));
+    }
+
+    fn open(&self, cache: Option<&std::path::Path>) -> Repository {
+        let location = self.bucket.location();
+        let opened = Repository::open(&location, &self.bucket.options, Some(b"secret"));
+        let repository = block_on(opened).unwrap();
+        if let Some(folder) = cache {
+            let cache = br_core::CacheOptions::new(folder);
+            repository.use_cache(&cache, &self.bucket.context).unwrap();
+        }
+        repository
+    }
+
+    fn restore(&self, cache: Option<&std::path::Path>) {
+        let dir = tempfile::tempdir().unwrap();
+        let options = RestoreOptions::default().with_owner(false);
+        let to = dir.path().join("to");
+        let (repository, context) = (self.open(cache), &self.bucket.context);
+        let restored = restore(&repository, &BackupSelector::Latest, to, &options, context);
+        assert_eq!(block_on(restored).unwrap().failed, []);
+    }
+
+    fn check(&self, data: ReadData) {
+        let options = CheckOptions::default().with_data(data);
+        let repository = self.open(None);
+        let report = block_on(check(&repository, &options, &self.bucket.context)).unwrap();
+        assert!(report.is_sound());
+    }
+}
+
+#[test]
+fn every_operation_takes_as_many_requests_as_documented() {
+    let bucket = Bucket::new();
+    let mut ledger = Ledger {
+        bucket,
+        lines: Vec::new(),
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let here = Some(dir.path());
+    let options = InitOptions::default()
+        .with_storage(ledger.bucket.options.clone())
+        .with_password("secret")
+        .with_weak_key_derivation();
+    block_on(Repository::init(
+        &ledger.bucket.location(),
+        &options,
+        &ledger.bucket.context,
+    ))
+    .unwrap();
+    ledger.note("`init` (with the probe)");
+    let first = ledger
+        .bucket
+        .backup(&ledger.open(here), &source(0))
+        .unwrap();
+    ledger.note("first `backup`: 3 data packs, 1 tree pack");
+    ledger
+        .bucket
+        .backup(&ledger.open(here), &source(0))
+        .unwrap();
+    ledger.note("unchanged `backup`");
+    ledger
+        .bucket
+        .backup(&ledger.open(here), &source(1))
+        .unwrap();
+    ledger.note("`backup` with a few changed files");
+    block_on(ledger.open(here).backups(&ledger.bucket.context)).unwrap();
+    ledger.note("`list`");
+    let repository = ledger.open(here);
+    block_on(async {
+        let id = first.backup.id;
+        let mut feed = ls::ls(&repository, id, Vec::new(), &ledger.bucket.context);
+        while let Some(entry) = feed.next().await {
+            entry.unwrap();
+        }
+    });
+    ledger.note("`ls`");
+    ledger.restore(here);
+    ledger.note("`restore`");
+    ledger.restore(None);
+    ledger.note("`restore` on a machine that has no copies");
+    ledger.check(ReadData::None);
+    ledger.note("`check`");
+    ledger.check(ReadData::All);
+    ledger.note("`check --read-data`");
+    let repository = ledger.open(here);
+    block_on(async {
+        let context = &ledger.bucket.context;
+        let selector = BackupSelector::Prefix(first.backup.id.to_string());
+        let plan = delete::plan(&repository, vec![selector], context).await?;
+        delete::delete(&repository, &plan, context).await
+    })
+    .unwrap();
+    ledger.note("`delete`");
+    let repository = ledger.open(here);
+    let pruned = block_on(async {
+        let plan = prune::plan(&repository, &TestRepo::thorough(), &ledger.bucket.context).await?;
+        prune::prune(&repository, &plan, &ledger.bucket.context).await
+    });
+    pruned.unwrap();
+    ledger.note("`prune`");
+    let document = include_str!("../../../docs/requests.md");
+    let missing: Vec<_> = ledger
+        .lines
+        .iter()
+        .filter(|line| !document.contains(*line))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "docs/requests.md does not say:\n{}",
+        ledger.lines.join("\n")
+    );
+}

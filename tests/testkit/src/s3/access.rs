@@ -1,0 +1,145 @@
+//! Who may use a server.
+//!
+//! [`Access`] knows the key pairs, the session tokens and the roles that were assumed; `s3s` asks it for secrets. Invariant:
+//! a request with expired credentials, or without the token its key needs, changes nothing.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::header::AUTHORIZATION;
+use hyper::http::request::Parts;
+use hyper::{Response, Uri};
+use s3s::auth::{S3Auth, SecretKey};
+use s3s::{S3Result, s3_error};
+use url::form_urlencoded;
+
+use super::answer::error;
+
+/// The key pair and the token that assuming a role gives.
+pub(super) const ROLE_KEY: &str = "ASIA-role";
+pub(super) const ROLE_SECRET: &str = "role-secret";
+pub(super) const ROLE_TOKEN: &str = "role-token";
+
+#[derive(Debug)]
+struct Session {
+    /// The token that the server's own key needs.
+    token: Option<String>,
+    is_expired: bool,
+    roles: Vec<(String, Option<String>)>,
+    role_lifetime: Duration,
+}
+
+/// Key pairs, tokens and roles.
+#[derive(Debug)]
+pub(super) struct Access {
+    pub(super) key: String,
+    pub(super) secret: String,
+    session: Mutex<Session>,
+}
+
+impl Access {
+    pub(super) fn new(key: String, secret: String) -> Self {
+        let session = Session {
+            token: None,
+            is_expired: false,
+            roles: Vec::new(),
+            role_lifetime: Duration::from_secs(3600),
+        };
+        let session = Mutex::new(session);
+        Self {
+            key,
+            secret,
+            session,
+        }
+    }
+
+    pub(super) fn set_token(&self, token: Option<String>) {
+        self.session.lock().unwrap().token = token;
+    }
+
+    pub(super) fn set_expired(&self, is_expired: bool) {
+        self.session.lock().unwrap().is_expired = is_expired;
+    }
+
+    pub(super) fn set_role_lifetime(&self, lifetime: Duration) {
+        self.session.lock().unwrap().role_lifetime = lifetime;
+    }
+
+    pub(super) fn roles(&self) -> Vec<(String, Option<String>)> {
+        self.session.lock().unwrap().roles.clone()
+    }
+
+    /// Notes that a role was assumed, and tells how long its key pair is said to last.
+    pub(super) fn assume(&self, role: String, external_id: Option<String>) -> Duration {
+        let mut session = self.session.lock().unwrap();
+        session.roles.push((role, external_id));
+        session.role_lifetime
+    }
+
+    /// What a request is refused with, before its signature is looked at.
+    pub(super) fn refusal(&self, request: &Parts) -> Option<Response<Bytes>> {
+        let session = self.session.lock().unwrap();
+        if session.is_expired {
+            return Some(error(400, "ExpiredToken"));
+        }
+        let key = key(request).unwrap_or_default();
+        let needed = if key == self.key {
+            session.token.as_deref()
+        } else {
+            (key == ROLE_KEY).then_some(ROLE_TOKEN)
+        };
+        let has_it = needed.is_none_or(|needed| token(request).as_deref() == Some(needed));
+        (!has_it).then(|| error(403, "InvalidToken"))
+    }
+
+    fn secret(&self, key: &str) -> Option<&str> {
+        if key == self.key {
+            return Some(&self.secret);
+        }
+        let is_assumed = !self.session.lock().unwrap().roles.is_empty();
+        (key == ROLE_KEY && is_assumed).then_some(ROLE_SECRET)
+    }
+}
+
+fn parameter(uri: &Uri, name: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(uri.query()?.as_bytes());
+    pairs
+        .find(|(key, _)| key.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.into_owned())
+}
+
+/// The access key that a request names: in its header, or in its query when it was signed beforehand.
+fn key(request: &Parts) -> Option<String> {
+    let credential = match request.headers.get(AUTHORIZATION) {
+        Some(header) => header
+            .to_str()
+            .ok()?
+            .split_once("Credential=")?
+            .1
+            .to_owned(),
+        None => parameter(&request.uri, "X-Amz-Credential")?,
+    };
+    Some(credential.split('/').next()?.to_owned())
+}
+
+fn token(request: &Parts) -> Option<String> {
+    match request.headers.get("x-amz-security-token") {
+        Some(header) => Some(header.to_str().ok()?.to_owned()),
+        None => parameter(&request.uri, "X-Amz-Security-Token"),
+    }
+}
+
+/// Tells `s3s` the secrets.
+#[derive(Debug)]
+pub(super) struct Secrets(pub(super) Arc<Access>);
+
+#[async_trait::async_trait]
+impl S3Auth for Secrets {
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        let secret = self.0.secret(access_key);
+        secret
+            .map(SecretKey::from)
+            .ok_or_else(|| s3_error!(InvalidAccessKeyId))
+    }
+}

@@ -1,0 +1,357 @@
+//! A server with its socket, and all that tests do with it.
+//!
+//! [`S3Server`] runs until it is dropped, [`S3ServerOptions`] say how it starts. Invariant: when the value is gone, so are the
+//! port and every connection.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::HeaderMap;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+use super::access::Access;
+use super::content::Content;
+use super::fault::{Fault, Rule};
+use super::headers::ObjectAttributes;
+use super::log::RequestInfo;
+use super::service::Service;
+use super::state::{Object, State};
+
+/// How a server starts.
+#[derive(Debug, Clone)]
+pub struct S3ServerOptions {
+    access_key: String,
+    secret_key: String,
+    port: u16,
+}
+
+impl Default for S3ServerOptions {
+    fn default() -> Self {
+        Self {
+            access_key: "test-key".to_owned(),
+            secret_key: "test-secret".to_owned(),
+            port: 0,
+        }
+    }
+}
+
+impl S3ServerOptions {
+    /// Sets the key pair that the server accepts; it is `test-key` and `test-secret` by default.
+    #[must_use]
+    pub fn with_keys(self, access_key: impl Into<String>, secret_key: impl Into<String>) -> Self {
+        Self {
+            access_key: access_key.into(),
+            secret_key: secret_key.into(),
+            ..self
+        }
+    }
+
+    /// Sets the port; the system chooses one by default.
+    #[must_use]
+    pub fn with_port(self, port: u16) -> Self {
+        Self { port, ..self }
+    }
+
+    /// Starts a server.
+    ///
+    /// # Panics
+    /// When the port is taken, or the system gives no threads.
+    #[must_use]
+    pub fn start(self) -> S3Server {
+        let access = Access::new(self.access_key, self.secret_key);
+        let service = Arc::new(Service::new(access));
+        let listener = std::net::TcpListener::bind(("127.0.0.1", self.port)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let served = Arc::clone(&service);
+        let thread = std::thread::spawn(move || run(listener, served, stopped));
+        S3Server {
+            service,
+            address,
+            running: Some((stop, thread)),
+        }
+    }
+}
+
+/// Serves until the sender is dropped. What is still going on then ends with the runtime.
+fn run(listener: std::net::TcpListener, service: Arc<Service>, stopped: oneshot::Receiver<()>) {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let listener = TcpListener::from_std(listener).unwrap();
+        tokio::spawn(accept(listener, service));
+        let _ = stopped.await;
+    });
+}
+
+async fn accept(listener: TcpListener, service: Arc<Service>) {
+    loop {
+        if let Ok((socket, _)) = listener.accept().await {
+            tokio::spawn(serve(socket, Arc::clone(&service)));
+        }
+    }
+}
+
+/// Serves one connection.
+async fn serve(socket: TcpStream, service: Arc<Service>) {
+    // Without it, an answer in two pieces waits for the client's delayed acknowledgement.
+    let _ = socket.set_nodelay(true);
+    let handle = service_fn(move |request| {
+        let service = Arc::clone(&service);
+        Box::pin(async move { service.handle(request).await })
+    });
+    let mut connection = http1::Builder::new().serve_connection(TokioIo::new(socket), handle);
+    let end = std::future::poll_fn(|context| connection.poll_without_shutdown(context)).await;
+    if end.is_err() {
+        // A fault: the client sees a reset, not an orderly end.
+        let socket = connection.into_parts().io.into_inner();
+        let _ = socket.set_zero_linger();
+    }
+}
+
+/// An S3 server on a port of this machine.
+pub struct S3Server {
+    service: Arc<Service>,
+    address: SocketAddr,
+    running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+impl fmt::Debug for S3Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "S3Server({})", self.address)
+    }
+}
+
+impl Drop for S3Server {
+    fn drop(&mut self) {
+        if let Some((stop, thread)) = self.running.take() {
+            drop(stop);
+            let _ = thread.join();
+        }
+    }
+}
+
+impl S3Server {
+    /// Starts one without any bucket, with the default options.
+    #[must_use]
+    pub fn start() -> Self {
+        S3ServerOptions::default().start()
+    }
+
+    /// Where it listens: `http://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The access key it accepts.
+    #[must_use]
+    pub fn access_key(&self) -> &str {
+        &self.service.access.key
+    }
+
+    /// The secret key that goes with it.
+    #[must_use]
+    pub fn secret_key(&self) -> &str {
+        &self.service.access.secret
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.service.state.lock().unwrap()
+    }
+}
+
+/// What it holds.
+impl S3Server {
+    /// Makes a bucket, unless it is there.
+    pub fn create_bucket(&self, name: &str) {
+        self.state().buckets.entry(name.to_owned()).or_default();
+    }
+
+    /// The content of an object.
+    #[must_use]
+    pub fn object(&self, bucket: &str, key: &str) -> Option<Bytes> {
+        let object = self.state().object(bucket, key).ok()?;
+        Some(object.data.clone())
+    }
+
+    /// Plants an object, or removes it.
+    ///
+    /// # Panics
+    /// When there is no such bucket.
+    pub fn set_object(&self, bucket: &str, key: &str, content: Option<Bytes>) {
+        let content = content.map(|data| Object::new(Content::of(data), HeaderMap::new()));
+        let mut state = self.state();
+        let objects = state.objects_mut(bucket).unwrap();
+        match content {
+            Some(object) => objects.insert(key.to_owned(), Arc::new(object)),
+            None => objects.remove(key),
+        };
+    }
+
+    /// The keys in a bucket, in order; none when there is no such bucket.
+    #[must_use]
+    pub fn keys(&self, bucket: &str) -> Vec<String> {
+        let state = self.state();
+        let objects = state.objects(bucket).into_iter();
+        objects
+            .flat_map(|objects| objects.keys().cloned())
+            .collect()
+    }
+
+    /// How an object is stored.
+    ///
+    /// # Panics
+    /// When there is no such object.
+    #[must_use]
+    pub fn attributes(&self, bucket: &str, key: &str) -> ObjectAttributes {
+        let object = self.state().object(bucket, key).unwrap();
+        ObjectAttributes::of(&object.headers)
+    }
+
+    /// Bucket and key of every multipart upload that is open, oldest first.
+    #[must_use]
+    pub fn uploads(&self) -> Vec<(String, String)> {
+        let state = self.state();
+        let uploads = state.uploads.values();
+        uploads
+            .map(|upload| (upload.bucket.clone(), upload.key.clone()))
+            .collect()
+    }
+
+    /// Makes the uploads that are open now look as if they had been initiated that long ago.
+    pub fn set_upload_age(&self, age: Duration) {
+        self.state().age_uploads(age);
+    }
+
+    /// Makes a bucket hold what another one holds, and nothing else. Contents are shared.
+    ///
+    /// # Panics
+    /// When there is no bucket to copy.
+    pub fn fork_bucket(&self, from: &str, to: &str) {
+        let mut state = self.state();
+        let objects = state.objects(from).unwrap().clone();
+        state.buckets.insert(to.to_owned(), objects);
+    }
+}
+
+/// How it misbehaves.
+impl S3Server {
+    /// Whether `If-None-Match` and `If-Match` of writes are overlooked: the object is overwritten.
+    pub fn ignore_conditions(&self, on: bool) {
+        self.state().ignore_conditions = on;
+    }
+
+    /// Whether writes with `If-None-Match` or `If-Match` are refused with 501.
+    pub fn refuse_conditions(&self, on: bool) {
+        self.state().refuse_conditions = on;
+    }
+
+    /// Whether lists show what was there when this was switched on.
+    pub fn stale_lists(&self, on: bool) {
+        let mut state = self.state();
+        state.stale = on.then(|| state.buckets.clone());
+    }
+
+    /// Whether a part of an object is asked for in vain: the whole one comes, with status 200.
+    pub fn ignore_ranges(&self, on: bool) {
+        self.state().ignore_ranges = on;
+    }
+
+    /// Adds a rule. A request meets the fault of the first rule that hits it, and later rules do not count it then.
+    pub fn inject(&self, rule: Rule) {
+        self.service.faults.inject(rule);
+    }
+
+    /// Asks a function about every request that no rule hits; it replaces the one before.
+    pub fn hook(&self, hook: impl Fn(&RequestInfo) -> Option<Fault> + Send + Sync + 'static) {
+        self.service.faults.hook(Arc::new(hook));
+    }
+
+    /// Forgets all rules and the hook.
+    pub fn clear_faults(&self) {
+        self.service.faults.clear();
+    }
+
+    /// Makes every request wait before it is handled.
+    pub fn set_latency(&self, latency: Duration) {
+        self.service.set_latency(latency);
+    }
+}
+
+/// Who may use it.
+impl S3Server {
+    /// Requests with the server's own key need this session token from now on; others answer 403 `InvalidToken`.
+    pub fn set_token(&self, token: Option<&str>) {
+        self.service.access.set_token(token.map(str::to_owned));
+    }
+
+    /// Every request answers 400 `ExpiredToken` from now on, except those that assume a role.
+    pub fn expire_credentials(&self) {
+        self.service.access.set_expired(true);
+    }
+
+    /// Takes [`S3Server::expire_credentials`] back.
+    pub fn renew_credentials(&self) {
+        self.service.access.set_expired(false);
+    }
+
+    /// How long the key pair of a role that is assumed later is said to last; an hour by default. It works for ever.
+    pub fn set_role_lifetime(&self, lifetime: Duration) {
+        self.service.access.set_role_lifetime(lifetime);
+    }
+
+    /// The name and the external id of every role that was assumed.
+    #[must_use]
+    pub fn assumed_roles(&self) -> Vec<(String, Option<String>)> {
+        self.service.access.roles()
+    }
+}
+
+/// What it was asked for since it started, or since [`S3Server::reset_requests`].
+impl S3Server {
+    /// All requests, in order.
+    #[must_use]
+    pub fn requests(&self) -> Vec<RequestInfo> {
+        self.service.log.requests()
+    }
+
+    /// Forgets all requests and counts from 0 again.
+    pub fn reset_requests(&self) {
+        self.service.log.reset();
+    }
+
+    /// How many requests there were, by [`RequestInfo::operation`].
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        self.service.log.counts()
+    }
+
+    /// How many requests were being handled at once, at most.
+    #[must_use]
+    pub fn max_concurrent(&self) -> usize {
+        self.service.log.max_concurrent()
+    }
+
+    /// How many bytes came in as bodies of requests.
+    #[must_use]
+    pub fn bytes_in(&self) -> u64 {
+        self.service.log.bytes().0
+    }
+
+    /// How many bytes went out as bodies of answers.
+    #[must_use]
+    pub fn bytes_out(&self) -> u64 {
+        self.service.log.bytes().1
+    }
+}
