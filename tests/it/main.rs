@@ -10,6 +10,8 @@ mod backup;
 mod cancel;
 mod changing;
 mod cli;
+#[cfg(feature = "azure")]
+mod clouds;
 mod concurrent;
 mod crash;
 mod damage;

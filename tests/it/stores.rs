@@ -8,7 +8,9 @@ use std::process::Command;
 use br_testkit::{Endpoint, StoreKind, skip};
 
 /// Themes that have a store of their own, or none.
-const ELSEWHERE: &[&str] = &["cli::", "full::", "kill::", "s3::", "stores::", "tidy::"];
+const ELSEWHERE: &[&str] = &[
+    "cli::", "clouds::", "full::", "kill::", "s3::", "stores::", "tidy::",
+];
 /// Themes that are on local disk already.
 const ON_DISK: &[&str] = &[
     "backup::",
@@ -46,6 +48,10 @@ fn run_all_on(kind: StoreKind, without: &[&str]) {
     command.env(StoreKind::VARIABLE, kind.name());
     for theme in ELSEWHERE.iter().chain(without) {
         command.args(["--skip", theme]);
+    }
+    if kind == StoreKind::Endpoint {
+        // Such a server lets wait more than it lets work.
+        command.arg("--test-threads=8");
     }
     let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);

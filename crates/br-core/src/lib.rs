@@ -43,8 +43,8 @@ pub mod source;
 pub mod target;
 
 pub use br_storage::{
-    Addressing, AssumeRole, Capabilities, Location, NetworkOptions, S3Credentials, S3Encryption,
-    S3Location, S3Options, Secret, Speed, Storage, StorageOptions, Traffic,
+    Addressing, AssumeRole, BucketLocation, Capabilities, Location, NetworkOptions, S3Credentials,
+    S3Encryption, S3Location, S3Options, Secret, Speed, Storage, StorageOptions, Traffic,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use format::{

@@ -16,9 +16,6 @@ use crate::{
 /// Keys deleted by one call to the backend; the most that one request to S3 may name.
 const DELETE_BATCH: usize = 1000;
 
-/// How often a batch is sent that gets no answer.
-const ATTEMPTS: u32 = 3;
-
 /// Batches deleted at the same time.
 const DELETE_CONCURRENCY: usize = 4;
 
@@ -60,9 +57,8 @@ impl Storage {
     /// Deletes what one request may name. What got no answer is asked for again, for deleting
     /// twice does no harm.
     async fn delete_batch(&self, mut paths: Vec<Path>) -> Vec<(String, Error)> {
-        let mut attempt = 0;
+        let mut patience = self.patience();
         loop {
-            attempt += 1;
             let request = stream::iter(paths.clone()).map(Ok).boxed();
             let answers: Vec<_> = self.store().delete_stream(request).collect().await;
             let mut failed = Vec::new();
@@ -70,10 +66,14 @@ impl Storage {
                 let error = self.store_error(Operation::Delete, path.as_ref(), &error);
                 failed.push((path, error));
             }
-            let again = failed
+            let unanswered = failed
                 .iter()
-                .any(|(_, error)| error.kind() == ErrorKind::Unavailable);
-            if !again || attempt == ATTEMPTS {
+                .find(|(_, error)| error.kind() == ErrorKind::Unavailable);
+            let again = match unanswered {
+                Some((_, error)) => patience.allows(error).await,
+                None => false,
+            };
+            if !again {
                 return failed
                     .into_iter()
                     .map(|(path, error)| (path.into(), error))

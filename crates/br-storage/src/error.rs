@@ -211,13 +211,15 @@ fn kind_of_store(error: &object_store::Error) -> ErrorKind {
         E::InvalidPath { .. } | E::UnknownConfigurationKey { .. } => ErrorKind::Invalid,
         E::NotSupported { .. } | E::NotImplemented { .. } => ErrorKind::Unsupported,
         E::PermissionDenied { .. } | E::Unauthenticated { .. } => ErrorKind::Denied,
+        // Nobody gave out credentials.
+        _ if io_kind_within(error) == Some(io::ErrorKind::PermissionDenied) => ErrorKind::Denied,
         _ if is_transport(error) => ErrorKind::Unavailable,
         _ => io_kind_within(error).map_or(ErrorKind::Other, kind_of_io),
     }
 }
 
 /// Returns whether a request failed before there was an answer.
-#[cfg(feature = "s3")]
+#[cfg(feature = "network")]
 fn is_transport(error: &object_store::Error) -> bool {
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(error) = next {
@@ -229,7 +231,7 @@ fn is_transport(error: &object_store::Error) -> bool {
     false
 }
 
-#[cfg(not(feature = "s3"))]
+#[cfg(not(feature = "network"))]
 fn is_transport(_: &object_store::Error) -> bool {
     false
 }

@@ -1,8 +1,9 @@
 //! Objects under a location, whole or not at all.
 //!
 //! A [`Storage`] keeps named, immutable sequences of bytes, its *objects*, below a [`Location`]:
-//! a directory on local disk, a folder in a bucket of S3, or memory. It is the only way in which a backup engine reaches the
-//! place where backups are kept, so that every backend means the same by every operation:
+//! a directory on local disk, a folder in a bucket of S3, Google Cloud Storage or Azure Blob
+//! Storage, or memory. It is the only way in which a backup engine reaches the place where backups
+//! are kept, so that every backend means the same by every operation:
 //!
 //! * [`Storage::create_new`] is the only write. An object appears under its key with all of its
 //!   bytes, durable, or it does not appear; an object that exists is never replaced.
@@ -27,6 +28,9 @@
 //! # }
 //! ```
 //!
+//! The features `s3` (on by default), `gcs` and `azure` add the providers of their names; without
+//! its feature a location can be named, and not opened.
+//!
 //! The feature `conformance` adds the module `conformance`, the suite which every backend, and
 //! every wrapper around a backend, has to pass.
 
@@ -39,6 +43,7 @@ mod key;
 mod list;
 mod location;
 mod options;
+mod patience;
 mod payload;
 mod probe;
 mod read;
@@ -51,7 +56,7 @@ mod write;
 
 pub use error::{Error, ErrorKind, Operation, Result};
 pub use list::ObjectInfo;
-pub use location::{Location, S3Location};
+pub use location::{BucketLocation, Location, S3Location};
 pub use options::{
     Addressing, AssumeRole, NetworkOptions, S3Credentials, S3Encryption, S3Options, StorageOptions,
 };

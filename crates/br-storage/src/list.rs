@@ -36,7 +36,7 @@ impl Storage {
     ///
     /// If anything in the folder cannot be examined: a listing is never incomplete.
     pub async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
-        self.list_from(prefix, None).await
+        self.repeat(|| self.list_from(prefix, None)).await
     }
 
     /// Returns the objects that [`Storage::list`] returns whose keys are greater than `after`.
@@ -48,7 +48,7 @@ impl Storage {
     /// As for [`Storage::list`].
     pub async fn list_after(&self, prefix: &str, after: &str) -> Result<Vec<ObjectInfo>> {
         let after = key::parse_folder(after).map_err(|error| self.key_error(after, error))?;
-        self.list_from(prefix, after).await
+        self.repeat(|| self.list_from(prefix, after.clone())).await
     }
 
     /// Returns the names of what lies directly in the location, folders and foreign files included, sorted. Cheap, whatever

@@ -12,6 +12,7 @@ use object_store::PutPayload;
 pub struct Payload {
     pieces: Vec<Bytes>,
     rare_reads: bool,
+    unique_key: bool,
 }
 
 impl Payload {
@@ -34,6 +35,18 @@ impl Payload {
     pub fn with_rare_reads(mut self, rare_reads: bool) -> Self {
         self.rare_reads = rare_reads;
         self
+    }
+
+    /// Says whether nobody else can have the object's key, as it is random: then a large object may
+    /// be sent to a server in parts, for which there are no conditions.
+    #[must_use]
+    pub fn with_unique_key(mut self, unique_key: bool) -> Self {
+        self.unique_key = unique_key;
+        self
+    }
+
+    pub(crate) fn has_unique_key(&self) -> bool {
+        self.unique_key
     }
 
     pub(crate) fn is_read_rarely(&self) -> bool {
@@ -90,6 +103,7 @@ impl From<Vec<Bytes>> for Payload {
         Self {
             pieces,
             rare_reads: false,
+            unique_key: false,
         }
     }
 }

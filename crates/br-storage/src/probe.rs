@@ -36,6 +36,14 @@ pub struct Capabilities {
     pub deletes: bool,
 }
 
+/// What a store answered to a conditional write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Raw {
+    Created,
+    Refused,
+    Unknown,
+}
+
 /// How fast a store answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
@@ -52,70 +60,84 @@ pub struct Speed {
 
 impl Storage {
     /// Tries out what the store does, on objects `probe/<name>…` that are deleted again. `name`
-    /// must not have been used before.
+    /// must not have been used before, by nobody: give it something random.
     ///
     /// # Errors
     ///
     /// Whatever keeps the objects from being written and read, and [`ErrorKind::Unsupported`] if
     /// what is read is not what was written.
     pub async fn probe(&self, name: &str) -> Result<Capabilities> {
+        // An answer that was lost on the way looks like a broken promise. Not twice.
+        match self.probe_once(&format!("{name}-1")).await {
+            Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
+            Ok(found) if found.exclusive_create => return Ok(found),
+            _ => {}
+        }
+        self.probe_once(&format!("{name}-2")).await
+    }
+
+    async fn probe_once(&self, name: &str) -> Result<Capabilities> {
         let key = |what: &str| format!("{FOLDER}/{name}-{what}");
         let keys = [key("create"), key("race")];
         let found = self.try_out(&keys[0], &keys[1]).await;
-        // Also what an earlier one left that was interrupted.
-        let left = self
-            .list(FOLDER)
-            .await
-            .map(|all| all.into_iter().map(|object| object.key));
-        let left = left.map_or_else(|_| keys.to_vec(), Iterator::collect);
-        let failed = self.delete_all(left).await;
+        let failed = self.delete_all(keys.to_vec()).await;
         self.forget_folder();
         let mut found = found?;
         found.deletes = failed.is_empty();
         if found.deletes {
-            found.fresh_lists &= self
-                .list(FOLDER)
-                .await?
-                .iter()
-                .all(|object| !keys.contains(&object.key));
+            let left = self.list(FOLDER).await?;
+            found.fresh_lists &= !left.iter().any(|object| keys.contains(&object.key));
         }
         Ok(found)
     }
 
     async fn try_out(&self, once: &str, race: &str) -> Result<Capabilities> {
         let bytes: Vec<u8> = (0..=255).collect();
-        let mut exclusive = self.create_raw(once, &bytes, true).await?
-            && !self.create_raw(once, &[1], false).await?;
-        let racers: Vec<_> = (0..RACERS).map(|racer| vec![racer; 100]).collect();
-        let results = join_all(
-            racers
-                .iter()
-                .map(|racer| self.create_raw(race, racer, false)),
-        )
-        .await;
-        let results = results.into_iter().collect::<Result<Vec<_>>>()?;
-        exclusive &= results.iter().filter(|won| **won).count() == 1;
-        let expected = if exclusive { &bytes[..] } else { &[1] };
+        // Nobody else has the key: one that is taken holds our own object, whose answer was lost.
+        let created = self.create_raw(once, &bytes).await?;
+        let refused = self.create_raw(once, &[1]).await? == Raw::Refused;
+        let mut exclusive = created != Raw::Unknown && refused;
         if !exclusive {
-            self.overwrite_raw(once, &[1]).await?;
+            self.overwrite_raw(once, &bytes).await?;
         }
         let whole = self.get(once, 1000).await?;
-        if whole != expected {
+        if whole != bytes {
             return Err(self.probe_error("what was read is not what was written"));
         }
         if exclusive {
-            let winner = results.iter().position(|won| *won).unwrap_or_default();
-            exclusive = self.get(race, 1000).await? == racers[winner];
+            exclusive = self.has_one_winner(race).await?;
         }
         let listed = self.list(FOLDER).await?;
-        let seen = listed
-            .iter()
-            .any(|object| object.key == once && object.size == expected.len() as u64);
+        let is_listed = |key: &str, size: usize| {
+            let same = |object: &crate::ObjectInfo| object.key == key && object.size == size as u64;
+            listed.iter().any(same)
+        };
         Ok(Capabilities {
             exclusive_create: exclusive,
             ranges: self.has_ranges(once, &whole).await?,
-            fresh_lists: seen,
+            fresh_lists: is_listed(once, bytes.len()),
             deletes: true,
+        })
+    }
+
+    /// Has several writers race for one key. At most one is told that it won (the winner's answer
+    /// may get lost), and the object is its.
+    async fn has_one_winner(&self, key: &str) -> Result<bool> {
+        let racers: Vec<_> = (0..RACERS).map(|racer| vec![racer; 100]).collect();
+        let races = racers.iter().map(|racer| self.create_raw(key, racer));
+        let results = join_all(races)
+            .await
+            .into_iter()
+            .collect::<Result<Vec<_>>>()?;
+        let mut winners = (0..)
+            .zip(&results)
+            .filter(|(_, result)| **result == Raw::Created);
+        let (winner, other) = (winners.next(), winners.next());
+        let there = self.get(key, 1000).await?;
+        Ok(match (winner, other) {
+            (Some((winner, _)), None) => there == racers[winner],
+            (None, _) => racers.iter().any(|racer| there == *racer),
+            _ => false,
         })
     }
 
@@ -131,24 +153,22 @@ impl Storage {
         Ok(suffix.0 == whole[whole.len() - 1..] && suffix.1 == whole.len() as u64)
     }
 
-    /// Creates without settling anything: what the store answers is the question. A store that
-    /// knows no conditions answers with an error, which counts as not refusing the second.
-    async fn create_raw(&self, key: &str, bytes: &[u8], first: bool) -> Result<bool> {
+    /// Creates without settling anything: what the store answers is the question.
+    async fn create_raw(&self, key: &str, bytes: &[u8]) -> Result<Raw> {
         use object_store::Error as E;
         let path = self.path(Operation::Probe, key)?;
         let options = PutOptions::from(PutMode::Create);
         let payload = bytes.to_vec().into();
         match self.store().put_opts(&path, payload, options).await {
-            Ok(_) => Ok(true),
-            Err(E::AlreadyExists { .. } | E::Precondition { .. }) => Ok(false),
+            Ok(_) => Ok(Raw::Created),
+            Err(E::AlreadyExists { .. } | E::Precondition { .. }) => Ok(Raw::Refused),
             Err(error) => {
                 let error = self.store_error(Operation::Probe, "", &error);
                 match error.kind() {
-                    // The client below could not tell whether it was refused for its own object.
-                    ErrorKind::Unsupported | ErrorKind::Invalid | ErrorKind::Other if first => {
-                        Ok(false)
+                    // A store that knows no conditions answers with an error.
+                    ErrorKind::Unsupported | ErrorKind::Invalid | ErrorKind::Other => {
+                        Ok(Raw::Unknown)
                     }
-                    ErrorKind::Unsupported | ErrorKind::Invalid | ErrorKind::Other => Ok(true),
                     _ => Err(error),
                 }
             }

@@ -21,6 +21,10 @@ impl Storage {
     /// [`ErrorKind::NotFound`]; [`ErrorKind::TooLarge`] if the object has more than `max_len`
     /// bytes, in which case none of them is read.
     pub async fn get(&self, key: &str, max_len: u64) -> Result<Bytes> {
+        self.repeat(|| self.get_once(key, max_len)).await
+    }
+
+    async fn get_once(&self, key: &str, max_len: u64) -> Result<Bytes> {
         let result = self.fetch(key, None).await?;
         let size = result.meta.size;
         if size > max_len {
@@ -37,6 +41,11 @@ impl Storage {
     /// [`ErrorKind::NotFound`]; [`ErrorKind::Truncated`] if the object ends before the range
     /// does; [`ErrorKind::Invalid`] if the range ends before it begins.
     pub async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
+        self.repeat(|| self.get_range_once(key, range.clone()))
+            .await
+    }
+
+    async fn get_range_once(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
         let Some(len) = range.end.checked_sub(range.start) else {
             let cause = format!("the range {range:?} ends before it begins");
             return Err(self.read_error(ErrorKind::Invalid, key, cause));
@@ -64,7 +73,8 @@ impl Storage {
         }
     }
 
-    /// Reads the end of an object in one request: its last `len` bytes, or all if it has fewer.
+    /// Reads the end of an object: its last `len` bytes, or all if it has fewer. That is one
+    /// request, or two where a server has to be asked for the size first (Azure).
     ///
     /// Returns them and the size of the whole object, in bytes.
     ///
@@ -72,6 +82,10 @@ impl Storage {
     ///
     /// [`ErrorKind::NotFound`].
     pub async fn get_suffix(&self, key: &str, len: u64) -> Result<(Bytes, u64)> {
+        self.repeat(|| self.get_suffix_once(key, len)).await
+    }
+
+    async fn get_suffix_once(&self, key: &str, len: u64) -> Result<(Bytes, u64)> {
         if len == 0 {
             return Ok((Bytes::new(), self.size(key).await?));
         }
@@ -79,6 +93,12 @@ impl Storage {
             Ok(result) => {
                 let size = result.meta.size;
                 Ok((self.body(key, result, len.min(size)).await?, size))
+            }
+            // Azure knows no ranges from the end.
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                let size = self.size(key).await?;
+                let start = size.saturating_sub(len);
+                Ok((self.get_range_once(key, start..size).await?, size))
             }
             // An empty object has no last byte, which HTTP servers answer with an error.
             Err(error) if error.kind() == ErrorKind::Other => match self.size(key).await? {

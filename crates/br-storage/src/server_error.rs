@@ -1,7 +1,7 @@
 //! What a server says when it refuses.
 //!
-//! [`ServerError`] is the status and the code in an answer of S3, taken from the text of an error
-//! of `object_store`, which hands on neither as a value. Invariant: what is shown holds no more
+//! [`ServerError`] is the status and the code in an answer of S3, Google or Azure, taken from the
+//! text of an error of `object_store`, which hands on neither as a value. Invariant: what is shown holds no more
 //! than what the server said, and never a signature.
 
 use std::fmt;
@@ -10,6 +10,10 @@ use crate::error::ErrorKind;
 
 /// What precedes the status and the body in the text.
 const STATUS_MARK: &str = "Server returned non-2xx status code: ";
+/// What precedes the code of one key of many.
+const CODE_MARK: &str = "(code: ";
+/// What precedes that when it was not the store that was asked.
+const TOKEN_MARK: &str = "Error performing token request";
 /// No message of a server is repeated at greater length.
 const MAX_MESSAGE: usize = 200;
 
@@ -19,25 +23,48 @@ pub(crate) struct ServerError {
     status: u16,
     code: String,
     message: String,
+    /// It is about credentials.
+    is_token: bool,
 }
 
 impl ServerError {
     /// Finds the answer in the text of an error.
     pub(crate) fn find(text: &str) -> Option<Self> {
-        let (_, answer) = text.split_once(STATUS_MARK)?;
+        let Some((before, answer)) = text.split_once(STATUS_MARK) else {
+            return Self::of_one_key(text);
+        };
         let status = answer.get(..3)?.parse().ok()?;
-        let message = element(answer, "Message");
+        // Azure adds lines with numbers for its own staff.
+        let message = element(answer, "Message")
+            .lines()
+            .next()
+            .unwrap_or_default();
         Some(Self {
             status,
             code: element(answer, "Code").to_owned(),
             message: message.chars().take(MAX_MESSAGE).collect(),
+            is_token: before.contains(TOKEN_MARK),
+        })
+    }
+
+    /// Finds what a request about many keys says of one of them.
+    fn of_one_key(text: &str) -> Option<Self> {
+        let (_, code) = text.strip_suffix(')')?.rsplit_once(CODE_MARK)?;
+        Some(Self {
+            status: 200,
+            code: code.to_owned(),
+            message: String::new(),
+            is_token: false,
         })
     }
 
     /// What the caller has to do.
     pub(crate) fn kind(&self) -> ErrorKind {
         match (&*self.code, self.status) {
-            ("NoSuchBucket", _) => ErrorKind::LocationNotFound,
+            (_, 400..=407) if self.is_token => ErrorKind::Denied,
+            ("NoSuchBucket" | "ContainerNotFound" | "ContainerBeingDeleted", _) => {
+                ErrorKind::LocationNotFound
+            }
             (
                 "ExpiredToken"
                 | "ExpiredTokenException"
@@ -48,14 +75,27 @@ impl ServerError {
                 | "RequestTimeTooSkewed"
                 | "AccessDenied"
                 | "AuthorizationHeaderMalformed"
-                | "InvalidObjectState",
+                | "InvalidObjectState"
+                | "InvalidAuthenticationInfo"
+                | "BlobArchived"
+                | "BlobBeingRehydrated",
                 _,
             )
             | (_, 401 | 403) => ErrorKind::Denied,
             ("QuotaExceeded" | "XMinioStorageFull" | "EntityTooLarge", _) | (_, 507) => {
                 ErrorKind::Full
             }
-            ("InvalidBucketName", _) => ErrorKind::Invalid,
+            (
+                "RequestTimeout"
+                | "BadDigest"
+                | "IncompleteBody"
+                | "SlowDown"
+                | "InternalError"
+                | "ServiceUnavailable"
+                | "XAmzContentSHA256Mismatch",
+                _,
+            ) => ErrorKind::Unavailable,
+            ("InvalidBucketName" | "InvalidResourceName", _) => ErrorKind::Invalid,
             (_, 501) => ErrorKind::Unsupported,
             (_, 404) => ErrorKind::NotFound,
             (_, 408 | 429 | 500..) => ErrorKind::Unavailable,
@@ -70,10 +110,15 @@ impl ServerError {
             "ExpiredToken" | "ExpiredTokenException" => {
                 "the credentials have expired: get new ones"
             }
-            "InvalidObjectState" => {
+            "InvalidObjectState" | "BlobArchived" | "BlobBeingRehydrated" => {
                 "the object lies in an archive: have the provider restore it, then run again"
             }
             "NoSuchBucket" => "there is no bucket of that name: make it first",
+            "ContainerNotFound" => "there is no container of that name: make it first",
+            "AuthenticationFailed" => "the account's key or token is wrong, or has expired",
+            "AuthorizationPermissionMismatch" => {
+                "who asks lacks a role: that of Storage Blob Data Contributor is enough"
+            }
             "AuthorizationHeaderMalformed" | "PermanentRedirect" => {
                 "the bucket is in another region: name it with the option region"
             }
@@ -81,6 +126,7 @@ impl ServerError {
             "SignatureDoesNotMatch" => {
                 "the secret access key is wrong, or a proxy altered the request"
             }
+            _ if self.is_token => "no token was given out for these credentials",
             _ => return None,
         })
     }
@@ -88,7 +134,10 @@ impl ServerError {
 
 impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the server answered {}", self.status)?;
+        f.write_str("the server answered")?;
+        if self.status != 200 {
+            write!(f, " {}", self.status)?;
+        }
         if !self.code.is_empty() {
             write!(f, " {}", self.code)?;
         }
@@ -125,6 +174,12 @@ mod tests {
         for (status, code, kind) in [
             ("404 Not Found", "NoSuchBucket", ErrorKind::LocationNotFound),
             ("404 Not Found", "NoSuchKey", ErrorKind::NotFound),
+            (
+                "404 Not Found",
+                "ContainerNotFound",
+                ErrorKind::LocationNotFound,
+            ),
+            ("409 Conflict", "BlobArchived", ErrorKind::Denied),
             ("400 Bad Request", "ExpiredToken", ErrorKind::Denied),
             ("403 Forbidden", "Whatever", ErrorKind::Denied),
             (
@@ -145,7 +200,21 @@ mod tests {
             assert!(error.to_string().contains(code), "{error}");
             assert!(!error.to_string().contains("secret"), "{error}");
         }
+        let text = format!("{TOKEN_MARK}: {}", text("400 Bad Request", ""));
+        let error = ServerError::find(&text).unwrap();
+        assert_eq!(error.kind(), ErrorKind::Denied);
+        assert!(error.to_string().contains("token"), "{error}");
+        let azure = "<Code>Odd</Code><Message>No.\nRequestId:1\nTime:2</Message>";
+        let azure = format!("{STATUS_MARK}400 Bad Request: {azure}");
+        let error = ServerError::find(&azure).unwrap().to_string();
+        assert_eq!(error, "the server answered 400 Odd: No");
         assert_eq!(ServerError::find("connection refused"), None);
+        let one = "DeleteObjects request failed for key a: Access Denied (code: AccessDenied)";
+        let one = ServerError::find(one).unwrap();
+        assert_eq!(one.kind(), ErrorKind::Denied);
+        assert_eq!(one.to_string(), "the server answered AccessDenied");
+        let busy = ServerError::find("for key a: Busy (code: SlowDown)").unwrap();
+        assert_eq!(busy.kind(), ErrorKind::Unavailable);
         let page = "Server returned non-2xx status code: 502 Bad Gateway: <html>";
         let error = ServerError::find(page).unwrap();
         assert_eq!(error.to_string(), "the server answered 502");

@@ -124,7 +124,7 @@ impl Storage {
     /// Returns how many requests may be under way at once; 0 if there is no server to ask.
     #[must_use]
     pub fn connections(&self) -> usize {
-        #[cfg(feature = "s3")]
+        #[cfg(feature = "network")]
         if let Some(link) = &self.inner.backend.link {
             return link.connections;
         }
@@ -134,7 +134,7 @@ impl Storage {
     /// Returns what went over the network so far; `None` if there is no server.
     #[must_use]
     pub fn traffic(&self) -> Option<Traffic> {
-        #[cfg(feature = "s3")]
+        #[cfg(feature = "network")]
         if let Some(link) = &self.inner.backend.link {
             return Some(link.counters.read());
         }

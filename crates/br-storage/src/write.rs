@@ -20,17 +20,14 @@ use object_store::{
 };
 
 use crate::{
-    error::{ErrorKind, Operation, Result},
+    error::{Error, ErrorKind, Operation, Result},
     payload::Payload,
     storage::Storage,
 };
 
-/// How often a write is begun whose fate is unknown. Each attempt has the retries of the client
-/// below.
-const ATTEMPTS: u32 = 4;
 /// A larger object goes to a server in parts, so that several connections share the work and a
 /// failure costs no more than a part.
-const ONE_REQUEST: u64 = 24 << 20;
+const ONE_REQUEST: u64 = 32 << 20;
 /// Length of the parts; servers want at least 5 MiB.
 const PART: usize = 16 << 20;
 /// Parts of one object under way at once.
@@ -55,31 +52,34 @@ impl Storage {
     /// an error, or if the future is dropped, the object may exist or come to exist, whole: repeat
     /// the write.
     ///
-    /// Two exceptions, neither of which matters for keys that nobody else can have: objects of
-    /// more than 24 MiB on a server, and a store for which [`Storage::assume_single_writer`] was
-    /// called, are looked up before they are written, which another writer may do at the same time.
+    /// Two exceptions: objects of more than 32 MiB whose key nobody else can have
+    /// ([`Payload::with_unique_key`]), and all objects in a store for which
+    /// [`Storage::assume_single_writer`] was called, are looked up and then written.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Full`] if there is no space.
     pub async fn create_new(&self, key: &str, payload: Payload) -> Result<Creation> {
         let path = self.path(Operation::Write, key)?;
-        let mut attempt = 0;
+        let mut patience = self.patience();
         let creation = loop {
-            attempt += 1;
             let error = match self.put(&path, &payload).await {
                 Ok(()) => break Creation::Created,
                 Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {
                     match self.settle(key, &payload).await {
                         // The store was busy with another write of this key, which failed.
-                        Err(error) if error.kind() == ErrorKind::NotFound => error,
+                        Err(error) if error.kind() == ErrorKind::NotFound => {
+                            let cause = "other writes of this key are under way";
+                            let place = self.location_text();
+                            let (kind, what) = (ErrorKind::Unavailable, Operation::Write);
+                            Error::new(kind, what, Some(key), place, cause)
+                        }
                         settled => break settled?,
                     }
                 }
                 Err(error) => self.store_error(Operation::Write, key, &error),
             };
-            let unsettled = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::NotFound);
-            if !unsettled || attempt == ATTEMPTS {
+            if !patience.allows(&error).await {
                 return Err(error);
             }
         };
@@ -102,7 +102,7 @@ impl Storage {
     }
 
     async fn put(&self, path: &Path, payload: &Payload) -> object_store::Result<()> {
-        let in_parts = self.is_remote() && payload.len() > ONE_REQUEST;
+        let in_parts = self.is_remote() && payload.has_unique_key() && payload.len() > ONE_REQUEST;
         if !in_parts && !self.is_single_writer() {
             return self.put_once(path, payload, PutMode::Create).await;
         }

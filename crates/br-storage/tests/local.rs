@@ -162,13 +162,13 @@ async fn leftovers_are_invisible_and_swept() {
     );
     let long_ago = newest - Duration::from_secs(3600);
     assert_eq!(
-        storage.sweep_staging(long_ago).await.unwrap(),
+        storage.sweep_staging("packs", long_ago).await.unwrap(),
         0,
         "they may still be in use"
     );
     let later = newest + Duration::from_secs(1);
-    assert_eq!(storage.sweep_staging(later).await.unwrap(), 4);
-    assert_eq!(storage.sweep_staging(later).await.unwrap(), 0);
+    assert_eq!(storage.sweep_staging("packs", later).await.unwrap(), 4);
+    assert_eq!(storage.sweep_staging("packs", later).await.unwrap(), 0);
     assert_eq!(keys(&storage).await, ["packs/ab/whole"]);
     for name in foreign {
         assert!(root.path().join(name).exists(), "{name} was removed");

@@ -26,7 +26,7 @@ async fn memory_has_nothing_to_sweep_and_is_always_new() {
     let created = storage.create_new("a", b"x".to_vec().into()).await.unwrap();
     assert_eq!(created, br_storage::Creation::Created);
     let modified = storage.list("").await.unwrap()[0].modified;
-    assert_eq!(storage.sweep_staging(modified).await.unwrap(), 0);
+    assert_eq!(storage.sweep_staging("packs", modified).await.unwrap(), 0);
     assert_eq!(
         storage.clone().size("a").await.unwrap(),
         1,
@@ -54,5 +54,5 @@ fn operations_can_be_sent_to_other_threads() {
     sendable(storage.get_suffix("a", 1));
     sendable(storage.list_after("a", "a"));
     sendable(storage.delete_all(Vec::new()));
-    sendable(storage.sweep_staging(std::time::UNIX_EPOCH));
+    sendable(storage.sweep_staging("packs", std::time::UNIX_EPOCH));
 }

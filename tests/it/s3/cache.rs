@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use br_core::engine::check::{CheckOptions, check};
 use br_core::engine::{ls, prune};
 use br_core::model::BackupId;
+use br_testkit::s3::{Fault, Rule};
 use br_testkit::{TestRepo, block_on, noise};
 
 use super::{BUCKET, Bucket, source};
@@ -209,4 +211,46 @@ fn a_prune_by_others_does_no_harm() {
         .backup(&bucket.open_cached(here.path()), &source(1))
         .unwrap();
     bucket.assert_sound(2, "pruned by others");
+}
+
+#[test]
+fn a_copy_that_was_damaged_on_its_way_here_does_not_stay() {
+    let bucket = Bucket::new();
+    bucket.init().unwrap();
+    let id = bucket
+        .backup(&bucket.open().unwrap(), &source(1))
+        .unwrap()
+        .backup
+        .id;
+    for folder in ["packs", "index", "log"] {
+        let dir = tempfile::tempdir().unwrap();
+        let flip = Rule::once(Fault::FlipByte(60)).method("GET");
+        bucket.server.inject(flip.matching(format!("/{folder}/")));
+        let repository = bucket.open_cached(dir.path());
+        block_on(async {
+            let mut feed = ls::ls(&repository, id, Vec::new(), &bucket.context);
+            while let Some(entry) = feed.next().await {
+                drop(entry);
+            }
+        });
+        bucket.server.clear_faults();
+        assert_eq!(entries(&bucket, dir.path(), id), 20, "{folder}");
+    }
+}
+
+#[test]
+fn a_log_that_others_rebuilt_is_read() {
+    let bucket = Bucket::new();
+    let dir = tempfile::tempdir().unwrap();
+    bucket.init().unwrap();
+    bucket
+        .backup(&bucket.open_cached(dir.path()), &source(1))
+        .unwrap();
+    let options = CheckOptions::default().with_repair_log(true);
+    block_on(check(&bucket.open().unwrap(), &options, &bucket.context)).unwrap();
+    let repository = bucket.open_cached(dir.path());
+    let backups = block_on(repository.backups(&bucket.context)).unwrap();
+    assert_eq!(backups.len(), 1);
+    bucket.backup(&repository, &source(2)).unwrap();
+    bucket.assert_sound(2, "rebuilt");
 }

@@ -5,6 +5,7 @@ mod conformance;
 mod faults;
 mod options;
 mod requests;
+mod two_machines;
 
 use std::time::Duration;
 

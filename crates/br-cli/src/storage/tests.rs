@@ -124,7 +124,7 @@ fn every_option_reaches_the_library() {
     assert_eq!(s3.storage_class.as_deref(), Some("STANDARD_IA"));
     assert_eq!(s3.encryption, Some(S3Encryption::KmsKey("a:b".to_owned())));
     assert!(network.allow_http);
-    assert_eq!(network.proxy.as_deref(), Some("http://p:1"));
+    assert_eq!(network.proxy, Some("http://p:1".into()));
     assert_eq!(network.connections, 3);
     assert_eq!(network.upload_limit, Some(5 << 20));
     assert_eq!(network.download_limit, Some(1 << 10));

@@ -429,7 +429,7 @@ impl Decision {
     fn remove_unfinished(&self, io: &Io) -> u64 {
         let age = self.plan.options.grace.max(UNFINISHED_AGE);
         let older_than = SystemTime::from(io.context.runtime.clock.now()) - age;
-        let swept = io.block(io.storage().sweep_staging(older_than));
+        let swept = io.block(io.storage().sweep_staging(Layout::PACKS, older_than));
         swept.map_or_else(
             |error| {
                 let cause = crate::error::in_one_line(&error);

@@ -11,7 +11,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -73,6 +73,8 @@ pub(crate) struct Cache {
     open: Mutex<HashMap<String, Arc<Copied>>>,
     /// Bytes written since the cache was last cut down.
     written: AtomicU64,
+    /// A copy could not be written.
+    is_broken: AtomicBool,
     /// The folder goes when this does.
     is_temporary: bool,
 }
@@ -119,6 +121,7 @@ impl Cache {
             open: Mutex::default(),
             // The first write looks whether there is too much already.
             written: AtomicU64::new(TRIM_EVERY),
+            is_broken: AtomicBool::new(false),
             is_temporary: false,
         })
     }
@@ -134,6 +137,7 @@ impl Cache {
             runtime: self.runtime.clone(),
             open: Mutex::default(),
             written: AtomicU64::new(0),
+            is_broken: AtomicBool::new(false),
             is_temporary: true,
         })
     }
@@ -209,6 +213,7 @@ impl Cache {
     /// Keeps a copy. That it cannot be kept is no failure.
     pub(crate) fn put(&self, key: &str, pieces: &[Bytes]) {
         let Ok(len) = self.write(key, pieces) else {
+            self.is_broken.store(true, Ordering::Relaxed);
             return;
         };
         let written = self.written.fetch_add(len, Ordering::Relaxed) + len;
@@ -238,11 +243,17 @@ impl Cache {
         Ok(pieces.iter().map(|piece| piece.len() as u64).sum::<u64>() + SUM_LEN)
     }
 
-    pub(crate) fn remove(&self, key: &str) {
+    /// Drops a copy; true if there was one.
+    pub(crate) fn remove(&self, key: &str) -> bool {
         if let Ok(mut open) = self.open.lock() {
             open.remove(key);
         }
-        let _ = fs::remove_file(self.path(key));
+        fs::remove_file(self.path(key)).is_ok()
+    }
+
+    /// False once a copy could not be kept: then nothing should be fetched for its sake.
+    pub(crate) fn is_writable(&self) -> bool {
+        !self.is_broken.load(Ordering::Relaxed)
     }
 
     fn renew(&self, file: &File) {

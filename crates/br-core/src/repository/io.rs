@@ -103,25 +103,12 @@ impl Io {
         })
     }
 
-    /// Reads an object, or the copy of it on this machine.
-    pub(crate) fn get(&self, key: &str, limit: u64) -> Result<Bytes> {
-        let cache = self.cache().filter(|_| Cache::keeps(key));
-        if let Some(bytes) = cache.and_then(|cache| cache.get(key, limit)) {
-            return Ok(bytes);
-        }
-        let bytes = self.block(self.storage().get(key, limit))?;
-        if let Some(cache) = cache {
-            cache.put(key, std::slice::from_ref(&bytes));
-        }
-        Ok(bytes)
-    }
-
     /// Reads a part of a pack. Packs of tree nodes are read again and again, and by and by from end to end: of those that
     /// are asked for a second time the whole is copied to this machine.
     pub(crate) async fn pack_range(&self, pack: &PackEntry, range: Range<u64>) -> Result<Bytes> {
         let key = Layout::pack(pack.id);
         let is_tree = pack.table.content == PackContent::Tree && pack.len <= MAX_COPIED_PACK;
-        let Some(cache) = self.cache().filter(|_| is_tree) else {
+        let Some(cache) = self.cache().filter(|cache| is_tree && cache.is_writable()) else {
             return Ok(self.storage().get_range(&key, range).await?);
         };
         if let Some(bytes) = cache.range(&key, pack.len, range.clone()) {
@@ -140,7 +127,14 @@ impl Io {
             return Err(Error::damaged(format!("{key} is shorter than it must be")));
         };
         cache.put(&key, std::slice::from_ref(&whole));
-        Ok(whole.slice_ref(part))
+        // Not a slice, which would keep the whole in memory.
+        Ok(Bytes::copy_from_slice(part))
+    }
+
+    /// Drops the copy of a pack; true if there was one, which may be the reason for what is wrong.
+    pub(crate) fn drop_copy(&self, pack: PackId) -> bool {
+        let key = Layout::pack(pack);
+        self.cache().is_some_and(|cache| cache.remove(&key))
     }
 
     /// The right to fetch a pack that is short, or from which something was fetched before.
@@ -195,9 +189,20 @@ impl Io {
         kind: ObjectKind,
         limit: u64,
     ) -> Result<(ObjectId, [Vec<u8>; N])> {
-        let bytes = self.get(key, limit)?;
-        format::read_object(self.master(), self.cipher(), kind, &bytes, limit)
-            .map_err(|error| Error::format(key, error))
+        let read =
+            |bytes: &[u8]| format::read_object(self.master(), self.cipher(), kind, bytes, limit);
+        let cache = self.cache().filter(|_| Cache::keeps(key));
+        if let Some(bytes) = cache.and_then(|cache| cache.get(key, limit)) {
+            match read(&bytes) {
+                Ok(object) => return Ok(object),
+                // What was copied was damaged on its way here, or is mended in the store by now.
+                Err(_) => drop(cache.map(|cache| cache.remove(key))),
+            }
+        }
+        let bytes = self.block(self.storage().get(key, limit))?;
+        let object = read(&bytes).map_err(|error| Error::format(key, error))?;
+        self.keep(key, &[bytes]);
+        Ok(object)
     }
 
     /// Stores a backup's manifest and returns how long it is.

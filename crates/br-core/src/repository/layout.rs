@@ -16,6 +16,9 @@ impl Layout {
     pub(crate) const MANIFESTS: &'static str = "manifests";
     pub(crate) const LOG: &'static str = "log";
 
+    /// The name of the first key slot, which is found without a listing.
+    pub(crate) const FIRST_KEY: [u8; 16] = [0; 16];
+
     pub(crate) fn key_slot(id: [u8; 16]) -> String {
         format!("{}/{}", Self::KEYS, crate::model::hex(&id))
     }

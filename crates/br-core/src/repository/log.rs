@@ -70,7 +70,14 @@ impl LogPosition {
             return Ok(None);
         };
         if let Some(&last) = numbers.last().filter(|last| **last > newest) {
-            position.accept_all(fetch(io, newest + 1, last)?)?;
+            match position.accept_all(fetch(io, newest + 1, last)?) {
+                // A rebuilt log goes on with a checkpoint that continues nothing.
+                Err(error) if error.is_damage() => {
+                    cache.forget_log();
+                    return Ok(None);
+                }
+                accepted => accepted.map(drop)?,
+            }
         }
         Ok(Some(position))
     }
@@ -185,7 +192,7 @@ impl LogPosition {
 
     /// Appends an entry, unless someone else was faster.
     pub(crate) fn append(&mut self, io: &Io, entry: LogEntry) -> Result<Append> {
-        if self.next.is_multiple_of(CHECKPOINT_EVERY) {
+        if self.next > 0 && self.next.is_multiple_of(CHECKPOINT_EVERY) {
             let checkpoint = self.state.checkpoint();
             if let Append::Lost(entries) = self.append_one(io, checkpoint)? {
                 return Ok(Append::Lost(entries));

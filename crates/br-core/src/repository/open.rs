@@ -3,9 +3,8 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use br_storage::{
-    Creation, ErrorKind as StorageError, Location, ObjectInfo, Payload, Storage, StorageOptions,
-};
+use br_storage::{Creation, ErrorKind as StorageError, Location, Payload, Storage, StorageOptions};
+use bytes::Bytes;
 
 use super::{Cache, CacheOptions, Io, Layout, LogPosition};
 use crate::error::{Error, ErrorKind, Result};
@@ -118,7 +117,17 @@ impl Repository {
         // else is not ours to mix with.
         let is_harmless =
             |name: &String| [Layout::KEYS, Layout::PROBE, "lost+found"].contains(&name.as_str());
-        if !names.iter().all(is_harmless) {
+        let is_probe = |key: &str| {
+            let name = key.strip_prefix("probe/").and_then(|name| name.get(..16));
+            name.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        };
+        // What a probe left that was killed, and nothing of the kind that others keep under that name.
+        let probed = match names.iter().any(|name| name == Layout::PROBE) {
+            true => storage.list(Layout::PROBE).await?,
+            false => Vec::new(),
+        };
+        let is_ours = probed.iter().all(|object| is_probe(&object.key));
+        if !is_ours || !names.iter().all(is_harmless) {
             let place = storage.location_text();
             return Err(Error::invalid(format!(
                 "{place} is not empty, and not a repository"
@@ -149,10 +158,7 @@ impl Repository {
                 let now = runtime.clock.now();
                 let slot = KeySlot::wrap(&master, &bytes, password, "first", now, random, cost)
                     .map_err(|error| Error::format("a new key slot", error))?;
-                let key = Layout::key_slot(runtime.bytes());
-                let _ = storage
-                    .create_new(&key, Payload::from(slot.to_bytes()))
-                    .await?;
+                store_slot(&storage, slot.to_bytes(), runtime).await?;
                 master
             }
         };
@@ -187,14 +193,13 @@ impl Repository {
     /// As [`Repository::open`].
     pub async fn open_storage(storage: Storage, password: Option<&[u8]>) -> Result<Self> {
         // Asked for at once, as every answer of a server takes its time.
-        let slots = async {
-            match password {
-                Some(_) => storage.list(Layout::KEYS).await,
-                None => Ok(Vec::new()),
-            }
+        let slot = async {
+            let key = Layout::key_slot(Layout::FIRST_KEY);
+            password?;
+            Some(storage.get(&key, limits::DOCUMENT).await)
         };
         let config = storage.get(Layout::CONFIG, limits::DOCUMENT);
-        let (config, slots) = futures::future::join(config, slots).await;
+        let (config, slot) = futures::future::join(config, slot).await;
         let bytes = match config {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == StorageError::NotFound => {
@@ -217,7 +222,7 @@ impl Repository {
                 let message = format!("the repository at {} is encrypted", storage.location_text());
                 return Err(Error::new(ErrorKind::Password, message));
             }
-            (_, Some(password)) => unlock(&storage, slots?, &bytes, password).await?,
+            (_, Some(password)) => unlock(&storage, slot, &bytes, password).await?,
         };
         Ok(Self::from_parts(storage, config, master))
     }
@@ -349,30 +354,56 @@ fn not_found(place: &str) -> Error {
     )
 }
 
-/// Tries the password on every key slot.
+/// Stores a key slot: the first one under a name that is known, others, also those of an init that was interrupted after
+/// the first, under names of their own.
+async fn store_slot(storage: &Storage, slot: Vec<u8>, runtime: &Runtime) -> Result<()> {
+    let payload = Payload::from(slot);
+    let first = Layout::key_slot(Layout::FIRST_KEY);
+    if storage.create_new(&first, payload.clone()).await? == Creation::AlreadyExists {
+        let other = Layout::key_slot(runtime.bytes());
+        let _ = storage.create_new(&other, payload).await?;
+    }
+    Ok(())
+}
+
+/// Tries the password on the first key slot, which was fetched already, and then on all others.
 async fn unlock(
     storage: &Storage,
-    slots: Vec<ObjectInfo>,
+    first: Option<br_storage::Result<Bytes>>,
     config: &[u8],
     password: &[u8],
 ) -> Result<MasterKey> {
+    let open = |bytes: &[u8]| {
+        KeySlot::from_bytes(bytes).and_then(|slot| slot.unwrap_key(config, password))
+    };
     let mut reason = None;
+    // A slot that is damaged says more than one that has another password.
+    let mut note = |key: &str, error: FormatError| {
+        if error != FormatError::Password {
+            reason = Some(Error::format(&object(storage, key), error));
+        }
+    };
+    let first_key = Layout::key_slot(Layout::FIRST_KEY);
+    match first {
+        Some(Ok(bytes)) => match open(&bytes) {
+            Ok(master) => return Ok(master),
+            Err(error) => note(&first_key, error),
+        },
+        Some(Err(error)) if error.kind() != StorageError::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let slots = storage.list(Layout::KEYS).await?;
     if slots.is_empty() {
         let place = object(storage, Layout::KEYS);
         return Err(Error::damaged(format!(
             "there is no key slot below {place}"
         )));
     }
-    for slot in slots {
+    for slot in slots.iter().filter(|slot| slot.key != first_key) {
         let bytes = storage.get(&slot.key, limits::DOCUMENT).await?;
-        let opened = KeySlot::from_bytes(&bytes).and_then(|key| key.unwrap_key(config, password));
-        match opened {
+        match open(&bytes) {
             Ok(master) => return Ok(master),
-            // A slot that is damaged says more than one that has another password.
-            Err(error) if error != FormatError::Password => {
-                reason = Some(Error::format(&object(storage, &slot.key), error));
-            }
-            Err(_) => {}
+            Err(error) => note(&slot.key, error),
         }
     }
     Err(reason.unwrap_or_else(|| {

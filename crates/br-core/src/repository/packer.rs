@@ -22,6 +22,9 @@ const IN_FLIGHT_BYTES: u64 = 48 << 20;
 /// The same on a server, where each takes longer.
 const REMOTE_IN_FLIGHT_BYTES: u64 = 80 << 20;
 
+/// No pack on a server is closed before it is so long: each is a request when it is written, and when it is read.
+const REMOTE_PACK_LEN: u64 = 24 << 20;
+
 /// A group that is not in a pack yet.
 #[derive(Debug)]
 pub(crate) struct RawGroup {
@@ -54,6 +57,10 @@ impl Packer {
     /// Starts the packer. Packs are closed once they have `target_len` bytes.
     pub(crate) fn start(io: &Io, target_len: u64, on_stored: OnStored) -> Result<Self> {
         let (sender, receiver) = bounded(QUEUE);
+        let target_len = match io.storage().is_remote() {
+            true => target_len.max(REMOTE_PACK_LEN),
+            false => target_len,
+        };
         let work = Work {
             io: io.clone(),
             target_len,
@@ -174,7 +181,9 @@ impl Work {
             _ => Vec::new(),
         };
         // Listing and comparing reads tree nodes all the time, data is read by restores only.
-        let payload = Payload::from(parts).with_rare_reads(!is_tree);
+        let payload = Payload::from(parts)
+            .with_rare_reads(!is_tree)
+            .with_unique_key(true);
         let task = self
             .io
             .handle()

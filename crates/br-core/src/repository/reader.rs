@@ -83,6 +83,16 @@ impl ChunkReader {
     }
 
     fn read_at(&self, id: &ChunkId, place: &Place<'_>) -> Result<Vec<u8>> {
+        match self.read_place(id, place) {
+            // A copy on this machine may be what is damaged.
+            Err(error) if error.is_damage() && self.io.drop_copy(place.pack.id) => {
+                self.read_place(id, place)
+            }
+            read => read,
+        }
+    }
+
+    fn read_place(&self, id: &ChunkId, place: &Place<'_>) -> Result<Vec<u8>> {
         let raw = self.group(place)?;
         let range = place.start as usize..(place.start + place.len) as usize;
         let bytes = raw.get(range).filter(|bytes| self.verify(id, bytes));

@@ -1,13 +1,19 @@
 //! The places objects are kept in.
 //!
 //! A [`Backend`] is an `object_store` implementation together with what that interface does not
-//! cover. One folder or file per kind of place: [`local`] for disks, `s3` for buckets, [`memory`]
-//! for tests; `remote` has what all servers share. Invariant: only these files know how a backend
-//! differs from the others.
+//! cover. One folder or file per kind of place: [`local`] for disks, `s3`, `gcs` and `azure` for
+//! buckets, [`memory`] for tests; `remote` has what all servers share, `cloud` what those of Google
+//! and Azure do. Invariant: only these files know how a backend differs from the others.
 
+#[cfg(feature = "azure")]
+pub(crate) mod azure;
+#[cfg(any(feature = "gcs", feature = "azure"))]
+mod cloud;
+#[cfg(feature = "gcs")]
+pub(crate) mod gcs;
 pub(crate) mod local;
 pub(crate) mod memory;
-#[cfg(feature = "s3")]
+#[cfg(feature = "network")]
 pub(crate) mod remote;
 #[cfg(feature = "s3")]
 pub(crate) mod s3;
@@ -30,7 +36,7 @@ pub(crate) struct Backend {
     /// What a local disk needs in addition.
     pub(crate) disk: Option<Arc<local::Disk>>,
     /// The way to a server.
-    #[cfg(feature = "s3")]
+    #[cfg(feature = "network")]
     pub(crate) link: Option<Arc<remote::Link>>,
     /// Uploads that were begun on a server.
     #[cfg(feature = "s3")]
@@ -45,7 +51,7 @@ impl Backend {
         Self {
             store,
             disk: None,
-            #[cfg(feature = "s3")]
+            #[cfg(feature = "network")]
             link: None,
             #[cfg(feature = "s3")]
             uploads: None,
@@ -60,6 +66,8 @@ impl Backend {
                 .map_err(|error| Error::from_io(Operation::Open, None, &place(location), error)),
             Location::Memory => Ok(memory::open()),
             Location::S3(there) => open_s3(there, options),
+            Location::Gcs(there) => open_gcs(there, options),
+            Location::Azure(there) => open_azure(there, options),
         }
     }
 
@@ -69,8 +77,7 @@ impl Backend {
         match location {
             Location::Local(path) => local::create(path, options)
                 .map_err(|error| Error::from_io(Operation::Create, None, &place(location), error)),
-            Location::Memory => Ok(memory::open()),
-            Location::S3(there) => open_s3(there, options),
+            _ => Self::open(location, options),
         }
     }
 }
@@ -79,16 +86,33 @@ fn place(location: &Location) -> String {
     location.to_string()
 }
 
+#[cfg(feature = "azure")]
+use azure::open as open_azure;
+#[cfg(feature = "gcs")]
+use gcs::open as open_gcs;
 #[cfg(feature = "s3")]
 use s3::open as open_s3;
 
 #[cfg(not(feature = "s3"))]
 fn open_s3(location: &crate::S3Location, _: &StorageOptions) -> Result<Backend> {
-    Err(Error::new(
-        crate::ErrorKind::Unsupported,
-        Operation::Open,
-        None,
-        &location.to_string(),
-        "this program was built without S3",
-    ))
+    Err(missing(&location.to_string(), "S3 (feature s3)"))
+}
+
+#[cfg(not(feature = "gcs"))]
+fn open_gcs(location: &crate::BucketLocation, _: &StorageOptions) -> Result<Backend> {
+    let place = Location::Gcs(location.clone()).to_string();
+    Err(missing(&place, "Google Cloud Storage (feature gcs)"))
+}
+
+#[cfg(not(feature = "azure"))]
+fn open_azure(location: &crate::BucketLocation, _: &StorageOptions) -> Result<Backend> {
+    let place = Location::Azure(location.clone()).to_string();
+    Err(missing(&place, "Azure Blob Storage (feature azure)"))
+}
+
+#[cfg(not(all(feature = "s3", feature = "gcs", feature = "azure")))]
+fn missing(place: &str, what: &str) -> Error {
+    let cause = format!("this program was built without {what}");
+    let kind = crate::ErrorKind::Unsupported;
+    Error::new(kind, Operation::Open, None, place, cause)
 }

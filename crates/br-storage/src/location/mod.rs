@@ -1,13 +1,16 @@
 //! Where objects are kept.
 //!
 //! A [`Location`] is what a user writes to name a storage: a path, a `file://` URL, `memory:`, or
-//! a bucket, `s3://bucket/folder`. Invariant: text which looks like an address of something else is refused with the name of the
-//! scheme and without the rest of it, which may hold a password; it never becomes a directory.
+//! a bucket, `s3://bucket/folder`, `gs://bucket/folder` or `az://container/folder`. Invariant:
+//! text which looks like an address of something else is refused with the name of the scheme and
+//! without the rest of it, which may hold a password; it never becomes a directory.
 
+mod bucket;
 mod s3;
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
+pub use bucket::BucketLocation;
 pub use s3::S3Location;
 
 use url::Url;
@@ -17,8 +20,8 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 /// Schemes of other backup tools which are also written without `//`. Taking `sftp:host:/srv`
 /// for the name of a local directory would put the backup where nobody expects it.
 const FOREIGN_SCHEMES: &[&str] = &[
-    "azure", "b2", "dav", "ftp", "gs", "http", "https", "nfs", "rclone", "rest", "sftp", "smb",
-    "ssh", "swift", "webdav",
+    "azure", "b2", "dav", "ftp", "http", "https", "nfs", "rclone", "rest", "sftp", "smb", "ssh",
+    "swift", "webdav",
 ];
 
 /// A place for objects.
@@ -31,6 +34,10 @@ pub enum Location {
     Memory,
     /// A bucket of S3 or of a server that speaks its protocol.
     S3(S3Location),
+    /// A bucket of Google Cloud Storage.
+    Gcs(BucketLocation),
+    /// A container of Azure Blob Storage, in the account that the environment names.
+    Azure(BucketLocation),
 }
 
 /// Why the text of a location was refused.
@@ -46,6 +53,10 @@ enum InvalidLocation {
     Memory,
     #[error("write s3://BUCKET/FOLDER, or s3:https://HOST/BUCKET/FOLDER")]
     S3Form,
+    #[error("write gs://BUCKET/FOLDER; the environment says who asks, and which server")]
+    GcsForm,
+    #[error("write az://CONTAINER/FOLDER; the account is named in AZURE_STORAGE_ACCOUNT_NAME")]
+    AzureForm,
     #[error("only endpoint and region can follow the question mark")]
     S3Query,
     #[error("keys do not belong in a location, where others see them")]
@@ -62,15 +73,29 @@ enum InvalidLocation {
     #[error("the URL of a server looks like https://HOST or http://HOST:PORT")]
     Endpoint,
     #[error(
-        "the scheme {0} is not supported; supported are a path, file:///path, memory: and \
-         s3://bucket/folder (write ./{0}:… for a file of that name)"
+        "the scheme {0} is not supported; supported are {list} (write ./{0}:… for a file of that \
+         name)",
+        list = supported()
     )]
     Scheme(String),
 }
 
+/// What this program can open, in words.
+fn supported() -> String {
+    let mut forms = vec!["a path", "file:///path", "memory:", "s3://bucket/folder"];
+    if cfg!(feature = "gcs") {
+        forms.push("gs://bucket/folder");
+    }
+    if cfg!(feature = "azure") {
+        forms.push("az://container/folder");
+    }
+    let last = forms.pop().unwrap_or_default();
+    format!("{} and {last}", forms.join(", "))
+}
+
 impl Location {
-    /// Understands a path, relative or absolute, a URL such as `file:///srv/backup` or
-    /// `s3://bucket/folder`, or `memory:`.
+    /// Understands a path, relative or absolute, a URL such as `file:///srv/backup`,
+    /// `s3://bucket/folder`, `gs://bucket/folder` or `az://container/folder`, or `memory:`.
     ///
     /// A server of S3's protocol other than AWS is named in a query,
     /// `s3://bucket/folder?endpoint=https://host:9000&region=eu`, or as in
@@ -99,22 +124,25 @@ impl Location {
         let Some((scheme, rest)) = split_scheme(text) else {
             return Ok(Self::Local(text.into()));
         };
-        match (scheme.as_str(), rest) {
+        Self::parse_url(&scheme, rest, text).or_else(|cause| {
+            let kind = match cause {
+                InvalidLocation::Scheme(_) => ErrorKind::Unsupported,
+                _ => ErrorKind::Invalid,
+            };
+            refuse(kind, &format!("{scheme}:…"), cause)
+        })
+    }
+
+    fn parse_url(scheme: &str, rest: &str, text: &str) -> Result<Self, InvalidLocation> {
+        use InvalidLocation as E;
+        match (scheme, rest) {
             ("memory", "" | "//") => Ok(Self::Memory),
-            ("memory", _) => refuse(ErrorKind::Invalid, "memory:…", InvalidLocation::Memory),
-            ("file", _) => match file_path(text) {
-                Some(path) => Ok(Self::Local(path)),
-                None => refuse(ErrorKind::Invalid, "file:…", InvalidLocation::FileUrl),
-            },
-            ("s3", rest) => match S3Location::parse(rest) {
-                Ok(location) => Ok(Self::S3(location)),
-                Err(cause) => refuse(ErrorKind::Invalid, "s3:…", cause),
-            },
-            _ => refuse(
-                ErrorKind::Unsupported,
-                &format!("{scheme}:…"),
-                InvalidLocation::Scheme(scheme),
-            ),
+            ("memory", _) => Err(E::Memory),
+            ("file", _) => file_path(text).map(Self::Local).ok_or(E::FileUrl),
+            ("s3", rest) => S3Location::parse(rest).map(Self::S3),
+            ("gs", rest) => BucketLocation::parse(rest, E::GcsForm).map(Self::Gcs),
+            ("az", rest) => BucketLocation::parse(rest, E::AzureForm).map(Self::Azure),
+            _ => Err(E::Scheme(scheme.to_owned())),
         }
     }
 }
@@ -130,7 +158,7 @@ fn split_scheme(text: &str) -> Option<(String, &str)> {
         return None;
     }
     let scheme = scheme.to_ascii_lowercase();
-    let known = matches!(scheme.as_str(), "file" | "memory" | "s3")
+    let known = matches!(scheme.as_str(), "file" | "memory" | "s3" | "gs" | "az")
         || FOREIGN_SCHEMES.contains(&scheme.as_str());
     (known || rest.starts_with("//")).then_some((scheme, rest))
 }
@@ -155,6 +183,8 @@ impl fmt::Display for Location {
             Self::Local(path) => path.display().fmt(f),
             Self::Memory => f.write_str("memory:"),
             Self::S3(location) => location.fmt(f),
+            Self::Gcs(location) => write!(f, "gs://{location}"),
+            Self::Azure(location) => write!(f, "az://{location}"),
         }
     }
 }

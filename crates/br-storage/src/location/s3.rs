@@ -7,18 +7,13 @@ use std::fmt;
 
 use url::Url;
 
-use super::InvalidLocation;
+use super::{InvalidLocation, bucket::BucketLocation};
 use crate::error::{Error, ErrorKind, Operation, Result};
-
-/// The length limit of a prefix in bytes: with the longest key the object's name stays below the
-/// 1024 bytes that S3 allows.
-const MAX_PREFIX_LEN: usize = 500;
 
 /// A bucket of S3 or of a server that speaks its protocol, and a folder in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct S3Location {
-    bucket: String,
-    prefix: String,
+    place: BucketLocation,
     endpoint: Option<String>,
     region: Option<String>,
 }
@@ -35,10 +30,8 @@ impl S3Location {
     }
 
     fn checked(bucket: &str, folder: &str) -> Result<Self, InvalidLocation> {
-        check_bucket(bucket)?;
         Ok(Self {
-            bucket: bucket.to_owned(),
-            prefix: check_prefix(folder)?,
+            place: BucketLocation::checked(bucket, folder)?,
             endpoint: None,
             region: None,
         })
@@ -65,13 +58,13 @@ impl S3Location {
     /// The name of the bucket.
     #[must_use]
     pub fn bucket(&self) -> &str {
-        &self.bucket
+        self.place.bucket()
     }
 
     /// The folder, without slashes around it; empty for the whole bucket.
     #[must_use]
     pub fn prefix(&self) -> &str {
-        &self.prefix
+        self.place.prefix()
     }
 
     /// The URL of the server, if it was named.
@@ -140,41 +133,6 @@ fn refuse(cause: &InvalidLocation) -> Error {
     )
 }
 
-/// The rules that all providers share, and the looser ones of old buckets.
-fn check_bucket(bucket: &str) -> Result<(), InvalidLocation> {
-    if bucket.contains('/') {
-        return Err(InvalidLocation::BucketPath);
-    }
-    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    let ends = [bucket.bytes().next(), bucket.bytes().last()];
-    let sound = (3..=255).contains(&bucket.len())
-        && bucket.bytes().all(is_good)
-        && ends.iter().flatten().all(u8::is_ascii_alphanumeric)
-        && !bucket.contains("..");
-    if sound {
-        Ok(())
-    } else {
-        Err(InvalidLocation::Bucket)
-    }
-}
-
-fn check_prefix(folder: &str) -> Result<String, InvalidLocation> {
-    let folder = folder.trim_matches('/');
-    let is_good = |byte: u8| {
-        byte.is_ascii_alphanumeric()
-            || matches!(byte, b'.' | b'-' | b'_' | b'=' | b'+' | b'@' | b',')
-    };
-    let is_segment =
-        |segment: &str| !matches!(segment, "" | "." | "..") && segment.bytes().all(is_good);
-    let sound =
-        folder.len() <= MAX_PREFIX_LEN && (folder.is_empty() || folder.split('/').all(is_segment));
-    if sound {
-        Ok(folder.to_owned())
-    } else {
-        Err(InvalidLocation::Prefix)
-    }
-}
-
 /// Returns the URL without a slash at its end.
 fn check_endpoint(endpoint: &str) -> Result<String, InvalidLocation> {
     let url = Url::parse(endpoint).map_err(|_| InvalidLocation::Endpoint)?;
@@ -195,10 +153,7 @@ fn check_endpoint(endpoint: &str) -> Result<String, InvalidLocation> {
 
 impl fmt::Display for S3Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "s3://{}", self.bucket)?;
-        if !self.prefix.is_empty() {
-            write!(f, "/{}", self.prefix)?;
-        }
+        write!(f, "s3://{}", self.place)?;
         let named = [("endpoint", &self.endpoint), ("region", &self.region)];
         let named = named
             .iter()

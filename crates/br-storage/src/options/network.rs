@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::secret::Secret;
+
 /// Most requests that are under way at once, unless the user says otherwise.
 const CONNECTIONS: usize = 16;
 
@@ -23,8 +25,8 @@ pub struct NetworkOptions {
     pub retry_for: Duration,
     /// Certificates in PEM to be trusted beside those of the system.
     pub ca_certificates: Vec<Vec<u8>>,
-    /// URL of a proxy; without one the usual variables of the environment count.
-    pub proxy: Option<String>,
+    /// URL of a proxy, which may hold a password; without one the usual variables of the environment count.
+    pub proxy: Option<Secret>,
     /// Allows `http://`, which anybody on the way can read and alter, beyond this machine.
     pub allow_http: bool,
 }
@@ -90,7 +92,7 @@ impl NetworkOptions {
     /// Sets the URL of a proxy.
     #[must_use]
     pub fn with_proxy(mut self, url: Option<String>) -> Self {
-        self.proxy = url;
+        self.proxy = url.map(Secret::from);
         self
     }
 

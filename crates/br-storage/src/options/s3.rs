@@ -14,7 +14,8 @@ pub struct S3Options {
     pub addressing: Addressing,
     /// Storage class of objects that are read rarely (see
     /// [`Payload::with_rare_reads`](crate::Payload::with_rare_reads)), such as `STANDARD_IA`;
-    /// everything else has the default class of the bucket.
+    /// everything else has the default class of the bucket. It is also the storage class in Google
+    /// Cloud Storage, such as `NEARLINE`, and the access tier in Azure, such as `Cool`.
     pub storage_class: Option<String>,
     /// Encryption by the server.
     pub encryption: Option<S3Encryption>,

@@ -17,7 +17,7 @@ use crate::progress::Event;
 use crate::repository::{Index, IndexSegment, Io, Layout};
 
 /// Threads that read packs from a server: they wait more than they work.
-const REMOTE_READERS: usize = 6;
+const REMOTE_READERS: usize = 4;
 
 /// Chooses the packs to read: all that are in scope, or some at random.
 pub(super) fn choose<'a>(
@@ -185,7 +185,7 @@ struct Piece {
 /// On a server every request takes its time, on a disk it does not and short pieces stay in the processor's cache.
 fn piece_len(io: &Io) -> u64 {
     if io.storage().is_remote() {
-        16 << 20
+        32 << 20
     } else {
         4 << 20
     }

@@ -7,8 +7,10 @@ mod data;
 mod repair;
 mod structure;
 
-use crate::error::{ErrorKind, Result};
-use crate::model::{BackupId, PackId, References};
+use std::thread;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Backup, BackupId, PackId, References};
 use crate::progress::{Context, Event};
 use crate::repository::{BackupSelector, Io, Repository, conflict};
 
@@ -211,21 +213,27 @@ fn look(
             format!("{reason}; `check --repair-index` rebuilds the index from the packs"),
         ));
     }
-    let present = structure::packs(io, view, options.backup.is_none(), &mut report)?;
-    let resolver = Resolver::new(index);
-    let mut used = References::default();
-    for backup in &wanted {
-        let references = structure::backup(io, view, backup, &present, &resolver, &mut report)?;
-        used.union(&references);
-    }
-    report.backups = wanted.len() as u64;
-    let scope = options.backup.as_ref().map(|_| &used);
-    let packs = data::choose(io, index, scope, options.data);
-    let bytes = packs.iter().map(|pack| pack.len).sum();
-    io.context
-        .progress
-        .event(Event::Expect { bytes, entries: 0 });
-    let damaged = data::read(io, view, &packs, &mut report)?;
+    let damaged = if options.backup.is_some() {
+        let used = look_at_structure(io, options, view, &wanted, &mut report)?;
+        read_data(io, view, options.data, Some(&used), &mut report)?
+    } else {
+        // What is read does not depend on what the structure tells: both at once.
+        thread::scope(|scope| {
+            let reading = scope.spawn(|| {
+                let mut report = CheckReport::default();
+                read_data(io, view, options.data, None, &mut report).map(|bad| (bad, report))
+            });
+            let looked = look_at_structure(io, options, view, &wanted, &mut report);
+            let read = reading.join();
+            looked?;
+            let (damaged, read) =
+                read.map_err(|_| Error::internal("a check thread panicked"))??;
+            report.findings.extend(read.findings);
+            report.packs_read = read.packs_read;
+            report.bytes_read = read.bytes_read;
+            Ok::<_, Error>(damaged)
+        })?
+    };
     if !damaged.is_empty() {
         structure::name_files(view, &wanted, &damaged, &mut report)?;
     }
@@ -233,6 +241,41 @@ fn look(
         .findings
         .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Ok(report)
+}
+
+/// Looks at packs, manifests and trees, and returns what they use.
+fn look_at_structure(
+    io: &Io,
+    options: &CheckOptions,
+    view: &View,
+    wanted: &[Backup],
+    report: &mut CheckReport,
+) -> Result<References> {
+    let present = structure::packs(io, view, options.backup.is_none(), report)?;
+    let resolver = Resolver::new(view.reader.index());
+    let mut used = References::default();
+    for backup in wanted {
+        let references = structure::backup(io, view, backup, &present, &resolver, report)?;
+        used.union(&references);
+    }
+    report.backups = wanted.len() as u64;
+    Ok(used)
+}
+
+/// Reads packs; returns the chunks that cannot be read from anywhere.
+fn read_data(
+    io: &Io,
+    view: &View,
+    data: ReadData,
+    scope: Option<&References>,
+    report: &mut CheckReport,
+) -> Result<DamagedChunks> {
+    let packs = data::choose(io, view.reader.index(), scope, data);
+    let bytes = packs.iter().map(|pack| pack.len).sum();
+    io.context
+        .progress
+        .event(Event::Expect { bytes, entries: 0 });
+    data::read(io, view, &packs, report)
 }
 
 /// Chunks that could not be read anywhere, with the pack they were expected in.

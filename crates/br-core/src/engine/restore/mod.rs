@@ -151,8 +151,8 @@ pub struct RestoreReport {
     pub attributes_refused: u64,
 }
 
-/// Requests that wait for a worker when the repository is on a server; each is some MiB long.
-const REMOTE_QUEUE: usize = 8;
+/// Requests that wait for a worker when the repository is on a server; each brings up to 26 MiB.
+const REMOTE_QUEUE: usize = 3;
 
 /// Restores a backup, or a part of it, into the folder `target`, which is made if it is missing.
 ///
@@ -243,7 +243,10 @@ fn lay_out(
     let cores = thread::available_parallelism().map_or(2, NonZero::get);
     let workers = options.threads.unwrap_or(cores).clamp(1, 64);
     // Requests to a server are under way while their task waits here.
-    let queue = (2 * workers).max(REMOTE_QUEUE.min(io.storage().connections()));
+    let queue = match io.storage().connections() {
+        0 => 2 * workers,
+        connections => REMOTE_QUEUE.min(connections),
+    };
     let (sender, tasks) = crossbeam_channel::bounded::<Task>(queue);
     thread::scope(|scope| {
         let mut threads = Vec::new();

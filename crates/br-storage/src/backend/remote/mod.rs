@@ -1,11 +1,12 @@
 //! What all servers have in common, whatever their protocol.
 //!
-//! A [`Link`] is the way to a server: [`transport`] carries requests over it, bounded by
-//! [`gate`] and [`throttle`] and counted by [`counters`]. Invariant: every request to the place
-//! where objects are goes through here.
+//! A [`Link`] is the way to a server, which [`server`] knows before the first request:
+//! [`transport`] carries requests over it, bounded by [`gate`] and [`throttle`] and counted by
+//! [`counters`]. Invariant: every request to the place where objects are goes through here.
 
 mod counters;
 mod gate;
+mod server;
 mod throttle;
 mod transport;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 pub(crate) use counters::Counters;
 pub(crate) use gate::Gate;
+pub(crate) use server::Server;
 pub(crate) use throttle::Throttle;
 pub(crate) use transport::{Connector, build_client};
 

@@ -37,6 +37,10 @@ use crate::options::NetworkOptions;
 
 /// No server takes longer to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A request that waited for longer is not sent any more.
+const SIGNATURE_TIME: Duration = Duration::from_secs(600);
+/// No more is read of an answer that says no.
+const MAX_REFUSAL: usize = 64 << 10;
 /// A server that has never answered is asked so often.
 const FIRST_ATTEMPTS: u32 = 4;
 
@@ -63,7 +67,7 @@ pub(crate) fn build_client(
         false => builder.tls_certs_merge(certificates),
     };
     if let Some(proxy) = &options.proxy {
-        builder = builder.proxy(reqwest::Proxy::all(proxy)?);
+        builder = builder.proxy(reqwest::Proxy::all(proxy.reveal())?);
     }
     builder.build()
 }
@@ -81,6 +85,18 @@ impl Connector {
             has_answered: AtomicBool::new(false),
             unreached: AtomicU32::new(0),
         }))
+    }
+
+    /// The same way to another server: whether one has answered says nothing of the other.
+    #[cfg(any(feature = "gcs", feature = "azure"))]
+    pub(crate) fn again(&self) -> Self {
+        let Transport {
+            client,
+            link,
+            stall,
+            ..
+        } = &*self.0;
+        Self::new(client.clone(), Arc::clone(link), *stall)
     }
 
     /// A client for requests that `object_store` does not know.
@@ -115,7 +131,13 @@ struct Transport {
 
 impl Transport {
     async fn carry(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let start = Instant::now();
         let pass = self.link.gate.enter().await;
+        if start.elapsed() > SIGNATURE_TIME {
+            // Servers take signatures for fifteen minutes; the layers above make a new one.
+            let text = "the request waited too long for its turn".to_owned();
+            return Err(HttpError::new(HttpErrorKind::Unknown, Unreachable(text)));
+        }
         let counters = &self.link.counters;
         counters.requests.fetch_add(1, Relaxed);
         let moved = Moved::new();
@@ -135,7 +157,7 @@ impl Transport {
         self.note(answer.status(), answer.headers());
         if answer.status() == StatusCode::NOT_IMPLEMENTED {
             // A server error to the layer above, which would ask again for minutes.
-            return Err(refused(answer).await);
+            return Err(refused(answer, self.stall).await);
         }
         let (parts, body) = answer.into_parts();
         let body = Watched {
@@ -144,7 +166,7 @@ impl Transport {
             stall: self.stall,
             deadline: Box::pin(tokio::time::sleep(self.stall)),
             pause: None,
-            _pass: pass,
+            pass: Some(pass),
         };
         Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(body)))
     }
@@ -241,12 +263,11 @@ impl Transport {
 }
 
 /// An answer that will not change, as an error that is not tried again.
-async fn refused(answer: http::Response<reqwest::Body>) -> HttpError {
+async fn refused(answer: http::Response<reqwest::Body>, time: Duration) -> HttpError {
     let (parts, body) = answer.into_parts();
-    let body = body
-        .collect()
-        .await
-        .map(http_body_util::Collected::to_bytes);
+    let body = http_body_util::Limited::new(body, MAX_REFUSAL).collect();
+    let body = tokio::time::timeout(time, body).await.map(Result::ok);
+    let body = body.ok().flatten().map(http_body_util::Collected::to_bytes);
     let body = body.unwrap_or_default();
     let text = String::from_utf8_lossy(&body);
     let text = format!(
@@ -367,7 +388,8 @@ struct Watched {
     stall: Duration,
     deadline: Pin<Box<Sleep>>,
     pause: Option<Pin<Box<Sleep>>>,
-    _pass: Pass,
+    /// Given back as soon as nothing more comes: the layer above keeps a broken body while it waits for another.
+    pass: Option<Pass>,
 }
 
 impl Body for Watched {
@@ -399,13 +421,18 @@ impl Body for Watched {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
+                this.pass = None;
                 let kind = kind_of(&error);
                 let error = Unreachable::new(&error.without_url(), None);
                 Poll::Ready(Some(Err(HttpError::new(kind, error))))
             }
-            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(None) => {
+                this.pass = None;
+                Poll::Ready(None)
+            }
             Poll::Pending => {
                 ready!(this.deadline.as_mut().poll(context));
+                this.pass = None;
                 let text = format!("no byte came for {} s", this.stall.as_secs_f32());
                 let error = HttpError::new(HttpErrorKind::Timeout, Unreachable(text));
                 Poll::Ready(Some(Err(error)))

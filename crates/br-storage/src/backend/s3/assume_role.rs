@@ -4,7 +4,7 @@
 //! token service, which `object_store` does not do by itself, and renews them before they end.
 //! Invariant: at most one trade is under way, however many requests need keys.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -21,6 +21,9 @@ use crate::{backend::remote::Connector, options::AssumeRole};
 
 /// Keys are renewed so long before they end.
 const MARGIN: SignedDuration = SignedDuration::from_mins(5);
+/// How often the service is asked, and the first pause in between.
+const ATTEMPTS: u32 = 4;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// How long keys are asked for, in seconds: what every role allows.
 const DURATION: &str = "3600";
 
@@ -33,8 +36,10 @@ pub(super) fn provider(
 ) -> AwsCredentialProvider {
     let own = place
         .server
+        .url
         .as_ref()
-        .map(|server| server.as_str().to_owned());
+        .map(|server| server.as_str().to_owned())
+        .filter(|_| !place.is_at(&[".amazonaws.com"]));
     let aws = || format!("https://sts.{}.amazonaws.com/", place.region);
     let url = role.endpoint.clone().or(own).unwrap_or_else(aws);
     Arc::new(Role {
@@ -75,7 +80,13 @@ impl CredentialProvider for Role {
         {
             return Ok(Arc::clone(keys));
         }
-        let (keys, end) = self.trade().await?;
+        let traded = self.trade_patiently().await;
+        let (keys, end) = match (traded, &*current) {
+            (Ok(traded), _) => traded,
+            // They are good for some minutes yet, and so may the service be by then.
+            (Err(_), Some((keys, end))) if *end > now() => return Ok(Arc::clone(keys)),
+            (Err(error), _) => return Err(error),
+        };
         let keys = Arc::new(keys);
         *current = Some((Arc::clone(&keys), end));
         Ok(keys)
@@ -116,6 +127,18 @@ impl Role {
             form.append_pair("ExternalId", id);
         }
         form.finish()
+    }
+
+    async fn trade_patiently(&self) -> object_store::Result<(AwsCredential, Timestamp)> {
+        let mut pause = FIRST_PAUSE;
+        for _ in 1..ATTEMPTS {
+            match self.trade().await {
+                Err(Error::Generic { .. }) => tokio::time::sleep(pause).await,
+                result => return result,
+            }
+            pause *= 3;
+        }
+        self.trade().await
     }
 
     async fn trade(&self) -> object_store::Result<(AwsCredential, Timestamp)> {

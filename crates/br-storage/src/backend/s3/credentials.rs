@@ -3,7 +3,14 @@
 //! [`provider`] finds keys where the options say, or where AWS' own tools would look, and assumes
 //! a role with them if there is one. Invariant: keys are only ever handed to the signer.
 
-use std::{env, sync::Arc, time::Duration};
+use std::{
+    env,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use object_store::{
@@ -61,20 +68,16 @@ pub(super) fn provider(place: &Place<'_>, connector: &Connector) -> Result<AwsCr
             (keys(access_key_id.clone(), secret, token), None)
         }
         S3Credentials::Anonymous => (nobody(), None),
-        S3Credentials::Profile(name) => {
-            let profile = Profile::load(Some(name)).map_err(|error| place.refuse(error))?;
-            let profile = profile.ok_or_else(|| {
-                place.refuse(format!(
-                    "there is no profile {name:?} in the credentials and config files of AWS"
-                ))
-            })?;
-            from_profile(place, &profile)?
-        }
+        S3Credentials::Profile(name) => from_profile(place, &named_profile(place, name)?)?,
         S3Credentials::Ambient => match from_environment() {
             Some(keys) => (keys, None),
-            None => match Profile::load(None).map_err(|error| place.refuse(error))? {
-                Some(profile) if !profile.is_empty() => from_profile(place, &profile)?,
-                _ => (from_metadata(place)?, None),
+            None => match variable("AWS_PROFILE") {
+                // Whoever is named and is nobody must not become somebody else.
+                Some(name) => from_profile(place, &named_profile(place, &name)?)?,
+                None => match Profile::load(None).map_err(|error| place.refuse(error))? {
+                    Some(profile) if !profile.is_empty() => from_profile(place, &profile)?,
+                    _ => (from_metadata(place)?, None),
+                },
             },
         },
     };
@@ -90,6 +93,15 @@ fn from_environment() -> Option<AwsCredentialProvider> {
     Some(keys(id, secret, variable("AWS_SESSION_TOKEN")))
 }
 
+fn named_profile(place: &Place<'_>, name: &str) -> Result<Profile> {
+    let profile = Profile::load(Some(name)).map_err(|error| place.refuse(error))?;
+    profile.ok_or_else(|| {
+        place.refuse(format!(
+            "there is no profile {name:?} in the credentials and config files of AWS"
+        ))
+    })
+}
+
 type Found = (AwsCredentialProvider, Option<AssumeRole>);
 
 fn from_profile(place: &Place<'_>, profile: &Profile) -> Result<Found> {
@@ -98,7 +110,7 @@ fn from_profile(place: &Place<'_>, profile: &Profile) -> Result<Found> {
         role.with_external_id(profile.external_id.clone())
     });
     let holder = match &profile.source {
-        Some(source) => Profile::load(Some(source)).map_err(|error| place.refuse(error))?,
+        Some(source) => Some(named_profile(place, source)?),
         None => None,
     };
     match &holder.as_ref().unwrap_or(profile).keys {
@@ -128,26 +140,35 @@ fn from_metadata(place: &Place<'_>) -> Result<AwsCredentialProvider> {
         .with_retry(retry)
         .build();
     let built = built.map_err(|error| place.refuse(error.to_string()))?;
-    Ok(Arc::new(Metadata(Arc::clone(built.credentials()))))
+    Ok(Arc::new(Metadata {
+        inner: Arc::clone(built.credentials()),
+        has_answered: AtomicBool::new(false),
+    }))
 }
 
 /// Says what to do when there is no metadata service, as almost everywhere.
 #[derive(Debug)]
-struct Metadata(AwsCredentialProvider);
+struct Metadata {
+    inner: AwsCredentialProvider,
+    has_answered: AtomicBool,
+}
 
 #[async_trait]
 impl CredentialProvider for Metadata {
     type Credential = AwsCredential;
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        self.0.get_credential().await.map_err(|_| {
-            object_store::Error::Unauthenticated {
+        let keys = self.inner.get_credential().await;
+        self.has_answered.fetch_or(keys.is_ok(), Ordering::Relaxed);
+        keys.map_err(|error| match self.has_answered.load(Ordering::Relaxed) {
+            true => error,
+            false => object_store::Error::Unauthenticated {
                 path: String::new(),
                 source: "no credentials were found: there are none in the options, in \
                          AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in a profile of AWS, nor does \
                          a metadata service answer"
                     .into(),
-            }
+            },
         })
     }
 }

@@ -10,30 +10,21 @@ mod credentials;
 mod profile;
 mod uploads;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use object_store::{
-    BackoffConfig, ObjectStore, RetryConfig,
-    aws::{AmazonS3Builder, Checksum},
-    path::Path,
-    prefix::PrefixStore,
-};
-use url::{Host, Url};
+use object_store::aws::{AmazonS3Builder, Checksum};
+use url::Url;
 
 pub(crate) use self::uploads::Uploads;
 use super::{
     Backend,
-    remote::{Connector, Link, build_client},
+    remote::{Connector, Server},
 };
 use crate::{
-    error::{Error, ErrorKind, Operation, Result},
+    error::{Error, Result},
     location::S3Location,
     options::{Addressing, S3Credentials, S3Encryption, S3Options, StorageOptions},
 };
-
-/// Pauses between attempts grow up to this.
-const MAX_BACKOFF: Duration = Duration::from_secs(10);
-const MAX_RETRIES: usize = 12;
 
 /// What is known of a bucket before the first request.
 #[derive(Debug)]
@@ -41,20 +32,15 @@ struct Place<'a> {
     location: &'a S3Location,
     options: &'a StorageOptions,
     region: String,
-    /// URL of the server, without the bucket.
-    server: Option<Url>,
+    /// The server, whose URL is without the bucket.
+    server: Server<'a>,
     addressing: Addressing,
 }
 
 /// Opens a bucket. No request is made.
 pub(crate) fn open(location: &S3Location, options: &StorageOptions) -> Result<Backend> {
     let place = Place::new(location, options)?;
-    let allow_http = place.allow_http();
-    let network = &options.network;
-    let client = build_client(network, allow_http, place.is_plain())
-        .map_err(|error| place.refuse(format!("the connection cannot be set up: {error}")))?;
-    let link = Link::new(network);
-    let connector = Connector::new(client, Arc::clone(&link), network.stall_timeout);
+    let (link, connector) = place.server.connect()?;
     let store = place.store(&connector)?;
     let uploads = Uploads {
         client: connector.client(),
@@ -64,13 +50,7 @@ pub(crate) fn open(location: &S3Location, options: &StorageOptions) -> Result<Ba
         prefix: location.prefix().to_owned(),
         is_signed: options.s3.credentials != S3Credentials::Anonymous,
     };
-    let store: Arc<dyn ObjectStore> = match location.prefix() {
-        "" => Arc::new(store),
-        prefix => {
-            let prefix = Path::parse(prefix).map_err(|error| place.refuse(error.to_string()))?;
-            Arc::new(PrefixStore::new(store, prefix))
-        }
-    };
+    let store = place.server.in_folder(store, location.prefix())?;
     Ok(Backend {
         link: Some(link),
         uploads: Some(Arc::new(uploads)),
@@ -81,30 +61,13 @@ pub(crate) fn open(location: &S3Location, options: &StorageOptions) -> Result<Ba
 
 impl<'a> Place<'a> {
     fn new(location: &'a S3Location, options: &'a StorageOptions) -> Result<Self> {
-        let server = location.endpoint().map(Url::parse).transpose();
         let mut place = Self {
             location,
             options,
             region: String::new(),
-            server: server.map_err(|error| refuse(location, error.to_string()))?,
+            server: Server::new(location.to_string(), location.endpoint(), &options.network)?,
             addressing: options.s3.addressing,
         };
-        if place
-            .server
-            .as_ref()
-            .is_some_and(|url| url.scheme() == "http")
-            && !place.allow_http()
-        {
-            return Err(place.refuse(
-                "http sends everything in the clear, and this server is not on this machine: use \
-                 https, or allow http explicitly",
-            ));
-        }
-        // The client below ignores a proxy it does not understand, and goes around it.
-        let proxy = options.network.proxy.as_deref().map(Url::parse);
-        if proxy.is_some_and(|url| !url.is_ok_and(|url| matches!(url.scheme(), "http" | "https"))) {
-            return Err(place.refuse("a proxy is named as in http://HOST:PORT"));
-        }
         place.region = match location.region() {
             Some(region) => region.to_owned(),
             None => credentials::region(&options.s3.credentials).unwrap_or("us-east-1".to_owned()),
@@ -116,35 +79,19 @@ impl<'a> Place<'a> {
     }
 
     fn refuse(&self, cause: impl Into<String>) -> Error {
-        refuse(self.location, cause.into())
-    }
-
-    fn is_plain(&self) -> bool {
-        let scheme = self.server.as_ref().map(Url::scheme);
-        scheme == Some("http")
-    }
-
-    fn allow_http(&self) -> bool {
-        let host = self.server.as_ref().and_then(Url::host);
-        let is_here = match host {
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-            None => false,
-        };
-        self.options.network.allow_http || is_here
+        self.server.refuse(cause)
     }
 
     /// True for providers that refuse buckets in the path.
     fn is_at(&self, domains: &[&str]) -> bool {
-        let host = self.server.as_ref().and_then(Url::host_str);
+        let host = self.server.url.as_ref().and_then(Url::host_str);
         domains
             .iter()
             .any(|domain| host.is_some_and(|host| host.ends_with(*domain)))
     }
 
     fn usual_addressing(&self) -> Addressing {
-        let wants_host = self.server.is_none()
+        let wants_host = self.server.url.is_none()
             || self.is_at(&[".aliyuncs.com", ".myqcloud.com", ".amazonaws.com"]);
         // A certificate for *.host does not cover a bucket with dots.
         if wants_host && !self.location.bucket().contains('.') {
@@ -157,7 +104,7 @@ impl<'a> Place<'a> {
     /// The URL that keys are appended to, without a slash at its end.
     fn bucket_url(&self) -> String {
         let bucket = self.location.bucket();
-        let server = match &self.server {
+        let server = match &self.server.url {
             Some(server) => server.as_str().trim_end_matches('/').to_owned(),
             None => format!("https://s3.{}.amazonaws.com", self.region),
         };
@@ -179,8 +126,8 @@ impl<'a> Place<'a> {
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(self.location.bucket())
             .with_region(&self.region)
-            .with_allow_http(self.allow_http())
-            .with_retry(self.retries())
+            .with_allow_http(self.server.allow_http())
+            .with_retry(self.server.retries())
             // The store's own rule for the bucket in the URL is applied here already.
             .with_virtual_hosted_style_request(true)
             .with_endpoint(self.bucket_url())
@@ -203,7 +150,7 @@ impl<'a> Place<'a> {
             Some(S3Encryption::KmsKey(key)) => builder.with_sse_kms_encryption(key),
             Some(S3Encryption::CustomerKey(key)) => builder.with_ssec_encryption(key.reveal()),
         };
-        let is_aws = self.server.is_none() || self.is_at(&[".amazonaws.com"]);
+        let is_aws = self.server.url.is_none() || self.is_at(&[".amazonaws.com"]);
         if checksum.unwrap_or(is_aws) {
             builder = builder.with_checksum_algorithm(Checksum::SHA256);
         }
@@ -211,28 +158,11 @@ impl<'a> Place<'a> {
             .build()
             .map_err(|error| self.refuse(error.to_string()))
     }
-
-    fn retries(&self) -> RetryConfig {
-        RetryConfig {
-            backoff: BackoffConfig {
-                max_backoff: MAX_BACKOFF,
-                ..BackoffConfig::default()
-            },
-            max_retries: MAX_RETRIES,
-            retry_timeout: self.options.network.retry_for,
-        }
-    }
-}
-
-fn refuse(location: &S3Location, cause: String) -> Error {
-    let place = location.to_string();
-    Error::new(ErrorKind::Invalid, Operation::Open, None, &place, cause)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::NetworkOptions;
 
     fn url(location: &str, options: &StorageOptions) -> Result<String> {
         let crate::Location::S3(location) = crate::Location::parse(location)? else {
@@ -273,22 +203,5 @@ mod tests {
         let options = options.with_s3(s3);
         let there = url("s3:https://minio.example:9000/bucket", &options).unwrap();
         assert_eq!(there, "https://bucket.minio.example:9000");
-    }
-
-    #[test]
-    fn http_is_for_this_machine_unless_it_is_allowed() {
-        let options = StorageOptions::default();
-        for host in ["127.0.0.1:9000", "localhost", "[::1]:80", "s3.localhost"] {
-            assert!(
-                url(&format!("s3:http://{host}/bucket"), &options).is_ok(),
-                "{host}"
-            );
-        }
-        for host in ["10.0.0.1:9000", "minio.example", "localhost.example"] {
-            let error = url(&format!("s3:http://{host}/bucket"), &options).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Invalid, "{host}");
-        }
-        let options = options.with_network(NetworkOptions::default().with_allow_http(true));
-        assert!(url("s3:http://10.0.0.1:9000/bucket", &options).is_ok());
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A writer that is killed in the middle of an upload leaves its parts, which no listing shows
 //! and every bill does. [`Uploads`] finds and aborts them. Invariant: only uploads below the
-//! prefix are touched, and only those begun before the time that the caller names.
+//! prefix and the folder that the caller names are touched, and only those begun before the time
+//! that it names.
 
 use std::{fmt, time::SystemTime};
 
@@ -15,6 +16,8 @@ use object_store::{
     client::{HttpClient, HttpRequestBody},
 };
 use serde::Deserialize;
+
+use crate::key;
 
 /// The way to a bucket's uploads.
 pub(crate) struct Uploads {
@@ -58,15 +61,20 @@ struct Upload {
 }
 
 impl Uploads {
-    /// Aborts uploads that were begun before a time, and returns how many.
-    pub(crate) async fn sweep(&self, older_than: SystemTime) -> Result<usize> {
+    /// Aborts uploads below a folder that were begun before a time, and returns how many.
+    pub(crate) async fn sweep(&self, folder: &str, older_than: SystemTime) -> Result<usize> {
+        let below = match self.prefix.as_str() {
+            "" => format!("{folder}/"),
+            prefix => format!("{prefix}/{folder}/"),
+        };
         let older_than = Timestamp::try_from(older_than).unwrap_or(Timestamp::MIN);
         let mut swept = 0;
         let mut marker = None;
         loop {
-            let page = self.list(marker.as_ref()).await?;
+            let page = self.list(&below, marker.as_ref()).await?;
             for upload in &page.uploads {
-                if upload.initiated < older_than && self.is_ours(&upload.key) {
+                let rest = upload.key.strip_prefix(&below);
+                if upload.initiated < older_than && rest.is_some_and(key::is_key) {
                     self.abort(upload).await?;
                     swept += 1;
                 }
@@ -80,17 +88,8 @@ impl Uploads {
         }
     }
 
-    fn is_ours(&self, key: &str) -> bool {
-        let rest = key.strip_prefix(&self.prefix);
-        rest.is_some_and(|rest| self.prefix.is_empty() || rest.starts_with('/'))
-    }
-
-    async fn list(&self, marker: Option<&(String, String)>) -> Result<Page> {
-        let prefix = match self.prefix.as_str() {
-            "" => String::new(),
-            prefix => format!("{prefix}/"),
-        };
-        let mut query = vec![("uploads", ""), ("prefix", &prefix)];
+    async fn list(&self, below: &str, marker: Option<&(String, String)>) -> Result<Page> {
+        let mut query = vec![("uploads", ""), ("prefix", below)];
         if let Some((key, id)) = marker {
             query.extend([("key-marker", key.as_str()), ("upload-id-marker", id)]);
         }
@@ -119,7 +118,7 @@ impl Uploads {
             .finish();
         let request = http::Request::builder()
             .method(method)
-            .uri(format!("{}/{key}?{query}", self.url))
+            .uri(format!("{}/{}?{query}", self.url, encoded(key)))
             .body(HttpRequestBody::empty());
         request.map_err(|error| failed(error.to_string()))
     }
@@ -146,6 +145,17 @@ impl Uploads {
             _ => failed(source),
         })
     }
+}
+
+/// Encodes a key as the signature wants it; slashes stay.
+fn encoded(key: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    };
+    key.bytes().map(encode).collect()
 }
 
 fn generic(error: impl std::error::Error + Send + Sync + 'static) -> Error {

@@ -23,12 +23,53 @@ const WINDOW_BYTES: u64 = 512 << 20;
 const WINDOW_FILES: usize = 16_384;
 /// One request fetches at most so much, unless a group is larger.
 const RUN_LEN: u64 = 4 << 20;
-/// The same from a server, where every request takes its time.
-const REMOTE_RUN_LEN: u64 = 8 << 20;
+/// The same for a server, where every request takes its time: files are looked at further ahead, ordinary packs come whole.
+const REMOTE_WINDOW_BYTES: u64 = 4 << 30;
+const REMOTE_WINDOW_FILES: usize = 65_536;
+const REMOTE_RUN_LEN: u64 = 26 << 20;
+const REMOTE_MAX_GAP: u64 = 1 << 20;
 /// A request reads on over so many bytes that nobody wants.
 const MAX_GAP: u64 = 256 << 10;
 /// Small entries handed to a worker at once.
 const BATCH: usize = 128;
+
+/// How far the planner looks.
+#[derive(Clone, Copy)]
+struct Reach {
+    window_bytes: u64,
+    window_files: usize,
+    run_len: u64,
+    max_gap: u64,
+}
+
+impl Reach {
+    /// How far it looks for the first files, so that workers have something to do soon.
+    fn at_first(self) -> Self {
+        Self {
+            window_bytes: WINDOW_BYTES,
+            window_files: WINDOW_FILES,
+            ..self
+        }
+    }
+
+    fn of(io: &Io) -> Self {
+        if io.storage().is_remote() {
+            Self {
+                window_bytes: REMOTE_WINDOW_BYTES,
+                window_files: REMOTE_WINDOW_FILES,
+                run_len: REMOTE_RUN_LEN,
+                max_gap: REMOTE_MAX_GAP,
+            }
+        } else {
+            Self {
+                window_bytes: WINDOW_BYTES,
+                window_files: WINDOW_FILES,
+                run_len: RUN_LEN,
+                max_gap: MAX_GAP,
+            }
+        }
+    }
+}
 
 /// Goes through the entries and hands out tasks.
 pub(super) struct Planner<'a> {
@@ -87,6 +128,7 @@ impl<'a> Planner<'a> {
         entries: TreeReader,
         tasks: Option<&Sender<Task>>,
     ) -> Result<()> {
+        let mut reach = Reach::of(io).at_first();
         for entry in entries {
             io.check_cancelled()?;
             let entry = match entry {
@@ -107,8 +149,9 @@ impl<'a> Planner<'a> {
             if self.batch.len() >= BATCH {
                 self.send_batch(tasks);
             }
-            if self.window_bytes >= WINDOW_BYTES || self.window.len() >= WINDOW_FILES {
+            if self.window_bytes >= reach.window_bytes || self.window.len() >= reach.window_files {
                 self.send_window(tasks);
+                reach = Reach::of(io);
             }
         }
         self.send_batch(tasks);
@@ -320,14 +363,13 @@ impl<'a> Planner<'a> {
         groups.sort_unstable_by_key(|(place, _)| *place);
         let mut run: Vec<GroupWork> = Vec::new();
         let mut range: Option<(PackId, Range<u64>)> = None;
-        let run_len = match self.shared.io.storage().is_remote() {
-            true => REMOTE_RUN_LEN,
-            false => RUN_LEN,
-        };
+        let reach = Reach::of(&self.shared.io);
         for ((pack, start), work) in groups {
             let end = start + u64::from(work.group.stored_len) + TAG_LEN as u64;
             let joins = range.as_ref().is_some_and(|(before, range)| {
-                *before == pack && start <= range.end + MAX_GAP && end - range.start <= run_len
+                *before == pack
+                    && start <= range.end + reach.max_gap
+                    && end - range.start <= reach.run_len
             });
             if !joins && let Some(range) = range.take() {
                 self.send_run(tasks, range, std::mem::take(&mut run));

@@ -1,0 +1,164 @@
+//! The rules that buckets and folders in them follow, whoever keeps them.
+//!
+//! [`BucketLocation`] is a bucket of Google Cloud Storage or a container of Azure Blob Storage, and
+//! a folder in it; a location in S3 holds one as well. Invariant: both parts can be used in URLs
+//! and as keys without any encoding, and none of them is secret.
+
+use std::fmt;
+
+use super::InvalidLocation;
+use crate::error::{Error, ErrorKind, Operation, Result};
+
+/// The length limit of a prefix in bytes: with the longest key the object's name stays below the
+/// 1024 bytes that all providers allow.
+const MAX_PREFIX_LEN: usize = 500;
+
+/// A bucket, or a container as Azure calls it, and a folder in it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BucketLocation {
+    bucket: String,
+    prefix: String,
+}
+
+impl BucketLocation {
+    /// A folder in a bucket. Slashes around the folder are dropped; the empty one is the bucket.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] if the bucket cannot be the name of one, or if the folder holds
+    /// characters that servers treat differently.
+    pub fn new(bucket: &str, folder: &str) -> Result<Self> {
+        Self::checked(bucket, folder).map_err(|cause| {
+            let cause = cause.to_string();
+            let place = "a bucket";
+            Error::new(ErrorKind::Invalid, Operation::Parse, None, place, cause)
+        })
+    }
+
+    pub(super) fn checked(bucket: &str, folder: &str) -> Result<Self, InvalidLocation> {
+        check_bucket(bucket)?;
+        Ok(Self {
+            bucket: bucket.to_owned(),
+            prefix: check_prefix(folder)?,
+        })
+    }
+
+    /// Understands what follows the scheme: `//bucket/folder`. `malformed` says what to write.
+    pub(super) fn parse(rest: &str, malformed: InvalidLocation) -> Result<Self, InvalidLocation> {
+        let Some(place) = rest.strip_prefix("//") else {
+            return Err(malformed);
+        };
+        let (bucket, folder) = place.split_once('/').unwrap_or((place, ""));
+        // Servers, accounts and keys stand in URLs of other tools; here the environment has them.
+        if bucket.is_empty() || bucket.contains('@') || place.contains('?') {
+            return Err(malformed);
+        }
+        Self::checked(bucket, folder)
+    }
+
+    /// The name of the bucket or container.
+    #[must_use]
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// The folder, without slashes around it; empty for the whole bucket.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+}
+
+/// The rules that all providers share, and the looser ones of old buckets.
+fn check_bucket(bucket: &str) -> Result<(), InvalidLocation> {
+    if bucket.contains('/') {
+        return Err(InvalidLocation::BucketPath);
+    }
+    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    let ends = [bucket.bytes().next(), bucket.bytes().last()];
+    let sound = (3..=255).contains(&bucket.len())
+        && bucket.bytes().all(is_good)
+        && ends.iter().flatten().all(u8::is_ascii_alphanumeric)
+        && !bucket.contains("..");
+    if sound {
+        Ok(())
+    } else {
+        Err(InvalidLocation::Bucket)
+    }
+}
+
+fn check_prefix(folder: &str) -> Result<String, InvalidLocation> {
+    let folder = folder.trim_matches('/');
+    let is_good = |byte: u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'.' | b'-' | b'_' | b'=' | b'+' | b'@' | b',')
+    };
+    let is_segment =
+        |segment: &str| !matches!(segment, "" | "." | "..") && segment.bytes().all(is_good);
+    let sound =
+        folder.len() <= MAX_PREFIX_LEN && (folder.is_empty() || folder.split('/').all(is_segment));
+    if sound {
+        Ok(folder.to_owned())
+    } else {
+        Err(InvalidLocation::Prefix)
+    }
+}
+
+impl fmt::Display for BucketLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.bucket)?;
+        if !self.prefix.is_empty() {
+            write!(f, "/{}", self.prefix)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+    use crate::location::Location;
+
+    #[test]
+    fn a_bucket_and_a_folder_are_shown_as_they_are_typed() {
+        for (text, expected) in [
+            ("gs://bucket", "gs://bucket"),
+            ("GS://my.bucket_1//a/b/", "gs://my.bucket_1/a/b"),
+            ("az://container/a=b", "az://container/a=b"),
+        ] {
+            let location = Location::parse(text).unwrap();
+            assert_eq!(location.to_string(), expected, "{text}");
+            assert_eq!(Location::parse(expected).unwrap(), location, "{expected}");
+        }
+        let there = BucketLocation::new("container", "/a/").unwrap();
+        assert_eq!((there.bucket(), there.prefix()), ("container", "a"));
+        assert_eq!(
+            Location::parse("az://container/a").unwrap(),
+            Location::Azure(there)
+        );
+    }
+
+    #[test]
+    fn what_is_malformed_is_refused_in_words_and_not_repeated() {
+        for (text, expected) in [
+            ("gs:hunter2", "gs://BUCKET/FOLDER"),
+            ("gs://", "gs://BUCKET/FOLDER"),
+            ("gs://hunter2@bucket/a", "gs://BUCKET/FOLDER"),
+            ("gs://bucket/a?key=hunter2", "gs://BUCKET/FOLDER"),
+            ("az:/hunter2", "AZURE_STORAGE_ACCOUNT_NAME"),
+            ("az://hunter2@account.x/a", "AZURE_STORAGE_ACCOUNT_NAME"),
+            ("az://ab/hunter2", "3 to 255"),
+            ("gs://bucket/hunter2/../a", "folder"),
+        ] {
+            let error = Location::parse(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{text}");
+            let shown = format!("{error}: {}", error.source().unwrap());
+            assert!(shown.contains(expected), "{text}: {shown}");
+            assert!(!shown.contains("hunter2"), "{text}: {shown}");
+        }
+        let error = BucketLocation::new("bucket/folder", "").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+    }
+}
