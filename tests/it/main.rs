@@ -16,6 +16,7 @@ mod concurrent;
 mod crash;
 mod damage;
 mod delete;
+mod export;
 mod faults;
 mod full;
 mod fuzz;

@@ -8,6 +8,7 @@ pub mod check;
 pub mod delete;
 pub mod diff;
 pub mod dump;
+pub mod export;
 mod feed;
 pub mod ls;
 pub mod prune;

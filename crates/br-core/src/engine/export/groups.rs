@@ -1,0 +1,137 @@
+//! Groups that are on their way: fetched together, opened by who needs them first.
+//!
+//! A [`WantedGroup`] is one of them, a [`Fetch`] the request that brings it with its neighbours. Invariant: a group is
+//! fetched and opened at most once while anybody holds it.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+
+use crate::error::Error;
+use crate::format::{Group, TAG_LEN};
+use crate::model::PackId;
+use crate::repository::{ChunkReader, Io, Layout, Place};
+
+/// A request reads on over so many bytes that nobody wants, rather than being followed by another.
+const MAX_GAP: u64 = 256 << 10;
+
+/// A group of which chunks are wanted.
+pub(super) struct WantedGroup {
+    pub(super) pack: PackId,
+    pub(super) number: u32,
+    pub(super) group: Group,
+    offset: u64,
+    /// Where its bytes come from; gone once it is opened.
+    fetch: Mutex<Option<Arc<Fetch>>>,
+    /// Its chunks' bytes; `None` inside when they cannot be had.
+    raw: OnceLock<Option<Bytes>>,
+}
+
+impl WantedGroup {
+    pub(super) fn new(place: &Place<'_>) -> Self {
+        Self {
+            pack: place.pack.id,
+            number: place.group_number,
+            group: place.group.clone(),
+            offset: place.group_offset,
+            fetch: Mutex::default(),
+            raw: OnceLock::new(),
+        }
+    }
+
+    /// Bytes it has in its pack.
+    pub(super) fn stored_len(&self) -> u64 {
+        u64::from(self.group.stored_len) + TAG_LEN as u64
+    }
+
+    fn end(&self) -> u64 {
+        self.offset + self.stored_len()
+    }
+
+    /// Returns its chunks' bytes, not verified yet; `None` when they cannot be had from here.
+    pub(super) fn raw(&self, reader: &ChunkReader) -> Option<Bytes> {
+        let open = || {
+            let fetch = self.fetch.lock().ok()?.take()?;
+            let bytes = fetch.bytes(reader.io())?;
+            let start = (self.offset - fetch.start) as usize;
+            let sealed = bytes.get(start..start + self.stored_len() as usize)?;
+            let raw = reader.open_group(self.pack, self.number, &self.group, sealed);
+            raw.ok().map(Bytes::from)
+        };
+        self.raw.get_or_init(open).clone()
+    }
+}
+
+/// A request for a stretch of a pack.
+struct Fetch {
+    start: u64,
+    request: Mutex<Option<Request>>,
+    bytes: OnceLock<Option<Bytes>>,
+}
+
+type Request = JoinHandle<Result<Bytes, br_storage::Error>>;
+
+impl Fetch {
+    /// Waits for the bytes. Why there are none is found out by who reads a chunk alone.
+    fn bytes(&self, io: &Io) -> Option<Bytes> {
+        let wait = || {
+            let request = self.request.lock().ok()?.take()?;
+            let bytes = io.block(async {
+                request
+                    .await
+                    .map_err(|e| Error::internal("a request panicked").with_source(e))?
+                    .map_err(Error::from)
+            });
+            bytes.ok()
+        };
+        self.bytes.get_or_init(wait).clone()
+    }
+}
+
+impl Drop for Fetch {
+    fn drop(&mut self) {
+        // Nobody needs the bytes any more.
+        if let Ok(Some(request)) = self.request.get_mut().map(Option::take) {
+            request.abort();
+        }
+    }
+}
+
+/// Starts requests for groups, few of them and of at most `longest` bytes, unless a single group is longer.
+pub(super) fn fetch(io: &Io, mut groups: Vec<Arc<WantedGroup>>, longest: u64) {
+    groups.sort_unstable_by_key(|group| (group.pack, group.offset));
+    let mut run: Vec<Arc<WantedGroup>> = Vec::new();
+    for group in groups {
+        let joins = run.first().zip(run.last()).is_some_and(|(first, last)| {
+            group.pack == first.pack
+                && group.offset <= last.end() + MAX_GAP
+                && group.end() - first.offset <= longest
+        });
+        if !joins {
+            fetch_run(io, &std::mem::take(&mut run));
+        }
+        run.push(group);
+    }
+    fetch_run(io, &run);
+}
+
+/// Starts one request for groups of one pack.
+fn fetch_run(io: &Io, run: &[Arc<WantedGroup>]) {
+    let Some((first, last)) = run.first().zip(run.last()) else {
+        return;
+    };
+    let (storage, key) = (io.storage().clone(), Layout::pack(first.pack));
+    let (start, end) = (first.offset, last.end());
+    let request = async move { storage.get_range(&key, start..end).await };
+    let fetch = Arc::new(Fetch {
+        start,
+        request: Mutex::new(Some(io.handle().spawn(request))),
+        bytes: OnceLock::new(),
+    });
+    for group in run {
+        if let Ok(mut slot) = group.fetch.lock() {
+            *slot = Some(Arc::clone(&fetch));
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Exporting: the entries of a backup with their content, in tree order, to whoever takes them.
+//!
+//! ```text
+//! plan (tree, requests ahead) ──► openers (open, verify) ──► in order: content (holes, SHA-256) ──► sink
+//! ```
+//!
+//! [`export`] runs it with a [`Sink`], [`ExportOptions`] say what, [`ExportReport`] tells what came of it. Invariant: all or
+//! nothing. What is damaged or missing ends an export, as nobody can tell from a bundle what is not in it.
+
+mod ahead;
+mod content;
+mod groups;
+mod hand_over;
+
+use crate::error::{Error, Result};
+use crate::model::{Backup, Entry, EntryKind, EntryPath, Totals};
+use crate::progress::{Context, Event};
+use crate::repository::{BackupSelector, Gap, Io, Repository, TreeReader};
+use crate::sink::Sink;
+
+use super::view::View;
+pub(super) use hand_over::hand_over;
+
+/// What is exported.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct ExportOptions {
+    /// Only these entries and what is below them, without the folders that lead there; everything when empty.
+    pub paths: Vec<EntryPath>,
+}
+
+impl ExportOptions {
+    /// Exports only these entries and what is below them.
+    #[must_use]
+    pub fn with_paths(mut self, paths: Vec<EntryPath>) -> Self {
+        self.paths = paths;
+        self
+    }
+}
+
+/// What came of an export.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ExportReport {
+    /// The backup that was exported, as the catalog has it.
+    pub backup: Backup,
+    /// What the sink was given.
+    pub totals: Totals,
+}
+
+/// Gives the entries of a backup, or of a part of it, to a sink, and the sink back at the end.
+///
+/// The sink runs on a thread of its own, while others fetch and verify ahead of it: some 32 MiB, whatever the backup holds.
+/// Cancelling is noticed between entries and whenever content is read.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when the backup is unknown or has none of a path that was asked for;
+/// then the sink was given nothing. [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) with the path when stored data is
+/// missing or altered. The error of the sink when it takes no more. What the sink made until then is no export.
+pub async fn export<S: Sink + 'static>(
+    repository: &Repository,
+    selector: &BackupSelector,
+    sink: S,
+    options: &ExportOptions,
+    context: &Context,
+) -> Result<(S, ExportReport)> {
+    let (selector, options) = (selector.clone(), options.clone());
+    repository
+        .run(context, move |io| run(io, &selector, sink, options))
+        .await
+}
+
+fn run<S: Sink>(
+    io: &Io,
+    selector: &BackupSelector,
+    mut sink: S,
+    options: ExportOptions,
+) -> Result<(S, ExportReport)> {
+    let view = View::open(io)?;
+    let backup = view.position.state.find(selector)?.clone();
+    let paths = options.paths;
+    for path in &paths {
+        // Better now than after hours of writing.
+        check_exists(&view, &backup, path)?;
+    }
+    if paths.is_empty() {
+        io.context.progress.event(Event::Expect {
+            bytes: backup.totals.bytes,
+            entries: backup.totals.entries,
+        });
+    }
+    let selected = |path: &EntryPath| {
+        paths.is_empty() || paths.iter().any(|selected| path.is_within(selected))
+    };
+    let entries = TreeReader::new(&view.reader, &backup)
+        .select(paths.clone())
+        .filter(|entry| entry.as_ref().map_or(true, |entry| selected(&entry.path)))
+        .map(|entry| entry.map_err(unlisted));
+    let mut totals = Totals::default();
+    hand_over(&view.reader, entries, |entry, content| {
+        let taken = sink.entry(entry, content);
+        taken.map_err(|error| Error::io(format!("cannot pass on {}", entry.path), error))?;
+        totals.add(&totals_of(entry));
+        Ok(())
+    })?;
+    Ok((sink, ExportReport { backup, totals }))
+}
+
+/// A path that was asked for and is not in the backup is an error: nobody should think it was exported.
+fn check_exists(view: &View, backup: &Backup, path: &EntryPath) -> Result<()> {
+    for entry in TreeReader::new(&view.reader, backup).select(vec![path.clone()]) {
+        // A folder may have no entry of its own: a stream may be stored as `db/dump.sql`.
+        if entry.map_err(unlisted)?.path.is_within(path) {
+            return Ok(());
+        }
+    }
+    Err(Error::invalid(format!("the backup has no `{path}`")))
+}
+
+/// The error for a part of the tree that cannot be read.
+fn unlisted(gap: Gap) -> Error {
+    if !gap.error.is_damage() {
+        return gap.error;
+    }
+    let message = match gap.entries {
+        0 | 1 => format!("cannot read {}", gap.first),
+        more => format!("cannot list {more} entries from {} on", gap.first),
+    };
+    Error::new(gap.error.kind(), message).with_source(gap.error)
+}
+
+fn totals_of(entry: &Entry) -> Totals {
+    Totals {
+        entries: 1,
+        files: u64::from(matches!(entry.kind, EntryKind::File(_))),
+        directories: u64::from(matches!(entry.kind, EntryKind::Directory)),
+        bytes: entry.size(),
+    }
+}
