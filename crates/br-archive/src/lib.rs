@@ -1,16 +1,41 @@
 //! Portable export bundles: named, verifiable `tar.gz` archives, written and read without trust.
 //!
 //! A leaf of the workspace: it works on plain [`std::io::Read`] and [`std::io::Write`], and knows neither repositories nor an
-//! async runtime. This version only fixes the names of bundles; the writer and the reader follow.
-//!
-//! ```
-//! use br_archive::BundleName;
-//!
-//! let name = BundleName::new("br-export", "2026-11-20-08-13-00.250")?;
-//! assert_eq!(name.file_name(), "br-export-2026-11-20-08-13-00.250.tar.gz");
-//! # Ok::<_, br_archive::NameError>(())
-//! ```
+//! async runtime.
 
+mod compress;
+mod diff;
+pub mod emqx;
+mod error;
+mod export;
+mod extract;
+mod import;
+mod inspect;
+mod limits;
+mod manifest;
 mod name;
+mod names;
+mod path;
+mod platform;
+mod progress;
+mod reader;
+mod select;
+mod staging;
+mod tar;
+mod writer;
 
-pub use name::{BundleName, NameError};
+pub use diff::{BundleDiff, DifferenceKind, MemberDifference, diff};
+pub use error::{Error, ErrorKind, Result};
+pub use export::{ExportReport, export, select_config};
+pub use extract::extract;
+pub use import::{Change, ChangeKind, ImportOptions, ImportReport, import};
+pub use inspect::{ConfigReport, Finding, InspectedMember, Inspection, inspect};
+pub use limits::Limits;
+pub use manifest::{MANIFEST_PATH, MANIFEST_VERSION, Manifest, ManifestMember, to_hex};
+pub use name::{BundleName, BundleTime, Format, NameError};
+pub use path::{MemberPath, PathError};
+pub use progress::{Event, Progress, Silent};
+pub use reader::{BundleReader, Member};
+pub use select::{CONFIG_PATH, META_PATH, Selection, is_config, namespace, table_name};
+pub use tar::{MemberKind, TarHeader};
+pub use writer::{Attributes, BundleOptions, BundleWriter, WriteReport};

@@ -1,0 +1,25 @@
+//! What stands in `cluster.hocon`, and what becomes of it on import.
+//!
+//! [`roots`] and [`select_roots`] are about the roots of a configuration, [`ROOTS`] and [`import_of`] say how EMQX imports each,
+//! [`merge`] does it, [`losses`] lists what will not arrive, [`secrets`] where keys and passwords stand, and [`diff`] compares
+//! two configurations. They work on what [`hocon::parse`](super::hocon::parse) returns.
+//!
+//! Invariant: results name places ([`ConfigPath`]), never the values there, so that they may be shown and logged. The exceptions
+//! are the names of files, plugins and certificates that a bundle lacks.
+
+mod diff;
+mod losses;
+mod merge;
+mod path;
+mod roots;
+mod secrets;
+
+pub use diff::{ConfigDiff, ConfigDifference, DifferenceKind, diff};
+pub use losses::{Warning, losses};
+pub use merge::{ChangeKind, ConfigChange, merge};
+pub use path::ConfigPath;
+pub use roots::{Identity, Import, Merge, Part, ROOTS, Rest, Root, import_of, roots, select_roots};
+pub use secrets::{Secret, SecretKind, secrets};
+
+/// The most secrets, losses or differences that are listed of one configuration.
+pub const MAX_FINDINGS: usize = 10_000;

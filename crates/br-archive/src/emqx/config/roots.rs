@@ -1,0 +1,257 @@
+//! The roots of a configuration, and how EMQX imports each.
+//!
+//! [`ROOTS`] is the table. Invariant: a root that is not in it is ignored on import, without a word.
+
+use std::borrow::Cow;
+
+use crate::emqx::hocon::{Object, Value};
+use crate::emqx::rules::{Refusal, Version};
+use crate::emqx::table_sets::Release;
+
+/// How EMQX imports a root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Root {
+    /// Its name.
+    pub name: &'static str,
+    /// How it is imported.
+    pub import: Import,
+    /// The first release that imports it, if earlier ones forgot to.
+    pub since: Option<Release>,
+}
+
+/// How a root is imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Import {
+    /// What was there is replaced.
+    Replaced,
+    /// What was there is replaced, by an importer of the root's own.
+    ReplacedByOwner,
+    /// Parts of it are merged with what was there.
+    Merged {
+        /// The parts.
+        parts: &'static [Part],
+        /// What becomes of the rest.
+        rest: Rest,
+    },
+    /// Nothing is imported, and nothing is said.
+    Ignored,
+}
+
+/// A part of a root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// The key below the root, or `None` for the root itself.
+    pub key: Option<&'static str>,
+    /// How it is merged.
+    pub merge: Merge,
+    /// Whether the root is ignored as a whole when this part is missing.
+    pub needed: bool,
+}
+
+/// How a part is merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Merge {
+    /// Objects of names: what has a name of this depth is replaced as a whole, other names stay.
+    Names {
+        /// How many keys make a name: 2 for type and name.
+        depth: usize,
+    },
+    /// A list: elements that are the same are replaced in their place, new ones go to the end, others stay.
+    List(Identity),
+    /// Objects are merged all the way down.
+    Deep,
+    /// It is replaced.
+    Replaced,
+}
+
+/// What becomes of the keys of a root that are in no part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// They are replaced: what the bundle lacks goes.
+    Replaced,
+    /// They are ignored.
+    Ignored,
+}
+
+/// What makes two elements of lists the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// The mechanism and the backend of an authenticator.
+    Authenticator,
+    /// The text of a key.
+    Key(&'static str),
+}
+
+impl Identity {
+    /// Returns what an element is known by.
+    #[must_use]
+    pub fn of(self, item: &Value) -> Option<Cow<'_, str>> {
+        let object = item.as_object()?;
+        let text = |key| object.get(key).and_then(Value::as_text);
+        match self {
+            Self::Key(key) => text(key).map(Into::into),
+            Self::Authenticator => match (text("mechanism")?, text("backend")) {
+                (mechanism, Some(backend)) => Some(format!("{mechanism}:{backend}").into()),
+                (mechanism, None) => Some(mechanism.into()),
+            },
+        }
+    }
+}
+
+const fn root(name: &'static str, import: Import) -> Root {
+    Root {
+        name,
+        import,
+        since: None,
+    }
+}
+
+const fn replaced(name: &'static str) -> Root {
+    root(name, Import::Replaced)
+}
+
+const fn owned(name: &'static str) -> Root {
+    root(name, Import::ReplacedByOwner)
+}
+
+const fn merged(name: &'static str, parts: &'static [Part]) -> Root {
+    let rest = Rest::Replaced;
+    root(name, Import::Merged { parts, rest })
+}
+
+const fn part(key: &'static str, merge: Merge) -> Part {
+    Part {
+        key: Some(key),
+        merge,
+        needed: false,
+    }
+}
+
+const fn needed(key: &'static str, merge: Merge) -> Part {
+    Part {
+        needed: true,
+        ..part(key, merge)
+    }
+}
+
+const fn whole(merge: Merge) -> Part {
+    Part {
+        key: None,
+        merge,
+        needed: false,
+    }
+}
+
+const BY_NAME: Merge = Merge::List(Identity::Key("name"));
+const BY_TOPIC: Merge = Merge::List(Identity::Key("topic"));
+const TYPE_AND_NAME: &[Part] = &[whole(Merge::Names { depth: 2 })];
+const ONE_NAME: &[Part] = &[whole(Merge::Names { depth: 1 })];
+
+/// All roots that EMQX imports. What others need comes before them: connectors, then actions and sources, then rules.
+pub const ROOTS: &[Root] = &[
+    replaced("delayed"),
+    replaced("rewrite"),
+    replaced("retainer"),
+    replaced("mqtt"),
+    replaced("alarm"),
+    replaced("sysmon"),
+    replaced("sys_topics"),
+    replaced("limiter"),
+    replaced("log"),
+    replaced("persistent_session_store"),
+    replaced("durable_sessions"),
+    replaced("prometheus"),
+    replaced("crl_cache"),
+    replaced("conn_congestion"),
+    replaced("force_shutdown"),
+    replaced("flapping_detect"),
+    replaced("broker"),
+    replaced("force_gc"),
+    replaced("zones"),
+    replaced("slow_subs"),
+    root(
+        "cluster",
+        Import::Merged {
+            parts: &[part("links", Merge::Replaced)],
+            rest: Rest::Ignored,
+        },
+    ),
+    merged(
+        "authentication",
+        &[whole(Merge::List(Identity::Authenticator))],
+    ),
+    merged(
+        "authorization",
+        &[part("sources", Merge::List(Identity::Key("type")))],
+    ),
+    merged("connectors", TYPE_AND_NAME),
+    merged("actions", TYPE_AND_NAME),
+    Root {
+        since: Some((5, 6, 1)),
+        ..merged("sources", TYPE_AND_NAME)
+    },
+    // What became connectors, actions and sources; newer nodes turn it into these.
+    merged("bridges", TYPE_AND_NAME),
+    merged("schema_registry", &[needed("schemas", Merge::Deep)]),
+    merged(
+        "message_transformation",
+        &[part("transformations", BY_NAME)],
+    ),
+    merged("schema_validation", &[part("validations", BY_NAME)]),
+    merged(
+        "ai",
+        &[
+            part("providers", BY_NAME),
+            part("completion_profiles", BY_NAME),
+        ],
+    ),
+    merged("rule_engine", &[needed("rules", Merge::Names { depth: 1 })]),
+    merged("listeners", TYPE_AND_NAME),
+    merged("gateway", ONE_NAME),
+    merged("exhook", &[needed("servers", BY_NAME)]),
+    merged("auto_subscribe", &[needed("topics", BY_TOPIC)]),
+    merged("topic_metrics", &[whole(BY_TOPIC)]),
+    merged("file_transfer", ONE_NAME),
+    merged("durable_queues", ONE_NAME),
+    owned("psk_authentication"),
+    Root {
+        since: Some((5, 7, 0)),
+        ..owned("license")
+    },
+    owned("multi_tenancy"),
+];
+
+/// Returns how a root is imported by a node, or by the newest one.
+#[must_use]
+pub fn import_of(name: &str, node: Option<&Version>) -> Import {
+    match ROOTS.iter().find(|root| root.name == name) {
+        Some(Root {
+            since: Some(since), ..
+        }) if node.is_some_and(|node| !node.is_since(*since)) => Import::Ignored,
+        Some(root) => root.import,
+        None => Import::Ignored,
+    }
+}
+
+/// Returns the names of a configuration's roots, in their order.
+#[must_use]
+pub fn roots(config: &Object) -> Vec<&str> {
+    config.keys().collect()
+}
+
+/// Takes some roots out of a configuration, in its order.
+///
+/// # Errors
+/// [`Refusal::UnknownRootKeys`] with all names that the configuration does not have.
+pub fn select_roots(config: &Object, roots: &[impl AsRef<str>]) -> Result<Object, Refusal> {
+    let names: std::collections::BTreeSet<&str> = roots.iter().map(AsRef::as_ref).collect();
+    let unknown = names.iter().filter(|name| !config.contains_key(name));
+    let keys: Vec<String> = unknown.map(|&name| name.to_owned()).collect();
+    if !keys.is_empty() {
+        return Err(Refusal::UnknownRootKeys { keys });
+    }
+    let selected = config.iter().filter(|(name, _)| names.contains(name));
+    Ok(selected
+        .map(|(name, value)| (name.to_owned(), value.clone()))
+        .collect())
+}

@@ -1,0 +1,140 @@
+//! Counting what an import would change.
+
+use std::io::{self, Read};
+
+use super::index::{Fate, Index};
+use super::item::TableSchema;
+use super::problem::TableError;
+use super::reader::{Record, TableReader};
+use crate::emqx::term::AtomText;
+
+/// The table of API keys. Its fourth value was renamed, and EMQX takes files from before.
+const API_KEYS: &str = "emqx_app";
+const OLD_API_KEY_ATTRIBUTE: &str = "desc";
+const NEW_API_KEY_ATTRIBUTE: &str = "extra";
+
+/// What an incoming table has that a base table has not, and the other way round.
+///
+/// Records are counted by their keys, in bags each record by itself. Where keys were asked for, the lists hold the first ones as
+/// Erlang writes them, cut after 200 characters. There are no values in them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TableChanges {
+    /// Records only in the incoming table.
+    pub inserted: u64,
+    /// Records in both that differ.
+    pub updated: u64,
+    /// Records in both that are equal.
+    pub unchanged: u64,
+    /// Records only in the base: a merge keeps them, a snapshot deletes them.
+    pub only_in_base: u64,
+    /// Keys of `inserted`, in the order of the incoming table.
+    pub inserted_keys: Vec<String>,
+    /// Keys of `updated`, in the order of the incoming table.
+    pub updated_keys: Vec<String>,
+    /// Keys of `only_in_base`, in the order of the base.
+    pub only_in_base_keys: Vec<String>,
+}
+
+/// Why two tables could not be compared or merged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MergeError {
+    /// The base could not be read.
+    #[error("cannot read the base table")]
+    Base(#[source] TableError),
+    /// The incoming table could not be read.
+    #[error("cannot read the incoming table")]
+    Incoming(#[source] TableError),
+    /// The tables have different fields. EMQX calls this `different_table_schema`.
+    #[error("the table has other fields: {} instead of {}", names(.incoming), names(.base))]
+    DifferentSchema {
+        /// The attributes of the base.
+        base: Vec<String>,
+        /// The attributes of the incoming table.
+        incoming: Vec<String>,
+    },
+    /// The merged table could not be written.
+    #[error("cannot write the merged table")]
+    Write(#[source] io::Error),
+}
+
+impl MergeError {
+    /// What EMQX calls it, where it has a name: see also [`TableProblem::emqx_message`](super::TableProblem::emqx_message).
+    #[must_use]
+    pub const fn emqx_message(&self) -> Option<&'static str> {
+        match self {
+            Self::DifferentSchema { .. } => Some("different_table_schema"),
+            _ => None,
+        }
+    }
+}
+
+/// Compares the table `name` of two bundles. Both have to be as an export writes them, and of the same fields.
+///
+/// Memory is proportional to the number of records, at 100 to 200 bytes for each, and does not depend on their size. With
+/// `key_limit` above zero up to so many keys of each kind of change are listed, and all incoming keys are held as well.
+///
+/// # Errors
+/// When a table cannot be read, or the incoming one could not be merged into the base.
+pub fn compare(
+    name: &str,
+    base: impl Read,
+    incoming: impl Read,
+    key_limit: usize,
+) -> Result<TableChanges, MergeError> {
+    let mut base = TableReader::open(name, base).map_err(MergeError::Base)?;
+    let mut incoming = TableReader::open(name, incoming).map_err(MergeError::Incoming)?;
+    let mut index = index_incoming(base.schema(), &mut incoming, key_limit)?;
+    meet_base(&mut index, &mut base, |_| Ok(()))?;
+    Ok(index.changes())
+}
+
+/// Checks that the tables fit together and reads the incoming one to its end.
+pub(super) fn index_incoming<R: Read>(
+    base: &TableSchema,
+    incoming: &mut TableReader<R>,
+    key_limit: usize,
+) -> Result<Index, MergeError> {
+    check_attributes(base, incoming.schema())?;
+    let mut index = Index::new(base.kind, key_limit);
+    while let Some(record) = incoming.next_record().map_err(MergeError::Incoming)? {
+        index.add_incoming(&record);
+    }
+    Ok(index)
+}
+
+/// Reads the base to its end and hands over the records that stay.
+pub(super) fn meet_base<R: Read>(
+    index: &mut Index,
+    base: &mut TableReader<R>,
+    mut keep: impl FnMut(&Record<'_>) -> Result<(), MergeError>,
+) -> Result<(), MergeError> {
+    while let Some(record) = base.next_record().map_err(MergeError::Base)? {
+        if index.meet_base(&record) == Fate::Stays {
+            keep(&record)?;
+        }
+    }
+    Ok(())
+}
+
+/// The only part of the definition that EMQX compares.
+fn check_attributes(base: &TableSchema, incoming: &TableSchema) -> Result<(), MergeError> {
+    let is_same = |(base_name, name): (&String, &String)| {
+        let was_renamed = base.name == API_KEYS && name == OLD_API_KEY_ATTRIBUTE;
+        base_name == name || (was_renamed && base_name == NEW_API_KEY_ATTRIBUTE)
+    };
+    let mut pairs = base.attributes.iter().zip(&incoming.attributes);
+    if base.attributes.len() == incoming.attributes.len() && pairs.all(is_same) {
+        return Ok(());
+    }
+    Err(MergeError::DifferentSchema {
+        base: base.attributes.clone(),
+        incoming: incoming.attributes.clone(),
+    })
+}
+
+fn names(attributes: &[String]) -> String {
+    let name = |name: &String| AtomText(name).to_string();
+    attributes.iter().map(name).collect::<Vec<_>>().join(", ")
+}

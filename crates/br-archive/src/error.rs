@@ -1,0 +1,163 @@
+//! Errors of this crate.
+//!
+//! [`Error`] has an [`ErrorKind`], which says what the caller can do, and names the member it is about. Invariant: whatever is
+//! wrong with a bundle ends in an error of the kinds `Refused` and `Damaged`, never in a panic.
+
+use std::fmt;
+use std::io;
+
+use crate::emqx::rules::Refusal;
+
+/// The result of an operation of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What the caller can do about an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An argument is wrong: correct it.
+    Invalid,
+    /// Something of that name is there already: choose another name or place.
+    Exists,
+    /// The bundle is well-formed and breaks a rule: it was renamed, has members that could do harm, goes over a limit, or is not
+    /// for this version or edition. Nothing of it was used.
+    Refused,
+    /// The bundle is cut short or altered: get another copy.
+    Damaged,
+    /// The system refused: no space, no permission, no such file.
+    Io,
+    /// The caller asked to stop.
+    Cancelled,
+}
+
+/// Why an operation failed.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    member: Option<String>,
+    refusal: Option<Box<Refusal>>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error with a text, a lower-case fragment.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            member: None,
+            refusal: None,
+            source: None,
+        }
+    }
+
+    /// An argument is wrong.
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, message)
+    }
+
+    /// The bundle breaks a rule.
+    pub(crate) fn refused(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Refused, message)
+    }
+
+    /// The bundle is altered or cut short.
+    pub(crate) fn damaged(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Damaged, message)
+    }
+
+    /// The system refused.
+    pub(crate) fn io(message: impl Into<String>, error: io::Error) -> Self {
+        let mut out = Self::new(ErrorKind::Io, message);
+        out.source = Some(Box::new(error));
+        out
+    }
+
+    /// The caller asked to stop.
+    pub(crate) fn cancelled() -> Self {
+        Self::new(ErrorKind::Cancelled, "cancelled")
+    }
+
+    /// What reading a bundle's bytes failed with. Errors of this crate travel through [`io::Error`] unchanged.
+    pub(crate) fn read(error: io::Error) -> Self {
+        match error.downcast::<Self>() {
+            Ok(error) => error,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Self::damaged("unexpected end of file")
+            }
+            Err(error) => Self::io("cannot read the bundle", error),
+        }
+    }
+
+    /// What the file or the stream failed with that a bundle is read from.
+    pub(crate) fn input(error: io::Error) -> Self {
+        match error.downcast::<Self>() {
+            Ok(error) => error,
+            Err(error) => Self::io("cannot read the bundle", error),
+        }
+    }
+
+    /// Names the member it is about, unless one is named already.
+    pub(crate) fn in_member(mut self, member: impl Into<String>) -> Self {
+        self.member.get_or_insert_with(|| member.into());
+        self
+    }
+
+    /// Adds a cause.
+    pub(crate) fn because(
+        mut self,
+        error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(error.into());
+        self
+    }
+
+    /// What the caller can do.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The member it is about, as the archive names it.
+    #[must_use]
+    pub fn member(&self) -> Option<&str> {
+        self.member.as_deref()
+    }
+
+    /// The rule of EMQX that the bundle breaks, if it is one of EMQX's.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_deref()
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        let mut out = Self::refused(refusal.to_string());
+        out.refusal = Some(Box::new(refusal));
+        out
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Names come from outside: control characters are shown, not sent.
+        match &self.member {
+            Some(member) => write!(f, "{}: {}", member.escape_debug(), self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        Self::other(error)
+    }
+}

@@ -1,0 +1,197 @@
+//! Exporting folders and files: from a path to the members of a bundle.
+//!
+//! [`export`] does it. Invariant: a bundle holds regular files and nothing else; whatever else is met is left out, told of, and
+//! counted in the manifest.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::emqx::config::{ROOTS, select_roots};
+use crate::emqx::hocon;
+use crate::emqx::table_sets;
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::MANIFEST_PATH;
+use crate::path::MemberPath;
+use crate::progress::{Event, Progress};
+use crate::select::{META_PATH, Selection, is_config};
+use crate::writer::BundleWriter;
+
+/// What came of an export.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExportReport {
+    /// Members added.
+    pub members: u64,
+    /// What was left out, at most [`ExportReport::MAX_LEFT_OUT`] of it, with the reason.
+    pub left_out: Vec<(PathBuf, String)>,
+    /// How much was left out.
+    pub left_out_count: u64,
+}
+
+impl ExportReport {
+    /// How many things left out a report names; more are only counted.
+    pub const MAX_LEFT_OUT: usize = 1_000;
+}
+
+/// Adds what lies at `from` to a bundle: the content of a folder, or a file. It comes to lie below `into`, or at the bundle's top.
+/// `META.hocon` and `br/manifest.json` at the top are the bundle's own and are passed over. Names are taken in order, so that the same
+/// files make the same bundle.
+///
+/// # Errors
+/// When nothing lies at `from`, the bundle cannot be written, a limit is reached, or the caller wants to stop.
+pub fn export(
+    writer: &mut BundleWriter,
+    from: &Path,
+    into: Option<&MemberPath>,
+    selection: &Selection,
+    progress: &mut dyn Progress,
+) -> Result<ExportReport> {
+    let metadata = fs::metadata(from)
+        .map_err(|error| Error::io(format!("cannot look at {}", from.display()), error))?;
+    let mut export = Export {
+        writer,
+        selection,
+        progress,
+        report: ExportReport::default(),
+    };
+    if metadata.is_dir() {
+        export.folder(from, into)?;
+        return Ok(export.report);
+    }
+    let name = from
+        .file_name()
+        .map(OsStr::to_os_string)
+        .unwrap_or_default();
+    export.entry(from, into, &name)?;
+    Ok(export.report)
+}
+
+struct Export<'a> {
+    writer: &'a mut BundleWriter,
+    selection: &'a Selection,
+    progress: &'a mut dyn Progress,
+    report: ExportReport,
+}
+
+impl Export<'_> {
+    fn folder(&mut self, folder: &Path, into: Option<&MemberPath>) -> Result<()> {
+        let names = fs::read_dir(folder).and_then(|entries| {
+            entries
+                .map(|entry| entry.map(|entry| entry.file_name()))
+                .collect::<io::Result<Vec<_>>>()
+        });
+        let mut names = match names {
+            Ok(names) => names,
+            Err(error) => {
+                self.leave_out(folder, &error.to_string());
+                return Ok(());
+            }
+        };
+        // Tables in the order in which EMQX has them, everything else by name.
+        let is_mnesia = into.is_some_and(|into| into.as_str() == "mnesia");
+        names.sort_by_cached_key(|name| {
+            let table = name.to_str().filter(|_| is_mnesia);
+            let place = table.and_then(table_sets::export_order);
+            (place.unwrap_or(usize::MAX), name.clone())
+        });
+        for name in names {
+            self.entry(&folder.join(&name), into, &name)?;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, from: &Path, into: Option<&MemberPath>, name: &OsStr) -> Result<()> {
+        if self.progress.is_cancelled() {
+            return Err(Error::cancelled());
+        }
+        let name = name.to_str().ok_or(crate::PathError::NotUtf8);
+        let path = name.and_then(|name| match into {
+            Some(into) => into.join(name),
+            None => MemberPath::new(name),
+        });
+        let path = match path {
+            Ok(path) => path,
+            Err(error) => {
+                self.leave_out(from, &error.to_string());
+                return Ok(());
+            }
+        };
+        match self.add(from, &path) {
+            Err(error) if error.kind() == ErrorKind::Io && self.writer.is_whole() => {
+                let reason = std::error::Error::source(&error).map(ToString::to_string);
+                self.leave_out(from, &reason.unwrap_or_else(|| error.to_string()));
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    fn add(&mut self, from: &Path, path: &MemberPath) -> Result<()> {
+        let failed = |error| Error::io(format!("cannot read {}", from.display()), error);
+        let kind = fs::symlink_metadata(from).map_err(failed)?.file_type();
+        if kind.is_dir() {
+            return self.folder(from, Some(path));
+        }
+        if [META_PATH, MANIFEST_PATH].contains(&path.as_str()) || !self.selection.takes(path) {
+            return Ok(());
+        }
+        if !kind.is_file() {
+            let what = crate::platform::kind_of(kind);
+            self.leave_out(from, &format!("{what} have no place in a bundle"));
+            return Ok(());
+        }
+        let mut file = crate::platform::open_file(from).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        if self.writer.is_own(from, &metadata) {
+            return Ok(());
+        }
+        let size = metadata.len();
+        self.progress.event(Event::Member { path, size });
+        if let Some(keys) = self
+            .selection
+            .root_keys
+            .as_deref()
+            .filter(|_| is_config(path))
+        {
+            let mut text = Vec::new();
+            let limit = hocon::MAX_BYTES as u64 + 1;
+            file.take(limit).read_to_end(&mut text).map_err(failed)?;
+            let text =
+                select_config(&text, keys).map_err(|error| error.in_member(path.as_str()))?;
+            let attributes = crate::platform::attributes(&metadata);
+            self.writer.add_bytes(path, &text, attributes)?;
+        } else {
+            self.writer.add_opened(path, &mut file, &metadata)?;
+        }
+        self.report.members += 1;
+        self.progress.event(Event::Advance { bytes: size });
+        Ok(())
+    }
+
+    fn leave_out(&mut self, path: &Path, reason: &str) {
+        self.progress.event(Event::LeftOut { path, reason });
+        self.writer.leave_out();
+        self.report.left_out_count += 1;
+        if self.report.left_out.len() < ExportReport::MAX_LEFT_OUT {
+            let item = (path.to_owned(), reason.to_owned());
+            self.report.left_out.push(item);
+        }
+    }
+}
+
+/// The configuration with these root keys only. One that it lacks is none, as long as EMQX has a root of that name.
+///
+/// # Errors
+/// When it cannot be read, or a key is no root at all.
+pub fn select_config(text: &[u8], keys: &[String]) -> Result<Vec<u8>> {
+    let object = hocon::parse(text)
+        .map_err(|error| Error::damaged("the configuration cannot be read").because(error))?;
+    let is_root = |key: &String| ROOTS.iter().any(|root| root.name == key);
+    let wanted = keys
+        .iter()
+        .filter(|key| object.contains_key(key) || !is_root(key));
+    let selected = select_roots(&object, &wanted.collect::<Vec<_>>())?;
+    Ok(hocon::print(&selected).into_bytes())
+}

@@ -1,0 +1,454 @@
+//! Importing: merging a bundle into a folder.
+//!
+//! [`import`] does it, [`ImportOptions`] say how, [`ImportReport`] tells what changes. What is missing is inserted, what differs is updated,
+//! and nothing is deleted; tables and configurations of EMQX are merged record by record and key by key, as EMQX itself does.
+//! Invariant: the folder changes when the whole bundle was read and found sound, all at once, or not at all.
+
+mod fork;
+mod options;
+
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Seek as _, Write};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use crate::emqx::config::{self, ConfigChange};
+use crate::emqx::hocon;
+use crate::emqx::meta::Meta;
+use crate::emqx::rules::{Node, Refusal, check_import, check_meta};
+use crate::emqx::table::{self, TableChanges};
+use crate::error::{Error, Result};
+use crate::export::select_config;
+use crate::inspect::{Examined, Examiner, Inspection, is_emqx};
+use crate::manifest::MANIFEST_PATH;
+use crate::name::BundleName;
+use crate::path::MemberPath;
+use crate::progress::Progress;
+use crate::reader::{BundleReader, Member};
+use crate::select::{META_PATH, is_config, table_name};
+use crate::staging::{Existing, Staging, Target, is_reserved};
+
+use fork::Fork;
+pub use options::ImportOptions;
+
+/// What an import changed, or would change.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ImportReport {
+    /// What is in the bundle.
+    pub inspection: Inspection,
+    /// One change for every file that was taken, in the order of the archive.
+    pub changes: Vec<Change>,
+}
+
+impl ImportReport {
+    /// How many files have a change of this kind.
+    #[must_use]
+    pub fn count(&self, kind: ChangeKind) -> u64 {
+        let changes = self.changes.iter().filter(|change| change.kind == kind);
+        changes.count() as u64
+    }
+}
+
+/// What becomes of one file.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Change {
+    /// Where it lies.
+    pub path: MemberPath,
+    /// What becomes of it.
+    pub kind: ChangeKind,
+    /// Its bytes in the bundle.
+    pub size: u64,
+    /// How many records change, when it is a table that was there already.
+    pub table: Option<TableChanges>,
+    /// Which keys change, when it is a configuration that was there already.
+    pub config: Option<Vec<ConfigChange>>,
+}
+
+impl Change {
+    fn new(path: &MemberPath, kind: ChangeKind, size: u64) -> Self {
+        Self {
+            path: path.clone(),
+            kind,
+            size,
+            table: None,
+            config: None,
+        }
+    }
+}
+
+/// What becomes of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChangeKind {
+    /// It was not there.
+    Insert,
+    /// It was there with other content.
+    Update,
+    /// It was there with this content.
+    Unchanged,
+    /// It was there and stays as it is: `META.hocon` says what the folder is, not what came into it.
+    Kept,
+}
+
+impl ChangeKind {
+    /// One word for people and for JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Insert => "insert",
+            Self::Update => "update",
+            Self::Unchanged => "unchanged",
+            Self::Kept => "kept",
+        }
+    }
+}
+
+/// Merges the bundle into the folder `into`, which is made if it is missing.
+///
+/// # Errors
+/// When the bundle is damaged, breaks a rule or is not for this folder, when something in the folder is in its way, or when the system
+/// refuses. The folder is as it was then.
+pub fn import(
+    bundle: &Path,
+    into: &Path,
+    options: &ImportOptions,
+    progress: &mut dyn Progress,
+) -> Result<ImportReport> {
+    let mut reader = BundleReader::open(bundle, &options.limits)?;
+    let staging = match options.dry_run {
+        true => None,
+        false => Some(Staging::open(into, options.id)?),
+    };
+    let mut import = Import {
+        options,
+        staging,
+        target: Target::open(into)?,
+        examiner: Examiner::new(),
+        changes: Vec::new(),
+        meta: Vec::new(),
+        early: false,
+    };
+    while let Some(mut member) = reader.next()? {
+        let path = member.path().clone();
+        let taken = import.member(&mut member, progress);
+        taken.map_err(|error| error.in_member(path.as_str()))?;
+        if path.as_str() == META_PATH {
+            import.check_node()?;
+        }
+    }
+    import.finish(reader.name().clone(), progress)
+}
+
+struct Import<'a> {
+    options: &'a ImportOptions,
+    /// `None` in a dry run.
+    staging: Option<Staging>,
+    target: Target,
+    examiner: Examiner,
+    changes: Vec<Change>,
+    /// The bundle's `META.hocon`.
+    meta: Vec<u8>,
+    /// Something came before it that was taken for EMQX's.
+    early: bool,
+}
+
+impl Import<'_> {
+    fn member(&mut self, member: &mut Member<'_>, progress: &mut dyn Progress) -> Result<()> {
+        let path = member.path().clone();
+        if is_reserved(&path) {
+            return Err(Error::refused("this name belongs to imports that run"));
+        }
+        if member.is_directory() {
+            return self.directory(&path);
+        }
+        let of_bundle = [META_PATH, MANIFEST_PATH].contains(&path.as_str());
+        if of_bundle || !self.options.selection.takes(&path) {
+            let examined = self.examiner.examine(member, None, false, progress)?;
+            if let (META_PATH, Examined::Document(bytes)) = (path.as_str(), examined) {
+                self.meta = bytes;
+            }
+            return Ok(());
+        }
+        let is_config = is_config(&path);
+        if self.examiner.may_be_emqx() && (is_config || table_name(&path).is_some()) {
+            self.early |= self.meta.is_empty();
+            return match is_config {
+                true => self.config(&path, member, progress),
+                false => self.table(&path, member, progress),
+            };
+        }
+        self.file(&path, member, progress)
+    }
+
+    fn directory(&mut self, path: &MemberPath) -> Result<()> {
+        let taken = self.options.selection.takes(path);
+        match self.target.existing(path)? {
+            Existing::File(_) => Err(Error::invalid("in the target this is a file")),
+            Existing::Nothing if taken => match &mut self.staging {
+                Some(staging) => staging.create_dir(path),
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// Any file: compared with what is there while it is read.
+    fn file(
+        &mut self,
+        path: &MemberPath,
+        member: &mut Member<'_>,
+        progress: &mut dyn Progress,
+    ) -> Result<()> {
+        let old = self.existing(path)?;
+        let header = member.header().clone();
+        let new = match &mut self.staging {
+            Some(staging) => Some(staging.create(path, header.mode)?),
+            None => None,
+        };
+        let mut fork = Fork::new(new, old);
+        self.examiner
+            .examine(member, Some(&mut fork), true, progress)?;
+        let kind = fork.kind()?;
+        if let Some(file) = &fork.new {
+            set_time(file, header.mtime)?;
+        }
+        self.discard_unchanged(path, kind)?;
+        self.changes.push(Change::new(path, kind, header.size));
+        Ok(())
+    }
+
+    /// A table: its records are merged into those that are there.
+    fn table(
+        &mut self,
+        path: &MemberPath,
+        member: &mut Member<'_>,
+        progress: &mut dyn Progress,
+    ) -> Result<()> {
+        let old = self.existing(path)?;
+        let header = member.header().clone();
+        let mut incoming = self.scratch(header.mode)?;
+        let examined = self
+            .examiner
+            .examine(member, Some(&mut incoming), true, progress)?;
+        if !matches!(examined, Examined::Table(true)) {
+            // The whole bundle is refused at its end, with everything that is wrong in it.
+            return Ok(());
+        }
+        let Some(old) = old else {
+            if let Some(staging) = &mut self.staging {
+                set_time(&incoming, header.mtime)?;
+                staging.place(path)?;
+            }
+            let change = Change::new(path, ChangeKind::Insert, header.size);
+            self.changes.push(change);
+            return Ok(());
+        };
+        incoming.rewind().map_err(failed_scratch)?;
+        let name = path.file_name();
+        let changes = match &mut self.staging {
+            Some(staging) => {
+                let merged = staging.create(path, header.mode)?;
+                table::merge(name, old, incoming, BufWriter::new(merged))
+            }
+            None => table::compare(name, old, incoming, 0),
+        };
+        let changes = changes.map_err(merge_failed)?;
+        let kind = match changes.inserted + changes.updated {
+            0 => ChangeKind::Unchanged,
+            _ => ChangeKind::Update,
+        };
+        self.discard_unchanged(path, kind)?;
+        let mut change = Change::new(path, kind, header.size);
+        change.table = Some(changes);
+        self.changes.push(change);
+        Ok(())
+    }
+
+    /// A configuration: its keys are merged into those that are there.
+    fn config(
+        &mut self,
+        path: &MemberPath,
+        member: &mut Member<'_>,
+        progress: &mut dyn Progress,
+    ) -> Result<()> {
+        let old = self.existing(path)?;
+        let header = member.header().clone();
+        let examined = self.examiner.examine(member, None, true, progress)?;
+        let Examined::Document(mut bytes) = examined else {
+            return Ok(());
+        };
+        if let Some(keys) = &self.options.selection.root_keys {
+            bytes = select_config(&bytes, keys)?;
+        }
+        let Ok(incoming) = hocon::parse(&bytes) else {
+            // As with tables.
+            return Ok(());
+        };
+        let (mut kind, mut changes) = (ChangeKind::Insert, None);
+        if let Some(mut old) = old {
+            let mut text = Vec::new();
+            let read = old.read_to_end(&mut text);
+            read.map_err(|error| Error::io("cannot read the target", error))?;
+            let base = hocon::parse(&text).map_err(|error| {
+                let text = "the configuration in the target cannot be read";
+                Error::invalid(text).because(error)
+            })?;
+            let (merged, merges) = config::merge(&base, &incoming);
+            kind = match merges.iter().any(is_change) {
+                true => ChangeKind::Update,
+                false => ChangeKind::Unchanged,
+            };
+            bytes = hocon::print(&merged).into_bytes();
+            changes = Some(merges);
+        }
+        if let Some(staging) = self
+            .staging
+            .as_mut()
+            .filter(|_| kind != ChangeKind::Unchanged)
+        {
+            let mut file = staging.create(path, header.mode)?;
+            file.write_all(&bytes).map_err(failed_scratch)?;
+        }
+        let mut change = Change::new(path, kind, header.size);
+        change.config = changes;
+        self.changes.push(change);
+        Ok(())
+    }
+
+    /// Decides whether the bundle is welcome, and lets everything appear.
+    fn finish(mut self, name: BundleName, progress: &dyn Progress) -> Result<ImportReport> {
+        let inspection = std::mem::take(&mut self.examiner).finish(name, None)?;
+        if let Some(error) = inspection.error() {
+            return Err(error);
+        }
+        inspection.require(&self.options.selection)?;
+        match inspection.is_emqx {
+            true => self.meta()?,
+            false => self.plain()?,
+        }
+        if progress.is_cancelled() {
+            return Err(Error::cancelled());
+        }
+        if let Some(staging) = self.staging {
+            staging.publish(self.options.sync)?;
+        }
+        Ok(ImportReport {
+            inspection,
+            changes: self.changes,
+        })
+    }
+
+    /// A bundle that is not EMQX's. What is EMQX's it must not touch: as plain files, tables would be replaced unseen.
+    fn plain(&self) -> Result<()> {
+        if self.early {
+            let text = "it comes after members that only it tells how to take";
+            return Err(Error::refused(text).in_member(META_PATH));
+        }
+        Ok(())
+    }
+
+    /// Asks whether the node would take the bundle, before anything else of it is looked at.
+    fn check_node(&mut self) -> Result<()> {
+        let mut node = self.options.node.clone();
+        if node.is_none()
+            && let Existing::File(mut file) = self.target.existing(&meta_path()?)?
+        {
+            node = folder_node(&mut file)?.map(|(node, _)| node);
+        }
+        match (self.examiner.meta(), &node) {
+            (Some(meta), Some(node)) => Ok(check_import(meta, node)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// `META.hocon` of the folder says which node it belongs to, and stays as it is.
+    fn meta(&mut self) -> Result<()> {
+        let path = meta_path()?;
+        let mut kind = ChangeKind::Insert;
+        if let Some(mut file) = self.existing(&path)? {
+            let Some((_, text)) = folder_node(&mut file)? else {
+                let text = "in the target this says that the folder is not EMQX's";
+                return Err(Error::invalid(text).in_member(META_PATH));
+            };
+            kind = match text == self.meta {
+                true => ChangeKind::Unchanged,
+                false => ChangeKind::Kept,
+            };
+        }
+        if let Some(staging) = self.staging.as_mut().filter(|_| kind == ChangeKind::Insert) {
+            let mut file = staging.create(&path, 0o644)?;
+            file.write_all(&self.meta).map_err(failed_scratch)?;
+        }
+        let size = self.meta.len() as u64;
+        self.changes.push(Change::new(&path, kind, size));
+        Ok(())
+    }
+
+    /// What is as it was needs not be swapped in.
+    fn discard_unchanged(&self, path: &MemberPath, kind: ChangeKind) -> Result<()> {
+        match &self.staging {
+            Some(staging) if kind == ChangeKind::Unchanged => staging.discard(path),
+            _ => Ok(()),
+        }
+    }
+
+    /// The file that is there, if there is one.
+    fn existing(&mut self, path: &MemberPath) -> Result<Option<File>> {
+        match self.target.existing(path)? {
+            Existing::Nothing => Ok(None),
+            Existing::File(file) => Ok(Some(file)),
+            Existing::Directory => Err(Error::invalid("in the target this is a folder")),
+        }
+    }
+
+    fn scratch(&self, mode: u32) -> Result<File> {
+        match &self.staging {
+            Some(staging) => staging.scratch(mode),
+            None => tempfile::tempfile().map_err(failed_scratch),
+        }
+    }
+}
+
+fn meta_path() -> Result<MemberPath> {
+    MemberPath::new(META_PATH).map_err(|error| Error::refused(error.to_string()))
+}
+
+/// The node whose folder has this `META.hocon`, and its text; `None` when the folder is not EMQX's.
+fn folder_node(file: &mut File) -> Result<Option<(Node, Vec<u8>)>> {
+    let mut text = Vec::new();
+    let read = file.read_to_end(&mut text);
+    read.map_err(|error| Error::io("cannot read the target", error))?;
+    let Some(there) = Meta::parse(&text).ok().filter(is_emqx) else {
+        return Ok(None);
+    };
+    let (edition, version) = check_meta(&there)?;
+    Ok(Some((Node::new(edition, version), text)))
+}
+
+fn is_change(change: &ConfigChange) -> bool {
+    use config::ChangeKind::{Inserted, Updated};
+    matches!(change.kind, Inserted | Updated)
+}
+
+fn merge_failed(error: table::MergeError) -> Error {
+    let refusal = matches!(error, table::MergeError::DifferentSchema { .. });
+    match refusal {
+        true => Error::from(Refusal::DifferentTableSchema).because(error),
+        false => {
+            Error::invalid("the table cannot be merged into the one that is there").because(error)
+        }
+    }
+}
+
+fn failed_scratch(error: io::Error) -> Error {
+    Error::io("cannot write what is imported", error)
+}
+
+/// Gives a file the time that the bundle has for it.
+pub(crate) fn set_time(file: &File, mtime: u64) -> Result<()> {
+    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(mtime));
+    // A time that this system cannot hold is no reason to refuse a file.
+    let Some(time) = time else { return Ok(()) };
+    file.set_modified(time).map_err(failed_scratch)
+}

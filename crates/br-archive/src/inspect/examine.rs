@@ -1,0 +1,338 @@
+//! Taking members one after the other, and putting together what they say.
+
+use std::collections::HashMap;
+use std::io::Write;
+
+use sha2::{Digest as _, Sha256};
+
+use super::tap::Tap;
+use super::{ConfigReport, Finding, InspectedMember, Inspection};
+use crate::emqx::config::{losses, roots, secrets};
+use crate::emqx::hocon;
+use crate::emqx::meta::Meta;
+use crate::emqx::rules::{Node, Refusal, Version, check_import, check_meta};
+use crate::emqx::table::{self, TableReport};
+use crate::emqx::table_sets::{self, Importable};
+use crate::error::{Error, Result};
+use crate::manifest::{MANIFEST_PATH, MAX_MANIFEST_BYTES, Manifest, to_hex};
+use crate::name::BundleName;
+use crate::path::MemberPath;
+use crate::progress::{Event, Progress};
+use crate::reader::Member;
+use crate::select::{META_PATH, is_config, namespace, table_name};
+
+/// Largest `META.hocon` that is read, in bytes.
+const MAX_META_BYTES: u64 = 1 << 20;
+
+/// Most bytes of all configurations together, as they are held until the bundle's end.
+const MAX_CONFIG_BYTES: u64 = hocon::MAX_BYTES as u64;
+
+/// A version later than all.
+const NEWEST_NODE: &str = "999.0";
+
+/// Collects what members say. It takes each once, in the order of the archive.
+#[derive(Debug, Default)]
+pub(crate) struct Examiner {
+    meta: Option<Meta>,
+    members: Vec<InspectedMember>,
+    tables: Vec<TableReport>,
+    configs: Vec<(ConfigReport, hocon::Object)>,
+    manifest: Option<Manifest>,
+    problems: Vec<Finding>,
+    bytes: u64,
+    /// Bytes of all configurations.
+    config_bytes: u64,
+    buffer: Vec<u8>,
+}
+
+/// What a member turned out to be.
+#[derive(Debug)]
+pub(crate) enum Examined {
+    /// One of the small documents of a bundle: `META.hocon`, a configuration, the manifest.
+    Document(Vec<u8>),
+    /// A table; true when it is sound.
+    Table(bool),
+    /// Anything else.
+    Other,
+}
+
+impl Examiner {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads a member to its end; what it holds is written to `copy` as well. Of a member that is not `wanted` only the checksum is
+    /// looked at.
+    pub(crate) fn examine(
+        &mut self,
+        member: &mut Member<'_>,
+        copy: Option<&mut dyn Write>,
+        wanted: bool,
+        progress: &mut dyn Progress,
+    ) -> Result<Examined> {
+        let path = member.path().clone();
+        let header = member.header().clone();
+        let size = header.size;
+        progress.event(Event::Member { path: &path, size });
+        self.bytes += size;
+        let (sha256, examined) = match document_limit(&path) {
+            Some(limit) => self.document(member, limit, copy, wanted, progress)?,
+            None => self.stream(member, copy, wanted, progress)?,
+        };
+        self.members.push(InspectedMember {
+            path,
+            header,
+            sha256,
+        });
+        Ok(examined)
+    }
+
+    /// True unless the bundle is known not to be EMQX's: `META.hocon` is not always its first member.
+    pub(crate) fn may_be_emqx(&self) -> bool {
+        self.meta.as_ref().is_none_or(is_emqx)
+    }
+
+    fn stream(
+        &mut self,
+        member: &mut Member<'_>,
+        copy: Option<&mut dyn Write>,
+        wanted: bool,
+        progress: &mut dyn Progress,
+    ) -> Result<([u8; 32], Examined)> {
+        let path = member.path().clone();
+        let table = table_name(&path).filter(|_| wanted && self.may_be_emqx());
+        // Spelled out, as the lifetime of what is in an `Option` is not shortened by itself.
+        #[expect(clippy::needless_match, reason = "it is not the same type")]
+        let copy: Option<&mut dyn Write> = match copy {
+            Some(copy) => Some(copy),
+            None => None,
+        };
+        let mut tap = Tap::new(member, copy, progress);
+        let mut examined = Examined::Other;
+        if let Some(name) = table {
+            let report = table::inspect(name, &mut tap).map_err(Error::read)?;
+            examined = Examined::Table(report.is_sound());
+            self.tables.push(report);
+        }
+        Ok((tap.finish(&mut self.buffer)?, examined))
+    }
+
+    fn document(
+        &mut self,
+        member: &mut Member<'_>,
+        limit: u64,
+        copy: Option<&mut dyn Write>,
+        wanted: bool,
+        progress: &mut dyn Progress,
+    ) -> Result<([u8; 32], Examined)> {
+        if progress.is_cancelled() {
+            return Err(Error::cancelled());
+        }
+        if is_config(member.path()) {
+            self.config_bytes = self.config_bytes.saturating_add(member.header().size);
+            if self.config_bytes > MAX_CONFIG_BYTES {
+                let text = format!("the configurations have more than {MAX_CONFIG_BYTES} bytes");
+                return Err(Error::refused(text).in_member(member.path().as_str()));
+            }
+        }
+        let bytes = member.read_whole(limit)?;
+        if let Some(file) = copy {
+            let written = file.write_all(&bytes);
+            written.map_err(|error| Error::io("cannot write a member", error))?;
+        }
+        progress.event(Event::Advance {
+            bytes: bytes.len() as u64,
+        });
+        let path = member.path().clone();
+        match path.as_str() {
+            META_PATH => {
+                let meta = Meta::parse(&bytes).map_err(|error| {
+                    Error::from(error.refusal())
+                        .because(error)
+                        .in_member(META_PATH)
+                })?;
+                self.meta = Some(meta);
+            }
+            MANIFEST_PATH => match Manifest::parse(&bytes) {
+                Ok(manifest) => self.manifest = Some(manifest),
+                Err(error) => self.problem(&path, error.to_string()),
+            },
+            _ if wanted && self.may_be_emqx() => self.config(&path, &bytes),
+            _ => {}
+        }
+        Ok((Sha256::digest(&bytes).into(), Examined::Document(bytes)))
+    }
+
+    fn config(&mut self, path: &MemberPath, bytes: &[u8]) {
+        match hocon::parse(bytes) {
+            Err(error) => self.problem(path, error.to_string()),
+            Ok(object) => {
+                let report = ConfigReport {
+                    path: path.clone(),
+                    namespace: namespace(path).map(str::to_owned),
+                    roots: roots(&object).into_iter().map(str::to_owned).collect(),
+                    secrets: secrets(&object),
+                };
+                self.configs.push((report, object));
+            }
+        }
+    }
+
+    fn problem(&mut self, path: &MemberPath, text: impl Into<String>) {
+        self.problems.push(Finding::new(Some(path), text));
+    }
+
+    /// `META.hocon`, if it was among the members so far.
+    pub(crate) const fn meta(&self) -> Option<&Meta> {
+        self.meta.as_ref()
+    }
+
+    /// Puts everything together, and decides what it means.
+    pub(crate) fn finish(mut self, name: BundleName, node: Option<&Node>) -> Result<Inspection> {
+        let meta = self.meta.take().ok_or(Refusal::MissingBackupMeta)?;
+        let is_emqx = is_emqx(&meta);
+        if !is_emqx {
+            let looked_at = |finding: &Finding| match &finding.member {
+                Some(member) => !is_config(member),
+                None => true,
+            };
+            self.problems.retain(looked_at);
+            self.tables.clear();
+            self.configs.clear();
+        }
+        let mut warnings = Vec::new();
+        if let Some(node) = node {
+            check_import(&meta, node)?;
+        }
+        if is_emqx {
+            check_meta(&meta)?;
+            // Without a node the newest there is: what it would pass over should be known before it is needed.
+            let newest = Version::parse(NEWEST_NODE)?;
+            let version = node.map_or(&newest, |node| &node.version);
+            self.judge_tables(version, &mut warnings);
+            self.judge_configs(version, &mut warnings);
+        }
+        self.compare_manifest(&name);
+        Ok(Inspection {
+            name,
+            stored_bytes: 0,
+            bytes: self.bytes,
+            meta,
+            is_emqx,
+            members: self.members,
+            tables: self.tables,
+            configs: self.configs.into_iter().map(|(report, _)| report).collect(),
+            manifest: self.manifest,
+            problems: self.problems,
+            warnings,
+        })
+    }
+
+    /// What is wrong with a table that EMQX imports is a problem. It does not look at any other.
+    fn judge_tables(&mut self, version: &Version, warnings: &mut Vec<Finding>) {
+        for table in &self.tables {
+            let path = MemberPath::new(&format!("mnesia/{}", table.name)).ok();
+            let mut found = |text: String, emqx, is_problem| {
+                let mut finding = Finding::new(path.as_ref(), text);
+                finding.emqx = emqx;
+                match is_problem {
+                    true => self.problems.push(finding),
+                    false => warnings.push(finding),
+                }
+            };
+            let importable = table_sets::importable(&table.name, version);
+            // Nobody misses an empty table.
+            let text = skipped(importable).filter(|_| table.rows > 0 || !table.is_sound());
+            if let Some(text) = text {
+                found(text, None, false);
+            }
+            if table_sets::set_of(&table.name).is_none() {
+                continue;
+            }
+            for problem in &table.problems {
+                let emqx = problem.emqx_message(&table.name, &table.name);
+                found(problem.to_string(), emqx, !problem.is_warning());
+            }
+        }
+    }
+
+    fn judge_configs(&self, version: &Version, warnings: &mut Vec<Finding>) {
+        for (report, object) in &self.configs {
+            for loss in losses(object, Some(version)) {
+                warnings.push(Finding::new(Some(&report.path), loss.to_string()));
+            }
+        }
+    }
+
+    /// Every member must be in the manifest and every one of the manifest's in the bundle, with the same content.
+    fn compare_manifest(&mut self, name: &BundleName) {
+        let Some(manifest) = &self.manifest else {
+            return;
+        };
+        let mut problems = Vec::new();
+        if manifest.name != name.directory() {
+            let text = format!("the manifest is that of {}", manifest.name.escape_debug());
+            problems.push(Finding::new(None, text));
+        }
+        let mut expected: HashMap<&str, _> = HashMap::new();
+        for member in &manifest.members {
+            expected.insert(member.path.as_str(), member);
+        }
+        for member in &self.members {
+            if member.path.as_str() == MANIFEST_PATH {
+                continue;
+            }
+            let text = match expected.remove(member.path.as_str()) {
+                None => "it is not in the manifest".to_owned(),
+                Some(entry) if entry.size != member.header.size => {
+                    let (is, was) = (member.header.size, entry.size);
+                    format!("it has {is} bytes instead of {was}")
+                }
+                Some(entry) if entry.sha256 != member.sha256 => {
+                    format!("its SHA-256 is not {}", to_hex(&entry.sha256))
+                }
+                Some(_) => continue,
+            };
+            problems.push(Finding::new(Some(&member.path), text));
+        }
+        let mut missing: Vec<_> = expected.into_keys().collect();
+        missing.sort_unstable();
+        for path in missing {
+            let text = format!("{} is missing", path.escape_debug());
+            problems.push(Finding::new(MemberPath::new(path).ok().as_ref(), text));
+        }
+        self.problems.append(&mut problems);
+    }
+}
+
+/// True for the editions that EMQX has.
+pub(crate) fn is_emqx(meta: &Meta) -> bool {
+    matches!(meta.edition.as_str(), "ce" | "ee")
+}
+
+/// How large a member may be that is read as a whole; `None` for those that are not.
+fn document_limit(path: &MemberPath) -> Option<u64> {
+    match path.as_str() {
+        META_PATH => Some(MAX_META_BYTES),
+        MANIFEST_PATH => Some(MAX_MANIFEST_BYTES),
+        _ => is_config(path).then_some(hocon::MAX_BYTES as u64),
+    }
+}
+
+/// Why EMQX would pass over a table, without a word.
+fn skipped(importable: Importable) -> Option<String> {
+    match importable {
+        Importable::Yes => None,
+        Importable::NotBefore((major, minor, patch)) => Some(format!(
+            "EMQX before {major}.{minor}.{patch} has no such table and passes over it"
+        )),
+        Importable::UnknownTable { renamed_to: None } => {
+            Some("EMQX has no such table and passes over it".to_owned())
+        }
+        Importable::UnknownTable {
+            renamed_to: Some(name),
+        } => Some(format!(
+            "EMQX passes over it, as it has been called {name} since: its records will be missing"
+        )),
+    }
+}

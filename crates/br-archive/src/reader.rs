@@ -1,0 +1,183 @@
+//! Reading bundles.
+//!
+//! [`BundleReader`] yields one [`Member`] after the other. Invariant: what it yields cannot lead out of a folder, comes once, and stays
+//! within the [`Limits`]; after the last member the whole file was read and its checksums were right.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use crate::compress::{ReadAhead, decompress};
+use crate::emqx::rules::Refusal;
+use crate::error::{Error, Result};
+use crate::limits::Limits;
+use crate::name::BundleName;
+use crate::names::Names;
+use crate::path::MemberPath;
+use crate::select::META_PATH;
+use crate::tar::{MemberKind, TarHeader, TarReader};
+
+/// Reads one bundle, front to back.
+#[derive(Debug)]
+pub struct BundleReader {
+    tar: TarReader<ReadAhead>,
+    name: BundleName,
+    limits: Limits,
+    names: Names,
+    bytes: u64,
+}
+
+/// A member of a bundle that is being read. Reading from it gives its content.
+#[derive(Debug)]
+pub struct Member<'a> {
+    path: MemberPath,
+    header: TarHeader,
+    tar: &'a mut TarReader<ReadAhead>,
+}
+
+impl BundleReader {
+    /// Opens a bundle. Its file name is part of it: the top directory must have the same.
+    ///
+    /// # Errors
+    /// When there is no such file, or its name is none of a bundle.
+    pub fn open(path: &Path, limits: &Limits) -> Result<Self> {
+        let name = bundle_name(path)?;
+        let file = File::open(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Error::from(Refusal::NotFound).because(error),
+            _ => Error::io(format!("cannot open {}", path.display()), error),
+        })?;
+        Self::new(name, file, limits)
+    }
+
+    /// Reads a bundle of that name from a stream, whatever the stream is compressed with.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn new(
+        name: BundleName,
+        from: impl Read + Send + 'static,
+        limits: &Limits,
+    ) -> Result<Self> {
+        Ok(Self {
+            tar: TarReader::new(decompress(from, limits)?),
+            name,
+            limits: *limits,
+            names: Names::default(),
+            bytes: 0,
+        })
+    }
+
+    /// The bundle's name.
+    #[must_use]
+    pub const fn name(&self) -> &BundleName {
+        &self.name
+    }
+
+    /// Goes to the next member; `None` after the last.
+    ///
+    /// # Errors
+    /// When the bundle is damaged or breaks a rule.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a member borrows from the reader, which no iterator allows"
+    )]
+    pub fn next(&mut self) -> Result<Option<Member<'_>>> {
+        loop {
+            let Some(header) = self.tar.next()? else {
+                return match self.names.has_file(META_PATH) {
+                    true => Ok(None),
+                    false => Err(Refusal::MissingBackupMeta.into()),
+                };
+            };
+            let path = self.admit(&header);
+            let path = path.map_err(|error| error.in_member(&header.name))?;
+            let Some(path) = path else { continue };
+            return Ok(Some(Member {
+                path,
+                header,
+                tar: &mut self.tar,
+            }));
+        }
+    }
+
+    /// Decides whether a member may be in a bundle; `None` for the top directory itself.
+    fn admit(&mut self, header: &TarHeader) -> Result<Option<MemberPath>> {
+        let base = self.name.directory();
+        let rest = header.name.strip_prefix(base);
+        let path = match rest.map(|rest| rest.strip_prefix('/').ok_or(rest)) {
+            Some(Ok(path)) => path,
+            Some(Err("")) if header.kind == MemberKind::Directory => return Ok(None),
+            _ => return Err(Refusal::BadArchiveDir.into()),
+        };
+        let path = MemberPath::new(path).map_err(|error| Error::refused(error.to_string()))?;
+        self.names.add(&path, header.kind, &self.limits)?;
+        self.bytes = self.bytes.saturating_add(header.size);
+        let Limits {
+            member_bytes,
+            total_bytes,
+            ..
+        } = self.limits;
+        if header.size > member_bytes {
+            let text = format!("it has {} bytes, more than {member_bytes}", header.size);
+            return Err(Error::refused(text));
+        }
+        if self.bytes > total_bytes {
+            let text = format!("the bundle has more than {total_bytes} bytes");
+            return Err(Error::refused(text));
+        }
+        Ok(Some(path))
+    }
+}
+
+/// The bundle's name, from that of its file. EMQX's words for what is wrong with it.
+fn bundle_name(path: &Path) -> Result<BundleName> {
+    let file_name = path.file_name().and_then(std::ffi::OsStr::to_str);
+    let file_name = file_name.ok_or(Refusal::UnsafeBackupName)?;
+    match BundleName::of_file(file_name) {
+        Ok(name) => Ok(name),
+        Err(_) if crate::Format::split(file_name).is_some() => {
+            Err(Refusal::UnsafeBackupName.into())
+        }
+        Err(_) => Err(Refusal::BadBackupName.into()),
+    }
+}
+
+impl Member<'_> {
+    /// Where it lies below the top directory.
+    #[must_use]
+    pub const fn path(&self) -> &MemberPath {
+        &self.path
+    }
+
+    /// What its header says.
+    #[must_use]
+    pub const fn header(&self) -> &TarHeader {
+        &self.header
+    }
+
+    /// True for directories.
+    #[must_use]
+    pub const fn is_directory(&self) -> bool {
+        matches!(self.header.kind, MemberKind::Directory)
+    }
+
+    /// Reads the whole content, if it has at most `limit` bytes.
+    ///
+    /// # Errors
+    /// When it has more, or the bundle is damaged.
+    pub fn read_whole(&mut self, limit: u64) -> Result<Vec<u8>> {
+        if self.header.size > limit {
+            let text = format!("it has {} bytes, more than {limit}", self.header.size);
+            return Err(Error::refused(text).in_member(self.path.as_str()));
+        }
+        let mut out = Vec::new();
+        self.read_to_end(&mut out).map_err(Error::read)?;
+        Ok(out)
+    }
+}
+
+impl Read for Member<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.tar.read(buffer)
+    }
+}

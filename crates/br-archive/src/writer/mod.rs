@@ -1,0 +1,430 @@
+//! Writing bundles.
+//!
+//! [`BundleWriter`] takes one member after the other, [`BundleOptions`] say how. Invariant: the bundle appears under its name when it is
+//! whole and, if so asked, on disk; until then it is `.<name>.part`, which goes away when the writer does. Nothing is ever overwritten.
+
+mod options;
+mod publish;
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use sha2::{Digest as _, Sha256};
+use tempfile::TempPath;
+
+use crate::compress::Compressor;
+use crate::emqx::meta::Meta;
+use crate::error::{Error, Result};
+use crate::limits::Limits;
+use crate::manifest::{MANIFEST_PATH, MAX_MANIFEST_BYTES, Manifest, ManifestMember};
+use crate::name::{BundleName, BundleTime};
+use crate::names::Names;
+use crate::path::MemberPath;
+use crate::select::META_PATH;
+use crate::tar::{MemberKind, TarHeader, TarWriter};
+
+pub use options::BundleOptions;
+use publish::{Hashing, Reserved, publish, reserve};
+
+/// Bytes of content that are handled at once.
+pub(crate) const BUFFER_BYTES: usize = 256 << 10;
+
+/// What a tar header keeps of a file besides its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attributes {
+    /// The permission bits.
+    pub mode: u32,
+    /// Last change, in seconds since 1970.
+    pub mtime: u64,
+    /// Number of the owner.
+    pub uid: u64,
+    /// Number of the group.
+    pub gid: u64,
+}
+
+impl Attributes {
+    /// Those of a file that belongs to nobody in particular.
+    #[must_use]
+    pub const fn plain(mtime: u64) -> Self {
+        Self {
+            mode: 0o644,
+            mtime,
+            uid: 0,
+            gid: 0,
+        }
+    }
+}
+
+/// What was written.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct WriteReport {
+    /// The bundle's name.
+    pub name: BundleName,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its members.
+    pub members: u64,
+    /// Bytes of all members.
+    pub bytes: u64,
+    /// Bytes of the file.
+    pub stored_bytes: u64,
+    /// SHA-256 of the file.
+    pub sha256: [u8; 32],
+    /// Members that changed while they were read.
+    pub changed: Vec<MemberPath>,
+}
+
+/// Writes one bundle.
+#[derive(Debug)]
+pub struct BundleWriter {
+    tar: TarWriter<Compressor<Hashing>>,
+    /// Removes the file unless it is published.
+    part: TempPath,
+    target: PathBuf,
+    name: BundleName,
+    time: BundleTime,
+    options: BundleOptions,
+    names: Names,
+    manifest: Vec<ManifestMember>,
+    left_out: u64,
+    bytes: u64,
+    buffer: Vec<u8>,
+    failed: bool,
+}
+
+impl BundleWriter {
+    /// Begins a bundle in the folder `dir`, which is made if it is missing, and writes its `META.hocon`.
+    ///
+    /// # Errors
+    /// When the name is taken, an option is wrong, or the system refuses.
+    pub fn create(dir: &Path, options: BundleOptions) -> Result<Self> {
+        fs::create_dir_all(dir).map_err(|error| {
+            Error::io(format!("cannot make the folder {}", dir.display()), error)
+        })?;
+        let Reserved {
+            name,
+            time,
+            target,
+            part,
+            file,
+        } = reserve(dir, &options)?;
+        let cores = thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let level = options.checked_level()?;
+        let threads = options.threads.unwrap_or(cores).clamp(1, 64);
+        let to = Hashing::new(file);
+        let compressor = Compressor::new(to, options.format, level, threads);
+        let compressor = compressor.map_err(|error| Error::io("cannot compress", error))?;
+        let meta = match &options.meta_text {
+            Some(text) => text.clone(),
+            None => options.meta.to_hocon().into_bytes(),
+        };
+        let mut writer = Self {
+            tar: TarWriter::new(compressor),
+            part,
+            target,
+            name,
+            time,
+            options,
+            names: Names::default(),
+            manifest: Vec::new(),
+            left_out: 0,
+            bytes: 0,
+            buffer: vec![0; BUFFER_BYTES],
+            failed: false,
+        };
+        let attributes = Attributes::plain(time.unix_seconds());
+        writer.write(&own_path(META_PATH)?, &meta, attributes)?;
+        Ok(writer)
+    }
+
+    /// The bundle's name.
+    #[must_use]
+    pub const fn name(&self) -> &BundleName {
+        &self.name
+    }
+
+    /// Where the bundle will lie.
+    #[must_use]
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Adds a member from memory.
+    ///
+    /// # Errors
+    /// As [`BundleWriter::add`].
+    pub fn add_bytes(
+        &mut self,
+        path: &MemberPath,
+        content: &[u8],
+        attributes: Attributes,
+    ) -> Result<()> {
+        self.check(path)?;
+        self.write(path, content, attributes)
+    }
+
+    /// Adds a member of `size` bytes from a stream. When the stream has fewer, zeros follow; when it has more, they are left. Either is
+    /// noted in the manifest, and the result is false.
+    ///
+    /// # Errors
+    /// When the name is taken or belongs to the bundle itself, a limit is reached, the content cannot be read (the member is then
+    /// incomplete, and so is the bundle: give it up), or the bundle cannot be written.
+    pub fn add(
+        &mut self,
+        path: &MemberPath,
+        size: u64,
+        attributes: Attributes,
+        content: &mut dyn Read,
+    ) -> Result<bool> {
+        self.check(path)?;
+        self.begin(path, size, attributes)?;
+        let (sha256, whole) = self.copy(path, size, content)?;
+        self.end(path, size, sha256, !whole);
+        Ok(whole)
+    }
+
+    /// Adds the file at `from`, which must be a regular file; symbolic links are not followed. False when it changed meanwhile.
+    ///
+    /// # Errors
+    /// As [`BundleWriter::add`].
+    pub fn add_file(&mut self, path: &MemberPath, from: &Path) -> Result<bool> {
+        self.check(path)?;
+        let opened = crate::platform::open_file(from);
+        let opened = opened.and_then(|file| file.metadata().map(|metadata| (file, metadata)));
+        let (mut file, metadata) =
+            opened.map_err(|error| Error::io(format!("cannot read {}", from.display()), error))?;
+        if !metadata.is_file() {
+            let text = format!("{} is not a regular file", from.display());
+            return Err(Error::invalid(text));
+        }
+        self.add_opened(path, &mut file, &metadata)
+    }
+
+    /// Adds a file that is open already.
+    pub(crate) fn add_opened(
+        &mut self,
+        path: &MemberPath,
+        file: &mut File,
+        metadata: &fs::Metadata,
+    ) -> Result<bool> {
+        let attributes = crate::platform::attributes(metadata);
+        let whole = self.add(path, metadata.len(), attributes, file)?;
+        let changed = match file.metadata() {
+            Ok(now) => {
+                now.len() != metadata.len() || now.modified().ok() != metadata.modified().ok()
+            }
+            Err(_) => true,
+        };
+        if let Some(member) = self.manifest.last_mut().filter(|_| changed) {
+            member.changed = true;
+        }
+        Ok(whole && !changed)
+    }
+
+    /// True for the file that the bundle is written to: it may lie in the folder that is exported.
+    pub(crate) fn is_own(&self, from: &Path, metadata: &fs::Metadata) -> bool {
+        from.file_name() == self.part.file_name()
+            && self.part.symlink_metadata().is_ok_and(|own| {
+                crate::platform::identity(&own) == crate::platform::identity(metadata)
+            })
+    }
+
+    /// False once a member could not be written or read to its end: no further one will do any good then.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        !self.failed
+    }
+
+    /// Notes that something was to be in the bundle and is not.
+    pub const fn leave_out(&mut self) {
+        self.left_out += 1;
+    }
+
+    /// Writes the manifest and publishes the bundle.
+    ///
+    /// # Errors
+    /// When the system refuses, or the name was taken meanwhile. The bundle is gone then.
+    pub fn finish(mut self) -> Result<WriteReport> {
+        if self.failed {
+            return Err(Error::invalid(
+                "a member is incomplete, and so is the bundle",
+            ));
+        }
+        if self.options.manifest {
+            let manifest = Manifest {
+                name: self.name.directory().to_owned(),
+                time: self.time,
+                program: self.options.program.clone(),
+                source: self.options.source.clone(),
+                selection: self.options.selection.clone(),
+                left_out: self.left_out,
+                members: std::mem::take(&mut self.manifest),
+            };
+            let json = manifest.to_json();
+            if json.len() as u64 > MAX_MANIFEST_BYTES {
+                let text = format!("the manifest would have more than {MAX_MANIFEST_BYTES} bytes");
+                return Err(Error::refused(text).in_member(MANIFEST_PATH));
+            }
+            self.manifest = manifest.members;
+            let attributes = Attributes::plain(self.time.unix_seconds());
+            self.begin(&own_path(MANIFEST_PATH)?, json.len() as u64, attributes)?;
+            let written = self.tar.content().write_all(&json);
+            written.map_err(|error| failed_write(&self.target, error))?;
+            self.bytes += json.len() as u64;
+        }
+        let finished = self.tar.finish().and_then(Compressor::finish);
+        let mut out = finished.map_err(|error| failed_write(&self.target, error))?;
+        let synced = out.flush().and_then(|()| match self.options.sync {
+            true => out.file.sync_all(),
+            false => Ok(()),
+        });
+        synced.map_err(|error| failed_write(&self.target, error))?;
+        let changed = self.manifest.iter().filter(|member| member.changed);
+        let changed = changed.filter_map(|member| MemberPath::new(&member.path).ok());
+        let report = WriteReport {
+            members: self.names.members(),
+            bytes: self.bytes,
+            stored_bytes: out.bytes,
+            sha256: out.sha.finalize().into(),
+            changed: changed.collect(),
+            path: self.target.clone(),
+            name: self.name,
+        };
+        drop(out.file);
+        let allowed = report
+            .stored_bytes
+            .saturating_mul(self.options.limits.ratio);
+        if report.bytes > Limits::RATIO_FROM.max(allowed) {
+            let text = "the bundle compresses so well that readers would take it for a bomb";
+            return Err(Error::refused(text));
+        }
+        publish(self.part, &self.target, self.options.sync)?;
+        Ok(report)
+    }
+
+    /// Refuses what belongs to the bundle itself.
+    fn check(&self, path: &MemberPath) -> Result<()> {
+        if [META_PATH, MANIFEST_PATH].contains(&path.as_str()) && self.options.manifest
+            || path.as_str() == META_PATH
+        {
+            let text = "this name belongs to the bundle itself";
+            return Err(Error::invalid(text).in_member(path.as_str()));
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, path: &MemberPath, content: &[u8], attributes: Attributes) -> Result<()> {
+        let size = content.len() as u64;
+        self.begin(path, size, attributes)?;
+        let written = self.tar.content().write_all(content);
+        written.map_err(|error| self.write_error(error))?;
+        self.end(path, size, Sha256::digest(content).into(), false);
+        Ok(())
+    }
+
+    fn begin(&mut self, path: &MemberPath, size: u64, attributes: Attributes) -> Result<()> {
+        let limits = self.options.limits;
+        self.names.add(path, MemberKind::File, &limits)?;
+        if size > limits.member_bytes || self.bytes.saturating_add(size) > limits.total_bytes {
+            let text = "the bundle would have more bytes than its limit";
+            return Err(Error::refused(text).in_member(path.as_str()));
+        }
+        let normal = |mode: u32| if mode & 0o111 == 0 { 0o644 } else { 0o755 };
+        let attributes = match self.options.reproducible {
+            true => Attributes {
+                mode: normal(attributes.mode),
+                ..Attributes::plain(self.time.unix_seconds())
+            },
+            false => attributes,
+        };
+        let header = TarHeader {
+            name: format!("{}/{path}", self.name.directory()),
+            kind: MemberKind::File,
+            size,
+            mode: attributes.mode,
+            mtime: attributes.mtime,
+            uid: attributes.uid,
+            gid: attributes.gid,
+            user: String::new(),
+            group: String::new(),
+        };
+        let begun = self.tar.begin(&header);
+        begun.map_err(|error| self.write_error(error))
+    }
+
+    fn end(&mut self, path: &MemberPath, size: u64, sha256: [u8; 32], changed: bool) {
+        self.bytes += size;
+        self.manifest.push(ManifestMember {
+            path: path.as_str().to_owned(),
+            size,
+            sha256,
+            changed,
+        });
+    }
+
+    /// Copies exactly `size` bytes; false when the stream had another number.
+    fn copy(
+        &mut self,
+        path: &MemberPath,
+        size: u64,
+        content: &mut dyn Read,
+    ) -> Result<([u8; 32], bool)> {
+        let mut sha = Sha256::new();
+        let (mut left, mut short) = (size, false);
+        while left > 0 {
+            let len = usize::try_from(left).map_or(BUFFER_BYTES, |left| left.min(BUFFER_BYTES));
+            let buffer = self.buffer.get_mut(..len).unwrap_or_default();
+            let n = match short {
+                true => {
+                    buffer.fill(0);
+                    len
+                }
+                false => read(content, buffer).map_err(|error| {
+                    self.failed = true;
+                    match error.downcast::<Error>() {
+                        Ok(error) => error,
+                        Err(error) => Error::io("cannot read it", error).in_member(path.as_str()),
+                    }
+                })?,
+            };
+            short |= n == 0;
+            let bytes = buffer.get(..n).unwrap_or_default();
+            sha.update(bytes);
+            let written = self.tar.content().write_all(bytes);
+            written.map_err(|error| {
+                self.failed = true;
+                failed_write(&self.target, error)
+            })?;
+            left -= n as u64;
+        }
+        // What comes after that is left, but noted.
+        let whole = !short && matches!(read(content, &mut [0]), Ok(0));
+        Ok((sha.finalize().into(), whole))
+    }
+
+    fn write_error(&mut self, error: io::Error) -> Error {
+        self.failed = true;
+        failed_write(&self.target, error)
+    }
+}
+
+/// Reads, however often a signal comes in between.
+fn read(from: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match from.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+fn failed_write(target: &Path, error: io::Error) -> Error {
+    Error::io(format!("cannot write {}", target.display()), error)
+}
+
+fn own_path(path: &str) -> Result<MemberPath> {
+    MemberPath::new(path).map_err(|error| Error::invalid(error.to_string()))
+}

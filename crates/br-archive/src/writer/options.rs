@@ -1,0 +1,178 @@
+//! How bundles are written.
+
+use super::Meta;
+use crate::error::{Error, Result};
+use crate::limits::Limits;
+use crate::name::{BundleName, BundleTime, Format};
+use crate::select::Selection;
+
+/// How a bundle is written.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct BundleOptions {
+    /// The start of the name.
+    pub prefix: String,
+    /// When the bundle is made: the rest of the name.
+    pub time: BundleTime,
+    /// The whole name instead, for a bundle that had one before.
+    pub name: Option<BundleName>,
+    /// Take the next free millisecond when the name is taken, instead of failing.
+    pub next_free: bool,
+    /// How it is compressed.
+    pub format: Format,
+    /// Level of gzip (0 to 9, default 6) or zstd (1 to 19, default 3).
+    pub level: Option<u32>,
+    /// Threads that compress; as many as there are cores when `None`.
+    pub threads: Option<usize>,
+    /// What stands in `META.hocon`.
+    pub meta: Meta,
+    /// The very bytes of it instead, for a bundle that had one before.
+    pub meta_text: Option<Vec<u8>>,
+    /// The program that makes it, with its version, for the manifest.
+    pub program: String,
+    /// What it is made from, in words, for the manifest.
+    pub source: String,
+    /// What was asked for, for the manifest.
+    pub selection: Selection,
+    /// Write `br/manifest.json`.
+    pub manifest: bool,
+    /// Leave out what differs between machines: all members have the bundle's time, no owner, and mode 644 or 755.
+    pub reproducible: bool,
+    /// Wait until the bundle is on disk.
+    pub sync: bool,
+    /// What readers will accept.
+    pub limits: Limits,
+}
+
+impl BundleOptions {
+    /// The defaults: `br-export-<time>.tar.gz`, with a manifest, on disk when the writer says so.
+    #[must_use]
+    pub fn new(time: BundleTime, meta: Meta) -> Self {
+        Self {
+            prefix: BundleName::PREFIX.to_owned(),
+            time,
+            name: None,
+            next_free: true,
+            format: Format::TarGz,
+            level: None,
+            threads: None,
+            meta,
+            meta_text: None,
+            program: concat!("br-archive ", env!("CARGO_PKG_VERSION")).to_owned(),
+            source: String::new(),
+            selection: Selection::default(),
+            manifest: true,
+            reproducible: false,
+            sync: true,
+            limits: Limits::default(),
+        }
+    }
+
+    /// Sets the start of the name.
+    #[must_use]
+    pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Writes a bundle that existed before: with its name and format, with the bytes of its `META.hocon`, and without a manifest but the
+    /// one that is among its members.
+    #[must_use]
+    pub fn with_name(mut self, name: BundleName, meta_text: Vec<u8>) -> Self {
+        self.format = name.format();
+        self.name = Some(name);
+        self.meta_text = Some(meta_text);
+        self.manifest = false;
+        self
+    }
+
+    /// Sets whether a later name is taken when this one is taken.
+    #[must_use]
+    pub const fn with_next_free(mut self, next_free: bool) -> Self {
+        self.next_free = next_free;
+        self
+    }
+
+    /// Sets format and level.
+    #[must_use]
+    pub const fn with_format(mut self, format: Format, level: Option<u32>) -> Self {
+        self.format = format;
+        self.level = level;
+        self
+    }
+
+    /// Sets the number of threads that compress.
+    #[must_use]
+    pub const fn with_threads(mut self, threads: Option<usize>) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Sets what the manifest says about program and source.
+    #[must_use]
+    pub fn with_origin(mut self, program: impl Into<String>, source: impl Into<String>) -> Self {
+        self.program = program.into();
+        self.source = source.into();
+        self
+    }
+
+    /// Sets what the manifest says about the selection.
+    #[must_use]
+    pub fn with_selection(mut self, selection: Selection) -> Self {
+        self.selection = selection;
+        self
+    }
+
+    /// Sets whether there is a manifest.
+    #[must_use]
+    pub const fn with_manifest(mut self, manifest: bool) -> Self {
+        self.manifest = manifest;
+        self
+    }
+
+    /// Sets whether the same content gives the same bytes everywhere.
+    #[must_use]
+    pub const fn with_reproducible(mut self, reproducible: bool) -> Self {
+        self.reproducible = reproducible;
+        self
+    }
+
+    /// Sets whether to wait for the disk.
+    #[must_use]
+    pub const fn with_sync(mut self, sync: bool) -> Self {
+        self.sync = sync;
+        self
+    }
+
+    /// Sets the limits.
+    #[must_use]
+    pub const fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    pub(super) fn name(&self, time: BundleTime) -> Result<BundleName> {
+        match &self.name {
+            Some(name) => Ok(name.clone()),
+            None => BundleName::new(&self.prefix, time, self.format)
+                .map_err(|error| Error::invalid(error.to_string())),
+        }
+    }
+
+    /// The level, checked.
+    pub(super) fn checked_level(&self) -> Result<u32> {
+        let (default, allowed) = match self.format {
+            Format::TarGz => (6, 0..=9),
+            Format::TarZst => (3, 1..=19),
+        };
+        let level = self.level.unwrap_or(default);
+        match allowed.contains(&level) {
+            true => Ok(level),
+            false => Err(Error::invalid(format!(
+                "the level {level} is not from {} to {}",
+                allowed.start(),
+                allowed.end()
+            ))),
+        }
+    }
+}

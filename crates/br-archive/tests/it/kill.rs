@@ -1,0 +1,161 @@
+//! A process that is killed in the middle of an import leaves a folder that the next import brings back: all of it old, or all of it new.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use br_archive::{BundleWriter, Silent, extract, import};
+
+use crate::support::folder::in_memory;
+use crate::support::{child, import_options, member, options, write};
+
+const FILES: usize = 2000;
+/// How often a process is killed at least, and at most until every outcome was seen.
+const KILLS: u64 = 12;
+const MAX_KILLS: u64 = 60;
+
+/// A file of every third folder is the same before and after; all others are replaced, and half as many are new.
+fn content(number: usize, version: &str) -> String {
+    match number % 3 {
+        0 => "the same".to_owned(),
+        _ => format!("{number} {version}"),
+    }
+}
+
+fn path(number: usize) -> String {
+    format!("d{}/e{}/{number}", number % 7, number % 50)
+}
+
+fn fill(folder: &Path) {
+    for number in 0..FILES {
+        let path = folder.join(path(number));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content(number, "old")).unwrap();
+    }
+}
+
+fn bundle(dir: &Path) -> PathBuf {
+    let mut writer = BundleWriter::create(dir, options()).unwrap();
+    let attributes = br_archive::Attributes::plain(1);
+    for number in 0..FILES + FILES / 2 {
+        let content = content(number, "new");
+        let path = member(&path(number));
+        writer
+            .add_bytes(&path, content.as_bytes(), attributes)
+            .unwrap();
+    }
+    writer.finish().unwrap().path
+}
+
+/// Says which versions are in the folder; a file that is missing belongs to the old one.
+fn versions(folder: &Path) -> BTreeSet<&'static str> {
+    let mut found = BTreeSet::new();
+    for number in 0..FILES + FILES / 2 {
+        if number % 3 == 0 && number < FILES {
+            assert_eq!(
+                fs::read_to_string(folder.join(path(number))).unwrap(),
+                "the same"
+            );
+            continue;
+        }
+        let version = match fs::read_to_string(folder.join(path(number))) {
+            Ok(text) if text == content(number, "new") => "new",
+            Ok(text) if text == content(number, "old") => "old",
+            Err(_) if number >= FILES => "old",
+            other => panic!("{number}: {other:?}"),
+        };
+        found.insert(version);
+    }
+    found
+}
+
+#[test]
+fn child_that_is_killed() {
+    let Some(told) = child::told() else { return };
+    let (bundle, into) = told.split_once('\n').unwrap();
+    import(
+        bundle.as_ref(),
+        into.as_ref(),
+        &import_options(),
+        &mut Silent,
+    )
+    .unwrap();
+}
+
+/// Waits until the swapping began, or the import is over.
+fn wait_for_swaps(folder: &Path, child: &mut std::process::Child) {
+    let journal = folder.join(".br-import-0000000000c0ffee/journal");
+    while !journal.exists() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+#[test]
+fn whoever_is_killed_leaves_the_old_or_the_new() {
+    let dir = in_memory();
+    let bundle = bundle(dir.path());
+    let nothing = dir.path().join("nothing");
+    fs::create_dir(&nothing).unwrap();
+    // It changes nothing, and so only brings the folder back.
+    let nothing = write(&nothing, options(), &[]);
+    let folder = dir.path().join("folder");
+    let (mut old, mut new, mut torn) = (0, 0, 0);
+    fs::create_dir(&folder).unwrap();
+    fill(&folder);
+    for round in 0..MAX_KILLS {
+        if round >= KILLS && old > 0 && new > 0 && torn > 0 {
+            break;
+        }
+        let told = format!("{}\n{}", bundle.display(), folder.display());
+        let mut running = child::start("kill::child_that_is_killed", &told);
+        // Two thirds of them while files are swapped: that is where it hurts.
+        if round % 3 > 0 {
+            wait_for_swaps(&folder, &mut running);
+        }
+        // From at once to well after the end.
+        std::thread::sleep(Duration::from_micros((round % KILLS).pow(3) * 200));
+        running.kill().unwrap();
+        running.wait().unwrap();
+        torn += u64::from(versions(&folder).len() > 1);
+        import(&nothing, &folder, &import_options(), &mut Silent).unwrap();
+        let found = versions(&folder);
+        assert_eq!(found.len(), 1, "round {round}: {found:?}");
+        let names = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap());
+        assert!(names.into_iter().all(|name| name.file_name().len() < 4));
+        if found.contains("new") {
+            new += 1;
+            fs::remove_dir_all(&folder).unwrap();
+            fs::create_dir(&folder).unwrap();
+            fill(&folder);
+        } else {
+            old += 1;
+        }
+    }
+    println!("{old} times all old, {new} times all new, {torn} times torn before");
+    assert!(old > 0 && new > 0 && torn > 0);
+}
+
+/// A folder that did not exist is there, wholly, or not.
+#[test]
+fn whoever_is_killed_while_extracting_leaves_nothing_half() {
+    let dir = in_memory();
+    let bundle = bundle(dir.path());
+    let folder = dir.path().join("folder");
+    fs::create_dir(&folder).unwrap();
+    let told = format!("{}\n{}", bundle.display(), folder.display());
+    for round in 0..4 {
+        let mut running = child::start("kill::child_that_is_killed", &told);
+        wait_for_swaps(&folder, &mut running);
+        std::thread::sleep(Duration::from_micros(round * 300));
+        running.kill().unwrap();
+        running.wait().unwrap();
+        match extract(&bundle, &folder, &import_options(), &mut Silent) {
+            Ok(_) => assert_eq!(versions(&folder), BTreeSet::from(["new"])),
+            // It came to its end before it was killed.
+            Err(error) => assert_eq!(error.kind(), br_archive::ErrorKind::Exists, "{error}"),
+        }
+        fs::remove_dir_all(&folder).unwrap();
+        fs::create_dir(&folder).unwrap();
+    }
+}

@@ -1,0 +1,53 @@
+//! Tests that run in a process of their own: this program once more, for one test.
+
+use std::process::{Child, Command, Output, Stdio};
+
+/// What tells a child that it is one, and what it works on.
+const VARIABLE: &str = "BR_ARCHIVE_TEST_CHILD";
+
+/// Returns what a child was told; `None` when this is none.
+pub(crate) fn told() -> Option<String> {
+    std::env::var(VARIABLE).ok()
+}
+
+/// Runs a test of this program as a child. The test has to ask [`told`] first, and do nothing when it was told nothing.
+pub(crate) fn start(test: &str, told: &str) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(VARIABLE, told)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Waits for a child that must not fail, and returns what it printed.
+pub(crate) fn finish(child: Child) -> String {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = child.wait_with_output().unwrap();
+    let out = String::from_utf8_lossy(&stdout).into_owned();
+    let errors = String::from_utf8_lossy(&stderr);
+    assert!(status.success(), "{out}{errors}");
+    out
+}
+
+/// Runs a test as a child and returns the most memory that it had, in MiB, and what it printed. The test has to end with [`tell_memory`].
+pub(crate) fn memory_of(test: &str, told: &str) -> (u64, String) {
+    let out = finish(start(test, told));
+    let peak = out.lines().find_map(|line| line.split("VmHWM:").nth(1));
+    let peak = peak.unwrap_or_else(|| panic!("{out}"));
+    let kib: u64 = peak.trim().trim_end_matches(" kB").trim().parse().unwrap();
+    (kib >> 10, out)
+}
+
+/// Prints the most memory that this process had.
+#[expect(clippy::print_stdout, reason = "that is how a child tells")]
+pub(crate) fn tell_memory() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM"));
+    println!("\n{}", line.unwrap());
+}

@@ -1,0 +1,129 @@
+//! Folders that are watched.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use br_archive::{
+    Error, ErrorKind, ImportOptions, Inspection, Limits, Silent, extract, import, inspect,
+};
+
+/// A folder in memory, where there is one: thousands of small files are made, and nothing here depends on the disk.
+pub(crate) fn in_memory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
+
+/// Everything in a folder: its permission bits and its content, or where it leads.
+pub(crate) type Snapshot = BTreeMap<PathBuf, (u32, Vec<u8>)>;
+
+pub(crate) fn snapshot(folder: &Path) -> Snapshot {
+    let mut out = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(folder).unwrap().to_owned();
+            let metadata = path.symlink_metadata().unwrap();
+            let content = match metadata.file_type() {
+                kind if kind.is_symlink() => fs::read_link(&path).unwrap().into_os_string(),
+                kind if kind.is_dir() => {
+                    folders.push(path);
+                    std::ffi::OsString::new()
+                }
+                _ => {
+                    let content = fs::read(&path).unwrap();
+                    out.insert(name, (metadata.permissions().mode(), content));
+                    continue;
+                }
+            };
+            let content = content.into_encoded_bytes();
+            out.insert(name, (metadata.permissions().mode(), content));
+        }
+    }
+    out
+}
+
+/// Just the contents of the files.
+pub(crate) fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files = snapshot(folder).into_iter();
+    let files = files.filter(|(path, _)| folder.join(path).is_file());
+    files
+        .map(|(path, (_, content))| (path.to_str().unwrap().to_owned(), content))
+        .collect()
+}
+
+/// A folder in which a bundle lies, beside it another one, a file, and three places into which it may be put: one that is missing,
+/// one that is empty, and one in which something lies.
+pub(crate) struct Watched {
+    pub(crate) root: tempfile::TempDir,
+}
+
+impl Watched {
+    pub(crate) fn new() -> Self {
+        let root = in_memory();
+        let path = root.path();
+        for folder in ["empty", "full/mnesia", "full/a"] {
+            fs::create_dir_all(path.join(folder)).unwrap();
+        }
+        for (file, content) in [
+            ("other.tar.gz", "another bundle"),
+            ("x", "beside"),
+            ("full/META.hocon", super::META),
+            ("full/mnesia/emqx_psk", "table"),
+            ("full/a/x", "before"),
+            ("full/x", "before"),
+        ] {
+            fs::write(path.join(file), content).unwrap();
+        }
+        symlink("../x", path.join("full/link")).unwrap();
+        Self { root }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// Reads the bundle in every way there is. All of them must refuse it in the same words, and change nothing anywhere.
+    pub(crate) fn refuse(&self, bundle: &Path, options: &ImportOptions, what: &str) -> Error {
+        let before = snapshot(self.path());
+        let place = |name: &str| self.path().join(name);
+        let looked = inspect(bundle, &options.limits, options.node.as_ref(), &mut Silent);
+        let error = looked.map(|inspection| inspection.error());
+        let error = error.unwrap_or_else(Some);
+        let error = error.unwrap_or_else(|| panic!("{what}: taken by inspect"));
+        let dry = options.clone().with_dry_run(true);
+        for (name, options) in [
+            ("empty", options),
+            ("deep/missing", options),
+            ("full", options),
+            ("deep/missing", &dry),
+            ("full", &dry),
+        ] {
+            let Err(other) = import(bundle, &place(name), options, &mut Silent) else {
+                panic!("{what}: taken by import into {name}");
+            };
+            assert_eq!(other.to_string(), error.to_string(), "{what}: {name}");
+            assert_eq!(snapshot(self.path()), before, "{what}: {name}");
+        }
+        for name in ["empty", "deep/missing"] {
+            let Err(other) = extract(bundle, &place(name), options, &mut Silent) else {
+                panic!("{what}: taken by extract into {name}");
+            };
+            assert_eq!(other.to_string(), error.to_string(), "{what}: {name}");
+            assert_eq!(snapshot(self.path()), before, "{what}: {name}");
+        }
+        assert!(
+            matches!(error.kind(), ErrorKind::Refused | ErrorKind::Damaged),
+            "{what}: {error:?}"
+        );
+        error
+    }
+}
+
+/// What is in a sound bundle.
+pub(crate) fn sound(bundle: &Path) -> Inspection {
+    let inspection = inspect(bundle, &Limits::default(), None, &mut Silent).unwrap();
+    assert!(inspection.is_sound(), "{:?}", inspection.problems);
+    inspection
+}
