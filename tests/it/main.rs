@@ -7,6 +7,7 @@
 )]
 
 mod backup;
+mod bundle;
 mod cancel;
 mod changing;
 mod cli;

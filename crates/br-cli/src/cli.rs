@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    backup, check, completions, delete, diff, dump, init, list, ls, man, prune, restore, show,
-    stats, storage,
+    backup, bundle, check, completions, delete, diff, dump, export, import, init, list, ls, man,
+    prune, restore, show, stats, storage,
 };
 use crate::exit_code::ExitStatus;
 use crate::storage::StorageArgs;
@@ -127,6 +127,9 @@ pub(crate) enum Command {
     Stats(stats::StatsArgs),
     Delete(delete::DeleteArgs),
     Prune(prune::PruneArgs),
+    Export(Box<export::ExportArgs>),
+    Import(Box<import::ImportArgs>),
+    Bundle(bundle::BundleCommand),
     Storage(storage::StorageCommand),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),

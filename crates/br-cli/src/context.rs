@@ -11,11 +11,13 @@ use br_core::model::Backup;
 use br_core::runtime::Runtime;
 use br_core::{
     BackupSelector, CacheOptions, Context, ErrorKind, InitOptions, Location, Repository, Silent,
+    StorageOptions,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::GlobalOptions;
 use crate::error::CommandError;
+use crate::exit_code::ExitStatus;
 use crate::output::{Console, Output, ProgressGuard, ProgressReporter};
 use crate::password::Password;
 use crate::storage::Place;
@@ -79,6 +81,11 @@ impl CommandContext {
         }
         let place = self.find_place(self.options.repo.as_deref())?;
         Ok(self.place.get_or_init(|| place))
+    }
+
+    /// True when a repository was named by an option, and not only by the environment.
+    pub(crate) const fn names_repository(&self) -> bool {
+        self.options.repo.is_some()
     }
 
     /// A store that is named by an argument of a command; without it, that of the repository.
@@ -171,6 +178,46 @@ impl CommandContext {
                 false => error,
             }
         })
+    }
+
+    /// Opens the repository; makes it if it is missing and on local disk. A dry run makes it in memory.
+    pub(crate) async fn open_or_create(
+        &self,
+        place: &Place,
+        dry_run: bool,
+    ) -> Result<Repository, CommandError> {
+        let console = &self.output.console;
+        let error = match self.open().await {
+            Ok(repository) => return Ok(repository),
+            Err(error) => error,
+        };
+        if error.status != ExitStatus::RepositoryNotFound {
+            return Err(error);
+        }
+        if !matches!(place.location, Location::Local(_)) {
+            return Err(error);
+        }
+        if dry_run {
+            console.note(&format!(
+                "there is no repository at {} yet: this run only pretends",
+                place.location
+            ));
+            let memory = Place {
+                location: Location::Memory,
+                options: StorageOptions::default(),
+            };
+            return self.create(&memory, None).await;
+        }
+        let password = self.password()?;
+        let repository = self.create(place, password.as_ref()).await?;
+        console.note(&format!(
+            "made a new repository at {}",
+            repository.location()
+        ));
+        if password.is_none() {
+            self.note_unencrypted();
+        }
+        Ok(repository)
     }
 
     /// Says that a new repository can be read by everyone, and how to have it otherwise.

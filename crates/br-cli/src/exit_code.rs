@@ -27,6 +27,8 @@ pub(crate) enum ExitStatus {
     Damaged = 14,
     /// Written by a newer br.
     UnsupportedFormat = 15,
+    /// A bundle breaks a rule, or is not for this target.
+    Refused = 16,
     /// Stopped by SIGINT or SIGTERM.
     Interrupted = 130,
 }
@@ -34,7 +36,7 @@ pub(crate) enum ExitStatus {
 impl ExitStatus {
     /// Every code, ascending.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Ok,
         Self::Failure,
         Self::Usage,
@@ -45,6 +47,7 @@ impl ExitStatus {
         Self::StorageUnavailable,
         Self::Damaged,
         Self::UnsupportedFormat,
+        Self::Refused,
         Self::Interrupted,
     ];
 
@@ -80,8 +83,9 @@ impl ExitStatus {
             Self::Locked => "others kept changing the repository",
             Self::AccessDenied => "password wrong or missing, or access refused",
             Self::StorageUnavailable => "the store does not answer: run again",
-            Self::Damaged => "stored data is missing or altered",
+            Self::Damaged => "stored data, or a bundle, is missing or altered",
             Self::UnsupportedFormat => "written by a newer br",
+            Self::Refused => "the bundle breaks a rule, or is not for this target",
             Self::Interrupted => "interrupted",
         }
     }
@@ -94,7 +98,7 @@ mod tests {
     #[test]
     fn codes_are_what_was_promised() {
         let codes: Vec<_> = ExitStatus::ALL.iter().map(|status| status.code()).collect();
-        assert_eq!(codes, [0, 1, 2, 3, 10, 11, 12, 13, 14, 15, 130]);
+        assert_eq!(codes, [0, 1, 2, 3, 10, 11, 12, 13, 14, 15, 16, 130]);
     }
 
     #[test]

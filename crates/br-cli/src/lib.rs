@@ -1,9 +1,11 @@
 //! The br command: what is typed, what is printed, and nothing else; the work is done by `br-core`.
 //!
-//! [`main`] is the whole program. `cli` has what can be typed, `storage` how a repository and its store are named, `commands`
+//! [`main`] is the whole program. `cli` has what can be typed, `storage` how a repository and its store are named, `bundles` what
+//! commands for bundles share, `commands`
 //! one file a command, `output` all that prints.
 //! Invariant: how a command ended is its exit code, and an error always comes with advice.
 
+mod bundles;
 mod cli;
 mod commands;
 mod context;

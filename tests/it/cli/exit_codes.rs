@@ -25,6 +25,7 @@ fn no_repository() {
         &["delete", "01"],
         &["restore", "latest", "--target", "out"],
         &["dump", "latest", "x"],
+        &["export", "latest"],
     ] {
         session.br.run(command).expect(10);
     }
@@ -45,6 +46,28 @@ fn damaged() {
         &["restore", "latest", "--target", "out"],
     ] {
         session.br.run(command).expect(14);
+    }
+}
+
+#[test]
+fn refused() {
+    let session = Session::with_backup();
+    session
+        .run(["export", "latest", "--dir", "out", "-q"])
+        .expect(3);
+    let bundle = session.bundle("out");
+    let renamed = bundle.with_file_name("renamed.tar.gz");
+    fs::rename(bundle, &renamed).unwrap();
+    let renamed = renamed.to_str().unwrap();
+    for command in [
+        &["import", renamed][..],
+        &["import", renamed, "--into", "new"],
+        &["bundle", "inspect", renamed],
+        &["bundle", "verify", renamed],
+        &["bundle", "diff", renamed, renamed],
+        &["bundle", "extract", renamed, "--into", "new"],
+    ] {
+        session.br.run(command).expect(16);
     }
 }
 

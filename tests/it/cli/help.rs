@@ -8,6 +8,10 @@ fn help_is_short_or_long() {
     session.assert_output("help short", &session.run(["-h"]).expect(0));
     session.assert_output("help long", &session.run(["--help"]).expect(0));
     session.assert_output("help restore", &session.run(["help", "restore"]).expect(0));
+    for command in ["export", "import", "bundle"] {
+        let output = session.run([command, "-h"]).expect(0);
+        session.assert_output(&format!("help {command}"), &output);
+    }
     assert!(
         session
             .run(["--version"])

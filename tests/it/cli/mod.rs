@@ -1,13 +1,16 @@
 //! The program as a person or a script sees it: a file a command, and what holds for all of them.
 
 mod backup;
+mod bundle;
 mod check;
 mod completions;
 mod delete;
 mod diff;
 mod dump;
 mod exit_codes;
+mod export;
 mod help;
+mod import;
 mod init;
 mod list;
 mod ls;
@@ -18,13 +21,15 @@ mod s3;
 mod show;
 mod stats;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
-use br_testkit::{BrCmd, BrOutput, is_root, set_time, skip};
+use br_testkit::{BrCmd, BrOutput, Snapshot, is_root, set_time, skip};
 use serde_json::Value;
 
 /// A br with a home, which is made.
@@ -194,6 +199,8 @@ impl Session {
                 r"(?m)^((?:added|distinct|stored|removes|freed) +).*",
                 "$1[SIZE]",
             ),
+            // So do archives; how well depends on the compressor.
+            (r"(\d files?, [\d.]+ \w+ in )[\d.]+ \w+", "$1[SIZE]"),
             (
                 r"(packs? read,|deleted +\d+ packs?,) [\d.]+ \w+",
                 "$1 [SIZE]",
@@ -213,6 +220,52 @@ impl Session {
         }
         settings.bind(|| insta::assert_snapshot!(name.replace(' ', "_"), output.to_string()));
     }
+}
+
+/// The files of a bundle by their paths below its folder, unpacked by the tar of the system.
+fn members(bundle: &Path) -> BTreeMap<String, Vec<u8>> {
+    let folder = tempfile::tempdir().unwrap();
+    let unpacked = Command::new("tar")
+        .arg("-xf")
+        .arg(bundle)
+        .arg("-C")
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    assert!(unpacked.status.success(), "{unpacked:?}");
+    let name = bundle.file_name().unwrap().to_str().unwrap();
+    let base = name.rsplit_once(".tar.").unwrap().0;
+    let tops: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(tops.len(), 1, "one folder, of the bundle's name");
+    contents(&folder.path().join(base))
+}
+
+/// The files below a folder.
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for path in Snapshot::of(folder).paths() {
+        let at = folder.join(&path);
+        if at.is_file() {
+            files.insert(path, fs::read(at).unwrap());
+        }
+    }
+    files
+}
+
+/// A folder without the times of folders, which change when something comes and goes.
+fn still(folder: impl AsRef<Path>) -> Snapshot {
+    let mut snapshot = Snapshot::of(folder);
+    let folders = snapshot.items.values_mut();
+    for item in folders.filter(|item| item.kind == "folder") {
+        item.mtime = (0, 0);
+    }
+    snapshot
+}
+
+/// The files of a folder or bundle without those that br adds.
+fn without_manifest(mut files: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
+    files.remove("br/manifest.json");
+    files
 }
 
 /// Text as a pattern that matches it.

@@ -2,7 +2,8 @@
 //!
 //! [`FaultyStore`] fails on purpose at any operation, [`TestRepo`] is a repository in it with a clock and randomness that
 //! repeat, [`MemorySource`] is a source without a disk, [`TreeFixture`] makes real trees, [`Snapshot`] describes them so
-//! that two can be compared, and [`BrCmd`] runs the real program. [`s3`] is an S3 server in memory.
+//! that two can be compared, [`EmqxNode`] has what an EMQX exports, and [`BrCmd`] runs the real program. [`s3`] is an S3 server
+//! in memory.
 //! Invariant: with the same seed the same things happen.
 
 #![expect(
@@ -12,6 +13,7 @@
 )]
 
 mod cmd;
+mod emqx;
 mod faulty;
 mod fixture;
 mod handle;
@@ -25,6 +27,7 @@ mod source;
 mod store;
 
 pub use cmd::{BrCmd, BrOutput};
+pub use emqx::{EmqxNode, pack};
 pub use faulty::{Corruption, FaultyStore, Operation, When};
 pub use fixture::{TreeFixture, set_time};
 pub use repo::{TestRepo, block_on};

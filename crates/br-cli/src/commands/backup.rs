@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use br_core::engine::backup::{BackupOptions, BackupReport, Base, backup};
-use br_core::{BackupSelector, BackupV1, ErrorKind, Location, Repository, StorageOptions};
+use br_core::{BackupSelector, BackupV1, ErrorKind, Repository};
 use clap::{Args, ValueEnum};
 
 use super::matrixone::ServerArgs;
@@ -17,7 +17,6 @@ use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
 use crate::output::json::{BackupSummary, Summary};
 use crate::output::{ProgressReporter, format};
-use crate::storage::Place;
 
 const EXAMPLES: &str = "\
   br backup ~/documents ~/photos
@@ -113,7 +112,7 @@ pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
         Some(name) => Input::stdin(name)?,
         None => Input::paths(&args.paths, &args.select)?,
     };
-    let repository = open_or_create(place, args.dry_run, context).await?;
+    let repository = context.open_or_create(place, args.dry_run).await?;
     let options = options(&args, &input, context);
     if let (Some(journal), false) = (&options.journal, args.dry_run) {
         // It must be there to be recognised and left out; if it cannot be made, the engine says so.
@@ -130,46 +129,6 @@ pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
         if args.dry_run { String::new() } else { format!("; `br show {}` names them", report.backup.id) }
     ));
     Ok(ExitStatus::Partial)
-}
-
-/// Opens the repository; makes it if it is missing and on local disk. A dry run makes it in memory.
-async fn open_or_create(
-    place: &Place,
-    dry_run: bool,
-    context: &CommandContext,
-) -> Result<Repository, CommandError> {
-    let console = &context.output.console;
-    let error = match context.open().await {
-        Ok(repository) => return Ok(repository),
-        Err(error) => error,
-    };
-    if error.status != ExitStatus::RepositoryNotFound {
-        return Err(error);
-    }
-    if !matches!(place.location, Location::Local(_)) {
-        return Err(error);
-    }
-    if dry_run {
-        console.note(&format!(
-            "there is no repository at {} yet: this run only pretends",
-            place.location
-        ));
-        let memory = Place {
-            location: Location::Memory,
-            options: StorageOptions::default(),
-        };
-        return context.create(&memory, None).await;
-    }
-    let password = context.password()?;
-    let repository = context.create(place, password.as_ref()).await?;
-    console.note(&format!(
-        "made a new repository at {}",
-        repository.location()
-    ));
-    if password.is_none() {
-        context.note_unencrypted();
-    }
-    Ok(repository)
 }
 
 /// Runs the backup, and once more when a prune took what it relied on: paths can be read again, a stream cannot.
@@ -198,13 +157,7 @@ async fn back_up(
 }
 
 fn options(args: &BackupArgs, input: &Input, context: &CommandContext) -> BackupOptions {
-    let host = args.host.clone().unwrap_or_else(|| {
-        let name = nix::unistd::gethostname().ok();
-        name.map_or_else(
-            || "localhost".to_owned(),
-            |name| name.to_string_lossy().into_owned(),
-        )
-    });
+    let host = args.host.clone().unwrap_or_else(sources::host_name);
     let base = match (&args.base_id, args.backup_type) {
         (Some(id), _) => Base::Backup(id.clone()),
         (None, Some(BackupType::Full)) => Base::None,

@@ -3,11 +3,14 @@
 //! Invariant: a command reads its arguments, calls the engine, and prints what came of it; it decides nothing else.
 
 pub(crate) mod backup;
+pub(crate) mod bundle;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod delete;
 pub(crate) mod diff;
 pub(crate) mod dump;
+pub(crate) mod export;
+pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod list;
 pub(crate) mod ls;
@@ -44,6 +47,9 @@ pub(crate) async fn run(command: Command, context: &CommandContext) -> CommandRe
         Command::Stats(args) => stats::run(&args, context).await,
         Command::Delete(args) => delete::run(args, context).await,
         Command::Prune(args) => prune::run(&args, context).await,
+        Command::Export(args) => export::run(*args, context).await,
+        Command::Import(args) => import::run(&args, context).await,
+        Command::Bundle(args) => bundle::run(args, context).await,
         Command::Storage(args) => storage::run(&args, context).await,
         Command::Completions(args) => completions::run(&args, context),
         Command::Man(args) => man::run(&args, context),

@@ -108,8 +108,7 @@ impl Input {
     pub(super) fn folder(&self) -> Vec<u8> {
         match self {
             Self::Paths { paths, .. } if paths.iter().any(|path| path.is_relative()) => {
-                let folder = std::env::current_dir().unwrap_or_default();
-                folder.as_os_str().as_bytes().to_vec()
+                current_folder()
             }
             _ => Vec::new(),
         }
@@ -206,6 +205,21 @@ fn stdin(path: EntryPath, context: &CommandContext) -> Box<dyn Source> {
     };
     let reader = PatientStdin::new(context.cancel.clone());
     Box::new(StreamSource::new(path, reader, time, owner))
+}
+
+/// The folder that relative paths start from.
+pub(super) fn current_folder() -> Vec<u8> {
+    let folder = std::env::current_dir().unwrap_or_default();
+    folder.as_os_str().as_bytes().to_vec()
+}
+
+/// The name of this machine.
+pub(super) fn host_name() -> String {
+    let name = nix::unistd::gethostname().ok();
+    name.map_or_else(
+        || "localhost".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
 }
 
 /// The name of the user who runs br, or the number when there is no name.

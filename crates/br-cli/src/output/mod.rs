@@ -3,6 +3,8 @@
 //! [`Output`] writes results, [`Console`] messages, [`ProgressReporter`] what goes on. Invariant: nothing outside of this
 //! folder writes to stdout or stderr, so that a bar and a message never mix and `--json` holds for all of it.
 
+pub(crate) mod bundle;
+pub(crate) mod bundle_json;
 pub(crate) mod format;
 pub(crate) mod json;
 mod message;

@@ -1,0 +1,372 @@
+//! What the commands for bundles share: arguments, progress, and what errors mean.
+//!
+//! [`SelectionArgs`], [`LimitArgs`] and [`NodeArgs`] are arguments, [`BundleProgress`] tells what goes on. Invariant: everything that works
+//! on a bundle runs on a thread of its own and stops soon after the user wants it to.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use br_archive::emqx::rules::{Edition, Node, Refusal, Version};
+use br_archive::emqx::table_sets;
+use br_archive::{Error, ErrorKind, Event, Limits, MemberPath, PathError, Progress, Selection};
+use br_core::Progress as _;
+use br_core::model::EntryPath;
+use clap::{Args, ValueEnum};
+use tokio_util::sync::CancellationToken;
+
+use crate::context::CommandContext;
+use crate::error::CommandError;
+use crate::exit_code::ExitStatus;
+use crate::output::bundle::Narration;
+use crate::output::format::parse_size;
+use crate::output::{Output, ProgressGuard, ProgressReporter};
+
+/// Codes of commands that read a bundle.
+pub(crate) const CODES: &[ExitStatus] = &[
+    ExitStatus::Ok,
+    ExitStatus::Failure,
+    ExitStatus::Usage,
+    ExitStatus::AccessDenied,
+    ExitStatus::Damaged,
+    ExitStatus::Refused,
+    ExitStatus::Interrupted,
+];
+
+/// Which part of a bundle is meant.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Which part")]
+pub(crate) struct SelectionArgs {
+    /// Only this path and what is below it, as `br bundle inspect -v` shows it (can be repeated)
+    #[arg(long = "path", value_name = "PATH", value_parser = parse_path)]
+    paths: Vec<MemberPath>,
+
+    /// Of EMQX's tables only those of these sets, such as `banned,psk`
+    #[arg(long, value_name = "SET,…", value_parser = parse_sets)]
+    table_sets: Option<Sets>,
+
+    /// Of EMQX's configuration only these keys, such as `mqtt,listeners`
+    #[arg(long, value_name = "KEY,…", value_delimiter = ',')]
+    root_keys: Option<Vec<String>>,
+}
+
+/// Takes paths as people and shells type them, such as `./mnesia/`.
+fn parse_path(text: &str) -> Result<MemberPath, PathError> {
+    let parts = text
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".");
+    MemberPath::new(&parts.collect::<Vec<_>>().join("/"))
+}
+
+/// A list that is one value for clap.
+#[derive(Debug, Clone)]
+struct Sets(Vec<String>);
+
+fn parse_sets(text: &str) -> Result<Sets, Refusal> {
+    let sets = table_sets::parse_sets(text)?;
+    Ok(Sets(sets.into_iter().map(str::to_owned).collect()))
+}
+
+impl SelectionArgs {
+    /// What was typed.
+    pub(crate) fn selection(&self) -> Selection {
+        let sets = self.table_sets.clone().map(|sets| sets.0);
+        Selection::default()
+            .with_paths(self.paths.clone())
+            .with_table_sets(sets)
+            .with_root_keys(self.root_keys.clone())
+    }
+}
+
+/// What a bundle may ask for.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Limits of a bundle")]
+pub(crate) struct LimitArgs {
+    /// Most members that a bundle may have
+    #[arg(long, value_name = "N", default_value_t = Limits::default().members)]
+    max_members: u64,
+
+    /// Most bytes that they may have together
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1TiB")]
+    max_bytes: u64,
+
+    /// Most bytes that one compressed byte may become
+    #[arg(long, value_name = "N", default_value_t = Limits::default().ratio)]
+    max_ratio: u64,
+}
+
+impl LimitArgs {
+    /// What was typed.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits::default()
+            .with_members(self.max_members)
+            .with_member_bytes(self.max_bytes)
+            .with_total_bytes(self.max_bytes)
+            .with_ratio(self.max_ratio)
+    }
+}
+
+/// The EMQX node that a bundle is for.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "For EMQX")]
+pub(crate) struct NodeArgs {
+    /// Refuse the bundle unless a node of this version would take it, such as 5.8.1
+    #[arg(long, value_name = "VERSION", value_parser = parse_version)]
+    target_version: Option<Version>,
+
+    /// The edition of that node
+    #[arg(long, value_name = "EDITION", value_enum, default_value_t = EditionArg::Ee, requires = "target_version")]
+    target_edition: EditionArg,
+}
+
+/// EMQX's editions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum EditionArg {
+    /// The open source edition, up to 5.8
+    Ce,
+    /// The enterprise edition, and every EMQX since 5.9
+    Ee,
+}
+
+fn parse_version(text: &str) -> Result<Version, &'static str> {
+    Version::parse(text).map_err(|_| "a version has numbers and dots, such as 5.8.1")
+}
+
+impl NodeArgs {
+    /// The node, if one was named.
+    pub(crate) fn node(&self) -> Option<Node> {
+        let version = self.target_version.clone()?;
+        let edition = match self.target_edition {
+            EditionArg::Ce => Edition::Ce,
+            EditionArg::Ee => Edition::Ee,
+        };
+        Some(Node::new(edition, version))
+    }
+}
+
+/// Takes the events of `br-archive`, counts them as those of an engine, and asks whether to stop.
+#[derive(Clone)]
+pub(crate) struct BundleProgress {
+    reporter: Arc<ProgressReporter>,
+    cancel: CancellationToken,
+    /// Tells of each member as EMQX does.
+    narration: Option<(Narration, Output)>,
+}
+
+impl BundleProgress {
+    /// Says where a bundle will lie and, for one of EMQX, what goes into it.
+    pub(crate) fn narrate(&mut self, bundle: &Path, is_emqx: bool, output: &Output) {
+        if output.is_json() || output.console.quiet {
+            return;
+        }
+        let narration = Narration::exporting();
+        say(output, &[narration.begin(bundle)]);
+        if is_emqx {
+            self.narration = Some((narration, output.clone()));
+        }
+    }
+}
+
+/// Prints lines; when nobody reads them, the end of the command will say so.
+fn say(output: &Output, lines: &[String]) {
+    let mut out = output.lines();
+    let printed = lines.iter().try_for_each(|line| out.line(line));
+    drop(printed.and_then(|()| out.finish()));
+}
+
+impl Progress for BundleProgress {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Advance { bytes } => {
+                let entries = 0;
+                self.reporter
+                    .event(br_core::Event::Advance { bytes, entries });
+            }
+            Event::Member { path, .. } => {
+                if let Some((narration, output)) = &mut self.narration {
+                    say(output, &narration.member(path));
+                }
+                let (bytes, entries) = (0, 1);
+                self.reporter
+                    .event(br_core::Event::Advance { bytes, entries });
+            }
+            Event::LeftOut { path, reason } => {
+                use std::os::unix::ffi::OsStrExt as _;
+                let bytes = path.as_os_str().as_bytes().to_vec();
+                // Absolute paths are none of an entry, but are shown alike.
+                let shown = bytes.strip_prefix(b"/").unwrap_or(&bytes).to_vec();
+                if let Ok(path) = EntryPath::new(shown) {
+                    let path = &path;
+                    self.reporter.event(br_core::Event::Failed { path, reason });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+}
+
+/// Runs something that reads a bundle, on a thread of its own, and shows how far it is.
+pub(crate) async fn run<T: Send + 'static>(
+    context: &CommandContext,
+    work: impl FnOnce(&mut BundleProgress) -> br_archive::Result<T> + Send + 'static,
+) -> Result<T, CommandError> {
+    Ok(on_thread(context, work).await??)
+}
+
+/// Runs something that writes a bundle, as [`run`] does.
+pub(crate) async fn write<T: Send + 'static>(
+    context: &CommandContext,
+    work: impl FnOnce(&mut BundleProgress) -> br_archive::Result<T> + Send + 'static,
+) -> Result<T, CommandError> {
+    let written = on_thread(context, work).await?;
+    written.map_err(|error| explain_writing(&error))
+}
+
+async fn on_thread<T: Send + 'static>(
+    context: &CommandContext,
+    work: impl FnOnce(&mut BundleProgress) -> br_archive::Result<T> + Send + 'static,
+) -> Result<br_archive::Result<T>, CommandError> {
+    let (mut progress, guard) = progress(context);
+    let done = tokio::task::spawn_blocking(move || work(&mut progress)).await;
+    drop(guard);
+    match done {
+        Ok(result) => Ok(result),
+        Err(error) => Err(CommandError::new(
+            ExitStatus::Failure,
+            "a thread ended unexpectedly",
+            "this is a bug in br: please report it with the command you ran",
+        )
+        .because(&error)),
+    }
+}
+
+/// Something to tell progress to; it is shown until the guard is dropped.
+pub(crate) fn progress(context: &CommandContext) -> (BundleProgress, ProgressGuard) {
+    let reporter = Arc::new(context.reporter().with_failures("left out"));
+    let guard = ProgressGuard::start(&context.output.console, &reporter);
+    let cancel = context.cancel.clone();
+    let progress = BundleProgress {
+        reporter,
+        cancel,
+        narration: None,
+    };
+    (progress, guard)
+}
+
+impl From<Error> for CommandError {
+    fn from(error: Error) -> Self {
+        explain(&error)
+    }
+}
+
+/// Says what an error of a bundle means.
+fn explain(error: &Error) -> CommandError {
+    let (status, hint) = advice(error);
+    let mut out = CommandError::new(status, error.to_string(), hint);
+    if let Some(cause) = std::error::Error::source(error) {
+        out = out.because(cause);
+    }
+    out.causes.dedup();
+    out
+}
+
+/// Says what an error of a bundle that was to be written means.
+pub(crate) fn explain_writing(error: &Error) -> CommandError {
+    let out = explain(error);
+    match (error.kind(), error.refusal()) {
+        (_, Some(_)) => out,
+        (ErrorKind::Refused, _) => out.with_hint(
+            "no bundle was written: leave out what is in its way, or raise --max-members, --max-bytes or --max-ratio",
+        ),
+        (ErrorKind::Damaged, _) => {
+            out.with_hint("no bundle was written: mend the file, or leave it out")
+        }
+        (ErrorKind::Cancelled, _) => out.with_hint("run the command again: no bundle was written"),
+        _ => out,
+    }
+}
+
+/// Says what an error of an export means: that of the bundle, when that is where it came from.
+pub(crate) fn explain_export(error: br_core::Error) -> CommandError {
+    let source = std::error::Error::source(&error);
+    let io = source.and_then(|source| source.downcast_ref::<std::io::Error>());
+    let of_bundle = io.and_then(std::io::Error::get_ref);
+    match of_bundle.and_then(|source| source.downcast_ref::<Error>()) {
+        Some(of_bundle) => explain_writing(of_bundle),
+        None => error.into(),
+    }
+}
+
+/// The exit code of an error, and what to do about it.
+fn advice(error: &Error) -> (ExitStatus, String) {
+    let (status, hint) = match (error.kind(), error.refusal()) {
+        (_, Some(Refusal::NotFound)) => (ExitStatus::Usage, "check the path"),
+        (_, Some(Refusal::BadBackupName | Refusal::UnsafeBackupName)) => (
+            ExitStatus::Refused,
+            "give the file the name it was exported with: its end must be .tar.gz or .tar.zst",
+        ),
+        (_, Some(Refusal::BadArchiveDir)) => return (ExitStatus::Refused, renamed(error)),
+        (_, Some(Refusal::UnknownRootKeys { .. })) => (
+            ExitStatus::Usage,
+            "`br bundle inspect FILE` shows the keys there are",
+        ),
+        (_, Some(Refusal::EeToCeBackup | Refusal::UnsupportedVersion { .. })) => (
+            ExitStatus::Refused,
+            "import it into a node of this edition, and of this version or a later one",
+        ),
+        (_, Some(Refusal::DifferentTableSchema)) => (
+            ExitStatus::Refused,
+            "the table was made by another release of EMQX: leave it out with --table-sets, or import into an empty folder",
+        ),
+        (ErrorKind::Invalid, _) if error.member().is_some() => (
+            ExitStatus::Usage,
+            "make way in the target, or choose another folder: nothing was changed",
+        ),
+        (ErrorKind::Invalid, _) => (ExitStatus::Usage, "`--help` explains the arguments"),
+        (ErrorKind::Exists, _) => (
+            ExitStatus::Failure,
+            "choose another name or folder: nothing is overwritten, and only one import at a time works on a folder",
+        ),
+        (ErrorKind::Refused, _) => (
+            ExitStatus::Refused,
+            "nothing of the bundle was used: find out who made it; limits can be raised with --max-members, --max-bytes and --max-ratio",
+        ),
+        (ErrorKind::Damaged, _) => (
+            ExitStatus::Damaged,
+            "nothing of the bundle was used: `br bundle verify` names all that is wrong; get another copy",
+        ),
+        (ErrorKind::Cancelled, _) => (
+            ExitStatus::Interrupted,
+            "run the command again: nothing was changed",
+        ),
+        (ErrorKind::Io, _) if is_denied(error) => (
+            ExitStatus::AccessDenied,
+            "check who may read and write there",
+        ),
+        _ => (
+            ExitStatus::Failure,
+            "see the cause above; when it is mended, run the command again",
+        ),
+    };
+    (status, hint.to_owned())
+}
+
+fn is_denied(error: &Error) -> bool {
+    let source = std::error::Error::source(error);
+    let io = source.and_then(|source| source.downcast_ref::<std::io::Error>());
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+}
+
+/// Tells which name the archive expects.
+fn renamed(error: &Error) -> String {
+    let directory = error.member().and_then(|member| member.split('/').next());
+    match directory.map(crate::output::format::text) {
+        Some(name) if !name.is_empty() => format!(
+            "a bundle must keep its name: the archive has the folder `{name}`, so call the file {name}.tar.gz"
+        ),
+        _ => "a bundle must keep the name it was exported with".to_owned(),
+    }
+}

@@ -1,0 +1,51 @@
+//! `br bundle`: looks at bundles, and takes them apart.
+
+mod diff;
+mod extract;
+mod inspect;
+mod verify;
+
+use clap::{Args, Subcommand};
+
+use crate::bundles::CODES;
+use crate::cli::{examples, exit_codes};
+use crate::context::CommandContext;
+use crate::error::CommandResult;
+
+const EXAMPLES: &str = "\
+  br bundle inspect emqx-export-2023-06-19-15-14-19.947.tar.gz
+  br bundle verify emqx-export-2023-06-19-15-14-19.947.tar.gz --target-version 5.8.1
+  br bundle diff monday/emqx-export-*.tar.gz tuesday/emqx-export-*.tar.gz
+  br bundle extract emqx-export-2023-06-19-15-14-19.947.tar.gz --into unpacked";
+
+/// Look at export bundles, and take them apart
+///
+/// Bundles are read without trust: what could do harm is refused, and nothing in them is followed or run. `br export` writes
+/// them, `br import` takes them in.
+#[derive(Debug, Args)]
+#[command(
+    after_help = exit_codes(CODES),
+    after_long_help = examples(EXAMPLES, &exit_codes(CODES))
+)]
+pub(crate) struct BundleCommand {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What can be done with bundles.
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Inspect(inspect::InspectArgs),
+    Verify(verify::VerifyArgs),
+    Diff(diff::DiffArgs),
+    Extract(extract::ExtractArgs),
+}
+
+pub(crate) async fn run(args: BundleCommand, context: &CommandContext) -> CommandResult {
+    match args.verb {
+        Verb::Inspect(args) => inspect::run(args, context).await,
+        Verb::Verify(args) => verify::run(args, context).await,
+        Verb::Diff(args) => diff::run(args, context).await,
+        Verb::Extract(args) => extract::run(args, context).await,
+    }
+}

@@ -1,0 +1,268 @@
+//! `br import`: takes a bundle into a folder or into the repository.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use br_archive::{ChangeKind, ImportOptions, ImportReport, Inspection, import};
+use br_core::engine::backup::{BackupOptions, BackupReport, Base, backup};
+use br_sources::bundle::{self, BundleSource};
+use clap::Args;
+
+use super::show;
+use super::sources::{current_folder, host_name, user_name};
+use crate::bundles::{self, LimitArgs, NodeArgs, SelectionArgs};
+use crate::cli::{examples, exit_codes_and};
+use crate::context::CommandContext;
+use crate::error::{CommandError, CommandResult};
+use crate::exit_code::ExitStatus;
+use crate::output::bundle::{Narration, details, finding, import_order};
+use crate::output::bundle_json::{ImportJson, ImportedJson};
+use crate::output::json::Summary;
+use crate::output::{Table, format};
+
+const EXAMPLES: &str = "\
+  br import emqx-export-2023-06-19-15-14-19.947.tar.gz --into unpacked --dry-run
+  br import emqx-export-2023-06-19-15-14-19.947.tar.gz --into unpacked --table-sets banned,psk
+  br -r /mnt/disk/backup import /srv/emqx/backup/emqx-export-2023-06-19-15-14-19.947.tar.gz
+  br -r /mnt/disk/backup export latest --dir /tmp    the same bundle again";
+
+/// Merge a bundle into a folder, or keep it in the repository
+///
+/// The bundle is read to its end and must be sound before anything changes. Into a folder, what is missing is inserted, what
+/// differs is updated, and nothing is deleted; all of it appears at once, and after a failure the folder is as it was. In folders
+/// with EMQX's content tables are merged record by record and the configuration key by key, as EMQX would.
+///
+/// Without --into the bundle becomes a backup, member by member, so that what it has in common with others is stored once;
+/// `br export ID` writes it back under its own name. It is unpacked below TMPDIR meanwhile.
+#[derive(Debug, Args)]
+#[command(
+    after_help = exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Refused]),
+    after_long_help = examples(EXAMPLES, &exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Refused]))
+)]
+pub(crate) struct ImportArgs {
+    /// The bundle, under the name it was exported with
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// Folder to merge it into; it is made if it is missing
+    #[arg(long, value_name = "DIR")]
+    into: Option<PathBuf>,
+
+    /// Change nothing, and show what would change
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+
+    /// A word to find the backup by (can be repeated)
+    #[arg(long, value_name = "TAG", conflicts_with = "into")]
+    tag: Vec<String>,
+
+    #[command(flatten)]
+    selection: SelectionArgs,
+
+    #[command(flatten)]
+    node: NodeArgs,
+
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+pub(crate) async fn run(args: &ImportArgs, context: &CommandContext) -> CommandResult {
+    match &args.into {
+        Some(into) => merge(args, into, context).await,
+        None => keep(args, context).await,
+    }
+}
+
+impl ImportArgs {
+    fn options(&self, context: &CommandContext) -> ImportOptions {
+        let mut id = [0; 8];
+        context.runtime.random.fill(&mut id);
+        ImportOptions::new(u64::from_le_bytes(id))
+            .with_selection(self.selection.selection())
+            .with_limits(self.limits.limits())
+            .with_node(self.node.node())
+            .with_dry_run(self.dry_run)
+    }
+}
+
+/// Merges it into a folder.
+async fn merge(args: &ImportArgs, into: &Path, context: &CommandContext) -> CommandResult {
+    if context.names_repository() {
+        let message = "--into and --repo both say where the bundle is to go";
+        return Err(CommandError::usage(message, "leave one of them out"));
+    }
+    let start = context.runtime.clock.elapsed();
+    begin(args, context)?;
+    let (file, folder) = (args.file.clone(), into.to_owned());
+    let options = args.options(context);
+    let report = bundles::run(context, move |progress| {
+        import(&file, &folder, &options, progress)
+    })
+    .await?;
+    let seconds = context.runtime.clock.elapsed().saturating_sub(start);
+    warn(&report.inspection, context);
+    let output = &context.output;
+    if output.is_json() {
+        let seconds = seconds.as_secs_f64();
+        let json = ImportJson::new(&report, into, args.dry_run, seconds);
+        output.document(&Summary::new(json))?;
+    } else if args.dry_run {
+        print_plan(&report, context)?;
+    } else {
+        print_import(&report, context)?;
+    }
+    Ok(ExitStatus::Ok)
+}
+
+/// The first line, before anything is known.
+fn begin(args: &ImportArgs, context: &CommandContext) -> Result<(), CommandError> {
+    let output = &context.output;
+    if output.is_json() || output.console.quiet {
+        return Ok(());
+    }
+    let mut lines = output.lines();
+    lines.line(&Narration::importing().begin(&args.file))?;
+    lines.finish()
+}
+
+/// What EMQX would pass over without a word.
+fn warn(inspection: &Inspection, context: &CommandContext) {
+    for warning in &inspection.warnings {
+        context.output.console.warning(&finding(warning));
+    }
+}
+
+fn print_plan(report: &ImportReport, context: &CommandContext) -> Result<(), CommandError> {
+    let mut table = Table::new(&["ACTION", "PATH", "WHAT"], &[]);
+    for change in import_order(&report.changes) {
+        table.row(vec![
+            change.kind.name().to_owned(),
+            format::text(change.path.as_str()),
+            details(change),
+        ]);
+    }
+    let mut lines = context.output.lines();
+    for line in table.lines() {
+        lines.line(&line)?;
+    }
+    lines.line(&format!(
+        "{}; this was a dry run, nothing was changed",
+        counts(report)
+    ))?;
+    lines.finish()
+}
+
+fn print_import(report: &ImportReport, context: &CommandContext) -> Result<(), CommandError> {
+    if context.output.console.quiet {
+        return Ok(());
+    }
+    let mut lines = context.output.lines();
+    if report.inspection.is_emqx {
+        let mut narration = Narration::importing();
+        for change in import_order(&report.changes) {
+            for line in narration.member(&change.path) {
+                lines.line(&line)?;
+            }
+            for line in overwritten(change) {
+                lines.line(&line)?;
+            }
+        }
+    }
+    lines.line("Data has been imported successfully.")?;
+    lines.line(&counts(report))?;
+    lines.finish()
+}
+
+/// EMQX's line for keys that were there before.
+fn overwritten(change: &br_archive::Change) -> Vec<String> {
+    use br_archive::emqx::config::ChangeKind::Updated;
+    let keys = change.config.iter().flatten();
+    let keys = keys.filter(|key| key.kind == Updated);
+    keys.map(|key| {
+        let path = format::text(&key.path.to_string());
+        format!("Config key path \"{path}\" was present before import and has been overwritten.")
+    })
+    .collect()
+}
+
+fn counts(report: &ImportReport) -> String {
+    let count = |kind| format::count(report.count(kind));
+    let files = format::counted(report.changes.len() as u64, "file", "files");
+    let (inserted, updated) = (count(ChangeKind::Insert), count(ChangeKind::Update));
+    let same = report.count(ChangeKind::Unchanged) + report.count(ChangeKind::Kept);
+    let same = format::count(same);
+    format!("{files}: {inserted} inserted, {updated} updated, {same} left as they were")
+}
+
+/// Keeps it in the repository.
+async fn keep(args: &ImportArgs, context: &CommandContext) -> CommandResult {
+    let start = context.runtime.clock.elapsed();
+    let place = context.place().map_err(|error| {
+        let hint = format!("{}; --into DIR merges into a folder", error.hint);
+        error.with_hint(hint)
+    })?;
+    begin(args, context)?;
+    let (file, options) = (args.file.clone(), args.options(context));
+    let spool = std::env::temp_dir();
+    let opened = bundles::run(context, move |progress| {
+        BundleSource::open(&file, &spool, &options, progress)
+    });
+    let (source, inspection) = opened.await?;
+    warn(&inspection, context);
+    let repository = context.open_or_create(place, args.dry_run).await?;
+    let mut tags = vec![bundle::TAG.to_owned()];
+    tags.extend(args.tag.iter().map(|tag| tag.trim().to_owned()));
+    let mut seen = std::collections::HashSet::new();
+    tags.retain(|tag| !tag.is_empty() && seen.insert(tag.clone()));
+    let path = args.file.as_os_str().as_bytes().to_vec();
+    let folder = match args.file.is_relative() {
+        true => current_folder(),
+        false => Vec::new(),
+    };
+    let options = BackupOptions::new(host_name(), user_name(), vec![path])
+        .with_folder(folder)
+        .with_tags(tags)
+        .with_base(Base::None)
+        .with_dry_run(args.dry_run);
+    let reporter = std::sync::Arc::new(context.reporter());
+    let (engine, guard) = context.engine_with(&reporter);
+    let report = backup(&repository, source, &options, &engine).await;
+    drop(guard);
+    let seconds = context.runtime.clock.elapsed().saturating_sub(start);
+    print_kept(&inspection, &report?, seconds.as_secs_f64(), context)?;
+    Ok(ExitStatus::Ok)
+}
+
+fn print_kept(
+    inspection: &Inspection,
+    report: &BackupReport,
+    seconds: f64,
+    context: &CommandContext,
+) -> Result<(), CommandError> {
+    let (output, backup) = (&context.output, &report.backup);
+    if output.is_json() {
+        let json = ImportedJson::new(inspection, report, seconds);
+        return output.document(&Summary::new(json));
+    }
+    let id = match report.dry_run {
+        true => "none: this was a dry run, nothing was stored".to_owned(),
+        false => backup.id.to_string(),
+    };
+    let mut fields = vec![
+        ("bundle", format::text(inspection.name.directory())),
+        ("backup", id),
+    ];
+    fields.extend(show::change_fields(&backup.changes));
+    fields.push(("size", show::contents(&backup.totals)));
+    fields.push((
+        "duration",
+        format::speed(backup.changes.bytes_read, seconds),
+    ));
+    output.summary(&fields)?;
+    if output.console.quiet || report.dry_run {
+        return Ok(());
+    }
+    let mut lines = output.lines();
+    lines.line("Data has been imported successfully.")?;
+    lines.finish()
+}

@@ -1,0 +1,169 @@
+//! What the commands for bundles print for people, in the manner of EMQX.
+//!
+//! Invariant: values of secrets are never printed, only where they stand.
+
+use std::path::Path;
+
+use br_archive::emqx::config::ChangeKind;
+use br_archive::emqx::table::TableChanges;
+use br_archive::emqx::table_sets;
+use br_archive::{
+    Change, Finding, META_PATH, MemberPath, WriteReport, is_config, namespace, table_name,
+};
+
+use super::format;
+
+/// What `export` wrote, in the words of EMQX's manual.
+pub(crate) fn exported_lines(report: &WriteReport) -> Vec<String> {
+    let path = format::path(&report.path);
+    let files = format::counted(report.members, "file", "files");
+    let (bytes, stored) = (
+        format::size(report.bytes),
+        format::size(report.stored_bytes),
+    );
+    vec![
+        format!("Data has been successfully exported to {path}."),
+        format!("{files}, {bytes} in {stored}"),
+    ]
+}
+
+/// What goes on while a bundle is made or taken back, line by line: a heading once, then what EMQX has a line for.
+#[derive(Debug, Clone)]
+pub(crate) struct Narration {
+    verb: &'static str,
+    has_tables: bool,
+    has_files: bool,
+}
+
+impl Narration {
+    /// Of an export.
+    pub(crate) const fn exporting() -> Self {
+        Self::new("Exporting")
+    }
+
+    /// Of an import.
+    pub(crate) const fn importing() -> Self {
+        Self::new("Importing")
+    }
+
+    const fn new(verb: &'static str) -> Self {
+        Self {
+            verb,
+            has_tables: false,
+            has_files: false,
+        }
+    }
+
+    /// The first line.
+    pub(crate) fn begin(&self, bundle: &Path) -> String {
+        let direction = if self.verb == "Exporting" {
+            "to"
+        } else {
+            "from"
+        };
+        format!(
+            "{} data {direction} \"{}\"...",
+            self.verb,
+            format::path(bundle)
+        )
+    }
+
+    /// The lines for a member.
+    pub(crate) fn member(&mut self, path: &MemberPath) -> Vec<String> {
+        let verb = self.verb;
+        if let Some(table) = table_name(path) {
+            let mut lines = Vec::new();
+            if !std::mem::replace(&mut self.has_tables, true) {
+                lines.push(format!("{verb} built-in database..."));
+            }
+            let table = format::text(table);
+            lines.push(format!("{verb} {table} database table..."));
+            return lines;
+        }
+        match namespace(path) {
+            Some(namespace) => {
+                let namespace = format::text(namespace);
+                vec![format!(
+                    "{verb} cluster configuration for namespace {namespace}..."
+                )]
+            }
+            None if path.as_str() == META_PATH => Vec::new(),
+            None if is_config(path) => vec![format!("{verb} cluster configuration...")],
+            None if std::mem::replace(&mut self.has_files, true) => Vec::new(),
+            None => vec![format!("{verb} additional files...")],
+        }
+    }
+}
+
+/// The order in which EMQX imports: configurations, then tables from back to front.
+pub(crate) fn import_order(changes: &[Change]) -> Vec<&Change> {
+    let mut order: Vec<_> = changes.iter().collect();
+    order.sort_by_key(|change| {
+        let table = table_name(&change.path);
+        let place = table.and_then(table_sets::export_order);
+        let place = place.map_or(0, |place| usize::MAX - place);
+        (
+            table.is_some(),
+            !is_config(&change.path),
+            place,
+            change.path.as_str(),
+        )
+    });
+    order
+}
+
+/// What happens to a file, in a few words: `3 records: 1 inserted, 2 unchanged, 5 kept`.
+pub(crate) fn details(change: &Change) -> String {
+    if let Some(table) = &change.table {
+        return records(table, "kept");
+    }
+    let Some(config) = &change.config else {
+        return format::size(change.size);
+    };
+    let count = |kind| config.iter().filter(|change| change.kind == kind).count() as u64;
+    parts(
+        "keys",
+        &[
+            (count(ChangeKind::Inserted), "inserted"),
+            (count(ChangeKind::Updated), "updated"),
+            (count(ChangeKind::Unchanged), "unchanged"),
+            (count(ChangeKind::Ignored), "ignored by EMQX"),
+        ],
+    )
+}
+
+/// What happens to the records of a table. `others` is what becomes of those that only the base has.
+pub(crate) fn records(table: &TableChanges, others: &str) -> String {
+    parts(
+        "records",
+        &[
+            (table.inserted, "inserted"),
+            (table.updated, "updated"),
+            (table.unchanged, "unchanged"),
+            (table.only_in_base, others),
+        ],
+    )
+}
+
+fn parts(what: &str, counts: &[(u64, &str)]) -> String {
+    let parts = counts.iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<_> = parts
+        .map(|(count, word)| format!("{} {word}", format::count(*count)))
+        .collect();
+    match parts.is_empty() {
+        true => format!("no {what}"),
+        false => format!("{what}: {}", parts.join(", ")),
+    }
+}
+
+/// A finding in one line.
+pub(crate) fn finding(finding: &Finding) -> String {
+    let text = match &finding.member {
+        Some(member) => format!("{}: {}", format::text(member.as_str()), finding.text),
+        None => finding.text.clone(),
+    };
+    match &finding.emqx {
+        Some(emqx) => format::text(&format!("{text} ({emqx})")),
+        None => format::text(&text),
+    }
+}

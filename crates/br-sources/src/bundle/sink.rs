@@ -1,0 +1,127 @@
+//! A bundle as a sink.
+
+use std::io::{self, Read};
+
+use br_archive::{
+    Attributes, BundleWriter, Event, MANIFEST_PATH, META_PATH, MemberPath, Progress, Selection,
+    is_config, select_config,
+};
+use br_core::model::{Entry, EntryKind, EntryPath};
+use br_core::sink::Sink;
+
+/// Largest configuration of which single keys are taken, in bytes.
+const MAX_CONFIG_BYTES: u64 = 64 << 20;
+
+/// Writes the files of a backup into a bundle. Whatever cannot be in one is left out, told of, and counted.
+#[derive(Debug)]
+pub struct BundleSink<P> {
+    writer: BundleWriter,
+    selection: Selection,
+    /// The bundle's own manifest is among the entries.
+    is_whole_bundle: bool,
+    progress: P,
+    left_out: Vec<(EntryPath, String)>,
+}
+
+impl<P: Progress> BundleSink<P> {
+    /// Writes what `selection` takes.
+    pub const fn new(writer: BundleWriter, selection: Selection, progress: P) -> Self {
+        Self {
+            writer,
+            selection,
+            is_whole_bundle: false,
+            progress,
+            left_out: Vec::new(),
+        }
+    }
+
+    /// Takes over the manifest of the bundle that the backup was made from.
+    #[must_use]
+    pub fn with_whole_bundle(mut self, is_whole_bundle: bool) -> Self {
+        self.is_whole_bundle = is_whole_bundle;
+        self
+    }
+
+    /// The writer, and what was left out with the reason.
+    pub fn into_parts(self) -> (BundleWriter, Vec<(EntryPath, String)>) {
+        (self.writer, self.left_out)
+    }
+
+    fn leave_out(&mut self, path: &EntryPath, reason: String) {
+        let shown = path.to_string();
+        let (path_text, reason_text) = (std::path::Path::new(&shown), reason.as_str());
+        self.progress.event(Event::LeftOut {
+            path: path_text,
+            reason: reason_text,
+        });
+        self.writer.leave_out();
+        self.left_out.push((path.clone(), reason));
+    }
+
+    fn file(
+        &mut self,
+        path: &MemberPath,
+        size: u64,
+        attributes: Attributes,
+        content: &mut dyn Read,
+    ) -> br_archive::Result<()> {
+        let keys = self.selection.root_keys.as_deref();
+        if let Some(keys) = keys.filter(|_| is_config(path) && size <= MAX_CONFIG_BYTES) {
+            let mut text = Vec::new();
+            content.read_to_end(&mut text).map_err(|error| {
+                br_archive::Error::new(br_archive::ErrorKind::Io, error.to_string())
+            })?;
+            let text = select_config(&text, keys)?;
+            return self.writer.add_bytes(path, &text, attributes);
+        }
+        self.writer.add(path, size, attributes, content).map(drop)
+    }
+}
+
+/// What such things are called, in the words of `br-archive`.
+const fn plural(kind: &EntryKind) -> &'static str {
+    match kind {
+        EntryKind::File(_) | EntryKind::Directory => "folders",
+        EntryKind::Symlink(_) => "symbolic links",
+        EntryKind::Fifo => "named pipes",
+        EntryKind::Socket => "sockets",
+        EntryKind::CharDevice(_) | EntryKind::BlockDevice(_) => "devices",
+    }
+}
+
+impl<P: Progress + Send> Sink for BundleSink<P> {
+    fn entry(&mut self, entry: &Entry, content: &mut dyn Read) -> io::Result<()> {
+        let size = match &entry.kind {
+            EntryKind::Directory => return Ok(()),
+            EntryKind::File(file) => file.size,
+            kind => {
+                let reason = format!("{} have no place in a bundle", plural(kind));
+                self.leave_out(&entry.path, reason);
+                return Ok(());
+            }
+        };
+        let path = std::str::from_utf8(entry.path.as_bytes());
+        let path = path.map_err(|_| br_archive::PathError::NotUtf8);
+        let path = match path.and_then(MemberPath::new) {
+            Ok(path) => path,
+            Err(error) => {
+                self.leave_out(&entry.path, error.to_string());
+                return Ok(());
+            }
+        };
+        let is_own =
+            path.as_str() == META_PATH || path.as_str() == MANIFEST_PATH && !self.is_whole_bundle;
+        if is_own || !self.selection.takes(&path) {
+            return Ok(());
+        }
+        self.progress.event(Event::Member { path: &path, size });
+        let attributes = Attributes {
+            mode: entry.mode,
+            mtime: u64::try_from(entry.mtime.secs).unwrap_or(0),
+            uid: entry.owner.uid.into(),
+            gid: entry.owner.gid.into(),
+        };
+        self.file(&path, size, attributes, content)
+            .map_err(io::Error::from)
+    }
+}
