@@ -1,0 +1,73 @@
+//! MatrixOne's timestamps as text: `<physical>-<logical>`.
+//!
+//! [`BackupTs`] orders backups in time. Invariant: parsing and printing give the same text, for the canonical form.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::error::Error;
+
+/// A point in the time of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BackupTs {
+    /// Nanoseconds since 1970, UTC. At most `i64::MAX`.
+    pub physical: u64,
+    /// Counts what happened within that nanosecond.
+    pub logical: u32,
+}
+
+impl FromStr for BackupTs {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let digits = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        let parsed = text.split_once('-').and_then(|(physical, logical)| {
+            let physical: i64 = Some(physical).filter(digits)?.parse().ok()?;
+            Some(Self {
+                physical: u64::try_from(physical).ok()?,
+                logical: Some(logical).filter(digits)?.parse().ok()?,
+            })
+        });
+        parsed.ok_or_else(|| {
+            let shown: String = text.chars().take(60).collect();
+            Error::invalid(format!(
+                "{shown:?} is not a timestamp of MatrixOne, which looks like 1715754419668571000-1"
+            ))
+        })
+    }
+}
+
+impl fmt::Display for BackupTs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.physical, self.logical)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_order() {
+        let ts: BackupTs = "1715754419668571000-1".parse().unwrap();
+        assert_eq!((ts.physical, ts.logical), (1_715_754_419_668_571_000, 1));
+        assert_eq!(ts.to_string(), "1715754419668571000-1");
+        assert!(ts < "1715754419668571000-2".parse().unwrap());
+        assert!(ts > "9-5".parse().unwrap());
+        for bad in [
+            "",
+            "-",
+            "1",
+            "1-",
+            "-1",
+            "1-2-3",
+            "+1-1",
+            "9223372036854775808-0",
+            "1-4294967296",
+            "a-1",
+            " 1-1",
+        ] {
+            assert!(bad.parse::<BackupTs>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Where the bytes of a backup are.
+//!
+//! [`Resolution::of`] decides for every row of a `tae_list` which backup of the root has its file: its own, or an earlier one that listed the
+//! file as copied. [`Missing`] names those that none has, and who should. Invariant: nothing is taken from a backup that is later than the
+//! chosen one or unfinished, and no file that has another size, or another digest where both are known.
+
+mod candidates;
+mod dependents;
+mod holder;
+
+use std::fmt;
+
+use super::error::{Error, ErrorKind, Result};
+use super::frame::Framing;
+use super::layout::{Archive, ArchiveBackup, TAE};
+use super::lists::{ListFacts, read_rows};
+use super::path::join;
+use super::problem::{Problem, ProblemKind};
+use super::progress::Progress;
+use super::tae_list::{Row, TaeList};
+use candidates::Search;
+pub use dependents::{Dependent, dependents};
+pub use holder::Holder;
+
+/// A file of a backup, and where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ResolvedFile {
+    /// What the list says. The digest is that of the backup which copied the file, where the own list has none.
+    pub row: Row,
+    /// Which backup has it: an index into [`Resolution::dirs`].
+    pub dir: u32,
+    /// Its bytes as stored.
+    pub physical: u64,
+    /// Whether they are in frames; this follows from the two sizes.
+    pub framing: Framing,
+}
+
+/// A file that no backup has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Missing {
+    /// Its path below `tae/`.
+    pub path: Box<str>,
+    /// Bytes of its content.
+    pub size: u64,
+    /// Who should have it.
+    pub holder: Holder,
+    /// The bytes of a file of that name that was found there and is another one.
+    pub found: Option<u64>,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { size, holder, .. } = self;
+        write!(f, "{}: ", self.path.escape_debug())?;
+        match self.found {
+            Some(found) => write!(
+                f,
+                "{holder} should have it with {size} bytes, it has {found}"
+            ),
+            None => write!(f, "{holder} should have it with {size} bytes"),
+        }
+    }
+}
+
+/// How much of a backup lies in one folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Use {
+    /// The folder of the backup, below the root.
+    pub dir: String,
+    /// Files.
+    pub files: u64,
+    /// Their bytes of content.
+    pub bytes: u64,
+}
+
+/// Where all files of a backup are.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Resolution {
+    /// Folders of backups below the root; the first is the chosen one's own.
+    pub dirs: Vec<String>,
+    /// The files that are there, in the order of their paths.
+    pub files: Vec<ResolvedFile>,
+    /// The files that are not.
+    pub missing: Vec<Missing>,
+    /// The sum of all sizes in the list, as MatrixOne computes it, in bytes.
+    pub sum: u64,
+    /// The bytes of content of all files, each path once.
+    pub bytes: u64,
+    /// Paths that the list has twice and differently.
+    pub conflicts: Vec<Box<str>>,
+    /// Lists of earlier backups that could not be used.
+    pub unusable: Vec<Problem>,
+    /// What lies in the own folder below `tae/` and is in no list: left behind by runs that failed. No more than 1,000 are named.
+    pub strays: Vec<String>,
+    /// Things of their names that are no files: links and devices.
+    pub irregular: Vec<String>,
+    /// How the own list was found to be.
+    pub(crate) list: ListFacts,
+}
+
+/// So many files that belong to nothing are named.
+const STRAYS: usize = 1_000;
+
+impl Resolution {
+    /// Finds the files of a backup. Reads lists only, no file of `tae/`.
+    ///
+    /// # Errors
+    /// When the backup's own list is damaged, breaks a rule or goes over a limit, and when the storage does not answer.
+    pub fn of(archive: &Archive, backup: &ArchiveBackup, progress: &dyn Progress) -> Result<Self> {
+        let mut rows = Vec::new();
+        let list = read_rows(archive.place(), backup, archive.limits(), &mut |row| {
+            rows.push(row);
+            match rows.len() % 4096 == 0 && progress.is_cancelled() {
+                true => Err(Error::cancelled()),
+                false => Ok(()),
+            }
+        })?;
+        let TaeList {
+            rows,
+            conflicts,
+            sum,
+            bytes,
+            ..
+        } = TaeList::new(rows);
+        let mut out = Self {
+            dirs: vec![backup.dir.clone()],
+            files: Vec::new(),
+            missing: Vec::new(),
+            sum,
+            bytes,
+            conflicts,
+            unusable: Vec::new(),
+            strays: Vec::new(),
+            irregular: Vec::new(),
+            list,
+        };
+        let mut search = Search::new(rows);
+        out.look_at_own(archive, backup, &mut search)?;
+        out.look_at_earlier(archive, backup, &mut search, progress)?;
+        out.settle(archive, backup, search)?;
+        Ok(out)
+    }
+
+    /// Looks which files lie in the backup's own folder.
+    fn look_at_own(
+        &mut self,
+        archive: &Archive,
+        backup: &ArchiveBackup,
+        search: &mut Search,
+    ) -> Result<()> {
+        archive.place().list(&backup.path(TAE), &mut |entry| {
+            let known = search.found_own(&entry);
+            let path = entry.path.as_str();
+            if known && !entry.is_regular {
+                self.irregular.push(entry.path);
+            } else if !known && !is_known_beside(path) && self.strays.len() < STRAYS {
+                self.strays.push(join(TAE, path));
+            }
+            Ok(())
+        })
+    }
+
+    /// Looks into earlier backups, the latest first, as long as files are looked for.
+    fn look_at_earlier(
+        &mut self,
+        archive: &Archive,
+        backup: &ArchiveBackup,
+        search: &mut Search,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        for earlier in earlier(archive, backup) {
+            if search.is_over() {
+                break;
+            }
+            if progress.is_cancelled() {
+                return Err(Error::cancelled());
+            }
+            let dir = u32::try_from(self.dirs.len()).unwrap_or(u32::MAX);
+            let searched = search.look_into(archive, earlier, dir);
+            match searched {
+                Ok(()) => {}
+                Err(error) if is_damage(&error) => {
+                    search.forget(dir);
+                    let path = error.path().unwrap_or(&earlier.dir).to_owned();
+                    self.unusable
+                        .push(Problem::new(path, ProblemKind::Format, error.message()));
+                }
+                Err(error) => return Err(error),
+            }
+            self.dirs.push(earlier.dir.clone());
+        }
+        Ok(())
+    }
+
+    /// Makes files and missing ones of what was found.
+    fn settle(&mut self, archive: &Archive, backup: &ArchiveBackup, search: Search) -> Result<()> {
+        let (files, missing) = search.into_parts();
+        self.files = files;
+        let holders = holder::Holders::new(archive, backup, &missing)?;
+        self.missing = missing
+            .into_iter()
+            .map(|lost| {
+                let named = lost.listed_in.map(|dir| self.dirs[dir as usize].clone());
+                Missing {
+                    holder: holders.of(&lost.row, named),
+                    path: lost.row.path,
+                    size: lost.row.size,
+                    found: lost.found,
+                }
+            })
+            .collect();
+        Ok(())
+    }
+
+    /// The path below the root of a file.
+    #[must_use]
+    pub fn path(&self, file: &ResolvedFile) -> String {
+        let dir = self.dirs.get(file.dir as usize).map_or("", String::as_str);
+        join(&join(dir, TAE), &file.row.path)
+    }
+
+    /// How much lies where; the own folder first, and no folder without files.
+    #[must_use]
+    pub fn uses(&self) -> Vec<Use> {
+        let dirs = self.dirs.iter().cloned();
+        let mut out: Vec<_> = dirs
+            .map(|dir| Use {
+                dir,
+                files: 0,
+                bytes: 0,
+            })
+            .collect();
+        for file in &self.files {
+            if let Some(at) = out.get_mut(file.dir as usize) {
+                at.files += 1;
+                at.bytes = at.bytes.saturating_add(file.row.size);
+            }
+        }
+        out.retain(|dir| dir.files > 0);
+        out
+    }
+
+    /// An error that names all missing files, and nothing when there are none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Missing`] when files are missing.
+    pub fn require_all(&self) -> Result<()> {
+        let Some(first) = self.missing.first() else {
+            return Ok(());
+        };
+        let text = format!(
+            "{} of {} files are missing; the first is {first}",
+            self.missing.len(),
+            self.missing.len() + self.files.len()
+        );
+        let own = self.dirs.first().map_or("", String::as_str);
+        let problems = self.missing.iter().take(super::problem::Problems::NAMED);
+        let problems = problems.map(|missing| missing.problem(own)).collect();
+        Err(Error::new(ErrorKind::Missing, text).with_problems(problems))
+    }
+}
+
+impl Missing {
+    /// The same as a problem of the backup in `own`.
+    pub(crate) fn problem(&self, own: &str) -> Problem {
+        let Self { size, holder, .. } = self;
+        let dir = match holder {
+            Holder::Backup(dir) | Holder::Gone { dir, .. } => dir,
+            Holder::Between { .. } => own,
+        };
+        let path = join(&join(dir, TAE), &self.path);
+        match self.found {
+            Some(found) => {
+                let text = format!("it has {found} bytes where the list says {size}");
+                Problem::new(path, ProblemKind::Size, text)
+            }
+            None => {
+                let text = format!("it is missing; {holder} should have it with {size} bytes");
+                Problem::new(path, ProblemKind::Missing, text)
+            }
+        }
+    }
+}
+
+/// The complete backups that may have files of this one, the latest first. Without points in time there are no incremental backups.
+fn earlier<'a>(
+    archive: &'a Archive,
+    backup: &'a ArchiveBackup,
+) -> impl DoubleEndedIterator<Item = &'a ArchiveBackup> {
+    let all = archive.backups().iter().rev();
+    all.filter(move |other| {
+        let before = other
+            .backup_ts
+            .zip(backup.backup_ts)
+            .is_some_and(|(a, b)| a <= b);
+        before && other.dir != backup.dir
+    })
+}
+
+/// True for what a later backup can do without.
+fn is_damage(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Refused)
+}
+
+/// True for files below `tae/` that are in no list and belong there.
+fn is_known_beside(path: &str) -> bool {
+    let path = path.strip_suffix(super::sha256::SUFFIX).unwrap_or(path);
+    matches!(path, "tae_list" | "tae_sum" | "file_list")
+        || super::file_index::index_ts(path).is_some()
+}

@@ -1,0 +1,370 @@
+//! Checking a backup.
+//!
+//! [`check`] looks at everything that restoring a backup needs, also in earlier backups, and gives a [`CheckReport`]. Invariant: a file is
+//! called proven only when all its bytes were read and had the digest that was written down when the backup was made.
+
+mod metas;
+
+use std::num::NonZeroUsize;
+use std::sync::Mutex;
+
+use super::chain::{Resolution, ResolvedFile, Use};
+use super::error::{Error, ErrorKind, Result};
+use super::layout::{Archive, ArchiveBackup, TAE_LIST, TAE_SUM};
+use super::parallel::{default_threads, for_each};
+use super::path::join;
+use super::problem::{Problem, ProblemKind, Problems};
+use super::progress::{Event, Progress};
+use super::scan::{ScanError, scan};
+use super::tae_sum::TaeSum;
+
+/// How closely to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckLevel {
+    /// Whether all files are there and have the right sizes. Only lists and small files are read.
+    Existence,
+    /// Every byte of every file.
+    Full,
+}
+
+/// How to check.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct CheckOptions {
+    /// How closely.
+    pub level: CheckLevel,
+    /// How many files at once. More than there are processors helps when the archive is far away.
+    pub threads: NonZeroUsize,
+    /// Whether to read only what lies in the backup's own folder, and of other backups only see that the files are there. For checking all
+    /// backups of a root one after the other.
+    pub own_only: bool,
+}
+
+impl Default for CheckOptions {
+    fn default() -> Self {
+        Self {
+            level: CheckLevel::Full,
+            threads: default_threads(),
+            own_only: false,
+        }
+    }
+}
+
+impl CheckOptions {
+    /// Sets how closely to look.
+    #[must_use]
+    pub const fn with_level(mut self, level: CheckLevel) -> Self {
+        self.level = level;
+        self
+    }
+
+    /// Sets how many files are read at once.
+    #[must_use]
+    pub const fn with_threads(mut self, threads: NonZeroUsize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Sets whether to read only the own folder.
+    #[must_use]
+    pub const fn with_own_only(mut self, own_only: bool) -> Self {
+        self.own_only = own_only;
+        self
+    }
+}
+
+/// What a check found.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct CheckReport {
+    /// How closely it was looked.
+    pub level: CheckLevel,
+    /// Files that were looked at.
+    pub files: u64,
+    /// The bytes of content of all files of the backup, wherever they lie.
+    pub logical_bytes: u64,
+    /// The bytes that lie in the backup's own folder below `tae/`.
+    pub stored_bytes: u64,
+    /// Bytes that were read, as stored.
+    pub read_bytes: u64,
+    /// Files that had the digest that was written down.
+    pub proven: u64,
+    /// Files that have no digest anywhere, by number.
+    pub unproven_count: u64,
+    /// The same by path below the root, in order; no more than 10,000. Sizes, frames and headers were looked at.
+    pub unproven: Vec<String>,
+    /// What is wrong, by number.
+    pub problem_count: u64,
+    /// The same in the order of the paths; no more than 10,000.
+    pub problems: Vec<Problem>,
+    /// Which backups have the files, the own folder first.
+    pub uses: Vec<Use>,
+    /// What lies in the folder and belongs to nothing, below the backup's folder; no more than 1,000.
+    pub strays: Vec<String>,
+}
+
+impl CheckReport {
+    /// True when nothing is wrong.
+    #[must_use]
+    pub const fn is_good(&self) -> bool {
+        self.problem_count == 0
+    }
+}
+
+/// What has been found so far, by all threads.
+#[derive(Debug, Default)]
+struct Findings {
+    problems: Problems,
+    files: u64,
+    read_bytes: u64,
+    proven: u64,
+    unproven_count: u64,
+    unproven: Vec<String>,
+}
+
+/// A check that runs.
+struct Check<'a> {
+    archive: &'a Archive,
+    backup: &'a ArchiveBackup,
+    options: CheckOptions,
+    progress: &'a dyn Progress,
+    found: Mutex<Findings>,
+}
+
+/// Checks one backup.
+///
+/// What is wrong with the archive is in the report, not an error.
+///
+/// # Errors
+/// When the storage does not answer, a list goes over a limit, or the caller asks to stop.
+pub fn check(
+    archive: &Archive,
+    backup: &ArchiveBackup,
+    options: &CheckOptions,
+    progress: &dyn Progress,
+) -> Result<CheckReport> {
+    let check = Check {
+        archive,
+        backup,
+        options: *options,
+        progress,
+        found: Mutex::default(),
+    };
+    let sum = check.metas()?;
+    let resolution = match Resolution::of(archive, backup, progress) {
+        Ok(resolution) => Some(resolution),
+        // A list that is damaged says nothing about the other files.
+        Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Refused) => {
+            check.list_is_bad(&error);
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    if let Some(resolution) = &resolution {
+        check.list(resolution, sum.as_ref());
+        check.tae(resolution)?;
+    }
+    Ok(check.report(resolution))
+}
+
+impl Check<'_> {
+    fn found<R>(&self, change: impl FnOnce(&mut Findings) -> R) -> R {
+        // A thread that panicked has not left it half changed: counts and names are added whole.
+        let mut found = self
+            .found
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        change(&mut found)
+    }
+
+    fn problem(&self, path: impl Into<String>, kind: ProblemKind, text: impl Into<String>) {
+        self.found(|found| found.problems.add(Problem::new(path, kind, text)));
+    }
+
+    /// A list that cannot be used.
+    fn list_is_bad(&self, error: &Error) {
+        let path = error
+            .path()
+            .map_or_else(|| self.backup.path(TAE_LIST), str::to_owned);
+        self.problem(path, ProblemKind::Format, error.message());
+        self.checked(TAE_LIST, false);
+    }
+
+    fn checked(&self, path: &str, good: bool) {
+        self.found(|found| found.files += 1);
+        let dir = &self.backup.dir;
+        self.progress.event(Event::Checked { dir, path, good });
+    }
+
+    /// What the list itself says, and what is wrong about it as a whole.
+    fn list(&self, resolution: &Resolution, sum: Option<&TaeSum>) {
+        let path = self.backup.path(TAE_LIST);
+        self.found(|found| found.count_digest(resolution.list.is_proven, &path));
+        for conflict in &resolution.conflicts {
+            let text = format!(
+                "{} is listed twice and differently",
+                conflict.escape_debug()
+            );
+            self.problem(path.as_str(), ProblemKind::Conflict, text);
+        }
+        for problem in &resolution.unusable {
+            self.found(|found| found.problems.add(problem.clone()));
+        }
+        for link in &resolution.irregular {
+            let path = self.backup.path(&join("tae", link));
+            let text = "it is a link or a device, which is not followed";
+            self.problem(path, ProblemKind::Irregular, text);
+        }
+        for missing in &resolution.missing {
+            self.found(|found| found.problems.add(missing.problem(&self.backup.dir)));
+        }
+        for file in resolution
+            .files
+            .iter()
+            .filter(|file| file.row.need_copy && file.dir != 0)
+        {
+            let dir = resolution.dirs.get(file.dir as usize);
+            let text = format!(
+                "it is missing; only {} has the same, on which this backup then depends",
+                dir.map_or("another backup", String::as_str)
+            );
+            let path = self.backup.path(&join("tae", &file.row.path));
+            self.problem(path, ProblemKind::Missing, text);
+        }
+        self.checked(TAE_LIST, resolution.conflicts.is_empty());
+        let totals = [resolution.sum, resolution.bytes];
+        if let Some(sum) = sum.filter(|sum| !totals.contains(&sum.bytes)) {
+            let text = format!(
+                "it says {} bytes, the list has {}",
+                sum.bytes, resolution.bytes
+            );
+            self.problem(self.backup.path(TAE_SUM), ProblemKind::Total, text);
+        }
+    }
+
+    /// All files below `tae/`.
+    fn tae(&self, resolution: &Resolution) -> Result<()> {
+        let files = resolution.files.len() as u64;
+        let bytes = resolution
+            .files
+            .iter()
+            .fold(0u64, |sum, file| sum.saturating_add(file.row.size));
+        self.progress.event(Event::Begun { files, bytes });
+        for_each(
+            &resolution.files,
+            self.options.threads,
+            self.progress,
+            |file| {
+                let path = resolution.path(file);
+                let skip = self.options.own_only && file.dir != 0;
+                let good = match self.options.level {
+                    CheckLevel::Full if !skip => self.file(file, &path)?,
+                    _ => true,
+                };
+                self.found(|found| found.files += 1);
+                let dir = resolution
+                    .dirs
+                    .get(file.dir as usize)
+                    .map_or("", String::as_str);
+                let path = path
+                    .strip_prefix(dir)
+                    .unwrap_or(&path)
+                    .trim_start_matches('/');
+                self.progress.event(Event::Checked { dir, path, good });
+                Ok(())
+            },
+        )
+    }
+
+    /// Reads one file; false when it is not good.
+    fn file(&self, file: &ResolvedFile, path: &str) -> Result<bool> {
+        let bad = |kind, text: String| {
+            self.problem(path, kind, text);
+            Ok(false)
+        };
+        let from = match self.archive.place().open(path) {
+            Ok(from) => from,
+            Err(error) => return bad(kind_of(&error), describe(&error)),
+        };
+        let row = &file.row;
+        let scanned = scan(from, file.framing, row.size, self.progress, &mut |_| Ok(()));
+        let scanned = match scanned {
+            Ok(scanned) => scanned,
+            Err(ScanError::Bad(kind, text)) => return bad(kind, text),
+            Err(ScanError::Cancelled) => return Err(Error::cancelled()),
+            Err(ScanError::Sink(error)) => return bad(ProblemKind::Unreadable, error.to_string()),
+        };
+        self.found(|found| {
+            found.read_bytes = found.read_bytes.saturating_add(file.physical);
+            if scanned.fault(row.size, row.digest, false).is_none() {
+                found.count_digest(row.digest.is_some(), path);
+            }
+        });
+        match scanned.fault(row.size, row.digest, true) {
+            Some((kind, text)) => bad(kind, text),
+            None => Ok(true),
+        }
+    }
+
+    fn report(self, resolution: Option<Resolution>) -> CheckReport {
+        let found = self.found.into_inner();
+        let found = found.unwrap_or_else(std::sync::PoisonError::into_inner);
+        let uses = resolution
+            .as_ref()
+            .map(Resolution::uses)
+            .unwrap_or_default();
+        let own = |resolution: &Resolution| {
+            let own = resolution.files.iter().filter(|file| file.dir == 0);
+            own.fold(0u64, |sum, file| sum.saturating_add(file.physical))
+        };
+        let mut unproven = found.unproven;
+        unproven.sort_unstable();
+        CheckReport {
+            level: self.options.level,
+            files: found.files,
+            logical_bytes: resolution.as_ref().map_or(0, |resolution| resolution.bytes),
+            stored_bytes: resolution.as_ref().map_or(0, own),
+            read_bytes: found.read_bytes,
+            proven: found.proven,
+            unproven_count: found.unproven_count,
+            unproven,
+            problem_count: found.problems.count(),
+            problems: found.problems.into_named(),
+            uses,
+            strays: resolution
+                .map(|resolution| resolution.strays)
+                .unwrap_or_default(),
+        }
+    }
+}
+
+impl Findings {
+    fn count_digest(&mut self, is_proven: bool, path: &str) {
+        if is_proven {
+            self.proven += 1;
+            return;
+        }
+        self.unproven_count += 1;
+        if self.unproven.len() < Problems::NAMED {
+            self.unproven.push(path.to_owned());
+        }
+    }
+}
+
+/// What an error is, as a problem.
+pub(crate) fn kind_of(error: &Error) -> ProblemKind {
+    match error.kind() {
+        ErrorKind::NotFound => ProblemKind::Missing,
+        ErrorKind::Refused => ProblemKind::Irregular,
+        ErrorKind::Damaged => ProblemKind::Format,
+        _ => ProblemKind::Unreadable,
+    }
+}
+
+/// Its text, with the cause.
+pub(crate) fn describe(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{}: {cause}", error.message()),
+        None => error.message().to_owned(),
+    }
+}

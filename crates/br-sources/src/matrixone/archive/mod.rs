@@ -1,0 +1,55 @@
+//! MatrixOne's own physical backups, as `BACKUP` and `mo_br` leave them in a folder or an object storage.
+//!
+//! An [`Archive`] at a [`Place`] has backups; [`check()`] looks whether one can be restored, a [`RestorePlan`] restores it,
+//! and [`dependents`] tells which others need it. Incremental backups have part of their files in earlier ones: a [`Resolution`] says where
+//! each is. Invariant: an archive is only ever read, and no bytes in it, however hostile, lead out of the folders that the user named.
+//!
+//! All calls block. None of them prints; a [`Progress`] is told, from many threads, and may ask to stop.
+
+mod backup_ts;
+mod chain;
+mod check;
+mod error;
+mod file_index;
+mod frame;
+mod hk_data;
+mod layout;
+mod limits;
+mod lines;
+mod lists;
+mod meta_line;
+mod mo_meta;
+mod object;
+mod parallel;
+mod path;
+mod place;
+mod problem;
+mod progress;
+mod restore;
+mod scan;
+mod sha256;
+mod tae_list;
+mod tae_sum;
+
+pub use backup_ts::BackupTs;
+pub use chain::{Dependent, Holder, Missing, Resolution, ResolvedFile, Use, dependents};
+pub use check::{CheckLevel, CheckOptions, CheckReport, check};
+pub use error::{Error, ErrorKind, Result};
+pub use file_index::{FileIndexReader, IndexRow, index_ts};
+pub use frame::{BLOCK_BYTES, BadFrame, FrameReader, FrameWriter, Framing, PAYLOAD_BYTES};
+pub use hk_data::HkData;
+pub use layout::{Archive, ArchiveBackup, BackupKind, split_dir};
+pub use limits::Limits;
+pub use meta_line::MetaLine;
+pub use mo_meta::{ConfigFile, MoMeta};
+pub use object::{BadHeader, HEADER_BYTES, ObjectHeader};
+pub use place::{Children, Entry, Place, PlaceReader, PlaceWriter};
+pub use problem::{Problem, ProblemKind};
+pub use progress::{Event, Progress, Silent};
+pub use restore::{
+    Backend, FileService, PlannedFile, RestoreOptions, RestorePlan, RestoreReport, RestoreTarget,
+    TnConfig,
+};
+pub use sha256::Digest;
+pub use tae_list::{Row, TaeList, TaeListReader};
+pub use tae_sum::TaeSum;

@@ -1,0 +1,64 @@
+//! Work on many files at once.
+//!
+//! [`for_each`] lets threads take one item after the other. Invariant: after the first error, or when the caller asks to stop, no new item
+//! is begun, and all threads are gone when it returns.
+
+use std::num::NonZeroUsize;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use super::error::{Error, Result};
+use super::progress::Progress;
+
+/// How many threads there may be at most.
+const MOST: usize = 512;
+
+/// As many threads as the system runs at once: reading, hashing and writing keep them busy.
+pub(crate) fn default_threads() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Gives every item to `work`, in their order, `threads` at a time.
+pub(crate) fn for_each<T: Sync>(
+    items: &[T],
+    threads: NonZeroUsize,
+    progress: &dyn Progress,
+    work: impl Fn(&T) -> Result<()> + Sync,
+) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    let stop = AtomicBool::new(false);
+    let first: Mutex<Option<Error>> = Mutex::new(None);
+    let fail = |error| {
+        stop.store(true, Ordering::Relaxed);
+        if let Ok(mut first) = first.lock() {
+            first.get_or_insert(error);
+        }
+    };
+    let run = || {
+        while !stop.load(Ordering::Relaxed) {
+            if progress.is_cancelled() {
+                return fail(Error::cancelled());
+            }
+            let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) else {
+                return;
+            };
+            if let Err(error) = work(item) {
+                return fail(error);
+            }
+        }
+    };
+    let threads = threads.get().min(MOST).min(items.len());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            let spawned = std::thread::Builder::new().spawn_scoped(scope, run);
+            if let Err(error) = spawned {
+                fail(Error::io("the system gives no more threads", error));
+                break;
+            }
+        }
+    });
+    match first.into_inner() {
+        Ok(Some(error)) => Err(error),
+        _ => Ok(()),
+    }
+}

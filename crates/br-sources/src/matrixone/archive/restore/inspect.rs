@@ -1,0 +1,140 @@
+//! What is in the target already.
+//!
+//! [`inspect`] lets a restore begin in an empty target or go on in its own. Invariant: when it refuses, nothing was changed.
+
+use super::super::error::{Error, ErrorKind, Result};
+use super::super::path::{RESERVED, join};
+use super::super::place::Entry;
+use super::plan::RestorePlan;
+
+/// The file that marks a target while it is not complete.
+pub(super) const MARK: &str = ".br-restore";
+/// What `hk_data` is called in a target.
+pub(super) const HK_NAME: &str = "hk_data";
+/// So many files that are in the way are named.
+const NAMED: usize = 5;
+
+/// What an earlier run of the same restore left.
+#[derive(Debug)]
+pub(super) struct Left {
+    /// The bytes of each file of the plan that is there, in the plan's order.
+    pub(super) sizes: Vec<Option<u64>>,
+    /// True when `hk_data` is there.
+    pub(super) has_hk_data: bool,
+    /// Files that were not complete.
+    pub(super) temporary: Vec<String>,
+    /// True when the mark is there.
+    pub(super) is_marked: bool,
+}
+
+/// Looks at the target.
+pub(super) fn inspect(plan: &RestorePlan<'_>) -> Result<Left> {
+    let target = &plan.target;
+    let mut in_the_way = Vec::new();
+    let mut left = Left {
+        sizes: vec![None; plan.resolution.files.len()],
+        has_hk_data: false,
+        temporary: Vec::new(),
+        is_marked: false,
+    };
+    let mark = target.shared.place.read_reserved(MARK)?;
+    left.is_marked = mark.is_some();
+    if mark.is_some_and(|mark| mark != plan.mark().as_bytes()) {
+        let text = format!(
+            "the restore of another backup into {} was interrupted: empty it first",
+            target.shared.place
+        );
+        return Err(Error::new(ErrorKind::Exists, text));
+    }
+    target.shared.place.list("", &mut |entry| {
+        if !left.takes(plan, &entry) && in_the_way.len() < NAMED {
+            in_the_way.push(target.shared.label_of(&entry.path));
+        }
+        Ok(())
+    })?;
+    look_at_local(plan, &mut left, &mut in_the_way)?;
+    if let Some((data, names)) = &target.data {
+        let children = data.children("", 10_000)?;
+        let files = children.files.iter().map(|file| &file.path);
+        let others = children
+            .dirs
+            .iter()
+            .chain(files)
+            .filter(|name| !names.contains(name));
+        in_the_way.extend(others.map(|name| join("mo-data", name)));
+    }
+    let is_begun = left.has_hk_data || left.sizes.iter().any(Option::is_some);
+    if is_begun && !left.is_marked && in_the_way.is_empty() {
+        let first = left.sizes.iter().position(Option::is_some);
+        let first = first.map(|at| plan.resolution.files[at].row.path.as_ref());
+        in_the_way.push(match first {
+            Some(path) => target.shared.label_of(path),
+            None => target.local.label_of(HK_NAME),
+        });
+    }
+    match in_the_way.is_empty() {
+        true => Ok(left),
+        false => {
+            in_the_way.truncate(NAMED);
+            let names = in_the_way.join(", ");
+            let text = format!(
+                "the target is not empty: it has {}; stop MatrixOne and move its data away first",
+                names.escape_debug()
+            );
+            Err(Error::new(ErrorKind::Exists, text))
+        }
+    }
+}
+
+/// Looks at the folder of `hk_data`. In an object storage that is the whole prefix, of which only that name matters.
+fn look_at_local(
+    plan: &RestorePlan<'_>,
+    left: &mut Left,
+    in_the_way: &mut Vec<String>,
+) -> Result<()> {
+    let local = &plan.target.local;
+    if !local.place.is_local() {
+        left.has_hk_data = local.place.size(HK_NAME)?.is_some();
+        return Ok(());
+    }
+    if local.label == plan.target.shared.label {
+        return Err(Error::invalid("SHARED and LOCAL have the same folder"));
+    }
+    local.place.list("", &mut |entry| {
+        match entry.path.as_str() {
+            HK_NAME if entry.is_regular => left.has_hk_data = true,
+            path if is_temporary(path) => {}
+            path if in_the_way.len() < NAMED => in_the_way.push(local.label_of(path)),
+            _ => {}
+        }
+        Ok(())
+    })
+}
+
+impl Left {
+    /// Takes a file that belongs to the restore; false for any other.
+    fn takes(&mut self, plan: &RestorePlan<'_>, entry: &Entry) -> bool {
+        if !entry.is_regular {
+            return false;
+        }
+        if entry.path == MARK {
+            return true;
+        }
+        if is_temporary(&entry.path) {
+            self.temporary.push(entry.path.clone());
+            return true;
+        }
+        let files = &plan.resolution.files;
+        let at = files.binary_search_by(|file| file.row.path.as_ref().cmp(&entry.path));
+        if let Ok(at) = at {
+            self.sizes[at] = Some(entry.size);
+        }
+        at.is_ok()
+    }
+}
+
+/// True for the names under which files are written.
+fn is_temporary(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.starts_with(RESERVED) && name.ends_with(".tmp")
+}

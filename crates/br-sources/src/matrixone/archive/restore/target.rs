@@ -1,0 +1,208 @@
+//! Where a backup is restored to.
+//!
+//! [`RestoreTarget`] has two folders: one for the objects and one for `hk_data`. Invariant: paths of a backup are only ever joined to these two.
+
+use std::io::{self, BufWriter, Write};
+use std::path::{Component, Path};
+
+use super::super::error::{Error, Result};
+use super::super::frame::{FrameWriter, Framing};
+use super::super::path::join;
+use super::super::place::{Place, PlaceWriter};
+use super::tn_config::{Backend, FileService, TnConfig};
+
+const SHARED: &str = "mo-data/shared";
+const LOCAL: &str = "mo-data/local";
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// One of the two folders.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub(super) place: Place,
+    /// What the user calls it; empty at the top of an object storage.
+    pub(super) label: String,
+    /// Whether its files are in frames; `None` for as in the archive.
+    pub(super) framing: Option<Framing>,
+}
+
+impl Part {
+    /// What the user calls a file in it.
+    pub(super) fn label_of(&self, path: &str) -> String {
+        join(&self.label, path)
+    }
+}
+
+/// The folders of a MatrixOne that is to be.
+#[derive(Debug, Clone)]
+pub struct RestoreTarget {
+    pub(super) shared: Part,
+    pub(super) local: Part,
+    /// The folder `mo-data`, in which nothing else may lie: a log that is left there does not fit what is restored.
+    pub(super) data: Option<(Place, Vec<String>)>,
+}
+
+impl RestoreTarget {
+    /// The folder in which MatrixOne is started: `mo-data/shared` and `mo-data/local` come to lie there.
+    ///
+    /// # Errors
+    /// Never today; folders are made when the plan is executed.
+    pub fn local(root: &Path) -> Result<Self> {
+        Self::local_with(root, &TnConfig::default())
+    }
+
+    /// The same with the folders and the framing that a configuration says. It must be one that the user named: its folders may be anywhere.
+    ///
+    /// # Errors
+    /// When it says that the data is in an object storage, or a folder leads out of `root` with `..`.
+    pub fn local_with(root: &Path, config: &TnConfig) -> Result<Self> {
+        let shared = part(root, config.shared.as_ref(), SHARED)?;
+        let local = part(root, config.local.as_ref(), LOCAL)?;
+        let data = shared
+            .place
+            .parent()
+            .filter(|(_, _)| shared.label.starts_with("mo-data/"));
+        let data = data.map(|(place, name)| {
+            let name_of = |part: &Part| part.label.rsplit('/').next().map(str::to_owned);
+            let mut names = vec![name, "etl".to_owned()];
+            names.extend(name_of(&local));
+            (place, names)
+        });
+        Ok(Self {
+            shared,
+            local,
+            data,
+        })
+    }
+
+    /// A prefix in an object storage: objects come to lie below `data/`, and `hk_data` beside it.
+    ///
+    /// # Errors
+    /// When the prefix has no room for longer names.
+    pub fn object(place: &Place) -> Result<Self> {
+        let part = |place: Place, label: &str| Part {
+            place,
+            label: label.to_owned(),
+            framing: Some(Framing::Raw),
+        };
+        Ok(Self {
+            shared: part(place.below("data")?, "data"),
+            local: part(place.clone(), ""),
+            data: None,
+        })
+    }
+
+    /// Sets whether files are in frames, for a folder of which no configuration says it.
+    #[must_use]
+    pub const fn with_framing(mut self, framing: Framing) -> Self {
+        self.shared.framing = Some(framing);
+        self.local.framing = Some(framing);
+        self
+    }
+
+    /// What the user calls the folder of the objects: `mo-data/shared`.
+    #[must_use]
+    pub fn shared_label(&self) -> &str {
+        &self.shared.label
+    }
+
+    /// What the user calls the folder of `hk_data`: `mo-data/local`, or nothing in an object storage.
+    #[must_use]
+    pub fn local_label(&self) -> &str {
+        &self.local.label
+    }
+}
+
+fn part(root: &Path, service: Option<&FileService>, default: &str) -> Result<Part> {
+    let backend = service.and_then(|service| service.backend.as_ref());
+    if backend == Some(&Backend::S3) {
+        return Err(Error::invalid(
+            "by its configuration the cluster has its data in an object storage: restore to that",
+        ));
+    }
+    let dir = service.and_then(|service| service.data_dir.as_deref());
+    let dir = Path::new(dir.unwrap_or(default));
+    if dir.components().any(|part| part == Component::ParentDir) {
+        let text = format!("the data-dir {} has `..` in it", dir.display());
+        return Err(Error::invalid(text));
+    }
+    // Without `./`, which configurations like.
+    let dir: std::path::PathBuf = dir
+        .components()
+        .filter(|part| *part != Component::CurDir)
+        .collect();
+    let place = match dir.to_str().filter(|_| dir.is_relative()) {
+        Some(below) => Place::local(root).below(below)?,
+        None => Place::local(&dir),
+    };
+    Ok(Part {
+        place,
+        label: dir.display().to_string(),
+        framing: backend.and_then(Backend::framing),
+    })
+}
+
+/// Writes a file with or without frames.
+pub(super) enum Output {
+    Raw(BufWriter<PlaceWriter>),
+    Framed(FrameWriter<PlaceWriter>),
+}
+
+impl Output {
+    pub(super) fn new(writer: PlaceWriter, framing: Framing) -> Self {
+        match framing {
+            Framing::Raw => Self::Raw(BufWriter::with_capacity(BUFFER_BYTES, writer)),
+            Framing::Framed => Self::Framed(FrameWriter::new(writer)),
+        }
+    }
+
+    /// Lets the file appear.
+    pub(super) fn finish(self) -> Result<()> {
+        let writer = match self {
+            Self::Raw(writer) => writer.into_inner().map_err(io::IntoInnerError::into_error),
+            Self::Framed(writer) => writer.finish(),
+        };
+        let writer = writer.map_err(|error| Error::io("cannot write", error))?;
+        writer.finish()
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Raw(writer) => writer.write(bytes),
+            Self::Framed(writer) => writer.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_a_configuration() {
+        let target = RestoreTarget::local(Path::new("/mo")).unwrap();
+        assert_eq!(
+            (target.shared_label(), target.local_label()),
+            (SHARED, LOCAL)
+        );
+        assert_eq!(target.shared.place.to_string(), "/mo/mo-data/shared");
+        let text = "[[fileservice]]\nname='SHARED'\nbackend='DISK-V2'\ndata-dir='./mo-data/shared2'\n\
+            [[fileservice]]\nname='LOCAL'\nbackend='DISK'\ndata-dir='/var/mo/local2'\n";
+        let config = TnConfig::parse(text).unwrap();
+        let target = RestoreTarget::local_with(Path::new("/mo"), &config).unwrap();
+        assert_eq!(target.shared_label(), "mo-data/shared2");
+        assert_eq!(target.shared.framing, Some(Framing::Raw));
+        assert_eq!(target.local.place.to_string(), "/var/mo/local2");
+        assert_eq!(target.local.framing, Some(Framing::Framed));
+        for bad in ["backend='S3'", "backend='DISK'\ndata-dir='../x'"] {
+            let config =
+                TnConfig::parse(&format!("[[fileservice]]\nname='SHARED'\n{bad}\n")).unwrap();
+            assert!(RestoreTarget::local_with(Path::new("/mo"), &config).is_err());
+        }
+    }
+}

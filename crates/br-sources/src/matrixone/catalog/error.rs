@@ -1,0 +1,93 @@
+//! Why the catalogue could not be read or changed.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+use uuid::Uuid;
+
+/// A result of this module.
+pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
+
+/// What went wrong, and what the caller can do.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CatalogError {
+    /// The system failed.
+    #[error("cannot {what} {}", .path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The catalogue was altered or cut off. The backups themselves are not affected.
+    #[error("the catalogue {} is damaged: {why}; rebuild it from the places where the backups are", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The catalogue was written by a newer version of this program. Use that.
+    #[error("the catalogue {} has format {version}, which this version does not know: use a newer one", .path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        version: u32,
+    },
+    /// Another process does not let go of the catalogue.
+    #[error("the catalogue {} is in use by another process: try again", .0.display())]
+    Busy(PathBuf),
+    /// No backup has such an id.
+    #[error("there is no backup '{0}' in the catalogue: `list` shows all")]
+    NotFound(String),
+    /// Several backups have ids that begin so.
+    #[error("{} backups begin with '{prefix}', {} and {} among them: give more of the id", .ids.len(), .ids[0], .ids[1])]
+    Several {
+        /// What was given.
+        prefix: String,
+        /// At least two.
+        ids: Vec<Uuid>,
+    },
+    /// The backup was deleted.
+    #[error("backup {0} was deleted")]
+    Deleted(Uuid),
+    /// The id is taken.
+    #[error("there is a backup {0} in the catalogue already")]
+    Exists(Uuid),
+    /// An address has a user or password in it, which the catalogue would keep readable for all.
+    #[error("'{0}' is not noted because it has a user or password in it: give keys as keys")]
+    SecretInPlace(&'static str),
+}
+
+/// Something odd that does not keep the catalogue from being used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Warning {
+    /// A line of the original tool's file was left out.
+    #[error("{}, line {line}: {why}; the line is left out", .path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The original tool's file does not have the checksum beside it.
+    #[error("{} does not match its .sha256: it was changed by hand, or not written to its end", .0.display())]
+    Checksum(PathBuf),
+    /// The original tool's file could not be read at all.
+    #[error("{} cannot be read: {why}; its backups are not listed", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+}

@@ -1,0 +1,15 @@
+//! MatrixOne: physical backups taken with the statement `BACKUP`, which the server writes and this program drives, checks, lists
+//! and restores.
+//!
+//! [`client`] speaks to the server, in the words of [`sql`] and with what [`server_version`] knows of its releases; [`archive`]
+//! reads, checks and restores what the server wrote; [`catalog`] remembers locally which backups there are. Invariant: the
+//! server's word that a backup is finished is never enough, it is the files that count; and what belongs to the original tool
+//! `mo_br` is read and never written.
+
+pub mod archive;
+pub mod backup;
+pub mod catalog;
+pub mod client;
+pub mod server_version;
+pub mod source;
+pub mod sql;

@@ -1,0 +1,16 @@
+//! Archives as MatrixOne leaves them: made here, then checked, broken, resolved and restored.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests end where something is not as expected, and tell their figures"
+)]
+
+mod bench;
+mod broken;
+mod chains;
+mod hostile;
+mod interrupted;
+mod make;
+mod restored;
+mod stores;

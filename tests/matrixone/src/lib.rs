@@ -1,0 +1,44 @@
+//! A stand-in for a MatrixOne server, and a generator of the backup archives one writes.
+//!
+//! [`Cluster`] is what there is to back up, [`Backup`] writes its archive to a [`Target`] byte for byte as a server of a
+//! [`MoVersion`] does, [`MoBr`] lays archives out as `mo_br` does, and [`MoServer`] does all that when a client says
+//! `BACKUP`, unless a [`Fault`] is in the way. Invariant: with the same seed and the same calls the same bytes are written.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failure of the stand-in is a failure of the test"
+)]
+
+mod archive;
+mod cluster;
+mod config;
+mod fault;
+pub mod format;
+mod handle;
+mod job;
+mod mobr;
+mod random;
+mod record;
+mod server;
+mod session;
+pub mod sql;
+mod state;
+mod step;
+mod target;
+mod ts;
+mod version;
+mod wire;
+
+pub use archive::Backup;
+pub use cluster::{Cluster, ClusterOptions, Moment, Object};
+pub use config::{Backend, CLUSTER_SECRET};
+pub use fault::{Fault, Point};
+pub use handle::{MoServer, MoServerOptions};
+pub use mobr::{Made, MoBr};
+pub use record::{BackupRecord, KillRecord, LoggedStatement, LoginRecord, Outcome};
+pub use sql::S3Place;
+pub use state::S3Writer;
+pub use step::{BackupError, Event, Observer, Phase, Summary, Verdict};
+pub use target::{Callback, Folder, Target};
+pub use ts::{Ts, utc, with_zone};
+pub use version::{MoVersion, NotAVersion};

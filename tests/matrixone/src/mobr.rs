@@ -1,0 +1,112 @@
+//! What `mo_br` adds to an archive of the server.
+//!
+//! [`MoBr`] keeps a root of nested backups with its catalog. Invariant: the catalog holds one line for each backup, and the
+//! same line lies beside the backup.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::archive::Backup;
+use crate::cluster::Cluster;
+use crate::format::{csv_line, hex, sha256};
+use crate::step::{Summary, Verdict};
+use crate::target::{Folder, Target as _};
+use crate::ts::with_zone;
+
+/// A root of backups as `mo_br` lays it out: `full-<id>`, `incremental-<id>`, `<id>.meta`, and a catalog.
+#[derive(Debug)]
+pub struct MoBr {
+    root: PathBuf,
+    catalog: PathBuf,
+    /// What the catalog calls the root.
+    shown: String,
+}
+
+/// A backup that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// Its folder below the root.
+    pub folder: String,
+    /// What the server did.
+    pub summary: Summary,
+}
+
+impl MoBr {
+    /// Backups go below the root, the catalog is `mo_br.meta` in another folder.
+    #[must_use]
+    pub fn new(root: &Path, catalog_folder: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+            catalog: catalog_folder.join("mo_br.meta"),
+            shown: root.display().to_string(),
+        }
+    }
+
+    /// Makes the catalog say that the root is somewhere else.
+    #[must_use]
+    pub fn shown_as(self, shown: impl Into<String>) -> Self {
+        let shown = shown.into();
+        Self { shown, ..self }
+    }
+
+    /// Makes a backup.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn run(&self, cluster: &mut Cluster, backup: &Backup, id: &str) -> Made {
+        let moment = cluster.moment();
+        let folder = format!("{}-{id}", backup.kind);
+        let path = self.root.join(&folder);
+        let mut target = Folder::new(&path);
+        let meta = csv_line(&["id", id, ""]) + &csv_line(&["version", "0823", ""]);
+        for (name, bytes) in with_digest("backup_meta", meta.as_bytes()) {
+            target.put(&name, &bytes).unwrap();
+        }
+        let summary = backup
+            .run_with(&moment, &mut target, &mut |_| Verdict::Go)
+            .unwrap();
+        self.note(backup, id, &folder, &summary).unwrap();
+        Made { folder, summary }
+    }
+
+    /// Writes the line of the catalog, in both places.
+    fn note(&self, backup: &Backup, id: &str, folder: &str, summary: &Summary) -> io::Result<()> {
+        let seconds = summary.backup_ts.seconds();
+        let line = csv_line(&[
+            id,
+            &summary.listed_bytes.to_string(),
+            "filesystem",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "false",
+            &self.shown,
+            &with_zone(seconds, 8),
+            "2.736081646s",
+            &with_zone(seconds + 3, 8),
+            &summary.backup_ts.to_string(),
+            &backup.kind,
+            folder,
+        ]);
+        for (name, bytes) in with_digest(&format!("{id}.meta"), line.as_bytes()) {
+            fs::write(self.root.join(name), bytes)?;
+        }
+        let mut options = fs::OpenOptions::new();
+        let mut catalog = options.create(true).append(true).open(&self.catalog)?;
+        catalog.write_all(line.as_bytes())?;
+        let digest = hex(&sha256(&fs::read(&self.catalog)?));
+        fs::write(self.catalog.with_extension("meta.sha256"), digest)
+    }
+}
+
+/// A file, and the one of its digest.
+fn with_digest(name: &str, content: &[u8]) -> [(String, Vec<u8>); 2] {
+    [
+        (name.to_owned(), content.to_owned()),
+        (format!("{name}.sha256"), sha256(content).to_vec()),
+    ]
+}
