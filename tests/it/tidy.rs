@@ -26,7 +26,11 @@ const EDGES: [(&str, &str); 14] = [
 ];
 
 /// Edges of tests only.
-const TEST_EDGES: [(&str, &str); 2] = [("br-storage", "br-storage"), ("br-tests", "br-storage")];
+const TEST_EDGES: [(&str, &str); 3] = [
+    ("br-storage", "br-storage"),
+    ("br-tests", "br-storage"),
+    ("br-tests", "br-test-matrixone"),
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

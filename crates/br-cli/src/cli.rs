@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     backup, bundle, check, completions, delete, diff, dump, export, import, init, list, ls, man,
-    prune, restore, show, stats, storage,
+    matrixone, prune, restore, show, stats, storage,
 };
 use crate::exit_code::ExitStatus;
 use crate::storage::StorageArgs;
@@ -130,6 +130,7 @@ pub(crate) enum Command {
     Export(Box<export::ExportArgs>),
     Import(Box<import::ImportArgs>),
     Bundle(bundle::BundleCommand),
+    Matrixone(matrixone::MatrixOneCommand),
     Storage(storage::StorageCommand),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),

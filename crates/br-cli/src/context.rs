@@ -10,8 +10,8 @@ use std::sync::{Arc, OnceLock};
 use br_core::model::Backup;
 use br_core::runtime::Runtime;
 use br_core::{
-    BackupSelector, CacheOptions, Context, ErrorKind, InitOptions, Location, Repository, Silent,
-    StorageOptions,
+    BackupSelector, CacheOptions, Context, ErrorKind, InitOptions, Location, Repository, Secret,
+    Silent, Storage, StorageOptions,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +20,7 @@ use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
 use crate::output::{Console, Output, ProgressGuard, ProgressReporter};
 use crate::password::Password;
-use crate::storage::Place;
+use crate::storage::{BucketTarget, MoBrPlace, Place};
 
 /// How often a password may be typed.
 const MAX_ATTEMPTS: u32 = 3;
@@ -37,6 +37,8 @@ pub(crate) struct CommandContext {
     options: GlobalOptions,
     /// Where the repository is, once it was asked for.
     place: OnceLock<Place>,
+    /// Set once the user was warned of secrets that were typed.
+    warned: OnceLock<()>,
 }
 
 impl CommandContext {
@@ -48,6 +50,7 @@ impl CommandContext {
             runtime: Runtime::system(),
             options,
             place: OnceLock::new(),
+            warned: OnceLock::new(),
         }
     }
 
@@ -88,6 +91,39 @@ impl CommandContext {
         self.options.repo.is_some()
     }
 
+    /// The place that the options of `mo_br` name, if they do.
+    pub(crate) fn mo_br_place(&self) -> Result<Option<MoBrPlace>, CommandError> {
+        self.warn_of_secrets();
+        self.options.storage.mo_br_place(&variable)
+    }
+
+    /// What was typed that only a bucket has, when nothing that was named is one.
+    pub(crate) fn idle_bucket_option(&self) -> Option<&'static str> {
+        let named = self.options.repo.clone().map(OsString::from);
+        let named = named.or_else(|| variable("BR_REPOSITORY"));
+        let is_remote = named.is_some_and(|named| named.to_string_lossy().contains(':'));
+        self.options.storage.typed().filter(|_| !is_remote)
+    }
+
+    /// The access key that was typed.
+    pub(crate) fn typed_s3_keys(&self) -> Result<Option<(Secret, Secret)>, CommandError> {
+        self.options.storage.typed_keys(&variable)
+    }
+
+    /// Opens a bucket that is no repository.
+    pub(crate) fn open_bucket(&self, bucket: &BucketTarget) -> Result<Storage, CommandError> {
+        let place = Place::of_bucket(&self.options.storage, bucket, &variable)?;
+        let opened = Storage::open(&place.location, &place.options);
+        opened.map_err(|error| place.explain(error.into()))
+    }
+
+    /// The repository that is named beside another place; from now on it is the one that is meant.
+    pub(crate) fn repository_beside(&self) -> Result<Option<&Place>, CommandError> {
+        let named = self.options.repo.as_deref();
+        let place = Place::beside(&self.options.storage, named, &variable)?;
+        Ok(place.map(|place| self.place.get_or_init(|| place)))
+    }
+
     /// A store that is named by an argument of a command; without it, that of the repository.
     pub(crate) fn place_at(&self, named: Option<&str>) -> Result<Place, CommandError> {
         if named.is_some() && self.options.repo.is_some() {
@@ -98,10 +134,18 @@ impl CommandContext {
     }
 
     fn find_place(&self, named: Option<&str>) -> Result<Place, CommandError> {
+        self.warn_of_secrets();
+        Place::find(&self.options.storage, named, &variable)
+    }
+
+    /// Warns of the secrets that were typed.
+    fn warn_of_secrets(&self) {
+        if self.warned.set(()).is_err() {
+            return;
+        }
         for (option, better) in self.options.storage.exposed() {
             self.warn_exposed(option, better);
         }
-        Place::find(&self.options.storage, named, &variable)
     }
 
     /// Warns of a secret that was typed.

@@ -29,7 +29,11 @@ use crate::output::{Console, Output};
 
 /// Runs the program: reads the arguments, does what they say, and returns the exit code.
 pub fn main() -> ExitCode {
-    let arguments = storage::translate(std::env::args_os());
+    let arguments = std::env::args_os().collect();
+    let has_repository = context::variable("BR_REPOSITORY").is_some();
+    let arguments =
+        commands::matrixone::translate(arguments, has_repository, &commands::matrixone::known_ids);
+    let arguments = storage::translate(arguments.into_iter());
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(output::usage::print(&error).code()),

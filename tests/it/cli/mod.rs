@@ -15,6 +15,7 @@ mod init;
 mod list;
 mod ls;
 mod man;
+mod matrixone;
 mod prune;
 mod restore;
 mod s3;

@@ -8,7 +8,6 @@ use br_core::engine::backup::{BackupOptions, BackupReport, Base, backup};
 use br_core::{BackupSelector, BackupV1, ErrorKind, Repository};
 use clap::{Args, ValueEnum};
 
-use super::matrixone::ServerArgs;
 use super::show;
 use super::sources::{self, Input, SelectArgs};
 use crate::cli::{examples, exit_codes_and};
@@ -43,7 +42,7 @@ pub(crate) struct BackupArgs {
     /// What to back up (can be repeated)
     #[arg(
         value_name = "PATH",
-        required_unless_present_any = ["stdin", "port", "user", "server_password"],
+        required_unless_present = "stdin",
         conflicts_with = "stdin"
     )]
     paths: Vec<PathBuf>,
@@ -84,9 +83,6 @@ pub(crate) struct BackupArgs {
     #[arg(long, value_name = "NAME", requires = "stdin")]
     stdin_name: Option<OsString>,
 
-    #[command(flatten)]
-    server: ServerArgs,
-
     // Last, as its heading holds for all that follows.
     #[command(flatten)]
     select: SelectArgs,
@@ -102,7 +98,6 @@ enum BackupType {
 }
 
 pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandResult {
-    args.server.refuse(context)?;
     if args.base_id.is_some() && args.backup_type == Some(BackupType::Full) {
         let hint = "leave out --base-id, or use --backup-type incremental";
         return Err(CommandError::usage("a full backup has no base", hint));

@@ -6,6 +6,7 @@ use br_core::BackupSelector;
 use br_core::engine::check::{CheckOptions, CheckReport, Finding, ReadData};
 use clap::Args;
 
+use super::matrixone;
 use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
@@ -68,7 +69,10 @@ fn parse_subset(text: &str) -> Result<ReadData, String> {
 }
 
 pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandResult {
-    let repository = context.open().await?;
+    let repository = match context.open().await {
+        Ok(repository) => repository,
+        Err(error) => return elsewhere(&args, error, context).await,
+    };
     let data = match args.read_data_subset {
         Some(subset) => subset,
         None if args.read_data => ReadData::All,
@@ -97,6 +101,26 @@ pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandRes
         "what is not named above is sound: restore what you need, and keep the repository as it is",
     );
     Ok(ExitStatus::Damaged)
+}
+
+/// A place that was named as `mo_br` does it, and has no repository, may have what MatrixOne wrote.
+async fn elsewhere(
+    args: &CheckArgs,
+    error: CommandError,
+    context: &CommandContext,
+) -> CommandResult {
+    let is_absent = error.status == ExitStatus::RepositoryNotFound && error.causes.is_empty();
+    let repairs = args.repair_index || args.repair_log;
+    if !is_absent || repairs || args.id.is_some() || context.mo_br_place()?.is_none() {
+        return Err(error);
+    }
+    match matrixone::check_place(context).await {
+        Err(other) if other.status == ExitStatus::RepositoryNotFound => {
+            Err(error
+                .with_hint("name the place of a repository, or of backups that MatrixOne wrote"))
+        }
+        other => other,
+    }
 }
 
 /// A log that cannot be read ends a check; only a repair helps.

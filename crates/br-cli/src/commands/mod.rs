@@ -15,7 +15,7 @@ pub(crate) mod init;
 pub(crate) mod list;
 pub(crate) mod ls;
 pub(crate) mod man;
-mod matrixone;
+pub(crate) mod matrixone;
 mod paths;
 pub(crate) mod prune;
 mod reference;
@@ -50,6 +50,7 @@ pub(crate) async fn run(command: Command, context: &CommandContext) -> CommandRe
         Command::Export(args) => export::run(*args, context).await,
         Command::Import(args) => import::run(&args, context).await,
         Command::Bundle(args) => bundle::run(args, context).await,
+        Command::Matrixone(args) => matrixone::run(args, context).await,
         Command::Storage(args) => storage::run(&args, context).await,
         Command::Completions(args) => completions::run(&args, context),
         Command::Man(args) => man::run(&args, context),

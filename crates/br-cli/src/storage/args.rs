@@ -206,7 +206,7 @@ pub(crate) struct StorageArgs {
 
 impl StorageArgs {
     /// What was typed that only a store on a server has; nothing of [`MoBrArgs`].
-    pub(super) fn typed(&self) -> Option<&'static str> {
+    pub(crate) fn typed(&self) -> Option<&'static str> {
         let typed = [
             ("--endpoint", self.endpoint.is_some()),
             ("--region", self.region.is_some()),

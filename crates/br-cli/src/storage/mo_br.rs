@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use br_core::{Location, S3Location};
+use br_core::{Location, S3Location, Secret};
 use clap::{Args, ValueEnum};
 
 use super::args::parse_text;
@@ -80,6 +80,17 @@ pub(crate) struct MoBrArgs {
         hide_possible_values = true
     )]
     is_minio: Option<bool>,
+
+    /// Ignored, as MatrixOne ignores it
+    #[arg(
+        id = "mo_br_compression",
+        long = "backup_compression",
+        alias = "backup-compression",
+        global = true,
+        hide = true,
+        value_name = "FORMAT"
+    )]
+    compression: Option<String>,
 }
 
 /// Kind of place.
@@ -91,7 +102,56 @@ enum BackupDir {
     Filesystem,
 }
 
+/// A place as `mo_br` names it, for what is no repository.
+#[derive(Debug, Clone)]
+pub(crate) enum MoBrPlace {
+    /// A folder.
+    Folder(PathBuf),
+    /// A bucket.
+    Bucket(BucketTarget),
+}
+
+/// A bucket in pieces.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct BucketTarget {
+    /// URL of the server; AWS when `None`.
+    pub(crate) endpoint: Option<String>,
+    /// The bucket.
+    pub(crate) bucket: String,
+    /// The folder in it.
+    pub(crate) filepath: String,
+    /// The region.
+    pub(crate) region: Option<String>,
+    /// A role to take.
+    pub(crate) role_arn: Option<String>,
+    /// The server wants the bucket in the path.
+    pub(crate) is_minio: bool,
+    /// A key of its own.
+    pub(crate) access_key_id: Option<String>,
+    /// The secret of that key.
+    pub(crate) secret_access_key: Option<Secret>,
+}
+
 impl MoBrArgs {
+    /// The place that these options name, if they do.
+    pub(super) fn place(&self) -> Result<Option<MoBrPlace>, CommandError> {
+        let Some(kind) = self.backup_dir else {
+            return self.alone().map(|()| None);
+        };
+        match kind {
+            BackupDir::Filesystem => Ok(Some(MoBrPlace::Folder(self.folder()?))),
+            BackupDir::S3 => {
+                self.bucket()?;
+                Ok(Some(MoBrPlace::Bucket(BucketTarget {
+                    bucket: self.bucket.clone().unwrap_or_default(),
+                    filepath: self.filepath.clone().unwrap_or_default(),
+                    is_minio: self.is_minio(),
+                    ..BucketTarget::default()
+                })))
+            }
+        }
+    }
+
     /// The server wants the bucket in the path.
     pub(super) fn is_minio(&self) -> bool {
         self.is_minio == Some(true)
@@ -126,6 +186,10 @@ impl MoBrArgs {
                 "--is_minio without --backup_dir s3",
                 "add --backup_dir s3 and --bucket, or give --addressing path",
             ),
+            Some("--backup_compression") => (
+                "--backup_compression without --backup_dir s3",
+                "leave it out: it has no meaning",
+            ),
             Some("--filepath") => (
                 "--filepath without --backup_dir s3",
                 "add --backup_dir s3 and --bucket, or name the repository with --repo s3://BUCKET/FOLDER",
@@ -144,6 +208,7 @@ impl MoBrArgs {
             ("--bucket", self.bucket.is_some()),
             ("--filepath", self.filepath.is_some()),
             ("--is_minio", self.is_minio.is_some()),
+            ("--backup_compression", self.compression.is_some()),
             ("--path", self.path.is_some()),
         ];
         let found = typed.into_iter().find(|(_, typed)| *typed);

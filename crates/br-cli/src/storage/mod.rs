@@ -10,11 +10,13 @@ mod mo_br;
 use std::ffi::OsString;
 
 use br_core::{
-    Addressing, ErrorKind, Location, NetworkOptions, S3Location, S3Options, StorageOptions,
+    Addressing, ErrorKind, Location, NetworkOptions, S3Credentials, S3Location, S3Options, Secret,
+    StorageOptions,
 };
 
 pub(crate) use self::args::{StorageArgs, parse_secret};
-pub(crate) use self::mo_br::translate;
+use self::mo_br::MoBrArgs;
+pub(crate) use self::mo_br::{BucketTarget, MoBrPlace, translate};
 use crate::error::CommandError;
 
 /// Looks a variable of the environment up; an empty one counts as none.
@@ -64,6 +66,70 @@ impl Place {
         })
     }
 
+    /// The repository that is named beside another place: the options for that one are for a bucket here only if this is one, too.
+    pub(crate) fn beside(
+        args: &StorageArgs,
+        named: Option<&str>,
+        variables: Variables<'_>,
+    ) -> Result<Option<Self>, CommandError> {
+        let named = match named {
+            Some(text) => Some(text.to_owned()),
+            None => text_variable("BR_REPOSITORY", variables)?,
+        };
+        let Some(named) = named else { return Ok(None) };
+        match parse(&named)? {
+            location @ (Location::Local(_) | Location::Memory) => Ok(Some(Self {
+                location,
+                options: StorageOptions::default(),
+            })),
+            _ => {
+                let args = StorageArgs {
+                    mo_br: MoBrArgs::default(),
+                    ..args.clone()
+                };
+                Self::find(&args, Some(&named), variables).map(Some)
+            }
+        }
+    }
+
+    /// A bucket in pieces, which is no repository.
+    pub(crate) fn of_bucket(
+        args: &StorageArgs,
+        bucket: &BucketTarget,
+        variables: Variables<'_>,
+    ) -> Result<Self, CommandError> {
+        let mut args = args.clone();
+        args.role_arn.clone_from(&bucket.role_arn);
+        if bucket.access_key_id.is_some() {
+            // A key of its own, whatever is said of the other bucket.
+            args.access_key_id.clone_from(&bucket.access_key_id);
+            args.secret_access_key.clone_from(&bucket.secret_access_key);
+            (args.secret_access_key_file, args.profile) = (None, None);
+            args.no_sign_request = false;
+        }
+        let hint = "correct the bucket and the folder in it";
+        let mut there = S3Location::new(bucket.bucket.trim_end_matches('/'), &bucket.filepath)
+            .map_err(|error| refuse(error, hint))?;
+        if let Some(endpoint) = &bucket.endpoint {
+            there = there
+                .with_endpoint(endpoint)
+                .map_err(|error| refuse(error, "correct the endpoint"))?;
+        }
+        if let Some(region) = &bucket.region {
+            there = there.with_region(region);
+        }
+        let mut s3 = s3(&args, variables)?;
+        if bucket.is_minio {
+            s3 = s3.with_addressing(Addressing::Path);
+        }
+        Ok(Self {
+            location: Location::S3(there),
+            options: StorageOptions::default()
+                .with_network(network(&args)?)
+                .with_s3(s3),
+        })
+    }
+
     /// A folder or memory, for which no option about servers has a meaning.
     fn without_server(location: Location, args: &StorageArgs) -> Result<Self, CommandError> {
         if let Some(option) = args.typed() {
@@ -103,6 +169,43 @@ impl Place {
             _ => return error,
         };
         error.with_hint(hint)
+    }
+}
+
+impl StorageArgs {
+    /// The place that the options of `mo_br` name, with what other options say of it.
+    pub(crate) fn mo_br_place(
+        &self,
+        variables: Variables<'_>,
+    ) -> Result<Option<MoBrPlace>, CommandError> {
+        let or_set = |typed: &Option<String>, name| match typed {
+            Some(text) => Ok(Some(text.clone())),
+            None => text_variable(name, variables),
+        };
+        match self.mo_br.place()? {
+            Some(MoBrPlace::Bucket(bucket)) => Ok(Some(MoBrPlace::Bucket(BucketTarget {
+                endpoint: or_set(&self.endpoint, "BR_S3_ENDPOINT")?,
+                region: or_set(&self.region, "BR_S3_REGION")?,
+                role_arn: self.role_arn.clone(),
+                ..bucket
+            }))),
+            place => Ok(place),
+        }
+    }
+
+    /// The access key that was typed or set for br, for whom it is handed on to.
+    pub(crate) fn typed_keys(
+        &self,
+        variables: Variables<'_>,
+    ) -> Result<Option<(Secret, Secret)>, CommandError> {
+        match keys::credentials(self, variables)? {
+            S3Credentials::Keys {
+                access_key_id,
+                secret_access_key,
+                ..
+            } => Ok(Some((Secret::from(access_key_id), secret_access_key))),
+            _ => Ok(None),
+        }
     }
 }
 

@@ -1,0 +1,373 @@
+//! `br matrixone backup`: lets a MatrixOne cluster back itself up, and proves what it wrote.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use br_core::engine::backup::{BackupOptions as KeepOptions, Base};
+use br_core::{ErrorKind, Repository, Secret};
+use br_sources::matrixone::archive;
+use br_sources::matrixone::backup::{
+    BackupContext, BackupError, BackupOptions, BackupReport, backup, new_id,
+};
+use br_sources::matrixone::catalog::{BackupKind, Place};
+use br_sources::matrixone::client::{ClientError, ConnectOptions, DEFAULT_PORT, ServerReason};
+use br_sources::matrixone::source::ArchiveSource;
+use clap::{Args, ValueEnum};
+
+use super::list::EntryJson;
+use super::place::{open, typed_keys, typed_root};
+use super::progress::ArchiveProgress;
+use super::{CODES, CatalogArgs};
+use crate::cli::{examples, exit_codes};
+use crate::commands::sources::{host_name, user_name};
+use crate::context::{CommandContext, variable};
+use crate::error::{CommandError, CommandResult};
+use crate::exit_code::ExitStatus;
+use crate::output::format;
+use crate::output::json::Summary;
+use crate::storage::parse_secret;
+
+/// Files that are named when a backup turns out not to be whole.
+const NAMED: usize = 20;
+
+const EXAMPLES: &str = "\
+  br matrixone backup --host 127.0.0.1 --user dump --server-password-file pw --path /backup
+  br matrixone backup --host 127.0.0.1 --user dump --server-password-file pw --path /backup --base-id 2289638c
+  br matrixone backup --host 127.0.0.1 --user dump --server-password-file pw --backup_dir s3 --endpoint http://127.0.0.1:9000 --bucket b --filepath mo --is_minio
+  BR_REPOSITORY=/srv/repo br matrixone backup --host 127.0.0.1 --user dump --path /backup      a copy in the repository as well";
+
+/// Back up a cluster
+///
+/// The server writes the backup by itself, below the folder or the bucket that is named: with a folder it must be the same for the server and
+/// for br. Then br reads all of it, and only what is whole is listed as complete. With a repository named the backup is copied into that too,
+/// where it shares what did not change with earlier ones.
+#[derive(Debug, Args)]
+#[command(
+    after_help = exit_codes(CODES),
+    after_long_help = examples(EXAMPLES, &exit_codes(CODES))
+)]
+pub(super) struct BackupArgs {
+    /// Host of the server
+    #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
+    host: String,
+
+    /// Port of the server
+    #[arg(long, value_name = "PORT", default_value_t = DEFAULT_PORT)]
+    port: u16,
+
+    /// User of the account sys, such as dump
+    #[arg(long, value_name = "NAME")]
+    user: String,
+
+    /// The user's password; others on this machine can see it: better [env: BR_MATRIXONE_PASSWORD]
+    #[arg(id = "server_password", long = "password", hide_short_help = true, value_name = "PASSWORD", value_parser = parse_secret)]
+    password: Option<Secret>,
+
+    /// Read the user's password from a file
+    #[arg(long, value_name = "FILE", conflicts_with = "server_password")]
+    server_password_file: Option<PathBuf>,
+
+    /// Folder that the server writes to: short for --backup_dir filesystem --path FOLDER
+    #[arg(id = "server_path", long = "path", value_name = "FOLDER")]
+    path: Option<PathBuf>,
+
+    /// Back up everything, or what changed since --base-id [default: full without --base-id]
+    #[arg(long, value_name = "TYPE", value_enum, alias = "backup_type")]
+    backup_type: Option<TypeArg>,
+
+    /// The backup that an incremental one builds on: its id, or the start of it
+    #[arg(long, value_name = "ID", alias = "base_id")]
+    base_id: Option<String>,
+
+    /// Files that the server copies at once [default: it chooses, and so with 0 and from 512 on]
+    #[arg(long, value_name = "N")]
+    parallelism: Option<u16>,
+
+    /// Do not copy the backup into the repository, though one is named
+    #[arg(long, alias = "in_place")]
+    in_place: bool,
+
+    /// Ignored, as MatrixOne ignores it
+    #[arg(long, hide = true, value_name = "FORMAT")]
+    compression: Option<String>,
+
+    #[command(flatten)]
+    catalog: CatalogArgs,
+}
+
+/// How much is backed up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum TypeArg {
+    /// Everything
+    Full,
+    /// What changed since the base
+    #[value(alias = "incr")]
+    Incremental,
+}
+
+pub(super) async fn run(args: BackupArgs, context: &CommandContext) -> CommandResult {
+    let place = typed_root(args.path.as_deref(), context)?;
+    let catalog = args.catalog.open()?;
+    let base = args.base(context)?;
+    let server = args.server(context)?;
+    if args.compression.is_some() {
+        context
+            .output
+            .console
+            .note("--compression has no meaning: MatrixOne ignores it");
+    }
+    let keys = match place {
+        Place::S3(_) => typed_keys(context)?,
+        _ => None,
+    };
+    let repository = match args.in_place {
+        true => None,
+        false => context.repository_beside()?,
+    };
+    let repository = match repository {
+        // A mistake about it is found now, and not after hours; so is a password asked for now.
+        Some(place) => Some(context.open_or_create(place, false).await?),
+        None => None,
+    };
+    let root = open(&place, context)?;
+    let mut random = [0; 10];
+    context.runtime.random.fill(&mut random);
+    let millis = context.runtime.clock.now().as_millisecond();
+    let id = new_id(u64::try_from(millis).unwrap_or(0), random);
+    let options = BackupOptions::new(id, place)
+        .with_keys(keys)
+        .with_parallelism(args.parallelism)
+        .with_base(base);
+    let reporter = Arc::new(context.reporter());
+    let progress = Arc::new(ArchiveProgress::new(&reporter, context));
+    let (_, guard) = context.engine_with(&reporter);
+    let clock = || context.runtime.clock.now();
+    let name = format!("{}-{}", args.host, args.port);
+    let surroundings = BackupContext {
+        catalog: &catalog,
+        clock: &clock,
+        progress,
+        cancel: &context.cancel,
+    };
+    let done = backup(&server, &name, root.clone(), &options, &surroundings).await;
+    drop(guard);
+    let report = done.map_err(|error| explain(&error, &id.to_string()))?;
+    let kept = match &repository {
+        Some(repository) => keep(&report, &root, repository, context).await.map(Some),
+        None => Ok(None),
+    };
+    // The backup is there, whatever became of the copy.
+    let copy = kept.as_ref().ok().and_then(Option::as_deref);
+    print(&report, copy, context)?;
+    kept?;
+    Ok(ExitStatus::Ok)
+}
+
+impl BackupArgs {
+    /// The base, and whether there may be one.
+    fn base(
+        &self,
+        context: &CommandContext,
+    ) -> Result<Option<br_sources::matrixone::catalog::Entry>, CommandError> {
+        match (&self.base_id, self.backup_type) {
+            (None, Some(TypeArg::Incremental)) => Err(CommandError::usage(
+                "an incremental backup needs a base",
+                "give --base-id; `br matrixone list` shows the backups there are",
+            )),
+            (Some(_), Some(TypeArg::Full)) => Err(CommandError::usage(
+                "a full backup has no base",
+                "leave out --base-id, or use --backup-type incremental",
+            )),
+            (Some(id), _) => self.catalog.find(id, context).map(Some),
+            (None, _) => Ok(None),
+        }
+    }
+
+    fn server(&self, context: &CommandContext) -> Result<ConnectOptions, CommandError> {
+        if self.password.is_some() {
+            let better = "use --server-password-file, or BR_MATRIXONE_PASSWORD";
+            context.warn_exposed("--password", better);
+        }
+        let password = match (&self.password, &self.server_password_file) {
+            (Some(password), _) => password.clone(),
+            (None, Some(file)) => {
+                let text = std::fs::read_to_string(file).map_err(|error| {
+                    let message = format!("cannot read the password in {}", file.display());
+                    CommandError::usage(message, "check --server-password-file").because(&error)
+                })?;
+                Secret::from(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+            }
+            (None, None) => {
+                let text = variable("BR_MATRIXONE_PASSWORD").unwrap_or_default();
+                Secret::from(text.into_string().unwrap_or_default())
+            }
+        };
+        Ok(ConnectOptions::new(
+            &self.host, self.port, &self.user, password,
+        ))
+    }
+}
+
+/// Copies the backup into the repository; once more when a prune took what it relied on.
+async fn keep(
+    report: &BackupReport,
+    root: &archive::Place,
+    repository: &Repository,
+    context: &CommandContext,
+) -> Result<String, CommandError> {
+    let entry = &report.entry;
+    let directory = entry.sub_directory.clone().unwrap_or_default();
+    let path = format!("{}/{directory}", entry.place);
+    let options = KeepOptions::new(host_name(), user_name(), vec![path.into_bytes()])
+        .with_tags(vec!["matrixone".to_owned(), entry.id.to_string()])
+        .with_base(Base::None);
+    let secs = entry.at_time.as_second();
+    let mut again = true;
+    loop {
+        let (root, list) = (root.clone(), directory.clone());
+        let source = super::blocking(move || ArchiveSource::open(&root, &list, secs)).await?;
+        let reporter = Arc::new(context.reporter());
+        let (engine, guard) = context.engine_with(&reporter);
+        let kept = br_core::engine::backup::backup(repository, source, &options, &engine).await;
+        drop(guard);
+        match kept {
+            Err(error) if again && error.kind() == ErrorKind::Conflict => again = false,
+            kept => return Ok(kept?.backup.id.to_string()),
+        }
+    }
+}
+
+fn print(
+    report: &BackupReport,
+    kept: Option<&str>,
+    context: &CommandContext,
+) -> Result<(), CommandError> {
+    let output = &context.output;
+    if output.is_json() {
+        return output.document(&Summary::new(serde_json::json!({
+            "backup": EntryJson::from(&report.entry),
+            "repository_backup": kept,
+            "unproven": report.check.unproven_count,
+        })));
+    }
+    let mut lines = output.lines();
+    lines.line("Backup ID")?;
+    lines.line(&format!("    {}", report.entry.id))?;
+    if !output.console.quiet {
+        let kind = match report.entry.kind {
+            BackupKind::Full => "full",
+            BackupKind::Incremental => "incremental",
+        };
+        let files = format::counted(report.check.files, "file", "files");
+        let bytes = format::size(report.check.logical_bytes);
+        lines.line(&format!(
+            "{kind}, {files}, {bytes}, all read and found right"
+        ))?;
+        if let Some(kept) = kept {
+            lines.line(&format!("copied into the repository as {kept}"))?;
+        }
+    }
+    lines.finish()
+}
+
+/// Says what an error means and what to do.
+fn explain(error: &BackupError, id: &str) -> CommandError {
+    let remove = format!("; `br matrixone delete {id}` removes what there is of it");
+    let (status, hint) = match error {
+        BackupError::Client(error) => of_client(error, &remove),
+        BackupError::Statement(_) | BackupError::Base(_) => (
+            ExitStatus::Usage,
+            "correct the arguments; nothing was begun".to_owned(),
+        ),
+        BackupError::Busy => (
+            ExitStatus::Locked,
+            "run the command again when the other one is done".to_owned(),
+        ),
+        BackupError::Unsound { .. } => (
+            ExitStatus::Damaged,
+            format!("it counts as failed: look into the server's log, and make another{remove}"),
+        ),
+        BackupError::Archive(error) => of_archive(error, &remove),
+        _ => (
+            ExitStatus::Failure,
+            "check --meta-path, and who may write there".to_owned(),
+        ),
+    };
+    let mut out = CommandError::new(status, error.to_string(), hint);
+    if let Some(cause) = std::error::Error::source(error) {
+        out = out.because(cause);
+    }
+    if let BackupError::Unsound { problems, .. } = error {
+        // The first is in the message.
+        let more = problems.iter().skip(1).take(NAMED);
+        out.causes.extend(more.map(ToString::to_string));
+    }
+    let message = out.message.clone();
+    out.causes.retain(|cause| *cause != message);
+    out.causes.dedup();
+    out
+}
+
+/// The server did not do it, or nobody knows.
+fn of_client(error: &ClientError, remove: &str) -> (ExitStatus, String) {
+    match error {
+        ClientError::WrongPassword { .. } | ClientError::NotSysAccount { .. } => (
+            ExitStatus::AccessDenied,
+            "check --user and the password".to_owned(),
+        ),
+        ClientError::Cancelled { .. } => (
+            ExitStatus::Interrupted,
+            format!("run the command again{remove}"),
+        ),
+        ClientError::NotMatrixOne { .. } | ClientError::NotMySql { .. } => {
+            (ExitStatus::Usage, "check --host and --port".to_owned())
+        }
+        ClientError::Server(error) if error.reason() == ServerReason::Denied => {
+            (ExitStatus::AccessDenied, "check --user".to_owned())
+        }
+        ClientError::Server(_) => (
+            ExitStatus::Failure,
+            format!("see the log of the server, and run the command again{remove}"),
+        ),
+        ClientError::Ambiguous(_) => (
+            ExitStatus::StorageUnavailable,
+            format!("see whether the server still runs, and run the command again{remove}"),
+        ),
+        ClientError::Unsupported { .. } => (ExitStatus::Usage, "make a full backup".to_owned()),
+        _ => (
+            ExitStatus::StorageUnavailable,
+            "check --host, --port and the server, and run the command again".to_owned(),
+        ),
+    }
+}
+
+/// What the server wrote could not be read back.
+fn of_archive(error: &archive::Error, remove: &str) -> (ExitStatus, String) {
+    match error.kind() {
+        archive::ErrorKind::Cancelled => (
+            ExitStatus::Interrupted,
+            format!("run the command again{remove}"),
+        ),
+        archive::ErrorKind::NotFound => (
+            ExitStatus::RepositoryNotFound,
+            "name a folder that is the same one for the server and for br, or a bucket".to_owned(),
+        ),
+        archive::ErrorKind::Denied => (
+            ExitStatus::AccessDenied,
+            "let br read what the server writes: run it as the server's user, or check the access key"
+                .to_owned(),
+        ),
+        archive::ErrorKind::Unavailable => (
+            ExitStatus::StorageUnavailable,
+            format!("check the connection, and run the command again{remove}"),
+        ),
+        archive::ErrorKind::Io => (
+            ExitStatus::Failure,
+            format!("see the cause above, and run the command again{remove}"),
+        ),
+        _ => (
+            ExitStatus::Damaged,
+            format!("it counts as failed: look into the server's log, and make another{remove}"),
+        ),
+    }
+}

@@ -1,0 +1,338 @@
+//! `br matrixone check`: reads every byte of a backup of MatrixOne.
+
+use std::sync::Arc;
+
+use br_sources::matrixone::archive::{
+    self, Archive, ArchiveBackup, CheckLevel, CheckOptions, CheckReport, check,
+};
+use clap::Args;
+use serde::Serialize;
+
+use super::list;
+use super::place::{Source, Wanted};
+use super::progress::ArchiveProgress;
+use super::{CODES, CatalogArgs, blocking};
+use crate::cli::{examples, exit_codes};
+use crate::context::CommandContext;
+use crate::error::{CommandError, CommandResult};
+use crate::exit_code::ExitStatus;
+use crate::output::format;
+use crate::output::json::Summary;
+
+/// Files without a digest that are named unless everything is to be.
+const SHOWN: usize = 20;
+
+const EXAMPLES: &str = "\
+  br matrixone check 1614f462
+  br matrixone check --backup_dir filesystem --backup_path /backup       all backups there
+  br matrixone check --backup_dir filesystem --backup_path /backup/full-01942b54-a5a9-7b2f-8f1d-6a1f3c5d7e90";
+
+/// Check that backups can be restored
+///
+/// Reads everything: that each file is there and has its size, its SHA-256 where one was written down, the CRC of each frame, the header
+/// of each object, and for incremental backups that what they share is still there. What cannot be proven is named.
+#[derive(Debug, Args)]
+#[command(
+    after_help = exit_codes(CODES),
+    after_long_help = examples(EXAMPLES, &exit_codes(CODES))
+)]
+pub(super) struct CheckArgs {
+    /// A backup: its id, or the start of it [default: all backups at --backup_dir]
+    #[arg(value_name = "ID")]
+    id: Option<String>,
+
+    #[command(flatten)]
+    catalog: CatalogArgs,
+}
+
+/// A backup that was checked.
+pub(super) struct Checked {
+    id: Option<String>,
+    directory: String,
+    /// The lines of the manual.
+    lines: Vec<String>,
+    report: CheckReport,
+}
+
+/// What was found at a place.
+struct Found {
+    checked: Vec<Checked>,
+    /// Backups that did not come to their end, and why they are none.
+    unfinished: Vec<(String, String)>,
+}
+
+pub(super) async fn run(args: CheckArgs, context: &CommandContext) -> CommandResult {
+    let source = Source::find(args.id.as_deref(), &args.catalog, context)?;
+    if let (Some(entry), false) = (&source.entry, context.output.is_json()) {
+        list::print(std::slice::from_ref(entry), false, context)?;
+        if !context.output.console.quiet {
+            context.output.text(b"\nChecking the backup data...\n\n")?;
+        }
+    }
+    check_source(source, context).await
+}
+
+/// Checks the backups at the place that was typed, where there is no repository.
+pub(crate) async fn check_place(context: &CommandContext) -> CommandResult {
+    let Some(place) = super::place::typed(context)? else {
+        return Err(CommandError::usage(
+            "no place was named",
+            "give --backup_dir",
+        ));
+    };
+    let source = Source {
+        place: super::place::open(&place, context)?,
+        shown: place.to_string(),
+        wanted: Wanted::Only,
+        entry: None,
+    };
+    check_source(source, context).await
+}
+
+async fn check_source(source: Source, context: &CommandContext) -> CommandResult {
+    let reporter = Arc::new(context.reporter());
+    let progress = ArchiveProgress::new(&reporter, context);
+    let (_, guard) = context.engine_with(&reporter);
+    let found = blocking(move || find_all(&source, &progress)).await;
+    drop(guard);
+    print_all(&found?, context)
+}
+
+/// Checks the backup that is meant; all of them when none was named and there are several.
+fn find_all(source: &Source, progress: &ArchiveProgress) -> archive::Result<Found> {
+    let archive = source.archive()?;
+    let several = archive.backups().len() > 1 && matches!(source.wanted, Wanted::Only);
+    match source.wanted.pick(&archive) {
+        Ok(backup) => Ok(Found {
+            checked: vec![examine(
+                &archive,
+                backup,
+                CheckOptions::default(),
+                progress,
+            )?],
+            unfinished: Vec::new(),
+        }),
+        Err(_) if several => {
+            // What backups share is read with the one that has it.
+            let options = CheckOptions::default().with_own_only(true);
+            let backups = archive.backups().iter();
+            let checked = backups.map(|backup| examine(&archive, backup, options, progress));
+            let unfinished = archive.unfinished().iter().map(|backup| {
+                let reason = backup.unfinished.clone().unwrap_or_default();
+                (backup.name().to_owned(), reason)
+            });
+            Ok(Found {
+                checked: checked.collect::<archive::Result<_>>()?,
+                unfinished: unfinished.collect(),
+            })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn examine(
+    archive: &Archive,
+    backup: &ArchiveBackup,
+    options: CheckOptions,
+    progress: &ArchiveProgress,
+) -> archive::Result<Checked> {
+    let report = check(archive, backup, &options, progress)?;
+    Ok(Checked {
+        id: backup.id.clone(),
+        directory: backup.dir.clone(),
+        lines: progress.take_checked(&backup.dir),
+        report,
+    })
+}
+
+/// Looks only whether the files of a backup are there.
+pub(super) async fn look(
+    source: Source,
+    context: &CommandContext,
+) -> Result<Checked, CommandError> {
+    let reporter = Arc::new(context.reporter());
+    let progress = ArchiveProgress::new(&reporter, context);
+    let (_, guard) = context.engine_with(&reporter);
+    let checked = blocking(move || {
+        let archive = source.archive()?;
+        let backup = source.wanted.pick(&archive)?;
+        let options = CheckOptions::default().with_level(CheckLevel::Existence);
+        examine(&archive, backup, options, &progress)
+    })
+    .await;
+    drop(guard);
+    checked
+}
+
+/// Prints what was found; damage is an error.
+fn print_all(found: &Found, context: &CommandContext) -> CommandResult {
+    let Found {
+        checked,
+        unfinished,
+    } = found;
+    for (name, reason) in unfinished {
+        let text = format!("the backup {} is unfinished: {reason}", format::text(name));
+        context.output.console.warning(&text);
+    }
+    if context.output.is_json() {
+        let unfinished = unfinished.iter().map(|(name, _)| name.as_str());
+        context.output.document(&Summary::new(ChecksJson {
+            sound: checked.iter().all(|checked| checked.report.is_good()),
+            checks: checked.iter().map(CheckJson::from).collect(),
+            unfinished: unfinished.collect(),
+        }))?;
+    } else {
+        let several = checked.len() > 1;
+        for (number, checked) in checked.iter().enumerate() {
+            if several && !context.output.console.quiet {
+                let space = if number > 0 { "\n" } else { "" };
+                let name = format::text(&checked.directory);
+                context.output.text(format!("{space}{name}\n").as_bytes())?;
+            }
+            print(checked, context)?;
+        }
+    }
+    checked.iter().try_for_each(verdict_of)?;
+    Ok(ExitStatus::Ok)
+}
+
+/// Prints what a check found.
+pub(super) fn print(checked: &Checked, context: &CommandContext) -> Result<(), CommandError> {
+    let (output, report) = (&context.output, &checked.report);
+    let quiet = output.console.quiet;
+    let mut lines = output.lines();
+    for line in checked.lines.iter().filter(|_| !quiet) {
+        lines.line(line)?;
+    }
+    for problem in &report.problems {
+        lines.line(&format!("problem: {}", format::text(&problem.to_string())))?;
+    }
+    if !quiet {
+        let shown = match (report.level, output.is_verbose()) {
+            (CheckLevel::Existence, _) => 0,
+            (CheckLevel::Full, true) => usize::MAX,
+            (CheckLevel::Full, false) => SHOWN,
+        };
+        for path in report.unproven.iter().take(shown) {
+            lines.line(&format!("no digest: {}", format::text(path)))?;
+        }
+        lines.line(&summary(report))?;
+    }
+    lines.finish()
+}
+
+/// An error when something is wrong.
+pub(super) fn verdict_of(checked: &Checked) -> Result<(), CommandError> {
+    let report = &checked.report;
+    if report.is_good() {
+        return Ok(());
+    }
+    let count = format::counted(report.problem_count, "problem", "problems");
+    let name = checked.id.as_deref().unwrap_or(&checked.directory);
+    let backup = format!("the backup {}", format::text(name));
+    Err(CommandError::new(
+        ExitStatus::Damaged,
+        format!("{} cannot be relied on: {count}", backup.trim_end()),
+        "take another backup; what is missing may lie in a backup that was deleted",
+    ))
+}
+
+fn summary(report: &CheckReport) -> String {
+    let files = format::counted(report.files, "file", "files");
+    let bytes = format::size(report.logical_bytes);
+    if !report.is_good() {
+        let count = format::counted(report.problem_count, "problem", "problems");
+        return format!("{files}, {bytes}: {count}");
+    }
+    match report.level {
+        CheckLevel::Existence => {
+            format!("{files}, {bytes}: all are there, with their sizes (no checksum was looked at)")
+        }
+        CheckLevel::Full if report.unproven_count == 0 => {
+            format!(
+                "{files}, {bytes}: every one has its digest{}",
+                elsewhere(report)
+            )
+        }
+        CheckLevel::Full => {
+            let unproven = format::counted(report.unproven_count, "file has", "files have");
+            format!(
+                "{files}, {bytes}: {} have their digest; {unproven} none, and their sizes, frames and headers are right{}",
+                format::count(report.proven),
+                elsewhere(report)
+            )
+        }
+    }
+}
+
+/// Files of other backups, which were not read here.
+fn elsewhere(report: &CheckReport) -> String {
+    let read = report.proven.saturating_add(report.unproven_count);
+    match report.files.saturating_sub(read) {
+        0 => String::new(),
+        count => format!(
+            "; {} in other backups and read with those",
+            format::counted(count, "file lies", "files lie")
+        ),
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct ChecksJson<'a> {
+    sound: bool,
+    checks: Vec<CheckJson<'a>>,
+    unfinished: Vec<&'a str>,
+}
+
+/// A check as JSON.
+#[derive(Debug, Serialize)]
+pub(super) struct CheckJson<'a> {
+    id: Option<&'a str>,
+    directory: &'a str,
+    sound: bool,
+    full: bool,
+    files: u64,
+    bytes: u64,
+    bytes_stored: u64,
+    bytes_read: u64,
+    proven: u64,
+    unproven_count: u64,
+    unproven: &'a [String],
+    problem_count: u64,
+    problems: Vec<ProblemJson<'a>>,
+    strays: &'a [String],
+}
+
+#[derive(Debug, Serialize)]
+struct ProblemJson<'a> {
+    path: &'a str,
+    kind: &'static str,
+    message: &'a str,
+}
+
+impl<'a> From<&'a Checked> for CheckJson<'a> {
+    fn from(checked: &'a Checked) -> Self {
+        let report = &checked.report;
+        let problems = report.problems.iter().map(|problem| ProblemJson {
+            path: &problem.path,
+            kind: problem.kind.as_str(),
+            message: &problem.text,
+        });
+        Self {
+            id: checked.id.as_deref(),
+            directory: &checked.directory,
+            sound: report.is_good(),
+            full: report.level == CheckLevel::Full,
+            files: report.files,
+            bytes: report.logical_bytes,
+            bytes_stored: report.stored_bytes,
+            bytes_read: report.read_bytes,
+            proven: report.proven,
+            unproven_count: report.unproven_count,
+            unproven: &report.unproven,
+            problem_count: report.problem_count,
+            problems: problems.collect(),
+            strays: &report.strays,
+        }
+    }
+}

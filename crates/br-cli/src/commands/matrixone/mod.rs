@@ -1,0 +1,230 @@
+//! `br matrixone`: backups of MatrixOne clusters, in the manner of `mo_br`.
+//!
+//! One verb a file; [`place`] is where backups lie, [`progress`] what is told meanwhile, [`spelling`] lets the command lines of `mo_br`'s manual work as they are. Invariant:
+//! these commands work on the catalogue and on what MatrixOne wrote; a repository of br only ever gets a copy.
+
+mod backup;
+mod check;
+mod delete;
+mod list;
+mod place;
+mod progress;
+mod restore;
+mod spelling;
+
+use std::path::{Path, PathBuf};
+
+use br_sources::matrixone::archive::{self, ErrorKind};
+use br_sources::matrixone::catalog::{
+    Catalog, CatalogError, DEFAULT_META_PATH, Entry, Listing, OWN_NAME,
+};
+use clap::{Args, Subcommand};
+
+use crate::cli::{examples, exit_codes};
+use crate::context::CommandContext;
+use crate::error::{CommandError, CommandResult};
+use crate::exit_code::ExitStatus;
+
+pub(crate) use check::check_place;
+pub(crate) use spelling::translate;
+
+const EXAMPLES: &str = "\
+  br matrixone backup --host 127.0.0.1 --user dump --server-password-file pw --path /backup
+  br matrixone backup --host 127.0.0.1 --user dump --server-password-file pw --path /backup --base-id 01942b54
+  br matrixone list
+  br matrixone check 01942b54
+  br matrixone restore 01942b54 --restore-path /srv/matrixone";
+
+pub(super) const CODES: &[ExitStatus] = &[
+    ExitStatus::Ok,
+    ExitStatus::Failure,
+    ExitStatus::Usage,
+    ExitStatus::RepositoryNotFound,
+    ExitStatus::Locked,
+    ExitStatus::AccessDenied,
+    ExitStatus::StorageUnavailable,
+    ExitStatus::Damaged,
+    ExitStatus::UnsupportedFormat,
+    ExitStatus::Refused,
+    ExitStatus::Interrupted,
+];
+
+/// Back up MatrixOne clusters, and check and restore their backups
+///
+/// Every command line of the manual of mo_br works with `br` in its place, underscores included. br remembers its backups in
+/// `br-matrixone.json` beside `mo_br.meta`, which it reads and never changes.
+#[derive(Debug, Args)]
+#[command(
+    after_help = exit_codes(CODES),
+    after_long_help = examples(EXAMPLES, &exit_codes(CODES))
+)]
+pub(crate) struct MatrixOneCommand {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Backup(Box<backup::BackupArgs>),
+    List(list::ListArgs),
+    Check(check::CheckArgs),
+    Restore(Box<restore::RestoreArgs>),
+    Delete(delete::DeleteArgs),
+}
+
+/// Where the catalogue is.
+#[derive(Debug, Clone, Args)]
+pub(super) struct CatalogArgs {
+    /// The catalogue of mo_br or of br; br keeps its own beside the former
+    #[arg(long, value_name = "FILE", alias = "meta_path", default_value = DEFAULT_META_PATH)]
+    meta_path: PathBuf,
+}
+
+impl CatalogArgs {
+    fn open(&self) -> Result<Catalog, CommandError> {
+        Ok(Catalog::open(&self.meta_path)?)
+    }
+
+    /// All backups, after what is odd about the catalogue was told.
+    fn list(&self, context: &CommandContext) -> Result<Listing, CommandError> {
+        let listing = self.open()?.list()?;
+        for warning in &listing.warnings {
+            context.output.console.warning(&warning.to_string());
+        }
+        Ok(listing)
+    }
+
+    /// The backup that is meant.
+    fn find(&self, id: &str, context: &CommandContext) -> Result<Entry, CommandError> {
+        Ok(self.list(context)?.find(id)?)
+    }
+}
+
+pub(crate) async fn run(args: MatrixOneCommand, context: &CommandContext) -> CommandResult {
+    match args.verb {
+        Verb::Backup(args) => backup::run(*args, context).await,
+        Verb::List(args) => list::run(args, context).await,
+        Verb::Check(args) => check::run(args, context).await,
+        Verb::Restore(args) => restore::run(*args, context).await,
+        Verb::Delete(args) => delete::run(args, context).await,
+    }
+}
+
+/// The ids of the catalogue of the current folder; `None` when there is none.
+pub(crate) fn known_ids() -> Option<Vec<String>> {
+    let is_there = [DEFAULT_META_PATH, OWN_NAME]
+        .iter()
+        .any(|name| Path::new(name).exists());
+    let listing = is_there.then(|| Catalog::open(DEFAULT_META_PATH.as_ref())?.list());
+    // One that cannot be read is one nevertheless: the command tells what is wrong with it.
+    let listing = listing?.unwrap_or_default();
+    let all = listing.entries.iter().chain(&listing.deleted);
+    Some(all.map(|entry| entry.id.to_string()).collect())
+}
+
+/// Runs something that blocks.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> archive::Result<T> + Send + 'static,
+) -> Result<T, CommandError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => Ok(result?),
+        Err(error) => Err(CommandError::new(
+            ExitStatus::Failure,
+            "a thread ended unexpectedly",
+            "this is a bug in br: please report it with the command you ran",
+        )
+        .because(&error)),
+    }
+}
+
+impl From<archive::Error> for CommandError {
+    fn from(error: archive::Error) -> Self {
+        let (status, hint) = match error.kind() {
+            ErrorKind::Invalid => (ExitStatus::Usage, "correct the argument"),
+            ErrorKind::NotFound => (
+                ExitStatus::RepositoryNotFound,
+                "name the folder or the bucket that the backup was written to",
+            ),
+            ErrorKind::Exists => (
+                ExitStatus::Failure,
+                "stop MatrixOne and move its mo-data away, or restore into another folder",
+            ),
+            ErrorKind::Missing => (
+                ExitStatus::Damaged,
+                "bring back the backups that are named, into the same root: nothing was restored",
+            ),
+            ErrorKind::Damaged => (
+                ExitStatus::Damaged,
+                "`br matrixone check` names what is damaged; take another backup",
+            ),
+            ErrorKind::Refused => (
+                ExitStatus::Refused,
+                "the archive is none that MatrixOne writes: find out who made it",
+            ),
+            ErrorKind::Denied => (
+                ExitStatus::AccessDenied,
+                "check the access key and what its owner may do with the bucket, or the permissions of the folder",
+            ),
+            ErrorKind::Unavailable => (
+                ExitStatus::StorageUnavailable,
+                "check the connection and run the command again: what is there is used",
+            ),
+            ErrorKind::Cancelled => (
+                ExitStatus::Interrupted,
+                "run the command again: what is there is used",
+            ),
+            _ => (
+                ExitStatus::Failure,
+                "see the cause above; when it is mended, run the command again",
+            ),
+        };
+        let mut out = Self::new(status, error.to_string(), hint);
+        if let Some(cause) = std::error::Error::source(&error) {
+            out = out.because(cause);
+        }
+        for problem in error.problems().iter().take(20) {
+            out.causes.push(problem.to_string());
+        }
+        out
+    }
+}
+
+impl From<CatalogError> for CommandError {
+    fn from(error: CatalogError) -> Self {
+        let (status, hint) = match &error {
+            CatalogError::NotFound(_) | CatalogError::Several { .. } | CatalogError::Deleted(_) => {
+                (
+                    ExitStatus::Usage,
+                    "`br matrixone list` shows the backups that are known here; --meta-path names another catalogue",
+                )
+            }
+            CatalogError::SecretInPlace(_) => (
+                ExitStatus::Usage,
+                "give keys with --access-key-id and --secret-access-key-file",
+            ),
+            CatalogError::Busy(_) => (
+                ExitStatus::Locked,
+                "run the command again when the other one is done",
+            ),
+            CatalogError::Damaged { .. } => (
+                ExitStatus::Damaged,
+                "move it away, or name another with --meta-path: the backups are not affected, and are found with \
+                 --backup_dir without any catalogue",
+            ),
+            CatalogError::Newer { .. } => (
+                ExitStatus::UnsupportedFormat,
+                "use a newer br: this one does not know the format and leaves it alone",
+            ),
+            _ => (
+                ExitStatus::Failure,
+                "see the cause above, and name the catalogue with --meta-path",
+            ),
+        };
+        let mut out = Self::new(status, error.to_string(), hint);
+        if let Some(cause) = std::error::Error::source(&error) {
+            out = out.because(cause);
+        }
+        out
+    }
+}

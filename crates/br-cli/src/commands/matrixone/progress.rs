@@ -1,0 +1,123 @@
+//! What is told while files are checked or restored.
+//!
+//! [`ArchiveProgress`] counts, stops when the user wants to, and keeps the names that the manual of `mo_br` shows. Invariant: without
+//! `--verbose` it keeps the few small files only, however many objects there are.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use br_core::{Event, Progress as _};
+use br_sources::matrixone::archive;
+use tokio_util::sync::CancellationToken;
+
+use crate::context::CommandContext;
+use crate::output::{ProgressReporter, format};
+
+/// The small files in the order in which the manual has them; `config/` comes behind.
+const SMALL: [&str; 5] = [
+    "backup_meta",
+    "mo_meta",
+    "hakeeper/hk_data",
+    "tae/tae_list",
+    "tae/tae_sum",
+];
+
+/// Counts what goes on, and stops it when the user wants to.
+pub(super) struct ArchiveProgress {
+    reporter: Arc<ProgressReporter>,
+    cancel: CancellationToken,
+    /// Keep the names of all files.
+    verbose: bool,
+    kept: Mutex<Kept>,
+    /// A file was not kept.
+    more: AtomicBool,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// Rank, folder and path of the files that were checked.
+    checked: Vec<(usize, String, String)>,
+    /// The lines of the files that were restored.
+    restored: Vec<String>,
+}
+
+impl ArchiveProgress {
+    pub(super) fn new(reporter: &Arc<ProgressReporter>, context: &CommandContext) -> Self {
+        Self {
+            reporter: Arc::clone(reporter),
+            cancel: context.cancel.clone(),
+            verbose: context.output.is_verbose(),
+            kept: Mutex::default(),
+            more: AtomicBool::new(false),
+        }
+    }
+
+    /// The lines of the manual for the files of the backup in `own` that were checked since the last call.
+    pub(super) fn take_checked(&self, own: &str) -> Vec<String> {
+        let mut checked = self.kept(|kept| std::mem::take(&mut kept.checked));
+        checked.sort_unstable();
+        let more = self.more.swap(false, Ordering::Relaxed);
+        let lines = checked.into_iter().map(|(_, dir, path)| {
+            let path = format::text(&path);
+            match (dir == own, path.contains('/')) {
+                (false, _) => format!("check: {}/{path}", format::text(&dir)),
+                (true, true) => format!("check: {path}"),
+                (true, false) => format!("check: /{path}"),
+            }
+        });
+        lines.chain(more.then(|| "...".to_owned())).collect()
+    }
+
+    /// The lines of the manual for the files that were restored since the last call.
+    pub(super) fn take_restored(&self) -> Vec<String> {
+        self.kept(|kept| std::mem::take(&mut kept.restored))
+    }
+
+    fn kept<R>(&self, change: impl FnOnce(&mut Kept) -> R) -> R {
+        change(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn checked(&self, dir: &str, path: &str) {
+        let small = SMALL.iter().position(|small| *small == path);
+        let rank = small.or_else(|| path.starts_with("config/").then_some(SMALL.len()));
+        if rank.is_none() && !self.verbose {
+            self.more.store(true, Ordering::Relaxed);
+            return;
+        }
+        let rank = rank.unwrap_or(SMALL.len() + 1);
+        self.kept(|kept| kept.checked.push((rank, dir.to_owned(), path.to_owned())));
+    }
+}
+
+impl archive::Progress for ArchiveProgress {
+    fn event(&self, event: archive::Event<'_>) {
+        let (bytes, entries) = match event {
+            archive::Event::Begun { files, bytes } => {
+                let entries = files;
+                return self.reporter.event(Event::Expect { bytes, entries });
+            }
+            archive::Event::Advance { bytes } => (bytes, 0),
+            archive::Event::Checked { dir, path, .. } => {
+                self.checked(dir, path);
+                (0, 1)
+            }
+            archive::Event::Restored {
+                number, from, to, ..
+            } => {
+                if self.verbose {
+                    let name = format::text;
+                    let line = format!("    {} => {}", name(from), name(to));
+                    let lines = [format!("Copy tae file {number}"), line];
+                    self.kept(|kept| kept.restored.extend(lines));
+                }
+                (0, 1)
+            }
+            _ => return,
+        };
+        self.reporter.event(Event::Advance { bytes, entries });
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+}

@@ -1,0 +1,149 @@
+//! Command lines of `mo_br`'s manual, which know no `matrixone` in front.
+
+use std::ffi::{OsStr, OsString};
+
+/// Options without a value that may stand before the verb.
+const FLAGS: [&str; 5] = ["--json", "-q", "--quiet", "-v", "--verbose"];
+
+/// Puts `matrixone` before a verb that is meant in the manner of `mo_br`: one that only that tool has options for; and where a catalogue of
+/// backups of MatrixOne is, one that can only mean that, or names a backup in it. `ids` are those of the catalogue, `None` when there is none.
+pub(crate) fn translate(
+    mut arguments: Vec<OsString>,
+    has_repository: bool,
+    ids: &dyn Fn() -> Option<Vec<String>>,
+) -> Vec<OsString> {
+    let mut words = arguments
+        .iter()
+        .map(OsString::as_os_str)
+        .enumerate()
+        .skip(1);
+    let is_flag = |word: &OsStr| word.to_str().is_some_and(|word| FLAGS.contains(&word));
+    let Some((at, verb)) = words.find(|(_, word)| !is_flag(word)) else {
+        return arguments;
+    };
+    let verb = verb.to_str().unwrap_or_default();
+    let rest: Vec<&str> = words
+        .map_while(|(_, word)| word.to_str())
+        .take_while(|word| *word != "--")
+        .collect();
+    let line = Line {
+        rest: &rest,
+        has_repository,
+        ids,
+    };
+    if line.is_mo_br(verb) {
+        arguments.insert(at, "matrixone".into());
+    }
+    arguments
+}
+
+/// What stands behind a verb, and what is around.
+struct Line<'a> {
+    rest: &'a [&'a str],
+    has_repository: bool,
+    ids: &'a dyn Fn() -> Option<Vec<String>>,
+}
+
+impl Line<'_> {
+    fn is_mo_br(&self, verb: &str) -> bool {
+        if self
+            .rest
+            .iter()
+            .any(|word| matches!(*word, "-h" | "--help"))
+        {
+            return false;
+        }
+        match verb {
+            "backup" => self.has(&["--port", "--user", "--password"]),
+            "list" => self.has(&["--meta-path", "--not-check-data"]) || self.is_in_catalogue(true),
+            "check" => self.has(&["--meta-path"]) || self.is_in_catalogue(false),
+            "restore" => self.has(&[
+                "--restore-dir",
+                "--restore-path",
+                "--restore-bucket",
+                "--dn-config-path",
+            ]),
+            "delete" => {
+                self.has(&["--not-delete-data", "--meta-path", "--cascade"])
+                    || self.is_in_catalogue(false)
+            }
+            _ => false,
+        }
+    }
+
+    fn has(&self, names: &[&str]) -> bool {
+        self.rest.iter().any(|word| {
+            let name = word.split('=').next().unwrap_or_default();
+            names.iter().any(|wanted| name.replace('_', "-") == *wanted)
+        })
+    }
+
+    /// Whether this is about the catalogue. A place that was typed is meant; a repository of the environment is, unless the whole id is one of
+    /// the catalogue.
+    fn is_in_catalogue(&self, all: bool) -> bool {
+        if self.has(&["--repo", "-r", "--backup-dir"]) {
+            return false;
+        }
+        let id = self.rest.first().filter(|word| !word.starts_with('-'));
+        let Some(ids) = (id.is_some() || all).then(self.ids).flatten() else {
+            return false;
+        };
+        !self.has_repository
+            || id.is_some_and(|id| ids.iter().any(|known| known.eq_ignore_ascii_case(id)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "1614f462-126c-11ef-9af3-26dd28356ef3";
+
+    #[test]
+    fn verbs_of_mo_br_are_told_from_those_of_br() {
+        let (br, mo_br) = (false, true);
+        for (line, has_repository, expected) in [
+            (
+                "br backup --host h --port 6001 --user dump --password 111",
+                true,
+                mo_br,
+            ),
+            ("br backup docs --host h", false, br),
+            ("br list", false, mo_br),
+            ("br --json -q list", false, mo_br),
+            ("br list 1614f462", false, mo_br),
+            ("br list", true, br),
+            ("br list -r x", false, br),
+            ("br list --help", false, br),
+            ("br list --meta_path=x", true, mo_br),
+            ("br list --backup_dir filesystem --path x", false, br),
+            (&format!("br check {ID}"), true, mo_br),
+            (&format!("br check {ID} -r x"), true, br),
+            ("br check 1614f462", false, mo_br),
+            ("br check latest", true, br),
+            ("br check --read-data", true, br),
+            ("br check --read-data", false, br),
+            (
+                "br restore 25536ff0 --restore_dir filesystem --restore_path x",
+                true,
+                mo_br,
+            ),
+            ("br restore latest --target x", false, br),
+            ("br delete e4cade26", false, mo_br),
+            ("br delete e4cade26", true, br),
+            (&format!("br delete {ID}"), true, mo_br),
+            ("br delete e4cade26 --not_delete_data", true, mo_br),
+            ("br delete", false, br),
+            ("br", false, br),
+        ] {
+            let arguments = || line.split(' ').map(OsString::from).collect::<Vec<_>>();
+            let is_mo_br = |arguments: Vec<OsString>| arguments.contains(&"matrixone".into());
+            let out = translate(arguments(), has_repository, &|| Some(vec![ID.to_owned()]));
+            assert_eq!(is_mo_br(out), expected, "{line}");
+            // Where nothing is known of MatrixOne, only its options make the difference.
+            let out = translate(arguments(), has_repository, &|| None);
+            let alone = expected && line.contains("_") || line.contains("--port");
+            assert_eq!(is_mo_br(out), alone, "{line} without a catalogue");
+        }
+    }
+}

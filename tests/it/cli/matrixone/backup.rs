@@ -1,0 +1,329 @@
+//! `br matrixone backup`: what is asked of the server, and what is believed of its answers.
+
+use br_test_matrixone::{ClusterOptions, MoServerOptions, MoVersion, Outcome};
+use br_testkit::skip;
+
+use super::{Mo, PASSWORD, id_of, json};
+
+#[test]
+fn a_backup_is_read_before_it_counts() {
+    let mo = Mo::new();
+    let output = mo.run("backup SERVER --backup_dir filesystem --path backups");
+    mo.assert_output("backup", &output.clone().expect(0));
+    let id = id_of(&output);
+    let backup = mo.server.backups().remove(0);
+    assert_eq!((backup.label, backup.kind.as_str()), (id.clone(), "full"));
+    assert!(backup.place.ends_with(&format!("/backups/full-{id}")));
+    assert_eq!(mo.states(), [(id, "complete".to_owned())]);
+}
+
+#[test]
+fn json_says_what_was_made() {
+    let mo = Mo::new();
+    let line = "matrixone backup SERVER --path backups --json";
+    mo.assert_output("backup json", &mo.run(line).expect(0));
+    let base = mo.states().remove(0).0;
+    mo.server.cluster().insert(3);
+    let increment = mo.json(&format!(
+        "matrixone backup SERVER --path backups --base-id {base}"
+    ));
+    let backup = &increment["backup"];
+    assert_eq!(
+        (&backup["kind"], &backup["base"]),
+        (&"incremental".into(), &base.into())
+    );
+    assert!(backup["bytes_stored"].as_u64() < backup["bytes"].as_u64());
+}
+
+#[test]
+fn the_number_of_files_at_once_is_handed_on() {
+    let mo = Mo::new();
+    for (given, sent) in [
+        ("", "'0'"),
+        ("--parallelism 0", "'0'"),
+        ("--parallelism 8", "'8'"),
+    ] {
+        mo.run(&format!("matrixone backup SERVER --path backups {given}"))
+            .expect(0);
+        let statements = mo.server.statements();
+        let text = &statements.last().unwrap().text;
+        assert!(text.contains(&format!("PARALLELISM {sent}")), "{text}");
+    }
+    for wrong in ["-1", "many", "65536"] {
+        mo.run(&format!(
+            "matrixone backup SERVER --path backups --parallelism={wrong}"
+        ))
+        .expect(2);
+    }
+}
+
+/// Command lines, and what is said of them; `BASE` is a backup.
+const CONTRADICTIONS: [(&str, &str); 20] = [
+    (
+        "backup SERVER --backup_dir filesystem --path b --endpoint http://127.0.0.1:9",
+        "--endpoint is for --backup_dir s3",
+    ),
+    (
+        "matrixone backup SERVER --path b --endpoint http://127.0.0.1:9",
+        "--endpoint is for --backup_dir s3",
+    ),
+    (
+        "backup SERVER --backup_dir filesystem --path b --bucket x",
+        "--bucket is for --backup_dir s3",
+    ),
+    (
+        "matrixone backup SERVER --path b --bucket x",
+        "--bucket without --backup_dir s3",
+    ),
+    ("backup SERVER --backup_dir filesystem", "needs --path"),
+    (
+        "backup SERVER --backup_dir s3 --filepath x",
+        "needs a bucket",
+    ),
+    (
+        "backup SERVER --backup_dir s3 --bucket x --path b",
+        "--path is for --backup_dir filesystem",
+    ),
+    (
+        "backup SERVER --backup_dir tape --path b",
+        "invalid value 'tape'",
+    ),
+    ("backup SERVER", "not said where"),
+    (
+        "backup SERVER --backup_dir filesystem --path backups --backup_type incremental",
+        "needs a base",
+    ),
+    (
+        "backup SERVER --backup_dir filesystem --path backups --backup_type full --base_id BASE",
+        "a full backup has no base",
+    ),
+    (
+        "backup SERVER --backup_dir filesystem --path backups --backup_type partial",
+        "invalid value 'partial'",
+    ),
+    (
+        "backup SERVER --backup_dir filesystem --path backups --base_id 4d21b228",
+        "no backup '4d21b228'",
+    ),
+    (
+        "backup SERVER --backup_dir filesystem --path elsewhere --base_id BASE",
+        "lies elsewhere",
+    ),
+    (
+        "backup SERVER --backup_dir filesystem --path \"two words\"",
+        "character ' '",
+    ),
+    (
+        "backup SERVER --backup_dir filesystem --path a,b",
+        "character ','",
+    ),
+    (
+        "backup SERVER --backup_dir filesystem --path a:b",
+        "character ':'",
+    ),
+    (
+        "backup --port 6001 --backup_dir filesystem --path b",
+        "--user",
+    ),
+    (
+        "backup --host 127.0.0.1 --port six --user dump --backup_dir filesystem --path b",
+        "'six'",
+    ),
+    (
+        "backup SERVER --server-password-file nowhere --backup_dir filesystem --path b",
+        "nowhere",
+    ),
+];
+
+#[test]
+fn contradictions_are_refused_before_anything_is_begun() {
+    let mo = Mo::new();
+    let base = mo.backup();
+    let before = mo.server.statements().len();
+    for (line, expected) in CONTRADICTIONS {
+        let output = mo.run(&line.replace("BASE", &base)).expect(2);
+        assert!(output.stderr.contains(expected), "{line}: {output}");
+        assert!(output.stderr.contains("\nhint: "), "{line}: {output}");
+    }
+    assert_eq!(
+        mo.server.statements().len(),
+        before,
+        "the server was not asked"
+    );
+    assert_eq!(mo.states().len(), 1, "nothing is noted");
+    for folder in ["b", "elsewhere", "two words", "a,b", "a:b"] {
+        assert!(!mo.at(folder).exists(), "{folder}");
+    }
+}
+
+#[test]
+fn only_a_whole_backup_is_a_base() {
+    let mo = Mo::new();
+    mo.server.inject(br_test_matrixone::Fault::NotFound(5));
+    mo.run("matrixone backup SERVER --path backups").expect(1);
+    let failed = mo.states().remove(0).0;
+    let line = |base: &str| format!("matrixone backup SERVER --path backups --base-id {base}");
+    let output = mo.run(&line(&failed)).expect(2);
+    assert!(
+        output.stderr.contains("is failed and cannot be a base"),
+        "{output}"
+    );
+    let good = mo.backup();
+    mo.run(&format!("matrixone delete {good}")).expect(0);
+    mo.run(&line(&good)).expect(2);
+}
+
+#[test]
+fn passwords_come_from_safe_places() {
+    let mo = Mo::new();
+    let bare = mo.br.clone().env("BR_MATRIXONE_PASSWORD", "");
+    mo.session.write("pw", format!("{PASSWORD}\n"));
+    let line = "matrixone backup SERVER --path backups";
+    mo.run_with(&bare, &format!("{line} --server-password-file pw"))
+        .expect(0);
+    let typed = mo
+        .run_with(&bare, &format!("{line} --password {PASSWORD}"))
+        .expect(0);
+    assert!(
+        typed.stderr.contains("warning: --password can be seen"),
+        "{typed}"
+    );
+    for wrong in [line.to_owned(), format!("{line} --password wrong")] {
+        let output = mo.run_with(&bare, &wrong).expect(12);
+        assert!(
+            output.stderr.contains("check user and password"),
+            "{output}"
+        );
+    }
+    assert_eq!(mo.states().len(), 2, "who was not let in began nothing");
+    let catalogue = std::fs::read_to_string(mo.at("br-matrixone.json")).unwrap();
+    assert!(!catalogue.contains(PASSWORD));
+}
+
+#[test]
+fn other_accounts_may_not() {
+    let options = MoServerOptions::default().with_password(PASSWORD);
+    let mo = Mo::with(options.with_account("acc"));
+    let line = format!(
+        "matrixone backup --port {} --user acc:admin --path backups",
+        mo.server.port()
+    );
+    let output = mo.run(&line).expect(12);
+    assert!(output.stderr.contains("account sys"), "{output}");
+    assert_eq!(mo.server.logins().len(), 0, "the server was told nothing");
+}
+
+#[test]
+fn old_releases_do_what_they_can() {
+    for (version, grammar) in [
+        (MoVersion::V1_0, "FILESYSTEM"),
+        (MoVersion::V1_1_3, "PARALLELISM"),
+        (MoVersion::V1_2, "TYPE"),
+        (MoVersion::V2_1, "TYPE"),
+        (MoVersion::V4_2, "TYPE"),
+    ] {
+        let options = MoServerOptions::default().with_version(version);
+        let mo = Mo::with(options.with_password(PASSWORD));
+        let objects = mo.objects();
+        let id = mo.backup();
+        let text = mo.server.statements().remove(0).text;
+        let words = text.split_whitespace().rev().nth(1).unwrap_or_default();
+        assert_eq!(words, grammar, "{version}: {text}");
+        mo.assert_restores(&id, "mo", &objects);
+        let since = mo.run(&format!(
+            "matrixone backup SERVER --path backups --base-id {id}"
+        ));
+        if version < MoVersion::V1_2 {
+            let since = since.expect(2);
+            assert!(
+                since.stderr.contains("make a full backup"),
+                "{version}: {since}"
+            );
+        } else {
+            since.expect(0);
+        }
+    }
+    // A base of a time when the server was newer.
+    let mo = Mo::new();
+    let base = mo.backup();
+    mo.server.set_version(MoVersion::V1_1_3);
+    let output = mo
+        .run(&format!(
+            "matrixone backup SERVER --path backups --base-id {base}"
+        ))
+        .expect(2);
+    assert!(
+        output.stderr.contains("makes full backups only"),
+        "{output}"
+    );
+}
+
+#[test]
+fn another_database_is_told_nothing() {
+    let mo = Mo::new();
+    let line = "matrixone backup --port 3306 --user dump --path backups";
+    let output = mo.run(line);
+    if output.code == Some(13) {
+        return skip("there is no MariaDB on port 3306");
+    }
+    let output = output.expect(2);
+    assert!(
+        output.stderr.contains("cannot be backed up this way"),
+        "{output}"
+    );
+    assert!(!mo.at("br-matrixone.json").exists());
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named() {
+    let mo = Mo::new();
+    let port = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let line = format!("matrixone backup --port {port} --user dump --path backups");
+    let output = mo.run(&line).expect(13);
+    assert!(
+        output.stderr.contains(&format!("127.0.0.1:{port} refused")),
+        "{output}"
+    );
+}
+
+/// A server on another host writes to its own disk.
+#[test]
+fn a_folder_that_is_another_one_here_is_found_out() {
+    let mo = Mo::with(
+        MoServerOptions::default()
+            .with_password(PASSWORD)
+            .with_cluster(ClusterOptions {
+                objects: 3,
+                ..ClusterOptions::default()
+            }),
+    );
+    mo.server.inject(br_test_matrixone::Fault::Delay(
+        br_test_matrixone::Point::Written,
+        std::time::Duration::from_secs(2),
+    ));
+    let child = mo.spawn("matrixone backup SERVER --path backups");
+    mo.until_it_waits();
+    std::fs::rename(mo.at("backups"), mo.at("other host")).unwrap();
+    let output = br_testkit::BrOutput::from(child.wait_with_output().unwrap()).expect(10);
+    assert!(
+        output
+            .stderr
+            .contains("the same one for the server and for br"),
+        "{output}"
+    );
+    assert!(matches!(mo.server.backups()[0].outcome, Outcome::Done(_)));
+    assert_eq!(mo.states().remove(0).1, "failed");
+}
+
+#[test]
+fn errors_are_json_too() {
+    let mo = Mo::new();
+    let output = mo
+        .run("matrixone backup SERVER --path a,b --json")
+        .expect(2);
+    let last = json(output.stderr.lines().last().unwrap());
+    assert_eq!((&last["type"], &last["code"]), (&"error".into(), &2.into()));
+}

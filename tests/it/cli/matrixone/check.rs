@@ -1,0 +1,185 @@
+//! `br matrixone check`: every byte is read, and what is wrong is named.
+
+use std::fs;
+use std::path::Path;
+
+use super::{Mo, change, object_in};
+
+/// A way to damage an object, what a check and a restore call it, and whether the list of files tells it already.
+type Damage = (&'static str, fn(&Path), &'static str);
+
+const DAMAGES: [Damage; 4] = [
+    (
+        "a bit",
+        |path| change(path, |bytes| bytes[70] ^= 4),
+        "CRC32C",
+    ),
+    (
+        "an end",
+        |path| change(path, |bytes| bytes.truncate(bytes.len() - 9)),
+        "bytes",
+    ),
+    (
+        "all of it",
+        |path| fs::remove_file(path).unwrap(),
+        "missing",
+    ),
+    // The checksum of the block is right again: only the digest knows.
+    (
+        "a bit and its checksum",
+        |path| {
+            change(path, |bytes| {
+                let mut content = super::unframe(bytes);
+                content[70] ^= 4;
+                *bytes = br_test_matrixone::format::frame(&content);
+            });
+        },
+        "SHA-256",
+    ),
+];
+
+#[test]
+fn a_sound_backup_is_said_to_be_so() {
+    let mo = Mo::new();
+    let id = mo.backup();
+    mo.assert_output("check", &mo.run(&format!("check {id}")).expect(0));
+    mo.assert_output(
+        "check json",
+        &mo.run(&format!("check {id} --json")).expect(0),
+    );
+    let quiet = mo.run(&format!("check {id} -q")).expect(0);
+    assert!(
+        !quiet.stdout.contains("check:") && quiet.stderr.is_empty(),
+        "{quiet}"
+    );
+}
+
+#[test]
+fn damage_is_named_and_is_not_restored() {
+    for (what, damage, word) in DAMAGES {
+        let mo = Mo::new();
+        let id = mo.backup();
+        let object = object_in(&mo.at(&format!("backups/full-{id}/tae")));
+        let name = object.file_name().unwrap().to_str().unwrap();
+        damage(&object);
+        let output = mo.run(&format!("check {id}")).expect(14);
+        let problem = output
+            .stdout
+            .lines()
+            .find(|line| line.starts_with("problem: "));
+        let problem = problem.unwrap_or_else(|| panic!("{what}: {output}"));
+        assert!(
+            problem.contains(name) && problem.contains(word),
+            "{what}: {output}"
+        );
+        assert!(
+            output.stderr.contains("cannot be relied on: 1 problem"),
+            "{what}: {output}"
+        );
+        let report = super::json(&mo.run(&format!("check {id} --json")).expect(14).stdout);
+        assert_eq!(
+            (&report["sound"], &report["checks"][0]["problem_count"]),
+            (&false.into(), &1.into())
+        );
+        let output = mo.run(&format!(
+            "restore {id} --restore_dir filesystem --restore_path mo"
+        ));
+        assert!(output.stderr.contains(name), "{what}: {output}");
+        output.expect(14);
+        let shared = mo.at("mo/mo-data/shared");
+        assert!(
+            !shared.join(name).exists(),
+            "{what}: no damaged file appears"
+        );
+        assert!(
+            !mo.at("mo/mo-data/local/hk_data").exists(),
+            "{what}: no cluster starts from it"
+        );
+    }
+}
+
+#[test]
+fn small_files_count_as_well() {
+    for file in ["mo_meta", "hakeeper/hk_data", "tae/tae_list", "tae/tae_sum"] {
+        let mo = Mo::new();
+        let id = mo.backup();
+        let path = mo.at(&format!("backups/full-{id}/{file}"));
+        change(&path, |bytes| {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+        });
+        let output = mo.run(&format!("check {id}")).expect(14);
+        assert!(
+            output.stdout.contains(&format!("/{file}: ")),
+            "{file}: {output}"
+        );
+    }
+}
+
+#[test]
+fn a_place_needs_no_catalogue() {
+    let mo = Mo::new();
+    let full = mo.backup();
+    mo.server.cluster().insert(3);
+    let increment = mo.backup_since(&full);
+    mo.server.inject(br_test_matrixone::Fault::NotFound(20));
+    mo.run("matrixone backup SERVER --path backups").expect(1);
+    fs::remove_file(mo.at("br-matrixone.json")).unwrap();
+    let root = "check --backup_dir filesystem --backup_path backups";
+    mo.assert_output("check place", &mo.run(root).expect(0));
+    let all = super::json(&mo.run(&format!("{root} --json")).expect(0).stdout);
+    assert_eq!(all["checks"].as_array().unwrap().len(), 2);
+    assert_eq!(all["unfinished"].as_array().unwrap().len(), 1);
+    // One of them, by its folder or by its id.
+    let one = mo.run(&format!("{root}/incremental-{increment}")).expect(0);
+    assert!(one.stdout.starts_with("check: /mo_meta\n"), "{one}");
+    let one = mo
+        .run(&format!("matrixone {root} {}", &increment))
+        .expect(0);
+    assert!(one.stdout.starts_with("check: /mo_meta\n"), "{one}");
+    let several = mo.run(&format!("matrixone {root} 0")).expect(2);
+    assert!(several.stderr.contains("several backups"), "{several}");
+    // What the incremental one shares is missing for both.
+    let object = object_in(&mo.at(&format!("backups/full-{full}/tae")));
+    fs::remove_file(&object).unwrap();
+    let output = mo.run(root).expect(14);
+    assert_eq!(
+        output.stdout.matches("it is missing").count(),
+        2,
+        "{output}"
+    );
+    // Where there is neither a repository nor a backup.
+    let nothing = mo
+        .run("check --backup_dir filesystem --backup_path docs")
+        .expect(10);
+    assert!(nothing.stderr.contains("that MatrixOne wrote"), "{nothing}");
+    // And a repository is one as before.
+    mo.run("init --backup_dir filesystem --path repository")
+        .expect(0);
+    let repository = mo
+        .run("check --backup_dir filesystem --backup_path repository")
+        .expect(0);
+    assert!(
+        repository.stdout.contains("no problems found"),
+        "{repository}"
+    );
+}
+
+#[test]
+fn what_is_only_begun_is_no_backup() {
+    let mo = Mo::new();
+    let id = mo.backup();
+    fs::remove_file(mo.at(&format!("backups/full-{id}/mo_meta.sha256"))).unwrap();
+    for line in [
+        format!("check {id}"),
+        format!("list {id}"),
+        "check --backup_dir filesystem --backup_path backups".to_owned(),
+        format!("restore {id} --restore_dir filesystem --restore_path mo"),
+    ] {
+        let output = mo.run(&line).expect(14);
+        assert!(
+            output.stderr.contains("which the server writes last"),
+            "{line}: {output}"
+        );
+    }
+}

@@ -1,0 +1,73 @@
+//! `br matrixone delete`: what others need is not deleted.
+
+use std::fs;
+
+use super::Mo;
+
+#[test]
+fn a_backup_that_others_need_stays() {
+    let mo = Mo::new();
+    let full = mo.backup();
+    let first = mo.backup_since(&full);
+    let second = mo.backup_since(&first);
+    let lone = mo.backup();
+    let output = mo.run(&format!("delete {full}")).expect(2);
+    assert!(
+        output.stderr.contains(&first) && output.stderr.contains(&second),
+        "{output}"
+    );
+    assert!(!output.stderr.contains(&lone), "{output}");
+    mo.run(&format!("delete {second}")).expect(0);
+    mo.assert_output(
+        "delete",
+        &mo.run(&format!("delete {full} --cascade")).expect(0),
+    );
+    assert_eq!(mo.states(), [(lone.clone(), "complete".to_owned())]);
+    let left: Vec<_> = fs::read_dir(mo.at("backups")).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    mo.assert_output(
+        "delete json",
+        &mo.run(&format!("delete {lone} --json")).expect(0),
+    );
+    assert!(mo.states().is_empty());
+    mo.run(&format!("delete {lone}")).expect(2);
+}
+
+#[test]
+fn only_the_catalogue_forgets_on_request() {
+    let mo = Mo::new();
+    let full = mo.backup();
+    let increment = mo.backup_since(&full);
+    let output = mo
+        .run(&format!("delete {full} --not_delete_data"))
+        .expect(0);
+    assert!(output.stdout.contains(&full), "{output}");
+    assert!(mo.at(&format!("backups/full-{full}/mo_meta")).exists());
+    mo.run(&format!("check {increment}")).expect(0);
+    let place = "--backup_dir filesystem --backup_path backups";
+    mo.run(&format!("matrixone check {full} {place}")).expect(0);
+}
+
+/// As `mo_br` laid backups out at first, in a folder that may have other things in it.
+#[test]
+fn a_backup_without_a_folder_leaves_what_is_beside_it() {
+    let mo = Mo::new();
+    let id = mo.backup();
+    let folder = mo.at("flat");
+    fs::rename(mo.at(&format!("backups/full-{id}")), &folder).unwrap();
+    fs::write(folder.join("notes.txt"), "mine").unwrap();
+    let line = format!(
+        "{id},276000,filesystem,{},2024-05-13 12:00:12 +0800,1.7s,2024-05-13 12:00:13 +0800\n",
+        folder.display()
+    );
+    mo.session.write("old/mo_br.meta", line);
+    mo.run(&format!("check {id} --meta_path old/mo_br.meta"))
+        .expect(0);
+    mo.run(&format!("delete {id} --meta_path old/mo_br.meta"))
+        .expect(0);
+    let left: Vec<_> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|item| item.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["notes.txt"]);
+}
