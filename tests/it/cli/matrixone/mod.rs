@@ -153,11 +153,14 @@ impl Mo {
         let port = self.server.port().to_string();
         for (pattern, with) in [
             (port.as_str(), "[PORT]"),
+            // How wide a cell is depends on how long the backup took.
             ("-{4,}", "---"),
+            (r" +\|", " |"),
+            (r"\| +", "| "),
             (r"1\d{18}-\d+", "[TS]"),
             (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "[TIME]"),
             (r#""duration_seconds":[\d.]+"#, r#""duration_seconds":0"#),
-            (r"\b[\d.]+(ns|µs|ms|s)\b", "[DURATION]"),
+            (r"\b(\d+m)?[\d.]+(ns|µs|ms|s)\b", "[DURATION]"),
         ] {
             settings.add_filter(pattern, with);
         }
