@@ -84,6 +84,12 @@ impl Meta {
         }
     }
 
+    /// True for the editions that EMQX has. In bundles of others nothing is taken for EMQX's content.
+    #[must_use]
+    pub fn is_emqx(&self) -> bool {
+        matches!(self.edition.as_str(), "ce" | "ee")
+    }
+
     /// Reads the file.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use crate::emqx::rules::{Node, Refusal, check_import, check_meta};
 use crate::emqx::table::{self, TableChanges};
 use crate::error::{Error, Result};
 use crate::export::select_config;
-use crate::inspect::{Examined, Examiner, Inspection, is_emqx};
+use crate::inspect::{Examined, Examiner, Inspection};
 use crate::manifest::MANIFEST_PATH;
 use crate::name::BundleName;
 use crate::path::MemberPath;
@@ -419,7 +419,7 @@ fn folder_node(file: &mut File) -> Result<Option<(Node, Vec<u8>)>> {
     let mut text = Vec::new();
     let read = file.read_to_end(&mut text);
     read.map_err(|error| Error::io("cannot read the target", error))?;
-    let Some(there) = Meta::parse(&text).ok().filter(is_emqx) else {
+    let Some(there) = Meta::parse(&text).ok().filter(Meta::is_emqx) else {
         return Ok(None);
     };
     let (edition, version) = check_meta(&there)?;

@@ -89,7 +89,7 @@ impl Examiner {
 
     /// True unless the bundle is known not to be EMQX's: `META.hocon` is not always its first member.
     pub(crate) fn may_be_emqx(&self) -> bool {
-        self.meta.as_ref().is_none_or(is_emqx)
+        self.meta.as_ref().is_none_or(Meta::is_emqx)
     }
 
     fn stream(
@@ -190,7 +190,7 @@ impl Examiner {
     /// Puts everything together, and decides what it means.
     pub(crate) fn finish(mut self, name: BundleName, node: Option<&Node>) -> Result<Inspection> {
         let meta = self.meta.take().ok_or(Refusal::MissingBackupMeta)?;
-        let is_emqx = is_emqx(&meta);
+        let is_emqx = meta.is_emqx();
         if !is_emqx {
             let looked_at = |finding: &Finding| match &finding.member {
                 Some(member) => !is_config(member),
@@ -303,11 +303,6 @@ impl Examiner {
         }
         self.problems.append(&mut problems);
     }
-}
-
-/// True for the editions that EMQX has.
-pub(crate) fn is_emqx(meta: &Meta) -> bool {
-    matches!(meta.edition.as_str(), "ce" | "ee")
 }
 
 /// How large a member may be that is read as a whole; `None` for those that are not.

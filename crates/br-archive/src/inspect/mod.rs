@@ -9,7 +9,7 @@ mod tap;
 use std::fs;
 use std::path::Path;
 
-pub(crate) use examine::{Examined, Examiner, is_emqx};
+pub(crate) use examine::{Examined, Examiner};
 
 use crate::emqx::config;
 use crate::emqx::meta::Meta;

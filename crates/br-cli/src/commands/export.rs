@@ -182,7 +182,7 @@ impl ExportArgs {
             version: self.bundle_version.clone().unwrap_or(given.version),
             extra: given.extra,
         };
-        let is_emqx = matches!(meta.edition.as_str(), "ce" | "ee");
+        let is_emqx = meta.is_emqx();
         let prefix = self.prefix.clone().unwrap_or_else(|| {
             let prefix = match is_emqx {
                 true => BundleName::EMQX_PREFIX,

@@ -52,13 +52,6 @@ impl BundleSource {
         let members = folder.path().join("members");
         let options = options.clone().with_sync(false);
         let inspection = extract(bundle, &members, &options, progress)?;
-        for wanted in &options.selection.paths {
-            let mut members = inspection.members.iter();
-            if !members.any(|member| member.path.is_within(wanted)) {
-                let text = format!("the bundle has no `{wanted}`");
-                return Err(br_archive::Error::new(ErrorKind::Invalid, text));
-            }
-        }
         let mut entries = BTreeMap::new();
         for member in &inspection.members {
             if !options.selection.takes(&member.path) {
