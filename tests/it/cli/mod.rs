@@ -123,14 +123,13 @@ impl Session {
             skip("only root can become somebody else");
             return None;
         }
-        let closed = |folder: &Path| fs::metadata(folder).unwrap().permissions().mode() & 1 == 0;
-        let program = Path::new(env!("CARGO_BIN_EXE_br-dup"));
-        if program.ancestors().skip(1).any(closed) {
-            skip("the program lies where others may not go");
-            return None;
+        // Where it was built, others may not go.
+        let program = self.dir.path().join("br-of-everybody");
+        if !program.exists() {
+            fs::copy(env!("CARGO_BIN_EXE_br-dup"), &program).unwrap();
         }
         fs::set_permissions(self.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let mut command = self.br.command(arguments);
+        let mut command = self.br.clone().program(program).command(arguments);
         Some(command.uid(NOBODY).gid(NOBODY).output().unwrap().into())
     }
 

@@ -41,6 +41,13 @@ impl BrCmd {
         self
     }
 
+    /// Takes another copy of the program.
+    #[must_use]
+    pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.program = program.into();
+        self
+    }
+
     /// Where it starts.
     #[must_use]
     pub fn home(&self) -> &Path {
