@@ -9,9 +9,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use br_sources::matrixone::BackupKind;
 use br_sources::matrixone::catalog::{
-    BackupKind, Catalog, CatalogError, Entry, OWN_NAME, Origin, Place, S3Place, State, Warning,
-    parse_meta_line,
+    Catalog, CatalogError, Entry, OWN_NAME, Origin, Place, S3Place, State, Warning, parse_meta_line,
 };
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -274,7 +274,7 @@ fn every_alteration_is_noticed_and_can_be_mended() {
     let text = String::from_utf8(whole).unwrap().replace("/b", "/c");
     fs::write(catalog.path(), &text).unwrap();
     let error = catalog.add(some(3)).unwrap_err();
-    assert!(error.to_string().contains("rebuild it"), "{error}");
+    assert!(error.to_string().contains("is damaged"), "{error}");
     let rebuilt = catalog.rebuild(vec![some(1), some(3)]).unwrap();
     assert_eq!((rebuilt.added, rebuilt.kept), (2, 0));
     assert_eq!(

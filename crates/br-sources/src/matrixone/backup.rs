@@ -13,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::archive::{self, Archive, CheckOptions, CheckReport, Limits, Problem, check};
-use super::catalog::{BackupKind, Catalog, CatalogError, Entry, Place, State};
+use super::catalog::{Catalog, CatalogError, Entry, Place, State};
 use super::client::{Client, ClientError, ConnectOptions};
 use super::sql::{BackupRequest, BackupTarget, Extent, S3Keys, S3Target, StatementError};
+use super::{BackupKind, BackupTs};
 
 /// How the names of locks end.
 const LOCK: &str = ".lock";
@@ -217,7 +218,7 @@ pub async fn backup(
                 entry.state = State::Complete;
                 entry.complete_time = Some(now);
                 entry.duration = now.duration_since(begun).try_into().ok();
-                entry.backup_ts = found.and_then(|ts| ts.to_string().parse().ok());
+                entry.backup_ts = found;
                 entry.logical_size = Some(check.logical_bytes);
                 entry.stored_size = Some(check.stored_bytes);
             })?;
@@ -232,7 +233,7 @@ pub async fn backup(
 }
 
 /// The moment that an incremental backup starts from.
-fn check_base(base: &Entry, place: &Place) -> Result<super::sql::BackupTs, BackupError> {
+fn check_base(base: &Entry, place: &Place) -> Result<BackupTs, BackupError> {
     let id = base.id;
     if base.state != State::Complete {
         let text = format!("{id} is {} and cannot be a base", base.state);
@@ -281,7 +282,7 @@ async fn verify(
     root: archive::Place,
     directory: String,
     progress: Arc<dyn archive::Progress + Send>,
-) -> Result<(Option<archive::BackupTs>, CheckReport), BackupError> {
+) -> Result<(Option<BackupTs>, CheckReport), BackupError> {
     let work = move || {
         let archive = Archive::open(&root, &Limits::default())?;
         let backup = archive.find(&directory)?;

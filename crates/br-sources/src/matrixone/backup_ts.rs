@@ -1,13 +1,16 @@
-//! MatrixOne's timestamps as text: `<physical>-<logical>`.
+//! Moments of a cluster as text: `<physical>-<logical>`.
 //!
-//! [`BackupTs`] orders backups in time. Invariant: parsing and printing give the same text, for the canonical form.
+//! [`BackupTs`] orders backups in time. Invariant: it is read strictly, as a server that is sent anything else panics; parsing and printing
+//! give the same text, for the canonical form.
 
 use std::fmt;
 use std::str::FromStr;
 
-use super::error::Error;
+use thiserror::Error;
 
-/// A point in the time of a cluster.
+use super::server_version::shown;
+
+/// A moment of a MatrixOne cluster: `1715754419668571000-1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BackupTs {
     /// Nanoseconds since 1970, UTC. At most `i64::MAX`.
@@ -16,10 +19,16 @@ pub struct BackupTs {
     pub logical: u32,
 }
 
-impl FromStr for BackupTs {
-    type Err = Error;
+/// A text that is no moment of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("'{0}' is no BACKUPTS: give it as `list` shows it, such as 1715754419668571000-1")]
+pub struct BadBackupTs(String);
 
-    fn from_str(text: &str) -> Result<Self, Error> {
+impl FromStr for BackupTs {
+    type Err = BadBackupTs;
+
+    /// Takes digits, a hyphen and digits only.
+    fn from_str(text: &str) -> Result<Self, BadBackupTs> {
         let digits = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
         let parsed = text.split_once('-').and_then(|(physical, logical)| {
             let physical: i64 = Some(physical).filter(digits)?.parse().ok()?;
@@ -28,12 +37,7 @@ impl FromStr for BackupTs {
                 logical: Some(logical).filter(digits)?.parse().ok()?,
             })
         });
-        parsed.ok_or_else(|| {
-            let shown: String = text.chars().take(60).collect();
-            Error::invalid(format!(
-                "{shown:?} is not a timestamp of MatrixOne, which looks like 1715754419668571000-1"
-            ))
-        })
+        parsed.ok_or_else(|| BadBackupTs(shown(text)))
     }
 }
 

@@ -4,9 +4,8 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use br_sources::matrixone::archive::{
-    Archive, BackupKind, Digest, FrameWriter, Framing, Limits, Place,
-};
+use br_sources::matrixone::BackupKind;
+use br_sources::matrixone::archive::{Archive, Digest, FrameWriter, Framing, Limits, Place};
 
 /// Which kind of archive.
 #[derive(Debug, Clone, Copy)]

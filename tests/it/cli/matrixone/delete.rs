@@ -71,3 +71,50 @@ fn a_backup_without_a_folder_leaves_what_is_beside_it() {
         .collect();
     assert_eq!(left, ["notes.txt"]);
 }
+
+/// The catalogue of another machine, or none, does not put a backup in danger: what needs it says so itself.
+#[test]
+fn what_only_the_files_know_to_be_needed_stays() {
+    let mo = Mo::new();
+    let full = mo.backup();
+    mo.server.cluster().insert(2);
+    let objects = mo.objects();
+    let line = format!(
+        "matrixone backup SERVER --path backups --base-id {full} --meta-path elsewhere/mo_br.meta"
+    );
+    fs::create_dir(mo.at("elsewhere")).unwrap();
+    fs::copy(
+        mo.at("br-matrixone.json"),
+        mo.at("elsewhere/br-matrixone.json"),
+    )
+    .unwrap();
+    let increment = super::id_of(&mo.run(&line).expect(0));
+    assert_eq!(mo.states().len(), 1, "it is not known here");
+    let output = mo.run(&format!("delete {full}")).expect(2);
+    assert!(output.stderr.contains(&increment), "{output}");
+    let there = "--meta_path elsewhere/mo_br.meta";
+    mo.run(&format!("check {increment} {there}")).expect(0);
+    mo.run(&format!(
+        "restore {increment} {there} --restore_dir filesystem --restore_path mo"
+    ))
+    .expect(0);
+    super::assert_holds(&super::unframed(&mo.at("mo/mo-data/shared")), &objects);
+
+    // Its list is damaged: nobody knows what it needs.
+    let list = mo.at(&format!("backups/incremental-{increment}/tae/tae_list"));
+    let whole = fs::read(&list).unwrap();
+    super::change(&list, |bytes| bytes[40] ^= 1);
+    let output = mo.run(&format!("delete {full} --cascade")).expect(14);
+    assert!(
+        output.stderr.contains("cannot be found out") && output.stderr.contains(&increment),
+        "{output}"
+    );
+    fs::write(&list, whole).unwrap();
+
+    let output = mo.run(&format!("delete {full} --cascade")).expect(0);
+    assert!(
+        output.stdout.contains(&increment) && output.stdout.contains(&full),
+        "{output}"
+    );
+    assert_eq!(fs::read_dir(mo.at("backups")).unwrap().count(), 0);
+}

@@ -8,6 +8,7 @@ mod keep;
 mod list;
 mod manual;
 mod page;
+mod rebuild;
 mod restore;
 mod s3;
 

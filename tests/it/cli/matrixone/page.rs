@@ -90,12 +90,32 @@ fn example(line: &str) -> Option<&str> {
     (example.len() > "./mo_br ".len()).then_some(example)
 }
 
-/// What only later releases of `mo_br` have, and br does in another way.
+/// What only later releases of `mo_br` have: their command lines work, and say what is not done.
 #[test]
-fn options_about_files_of_settings_are_refused() {
+fn options_about_settings_and_logs_are_taken() {
     let mo = Mo::new();
-    for option in ["--config x", "--log_file x", "--log_level debug"] {
-        let output = mo.run(&format!("matrixone list {option}")).expect(2);
-        assert!(output.stderr.contains("unexpected argument"), "{output}");
+    for (line, warning) in [
+        ("list --log_level debug", ""),
+        ("--log_level=debug list", ""),
+        ("--log_file console -q list", ""),
+        (
+            "list --config mo_br.toml",
+            "the settings in mo_br.toml are not read",
+        ),
+        (
+            "--config mo_br.toml list",
+            "the settings in mo_br.toml are not read",
+        ),
+        ("list --log_file br.log", "no log is written to br.log"),
+        (
+            "matrixone list --log_file br.log",
+            "no log is written to br.log",
+        ),
+    ] {
+        let output = mo.run(line).expect(0);
+        assert!(output.stdout.contains("| ID | SIZE | PATH |"), "{output}");
+        assert!(output.stderr.contains(warning), "{output}");
+        assert_eq!(output.stderr.is_empty(), warning.is_empty(), "{output}");
     }
+    mo.run("snapshots --log_level debug").expect(2);
 }

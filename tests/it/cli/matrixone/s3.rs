@@ -37,7 +37,7 @@ impl Cloud {
         Self { mo, s3, told }
     }
 
-    fn with_password() -> Self {
+    pub(super) fn with_password() -> Self {
         Self::new(MoServerOptions::default().with_password(super::PASSWORD))
     }
 
@@ -64,7 +64,7 @@ impl Cloud {
         output
     }
 
-    fn backup(&self, more: &str) -> String {
+    pub(super) fn backup(&self, more: &str) -> String {
         id_of(&self.run(&format!("backup SERVER S3 {more}")).expect(0))
     }
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use br_core::engine::backup::{BackupOptions as KeepOptions, Base};
 use br_core::{ErrorKind, Repository, Secret};
+use br_sources::matrixone::BackupKind;
 use br_sources::matrixone::archive;
 use br_sources::matrixone::backup::{
     BackupContext, BackupError, BackupOptions, BackupReport, backup, new_id,
 };
-use br_sources::matrixone::catalog::{BackupKind, Place};
+use br_sources::matrixone::catalog::Place;
 use br_sources::matrixone::client::{ClientError, ConnectOptions, DEFAULT_PORT, ServerReason};
 use br_sources::matrixone::source::ArchiveSource;
 use clap::{Args, ValueEnum};
@@ -27,6 +28,8 @@ use crate::output::format;
 use crate::output::json::Summary;
 use crate::storage::parse_secret;
 
+/// Marks the copies in a repository.
+pub(super) const TAG: &str = "matrixone";
 /// Files that are named when a backup turns out not to be whole.
 const NAMED: usize = 20;
 
@@ -219,7 +222,7 @@ async fn keep(
     let directory = entry.sub_directory.clone().unwrap_or_default();
     let path = format!("{}/{directory}", entry.place);
     let options = KeepOptions::new(host_name(), user_name(), vec![path.into_bytes()])
-        .with_tags(vec!["matrixone".to_owned(), entry.id.to_string()])
+        .with_tags(vec![TAG.to_owned(), entry.id.to_string()])
         .with_base(Base::None);
     let secs = entry.at_time.as_second();
     let mut again = true;

@@ -1,11 +1,15 @@
 //! `br matrixone delete`: deletes backups of MatrixOne.
 
-use br_sources::matrixone::archive::{ErrorKind, Result};
+use std::sync::Arc;
+
+use br_sources::matrixone::archive::{self, ErrorKind};
 use br_sources::matrixone::backup::is_running;
-use br_sources::matrixone::catalog::{Catalog, Entry, State};
+use br_sources::matrixone::catalog::{Catalog, CatalogError, Entry, Listing, State};
+use br_sources::matrixone::delete;
 use clap::Args;
 
 use super::place::{Source, Wanted, refuse_place};
+use super::progress::ArchiveProgress;
 use super::{CODES, CatalogArgs, blocking};
 use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
@@ -49,24 +53,19 @@ pub(super) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
     let catalog = args.catalog.open()?;
     let listing = args.catalog.list(context)?;
     let entry = listing.find(&args.id)?;
-    let dependents = listing.dependents(entry.id);
-    let all: Vec<_> = dependents
-        .certain
-        .iter()
-        .chain(&dependents.possible)
-        .collect();
-    if !all.is_empty() && !args.cascade && !args.not_delete_data {
-        let names: Vec<_> = all.iter().map(|entry| entry.id.to_string()).collect();
+    let mut doomed = match args.not_delete_data && !args.cascade {
+        // Files that stay are still there for those that need them.
+        true => Vec::new(),
+        false => dependents(&listing, &entry, context).await?,
+    };
+    if !doomed.is_empty() && !args.cascade {
+        let names: Vec<_> = doomed.iter().map(|entry| entry.id.to_string()).collect();
         return Err(CommandError::usage(
             format!("other backups need {}: {}", entry.id, names.join(", ")),
             "delete them first, or all together with --cascade",
         ));
     }
-    let mut doomed = Vec::new();
-    if args.cascade {
-        // Those that need others go first: whatever interrupts this leaves no backup without its base.
-        doomed.extend(all.iter().rev().map(|entry| (*entry).clone()));
-    }
+    // Those that need others go first: whatever interrupts this leaves no backup without its base.
     doomed.push(entry);
     if doomed.iter().any(|entry| entry.state == State::Running) && is_running(&catalog) {
         return Err(CommandError::new(
@@ -80,76 +79,75 @@ pub(super) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
         if context.cancel.is_cancelled() {
             return Err(CommandError::interrupted());
         }
-        delete(entry, &catalog, args.not_delete_data, context).await?;
+        delete_one(entry, &catalog, args.not_delete_data, context).await?;
         deleted.push(entry.id.to_string());
     }
     print(&deleted, args.not_delete_data, context)?;
     Ok(ExitStatus::Ok)
 }
 
+/// Finds what needs a backup; `None` for the archive when nothing is there any more.
+async fn dependents(
+    listing: &Listing,
+    entry: &Entry,
+    context: &CommandContext,
+) -> Result<Vec<Entry>, CommandError> {
+    let source = Source::of(entry.clone(), context)?;
+    let reporter = Arc::new(context.reporter());
+    let progress = ArchiveProgress::new(&reporter, context);
+    let (listing, entry) = (listing.clone(), entry.clone());
+    let work = move || {
+        let archive = match source.archive() {
+            Ok(archive) => Some(archive),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        delete::dependents(&listing, &entry, archive.as_ref(), &progress)
+    };
+    blocking(work).await.map_err(|error| match error.status {
+        ExitStatus::Damaged => error.with_hint(
+            "it cannot be found out whether others need the backup: delete the one first whose list is damaged",
+        ),
+        _ => error,
+    })
+}
+
 /// Deletes one. The catalogue forgets it last: what is interrupted can be done again.
-async fn delete(
+async fn delete_one(
     entry: &Entry,
     catalog: &Catalog,
     keep_data: bool,
     context: &CommandContext,
-) -> std::result::Result<(), CommandError> {
+) -> Result<(), CommandError> {
     if !keep_data {
         let source = Source::of(entry.clone(), context)?;
         let id = entry.id.to_string();
         blocking(move || remove(&source, &id)).await?;
     }
-    Ok(catalog.remove(entry.id)?)
+    match catalog.remove(entry.id) {
+        // One that needed another, and that only its own files told of.
+        Err(CatalogError::NotFound(_)) => Ok(()),
+        removed => Ok(removed?),
+    }
 }
 
-/// Deletes the files of a backup; first the mark that it is complete, so that half of one is never taken for a backup.
-fn remove(source: &Source, id: &str) -> Result<()> {
-    let (place, directory) = match &source.wanted {
-        Wanted::Directory(directory) => (source.place.clone(), directory.clone()),
+fn remove(source: &Source, id: &str) -> archive::Result<()> {
+    match &source.wanted {
+        Wanted::Directory(directory) => archive::delete(&source.place, directory, id),
         wanted => match source.archive() {
             // The place that was noted may be the folder of the backup, and the root above it.
-            Ok(archive) => (archive.place().clone(), wanted.pick(&archive)?.dir.clone()),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
+            Ok(archive) => archive::delete(archive.place(), &wanted.pick(&archive)?.dir, id),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
         },
-    };
-    let below = |name: &str| match directory.as_str() {
-        "" => name.to_owned(),
-        directory => format!("{directory}/{name}"),
-    };
-    for name in ["mo_meta.sha256", "mo_meta"] {
-        place.delete(&below(name))?;
     }
-    // A root that is a backup may have other things in it.
-    let folders = match directory.as_str() {
-        "" => vec!["config", "hakeeper", "tae"],
-        directory => vec![directory],
-    };
-    for folder in folders {
-        let mut paths = Vec::new();
-        place.list(folder, &mut |entry| {
-            paths.push(format!("{folder}/{}", entry.path));
-            Ok(())
-        })?;
-        for path in paths {
-            place.delete(&path)?;
-        }
-        place.prune(folder)?;
-    }
-    for name in [below("backup_meta"), below("backup_meta.sha256")] {
-        place.delete(&name)?;
-    }
-    for name in [format!("{id}.meta"), format!("{id}.meta.sha256")] {
-        place.delete(&name)?;
-    }
-    Ok(())
 }
 
 fn print(
     deleted: &[String],
     kept_data: bool,
     context: &CommandContext,
-) -> std::result::Result<(), CommandError> {
+) -> Result<(), CommandError> {
     let output = &context.output;
     if output.is_json() {
         return output.document(&Summary::new(serde_json::json!({

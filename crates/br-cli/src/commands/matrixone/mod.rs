@@ -9,6 +9,7 @@ mod delete;
 mod list;
 mod place;
 mod progress;
+mod rebuild;
 mod restore;
 mod spelling;
 
@@ -24,6 +25,7 @@ use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
+use crate::output::format;
 
 pub(crate) use check::check_place;
 pub(crate) use spelling::translate;
@@ -59,8 +61,56 @@ pub(super) const CODES: &[ExitStatus] = &[
     after_long_help = examples(EXAMPLES, &exit_codes(CODES))
 )]
 pub(crate) struct MatrixOneCommand {
+    #[command(flatten)]
+    settings: SettingsArgs,
+
     #[command(subcommand)]
     verb: Verb,
+}
+
+/// Where `mo_br` has its settings and its log. br has neither, and command lines with them work nevertheless.
+#[derive(Debug, Args)]
+struct SettingsArgs {
+    /// Not read: br has options and variables of the environment
+    #[arg(long, global = true, hide = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Not written, unless it is `console`: br says what it has to say on stderr
+    #[arg(
+        long,
+        global = true,
+        hide = true,
+        value_name = "FILE",
+        alias = "log_file"
+    )]
+    log_file: Option<PathBuf>,
+
+    /// No effect: -v says more, -q says less
+    #[arg(
+        long,
+        global = true,
+        hide = true,
+        value_name = "LEVEL",
+        alias = "log_level"
+    )]
+    log_level: Option<String>,
+}
+
+impl SettingsArgs {
+    fn warn(&self, context: &CommandContext) {
+        let console = &context.output.console;
+        if let Some(file) = &self.config {
+            let file = format::path(file);
+            console.warning(&format!("the settings in {file} are not read"));
+        }
+        let file = self.log_file.as_deref();
+        if let Some(file) = file.filter(|file| *file != Path::new("console")) {
+            let file = format::path(file);
+            console.warning(&format!(
+                "no log is written to {file}: this is all there is"
+            ));
+        }
+    }
 }
 
 /// What can be done.
@@ -71,6 +121,7 @@ enum Verb {
     Check(check::CheckArgs),
     Restore(Box<restore::RestoreArgs>),
     Delete(delete::DeleteArgs),
+    Rebuild(rebuild::RebuildArgs),
 }
 
 /// Where the catalogue is.
@@ -102,12 +153,14 @@ impl CatalogArgs {
 }
 
 pub(crate) async fn run(args: MatrixOneCommand, context: &CommandContext) -> CommandResult {
+    args.settings.warn(context);
     match args.verb {
         Verb::Backup(args) => backup::run(*args, context).await,
         Verb::List(args) => list::run(args, context).await,
         Verb::Check(args) => check::run(args, context).await,
         Verb::Restore(args) => restore::run(*args, context).await,
         Verb::Delete(args) => delete::run(args, context).await,
+        Verb::Rebuild(args) => rebuild::run(args, context).await,
     }
 }
 
@@ -209,8 +262,8 @@ impl From<CatalogError> for CommandError {
             ),
             CatalogError::Damaged { .. } => (
                 ExitStatus::Damaged,
-                "move it away, or name another with --meta-path: the backups are not affected, and are found with \
-                 --backup_dir without any catalogue",
+                "the backups are not affected, and are found with --backup_dir without any catalogue; `br matrixone rebuild` \
+                 makes a new one",
             ),
             CatalogError::Newer { .. } => (
                 ExitStatus::UnsupportedFormat,

@@ -41,6 +41,16 @@ pub(super) struct RestoreArgs {
     #[arg(value_name = "ID")]
     id: Option<String>,
 
+    /// The backup, as later releases of mo_br want it said
+    #[arg(
+        long,
+        alias = "base_id",
+        value_name = "ID",
+        hide = true,
+        conflicts_with = "id"
+    )]
+    base_id: Option<String>,
+
     /// Kind of target [default: what the other options say]
     #[arg(
         long,
@@ -155,7 +165,8 @@ enum KindArg {
 }
 
 pub(super) async fn run(args: RestoreArgs, context: &CommandContext) -> CommandResult {
-    let source = Source::find(args.id.as_deref(), &args.catalog, context)?;
+    let id = args.id.as_deref().or(args.base_id.as_deref());
+    let source = Source::find(id, &args.catalog, context)?;
     refuse_unusable(&source)?;
     let (target, to) = args.target(context)?;
     if args.restore_secret_access_key.is_some() {

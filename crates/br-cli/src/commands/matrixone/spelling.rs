@@ -4,6 +4,10 @@ use std::ffi::{OsStr, OsString};
 
 /// Options without a value that may stand before the verb.
 const FLAGS: [&str; 5] = ["--json", "-q", "--quiet", "-v", "--verbose"];
+/// The verbs of `mo_br`.
+const VERBS: [&str; 5] = ["backup", "list", "check", "restore", "delete"];
+/// Options of `mo_br` with a value that may stand before the verb.
+const SETTINGS: [&str; 3] = ["--config", "--log-file", "--log-level"];
 
 /// Puts `matrixone` before a verb that is meant in the manner of `mo_br`: one that only that tool has options for; and where a catalogue of
 /// backups of MatrixOne is, one that can only mean that, or names a backup in it. `ids` are those of the catalogue, `None` when there is none.
@@ -12,18 +16,23 @@ pub(crate) fn translate(
     has_repository: bool,
     ids: &dyn Fn() -> Option<Vec<String>>,
 ) -> Vec<OsString> {
-    let mut words = arguments
-        .iter()
-        .map(OsString::as_os_str)
-        .enumerate()
-        .skip(1);
-    let is_flag = |word: &OsStr| word.to_str().is_some_and(|word| FLAGS.contains(&word));
-    let Some((at, verb)) = words.find(|(_, word)| !is_flag(word)) else {
-        return arguments;
+    let mut words = arguments.iter().map(OsString::as_os_str).skip(1);
+    let (mut at, mut settings) = (1, false);
+    let verb = loop {
+        match words.next().map(OsStr::to_str) {
+            None => return arguments,
+            Some(Some(word)) if FLAGS.contains(&word) => at += usize::from(!settings),
+            Some(Some(word)) if names(word, &SETTINGS) => {
+                settings = true;
+                if !word.contains('=') {
+                    words.next();
+                }
+            }
+            Some(word) => break word.unwrap_or_default(),
+        }
     };
-    let verb = verb.to_str().unwrap_or_default();
     let rest: Vec<&str> = words
-        .map_while(|(_, word)| word.to_str())
+        .map_while(OsStr::to_str)
         .take_while(|word| *word != "--")
         .collect();
     let line = Line {
@@ -31,10 +40,18 @@ pub(crate) fn translate(
         has_repository,
         ids,
     };
-    if line.is_mo_br(verb) {
+    if line.is_mo_br(verb) || (settings && VERBS.contains(&verb)) {
         arguments.insert(at, "matrixone".into());
     }
     arguments
+}
+
+/// Whether a word is one of these options.
+fn names(word: &str, options: &[&str]) -> bool {
+    let name = word.split('=').next().unwrap_or_default();
+    options
+        .iter()
+        .any(|wanted| name.replace('_', "-") == *wanted)
 }
 
 /// What stands behind a verb, and what is around.
@@ -52,6 +69,9 @@ impl Line<'_> {
             .any(|word| matches!(*word, "-h" | "--help"))
         {
             return false;
+        }
+        if self.has(&SETTINGS) {
+            return VERBS.contains(&verb);
         }
         match verb {
             "backup" => self.has(&["--port", "--user", "--password"]),
@@ -72,10 +92,7 @@ impl Line<'_> {
     }
 
     fn has(&self, names: &[&str]) -> bool {
-        self.rest.iter().any(|word| {
-            let name = word.split('=').next().unwrap_or_default();
-            names.iter().any(|wanted| name.replace('_', "-") == *wanted)
-        })
+        self.rest.iter().any(|word| self::names(word, names))
     }
 
     /// Whether this is about the catalogue. A place that was typed is meant; a repository of the environment is, unless the whole id is one of
@@ -110,6 +127,8 @@ mod tests {
             ),
             ("br backup docs --host h", false, br),
             ("br list", false, mo_br),
+            ("br --log-level debug list", true, mo_br),
+            ("br list --log-file=console", true, mo_br),
             ("br --json -q list", false, mo_br),
             ("br list 1614f462", false, mo_br),
             ("br list", true, br),
@@ -142,7 +161,10 @@ mod tests {
             assert_eq!(is_mo_br(out), expected, "{line}");
             // Where nothing is known of MatrixOne, only its options make the difference.
             let out = translate(arguments(), has_repository, &|| None);
-            let alone = expected && line.contains("_") || line.contains("--port");
+            let says_it = ["_", "--port", "--log-"]
+                .iter()
+                .any(|mark| line.contains(mark));
+            let alone = expected && says_it;
             assert_eq!(is_mo_br(out), alone, "{line} without a catalogue");
         }
     }

@@ -5,10 +5,10 @@
 
 use std::io::Read;
 
-use super::backup_ts::BackupTs;
 use super::error::Result;
 use super::limits::Limits;
 use super::lines::{Lines, fields};
+use crate::matrixone::BackupTs;
 
 /// One row of an index.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,17 +4,17 @@
 //! are, with a line `<id>.meta` beside each. Invariant: what has no `mo_meta.sha256`, which the server writes last, is unfinished and never
 //! among the backups.
 
-use std::fmt;
+use uuid::Uuid;
 
-use super::backup_ts::BackupTs;
 use super::error::{Error, ErrorKind, Result};
 use super::frame::{Framing, unframe};
 use super::limits::Limits;
-use super::meta_line::{MetaLine, is_uuid};
 use super::path::join;
 use super::place::{Children, Place};
 use super::sha256::SUFFIX;
 use super::tae_sum::TaeSum;
+use crate::matrixone::catalog::{Entry, parse_meta_line};
+use crate::matrixone::{BackupKind, BackupTs};
 
 /// The file the server writes last.
 pub(crate) const MO_META: &str = "mo_meta";
@@ -24,36 +24,13 @@ pub(crate) const TAE_LIST: &str = "tae/tae_list";
 pub(crate) const TAE_SUM: &str = "tae/tae_sum";
 pub(crate) const TAE: &str = "tae";
 
-/// Whether a backup builds on earlier ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum BackupKind {
-    /// It has all its files.
-    Full,
-    /// Some of its files are in earlier backups below the same root.
-    Incremental,
+/// True for `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`.
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36 && Uuid::try_parse(text).is_ok()
 }
 
-impl BackupKind {
-    /// The word for it in lists and names.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Incremental => "incremental",
-        }
-    }
-
-    pub(crate) fn of_word(word: &str) -> Option<Self> {
-        [Self::Full, Self::Incremental]
-            .into_iter()
-            .find(|kind| kind.as_str() == word)
-    }
-}
-
-impl fmt::Display for BackupKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
+fn is_id(meta: &Entry, id: &str) -> bool {
+    Uuid::try_parse(id).is_ok_and(|id| id == meta.id)
 }
 
 /// Takes `full-<id>` and `incremental-<id>` apart.
@@ -83,7 +60,7 @@ pub struct ArchiveBackup {
     /// The bytes of all its files, those in earlier backups too.
     pub bytes: Option<u64>,
     /// What the catalog line beside it says.
-    pub meta: Option<MetaLine>,
+    pub meta: Option<Entry>,
     /// Why it is none that can be restored; `None` for a complete one.
     pub unfinished: Option<String>,
 }
@@ -113,7 +90,7 @@ pub struct Archive {
     limits: Limits,
     backups: Vec<ArchiveBackup>,
     unfinished: Vec<ArchiveBackup>,
-    gone: Vec<MetaLine>,
+    gone: Vec<Entry>,
     indexes: Vec<String>,
     chosen: Option<String>,
 }
@@ -167,18 +144,13 @@ impl Archive {
             let Some((kind, id)) = split_dir(dir) else {
                 continue;
             };
-            let meta = metas.iter().find(|meta| meta.id.eq_ignore_ascii_case(id));
+            let meta = metas.iter().find(|meta| is_id(meta, id));
             let inside = out.place.children(dir, 10_000)?;
             out.add(dir, Some((kind, id)), meta, &inside)?;
         }
-        let is_there = |meta: &MetaLine| {
+        let is_there = |meta: &Entry| {
             let mut all = out.backups.iter().chain(&out.unfinished);
-            all.any(|backup| {
-                backup
-                    .id
-                    .as_ref()
-                    .is_some_and(|id| id.eq_ignore_ascii_case(&meta.id))
-            })
+            all.any(|backup| backup.id.as_ref().is_some_and(|id| is_id(meta, id)))
         };
         out.gone = metas
             .iter()
@@ -197,7 +169,7 @@ impl Archive {
     }
 
     /// Reads the lines `<id>.meta`. What is no such line is not worth an error: all it says can be found elsewhere.
-    fn read_metas(&mut self, top: &Children) -> Result<Vec<MetaLine>> {
+    fn read_metas(&mut self, top: &Children) -> Result<Vec<Entry>> {
         let mut out = Vec::new();
         for file in &top.files {
             let name = file.path.as_str();
@@ -212,7 +184,7 @@ impl Archive {
                 Err(error) if error.kind() == ErrorKind::Refused => continue,
                 bytes => bytes?.unwrap_or_default(),
             };
-            let line = std::str::from_utf8(&bytes).ok().map(MetaLine::parse);
+            let line = std::str::from_utf8(&bytes).ok().map(parse_meta_line);
             out.extend(line.and_then(Result::ok));
         }
         Ok(out)
@@ -222,7 +194,7 @@ impl Archive {
         &mut self,
         dir: &str,
         named: Option<(BackupKind, &str)>,
-        meta: Option<&MetaLine>,
+        meta: Option<&Entry>,
         inside: &Children,
     ) -> Result<()> {
         if self.backups.len() + self.unfinished.len() >= self.limits.backups {
@@ -245,7 +217,7 @@ impl Archive {
                 .and_then(|sum| sum.backup_ts)
                 .or_else(|| meta?.backup_ts),
             time: sum.map(|sum| sum.time.clone()),
-            bytes: sum.map(|sum| sum.bytes).or_else(|| meta?.size),
+            bytes: sum.map(|sum| sum.bytes).or_else(|| meta?.logical_size),
             meta: meta.cloned(),
             unfinished: unfinished.map(str::to_owned),
         };
@@ -294,8 +266,14 @@ impl Archive {
 
     /// Catalog lines of backups whose folders are gone.
     #[must_use]
-    pub fn gone(&self) -> &[MetaLine] {
+    pub fn gone(&self) -> &[Entry] {
         &self.gone
+    }
+
+    /// The folder below the root that was named, when it was that of one backup.
+    #[must_use]
+    pub fn chosen(&self) -> Option<&str> {
+        self.chosen.as_deref()
     }
 
     /// The names of the file indexes in the root.

@@ -1,14 +1,15 @@
 //! MatrixOne's own physical backups, as `BACKUP` and `mo_br` leave them in a folder or an object storage.
 //!
 //! An [`Archive`] at a [`Place`] has backups; [`check()`] looks whether one can be restored, a [`RestorePlan`] restores it,
-//! and [`dependents`] tells which others need it. Incremental backups have part of their files in earlier ones: a [`Resolution`] says where
-//! each is. Invariant: an archive is only ever read, and no bytes in it, however hostile, lead out of the folders that the user named.
+//! [`dependents()`] tells which others need it, and [`delete()`] deletes it. Incremental backups have part of their files in earlier ones: a
+//! [`Resolution`] says where each is. Invariant: nothing but [`delete()`] changes an archive, and no bytes in it, however hostile, lead out of
+//! the folders that the user named.
 //!
 //! All calls block. None of them prints; a [`Progress`] is told, from many threads, and may ask to stop.
 
-mod backup_ts;
 mod chain;
 mod check;
+mod delete;
 mod error;
 mod file_index;
 mod frame;
@@ -17,7 +18,6 @@ mod layout;
 mod limits;
 mod lines;
 mod lists;
-mod meta_line;
 mod mo_meta;
 mod object;
 mod parallel;
@@ -31,16 +31,15 @@ mod sha256;
 mod tae_list;
 mod tae_sum;
 
-pub use backup_ts::BackupTs;
 pub use chain::{Dependent, Holder, Missing, Resolution, ResolvedFile, Use, dependents};
 pub use check::{CheckLevel, CheckOptions, CheckReport, check};
+pub use delete::delete;
 pub use error::{Error, ErrorKind, Result};
 pub use file_index::{FileIndexReader, IndexRow, index_ts};
 pub use frame::{BLOCK_BYTES, BadFrame, FrameReader, FrameWriter, Framing, PAYLOAD_BYTES};
 pub use hk_data::HkData;
-pub use layout::{Archive, ArchiveBackup, BackupKind, split_dir};
+pub use layout::{Archive, ArchiveBackup, split_dir};
 pub use limits::Limits;
-pub use meta_line::MetaLine;
 pub use mo_meta::{ConfigFile, MoMeta};
 pub use object::{BadHeader, HEADER_BYTES, ObjectHeader};
 pub use place::{Children, Entry, Place, PlaceReader, PlaceWriter};

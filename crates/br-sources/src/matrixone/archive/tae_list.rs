@@ -6,12 +6,12 @@
 
 use std::io::Read;
 
-use super::backup_ts::BackupTs;
 use super::error::{Error, ErrorKind, Result};
 use super::limits::Limits;
 use super::lines::{Lines, fields};
 use super::path;
 use super::sha256::Digest;
+use crate::matrixone::BackupTs;
 
 /// One file of a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]

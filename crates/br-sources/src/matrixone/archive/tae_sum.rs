@@ -3,10 +3,9 @@
 //! [`TaeSum`] is `time,bytes,BACKUPTS,type`, before MatrixOne 1.2 only the first two. Invariant: what is not there is `None`, what is there
 //! and wrong is an error.
 
-use super::backup_ts::BackupTs;
 use super::error::{Error, Result};
-use super::layout::BackupKind;
 use super::lines::{Lines, fields};
+use crate::matrixone::{BackupKind, BackupTs};
 
 /// What the server says about a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +40,7 @@ impl TaeSum {
         let backup_ts = match rest.first().map(AsRef::as_ref) {
             None | Some("") => None,
             Some(ts) => {
-                let ts: Result<BackupTs> = ts.parse();
+                let ts: Result<BackupTs, _> = ts.parse();
                 Some(ts.map_err(|error| Error::damaged(error.to_string()))?)
             }
         };

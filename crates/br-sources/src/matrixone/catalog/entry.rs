@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::matrixone::sql::BackupTs;
+use crate::matrixone::{BackupKind, BackupTs};
 
 /// A backup in the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,15 +40,6 @@ pub struct Entry {
     pub server_version: Option<String>,
     /// Who noted it.
     pub origin: Origin,
-}
-
-/// Whether a backup needs others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BackupKind {
-    /// It stands alone.
-    Full,
-    /// It needs its base, and what that needs.
-    Incremental,
 }
 
 /// Where a backup is.
@@ -129,23 +120,6 @@ impl Entry {
             server_version: None,
             origin: Origin::Own,
         }
-    }
-}
-
-impl BackupKind {
-    /// Returns the word by which it goes in statements and in names of folders.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Incremental => "incremental",
-        }
-    }
-}
-
-impl fmt::Display for BackupKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

@@ -25,7 +25,7 @@ pub enum CatalogError {
         source: io::Error,
     },
     /// The catalogue was altered or cut off. The backups themselves are not affected.
-    #[error("the catalogue {} is damaged: {why}; rebuild it from the places where the backups are", .path.display())]
+    #[error("the catalogue {} is damaged: {why}", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,

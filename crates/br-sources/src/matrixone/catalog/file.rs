@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::entry::{BackupKind, Entry, Origin, Place, S3Place, State};
+use super::entry::{Entry, Origin, Place, S3Place, State};
 use super::error::{CatalogError, Result};
+use crate::matrixone::BackupKind;
 
 const FORMAT: &str = "br-matrixone";
 const VERSION: u32 = 1;

@@ -7,10 +7,10 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::entry::{BackupKind, Entry, Origin, Place, S3Place, State};
+use super::entry::{Entry, Origin, Place, S3Place, State};
 use super::error::Warning;
 use super::human;
-use crate::matrixone::sql::BackupTs;
+use crate::matrixone::{BackupKind, BackupTs};
 
 /// Longest file that is read, in bytes. A line has about 260.
 const MAX_BYTES: u64 = 64 << 20;

@@ -23,9 +23,10 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use self::file::Lock;
+use super::BackupKind;
 use super::sql::has_user_info;
 
-pub use entry::{BackupKind, Entry, Origin, Place, S3Place, State};
+pub use entry::{Entry, Origin, Place, S3Place, State};
 pub use error::{CatalogError, Result, Warning};
 pub use import::parse_meta_line;
 pub use table::{TableOptions, table};

@@ -23,8 +23,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use self::wire::{Channel, Greeting, WireError};
+use super::BackupTs;
 use super::server_version::ServerVersion;
-use super::sql::{self, BackupStatement, BackupTs};
+use super::sql::{self, BackupStatement};
 
 pub use error::{ClientError, Result, ServerError, ServerReason};
 

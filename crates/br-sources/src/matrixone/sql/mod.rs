@@ -4,12 +4,12 @@
 //! server would refuse or misread is refused here with the reason, and a statement is never shown with its keys.
 
 use std::fmt;
-use std::str::FromStr;
 
 use br_core::Secret;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use super::BackupTs;
 use super::server_version::{Grammar, ServerVersion, shown};
 
 /// What MatrixOne takes in a path besides letters, digits and printable characters beyond ASCII.
@@ -17,44 +17,6 @@ const PATH_PUNCTUATION: &str = "!-_.*'()@/=%";
 const MASK: &str = "******";
 /// Room for any statement there is in practice, in bytes: growing would leave keys behind in the memory that was outgrown.
 const ROOM: usize = 16 << 10;
-
-/// A moment of a MatrixOne cluster: `1715754419668571000-1`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BackupTs {
-    /// Nanoseconds since 1970; never negative.
-    pub physical: i64,
-    /// Number among the events of that nanosecond.
-    pub logical: u32,
-}
-
-/// A text that is no moment of a cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("'{0}' is no BACKUPTS: give it as `list` shows it, such as 1715754419668571000-1")]
-pub struct BadBackupTs(String);
-
-impl FromStr for BackupTs {
-    type Err = BadBackupTs;
-
-    /// Takes digits, a hyphen and digits only: the server panics at anything else.
-    fn from_str(text: &str) -> Result<Self, BadBackupTs> {
-        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        text.split_once('-')
-            .filter(|(physical, logical)| digits(physical) && digits(logical))
-            .and_then(|(physical, logical)| {
-                Some(Self {
-                    physical: physical.parse().ok()?,
-                    logical: logical.parse().ok()?,
-                })
-            })
-            .ok_or_else(|| BadBackupTs(shown(text)))
-    }
-}
-
-impl fmt::Display for BackupTs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.physical, self.logical)
-    }
-}
 
 /// Where the server is to write. The folder is one backup's own, and empty: the server overwrites nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]

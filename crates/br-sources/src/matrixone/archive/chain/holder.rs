@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::Cursor;
 
-use super::super::backup_ts::BackupTs;
 use super::super::error::Result;
 use super::super::file_index::{FileIndexReader, index_ts};
 use super::super::frame::{FrameReader, Framing};
@@ -14,6 +13,7 @@ use super::super::layout::{Archive, ArchiveBackup};
 use super::super::tae_list::Row;
 use super::candidates::Lost;
 use super::is_damage;
+use crate::matrixone::BackupTs;
 
 /// The backup that should have a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,11 +81,8 @@ impl Holders {
         }
         let gone = archive.gone().iter();
         out.gone.extend(gone.filter_map(|meta| {
-            let kind = meta.kind.map_or("full", |kind| kind.as_str());
-            let dir = meta
-                .dir
-                .clone()
-                .unwrap_or_else(|| format!("{kind}-{}", meta.id));
+            let named = meta.sub_directory.clone();
+            let dir = named.unwrap_or_else(|| format!("{}-{}", meta.kind, meta.id));
             Some((meta.backup_ts?, dir))
         }));
         let unfinished = archive.unfinished().iter();

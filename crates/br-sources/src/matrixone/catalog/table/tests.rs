@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
-use super::super::entry::{BackupKind, Entry, Place, S3Place, State};
+use super::super::entry::{Entry, Place, S3Place, State};
 use super::super::import::parse_meta_line;
 use super::{TableOptions, table};
+use crate::matrixone::BackupKind;
 
 /// Two lines as the original writes them, as far as that is known.
 const META: &str = "\

@@ -1,0 +1,215 @@
+//! `br matrixone rebuild`: brings backups that the catalogue does not know into it.
+
+use std::io::{self, Read as _, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use br_core::engine::dump::dump;
+use br_core::model::{Backup, EntryPath};
+use br_core::{ErrorKind, Repository};
+use br_sources::matrixone::archive::{Archive, FrameReader, Framing, Limits, TaeSum, split_dir};
+use br_sources::matrixone::catalog::{Entry, Place, State};
+use br_sources::matrixone::find::{self, Found};
+use clap::Args;
+
+use super::backup::TAG;
+use super::place::{open, typed};
+use super::progress::ArchiveProgress;
+use super::{CODES, CatalogArgs, blocking};
+use crate::cli::{examples, exit_codes};
+use crate::context::CommandContext;
+use crate::error::{CommandError, CommandResult};
+use crate::exit_code::ExitStatus;
+use crate::output::format;
+use crate::output::json::Summary;
+
+const EXAMPLES: &str = "\
+  br matrixone rebuild --backup_dir filesystem --backup_path /backup
+  br matrixone rebuild --backup_dir s3 --endpoint http://127.0.0.1:9000 --bucket b --filepath mo --is_minio
+  br matrixone rebuild -r /srv/repository";
+
+/// Bring backups that are found into the catalogue
+///
+/// Looks below the folder or the bucket that is named, and for the copies in a repository if one is named. What the catalogue knows already
+/// stays as it is. A damaged catalogue is put aside first, with `.damaged` after its name. A backup is listed as complete when all its files
+/// are there.
+#[derive(Debug, Args)]
+#[command(
+    after_help = exit_codes(CODES),
+    after_long_help = examples(EXAMPLES, &exit_codes(CODES))
+)]
+pub(super) struct RebuildArgs {
+    #[command(flatten)]
+    catalog: CatalogArgs,
+}
+
+pub(super) async fn run(args: RebuildArgs, context: &CommandContext) -> CommandResult {
+    let catalog = args.catalog.open()?;
+    let place = typed(context)?;
+    let repository = context.repository_beside()?;
+    if place.is_none() && repository.is_none() {
+        return Err(CommandError::usage(
+            "it is not said where backups may lie",
+            "give --backup_dir filesystem --path FOLDER, --backup_dir s3 with --endpoint and --bucket, or --repo",
+        ));
+    }
+    let mut found = match place {
+        Some(place) => below(place, context).await?,
+        None => Found::default(),
+    };
+    if repository.is_some() {
+        let repository = context.open().await?;
+        found.entries.extend(copies(&repository, context).await?);
+    }
+    for name in &found.nameless {
+        let text = format!(
+            "the backup in {} has no id, and cannot be in a catalogue",
+            format::text(name)
+        );
+        context.output.console.warning(&text);
+    }
+    let incomplete = found.entries.iter();
+    let incomplete = incomplete.filter(|entry| entry.state != State::Complete);
+    let incomplete = incomplete.count() as u64;
+    let rebuilt = catalog.rebuild(found.entries)?;
+    let output = &context.output;
+    if let Some(path) = &rebuilt.set_aside {
+        let text = format!(
+            "the catalogue was damaged, and lies as {} now",
+            format::path(path)
+        );
+        output.console.warning(&text);
+    }
+    if output.is_json() {
+        output.document(&Summary::new(serde_json::json!({
+            "catalog": catalog.path().to_string_lossy(),
+            "added": rebuilt.added,
+            "kept": rebuilt.kept,
+            "incomplete": incomplete,
+            "set_aside": rebuilt.set_aside.map(|path| path.to_string_lossy().into_owned()),
+        })))?;
+        return Ok(ExitStatus::Ok);
+    }
+    if !output.console.quiet {
+        let added = format::counted(rebuilt.added as u64, "backup", "backups");
+        let mut line = format!(
+            "{added} added to {}, {} known already",
+            format::path(catalog.path()),
+            format::count(rebuilt.kept as u64)
+        );
+        if incomplete > 0 {
+            line += &format!("; {} not whole", format::count(incomplete));
+        }
+        let mut lines = output.lines();
+        lines.line(&line)?;
+        lines.finish()?;
+    }
+    Ok(ExitStatus::Ok)
+}
+
+/// The backups below a root.
+async fn below(place: Place, context: &CommandContext) -> Result<Found, CommandError> {
+    let root = open(&place, context)?;
+    let reporter = Arc::new(context.reporter());
+    let progress = ArchiveProgress::new(&reporter, context);
+    let work = move || {
+        let archive = Archive::open(&root, &Limits::default())?;
+        find::find(&place, &archive, &progress)
+    };
+    blocking(work).await
+}
+
+/// The copies in a repository.
+async fn copies(
+    repository: &Repository,
+    context: &CommandContext,
+) -> Result<Vec<Entry>, CommandError> {
+    let mut out = Vec::new();
+    for backup in repository.backups(&context.engine()).await? {
+        if let Some(entry) = copy(repository, &backup, context).await? {
+            out.push(entry);
+        }
+    }
+    Ok(out)
+}
+
+/// The note of one copy; `None` when the backup is something else.
+async fn copy(
+    repository: &Repository,
+    backup: &Backup,
+    context: &CommandContext,
+) -> Result<Option<Entry>, CommandError> {
+    if !backup.tags.iter().any(|tag| tag == TAG) {
+        return Ok(None);
+    }
+    let Some(directory) = backup.paths.iter().find_map(|path| directory(path)) else {
+        return Ok(None);
+    };
+    let place = Place::Repository {
+        url: repository.location().to_string(),
+        backup: backup.id.to_string(),
+    };
+    let sum = tae_sum(repository, backup, &directory, context).await?;
+    let times = (backup.started, backup.finished);
+    Ok(find::copy(place, &directory, times, sum.as_ref()))
+}
+
+/// The folder that the paths of a copy end in.
+fn directory(path: &[u8]) -> Option<String> {
+    let name = path.rsplit(|byte| *byte == b'/').next()?;
+    let name = std::str::from_utf8(name).ok()?;
+    split_dir(name).map(|_| name.to_owned())
+}
+
+/// What MatrixOne wrote down about the backup as a whole.
+async fn tae_sum(
+    repository: &Repository,
+    backup: &Backup,
+    directory: &str,
+    context: &CommandContext,
+) -> Result<Option<TaeSum>, CommandError> {
+    let path = EntryPath::new(format!("{directory}/tae/tae_sum").into_bytes());
+    let Ok(path) = path else { return Ok(None) };
+    let written = Written::default();
+    let engine = context.engine();
+    match dump(repository, backup.id, path, written.clone(), &engine).await {
+        Ok(_) => {}
+        // It is not needed to restore.
+        Err(error) if error.kind() == ErrorKind::Invalid => return Ok(None),
+        Err(error) => return Err(error.into()),
+    }
+    let stored = std::mem::take(&mut *written.lock());
+    let mut bytes = Vec::new();
+    let read = match Framing::sniff(&stored) {
+        Framing::Framed => FrameReader::new(stored.as_slice()).read_to_end(&mut bytes),
+        Framing::Raw => stored.as_slice().read_to_end(&mut bytes),
+    };
+    Ok(read.ok().and_then(|_| TaeSum::parse(&bytes).ok()))
+}
+
+/// Keeps the little that is written to it.
+#[derive(Debug, Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Written {
+    /// More is no sum.
+    const MOST: usize = 64 << 10;
+
+    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut kept = self.lock();
+        if kept.len() + bytes.len() > Self::MOST {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        kept.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

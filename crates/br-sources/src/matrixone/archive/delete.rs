@@ -1,0 +1,53 @@
+//! Deleting a backup.
+//!
+//! [`delete`] removes the files of one, and asks nobody: [`dependents`](super::dependents()) tells beforehand who needs it. Invariant: the mark
+//! that it is complete goes first, so that half of a backup is never taken for one.
+
+use super::error::Result;
+use super::layout::{BACKUP_META, MO_META};
+use super::path::join;
+use super::place::Place;
+use super::sha256::SUFFIX;
+
+/// Folders of a backup.
+const FOLDERS: [&str; 3] = ["config", "hakeeper", "tae"];
+
+/// Deletes what there is of the backup in the folder `dir` below `root`, and the line about `id` beside it. When the root itself is the
+/// backup, other things that lie there stay. What is not there is no error, so that an interrupted deletion can be done again.
+///
+/// # Errors
+/// When the storage does not answer or refuses.
+pub fn delete(root: &Place, dir: &str, id: &str) -> Result<()> {
+    for name in with_digests(MO_META).into_iter().rev() {
+        root.delete(&join(dir, &name))?;
+    }
+    let own = [dir];
+    let folders = if dir.is_empty() {
+        FOLDERS.as_slice()
+    } else {
+        own.as_slice()
+    };
+    for folder in folders {
+        let mut paths = Vec::new();
+        root.list(folder, &mut |entry| {
+            paths.push(join(folder, &entry.path));
+            Ok(())
+        })?;
+        for path in paths {
+            root.delete(&path)?;
+        }
+        root.prune(folder)?;
+    }
+    for name in with_digests(BACKUP_META) {
+        root.delete(&join(dir, &name))?;
+    }
+    for name in with_digests(&format!("{id}.meta")) {
+        root.delete(&name)?;
+    }
+    Ok(())
+}
+
+/// A file, and its digest beside it.
+fn with_digests(name: &str) -> [String; 2] {
+    [name.to_owned(), format!("{name}{SUFFIX}")]
+}

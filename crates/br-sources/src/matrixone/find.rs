@@ -1,0 +1,139 @@
+//! Finding backups again where they lie, for a catalogue that was lost or never knew them.
+//!
+//! [`find`] reads a root and gives a [`Found`], of which [`Catalog::rebuild`](super::catalog::Catalog::rebuild) takes the entries;
+//! [`entry`] makes the note of one backup. Invariant: a backup is noted as complete only when all its files are there with their sizes.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use uuid::Uuid;
+
+use super::BackupKind;
+use super::archive::{
+    Archive, ArchiveBackup, CheckLevel, CheckOptions, CheckReport, Progress, Result, TaeSum, check,
+    split_dir,
+};
+use super::catalog::{Entry, Origin, Place, State};
+
+/// How the time stands in `tae_sum`, which has it in UTC.
+const TIME: &str = "%Y-%m-%d %H:%M:%S";
+
+/// Backups that were found.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Found {
+    /// Their notes, oldest first.
+    pub entries: Vec<Entry>,
+    /// What has no id and can have no note: it is checked and restored by its place.
+    pub nameless: Vec<String>,
+}
+
+/// Finds the backups below a root, which is `place` for the catalogue. Reads lists, and no data.
+///
+/// # Errors
+/// When the storage does not answer, or the caller asks to stop.
+pub fn find(place: &Place, archive: &Archive, progress: &dyn Progress) -> Result<Found> {
+    let mut found = Found::default();
+    for backup in archive.backups().iter().chain(archive.unfinished()) {
+        let Some(mut note) = entry(place, archive, backup) else {
+            found.nameless.push(backup.name().to_owned());
+            continue;
+        };
+        if backup.unfinished.is_none() {
+            let options = CheckOptions::default().with_level(CheckLevel::Existence);
+            let report = check(archive, backup, &options, progress)?;
+            note.state = match report.is_good() {
+                true => State::Complete,
+                false => State::Failed,
+            };
+            note.logical_size = Some(report.logical_bytes);
+            note.stored_size = Some(report.stored_bytes);
+            note.base = note.base.or_else(|| base(archive, &report));
+        }
+        found.entries.push(note);
+    }
+    found.entries.sort_by_key(|entry| entry.at_time);
+    Ok(found)
+}
+
+/// Makes the note of a backup, as far as that is written down; nobody has looked at its files yet, and it does not count as complete.
+#[must_use]
+pub fn entry(place: &Place, archive: &Archive, backup: &ArchiveBackup) -> Option<Entry> {
+    let id = Uuid::try_parse(backup.id.as_ref()?).ok()?;
+    let noted = backup.meta.as_ref();
+    let kind = backup.kind.unwrap_or(BackupKind::Full);
+    let at_time = noted.map(|entry| entry.at_time);
+    let at_time = at_time.or_else(|| time_of(backup)).or_else(|| made_at(id));
+    let mut entry = Entry::new(id, kind, root(place, archive), at_time.unwrap_or_default());
+    entry.sub_directory = Some(backup.dir.clone()).filter(|dir| !dir.is_empty());
+    entry.duration = noted.and_then(|entry| entry.duration);
+    entry.complete_time = noted
+        .and_then(|entry| entry.complete_time)
+        .or_else(|| time_of(backup));
+    entry.backup_ts = backup.backup_ts;
+    entry.logical_size = backup.bytes;
+    entry.state = State::Failed;
+    entry.origin = Origin::Own;
+    Some(entry)
+}
+
+/// Makes the note of a copy in a repository, of the folder that it holds; `None` when that is no backup's. `sum` is what the copy's `tae_sum` says.
+#[must_use]
+pub fn copy(
+    place: Place,
+    directory: &str,
+    (begun, complete): (Timestamp, Timestamp),
+    sum: Option<&TaeSum>,
+) -> Option<Entry> {
+    let (kind, id) = split_dir(directory)?;
+    let id = Uuid::try_parse(id).ok()?;
+    let mut entry = Entry::new(id, kind, place, begun);
+    entry.sub_directory = Some(directory.to_owned());
+    entry.complete_time = Some(complete);
+    entry.backup_ts = sum.and_then(|sum| sum.backup_ts);
+    entry.logical_size = sum.map(|sum| sum.bytes);
+    entry.state = State::Complete;
+    Some(entry)
+}
+
+/// The root above the folder of one backup, when such a folder was named.
+fn root(place: &Place, archive: &Archive) -> Place {
+    let Some(chosen) = archive.chosen() else {
+        return place.clone();
+    };
+    let above = |path: &str| {
+        let path = path.trim_end_matches('/');
+        let above = path.strip_suffix(chosen).unwrap_or(path);
+        match above.trim_end_matches('/') {
+            // The root of the file system keeps its slash.
+            "" if above.starts_with('/') => "/".to_owned(),
+            above => above.to_owned(),
+        }
+    };
+    match place.clone() {
+        Place::FileSystem { path } => Place::FileSystem { path: above(&path) },
+        Place::S3(mut bucket) => {
+            bucket.filepath = above(&bucket.filepath);
+            Place::S3(bucket)
+        }
+        repository @ Place::Repository { .. } => repository,
+    }
+}
+
+/// What a backup builds on is not written down: the latest one that it has files in comes closest.
+fn base(archive: &Archive, report: &CheckReport) -> Option<Uuid> {
+    let (_own, others) = report.uses.split_first()?;
+    let used = |backup: &&ArchiveBackup| others.iter().any(|used| used.dir == backup.dir);
+    let latest = archive.backups().iter().rev().find(used)?;
+    Uuid::try_parse(latest.id.as_ref()?).ok()
+}
+
+fn time_of(backup: &ArchiveBackup) -> Option<Timestamp> {
+    let time = jiff::civil::DateTime::strptime(TIME, backup.time.as_ref()?).ok()?;
+    Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
+}
+
+/// The time that an id was made.
+fn made_at(id: Uuid) -> Option<Timestamp> {
+    let (seconds, nanos) = id.get_timestamp()?.to_unix();
+    Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanos).ok()?).ok()
+}

@@ -1,0 +1,121 @@
+//! `br matrixone rebuild`: a catalogue that was lost.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::s3::Cloud;
+use super::{Mo, change, json};
+
+const PLACE: &str = "--backup_dir filesystem --backup_path backups";
+
+/// What the catalogue has of all backups, without what is not written down with them.
+fn known(mo: &Mo) -> Vec<Value> {
+    let list = mo.json("matrixone list");
+    let mut backups = list["backups"].as_array().unwrap().clone();
+    for backup in &mut backups {
+        for field in [
+            "at_time",
+            "complete_time",
+            "duration_seconds",
+            "server_version",
+        ] {
+            backup.as_object_mut().unwrap().remove(field);
+        }
+    }
+    backups
+}
+
+#[test]
+fn what_lies_in_a_folder_is_known_again() {
+    let mo = Mo::new();
+    let full = mo.backup();
+    mo.server.cluster().insert(3);
+    let first = mo.backup_since(&full);
+    mo.server.cluster().insert(3);
+    let objects = mo.objects();
+    let second = mo.backup_since(&first);
+    let before = known(&mo);
+    fs::remove_file(mo.at("br-matrixone.json")).unwrap();
+    mo.assert_output(
+        "rebuild",
+        &mo.run(&format!("matrixone rebuild {PLACE}")).expect(0),
+    );
+    assert_eq!(known(&mo), before);
+    // The folder of one backup stands for all.
+    let line =
+        format!("matrixone rebuild --backup_dir filesystem --backup_path backups/full-{full}");
+    let again = mo.json(&line);
+    assert_eq!((&again["added"], &again["kept"]), (&json("0"), &json("3")));
+
+    let output = mo.run(&format!("delete {first}")).expect(2);
+    assert!(output.stderr.contains(&second), "{output}");
+    mo.assert_restores(&second, "mo", &objects);
+    let third = mo.backup_since(&second);
+    mo.run(&format!("check {third}")).expect(0);
+}
+
+#[test]
+fn what_is_not_whole_is_known_as_that() {
+    let mo = Mo::new();
+    let full = mo.backup();
+    let lone = mo.backup();
+    let increment = mo.backup_since(&full);
+    let object = super::object_in(&mo.at(&format!("backups/full-{full}/tae")));
+    fs::remove_file(object).unwrap();
+    fs::remove_file(mo.at(&format!("backups/full-{lone}/mo_meta"))).unwrap();
+    change(&mo.at("br-matrixone.json"), |bytes| bytes.truncate(100));
+    let output = mo.run(&format!("matrixone rebuild {PLACE}")).expect(0);
+    assert!(
+        output.stderr.contains("br-matrixone.json.damaged"),
+        "{output}"
+    );
+    let mut states = mo.states();
+    states.sort();
+    let mut expected =
+        [full.clone(), lone.clone(), increment.clone()].map(|id| (id, "failed".to_owned()));
+    expected.sort();
+    assert_eq!(states, expected);
+    mo.run(&format!("delete {lone}")).expect(0);
+    assert!(!mo.at(&format!("backups/full-{lone}")).exists());
+    mo.run("matrixone rebuild").expect(2);
+}
+
+#[test]
+fn copies_in_a_repository_are_known_again() {
+    let mo = Mo::new();
+    let br = mo.br.clone().env("BR_REPOSITORY", "repository");
+    mo.run_with(&br, "backup SERVER --backup_dir filesystem --path backups")
+        .expect(0);
+    mo.run_with(&br, "backup docs").expect(0);
+    let before = known(&mo).remove(0);
+    fs::remove_file(mo.at("br-matrixone.json")).unwrap();
+    mo.run_with(&br, "matrixone rebuild").expect(0);
+    let after = known(&mo);
+    assert_eq!(after.len(), 1, "{after:?}");
+    for field in ["id", "kind", "state", "directory", "backup_ts", "bytes"] {
+        assert_eq!(after[0][field], before[field], "{field}");
+    }
+    assert_eq!(after[0]["place"]["type"], "repository");
+    let id = after[0]["id"].as_str().unwrap();
+    let output = mo.run(&format!("check {id}")).expect(2);
+    assert!(output.stderr.contains("lies in the repository"), "{output}");
+    let backup = after[0]["place"]["backup"].as_str().unwrap();
+    mo.run_with(&br, &format!("restore {backup} --target back"))
+        .expect(0);
+    assert_eq!(
+        super::contents(&mo.at("back")),
+        super::contents(&mo.at("backups"))
+    );
+}
+
+#[test]
+fn what_lies_in_a_bucket_is_known_again() {
+    let cloud = Cloud::with_password();
+    let full = cloud.backup("");
+    let before = known(&cloud.mo);
+    fs::remove_file(cloud.mo.at("br-matrixone.json")).unwrap();
+    cloud.run("matrixone rebuild S3").expect(0);
+    assert_eq!(known(&cloud.mo), before);
+    cloud.run(&format!("check {full} KEYS")).expect(0);
+}
