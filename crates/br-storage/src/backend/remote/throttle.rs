@@ -31,13 +31,23 @@ impl Throttle {
 
     /// Books a piece and returns when it may pass.
     pub(crate) fn book(&self, bytes: usize) -> Instant {
+        self.take_turn(bytes).0
+    }
+
+    /// Books a piece of any length that was not asked for, and returns when all of it may have passed.
+    pub(crate) fn book_through(&self, bytes: usize) -> Instant {
+        self.take_turn(bytes).1
+    }
+
+    fn take_turn(&self, bytes: usize) -> (Instant, Instant) {
         let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let start = free_at.map_or(now, |at| at.max(now));
         let nanos = bytes as u128 * 1_000_000_000 / u128::from(self.bytes_per_second);
         let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
-        *free_at = Some(start + Duration::from_nanos(nanos));
-        start
+        let end = start + Duration::from_nanos(nanos);
+        *free_at = Some(end);
+        (start, end)
     }
 }
 
@@ -55,5 +65,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(10)).await;
         let now = Instant::now();
         assert_eq!(throttle.book(1), now, "what was not used is not saved up");
+        let end = throttle.book_through(999);
+        assert_eq!(end - now, Duration::from_secs(1), "however long it is");
     }
 }

@@ -165,7 +165,7 @@ impl Transport {
             link: Arc::clone(&self.link),
             stall: self.stall,
             deadline: Box::pin(tokio::time::sleep(self.stall)),
-            pause: None,
+            held: None,
             pass: Some(pass),
         };
         Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(body)))
@@ -387,7 +387,8 @@ struct Watched {
     link: Arc<Link>,
     stall: Duration,
     deadline: Pin<Box<Sleep>>,
-    pause: Option<Pin<Box<Sleep>>>,
+    /// What came, and when it may be handed on.
+    held: Option<(Frame<Bytes>, Pin<Box<Sleep>>)>,
     /// Given back as soon as nothing more comes: the layer above keeps a broken body while it waits for another.
     pass: Option<Pass>,
 }
@@ -401,10 +402,8 @@ impl Body for Watched {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         let this = &mut *self;
-        if let Some(pause) = &mut this.pause {
-            ready!(pause.as_mut().poll(context));
-            this.pause = None;
-            this.deadline.as_mut().reset(Instant::now() + this.stall);
+        if this.held.is_some() {
+            return this.poll_held(context);
         }
         match Pin::new(&mut this.inner).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
@@ -414,11 +413,12 @@ impl Body for Watched {
                     .counters
                     .bytes_received
                     .fetch_add(len as u64, Relaxed);
-                if let Some(down) = &this.link.down {
-                    let turn = down.book(len);
-                    this.pause = Some(Box::pin(tokio::time::sleep_until(turn)));
-                }
-                Poll::Ready(Some(Ok(frame)))
+                let Some(down) = &this.link.down else {
+                    return Poll::Ready(Some(Ok(frame)));
+                };
+                let turn = tokio::time::sleep_until(down.book_through(len));
+                this.held = Some((frame, Box::pin(turn)));
+                this.poll_held(context)
             }
             Poll::Ready(Some(Err(error))) => {
                 this.pass = None;
@@ -441,10 +441,27 @@ impl Body for Watched {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.held.is_none() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match self.held {
+            Some(_) => SizeHint::default(),
+            None => self.inner.size_hint(),
+        }
+    }
+}
+
+impl Watched {
+    /// Hands on what is held when its time has come.
+    fn poll_held(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        if let Some((_, turn)) = &mut self.held {
+            ready!(turn.as_mut().poll(context));
+        }
+        self.deadline.as_mut().reset(Instant::now() + self.stall);
+        Poll::Ready(self.held.take().map(|(frame, _)| Ok(frame)))
     }
 }
