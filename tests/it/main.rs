@@ -17,6 +17,7 @@ mod concurrent;
 mod crash;
 mod damage;
 mod delete;
+mod delta;
 mod export;
 mod faults;
 mod full;

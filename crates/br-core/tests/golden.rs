@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::fs::{self, File, FileTimes};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +13,7 @@ use br_core::engine::check::{CheckOptions, ReadData, check};
 use br_core::engine::delete;
 use br_core::engine::ls::ls;
 use br_core::engine::prune::{PruneOptions, plan, prune};
-use br_core::model::EntryKind;
+use br_core::model::{Backup, EntryKind};
 use br_core::source::{LocalSource, LocalSourceOptions};
 use br_core::{BackupSelector, Context, InitOptions, Location, Repository, StorageOptions};
 
@@ -56,7 +57,7 @@ async fn open(name: &str, password: Option<&str>) -> Repository {
         .unwrap()
 }
 
-async fn holds_what_is_expected(repository: &Repository) {
+async fn holds_what_is_expected(repository: &Repository) -> Backup {
     let context = Context::system();
     let options = CheckOptions::default().with_data(ReadData::All);
     let report = check(repository, &options, &context).await.unwrap();
@@ -96,6 +97,7 @@ async fn holds_what_is_expected(repository: &Repository) {
     }
     let expected = EXPECTED.map(|(path, kind, size)| (path.to_owned(), kind.to_owned(), size));
     assert_eq!(found, expected);
+    latest
 }
 
 #[tokio::test]
@@ -106,6 +108,20 @@ async fn a_repository_of_version_1_0_in_the_clear_is_read() {
 #[tokio::test]
 async fn a_repository_of_version_1_0_with_a_password_is_read() {
     holds_what_is_expected(&open("repository-1.0-encrypted", Some(PASSWORD)).await).await;
+}
+
+#[tokio::test]
+async fn a_repository_of_version_1_0_with_deltas_is_read() {
+    for (name, password) in [
+        ("repository-1.0-deltas", None),
+        ("repository-1.0-deltas-encrypted", Some(PASSWORD)),
+    ] {
+        let latest = holds_what_is_expected(&open(name, password).await).await;
+        // One byte of `folder/large` is another one than in the backup before.
+        let changes = latest.changes;
+        assert!(changes.bytes_added > 16 << 10, "{changes:?}");
+        assert!(changes.bytes_stored < 8 << 10, "{changes:?}");
+    }
 }
 
 /// Content that compresses a little, the same on every machine.
@@ -146,6 +162,15 @@ fn make_tree(root: &Path) {
     assert!(link.unwrap().success());
 }
 
+/// Writes one byte of `folder/large`, behind what `gone` has as well.
+fn change_large(root: &Path, byte: &[u8]) {
+    let file = File::options().write(true).open(root.join("folder/large"));
+    let file = file.unwrap();
+    file.write_all_at(byte, 350_000).unwrap();
+    let time = SystemTime::UNIX_EPOCH + Duration::new(1_000_000_000, 5);
+    file.set_times(FileTimes::new().set_modified(time)).unwrap();
+}
+
 async fn write(folder: &Path, options: InitOptions) {
     let context = Context::system();
     let tree = tempfile::tempdir().unwrap();
@@ -164,6 +189,10 @@ async fn write(folder: &Path, options: InitOptions) {
         if tag == "first" {
             fs::remove_file(tree.path().join("gone")).unwrap();
             make_tree(tree.path());
+            change_large(tree.path(), b"!");
+        }
+        if tag == "second" {
+            change_large(tree.path(), &content(350_001)[350_000..]);
         }
         let options =
             BackupOptions::new("host", "user", vec![b".".to_vec()]).with_tags(vec![tag.to_owned()]);
@@ -191,7 +220,7 @@ async fn golden_repositories_are_written_on_request() {
     };
     let version = br_core::FORMAT_VERSION;
     write(
-        &folder.join(format!("repository-{version}")),
+        &folder.join(format!("repository-{version}-deltas")),
         InitOptions::default(),
     )
     .await;
@@ -199,7 +228,7 @@ async fn golden_repositories_are_written_on_request() {
         .with_password(PASSWORD)
         .with_weak_key_derivation();
     write(
-        &folder.join(format!("repository-{version}-encrypted")),
+        &folder.join(format!("repository-{version}-deltas-encrypted")),
         encrypted,
     )
     .await;

@@ -67,6 +67,15 @@ pub(crate) struct BackupArgs {
     #[arg(long, value_name = "LEVEL", default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=19))]
     compression: i32,
 
+    /// Store what changed a little in a large file as a difference from the base
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_short_help = true
+    )]
+    deltas: Deltas,
+
     /// Worker threads [default: as many as there are cores]
     #[arg(long, value_name = "N", value_parser = super::parse_threads)]
     threads: Option<usize>,
@@ -97,6 +106,17 @@ enum BackupType {
     Incremental,
 }
 
+/// When differences are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Deltas {
+    /// When the repository is on local disk: what is compared has to be read there
+    Auto,
+    /// Wherever the repository is
+    Always,
+    /// Not at all
+    Never,
+}
+
 pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandResult {
     if args.base_id.is_some() && args.backup_type == Some(BackupType::Full) {
         let hint = "leave out --base-id, or use --backup-type incremental";
@@ -124,6 +144,16 @@ pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
         if args.dry_run { String::new() } else { format!("; `br show {}` names them", report.backup.id) }
     ));
     Ok(ExitStatus::Partial)
+}
+
+impl From<Deltas> for Option<bool> {
+    fn from(deltas: Deltas) -> Self {
+        match deltas {
+            Deltas::Auto => None,
+            Deltas::Always => Some(true),
+            Deltas::Never => Some(false),
+        }
+    }
 }
 
 /// Runs the backup, and once more when a prune took what it relied on: paths can be read again, a stream cannot.
@@ -166,6 +196,7 @@ fn options(args: &BackupArgs, input: &Input, context: &CommandContext) -> Backup
         .with_tags(tags)
         .with_base(base)
         .with_level(args.compression)
+        .with_deltas(args.deltas.into())
         .with_threads(args.threads)
         .with_journal(context.cache_dir().map(|dir| dir.join("journal")))
         .with_dry_run(args.dry_run)

@@ -221,8 +221,8 @@ async fn keep(args: &ImportArgs, context: &CommandContext) -> CommandResult {
     };
     let options = BackupOptions::new(host_name(), user_name(), vec![path])
         .with_folder(folder)
-        .with_tags(tags)
-        .with_base(Base::None)
+        .with_tags(tags.clone())
+        .with_base(Base::Tagged(tags))
         .with_dry_run(args.dry_run);
     let reporter = std::sync::Arc::new(context.reporter());
     let (engine, guard) = context.engine_with(&reporter);

@@ -40,6 +40,8 @@ impl Codec {
 const FRAME_LEVEL: i32 = 3;
 /// The largest window a delta may need: its prefix and itself.
 const WINDOW_LOG_MAX: u32 = 27;
+/// The smallest that is of use.
+const WINDOW_LOG_MIN: u32 = 17;
 
 /// Compresses a frame's payload when that helps.
 pub(super) fn compress_frame(payload: &[u8]) -> (Codec, Vec<u8>) {
@@ -86,6 +88,32 @@ impl Compressor {
             _ => (Codec::Raw, raw.to_vec()),
         }
     }
+}
+
+/// Compresses with other bytes as prefix, which unpacking needs as well.
+pub(crate) fn compress_delta(level: i32, prefix: &[u8], raw: &[u8]) -> Vec<u8> {
+    // A frame that begins in the prefix reaches back to its start.
+    let reach = (prefix.len() + raw.len()).next_power_of_two();
+    let window = reach.trailing_zeros().clamp(WINDOW_LOG_MIN, WINDOW_LOG_MAX);
+    let mut context = CCtx::create();
+    let set = [
+        CParameter::CompressionLevel(level),
+        CParameter::WindowLog(window),
+        CParameter::ContentSizeFlag(false),
+        CParameter::ChecksumFlag(false),
+    ];
+    for parameter in set {
+        context
+            .set_parameter(parameter)
+            .expect("zstd takes what is in its bounds");
+    }
+    context.ref_prefix(prefix).expect("nothing was begun");
+    let mut out = Vec::with_capacity(zstd_safe::compress_bound(raw.len()));
+    context
+        .compress2(&mut out, raw)
+        .expect("there is room for any result");
+    out.shrink_to_fit();
+    out
 }
 
 /// Unpacks a zstd frame that must hold exactly `raw_len` bytes.
@@ -156,11 +184,7 @@ mod tests {
             .collect();
         let mut new = base.clone();
         new[50_000] ^= 1;
-        let mut context = CCtx::create();
-        context.set_parameter(CParameter::WindowLog(20)).unwrap();
-        context.ref_prefix(&base).unwrap();
-        let mut stored = Vec::with_capacity(new.len() * 2);
-        context.compress2(&mut stored, &new).unwrap();
+        let stored = compress_delta(3, &base, &new);
         assert!(stored.len() < 1000, "{}", stored.len());
         assert_eq!(decompress_delta(&stored, &base, new.len()).unwrap(), new);
         assert_ne!(decompress_delta(&stored, &base[1..], new.len()), Ok(new));

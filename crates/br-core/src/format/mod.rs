@@ -21,7 +21,7 @@ mod manifest;
 mod node;
 mod pack;
 
-pub(crate) use codec::{Codec, Compressor, decompress, decompress_delta};
+pub(crate) use codec::{Codec, Compressor, compress_delta, decompress, decompress_delta};
 pub use config::{ChunkerConfig, Cipher, Config, StoreConfig};
 pub(crate) use cut::NodeCutter;
 pub(crate) use envelope::{

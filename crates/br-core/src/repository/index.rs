@@ -244,6 +244,14 @@ impl Index {
             .find_map(|segment| segment.find(id).next())
     }
 
+    /// A place where the chunk is stored whole, not as a delta.
+    pub(crate) fn find_whole(&self, id: &ChunkId) -> Option<Place<'_>> {
+        self.segments.iter().find_map(|segment| {
+            let mut places = segment.find(id);
+            places.find(|place| !place.is_delta())
+        })
+    }
+
     /// Every place of the chunk: the same bytes may have been stored by two writers at once.
     pub(crate) fn find_all<'a>(&'a self, id: &'a ChunkId) -> impl Iterator<Item = Place<'a>> {
         self.segments

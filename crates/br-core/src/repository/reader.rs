@@ -13,7 +13,7 @@ use crate::format::{self, ChunkIdKey, Codec, Group, TAG_LEN};
 use crate::model::{ChunkId, ChunkRef, PackId};
 
 /// Unpacked groups kept for chunks that are read one by one.
-const CACHED_GROUPS: usize = 12;
+const CACHED_GROUPS: usize = 24;
 /// A request reads on over so many bytes that nobody wants, rather than being followed by another.
 const MAX_GAP: u64 = 256 << 10;
 /// No request is longer, unless a single group is.
@@ -155,11 +155,10 @@ impl ChunkReader {
     }
 
     /// Reads the chunks a delta rests on. They must not be deltas themselves, so this does not recurse further.
-    fn read_bases(&self, bases: &[ChunkId]) -> Result<Vec<u8>> {
+    pub(crate) fn read_bases(&self, bases: &[ChunkId]) -> Result<Vec<u8>> {
         let mut prefix = Vec::new();
         for id in bases {
-            let mut places = self.index.find_all(id);
-            let place = places.find(|place| !place.is_delta()).ok_or_else(|| {
+            let place = self.index.find_whole(id).ok_or_else(|| {
                 Error::damaged(format!("chunk {id}, base of a delta, is missing"))
             })?;
             if prefix.len() as u64 + u64::from(place.len) > format::limits::GROUP_RAW {

@@ -8,16 +8,20 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::block::Block;
 use super::compare::{Compare, Window};
 use super::dedup::Dedup;
-use super::worker::{Block, FileOutcome, Finished, Gone, Outcome, Outputs, Shared, Worker};
+use super::delta::Deltas;
+use super::worker::{FileOutcome, Finished, Gone, Outcome, Outputs, Shared, Worker};
 use super::{BackupOptions, Start, Tally, worker_failed};
 use crate::chunker::Chunker;
 use crate::error::{Error, Result, in_one_line};
 use crate::format::{Compressor, PackContent, check_entry};
 use crate::model::{ChunkRef, EntryKind, References, Totals, TreeRoot};
 use crate::progress::Event;
-use crate::repository::{Io, Journal, Packer, RawGroup, StoredPack, TreeWriter, target_pack_len};
+use crate::repository::{
+    ChunkReader, Io, Journal, Packer, RawGroup, StoredPack, TreeWriter, target_pack_len,
+};
 use crate::source::Source;
 
 /// Finished jobs that wait for the collector.
@@ -124,12 +128,17 @@ fn pipe(
     journal: &Mutex<Option<Journal>>,
 ) -> Result<Piped> {
     let chunker = Chunker::new(io.master(), &io.repository.config().chunker);
+    let deltas = start.deltas.then(|| {
+        let reader = ChunkReader::new(io, Arc::clone(&start.index));
+        Deltas::new(reader, options.level)
+    });
     let cancelled = || io.context.cancel.is_cancelled();
     let shared = Shared {
         dedup,
         chunker: &chunker,
         config: io.repository.config().chunker,
         level: options.level,
+        deltas: deltas.as_ref(),
         progress: &*io.context.progress,
         cancelled: &cancelled,
         bytes_read: AtomicU64::new(0),

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::format::LogEntry;
 use crate::model::{PackId, References};
 use crate::repository::{
-    Append, Index, IndexSegment, Io, LogPosition, SegmentPlan, StoredPack, conflict,
+    Append, Index, IndexSegment, Io, LogPosition, Place, SegmentPlan, StoredPack, conflict,
 };
 
 /// How often others may be faster before a backup gives up.
@@ -131,14 +131,11 @@ fn rescue(
             .find_map(|segment| segment.chunk_ids(*pack));
         for slot in slots {
             let id = ids.as_ref().and_then(|ids| ids.get(slot as usize));
-            let place = id.and_then(|id| {
-                newest
-                    .find_all(id)
-                    .find(|place| !lost.contains(&place.pack.id))
-            });
-            match place {
-                Some(place) => note_place(&newest, &place, references),
-                None => wanted.insert(*pack, slot),
+            // Deltas may rest on it: another delta would not do.
+            let is_left = |place: &Place<'_>| !place.is_delta() && !lost.contains(&place.pack.id);
+            let place = id.and_then(|id| newest.find_all(id).find(is_left));
+            if !place.is_some_and(|place| note_place(&newest, &place, references)) {
+                wanted.insert(*pack, slot);
             }
         }
     }

@@ -165,22 +165,28 @@ pub(super) struct Compare<'a> {
 impl<'a> Compare<'a> {
     pub(super) fn new(io: &Io, source: Box<dyn Source>, start: &Start, dedup: &'a Dedup) -> Self {
         let mut known = Vec::new();
-        if source.can_skip_unchanged() {
+        let can_skip = start.skips;
+        if can_skip {
             // Entries of an interrupted run are newer than the base.
             known.push(Known::new(
                 Box::new(start.leftover.entries(io)),
                 start.leftover.started,
             ));
-            if let Some(base) = &start.base {
-                let reader = Arc::new(ChunkReader::new(io, Arc::clone(&start.index)));
-                let progress = Arc::clone(&io.context.progress);
-                let entries = TreeReader::new(&reader, base).filter_map(move |entry| {
-                    entry
-                        .map_err(|gap| warn_of_gap(&*progress, &gap.error))
-                        .ok()
-                });
-                known.push(Known::new(Box::new(entries), base.started));
-            }
+        }
+        // What must be read again may still resemble what was there.
+        if let Some(base) = start.base.as_ref().filter(|_| can_skip || start.deltas) {
+            let reader = Arc::new(ChunkReader::new(io, Arc::clone(&start.index)));
+            let progress = Arc::clone(&io.context.progress);
+            let entries = TreeReader::new(&reader, base).filter_map(move |entry| {
+                entry
+                    .map_err(|gap| warn_of_gap(&*progress, &gap.error))
+                    .ok()
+            });
+            let started = match can_skip {
+                true => base.started,
+                false => Timestamp::MIN,
+            };
+            known.push(Known::new(Box::new(entries), started));
         }
         Self {
             source,

@@ -1,6 +1,6 @@
 //! Which chunks the repository has, and which this run is about to store.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +13,7 @@ const SHARDS: usize = 64;
 
 /// Chunk ids are random already: the first bytes are as good a hash as any.
 #[derive(Default)]
-struct IdHasher(u64);
+pub(super) struct IdHasher(u64);
 
 impl Hasher for IdHasher {
     fn finish(&self) -> u64 {
@@ -30,6 +30,7 @@ impl Hasher for IdHasher {
 }
 
 type IdSet = HashSet<ChunkId, BuildHasherDefault<IdHasher>>;
+pub(super) type IdMap<V> = HashMap<ChunkId, V, BuildHasherDefault<IdHasher>>;
 
 /// Decides whether a chunk must be stored.
 #[derive(Debug)]
@@ -57,11 +58,8 @@ impl Dedup {
 
     /// Notes the place of a chunk that is stored; false when it is not.
     pub(super) fn note_stored(&self, id: &ChunkId, references: &mut References) -> bool {
-        let Some(place) = self.index.find(id) else {
-            return false;
-        };
-        note_place(&self.index, &place, references);
-        true
+        let mut places = self.index.find_all(id);
+        places.any(|place| note_place(&self.index, &place, references))
     }
 
     /// True when the chunk is neither stored nor claimed: the caller must store it.
@@ -75,12 +73,16 @@ impl Dedup {
     }
 }
 
-/// Notes a place, and what it rests on when it is a delta.
-pub(crate) fn note_place(index: &Index, place: &Place<'_>, references: &mut References) {
-    references.insert(place.pack.id, place.slot);
-    for base in &place.group.bases {
-        if let Some(base) = index.find_all(base).find(|place| !place.is_delta()) {
-            references.insert(base.pack.id, base.slot);
-        }
+/// Notes a place, and what it rests on when it is a delta; false, and nothing is noted, when that is not there any more.
+pub(crate) fn note_place(index: &Index, place: &Place<'_>, references: &mut References) -> bool {
+    let bases = &place.group.bases;
+    let is_there = |base| index.find_whole(base).is_some();
+    if !bases.iter().all(is_there) {
+        return false;
     }
+    for base in bases.iter().filter_map(|base| index.find_whole(base)) {
+        references.insert(base.pack.id, base.slot);
+    }
+    references.insert(place.pack.id, place.slot);
+    true
 }

@@ -9,10 +9,12 @@
 //! [`backup`] runs it, [`BackupOptions`] say how, [`BackupReport`] tells what came of it. Invariant: the log entry that
 //! makes the backup exist is its last write.
 
+mod block;
 mod collect;
 mod commit;
 mod compare;
 mod dedup;
+mod delta;
 mod digest;
 mod worker;
 
@@ -53,11 +55,14 @@ pub struct BackupOptions {
     pub threads: Option<usize>,
     /// Folder for the journal, which lets the next run use what an interrupted one did; none when `None`.
     pub journal: Option<PathBuf>,
+    /// Whether new data may be stored as differences from what its place held in the base, which then is read again. Where reading is
+    /// cheap when `None`: on local disk, and not on a server.
+    pub deltas: Option<bool>,
     /// Do everything but store.
     pub dry_run: bool,
 }
 
-/// Which earlier backup tells what is unchanged.
+/// Which earlier backup tells what is unchanged, and what new data may resemble.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Base {
     /// The newest backup of the same host, folder and paths, if there is one.
@@ -67,6 +72,9 @@ pub enum Base {
     None,
     /// This one.
     Backup(BackupSelector),
+    /// The newest of the backups that have most of these tags, and at least the first of them; none when there is none. For sources whose
+    /// paths are different each time.
+    Tagged(Vec<String>),
 }
 
 impl BackupOptions {
@@ -83,6 +91,7 @@ impl BackupOptions {
             level: 3,
             threads: None,
             journal: None,
+            deltas: None,
             dry_run: false,
         }
     }
@@ -126,6 +135,13 @@ impl BackupOptions {
     #[must_use]
     pub fn with_journal(mut self, folder: Option<PathBuf>) -> Self {
         self.journal = folder;
+        self
+    }
+
+    /// Sets whether new data may be stored as differences.
+    #[must_use]
+    pub const fn with_deltas(mut self, deltas: Option<bool>) -> Self {
+        self.deltas = deltas;
         self
     }
 
@@ -180,6 +196,10 @@ struct Start {
     leftover: Leftover,
     packs_resumed: u64,
     started: Timestamp,
+    /// Whether the source tells what is unchanged since the base.
+    skips: bool,
+    /// Whether new chunks may be stored as differences.
+    deltas: bool,
 }
 
 fn run(io: &Io, source: Box<dyn Source>, options: &BackupOptions) -> Result<BackupReport> {
@@ -203,13 +223,18 @@ fn run(io: &Io, source: Box<dyn Source>, options: &BackupOptions) -> Result<Back
         let Totals { bytes, entries, .. } = base.totals;
         io.context.progress.event(Event::Expect { bytes, entries });
     }
+    let deltas = options.deltas.unwrap_or(!io.storage().is_remote());
+    let skips = source.can_skip_unchanged();
     let start = Start {
         position,
         index: Arc::new(index),
-        base,
+        // Otherwise nothing is compared with it.
+        base: base.filter(|_| skips || deltas),
         leftover,
         packs_resumed,
         started,
+        skips,
+        deltas,
     };
     let collected = collect::run(io, source, &start, options)?;
     commit::run(io, start, collected, options)
@@ -228,6 +253,15 @@ fn choose_base(position: &LogPosition, options: &BackupOptions) -> Result<Option
             backups.max_by_key(|backup| backup.finished).cloned()
         }
         Base::Backup(selector) => Some(position.state.find(selector)?.clone()),
+        Base::Tagged(tags) => {
+            let has = |backup: &Backup, tag: &String| backup.tags.contains(tag);
+            let backups = position.state.backups.values();
+            let tagged = backups.filter(|backup| tags.first().is_some_and(|tag| has(backup, tag)));
+            let shared = |backup: &Backup| tags.iter().filter(|tag| has(backup, tag)).count();
+            tagged
+                .max_by_key(|backup| (shared(backup), backup.finished))
+                .cloned()
+        }
     })
 }
 
@@ -277,14 +311,16 @@ fn describe(
     tally: &Tally,
     (tree, totals): (Option<crate::model::TreeRoot>, Totals),
 ) -> Backup {
-    let kind = match start.base {
+    // When everything was read, the base only helped to store less.
+    let base = start.base.as_ref().filter(|_| start.skips);
+    let kind = match base {
         Some(_) => BackupKind::Incremental,
         None => BackupKind::Full,
     };
     Backup {
         id: io.context.runtime.backup_id(),
         kind,
-        base: start.base.as_ref().map(|base| base.id),
+        base: base.map(|base| base.id),
         host: options.host.clone(),
         user: options.user.clone(),
         paths: options.paths.clone(),

@@ -5,20 +5,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, select_biased};
 
+use super::block::{Block, GROUP_LEN, Storer};
 use super::compare::{Item, Job};
 use super::dedup::Dedup;
+use super::delta::{Deltas, Earlier};
 use super::digest::FileDigest;
 use crate::chunker::Chunker;
-use crate::format::{ChunkerConfig, Compressor, PackContent};
+use crate::format::ChunkerConfig;
 use crate::model::{ChunkRef, Content, Entry, EntryKind, EntryPath, FileContent, References};
 use crate::progress::{Event, Progress};
 use crate::repository::RawGroup;
 use crate::source::{ContentReader, Details};
 
-/// A group is closed when it has so many bytes before compression.
-const GROUP_LEN: usize = 1 << 20;
 /// Files are read in pieces of this length.
 const READ_LEN: usize = 1 << 20;
+/// Shorter files are not compared with what they were: that would take longer than it saves.
+const MIN_DELTA: usize = 32 << 10;
 /// Files with more bytes of holes than this have no SHA-256: hashing zeros would cost more than the backup.
 const MAX_HASHED_HOLES: u64 = 256 << 20;
 
@@ -47,19 +49,14 @@ pub(super) enum FileOutcome {
     Changed,
 }
 
-/// Chunks that wait to be compressed.
-#[derive(Default)]
-pub(super) struct Block {
-    raw: Vec<u8>,
-    chunks: Vec<ChunkRef>,
-}
-
 /// What all workers share.
 pub(super) struct Shared<'a> {
     pub(super) dedup: &'a Dedup,
     pub(super) chunker: &'a Chunker,
     pub(super) config: ChunkerConfig,
     pub(super) level: i32,
+    /// `None` when everything is stored whole.
+    pub(super) deltas: Option<&'a Deltas>,
     pub(super) progress: &'a dyn Progress,
     pub(super) cancelled: &'a (dyn Fn() -> bool + Sync),
     pub(super) bytes_read: AtomicU64,
@@ -75,10 +72,10 @@ pub(super) struct Outputs {
 /// One worker thread.
 pub(super) struct Worker<'a> {
     shared: &'a Shared<'a>,
-    outputs: Outputs,
+    finished: Sender<Finished>,
+    storer: Storer<'a>,
     /// Blocks of large files, for whichever worker is free.
     blocks: Sender<Block>,
-    compressor: Compressor,
     /// Chunks of small files.
     block: Block,
     buffer: Vec<u8>,
@@ -92,9 +89,9 @@ impl<'a> Worker<'a> {
     pub(super) fn new(shared: &'a Shared<'a>, outputs: Outputs, blocks: Sender<Block>) -> Self {
         Self {
             shared,
-            outputs,
+            finished: outputs.finished,
+            storer: Storer::new(shared, outputs.groups),
             blocks,
-            compressor: Compressor::new(shared.level),
             block: Block::default(),
             buffer: Vec::new(),
             references: References::default(),
@@ -120,15 +117,13 @@ impl<'a> Worker<'a> {
         self.store(rest)?;
         let Self {
             blocks: sender,
-            mut compressor,
-            outputs,
-            references,
-            shared,
+            mut storer,
+            mut references,
             ..
         } = self;
         drop(sender);
         for block in blocks {
-            store_block(shared, &mut compressor, &outputs, block)?;
+            storer.store(block, &mut references)?;
         }
         Ok(references)
     }
@@ -162,7 +157,7 @@ impl<'a> Worker<'a> {
             number: job.number,
             results,
         };
-        self.outputs.finished.send(finished).map_err(|_| Gone)
+        self.finished.send(finished).map_err(|_| Gone)
     }
 
     fn fetch(
@@ -172,7 +167,7 @@ impl<'a> Worker<'a> {
         known: Option<Box<FileContent>>,
     ) -> Result<Outcome, Gone> {
         let result = if matches!(entry.kind, EntryKind::File(_)) {
-            self.read(&mut entry, details)
+            self.read(&mut entry, details, known.as_deref())
         } else {
             Ok(details.complete(&mut entry))
         };
@@ -199,6 +194,7 @@ impl<'a> Worker<'a> {
         &mut self,
         entry: &mut Entry,
         details: Box<dyn Details>,
+        known: Option<&FileContent>,
     ) -> Result<io::Result<()>, Gone> {
         let mut reader = match details.open(entry) {
             Ok(reader) => reader,
@@ -209,11 +205,13 @@ impl<'a> Worker<'a> {
         };
         let holes: u64 = file.holes.iter().map(|hole| hole.len).sum();
         let expected = file.size - holes.min(file.size);
+        let known = known.filter(|_| self.shared.deltas.is_some());
+        let mut earlier = Earlier::of(known);
         let unknown = expected == 0 && holes == 0;
         let read = if unknown || expected > u64::from(self.shared.config.small_file) {
-            self.read_large(file, holes, &mut *reader)?
+            self.read_large(file, holes, &mut *reader, &mut earlier)?
         } else {
-            self.read_small(file, holes, expected, &mut *reader)?
+            self.read_small(file, holes, expected, &mut *reader, &mut earlier)?
         };
         let data_len = match read {
             Ok(len) => len,
@@ -241,6 +239,7 @@ impl<'a> Worker<'a> {
         holes: u64,
         expected: u64,
         reader: &mut dyn ContentReader,
+        earlier: &mut Option<Earlier<'_>>,
     ) -> Result<io::Result<u64>, Gone> {
         self.buffer.clear();
         self.buffer.resize(expected as usize, 0);
@@ -272,8 +271,15 @@ impl<'a> Worker<'a> {
         };
         file.content = Content::Chunks(vec![chunk]);
         if shared.dedup.claim(id, &mut self.references) {
+            let earlier = earlier.as_mut().filter(|_| len >= MIN_DELTA);
+            if let Some(earlier) = earlier {
+                let mut block = Block::default();
+                block.push(chunk, data);
+                self.keep(block.with_likeness(earlier.rest()))?;
+                return Ok(Ok(len as u64));
+            }
             self.block.push(chunk, data);
-            if self.block.raw.len() >= GROUP_LEN {
+            if self.block.len() >= GROUP_LEN {
                 let block = std::mem::take(&mut self.block);
                 self.store(block)?;
             }
@@ -287,6 +293,7 @@ impl<'a> Worker<'a> {
         file: &mut FileContent,
         holes: u64,
         reader: &mut dyn ContentReader,
+        earlier: &mut Option<Earlier<'_>>,
     ) -> Result<io::Result<u64>, Gone> {
         let shared = self.shared;
         let mut digest = (holes <= MAX_HASHED_HOLES).then(|| FileDigest::new(file));
@@ -329,14 +336,22 @@ impl<'a> Worker<'a> {
             chunks.push(chunk);
             if shared.dedup.claim(chunk.id, &mut self.references) {
                 block.push(chunk, data);
-                if block.raw.len() >= GROUP_LEN {
-                    self.offer(std::mem::take(&mut block))?;
+                if block.len() >= GROUP_LEN {
+                    let like = earlier.as_mut().map(|earlier| earlier.pass(block.len()));
+                    let full = std::mem::take(&mut block);
+                    self.offer(full.with_likeness(like.unwrap_or_default()))?;
+                }
+            } else if let Some(earlier) = earlier {
+                let like = earlier.meet(&chunk.id);
+                if block.len() > 0 && !like.is_none() {
+                    self.offer(std::mem::take(&mut block).with_likeness(like))?;
                 }
             }
             start += data.len();
         }
         // The rest of the file shares a group with what comes next.
-        self.keep(block)?;
+        let like = earlier.as_mut().map(Earlier::rest).unwrap_or_default();
+        self.keep(block.with_likeness(like))?;
         self.buffer = buffer;
         file.content = Content::Chunks(chunks);
         file.sha256 = digest.filter(|_| total > 0).map(FileDigest::finish);
@@ -352,54 +367,16 @@ impl<'a> Worker<'a> {
     }
 
     fn keep(&mut self, block: Block) -> Result<(), Gone> {
-        if self.block.raw.len() + block.raw.len() >= 2 * GROUP_LEN {
+        if block.stands_alone() || self.block.len() + block.len() >= 2 * GROUP_LEN {
             return self.store(block);
         }
-        self.block.raw.extend_from_slice(&block.raw);
-        self.block.chunks.extend(block.chunks);
+        self.block.append(block);
         Ok(())
     }
 
     fn store(&mut self, block: Block) -> Result<(), Gone> {
-        store_block(self.shared, &mut self.compressor, &self.outputs, block)
+        self.storer.store(block, &mut self.references)
     }
-}
-
-impl Block {
-    fn push(&mut self, chunk: ChunkRef, data: &[u8]) {
-        if self.raw.capacity() == 0 {
-            self.raw.reserve(GROUP_LEN + GROUP_LEN / 4);
-        }
-        self.raw.extend_from_slice(data);
-        self.chunks.push(chunk);
-    }
-}
-
-fn store_block(
-    shared: &Shared<'_>,
-    compressor: &mut Compressor,
-    outputs: &Outputs,
-    block: Block,
-) -> Result<(), Gone> {
-    if block.chunks.is_empty() {
-        return Ok(());
-    }
-    shared
-        .bytes_added
-        .fetch_add(block.raw.len() as u64, Ordering::Relaxed);
-    let Some(groups) = &outputs.groups else {
-        return Ok(());
-    };
-    let (codec, stored) = compressor.compress(&block.raw);
-    let content = PackContent::Data;
-    let group = RawGroup {
-        content,
-        codec,
-        stored,
-        chunks: block.chunks,
-        bases: Vec::new(),
-    };
-    groups.send(group).map_err(|_| Gone)
 }
 
 /// True when both have the same bytes.

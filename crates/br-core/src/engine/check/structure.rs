@@ -1,13 +1,14 @@
 //! Is everything there that backups need?
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use super::{DamagedChunks, Finding};
 use crate::engine::references::Resolver;
 use crate::engine::view::View;
 use crate::error::{ErrorKind, Result, in_one_line};
 use crate::model::{Backup, ChunkId, Content, Entry, EntryKind, PackId, References};
-use crate::repository::{Io, Layout, TreeReader};
+use crate::repository::{Index, Io, Layout, Place, TreeReader};
 
 use super::CheckReport;
 
@@ -152,21 +153,33 @@ impl Walk<'_> {
     }
 
     fn chunk(&mut self, id: &ChunkId, entry: Option<&Entry>) {
-        let index = self.view.reader.index();
-        let mut places = index.find_all(id).peekable();
-        let Some(first) = places.peek().copied() else {
-            return self.lacks(format!("chunk {id}"), entry);
-        };
-        let mut places: Vec<_> = places.collect();
-        if !places
-            .iter()
-            .any(|place| self.used.contains(&place.pack.id, place.slot))
-        {
-            self.unlisted = self.unlisted.map(|count| count + 1);
+        let index = Arc::clone(self.view.reader.index());
+        let mut missing = None;
+        let (mut is_there, mut is_listed) = (false, false);
+        for place in index.find_all(id) {
+            let needed = match with_bases(&index, place) {
+                Ok(needed) => needed,
+                Err(base) => {
+                    missing.get_or_insert(format!("chunk {base}"));
+                    continue;
+                }
+            };
+            let used = |place: &Place<'_>| self.used.contains(&place.pack.id, place.slot);
+            is_listed |= needed.iter().all(used);
+            let present =
+                |place: &&Place<'_>| self.present.get(&place.pack.id) == Some(&place.pack.len);
+            match needed.iter().find(|place| !present(place)) {
+                Some(place) => {
+                    missing.get_or_insert(Layout::pack(place.pack.id));
+                }
+                None => is_there = true,
+            }
         }
-        places.retain(|place| self.present.get(&place.pack.id) == Some(&place.pack.len));
-        if places.is_empty() {
-            self.lacks(Layout::pack(first.pack.id), entry);
+        if !is_there {
+            self.lacks(missing.unwrap_or_else(|| format!("chunk {id}")), entry);
+        }
+        if !is_listed && index.find(id).is_some() {
+            self.unlisted = self.unlisted.map(|count| count + 1);
         }
     }
 
@@ -202,6 +215,13 @@ impl Walk<'_> {
             report.findings.push(Finding::damage(key, message));
         }
     }
+}
+
+/// A place, and those of what it rests on when it is a delta.
+fn with_bases<'a>(index: &'a Index, place: Place<'a>) -> Result<Vec<Place<'a>>, ChunkId> {
+    let bases = place.group.bases.iter();
+    let bases = bases.map(|base| index.find_whole(base).ok_or(*base));
+    std::iter::once(Ok(place)).chain(bases).collect()
 }
 
 /// Finds the files that need damaged chunks.

@@ -10,7 +10,7 @@ use super::Shared;
 use super::files::FileJob;
 use crate::error::{Error, Result, in_one_line};
 use crate::format::{Group, TAG_LEN};
-use crate::model::{ChunkId, Content, Entry, EntryKind, PackId};
+use crate::model::{ChunkId, ChunkRef, Content, Entry, EntryKind, PackId};
 use crate::target::Cursor;
 
 /// Something for a worker to do.
@@ -28,6 +28,8 @@ pub(super) enum TaskKind {
         bytes: JoinHandle<Result<Bytes, br_storage::Error>>,
         groups: Vec<GroupWork>,
     },
+    /// Chunks that are deltas, in the order of what they rest on.
+    Deltas(Vec<Piece>),
 }
 
 /// A group and what is wanted of it.
@@ -72,6 +74,7 @@ pub(super) fn run(shared: &Arc<Shared>, mut cursor: Cursor, tasks: &Receiver<Tas
                 });
                 write_groups(shared, &mut cursor, pack, start, &fetched, groups);
             }
+            TaskKind::Deltas(pieces) => write_deltas(shared, &mut cursor, &pieces),
         }
     }
 }
@@ -153,15 +156,30 @@ fn write_groups(
             match chunk.filter(|bytes| shared.reader.verify(&piece.id, bytes)) {
                 Some(bytes) => write_piece(shared, cursor, &piece, bytes),
                 // Another writer may have stored the same chunk elsewhere.
-                None => match shared.reader.read(&piece.id) {
-                    Ok(bytes) => write_piece(shared, cursor, &piece, &bytes),
-                    Err(error) => {
-                        piece
-                            .job
-                            .fail(shared, in_one_line(&error), error.is_damage());
-                    }
-                },
+                None => write_read(shared, cursor, &piece, shared.reader.read(&piece.id)),
             }
+        }
+    }
+}
+
+fn write_deltas(shared: &Shared, cursor: &mut Cursor, pieces: &[Piece]) {
+    let chunk = |piece: &Piece| ChunkRef {
+        id: piece.id,
+        len: piece.len,
+    };
+    let chunks: Vec<_> = pieces.iter().map(chunk).collect();
+    let read = shared.reader.read_many(&chunks);
+    for (piece, bytes) in pieces.iter().zip(read) {
+        write_read(shared, cursor, piece, bytes);
+    }
+}
+
+fn write_read(shared: &Shared, cursor: &mut Cursor, piece: &Piece, read: Result<Vec<u8>>) {
+    match read {
+        Ok(bytes) => write_piece(shared, cursor, piece, &bytes),
+        Err(error) => {
+            let (reason, is_damage) = (in_one_line(&error), error.is_damage());
+            piece.job.fail(shared, reason, is_damage);
         }
     }
 }

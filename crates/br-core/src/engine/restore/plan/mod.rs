@@ -1,21 +1,19 @@
 //! What must be done where, and in which order.
 
 mod finish;
+mod requests;
 
-use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
 use super::files::FileJob;
 use super::surplus::SurplusFinder;
-use super::worker::{GroupWork, Piece, Task, TaskKind};
+use super::worker::{Task, TaskKind};
 use super::{LinkGroup, LinkGroups, Overwrite, RestoreOptions, Shared, cursor};
 use crate::error::{Result, in_one_line};
-use crate::format::TAG_LEN;
-use crate::model::{Content, Entry, EntryKind, EntryPath, PackId};
-use crate::repository::{Gap, Io, Layout, TreeReader};
+use crate::model::{Content, Entry, EntryKind, EntryPath};
+use crate::repository::{Gap, Io, TreeReader};
 use crate::target::{Cursor, Existing, LocalTarget};
 
 /// Files are planned together up to so many bytes, or so many of them.
@@ -344,113 +342,6 @@ impl<'a> Planner<'a> {
                     report.bytes_restored += file.data_len();
                 }
             }
-        });
-    }
-
-    /// Plans the files of the window by pack and offset, and hands out the requests.
-    fn send_window(&mut self, tasks: Option<&Sender<Task>>) {
-        let window = std::mem::take(&mut self.window);
-        self.window_bytes = 0;
-        let Some(tasks) = tasks else {
-            self.pretend(window.iter().map(|job| &job.entry));
-            return;
-        };
-        let mut groups: HashMap<(PackId, u64), GroupWork> = HashMap::new();
-        for job in &window {
-            self.add_pieces(job, &mut groups);
-        }
-        let mut groups: Vec<_> = groups.into_iter().collect();
-        groups.sort_unstable_by_key(|(place, _)| *place);
-        let mut run: Vec<GroupWork> = Vec::new();
-        let mut range: Option<(PackId, Range<u64>)> = None;
-        let reach = Reach::of(&self.shared.io);
-        for ((pack, start), work) in groups {
-            let end = start + u64::from(work.group.stored_len) + TAG_LEN as u64;
-            let joins = range.as_ref().is_some_and(|(before, range)| {
-                *before == pack
-                    && start <= range.end + reach.max_gap
-                    && end - range.start <= reach.run_len
-            });
-            if !joins && let Some(range) = range.take() {
-                self.send_run(tasks, range, std::mem::take(&mut run));
-            }
-            match &mut range {
-                Some((_, range)) => range.end = end,
-                None => range = Some((pack, start..end)),
-            }
-            run.push(work);
-        }
-        if let Some(range) = range {
-            self.send_run(tasks, range, run);
-        }
-    }
-
-    /// Notes where each chunk of a file comes from and goes to.
-    fn add_pieces(&self, job: &Arc<FileJob>, groups: &mut HashMap<(PackId, u64), GroupWork>) {
-        let EntryKind::File(file) = &job.entry.kind else {
-            return;
-        };
-        let Content::Chunks(chunks) = &file.content else {
-            return;
-        };
-        let mut position = 0;
-        for chunk in chunks {
-            let Some(place) = self.shared.reader.index().find(&chunk.id) else {
-                job.fail(
-                    self.shared,
-                    format!("chunk {} is in no pack", chunk.id),
-                    true,
-                );
-                continue;
-            };
-            if place.len != chunk.len {
-                job.fail(
-                    self.shared,
-                    format!("chunk {} has another length", chunk.id),
-                    true,
-                );
-                continue;
-            }
-            let work = groups
-                .entry((place.pack.id, place.group_offset))
-                .or_insert_with(|| GroupWork {
-                    number: place.group_number,
-                    offset: place.group_offset,
-                    group: place.group.clone(),
-                    pieces: Vec::new(),
-                });
-            work.pieces.push(Piece {
-                id: chunk.id,
-                start: place.start,
-                len: place.len,
-                job: Arc::clone(job),
-                position,
-            });
-            position += u64::from(chunk.len);
-        }
-    }
-
-    /// Starts a request and hands it to a worker.
-    fn send_run(
-        &self,
-        tasks: &Sender<Task>,
-        (pack, range): (PackId, Range<u64>),
-        groups: Vec<GroupWork>,
-    ) {
-        let storage = self.shared.io.storage().clone();
-        let (key, start) = (Layout::pack(pack), range.start);
-        let bytes = self
-            .shared
-            .io
-            .handle()
-            .spawn(async move { storage.get_range(&key, range).await });
-        let _ = tasks.send(Task {
-            kind: TaskKind::Groups {
-                pack,
-                start,
-                bytes,
-                groups,
-            },
         });
     }
 

@@ -1,0 +1,112 @@
+//! Chunks that are compressed together.
+//!
+//! A [`Block`] becomes a group of a pack, by a [`Storer`] of some worker. Invariant: what is in a block was claimed, so that it is stored
+//! whatever becomes of the file that it came from.
+
+use std::sync::atomic::Ordering;
+
+use crossbeam_channel::Sender;
+
+use super::delta::{Delta, Likeness};
+use super::worker::{Gone, Shared};
+use crate::format::{Codec, Compressor, PackContent};
+use crate::model::{ChunkRef, References};
+use crate::repository::RawGroup;
+
+/// A group is closed when it has so many bytes before compression.
+pub(super) const GROUP_LEN: usize = 1 << 20;
+
+/// Chunks that wait to be compressed.
+#[derive(Default)]
+pub(super) struct Block {
+    raw: Vec<u8>,
+    chunks: Vec<ChunkRef>,
+    like: Option<Likeness>,
+}
+
+impl Block {
+    pub(super) fn push(&mut self, chunk: ChunkRef, data: &[u8]) {
+        if self.raw.capacity() == 0 {
+            self.raw.reserve(GROUP_LEN + GROUP_LEN / 4);
+        }
+        self.raw.extend_from_slice(data);
+        self.chunks.push(chunk);
+    }
+
+    /// Bytes before compression.
+    pub(super) fn len(&self) -> usize {
+        self.raw.len()
+    }
+
+    /// Says what it probably resembles.
+    pub(super) fn with_likeness(mut self, like: Likeness) -> Self {
+        self.like = Some(like).filter(|like| !like.is_none());
+        self
+    }
+
+    /// True when it is to be a group by itself.
+    pub(super) const fn stands_alone(&self) -> bool {
+        self.like.is_some()
+    }
+
+    /// Takes over the chunks of another one.
+    pub(super) fn append(&mut self, other: Self) {
+        self.raw.extend_from_slice(&other.raw);
+        self.chunks.extend(other.chunks);
+    }
+}
+
+/// Makes groups of blocks.
+pub(super) struct Storer<'a> {
+    shared: &'a Shared<'a>,
+    compressor: Compressor,
+    /// Where groups go; nowhere in a dry run.
+    groups: Option<Sender<RawGroup>>,
+}
+
+impl<'a> Storer<'a> {
+    pub(super) fn new(shared: &'a Shared<'a>, groups: Option<Sender<RawGroup>>) -> Self {
+        Self {
+            shared,
+            compressor: Compressor::new(shared.level),
+            groups,
+        }
+    }
+
+    pub(super) fn store(&mut self, block: Block, references: &mut References) -> Result<(), Gone> {
+        if block.chunks.is_empty() {
+            return Ok(());
+        }
+        let added = block.raw.len() as u64;
+        self.shared.bytes_added.fetch_add(added, Ordering::Relaxed);
+        if self.groups.is_none() {
+            return Ok(());
+        }
+        let (codec, stored, bases) = match self.compress(&block, references) {
+            Ok(Delta { stored, bases }) => (Codec::ZstdDelta, stored, bases),
+            Err((codec, stored)) => (codec, stored, Vec::new()),
+        };
+        let group = RawGroup {
+            content: PackContent::Data,
+            codec,
+            stored,
+            chunks: block.chunks,
+            bases,
+        };
+        let sent = self.groups.as_ref().map(|groups| groups.send(group));
+        sent.transpose().map_err(|_| Gone).map(drop)
+    }
+
+    fn compress(
+        &mut self,
+        block: &Block,
+        references: &mut References,
+    ) -> Result<Delta, (Codec, Vec<u8>)> {
+        let like = block.like.as_ref().filter(|like| !like.is_none());
+        let mut plain = || self.compressor.compress(&block.raw);
+        match self.shared.deltas.zip(like) {
+            Some((deltas, like)) => deltas.compress(&block.raw, like, plain, references),
+            None => Err(plain()),
+        }
+    }
+}

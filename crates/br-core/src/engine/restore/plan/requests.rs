@@ -1,0 +1,173 @@
+//! Which groups are fetched together, and in which order.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+
+use super::{Planner, Reach};
+use crate::engine::restore::files::FileJob;
+use crate::engine::restore::worker::{GroupWork, Piece, Task, TaskKind};
+use crate::format::TAG_LEN;
+use crate::model::{Content, EntryKind, PackId};
+use crate::repository::Layout;
+
+/// Deltas that a worker takes at once rest on chunks in so many groups: no more than are kept unpacked.
+const DELTA_BASES: usize = 6;
+/// And they have so many bytes.
+const DELTA_BYTES: u64 = 8 << 20;
+
+/// Where a group starts.
+type GroupPlace = (PackId, u64);
+
+/// What the files of a window need.
+#[derive(Default)]
+struct Wanted {
+    groups: HashMap<GroupPlace, GroupWork>,
+    /// Chunks that are deltas, each with the group that it rests on.
+    deltas: Vec<(GroupPlace, Piece)>,
+}
+
+impl Planner<'_> {
+    /// Plans the files of the window by pack and offset, and hands out the requests.
+    pub(super) fn send_window(&mut self, tasks: Option<&Sender<Task>>) {
+        let window = std::mem::take(&mut self.window);
+        self.window_bytes = 0;
+        let Some(tasks) = tasks else {
+            self.pretend(window.iter().map(|job| &job.entry));
+            return;
+        };
+        let mut wanted = Wanted::default();
+        for job in &window {
+            self.add_pieces(job, &mut wanted);
+        }
+        send_deltas(tasks, wanted.deltas);
+        let mut groups: Vec<_> = wanted.groups.into_iter().collect();
+        groups.sort_unstable_by_key(|(place, _)| *place);
+        let mut run: Vec<GroupWork> = Vec::new();
+        let mut range: Option<(PackId, Range<u64>)> = None;
+        let reach = Reach::of(&self.shared.io);
+        for ((pack, start), work) in groups {
+            let end = start + u64::from(work.group.stored_len) + TAG_LEN as u64;
+            let joins = range.as_ref().is_some_and(|(before, range)| {
+                *before == pack
+                    && start <= range.end + reach.max_gap
+                    && end - range.start <= reach.run_len
+            });
+            if !joins && let Some(range) = range.take() {
+                self.send_run(tasks, range, std::mem::take(&mut run));
+            }
+            match &mut range {
+                Some((_, range)) => range.end = end,
+                None => range = Some((pack, start..end)),
+            }
+            run.push(work);
+        }
+        if let Some(range) = range {
+            self.send_run(tasks, range, run);
+        }
+    }
+
+    /// Notes where each chunk of a file comes from and goes to.
+    fn add_pieces(&self, job: &Arc<FileJob>, wanted: &mut Wanted) {
+        let EntryKind::File(file) = &job.entry.kind else {
+            return;
+        };
+        let Content::Chunks(chunks) = &file.content else {
+            return;
+        };
+        let mut position = 0;
+        for chunk in chunks {
+            let index = self.shared.reader.index();
+            let Some(place) = index.find(&chunk.id) else {
+                job.fail(
+                    self.shared,
+                    format!("chunk {} is in no pack", chunk.id),
+                    true,
+                );
+                continue;
+            };
+            if place.len != chunk.len {
+                job.fail(
+                    self.shared,
+                    format!("chunk {} has another length", chunk.id),
+                    true,
+                );
+                continue;
+            }
+            let piece = Piece {
+                id: chunk.id,
+                start: place.start,
+                len: place.len,
+                job: Arc::clone(job),
+                position,
+            };
+            position += u64::from(chunk.len);
+            let base = place.group.bases.first();
+            if let Some(base) = base.and_then(|base| index.find_whole(base)) {
+                wanted
+                    .deltas
+                    .push(((base.pack.id, base.group_offset), piece));
+                continue;
+            }
+            let work = wanted
+                .groups
+                .entry((place.pack.id, place.group_offset))
+                .or_insert_with(|| GroupWork {
+                    number: place.group_number,
+                    offset: place.group_offset,
+                    group: place.group.clone(),
+                    pieces: Vec::new(),
+                });
+            work.pieces.push(piece);
+        }
+    }
+
+    /// Starts a request and hands it to a worker.
+    fn send_run(
+        &self,
+        tasks: &Sender<Task>,
+        (pack, range): (PackId, Range<u64>),
+        groups: Vec<GroupWork>,
+    ) {
+        let storage = self.shared.io.storage().clone();
+        let (key, start) = (Layout::pack(pack), range.start);
+        let bytes = self
+            .shared
+            .io
+            .handle()
+            .spawn(async move { storage.get_range(&key, range).await });
+        let _ = tasks.send(Task {
+            kind: TaskKind::Groups {
+                pack,
+                start,
+                bytes,
+                groups,
+            },
+        });
+    }
+}
+
+/// Hands out deltas in the order of what they rest on, which then is unpacked once for those of many backups.
+fn send_deltas(tasks: &Sender<Task>, mut deltas: Vec<(GroupPlace, Piece)>) {
+    deltas.sort_by_key(|(base, _)| *base);
+    let mut batch: Vec<Piece> = Vec::new();
+    let (mut last, mut bases, mut bytes) = (None, 0, 0);
+    let send = |pieces: Vec<Piece>| {
+        if !pieces.is_empty() {
+            let kind = TaskKind::Deltas(pieces);
+            let _ = tasks.send(Task { kind });
+        }
+    };
+    for (base, piece) in deltas {
+        bases += usize::from(last.replace(base) != Some(base));
+        bytes += u64::from(piece.len);
+        if bases > DELTA_BASES || bytes > DELTA_BYTES {
+            send(std::mem::take(&mut batch));
+            (bases, bytes) = (1, u64::from(piece.len));
+        }
+        batch.push(piece);
+    }
+    send(batch);
+}

@@ -1,0 +1,352 @@
+//! What changed a little in a large file is stored as a difference, and is as safe as everything else.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use br_core::engine::backup::{BackupOptions, backup};
+use br_core::engine::check::{CheckOptions, ReadData, check};
+use br_core::engine::delete;
+use br_core::engine::prune::{PruneOptions, plan, prune};
+use br_core::model::{BackupId, EntryPath, FileTime, Owner};
+use br_core::source::StreamSource;
+use br_core::{BackupSelector, ErrorKind};
+use br_testkit::{Behaviour, MemorySource, TestRepo, Thing, When, block_on, noise, steps};
+
+type Expected = BTreeMap<BackupId, MemorySource>;
+
+/// Of a chunk in bytes, whole and as a difference, with everything that is noted about it.
+const WHOLE: u64 = 30_000;
+const DIFFERENCE: u64 = 1_000;
+
+fn options(host: &str) -> BackupOptions {
+    TestRepo::options(host).with_deltas(Some(true))
+}
+
+/// A file, changed at another time than the one before.
+fn version(number: i64, content: Vec<u8>) -> MemorySource {
+    let mut source = MemorySource::new().file("small", "small");
+    source.insert(
+        "large",
+        Thing::File(content.into()),
+        1_400_000_000 + number,
+        Behaviour::Honest,
+    );
+    source
+}
+
+/// Changes single bytes at so many places.
+fn scatter(content: &mut [u8], places: usize, salt: usize) {
+    let step = content.len() / places;
+    for place in 0..places {
+        content[place * step + (salt * 7919) % step] ^= 0x55;
+    }
+}
+
+fn stored(repo: &TestRepo) -> u64 {
+    let packs = repo.sizes().into_iter();
+    let packs = packs.filter(|(key, _)| key.starts_with("packs/"));
+    packs.map(|(_, len)| len).sum()
+}
+
+/// A repository with two versions of a file, of which the second is made of differences.
+fn two_versions(encrypted: bool) -> (TestRepo, Expected) {
+    let repo = match encrypted {
+        true => TestRepo::encrypted(),
+        false => TestRepo::new(),
+    };
+    let mut content = noise(1, 2 << 20);
+    let mut all = Expected::new();
+    for number in 0..2 {
+        let source = version(number, content.clone());
+        let report = repo.backup_with(&source, &options("host")).unwrap();
+        all.insert(report.backup.id, source);
+        scatter(&mut content, 6, 1);
+    }
+    (repo, all)
+}
+
+#[test]
+fn a_small_change_costs_little() {
+    for encrypted in [false, true] {
+        let repo = match encrypted {
+            true => TestRepo::encrypted(),
+            false => TestRepo::new(),
+        };
+        let mut content = noise(1, 8 << 20);
+        let first = version(0, content.clone());
+        let base = repo
+            .backup_with(&first, &options("host"))
+            .unwrap()
+            .backup
+            .id;
+        let before = stored(&repo);
+        scatter(&mut content, 20, 1);
+        let second = version(1, content);
+
+        let plain = repo.fork(5);
+        let whole = options("host").with_deltas(Some(false));
+        plain.backup_with(&second, &whole).unwrap();
+        let whole = stored(&plain) - before;
+        assert!(whole > 20 * WHOLE, "{whole} bytes");
+
+        let report = repo.backup_with(&second, &options("host")).unwrap();
+        let difference = stored(&repo) - before;
+        assert!(difference < 20 * DIFFERENCE, "{difference} bytes");
+        assert!(report.backup.changes.bytes_added > 20 * WHOLE);
+        assert_eq!(report.backup.changes.files_changed, 1);
+        let all = Expected::from([(base, first), (report.backup.id, second)]);
+        repo.reopen(6).assert_holds("with differences", &all);
+        assert!(repo.check().unwrap().findings.is_empty());
+    }
+}
+
+/// A difference rests on something whole, however many versions there were; in the end something whole is stored again.
+#[test]
+fn many_versions_are_no_chain() {
+    let repo = TestRepo::new();
+    let mut content = noise(1, 1 << 20);
+    let mut all = Expected::new();
+    let mut sizes = Vec::new();
+    for number in 0..12 {
+        let source = version(number, content.clone());
+        let before = stored(&repo);
+        let report = repo.backup_with(&source, &options("host")).unwrap();
+        sizes.push(stored(&repo) - before);
+        all.insert(report.backup.id, source);
+        scatter(&mut content, 400, number as usize + 1);
+    }
+    repo.assert_holds("many versions", &all);
+    assert!(sizes[1] < sizes[0] / 10, "{sizes:?}");
+    assert!(sizes[5] > sizes[1], "{sizes:?}");
+    // Only the last one is kept: what it rests on stays.
+    let last = all.pop_last().unwrap();
+    repo.delete(&all.into_keys().collect::<Vec<_>>()).unwrap();
+    repo.prune().unwrap();
+    repo.prune().unwrap();
+    let all = Expected::from([last]);
+    repo.reopen(6).assert_holds("the last version", &all);
+    assert!(repo.check().unwrap().findings.is_empty());
+}
+
+#[test]
+fn what_moved_grew_or_has_nothing_in_common_comes_back() {
+    let old = noise(1, 3 << 20);
+    let with = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut content = old.clone();
+        change(&mut content);
+        content
+    };
+    let insert = |at: usize, len: usize| {
+        with(&move |content| {
+            content.splice(at..at, noise(2, len));
+        })
+    };
+    for (what, content) in [
+        ("something was put in", insert(1_000_000, 100)),
+        ("much was put in", insert(1_000_000, 2_000_000)),
+        ("it begins with something else", insert(0, 10)),
+        (
+            "something was cut out",
+            with(&|content| drop(content.drain(5_000..1_500_000))),
+        ),
+        ("it grew", with(&|content| content.extend(noise(3, 50_000)))),
+        (
+            "it was cut short",
+            with(&|content| content.truncate(100_000)),
+        ),
+        ("it is another file", noise(9, 3 << 20)),
+        (
+            "it was turned around",
+            with(&|content| content.rotate_left(1 << 20)),
+        ),
+        (
+            "it is twice the same",
+            with(&|content| content.extend_from_within(..)),
+        ),
+        (
+            "all of it is a little different",
+            with(&|content| scatter(content, 5000, 3)),
+        ),
+        ("it is empty", Vec::new()),
+        ("it is small", noise(1, 40_000)),
+    ] {
+        let repo = TestRepo::new();
+        let (first, second) = (version(0, old.clone()), version(1, content));
+        let mut all = Expected::new();
+        for source in [&first, &second, &first] {
+            let report = repo.backup_with(source, &options("host")).unwrap();
+            all.insert(report.backup.id, source.clone());
+        }
+        repo.assert_holds(what, &all);
+    }
+}
+
+/// What never says that a file is unchanged may still be compared.
+#[test]
+fn a_stream_is_compared_with_the_one_before() {
+    let repo = TestRepo::new();
+    let mut content = noise(1, 4 << 20);
+    let mut sizes = Vec::new();
+    for _ in 0..2 {
+        let source = StreamSource::new(
+            EntryPath::new(b"dump.sql".to_vec()).unwrap(),
+            std::io::Cursor::new(content.clone()),
+            FileTime { secs: 0, nanos: 0 },
+            Owner::default(),
+        );
+        let options = options("host");
+        let made = backup(&repo.repository, source, &options, &repo.context);
+        let before = stored(&repo);
+        let id = block_on(made).unwrap().backup.id;
+        sizes.push(stored(&repo) - before);
+        assert!(repo.files(id).unwrap()["dump.sql"] == content);
+        scatter(&mut content, 10, 1);
+    }
+    assert!(sizes[1] < 10 * DIFFERENCE, "{sizes:?}");
+}
+
+#[test]
+fn damage_to_what_a_difference_rests_on_is_named_and_healed() {
+    let (repo, all) = two_versions(false);
+    let (first, second) = (all.keys().next().unwrap(), all.keys().nth(1).unwrap());
+    let largest = repo.sizes().into_iter().max_by_key(|(_, len)| *len);
+    let (key, _) = largest.unwrap();
+
+    let rotten = repo.fork(7);
+    let mut bytes = rotten.object(&key).to_vec();
+    for at in (1000..bytes.len() - 1000).step_by(1000) {
+        bytes[at] ^= 1;
+    }
+    rotten.set_object(&key, Some(bytes));
+    let report = rotten.check().unwrap();
+    let files: Vec<_> = report.findings.iter().flat_map(|f| &f.files).collect();
+    for id in [first, second] {
+        assert!(
+            files
+                .iter()
+                .any(|(backup, path)| backup == id && path == "large"),
+            "{:?}",
+            report.findings
+        );
+        let error = rotten.files(*id).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Damaged);
+    }
+
+    let lost = repo.fork(8);
+    lost.set_object(&key, None);
+    let report = lost.check().unwrap();
+    for id in [first, second] {
+        let named = |finding: &br_core::engine::check::Finding| {
+            finding.files.iter().any(|(backup, _)| backup == id)
+        };
+        assert!(report.findings.iter().any(named), "{:?}", report.findings);
+    }
+    let options_of_repair = CheckOptions::default()
+        .with_data(ReadData::All)
+        .with_repair_index(true);
+    block_on(check(&lost.repository, &options_of_repair, &lost.context)).unwrap();
+    // Whoever backs up the same again brings everything back.
+    for (number, source) in (20..).zip(all.values()) {
+        let healing = lost.reopen(number);
+        let id = healing
+            .backup_with(source, &options("host"))
+            .unwrap()
+            .backup
+            .id;
+        assert!(healing.files(id).unwrap() == source.files());
+    }
+    for (id, source) in &all {
+        assert!(lost.reopen(30).files(*id).unwrap() == source.files());
+    }
+}
+
+/// The earlier version is deleted and pruned while a backup makes differences from it.
+#[test]
+fn a_prune_beside_a_backup_takes_nothing_that_is_needed() {
+    let (repo, all) = two_versions(false);
+    let mut content = all.values().next_back().unwrap().files()["large"].to_vec();
+    // Part of what is doomed is used by another backup: it moves to other packs.
+    let kept = version(9, content[..1 << 20].to_vec());
+    let kept_id = repo.backup_with(&kept, &options("kept")).unwrap().backup.id;
+    scatter(&mut content, 5, 2);
+    let third = version(3, content);
+    let probe = repo.fork(9);
+    probe.backup_with(&third, &options("host")).unwrap();
+    let doomed: Vec<BackupId> = all.keys().copied().collect();
+    let conflicts = AtomicU64::new(0);
+    for n in steps(0..probe.faults.count()) {
+        let one = repo.fork(100 + n);
+        let other = one.reopen(200 + n);
+        one.faults.before(n, {
+            let (other, doomed) = (other.clone(), doomed.clone());
+            move || {
+                Box::pin(async move {
+                    let selectors = doomed
+                        .iter()
+                        .map(|id| BackupSelector::Prefix(id.to_string()));
+                    let context = &other.context;
+                    let plan = delete::plan(&other.repository, selectors.collect(), context).await;
+                    delete::delete(&other.repository, &plan.unwrap(), context)
+                        .await
+                        .unwrap();
+                    other.prune_async().await.unwrap();
+                })
+            }
+        });
+        let id = match one.backup_with(&third, &options("host")) {
+            Ok(report) => report.backup.id,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Conflict, "operation {n}: {error}");
+                conflicts.fetch_add(1, Ordering::Relaxed);
+                one.backup_with(&third, &options("host")).unwrap().backup.id
+            }
+        };
+        let all = Expected::from([(id, third.clone()), (kept_id, kept.clone())]);
+        let what = format!("a prune before operation {n}");
+        one.reopen(300 + n).assert_holds(&what, &all);
+        one.prune().unwrap();
+        one.reopen(400 + n).assert_holds(&what, &all);
+    }
+}
+
+/// An interrupted backup left differences; what they rest on is pruned before it goes on.
+#[test]
+fn what_an_interrupted_run_left_is_used_only_with_what_it_rests_on() {
+    let (repo, all) = two_versions(false);
+    let mut content = all.values().next_back().unwrap().files()["large"].to_vec();
+    scatter(&mut content, 5, 2);
+    let third = version(3, content);
+    let journal = tempfile::tempdir().unwrap();
+    let options = options("host").with_journal(Some(journal.path().to_owned()));
+    let probe = repo.fork(9);
+    probe.backup_with(&third, &options).unwrap();
+    for n in steps(0..probe.faults.count()) {
+        let one = repo.fork(100 + n);
+        one.faults.stop_at(n, When::After);
+        let stopped = one.backup_with(&third, &options).is_err();
+        one.faults.reset();
+        let listed = one.reopen(150 + n).backups().unwrap();
+        if !stopped || listed.len() > all.len() {
+            continue;
+        }
+        let next = one.reopen(200 + n);
+        next.delete(&all.keys().copied().collect::<Vec<_>>())
+            .unwrap();
+        let sparing = PruneOptions::default()
+            .with_max_unused(0.0)
+            .with_grace(Duration::from_secs(24 * 3600));
+        block_on(async {
+            let planned = plan(&next.repository, &sparing, &next.context)
+                .await
+                .unwrap();
+            prune(&next.repository, &planned, &next.context)
+                .await
+                .unwrap();
+        });
+        let id = next.backup_with(&third, &options).unwrap().backup.id;
+        let all = Expected::from([(id, third.clone())]);
+        next.reopen(300 + n)
+            .assert_holds(&format!("stopped at operation {n}"), &all);
+    }
+}
