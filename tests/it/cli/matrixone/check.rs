@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use br_test_matrixone::{Backend, ClusterOptions, MoServerOptions, MoVersion};
+
 use super::{Mo, change, object_in};
 
 /// A way to damage an object, what a check and a restore call it, and whether the list of files tells it already.
@@ -182,4 +184,45 @@ fn what_is_only_begun_is_no_backup() {
             "{line}: {output}"
         );
     }
+}
+
+/// The server leaves some files without a digest, and without checksums nothing in them shows that a bit was flipped. Who read the backup
+/// when it was made knows.
+#[test]
+fn files_without_a_digest_are_proven_by_who_read_them_first() {
+    let cluster = ClusterOptions {
+        backend: Backend::DiskV2,
+        ..ClusterOptions::default()
+    };
+    let options = MoServerOptions::default().with_version(MoVersion::V4_2);
+    let options = options.with_password(super::PASSWORD);
+    let mo = Mo::with(options.with_cluster(cluster));
+    let id = mo.backup();
+    let place = "--backup_dir filesystem --backup_path backups";
+    let without = mo.json(&format!("matrixone check {id} {place}"));
+    let without = &without["checks"][0];
+    let path = without["unproven"][0].as_str().unwrap().to_owned();
+    let with = mo.json(&format!("matrixone check {id}"));
+    let with = &with["checks"][0];
+    assert_eq!(with["unproven_count"], 0, "{with}");
+    let sum = |value: &serde_json::Value| {
+        value["proven"].as_u64().unwrap() + value["unproven_count"].as_u64().unwrap()
+    };
+    assert_eq!(sum(with), sum(without));
+
+    let file = mo.at(&format!("backups/{path}"));
+    change(&file, |bytes| {
+        let last = bytes.len() - 1;
+        bytes[last / 2] ^= 1;
+    });
+    let output = mo.run(&format!("check {id}")).expect(14);
+    assert!(output.stdout.contains(&path), "{output}");
+    let output = mo
+        .run(&format!(
+            "restore {id} --restore_dir filesystem --restore_path mo"
+        ))
+        .expect(14);
+    assert!(output.stderr.contains(&path), "{output}");
+    // Nothing in the file itself is wrong.
+    mo.run(&format!("matrixone check {id} {place}")).expect(0);
 }

@@ -213,7 +213,7 @@ pub(super) fn print(checked: &Checked, context: &CommandContext) -> Result<(), C
             (CheckLevel::Full, true) => usize::MAX,
             (CheckLevel::Full, false) => SHOWN,
         };
-        for path in report.unproven.iter().take(shown) {
+        for path in report.unproven.keys().take(shown) {
             lines.line(&format!("no digest: {}", format::text(path)))?;
         }
         lines.line(&summary(report))?;
@@ -297,7 +297,7 @@ pub(super) struct CheckJson<'a> {
     bytes_read: u64,
     proven: u64,
     unproven_count: u64,
-    unproven: &'a [String],
+    unproven: Vec<&'a str>,
     problem_count: u64,
     problems: Vec<ProblemJson<'a>>,
     strays: &'a [String],
@@ -329,7 +329,7 @@ impl<'a> From<&'a Checked> for CheckJson<'a> {
             bytes_read: report.read_bytes,
             proven: report.proven,
             unproven_count: report.unproven_count,
-            unproven: &report.unproven,
+            unproven: report.unproven.keys().map(String::as_str).collect(),
             problem_count: report.problem_count,
             problems: problems.collect(),
             strays: &report.strays,

@@ -78,7 +78,9 @@ impl Source {
 
     /// Opens the root.
     pub(super) fn archive(&self) -> archive::Result<Archive> {
-        Archive::open(&self.place, &Limits::default())
+        let noted = self.entry.as_ref().map(|entry| entry.digests.clone());
+        let archive = Archive::open(&self.place, &Limits::default())?;
+        Ok(archive.with_digests(noted.unwrap_or_default()))
     }
 }
 

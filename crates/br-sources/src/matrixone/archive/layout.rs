@@ -4,6 +4,8 @@
 //! are, with a line `<id>.meta` beside each. Invariant: what has no `mo_meta.sha256`, which the server writes last, is unfinished and never
 //! among the backups.
 
+use std::collections::BTreeMap;
+
 use uuid::Uuid;
 
 use super::error::{Error, ErrorKind, Result};
@@ -11,7 +13,7 @@ use super::frame::{Framing, unframe};
 use super::limits::Limits;
 use super::path::join;
 use super::place::{Children, Place};
-use super::sha256::SUFFIX;
+use super::sha256::{Digest, SUFFIX};
 use super::tae_sum::TaeSum;
 use crate::matrixone::catalog::{Entry, parse_meta_line};
 use crate::matrixone::{BackupKind, BackupTs};
@@ -93,6 +95,7 @@ pub struct Archive {
     gone: Vec<Entry>,
     indexes: Vec<String>,
     chosen: Option<String>,
+    noted: BTreeMap<String, Digest>,
 }
 
 impl Archive {
@@ -133,6 +136,7 @@ impl Archive {
             gone: Vec::new(),
             indexes: Vec::new(),
             chosen: None,
+            noted: BTreeMap::new(),
         };
         let metas = out.read_metas(top)?;
         if is_backup(top) {
@@ -238,6 +242,22 @@ impl Archive {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Tells digests of files that have none in the archive, by path below the root, as someone noted them who had read the files.
+    #[must_use]
+    pub fn with_digests(mut self, noted: BTreeMap<String, Digest>) -> Self {
+        self.noted = noted;
+        self
+    }
+
+    pub(crate) fn has_noted(&self) -> bool {
+        !self.noted.is_empty()
+    }
+
+    /// The digest that was noted of a file.
+    pub(crate) fn noted(&self, path: &str) -> Option<Digest> {
+        self.noted.get(path).copied()
     }
 
     /// Where it lies.

@@ -17,7 +17,8 @@ use super::tae_list::{Row, TaeListReader};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ListFacts {
     pub(crate) framing: Framing,
-    /// False when there is no digest beside it.
+    pub(crate) digest: Digest,
+    /// False when nobody wrote down which digest it must have.
     pub(crate) is_proven: bool,
 }
 
@@ -82,6 +83,7 @@ fn read_at(
         ))),
         beside => Ok(ListFacts {
             framing,
+            digest: found,
             is_proven: beside.is_some(),
         }),
     }

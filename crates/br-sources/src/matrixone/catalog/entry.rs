@@ -1,11 +1,13 @@
 //! What is known of one backup.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::matrixone::archive::Digest;
 use crate::matrixone::{BackupKind, BackupTs};
 
 /// A backup in the catalogue.
@@ -38,6 +40,8 @@ pub struct Entry {
     pub state: State,
     /// The server that made it, as it names itself.
     pub server_version: Option<String>,
+    /// Digests of files that have none in the archive, by path below the root: what they had when the backup was found whole.
+    pub digests: BTreeMap<String, Digest>,
     /// Who noted it.
     pub origin: Origin,
 }
@@ -118,6 +122,7 @@ impl Entry {
             base: None,
             state: State::Running,
             server_version: None,
+            digests: BTreeMap::new(),
             origin: Origin::Own,
         }
     }

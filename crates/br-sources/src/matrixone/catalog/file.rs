@@ -3,6 +3,7 @@
 //! JSON with the name and version of the format, the SHA-256 of the list of backups as it stands without white space, and the
 //! list. Invariant: the file is replaced as a whole, by one process at a time, so that a reader sees all of a change or nothing.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -68,6 +69,8 @@ struct EntryV1 {
     state: State,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     server_version: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    digests: BTreeMap<String, String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -253,6 +256,11 @@ impl EntryV1 {
             base: entry.base,
             state: entry.state,
             server_version: entry.server_version.clone(),
+            digests: entry
+                .digests
+                .iter()
+                .map(|(path, digest)| (path.clone(), digest.to_string()))
+                .collect(),
         }
     }
 
@@ -261,6 +269,8 @@ impl EntryV1 {
             Some(text) => Some(text.parse().ok()?),
             None => None,
         };
+        let digests = self.digests.into_iter();
+        let digests = digests.map(|(path, digest)| Some((path, digest.parse().ok()?)));
         Some(Entry {
             id: self.id,
             kind: self.kind,
@@ -275,6 +285,7 @@ impl EntryV1 {
             base: self.base,
             state: self.state,
             server_version: self.server_version,
+            digests: digests.collect::<Option<_>>()?,
             origin: Origin::Own,
         })
     }

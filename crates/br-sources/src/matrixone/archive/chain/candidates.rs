@@ -225,6 +225,7 @@ impl Search {
                 Some(found) => {
                     row.digest = found.digest;
                     files.push(ResolvedFile {
+                        noted: None,
                         row,
                         dir: found.dir,
                         physical: found.physical,

@@ -12,11 +12,12 @@ use std::fmt;
 
 use super::error::{Error, ErrorKind, Result};
 use super::frame::Framing;
-use super::layout::{Archive, ArchiveBackup, TAE};
+use super::layout::{Archive, ArchiveBackup, TAE, TAE_LIST};
 use super::lists::{ListFacts, read_rows};
 use super::path::join;
 use super::problem::{Problem, ProblemKind};
 use super::progress::Progress;
+use super::sha256::Digest;
 use super::tae_list::{Row, TaeList};
 use candidates::Search;
 pub use dependents::{Dependent, dependents};
@@ -34,6 +35,16 @@ pub struct ResolvedFile {
     pub physical: u64,
     /// Whether they are in frames; this follows from the two sizes.
     pub framing: Framing,
+    /// The digest that was told with [`Archive::with_digests`].
+    pub noted: Option<Digest>,
+}
+
+impl ResolvedFile {
+    /// What its content must have, if anybody wrote that down.
+    #[must_use]
+    pub fn digest(&self) -> Option<Digest> {
+        self.row.digest.or(self.noted)
+    }
 }
 
 /// A file that no backup has.
@@ -112,13 +123,14 @@ impl Resolution {
     /// When the backup's own list is damaged, breaks a rule or goes over a limit, and when the storage does not answer.
     pub fn of(archive: &Archive, backup: &ArchiveBackup, progress: &dyn Progress) -> Result<Self> {
         let mut rows = Vec::new();
-        let list = read_rows(archive.place(), backup, archive.limits(), &mut |row| {
+        let mut list = read_rows(archive.place(), backup, archive.limits(), &mut |row| {
             rows.push(row);
             match rows.len() % 4096 == 0 && progress.is_cancelled() {
                 true => Err(Error::cancelled()),
                 false => Ok(()),
             }
         })?;
+        list.is_proven |= compare_list(archive, backup, &list)?;
         let TaeList {
             rows,
             conflicts,
@@ -200,6 +212,14 @@ impl Resolution {
     fn settle(&mut self, archive: &Archive, backup: &ArchiveBackup, search: Search) -> Result<()> {
         let (files, missing) = search.into_parts();
         self.files = files;
+        let count = if archive.has_noted() {
+            self.files.len()
+        } else {
+            0
+        };
+        for at in 0..count {
+            self.files[at].noted = archive.noted(&self.path(&self.files[at]));
+        }
         let holders = holder::Holders::new(archive, backup, &missing)?;
         self.missing = missing
             .into_iter()
@@ -283,6 +303,21 @@ impl Missing {
                 Problem::new(path, ProblemKind::Missing, text)
             }
         }
+    }
+}
+
+/// Compares the list with what was noted of it; false when nothing was.
+fn compare_list(archive: &Archive, backup: &ArchiveBackup, list: &ListFacts) -> Result<bool> {
+    let path = backup.path(TAE_LIST);
+    match archive.noted(&path) {
+        Some(noted) if noted != list.digest => {
+            let text = format!(
+                "its SHA-256 is {}, not {noted} as when it was made",
+                list.digest
+            );
+            Err(Error::damaged(text).at(path))
+        }
+        noted => Ok(noted.is_some()),
     }
 }
 

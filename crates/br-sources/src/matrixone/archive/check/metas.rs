@@ -121,15 +121,17 @@ impl Check<'_> {
         };
         self.found(|found| found.read_bytes = found.read_bytes.saturating_add(bytes.len() as u64));
         let digest = Digest::of(&content);
-        match beside {
-            Some((expected, _)) if expected != digest => {
-                let text = format!("its SHA-256 is {digest}, not {expected} as beside it");
+        let beside = beside.map(|(expected, _)| (expected, "beside it"));
+        let noted = || Some((self.archive.noted(path)?, "when it was made"));
+        match beside.or_else(noted) {
+            Some((expected, as_what)) if expected != digest => {
+                let text = format!("its SHA-256 is {digest}, not {expected} as {as_what}");
                 self.problem(path, ProblemKind::Digest, text);
                 return Ok(None);
             }
-            Some(_) => self.found(|found| found.count_digest(true, path)),
+            Some(_) => self.found(|found| found.proven += 1),
             None if self.options.level == CheckLevel::Full => {
-                self.found(|found| found.count_digest(false, path));
+                self.found(|found| found.count_unproven(path, digest));
             }
             None => {}
         }

@@ -5,6 +5,7 @@
 
 mod metas;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Mutex;
 
@@ -16,6 +17,7 @@ use super::path::join;
 use super::problem::{Problem, ProblemKind, Problems};
 use super::progress::{Event, Progress};
 use super::scan::{ScanError, scan};
+use super::sha256::Digest;
 use super::tae_sum::TaeSum;
 
 /// How closely to look.
@@ -87,12 +89,12 @@ pub struct CheckReport {
     pub stored_bytes: u64,
     /// Bytes that were read, as stored.
     pub read_bytes: u64,
-    /// Files that had the digest that was written down.
+    /// Files that had the digest that was written down, in the archive or by who read them first.
     pub proven: u64,
     /// Files that have no digest anywhere, by number.
     pub unproven_count: u64,
-    /// The same by path below the root, in order; no more than 10,000. Sizes, frames and headers were looked at.
-    pub unproven: Vec<String>,
+    /// The same by path below the root, with the digest that each has now; no more than 10,000. Sizes, frames and headers were looked at.
+    pub unproven: BTreeMap<String, Digest>,
     /// What is wrong, by number.
     pub problem_count: u64,
     /// The same in the order of the paths; no more than 10,000.
@@ -119,7 +121,7 @@ struct Findings {
     read_bytes: u64,
     proven: u64,
     unproven_count: u64,
-    unproven: Vec<String>,
+    unproven: BTreeMap<String, Digest>,
 }
 
 /// A check that runs.
@@ -199,7 +201,11 @@ impl Check<'_> {
     /// What the list itself says, and what is wrong about it as a whole.
     fn list(&self, resolution: &Resolution, sum: Option<&TaeSum>) {
         let path = self.backup.path(TAE_LIST);
-        self.found(|found| found.count_digest(resolution.list.is_proven, &path));
+        let list = &resolution.list;
+        self.found(|found| match list.is_proven {
+            true => found.proven += 1,
+            false => found.count_unproven(&path, list.digest),
+        });
         for conflict in &resolution.conflicts {
             let text = format!(
                 "{} is listed twice and differently",
@@ -286,7 +292,7 @@ impl Check<'_> {
             Ok(from) => from,
             Err(error) => return bad(kind_of(&error), describe(&error)),
         };
-        let row = &file.row;
+        let (row, known) = (&file.row, file.digest());
         let scanned = scan(from, file.framing, row.size, self.progress, &mut |_| Ok(()));
         let scanned = match scanned {
             Ok(scanned) => scanned,
@@ -296,11 +302,14 @@ impl Check<'_> {
         };
         self.found(|found| {
             found.read_bytes = found.read_bytes.saturating_add(file.physical);
-            if scanned.fault(row.size, row.digest, false).is_none() {
-                found.count_digest(row.digest.is_some(), path);
+            if scanned.fault(row.size, known, false).is_none() {
+                match known {
+                    Some(_) => found.proven += 1,
+                    None => found.count_unproven(path, scanned.digest),
+                }
             }
         });
-        match scanned.fault(row.size, row.digest, true) {
+        match scanned.fault(row.size, known, true) {
             Some((kind, text)) => bad(kind, text),
             None => Ok(true),
         }
@@ -317,8 +326,6 @@ impl Check<'_> {
             let own = resolution.files.iter().filter(|file| file.dir == 0);
             own.fold(0u64, |sum, file| sum.saturating_add(file.physical))
         };
-        let mut unproven = found.unproven;
-        unproven.sort_unstable();
         CheckReport {
             level: self.options.level,
             files: found.files,
@@ -327,7 +334,7 @@ impl Check<'_> {
             read_bytes: found.read_bytes,
             proven: found.proven,
             unproven_count: found.unproven_count,
-            unproven,
+            unproven: found.unproven,
             problem_count: found.problems.count(),
             problems: found.problems.into_named(),
             uses,
@@ -339,14 +346,10 @@ impl Check<'_> {
 }
 
 impl Findings {
-    fn count_digest(&mut self, is_proven: bool, path: &str) {
-        if is_proven {
-            self.proven += 1;
-            return;
-        }
+    fn count_unproven(&mut self, path: &str, digest: Digest) {
         self.unproven_count += 1;
         if self.unproven.len() < Problems::NAMED {
-            self.unproven.push(path.to_owned());
+            self.unproven.insert(path.to_owned(), digest);
         }
     }
 }

@@ -151,12 +151,12 @@ impl Run<'_> {
         let plan = self.plan;
         let framing = plan.shared_framing;
         let row = &file.row;
-        if row.digest.is_none() || size != framing.physical(row.size) {
+        if file.digest().is_none() || size != framing.physical(row.size) {
             return Ok(false);
         }
         let from = plan.target.shared.place.open(&row.path)?;
         match scan(from, framing, row.size, self.progress, &mut |_| Ok(())) {
-            Ok(scanned) => Ok(scanned.fault(row.size, row.digest, false).is_none()),
+            Ok(scanned) => Ok(scanned.fault(row.size, file.digest(), false).is_none()),
             Err(ScanError::Cancelled) => Err(Error::cancelled()),
             Err(_) => Ok(false),
         }
@@ -188,7 +188,7 @@ impl Run<'_> {
             ScanError::Sink(error) => Failure::Stop(Error::io("cannot write", error)),
             ScanError::Cancelled => Failure::Stop(Error::cancelled()),
         })?;
-        if let Some((kind, text)) = scanned.fault(row.size, row.digest, false) {
+        if let Some((kind, text)) = scanned.fault(row.size, file.digest(), false) {
             return Err(Failure::Source(kind, text));
         }
         output.finish().map_err(Failure::Stop)?;
@@ -235,7 +235,7 @@ impl Run<'_> {
             .resolution
             .files
             .iter()
-            .filter(|file| file.row.digest.is_none());
+            .filter(|file| file.digest().is_none());
         RestoreReport {
             files: plan.count(),
             bytes: plan.bytes(),

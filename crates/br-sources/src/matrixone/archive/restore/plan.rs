@@ -65,8 +65,13 @@ impl<'a> RestorePlan<'a> {
         let read = read_small(place, &hk_from, digest.map(|(_, framing)| framing))?;
         let (hk_data, hk_framing) = read
             .ok_or_else(|| Error::new(ErrorKind::Missing, "it is missing").at(hk_from.as_str()))?;
-        if digest.is_some_and(|(digest, _)| digest != Digest::of(&hk_data)) {
-            return Err(Error::damaged("its SHA-256 is not that beside it").at(hk_from));
+        let digest = digest
+            .map(|(digest, _)| digest)
+            .or_else(|| archive.noted(&hk_from));
+        if digest.is_some_and(|digest| digest != Digest::of(&hk_data)) {
+            return Err(
+                Error::damaged("its SHA-256 is another one than was written down").at(hk_from),
+            );
         }
         let mut warnings = Vec::new();
         match HkData::parse(&hk_data) {
