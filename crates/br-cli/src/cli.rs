@@ -67,7 +67,7 @@ pub(crate) struct GlobalOptions {
 
     /// Read the repository's password from a file [env: BR_PASSWORD_FILE]
     ///
-    /// One newline at the end of the file is not part of the password. The password can also stand in the
+    /// With `-` it is the first line of standard input. One newline at the end of the file is not part of the password. The password can also stand in the
     /// environment as BR_PASSWORD. Options come before the environment, a file before a command before BR_PASSWORD;
     /// on a terminal br asks when it needs a password and has none.
     #[arg(

@@ -13,6 +13,7 @@ mod error;
 mod exit_code;
 mod output;
 mod password;
+mod secret_file;
 mod signal;
 mod stdin;
 mod storage;

@@ -15,6 +15,7 @@ use crate::cli::GlobalOptions;
 use crate::context::variable;
 use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
+use crate::secret_file;
 
 /// A password.
 #[derive(Clone)]
@@ -85,17 +86,10 @@ impl Password {
     }
 
     fn from_file(path: &Path) -> Result<Self, CommandError> {
-        let bytes = std::fs::read(path).map_err(|error| {
+        let bytes = secret_file::read(path).map_err(|error| {
             let message = format!("cannot read the password file {}", path.display());
             refused(message, "check --password-file or BR_PASSWORD_FILE").because(&error)
         })?;
-        let mut bytes = Zeroizing::new(bytes);
-        if bytes.last() == Some(&b'\n') {
-            bytes.pop();
-        }
-        if bytes.last() == Some(&b'\r') {
-            bytes.pop();
-        }
         if bytes.is_empty() {
             let message = format!("the password file {} is empty", path.display());
             return Err(refused(message, "write the password into it"));

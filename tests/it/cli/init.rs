@@ -69,3 +69,37 @@ fn a_password_for_a_repository_in_the_clear_is_refused() {
         .expect(12);
     assert!(output.stderr.contains("not encrypted"), "{output}");
 }
+
+/// What comes after the first line is what is backed up.
+#[test]
+fn a_password_may_come_before_what_is_backed_up() {
+    let session = Session::new();
+    session
+        .br
+        .run_with_input(["init", "--encrypt", "--password-file", "-"], b"sesame\n")
+        .expect(0);
+    let words = [
+        "backup",
+        "--stdin",
+        "--stdin-name",
+        "dump",
+        "--password-file",
+        "-",
+    ];
+    session
+        .br
+        .run_with_input(words, b"sesame\nall the data\n")
+        .expect(0);
+    let br = session.br.clone().env("BR_PASSWORD", "sesame");
+    assert_eq!(
+        br.run(["dump", "latest", "dump"]).expect(0).stdout,
+        "all the data\n"
+    );
+    let wrong = session
+        .br
+        .run_with_input(["list", "--password-file", "-"], b"");
+    assert!(
+        wrong.clone().expect(12).stderr.contains("is empty"),
+        "{wrong}"
+    );
+}

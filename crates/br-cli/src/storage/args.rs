@@ -54,7 +54,7 @@ pub(crate) struct StorageArgs {
 
     /// Read the secret access key from a file [env: BR_S3_SECRET_ACCESS_KEY, the key itself]
     ///
-    /// White space at the end of the file is not part of the key. The option comes before the environment.
+    /// With `-` it is the first line of standard input. White space at the end of the file is not part of the key. The option comes before the environment.
     #[arg(
         long,
         global = true,

@@ -6,12 +6,12 @@
 use std::path::Path;
 
 use br_core::{AssumeRole, S3Credentials, S3Encryption, Secret};
-use zeroize::Zeroizing;
 
 use super::args::StorageArgs;
 use super::{Variables, text_variable};
 use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
+use crate::secret_file;
 
 /// Length of 32 bytes in base64.
 const CUSTOMER_KEY_LEN: usize = 44;
@@ -134,11 +134,12 @@ fn customer_key(file: &Path) -> Result<Secret, CommandError> {
 
 /// Reads a key from a file, without the white space that editors leave at its end.
 fn read_key(file: &Path, option: &str) -> Result<Secret, CommandError> {
-    let text = std::fs::read_to_string(file).map(Zeroizing::new);
-    let text = text.map_err(|error| {
+    let unreadable = |error: &(dyn std::error::Error + 'static)| {
         let message = format!("cannot read the key file {}", file.display());
-        refused(message, &format!("check {option}")).because(&error)
-    })?;
+        refused(message, &format!("check {option}")).because(error)
+    };
+    let bytes = secret_file::read(file).map_err(|error| unreadable(&error))?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| unreadable(&error))?;
     match text.trim_end() {
         "" => {
             let message = format!("the key file {} is empty", file.display());

@@ -181,6 +181,9 @@ fn passwords_come_from_safe_places() {
     let line = "matrixone backup SERVER --path backups";
     mo.run_with(&bare, &format!("{line} --server-password-file pw"))
         .expect(0);
+    let piped = mo.words(&format!("{line} --server-password-file -"));
+    let output = bare.run_with_input(piped, format!("{PASSWORD}\n").as_bytes());
+    assert_eq!(output.expect(0).stderr, "");
     let typed = mo
         .run_with(&bare, &format!("{line} --password {PASSWORD}"))
         .expect(0);
@@ -195,7 +198,7 @@ fn passwords_come_from_safe_places() {
             "{output}"
         );
     }
-    assert_eq!(mo.states().len(), 2, "who was not let in began nothing");
+    assert_eq!(mo.states().len(), 3, "who was not let in began nothing");
     let catalogue = std::fs::read_to_string(mo.at("br-matrixone.json")).unwrap();
     assert!(!catalogue.contains(PASSWORD));
 }

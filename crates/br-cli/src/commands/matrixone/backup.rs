@@ -26,6 +26,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
 use crate::output::format;
 use crate::output::json::Summary;
+use crate::secret_file;
 use crate::storage::parse_secret;
 
 /// Marks the copies in a repository.
@@ -66,7 +67,7 @@ pub(super) struct BackupArgs {
     #[arg(id = "server_password", long = "password", hide_short_help = true, value_name = "PASSWORD", value_parser = parse_secret)]
     password: Option<Secret>,
 
-    /// Read the user's password from a file
+    /// Read the user's password from a file, or from standard input (-)
     #[arg(long, value_name = "FILE", conflicts_with = "server_password")]
     server_password_file: Option<PathBuf>,
 
@@ -194,11 +195,13 @@ impl BackupArgs {
         let password = match (&self.password, &self.server_password_file) {
             (Some(password), _) => password.clone(),
             (None, Some(file)) => {
-                let text = std::fs::read_to_string(file).map_err(|error| {
+                let unreadable = |error: &(dyn std::error::Error + 'static)| {
                     let message = format!("cannot read the password in {}", file.display());
-                    CommandError::usage(message, "check --server-password-file").because(&error)
-                })?;
-                Secret::from(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+                    CommandError::usage(message, "check --server-password-file").because(error)
+                };
+                let bytes = secret_file::read(file).map_err(|error| unreadable(&error))?;
+                let text = std::str::from_utf8(&bytes).map_err(|error| unreadable(&error))?;
+                Secret::from(text.to_owned())
             }
             (None, None) => {
                 let text = variable("BR_MATRIXONE_PASSWORD").unwrap_or_default();
