@@ -214,11 +214,7 @@ fn damage_to_what_a_difference_rests_on_is_named_and_healed() {
     let (key, _) = largest.unwrap();
 
     let rotten = repo.fork(7);
-    let mut bytes = rotten.object(&key).to_vec();
-    for at in (1000..bytes.len() - 1000).step_by(1000) {
-        bytes[at] ^= 1;
-    }
-    rotten.set_object(&key, Some(bytes));
+    rot(&rotten, &key);
     let report = rotten.check().unwrap();
     let files: Vec<_> = report.findings.iter().flat_map(|f| &f.files).collect();
     for id in [first, second] {
@@ -259,6 +255,93 @@ fn damage_to_what_a_difference_rests_on_is_named_and_healed() {
     for (id, source) in &all {
         assert!(lost.reopen(30).files(*id).unwrap() == source.files());
     }
+}
+
+/// Changes bytes all over an object.
+fn rot(repo: &TestRepo, key: &str) {
+    let mut bytes = repo.object(key).to_vec();
+    for at in (1000..bytes.len() - 1000).step_by(1000) {
+        bytes[at] ^= 1;
+    }
+    repo.set_object(key, Some(bytes));
+}
+
+/// Two machines store the same at once; what rests on it does not care which copy is lost.
+#[test]
+fn either_copy_of_what_a_difference_rests_on_will_do() {
+    let mut content = noise(1, 2 << 20);
+    let first = version(0, content.clone());
+    let large = |repo: &TestRepo| -> Vec<String> {
+        let packs = repo.sizes().into_iter();
+        let packs = packs.filter(|(key, len)| key.starts_with("packs/") && *len > 1 << 20);
+        packs.map(|(key, _)| key).collect()
+    };
+    let twice = (0..20).find_map(|n| {
+        let one = TestRepo::new();
+        let other = one.reopen(2);
+        let (slow, source) = (other.clone(), first.clone());
+        one.faults.before(n, move || {
+            Box::pin(async move {
+                let options = options("other");
+                let made = backup(&slow.repository, source, &options, &slow.context);
+                made.await.unwrap();
+            })
+        });
+        one.backup_with(&first, &options("host")).unwrap();
+        (large(&one).len() == 2).then_some(one)
+    });
+    let repo = twice.unwrap();
+    let mut all = Expected::new();
+    for host in ["host", "other"] {
+        scatter(&mut content, 6, 1);
+        let source = version(1, content.clone());
+        let report = repo.backup_with(&source, &options(host)).unwrap();
+        all.insert(report.backup.id, source);
+    }
+    // Segments are merged, and then another copy may be found first.
+    for number in 0..20 {
+        let small = MemorySource::new().file("f", noise(100 + number, 2000));
+        repo.backup_with(&small, &options("small")).unwrap();
+    }
+    assert_eq!(repo.check().unwrap().findings.len(), 0);
+    for (number, key) in (10..).zip(large(&repo)) {
+        for lost in [false, true] {
+            let worse = repo.fork(number);
+            match lost {
+                true => worse.set_object(&key, None),
+                false => rot(&worse, &key),
+            }
+            for (id, source) in &all {
+                assert!(worse.files(*id).unwrap() == source.files(), "{key}");
+            }
+            let report = worse.check().unwrap();
+            assert!(!report.findings.is_empty());
+            let named = report.findings.iter().flat_map(|finding| &finding.files);
+            assert_eq!(named.count(), 0, "{:?}", report.findings);
+        }
+    }
+}
+
+/// A check that reads only some packs says what all suffers from the damage that it finds.
+#[test]
+fn a_short_check_names_what_rests_on_damage() {
+    let (repo, all) = two_versions(false);
+    let (first, second) = (all.keys().next().unwrap(), all.keys().nth(1).unwrap());
+    let largest = repo.sizes().into_iter().max_by_key(|(_, len)| *len);
+    let (key, _) = largest.unwrap();
+    repo.delete(&[*first]).unwrap();
+    rot(&repo, &key);
+    let mut found = 0;
+    for seed in 0..20 {
+        let repo = repo.reopen(seed);
+        let options = CheckOptions::default().with_data(ReadData::Bytes(1));
+        let report = block_on(check(&repo.repository, &options, &repo.context)).unwrap();
+        for finding in &report.findings {
+            found += u32::from(finding.object == key);
+            assert_eq!(finding.files, [(*second, "large".to_owned())]);
+        }
+    }
+    assert!(found > 0, "some of the checks read that pack");
 }
 
 /// The earlier version is deleted and pruned while a backup makes differences from it.

@@ -116,7 +116,19 @@ fn by_tree(reader: &Arc<ChunkReader>, backup: &Backup) -> Result<References> {
     let mut references = References::default();
     let mut note = |chunk: &ChunkRef| {
         for place in index.find_all(&chunk.id) {
-            note_place(index, &place, &mut references);
+            if note_place(index, &place, &mut references) {
+                continue;
+            }
+            // Part of what it rests on is lost, and may be stored again.
+            references.insert(place.pack.id, place.slot);
+            for base in place
+                .group
+                .bases
+                .iter()
+                .filter_map(|id| index.find_whole(id))
+            {
+                references.insert(base.pack.id, base.slot);
+            }
         }
     };
     let mut tree = TreeReader::new(reader, backup).remember_nodes();

@@ -90,8 +90,8 @@ impl Compressor {
     }
 }
 
-/// Compresses with other bytes as prefix, which unpacking needs as well.
-pub(crate) fn compress_delta(level: i32, prefix: &[u8], raw: &[u8]) -> Vec<u8> {
+/// Compresses with other bytes as prefix, which unpacking needs as well; `None` when there is no memory for it.
+pub(crate) fn compress_delta(level: i32, prefix: &[u8], raw: &[u8]) -> Option<Vec<u8>> {
     // A frame that begins in the prefix reaches back to its start.
     let reach = (prefix.len() + raw.len()).next_power_of_two();
     let window = reach.trailing_zeros().clamp(WINDOW_LOG_MIN, WINDOW_LOG_MAX);
@@ -99,21 +99,19 @@ pub(crate) fn compress_delta(level: i32, prefix: &[u8], raw: &[u8]) -> Vec<u8> {
     let set = [
         CParameter::CompressionLevel(level),
         CParameter::WindowLog(window),
+        // Of a prefix zstd looks at no more than eight bytes for each place in its table.
+        CParameter::HashLog(window.saturating_sub(2).clamp(15, 20)),
         CParameter::ContentSizeFlag(false),
         CParameter::ChecksumFlag(false),
     ];
     for parameter in set {
-        context
-            .set_parameter(parameter)
-            .expect("zstd takes what is in its bounds");
+        context.set_parameter(parameter).ok()?;
     }
-    context.ref_prefix(prefix).expect("nothing was begun");
+    context.ref_prefix(prefix).ok()?;
     let mut out = Vec::with_capacity(zstd_safe::compress_bound(raw.len()));
-    context
-        .compress2(&mut out, raw)
-        .expect("there is room for any result");
+    context.compress2(&mut out, raw).ok()?;
     out.shrink_to_fit();
-    out
+    Some(out)
 }
 
 /// Unpacks a zstd frame that must hold exactly `raw_len` bytes.
@@ -184,7 +182,7 @@ mod tests {
             .collect();
         let mut new = base.clone();
         new[50_000] ^= 1;
-        let stored = compress_delta(3, &base, &new);
+        let stored = compress_delta(3, &base, &new).unwrap();
         assert!(stored.len() < 1000, "{}", stored.len());
         assert_eq!(decompress_delta(&stored, &base, new.len()).unwrap(), new);
         assert_ne!(decompress_delta(&stored, &base[1..], new.len()), Ok(new));

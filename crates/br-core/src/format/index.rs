@@ -41,6 +41,7 @@ pub(crate) struct Segment {
 pub(crate) struct SegmentBuilder {
     packs: Vec<PackEntry>,
     chunks: Vec<(ChunkId, u32)>,
+    bases: usize,
     moves: Vec<Move>,
 }
 
@@ -49,6 +50,8 @@ impl SegmentBuilder {
     pub(crate) fn add(&mut self, pack: PackEntry, ids: &[ChunkId]) {
         let first = self.chunks.len() as u32;
         self.chunks.extend(ids.iter().copied().zip(first..));
+        let bases = pack.table.groups.iter().map(|group| group.bases.len());
+        self.bases += bases.sum::<usize>();
         self.packs.push(pack);
     }
 
@@ -56,9 +59,9 @@ impl SegmentBuilder {
         self.moves.push(moved);
     }
 
-    /// Chunks so far.
-    pub(crate) fn chunk_count(&self) -> usize {
-        self.chunks.len()
+    /// Chunks so far, and ids of what deltas rest on.
+    pub(crate) const fn id_count(&self) -> usize {
+        self.chunks.len() + self.bases
     }
 
     pub(crate) fn build(mut self) -> Segment {

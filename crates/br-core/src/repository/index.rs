@@ -1,6 +1,6 @@
 //! The index in memory: sorted segments, looked up by chunk id.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{Io, Layout, LogPosition, State, StoredPack};
@@ -250,6 +250,14 @@ impl Index {
             let mut places = segment.find(id);
             places.find(|place| !place.is_delta())
         })
+    }
+
+    /// Chunks that deltas rest on and that are nowhere whole, as after a loss of packs.
+    pub(crate) fn lost_bases(&self) -> HashSet<ChunkId> {
+        let groups = self.packs().flat_map(|pack| &pack.table.groups);
+        let bases: HashSet<ChunkId> = groups.flat_map(|group| group.bases.clone()).collect();
+        let is_lost = |id: &ChunkId| self.find_whole(id).is_none();
+        bases.into_iter().filter(is_lost).collect()
     }
 
     /// Every place of the chunk: the same bytes may have been stored by two writers at once.

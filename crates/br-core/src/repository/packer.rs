@@ -22,6 +22,8 @@ const IN_FLIGHT_BYTES: u64 = 48 << 20;
 /// The same on a server, where each takes longer.
 const REMOTE_IN_FLIGHT_BYTES: u64 = 80 << 20;
 
+/// A pack is closed before what its footer lists has so many bytes, far below the limit: deltas name what they rest on.
+const MAX_FOOTER: u64 = 16 << 20;
 /// No pack on a server is closed before it is so long: each is a request when it is written, and when it is read.
 const REMOTE_PACK_LEN: u64 = 24 << 20;
 
@@ -121,6 +123,8 @@ struct OpenPack {
     object: SealedObject,
     parts: Vec<Bytes>,
     len: u64,
+    /// About what the footer will have, in bytes.
+    footer_len: u64,
     table: PackTable,
     ids: Vec<ChunkId>,
 }
@@ -155,6 +159,7 @@ impl Work {
         pack.add(group);
         let full = pack.len >= self.target_len
             || pack.table.groups.len() as u64 >= limits::PACK_GROUPS
+            || pack.footer_len >= MAX_FOOTER
             || pack.ids.len() as u64 >= limits::PACK_CHUNKS / 2;
         if full {
             self.store(pack)
@@ -242,6 +247,7 @@ impl OpenPack {
             object,
             len: header.len() as u64,
             parts: vec![header],
+            footer_len: 0,
             table: PackTable {
                 content,
                 groups: Vec::new(),
@@ -264,6 +270,7 @@ impl OpenPack {
         self.object.seal(number, &mut stored);
         self.len += stored.len() as u64;
         self.parts.push(stored.into());
+        self.footer_len += 16 + 36 * (chunks.len() + bases.len()) as u64;
         let lengths: Vec<_> = chunks.iter().map(|chunk| chunk.len).collect();
         let raw_len = lengths.iter().sum();
         self.table.groups.push(Group {

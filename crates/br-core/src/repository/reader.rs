@@ -158,15 +158,27 @@ impl ChunkReader {
     pub(crate) fn read_bases(&self, bases: &[ChunkId]) -> Result<Vec<u8>> {
         let mut prefix = Vec::new();
         for id in bases {
-            let place = self.index.find_whole(id).ok_or_else(|| {
-                Error::damaged(format!("chunk {id}, base of a delta, is missing"))
-            })?;
-            if prefix.len() as u64 + u64::from(place.len) > format::limits::GROUP_RAW {
+            let base = self.read_whole(id)?;
+            if (prefix.len() + base.len()) as u64 > format::limits::GROUP_RAW {
                 return Err(Error::damaged("the bases of a delta are too long"));
             }
-            prefix.extend_from_slice(&self.read_at(id, &place)?);
+            prefix.extend_from_slice(&base);
         }
         Ok(prefix)
+    }
+
+    /// Reads a chunk where it is no delta, from another place if the first one is damaged.
+    fn read_whole(&self, id: &ChunkId) -> Result<Vec<u8>> {
+        let mut last = None;
+        for place in self.index.find_all(id).filter(|place| !place.is_delta()) {
+            match self.read_at(id, &place) {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) if error.is_damage() => last = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        let missing = || Error::damaged(format!("chunk {id}, base of a delta, is missing"));
+        Err(last.unwrap_or_else(missing))
     }
 
     /// Reads many chunks with few requests. The results are in the order of `chunks`.
@@ -181,13 +193,23 @@ impl ChunkReader {
         let places: Vec<_> = wanted.iter().map(|(_, place)| *place).collect();
         for (runs, fetched) in self.fetch_runs(&places) {
             let Ok(bytes) = fetched else { continue };
+            // Neighbours often lie in one group.
+            let mut last = None;
             for (at, place) in &wanted[runs] {
-                let offset = (place.group_offset - bytes.0) as usize;
-                let end = offset + place.group.stored_len as usize + TAG_LEN;
-                let sealed = bytes.1.get(offset..end).unwrap_or_default();
-                let raw = self.open_group(place.pack.id, place.group_number, place.group, sealed);
+                if last
+                    .as_ref()
+                    .is_none_or(|(group, _)| *group != place.group_offset)
+                {
+                    let offset = (place.group_offset - bytes.0) as usize;
+                    let end = offset + place.group.stored_len as usize + TAG_LEN;
+                    let sealed = bytes.1.get(offset..end).unwrap_or_default();
+                    let raw =
+                        self.open_group(place.pack.id, place.group_number, place.group, sealed);
+                    last = Some((place.group_offset, raw.ok()));
+                }
+                let raw = last.as_ref().and_then(|(_, raw)| raw.as_ref());
                 let id = &chunks[*at].id;
-                let chunk = raw.ok().and_then(|raw| {
+                let chunk = raw.and_then(|raw| {
                     let bytes =
                         raw.get(place.start as usize..(place.start + place.len) as usize)?;
                     self.verify(id, bytes).then(|| bytes.to_vec())

@@ -11,7 +11,7 @@ const MAX_SEGMENTS: usize = 12;
 /// A segment shorter than this, in bytes, is small.
 const SMALL: u64 = 32 << 20;
 /// A segment is closed once it has so many chunks: some 80 MB.
-const MAX_CHUNKS: usize = 2_000_000;
+const MAX_IDS: usize = 2_000_000;
 
 /// What a new segment replaces, and what goes into it.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl<'a> SegmentPlan<'a> {
     }
 
     fn add(&mut self, entry: PackEntry, ids: &[ChunkId]) {
-        let is_full = |builder: &SegmentBuilder| builder.chunk_count() >= MAX_CHUNKS;
+        let is_full = |builder: &SegmentBuilder| builder.id_count() >= MAX_IDS;
         if self.builders.last().is_none_or(is_full) {
             self.builders.push(SegmentBuilder::default());
         }

@@ -40,7 +40,8 @@ impl Block {
 
     /// Says what it probably resembles.
     pub(super) fn with_likeness(mut self, like: Likeness) -> Self {
-        self.like = Some(like).filter(|like| !like.is_none());
+        let len = self.raw.len();
+        self.like = Some(like).filter(|like| !like.is_useless_for(len));
         self
     }
 
@@ -105,8 +106,10 @@ impl<'a> Storer<'a> {
         let like = block.like.as_ref().filter(|like| !like.is_none());
         let mut plain = || self.compressor.compress(&block.raw);
         match self.shared.deltas.zip(like) {
-            Some((deltas, like)) => deltas.compress(&block.raw, like, plain, references),
-            None => Err(plain()),
+            Some((deltas, like)) if !deltas.are_awaited(&block.chunks) => {
+                deltas.compress(&block.raw, like, plain, references)
+            }
+            _ => Err(plain()),
         }
     }
 }

@@ -4,9 +4,10 @@
 //! compresses with that as prefix. Invariant: a delta rests on chunks that are stored whole, and whoever makes one notes them as used.
 
 use std::cell::OnceCell;
+use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::dedup::{IdMap, note_place};
 use crate::format::{Codec, compress_delta, limits};
@@ -15,6 +16,14 @@ use crate::repository::{ChunkReader, Index};
 
 /// Bytes of earlier chunks that are read for one group.
 const PREFIX_LEN: u64 = 2 << 20;
+/// The same in multiples of what is to be stored: a delta of a few bytes must not name what has grown over many versions.
+const PREFIX_RATIO: u64 = 4;
+/// And nevertheless so many bytes.
+const MIN_PREFIX_LEN: u64 = 256 << 10;
+/// Less than that is not worth a look.
+const MIN_LEN: usize = 4 << 10;
+/// Earlier versions of more chunks are not searched for where one went.
+const MAX_SEARCHED: usize = 1 << 20;
 /// So often in a row an earlier version may be of no help before it is not asked any more.
 const PATIENCE: i32 = 3;
 /// What a base costs besides the delta: its id, in the pack and in the index.
@@ -81,6 +90,7 @@ impl<'a> Earlier<'a> {
             .is_some_and(|chunk| chunk.id == *id);
         let at = match is_next {
             true => self.next,
+            false if self.chunks.len() > MAX_SEARCHED => return Likeness::default(),
             false => match self.positions().get(id) {
                 Some(at) if *at >= self.next => *at,
                 _ => return Likeness::default(),
@@ -110,22 +120,37 @@ impl<'a> Earlier<'a> {
     }
 
     fn likeness(&self, range: Range<usize>) -> Likeness {
+        let mut len = 0;
+        // More would not be read.
+        let fits = |chunk: &&ChunkRef| {
+            len += u64::from(chunk.len);
+            len <= 2 * PREFIX_LEN
+        };
         Likeness {
-            chunks: self.chunks[range].to_vec(),
+            chunks: self.chunks[range]
+                .iter()
+                .take_while(fits)
+                .copied()
+                .collect(),
             hope: Arc::clone(&self.hope),
         }
     }
 
-    /// Where chunks are; the last place counts for those that occur more than once.
+    /// Where chunks are; the first place counts for those that occur more than once.
     fn positions(&self) -> &IdMap<usize> {
         self.positions.get_or_init(|| {
-            let positions = self.chunks.iter().enumerate();
+            let positions = self.chunks.iter().enumerate().rev();
             positions.map(|(at, chunk)| (chunk.id, at)).collect()
         })
     }
 }
 
 impl Likeness {
+    /// True when it could not help with so many bytes.
+    pub(super) fn is_useless_for(&self, len: usize) -> bool {
+        len < MIN_LEN || self.is_none()
+    }
+
     /// True when there is nothing that could help.
     pub(super) fn is_none(&self) -> bool {
         self.chunks.is_empty() || !self.hope.is_left()
@@ -137,6 +162,8 @@ impl Likeness {
 pub(super) struct Deltas {
     reader: ChunkReader,
     level: i32,
+    /// What others rest on and is lost: when it comes again it is stored whole.
+    lost: OnceLock<HashSet<ChunkId>>,
 }
 
 /// A group as a delta.
@@ -147,7 +174,18 @@ pub(super) struct Delta {
 
 impl Deltas {
     pub(super) const fn new(reader: ChunkReader, level: i32) -> Self {
-        Self { reader, level }
+        let lost = OnceLock::new();
+        Self {
+            reader,
+            level,
+            lost,
+        }
+    }
+
+    /// True when older deltas wait for one of these chunks.
+    pub(super) fn are_awaited(&self, chunks: &[ChunkRef]) -> bool {
+        let lost = self.lost.get_or_init(|| self.reader.index().lost_bases());
+        !lost.is_empty() && chunks.iter().any(|chunk| lost.contains(&chunk.id))
     }
 
     /// Compresses bytes beside what they are like. `plain` compresses them alone; what that gave comes back when the delta is not much
@@ -160,13 +198,14 @@ impl Deltas {
         references: &mut References,
     ) -> Result<Delta, (Codec, Vec<u8>)> {
         let index = self.reader.index();
-        let bases = bases(index, &like.chunks);
+        let room = PREFIX_LEN.min((raw.len() as u64 * PREFIX_RATIO).max(MIN_PREFIX_LEN));
+        let bases = bases(index, &like.chunks, room);
         let delta = match bases.is_empty() {
             true => None,
             // Damage in the repository is no reason to fail: it is found by those who look for it.
             false => self.reader.read_bases(&bases).ok(),
         };
-        let delta = delta.map(|prefix| compress_delta(self.level, &prefix, raw));
+        let delta = delta.and_then(|prefix| compress_delta(self.level, &prefix, raw));
         let Some(stored) = delta else {
             like.hope.learn(false);
             return Err(plain());
@@ -191,10 +230,9 @@ impl Deltas {
 }
 
 /// The chunks stored whole that stand for these: themselves, or what they rest on as deltas.
-fn bases(index: &Index, chunks: &[ChunkRef]) -> Vec<ChunkId> {
+fn bases(index: &Index, chunks: &[ChunkRef], mut room: u64) -> Vec<ChunkId> {
     let mut out: Vec<ChunkId> = Vec::new();
     let mut seen = IdMap::default();
-    let mut room = PREFIX_LEN;
     for chunk in chunks {
         let rests_on = match index.find_whole(&chunk.id) {
             Some(_) => vec![chunk.id],

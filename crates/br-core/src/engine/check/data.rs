@@ -161,7 +161,7 @@ fn read_pack(io: &Io, view: &View, pack: &PackEntry) -> Result<Vec<BadGroup>> {
             Ok(bytes) => {
                 let frame = check_frame(io, pack, &ids, &piece, &bytes);
                 bad.extend(frame.err().map(|error| BadGroup::new(&error, &[])));
-                check_groups(view, pack, &piece, &bytes, here, &mut bad);
+                check_groups(view, pack, &piece, &bytes, here, &mut bad)?;
             }
             Err(error) if error.kind() == ErrorKind::Damaged => {
                 bad.push(BadGroup::new(&error, here));
@@ -220,7 +220,7 @@ fn check_groups(
     bytes: &[u8],
     mut ids: &[ChunkId],
     bad: &mut Vec<BadGroup>,
-) {
+) -> Result<()> {
     let offsets = pack.table.offsets().enumerate();
     for (number, offset) in offsets.skip(piece.groups.start).take(piece.groups.len()) {
         let group = &pack.table.groups[number];
@@ -238,9 +238,12 @@ fn check_groups(
                     bad.push(BadGroup::new(&Error::damaged(message), &[id]));
                 }
             }
-            Err(error) => bad.push(BadGroup::new(&error, here)),
+            Err(error) if error.is_damage() => bad.push(BadGroup::new(&error, here)),
+            // What a delta rests on could not be fetched.
+            Err(error) => return Err(error),
         }
     }
+    Ok(())
 }
 
 /// Chunks that an unpacked group should hold and does not.

@@ -157,23 +157,26 @@ impl Walk<'_> {
         let mut missing = None;
         let (mut is_there, mut is_listed) = (false, false);
         for place in index.find_all(id) {
-            let needed = match with_bases(&index, place) {
-                Ok(needed) => needed,
-                Err(base) => {
-                    missing.get_or_insert(format!("chunk {base}"));
+            // A base may be stored twice: either will do.
+            let bases = place.group.bases.iter();
+            let bases: Vec<Vec<_>> = bases.map(|base| whole_places(&index, base)).collect();
+            let used = |place: &Place<'_>| self.used.contains(&place.pack.id, place.slot);
+            is_listed |= used(&place) && bases.iter().all(|places| places.iter().any(used));
+            let present =
+                |place: &Place<'_>| self.present.get(&place.pack.id) == Some(&place.pack.len);
+            let lost = bases.iter().position(|places| !places.iter().any(present));
+            let lacks = match lost {
+                _ if !present(&place) => Layout::pack(place.pack.id),
+                Some(at) => match bases[at].first() {
+                    Some(base) => Layout::pack(base.pack.id),
+                    None => format!("chunk {}", place.group.bases[at]),
+                },
+                None => {
+                    is_there = true;
                     continue;
                 }
             };
-            let used = |place: &Place<'_>| self.used.contains(&place.pack.id, place.slot);
-            is_listed |= needed.iter().all(used);
-            let present =
-                |place: &&Place<'_>| self.present.get(&place.pack.id) == Some(&place.pack.len);
-            match needed.iter().find(|place| !present(place)) {
-                Some(place) => {
-                    missing.get_or_insert(Layout::pack(place.pack.id));
-                }
-                None => is_there = true,
-            }
+            missing.get_or_insert(lacks);
         }
         if !is_there {
             self.lacks(missing.unwrap_or_else(|| format!("chunk {id}")), entry);
@@ -217,11 +220,23 @@ impl Walk<'_> {
     }
 }
 
-/// A place, and those of what it rests on when it is a delta.
-fn with_bases<'a>(index: &'a Index, place: Place<'a>) -> Result<Vec<Place<'a>>, ChunkId> {
-    let bases = place.group.bases.iter();
-    let bases = bases.map(|base| index.find_whole(base).ok_or(*base));
-    std::iter::once(Ok(place)).chain(bases).collect()
+/// Where a chunk is stored whole.
+fn whole_places<'a>(index: &'a Index, id: &'a ChunkId) -> Vec<Place<'a>> {
+    let places = index.find_all(id);
+    places.filter(|place| !place.is_delta()).collect()
+}
+
+/// The pack whose damage a chunk suffers from: its own, or that of what it rests on wherever it is.
+fn damage_of<'a>(index: &Index, damaged: &'a DamagedChunks, id: &ChunkId) -> Option<&'a PackId> {
+    if let Some(pack) = damaged.get(id) {
+        return Some(pack);
+    }
+    let of_bases = |place: Place<'_>| {
+        let mut bases = place.group.bases.iter();
+        bases.find_map(|base| damaged.get(base))
+    };
+    let places: Option<Vec<_>> = index.find_all(id).map(of_bases).collect();
+    places?.first().copied()
 }
 
 /// Finds the files that need damaged chunks.
@@ -240,7 +255,9 @@ pub(super) fn name_files(
             let Content::Chunks(chunks) = &file.content else {
                 continue;
             };
-            let bad = chunks.iter().find_map(|chunk| damaged.get(&chunk.id));
+            let bad = chunks
+                .iter()
+                .find_map(|chunk| damage_of(view.reader.index(), damaged, &chunk.id));
             let Some(pack) = bad else { continue };
             let files = files.entry(*pack).or_default();
             if files.len() < MAX_FILES {
