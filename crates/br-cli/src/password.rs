@@ -86,7 +86,7 @@ impl Password {
     }
 
     fn from_file(path: &Path) -> Result<Self, CommandError> {
-        let bytes = secret_file::read(path).map_err(|error| {
+        let bytes = secret_file::read(path, "--password-file").map_err(|error| {
             let message = format!("cannot read the password file {}", path.display());
             refused(message, "check --password-file or BR_PASSWORD_FILE").because(&error)
         })?;

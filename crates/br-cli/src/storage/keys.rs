@@ -138,7 +138,7 @@ fn read_key(file: &Path, option: &str) -> Result<Secret, CommandError> {
         let message = format!("cannot read the key file {}", file.display());
         refused(message, &format!("check {option}")).because(error)
     };
-    let bytes = secret_file::read(file).map_err(|error| unreadable(&error))?;
+    let bytes = secret_file::read(file, option).map_err(|error| unreadable(&error))?;
     let text = std::str::from_utf8(&bytes).map_err(|error| unreadable(&error))?;
     match text.trim_end() {
         "" => {

@@ -3,6 +3,7 @@
 //! [`backup`] does it, [`BackupOptions`] say how. Invariant: a backup is noted as begun before the server is asked for it, and as complete
 //! only after all its files were read and found right; whatever ends in between is noted as failed.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -12,14 +13,14 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::archive::{self, Archive, CheckOptions, CheckReport, Limits, Problem, check};
+use super::archive::{self, Archive, CheckOptions, CheckReport, Digest, Limits, Problem, check};
 use super::catalog::{Catalog, CatalogError, Entry, Place, State};
 use super::client::{Client, ClientError, ConnectOptions};
 use super::sql::{BackupRequest, BackupTarget, Extent, S3Keys, S3Target, StatementError};
 use super::{BackupKind, BackupTs};
 
 /// So many digests of files that have none in the archive are noted: MatrixOne leaves a handful without.
-const DIGESTS: usize = 1_000;
+const DIGESTS: usize = 250;
 /// How the names of locks end.
 const LOCK: &str = ".lock";
 
@@ -211,7 +212,8 @@ pub async fn backup(
     let done = async {
         client.backup(&statement, cancel).await?;
         client.close().await;
-        verify(root, options.directory(), Arc::clone(progress)).await
+        let noted = noted(catalog, &options.place)?;
+        verify(root, options.directory(), noted, Arc::clone(progress)).await
     };
     match done.await {
         Ok((found, check)) => {
@@ -243,7 +245,7 @@ fn check_base(base: &Entry, place: &Place) -> Result<BackupTs, BackupError> {
         return Err(BackupError::Base(text));
     }
     let in_repository = matches!(base.place, Place::Repository { .. });
-    if !in_repository && base.place != *place {
+    if !in_repository && !base.place.is_same(place) {
         let text = format!(
             "{id} lies elsewhere ({}): an incremental backup must lie below the same root as its base",
             base.place
@@ -280,14 +282,22 @@ fn target(options: &BackupOptions) -> BackupTarget {
     }
 }
 
+/// What is known of files below the root that the server leaves without a digest: the new backup may share them.
+fn noted(catalog: &Catalog, place: &Place) -> Result<BTreeMap<String, Digest>, CatalogError> {
+    let entries = catalog.list()?.entries.into_iter();
+    let there = entries.filter(|entry| entry.place.is_same(place));
+    Ok(there.flat_map(|entry| entry.digests).collect())
+}
+
 /// Reads everything that the server wrote, and the moment that it holds.
 async fn verify(
     root: archive::Place,
     directory: String,
+    noted: BTreeMap<String, Digest>,
     progress: Arc<dyn archive::Progress + Send>,
 ) -> Result<(Option<BackupTs>, CheckReport), BackupError> {
     let work = move || {
-        let archive = Archive::open(&root, &Limits::default())?;
+        let archive = Archive::open(&root, &Limits::default())?.with_digests(noted);
         let backup = archive.find(&directory)?;
         let report = check(&archive, backup, &CheckOptions::default(), &*progress)?;
         Ok((backup.backup_ts, report))

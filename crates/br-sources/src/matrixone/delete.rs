@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use uuid::Uuid;
 
-use super::archive::{self, Archive, ArchiveBackup, ErrorKind, Progress, Result};
+use super::archive::{self, Archive, ArchiveBackup, Progress, Result};
 use super::catalog::{Entry, Listing, State};
 use super::find;
 
@@ -31,11 +31,13 @@ pub fn dependents(
         None if entry.state == State::Complete => out.extend(noted.possible),
         None => {}
     }
-    out.sort_by_key(|entry| std::cmp::Reverse((entry.backup_ts, entry.at_time)));
+    // What has no point in time is not done, and goes first.
+    let order = |entry: &Entry| (entry.backup_ts.is_none(), entry.backup_ts, entry.at_time);
+    out.sort_by_key(|entry| std::cmp::Reverse(order(entry)));
     Ok(out)
 }
 
-/// Adds those that have files in one that is to go.
+/// Adds those that have files in what is to go, until nothing is left that does.
 fn add_found(
     out: &mut Vec<Entry>,
     listing: &Listing,
@@ -45,58 +47,31 @@ fn add_found(
 ) -> Result<()> {
     let mut known: HashSet<Uuid> = out.iter().map(|entry| entry.id).collect();
     known.insert(entry.id);
-    let mut next = 0;
-    let mut doomed = entry.id;
     loop {
-        let found = match needing(archive, doomed, progress)? {
-            Some(found) => found
-                .iter()
-                .filter_map(|backup| find::entry(&entry.place, archive, backup))
-                .collect(),
-            None => listing.dependents(doomed).possible,
-        };
-        for found in found.into_iter().filter(|found| known.insert(found.id)) {
+        let doomed = std::iter::once(entry).chain(out.iter());
+        // What is unfinished or not there is in nobody's way.
+        let doomed: Vec<_> = doomed
+            .filter_map(|entry| backup_of(archive, entry))
+            .collect();
+        let found = archive::dependents(archive, &doomed, progress)?;
+        let of = |dir: &str| archive.backups().iter().find(|backup| backup.dir == dir);
+        let backups = found.iter().filter_map(|found| of(&found.dir));
+        let notes = backups.filter_map(|backup| find::entry(&entry.place, archive, backup));
+        let before = out.len();
+        for found in notes.filter(|found| known.insert(found.id)) {
             let noted = listing.entries.iter().find(|entry| entry.id == found.id);
             out.push(noted.cloned().unwrap_or(found));
         }
-        let Some(entry) = out.get(next) else {
+        if out.len() == before {
             return Ok(());
-        };
-        doomed = entry.id;
-        next += 1;
-    }
-}
-
-/// The backups that have files in this one; `None` when its own list does not say which it has.
-fn needing<'a>(
-    archive: &'a Archive,
-    id: Uuid,
-    progress: &dyn Progress,
-) -> Result<Option<Vec<&'a ArchiveBackup>>> {
-    let id = id.to_string();
-    let is_it = |backup: &&ArchiveBackup| match &backup.id {
-        Some(own) => own.eq_ignore_ascii_case(&id),
-        None => false,
-    };
-    // What is unfinished or not there is in nobody's way.
-    let Some(backup) = archive.backups().iter().find(is_it) else {
-        return Ok(Some(Vec::new()));
-    };
-    match archive::dependents(archive, backup, progress) {
-        Err(error) if is_own_list(&error, backup) => Ok(None),
-        found => {
-            let found = found?.into_iter();
-            let backups = found.map(|found| archive.find(&found.dir));
-            backups.collect::<Result<_>>().map(Some)
         }
     }
 }
 
-fn is_own_list(error: &archive::Error, backup: &ArchiveBackup) -> bool {
-    let is_damage = matches!(
-        error.kind(),
-        ErrorKind::Damaged | ErrorKind::Refused | ErrorKind::NotFound
-    );
-    let list = backup.path("tae/");
-    is_damage && error.path().is_some_and(|path| path.starts_with(&list))
+/// The backup that a note is about, among the complete ones.
+fn backup_of<'a>(archive: &'a Archive, entry: &Entry) -> Option<&'a ArchiveBackup> {
+    archive
+        .backups()
+        .iter()
+        .find(|backup| entry.is_about(backup))
 }

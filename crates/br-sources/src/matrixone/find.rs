@@ -4,7 +4,6 @@
 //! [`entry`] makes the note of one backup. Invariant: a backup is noted as complete only when all its files are there with their sizes.
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 use super::BackupKind;
@@ -13,9 +12,6 @@ use super::archive::{
     split_dir,
 };
 use super::catalog::{Entry, Origin, Place, State};
-
-/// How the time stands in `tae_sum`, which has it in UTC.
-const TIME: &str = "%Y-%m-%d %H:%M:%S";
 
 /// Backups that were found.
 #[derive(Debug, Default)]
@@ -47,7 +43,7 @@ pub fn find(place: &Place, archive: &Archive, progress: &dyn Progress) -> Result
             };
             note.logical_size = Some(report.logical_bytes);
             note.stored_size = Some(report.stored_bytes);
-            note.base = note.base.or_else(|| base(archive, &report));
+            note.base = note.base.or_else(|| base(archive, backup, &report));
         }
         found.entries.push(note);
     }
@@ -62,13 +58,13 @@ pub fn entry(place: &Place, archive: &Archive, backup: &ArchiveBackup) -> Option
     let noted = backup.meta.as_ref();
     let kind = backup.kind.unwrap_or(BackupKind::Full);
     let at_time = noted.map(|entry| entry.at_time);
-    let at_time = at_time.or_else(|| time_of(backup)).or_else(|| made_at(id));
+    let at_time = at_time.or_else(|| backup.made_at()).or_else(|| made_at(id));
     let mut entry = Entry::new(id, kind, root(place, archive), at_time.unwrap_or_default());
     entry.sub_directory = Some(backup.dir.clone()).filter(|dir| !dir.is_empty());
     entry.duration = noted.and_then(|entry| entry.duration);
     entry.complete_time = noted
         .and_then(|entry| entry.complete_time)
-        .or_else(|| time_of(backup));
+        .or_else(|| backup.made_at());
     entry.backup_ts = backup.backup_ts;
     entry.logical_size = backup.bytes;
     entry.state = State::Failed;
@@ -120,16 +116,12 @@ fn root(place: &Place, archive: &Archive) -> Place {
 }
 
 /// What a backup builds on is not written down: the latest one that it has files in comes closest.
-fn base(archive: &Archive, report: &CheckReport) -> Option<Uuid> {
-    let (_own, others) = report.uses.split_first()?;
-    let used = |backup: &&ArchiveBackup| others.iter().any(|used| used.dir == backup.dir);
+fn base(archive: &Archive, own: &ArchiveBackup, report: &CheckReport) -> Option<Uuid> {
+    let used = |backup: &&ArchiveBackup| {
+        backup.dir != own.dir && report.uses.iter().any(|used| used.dir == backup.dir)
+    };
     let latest = archive.backups().iter().rev().find(used)?;
     Uuid::try_parse(latest.id.as_ref()?).ok()
-}
-
-fn time_of(backup: &ArchiveBackup) -> Option<Timestamp> {
-    let time = jiff::civil::DateTime::strptime(TIME, backup.time.as_ref()?).ok()?;
-    Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 
 /// The time that an id was made.

@@ -69,7 +69,7 @@ fn who_needs_whom() {
     let archive = make::open(root);
     let needs = |number: u64| {
         let backup = archive.find(&make::id(number)).unwrap();
-        let found = dependents(&archive, backup, &Silent).unwrap();
+        let found = dependents(&archive, &[backup], &Silent).unwrap();
         found
             .into_iter()
             .map(|found| (found.id.unwrap(), found.files))
@@ -114,9 +114,9 @@ fn clones_are_found_wherever_they_lie() {
     let archive = make::open(&root);
     // The clone's copy makes the first backup dispensable.
     let first = archive.find(&make::id(0)).unwrap();
-    assert_eq!(dependents(&archive, first, &Silent).unwrap(), []);
+    assert_eq!(dependents(&archive, &[first], &Silent).unwrap(), []);
     let second = archive.find(&make::id(1)).unwrap();
-    assert_eq!(dependents(&archive, second, &Silent).unwrap(), []);
+    assert_eq!(dependents(&archive, &[second], &Silent).unwrap(), []);
     // Either copy will do for the third.
     for gone in [0, 1] {
         let aside = dir.path().join("aside");

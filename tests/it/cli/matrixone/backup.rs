@@ -184,6 +184,14 @@ fn passwords_come_from_safe_places() {
     let piped = mo.words(&format!("{line} --server-password-file -"));
     let output = bare.run_with_input(piped, format!("{PASSWORD}\n").as_bytes());
     assert_eq!(output.expect(0).stderr, "");
+    let twice = mo.words(&format!(
+        "{line} -r repository --password-file - --server-password-file -"
+    ));
+    let output = bare.run_with_input(twice, b"one\ntwo\n");
+    assert!(
+        output.stderr.contains("from standard input already"),
+        "{output}"
+    );
     let typed = mo
         .run_with(&bare, &format!("{line} --password {PASSWORD}"))
         .expect(0);

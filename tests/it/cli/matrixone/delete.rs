@@ -56,13 +56,29 @@ fn a_backup_without_a_folder_leaves_what_is_beside_it() {
     let folder = mo.at("flat");
     fs::rename(mo.at(&format!("backups/full-{id}")), &folder).unwrap();
     fs::write(folder.join("notes.txt"), "mine").unwrap();
+    let sum = String::from_utf8_lossy(&fs::read(folder.join("tae/tae_sum")).unwrap()).into_owned();
+    let (_, time) = sum.split_at(sum.find("20").unwrap());
+    let time = &time[.."2024-05-13 12:00:12".len()];
     let line = format!(
-        "{id},276000,filesystem,{},2024-05-13 12:00:12 +0800,1.7s,2024-05-13 12:00:13 +0800\n",
+        "{id},276000,filesystem,{},{time} +0000,1.7s,{time} +0000\n",
         folder.display()
     );
     mo.session.write("old/mo_br.meta", line);
     mo.run(&format!("check {id} --meta_path old/mo_br.meta"))
         .expect(0);
+    // Another one lay there once: it is not this one that is deleted.
+    let gone = "01942b54-0000-7000-8000-000000000009";
+    let line = fs::read_to_string(mo.at("old/mo_br.meta")).unwrap();
+    let other = line.replace(&id, gone).replace(&time[..10], "2023-01-02");
+    mo.session.write("older/mo_br.meta", other);
+    mo.run(&format!("check {gone} --meta_path older/mo_br.meta"))
+        .expect(10);
+    mo.run(&format!("delete {gone} --meta_path older/mo_br.meta"))
+        .expect(0);
+    assert!(folder.join("mo_meta").exists());
+    // A deletion that was interrupted is done again.
+    fs::remove_file(folder.join("mo_meta.sha256")).unwrap();
+    fs::remove_file(folder.join("mo_meta")).unwrap();
     mo.run(&format!("delete {id} --meta_path old/mo_br.meta"))
         .expect(0);
     let left: Vec<_> = fs::read_dir(&folder)
@@ -110,6 +126,22 @@ fn what_only_the_files_know_to_be_needed_stays() {
         "{output}"
     );
     fs::write(&list, whole).unwrap();
+    // Without a point in time, and without a list of what is to go, the lists of others say it.
+    for (backup, file) in [
+        (format!("full-{full}"), "tae_sum"),
+        (format!("incremental-{increment}"), "tae_sum"),
+        (format!("full-{full}"), "tae_list.sha256"),
+    ] {
+        let path = mo.at(&format!("backups/{backup}/tae/{file}"));
+        let whole = fs::read(&path).unwrap();
+        super::change(&path, |bytes| bytes[10] ^= 1);
+        let output = mo.run(&format!("delete {full}")).expect(2);
+        assert!(
+            output.stderr.contains(&increment),
+            "{backup}/{file}: {output}"
+        );
+        fs::write(&path, whole).unwrap();
+    }
 
     let output = mo.run(&format!("delete {full} --cascade")).expect(0);
     assert!(
@@ -117,4 +149,17 @@ fn what_only_the_files_know_to_be_needed_stays() {
         "{output}"
     );
     assert_eq!(fs::read_dir(mo.at("backups")).unwrap().count(), 0);
+}
+
+/// A disk that is not mounted is no reason to forget what lies there.
+#[test]
+fn a_folder_that_is_not_there_is_not_taken_for_an_empty_one() {
+    let mo = Mo::new();
+    let id = mo.backup();
+    fs::rename(mo.at("backups"), mo.at("elsewhere")).unwrap();
+    let output = mo.run(&format!("delete {id}")).expect(10);
+    assert!(output.stderr.contains("mount it"), "{output}");
+    fs::rename(mo.at("elsewhere"), mo.at("backups")).unwrap();
+    mo.run(&format!("check {id}")).expect(0);
+    mo.run(&format!("delete {id}")).expect(0);
 }

@@ -62,7 +62,8 @@ fn what_is_not_whole_is_known_as_that() {
     let lone = mo.backup();
     let increment = mo.backup_since(&full);
     let object = super::object_in(&mo.at(&format!("backups/full-{full}/tae")));
-    fs::remove_file(object).unwrap();
+    let aside = mo.at("aside");
+    fs::rename(&object, &aside).unwrap();
     fs::remove_file(mo.at(&format!("backups/full-{lone}/mo_meta"))).unwrap();
     change(&mo.at("br-matrixone.json"), |bytes| bytes.truncate(100));
     let output = mo.run(&format!("matrixone rebuild {PLACE}")).expect(0);
@@ -76,6 +77,14 @@ fn what_is_not_whole_is_known_as_that() {
         [full.clone(), lone.clone(), increment.clone()].map(|id| (id, "failed".to_owned()));
     expected.sort();
     assert_eq!(states, expected);
+    // What was brought back is whole again.
+    fs::rename(&aside, &object).unwrap();
+    let again = mo.json(&format!("matrixone rebuild {PLACE}"));
+    assert_eq!(
+        (&again["updated"], &again["kept"]),
+        (&json("2"), &json("1"))
+    );
+    mo.run(&format!("check {increment}")).expect(0);
     mo.run(&format!("delete {lone}")).expect(0);
     assert!(!mo.at(&format!("backups/full-{lone}")).exists());
     mo.run("matrixone rebuild").expect(2);
@@ -118,4 +127,10 @@ fn what_lies_in_a_bucket_is_known_again() {
     cloud.run("matrixone rebuild S3").expect(0);
     assert_eq!(known(&cloud.mo), before);
     cloud.run(&format!("check {full} KEYS")).expect(0);
+    // The folder of one backup stands for all.
+    let line = format!(
+        "matrixone rebuild --json --backup_dir s3 --endpoint ENDPOINT --bucket bucket1 --filepath /backup1/full-{full} --is_minio KEYS"
+    );
+    let again = json(&cloud.run(&line).expect(0).stdout);
+    assert_eq!((&again["added"], &again["kept"]), (&json("0"), &json("1")));
 }

@@ -199,7 +199,8 @@ impl BackupArgs {
                     let message = format!("cannot read the password in {}", file.display());
                     CommandError::usage(message, "check --server-password-file").because(error)
                 };
-                let bytes = secret_file::read(file).map_err(|error| unreadable(&error))?;
+                let bytes = secret_file::read(file, "--server-password-file")
+                    .map_err(|error| unreadable(&error))?;
                 let text = std::str::from_utf8(&bytes).map_err(|error| unreadable(&error))?;
                 Secret::from(text.to_owned())
             }

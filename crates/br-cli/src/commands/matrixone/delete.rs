@@ -1,10 +1,11 @@
 //! `br matrixone delete`: deletes backups of MatrixOne.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use br_sources::matrixone::archive::{self, ErrorKind};
 use br_sources::matrixone::backup::is_running;
-use br_sources::matrixone::catalog::{Catalog, CatalogError, Entry, Listing, State};
+use br_sources::matrixone::catalog::{Catalog, CatalogError, Entry, Listing, Place, State};
 use br_sources::matrixone::delete;
 use clap::Args;
 
@@ -53,6 +54,9 @@ pub(super) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
     let catalog = args.catalog.open()?;
     let listing = args.catalog.list(context)?;
     let entry = listing.find(&args.id)?;
+    if !args.not_delete_data {
+        refuse_absent(&entry)?;
+    }
     let mut doomed = match args.not_delete_data && !args.cascade {
         // Files that stay are still there for those that need them.
         true => Vec::new(),
@@ -67,7 +71,8 @@ pub(super) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
     }
     // Those that need others go first: whatever interrupts this leaves no backup without its base.
     doomed.push(entry);
-    if doomed.iter().any(|entry| entry.state == State::Running) && is_running(&catalog) {
+    // One that is being made may have been noted otherwise, when the catalogue was made again meanwhile.
+    if doomed.iter().any(|entry| entry.state != State::Complete) && is_running(&catalog) {
         return Err(CommandError::new(
             ExitStatus::Locked,
             "a backup is being made on this machine, and may be the one to be deleted",
@@ -132,14 +137,38 @@ async fn delete_one(
 }
 
 fn remove(source: &Source, id: &str) -> archive::Result<()> {
-    match &source.wanted {
-        Wanted::Directory(directory) => archive::delete(&source.place, directory, id),
-        wanted => match source.archive() {
-            // The place that was noted may be the folder of the backup, and the root above it.
-            Ok(archive) => archive::delete(archive.place(), &wanted.pick(&archive)?.dir, id),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        },
+    let entry = match (&source.wanted, &source.entry) {
+        (Wanted::Directory(directory), _) => {
+            return archive::delete(&source.place, directory, id);
+        }
+        (_, entry) => entry.as_ref(),
+    };
+    let archive = match source.archive() {
+        Ok(archive) => archive,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    // What an interrupted deletion left is unfinished. The place that was noted may be the folder of the backup, and the root above it.
+    let mut all = archive.backups().iter().chain(archive.unfinished());
+    let found = all.find(|backup| entry.is_some_and(|entry| entry.is_about(backup)));
+    found.map_or(Ok(()), |found| {
+        archive::delete(archive.place(), &found.dir, id)
+    })
+}
+
+/// A folder that is not there may be one that is not mounted: its backups are not deleted.
+fn refuse_absent(entry: &Entry) -> Result<(), CommandError> {
+    match &entry.place {
+        Place::FileSystem { path }
+            if entry.state == State::Complete && !Path::new(path).exists() =>
+        {
+            Err(CommandError::new(
+                ExitStatus::RepositoryNotFound,
+                format!("the folder {} is not there", format::text(path)),
+                "mount it; with --not-delete-data the backup is forgotten, wherever it is",
+            ))
+        }
+        _ => Ok(()),
     }
 }
 

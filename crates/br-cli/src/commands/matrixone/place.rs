@@ -32,8 +32,8 @@ pub(super) struct Source {
 pub(super) enum Wanted {
     /// The one of this folder.
     Directory(String),
-    /// The one of this id, or the only one: before ids had folders the root was the backup.
-    Id(String),
+    /// The one that a note without a folder is about: before ids had folders the root was the backup.
+    Noted(Box<Entry>),
     /// The one whose id begins so.
     Prefix(String),
     /// The only one, or that of the folder that was named.
@@ -66,7 +66,7 @@ impl Source {
     pub(super) fn of(entry: Entry, context: &CommandContext) -> Result<Self, CommandError> {
         let wanted = match &entry.sub_directory {
             Some(directory) => Wanted::Directory(directory.clone()),
-            None => Wanted::Id(entry.id.to_string()),
+            None => Wanted::Noted(Box::new(entry.clone())),
         };
         Ok(Self {
             place: open(&entry.place, context)?,
@@ -89,11 +89,11 @@ impl Wanted {
     pub(super) fn pick<'a>(&self, archive: &'a Archive) -> archive::Result<&'a ArchiveBackup> {
         match self {
             Self::Directory(name) => archive.find(name),
-            Self::Id(id) => archive.find(id).or_else(|error| {
-                let is_missing = error.kind() == archive::ErrorKind::NotFound;
-                let only = archive.only().ok().filter(|only| only.id.is_none());
-                only.filter(|_| is_missing).ok_or(error)
-            }),
+            Self::Noted(entry) => {
+                let mut backups = archive.backups().iter();
+                let found = backups.find(|backup| entry.is_about(backup));
+                found.map_or_else(|| archive.find(&entry.id.to_string()), Ok)
+            }
             Self::Prefix(prefix) => {
                 let wanted = prefix.to_ascii_lowercase();
                 let all = archive.backups().iter().chain(archive.unfinished());
@@ -199,7 +199,10 @@ pub(super) fn open(
         Place::S3(bucket) => open_bucket(bucket, context),
         Place::Repository { url, backup } => Err(CommandError::usage(
             format!("this backup lies in the repository {url}"),
-            format!("restore it from there first: `br -r {url} restore {backup} --target FOLDER`"),
+            format!(
+                "restore it from there: `br -r {url} restore {backup} --target FOLDER`; `br -r {url} delete {backup}` deletes it, and \
+                 `br matrixone delete ID --not-delete-data` forgets it"
+            ),
         )),
     }
 }
@@ -207,17 +210,25 @@ pub(super) fn open(
 /// Opens a bucket with the keys that were typed or that the environment has.
 fn open_bucket(bucket: &S3Place, context: &CommandContext) -> Result<archive::Place, CommandError> {
     let some = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    // The folder of one backup is seen together with those beside it.
+    let filepath = bucket.filepath.trim_end_matches('/');
+    let (above, name) = filepath.rsplit_once('/').unwrap_or(("", filepath));
+    let (filepath, below) = match archive::split_dir(name) {
+        Some(_) => (above, name),
+        None => (filepath, ""),
+    };
     let storage = context.open_bucket(&BucketTarget {
         endpoint: some(&bucket.endpoint),
         bucket: bucket.bucket.clone(),
-        filepath: bucket.filepath.clone(),
+        filepath: filepath.to_owned(),
         region: some(&bucket.region),
         role_arn: bucket.role_arn.clone(),
         is_minio: bucket.is_minio,
         ..BucketTarget::default()
     })?;
     let handle = tokio::runtime::Handle::current();
-    Ok(archive::Place::object(storage.object_store(), "", handle)?)
+    let root = archive::Place::object(storage.object_store(), "", handle)?;
+    Ok(root.below(below)?)
 }
 
 /// A folder that was typed, as a place.

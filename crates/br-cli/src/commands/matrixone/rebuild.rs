@@ -30,7 +30,7 @@ const EXAMPLES: &str = "\
 /// Bring backups that are found into the catalogue
 ///
 /// Looks below the folder or the bucket that is named, and for the copies in a repository if one is named. What the catalogue knows already
-/// stays as it is. A damaged catalogue is put aside first, with `.damaged` after its name. A backup is listed as complete when all its files
+/// stays as it is, unless it was listed as failed or deleted and is found whole. A damaged catalogue is put aside first, with `.damaged` after its name. A backup is listed as complete when all its files
 /// are there.
 #[derive(Debug, Args)]
 #[command(
@@ -83,6 +83,7 @@ pub(super) async fn run(args: RebuildArgs, context: &CommandContext) -> CommandR
         output.document(&Summary::new(serde_json::json!({
             "catalog": catalog.path().to_string_lossy(),
             "added": rebuilt.added,
+            "updated": rebuilt.updated,
             "kept": rebuilt.kept,
             "incomplete": incomplete,
             "set_aside": rebuilt.set_aside.map(|path| path.to_string_lossy().into_owned()),
@@ -91,11 +92,11 @@ pub(super) async fn run(args: RebuildArgs, context: &CommandContext) -> CommandR
     }
     if !output.console.quiet {
         let added = format::counted(rebuilt.added as u64, "backup", "backups");
-        let mut line = format!(
-            "{added} added to {}, {} known already",
-            format::path(catalog.path()),
-            format::count(rebuilt.kept as u64)
-        );
+        let mut line = format!("{added} added to {}", format::path(catalog.path()));
+        if rebuilt.updated > 0 {
+            line += &format!(", {} corrected", format::count(rebuilt.updated as u64));
+        }
+        line += &format!(", {} known already", format::count(rebuilt.kept as u64));
         if incomplete > 0 {
             line += &format!("; {} not whole", format::count(incomplete));
         }
@@ -174,7 +175,9 @@ async fn tae_sum(
     match dump(repository, backup.id, path, written.clone(), &engine).await {
         Ok(_) => {}
         // It is not needed to restore.
-        Err(error) if error.kind() == ErrorKind::Invalid => return Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Damaged) => {
+            return Ok(None);
+        }
         Err(error) => return Err(error.into()),
     }
     let stored = std::mem::take(&mut *written.lock());
@@ -202,10 +205,9 @@ impl Written {
 impl Write for Written {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut kept = self.lock();
-        if kept.len() + bytes.len() > Self::MOST {
-            return Err(io::ErrorKind::FileTooLarge.into());
+        if kept.len() + bytes.len() <= Self::MOST {
+            kept.extend_from_slice(bytes);
         }
-        kept.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 

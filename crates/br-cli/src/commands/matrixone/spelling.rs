@@ -98,7 +98,9 @@ impl Line<'_> {
     /// Whether this is about the catalogue. A place that was typed is meant; a repository of the environment is, unless the whole id is one of
     /// the catalogue.
     fn is_in_catalogue(&self, all: bool) -> bool {
-        if self.has(&["--repo", "-r", "--backup-dir"]) {
+        let is_short =
+            |word: &&str| !word.starts_with("--") && word.starts_with('-') && word.contains('r');
+        if self.has(&["--repo", "--backup-dir"]) || self.rest.iter().any(is_short) {
             return false;
         }
         let id = self.rest.first().filter(|word| !word.starts_with('-'));
@@ -133,6 +135,8 @@ mod tests {
             ("br list 1614f462", false, mo_br),
             ("br list", true, br),
             ("br list -r x", false, br),
+            ("br list -r/srv/x", false, br),
+            ("br list -qr x", false, br),
             ("br list --help", false, br),
             ("br list --meta_path=x", true, mo_br),
             ("br list --backup_dir filesystem --path x", false, br),

@@ -6,6 +6,9 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 use super::error::{Error, ErrorKind, Result};
@@ -72,6 +75,13 @@ impl ArchiveBackup {
     #[must_use]
     pub fn path(&self, file: &str) -> String {
         join(&self.dir, file)
+    }
+
+    /// When the server made it.
+    #[must_use]
+    pub fn made_at(&self) -> Option<Timestamp> {
+        let time = DateTime::strptime("%Y-%m-%d %H:%M:%S", self.time.as_ref()?).ok()?;
+        Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
     }
 
     /// What to call it: its id, or its folder, or `.`.

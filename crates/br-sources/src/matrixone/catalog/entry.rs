@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::matrixone::archive::Digest;
+use crate::matrixone::archive::{ArchiveBackup, Digest};
 use crate::matrixone::{BackupKind, BackupTs};
 
 /// A backup in the catalogue.
@@ -124,6 +125,54 @@ impl Entry {
             server_version: None,
             digests: BTreeMap::new(),
             origin: Origin::Own,
+        }
+    }
+}
+
+impl Entry {
+    /// True when this is the note of a backup that was found in its place. One that lies directly there has no id: then its moment, or the day
+    /// on which it was made, must be the same where both are known.
+    #[must_use]
+    pub fn is_about(&self, backup: &ArchiveBackup) -> bool {
+        match (&self.sub_directory, &backup.id) {
+            (Some(directory), _) => *directory == backup.dir,
+            (None, Some(id)) => Uuid::try_parse(id).is_ok_and(|id| id == self.id),
+            (None, None) => match (self.backup_ts, backup.backup_ts) {
+                (Some(noted), Some(found)) => noted == found,
+                _ => backup.made_at().is_none_or(|made| {
+                    let apart = made.duration_since(self.at_time);
+                    apart.as_hours().abs() < 24
+                }),
+            },
+        }
+    }
+}
+
+impl Entry {
+    /// True when this says less than what was found.
+    pub(super) fn is_outdated_by(&self, found: &Self) -> bool {
+        let was_lost = matches!(self.state, State::Failed | State::Deleted);
+        let was_copy = matches!(self.place, Place::Repository { .. })
+            && !matches!(found.place, Place::Repository { .. });
+        found.state == State::Complete && (was_lost || was_copy)
+    }
+}
+
+impl Place {
+    /// True for the same place, also when it is spelled otherwise: slashes at the end, and around the folder in a bucket, do not matter.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::FileSystem { path }, Self::FileSystem { path: other }) => Path::new(path)
+                .components()
+                .eq(Path::new(other).components()),
+            (Self::S3(place), Self::S3(other)) => {
+                let trim = |text: &str| text.trim_matches('/').to_owned();
+                trim(&place.endpoint) == trim(&other.endpoint)
+                    && place.bucket == other.bucket
+                    && trim(&place.filepath) == trim(&other.filepath)
+            }
+            (place, other) => place == other,
         }
     }
 }

@@ -71,6 +71,8 @@ pub struct Dependents {
 pub struct Rebuilt {
     /// How many backups were found that the catalogue did not know.
     pub added: usize,
+    /// How many it knew otherwise: as failed or deleted, or only by a copy in a repository.
+    pub updated: usize,
     /// How many it knew.
     pub kept: usize,
     /// Where a damaged catalogue was put.
@@ -198,7 +200,8 @@ impl Catalog {
         })
     }
 
-    /// Adds backups that were found where they are. What a catalogue knows already stays; one that is damaged is put aside.
+    /// Adds backups that were found where they are. What a catalogue knows already stays, unless it knew nothing good of what was found whole; a
+    /// catalogue that is damaged is put aside.
     ///
     /// # Errors
     /// When a place has a password in it, or the catalogue is a newer version's or cannot be changed.
@@ -212,20 +215,27 @@ impl Catalog {
             Err(CatalogError::Damaged { .. }) => (Vec::new(), Some(lock.set_aside(&self.own)?)),
             Err(error) => return Err(error),
         };
-        let (mut added, mut kept) = (0, 0);
-        let mut known: HashSet<Uuid> = entries.iter().map(|entry| entry.id).collect();
+        let (mut added, mut updated, mut kept) = (0, 0, 0);
         for mut entry in found {
-            if known.insert(entry.id) {
-                entry.origin = Origin::Own;
-                entries.push(entry);
-                added += 1;
-            } else {
-                kept += 1;
+            entry.origin = Origin::Own;
+            match entries.iter_mut().find(|known| known.id == entry.id) {
+                None => {
+                    entries.push(entry);
+                    added += 1;
+                }
+                Some(known) if known.is_outdated_by(&entry) => {
+                    entry.base = known.base.or(entry.base);
+                    entry.digests = std::mem::take(&mut known.digests);
+                    *known = entry;
+                    updated += 1;
+                }
+                Some(_) => kept += 1,
             }
         }
         lock.write(&self.own, &entries)?;
         Ok(Rebuilt {
             added,
+            updated,
             kept,
             set_aside,
         })
@@ -304,7 +314,7 @@ impl Listing {
             entry.kind == BackupKind::Incremental
                 && entry.base.is_none()
                 && entry.id != id
-                && entry.place == asked.place
+                && entry.place.is_same(&asked.place)
                 && entry.backup_ts.is_none_or(|ts| Some(ts) > asked.backup_ts)
         };
         dependents.possible = alive().filter(may_need).cloned().collect();

@@ -6,10 +6,12 @@
 use std::collections::HashSet;
 
 use super::super::error::{Error, Result};
+use super::super::frame::Framing;
 use super::super::layout::{Archive, ArchiveBackup, TAE};
 use super::super::lists::read_rows;
 use super::super::progress::Progress;
 use super::super::tae_list::Row;
+use super::is_damage;
 
 /// A backup that needs another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,51 +29,49 @@ pub struct Dependent {
     pub example: String,
 }
 
-/// Finds the later backups that could not be restored without this one, in the order of their points in time.
+/// Finds the later backups that could not be restored without these, in the order of their points in time. Where such a point is not known, as
+/// when a `tae_sum` is damaged, a backup may be later.
 ///
 /// # Errors
-/// When the list of the backup, or of one that is later, cannot be read: then nobody knows.
+/// When the list of a backup that may be later cannot be read: then nobody knows.
 pub fn dependents(
     archive: &Archive,
-    backup: &ArchiveBackup,
+    doomed: &[&ArchiveBackup],
     progress: &dyn Progress,
 ) -> Result<Vec<Dependent>> {
-    let mut held = Held::default();
-    read_rows(archive.place(), backup, archive.limits(), &mut |row| {
-        if row.need_copy {
-            held.files.push((row.path, row.size));
-        }
-        Ok(())
-    })?;
-    held.files.sort();
+    let held = Held::by(archive, doomed)?;
+    let first = doomed.iter().map(|backup| backup.backup_ts).min().flatten();
     let mut out = Vec::new();
-    // Which files of this backup others have as well, that are not later than the one looked at.
+    // Which of these files others have as well, that are not later than the one looked at.
     let mut others: HashSet<usize> = HashSet::new();
     for other in archive.backups() {
         if progress.is_cancelled() {
             return Err(Error::cancelled());
         }
-        if other.dir == backup.dir {
+        if doomed.iter().any(|backup| backup.dir == other.dir) {
             continue;
         }
-        let is_later = match (backup.backup_ts, other.backup_ts) {
-            (Some(this), Some(other)) => other >= this,
-            // Without points in time there are no incremental backups.
-            _ => continue,
+        let is_later = first.zip(other.backup_ts).map(|(first, ts)| ts >= first);
+        let found = match held.compare(archive, other) {
+            // It needs nothing of what came after it, and is no help.
+            Err(error) if is_later == Some(false) && is_damage(&error) => continue,
+            found => found?,
         };
-        let found = held.compare(archive, other)?;
-        others.extend(&found.copied);
-        if is_later {
+        if is_later.is_some() {
+            others.extend(&found.copied);
+        }
+        if is_later != Some(false) {
             out.extend(found.into_dependent(other, &held, &others));
         }
     }
     Ok(out)
 }
 
-/// The files that a backup has.
+/// The files that backups have.
 #[derive(Debug, Default)]
 struct Held {
-    files: Vec<(Box<str>, u64)>,
+    /// With the bytes of their content, where a list could be read.
+    files: Vec<(Box<str>, Option<u64>)>,
 }
 
 /// Those of them that are in another list.
@@ -84,11 +84,44 @@ struct Shared {
 }
 
 impl Held {
+    /// What these backups have, by their lists; where a list is damaged, by what lies there, as it may be mended.
+    fn by(archive: &Archive, doomed: &[&ArchiveBackup]) -> Result<Self> {
+        let mut files = Vec::new();
+        for backup in doomed {
+            let before = files.len();
+            let read = read_rows(archive.place(), backup, archive.limits(), &mut |row| {
+                if row.need_copy {
+                    files.push((row.path, Some(row.size)));
+                }
+                Ok(())
+            });
+            match read {
+                Ok(_) => {}
+                Err(error) if is_damage(&error) => {
+                    files.truncate(before);
+                    archive.place().list(&backup.path(TAE), &mut |entry| {
+                        files.push((entry.path.into_boxed_str(), None));
+                        Ok(())
+                    })?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        files.sort();
+        files.dedup();
+        Ok(Self { files })
+    }
+
     fn position(&self, row: &Row) -> Option<usize> {
-        let found = self.files.binary_search_by(|(path, size)| {
-            (path.as_ref(), *size).cmp(&(row.path.as_ref(), row.size))
-        });
-        found.ok()
+        let at = self
+            .files
+            .partition_point(|(path, _)| path.as_ref() < row.path.as_ref());
+        let same = self.files[at..]
+            .iter()
+            .take_while(|(path, _)| *path == row.path);
+        let mut sizes = same.enumerate();
+        let fits = sizes.find(|(_, (_, size))| size.is_none_or(|size| size == row.size));
+        fits.map(|(nth, _)| at + nth)
     }
 
     fn compare(&self, archive: &Archive, other: &ArchiveBackup) -> Result<Shared> {
@@ -112,10 +145,12 @@ impl Held {
                 let at = self
                     .files
                     .partition_point(|(path, _)| path.as_ref() < entry.path.as_str());
-                let same = self.files[at..]
-                    .iter()
-                    .take_while(|(path, _)| **path == *entry.path);
-                there.extend((at..).take(same.count()));
+                let same = self.files[at..].iter().zip(at..);
+                let same = same.take_while(|((path, _), _)| **path == *entry.path);
+                let whole = same.filter(|((_, size), _)| {
+                    size.is_some_and(|size| Framing::of_sizes(size, entry.size).is_some())
+                });
+                there.extend(whole.map(|(_, at)| at));
             }
             Ok(())
         })?;
@@ -147,7 +182,7 @@ impl Shared {
             files: lost.len() as u64,
             bytes: lost
                 .iter()
-                .fold(0, |sum, (_, size)| sum.saturating_add(*size)),
+                .fold(0, |sum, (_, size)| sum.saturating_add(size.unwrap_or(0))),
             example: example.clone().into_string(),
         })
     }

@@ -213,7 +213,9 @@ impl Check<'_> {
             );
             self.problem(path.as_str(), ProblemKind::Conflict, text);
         }
-        for problem in &resolution.unusable {
+        // A damaged list of another backup matters only when something is not found.
+        let is_short = !resolution.missing.is_empty();
+        for problem in resolution.unusable.iter().filter(|_| is_short) {
             self.found(|found| found.problems.add(problem.clone()));
         }
         for link in &resolution.irregular {
