@@ -225,3 +225,19 @@ fn contradictions_are_refused() {
     }
     assert!(!mo.at("mo").exists());
 }
+
+/// As scripts for later releases of `mo_br` have it.
+#[test]
+fn the_backup_may_be_named_by_an_option() {
+    let mo = Mo::new();
+    let objects = mo.objects();
+    let id = mo.backup();
+    mo.backup();
+    let place = "--backup_dir filesystem --backup_path backups";
+    let target = "--restore_dir filesystem --restore_path mo --log_level debug --parallelism 150";
+    mo.run(&format!("restore --base_id {id} {place} {target}"))
+        .expect(0);
+    assert_holds(&unframed(&mo.at("mo/mo-data/shared")), &objects);
+    mo.run(&format!("restore {id} --base_id {id} {place} {target}"))
+        .expect(2);
+}

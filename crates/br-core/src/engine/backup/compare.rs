@@ -174,7 +174,7 @@ impl<'a> Compare<'a> {
             ));
         }
         // What must be read again may still resemble what was there.
-        if let Some(base) = start.base.as_ref().filter(|_| can_skip || start.deltas) {
+        if let Some(base) = &start.base {
             let reader = Arc::new(ChunkReader::new(io, Arc::clone(&start.index)));
             let progress = Arc::clone(&io.context.progress);
             let entries = TreeReader::new(&reader, base).filter_map(move |entry| {

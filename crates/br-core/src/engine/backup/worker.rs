@@ -206,12 +206,12 @@ impl<'a> Worker<'a> {
         let holes: u64 = file.holes.iter().map(|hole| hole.len).sum();
         let expected = file.size - holes.min(file.size);
         let known = known.filter(|_| self.shared.deltas.is_some());
-        let mut earlier = Earlier::of(known);
+        let earlier = Earlier::of(known);
         let unknown = expected == 0 && holes == 0;
         let read = if unknown || expected > u64::from(self.shared.config.small_file) {
-            self.read_large(file, holes, &mut *reader, &mut earlier)?
+            self.read_large(file, holes, &mut *reader, earlier)?
         } else {
-            self.read_small(file, holes, expected, &mut *reader, &mut earlier)?
+            self.read_small(file, holes, expected, &mut *reader, earlier)?
         };
         let data_len = match read {
             Ok(len) => len,
@@ -239,7 +239,7 @@ impl<'a> Worker<'a> {
         holes: u64,
         expected: u64,
         reader: &mut dyn ContentReader,
-        earlier: &mut Option<Earlier<'_>>,
+        mut earlier: Option<Earlier<'_>>,
     ) -> Result<io::Result<u64>, Gone> {
         self.buffer.clear();
         self.buffer.resize(expected as usize, 0);
@@ -293,7 +293,7 @@ impl<'a> Worker<'a> {
         file: &mut FileContent,
         holes: u64,
         reader: &mut dyn ContentReader,
-        earlier: &mut Option<Earlier<'_>>,
+        mut earlier: Option<Earlier<'_>>,
     ) -> Result<io::Result<u64>, Gone> {
         let shared = self.shared;
         let mut digest = (holes <= MAX_HASHED_HOLES).then(|| FileDigest::new(file));
@@ -341,7 +341,7 @@ impl<'a> Worker<'a> {
                     let full = std::mem::take(&mut block);
                     self.offer(full.with_likeness(like.unwrap_or_default()))?;
                 }
-            } else if let Some(earlier) = earlier {
+            } else if let Some(earlier) = &mut earlier {
                 let like = earlier.meet(&chunk.id);
                 if block.len() > 0 && !like.is_none() {
                     self.offer(std::mem::take(&mut block).with_likeness(like))?;
