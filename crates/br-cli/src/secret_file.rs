@@ -34,6 +34,14 @@ pub(crate) fn read(file: &Path, option: &str) -> io::Result<Zeroizing<Vec<u8>>> 
     }
 }
 
+/// As [`read`], for secrets that are text.
+pub(crate) fn read_text(file: &Path, option: &str) -> io::Result<Zeroizing<String>> {
+    let bytes = read(file, option)?;
+    let text = std::str::from_utf8(&bytes);
+    let text = text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
 fn read_line(option: &str) -> io::Result<Zeroizing<Vec<u8>>> {
     if io::stdin().is_terminal() {
         let typed = rpassword::prompt_password(format!("Secret for {option}: "))?;

@@ -134,12 +134,10 @@ fn customer_key(file: &Path) -> Result<Secret, CommandError> {
 
 /// Reads a key from a file, without the white space that editors leave at its end.
 fn read_key(file: &Path, option: &str) -> Result<Secret, CommandError> {
-    let unreadable = |error: &(dyn std::error::Error + 'static)| {
+    let text = secret_file::read_text(file, option).map_err(|error| {
         let message = format!("cannot read the key file {}", file.display());
-        refused(message, &format!("check {option}")).because(error)
-    };
-    let bytes = secret_file::read(file, option).map_err(|error| unreadable(&error))?;
-    let text = std::str::from_utf8(&bytes).map_err(|error| unreadable(&error))?;
+        refused(message, &format!("check {option}")).because(&error)
+    })?;
     match text.trim_end() {
         "" => {
             let message = format!("the key file {} is empty", file.display());

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::backup::note_place;
+use super::backup::note_what_is_left;
 use crate::error::{Error, Result};
 use crate::format::Move;
 use crate::model::{Backup, ChunkRef, Content, EntryKind, FileContent, PackId, References};
@@ -116,19 +116,8 @@ fn by_tree(reader: &Arc<ChunkReader>, backup: &Backup) -> Result<References> {
     let mut references = References::default();
     let mut note = |chunk: &ChunkRef| {
         for place in index.find_all(&chunk.id) {
-            if note_place(index, &place, &mut references) {
-                continue;
-            }
-            // Part of what it rests on is lost, and may be stored again.
-            references.insert(place.pack.id, place.slot);
-            for base in place
-                .group
-                .bases
-                .iter()
-                .filter_map(|id| index.find_whole(id))
-            {
-                references.insert(base.pack.id, base.slot);
-            }
+            // Part of what it rests on may be lost, and stored again.
+            note_what_is_left(index, &place, &mut references);
         }
     };
     let mut tree = TreeReader::new(reader, backup).remember_nodes();

@@ -72,20 +72,22 @@ pub fn entry(place: &Place, archive: &Archive, backup: &ArchiveBackup) -> Option
     Some(entry)
 }
 
-/// Makes the note of a copy in a repository, of the folder that it holds; `None` when that is no backup's. `sum` is what the copy's `tae_sum` says.
+/// Makes the note of a copy in a repository, of the folder that it holds; `None` when that is no backup's. `sum` is the copy's `tae_sum`.
 #[must_use]
 pub fn copy(
     place: Place,
     directory: &str,
     (begun, complete): (Timestamp, Timestamp),
-    sum: Option<&TaeSum>,
+    sum: &[u8],
 ) -> Option<Entry> {
+    // It is not needed to restore.
+    let sum = TaeSum::parse_stored(sum).ok();
     let (kind, id) = split_dir(directory)?;
     let id = Uuid::try_parse(id).ok()?;
     let mut entry = Entry::new(id, kind, place, begun);
     entry.sub_directory = Some(directory.to_owned());
     entry.complete_time = Some(complete);
-    entry.backup_ts = sum.and_then(|sum| sum.backup_ts);
+    entry.backup_ts = sum.as_ref().and_then(|sum| sum.backup_ts);
     entry.logical_size = sum.map(|sum| sum.bytes);
     entry.state = State::Complete;
     Some(entry)

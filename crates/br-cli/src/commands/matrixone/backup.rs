@@ -195,14 +195,12 @@ impl BackupArgs {
         let password = match (&self.password, &self.server_password_file) {
             (Some(password), _) => password.clone(),
             (None, Some(file)) => {
-                let unreadable = |error: &(dyn std::error::Error + 'static)| {
+                let text = secret_file::read_text(file, "--server-password-file");
+                let text = text.map_err(|error| {
                     let message = format!("cannot read the password in {}", file.display());
-                    CommandError::usage(message, "check --server-password-file").because(error)
-                };
-                let bytes = secret_file::read(file, "--server-password-file")
-                    .map_err(|error| unreadable(&error))?;
-                let text = std::str::from_utf8(&bytes).map_err(|error| unreadable(&error))?;
-                Secret::from(text.to_owned())
+                    CommandError::usage(message, "check --server-password-file").because(&error)
+                })?;
+                Secret::from(text.as_str().to_owned())
             }
             (None, None) => {
                 let text = variable("BR_MATRIXONE_PASSWORD").unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use br_sources::matrixone::archive::{self, ErrorKind};
+use br_sources::matrixone::archive;
 use br_sources::matrixone::backup::is_running;
 use br_sources::matrixone::catalog::{Catalog, CatalogError, Entry, Listing, Place, State};
 use br_sources::matrixone::delete;
@@ -91,7 +91,7 @@ pub(super) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
     Ok(ExitStatus::Ok)
 }
 
-/// Finds what needs a backup; `None` for the archive when nothing is there any more.
+/// Finds what needs a backup.
 async fn dependents(
     listing: &Listing,
     entry: &Entry,
@@ -102,11 +102,7 @@ async fn dependents(
     let progress = ArchiveProgress::new(&reporter, context);
     let (listing, entry) = (listing.clone(), entry.clone());
     let work = move || {
-        let archive = match source.archive() {
-            Ok(archive) => Some(archive),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
+        let archive = source.archive_if_any()?;
         delete::dependents(&listing, &entry, archive.as_ref(), &progress)
     };
     blocking(work).await.map_err(|error| match error.status {
@@ -143,10 +139,8 @@ fn remove(source: &Source, id: &str) -> archive::Result<()> {
         }
         (_, entry) => entry.as_ref(),
     };
-    let archive = match source.archive() {
-        Ok(archive) => archive,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
+    let Some(archive) = source.archive_if_any()? else {
+        return Ok(());
     };
     // What an interrupted deletion left is unfinished. The place that was noted may be the folder of the backup, and the root above it.
     let mut all = archive.backups().iter().chain(archive.unfinished());

@@ -82,6 +82,15 @@ impl Source {
         let archive = Archive::open(&self.place, &Limits::default())?;
         Ok(archive.with_digests(noted.unwrap_or_default()))
     }
+
+    /// Opens the root; `None` when nothing is there any more.
+    pub(super) fn archive_if_any(&self) -> archive::Result<Option<Archive>> {
+        match self.archive() {
+            Ok(archive) => Ok(Some(archive)),
+            Err(error) if error.kind() == archive::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl Wanted {

@@ -1,12 +1,12 @@
 //! `br matrixone rebuild`: brings backups that the catalogue does not know into it.
 
-use std::io::{self, Read as _, Write};
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use br_core::engine::dump::dump;
 use br_core::model::{Backup, EntryPath};
 use br_core::{ErrorKind, Repository};
-use br_sources::matrixone::archive::{Archive, FrameReader, Framing, Limits, TaeSum, split_dir};
+use br_sources::matrixone::archive::{Archive, Limits, split_dir};
 use br_sources::matrixone::catalog::{Entry, Place, State};
 use br_sources::matrixone::find::{self, Found};
 use clap::Args;
@@ -151,7 +151,7 @@ async fn copy(
     };
     let sum = tae_sum(repository, backup, &directory, context).await?;
     let times = (backup.started, backup.finished);
-    Ok(find::copy(place, &directory, times, sum.as_ref()))
+    Ok(find::copy(place, &directory, times, &sum))
 }
 
 /// The folder that the paths of a copy end in.
@@ -161,32 +161,27 @@ fn directory(path: &[u8]) -> Option<String> {
     split_dir(name).map(|_| name.to_owned())
 }
 
-/// What MatrixOne wrote down about the backup as a whole.
+/// What MatrixOne wrote down about the backup as a whole; empty when it cannot be read, as a restore does without.
 async fn tae_sum(
     repository: &Repository,
     backup: &Backup,
     directory: &str,
     context: &CommandContext,
-) -> Result<Option<TaeSum>, CommandError> {
+) -> Result<Vec<u8>, CommandError> {
     let path = EntryPath::new(format!("{directory}/tae/tae_sum").into_bytes());
-    let Ok(path) = path else { return Ok(None) };
+    let Ok(path) = path else {
+        return Ok(Vec::new());
+    };
     let written = Written::default();
     let engine = context.engine();
     match dump(repository, backup.id, path, written.clone(), &engine).await {
         Ok(_) => {}
-        // It is not needed to restore.
         Err(error) if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Damaged) => {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         Err(error) => return Err(error.into()),
     }
-    let stored = std::mem::take(&mut *written.lock());
-    let mut bytes = Vec::new();
-    let read = match Framing::sniff(&stored) {
-        Framing::Framed => FrameReader::new(stored.as_slice()).read_to_end(&mut bytes),
-        Framing::Raw => stored.as_slice().read_to_end(&mut bytes),
-    };
-    Ok(read.ok().and_then(|_| TaeSum::parse(&bytes).ok()))
+    Ok(std::mem::take(&mut *written.lock()))
 }
 
 /// Keeps the little that is written to it.

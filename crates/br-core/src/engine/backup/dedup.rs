@@ -29,7 +29,7 @@ impl Hasher for IdHasher {
     fn write_usize(&mut self, _: usize) {}
 }
 
-type IdSet = HashSet<ChunkId, BuildHasherDefault<IdHasher>>;
+pub(super) type IdSet = HashSet<ChunkId, BuildHasherDefault<IdHasher>>;
 pub(super) type IdMap<V> = HashMap<ChunkId, V, BuildHasherDefault<IdHasher>>;
 
 /// Decides whether a chunk must be stored.
@@ -80,9 +80,15 @@ pub(crate) fn note_place(index: &Index, place: &Place<'_>, references: &mut Refe
     if !bases.iter().all(is_there) {
         return false;
     }
-    for base in bases.iter().filter_map(|base| index.find_whole(base)) {
+    note_what_is_left(index, place, references);
+    true
+}
+
+/// Notes a place, and of what it rests on that which is there.
+pub(crate) fn note_what_is_left(index: &Index, place: &Place<'_>, references: &mut References) {
+    let bases = place.group.bases.iter();
+    for base in bases.filter_map(|base| index.find_whole(base)) {
         references.insert(base.pack.id, base.slot);
     }
     references.insert(place.pack.id, place.slot);
-    true
 }

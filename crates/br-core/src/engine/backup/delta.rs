@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::dedup::{IdMap, note_place};
+use super::dedup::{IdMap, IdSet};
 use crate::format::{Codec, compress_delta, limits};
 use crate::model::{ChunkId, ChunkRef, Content, FileContent, References};
 use crate::repository::{ChunkReader, Index};
@@ -222,7 +222,7 @@ impl Deltas {
         like.hope.learn(true);
         for base in &bases {
             if let Some(place) = index.find_whole(base) {
-                note_place(index, &place, references);
+                references.insert(place.pack.id, place.slot);
             }
         }
         Ok(Delta { stored, bases })
@@ -232,7 +232,7 @@ impl Deltas {
 /// The chunks stored whole that stand for these: themselves, or what they rest on as deltas.
 fn bases(index: &Index, chunks: &[ChunkRef], mut room: u64) -> Vec<ChunkId> {
     let mut out: Vec<ChunkId> = Vec::new();
-    let mut seen = IdMap::default();
+    let mut seen = IdSet::default();
     for chunk in chunks {
         let rests_on = match index.find_whole(&chunk.id) {
             Some(_) => vec![chunk.id],
@@ -242,11 +242,9 @@ fn bases(index: &Index, chunks: &[ChunkRef], mut room: u64) -> Vec<ChunkId> {
                 .unwrap_or_default(),
         };
         for id in rests_on {
-            if seen.insert(id, ()).is_some() {
+            let Some(place) = index.find_whole(&id).filter(|_| seen.insert(id)) else {
                 continue;
-            }
-            let place = index.find_whole(&id);
-            let Some(place) = place else { continue };
+            };
             let len = u64::from(place.len);
             if len > room || out.len() as u64 >= limits::GROUP_BASES {
                 return out;

@@ -18,7 +18,7 @@ mod delta;
 mod digest;
 mod worker;
 
-pub(crate) use dedup::note_place;
+pub(crate) use dedup::note_what_is_left;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -4,6 +4,7 @@
 //! and wrong is an error.
 
 use super::error::{Error, Result};
+use super::frame::{Framing, unframe};
 use super::lines::{Lines, fields};
 use crate::matrixone::{BackupKind, BackupTs};
 
@@ -22,6 +23,17 @@ pub struct TaeSum {
 }
 
 impl TaeSum {
+    /// Reads the file as it is stored, in frames or not.
+    ///
+    /// # Errors
+    /// When a frame is damaged, or it is no such line.
+    pub fn parse_stored(bytes: &[u8]) -> Result<Self> {
+        match Framing::sniff(bytes) {
+            Framing::Raw => Self::parse(bytes),
+            Framing::Framed => Self::parse(&unframe(bytes)?),
+        }
+    }
+
     /// Reads the content of the file, without frames.
     ///
     /// # Errors
