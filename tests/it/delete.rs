@@ -30,7 +30,7 @@ fn a_deleted_backup_is_gone_and_the_others_stay() {
     let error = repo.files(backups[1].id).unwrap_err();
     assert_eq!(
         error.kind(),
-        ErrorKind::Invalid,
+        ErrorKind::BackupNotFound,
         "a deleted backup cannot be read: {error}"
     );
     assert!(repo.check().unwrap().findings.is_empty());
@@ -52,7 +52,7 @@ fn deleting_twice_is_fine_and_naming_what_is_gone_is_not() {
         block_on(delete::delete(&repo.repository, &plan, &repo.context)).unwrap();
     }
     let error = block_on(delete::plan(&repo.repository, selectors, &repo.context)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert_eq!(error.kind(), ErrorKind::BackupNotFound, "{error}");
     assert_eq!(repo.backups().unwrap().len(), 1);
 }
 
@@ -66,10 +66,11 @@ fn a_name_that_fits_several_is_refused_and_says_which() {
             .find(&prefix.parse().unwrap(), &repo.context),
     )
     .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert_eq!(error.kind(), ErrorKind::AmbiguousId);
+    let id = backups[2].id.to_string();
     assert!(
-        error.to_string().contains(&backups[0].id.to_string()),
-        "{error}"
+        error.to_string().contains(&id[id.len() - 8..]),
+        "it gives ids that fit one: {error}"
     );
     let latest = block_on(repo.repository.find(&BackupSelector::Latest, &repo.context)).unwrap();
     assert_eq!(latest.id, backups[2].id);

@@ -218,7 +218,7 @@ fn a_path_that_is_not_in_the_backup_is_an_error_before_anything_is_given() {
     let options = ExportOptions::default().with_paths(paths);
     let (given, report) = export_with(&disk.repository, id, &options, &disk.context, everything);
     let error = report.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert_eq!(error.kind(), ErrorKind::PathNotFound, "{error}");
     assert!(
         error.to_string().contains("many/no such"),
         "it is named: {error}"
@@ -228,7 +228,7 @@ fn a_path_that_is_not_in_the_backup_is_an_error_before_anything_is_given() {
     let unknown = BackupId(uuid::Uuid::nil());
     let all = ExportOptions::default();
     let (_, report) = export_with(&disk.repository, unknown, &all, &disk.context, everything);
-    assert_eq!(report.unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(report.unwrap_err().kind(), ErrorKind::BackupNotFound);
 }
 
 #[test]

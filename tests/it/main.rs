@@ -9,6 +9,7 @@
 mod backup;
 mod bundle;
 mod cancel;
+mod catalog;
 mod changing;
 mod cli;
 #[cfg(feature = "azure")]

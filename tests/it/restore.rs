@@ -65,7 +65,7 @@ fn a_path_that_is_not_in_the_backup_is_an_error() {
     let error = disk
         .restore(id, "out", &options().with_paths(paths))
         .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert_eq!(error.kind(), ErrorKind::PathNotFound, "{error}");
     assert!(
         error.to_string().contains("no such"),
         "the path is named: {error}"
@@ -297,12 +297,12 @@ fn an_unknown_backup_is_an_error() {
     let error = disk
         .restore(br_core::model::BackupId(nil()), "out", &options())
         .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert_eq!(error.kind(), ErrorKind::BackupNotFound, "{error}");
     disk.backup();
     let error = disk
         .restore(br_core::model::BackupId(nil()), "out", &options())
         .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert_eq!(error.kind(), ErrorKind::BackupNotFound, "{error}");
     assert!(!disk.fixture.at("out").exists(), "nothing is made");
 }
 

@@ -32,7 +32,7 @@ const EXAMPLES: &str = "\
   br -r s3://bucket/folder storage probe      try a store out";
 
 const NAMING: &str = "\
-A backup is named by its id, by the start of its id, or as `latest`.
+A backup is named by its id, by the part of it that `br list` shows, as `latest`, or as `latest~1` (the one before).
 `br help COMMAND` explains a command, with examples.";
 
 /// Back up files to local disk and object storage, and restore them

@@ -96,6 +96,22 @@ fn decide(kind: ErrorKind) -> (ExitStatus, &'static str) {
             ExitStatus::Usage,
             "correct the argument: `br list` shows the backups, `br ls ID` what is in one",
         ),
+        ErrorKind::NoBackup => (
+            ExitStatus::Usage,
+            "`br list` shows the backups there are, `br backup PATH` makes one",
+        ),
+        ErrorKind::BackupNotFound => (
+            ExitStatus::Usage,
+            "`br list` shows the backups and their ids",
+        ),
+        ErrorKind::AmbiguousId => (
+            ExitStatus::Usage,
+            "use an id that `br list` shows: it fits one backup only",
+        ),
+        ErrorKind::PathNotFound => (
+            ExitStatus::Usage,
+            "`br ls ID` shows the paths that a backup has: use one as it is shown",
+        ),
         ErrorKind::RepositoryNotFound => (
             ExitStatus::RepositoryNotFound,
             "check --repo or BR_REPOSITORY; `br init` makes a new repository",
@@ -175,6 +191,10 @@ mod tests {
     fn every_kind_of_error_has_its_code_and_a_hint() {
         let expected = [
             (ErrorKind::Invalid, 2),
+            (ErrorKind::NoBackup, 2),
+            (ErrorKind::BackupNotFound, 2),
+            (ErrorKind::AmbiguousId, 2),
+            (ErrorKind::PathNotFound, 2),
             (ErrorKind::RepositoryNotFound, 10),
             (ErrorKind::RepositoryExists, 1),
             (ErrorKind::Password, 12),

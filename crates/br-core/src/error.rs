@@ -20,8 +20,16 @@ pub struct Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The input is wrong: an unknown id, a path that does not exist. Correct it; retrying does not help.
+    /// The input is wrong. Correct it; retrying does not help.
     Invalid,
+    /// The repository has no backup yet, or none that fits what was asked for. Make one, or ask for less.
+    NoBackup,
+    /// No backup has this id. List the backups for their ids.
+    BackupNotFound,
+    /// Several backups fit a part of an id. Give more of it.
+    AmbiguousId,
+    /// The backup has no such path. List the backup for its paths.
+    PathNotFound,
     /// There is no repository at that location. Correct the location, or make one.
     RepositoryNotFound,
     /// There is a repository already.

@@ -54,7 +54,9 @@ pub use format::{
     StoreConfig,
 };
 pub use progress::{Context, Event, Progress, Silent};
-pub use repository::{BackupSelector, CacheOptions, InitOptions, Repository};
+pub use repository::{
+    BackupFilter, BackupSelector, CacheOptions, InitOptions, Repository, ShortIds,
+};
 
 /// This library with its version, as it signs what it writes.
 pub const PROGRAM: &str = concat!("br ", env!("CARGO_PKG_VERSION"));

@@ -67,6 +67,7 @@ fn odd_names_are_shown_without_harm() {
         b"not utf-8 \xff",
         b"\x1b[2J",
         b"back\\slash",
+        "txt.\u{202e}gpj".as_bytes(),
     ] {
         let path = session.at("docs").join(std::ffi::OsStr::from_bytes(name));
         fs::write(path, "").unwrap();
@@ -78,9 +79,12 @@ fn odd_names_are_shown_without_harm() {
         "docs/not utf-8 \\xff\n",
         "docs/\\x1b[2J\n",
         "docs/back\\\\slash\n",
+        "docs/txt.\\xe2\\x80\\xaegpj\n",
     ] {
         assert!(listed.contains(shown), "{shown:?} in {listed}");
     }
+    let hidden = session.run(["ls", "latest"]).expect(0).stdout;
+    assert!(!hidden.contains('\u{202e}'), "{hidden:?}");
     let one = session
         .run(["ls", "latest", "docs/new\nline"])
         .expect(0)
@@ -108,4 +112,67 @@ fn a_reader_that_goes_away_is_no_error() {
     child.stdout.take().unwrap().read_exact(&mut few).unwrap();
     let output = br_testkit::BrOutput::from(child.wait_with_output().unwrap()).expect(0);
     assert_eq!(output.stderr, "", "nothing is said");
+}
+
+/// An absent path was an empty list.
+#[test]
+fn an_absent_path_is_an_error() {
+    let session = Session::with_backup();
+    for path in ["docs/none", "none", "docs/a.txt/x"] {
+        let output = session.run(["ls", "latest", "docs", path]).expect(2);
+        assert_eq!(output.stdout, "", "{path}");
+        assert!(output.stderr.contains(path), "{output}");
+        assert!(output.stderr.contains("hint: `br ls ID`"), "{output}");
+    }
+}
+
+#[test]
+fn names_are_accepted_as_they_are_shown() {
+    let session = Session::new();
+    let names = [
+        &b"bad\xff"[..],
+        b"back\\slash",
+        b"new\nline",
+        b"literally \\xff",
+        b"two\\\\backslashes",
+        "txt.\u{202e}gpj".as_bytes(),
+    ];
+    for name in names {
+        let path = session.at("odd").join(std::ffi::OsStr::from_bytes(name));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, name).unwrap();
+    }
+    session.run(["backup", "odd"]).expect(0);
+    let listed = session.run(["ls", "latest"]).expect(0).stdout;
+    assert_eq!(listed.lines().count(), names.len() + 1, "{listed}");
+    for (number, shown) in listed.lines().skip(1).enumerate() {
+        let again = session.run(["ls", "latest", shown]).expect(0).stdout;
+        assert_eq!(again, format!("{shown}\n"));
+        let dumped = session.br.command(["dump", "latest", shown]).output();
+        let name = dumped.unwrap().stdout;
+        assert!(names.contains(&&name[..]), "{shown}: {name:?}");
+        let target = format!("out{number}");
+        session
+            .run(["restore", "latest", shown, "--target", &target])
+            .expect(0);
+        let restored = session.at(&target).join("odd");
+        let restored = restored.join(std::ffi::OsStr::from_bytes(&name));
+        assert_eq!(fs::read(&restored).unwrap(), name, "{shown}");
+    }
+}
+
+#[test]
+fn a_name_that_is_there_comes_before_what_it_would_be_shown_for() {
+    let session = Session::new();
+    session.write("odd/a\\b", "one");
+    session.write("odd/a\\\\b", "two");
+    session.run(["backup", "odd"]).expect(0);
+    let dump = |path: &str| session.run(["dump", "latest", path]).expect(0).stdout;
+    assert_eq!(dump("odd/a\\b"), "one");
+    assert_eq!(
+        dump("odd/a\\\\b"),
+        "two",
+        "by its bytes, and not as `a\\b` is shown"
+    );
+    assert_eq!(dump("odd/a\\\\\\\\b"), "two", "as it is shown");
 }

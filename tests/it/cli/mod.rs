@@ -205,7 +205,16 @@ impl Session {
                 r"(packs? read,|deleted +\d+ packs?,) [\d.]+ \w+",
                 "$1 [SIZE]",
             ),
-            (r"(?m)^(\[ID\] +[\d.]+ \w+ +)[\d.]+ \w+", "$1[STORED]"),
+            (
+                r"([\d.]+ [KM]?i?B +)[\d.]+ [KM]?i?B( +(?:full|incremental))",
+                "$1[STORED]$2",
+            ),
+            (r"(?m)^[0-9a-f]{8}  ", "[SHORT]  "),
+            (r"(incremental +)[0-9a-f]{8}\b", "$1[SHORT]"),
+            (
+                r"(several backups: )[0-9a-f]{8}, [0-9a-f]{8}",
+                "$1[SHORT], [SHORT]",
+            ),
             (r"packs/[0-9a-f]{2}/[0-9a-f]{32}", "packs/[PACK]"),
             (r"\b[0-9a-f]{32,64}\b", "[HEX]"),
             (r"made by( +)\w+@", "made by$1[USER]@"),

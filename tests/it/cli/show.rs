@@ -30,3 +30,59 @@ fn names_that_fit_none_or_several() {
     empty.run(["init"]).expect(0);
     empty.assert_output("show nothing", &empty.run(["show", "latest"]).expect(2));
 }
+
+/// A dump of a database became `latest`, and the next command looked for a file of `/etc` in it.
+#[test]
+fn the_latest_is_chosen_among_hosts_paths_and_tags_by_every_command() {
+    let session = Session::with_two_backups();
+    let dump = [
+        "backup",
+        "--stdin",
+        "--stdin-name",
+        "my.sql",
+        "--host",
+        "h",
+        "--tag",
+        "db",
+    ];
+    session.br.run_with_input(dump, b"select 1").expect(0);
+    session.run(["dump", "latest", "docs/a.txt"]).expect(2);
+    for filter in [
+        &["--path", "docs"][..],
+        &["--path", "./docs/", "--host", "h"],
+    ] {
+        let run = |arguments: &[&str]| session.br.run(arguments.iter().chain(filter)).expect(0);
+        assert_eq!(
+            run(&["dump", "latest", "docs/a.txt"]).stdout,
+            "hello again\n"
+        );
+        assert_eq!(run(&["dump", "latest~1", "docs/a.txt"]).stdout, "hello\n");
+        assert!(run(&["ls", "latest"]).stdout.contains("docs/new"));
+        assert!(run(&["show", "latest"]).stdout.contains("docs"));
+        assert!(
+            run(&["diff", "latest~1", "latest"])
+                .stdout
+                .contains("+ docs/new")
+        );
+        assert!(run(&["check", "latest"]).stdout.contains("1 backup"));
+        run(&["restore", "latest", "--target", "out"]);
+        assert!(session.at("out/docs/new").exists());
+        assert!(run(&["delete", "latest~1", "-n"]).stdout.contains("docs"));
+    }
+    session
+        .run(["export", "latest", "--of-path", "docs", "--dir", "bundle"])
+        .expect(0);
+    let tagged = session.json(["show", "latest", "--tag", "db"]);
+    assert_eq!(tagged["backup"]["paths"][0], "my.sql");
+    assert_eq!(session.json(["show", "latest~1"])["backup"]["files"], 3);
+
+    let past = session.run(["show", "latest~3"]).expect(2);
+    assert!(past.stderr.contains("there are 3 backups"), "{past}");
+    let other = session.run(["show", "latest", "--host", "x"]).expect(2);
+    assert!(other.stderr.contains("host `x`"), "{other}");
+    let id = &session.ids()[0];
+    let useless = session.run(["show", id, "--host", "h"]).expect(2);
+    assert!(useless.stderr.contains("--host"), "{useless}");
+    session.run(["export", "docs", "--tag", "db"]).expect(2);
+    session.run(["check", "--host", "h"]).expect(2);
+}

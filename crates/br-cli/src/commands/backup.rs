@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use br_core::engine::backup::{BackupOptions, BackupReport, Base, backup};
-use br_core::{BackupSelector, BackupV1, ErrorKind, Repository};
+use br_core::{BackupSelector, ErrorKind, Repository};
 use clap::{Args, ValueEnum};
 
 use super::show;
@@ -14,7 +14,7 @@ use crate::cli::{examples, exit_codes_and};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
-use crate::output::json::{BackupSummary, Summary};
+use crate::output::json::{BackupJson, BackupSummary, Summary};
 use crate::output::{ProgressReporter, format};
 
 const EXAMPLES: &str = "\
@@ -217,7 +217,7 @@ fn print(
     }
     if output.is_json() {
         return output.document(&Summary::new(BackupSummary {
-            backup: BackupV1::from(backup),
+            backup: BackupJson::from(backup),
             torn: report.torn,
             packs_resumed: report.packs_resumed,
             dry_run: report.dry_run,

@@ -7,6 +7,7 @@ use br_core::engine::check::{CheckOptions, CheckReport, Finding, ReadData};
 use clap::Args;
 
 use super::matrixone;
+use super::which::FilterArgs;
 use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
@@ -35,7 +36,7 @@ const EXAMPLES: &str = "\
     after_long_help = examples(EXAMPLES, &exit_codes(ExitStatus::REPOSITORY))
 )]
 pub(crate) struct CheckArgs {
-    /// Only this backup and what it needs: its id, the start of its id, or `latest`
+    /// Only this backup and what it needs: an id, a part of one as `br list` shows it, `latest`, or `latest~1`
     #[arg(value_name = "ID")]
     id: Option<BackupSelector>,
 
@@ -57,6 +58,10 @@ pub(crate) struct CheckArgs {
     /// Build a damaged catalog anew from the manifests
     #[arg(long)]
     repair_log: bool,
+
+    // Last, as its heading holds for all that follows.
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 fn parse_subset(text: &str) -> Result<ReadData, String> {
@@ -69,6 +74,7 @@ fn parse_subset(text: &str) -> Result<ReadData, String> {
 }
 
 pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandResult {
+    let id = args.filter.apply_list(args.id.as_slice())?.pop();
     let repository = match context.open().await {
         Ok(repository) => repository,
         Err(error) => return elsewhere(&args, error, context).await,
@@ -79,7 +85,7 @@ pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandRes
         None => ReadData::None,
     };
     let options = CheckOptions::default()
-        .with_backup(args.id)
+        .with_backup(id)
         .with_data(data)
         .with_repair_index(args.repair_index)
         .with_repair_log(args.repair_log);

@@ -3,21 +3,22 @@
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 
+use br_core::BackupSelector;
 use br_core::engine::delete::{self, DeletePlan};
-use br_core::{BackupSelector, BackupV1};
 use clap::Args;
 use serde::Serialize;
 
+use super::which::FilterArgs;
 use crate::cli::{examples, exit_codes_and};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
-use crate::output::json::Summary;
+use crate::output::json::{BackupJson, Summary};
 use crate::output::{Console, Output, format};
 
 const EXAMPLES: &str = "\
-  br delete 0197a2 0197a3 --dry-run
-  br delete 0197a2 --yes && br prune";
+  br delete 8c90d327 4f1d22ab --dry-run
+  br delete 8c90d327 --yes && br prune";
 
 /// Delete backups
 ///
@@ -32,7 +33,7 @@ const EXAMPLES: &str = "\
     after_long_help = examples(EXAMPLES, &exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Locked]))
 )]
 pub(crate) struct DeleteArgs {
-    /// The backups: ids, starts of ids, or `latest`
+    /// The backups: ids, parts of ids as `br list` shows them, `latest`, or `latest~1` for the one before
     #[arg(value_name = "ID", required = true)]
     ids: Vec<BackupSelector>,
 
@@ -43,17 +44,22 @@ pub(crate) struct DeleteArgs {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
+
+    // Last, as its heading holds for all that follows.
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 #[derive(Serialize)]
 struct DeleteSummary {
     dry_run: bool,
-    deleted: Vec<BackupV1>,
+    deleted: Vec<BackupJson>,
 }
 
 pub(crate) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandResult {
+    let ids = args.filter.apply_list(&args.ids)?;
     let repository = context.open().await?;
-    let plan = delete::plan(&repository, args.ids, &context.engine()).await?;
+    let plan = delete::plan(&repository, ids, &context.engine()).await?;
     let output = &context.output;
     let asks =
         !args.yes && !args.dry_run && std::io::stdin().is_terminal() && Console::is_terminal();
@@ -76,7 +82,7 @@ pub(crate) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
         deleted?;
     }
     if output.is_json() {
-        let deleted = plan.backups.iter().map(BackupV1::from).collect();
+        let deleted = plan.backups.iter().map(BackupJson::from).collect();
         output.document(&Summary::new(DeleteSummary {
             dry_run: args.dry_run,
             deleted,
@@ -99,7 +105,7 @@ fn print(plan: &DeletePlan, dry_run: bool, output: &Output) -> Result<(), Comman
             backup.id,
             format::local_time(backup.started),
             format::size(backup.totals.bytes),
-            format::paths(&backup.paths, None)
+            format::paths(&backup.paths)
         ))?;
     }
     lines.finish()

@@ -5,6 +5,7 @@ use br_core::engine::diff::Difference;
 use br_core::model::Entry;
 use clap::Args;
 
+use super::which::FilterArgs;
 use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::CommandResult;
@@ -13,8 +14,8 @@ use crate::output::format;
 use crate::output::json::{DiffSummary, DifferenceJson, EntryJson, Summary};
 
 const EXAMPLES: &str = "\
-  br diff 0197a2 latest
-  br diff 0197a2 latest --json | jq -r 'select(.type == \"removed\") | .path'";
+  br diff latest~1 latest --path /etc
+  br diff 8c90d327 latest --json | jq -r 'select(.type == \"removed\") | .path'";
 
 /// Show what differs between two backups
 ///
@@ -26,19 +27,24 @@ const EXAMPLES: &str = "\
     after_long_help = examples(EXAMPLES, &exit_codes(ExitStatus::REPOSITORY))
 )]
 pub(crate) struct DiffArgs {
-    /// The first backup: its id, the start of its id, or `latest`
+    /// The first backup: an id, a part of one as `br list` shows it, `latest`, or `latest~1` for the one before
     #[arg(value_name = "ID")]
     from: BackupSelector,
 
     /// The second backup
     #[arg(value_name = "ID")]
     to: BackupSelector,
+
+    // Last, as its heading holds for all that follows.
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 pub(crate) async fn run(args: &DiffArgs, context: &CommandContext) -> CommandResult {
+    let [from, to] = args.filter.apply_all([&args.from, &args.to])?;
     let repository = context.open().await?;
-    let from = context.find(&repository, &args.from).await?;
-    let to = context.find(&repository, &args.to).await?;
+    let from = context.find(&repository, &from).await?;
+    let to = context.find(&repository, &to).await?;
     let engine = context.engine();
     let mut feed = br_core::engine::diff::diff(&repository, from.id, to.id, &engine);
     let output = &context.output;

@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use br_core::BackupSelector;
 use clap::Args;
 
-use super::paths::entry_path;
+use super::paths::PathInBackup;
+use super::which::FilterArgs;
 use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult, is_broken_pipe};
@@ -13,7 +14,7 @@ use crate::exit_code::ExitStatus;
 
 const EXAMPLES: &str = "\
   br dump latest etc/fstab > fstab
-  br dump latest dump.sql | psql shop";
+  br dump latest --path dump.sql dump.sql | psql shop";
 
 /// Write the content of one file to stdout
 ///
@@ -25,7 +26,7 @@ const EXAMPLES: &str = "\
     after_long_help = examples(EXAMPLES, &exit_codes(ExitStatus::REPOSITORY))
 )]
 pub(crate) struct DumpArgs {
-    /// The backup: its id, the start of its id, or `latest`
+    /// The backup: an id, a part of one as `br list` shows it, `latest`, or `latest~1` for the one before
     #[arg(value_name = "ID")]
     id: BackupSelector,
 
@@ -36,6 +37,10 @@ pub(crate) struct DumpArgs {
     /// Write to a terminal as well
     #[arg(short, long)]
     force: bool,
+
+    // Last, as its heading holds for all that follows.
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 pub(crate) async fn run(args: &DumpArgs, context: &CommandContext) -> CommandResult {
@@ -46,9 +51,11 @@ pub(crate) async fn run(args: &DumpArgs, context: &CommandContext) -> CommandRes
             "send it to a file with `> FILE`, or give --force",
         ));
     }
-    let path = entry_path(&args.path)?;
+    let id = args.filter.apply(&args.id)?;
+    let path = PathInBackup::parse(&args.path)?;
     let repository = context.open().await?;
-    let backup = context.find(&repository, &args.id).await?;
+    let backup = context.find(&repository, &id).await?;
+    let path = path.find(&repository, &backup, context).await?;
     let (stdout, engine) = (output.raw()?, context.engine());
     let dumped = br_core::engine::dump::dump(&repository, backup.id, path, stdout, &engine).await;
     match dumped {

@@ -18,6 +18,7 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::which::FilterArgs;
 use crate::bundles::{self, BundleProgress, LimitArgs, SelectionArgs};
 use crate::cli::{examples, exit_codes_and};
 use crate::context::{CommandContext, variable};
@@ -32,7 +33,7 @@ const EXAMPLES: &str = "\
   br export /etc/app                               br-export-2026-11-20-08-13-00.250.tar.gz
   br export /etc/app /var/lib/apps --dir /backup   each below its own name
   br -r /mnt/disk/backup export latest --path etc/nginx --format tar.zst
-  br -r /mnt/disk/backup export 0197a2             a bundle that was imported, as it was
+  br -r /mnt/disk/backup export 8c90d327           a bundle that was imported, as it was
   br export unpacked --edition ee --version 5.8.1  emqx-export-….tar.gz, which EMQX imports";
 
 const CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Refused];
@@ -45,10 +46,12 @@ const CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Refused];
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes_and(ExitStatus::REPOSITORY, CODES),
+    // `--path` is about the content of a bundle.
+    mut_arg("of_path", |path| path.long("of-path")),
     after_long_help = examples(EXAMPLES, &exit_codes_and(ExitStatus::REPOSITORY, CODES))
 )]
 pub(crate) struct ExportArgs {
-    /// A backup, by its id, the start of its id, or `latest`; or files and folders
+    /// A backup: an id, a part of one as `br list` shows it, `latest`, or `latest~1`; or files and folders
     ///
     /// With a repository named, what can be an id is one; write `./NAME` for a file of such a name.
     #[arg(value_name = "ID|PATH", required = true)]
@@ -95,6 +98,10 @@ pub(crate) struct ExportArgs {
 
     #[command(flatten)]
     limits: LimitArgs,
+
+    // Last, as its heading holds for all that follows.
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 /// Kinds of archives.
@@ -120,8 +127,11 @@ impl From<FormatArg> for Format {
 pub(crate) async fn run(args: ExportArgs, context: &CommandContext) -> CommandResult {
     let start = context.runtime.clock.elapsed();
     let exported = match args.backup(context) {
-        Some(id) => export_backup(&args, &id, context).await?,
-        None => export_paths(&args, context).await?,
+        Some(id) => export_backup(&args, &args.filter.apply(&id)?, context).await?,
+        None => {
+            args.filter.apply_list(&[])?;
+            export_paths(&args, context).await?
+        }
     };
     let seconds = context.runtime.clock.elapsed().saturating_sub(start);
     print(&exported, seconds.as_secs_f64(), context)?;
@@ -381,7 +391,7 @@ async fn export_backup(
     let sink = BundleSink::new(writer, selection, progress).with_whole_bundle(verbatim);
     let (engine, export_guard) = (context.engine(), guard);
     let options = ExportOptions::default().with_paths(paths);
-    let selector = BackupSelector::Prefix(backup.id.to_string());
+    let selector = BackupSelector::from(backup.id);
     let exported =
         br_core::engine::export::export(&repository, &selector, sink, &options, &engine).await;
     let (sink, _) = exported.map_err(bundles::explain_export)?;

@@ -1,64 +1,63 @@
 //! `br list`: shows the backups there are.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt as _;
-
-use br_core::BackupV1;
+use br_core::ShortIds;
 use br_core::model::Backup;
 use clap::Args;
 use serde::Serialize;
 
+use super::which::FilterArgs;
 use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::CommandResult;
 use crate::exit_code::ExitStatus;
+use crate::output::json::BackupJson;
 use crate::output::{Table, format};
 
-/// Paths are cut to so many characters on a terminal.
-const PATH_WIDTH: usize = 32;
+/// Columns that are cut when a terminal is too narrow, the first one first, and how much of them stays.
+const SHRINK: [(&str, usize); 3] = [("PATHS", 10), ("TAGS", 4), ("HOST", 4)];
 
 const EXAMPLES: &str = "\
   br list
   br list --tag daily --host $(hostname)
+  br list --path /etc --path /home --complete
   br list --json | jq -r '.backups[-1].id'";
 
-/// List the backups, oldest first
+/// List the backups, in the order in which they were made
 ///
-/// SIZE is what a restore writes, STORED what the backup added to the repository. AT TIME is when it began, COMPLETE TIME
-/// when everything was stored, both in local time. BASE is the backup whose unchanged files were not read again; no backup
+/// ID is the end of a backup's id: every command takes it. TIME is when the backup began, in local time, SIZE what a restore
+/// writes. A backup is `incomplete` when something could not be read. With --verbose there are whole ids and more columns:
+/// STORED is what the backup added to the repository, BASE the backup whose unchanged files were not read again; no backup
 /// depends on it.
+///
+/// The last backup is the latest, whatever the clocks said. On a terminal long cells are cut with `…`; --verbose cuts
+/// nothing, and neither does output that goes elsewhere.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(ExitStatus::REPOSITORY),
     after_long_help = examples(EXAMPLES, &exit_codes(ExitStatus::REPOSITORY))
 )]
 pub(crate) struct ListArgs {
-    /// Only backups with this tag (can be repeated: with all of them)
-    #[arg(long, value_name = "TAG", value_delimiter = ',')]
-    tag: Vec<String>,
-
-    /// Only backups of this host
-    #[arg(long, value_name = "NAME")]
-    host: Option<String>,
-
-    /// Only backups of this path, as it was given to `br backup`
-    #[arg(long, value_name = "PATH")]
-    path: Option<OsString>,
+    // Last, as its heading holds for all that follows.
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 #[derive(Serialize)]
 struct BackupsJson {
-    backups: Vec<BackupV1>,
+    backups: Vec<BackupJson>,
 }
 
 pub(crate) async fn run(args: &ListArgs, context: &CommandContext) -> CommandResult {
     let repository = context.open().await?;
     let mut backups = repository.backups(&context.engine()).await?;
     let none = backups.is_empty();
-    backups.retain(|backup| args.matches(backup));
+    let short = ShortIds::new(backups.iter().map(|backup| backup.id));
+    let filter = args.filter.filter();
+    backups.retain(|backup| filter.matches(backup));
     let output = &context.output;
     if output.is_json() {
-        let backups = backups.iter().map(BackupV1::from).collect();
+        let json = |backup: &Backup| BackupJson::from(backup).with_short_id(short.get(backup.id));
+        let backups = backups.iter().map(json).collect();
         output.document(&BackupsJson { backups })?;
         return Ok(ExitStatus::Ok);
     }
@@ -69,65 +68,63 @@ pub(crate) async fn run(args: &ListArgs, context: &CommandContext) -> CommandRes
         });
         return Ok(ExitStatus::Ok);
     }
-    let cut = (output.is_terminal() && !output.is_verbose()).then_some(PATH_WIDTH);
+    let mut table = table(&backups, &short, output.is_verbose());
+    let width = output.terminal_width().filter(|_| !output.is_verbose());
+    if let Some(width) = width {
+        table.fit(width, &SHRINK);
+    }
     let mut lines = output.lines();
-    for line in table(&backups, cut).lines() {
-        lines.line(&line)?;
+    for line in table.lines() {
+        lines.line(&width.map_or_else(|| line.clone(), |width| format::cut(&line, width)))?;
     }
     lines.finish()?;
     Ok(ExitStatus::Ok)
 }
 
-impl ListArgs {
-    fn matches(&self, backup: &Backup) -> bool {
-        let trim = |path: &[u8]| {
-            let end = path
-                .iter()
-                .rposition(|byte| *byte != b'/')
-                .map_or(path.len().min(1), |at| at + 1);
-            path[..end].to_vec()
-        };
-        let path = self.path.as_ref().map(|path| trim(path.as_bytes()));
-        self.tag.iter().all(|tag| backup.tags.contains(tag))
-            && self.host.as_ref().is_none_or(|host| *host == backup.host)
-            && path.is_none_or(|path| {
-                let full = backup.full_paths();
-                backup
-                    .paths
-                    .iter()
-                    .chain(&full)
-                    .any(|other| trim(other) == path)
-            })
-    }
-}
+/// A column: its heading, and what it says of a backup.
+type Column<'a> = (&'static str, Box<dyn Fn(&Backup) -> String + 'a>);
 
-fn table(backups: &[Backup], cut: Option<usize>) -> Table {
-    let columns = [
-        "ID",
-        "SIZE",
-        "STORED",
-        "PATH",
-        "AT TIME",
-        "DURATION",
-        "COMPLETE TIME",
-        "TYPE",
-        "BASE",
+fn table(backups: &[Backup], short: &ShortIds, all: bool) -> Table {
+    let mut columns: Vec<Column<'_>> = vec![
+        (
+            "ID",
+            Box::new(|b| match all {
+                true => b.id.to_string(),
+                false => short.get(b.id),
+            }),
+        ),
+        ("TIME", Box::new(|b| format::local_time(b.started))),
     ];
-    let mut table = Table::new(&columns, &["SIZE", "STORED", "DURATION"]);
+    if all {
+        let duration = |b: &Backup| format::duration(format::between(b.started, b.finished));
+        columns.push(("DURATION", Box::new(duration)));
+    }
+    columns.push(("HOST", Box::new(|b| format::text(&b.host))));
+    columns.push(("TAGS", Box::new(|b| format::text(&b.tags.join(",")))));
+    columns.push(("SIZE", Box::new(|b| format::size(b.totals.bytes))));
+    if all {
+        let stored = |b: &Backup| format::size(b.changes.bytes_stored);
+        columns.push(("STORED", Box::new(stored)));
+        columns.push(("TYPE", Box::new(|b| b.kind.name().to_owned())));
+        let base = |b: &Backup| b.base.map_or_else(String::new, |base| short.get(base));
+        columns.push(("BASE", Box::new(base)));
+    }
+    if backups.iter().any(|backup| !backup.is_complete()) {
+        columns.push(("STATE", Box::new(|b| state(b).to_owned())));
+    }
+    columns.push(("PATHS", Box::new(|b| format::paths(&b.full_paths()))));
+    let headings: Vec<_> = columns.iter().map(|(heading, _)| *heading).collect();
+    let mut table = Table::new(&headings, &["SIZE", "STORED", "DURATION"]);
     for backup in backups {
-        table.row(vec![
-            backup.id.to_string(),
-            format::size(backup.totals.bytes),
-            format::size(backup.changes.bytes_stored),
-            format::paths(&backup.full_paths(), cut),
-            format::local_time(backup.started),
-            format::duration(format::between(backup.started, backup.finished)),
-            format::local_time(backup.finished),
-            backup.kind.name().to_owned(),
-            backup
-                .base
-                .map_or_else(|| "-".to_owned(), |base| base.to_string()),
-        ]);
+        table.row(columns.iter().map(|(_, cell)| cell(backup)).collect());
     }
     table
+}
+
+/// Whether a backup misses something.
+const fn state(backup: &Backup) -> &'static str {
+    match backup.is_complete() {
+        true => "complete",
+        false => "incomplete",
+    }
 }

@@ -24,6 +24,7 @@ pub(crate) mod show;
 mod sources;
 pub(crate) mod stats;
 pub(crate) mod storage;
+mod which;
 
 use crate::cli::Command;
 use crate::context::CommandContext;

@@ -8,7 +8,8 @@ use br_core::BackupSelector;
 use br_core::engine::restore::{Overwrite, RestoreOptions, RestoreReport};
 use clap::{Args, ValueEnum};
 
-use super::paths::entry_paths;
+use super::paths::{find_paths, paths_in_backup};
+use super::which::FilterArgs;
 use crate::cli::{examples, exit_codes_and};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
@@ -21,7 +22,8 @@ use crate::output::{Lines, Output, SHOWN};
 const EXAMPLES: &str = "\
   br restore latest --target /tmp/restored
   br restore latest home/anna/photos --target /tmp/restored
-  br restore 0197a2 --target / --overwrite if-changed
+  br restore latest~1 --host web1 --path /etc --target /tmp/etc-before
+  br restore 8c90d327 --target / --overwrite if-changed
   br restore latest --target /srv/www --delete --dry-run";
 
 /// Restore a backup, or a part of it, into a folder
@@ -34,7 +36,7 @@ const EXAMPLES: &str = "\
     after_long_help = examples(EXAMPLES, &exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Partial]))
 )]
 pub(crate) struct RestoreArgs {
-    /// The backup: its id, the start of its id, or `latest`
+    /// The backup: an id, a part of one as `br list` shows it, `latest`, or `latest~1` for the one before
     #[arg(value_name = "ID")]
     id: BackupSelector,
 
@@ -68,6 +70,10 @@ pub(crate) struct RestoreArgs {
     /// Worker threads [default: as many as there are cores]
     #[arg(long, value_name = "N", value_parser = super::parse_threads)]
     threads: Option<usize>,
+
+    // Last, as its heading holds for all that follows.
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 /// What happens to files that are there already.
@@ -93,7 +99,6 @@ impl From<OverwriteArg> for Overwrite {
 
 pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> CommandResult {
     let mut options = RestoreOptions::default()
-        .with_paths(entry_paths(&args.paths)?)
         .with_overwrite(args.overwrite.into())
         .with_delete(args.delete)
         .with_protected(context.own_folders()?)
@@ -102,12 +107,17 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
     if args.no_owner {
         options = options.with_owner(false);
     }
+    let id = args.filter.apply(&args.id)?;
+    let typed = paths_in_backup(&args.paths)?;
     let repository = context.open().await?;
+    let backup = context.find(&repository, &id).await?;
+    let options = options.with_paths(find_paths(&typed, &repository, &backup, context).await?);
     let reporter = Arc::new(context.reporter().with_failures("not restored"));
+    let id = BackupSelector::from(backup.id);
     let (engine, guard) = context.engine_with(&reporter);
     let target = args.target.clone();
     let restored =
-        br_core::engine::restore::restore(&repository, &args.id, target, &options, &engine).await;
+        br_core::engine::restore::restore(&repository, &id, target, &options, &engine).await;
     drop(guard);
     let report = restored?;
     let seconds = reporter.elapsed().as_secs_f64();

@@ -1,22 +1,25 @@
 //! `br show`: tells all about one backup.
 
+use br_core::BackupSelector;
 use br_core::model::{Backup, escape};
-use br_core::{BackupSelector, BackupV1};
 use clap::Args;
 use serde::Serialize;
 
+use super::which::FilterArgs;
 use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::CommandResult;
 use crate::exit_code::ExitStatus;
 use crate::output::format;
+use crate::output::json::BackupJson;
 
 /// Unread entries that are shown without `--verbose`.
 const SHOWN: usize = 20;
 
 const EXAMPLES: &str = "\
   br show latest
-  br show 0197a2
+  br show 8c90d327
+  br show latest~1 --host web1 --path /etc
   br show latest --json | jq .backup.bytes_stored";
 
 /// Show all about one backup
@@ -26,23 +29,28 @@ const EXAMPLES: &str = "\
     after_long_help = examples(EXAMPLES, &exit_codes(ExitStatus::REPOSITORY))
 )]
 pub(crate) struct ShowArgs {
-    /// The backup: its id, the start of its id, or `latest`
+    /// The backup: an id, a part of one as `br list` shows it, `latest`, or `latest~1` for the one before
     #[arg(value_name = "ID")]
     id: BackupSelector,
+
+    // Last, as its heading holds for all that follows.
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 #[derive(Serialize)]
-struct BackupJson {
-    backup: BackupV1,
+struct ShowJson {
+    backup: BackupJson,
 }
 
 pub(crate) async fn run(args: &ShowArgs, context: &CommandContext) -> CommandResult {
     let repository = context.open().await?;
-    let backup = repository.describe(&args.id, &context.engine()).await?;
+    let id = args.filter.apply(&args.id)?;
+    let backup = repository.describe(&id, &context.engine()).await?;
     let output = &context.output;
     if output.is_json() {
-        output.document(&BackupJson {
-            backup: BackupV1::from(&backup),
+        output.document(&ShowJson {
+            backup: BackupJson::from(&backup),
         })?;
         return Ok(ExitStatus::Ok);
     }
@@ -106,10 +114,9 @@ fn fields(backup: &Backup) -> Vec<(&'static str, String)> {
     fields.push(("size", contents(totals)));
     fields.extend(change_fields(changes));
     if !backup.is_complete() {
-        fields.push((
-            "unreadable",
-            format::counted(backup.unread_count, "entry", "entries"),
-        ));
+        let entries = format::counted(backup.unread_count, "entry", "entries");
+        let text = format!("{entries} could not be read and are missing");
+        fields.push(("incomplete", text));
     }
     fields.push(("program", format::text(&backup.program)));
     fields

@@ -11,12 +11,12 @@ use br_archive::{
     BundleDiff, Change, Finding, ImportReport, Inspection, MemberDifference, MemberPath,
     WriteReport, to_hex,
 };
-use br_core::BackupV1;
 use br_core::engine::backup::BackupReport;
 use serde::Serialize;
 
 use super::bundle::import_order;
 use super::format;
+use super::json::BackupJson;
 
 /// What `export` did.
 #[derive(Debug, Serialize)]
@@ -178,7 +178,7 @@ pub(crate) struct ImportedJson<'a> {
     bundle: &'a str,
     edition: &'a str,
     version: &'a str,
-    backup: BackupV1,
+    backup: BackupJson,
     dry_run: bool,
     warnings: Vec<FindingJson<'a>>,
     duration_seconds: f64,
@@ -190,7 +190,7 @@ impl<'a> ImportedJson<'a> {
             bundle: inspection.name.directory(),
             edition: &inspection.meta.edition,
             version: &inspection.meta.version,
-            backup: BackupV1::from(&report.backup),
+            backup: BackupJson::from(&report.backup),
             dry_run: report.dry_run,
             warnings: findings(&inspection.warnings),
             duration_seconds: format::round_seconds(seconds),

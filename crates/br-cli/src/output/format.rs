@@ -2,13 +2,15 @@
 //!
 //! Invariant: what is printed here never has control characters, whatever a repository says.
 
+use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use br_core::model::{Entry, EntryKind, FileTime, escape};
+use br_core::model::{Entry, EntryKind, FileTime, escape, is_hidden};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use unicode_width::UnicodeWidthStr as _;
 
 const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
@@ -142,28 +144,58 @@ pub(crate) fn text(text: &str) -> String {
     escape(text.as_bytes())
 }
 
+/// Text that is printed as it is, but for characters that cannot be seen or that move others: those become `\xHH`.
+/// Line breaks stay.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    let is_bad = |c: char| is_hidden(c) && c != '\n';
+    if !text.contains(is_bad) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match is_bad(c) {
+            true => out.push_str(&escape(c.encode_utf8(&mut [0; 4]).as_bytes())),
+            false => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// A path of this machine.
 pub(crate) fn path(path: &Path) -> String {
     escape(path.as_os_str().as_bytes())
 }
 
-/// Several paths in one cell, cut in the middle to at most `width` characters.
-pub(crate) fn paths(paths: &[Vec<u8>], width: Option<usize>) -> String {
-    let all = paths
-        .iter()
-        .map(|path| escape(path))
-        .collect::<Vec<_>>()
-        .join(",");
-    let Some(width) = width else { return all };
-    let length = all.chars().count();
-    if length <= width {
-        return all;
+/// Several paths in one cell.
+pub(crate) fn paths(paths: &[Vec<u8>]) -> String {
+    let paths: Vec<_> = paths.iter().map(|path| escape(path)).collect();
+    paths.join(",")
+}
+
+/// Columns of a terminal that text takes.
+pub(crate) fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// Text cut to at most so many columns. The middle goes: names differ at their ends.
+pub(crate) fn cut(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
     }
+    let room = columns.saturating_sub(1);
+    let fits = |chars: &mut dyn Iterator<Item = char>, room: usize| {
+        let mut used = 0;
+        chars
+            .take_while(|c| {
+                used += width(c.encode_utf8(&mut [0; 4]));
+                used <= room
+            })
+            .collect::<String>()
+    };
     // The end of a path says more than its start.
-    let head = width.saturating_sub(1) / 3;
-    let tail = width.saturating_sub(1) - head;
-    let start: String = all.chars().take(head).collect();
-    let end: String = all.chars().skip(length - tail).collect();
+    let start = fits(&mut text.chars(), room / 3);
+    let end = fits(&mut text.chars().rev(), room - width(&start));
+    let end: String = end.chars().rev().collect();
     format!("{start}…{end}")
 }
 

@@ -58,10 +58,20 @@ fn times_of_files() {
 #[test]
 fn long_paths_are_cut() {
     let both = [b"/etc".to_vec(), b"/home/somebody/documents".to_vec()];
-    assert_eq!(paths(&both, None), "/etc,/home/somebody/documents");
-    let cut = paths(&both, Some(16));
-    assert_eq!(cut, "/etc,…/documents");
-    assert_eq!(paths(&[b"a\nb".to_vec()], Some(16)), "a\\x0ab");
+    assert_eq!(paths(&both), "/etc,/home/somebody/documents");
+    assert_eq!(cut(&paths(&both), 16), "/etc,…/documents");
+    assert_eq!(cut("short", 5), "short");
+    // Characters of double width count as two.
+    assert_eq!(cut("日本語日本語", 8), "日…本語");
+    assert!(width(&cut("日本語日本語", 8)) <= 8);
+    assert_eq!(paths(&[b"a\nb".to_vec()]), "a\\x0ab");
+}
+
+#[test]
+fn what_is_printed_can_be_seen() {
+    assert_eq!(visible("a\\b\nc"), "a\\b\nc");
+    assert_eq!(visible("\u{1b}[2J\r"), "\\x1b[2J\\x0d");
+    assert_eq!(visible("txt.\u{202e}gpj"), "txt.\\xe2\\x80\\xaegpj");
 }
 
 #[test]

@@ -3,16 +3,30 @@
 //! Invariant: fields are added, never changed or taken away. Raw bytes are text as [`escape`] writes it, the root of
 //! a backup is `.`.
 
-use br_core::model::{Entry, EntryKind, escape};
+use br_core::model::{Backup, Entry, EntryKind, escape, is_hidden};
 use br_core::{BackupV1, Repository};
 use serde::Serialize;
 
 use super::format::file_time_exact;
 use crate::error::CommandError;
 
-/// One line of JSON.
+/// One line of JSON. Characters that cannot be seen, or that move others, are escaped as JSON does it: somebody may read it
+/// on a terminal.
 pub(crate) fn to_line(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("plain values become JSON")
+    let line = serde_json::to_string(value).expect("plain values become JSON");
+    if !line.contains(is_hidden) {
+        return line;
+    }
+    let mut out = String::with_capacity(line.len() + 16);
+    for c in line.chars() {
+        match is_hidden(c) {
+            true => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }),
+            false => out.push(c),
+        }
+    }
+    out
 }
 
 /// A line on stderr.
@@ -110,10 +124,38 @@ impl<'a> From<&'a Repository> for RepositoryJson<'a> {
     }
 }
 
+/// A backup, as it is stored, and what follows from that.
+#[derive(Debug, Serialize)]
+pub(crate) struct BackupJson {
+    #[serde(flatten)]
+    backup: BackupV1,
+    complete: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    short_id: Option<String>,
+}
+
+impl BackupJson {
+    /// With the id that is short enough to type.
+    pub(crate) fn with_short_id(mut self, short_id: String) -> Self {
+        self.short_id = Some(short_id);
+        self
+    }
+}
+
+impl From<&Backup> for BackupJson {
+    fn from(backup: &Backup) -> Self {
+        Self {
+            backup: BackupV1::from(backup),
+            complete: backup.is_complete(),
+            short_id: None,
+        }
+    }
+}
+
 /// What `backup` did.
 #[derive(Debug, Serialize)]
 pub(crate) struct BackupSummary {
-    pub(crate) backup: BackupV1,
+    pub(crate) backup: BackupJson,
     pub(crate) torn: u64,
     pub(crate) packs_resumed: u64,
     pub(crate) dry_run: bool,

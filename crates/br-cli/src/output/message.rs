@@ -1,7 +1,7 @@
 //! Messages for the person in front of the terminal, or for the log.
 //!
-//! [`Console`] writes to stderr. Invariant: with `--json` every line is a JSON object, without it no line has control
-//! characters that came from a repository.
+//! [`Console`] writes to stderr. Invariant: with `--json` every line is a JSON object, without it no message has
+//! characters that could change how a terminal shows it.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
+use super::format;
 use super::json::{self, Message};
 use crate::context::variable;
 use crate::error::CommandError;
@@ -151,7 +152,7 @@ impl Console {
     }
 
     fn labelled(&self, style: Style, label: &str, text: &str) {
-        let text = clean(text);
+        let text = format::visible(text);
         if !self.color {
             return self.line(&format!("{label}: {text}"));
         }
@@ -161,28 +162,5 @@ impl Console {
             Style::Cyan => "1;36",
         };
         self.line(&format!("\u{1b}[{code}m{label}:\u{1b}[0m {text}"));
-    }
-}
-
-/// Text without control characters, which could do anything to a terminal.
-fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() && c != '\n' {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nobody_can_send_commands_to_the_terminal() {
-        assert_eq!(clean("a\u{1b}[2Jb\rc"), "a\u{fffd}[2Jb\u{fffd}c");
     }
 }

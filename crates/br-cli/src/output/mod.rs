@@ -99,6 +99,13 @@ impl Output {
             .map_err(|error| CommandError::output(&error))
     }
 
+    /// Columns of the terminal that stdout is; `None` when it is none.
+    #[expect(clippy::unused_self, reason = "whoever prints needs an `Output`")]
+    pub(crate) fn terminal_width(&self) -> Option<usize> {
+        let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+        Some(usize::from(size.ws_col)).filter(|width| *width > 0)
+    }
+
     /// True when stdout is a terminal.
     #[expect(clippy::unused_self, reason = "whoever prints needs an `Output`")]
     pub(crate) fn is_terminal(&self) -> bool {
@@ -111,8 +118,12 @@ impl Output {
 pub(crate) struct Lines(BufWriter<Stdout>);
 
 impl Lines {
-    /// Prints a line.
+    /// Prints a line for people, without characters that could change how a terminal shows it.
     pub(crate) fn line(&mut self, text: &str) -> Result<(), CommandError> {
+        self.exact_line(&format::visible(text))
+    }
+
+    fn exact_line(&mut self, text: &str) -> Result<(), CommandError> {
         writeln!(self.0, "{text}").map_err(|error| CommandError::output(&error))
     }
 
@@ -125,7 +136,7 @@ impl Lines {
 
     /// Prints one JSON document, on a line of its own.
     pub(crate) fn document(&mut self, value: &impl Serialize) -> Result<(), CommandError> {
-        self.line(&json::to_line(value))
+        self.exact_line(&json::to_line(value))
     }
 
     /// Makes sure that everything is out.

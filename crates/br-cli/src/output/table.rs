@@ -2,40 +2,83 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, Table as Grid, TableStyle};
 
+use super::format;
+
+/// Spaces between columns.
+const GAP: usize = 2;
+
 /// A table without lines around its cells; its heading is in capitals.
 #[derive(Debug)]
-pub(crate) struct Table(Grid);
+pub(crate) struct Table {
+    columns: Vec<String>,
+    /// Columns for numbers.
+    right: Vec<usize>,
+    rows: Vec<Vec<String>>,
+}
 
 impl Table {
     /// An empty table. Columns named in `right` are for numbers.
     pub(crate) fn new(columns: &[&str], right: &[&str]) -> Self {
-        let mut grid = Grid::new();
-        grid.load_style(TableStyle::new())
-            .set_content_arrangement(ContentArrangement::Disabled)
-            .set_header(columns);
-        for (at, column) in columns.iter().enumerate() {
-            if let Some(cells) = grid.column_mut(at) {
-                let last = at + 1 == columns.len();
-                cells.set_padding((0, if last { 0 } else { 2 }));
-                if right.contains(column) {
-                    cells.set_cell_alignment(CellAlignment::Right);
-                }
-            }
+        let is_right = |at: &usize| right.contains(&columns[*at]);
+        Self {
+            columns: columns.iter().map(|&column| column.to_owned()).collect(),
+            right: (0..columns.len()).filter(is_right).collect(),
+            rows: Vec::new(),
         }
-        Self(grid)
     }
 
     /// Adds a row.
     pub(crate) fn row(&mut self, cells: Vec<String>) {
-        self.0.add_row(cells);
+        self.rows.push(cells);
+    }
+
+    /// Makes the table fit a terminal: cells of these columns are cut, those of the first before those of the next, each to no
+    /// less than its number. When that is not enough, whole lines are cut.
+    pub(crate) fn fit(&mut self, columns: usize, shrink: &[(&str, usize)]) {
+        let widths: Vec<_> = (0..self.columns.len()).map(|at| self.width(at)).collect();
+        let all = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
+        let mut excess = all.saturating_sub(columns);
+        for (name, least) in shrink {
+            let Some(at) = self.columns.iter().position(|column| column == name) else {
+                continue;
+            };
+            let least = (*least).max(format::width(name));
+            let less = excess.min(widths[at].saturating_sub(least));
+            excess -= less;
+            for row in &mut self.rows {
+                row[at] = format::cut(&row[at], widths[at] - less);
+            }
+        }
+    }
+
+    fn width(&self, at: usize) -> usize {
+        let cells = self.rows.iter().map(|row| format::width(&row[at]));
+        cells
+            .max()
+            .unwrap_or(0)
+            .max(format::width(&self.columns[at]))
     }
 
     /// The lines, heading first, without spaces at their ends.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.0
-            .lines()
-            .map(|line| line.trim_end().to_owned())
-            .collect()
+        let mut grid = Grid::new();
+        grid.load_style(TableStyle::new())
+            .set_content_arrangement(ContentArrangement::Disabled)
+            .set_header(&self.columns);
+        for at in 0..self.columns.len() {
+            if let Some(cells) = grid.column_mut(at) {
+                let last = at + 1 == self.columns.len();
+                cells.set_padding((0, if last { 0 } else { GAP as u16 }));
+                if self.right.contains(&at) {
+                    cells.set_cell_alignment(CellAlignment::Right);
+                }
+            }
+        }
+        for row in &self.rows {
+            grid.add_row(row);
+        }
+        let lines = grid.lines();
+        lines.map(|line| line.trim_end().to_owned()).collect()
     }
 }
 
@@ -54,5 +97,20 @@ mod tests {
             "x          100 B  b",
         ];
         assert_eq!(table.lines(), expected);
+    }
+
+    #[test]
+    fn columns_are_cut_to_fit_in_turn_and_no_further_than_allowed() {
+        let lines = |width| {
+            let mut table = Table::new(&["ID", "TAGS", "PATHS"], &[]);
+            let (tags, paths) = ("nightly,weekly", "/home/anna/documents");
+            table.row(vec!["7".into(), tags.into(), paths.into()]);
+            table.fit(width, &[("PATHS", 10), ("TAGS", 6)]);
+            table.lines()
+        };
+        assert_eq!(lines(80)[1], "7   nightly,weekly  /home/anna/documents");
+        assert_eq!(lines(34)[1], "7   nightly,weekly  /hom…documents");
+        assert_eq!(lines(26)[1], "7   nig…weekly  /ho…uments");
+        assert_eq!(lines(5)[1], "7   n…ekly  /ho…uments");
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 
 use super::export::hand_over;
-use super::view::View;
+use super::view::{View, no_such_path};
 use crate::error::{Error, Result};
 use crate::model::{Backup, BackupId, Entry, EntryKind, EntryPath};
 use crate::progress::Context;
@@ -15,7 +15,8 @@ const WRITE_LEN: usize = 128 << 10;
 /// Writes the content of the file at `path` to `to`, holes as zeros, and returns its entry.
 ///
 /// # Errors
-/// When there is no such file, its data is damaged (checked before it is written, and once more against the file's
+/// [`ErrorKind::PathNotFound`](crate::ErrorKind::PathNotFound) when there is no such path, and errors when it is no file, its
+/// data is damaged (checked before it is written, and once more against the file's
 /// SHA-256 at the end), or `to` fails.
 pub async fn dump(
     repository: &Repository,
@@ -49,8 +50,7 @@ fn find_file(view: &View, backup: &Backup, path: &EntryPath) -> Result<Entry> {
             }
         };
     }
-    let message = format!("there is no {path} in {}", backup.id);
-    Err(Error::invalid(message))
+    Err(no_such_path(backup, path))
 }
 
 fn copy(content: &mut dyn Read, to: &mut dyn Write) -> Result<()> {

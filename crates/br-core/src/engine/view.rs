@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Backup, EntryPath};
 use crate::progress::Event;
-use crate::repository::{ChunkReader, Index, Io, LogPosition};
+use crate::repository::{ChunkReader, Gap, Index, Io, LogPosition, TreeReader};
 
 /// The log and the index, read once.
 #[derive(Debug)]
@@ -27,4 +28,20 @@ impl View {
         let reader = Arc::new(ChunkReader::new(io, Arc::new(index)));
         Ok(Self { position, reader })
     }
+
+    /// True when a backup has an entry at a path, or below it: a stream stored as `db/dump.sql` has no entry `db`.
+    pub(crate) fn has(&self, backup: &Backup, path: &EntryPath) -> Result<bool, Gap> {
+        for entry in TreeReader::new(&self.reader, backup).select(vec![path.clone()]) {
+            if entry?.path.is_within(path) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The error for a path that was asked for and that a backup does not have.
+pub(super) fn no_such_path(backup: &Backup, path: &EntryPath) -> Error {
+    let message = format!("the backup {} has no `{path}`", backup.id);
+    Error::new(ErrorKind::PathNotFound, message)
 }

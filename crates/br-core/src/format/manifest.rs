@@ -66,6 +66,13 @@ struct UnreadV1 {
     reason: String,
 }
 
+impl BackupV1 {
+    /// The backup's id.
+    pub(crate) const fn id(&self) -> BackupId {
+        self.id
+    }
+}
+
 impl From<&Backup> for BackupV1 {
     fn from(backup: &Backup) -> Self {
         let Totals {

@@ -17,6 +17,7 @@ pub use id::{
     BackupId, ChunkId, ChunkRef, IdPrefixError, ObjectId, PackId, RepositoryId, SegmentId,
 };
 pub(crate) use id::{hex, unhex};
+pub(crate) use path::normal_path;
 pub use path::{EntryPath, PathError};
 pub use references::References;
-pub use text::{escape, unescape};
+pub use text::{escape, is_hidden, unescape};

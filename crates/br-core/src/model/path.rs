@@ -131,6 +131,30 @@ impl PartialOrd for EntryPath {
     }
 }
 
+/// A path of a machine in one spelling: `./a//b/` is `a/b`, and `..` takes back the part before it. With a `folder` a
+/// relative path starts there. Links are not followed. The path without parts is `/` or `.`.
+pub(crate) fn normal_path(path: &[u8], folder: &[u8]) -> Vec<u8> {
+    let is_absolute = path.starts_with(b"/") || folder.starts_with(b"/");
+    let from = match path.starts_with(b"/") {
+        true => &[][..],
+        false => folder,
+    };
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in from.split(|b| *b == b'/').chain(path.split(|b| *b == b'/')) {
+        match part {
+            b"" | b"." => {}
+            b".." if parts.last().is_some_and(|last| *last != b"..") => drop(parts.pop()),
+            b".." if is_absolute => {}
+            part => parts.push(part),
+        }
+    }
+    match (is_absolute, parts.is_empty()) {
+        (true, _) => [b"/", parts.join(&b'/').as_slice()].concat(),
+        (false, true) => b".".to_vec(),
+        (false, false) => parts.join(&b'/'),
+    }
+}
+
 /// The order of paths: byte-wise, `/` below every other byte.
 pub(crate) fn compare(a: &[u8], b: &[u8]) -> Ordering {
     let same = a.iter().zip(b).position(|(x, y)| x != y);
@@ -180,6 +204,30 @@ mod tests {
             assert_eq!(EntryPath::new(bad.as_bytes()), Err(why), "{bad}");
         }
         assert!(EntryPath::new("...".as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn spellings_of_one_path_become_one() {
+        for (typed, folder, normal) in [
+            ("/a/b/", "", "/a/b"),
+            ("./a//b/.", "", "a/b"),
+            ("", "", "."),
+            ("/", "", "/"),
+            ("a", "/home/u", "/home/u/a"),
+            (".", "/home/u/", "/home/u"),
+            ("../x", "/home/u", "/home/x"),
+            ("/../x", "/home/u", "/x"),
+            ("../../x", "", "../../x"),
+            ("a/../..", "", ".."),
+            ("/x/sub/../src", "", "/x/src"),
+        ] {
+            let got = normal_path(typed.as_bytes(), folder.as_bytes());
+            assert_eq!(
+                String::from_utf8(got).unwrap(),
+                normal,
+                "{typed} in {folder}"
+            );
+        }
     }
 
     #[test]

@@ -1,20 +1,58 @@
 //! The catalog: which backups there are, and finding one by what a person types.
+//!
+//! [`BackupSelector`] names a backup, [`BackupFilter`] says which backups `latest` is looked for in, [`ShortIds`] has an id
+//! for each that is short enough to type. Invariant: the newest backup is the one that was committed last.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
 use super::{Io, LogPosition, Repository, State};
-use crate::error::{Error, Result};
-use crate::model::{Backup, BackupId};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Backup, BackupId, escape, normal_path};
 use crate::progress::Context;
 
-/// How a person names a backup: its id, the start of its id, or `latest`.
+/// How a person names a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BackupSelector {
     /// The newest backup.
     Latest,
-    /// An id, or the start of one.
+    /// One of the newest, `back` before the last one, of those that fit a filter.
+    Newest {
+        /// 0 is the newest, 1 the one before it.
+        back: usize,
+        /// Which backups count.
+        filter: BackupFilter,
+    },
+    /// An id, its start, or its end of at least [`BackupSelector::MIN_END`] digits. Case and hyphens do not matter.
     Prefix(String),
+}
+
+impl BackupSelector {
+    /// How many digits of the end of an id are accepted at least.
+    pub const MIN_END: usize = 4;
+
+    /// Says which backups `latest` is looked for in. An id is looked for in all.
+    #[must_use]
+    pub fn with_filter(self, filter: BackupFilter) -> Self {
+        match self {
+            Self::Latest => Self::Newest { back: 0, filter },
+            Self::Newest { back, .. } => Self::Newest { back, filter },
+            Self::Prefix(id) => Self::Prefix(id),
+        }
+    }
+
+    /// True when a backup is named by its id, or by a part of it.
+    #[must_use]
+    pub const fn is_id(&self) -> bool {
+        matches!(self, Self::Prefix(_))
+    }
+}
+
+impl From<BackupId> for BackupSelector {
+    fn from(id: BackupId) -> Self {
+        Self::Prefix(id.to_string())
+    }
 }
 
 impl FromStr for BackupSelector {
@@ -22,12 +60,21 @@ impl FromStr for BackupSelector {
 
     fn from_str(text: &str) -> Result<Self> {
         let is_id = |c: char| c == '-' || c.is_ascii_hexdigit();
+        let wrong = || {
+            let message = format!("`{text}` is not a backup id");
+            Error::invalid(message)
+        };
         match text {
             "latest" => Ok(Self::Latest),
+            text if text.starts_with("latest~") => {
+                let back = text["latest~".len()..].parse().map_err(|_| wrong())?;
+                let filter = BackupFilter::default();
+                Ok(Self::Newest { back, filter })
+            }
             text if !text.is_empty() && text.len() <= 36 && text.chars().all(is_id) => {
                 Ok(Self::Prefix(text.to_ascii_lowercase()))
             }
-            _ => Err(Error::invalid(format!("`{text}` is not a backup id"))),
+            _ => Err(wrong()),
         }
     }
 }
@@ -35,58 +82,228 @@ impl FromStr for BackupSelector {
 impl fmt::Display for BackupSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Latest => f.write_str("latest"),
+            Self::Latest | Self::Newest { back: 0, .. } => f.write_str("latest"),
+            Self::Newest { back, .. } => write!(f, "latest~{back}"),
             Self::Prefix(prefix) => f.write_str(prefix),
         }
     }
 }
 
+/// Which backups count. The default lets all pass.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct BackupFilter {
+    /// Only backups of this host.
+    pub host: Option<String>,
+    /// Only backups that were given all of these paths. How a path is spelled does not matter: `./a/` is `a`.
+    pub paths: Vec<Vec<u8>>,
+    /// The folder that relative paths of the filter start from. A relative path fits also a path that was typed alike
+    /// in another folder.
+    pub folder: Vec<u8>,
+    /// Only backups with all of these tags.
+    pub tags: Vec<String>,
+    /// Only backups without unread entries.
+    pub complete: bool,
+}
+
+impl BackupFilter {
+    /// Only backups of this host.
+    #[must_use]
+    pub fn with_host(mut self, host: Option<String>) -> Self {
+        self.host = host;
+        self
+    }
+
+    /// Only backups of all of these paths; relative ones start from `folder`.
+    #[must_use]
+    pub fn with_paths(mut self, paths: Vec<Vec<u8>>, folder: Vec<u8>) -> Self {
+        self.paths = paths;
+        self.folder = folder;
+        self
+    }
+
+    /// Only backups with all of these tags.
+    #[must_use]
+    pub fn with_tags(mut self, tags: Vec<String>) -> Self {
+        self.tags = tags;
+        self
+    }
+
+    /// Only backups without unread entries.
+    #[must_use]
+    pub const fn with_complete(mut self, complete: bool) -> Self {
+        self.complete = complete;
+        self
+    }
+
+    /// True when every backup fits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.host.is_none() && self.paths.is_empty() && self.tags.is_empty() && !self.complete
+    }
+
+    /// True when the backup fits.
+    #[must_use]
+    pub fn matches(&self, backup: &Backup) -> bool {
+        self.host.as_ref().is_none_or(|host| *host == backup.host)
+            && self.tags.iter().all(|tag| backup.tags.contains(tag))
+            && (!self.complete || backup.is_complete())
+            && self.paths.iter().all(|path| self.has_path(path, backup))
+    }
+
+    fn has_path(&self, path: &[u8], backup: &Backup) -> bool {
+        let typed = normal_path(path, b"");
+        let full = normal_path(path, &self.folder);
+        // `.` and `..` say nothing without the folder they were typed in.
+        let has_name = typed != b"." && !typed.starts_with(b"..");
+        let mut as_typed = backup.paths.iter().map(|path| normal_path(path, b""));
+        let mut in_full = backup.paths.iter();
+        (has_name && as_typed.any(|other| other == typed))
+            || in_full.any(|path| normal_path(path, &backup.folder) == full)
+    }
+}
+
+impl fmt::Display for BackupFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        parts.extend(self.host.as_ref().map(|host| format!("host `{host}`")));
+        let paths = self.paths.iter();
+        parts.extend(paths.map(|path| format!("path `{}`", escape(path))));
+        parts.extend(self.tags.iter().map(|tag| format!("tag `{tag}`")));
+        parts.extend(self.complete.then(|| "complete".to_owned()));
+        f.write_str(&parts.join(", "))
+    }
+}
+
+/// An id for each backup that is as short as it can be: the last eight digits of its id, or more where others end alike.
+///
+/// The start of an id is the time, which backups of one night share; the end is random.
+#[derive(Debug, Clone, Default)]
+pub struct ShortIds(HashMap<BackupId, String>);
+
+impl ShortIds {
+    /// Digits of a short id, unless more are needed.
+    pub const LEN: usize = 8;
+
+    /// Short ids for these backups, which must be all of a repository.
+    pub fn new(ids: impl IntoIterator<Item = BackupId>) -> Self {
+        let mut all: Vec<(BackupId, String)> =
+            ids.into_iter().map(|id| (id, digits_of(id))).collect();
+        // Neighbours in this order are those that have the longest ends in common.
+        all.sort_unstable_by(|(_, a), (_, b)| a.bytes().rev().cmp(b.bytes().rev()));
+        let mut starts: Vec<&str> = all.iter().map(|(_, digits)| digits.as_str()).collect();
+        starts.sort_unstable();
+        let common = |a: &str, b: &str| {
+            let pairs = a.bytes().rev().zip(b.bytes().rev());
+            pairs.take_while(|(a, b)| a == b).count()
+        };
+        let short = |at: usize| {
+            let (id, digits) = &all[at];
+            let before = at.checked_sub(1).map(|before| &all[before]);
+            let others = before.into_iter().chain(all.get(at + 1));
+            let shared = others.map(|(_, other)| common(digits, other)).max();
+            let mut len = Self::LEN.max(shared.unwrap_or(0) + 1).min(digits.len());
+            // The end of one may be the start of another.
+            while len < digits.len() && is_start_of_other(&starts, digits, len) {
+                len += 1;
+            }
+            (*id, digits[digits.len() - len..].to_owned())
+        };
+        Self((0..all.len()).map(short).collect())
+    }
+
+    /// The short id; the whole one for a backup that is none of these.
+    #[must_use]
+    pub fn get(&self, id: BackupId) -> String {
+        self.0.get(&id).cloned().unwrap_or_else(|| id.to_string())
+    }
+}
+
+fn is_start_of_other(starts: &[&str], digits: &str, len: usize) -> bool {
+    let end = &digits[digits.len() - len..];
+    let from = starts.partition_point(|other| *other < end);
+    let alike = starts[from..].iter().take_while(|o| o.starts_with(end));
+    alike.into_iter().any(|other| *other != digits)
+}
+
+/// The 32 digits of an id.
+fn digits_of(id: BackupId) -> String {
+    id.0.simple().to_string()
+}
+
 impl State {
     /// The backup with this id.
     pub(crate) fn get(&self, id: BackupId) -> Result<&Backup> {
-        let backup = self.backups.get(&id);
-        backup.ok_or_else(|| Error::invalid(format!("there is no backup `{id}`")))
+        self.backups.get(&id).ok_or_else(|| unknown(&id))
     }
 
     /// Finds the backup that a person means.
     pub(crate) fn find(&self, selector: &BackupSelector) -> Result<&Backup> {
-        let prefix = match selector {
-            BackupSelector::Latest => {
-                let latest = self.backups.values().max_by_key(|backup| backup.finished);
-                return latest.ok_or_else(|| Error::invalid("the repository has no backup yet"));
-            }
-            BackupSelector::Prefix(prefix) => prefix,
+        match selector {
+            BackupSelector::Latest => self.newest(0, &BackupFilter::default()),
+            BackupSelector::Newest { back, filter } => self.newest(*back, filter),
+            BackupSelector::Prefix(text) => self.by_part(text),
+        }
+    }
+
+    fn newest(&self, back: usize, filter: &BackupFilter) -> Result<&Backup> {
+        let fitting = || self.backups.values().rev().filter(|b| filter.matches(b));
+        fitting().nth(back).ok_or_else(|| {
+            let of = match filter.is_empty() {
+                true => String::new(),
+                false => format!(" that fits {filter}"),
+            };
+            let message = match (self.backups.is_empty(), fitting().count()) {
+                (true, _) => "the repository has no backup yet".to_owned(),
+                (false, 0) => format!("the repository has no backup{of}"),
+                (false, 1) => format!("there is no latest~{back}: there is one backup{of}"),
+                (false, n) => format!("there is no latest~{back}: there are {n} backups{of}"),
+            };
+            Error::new(ErrorKind::NoBackup, message)
+        })
+    }
+
+    fn by_part(&self, text: &str) -> Result<&Backup> {
+        let part = text.replace('-', "").to_ascii_lowercase();
+        let has_end = part.len() >= BackupSelector::MIN_END;
+        let fits = |backup: &&Backup| {
+            let digits = digits_of(backup.id);
+            let has_start = !part.is_empty() && digits.starts_with(&part);
+            has_start || (has_end && digits.ends_with(&part))
         };
-        let mut matching = self
-            .backups
-            .values()
-            .filter(|backup| backup.id.to_string().starts_with(prefix));
-        match (matching.next(), matching.next()) {
-            (Some(backup), None) => Ok(backup),
-            (None, _) => Err(Error::invalid(format!("there is no backup `{prefix}`"))),
-            (Some(one), Some(other)) => {
-                let more = if matching.next().is_some() {
-                    " and others"
-                } else {
-                    ""
+        let fitting: Vec<&Backup> = self.backups.values().rev().filter(fits).collect();
+        match fitting.as_slice() {
+            [] => Err(unknown(&text)),
+            [backup] => Ok(backup),
+            [one, other, more @ ..] => {
+                let short = ShortIds::new(self.backups.values().map(|backup| backup.id));
+                let (one, other) = (short.get(one.id), short.get(other.id));
+                let more = match more.len() {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
                 };
-                let message = format!("`{prefix}` is ambiguous: {}, {}{more}", one.id, other.id);
-                Err(Error::invalid(message))
+                let message = format!("`{text}` fits several backups: {one}, {other}{more}");
+                Err(Error::new(ErrorKind::AmbiguousId, message))
             }
         }
     }
 }
 
+fn unknown(id: &dyn fmt::Display) -> Error {
+    Error::new(
+        ErrorKind::BackupNotFound,
+        format!("there is no backup `{id}`"),
+    )
+}
+
 impl Repository {
-    /// Lists all backups, oldest first.
+    /// Lists all backups in the order in which they were committed, the oldest first.
     ///
     /// # Errors
     /// When the log cannot be read.
     pub async fn backups(&self, context: &Context) -> Result<Vec<Backup>> {
         let position = self.position(context).await?;
-        let mut backups: Vec<_> = position.state.backups.into_values().collect();
-        backups.sort_by_key(|backup| (backup.started, backup.id));
-        Ok(backups)
+        Ok(position.state.backups.into_values().collect())
     }
 
     /// Finds one backup and reads its manifest: unlike [`Repository::find`] this tells what could not be read.
@@ -105,8 +322,46 @@ impl Repository {
     /// Finds one backup, as the catalog has it.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when none or several match.
+    /// [`ErrorKind::NoBackup`] when there is none or none fits the filter, [`ErrorKind::BackupNotFound`] when no backup has
+    /// the id, [`ErrorKind::AmbiguousId`] when several have it.
     pub async fn find(&self, selector: &BackupSelector, context: &Context) -> Result<Backup> {
         self.position(context).await?.state.find(selector).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(texts: &[&str]) -> Vec<BackupId> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn short_ids_are_the_random_end_and_longer_where_ends_are_alike() {
+        let ids = ids(&[
+            "01a1f839-0000-7000-8000-0000deadbeef",
+            "01a1f839-0000-7000-8000-000011111111",
+            "01a1f839-0000-7000-8000-000a11111111",
+            // Ends with the digits that all of them start with.
+            "01a1f839-0000-7000-8000-500001a1f839",
+        ]);
+        let short = ShortIds::new(ids.iter().copied());
+        let shown: Vec<_> = ids.iter().map(|id| short.get(*id)).collect();
+        assert_eq!(
+            shown,
+            ["deadbeef", "011111111", "a11111111", "001a1f839"].map(str::to_owned)
+        );
+        assert_eq!(ShortIds::default().get(ids[0]), ids[0].to_string());
+    }
+
+    #[test]
+    fn selectors_print_what_was_parsed() {
+        for text in ["latest", "latest~1", "deadbeef", "01a1f839-0000"] {
+            assert_eq!(text.parse::<BackupSelector>().unwrap().to_string(), text);
+        }
+        for bad in ["latest~", "latest~-1", "latest~x", "latest-1", "later"] {
+            assert!(bad.parse::<BackupSelector>().is_err(), "{bad}");
+        }
     }
 }

@@ -6,7 +6,8 @@ use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::{Cache, Io, Layout, State};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{self, FormatError, LogEntry, LogRecord, ObjectKind, limits};
+use crate::format::{self, BackupV1, FormatError, LogEntry, LogRecord, ObjectKind, limits};
+use crate::model::BackupId;
 
 /// Every so many entries one is a checkpoint.
 const CHECKPOINT_EVERY: u64 = 32;
@@ -225,6 +226,28 @@ impl LogPosition {
         Ok(Append::Lost(self.refresh(io)?))
     }
 
+    /// The ids that readable entries name, in the order of their commits: for a log that cannot be read as a whole.
+    pub(crate) fn salvage_order(io: &Io) -> Result<Vec<BackupId>> {
+        let numbers = list(io, 0)?;
+        let mut newest_first = Vec::new();
+        for numbers in numbers.rchunks(CHECKPOINT_EVERY as usize) {
+            let records = fetch_each(io, numbers.iter().copied())?;
+            for (record, _) in records.into_iter().rev() {
+                match record.map(|record| record.entry) {
+                    Ok(LogEntry::Commit { backup, .. }) => newest_first.push(backup.id()),
+                    Ok(LogEntry::Checkpoint { backups, .. }) => {
+                        newest_first.extend(backups.iter().rev().map(BackupV1::id));
+                        newest_first.reverse();
+                        return Ok(newest_first);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        newest_first.reverse();
+        Ok(newest_first)
+    }
+
     /// Continues a log whose entries cannot be read: a checkpoint with `state` behind the last one.
     pub(crate) fn rebuild(io: &Io, state: State) -> Result<Self> {
         let next = list(io, 0)?.last().map_or(0, |last| last + 1);
@@ -285,8 +308,12 @@ type Fetched = (Result<LogRecord>, Bytes);
 
 /// Reads the entries from `from` to `to`. An unreadable one is an error in its place.
 fn fetch(io: &Io, from: u64, to: u64) -> Result<Vec<Fetched>> {
+    fetch_each(io, from..=to)
+}
+
+fn fetch_each(io: &Io, numbers: impl Iterator<Item = u64>) -> Result<Vec<Fetched>> {
     let storage = io.storage();
-    let requests = futures::stream::iter(from..=to).map(|seq| async move {
+    let requests = futures::stream::iter(numbers).map(|seq| async move {
         let key = Layout::log(seq);
         let bytes = storage.get(&key, limits::LOG_ENTRY).await;
         Ok::<_, Error>((key, bytes))

@@ -3,6 +3,7 @@
 //! [`Repository`] is a handle that is cheap to clone. Invariant: the commit log decides. Nothing is in the repository
 //! until a log entry says so, and what the log says cannot be changed afterwards.
 
+mod backups;
 mod cache;
 mod catalog;
 mod index;
@@ -20,9 +21,10 @@ mod testing;
 mod tree_reader;
 mod tree_writer;
 
+pub(crate) use backups::Backups;
 pub(crate) use cache::Cache;
 pub use cache::CacheOptions;
-pub use catalog::BackupSelector;
+pub use catalog::{BackupFilter, BackupSelector, ShortIds};
 pub(crate) use index::{Index, IndexSegment, Place, find_packs, read_footer, read_segment};
 pub(crate) use io::Io;
 pub(crate) use journal::{Journal, Leftover};

@@ -1,15 +1,16 @@
 //! What is in a repository, as the log tells it. Pure: entries in, state out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use super::Backups;
 use crate::format::{FormatError, LogEntry};
-use crate::model::{Backup, BackupId, PackId, SegmentId};
+use crate::model::{Backup, PackId, SegmentId};
 
 /// The state of a repository after some log entry.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct State {
-    /// The catalog. Ids are UUIDv7, so this is the order in which backups were begun.
-    pub(crate) backups: BTreeMap<BackupId, Backup>,
+    /// The catalog, in the order of commits.
+    pub(crate) backups: Backups,
     /// Live index segments.
     pub(crate) segments: BTreeSet<SegmentId>,
     /// Packs that may not be relied on, and that may still exist.
@@ -26,7 +27,7 @@ impl State {
                 segments_removed,
             } => {
                 let backup = Backup::try_from((**backup).clone())?;
-                self.backups.insert(backup.id, backup);
+                self.backups.insert(backup);
                 self.replace(segments_removed, segments_added);
             }
             LogEntry::Delete { backups } => {
@@ -59,12 +60,8 @@ impl State {
                 condemned,
             } => {
                 let backups = backups.iter().cloned().map(Backup::try_from);
-                let backups = backups.collect::<Result<Vec<_>, _>>()?;
                 *self = Self {
-                    backups: backups
-                        .into_iter()
-                        .map(|backup| (backup.id, backup))
-                        .collect(),
+                    backups: backups.collect::<Result<_, _>>()?,
                     segments: segments.iter().copied().collect(),
                     condemned: condemned.iter().copied().collect(),
                 };

@@ -249,8 +249,8 @@ fn choose_base(position: &LogPosition, options: &BackupOptions) -> Result<Option
     Ok(match &options.base {
         Base::None => None,
         Base::Auto => {
-            let backups = position.state.backups.values().filter(same);
-            backups.max_by_key(|backup| backup.finished).cloned()
+            let mut newest_first = position.state.backups.values().rev();
+            newest_first.find(same).cloned()
         }
         Base::Backup(selector) => Some(position.state.find(selector)?.clone()),
         Base::Tagged(tags) => {
@@ -258,9 +258,8 @@ fn choose_base(position: &LogPosition, options: &BackupOptions) -> Result<Option
             let backups = position.state.backups.values();
             let tagged = backups.filter(|backup| tags.first().is_some_and(|tag| has(backup, tag)));
             let shared = |backup: &Backup| tags.iter().filter(|tag| has(backup, tag)).count();
-            tagged
-                .max_by_key(|backup| (shared(backup), backup.finished))
-                .cloned()
+            // Of several that share as many, the last one: that is the newest.
+            tagged.max_by_key(|backup| shared(backup)).cloned()
         }
     })
 }

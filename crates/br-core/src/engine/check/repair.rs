@@ -7,7 +7,8 @@ use crate::error::{ErrorKind, Result, in_one_line};
 use crate::format::LogEntry;
 use crate::model::{BackupId, PackId, SegmentId};
 use crate::repository::{
-    Append, Io, Layout, LogPosition, SegmentPlan, State, conflict, find_packs, read_segment,
+    Append, Backups, Io, Layout, LogPosition, SegmentPlan, State, conflict, find_packs,
+    read_segment,
 };
 
 /// How often others may be faster before a repair gives up.
@@ -146,14 +147,14 @@ pub(super) fn log(io: &Io, report: &mut CheckReport) -> Result<()> {
         }
         Err(error) => return Err(error),
     }
-    let mut state = State::default();
+    let mut found = Vec::new();
     for object in io.list(Layout::MANIFESTS)? {
         let Some(id) = Layout::id::<BackupId>(&object.key) else {
             continue;
         };
         match io.read_manifest(id) {
             Ok((backup, _)) => {
-                state.backups.insert(id, backup.without_unread());
+                found.push(backup.without_unread());
             }
             Err(error) if error.kind() == ErrorKind::Damaged => {
                 report
@@ -163,6 +164,10 @@ pub(super) fn log(io: &Io, report: &mut CheckReport) -> Result<()> {
             Err(error) => return Err(error),
         }
     }
+    let mut state = State {
+        backups: Backups::in_order(found, &LogPosition::salvage_order(io)?),
+        ..State::default()
+    };
     for object in io.list(Layout::INDEX)? {
         state.segments.extend(Layout::id::<SegmentId>(&object.key));
     }

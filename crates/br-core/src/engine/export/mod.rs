@@ -18,7 +18,7 @@ use crate::progress::{Context, Event};
 use crate::repository::{BackupSelector, Gap, Io, Repository, TreeReader};
 use crate::sink::Sink;
 
-use super::view::View;
+use super::view::{View, no_such_path};
 pub(super) use hand_over::hand_over;
 
 /// What is exported.
@@ -54,8 +54,8 @@ pub struct ExportReport {
 /// Cancelling is noticed between entries and whenever content is read.
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when the backup is unknown or has none of a path that was asked for;
-/// then the sink was given nothing. [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) with the path when stored data is
+/// As [`Repository::find`] when the backup is unknown, [`ErrorKind::PathNotFound`](crate::ErrorKind::PathNotFound) when it does
+/// not have a path that was asked for; then the sink was given nothing. [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) with the path when stored data is
 /// missing or altered. The error of the sink when it takes no more. What the sink made until then is no export.
 pub async fn export<S: Sink + 'static>(
     repository: &Repository,
@@ -81,7 +81,9 @@ fn run<S: Sink>(
     let paths = options.paths;
     for path in &paths {
         // Better now than after hours of writing.
-        check_exists(&view, &backup, path)?;
+        if !view.has(&backup, path).map_err(unlisted)? {
+            return Err(no_such_path(&backup, path));
+        }
     }
     if paths.is_empty() {
         io.context.progress.event(Event::Expect {
@@ -104,17 +106,6 @@ fn run<S: Sink>(
         Ok(())
     })?;
     Ok((sink, ExportReport { backup, totals }))
-}
-
-/// A path that was asked for and is not in the backup is an error: nobody should think it was exported.
-fn check_exists(view: &View, backup: &Backup, path: &EntryPath) -> Result<()> {
-    for entry in TreeReader::new(&view.reader, backup).select(vec![path.clone()]) {
-        // A folder may have no entry of its own: a stream may be stored as `db/dump.sql`.
-        if entry.map_err(unlisted)?.path.is_within(path) {
-            return Ok(());
-        }
-    }
-    Err(Error::invalid(format!("the backup has no `{path}`")))
 }
 
 /// The error for a part of the tree that cannot be read.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Planner;
 use crate::engine::restore::Overwrite;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Backup, EntryPath};
 use crate::progress::Event;
 use crate::target::Cursor;
@@ -106,7 +106,8 @@ impl Planner<'_> {
     pub(in crate::engine::restore) fn check_found(&self, paths: &[EntryPath]) -> Result<()> {
         match paths.iter().find(|path| !self.found.contains(path)) {
             Some(path) if self.gaps == 0 => {
-                Err(Error::invalid(format!("the backup has no `{path}`")))
+                let message = format!("the backup has no `{path}`");
+                Err(Error::new(ErrorKind::PathNotFound, message))
             }
             _ => Ok(()),
         }

@@ -1,0 +1,91 @@
+//! The catalog of a state: its backups in the order in which they were committed.
+//!
+//! [`Backups`] is that list. Invariant: a new backup becomes the last one, whatever a clock says. So the commit log decides
+//! which backup is the newest.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::model::{Backup, BackupId};
+
+/// Backups by id, and in the order of their commits.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Backups {
+    numbers: HashMap<BackupId, u64>,
+    by_number: BTreeMap<u64, Backup>,
+}
+
+impl Backups {
+    /// Adds a backup as the newest. One that is there already keeps its place.
+    pub(crate) fn insert(&mut self, backup: Backup) {
+        let next = self.by_number.last_key_value();
+        let next = next.map_or(0, |(number, _)| number + 1);
+        let number = *self.numbers.entry(backup.id).or_insert(next);
+        self.by_number.insert(number, backup);
+    }
+
+    /// Puts backups in the order of their commits as far as `order` names them. One that it does not name comes after the last
+    /// of the others whose id is smaller: ids tell when a backup was begun, if the clock was right.
+    pub(crate) fn in_order(backups: impl IntoIterator<Item = Backup>, order: &[BackupId]) -> Self {
+        let mut unordered: BTreeMap<BackupId, Backup> = backups
+            .into_iter()
+            .map(|backup| (backup.id, backup))
+            .collect();
+        let known = order.iter().filter_map(|id| unordered.remove(id));
+        let mut all: Vec<Backup> = known.collect();
+        for (id, backup) in unordered {
+            let before = all.iter().rposition(|other| other.id < id);
+            all.insert(before.map_or(0, |at| at + 1), backup);
+        }
+        all.into_iter().collect()
+    }
+
+    /// Takes a backup out.
+    pub(crate) fn remove(&mut self, id: &BackupId) -> Option<Backup> {
+        let number = self.numbers.remove(id)?;
+        self.by_number.remove(&number)
+    }
+
+    /// The backup with this id.
+    pub(crate) fn get(&self, id: &BackupId) -> Option<&Backup> {
+        self.by_number.get(self.numbers.get(id)?)
+    }
+
+    /// True when there is a backup with this id.
+    pub(crate) fn contains_key(&self, id: &BackupId) -> bool {
+        self.numbers.contains_key(id)
+    }
+
+    /// All of them, the oldest commit first.
+    pub(crate) fn values(&self) -> impl DoubleEndedIterator<Item = &Backup> {
+        self.by_number.values()
+    }
+
+    /// All of them, the oldest commit first.
+    pub(crate) fn into_values(self) -> impl Iterator<Item = Backup> {
+        self.by_number.into_values()
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.by_number.len()
+    }
+
+    /// True when there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_number.is_empty()
+    }
+}
+
+impl PartialEq for Backups {
+    fn eq(&self, other: &Self) -> bool {
+        self.values().eq(other.values())
+    }
+}
+
+impl FromIterator<Backup> for Backups {
+    fn from_iter<I: IntoIterator<Item = Backup>>(backups: I) -> Self {
+        let mut all = Self::default();
+        backups.into_iter().for_each(|backup| all.insert(backup));
+        all
+    }
+}
