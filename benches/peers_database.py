@@ -43,8 +43,8 @@ def main():
     commands = { # how to make a repository, back up and restore
         'restic': ([restic, 'init', '-r', '{}'], [restic, '-r', '{}', 'backup', data], [restic, '-r', '{}', 'restore', 'latest', '--target', out]),
         'borg': ([borg, 'init', '-e', 'repokey-blake2', '{}'], [borg, 'create', '{}::{{now:%H%M%S%f}}', data], None),
-        'br': (None, [br, '-q', '-r', '{}', 'backup', data], [br, '-q', '-r', '{}', 'restore', 'latest', '--target', out]),
-        'br-whole': (None, [br, '-q', '-r', '{}', 'backup', '--deltas', 'never', data], [br, '-q', '-r', '{}', 'restore', 'latest', '--target', out]),
+        'br': ([br, 'init', '-q', '-r', '{}'], [br, '-q', '-r', '{}', 'backup', data], [br, '-q', '-r', '{}', 'restore', 'latest', '--target', out]),
+        'br-whole': ([br, 'init', '-q', '-r', '{}'], [br, '-q', '-r', '{}', 'backup', '--deltas', 'never', data], [br, '-q', '-r', '{}', 'restore', 'latest', '--target', out]),
     }
     def run(command, tool):
         start = time.monotonic()

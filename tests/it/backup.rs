@@ -52,6 +52,25 @@ fn everything_comes_back_as_it_was_from_an_encrypted_repository() {
 }
 
 #[test]
+fn options_that_mean_nothing_are_refused_in_words() {
+    let repo = TestRepo::new();
+    let source = MemorySource::new().file("f", "x");
+    for (options, expected) in [
+        (TestRepo::options("h").with_level(40), "from 1 to 19"),
+        (TestRepo::options("h").with_level(0), "from 1 to 19"),
+        (
+            TestRepo::options("h").with_threads(Some(0)),
+            "at least one worker thread",
+        ),
+        (TestRepo::options(" "), "name of its machine"),
+    ] {
+        let error = repo.backup_with(&source, &options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+#[test]
 fn nothing_is_read_again_that_did_not_change() {
     let disk = Disk::new(TreeFixture::rich());
     let first = disk.backup().backup;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use br_core::ErrorKind;
 use br_core::engine::check::{CheckOptions, check};
+use br_core::{ErrorKind, Repository};
 use br_testkit::{TestRepo, block_on};
 
 use crate::damage::{chain, source, whole};
@@ -39,6 +39,30 @@ fn a_newer_format_is_refused_by_name() {
         "the version is named: {}",
         chain(&error)
     );
+}
+
+/// A program that asks for a password must not ask again and again for one that nothing needs.
+#[test]
+fn a_password_for_a_plain_repository_is_an_error_of_its_own() {
+    let context = br_testkit::context(1);
+    let dir = tempfile::tempdir().unwrap();
+    let place = br_core::Location::Local(dir.path().join("repository"));
+    let options = br_core::InitOptions::default();
+    block_on(Repository::init(&place, &options, &context)).unwrap();
+    let storage = br_core::StorageOptions::default();
+    let opened = block_on(Repository::open(&place, &storage, Some(b"secret")));
+    assert_eq!(opened.unwrap_err().kind(), ErrorKind::NotEncrypted);
+    let sealed = br_core::Location::Local(dir.path().join("sealed"));
+    let empty = options.clone().with_password("");
+    let made = block_on(Repository::init(&sealed, &empty, &context));
+    assert_eq!(made.unwrap_err().kind(), ErrorKind::Invalid);
+    assert!(!dir.path().join("sealed").exists());
+    let weak = options.with_password("x").with_weak_key_derivation();
+    block_on(Repository::init(&sealed, &weak, &context)).unwrap();
+    for password in [None, Some(&b"y"[..])] {
+        let opened = block_on(Repository::open(&sealed, &storage, password));
+        assert_eq!(opened.unwrap_err().kind(), ErrorKind::Password);
+    }
 }
 
 #[test]
@@ -78,7 +102,7 @@ fn a_configuration_swapped_for_one_in_the_clear_is_found_out() {
     encrypted.set_object("br.json", Some(clear.object("br.json").to_vec()));
     let error = encrypted.try_reopen(2).unwrap_err();
     assert!(
-        matches!(error.kind(), ErrorKind::Password | ErrorKind::Damaged),
+        matches!(error.kind(), ErrorKind::NotEncrypted | ErrorKind::Damaged),
         "{}",
         chain(&error)
     );
@@ -109,7 +133,7 @@ fn passwords() {
     let error = TestRepo::open(clear.store.clone(), Some(b"any"), 2).unwrap_err();
     assert_eq!(
         error.kind(),
-        ErrorKind::Password,
+        ErrorKind::NotEncrypted,
         "a password for a repository that has none"
     );
 }

@@ -20,6 +20,7 @@ use crate::exit_code::ExitStatus;
 use crate::output::bundle::Narration;
 use crate::output::format::parse_size;
 use crate::output::{Output, ProgressGuard, ProgressReporter};
+use crate::values::number;
 
 /// Codes of commands that read a bundle.
 pub(crate) const CODES: &[ExitStatus] = &[
@@ -82,7 +83,12 @@ impl SelectionArgs {
 #[command(next_help_heading = "Limits of a bundle")]
 pub(crate) struct LimitArgs {
     /// Most members that a bundle may have
-    #[arg(long, value_name = "N", default_value_t = Limits::default().members)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = Limits::default().members,
+        value_parser = number(1..=u64::MAX, "the number of members", "--max-members 1000000")
+    )]
     max_members: u64,
 
     /// Most bytes that they may have together
@@ -90,7 +96,12 @@ pub(crate) struct LimitArgs {
     max_bytes: u64,
 
     /// Most bytes that one compressed byte may become
-    #[arg(long, value_name = "N", default_value_t = Limits::default().ratio)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = Limits::default().ratio,
+        value_parser = number(1..=u64::MAX, "the ratio", "--max-ratio 1000")
+    )]
     max_ratio: u64,
 }
 

@@ -11,8 +11,10 @@ use crate::commands::{
     backup, bundle, check, completions, delete, diff, dump, export, import, init, list, ls, man,
     matrixone, prune, restore, show, stats, storage,
 };
+use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
 use crate::storage::StorageArgs;
+use crate::values;
 
 const LONG_ABOUT: &str = "\
 Back up files to local disk and object storage, and restore them
@@ -22,8 +24,9 @@ common with others is stored once, and none depends on another. Files that did n
 the last backup are not read again.";
 
 const EXAMPLES: &str = "\
-  br -r /mnt/disk/backup backup ~/documents   back up, and make the repository if it is missing
-  br -r /mnt/disk/backup list                 show the backups there are
+  br -r /mnt/disk/backup backup --init ~/documents   make the repository, and the first backup
+  br -r /mnt/disk/backup backup ~/documents          back up
+  br -r /mnt/disk/backup list                        show the backups there are
   br -r /mnt/disk/backup restore latest --target /tmp/restored
 
   export BR_REPOSITORY=/mnt/disk/backup       name the repository once and leave out -r
@@ -57,7 +60,9 @@ pub(crate) struct Cli {
 /// Options that every command takes.
 ///
 /// Those with a variable in the environment do not leave it to clap, which would name them in every usage line as if they
-/// had been typed, and could not tell what was typed from what was set long ago.
+/// had been typed, and could not tell what was typed from what was set long ago. Nor do those that contradict each other
+/// ([`GlobalOptions::check`]): clap looks at one level of commands at a time, and they can be typed before and after the
+/// command.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalOptions {
@@ -67,20 +72,16 @@ pub(crate) struct GlobalOptions {
 
     /// Read the repository's password from a file [env: BR_PASSWORD_FILE]
     ///
-    /// With `-` it is the first line of standard input. One newline at the end of the file is not part of the password. The password can also stand in the
-    /// environment as BR_PASSWORD. Options come before the environment, a file before a command before BR_PASSWORD;
-    /// on a terminal br asks when it needs a password and has none.
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        conflicts_with = "password_command"
-    )]
+    /// With `-` it is the first line of standard input. A password is one line that is not empty; a line end and a byte
+    /// order mark are not part of it, wherever it comes from. It can also be in the environment as BR_PASSWORD. Options
+    /// come before the environment, a file before a command before BR_PASSWORD; on a terminal br asks when it needs a
+    /// password and has none.
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
 
-    /// Take the password from a command's first line [env: BR_PASSWORD_COMMAND]
+    /// Take the password from what a command prints [env: BR_PASSWORD_COMMAND]
     ///
-    /// The command is run by `sh -c`, for example `--password-command 'pass show backup'`.
+    /// The command is run by `sh -c` and prints one line, for example `--password-command 'pass show backup | head -n 1'`.
     #[arg(long, global = true, value_name = "COMMAND")]
     pub(crate) password_command: Option<String>,
 
@@ -88,11 +89,11 @@ pub(crate) struct GlobalOptions {
     ///
     /// The default is $XDG_CACHE_HOME/br or ~/.cache/br. It holds a journal of what a running backup has stored: if it is
     /// interrupted, the next one goes on from there. Nothing in it is needed to restore.
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", value_parser = values::folder())]
     pub(crate) cache_dir: Option<PathBuf>,
 
     /// Use no cache folder
-    #[arg(long, global = true, conflicts_with = "cache_dir")]
+    #[arg(long, global = true)]
     pub(crate) no_cache: bool,
 
     /// Print results as JSON, and messages on stderr as JSON lines
@@ -100,7 +101,7 @@ pub(crate) struct GlobalOptions {
     pub(crate) json: bool,
 
     /// Print no progress, no notes and no summaries
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
 
     /// Cut no list short
@@ -110,6 +111,37 @@ pub(crate) struct GlobalOptions {
     // Last, as its heading holds for all that follows.
     #[command(flatten)]
     pub(crate) storage: StorageArgs,
+}
+
+impl GlobalOptions {
+    /// Refuses options that contradict each other.
+    pub(crate) fn check(&self) -> Result<(), CommandError> {
+        let pairs = [
+            (
+                ("--password-file", self.password_file.is_some()),
+                ("--password-command", self.password_command.is_some()),
+            ),
+            (
+                ("--no-cache", self.no_cache),
+                ("--cache-dir", self.cache_dir.is_some()),
+            ),
+            (("--quiet", self.quiet), ("--verbose", self.verbose)),
+        ];
+        for ((one, has_one), (other, has_other)) in pairs {
+            if has_one && has_other {
+                let message = format!("{one} and {other} contradict each other");
+                return Err(CommandError::usage(message, "leave one of them out"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The option that was typed about the password.
+    pub(crate) fn typed_password(&self) -> Option<&'static str> {
+        let file = self.password_file.as_ref().map(|_| "--password-file");
+        let command = self.password_command.as_ref().map(|_| "--password-command");
+        file.or(command)
+    }
 }
 
 /// The commands.

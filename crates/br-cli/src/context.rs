@@ -3,9 +3,10 @@
 //! [`CommandContext`] is made once from the global options. Invariant: a repository is opened here and nowhere else, so
 //! that every command finds passwords and reports their absence alike.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use br_core::model::Backup;
 use br_core::runtime::Runtime;
@@ -18,8 +19,9 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::GlobalOptions;
 use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
-use crate::output::{Console, Output, ProgressGuard, ProgressReporter};
+use crate::output::{Console, Output, ProgressGuard, ProgressReporter, format};
 use crate::password::Password;
+use crate::secret;
 use crate::storage::{BucketTarget, MoBrPlace, Place};
 
 /// How often a password may be typed.
@@ -39,6 +41,8 @@ pub(crate) struct CommandContext {
     place: OnceLock<Place>,
     /// Set once the user was warned of secrets that were typed.
     warned: OnceLock<()>,
+    /// Files with secrets that the user was warned of.
+    open_files: Mutex<HashSet<PathBuf>>,
 }
 
 impl CommandContext {
@@ -51,6 +55,7 @@ impl CommandContext {
             options,
             place: OnceLock::new(),
             warned: OnceLock::new(),
+            open_files: Mutex::default(),
         }
     }
 
@@ -94,7 +99,7 @@ impl CommandContext {
     /// The place that the options of `mo_br` name, if they do.
     pub(crate) fn mo_br_place(&self) -> Result<Option<MoBrPlace>, CommandError> {
         self.warn_of_secrets();
-        self.options.storage.mo_br_place(&variable)
+        self.options.storage.mo_br_place(&environment)
     }
 
     /// What was typed that only a bucket has, when nothing that was named is one.
@@ -107,12 +112,12 @@ impl CommandContext {
 
     /// The access key that was typed.
     pub(crate) fn typed_s3_keys(&self) -> Result<Option<(Secret, Secret)>, CommandError> {
-        self.options.storage.typed_keys(&variable)
+        self.options.storage.typed_keys(&environment)
     }
 
     /// Opens a bucket that is no repository.
     pub(crate) fn open_bucket(&self, bucket: &BucketTarget) -> Result<Storage, CommandError> {
-        let place = Place::of_bucket(&self.options.storage, bucket, &variable)?;
+        let place = Place::of_bucket(&self.options.storage, bucket, &environment)?;
         let opened = Storage::open(&place.location, &place.options);
         opened.map_err(|error| place.explain(error.into()))
     }
@@ -120,7 +125,7 @@ impl CommandContext {
     /// The repository that is named beside another place; from now on it is the one that is meant.
     pub(crate) fn repository_beside(&self) -> Result<Option<&Place>, CommandError> {
         let named = self.options.repo.as_deref();
-        let place = Place::beside(&self.options.storage, named, &variable)?;
+        let place = Place::beside(&self.options.storage, named, &environment)?;
         Ok(place.map(|place| self.place.get_or_init(|| place)))
     }
 
@@ -135,7 +140,7 @@ impl CommandContext {
 
     fn find_place(&self, named: Option<&str>) -> Result<Place, CommandError> {
         self.warn_of_secrets();
-        Place::find(&self.options.storage, named, &variable)
+        Place::find(&self.options.storage, named, &environment)
     }
 
     /// Warns of the secrets that were typed.
@@ -145,6 +150,28 @@ impl CommandContext {
         }
         for (option, better) in self.options.storage.exposed() {
             self.warn_exposed(option, better);
+        }
+        for (option, file) in self.options.storage.secret_files() {
+            self.warn_of_file(option, &file);
+        }
+    }
+
+    /// Warns of a file with a secret that others can read.
+    pub(crate) fn warn_of_file(&self, option: &str, file: &Path) {
+        let mut warned = self
+            .open_files
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !secret::is_readable_by_others(file) || !warned.insert(file.to_owned()) {
+            return;
+        }
+        let console = &self.output.console;
+        let file = format::path(file);
+        console.warning(&format!(
+            "others on this machine can read {file}, which {option} names"
+        ));
+        if !console.quiet {
+            console.hint(&format!("`chmod 600 {file}` leaves it to its owner"));
         }
     }
 
@@ -157,6 +184,11 @@ impl CommandContext {
         }
     }
 
+    /// True when the store of the repository is a server; `None` when no repository was asked for.
+    pub(crate) fn is_remote(&self) -> Option<bool> {
+        self.place.get().map(Place::is_remote)
+    }
+
     /// Where the repository is.
     pub(crate) fn location(&self) -> Result<&Location, CommandError> {
         Ok(&self.place()?.location)
@@ -164,7 +196,43 @@ impl CommandContext {
 
     /// The password, if the user says where it is.
     pub(crate) fn password(&self) -> Result<Option<Password>, CommandError> {
+        if let Some(file) = Password::file(&self.options)? {
+            let option = match self.options.password_file {
+                Some(_) => "--password-file",
+                None => "BR_PASSWORD_FILE",
+            };
+            self.warn_of_file(option, &file);
+        }
         Password::find(&self.options)
+    }
+
+    /// Refuses what was typed about a repository by a command that works on none.
+    pub(crate) fn refuse_repository_options(&self, why: &str) -> Result<(), CommandError> {
+        let options = &self.options;
+        let repo = options.repo.as_ref().map(|_| "--repo");
+        let typed = repo
+            .or(options.typed_password())
+            .or(options.storage.typed());
+        match typed {
+            None => Ok(()),
+            Some(option) => Err(CommandError::usage(
+                format!("{option} is for repositories, and {why}"),
+                format!("leave {option} out"),
+            )),
+        }
+    }
+
+    /// Refuses a password that was typed for a repository by a command that works on none.
+    pub(crate) fn refuse_password_options(&self, why: &str) -> Result<(), CommandError> {
+        match self.options.typed_password() {
+            None => Ok(()),
+            Some(option) => Err(CommandError::usage(
+                format!("{option} is for repositories, and {why}"),
+                format!(
+                    "leave {option} out; the password of a server is in --server-password-file"
+                ),
+            )),
+        }
     }
 
     /// Opens the repository, and asks for the password when it needs one and can.
@@ -224,10 +292,11 @@ impl CommandContext {
         })
     }
 
-    /// Opens the repository; makes it if it is missing and on local disk. A dry run makes it in memory.
-    pub(crate) async fn open_or_create(
+    /// Opens the repository; with `init` a missing one is made. A dry run makes it in memory.
+    pub(crate) async fn open_or_init(
         &self,
         place: &Place,
+        init: bool,
         dry_run: bool,
     ) -> Result<Repository, CommandError> {
         let console = &self.output.console;
@@ -235,10 +304,9 @@ impl CommandContext {
             Ok(repository) => return Ok(repository),
             Err(error) => error,
         };
-        if error.status != ExitStatus::RepositoryNotFound {
-            return Err(error);
-        }
-        if !matches!(place.location, Location::Local(_)) {
+        // What has a cause is about the way there, such as a bucket that is missing.
+        let is_missing = error.status == ExitStatus::RepositoryNotFound && error.causes.is_empty();
+        if !init || !is_missing {
             return Err(error);
         }
         if dry_run {
@@ -340,9 +408,35 @@ impl CommandContext {
     }
 }
 
+/// A variable of the environment, as it is.
+fn environment(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
 /// A variable of the environment; an empty one counts as none.
 pub(crate) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// A variable that has a secret or says where one is. An empty one is an error: a secret that failed to expand must not mean
+/// that there is none.
+pub(crate) fn secret_variable(name: &str) -> Result<Option<OsString>, CommandError> {
+    not_empty(name, std::env::var_os(name))
+}
+
+/// Refuses a variable that is set and empty.
+pub(crate) fn not_empty(
+    name: &str,
+    value: Option<OsString>,
+) -> Result<Option<OsString>, CommandError> {
+    match value {
+        Some(value) if value.is_empty() => Err(CommandError::new(
+            ExitStatus::AccessDenied,
+            format!("{name} is set and empty"),
+            format!("set {name} to what it should hold, or remove it with `unset {name}`"),
+        )),
+        value => Ok(value),
+    }
 }
 
 /// Says what is wrong with the password, or with the place.
@@ -351,7 +445,7 @@ fn explain(error: br_core::Error, given: bool, place: &Place) -> CommandError {
     let has_cause = std::error::Error::source(&error).is_some();
     let error = place.explain(error);
     match (kind, given, has_cause) {
-        (ErrorKind::Password, true, false) => error.with_hint(
+        (ErrorKind::NotEncrypted, _, _) => error.with_hint(
             "leave the password out (--password-file, --password-command, BR_PASSWORD…); if the repository \
              ought to be encrypted, this is another one",
         ),

@@ -1,7 +1,7 @@
 //! Why a command failed, and what to do about it.
 //!
 //! [`CommandError`] has the exit code, the text with its causes, and a hint. Invariant: there is always a hint; for errors
-//! of the engine it is decided here, once per [`ErrorKind`].
+//! of the engine [`Origin`] has it.
 
 use std::error::Error as _;
 use std::io;
@@ -9,6 +9,7 @@ use std::io;
 use br_core::ErrorKind;
 
 use crate::exit_code::ExitStatus;
+use crate::hint::{Kept, Origin};
 
 /// The result of a command: how it ended, or why it failed.
 pub(crate) type CommandResult = Result<ExitStatus, CommandError>;
@@ -24,6 +25,8 @@ pub(crate) struct CommandError {
     pub(crate) causes: Vec<String>,
     /// What to do.
     pub(crate) hint: String,
+    /// Where it came from, while the hint is the one for that.
+    origin: Option<Origin>,
     /// Say nothing: whoever read the output went away.
     pub(crate) silent: bool,
 }
@@ -41,6 +44,7 @@ impl CommandError {
             message,
             causes: Vec::new(),
             hint,
+            origin: None,
             silent: false,
         }
     }
@@ -63,6 +67,7 @@ impl CommandError {
     /// Gives other advice.
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();
+        self.origin = None;
         self
     }
 
@@ -84,89 +89,62 @@ impl CommandError {
 
     /// The user stopped the command.
     pub(crate) fn interrupted() -> Self {
-        let (status, hint) = decide(ErrorKind::Interrupted);
-        Self::new(status, "interrupted", hint)
+        Self::from_origin(
+            Origin::interrupted(),
+            ExitStatus::Interrupted,
+            "interrupted",
+        )
+    }
+
+    /// An error whose advice depends on where it came from.
+    fn from_origin(origin: Origin, status: ExitStatus, message: impl Into<String>) -> Self {
+        let mut out = Self::new(status, message, origin.advise(Kept::Nothing));
+        out.origin = Some(origin);
+        out
+    }
+
+    /// Says whether the store of the repository is a server.
+    pub(crate) fn at_store(mut self, is_remote: bool) -> Self {
+        if let Some(origin) = &mut self.origin {
+            origin.is_remote.get_or_insert(is_remote);
+        }
+        self
+    }
+
+    /// Gives the advice for a command that ends with this error.
+    pub(crate) fn advised(mut self, kept: Kept) -> Self {
+        if let Some(origin) = &self.origin {
+            self.hint = origin.advise(kept);
+        }
+        self
     }
 }
 
-/// Maps a kind of engine error to its exit code and its advice.
-fn decide(kind: ErrorKind) -> (ExitStatus, &'static str) {
+/// Maps a kind of engine error to its exit code.
+const fn status(kind: ErrorKind) -> ExitStatus {
     match kind {
-        ErrorKind::Invalid => (
-            ExitStatus::Usage,
-            "correct the argument: `br list` shows the backups, `br ls ID` what is in one",
-        ),
-        ErrorKind::NoBackup => (
-            ExitStatus::Usage,
-            "`br list` shows the backups there are, `br backup PATH` makes one",
-        ),
-        ErrorKind::BackupNotFound => (
-            ExitStatus::Usage,
-            "`br list` shows the backups and their ids",
-        ),
-        ErrorKind::AmbiguousId => (
-            ExitStatus::Usage,
-            "use an id that `br list` shows: it fits one backup only",
-        ),
-        ErrorKind::PathNotFound => (
-            ExitStatus::Usage,
-            "`br ls ID` shows the paths that a backup has: use one as it is shown",
-        ),
-        ErrorKind::RepositoryNotFound => (
-            ExitStatus::RepositoryNotFound,
-            "check --repo or BR_REPOSITORY; `br init` makes a new repository",
-        ),
-        ErrorKind::RepositoryExists => (
-            ExitStatus::Failure,
-            "use it as it is, or choose another location with --repo",
-        ),
-        ErrorKind::Password => (
-            ExitStatus::AccessDenied,
-            "give the right password with --password-file, --password-command or BR_PASSWORD",
-        ),
-        ErrorKind::Denied => (
-            ExitStatus::AccessDenied,
-            "check the access key and what its owner may do with the bucket, or the permissions of the folder",
-        ),
-        ErrorKind::Full => (
-            ExitStatus::Failure,
-            "make space and run the command again: what was stored is used",
-        ),
-        ErrorKind::Unavailable => (
-            ExitStatus::StorageUnavailable,
-            "check the connection and run the command again: what was stored is used",
-        ),
-        ErrorKind::Damaged => (
-            ExitStatus::Damaged,
-            "run `br check` to see what is affected and how to repair it: everything else can still be restored",
-        ),
-        ErrorKind::UnsupportedFormat => (
-            ExitStatus::UnsupportedFormat,
-            "use a newer br: this one does not know the format and leaves it alone",
-        ),
-        ErrorKind::Conflict => (
-            ExitStatus::Locked,
-            "run the command again when other br commands are done",
-        ),
-        ErrorKind::Interrupted => (
-            ExitStatus::Interrupted,
-            "run the command again: what was stored is used",
-        ),
-        ErrorKind::Io => (
-            ExitStatus::Failure,
-            "see the cause above; when it is mended, run the command again",
-        ),
-        _ => (
-            ExitStatus::Failure,
-            "this is a bug in br: please report it with the command you ran",
-        ),
+        ErrorKind::Invalid
+        | ErrorKind::NoBackup
+        | ErrorKind::BackupNotFound
+        | ErrorKind::AmbiguousId
+        | ErrorKind::PathNotFound => ExitStatus::Usage,
+        ErrorKind::RepositoryNotFound => ExitStatus::RepositoryNotFound,
+        ErrorKind::Password | ErrorKind::NotEncrypted | ErrorKind::Denied => {
+            ExitStatus::AccessDenied
+        }
+        ErrorKind::Unavailable => ExitStatus::StorageUnavailable,
+        ErrorKind::Damaged => ExitStatus::Damaged,
+        ErrorKind::UnsupportedFormat => ExitStatus::UnsupportedFormat,
+        ErrorKind::Conflict => ExitStatus::Locked,
+        ErrorKind::Interrupted => ExitStatus::Interrupted,
+        _ => ExitStatus::Failure,
     }
 }
 
 impl From<br_core::Error> for CommandError {
     fn from(error: br_core::Error) -> Self {
-        let (status, hint) = decide(error.kind());
-        let mut out = Self::new(status, error.to_string(), hint);
+        let mut out =
+            Self::from_origin(Origin::of(&error), status(error.kind()), error.to_string());
         if let Some(cause) = error.source() {
             out = out.because(cause);
         }
@@ -188,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_error_has_its_code_and_a_hint() {
+    fn every_kind_of_error_has_its_code() {
         let expected = [
             (ErrorKind::Invalid, 2),
             (ErrorKind::NoBackup, 2),
@@ -198,6 +176,7 @@ mod tests {
             (ErrorKind::RepositoryNotFound, 10),
             (ErrorKind::RepositoryExists, 1),
             (ErrorKind::Password, 12),
+            (ErrorKind::NotEncrypted, 12),
             (ErrorKind::Denied, 12),
             (ErrorKind::Full, 1),
             (ErrorKind::Unavailable, 13),
@@ -209,12 +188,8 @@ mod tests {
             (ErrorKind::Internal, 1),
         ];
         for (kind, code) in expected {
-            let (status, hint) = decide(kind);
-            assert_eq!(status.code(), code, "{kind:?}");
-            assert!(!hint.is_empty() && !hint.ends_with('.'), "{kind:?}");
+            assert_eq!(status(kind).code(), code, "{kind:?}");
         }
-        assert!(decide(ErrorKind::Internal).1.contains("bug in br"));
-        assert!(!decide(ErrorKind::Io).1.contains("bug"));
     }
 
     #[test]

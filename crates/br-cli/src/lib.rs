@@ -1,8 +1,8 @@
 //! The br command: what is typed, what is printed, and nothing else; the work is done by `br-core`.
 //!
-//! [`main`] is the whole program. `cli` has what can be typed, `storage` how a repository and its store are named, `bundles` what
-//! commands for bundles share, `commands`
-//! one file a command, `output` all that prints.
+//! [`main`] is the whole program. `cli` has what can be typed, `values` what values are refused, `storage` how a repository and
+//! its store are named, `secret` how passwords and keys are read, `bundles` what commands for bundles share, `commands` one
+//! file a command, `hint` the advice that comes with an error, `output` all that prints.
 //! Invariant: how a command ended is its exit code, and an error always comes with advice.
 
 mod bundles;
@@ -11,12 +11,15 @@ mod commands;
 mod context;
 mod error;
 mod exit_code;
+mod help;
+mod hint;
 mod output;
 mod password;
-mod secret_file;
+mod secret;
 mod signal;
 mod stdin;
 mod storage;
+mod values;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,6 +29,7 @@ use clap::Parser as _;
 use crate::cli::Cli;
 use crate::context::CommandContext;
 use crate::error::CommandError;
+use crate::hint::Kept;
 use crate::output::{Console, Output};
 
 /// Runs the program: reads the arguments, does what they say, and returns the exit code.
@@ -35,12 +39,17 @@ pub fn main() -> ExitCode {
     let arguments =
         commands::matrixone::translate(arguments, has_repository, &commands::matrixone::known_ids);
     let arguments = storage::translate(arguments.into_iter());
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => return ExitCode::from(output::usage::print(&error).code()),
+        Err(error) => return ExitCode::from(output::usage::print(error, &arguments).code()),
     };
     let options = &cli.global;
     let console = Arc::new(Console::new(options.json, options.quiet, options.verbose));
+    if let Err(error) = options.check() {
+        console.error(&error);
+        return ExitCode::from(error.status.code());
+    }
+    let kept = Kept::of(&cli.command);
     raise_open_files();
     let context = CommandContext::new(
         cli.global,
@@ -54,6 +63,11 @@ pub fn main() -> ExitCode {
     });
     let result = result.map_err(CommandError::from).and_then(|result| result);
     let status = result.unwrap_or_else(|error| {
+        let error = match context.is_remote() {
+            Some(is_remote) => error.at_store(is_remote),
+            None => error,
+        };
+        let error = error.advised(kept);
         if !error.silent {
             console.error(&error);
         }

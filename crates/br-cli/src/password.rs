@@ -1,66 +1,70 @@
-//! The repository's password: where it comes from, and that it does not go anywhere.
+//! The repository's password: where it comes from.
 //!
-//! [`Password`] is wiped when it is dropped. Invariant: it is never part of debug output, of an error or of an argument.
+//! [`Password::find`] decides. Invariant: an empty password is an error, wherever it comes from: most likely it is a variable
+//! that was not set, and a repository without encryption must not come of it.
 
 use std::ffi::OsStr;
-use std::fmt;
 use std::io;
-use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use zeroize::Zeroizing;
-
 use crate::cli::GlobalOptions;
-use crate::context::variable;
+use crate::context::secret_variable;
 use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
-use crate::secret_file;
+use crate::secret::{BadSecret, Secret};
 
 /// A password.
-#[derive(Clone)]
-pub(crate) struct Password(Zeroizing<Vec<u8>>);
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(…)")
-    }
-}
+#[derive(Debug, Clone)]
+pub(crate) struct Password(Secret);
 
 impl Password {
     /// The bytes.
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.0
+        self.0.as_bytes()
+    }
+
+    /// The file that holds the password, if the user names one.
+    ///
+    /// Options come before the environment.
+    pub(crate) fn file(options: &GlobalOptions) -> Result<Option<PathBuf>, CommandError> {
+        if options.password_file.is_some() || options.password_command.is_some() {
+            return Ok(options.password_file.clone());
+        }
+        Ok(secret_variable("BR_PASSWORD_FILE")?.map(PathBuf::from))
     }
 
     /// Takes the password from where the user says it is; `None` when nothing was said.
     ///
     /// Options come before the environment, a file before a command before the password itself.
     pub(crate) fn find(options: &GlobalOptions) -> Result<Option<Self>, CommandError> {
-        if let Some(file) = &options.password_file {
-            return Self::from_file(file).map(Some);
+        if let Some(file) = Self::file(options)? {
+            return Self::from_file(&file).map(Some);
         }
         if let Some(command) = &options.password_command {
             return Self::from_command(command.as_ref()).map(Some);
         }
-        if let Some(file) = variable("BR_PASSWORD_FILE") {
-            return Self::from_file(&PathBuf::from(file)).map(Some);
-        }
-        if let Some(command) = variable("BR_PASSWORD_COMMAND") {
+        if let Some(command) = secret_variable("BR_PASSWORD_COMMAND")? {
             return Self::from_command(&command).map(Some);
         }
-        Ok(variable("BR_PASSWORD").map(|password| Self(Zeroizing::new(password.into_vec()))))
+        let Some(value) = secret_variable("BR_PASSWORD")? else {
+            return Ok(None);
+        };
+        let secret = Secret::of_variable(value).map_err(|error| {
+            refused("cannot use the password in BR_PASSWORD", ONE_LINE).because(&error)
+        })?;
+        Ok(Some(Self(secret)))
     }
 
     /// Asks on the terminal.
     pub(crate) fn ask(prompt: &str) -> Result<Self, CommandError> {
-        match rpassword::prompt_password(prompt) {
-            Ok(password) if password.is_empty() => Err(refused(
+        match Secret::of_prompt(prompt) {
+            Ok(secret) => Ok(Self(secret)),
+            Err(BadSecret::Empty) => Err(refused(
                 "the password is empty",
                 "type the password, or press Ctrl-C to stop",
             )),
-            Ok(password) => Ok(Self(Zeroizing::new(password.into_bytes()))),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            Err(BadSecret::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {
                 Err(CommandError::interrupted())
             }
             Err(error) => {
@@ -86,42 +90,54 @@ impl Password {
     }
 
     fn from_file(path: &Path) -> Result<Self, CommandError> {
-        let bytes = secret_file::read(path, "--password-file").map_err(|error| {
-            let message = format!("cannot read the password file {}", path.display());
-            refused(message, "check --password-file or BR_PASSWORD_FILE").because(&error)
+        let secret = Secret::of_file(path, "--password-file").map_err(|error| {
+            let (message, hint) = match error {
+                BadSecret::Empty => ("is empty", "write the password into it"),
+                BadSecret::Io(_) | BadSecret::Taken(_) => (
+                    "cannot be read",
+                    "check --password-file or BR_PASSWORD_FILE",
+                ),
+                _ => ("holds no password", ONE_LINE),
+            };
+            let message = format!("the password file {} {message}", path.display());
+            let out = refused(message, hint);
+            match error {
+                BadSecret::Empty => out,
+                error => out.because(&error),
+            }
         })?;
-        if bytes.is_empty() {
-            let message = format!("the password file {} is empty", path.display());
-            return Err(refused(message, "write the password into it"));
-        }
-        Ok(Self(bytes))
+        Ok(Self(secret))
     }
 
     fn from_command(command: &OsStr) -> Result<Self, CommandError> {
         const HINT: &str = "run the command of --password-command or BR_PASSWORD_COMMAND by hand: it must \
-                            print the password on its first line and end with 0";
+                            print the password as its only line and end with 0";
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(command).env_remove("BR_PASSWORD");
         shell.stdin(Stdio::inherit()).stderr(Stdio::inherit());
         let output = shell.output().map_err(|error| {
             refused("cannot run the password command", "br needs `sh` for it").because(&error)
         })?;
-        let mut bytes = Zeroizing::new(output.stdout);
         if !output.status.success() {
+            drop(Secret::of_output(output.stdout));
             let message = format!("the password command failed: {}", output.status);
             return Err(refused(message, HINT));
         }
-        let end = bytes
-            .iter()
-            .position(|byte| *byte == b'\n')
-            .unwrap_or(bytes.len());
-        bytes.truncate(end);
-        if bytes.is_empty() {
-            return Err(refused("the password command printed no password", HINT));
-        }
-        Ok(Self(bytes))
+        let secret = Secret::of_output(output.stdout).map_err(|error| match error {
+            BadSecret::Empty => refused("the password command printed no password", HINT),
+            BadSecret::SeveralLines => refused(
+                "the password command printed more than one line",
+                "print one line only, as in --password-command 'pass show backup | head -n 1'",
+            ),
+            error => refused("the password command printed no password", HINT).because(&error),
+        })?;
+        Ok(Self(secret))
     }
 }
+
+/// What a password has to be.
+const ONE_LINE: &str = "a password is one line of text that is not empty: br takes no line end and no byte order mark \
+                        as part of it";
 
 fn refused(message: impl Into<String>, hint: &str) -> CommandError {
     CommandError::new(ExitStatus::AccessDenied, message, hint)
@@ -133,17 +149,18 @@ mod tests {
 
     #[test]
     fn a_password_does_not_show() {
-        let password = Password(Zeroizing::new(b"secret".to_vec()));
+        let password = Password(Secret::of_argument("secret").unwrap());
         assert!(!format!("{password:?}").contains("secret"));
     }
 
     #[test]
-    fn the_first_line_of_a_command_is_the_password() {
-        let password = Password::from_command("printf 'one two\\nmore\\n'".as_ref()).unwrap();
+    fn the_only_line_of_a_command_is_the_password() {
+        let password = Password::from_command("printf 'one two\\r\\n'".as_ref()).unwrap();
         assert_eq!(password.as_bytes(), b"one two");
         let error = Password::from_command("echo secret; exit 3".as_ref()).unwrap_err();
         assert_eq!(error.status, ExitStatus::AccessDenied);
         assert!(!format!("{error:?}").contains("secret"));
         assert!(Password::from_command("true".as_ref()).is_err());
+        assert!(Password::from_command("printf 'one\\ntwo\\n'".as_ref()).is_err());
     }
 }

@@ -1,8 +1,10 @@
-//! Errors: what failed, on what, and what the caller can do.
+//! Errors: what failed, where, on what, and what the caller can do.
 
 use std::fmt;
+use std::io;
 
 use crate::format::FormatError;
+use crate::repository::Layout;
 
 /// A result of this library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -12,6 +14,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
+    site: Site,
+    object: Option<ObjectKind>,
+    io: Option<io::ErrorKind>,
     message: String,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -34,8 +39,10 @@ pub enum ErrorKind {
     RepositoryNotFound,
     /// There is a repository already.
     RepositoryExists,
-    /// The repository is encrypted and no password was given, or the one given is wrong.
+    /// The repository is encrypted and no password was given, or the one given is wrong. Ask for it.
     Password,
+    /// A password was given, and the repository is not encrypted. Open it without one; asking for another does not help.
+    NotEncrypted,
     /// The system or the store refused access. Get the permission.
     Denied,
     /// No space is left. Make some, and run again: what was stored is used.
@@ -56,13 +63,84 @@ pub enum ErrorKind {
     Internal,
 }
 
+/// Where an operation failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Site {
+    /// Nowhere in particular, such as in an argument.
+    #[default]
+    Unknown,
+    /// In what is backed up.
+    Source,
+    /// In the folder that a restore writes to.
+    Target,
+    /// In the store of the repository.
+    Repository,
+    /// In the folder of the cache and the journal.
+    Cache,
+    /// Where the caller wants the content: the writer of a dump, the sink of an export.
+    Output,
+}
+
+/// Which kind of object of a repository an error is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ObjectKind {
+    /// `br.json`: without it the repository cannot be opened.
+    Config,
+    /// A key slot: without one an encrypted repository cannot be opened.
+    KeySlot,
+    /// An entry of the commit log.
+    Log,
+    /// An index segment.
+    Index,
+    /// The document that describes one backup.
+    Manifest,
+    /// A pack of data.
+    Pack,
+}
+
+impl ObjectKind {
+    /// The kind of the first object that a text names.
+    fn named_in(text: &str) -> Option<Self> {
+        text.split([' ', ':', ',']).find_map(|word| {
+            let (folder, _) = word.split_once('/').unwrap_or((word, ""));
+            Some(match folder {
+                Layout::CONFIG => Self::Config,
+                Layout::KEYS => Self::KeySlot,
+                Layout::LOG if word.contains('/') => Self::Log,
+                Layout::INDEX if word.contains('/') => Self::Index,
+                Layout::MANIFESTS => Self::Manifest,
+                Layout::PACKS if word.contains('/') => Self::Pack,
+                _ => return None,
+            })
+        })
+    }
+}
+
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
+            site: Site::Unknown,
+            object: None,
+            io: None,
             message: message.into(),
             source: None,
         }
+    }
+
+    /// Says where it failed.
+    pub(crate) const fn at(mut self, site: Site) -> Self {
+        self.site = site;
+        self
+    }
+
+    /// An error about an object of the repository, which the text names.
+    fn of_object(kind: ErrorKind, message: impl Into<String>) -> Self {
+        let mut out = Self::new(kind, message).at(Site::Repository);
+        out.object = ObjectKind::named_in(&out.message);
+        out
     }
 
     pub(crate) fn with_source(
@@ -92,22 +170,24 @@ impl Error {
             ref newer if newer.is_newer() => ErrorKind::UnsupportedFormat,
             _ => ErrorKind::Damaged,
         };
-        Self::new(kind, format!("cannot use {object}")).with_source(error)
+        Self::of_object(kind, format!("cannot use {object}")).with_source(error)
     }
 
     pub(crate) fn damaged(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Damaged, message)
+        Self::of_object(ErrorKind::Damaged, message)
     }
 
     /// The local system failed.
-    pub(crate) fn io(what: impl Into<String>, error: std::io::Error) -> Self {
-        use std::io::ErrorKind as Io;
+    pub(crate) fn io(what: impl Into<String>, error: io::Error) -> Self {
+        use io::ErrorKind as Io;
         let kind = match error.kind() {
             Io::PermissionDenied | Io::ReadOnlyFilesystem => ErrorKind::Denied,
             Io::StorageFull | Io::QuotaExceeded => ErrorKind::Full,
             _ => ErrorKind::Io,
         };
-        Self::new(kind, what).with_source(error)
+        let mut out = Self::new(kind, what);
+        out.io = Some(error.kind());
+        out.with_source(error)
     }
 
     /// True when it is about stored data, and not about access to it.
@@ -119,6 +199,24 @@ impl Error {
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// Where it failed.
+    #[must_use]
+    pub const fn site(&self) -> Site {
+        self.site
+    }
+
+    /// Which kind of object of the repository it is about, if it is about one.
+    #[must_use]
+    pub const fn object(&self) -> Option<ObjectKind> {
+        self.object
+    }
+
+    /// What the operating system said, if it was the one that failed.
+    #[must_use]
+    pub const fn io_kind(&self) -> Option<io::ErrorKind> {
+        self.io
     }
 }
 
@@ -148,20 +246,57 @@ impl std::error::Error for Error {
 
 impl From<br_storage::Error> for Error {
     fn from(error: br_storage::Error) -> Self {
-        use br_storage::ErrorKind as Storage;
+        use br_storage::{ErrorKind as Storage, Operation};
         let kind = match error.kind() {
             Storage::Invalid | Storage::Unsupported => ErrorKind::Invalid,
-            // An object that something names and that is not there, or is shorter than it must be, is damage.
-            Storage::NotFound | Storage::TooLarge | Storage::Truncated => ErrorKind::Damaged,
+            // An object that something names and that is not there, or is shorter than it must be, is damage. What cannot be
+            // written, listed or deleted because something is missing is a failure of the store.
+            Storage::NotFound | Storage::TooLarge | Storage::Truncated
+                if error.operation() == Operation::Read =>
+            {
+                ErrorKind::Damaged
+            }
             Storage::LocationNotFound => ErrorKind::RepositoryNotFound,
             Storage::Denied => ErrorKind::Denied,
             Storage::Full => ErrorKind::Full,
             Storage::Unavailable => ErrorKind::Unavailable,
             _ => ErrorKind::Io,
         };
-        let message = error.to_string();
-        let mut out = Self::new(kind, message);
+        let mut out = Self::new(kind, error.to_string());
+        if error.operation() != Operation::Parse {
+            out.site = Site::Repository;
+            out.object = error.key().and_then(ObjectKind::named_in);
+        }
+        out.io = error.io_kind();
         out.source = std::error::Error::source(&error).map(|source| source.to_string().into());
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_knows_which_kind_of_object_it_is_about() {
+        for (text, kind) in [
+            (
+                "cannot use br.json in /srv/packs/log",
+                Some(ObjectKind::Config),
+            ),
+            ("log/0000000000000001 is missing", Some(ObjectKind::Log)),
+            ("group 3 of packs/ab/abcd", Some(ObjectKind::Pack)),
+            ("index/0123: too short", Some(ObjectKind::Index)),
+            ("manifests/0123", Some(ObjectKind::Manifest)),
+            (
+                "there is no key slot below keys in /srv",
+                Some(ObjectKind::KeySlot),
+            ),
+            ("moves of chunks form a circle in the index", None),
+            ("chunk 0123 is in no pack", None),
+        ] {
+            assert_eq!(Error::damaged(text).object(), kind, "{text}");
+        }
+        assert_eq!(Error::damaged("x").site(), Site::Repository);
     }
 }

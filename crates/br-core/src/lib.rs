@@ -45,10 +45,11 @@ pub mod source;
 pub mod target;
 
 pub use br_storage::{
-    Addressing, AssumeRole, BucketLocation, Capabilities, Location, NetworkOptions, S3Credentials,
-    S3Encryption, S3Location, S3Options, Secret, Speed, Storage, StorageOptions, Traffic,
+    Addressing, AssumeRole, BucketLocation, Capabilities, Location, Lookalike, NetworkOptions,
+    S3Credentials, S3Encryption, S3Location, S3Options, Secret, Speed, Storage, StorageOptions,
+    Traffic,
 };
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, ObjectKind, Result, Site};
 pub use format::{
     BackupV1, ChunkerConfig, Cipher, Config, FORMAT_VERSION, FormatError, FormatVersion,
     StoreConfig,

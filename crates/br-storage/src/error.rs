@@ -71,6 +71,8 @@ pub struct Error {
     operation: Operation,
     key: Option<String>,
     place: String,
+    /// What the operating system said, if it was asked.
+    io: Option<io::ErrorKind>,
     cause: Box<dyn StdError + Send + Sync>,
 }
 
@@ -87,6 +89,7 @@ impl Error {
             operation,
             key: key.filter(|key| !key.is_empty()).map(str::to_owned),
             place: place.to_owned(),
+            io: None,
             cause: cause.into(),
         }
     }
@@ -103,7 +106,11 @@ impl Error {
             }
             (kind, _) => kind,
         };
-        Self::new(kind, operation, key, place, cause)
+        let io = Some(cause.kind());
+        Self {
+            io,
+            ..Self::new(kind, operation, key, place, cause)
+        }
     }
 
     pub(crate) fn from_store(
@@ -112,13 +119,11 @@ impl Error {
         place: &str,
         cause: &object_store::Error,
     ) -> Self {
-        Self::new(
-            kind_of_store(cause),
-            operation,
-            key,
-            place,
-            StoreCause::new(cause),
-        )
+        let kind = kind_of_store(cause);
+        Self {
+            io: io_kind_within(cause),
+            ..Self::new(kind, operation, key, place, StoreCause::new(cause))
+        }
     }
 
     /// Returns what the caller has to do.
@@ -131,6 +136,12 @@ impl Error {
     #[must_use]
     pub fn operation(&self) -> Operation {
         self.operation
+    }
+
+    /// Returns what the operating system said, if it was the one that failed.
+    #[must_use]
+    pub fn io_kind(&self) -> Option<io::ErrorKind> {
+        self.io
     }
 
     /// Returns the key of the object, or the folder of a listing, if there is one.

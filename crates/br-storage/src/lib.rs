@@ -56,7 +56,7 @@ mod write;
 
 pub use error::{Error, ErrorKind, Operation, Result};
 pub use list::ObjectInfo;
-pub use location::{BucketLocation, Location, S3Location};
+pub use location::{BucketLocation, Location, Lookalike, S3Location};
 pub use options::{
     Addressing, AssumeRole, NetworkOptions, S3Credentials, S3Encryption, S3Options, StorageOptions,
 };

@@ -10,7 +10,9 @@ fn a_first_and_a_second_backup() {
     let session = Session::new();
     session.assert_output(
         "backup first",
-        &session.run(["backup", "docs", "--host", "h"]).expect(0),
+        &session
+            .run(["backup", "--init", "docs", "--host", "h"])
+            .expect(0),
     );
     session.assert_output(
         "backup second",
@@ -25,7 +27,7 @@ fn a_first_and_a_second_backup() {
 
 #[test]
 fn the_summary_is_json() {
-    let session = Session::new();
+    let session = Session::with_repository();
     let output = session
         .run(["backup", "docs", "--host", "h", "--tag", "a,b", "--json"])
         .expect(0);
@@ -42,7 +44,7 @@ fn the_summary_is_json() {
 
 #[test]
 fn what_is_excluded_stays_out() {
-    let session = Session::new();
+    let session = Session::with_repository();
     session.write("docs/x.tmp", "");
     session.write("docs/keep.o", "");
     session.write("docs/sub/.brignore", "c.*\n");
@@ -98,7 +100,7 @@ fn the_repository_and_the_cache_are_not_backed_up() {
 
 #[test]
 fn a_stream_is_a_file() {
-    let session = Session::new();
+    let session = Session::with_repository();
     let content = br_testkit::noise(3, 700 << 10);
     let arguments = ["backup", "--stdin", "--stdin-name", "db/dump.sql"];
     session.br.run_with_input(arguments, &content).expect(0);
@@ -115,7 +117,11 @@ fn a_stream_is_a_file() {
 #[test]
 fn a_dry_run_makes_nothing() {
     let session = Session::new();
-    let output = session.run(["backup", "docs", "--dry-run"]).expect(0);
+    session.run(["backup", "docs", "--dry-run"]).expect(10);
+    let output = session
+        .run(["backup", "--init", "docs", "--dry-run"])
+        .expect(0);
+    assert!(output.stderr.contains("only pretends"), "{output}");
     assert!(!session.at("repository").exists(), "{output}");
     session.run(["list"]).expect(10);
 }
@@ -129,7 +135,7 @@ fn what_cannot_be_read_is_named_and_the_rest_is_there() {
         fs::set_permissions(session.at(path), fs::Permissions::from_mode(mode)).unwrap();
     }
     std::os::unix::fs::chown(session.br.home(), Some(65_534), Some(65_534)).unwrap();
-    let Some(output) = session.run_as_nobody(&["backup", "docs", "--host", "h"]) else {
+    let Some(output) = session.run_as_nobody(&["backup", "--init", "docs", "--host", "h"]) else {
         return;
     };
     session.assert_output("backup partial", &output.expect(3));

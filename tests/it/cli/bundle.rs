@@ -343,6 +343,7 @@ fn what_is_no_bundle_is_told() {
 #[test]
 fn no_command_shows_the_value_of_a_secret() {
     let session = session();
+    session.run(["init", "--quiet"]).expect(0);
     let mut said = String::new();
     let mut keep = |output: BrOutput| said.push_str(&output.to_string());
     for arguments in [
@@ -437,6 +438,7 @@ fn names_cannot_send_commands_to_the_terminal() {
             .join(std::ffi::OsStr::from_bytes(evil.as_bytes())),
     )
     .unwrap();
+    session.run(["init", "--quiet"]).expect(0);
     let mut outputs = Vec::new();
     for bundle in [&names, &metas, &configs] {
         let bundle = bundle.to_str().unwrap();

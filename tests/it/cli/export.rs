@@ -422,7 +422,7 @@ fn a_backup_becomes_a_bundle() {
 
 #[test]
 fn an_imported_bundle_is_written_back_as_it_was() {
-    let session = Session::new();
+    let session = Session::with_repository();
     let node = EmqxNode::small();
     let original = node.export(&session.at("in"), "emqx-export-2023-06-19-15-14-19.947");
     let original = original.to_str().unwrap();
@@ -534,7 +534,9 @@ fn a_damaged_backup_makes_no_bundle() {
 fn an_interrupted_export_leaves_nothing_behind() {
     let session = plain();
     session.write("docs/large", br_testkit::noise(2, 80_000_000));
-    session.run(["backup", "docs", "--no-cache"]).expect(0);
+    session
+        .run(["backup", "--init", "docs", "--no-cache"])
+        .expect(0);
     for what in ["docs", "latest"] {
         // Slow on any machine: the signal must come in the middle.
         let slowly = ["--level", "9", "--threads", "1", "--dir", "out", "--json"];

@@ -313,9 +313,14 @@ fn what_is_refused_changes_nothing() {
             .expect(16),
     );
     for bundle in [format!("cut/{BASE}.tar.gz"), text(&unsound)] {
-        session.run(["import", &bundle]).expect(14);
+        session.run(["import", &bundle]).expect(10);
         assert!(!session.at("repository").exists(), "no repository is made");
     }
+    session.run(["init", "--quiet"]).expect(0);
+    for bundle in [format!("cut/{BASE}.tar.gz"), text(&unsound)] {
+        session.run(["import", &bundle]).expect(14);
+    }
+    assert!(session.ids().is_empty(), "nothing is stored");
     let into = ["--into", "node", "--repo", "repository"];
     let output = session.br.run([&["import", &bundle], &into[..]].concat());
     output.expect(2);
@@ -355,10 +360,14 @@ fn a_bundle_becomes_a_backup() {
     let (mut session, bundle) = session();
     fs::create_dir(session.at("tmp")).unwrap();
     session.br = session.br.env("TMPDIR", "tmp");
+    let missing = session.run(["import", &bundle, "--dry-run"]).expect(10);
+    assert!(missing.stderr.contains("`br init`"), "{missing}");
+    assert!(!session.at("repository").exists());
+    session.run(["init", "--quiet"]).expect(0);
     let dry = session.run(["import", &bundle, "--dry-run"]).expect(0);
     assert!(dry.stdout.contains("nothing was stored"), "{dry}");
     assert!(!dry.stdout.contains("successfully"), "{dry}");
-    assert!(!session.at("repository").exists());
+    assert!(session.ids().is_empty());
     let output = session
         .run(["import", &bundle, "--tag", "nightly"])
         .expect(0);
@@ -420,7 +429,7 @@ fn an_encrypted_repository_keeps_bundles_too() {
 /// A bundle of br has its manifest in it, and is the same one when it comes back.
 #[test]
 fn a_bundle_of_br_comes_back_with_its_manifest() {
-    let session = Session::new();
+    let session = Session::with_repository();
     fs::remove_file(session.at("docs/link")).unwrap();
     session.run(["export", "docs", "--dir", "in"]).expect(0);
     let bundle = session.bundle("in");
@@ -484,6 +493,7 @@ fn send(signal: &str, child: &Child) {
 #[test]
 fn an_interrupted_import_leaves_nothing_behind() {
     let (session, fifo) = pipe();
+    session.run(["init", "--quiet"]).expect(0);
     let br = session.br.clone().env("TMPDIR", "tmp");
     let name = fifo.to_str().unwrap();
     EmqxNode::small().unpack(&session.at("node"));
@@ -502,7 +512,7 @@ fn an_interrupted_import_leaves_nothing_behind() {
         before.assert_same(&after, signal);
         let output = in_the_middle(&br, &["import", name], &fifo, |child| send(signal, child));
         output.expect(130);
-        assert!(!session.at("repository").exists(), "{signal}");
+        assert!(session.ids().is_empty(), "{signal}");
         let left = fs::read_dir(session.at("tmp")).unwrap().count();
         assert_eq!(left, 0, "{signal}: nothing is left in TMPDIR");
     }

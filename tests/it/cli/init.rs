@@ -28,8 +28,8 @@ fn a_folder_with_other_things_is_not_mixed_with() {
 #[test]
 fn an_encrypted_repository_needs_its_password() {
     let session = Session::new();
-    session.write("password", "open sesame\n");
-    session.write("wrong", "close sesame\n");
+    session.write_secret("password", "open sesame\n");
+    session.write_secret("wrong", "close sesame\n");
     session
         .run(["init", "--encrypt", "--password-file", "password"])
         .expect(0);

@@ -61,7 +61,7 @@ fn sums_are_what_sha256sum_reads() {
 
 #[test]
 fn odd_names_are_shown_without_harm() {
-    let session = Session::new();
+    let session = Session::with_repository();
     for name in [
         &b"new\nline"[..],
         b"not utf-8 \xff",
@@ -97,7 +97,7 @@ fn odd_names_are_shown_without_harm() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
-    let session = Session::new();
+    let session = Session::with_repository();
     for number in 0..20_000 {
         session.write(&format!("many/a file with a long name {number:05}"), "");
     }

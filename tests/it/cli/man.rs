@@ -8,3 +8,21 @@ fn the_manual_is_a_manual() {
     let page = session.run(["man"]).expect(0).stdout;
     assert!(page.contains(".TH") && page.contains("SYNOPSIS"), "{page}");
 }
+
+/// Options that the short help leaves out are explained nowhere else.
+#[test]
+fn pages_explain_what_the_short_help_leaves_out() {
+    let session = Session::new();
+    session.run(["man", "--dir", "man"]).expect(0);
+    for page in ["br", "br-backup", "br-matrixone-restore"] {
+        let path = session.at(&format!("man/{page}.1"));
+        let page = std::fs::read_to_string(path).unwrap();
+        for text in [
+            "Do not sign requests",
+            "The folder, with",
+            "What the owner of the role demands",
+        ] {
+            assert!(page.contains(text), "{text}");
+        }
+    }
+}

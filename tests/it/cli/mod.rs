@@ -19,8 +19,10 @@ mod matrixone;
 mod prune;
 mod restore;
 mod s3;
+mod secrets;
 mod show;
 mod stats;
+mod words;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -81,11 +83,18 @@ impl Session {
         session
     }
 
+    /// With an empty repository.
+    fn with_repository() -> Self {
+        let session = Self::new();
+        session.run(["init", "--quiet"]).expect(0);
+        session
+    }
+
     /// With a repository and one backup.
     fn with_backup() -> Self {
         let session = Self::new();
         session
-            .run(["backup", "docs", "--host", "h", "--tag", "first"])
+            .run(["backup", "--init", "docs", "--host", "h", "--tag", "first"])
             .expect(0);
         session
     }
@@ -110,6 +119,12 @@ impl Session {
         let at = self.at(path);
         fs::create_dir_all(at.parent().unwrap()).unwrap();
         fs::write(at, content).unwrap();
+    }
+
+    /// Writes a file that only its owner can read.
+    fn write_secret(&self, path: &str, content: impl AsRef<[u8]>) {
+        self.write(path, content);
+        fs::set_permissions(self.at(path), fs::Permissions::from_mode(0o600)).unwrap();
     }
 
     fn run<const N: usize>(&self, arguments: [&str; N]) -> BrOutput {

@@ -1,6 +1,7 @@
 //! `br backup`: makes a backup.
 
 use std::ffi::OsString;
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,8 +17,10 @@ use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
 use crate::output::json::{BackupJson, BackupSummary, Summary};
 use crate::output::{ProgressReporter, format};
+use crate::values;
 
 const EXAMPLES: &str = "\
+  br -r /mnt/disk/backup backup --init ~/documents     make the repository, too: once, by hand
   br backup ~/documents ~/photos
   br backup / --one-file-system --exclude-caches --exclude /tmp --tag daily
   br backup . --exclude '*.o' --exclude node_modules/ --dry-run
@@ -27,7 +30,7 @@ const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Locked];
 
 /// Back up files and folders
 ///
-/// A repository on local disk that does not exist yet is made; elsewhere `br init` makes it. Files that look as they did in the last backup of the same
+/// The repository must exist: `br init` makes it, or --init. Files that look as they did in the last backup of the same
 /// paths on this host are not read again; what the repository has already is not stored again. An interrupted backup goes
 /// on where it was when it is run again.
 ///
@@ -40,12 +43,15 @@ const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Locked];
 )]
 pub(crate) struct BackupArgs {
     /// What to back up (can be repeated)
-    #[arg(
-        value_name = "PATH",
-        required_unless_present = "stdin",
-        conflicts_with = "stdin"
-    )]
+    #[arg(value_name = "PATH", required_unless_present = "stdin")]
     paths: Vec<PathBuf>,
+
+    /// Make the repository if there is none
+    ///
+    /// It is encrypted when a password is given, as by `br init`. Leave this out of jobs that run by themselves: where the
+    /// disk of the repository is not mounted, or its name is mistyped, a new repository would be made.
+    #[arg(long)]
+    init: bool,
 
     /// Read every file (full), or only what changed (incremental) [default: incremental]
     #[arg(long, value_name = "TYPE", alias = "backup_type")]
@@ -56,15 +62,21 @@ pub(crate) struct BackupArgs {
     base_id: Option<BackupSelector>,
 
     /// Word to find the backup by (can be repeated, or separated by commas)
-    #[arg(long, value_name = "TAG", value_delimiter = ',')]
+    #[arg(long, value_name = "TAG", value_delimiter = ',', value_parser = values::word("--tag daily"))]
     tag: Vec<String>,
 
     /// Name of this machine [default: its host name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = values::word("--host web1"))]
     host: Option<String>,
 
     /// Level of compression, from 1 (fast) to 19 (small)
-    #[arg(long, value_name = "LEVEL", default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=19))]
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        default_value_t = 3,
+        allow_negative_numbers = true,
+        value_parser = values::number(1..=19, "the level of compression", "--compression 3")
+    )]
     compression: i32,
 
     /// Store what changed a little in a large file as a difference from the base
@@ -77,7 +89,7 @@ pub(crate) struct BackupArgs {
     deltas: Deltas,
 
     /// Worker threads [default: as many as there are cores]
-    #[arg(long, value_name = "N", value_parser = super::parse_threads)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::threads)]
     threads: Option<usize>,
 
     /// Do everything but store
@@ -89,7 +101,7 @@ pub(crate) struct BackupArgs {
     stdin: bool,
 
     /// Path of the file made of it
-    #[arg(long, value_name = "NAME", requires = "stdin")]
+    #[arg(long, value_name = "NAME")]
     stdin_name: Option<OsString>,
 
     // Last, as its heading holds for all that follows.
@@ -118,16 +130,13 @@ enum Deltas {
 }
 
 pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandResult {
-    if args.base_id.is_some() && args.backup_type == Some(BackupType::Full) {
-        let hint = "leave out --base-id, or use --backup-type incremental";
-        return Err(CommandError::usage("a full backup has no base", hint));
-    }
+    args.check()?;
     let place = context.place()?;
     let input = match &args.stdin_name {
         Some(name) => Input::stdin(name)?,
         None => Input::paths(&args.paths, &args.select)?,
     };
-    let repository = context.open_or_create(place, args.dry_run).await?;
+    let repository = context.open_or_init(place, args.init, args.dry_run).await?;
     let options = options(&args, &input, context);
     if let (Some(journal), false) = (&options.journal, args.dry_run) {
         // It must be there to be recognised and left out; if it cannot be made, the engine says so.
@@ -144,6 +153,50 @@ pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
         if args.dry_run { String::new() } else { format!("; `br show {}` names them", report.backup.id) }
     ));
     Ok(ExitStatus::Partial)
+}
+
+impl BackupArgs {
+    /// Refuses options of which one would be ignored.
+    fn check(&self) -> Result<(), CommandError> {
+        let is_full = self.backup_type == Some(BackupType::Full);
+        if is_full && self.base_id.is_some() {
+            let hint = "leave out --base-id, or use --backup-type incremental";
+            return Err(CommandError::usage("a full backup has no base", hint));
+        }
+        if is_full && self.deltas == Deltas::Always {
+            let message = "a full backup has no base from which it could differ";
+            let hint = "leave out --deltas, or use --backup-type incremental";
+            return Err(CommandError::usage(message, hint));
+        }
+        if let (false, Some(name)) = (self.stdin, &self.stdin_name) {
+            let message = "--stdin-name is the name of what comes from standard input, and --stdin is missing";
+            let hint = format!(
+                "add --stdin --stdin-name {} and leave the paths out",
+                name.display()
+            );
+            return Err(CommandError::usage(message, hint));
+        }
+        if !self.stdin {
+            return Ok(());
+        }
+        if let Some(path) = self.paths.first() {
+            let message = format!(
+                "--stdin and the path {} contradict each other",
+                format::path(path)
+            );
+            let hint = "make two backups: one of the paths, and one of standard input";
+            return Err(CommandError::usage(message, hint));
+        }
+        if let Some(option) = self.select.typed() {
+            let message = format!("{option} has no effect on what comes from standard input");
+            return Err(CommandError::usage(message, "leave it out"));
+        }
+        if std::io::stdin().is_terminal() {
+            let hint = "send it what is to be backed up, as in `pg_dump shop | br backup --stdin --stdin-name shop.sql`";
+            return Err(CommandError::usage("standard input is a terminal", hint));
+        }
+        Ok(())
+    }
 }
 
 impl From<Deltas> for Option<bool> {

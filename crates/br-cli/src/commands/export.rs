@@ -28,6 +28,7 @@ use crate::output::bundle::exported_lines;
 use crate::output::bundle_json::ExportJson;
 use crate::output::format;
 use crate::output::json::Summary;
+use crate::values;
 
 const EXAMPLES: &str = "\
   br export /etc/app                               br-export-2026-11-20-08-13-00.250.tar.gz
@@ -58,7 +59,7 @@ pub(crate) struct ExportArgs {
     what: Vec<OsString>,
 
     /// Folder to write the bundle to; it is made if it is missing
-    #[arg(long, value_name = "DIR", default_value = ".")]
+    #[arg(long, value_name = "DIR", default_value = ".", value_parser = values::folder())]
     dir: PathBuf,
 
     /// Start of the bundle's name [default: emqx-export for what is EMQX's, br-export for the rest]
@@ -78,11 +79,11 @@ pub(crate) struct ExportArgs {
     format: Option<FormatArg>,
 
     /// Level of compression: 0 to 9 for tar.gz [default: 6], 1 to 19 for tar.zst [default: 3]
-    #[arg(long, value_name = "LEVEL")]
+    #[arg(long, value_name = "LEVEL", allow_negative_numbers = true, value_parser = values::number(0_u32..=19, "the level of compression", "--level 6"))]
     level: Option<u32>,
 
     /// Threads that compress [default: as many as there are cores]
-    #[arg(long, value_name = "N", value_parser = super::parse_threads)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::threads)]
     threads: Option<usize>,
 
     /// Time in the bundle's name, as in RFC 3339 [default: now, in local time]
@@ -265,6 +266,7 @@ async fn export_paths(
     args: &ExportArgs,
     context: &CommandContext,
 ) -> Result<Exported, CommandError> {
+    context.refuse_repository_options("files are exported")?;
     let paths: Vec<PathBuf> = args.what.iter().map(PathBuf::from).collect();
     for path in &paths {
         if let Err(error) = path.symlink_metadata() {

@@ -19,6 +19,7 @@ use crate::output::bundle::{Narration, details, finding, import_order};
 use crate::output::bundle_json::{ImportJson, ImportedJson};
 use crate::output::json::Summary;
 use crate::output::{Table, format};
+use crate::values;
 
 const EXAMPLES: &str = "\
   br import emqx-export-2023-06-19-15-14-19.947.tar.gz --into unpacked --dry-run
@@ -32,7 +33,8 @@ const EXAMPLES: &str = "\
 /// differs is updated, and nothing is deleted; all of it appears at once, and after a failure the folder is as it was. In folders
 /// with EMQX's content tables are merged record by record and the configuration key by key, as EMQX would.
 ///
-/// Without --into the bundle becomes a backup, member by member, so that what it has in common with others is stored once;
+/// Without --into the bundle becomes a backup in the repository, which `br init` makes, member by member, so that what it has
+/// in common with others is stored once;
 /// `br export ID` writes it back under its own name. It is unpacked below TMPDIR meanwhile.
 #[derive(Debug, Args)]
 #[command(
@@ -45,7 +47,7 @@ pub(crate) struct ImportArgs {
     file: PathBuf,
 
     /// Folder to merge it into; it is made if it is missing
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = values::folder())]
     into: Option<PathBuf>,
 
     /// Change nothing, and show what would change
@@ -53,7 +55,7 @@ pub(crate) struct ImportArgs {
     dry_run: bool,
 
     /// A word to find the backup by (can be repeated)
-    #[arg(long, value_name = "TAG", conflicts_with = "into")]
+    #[arg(long, value_name = "TAG", conflicts_with = "into", value_parser = values::word("--tag emqx"))]
     tag: Vec<String>,
 
     #[command(flatten)]
@@ -91,6 +93,7 @@ async fn merge(args: &ImportArgs, into: &Path, context: &CommandContext) -> Comm
         let message = "--into and --repo both say where the bundle is to go";
         return Err(CommandError::usage(message, "leave one of them out"));
     }
+    context.refuse_repository_options("--into is a folder")?;
     let start = context.runtime.clock.elapsed();
     begin(args, context)?;
     let (file, folder) = (args.file.clone(), into.to_owned());
@@ -202,6 +205,8 @@ async fn keep(args: &ImportArgs, context: &CommandContext) -> CommandResult {
         error.with_hint(hint)
     })?;
     begin(args, context)?;
+    // A mistake about it is found before the bundle is read; so is a password asked for before.
+    let repository = context.open_or_init(place, false, args.dry_run).await?;
     let (file, options) = (args.file.clone(), args.options(context));
     let spool = std::env::temp_dir();
     let opened = bundles::run(context, move |progress| {
@@ -209,7 +214,6 @@ async fn keep(args: &ImportArgs, context: &CommandContext) -> CommandResult {
     });
     let (source, inspection) = opened.await?;
     warn(&inspection, context);
-    let repository = context.open_or_create(place, args.dry_run).await?;
     let mut tags = vec![bundle::TAG.to_owned()];
     tags.extend(args.tag.iter().map(|tag| tag.trim().to_owned()));
     let mut seen = std::collections::HashSet::new();

@@ -8,6 +8,8 @@ use crate::cli::{Cli, examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
+use crate::help;
+use crate::values;
 
 const EXAMPLES: &str = "\
   br man | man -l -
@@ -21,12 +23,12 @@ const EXAMPLES: &str = "\
 )]
 pub(crate) struct ManArgs {
     /// Folder to write the pages of all commands into; it is made if it is missing
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = values::folder())]
     dir: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &ManArgs, context: &CommandContext) -> CommandResult {
-    let command = Cli::command().disable_help_subcommand(true);
+    let command = help::for_manual(Cli::command().disable_help_subcommand(true));
     match &args.dir {
         None => {
             let mut page = Vec::new();

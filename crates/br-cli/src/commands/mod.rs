@@ -30,9 +30,6 @@ use crate::cli::Command;
 use crate::context::CommandContext;
 use crate::error::CommandResult;
 
-/// More worker threads than this help nobody.
-const MAX_THREADS: usize = 256;
-
 /// Runs a command.
 pub(crate) async fn run(command: Command, context: &CommandContext) -> CommandResult {
     match command {
@@ -56,13 +53,5 @@ pub(crate) async fn run(command: Command, context: &CommandContext) -> CommandRe
         Command::Completions(args) => completions::run(&args, context),
         Command::Man(args) => man::run(&args, context),
         Command::Reference => reference::run(context),
-    }
-}
-
-/// Reads a number of threads.
-fn parse_threads(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(threads) if (1..=MAX_THREADS).contains(&threads) => Ok(threads),
-        _ => Err(format!("`{text}` is not a number from 1 to {MAX_THREADS}")),
     }
 }

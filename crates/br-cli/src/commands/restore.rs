@@ -18,6 +18,7 @@ use crate::output::format;
 use crate::output::json::Summary;
 use crate::output::report::RestoreSummary;
 use crate::output::{Lines, Output, SHOWN};
+use crate::values;
 
 const EXAMPLES: &str = "\
   br restore latest --target /tmp/restored
@@ -45,7 +46,7 @@ pub(crate) struct RestoreArgs {
     paths: Vec<OsString>,
 
     /// Folder to restore into; it is made if it is missing
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", value_parser = values::folder())]
     target: PathBuf,
 
     /// What to do with files that are there already
@@ -68,7 +69,7 @@ pub(crate) struct RestoreArgs {
     dry_run: bool,
 
     /// Worker threads [default: as many as there are cores]
-    #[arg(long, value_name = "N", value_parser = super::parse_threads)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::threads)]
     threads: Option<usize>,
 
     // Last, as its heading holds for all that follows.

@@ -45,6 +45,23 @@ pub(super) struct SelectArgs {
     one_file_system: bool,
 }
 
+impl SelectArgs {
+    /// The first of these options that was typed.
+    pub(super) fn typed(&self) -> Option<&'static str> {
+        let typed = [
+            ("--exclude", !self.exclude.is_empty()),
+            ("--exclude-file", !self.exclude_file.is_empty()),
+            ("--no-ignore", self.no_ignore),
+            ("--exclude-caches", self.exclude_caches),
+            ("--one-file-system", self.one_file_system),
+        ];
+        typed
+            .into_iter()
+            .find(|(_, typed)| *typed)
+            .map(|(name, _)| name)
+    }
+}
+
 /// What a backup reads, known to be there.
 #[derive(Debug)]
 pub(super) enum Input {

@@ -84,6 +84,7 @@ struct Findings {
 }
 
 async fn probe(args: &ProbeArgs, context: &CommandContext) -> CommandResult {
+    context.refuse_password_options("a probe needs none")?;
     let place = context.place_at(args.url.as_deref())?;
     let findings = tokio::select! {
         findings = look(&place, args.quick, context) => findings?,

@@ -4,6 +4,7 @@
 //! [`ProgressGuard`] looks at the counts and shows them. Invariant: nothing is shown with `--quiet` but failures and
 //! warnings, and nothing of it once the guard is dropped.
 
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,7 +17,8 @@ use tokio::task::JoinHandle;
 use super::Console;
 use super::format;
 use super::json::{Message, Status};
-use super::progress_text::{Rate, describe, fraction};
+use super::progress_text::{Fitted, Rate, describe, fraction};
+use crate::context::variable;
 
 /// An operation shorter than this shows no bar.
 const BAR_AFTER: Duration = Duration::from_millis(250);
@@ -177,14 +179,59 @@ async fn show(reporter: Arc<ProgressReporter>) {
 }
 
 fn draw(bar: &ProgressBar, status: &Status, rate: f64) {
-    let template = match status.bytes_expected {
-        Some(_) => "{spinner} [{bar:24}] {msg}",
-        None => "{spinner} {msg}",
+    let line = Fitted::new(status, rate, columns());
+    let template = match line.bar {
+        0 => "{spinner} {msg}".to_owned(),
+        width => format!("{{spinner}} [{{bar:{width}}}] {{msg}}"),
     };
     let style =
-        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    bar.set_style(style.progress_chars("=> ").tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
+        ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let spinner = match is_utf8(variable) {
+        true => "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ",
+        false => "|/-\\ ",
+    };
+    bar.set_style(style.progress_chars("=> ").tick_chars(spinner));
     bar.set_position((fraction(status).unwrap_or(0.0) * 1000.0) as u64);
-    bar.set_message(describe(status, rate));
+    bar.set_message(line.text);
     bar.tick();
+}
+
+/// Columns of the terminal.
+fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok();
+    let columns = size.map(|size| usize::from(size.ws_col));
+    columns.filter(|columns| *columns > 0).unwrap_or(80)
+}
+
+/// True when the locale says that terminals show UTF-8: the first of these variables that is set counts.
+fn is_utf8(variables: impl Fn(&str) -> Option<OsString>) -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .find_map(|name| variables(name));
+    let locale = locale.unwrap_or_default();
+    let locale = locale.to_string_lossy().to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_variable_of_the_locale_counts() {
+        for (set, expected) in [
+            (&[][..], false),
+            (&[("LANG", "en_US.UTF-8")], true),
+            (&[("LANG", "de_DE.utf8")], true),
+            (&[("LANG", "C")], false),
+            (&[("LC_ALL", "C"), ("LANG", "en_US.UTF-8")], false),
+            (&[("LC_CTYPE", "C.UTF-8"), ("LANG", "C")], true),
+        ] {
+            let look_up = |name: &str| {
+                let found = set.iter().find(|(key, _)| *key == name);
+                found.map(|(_, value)| OsString::from(value))
+            };
+            assert_eq!(is_utf8(look_up), expected, "{set:?}");
+        }
+    }
 }

@@ -17,33 +17,148 @@ pub(super) fn fraction(status: &Status) -> Option<f64> {
 
 /// `12.3 GiB of 40 GiB, 30%, 312 MiB/s, ETA 1m 30s`, or without the end when it is not known.
 pub(super) fn describe(status: &Status, rate: f64) -> String {
-    let done = format::size(status.bytes_done);
-    let mut parts = Vec::new();
-    match (status.bytes_expected, fraction(status)) {
-        (Some(expected), Some(part)) if expected >= status.bytes_done => {
-            parts.push(format!("{done} of {}", format::size(expected)));
-            parts.push(format!("{}%", (part * 100.0) as u64));
+    Parts::new(status, rate).join(Shown::ALL)
+}
+
+/// A line for a terminal, which it never fills.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fitted {
+    /// Columns of the bar; 0 for none.
+    pub(super) bar: usize,
+    /// What stands behind it.
+    pub(super) text: String,
+}
+
+impl Fitted {
+    /// As much as fits into so many columns, beside a spinner and a space.
+    pub(super) fn new(status: &Status, rate: f64, columns: usize) -> Self {
+        const SPINNER: usize = 2;
+        // A character in the last column makes some terminals begin a new line.
+        let room = columns.saturating_sub(SPINNER + 1);
+        let parts = Parts::new(status, rate);
+        let bars: &[usize] = match status.bytes_expected {
+            Some(_) => &[24, 10, 0],
+            None => &[0],
+        };
+        for shown in [Shown::ALL, Shown::NO_ENTRIES] {
+            for bar in bars {
+                let text = parts.join(shown);
+                // The brackets and a space.
+                let taken = if *bar > 0 { bar + 3 } else { 0 };
+                if taken + text.len() <= room {
+                    return Self { bar: *bar, text };
+                }
+            }
         }
-        _ => parts.push(done),
+        for shown in [Shown::NO_RATE, Shown::SHARE, Shown::DONE] {
+            let text = parts.join(shown);
+            if text.len() <= room {
+                return Self { bar: 0, text };
+            }
+        }
+        let text = parts.join(Shown::DONE).chars().take(room).collect();
+        Self { bar: 0, text }
     }
-    if status.entries_done > 0 {
-        parts.push(format::counted(status.entries_done, "entry", "entries"));
-    }
-    if rate >= 1.0 {
-        parts.push(format!("{}/s", format::size(rate as u64)));
+}
+
+/// Which parts of a line are shown.
+#[derive(Debug, Clone, Copy)]
+struct Shown {
+    share: bool,
+    entries: bool,
+    rate: bool,
+    time: bool,
+}
+
+impl Shown {
+    const ALL: Self = Self {
+        share: true,
+        entries: true,
+        rate: true,
+        time: true,
+    };
+    const NO_ENTRIES: Self = Self {
+        entries: false,
+        ..Self::ALL
+    };
+    const NO_RATE: Self = Self {
+        rate: false,
+        ..Self::NO_ENTRIES
+    };
+    const SHARE: Self = Self {
+        time: false,
+        ..Self::NO_RATE
+    };
+    const DONE: Self = Self {
+        share: false,
+        ..Self::SHARE
+    };
+}
+
+/// The parts of a line, all of them ASCII.
+#[derive(Debug)]
+struct Parts {
+    done: String,
+    of: String,
+    share: Option<String>,
+    entries: Option<String>,
+    rate: Option<String>,
+    time: Option<String>,
+}
+
+impl Parts {
+    fn new(status: &Status, rate: f64) -> Self {
+        let (mut of, mut share) = (String::new(), None);
+        if let (Some(expected), Some(part)) = (status.bytes_expected, fraction(status))
+            && expected >= status.bytes_done
+        {
+            of = format!(" of {}", format::size(expected));
+            share = Some(format!("{}%", (part * 100.0) as u64));
+        }
+        let entries = (status.entries_done > 0)
+            .then(|| format::counted(status.entries_done, "entry", "entries"));
+        let is_moving = rate >= 1.0;
         let left = status
             .bytes_expected
             .and_then(|all| all.checked_sub(status.bytes_done));
-        if let Some(left) = left {
-            // Tenths of a second would pretend to know.
-            let seconds = (left as f64 / rate).round().min(8.64e6);
-            let text = format::duration(Duration::from_secs_f64(seconds));
-            parts.push(format!("ETA {}", text.replace(".0 s", " s")));
+        let time = match (is_moving, left) {
+            (true, Some(left)) => {
+                // Tenths of a second would pretend to know.
+                let seconds = (left as f64 / rate).round().min(8.64e6);
+                let text = format::duration(Duration::from_secs_f64(seconds));
+                Some(format!("ETA {}", text.replace(".0 s", " s")))
+            }
+            (true, None) => None,
+            (false, _) => Some(format::duration(Duration::from_secs_f64(status.seconds))),
+        };
+        Self {
+            done: format::size(status.bytes_done),
+            of,
+            share,
+            entries,
+            rate: is_moving.then(|| format!("{}/s", format::size(rate as u64))),
+            time,
         }
-    } else {
-        parts.push(format::duration(Duration::from_secs_f64(status.seconds)));
     }
-    parts.join(", ")
+
+    fn join(&self, shown: Shown) -> String {
+        let mut text = self.done.clone();
+        if shown.share {
+            text.push_str(&self.of);
+        }
+        for (is_shown, part) in [
+            (shown.share, &self.share),
+            (shown.entries, &self.entries),
+            (shown.rate, &self.rate),
+            (shown.time, &self.time),
+        ] {
+            if let (true, Some(part)) = (is_shown, part) {
+                text.push_str(", ");
+                text.push_str(part);
+            }
+        }
+        text
+    }
 }
 
 /// Bytes a second over the last moments.
@@ -93,6 +208,57 @@ mod tests {
         assert_eq!(describe(&status(3 << 30, None), 0.0), "3.0 GiB, 1m 01s");
         // More than was expected: the estimate is not shown any more.
         assert_eq!(describe(&status(2048, Some(1024)), 0.0), "2.0 KiB, 1m 01s");
+    }
+
+    #[test]
+    fn a_line_never_fills_the_terminal() {
+        let sizes = [0, 1, 1023, 1 << 20, (1 << 40) - 1, u64::MAX / 2];
+        for bytes_done in sizes {
+            for bytes_expected in sizes.map(Some).into_iter().chain([None]) {
+                for rate in [0.0, 1.0, 1e6, 1.1e9, 1e15] {
+                    for columns in 0..=200 {
+                        let status = Status {
+                            seconds: 1e7,
+                            entries_done: 123_456_789,
+                            ..status(bytes_done, bytes_expected)
+                        };
+                        let line = Fitted::new(&status, rate, columns);
+                        assert!(line.text.is_ascii(), "{line:?}");
+                        let bar = if line.bar > 0 { line.bar + 3 } else { 0 };
+                        let width = 2 + bar + line.text.len();
+                        assert!(width < columns.max(3), "{columns}: {line:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_matters_most_stays_on_a_narrow_terminal() {
+        let status = Status {
+            entries_done: 123_456,
+            ..status(3 << 30, Some(12 << 30))
+        };
+        let rate = f64::from(300 << 20);
+        for (columns, bar, text) in [
+            (
+                120,
+                24,
+                "3.0 GiB of 12.0 GiB, 25%, 123,456 entries, 300 MiB/s, ETA 31 s",
+            ),
+            (
+                80,
+                10,
+                "3.0 GiB of 12.0 GiB, 25%, 123,456 entries, 300 MiB/s, ETA 31 s",
+            ),
+            (60, 10, "3.0 GiB of 12.0 GiB, 25%, 300 MiB/s, ETA 31 s"),
+            (40, 0, "3.0 GiB of 12.0 GiB, 25%, ETA 31 s"),
+            (30, 0, "3.0 GiB of 12.0 GiB, 25%"),
+            (12, 0, "3.0 GiB"),
+        ] {
+            let line = Fitted::new(&status, rate, columns);
+            assert_eq!((line.bar, line.text.as_str()), (bar, text), "{columns}");
+        }
     }
 
     #[test]

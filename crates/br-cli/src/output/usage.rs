@@ -1,23 +1,31 @@
 //! Arguments that are wrong, and help that was asked for.
 
+use std::ffi::OsString;
 use std::io::{self, Write as _};
 
 use clap::CommandFactory as _;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::Console;
 use crate::cli::Cli;
 use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
+use crate::help;
+use crate::values::BadValue;
 
 const HELP: &str = "`--help` explains the command";
 
 /// Prints what clap has to say: help and version to stdout when they were asked for, mistakes to stderr
 /// with a hint, as everything that fails.
-pub(crate) fn print(error: &clap::Error) -> ExitStatus {
+pub(crate) fn print(error: clap::Error, arguments: &[OsString]) -> ExitStatus {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // Whoever asked for help and went away does not miss it.
+            let command = help::for_long_help(Cli::command());
+            let error = match command.try_get_matches_from(arguments) {
+                Err(in_order) if in_order.kind() == ErrorKind::DisplayHelp => in_order,
+                _ => error,
+            };
+            // A reader that went away does not miss it.
             let _ = error.print();
             return ExitStatus::Ok;
         }
@@ -27,17 +35,24 @@ pub(crate) fn print(error: &clap::Error) -> ExitStatus {
         }
         _ => {}
     }
-    let plain = error.render().to_string();
-    if std::env::args_os()
+    let is_json = arguments
+        .iter()
         .skip(1)
-        .take_while(|arg| arg != "--")
-        .any(|arg| arg == "--json")
-    {
-        let message = message(&plain);
-        Console::new(true, false, false).error(&CommandError::usage(message, HELP));
+        .take_while(|arg| *arg != "--")
+        .any(|arg| arg == "--json");
+    let console = Console::new(is_json, false, false);
+    if let Some((verb, hint)) = foreign(&error) {
+        let message = format!("there is no command `{verb}`");
+        console.error(&CommandError::usage(message, hint));
         return ExitStatus::Usage;
     }
-    let console = Console::new(false, false, false);
+    let bad = std::error::Error::source(&error).and_then(|source| source.downcast_ref());
+    let hint = bad.map_or(HELP, |bad: &BadValue| bad.hint.as_str());
+    let plain = error.render().to_string();
+    if is_json {
+        console.error(&CommandError::usage(message(&plain), hint));
+        return ExitStatus::Usage;
+    }
     let text = if console.has_color() {
         error.render().ansi().to_string()
     } else {
@@ -47,8 +62,20 @@ pub(crate) fn print(error: &clap::Error) -> ExitStatus {
     let end = text.rfind("For more information").unwrap_or(text.len());
     let mut stderr = io::stderr();
     let _ = writeln!(stderr, "{}\n", text[..end].trim_end());
-    console.hint(HELP);
+    console.hint(hint);
     ExitStatus::Usage
+}
+
+/// The command of another tool that was typed, and what to type here.
+fn foreign(error: &clap::Error) -> Option<(String, &'static str)> {
+    let kinds = [ErrorKind::InvalidSubcommand, ErrorKind::UnknownArgument];
+    if !kinds.contains(&error.kind()) {
+        return None;
+    }
+    match error.get(ContextKind::InvalidSubcommand)? {
+        ContextValue::String(verb) => Some((verb.clone(), help::foreign_verb(verb)?)),
+        _ => None,
+    }
 }
 
 /// The first paragraph, in one line, without its label.

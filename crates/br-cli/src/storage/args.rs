@@ -10,6 +10,8 @@ use clap::{Args, ValueEnum};
 
 use super::mo_br::MoBrArgs;
 use crate::output::format;
+use crate::secret::{self, BadSecret};
+use crate::values::{BadValue, number};
 
 /// More requests at once than this help nobody.
 const MAX_CONNECTIONS: usize = 256;
@@ -54,7 +56,8 @@ pub(crate) struct StorageArgs {
 
     /// Read the secret access key from a file [env: BR_S3_SECRET_ACCESS_KEY, the key itself]
     ///
-    /// With `-` it is the first line of standard input. White space at the end of the file is not part of the key. The option comes before the environment.
+    /// With `-` it is the first line of standard input. The key is one line that is not empty; a line end and a byte order
+    /// mark are not part of it. The option comes before the environment.
     #[arg(
         long,
         global = true,
@@ -240,6 +243,16 @@ impl StorageArgs {
             .map(|(name, _)| name)
     }
 
+    /// Files with secrets that were typed, and the options that name them.
+    pub(crate) fn secret_files(&self) -> impl Iterator<Item = (&'static str, PathBuf)> {
+        let key = self.secret_access_key_file.clone();
+        let how = self.server_side_encryption.as_ref().map(Secret::reveal);
+        let customer = how.and_then(|how| how.strip_prefix("customer-key-file:"));
+        let key = key.map(|file| ("--secret-access-key-file", file));
+        let customer = customer.map(|file| ("--server-side-encryption", PathBuf::from(file)));
+        key.into_iter().chain(customer)
+    }
+
     /// Options with a secret that was typed, and where it would not be seen.
     pub(crate) fn exposed(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let key = self.secret_access_key.as_ref().map(|_| {
@@ -282,17 +295,16 @@ pub(super) fn parse_text(text: &str) -> Result<String, &'static str> {
 }
 
 /// Takes a text that is not repeated, whatever is wrong with it.
-pub(crate) fn parse_secret(text: &str) -> Result<Secret, &'static str> {
-    parse_text(text).map(Secret::from)
+pub(crate) fn parse_secret(text: &str) -> Result<Secret, BadSecret> {
+    secret::Secret::of_argument(text)?.to_text()
 }
 
-fn parse_connections(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number) if (1..=MAX_CONNECTIONS).contains(&number) => Ok(number),
-        _ => Err(format!(
-            "`{text}` is not a number from 1 to {MAX_CONNECTIONS}"
-        )),
-    }
+fn parse_connections(text: &str) -> Result<usize, BadValue> {
+    number(
+        1..=MAX_CONNECTIONS,
+        "the number of requests at once",
+        "--connections 16",
+    )(text)
 }
 
 /// Reads bytes in a second as people write them: `5M`, `500K`, `1.5MiB/s`.

@@ -9,9 +9,10 @@ use br_core::{AssumeRole, S3Credentials, S3Encryption, Secret};
 
 use super::args::StorageArgs;
 use super::{Variables, text_variable};
+use crate::context::not_empty;
 use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
-use crate::secret_file;
+use crate::secret::{self, BadSecret};
 
 /// Length of 32 bytes in base64.
 const CUSTOMER_KEY_LEN: usize = 44;
@@ -35,7 +36,7 @@ pub(super) fn credentials(
     let secret = match (&args.secret_access_key_file, &args.secret_access_key) {
         (Some(file), _) => Some(read_key(file, "--secret-access-key-file")?),
         (None, Some(key)) => Some(key.clone()),
-        (None, None) => text_variable("BR_S3_SECRET_ACCESS_KEY", variables)?.map(Secret::from),
+        (None, None) => secret_variable("BR_S3_SECRET_ACCESS_KEY", variables)?,
     };
     match (id, secret) {
         (Some(access_key_id), Some(secret_access_key)) => Ok(S3Credentials::Keys {
@@ -132,19 +133,38 @@ fn customer_key(file: &Path) -> Result<Secret, CommandError> {
     ))
 }
 
-/// Reads a key from a file, without the white space that editors leave at its end.
+/// A secret in a variable of the environment.
+fn secret_variable(name: &str, variables: Variables<'_>) -> Result<Option<Secret>, CommandError> {
+    let Some(value) = not_empty(name, variables(name))? else {
+        return Ok(None);
+    };
+    let secret = secret::Secret::of_variable(value).and_then(|secret| secret.to_text());
+    secret.map(Some).map_err(|error| {
+        refused(
+            format!("cannot use the secret in {name}"),
+            &format!("set {name} to the secret, as one line of text"),
+        )
+        .because(&error)
+    })
+}
+
+/// Reads a key from a file.
 fn read_key(file: &Path, option: &str) -> Result<Secret, CommandError> {
-    let text = secret_file::read_text(file, option).map_err(|error| {
-        let message = format!("cannot read the key file {}", file.display());
-        refused(message, &format!("check {option}")).because(&error)
-    })?;
-    match text.trim_end() {
-        "" => {
-            let message = format!("the key file {} is empty", file.display());
-            Err(refused(message, "write the key into it"))
+    let key = secret::Secret::of_file(file, option).and_then(|secret| secret.to_text());
+    key.map_err(|error| {
+        let name = file.display();
+        match error {
+            BadSecret::Empty => refused(
+                format!("the key file {name} is empty"),
+                "write the key into it",
+            ),
+            error => refused(
+                format!("cannot read the key file {name}"),
+                &format!("check {option}: the file holds the key, and nothing else"),
+            )
+            .because(&error),
         }
-        key => Ok(Secret::new(key)),
-    }
+    })
 }
 
 fn refused(message: impl Into<String>, hint: &str) -> CommandError {

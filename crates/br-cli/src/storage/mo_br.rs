@@ -12,6 +12,7 @@ use clap::{Args, ValueEnum};
 use super::args::parse_text;
 use super::refuse;
 use crate::error::CommandError;
+use crate::values;
 
 /// A repository, named as `mo_br` does it.
 #[derive(Debug, Clone, Default, Args)]
@@ -253,10 +254,17 @@ impl MoBrArgs {
             .path
             .clone()
             .filter(|path| !path.as_os_str().is_empty());
-        path.ok_or_else(|| {
+        let path = path.ok_or_else(|| {
             let hint = "name the folder of the repository, as in --path /srv/backup";
             CommandError::usage("--backup_dir filesystem needs --path", hint)
-        })
+        })?;
+        match values::refuse_lookalike(path.as_os_str()) {
+            None => Ok(path),
+            Some(bad) => Err(CommandError::usage(
+                format!("--path is not the path of a folder: {bad}"),
+                bad.hint,
+            )),
+        }
     }
 }
 

@@ -10,8 +10,8 @@ mod mo_br;
 use std::ffi::OsString;
 
 use br_core::{
-    Addressing, ErrorKind, Location, NetworkOptions, S3Credentials, S3Location, S3Options, Secret,
-    StorageOptions,
+    Addressing, ErrorKind, Location, Lookalike, NetworkOptions, S3Credentials, S3Location,
+    S3Options, Secret, StorageOptions,
 };
 
 pub(crate) use self::args::{StorageArgs, parse_secret};
@@ -19,7 +19,7 @@ use self::mo_br::MoBrArgs;
 pub(crate) use self::mo_br::{BucketTarget, MoBrPlace, translate};
 use crate::error::CommandError;
 
-/// Looks a variable of the environment up; an empty one counts as none.
+/// Looks a variable of the environment up, as it is.
 pub(crate) type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// How a repository is named, for hints.
@@ -142,11 +142,16 @@ impl Place {
         Ok(Self { location, options })
     }
 
+    /// True when the store is a server.
+    pub(crate) const fn is_remote(&self) -> bool {
+        !matches!(self.location, Location::Local(_) | Location::Memory)
+    }
+
     /// Says what to do when the place cannot be opened.
     pub(crate) fn explain(&self, error: br_core::Error) -> CommandError {
         let (kind, cause) = (error.kind(), std::error::Error::source(&error));
         let cause = cause.map(ToString::to_string);
-        let error = CommandError::from(error);
+        let error = CommandError::from(error).at_store(self.is_remote());
         let hint = match (&self.location, kind, cause) {
             (Location::S3(_), ErrorKind::Invalid, Some(cause)) if cause.starts_with("http ") => {
                 "use https, or give --allow-http if nobody on the way can read and alter what is sent"
@@ -211,8 +216,13 @@ impl StorageArgs {
 
 /// Understands a URL or a path.
 fn parse(text: &str) -> Result<Location, CommandError> {
-    let hint = format!("name the repository with --repo or BR_REPOSITORY: {NAMES}");
-    Location::parse(text).map_err(|error| refuse(error, hint))
+    Location::parse(text).map_err(|error| match Lookalike::of(text) {
+        Some(looks) if !matches!(looks, Lookalike::Url(_)) => refuse(error, looks.way_out(text)),
+        _ => {
+            let hint = format!("name the repository with --repo or BR_REPOSITORY: {NAMES}");
+            refuse(error, hint)
+        }
+    })
 }
 
 /// An error about arguments, with a hint that fits.
@@ -222,7 +232,8 @@ fn refuse(error: impl Into<br_core::Error>, hint: impl Into<String>) -> CommandE
 
 /// A variable of the environment as text.
 fn text_variable(name: &str, variables: Variables<'_>) -> Result<Option<String>, CommandError> {
-    let text = variables(name).map(OsString::into_string).transpose();
+    let text = variables(name).filter(|text| !text.is_empty());
+    let text = text.map(OsString::into_string).transpose();
     // What it holds is not shown: it may be a secret.
     text.map_err(|_| CommandError::usage(format!("{name} is not text"), format!("set {name} anew")))
 }

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use super::export::hand_over;
 use super::view::{View, no_such_path};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Site};
 use crate::model::{Backup, BackupId, Entry, EntryKind, EntryPath};
 use crate::progress::Context;
 use crate::repository::{Io, Repository, TreeReader};
@@ -54,7 +54,7 @@ fn find_file(view: &View, backup: &Backup, path: &EntryPath) -> Result<Entry> {
 }
 
 fn copy(content: &mut dyn Read, to: &mut dyn Write) -> Result<()> {
-    let failed = |error| Error::io("cannot write the output", error);
+    let failed = |error| Error::io("cannot write the output", error).at(Site::Output);
     let mut buffer = vec![0; WRITE_LEN];
     loop {
         let len = content

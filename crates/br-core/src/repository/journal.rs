@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::Io;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Site};
 use crate::format::{
     HEADER_LEN, JournalRecord, LeafBuilder, MAX_CHUNKS_IN_ENTRY, ObjectKind, SealedObject, TAG_LEN,
     limits,
@@ -43,7 +43,8 @@ impl Journal {
             file.write_all(object.header())?;
             Ok(file)
         };
-        let named = |error| Error::io(format!("cannot write {}", path.display()), error);
+        let named =
+            |error| Error::io(format!("cannot write {}", path.display()), error).at(Site::Cache);
         let file = make().map_err(named)?;
         let mut journal = Self {
             path: path.clone(),

@@ -7,7 +7,7 @@ use br_storage::{Creation, ErrorKind as StorageError, Location, Payload, Storage
 use bytes::Bytes;
 
 use super::{Cache, CacheOptions, Io, Layout, LogPosition};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Site};
 use crate::format::{
     Cipher, Config, FormatError, KdfCost, KeySlot, MasterKey, StoreConfig, limits,
 };
@@ -49,6 +49,16 @@ impl InitOptions {
         self
     }
 
+    /// An empty password protects nothing; most likely it comes from a variable that was not set.
+    fn check(&self) -> Result<()> {
+        match &self.password {
+            Some(password) if password.is_empty() => Err(Error::invalid(
+                "the password of a new repository must not be empty",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Makes a password guess cheap: for tests only.
     #[must_use]
     pub const fn with_weak_key_derivation(mut self) -> Self {
@@ -83,12 +93,14 @@ impl Repository {
     /// Makes a repository at a location.
     ///
     /// # Errors
-    /// [`ErrorKind::RepositoryExists`] when there is one, [`ErrorKind::Invalid`] when the folder holds something else.
+    /// [`ErrorKind::RepositoryExists`] when there is one, [`ErrorKind::Invalid`] when the folder holds something else or the
+    /// password is empty.
     pub async fn init(
         location: &Location,
         options: &InitOptions,
         context: &Context,
     ) -> Result<Self> {
+        options.check()?;
         let storage = Storage::create(location, &options.storage)?;
         Self::init_storage(storage, options, context).await
     }
@@ -102,6 +114,7 @@ impl Repository {
         options: &InitOptions,
         context: &Context,
     ) -> Result<Self> {
+        options.check()?;
         let exists = || {
             let place = storage.location_text();
             Error::new(
@@ -129,9 +142,8 @@ impl Repository {
         let is_ours = probed.iter().all(|object| is_probe(&object.key));
         if !is_ours || !names.iter().all(is_harmless) {
             let place = storage.location_text();
-            return Err(Error::invalid(format!(
-                "{place} is not empty, and not a repository"
-            )));
+            let message = format!("{place} is not empty, and not a repository");
+            return Err(Error::invalid(message).at(Site::Repository));
         }
         let runtime = &context.runtime;
         let cipher = if options.password.is_some() {
@@ -174,7 +186,8 @@ impl Repository {
     /// Opens the repository at a location.
     ///
     /// # Errors
-    /// [`ErrorKind::RepositoryNotFound`], [`ErrorKind::Password`], [`ErrorKind::UnsupportedFormat`] and what the store answers.
+    /// [`ErrorKind::RepositoryNotFound`], [`ErrorKind::Password`], [`ErrorKind::NotEncrypted`],
+    /// [`ErrorKind::UnsupportedFormat`] and what the store answers.
     pub async fn open(
         location: &Location,
         options: &StorageOptions,
@@ -216,7 +229,7 @@ impl Repository {
                     "a password was given, and the repository at {} is not encrypted",
                     storage.location_text()
                 );
-                return Err(Error::new(ErrorKind::Password, message));
+                return Err(Error::new(ErrorKind::NotEncrypted, message));
             }
             (_, None) => {
                 let message = format!("the repository at {} is encrypted", storage.location_text());
@@ -252,6 +265,7 @@ impl Repository {
                 format!("cannot use the cache {}", options.folder.display()),
                 error,
             )
+            .at(Site::Cache)
         })?;
         let _ = self.inner.cache.set(Arc::new(cache));
         Ok(())
@@ -332,7 +346,7 @@ async fn probe(storage: &Storage, runtime: &Runtime) -> Result<StoreConfig> {
     if !found.ranges {
         let place = storage.location_text();
         let message = format!("the store of {place} does not give out parts of objects");
-        return Err(Error::invalid(message));
+        return Err(Error::invalid(message).at(Site::Repository));
     }
     if !found.exclusive_create {
         storage.assume_single_writer();

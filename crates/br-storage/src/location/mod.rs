@@ -6,11 +6,13 @@
 //! without the rest of it, which may hold a password; it never becomes a directory.
 
 mod bucket;
+mod lookalike;
 mod s3;
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
 pub use bucket::BucketLocation;
+pub use lookalike::Lookalike;
 pub use s3::S3Location;
 
 use url::Url;
@@ -45,6 +47,8 @@ pub enum Location {
 enum InvalidLocation {
     #[error("a location must not be empty")]
     Empty,
+    #[error("{0}; br takes {list}", list = supported())]
+    Lookalike(Lookalike),
     #[error("a path must not contain a NUL character")]
     Nul,
     #[error("a file URL must name an absolute path on this machine, as in file:///srv/backup")]
@@ -101,17 +105,19 @@ impl Location {
     /// `s3://bucket/folder?endpoint=https://host:9000&region=eu`, or as in
     /// `s3:https://host:9000/bucket/folder`.
     ///
-    /// A colon alone does not make a URL: `c:\backup` and `name:with:colon` are paths.
+    /// What looks like something else than a path and is no URL that this program knows is refused, so that it never
+    /// becomes a folder by mistake: `host:/srv`, `c:\backup`, `~/backup` and more ([`Lookalike`]). `./host:` and
+    /// `/srv/host:` are paths.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Unsupported`] for the scheme of something else, such as `sftp:`;
-    /// [`ErrorKind::Invalid`] if the text is empty or a malformed URL.
+    /// [`ErrorKind::Invalid`] if the text is empty, a malformed URL, or a [`Lookalike`].
     pub fn parse(text: &str) -> Result<Self> {
         let refuse = |kind, place: &str, cause: InvalidLocation| {
             Err(Error::new(kind, Operation::Parse, None, place, cause))
         };
-        if text.is_empty() {
+        if text.trim().is_empty() {
             return refuse(ErrorKind::Invalid, "\"\"", InvalidLocation::Empty);
         }
         if text.contains('\0') {
@@ -122,7 +128,17 @@ impl Location {
             );
         }
         let Some((scheme, rest)) = split_scheme(text) else {
-            return Ok(Self::Local(text.into()));
+            return match Lookalike::of(text) {
+                None => Ok(Self::Local(text.into())),
+                Some(looks) => {
+                    let shown = looks.shown(text);
+                    refuse(
+                        ErrorKind::Invalid,
+                        &shown,
+                        InvalidLocation::Lookalike(looks),
+                    )
+                }
+            };
         };
         Self::parse_url(&scheme, rest, text).or_else(|cause| {
             let kind = match cause {
@@ -209,11 +225,11 @@ mod tests {
             "backup",
             "/srv/backup",
             "./a:b",
-            "name:with:colon",
-            "c:\\backup",
+            "./name:with:colon",
+            "/srv/c:\\backup",
             "../x://y",
-            " ",
-            "1://x",
+            "./~",
+            "./x?endpoint=1",
         ] {
             assert_eq!(
                 Location::parse(text).unwrap(),
@@ -221,6 +237,23 @@ mod tests {
                 "{text:?}"
             );
             assert_eq!(Location::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_looks_like_another_place_is_no_path() {
+        for text in [
+            "user@host:/x",
+            "host:backup",
+            "C:\\repo",
+            "~/r",
+            "$HOME/x",
+            "/mnt/x?endpoint=1",
+            "1://x",
+            " ",
+        ] {
+            let error = Location::parse(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{text}");
         }
     }
 

@@ -118,7 +118,7 @@ const CONTRADICTIONS: [(&str, &str); 20] = [
         "character ','",
     ),
     (
-        "backup SERVER --backup_dir filesystem --path a:b",
+        "backup SERVER --backup_dir filesystem --path ./a:b",
         "character ':'",
     ),
     (
@@ -176,8 +176,8 @@ fn only_a_whole_backup_is_a_base() {
 #[test]
 fn passwords_come_from_safe_places() {
     let mo = Mo::new();
-    let bare = mo.br.clone().env("BR_MATRIXONE_PASSWORD", "");
-    mo.session.write("pw", format!("{PASSWORD}\n"));
+    let bare = mo.session.br.clone().env("BR_REPOSITORY", "");
+    mo.session.write_secret("pw", format!("{PASSWORD}\n"));
     let line = "matrixone backup SERVER --path backups";
     mo.run_with(&bare, &format!("{line} --server-password-file pw"))
         .expect(0);

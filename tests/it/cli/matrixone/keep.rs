@@ -25,6 +25,7 @@ fn a_second_full_backup_costs_what_changed() {
     let options = MoServerOptions::default().with_password(PASSWORD);
     let mo = Mo::with(options.with_cluster(cluster));
     let br = mo.br.clone().env("BR_REPOSITORY", "repository");
+    mo.run_with(&br, "init --quiet").expect(0);
     let stored = |folder: &str| -> u64 {
         let files = contents(&mo.at(folder)).into_values();
         files.map(|bytes| bytes.len() as u64).sum()
@@ -46,6 +47,7 @@ fn a_second_full_backup_costs_what_changed() {
 fn a_copy_comes_back_as_an_archive() {
     let mo = Mo::new();
     let br = mo.br.clone().env("BR_REPOSITORY", "repository");
+    mo.run_with(&br, "init --quiet").expect(0);
     let full = mo.run_with(&br, "backup SERVER --backup_dir filesystem --path backups");
     mo.assert_output("backup kept", &full.clone().expect(0));
     let full = id_of(&full);

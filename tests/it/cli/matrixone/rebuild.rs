@@ -94,6 +94,7 @@ fn what_is_not_whole_is_known_as_that() {
 fn copies_in_a_repository_are_known_again() {
     let mo = Mo::new();
     let br = mo.br.clone().env("BR_REPOSITORY", "repository");
+    mo.run_with(&br, "init --quiet").expect(0);
     mo.run_with(&br, "backup SERVER --backup_dir filesystem --path backups")
         .expect(0);
     mo.run_with(&br, "backup docs").expect(0);

@@ -63,7 +63,7 @@ fn the_examples_for_a_file_system_work_with_paths() {
     let cloud = Cloud::new();
     let there = "--backup_dir filesystem --path yourpath";
     cloud
-        .run(&format!("backup --host 127.0.0.1 {there} docs"))
+        .run(&format!("backup --init --host 127.0.0.1 {there} docs"))
         .expect(0);
     assert!(cloud.session.at("yourpath/br.json").exists());
     let list = cloud.run(&format!("list {there} --json")).expect(0);

@@ -272,7 +272,7 @@ fn keys_come_from_many_places() {
     };
     let aws = bare.clone().env("AWS_ACCESS_KEY_ID", KEY);
     list(&aws.env("AWS_SECRET_ACCESS_KEY", SECRET), "");
-    cloud.session.write("key", format!("{SECRET}\n"));
+    cloud.session.write_secret("key", format!("{SECRET}\n"));
     list(
         &bare,
         &format!("--access-key-id {KEY} --secret-access-key-file key"),

@@ -11,6 +11,7 @@ use crate::context::CommandContext;
 use crate::error::CommandResult;
 use crate::exit_code::ExitStatus;
 use crate::output::format;
+use crate::values;
 
 const EXAMPLES: &str = "\
   br bundle extract emqx-export-2023-06-19-15-14-19.947.tar.gz --into unpacked
@@ -31,7 +32,7 @@ pub(super) struct ExtractArgs {
     file: PathBuf,
 
     /// Folder to unpack into; it must be empty or missing
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = values::folder())]
     into: PathBuf,
 
     #[command(flatten)]

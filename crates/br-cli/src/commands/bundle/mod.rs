@@ -42,6 +42,7 @@ enum Verb {
 }
 
 pub(crate) async fn run(args: BundleCommand, context: &CommandContext) -> CommandResult {
+    context.refuse_repository_options("a bundle is a file")?;
     match args.verb {
         Verb::Inspect(args) => inspect::run(args, context).await,
         Verb::Verify(args) => verify::run(args, context).await,

@@ -21,13 +21,14 @@ use super::progress::ArchiveProgress;
 use super::{CODES, CatalogArgs};
 use crate::cli::{examples, exit_codes};
 use crate::commands::sources::{host_name, user_name};
-use crate::context::{CommandContext, variable};
+use crate::context::{CommandContext, secret_variable};
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
 use crate::output::format;
 use crate::output::json::Summary;
-use crate::secret_file;
+use crate::secret;
 use crate::storage::parse_secret;
+use crate::values;
 
 /// Marks the copies in a repository.
 pub(super) const TAG: &str = "matrixone";
@@ -56,7 +57,12 @@ pub(super) struct BackupArgs {
     host: String,
 
     /// Port of the server
-    #[arg(long, value_name = "PORT", default_value_t = DEFAULT_PORT)]
+    #[arg(
+        long,
+        value_name = "PORT",
+        default_value_t = DEFAULT_PORT,
+        value_parser = values::number(1_u16..=u16::MAX, "the port", "--port 6001")
+    )]
     port: u16,
 
     /// User of the account sys, such as dump
@@ -72,7 +78,7 @@ pub(super) struct BackupArgs {
     server_password_file: Option<PathBuf>,
 
     /// Folder that the server writes to: short for --backup_dir filesystem --path FOLDER
-    #[arg(id = "server_path", long = "path", value_name = "FOLDER")]
+    #[arg(id = "server_path", long = "path", value_name = "FOLDER", value_parser = values::folder())]
     path: Option<PathBuf>,
 
     /// Back up everything, or what changed since --base-id [default: full without --base-id]
@@ -84,7 +90,11 @@ pub(super) struct BackupArgs {
     base_id: Option<String>,
 
     /// Files that the server copies at once [default: it chooses, and so with 0 and from 512 on]
-    #[arg(long, value_name = "N")]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = values::number(0..=u16::MAX, "the number of files at once", "--parallelism 8")
+    )]
     parallelism: Option<u16>,
 
     /// Do not copy the backup into the repository, though one is named
@@ -130,8 +140,11 @@ pub(super) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
     };
     let repository = match repository {
         // A mistake about it is found now, and not after hours; so is a password asked for now.
-        Some(place) => Some(context.open_or_create(place, false).await?),
-        None => None,
+        Some(place) => Some(context.open_or_init(place, false, false).await?),
+        None => {
+            context.refuse_password_options("none is used")?;
+            None
+        }
     };
     let root = open(&place, context)?;
     let mut random = [0; 10];
@@ -195,22 +208,34 @@ impl BackupArgs {
         let password = match (&self.password, &self.server_password_file) {
             (Some(password), _) => password.clone(),
             (None, Some(file)) => {
-                let text = secret_file::read_text(file, "--server-password-file");
-                let text = text.map_err(|error| {
-                    let message = format!("cannot read the password in {}", file.display());
-                    CommandError::usage(message, "check --server-password-file").because(&error)
-                })?;
-                Secret::from(text.as_str().to_owned())
+                context.warn_of_file("--server-password-file", file);
+                let secret = secret::Secret::of_file(file, "--server-password-file")
+                    .and_then(|secret| secret.to_text());
+                secret.map_err(|error| {
+                    let message = format!("cannot use the password in {}", file.display());
+                    let hint = "check --server-password-file: the file holds the password, and nothing else";
+                    CommandError::usage(message, hint).because(&error)
+                })?
             }
-            (None, None) => {
-                let text = variable("BR_MATRIXONE_PASSWORD").unwrap_or_default();
-                Secret::from(text.into_string().unwrap_or_default())
-            }
+            (None, None) => from_environment()?,
         };
         Ok(ConnectOptions::new(
             &self.host, self.port, &self.user, password,
         ))
     }
+}
+
+/// The password that the environment has; none is the empty one.
+fn from_environment() -> Result<Secret, CommandError> {
+    const NAME: &str = "BR_MATRIXONE_PASSWORD";
+    let Some(value) = secret_variable(NAME)? else {
+        return Ok(Secret::new(""));
+    };
+    let secret = secret::Secret::of_variable(value).and_then(|secret| secret.to_text());
+    secret.map_err(|error| {
+        let message = format!("cannot use the password in {NAME}");
+        CommandError::usage(message, "set it to the password, as one line of text").because(&error)
+    })
 }
 
 /// Copies the backup into the repository; once more when a prune took what it relied on.

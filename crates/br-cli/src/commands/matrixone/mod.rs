@@ -154,6 +154,9 @@ impl CatalogArgs {
 
 pub(crate) async fn run(args: MatrixOneCommand, context: &CommandContext) -> CommandResult {
     args.settings.warn(context);
+    if !matches!(args.verb, Verb::Backup(_) | Verb::Rebuild(_)) {
+        context.refuse_password_options("this command works on none")?;
+    }
     match args.verb {
         Verb::Backup(args) => backup::run(*args, context).await,
         Verb::List(args) => list::run(args, context).await,

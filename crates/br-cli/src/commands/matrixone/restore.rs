@@ -21,6 +21,7 @@ use crate::exit_code::ExitStatus;
 use crate::output::format;
 use crate::output::json::Summary;
 use crate::storage::{BucketTarget, parse_secret};
+use crate::values;
 
 const EXAMPLES: &str = "\
   br matrixone restore 25536ff0 --restore-path /srv/matrixone
@@ -62,7 +63,7 @@ pub(super) struct RestoreArgs {
     restore_dir: Option<KindArg>,
 
     /// Folder in which MatrixOne runs: mo-data comes to lie there
-    #[arg(long, alias = "restore_path", value_name = "DIR")]
+    #[arg(long, alias = "restore_path", value_name = "DIR", value_parser = values::folder())]
     restore_path: Option<PathBuf>,
 
     /// tn.toml of that MatrixOne, which says where its data lies and how
@@ -148,7 +149,7 @@ pub(super) struct RestoreArgs {
     checksum: bool,
 
     /// Files copied at once, at most 512 [default: as many as there are cores, and so with 0]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=512))]
+    #[arg(long, value_name = "N", value_parser = values::number(0_u16..=512, "the number of files at once", "--parallelism 8"))]
     parallelism: Option<u16>,
 
     #[command(flatten)]

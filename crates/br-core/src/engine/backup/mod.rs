@@ -33,6 +33,9 @@ use crate::repository::{
 };
 use crate::source::Source;
 
+/// Levels of compression.
+const LEVELS: std::ops::RangeInclusive<i32> = 1..=19;
+
 /// How a backup is made.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -117,7 +120,25 @@ impl BackupOptions {
         self
     }
 
-    /// Sets the level of zstd.
+    /// Refuses values that mean nothing.
+    fn check(&self) -> Result<()> {
+        let message = if self.host.trim().is_empty() {
+            "a backup needs the name of its machine, and the one given is empty".to_owned()
+        } else if !LEVELS.contains(&self.level) {
+            let (from, to) = (LEVELS.start(), LEVELS.end());
+            format!(
+                "the level of compression is from {from} to {to}, and {} was given",
+                self.level
+            )
+        } else if self.threads == Some(0) {
+            "a backup needs at least one worker thread, and 0 was given".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(Error::invalid(message))
+    }
+
+    /// Sets the level of zstd, from 1 to 19.
     #[must_use]
     pub const fn with_level(mut self, level: i32) -> Self {
         self.level = level;
@@ -181,6 +202,7 @@ pub async fn backup(
     options: &BackupOptions,
     context: &Context,
 ) -> Result<BackupReport> {
+    options.check()?;
     repository.check_writable(context)?;
     let options = options.clone();
     repository

@@ -12,7 +12,7 @@ mod content;
 mod groups;
 mod hand_over;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Site};
 use crate::model::{Backup, Entry, EntryKind, EntryPath, Totals};
 use crate::progress::{Context, Event};
 use crate::repository::{BackupSelector, Gap, Io, Repository, TreeReader};
@@ -101,7 +101,8 @@ fn run<S: Sink>(
     let mut totals = Totals::default();
     hand_over(&view.reader, entries, |entry, content| {
         let taken = sink.entry(entry, content);
-        taken.map_err(|error| Error::io(format!("cannot pass on {}", entry.path), error))?;
+        let named = |error| Error::io(format!("cannot pass on {}", entry.path), error);
+        taken.map_err(|error| named(error).at(Site::Output))?;
         totals.add(&totals_of(entry));
         Ok(())
     })?;

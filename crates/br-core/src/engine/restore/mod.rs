@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::error::{Error, ErrorKind, Result, in_one_line};
+use crate::error::{Error, ErrorKind, Result, Site, in_one_line};
 use crate::model::{Backup, BackupId, Entry, EntryKind, EntryPath, FileTime};
 use crate::progress::{Context, Event};
 use crate::repository::{BackupSelector, Io, Repository, TreeReader};
@@ -206,7 +206,8 @@ fn run(
             planner.link_hard_links(&mut cursor);
         }
         let folder = folder.canonicalize();
-        let folder = folder.map_err(|error| Error::io("cannot look at the target", error))?;
+        let named = |error| Error::io("cannot look at the target", error).at(Site::Target);
+        let folder = folder.map_err(named)?;
         planner.delete_surplus(&mut cursor, &backup, &folder)?;
         if !options.dry_run {
             planner.finish_folders(&mut cursor);
@@ -221,9 +222,9 @@ fn open_target(io: &Io, path: &std::path::Path, options: &RestoreOptions) -> Res
     let seed = u64::from_le_bytes(io.context.runtime.bytes());
     let target = LocalTarget::open(path, !options.dry_run).map_err(|error| match error {
         TargetError::Root { source, .. } => {
-            Error::io(format!("cannot use the target {}", path.display()), source)
+            Error::io(format!("cannot use the target {}", path.display()), source).at(Site::Target)
         }
-        error => Error::new(ErrorKind::Invalid, format!("the target {error}")),
+        error => Error::new(ErrorKind::Invalid, format!("the target {error}")).at(Site::Target),
     })?;
     Ok(target.with_seed(seed))
 }

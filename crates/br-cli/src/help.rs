@@ -1,0 +1,196 @@
+//! Help and manual, put in order.
+//!
+//! The parser knows one order: options, then what stands at the end. [`for_long_help`] puts what a command has of its own
+//! first, then its examples and exit codes, then the options of all commands, and those about stores once: below
+//! `br help storage`. [`for_manual`] gives the manual the text of every option. Invariant: what can be typed is not changed.
+
+use std::fmt::Write as _;
+
+use clap::builder::StyledStr;
+use clap::{Arg, Command};
+
+/// The heading of the options that are explained with every command.
+const GLOBAL: &str = "Global options";
+/// The command that explains the options about stores.
+const STORAGE: &str = "storage";
+/// What other commands say of them.
+const ELSEWHERE: &str =
+    "Storage options, such as keys, endpoints and limits for S3: `br help storage`";
+/// Columns of a line, at most.
+const MAX_WIDTH: usize = 100;
+
+/// The commands for the manual: it has the text of options that the short help leaves out.
+pub(crate) fn for_manual(command: Command) -> Command {
+    command
+        .mut_args(|arg| arg.hide_short_help(false))
+        .mut_subcommands(for_manual)
+}
+
+/// The commands for the long help.
+pub(crate) fn for_long_help(mut command: Command) -> Command {
+    command.build();
+    in_order(command, false)
+}
+
+fn in_order(command: Command, of_stores: bool) -> Command {
+    let of_stores = of_stores || command.get_name() == STORAGE;
+    let is_shown = |arg: &&Arg| {
+        let is_global = arg.is_global_set() && !arg.is_hide_set();
+        is_global && (of_stores || arg.get_help_heading() == Some(GLOBAL))
+    };
+    let shown: Vec<_> = command.get_arguments().filter(is_shown).cloned().collect();
+    let mut end = String::new();
+    if let Some(text) = command.get_after_long_help() {
+        let _ = write!(end, "{}\n\n", text.ansi());
+    }
+    let _ = write!(end, "{}", render(shown).ansi().to_string().trim_end());
+    if !of_stores {
+        let _ = write!(end, "\n\n{ELSEWHERE}");
+    }
+    command
+        .mut_args(|arg| match arg.is_global_set() {
+            true => arg.hide_long_help(true),
+            false => arg,
+        })
+        .after_long_help(StyledStr::from(end))
+        .mut_subcommands(|command| in_order(command, of_stores))
+}
+
+/// Options as the long help has them.
+fn render(options: Vec<Arg>) -> StyledStr {
+    Command::new("options")
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .max_term_width(MAX_WIDTH)
+        .help_template("{all-args}")
+        .args(options)
+        .render_long_help()
+}
+
+/// What somebody means who types the command of another tool.
+pub(crate) fn foreign_verb(verb: &str) -> Option<&'static str> {
+    Some(match verb {
+        "snapshots" | "archives" | "backups" | "versions" => "`br list` shows the backups",
+        "forget" | "rm" | "remove" | "expire" => {
+            "`br delete ID` takes a backup out, and `br prune` frees its space"
+        }
+        "find" | "tree" | "files" => {
+            "`br ls latest` lists what is in a backup, `br ls latest PATH` a part of it"
+        }
+        "mount" | "umount" | "browse" => {
+            "br mounts nothing: `br ls ID` lists a backup, `br dump ID PATH` writes one file of it, and `br restore ID PATH --target DIR` restores a part"
+        }
+        "cat" | "print" => "`br dump ID PATH` writes a file of a backup to standard output",
+        "unlock" | "break-lock" | "lock" => {
+            "br takes no locks: any number of br can work on a repository at once"
+        }
+        "create" | "save" | "snapshot" | "add" | "push" => "`br backup PATH` makes a backup",
+        "extract" | "get" | "pull" => "`br restore ID --target DIR` restores a backup",
+        "recover" => {
+            "`br restore ID --target DIR` restores a backup, `br check --repair-log` repairs a damaged catalog"
+        }
+        "verify" | "validate" | "fsck" => {
+            "`br check` verifies the repository, with --read-data every byte"
+        }
+        "compact" | "gc" | "clean" | "cleanup" | "vacuum" | "purge" => {
+            "`br prune` frees the space of what no backup uses"
+        }
+        "repair" | "rebuild-index" | "reindex" | "repair-index" => {
+            "`br check` says what is damaged; --repair-index and --repair-log repair it"
+        }
+        "info" | "du" | "size" => {
+            "`br stats` shows the size of the repository, `br show ID` one backup"
+        }
+        "key" | "passwd" | "password" => {
+            "the password of a repository cannot be changed: make a new one with `br init --encrypt`"
+        }
+        "copy" | "clone" | "sync" | "mirror" => {
+            "br does not copy backups: copy the folder of the repository as a whole, or back up to two repositories"
+        }
+        "tag" => "a backup gets its tags when it is made: `br backup --tag TAG`",
+        "create-repo" | "repo-create" | "new" => "`br init` makes a repository",
+        "version" => "`br --version` shows the version",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn verbs_of_other_tools_are_none_of_br() {
+        let command = Cli::command();
+        for verb in [
+            "snapshots",
+            "forget",
+            "find",
+            "mount",
+            "cat",
+            "unlock",
+            "create",
+            "extract",
+            "recover",
+            "verify",
+            "compact",
+            "repair",
+            "info",
+            "key",
+            "copy",
+            "tag",
+            "new",
+            "version",
+        ] {
+            let hint = foreign_verb(verb).unwrap();
+            assert!(
+                hint.contains("br ") && !hint.ends_with('.'),
+                "{verb}: {hint}"
+            );
+            assert!(command.find_subcommand(verb).is_none(), "{verb}");
+        }
+        for command in command.get_subcommands() {
+            assert_eq!(foreign_verb(command.get_name()), None);
+        }
+    }
+
+    /// Every command: its own part, then examples, then the options of all commands; those of stores in one place.
+    #[test]
+    fn long_help_begins_with_what_a_command_has_of_its_own() {
+        fn check(command: &mut Command, of_stores: bool) {
+            let of_stores = of_stores || command.get_name() == STORAGE;
+            let name = command.get_name().to_owned();
+            let text = command.render_long_help().to_string();
+            let at = |what: &str| text.find(what);
+            if name != "help" && !command.is_hide_set() {
+                let global = at("Global options:").unwrap_or_else(|| panic!("{name}: {text}"));
+                assert_eq!(text.matches("--password-command <").count(), 1, "{name}");
+                assert_eq!(at("Storage options:").is_some(), of_stores, "{name}");
+                assert_eq!(at("--storage-class").is_some(), of_stores, "{name}");
+                assert_eq!(text.contains(ELSEWHERE), !of_stores, "{name}");
+                for before in ["Examples:", "Exit codes:", "Options:\n"] {
+                    assert!(at(before).is_none_or(|at| at < global), "{name}: {before}");
+                }
+            }
+            for command in command.get_subcommands_mut() {
+                check(command, of_stores);
+            }
+        }
+        check(&mut for_long_help(Cli::command()), false);
+    }
+
+    #[test]
+    fn the_manual_has_the_text_of_every_option() {
+        fn check(command: &Command) {
+            for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
+                assert!(!arg.is_hide_short_help_set(), "{}", arg.get_id());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        let mut command = for_manual(Cli::command());
+        command.build();
+        check(&command);
+    }
+}
