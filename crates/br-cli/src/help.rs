@@ -162,9 +162,12 @@ mod tests {
         fn check(command: &mut Command, of_stores: bool) {
             let of_stores = of_stores || command.get_name() == STORAGE;
             let name = command.get_name().to_owned();
+            if name == "help" {
+                return;
+            }
             let text = command.render_long_help().to_string();
             let at = |what: &str| text.find(what);
-            if name != "help" && !command.is_hide_set() {
+            if !command.is_hide_set() {
                 let global = at("Global options:").unwrap_or_else(|| panic!("{name}: {text}"));
                 assert_eq!(text.matches("--password-command <").count(), 1, "{name}");
                 assert_eq!(at("Storage options:").is_some(), of_stores, "{name}");

@@ -251,7 +251,7 @@ mod tests {
                 10,
                 "3.0 GiB of 12.0 GiB, 25%, 123,456 entries, 300 MiB/s, ETA 31 s",
             ),
-            (60, 10, "3.0 GiB of 12.0 GiB, 25%, 300 MiB/s, ETA 31 s"),
+            (60, 0, "3.0 GiB of 12.0 GiB, 25%, 300 MiB/s, ETA 31 s"),
             (40, 0, "3.0 GiB of 12.0 GiB, 25%, ETA 31 s"),
             (30, 0, "3.0 GiB of 12.0 GiB, 25%"),
             (12, 0, "3.0 GiB"),
