@@ -124,7 +124,7 @@ fn an_incomplete_backup_is_marked() {
 /// The list was 150 columns wide and wrapped.
 #[test]
 fn a_list_fits_the_terminal_and_is_whole_elsewhere() {
-    let session = Session::new();
+    let session = Session::with_repository();
     let long = "a folder with a rather long name/and another one below it";
     session.write(&format!("{long}/f"), "x");
     let tags = "nightly,the backup before the great move,日本語";
@@ -176,7 +176,7 @@ fn an_empty_repository_has_an_empty_list() {
 /// A tag or a host can be as odd as a name.
 #[test]
 fn characters_that_cannot_be_seen_are_escaped() {
-    let session = Session::new();
+    let session = Session::with_repository();
     let odd = "txt.\u{202e}gpj\u{200b}";
     session
         .run(["backup", "docs", "--host", odd, "--tag", odd])

@@ -128,7 +128,7 @@ fn an_absent_path_is_an_error() {
 
 #[test]
 fn names_are_accepted_as_they_are_shown() {
-    let session = Session::new();
+    let session = Session::with_repository();
     let names = [
         &b"bad\xff"[..],
         b"back\\slash",
@@ -163,7 +163,7 @@ fn names_are_accepted_as_they_are_shown() {
 
 #[test]
 fn a_name_that_is_there_comes_before_what_it_would_be_shown_for() {
-    let session = Session::new();
+    let session = Session::with_repository();
     session.write("odd/a\\b", "one");
     session.write("odd/a\\\\b", "two");
     session.run(["backup", "odd"]).expect(0);
