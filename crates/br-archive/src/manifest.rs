@@ -57,6 +57,9 @@ pub struct ManifestMember {
     /// The file changed while it was read: the content may mix two states.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub changed: bool,
+    /// The file ended before its size: zeros stand for the rest, and the bundle is not sound.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub padded: bool,
 }
 
 /// The bytes of version 1.
@@ -228,6 +231,7 @@ mod tests {
                 size: 31,
                 sha256: [7; 32],
                 changed: true,
+                padded: true,
             }],
         }
     }

@@ -212,7 +212,7 @@ impl Examiner {
             self.judge_tables(version, &mut warnings);
             self.judge_configs(version, &mut warnings);
         }
-        self.compare_manifest(&name);
+        self.compare_manifest(&name, &mut warnings);
         Ok(Inspection {
             name,
             stored_bytes: 0,
@@ -265,7 +265,7 @@ impl Examiner {
     }
 
     /// Every member must be in the manifest and every one of the manifest's in the bundle, with the same content.
-    fn compare_manifest(&mut self, name: &BundleName) {
+    fn compare_manifest(&mut self, name: &BundleName, warnings: &mut Vec<Finding>) {
         let Some(manifest) = &self.manifest else {
             return;
         };
@@ -277,6 +277,14 @@ impl Examiner {
         let mut expected: HashMap<&str, _> = HashMap::new();
         for member in &manifest.members {
             expected.insert(member.path.as_str(), member);
+            let path = MemberPath::new(&member.path).ok();
+            if member.padded {
+                let text = "it ended early when the bundle was made: zeros stand for the rest";
+                problems.push(Finding::new(path.as_ref(), text));
+            } else if member.changed {
+                let text = "it changed while the bundle was made: it may mix two states";
+                warnings.push(Finding::new(path.as_ref(), text));
+            }
         }
         for member in &self.members {
             if member.path.as_str() == MANIFEST_PATH {

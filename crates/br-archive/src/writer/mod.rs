@@ -16,7 +16,7 @@ use tempfile::TempPath;
 
 use crate::compress::Compressor;
 use crate::emqx::meta::Meta;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::manifest::{MANIFEST_PATH, MAX_MANIFEST_BYTES, Manifest, ManifestMember};
 use crate::name::{BundleName, BundleTime};
@@ -166,27 +166,43 @@ impl BundleWriter {
         self.write(path, content, attributes)
     }
 
-    /// Adds a member of `size` bytes from a stream. When the stream has fewer, zeros follow; when it has more, they are left. Either is
-    /// noted in the manifest, and the result is false.
+    /// Adds a member of `size` bytes from a stream, which must have so many.
     ///
     /// # Errors
-    /// When the name is taken or belongs to the bundle itself, a limit is reached, the content cannot be read (the member is then
-    /// incomplete, and so is the bundle: give it up), or the bundle cannot be written.
+    /// When the name is taken or belongs to the bundle itself, a limit is reached, the content cannot be read or has another
+    /// length (the member is then incomplete, and so is the bundle: give it up), or the bundle cannot be written.
     pub fn add(
         &mut self,
         path: &MemberPath,
         size: u64,
         attributes: Attributes,
         content: &mut dyn Read,
-    ) -> Result<bool> {
+    ) -> Result<()> {
         self.check(path)?;
         self.begin(path, size, attributes)?;
-        let (sha256, whole) = self.copy(path, size, content)?;
-        self.end(path, size, sha256, !whole);
-        Ok(whole)
+        let (sha256, end) = self.copy(path, size, content)?;
+        let text = match end {
+            End::There => {
+                self.end(path, size, sha256, end);
+                return Ok(());
+            }
+            End::Early(len) => format!("it ended after {len} of {size} bytes"),
+            End::Late => format!("it has more than the {size} bytes that were announced"),
+        };
+        self.failed = true;
+        Err(Error::new(ErrorKind::Io, text).in_member(path.as_str()))
     }
 
-    /// Adds the file at `from`, which must be a regular file; symbolic links are not followed. False when it changed meanwhile.
+    /// Notes that the member added last may mix two states of what it was made from.
+    pub fn mark_changed(&mut self) {
+        if let Some(member) = self.manifest.last_mut() {
+            member.changed = true;
+        }
+    }
+
+    /// Adds the file at `from`, which must be a regular file; symbolic links are not followed. False when it changed meanwhile:
+    /// that is noted in the manifest. Where it got shorter, zeros follow, and no reader takes the bundle for a sound one; what was
+    /// appended is left.
     ///
     /// # Errors
     /// As [`BundleWriter::add`].
@@ -210,18 +226,21 @@ impl BundleWriter {
         file: &mut File,
         metadata: &fs::Metadata,
     ) -> Result<bool> {
-        let attributes = crate::platform::attributes(metadata);
-        let whole = self.add(path, metadata.len(), attributes, file)?;
+        let (size, attributes) = (metadata.len(), crate::platform::attributes(metadata));
+        self.check(path)?;
+        self.begin(path, size, attributes)?;
+        let (sha256, end) = self.copy(path, size, file)?;
+        self.end(path, size, sha256, end);
         let changed = match file.metadata() {
             Ok(now) => {
                 now.len() != metadata.len() || now.modified().ok() != metadata.modified().ok()
             }
             Err(_) => true,
         };
-        if let Some(member) = self.manifest.last_mut().filter(|_| changed) {
-            member.changed = true;
+        if changed {
+            self.mark_changed();
         }
-        Ok(whole && !changed)
+        Ok(end == End::There && !changed)
     }
 
     /// True for the file that the bundle is written to: it may lie in the folder that is exported.
@@ -321,7 +340,7 @@ impl BundleWriter {
         self.begin(path, size, attributes)?;
         let written = self.tar.content().write_all(content);
         written.map_err(|error| self.write_error(error))?;
-        self.end(path, size, Sha256::digest(content).into(), false);
+        self.end(path, size, Sha256::digest(content).into(), End::There);
         Ok(())
     }
 
@@ -355,34 +374,35 @@ impl BundleWriter {
         begun.map_err(|error| self.write_error(error))
     }
 
-    fn end(&mut self, path: &MemberPath, size: u64, sha256: [u8; 32], changed: bool) {
+    fn end(&mut self, path: &MemberPath, size: u64, sha256: [u8; 32], end: End) {
         self.bytes += size;
         self.manifest.push(ManifestMember {
             path: path.as_str().to_owned(),
             size,
             sha256,
-            changed,
+            changed: end != End::There,
+            padded: matches!(end, End::Early(_)),
         });
     }
 
-    /// Copies exactly `size` bytes; false when the stream had another number.
+    /// Copies exactly `size` bytes, and says where the stream ended.
     fn copy(
         &mut self,
         path: &MemberPath,
         size: u64,
         content: &mut dyn Read,
-    ) -> Result<([u8; 32], bool)> {
+    ) -> Result<([u8; 32], End)> {
         let mut sha = Sha256::new();
-        let (mut left, mut short) = (size, false);
+        let (mut left, mut early) = (size, None);
         while left > 0 {
             let len = usize::try_from(left).map_or(BUFFER_BYTES, |left| left.min(BUFFER_BYTES));
             let buffer = self.buffer.get_mut(..len).unwrap_or_default();
-            let n = match short {
-                true => {
+            let n = match early {
+                Some(_) => {
                     buffer.fill(0);
                     len
                 }
-                false => read(content, buffer).map_err(|error| {
+                None => read(content, buffer).map_err(|error| {
                     self.failed = true;
                     match error.downcast::<Error>() {
                         Ok(error) => error,
@@ -390,7 +410,9 @@ impl BundleWriter {
                     }
                 })?,
             };
-            short |= n == 0;
+            if n == 0 {
+                early = Some(size - left);
+            }
             let bytes = buffer.get(..n).unwrap_or_default();
             sha.update(bytes);
             let written = self.tar.content().write_all(bytes);
@@ -400,15 +422,29 @@ impl BundleWriter {
             })?;
             left -= n as u64;
         }
-        // What comes after that is left, but noted.
-        let whole = !short && matches!(read(content, &mut [0]), Ok(0));
-        Ok((sha.finalize().into(), whole))
+        let end = match early {
+            Some(len) => End::Early(len),
+            None if matches!(read(content, &mut [0]), Ok(0)) => End::There,
+            None => End::Late,
+        };
+        Ok((sha.finalize().into(), end))
     }
 
     fn write_error(&mut self, error: io::Error) -> Error {
         self.failed = true;
         failed_write(&self.target, error)
     }
+}
+
+/// Where a stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// After the bytes that were announced.
+    There,
+    /// After so many of them.
+    Early(u64),
+    /// Later.
+    Late,
 }
 
 /// Reads, however often a signal comes in between.

@@ -66,7 +66,13 @@ impl<P: Progress> BundleSink<P> {
         content: &mut dyn Read,
     ) -> br_archive::Result<()> {
         let keys = self.selection.root_keys.as_deref();
-        if let Some(keys) = keys.filter(|_| is_config(path) && size <= MAX_CONFIG_BYTES) {
+        if let Some(keys) = keys.filter(|_| is_config(path)) {
+            if size > MAX_CONFIG_BYTES {
+                let text = format!(
+                    "it has more than {MAX_CONFIG_BYTES} bytes: no keys can be taken out of it"
+                );
+                return Err(br_archive::Error::new(br_archive::ErrorKind::Refused, text));
+            }
             let mut text = Vec::new();
             content.read_to_end(&mut text).map_err(|error| {
                 br_archive::Error::new(br_archive::ErrorKind::Io, error.to_string())
@@ -74,7 +80,7 @@ impl<P: Progress> BundleSink<P> {
             let text = select_config(&text, keys)?;
             return self.writer.add_bytes(path, &text, attributes);
         }
-        self.writer.add(path, size, attributes, content).map(drop)
+        self.writer.add(path, size, attributes, content)
     }
 }
 
@@ -122,6 +128,10 @@ impl<P: Progress + Send> Sink for BundleSink<P> {
             gid: entry.owner.gid.into(),
         };
         self.file(&path, size, attributes, content)
-            .map_err(io::Error::from)
+            .map_err(io::Error::from)?;
+        if matches!(&entry.kind, EntryKind::File(file) if file.torn) {
+            self.writer.mark_changed();
+        }
+        Ok(())
     }
 }
