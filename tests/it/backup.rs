@@ -288,6 +288,59 @@ fn another_host_or_other_paths_are_no_base() {
     assert_eq!(repo.backups().unwrap().len(), 4, "all are listed");
 }
 
+/// Symptom: `src ins` and `ins src`, and `../src` typed elsewhere, were other paths, so that everything was read again.
+#[test]
+fn the_base_is_found_whatever_the_order_of_paths_and_wherever_they_were_typed() {
+    let repo = TestRepo::new();
+    let source = MemorySource::new().file("src/a", noise(1, 3000));
+    let back_up = |paths: &[&str], folder: &str| {
+        let mut options = TestRepo::options("host").with_folder(folder.as_bytes().to_vec());
+        options.paths = paths.iter().map(|path| path.as_bytes().to_vec()).collect();
+        repo.backup_with(&source, &options).unwrap().backup
+    };
+    let first = back_up(&["src", "ins"], "/x");
+    for (paths, folder) in [
+        (&["ins", "src"][..], "/x"),
+        (&["src", "ins", "./src/"], "/x"),
+        (&["../src", "../ins"], "/x/sub"),
+        (&["sub/../src", "ins"], "/x"),
+    ] {
+        let backup = back_up(paths, folder);
+        assert!(backup.base.is_some(), "{paths:?} from {folder}");
+        assert_eq!(backup.changes.files_unchanged, 1, "{paths:?} from {folder}");
+        let dots = |path: &Vec<u8>| path.split(|byte| *byte == b'/').any(|part| part == b"..");
+        assert!(!backup.paths.iter().any(dots), "{:?}", backup.paths);
+        assert_eq!(backup.folder, first.folder);
+    }
+    assert_eq!(back_up(&["src"], "/x").base, None, "fewer paths");
+    assert_eq!(back_up(&["src", "ins"], "/y").base, None, "another folder");
+}
+
+/// What a file of attributes lacks now may be readable next time.
+#[test]
+fn entries_that_lack_metadata_are_looked_at_again_by_the_next_backup() {
+    let repo = TestRepo::new();
+    let source = MemorySource::new()
+        .file("good", "good")
+        .odd("poor", noise(1, 3000), Behaviour::LacksAttributes)
+        .odd_folder("poor folder", Behaviour::LacksAttributes);
+    for round in 0..2 {
+        let backup = repo.backup(&source).unwrap().backup;
+        assert_eq!(backup.unread_count, 2, "round {round}: {:?}", backup.unread);
+        assert_eq!(backup.totals.entries, 3, "all of them are there");
+        assert_eq!(repo.files(backup.id).unwrap(), source.files());
+    }
+    let honest = MemorySource::new()
+        .file("good", "good")
+        .file("poor", noise(1, 3000))
+        .folder("poor folder");
+    for unchanged in [2, 2] {
+        let backup = repo.backup(&honest).unwrap().backup;
+        assert!(backup.is_complete(), "{:?}", backup.unread);
+        assert_eq!(backup.changes.files_unchanged, unchanged);
+    }
+}
+
 #[test]
 fn a_cancelled_backup_is_not_listed_and_the_next_one_works() {
     let repo = TestRepo::new();

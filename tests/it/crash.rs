@@ -395,7 +395,7 @@ fn what_a_dead_backup_stored_is_not_stored_again() {
     let options = TestRepo::options("host").with_journal(Some(journal.path().to_owned()));
     let fresh = repo.fork(1);
     let whole = fresh
-        .backup_with(&source, &TestRepo::options("host"))
+        .backup_with(&source, &options)
         .unwrap()
         .backup
         .changes
@@ -463,7 +463,9 @@ fn a_journal_that_is_damaged_costs_nothing_but_time() {
         .file("c", "inline");
     let repo = TestRepo::new();
     let probe = repo.fork(2);
-    probe.backup(&source).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let options = TestRepo::options("host").with_journal(Some(folder.path().to_owned()));
+    probe.backup_with(&source, &options).unwrap();
     let last = probe.faults.count() - 1;
     let make = |folder: &std::path::Path, seed| {
         let options = TestRepo::options("host").with_journal(Some(folder.to_owned()));

@@ -19,6 +19,7 @@ mod crash;
 mod damage;
 mod delete;
 mod delta;
+mod entries;
 mod export;
 mod faults;
 mod full;

@@ -162,6 +162,10 @@ impl Source for TreeSource {
             }
         }
     }
+
+    fn can_skip_unchanged(&self) -> bool {
+        self.source.can_skip_unchanged()
+    }
 }
 
 /// Keeps what an operation tells.

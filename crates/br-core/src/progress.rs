@@ -26,12 +26,17 @@ pub enum Event<'a> {
         /// Entries done since the last such event.
         entries: u64,
     },
-    /// An entry could not be handled, and the operation went on without it.
+    /// An entry could not be handled, or not as a whole, and the operation went on.
     Failed {
         /// Its path.
         path: &'a EntryPath,
         /// Why.
         reason: &'a str,
+    },
+    /// Something that may be worth knowing.
+    Note {
+        /// What.
+        message: &'a str,
     },
     /// Something that a person should know, and that does not stop the operation.
     Warning {

@@ -44,6 +44,8 @@ fn collect(mut source: LocalSource) -> (Found, Vec<(EntryPath, std::io::Error)>)
                 found.push((entry, details));
             }
             SourceItem::Unreadable { path, error } => unreadable.push((path, error)),
+            SourceItem::Note(_) => {}
+            other => panic!("{other:?}"),
         }
     }
     (found, unreadable)
@@ -668,7 +670,241 @@ fn a_file_replaced_by_a_folder_and_the_reverse() {
             }
             SourceItem::Entry { .. } => {}
             SourceItem::Unreadable { path, .. } => unreadable.push(path),
+            other => panic!("{other:?}"),
         }
     }
     assert_eq!(unreadable, [stored(&dir.path().join("folder"))]);
+}
+
+/// What a source tells besides entries.
+#[derive(Debug, Default)]
+struct Told {
+    names: Vec<String>,
+    unreadable: Vec<String>,
+    warnings: Vec<String>,
+    notes: Vec<String>,
+}
+
+fn told(paths: &[PathBuf], options: LocalSourceOptions) -> Told {
+    let mut source = LocalSource::new(paths, options).unwrap();
+    let mut told = Told::default();
+    while let Some(item) = source.next() {
+        match item {
+            SourceItem::Entry { entry, .. } => {
+                let name = String::from_utf8_lossy(entry.path.name()).into_owned();
+                told.names.push(name);
+            }
+            SourceItem::Unreadable { path, error } => {
+                told.unreadable.push(format!("{path}: {error}"));
+            }
+            SourceItem::Warning(message) => told.warnings.push(message),
+            SourceItem::Note(message) => told.notes.push(message),
+            other => panic!("{other:?}"),
+        }
+    }
+    told
+}
+
+/// Symptom: one mistyped path among several made no backup at all.
+#[test]
+fn a_missing_path_among_others_is_unreadable_and_the_others_are_walked() {
+    let dir = tempdir();
+    fs::create_dir(dir.path().join("there")).unwrap();
+    fs::write(dir.path().join("there/file"), "").unwrap();
+    let paths = ["nope", "there", "there/file/below"].map(|name| dir.path().join(name));
+    let told = told(&paths, options());
+    assert!(
+        told.names
+            .ends_with(&["there".to_owned(), "file".to_owned()])
+    );
+    assert_eq!(told.unreadable.len(), 2, "{:?}", told.unreadable);
+    let missing = &told.unreadable[0];
+    assert!(
+        missing.contains("nope") && missing.contains("No such file"),
+        "{missing}"
+    );
+    let all = ["nope", "neither"].map(|name| dir.path().join(name));
+    let error = LocalSource::new(&all, options()).unwrap_err();
+    assert!(matches!(error, SourceError::Path { .. }), "{error}");
+    let empty = [dir.path().join("there"), PathBuf::new()];
+    assert!(LocalSource::new(&empty, options()).is_err());
+}
+
+#[test]
+fn relative_patterns_match_below_absolute_paths() {
+    let dir = tempdir();
+    for file in ["src/a/x", "src/b", "deep/src/a/y", "top", "deep/top"] {
+        let at = dir.path().join(file);
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        fs::write(at, "").unwrap();
+    }
+    let walked = |patterns: &[&str]| {
+        let excludes = Excludes::parse(patterns).unwrap();
+        let options = options()
+            .with_excludes(excludes)
+            .with_folder(Some(dir.path().to_owned()));
+        names(dir.path(), &walk_notes(dir.path(), options).0)
+    };
+    assert_eq!(
+        walked(&["src/a"]),
+        ["", "deep", "deep/src", "deep/top", "src", "src/b", "top"]
+    );
+    assert_eq!(
+        walked(&["./top", "./src"]),
+        [
+            "",
+            "deep",
+            "deep/src",
+            "deep/src/a",
+            "deep/src/a/y",
+            "deep/top"
+        ]
+    );
+}
+
+/// As [`walk_with`], with the notes.
+fn walk_notes(root: &Path, options: LocalSourceOptions) -> (Found, Vec<String>) {
+    let mut source = LocalSource::new(&[root.to_owned()], options).unwrap();
+    let (mut found, mut notes) = (Found::new(), Vec::new());
+    let root = stored(root);
+    while let Some(item) = source.next() {
+        match item {
+            SourceItem::Entry { entry, details } if entry.path.is_within(&root) => {
+                found.push((entry, details));
+            }
+            SourceItem::Entry { .. } => {}
+            SourceItem::Note(message) => notes.push(message),
+            other => panic!("{other:?}"),
+        }
+    }
+    (found, notes)
+}
+
+#[test]
+fn a_pattern_that_matched_nothing_is_noted_at_the_end() {
+    let dir = tempdir();
+    fs::write(dir.path().join("a.o"), "").unwrap();
+    let excludes = Excludes::parse(["*.o", "cache/", "!keep"]).unwrap();
+    let (_, notes) = walk_notes(dir.path(), options().with_excludes(excludes));
+    let expected = [
+        "the pattern `cache/` left nothing out",
+        "the pattern `!keep` took nothing back",
+    ];
+    assert_eq!(notes, expected);
+}
+
+/// Symptom: an ignore file of more than 1 MiB was cut in the middle of a line, so that `/data/tmp` became `/data`, and the folder
+/// was missing from the backup.
+#[test]
+fn an_ignore_file_is_used_as_a_whole_or_named() {
+    let dir = tempdir();
+    let write = |path: &str, content: &[u8]| {
+        let at = dir.path().join(path);
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        fs::write(at, content).unwrap();
+    };
+    let mut long = vec![b'#'; 1 << 20];
+    long.splice((1 << 20) - 6.., *b"\n/data/tmp\n");
+    write("long/.brignore", &long);
+    write("long/data/file", b"");
+    write("bad/.brignore", b"*.o\n[z\n");
+    write("bad/x.o", b"");
+    write("link/patterns", b"*");
+    symlink("patterns", dir.path().join("link/.brignore")).unwrap();
+    write("latin/.brignore", b"caf\xe9\n");
+    fs::write(
+        dir.path().join("latin").join(OsStr::from_bytes(b"caf\xe9")),
+        "",
+    )
+    .unwrap();
+    let told = told(&[dir.path().to_owned()], options());
+    let has = |name: &str| told.names.iter().any(|other| other == name);
+    assert!(
+        has("data") && has("file") && has("patterns"),
+        "{:?}",
+        told.names
+    );
+    assert!(!has("x.o") && !told.names.iter().any(|name| name.starts_with("caf")));
+    assert_eq!(told.unreadable.len(), 1, "{:?}", told.unreadable);
+    assert!(told.unreadable[0].contains("long/.brignore: its patterns are not used"));
+    assert_eq!(told.warnings.len(), 2, "{:?}", told.warnings);
+    let warned = told.warnings.join("\n");
+    assert!(
+        warned.contains("line 2 of") && warned.contains("link/.brignore is not a regular file")
+    );
+}
+
+/// Where the system lists no more than 64 KiB of names. Symptom: such a file was missing from the backup.
+#[test]
+fn a_file_whose_attributes_cannot_be_listed_keeps_its_content() {
+    let dir = tempdir();
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "none"])
+        .arg(dir.path())
+        .output();
+    if !mounted.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: no right to mount");
+        return;
+    }
+    fs::write(dir.path().join("file"), "content").unwrap();
+    fs::create_dir(dir.path().join("folder")).unwrap();
+    for name in ["file", "folder"] {
+        for number in 0..600 {
+            let attribute = format!("trusted.{}{number}", "a".repeat(180));
+            let path = dir.path().join(name);
+            rustix::fs::setxattr(&path, &attribute, b"", XattrFlags::empty()).unwrap();
+        }
+    }
+    let mut found = walk(dir.path());
+    let (mut file, details) = find(&mut found, "file");
+    let mut reader = details.open(&mut file).unwrap();
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    let is_same = reader.finish().unwrap();
+    let reason = reader.incomplete();
+    drop(reader);
+    let (mut folder, mut details) = find(&mut found, "folder");
+    let completed = details.complete(&mut folder);
+    let missing = details.incomplete();
+    drop((details, found));
+    let unmounted = Command::new("umount").arg("-l").arg(dir.path()).status();
+    assert!(unmounted.unwrap().success());
+    assert!(text == "content" && is_same);
+    assert!(reason.unwrap().contains("cannot be listed"));
+    completed.unwrap();
+    assert!(missing.unwrap().contains("cannot be listed"));
+}
+
+/// Reads a file of the kernel's, and says what was announced, what came, and whether it changed.
+fn read_whole(path: &str) -> (u64, Vec<u8>, bool, bool) {
+    let paths = [PathBuf::from(path)];
+    let (mut found, _) = collect(LocalSource::new(&paths, options()).unwrap());
+    let (mut entry, details) = found.pop().unwrap();
+    let mut reader = details.open(&mut entry).unwrap();
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes).unwrap();
+    let is_same = reader.finish().unwrap();
+    (entry.size(), bytes, is_same, reader.is_size_reliable())
+}
+
+/// Symptom: files of `/proc` were stored empty without a word, and those of `/sys` were said to have changed.
+#[test]
+fn files_of_the_kernel_are_read_to_their_end_whatever_their_size() {
+    let (size, bytes, is_same, is_reliable) = read_whole("/proc/version");
+    assert_eq!(bytes, fs::read("/proc/version").unwrap());
+    assert!(size == 0 && !bytes.is_empty() && is_same && !is_reliable);
+    let sys = "/sys/kernel/mm/transparent_hugepage/enabled";
+    if !Path::new(sys).exists() {
+        eprintln!("skipped: no {sys}");
+        return;
+    }
+    let (size, bytes, is_same, is_reliable) = read_whole(sys);
+    assert_eq!(bytes, fs::read(sys).unwrap());
+    assert!(size == 4096 && bytes.len() < 4096);
+    assert_eq!((is_same, is_reliable), (true, false));
+    let dir = tempdir();
+    let at = dir.path().join("empty");
+    fs::write(&at, "").unwrap();
+    let (size, bytes, is_same, is_reliable) = read_whole(at.to_str().unwrap());
+    assert!(size == 0 && bytes.is_empty() && is_same && is_reliable);
 }

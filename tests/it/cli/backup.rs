@@ -151,6 +151,101 @@ fn what_cannot_be_read_is_named_and_the_rest_is_there() {
 }
 
 #[test]
+fn a_missing_path_costs_only_itself() {
+    let session = Session::with_repository();
+    let output = session.run(["backup", "docs", "nope"]).expect(3);
+    assert!(output.stderr.contains("nope"), "{output}");
+    let listed = session.run(["ls", "latest"]).expect(0).stdout;
+    assert!(listed.contains("docs/sub/b.bin"), "{listed}");
+    let shown = session.json(["show", "latest"]);
+    assert_eq!(shown["backup"]["unread"][0]["path"], "nope", "{shown}");
+    session.run(["backup", "nope", "neither"]).expect(2);
+    assert_eq!(session.ids().len(), 1, "nothing was backed up");
+}
+
+#[test]
+fn relative_patterns_match_wherever_the_paths_come_from() {
+    let session = Session::with_repository();
+    let docs = session.at("docs");
+    for path in ["docs", docs.to_str().unwrap()] {
+        for pattern in [
+            "docs/sub",
+            "./docs/sub",
+            "sub/b.bin",
+            "../home/docs/sub/b.*",
+        ] {
+            let output = session.run(["backup", path, "-e", pattern]).expect(0);
+            assert!(
+                !output.stderr.contains("left nothing out"),
+                "{pattern}: {output}"
+            );
+            let listed = session.run(["ls", "latest"]).expect(0).stdout;
+            assert!(listed.contains("a.txt"), "{pattern}: {listed}");
+            assert!(!listed.contains("b.bin"), "{pattern}: {listed}");
+        }
+    }
+    let output = session.run(["backup", "docs", "-e", "nothing/*"]).expect(0);
+    let note = "the pattern `nothing/*` left nothing out";
+    assert!(output.stderr.contains(note), "{output}");
+    for pattern in ["[z", "[z-", "x/[z"] {
+        let output = session.run(["backup", "docs", "-e", pattern]).expect(2);
+        assert!(output.stderr.contains(pattern), "it is named: {output}");
+    }
+}
+
+#[test]
+fn patterns_need_not_be_utf_8() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let session = Session::with_repository();
+    let name = std::ffi::OsStr::from_bytes(b"caf\xe9");
+    fs::write(session.at("docs").join(name), "").unwrap();
+    let arguments = ["backup".as_ref(), "docs".as_ref(), "-e".as_ref(), name];
+    session.br.run(arguments).expect(0);
+    let listed = session.run(["ls", "latest"]).expect(0).stdout;
+    assert!(!listed.contains("caf"), "{listed}");
+    session.write("patterns", b"caf\xe9\r\n");
+    session
+        .run(["backup", "docs", "--exclude-file", "patterns"])
+        .expect(0);
+    let listed = session.run(["ls", "latest"]).expect(0).stdout;
+    assert!(!listed.contains("caf"), "{listed}");
+}
+
+/// Symptom: `ls --sha256` left out empty files and spoke of holes.
+#[test]
+fn empty_files_and_streams_have_a_sha_256() {
+    const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let session = Session::with_repository();
+    session.write("docs/empty", "");
+    let sparse = fs::File::create(session.at("docs/sparse")).unwrap();
+    sparse.set_len(1 << 20).unwrap();
+    session.run(["backup", "docs"]).expect(0);
+    let output = session.run(["ls", "latest", "--sha256"]).expect(0);
+    assert!(
+        output.stdout.contains(&format!("{EMPTY}  docs/empty\n")),
+        "{output}"
+    );
+    assert!(output.stdout.contains("  docs/sparse\n"), "{output}");
+    assert_eq!(output.stderr, "", "{output}");
+    let home = session.br.home().to_owned();
+    fs::write(home.join("sums"), &output.stdout).unwrap();
+    let checked = std::process::Command::new("sha256sum")
+        .args(["-c", "--quiet", "sums"])
+        .current_dir(home)
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+    for content in [&b""[..], b"short"] {
+        let arguments = ["backup", "--stdin", "--stdin-name", "s"];
+        session.br.run_with_input(arguments, content).expect(0);
+        let output = session.run(["ls", "latest", "--sha256"]).expect(0);
+        assert_eq!(output.stdout.lines().count(), 1, "{output}");
+        let is_empty = output.stdout.starts_with(EMPTY);
+        assert_eq!(is_empty, content.is_empty(), "{output}");
+    }
+}
+
+#[test]
 fn arguments_that_make_no_sense() {
     let session = Session::with_backup();
     for arguments in [

@@ -1,6 +1,7 @@
 //! How many requests each operation takes. They are what object storage bills, and what a distant server makes wait for:
 //! `docs/requests.md` promises these figures.
 
+use br_core::engine::backup::{BackupReport, backup};
 use br_core::engine::check::{CheckOptions, ReadData, check};
 use br_core::engine::restore::{RestoreOptions, restore};
 use br_core::engine::{delete, ls, prune};
@@ -52,6 +53,14 @@ impl Ledger {
         repository
     }
 
+    /// Backs up a version with a cache, and with a journal if so asked.
+    fn backup(&self, cache: &std::path::Path, version: u64, journal: bool) -> BackupReport {
+        let journal = journal.then(|| cache.join("journal"));
+        let options = TestRepo::options("host").with_journal(journal);
+        let (repository, context) = (self.open(Some(cache)), &self.bucket.context);
+        block_on(backup(&repository, source(version), &options, context)).unwrap()
+    }
+
     fn restore(&self, cache: Option<&std::path::Path>) {
         let dir = tempfile::tempdir().unwrap();
         let options = RestoreOptions::default().with_owner(false);
@@ -89,20 +98,11 @@ fn every_operation_takes_as_many_requests_as_documented() {
     ))
     .unwrap();
     ledger.note("`init` (with the probe)");
-    let first = ledger
-        .bucket
-        .backup(&ledger.open(here), &source(0))
-        .unwrap();
+    let first = ledger.backup(dir.path(), 0, true);
     ledger.note("first `backup`: 2 data packs, 1 tree pack");
-    ledger
-        .bucket
-        .backup(&ledger.open(here), &source(0))
-        .unwrap();
+    ledger.backup(dir.path(), 0, true);
     ledger.note("unchanged `backup`");
-    ledger
-        .bucket
-        .backup(&ledger.open(here), &source(1))
-        .unwrap();
+    ledger.backup(dir.path(), 1, true);
     ledger.note("`backup` with a few changed files");
     block_on(ledger.open(here).backups(&ledger.bucket.context)).unwrap();
     ledger.note("`list`");
@@ -139,6 +139,8 @@ fn every_operation_takes_as_many_requests_as_documented() {
     });
     pruned.unwrap();
     ledger.note("`prune`");
+    ledger.backup(dir.path(), 1, false);
+    ledger.note("unchanged `backup` without a journal");
     let document = include_str!("../../../docs/requests.md");
     let missing: Vec<_> = ledger
         .lines

@@ -37,6 +37,8 @@ pub enum Behaviour {
     Grows(usize),
     /// It changed while it was read.
     Torn,
+    /// Its extended attributes cannot be read.
+    LacksAttributes,
 }
 
 #[derive(Debug, Clone)]
@@ -85,6 +87,13 @@ impl MemorySource {
     #[must_use]
     pub fn odd(mut self, path: &str, content: impl Into<Bytes>, behaviour: Behaviour) -> Self {
         self.insert(path, Thing::File(content.into()), TIME, behaviour);
+        self
+    }
+
+    /// Adds a folder that misbehaves.
+    #[must_use]
+    pub fn odd_folder(mut self, path: &str, behaviour: Behaviour) -> Self {
+        self.insert(path, Thing::Folder, TIME, behaviour);
         self
     }
 
@@ -160,6 +169,11 @@ impl Source for MemorySource {
             details: Box::new(MemoryDetails(item)),
         })
     }
+
+    /// Tests change the time of a file that they change.
+    fn can_skip_unchanged(&self) -> bool {
+        true
+    }
 }
 
 struct MemoryDetails(Item);
@@ -167,6 +181,10 @@ struct MemoryDetails(Item);
 impl Details for MemoryDetails {
     fn complete(&mut self, _: &mut Entry) -> io::Result<()> {
         Ok(())
+    }
+
+    fn incomplete(&self) -> Option<String> {
+        lacks(self.0.behaviour)
     }
 
     fn open(self: Box<Self>, _: &mut Entry) -> io::Result<Box<dyn ContentReader>> {
@@ -216,7 +234,15 @@ impl ContentReader for MemoryReader {
     fn finish(&mut self) -> io::Result<bool> {
         Ok(matches!(
             self.behaviour,
-            Behaviour::Honest | Behaviour::FailsAfter(_)
+            Behaviour::Honest | Behaviour::FailsAfter(_) | Behaviour::LacksAttributes
         ))
     }
+
+    fn incomplete(&self) -> Option<String> {
+        lacks(self.behaviour)
+    }
+}
+
+fn lacks(behaviour: Behaviour) -> Option<String> {
+    (behaviour == Behaviour::LacksAttributes).then(|| "its attributes cannot be read".to_owned())
 }

@@ -149,7 +149,7 @@ pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
         return Ok(ExitStatus::Ok);
     }
     context.output.console.hint(&format!(
-        "some entries are missing from this backup: make them readable, or leave them out with --exclude{}",
+        "some entries are missing from this backup or not complete: make them readable, or leave them out with --exclude{}",
         if args.dry_run { String::new() } else { format!("; `br show {}` names them", report.backup.id) }
     ));
     Ok(ExitStatus::Partial)
@@ -304,7 +304,10 @@ fn print(
     }
     if !backup.is_complete() {
         let entries = format::counted(backup.unread_count, "entry", "entries");
-        fields.push(("unreadable", format!("{entries}, missing from this backup")));
+        fields.push((
+            "unreadable",
+            format!("{entries}, missing from this backup or not complete"),
+        ));
     }
     output.summary(&fields)
 }

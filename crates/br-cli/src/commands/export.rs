@@ -353,8 +353,14 @@ fn check_paths(
 
 /// The `META.hocon` that lies in a folder already.
 fn read_meta(path: &Path) -> Result<Option<Meta>, CommandError> {
-    let Ok(text) = std::fs::read(path) else {
-        return Ok(None);
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            let message = format!("cannot read {}", path.display());
+            let hint = "make it readable, or move it away: it says what the bundle is";
+            return Err(CommandError::usage(message, hint).because(&error));
+        }
     };
     let meta = Meta::parse(&text).map_err(|error| {
         let message = format!("{} is none of a bundle", path.display());
@@ -370,6 +376,12 @@ async fn export_backup(
 ) -> Result<Exported, CommandError> {
     let repository = context.open().await?;
     let backup = context.find(&repository, id).await?;
+    if !backup.is_complete() {
+        let entries = format::counted(backup.unread_count, "entry", "entries");
+        context.output.console.warning(&format!(
+            "the backup itself is not complete: it could not read {entries}, or not as a whole"
+        ));
+    }
     let name = bundle::name_of(&backup);
     let meta_text = match &name {
         Some(_) => Some(read_member(&repository, &backup, META_PATH, context).await?),
@@ -431,8 +443,8 @@ async fn read_member(
         std::io::Read::read_to_end(&mut from, &mut text).map(|_| text)
     });
     br_core::engine::dump::dump(repository, backup.id, path, to, &context.engine()).await?;
-    let text = read.await.ok().and_then(Result::ok);
-    Ok(text.unwrap_or_default())
+    let text = read.await.map_err(std::io::Error::other).flatten();
+    text.map_err(|error| br_archive::Error::new(ErrorKind::Io, error.to_string()).into())
 }
 
 fn print(exported: &Exported, seconds: f64, context: &CommandContext) -> Result<(), CommandError> {

@@ -136,6 +136,8 @@ fn sha256(entry: &Entry) -> Option<[u8; 32]> {
         return None;
     };
     match &file.content {
+        // An empty stream, as older versions stored it.
+        Content::Chunks(chunks) if chunks.is_empty() => inline_sha256(file, &[]),
         Content::Chunks(_) => file.sha256,
         Content::Inline(bytes) => file.sha256.or_else(|| inline_sha256(file, bytes)),
     }

@@ -57,7 +57,7 @@ pub(crate) async fn run(args: &ShowArgs, context: &CommandContext) -> CommandRes
     output.fields(&fields(&backup))?;
     let mut lines = output.lines();
     if !backup.unread.is_empty() {
-        lines.line("\nmissing from this backup, as they could not be read:")?;
+        lines.line("\nmissing from this backup or not complete, as they could not be read:")?;
     }
     let shown = if output.is_verbose() {
         usize::MAX

@@ -1,13 +1,13 @@
 //! What a backup reads: paths, or standard input.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use br_core::model::{EntryPath, FileTime, Owner};
 use br_core::source::{
-    Excludes, LocalSource, LocalSourceOptions, Source, SourceError, StreamSource,
+    ExcludeError, Excludes, LocalSource, LocalSourceOptions, Source, SourceError, StreamSource,
 };
 use clap::Args;
 
@@ -23,10 +23,11 @@ use crate::stdin::PatientStdin;
 pub(super) struct SelectArgs {
     /// Leave out what matches a pattern, as in .gitignore (can be repeated)
     ///
-    /// A pattern without a slash matches a name anywhere; one with a slash starts at the root of the backup; one that ends
-    /// with a slash matches folders only; `!` takes back what an earlier pattern left out.
+    /// `name` and `src/name` match at any depth. A pattern that starts with a slash is an absolute path, or starts at the root of
+    /// the backup; one that starts with `./` or `../` starts at the current folder. One that ends with a slash matches folders
+    /// only; `!` takes back what an earlier pattern left out.
     #[arg(short, long, value_name = "PATTERN")]
-    exclude: Vec<String>,
+    exclude: Vec<OsString>,
 
     /// Read patterns from a file, one a line (can be repeated)
     #[arg(long, value_name = "FILE")]
@@ -152,23 +153,27 @@ impl Input {
 }
 
 fn options(select: &SelectArgs) -> Result<LocalSourceOptions, CommandError> {
-    let mut patterns = select.exclude.clone();
+    let mut patterns: Vec<Vec<u8>> = Vec::new();
+    patterns.extend(
+        select
+            .exclude
+            .iter()
+            .map(|pattern| pattern.as_bytes().to_vec()),
+    );
     for file in &select.exclude_file {
         let text = std::fs::read(file).map_err(|error| {
             let message = format!("cannot read the patterns in {}", file.display());
             CommandError::usage(message, "check --exclude-file").because(&error)
         })?;
-        let text = String::from_utf8_lossy(&text);
-        let text = text.trim_start_matches('\u{feff}');
-        patterns.extend(text.lines().map(str::to_owned));
+        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
+        let lines = text.split(|byte| *byte == b'\n');
+        let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        patterns.extend(lines.map(<[u8]>::to_vec));
     }
-    let excludes = Excludes::parse(patterns.iter().map(String::as_str)).map_err(|error| {
-        let hint =
-            "write patterns as in .gitignore, such as '*.o', 'node_modules/' or '/home/*/.cache'";
-        CommandError::usage(error.to_string(), hint)
-    })?;
+    let excludes = Excludes::parse(&patterns).map_err(|error| bad_pattern(&error))?;
     let options = LocalSourceOptions::default()
         .with_excludes(excludes)
+        .with_folder(std::env::current_dir().ok())
         .with_exclude_caches(select.exclude_caches)
         .with_one_file_system(select.one_file_system);
     Ok(if select.no_ignore {
@@ -176,6 +181,12 @@ fn options(select: &SelectArgs) -> Result<LocalSourceOptions, CommandError> {
     } else {
         options
     })
+}
+
+fn bad_pattern(error: &ExcludeError) -> CommandError {
+    let hint =
+        "write patterns as in .gitignore, such as '*.o', 'node_modules/' or '/home/*/.cache'";
+    CommandError::usage(error.to_string(), hint)
 }
 
 fn without_slash(path: &Path) -> PathBuf {
@@ -190,6 +201,7 @@ fn without_slash(path: &Path) -> PathBuf {
 fn refused(error: &SourceError) -> CommandError {
     let hint = match error {
         SourceError::NoPath => "name what to back up",
+        SourceError::Exclude(error) => return bad_pattern(error),
         SourceError::Path { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
             return CommandError::new(
                 ExitStatus::AccessDenied,

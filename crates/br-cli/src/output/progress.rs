@@ -110,6 +110,7 @@ impl Progress for ProgressReporter {
             Event::Failed { path, reason } if self.shows(&self.failures) => {
                 self.console.failed(self.failure, &path.to_string(), reason);
             }
+            Event::Note { message } => self.console.note(message),
             Event::Warning { message } if self.shows(&self.warnings) => {
                 self.console.warning(message);
             }

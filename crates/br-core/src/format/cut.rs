@@ -28,7 +28,8 @@ impl NodeCutter {
         min_items: 16,
         min_bytes: usize::MAX,
         max_items: 1024,
-        max_bytes: usize::MAX,
+        // Only paths of many kilobytes come to that.
+        max_bytes: 4 << 20,
     };
 
     /// Whether a node with so many items and bytes ends after an item with this path.

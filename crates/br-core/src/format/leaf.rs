@@ -20,6 +20,9 @@ const TORN: u8 = 32;
 const LISTS: u8 = 64;
 const ALL_FLAGS: u8 = 127;
 
+/// No leaf is made longer, far below what readers refuse.
+const MAX_LEN: usize = 4 << 20;
+
 /// Collects entries into a leaf.
 #[derive(Debug, Default)]
 pub(crate) struct LeafBuilder {
@@ -27,6 +30,8 @@ pub(crate) struct LeafBuilder {
     digests: Vec<u8>,
     owners: Vec<Arc<Owner>>,
     owner_slots: HashMap<Arc<Owner>, u64>,
+    /// Bytes of all names of owners.
+    owner_len: usize,
     entries: u64,
     last: Last,
 }
@@ -54,9 +59,14 @@ impl LeafBuilder {
         self.entries
     }
 
-    /// About how long the leaf is, in bytes.
+    /// About how long the leaf is without its owners, in bytes: that decides where leaves end.
     pub(crate) const fn len(&self) -> usize {
         self.rows.len() + self.digests.len()
+    }
+
+    /// True when it must end whatever is decided: its owners have names of many bytes.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.len() + self.owner_len >= MAX_LEN
     }
 
     /// Adds an entry. A file with many chunks stands there with the lists that hold them.
@@ -66,11 +76,12 @@ impl LeafBuilder {
         out.push(kind_byte(&entry.kind));
         out.push(flags(entry) | if lists.is_empty() { 0 } else { LISTS });
         put_varint(out, entry.mode.into());
-        let owners = &mut self.owners;
+        let (owners, owner_len) = (&mut self.owners, &mut self.owner_len);
         let slot = *self
             .owner_slots
             .entry(Arc::clone(&entry.owner))
             .or_insert_with(|| {
+                *owner_len += 24 + entry.owner.user.len() + entry.owner.group.len();
                 owners.push(Arc::clone(&entry.owner));
                 owners.len() as u64 - 1
             });
@@ -120,34 +131,6 @@ impl LeafBuilder {
         out.extend_from_slice(&self.digests);
         *self = Self::default();
         out
-    }
-}
-
-/// Whether readers will accept an entry.
-///
-/// # Errors
-/// What there is too much of.
-pub(crate) fn check_entry(entry: &Entry) -> Result<(), &'static str> {
-    let too_long = |bytes: &[u8], limit: u64| bytes.len() as u64 > limit;
-    let sum: usize = entry
-        .xattrs
-        .iter()
-        .map(|xattr| xattr.name.len() + xattr.value.len())
-        .sum();
-    let odd = |xattr: &Xattr| {
-        too_long(&xattr.name, limits::XATTR_NAME) || too_long(&xattr.value, limits::XATTR_VALUE)
-    };
-    if sum as u64 > limits::XATTRS || entry.xattrs.iter().any(odd) {
-        return Err("its extended attributes are too long");
-    }
-    match &entry.kind {
-        EntryKind::Symlink(target) if too_long(target, limits::LINK_TARGET) => {
-            Err("its target is too long")
-        }
-        EntryKind::File(file) if file.holes.len() as u64 > limits::HOLES => {
-            Err("it has too many holes")
-        }
-        _ => Ok(()),
     }
 }
 
@@ -243,7 +226,7 @@ pub(crate) fn decode_leaf(bytes: &[u8]) -> Result<Leaf, FormatError> {
         let (entry, has_lists) = read_entry(&mut read, &last, &owners)?;
         if entries
             .last()
-            .is_some_and(|before| before.path >= entry.path)
+            .is_some_and(|before: &Entry| before.path >= entry.path)
         {
             return Err(FormatError::Malformed("entries are out of order"));
         }
@@ -287,8 +270,8 @@ fn read_owners(read: &mut Decoder<'_>) -> Result<Vec<Arc<Owner>>, FormatError> {
         owners.push(Arc::new(Owner {
             uid: read_u32(read)?,
             gid: read_u32(read)?,
-            user: text(read.bytes(4096, "bytes of a name")?)?,
-            group: text(read.bytes(4096, "bytes of a name")?)?,
+            user: text(read.bytes(Owner::MAX_NAME as u64, "bytes of a name")?)?,
+            group: text(read.bytes(Owner::MAX_NAME as u64, "bytes of a name")?)?,
         }));
     }
     Ok(owners)
@@ -301,11 +284,7 @@ fn read_u32(read: &mut Decoder<'_>) -> Result<u32, FormatError> {
 fn read_time(read: &mut Decoder<'_>, since: i64) -> Result<FileTime, FormatError> {
     let secs = since.wrapping_add(read.zigzag()?);
     let nanos = read_u32(read)?;
-    if nanos < 1_000_000_000 {
-        Ok(FileTime { secs, nanos })
-    } else {
-        Err(FormatError::Malformed("a time is wrong"))
-    }
+    Ok(FileTime { secs, nanos })
 }
 
 fn read_entry(
@@ -319,9 +298,6 @@ fn read_entry(
         return Err(FormatError::Unknown("flags of an entry"));
     }
     let mode = read_u32(read)?;
-    if mode > 0o7777 {
-        return Err(FormatError::Malformed("a mode is wrong"));
-    }
     let owner = usize::try_from(read.varint()?)
         .ok()
         .and_then(|slot| owners.get(slot));
@@ -342,7 +318,10 @@ fn read_entry(
     let kind = match kind {
         0 => EntryKind::File(read_file(read, flags)?),
         1 => EntryKind::Directory,
-        2 => EntryKind::Symlink(read_target(read)?),
+        2 => EntryKind::Symlink(
+            read.bytes(limits::LINK_TARGET, "bytes of link target")?
+                .into(),
+        ),
         3 => EntryKind::Fifo,
         4 => EntryKind::Socket,
         5 => EntryKind::CharDevice(read_device(read)?),
@@ -361,17 +340,14 @@ fn read_entry(
         xattrs,
         link_group,
     };
-    Ok((entry, flags & LISTS != 0))
-}
-
-fn read_target(read: &mut Decoder<'_>) -> Result<Box<[u8]>, FormatError> {
-    let target = read.bytes(limits::LINK_TARGET, "bytes of link target")?;
-    if target.is_empty() || target.contains(&0) {
-        return Err(FormatError::Malformed(
-            "a link's target is empty or has a NUL byte",
-        ));
-    }
-    Ok(target.into())
+    let has_lists = flags & LISTS != 0;
+    // How long a file with lists is turns out when they are read.
+    let checked = match has_lists {
+        true => entry.check_metadata().and_then(|()| entry.check_kind()),
+        false => entry.check(),
+    };
+    checked.map_err(|error| FormatError::Malformed(error.text()))?;
+    Ok((entry, has_lists))
 }
 
 fn read_device(read: &mut Decoder<'_>) -> Result<Device, FormatError> {
@@ -383,24 +359,12 @@ fn read_device(read: &mut Decoder<'_>) -> Result<Device, FormatError> {
 
 fn read_xattrs(read: &mut Decoder<'_>) -> Result<Vec<Xattr>, FormatError> {
     let mut xattrs = Vec::new();
-    let mut sum = 0;
     for _ in 0..read.count(limits::XATTRS, "extended attributes")? {
-        let name = read
-            .bytes(limits::XATTR_NAME, "bytes of attribute name")?
-            .to_vec();
-        let value = read
-            .bytes(limits::XATTR_VALUE, "bytes of attribute")?
-            .to_vec();
-        sum += (name.len() + value.len()) as u64;
-        if name.is_empty() || name.contains(&0) {
-            return Err(FormatError::Malformed("the name of an attribute is wrong"));
-        }
-        xattrs.push(Xattr { name, value });
-    }
-    if sum > limits::XATTRS {
-        return Err(FormatError::Limit {
-            what: "bytes of attributes",
-            limit: limits::XATTRS,
+        let name = read.bytes(limits::XATTR_NAME, "bytes of attribute name")?;
+        let value = read.bytes(limits::XATTR_VALUE, "bytes of attribute")?;
+        xattrs.push(Xattr {
+            name: name.to_vec(),
+            value: value.to_vec(),
         });
     }
     Ok(xattrs)
@@ -418,52 +382,23 @@ fn read_file(read: &mut Decoder<'_>, flags: u8) -> Result<FileContent, FormatErr
             });
         }
     }
-    let hole_bytes = check_holes(&holes, size)?;
     let content = if flags & INLINE == 0 {
         Content::Chunks(read_lengths(read)?)
     } else {
         Content::Inline(read.bytes(limits::TREE_NODE, "inline bytes")?.into())
     };
     let sha256 = (flags & SHA256 != 0).then_some([0; 32]);
-    let file = FileContent {
+    if flags & LISTS != 0 && flags & INLINE != 0 {
+        let text = "a file has inline bytes and lists";
+        return Err(FormatError::Malformed(text));
+    }
+    Ok(FileContent {
         size,
         content,
         holes,
         sha256,
         torn: flags & TORN != 0,
-    };
-    if flags & LISTS != 0 {
-        // How long it is turns out when the lists are read.
-        return match flags & INLINE {
-            0 => Ok(file),
-            _ => Err(FormatError::Malformed("a file has inline bytes and lists")),
-        };
-    }
-    if file.data_len().checked_add(hole_bytes) == Some(size) {
-        Ok(file)
-    } else {
-        Err(FormatError::Malformed(
-            "a file's chunks and holes are not as long as the file",
-        ))
-    }
-}
-
-fn check_holes(holes: &[Extent], size: u64) -> Result<u64, FormatError> {
-    let wrong = FormatError::Malformed("the holes of a file are wrong");
-    let mut end = 0;
-    let mut sum = 0;
-    for (nth, hole) in holes.iter().enumerate() {
-        let touches = nth > 0 && hole.offset == end;
-        if hole.len == 0 || hole.offset < end || touches {
-            return Err(wrong);
-        }
-        end = hole
-            .offset
-            .checked_add(hole.len)
-            .ok_or_else(|| wrong.clone())?;
-        sum += hole.len;
-    }
-    if end <= size { Ok(sum) } else { Err(wrong) }
+    })
 }
 
 #[cfg(test)]

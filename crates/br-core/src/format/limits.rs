@@ -1,5 +1,7 @@
 //! The most a reader accepts, and a writer makes. Bytes unless the name says otherwise.
 
+use crate::model::Xattr;
+
 /// One chunk.
 pub(crate) const CHUNK: u64 = 16 << 20;
 /// One group, before compression.
@@ -29,11 +31,11 @@ pub(crate) const TREE_HEIGHT: u8 = 16;
 /// Target of a symbolic link.
 pub(crate) const LINK_TARGET: u64 = 65_535;
 /// Name of an extended attribute.
-pub(crate) const XATTR_NAME: u64 = 255;
+pub(crate) const XATTR_NAME: u64 = Xattr::MAX_NAME as u64;
 /// Value of an extended attribute.
-pub(crate) const XATTR_VALUE: u64 = 65_536;
+pub(crate) const XATTR_VALUE: u64 = Xattr::MAX_VALUE as u64;
 /// Extended attributes of one entry.
-pub(crate) const XATTRS: u64 = 1 << 20;
+pub(crate) const XATTRS: u64 = Xattr::MAX_SUM as u64;
 /// Holes of one file, number.
 pub(crate) const HOLES: u64 = 1 << 17;
 /// The configuration or a key slot.

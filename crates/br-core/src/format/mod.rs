@@ -32,7 +32,7 @@ pub(crate) use index::{Move, PackEntry, Segment, SegmentBuilder};
 pub(crate) use journal::JournalRecord;
 pub(crate) use keys::{ChunkIdKey, MasterKey};
 pub(crate) use keyslot::{KdfCost, KeySlot};
-pub(crate) use leaf::{Leaf, LeafBuilder, check_entry, decode_leaf};
+pub(crate) use leaf::{Leaf, LeafBuilder, decode_leaf};
 pub(crate) use list::{MAX_CHUNKS_IN_ENTRY, decode_list, encode_list, split_lists};
 pub(crate) use log::{LogEntry, LogRecord};
 pub use manifest::BackupV1;

@@ -17,7 +17,7 @@ pub struct Backup {
     pub host: String,
     /// Name of the user who made it.
     pub user: String,
-    /// The paths as typed, raw bytes.
+    /// The paths as typed, raw bytes, without `.` and `..` parts.
     pub paths: Vec<Vec<u8>>,
     /// The folder that relative paths started from; empty when there were none.
     pub folder: Vec<u8>,
@@ -33,9 +33,10 @@ pub struct Backup {
     pub totals: Totals,
     /// What the backup did.
     pub changes: Changes,
-    /// Entries that could not be read, at most [`Backup::MAX_UNREAD`] of them. Empty in listings; the manifest has them.
+    /// Entries that are missing as they could not be read, and entries that are there without some of their metadata: at most
+    /// [`Backup::MAX_UNREAD`] of them. Empty in listings; the manifest has them.
     pub unread: Vec<Unread>,
-    /// How many could not be read.
+    /// How many there are.
     pub unread_count: u64,
     /// The program that made it, with its version.
     pub program: String,
@@ -68,7 +69,7 @@ impl Backup {
         }
     }
 
-    /// True when every entry of the source is in the backup.
+    /// True when every entry of the source is in the backup, with all its metadata.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         self.unread_count == 0
@@ -144,7 +145,7 @@ pub struct Changes {
     pub bytes_stored: u64,
 }
 
-/// An entry that could not be read.
+/// An entry that could not be read, or not as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unread {
     /// Its path in the backup.
@@ -153,6 +154,6 @@ pub struct Unread {
     pub reason: Reason,
 }
 
-/// Why an entry is missing from a backup.
+/// Why an entry is missing from a backup, or what of its metadata is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason(pub String);

@@ -17,7 +17,8 @@ pub struct Entry {
     pub owner: Arc<Owner>,
     /// Last change of the content.
     pub mtime: FileTime,
-    /// Last change of the inode; used to notice changes, never restored.
+    /// Last change of the inode; used to notice changes, never restored. [`FileTime::UNKNOWN`] when nothing can be concluded
+    /// from it: then the next backup reads the entry again.
     pub ctime: FileTime,
     /// Inode number; used to notice changes, never restored.
     pub inode: u64,
@@ -165,6 +166,237 @@ pub struct Xattr {
     pub name: Vec<u8>,
     /// Value.
     pub value: Vec<u8>,
+}
+
+impl FileTime {
+    /// Later than every time that occurs, so that nothing is ever taken for unchanged because of it.
+    pub const UNKNOWN: Self = Self {
+        secs: i64::MAX,
+        nanos: 0,
+    };
+
+    /// Takes seconds since 1970 and nanoseconds.
+    ///
+    /// # Errors
+    /// When there are a thousand million nanoseconds or more.
+    pub const fn new(secs: i64, nanos: u32) -> Result<Self, EntryError> {
+        let time = Self { secs, nanos };
+        match time.check() {
+            Ok(()) => Ok(time),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) const fn check(self) -> Result<(), EntryError> {
+        match self.nanos < 1_000_000_000 {
+            true => Ok(()),
+            false => Err(EntryError::Time),
+        }
+    }
+}
+
+impl Owner {
+    /// The longest name, in bytes.
+    pub const MAX_NAME: usize = 4096;
+
+    /// Takes numbers and names.
+    ///
+    /// # Errors
+    /// When a name is longer than [`Owner::MAX_NAME`].
+    pub fn new(
+        uid: u32,
+        gid: u32,
+        user: impl Into<String>,
+        group: impl Into<String>,
+    ) -> Result<Self, EntryError> {
+        let (user, group) = (user.into(), group.into());
+        let owner = Self {
+            uid,
+            gid,
+            user,
+            group,
+        };
+        owner.check().map(|()| owner)
+    }
+
+    pub(crate) const fn check(&self) -> Result<(), EntryError> {
+        match self.user.len() <= Self::MAX_NAME && self.group.len() <= Self::MAX_NAME {
+            true => Ok(()),
+            false => Err(EntryError::OwnerName),
+        }
+    }
+}
+
+impl Xattr {
+    /// The longest name, in bytes.
+    pub const MAX_NAME: usize = 255;
+    /// The longest value, in bytes.
+    pub const MAX_VALUE: usize = 65_536;
+    /// The most bytes of all names and values of one entry.
+    pub const MAX_SUM: usize = 1 << 20;
+
+    /// Takes a name and a value.
+    ///
+    /// # Errors
+    /// When the name is empty or has a NUL byte, or either is too long.
+    pub fn new(name: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Result<Self, EntryError> {
+        let (name, value) = (name.into(), value.into());
+        let xattr = Self { name, value };
+        xattr.check().map(|()| xattr)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), EntryError> {
+        if self.name.is_empty() || self.name.contains(&0) {
+            return Err(EntryError::XattrName);
+        }
+        match self.name.len() <= Self::MAX_NAME && self.value.len() <= Self::MAX_VALUE {
+            true => Ok(()),
+            false => Err(EntryError::XattrLength),
+        }
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.name.len() + self.value.len()
+    }
+}
+
+/// The rule of the format that an entry breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EntryError {
+    /// The mode has more than the twelve permission bits.
+    Mode,
+    /// A time has a thousand million nanoseconds or more.
+    Time,
+    /// A name of the owner is longer than [`Owner::MAX_NAME`].
+    OwnerName,
+    /// The name of an extended attribute is empty or has a NUL byte.
+    XattrName,
+    /// The name or the value of an extended attribute is too long.
+    XattrLength,
+    /// All extended attributes together are longer than [`Xattr::MAX_SUM`].
+    XattrSum,
+    /// The target of a symbolic link is empty or has a NUL byte.
+    Target,
+    /// The target of a symbolic link is longer than 65,535 bytes.
+    TargetLength,
+    /// A hole is empty, overlaps or touches the one before, or ends behind the file.
+    Holes,
+    /// There are more than 131,072 holes.
+    HoleCount,
+    /// The content and the holes are not as long as the file.
+    Size,
+    /// The root of the backup is not a folder.
+    Root,
+}
+
+impl EntryError {
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Mode => "its mode has more than the twelve permission bits",
+            Self::Time => "one of its times has a thousand million nanoseconds or more",
+            Self::OwnerName => "the name of its owner is too long",
+            Self::XattrName => "the name of an extended attribute is empty or has a NUL byte",
+            Self::XattrLength => "an extended attribute is too long",
+            Self::XattrSum => "its extended attributes are too long",
+            Self::Target => "its target is empty or has a NUL byte",
+            Self::TargetLength => "its target is too long",
+            Self::Holes => "its holes overlap, are empty or end behind the file",
+            Self::HoleCount => "it has too many holes",
+            Self::Size => "its content and its holes are not as long as the file",
+            Self::Root => "the root of a backup is a folder, and this is none",
+        }
+    }
+}
+
+impl std::fmt::Display for EntryError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl std::error::Error for EntryError {}
+
+/// The longest target of a symbolic link, in bytes.
+const MAX_TARGET: usize = 65_535;
+/// Most holes of one file.
+const MAX_HOLES: usize = 1 << 17;
+
+impl Entry {
+    /// Whether the entry keeps every rule of the format: readers accept it then. Readers and writers use this one function.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn check(&self) -> Result<(), EntryError> {
+        self.check_metadata()?;
+        self.check_kind()?;
+        match &self.kind {
+            EntryKind::File(file) => file.check_size(),
+            _ => Ok(()),
+        }
+    }
+
+    /// The rules about what is known of every entry.
+    pub(crate) fn check_metadata(&self) -> Result<(), EntryError> {
+        if self.mode > 0o7777 {
+            return Err(EntryError::Mode);
+        }
+        self.mtime.check()?;
+        self.ctime.check()?;
+        self.owner.check()?;
+        self.xattrs.iter().try_for_each(Xattr::check)?;
+        match self.xattrs.iter().map(Xattr::len).sum::<usize>() <= Xattr::MAX_SUM {
+            true => Ok(()),
+            false => Err(EntryError::XattrSum),
+        }
+    }
+
+    /// The rules about links and holes, and about what may be the root.
+    pub(crate) fn check_kind(&self) -> Result<(), EntryError> {
+        if self.path.is_root() && self.kind != EntryKind::Directory {
+            return Err(EntryError::Root);
+        }
+        match &self.kind {
+            EntryKind::Symlink(target) if target.is_empty() || target.contains(&0) => {
+                Err(EntryError::Target)
+            }
+            EntryKind::Symlink(target) if target.len() > MAX_TARGET => {
+                Err(EntryError::TargetLength)
+            }
+            EntryKind::File(file) => file.hole_bytes().map(drop),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl FileContent {
+    /// Bytes of all holes, which must be in order, apart from each other and within the file.
+    pub(crate) fn hole_bytes(&self) -> Result<u64, EntryError> {
+        if self.holes.len() > MAX_HOLES {
+            return Err(EntryError::HoleCount);
+        }
+        let (mut end, mut sum) = (0, 0);
+        for (nth, hole) in self.holes.iter().enumerate() {
+            let touches = nth > 0 && hole.offset == end;
+            if hole.len == 0 || hole.offset < end || touches {
+                return Err(EntryError::Holes);
+            }
+            end = hole.offset.checked_add(hole.len).ok_or(EntryError::Holes)?;
+            sum += hole.len;
+        }
+        match end <= self.size {
+            true => Ok(sum),
+            false => Err(EntryError::Holes),
+        }
+    }
+
+    /// Content and holes must be as long as the file.
+    pub(crate) fn check_size(&self) -> Result<(), EntryError> {
+        match self.data_len().checked_add(self.hole_bytes()?) == Some(self.size) {
+            true => Ok(()),
+            false => Err(EntryError::Size),
+        }
+    }
 }
 
 impl Entry {

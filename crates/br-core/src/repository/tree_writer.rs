@@ -25,6 +25,8 @@ pub(crate) struct TreeWriter {
 #[derive(Debug, Default)]
 struct Level {
     children: Vec<Child>,
+    /// Bytes of their first paths.
+    path_len: usize,
     /// True once a parent of this level's children was stored.
     has_parents: bool,
 }
@@ -38,8 +40,8 @@ impl TreeWriter {
     /// Adds an entry, which must come after the one before.
     pub(crate) fn push(&mut self, entry: &Entry, store: &mut StoreNode<'_>) -> Result<()> {
         if self.last.as_ref().is_some_and(|last| *last >= entry.path) {
-            return Err(Error::internal(format!(
-                "entry {} is out of order",
+            return Err(Error::invalid(format!(
+                "the source gave {} out of order: paths must ascend, and each may come once",
                 entry.path
             )));
         }
@@ -55,7 +57,8 @@ impl TreeWriter {
         let lists = store_lists(entry, store)?;
         self.leaf.push(entry, &lists);
         self.last = Some(entry.path.clone());
-        if NodeCutter::LEAF.ends_after(&entry.path, self.leaf.entries(), self.leaf.len()) {
+        let (entries, len) = (self.leaf.entries(), self.leaf.len());
+        if NodeCutter::LEAF.ends_after(&entry.path, entries, len) || self.leaf.is_full() {
             self.close_leaf(store)?;
         }
         Ok(())
@@ -82,10 +85,13 @@ impl TreeWriter {
         if level == self.levels.len() {
             self.levels.push(Level::default());
         }
-        let children = &mut self.levels[level].children;
+        let Level {
+            children, path_len, ..
+        } = &mut self.levels[level];
         let first = child.first.clone();
+        *path_len += first.as_bytes().len();
         children.push(child);
-        if NodeCutter::INNER.ends_after(&first, children.len() as u64, 0) {
+        if NodeCutter::INNER.ends_after(&first, children.len() as u64, *path_len) {
             self.close_level(level, store)?;
         }
         Ok(())
@@ -93,6 +99,7 @@ impl TreeWriter {
 
     fn close_level(&mut self, level: usize, store: &mut StoreNode<'_>) -> Result<()> {
         let children = std::mem::take(&mut self.levels[level].children);
+        self.levels[level].path_len = 0;
         let Some(first) = children.first().map(|child| child.first.clone()) else {
             return Ok(());
         };
@@ -123,6 +130,7 @@ impl TreeWriter {
             let Level {
                 children,
                 has_parents,
+                ..
             } = &self.levels[level];
             if let ([only], false) = (children.as_slice(), has_parents) {
                 return Ok(Some(TreeRoot {

@@ -1,12 +1,18 @@
 //! What a walk leaves out by name.
 //!
 //! [`Excludes`] holds the patterns given for a whole backup, [`IgnoreFile`] those of an ignore file, for the folder it
-//! lies in and all below. Invariant: both follow the rules of a `.gitignore` file, so that nobody has to learn others.
+//! lies in and all below. Invariant: a pattern is used as a whole or refused; each pattern of a backup can tell whether it
+//! matched anything.
 
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
+
+use crate::model::escape;
 
 /// A pattern that cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,82 +26,360 @@ pub struct ExcludeError {
 
 /// Patterns for paths that stay out of a backup.
 ///
-/// The syntax is that of `.gitignore`, matched against paths in the backup: a pattern without a slash matches a name
-/// anywhere, one with a slash starts at the root of the backup, one that ends with a slash matches folders only, `!`
-/// takes back what an earlier pattern left out. What an excluded folder holds cannot be taken back.
+/// The syntax is that of `.gitignore`, matched against paths in the backup. A pattern that starts with a slash starts at the
+/// root of the backup, where absolute paths are stored without their slash. One that starts with `./` or `../` starts at the
+/// current folder. All others match at any depth: `cache` and `src/cache` both match `home/anna/src/cache`. A pattern that
+/// ends with a slash matches folders only; `!` takes back what an earlier pattern left out. What an excluded folder holds
+/// cannot be taken back.
+#[derive(Debug, Clone, Default)]
+pub struct Excludes {
+    patterns: Vec<Pattern>,
+}
+
 #[derive(Debug, Clone)]
-pub struct Excludes(Gitignore);
+struct Pattern {
+    /// As given, for people.
+    shown: String,
+    is_negated: bool,
+    /// True when it starts at the current folder.
+    is_here: bool,
+    /// What stands behind `!`, as text. From where it starts if it starts at the current folder.
+    text: String,
+}
+
+/// The folder that the paths of a walk start from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Anchor {
+    /// The root of the file system.
+    Root,
+    /// So many folders above the current one.
+    Above(usize),
+}
 
 impl Excludes {
-    /// Reads patterns. Empty ones and those which start with `#` mean nothing.
+    /// Reads patterns, as raw bytes. Empty ones and those which start with `#` mean nothing.
     ///
     /// # Errors
     /// When a pattern cannot be understood.
-    pub fn parse<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Result<Self, ExcludeError> {
-        let mut builder = GitignoreBuilder::new("");
-        for pattern in patterns {
-            if let Err(error) = builder.add_line(None, pattern) {
-                return Err(ExcludeError {
-                    pattern: pattern.to_owned(),
-                    reason: reason(error),
-                });
-            }
+    pub fn parse<P: AsRef<[u8]>>(
+        patterns: impl IntoIterator<Item = P>,
+    ) -> Result<Self, ExcludeError> {
+        let mut out = Vec::new();
+        for bytes in patterns {
+            let shown = escape(bytes.as_ref());
+            let refused = |reason: String| ExcludeError {
+                pattern: shown.clone(),
+                reason,
+            };
+            let Some(pattern) = Pattern::read(bytes.as_ref(), shown.clone()).map_err(refused)?
+            else {
+                continue;
+            };
+            strict()
+                .add_line(None, &pattern.text)
+                .map_err(|error| refused(reason(error)))?;
+            out.push(pattern);
         }
-        let matcher = builder.build();
-        matcher.map(Self).map_err(|error| ExcludeError {
-            pattern: String::new(),
-            reason: reason(error),
-        })
+        let excludes = Self { patterns: out };
+        excludes.matcher(Anchor::Above(0), None)?;
+        Ok(excludes)
     }
 
     /// True when there is no pattern.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
     }
 
-    /// Whether to leave out the entry at `path`; `None` when no pattern speaks of it.
-    pub(super) fn verdict(&self, path: &Path, is_folder: bool) -> Option<bool> {
-        verdict(&self.0, path, is_folder)
+    /// Makes the patterns ready for paths that start from `anchor`. `here` is the current folder; without it, patterns that
+    /// start there match only where paths do as well.
+    pub(super) fn matcher(
+        &self,
+        anchor: Anchor,
+        here: Option<&[u8]>,
+    ) -> Result<Matcher, ExcludeError> {
+        let here: Vec<&[u8]> = here.map(|here| parts(here).collect()).unwrap_or_default();
+        let (base_len, is_known) = match anchor {
+            Anchor::Root => (0, !here.is_empty()),
+            Anchor::Above(up) => (here.len().saturating_sub(up), up == 0 || !here.is_empty()),
+        };
+        let mut builder = strict();
+        let mut lines = HashMap::new();
+        for (number, pattern) in self.patterns.iter().enumerate() {
+            if pattern.is_here && !is_known {
+                continue;
+            }
+            let Some(line) = pattern.line(&here, base_len) else {
+                continue;
+            };
+            let added = builder.add_line(None, &line);
+            added.map_err(|error| ExcludeError {
+                pattern: pattern.shown.clone(),
+                reason: reason(error),
+            })?;
+            lines.insert(line, number);
+        }
+        let built = builder.build().map_err(|error| ExcludeError {
+            pattern: "all patterns together".to_owned(),
+            reason: reason(error),
+        });
+        Ok(Matcher {
+            set: Set::new(built?, self.patterns.iter().map(|pattern| &pattern.text)),
+            lines,
+        })
+    }
+
+    /// One cell for each pattern, to note in it that the pattern matched.
+    pub(super) fn unused(&self) -> Vec<Cell<bool>> {
+        self.patterns.iter().map(|_| Cell::new(false)).collect()
+    }
+
+    /// What to say of patterns that matched nothing.
+    pub(super) fn notes(&self, used: &[Cell<bool>]) -> Vec<String> {
+        /// More patterns are only counted: a list that is used for many machines has many that match nothing.
+        const MOST: usize = 10;
+        let with_use = self.patterns.iter().zip(used);
+        let did_match = with_use.filter(|(_, used)| used.get());
+        // One that is given twice is one.
+        let mut seen: HashSet<&str> = did_match.map(|(pattern, _)| &*pattern.shown).collect();
+        let unused = self.patterns.iter();
+        let unused: Vec<_> = unused
+            .filter(|pattern| seen.insert(&pattern.shown))
+            .collect();
+        let say = |pattern: &&Pattern| match pattern.is_negated {
+            true => format!("the pattern `{}` took nothing back", pattern.shown),
+            false => format!("the pattern `{}` left nothing out", pattern.shown),
+        };
+        let mut notes: Vec<_> = unused.iter().take(MOST).map(say).collect();
+        if unused.len() > MOST {
+            let more = unused.len() - MOST;
+            notes.push(format!("{more} more patterns matched nothing"));
+        }
+        notes
     }
 }
 
-impl Default for Excludes {
-    fn default() -> Self {
-        Self(Gitignore::empty())
+impl Pattern {
+    /// Reads a pattern; `None` when it means nothing.
+    fn read(bytes: &[u8], shown: String) -> Result<Option<Self>, String> {
+        let text = as_text(bytes);
+        let text = match text.ends_with("\\ ") {
+            true => &text,
+            false => text.trim_end(),
+        };
+        if text.is_empty() || text.starts_with('#') {
+            return Ok(None);
+        }
+        let (is_negated, text) = match text.strip_prefix('!') {
+            Some(text) => (true, text),
+            None => (false, text),
+        };
+        if text.is_empty() {
+            return Err("nothing stands after the `!`".to_owned());
+        }
+        let first = text.split('/').next().unwrap_or_default();
+        Ok(Some(Self {
+            shown,
+            is_negated,
+            is_here: first == "." || first == "..",
+            text: text.to_owned(),
+        }))
+    }
+
+    /// The pattern as a line of a `.gitignore` file at the place that paths start from: what the first `base_len` parts of the
+    /// current folder lead to. `None` when it leads out of that place.
+    fn line(&self, here: &[&[u8]], base_len: usize) -> Option<String> {
+        let sign = if self.is_negated { "!" } else { "" };
+        let is_odd = |part: &str| part.is_empty() || part == "." || part == "..";
+        let body = self.text.strip_prefix('/').unwrap_or(&self.text);
+        let body = body.strip_suffix('/').unwrap_or(body);
+        let is_anchored = self.is_here || self.text.starts_with('/');
+        let mut joined = body.to_owned();
+        if body.split('/').any(is_odd) {
+            let mut all: Vec<String> = Vec::new();
+            let here: Vec<String> = here.iter().map(|part| literal(&as_text(part))).collect();
+            if self.is_here {
+                all.clone_from(&here);
+            }
+            for part in body.split('/') {
+                match part {
+                    "" | "." => {}
+                    ".." => drop(all.pop()?),
+                    part => all.push(part.to_owned()),
+                }
+            }
+            if self.is_here {
+                all = all.strip_prefix(here.get(..base_len)?)?.to_vec();
+            }
+            joined = all.join("/");
+        }
+        if joined.is_empty() {
+            // The place that paths start from, which is never left out.
+            return None;
+        }
+        let start = match is_anchored {
+            true => "/",
+            false if joined.contains('/') && !joined.starts_with("**/") => "**/",
+            false => "",
+        };
+        let end = if self.text.ends_with('/') { "/" } else { "" };
+        Some(format!("{sign}{start}{joined}{end}"))
+    }
+}
+
+/// The patterns of a backup, for paths that start from one place.
+#[derive(Debug)]
+pub(super) struct Matcher {
+    set: Set,
+    /// The number of the pattern that became each line; the last one, as that decides.
+    lines: HashMap<String, usize>,
+}
+
+impl Matcher {
+    /// Whether to leave out the entry at `path`; `None` when no pattern speaks of it. Notes in `used` which pattern decided.
+    pub(super) fn verdict(
+        &self,
+        path: &[u8],
+        is_folder: bool,
+        used: &[Cell<bool>],
+    ) -> Option<bool> {
+        let (verdict, line) = self.set.verdict(path, is_folder)?;
+        let number = self.lines.get(line);
+        if let Some(used) = number.and_then(|number| used.get(*number)) {
+            used.set(true);
+        }
+        Some(verdict)
     }
 }
 
 /// The patterns of one ignore file.
 #[derive(Debug)]
-pub(super) struct IgnoreFile(Gitignore);
+pub(super) struct IgnoreFile(Set);
+
+/// A line of an ignore file that cannot be understood.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct BadLine {
+    /// Its number, from 1.
+    pub(super) number: usize,
+    pub(super) error: ExcludeError,
+}
 
 impl IgnoreFile {
-    /// Reads the file's content. A line that cannot be understood leaves nothing out: too much in a backup does less
-    /// harm than too little.
-    pub(super) fn parse(contents: &[Vec<u8>]) -> Self {
-        let mut builder = GitignoreBuilder::new("");
+    /// Reads the content of files. Lines that cannot be understood leave nothing out, as too much in a backup does less harm
+    /// than too little; they are returned, for each file.
+    pub(super) fn parse(contents: &[Vec<u8>]) -> (Self, Vec<Vec<BadLine>>) {
+        let mut builder = strict();
+        let mut texts = Vec::new();
+        let mut bad = Vec::new();
         for content in contents {
-            let text = String::from_utf8_lossy(content);
-            for line in text.trim_start_matches('\u{feff}').lines() {
-                drop(builder.add_line(None, line));
+            let mut bad_here = Vec::new();
+            let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+            for (number, line) in (1..).zip(content.split(|byte| *byte == b'\n')) {
+                let line = line.strip_suffix(b"\r").unwrap_or(line);
+                let text = as_text(line);
+                // Here, too, `./` says from where a path starts.
+                let text = match text.strip_prefix("./") {
+                    Some(rest) => format!("/{rest}"),
+                    None => text.into_owned(),
+                };
+                match builder.add_line(None, &text) {
+                    Ok(_) => texts.push(text),
+                    Err(error) => {
+                        let (pattern, reason) = (escape(line), reason(error));
+                        let error = ExcludeError { pattern, reason };
+                        bad_here.push(BadLine { number, error });
+                    }
+                }
             }
+            bad.push(bad_here);
         }
-        Self(builder.build().unwrap_or_else(|_| Gitignore::empty()))
+        let set = builder.build().unwrap_or_else(|_| Gitignore::empty());
+        (Self(Set::new(set, texts.iter())), bad)
     }
 
     /// Whether to leave out the entry at `path`, given from the file's folder; `None` when no pattern speaks of it.
-    pub(super) fn verdict(&self, path: &Path, is_folder: bool) -> Option<bool> {
-        verdict(&self.0, path, is_folder)
+    pub(super) fn verdict(&self, path: &[u8], is_folder: bool) -> Option<bool> {
+        let (verdict, _) = self.0.verdict(path, is_folder)?;
+        Some(verdict)
     }
 }
 
-fn verdict(matcher: &Gitignore, path: &Path, is_folder: bool) -> Option<bool> {
-    match matcher.matched(path, is_folder) {
-        Match::None => None,
-        Match::Ignore(_) => Some(true),
-        Match::Whitelist(_) => Some(false),
+/// Patterns, and whether bytes that are not UTF-8 stand in them.
+#[derive(Debug)]
+struct Set {
+    patterns: Gitignore,
+    has_bytes: bool,
+}
+
+impl Set {
+    fn new<'a>(patterns: Gitignore, mut texts: impl Iterator<Item = &'a String>) -> Self {
+        let has_bytes = texts.any(|text| text.contains(is_byte));
+        Self {
+            patterns,
+            has_bytes,
+        }
     }
+
+    /// Whether to leave out a path, and the line that says so.
+    fn verdict(&self, path: &[u8], is_folder: bool) -> Option<(bool, &str)> {
+        let found = match self.has_bytes {
+            true => self.patterns.matched(Path::new(&*as_text(path)), is_folder),
+            false => {
+                let path = crate::platform::os_path(path);
+                self.patterns.matched(path, is_folder)
+            }
+        };
+        match found {
+            Match::None => None,
+            Match::Ignore(glob) => Some((true, glob.original())),
+            Match::Whitelist(glob) => Some((false, glob.original())),
+        }
+    }
+}
+
+/// The matcher works on text. Each byte that is not UTF-8 becomes a character of its own, from a range that stands for
+/// nothing.
+const FIRST_BYTE: u32 = 0x10_fe00;
+
+fn is_byte(c: char) -> bool {
+    (FIRST_BYTE..FIRST_BYTE + 256).contains(&u32::from(c))
+}
+
+fn as_text(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::with_capacity(bytes.len() + 16);
+    for part in bytes.utf8_chunks() {
+        text.push_str(part.valid());
+        let odd = part.invalid().iter();
+        text.extend(odd.filter_map(|byte| char::from_u32(FIRST_BYTE + u32::from(*byte))));
+    }
+    Cow::Owned(text)
+}
+
+/// A name as a pattern that matches it alone.
+fn literal(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for c in name.chars() {
+        if "\\[]{}*?!#, ".contains(c) {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+fn parts(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.split(|byte| *byte == b'/')
+        .filter(|part| !part.is_empty())
+}
+
+/// A builder that refuses what git would take for a pattern that matches nothing.
+fn strict() -> GitignoreBuilder {
+    let mut builder = GitignoreBuilder::new("");
+    builder.allow_unclosed_class(false);
+    builder
 }
 
 /// The library's own text repeats the pattern, which the caller shows already.
@@ -111,17 +395,27 @@ mod tests {
     use super::*;
 
     fn left_out(patterns: &[&str], path: &str, is_folder: bool) -> bool {
-        let excludes = Excludes::parse(patterns.iter().copied()).unwrap();
-        excludes
-            .verdict(Path::new(path), is_folder)
-            .unwrap_or(false)
+        left_out_of(patterns, path.as_bytes(), is_folder, Anchor::Root)
+    }
+
+    /// From the current folder `/home/u`.
+    fn left_out_of<P: AsRef<[u8]>>(
+        patterns: &[P],
+        path: &[u8],
+        is_folder: bool,
+        anchor: Anchor,
+    ) -> bool {
+        let excludes = Excludes::parse(patterns).unwrap();
+        let matcher = excludes.matcher(anchor, Some(b"/home/u")).unwrap();
+        let used = excludes.unused();
+        matcher.verdict(path, is_folder, &used).unwrap_or(false)
     }
 
     #[test]
     fn patterns_mean_what_they_mean_in_gitignore() {
         assert!(left_out(&["*.o"], "a/b/c.o", false));
-        assert!(left_out(&["a/b"], "a/b", true) && !left_out(&["a/b"], "x/a/b", true));
         assert!(left_out(&["/home/u/cache"], "home/u/cache", true));
+        assert!(!left_out(&["/u/cache"], "home/u/cache", true));
         assert!(left_out(&["cache/"], "u/cache", true) && !left_out(&["cache/"], "u/cache", false));
         assert!(!left_out(&["*.o", "!keep.o"], "a/keep.o", false));
         assert!(left_out(&["a/**/z"], "a/b/c/z", false));
@@ -129,21 +423,96 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_pattern_is_named() {
-        let error = Excludes::parse(["fine", "a{b"]).unwrap_err();
-        assert_eq!(error.pattern, "a{b");
-        assert!(
-            error.to_string().starts_with("bad pattern `a{b`: "),
-            "{error}"
-        );
-        assert!(!error.reason.contains("a{b"), "{error}");
+    fn a_relative_pattern_with_a_slash_matches_at_any_depth() {
+        assert!(left_out(&["a/b"], "a/b", true) && left_out(&["a/b"], "x/y/a/b", true));
+        assert!(!left_out(&["a/b"], "xa/b", true) && !left_out(&["a/b"], "a/c/b", true));
+        assert!(left_out(&["src/*.o"], "home/u/src/x.o", false));
+        assert!(left_out(&["a//b/"], "x/a/b", true) && !left_out(&["a//b/"], "x/a/b", false));
+        assert!(!left_out(&["a/*", "!a/b"], "x/a/b", true));
     }
 
     #[test]
-    fn a_bad_line_of_an_ignore_file_is_passed_over() {
-        let file = IgnoreFile::parse(&[b"\xef\xbb\xbf*.tmp\na{b\r\n!keep.tmp\r\n".to_vec()]);
-        assert_eq!(file.verdict(Path::new("x/a.tmp"), false), Some(true));
-        assert_eq!(file.verdict(Path::new("x/keep.tmp"), false), Some(false));
-        assert_eq!(file.verdict(Path::new("a"), false), None);
+    fn a_pattern_with_a_dot_in_front_starts_at_the_current_folder() {
+        let out = |pattern: &str, path: &str, anchor| {
+            left_out_of(&[pattern], path.as_bytes(), true, anchor)
+        };
+        let (root, here) = (Anchor::Root, Anchor::Above(0));
+        assert!(out("./a", "home/u/a", root) && out("./a", "a", here));
+        assert!(out("./a", "u/a", Anchor::Above(1)));
+        for other in ["a", "home/u/x/a", "home/a"] {
+            assert!(!out("./a", other, root), "{other}");
+        }
+        assert!(!out("./a", "x/a", here));
+        assert!(out("../v/*", "home/v/x", root) && !out("../v/*", "v/x", here));
+        assert!(out("../u/a", "a", here) && out("../u/a", "u/a", Anchor::Above(1)));
+        assert!(out("./a/../b/", "home/u/b", root));
+        assert!(out(".", "home/u", root) && !out(".", "home", root));
+        // Nothing lies above the root.
+        assert!(!out("../../../a", "a", root) && !out("../a", "a", here));
+    }
+
+    #[test]
+    fn the_name_of_the_current_folder_is_no_pattern() {
+        let excludes = Excludes::parse(["./a"]).unwrap();
+        let here = Some(&b"/[x]/{y,z}/*"[..]);
+        let matcher = excludes.matcher(Anchor::Root, here).unwrap();
+        let used = excludes.unused();
+        assert_eq!(matcher.verdict(b"[x]/{y,z}/*/a", true, &used), Some(true));
+        assert_eq!(matcher.verdict(b"x/y/b/a", true, &used), None);
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf_8_match_themselves() {
+        let here = Anchor::Above(0);
+        assert!(left_out_of(&[b"\xff*"], b"x/\xffa", false, here));
+        assert!(!left_out_of(&[b"\xff*"], b"x/\xfea", false, here));
+        assert!(left_out_of(&["*.o"], b"\xff.o", false, here));
+        let (file, bad) = IgnoreFile::parse(&[b"caf\xe9\n".to_vec()]);
+        assert_eq!(file.verdict(b"caf\xe9", false), Some(true));
+        assert_eq!(file.verdict(b"caf\xe8", false), None);
+        assert_eq!(bad, [[]]);
+    }
+
+    #[test]
+    fn a_bad_pattern_is_named() {
+        for pattern in ["a{b", "[z", "[z-", "x/[z", "!", "[b-a]", "x\\"] {
+            let error = Excludes::parse(["fine", pattern]).unwrap_err();
+            assert_eq!(error.pattern, escape(pattern.as_bytes()));
+            assert!(!error.reason.is_empty(), "{error}");
+            assert!(!error.reason.contains(pattern) || pattern == "!", "{error}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_matched_nothing_is_told_once() {
+        let excludes = Excludes::parse(["*.o", "x", "x", "!y"]).unwrap();
+        let matcher = excludes.matcher(Anchor::Root, None).unwrap();
+        let used = excludes.unused();
+        matcher.verdict(b"a.o", false, &used);
+        let expected = [
+            "the pattern `x` left nothing out",
+            "the pattern `!y` took nothing back",
+        ];
+        assert_eq!(excludes.notes(&used), expected);
+        let many: Vec<_> = (0..30).map(|number| format!("p{number}")).collect();
+        let many = Excludes::parse(&many).unwrap();
+        let notes = many.notes(&many.unused());
+        assert_eq!(
+            (notes.len(), notes[10].as_str()),
+            (11, "20 more patterns matched nothing")
+        );
+    }
+
+    #[test]
+    fn a_bad_line_of_an_ignore_file_is_passed_over_and_told() {
+        let content = b"\xef\xbb\xbf*.tmp\na{b\r\n!keep.tmp\r\n./top\n[z\n".to_vec();
+        let (file, bad) = IgnoreFile::parse(&[content]);
+        assert_eq!(file.verdict(b"x/a.tmp", false), Some(true));
+        assert_eq!(file.verdict(b"x/keep.tmp", false), Some(false));
+        assert_eq!(file.verdict(b"a", false), None);
+        assert_eq!(file.verdict(b"top", false), Some(true));
+        assert_eq!(file.verdict(b"x/top", false), None);
+        let numbers: Vec<_> = bad[0].iter().map(|line| line.number).collect();
+        assert_eq!(numbers, [2, 5]);
     }
 }

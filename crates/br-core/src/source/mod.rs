@@ -22,10 +22,18 @@ pub trait Source: Send {
     /// Returns the next item; `None` at the end.
     fn next(&mut self) -> Option<SourceItem>;
 
-    /// True when an entry of an earlier backup with the same size, times and inode has the same content. A stream is read
-    /// again each time.
+    /// True when a file that has the same size, times and inode as in an earlier backup has the same content as well: then
+    /// its content is taken from there and the file is not read. Only a source that can prove it may say so. Otherwise every
+    /// file is read each time.
     fn can_skip_unchanged(&self) -> bool {
-        true
+        false
+    }
+
+    /// True when a backup that lacks one of the entries is worth nothing, as for a single stream. Then something that cannot be
+    /// read fails the backup with [`ErrorKind::Io`](crate::ErrorKind::Io), and nothing is committed. Otherwise the entry is
+    /// left out, and the backup names it.
+    fn needs_everything(&self) -> bool {
+        false
     }
 }
 
@@ -37,9 +45,14 @@ impl<S: Source + ?Sized> Source for Box<S> {
     fn can_skip_unchanged(&self) -> bool {
         (**self).can_skip_unchanged()
     }
+
+    fn needs_everything(&self) -> bool {
+        (**self).needs_everything()
+    }
 }
 
 /// What a [`Source`] yields.
+#[non_exhaustive]
 pub enum SourceItem {
     /// An entry. Its content and extended attributes are still missing: `details` has them.
     Entry {
@@ -58,6 +71,10 @@ pub enum SourceItem {
         /// Why.
         error: io::Error,
     },
+    /// Something that the user should know, and that does not make the backup incomplete.
+    Warning(String),
+    /// Something that may be worth knowing.
+    Note(String),
 }
 
 /// Access to what the walk left out, called on a worker thread and only for entries that may have changed.
@@ -65,8 +82,15 @@ pub trait Details: Send {
     /// Fills in the extended attributes of an entry that is not a regular file.
     ///
     /// # Errors
-    /// When the system refuses; the entry counts as unreadable.
+    /// When the entry is gone: it counts as unreadable. Attributes that cannot be read are no error, see
+    /// [`Details::incomplete`].
     fn complete(&mut self, entry: &mut Entry) -> io::Result<()>;
+
+    /// What [`Details::complete`] could not find out, in words; `None` when nothing is missing. The entry is stored without it,
+    /// and the backup names the entry and the reason.
+    fn incomplete(&self) -> Option<String> {
+        None
+    }
 
     /// Opens a regular file, fills in its extended attributes and its holes, and corrects size and times if they
     /// changed since the walk.
@@ -82,8 +106,20 @@ pub trait ContentReader: Read + Send {
     /// that the bytes may mix two states.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// When the content cannot be relied on at all: the file counts as unreadable.
     fn finish(&mut self) -> io::Result<bool>;
+
+    /// What could not be found out about the file besides its content, in words; `None` when nothing is missing. Asked after
+    /// [`ContentReader::finish`]. The file is stored without it, and the backup names the file and the reason.
+    fn incomplete(&self) -> Option<String> {
+        None
+    }
+
+    /// False when the size that was announced says nothing, as in `/proc`. Then a content of another length is not a change.
+    /// Asked after [`ContentReader::finish`].
+    fn is_size_reliable(&self) -> bool {
+        true
+    }
 }
 
 impl std::fmt::Debug for SourceItem {
@@ -95,6 +131,8 @@ impl std::fmt::Debug for SourceItem {
                 .field("path", path)
                 .field("error", error)
                 .finish(),
+            Self::Warning(message) => f.debug_tuple("Warning").field(message).finish(),
+            Self::Note(message) => f.debug_tuple("Note").field(message).finish(),
         }
     }
 }

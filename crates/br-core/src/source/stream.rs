@@ -1,7 +1,7 @@
 //! A backup of one byte stream, such as a pipe.
 //!
 //! [`StreamSource`] makes one file entry of it. Invariant: the stream is read once and never skipped, as nothing tells
-//! whether it is the one of last time.
+//! whether it is the one of last time; a stream that fails makes no backup.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -48,8 +48,8 @@ impl Source for StreamSource {
         Some(SourceItem::Entry { entry, details })
     }
 
-    fn can_skip_unchanged(&self) -> bool {
-        false
+    fn needs_everything(&self) -> bool {
+        true
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
             ..Owner::default()
         };
         let mut source = StreamSource::new(path.clone(), &b"text"[..], FileTime::default(), owner);
-        assert!(!source.can_skip_unchanged());
+        assert!(!source.can_skip_unchanged() && source.needs_everything());
         let Some(SourceItem::Entry { mut entry, details }) = source.next() else {
             panic!()
         };

@@ -122,9 +122,9 @@ impl Source for BundleSource {
         Some(SourceItem::Entry { entry, details })
     }
 
-    /// Times and inodes of members say nothing: what is unchanged is known by its content.
-    fn can_skip_unchanged(&self) -> bool {
-        false
+    /// Half of it is of no use.
+    fn needs_everything(&self) -> bool {
+        true
     }
 }
 

@@ -75,14 +75,15 @@ impl Source for ArchiveSource {
         };
         let details = Box::new(ArchiveFile {
             place: self.place.clone(),
+            size: file.as_ref().map_or(0, |(_, size)| *size),
             path: file.map(|(path, _)| path).unwrap_or_default(),
         });
         Some(SourceItem::Entry { entry, details })
     }
 
-    /// An object never changes, but neither are its times kept: what is unchanged is known by its content.
-    fn can_skip_unchanged(&self) -> bool {
-        false
+    /// Half of it is of no use.
+    fn needs_everything(&self) -> bool {
+        true
     }
 }
 
@@ -90,6 +91,7 @@ impl Source for ArchiveSource {
 struct ArchiveFile {
     place: Place,
     path: String,
+    size: u64,
 }
 
 impl Details for ArchiveFile {
@@ -99,21 +101,38 @@ impl Details for ArchiveFile {
 
     fn open(self: Box<Self>, _entry: &mut Entry) -> io::Result<Box<dyn ContentReader>> {
         let reader = self.place.open(&self.path).map_err(io::Error::other)?;
-        Ok(Box::new(ArchiveContent(reader)))
+        Ok(Box::new(ArchiveContent {
+            reader,
+            size: self.size,
+            read: 0,
+        }))
     }
 }
 
-struct ArchiveContent(PlaceReader);
+struct ArchiveContent {
+    reader: PlaceReader,
+    /// As listed.
+    size: u64,
+    read: u64,
+}
 
 impl Read for ArchiveContent {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
+        let len = self.reader.read(buffer)?;
+        self.read += len as u64;
+        Ok(len)
     }
 }
 
 impl ContentReader for ArchiveContent {
-    /// The server writes each file once, and is done.
+    /// The server writes each file once, and is done: another length is no change, but a loss.
     fn finish(&mut self) -> io::Result<bool> {
-        Ok(true)
+        match self.read == self.size {
+            true => Ok(true),
+            false => Err(io::Error::other(format!(
+                "it has {} bytes, and the list says {}",
+                self.read, self.size
+            ))),
+        }
     }
 }

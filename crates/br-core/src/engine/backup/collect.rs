@@ -12,12 +12,13 @@ use super::block::Block;
 use super::compare::{Compare, Window};
 use super::dedup::Dedup;
 use super::delta::Deltas;
+use super::mend::{Mender, forget_change_time};
 use super::worker::{FileOutcome, Finished, Gone, Outcome, Outputs, Shared, Worker};
 use super::{BackupOptions, Start, Tally, worker_failed};
 use crate::chunker::Chunker;
-use crate::error::{Error, Result, in_one_line};
-use crate::format::{Compressor, PackContent, check_entry};
-use crate::model::{ChunkRef, EntryKind, References, Totals, TreeRoot};
+use crate::error::{Error, ErrorKind, Result, in_one_line};
+use crate::format::{Compressor, PackContent};
+use crate::model::{ChunkRef, Entry, EntryKind, EntryPath, References, Totals, TreeRoot};
 use crate::progress::Event;
 use crate::repository::{
     ChunkReader, Io, Journal, Packer, RawGroup, StoredPack, TreeWriter, target_pack_len,
@@ -174,6 +175,7 @@ fn pipe(
         // Only the threads hold these now: the channels end when the threads do.
         drop((finished_sender, block_sender, jobs, blocks));
         let mut collector = Collector::new(io, dedup, groups, journal);
+        collector.needs_everything = start.needs_everything;
         let guard = window.guard();
         let collected = collector.run(&finished, window);
         drop(finished);
@@ -207,6 +209,11 @@ struct Collector<'a> {
     tree: TreeWriter,
     tally: Tally,
     references: References,
+    mender: Mender,
+    /// The last entry that nothing can lie below.
+    last_end: Option<EntryPath>,
+    /// Whether an entry that cannot be read fails the backup.
+    needs_everything: bool,
 }
 
 impl<'a> Collector<'a> {
@@ -230,6 +237,9 @@ impl<'a> Collector<'a> {
             tree,
             tally,
             references: References::default(),
+            mender: Mender::default(),
+            last_end: None,
+            needs_everything: false,
         }
     }
 
@@ -251,26 +261,87 @@ impl<'a> Collector<'a> {
     }
 
     fn take(&mut self, outcome: Outcome) -> Result<()> {
-        let progress = &self.io.context.progress;
-        let (entry, file) = match outcome {
-            Outcome::Entry { entry, file } => (entry, file),
-            Outcome::Failed { path, reason } => {
-                progress.event(Event::Failed {
-                    path: &path,
-                    reason: &reason,
-                });
-                self.tally.unread(&path, reason);
+        let (mut entry, file, missing) = match outcome {
+            Outcome::Entry {
+                entry,
+                file,
+                missing,
+            } => (entry, file, missing),
+            Outcome::Failed { path, reason } => return self.leave_out(&path, reason),
+            Outcome::Told {
+                message,
+                is_warning,
+            } => {
+                let message = &message;
+                let event = match is_warning {
+                    true => Event::Warning { message },
+                    false => Event::Note { message },
+                };
+                self.io.context.progress.event(event);
                 return Ok(());
             }
         };
-        if let Err(reason) = check_entry(&entry) {
-            progress.event(Event::Failed {
-                path: &entry.path,
-                reason,
-            });
-            self.tally.unread(&entry.path, reason.to_owned());
-            return Ok(());
+        self.check_place(&entry)?;
+        let mended = self.mender.mend(&mut entry);
+        if let Err(error) = entry.check() {
+            return self.leave_out(&entry.path, error.to_string());
         }
+        let missing: Vec<_> = missing.into_iter().chain(mended).collect();
+        if !missing.is_empty() {
+            forget_change_time(&mut entry);
+            self.name(&entry.path, missing.join("; "));
+        }
+        self.count(&entry, file);
+        if let Ok(mut journal) = self.journal.lock()
+            && journal
+                .as_mut()
+                .is_some_and(|journal| journal.push_entry(&entry).is_err())
+        {
+            *journal = None;
+        }
+        let (nodes, references) = (&mut self.nodes, &mut self.references);
+        self.tree
+            .push(&entry, &mut |node| nodes.store(node, references))
+    }
+
+    /// Refuses what lies below something that is no folder. Only a link may lead to more: it is followed on the way to a path
+    /// that was typed.
+    fn check_place(&mut self, entry: &Entry) -> Result<()> {
+        let below = self.last_end.as_ref();
+        if let Some(end) = below.filter(|end| entry.path.is_within(end) && entry.path != **end) {
+            return Err(Error::invalid(format!(
+                "the source gave {} below {end}, which is no folder",
+                entry.path
+            )));
+        }
+        if !matches!(entry.kind, EntryKind::Directory | EntryKind::Symlink(_)) {
+            self.last_end = Some(entry.path.clone());
+        }
+        Ok(())
+    }
+
+    /// An entry that could not be read.
+    fn leave_out(&mut self, path: &EntryPath, reason: String) -> Result<()> {
+        if self.needs_everything {
+            let message = format!("cannot read {path}: nothing was backed up");
+            return Err(Error::new(ErrorKind::Io, message).with_source(reason));
+        }
+        self.name(path, reason);
+        Ok(())
+    }
+
+    /// Tells of an entry that is not in the backup, or not with everything.
+    fn name(&mut self, path: &EntryPath, reason: String) {
+        let progress = &self.io.context.progress;
+        progress.event(Event::Failed {
+            path,
+            reason: &reason,
+        });
+        self.tally.unread(path, reason);
+    }
+
+    fn count(&mut self, entry: &Entry, file: FileOutcome) {
+        let progress = &self.io.context.progress;
         let changes = &mut self.tally.changes;
         match file {
             FileOutcome::NotAFile => {}
@@ -291,16 +362,6 @@ impl<'a> Collector<'a> {
             let message = format!("{} changed while it was read", entry.path);
             progress.event(Event::Warning { message: &message });
         }
-        if let Ok(mut journal) = self.journal.lock()
-            && journal
-                .as_mut()
-                .is_some_and(|journal| journal.push_entry(&entry).is_err())
-        {
-            *journal = None;
-        }
-        let (nodes, references) = (&mut self.nodes, &mut self.references);
-        self.tree
-            .push(&entry, &mut |node| nodes.store(node, references))
     }
 
     fn finish(&mut self, references: &mut References) -> Result<(Option<TreeRoot>, Totals)> {

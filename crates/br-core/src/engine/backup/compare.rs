@@ -47,6 +47,8 @@ pub(super) enum Item {
     },
     /// It could not be looked at.
     Failed { path: EntryPath, reason: String },
+    /// Something to be told.
+    Told { message: String, is_warning: bool },
 }
 
 /// Keeps the walk from running too far ahead.
@@ -210,10 +212,18 @@ impl<'a> Compare<'a> {
                     path,
                     reason: error.to_string(),
                 },
+                SourceItem::Warning(message) => Item::Told {
+                    message,
+                    is_warning: true,
+                },
+                SourceItem::Note(message) => Item::Told {
+                    message,
+                    is_warning: false,
+                },
             };
             if let Item::Fetch { entry, .. } = &item {
                 self.open += 1;
-                self.bytes += entry.size();
+                self.bytes = self.bytes.saturating_add(entry.size());
             }
             self.items.push(item);
             let full =

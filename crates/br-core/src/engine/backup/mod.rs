@@ -9,6 +9,7 @@
 //! [`backup`] runs it, [`BackupOptions`] say how, [`BackupReport`] tells what came of it. Invariant: the log entry that
 //! makes the backup exist is its last write.
 
+mod base;
 mod block;
 mod collect;
 mod commit;
@@ -16,20 +17,22 @@ mod compare;
 mod dedup;
 mod delta;
 mod digest;
+mod mend;
 mod worker;
 
 pub(crate) use dedup::note_what_is_left;
 
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::error::{Error, Result};
-use crate::model::{Backup, BackupKind, Changes, Reason, Totals, Unread};
+use crate::model::{Backup, BackupKind, Changes, PackId, Reason, Totals, Unread};
 use crate::progress::{Context, Event};
 use crate::repository::{
-    BackupSelector, Index, IndexSegment, Io, Leftover, LogPosition, Repository,
+    BackupSelector, Index, IndexSegment, Io, Layout, Leftover, LogPosition, Repository,
 };
 use crate::source::Source;
 
@@ -44,7 +47,8 @@ pub struct BackupOptions {
     pub host: String,
     /// Name of the user.
     pub user: String,
-    /// The paths as typed, raw bytes: for the catalog, and to find the base.
+    /// The paths as typed, raw bytes: for the catalog, and to find the base. `.` and `..` are resolved in what is stored, as text
+    /// and without following links.
     pub paths: Vec<Vec<u8>>,
     /// The folder that relative paths start from; empty when there are none.
     pub folder: Vec<u8>,
@@ -56,7 +60,10 @@ pub struct BackupOptions {
     pub level: i32,
     /// Worker threads; as many as the machine has cores when `None`.
     pub threads: Option<usize>,
-    /// Folder for the journal, which lets the next run use what an interrupted one did; none when `None`.
+    /// Folder for the journal. What an interrupted run stored is used by the next one in any case and not stored again. With a
+    /// journal, that run on this machine knows the packs without a listing, and files that were finished are not read again.
+    /// Without one, each run lists the packs of the repository (on a server, one request for a thousand) and reads the footers of
+    /// those that no commit names.
     pub journal: Option<PathBuf>,
     /// Whether new data may be stored as differences from what its place held in the base, which then is read again. Where reading is
     /// cheap when `None`: on local disk, and not on a server.
@@ -68,7 +75,8 @@ pub struct BackupOptions {
 /// Which earlier backup tells what is unchanged, and what new data may resemble.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Base {
-    /// The newest backup of the same host, folder and paths, if there is one.
+    /// The newest backup of the same host and paths, if there is one. Neither the order of paths matters nor in which folder they
+    /// were typed, as long as they lead to the same place and are stored alike.
     #[default]
     Auto,
     /// None: read everything.
@@ -190,12 +198,15 @@ pub struct BackupReport {
 
 /// Backs up a source.
 ///
-/// Entries that cannot be read are reported and left out; the backup says so
-/// ([`Backup::is_complete`]).
+/// Entries that cannot be read are reported and left out; entries of which only metadata cannot be read or stored are reported
+/// and kept without it. The backup says so in both cases ([`Backup::is_complete`]). Of a source that
+/// [needs everything](Source::needs_everything) there is no such backup.
 ///
 /// # Errors
-/// When the repository cannot be read or added to. Nothing of the backup is listed then; what was stored is used by the
-/// next run.
+/// When the repository cannot be read or added to; [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when the source breaks a rule
+/// that a backup cannot do without, such as the order of paths; [`ErrorKind::Io`](crate::ErrorKind::Io) when a source that needs
+/// everything cannot be read. Nothing of the backup is listed then; what was stored is used by the next run
+/// ([`BackupOptions::journal`]).
 pub async fn backup(
     repository: &Repository,
     source: impl Source + 'static,
@@ -204,7 +215,9 @@ pub async fn backup(
 ) -> Result<BackupReport> {
     options.check()?;
     repository.check_writable(context)?;
-    let options = options.clone();
+    let mut options = options.clone();
+    check_description(&options)?;
+    (options.paths, options.folder) = base::normalise(&options.paths, &options.folder);
     repository
         .run(context, move |io| run(io, Box::new(source), &options))
         .await
@@ -222,10 +235,18 @@ struct Start {
     skips: bool,
     /// Whether new chunks may be stored as differences.
     deltas: bool,
+    /// Whether an entry that cannot be read fails the backup.
+    needs_everything: bool,
 }
 
 fn run(io: &Io, source: Box<dyn Source>, options: &BackupOptions) -> Result<BackupReport> {
     let started = io.context.runtime.clock.now();
+    let leftover = options
+        .journal
+        .as_ref()
+        .map(|folder| Leftover::find(folder, io));
+    let leftover = leftover.unwrap_or_default();
+    let stored = find_stored(io, &leftover, options.journal.is_some())?;
     let mut position = LogPosition::read(io)?;
     let mut index = Index::read_newest(io, &mut position)?;
     for (id, reason) in &index.damaged {
@@ -234,19 +255,15 @@ fn run(io: &Io, source: Box<dyn Source>, options: &BackupOptions) -> Result<Back
             .progress
             .event(Event::Warning { message: &message });
     }
-    let base = choose_base(&position, options)?;
-    let leftover = options
-        .journal
-        .as_ref()
-        .map(|folder| Leftover::find(folder, io));
-    let leftover = leftover.unwrap_or_default();
-    let packs_resumed = adopt(io, &position, &mut index, &leftover);
+    let base = base::choose(&position, options)?;
+    let packs_resumed = adopt(io, &position, &mut index, stored)?;
     if let Some(base) = &base {
         let Totals { bytes, entries, .. } = base.totals;
         io.context.progress.event(Event::Expect { bytes, entries });
     }
     let deltas = options.deltas.unwrap_or(!io.storage().is_remote());
     let skips = source.can_skip_unchanged();
+    let needs_everything = source.needs_everything();
     let start = Start {
         position,
         index: Arc::new(index),
@@ -257,50 +274,64 @@ fn run(io: &Io, source: Box<dyn Source>, options: &BackupOptions) -> Result<Back
         started,
         skips,
         deltas,
+        needs_everything,
     };
     let collected = collect::run(io, source, &start, options)?;
     commit::run(io, start, collected, options)
 }
 
-fn choose_base(position: &LogPosition, options: &BackupOptions) -> Result<Option<Backup>> {
-    let same = |backup: &&Backup| {
-        backup.host == options.host
-            && backup.folder == options.folder
-            && backup.paths == options.paths
-    };
-    Ok(match &options.base {
-        Base::None => None,
-        Base::Auto => {
-            let mut newest_first = position.state.backups.values().rev();
-            newest_first.find(same).cloned()
-        }
-        Base::Backup(selector) => Some(position.state.find(selector)?.clone()),
-        Base::Tagged(tags) => {
-            let has = |backup: &Backup, tag: &String| backup.tags.contains(tag);
-            let backups = position.state.backups.values();
-            let tagged = backups.filter(|backup| tags.first().is_some_and(|tag| has(backup, tag)));
-            let shared = |backup: &Backup| tags.iter().filter(|tag| has(backup, tag)).count();
-            // Of several that share as many, the last one: that is the newest.
-            tagged.max_by_key(|backup| shared(backup)).cloned()
-        }
-    })
+/// The packs that interrupted runs on this machine left, by the journal; without one all that are stored. Called before the log is
+/// read: what is committed in between is in the index then.
+fn find_stored(io: &Io, leftover: &Leftover, has_journal: bool) -> Result<BTreeSet<PackId>> {
+    let mut stored: BTreeSet<PackId> = leftover.packs.iter().copied().collect();
+    if !has_journal {
+        let listed = io.list(Layout::PACKS)?;
+        stored.extend(
+            listed
+                .iter()
+                .filter_map(|pack| Layout::id::<PackId>(&pack.key)),
+        );
+    }
+    Ok(stored)
 }
 
-/// Takes packs that an interrupted run stored into the index, as far as they are still there and not condemned.
-fn adopt(io: &Io, position: &LogPosition, index: &mut Index, leftover: &Leftover) -> u64 {
-    let known: std::collections::HashSet<_> = index.packs().map(|pack| pack.id).collect();
+/// Takes stored packs that no segment describes into the index, as far as they are still there and not condemned.
+fn adopt(
+    io: &Io,
+    position: &LogPosition,
+    index: &mut Index,
+    stored: BTreeSet<PackId>,
+) -> Result<u64> {
+    let known: HashSet<_> = index.packs().map(|pack| pack.id).collect();
+    let is_new = |id: &PackId| !known.contains(id) && !position.state.condemned.contains(id);
     let mut packs = Vec::new();
-    for id in &leftover.packs {
-        if known.contains(id) || position.state.condemned.contains(id) {
-            continue;
-        }
+    for id in stored.into_iter().filter(is_new) {
+        io.check_cancelled()?;
         // One that is gone or damaged is simply stored again.
-        packs.extend(crate::repository::read_footer(io, *id).ok());
+        packs.extend(crate::repository::read_footer(io, id).ok());
+    }
+    // A pack whose deltas rest on what is gone would be kept for its other chunks, and stay half readable.
+    loop {
+        let mut all = index.clone();
+        all.push(IndexSegment::from_packs(&packs));
+        let count = packs.len();
+        packs.retain(|pack| {
+            let mut bases = pack
+                .entry
+                .table
+                .groups
+                .iter()
+                .flat_map(|group| &group.bases);
+            bases.all(|base| all.find_whole(base).is_some())
+        });
+        if packs.len() == count {
+            break;
+        }
     }
     if !packs.is_empty() {
         index.push(IndexSegment::from_packs(&packs));
     }
-    packs.len() as u64
+    Ok(packs.len() as u64)
 }
 
 /// What the collector found out, before it is committed.
@@ -313,8 +344,14 @@ struct Tally {
 }
 
 impl Tally {
-    fn unread(&mut self, path: &crate::model::EntryPath, reason: String) {
+    fn unread(&mut self, path: &crate::model::EntryPath, mut reason: String) {
+        /// A manifest must not grow beyond what readers accept.
+        const MAX_REASON: usize = 1_000;
         self.unread_count += 1;
+        if reason.len() > MAX_REASON {
+            reason.truncate(reason.floor_char_boundary(MAX_REASON));
+            reason.push('…');
+        }
         if self.unread.len() < Backup::MAX_UNREAD {
             let path = path.as_bytes().to_vec();
             self.unread.push(Unread {
@@ -322,6 +359,21 @@ impl Tally {
                 reason: Reason(reason),
             });
         }
+    }
+}
+
+/// Refuses a description that would make the log too long to be read.
+fn check_description(options: &BackupOptions) -> Result<()> {
+    const MAX_LEN: usize = 4 << 20;
+    let texts = options.tags.iter().map(String::len);
+    let paths = options.paths.iter().map(Vec::len);
+    let len = options.host.len() + options.user.len() + options.folder.len();
+    let len = len + texts.sum::<usize>() + paths.sum::<usize>();
+    match len <= MAX_LEN {
+        true => Ok(()),
+        false => Err(Error::invalid(format!(
+            "host, user, paths and tags have {len} bytes together, and at most {MAX_LEN} are possible: name a folder above the paths"
+        ))),
     }
 }
 

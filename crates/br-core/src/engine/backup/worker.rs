@@ -32,10 +32,17 @@ pub(super) struct Finished {
 
 /// What became of an entry.
 pub(super) enum Outcome {
-    /// It is complete.
-    Entry { entry: Entry, file: FileOutcome },
+    /// It is there.
+    Entry {
+        entry: Entry,
+        file: FileOutcome,
+        /// What could not be found out about it.
+        missing: Option<String>,
+    },
     /// It could not be read.
     Failed { path: EntryPath, reason: String },
+    /// Something to be told.
+    Told { message: String, is_warning: bool },
 }
 
 /// How a file compares with the base.
@@ -143,9 +150,20 @@ impl<'a> Worker<'a> {
                         true => FileOutcome::Unchanged,
                         false => FileOutcome::NotAFile,
                     };
-                    Outcome::Entry { entry, file }
+                    Outcome::Entry {
+                        entry,
+                        file,
+                        missing: None,
+                    }
                 }
                 Item::Failed { path, reason } => Outcome::Failed { path, reason },
+                Item::Told {
+                    message,
+                    is_warning,
+                } => Outcome::Told {
+                    message,
+                    is_warning,
+                },
                 Item::Fetch {
                     entry,
                     details,
@@ -167,12 +185,12 @@ impl<'a> Worker<'a> {
         known: Option<Box<FileContent>>,
     ) -> Result<Outcome, Gone> {
         let result = if matches!(entry.kind, EntryKind::File(_)) {
-            self.read(&mut entry, details, known.as_deref())
+            self.read(&mut entry, details, known.as_deref())?
         } else {
-            Ok(details.complete(&mut entry))
+            complete(&mut entry, &mut *details)
         };
-        match result? {
-            Ok(()) => {
+        Ok(match result {
+            Ok(missing) => {
                 let file = match (&entry.kind, known) {
                     (EntryKind::File(now), Some(before)) if is_same(now, &before) => {
                         FileOutcome::Same
@@ -181,21 +199,26 @@ impl<'a> Worker<'a> {
                     (EntryKind::File(_), None) => FileOutcome::New,
                     _ => FileOutcome::NotAFile,
                 };
-                Ok(Outcome::Entry { entry, file })
+                Outcome::Entry {
+                    entry,
+                    file,
+                    missing,
+                }
             }
-            Err(error) => Ok(Outcome::Failed {
+            Err(error) => Outcome::Failed {
                 path: entry.path,
                 reason: error.to_string(),
-            }),
-        }
+            },
+        })
     }
 
+    /// Reads a file. Returns what could not be found out about it.
     fn read(
         &mut self,
         entry: &mut Entry,
         details: Box<dyn Details>,
         known: Option<&FileContent>,
-    ) -> Result<io::Result<()>, Gone> {
+    ) -> Result<io::Result<Option<String>>, Gone> {
         let mut reader = match details.open(entry) {
             Ok(reader) => reader,
             Err(error) => return Ok(Err(error)),
@@ -203,13 +226,19 @@ impl<'a> Worker<'a> {
         let EntryKind::File(file) = &mut entry.kind else {
             return Ok(Err(io::Error::other("is no longer a regular file")));
         };
-        let holes: u64 = file.holes.iter().map(|hole| hole.len).sum();
-        let expected = file.size - holes.min(file.size);
+        // What a source says of the content counts for nothing.
+        (file.content, file.sha256) = (Content::default(), None);
+        let holes = match file.hole_bytes() {
+            Ok(holes) => holes,
+            Err(error) => return Ok(Err(io::Error::other(error))),
+        };
+        let expected = file.size - holes;
         let known = known.filter(|_| self.shared.deltas.is_some());
         let earlier = Earlier::of(known);
-        let unknown = expected == 0 && holes == 0;
-        let read = if unknown || expected > u64::from(self.shared.config.small_file) {
-            self.read_large(file, holes, &mut *reader, earlier)?
+        // A stream does not say how long it is.
+        let is_announced = file.size > 0;
+        let read = if !is_announced || expected > u64::from(self.shared.config.small_file) {
+            self.read_large(file, holes, &mut *reader, earlier, Vec::new())?
         } else {
             self.read_small(file, holes, expected, &mut *reader, earlier)?
         };
@@ -217,12 +246,16 @@ impl<'a> Worker<'a> {
             Ok(len) => len,
             Err(error) => return Ok(Err(error)),
         };
+        let is_consistent = match reader.finish() {
+            Ok(is_consistent) => is_consistent,
+            Err(error) => return Ok(Err(error)),
+        };
+        let is_other_length = data_len != expected && is_announced && reader.is_size_reliable();
+        file.torn |= !is_consistent || is_other_length;
         if data_len != expected {
             set_data_len(file, data_len);
         }
-        Ok(reader
-            .finish()
-            .map(|consistent| file.torn = !consistent || file.torn))
+        Ok(Ok(reader.incomplete()))
     }
 
     fn advance(&self, bytes: u64) {
@@ -242,7 +275,8 @@ impl<'a> Worker<'a> {
         mut earlier: Option<Earlier<'_>>,
     ) -> Result<io::Result<u64>, Gone> {
         self.buffer.clear();
-        self.buffer.resize(expected as usize, 0);
+        // One byte more than there should be tells whether that is the end.
+        self.buffer.resize(expected as usize + 1, 0);
         let mut len = 0;
         while len < self.buffer.len() {
             match reader.read(&mut self.buffer[len..]) {
@@ -251,6 +285,10 @@ impl<'a> Worker<'a> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Ok(Err(error)),
             }
+        }
+        if len as u64 > expected {
+            let start = self.buffer[..len].to_vec();
+            return self.read_large(file, holes, reader, earlier, start);
         }
         let data = &self.buffer[..len];
         self.advance(len as u64);
@@ -287,13 +325,14 @@ impl<'a> Worker<'a> {
         Ok(Ok(len as u64))
     }
 
-    /// Reads a file of any length and cuts it by content.
+    /// Reads a file of any length and cuts it by content. `read` holds the bytes that were read already.
     fn read_large(
         &mut self,
         file: &mut FileContent,
         holes: u64,
         reader: &mut dyn ContentReader,
         mut earlier: Option<Earlier<'_>>,
+        read: Vec<u8>,
     ) -> Result<io::Result<u64>, Gone> {
         let shared = self.shared;
         let mut digest = (holes <= MAX_HASHED_HOLES).then(|| FileDigest::new(file));
@@ -301,7 +340,12 @@ impl<'a> Worker<'a> {
         let mut block = Block::default();
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
-        let (mut start, mut total, mut ended) = (0, 0, false);
+        let (mut start, mut total, mut ended) = (0, read.len() as u64, false);
+        if let Some(digest) = &mut digest {
+            digest.update(&read);
+        }
+        self.advance(total);
+        buffer.extend(read);
         loop {
             while !ended && buffer.len() - start < shared.chunker.max_len() {
                 buffer.drain(..start);
@@ -328,6 +372,11 @@ impl<'a> Worker<'a> {
             if start == buffer.len() {
                 break;
             }
+            if ended && chunks.is_empty() && total <= u64::from(shared.config.inline) {
+                file.content = Content::Inline(buffer[start..].into());
+                self.buffer = buffer;
+                return Ok(Ok(total));
+            }
             let data = &buffer[start..start + shared.chunker.cut(&buffer[start..])];
             let chunk = ChunkRef {
                 id: shared.dedup.id(data),
@@ -353,8 +402,10 @@ impl<'a> Worker<'a> {
         let like = earlier.as_mut().map(Earlier::rest).unwrap_or_default();
         self.keep(block.with_likeness(like))?;
         self.buffer = buffer;
-        file.content = Content::Chunks(chunks);
-        file.sha256 = digest.filter(|_| total > 0).map(FileDigest::finish);
+        if total > 0 {
+            file.content = Content::Chunks(chunks);
+            file.sha256 = digest.map(FileDigest::finish);
+        }
         Ok(Ok(total))
     }
 
@@ -376,6 +427,15 @@ impl<'a> Worker<'a> {
 
     fn store(&mut self, block: Block) -> Result<(), Gone> {
         self.storer.store(block, &mut self.references)
+    }
+}
+
+/// Completes an entry that is no regular file. Returns what could not be found out about it.
+fn complete(entry: &mut Entry, details: &mut dyn Details) -> io::Result<Option<String>> {
+    details.complete(entry)?;
+    match entry.kind {
+        EntryKind::File(_) => Err(io::Error::other("became a regular file")),
+        _ => Ok(details.incomplete()),
     }
 }
 
@@ -403,7 +463,7 @@ fn set_data_len(file: &mut FileContent, data_len: u64) {
         file.size = data_len;
         return;
     }
-    // A sparse file that shrank: what lies behind the last byte that was read is gone.
+    // A sparse file that shrank: what lies behind the last byte that was read is gone, trailing holes among it.
     let mut left = data_len;
     let mut end = 0;
     for extent in file.data_extents() {
@@ -413,8 +473,13 @@ fn set_data_len(file: &mut FileContent, data_len: u64) {
             end = extent.offset + here;
         }
     }
-    file.holes.retain(|hole| hole.offset + hole.len <= end);
-    file.size = end;
+    if left > 0 {
+        // It grew: what came behind its end follows there.
+        file.size = file.size.saturating_add(left);
+    } else {
+        file.holes.retain(|hole| hole.offset + hole.len <= end);
+        file.size = end;
+    }
     file.torn = true;
     // It was computed for the length the file had.
     file.sha256 = None;

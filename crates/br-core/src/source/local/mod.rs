@@ -7,7 +7,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{Excludes, Source, SourceItem};
+use super::{ExcludeError, Excludes, Source, SourceItem};
 use crate::model::EntryPath;
 
 mod names;
@@ -25,7 +25,10 @@ pub enum SourceError {
     /// Nothing to back up.
     #[error("no path to back up")]
     NoPath,
-    /// A path does not exist or cannot be looked at.
+    /// A pattern cannot be understood.
+    #[error(transparent)]
+    Exclude(#[from] ExcludeError),
+    /// None of the paths exists or can be looked at; this is the first of them.
     #[error("cannot look at `{}`", path.display())]
     Path {
         /// The path as typed.
@@ -68,6 +71,9 @@ pub struct LocalSourceOptions {
     pub one_file_system: bool,
     /// Folders to leave out wherever the walk meets them: a repository should not hold itself.
     pub skipped_folders: Vec<PathBuf>,
+    /// The current folder, absolute: where patterns start that begin with `./`. Without it they match only below paths that
+    /// start there as well.
+    pub folder: Option<PathBuf>,
 }
 
 impl Default for LocalSourceOptions {
@@ -78,6 +84,7 @@ impl Default for LocalSourceOptions {
             exclude_caches: false,
             one_file_system: false,
             skipped_folders: Vec::new(),
+            folder: None,
         }
     }
 }
@@ -118,6 +125,13 @@ impl LocalSourceOptions {
         self.skipped_folders = folders;
         self
     }
+
+    /// Sets the current folder, for patterns that begin with `./`.
+    #[must_use]
+    pub fn with_folder(mut self, folder: Option<PathBuf>) -> Self {
+        self.folder = folder;
+        self
+    }
 }
 
 /// Walks local paths, depth-first in path order.
@@ -132,15 +146,16 @@ pub struct LocalSource {
 }
 
 impl LocalSource {
-    /// Looks at the paths, without walking them yet. One given twice, or inside of another, is walked once.
+    /// Looks at the paths, without walking them yet. One given twice, or inside of another, is walked once. One that cannot be
+    /// looked at is yielded as [`SourceItem::Unreadable`].
     ///
     /// # Errors
-    /// When there is no path, one cannot be looked at, or two would meet in the backup.
+    /// When there is no path, none can be looked at, one is empty or too long, or two would meet in the backup.
     pub fn new(paths: &[PathBuf], options: LocalSourceOptions) -> Result<Self, SourceError> {
-        let plan = Plan::new(paths)?;
+        let mut plan = Plan::new(paths)?;
         Ok(Self {
-            symlinked: plan.symlinked,
-            walk: Walk::new(plan.stops, plan.devices, options),
+            symlinked: std::mem::take(&mut plan.symlinked),
+            walk: Walk::new(plan, options)?,
         })
     }
 
@@ -160,5 +175,11 @@ pub(crate) fn stored_path(typed: &[u8]) -> Option<EntryPath> {
 impl Source for LocalSource {
     fn next(&mut self) -> Option<SourceItem> {
         self.walk.next()
+    }
+
+    /// The system changes the time of the last inode change with every change of a file. Where it does not, as on the images
+    /// of read-only file systems, the walk says so by a time that is never trusted.
+    fn can_skip_unchanged(&self) -> bool {
+        true
     }
 }

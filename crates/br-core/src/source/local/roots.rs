@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::SourceError;
 use super::unix::{Folder, Links};
 use crate::model::{EntryPath, PathError};
+use crate::source::exclude::Anchor;
 
 /// What is walked.
 #[derive(Debug, Default)]
@@ -20,6 +21,16 @@ pub(super) struct Plan {
     pub(super) symlinked: Vec<PathBuf>,
     /// The devices that the paths are on.
     pub(super) devices: Vec<u64>,
+    /// The paths that cannot be looked at.
+    pub(super) missing: Vec<Missing>,
+}
+
+/// A path that was typed and cannot be looked at.
+#[derive(Debug)]
+pub(super) struct Missing {
+    /// Where it would be stored.
+    pub(super) path: EntryPath,
+    pub(super) error: io::Error,
 }
 
 /// A path that was typed, or a folder that leads to one.
@@ -77,6 +88,7 @@ impl Plan {
         let mut bases: Vec<Arc<Base>> = Vec::new();
         let mut way = Way::default();
         let mut roots = Vec::with_capacity(paths.len());
+        let mut missing = Vec::new();
         for typed in paths {
             let failed = |source| SourceError::Path {
                 path: typed.clone(),
@@ -91,19 +103,27 @@ impl Plan {
                     base
                 }
             };
-            let (folder, name) = way.to(&base, &path).map_err(failed)?;
-            let is_link = folder.look(name, Links::Keep).map_err(failed)?.is_link();
-            let look = folder.look(name, Links::Follow).map_err(failed)?;
-            if !self.devices.contains(&look.device()) {
-                self.devices.push(look.device());
+            match look_at(&mut way, &base, &path) {
+                Ok((is_link, device)) => {
+                    if !self.devices.contains(&device) {
+                        self.devices.push(device);
+                    }
+                    roots.push(Root {
+                        typed,
+                        base,
+                        path,
+                        is_link,
+                    });
+                }
+                Err(source) => missing.push((failed(source), path)),
             }
-            roots.push(Root {
-                typed,
-                base,
-                path,
-                is_link,
-            });
         }
+        if roots.is_empty()
+            && let Some((error, _)) = missing.drain(..).next()
+        {
+            return Err(error);
+        }
+        self.missing = missing.into_iter().map(Missing::new).collect();
         Ok(roots)
     }
 
@@ -130,7 +150,39 @@ impl Plan {
     }
 }
 
+/// Says whether a typed path is a link, and which device it leads to.
+fn look_at(way: &mut Way, base: &Arc<Base>, path: &EntryPath) -> io::Result<(bool, u64)> {
+    let (folder, name) = way.to(base, path)?;
+    let is_link = folder.look(name, Links::Keep)?.is_link();
+    Ok((is_link, folder.look(name, Links::Follow)?.device()))
+}
+
+impl Missing {
+    fn new((error, path): (SourceError, EntryPath)) -> Self {
+        let text = crate::error::in_one_line(&error);
+        let kind = match &error {
+            SourceError::Path { source, .. } => source.kind(),
+            _ => io::ErrorKind::Other,
+        };
+        let error = io::Error::new(kind, text);
+        Self { path, error }
+    }
+}
+
 impl Base {
+    /// What it is in relation to the current folder.
+    pub(super) fn anchor(&self) -> Anchor {
+        let parts = self.path.components();
+        match self.path.is_absolute() {
+            true => Anchor::Root,
+            false => Anchor::Above(
+                parts
+                    .filter(|part| matches!(part, Component::ParentDir))
+                    .count(),
+            ),
+        }
+    }
+
     fn open(path: PathBuf) -> io::Result<Self> {
         let folder = Folder::base(&path)?;
         let id = folder.id()?;

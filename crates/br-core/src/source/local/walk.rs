@@ -3,18 +3,19 @@
 //! [`Walk`] goes down one [`Level`] per folder and looks once at each name. Invariant: at most [`MAX_OPEN`] levels keep
 //! their folder open; the others are found again, and known again by their inode, when the walk comes back to them.
 
+use std::cell::Cell;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::vec;
 
-use super::LocalSourceOptions;
 use super::names::Names;
-use super::roots::{Stop, Way};
-use super::unix::{
-    Describer, Folder, Links, ListBuffer, LocalDetails, Look, Me, as_path, folder_id,
-};
+use super::roots::{Missing, Plan, Stop, Way};
+use super::unix::{Describer, Folder, Links, ListBuffer, LocalDetails, Look, Me, folder_id};
+use super::{LocalSourceOptions, SourceError};
 use crate::model::EntryPath;
-use crate::source::exclude::IgnoreFile;
+use crate::source::exclude::{Anchor, BadLine, IgnoreFile, Matcher};
 use crate::source::{Details, SourceItem};
 
 /// How many levels keep their folder open.
@@ -23,16 +24,24 @@ const MAX_OPEN: usize = 128;
 /// The longest ignore file.
 const IGNORE_FILE_MAX: usize = 1 << 20;
 
+/// So many bad lines of one ignore file are told one by one.
+const BAD_LINES_TOLD: usize = 10;
+
 const CACHE_TAG: &[u8] = b"CACHEDIR.TAG";
 const CACHE_SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
 
 /// A walk over all stops.
 pub(super) struct Walk {
     options: LocalSourceOptions,
+    excludes: ActiveExcludes,
     devices: Vec<u64>,
     /// Device and inode of folders that are left out.
     skipped: Vec<(u64, u64)>,
     stops: vec::IntoIter<Stop>,
+    missing: vec::IntoIter<Missing>,
+    /// What is to be told before the walk goes on.
+    told: VecDeque<SourceItem>,
+    has_ended: bool,
     way: Way,
     levels: Vec<Level>,
     /// The folder that was yielded last, to be entered next.
@@ -61,14 +70,54 @@ struct Pending {
     is_own: bool,
 }
 
+/// The patterns of the whole backup while they are used.
+#[derive(Debug)]
+struct ActiveExcludes {
+    /// Ready for each place that paths start from.
+    matchers: HashMap<Anchor, Matcher>,
+    /// The place that paths start from now.
+    anchor: Anchor,
+    /// Which patterns matched.
+    used: Vec<Cell<bool>>,
+}
+
+impl ActiveExcludes {
+    fn new(stops: &[Stop], options: &LocalSourceOptions) -> Result<Self, SourceError> {
+        let mut matchers = HashMap::new();
+        if !options.excludes.is_empty() {
+            let here = options.folder.as_ref().map(|folder| folder.as_os_str());
+            for anchor in stops.iter().map(|stop| stop.base.anchor()) {
+                let here = here.map(std::ffi::OsStr::as_encoded_bytes);
+                if let Entry::Vacant(place) = matchers.entry(anchor) {
+                    place.insert(options.excludes.matcher(anchor, here)?);
+                }
+            }
+        }
+        Ok(Self {
+            matchers,
+            anchor: Anchor::Root,
+            used: options.excludes.unused(),
+        })
+    }
+
+    fn verdict(&self, path: &[u8], is_folder: bool) -> Option<bool> {
+        let matcher = self.matchers.get(&self.anchor)?;
+        matcher.verdict(path, is_folder, &self.used)
+    }
+}
+
 impl Walk {
-    pub(super) fn new(stops: Vec<Stop>, devices: Vec<u64>, options: LocalSourceOptions) -> Self {
+    pub(super) fn new(plan: Plan, options: LocalSourceOptions) -> Result<Self, SourceError> {
         let skipped = options.skipped_folders.iter();
-        Self {
+        Ok(Self {
             skipped: skipped.filter_map(|path| folder_id(path)).collect(),
+            excludes: ActiveExcludes::new(&plan.stops, &options)?,
             options,
-            devices,
-            stops: stops.into_iter(),
+            devices: plan.devices,
+            stops: plan.stops.into_iter(),
+            missing: plan.missing.into_iter(),
+            told: VecDeque::new(),
+            has_ended: false,
             way: Way::default(),
             levels: Vec::new(),
             pending: None,
@@ -76,24 +125,35 @@ impl Walk {
             describer: Describer::default(),
             buffer: ListBuffer::default(),
             me: Me::get(),
-        }
+        })
     }
 
     /// The next item.
     pub(super) fn next(&mut self) -> Option<SourceItem> {
         loop {
+            if let Some(Missing { path, error }) = self.missing.next() {
+                return Some(SourceItem::Unreadable { path, error });
+            }
             if let Some(pending) = self.pending.take()
                 && let Err(error) = self.enter(&pending)
                 && error.kind() != io::ErrorKind::NotFound
             {
                 return Some(self.unreadable(error));
             }
+            if let Some(item) = self.told.pop_front() {
+                return Some(item);
+            }
             let item = if !self.levels.is_empty() {
                 self.step()
             } else if let Some(stop) = self.stops.next() {
                 Some(self.begin(&stop))
-            } else {
+            } else if self.has_ended {
                 return None;
+            } else {
+                self.has_ended = true;
+                let notes = self.options.excludes.notes(&self.excludes.used);
+                self.told.extend(notes.into_iter().map(SourceItem::Note));
+                None
             };
             if item.is_some() {
                 return item;
@@ -105,6 +165,7 @@ impl Walk {
     fn begin(&mut self, stop: &Stop) -> SourceItem {
         self.path.clear();
         self.path.extend_from_slice(stop.path.as_bytes());
+        self.excludes.anchor = stop.base.anchor();
         let found = self
             .way
             .to(&stop.base, &stop.path)
@@ -129,10 +190,7 @@ impl Walk {
         }
         SourceItem::Entry {
             entry,
-            details: Box::new(LocalDetails {
-                folder,
-                links: Links::Follow,
-            }),
+            details: Box::new(LocalDetails::new(folder, Links::Follow)),
         }
     }
 
@@ -161,7 +219,7 @@ impl Walk {
             Err(error) => return Some(self.unreadable(error)),
         };
         let is_skipped = look.is_folder() && self.skipped.contains(&look.id());
-        if is_skipped || is_left_out(&self.options, &self.levels, &self.path, look.is_folder()) {
+        if is_skipped || is_left_out(&self.excludes, &self.levels, &self.path, look.is_folder()) {
             return None;
         }
         let path = match EntryPath::new(self.path.as_slice()) {
@@ -178,10 +236,7 @@ impl Walk {
         if look.is_folder() && self.may_enter(&look) {
             self.pending = Some(self.pending(&folder, &look, Links::Keep));
         }
-        let details: Box<dyn Details> = Box::new(LocalDetails {
-            folder,
-            links: Links::Keep,
-        });
+        let details: Box<dyn Details> = Box::new(LocalDetails::new(folder, Links::Keep));
         Some(SourceItem::Entry { entry, details })
     }
 
@@ -229,16 +284,60 @@ impl Walk {
         Ok(())
     }
 
-    fn read_ignore_files(&self, folder: &Folder, names: &Names) -> Option<IgnoreFile> {
-        let present = self
-            .options
-            .ignore_files
-            .iter()
-            .filter(|n| names.contains(n.as_bytes()));
-        let contents: Vec<_> = present
-            .filter_map(|name| folder.read_start(name.as_bytes(), IGNORE_FILE_MAX).ok())
-            .collect();
-        (!contents.is_empty()).then(|| IgnoreFile::parse(&contents))
+    /// Reads the ignore files of the folder at `path`. What cannot be used is told; none is ever used in part.
+    fn read_ignore_files(&mut self, folder: &Folder, names: &Names) -> Option<IgnoreFile> {
+        let mut contents = Vec::new();
+        let mut shown = Vec::new();
+        for name in &self.options.ignore_files {
+            let name = name.as_bytes();
+            if !names.contains(name) {
+                continue;
+            }
+            let mut path = self.path.clone();
+            if !path.is_empty() {
+                path.push(b'/');
+            }
+            path.extend_from_slice(name);
+            let path = EntryPath::new(path).unwrap_or_default();
+            match read_ignore_file(folder, name) {
+                Ok(Some(content)) => {
+                    contents.push(content);
+                    shown.push(path);
+                }
+                Ok(None) => {
+                    let message = format!(
+                        "{path} is not a regular file: the patterns it leads to are not used"
+                    );
+                    self.told.push_back(SourceItem::Warning(message));
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    let text = format!("its patterns are not used: {error}");
+                    let error = io::Error::new(error.kind(), text);
+                    self.told.push_back(SourceItem::Unreadable { path, error });
+                }
+            }
+        }
+        if contents.is_empty() {
+            return None;
+        }
+        let (file, bad) = IgnoreFile::parse(&contents);
+        for (path, bad) in shown.iter().zip(&bad) {
+            self.tell_bad_lines(path, bad);
+        }
+        Some(file)
+    }
+
+    fn tell_bad_lines(&mut self, path: &EntryPath, bad: &[BadLine]) {
+        for BadLine { number, error } in bad.iter().take(BAD_LINES_TOLD) {
+            let message = format!("line {number} of {path} leaves nothing out: {error}");
+            self.told.push_back(SourceItem::Warning(message));
+        }
+        if bad.len() > BAD_LINES_TOLD {
+            let more = bad.len() - BAD_LINES_TOLD;
+            let message = format!("{more} more lines of {path} cannot be understood");
+            self.told.push_back(SourceItem::Warning(message));
+        }
     }
 
     /// Goes back to the level above, which the path then names.
@@ -305,13 +404,8 @@ impl fmt::Debug for Walk {
 }
 
 /// Whether patterns leave a path out: those for the whole backup first, then ignore files from the deepest up.
-fn is_left_out(
-    options: &LocalSourceOptions,
-    levels: &[Level],
-    path: &[u8],
-    is_folder: bool,
-) -> bool {
-    if let Some(verdict) = options.excludes.verdict(as_path(path), is_folder) {
+fn is_left_out(excludes: &ActiveExcludes, levels: &[Level], path: &[u8], is_folder: bool) -> bool {
+    if let Some(verdict) = excludes.verdict(path, is_folder) {
         return verdict;
     }
     let files = levels
@@ -320,12 +414,22 @@ fn is_left_out(
         .filter_map(|level| Some((level, level.ignore.as_ref()?)));
     let mut verdicts = files.filter_map(|(level, file)| {
         let relative = &path[level.path_len..];
-        file.verdict(
-            as_path(relative.strip_prefix(b"/").unwrap_or(relative)),
-            is_folder,
-        )
+        file.verdict(relative.strip_prefix(b"/").unwrap_or(relative), is_folder)
     });
     verdicts.next().unwrap_or(false)
+}
+
+/// Reads an ignore file as a whole; `None` when it is no regular file.
+fn read_ignore_file(folder: &Folder, name: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    if !folder.look(name, Links::Keep)?.is_file() {
+        return Ok(None);
+    }
+    let content = folder.read_start(name, IGNORE_FILE_MAX + 1)?;
+    if content.len() > IGNORE_FILE_MAX {
+        let text = format!("it has more than {IGNORE_FILE_MAX} bytes");
+        return Err(io::Error::other(text));
+    }
+    Ok(Some(content))
 }
 
 fn is_cache(folder: &Folder, names: &Names) -> bool {

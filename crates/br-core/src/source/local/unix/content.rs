@@ -1,7 +1,7 @@
 //! Reading regular files.
 //!
 //! [`FileReader`] gives a file's bytes outside of its holes. Invariant: it gives at most as many as the file had when it
-//! was opened, and says at the end whether the file stayed as it was.
+//! was opened, unless the system's word about its size is worth nothing, and says at the end whether the file stayed as it was.
 
 use std::io::{self, Read};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -12,12 +12,16 @@ use rustix::io::Errno;
 
 use super::details::name_of;
 use super::xattr::{self, Place};
-use super::{Links, Look};
+use super::{Links, Look, file_system_type};
 use crate::model::{Entry, EntryKind, Extent, FileTime};
 use crate::source::ContentReader;
 
 /// More holes than that are read as the zeros they stand for.
 const MAX_HOLES: usize = 1 << 16;
+
+/// Most bytes of a file that come after its announced end. Some files of `/proc` say that they are empty and have many
+/// gigabytes.
+const MAX_UNANNOUNCED: u64 = 64 << 20;
 
 /// Reads one file.
 pub(super) struct FileReader {
@@ -26,7 +30,14 @@ pub(super) struct FileReader {
     current: Extent,
     following: vec::IntoIter<Extent>,
     ended_early: bool,
+    /// Nothing is looked for after the announced end any more.
+    is_done: bool,
+    /// Bytes after the announced end.
+    unannounced: u64,
+    /// The size says something about the content.
+    is_size_reliable: bool,
     opened_as: (u64, FileTime, FileTime),
+    missing: Option<String>,
 }
 
 impl FileReader {
@@ -37,9 +48,13 @@ impl FileReader {
         entry: &mut Entry,
     ) -> io::Result<Self> {
         let (file, look) = open_file(folder, name_of(entry), links)?;
-        entry.xattrs = xattr::read(Place::Open(rustix::fd::AsFd::as_fd(&file)))?;
+        let attributes = xattr::read(Place::Open(rustix::fd::AsFd::as_fd(&file)))?;
+        let missing = attributes.missing();
+        entry.xattrs = attributes.found;
         entry.mtime = look.mtime();
-        entry.ctime = look.ctime();
+        if entry.ctime != FileTime::UNKNOWN {
+            entry.ctime = look.ctime();
+        }
         entry.inode = look.0.st_ino;
         entry.mode = look.mode();
         let EntryKind::File(content) = &mut entry.kind else {
@@ -47,7 +62,7 @@ impl FileReader {
         };
         content.size = look.size();
         content.holes = match u64::try_from(look.0.st_blocks) {
-            Ok(blocks) if blocks.saturating_mul(512) < content.size => holes(&file, content.size)?,
+            Ok(blocks) if blocks.saturating_mul(512) < content.size => holes(&file, content.size),
             _ => Vec::new(),
         };
         let mut following = content.data_extents().collect::<Vec<_>>().into_iter();
@@ -56,8 +71,44 @@ impl FileReader {
             current: following.next().unwrap_or(Extent { offset: 0, len: 0 }),
             following,
             ended_early: false,
+            is_done: false,
+            unannounced: 0,
+            is_size_reliable: true,
             opened_as: (look.size(), look.mtime(), look.ctime()),
+            missing,
         })
+    }
+
+    /// Looks once more at the announced end. What comes there although the size stayed the same belongs to the file: `/proc`
+    /// and some FUSE file systems announce too little. What was appended meanwhile belongs to the next backup.
+    fn read_on(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.is_done || self.ended_early || buffer.is_empty() {
+            return Ok(0);
+        }
+        let (announced, ..) = self.opened_as;
+        let offset = announced.saturating_add(self.unannounced);
+        let len = match pread(&self.file, buffer, offset) {
+            // All that was announced is there.
+            Err(_) if announced > 0 && self.unannounced == 0 => 0,
+            other => other?,
+        };
+        if len > 0 && self.unannounced == 0 {
+            let look = Look(rustix::fs::fstat(&self.file)?);
+            self.is_done = look.size() != announced;
+        }
+        if len == 0 || self.is_done {
+            self.is_done = true;
+            return Ok(0);
+        }
+        self.is_size_reliable = false;
+        self.unannounced += len as u64;
+        if self.unannounced > MAX_UNANNOUNCED {
+            let text = format!(
+                "it says that it has {announced} bytes, and gives more than {MAX_UNANNOUNCED} more"
+            );
+            return Err(io::Error::other(text));
+        }
+        Ok(len)
     }
 }
 
@@ -66,18 +117,13 @@ impl Read for FileReader {
         if self.current.len == 0 {
             match self.following.next() {
                 Some(next) if !self.ended_early => self.current = next,
-                _ => return Ok(0),
+                _ => return self.read_on(buffer),
             }
         }
         let most = usize::try_from(self.current.len)
             .unwrap_or(usize::MAX)
             .min(buffer.len());
-        let len = loop {
-            match rustix::io::pread(&self.file, &mut buffer[..most], self.current.offset) {
-                Err(Errno::INTR) => {}
-                other => break other?,
-            }
-        };
+        let len = pread(&self.file, &mut buffer[..most], self.current.offset)?;
         if len == 0 && most > 0 {
             self.ended_early = true;
             self.current.len = 0;
@@ -90,12 +136,56 @@ impl Read for FileReader {
 
 impl ContentReader for FileReader {
     fn finish(&mut self) -> io::Result<bool> {
-        if self.ended_early {
+        // The content is there, whatever the system says now.
+        let Ok(stat) = rustix::fs::fstat(&self.file) else {
             return Ok(false);
+        };
+        let look = Look(stat);
+        let is_same = self.opened_as == (look.size(), look.mtime(), look.ctime());
+        if self.ended_early && is_same && is_made_by_the_kernel(&self.file) {
+            self.is_size_reliable = false;
+            return Ok(true);
         }
-        let look = Look(rustix::fs::fstat(&self.file)?);
-        Ok(self.opened_as == (look.size(), look.mtime(), look.ctime()))
+        Ok(is_same && !self.ended_early)
     }
+
+    fn incomplete(&self) -> Option<String> {
+        self.missing.clone()
+    }
+
+    fn is_size_reliable(&self) -> bool {
+        self.is_size_reliable
+    }
+}
+
+fn pread(file: &OwnedFd, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    loop {
+        match rustix::io::pread(file, &mut *buffer, offset) {
+            Err(Errno::INTR) => {}
+            other => return Ok(other?),
+        }
+    }
+}
+
+/// True for file systems whose files the kernel writes while they are read, such as `/sys`, where every file says that it has
+/// 4,096 bytes.
+fn is_made_by_the_kernel(file: &OwnedFd) -> bool {
+    const KERNEL: [u64; 13] = [
+        0x0000_9fa0, // proc
+        0x6265_6572, // sysfs
+        0x6462_6720, // debugfs
+        0x7472_6163, // tracefs
+        0x7363_6673, // securityfs
+        0x0027_e0eb, // cgroup
+        0x6367_7270, // cgroup2
+        0x6265_6570, // configfs
+        0xde5e_81e4, // efivarfs
+        0x6165_676c, // pstore
+        0xf97c_ff8c, // selinuxfs
+        0xcafe_4a11, // bpf
+        0x4249_4e4d, // binfmt_misc
+    ];
+    file_system_type(file).is_some_and(|kind| KERNEL.contains(&kind))
 }
 
 /// Opens what must be a regular file. Nothing else is harmed by the attempt: a FIFO does not block, a link is refused.
@@ -125,8 +215,8 @@ pub(super) fn open_file(
     Ok((file, look))
 }
 
-/// Finds the holes of a file; none where the file system does not tell.
-fn holes(file: &OwnedFd, size: u64) -> io::Result<Vec<Extent>> {
+/// Finds the holes of a file; none where the file system does not tell. Then they are read as the zeros they stand for.
+fn holes(file: &OwnedFd, size: u64) -> Vec<Extent> {
     let mut holes: Vec<Extent> = Vec::new();
     let mut offset = 0;
     while offset < size && holes.len() < MAX_HOLES {
@@ -134,8 +224,7 @@ fn holes(file: &OwnedFd, size: u64) -> io::Result<Vec<Extent>> {
             Ok(data) => data.min(size),
             // No data from here on.
             Err(Errno::NXIO) => size,
-            Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::SPIPE) => return Ok(Vec::new()),
-            Err(error) => return Err(error.into()),
+            Err(_) => return Vec::new(),
         };
         match holes.last_mut() {
             Some(last) if last.offset + last.len == offset => last.len += data - offset,
@@ -150,10 +239,9 @@ fn holes(file: &OwnedFd, size: u64) -> io::Result<Vec<Extent>> {
         }
         offset = match rustix::fs::seek(file, SeekFrom::Hole(data)) {
             Ok(hole) => hole,
-            // Cut meanwhile; reading ends early and tells.
-            Err(Errno::NXIO) => break,
-            Err(error) => return Err(error.into()),
+            // Cut meanwhile, for one: then reading ends early and tells.
+            Err(_) => break,
         };
     }
-    Ok(holes)
+    holes
 }

@@ -10,28 +10,31 @@ use rustix::fs::{AtFlags, CWD};
 use rustix::io::Errno;
 
 use super::content::FileReader;
-use super::xattr::{self, Place};
+use super::xattr::{self, Attributes, Place};
 use super::{Folder, Links};
-use crate::model::{Entry, EntryKind, Xattr};
+use crate::model::{Entry, EntryKind};
 use crate::source::{ContentReader, Details};
 
 /// Access to an entry of a walk.
 pub(in crate::source::local) struct LocalDetails {
-    pub(in crate::source::local) folder: Folder,
-    pub(in crate::source::local) links: Links,
+    folder: Folder,
+    links: Links,
+    missing: Option<String>,
 }
 
 impl Details for LocalDetails {
     fn complete(&mut self, entry: &mut Entry) -> io::Result<()> {
         let is_folder = entry.kind == EntryKind::Directory;
-        entry.xattrs = match self.xattrs(name_of(entry), is_folder) {
-            // Its content is reported as unreadable; what is known of the folder itself is still worth keeping.
-            Err(error) if is_folder && error.kind() == io::ErrorKind::PermissionDenied => {
-                Vec::new()
-            }
-            other => other?,
-        };
+        let attributes = self.xattrs(name_of(entry), is_folder)?;
+        // Of a folder that may not be read the content is reported as unreadable already.
+        let is_told = is_folder && attributes.unlisted == Some(Errno::ACCESS);
+        self.missing = attributes.missing().filter(|_| !is_told);
+        entry.xattrs = attributes.found;
         Ok(())
+    }
+
+    fn incomplete(&self) -> Option<String> {
+        self.missing.clone()
     }
 
     fn open(self: Box<Self>, entry: &mut Entry) -> io::Result<Box<dyn ContentReader>> {
@@ -44,8 +47,16 @@ impl Details for LocalDetails {
 }
 
 impl LocalDetails {
+    pub(in crate::source::local) const fn new(folder: Folder, links: Links) -> Self {
+        Self {
+            folder,
+            links,
+            missing: None,
+        }
+    }
+
     /// Reads attributes by a path, as links and special files cannot be opened.
-    fn xattrs(&self, name: &[u8], is_folder: bool) -> io::Result<Vec<Xattr>> {
+    fn xattrs(&self, name: &[u8], is_folder: bool) -> io::Result<Attributes> {
         let handle = format!("/proc/self/fd/{}", self.folder.as_fd().as_raw_fd());
         let path = [handle.as_bytes(), b"/", name].concat();
         let place = match self.links {
@@ -68,7 +79,7 @@ impl LocalDetails {
             let folder = self.folder.open(name, self.links, false)?;
             return xattr::read(Place::Open(folder.as_fd()));
         }
-        Ok(Vec::new())
+        Ok(Attributes::default())
     }
 }
 

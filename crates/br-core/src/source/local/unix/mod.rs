@@ -153,6 +153,10 @@ impl Look {
         self.file_type() == FileType::Directory
     }
 
+    pub(super) fn is_file(&self) -> bool {
+        self.file_type() == FileType::RegularFile
+    }
+
     pub(super) fn is_link(&self) -> bool {
         self.file_type() == FileType::Symlink
     }
@@ -210,6 +214,8 @@ pub(super) struct Describer {
     owners: Owners,
     /// The link group of each inode with several names.
     links: HashMap<(u64, u64), u64>,
+    /// Of each device whether the time of the last inode change proves that nothing changed.
+    has_change_times: HashMap<u64, bool>,
 }
 
 impl Describer {
@@ -248,13 +254,17 @@ impl Describer {
                 .entry(look.id())
                 .or_insert_with(|| link_group(&path))
         });
+        let ctime = match self.has_change_times(folder, look)? {
+            true => look.ctime(),
+            false => FileTime::UNKNOWN,
+        };
         Ok(Entry {
             path,
             kind,
             mode: look.mode(),
             owner: self.owners.get(stat.st_uid, stat.st_gid),
             mtime: look.mtime(),
-            ctime: look.ctime(),
+            ctime,
             inode: stat.st_ino,
             xattrs: Vec::new(),
             link_group,
@@ -262,9 +272,20 @@ impl Describer {
     }
 }
 
-/// A path in a backup as one of the system.
-pub(super) fn as_path(bytes: &[u8]) -> &Path {
-    Path::new(OsStr::from_bytes(bytes))
+impl Describer {
+    /// Whether the time of the last inode change proves that nothing changed. Asked once for each device.
+    fn has_change_times(&mut self, folder: &Folder, look: &Look) -> io::Result<bool> {
+        if let Some(known) = self.has_change_times.get(&look.device()) {
+            return Ok(*known);
+        }
+        if folder.id()?.0 != look.device() {
+            // Something is mounted there. What it holds is judged by itself.
+            return Ok(true);
+        }
+        let has = !is_image(folder);
+        self.has_change_times.insert(look.device(), has);
+        Ok(has)
+    }
 }
 
 /// The group of the hard links whose first path this is.
@@ -272,6 +293,27 @@ fn link_group(path: &EntryPath) -> u64 {
     let hash = blake3::hash(path.as_bytes());
     let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
     u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// The kernel's number for the type of the file system that something lies on.
+fn file_system_type(of: impl AsFd) -> Option<u64> {
+    let stat = rustix::fs::fstatfs(of).ok()?;
+    // The type of the field differs between systems; as 32 bits the number is the same on all of them.
+    Some(u64::from(stat.f_type as u32))
+}
+
+/// True for file systems whose content is made elsewhere and as a whole. On them a file of another image can have the same
+/// size, times and inode, as programs that make images like to set all times alike.
+fn is_image(folder: &Folder) -> bool {
+    const IMAGES: [u64; 6] = [
+        0x7371_7368, // squashfs
+        0xe0f5_e1e2, // erofs
+        0x28cd_3d45, // cramfs
+        0x0000_7275, // romfs
+        0x0000_9660, // iso9660
+        0x1501_3346, // udf
+    ];
+    file_system_type(&folder.0).is_some_and(|kind| IMAGES.contains(&kind))
 }
 
 /// Device and inode of the folder at a path, links followed.
