@@ -1,8 +1,9 @@
 //! Taking backups out of the catalog.
 
 use br_core::engine::delete;
+use br_core::model::BackupId;
 use br_core::{BackupSelector, ErrorKind};
-use br_testkit::{MemorySource, TestRepo, block_on, noise};
+use br_testkit::{MemorySource, TestRepo, Thing, block_on, noise};
 
 fn repo_with(count: u64) -> (TestRepo, Vec<br_core::model::Backup>) {
     let repo = TestRepo::new();
@@ -84,4 +85,28 @@ fn a_name_that_fits_several_is_refused_and_says_which() {
             .id,
         backups[1].id
     );
+}
+
+/// Only incomplete backups would be left, and `latest` would be one of them.
+#[test]
+fn the_plan_names_the_last_complete_backup_when_incomplete_ones_are_left() {
+    let repo = TestRepo::new();
+    let partial = MemorySource::new().with("f", Thing::Unreadable);
+    let whole = MemorySource::new().file("f", noise(1, 2000));
+    let ids: Vec<_> = [&whole, &partial, &whole]
+        .map(|source| repo.backup(source).unwrap().backup.id)
+        .into();
+    let other = TestRepo::options("other");
+    let other = repo.backup_with(&whole, &other).unwrap().backup.id;
+    let last_complete = |ids: &[BackupId]| {
+        let ids = ids.iter().map(|id| BackupSelector::from(*id)).collect();
+        let plan = delete::plan(&repo.repository, ids, &repo.context);
+        block_on(plan).unwrap().last_complete
+    };
+    assert_eq!(last_complete(&ids[..1]), [], "another one is complete");
+    assert_eq!(last_complete(&[ids[0], ids[2]]), [ids[0], ids[2]]);
+    assert_eq!(last_complete(&ids), [], "none is left at all");
+    assert_eq!(last_complete(&[other]), [], "none is left of that host");
+    repo.delete(&ids[..1]).unwrap();
+    assert_eq!(last_complete(&ids[2..]), [ids[2]]);
 }

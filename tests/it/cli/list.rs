@@ -113,6 +113,8 @@ fn an_incomplete_backup_is_marked() {
     };
     assert_eq!(flag(&["show", "latest", "--json"]), false);
     assert_eq!(flag(&["show", "latest", "--complete", "--json"]), true);
+    let deleted = nobody(&["delete", "latest", "--complete", "-n"], 0).stderr;
+    assert!(deleted.contains("is the last complete backup"), "{deleted}");
     let none = ["show", "latest", "--complete", "--tag", "partial"];
     let output = nobody(&none, 2);
     assert!(

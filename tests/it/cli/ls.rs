@@ -159,6 +159,17 @@ fn names_are_accepted_as_they_are_shown() {
         let restored = restored.join(std::ffi::OsStr::from_bytes(&name));
         assert_eq!(fs::read(&restored).unwrap(), name, "{shown}");
     }
+    // A bundle holds only names that are text.
+    let exported = [
+        "export",
+        "latest",
+        "--path",
+        r"odd/back\\slash",
+        "--dir",
+        "bundle",
+    ];
+    let exported = session.run(exported).expect(0);
+    assert!(exported.stdout.contains("3 files"), "{exported}");
 }
 
 #[test]

@@ -66,6 +66,11 @@ pub(crate) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
     if !output.is_json() && (asks || !output.console.quiet) {
         print(&plan, args.dry_run, output)?;
     }
+    for id in &plan.last_complete {
+        output.console.warning(&format!(
+            "{id} is the last complete backup of its host and paths: what is left of them is incomplete"
+        ));
+    }
     if asks {
         let many = format::counted(plan.backups.len() as u64, "backup", "backups");
         if !context.confirm(format!("Delete {many}?")).await? {

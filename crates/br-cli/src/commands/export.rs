@@ -18,6 +18,7 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::paths::{PathInBackup, find_paths};
 use super::which::FilterArgs;
 use crate::bundles::{self, BundleProgress, LimitArgs, SelectionArgs};
 use crate::cli::{examples, exit_codes_and};
@@ -394,8 +395,7 @@ async fn export_backup(
     if let (Some(name), Some(text), true) = (name, meta_text, verbatim) {
         options = options.with_name(name, text);
     }
-    let selection = args.selection.selection();
-    let paths = entry_paths(&selection)?;
+    let (selection, paths) = find_selected(args, &repository, &backup, context).await?;
     let dir = args.folder();
     let (mut progress, guard) = bundles::progress(context);
     let is_emqx = options.prefix == BundleName::EMQX_PREFIX;
@@ -418,11 +418,26 @@ async fn export_backup(
     })
 }
 
-/// The same paths as those of a backup. Without a table or a key among them everything has to be looked at.
-fn entry_paths(selection: &Selection) -> Result<Vec<EntryPath>, CommandError> {
-    let paths = selection.paths.iter();
-    let paths = paths.map(|path| super::paths::entry_path(path.as_str().as_ref()));
-    paths.collect()
+/// What was selected, for the bundle and as paths of the backup, where names may be typed as they are shown. Without a table or
+/// a key among them everything has to be looked at.
+async fn find_selected(
+    args: &ExportArgs,
+    repository: &br_core::Repository,
+    backup: &Backup,
+    context: &CommandContext,
+) -> Result<(Selection, Vec<EntryPath>), CommandError> {
+    let selection = args.selection.selection();
+    let typed = selection.paths.iter();
+    let typed = typed.map(|path| PathInBackup::parse(path.as_str().as_ref()));
+    let typed = typed.collect::<Result<Vec<_>, _>>()?;
+    let paths = find_paths(&typed, repository, backup, context).await?;
+    let member = |(path, typed): (&EntryPath, &MemberPath)| {
+        let text = std::str::from_utf8(path.as_bytes()).ok();
+        let member = text.and_then(|text| MemberPath::new(text).ok());
+        member.unwrap_or_else(|| typed.clone())
+    };
+    let members = paths.iter().zip(&selection.paths).map(member).collect();
+    Ok((selection.with_paths(members), paths))
 }
 
 /// The content of a small file of a backup.

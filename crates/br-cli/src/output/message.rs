@@ -127,7 +127,7 @@ impl Console {
     /// Asks a question on the terminal; the answer is yes or no.
     pub(crate) fn confirm(question: &str) -> io::Result<bool> {
         let mut stderr = io::stderr();
-        write!(stderr, "{question} [y/N] ")?;
+        write!(stderr, "{} [y/N] ", format::visible(question))?;
         stderr.flush()?;
         let mut answer = String::new();
         io::stdin().read_line(&mut answer)?;

@@ -1,10 +1,12 @@
 //! Taking backups out of the catalog.
 
+use std::collections::BTreeSet;
+
 use crate::error::Result;
 use crate::format::LogEntry;
-use crate::model::Backup;
+use crate::model::{Backup, BackupId, normal_path};
 use crate::progress::Context;
-use crate::repository::{Append, BackupSelector, Io, LogPosition, Repository, conflict};
+use crate::repository::{Append, BackupSelector, Io, LogPosition, Repository, State, conflict};
 
 /// How often others may be faster before a deletion gives up.
 const MAX_RACES: u32 = 100;
@@ -14,6 +16,8 @@ const MAX_RACES: u32 = 100;
 pub struct DeletePlan {
     /// The backups, each once, in the order they were named.
     pub backups: Vec<Backup>,
+    /// Those of them that are complete, and after which only incomplete ones of the same host and paths are left.
+    pub last_complete: Vec<BackupId>,
 }
 
 /// Finds the backups that are meant, without deleting anything.
@@ -34,9 +38,38 @@ pub async fn plan(
                 backups.push(backup.clone());
             }
         }
-        Ok(DeletePlan { backups })
+        let last_complete = last_complete(&position.state, &backups);
+        Ok(DeletePlan {
+            backups,
+            last_complete,
+        })
     };
     repository.run(context, work).await
+}
+
+fn last_complete(state: &State, going: &[Backup]) -> Vec<BackupId> {
+    let is_going = |backup: &&Backup| going.iter().any(|other| other.id == backup.id);
+    let leaves_incomplete = |backup: &&Backup| {
+        let wanted = group(backup);
+        let mut left = state.backups.values().filter(|other| !is_going(other));
+        let mut is_left = false;
+        let is_last = left.all(|other| {
+            let is_alike = group(other) == wanted;
+            is_left |= is_alike;
+            !is_alike || !other.is_complete()
+        });
+        is_last && is_left
+    };
+    let complete = going.iter().filter(|backup| backup.is_complete());
+    let last = complete.filter(leaves_incomplete);
+    last.map(|backup| backup.id).collect()
+}
+
+/// What was backed up, whatever the order and the spelling of paths.
+fn group(backup: &Backup) -> (&str, BTreeSet<Vec<u8>>) {
+    let paths = backup.paths.iter();
+    let paths = paths.map(|path| normal_path(path, &backup.folder));
+    (&backup.host, paths.collect())
 }
 
 /// Takes the backups of a plan out of the catalog. Their data stays until `prune`, and no other backup depends on them.
