@@ -67,6 +67,8 @@ pub(crate) async fn run(args: &LsArgs, context: &CommandContext) -> CommandResul
     let mut feed = br_core::engine::ls::ls(&repository, backup.id, paths.clone(), &engine);
     let output = &context.output;
     let mut lines = output.lines();
+    // `sha256sum` reads raw names. A person is shown what a terminal can show.
+    let is_terminal = output.is_terminal();
     let mut without_sum = 0_u64;
     while let Some(entry) = feed.next().await {
         let entry = entry?;
@@ -78,6 +80,9 @@ pub(crate) async fn run(args: &LsArgs, context: &CommandContext) -> CommandResul
             lines.document(&EntryJson::new(&entry, sum(&entry)))?;
         } else if args.sha256 {
             match sha256(&entry) {
+                Some(sum) if is_terminal => {
+                    lines.line(&format!("{}  {}", hex(&sum), entry.path))?;
+                }
                 Some(sum) => lines.raw(&sum_line(&sum, entry.path.as_bytes()))?,
                 None if matches!(entry.kind, EntryKind::File(_)) => without_sum += 1,
                 None => {}

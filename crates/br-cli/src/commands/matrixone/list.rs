@@ -90,7 +90,8 @@ pub(super) fn print(
         with_type: all,
         with_stored: all,
     };
-    context.output.text(table(entries, &options).as_bytes())
+    let table = table(entries, &options);
+    context.output.text(format::visible(&table).as_bytes())
 }
 
 /// A place as JSON.
