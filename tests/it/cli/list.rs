@@ -2,7 +2,6 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
 
 use super::Session;
 
@@ -139,16 +138,9 @@ fn a_list_fits_the_terminal_and_is_whole_elsewhere() {
         assert!(piped.contains(whole), "{piped}");
     }
     for (width, options) in [(100, ""), (72, ""), (40, ""), (72, " -v")] {
-        let program = env!("CARGO_BIN_EXE_br-dup");
-        let line = format!("stty cols {width}; '{program}' -r repository list{options}");
-        let mut command = Command::new("script");
-        command.args(["-qec", &line, "/dev/null"]);
-        command.current_dir(session.br.home()).env("TERM", "xterm");
-        let Ok(output) = command.output() else {
-            br_testkit::skip("there is no script(1) to make a terminal");
+        let Some(shown) = session.on_terminal(width, &format!("list{options}")) else {
             return;
         };
-        let shown = String::from_utf8(output.stdout).unwrap();
         let widest = |text: &str| {
             let wide = |c: char| if c > '\u{2e80}' { 2 } else { 1 };
             let lines = text.lines();

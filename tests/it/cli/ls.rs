@@ -187,3 +187,19 @@ fn a_name_that_is_there_comes_before_what_it_would_be_shown_for() {
     );
     assert_eq!(dump("odd/a\\\\\\\\b"), "two", "as it is shown");
 }
+
+/// `sha256sum` reads raw names; on a terminal they could do anything.
+#[test]
+fn sums_on_a_terminal_have_no_hidden_characters() {
+    let session = Session::with_repository();
+    session.write("docs/\u{1b}[2Jtxt.\u{202e}gpj", "x");
+    session.run(["backup", "docs"]).expect(0);
+    let Some(shown) = session.on_terminal(200, "ls latest --sha256") else {
+        return;
+    };
+    assert!(
+        shown.contains("docs/\\x1b[2Jtxt.\\xe2\\x80\\xaegpj"),
+        "{shown:?}"
+    );
+    assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown:?}");
+}

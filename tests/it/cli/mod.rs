@@ -148,6 +148,23 @@ impl Session {
         Some(command.uid(NOBODY).gid(NOBODY).output().unwrap().into())
     }
 
+    /// What a command prints on a terminal of so many columns; `None` when that is not possible here.
+    fn on_terminal(&self, columns: usize, arguments: &str) -> Option<String> {
+        let program = env!("CARGO_BIN_EXE_br-dup");
+        let line = format!("stty cols {columns}; '{program}' -r repository {arguments}");
+        let mut command = Command::new("script");
+        command.args(["-qec", &line, "/dev/null"]);
+        command
+            .current_dir(self.br.home())
+            .env("TERM", "xterm")
+            .env("BR_CACHE_DIR", "cache");
+        let Ok(output) = command.output() else {
+            skip("there is no script(1) to make a terminal");
+            return None;
+        };
+        Some(String::from_utf8(output.stdout).unwrap())
+    }
+
     /// The JSON document that a command prints.
     fn json<const N: usize>(&self, arguments: [&str; N]) -> Value {
         let output = self
