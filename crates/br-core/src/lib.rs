@@ -54,7 +54,7 @@ pub use format::{
     BackupV1, ChunkerConfig, Cipher, Config, FORMAT_VERSION, FormatError, FormatVersion,
     StoreConfig,
 };
-pub use progress::{Context, Event, Progress, Silent};
+pub use progress::{Action, Context, Event, Progress, Silent};
 pub use repository::{
     BackupFilter, BackupSelector, CacheOptions, InitOptions, Repository, ShortIds,
 };

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::EntryPath;
 use crate::runtime::Runtime;
+use crate::source::Exclusion;
 
 /// Something worth telling while an operation runs.
 #[derive(Debug, Clone)]
@@ -38,11 +39,67 @@ pub enum Event<'a> {
         /// What.
         message: &'a str,
     },
+    /// What happens to an entry, or would happen in a dry run.
+    Entry {
+        /// Its path.
+        path: &'a EntryPath,
+        /// What happens to it.
+        action: Action,
+    },
+    /// Something is left out of a backup on purpose. Comes only from a source that was asked to tell.
+    LeftOut {
+        /// Its path.
+        path: &'a EntryPath,
+        /// Why.
+        reason: &'a Exclusion,
+    },
     /// Something that a person should know, and that does not stop the operation.
     Warning {
         /// What.
         message: &'a str,
     },
+}
+
+/// What happens to an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Action {
+    /// Backup: the base does not have it.
+    New,
+    /// Backup: it differs from what the base has.
+    Changed,
+    /// Backup: it is as the base has it. Restore: it is there as the backup has it.
+    Unchanged,
+    /// Restore: it is made where nothing is.
+    Create,
+    /// Restore: it takes the place of something else.
+    Replace,
+    /// Restore: its content is there, and its mode, owner or time is set.
+    Correct,
+    /// Restore: what is there stays, whatever it is.
+    Keep,
+    /// Restore: it is not in the backup and is deleted.
+    Remove,
+    /// Restore: it is not restored, as the options say.
+    LeaveOut,
+}
+
+impl Action {
+    /// One word for people and for JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Changed => "changed",
+            Self::Unchanged => "unchanged",
+            Self::Create => "create",
+            Self::Replace => "replace",
+            Self::Correct => "correct",
+            Self::Keep => "keep",
+            Self::Remove => "remove",
+            Self::LeaveOut => "leave-out",
+        }
+    }
 }
 
 /// Takes events, from any thread. Must not block.

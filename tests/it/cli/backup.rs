@@ -274,3 +274,53 @@ fn arguments_that_make_no_sense() {
     }
     assert_eq!(session.ids().len(), 1, "nothing was backed up");
 }
+
+#[test]
+fn a_verbose_dry_run_lists_every_entry_and_what_left_out_the_others() {
+    let session = Session::with_backup();
+    session.write("docs/a.txt", "hello again\n");
+    session.write("docs/new", "n");
+    session.write("docs/x.o", "object");
+    session.write("docs/sub/.brignore", "*.tmp\n/cache/\n");
+    session.write("docs/sub/y.tmp", "t");
+    session.write("docs/sub/cache/z", "z");
+    session.write(
+        "docs/tagged/CACHEDIR.TAG",
+        "Signature: 8a477f597d28d172789f06886806bc55",
+    );
+    session.write("docs/tagged/data", "d");
+    let options = ["--host", "h", "-n", "-e", "*.o", "--exclude-caches"];
+    let arguments = [&["backup", "docs", "-v"], &options[..]].concat();
+    let listed = session.br.run(&arguments).expect(0).stdout;
+    let expected = "\
+changed    docs
+changed    docs/a.txt
+unchanged  docs/link
+new        docs/new
+changed    docs/sub
+new        docs/sub/.brignore
+unchanged  docs/sub/b.bin
+left out   docs/sub/cache: pattern `/cache/` of the ignore file in docs/sub
+left out   docs/sub/y.tmp: pattern `*.tmp` of the ignore file in docs/sub
+new        docs/tagged
+left out   docs/tagged: what it holds, as it says that it is a cache
+new        docs/tagged/CACHEDIR.TAG
+left out   docs/x.o: pattern `*.o`
+";
+    assert!(listed.starts_with(expected), "{listed}");
+    assert_eq!(session.ids().len(), 1, "nothing was stored");
+
+    let json = [&arguments[..], &["--json"]].concat();
+    let told = json_lines(&session.br.run(json).expect(0).stderr);
+    let entry = |path: &str, action: &str| {
+        told.iter().find(|line| {
+            line["type"] == "entry" && line["path"] == path && line["action"] == action
+        })
+    };
+    assert!(entry("docs/a.txt", "changed").is_some(), "{told:?}");
+    let left_out = entry("docs/x.o", "left-out").unwrap();
+    assert_eq!(left_out["reason"], "pattern `*.o`");
+    let short = [&["backup", "docs"], &options[..]].concat();
+    let short = session.br.run(short).expect(0).stdout;
+    assert!(!short.contains("docs/a.txt"), "{short}");
+}

@@ -92,7 +92,7 @@ pub(crate) struct BackupArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::threads)]
     threads: Option<usize>,
 
-    /// Do everything but store
+    /// Do everything but store; with --verbose, list every entry and what left out others
     #[arg(short = 'n', long)]
     dry_run: bool,
 
@@ -132,9 +132,10 @@ enum Deltas {
 pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandResult {
     args.check()?;
     let place = context.place()?;
+    let lists = args.dry_run && context.output.is_verbose();
     let input = match &args.stdin_name {
         Some(name) => Input::stdin(name)?,
-        None => Input::paths(&args.paths, &args.select)?,
+        None => Input::paths(&args.paths, &args.select, lists)?,
     };
     let repository = context.open_or_init(place, args.init, args.dry_run).await?;
     let options = options(&args, &input, context);
@@ -142,7 +143,7 @@ pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
         // It must be there to be recognised and left out; if it cannot be made, the engine says so.
         let _ = std::fs::create_dir_all(journal);
     }
-    let reporter = Arc::new(context.reporter());
+    let reporter = Arc::new(context.reporter().with_entries(lists));
     let report = back_up(&repository, input, &options, context, &reporter).await?;
     print(&args, &report, reporter.elapsed().as_secs_f64(), context)?;
     if report.backup.is_complete() {

@@ -79,8 +79,12 @@ pub(super) enum Input {
 
 impl Input {
     /// Looks at the paths, so that a mistake in one is found before a repository is made.
-    pub(super) fn paths(typed: &[PathBuf], select: &SelectArgs) -> Result<Self, CommandError> {
-        let options = options(select)?;
+    pub(super) fn paths(
+        typed: &[PathBuf],
+        select: &SelectArgs,
+        lists: bool,
+    ) -> Result<Self, CommandError> {
+        let options = options(select)?.with_left_out_told(lists);
         // Shells complete folders with a slash; that does not make them other folders.
         let paths: Vec<_> = typed.iter().map(|path| without_slash(path)).collect();
         LocalSource::new(&paths, options.clone()).map_err(|error| refused(&error))?;

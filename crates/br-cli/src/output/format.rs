@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use br_core::model::{Entry, EntryKind, FileTime, escape, is_hidden};
+use br_core::source::Exclusion;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use unicode_width::UnicodeWidthStr as _;
@@ -159,6 +160,22 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
+}
+
+/// Why something was left out of a backup.
+pub(crate) fn exclusion(reason: &Exclusion) -> String {
+    match reason {
+        Exclusion::Pattern(pattern) => format!("pattern `{pattern}`"),
+        Exclusion::IgnoreFile { pattern, folder } => {
+            format!("pattern `{pattern}` of the ignore file in {folder}")
+        }
+        Exclusion::OwnFolder => "br keeps its own data there".to_owned(),
+        Exclusion::Cache => "what it holds, as it says that it is a cache".to_owned(),
+        Exclusion::OtherFileSystem => {
+            "what it holds, as another file system is mounted there".to_owned()
+        }
+        _ => "the source left it out".to_owned(),
+    }
 }
 
 /// A path of this machine.

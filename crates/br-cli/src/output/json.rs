@@ -46,6 +46,12 @@ pub(crate) enum Message<'a> {
         path: &'a str,
         reason: &'a str,
     },
+    Entry {
+        path: &'a str,
+        action: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'a str>,
+    },
     Status(Status),
     Error {
         code: u8,

@@ -94,6 +94,27 @@ impl Console {
         }
     }
 
+    /// Lists an entry with what happens to it. That is a result, and goes to stdout.
+    pub(crate) fn entry(&self, action: &str, path: &str, reason: Option<&str>) {
+        if self.json {
+            let action = action.replace(' ', "-");
+            let action = &action;
+            return self.document(&Message::Entry {
+                path,
+                action,
+                reason,
+            });
+        }
+        let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+        let text = format!("{action:<9}  {path}{reason}");
+        // When nobody reads it, the end of the command will say so.
+        let print = || drop(writeln!(io::stdout(), "{}", format::visible(&text)));
+        match self.bar.lock().as_deref() {
+            Ok(Some(bar)) => bar.suspend(print),
+            _ => print(),
+        }
+    }
+
     /// Tells what to do next.
     pub(crate) fn hint(&self, message: &str) {
         match self.json {

@@ -40,6 +40,8 @@ pub(crate) struct ProgressReporter {
     failure: &'static str,
     /// How many failures and how many warnings are shown.
     limit: u64,
+    /// Whether every entry is listed.
+    lists: bool,
     failures: AtomicU64,
     warnings: AtomicU64,
     bytes: AtomicU64,
@@ -57,6 +59,7 @@ impl ProgressReporter {
             clock,
             failure: "unreadable",
             limit: u64::MAX,
+            lists: false,
             failures: AtomicU64::new(0),
             warnings: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -71,6 +74,12 @@ impl ProgressReporter {
         self.failure = label;
         let all = self.console.verbose || self.console.json;
         self.limit = if all { u64::MAX } else { SHOWN };
+        self
+    }
+
+    /// Lists every entry with what happens to it.
+    pub(crate) const fn with_entries(mut self, lists: bool) -> Self {
+        self.lists = lists;
         self
     }
 
@@ -106,6 +115,14 @@ impl Progress for ProgressReporter {
             Event::Advance { bytes, entries } => {
                 self.bytes.fetch_add(bytes, Ordering::Relaxed);
                 self.entries.fetch_add(entries, Ordering::Relaxed);
+            }
+            Event::Entry { path, action } if self.lists => {
+                self.console.entry(action.name(), &path.to_string(), None);
+            }
+            Event::LeftOut { path, reason } if self.lists => {
+                let reason = format::exclusion(reason);
+                self.console
+                    .entry("left out", &path.to_string(), Some(&reason));
             }
             Event::Failed { path, reason } if self.shows(&self.failures) => {
                 self.console.failed(self.failure, &path.to_string(), reason);

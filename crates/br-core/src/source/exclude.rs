@@ -134,6 +134,13 @@ impl Excludes {
         self.patterns.iter().map(|_| Cell::new(false)).collect()
     }
 
+    /// A pattern as it was given.
+    pub(super) fn shown(&self, number: usize) -> &str {
+        self.patterns
+            .get(number)
+            .map_or("", |pattern| &pattern.shown)
+    }
+
     /// What to say of patterns that matched nothing.
     pub(super) fn notes(&self, used: &[Cell<bool>]) -> Vec<String> {
         /// More patterns are only counted: a list that is used for many machines has many that match nothing.
@@ -250,6 +257,12 @@ impl Matcher {
         }
         Some(verdict)
     }
+
+    /// The number of the pattern that decides about `path`.
+    pub(super) fn decided_by(&self, path: &[u8], is_folder: bool) -> Option<usize> {
+        let (_, line) = self.set.verdict(path, is_folder)?;
+        self.lines.get(line).copied()
+    }
 }
 
 /// The patterns of one ignore file.
@@ -301,6 +314,12 @@ impl IgnoreFile {
     pub(super) fn verdict(&self, path: &[u8], is_folder: bool) -> Option<bool> {
         let (verdict, _) = self.0.verdict(path, is_folder)?;
         Some(verdict)
+    }
+
+    /// The line that decides about `path`.
+    pub(super) fn decided_by(&self, path: &[u8], is_folder: bool) -> Option<&str> {
+        let (_, line) = self.0.verdict(path, is_folder)?;
+        Some(line)
     }
 }
 

@@ -75,6 +75,34 @@ pub enum SourceItem {
     Warning(String),
     /// Something that may be worth knowing.
     Note(String),
+    /// Something that was left out on purpose, from a source that was asked to tell. The backup does not miss it.
+    LeftOut {
+        /// Where it would have been.
+        path: EntryPath,
+        /// Why.
+        reason: Exclusion,
+    },
+}
+
+/// Why something was left out of a backup on purpose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Exclusion {
+    /// A pattern that was given for the backup.
+    Pattern(String),
+    /// A line of an ignore file.
+    IgnoreFile {
+        /// The line.
+        pattern: String,
+        /// The folder in which the file is.
+        folder: EntryPath,
+    },
+    /// A repository or a cache of br.
+    OwnFolder,
+    /// What a folder with a `CACHEDIR.TAG` file holds.
+    Cache,
+    /// What another file system holds that is mounted there.
+    OtherFileSystem,
 }
 
 /// Access to what the walk left out, called on a worker thread and only for entries that may have changed.
@@ -133,6 +161,11 @@ impl std::fmt::Debug for SourceItem {
                 .finish(),
             Self::Warning(message) => f.debug_tuple("Warning").field(message).finish(),
             Self::Note(message) => f.debug_tuple("Note").field(message).finish(),
+            Self::LeftOut { path, reason } => f
+                .debug_struct("LeftOut")
+                .field("path", path)
+                .field("reason", reason)
+                .finish(),
         }
     }
 }

@@ -9,11 +9,11 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::block::Block;
-use super::compare::{Compare, Window};
+use super::compare::{Compare, FileOutcome, Window};
 use super::dedup::Dedup;
 use super::delta::Deltas;
 use super::mend::{Mender, forget_change_time};
-use super::worker::{FileOutcome, Finished, Gone, Outcome, Outputs, Shared, Worker};
+use super::worker::{Finished, Gone, Outcome, Outputs, Shared, Worker};
 use super::{BackupOptions, Start, Tally, worker_failed};
 use crate::chunker::Chunker;
 use crate::error::{Error, ErrorKind, Result, in_one_line};
@@ -268,6 +268,12 @@ impl<'a> Collector<'a> {
                 missing,
             } => (entry, file, missing),
             Outcome::Failed { path, reason } => return self.leave_out(&path, reason),
+            Outcome::LeftOut { path, reason } => {
+                let (path, reason) = (&path, &reason);
+                let event = Event::LeftOut { path, reason };
+                self.io.context.progress.event(event);
+                return Ok(());
+            }
             Outcome::Told {
                 message,
                 is_warning,
@@ -344,7 +350,7 @@ impl<'a> Collector<'a> {
         let progress = &self.io.context.progress;
         let changes = &mut self.tally.changes;
         match file {
-            FileOutcome::NotAFile => {}
+            FileOutcome::NotAFile(_) => {}
             FileOutcome::Unchanged | FileOutcome::Same => changes.files_unchanged += 1,
             FileOutcome::New => changes.files_new += 1,
             FileOutcome::Changed => changes.files_changed += 1,
@@ -355,6 +361,8 @@ impl<'a> Collector<'a> {
             0
         };
         progress.event(Event::Advance { bytes, entries: 1 });
+        let (path, action) = (&entry.path, file.action());
+        progress.event(Event::Entry { path, action });
         if let (EntryKind::File(content), true) = (&entry.kind, file != FileOutcome::Unchanged)
             && content.torn
         {

@@ -9,9 +9,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::Start;
 use super::dedup::Dedup;
 use crate::model::{Content, Entry, EntryKind, EntryPath, FileContent, References};
-use crate::progress::{Event, Progress};
+use crate::progress::{Action, Event, Progress};
 use crate::repository::{ChunkReader, Io, TreeReader};
-use crate::source::{Details, Source, SourceItem};
+use crate::source::{Details, Exclusion, Source, SourceItem};
 
 /// Bytes to be read in one job.
 const JOB_BYTES: u64 = 1 << 20;
@@ -44,11 +44,39 @@ pub(super) enum Item {
         details: Box<dyn Details>,
         /// The content that the base has under that path.
         known: Option<Box<FileContent>>,
+        /// How it compares with the base, by its metadata.
+        action: Action,
     },
     /// It could not be looked at.
     Failed { path: EntryPath, reason: String },
+    /// It is left out on purpose.
+    LeftOut { path: EntryPath, reason: Exclusion },
     /// Something to be told.
     Told { message: String, is_warning: bool },
+}
+
+/// How a file compares with the base.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum FileOutcome {
+    /// It is no regular file.
+    NotAFile(Action),
+    Unchanged,
+    /// It was read, as the base could not be trusted, and has the same content.
+    Same,
+    New,
+    Changed,
+}
+
+impl FileOutcome {
+    /// What is told about the entry.
+    pub(super) const fn action(self) -> Action {
+        match self {
+            Self::NotAFile(action) => action,
+            Self::Unchanged | Self::Same => Action::Unchanged,
+            Self::New => Action::New,
+            Self::Changed => Action::Changed,
+        }
+    }
 }
 
 /// Keeps the walk from running too far ahead.
@@ -212,6 +240,7 @@ impl<'a> Compare<'a> {
                     path,
                     reason: error.to_string(),
                 },
+                SourceItem::LeftOut { path, reason } => Item::LeftOut { path, reason },
                 SourceItem::Warning(message) => Item::Told {
                     message,
                     is_warning: true,
@@ -254,7 +283,7 @@ impl<'a> Compare<'a> {
 
     /// Takes content and attributes from an earlier run, if that is safe.
     fn decide(&mut self, mut entry: Entry, details: Box<dyn Details>) -> Item {
-        let mut known = None;
+        let (mut known, mut action) = (None, None);
         for at in 0..self.known.len() {
             let Some(before) = self.known[at].at(&entry.path) else {
                 continue;
@@ -270,6 +299,7 @@ impl<'a> Compare<'a> {
                     unchanged_file: file,
                 };
             }
+            action.get_or_insert_with(|| action_of(&entry, &before));
             if let EntryKind::File(content) = before.kind {
                 known.get_or_insert_with(|| Box::new(content));
             }
@@ -278,6 +308,7 @@ impl<'a> Compare<'a> {
             entry,
             details,
             known,
+            action: action.unwrap_or(Action::New),
         }
     }
 
@@ -299,6 +330,21 @@ impl<'a> Compare<'a> {
                 .iter()
                 .all(|chunk| self.dedup.note_stored(&chunk.id, &mut self.references)),
         }
+    }
+}
+
+/// How an entry compares with what the base has, as far as metadata tells.
+fn action_of(now: &Entry, before: &Entry) -> Action {
+    let is_same_kind = match (&now.kind, &before.kind) {
+        (EntryKind::File(now), EntryKind::File(before)) => now.size == before.size,
+        (now, before) => now == before,
+    };
+    let is_same = is_same_kind
+        && (now.mode, now.mtime) == (before.mode, before.mtime)
+        && now.owner == before.owner;
+    match is_same {
+        true => Action::Unchanged,
+        false => Action::Changed,
     }
 }
 

@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_channel::{Receiver, Sender, TrySendError, select_biased};
 
 use super::block::{Block, GROUP_LEN, Storer};
-use super::compare::{Item, Job};
+use super::compare::{FileOutcome, Item, Job};
 use super::dedup::Dedup;
 use super::delta::{Deltas, Earlier};
 use super::digest::FileDigest;
 use crate::chunker::Chunker;
 use crate::format::ChunkerConfig;
 use crate::model::{ChunkRef, Content, Entry, EntryKind, EntryPath, FileContent, References};
-use crate::progress::{Event, Progress};
+use crate::progress::{Action, Event, Progress};
 use crate::repository::RawGroup;
-use crate::source::{ContentReader, Details};
+use crate::source::{ContentReader, Details, Exclusion};
 
 /// Files are read in pieces of this length.
 const READ_LEN: usize = 1 << 20;
@@ -41,19 +41,10 @@ pub(super) enum Outcome {
     },
     /// It could not be read.
     Failed { path: EntryPath, reason: String },
+    /// It is left out on purpose.
+    LeftOut { path: EntryPath, reason: Exclusion },
     /// Something to be told.
     Told { message: String, is_warning: bool },
-}
-
-/// How a file compares with the base.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum FileOutcome {
-    NotAFile,
-    Unchanged,
-    /// It was read, as the base could not be trusted, and has the same content.
-    Same,
-    New,
-    Changed,
 }
 
 /// What all workers share.
@@ -148,7 +139,7 @@ impl<'a> Worker<'a> {
                 } => {
                     let file = match unchanged_file {
                         true => FileOutcome::Unchanged,
-                        false => FileOutcome::NotAFile,
+                        false => FileOutcome::NotAFile(Action::Unchanged),
                     };
                     Outcome::Entry {
                         entry,
@@ -157,6 +148,7 @@ impl<'a> Worker<'a> {
                     }
                 }
                 Item::Failed { path, reason } => Outcome::Failed { path, reason },
+                Item::LeftOut { path, reason } => Outcome::LeftOut { path, reason },
                 Item::Told {
                     message,
                     is_warning,
@@ -168,7 +160,8 @@ impl<'a> Worker<'a> {
                     entry,
                     details,
                     known,
-                } => self.fetch(entry, details, known)?,
+                    action,
+                } => self.fetch(entry, details, known, action)?,
             });
         }
         let finished = Finished {
@@ -183,6 +176,7 @@ impl<'a> Worker<'a> {
         mut entry: Entry,
         mut details: Box<dyn Details>,
         known: Option<Box<FileContent>>,
+        action: Action,
     ) -> Result<Outcome, Gone> {
         let result = if matches!(entry.kind, EntryKind::File(_)) {
             self.read(&mut entry, details, known.as_deref())?
@@ -197,7 +191,7 @@ impl<'a> Worker<'a> {
                     }
                     (EntryKind::File(_), Some(_)) => FileOutcome::Changed,
                     (EntryKind::File(_), None) => FileOutcome::New,
-                    _ => FileOutcome::NotAFile,
+                    _ => FileOutcome::NotAFile(action),
                 };
                 Outcome::Entry {
                     entry,

@@ -74,6 +74,8 @@ pub struct LocalSourceOptions {
     /// The current folder, absolute: where patterns start that begin with `./`. Without it they match only below paths that
     /// start there as well.
     pub folder: Option<PathBuf>,
+    /// Yield a [`SourceItem::LeftOut`] for what is left out.
+    pub tells_left_out: bool,
 }
 
 impl Default for LocalSourceOptions {
@@ -85,6 +87,7 @@ impl Default for LocalSourceOptions {
             one_file_system: false,
             skipped_folders: Vec::new(),
             folder: None,
+            tells_left_out: false,
         }
     }
 }
@@ -123,6 +126,13 @@ impl LocalSourceOptions {
     #[must_use]
     pub fn with_skipped_folders(mut self, folders: Vec<PathBuf>) -> Self {
         self.skipped_folders = folders;
+        self
+    }
+
+    /// Sets whether the source tells what it leaves out.
+    #[must_use]
+    pub const fn with_left_out_told(mut self, yes: bool) -> Self {
+        self.tells_left_out = yes;
         self
     }
 

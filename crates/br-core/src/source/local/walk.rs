@@ -16,7 +16,7 @@ use super::unix::{Describer, Folder, Links, ListBuffer, LocalDetails, Look, Me, 
 use super::{LocalSourceOptions, SourceError};
 use crate::model::EntryPath;
 use crate::source::exclude::{Anchor, BadLine, IgnoreFile, Matcher};
-use crate::source::{Details, SourceItem};
+use crate::source::{Details, Exclusion, SourceItem};
 
 /// How many levels keep their folder open.
 const MAX_OPEN: usize = 128;
@@ -103,6 +103,10 @@ impl ActiveExcludes {
     fn verdict(&self, path: &[u8], is_folder: bool) -> Option<bool> {
         let matcher = self.matchers.get(&self.anchor)?;
         matcher.verdict(path, is_folder, &self.used)
+    }
+
+    fn decided_by(&self, path: &[u8], is_folder: bool) -> Option<usize> {
+        self.matchers.get(&self.anchor)?.decided_by(path, is_folder)
     }
 }
 
@@ -218,9 +222,11 @@ impl Walk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => return Some(self.unreadable(error)),
         };
-        let is_skipped = look.is_folder() && self.skipped.contains(&look.id());
-        if is_skipped || is_left_out(&self.excludes, &self.levels, &self.path, look.is_folder()) {
-            return None;
+        if look.is_folder() && self.skipped.contains(&look.id()) {
+            return self.left_out(Exclusion::OwnFolder);
+        }
+        if is_left_out(&self.excludes, &self.levels, &self.path, look.is_folder()) {
+            return self.left_out_by_pattern(look.is_folder());
         }
         let path = match EntryPath::new(self.path.as_slice()) {
             Ok(path) => path,
@@ -235,9 +241,43 @@ impl Walk {
         };
         if look.is_folder() && self.may_enter(&look) {
             self.pending = Some(self.pending(&folder, &look, Links::Keep));
+        } else if look.is_folder() {
+            let item = self.left_out(Exclusion::OtherFileSystem);
+            self.told.extend(item);
         }
         let details: Box<dyn Details> = Box::new(LocalDetails::new(folder, Links::Keep));
         Some(SourceItem::Entry { entry, details })
+    }
+
+    /// The item for something that is left out, if that is to be told.
+    fn left_out(&self, reason: Exclusion) -> Option<SourceItem> {
+        let path = EntryPath::new(self.path.as_slice());
+        let path = path.ok().filter(|_| self.options.tells_left_out)?;
+        Some(SourceItem::LeftOut { path, reason })
+    }
+
+    /// The same for what patterns leave out: names the pattern, and the folder of its file.
+    fn left_out_by_pattern(&self, is_folder: bool) -> Option<SourceItem> {
+        if !self.options.tells_left_out {
+            return None;
+        }
+        if let Some(number) = self.excludes.decided_by(&self.path, is_folder) {
+            let pattern = self.options.excludes.shown(number).to_owned();
+            return self.left_out(Exclusion::Pattern(pattern));
+        }
+        let levels = self.levels.iter().rev();
+        let (level, line) = levels
+            .filter_map(|level| {
+                let relative = &self.path[level.path_len..];
+                let relative = relative.strip_prefix(b"/").unwrap_or(relative);
+                let line = level.ignore.as_ref()?.decided_by(relative, is_folder)?;
+                Some((level, line))
+            })
+            .next()?;
+        self.left_out(Exclusion::IgnoreFile {
+            pattern: line.to_owned(),
+            folder: EntryPath::new(&self.path[..level.path_len]).unwrap_or_default(),
+        })
     }
 
     fn may_enter(&self, look: &Look) -> bool {
@@ -265,6 +305,8 @@ impl Walk {
         let mut names = folder.list(&mut self.buffer)?;
         if self.options.exclude_caches && is_cache(&folder, &names) {
             names.keep_only(CACHE_TAG);
+            let item = self.left_out(Exclusion::Cache);
+            self.told.extend(item);
         }
         let ignore = self.read_ignore_files(&folder, &names);
         if let Some(upper) = self.levels.len().checked_sub(MAX_OPEN)
