@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod delete;
 mod diff;
+mod docs;
 mod dump;
 mod exit_codes;
 mod export;

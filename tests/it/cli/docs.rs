@@ -1,0 +1,469 @@
+//! Every command line in README.md and docs runs against the real program.
+//!
+//! A document is run from its beginning to its end, each in a home of its own: what one block makes, the next can use. Paths from
+//! the root are taken below that home, servers are those of the test process, and ids are those of the backups that are there.
+//! Invariant: a line that is not run is named in [`NOT_RUN`] with the reason.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use br_test_matrixone::{MoServer, MoServerOptions};
+use br_testkit::s3::S3Server;
+use br_testkit::{BrCmd, BrOutput, EmqxNode};
+
+use super::json;
+
+/// Lines that no test can run, by document and beginning, and why.
+const NOT_RUN: [(&str, &str, &str); 10] = [
+    (
+        "README.md",
+        "cargo test --workspace",
+        "it runs the tests themselves",
+    ),
+    (
+        "docs/clouds.md",
+        "cargo build --release",
+        "it builds another program",
+    ),
+    (
+        "docs/clouds.md",
+        "br -r gs://",
+        "it needs an account at Google",
+    ),
+    (
+        "docs/clouds.md",
+        "br -r az://",
+        "it needs an account at Azure",
+    ),
+    (
+        "docs/clouds.md",
+        "tests/servers/azurite start",
+        "it needs node and the network",
+    ),
+    (
+        "docs/clouds.md",
+        "(set -a; . /tmp/azurite.env",
+        "it needs the server of the line before",
+    ),
+    (
+        "docs/clouds.md",
+        "tests/servers/azurite stop",
+        "it needs the server of the line before",
+    ),
+    (
+        "docs/testing.md",
+        "docker run",
+        "it needs docker and the network",
+    ),
+    (
+        "docs/testing.md",
+        "BR_TEST_S3_ENDPOINT=",
+        "it needs the server of the line before",
+    ),
+    (
+        "CONTRIBUTING.md",
+        "cargo test --workspace",
+        "it runs the tests themselves",
+    ),
+];
+
+/// What has happened by the time of a line, and the document leaves out: by document, beginning of the line, and what it is.
+const BEFORE: [(&str, &str, &str); 8] = [
+    (
+        "README.md",
+        "br diff --repo",
+        "br backup --repo srv/backup etc home --tag nightly",
+    ),
+    (
+        "README.md",
+        "br bundle verify br-export-2026-11-20-08-13-00.250",
+        "br export etc/myapp --at 2026-11-20T08:13:00.250Z",
+    ),
+    (
+        "README.md",
+        "br matrixone list && br matrixone restore",
+        "rm -rf srv/matrixone",
+    ),
+    (
+        "docs/cli/exit-codes.md",
+        "br backup /home",
+        "br -r srv/backup init",
+    ),
+    (
+        "docs/emqx.md",
+        "br import emqx-export-2023-06-18",
+        "chmod -R u+w target",
+    ),
+    (
+        "docs/matrixone.md",
+        "br matrixone rebuild --repo",
+        "br -r s3://bucket/copies init",
+    ),
+    (
+        "docs/matrixone.md",
+        "br matrixone restore 25536ff0 --restore-path",
+        "rm -rf srv/matrixone",
+    ),
+    (
+        "docs/matrixone.md",
+        "br matrixone restore 25536ff0 --backup_dir",
+        "rm -rf srv/matrixone",
+    ),
+];
+
+/// The id of a backup of MatrixOne in the documents.
+const MATRIXONE_ID: &str = "25536ff0";
+/// The password of MatrixOne in the documents.
+const PASSWORD: &str = "111";
+/// Buckets in the documents.
+const BUCKETS: [&str; 3] = ["bucket", "my-bucket", "bucket1"];
+/// Bundles in the documents.
+const BUNDLES: [&str; 2] = [
+    "emqx-export-2023-06-19-15-14-19.947",
+    "emqx-export-2023-06-18-03-00-00.001",
+];
+
+/// A command, and the line that it begins in.
+#[derive(Debug)]
+struct Line {
+    number: usize,
+    text: String,
+}
+
+/// A fenced block.
+#[derive(Debug)]
+struct Block {
+    language: String,
+    lines: Vec<Line>,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
+}
+
+/// The documents, by their paths below the root.
+fn documents() -> Vec<String> {
+    fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
+        for item in fs::read_dir(folder).unwrap() {
+            let path = item.unwrap().path();
+            if path.is_dir() {
+                collect(&path, into);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                into.push(path);
+            }
+        }
+    }
+    let mut paths = vec![root().join("README.md"), root().join("CONTRIBUTING.md")];
+    collect(&root().join("docs"), &mut paths);
+    paths.sort();
+    let name = |path: &PathBuf| path.strip_prefix(root()).unwrap().display().to_string();
+    paths.iter().map(name).collect()
+}
+
+fn blocks(document: &str) -> Vec<Block> {
+    let text = fs::read_to_string(root().join(document)).unwrap();
+    let mut out = Vec::new();
+    let mut open: Option<Block> = None;
+    for (number, line) in text.lines().enumerate() {
+        match (line.trim_start().strip_prefix("```"), &mut open) {
+            (Some(_), Some(_)) => out.extend(open.take()),
+            (Some(language), None) => {
+                let language = language.to_owned();
+                open = Some(Block {
+                    language,
+                    lines: Vec::new(),
+                });
+            }
+            (None, Some(block)) => block.lines.push(Line {
+                number: number + 1,
+                text: line.to_owned(),
+            }),
+            (None, None) => {}
+        }
+    }
+    out
+}
+
+impl Block {
+    /// The commands of a block: a line each, or all of it when it is a script.
+    fn commands(self) -> Vec<Line> {
+        let is_script = self.lines.iter().any(|line| line.text.starts_with("case "));
+        let mut out: Vec<Line> = Vec::new();
+        for line in self.lines {
+            match out.last_mut() {
+                Some(last) if is_script || last.text.ends_with('\\') => {
+                    let _ = write!(last.text, "\n{}", line.text);
+                }
+                _ => out.push(line),
+            }
+        }
+        out.retain(|line| !line.text.trim().is_empty() && !line.text.starts_with('#'));
+        out
+    }
+}
+
+/// Where a document is run.
+struct Sandbox {
+    _dir: tempfile::TempDir,
+    br: BrCmd,
+    s3: S3Server,
+    mo: MoServer,
+    /// What the document exported.
+    exports: String,
+    /// The id that stands for the one of MatrixOne in this block.
+    matrixone: Option<String>,
+}
+
+impl Sandbox {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("home");
+        let s3 = S3Server::start();
+        for bucket in BUCKETS {
+            s3.create_bucket(bucket);
+        }
+        let mo = MoServerOptions::default().with_password(PASSWORD).start();
+        let tools = dir.path().join("tools");
+        fs::create_dir_all(&tools).unwrap();
+        symlink(env!("CARGO_BIN_EXE_br-dup"), tools.join("br")).unwrap();
+        let path = format!("{}:/usr/bin:/bin", tools.display());
+        let sandbox = Self {
+            br: super::br(&home)
+                .program("bash")
+                .env("PATH", &path)
+                .env("BR_S3_ENDPOINT", &s3.endpoint())
+                .env("AWS_ACCESS_KEY_ID", s3.access_key())
+                .env("AWS_SECRET_ACCESS_KEY", s3.secret_key()),
+            _dir: dir,
+            s3,
+            mo,
+            exports: String::new(),
+            matrixone: None,
+        };
+        sandbox.fill(&tools);
+        sandbox
+    }
+
+    /// Puts what the documents speak of into the home, and tools that they name and a test machine does not have.
+    fn fill(&self, tools: &Path) {
+        for (path, text) in [
+            ("docs/a.md", "text"),
+            ("crates/lib.rs", "code"),
+            ("etc/hosts", "127.0.0.1 localhost"),
+            ("etc/myapp/app.toml", "port = 1"),
+            ("etc/br.password", "open sesame\n"),
+            ("home/anna/letter", "dear"),
+            ("home/anna/x.tmp", "rest"),
+            ("var/lib/mydata/state", "1"),
+            ("var/lib/data/table", "rows"),
+            ("pw", PASSWORD),
+        ] {
+            let at = self.at(path);
+            fs::create_dir_all(at.parent().unwrap()).unwrap();
+            fs::write(at, text).unwrap();
+        }
+        for secret in ["etc/br.password", "pw"] {
+            fs::set_permissions(self.at(secret), fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        for folder in ["tmp", "srv", "backup"] {
+            fs::create_dir_all(self.at(folder)).unwrap();
+        }
+        for bundle in BUNDLES {
+            let _ = EmqxNode::small().export(self.br.home(), bundle);
+        }
+        let keys = format!(
+            "[minio]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
+            self.s3.access_key(),
+            self.s3.secret_key()
+        );
+        fs::create_dir_all(self.at(".aws")).unwrap();
+        fs::write(self.at(".aws/credentials"), keys).unwrap();
+        let export = format!("mkdir -p \"$5\" && cp {}.tar.gz \"$5\"", BUNDLES[0]);
+        for (tool, script) in [
+            ("pg_dump", "echo 'CREATE TABLE t (c int);'"),
+            ("emqx", export.as_str()),
+        ] {
+            let at = tools.join(tool);
+            fs::write(&at, format!("#!/bin/sh\n{script}\n")).unwrap();
+            fs::set_permissions(&at, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.br.home().join(path)
+    }
+
+    /// Runs something in bash, after what was exported.
+    fn bash(&self, command: &str) -> BrOutput {
+        let script = format!("set -eo pipefail\n{}{command}", self.exports);
+        self.br.run(["-c", &script])
+    }
+
+    /// What a line of a document means here.
+    fn translate(&mut self, line: &str) -> String {
+        let port = self.mo.port().to_string();
+        let mut line = line
+            .replace("cargo run --release -- ", "br ")
+            .replace("https://minio.example:9000", &self.s3.endpoint())
+            .replace("http://127.0.0.1:9000", &self.s3.endpoint())
+            .replace(
+                "BR_MATRIXONE_PASSWORD=…",
+                &format!("BR_MATRIXONE_PASSWORD={PASSWORD}"),
+            )
+            .replace("--port 6001", &format!("--port {port}"));
+        if line.contains("--host 127.0.0.1") && !line.contains("--port") {
+            line = line.replace(
+                "--host 127.0.0.1",
+                &format!("--host 127.0.0.1 --port {port}"),
+            );
+        }
+        let mut out = String::new();
+        let mut before = ' ';
+        for c in line.chars() {
+            // Paths from the root are taken below the home.
+            if !(c == '/' && " \n\"'=(".contains(before)) {
+                out.push(c);
+            }
+            before = c;
+        }
+        if out.contains(MATRIXONE_ID) {
+            let id = self.matrixone_id();
+            out = out.replace(MATRIXONE_ID, &id);
+        }
+        let words: Vec<_> = out.split(' ').map(str::to_owned).collect();
+        for word in words.iter().filter(|word| is_id(word)) {
+            if Some(word) != self.matrixone.as_ref() && !out.trim_start().starts_with('#') {
+                let id = self.backup_id(&words);
+                out = out.replacen(word, &id, 1);
+            }
+        }
+        out
+    }
+
+    /// The newest full backup of MatrixOne when the block first names one.
+    fn matrixone_id(&mut self) -> String {
+        if self.matrixone.is_none() {
+            let list = json(&self.bash("br matrixone list --json").expect(0).stdout);
+            let backups = list["backups"].as_array().unwrap().iter().rev();
+            let full = backups.clone().filter(|backup| backup["kind"] == "full");
+            let newest = full
+                .max_by_key(|backup| backup["at_time"].to_string())
+                .unwrap();
+            let id = newest["id"].as_str().unwrap();
+            self.matrixone = Some(id[..8].to_owned());
+            let same = backups.filter(|other| other["id"].as_str().unwrap().starts_with(&id[..8]));
+            if same.count() > 1 {
+                self.matrixone = Some(id.to_owned());
+            }
+        }
+        self.matrixone.clone().unwrap()
+    }
+
+    /// The end of the id of the newest backup in the repository of a line.
+    fn backup_id(&self, words: &[String]) -> String {
+        let named = words.iter().position(|word| word == "--repo");
+        let repo = named
+            .map(|at| format!("--repo {}", words[at + 1]))
+            .unwrap_or_default();
+        let list = json(
+            &self
+                .bash(&format!("br list {repo} --json"))
+                .expect(0)
+                .stdout,
+        );
+        let newest = list["backups"].as_array().unwrap().last().unwrap();
+        let id = newest["id"].as_str().unwrap();
+        id[id.len() - 8..].to_owned()
+    }
+}
+
+/// True for a word that stands for the id of a backup.
+fn is_id(word: &str) -> bool {
+    word.len() == 8
+        && word
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Runs a document; notes what of the lists was used, and what failed.
+fn run(document: &str, used: &mut Vec<(&'static str, &'static str)>, failures: &mut Vec<String>) {
+    let mut sandbox = None;
+    for block in blocks(document)
+        .into_iter()
+        .filter(|block| block.language == "sh")
+    {
+        if let Some(sandbox) = &mut sandbox {
+            let Sandbox { matrixone, .. } = sandbox;
+            *matrixone = None;
+        }
+        for Line { number, text } in block.commands() {
+            let starts =
+                |(of, start, _): &&(&str, &str, &str)| *of == document && text.starts_with(start);
+            if let Some((of, start, _)) = NOT_RUN.iter().find(starts) {
+                used.push((of, start));
+                continue;
+            }
+            let sandbox = sandbox.get_or_insert_with(Sandbox::new);
+            if let Some((of, start, before)) = BEFORE.iter().find(starts) {
+                used.push((of, start));
+                let output = sandbox.bash(before);
+                assert_eq!(output.code, Some(0), "before {document}:{number}: {output}");
+            }
+            if document == "docs/cli/exit-codes.md" {
+                sandbox.exports = "export BR_REPOSITORY=srv/backup\n".to_owned();
+            }
+            let command = sandbox.translate(&text);
+            let output = sandbox.bash(&command);
+            if output.code != Some(0) {
+                failures.push(format!(
+                    "{document}:{number}: {text}\nrun as: {command}\n{output}"
+                ));
+            }
+            if command.starts_with("export ") {
+                let _ = writeln!(sandbox.exports, "{command}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_command_line_in_the_documents_runs() {
+    let mut used = Vec::new();
+    let mut failures = Vec::new();
+    for document in documents() {
+        run(&document, &mut used, &mut failures);
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    for (document, start, _) in NOT_RUN.iter().chain(&BEFORE) {
+        let found = used.contains(&(*document, *start));
+        assert!(
+            found,
+            "{document} has no line any more that begins with `{start}`"
+        );
+    }
+}
+
+/// What stands in another kind of block is not run, and may be wrong.
+#[test]
+fn command_lines_are_in_blocks_that_are_run() {
+    for document in documents() {
+        // Made from the help, whose examples are parsed where it is made.
+        if document == "docs/cli/reference.md" {
+            continue;
+        }
+        for block in blocks(&document)
+            .iter()
+            .filter(|block| block.language != "sh")
+        {
+            for Line { number, text } in &block.lines {
+                let text = text.trim_start().trim_start_matches("$ ");
+                assert!(!text.starts_with("br "), "{document}:{number}: {text}");
+            }
+        }
+    }
+}
