@@ -2,9 +2,12 @@
 
 use br_core::ErrorKind;
 use br_core::engine::check::{CheckOptions, ReadData, check};
-use br_testkit::{TestRepo, block_on, noise};
+use br_core::engine::check::{CheckReport, Severity};
+use br_core::model::BackupId;
+use br_testkit::{MemorySource, TestRepo, block_on, noise};
 
 use crate::damage::{chain, damages, source, whole};
+use crate::support::telling;
 
 #[test]
 fn a_damaged_index_is_rebuilt() {
@@ -89,6 +92,9 @@ fn a_backup_to_a_repository_with_a_damaged_index_is_whole() {
 #[test]
 fn a_damaged_log_is_named_and_rebuilt() {
     let whole = whole(false);
+    let keys = whole.repo.keys();
+    let last = keys.into_iter().rfind(|key| key.starts_with("log/"));
+    let last = last.unwrap();
     for key in whole
         .repo
         .keys()
@@ -98,17 +104,20 @@ fn a_damaged_log_is_named_and_rebuilt() {
         for (how, bytes) in damages(&whole, &key) {
             let what = format!("{key} {how}");
             let repo = whole.repo.fork(3);
+            // Without the last entry the log is one of before: only who knew it can tell.
+            let bytes_are_sound = key == last && bytes.is_none();
             repo.set_object(&key, bytes);
             let before = repo.keys();
-            let Err(error) = repo.backups() else { continue };
-            assert_eq!(
-                error.kind(),
-                ErrorKind::Damaged,
-                "{what}: {}",
-                chain(&error)
-            );
-            assert!(chain(&error).contains(&key), "{what}: {}", chain(&error));
+            if bytes_are_sound {
+                continue;
+            }
+            let (context, told) = telling(&repo.context);
+            let listed = block_on(repo.repository.backups(&context)).unwrap();
+            assert_eq!(listed.len(), 2, "{what}: the manifests tell");
+            let told = told.warnings.lock().unwrap().join("\n");
+            assert!(told.contains(&key), "{what}: {told}");
             let error = repo.backup(&source()).unwrap_err();
+            assert!(chain(&error).contains(&key), "{what}: {}", chain(&error));
             assert_eq!(
                 error.kind(),
                 ErrorKind::Damaged,
@@ -189,7 +198,9 @@ fn a_repository_whose_log_was_rebuilt_loses_nothing_that_was_moved() {
     assert_eq!(repo.files(kept).unwrap(), source().files());
     repo.prune().unwrap();
     assert_eq!(repo.files(kept).unwrap(), source().files());
-    assert!(repo.check().unwrap().findings.is_empty());
+    let findings = repo.check().unwrap().findings;
+    assert_eq!(findings.len(), 1, "the old entry stays: {findings:?}");
+    assert_eq!(findings[0].severity, Severity::Note, "{findings:?}");
 }
 
 #[test]
@@ -273,4 +284,302 @@ fn a_lost_pack_is_given_up_and_its_content_stored_again() {
             }
         }
     }
+}
+
+fn repair_log(repo: &TestRepo) -> CheckReport {
+    let options = CheckOptions::default()
+        .with_data(ReadData::All)
+        .with_repair_log(true);
+    block_on(check(&repo.repository, &options, &repo.context)).unwrap()
+}
+
+/// Makes a repository remember the newest log entry in a folder.
+fn remember(repo: &TestRepo, folder: &std::path::Path) {
+    repo.repository.remember_log(folder, &repo.context).unwrap();
+}
+
+fn log_keys(repo: &TestRepo) -> Vec<String> {
+    let keys = repo.keys().into_iter();
+    keys.filter(|key| key.starts_with("log/")).collect()
+}
+
+fn small(seed: u64) -> MemorySource {
+    MemorySource::new()
+        .file("shared", noise(1, 9_000))
+        .file("own", noise(seed, 5_000))
+}
+
+fn back_up(repo: &TestRepo, seed: u64) -> BackupId {
+    let options = TestRepo::options(&format!("host{seed}"));
+    repo.backup_with(&small(seed), &options).unwrap().backup.id
+}
+
+fn assert_all_refuse(what: &str, repo: &TestRepo, id: BackupId) {
+    let before = repo.keys();
+    let errors = [
+        ("list", repo.backups().err()),
+        ("check", repo.check().err()),
+        ("backup", repo.backup(&small(9)).err()),
+        ("prune", repo.prune().err()),
+        ("ls", repo.entries(id).err()),
+        ("delete", repo.delete(&[id]).err()),
+    ];
+    for (verb, error) in errors {
+        let error = error.unwrap_or_else(|| panic!("{what}: {verb} refuses"));
+        assert_eq!(error.kind(), ErrorKind::Damaged, "{what}: {verb}: {error}");
+        assert!(
+            chain(&error).contains("check --repair-log"),
+            "{what}: {verb} says what can be done: {}",
+            chain(&error)
+        );
+    }
+    assert_eq!(repo.keys(), before, "{what}: nothing is written or removed");
+}
+
+#[test]
+fn a_lost_log_is_damage_in_every_command_and_rebuilt_on_request() {
+    for encrypted in [false, true] {
+        let whole = whole(encrypted);
+        let id = whole.backups[0].0;
+        for left in ["manifests/", "index/", "packs/", ""] {
+            let repo = whole.repo.fork(3);
+            for key in repo.keys() {
+                let is_kept = key == "br.json" || key.starts_with("keys/");
+                if key.starts_with("log/") || !(is_kept || key.starts_with(left)) {
+                    repo.set_object(&key, None);
+                }
+            }
+            assert_all_refuse(&format!("only {left} is left"), &repo, id);
+        }
+        let repo = whole.repo.fork(4);
+        log_keys(&repo)
+            .iter()
+            .for_each(|key| repo.set_object(key, None));
+        let report = repair_log(&repo);
+        assert!(report.is_sound(), "{:?}", report.findings);
+        assert_eq!(report.repaired.len(), 3, "{:?}", report.repaired);
+        let repo = repo.reopen(5);
+        assert_eq!(repo.backups().unwrap().len(), 2, "all backups are back");
+        repo.prune().unwrap();
+        for (id, files) in &whole.backups {
+            assert_eq!(repo.files(*id).unwrap(), *files);
+        }
+    }
+}
+
+#[test]
+fn a_machine_that_saw_a_newer_entry_refuses_a_log_that_went_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = TestRepo::new();
+    remember(&repo, dir.path());
+    let first = back_up(&repo, 2);
+    let before = repo.fork(3);
+    let second = back_up(&repo, 3);
+    let last = log_keys(&repo).pop().unwrap();
+    let open = |store: &TestRepo, seed| {
+        let repo = store.reopen(seed);
+        remember(&repo, dir.path());
+        repo
+    };
+    // Only the last entry is gone; everything was set back; everything is gone.
+    let cut = repo.fork(4);
+    cut.set_object(&last, None);
+    assert_all_refuse("the last entry is gone", &open(&cut, 5), first);
+    assert_all_refuse("the repository was set back", &open(&before, 6), first);
+    let emptied = repo.fork(7);
+    for key in emptied.keys().iter().filter(|key| *key != "br.json") {
+        emptied.set_object(key, None);
+    }
+    assert_all_refuse("everything is gone", &open(&emptied, 8), first);
+    // Others went on meanwhile: the number is used again, and stands for something else.
+    let other = before.fork(9);
+    back_up(&other, 4);
+    assert_all_refuse("another history", &open(&other, 10), first);
+    // A damaged entry does not hide that the log went back.
+    let worse = before.fork(11);
+    worse.set_object(&log_keys(&worse).pop().unwrap(), Some(vec![0; 90]));
+    let error = open(&worse, 12).backups().unwrap_err();
+    assert!(chain(&error).contains("went back"), "{}", chain(&error));
+
+    let mended = open(&cut, 13);
+    let report = repair_log(&mended);
+    assert!(report.is_sound(), "{:?}", report.findings);
+    let listed: Vec<_> = mended.backups().unwrap().iter().map(|b| b.id).collect();
+    assert_eq!(listed, [first, second], "its manifest brings it back");
+    back_up(&mended, 5);
+    assert_eq!(cut.reopen(14).backups().unwrap().len(), 3, "for everybody");
+    mended.prune().unwrap();
+    assert!(mended.check().unwrap().is_sound());
+    assert_eq!(mended.files(second).unwrap(), small(3).files());
+}
+
+#[test]
+fn a_repository_that_was_set_back_on_purpose_is_accepted_without_the_file_that_remembers() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = TestRepo::new();
+    remember(&repo, dir.path());
+    back_up(&repo, 2);
+    let before = repo.fork(3);
+    back_up(&repo, 3);
+    let old = before.reopen(4);
+    remember(&old, dir.path());
+    let error = old.backups().unwrap_err();
+    let files: Vec<_> = std::fs::read_dir(dir.path()).unwrap().flatten().collect();
+    assert_eq!(files.len(), 1);
+    let path = files[0].path();
+    assert!(
+        chain(&error).contains(path.to_str().unwrap()),
+        "{}",
+        chain(&error)
+    );
+    std::fs::remove_file(path).unwrap();
+    assert_eq!(old.backups().unwrap().len(), 1);
+    back_up(&old, 4);
+    assert!(old.check().unwrap().findings.is_empty());
+}
+
+#[test]
+fn what_a_machine_remembers_does_not_hinder_repairs_and_other_writers() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let repo = TestRepo::new();
+    remember(&repo, here.path());
+    let other = repo.reopen(2);
+    remember(&other, there.path());
+    back_up(&repo, 1);
+    // Away for longer than a checkpoint takes.
+    for seed in 10..80 {
+        back_up(&other, seed % 20);
+    }
+    assert_eq!(repo.backups().unwrap().len(), 71);
+    // Somebody repairs a log whose last entry was cut.
+    let last = log_keys(&repo).pop().unwrap();
+    repo.set_object(&last, Some(repo.object(&last)[..40].to_vec()));
+    assert!(repair_log(&repo.reopen(3)).is_sound());
+    for (repo, folder) in [(repo.reopen(4), &here), (repo.reopen(5), &there)] {
+        remember(&repo, folder.path());
+        assert_eq!(repo.backups().unwrap().len(), 71);
+    }
+    // The file that remembers is damaged: the machine says so, and goes on.
+    let file = std::fs::read_dir(here.path()).unwrap().next().unwrap();
+    std::fs::write(file.unwrap().path(), "noise").unwrap();
+    let (context, told) = telling(&repo.context);
+    let listed = block_on(repo.repository.backups(&context)).unwrap();
+    assert_eq!(listed.len(), 71);
+    let told = told.warnings.lock().unwrap().join("\n");
+    assert!(told.contains("went back"), "{told}");
+}
+
+#[test]
+fn a_backup_that_no_entry_names_comes_back_unless_it_was_deleted() {
+    let repo = TestRepo::new();
+    let deleted = back_up(&repo, 1);
+    let kept = back_up(&repo, 2);
+    repo.delete(&[deleted]).unwrap();
+    let lost = back_up(&repo, 3);
+    let last = log_keys(&repo).pop().unwrap();
+    repo.set_object(&last, None);
+    let dead = "01890000-0000-7000-8000-000000000000";
+    repo.set_object(&format!("manifests/{dead}"), Some(noise(1, 500)));
+    let findings = repo.check().unwrap().findings;
+    let of = |name: &str| {
+        let mut found = findings.iter().filter(|f| f.object.contains(name));
+        let first = found.next().map(|f| (f.severity, f.message.clone()));
+        assert!(found.next().is_none(), "one line each: {findings:?}");
+        first
+    };
+    let (severity, message) = of(&lost.to_string()).unwrap();
+    assert_eq!(severity, Severity::Note, "{message}");
+    assert!(message.contains("check --repair-log"), "{message}");
+    assert!(of(dead).unwrap().1.contains("of no use"), "{findings:?}");
+    assert_eq!(of(&deleted.to_string()), None, "{findings:?}");
+    let report = repair_log(&repo);
+    assert!(report.repaired[0].contains(&lost.to_string()), "{report:?}");
+    let listed: Vec<_> = repo.backups().unwrap().iter().map(|b| b.id).collect();
+    assert_eq!(listed, [kept, lost]);
+    repo.prune().unwrap();
+    assert_eq!(repo.files(lost).unwrap(), small(3).files());
+    assert!(repo.check().unwrap().findings.is_empty());
+    let again = repair_log(&repo);
+    assert_eq!(again.repaired, [""; 0], "nothing is repaired twice");
+}
+
+#[test]
+fn a_log_whose_last_entry_is_cut_is_read_without_a_write() {
+    for encrypted in [false, true] {
+        let whole = whole(encrypted);
+        let deleted = whole.repo.backup(&small(5)).unwrap().backup.id;
+        whole.repo.delete(&[deleted]).unwrap();
+        let fourth = whole.repo.backup(&small(6)).unwrap().backup.id;
+        let last = log_keys(&whole.repo).pop().unwrap();
+        let bytes = whole.repo.object(&last).to_vec();
+        for bad in [
+            Vec::new(),
+            vec![0; bytes.len()],
+            bytes[..bytes.len() / 2].to_vec(),
+        ] {
+            let repo = whole.repo.fork(3);
+            repo.set_object(&last, Some(bad));
+            repo.faults.reset();
+            let ids: Vec<_> = repo.backups().unwrap().iter().map(|b| b.id).collect();
+            let wanted = [whole.backups[0].0, whole.backups[1].0, fourth];
+            assert_eq!(ids, wanted, "and not the one that was deleted");
+            for (id, files) in &whole.backups {
+                assert_eq!(repo.files(*id).unwrap(), *files);
+            }
+            assert_eq!(repo.files(fourth).unwrap(), small(6).files());
+            let report = repo.check().unwrap();
+            assert!(!report.is_sound());
+            assert!(
+                report
+                    .findings
+                    .iter()
+                    .any(|f| f.object == last && f.message.contains("repair-log")),
+                "{:?}",
+                report.findings
+            );
+            let reads = |verb: &str| verb == "get" || verb == "list" || verb == "head";
+            let operations = repo.faults.operations();
+            assert!(operations.iter().all(|o| reads(o.verb)), "{operations:?}");
+            for error in [
+                repo.backup(&small(7)).unwrap_err(),
+                repo.prune().unwrap_err(),
+                repo.delete(&[fourth]).unwrap_err(),
+            ] {
+                assert_eq!(error.kind(), ErrorKind::Damaged);
+                assert!(
+                    chain(&error).contains("check --repair-log"),
+                    "{}",
+                    chain(&error)
+                );
+            }
+            let report = repair_log(&repo);
+            assert!(report.is_sound(), "{:?}", report.findings);
+            let ids: Vec<_> = repo.backups().unwrap().iter().map(|b| b.id).collect();
+            assert_eq!(ids, wanted);
+            repo.prune().unwrap();
+            assert_eq!(repo.files(fourth).unwrap(), small(6).files());
+        }
+    }
+}
+
+#[test]
+fn a_check_reads_log_entries_before_the_newest_checkpoint() {
+    let repo = TestRepo::new();
+    for seed in 0..40 {
+        back_up(&repo, seed % 5);
+    }
+    assert!(repo.check().unwrap().findings.is_empty());
+    let keys = log_keys(&repo);
+    repo.set_object(&keys[7], Some(noise(1, 300)));
+    repo.set_object(&keys[9], None);
+    repo.set_object(&keys[10], None);
+    let report = repo.check().unwrap();
+    assert!(
+        report.is_sound(),
+        "nothing needs them: {:?}",
+        report.findings
+    );
+    let named: Vec<_> = report.findings.iter().map(|f| f.object.clone()).collect();
+    let gap = format!("{} to {}", keys[9], keys[10]);
+    assert_eq!(named, [keys[7].clone(), gap], "{:?}", report.findings);
 }

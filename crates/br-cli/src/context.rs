@@ -12,7 +12,7 @@ use br_core::model::Backup;
 use br_core::runtime::Runtime;
 use br_core::{
     BackupSelector, CacheOptions, Context, ErrorKind, InitOptions, Location, Repository, Secret,
-    Silent, Storage, StorageOptions,
+    Storage, StorageOptions,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -59,11 +59,11 @@ impl CommandContext {
         }
     }
 
-    /// What the engine needs, for an operation that is over at once.
+    /// What the engine needs, for an operation that is over at once. Warnings are shown.
     pub(crate) fn engine(&self) -> Context {
         Context {
             runtime: self.runtime.clone(),
-            progress: Arc::new(Silent),
+            progress: Arc::new(self.reporter()),
             cancel: self.cancel.clone(),
         }
     }
@@ -359,14 +359,19 @@ impl CommandContext {
         Ok(folders)
     }
 
-    /// Keeps copies of small objects if the repository is on a server. Without them everything works, and takes longer.
+    /// Remembers the newest log entry, so that a repository that went back is noticed; keeps copies of small objects if the
+    /// repository is on a server. Without them everything works, and takes longer.
     fn use_cache(&self, repository: &Repository) {
-        let folder = self
-            .cache_dir()
-            .filter(|_| repository.storage().is_remote());
-        let Some(folder) = folder else { return };
-        let options = CacheOptions::new(folder.join("objects"));
-        if let Err(error) = repository.use_cache(&options, &self.engine()) {
+        let Some(folder) = self.cache_dir() else {
+            return;
+        };
+        let engine = self.engine();
+        let mut used = repository.remember_log(&folder.join("known"), &engine);
+        if used.is_ok() && repository.storage().is_remote() {
+            let options = CacheOptions::new(folder.join("objects"));
+            used = repository.use_cache(&options, &engine);
+        }
+        if let Err(error) = used {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             let cause = cause.unwrap_or_default();
             let console = &self.output.console;

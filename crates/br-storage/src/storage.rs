@@ -121,6 +121,12 @@ impl Storage {
         self.connections() > 0
     }
 
+    /// Returns whether objects are files on a disk of this machine, which may be full.
+    #[must_use]
+    pub fn is_local_disk(&self) -> bool {
+        self.disk().is_some()
+    }
+
     /// Returns how many requests may be under way at once; 0 if there is no server to ask.
     #[must_use]
     pub fn connections(&self) -> usize {

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use br_testkit::set_time;
+
 use super::{Session, json};
 
 #[test]
@@ -80,4 +82,114 @@ fn a_log_is_repaired() {
         fs::read(session.at("out/docs/a.txt")).unwrap(),
         b"hello again\n"
     );
+}
+
+fn log_entries(session: &Session) -> Vec<std::path::PathBuf> {
+    let items = fs::read_dir(session.at("repository/log")).unwrap();
+    let mut entries: Vec<_> = items.map(|item| item.unwrap().path()).collect();
+    entries.sort();
+    entries
+}
+
+fn object_count(session: &Session) -> usize {
+    let folders = ["packs", "index", "manifests"].iter();
+    let count = |folder: &&str| {
+        let output = std::process::Command::new("find")
+            .arg(session.at("repository").join(folder))
+            .args(["-type", "f"])
+            .output()
+            .unwrap();
+        output.stdout.iter().filter(|byte| **byte == b'\n').count()
+    };
+    folders.map(|folder| count(&folder)).sum()
+}
+
+/// The log folder was lost. Every command took the repository for an empty one, and `prune` removed all backups.
+#[test]
+fn a_lost_log_folder_is_exit_14_everywhere_and_prune_removes_nothing() {
+    let session = Session::with_two_backups();
+    for item in walk(&session.at("repository")) {
+        set_time(&item, 1_600_000_000, 0);
+    }
+    fs::remove_dir_all(session.at("repository/log")).unwrap();
+    let before = object_count(&session);
+    for command in [
+        &["list"][..],
+        &["check"],
+        &["check", "--read-data"],
+        &["prune"],
+        &["backup", "docs"],
+        &["ls", "latest"],
+        &["restore", "latest", "--target", "out"],
+        &["delete", "latest"],
+        &["stats"],
+    ] {
+        let output = session.br.run(command).expect(14);
+        let text = &output.stderr;
+        assert!(text.contains("--repair-log"), "{command:?}: {text}");
+    }
+    assert_eq!(object_count(&session), before, "nothing is removed");
+    session.run(["check", "--repair-log"]).expect(0);
+    session.run(["prune"]).expect(0);
+    let listed = session.json(["list"]);
+    assert_eq!(listed["backups"].as_array().unwrap().len(), 2);
+    session
+        .run(["restore", "latest", "--target", "out"])
+        .expect(0);
+}
+
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut all = Vec::new();
+    for item in fs::read_dir(folder).unwrap() {
+        let path = item.unwrap().path();
+        if path.is_dir() {
+            all.extend(walk(&path));
+        } else {
+            all.push(path);
+        }
+    }
+    all
+}
+
+#[test]
+fn a_repository_that_went_back_is_refused_and_a_copy_elsewhere_is_not() {
+    let session = Session::with_two_backups();
+    let copy = |from: &str, to: &str| {
+        let status = std::process::Command::new("cp")
+            .args(["-a"])
+            .args([session.at(from), session.at(to)])
+            .status();
+        assert!(status.unwrap().success());
+    };
+    fs::remove_file(log_entries(&session).pop().unwrap()).unwrap();
+    let output = session.run(["list"]).expect(14);
+    assert!(output.stderr.contains("went back"), "{}", output.stderr);
+    session.run(["prune"]).expect(14);
+    copy("repository", "copy");
+    let listed = session.json(["-r", "./copy", "list"]);
+    assert_eq!(
+        listed["backups"].as_array().unwrap().len(),
+        1,
+        "it has its own log"
+    );
+    session.run(["check", "--repair-log"]).expect(0);
+    let listed = session.json(["list"]);
+    assert_eq!(listed["backups"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_cut_last_log_entry_leaves_everything_readable() {
+    let session = Session::with_two_backups();
+    let last = log_entries(&session).pop().unwrap();
+    fs::write(&last, [0; 64]).unwrap();
+    let output = session.run(["list"]).expect(0);
+    assert!(output.stderr.contains("--repair-log"), "{}", output.stderr);
+    assert_eq!(output.stderr.matches("warning").count(), 1);
+    session
+        .run(["restore", "latest", "--target", "out"])
+        .expect(0);
+    session.run(["check"]).expect(14);
+    session.run(["backup", "docs"]).expect(14);
+    session.run(["check", "--repair-log"]).expect(0);
+    session.run(["backup", "docs"]).expect(0);
 }

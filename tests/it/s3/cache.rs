@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use br_core::ErrorKind;
 use br_core::engine::check::{CheckOptions, check};
 use br_core::engine::{ls, prune};
 use br_core::model::BackupId;
@@ -142,6 +143,14 @@ fn a_bucket_that_was_set_back_is_not_taken_for_what_it_was() {
     bucket
         .backup(&bucket.open_cached(other.path()), &source(3))
         .unwrap();
+    for _ in 0..2 {
+        let repository = bucket.open_cached(dir.path());
+        let error = block_on(repository.backups(&bucket.context)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
+        assert!(error.to_string().contains("another history"), "{error}");
+    }
+    // It was set back on purpose.
+    fs::remove_dir_all(dir.path().join("known")).unwrap();
     for _ in 0..2 {
         let repository = bucket.open_cached(dir.path());
         let backups = block_on(repository.backups(&bucket.context)).unwrap();

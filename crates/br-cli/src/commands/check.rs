@@ -55,7 +55,10 @@ pub(crate) struct CheckArgs {
     #[arg(long)]
     repair_index: bool,
 
-    /// Build a damaged catalog anew from the manifests
+    /// Build a damaged or lost catalog anew from the log and the manifests
+    ///
+    /// Also brings back complete backups that no log entry names, as when the last entry was lost. Deleted backups do not come
+    /// back as long as the log still says that they were deleted.
     #[arg(long)]
     repair_log: bool,
 

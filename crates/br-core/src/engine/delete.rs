@@ -92,7 +92,9 @@ pub async fn delete(repository: &Repository, plan: &DeletePlan, context: &Contex
             if backups.is_empty() {
                 return Ok(());
             }
-            if let Append::Done = position.append(io, LogEntry::Delete { backups })? {
+            // What frees space must be possible on a full disk.
+            let entry = LogEntry::Delete { backups };
+            if let Append::Done = position.append_on_full_disk(io, &entry)? {
                 return Ok(());
             }
         }

@@ -25,8 +25,8 @@ const MAX_RACES: u32 = 20;
 pub struct PruneOptions {
     /// Unused bytes that may stay in packs, as a fraction of all bytes: rewriting them would cost more than they do.
     pub max_unused: f64,
-    /// Packs that no log entry names are left alone for so long: a backup that is running would have to copy them. Nothing
-    /// but that depends on it.
+    /// Packs, segments and manifests that no log entry names are left alone for so long. A backup that is running would have to
+    /// copy them, and what lost its log entry by an accident can be brought back meanwhile.
     pub grace: Duration,
 }
 
@@ -213,7 +213,7 @@ impl Decision {
             condemn: BTreeMap::new(),
             doomed: BTreeMap::new(),
             named,
-            leftovers: leftover_objects(io, &position)?,
+            leftovers: leftover_objects(io, &position, options)?,
             plan: PrunePlan {
                 packs_unused: 0,
                 packs_rewritten: 0,
@@ -457,19 +457,34 @@ fn live_bytes(table: &PackTable, slots: &roaring::RoaringBitmap) -> (u64, u64) {
     (raw, live)
 }
 
-/// Segments and manifests that the log does not name. A backup that is about to be committed writes its own again when
-/// it finds that a prune came first.
-fn leftover_objects(io: &Io, position: &LogPosition) -> Result<Vec<String>> {
-    let state = &position.state;
+/// Segments and manifests that the log does not name: those that it took out, and others that are older than the grace period.
+/// A backup that is about to be committed writes its own again when it finds that a prune came first.
+fn leftover_objects(
+    io: &Io,
+    position: &LogPosition,
+    options: &PruneOptions,
+) -> Result<Vec<String>> {
+    let (state, gone) = (&position.state, &position.gone);
+    let now = SystemTime::from(io.context.runtime.clock.now());
+    let is_old = |object: &br_storage::ObjectInfo| {
+        now.duration_since(object.modified).unwrap_or_default() >= options.grace
+    };
     let mut keys = Vec::new();
     for object in io.list(Layout::INDEX)? {
-        if Layout::id::<SegmentId>(&object.key).is_some_and(|id| !state.segments.contains(&id)) {
+        let Some(id) = Layout::id::<SegmentId>(&object.key) else {
+            continue;
+        };
+        let is_named = state.segments.contains(&id);
+        if !is_named && (gone.segments.contains(&id) || is_old(&object)) {
             keys.push(object.key);
         }
     }
     for object in io.list(Layout::MANIFESTS)? {
-        let id = Layout::id::<BackupId>(&object.key);
-        if id.is_some_and(|id| !state.backups.contains_key(&id)) {
+        let Some(id) = Layout::id::<BackupId>(&object.key) else {
+            continue;
+        };
+        let is_named = state.backups.contains_key(&id);
+        if !is_named && (gone.backups.contains(&id) || is_old(&object)) {
             keys.push(object.key);
         }
     }

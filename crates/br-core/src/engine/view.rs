@@ -12,11 +12,13 @@ use crate::repository::{ChunkReader, Gap, Index, Io, LogPosition, TreeReader};
 pub(crate) struct View {
     pub(crate) position: LogPosition,
     pub(crate) reader: Arc<ChunkReader>,
+    /// Why the log could not be read; the catalog was found by manifests then.
+    pub(crate) log_damage: Option<crate::Error>,
 }
 
 impl View {
     pub(crate) fn open(io: &Io) -> Result<Self> {
-        let mut position = LogPosition::read(io)?;
+        let (mut position, log_damage) = LogPosition::read_or_rebuild(io)?;
         let index = Index::read_newest(io, &mut position)?;
         for (id, reason) in &index.damaged {
             let message =
@@ -26,7 +28,11 @@ impl View {
                 .event(Event::Warning { message: &message });
         }
         let reader = Arc::new(ChunkReader::new(io, Arc::new(index)));
-        Ok(Self { position, reader })
+        Ok(Self {
+            position,
+            reader,
+            log_damage,
+        })
     }
 
     /// True when a backup has an entry at a path, or below it: a stream stored as `db/dump.sql` has no entry `db`.

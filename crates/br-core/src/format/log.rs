@@ -68,6 +68,29 @@ pub(crate) enum LogEntry {
     },
 }
 
+impl LogEntry {
+    /// Segments that the entry adds to the index, and that it takes out. A checkpoint names all there are instead.
+    pub(crate) fn segments(&self) -> (&[SegmentId], &[SegmentId]) {
+        match self {
+            Self::Commit {
+                segments_added,
+                segments_removed,
+                ..
+            }
+            | Self::Condemn {
+                segments_added,
+                segments_removed,
+                ..
+            }
+            | Self::Reindex {
+                segments_added,
+                segments_removed,
+            } => (segments_added, segments_removed),
+            Self::Delete { .. } | Self::Swept { .. } | Self::Checkpoint { .. } => (&[], &[]),
+        }
+    }
+}
+
 const TYPES: [&str; 6] = [
     "commit",
     "delete",

@@ -142,6 +142,11 @@ impl Cache {
         })
     }
 
+    /// True when the copies were made by this operation.
+    pub(crate) const fn is_temporary(&self) -> bool {
+        self.is_temporary
+    }
+
     /// True for objects that are copied whenever they are read or written.
     pub(crate) fn keeps(key: &str) -> bool {
         let folder = key.split('/').next().unwrap_or_default();
@@ -275,7 +280,8 @@ impl Cache {
         numbers.max()
     }
 
-    /// Drops all copies of log entries: the log is another one, as when a bucket was set back to an earlier state.
+    /// Drops all copies of log entries: the log is another one, as of a copy of the repository, or after a repair. Whether
+    /// it may be another one is decided by [`LogMemory`](super::LogMemory).
     pub(crate) fn forget_log(&self) {
         for item in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             if item.file_name().as_encoded_bytes().starts_with(b"log-") {

@@ -313,7 +313,11 @@ impl Repository {
     pub async fn describe(&self, selector: &BackupSelector, context: &Context) -> Result<Backup> {
         let selector = selector.clone();
         let work = move |io: &Io| {
-            let id = LogPosition::read(io)?.state.find(&selector)?.id;
+            let id = LogPosition::read_or_rebuild(io)?
+                .0
+                .state
+                .find(&selector)?
+                .id;
             Ok(io.read_manifest(id)?.0)
         };
         self.run(context, work).await

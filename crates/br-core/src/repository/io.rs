@@ -80,6 +80,12 @@ impl Io {
         &self.handle
     }
 
+    /// Tells the caller what is wrong and does not stop the operation.
+    pub(crate) fn warn(&self, message: &str) {
+        let progress = &self.context.progress;
+        progress.event(crate::progress::Event::Warning { message });
+    }
+
     pub(crate) fn check_cancelled(&self) -> Result<()> {
         if self.context.cancel.is_cancelled() {
             Err(Error::interrupted())

@@ -15,6 +15,8 @@ impl Layout {
     pub(crate) const INDEX: &'static str = "index";
     pub(crate) const MANIFESTS: &'static str = "manifests";
     pub(crate) const LOG: &'static str = "log";
+    /// Space that is given up when the disk is full.
+    pub(crate) const RESERVE: &'static str = "reserve";
 
     /// The name of the first key slot, which is found without a listing.
     pub(crate) const FIRST_KEY: [u8; 16] = [0; 16];

@@ -1,13 +1,15 @@
 //! Reading and extending the commit log (section 8 of the format).
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use br_storage::{Creation, Payload};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use super::{Cache, Io, Layout, State};
+use super::{Cache, History, Io, KnownEntry, Layout, Salvage, State, give_up_reserve};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{self, BackupV1, FormatError, LogEntry, LogRecord, ObjectKind, limits};
-use crate::model::BackupId;
+use crate::format::{self, FormatError, LogEntry, LogRecord, ObjectKind, limits};
+use crate::model::{BackupId, SegmentId};
 
 /// Every so many entries one is a checkpoint.
 const CHECKPOINT_EVERY: u64 = 32;
@@ -22,6 +24,19 @@ pub(crate) struct LogPosition {
     next: u64,
     /// Digest of the last entry's object, in hexadecimal.
     last_digest: String,
+    /// The same of all entries that were read or that those name.
+    digests: BTreeMap<u64, String>,
+    /// Where the log was rebuilt, if it was read from there on.
+    rebuilt_at: Option<u64>,
+    /// What entries that were read took out of the catalog and out of the index.
+    pub(crate) gone: Gone,
+}
+
+/// What the log says is of no use any more.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Gone {
+    pub(crate) backups: BTreeSet<BackupId>,
+    pub(crate) segments: BTreeSet<SegmentId>,
 }
 
 /// What became of an attempt to append.
@@ -36,9 +51,127 @@ pub(crate) enum Append {
 impl LogPosition {
     /// Reads the log: the newest checkpoint and what follows it.
     pub(crate) fn read(io: &Io) -> Result<Self> {
-        match Self::read_copies(io)? {
-            Some(position) => Ok(position),
-            None => Self::read_store(io),
+        Self::load(io)?
+    }
+
+    /// As [`LogPosition::read`], for those who only look: what cannot be read of the log is replaced, in memory, by what the
+    /// manifests tell. Returns what is wrong with the log as well.
+    pub(crate) fn read_or_rebuild(io: &Io) -> Result<(Self, Option<Error>)> {
+        let error = match Self::load(io)? {
+            Ok(position) => return Ok((position, None)),
+            Err(error) => error,
+        };
+        let manifests = io.list(Layout::MANIFESTS)?;
+        let history = History::read(io)?;
+        let salvage = Salvage::make(io, &manifests, &history)?;
+        if salvage.state.backups.is_empty() {
+            return Err(error);
+        }
+        if io.repository.is_first_warning() {
+            let cause = crate::error::in_one_line(&error);
+            let useless = salvage.useless.len();
+            io.warn(&format!(
+                "{cause}; backups were found by their manifests, of which {useless} are of no use, and some that were deleted \
+                 may be among them"
+            ));
+        }
+        let position = Self {
+            state: salvage.state,
+            next: history.last.map_or(0, |last| last + 1),
+            ..Self::default()
+        };
+        Ok((position, Some(error)))
+    }
+
+    /// Reads the log. The inner error is about entries that cannot be read: manifests can replace them. The outer one is
+    /// about everything else.
+    fn load(io: &Io) -> Result<Result<Self>> {
+        if let Some(position) = Self::read_copies(io)? {
+            position.compare(io)?;
+            return Ok(Ok(position));
+        }
+        let mut numbers = list(io, 0)?;
+        if numbers.is_empty() {
+            let empty = Self::default();
+            empty.compare(io)?;
+            let Some(folder) = stored_in(io)? else {
+                return Ok(Ok(empty));
+            };
+            // A first backup may have been made meanwhile.
+            numbers = list(io, 0)?;
+            if numbers.is_empty() {
+                return Err(lost(folder));
+            }
+        }
+        let last = numbers.last().copied().unwrap_or_default();
+        match Self::read_store(io, &numbers, last) {
+            Ok(position) => {
+                position.compare(io)?;
+                Ok(Ok(position))
+            }
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                if let Some(memory) = io.repository.log_memory()
+                    && let Ok(Some(known)) = memory.read()
+                    && known.seq > last
+                {
+                    return Err(memory.went_back(&known, Some(last)));
+                }
+                let message = "the commit log cannot be read; `check --repair-log` rebuilds it from the manifests";
+                let error = crate::error::in_one_line(&error);
+                Ok(Err(Error::damaged(message).with_source(error)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Refuses a log that lacks the newest entry that this machine has seen; remembers the newest one that there is now.
+    fn compare(&self, io: &Io) -> Result<()> {
+        let Some(memory) = io.repository.log_memory() else {
+            return Ok(());
+        };
+        match memory.read() {
+            Ok(None) => {}
+            Ok(Some(known)) => {
+                let newest = self.next.checked_sub(1);
+                if newest.is_none_or(|newest| newest < known.seq) {
+                    return Err(memory.went_back(&known, newest));
+                }
+                // A rebuilt log has every backup that was complete, whatever became of the entries before.
+                let is_older = self.rebuilt_at.is_some_and(|at| known.seq < at);
+                if !is_older && self.digest_of(io, known.seq)?.as_ref() != Some(&known.digest) {
+                    return Err(memory.differs(&known));
+                }
+            }
+            Err(error) => io.warn(&memory.unreadable(&error)),
+        }
+        self.remember(io);
+        Ok(())
+    }
+
+    fn digest_of(&self, io: &Io, seq: u64) -> Result<Option<String>> {
+        if let Some(digest) = self.digests.get(&seq) {
+            return Ok(Some(digest.clone()));
+        }
+        match io.block(io.storage().get(&Layout::log(seq), limits::LOG_ENTRY)) {
+            Ok(bytes) => Ok(Some(blake3::hash(&bytes).to_hex().to_string())),
+            Err(error) if error.kind() == ErrorKind::Damaged => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Remembers the newest entry on this machine.
+    fn remember(&self, io: &Io) {
+        let (Some(memory), Some(seq)) = (io.repository.log_memory(), self.next.checked_sub(1))
+        else {
+            return;
+        };
+        let digest = self.last_digest.clone();
+        if let Err(error) = memory.note(&KnownEntry { seq, digest })
+            && io.repository.is_first_warning()
+        {
+            io.warn(&format!(
+                "the newest log entry cannot be remembered on this machine: {error}"
+            ));
         }
     }
 
@@ -71,7 +204,7 @@ impl LogPosition {
             return Ok(None);
         };
         if let Some(&last) = numbers.last().filter(|last| **last > newest) {
-            match position.accept_all(fetch(io, newest + 1, last)?) {
+            match position.accept_all(fetch(io, &(newest + 1..=last).collect::<Vec<_>>())?) {
                 // A rebuilt log goes on with a checkpoint that continues nothing.
                 Err(error) if error.is_damage() => {
                     cache.forget_log();
@@ -101,12 +234,8 @@ impl LogPosition {
         Some(position)
     }
 
-    fn read_store(io: &Io) -> Result<Self> {
+    fn read_store(io: &Io, numbers: &[u64], last: u64) -> Result<Self> {
         let mut position = Self::default();
-        let numbers = list(io, 0)?;
-        let Some(&last) = numbers.last() else {
-            return Ok(position);
-        };
         // What lies behind a gap is of use to nobody: without a checkpoint after it the log cannot be read.
         let (mut oldest, mut from) = (last, last - last % CHECKPOINT_EVERY);
         for number in numbers.iter().rev() {
@@ -118,7 +247,7 @@ impl LogPosition {
         }
         from = from.max(oldest);
         loop {
-            let records = fetch(io, from, last)?;
+            let records = fetch(io, &(from..=last).collect::<Vec<_>>())?;
             // A rebuilt log has a checkpoint where none is due, and what lies before it may be damaged.
             let checkpoint = records.iter().rposition(|(record, _)| {
                 matches!(
@@ -157,7 +286,9 @@ impl LogPosition {
         {
             return Err(missing(next));
         }
-        self.accept_all(fetch(io, self.next, last)?)
+        let entries = self.accept_all(fetch(io, &(self.next..=last).collect::<Vec<_>>())?)?;
+        self.remember(io);
+        Ok(entries)
     }
 
     /// Accepts entries one after the other, and returns them.
@@ -183,11 +314,28 @@ impl LogPosition {
                 "{before} is not the entry that {key} continues"
             )));
         }
+        if self.last_digest.is_empty() && self.next > 0 {
+            match record.previous.is_empty() {
+                true => self.rebuilt_at = Some(self.next),
+                false => drop(self.digests.insert(self.next - 1, record.previous.clone())),
+            }
+        }
         self.state
             .apply(&record.entry)
             .map_err(|error| Error::format(&key, error))?;
-        self.next += 1;
+        self.gone.add(&record.entry);
         self.last_digest = blake3::hash(bytes).to_hex().to_string();
+        self.digests.insert(self.next, self.last_digest.clone());
+        self.next += 1;
+        Ok(())
+    }
+
+    /// Writes the first entry, if there is none yet: from then on, a repository without a log has lost it.
+    pub(crate) fn begin(&mut self, io: &Io) -> Result<()> {
+        if self.next == 0 {
+            // Someone else may be faster: then the log has its first entry, too.
+            self.append_one(io, State::default().checkpoint())?;
+        }
         Ok(())
     }
 
@@ -200,6 +348,16 @@ impl LogPosition {
             }
         }
         self.append_one(io, entry)
+    }
+
+    /// As [`LogPosition::append`]. When the disk is full, its reserve is given up: for entries that free space.
+    pub(crate) fn append_on_full_disk(&mut self, io: &Io, entry: &LogEntry) -> Result<Append> {
+        match self.append(io, entry.clone()) {
+            Err(error) if error.kind() == ErrorKind::Full && give_up_reserve(io) => {
+                self.append(io, entry.clone())
+            }
+            appended => appended,
+        }
     }
 
     fn append_one(&mut self, io: &Io, entry: LogEntry) -> Result<Append> {
@@ -221,51 +379,76 @@ impl LogPosition {
         if create(io, &key, &bytes)? {
             io.keep(&key, std::slice::from_ref(&bytes));
             self.accept(&record, &bytes)?;
+            self.remember(io);
             return Ok(Append::Done);
         }
         Ok(Append::Lost(self.refresh(io)?))
     }
 
-    /// The ids that readable entries name, in the order of their commits: for a log that cannot be read as a whole.
-    pub(crate) fn salvage_order(io: &Io) -> Result<Vec<BackupId>> {
-        let numbers = list(io, 0)?;
-        let mut newest_first = Vec::new();
-        for numbers in numbers.rchunks(CHECKPOINT_EVERY as usize) {
-            let records = fetch_each(io, numbers.iter().copied())?;
-            for (record, _) in records.into_iter().rev() {
-                match record.map(|record| record.entry) {
-                    Ok(LogEntry::Commit { backup, .. }) => newest_first.push(backup.id()),
-                    Ok(LogEntry::Checkpoint { backups, .. }) => {
-                        newest_first.extend(backups.iter().rev().map(BackupV1::id));
-                        newest_first.reverse();
-                        return Ok(newest_first);
-                    }
-                    _ => {}
-                }
-            }
-        }
-        newest_first.reverse();
-        Ok(newest_first)
+    /// Makes a state the one that counts, by a checkpoint at this position.
+    pub(crate) fn append_state(&mut self, io: &Io, state: &State) -> Result<Append> {
+        self.append_one(io, state.checkpoint())
     }
 
-    /// Continues a log whose entries cannot be read: a checkpoint with `state` behind the last one.
-    pub(crate) fn rebuild(io: &Io, state: State) -> Result<Self> {
-        let next = list(io, 0)?.last().map_or(0, |last| last + 1);
-        if Layout::log_seq(&Layout::log(next)).is_none() {
-            let message = "log has an entry with the highest number there is: nothing can follow";
-            return Err(Error::damaged(message));
+    /// Continues a log that cannot be read, or that is not the one this machine knows: a checkpoint behind the last entry that
+    /// there is. False when someone else was faster.
+    pub(crate) fn rebuild(io: &Io, history: &History, state: &State) -> Result<bool> {
+        let first = history.last.map_or(0, |last| last + 1);
+        // A number that was used must not be used again: machines remember what it stood for. The checkpoint at the first
+        // one stops those who would go on from the last entry.
+        let known = io
+            .repository
+            .log_memory()
+            .and_then(|memory| memory.read().ok()?);
+        let second = known.filter(|known| known.seq >= first);
+        for next in [Some(first), second.map(|known| known.seq + 1)] {
+            let Some(next) = next else { break };
+            if Layout::log_seq(&Layout::log(next)).is_none() {
+                let message =
+                    "log has an entry with the highest number there is: nothing can follow";
+                return Err(Error::damaged(message));
+            }
+            let mut position = Self {
+                next,
+                ..Self::default()
+            };
+            if let Append::Lost(_) = position.append_one(io, state.checkpoint())? {
+                return Ok(false);
+            }
         }
-        let mut position = Self {
-            state,
-            next,
-            last_digest: String::new(),
-        };
-        let checkpoint = position.state.checkpoint();
-        match position.append_one(io, checkpoint)? {
-            Append::Done => Ok(position),
-            Append::Lost(_) => Err(conflict()),
+        Ok(true)
+    }
+}
+
+impl Gone {
+    fn add(&mut self, entry: &LogEntry) {
+        match entry {
+            LogEntry::Commit { backup, .. } => drop(self.backups.remove(&backup.id())),
+            LogEntry::Delete { backups } => self.backups.extend(backups),
+            _ => {}
+        }
+        let (added, removed) = entry.segments();
+        self.segments.extend(removed);
+        self.segments.retain(|id| !added.contains(id));
+    }
+}
+
+/// A folder of the repository in which there are objects.
+fn stored_in(io: &Io) -> Result<Option<&'static str>> {
+    let names = io.block(io.storage().top_level())?;
+    for folder in [Layout::MANIFESTS, Layout::INDEX, Layout::PACKS] {
+        if names.iter().any(|name| name == folder) && !io.list(folder)?.is_empty() {
+            return Ok(Some(folder));
         }
     }
+    Ok(None)
+}
+
+fn lost(folder: &str) -> Error {
+    Error::damaged(format!(
+        "log is empty, and there are objects below {folder}: the commit log is lost; `check --repair-log` rebuilds it from \
+         the manifests"
+    ))
 }
 
 /// The error of an operation that lost too many races.
@@ -291,7 +474,7 @@ fn missing(seq: u64) -> Error {
 }
 
 /// The numbers of the entries from `from` on, ascending.
-fn list(io: &Io, from: u64) -> Result<Vec<u64>> {
+pub(super) fn list(io: &Io, from: u64) -> Result<Vec<u64>> {
     io.block(list_async(io, from))
 }
 
@@ -304,18 +487,20 @@ async fn list_async(io: &Io, from: u64) -> Result<Vec<u64>> {
     Ok(numbers.collect())
 }
 
-type Fetched = (Result<LogRecord>, Bytes);
+pub(super) type Fetched = (Result<LogRecord>, Bytes);
 
-/// Reads the entries from `from` to `to`. An unreadable one is an error in its place.
-fn fetch(io: &Io, from: u64, to: u64) -> Result<Vec<Fetched>> {
-    fetch_each(io, from..=to)
-}
-
-fn fetch_each(io: &Io, numbers: impl Iterator<Item = u64>) -> Result<Vec<Fetched>> {
+/// Reads entries. An unreadable one is an error in its place.
+pub(super) fn fetch(io: &Io, numbers: &[u64]) -> Result<Vec<Fetched>> {
     let storage = io.storage();
+    // A check has copies that it made itself.
+    let own = io.cache().filter(|cache| cache.is_temporary());
     let requests = futures::stream::iter(numbers).map(|seq| async move {
-        let key = Layout::log(seq);
-        let bytes = storage.get(&key, limits::LOG_ENTRY).await;
+        let key = Layout::log(*seq);
+        let copy = own.and_then(|own| own.get(&key, limits::LOG_ENTRY));
+        let bytes = match copy {
+            Some(bytes) => Ok(bytes),
+            None => storage.get(&key, limits::LOG_ENTRY).await,
+        };
         Ok::<_, Error>((key, bytes))
     });
     let fetched = io.block(requests.buffered(PARALLEL).try_collect::<Vec<_>>())?;

@@ -1,18 +1,23 @@
 //! Making and opening repositories.
 
 use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use br_storage::{Creation, ErrorKind as StorageError, Location, Payload, Storage, StorageOptions};
 use bytes::Bytes;
 
-use super::{Cache, CacheOptions, Io, Layout, LogPosition};
+use super::{Cache, CacheOptions, Io, Layout, LogMemory, LogPosition};
 use crate::error::{Error, ErrorKind, Result, Site};
 use crate::format::{
     Cipher, Config, FormatError, KdfCost, KeySlot, MasterKey, StoreConfig, limits,
 };
 use crate::progress::{Context, Event};
 use crate::runtime::Runtime;
+
+/// The folder in a cache where newest log entries are remembered.
+const KNOWN: &str = "known";
 
 /// How a new repository is made.
 #[derive(Clone, Default)]
@@ -78,6 +83,9 @@ struct Inner {
     config: Config,
     master: MasterKey,
     cache: OnceLock<Arc<Cache>>,
+    memory: OnceLock<LogMemory>,
+    /// What concerns the whole log was said.
+    warned: AtomicBool,
 }
 
 impl fmt::Debug for Repository {
@@ -250,6 +258,8 @@ impl Repository {
                 config,
                 master,
                 cache: OnceLock::new(),
+                memory: OnceLock::new(),
+                warned: AtomicBool::new(false),
             }),
         }
     }
@@ -268,7 +278,38 @@ impl Repository {
             .at(Site::Cache)
         })?;
         let _ = self.inner.cache.set(Arc::new(cache));
+        self.remember_log(&options.folder.join(KNOWN), context)
+    }
+
+    /// Remembers the newest entry of the commit log in a folder of this machine, and refuses the repository when it lacks that
+    /// entry later: then it was set back, or has lost entries. [`Repository::use_cache`] does this as well, in the cache's
+    /// folder. The first call counts.
+    ///
+    /// # Errors
+    /// When the folder cannot be made. The repository can be used without.
+    pub fn remember_log(&self, folder: &Path, context: &Context) -> Result<()> {
+        let text = self.location();
+        let place = match self.storage().is_remote() {
+            true => text.to_owned(),
+            // One folder may be named in several ways.
+            false => std::fs::canonicalize(text)
+                .map_or_else(|_| text.to_owned(), |path| path.display().to_string()),
+        };
+        let memory = LogMemory::open(folder, self.config().id, &place, &context.runtime);
+        let memory = memory.map_err(|error| {
+            Error::io(format!("cannot use {}", folder.display()), error).at(Site::Cache)
+        })?;
+        let _ = self.inner.memory.set(memory);
         Ok(())
+    }
+
+    pub(crate) fn log_memory(&self) -> Option<&LogMemory> {
+        self.inner.memory.get()
+    }
+
+    /// True once: what concerns the whole repository is said only once.
+    pub(crate) fn is_first_warning(&self) -> bool {
+        !self.inner.warned.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn cache(&self) -> Option<Arc<Cache>> {
@@ -334,8 +375,10 @@ impl Repository {
         result.map_err(|error| Error::internal("a worker ended unexpectedly").with_source(error))?
     }
 
+    /// What is in the repository, for those who only look.
     pub(crate) async fn position(&self, context: &Context) -> Result<LogPosition> {
-        self.run(context, LogPosition::read).await
+        let read = |io: &Io| Ok(LogPosition::read_or_rebuild(io)?.0);
+        self.run(context, read).await
     }
 }
 

@@ -33,6 +33,7 @@ use crate::model::{Backup, BackupKind, Changes, PackId, Reason, Totals, Unread};
 use crate::progress::{Context, Event};
 use crate::repository::{
     BackupSelector, Index, IndexSegment, Io, Layout, Leftover, LogPosition, Repository,
+    keep_reserve,
 };
 use crate::source::Source;
 
@@ -248,6 +249,10 @@ fn run(io: &Io, source: Box<dyn Source>, options: &BackupOptions) -> Result<Back
     let leftover = leftover.unwrap_or_default();
     let stored = find_stored(io, &leftover, options.journal.is_some())?;
     let mut position = LogPosition::read(io)?;
+    if !options.dry_run {
+        position.begin(io)?;
+        keep_reserve(io);
+    }
     let mut index = Index::read_newest(io, &mut position)?;
     for (id, reason) in &index.damaged {
         let message = format!("index segment {id} was set aside: {reason}");

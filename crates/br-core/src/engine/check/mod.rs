@@ -4,15 +4,18 @@
 //! repair, and a repair only adds: it never deletes what it could not understand.
 
 mod data;
+mod log;
 mod repair;
 mod structure;
 
 use std::thread;
 
-use crate::error::{Error, ErrorKind, Result};
+use br_storage::ObjectInfo;
+
+use crate::error::{Error, ErrorKind, Result, in_one_line};
 use crate::model::{Backup, BackupId, PackId, References};
 use crate::progress::{Context, Event};
-use crate::repository::{BackupSelector, Io, Repository, conflict};
+use crate::repository::{BackupSelector, Io, Layout, Repository, conflict};
 
 use super::references::Resolver;
 use super::view::View;
@@ -30,7 +33,8 @@ pub struct CheckOptions {
     pub data: ReadData,
     /// Rebuild the index from the packs, if it is damaged.
     pub repair_index: bool,
-    /// Rebuild the catalog from the manifests, if the commit log is damaged.
+    /// Rebuild the catalog from the log and the manifests, if the commit log is damaged or lost, and bring back complete backups
+    /// that no log entry names.
     pub repair_log: bool,
 }
 
@@ -155,8 +159,8 @@ impl Finding {
 /// Verifies a repository.
 ///
 /// # Errors
-/// When the store does not answer, or the log is damaged and [`CheckOptions::repair_log`] is not set. Damage of anything else
-/// is a finding.
+/// When the store does not answer; when the log is lost, or is not the one that this machine knows, and
+/// [`CheckOptions::repair_log`] is not set. Damage of anything else is a finding.
 pub async fn check(
     repository: &Repository,
     options: &CheckOptions,
@@ -180,9 +184,14 @@ fn run(io: &Io, options: &CheckOptions) -> Result<CheckReport> {
         repair::index(io, &mut report)?;
     }
     for _ in 0..MAX_RACES {
+        // Listed before the log is read: a backup that is committed in between is named by the log by then.
+        let manifests = match options.backup {
+            Some(_) => Vec::new(),
+            None => io.list(Layout::MANIFESTS)?,
+        };
         let view = View::open(io)?;
         let mut position = view.position.clone();
-        let result = look(io, options, &view, report.clone());
+        let result = look(io, options, &view, &manifests, report.clone());
         let alarm = match &result {
             Ok(report) => !report.is_sound(),
             Err(error) => error.kind() == ErrorKind::Damaged,
@@ -200,8 +209,17 @@ fn look(
     io: &Io,
     options: &CheckOptions,
     view: &View,
+    manifests: &[ObjectInfo],
     mut report: CheckReport,
 ) -> Result<CheckReport> {
+    match (&options.backup, &view.log_damage) {
+        (None, _) => log::look(io, manifests, &mut report)?,
+        (Some(_), Some(error)) => {
+            let finding = Finding::damage(Layout::LOG, in_one_line(error));
+            report.findings.push(finding);
+        }
+        (Some(_), None) => {}
+    }
     let wanted = match &options.backup {
         Some(selector) => vec![view.position.state.find(selector)?.clone()],
         None => view.position.state.backups.values().cloned().collect(),
@@ -209,7 +227,7 @@ fn look(
     let index = view.reader.index();
     for (id, reason) in &index.damaged {
         report.findings.push(Finding::damage(
-            crate::repository::Layout::segment(*id),
+            Layout::segment(*id),
             format!("{reason}; `check --repair-index` rebuilds the index from the packs"),
         ));
     }

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use super::{CheckReport, Finding};
 use crate::error::{ErrorKind, Result, in_one_line};
 use crate::format::LogEntry;
-use crate::model::{BackupId, PackId, SegmentId};
+use crate::model::{PackId, SegmentId};
 use crate::repository::{
-    Append, Backups, Io, Layout, LogPosition, SegmentPlan, State, conflict, find_packs,
+    Append, History, Io, Layout, LogPosition, Salvage, SegmentPlan, State, conflict, find_packs,
     read_segment,
 };
 
@@ -132,56 +132,41 @@ impl Survey {
     }
 }
 
-/// When the log cannot be read: takes every manifest and every segment that is there as live, and continues the log.
+/// Rebuilds a log that cannot be read, that is lost, or that is not the one this machine knows; brings back complete backups
+/// that no entry names, as when the last entry is gone.
 ///
-/// Backups that were deleted and not pruned come back, and so does a backup whose last write failed: both are complete,
-/// as manifests are written when all they need is stored.
+/// A backup that was deleted does not come back, as far as the log still says so.
 pub(super) fn log(io: &Io, report: &mut CheckReport) -> Result<()> {
-    match LogPosition::read(io) {
-        Ok(_) => return Ok(()),
-        Err(error) if error.kind() == ErrorKind::Damaged => {
-            report.repaired.push(format!(
-                "the commit log was rebuilt: {}",
-                in_one_line(&error)
-            ));
-        }
-        Err(error) => return Err(error),
-    }
-    let mut found = Vec::new();
-    for object in io.list(Layout::MANIFESTS)? {
-        let Some(id) = Layout::id::<BackupId>(&object.key) else {
-            continue;
-        };
-        match io.read_manifest(id) {
-            Ok((backup, _)) => {
-                found.push(backup.without_unread());
+    for _ in 0..MAX_RACES {
+        let manifests = io.list(Layout::MANIFESTS)?;
+        let read = LogPosition::read(io);
+        let history = History::read(io)?;
+        let salvage = Salvage::make(io, &manifests, &history)?;
+        let (done, trouble) = match read {
+            Ok(_) if salvage.found.is_empty() => return Ok(()),
+            Ok(mut position) => {
+                let appended = position.append_state(io, &salvage.state)?;
+                (matches!(appended, Append::Done), None)
             }
             Err(error) if error.kind() == ErrorKind::Damaged => {
-                report
-                    .findings
-                    .push(Finding::damage(object.key, in_one_line(&error)));
+                let done = LogPosition::rebuild(io, &history, &salvage.state)?;
+                (done, Some(in_one_line(&error)))
             }
             Err(error) => return Err(error),
+        };
+        if !done {
+            continue;
         }
-    }
-    let mut state = State {
-        backups: Backups::in_order(found, &LogPosition::salvage_order(io)?),
-        ..State::default()
-    };
-    for object in io.list(Layout::INDEX)? {
-        state.segments.extend(Layout::id::<SegmentId>(&object.key));
-    }
-    // A segment may describe packs that a prune deleted: those must not be relied on.
-    let present = pack_ids(io)?;
-    for id in &state.segments {
-        if let Ok(segment) = read_segment(io, *id) {
-            let gone = segment
-                .packs
-                .iter()
-                .map(|pack| pack.id)
-                .filter(|id| !present.contains(id));
-            state.condemned.extend(gone);
+        report
+            .repaired
+            .extend(trouble.map(|why| format!("the commit log was rebuilt: {why}")));
+        for backup in &salvage.found {
+            report.repaired.push(format!(
+                "backup {} of {} is back: it is complete, and no log entry named it",
+                backup.id, backup.finished
+            ));
         }
+        return Ok(());
     }
-    LogPosition::rebuild(io, state).map(drop)
+    Err(conflict())
 }

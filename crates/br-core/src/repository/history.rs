@@ -1,0 +1,141 @@
+//! The whole commit log, from its first entry on, as far as it can be read.
+//!
+//! [`History`] tells more than the newest checkpoint does: which backups were deleted, which segments were ever named, and
+//! which entries are missing or altered. Invariant: an entry that cannot be read never hides one that can.
+
+use std::collections::BTreeSet;
+
+use super::log::{self, Fetched};
+use super::{Io, Layout, State};
+use crate::error::{ErrorKind, Result, in_one_line};
+use crate::format::{LogEntry, LogRecord};
+use crate::model::{BackupId, SegmentId};
+
+/// How many entries are held in memory at once.
+const AT_ONCE: usize = 64;
+
+/// What all log entries together say.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    /// The state after the last entry, as far as entries could be read.
+    pub(crate) state: State,
+    /// Backups that were deleted.
+    pub(crate) gone: BTreeSet<BackupId>,
+    /// Segments that some entry added or removed.
+    pub(crate) segments: BTreeSet<SegmentId>,
+    /// Entries that are missing or cannot be used, in order.
+    pub(crate) problems: Vec<LogProblem>,
+    /// The newest checkpoint: entries before it are not needed.
+    pub(crate) checkpoint: Option<u64>,
+    /// The number of the last entry there is.
+    pub(crate) last: Option<u64>,
+    /// An entry that is needed could not be read: `state` lacks what it said.
+    pub(crate) is_broken: bool,
+    /// Digest of the entry before; empty when it is not known.
+    digest: String,
+}
+
+/// Log entries that are missing or cannot be used.
+#[derive(Debug)]
+pub(crate) struct LogProblem {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) reason: String,
+}
+
+impl History {
+    /// Reads every entry. What is wrong with single ones is noted; that the store does not answer is an error.
+    pub(crate) fn read(io: &Io) -> Result<Self> {
+        let mut history = Self::default();
+        for numbers in log::list(io, 0)?.chunks(AT_ONCE) {
+            for (seq, fetched) in numbers.iter().zip(log::fetch(io, numbers)?) {
+                history.take(*seq, fetched)?;
+            }
+        }
+        Ok(history)
+    }
+
+    fn take(&mut self, seq: u64, (record, bytes): Fetched) -> Result<()> {
+        let expected = self.last.map_or(0, |last| last + 1);
+        if seq > expected {
+            self.note(expected, seq - 1, "it is missing");
+        }
+        self.last = Some(seq);
+        match record {
+            Ok(record) => self.take_record(seq, &record, &bytes),
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                self.note(seq, seq, &in_one_line(&error));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn take_record(&mut self, seq: u64, record: &LogRecord, bytes: &[u8]) {
+        if record.seq != seq {
+            let reason = format!("it says that it is entry {}", record.seq);
+            return self.note(seq, seq, &reason);
+        }
+        let is_checkpoint = matches!(record.entry, LogEntry::Checkpoint { .. });
+        let continues = self.digest.is_empty() || record.previous == self.digest;
+        let begins_anew = is_checkpoint && record.previous.is_empty();
+        if !continues && !begins_anew {
+            self.note(
+                seq - 1,
+                seq - 1,
+                "it is not the entry that the next one continues",
+            );
+        }
+        let before: Vec<_> = match is_checkpoint {
+            true => self
+                .state
+                .backups
+                .values()
+                .map(|backup| backup.id)
+                .collect(),
+            false => Vec::new(),
+        };
+        if let Err(error) = self.state.apply(&record.entry) {
+            return self.note(seq, seq, &in_one_line(&error));
+        }
+        self.digest = blake3::hash(bytes).to_hex().to_string();
+        match &record.entry {
+            LogEntry::Commit { backup, .. } => {
+                self.gone.remove(&backup.id());
+            }
+            LogEntry::Delete { backups } => self.gone.extend(backups),
+            LogEntry::Checkpoint { .. } => {
+                self.gone.extend(before);
+                let backups = &self.state.backups;
+                self.gone.retain(|id| !backups.contains_key(id));
+                self.segments.extend(&self.state.segments);
+                self.checkpoint = Some(seq);
+                self.is_broken = false;
+            }
+            LogEntry::Condemn { .. } | LogEntry::Swept { .. } | LogEntry::Reindex { .. } => {}
+        }
+        let (added, removed) = record.entry.segments();
+        self.segments.extend(added.iter().chain(removed));
+    }
+
+    fn note(&mut self, first: u64, last: u64, reason: &str) {
+        self.is_broken = true;
+        self.digest.clear();
+        self.problems.push(LogProblem {
+            first,
+            last,
+            reason: reason.to_owned(),
+        });
+    }
+}
+
+impl LogProblem {
+    /// The entries it is about, for people.
+    pub(crate) fn entries(&self) -> String {
+        let (first, last) = (Layout::log(self.first), Layout::log(self.last));
+        match self.first == self.last {
+            true => first,
+            false => format!("{first} to {last}"),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The newest log entry that this machine has seen.
+//!
+//! [`LogMemory`] keeps the number and the digest of that entry in a file. A log that lacks the entry was set back, or has lost
+//! it. Invariant: the entry in the file is only replaced by one with a higher number.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::Layout;
+use crate::error::Error;
+use crate::model::RepositoryId;
+use crate::platform::{create_private_file, create_private_folder};
+use crate::runtime::Runtime;
+
+/// First line of the file.
+const MAGIC: &str = "br newest log entry 1";
+/// A longer file is none of ours.
+const MAX_LEN: u64 = 1024;
+
+/// Remembers the newest log entry of one repository at one location.
+#[derive(Debug)]
+pub(crate) struct LogMemory {
+    path: PathBuf,
+    runtime: Runtime,
+}
+
+/// A log entry that this machine has seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KnownEntry {
+    pub(crate) seq: u64,
+    /// Digest of the whole object, in hexadecimal.
+    pub(crate) digest: String,
+}
+
+impl LogMemory {
+    /// `location` is part of the file's name: a copy of a repository has the same id, and a log of its own.
+    pub(crate) fn open(
+        folder: &Path,
+        id: RepositoryId,
+        location: &str,
+        runtime: &Runtime,
+    ) -> io::Result<Self> {
+        create_private_folder(folder)?;
+        let location = blake3::hash(location.as_bytes()).to_hex();
+        Ok(Self {
+            path: folder.join(format!("{id}-{}", &location[..16])),
+            runtime: runtime.clone(),
+        })
+    }
+
+    /// The newest entry that was seen; an error when the file cannot be understood.
+    pub(crate) fn read(&self) -> io::Result<Option<KnownEntry>> {
+        let read = |path: &Path| {
+            if fs::metadata(path)?.len() > MAX_LEN {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            fs::read_to_string(path)
+        };
+        match read(&self.path) {
+            Ok(text) => match parse(&text) {
+                Some(known) => Ok(Some(known)),
+                None => Err(io::ErrorKind::InvalidData.into()),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Remembers an entry, unless a newer one is remembered already.
+    pub(crate) fn note(&self, entry: &KnownEntry) -> io::Result<()> {
+        if let Ok(Some(known)) = self.read()
+            && known.seq >= entry.seq
+        {
+            return Ok(());
+        }
+        let body = format!("{MAGIC}\n{}\n{}\n", entry.seq, entry.digest);
+        let sum = blake3::hash(body.as_bytes()).to_hex();
+        let name = crate::model::hex(&self.runtime.bytes::<8>());
+        let staging = self.path.with_file_name(format!(".{name}"));
+        let write = || {
+            let mut file = create_private_file(&staging)?;
+            writeln!(file, "{body}{sum}")?;
+            file.sync_data()?;
+            fs::rename(&staging, &self.path)
+        };
+        write().inspect_err(|_| drop(fs::remove_file(&staging)))
+    }
+
+    /// The error for a log that ends before the entry that is known.
+    pub(crate) fn went_back(&self, known: &KnownEntry, newest: Option<u64>) -> Error {
+        let seen = Layout::log(known.seq);
+        let now = match newest {
+            Some(newest) => format!("the log ends with {} now", Layout::log(newest)),
+            None => "the log is empty now".to_owned(),
+        };
+        let message = format!(
+            "the repository went back: this machine has seen {seen}, and {now}; {}",
+            self.ways_out()
+        );
+        Error::damaged(message)
+    }
+
+    /// The error for a log that holds another entry of the number that is known.
+    pub(crate) fn differs(&self, known: &KnownEntry) -> Error {
+        let message = format!(
+            "the repository has another history than before: {} is not the entry that this machine has seen; {}",
+            Layout::log(known.seq),
+            self.ways_out()
+        );
+        Error::damaged(message)
+    }
+
+    fn ways_out(&self) -> String {
+        format!(
+            "if that was an accident, `check --repair-log` brings back every backup that is complete; if it was set back on \
+             purpose, remove {}",
+            self.path.display()
+        )
+    }
+
+    /// What to say when the file cannot be understood.
+    pub(crate) fn unreadable(&self, error: &io::Error) -> String {
+        format!(
+            "{} cannot be read ({error}): whether the repository went back cannot be told this time",
+            self.path.display()
+        )
+    }
+}
+
+fn parse(text: &str) -> Option<KnownEntry> {
+    let (body, sum) = text.strip_suffix('\n')?.rsplit_once('\n')?;
+    if blake3::hash(format!("{body}\n").as_bytes())
+        .to_hex()
+        .as_str()
+        != sum
+    {
+        return None;
+    }
+    let mut lines = body.lines();
+    if lines.next()? != MAGIC {
+        return None;
+    }
+    let seq = lines.next()?.parse().ok()?;
+    let digest = lines.next()?.to_owned();
+    Some(KnownEntry { seq, digest })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_newer_entry_replaces_the_one_that_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = RepositoryId(uuid::Uuid::nil());
+        let memory = LogMemory::open(dir.path(), id, "here", &Runtime::system()).unwrap();
+        assert_eq!(memory.read().unwrap(), None);
+        let entry = |seq| KnownEntry {
+            seq,
+            digest: format!("{seq:064}"),
+        };
+        for seq in [3, 7, 5] {
+            memory.note(&entry(seq)).unwrap();
+        }
+        assert_eq!(memory.read().unwrap(), Some(entry(7)));
+        let elsewhere = LogMemory::open(dir.path(), id, "there", &Runtime::system()).unwrap();
+        assert_eq!(elsewhere.read().unwrap(), None, "a copy has its own log");
+        let bytes = fs::read(&memory.path).unwrap();
+        for at in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1;
+            fs::write(&memory.path, bad).unwrap();
+            assert!(memory.read().is_err(), "flipped at {at}");
+            fs::write(&memory.path, &bytes[..at]).unwrap();
+            assert!(memory.read().is_err(), "cut at {at}");
+        }
+        memory.note(&entry(2)).unwrap();
+        assert_eq!(memory.read().unwrap(), Some(entry(2)), "damage is replaced");
+    }
+}

@@ -1,0 +1,146 @@
+//! A catalog that is completed from the manifests, for a log that was lost in part.
+//!
+//! [`Salvage`] finds the backups that no log entry names. Invariant: it only takes backups whose manifest can be read and
+//! whose packs are all there, and none that the log says was deleted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use br_storage::ObjectInfo;
+
+use super::{Backups, History, Index, Io, Layout, Resolver, State, read_segment};
+use crate::error::{Result, in_one_line};
+use crate::model::{Backup, BackupId, PackId, References, SegmentId};
+
+/// What can be taken from a log and the objects that are there.
+#[derive(Debug)]
+pub(crate) struct Salvage {
+    /// What the log says, with the backups that were found.
+    pub(crate) state: State,
+    /// Complete backups that no entry names, the oldest first.
+    pub(crate) found: Vec<Backup>,
+    /// Manifests that no entry names and that are of no use, with the reason.
+    pub(crate) useless: Vec<(String, String)>,
+}
+
+impl Salvage {
+    /// Looks at every manifest that `history` does not name. `manifests` must have been listed before the log was read: a
+    /// backup that is committed in between is named by it.
+    pub(crate) fn make(io: &Io, manifests: &[ObjectInfo], history: &History) -> Result<Self> {
+        let mut salvage = Self {
+            state: history.state.clone(),
+            found: Vec::new(),
+            useless: Vec::new(),
+        };
+        let unnamed = unnamed(manifests, history);
+        if unnamed.is_empty() && !history.is_broken {
+            return Ok(salvage);
+        }
+        let present = present_packs(io)?;
+        let mut state = with_segments(io, history)?;
+        condemn_missing(io, &mut state, history, &present)?;
+        let index = Index::read(io, &state)?;
+        let resolver = Resolver::new(&index);
+        for id in unnamed {
+            io.check_cancelled()?;
+            match io.read_manifest(id) {
+                Ok((backup, references)) => match lacks(references, &resolver, &index, &present) {
+                    None => salvage.found.push(backup),
+                    Some(reason) => salvage.useless.push((Layout::manifest(id), reason)),
+                },
+                Err(error) if error.is_damage() => {
+                    let reason = in_one_line(&error);
+                    salvage.useless.push((Layout::manifest(id), reason));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        salvage
+            .found
+            .sort_by_key(|backup| (backup.finished, backup.id));
+        if history.is_broken || !salvage.found.is_empty() {
+            salvage.state = state;
+        }
+        if !salvage.found.is_empty() {
+            // One that lost its entry is not the newest for that.
+            let order: Vec<BackupId> = history.state.backups.values().map(|b| b.id).collect();
+            let found = salvage.found.iter().map(Backup::without_unread);
+            let named = history.state.backups.values().cloned();
+            salvage.state.backups = Backups::in_order(named.chain(found), &order);
+        }
+        Ok(salvage)
+    }
+}
+
+/// Backups that have a manifest and that no log entry speaks of.
+fn unnamed(manifests: &[ObjectInfo], history: &History) -> Vec<BackupId> {
+    let ids = manifests
+        .iter()
+        .filter_map(|object| Layout::id(&object.key));
+    let is_named =
+        |id: &BackupId| history.state.backups.contains_key(id) || history.gone.contains(id);
+    ids.filter(|id| !is_named(id)).collect()
+}
+
+fn present_packs(io: &Io) -> Result<BTreeMap<PackId, u64>> {
+    let objects = io.list(Layout::PACKS)?;
+    let packs = objects.iter();
+    Ok(packs
+        .filter_map(|object| Some((Layout::id(&object.key)?, object.size)))
+        .collect())
+}
+
+/// The state with the segments that no entry names. When entries are lost, segments that are gone may have been replaced by
+/// one of these.
+fn with_segments(io: &Io, history: &History) -> Result<State> {
+    let objects = io.list(Layout::INDEX)?;
+    let there: BTreeSet<SegmentId> = objects
+        .iter()
+        .filter_map(|object| Layout::id(&object.key))
+        .collect();
+    let unnamed: Vec<_> = there.difference(&history.segments).copied().collect();
+    let mut state = history.state.clone();
+    if history.is_broken && !unnamed.is_empty() {
+        state.segments.retain(|id| there.contains(id));
+    }
+    state.segments.extend(unnamed);
+    Ok(state)
+}
+
+/// A segment that no entry names may describe packs that a prune deleted: those must not be relied on.
+fn condemn_missing(
+    io: &Io,
+    state: &mut State,
+    history: &History,
+    present: &BTreeMap<PackId, u64>,
+) -> Result<()> {
+    let doubtful = |id: &&SegmentId| history.is_broken || !history.segments.contains(id);
+    for id in state.segments.iter().filter(doubtful) {
+        match read_segment(io, *id) {
+            Ok(segment) => {
+                let packs = segment.packs.iter().map(|pack| pack.id);
+                state
+                    .condemned
+                    .extend(packs.filter(|id| !present.contains_key(id)));
+            }
+            Err(error) if error.is_damage() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// What a backup needs and is not there; `None` when it is complete.
+fn lacks(
+    mut references: References,
+    resolver: &Resolver<'_>,
+    index: &Index,
+    present: &BTreeMap<PackId, u64>,
+) -> Option<String> {
+    if !resolver.resolve(&mut references) {
+        return Some("packs that it needs are not there any more".to_owned());
+    }
+    let needed: BTreeSet<_> = references.iter().map(|(pack, _)| *pack).collect();
+    let mut packs = index.packs().filter(|pack| needed.contains(&pack.id));
+    let lacking = packs.find(|pack| present.get(&pack.id) != Some(&pack.len));
+    lacking.map(|pack| format!("{} is missing or incomplete", Layout::pack(pack.id)))
+}
