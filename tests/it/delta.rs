@@ -433,3 +433,73 @@ fn what_an_interrupted_run_left_is_used_only_with_what_it_rests_on() {
             .assert_holds(&format!("stopped at operation {n}"), &all);
     }
 }
+
+/// A prune keeps a pack of which little is unused, and with it differences that no backup uses. What they rest on may go.
+#[test]
+fn a_difference_that_no_backup_uses_is_no_damage_when_what_it_rests_on_is_gone() {
+    let repo = TestRepo::new();
+    let mut content = noise(1, 200_000);
+    let back_up = |source: &MemorySource| {
+        repo.backup_with(source, &options("host"))
+            .unwrap()
+            .backup
+            .id
+    };
+    let first = back_up(&version(0, content.clone()));
+    content[100_000..100_010].fill(7);
+    let second = back_up(&version(1, content).file("other", noise(2, 20 << 20)));
+    let last = MemorySource::new().file("other", noise(2, 20 << 20));
+    let third = back_up(&last);
+    repo.delete(&[first, second]).unwrap();
+    let lenient = PruneOptions::default().with_grace(Duration::ZERO);
+    let planned = block_on(plan(&repo.repository, &lenient, &repo.context)).unwrap();
+    assert!(
+        planned.packs_unused > 0 && planned.packs_kept > 0,
+        "{planned:?}"
+    );
+    block_on(prune(&repo.repository, &planned, &repo.context)).unwrap();
+    repo.assert_holds("pruned", &Expected::from([(third, last)]));
+    let findings = repo.check().unwrap().findings;
+    assert!(findings.is_empty(), "{findings:?}");
+}
+
+/// What is altered and in no backup is worth a note: the next backup could rely on it.
+#[test]
+fn damage_to_what_no_backup_uses_is_a_note() {
+    let repo = TestRepo::new();
+    let file = |seed| noise(seed, 2 << 20);
+    let both = MemorySource::new().file("a", file(1)).file("b", file(2));
+    let doomed = repo.backup(&both).unwrap().backup.id;
+    let kept = MemorySource::new().file("a", file(1));
+    let id = repo
+        .backup_with(&kept, &options("other"))
+        .unwrap()
+        .backup
+        .id;
+    repo.delete(&[doomed]).unwrap();
+    let sizes = repo.sizes().into_iter();
+    let (pack, len) = sizes
+        .filter(|(key, _)| key.starts_with("packs/"))
+        .max_by_key(|(_, len)| *len)
+        .unwrap();
+    let (mut sound, mut unsound) = (0, 0);
+    for part in 1..16 {
+        let rotten = repo.fork(part);
+        let mut bytes = rotten.object(&pack).to_vec();
+        bytes[usize::try_from(len * part / 16).unwrap()] ^= 1;
+        rotten.set_object(&pack, Some(bytes));
+        let report = rotten.check().unwrap();
+        assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
+        assert_eq!(
+            report.is_sound(),
+            rotten.files(id).is_ok(),
+            "{:?}",
+            report.findings
+        );
+        match report.is_sound() {
+            true => sound += 1,
+            false => unsound += 1,
+        }
+    }
+    assert!(sound > 3 && unsound > 3, "{sound} {unsound}");
+}

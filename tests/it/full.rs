@@ -7,6 +7,8 @@ use std::process::Command;
 use br_core::engine::backup::backup;
 use br_core::engine::check::{CheckOptions, ReadData, check};
 use br_core::engine::restore::{RestoreOptions, restore};
+use br_core::engine::{delete, prune};
+use br_core::model::BackupId;
 use br_core::{BackupSelector, Context, ErrorKind, InitOptions, Location, Repository};
 use br_testkit::{MemorySource, TestRepo, block_on, is_root, noise, skip};
 
@@ -189,5 +191,115 @@ fn a_restore_that_fills_the_disk_says_what_is_missing() {
     );
     for (path, content) in source.files() {
         assert_eq!(fs::read(target.join(&path)).unwrap(), content, "{path}");
+    }
+}
+
+/// Takes every byte that is left.
+fn fill(path: &Path) {
+    use std::io::Write as _;
+    let mut file = fs::File::create(path).unwrap();
+    for len in [1 << 20, 4096, 64, 1] {
+        while file.write_all(&vec![7; len]).is_ok() {}
+    }
+}
+
+fn available(small: &Tmpfs) -> u64 {
+    let output = Command::new("df")
+        .args(["--output=avail", "-B1"])
+        .arg(small.dir.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().nth(1).unwrap().trim().parse().unwrap()
+}
+
+fn delete_backup(repository: &Repository, id: BackupId, context: &Context) -> br_core::Result<()> {
+    let selectors = vec![BackupSelector::Prefix(id.to_string())];
+    block_on(async {
+        let plan = delete::plan(repository, selectors, context).await?;
+        delete::delete(repository, &plan, context).await
+    })
+}
+
+fn prune_all(repository: &Repository, context: &Context) -> br_core::Result<prune::PruneReport> {
+    let options = TestRepo::thorough();
+    block_on(async {
+        let plan = prune::plan(repository, &options, context).await?;
+        prune::prune(repository, &plan, context).await
+    })
+}
+
+/// With no byte free nothing could be written, so nothing could be deleted either.
+#[test]
+fn a_delete_and_a_prune_free_a_disk_without_a_free_byte() {
+    // How much may be left of the thin pack: nothing must be copied, something must, more than there is space for.
+    for (kept, with_reserve) in [(0..0, true), (6..8, true), (2..8, true), (6..8, false)] {
+        let Some(small) = Tmpfs::new(26) else { return };
+        let context = Context::system();
+        let location = Location::Local(small.at("repository"));
+        let options = InitOptions::default();
+        let repository = block_on(Repository::init(&location, &options, &context)).unwrap();
+        let back_up = |source: &MemorySource, host: &str| {
+            let options = TestRepo::options(host);
+            let made = block_on(backup(&repository, source.clone(), &options, &context));
+            made.map(|report| report.backup.id)
+        };
+        let file =
+            |source: MemorySource, n: u64| source.file(&format!("file{n:02}"), noise(n, 1 << 20));
+        let other = kept
+            .clone()
+            .fold(MemorySource::new(), file)
+            .file("own", noise(99, 1 << 20));
+        let doomed = back_up(&files(8), "doomed").unwrap();
+        let id = back_up(&other, "kept").unwrap();
+        let what = format!("{kept:?}, reserve {with_reserve}");
+        if !with_reserve {
+            // Deleted while there was space; then the reserve was used up.
+            delete_backup(&repository, doomed, &context).unwrap();
+            fs::remove_file(small.at("repository/reserve")).unwrap();
+        }
+        fill(&small.at("filler"));
+        assert_eq!(available(&small), 0, "{what}");
+        if with_reserve {
+            delete_backup(&repository, doomed, &context).unwrap();
+            fill(&small.at("more"));
+            assert_eq!(available(&small), 0, "{what}");
+        }
+        let report = prune_all(&repository, &context).unwrap();
+        let least = if kept.end - kept.start > 4 {
+            0
+        } else {
+            4 << 20
+        };
+        assert!(
+            available(&small) > least,
+            "{what}: {} {report:?}",
+            available(&small)
+        );
+        assert_eq!(
+            report.failed > 0,
+            kept.end - kept.start > 4 && report.bytes_written == 0,
+            "{what}: {report:?}"
+        );
+        let look = CheckOptions::default().with_data(ReadData::All);
+        let checked = block_on(check(&repository, &look, &context)).unwrap();
+        assert!(checked.is_sound(), "{what}: {:?}", checked.findings);
+        let listed = block_on(repository.backups(&context)).unwrap();
+        assert_eq!(listed.len(), 1, "{what}");
+        assert_eq!(listed[0].id, id, "{what}");
+        fs::remove_file(small.at("filler")).unwrap();
+        let _ = fs::remove_file(small.at("more"));
+        assert_eq!(
+            prune_all(&repository, &context).unwrap().failed,
+            0,
+            "{what}"
+        );
+        back_up(&files(8), "again").unwrap();
+        let checked = block_on(check(&repository, &look, &context)).unwrap();
+        assert!(
+            checked.findings.is_empty(),
+            "{what}: {:?}",
+            checked.findings
+        );
     }
 }

@@ -260,3 +260,103 @@ fn a_pack_that_cannot_be_copied_stops_the_prune_before_it_removes_anything() {
     }
     assert_eq!(repo.files(kept).unwrap().len(), 5);
 }
+
+/// A prune that met a commit in each attempt copied everything again, and left all but the last copy behind.
+#[test]
+fn a_prune_that_loses_races_copies_once() {
+    let repo = TestRepo::new();
+    let (whole, kept) = (files(0..60, 40_000), files(0..20, 40_000));
+    let doomed = back_up(&repo, &whole, "doomed");
+    let kept_id = back_up(&repo, &kept, "kept");
+    repo.delete(&[doomed]).unwrap();
+    let condemn = {
+        let probe = repo.fork(9);
+        probe.prune().unwrap();
+        let operations = probe.faults.operations();
+        let is_condemn = |o: &br_testkit::Operation| o.verb == "put" && o.key.starts_with("log/");
+        operations.iter().position(is_condemn).unwrap() as u64
+    };
+    let one = repo.fork(2);
+    let other = one.reopen(3);
+    // Before each of these operations somebody commits: every attempt within them loses.
+    for n in condemn..condemn + 60 {
+        let other = other.clone();
+        one.faults.before(n, move || {
+            Box::pin(async move {
+                let options = TestRepo::options("other");
+                let source = MemorySource::new().file("inline", "x");
+                let made = br_core::engine::backup::backup(
+                    &other.repository,
+                    source,
+                    &options,
+                    &other.context,
+                );
+                made.await.unwrap();
+            })
+        });
+    }
+    let report = one.prune().unwrap();
+    let operations = one.faults.operations();
+    let puts = |folder: &str| {
+        let is_put = |o: &&br_testkit::Operation| o.verb == "put" && o.key.starts_with(folder);
+        operations.iter().filter(is_put).count()
+    };
+    assert!(puts("log/") > 3, "several attempts lost: {}", puts("log/"));
+    assert_eq!(puts("packs/"), 1, "what is used is copied once");
+    assert!(report.bytes_written < 1_000_000, "{report:?}");
+    let planned = block_on(plan(&one.repository, &TestRepo::thorough(), &one.context)).unwrap();
+    assert!(planned.is_empty(), "nothing is left behind: {planned:?}");
+    assert_eq!(one.files(kept_id).unwrap(), kept.files());
+    assert!(one.check().unwrap().findings.is_empty());
+}
+
+#[test]
+fn what_killed_writers_left_half_written_goes_though_there_is_nothing_else_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let context = br_core::Context::system();
+    let location = br_core::Location::Local(dir.path().join("repository"));
+    let options = br_core::InitOptions::default();
+    let repository = block_on(br_core::Repository::init(&location, &options, &context)).unwrap();
+    let options = TestRepo::options("host");
+    let made = br_core::engine::backup::backup(&repository, files(0..3, 5_000), &options, &context);
+    block_on(made).unwrap();
+    let folder = dir.path().join("repository/packs/ab");
+    std::fs::create_dir_all(&folder).unwrap();
+    let (old, young) = (folder.join("abcd#1"), folder.join("abce#1"));
+    for path in [&old, &young] {
+        std::fs::write(path, noise(1, 5_000)).unwrap();
+    }
+    br_testkit::set_time(&old, 1_600_000_000, 0);
+    let planned = block_on(plan(&repository, &PruneOptions::default(), &context)).unwrap();
+    assert!(planned.is_empty(), "{planned:?}");
+    let report = block_on(prune(&repository, &planned, &context)).unwrap();
+    assert_eq!(report.unfinished_removed, 1, "{report:?}");
+    assert!(
+        !old.exists() && young.exists(),
+        "a writer may still be at it"
+    );
+}
+
+#[test]
+fn segments_and_manifests_that_nothing_names_get_the_grace_of_packs() {
+    let repo = TestRepo::new();
+    let kept = back_up(&repo, &files(0..5, 5_000), "kept");
+    let lost = back_up(&repo, &files(5..9, 5_000), "lost");
+    let last = repo.keys().into_iter().rfind(|key| key.starts_with("log/"));
+    // The entry of the second backup is gone: this machine cannot know.
+    repo.set_object(&last.unwrap(), None);
+    let before = repo.keys();
+    let planned = block_on(plan(
+        &repo.repository,
+        &PruneOptions::default(),
+        &repo.context,
+    ))
+    .unwrap();
+    block_on(prune(&repo.repository, &planned, &repo.context)).unwrap();
+    assert_eq!(repo.keys(), before, "nothing goes within a day");
+    let options = br_core::engine::check::CheckOptions::default().with_repair_log(true);
+    let checked = br_core::engine::check::check(&repo.repository, &options, &repo.context);
+    assert!(block_on(checked).unwrap().is_sound());
+    let all = Expected::from([(kept, files(0..5, 5_000)), (lost, files(5..9, 5_000))]);
+    repo.assert_holds("brought back", &all);
+}

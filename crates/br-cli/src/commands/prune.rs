@@ -53,16 +53,17 @@ pub(crate) async fn run(args: &PruneArgs, context: &CommandContext) -> CommandRe
     let (engine, guard) = context.engine_with(&reporter);
     let plan = prune::plan(&repository, &options, &engine).await?;
     let output = &context.output;
-    let wanted = !plan.is_empty() && !args.dry_run;
     drop(guard);
     if !output.is_json() {
         output.summary(&plan_fields(&plan))?;
     }
     let mut report = None;
-    if wanted {
+    if !args.dry_run {
         let (engine, guard) = context.engine_with(&reporter);
-        report = Some(prune::prune(&repository, &plan, &engine).await?);
+        let done = prune::prune(&repository, &plan, &engine).await?;
         drop(guard);
+        // An empty plan still removes what killed writers left half-written.
+        report = Some(done).filter(|done| !plan.is_empty() || done.unfinished_removed > 0);
     }
     if output.is_json() {
         output.document(&Summary::new(PruneSummary {

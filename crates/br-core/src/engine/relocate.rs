@@ -1,10 +1,11 @@
 //! Copies chunks out of packs that are given up into new ones.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Result};
 use crate::format::{Compressor, Move, PackContent};
-use crate::model::{ChunkRef, References};
+use crate::model::{ChunkRef, PackId, References};
 use crate::progress::Event;
 use crate::repository::{ChunkReader, Index, Io, Packer, RawGroup, StoredPack, target_pack_len};
 
@@ -16,34 +17,92 @@ const GROUP_LEN: usize = 1 << 20;
 pub(crate) struct Relocated {
     pub(crate) packs: Vec<StoredPack>,
     pub(crate) moves: Vec<Move>,
+    /// Every pack that was stored, with its length as far as it is known: more than `packs` when copying failed.
+    pub(crate) stored: BTreeMap<PackId, u64>,
+}
+
+impl Relocated {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.stored.is_empty()
+    }
+
+    /// Forgets packs that others gave up.
+    pub(crate) fn forget(&mut self, packs: &BTreeSet<PackId>) {
+        self.packs.retain(|pack| !packs.contains(&pack.entry.id));
+        self.moves.retain(|moved| !packs.contains(&moved.to));
+        self.stored.retain(|pack, _| !packs.contains(pack));
+    }
+
+    /// Uses nothing of it; what was stored is still known.
+    pub(crate) fn give_up(&mut self) {
+        self.packs.clear();
+        self.moves.clear();
+    }
 }
 
 /// Copies the wanted slots of packs that `index` describes. Chunks keep their order, so that a move is a run of slots.
 pub(crate) fn relocate(io: &Io, index: Index, wanted: &References) -> Result<Relocated> {
+    let (moved, done) = relocate_some(io, index, wanted);
+    done.map(|()| moved)
+}
+
+/// As [`relocate`]. What was copied before an error is returned as well.
+pub(crate) fn relocate_some(io: &Io, index: Index, wanted: &References) -> (Relocated, Result<()>) {
+    let mut moved = Relocated::default();
+    let stored = Arc::new(Mutex::new(Vec::new()));
+    let done = run(io, index, wanted, &stored, &mut moved);
+    let stored = stored.lock().map(|mut all| std::mem::take(&mut *all));
+    let stored = stored.unwrap_or_default().into_iter();
+    moved.stored.extend(stored.map(|pack| (pack, 0)));
+    let lengths = moved
+        .packs
+        .iter()
+        .map(|pack| (pack.entry.id, pack.entry.len));
+    moved.stored.extend(lengths);
+    (moved, done)
+}
+
+fn run(
+    io: &Io,
+    index: Index,
+    wanted: &References,
+    stored: &Arc<Mutex<Vec<PackId>>>,
+    moved: &mut Relocated,
+) -> Result<()> {
     if wanted.iter().len() == 0 {
-        return Ok(Relocated::default());
+        return Ok(());
     }
-    let stored: u64 = index.packs().map(|pack| pack.len).sum();
+    let len: u64 = index.packs().map(|pack| pack.len).sum();
     let reader = ChunkReader::new(io, Arc::new(index));
-    let packer = Packer::start(io, target_pack_len(stored), Box::new(|_| {}))?;
-    let copied = copy_all(&reader, wanted, &packer);
-    let packs = packer.finish()?;
-    let order = copied?;
-    let moves = find_moves(&packs, &order);
-    Ok(Relocated { packs, moves })
+    let stored = Arc::clone(stored);
+    let note = Box::new(move |pack| {
+        if let Ok(mut stored) = stored.lock() {
+            stored.push(pack);
+        }
+    });
+    let packer = Packer::start(io, target_pack_len(len), note)?;
+    let mut order = Vec::new();
+    let copied = copy_all(&reader, wanted, &packer, &mut order);
+    moved.packs = packer.finish()?;
+    moved.moves = find_moves(&moved.packs, &order);
+    copied
 }
 
 /// A slot that was copied, in the order in which it went to the packer.
 struct Copied {
-    pack: crate::model::PackId,
+    pack: PackId,
     slot: u32,
     content: PackContent,
 }
 
-fn copy_all(reader: &ChunkReader, wanted: &References, packer: &Packer) -> Result<Vec<Copied>> {
+fn copy_all(
+    reader: &ChunkReader,
+    wanted: &References,
+    packer: &Packer,
+    order: &mut Vec<Copied>,
+) -> Result<()> {
     let groups = packer.sender();
     let mut compressor = Compressor::new(3);
-    let mut order = Vec::new();
     let described: Vec<_> = reader
         .index()
         .segments()
@@ -105,7 +164,7 @@ fn copy_all(reader: &ChunkReader, wanted: &References, packer: &Packer) -> Resul
         }
         flush(&mut raw, &mut chunks)?;
     }
-    Ok(order)
+    Ok(())
 }
 
 /// Follows the packer: of each content, chunks are in new packs in the order they were copied.

@@ -10,7 +10,7 @@ use super::{CheckReport, DamagedChunks, Finding, ReadData};
 use crate::engine::view::View;
 use crate::error::{Error, ErrorKind, Result, in_one_line};
 use crate::format::{
-    Group, HEADER_LEN, ObjectKind, PackEntry, PackTable, SealedObject, TAG_LEN, TRAILER_LEN,
+    Codec, Group, HEADER_LEN, ObjectKind, PackEntry, PackTable, SealedObject, TAG_LEN, TRAILER_LEN,
 };
 use crate::model::{ChunkId, PackId, References};
 use crate::progress::Event;
@@ -51,21 +51,15 @@ pub(super) fn choose<'a>(
 
 /// What reading found so far.
 #[derive(Default)]
-struct Found {
-    findings: Vec<Finding>,
-    damaged: DamagedChunks,
+pub(super) struct Found {
+    bad: Vec<(PackId, Vec<BadGroup>)>,
     packs_read: u64,
     bytes_read: u64,
     failed: Option<Error>,
 }
 
-/// Reads packs on all cores. Returns the chunks that cannot be read from anywhere.
-pub(super) fn read(
-    io: &Io,
-    view: &View,
-    packs: &[&PackEntry],
-    report: &mut CheckReport,
-) -> Result<DamagedChunks> {
+/// Reads packs on all cores.
+pub(super) fn read(io: &Io, view: &View, packs: &[&PackEntry]) -> Result<Found> {
     let found = Mutex::new(Found::default());
     let next = AtomicUsize::new(0);
     let cores = thread::available_parallelism().map_or(2, NonZero::get);
@@ -83,38 +77,79 @@ pub(super) fn read(
             });
         }
     });
-    let mut found = found
+    let found = found
         .into_inner()
         .map_err(|_| Error::internal("a check thread panicked"))?;
-    if let Some(error) = found.failed {
-        return Err(error);
+    match found.failed {
+        Some(error) => Err(error),
+        None => Ok(found),
+    }
+}
+
+/// Reports what was found; returns the chunks that cannot be read from anywhere. Damage is what a backup needs: `used` tells
+/// that, and `None` that it is not known.
+pub(super) fn judge(
+    view: &View,
+    found: Found,
+    used: Option<&References>,
+    report: &mut CheckReport,
+) -> DamagedChunks {
+    let mut damaged = DamagedChunks::new();
+    for (pack, bad) in found.bad {
+        let slots = used.map(|used| used.get(&pack));
+        let is_used = |bad: &BadGroup| match slots {
+            None => true,
+            Some(slots) => {
+                let mut own = bad.slots.clone();
+                own.is_empty() || slots.is_some_and(|slots| own.any(|slot| slots.contains(slot)))
+            }
+        };
+        let (live, mut dead): (Vec<_>, Vec<_>) = bad.into_iter().partition(is_used);
+        // A prune may have removed what it rests on: nobody needs that.
+        dead.retain(|bad| !bad.is_delta);
+        let key = Layout::pack(pack);
+        match (live.first(), dead.first()) {
+            (Some(first), _) => {
+                let message = format!("{}{}", first.reason, more(live.len() - 1));
+                report.findings.push(Finding::damage(key, message));
+            }
+            (None, Some(first)) => {
+                let message = format!(
+                    "{}{}, and no backup uses what it holds",
+                    first.reason,
+                    more(dead.len() - 1)
+                );
+                report.findings.push(Finding::note(key, message));
+            }
+            (None, None) => {}
+        }
+        let chunks = live.into_iter().chain(dead).flat_map(|bad| bad.chunks);
+        damaged.extend(chunks.map(|id| (id, pack)));
     }
     // What another writer stored a second time is not lost.
-    found.damaged.retain(|id, _| view.reader.read(id).is_err());
-    report.findings.extend(found.findings);
+    damaged.retain(|id, _| view.reader.read(id).is_err());
     report.packs_read = found.packs_read;
     report.bytes_read = found.bytes_read;
-    Ok(found.damaged)
+    damaged
+}
+
+fn more(groups: usize) -> String {
+    match groups {
+        0 => String::new(),
+        more => format!(" (and {more} more groups)"),
+    }
 }
 
 impl Found {
     /// False when the check must end.
     fn take(&mut self, pack: &PackEntry, result: Result<Vec<BadGroup>>) -> bool {
-        let key = Layout::pack(pack.id);
         match result {
             Ok(bad) => {
                 self.packs_read += 1;
                 self.bytes_read += pack.len;
-                if let Some(first) = bad.first() {
-                    let more = match bad.len() - 1 {
-                        0 => String::new(),
-                        more => format!(" (and {more} more groups)"),
-                    };
-                    let message = format!("{}{more}", first.reason);
-                    self.findings.push(Finding::damage(key, message));
+                if !bad.is_empty() {
+                    self.bad.push((pack.id, bad));
                 }
-                let chunks = bad.into_iter().flat_map(|bad| bad.chunks);
-                self.damaged.extend(chunks.map(|id| (id, pack.id)));
                 true
             }
             // A missing pack is found by the look at the structure, with the files that need it.
@@ -130,14 +165,25 @@ impl Found {
 struct BadGroup {
     reason: String,
     chunks: Vec<ChunkId>,
+    /// The slots of these chunks; none when it is about the whole pack.
+    slots: Range<u32>,
+    is_delta: bool,
 }
 
 impl BadGroup {
-    fn new(error: &Error, chunks: &[ChunkId]) -> Self {
+    fn new(error: &Error, first: usize, chunks: &[ChunkId]) -> Self {
+        let first = first as u32;
         Self {
             reason: in_one_line(error),
             chunks: chunks.to_vec(),
+            slots: first..first + chunks.len() as u32,
+            is_delta: false,
         }
+    }
+
+    const fn of_delta(mut self, is_delta: bool) -> Self {
+        self.is_delta = is_delta;
+        self
     }
 }
 
@@ -147,7 +193,7 @@ fn read_pack(io: &Io, view: &View, pack: &PackEntry) -> Result<Vec<BadGroup>> {
     let mut bad = Vec::new();
     if ids.len() != pack.table.chunk_count() || pack.table.groups_end() > pack.len {
         let message = format!("index segments contradict each other about {key}");
-        bad.push(BadGroup::new(&Error::damaged(message), &[]));
+        bad.push(BadGroup::new(&Error::damaged(message), 0, &[]));
         return Ok(bad);
     }
     let mut rest = ids.as_slice();
@@ -155,16 +201,17 @@ fn read_pack(io: &Io, view: &View, pack: &PackEntry) -> Result<Vec<BadGroup>> {
         io.check_cancelled()?;
         let groups = &pack.table.groups[piece.groups.clone()];
         let chunks = groups.iter().map(|group| group.lengths.len()).sum();
+        let first = ids.len() - rest.len();
         let (here, later) = rest.split_at(chunks);
         rest = later;
         match io.block(io.storage().get_range(&key, piece.bytes.clone())) {
             Ok(bytes) => {
                 let frame = check_frame(io, pack, &ids, &piece, &bytes);
-                bad.extend(frame.err().map(|error| BadGroup::new(&error, &[])));
-                check_groups(view, pack, &piece, &bytes, here, &mut bad)?;
+                bad.extend(frame.err().map(|error| BadGroup::new(&error, 0, &[])));
+                check_groups(view, pack, &piece, &bytes, (first, here), &mut bad)?;
             }
             Err(error) if error.kind() == ErrorKind::Damaged => {
-                bad.push(BadGroup::new(&error, here));
+                bad.push(BadGroup::new(&error, first, here));
             }
             Err(error) => return Err(error),
         }
@@ -212,13 +259,13 @@ fn cut(pack: &PackEntry, len: u64) -> Vec<Piece> {
     pieces
 }
 
-/// Checks the groups of a piece, which hold the chunks `ids`.
+/// Checks the groups of a piece, which hold the chunks `ids` from the slot `slot` on.
 fn check_groups(
     view: &View,
     pack: &PackEntry,
     piece: &Piece,
     bytes: &[u8],
-    mut ids: &[ChunkId],
+    (mut slot, mut ids): (usize, &[ChunkId]),
     bad: &mut Vec<BadGroup>,
 ) -> Result<()> {
     let offsets = pack.table.offsets().enumerate();
@@ -233,28 +280,32 @@ fn check_groups(
             .open_group(pack.id, number as u32, group, sealed);
         match raw {
             Ok(raw) => {
-                for id in wrong_chunks(view, &raw, group, here) {
+                for (nth, id) in wrong_chunks(view, &raw, group, here) {
                     let message = format!("group {number} does not hold chunk {id}");
-                    bad.push(BadGroup::new(&Error::damaged(message), &[id]));
+                    bad.push(BadGroup::new(&Error::damaged(message), slot + nth, &[id]));
                 }
             }
-            Err(error) if error.is_damage() => bad.push(BadGroup::new(&error, here)),
+            Err(error) if error.is_damage() => {
+                let is_delta = group.codec == Codec::ZstdDelta;
+                bad.push(BadGroup::new(&error, slot, here).of_delta(is_delta));
+            }
             // What a delta rests on could not be fetched.
             Err(error) => return Err(error),
         }
+        slot += here.len();
     }
     Ok(())
 }
 
-/// Chunks that an unpacked group should hold and does not.
-fn wrong_chunks(view: &View, raw: &[u8], group: &Group, ids: &[ChunkId]) -> Vec<ChunkId> {
+/// Chunks that an unpacked group should hold and does not, with their places among those of the group.
+fn wrong_chunks(view: &View, raw: &[u8], group: &Group, ids: &[ChunkId]) -> Vec<(usize, ChunkId)> {
     let mut start = 0;
     let mut wrong = Vec::new();
-    for (id, len) in ids.iter().zip(&group.lengths) {
+    for (nth, (id, len)) in ids.iter().zip(&group.lengths).enumerate() {
         let end = start + *len as usize;
         let bytes = raw.get(start..end);
         if !bytes.is_some_and(|bytes| view.reader.verify(id, bytes)) {
-            wrong.push(*id);
+            wrong.push((nth, *id));
         }
         start = end;
     }

@@ -231,27 +231,22 @@ fn look(
             format!("{reason}; `check --repair-index` rebuilds the index from the packs"),
         ));
     }
-    let damaged = if options.backup.is_some() {
-        let used = look_at_structure(io, options, view, &wanted, &mut report)?;
-        read_data(io, view, options.data, Some(&used), &mut report)?
+    let (used, found) = if options.backup.is_some() {
+        let (used, is_known) = look_at_structure(io, options, view, &wanted, &mut report)?;
+        let found = read_data(io, view, options.data, Some(&used))?;
+        (is_known.then_some(used), found)
     } else {
         // What is read does not depend on what the structure tells: both at once.
         thread::scope(|scope| {
-            let reading = scope.spawn(|| {
-                let mut report = CheckReport::default();
-                read_data(io, view, options.data, None, &mut report).map(|bad| (bad, report))
-            });
+            let reading = scope.spawn(|| read_data(io, view, options.data, None));
             let looked = look_at_structure(io, options, view, &wanted, &mut report);
             let read = reading.join();
-            looked?;
-            let (damaged, read) =
-                read.map_err(|_| Error::internal("a check thread panicked"))??;
-            report.findings.extend(read.findings);
-            report.packs_read = read.packs_read;
-            report.bytes_read = read.bytes_read;
-            Ok::<_, Error>(damaged)
+            let (used, is_known) = looked?;
+            let found = read.map_err(|_| Error::internal("a check thread panicked"))??;
+            Ok::<_, Error>((is_known.then_some(used), found))
         })?
     };
+    let damaged = data::judge(view, found, used.as_ref(), &mut report);
     if !damaged.is_empty() {
         structure::name_files(view, &wanted, &damaged, &mut report)?;
     }
@@ -261,39 +256,41 @@ fn look(
     Ok(report)
 }
 
-/// Looks at packs, manifests and trees, and returns what they use.
+/// Looks at packs, manifests and trees; returns what they use, and whether that is all they use.
 fn look_at_structure(
     io: &Io,
     options: &CheckOptions,
     view: &View,
     wanted: &[Backup],
     report: &mut CheckReport,
-) -> Result<References> {
+) -> Result<(References, bool)> {
     let present = structure::packs(io, view, options.backup.is_none(), report)?;
     let resolver = Resolver::new(view.reader.index());
     let mut used = References::default();
+    let mut is_known = true;
     for backup in wanted {
-        let references = structure::backup(io, view, backup, &present, &resolver, report)?;
+        let mut references = structure::backup(io, view, backup, &present, &resolver, report)?;
+        let is_read = backup.tree.is_none() || references.iter().len() > 0;
+        is_known &= is_read && resolver.resolve(&mut references);
         used.union(&references);
     }
     report.backups = wanted.len() as u64;
-    Ok(used)
+    Ok((used, is_known))
 }
 
-/// Reads packs; returns the chunks that cannot be read from anywhere.
+/// Reads packs.
 fn read_data(
     io: &Io,
     view: &View,
     data: ReadData,
     scope: Option<&References>,
-    report: &mut CheckReport,
-) -> Result<DamagedChunks> {
+) -> Result<data::Found> {
     let packs = data::choose(io, view.reader.index(), scope, data);
     let bytes = packs.iter().map(|pack| pack.len).sum();
     io.context
         .progress
         .event(Event::Expect { bytes, entries: 0 });
-    data::read(io, view, &packs, report)
+    data::read(io, view, &packs)
 }
 
 /// Chunks that could not be read anywhere, with the pack they were expected in.

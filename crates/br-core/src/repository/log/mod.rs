@@ -1,4 +1,9 @@
 //! Reading and extending the commit log (section 8 of the format).
+//!
+//! A [`LogPosition`] is what a log said up to some entry. Invariant: an entry is only appended behind the one that the
+//! position ends with.
+
+mod load;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +11,7 @@ use br_storage::{Creation, Payload};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use super::{Cache, History, Io, KnownEntry, Layout, Salvage, State, give_up_reserve};
+use super::{History, Io, Layout, State, give_up_reserve};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{self, FormatError, LogEntry, LogRecord, ObjectKind, limits};
 use crate::model::{BackupId, SegmentId};
@@ -49,231 +54,6 @@ pub(crate) enum Append {
 }
 
 impl LogPosition {
-    /// Reads the log: the newest checkpoint and what follows it.
-    pub(crate) fn read(io: &Io) -> Result<Self> {
-        Self::load(io)?
-    }
-
-    /// As [`LogPosition::read`], for those who only look: what cannot be read of the log is replaced, in memory, by what the
-    /// manifests tell. Returns what is wrong with the log as well.
-    pub(crate) fn read_or_rebuild(io: &Io) -> Result<(Self, Option<Error>)> {
-        let error = match Self::load(io)? {
-            Ok(position) => return Ok((position, None)),
-            Err(error) => error,
-        };
-        let manifests = io.list(Layout::MANIFESTS)?;
-        let history = History::read(io)?;
-        let salvage = Salvage::make(io, &manifests, &history)?;
-        if salvage.state.backups.is_empty() {
-            return Err(error);
-        }
-        if io.repository.is_first_warning() {
-            let cause = crate::error::in_one_line(&error);
-            let useless = salvage.useless.len();
-            io.warn(&format!(
-                "{cause}; backups were found by their manifests, of which {useless} are of no use, and some that were deleted \
-                 may be among them"
-            ));
-        }
-        let position = Self {
-            state: salvage.state,
-            next: history.last.map_or(0, |last| last + 1),
-            ..Self::default()
-        };
-        Ok((position, Some(error)))
-    }
-
-    /// Reads the log. The inner error is about entries that cannot be read: manifests can replace them. The outer one is
-    /// about everything else.
-    fn load(io: &Io) -> Result<Result<Self>> {
-        if let Some(position) = Self::read_copies(io)? {
-            position.compare(io)?;
-            return Ok(Ok(position));
-        }
-        let mut numbers = list(io, 0)?;
-        if numbers.is_empty() {
-            let empty = Self::default();
-            empty.compare(io)?;
-            let Some(folder) = stored_in(io)? else {
-                return Ok(Ok(empty));
-            };
-            // A first backup may have been made meanwhile.
-            numbers = list(io, 0)?;
-            if numbers.is_empty() {
-                return Err(lost(folder));
-            }
-        }
-        let last = numbers.last().copied().unwrap_or_default();
-        match Self::read_store(io, &numbers, last) {
-            Ok(position) => {
-                position.compare(io)?;
-                Ok(Ok(position))
-            }
-            Err(error) if error.kind() == ErrorKind::Damaged => {
-                if let Some(memory) = io.repository.log_memory()
-                    && let Ok(Some(known)) = memory.read()
-                    && known.seq > last
-                {
-                    return Err(memory.went_back(&known, Some(last)));
-                }
-                let message = "the commit log cannot be read; `check --repair-log` rebuilds it from the manifests";
-                let error = crate::error::in_one_line(&error);
-                Ok(Err(Error::damaged(message).with_source(error)))
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Refuses a log that lacks the newest entry that this machine has seen; remembers the newest one that there is now.
-    fn compare(&self, io: &Io) -> Result<()> {
-        let Some(memory) = io.repository.log_memory() else {
-            return Ok(());
-        };
-        match memory.read() {
-            Ok(None) => {}
-            Ok(Some(known)) => {
-                let newest = self.next.checked_sub(1);
-                if newest.is_none_or(|newest| newest < known.seq) {
-                    return Err(memory.went_back(&known, newest));
-                }
-                // A rebuilt log has every backup that was complete, whatever became of the entries before.
-                let is_older = self.rebuilt_at.is_some_and(|at| known.seq < at);
-                if !is_older && self.digest_of(io, known.seq)?.as_ref() != Some(&known.digest) {
-                    return Err(memory.differs(&known));
-                }
-            }
-            Err(error) => io.warn(&memory.unreadable(&error)),
-        }
-        self.remember(io);
-        Ok(())
-    }
-
-    fn digest_of(&self, io: &Io, seq: u64) -> Result<Option<String>> {
-        if let Some(digest) = self.digests.get(&seq) {
-            return Ok(Some(digest.clone()));
-        }
-        match io.block(io.storage().get(&Layout::log(seq), limits::LOG_ENTRY)) {
-            Ok(bytes) => Ok(Some(blake3::hash(&bytes).to_hex().to_string())),
-            Err(error) if error.kind() == ErrorKind::Damaged => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Remembers the newest entry on this machine.
-    fn remember(&self, io: &Io) {
-        let (Some(memory), Some(seq)) = (io.repository.log_memory(), self.next.checked_sub(1))
-        else {
-            return;
-        };
-        let digest = self.last_digest.clone();
-        if let Err(error) = memory.note(&KnownEntry { seq, digest })
-            && io.repository.is_first_warning()
-        {
-            io.warn(&format!(
-                "the newest log entry cannot be remembered on this machine: {error}"
-            ));
-        }
-    }
-
-    /// Reads copies on this machine and what came since, with one look at the store. `None` when they do not fit what is
-    /// there: then the log is another one, as when a bucket was set back to an earlier state.
-    fn read_copies(io: &Io) -> Result<Option<Self>> {
-        let Some(cache) = io.cache() else {
-            return Ok(None);
-        };
-        let Some(newest) = cache.newest_log() else {
-            return Ok(None);
-        };
-        let key = Layout::log(newest);
-        let look = async {
-            let there = io.storage().get(&key, limits::LOG_ENTRY);
-            Ok::<_, Error>(futures::future::join(list_async(io, newest), there).await)
-        };
-        let (numbers, there) = io.block(look)?;
-        let numbers = numbers?;
-        let copy = cache.get(&key, limits::LOG_ENTRY);
-        let same = copy.is_some()
-            && there.ok() == copy
-            && (newest..).zip(&numbers).all(|(n, there)| n == *there);
-        let position = match same {
-            true => Self::replay_copies(io, cache, newest),
-            false => None,
-        };
-        let Some(mut position) = position else {
-            cache.forget_log();
-            return Ok(None);
-        };
-        if let Some(&last) = numbers.last().filter(|last| **last > newest) {
-            match position.accept_all(fetch(io, &(newest + 1..=last).collect::<Vec<_>>())?) {
-                // A rebuilt log goes on with a checkpoint that continues nothing.
-                Err(error) if error.is_damage() => {
-                    cache.forget_log();
-                    return Ok(None);
-                }
-                accepted => accepted.map(drop)?,
-            }
-        }
-        Ok(Some(position))
-    }
-
-    fn replay_copies(io: &Io, cache: &Cache, newest: u64) -> Option<Self> {
-        let mut records = Vec::new();
-        let mut position = Self::default();
-        for seq in (0..=newest).rev() {
-            let bytes = cache.get(&Layout::log(seq), limits::LOG_ENTRY)?;
-            let record = parse(io, &bytes).ok()?;
-            let is_checkpoint = matches!(record.entry, LogEntry::Checkpoint { .. });
-            records.push((Ok(record), bytes));
-            if is_checkpoint {
-                position.next = seq;
-                break;
-            }
-        }
-        records.reverse();
-        position.accept_all(records).ok()?;
-        Some(position)
-    }
-
-    fn read_store(io: &Io, numbers: &[u64], last: u64) -> Result<Self> {
-        let mut position = Self::default();
-        // What lies behind a gap is of use to nobody: without a checkpoint after it the log cannot be read.
-        let (mut oldest, mut from) = (last, last - last % CHECKPOINT_EVERY);
-        for number in numbers.iter().rev() {
-            if *number == oldest || *number + 1 == oldest {
-                oldest = *number;
-            } else {
-                break;
-            }
-        }
-        from = from.max(oldest);
-        loop {
-            let records = fetch(io, &(from..=last).collect::<Vec<_>>())?;
-            // A rebuilt log has a checkpoint where none is due, and what lies before it may be damaged.
-            let checkpoint = records.iter().rposition(|(record, _)| {
-                matches!(
-                    record,
-                    Ok(LogRecord {
-                        entry: LogEntry::Checkpoint { .. },
-                        ..
-                    })
-                )
-            });
-            if let Some(at) = checkpoint {
-                position.next = from + at as u64;
-                position.accept_all(records.into_iter().skip(at))?;
-                return Ok(position);
-            }
-            if from == 0 {
-                position.accept_all(records)?;
-                return Ok(position);
-            }
-            if from == oldest {
-                return Err(missing(oldest - 1));
-            }
-            from = from.saturating_sub(CHECKPOINT_EVERY).max(oldest);
-        }
-    }
-
     /// Reads entries that were added since, and returns them.
     pub(crate) fn refresh(&mut self, io: &Io) -> Result<Vec<LogEntry>> {
         let numbers = list(io, self.next)?;
@@ -431,24 +211,6 @@ impl Gone {
         self.segments.extend(removed);
         self.segments.retain(|id| !added.contains(id));
     }
-}
-
-/// A folder of the repository in which there are objects.
-fn stored_in(io: &Io) -> Result<Option<&'static str>> {
-    let names = io.block(io.storage().top_level())?;
-    for folder in [Layout::MANIFESTS, Layout::INDEX, Layout::PACKS] {
-        if names.iter().any(|name| name == folder) && !io.list(folder)?.is_empty() {
-            return Ok(Some(folder));
-        }
-    }
-    Ok(None)
-}
-
-fn lost(folder: &str) -> Error {
-    Error::damaged(format!(
-        "log is empty, and there are objects below {folder}: the commit log is lost; `check --repair-log` rebuilds it from \
-         the manifests"
-    ))
 }
 
 /// The error of an operation that lost too many races.

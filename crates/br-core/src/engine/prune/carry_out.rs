@@ -1,0 +1,186 @@
+//! Carrying out what was decided: copy, condemn, delete.
+
+use std::collections::BTreeSet;
+
+use super::decision::{Decision, MAX_RACES};
+use super::{PruneReport, Work};
+use crate::engine::relocate::relocate_some;
+use crate::error::Result;
+use crate::format::{LogEntry, Move};
+use crate::model::{BackupId, PackId, References, SegmentId};
+use crate::progress::Event;
+use crate::repository::{
+    Append, IndexSegment, Io, Layout, SegmentPlan, keep_reserve, read_segment,
+};
+
+impl Decision {
+    /// Copies, condemns and deletes; `None` when someone else changed the repository first.
+    pub(super) fn carry_out(mut self, io: &Io, work: &mut Work) -> Result<Option<PruneReport>> {
+        let wanted = self.wanted();
+        let missing = work.not_copied(&wanted);
+        if work.is_first_attempt() {
+            let bytes = self.plan.bytes_copied;
+            io.context
+                .progress
+                .event(Event::Expect { bytes, entries: 0 });
+        }
+        let (moved, done) = relocate_some(io, self.index.clone(), &missing);
+        work.add(moved);
+        done?;
+        let (packs, moves) = work.split(&wanted);
+        // What was copied for an attempt that lost and is of no use any more.
+        for (pack, len) in work.useless(&packs) {
+            self.condemn.insert(pack, None);
+            self.doomed.insert(pack, len);
+        }
+        let mut segments = SegmentPlan::new(io, &self.position.state);
+        segments.add_packs(&packs);
+        let needed = self.moves_needed(&moves);
+        segments.add_moves(moves);
+        for id in self.segments_to_replace() {
+            let segment = read_segment(io, id)?;
+            segments.replace(id, segment, |pack| self.doomed.contains_key(pack));
+        }
+        segments.drop_moves_from(|pack| !needed.contains(pack));
+        let segments = segments.write()?;
+        let dropped = segments.removed.clone();
+        // Those of attempts that lost are in no log entry, and only this run knows them.
+        let lost = work.lost_segments(&segments.added);
+        let entry = LogEntry::Condemn {
+            packs: self.condemn.keys().copied().collect(),
+            segments_added: segments.added,
+            segments_removed: segments.removed,
+        };
+        if let Append::Lost(news) = self.position.append_on_full_disk(io, &entry)? {
+            work.lost_race(self.position, &news);
+            return Ok(None);
+        }
+        let gone = dropped.into_iter().chain(lost);
+        self.leftovers.extend(gone.map(Layout::segment));
+        self.sweep(io, work).map(Some)
+    }
+
+    /// What must be copied before its packs go.
+    fn wanted(&self) -> References {
+        let mut wanted = References::default();
+        for (pack, slots) in &self.condemn {
+            if let Some(slots) = slots {
+                wanted.insert_slots(*pack, slots);
+            }
+        }
+        wanted
+    }
+
+    /// The disk is full: deletes what nobody relies on, with as little writing as can be. What is condemned here stays so
+    /// until a prune that has space takes it out of the index.
+    pub(super) fn free(mut self, io: &Io, work: &mut Work) -> Result<()> {
+        let gone = &self.position.gone;
+        let is_gone = |key: &String| {
+            Layout::id::<SegmentId>(key).is_some_and(|id| gone.segments.contains(&id))
+                || Layout::id::<BackupId>(key).is_some_and(|id| gone.backups.contains(&id))
+        };
+        let mut keys: Vec<String> = self.leftovers.drain(..).filter(is_gone).collect();
+        let condemned = &self.position.state.condemned;
+        keys.extend(condemned.iter().map(|pack| Layout::pack(*pack)));
+        let there = condemned.iter().filter_map(|pack| self.doomed.get(pack));
+        let there: Vec<u64> = there.copied().filter(|len| *len > 0).collect();
+        io.delete_all(keys)?;
+        work.note_freed(there.len(), there.iter().sum());
+        let unused = self.condemn.iter().filter(|(_, slots)| slots.is_none());
+        let mut packs: BTreeSet<PackId> = unused.map(|(pack, _)| *pack).collect();
+        packs.extend(work.wasted());
+        if packs.is_empty() {
+            work.lost_race(self.position, &[]);
+            return Ok(());
+        }
+        let entry = LogEntry::Condemn {
+            packs: packs.iter().copied().collect(),
+            segments_added: Vec::new(),
+            segments_removed: Vec::new(),
+        };
+        let news = match self.position.append_on_full_disk(io, &entry)? {
+            Append::Lost(news) => news,
+            Append::Done => {
+                let keys = packs.iter().map(|pack| Layout::pack(*pack)).collect();
+                io.delete_all(keys)?;
+                let lengths = packs.iter().filter_map(|pack| self.doomed.get(pack));
+                work.note_freed(packs.len(), lengths.sum());
+                vec![entry]
+            }
+        };
+        work.lost_race(self.position, &news);
+        Ok(())
+    }
+
+    /// Packs from which a chain of moves starts or goes on that some manifest needs.
+    fn moves_needed(&self, new: &[Move]) -> BTreeSet<PackId> {
+        let mut needed = self.named.clone();
+        let old = self
+            .index
+            .segments()
+            .iter()
+            .flat_map(|segment| segment.moves());
+        let moves: Vec<_> = old.chain(new).collect();
+        loop {
+            let before = needed.len();
+            let more = moves.iter().filter(|moved| needed.contains(&moved.from));
+            let more: Vec<_> = more.map(|moved| moved.to).collect();
+            needed.extend(more);
+            if needed.len() == before {
+                return needed;
+            }
+        }
+    }
+
+    /// Live segments that describe a pack that goes.
+    fn segments_to_replace(&self) -> BTreeSet<SegmentId> {
+        let touched = |segment: &&std::sync::Arc<IndexSegment>| {
+            segment
+                .packs()
+                .iter()
+                .any(|pack| self.doomed.contains_key(&pack.id))
+        };
+        self.index
+            .segments()
+            .iter()
+            .filter(touched)
+            .filter_map(|segment| segment.id)
+            .collect()
+    }
+
+    fn sweep(mut self, io: &Io, work: &Work) -> Result<PruneReport> {
+        let mut keys = std::mem::take(&mut self.leftovers);
+        let objects = keys.len() as u64;
+        keys.extend(self.doomed.keys().map(|pack| Layout::pack(*pack)));
+        let failed = io.delete_all(keys)?;
+        for (key, error) in &failed {
+            io.warn(&format!(
+                "{key} was not deleted, the next prune tries again: {error}"
+            ));
+        }
+        let kept: BTreeSet<PackId> = failed
+            .iter()
+            .filter_map(|(key, _)| Layout::id(key))
+            .collect();
+        self.doomed.retain(|pack, _| !kept.contains(pack));
+        let packs: Vec<_> = self.doomed.keys().copied().collect();
+        for _ in 0..MAX_RACES {
+            let entry = LogEntry::Swept {
+                packs: packs.clone(),
+            };
+            if packs.is_empty() || matches!(self.position.append(io, entry)?, Append::Done) {
+                break;
+            }
+            // Losing this entry costs a look at packs that are gone, by the next prune.
+        }
+        keep_reserve(io);
+        Ok(PruneReport {
+            packs_deleted: packs.len() as u64,
+            bytes_deleted: self.doomed.values().sum::<u64>() + work.bytes_freed(),
+            bytes_written: work.bytes_written(),
+            objects_deleted: objects - (failed.len() - kept.len()) as u64,
+            unfinished_removed: 0,
+            failed: failed.len() as u64 + work.not_rewritten,
+        })
+    }
+}

@@ -1,0 +1,196 @@
+//! Deciding what goes: reads the whole repository and changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
+
+use br_storage::ObjectInfo;
+
+use super::{PruneOptions, PrunePlan, Work};
+use crate::engine::references::all_references;
+use crate::error::{Error, Result};
+use crate::format::PackTable;
+use crate::model::{BackupId, PackId, References, SegmentId};
+use crate::repository::{Index, Io, Layout, LogPosition, conflict};
+
+/// How often others may be faster before a prune gives up.
+pub(super) const MAX_RACES: u32 = 20;
+
+/// A plan with what is needed to carry it out.
+pub(super) struct Decision {
+    pub(super) position: LogPosition,
+    pub(super) index: Index,
+    /// Packs to give up, with the slots that must be copied first.
+    pub(super) condemn: BTreeMap<PackId, Option<roaring::RoaringBitmap>>,
+    /// Every pack that goes, with its length.
+    pub(super) doomed: BTreeMap<PackId, u64>,
+    /// Packs that manifests name: moves from them are still needed.
+    pub(super) named: BTreeSet<PackId>,
+    /// Keys of segments and manifests that the log does not name.
+    pub(super) leftovers: Vec<String>,
+    pub(super) plan: PrunePlan,
+}
+
+impl Decision {
+    pub(super) fn make(io: &Io, work: &mut Work) -> Result<Self> {
+        for _ in 0..MAX_RACES {
+            // Listed before the log is read: a pack that is stored and committed in between is named by the log by then.
+            let stored = io.list(Layout::PACKS)?;
+            let position = work.newest_position(io)?;
+            match Self::decide(io, work, &stored, position) {
+                Ok(decision) => return Ok(decision),
+                Err(error) => work.others_did_it(io, error)?,
+            }
+        }
+        Err(conflict())
+    }
+
+    fn decide(io: &Io, work: &Work, stored: &[ObjectInfo], position: LogPosition) -> Result<Self> {
+        // A segment that is gone as others replaced it is met as damage: then the log has moved on.
+        let index = Index::read(io, &position.state)?;
+        if let Some((id, _)) = index.damaged.first() {
+            let key = Layout::segment(*id);
+            return Err(Error::damaged(format!(
+                "{key} is damaged: nothing is pruned"
+            )));
+        }
+        let (used, named) = all_references(io, &position.state, &index)?;
+        let mut decision = Self {
+            condemn: BTreeMap::new(),
+            doomed: BTreeMap::new(),
+            named,
+            leftovers: leftover_objects(io, &position, &work.options)?,
+            plan: PrunePlan::new(work.options.clone()),
+            position,
+            index,
+        };
+        decision.plan.objects_leftover = decision.leftovers.len() as u64;
+        decision.judge_packs(&used)?;
+        decision.find_leftovers(io, stored, work);
+        decision.plan.bytes_removed = decision.doomed.values().sum();
+        Ok(decision)
+    }
+
+    /// Sorts the packs that the index describes into unused, thin and good ones.
+    fn judge_packs(&mut self, used: &References) -> Result<()> {
+        let mut wasteful = Vec::new();
+        let (mut total, mut unused) = (0, 0);
+        let mut known = BTreeSet::new();
+        for pack in self.index.packs() {
+            if !known.insert(pack.id) {
+                continue;
+            }
+            total += pack.len;
+            let Some(slots) = used.get(&pack.id) else {
+                self.plan.packs_unused += 1;
+                self.doomed.insert(pack.id, pack.len);
+                self.condemn.insert(pack.id, None);
+                continue;
+            };
+            let (raw, live) = live_bytes(&pack.table, slots);
+            // As if every byte of the pack were compressed alike.
+            let waste = u128::from(pack.len) * u128::from(raw - live) / u128::from(raw.max(1));
+            let waste = waste as u64;
+            unused += waste;
+            if waste > 0 {
+                wasteful.push((waste, pack.len, pack.id, live));
+            }
+        }
+        if let Some((missing, _)) = used.iter().find(|(pack, _)| !known.contains(pack)) {
+            let key = Layout::pack(*missing);
+            let message = format!("{key} is in use and in no index segment: nothing is pruned");
+            return Err(Error::damaged(message));
+        }
+        // The most wasteful first, until what is left is tolerable.
+        wasteful.sort_by(|a, b| (b.0 * a.1).cmp(&(a.0 * b.1)).then(a.2.cmp(&b.2)));
+        let tolerable = (total as f64 * self.plan.options.max_unused) as u64;
+        for (waste, len, pack, live) in wasteful {
+            if unused <= tolerable {
+                break;
+            }
+            unused -= waste;
+            self.plan.packs_rewritten += 1;
+            self.plan.bytes_copied += live;
+            self.doomed.insert(pack, len);
+            self.condemn.insert(pack, used.get(&pack).cloned());
+        }
+        self.plan.packs_kept =
+            known.len() as u64 - self.plan.packs_unused - self.plan.packs_rewritten;
+        Ok(())
+    }
+
+    /// Finds packs in the store that the index does not describe.
+    fn find_leftovers(&mut self, io: &Io, stored: &[ObjectInfo], work: &Work) {
+        let mut known: BTreeSet<_> = self.index.packs().map(|pack| pack.id).collect();
+        known.extend(work.own_packs());
+        let now = SystemTime::from(io.context.runtime.clock.now());
+        // One that is gone already may still lack its `swept` entry.
+        for id in &self.position.state.condemned {
+            self.plan.packs_condemned += 1;
+            self.doomed.insert(*id, 0);
+        }
+        for object in stored {
+            let Some(id) = Layout::id::<PackId>(&object.key) else {
+                continue;
+            };
+            if self.position.state.condemned.contains(&id) {
+                self.doomed.insert(id, object.size);
+            } else if !known.contains(&id) {
+                let age = now.duration_since(object.modified).unwrap_or_default();
+                if age >= self.plan.options.grace {
+                    self.plan.packs_leftover += 1;
+                    self.doomed.insert(id, object.size);
+                    self.condemn.insert(id, None);
+                } else {
+                    self.plan.packs_spared += 1;
+                }
+            }
+        }
+    }
+}
+
+/// Raw bytes of all chunks of a pack, and of those in use.
+fn live_bytes(table: &PackTable, slots: &roaring::RoaringBitmap) -> (u64, u64) {
+    let lengths = table.groups.iter().flat_map(|group| &group.lengths);
+    let (mut raw, mut live) = (0, 0);
+    for (slot, len) in (0..).zip(lengths) {
+        raw += u64::from(*len);
+        if slots.contains(slot) {
+            live += u64::from(*len);
+        }
+    }
+    (raw, live)
+}
+
+/// Segments and manifests that the log does not name: those that it took out, and others that are older than the grace period.
+/// A backup that is about to be committed writes its own again when it finds that a prune came first.
+fn leftover_objects(
+    io: &Io,
+    position: &LogPosition,
+    options: &PruneOptions,
+) -> Result<Vec<String>> {
+    let (state, gone) = (&position.state, &position.gone);
+    let now = SystemTime::from(io.context.runtime.clock.now());
+    let is_old = |object: &ObjectInfo| {
+        now.duration_since(object.modified).unwrap_or_default() >= options.grace
+    };
+    let mut keys = Vec::new();
+    for object in io.list(Layout::INDEX)? {
+        let Some(id) = Layout::id::<SegmentId>(&object.key) else {
+            continue;
+        };
+        let is_named = state.segments.contains(&id);
+        if !is_named && (gone.segments.contains(&id) || is_old(&object)) {
+            keys.push(object.key);
+        }
+    }
+    for object in io.list(Layout::MANIFESTS)? {
+        let Some(id) = Layout::id::<BackupId>(&object.key) else {
+            continue;
+        };
+        let is_named = state.backups.contains_key(&id);
+        if !is_named && (gone.backups.contains(&id) || is_old(&object)) {
+            keys.push(object.key);
+        }
+    }
+    Ok(keys)
+}

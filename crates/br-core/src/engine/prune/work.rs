@@ -1,0 +1,238 @@
+//! What one run of a prune keeps from attempt to attempt.
+//!
+//! [`Work`] remembers what was copied when someone else was faster: the next attempt uses it. Invariant: a pack that somebody
+//! condemned meanwhile is not used any more.
+
+use std::collections::BTreeSet;
+
+use super::decision::{Decision, MAX_RACES};
+use super::{PruneOptions, PruneReport};
+use crate::engine::relocate::Relocated;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{LogEntry, Move};
+use crate::model::{PackId, References, SegmentId};
+use crate::repository::{Io, Layout, LogPosition, StoredPack, conflict};
+
+/// How far a run got in finding space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Space {
+    /// There was enough so far.
+    Enough,
+    /// What nobody relies on was deleted first.
+    Freed,
+    /// There is none for copies: only packs go of which nothing is used.
+    WithoutCopies,
+}
+
+/// A run of a prune.
+pub(super) struct Work {
+    pub(super) options: PruneOptions,
+    position: Option<LogPosition>,
+    copied: Relocated,
+    /// Segments that were written and are in no log entry.
+    segments: Vec<SegmentId>,
+    space: Space,
+    /// Bytes that were deleted to find space.
+    bytes_freed: u64,
+    /// Packs that were deleted for that.
+    packs_freed: u64,
+    /// Packs that were not rewritten as there was no space.
+    pub(super) not_rewritten: u64,
+}
+
+impl Work {
+    pub(super) fn new(options: PruneOptions) -> Self {
+        Self {
+            options,
+            position: None,
+            copied: Relocated::default(),
+            segments: Vec::new(),
+            space: Space::Enough,
+            bytes_freed: 0,
+            packs_freed: 0,
+            not_rewritten: 0,
+        }
+    }
+
+    pub(super) fn run(mut self, io: &Io) -> Result<PruneReport> {
+        for _ in 0..MAX_RACES {
+            let decision = Decision::make(io, &mut self)?;
+            if decision.plan.is_empty() && self.copied.is_empty() && self.segments.is_empty() {
+                return Ok(PruneReport::default());
+            }
+            let thin = decision.plan.packs_rewritten;
+            match decision.carry_out(io, &mut self) {
+                Ok(Some(report)) => return Ok(report),
+                Ok(None) => {}
+                Err(error) if error.kind() == ErrorKind::Full => {
+                    if let Some(report) = self.make_space(io, thin, error)? {
+                        return Ok(report);
+                    }
+                }
+                Err(error) => self.others_did_it(io, error)?,
+            }
+        }
+        Err(conflict())
+    }
+
+    /// There was no space for what had to be written. Returns a report when there is none for anything.
+    fn make_space(&mut self, io: &Io, thin: u64, error: Error) -> Result<Option<PruneReport>> {
+        match self.space {
+            Space::Enough => self.space = Space::Freed,
+            Space::Freed => {
+                self.space = Space::WithoutCopies;
+                self.options.max_unused = 1.0;
+                self.not_rewritten = thin;
+                self.copied.give_up();
+                io.warn(&format!(
+                    "there is no space to copy what is used of {thin} packs: they stay until a prune that has space"
+                ));
+            }
+            Space::WithoutCopies if self.packs_freed > 0 => return self.stop(io).map(Some),
+            Space::WithoutCopies => return Err(error),
+        }
+        Decision::make(io, self)?.free(io, self)?;
+        Ok(None)
+    }
+
+    /// Ends with what could be freed. What was condemned stays so, and the next prune goes on.
+    fn stop(&self, io: &Io) -> Result<PruneReport> {
+        let segments = self.segments.iter().map(|id| Layout::segment(*id));
+        io.delete_all(segments.collect())?;
+        io.warn("there is no space to finish: run the prune again when there is some");
+        Ok(PruneReport {
+            packs_deleted: self.packs_freed,
+            bytes_deleted: self.bytes_freed,
+            failed: self.not_rewritten.max(1),
+            ..PruneReport::default()
+        })
+    }
+
+    /// The newest position in the log; what came since the last attempt is taken into account.
+    pub(super) fn newest_position(&mut self, io: &Io) -> Result<LogPosition> {
+        let position = match self.position.take() {
+            None => LogPosition::read(io)?,
+            Some(mut position) => {
+                let news = position.refresh(io)?;
+                self.take_news(&news);
+                position
+            }
+        };
+        self.position = Some(position.clone());
+        Ok(position)
+    }
+
+    /// What is missing as another prune removed it is no damage: the log has moved on then.
+    pub(super) fn others_did_it(&mut self, io: &Io, error: Error) -> Result<()> {
+        let Some(position) = &mut self.position else {
+            return Err(error);
+        };
+        if error.kind() != ErrorKind::Damaged {
+            return Err(error);
+        }
+        let news = position.refresh(io)?;
+        self.take_news(&news);
+        if news.is_empty() { Err(error) } else { Ok(()) }
+    }
+
+    /// Someone else was faster: goes on from a position that has their entries.
+    pub(super) fn lost_race(&mut self, position: LogPosition, news: &[LogEntry]) {
+        self.take_news(news);
+        self.position = Some(position);
+    }
+
+    /// Forgets packs that were condemned: to others, what is not in the log yet looks like leftovers.
+    fn take_news(&mut self, news: &[LogEntry]) {
+        for entry in news {
+            if let LogEntry::Condemn { packs, .. } = entry {
+                self.copied.forget(&packs.iter().copied().collect());
+            }
+        }
+    }
+
+    pub(super) fn is_first_attempt(&self) -> bool {
+        self.copied.is_empty() && self.segments.is_empty()
+    }
+
+    /// Packs that this run stored.
+    pub(super) fn own_packs(&self) -> impl Iterator<Item = PackId> {
+        self.copied.stored.keys().copied()
+    }
+
+    /// What of it no attempt copied yet.
+    pub(super) fn not_copied(&self, wanted: &References) -> References {
+        let mut missing = References::default();
+        for (pack, slots) in wanted.iter() {
+            let mut slots = slots.clone();
+            let copied = self.copied.moves.iter().filter(|moved| moved.from == *pack);
+            let copied: roaring::RoaringBitmap = copied.flat_map(|moved| &moved.slots).collect();
+            slots -= copied;
+            if !slots.is_empty() {
+                missing.insert_slots(*pack, &slots);
+            }
+        }
+        missing
+    }
+
+    pub(super) fn add(&mut self, moved: Relocated) {
+        self.copied.packs.extend(moved.packs);
+        self.copied.moves.extend(moved.moves);
+        self.copied.stored.extend(moved.stored);
+    }
+
+    /// The packs and the moves that are of use when these slots are given up.
+    pub(super) fn split(&self, wanted: &References) -> (Vec<StoredPack>, Vec<Move>) {
+        let is_wanted = |moved: &&Move| {
+            let slots = wanted.get(&moved.from);
+            slots.is_some_and(|slots| moved.slots.iter().any(|slot| slots.contains(*slot)))
+        };
+        let moves: Vec<Move> = self
+            .copied
+            .moves
+            .iter()
+            .filter(is_wanted)
+            .cloned()
+            .collect();
+        let to: BTreeSet<PackId> = moves.iter().map(|moved| moved.to).collect();
+        let packs = self.copied.packs.iter();
+        let packs = packs.filter(|pack| to.contains(&pack.entry.id)).cloned();
+        (packs.collect(), moves)
+    }
+
+    /// Packs of this run that are not among these, with their lengths.
+    pub(super) fn useless(&self, used: &[StoredPack]) -> Vec<(PackId, u64)> {
+        let used: BTreeSet<PackId> = used.iter().map(|pack| pack.entry.id).collect();
+        let stored = self.copied.stored.iter();
+        let useless = stored.filter(|(pack, _)| !used.contains(pack));
+        useless.map(|(pack, len)| (*pack, *len)).collect()
+    }
+
+    /// Packs of this run whose content is not known or not wanted any more.
+    pub(super) fn wasted(&self) -> Vec<PackId> {
+        self.useless(&self.copied.packs)
+            .into_iter()
+            .map(|(pack, _)| pack)
+            .collect()
+    }
+
+    /// Segments that earlier attempts wrote; notes those of this one.
+    pub(super) fn lost_segments(&mut self, added: &[SegmentId]) -> Vec<SegmentId> {
+        let lost = self.segments.clone();
+        self.segments.extend(added);
+        lost
+    }
+
+    /// Packs were deleted to find space.
+    pub(super) fn note_freed(&mut self, packs: usize, bytes: u64) {
+        self.packs_freed += packs as u64;
+        self.bytes_freed += bytes;
+    }
+
+    pub(super) const fn bytes_freed(&self) -> u64 {
+        self.bytes_freed
+    }
+
+    pub(super) fn bytes_written(&self) -> u64 {
+        self.copied.stored.values().sum()
+    }
+}
