@@ -92,8 +92,8 @@ fn log_entries(session: &Session) -> Vec<std::path::PathBuf> {
 }
 
 fn object_count(session: &Session) -> usize {
-    let folders = ["packs", "index", "manifests"].iter();
-    let count = |folder: &&str| {
+    let folders = ["packs", "index", "manifests"].into_iter();
+    let count = |folder: &str| {
         let output = std::process::Command::new("find")
             .arg(session.at("repository").join(folder))
             .args(["-type", "f"])
@@ -101,7 +101,7 @@ fn object_count(session: &Session) -> usize {
             .unwrap();
         output.stdout.iter().filter(|byte| **byte == b'\n').count()
     };
-    folders.map(|folder| count(&folder)).sum()
+    folders.map(count).sum()
 }
 
 /// The log folder was lost. Every command took the repository for an empty one, and `prune` removed all backups.

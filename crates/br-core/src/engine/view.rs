@@ -13,7 +13,7 @@ pub(crate) struct View {
     pub(crate) position: LogPosition,
     pub(crate) reader: Arc<ChunkReader>,
     /// Why the log could not be read; the catalog was found by manifests then.
-    pub(crate) log_damage: Option<crate::Error>,
+    pub(crate) log_damage: Option<Error>,
 }
 
 impl View {
