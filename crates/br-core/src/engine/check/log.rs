@@ -27,9 +27,9 @@ pub(super) fn look(io: &Io, manifests: &[ObjectInfo], report: &mut CheckReport) 
     let salvage = Salvage::make(io, manifests, &history)?;
     for backup in salvage.found {
         let message = format!(
-            "a complete backup of {} by {}, and no log entry names it: its run was interrupted at the very end, or the entry \
+            "a complete backup by {}, and no log entry names it: its run was interrupted at the very end, or the entry \
              was lost; `check --repair-log` brings it back, `prune` removes it once it is a day old",
-            backup.finished, backup.host
+            backup.host
         );
         let key = crate::repository::Layout::manifest(backup.id);
         report.findings.push(Finding::note(key, message));

@@ -150,7 +150,8 @@ pub(super) fn log(io: &Io, report: &mut CheckReport) -> Result<()> {
             }
             Err(error) if error.kind() == ErrorKind::Damaged => {
                 let done = LogPosition::rebuild(io, &history, &salvage.state)?;
-                (done, Some(in_one_line(&error)))
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                (done, Some(cause.unwrap_or_else(|| in_one_line(&error))))
             }
             Err(error) => return Err(error),
         };
@@ -162,8 +163,8 @@ pub(super) fn log(io: &Io, report: &mut CheckReport) -> Result<()> {
             .extend(trouble.map(|why| format!("the commit log was rebuilt: {why}")));
         for backup in &salvage.found {
             report.repaired.push(format!(
-                "backup {} of {} is back: it is complete, and no log entry named it",
-                backup.id, backup.finished
+                "backup {} is back: it is complete, and no log entry named it",
+                backup.id
             ));
         }
         return Ok(());
