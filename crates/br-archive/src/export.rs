@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::emqx::config::{ROOTS, select_roots};
+use crate::emqx::config::{is_root, select_roots};
 use crate::emqx::hocon;
 use crate::emqx::table_sets;
 use crate::error::{Error, ErrorKind, Result};
@@ -188,7 +188,6 @@ impl Export<'_> {
 pub fn select_config(text: &[u8], keys: &[String]) -> Result<Vec<u8>> {
     let object = hocon::parse(text)
         .map_err(|error| Error::damaged("the configuration cannot be read").because(error))?;
-    let is_root = |key: &String| ROOTS.iter().any(|root| root.name == key);
     let wanted = keys
         .iter()
         .filter(|key| object.contains_key(key) || !is_root(key));

@@ -41,7 +41,10 @@ impl BundleReader {
     /// # Errors
     /// When there is no such file, or its name is none of a bundle.
     pub fn open(path: &Path, limits: &Limits) -> Result<Self> {
-        let name = bundle_name(path)?;
+        let name = bundle_name(path).map_err(|error| match is_emqx4_export(path) {
+            true => Error::from(Refusal::EarlierFormat).because(error),
+            false => error,
+        })?;
         let file = File::open(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Error::from(Refusal::NotFound).because(error),
             _ => Error::io(format!("cannot open {}", path.display()), error),
@@ -129,10 +132,24 @@ impl BundleReader {
     }
 }
 
+/// Whether a file is what EMQX 4 exports: an object of JSON.
+fn is_emqx4_export(path: &Path) -> bool {
+    let mut start = [0; 64];
+    let read = File::open(path).and_then(|mut file| file.read(&mut start));
+    let start = &start[..read.unwrap_or(0)];
+    let is_json = path
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    is_json && start.trim_ascii_start().starts_with(b"{")
+}
+
 /// The bundle's name, from that of its file. EMQX's words for what is wrong with it.
 fn bundle_name(path: &Path) -> Result<BundleName> {
     let file_name = path.file_name().and_then(std::ffi::OsStr::to_str);
     let file_name = file_name.ok_or(Refusal::UnsafeBackupName)?;
+    if file_name == "ns.tar.gz" {
+        return Err(Refusal::UnsafeBackupName.into());
+    }
     match BundleName::of_file(file_name) {
         Ok(name) => Ok(name),
         Err(_) if crate::Format::split(file_name).is_some() => {

@@ -183,6 +183,70 @@ fn losses_are_told_in_sentences() {
     assert_eq!((at("5.6.0"), at("5.6.1")), (1, 0));
 }
 
+/// Which of these roots each release imports, in the order of the row: rule_engine, slow_subs, topic_metrics, sources, license,
+/// session_persistence, cluster, mqtt.
+const RELEASES: &[(&str, &str)] = &[
+    ("5.1.0", "-------x x"),
+    ("5.1.1", "-------x x"),
+    ("5.1.2", "xxx----x x"),
+    ("5.1.6", "xxx----x x"),
+    ("5.2.0", "xxx----x x"),
+    ("5.3.0", "xxx----x x"),
+    ("5.3.2", "xxx----x x"),
+    ("5.4.0", "xxx----x x"),
+    ("5.4.1", "xxx----x x"),
+    ("5.5.0", "xxx--x-x x"),
+    ("5.5.1", "xxx--x-x x"),
+    ("5.6.0", "xxx--x-x x"),
+    ("5.6.1", "xxxx-x-x x"),
+    ("5.7.0", "xxxxx--x x"),
+    ("5.7.1", "xxxxx--x x"),
+    ("5.7.2", "xxxxx--x x"),
+    ("5.8.0", "xxxxx--x x"),
+    ("5.8.9", "xxxxx--x x"),
+    ("5.9.0", "xxxxx--x x"),
+    ("5.10.0", "xxxxx--x x"),
+    ("6.0.0", "xxxxx--x x"),
+    ("6.1.4", "xxxxx--x x"),
+    ("6.2.2", "xxxxx--x x"),
+    ("6.3.0", "xxxxx--x x"),
+];
+
+#[test]
+fn each_release_ignores_the_roots_that_it_forgot() {
+    let config = object(
+        "rule_engine.rules.a {sql = x}\nslow_subs.top_k = 1\ntopic_metrics = [{topic = t}]\nsources.mqtt.a {x = 1}\n\
+         license.key = x\nsession_persistence.enable = true\ndashboard.default_username = x\nmqtt.max_qos_allowed = 1\n\
+         connectors.mqtt.a {x = 1}",
+    );
+    let names = [
+        "rule_engine",
+        "slow_subs",
+        "topic_metrics",
+        "sources",
+        "license",
+        "session_persistence",
+        "dashboard",
+        "mqtt",
+        "",
+        "connectors",
+    ];
+    for (version, row) in RELEASES {
+        let node = Version::parse(version).unwrap();
+        let losses = losses(&config, Some(&node));
+        let ignored: Vec<_> = losses.iter().map(|loss| loss.path().to_string()).collect();
+        let imported: String = names
+            .iter()
+            .map(|name| match *name {
+                "" => ' ',
+                name if ignored.iter().any(|path| path == name) => '-',
+                _ => 'x',
+            })
+            .collect();
+        assert_eq!(&imported, row, "{version}");
+    }
+}
+
 #[test]
 fn the_table_has_every_root_once() {
     let names: std::collections::HashSet<_> = ROOTS.iter().map(|root| root.name).collect();

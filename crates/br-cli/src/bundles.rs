@@ -315,6 +315,10 @@ pub(crate) fn explain_export(error: br_core::Error) -> CommandError {
 fn advice(error: &Error) -> (ExitStatus, String) {
     let (status, hint) = match (error.kind(), error.refusal()) {
         (_, Some(Refusal::NotFound)) => (ExitStatus::Usage, "check the path"),
+        (_, Some(Refusal::EarlierFormat)) => (
+            ExitStatus::Refused,
+            "turn it into a bundle first with emqx-data-converter, a tool of EMQX",
+        ),
         (_, Some(Refusal::BadBackupName | Refusal::UnsafeBackupName)) => (
             ExitStatus::Refused,
             "give the file the name it was exported with: its end must be .tar.gz or .tar.zst",

@@ -12,20 +12,32 @@ use crate::emqx::hocon;
 use crate::emqx::meta::Meta;
 use crate::emqx::rules::{Node, Refusal, Version, check_import, check_meta};
 use crate::emqx::table::{self, TableReport};
-use crate::emqx::table_sets::{self, Importable};
+use crate::emqx::table_sets::{self, Importable, Release};
 use crate::error::{Error, Result};
 use crate::manifest::{MANIFEST_PATH, MAX_MANIFEST_BYTES, Manifest, to_hex};
 use crate::name::BundleName;
 use crate::path::MemberPath;
 use crate::progress::{Event, Progress};
 use crate::reader::Member;
-use crate::select::{META_PATH, is_config, namespace, table_name};
+use crate::select::{CONFIG_PATH, META_PATH, is_config, namespace, table_name};
 
 /// Largest `META.hocon` that is read, in bytes.
 const MAX_META_BYTES: u64 = 1 << 20;
 
 /// Most bytes of all configurations together, as they are held until the bundle's end.
 const MAX_CONFIG_BYTES: u64 = hocon::MAX_BYTES as u64;
+
+/// The edition of bundles that br makes of other content.
+const OWN_EDITION: &str = "br";
+
+/// The first release with namespaces.
+const NAMESPACES_SINCE: Release = (6, 0, 0);
+
+/// The first release that indexes retained messages when it imports them.
+const REINDEXES_SINCE: Release = (5, 7, 1);
+
+/// No more members are named that EMQX passes over.
+const MAX_STRAY: usize = 20;
 
 /// A version later than all.
 const NEWEST_NODE: &str = "999.0";
@@ -191,6 +203,9 @@ impl Examiner {
     pub(crate) fn finish(mut self, name: BundleName, node: Option<&Node>) -> Result<Inspection> {
         let meta = self.meta.take().ok_or(Refusal::MissingBackupMeta)?;
         let is_emqx = meta.is_emqx();
+        if !is_emqx && self.claims_to_be_emqx(&meta) {
+            return Err(Refusal::InvalidEdition.into());
+        }
         if !is_emqx {
             let looked_at = |finding: &Finding| match &finding.member {
                 Some(member) => !is_config(member),
@@ -209,6 +224,7 @@ impl Examiner {
             // Without a node the newest there is: what it would pass over should be known before it is needed.
             let newest = Version::parse(NEWEST_NODE)?;
             let version = node.map_or(&newest, |node| &node.version);
+            self.judge_members(version, &mut warnings);
             self.judge_tables(version, &mut warnings);
             self.judge_configs(version, &mut warnings);
         }
@@ -226,6 +242,35 @@ impl Examiner {
             problems: self.problems,
             warnings,
         })
+    }
+
+    /// Whether only EMQX can have made it, whose editions are others: br's bundles have a manifest or br's own edition.
+    fn claims_to_be_emqx(&self, meta: &Meta) -> bool {
+        let is_content = |member: &InspectedMember| {
+            is_config(&member.path) || table_name(&member.path).is_some()
+        };
+        meta.edition != OWN_EDITION
+            && self.manifest.is_none()
+            && self.members.iter().any(is_content)
+    }
+
+    /// What is neither a configuration nor a table is passed over, and before namespaces their configurations are.
+    fn judge_members(&self, version: &Version, warnings: &mut Vec<Finding>) {
+        for member in &self.members {
+            let path = &member.path;
+            let is_known = matches!(path.as_str(), META_PATH | CONFIG_PATH | MANIFEST_PATH)
+                || table_name(path).is_some();
+            let text = match namespace(path) {
+                Some(_) if version.is_since(NAMESPACES_SINCE) => continue,
+                Some(_) => "EMQX before 6.0.0 has no namespaces and passes over it",
+                None if is_known => continue,
+                None => "EMQX passes over it: it imports `cluster.hocon` and tables only",
+            };
+            warnings.push(Finding::new(Some(path), text));
+            if warnings.len() >= MAX_STRAY {
+                return;
+            }
+        }
     }
 
     /// What is wrong with a table that EMQX imports is a problem. It does not look at any other.
@@ -246,18 +291,27 @@ impl Examiner {
             if let Some(text) = text {
                 found(text, None, false);
             }
-            if table_sets::set_of(&table.name).is_none() {
-                continue;
-            }
-            for problem in &table.problems {
+            let is_imported = table_sets::set_of(&table.name).is_some();
+            // Of a table that EMQX does not look at one is enough.
+            let shown = if is_imported { usize::MAX } else { 1 };
+            for problem in table.problems.iter().take(shown) {
                 let emqx = problem.emqx_message(&table.name, &table.name);
-                found(problem.to_string(), emqx, !problem.is_warning());
+                found(
+                    problem.to_string(),
+                    emqx,
+                    is_imported && !problem.is_warning(),
+                );
+            }
+            if let Some(text) = consequence(table, version) {
+                found(text.to_owned(), None, false);
             }
         }
     }
 
     fn judge_configs(&self, version: &Version, warnings: &mut Vec<Finding>) {
-        for (report, object) in &self.configs {
+        let has_namespaces = version.is_since(NAMESPACES_SINCE);
+        let imported = |report: &ConfigReport| report.namespace.is_none() || has_namespaces;
+        for (report, object) in self.configs.iter().filter(|(report, _)| imported(report)) {
             for loss in losses(object, Some(version)) {
                 warnings.push(Finding::new(Some(&report.path), loss.to_string()));
             }
@@ -319,6 +373,32 @@ fn document_limit(path: &MemberPath) -> Option<u64> {
         META_PATH => Some(MAX_META_BYTES),
         MANIFEST_PATH => Some(MAX_MANIFEST_BYTES),
         _ => is_config(path).then_some(hocon::MAX_BYTES as u64),
+    }
+}
+
+/// What an import of a table does to the target, or leaves to be done there.
+fn consequence(table: &TableReport, version: &Version) -> Option<&'static str> {
+    if table.rows == 0 {
+        return None;
+    }
+    match table.name.as_str() {
+        "emqx_admin" => {
+            Some("its users replace those of the same name on the target, passwords included")
+        }
+        "emqx_app" => Some(
+            "its API keys replace those of the same name on the target: programs that use these, such as the operator of \
+             Kubernetes, need the new ones",
+        ),
+        "emqx_retainer_message"
+            if table_sets::importable(&table.name, version) == Importable::Yes
+                && !version.is_since(REINDEXES_SINCE) =>
+        {
+            Some(
+                "EMQX before 5.7.1 does not index the messages that it imports: run `emqx ctl retainer reindex start` after \
+                 the import",
+            )
+        }
+        _ => None,
     }
 }
 

@@ -5,6 +5,7 @@
 mod bodies;
 mod bundles;
 mod dialects;
+mod emqx_warnings;
 mod erl_tar;
 mod hostile;
 mod import;

@@ -233,8 +233,12 @@ async fn keep(args: &ImportArgs, context: &CommandContext) -> CommandResult {
     let report = backup(&repository, source, &options, &engine).await;
     drop(guard);
     let seconds = context.runtime.clock.elapsed().saturating_sub(start);
-    print_kept(&inspection, &report?, seconds.as_secs_f64(), context)?;
-    Ok(ExitStatus::Ok)
+    let report = report?;
+    print_kept(&inspection, &report, seconds.as_secs_f64(), context)?;
+    Ok(match report.backup.is_complete() {
+        true => ExitStatus::Ok,
+        false => ExitStatus::Partial,
+    })
 }
 
 fn print_kept(
@@ -263,7 +267,7 @@ fn print_kept(
         format::speed(backup.changes.bytes_read, seconds),
     ));
     output.summary(&fields)?;
-    if output.console.quiet || report.dry_run {
+    if output.console.quiet || report.dry_run || !backup.is_complete() {
         return Ok(());
     }
     let mut lines = output.lines();

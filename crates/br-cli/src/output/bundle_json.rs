@@ -260,6 +260,7 @@ struct TableJson<'a> {
     node: Option<&'a str>,
     mnesia_version: Option<&'a str>,
     sound: bool,
+    problems: Vec<String>,
 }
 
 impl<'a> From<&'a TableReport> for TableJson<'a> {
@@ -274,6 +275,7 @@ impl<'a> From<&'a TableReport> for TableJson<'a> {
             node: header.map(|header| header.node.as_str()),
             mnesia_version: header.map(|header| header.mnesia_version.as_str()),
             sound: table.is_sound(),
+            problems: table.problems.iter().map(ToString::to_string).collect(),
         }
     }
 }

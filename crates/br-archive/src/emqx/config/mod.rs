@@ -18,7 +18,9 @@ pub use diff::{ConfigDiff, ConfigDifference, DifferenceKind, diff};
 pub use losses::{Warning, losses};
 pub use merge::{ChangeKind, ConfigChange, merge};
 pub use path::ConfigPath;
-pub use roots::{Identity, Import, Merge, Part, ROOTS, Rest, Root, import_of, roots, select_roots};
+pub use roots::{
+    Identity, Import, Merge, Part, ROOTS, Rest, Root, import_of, is_root, roots, select_roots,
+};
 pub use secrets::{Secret, SecretKind, secrets};
 
 /// The most secrets, losses or differences that are listed of one configuration.

@@ -17,6 +17,8 @@ pub struct Root {
     pub import: Import,
     /// The first release that imports it, if earlier ones forgot to.
     pub since: Option<Release>,
+    /// The first release that does not import it any more.
+    pub until: Option<Release>,
 }
 
 /// How a root is imported.
@@ -103,6 +105,7 @@ const fn root(name: &'static str, import: Import) -> Root {
         name,
         import,
         since: None,
+        until: None,
     }
 }
 
@@ -159,6 +162,12 @@ pub const ROOTS: &[Root] = &[
     replaced("limiter"),
     replaced("log"),
     replaced("persistent_session_store"),
+    // Its name before 5.7, which does not take the old one for the new.
+    Root {
+        since: Some((5, 5, 0)),
+        until: Some((5, 7, 0)),
+        ..replaced("session_persistence")
+    },
     replaced("durable_sessions"),
     replaced("prometheus"),
     replaced("crl_cache"),
@@ -168,7 +177,10 @@ pub const ROOTS: &[Root] = &[
     replaced("broker"),
     replaced("force_gc"),
     replaced("zones"),
-    replaced("slow_subs"),
+    Root {
+        since: Some((5, 1, 2)),
+        ..replaced("slow_subs")
+    },
     root(
         "cluster",
         Import::Merged {
@@ -205,12 +217,19 @@ pub const ROOTS: &[Root] = &[
             part("completion_profiles", BY_NAME),
         ],
     ),
-    merged("rule_engine", &[needed("rules", Merge::Names { depth: 1 })]),
+    // A typing error kept 5.1.0 and 5.1.1 from finding its importer.
+    Root {
+        since: Some((5, 1, 2)),
+        ..merged("rule_engine", &[needed("rules", Merge::Names { depth: 1 })])
+    },
     merged("listeners", TYPE_AND_NAME),
     merged("gateway", ONE_NAME),
     merged("exhook", &[needed("servers", BY_NAME)]),
     merged("auto_subscribe", &[needed("topics", BY_TOPIC)]),
-    merged("topic_metrics", &[whole(BY_TOPIC)]),
+    Root {
+        since: Some((5, 1, 2)),
+        ..merged("topic_metrics", &[whole(BY_TOPIC)])
+    },
     merged("file_transfer", ONE_NAME),
     merged("durable_queues", ONE_NAME),
     owned("psk_authentication"),
@@ -224,13 +243,51 @@ pub const ROOTS: &[Root] = &[
 /// Returns how a root is imported by a node, or by the newest one.
 #[must_use]
 pub fn import_of(name: &str, node: Option<&Version>) -> Import {
-    match ROOTS.iter().find(|root| root.name == name) {
-        Some(Root {
-            since: Some(since), ..
-        }) if node.is_some_and(|node| !node.is_since(*since)) => Import::Ignored,
-        Some(root) => root.import,
-        None => Import::Ignored,
+    let Some(root) = ROOTS.iter().find(|root| root.name == name) else {
+        return Import::Ignored;
+    };
+    // Without a node the newest is meant.
+    let has_reached = |release| node.is_none_or(|node| node.is_since(release));
+    let is_imported = root.since.is_none_or(has_reached) && !root.until.is_some_and(has_reached);
+    match is_imported {
+        true => root.import,
+        false => Import::Ignored,
     }
+}
+
+/// Roots that EMQX has and does not import. With [`ROOTS`] they are all that may be asked for in an export.
+const OTHER_ROOTS: &[&str] = &[
+    "a2a_registry",
+    "alarms",
+    "api_key",
+    "audit",
+    "banned",
+    "client_attrs",
+    "cluster_link",
+    "dashboard",
+    "durable_storage",
+    "gcp_device",
+    "mq",
+    "namespace",
+    "node",
+    "node_rebalance",
+    "opentelemetry",
+    "overload_protection",
+    "plugins",
+    "quic",
+    "rpc",
+    "stats",
+    "statsd",
+    "streams",
+    "telemetry",
+    "trace",
+    "username_quota",
+];
+
+/// Whether EMQX has a root of this name, imported or not. A configuration need not have it.
+#[must_use]
+pub fn is_root(name: &str) -> bool {
+    ROOTS.iter().any(|root| root.name == name) || OTHER_ROOTS.contains(&name)
 }
 
 /// Returns the names of a configuration's roots, in their order.

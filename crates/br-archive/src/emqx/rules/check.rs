@@ -54,14 +54,14 @@ pub fn check_import(meta: &Meta, node: &Node) -> Result<(), Refusal> {
 /// Checks the name of a bundle's file, and returns its base name.
 ///
 /// # Errors
-/// [`Refusal::UnsafeBackupName`] when the base name is no name of a directory of its own, as `..` in `...tar.gz`, and
+/// [`Refusal::UnsafeBackupName`] when the base name is no name of a directory of its own, as `..` in `...tar.gz` and `ns`, and
 /// [`Refusal::BadBackupName`] when the file is not in place (a name with `/`) or has not the suffix.
 pub fn check_name(file_name: &str) -> Result<&str, Refusal> {
     if file_name.contains('/') {
         return Err(Refusal::BadBackupName);
     }
     let base = file_name.strip_suffix(SUFFIX);
-    if matches!(base.unwrap_or(file_name), "" | "." | "..") || file_name.contains('\0') {
+    if matches!(base.unwrap_or(file_name), "" | "." | ".." | "ns") || file_name.contains('\0') {
         return Err(Refusal::UnsafeBackupName);
     }
     base.ok_or(Refusal::BadBackupName)

@@ -11,7 +11,8 @@
 //! 10. the configuration as a whole, which only a node can check.
 //!
 //! Invariant: what EMQX refuses is refused here, as the same [`Refusal`] and in the same words. Names that EMQX lets pass
-//! although it would clear its whole backup directory after them (an empty base name, and `.`) are refused, too.
+//! although it would clear its whole backup directory after them (an empty base name, and `.`), or the bundles of all namespaces
+//! (`ns`, which 6.1.5, 6.2.3 and 6.3.0 refuse), are refused, too.
 
 mod check;
 mod refusal;

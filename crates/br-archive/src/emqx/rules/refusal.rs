@@ -24,6 +24,9 @@ pub enum Refusal {
     /// The file has not the suffix, or is not in place.
     #[error("invalid backup name: file name must have .tar.gz extension")]
     BadBackupName,
+    /// The file is what EMQX 4 exports. EMQX 5 refuses its name.
+    #[error("the file is JSON, as EMQX 4 exports it, and not a bundle of EMQX 5")]
+    EarlierFormat,
     /// The base name would leave the directory of bundles.
     #[error("unsafe backup name")]
     UnsafeBackupName,
@@ -141,7 +144,7 @@ impl Refusal {
         match self {
             Self::NotCoreNode { .. } => "not_core_node",
             Self::NotFound => "not_found",
-            Self::BadBackupName => "bad_backup_name",
+            Self::BadBackupName | Self::EarlierFormat => "bad_backup_name",
             Self::UnsafeBackupName => "unsafe_backup_name",
             Self::BadArchiveDir => "bad_archive_dir",
             Self::MissingBackupMeta => "missing_backup_meta",
@@ -169,6 +172,9 @@ impl Refusal {
     /// Returns what EMQX says, to the last byte: some of its messages end in a line break.
     #[must_use]
     pub fn emqx_message(&self) -> String {
+        if *self == Self::EarlierFormat {
+            return Self::BadBackupName.emqx_message();
+        }
         let mut message = self.to_string();
         if matches!(self, Self::UnsupportedVersion { .. }) {
             message.push('\n');

@@ -171,6 +171,7 @@ fn tables(reports: &[TableReport], lines: &mut Lines) -> Result<(), CommandError
             format::text(&report.name),
             table_sets::set_of(&report.name).unwrap_or("-").to_owned(),
             match header {
+                _ if !report.is_sound() => "damaged".to_owned(),
                 Some(_) => format::count(report.rows),
                 None => "-".to_owned(),
             },

@@ -1,0 +1,163 @@
+//! What EMQX would pass over, or what an import leaves to be done: told, and refused where EMQX refuses.
+
+use std::path::PathBuf;
+
+use br_archive::emqx::rules::{Edition, Node, Version};
+use br_archive::{Inspection, Limits, Silent, inspect, select_config};
+use tempfile::TempDir;
+
+use crate::support::emqx::table;
+use crate::support::raw::{Tar, gzip};
+use crate::support::{BASE, META};
+
+/// A bundle of these members.
+fn bundle(name: &str, meta: &str, members: &[(&str, &[u8])]) -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut tar = Tar::new().file("META.hocon", meta);
+    for (path, bytes) in members {
+        tar = tar.file(path, bytes);
+    }
+    let bytes = gzip(&tar.end());
+    let path = dir.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    (dir, path)
+}
+
+fn looked_at(members: &[(&str, &[u8])], version: Option<&str>) -> Inspection {
+    let (_dir, path) = bundle(&format!("{BASE}.tar.gz"), META, members);
+    let node = version.map(|text| Node::new(Edition::Ee, Version::parse(text).unwrap()));
+    inspect(&path, &Limits::default(), node.as_ref(), &mut Silent).unwrap()
+}
+
+fn warnings(members: &[(&str, &[u8])], version: Option<&str>) -> Vec<String> {
+    let inspection = looked_at(members, version);
+    assert!(inspection.is_sound(), "{:?}", inspection.problems);
+    let text = |finding: &br_archive::Finding| {
+        let member = finding.member.as_ref().map(ToString::to_string);
+        format!("{}: {}", member.unwrap_or_default(), finding.text)
+    };
+    inspection.warnings.iter().map(text).collect()
+}
+
+#[test]
+fn what_is_neither_configuration_nor_table_is_warned_of() {
+    let members: &[(&str, &[u8])] = &[
+        ("cluster.hocon", b"mqtt {}"),
+        ("ns/a/cluster.hocon", b"mqtt {}\nnode {}"),
+        ("notes.txt", b"x"),
+        ("certs/key.pem", b"x"),
+    ];
+    let stray = [
+        "notes.txt: EMQX passes over it: it imports `cluster.hocon` and tables only",
+        "certs/key.pem: EMQX passes over it: it imports `cluster.hocon` and tables only",
+    ];
+    let of_namespaces =
+        "ns/a/cluster.hocon: EMQX before 6.0.0 has no namespaces and passes over it";
+    let newest = warnings(members, None);
+    assert_eq!(newest[..2], stray);
+    assert!(newest[2].contains("`node` is ignored"), "{newest:?}");
+    assert_eq!(warnings(members, Some("6.0.0")), newest);
+    // Of a file that is passed over nothing else needs to be said.
+    assert_eq!(
+        warnings(members, Some("5.10.0")),
+        [of_namespaces, stray[0], stray[1]]
+    );
+}
+
+#[test]
+fn credentials_that_an_import_replaces_are_warned_of() {
+    let app = table("emqx_app", &[("operator", "x")]);
+    let admin = table("emqx_admin", &[("admin", "x")]);
+    let empty = table("emqx_app", &[]);
+    let both = warnings(
+        &[("mnesia/emqx_app", &app), ("mnesia/emqx_admin", &admin)],
+        None,
+    );
+    assert!(both[0].starts_with("mnesia/emqx_app: its API keys replace"));
+    assert!(both[1].starts_with("mnesia/emqx_admin: its users replace"));
+    assert_eq!(warnings(&[("mnesia/emqx_app", &empty)], None), [""; 0]);
+}
+
+#[test]
+fn retained_messages_need_an_index_before_5_7_1() {
+    let retained = table("emqx_retainer_message", &[("t", "x")]);
+    let members: &[(&str, &[u8])] = &[("mnesia/emqx_retainer_message", &retained)];
+    let meta = "edition = ee\nversion = \"5.6.1\"\n";
+    let at = |version: &str| {
+        let (_dir, path) = bundle(&format!("{BASE}.tar.gz"), meta, members);
+        let node = Node::new(Edition::Ee, Version::parse(version).unwrap());
+        let found = inspect(&path, &Limits::default(), Some(&node), &mut Silent).unwrap();
+        found
+            .warnings
+            .iter()
+            .any(|warning| warning.text.contains("retainer reindex start"))
+    };
+    let found: Vec<_> = ["5.6.1", "5.7.0", "5.7.1", "5.8.0"].map(at).to_vec();
+    assert_eq!(found, [true, true, false, false]);
+}
+
+#[test]
+fn an_edition_that_is_none_of_emqx_is_refused_unless_br_made_the_bundle() {
+    let members: &[(&str, &[u8])] = &[("cluster.hocon", b"mqtt {}")];
+    for (edition, is_refused) in [("xx", true), ("br", false), ("ee", false)] {
+        let meta = format!("edition = {edition}\nversion = \"5.8.1\"\n");
+        let (_dir, path) = bundle(&format!("{BASE}.tar.gz"), &meta, members);
+        let found = inspect(&path, &Limits::default(), None, &mut Silent);
+        let refusal = found.map(drop).map_err(|error| {
+            let refusal = error.refusal().map(br_archive::emqx::rules::Refusal::atom);
+            refusal.unwrap_or_default()
+        });
+        let expected = if is_refused {
+            Err("invalid_edition")
+        } else {
+            Ok(())
+        };
+        assert_eq!(refusal, expected, "{edition}");
+    }
+}
+
+#[test]
+fn a_table_that_is_unknown_and_damaged_says_what_is_wrong() {
+    let inspection = looked_at(&[("mnesia/emqx_acl~", b"corrupted")], None);
+    assert!(inspection.is_sound(), "EMQX does not look at it");
+    let texts: Vec<_> = inspection
+        .warnings
+        .iter()
+        .map(|found| &found.text)
+        .collect();
+    assert!(
+        texts.iter().any(|text| text.contains("not a log")),
+        "{texts:?}"
+    );
+}
+
+#[test]
+fn a_name_that_would_cost_the_bundles_of_namespaces_is_refused() {
+    let (_dir, path) = bundle("ns.tar.gz", META, &[]);
+    let error = inspect(&path, &Limits::default(), None, &mut Silent).unwrap_err();
+    assert_eq!(error.refusal().unwrap().atom(), "unsafe_backup_name");
+}
+
+#[test]
+fn a_file_of_emqx_4_is_called_what_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("emqx-export-2023-1-2-3-4-5.json");
+    std::fs::write(&path, b"{\"version\":\"4.4\",\"rules\":[]}").unwrap();
+    let error = inspect(&path, &Limits::default(), None, &mut Silent).unwrap_err();
+    assert!(
+        error.to_string().contains("as EMQX 4 exports it"),
+        "{error}"
+    );
+    assert_eq!(error.refusal().unwrap().atom(), "bad_backup_name");
+}
+
+#[test]
+fn every_root_of_emqx_may_be_asked_for() {
+    let keys = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let config = b"mqtt {max_qos_allowed = 1}\nlog {}";
+    let selected = select_config(config, &keys(&["dashboard", "api_key", "mqtt", "ai"])).unwrap();
+    let text = String::from_utf8(selected).unwrap();
+    assert!(text.starts_with("mqtt") && !text.contains("log"), "{text}");
+    let error = select_config(config, &keys(&["mqtt", "nonsense"])).unwrap_err();
+    assert_eq!(error.to_string(), "Invalid root keys: nonsense");
+}
