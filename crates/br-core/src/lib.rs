@@ -45,9 +45,9 @@ pub mod source;
 pub mod target;
 
 pub use br_storage::{
-    Addressing, AssumeRole, BucketLocation, Capabilities, Location, Lookalike, NetworkOptions,
-    S3Credentials, S3Encryption, S3Location, S3Options, Secret, Speed, Storage, StorageOptions,
-    Traffic,
+    Addressing, AssumeRole, BucketLocation, Capabilities, ErrorKind as StorageErrorKind, Location,
+    Lookalike, NetworkOptions, NetworkStatus, S3Credentials, S3Encryption, S3Location, S3Options,
+    Secret, Speed, Storage, StorageOptions, StoreFailure, Traffic,
 };
 pub use error::{Error, ErrorKind, ObjectKind, Result, Site};
 pub use format::{

@@ -3,9 +3,9 @@
 //! [`Error`] says what was attempted, on which object and where; its [`ErrorKind`] says what the
 //! caller has to do. Invariant: whichever backend failed, the same situation has the same kind.
 
-use std::{error::Error as StdError, fmt, io};
+use std::{error::Error as StdError, fmt, io, time::Duration};
 
-use crate::server_error::ServerError;
+use crate::{server_error::ServerError, waiting::in_words};
 
 /// The result of an operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -74,6 +74,8 @@ pub struct Error {
     /// What the operating system said, if it was asked.
     io: Option<io::ErrorKind>,
     cause: Box<dyn StdError + Send + Sync>,
+    /// It was tried again for as long as it may be.
+    is_final: bool,
 }
 
 impl Error {
@@ -91,6 +93,7 @@ impl Error {
             place: place.to_owned(),
             io: None,
             cause: cause.into(),
+            is_final: false,
         }
     }
 
@@ -119,11 +122,22 @@ impl Error {
         place: &str,
         cause: &object_store::Error,
     ) -> Self {
-        let kind = kind_of_store(cause);
         Self {
             io: io_kind_within(cause),
-            ..Self::new(kind, operation, key, place, StoreCause::new(cause))
+            is_final: end_of_trying(cause).is_some(),
+            ..Self::new(
+                kind_of_store(cause),
+                operation,
+                key,
+                place,
+                StoreCause::new(cause),
+            )
         }
+    }
+
+    /// Returns whether the layer that tries requests again has given up.
+    pub(crate) fn is_final(&self) -> bool {
+        self.is_final
     }
 
     /// Returns what the caller has to do.
@@ -185,6 +199,25 @@ impl StdError for Error {
     }
 }
 
+/// What an error of [`Storage::object_store`](crate::Storage::object_store) means, in the words of this crate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreFailure {
+    /// What the caller has to do.
+    pub kind: ErrorKind,
+    /// What the server or the system says, without markup.
+    pub text: String,
+}
+
+impl From<&object_store::Error> for StoreFailure {
+    fn from(error: &object_store::Error) -> Self {
+        Self {
+            kind: kind_of_store(error),
+            text: StoreCause::new(error).0,
+        }
+    }
+}
+
 /// The text of an `object_store` error.
 ///
 /// Every level of those errors repeats the text of the level below, so that printing the chain of
@@ -202,11 +235,13 @@ impl StoreCause {
             | object_store::Error::Unauthenticated { source, .. } => source.to_string(),
             _ => error.to_string(),
         };
-        if let Some(answer) = ServerError::find(&text) {
-            return Self(answer.to_string());
-        }
-        Self(match text.split_once("HTTP error: ") {
-            Some((_, failure)) => failure.to_owned(),
+        let text = match (ServerError::find(&text), text.split_once("HTTP error: ")) {
+            (Some(answer), _) => answer.to_string(),
+            (None, Some((_, failure))) => failure.to_owned(),
+            (None, None) => text,
+        };
+        Self(match end_of_trying(error).flatten() {
+            Some(time) => format!("{text} (tried again for {})", in_words(time)),
             None => text,
         })
     }
@@ -240,6 +275,24 @@ fn is_transport(error: &object_store::Error) -> bool {
         next = error.source();
     }
     false
+}
+
+/// Returns for how long a request was tried again, if that is over.
+#[cfg(feature = "network")]
+fn end_of_trying(error: &object_store::Error) -> Option<Option<Duration>> {
+    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(failure) = error.downcast_ref::<crate::backend::remote::Unreachable>() {
+            return failure.is_final.then_some(failure.tried_for);
+        }
+        next = error.source();
+    }
+    None
+}
+
+#[cfg(not(feature = "network"))]
+fn end_of_trying(_: &object_store::Error) -> Option<Option<Duration>> {
+    None
 }
 
 #[cfg(not(feature = "network"))]

@@ -52,9 +52,10 @@ mod server_error;
 mod storage;
 mod sweep;
 mod traffic;
+mod waiting;
 mod write;
 
-pub use error::{Error, ErrorKind, Operation, Result};
+pub use error::{Error, ErrorKind, Operation, Result, StoreFailure};
 pub use list::ObjectInfo;
 pub use location::{BucketLocation, Location, Lookalike, S3Location};
 pub use options::{
@@ -65,4 +66,5 @@ pub use probe::{Capabilities, Speed};
 pub use secret::Secret;
 pub use storage::Storage;
 pub use traffic::Traffic;
+pub use waiting::{NetworkStatus, WaitCause, Waiting};
 pub use write::Creation;

@@ -1,28 +1,32 @@
-//! When to try again what the client below gave up.
+//! When to begin an operation again.
 //!
-//! The client below repeats a request while its time lasts, which begins with the first attempt:
-//! one that moved bytes for longer than that and then broke is not repeated at all, and writes
-//! under a condition never after a time-out. [`Patience`] does so. Invariant: it ends, after a few
-//! attempts or as soon as one of them moved nothing.
+//! The layer below tries a request again while its time lasts (`backend::remote`). What it cannot repeat is an answer that
+//! broke off while it was read, a signature that grew old, and a write that met another one of the same key. [`Patience`] begins
+//! the whole operation again. Invariant: it ends; what the layer below gave up for good is not begun again.
 
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::{
     error::{Error, ErrorKind, Result},
     storage::Storage,
 };
 
-/// Most attempts.
+/// Attempts that are made however long each takes; a disk gets no more.
 const ATTEMPTS: u32 = 4;
-/// The pause before the second attempt; each following one is twice as long.
+/// The pause before the second attempt; each following one is up to twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// No pause is longer.
+const MAX_PAUSE: Duration = Duration::from_secs(10);
 
 /// Decides whether an operation is begun once more.
 #[derive(Debug)]
 pub(crate) struct Patience<'a> {
     storage: &'a Storage,
     attempts: u32,
-    moved: u64,
+    failed_since: Option<Instant>,
+    pause: Duration,
 }
 
 impl Storage {
@@ -31,7 +35,8 @@ impl Storage {
         Patience {
             storage: self,
             attempts: 1,
-            moved: self.bytes_moved(),
+            failed_since: None,
+            pause: FIRST_PAUSE,
         }
     }
 
@@ -50,28 +55,40 @@ impl Storage {
         }
     }
 
-    fn bytes_moved(&self) -> u64 {
-        let traffic = self.traffic().unwrap_or_default();
-        traffic.bytes_sent + traffic.bytes_received
+    /// For how long failures are tried again.
+    fn retry_for(&self) -> Duration {
+        #[cfg(feature = "network")]
+        if let Some(link) = &self.backend().link {
+            return link.health.retry_for();
+        }
+        Duration::ZERO
     }
 }
 
 impl Patience<'_> {
     /// Returns whether the operation may be begun again after an error, and waits before it.
     pub(crate) async fn allows(&mut self, error: &Error) -> bool {
-        if error.kind() != ErrorKind::Unavailable || self.attempts == ATTEMPTS {
+        if error.kind() != ErrorKind::Unavailable || error.is_final() {
             return false;
         }
-        if self.storage.is_remote() {
-            // Without any movement the server is gone, and was given its time.
-            let moved = self.storage.bytes_moved();
-            if moved == self.moved {
-                return false;
-            }
-            self.moved = moved;
-            tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(self.attempts - 1)).await;
+        let since = *self.failed_since.get_or_insert_with(Instant::now);
+        let is_over = since.elapsed() >= self.storage.retry_for();
+        if self.attempts >= ATTEMPTS && is_over {
+            return false;
         }
         self.attempts += 1;
+        if self.storage.is_remote() {
+            tokio::time::sleep(jittered(self.pause)).await;
+            self.pause = (self.pause * 2).min(MAX_PAUSE);
+        }
         true
     }
+}
+
+#[cfg(feature = "network")]
+use crate::backend::remote::jittered;
+
+#[cfg(not(feature = "network"))]
+fn jittered(pause: Duration) -> Duration {
+    pause
 }

@@ -10,6 +10,8 @@ use crate::error::ErrorKind;
 
 /// What precedes the status and the body in the text.
 const STATUS_MARK: &str = "Server returned non-2xx status code: ";
+/// What precedes the body of an answer that says yes and means no.
+const BODY_MARK: &str = "Server returned error response: ";
 /// What precedes the code of one key of many.
 const CODE_MARK: &str = "(code: ";
 /// What precedes that when it was not the store that was asked.
@@ -30,10 +32,13 @@ pub(crate) struct ServerError {
 impl ServerError {
     /// Finds the answer in the text of an error.
     pub(crate) fn find(text: &str) -> Option<Self> {
-        let Some((before, answer)) = text.split_once(STATUS_MARK) else {
-            return Self::of_one_key(text);
+        let (before, answer, status) = match text.split_once(STATUS_MARK) {
+            Some((before, answer)) => (before, answer, answer.get(..3)?.parse().ok()?),
+            None => match text.split_once(BODY_MARK) {
+                Some((before, answer)) => (before, answer, 200),
+                None => return Self::of_one_key(text),
+            },
         };
-        let status = answer.get(..3)?.parse().ok()?;
         // Azure adds lines with numbers for its own staff.
         let message = element(answer, "Message")
             .lines()
@@ -215,6 +220,9 @@ mod tests {
         assert_eq!(one.to_string(), "the server answered AccessDenied");
         let busy = ServerError::find("for key a: Busy (code: SlowDown)").unwrap();
         assert_eq!(busy.kind(), ErrorKind::Unavailable);
+        let body = "POST http://h/b/k - Server returned error response: <Error><Code>InternalError</Code></Error>";
+        let late = ServerError::find(body).unwrap();
+        assert_eq!(late.kind(), ErrorKind::Unavailable);
         let page = "Server returned non-2xx status code: 502 Bad Gateway: <html>";
         let error = ServerError::find(page).unwrap();
         assert_eq!(error.to_string(), "the server answered 502");

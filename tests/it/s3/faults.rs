@@ -5,12 +5,15 @@
     reason = "how long things take is what is tested"
 )]
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use br_core::engine::backup::{BackupReport, Base, backup};
 use br_core::engine::restore::{RestoreOptions, restore};
-use br_core::{BackupSelector, ErrorKind};
-use br_testkit::block_on;
+use br_core::{BackupSelector, ErrorKind, Repository, Result};
+use br_storage::{NetworkStatus, WaitCause};
 use br_testkit::s3::{Fault, Rule};
+use br_testkit::{TestRepo, block_on};
 
 use super::{Bucket, source};
 
@@ -292,4 +295,114 @@ fn a_broken_answer_keeps_nobody_waiting() {
         let read = block_on(read).expect("it does not wait for itself");
         assert!(read.unwrap() == bytes, "{fault:?}");
     }
+}
+
+/// Stores 200 KB that are new.
+fn full_backup(repository: &Repository, bucket: &Bucket) -> Result<BackupReport> {
+    let options = TestRepo::options("host").with_base(Base::None);
+    block_on(backup(repository, source(2), &options, &bucket.context))
+}
+
+/// What a constant refusal costs: the time that was set, and the attempt that was under way then.
+#[test]
+fn a_server_that_always_answers_503_ends_the_run_when_the_time_is_over() {
+    let mut bucket = Bucket::new();
+    let repository = bucket.init().unwrap();
+    bucket.backup(&repository, &source(1)).unwrap();
+    let status = NetworkStatus::default();
+    // An attempt to write a pack of 200 KB takes about half a second.
+    let network = bucket.options.network.clone();
+    let network = network
+        .with_upload_limit(Some(400_000))
+        .with_retry_for(Duration::from_secs(2))
+        .with_status(status.clone());
+    bucket.options = bucket.options.clone().with_network(network);
+    let repository = bucket.open().unwrap();
+    let busy = Fault::Status {
+        code: 503,
+        name: "SlowDown",
+    };
+    let rule = Rule::always(busy).method("PUT").matching("/packs/");
+    bucket.server.inject(rule);
+    let seen = Arc::new(Mutex::new(None));
+    let watch = {
+        let (status, seen) = (status.clone(), Arc::clone(&seen));
+        std::thread::spawn(move || {
+            while Arc::strong_count(&seen) > 1 {
+                if let Some(waiting) = status.waiting() {
+                    *seen.lock().unwrap() = Some(waiting);
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        })
+    };
+    let start = Instant::now();
+    let error = full_backup(&repository, &bucket).unwrap_err();
+    let time = start.elapsed();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("503 SlowDown"), "{cause}");
+    assert!(cause.contains("tried again for 2 s"), "{cause}");
+    assert!(time >= Duration::from_secs(2), "{time:?}");
+    assert!(time < Duration::from_secs(6), "{time:?}");
+    let waiting = seen.lock().unwrap().take().unwrap();
+    assert_eq!(waiting.cause, WaitCause::Answer(503));
+    drop(seen);
+    watch.join().unwrap();
+    bucket.assert_sound(1, "refused");
+}
+
+/// The time belongs to the server: what fails after it was over is not waited for once more.
+#[test]
+fn many_reads_from_a_server_that_is_gone_share_the_time() {
+    let mut bucket = Bucket::new();
+    let network = bucket.options.network.clone();
+    let network = network
+        .with_retry_for(Duration::from_secs(2))
+        .with_connections(1);
+    bucket.options = bucket.options.clone().with_network(network);
+    let storage = bucket.storage();
+    let created = block_on(storage.create_new("x", vec![1; 100].into())).unwrap();
+    assert_eq!(created, br_storage::Creation::Created);
+    bucket.server.stop();
+    let start = Instant::now();
+    for _ in 0..20 {
+        let error = block_on(storage.get("x", 100)).unwrap_err();
+        assert_eq!(error.kind(), br_storage::ErrorKind::Unavailable, "{error}");
+    }
+    let time = start.elapsed();
+    assert!(time >= Duration::from_secs(2), "{time:?}");
+    assert!(time < Duration::from_secs(5), "{time:?}");
+    bucket.server.start_again();
+    assert_eq!(block_on(storage.get("x", 100)).unwrap(), vec![1; 100]);
+}
+
+#[test]
+fn a_server_that_is_killed_and_started_again_ends_no_backup() {
+    let mut bucket = Bucket::new();
+    let repository = bucket.init().unwrap();
+    bucket.backup(&repository, &source(1)).unwrap();
+    let network = bucket.options.network.clone();
+    let network = network.with_upload_limit(Some(200_000));
+    bucket.options = bucket.options.clone().with_network(network);
+    let slow = crate::support::is_slow_wanted();
+    let outage = Duration::from_secs(if slow { 30 } else { 3 });
+    if slow {
+        let network = bucket.options.network.clone();
+        let network = network.with_retry_for(Duration::from_secs(180));
+        bucket.options = bucket.options.clone().with_network(network);
+    }
+    let repository = bucket.open().unwrap();
+    let options = TestRepo::options("host").with_base(Base::None);
+    let context = bucket.context.clone();
+    let running = std::thread::spawn(move || {
+        block_on(backup(&repository, source(2), &options, &context)).map(drop)
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    bucket.server.stop();
+    std::thread::sleep(outage);
+    assert!(!running.is_finished(), "it waits for the server");
+    bucket.server.start_again();
+    running.join().unwrap().unwrap();
+    bucket.assert_sound(2, "started again");
 }

@@ -1,8 +1,8 @@
 //! The rules that buckets and folders in them follow, whoever keeps them.
 //!
 //! [`BucketLocation`] is a bucket of Google Cloud Storage or a container of Azure Blob Storage, and
-//! a folder in it; a location in S3 holds one as well. Invariant: both parts can be used in URLs
-//! and as keys without any encoding, and none of them is secret.
+//! a folder in it; a location in S3 holds one as well. Invariant: what is shown can be typed, and no part is
+//! secret.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ impl BucketLocation {
     /// # Errors
     ///
     /// [`ErrorKind::Invalid`] if the bucket cannot be the name of one, or if the folder holds
-    /// characters that servers treat differently.
+    /// empty names, `.`, `..` or control characters.
     pub fn new(bucket: &str, folder: &str) -> Result<Self> {
         Self::checked(bucket, folder).map_err(|cause| {
             let cause = cause.to_string();
@@ -53,7 +53,7 @@ impl BucketLocation {
         if bucket.is_empty() || bucket.contains('@') || place.contains('?') {
             return Err(malformed);
         }
-        Self::checked(bucket, folder)
+        Self::checked(bucket, &decoded(folder))
     }
 
     /// The name of the bucket or container.
@@ -89,12 +89,13 @@ fn check_bucket(bucket: &str) -> Result<(), InvalidLocation> {
 
 fn check_prefix(folder: &str) -> Result<String, InvalidLocation> {
     let folder = folder.trim_matches('/');
-    let is_good = |byte: u8| {
-        byte.is_ascii_alphanumeric()
-            || matches!(byte, b'.' | b'-' | b'_' | b'=' | b'+' | b'@' | b',')
+    // Marks that turn the direction of text around would show another folder than is meant.
+    let is_good = |c: char| {
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        !c.is_control() && !turns && !matches!(c, '\\' | '\u{feff}' | '\u{fffd}')
     };
     let is_segment =
-        |segment: &str| !matches!(segment, "" | "." | "..") && segment.bytes().all(is_good);
+        |segment: &str| !matches!(segment, "" | "." | "..") && segment.chars().all(is_good);
     let sound =
         folder.len() <= MAX_PREFIX_LEN && (folder.is_empty() || folder.split('/').all(is_segment));
     if sound {
@@ -104,11 +105,35 @@ fn check_prefix(folder: &str) -> Result<String, InvalidLocation> {
     }
 }
 
+/// A folder that stands in a URL, where `%20` is a space.
+pub(super) fn decoded(folder: &str) -> String {
+    let bytes = folder.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let code = bytes.get(at + 1..at + 3).filter(|_| byte == b'%');
+        let code = code.filter(|code| code.iter().all(u8::is_ascii_hexdigit));
+        let code = code.and_then(|code| std::str::from_utf8(code).ok());
+        let code = code.and_then(|code| u8::from_str_radix(code, 16).ok());
+        out.push(code.unwrap_or(byte));
+        at += if code.is_some() { 3 } else { 1 };
+    }
+    // What is no text becomes a character that no folder has.
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 impl fmt::Display for BucketLocation {
+    /// Only what would mean something else in a URL is encoded.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.bucket)?;
         if !self.prefix.is_empty() {
-            write!(f, "/{}", self.prefix)?;
+            f.write_str("/")?;
+            for c in self.prefix.chars() {
+                match c {
+                    '%' | '?' | '#' => write!(f, "%{:02X}", u32::from(c))?,
+                    c => write!(f, "{c}")?,
+                }
+            }
         }
         Ok(())
     }
@@ -127,6 +152,7 @@ mod tests {
             ("gs://bucket", "gs://bucket"),
             ("GS://my.bucket_1//a/b/", "gs://my.bucket_1/a/b"),
             ("az://container/a=b", "az://container/a=b"),
+            ("gs://bucket/my%20folder/ü", "gs://bucket/my folder/ü"),
         ] {
             let location = Location::parse(text).unwrap();
             assert_eq!(location.to_string(), expected, "{text}");

@@ -70,8 +70,8 @@ enum InvalidLocation {
     #[error("the name of a bucket holds no slash: name the folder in it apart")]
     BucketPath,
     #[error(
-        "the folder in a bucket consists of letters, digits and any of . - _ = + @ , between \
-         single slashes, at most 500 bytes"
+        "the folder in a bucket has names between single slashes, none of them . or .., without control characters and \
+         backslashes, at most 500 bytes"
     )]
     Prefix,
     #[error("the URL of a server looks like https://HOST or http://HOST:PORT")]

@@ -1,13 +1,16 @@
 //! A bucket and a folder in it.
 //!
-//! [`S3Location`] is what the text of a location says about S3. Invariant: its parts can be used
-//! in URLs and as keys without any encoding, and none of them is secret.
+//! [`S3Location`] is what the text of a location says about S3. Invariant: what is shown
+//! can be typed, and no part is secret.
 
 use std::fmt;
 
 use url::Url;
 
-use super::{InvalidLocation, bucket::BucketLocation};
+use super::{
+    InvalidLocation,
+    bucket::{BucketLocation, decoded},
+};
 use crate::error::{Error, ErrorKind, Operation, Result};
 
 /// A bucket of S3 or of a server that speaks its protocol, and a folder in it.
@@ -24,7 +27,7 @@ impl S3Location {
     /// # Errors
     ///
     /// [`ErrorKind::Invalid`] if the bucket cannot be the name of one, or if the folder holds
-    /// characters that S3 servers treat differently.
+    /// empty names, `.`, `..` or control characters.
     pub fn new(bucket: &str, folder: &str) -> Result<Self> {
         Self::checked(bucket, folder).map_err(|cause| refuse(&cause))
     }
@@ -94,7 +97,7 @@ impl S3Location {
         if bucket.is_empty() {
             return Err(InvalidLocation::S3Form);
         }
-        let mut location = Self::checked(bucket, folder)?;
+        let mut location = Self::checked(bucket, &decoded(folder))?;
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             match &*name {
                 "endpoint" => location.endpoint = Some(check_endpoint(&value)?),
@@ -116,7 +119,7 @@ impl S3Location {
         if bucket.is_empty() || url.query().is_some() || url.fragment().is_some() {
             return Err(InvalidLocation::S3Form);
         }
-        let mut location = Self::checked(bucket, folder)?;
+        let mut location = Self::checked(bucket, &decoded(folder))?;
         let server = text.split('/').take(3).collect::<Vec<_>>().join("/");
         location.endpoint = Some(check_endpoint(&server)?);
         Ok(location)
@@ -195,6 +198,18 @@ mod tests {
                 "s3://bucket?endpoint=http%3A%2F%2Flocalhost",
                 "s3://bucket?endpoint=http://localhost",
             ),
+            ("s3://bucket/my folder/ü", "s3://bucket/my folder/ü"),
+            ("s3://bucket/my%20folder/%C3%BC", "s3://bucket/my folder/ü"),
+            (
+                "s3://bucket/100%25?region=eu",
+                "s3://bucket/100%25?region=eu",
+            ),
+            ("s3://bucket/100%", "s3://bucket/100%25"),
+            ("s3://bucket/why%3f", "s3://bucket/why%3F"),
+            (
+                "s3:http://host:9000/bucket/a b",
+                "s3://bucket/a b?endpoint=http://host:9000",
+            ),
             (
                 "s3:http://host:9000/bucket/a",
                 "s3://bucket/a?endpoint=http://host:9000",
@@ -220,7 +235,9 @@ mod tests {
             ("s3://-bucket", "3 to 255"),
             ("s3://bucket/a//b", "folder"),
             ("s3://bucket/../b", "folder"),
-            ("s3://bucket/a b", "folder"),
+            ("s3://bucket/a%00b", "folder"),
+            ("s3://bucket/a%ffb", "folder"),
+            ("s3://bucket/%2e%2e/b", "folder"),
             ("s3://bucket/a?x=1", "endpoint and region"),
             ("s3://bucket?endpoint=host:9000", "http://HOST:PORT"),
             ("s3://bucket?endpoint=ftp://host", "http://HOST:PORT"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::secret::Secret;
+use crate::{secret::Secret, waiting::NetworkStatus};
 
 /// Most requests that are under way at once, unless the user says otherwise.
 const CONNECTIONS: usize = 16;
@@ -20,9 +20,12 @@ pub struct NetworkOptions {
     /// A request of which no byte moves for so long has failed. It bounds no request that makes
     /// progress, however large it is and however slow the link.
     pub stall_timeout: Duration,
-    /// For how long a request is tried again, with growing pauses, before it has failed. A server
-    /// that has not answered once since the storage was opened is given up sooner.
+    /// For how long failures are tried again, with growing pauses. The time begins with the first failure after the last
+    /// success, and all requests to the server share it. A server that has not answered once since the storage was opened is
+    /// given up within seconds.
     pub retry_for: Duration,
+    /// Tells whether the storage waits for its server.
+    pub status: NetworkStatus,
     /// Certificates in PEM to be trusted beside those of the system.
     pub ca_certificates: Vec<Vec<u8>>,
     /// URL of a proxy, which may hold a password; without one the usual variables of the environment count.
@@ -39,6 +42,7 @@ impl Default for NetworkOptions {
             download_limit: None,
             stall_timeout: Duration::from_secs(60),
             retry_for: Duration::from_secs(180),
+            status: NetworkStatus::default(),
             ca_certificates: Vec::new(),
             proxy: None,
             allow_http: false,
@@ -75,10 +79,17 @@ impl NetworkOptions {
         self
     }
 
-    /// Sets for how long a request is tried again.
+    /// Sets for how long failures are tried again.
     #[must_use]
     pub fn with_retry_for(mut self, time: Duration) -> Self {
         self.retry_for = time;
+        self
+    }
+
+    /// Has a handle told whether the storage waits for its server.
+    #[must_use]
+    pub fn with_status(mut self, status: NetworkStatus) -> Self {
+        self.status = status;
         self
     }
 

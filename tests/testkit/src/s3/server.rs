@@ -72,15 +72,21 @@ impl S3ServerOptions {
         let listener = std::net::TcpListener::bind(("127.0.0.1", self.port)).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel();
-        let served = Arc::clone(&service);
-        let thread = std::thread::spawn(move || run(listener, served, stopped));
+        let running = Some(spawn(listener, Arc::clone(&service)));
         S3Server {
             service,
             address,
-            running: Some((stop, thread)),
+            running,
         }
     }
+}
+
+type Running = (oneshot::Sender<()>, JoinHandle<()>);
+
+fn spawn(listener: std::net::TcpListener, service: Arc<Service>) -> Running {
+    let (stop, stopped) = oneshot::channel();
+    let thread = std::thread::spawn(move || run(listener, service, stopped));
+    (stop, thread)
 }
 
 /// Serves until the sender is dropped. What is still going on then ends with the runtime.
@@ -123,7 +129,7 @@ async fn serve(socket: TcpStream, service: Arc<Service>) {
 pub struct S3Server {
     service: Arc<Service>,
     address: SocketAddr,
-    running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    running: Option<Running>,
 }
 
 impl fmt::Debug for S3Server {
@@ -134,10 +140,7 @@ impl fmt::Debug for S3Server {
 
 impl Drop for S3Server {
     fn drop(&mut self) {
-        if let Some((stop, thread)) = self.running.take() {
-            drop(stop);
-            let _ = thread.join();
-        }
+        self.stop();
     }
 }
 
@@ -146,6 +149,25 @@ impl S3Server {
     #[must_use]
     pub fn start() -> Self {
         S3ServerOptions::default().start()
+    }
+
+    /// Kills the server: its port and its connections are closed, and what it keeps is kept.
+    pub fn stop(&mut self) {
+        if let Some((stop, thread)) = self.running.take() {
+            drop(stop);
+            let _ = thread.join();
+        }
+    }
+
+    /// Starts the server again, on the same port and with what it kept.
+    ///
+    /// # Panics
+    /// When somebody else took the port meanwhile.
+    pub fn start_again(&mut self) {
+        self.stop();
+        let listener = std::net::TcpListener::bind(self.address).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        self.running = Some(spawn(listener, Arc::clone(&self.service)));
     }
 
     /// Where it listens: `http://127.0.0.1:PORT`.

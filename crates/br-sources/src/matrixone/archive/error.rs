@@ -6,6 +6,8 @@
 use std::fmt;
 use std::io;
 
+use br_core::{StorageErrorKind, StoreFailure};
+
 use super::problem::Problem;
 
 /// The result of an operation of this module.
@@ -96,19 +98,19 @@ impl Error {
         reason = "it stands where errors are turned into others"
     )]
     pub(crate) fn store(message: impl Into<String>, error: object_store::Error) -> Self {
-        let cause = innermost(&error);
-        let says = |texts: &[&str]| texts.iter().any(|text| cause.contains(text));
-        let kind = match error {
-            object_store::Error::NotFound { .. } => ErrorKind::NotFound,
-            object_store::Error::AlreadyExists { .. } => ErrorKind::Exists,
-            object_store::Error::PermissionDenied { .. }
-            | object_store::Error::Unauthenticated { .. } => ErrorKind::Denied,
-            // Not every request has its own error for an answer.
-            _ if says(&["403 Forbidden", "401 Unauthorized"]) => ErrorKind::Denied,
-            _ if says(&["<Code>NoSuchBucket<"]) => ErrorKind::NotFound,
+        let StoreFailure { kind, text, .. } = StoreFailure::from(&error);
+        let kind = match (&error, kind) {
+            (object_store::Error::AlreadyExists { .. }, _) => ErrorKind::Exists,
+            (object_store::Error::NotFound { .. }, _)
+            | (_, StorageErrorKind::NotFound | StorageErrorKind::LocationNotFound) => {
+                ErrorKind::NotFound
+            }
+            (_, StorageErrorKind::Denied) => ErrorKind::Denied,
+            (_, StorageErrorKind::Full) => ErrorKind::Io,
+            (_, StorageErrorKind::Invalid | StorageErrorKind::Unsupported) => ErrorKind::Invalid,
             _ => ErrorKind::Unavailable,
         };
-        Self::new(kind, message).because(cause)
+        Self::new(kind, message).because(text)
     }
 
     /// The caller asked to stop.
@@ -177,15 +179,6 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|source| source as _)
     }
-}
-
-/// What the last cause says: those before it repeat it, each at greater length.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut last = error;
-    while let Some(next) = last.source() {
-        last = next;
-    }
-    last.to_string()
 }
 
 impl From<Error> for io::Error {

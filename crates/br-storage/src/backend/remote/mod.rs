@@ -1,11 +1,14 @@
 //! What all servers have in common, whatever their protocol.
 //!
 //! A [`Link`] is the way to a server, which [`server`] knows before the first request:
-//! [`transport`] carries requests over it, bounded by [`gate`] and [`throttle`] and counted by
-//! [`counters`]. Invariant: every request to the place where objects are goes through here.
+//! [`transport`] carries requests over it, bounded by [`gate`] and [`throttle`], counted by
+//! [`counters`], and tried again as [`retry`] decides. Invariant: every request to the place where objects are goes through here.
 
+mod body;
 mod counters;
+mod failure;
 mod gate;
+mod retry;
 mod server;
 mod throttle;
 mod transport;
@@ -13,7 +16,9 @@ mod transport;
 use std::sync::Arc;
 
 pub(crate) use counters::Counters;
+pub(crate) use failure::Unreachable;
 pub(crate) use gate::Gate;
+pub(crate) use retry::{Health, jittered};
 pub(crate) use server::Server;
 pub(crate) use throttle::Throttle;
 pub(crate) use transport::{Connector, build_client};
@@ -27,6 +32,7 @@ pub(crate) struct Link {
     up: Option<Throttle>,
     down: Option<Throttle>,
     pub(crate) counters: Counters,
+    pub(crate) health: Arc<Health>,
     pub(crate) connections: usize,
 }
 
@@ -37,6 +43,7 @@ impl Link {
             up: options.upload_limit.map(Throttle::new),
             down: options.download_limit.map(Throttle::new),
             counters: Counters::default(),
+            health: Arc::new(Health::new(options.retry_for, options.status.clone())),
             connections: options.connections,
         })
     }

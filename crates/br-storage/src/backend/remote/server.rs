@@ -14,9 +14,12 @@ use crate::{
     options::NetworkOptions,
 };
 
-/// Pauses between attempts grow up to this.
-const MAX_BACKOFF: Duration = Duration::from_secs(10);
-const MAX_RETRIES: usize = 12;
+/// Pauses before an answer is gone on with grow up to this.
+const MAX_PAUSE: Duration = Duration::from_secs(10);
+/// An answer may break off so often.
+const MAX_BROKEN: usize = 12;
+/// For no longer is a request continued with its signature.
+const MAX_TIME: Duration = Duration::from_secs(300);
 
 /// A server, and how it is reached.
 #[derive(Debug)]
@@ -94,15 +97,16 @@ impl<'a> Server<'a> {
         Ok((link, connector))
     }
 
-    /// How often and how long requests are tried again.
+    /// The layer above goes on with an answer that broke off. Requests are tried again by [`super::retry`], which hands up
+    /// only what is not to be tried again.
     pub(crate) fn retries(&self) -> RetryConfig {
         RetryConfig {
             backoff: BackoffConfig {
-                max_backoff: MAX_BACKOFF,
+                max_backoff: MAX_PAUSE,
                 ..BackoffConfig::default()
             },
-            max_retries: MAX_RETRIES,
-            retry_timeout: self.network.retry_for,
+            max_retries: MAX_BROKEN,
+            retry_timeout: self.network.retry_for.min(MAX_TIME),
         }
     }
 

@@ -1,19 +1,14 @@
 //! Carrying one request to a server.
 //!
-//! [`Transport`] is the lowest layer below `object_store`: it sees every attempt, also those
-//! which the layers above repeat. It waits for room at the gate, spaces bytes in time, counts,
+//! [`Transport`] is the lowest layer below `object_store`: it sees every attempt, and makes them. It waits for room at the gate, spaces bytes in time, counts,
 //! and gives up a request of which no byte moves. Invariant: time-outs look at progress, never at
 //! the size of an object.
 
 use std::{
-    error::Error as StdError,
-    fmt,
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
-    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -21,7 +16,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
-use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use object_store::{
     ClientOptions,
@@ -30,19 +24,29 @@ use object_store::{
         HttpResponse, HttpResponseBody, HttpService,
     },
 };
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
-use super::{Link, gate::Pass, throttle::PIECE};
-use crate::options::NetworkOptions;
+use super::{
+    Health, Link,
+    body::Watched,
+    failure::{Unreachable, given_up, is_final, is_passing, kind_of, refused},
+    gate::Pass,
+    retry::{Retry, Verdict},
+    throttle::PIECE,
+};
+use crate::{
+    options::NetworkOptions,
+    waiting::{NetworkStatus, WaitCause},
+};
 
 /// No server takes longer to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A request that waited for longer is not sent any more.
 const SIGNATURE_TIME: Duration = Duration::from_secs(600);
-/// No more is read of an answer that says no.
-const MAX_REFUSAL: usize = 64 << 10;
 /// A server that has never answered is asked so often.
 const FIRST_ATTEMPTS: u32 = 4;
+/// A service that gives out tokens is asked for so long: keys are renewed minutes before they end.
+const TOKEN_TIME: Duration = Duration::from_secs(20);
 
 /// Makes the HTTP client for a server at a URL of a scheme, or of either.
 pub(crate) fn build_client(
@@ -78,9 +82,20 @@ pub(crate) struct Connector(Arc<Transport>);
 
 impl Connector {
     pub(crate) fn new(client: reqwest::Client, link: Arc<Link>, stall: Duration) -> Self {
+        let health = Arc::clone(&link.health);
+        Self::with_health(client, link, health, stall)
+    }
+
+    fn with_health(
+        client: reqwest::Client,
+        link: Arc<Link>,
+        health: Arc<Health>,
+        stall: Duration,
+    ) -> Self {
         Self(Arc::new(Transport {
             client,
             link,
+            health,
             stall,
             has_answered: AtomicBool::new(false),
             unreached: AtomicU32::new(0),
@@ -97,6 +112,20 @@ impl Connector {
             ..
         } = &*self.0;
         Self::new(client.clone(), Arc::clone(link), *stall)
+    }
+
+    /// The same way to a service that gives out tokens, whose trouble is not that of the objects' server.
+    #[cfg(feature = "s3")]
+    pub(crate) fn for_tokens(&self) -> Self {
+        let Transport {
+            client,
+            link,
+            stall,
+            ..
+        } = &*self.0;
+        let time = link.health.retry_for().min(TOKEN_TIME);
+        let health = Arc::new(Health::new(time, NetworkStatus::default()));
+        Self::with_health(client.clone(), Arc::clone(link), health, *stall)
     }
 
     /// A client for requests that `object_store` does not know.
@@ -119,10 +148,14 @@ impl HttpService for Connector {
     }
 }
 
+/// An answer, and the right that the request had.
+type Answer = (http::Response<reqwest::Body>, Pass);
+
 #[derive(Debug)]
 struct Transport {
     client: reqwest::Client,
     link: Arc<Link>,
+    health: Arc<Health>,
     stall: Duration,
     has_answered: AtomicBool,
     /// Attempts to reach a server that has never answered.
@@ -130,18 +163,58 @@ struct Transport {
 }
 
 impl Transport {
+    /// Makes attempts until one gives an answer that will not change, or the time is over.
     async fn carry(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let start = Instant::now();
+        let mut retry = Retry::new(&self.health);
+        loop {
+            let moved = Moved::new();
+            let attempt = self.attempt(request.clone(), start, &moved).await;
+            let cause = match &attempt {
+                Ok((answer, _)) if !is_passing(answer.status()) => {
+                    self.health.answered();
+                    return self.hand_on(attempt).await;
+                }
+                Ok((answer, _)) => WaitCause::Answer(answer.status().as_u16()),
+                Err(error) if is_final(error) => return self.hand_on(attempt).await,
+                Err(_) => WaitCause::NoAnswer,
+            };
+            let attempt = match attempt {
+                // Whatever else comes of it is of no use, and the next request needs its room.
+                Ok((answer, pass)) => {
+                    let error = refused(answer, self.stall).await;
+                    drop(pass);
+                    error
+                }
+                Err(error) => error,
+            };
+            match retry.after_failure(cause, moved.has_moved()).await {
+                Verdict::Again => {}
+                Verdict::SignAgain => return Err(attempt),
+                Verdict::GiveUp => return Err(given_up(&attempt, retry.tried_for())),
+            }
+        }
+    }
+
+    /// Makes one attempt.
+    async fn attempt(
+        &self,
+        request: HttpRequest,
+        start: Instant,
+        moved: &Arc<Moved>,
+    ) -> Result<Answer, HttpError> {
         let pass = self.link.gate.enter().await;
         if start.elapsed() > SIGNATURE_TIME {
             // Servers take signatures for fifteen minutes; the layers above make a new one.
             let text = "the request waited too long for its turn".to_owned();
-            return Err(HttpError::new(HttpErrorKind::Unknown, Unreachable(text)));
+            return Err(HttpError::new(
+                HttpErrorKind::Unknown,
+                Unreachable::now(text),
+            ));
         }
         let counters = &self.link.counters;
         counters.requests.fetch_add(1, Relaxed);
-        let moved = Moved::new();
-        let request = self.prepare(request, &moved)?;
+        let request = self.prepare(request, moved)?;
         let answer = tokio::select! {
             answer = self.client.execute(request) => answer.map_err(|error| self.classify(error)),
             () = moved.stands_still_for(self.stall) => Err(self.stalled()),
@@ -155,7 +228,16 @@ impl Transport {
         };
         self.has_answered.store(true, Relaxed);
         self.note(answer.status(), answer.headers());
-        if answer.status() == StatusCode::NOT_IMPLEMENTED {
+        Ok((answer, pass))
+    }
+
+    /// Hands what came of an attempt to the layer above.
+    async fn hand_on(&self, attempt: Result<Answer, HttpError>) -> Result<HttpResponse, HttpError> {
+        let (answer, pass) = attempt?;
+        if matches!(
+            answer.status(),
+            StatusCode::NOT_IMPLEMENTED | StatusCode::INSUFFICIENT_STORAGE
+        ) {
             // A server error to the layer above, which would ask again for minutes.
             return Err(refused(answer, self.stall).await);
         }
@@ -163,6 +245,7 @@ impl Transport {
         let body = Watched {
             inner: body,
             link: Arc::clone(&self.link),
+            health: Arc::clone(&self.health),
             stall: self.stall,
             deadline: Box::pin(tokio::time::sleep(self.stall)),
             held: None,
@@ -245,36 +328,25 @@ impl Transport {
     fn classify(&self, error: reqwest::Error) -> HttpError {
         let mut kind = kind_of(&error);
         let mut attempts = None;
+        let mut is_final = false;
         if kind == HttpErrorKind::Connect && !self.has_answered.load(Relaxed) {
             let tried = self.unreached.fetch_add(1, Relaxed) + 1;
             attempts = Some(tried);
             if tried >= FIRST_ATTEMPTS {
                 // This kind is not tried again: nobody waits minutes to learn of a typing error.
                 kind = HttpErrorKind::Unknown;
+                is_final = true;
             }
         }
-        HttpError::new(kind, Unreachable::new(&error.without_url(), attempts))
+        let mut cause = Unreachable::new(&error.without_url(), attempts);
+        cause.is_final = is_final;
+        HttpError::new(kind, cause)
     }
 
     fn stalled(&self) -> HttpError {
         let text = format!("no byte moved for {} s", self.stall.as_secs_f32());
-        HttpError::new(HttpErrorKind::Timeout, Unreachable(text))
+        HttpError::new(HttpErrorKind::Timeout, Unreachable::now(text))
     }
-}
-
-/// An answer that will not change, as an error that is not tried again.
-async fn refused(answer: http::Response<reqwest::Body>, time: Duration) -> HttpError {
-    let (parts, body) = answer.into_parts();
-    let body = http_body_util::Limited::new(body, MAX_REFUSAL).collect();
-    let body = tokio::time::timeout(time, body).await.map(Result::ok);
-    let body = body.ok().flatten().map(http_body_util::Collected::to_bytes);
-    let body = body.unwrap_or_default();
-    let text = String::from_utf8_lossy(&body);
-    let text = format!(
-        "Server returned non-2xx status code: {}: {text}",
-        parts.status
-    );
-    HttpError::new(HttpErrorKind::Unknown, Unreachable(text))
 }
 
 fn split(mut bytes: Bytes) -> Vec<Bytes> {
@@ -286,71 +358,12 @@ fn split(mut bytes: Bytes) -> Vec<Bytes> {
     pieces
 }
 
-/// As `object_store` does it for its own client.
-fn kind_of(error: &reqwest::Error) -> HttpErrorKind {
-    if error.is_timeout() && !error.is_connect() {
-        return HttpErrorKind::Timeout;
-    }
-    if error.is_connect() {
-        return HttpErrorKind::Connect;
-    }
-    let mut next = error.source();
-    while let Some(cause) = next {
-        if let Some(cause) = cause.downcast_ref::<std::io::Error>() {
-            use std::io::ErrorKind as K;
-            match cause.kind() {
-                K::TimedOut => return HttpErrorKind::Timeout,
-                K::ConnectionAborted | K::ConnectionReset | K::BrokenPipe | K::UnexpectedEof => {
-                    return HttpErrorKind::Interrupted;
-                }
-                _ => {}
-            }
-        }
-        next = cause.source();
-    }
-    // The connection was closed before an answer came, which is what hyper does not say in a type.
-    if error.is_request() || error.is_body() {
-        HttpErrorKind::Interrupted
-    } else {
-        HttpErrorKind::Unknown
-    }
-}
-
-/// Why there was no answer, in one line: the layer above prints no causes.
-#[derive(Debug)]
-struct Unreachable(String);
-
-impl Unreachable {
-    fn new(error: &reqwest::Error, attempts: Option<u32>) -> Self {
-        let mut text = error.to_string();
-        let mut next = error.source();
-        while let Some(cause) = next {
-            let more = cause.to_string();
-            if !text.contains(&more) {
-                text = format!("{text}: {more}");
-            }
-            next = cause.source();
-        }
-        if let Some(attempts) = attempts.filter(|attempts| *attempts > 1) {
-            text = format!("{text} ({attempts} attempts)");
-        }
-        Self(text)
-    }
-}
-
-impl fmt::Display for Unreachable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl StdError for Unreachable {}
-
 /// When a request last moved.
 #[derive(Debug)]
 struct Moved {
     start: Instant,
     millis: AtomicU64,
+    has_moved: AtomicBool,
 }
 
 impl Moved {
@@ -358,16 +371,23 @@ impl Moved {
         Arc::new(Self {
             start: Instant::now(),
             millis: AtomicU64::new(0),
+            has_moved: AtomicBool::new(false),
         })
     }
 
     fn note(&self) {
+        self.has_moved.store(true, Relaxed);
         self.note_at(Instant::now());
     }
 
     fn note_at(&self, at: Instant) {
         let millis = at.saturating_duration_since(self.start).as_millis() as u64;
         self.millis.fetch_max(millis, Relaxed);
+    }
+
+    /// Bytes passed at all.
+    fn has_moved(&self) -> bool {
+        self.has_moved.load(Relaxed)
     }
 
     async fn stands_still_for(&self, time: Duration) {
@@ -378,90 +398,5 @@ impl Moved {
             }
             tokio::time::sleep_until(last + time).await;
         }
-    }
-}
-
-/// The body of an answer, slowed, counted, and given up when it stands still.
-struct Watched {
-    inner: reqwest::Body,
-    link: Arc<Link>,
-    stall: Duration,
-    deadline: Pin<Box<Sleep>>,
-    /// What came, and when it may be handed on.
-    held: Option<(Frame<Bytes>, Pin<Box<Sleep>>)>,
-    /// Given back as soon as nothing more comes: the layer above keeps a broken body while it waits for another.
-    pass: Option<Pass>,
-}
-
-impl Body for Watched {
-    type Data = Bytes;
-    type Error = HttpError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
-        let this = &mut *self;
-        if this.held.is_some() {
-            return this.poll_held(context);
-        }
-        match Pin::new(&mut this.inner).poll_frame(context) {
-            Poll::Ready(Some(Ok(frame))) => {
-                this.deadline.as_mut().reset(Instant::now() + this.stall);
-                let len = frame.data_ref().map_or(0, Bytes::len);
-                this.link
-                    .counters
-                    .bytes_received
-                    .fetch_add(len as u64, Relaxed);
-                let Some(down) = &this.link.down else {
-                    return Poll::Ready(Some(Ok(frame)));
-                };
-                let turn = tokio::time::sleep_until(down.book_through(len));
-                this.held = Some((frame, Box::pin(turn)));
-                this.poll_held(context)
-            }
-            Poll::Ready(Some(Err(error))) => {
-                this.pass = None;
-                let kind = kind_of(&error);
-                let error = Unreachable::new(&error.without_url(), None);
-                Poll::Ready(Some(Err(HttpError::new(kind, error))))
-            }
-            Poll::Ready(None) => {
-                this.pass = None;
-                Poll::Ready(None)
-            }
-            Poll::Pending => {
-                ready!(this.deadline.as_mut().poll(context));
-                this.pass = None;
-                let text = format!("no byte came for {} s", this.stall.as_secs_f32());
-                let error = HttpError::new(HttpErrorKind::Timeout, Unreachable(text));
-                Poll::Ready(Some(Err(error)))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.held.is_none() && self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self.held {
-            Some(_) => SizeHint::default(),
-            None => self.inner.size_hint(),
-        }
-    }
-}
-
-impl Watched {
-    /// Hands on what is held when its time has come.
-    fn poll_held(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
-        if let Some((_, turn)) = &mut self.held {
-            ready!(turn.as_mut().poll(context));
-        }
-        self.deadline.as_mut().reset(Instant::now() + self.stall);
-        Poll::Ready(self.held.take().map(|(frame, _)| Ok(frame)))
     }
 }

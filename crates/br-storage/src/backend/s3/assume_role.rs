@@ -44,7 +44,7 @@ pub(super) fn provider(
     let url = role.endpoint.clone().or(own).unwrap_or_else(aws);
     Arc::new(Role {
         base,
-        client: connector.client(),
+        client: connector.for_tokens().client(),
         url,
         region: place.region.clone(),
         role: role.clone(),

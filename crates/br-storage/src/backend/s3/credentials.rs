@@ -69,7 +69,7 @@ pub(super) fn provider(place: &Place<'_>, connector: &Connector) -> Result<AwsCr
         }
         S3Credentials::Anonymous => (nobody(), None),
         S3Credentials::Profile(name) => from_profile(place, &named_profile(place, name)?)?,
-        S3Credentials::Ambient => match from_environment() {
+        S3Credentials::Ambient => match from_environment().map_err(|text| place.refuse(text))? {
             Some(keys) => (keys, None),
             None => match variable("AWS_PROFILE") {
                 // Whoever is named and is nobody must not become somebody else.
@@ -87,10 +87,17 @@ pub(super) fn provider(place: &Place<'_>, connector: &Connector) -> Result<AwsCr
     })
 }
 
-fn from_environment() -> Option<AwsCredentialProvider> {
-    let id = variable("AWS_ACCESS_KEY_ID")?;
-    let secret = variable("AWS_SECRET_ACCESS_KEY")?;
-    Some(keys(id, secret, variable("AWS_SESSION_TOKEN")))
+fn from_environment() -> Result<Option<AwsCredentialProvider>, &'static str> {
+    let pair = (
+        variable("AWS_ACCESS_KEY_ID"),
+        variable("AWS_SECRET_ACCESS_KEY"),
+    );
+    match pair {
+        (Some(id), Some(secret)) => Ok(Some(keys(id, secret, variable("AWS_SESSION_TOKEN")))),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err("AWS_ACCESS_KEY_ID is set, and AWS_SECRET_ACCESS_KEY is not"),
+        (None, Some(_)) => Err("AWS_SECRET_ACCESS_KEY is set, and AWS_ACCESS_KEY_ID is not"),
+    }
 }
 
 fn named_profile(place: &Place<'_>, name: &str) -> Result<Profile> {

@@ -33,10 +33,10 @@ impl Profile {
         let name = name.unwrap_or_else(|| "default".to_owned());
         let credentials = read("AWS_SHARED_CREDENTIALS_FILE", "credentials")?;
         let config = read("AWS_CONFIG_FILE", "config")?;
-        Ok(Self::find(&name, &credentials, &config))
+        Self::find(&name, &credentials, &config)
     }
 
-    fn find(name: &str, credentials: &Ini, config: &Ini) -> Option<Self> {
+    fn find(name: &str, credentials: &Ini, config: &Ini) -> Result<Option<Self>, String> {
         let in_config = match name {
             "default" => config.section(Some("default")),
             _ => None,
@@ -44,7 +44,7 @@ impl Profile {
         let in_config = in_config.or_else(|| config.section(Some(format!("profile {name}"))));
         let sections = [credentials.section(Some(name)), in_config];
         if sections.iter().all(Option::is_none) {
-            return None;
+            return Ok(None);
         }
         let get = |key: &str| {
             let values = sections
@@ -56,16 +56,26 @@ impl Profile {
                 .find(|value| !value.is_empty())
                 .map(str::to_owned)
         };
-        let keys = get("aws_access_key_id").zip(get("aws_secret_access_key"));
+        let (id, secret) = (get("aws_access_key_id"), get("aws_secret_access_key"));
+        if id.is_some() != secret.is_some() {
+            let missing = match id {
+                Some(_) => "aws_secret_access_key",
+                None => "aws_access_key_id",
+            };
+            return Err(format!(
+                "profile {name:?} holds half a key pair: {missing} is missing"
+            ));
+        }
+        let keys = id.zip(secret);
         let token = get("aws_session_token").map(Secret::from);
-        Some(Self {
+        Ok(Some(Self {
             name: name.to_owned(),
             keys: keys.map(|(id, secret)| (id, secret.into(), token)),
             region: get("region"),
             role: get("role_arn"),
             external_id: get("external_id"),
             source: get("source_profile"),
-        })
+        }))
     }
 
     /// True when it names neither keys nor a role.
@@ -101,7 +111,7 @@ mod tests {
                       [profile role]\nrole_arn=arn:aws:iam::1:role/x\nsource_profile=work\nexternal_id=e\n";
         let credentials = Ini::load_from_str_noescape(credentials).unwrap();
         let config = Ini::load_from_str_noescape(config).unwrap();
-        let find = |name| Profile::find(name, &credentials, &config);
+        let find = |name| Profile::find(name, &credentials, &config).unwrap();
         let profile = find("default").unwrap();
         assert_eq!(profile.region.as_deref(), Some("eu-west-1"));
         assert_eq!(
@@ -119,5 +129,11 @@ mod tests {
         assert_eq!(role.external_id.as_deref(), Some("e"));
         assert!(role.keys.is_none() && !role.is_empty());
         assert!(find("other").is_none());
+        let half = Ini::load_from_str_noescape("[a]\naws_access_key_id = A\n").unwrap();
+        let refused = Profile::find("a", &half, &Ini::new()).unwrap_err();
+        assert!(
+            refused.contains("aws_secret_access_key is missing"),
+            "{refused}"
+        );
     }
 }

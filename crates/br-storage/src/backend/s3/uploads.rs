@@ -113,9 +113,9 @@ impl Uploads {
         key: &str,
         query: &[(&str, &str)],
     ) -> Result<object_store::client::HttpRequest> {
-        let query = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(query)
-            .finish();
+        // A space is %20 here and in the signature; a plus sign is one to some servers only.
+        let pair = |(name, value): &(&str, &str)| format!("{name}={}", encoded_value(value));
+        let query = query.iter().map(pair).collect::<Vec<_>>().join("&");
         let request = http::Request::builder()
             .method(method)
             .uri(format!("{}/{}?{query}", self.url, encoded(key)))
@@ -156,6 +156,11 @@ fn encoded(key: &str) -> String {
         _ => format!("%{byte:02X}"),
     };
     key.bytes().map(encode).collect()
+}
+
+/// Encodes a value of a query, slashes as well.
+fn encoded_value(value: &str) -> String {
+    encoded(value).replace('/', "%2F")
 }
 
 fn generic(error: impl std::error::Error + Send + Sync + 'static) -> Error {

@@ -67,7 +67,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Inner::Local(place) => write!(f, "{}", place.folder().display()),
-            Inner::Object(place) => write!(f, "/{}", place.prefix()),
+            Inner::Object(place) => f.write_str(&place.shown()),
         }
     }
 }
@@ -89,6 +89,15 @@ impl Place {
             path::check(prefix).map_err(|error| Error::invalid(error.to_string()))?;
         }
         Ok(Self(Inner::Object(ObjectPlace::new(store, prefix, handle))))
+    }
+
+    /// Sets what the object store is called in messages, such as `s3://bucket/folder`.
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Self {
+        match self.0 {
+            Inner::Object(place) => Self(Inner::Object(place.named(name.into()))),
+            local @ Inner::Local(_) => Self(local),
+        }
     }
 
     /// True for a local folder.

@@ -30,6 +30,8 @@ pub(super) struct ObjectPlace {
     store: Arc<dyn ObjectStore>,
     prefix: String,
     handle: Handle,
+    /// What the store is called in messages.
+    name: String,
 }
 
 impl ObjectPlace {
@@ -38,11 +40,26 @@ impl ObjectPlace {
             store,
             prefix: prefix.to_owned(),
             handle,
+            name: String::new(),
         }
     }
 
-    pub(super) fn prefix(&self) -> &str {
-        &self.prefix
+    pub(super) fn named(self, name: String) -> Self {
+        Self { name, ..self }
+    }
+
+    /// Where it is, in words.
+    pub(super) fn shown(&self) -> String {
+        match (self.name.as_str(), self.prefix.as_str()) {
+            ("", prefix) => format!("/{prefix}"),
+            (name, "") => name.to_owned(),
+            (name, prefix) => format!("{prefix} in {name}"),
+        }
+    }
+
+    /// An error about the place as a whole.
+    fn failed(&self, what: &str, error: object_store::Error) -> Error {
+        Error::store(format!("{what} {}", self.shown()), error)
     }
 
     pub(super) fn below(&self, dir: &str) -> Self {
@@ -57,10 +74,11 @@ impl ObjectPlace {
             return None;
         }
         let (parent, name) = self.prefix.rsplit_once('/').unwrap_or(("", &self.prefix));
-        Some((
-            Self::new(Arc::clone(&self.store), parent, self.handle.clone()),
-            name.to_owned(),
-        ))
+        let above = Self {
+            prefix: parent.to_owned(),
+            ..self.clone()
+        };
+        Some((above, name.to_owned()))
     }
 
     /// The key of a path.
@@ -73,7 +91,7 @@ impl ObjectPlace {
         let under = self.key(dir)?;
         let mut objects = self.store.list(Some(&under));
         while let Some(object) = self.handle.block_on(objects.next()) {
-            let object = object.map_err(|error| Error::store("cannot list", error))?;
+            let object = object.map_err(|error| self.failed("cannot list", error))?;
             if let Some(path) = below(&under, &object.location) {
                 each(Entry {
                     path: path.to_owned(),
@@ -90,7 +108,7 @@ impl ObjectPlace {
         let listed = self
             .handle
             .block_on(self.store.list_with_delimiter(Some(&under)));
-        let listed = listed.map_err(|error| Error::store("cannot list", error))?;
+        let listed = listed.map_err(|error| self.failed("cannot list", error))?;
         let dirs = listed.common_prefixes.iter();
         let files = listed.objects.iter().filter_map(|object| {
             Some(Entry {
@@ -111,7 +129,7 @@ impl ObjectPlace {
         match self.handle.block_on(self.store.head(&self.key(path)?)) {
             Ok(object) => Ok(Some(object.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(Error::store("cannot look for it", error)),
+            Err(error) => Err(self.failed("cannot look for it in", error)),
         }
     }
 
@@ -123,7 +141,7 @@ impl ObjectPlace {
             let size = object.meta.size;
             Ok((object.into_stream(), size))
         });
-        let (stream, size) = opened.map_err(|error| Error::store("cannot open", error))?;
+        let (stream, size) = opened.map_err(|error| self.failed("cannot open it in", error))?;
         let reader = ObjectReader {
             stream,
             now: Bytes::new(),
@@ -146,7 +164,7 @@ impl ObjectPlace {
     pub(super) fn delete(&self, path: &str) -> Result<()> {
         match self.handle.block_on(self.store.delete(&self.key(path)?)) {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(Error::store("cannot delete", error)),
+            Err(error) => Err(self.failed("cannot delete from", error)),
         }
     }
 }
@@ -172,7 +190,7 @@ impl Read for ObjectReader {
         while self.now.is_empty() {
             match self.handle.block_on(self.stream.next()) {
                 Some(Ok(bytes)) => self.now = bytes,
-                Some(Err(error)) => return Err(error.into()),
+                Some(Err(error)) => return Err(Error::store("cannot read", error).into()),
                 None => return Ok(0),
             }
         }
@@ -199,6 +217,7 @@ impl fmt::Debug for ObjectWriter {
 
 impl ObjectWriter {
     pub(super) fn finish(mut self) -> Result<()> {
+        let place = self.place.clone();
         let finished = match self.upload.is_some() {
             true => self.complete(),
             false => self.put(),
@@ -207,7 +226,7 @@ impl ObjectWriter {
             object_store::Error::AlreadyExists { .. } => {
                 Error::new(ErrorKind::Exists, "an object of that name is there already")
             }
-            error => Error::store("cannot write", error),
+            error => place.failed("cannot write to", error),
         })
     }
 
@@ -280,7 +299,8 @@ impl Write for ObjectWriter {
         let now = bytes.len().min(self.part - self.buffer.len());
         self.buffer.extend_from_slice(&bytes[..now]);
         if self.buffer.len() == self.part {
-            self.send()?;
+            let sent = self.send();
+            sent.map_err(|error| self.place.failed("cannot write to", error))?;
         }
         Ok(now)
     }
