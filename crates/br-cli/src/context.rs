@@ -72,6 +72,16 @@ impl CommandContext {
     pub(crate) fn reporter(&self) -> ProgressReporter {
         let (console, clock) = (&self.output.console, &self.runtime.clock);
         ProgressReporter::new(Arc::clone(console), Arc::clone(clock))
+            .with_network(self.options.storage.status.clone())
+    }
+
+    /// Has a command that shows no progress say what it waits for, until the process ends.
+    pub(crate) fn tell_what_is_waited_for(&self) {
+        let console = Arc::clone(&self.output.console);
+        let status = self.options.storage.status.clone();
+        if !console.quiet {
+            tokio::spawn(crate::output::tell_what_is_waited_for(console, status));
+        }
     }
 
     /// What the engine needs, for an operation that tells what it does. Progress is shown until the guard is dropped.

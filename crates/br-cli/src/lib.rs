@@ -1,10 +1,12 @@
 //! The br command: what is typed, what is printed, and nothing else; the work is done by `br-core`.
 //!
-//! [`main`] is the whole program. `cli` has what can be typed, `values` what values are refused, `storage` how a repository and
+//! [`main`] is the whole program. `cli` has what can be typed, `arguments` what is translated
+//! before, `values` what values are refused, `storage` how a repository and
 //! its store are named, `secret` how passwords and keys are read, `bundles` what commands for bundles share, `commands` one
 //! file a command, `hint` the advice that comes with an error, `output` all that prints.
 //! Invariant: how a command ended is its exit code, and an error always comes with advice.
 
+mod arguments;
 mod bundles;
 mod cli;
 mod commands;
@@ -34,11 +36,15 @@ use crate::output::{Console, Output};
 
 /// Runs the program: reads the arguments, does what they say, and returns the exit code.
 pub fn main() -> ExitCode {
-    let arguments = std::env::args_os().collect();
-    let has_repository = context::variable("BR_REPOSITORY").is_some();
-    let arguments =
-        commands::matrixone::translate(arguments, has_repository, &commands::matrixone::known_ids);
-    let arguments = storage::translate(arguments.into_iter());
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let is_json = arguments.iter().any(|word| word == "--json");
+    let arguments = match arguments::prepare(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            Console::new(is_json, false, false).error(&error);
+            return ExitCode::from(error.status.code());
+        }
+    };
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(output::usage::print(error, &arguments).code()),
@@ -59,6 +65,7 @@ pub fn main() -> ExitCode {
     );
     let result = br_core::blocking(async {
         signal::watch(&context)?;
+        context.tell_what_is_waited_for();
         commands::run(cli.command, &context).await
     });
     let result = result.map_err(CommandError::from).and_then(|result| result);

@@ -87,6 +87,8 @@ pub(crate) struct Status {
     pub(crate) bytes_expected: Option<u64>,
     pub(crate) entries_done: u64,
     pub(crate) entries_expected: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) waiting: Option<String>,
 }
 
 /// What came of a command, as its last or only line.

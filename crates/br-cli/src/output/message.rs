@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -25,6 +26,8 @@ pub(crate) struct Console {
     pub(crate) verbose: bool,
     color: bool,
     bar: Mutex<Option<ProgressBar>>,
+    /// A progress line is shown now and then.
+    progress: AtomicBool,
 }
 
 impl fmt::Debug for Console {
@@ -54,6 +57,7 @@ impl Console {
             verbose,
             color,
             bar: Mutex::default(),
+            progress: AtomicBool::new(false),
         }
     }
 
@@ -170,6 +174,15 @@ impl Console {
         {
             old.finish_and_clear();
         }
+    }
+
+    /// True while a progress line is shown now and then.
+    pub(super) fn shows_progress(&self) -> bool {
+        self.progress.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_shows_progress(&self, on: bool) {
+        self.progress.store(on, Ordering::Relaxed);
     }
 
     fn labelled(&self, style: Style, label: &str, text: &str) {

@@ -14,6 +14,7 @@ mod progress_text;
 pub(crate) mod report;
 mod table;
 pub(crate) mod usage;
+mod waiting;
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};
@@ -25,6 +26,7 @@ use serde::Serialize;
 pub(crate) use message::Console;
 pub(crate) use progress::{ProgressGuard, ProgressReporter, SHOWN};
 pub(crate) use table::Table;
+pub(crate) use waiting::tell_what_is_waited_for;
 
 use crate::error::CommandError;
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use br_core::runtime::Clock;
-use br_core::{Event, Progress};
+use br_core::{Event, NetworkStatus, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::task::JoinHandle;
 
@@ -18,6 +18,7 @@ use super::Console;
 use super::format;
 use super::json::{Message, Status};
 use super::progress_text::{Fitted, Rate, describe, fraction};
+use super::waiting;
 use crate::context::variable;
 
 /// An operation shorter than this shows no bar.
@@ -48,6 +49,7 @@ pub(crate) struct ProgressReporter {
     entries: AtomicU64,
     expected_bytes: AtomicU64,
     expected_entries: AtomicU64,
+    network: NetworkStatus,
 }
 
 impl ProgressReporter {
@@ -66,7 +68,14 @@ impl ProgressReporter {
             entries: AtomicU64::new(0),
             expected_bytes: AtomicU64::new(0),
             expected_entries: AtomicU64::new(0),
+            network: NetworkStatus::default(),
         }
+    }
+
+    /// Has the line say what a server keeps waiting for.
+    pub(crate) fn with_network(mut self, status: NetworkStatus) -> Self {
+        self.network = status;
+        self
     }
 
     /// Calls failures something else, and shows only some unless everything is to be shown.
@@ -101,6 +110,7 @@ impl ProgressReporter {
             bytes_expected: known(&self.expected_bytes),
             entries_done: self.entries.load(Ordering::Relaxed),
             entries_expected: known(&self.expected_entries),
+            waiting: waiting::in_words(&self.network),
         }
     }
 }
@@ -146,6 +156,7 @@ pub(crate) struct ProgressGuard {
 impl ProgressGuard {
     /// Starts to show what the reporter counts.
     pub(crate) fn start(console: &Arc<Console>, reporter: &Arc<ProgressReporter>) -> Self {
+        console.set_shows_progress(!console.quiet);
         let task = (!console.quiet).then(|| tokio::spawn(show(Arc::clone(reporter))));
         Self {
             console: Arc::clone(console),
@@ -159,6 +170,7 @@ impl Drop for ProgressGuard {
         if let Some(task) = self.task.take() {
             task.abort();
         }
+        self.console.set_shows_progress(false);
         self.console.set_bar(None);
     }
 }

@@ -50,6 +50,15 @@ impl Fitted {
                 }
             }
         }
+        if let Some(waiting) = status.waiting.clone()
+            && parts.join(Shown::NO_RATE).len() > room
+            && waiting.len() <= room
+        {
+            return Self {
+                bar: 0,
+                text: waiting,
+            };
+        }
         for shown in [Shown::NO_RATE, Shown::SHARE, Shown::DONE] {
             let text = parts.join(shown);
             if text.len() <= room {
@@ -117,7 +126,8 @@ impl Parts {
         }
         let entries = (status.entries_done > 0)
             .then(|| format::counted(status.entries_done, "entry", "entries"));
-        let is_moving = rate >= 1.0;
+        // While the server keeps br waiting, the rate and the end would be wrong.
+        let is_moving = rate >= 1.0 && status.waiting.is_none();
         let left = status
             .bytes_expected
             .and_then(|all| all.checked_sub(status.bytes_done));
@@ -129,7 +139,11 @@ impl Parts {
                 Some(format!("ETA {}", text.replace(".0 s", " s")))
             }
             (true, None) => None,
-            (false, _) => Some(format::duration(Duration::from_secs_f64(status.seconds))),
+            (false, _) => {
+                let waiting = status.waiting.clone();
+                let so_far = || format::duration(Duration::from_secs_f64(status.seconds));
+                Some(waiting.unwrap_or_else(so_far))
+            }
         };
         Self {
             done: format::size(status.bytes_done),
@@ -198,6 +212,7 @@ mod tests {
             bytes_expected,
             entries_done: 0,
             entries_expected: None,
+            waiting: None,
         }
     }
 
@@ -259,6 +274,19 @@ mod tests {
             let line = Fitted::new(&status, rate, columns);
             assert_eq!((line.bar, line.text.as_str()), (bar, text), "{columns}");
         }
+    }
+
+    #[test]
+    fn a_line_says_what_is_waited_for() {
+        let mut status = status(3 << 30, Some(12 << 30));
+        status.waiting = Some("server answers 503, waiting (1 min 20 s)".to_owned());
+        let text = describe(&status, 1000.0);
+        assert_eq!(
+            text,
+            "3.0 GiB of 12.0 GiB, 25%, server answers 503, waiting (1 min 20 s)"
+        );
+        let narrow = Fitted::new(&status, 1000.0, 60).text;
+        assert_eq!(narrow, "server answers 503, waiting (1 min 20 s)");
     }
 
     #[test]

@@ -4,8 +4,9 @@
 //! it is read, so that no debug output and no message of the parser repeats it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use br_core::{Addressing, Secret};
+use br_core::{Addressing, NetworkStatus, Secret};
 use clap::{Args, ValueEnum};
 
 use super::mo_br::MoBrArgs;
@@ -25,7 +26,8 @@ const MAX_CONNECTIONS: usize = 256;
 pub(crate) struct StorageArgs {
     /// URL of the S3 server, if it is not AWS [env: BR_S3_ENDPOINT]
     ///
-    /// It can also stand in the URL of the repository, as in `s3://bucket/folder?endpoint=https://minio.example:9000`.
+    /// It can also stand in the URL of the repository, as in `s3://bucket/folder?endpoint=https://minio.example:9000`. After
+    /// BR_S3_ENDPOINT the variables of AWS are asked, AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL.
     #[arg(long, global = true, value_name = "URL", value_parser = parse_text, alias = "backup_endpoint")]
     pub(super) endpoint: Option<String>,
 
@@ -196,11 +198,28 @@ pub(crate) struct StorageArgs {
     )]
     pub(super) limit_download: Option<u64>,
 
+    /// Try again for so long while the server fails, such as 10m [default: 3m]
+    ///
+    /// The time begins with the first failure after the last success. A server that never answered is given up within seconds.
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "TIME",
+        value_parser = format::parse_duration,
+        alias = "retry_for"
+    )]
+    pub(super) retry_for: Option<Duration>,
+
     /// Send a SHA-256 with every object, as buckets with object lock want it
     ///
     /// AWS always gets one. Not every other server accepts it; the signature covers the bytes anyway.
     #[arg(long, global = true, hide_short_help = true, alias = "send_checksums")]
     pub(super) send_checksums: bool,
+
+    /// Tells what a server keeps waiting for.
+    #[arg(skip)]
+    pub(crate) status: NetworkStatus,
 
     // Last, as its heading holds for all that follows.
     #[command(flatten)]
@@ -235,6 +254,7 @@ impl StorageArgs {
             ("--connections", self.connections.is_some()),
             ("--limit-upload", self.limit_upload.is_some()),
             ("--limit-download", self.limit_download.is_some()),
+            ("--retry-for", self.retry_for.is_some()),
             ("--send-checksums", self.send_checksums),
         ];
         typed

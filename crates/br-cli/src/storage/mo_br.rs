@@ -268,6 +268,30 @@ impl MoBrArgs {
     }
 }
 
+/// Flags that may have a value, with hyphens.
+const OPTIONAL: [&str; 3] = ["--is-minio", "--backup-is-minio", "--restore-is-minio"];
+/// Flags without one, to which scripts give one nevertheless.
+const PLAIN: [&str; 3] = ["--not-check-data", "--not-delete-data", "--checksum"];
+
+/// What becomes of a word that is such a flag with a value, or the value behind one: `Some(None)` when it goes.
+fn plain_flag<'a>(word: &'a str, before: &mut Vec<OsString>) -> Option<Option<&'a str>> {
+    let is_plain = |name: &str| PLAIN.contains(&&*name.replace('_', "-"));
+    match (word.split_once('='), word) {
+        (Some((name, "true")), _) if is_plain(name) => Some(Some(name)),
+        (Some((name, "false")), _) if is_plain(name) => Some(None),
+        (None, "true" | "false") => {
+            before
+                .last()
+                .filter(|last| last.to_str().is_some_and(is_plain))?;
+            if word == "false" {
+                before.pop();
+            }
+            Some(None)
+        }
+        _ => None,
+    }
+}
+
 /// Rewrites what the parser cannot tell apart by itself.
 ///
 /// `--is_minio true` is `--is_minio=true`: the option may stand alone, and what follows it may be a path to back up. And
@@ -285,9 +309,15 @@ pub(crate) fn translate(arguments: impl Iterator<Item = OsString>) -> Vec<OsStri
     let mut out: Vec<OsString> = Vec::with_capacity(rest.len() + behind.len());
     for argument in rest {
         let text = argument.to_str();
+        if let Some(text) = text
+            && let Some(word) = plain_flag(text, &mut out)
+        {
+            out.extend(word.map(OsString::from));
+            continue;
+        }
         let flag = out.last_mut().filter(|last| {
-            let names = ["--is_minio", "--is-minio", "--backup_is_minio"];
-            names.iter().any(|name| *last == name)
+            let name = last.to_str().unwrap_or_default().replace('_', "-");
+            OPTIONAL.contains(&&*name)
         });
         match (text, flag) {
             (Some("true" | "false"), Some(flag)) => {
@@ -316,6 +346,10 @@ mod tests {
             ("--backup_is_minio false", "--backup_is_minio=false"),
             ("--is_minio docs", "--is_minio docs"),
             ("--is_minio", "--is_minio"),
+            ("--restore_is_minio true ID", "--restore_is_minio=true ID"),
+            ("--not_delete_data true ID", "--not_delete_data ID"),
+            ("--not_delete_data=false ID", "ID"),
+            ("--not_check_data false ID", "ID"),
             ("-- --is_minio true", "-- --is_minio true"),
             ("true --is_minio=true true", "true --is_minio=true true"),
             ("list --path a", "list --path a"),

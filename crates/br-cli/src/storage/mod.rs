@@ -48,7 +48,8 @@ impl Place {
                 None => match text_variable("BR_REPOSITORY", variables)? {
                     Some(text) => parse(&text)?,
                     None => {
-                        let hint = "name one with --repo PATH, or set BR_REPOSITORY";
+                        let hint = "name one with --repo PATH, or set BR_REPOSITORY; backups of MatrixOne are found where their \
+                                    catalogue is: go to the folder with mo_br.meta, or name it with --meta_path";
                         return Err(CommandError::usage("no repository was named", hint));
                     }
                 },
@@ -189,7 +190,10 @@ impl StorageArgs {
         };
         match self.mo_br.place()? {
             Some(MoBrPlace::Bucket(bucket)) => Ok(Some(MoBrPlace::Bucket(BucketTarget {
-                endpoint: or_set(&self.endpoint, "BR_S3_ENDPOINT")?,
+                endpoint: match &self.endpoint {
+                    Some(endpoint) => Some(endpoint.clone()),
+                    None => endpoint_variable(variables)?.map(|(endpoint, _)| endpoint),
+                },
                 region: or_set(&self.region, "BR_S3_REGION")?,
                 role_arn: self.role_arn.clone(),
                 ..bucket
@@ -238,6 +242,27 @@ fn text_variable(name: &str, variables: Variables<'_>) -> Result<Option<String>,
     text.map_err(|_| CommandError::usage(format!("{name} is not text"), format!("set {name} anew")))
 }
 
+/// The endpoint that the environment names, and what to do when it is wrong. br's own variable comes before those of AWS.
+fn endpoint_variable(
+    variables: Variables<'_>,
+) -> Result<Option<(String, &'static str)>, CommandError> {
+    let ignored = variables("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
+    let ignores_aws = ignored.is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    for (name, hint) in [
+        ("BR_S3_ENDPOINT", "correct BR_S3_ENDPOINT"),
+        ("AWS_ENDPOINT_URL_S3", "correct AWS_ENDPOINT_URL_S3"),
+        ("AWS_ENDPOINT_URL", "correct AWS_ENDPOINT_URL"),
+    ] {
+        if name.starts_with("AWS") && ignores_aws {
+            continue;
+        }
+        if let Some(endpoint) = text_variable(name, variables)? {
+            return Ok(Some((endpoint, hint)));
+        }
+    }
+    Ok(None)
+}
+
 /// Adds endpoint and region, unless the URL has them.
 fn with_server(
     there: &S3Location,
@@ -252,8 +277,7 @@ fn with_server(
     let endpoint = match (&args.endpoint, there.endpoint()) {
         (Some(endpoint), _) => Some((endpoint.clone(), "correct --endpoint")),
         (None, Some(_)) => None,
-        (None, None) => text_variable("BR_S3_ENDPOINT", variables)?
-            .map(|endpoint| (endpoint, "correct BR_S3_ENDPOINT")),
+        (None, None) => endpoint_variable(variables)?,
     };
     if let Some((endpoint, hint)) = endpoint {
         out = out
@@ -291,7 +315,11 @@ fn network(args: &StorageArgs) -> Result<NetworkOptions, CommandError> {
         .with_upload_limit(args.limit_upload)
         .with_download_limit(args.limit_download)
         .with_proxy(proxy)
-        .with_allow_http(args.allow_http);
+        .with_allow_http(args.allow_http)
+        .with_status(args.status.clone());
+    if let Some(time) = args.retry_for {
+        network = network.with_retry_for(time);
+    }
     if let Some(connections) = args.connections {
         network = network.with_connections(connections);
     }

@@ -112,11 +112,36 @@ fn the_environment_is_second() {
 }
 
 #[test]
+fn the_endpoint_of_aws_comes_after_br_s() {
+    let all = [
+        ("BR_S3_ENDPOINT", "https://br"),
+        ("AWS_ENDPOINT_URL_S3", "https://s3"),
+        ("AWS_ENDPOINT_URL", "https://aws"),
+    ];
+    let place = |line: &str, environment: &[(&str, &str)]| {
+        let place = find_with(line, environment).unwrap();
+        place.location.to_string()
+    };
+    for (from, endpoint) in [(0, "https://br"), (1, "https://s3"), (2, "https://aws")] {
+        let expected = format!("s3://bucket/a?endpoint={endpoint}");
+        assert_eq!(place("--repo s3://bucket/a", &all[from..]), expected);
+    }
+    let typed = place("--repo s3://bucket --endpoint https://x", &all);
+    assert_eq!(typed, "s3://bucket?endpoint=https://x");
+    let in_url = place("--repo s3://bucket?endpoint=https://y", &all);
+    assert_eq!(in_url, "s3://bucket?endpoint=https://y");
+    let ignored = [all[2], ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")];
+    assert_eq!(place("--repo s3://bucket", &ignored), "s3://bucket");
+    let wrong = find_with("--repo s3://bucket", &[("AWS_ENDPOINT_URL", "host:1")]).unwrap_err();
+    assert!(wrong.hint.contains("correct AWS_ENDPOINT_URL"), "{wrong:?}");
+}
+
+#[test]
 fn every_option_reaches_the_library() {
     let place = find(
         "--repo s3://bucket --no_sign_request --addressing virtual --allow_http --proxy http://p:1 \
          --storage_class STANDARD_IA --server_side_encryption kms:a:b --connections 3 --limit_upload 5M \
-         --limit-download 1K",
+         --limit-download 1K --retry-for 10m",
     );
     let StorageOptions { network, s3, .. } = place.options;
     assert_eq!(s3.credentials, S3Credentials::Anonymous);
@@ -128,6 +153,7 @@ fn every_option_reaches_the_library() {
     assert_eq!(network.connections, 3);
     assert_eq!(network.upload_limit, Some(5 << 20));
     assert_eq!(network.download_limit, Some(1 << 10));
+    assert_eq!(network.retry_for, std::time::Duration::from_secs(600));
     let role = find("--repo s3://bucket --role_arn arn:r --external_id e")
         .options
         .s3

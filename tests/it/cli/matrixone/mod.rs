@@ -11,6 +11,7 @@ mod page;
 mod rebuild;
 mod restore;
 mod s3;
+mod scripts;
 
 use std::collections::BTreeMap;
 use std::fs;

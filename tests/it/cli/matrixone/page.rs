@@ -94,6 +94,8 @@ fn example(line: &str) -> Option<&str> {
 #[test]
 fn options_about_settings_and_logs_are_taken() {
     let mo = Mo::new();
+    let id = mo.backup();
+    mo.run(&format!("delete {id}")).expect(0);
     for (line, warning) in [
         ("list --log_level debug", ""),
         ("--log_level=debug list", ""),

@@ -6,7 +6,7 @@ mod probe;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use br_testkit::s3::{S3Server, S3ServerOptions};
+use br_testkit::s3::{Fault, Rule, S3Server, S3ServerOptions};
 use br_testkit::{BrCmd, BrOutput};
 
 use super::{Session, json};
@@ -400,4 +400,104 @@ fn a_store_that_overwrites_is_warned_of() {
     }
     let output = cloud.run("list").expect(0);
     assert!(!output.stderr.contains("warning"), "{output}");
+}
+
+/// A server that fails is waited for, with words, and given up when the time is over.
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long it takes is what is tested"
+)]
+fn a_server_that_answers_503_is_waited_for_in_words() {
+    let cloud = Cloud::ready();
+    cloud.run("init").expect(0);
+    let busy = Fault::Status {
+        code: 503,
+        name: "SlowDown",
+    };
+    cloud.server.inject(Rule::always(busy));
+    let start = Instant::now();
+    let output = cloud.run("list --retry-for 5s --no-cache").expect(13);
+    let time = start.elapsed();
+    assert!(
+        time >= Duration::from_secs(5) && time < Duration::from_secs(20),
+        "{time:?}"
+    );
+    for expected in [
+        "note: server answers 503, waiting (",
+        "503 SlowDown",
+        "(tried again for 5 s)",
+    ] {
+        assert!(output.stderr.contains(expected), "{output}");
+    }
+    assert!(!output.stderr.contains("<?xml"), "{output}");
+    cloud.server.clear_faults();
+    cloud.server.inject(Rule::always(busy).method("PUT"));
+    let output = cloud
+        .run("backup docs --json --retry-for 6s --no-cache")
+        .expect(13);
+    let is_told = |line: &str| {
+        let line = json(line);
+        let waiting = line["waiting"].as_str().unwrap_or_default();
+        line["type"] == "status" && waiting.starts_with("server answers 503, waiting (")
+    };
+    assert!(output.stderr.lines().any(is_told), "{output}");
+    cloud.server.clear_faults();
+    cloud.run("backup docs").expect(0);
+    cloud.run("check --read-data").expect(0);
+}
+
+#[test]
+fn a_folder_in_a_bucket_may_have_spaces_and_any_letters() {
+    let mut cloud = Cloud::new();
+    cloud.br = cloud.signed();
+    let endpoint = cloud.server.endpoint();
+    for (number, folder) in ["mein Ordner/ü", "100%25/why%3F", "日本 +&=;'()"]
+        .iter()
+        .enumerate()
+    {
+        let url = format!("s3://{BUCKET}/{folder}?endpoint={endpoint}");
+        let br = cloud.br.clone().env("BR_REPOSITORY", &url);
+        let made = cloud.run_with(&br, "init --json").expect(0);
+        assert_eq!(json(&made.stdout)["location"], url.as_str());
+        cloud.run_with(&br, "backup docs").expect(0);
+        cloud.run_with(&br, "prune --max-unused 0%").expect(0);
+        let out = format!("out{number}");
+        cloud
+            .run_with(&br, &format!("restore latest --target {out}"))
+            .expect(0);
+        assert_eq!(
+            fs::read(cloud.session.at(&format!("{out}/docs/a.txt"))).unwrap(),
+            b"hello\n"
+        );
+        cloud.run_with(&br, "check --read-data").expect(0);
+        let literal = folder.replace("%25", "%").replace("%3F", "?");
+        let below = format!("{literal}/br.json");
+        assert!(cloud.server.keys(BUCKET).contains(&below), "{below}");
+        // The same folder by options.
+        let endpoint = ["--endpoint", &endpoint, "--bucket", BUCKET, "--is_minio"];
+        let line = ["list", "--backup_dir", "s3", "--filepath", &literal];
+        let br = cloud.br.clone();
+        br.run(line.iter().chain(&endpoint)).expect(0);
+    }
+}
+
+#[test]
+fn the_endpoint_may_come_from_the_variables_of_aws() {
+    let cloud = Cloud::new();
+    let repository = format!("s3://{BUCKET}/x");
+    let br = cloud.signed().env("BR_REPOSITORY", &repository);
+    let endpoint = cloud.server.endpoint();
+    let wrong = "http://127.0.0.1:1";
+    let of_s3 = br
+        .clone()
+        .env("AWS_ENDPOINT_URL_S3", &endpoint)
+        .env("AWS_ENDPOINT_URL", wrong);
+    cloud.run_with(&of_s3, "init").expect(0);
+    let of_all = br.clone().env("AWS_ENDPOINT_URL", &endpoint);
+    cloud.run_with(&of_all, "list").expect(0);
+    let own = br
+        .env("BR_S3_ENDPOINT", &endpoint)
+        .env("AWS_ENDPOINT_URL_S3", wrong);
+    cloud.run_with(&own, "list").expect(0);
 }

@@ -63,11 +63,7 @@ pub(super) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
         false => dependents(&listing, &entry, context).await?,
     };
     if !doomed.is_empty() && !args.cascade {
-        let names: Vec<_> = doomed.iter().map(|entry| entry.id.to_string()).collect();
-        return Err(CommandError::usage(
-            format!("other backups need {}: {}", entry.id, names.join(", ")),
-            "delete them first, or all together with --cascade",
-        ));
+        return Err(needed(&listing, &entry, &doomed));
     }
     // Those that need others go first: whatever interrupts this leaves no backup without its base.
     doomed.push(entry);
@@ -89,6 +85,26 @@ pub(super) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
     }
     print(&deleted, args.not_delete_data, context)?;
     Ok(ExitStatus::Ok)
+}
+
+/// The error about a backup that others need. A hint names no id that the catalogue does not know.
+fn needed(listing: &Listing, entry: &Entry, dependents: &[Entry]) -> CommandError {
+    let is_known = |id| listing.entries.iter().any(|known| known.id == id);
+    let names: Vec<_> = dependents
+        .iter()
+        .map(|other| match is_known(other.id) {
+            true => other.id.to_string(),
+            false => format!("{} (its files; the catalogue does not know it)", other.id),
+        })
+        .collect();
+    let hint = match dependents.iter().all(|other| is_known(other.id)) {
+        true => "delete them first, or all together with --cascade",
+        false => {
+            "delete all together with --cascade, files that the catalogue does not know included"
+        }
+    };
+    let message = format!("other backups need {}: {}", entry.id, names.join(", "));
+    CommandError::usage(message, hint)
 }
 
 /// Finds what needs a backup.

@@ -137,8 +137,36 @@ impl CatalogArgs {
         Ok(Catalog::open(&self.meta_path)?)
     }
 
+    /// Refuses to go on where no catalogue is: an empty list would look as if there were no backups.
+    fn must_exist(&self) -> Result<(), CommandError> {
+        let mut beside = self.meta_path.clone().into_os_string();
+        beside.push(format!(".{OWN_NAME}"));
+        let places = [
+            self.meta_path.clone(),
+            self.meta_path.with_file_name(OWN_NAME),
+            beside.into(),
+        ];
+        // What cannot be looked at is there: reading it says what is wrong.
+        if places
+            .iter()
+            .any(|place| place.try_exists().unwrap_or(true))
+        {
+            return Ok(());
+        }
+        let path = format::path(&self.meta_path);
+        Err(CommandError::new(
+            ExitStatus::RepositoryNotFound,
+            format!(
+                "there is no catalogue of MatrixOne's backups: neither {path} nor {OWN_NAME} is there"
+            ),
+            "go to the folder with mo_br.meta, or name it with --meta_path; `br matrixone rebuild` makes a catalogue; for a \
+             repository of br name it with --repo",
+        ))
+    }
+
     /// All backups, after what is odd about the catalogue was told.
     fn list(&self, context: &CommandContext) -> Result<Listing, CommandError> {
+        self.must_exist()?;
         let listing = self.open()?.list()?;
         for warning in &listing.warnings {
             context.output.console.warning(&warning.to_string());

@@ -237,6 +237,7 @@ fn open_bucket(bucket: &S3Place, context: &CommandContext) -> Result<archive::Pl
     })?;
     let handle = tokio::runtime::Handle::current();
     let root = archive::Place::object(storage.object_store(), "", handle)?;
+    let root = root.named(storage.location_text());
     Ok(root.below(below)?)
 }
 

@@ -242,8 +242,10 @@ impl RestoreArgs {
             }
             (KindArg::S3, None, Some(bucket)) => {
                 let filepath = self.restore_filepath.as_deref().unwrap_or_default();
-                let shown =
-                    format!("BackupDir: s3\n    Bucket: {bucket}\n    FilePath: {filepath}");
+                let endpoint = self.restore_endpoint.as_deref().unwrap_or_default();
+                let shown = format!(
+                    "BackupDir: s3\nEndpoint: {endpoint} Bucket: {bucket} FilePath: {filepath}"
+                );
                 let there = BucketTarget {
                     endpoint: self.restore_endpoint.clone(),
                     bucket: bucket.clone(),
@@ -257,6 +259,7 @@ impl RestoreArgs {
                 let storage = context.open_bucket(&there)?;
                 let handle = tokio::runtime::Handle::current();
                 let place = Place::object(storage.object_store(), "", handle)?;
+                let place = place.named(storage.location_text());
                 Ok((RestoreTarget::object(&place)?, shown))
             }
             (KindArg::Filesystem, _, Some(_)) | (KindArg::S3, Some(_), _) => {

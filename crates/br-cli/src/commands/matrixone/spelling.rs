@@ -11,16 +11,19 @@ const SETTINGS: [&str; 3] = ["--config", "--log-file", "--log-level"];
 
 /// Puts `matrixone` before a verb that is meant in the manner of `mo_br`: one that only that tool has options for; and where a catalogue of
 /// backups of MatrixOne is, one that can only mean that, or names a backup in it. `ids` are those of the catalogue, `None` when there is none.
+///
+/// # Errors
+/// The id that is to be deleted, when both the catalogue and a repository of the environment may be meant.
 pub(crate) fn translate(
     mut arguments: Vec<OsString>,
     has_repository: bool,
     ids: &dyn Fn() -> Option<Vec<String>>,
-) -> Vec<OsString> {
+) -> Result<Vec<OsString>, String> {
     let mut words = arguments.iter().map(OsString::as_os_str).skip(1);
     let (mut at, mut settings) = (1, false);
     let verb = loop {
         match words.next().map(OsStr::to_str) {
-            None => return arguments,
+            None => return Ok(arguments),
             Some(Some(word)) if FLAGS.contains(&word) => at += usize::from(!settings),
             Some(Some(word)) if names(word, &SETTINGS) => {
                 settings = true;
@@ -40,10 +43,22 @@ pub(crate) fn translate(
         has_repository,
         ids,
     };
+    if !settings && verb == "delete" && has_repository && !line.is_typed(verb) {
+        // What is deleted is gone: it is not guessed which is meant.
+        if line.is_in_catalogue(false) {
+            return Err(rest.first().copied().unwrap_or_default().to_owned());
+        }
+    }
     if line.is_mo_br(verb) || (settings && VERBS.contains(&verb)) {
         arguments.insert(at, "matrixone".into());
     }
-    arguments
+    Ok(arguments)
+}
+
+/// Whether a word may be the id of a backup, or its start.
+fn is_id(word: &str) -> bool {
+    let is_good = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
+    word.len() >= 4 && word.len() <= 36 && word.bytes().all(is_good)
 }
 
 /// Whether a word is one of these options.
@@ -63,30 +78,34 @@ struct Line<'a> {
 
 impl Line<'_> {
     fn is_mo_br(&self, verb: &str) -> bool {
-        if self
-            .rest
-            .iter()
-            .any(|word| matches!(*word, "-h" | "--help"))
-        {
+        let asks_for_help = |word: &&str| matches!(*word, "-h" | "--help");
+        if self.rest.iter().any(asks_for_help) {
             return false;
         }
+        self.is_typed(verb)
+            || match verb {
+                "list" => self.is_in_catalogue(true),
+                "check" | "delete" => self.is_in_catalogue(false),
+                _ => false,
+            }
+    }
+
+    /// Whether there is an option that only `mo_br` has.
+    fn is_typed(&self, verb: &str) -> bool {
         if self.has(&SETTINGS) {
             return VERBS.contains(&verb);
         }
         match verb {
             "backup" => self.has(&["--port", "--user", "--password"]),
-            "list" => self.has(&["--meta-path", "--not-check-data"]) || self.is_in_catalogue(true),
-            "check" => self.has(&["--meta-path"]) || self.is_in_catalogue(false),
+            "list" => self.has(&["--meta-path", "--not-check-data"]),
+            "check" => self.has(&["--meta-path"]),
             "restore" => self.has(&[
                 "--restore-dir",
                 "--restore-path",
                 "--restore-bucket",
                 "--dn-config-path",
             ]),
-            "delete" => {
-                self.has(&["--not-delete-data", "--meta-path", "--cascade"])
-                    || self.is_in_catalogue(false)
-            }
+            "delete" => self.has(&["--not-delete-data", "--meta-path", "--cascade"]),
             _ => false,
         }
     }
@@ -105,7 +124,8 @@ impl Line<'_> {
         }
         let id = self.rest.first().filter(|word| !word.starts_with('-'));
         let Some(ids) = (id.is_some() || all).then(self.ids).flatten() else {
-            return false;
+            // The command says that there is no catalogue.
+            return !self.has_repository && id.is_some_and(|id| is_id(id));
         };
         !self.has_repository
             || id.is_some_and(|id| ids.iter().any(|known| known.eq_ignore_ascii_case(id)))
@@ -154,22 +174,44 @@ mod tests {
             ("br restore latest --target x", false, br),
             ("br delete e4cade26", false, mo_br),
             ("br delete e4cade26", true, br),
-            (&format!("br delete {ID}"), true, mo_br),
+            (&format!("br delete {ID}"), false, mo_br),
             ("br delete e4cade26 --not_delete_data", true, mo_br),
             ("br delete", false, br),
+            ("br delete latest", false, mo_br),
             ("br", false, br),
         ] {
             let arguments = || line.split(' ').map(OsString::from).collect::<Vec<_>>();
             let is_mo_br = |arguments: Vec<OsString>| arguments.contains(&"matrixone".into());
             let out = translate(arguments(), has_repository, &|| Some(vec![ID.to_owned()]));
-            assert_eq!(is_mo_br(out), expected, "{line}");
-            // Where nothing is known of MatrixOne, only its options make the difference.
+            assert_eq!(is_mo_br(out.unwrap()), expected, "{line}");
+            // Where nothing is known of MatrixOne, only its options make the difference, and an id where there is no repository.
             let out = translate(arguments(), has_repository, &|| None);
             let says_it = ["_", "--port", "--log-"]
                 .iter()
                 .any(|mark| line.contains(mark));
-            let alone = expected && says_it;
-            assert_eq!(is_mo_br(out), alone, "{line} without a catalogue");
+            let has_id = ["1614f462", "e4cade26"].iter().any(|id| line.contains(id));
+            let alone = expected && (says_it || (has_id && !has_repository));
+            assert_eq!(is_mo_br(out.unwrap()), alone, "{line} without a catalogue");
+        }
+    }
+
+    #[test]
+    fn a_deletion_that_may_mean_either_is_refused() {
+        let known = || Some(vec![ID.to_owned()]);
+        let translate = |line: &str, has_repository| {
+            let arguments = line.split(' ').map(OsString::from).collect();
+            translate(arguments, has_repository, &known).is_ok()
+        };
+        assert!(!translate(&format!("br delete {ID}"), true));
+        for (line, has_repository) in [
+            (format!("br delete {ID}"), false),
+            (format!("br delete {ID} -r x"), true),
+            (format!("br matrixone delete {ID}"), true),
+            (format!("br delete {ID} --meta_path mo_br.meta"), true),
+            ("br delete 1614f462".to_owned(), true),
+            (format!("br check {ID}"), true),
+        ] {
+            assert!(translate(&line, has_repository), "{line}");
         }
     }
 }
