@@ -60,7 +60,8 @@ fn what_was_read_or_written_here_is_not_fetched_again() {
     };
     assert_eq!(fetched("packs") + fetched("index"), 0, "{requests:#?}");
     assert_eq!(fetched("log"), 1, "the newest, to see that it is the same");
-    assert!(requests.len() <= 5, "{requests:#?}");
+    // One of them lists packs: without a journal a backup looks for what an interrupted run left.
+    assert!(requests.len() <= 6, "{requests:#?}");
     assert_eq!(entries(&bucket, dir.path(), first.backup.id), 20);
 }
 
