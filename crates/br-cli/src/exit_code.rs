@@ -29,7 +29,7 @@ pub(crate) enum ExitStatus {
     UnsupportedFormat = 15,
     /// A bundle breaks a rule, or is not for this target.
     Refused = 16,
-    /// Stopped by SIGINT or SIGTERM.
+    /// Stopped by SIGINT, SIGTERM or SIGHUP.
     Interrupted = 130,
 }
 

@@ -1,6 +1,6 @@
 //! Stopping when asked to.
 //!
-//! [`watch`] listens for SIGINT and SIGTERM. Invariant: the first lets the operation end in order, the second ends the
+//! [`watch`] listens for SIGINT, SIGTERM and SIGHUP. Invariant: the first lets the operation end in order, the second ends the
 //! process; either way what is stored stays sound.
 
 use std::sync::Arc;
@@ -22,22 +22,42 @@ pub(crate) fn watch(context: &CommandContext) -> Result<(), CommandError> {
     };
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
+    // `nohup` says that a closed terminal is no reason to end.
+    let mut hang_up = match ignores_hang_up() {
+        true => None,
+        false => Some(listen(SignalKind::hangup())?),
+    };
     let (cancel, console) = (context.cancel.clone(), Arc::clone(&context.output.console));
     tokio::spawn(async move {
-        next(&mut interrupt, &mut terminate).await;
+        next(&mut interrupt, &mut terminate, hang_up.as_mut()).await;
         cancel.cancel();
         console.note("stopping; press Ctrl-C again to end at once");
-        next(&mut interrupt, &mut terminate).await;
+        next(&mut interrupt, &mut terminate, hang_up.as_mut()).await;
         end_now();
     });
     Ok(())
 }
 
-async fn next(interrupt: &mut Signal, terminate: &mut Signal) {
+async fn next(interrupt: &mut Signal, terminate: &mut Signal, hang_up: Option<&mut Signal>) {
+    let hung_up = async {
+        match hang_up {
+            Some(signal) => signal.recv().await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
+        _ = hung_up => {}
     }
+}
+
+/// True when this process was started with SIGHUP ignored. Where the system does not tell, it was not.
+fn ignores_hang_up() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & 1 != 0)
 }
 
 #[expect(
