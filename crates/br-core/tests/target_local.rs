@@ -27,8 +27,16 @@ fn entry(at: &str, kind: EntryKind) -> Entry {
         kind,
         mode: 0o640,
         owner: Arc::new(Owner {
-            uid: 12_345,
-            gid: 54_321,
+            uid: if is_root() {
+                12_345
+            } else {
+                rustix::process::geteuid().as_raw()
+            },
+            gid: if is_root() {
+                54_321
+            } else {
+                rustix::process::getegid().as_raw()
+            },
             ..Owner::default()
         }),
         mtime: FileTime {
@@ -428,24 +436,25 @@ fn attributes_that_are_refused_are_warnings() {
 #[test]
 fn an_owner_that_is_refused_costs_the_set_user_id_bit() {
     let mut t = fixture();
-    if is_root() {
-        eprintln!("skipped: root may set any owner");
-        return;
-    }
-    let setuid = Entry {
+    let mut setuid = Entry {
         mode: 0o6755,
         ..file("setuid")
     };
-    let owner = MetadataOptions::default().with_owner(true);
+    setuid.owner = Arc::new(Owner {
+        uid: 12_345,
+        gid: 54_321,
+        ..Owner::default()
+    });
+    // Root may set any owner, and does not when it is told so.
+    let owner = MetadataOptions::default().with_owner(!is_root());
     let warnings = t.cursor.write_small(&setuid, b"", &owner).unwrap();
-    assert_eq!(warnings[0].refused, Refused::Owner);
-    assert_metadata(
-        &t.at("setuid"),
-        &Entry {
-            mode: 0o755,
-            ..setuid
-        },
-    );
+    let refused: Vec<_> = warnings.iter().map(|warning| &warning.refused).collect();
+    match is_root() {
+        true => assert_eq!(refused, [&Refused::SetId]),
+        false => assert_eq!(refused, [&Refused::Owner, &Refused::SetId]),
+    }
+    let mode = fs::metadata(t.at("setuid")).unwrap().mode() & 0o7777;
+    assert_eq!(mode, 0o755);
 }
 
 #[test]
@@ -479,8 +488,9 @@ fn planted_links_lead_nowhere() {
     t.cursor.remove_tree(&path("unmade/file")).unwrap();
     t.assert_outside_untouched();
 
+    assert!(t.cursor.make_dir(&path("deep/a/b")).is_err());
+    assert!(fs::symlink_metadata(t.at("deep")).unwrap().is_symlink());
     assert!(t.cursor.make_dir(&path("dir")).unwrap());
-    assert!(t.cursor.make_dir(&path("deep/a/b")).unwrap());
     t.cursor
         .write_small(&file("dir/file"), b"good", &options())
         .unwrap();
@@ -495,7 +505,7 @@ fn planted_links_lead_nowhere() {
         .unwrap();
     t.cursor.remove_tree(&path("unmade")).unwrap();
     t.assert_outside_untouched();
-    for name in ["dir", "dir/file", "file", "deep/a/b", "shared", "special"] {
+    for name in ["dir", "dir/file", "file", "shared", "special"] {
         assert!(
             !fs::symlink_metadata(t.at(name)).unwrap().is_symlink(),
             "{name}"
@@ -563,7 +573,8 @@ fn what_is_in_the_way() {
     fs::create_dir(t.at("empty")).unwrap();
     fs::create_dir(t.at("full")).unwrap();
     fs::write(t.at("full/x"), "").unwrap();
-    assert!(t.cursor.make_dir(&path("folder/sub")).unwrap());
+    assert!(t.cursor.make_dir(&path("folder/sub")).is_err());
+    assert!(t.cursor.make_dir(&path("folder")).unwrap());
     assert!(!t.cursor.make_dir(&path("folder")).unwrap());
     t.cursor
         .write_small(&file("empty"), b"now a file", &options())
@@ -771,4 +782,118 @@ fn names_are_bytes_in_messages_too() {
     let odd = EntryPath::new(b"no\n/such".as_slice()).unwrap();
     let error = t.cursor.create_file(&odd).unwrap_err();
     assert_eq!(error.to_string(), "cannot make the file `no\\x0a/such`");
+}
+
+#[test]
+fn only_links_that_were_there_are_followed() {
+    let t = fixture();
+    let outside = t.dir.path().join("outside");
+    fs::create_dir_all(t.at("real/deep")).unwrap();
+    fs::create_dir_all(t.at("usr/lib")).unwrap();
+    symlink("real", t.at("link")).unwrap();
+    symlink("/usr/lib", t.at("from the top")).unwrap();
+    symlink(&outside, t.at("out")).unwrap();
+    symlink("../outside", t.at("up")).unwrap();
+    symlink("../usr", t.at("real/deep/up")).unwrap();
+    symlink("real/none", t.at("dangling")).unwrap();
+    let mut target = LocalTarget::open(&t.at(""), false).unwrap();
+    for (at, is_followed) in [
+        ("link", true),
+        ("link/deep/up", false),
+        ("from the top", true),
+        ("out", false),
+        ("up", false),
+        ("dangling", false),
+        ("real", false),
+        ("none", false),
+    ] {
+        assert_eq!(target.follow(&path(at)).unwrap(), is_followed, "{at}");
+        assert_eq!(target.follows(&path(at)), is_followed, "{at}");
+    }
+    let real = t.at("").canonicalize().unwrap();
+    let place = |at| target.real_path(&path(at)).unwrap();
+    assert_eq!(place("link/deep/x"), real.join("real/deep/x"));
+    assert_eq!(place("linked/x"), real.join("linked/x"));
+    let mut cursor = target.cursor();
+    cursor.inspect(&path("real")).unwrap();
+    cursor.make_dir(&path("link/new/folder")).unwrap();
+    cursor
+        .write_small(&file("link/new/file"), b"good", &options())
+        .unwrap();
+    cursor
+        .write_small(&file("from the top/file"), b"good", &options())
+        .unwrap();
+    assert_eq!(fs::read(t.at("real/new/file")).unwrap(), b"good");
+    assert_eq!(fs::read(t.at("usr/lib/file")).unwrap(), b"good");
+    let folder = Entry {
+        mode: 0o751,
+        ..entry("link", EntryKind::Directory)
+    };
+    cursor.set_metadata(&folder, &options()).unwrap();
+    assert_metadata(&t.at("real"), &folder);
+    // A link that the restore makes is not followed.
+    let planted = entry(
+        "planted",
+        EntryKind::Symlink(outside.as_os_str().as_encoded_bytes().into()),
+    );
+    cursor.make_special(&planted, &options()).unwrap();
+    assert!(cursor.make_dir(&path("planted/x")).is_err());
+    assert!(
+        cursor
+            .write_small(&file("planted/file"), b"evil", &options())
+            .is_err()
+    );
+    assert!(
+        cursor
+            .write_small(&file("out/file"), b"evil", &options())
+            .is_err()
+    );
+    t.assert_outside_untouched();
+}
+
+#[test]
+fn what_a_dead_restore_left_is_removed_and_what_a_living_one_has_is_not() {
+    let t = fixture();
+    fs::create_dir(t.at("d")).unwrap();
+    let root = [EntryPath::root()];
+    let living = t.target.clone().with_seed(0x1234_5678_0000_0000);
+    assert_eq!(living.begin(&root), 0);
+    let mut cursor = living.cursor();
+    let unfinished = cursor.create_file(&path("d/file")).unwrap();
+    assert_eq!(t.names("d"), [".br-1234567800000000"]);
+    fs::write(t.at(".br-aaaabbbb-restore"), "d\0d\0none\0../outside\0").unwrap();
+    for name in [
+        "d/.br-aaaabbbb00000001",
+        "d/.br-aaaabbbb0000000",
+        "d/.br-aaaabbbc00000001",
+        ".br-aaaabbbb00000002",
+    ] {
+        fs::write(t.at(name), "").unwrap();
+    }
+    symlink("d", t.at(".br-bbbbbbbb-restore")).unwrap();
+
+    let next = LocalTarget::open(&t.at(""), false).unwrap();
+    assert_eq!(next.begin(&root), 1);
+    next.end();
+    assert_eq!(
+        t.names("d"),
+        [
+            ".br-1234567800000000",
+            ".br-aaaabbbb0000000",
+            ".br-aaaabbbc00000001"
+        ]
+    );
+    unfinished.finish(&file("d/file"), &options()).unwrap();
+    living.end();
+    assert_eq!(
+        t.names(""),
+        [
+            ".br-aaaabbbb-restore",
+            ".br-aaaabbbb00000002",
+            ".br-bbbbbbbb-restore",
+            "d"
+        ],
+        "a record that names something else stays"
+    );
+    t.assert_outside_untouched();
 }

@@ -19,6 +19,7 @@ mod man;
 mod matrixone;
 mod prune;
 mod restore;
+mod restore_over;
 mod s3;
 mod secrets;
 mod show;

@@ -1,17 +1,19 @@
 //! `br restore`: restores a backup, or a part of it.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use br_core::BackupSelector;
 use br_core::engine::restore::{Overwrite, RestoreOptions, RestoreReport};
+use br_core::{BackupSelector, Location, Repository};
 use clap::{Args, ValueEnum};
 
 use super::paths::{find_paths, paths_in_backup};
 use super::which::FilterArgs;
 use crate::cli::{examples, exit_codes_and};
-use crate::context::CommandContext;
+use crate::context::{CommandContext, variable};
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
 use crate::output::format;
@@ -30,7 +32,12 @@ const EXAMPLES: &str = "\
 /// Restore a backup, or a part of it, into a folder
 ///
 /// Every piece is verified, and a file gets its name when all of it is there. What is damaged is left out and named; the
-/// rest is restored. Owners are restored when root runs br.
+/// rest is restored. Owners are restored when root runs br. Folders that only lead to what is restored keep their permissions,
+/// owner and times if they are there already, and links to folders there are followed if they lead to a folder in DIR.
+///
+/// What another user could have written into the repository does not get privileges: if the repository is a folder of this
+/// machine that is not encrypted and that somebody else owns or may write to, devices, set-user-ID and set-group-ID bits and
+/// the attributes `security.*` and `trusted.*` are left out, and br exits with 3 if there were any.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Partial]),
@@ -63,6 +70,24 @@ pub(crate) struct RestoreArgs {
     /// Do not restore owners
     #[arg(long)]
     no_owner: bool,
+
+    /// Do not make devices
+    #[arg(long)]
+    no_devices: bool,
+
+    /// Do not set the set-user-ID and set-group-ID bits
+    ///
+    /// They are never set on what belongs to another user or group than in the backup; the same holds for file capabilities.
+    #[arg(long)]
+    no_setid: bool,
+
+    /// Do not set extended attributes of such names; `*` is any text
+    #[arg(long, value_name = "PATTERN")]
+    no_xattrs: Vec<OsString>,
+
+    /// Restore devices, set-user-ID bits and the like even if somebody else may write to the repository
+    #[arg(long)]
+    trust_repository: bool,
 
     /// Do everything but write
     #[arg(short = 'n', long)]
@@ -112,7 +137,9 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
     let typed = paths_in_backup(&args.paths)?;
     let repository = context.open().await?;
     let backup = context.find(&repository, &id).await?;
-    let options = options.with_paths(find_paths(&typed, &repository, &backup, context).await?);
+    options = options.with_paths(find_paths(&typed, &repository, &backup, context).await?);
+    let is_foreign = !args.trust_repository && is_foreign(&repository, context)?;
+    options = without_privileges(options, args, is_foreign);
     let reporter = Arc::new(context.reporter().with_failures("not restored"));
     let id = BackupSelector::from(backup.id);
     let (engine, guard) = context.engine_with(&reporter);
@@ -135,14 +162,74 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
     } else {
         print(args, &report, seconds, output)?;
     }
+    let is_reduced = is_foreign && report.left_out > 0;
+    if is_reduced {
+        output.console.hint("devices, set-user-ID bits and the like were left out, as somebody else may write to the repository: --trust-repository restores them");
+    }
     if report.failed_count == 0 && !report.damaged {
-        return Ok(ExitStatus::Ok);
+        return Ok(match is_reduced {
+            true => ExitStatus::Partial,
+            false => ExitStatus::Ok,
+        });
     }
     output.console.hint(match report.damaged {
         true => "stored data is damaged: run `br check`; another backup may have what is missing",
         false => "mend what is named above and run the command again: what is restored is not written again",
     });
     Ok(ExitStatus::Partial)
+}
+
+/// Adds what the options leave out, and what is left out of a repository that somebody else may write to.
+fn without_privileges(
+    options: RestoreOptions,
+    args: &RestoreArgs,
+    is_foreign: bool,
+) -> RestoreOptions {
+    let mut patterns: Vec<_> = args
+        .no_xattrs
+        .iter()
+        .map(|pattern| pattern.as_bytes().to_vec())
+        .collect();
+    if is_foreign {
+        patterns.extend([b"security.*".to_vec(), b"trusted.*".to_vec()]);
+    }
+    options
+        .with_devices(!args.no_devices && !is_foreign)
+        .with_set_id(!args.no_setid && !is_foreign)
+        .with_skipped_attributes(patterns)
+}
+
+/// True when somebody else than this user and root may have decided what is in the repository: nothing proves who wrote
+/// what is not encrypted. Of a repository on a server nothing is known but that the keys for it were given.
+fn is_foreign(repository: &Repository, context: &CommandContext) -> Result<bool, CommandError> {
+    let Location::Local(folder) = context.location()? else {
+        return Ok(false);
+    };
+    if repository.is_encrypted() {
+        return Ok(false);
+    }
+    let number = |name| variable(name)?.to_str()?.parse::<u32>().ok();
+    let users = [
+        Some(0),
+        Some(rustix::process::geteuid().as_raw()),
+        number("SUDO_UID"),
+    ];
+    let groups = [
+        Some(0),
+        Some(rustix::process::getegid().as_raw()),
+        number("SUDO_GID"),
+    ];
+    let is_foreign = |path: PathBuf| {
+        let Ok(found) = path.metadata() else {
+            return false;
+        };
+        let mode = found.mode();
+        !users.contains(&Some(found.uid()))
+            || mode & 0o002 != 0
+            || (mode & 0o020 != 0 && !groups.contains(&Some(found.gid())))
+    };
+    let parts = ["", "br.json", "packs", "index", "manifests", "log"];
+    Ok(parts.into_iter().any(|part| is_foreign(folder.join(part))))
 }
 
 fn print(
@@ -191,6 +278,7 @@ fn print(
         let attributes = format::counted(report.attributes_refused, "attribute", "attributes");
         fields.push(("refused", format!("{attributes} could not be set")));
     }
+    fields.extend(left_out(report));
     if report.failed_count > 0 {
         fields.push((
             "failed",
@@ -204,6 +292,36 @@ fn print(
         lines.finish()?;
     }
     Ok(())
+}
+
+/// What came out otherwise than it is in the backup.
+fn left_out(report: &RestoreReport) -> Vec<(&'static str, String)> {
+    let entries = |count| format::counted(count, "entry", "entries");
+    let mut fields = Vec::new();
+    if report.privileges_dropped > 0 {
+        let entries = entries(report.privileges_dropped);
+        let why = "which have another owner than in the backup";
+        fields.push((
+            "dropped",
+            format!("set-user-ID or set-group-ID bits or capabilities of {entries}, {why}"),
+        ));
+    }
+    if report.left_out > 0 {
+        let entries = entries(report.left_out);
+        fields.push((
+            "left out",
+            format!("devices, bits or attributes: {entries}"),
+        ));
+    }
+    if report.links_separate > 0 {
+        let links = format::counted(report.links_separate, "hard link", "hard links");
+        fields.push(("links", format!("{links} became files of their own")));
+    }
+    if report.leftovers_removed > 0 {
+        let files = format::counted(report.leftovers_removed, "file", "files");
+        fields.push(("removed", format!("{files} that a killed restore had left")));
+    }
+    fields
 }
 
 fn print_deleted(

@@ -127,6 +127,10 @@ pub(crate) struct RestoreSummary<'a> {
     failed_count: u64,
     damaged: bool,
     attributes_refused: u64,
+    privileges_dropped: u64,
+    left_out: u64,
+    links_separate: u64,
+    leftovers_removed: u64,
     duration_seconds: f64,
 }
 
@@ -160,6 +164,10 @@ impl<'a> RestoreSummary<'a> {
             failed_count: report.failed_count,
             damaged: report.damaged,
             attributes_refused: report.attributes_refused,
+            privileges_dropped: report.privileges_dropped,
+            left_out: report.left_out,
+            links_separate: report.links_separate,
+            leftovers_removed: report.leftovers_removed,
             duration_seconds,
         }
     }

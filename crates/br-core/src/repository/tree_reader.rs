@@ -34,6 +34,8 @@ pub(crate) struct TreeReader {
     /// Nodes still to be read, last one first, with their level and the first path behind them.
     pending: Vec<Node>,
     ready: VecDeque<Result<Entry, Gap>>,
+    /// How many leaves are fetched together.
+    leaves_ahead: usize,
     /// Every node that was read or tried.
     visited: Option<Vec<ChunkRef>>,
 }
@@ -80,6 +82,7 @@ impl TreeReader {
             selection: Vec::new(),
             pending: root.into_iter().collect(),
             ready: VecDeque::new(),
+            leaves_ahead: LEAVES_AHEAD,
             visited: None,
         }
     }
@@ -87,6 +90,12 @@ impl TreeReader {
     /// Reads only these subtrees, and the folders that lead to them.
     pub(crate) fn select(mut self, paths: Vec<EntryPath>) -> Self {
         self.selection = paths;
+        self
+    }
+
+    /// Reads one leaf after the other: the first entries are all that is wanted.
+    pub(crate) fn near(mut self) -> Self {
+        self.leaves_ahead = 1;
         self
     }
 
@@ -110,7 +119,7 @@ impl TreeReader {
             let Some(level) = self.pending.last().map(|node| node.level) else {
                 return;
             };
-            let most = if level == 0 { LEAVES_AHEAD } else { 1 };
+            let most = if level == 0 { self.leaves_ahead } else { 1 };
             let mut nodes: Vec<Node> = Vec::new();
             let mut bytes = 0;
             while nodes.len() < most

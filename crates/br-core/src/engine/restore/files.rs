@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::Shared;
+use super::report::Shared;
 use crate::model::{Content, Entry, EntryKind, Extent, FileContent};
 use crate::target::{Cursor, SharedFile, TargetError};
 

@@ -4,152 +4,39 @@
 //! plan (tree, what is there) ──► runs of groups, fetched ahead ──► workers (open, verify, write)
 //! ```
 //!
-//! [`restore`] runs it, [`RestoreOptions`] say how, [`RestoreReport`] tells what came of it. Invariant: a file gets its name
-//! when all its bytes are there and verified; whatever is damaged is left out and named, and the rest is restored.
+//! [`restore`] runs it, [`RestoreOptions`] say how, [`RestoreReport`] tells what came of it. Invariants: a file gets its name
+//! when all its bytes are there and verified; whatever is damaged is left out and named, and the rest is restored. A dry run
+//! takes the same decisions as a real one, and nothing is changed that they do not name.
 
 mod files;
+mod options;
 mod plan;
+mod report;
+mod scope;
 mod surplus;
 mod worker;
 
-use std::collections::{HashMap, HashSet};
 use std::num::NonZero;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 
-use crate::error::{Error, ErrorKind, Result, Site, in_one_line};
-use crate::model::{Backup, BackupId, Entry, EntryKind, EntryPath, FileTime};
+use crossbeam_channel::Sender;
+
+pub use options::{Overwrite, RestoreOptions};
+pub use report::RestoreReport;
+
+use crate::error::{Error, ErrorKind, Result, Site};
+use crate::model::Backup;
 use crate::progress::{Context, Event};
 use crate::repository::{BackupSelector, Io, Repository, TreeReader};
-use crate::target::{Cursor, LocalTarget, MetadataOptions, TargetError, Warning};
+use crate::target::{LocalTarget, TargetError};
 
 use super::view::View;
 use plan::Planner;
+use report::Shared;
+use scope::Scope;
 use worker::Task;
-
-/// How a restore is made.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct RestoreOptions {
-    /// Only these entries and what is below them; everything when empty.
-    pub paths: Vec<EntryPath>,
-    /// What happens to files that are there already.
-    pub overwrite: Overwrite,
-    /// Delete what is in restored folders and not in the backup: what was excluded from it, too.
-    pub delete: bool,
-    /// Folders that deleting must spare: those of the repository and of the cache.
-    pub protected: Vec<PathBuf>,
-    /// Set user and group. Only root may.
-    pub owner: bool,
-    /// Do everything but write.
-    pub dry_run: bool,
-    /// Worker threads; as many as the machine has cores when `None`.
-    pub threads: Option<usize>,
-}
-
-/// What happens to files that are there already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Overwrite {
-    /// They are replaced.
-    Always,
-    /// They are replaced unless size and time of the last change are those of the backup.
-    #[default]
-    IfChanged,
-    /// They are left alone.
-    Never,
-}
-
-impl Default for RestoreOptions {
-    fn default() -> Self {
-        Self {
-            paths: Vec::new(),
-            overwrite: Overwrite::default(),
-            delete: false,
-            protected: Vec::new(),
-            owner: crate::target::may_set_owner(),
-            dry_run: false,
-            threads: None,
-        }
-    }
-}
-
-impl RestoreOptions {
-    /// Restores only these entries and what is below them.
-    #[must_use]
-    pub fn with_paths(mut self, paths: Vec<EntryPath>) -> Self {
-        self.paths = paths;
-        self
-    }
-
-    /// Says what happens to files that are there already.
-    #[must_use]
-    pub const fn with_overwrite(mut self, overwrite: Overwrite) -> Self {
-        self.overwrite = overwrite;
-        self
-    }
-
-    /// Deletes what is in restored folders and not in the backup.
-    #[must_use]
-    pub const fn with_delete(mut self, delete: bool) -> Self {
-        self.delete = delete;
-        self
-    }
-
-    /// Names folders that deleting must spare.
-    #[must_use]
-    pub fn with_protected(mut self, folders: Vec<PathBuf>) -> Self {
-        self.protected = folders;
-        self
-    }
-
-    /// Says whether user and group are set.
-    #[must_use]
-    pub const fn with_owner(mut self, owner: bool) -> Self {
-        self.owner = owner;
-        self
-    }
-
-    /// Makes it a dry run.
-    #[must_use]
-    pub const fn with_dry_run(mut self, dry_run: bool) -> Self {
-        self.dry_run = dry_run;
-        self
-    }
-
-    /// Sets the number of worker threads.
-    #[must_use]
-    pub const fn with_threads(mut self, threads: Option<usize>) -> Self {
-        self.threads = threads;
-        self
-    }
-}
-
-/// What came of a restore.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct RestoreReport {
-    /// The backup that was restored.
-    pub backup: BackupId,
-    /// Entries of the backup that were looked at.
-    pub entries: u64,
-    /// Files written.
-    pub files_restored: u64,
-    /// Files left as they were.
-    pub files_unchanged: u64,
-    /// Bytes written.
-    pub bytes_restored: u64,
-    /// What was deleted, or would be in a dry run.
-    pub deleted: Vec<EntryPath>,
-    /// Entries that could not be restored, at most [`Backup::MAX_UNREAD`] of them, with the reason.
-    pub failed: Vec<(EntryPath, String)>,
-    /// How many could not be restored.
-    pub failed_count: u64,
-    /// True when stored data was missing or altered, and not only the target refused.
-    pub damaged: bool,
-    /// How many attributes could not be set.
-    pub attributes_refused: u64,
-}
 
 /// Requests that wait for a worker when the repository is on a server; each brings up to 26 MiB.
 const REMOTE_QUEUE: usize = 3;
@@ -175,17 +62,19 @@ pub async fn restore(
 fn run(
     io: &Io,
     selector: &BackupSelector,
-    target: &std::path::Path,
+    folder: &Path,
     options: &RestoreOptions,
 ) -> Result<RestoreReport> {
     let view = View::open(io)?;
     let backup = view.position.state.find(selector)?.clone();
+    let scope = Scope::new(&backup, options);
+    scope.refuse_target(folder)?;
+    find_all(&view, &backup, options)?;
     // A dry run of a restore to a folder that does not exist must not make it.
-    let missing = options.dry_run && !target.exists();
-    let folder = target;
+    let missing = options.dry_run && !folder.exists();
     let target = match missing {
         true => None,
-        false => Some(open_target(io, folder, options)?),
+        false => Some(open_target(io, folder, &scope, options)?),
     };
     if options.paths.is_empty() {
         let Backup { totals, .. } = &backup;
@@ -195,51 +84,108 @@ fn run(
         });
     }
     let shared = Shared::new(io, &view, &backup, options);
-    let entries = TreeReader::new(&view.reader, &backup).select(options.paths.clone());
-    let mut planner = Planner::new(&shared, target.as_ref(), options);
-    let planned = lay_out(io, &shared, &mut planner, entries, target.as_ref(), options);
-    io.check_cancelled()?;
-    planned?;
-    if let Some(target) = &target {
-        let mut cursor = target.cursor();
-        if !options.dry_run {
-            planner.link_hard_links(&mut cursor);
-        }
-        let folder = folder.canonicalize();
-        let named = |error| Error::io("cannot look at the target", error).at(Site::Target);
-        let folder = folder.map_err(named)?;
-        planner.delete_surplus(&mut cursor, &backup, &folder)?;
-        if !options.dry_run {
-            planner.finish_folders(&mut cursor);
-        }
+    let target = target.as_ref();
+    if let Some(target) = target.filter(|_| !options.dry_run) {
+        let removed = target.begin(&scope.leading_folders());
+        shared.update(|report| report.leftovers_removed = removed);
     }
-    planner.check_found(&options.paths)?;
+    let mut planner = Planner::new(&shared, target, &scope, options);
+    let done = carry_out(io, &shared, &mut planner, &view, &backup);
+    if let Some(target) = target {
+        target.end();
+    }
+    done?;
+    if let Some(target) = target.filter(|_| !options.dry_run) {
+        planner.finish_folders(&mut target.cursor());
+    }
     drop(planner);
     shared.into_report()
 }
 
-fn open_target(io: &Io, path: &std::path::Path, options: &RestoreOptions) -> Result<LocalTarget> {
-    let seed = u64::from_le_bytes(io.context.runtime.bytes());
-    let target = LocalTarget::open(path, !options.dry_run).map_err(|error| match error {
+/// Everything but the metadata of folders.
+fn carry_out(
+    io: &Io,
+    shared: &Arc<Shared>,
+    planner: &mut Planner<'_>,
+    view: &View,
+    backup: &Backup,
+) -> Result<()> {
+    let paths = planner.options().paths.clone();
+    let entries = TreeReader::new(&view.reader, backup).select(paths);
+    let planned = with_workers(io, shared, planner, |planner, tasks| {
+        planner.run(io, entries, tasks)
+    });
+    io.check_cancelled()?;
+    planned?;
+    // What cannot be linked is written: names that are still to be linked may then be linked to that.
+    loop {
+        let unlinked = planner.link_hard_links();
+        if unlinked.is_empty() {
+            break;
+        }
+        with_workers(io, shared, planner, |planner, tasks| {
+            planner.write(unlinked, tasks);
+            Ok(())
+        })?;
+        io.check_cancelled()?;
+    }
+    planner.delete_surplus(backup)
+}
+
+/// A path that was asked for and is not in the backup is an error before anything is written.
+fn find_all(view: &View, backup: &Backup, options: &RestoreOptions) -> Result<()> {
+    for path in &options.paths {
+        let mut entries = TreeReader::new(&view.reader, backup)
+            .select(vec![path.clone()])
+            .near();
+        // What cannot be listed may hold it.
+        let is_there = |entry: Result<_, _>| {
+            entry.map_or(true, |entry: crate::model::Entry| {
+                entry.path.is_within(path)
+            })
+        };
+        if !entries.any(is_there) {
+            let message = format!("the backup has no `{path}`; nothing was restored");
+            return Err(Error::new(ErrorKind::PathNotFound, message));
+        }
+    }
+    Ok(())
+}
+
+fn open_target(
+    io: &Io,
+    path: &Path,
+    scope: &Scope,
+    options: &RestoreOptions,
+) -> Result<LocalTarget> {
+    let refused = |error| match error {
         TargetError::Root { source, .. } => {
             Error::io(format!("cannot use the target {}", path.display()), source).at(Site::Target)
         }
         error => Error::new(ErrorKind::Invalid, format!("the target {error}")).at(Site::Target),
-    })?;
-    Ok(target.with_seed(seed))
+    };
+    // The lower half counts the unfinished files of this restore.
+    let seed = u64::from_le_bytes(io.context.runtime.bytes()) & !u64::from(u32::MAX);
+    let mut target = LocalTarget::open(path, !options.dry_run)
+        .map_err(refused)?
+        .with_seed(seed);
+    for link in scope.links_to_follow() {
+        // A link that cannot be looked at is met again, with everything that belongs below it.
+        target.follow(&link).ok();
+    }
+    Ok(target)
 }
 
-/// Streams the entries to the planner and its tasks to the workers.
-fn lay_out(
+/// Lets threads work on the tasks that are planned. In a dry run there are none.
+fn with_workers<'a>(
     io: &Io,
     shared: &Arc<Shared>,
-    planner: &mut Planner<'_>,
-    entries: TreeReader,
-    target: Option<&LocalTarget>,
-    options: &RestoreOptions,
+    planner: &mut Planner<'a>,
+    plan: impl FnOnce(&mut Planner<'a>, Option<&Sender<Task>>) -> Result<()>,
 ) -> Result<()> {
-    let Some(target) = target.filter(|_| !options.dry_run) else {
-        return planner.run(io, entries, None);
+    let options = planner.options();
+    let Some(target) = planner.target().filter(|_| !options.dry_run) else {
+        return plan(planner, None);
     };
     let cores = thread::available_parallelism().map_or(2, NonZero::get);
     let workers = options.threads.unwrap_or(cores).clamp(1, 64);
@@ -256,7 +202,7 @@ fn lay_out(
             threads.push(scope.spawn(move || worker::run(shared, cursor, &tasks)));
         }
         drop(tasks);
-        let planned = planner.run(io, entries, Some(&sender));
+        let planned = plan(planner, Some(&sender));
         drop(sender);
         let mut ended = Ok(());
         for thread in threads {
@@ -265,141 +211,4 @@ fn lay_out(
         }
         planned.and(ended)
     })
-}
-
-/// What planner and workers share.
-struct Shared {
-    io: Io,
-    reader: Arc<crate::repository::ChunkReader>,
-    metadata: MetadataOptions,
-    report: Mutex<RestoreReport>,
-    /// Every entry that could not be restored: its other names cannot be either.
-    failed: Mutex<HashSet<EntryPath>>,
-}
-
-impl Shared {
-    fn new(io: &Io, view: &View, backup: &Backup, options: &RestoreOptions) -> Arc<Self> {
-        let report = RestoreReport {
-            backup: backup.id,
-            entries: 0,
-            files_restored: 0,
-            files_unchanged: 0,
-            bytes_restored: 0,
-            deleted: Vec::new(),
-            failed: Vec::new(),
-            failed_count: 0,
-            damaged: false,
-            attributes_refused: 0,
-        };
-        Arc::new(Self {
-            io: io.clone(),
-            reader: Arc::clone(&view.reader),
-            metadata: MetadataOptions::default().with_owner(options.owner),
-            report: Mutex::new(report),
-            failed: Mutex::default(),
-        })
-    }
-
-    fn update(&self, change: impl FnOnce(&mut RestoreReport)) {
-        // A poisoned lock means that a thread panicked, and then there is no report.
-        if let Ok(mut report) = self.report.lock() {
-            change(&mut report);
-        }
-    }
-
-    fn failed(&self, path: &EntryPath, reason: String, damaged: bool) {
-        self.io.context.progress.event(Event::Failed {
-            path,
-            reason: &reason,
-        });
-        if let Ok(mut failed) = self.failed.lock() {
-            failed.insert(path.clone());
-        }
-        self.update(|report| {
-            report.failed_count += 1;
-            report.damaged |= damaged;
-            if report.failed.len() < Backup::MAX_UNREAD {
-                report.failed.push((path.clone(), reason));
-            }
-        });
-    }
-
-    fn has_failed(&self, path: &EntryPath) -> bool {
-        self.failed.lock().is_ok_and(|failed| failed.contains(path))
-    }
-
-    fn target_failed(&self, path: &EntryPath, error: &TargetError) {
-        self.failed(path, in_one_line(error), false);
-    }
-
-    fn warn(&self, warnings: &[Warning]) {
-        for warning in warnings {
-            let message = format!("{warning}: {}", warning.source);
-            self.io
-                .context
-                .progress
-                .event(Event::Warning { message: &message });
-        }
-        if !warnings.is_empty() {
-            self.update(|report| report.attributes_refused += warnings.len() as u64);
-        }
-    }
-
-    /// Notes what became of an entry that was written.
-    fn wrote(&self, entry: &Entry, result: Result<Vec<Warning>, TargetError>) {
-        match result {
-            Ok(warnings) => {
-                self.warn(&warnings);
-                if matches!(entry.kind, EntryKind::File(_)) {
-                    self.update(|report| report.files_restored += 1);
-                }
-            }
-            Err(error) => self.target_failed(&entry.path, &error),
-        }
-    }
-
-    fn advance(&self, bytes: u64, entries: u64) {
-        self.io
-            .context
-            .progress
-            .event(Event::Advance { bytes, entries });
-    }
-
-    fn into_report(self: Arc<Self>) -> Result<RestoreReport> {
-        let shared = Arc::into_inner(self).ok_or_else(|| Error::internal("a worker goes on"))?;
-        shared
-            .report
-            .into_inner()
-            .map_err(|_| Error::internal("a worker panicked"))
-    }
-}
-
-/// What was met first of a hard-link group.
-struct LinkGroup {
-    path: EntryPath,
-    mtime: FileTime,
-    kind: EntryKind,
-}
-
-/// All hard-link groups that were met.
-type LinkGroups = HashMap<u64, LinkGroup>;
-
-impl LinkGroup {
-    fn new(entry: &Entry) -> Self {
-        Self {
-            path: entry.path.clone(),
-            mtime: entry.mtime,
-            kind: entry.kind.clone(),
-        }
-    }
-
-    /// Names of one file have one content. While a tree is walked an inode may be given to another file: that is no link.
-    fn is_joined_by(&self, entry: &Entry) -> bool {
-        self.path != entry.path && self.mtime == entry.mtime && self.kind == entry.kind
-    }
-}
-
-/// Opens a cursor for the planner, if there is anything to look at.
-fn cursor(target: Option<&LocalTarget>) -> Option<Cursor> {
-    target.map(LocalTarget::cursor)
 }

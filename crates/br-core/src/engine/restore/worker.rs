@@ -6,8 +6,8 @@ use bytes::Bytes;
 use crossbeam_channel::Receiver;
 use tokio::task::JoinHandle;
 
-use super::Shared;
 use super::files::FileJob;
+use super::report::Shared;
 use crate::error::{Error, Result, in_one_line};
 use crate::format::{Group, TAG_LEN};
 use crate::model::{ChunkId, ChunkRef, Content, Entry, EntryKind, PackId};

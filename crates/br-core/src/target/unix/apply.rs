@@ -48,59 +48,95 @@ impl Surplus {
     }
 }
 
-/// Sets all metadata of an entry; what was refused comes back as warnings.
+/// Lets a program run with rights that its user does not have.
+const CAPABILITY: &[u8] = b"security.capability";
+
+/// Sets all metadata of an entry. What could not be set comes back as warnings: missing metadata never costs content.
 pub(super) fn apply(
     subject: Subject<'_>,
     entry: &Entry,
-    options: MetadataOptions,
+    options: &MetadataOptions,
     surplus: Surplus,
 ) -> io::Result<Vec<Warning>> {
     let mut warnings = Vec::new();
-    let mut mode = entry.mode & 0o7777;
-    if options.owner
-        && !may_refuse(
+    if options.owner {
+        note(
             subject.set_owner(entry),
             entry,
             Refused::Owner,
             &mut warnings,
-        )?
-    {
-        // These bits would give the rights of whoever owns it now.
-        mode &= !0o6000;
+        );
     }
+    let rights = Rights::of(subject, entry, options)?;
     remove_surplus(subject, entry, surplus)?;
     for xattr in &entry.xattrs {
-        let result = subject.set_attribute(&xattr.name, &xattr.value);
-        may_refuse(
-            result,
-            entry,
-            Refused::Attribute(xattr.name.clone()),
-            &mut warnings,
-        )?;
+        if options.skips_attribute(&xattr.name) {
+            continue;
+        }
+        let result = match rights.capability || xattr.name != CAPABILITY {
+            true => subject.set_attribute(&xattr.name, &xattr.value),
+            false => Err(Errno::PERM),
+        };
+        let refused = Refused::Attribute(xattr.name.clone());
+        note(result, entry, refused, &mut warnings);
     }
     if !matches!(entry.kind, EntryKind::Symlink(_)) {
-        may_refuse(subject.set_mode(mode), entry, Refused::Mode, &mut warnings)?;
+        let mode = entry.mode & 0o7777 & !rights.refused_bits;
+        note(subject.set_mode(mode), entry, Refused::Mode, &mut warnings);
+        if options.set_id && rights.refused_bits != 0 {
+            warnings.push(Warning {
+                path: entry.path.clone(),
+                refused: Refused::SetId,
+                source: io::Error::other("it has another owner than in the backup"),
+                is_failure: false,
+            });
+        }
     }
-    may_refuse(
+    note(
         subject.set_times(entry),
         entry,
         Refused::Times,
         &mut warnings,
-    )?;
+    );
     Ok(warnings)
 }
 
-/// Turns what a file system or the system may well refuse into a warning. Returns false then.
-fn may_refuse(
-    result: Result<(), Errno>,
-    entry: &Entry,
-    refused: Refused,
-    warnings: &mut Vec<Warning>,
-) -> io::Result<bool> {
-    let error = match result {
-        Ok(()) => return Ok(true),
-        Err(error) => error,
-    };
+/// What an entry may have of what gives rights to all who run it.
+struct Rights {
+    /// Permission bits that are not set.
+    refused_bits: u32,
+    /// Whether it may have file capabilities.
+    capability: bool,
+}
+
+impl Rights {
+    /// They would give the rights of the wrong user if the owner is not the one of the entry.
+    fn of(subject: Subject<'_>, entry: &Entry, options: &MetadataOptions) -> io::Result<Self> {
+        let bits = entry.mode & 0o6000;
+        let has_capability = entry.xattrs.iter().any(|xattr| xattr.name == CAPABILITY);
+        let mut refused_bits = if options.set_id { 0 } else { bits };
+        let mut capability = true;
+        if bits != 0 || has_capability {
+            let (uid, gid) = subject.owner()?;
+            if uid != entry.owner.uid {
+                refused_bits |= bits & 0o4000;
+                capability = false;
+            }
+            if gid != entry.owner.gid {
+                refused_bits |= bits & 0o2000;
+                capability = false;
+            }
+        }
+        Ok(Self {
+            refused_bits,
+            capability,
+        })
+    }
+}
+
+/// Makes a warning of what could not be set.
+fn note(result: Result<(), Errno>, entry: &Entry, refused: Refused, warnings: &mut Vec<Warning>) {
+    let Err(error) = result else { return };
     let is_refusal = match error {
         Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS => true,
         // No such number in this container, or a value that this system does not take.
@@ -111,15 +147,12 @@ fn may_refuse(
         }
         _ => false,
     };
-    if !is_refusal {
-        return Err(error.into());
-    }
     warnings.push(Warning {
         path: entry.path.clone(),
         refused,
         source: error.into(),
+        is_failure: !is_refusal,
     });
-    Ok(false)
 }
 
 /// Removes attributes that the entry does not have, of the kinds that anybody may set.
@@ -128,8 +161,9 @@ fn remove_surplus(subject: Subject<'_>, entry: &Entry, surplus: Surplus) -> io::
         Surplus::None => return Ok(()),
         Surplus::Acl => b"system.posix_acl_access\0system.posix_acl_default".to_vec(),
         Surplus::Any => match subject.attribute_names() {
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::ACCESS) => return Ok(()),
-            other => other?,
+            Ok(names) => names,
+            // What is surplus is not worth the entry.
+            Err(_) => return Ok(()),
         },
     };
     for name in names.split(|byte| *byte == 0) {
@@ -171,7 +205,18 @@ impl Subject<'_> {
         }
     }
 
-    fn set_mode(self, mode: u32) -> Result<(), Errno> {
+    /// User and group that it belongs to now.
+    fn owner(self) -> Result<(u32, u32), Errno> {
+        let stat = match self {
+            Self::Open(fd) => rustix::fs::fstat(fd)?,
+            Self::Named(folder, name) => {
+                rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?
+            }
+        };
+        Ok((stat.st_uid, stat.st_gid))
+    }
+
+    pub(super) fn set_mode(self, mode: u32) -> Result<(), Errno> {
         let wanted = Mode::from_raw_mode(mode);
         match self {
             Self::Open(fd) => rustix::fs::fchmod(fd, wanted),

@@ -14,10 +14,10 @@ use rustix::io::Errno;
 use super::apply::{Subject, Surplus, apply};
 use super::file::{self, NewFile};
 use super::folders::{Beneath, Folder};
-use super::nodes::{self, Existing};
+use super::nodes::{self, Existing, is_no_folder};
 use super::remove;
 use super::shared::SharedFile;
-use crate::model::{Entry, EntryPath};
+use crate::model::{Entry, EntryKind, EntryPath};
 use crate::target::{MetadataOptions, TargetError, Warning};
 
 /// Writes to a target; each thread has its own.
@@ -25,6 +25,8 @@ use crate::target::{MetadataOptions, TargetError, Warning};
 pub struct Cursor {
     beneath: Arc<Beneath>,
     last: Option<Last>,
+    /// The folder that was noted last as one with unfinished files.
+    noted: Option<Box<[u8]>>,
 }
 
 #[derive(Debug)]
@@ -39,11 +41,13 @@ impl Cursor {
         Self {
             beneath,
             last: None,
+            noted: None,
         }
     }
 
     /// Makes a folder that only its owner may use until its metadata is set, and those above it that are missing. A
-    /// folder that exists is kept; anything else in its place is removed. Returns whether the folder is new.
+    /// folder that exists is kept; anything else in its place is removed, but nothing in the place of those above.
+    /// Returns whether the folder is new.
     ///
     /// # Errors
     /// When the system refuses.
@@ -66,7 +70,7 @@ impl Cursor {
     /// # Errors
     /// When the system refuses.
     pub fn create_file(&mut self, path: &EntryPath) -> Result<NewFile, TargetError> {
-        let folder = self.parent(path).map(|(folder, _)| folder);
+        let folder = self.parent_to_write(path).map(|(folder, _)| folder);
         folder
             .and_then(|folder| NewFile::create(&self.beneath, &folder, path.clone()))
             .map_err(TargetError::entry(path, "make the file"))
@@ -77,7 +81,7 @@ impl Cursor {
     /// # Errors
     /// When the system refuses.
     pub fn create_shared(&mut self, path: &EntryPath) -> Result<SharedFile, TargetError> {
-        let folder = self.parent(path).map(|(folder, _)| folder);
+        let folder = self.parent_to_write(path).map(|(folder, _)| folder);
         folder
             .and_then(|folder| SharedFile::create(&self.beneath, &folder, path.clone()))
             .map_err(TargetError::entry(path, "make the file"))
@@ -93,18 +97,13 @@ impl Cursor {
         bytes: &[u8],
         options: &MetadataOptions,
     ) -> Result<Vec<Warning>, TargetError> {
-        let written = self.parent(&entry.path).and_then(|(folder, name)| {
-            let (temporary, file) = file::create(&self.beneath, &folder)?;
-            file::write_all(file.as_fd(), 0, bytes)?;
-            file::finish(
-                &self.beneath,
-                file.as_fd(),
-                temporary,
-                name,
-                entry,
-                *options,
-            )
-        });
+        let written = self
+            .parent_to_write(&entry.path)
+            .and_then(|(folder, name)| {
+                let (temporary, file) = file::create(&self.beneath, &folder)?;
+                file::write_all(file.as_fd(), 0, bytes)?;
+                file::finish(&self.beneath, file.as_fd(), temporary, name, entry, options)
+            });
         written.map_err(TargetError::entry(&entry.path, "write the file"))
     }
 
@@ -117,14 +116,16 @@ impl Cursor {
         entry: &Entry,
         options: &MetadataOptions,
     ) -> Result<Vec<Warning>, TargetError> {
-        let made = self.parent(&entry.path).and_then(|(folder, name)| {
-            let make = |folder: &Folder, name: &[u8]| nodes::make(folder, name, &entry.kind);
-            let (temporary, ()) = self.beneath.temporary(&folder, make)?;
-            let subject = Subject::Named(&folder, &temporary.name);
-            let warnings = apply(subject, entry, *options, Surplus::in_new(&folder))?;
-            temporary.publish(&self.beneath, name)?;
-            Ok(warnings)
-        });
+        let made = self
+            .parent_to_write(&entry.path)
+            .and_then(|(folder, name)| {
+                let make = |folder: &Folder, name: &[u8]| nodes::make(folder, name, &entry.kind);
+                let (temporary, ()) = self.beneath.temporary(&folder, make)?;
+                let subject = Subject::Named(&folder, &temporary.name);
+                let warnings = apply(subject, entry, options, Surplus::in_new(&folder))?;
+                temporary.publish(&self.beneath, name)?;
+                Ok(warnings)
+            });
         made.map_err(TargetError::entry(&entry.path, "make"))
     }
 
@@ -134,7 +135,7 @@ impl Cursor {
     /// When the system refuses, or a folder that holds something is in the way.
     pub fn hard_link(&mut self, existing: &EntryPath, new: &EntryPath) -> Result<(), TargetError> {
         let linked = self.parent(existing).and_then(|(from, from_name)| {
-            let (folder, name) = self.parent(new)?;
+            let (folder, name) = self.parent_to_write(new)?;
             let make = |folder: &Folder, name: &[u8]| {
                 rustix::fs::linkat(&from, from_name, folder, name, AtFlags::empty())
             };
@@ -160,7 +161,7 @@ impl Cursor {
         entry: &Entry,
         options: &MetadataOptions,
     ) -> Result<Vec<Warning>, TargetError> {
-        self.set_metadata_inner(entry, *options)
+        self.set_metadata_inner(entry, options)
             .map_err(TargetError::entry(&entry.path, "set the metadata of"))
     }
 
@@ -192,6 +193,39 @@ impl Cursor {
         removed.map_err(TargetError::entry(path, "delete"))
     }
 
+    /// Gives the owner of a folder the right to use it in full until its metadata is set, or until the target is closed,
+    /// which gives back the permissions it had.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn open_up(&mut self, path: &EntryPath, mode: u32) -> Result<(), TargetError> {
+        let opened = self.place(path).and_then(|(folder, name)| {
+            Subject::Named(&folder, name).set_mode(mode | 0o700)?;
+            self.beneath.opened_up(path, mode);
+            Ok(())
+        });
+        opened.map_err(TargetError::entry(path, "set the permissions of"))
+    }
+
+    /// The same as [`Cursor::parent`], for what is about to be made there.
+    fn parent_to_write<'p>(&mut self, path: &'p EntryPath) -> io::Result<(Arc<Folder>, &'p [u8])> {
+        let parent = path.parent().unwrap_or_default();
+        if self.noted.as_deref() != Some(parent) {
+            self.beneath.note(parent);
+            self.noted = Some(parent.into());
+        }
+        self.parent(path)
+    }
+
+    /// A folder and a name in it that stand for what exists at a path. For the target's folder, and for a link that is
+    /// followed, that is the folder itself.
+    fn place<'p>(&mut self, path: &'p EntryPath) -> io::Result<(Arc<Folder>, &'p [u8])> {
+        if path.is_root() || self.beneath.follows(path.as_bytes()) {
+            return Ok((self.folder(path.as_bytes())?, b"."));
+        }
+        self.parent(path)
+    }
+
     /// The folder a path lies in, and its name there.
     fn parent<'p>(&mut self, path: &'p EntryPath) -> io::Result<(Arc<Folder>, &'p [u8])> {
         let Some(parent) = path.parent() else {
@@ -204,7 +238,10 @@ impl Cursor {
     /// Opens a folder, from the one used last if it lies below.
     fn folder(&mut self, path: &[u8]) -> io::Result<Arc<Folder>> {
         let removals = self.beneath.removals.load(Ordering::Relaxed);
-        let last = self.last.as_ref().filter(|last| last.removals == removals);
+        // A link that is followed is found only from the target's folder.
+        let start = self.beneath.start_of(path);
+        let is_usable = |last: &&Last| last.removals == removals && last.path.len() >= start;
+        let last = self.last.as_ref().filter(is_usable);
         let below = last.and_then(|last| Some((last, path.strip_prefix(&*last.path)?)));
         let opened = match below {
             Some((last, [])) => return Ok(Arc::clone(&last.folder)),
@@ -238,7 +275,9 @@ impl Cursor {
         let mut folder = self.folder(b"")?;
         let mut start = 0;
         for part in path.split(|byte| *byte == b'/') {
-            nodes::make_dir(&folder, part)?;
+            if !self.beneath.follows(&path[..start + part.len()]) {
+                nodes::ensure_dir(&folder, part)?;
+            }
             start += part.len();
             folder = self.folder(&path[..start])?;
             start += 1;
@@ -265,23 +304,18 @@ impl Cursor {
     fn set_metadata_inner(
         &mut self,
         entry: &Entry,
-        options: MetadataOptions,
+        options: &MetadataOptions,
     ) -> io::Result<Vec<Warning>> {
-        let (folder, name) = match entry.path.parent() {
-            Some(parent) => (self.folder(parent)?, entry.path.name()),
-            None => (self.folder(b"")?, &b"."[..]),
-        };
+        let (folder, name) = self.place(&entry.path)?;
         let file = nodes::open(&folder, name, &entry.kind)?;
         let subject = match &file {
             Some(file) => Subject::Open(file.as_fd()),
             None => Subject::Named(&folder, name),
         };
-        apply(subject, entry, options, Surplus::Any)
+        let warnings = apply(subject, entry, options, Surplus::Any)?;
+        if entry.kind == EntryKind::Directory {
+            self.beneath.has_its_mode(&entry.path);
+        }
+        Ok(warnings)
     }
-}
-
-/// True when a path leads nowhere: something on it is missing or is no folder.
-fn is_no_folder(error: &io::Error) -> bool {
-    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
-    matches!(errno, Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP))
 }

@@ -77,7 +77,7 @@ impl NewFile {
             temporary,
             path.name(),
             entry,
-            *options,
+            options,
         )
         .map_err(TargetError::entry(&path, "finish the file"))
     }
@@ -99,7 +99,7 @@ pub(super) fn finish(
     temporary: Temporary,
     name: &[u8],
     entry: &Entry,
-    options: MetadataOptions,
+    options: &MetadataOptions,
 ) -> io::Result<Vec<Warning>> {
     let surplus = Surplus::in_new(&temporary.folder);
     let warnings = apply(Subject::Open(file), entry, options, surplus)?;

@@ -1,17 +1,23 @@
 //! Folders beneath a target.
 //!
 //! [`Beneath`] opens them from the target's folder, [`Folder`] is an open one, [`Temporary`] something unfinished in it.
-//! Invariant: opening a path beneath the target ends beneath it or fails; a link anywhere on it is a failure.
+//! Invariant: opening a path beneath the target ends beneath it or fails. A link anywhere on it is a failure, but for those
+//! that [`Beneath::follow`] looked at before anything was written.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use super::apply::Subject;
+use super::record::{self, Record};
 use super::shared::OpenFiles;
+use crate::model::EntryPath;
+use crate::platform::os_path;
 
 /// The system takes paths of up to 4,095 bytes.
 const PIECE_MAX: usize = 4_000;
@@ -23,11 +29,26 @@ const ATTEMPTS: usize = 32;
 #[derive(Debug)]
 pub(super) struct Beneath {
     root: OwnedFd,
+    /// Its path, links resolved.
+    real_root: Option<PathBuf>,
     next_name: AtomicU64,
     /// Counts removed folders: an open one may be gone from the tree when this changed.
     pub(super) removals: AtomicU64,
     has_openat2: AtomicBool,
     pub(super) open_files: OpenFiles,
+    /// Links that are followed, by path.
+    followed: Vec<Followed>,
+    record: Mutex<Option<Record>>,
+    /// Folders whose owner has more rights for now, with the permissions they had.
+    opened_up: Mutex<Vec<(EntryPath, u32)>>,
+}
+
+/// A link to a folder that was there before anything was written.
+#[derive(Debug)]
+struct Followed {
+    path: Box<[u8]>,
+    folder: OwnedFd,
+    real: PathBuf,
 }
 
 /// An open folder.
@@ -45,13 +66,17 @@ impl AsFd for Folder {
 }
 
 impl Beneath {
-    pub(super) fn new(root: OwnedFd) -> Self {
+    pub(super) fn new(root: OwnedFd, real_root: Option<PathBuf>) -> Self {
         Self {
             root,
+            real_root,
             next_name: AtomicU64::new(0),
             removals: AtomicU64::new(0),
             has_openat2: AtomicBool::new(true),
             open_files: OpenFiles::default(),
+            followed: Vec::new(),
+            record: Mutex::default(),
+            opened_up: Mutex::default(),
         }
     }
 
@@ -61,7 +86,139 @@ impl Beneath {
 
     /// Opens the folder at a path from the target's folder.
     pub(super) fn folder(&self, path: &[u8]) -> io::Result<Folder> {
-        self.folder_from(self.root.as_fd(), path)
+        match self.followed_on(path) {
+            Some(followed) => {
+                let rest = &path[followed.path.len()..];
+                let rest = rest.strip_prefix(b"/").unwrap_or(rest);
+                self.folder_from(followed.folder.as_fd(), rest)
+            }
+            None => self.folder_from(self.root.as_fd(), path),
+        }
+    }
+
+    /// Follows a link to a folder from now on, if it leads to one beneath the target. Returns false when it does not.
+    ///
+    /// An absolute link may mean two things: a path of this machine, or, in a copy of a whole system, one that starts at the
+    /// target. The first holds if it leads beneath the target.
+    pub(super) fn follow(&mut self, path: &EntryPath) -> io::Result<bool> {
+        let parent = self.folder(path.parent().unwrap_or_default())?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = |flags| rustix::fs::openat(&parent, path.name(), flags, Mode::empty());
+        let plain = open(flags).or_else(|_| open(flags | OFlags::PATH));
+        let in_target = |folder: OwnedFd| {
+            let real = real_path(folder.as_fd())?;
+            let is_beneath = real.starts_with(self.real_root.as_ref()?);
+            is_beneath.then_some((folder, real))
+        };
+        let found = plain.ok().and_then(in_target).or_else(|| {
+            let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+            let from_root = |flags| {
+                rustix::fs::openat2(&self.root, path.as_bytes(), flags, Mode::empty(), resolve)
+            };
+            let found = from_root(flags).or_else(|_| from_root(flags | OFlags::PATH));
+            found.ok().and_then(in_target)
+        });
+        let Some((folder, real)) = found else {
+            return Ok(false);
+        };
+        self.followed.push(Followed {
+            path: path.as_bytes().into(),
+            folder,
+            real,
+        });
+        Ok(true)
+    }
+
+    /// The last link on a path that is followed.
+    fn followed_on(&self, path: &[u8]) -> Option<&Followed> {
+        let leads = |followed: &&Followed| {
+            path.strip_prefix(&*followed.path)
+                .is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+        };
+        let on_the_way = self.followed.iter().filter(leads);
+        on_the_way.max_by_key(|followed| followed.path.len())
+    }
+
+    /// True for a link that is followed.
+    pub(super) fn follows(&self, path: &[u8]) -> bool {
+        self.followed.iter().any(|followed| *followed.path == *path)
+    }
+
+    /// How much of a path is a link that is followed.
+    pub(super) fn start_of(&self, path: &[u8]) -> usize {
+        let followed = self.followed_on(path);
+        followed.map_or(0, |followed| followed.path.len())
+    }
+
+    /// Where something at a path comes to lie on this machine; `None` when the system does not tell.
+    pub(super) fn real_path(&self, path: &EntryPath) -> Option<PathBuf> {
+        let bytes = path.as_bytes();
+        let (real, rest) = match self.followed_on(bytes) {
+            Some(followed) => (&followed.real, &bytes[followed.path.len()..]),
+            None => (self.real_root.as_ref()?, bytes),
+        };
+        let rest = rest.strip_prefix(b"/").unwrap_or(rest);
+        let mut real = real.clone();
+        if !rest.is_empty() {
+            real.push(os_path(rest));
+        }
+        Some(real)
+    }
+
+    /// Notes that this folder will have unfinished files.
+    pub(super) fn note(&self, folder: &[u8]) {
+        if let Some(record) = &mut *lock(&self.record) {
+            record.note(folder);
+        }
+    }
+
+    /// Clears what dead restores left, and records this one. Returns how many files were cleared.
+    pub(super) fn begin(&self, folders: &[EntryPath]) -> u64 {
+        let number = self.next_name.load(Ordering::Relaxed);
+        let mut cleared = 0;
+        let mut record = None;
+        for path in folders {
+            let Ok(folder) = self.folder(path.as_bytes()) else {
+                continue;
+            };
+            cleared += record::clear_dead(self, &folder);
+            if record.is_none() {
+                record = Record::create(folder, path.as_bytes(), number).ok();
+            }
+        }
+        *lock(&self.record) = record;
+        cleared
+    }
+
+    /// Ends the record of this restore. Nothing may be unfinished any more.
+    pub(super) fn end(&self) {
+        lock(&self.record).take();
+    }
+
+    pub(super) fn opened_up(&self, path: &EntryPath, mode: u32) {
+        lock(&self.opened_up).push((path.clone(), mode));
+    }
+
+    /// Notes that a folder has the permissions it is to keep.
+    pub(super) fn has_its_mode(&self, path: &EntryPath) {
+        let mut opened_up = lock(&self.opened_up);
+        if !opened_up.is_empty() {
+            opened_up.retain(|(opened, _)| opened != path);
+        }
+    }
+
+    /// Gives folders back the permissions they had, the deepest first.
+    fn close_up(&self) {
+        for (path, mode) in lock(&self.opened_up).drain(..).rev() {
+            let place = match path.parent() {
+                Some(parent) if !self.follows(path.as_bytes()) => (parent, path.name()),
+                _ => (path.as_bytes(), &b"."[..]),
+            };
+            if let Ok(folder) = self.folder(place.0) {
+                // Nobody is left to be told.
+                Subject::Named(&folder, place.1).set_mode(mode).ok();
+            }
+        }
     }
 
     /// Opens the folder at a path from another one beneath the target.
@@ -181,6 +338,22 @@ impl Beneath {
     }
 }
 
+impl Drop for Beneath {
+    fn drop(&mut self) {
+        self.close_up();
+    }
+}
+
+/// The path of an open folder, as the system knows it.
+fn real_path(folder: BorrowedFd<'_>) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd())).ok()
+}
+
+/// A thread that panicked leaves these lists as good as they were.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Opens a folder part by part, which takes one call for each.
 fn open_by_parts(from: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
     let on_the_way = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -264,7 +437,7 @@ mod tests {
         std::os::unix::fs::symlink("a", folder.path().join("link")).unwrap();
         let root = std::fs::File::open(folder.path()).unwrap();
         for has_openat2 in [true, false] {
-            let beneath = Beneath::new(root.try_clone().unwrap().into());
+            let beneath = Beneath::new(root.try_clone().unwrap().into(), None);
             beneath.has_openat2.store(has_openat2, Ordering::Relaxed);
             assert!(beneath.folder(b"a/b").is_ok() && beneath.folder(b"").is_ok());
             assert!(beneath.folder(b"link/b").is_err() && beneath.folder(b"link").is_err());

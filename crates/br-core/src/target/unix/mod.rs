@@ -1,7 +1,7 @@
 //! A target on Unix.
 //!
 //! `folders` opens folders beneath the target, `cursor` holds the operations of one thread, `file` and `shared` make
-//! files, `nodes` everything else, `apply` sets metadata, `remove` deletes. Invariant: every system call names one part relative to an open folder,
+//! files, `nodes` everything else, `apply` sets metadata, `remove` deletes, `record` shows which restores live. Invariant: every system call names one part relative to an open folder,
 //! or a path that the system itself keeps beneath one and free of links.
 
 mod apply;
@@ -9,6 +9,7 @@ mod cursor;
 mod file;
 mod folders;
 mod nodes;
+mod record;
 mod remove;
 mod shared;
 
@@ -21,6 +22,7 @@ pub use nodes::Existing;
 pub use shared::SharedFile;
 
 use super::TargetError;
+use crate::model::{EntryKind, EntryPath};
 use folders::Beneath;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -57,7 +59,7 @@ impl LocalTarget {
         };
         match opened {
             Ok(folder) => Ok(Self {
-                beneath: Arc::new(Beneath::new(folder)),
+                beneath: Arc::new(Beneath::new(folder, path.canonicalize().ok())),
             }),
             Err(Errno::NOTDIR | Errno::LOOP) => {
                 let found = path.symlink_metadata().map_err(failed)?;
@@ -80,11 +82,63 @@ impl LocalTarget {
         self
     }
 
+    /// Follows a symbolic link to a folder beneath the target from now on: what belongs below the link is looked for and made
+    /// in that folder. To be called before there are cursors, the links of upper folders first. An absolute link is taken as the
+    /// system takes it if that leads beneath the target, else as one that starts at the target's folder.
+    ///
+    /// Returns false, and follows nothing, when there is no link, or it leads to no folder beneath the target.
+    ///
+    /// # Errors
+    /// When the system refuses to look.
+    pub fn follow(&mut self, path: &EntryPath) -> Result<bool, TargetError> {
+        let found = self.cursor().inspect(path)?;
+        let is_link = found.is_some_and(|found| matches!(found.kind, EntryKind::Symlink(_)));
+        match Arc::get_mut(&mut self.beneath) {
+            Some(beneath) if is_link => {
+                let followed = beneath.follow(path);
+                followed.map_err(TargetError::entry(path, "follow the link"))
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// True when the link at this path is followed.
+    #[must_use]
+    pub fn follows(&self, path: &EntryPath) -> bool {
+        self.beneath.follows(path.as_bytes())
+    }
+
+    /// Where something at a path comes to lie on this machine, links that are followed resolved; `None` when the system does
+    /// not tell.
+    #[must_use]
+    pub fn real_path(&self, path: &EntryPath) -> Option<PathBuf> {
+        self.beneath.real_path(path)
+    }
+
+    /// Removes the unfinished files that restores left which recorded themselves in one of these folders and are dead, and
+    /// records this one in the first of them that it may write to. Returns how many files were removed.
+    ///
+    /// A restore that lives holds a lock on its record. The record is gone after [`LocalTarget::end`].
+    #[must_use]
+    pub fn begin(&self, folders: &[EntryPath]) -> u64 {
+        self.beneath.begin(folders)
+    }
+
+    /// Removes the record of this restore. All files must be finished or dropped.
+    pub fn end(&self) {
+        self.beneath.end();
+    }
+
     /// Returns a cursor, with which one thread writes.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         Cursor::new(Arc::clone(&self.beneath))
     }
+}
+
+/// The user whose rights this process has.
+pub(crate) fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 /// True when this process may give files to others.

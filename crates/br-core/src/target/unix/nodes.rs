@@ -29,6 +29,8 @@ pub struct Existing {
     pub mtime: FileTime,
     /// Last change of the inode.
     pub ctime: FileTime,
+    /// Device that the inode is on. Only both together name a file.
+    pub device: u64,
     /// Inode number.
     pub inode: u64,
     /// How many names the inode has.
@@ -72,9 +74,16 @@ impl Existing {
                 secs: stat.st_ctime,
                 nanos: stat.st_ctime_nsec as u32,
             },
+            device: stat.st_dev,
             inode: stat.st_ino,
             links: stat.st_nlink,
         })
+    }
+
+    /// Device and inode: what two names of one file have in common.
+    #[must_use]
+    pub const fn id(&self) -> (u64, u64) {
+        (self.device, self.inode)
     }
 
     /// The file's length in bytes, 0 for everything else.
@@ -88,26 +97,33 @@ impl Existing {
     }
 }
 
+/// Makes a folder unless there is one. Whatever else is there stays, and is an error.
+pub(super) fn ensure_dir(folder: &Folder, name: &[u8]) -> io::Result<bool> {
+    match rustix::fs::mkdirat(folder, name, Mode::RWXU) {
+        Ok(()) => {
+            if folder.inherits_acl {
+                apply::drop_acl(folder, name)?;
+            }
+            Ok(true)
+        }
+        Err(Errno::EXIST) => {
+            let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Directory => Ok(false),
+                _ => Err(Errno::NOTDIR.into()),
+            }
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Makes a folder, in place of anything that is none.
 pub(super) fn make_dir(folder: &Folder, name: &[u8]) -> io::Result<bool> {
     // Once is enough unless somebody else writes here at the same time.
     for _ in 0..8 {
-        match rustix::fs::mkdirat(folder, name, Mode::RWXU) {
-            Ok(()) => {
-                if folder.inherits_acl {
-                    apply::drop_acl(folder, name)?;
-                }
-                return Ok(true);
-            }
-            Err(Errno::EXIST) => {}
-            Err(error) => return Err(error.into()),
-        }
-        match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-                return Ok(false);
-            }
-            Ok(_) | Err(Errno::NOENT) => {}
-            Err(error) => return Err(error.into()),
+        match ensure_dir(folder, name) {
+            Err(error) if is_no_folder(&error) => {}
+            other => return other,
         }
         match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
@@ -161,6 +177,12 @@ pub(super) fn open(folder: &Folder, name: &[u8], kind: &EntryKind) -> io::Result
         return Err(io::Error::other("it is of another kind"));
     }
     Ok(file)
+}
+
+/// True when a path leads nowhere: something on it is missing or is no folder.
+pub(super) fn is_no_folder(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP))
 }
 
 fn file_type(kind: &EntryKind) -> FileType {

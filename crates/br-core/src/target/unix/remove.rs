@@ -5,10 +5,10 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::vec;
 
-use rustix::fs::{AtFlags, RawDir};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
 use super::folders::{Beneath, Folder};
@@ -50,6 +50,7 @@ pub(super) fn remove_tree(beneath: &Beneath, folder: &Folder, name: &[u8]) -> io
         let from = deepest(beneath, folder, &mut levels)?;
         if let Some(name) = next.take() {
             if !unlink(from, &name)? {
+                open_up(from, &name);
                 let fd = beneath.folder_on_same_device(from, &name)?;
                 let remaining = list(fd.as_fd())?.into_iter();
                 levels.push(Level {
@@ -75,6 +76,27 @@ pub(super) fn remove_tree(beneath: &Beneath, folder: &Folder, name: &[u8]) -> io
         if next.is_none() && levels.is_empty() {
             return Ok(());
         }
+    }
+}
+
+/// Gives the owner the right to empty a folder that is about to be deleted. If that fails, deleting tells why.
+fn open_up(from: BorrowedFd<'_>, name: &[u8]) {
+    let me = rustix::process::geteuid();
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    if me.is_root() {
+        return;
+    }
+    let Ok(folder) = rustix::fs::openat(from, name, flags, Mode::empty()) else {
+        return;
+    };
+    let Ok(stat) = rustix::fs::fstat(&folder) else {
+        return;
+    };
+    let mode = stat.st_mode & 0o7777;
+    if stat.st_uid == me.as_raw() && mode & 0o700 != 0o700 {
+        let path = format!("/proc/self/fd/{}", folder.as_raw_fd());
+        let mode = Mode::from_raw_mode(mode | 0o700);
+        rustix::fs::chmodat(CWD, path, mode, AtFlags::empty()).ok();
     }
 }
 

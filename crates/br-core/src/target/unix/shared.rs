@@ -84,11 +84,11 @@ impl SharedFile {
         entry: &Entry,
         options: &MetadataOptions,
     ) -> Result<Vec<Warning>, TargetError> {
-        self.finish_inner(entry, *options)
+        self.finish_inner(entry, options)
             .map_err(TargetError::entry(&self.path, "finish the file"))
     }
 
-    fn finish_inner(&self, entry: &Entry, options: MetadataOptions) -> io::Result<Vec<Warning>> {
+    fn finish_inner(&self, entry: &Entry, options: &MetadataOptions) -> io::Result<Vec<Warning>> {
         if self.is_finished.load(Ordering::Acquire) {
             return Err(io::Error::other("the file was finished before"));
         }

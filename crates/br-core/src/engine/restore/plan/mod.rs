@@ -1,6 +1,12 @@
 //! What must be done where, and in which order.
+//!
+//! [`Planner`] goes through the entries once. `judge` decides about each, the same for a dry run and a real one; `folders` makes
+//! folders, `links` hard links, `requests` says what is fetched together, `finish` does what comes last.
 
 mod finish;
+mod folders;
+mod judge;
+mod links;
 mod requests;
 
 use std::sync::Arc;
@@ -8,13 +14,17 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 
 use super::files::FileJob;
+use super::report::Shared;
+use super::scope::Scope;
 use super::surplus::SurplusFinder;
 use super::worker::{Task, TaskKind};
-use super::{LinkGroup, LinkGroups, Overwrite, RestoreOptions, Shared, cursor};
+use super::{Overwrite, RestoreOptions};
 use crate::error::{Result, in_one_line};
 use crate::model::{Content, Entry, EntryKind, EntryPath};
 use crate::repository::{Gap, Io, TreeReader};
 use crate::target::{Cursor, Existing, LocalTarget};
+use judge::Verdict;
+use links::{Link, LinkGroups};
 
 /// Files are planned together up to so many bytes, or so many of them.
 const WINDOW_BYTES: u64 = 512 << 20;
@@ -73,36 +83,42 @@ impl Reach {
 pub(super) struct Planner<'a> {
     shared: &'a Arc<Shared>,
     options: &'a RestoreOptions,
+    scope: &'a Scope,
+    target: Option<&'a LocalTarget>,
     cursor: Option<Cursor>,
     /// A folder that could not be made: what belongs into it fails.
     blocked: Option<EntryPath>,
-    /// A folder this restore made, and below which nothing can be there already.
+    /// A folder this restore makes, and below which nothing can be there already.
     fresh: Option<EntryPath>,
     folders: Vec<Entry>,
     /// The folders on the way to the current entry.
     open: Vec<EntryPath>,
     groups: LinkGroups,
-    links: Vec<(EntryPath, Entry)>,
+    links: Vec<Link>,
     window: Vec<Arc<FileJob>>,
     window_bytes: u64,
     batch: Vec<Entry>,
     surplus: Option<SurplusFinder>,
+    /// What was deleted as it was in the way.
+    cleared: Vec<EntryPath>,
     /// Parts of the tree that cannot be read: nothing is deleted then.
     gaps: u64,
     entries: u64,
-    found: Vec<EntryPath>,
 }
 
 impl<'a> Planner<'a> {
     pub(super) fn new(
         shared: &'a Arc<Shared>,
-        target: Option<&LocalTarget>,
+        target: Option<&'a LocalTarget>,
+        scope: &'a Scope,
         options: &'a RestoreOptions,
     ) -> Self {
         Self {
             shared,
             options,
-            cursor: cursor(target),
+            scope,
+            target,
+            cursor: target.map(LocalTarget::cursor),
             blocked: None,
             fresh: None,
             folders: Vec::new(),
@@ -113,10 +129,18 @@ impl<'a> Planner<'a> {
             window_bytes: 0,
             batch: Vec::new(),
             surplus: (options.delete && target.is_some()).then(SurplusFinder::default),
+            cleared: Vec::new(),
             gaps: 0,
             entries: 0,
-            found: Vec::new(),
         }
+    }
+
+    pub(super) fn options(&self) -> &'a RestoreOptions {
+        self.options
+    }
+
+    pub(super) fn target(&self) -> Option<&'a LocalTarget> {
+        self.target
     }
 
     /// Takes all entries; without `tasks` nothing is written.
@@ -127,6 +151,7 @@ impl<'a> Planner<'a> {
         tasks: Option<&Sender<Task>>,
     ) -> Result<()> {
         let mut reach = Reach::of(io).at_first();
+        self.open_target_folder();
         for entry in entries {
             io.check_cancelled()?;
             let entry = match entry {
@@ -137,9 +162,6 @@ impl<'a> Planner<'a> {
                 }
             };
             self.entries += 1;
-            if let Some(selected) = self.options.paths.iter().find(|path| **path == entry.path) {
-                self.found.push(selected.clone());
-            }
             if let (Some(surplus), Some(cursor)) = (&mut self.surplus, &mut self.cursor) {
                 surplus.visit(&entry, cursor);
             }
@@ -159,6 +181,15 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
+    /// Writes entries about which all is decided.
+    pub(super) fn write(&mut self, entries: Vec<Entry>, tasks: Option<&Sender<Task>>) {
+        for entry in entries {
+            self.add(entry);
+        }
+        self.send_batch(tasks);
+        self.send_window(tasks);
+    }
+
     fn gap(&mut self, gap: Gap) -> Result<()> {
         if !gap.error.is_damage() {
             return Err(gap.error);
@@ -174,42 +205,85 @@ impl<'a> Planner<'a> {
     }
 
     fn plan(&mut self, entry: Entry) {
-        if self
-            .blocked
-            .as_ref()
-            .is_some_and(|folder| entry.path.is_within(folder))
-        {
-            let reason = "the folder it belongs into was not made".to_owned();
-            self.shared.failed(&entry.path, reason, false);
+        if let EntryKind::Directory = entry.kind {
+            if !self.fails_as_blocked(&entry.path) {
+                self.plan_folder(entry);
+            }
             return;
         }
-        if let EntryKind::Directory = entry.kind {
-            self.plan_folder(entry);
+        if self.fails_as_blocked(&entry.path) {
             return;
         }
         self.provide_folder(&entry.path);
-        if let Some(group) = entry.link_group {
-            if let Some(first) = self
-                .groups
-                .get(&group)
-                .filter(|first| first.is_joined_by(&entry))
-            {
-                self.links.push((first.path.clone(), entry));
-                return;
-            }
-            // What stays whatever it is may be another file: the group's next name is not linked to it.
-            if !(self.options.overwrite == Overwrite::Never && self.exists(&entry)) {
-                self.groups
-                    .entry(group)
-                    .or_insert_with(|| LinkGroup::new(&entry));
-            }
+        if !self.fails_as_blocked(&entry.path) {
+            self.plan_other(entry);
         }
-        if self.is_left_alone(&entry) {
-            let files = u64::from(matches!(entry.kind, EntryKind::File(_)));
-            self.shared.update(|report| report.files_unchanged += files);
-            self.shared.advance(entry.size(), 1);
+    }
+
+    /// An entry whose folder was not made fails.
+    fn fails_as_blocked(&self, path: &EntryPath) -> bool {
+        let blocked = self.blocked.as_ref();
+        let fails = blocked.is_some_and(|folder| path.is_within(folder));
+        if fails {
+            let reason = "the folder it belongs into was not made".to_owned();
+            self.shared.failed(path, reason, false);
+        }
+        fails
+    }
+
+    /// Plans an entry that is no folder.
+    fn plan_other(&mut self, entry: Entry) {
+        let is_device = matches!(
+            entry.kind,
+            EntryKind::CharDevice(_) | EntryKind::BlockDevice(_)
+        );
+        if is_device && !self.options.devices {
+            self.shared.update(|report| report.left_out += 1);
+            self.shared.advance(0, 1);
             return;
         }
+        let existing = self.look(&entry.path);
+        let Some(entry) = self.join_link_group(entry, existing.as_ref()) else {
+            return;
+        };
+        let verdict = self.judge(&entry, existing.as_ref());
+        self.start_link_group(&entry, existing.as_ref(), &verdict);
+        match verdict {
+            Verdict::Write => self.add(entry),
+            Verdict::Keep | Verdict::Correct => {
+                if verdict == Verdict::Correct {
+                    self.correct(&entry);
+                }
+                self.keep(&entry);
+            }
+            Verdict::Clear => match self.clear(&entry.path) {
+                Ok(()) => self.add(entry),
+                Err(reason) => self.shared.failed(&entry.path, reason, false),
+            },
+            Verdict::Refuse(reason) => self.shared.failed(&entry.path, reason, false),
+        }
+    }
+
+    /// Counts an entry that stays as it is.
+    fn keep(&self, entry: &Entry) {
+        let files = u64::from(matches!(entry.kind, EntryKind::File(_)));
+        self.shared.update(|report| report.files_unchanged += files);
+        self.shared.advance(entry.size(), 1);
+    }
+
+    /// Sets the metadata of what is there and stays.
+    fn correct(&mut self, entry: &Entry) {
+        let Some(cursor) = self.cursor.as_mut().filter(|_| !self.options.dry_run) else {
+            return;
+        };
+        match cursor.set_metadata(entry, &self.shared.metadata) {
+            Ok(warnings) => self.shared.warn(&warnings),
+            Err(error) => self.shared.target_failed(&entry.path, &error),
+        }
+    }
+
+    /// Notes an entry that is to be written.
+    fn add(&mut self, entry: Entry) {
         match &entry.kind {
             EntryKind::File(file) => match &file.content {
                 Content::Chunks(chunks) if !chunks.is_empty() => {
@@ -222,99 +296,13 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn plan_folder(&mut self, entry: Entry) {
-        while self
-            .open
-            .last()
-            .is_some_and(|folder| !entry.path.is_within(folder))
-        {
-            self.open.pop();
+    /// What is there already.
+    fn look(&mut self, path: &EntryPath) -> Option<Existing> {
+        let fresh = self.fresh.as_ref();
+        if fresh.is_some_and(|fresh| path.is_within(fresh)) {
+            return None;
         }
-        let is_below_fresh = self
-            .fresh
-            .as_ref()
-            .is_some_and(|fresh| entry.path.is_within(fresh));
-        if let (Some(cursor), false) = (&mut self.cursor, self.options.dry_run)
-            && !entry.path.is_root()
-        {
-            if self.options.overwrite == Overwrite::Never
-                && let Ok(Some(there)) = cursor.inspect(&entry.path)
-                && there.kind != EntryKind::Directory
-            {
-                let reason = "something else is there, and nothing is overwritten".to_owned();
-                self.shared.failed(&entry.path, reason, false);
-                self.blocked = Some(entry.path);
-                return;
-            }
-            match cursor.make_dir(&entry.path) {
-                Ok(true) if !is_below_fresh => self.fresh = Some(entry.path.clone()),
-                Ok(_) => {}
-                Err(error) => {
-                    self.shared.target_failed(&entry.path, &error);
-                    self.blocked = Some(entry.path);
-                    return;
-                }
-            }
-        }
-        self.shared.advance(0, 1);
-        self.open.push(entry.path.clone());
-        self.folders.push(entry);
-    }
-
-    /// Makes the folder an entry lies in when the backup has none: a stream may be stored as `db/dump.sql`.
-    fn provide_folder(&mut self, path: &EntryPath) {
-        while self
-            .open
-            .last()
-            .is_some_and(|folder| !path.is_within(folder))
-        {
-            self.open.pop();
-        }
-        let parent = path.parent().unwrap_or_default();
-        if parent == self.open.last().map_or(&[][..], EntryPath::as_bytes) {
-            return;
-        }
-        let Ok(parent) = EntryPath::new(parent) else {
-            return;
-        };
-        if let (Some(cursor), false) = (&mut self.cursor, self.options.dry_run)
-            && let Err(error) = cursor.make_dir(&parent)
-        {
-            self.shared.target_failed(&parent, &error);
-        }
-        self.open.push(parent);
-    }
-
-    /// True when what is there stays.
-    fn is_left_alone(&mut self, entry: &Entry) -> bool {
-        if self
-            .fresh
-            .as_ref()
-            .is_some_and(|fresh| entry.path.is_within(fresh))
-        {
-            return false;
-        }
-        let Some(cursor) = &mut self.cursor else {
-            return false;
-        };
-        if self.options.overwrite == Overwrite::Always {
-            return false;
-        }
-        let Ok(Some(existing)) = cursor.inspect(&entry.path) else {
-            return false;
-        };
-        if self.options.overwrite == Overwrite::Never {
-            return true;
-        }
-        let same = is_same(entry, &existing);
-        if same && !self.options.dry_run && metadata_differs(entry, &existing, self.options.owner) {
-            let set = cursor.set_metadata(entry, &self.shared.metadata);
-            match set {
-                Ok(warnings) => self.shared.warn(&warnings),
-                Err(error) => self.shared.target_failed(&entry.path, &error),
-            }
-        }
-        same
+        self.cursor.as_mut()?.inspect(path).ok()?
     }
 
     /// Hands small entries to a worker.
@@ -335,35 +323,14 @@ impl<'a> Planner<'a> {
 
     /// Counts what a dry run would write.
     fn pretend<'e>(&self, entries: impl Iterator<Item = &'e Entry>) {
-        self.shared.update(|report| {
-            for entry in entries {
-                if let EntryKind::File(file) = &entry.kind {
+        for entry in entries {
+            self.shared.note_left_out(entry);
+            if let EntryKind::File(file) = &entry.kind {
+                self.shared.update(|report| {
                     report.files_restored += 1;
                     report.bytes_restored += file.data_len();
-                }
+                });
             }
-        });
-    }
-
-    fn exists(&mut self, entry: &Entry) -> bool {
-        self.cursor
-            .as_mut()
-            .is_some_and(|cursor| matches!(cursor.inspect(&entry.path), Ok(Some(_))))
-    }
-}
-
-/// True when the file, or link, or device at the target is what the backup has, as far as can be seen without reading it.
-fn is_same(entry: &Entry, existing: &Existing) -> bool {
-    match (&entry.kind, &existing.kind) {
-        (EntryKind::File(wanted), EntryKind::File(there)) => {
-            wanted.size == there.size && entry.mtime == existing.mtime
         }
-        (wanted, there) => wanted == there,
     }
-}
-
-fn metadata_differs(entry: &Entry, existing: &Existing, owner: bool) -> bool {
-    entry.mode != existing.mode
-        || entry.mtime != existing.mtime
-        || (owner && (entry.owner.uid, entry.owner.gid) != (existing.uid, existing.gid))
 }

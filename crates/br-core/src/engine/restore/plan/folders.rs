@@ -1,0 +1,121 @@
+//! Folders: made when their entry comes, given their metadata at the end.
+
+use super::Planner;
+use super::judge::Ground;
+use crate::model::{Entry, EntryPath};
+use crate::target::TargetError;
+
+impl Planner<'_> {
+    pub(super) fn plan_folder(&mut self, entry: Entry) {
+        self.leave_folders(&entry.path);
+        let leads = self.scope.leads(&entry.path);
+        if entry.path.is_root() {
+            self.shared.advance(0, 1);
+            self.open.push(EntryPath::root());
+            if !leads {
+                self.folders.push(entry);
+            }
+            return;
+        }
+        let ground = self.judge_folder(&entry.path, leads);
+        let is_new = matches!(ground, Ground::Missing | Ground::Other);
+        if !self.take_ground(&entry.path, ground) {
+            return;
+        }
+        self.shared.advance(0, 1);
+        self.open.push(entry.path.clone());
+        if leads && is_new {
+            self.set_at_once(&entry);
+        }
+        // A folder that was there and only leads on keeps its metadata.
+        if is_new || !leads {
+            self.folders.push(entry);
+        }
+    }
+
+    /// Makes the folder an entry lies in when the backup has none: a stream may be stored as `db/dump.sql`.
+    pub(super) fn provide_folder(&mut self, path: &EntryPath) {
+        self.leave_folders(path);
+        let parent = path.parent().unwrap_or_default();
+        let open = self.open.last().map_or(0, |open| open.as_bytes().len());
+        if parent.len() == open {
+            return;
+        }
+        let ends = (open + 1..=parent.len())
+            .filter(|end| *end == parent.len() || parent[*end] == b'/')
+            .collect::<Vec<_>>();
+        for end in ends {
+            let Ok(folder) = EntryPath::new(&parent[..end]) else {
+                return;
+            };
+            let ground = self.judge_folder(&folder, true);
+            if !self.take_ground(&folder, ground) {
+                return;
+            }
+            self.open.push(folder);
+        }
+    }
+
+    /// Forgets the folders that a path is not in.
+    fn leave_folders(&mut self, path: &EntryPath) {
+        let is_left = |folder: &EntryPath| !path.is_within(folder);
+        while self.open.last().is_some_and(is_left) {
+            self.open.pop();
+        }
+    }
+
+    /// Makes a folder, unless there is one or it is a dry run. Returns false when it cannot be used.
+    fn take_ground(&mut self, path: &EntryPath, ground: Ground) -> bool {
+        let cursor = self.cursor.as_mut().filter(|_| !self.options.dry_run);
+        let fresh = self.fresh.as_ref();
+        let is_below_fresh = fresh.is_some_and(|fresh| path.is_within(fresh));
+        let made: Result<(), TargetError> = match (ground, cursor) {
+            (Ground::Refuse(reason), _) => {
+                self.shared.failed(path, reason, false);
+                self.blocked = Some(path.clone());
+                return false;
+            }
+            (Ground::Folder, _) | (Ground::ClosedFolder(_), None) => Ok(()),
+            (Ground::ClosedFolder(mode), Some(cursor)) => cursor.open_up(path, mode),
+            (Ground::Missing | Ground::Other, cursor) => {
+                if !is_below_fresh {
+                    self.fresh = Some(path.clone());
+                }
+                cursor.map_or(Ok(()), |cursor| match cursor.make_dir(path)? {
+                    true => Ok(()),
+                    // Somebody else was faster.
+                    false => {
+                        self.fresh = None;
+                        Ok(())
+                    }
+                })
+            }
+        };
+        if let Err(error) = made {
+            self.shared.target_failed(path, &error);
+            self.blocked = Some(path.clone());
+            return false;
+        }
+        true
+    }
+
+    /// The owner of the target's folder may use it in full until its metadata is set.
+    pub(super) fn open_target_folder(&mut self) {
+        if let Ground::ClosedFolder(mode) = self.judge_folder(&EntryPath::root(), false) {
+            self.take_ground(&EntryPath::root(), Ground::ClosedFolder(mode));
+        }
+    }
+
+    /// A folder that only leads on is found by a later restore as one that was there: should this one die, it must not stay as
+    /// private as it was made.
+    fn set_at_once(&mut self, entry: &Entry) {
+        if let Some(cursor) = self.cursor.as_mut().filter(|_| !self.options.dry_run) {
+            let usable = Entry {
+                mode: entry.mode | 0o700,
+                ..entry.clone()
+            };
+            // What is refused is told when it is set at the end.
+            cursor.set_metadata(&usable, &self.shared.metadata).ok();
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Records of restores, and what dead ones left.
+//!
+//! A [`Record`] is a file that lists the folders in which a restore has unfinished files; [`clear_dead`] removes those of
+//! restores that are dead. Invariant: a restore that lives holds a lock on its record, and only files that bear the digits of a
+//! record without a lock are removed.
+
+use std::collections::HashSet;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{
+    AtFlags, FileType, FlockOperation, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT,
+};
+
+use super::file::write_all;
+use super::folders::{Beneath, Folder};
+use super::remove;
+use crate::model::EntryPath;
+
+/// `.br-01234567-restore`, as long as the names of unfinished files, which start with the same twelve bytes.
+const PREFIX: &[u8] = b".br-";
+const SUFFIX: &[u8] = b"-restore";
+const DIGITS: usize = 8;
+
+/// No record is read further.
+const MAX_LEN: u64 = 256 << 20;
+
+/// How many folders are remembered as noted; one that is forgotten is noted twice.
+const REMEMBERED: usize = 65_536;
+
+/// The record of a restore that lives.
+#[derive(Debug)]
+pub(super) struct Record {
+    folder: Folder,
+    /// The folder's path, and its time before the record was made in it.
+    path: Box<[u8]>,
+    modified: Timespec,
+    name: Vec<u8>,
+    file: OwnedFd,
+    len: u64,
+    noted: HashSet<Box<[u8]>>,
+    holds_files: bool,
+}
+
+impl Record {
+    /// Makes the record of the restore whose unfinished files have names with this number.
+    pub(super) fn create(folder: Folder, path: &[u8], number: u64) -> io::Result<Self> {
+        let digits = format!("{:08x}", number >> 32);
+        let name = [PREFIX, digits.as_bytes(), SUFFIX].concat();
+        let stat = rustix::fs::fstat(&folder)?;
+        let flags =
+            OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&folder, &*name, flags, Mode::RUSR | Mode::WUSR)?;
+        let record = Self {
+            folder,
+            path: path.into(),
+            modified: Timespec {
+                tv_sec: stat.st_mtime,
+                tv_nsec: stat.st_mtime_nsec as _,
+            },
+            name,
+            file,
+            len: 0,
+            noted: HashSet::new(),
+            holds_files: false,
+        };
+        rustix::fs::flock(&record.file, FlockOperation::NonBlockingLockExclusive)?;
+        // Somebody who looked between the two calls took it for dead.
+        match rustix::fs::fstat(&record.file)?.st_nlink {
+            0 => Err(io::ErrorKind::NotFound.into()),
+            _ => Ok(record),
+        }
+    }
+
+    /// Notes a folder before something unfinished is made in it.
+    pub(super) fn note(&mut self, folder: &[u8]) {
+        self.holds_files |= *folder == *self.path;
+        if self.noted.contains(folder) {
+            return;
+        }
+        if self.noted.len() == REMEMBERED {
+            self.noted.clear();
+        }
+        self.noted.insert(folder.into());
+        let line = [folder, b"\0"].concat();
+        // On a full disk little can be left behind.
+        if write_all(self.file.as_fd(), self.len, &line).is_ok() {
+            self.len += line.len() as u64;
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        rustix::fs::unlinkat(&self.folder, &*self.name, AtFlags::empty()).ok();
+        if !self.holds_files {
+            set_modified(&self.folder, self.modified);
+        }
+    }
+}
+
+/// A folder in which only a record came and went has the time it had.
+fn set_modified(folder: &Folder, modified: Timespec) {
+    let times = Timestamps {
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        },
+        last_modification: modified,
+    };
+    rustix::fs::utimensat(folder, ".", &times, AtFlags::empty()).ok();
+}
+
+/// Removes what restores left that recorded themselves in this folder and are dead, and their records. Returns how many
+/// files were removed.
+pub(super) fn clear_dead(beneath: &Beneath, folder: &Folder) -> u64 {
+    let names = beneath.listed_folder(folder.as_fd(), b".");
+    let Ok(names) = names.and_then(|listed| remove::list(listed.as_fd())) else {
+        return 0;
+    };
+    let mut cleared = 0;
+    for name in names {
+        if let Some(digits) = digits_of(&name) {
+            cleared += clear(beneath, folder, &name, digits).unwrap_or(0);
+        }
+    }
+    cleared
+}
+
+/// The digits in the name of a record.
+fn digits_of(name: &[u8]) -> Option<&[u8]> {
+    let digits = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
+    (digits.len() == DIGITS && digits.iter().all(u8::is_ascii_hexdigit)).then_some(digits)
+}
+
+/// Clears up behind one restore if it is dead.
+fn clear(beneath: &Beneath, folder: &Folder, name: &[u8], digits: &[u8]) -> io::Result<u64> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(folder, name, flags, Mode::empty())?;
+    let stat = rustix::fs::fstat(&file)?;
+    let is_ours = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+        && stat.st_uid == rustix::process::geteuid().as_raw();
+    if !is_ours {
+        return Ok(0);
+    }
+    // The lock of a restore that lives makes this fail.
+    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    let len = u64::try_from(stat.st_size).unwrap_or(0).min(MAX_LEN);
+    let mut noted = vec![0; len as usize];
+    let mut read = 0;
+    while read < noted.len() {
+        match rustix::io::pread(&file, &mut noted[read..], read as u64)? {
+            0 => break,
+            more => read += more,
+        }
+    }
+    noted.truncate(read);
+    let (mut cleared, mut is_done) = (0, true);
+    let mut folders: Vec<_> = noted.split(|byte| *byte == 0).collect();
+    folders.pop();
+    folders.sort_unstable();
+    folders.dedup();
+    for path in folders {
+        match EntryPath::new(path)
+            .map_err(io::Error::other)
+            .and_then(|path| clear_folder(beneath, &path, digits))
+        {
+            Ok(removed) => cleared += removed,
+            Err(error) => is_done &= error.kind() == io::ErrorKind::NotFound,
+        }
+    }
+    if is_done {
+        rustix::fs::unlinkat(folder, name, AtFlags::empty())?;
+    }
+    Ok(cleared)
+}
+
+/// Removes the unfinished files with these digits from one folder.
+fn clear_folder(beneath: &Beneath, path: &EntryPath, digits: &[u8]) -> io::Result<u64> {
+    let folder = beneath.folder(path.as_bytes())?;
+    let start = [PREFIX, digits].concat();
+    let listed = beneath.listed_folder(folder.as_fd(), b".")?;
+    let mut removed = 0;
+    for name in remove::list(listed.as_fd())? {
+        let is_unfinished = name
+            .strip_prefix(&*start)
+            .is_some_and(|rest| rest.len() == DIGITS && rest.iter().all(u8::is_ascii_hexdigit));
+        if is_unfinished && rustix::fs::unlinkat(&folder, &*name, AtFlags::empty()).is_ok() {
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_records() {
+        assert_eq!(digits_of(b".br-0123abcd-restore").unwrap(), b"0123abcd");
+        for other in [
+            ".br-0123abcd-restored",
+            ".br-0123abc-restore",
+            ".br-0123456789abcdef",
+        ] {
+            assert_eq!(digits_of(other.as_bytes()), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,698 @@
+//! `br restore` over what is there already: nothing changes that was not asked for.
+
+use std::ffi::CString;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use br_testkit::{BrOutput, Snapshot, is_root, noise, set_time, skip};
+use serde_json::Value;
+
+use super::{Session, json};
+
+/// A user and a group that are nobody's.
+const OTHER: u32 = 12_345;
+const NOBODY: u32 = 65_534;
+
+impl Session {
+    /// Backs up some paths of the home.
+    fn back_up(&self, paths: &[&str]) {
+        self.br.run([&["backup"], paths].concat()).expect(0);
+    }
+
+    /// Restores from the newest backup.
+    fn restore(&self, arguments: &[&str]) -> BrOutput {
+        self.br.run([&["restore", "latest"], arguments].concat())
+    }
+
+    /// Restores and gives the summary.
+    fn restored(&self, arguments: &[&str]) -> Value {
+        json(&self.restore(&[arguments, &["--json"]].concat()).stdout)
+    }
+
+    fn set_mode(&self, path: &str, mode: u32) {
+        fs::set_permissions(self.at(path), fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn mode(&self, path: &str) -> u32 {
+        fs::symlink_metadata(self.at(path)).unwrap().mode() & 0o7777
+    }
+
+    fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.at(path)).unwrap()
+    }
+
+    /// The names in a folder.
+    fn names(&self, path: &str) -> Vec<String> {
+        let names = fs::read_dir(self.at(path)).unwrap();
+        let mut names: Vec<_> = names
+            .map(|item| item.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Gives a folder with all that it holds to a user.
+    fn give(&self, path: &str, user: u32) {
+        fn give(at: &Path, user: u32) {
+            std::os::unix::fs::lchown(at, Some(user), Some(user)).unwrap();
+            if at.is_dir() && !at.is_symlink() {
+                for item in fs::read_dir(at).unwrap() {
+                    give(&item.unwrap().path(), user);
+                }
+            }
+        }
+        give(&self.at(path), user);
+    }
+}
+
+/// A folder `home` that is a link, through which a folder was backed up.
+fn behind_a_link(target: &str) -> Session {
+    let session = Session::with_backup();
+    session.write("real/anna/f", "a");
+    session.write("real/other", "b");
+    symlink(target, session.at("home")).unwrap();
+    session.back_up(&["home/anna"]);
+    session
+}
+
+#[test]
+fn a_link_on_the_way_to_what_is_restored_is_followed_and_stays() {
+    let session = behind_a_link("real");
+    for paths in [&["home/anna/f"][..], &["home/anna"], &["home"], &[]] {
+        fs::remove_file(session.at("real/anna/f")).unwrap();
+        session
+            .restore(&[paths, &["--target", "."]].concat())
+            .expect(0);
+        assert_eq!(session.read("real/anna/f"), "a", "{paths:?}");
+        let link = fs::read_link(session.at("home")).unwrap();
+        assert_eq!(link, Path::new("real"), "{paths:?}");
+        assert_eq!(session.names("real"), ["anna", "other"], "{paths:?}");
+    }
+    // Deleting goes the same way.
+    session.write("real/anna/surplus", "");
+    session.restore(&["--target", ".", "--delete"]).expect(0);
+    assert_eq!(session.names("real/anna"), ["f"]);
+    assert_eq!(session.names("real"), ["anna", "other"]);
+}
+
+#[test]
+fn an_absolute_link_into_the_target_is_followed() {
+    let session = behind_a_link("real");
+    fs::remove_file(session.at("home")).unwrap();
+    symlink(session.at("real"), session.at("home")).unwrap();
+    fs::remove_dir_all(session.at("real/anna")).unwrap();
+    session.restore(&["--target", "."]).expect(0);
+    assert_eq!(session.read("real/anna/f"), "a");
+    assert!(session.at("home").is_symlink());
+}
+
+#[test]
+fn a_link_on_the_way_that_leads_out_of_the_target_stays_and_is_told() {
+    let session = behind_a_link("real");
+    fs::create_dir_all(session.at("target")).unwrap();
+    for to in [session.at("real"), PathBuf::from("../real"), "none".into()] {
+        symlink(&to, session.at("target/home")).unwrap();
+        for more in [&["--dry-run"][..], &[], &["--overwrite", "always"]] {
+            let output = session
+                .restore(&[&["--target", "target"], more].concat())
+                .expect(3);
+            assert!(output.stderr.contains("a link is in the way"), "{output}");
+        }
+        assert_eq!(fs::read_link(session.at("target/home")).unwrap(), to);
+        assert_eq!(session.read("real/anna/f"), "a");
+        fs::remove_file(session.at("target/home")).unwrap();
+    }
+}
+
+#[test]
+fn a_restore_into_a_copy_of_a_system_follows_its_links() {
+    let session = Session::with_backup();
+    session.write("usr/lib/systemd/unit", "wanted");
+    session.write("usr/lib/other", "precious");
+    symlink("usr/lib", session.at("lib")).unwrap();
+    session.back_up(&["lib/systemd"]);
+    for link in ["usr/lib", "/usr/lib", "../usr/lib"] {
+        session.write("copy/usr/lib/systemd/unit", "changed");
+        session.write("copy/usr/lib/other", "precious");
+        symlink(link, session.at("copy/lib")).unwrap();
+        session.restore(&["--target", "copy"]).expect(0);
+        assert_eq!(
+            session.read("copy/usr/lib/systemd/unit"),
+            "wanted",
+            "{link}"
+        );
+        assert_eq!(session.read("copy/usr/lib/other"), "precious");
+        let there = fs::read_link(session.at("copy/lib")).unwrap();
+        assert_eq!(there, Path::new(link), "the link stays");
+        fs::remove_dir_all(session.at("copy")).unwrap();
+    }
+}
+
+#[test]
+fn what_is_on_the_way_keeps_its_metadata() {
+    let session = Session::with_backup();
+    session.write("above/middle/folder/file", "wanted");
+    session.back_up(&["above/middle"]);
+    fs::remove_file(session.at("above/middle/folder/file")).unwrap();
+    let parts = ["", "above", "above/middle", "above/middle/folder"];
+    for (number, part) in parts.iter().enumerate() {
+        session.set_mode(part, 0o1770 + u32::try_from(number).unwrap());
+        if is_root() {
+            chown(session.at(part), Some(OTHER), Some(OTHER)).unwrap();
+        }
+        set_time(&session.at(part), 1_600_000_000, 5);
+    }
+    let metadata = |part: &&str| {
+        let found = fs::metadata(session.at(part)).unwrap();
+        (found.mode(), found.uid(), found.gid(), found.mtime())
+    };
+    let before: Vec<_> = parts.iter().map(metadata).collect();
+    // The cache is in the home and changes its time.
+    let restore = |more: &[&str]| {
+        session
+            .restore(&[&["--no-cache", "--target", "."], more].concat())
+            .expect(0)
+    };
+    restore(&["above/middle/folder/file"]);
+    let after: Vec<_> = parts.iter().map(metadata).collect();
+    assert_eq!(before[..3], after[..3], "one file changes no folder above");
+    assert_eq!(
+        before[3].0, after[3].0,
+        "its own folder has its permissions"
+    );
+    assert_eq!(session.read("above/middle/folder/file"), "wanted");
+
+    restore(&[]);
+    let after: Vec<_> = parts.iter().map(metadata).collect();
+    assert_eq!(
+        before[..2],
+        after[..2],
+        "what was not backed up itself stays"
+    );
+    assert_ne!(before[2].0, after[2].0, "what was asked for is as it was");
+    assert_ne!(before[3].0, after[3].0);
+}
+
+#[test]
+fn a_missing_path_is_told_before_anything_is_written() {
+    let session = Session::with_backup();
+    let output = session
+        .restore(&["docs/a.txt", "docs/zzz", "--target", "out"])
+        .expect(2);
+    assert!(output.stderr.contains("docs/zzz"), "{output}");
+    assert!(!session.at("out").exists(), "nothing was written");
+}
+
+#[test]
+fn a_target_where_br_keeps_its_data_is_refused() {
+    let session = Session::with_backup();
+    let before = session.names("repository");
+    symlink("repository", session.at("link")).unwrap();
+    for target in [
+        "repository",
+        "repository/new/folder",
+        "repository/packs",
+        "link/packs",
+        "cache/x",
+    ] {
+        fs::create_dir_all(session.at("cache")).unwrap();
+        for more in [&[][..], &["--dry-run"]] {
+            let output = session
+                .restore(&[&["--target", target], more].concat())
+                .expect(2);
+            assert!(output.stderr.contains("keeps its own data"), "{output}");
+        }
+    }
+    assert_eq!(session.names("repository"), before);
+}
+
+#[test]
+fn a_repository_is_not_written_to_by_what_a_backup_says() {
+    let session = Session::with_backup();
+    let other = |arguments: &[&str]| {
+        let repository = ["--repo", "other", "--no-cache"];
+        session.br.run([&repository, arguments].concat())
+    };
+    other(&["init"]).expect(0);
+    fs::write(session.at("repository/packs/foreign"), "x").unwrap();
+    other(&["backup", "repository"]).expect(0);
+    fs::remove_file(session.at("repository/packs/foreign")).unwrap();
+    fs::rename(session.at("other"), session.at("kept")).unwrap();
+    fs::rename(session.at("repository"), session.at("copy")).unwrap();
+    fs::rename(session.at("kept"), session.at("repository")).unwrap();
+    let before = Snapshot::of(session.at("repository"));
+    for more in [&["--dry-run"][..], &[], &["--overwrite", "always"]] {
+        let output = session
+            .restore(&[&["--target", "."], more].concat())
+            .expect(3);
+        assert!(output.stderr.contains("keeps its own data"), "{output}");
+    }
+    before.assert_same(&Snapshot::of(session.at("repository")), "nothing changed");
+}
+
+/// Puts all kinds of things where others belong.
+fn put_in_the_way(session: &Session) {
+    let out = |path: &str| session.at(&format!("out/{path}"));
+    fs::remove_dir_all(out("")).ok();
+    session.write("out/docs/a.txt/inner/deep", "where a file belongs");
+    fs::create_dir_all(out("docs/link")).unwrap();
+    symlink("/", out("docs/sub")).unwrap();
+    session.write("out/docs/folder", "where a folder belongs");
+    session.write("out/docs/second/x", "where a hard link belongs");
+    session.write("out/docs/first", "of another size");
+    session.write("out/docs/surplus", "");
+}
+
+#[test]
+fn a_dry_run_says_what_the_real_run_does() {
+    let session = Session::with_backup();
+    session.write("docs/folder/in", "x");
+    session.write("docs/first", "x");
+    for name in ["second", "third"] {
+        fs::hard_link(
+            session.at("docs/first"),
+            session.at(&format!("docs/{name}")),
+        )
+        .unwrap();
+    }
+    session.back_up(&["docs"]);
+    for overwrite in ["always", "if-changed", "never"] {
+        for more in [&[][..], &["--delete"]] {
+            put_in_the_way(&session);
+            let arguments = [&["--target", "out", "--overwrite", overwrite], more].concat();
+            let before = Snapshot::of(session.at("out"));
+            let mut dry = session.restored(&[&arguments[..], &["--dry-run"]].concat());
+            before.assert_same(
+                &Snapshot::of(session.at("out")),
+                "a dry run changes nothing",
+            );
+            let mut real = session.restored(&arguments);
+            for summary in [&mut dry, &mut real] {
+                let summary = summary.as_object_mut().unwrap();
+                summary.remove("dry_run");
+                summary.remove("duration_seconds");
+            }
+            assert_eq!(dry, real, "{overwrite} {more:?}");
+            let is_whole = overwrite != "never" && !more.is_empty();
+            assert_eq!(real["failed_count"] == 0, is_whole, "{real}");
+            if is_whole {
+                let original = Snapshot::of(session.at("docs"));
+                original.assert_same(&Snapshot::of(session.at("out/docs")), "all is there");
+                let deleted = real["deleted"].as_array().unwrap();
+                assert_eq!(deleted.len(), 3, "each is named: {real}");
+            } else {
+                assert_eq!(
+                    session.read("out/docs/a.txt/inner/deep"),
+                    "where a file belongs"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn another_name_of_something_outside_is_not_touched() {
+    let session = Session::with_backup();
+    session.restore(&["--target", "out"]).expect(0);
+    let outside = session.at("outside");
+    fs::hard_link(session.at("out/docs/a.txt"), &outside).unwrap();
+    session.set_mode("outside", 0o600);
+    if is_root() {
+        chown(&outside, Some(OTHER), Some(OTHER)).unwrap();
+    }
+    let before = fs::metadata(&outside).unwrap();
+    session.restore(&["--target", "out"]).expect(0);
+    let after = fs::metadata(&outside).unwrap();
+    let of = |found: &fs::Metadata| (found.mode(), found.uid(), found.gid(), found.ino());
+    assert_eq!(of(&before), of(&after), "what is outside stays as it is");
+    assert_eq!(after.nlink(), 1, "the restored file is another one");
+    let original = Snapshot::of(session.at("docs"));
+    original.assert_same(&Snapshot::of(session.at("out/docs")), "all is as it was");
+}
+
+#[test]
+fn a_set_user_id_bit_never_comes_with_another_owner() {
+    if !is_root() {
+        return skip("only root may set owners");
+    }
+    let session = Session::with_backup();
+    let capability = b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    for (name, uid, gid, mode) in [
+        ("other", OTHER, OTHER, 0o6755),
+        ("own", 0, 0, 0o6755),
+        ("group", 0, OTHER, 0o6755),
+        ("capable", OTHER, OTHER, 0o755),
+    ] {
+        let path = format!("docs/{name}");
+        session.write(&path, "program");
+        chown(session.at(&path), Some(uid), Some(gid)).unwrap();
+        session.set_mode(&path, mode);
+    }
+    let name = CString::new("security.capability").unwrap();
+    let set = |path: PathBuf| {
+        rustix::fs::setxattr(path, &name, capability, rustix::fs::XattrFlags::empty())
+    };
+    let has_capability =
+        |path: PathBuf| rustix::fs::getxattr(path, &name, &mut [0_u8; 64][..]).is_ok();
+    let with_capabilities = set(session.at("docs/capable")).is_ok();
+    session.back_up(&["docs"]);
+
+    session.restore(&["--target", "whole"]).expect(0);
+    assert_eq!(session.mode("whole/docs/other"), 0o6755);
+    assert_eq!(
+        has_capability(session.at("whole/docs/capable")),
+        with_capabilities
+    );
+
+    let output = session
+        .restore(&["--target", "out", "--no-owner"])
+        .expect(0);
+    assert!(
+        output.stdout.contains("which have another owner"),
+        "{output}"
+    );
+    assert_eq!(session.mode("out/docs/other"), 0o755);
+    assert_eq!(session.mode("out/docs/group"), 0o4755);
+    assert_eq!(session.mode("out/docs/own"), 0o6755);
+    assert!(!has_capability(session.at("out/docs/capable")));
+    let again = session.restored(&["--target", "out", "--no-owner"]);
+    assert_eq!(again["privileges_dropped"], 0, "nothing is set again");
+    assert_eq!(session.mode("out/docs/other"), 0o755);
+
+    session.give("repository", NOBODY);
+    fs::create_dir(session.at("nobody")).unwrap();
+    chown(session.at("nobody"), Some(NOBODY), Some(NOBODY)).unwrap();
+    let arguments = ["restore", "latest", "--target", "nobody", "--no-cache"];
+    let output = session.run_as_nobody(&arguments).unwrap().expect(0);
+    assert!(
+        output.stdout.contains("which have another owner"),
+        "{output}"
+    );
+    for name in ["other", "own", "group"] {
+        assert_eq!(
+            session.mode(&format!("nobody/docs/{name}")),
+            0o755,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn privileges_are_left_out_when_asked_for() {
+    if !is_root() {
+        return skip("only root may make devices");
+    }
+    let session = with_privileges();
+    let arguments = ["--no-devices", "--no-setid", "--no-xattrs", "user.s*"];
+    let output = session.restore(&[&["--target", "out"], &arguments[..]].concat());
+    let output = output.expect(0);
+    assert!(output.stdout.contains("left out"), "{output}");
+    assert!(!session.at("out/docs/null").exists());
+    assert_eq!(session.mode("out/docs/setid"), 0o755);
+    assert_eq!(attributes(&session.at("out/docs/setid")), ["user.keep"]);
+    let dry = session.restored(&[&["--target", "dry", "--dry-run"], &arguments[..]].concat());
+    assert_eq!(dry["left_out"], 2, "{dry}");
+}
+
+#[test]
+fn a_repository_that_another_user_may_write_to_gives_no_privileges() {
+    if !is_root() {
+        return skip("only root may make devices");
+    }
+    let session = with_privileges();
+    session.restore(&["--target", "own"]).expect(0);
+    assert_eq!(session.mode("own/docs/setid"), 0o6755);
+    assert!(session.at("own/docs/null").exists());
+
+    session.give("repository", OTHER);
+    let output = session.restore(&["--target", "foreign"]).expect(3);
+    assert!(output.stderr.contains("--trust-repository"), "{output}");
+    assert_eq!(session.mode("foreign/docs/setid"), 0o755);
+    assert!(!session.at("foreign/docs/null").exists());
+    assert_eq!(session.read("foreign/docs/a.txt"), "hello\n");
+
+    session
+        .restore(&["--target", "trusted", "--trust-repository"])
+        .expect(0);
+    assert_eq!(session.mode("trusted/docs/setid"), 0o6755);
+
+    session.give("repository", 0);
+    session.set_mode("repository/packs", 0o777);
+    session.restore(&["--target", "writable"]).expect(3);
+    assert_eq!(session.mode("writable/docs/setid"), 0o755);
+}
+
+/// With a set-user-ID file, a device and attributes.
+fn with_privileges() -> Session {
+    let session = Session::with_backup();
+    session.write("docs/setid", "program");
+    session.set_mode("docs/setid", 0o6755);
+    for name in ["user.keep", "user.secret"] {
+        let path = session.at("docs/setid");
+        rustix::fs::setxattr(path, name, b"1", rustix::fs::XattrFlags::empty()).unwrap();
+    }
+    let null = session.at("docs/null");
+    let made = Command::new("mknod")
+        .arg(null)
+        .args(["c", "1", "3"])
+        .status();
+    assert!(made.unwrap().success());
+    session.back_up(&["docs"]);
+    session
+}
+
+fn attributes(path: &Path) -> Vec<String> {
+    let mut names = vec![0; 4096];
+    let len = rustix::fs::listxattr(path, &mut names[..]).unwrap();
+    let names = String::from_utf8_lossy(&names[..len]).into_owned();
+    let mut names: Vec<_> = names.split_terminator('\0').map(str::to_owned).collect();
+    names.retain(|name| name.starts_with("user."));
+    names.sort();
+    names
+}
+
+/// Two file systems give their files the same inode numbers, and no link leads from one to the other.
+#[test]
+fn names_of_one_file_on_two_file_systems_have_its_content() {
+    let session = Session::with_backup();
+    session.write("docs/1/file", "wanted");
+    fs::create_dir(session.at("docs/2")).unwrap();
+    for name in ["docs/2/file", "docs/2/second", "docs/3"] {
+        fs::hard_link(session.at("docs/1/file"), session.at(name)).unwrap();
+    }
+    set_time(&session.at("docs/1/file"), 1_600_000_000, 0);
+    session.back_up(&["docs"]);
+    let mounts = [session.at("out/docs/1"), session.at("out/docs/2")];
+    for at in &mounts {
+        fs::create_dir_all(at).unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "none"])
+            .arg(at)
+            .output();
+        if !mounted.is_ok_and(|output| output.status.success()) {
+            return skip("no right to mount");
+        }
+    }
+    session.write("out/docs/1/file", "wanted");
+    set_time(&session.at("out/docs/1/file"), 1_600_000_000, 0);
+    session.write("out/docs/2/file", "STALE!");
+    let inode = |path| fs::metadata(session.at(path)).unwrap().ino();
+    let is_same = inode("out/docs/1/file") == inode("out/docs/2/file");
+    let output = session.restore(&["--target", "out"]);
+    let found = [
+        "out/docs/1/file",
+        "out/docs/2/file",
+        "out/docs/2/second",
+        "out/docs/3",
+    ]
+    .map(|path| fs::read_to_string(session.at(path)).unwrap_or_default());
+    let is_linked = inode("out/docs/2/file") == inode("out/docs/2/second");
+    for at in &mounts {
+        assert!(
+            Command::new("umount")
+                .arg("-l")
+                .arg(at)
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+    assert!(is_same, "the two had one inode number");
+    let output = output.expect(0);
+    assert_eq!(found, ["wanted"; 4], "{output}");
+    assert!(is_linked, "what can be linked is linked");
+    assert!(output.stderr.contains("a file of its own"), "{output}");
+}
+
+#[test]
+fn the_next_name_is_the_first_when_the_first_cannot_be_written() {
+    if !is_root() {
+        return skip("only root can become somebody else");
+    }
+    let session = Session::with_backup();
+    session.write("docs/1/file", noise(5, 300_000));
+    for name in ["2", "3"] {
+        fs::hard_link(
+            session.at("docs/1/file"),
+            session.at(&format!("docs/{name}")),
+        )
+        .unwrap();
+    }
+    session.back_up(&["docs"]);
+    session.give("repository", NOBODY);
+    fs::create_dir_all(session.at("out/docs/1")).unwrap();
+    session.give("out", NOBODY);
+    // Nothing can be made in this one.
+    session.give("out/docs/1", 0);
+    session.set_mode("out/docs/1", 0o555);
+    let arguments = ["restore", "latest", "--target", "out", "--no-cache"];
+    let output = session.run_as_nobody(&arguments).unwrap().expect(3);
+    let wanted = fs::read(session.at("docs/1/file")).unwrap();
+    assert_eq!(
+        fs::read(session.at("out/docs/2")).unwrap(),
+        wanted,
+        "{output}"
+    );
+    let inode = |path| fs::metadata(session.at(path)).unwrap().ino();
+    assert_eq!(inode("out/docs/2"), inode("out/docs/3"), "{output}");
+}
+
+#[test]
+fn a_user_mends_a_read_only_folder() {
+    if !is_root() {
+        return skip("only root can become somebody else");
+    }
+    let session = Session::with_backup();
+    session.write("docs/closed/inner/file", "wanted");
+    session.set_mode("docs/closed/inner", 0o555);
+    session.set_mode("docs/closed", 0o500);
+    session.back_up(&["docs"]);
+    session.give("repository", NOBODY);
+    fs::create_dir(session.at("out")).unwrap();
+    session.give("out", NOBODY);
+    let run = |more: &[&str]| {
+        let arguments = [
+            &["restore", "latest", "--target", "out", "--no-cache"],
+            more,
+        ]
+        .concat();
+        session.run_as_nobody(&arguments).unwrap()
+    };
+    run(&[]).expect(0);
+    for paths in [&[][..], &["docs/closed/inner/file"]] {
+        fs::remove_file(session.at("out/docs/closed/inner/file")).unwrap();
+        session.set_mode("out/docs/closed", 0o100);
+        run(paths).expect(0);
+        assert_eq!(session.read("out/docs/closed/inner/file"), "wanted");
+        assert_eq!(session.mode("out/docs/closed/inner"), 0o555);
+        let wanted = if paths.is_empty() { 0o500 } else { 0o100 };
+        assert_eq!(session.mode("out/docs/closed"), wanted, "{paths:?}");
+    }
+    // What is surplus goes, with read-only folders in it.
+    session.write("out/docs/surplus/closed/file", "");
+    session.give("out/docs/surplus", NOBODY);
+    session.set_mode("out/docs/surplus/closed", 0o555);
+    run(&["--delete"]).expect(0);
+    assert!(!session.at("out/docs/surplus").exists());
+}
+
+/// Starts a restore of much and waits until it has unfinished files.
+fn start_restore(session: &Session) -> std::process::Child {
+    for number in 0..40 {
+        session.write(&format!("docs/large/{number}"), noise(number, 3_000_000));
+    }
+    session.back_up(&["docs"]);
+    let mut child = session
+        .br
+        .command(["restore", "latest", "--target", "out", "--threads", "1"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    for _ in 0..20_000 {
+        if !leftovers(session).is_empty() {
+            return child;
+        }
+        std::thread::sleep(std::time::Duration::from_micros(500));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    panic!("the restore never had an unfinished file");
+}
+
+/// The unfinished files and the records of restores.
+fn leftovers(session: &Session) -> Vec<String> {
+    let mut found = Vec::new();
+    for folder in ["out/docs/large", "out/docs", "out"] {
+        if session.at(folder).is_dir() {
+            let names = fs::read_dir(session.at(folder)).unwrap();
+            let names = names.filter_map(|item| item.ok()?.file_name().into_string().ok());
+            let is_unfinished =
+                |name: &String| name.starts_with(".br-") && !name.ends_with("-restore");
+            found.extend(names.filter(is_unfinished));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_restore_removes_what_a_killed_one_left() {
+    let session = Session::with_backup();
+    let mut child = start_restore(&session);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let left = leftovers(&session);
+    assert!(!left.is_empty(), "something was left");
+    session.write("out/docs/large/.br-0123456789abcdef", "not of that restore");
+    // A restore of something else into the same folder.
+    let dry = session.restored(&["docs/a.txt", "--target", "out", "--dry-run"]);
+    assert_eq!(dry["leftovers_removed"], 0);
+    assert_eq!(leftovers(&session).len(), left.len() + 1);
+    let report = session.restored(&["docs/a.txt", "--target", "out"]);
+    assert_eq!(report["leftovers_removed"], left.len(), "{report}");
+    assert_eq!(leftovers(&session), [".br-0123456789abcdef"]);
+    assert_eq!(session.names("out"), ["docs"], "no record stays");
+}
+
+#[test]
+fn a_restore_leaves_alone_what_a_living_one_has_unfinished() {
+    let session = Session::with_backup();
+    let mut child = start_restore(&session);
+    let stop = |signal: &str| {
+        let kill = Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status();
+        assert!(kill.unwrap().success());
+    };
+    stop("-STOP");
+    let living = leftovers(&session);
+    let report = session.restored(&["docs/a.txt", "--target", "out"]);
+    assert_eq!(report["leftovers_removed"], 0, "{report}");
+    assert_eq!(leftovers(&session), living);
+    stop("-CONT");
+    assert!(child.wait().unwrap().success());
+    assert!(leftovers(&session).is_empty());
+    let original = Snapshot::of(session.at("docs"));
+    original.assert_same(&Snapshot::of(session.at("out/docs")), "it went on");
+}
+
+#[test]
+fn a_closed_terminal_ends_a_restore_in_order() {
+    let session = Session::with_backup();
+    let mut child = start_restore(&session);
+    let kill = Command::new("kill")
+        .args(["-HUP", &child.id().to_string()])
+        .status();
+    assert!(kill.unwrap().success());
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(130), "{status}");
+    assert!(leftovers(&session).is_empty(), "nothing unfinished is left");
+    assert!(
+        !session
+            .names("out")
+            .iter()
+            .any(|name| name.starts_with(".br-"))
+    );
+}
