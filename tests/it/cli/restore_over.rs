@@ -598,7 +598,7 @@ fn a_user_mends_a_read_only_folder() {
     assert!(!session.at("out/docs/surplus").exists());
 }
 
-/// Starts a restore of much and waits until it has unfinished files.
+/// Starts a restore of much, and stops it while it has unfinished files.
 fn start_restore(session: &Session) -> std::process::Child {
     for number in 0..40 {
         session.write(&format!("docs/large/{number}"), noise(number, 3_000_000));
@@ -613,13 +613,25 @@ fn start_restore(session: &Session) -> std::process::Child {
         .unwrap();
     for _ in 0..20_000 {
         if !leftovers(session).is_empty() {
-            return child;
+            signal(&child, "-STOP");
+            // It may take a moment to stop.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            if !leftovers(session).is_empty() {
+                return child;
+            }
+            signal(&child, "-CONT");
         }
         std::thread::sleep(std::time::Duration::from_micros(500));
     }
     child.kill().unwrap();
     child.wait().unwrap();
     panic!("the restore never had an unfinished file");
+}
+
+fn signal(child: &std::process::Child, signal: &str) {
+    let id = child.id().to_string();
+    let sent = Command::new("kill").args([signal, &id]).status();
+    assert!(sent.unwrap().success());
 }
 
 /// The unfinished files and the records of restores.
@@ -660,18 +672,11 @@ fn a_restore_removes_what_a_killed_one_left() {
 fn a_restore_leaves_alone_what_a_living_one_has_unfinished() {
     let session = Session::with_backup();
     let mut child = start_restore(&session);
-    let stop = |signal: &str| {
-        let kill = Command::new("kill")
-            .args([signal, &child.id().to_string()])
-            .status();
-        assert!(kill.unwrap().success());
-    };
-    stop("-STOP");
     let living = leftovers(&session);
     let report = session.restored(&["docs/a.txt", "--target", "out"]);
     assert_eq!(report["leftovers_removed"], 0, "{report}");
     assert_eq!(leftovers(&session), living);
-    stop("-CONT");
+    signal(&child, "-CONT");
     assert!(child.wait().unwrap().success());
     assert!(leftovers(&session).is_empty());
     let original = Snapshot::of(session.at("docs"));
@@ -682,10 +687,8 @@ fn a_restore_leaves_alone_what_a_living_one_has_unfinished() {
 fn a_closed_terminal_ends_a_restore_in_order() {
     let session = Session::with_backup();
     let mut child = start_restore(&session);
-    let kill = Command::new("kill")
-        .args(["-HUP", &child.id().to_string()])
-        .status();
-    assert!(kill.unwrap().success());
+    signal(&child, "-HUP");
+    signal(&child, "-CONT");
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(130), "{status}");
     assert!(leftovers(&session).is_empty(), "nothing unfinished is left");

@@ -37,7 +37,8 @@ impl View {
 
     /// True when a backup has an entry at a path, or below it: a stream stored as `db/dump.sql` has no entry `db`.
     pub(crate) fn has(&self, backup: &Backup, path: &EntryPath) -> Result<bool, Gap> {
-        for entry in TreeReader::new(&self.reader, backup).select(vec![path.clone()]) {
+        let entries = TreeReader::new(&self.reader, backup).select(vec![path.clone()]);
+        for entry in entries.near() {
             if entry?.path.is_within(path) {
                 return Ok(true);
             }

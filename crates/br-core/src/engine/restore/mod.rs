@@ -32,7 +32,7 @@ use crate::progress::{Context, Event};
 use crate::repository::{BackupSelector, Io, Repository, TreeReader};
 use crate::target::{LocalTarget, TargetError};
 
-use super::view::View;
+use super::view::{View, no_such_path};
 use plan::Planner;
 use report::Shared;
 use scope::Scope;
@@ -135,18 +135,9 @@ fn carry_out(
 /// A path that was asked for and is not in the backup is an error before anything is written.
 fn find_all(view: &View, backup: &Backup, options: &RestoreOptions) -> Result<()> {
     for path in &options.paths {
-        let mut entries = TreeReader::new(&view.reader, backup)
-            .select(vec![path.clone()])
-            .near();
         // What cannot be listed may hold it.
-        let is_there = |entry: Result<_, _>| {
-            entry.map_or(true, |entry: crate::model::Entry| {
-                entry.path.is_within(path)
-            })
-        };
-        if !entries.any(is_there) {
-            let message = format!("the backup has no `{path}`; nothing was restored");
-            return Err(Error::new(ErrorKind::PathNotFound, message));
+        if !view.has(backup, path).unwrap_or(true) {
+            return Err(no_such_path(backup, path));
         }
     }
     Ok(())
