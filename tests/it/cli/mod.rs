@@ -147,7 +147,17 @@ impl Session {
         }
         fs::set_permissions(self.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let mut command = self.br.clone().program(program).command(arguments);
-        Some(command.uid(NOBODY).gid(NOBODY).output().unwrap().into())
+        command.uid(NOBODY).gid(NOBODY);
+        // A process that another test is just starting may hold the new copy open for a moment.
+        for _ in 0..200 {
+            match command.output() {
+                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                output => return Some(output.unwrap().into()),
+            }
+        }
+        panic!("the copy of br stays busy")
     }
 
     /// What a command prints on a terminal of so many columns; `None` when that is not possible here.

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::RestoreOptions;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Site};
 use crate::model::{Backup, EntryPath};
 use crate::source::stored_path;
 
@@ -89,11 +89,14 @@ impl Scope {
             return Ok(());
         };
         match self.protected.iter().find(|kept| real.starts_with(kept)) {
-            Some(kept) => Err(Error::invalid(format!(
-                "the target {} lies in {}, where br keeps its own data: name another folder",
-                target.display(),
-                kept.display()
-            ))),
+            Some(kept) => {
+                let message = format!(
+                    "the target {} lies in {}, where br keeps its own data: name another folder",
+                    target.display(),
+                    kept.display()
+                );
+                Err(Error::invalid(message).at(Site::Target))
+            }
             None => Ok(()),
         }
     }
