@@ -136,3 +136,45 @@ fn deleting_spares_the_repository_and_the_cache() {
         "{output}"
     );
 }
+
+#[test]
+fn a_verbose_dry_run_lists_what_would_happen_to_every_entry() {
+    let session = Session::with_backup();
+    let restore = ["restore", "latest", "--target", "out"];
+    let run = |more: &[&str]| session.br.run(restore.iter().chain(more)).expect(0);
+    let fresh = run(&["-n", "-v"]).stdout;
+    assert!(
+        fresh.starts_with("create     docs\ncreate     docs/a.txt\n"),
+        "{fresh}"
+    );
+    assert!(!session.at("out").exists());
+    run(&[]);
+    let same = run(&["-n", "-v"]).stdout;
+    assert!(
+        same.starts_with("unchanged  docs\nunchanged  docs/a.txt\n"),
+        "{same}"
+    );
+
+    session.write("out/docs/a.txt", "other");
+    session.write("out/docs/extra", "x");
+    fs::remove_file(session.at("out/docs/link")).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(session.at("out/docs/sub/b.bin"), mode).unwrap();
+    let before = Snapshot::of(session.at("out"));
+    let listed = run(&["-n", "-v", "--delete"]).stdout;
+    let expected = "\
+correct    docs
+replace    docs/a.txt
+create     docs/link
+unchanged  docs/sub
+correct    docs/sub/b.bin
+remove     docs/extra
+";
+    assert!(listed.starts_with(expected), "{listed}");
+    assert_eq!(listed.matches("docs/extra").count(), 1, "{listed}");
+    let kept = run(&["-n", "-v", "--overwrite", "never"]).stdout;
+    assert!(kept.contains("keep       docs/a.txt\n"), "{kept}");
+    before.assert_same(&Snapshot::of(session.at("out")), "nothing was written");
+    let short = run(&["-n"]).stdout;
+    assert!(!short.contains("docs/a.txt"), "{short}");
+}

@@ -89,7 +89,7 @@ pub(crate) struct RestoreArgs {
     #[arg(long)]
     trust_repository: bool,
 
-    /// Do everything but write
+    /// Do everything but write; with --verbose, list every entry and what would happen to it
     #[arg(short = 'n', long)]
     dry_run: bool,
 
@@ -140,7 +140,9 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
     options = options.with_paths(find_paths(&typed, &repository, &backup, context).await?);
     let is_foreign = !args.trust_repository && is_foreign(&repository, context)?;
     options = without_privileges(options, args, is_foreign);
-    let reporter = Arc::new(context.reporter().with_failures("not restored"));
+    let lists = args.dry_run && context.output.is_verbose();
+    let reporter = context.reporter().with_failures("not restored");
+    let reporter = Arc::new(reporter.with_entries(lists));
     let id = BackupSelector::from(backup.id);
     let (engine, guard) = context.engine_with(&reporter);
     let target = args.target.clone();
@@ -286,7 +288,8 @@ fn print(
         ));
     }
     output.fields(&fields)?;
-    if args.dry_run || output.is_verbose() {
+    // What would be deleted was listed with all else.
+    if args.dry_run != output.is_verbose() {
         let mut lines = output.lines();
         print_deleted(report, args.dry_run, output.is_verbose(), &mut lines)?;
         lines.finish()?;

@@ -3,6 +3,7 @@
 use super::Planner;
 use crate::error::{Result, in_one_line};
 use crate::model::{Backup, EntryPath};
+use crate::progress::Action;
 use crate::target::Cursor;
 
 impl Planner<'_> {
@@ -57,6 +58,7 @@ impl Planner<'_> {
                 self.shared.target_failed(&path, &error);
                 continue;
             }
+            self.tell(&path, Action::Remove);
             deleted.push(path);
         }
         Ok(())

@@ -1,8 +1,9 @@
 //! Folders: made when their entry comes, given their metadata at the end.
 
 use super::Planner;
-use super::judge::Ground;
+use super::judge::{Ground, metadata_differs};
 use crate::model::{Entry, EntryPath};
+use crate::progress::Action;
 use crate::target::TargetError;
 
 impl Planner<'_> {
@@ -19,9 +20,11 @@ impl Planner<'_> {
         }
         let ground = self.judge_folder(&entry.path, leads);
         let is_new = matches!(ground, Ground::Missing | Ground::Other);
+        let action = self.folder_action(&entry, &ground, leads);
         if !self.take_ground(&entry.path, ground) {
             return;
         }
+        self.tell(&entry.path, action);
         self.shared.advance(0, 1);
         self.open.push(entry.path.clone());
         if leads && is_new {
@@ -30,6 +33,18 @@ impl Planner<'_> {
         // A folder that was there and only leads on keeps its metadata.
         if is_new || !leads {
             self.folders.push(entry);
+        }
+    }
+
+    fn folder_action(&mut self, entry: &Entry, ground: &Ground, leads: bool) -> Action {
+        match ground {
+            Ground::Missing => Action::Create,
+            Ground::Other => Action::Replace,
+            _ if leads => Action::Keep,
+            _ => match self.look(&entry.path) {
+                Some(there) if !metadata_differs(entry, &there, self.options) => Action::Unchanged,
+                _ => Action::Correct,
+            },
         }
     }
 

@@ -131,7 +131,11 @@ fn is_same(entry: &Entry, existing: &Existing) -> bool {
     }
 }
 
-fn metadata_differs(entry: &Entry, existing: &Existing, options: &RestoreOptions) -> bool {
+pub(super) fn metadata_differs(
+    entry: &Entry,
+    existing: &Existing,
+    options: &RestoreOptions,
+) -> bool {
     let owner = (entry.owner.uid, entry.owner.gid);
     let mut mode = entry.mode;
     // What belongs to somebody else does not get these bits.

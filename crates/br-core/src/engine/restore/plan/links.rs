@@ -66,6 +66,7 @@ impl Planner<'_> {
             (Some(_), Overwrite::IfChanged) if is_linked => Verdict::Keep,
             (Some(_), _) => Verdict::Write,
         };
+        self.tell_verdict(&entry.path, &verdict, existing.is_some());
         let cleared = match verdict {
             Verdict::Keep | Verdict::Correct => {
                 self.keep(&entry);

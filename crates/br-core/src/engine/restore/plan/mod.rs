@@ -21,6 +21,7 @@ use super::worker::{Task, TaskKind};
 use super::{Overwrite, RestoreOptions};
 use crate::error::{Result, in_one_line};
 use crate::model::{Content, Entry, EntryKind, EntryPath};
+use crate::progress::{Action, Event};
 use crate::repository::{Gap, Io, TreeReader};
 use crate::target::{Cursor, Existing, LocalTarget};
 use judge::Verdict;
@@ -239,6 +240,7 @@ impl<'a> Planner<'a> {
         );
         if is_device && !self.options.devices {
             self.shared.update(|report| report.left_out += 1);
+            self.tell(&entry.path, Action::LeaveOut);
             self.shared.advance(0, 1);
             return;
         }
@@ -248,6 +250,7 @@ impl<'a> Planner<'a> {
         };
         let verdict = self.judge(&entry, existing.as_ref());
         self.start_link_group(&entry, existing.as_ref(), &verdict);
+        self.tell_verdict(&entry.path, &verdict, existing.is_some());
         match verdict {
             Verdict::Write => self.add(entry),
             Verdict::Keep | Verdict::Correct => {
@@ -262,6 +265,25 @@ impl<'a> Planner<'a> {
             },
             Verdict::Refuse(reason) => self.shared.failed(&entry.path, reason, false),
         }
+    }
+
+    /// Tells what happens to an entry.
+    fn tell(&self, path: &EntryPath, action: Action) {
+        let progress = &self.shared.io.context.progress;
+        progress.event(Event::Entry { path, action });
+    }
+
+    /// Tells what happens to an entry that is no folder. What is refused is told as a failure.
+    fn tell_verdict(&self, path: &EntryPath, verdict: &Verdict, exists: bool) {
+        let action = match verdict {
+            Verdict::Refuse(_) => return,
+            Verdict::Correct => Action::Correct,
+            Verdict::Keep if self.options.overwrite == Overwrite::Never => Action::Keep,
+            Verdict::Keep => Action::Unchanged,
+            Verdict::Write | Verdict::Clear if exists => Action::Replace,
+            Verdict::Write | Verdict::Clear => Action::Create,
+        };
+        self.tell(path, action);
     }
 
     /// Counts an entry that stays as it is.
