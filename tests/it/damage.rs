@@ -111,11 +111,9 @@ fn look(what: &str, whole: &Whole, key: &str, bytes: Option<Vec<u8>>, seed: u64)
     match repo.check() {
         Ok(report) => {
             seen.found = !report.is_sound();
+            seen.texts += &format!("{:?}\n", report.files);
             for finding in report.findings {
-                seen.texts += &format!(
-                    "{}: {} {:?}\n",
-                    finding.object, finding.message, finding.files
-                );
+                seen.texts += &format!("{}: {}\n", finding.object, finding.message);
             }
         }
         Err(error) => {
@@ -394,11 +392,10 @@ fn a_check_names_the_files_that_are_lost() {
             let options = CheckOptions::default().with_data(data);
             let report = block_on(check(&repo.repository, &options, &repo.context)).unwrap();
             let named: BTreeSet<_> = report
-                .findings
+                .files
                 .iter()
-                .flat_map(|finding| &finding.files)
-                .filter(|(backup, _)| backup == id)
-                .map(|(_, path)| path.clone())
+                .filter(|file| file.backups.contains(id))
+                .map(|file| file.path.clone())
                 .collect();
             assert_eq!(named, lost, "{data:?}: {:?}", report.findings);
         }
@@ -512,6 +509,91 @@ fn a_damaged_tree_costs_only_what_hangs_on_it() {
     for (path, content) in source.files().into_iter().step_by(97) {
         if let Ok(bytes) = fs::read(out.path().join(&path)) {
             assert_eq!(bytes, content, "{path}");
+        }
+    }
+}
+
+/// The packs of a repository with file content, the largest first.
+fn data_packs(repo: &TestRepo) -> Vec<(String, Vec<u8>)> {
+    let keys = repo.keys().into_iter();
+    let packs = keys.filter(|key| key.starts_with("packs/"));
+    let mut packs: Vec<_> = packs
+        .map(|key| {
+            let bytes = repo.object(&key);
+            (key, bytes.to_vec())
+        })
+        .collect();
+    packs.sort_by_key(|(_, bytes)| std::cmp::Reverse(bytes.len()));
+    packs
+}
+
+/// Every file of a check's report is there once, with each of its backups.
+#[test]
+fn a_check_names_each_damaged_file_once_with_its_backups() {
+    let repo = TestRepo::new();
+    let source = source();
+    let ids: Vec<_> = (0..3)
+        .map(|_| repo.backup(&source).unwrap().backup.id)
+        .collect();
+    let (pack, _) = data_packs(&repo).remove(0);
+    repo.set_object(&pack, None);
+    for data in [ReadData::None, ReadData::All] {
+        let options = CheckOptions::default().with_data(data);
+        let report = block_on(check(&repo.repository, &options, &repo.context)).unwrap();
+        assert!(!report.is_sound());
+        let about = report
+            .findings
+            .iter()
+            .filter(|finding| finding.object == pack);
+        assert_eq!(about.count(), 1, "{data:?}: {:?}", report.findings);
+        assert!(
+            report.findings.len() <= 3,
+            "{data:?}: {:?}",
+            report.findings
+        );
+        let large: Vec<_> = report
+            .files
+            .iter()
+            .filter(|file| file.path == "large")
+            .collect();
+        assert_eq!(large.len(), 1, "{:?}", report.files);
+        assert_eq!(large[0].backups, ids, "{data:?}");
+        assert_eq!(report.files_count, report.files.len() as u64);
+    }
+}
+
+/// A pack that was overwritten with zeros has its length and nothing else.
+#[test]
+fn a_check_without_data_reads_headers_and_footers_on_a_disk() {
+    let whole = whole(false);
+    for (pack, bytes) in data_packs(&whole.repo) {
+        for (what, from, to) in [
+            ("all", 0, bytes.len()),
+            ("header", 0, 32),
+            ("footer", bytes.len() - 40, bytes.len()),
+        ] {
+            let repo = whole.repo.fork(5);
+            let mut zeroed = bytes.clone();
+            zeroed[from..to].fill(0);
+            repo.set_object(&pack, Some(zeroed));
+            let options = CheckOptions::default();
+            let report = block_on(check(&repo.repository, &options, &repo.context)).unwrap();
+            assert!(!report.is_sound(), "{pack} {what}");
+            assert!(
+                report.findings.iter().any(|finding| finding.object == pack),
+                "{pack} {what}: {:?}",
+                report.findings
+            );
+            let lost = if what == "all" {
+                lost_without(&whole, &pack)
+            } else {
+                BTreeSet::new()
+            };
+            let named: BTreeSet<_> = report.files.iter().map(|file| file.path.clone()).collect();
+            assert!(
+                named.is_superset(&lost),
+                "{pack} {what}: {named:?}, {lost:?}"
+            );
         }
     }
 }

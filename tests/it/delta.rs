@@ -216,14 +216,11 @@ fn damage_to_what_a_difference_rests_on_is_named_and_healed() {
     let rotten = repo.fork(7);
     rot(&rotten, &key);
     let report = rotten.check().unwrap();
-    let files: Vec<_> = report.findings.iter().flat_map(|f| &f.files).collect();
     for id in [first, second] {
+        let large = report.files.iter().find(|file| file.path == "large");
         assert!(
-            files
-                .iter()
-                .any(|(backup, path)| backup == id && path == "large"),
-            "{:?}",
-            report.findings
+            large.is_some_and(|file| file.backups.contains(id)),
+            "{report:?}"
         );
         let error = rotten.files(*id).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Damaged);
@@ -233,10 +230,8 @@ fn damage_to_what_a_difference_rests_on_is_named_and_healed() {
     lost.set_object(&key, None);
     let report = lost.check().unwrap();
     for id in [first, second] {
-        let named = |finding: &br_core::engine::check::Finding| {
-            finding.files.iter().any(|(backup, _)| backup == id)
-        };
-        assert!(report.findings.iter().any(named), "{:?}", report.findings);
+        let mut files = report.files.iter();
+        assert!(files.any(|file| file.backups.contains(id)), "{report:?}");
     }
     let options_of_repair = CheckOptions::default()
         .with_data(ReadData::All)
@@ -316,8 +311,7 @@ fn either_copy_of_what_a_difference_rests_on_will_do() {
             }
             let report = worse.check().unwrap();
             assert!(!report.findings.is_empty());
-            let named = report.findings.iter().flat_map(|finding| &finding.files);
-            assert_eq!(named.count(), 0, "{:?}", report.findings);
+            assert!(report.files.is_empty(), "{report:?}");
         }
     }
 }
@@ -338,7 +332,9 @@ fn a_short_check_names_what_rests_on_damage() {
         let report = block_on(check(&repo.repository, &options, &repo.context)).unwrap();
         for finding in &report.findings {
             found += u32::from(finding.object == key);
-            assert_eq!(finding.files, [(*second, "large".to_owned())]);
+            assert_eq!(report.files.len(), 1, "{report:?}");
+            assert_eq!(report.files[0].path, "large");
+            assert_eq!(report.files[0].backups, [*second]);
         }
     }
     assert!(found > 0, "some of the checks read that pack");

@@ -583,3 +583,171 @@ fn a_check_reads_log_entries_before_the_newest_checkpoint() {
     let gap = format!("{} to {}", keys[9], keys[10]);
     assert_eq!(named, [keys[7].clone(), gap], "{:?}", report.findings);
 }
+
+/// A repository with one backup, in which a bit of a file's data is wrong.
+fn with_a_bad_bit() -> (TestRepo, MemorySource, BackupId, String) {
+    let repo = TestRepo::new();
+    let source = source();
+    let id = repo.backup(&source).unwrap().backup.id;
+    let keys = repo.keys().into_iter();
+    let packs = keys.filter(|key| key.starts_with("packs/"));
+    let pack = packs.max_by_key(|key| repo.object(key).len()).unwrap();
+    let mut bytes = repo.object(&pack).to_vec();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    repo.set_object(&pack, Some(bytes));
+    (repo, source, id, pack)
+}
+
+fn check_with(repo: &TestRepo, options: &CheckOptions) -> CheckReport {
+    block_on(check(&repo.repository, options, &repo.context)).unwrap()
+}
+
+fn read_all() -> CheckOptions {
+    CheckOptions::default().with_data(ReadData::All)
+}
+
+/// Was: after a flipped bit every backup of the same data was as unrestorable as the first, a full one included.
+#[test]
+fn what_a_reader_found_damaged_is_stored_again_by_the_next_backup() {
+    let restore: fn(&TestRepo, BackupId) = |repo, id| {
+        assert!(repo.files(id).is_err(), "the damage is met");
+    };
+    let checked: fn(&TestRepo, BackupId) = |repo, _| {
+        assert!(!check_with(repo, &read_all()).is_sound());
+    };
+    for (what, find) in [("a restore", restore), ("a check", checked)] {
+        for full in [false, true] {
+            let (repo, source, first, pack) = with_a_bad_bit();
+            find(&repo, first);
+            let repo = repo.reopen(7);
+            assert!(
+                !check_with(&repo, &CheckOptions::default()).is_sound(),
+                "{what}: a look at the structure knows of it now"
+            );
+            let base = match full {
+                true => br_core::engine::backup::Base::None,
+                false => br_core::engine::backup::Base::Auto,
+            };
+            let options = TestRepo::options("host").with_base(base);
+            let second = repo.backup_with(&source, &options).unwrap();
+            assert!(second.backup.changes.bytes_stored > 0, "{what} {full}");
+            for id in [first, second.backup.id] {
+                assert_eq!(repo.files(id).unwrap(), source.files(), "{what} {full}");
+            }
+            let report = check_with(&repo, &read_all());
+            assert!(
+                report.is_sound(),
+                "{what}: nothing is lost: {:?}",
+                report.findings
+            );
+            assert!(report.findings.iter().any(|finding| finding.object == pack));
+            let report = check_with(&repo, &read_all().with_repair_index(true));
+            assert!(report.is_sound(), "{:?}", report.findings);
+            assert!(report.repaired.iter().any(|text| text.contains(&pack)));
+            repo.prune().unwrap();
+            let repo = repo.reopen(8);
+            assert!(!repo.keys().contains(&pack), "the damaged pack is gone");
+            assert!(check_with(&repo, &read_all()).is_sound());
+            for id in [first, second.backup.id] {
+                assert_eq!(repo.files(id).unwrap(), source.files(), "{what} {full}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_repair_keeps_what_is_sound_and_one_backup_makes_all_whole() {
+    for encrypted in [false, true] {
+        let repo = match encrypted {
+            true => TestRepo::encrypted(),
+            false => TestRepo::new(),
+        };
+        // Several groups in one pack, of which one is damaged.
+        let source = MemorySource::new()
+            .folder("d")
+            .file("d/a", noise(1, 3_000_000))
+            .file("d/b", noise(2, 3_000_000))
+            .file("d/c", noise(3, 3_000_000));
+        let first = repo.backup(&source).unwrap().backup.id;
+        let keys = repo.keys().into_iter();
+        let packs = keys.filter(|key| key.starts_with("packs/"));
+        let pack = packs.max_by_key(|key| repo.object(key).len()).unwrap();
+        let mut bytes = repo.object(&pack).to_vec();
+        bytes[4_500_000] ^= 1;
+        repo.set_object(&pack, Some(bytes));
+        let report = check_with(&repo, &read_all().with_repair_index(true));
+        assert!(!report.is_sound(), "some of it is lost");
+        assert_eq!(report.files.len(), 1, "{:?}", report.files);
+        assert_eq!(report.files[0].backups, [first]);
+        let lost = br_core::model::EntryPath::new(report.files[0].path.as_bytes()).unwrap();
+        for path in ["d/a", "d/b", "d/c"] {
+            let path = br_core::model::EntryPath::new(path.as_bytes()).unwrap();
+            let read = repo.dump(first, &path);
+            assert_eq!(read.is_err(), path == lost, "{path}");
+        }
+        let repo = repo.reopen(3);
+        let second = repo.backup(&source).unwrap().backup;
+        assert!(
+            second.changes.bytes_stored < 3_000_000,
+            "only what was lost is stored again: {}",
+            second.changes.bytes_stored
+        );
+        for id in [first, second.id] {
+            assert_eq!(repo.files(id).unwrap(), source.files());
+        }
+        let report = check_with(&repo, &read_all());
+        assert!(report.is_sound(), "{:?}", report.findings);
+        repo.prune().unwrap();
+        assert!(check_with(&repo, &read_all()).is_sound());
+        for id in [first, second.id] {
+            assert_eq!(repo.files(id).unwrap(), source.files());
+        }
+    }
+}
+
+#[test]
+fn verify_known_stores_again_what_nobody_found_damaged_yet() {
+    for verify in [false, true] {
+        let (repo, source, first, _) = with_a_bad_bit();
+        let options = TestRepo::options("host").with_verify_known(verify);
+        let second = repo.backup_with(&source, &options).unwrap();
+        assert_eq!(repo.files(second.backup.id).is_ok(), verify);
+        assert_eq!(repo.files(first).is_ok(), verify);
+    }
+}
+
+#[test]
+fn a_pack_that_was_put_back_is_relied_on_again() {
+    let (repo, source, first, pack) = with_a_bad_bit();
+    let damaged = repo.object(&pack).to_vec();
+    assert!(!check_with(&repo, &read_all()).is_sound());
+    let mut right = damaged;
+    let middle = right.len() / 2;
+    right[middle] ^= 4;
+    repo.set_object(&pack, Some(right));
+    assert!(check_with(&repo, &read_all()).is_sound());
+    let second = repo.backup(&source).unwrap().backup;
+    assert_eq!(second.changes.bytes_added, 0);
+    assert_eq!(repo.files(first).unwrap(), source.files());
+    assert!(
+        check_with(&repo, &CheckOptions::default())
+            .findings
+            .is_empty()
+    );
+}
+
+/// What a checkpoint says is all that a reader knows of what was before it.
+#[test]
+fn damage_is_remembered_past_a_checkpoint() {
+    let (repo, source, first, _) = with_a_bad_bit();
+    assert!(repo.files(first).is_err());
+    for number in 0..40 {
+        let other = MemorySource::new().file("other", noise(number, 600));
+        let id = repo.backup(&other).unwrap().backup.id;
+        repo.delete(&[id]).unwrap();
+    }
+    let repo = repo.reopen(9);
+    repo.backup(&source).unwrap();
+    assert_eq!(repo.files(first).unwrap(), source.files());
+}

@@ -23,6 +23,7 @@ mod stdin;
 mod storage;
 mod values;
 
+use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -63,12 +64,21 @@ pub fn main() -> ExitCode {
             console: Arc::clone(&console),
         },
     );
-    let result = br_core::blocking(async {
-        signal::watch(&context)?;
-        context.tell_what_is_waited_for();
-        commands::run(cli.command, &context).await
-    });
-    let result = result.map_err(CommandError::from).and_then(|result| result);
+    be_silent_about_threads();
+    let run = || {
+        br_core::blocking(async {
+            signal::watch(&context)?;
+            context.tell_what_is_waited_for();
+            commands::run(cli.command, &context).await
+        })
+    };
+    let result = match panic::catch_unwind(AssertUnwindSafe(run)) {
+        Ok(result) => result.map_err(CommandError::from).and_then(|result| result),
+        Err(panic) if br_core::Error::is_lack_of_threads(&*panic) => {
+            Err(br_core::Error::lack_of_threads().into())
+        }
+        Err(panic) => panic::resume_unwind(panic),
+    };
     let status = result.unwrap_or_else(|error| {
         let error = match context.is_remote() {
             Some(is_remote) => error.at_store(is_remote),
@@ -81,6 +91,19 @@ pub fn main() -> ExitCode {
         error.status
     });
     ExitCode::from(status.code())
+}
+
+/// A lack of threads is reported as an error, and not as a panic as well.
+fn be_silent_about_threads() {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if !info
+            .payload_as_str()
+            .is_some_and(|text| br_core::Error::is_lack_of_threads(&text.to_owned()))
+        {
+            report(info);
+        }
+    }));
 }
 
 /// Lets the process open as many files as the system allows: walking deep trees keeps folders open.

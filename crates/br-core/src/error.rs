@@ -190,6 +190,22 @@ impl Error {
         out.with_source(error)
     }
 
+    /// The system gives no more threads.
+    #[must_use]
+    pub fn lack_of_threads() -> Self {
+        let message = "the system gives no more threads or no more memory for them: raise the limits (`ulimit -a` shows them)";
+        Self::new(ErrorKind::Io, message)
+    }
+
+    /// True for what a panic carries when the system gave no thread: then it is no bug.
+    #[must_use]
+    pub fn is_lack_of_threads(panic: &(dyn std::any::Any + Send)) -> bool {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        let text = text.unwrap_or_default();
+        text.contains("failed to spawn thread") || text.contains("can't spawn worker thread")
+    }
+
     /// True when it is about stored data, and not about access to it.
     pub(crate) const fn is_damage(&self) -> bool {
         matches!(self.kind, ErrorKind::Damaged | ErrorKind::UnsupportedFormat)
@@ -251,7 +267,7 @@ impl From<br_storage::Error> for Error {
             Storage::Invalid | Storage::Unsupported => ErrorKind::Invalid,
             // An object that something names and that is not there, or is shorter than it must be, is damage. What cannot be
             // written, listed or deleted because something is missing is a failure of the store.
-            Storage::NotFound | Storage::TooLarge | Storage::Truncated
+            Storage::NotFound | Storage::TooLarge | Storage::Truncated | Storage::NotAFile
                 if error.operation() == Operation::Read =>
             {
                 ErrorKind::Damaged

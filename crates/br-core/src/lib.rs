@@ -35,6 +35,9 @@ mod chunker;
 pub mod engine;
 mod error;
 mod format;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod model;
 mod platform;
 mod progress;

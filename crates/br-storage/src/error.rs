@@ -31,6 +31,8 @@ pub enum ErrorKind {
     TooLarge,
     /// The object is shorter than it must be: treat it as damaged.
     Truncated,
+    /// What has the object's name on a disk is no regular file: treat it as damaged.
+    NotAFile,
     /// The storage cannot be reached at the moment: run again later.
     Unavailable,
     /// Anything else, such as a failing disk: report it together with its cause.
@@ -107,6 +109,10 @@ impl Error {
             (ErrorKind::NotFound, Operation::Open | Operation::Create) => {
                 ErrorKind::LocationNotFound
             }
+            // A missing folder is made or is empty; only the location itself can be missing.
+            (ErrorKind::NotFound, Operation::List) if cause.kind() == io::ErrorKind::NotFound => {
+                ErrorKind::LocationNotFound
+            }
             (kind, _) => kind,
         };
         let io = Some(cause.kind());
@@ -122,16 +128,20 @@ impl Error {
         place: &str,
         cause: &object_store::Error,
     ) -> Self {
+        let io = io_kind_within(cause);
+        let kind = match (kind_of_store(cause), operation, io) {
+            (ErrorKind::NotFound, Operation::Write, Some(io::ErrorKind::NotFound)) => {
+                ErrorKind::LocationNotFound
+            }
+            (ErrorKind::Other, Operation::Read, Some(io::ErrorKind::InvalidData)) => {
+                ErrorKind::NotAFile
+            }
+            (kind, ..) => kind,
+        };
         Self {
-            io: io_kind_within(cause),
+            io,
             is_final: end_of_trying(cause).is_some(),
-            ..Self::new(
-                kind_of_store(cause),
-                operation,
-                key,
-                place,
-                StoreCause::new(cause),
-            )
+            ..Self::new(kind, operation, key, place, StoreCause::new(cause))
         }
     }
 

@@ -60,8 +60,8 @@ impl Storage {
 
     /// Makes a storage and opens it; one which exists is opened as it is.
     ///
-    /// On local disk this makes the directory, with access for its owner only, and all that are
-    /// missing above it, durably. A bucket is not made: its owner decides where it lies and who may
+    /// On local disk this makes the directory, with access for its owner only unless it is to be
+    /// shared ([`StorageOptions::with_shared`]), and all that are missing above it, durably. A bucket is not made: its owner decides where it lies and who may
     /// use it.
     ///
     /// # Errors
@@ -145,6 +145,32 @@ impl Storage {
             return Some(link.counters.read());
         }
         None
+    }
+
+    /// Finds out whether the location still leads to what was opened.
+    ///
+    /// A folder on local disk is held open, so that what is written goes into the folder that was
+    /// opened even when it was renamed or unmounted. Who is about to say that something was stored
+    /// *there* asks first. A server has no such difference.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unavailable`] when a folder was renamed, replaced, removed or unmounted.
+    pub async fn check_place(&self) -> Result<()> {
+        match self.disk() {
+            Some(disk) => disk
+                .check_place()
+                .await
+                .map_err(|error| self.io_error(Operation::Write, "", error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns whether what this process writes belongs to the owner of the storage: a file that root
+    /// made in a folder of somebody else would be out of its owner's reach.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.disk().is_none_or(|disk| disk.is_own())
     }
 
     pub(crate) fn backend(&self) -> &Backend {

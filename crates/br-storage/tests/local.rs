@@ -251,6 +251,138 @@ async fn directories_are_made_for_their_owner_only() {
     );
 }
 
+fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Was: what the umask left, 0644 and 0755 as a rule, when the directory existed before.
+#[tokio::test]
+async fn objects_and_folders_are_for_their_owner_only_whatever_the_directory_allows() {
+    for root_mode in [0o755, 0o777, 0o2755, 0o2700, 0o770] {
+        let root = tempfile::tempdir().unwrap();
+        set_mode(root.path(), root_mode);
+        let storage = Storage::create(&location(root.path()), &StorageOptions::default()).unwrap();
+        create(&storage, "packs/ab/abcd", b"x").await;
+        create(&storage, "config", b"x").await;
+        assert_eq!(mode(root.path()), root_mode, "it stays as it is");
+        for name in ["packs/ab/abcd", "config"] {
+            assert_eq!(
+                mode(&root.path().join(name)),
+                0o600,
+                "{name} in {root_mode:o}"
+            );
+        }
+        for name in ["packs", "packs/ab"] {
+            assert_eq!(
+                mode(&root.path().join(name)) & 0o777,
+                0o700,
+                "{name} in {root_mode:o}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_made_in_a_shared_directory_takes_the_bits_of_its_group() {
+    let root = tempfile::tempdir().unwrap();
+    let made = root.path().join("made");
+    let options = StorageOptions::default().with_shared(true);
+    Storage::create(&location(&made), &options).unwrap();
+    assert_eq!(mode(&made), 0o2770);
+    let changed = root.path().join("changed");
+    fs::create_dir(&changed).unwrap();
+    set_mode(&changed, 0o2770);
+    for path in [made, changed] {
+        // Whoever opens it later need not say that it is shared.
+        let storage = open(&path);
+        create(&storage, "packs/ab/abcd", b"x").await;
+        assert_eq!(mode(&path.join("packs/ab/abcd")), 0o660);
+        assert_eq!(mode(&path.join("packs/ab")), 0o2770);
+        assert_eq!(mode(&path.join("packs")), 0o2770);
+    }
+}
+
+/// Was: a FIFO waited for a writer without end.
+#[tokio::test]
+async fn what_is_no_regular_file_is_no_object() {
+    let root = tempfile::tempdir().unwrap();
+    let storage = open(root.path());
+    let made = std::process::Command::new("mkfifo")
+        .arg(root.path().join("fifo"))
+        .status();
+    assert!(made.unwrap().success());
+    let _socket = std::os::unix::net::UnixListener::bind(root.path().join("socket")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", root.path().join("zero")).unwrap();
+    for name in ["fifo", "socket", "zero"] {
+        let error = storage.get(name, 10).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotAFile, "{name}");
+        let error = storage.size(name).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotAFile, "{name}");
+    }
+    assert!(keys(&storage).await.is_empty());
+}
+
+/// Was: what came after went to whatever the path led to then.
+#[tokio::test]
+async fn a_directory_that_was_renamed_is_still_the_one_that_is_written_to() {
+    let root = tempfile::tempdir().unwrap();
+    let (before, after) = (root.path().join("before"), root.path().join("after"));
+    fs::create_dir(&before).unwrap();
+    let storage = open(&before);
+    create(&storage, "a/one", b"x").await;
+    storage.check_place().await.unwrap();
+    fs::rename(&before, &after).unwrap();
+    let moved = storage.check_place().await.unwrap_err();
+    assert_eq!(moved.kind(), ErrorKind::Unavailable);
+    create(&storage, "a/two", b"x").await;
+    create(&storage, "b/three", b"x").await;
+    assert!(!before.exists());
+    // Another one takes the name.
+    fs::create_dir(&before).unwrap();
+    create(&storage, "b/four", b"x").await;
+    assert_eq!(
+        storage.check_place().await.unwrap_err().kind(),
+        ErrorKind::Unavailable
+    );
+    assert_eq!(fs::read_dir(&before).unwrap().count(), 0);
+    assert_eq!(
+        keys(&open(&after)).await,
+        ["a/one", "a/two", "b/four", "b/three"]
+    );
+    assert_eq!(storage.get("b/four", 9).await.unwrap(), "x");
+    storage.delete("b/four").await.unwrap();
+    assert!(!after.join("b/four").exists());
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn nothing_is_written_below_a_mount_point_when_the_disk_is_gone() {
+    let Some(disk) = SmallDisk::mount() else {
+        eprintln!("skipped: this user cannot mount a file system");
+        return;
+    };
+    let storage = open(disk.path());
+    create(&storage, "packs/one", b"x").await;
+    let unmounted = std::process::Command::new("umount")
+        .arg("-l")
+        .arg(disk.path())
+        .status();
+    assert!(unmounted.unwrap().success());
+    create(&storage, "packs/two", b"x").await;
+    assert_eq!(keys(&storage).await, ["packs/one", "packs/two"]);
+    assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 0);
+    assert_eq!(
+        storage.check_place().await.unwrap_err().kind(),
+        ErrorKind::Unavailable
+    );
+}
+
 /// The whole directory was removed: an empty listing would look like an empty storage.
 #[tokio::test]
 async fn a_vanished_directory_is_not_empty() {
@@ -262,7 +394,7 @@ async fn a_vanished_directory_is_not_empty() {
     let error = storage.list("packs").await.unwrap_err();
     assert_eq!(
         (error.kind(), error.operation()),
-        (ErrorKind::NotFound, Operation::List)
+        (ErrorKind::LocationNotFound, Operation::List)
     );
 }
 

@@ -45,7 +45,42 @@ fn damage_is_found_and_its_files_are_named() {
         finding["object"].as_str().unwrap().ends_with(name),
         "{finding}"
     );
-    assert_eq!(finding["files"][0]["path"], "docs/sub/b.bin");
+    assert_eq!(report["files"][0]["path"], "docs/sub/b.bin");
+    assert_eq!(report["files"][0]["backups"][0], session.ids()[0]);
+    assert_eq!(report["files_count"], 1);
+}
+
+/// Every hint leads to the next step, and the last one to a repository that is whole.
+#[test]
+fn the_hints_lead_from_a_failed_restore_to_a_repository_that_is_whole() {
+    let session = Session::with_backup();
+    session.damage(&session.objects("packs")[0]);
+    let output = session
+        .run(["restore", "latest", "--target", "out"])
+        .expect(3);
+    assert!(output.stderr.contains("`br check --read-data`"), "{output}");
+    let output = session.run(["check", "--read-data"]).expect(14);
+    assert!(
+        output
+            .stderr
+            .contains("`br check --repair-index --read-data`"),
+        "{output}"
+    );
+    let output = session
+        .run(["check", "--repair-index", "--read-data"])
+        .expect(14);
+    assert!(output.stderr.contains("run `br backup`"), "{output}");
+    assert!(output.stdout.contains("docs/sub/b.bin"), "{output}");
+    session.run(["backup", "docs", "--host", "h"]).expect(0);
+    session.run(["check", "--read-data"]).expect(0);
+    for (number, id) in session.ids().into_iter().enumerate() {
+        let target = format!("whole{number}");
+        session.run(["restore", &id, "--target", &target]).expect(0);
+        assert_eq!(
+            fs::read(session.at(&format!("{target}/docs/sub/b.bin"))).unwrap(),
+            br_testkit::noise(1, 50_000)
+        );
+    }
 }
 
 #[test]

@@ -88,6 +88,12 @@ pub(crate) struct BackupArgs {
     )]
     deltas: Deltas,
 
+    /// Read what the repository already has of the data before relying on it
+    ///
+    /// What cannot be read is stored again, and remembered as damaged. It takes as long as reading that data from the repository.
+    #[arg(long, hide_short_help = true)]
+    verify_known: bool,
+
     /// Worker threads [default: as many as there are cores]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::threads)]
     threads: Option<usize>,
@@ -252,6 +258,7 @@ fn options(args: &BackupArgs, input: &Input, context: &CommandContext) -> Backup
         .with_level(args.compression)
         .with_deltas(args.deltas.into())
         .with_threads(args.threads)
+        .with_verify_known(args.verify_known)
         .with_journal(context.cache_dir().map(|dir| dir.join("journal")))
         .with_dry_run(args.dry_run)
 }

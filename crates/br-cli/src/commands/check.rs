@@ -19,17 +19,24 @@ use crate::output::{Lines, Output};
 
 /// Affected files that are shown without `--verbose`.
 const SHOWN: usize = 20;
+/// Backups that are shown for each.
+const SHOWN_BACKUPS: usize = 3;
 
 const EXAMPLES: &str = "\
   br check                            everything that is needed is there
   br check --read-data                read and verify every byte
   br check --read-data-subset 10%     verify a tenth, chosen at random: good every night
-  br check latest --read-data         verify what one backup needs";
+  br check latest --read-data         verify what one backup needs
+  br check --repair-index --read-data give up what cannot be read; then back up the same data again";
 
 /// Verify the repository, and repair it on request
 ///
 /// Without --read-data only the structure is looked at: that the log and the index are sound and that every piece of every
-/// backup is there. What is damaged is listed with the files it affects; everything else can still be restored.
+/// backup is there. On a disk the header and the footer of each pack are read as well. What is damaged is listed with the files
+/// it affects; everything else can still be restored.
+///
+/// Damage that was found is remembered in the repository: the next backup of the same data stores it again. With --repair-index
+/// and --read-data together, what cannot be read is given up, and what is sound beside it is kept.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(ExitStatus::REPOSITORY),
@@ -50,8 +57,9 @@ pub(crate) struct CheckArgs {
 
     /// Build a damaged index anew from the packs, and give up packs that are missing
     ///
-    /// What was in a missing pack is stored again by the next backup that finds it at its source, which makes older backups
-    /// whole, too.
+    /// With --read-data (or --read-data-subset) packs in which something cannot be read are replaced as well: what is sound in
+    /// them is copied. What was given up is stored again by the next backup that finds it at its source, which makes older
+    /// backups whole, too.
     #[arg(long)]
     repair_index: bool,
 
@@ -106,9 +114,17 @@ pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandRes
     if report.is_sound() {
         return Ok(ExitStatus::Ok);
     }
-    output.console.hint(
-        "what is not named above is sound: restore what you need, and keep the repository as it is",
-    );
+    let repaired = options.repair_index && data != ReadData::None;
+    output.console.hint(match repaired {
+        false => {
+            "everything else can be restored; `br check --repair-index --read-data` gives up what cannot be read, then `br \
+             backup` of the same data stores it again"
+        }
+        true => {
+            "now run `br backup` of the same data: what is still there is stored again, and the backups named above are whole \
+             again"
+        }
+    });
     Ok(ExitStatus::Damaged)
 }
 
@@ -149,36 +165,52 @@ fn print(report: &CheckReport, structure_only: bool, output: &Output) -> Result<
         lines.line(&format!("repaired: {}", format::text(repaired)))?;
     }
     for finding in &report.findings {
-        print_finding(finding, output.is_verbose(), &mut lines)?;
+        print_finding(finding, &mut lines)?;
     }
+    print_files(report, output.is_verbose(), &mut lines)?;
     if !(report.is_sound() && output.console.quiet) {
         lines.line(&verdict(report, structure_only))?;
     }
     lines.finish()
 }
 
-fn print_finding(finding: &Finding, all: bool, lines: &mut Lines) -> Result<(), CommandError> {
+fn print_finding(finding: &Finding, lines: &mut Lines) -> Result<(), CommandError> {
     let Finding {
-        object,
-        message,
-        files,
-        ..
+        object, message, ..
     } = finding;
     let label = severity(finding.severity);
     lines.line(&format!(
         "{label}: {}: {}",
         format::text(object),
         format::text(message)
-    ))?;
-    let shown = if all { files.len() } else { SHOWN };
-    for (backup, path) in files.iter().take(shown) {
-        lines.line(&format!("  {backup} {}", format::text(path)))?;
+    ))
+}
+
+/// One line for each damaged file, with the backups it is in.
+fn print_files(report: &CheckReport, all: bool, lines: &mut Lines) -> Result<(), CommandError> {
+    if report.files_count == 0 {
+        return Ok(());
     }
-    if let Some(more @ 1..) = files.len().checked_sub(shown) {
-        lines.line(&format!(
-            "  and {} more (-v shows all)",
-            format::count(more as u64)
-        ))?;
+    let files = format::counted(report.files_count, "file", "files");
+    lines.line(&format!("{files} cannot be restored:"))?;
+    let shown = if all { report.files.len() } else { SHOWN };
+    for file in report.files.iter().take(shown) {
+        let named = if all {
+            file.backups.len()
+        } else {
+            SHOWN_BACKUPS
+        };
+        let ids = file.backups.iter().take(named).map(ToString::to_string);
+        let ids = ids.collect::<Vec<_>>().join(", ");
+        let more = match file.backups.len().saturating_sub(named) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        lines.line(&format!("  {} in {ids}{more}", format::text(&file.path)))?;
+    }
+    if let Some(more @ 1..) = report.files_count.checked_sub(shown as u64) {
+        let all = if all { "" } else { " (-v shows more)" };
+        lines.line(&format!("  and {} more{all}", format::count(more)))?;
     }
     Ok(())
 }
@@ -194,7 +226,12 @@ fn verdict(report: &CheckReport, structure_only: bool) -> String {
         (false, problems) => format!("{} found", format::counted(problems, "problem", "problems")),
     };
     let data = match structure_only {
-        true => "no data was read (--read-data does)".to_owned(),
+        true if report.packs_opened == 0 && report.packs > 0 => {
+            "packs were not looked into (--read-data does)".to_owned()
+        }
+        true => {
+            "of their data only headers and footers were read (--read-data reads all)".to_owned()
+        }
         false => format!(
             "{} of {} read, {}",
             format::count(report.packs_read),

@@ -1,5 +1,6 @@
 //! `br init`: makes a repository.
 
+use br_core::Location;
 use clap::Args;
 
 use crate::cli::{examples, exit_codes};
@@ -13,6 +14,7 @@ use crate::password::Password;
 const EXAMPLES: &str = "\
   br -r /mnt/disk/backup init
   br -r /mnt/disk/backup init --encrypt
+  br -r /srv/backup init --shared
   br -r /mnt/disk/backup --password-command 'pass show backup' init
   br -r s3://bucket/folder init";
 
@@ -40,15 +42,33 @@ pub(crate) struct InitArgs {
     /// Encrypt it, and ask for the password if none is given
     #[arg(long)]
     encrypt: bool,
+
+    /// Share it with the group of its folder
+    ///
+    /// The folder gets mode 2770: members of its group may back up, restore and prune, and what any of them stores belongs to the
+    /// group. Without this option nobody but the owner can read what is stored, whatever the umask. Only for a folder on a disk;
+    /// `chmod 2770` of the folder does the same for a repository that exists and is still empty.
+    #[arg(long)]
+    shared: bool,
 }
 
 pub(crate) async fn run(args: &InitArgs, context: &CommandContext) -> CommandResult {
-    let place = context.place()?;
+    let mut place = context.place()?.clone();
+    if args.shared {
+        if !matches!(place.location, Location::Local(_)) {
+            return Err(CommandError::new(
+                ExitStatus::Usage,
+                "--shared is for a folder on a disk",
+                "who may use a bucket is decided where the bucket is managed",
+            ));
+        }
+        place.options = place.options.with_shared(true);
+    }
     let password = match context.password()? {
         None if args.encrypt => Some(ask()?),
         given => given,
     };
-    let repository = context.create(place, password.as_ref()).await?;
+    let repository = context.create(&place, password.as_ref()).await?;
     let output = &context.output;
     if output.is_json() {
         output.document(&RepositoryJson::from(&repository))?;

@@ -175,7 +175,7 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
         });
     }
     output.console.hint(match report.damaged {
-        true => "stored data is damaged: run `br check`; another backup may have what is missing",
+        true => "stored data is damaged: `br check --read-data` tells what is affected, and then how it is mended",
         false => "mend what is named above and run the command again: what is restored is not written again",
     });
     Ok(ExitStatus::Partial)

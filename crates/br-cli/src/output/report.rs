@@ -2,7 +2,7 @@
 //!
 //! Invariant: these are the engine's reports field by field; nothing is computed here.
 
-use br_core::engine::check::{CheckReport, Finding, Severity};
+use br_core::engine::check::{CheckReport, DamagedFile, Finding, Severity};
 use br_core::engine::prune::{PrunePlan, PruneReport};
 use br_core::engine::restore::RestoreReport;
 use br_core::engine::stats::Stats;
@@ -54,9 +54,12 @@ pub(crate) struct CheckSummary<'a> {
     backups: u64,
     entries: u64,
     packs: u64,
+    packs_opened: u64,
     packs_read: u64,
     bytes_read: u64,
     findings: Vec<FindingJson<'a>>,
+    files: Vec<DamagedFileJson<'a>>,
+    files_count: u64,
     repaired: &'a [String],
 }
 
@@ -67,9 +70,12 @@ impl<'a> From<&'a CheckReport> for CheckSummary<'a> {
             backups: report.backups,
             entries: report.entries,
             packs: report.packs,
+            packs_opened: report.packs_opened,
             packs_read: report.packs_read,
             bytes_read: report.bytes_read,
             findings: report.findings.iter().map(FindingJson::from).collect(),
+            files: report.files.iter().map(DamagedFileJson::from).collect(),
+            files_count: report.files_count,
             repaired: &report.repaired,
         }
     }
@@ -80,26 +86,29 @@ struct FindingJson<'a> {
     severity: &'static str,
     object: &'a str,
     message: &'a str,
-    files: Vec<AffectedFile<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-struct AffectedFile<'a> {
-    backup: String,
-    path: &'a str,
 }
 
 impl<'a> From<&'a Finding> for FindingJson<'a> {
     fn from(finding: &'a Finding) -> Self {
-        let file = |(backup, path): &'a (_, String)| AffectedFile {
-            backup: ToString::to_string(backup),
-            path,
-        };
         Self {
             severity: severity(finding.severity),
             object: &finding.object,
             message: &finding.message,
-            files: finding.files.iter().map(file).collect(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct DamagedFileJson<'a> {
+    path: &'a str,
+    backups: Vec<String>,
+}
+
+impl<'a> From<&'a DamagedFile> for DamagedFileJson<'a> {
+    fn from(file: &'a DamagedFile) -> Self {
+        Self {
+            path: &file.path,
+            backups: file.backups.iter().map(ToString::to_string).collect(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Little-endian integers, varints and byte strings.
 
-use super::FormatError;
+use super::{FormatError, limits};
 
 /// Appends a LEB128 varint.
 pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
@@ -114,6 +114,27 @@ impl<'a> Decoder<'a> {
         } else {
             Err(FormatError::Length)
         }
+    }
+}
+
+/// What decoded values of one node may take in memory.
+#[derive(Debug)]
+pub(super) struct Memory(usize);
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self(limits::NODE_MEMORY)
+    }
+}
+
+impl Memory {
+    pub(super) fn take(&mut self, bytes: usize) -> Result<(), FormatError> {
+        let left = self.0.checked_sub(bytes);
+        self.0 = left.ok_or(FormatError::Limit {
+            what: "bytes of memory for a tree node",
+            limit: limits::NODE_MEMORY as u64,
+        })?;
+        Ok(())
     }
 }
 

@@ -207,25 +207,13 @@ pub(super) mod as_text {
 
     /// Serialises lists of ids.
     pub(crate) mod list {
-        use super::{Deserialize, Deserializer, Error, Serializer};
+        use super::Serializer;
 
         pub(crate) fn serialize<T: std::fmt::Display, S: Serializer>(
             values: &[T],
             to: S,
         ) -> Result<S::Ok, S::Error> {
             to.collect_seq(values.iter().map(ToString::to_string))
-        }
-
-        pub(crate) fn deserialize<'de, T, D>(from: D) -> Result<Vec<T>, D::Error>
-        where
-            T: std::str::FromStr<Err: std::fmt::Display>,
-            D: Deserializer<'de>,
-        {
-            let texts = Vec::<String>::deserialize(from)?;
-            texts
-                .iter()
-                .map(|text| text.parse().map_err(D::Error::custom))
-                .collect()
         }
     }
 

@@ -16,6 +16,10 @@ pub(crate) const TAG_LEN: usize = 16;
 const FRAME_HEAD_LEN: usize = 12;
 /// How much of the header pieces are bound to: all but its checksum.
 const AAD_LEN: usize = 28;
+/// A frame unpacks to at most so many times what it takes in the object …
+const MOST_UNPACKED: u64 = 256;
+/// … and so many bytes more.
+const ALWAYS_UNPACKED: u64 = 16 << 20;
 const MAGIC: [u8; 4] = [0x89, b'B', b'R', b'\n'];
 
 /// What an object is.
@@ -148,7 +152,10 @@ impl SealedObject {
 
     /// Appends a frame: compressed when that helps.
     pub(crate) fn write_frame(&self, number: u32, payload: &[u8], out: &mut Vec<u8>) {
-        let (codec, mut stored) = codec::compress_frame(payload);
+        let (mut codec, mut stored) = codec::compress_frame(payload);
+        if payload.len() as u64 > most_unpacked(stored.len()) {
+            (codec, stored) = (Codec::Raw, payload.to_vec());
+        }
         let mut head = [0; FRAME_HEAD_LEN];
         head[0] = codec.byte();
         head[4..8].copy_from_slice(&len_u32(payload.len()).to_le_bytes());
@@ -176,6 +183,7 @@ impl SealedObject {
         if head[1..4] != [0; 3] {
             return Err(FormatError::Unknown("frame flags"));
         }
+        let limit = limit.min(most_unpacked(stored.len()));
         if u64::from(raw_len) > limit {
             return Err(FormatError::Limit {
                 what: "bytes",
@@ -205,6 +213,12 @@ impl SealedObject {
         aad[AAD_LEN..].copy_from_slice(head);
         aad
     }
+}
+
+/// The longest payload of a frame that takes `stored` bytes: what is worth keeping does not shrink further, and a few bytes must
+/// not fill the reader's memory.
+const fn most_unpacked(stored: usize) -> u64 {
+    stored as u64 * MOST_UNPACKED + ALWAYS_UNPACKED
 }
 
 /// Writes an object that is a header and frames.
@@ -280,6 +294,19 @@ mod tests {
                 );
             }
             assert!(read(&master, cipher, &[&bytes[..], b"x"].concat()).is_err());
+        }
+    }
+
+    #[test]
+    fn what_shrinks_to_almost_nothing_is_stored_as_it_is() {
+        let master = MasterKey::new([7; 32]);
+        let object = SealedObject::new(&master, Cipher::None, ObjectKind::Log, ObjectId([1; 16]));
+        for (len, is_raw) in [(15 << 20, false), (30 << 20, true)] {
+            let payload = vec![b'x'; len];
+            let bytes = write_object(&object, &[&payload]);
+            assert_eq!(bytes.len() > len, is_raw);
+            let read = read_object::<1>(&master, Cipher::None, ObjectKind::Log, &bytes, 1 << 30);
+            assert!(read.unwrap().1[0] == payload);
         }
     }
 

@@ -132,6 +132,10 @@ impl Segment {
             let len = read.bounded(limits::PACK, "bytes in a pack")?;
             let table = PackTable::decode(&mut read)?;
             chunks += table.chunk_count();
+            // An id and a slot follow for each chunk.
+            if chunks.saturating_mul(36) > read.rest().len() {
+                return Err(FormatError::Length);
+            }
             packs.push(PackEntry { id, len, table });
         }
         let ids = read.take(chunks.checked_mul(32).ok_or(FormatError::Length)?)?;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::bytes::{Decoder, put_bytes, put_varint, put_zigzag};
+use super::bytes::{Decoder, Memory, put_bytes, put_varint, put_zigzag};
 use super::list::read_lengths;
 use super::{FormatError, limits};
 use crate::model::{
@@ -217,13 +217,14 @@ pub(crate) fn decode_leaf(bytes: &[u8]) -> Result<Leaf, FormatError> {
     if read.u8()? != 0 {
         return Err(FormatError::Malformed("a leaf was expected"));
     }
-    let count = read.count(limits::TREE_NODE, "entries")?;
+    let count = read.count(limits::LEAF_ENTRIES, "entries")?;
     let owners = read_owners(&mut read)?;
     let mut entries: Vec<Entry> = Vec::new();
     let mut listed = Vec::new();
     let mut last = Last::default();
+    let mut memory = Memory::default();
     for at in 0..count {
-        let (entry, has_lists) = read_entry(&mut read, &last, &owners)?;
+        let (entry, has_lists) = read_entry(&mut read, &last, &owners, &mut memory)?;
         if entries
             .last()
             .is_some_and(|before: &Entry| before.path >= entry.path)
@@ -266,7 +267,7 @@ fn read_owners(read: &mut Decoder<'_>) -> Result<Vec<Arc<Owner>>, FormatError> {
         String::from_utf8(bytes.to_vec()).map_err(|_| FormatError::Malformed("a name is not UTF-8"))
     };
     let mut owners = Vec::new();
-    for _ in 0..read.count(limits::TREE_NODE, "owners")? {
+    for _ in 0..read.count(limits::LEAF_ENTRIES, "owners")? {
         owners.push(Arc::new(Owner {
             uid: read_u32(read)?,
             gid: read_u32(read)?,
@@ -291,8 +292,10 @@ fn read_entry(
     read: &mut Decoder<'_>,
     last: &Last,
     owners: &[Arc<Owner>],
+    memory: &mut Memory,
 ) -> Result<(Entry, bool), FormatError> {
     let path = read_path(read, &last.path)?;
+    memory.take(path.as_bytes().len() + size_of::<Entry>())?;
     let (kind, flags) = (read.u8()?, read.u8()?);
     if flags & !ALL_FLAGS != 0 {
         return Err(FormatError::Unknown("flags of an entry"));
@@ -308,7 +311,7 @@ fn read_entry(
     let xattrs = if flags & XATTRS == 0 {
         Vec::new()
     } else {
-        read_xattrs(read)?
+        read_xattrs(read, memory)?
     };
     let link_group = if flags & LINKS == 0 {
         None
@@ -316,7 +319,7 @@ fn read_entry(
         Some(read.u64()?)
     };
     let kind = match kind {
-        0 => EntryKind::File(read_file(read, flags)?),
+        0 => EntryKind::File(read_file(read, flags, memory)?),
         1 => EntryKind::Directory,
         2 => EntryKind::Symlink(
             read.bytes(limits::LINK_TARGET, "bytes of link target")?
@@ -357,11 +360,13 @@ fn read_device(read: &mut Decoder<'_>) -> Result<Device, FormatError> {
     })
 }
 
-fn read_xattrs(read: &mut Decoder<'_>) -> Result<Vec<Xattr>, FormatError> {
+fn read_xattrs(read: &mut Decoder<'_>, memory: &mut Memory) -> Result<Vec<Xattr>, FormatError> {
     let mut xattrs = Vec::new();
     for _ in 0..read.count(limits::XATTRS, "extended attributes")? {
         let name = read.bytes(limits::XATTR_NAME, "bytes of attribute name")?;
         let value = read.bytes(limits::XATTR_VALUE, "bytes of attribute")?;
+        // Two pieces of memory, of 16 bytes at least.
+        memory.take(size_of::<Xattr>() + name.len() + value.len() + 32)?;
         xattrs.push(Xattr {
             name: name.to_vec(),
             value: value.to_vec(),
@@ -371,7 +376,11 @@ fn read_xattrs(read: &mut Decoder<'_>) -> Result<Vec<Xattr>, FormatError> {
 }
 
 /// Reads a file; ids and digests follow at the end of the leaf.
-fn read_file(read: &mut Decoder<'_>, flags: u8) -> Result<FileContent, FormatError> {
+fn read_file(
+    read: &mut Decoder<'_>,
+    flags: u8,
+    memory: &mut Memory,
+) -> Result<FileContent, FormatError> {
     let size = read.varint()?;
     let mut holes = Vec::new();
     if flags & HOLES != 0 {
@@ -382,8 +391,11 @@ fn read_file(read: &mut Decoder<'_>, flags: u8) -> Result<FileContent, FormatErr
             });
         }
     }
+    memory.take(holes.len() * size_of::<Extent>())?;
     let content = if flags & INLINE == 0 {
-        Content::Chunks(read_lengths(read)?)
+        let chunks = read_lengths(read)?;
+        memory.take(chunks.len() * size_of::<ChunkRef>())?;
+        Content::Chunks(chunks)
     } else {
         Content::Inline(read.bytes(limits::TREE_NODE, "inline bytes")?.into())
     };
@@ -501,6 +513,26 @@ mod tests {
             good[at..at + bad.len()].copy_from_slice(bad.as_bytes());
             assert!(decode_leaf(&good).is_err(), "{bad:?}");
         }
+    }
+
+    /// Paths are stored as differences: a few bytes for each may stand for 60,000.
+    #[test]
+    fn a_leaf_whose_paths_would_fill_the_memory_is_refused() {
+        let mut leaf = LeafBuilder::default();
+        let folder = "d".repeat(60_000);
+        for number in 10_000..20_000 {
+            leaf.push(&entry(&format!("{folder}/{number}"), EntryKind::Fifo), &[]);
+        }
+        let bytes = leaf.finish();
+        assert!(bytes.len() < 600_000, "{}", bytes.len());
+        let error = decode_leaf(&bytes).unwrap_err();
+        assert!(matches!(error, FormatError::Limit { .. }), "{error:?}");
+        // As deep as systems allow, and as many as there are in a leaf that br writes.
+        let folder = ["d".repeat(255).as_str(); 15].join("/");
+        for number in 10_000..17_000 {
+            leaf.push(&entry(&format!("{folder}/{number}"), EntryKind::Fifo), &[]);
+        }
+        assert_eq!(decode_leaf(&leaf.finish()).unwrap().entries.len(), 7_000);
     }
 
     #[test]

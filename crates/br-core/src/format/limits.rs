@@ -40,3 +40,11 @@ pub(crate) const XATTRS: u64 = Xattr::MAX_SUM as u64;
 pub(crate) const HOLES: u64 = 1 << 17;
 /// The configuration or a key slot.
 pub(crate) const DOCUMENT: u64 = 1 << 20;
+/// Key slots that are tried, number.
+pub(crate) const KEY_SLOTS: usize = 32;
+/// Entries of a leaf, number: one is closed at 256 KiB.
+pub(crate) const LEAF_ENTRIES: u64 = 1 << 16;
+/// Children of an inner node, number: one is closed at 1,024.
+pub(crate) const NODE_CHILDREN: u64 = 1 << 12;
+/// What a node takes in memory: paths are written as differences and come out whole.
+pub(crate) const NODE_MEMORY: usize = 128 << 20;

@@ -48,7 +48,12 @@ pub(crate) fn encode_list(chunks: &[ChunkRef]) -> Vec<u8> {
 /// Reads a number of chunks and their lengths. Their ids follow elsewhere.
 pub(super) fn read_lengths(read: &mut Decoder<'_>) -> Result<Vec<ChunkRef>, FormatError> {
     let mut chunks = Vec::new();
-    for _ in 0..read.count(limits::TREE_NODE, "chunks")? {
+    let count = read.count(limits::TREE_NODE, "chunks")?;
+    // A length and an id follow for each.
+    if count.saturating_mul(33) > read.rest().len() {
+        return Err(FormatError::Length);
+    }
+    for _ in 0..count {
         let len = read.bounded(limits::CHUNK, "bytes in a chunk")? as u32;
         if len == 0 {
             return Err(FormatError::Malformed("a chunk is empty"));

@@ -23,8 +23,10 @@ pub struct BackupV1 {
     base: Option<BackupId>,
     host: String,
     user: String,
+    #[serde(deserialize_with = "super::bounded::paths")]
     paths: Vec<String>,
     folder: String,
+    #[serde(deserialize_with = "super::bounded::names")]
     tags: Vec<String>,
     started: Timestamp,
     finished: Timestamp,
@@ -40,7 +42,11 @@ pub struct BackupV1 {
     bytes_added: u64,
     bytes_stored: u64,
     unread_count: u64,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "super::bounded::names"
+    )]
     unread: Vec<UnreadV1>,
     program: String,
 }
@@ -219,12 +225,40 @@ pub(crate) fn decode_references(bytes: &[u8]) -> Result<References, FormatError>
     for _ in 0..read.count(u64::MAX, "packs")? {
         let pack = PackId(read.array()?);
         let bitmap = read.bytes(limits::MANIFEST, "bytes of bitmap")?;
-        let slots = RoaringBitmap::deserialize_from(bitmap)
-            .map_err(|_| FormatError::Malformed("a bitmap is damaged"))?;
+        let slots = decode_slots(bitmap)?;
         references.insert_slots(pack, &slots);
     }
     read.finish()?;
     Ok(references)
+}
+
+/// Reads a bitmap, unless it says that it has more parts than the slots of a pack fill: a few bytes for each may unpack to
+/// kilobytes.
+fn decode_slots(bitmap: &[u8]) -> Result<RoaringBitmap, FormatError> {
+    /// First half of a bitmap with runs; the second half is the number of parts, less one.
+    const WITH_RUNS: u16 = 12_347;
+    /// Slots of one part.
+    const PART: u64 = 1 << 16;
+    let mut head = Decoder::new(bitmap);
+    let cookie = head.u32()?;
+    let parts = match (cookie & 0xffff) as u16 {
+        WITH_RUNS => (cookie >> 16) + 1,
+        _ => head.u32()?,
+    };
+    let limit = limits::PACK_CHUNKS / PART;
+    if u64::from(parts) > limit {
+        let what = "parts of a bitmap";
+        return Err(FormatError::Limit { what, limit });
+    }
+    let damaged = FormatError::Malformed("a bitmap is damaged");
+    let mut rest = bitmap;
+    let slots = RoaringBitmap::deserialize_from(&mut rest).map_err(|_| damaged.clone())?;
+    let most = slots.max().unwrap_or_default();
+    if rest.is_empty() && u64::from(most) < limits::PACK_CHUNKS {
+        Ok(slots)
+    } else {
+        Err(damaged)
+    }
 }
 
 #[cfg(test)]
@@ -240,6 +274,28 @@ mod tests {
         let bytes = encode_references(&references);
         assert!(bytes.len() < 200, "{} bytes", bytes.len());
         assert_eq!(decode_references(&bytes).unwrap(), references);
+    }
+
+    /// A run of 65,536 slots takes eight bytes, and 65,536 such runs would take half a gigabyte when they are used.
+    #[test]
+    fn a_bitmap_of_more_slots_than_a_pack_has_is_refused() {
+        let mut slots = RoaringBitmap::new();
+        slots.insert_range(0..=u32::MAX);
+        let mut references = References::default();
+        references.insert_slots(PackId([1; 16]), &slots);
+        let bytes = encode_references(&references);
+        let error = decode_references(&bytes).unwrap_err();
+        assert!(matches!(error, FormatError::Limit { .. }), "{error:?}");
+        let mut references = References::default();
+        references.insert_all(PackId([1; 16]), limits::PACK_CHUNKS as u32);
+        assert_eq!(
+            decode_references(&encode_references(&references)).unwrap(),
+            references
+        );
+        references.insert(PackId([1; 16]), limits::PACK_CHUNKS as u32 - 1);
+        assert!(decode_references(&encode_references(&references)).is_ok());
+        references.insert(PackId([1; 16]), limits::PACK_CHUNKS as u32);
+        assert!(decode_references(&encode_references(&references)).is_err());
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 //! No I/O, no clock, no randomness: ids of new objects come in by argument. Invariant: a decoder accepts any bytes and
 //! answers with a value or a [`FormatError`]; it neither panics nor allocates what the bytes merely claim.
 
+mod bounded;
 mod bytes;
 mod codec;
 mod config;
@@ -34,7 +35,7 @@ pub(crate) use keys::{ChunkIdKey, MasterKey};
 pub(crate) use keyslot::{KdfCost, KeySlot};
 pub(crate) use leaf::{Leaf, LeafBuilder, decode_leaf};
 pub(crate) use list::{MAX_CHUNKS_IN_ENTRY, decode_list, encode_list, split_lists};
-pub(crate) use log::{LogEntry, LogRecord};
+pub(crate) use log::{DamagedPack, LogEntry, LogRecord};
 pub use manifest::BackupV1;
 pub(crate) use manifest::{backup_from_json, backup_to_json, decode_references, encode_references};
 pub(crate) use node::{Child, decode_node, encode_node};

@@ -1,6 +1,6 @@
 //! Inner nodes of the entry tree: children with their first path and their totals (section 6).
 
-use super::bytes::{Decoder, put_varint};
+use super::bytes::{Decoder, Memory, put_varint};
 use super::leaf::{put_path, read_path};
 use super::{FormatError, limits};
 use crate::model::{ChunkId, ChunkRef, EntryPath, Totals};
@@ -46,11 +46,13 @@ pub(crate) fn decode_node(level: u8, bytes: &[u8]) -> Result<Vec<Child>, FormatE
         return Err(FormatError::Malformed("a tree node is at the wrong level"));
     }
     let mut children: Vec<Child> = Vec::new();
-    for _ in 0..read.count(limits::TREE_NODE, "children")? {
+    let mut memory = Memory::default();
+    for _ in 0..read.count(limits::NODE_CHILDREN, "children")? {
         let last = children
             .last()
             .map_or(&[][..], |child| child.first.as_bytes());
         let first = read_path(&mut read, last)?;
+        memory.take(first.as_bytes().len() + size_of::<Child>())?;
         if children.last().is_some_and(|before| before.first >= first) {
             return Err(FormatError::Malformed("children are out of order"));
         }

@@ -95,7 +95,8 @@ impl PackTable {
             _ => return Err(FormatError::Unknown("content of a pack")),
         };
         let count = read.count(limits::PACK_GROUPS, "groups")?;
-        let mut groups = Vec::with_capacity(count);
+        // A group takes five bytes at least.
+        let mut groups = Vec::with_capacity(count.min(read.rest().len() / 5));
         let mut chunks = 0;
         let mut end = 0;
         for _ in 0..count {
@@ -103,6 +104,10 @@ impl PackTable {
             chunks += group.lengths.len() as u64;
             end += u64::from(group.stored_len) + TAG_LEN as u64;
             groups.push(group);
+            // An id follows for each chunk.
+            if chunks * 32 > read.rest().len() as u64 {
+                return Err(FormatError::Length);
+            }
         }
         for (value, what, limit) in [
             (chunks, "chunks in a pack", limits::PACK_CHUNKS),
@@ -195,6 +200,9 @@ fn decode_group(read: &mut Decoder<'_>) -> Result<Group, FormatError> {
         }
         sum += len;
         lengths.push(len as u32);
+    }
+    if count == 0 {
+        return Err(FormatError::Malformed("a group is empty"));
     }
     if sum != raw_len || (codec == Codec::Raw && stored_len != raw_len) {
         return Err(FormatError::Malformed(

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::state::DamagedGroups;
 use super::{Io, Layout, LogPosition, State, StoredPack};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{
@@ -17,6 +18,8 @@ pub(crate) struct Index {
     segments: Vec<Arc<IndexSegment>>,
     /// Segments that the log names and that cannot be read.
     pub(crate) damaged: Vec<(SegmentId, String)>,
+    /// Groups that are known to be unreadable: nothing new may rely on them.
+    bad_groups: Arc<DamagedGroups>,
 }
 
 /// A segment, ready for look-ups. About 45 bytes a chunk.
@@ -178,7 +181,10 @@ impl IndexSegment {
 impl Index {
     /// Reads every live segment. One that cannot be read is set aside: its packs are found by listing.
     pub(crate) fn read(io: &Io, state: &State) -> Result<Self> {
-        let mut index = Self::default();
+        let mut index = Self {
+            bad_groups: Arc::new(state.damaged.clone()),
+            ..Self::default()
+        };
         for id in &state.segments {
             match read_segment(io, *id) {
                 Ok(segment) => {
@@ -237,19 +243,35 @@ impl Index {
         })
     }
 
-    /// A place of the chunk.
-    pub(crate) fn find(&self, id: &ChunkId) -> Option<Place<'_>> {
-        self.segments
-            .iter()
-            .find_map(|segment| segment.find(id).next())
+    /// A place of the chunk, a sound one if there is any.
+    pub(crate) fn find<'a>(&'a self, id: &'a ChunkId) -> Option<Place<'a>> {
+        self.find_all(id).next()
     }
 
-    /// A place where the chunk is stored whole, not as a delta.
+    /// A sound place where the chunk is stored whole, not as a delta.
     pub(crate) fn find_whole(&self, id: &ChunkId) -> Option<Place<'_>> {
         self.segments.iter().find_map(|segment| {
             let mut places = segment.find(id);
-            places.find(|place| !place.is_delta())
+            places.find(|place| !place.is_delta() && self.is_sound(place))
         })
+    }
+
+    /// False when the place is in a group that somebody found damaged.
+    pub(crate) fn is_sound(&self, place: &Place<'_>) -> bool {
+        let groups = self.bad_groups.get(&place.pack.id);
+        !groups.is_some_and(|groups| groups.contains(&place.group_number))
+    }
+
+    pub(crate) fn bad_groups(&self) -> &DamagedGroups {
+        &self.bad_groups
+    }
+
+    /// Takes more groups for unreadable.
+    pub(crate) fn add_bad_groups(&mut self, more: &DamagedGroups) {
+        let all = Arc::make_mut(&mut self.bad_groups);
+        for (pack, groups) in more {
+            all.entry(*pack).or_default().extend(groups);
+        }
     }
 
     /// Chunks that deltas rest on and that are nowhere whole, as after a loss of packs.
@@ -260,11 +282,17 @@ impl Index {
         bases.into_iter().filter(is_lost).collect()
     }
 
-    /// Every place of the chunk: the same bytes may have been stored by two writers at once.
+    /// Every place of the chunk, the sound ones first: the same bytes may have been stored by two writers at once, or again
+    /// after they were damaged.
     pub(crate) fn find_all<'a>(&'a self, id: &'a ChunkId) -> impl Iterator<Item = Place<'a>> {
-        self.segments
-            .iter()
-            .flat_map(move |segment| segment.find(id))
+        let places = move || {
+            self.segments
+                .iter()
+                .flat_map(move |segment| segment.find(id))
+        };
+        let damaged = (!self.bad_groups.is_empty()).then(places).into_iter();
+        let damaged = damaged.flatten().filter(|place| !self.is_sound(place));
+        places().filter(|place| self.is_sound(place)).chain(damaged)
     }
 
     /// The newest place of each slot that was moved, by pack.

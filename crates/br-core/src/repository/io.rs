@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex as AsyncMutex;
 
+use super::damage::DamageNotes;
 use super::{Cache, Layout, Repository};
 use crate::error::{Error, Result};
 use crate::format::{
@@ -33,6 +34,8 @@ pub(crate) struct Io {
     cache: Option<Arc<Cache>>,
     /// Packs of which parts were fetched, each with the right to fetch the whole.
     partly: Arc<Mutex<HashMap<PackId, Arc<AsyncMutex<()>>>>>,
+    /// What was found damaged, to be remembered at the end.
+    pub(crate) damage: DamageNotes,
 }
 
 impl Io {
@@ -44,6 +47,7 @@ impl Io {
             handle: Handle::current(),
             cache: repository.cache(),
             partly: Arc::default(),
+            damage: DamageNotes::default(),
         }
     }
 

@@ -81,6 +81,8 @@ pub struct Repository {
 struct Inner {
     storage: Storage,
     config: Config,
+    /// `br.json` as it was read.
+    config_bytes: Bytes,
     master: MasterKey,
     cache: OnceLock<Arc<Cache>>,
     memory: OnceLock<LogMemory>,
@@ -183,10 +185,10 @@ impl Repository {
             }
         };
         match storage
-            .create_new(Layout::CONFIG, Payload::from(bytes))
+            .create_new(Layout::CONFIG, Payload::from(bytes.clone()))
             .await?
         {
-            Creation::Created => Ok(Self::from_parts(storage, config, master)),
+            Creation::Created => Ok(Self::from_parts(storage, config, bytes.into(), master)),
             Creation::AlreadyExists => Err(exists()),
         }
     }
@@ -245,10 +247,15 @@ impl Repository {
             }
             (_, Some(password)) => unlock(&storage, slot, &bytes, password).await?,
         };
-        Ok(Self::from_parts(storage, config, master))
+        Ok(Self::from_parts(storage, config, bytes, master))
     }
 
-    fn from_parts(storage: Storage, config: Config, master: MasterKey) -> Self {
+    fn from_parts(
+        storage: Storage,
+        config: Config,
+        config_bytes: Bytes,
+        master: MasterKey,
+    ) -> Self {
         if !config.store.exclusive_create {
             storage.assume_single_writer();
         }
@@ -256,6 +263,7 @@ impl Repository {
             inner: Arc::new(Inner {
                 storage,
                 config,
+                config_bytes,
                 master,
                 cache: OnceLock::new(),
                 memory: OnceLock::new(),
@@ -344,6 +352,30 @@ impl Repository {
         &self.inner.master
     }
 
+    /// Refuses to say that something is in the repository when the folder that was opened is not where it was, or holds
+    /// another repository by now. A server has neither mount points nor folders that are swapped: there nothing is asked.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] and [`ErrorKind::Conflict`].
+    pub(crate) async fn check_place(&self) -> Result<()> {
+        let storage = self.storage();
+        if storage.is_remote() {
+            return Ok(());
+        }
+        storage.check_place().await?;
+        match storage.get(Layout::CONFIG, limits::DOCUMENT).await {
+            Ok(bytes) if bytes == self.inner.config_bytes => Ok(()),
+            Err(error) if error.kind() != StorageError::NotFound => Err(error.into()),
+            _ => {
+                let message = format!(
+                    "{} was replaced or removed since this run opened the repository: nothing was added to it",
+                    object(storage, Layout::CONFIG)
+                );
+                Err(Error::new(ErrorKind::Conflict, message))
+            }
+        }
+    }
+
     /// Refuses to add to a repository whose format has features this program does not know, and warns when nobody else may
     /// do so meanwhile.
     pub(crate) fn check_writable(&self, context: &Context) -> Result<()> {
@@ -370,15 +402,30 @@ impl Repository {
         context.cancel = context.cancel.child_token();
         let io = Io::new(self, &context);
         let guard = context.cancel.drop_guard();
-        let result = tokio::task::spawn_blocking(move || work(&io)).await;
+        let result = tokio::task::spawn_blocking(move || {
+            let result = work(&io);
+            super::damage::remember(&io);
+            result
+        })
+        .await;
         drop(guard);
-        result.map_err(|error| Error::internal("a worker ended unexpectedly").with_source(error))?
+        result.map_err(ended)?
     }
 
     /// What is in the repository, for those who only look.
     pub(crate) async fn position(&self, context: &Context) -> Result<LogPosition> {
         let read = |io: &Io| Ok(LogPosition::read_or_rebuild(io)?.0);
         self.run(context, read).await
+    }
+}
+
+/// Why the thread of an operation ended without a result.
+fn ended(error: tokio::task::JoinError) -> Error {
+    let unexpected = || Error::internal("a worker ended unexpectedly");
+    match error.try_into_panic() {
+        Ok(panic) if Error::is_lack_of_threads(&*panic) => Error::lack_of_threads(),
+        Ok(_) => unexpected(),
+        Err(error) => unexpected().with_source(error),
     }
 }
 
@@ -455,6 +502,11 @@ async fn unlock(
         return Err(Error::damaged(format!(
             "there is no key slot below {place}"
         )));
+    }
+    if slots.len() > limits::KEY_SLOTS {
+        let (what, limit) = ("key slots", limits::KEY_SLOTS as u64);
+        let place = object(storage, Layout::KEYS);
+        return Err(Error::format(&place, FormatError::Limit { what, limit }));
     }
     for slot in slots.iter().filter(|slot| slot.key != first_key) {
         let bytes = storage.get(&slot.key, limits::DOCUMENT).await?;

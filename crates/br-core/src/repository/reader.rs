@@ -82,11 +82,17 @@ impl ChunkReader {
         self.read_at(id, &place)
     }
 
-    fn read_at(&self, id: &ChunkId, place: &Place<'_>) -> Result<Vec<u8>> {
+    /// Reads a chunk from a certain place.
+    pub(crate) fn read_at(&self, id: &ChunkId, place: &Place<'_>) -> Result<Vec<u8>> {
         match self.read_place(id, place) {
             // A copy on this machine may be what is damaged.
             Err(error) if error.is_damage() && self.io.drop_copy(place.pack.id) => {
-                self.read_place(id, place)
+                let read = self.read_place(id, place);
+                if read.is_ok() {
+                    let (pack, group) = (place.pack.id, place.group_number);
+                    self.io.damage.forget(pack, group);
+                }
+                read
             }
             read => read,
         }
@@ -96,9 +102,10 @@ impl ChunkReader {
         let raw = self.group(place)?;
         let range = place.start as usize..(place.start + place.len) as usize;
         let bytes = raw.get(range).filter(|bytes| self.verify(id, bytes));
-        bytes
-            .map(<[u8]>::to_vec)
-            .ok_or_else(|| wrong_chunk(place, id))
+        bytes.map(<[u8]>::to_vec).ok_or_else(|| {
+            self.io.damage.note(place.pack.id, place.group_number);
+            wrong_chunk(place, id)
+        })
     }
 
     /// Reads the group a chunk lies in.
@@ -109,7 +116,12 @@ impl ChunkReader {
         }
         let start = place.group_offset;
         let end = start + u64::from(place.group.stored_len) + TAG_LEN as u64;
-        let sealed = self.io.block(self.io.pack_range(place.pack, start..end))?;
+        let sealed = self.io.block(self.io.pack_range(place.pack, start..end));
+        let sealed = sealed.inspect_err(|error| {
+            if error.kind() == ErrorKind::Damaged {
+                self.io.damage.note(place.pack.id, place.group_number);
+            }
+        })?;
         let raw =
             Arc::new(self.open_group(place.pack.id, place.group_number, place.group, &sealed)?);
         if let Ok(mut cache) = self.cache.lock() {
@@ -136,8 +148,13 @@ impl ChunkReader {
         group: &Group,
         sealed: &[u8],
     ) -> Result<Vec<u8>> {
-        let named =
-            |error| Error::format(&format!("group {number} of {}", Layout::pack(pack)), error);
+        let named = |error| {
+            let error = Error::format(&format!("group {number} of {}", Layout::pack(pack)), error);
+            if error.kind() == ErrorKind::Damaged {
+                self.io.damage.note(pack, number);
+            }
+            error
+        };
         let stored = self
             .io
             .pack_object(pack)

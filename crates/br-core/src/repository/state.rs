@@ -1,9 +1,9 @@
 //! What is in a repository, as the log tells it. Pure: entries in, state out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Backups;
-use crate::format::{FormatError, LogEntry};
+use crate::format::{DamagedPack, FormatError, LogEntry};
 use crate::model::{Backup, PackId, SegmentId};
 
 /// The state of a repository after some log entry.
@@ -15,7 +15,12 @@ pub(crate) struct State {
     pub(crate) segments: BTreeSet<SegmentId>,
     /// Packs that may not be relied on, and that may still exist.
     pub(crate) condemned: BTreeSet<PackId>,
+    /// Groups of packs that a reader found damaged.
+    pub(crate) damaged: DamagedGroups,
 }
+
+/// Groups that cannot be read, by pack.
+pub(crate) type DamagedGroups = BTreeMap<PackId, BTreeSet<u32>>;
 
 impl State {
     /// Applies an entry. Removing what is not there is no error: two writers may have merged the same segments.
@@ -41,6 +46,9 @@ impl State {
                 segments_removed,
             } => {
                 self.condemned.extend(packs);
+                packs
+                    .iter()
+                    .for_each(|pack| drop(self.damaged.remove(pack)));
                 self.replace(segments_removed, segments_added);
             }
             LogEntry::Swept { packs } => {
@@ -51,20 +59,25 @@ impl State {
             LogEntry::Reindex {
                 segments_added,
                 segments_removed,
+                damaged,
             } => {
                 self.replace(segments_removed, segments_added);
+                self.note_damage(damaged);
             }
             LogEntry::Checkpoint {
                 backups,
                 segments,
                 condemned,
+                damaged,
             } => {
                 let backups = backups.iter().cloned().map(Backup::try_from);
                 *self = Self {
                     backups: backups.collect::<Result<_, _>>()?,
                     segments: segments.iter().copied().collect(),
                     condemned: condemned.iter().copied().collect(),
+                    damaged: DamagedGroups::default(),
                 };
+                self.note_damage(damaged);
             }
         }
         Ok(())
@@ -77,12 +90,33 @@ impl State {
         self.segments.extend(added);
     }
 
+    /// What is said of a pack replaces what was said before.
+    fn note_damage(&mut self, damaged: &[DamagedPack]) {
+        for DamagedPack { pack, groups } in damaged {
+            if groups.is_empty() || self.condemned.contains(pack) {
+                self.damaged.remove(pack);
+            } else {
+                self.damaged.insert(*pack, groups.iter().copied().collect());
+            }
+        }
+    }
+
     /// The whole state as one entry.
     pub(crate) fn checkpoint(&self) -> LogEntry {
         LogEntry::Checkpoint {
             backups: self.backups.values().map(Into::into).collect(),
             segments: self.segments.iter().copied().collect(),
             condemned: self.condemned.iter().copied().collect(),
+            damaged: damaged_packs(&self.damaged),
         }
     }
+}
+
+/// Damaged groups as a log entry has them.
+pub(crate) fn damaged_packs(groups: &DamagedGroups) -> Vec<DamagedPack> {
+    let pack = |(pack, groups): (&PackId, &BTreeSet<u32>)| DamagedPack {
+        pack: *pack,
+        groups: groups.iter().copied().collect(),
+    };
+    groups.iter().map(pack).collect()
 }

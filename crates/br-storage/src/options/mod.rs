@@ -22,6 +22,8 @@ pub use s3::{Addressing, AssumeRole, S3Credentials, S3Encryption, S3Options};
 pub struct StorageOptions {
     /// Whether an object on local disk is flushed to the device before a write returns.
     pub fsync: bool,
+    /// Whether a new folder on local disk is shared with its group.
+    pub shared: bool,
     /// For places that are reached over a network.
     pub network: NetworkOptions,
     /// For S3 and what speaks its protocol.
@@ -32,6 +34,7 @@ impl Default for StorageOptions {
     fn default() -> Self {
         Self {
             fsync: true,
+            shared: false,
             network: NetworkOptions::default(),
             s3: S3Options::default(),
         }
@@ -47,6 +50,16 @@ impl StorageOptions {
     #[must_use]
     pub fn with_fsync(mut self, fsync: bool) -> Self {
         self.fsync = fsync;
+        self
+    }
+
+    /// Sets whether [`Storage::create`](crate::Storage::create) shares a folder on local disk with
+    /// the folder's group: the group may read and write what is in it, and so may it what is made in
+    /// it later, by whichever member. The default is `false`: all is for its owner only. Other
+    /// backends ignore it.
+    #[must_use]
+    pub fn with_shared(mut self, shared: bool) -> Self {
+        self.shared = shared;
         self
     }
 

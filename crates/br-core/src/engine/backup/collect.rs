@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::block::Block;
 use super::compare::{Compare, FileOutcome, Window};
-use super::dedup::Dedup;
+use super::dedup::{Dedup, Prover};
 use super::delta::Deltas;
 use super::mend::{Mender, forget_change_time};
 use super::worker::{Finished, Gone, Outcome, Outputs, Shared, Worker};
@@ -55,7 +55,11 @@ pub(super) fn run(
         true => None,
         false => Some(start_packer(io, start, &journal)?),
     };
-    let dedup = Dedup::new(Arc::clone(&start.index), io.master().chunk_id_key());
+    let prover = options
+        .verify_known
+        .then(|| Prover::new(ChunkReader::new(io, Arc::clone(&start.index))));
+    let dedup =
+        Dedup::new(Arc::clone(&start.index), io.master().chunk_id_key()).with_prover(prover);
     let groups = packer.as_ref().map(Packer::sender);
     let piped = pipe(
         io,

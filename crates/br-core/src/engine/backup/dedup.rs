@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::format::ChunkIdKey;
 use crate::model::{ChunkId, References};
-use crate::repository::{Index, Place};
+use crate::repository::{ChunkReader, Index, Place};
 
 /// Locks are split so that workers rarely wait for each other.
 const SHARDS: usize = 64;
@@ -38,6 +38,40 @@ pub(super) struct Dedup {
     index: Arc<Index>,
     id_key: ChunkIdKey,
     claimed: Vec<Mutex<IdSet>>,
+    prover: Option<Prover>,
+}
+
+/// Reads what is stored before anything relies on it.
+#[derive(Debug)]
+pub(super) struct Prover {
+    reader: ChunkReader,
+    proven: Vec<Mutex<IdSet>>,
+}
+
+impl Prover {
+    pub(super) fn new(reader: ChunkReader) -> Self {
+        let proven = std::iter::repeat_with(Mutex::default)
+            .take(SHARDS)
+            .collect();
+        Self { reader, proven }
+    }
+
+    /// True when the chunk can be read. What cannot be read is remembered as damaged.
+    fn proves(&self, id: &ChunkId, place: &Place<'_>) -> bool {
+        let shard = &self.proven[shard(id)];
+        if shard.lock().is_ok_and(|proven| proven.contains(id)) {
+            return true;
+        }
+        let is_sound = self.reader.read_at(id, place).is_ok();
+        if let (true, Ok(mut proven)) = (is_sound, shard.lock()) {
+            proven.insert(*id);
+        }
+        is_sound
+    }
+}
+
+fn shard(id: &ChunkId) -> usize {
+    usize::from(id.0[31]) % SHARDS
 }
 
 impl Dedup {
@@ -49,7 +83,14 @@ impl Dedup {
             index,
             id_key,
             claimed,
+            prover: None,
         }
+    }
+
+    /// Reads what is stored before relying on it.
+    pub(super) fn with_prover(mut self, prover: Option<Prover>) -> Self {
+        self.prover = prover;
+        self
     }
 
     pub(super) fn id(&self, chunk: &[u8]) -> ChunkId {
@@ -59,7 +100,15 @@ impl Dedup {
     /// Notes the place of a chunk that is stored; false when it is not.
     pub(super) fn note_stored(&self, id: &ChunkId, references: &mut References) -> bool {
         let mut places = self.index.find_all(id);
-        places.any(|place| note_place(&self.index, &place, references))
+        let proves = |place: &Place<'_>| {
+            let prover = self.prover.as_ref();
+            prover.is_none_or(|prover| prover.proves(id, place))
+        };
+        places.any(|place| {
+            self.index.is_sound(&place)
+                && proves(&place)
+                && note_place(&self.index, &place, references)
+        })
     }
 
     /// True when the chunk is neither stored nor claimed: the caller must store it.
@@ -67,14 +116,18 @@ impl Dedup {
         if self.note_stored(&id, references) {
             return false;
         }
-        let shard = &self.claimed[usize::from(id.0[31]) % SHARDS];
+        let shard = &self.claimed[shard(&id)];
         // A poisoned lock means that a worker panicked, and then nothing is committed.
         shard.lock().is_ok_and(|mut claimed| claimed.insert(id))
     }
 }
 
-/// Notes a place, and what it rests on when it is a delta; false, and nothing is noted, when that is not there any more.
+/// Notes a place, and what it rests on when it is a delta; false, and nothing is noted, when one of them is damaged or not there
+/// any more.
 pub(crate) fn note_place(index: &Index, place: &Place<'_>, references: &mut References) -> bool {
+    if !index.is_sound(place) {
+        return false;
+    }
     let bases = &place.group.bases;
     let is_there = |base| index.find_whole(base).is_some();
     if !bases.iter().all(is_there) {

@@ -69,6 +69,8 @@ pub struct BackupOptions {
     /// Whether new data may be stored as differences from what its place held in the base, which then is read again. Where reading is
     /// cheap when `None`: on local disk, and not on a server.
     pub deltas: Option<bool>,
+    /// Read what the repository already has of the data before relying on it, and store again what cannot be read.
+    pub verify_known: bool,
     /// Do everything but store.
     pub dry_run: bool,
 }
@@ -104,6 +106,7 @@ impl BackupOptions {
             threads: None,
             journal: None,
             deltas: None,
+            verify_known: false,
             dry_run: false,
         }
     }
@@ -172,6 +175,13 @@ impl BackupOptions {
     #[must_use]
     pub const fn with_deltas(mut self, deltas: Option<bool>) -> Self {
         self.deltas = deltas;
+        self
+    }
+
+    /// Sets whether stored data is read before the backup relies on it.
+    #[must_use]
+    pub const fn with_verify_known(mut self, verify: bool) -> Self {
+        self.verify_known = verify;
         self
     }
 

@@ -6,11 +6,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::{CheckReport, DamagedChunks, Finding, ReadData};
+use super::{DamagedChunks, ReadData};
 use crate::engine::view::View;
 use crate::error::{Error, ErrorKind, Result, in_one_line};
 use crate::format::{
-    Codec, Group, HEADER_LEN, ObjectKind, PackEntry, PackTable, SealedObject, TAG_LEN, TRAILER_LEN,
+    Group, HEADER_LEN, ObjectKind, PackEntry, PackTable, SealedObject, TAG_LEN, TRAILER_LEN,
 };
 use crate::model::{ChunkId, PackId, References};
 use crate::progress::Event;
@@ -49,107 +49,107 @@ pub(super) fn choose<'a>(
     packs
 }
 
-/// What reading found so far.
+/// What reading packs found.
 #[derive(Default)]
 pub(super) struct Found {
-    bad: Vec<(PackId, Vec<BadGroup>)>,
-    packs_read: u64,
-    bytes_read: u64,
+    /// Packs with something wrong in them.
+    pub(super) bad: Vec<BadPack>,
+    /// Chunks that cannot be read from anywhere, with the pack they were expected in.
+    pub(super) damaged: DamagedChunks,
+    pub(super) packs_read: u64,
+    pub(super) bytes_read: u64,
     failed: Option<Error>,
 }
 
-/// Reads packs on all cores.
-pub(super) fn read(io: &Io, view: &View, packs: &[&PackEntry]) -> Result<Found> {
-    let found = Mutex::new(Found::default());
+/// A pack with something wrong in it.
+pub(super) struct BadPack {
+    pub(super) id: PackId,
+    /// The first reason, and how many there are.
+    pub(super) reason: String,
+    /// Its header or its footer is damaged.
+    pub(super) frame: bool,
+    /// Groups whose own bytes are damaged.
+    pub(super) groups: usize,
+}
+
+/// Does something with each of the packs, on all cores. False from `work` ends it.
+pub(super) fn on_all_cores(
+    io: &Io,
+    packs: &[&PackEntry],
+    work: impl Fn(&PackEntry) -> bool + Sync,
+) -> Result<()> {
     let next = AtomicUsize::new(0);
     let cores = thread::available_parallelism().map_or(2, NonZero::get);
     let readers = cores.max(REMOTE_READERS.min(io.storage().connections()));
-    thread::scope(|scope| {
-        for _ in 0..readers.min(packs.len()) {
-            scope.spawn(|| {
-                while let Some(pack) = packs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let result = read_pack(io, view, pack);
-                    let Ok(mut found) = found.lock() else { return };
-                    if !found.take(pack, result) {
-                        return;
-                    }
-                }
-            });
+    let run = || {
+        while let Some(pack) = packs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if !work(pack) {
+                return;
+            }
         }
-    });
-    let found = found
+    };
+    thread::scope(|scope| {
+        let more = readers.min(packs.len()).saturating_sub(1);
+        let threads: Vec<_> = (0..more)
+            // With fewer threads it takes longer.
+            .map_while(|_| thread::Builder::new().spawn_scoped(scope, run).ok())
+            .collect();
+        run();
+        threads
+            .into_iter()
+            .try_for_each(thread::ScopedJoinHandle::join)
+    })
+    .map_err(|_| Error::internal("a check thread panicked"))
+}
+
+/// Reads packs in full.
+pub(super) fn read(io: &Io, view: &View, packs: &[&PackEntry]) -> Result<Found> {
+    let found = Mutex::new(Found::default());
+    on_all_cores(io, packs, |pack| {
+        let result = read_pack(io, view, pack);
+        found
+            .lock()
+            .is_ok_and(|mut found| found.take(io, view, pack, result))
+    })?;
+    let mut found = found
         .into_inner()
         .map_err(|_| Error::internal("a check thread panicked"))?;
-    match found.failed {
-        Some(error) => Err(error),
-        None => Ok(found),
+    if let Some(error) = found.failed.take() {
+        return Err(error);
     }
-}
-
-/// Reports what was found; returns the chunks that cannot be read from anywhere. Damage is what a backup needs: `used` tells
-/// that, and `None` that it is not known.
-pub(super) fn judge(
-    view: &View,
-    found: Found,
-    used: Option<&References>,
-    report: &mut CheckReport,
-) -> DamagedChunks {
-    let mut damaged = DamagedChunks::new();
-    for (pack, bad) in found.bad {
-        let slots = used.map(|used| used.get(&pack));
-        let is_used = |bad: &BadGroup| match slots {
-            None => true,
-            Some(slots) => {
-                let mut own = bad.slots.clone();
-                own.is_empty() || slots.is_some_and(|slots| own.any(|slot| slots.contains(slot)))
-            }
-        };
-        let (live, mut dead): (Vec<_>, Vec<_>) = bad.into_iter().partition(is_used);
-        // A prune may have removed what it rests on: nobody needs that.
-        dead.retain(|bad| !bad.is_delta);
-        let key = Layout::pack(pack);
-        match (live.first(), dead.first()) {
-            (Some(first), _) => {
-                let message = format!("{}{}", first.reason, more(live.len() - 1));
-                report.findings.push(Finding::damage(key, message));
-            }
-            (None, Some(first)) => {
-                let message = format!(
-                    "{}{}, and no backup uses what it holds",
-                    first.reason,
-                    more(dead.len() - 1)
-                );
-                report.findings.push(Finding::note(key, message));
-            }
-            (None, None) => {}
-        }
-        let chunks = live.into_iter().chain(dead).flat_map(|bad| bad.chunks);
-        damaged.extend(chunks.map(|id| (id, pack)));
-    }
+    found.bad.sort_by_key(|pack| pack.id);
     // What another writer stored a second time is not lost.
-    damaged.retain(|id, _| view.reader.read(id).is_err());
-    report.packs_read = found.packs_read;
-    report.bytes_read = found.bytes_read;
-    damaged
-}
-
-fn more(groups: usize) -> String {
-    match groups {
-        0 => String::new(),
-        more => format!(" (and {more} more groups)"),
-    }
+    found.damaged.retain(|id, _| view.reader.read(id).is_err());
+    Ok(found)
 }
 
 impl Found {
     /// False when the check must end.
-    fn take(&mut self, pack: &PackEntry, result: Result<Vec<BadGroup>>) -> bool {
-        match result {
+    fn take(&mut self, io: &Io, view: &View, pack: &PackEntry, read: Result<Vec<BadPart>>) -> bool {
+        match read {
             Ok(bad) => {
                 self.packs_read += 1;
                 self.bytes_read += pack.len;
-                if !bad.is_empty() {
-                    self.bad.push((pack.id, bad));
+                match bad.first() {
+                    Some(first) => {
+                        let more = match bad.len() - 1 {
+                            0 => String::new(),
+                            more => format!(" (and {more} more groups)"),
+                        };
+                        self.bad.push(BadPack {
+                            id: pack.id,
+                            reason: format!("{}{more}", first.reason),
+                            frame: bad.iter().any(|bad| bad.group.is_none()),
+                            groups: io.damage.count(pack.id),
+                        });
+                    }
+                    None if view.reader.index().bad_groups().contains_key(&pack.id) => {
+                        io.damage.note_sound(pack.id);
+                    }
+                    None => {}
                 }
+                let chunks = bad.into_iter().flat_map(|bad| bad.chunks);
+                self.damaged.extend(chunks.map(|id| (id, pack.id)));
                 true
             }
             // A missing pack is found by the look at the structure, with the files that need it.
@@ -162,38 +162,39 @@ impl Found {
     }
 }
 
-struct BadGroup {
+/// A part of a pack that is not as it should be.
+struct BadPart {
     reason: String,
+    /// `None` for the header, the footer, and what the index says of the pack.
+    group: Option<u32>,
     chunks: Vec<ChunkId>,
-    /// The slots of these chunks; none when it is about the whole pack.
-    slots: Range<u32>,
-    is_delta: bool,
 }
 
-impl BadGroup {
-    fn new(error: &Error, first: usize, chunks: &[ChunkId]) -> Self {
-        let first = first as u32;
+impl BadPart {
+    fn frame(error: &Error) -> Self {
         Self {
             reason: in_one_line(error),
-            chunks: chunks.to_vec(),
-            slots: first..first + chunks.len() as u32,
-            is_delta: false,
+            group: None,
+            chunks: Vec::new(),
         }
     }
 
-    const fn of_delta(mut self, is_delta: bool) -> Self {
-        self.is_delta = is_delta;
-        self
+    fn group(number: u32, error: &Error, chunks: &[ChunkId]) -> Self {
+        Self {
+            reason: in_one_line(error),
+            group: Some(number),
+            chunks: chunks.to_vec(),
+        }
     }
 }
 
-fn read_pack(io: &Io, view: &View, pack: &PackEntry) -> Result<Vec<BadGroup>> {
+fn read_pack(io: &Io, view: &View, pack: &PackEntry) -> Result<Vec<BadPart>> {
     let ids = chunk_ids(view.reader.index(), pack.id)?;
     let key = Layout::pack(pack.id);
     let mut bad = Vec::new();
     if ids.len() != pack.table.chunk_count() || pack.table.groups_end() > pack.len {
         let message = format!("index segments contradict each other about {key}");
-        bad.push(BadGroup::new(&Error::damaged(message), 0, &[]));
+        bad.push(BadPart::frame(&Error::damaged(message)));
         return Ok(bad);
     }
     let mut rest = ids.as_slice();
@@ -201,17 +202,22 @@ fn read_pack(io: &Io, view: &View, pack: &PackEntry) -> Result<Vec<BadGroup>> {
         io.check_cancelled()?;
         let groups = &pack.table.groups[piece.groups.clone()];
         let chunks = groups.iter().map(|group| group.lengths.len()).sum();
-        let first = ids.len() - rest.len();
         let (here, later) = rest.split_at(chunks);
         rest = later;
         match io.block(io.storage().get_range(&key, piece.bytes.clone())) {
             Ok(bytes) => {
                 let frame = check_frame(io, pack, &ids, &piece, &bytes);
-                bad.extend(frame.err().map(|error| BadGroup::new(&error, 0, &[])));
-                check_groups(view, pack, &piece, &bytes, (first, here), &mut bad)?;
+                bad.extend(frame.err().map(|error| BadPart::frame(&error)));
+                check_groups(view, pack, &piece, &bytes, here, &mut bad)?;
             }
             Err(error) if error.kind() == ErrorKind::Damaged => {
-                bad.push(BadGroup::new(&error, first, here));
+                let mut here = here;
+                for (number, group) in (piece.groups.start as u32..).zip(groups) {
+                    io.damage.note(pack.id, number);
+                    let (ids, rest) = here.split_at(group.lengths.len());
+                    here = rest;
+                    bad.push(BadPart::group(number, &error, ids));
+                }
             }
             Err(error) => return Err(error),
         }
@@ -259,14 +265,14 @@ fn cut(pack: &PackEntry, len: u64) -> Vec<Piece> {
     pieces
 }
 
-/// Checks the groups of a piece, which hold the chunks `ids` from the slot `slot` on.
+/// Checks the groups of a piece, which hold the chunks `ids`.
 fn check_groups(
     view: &View,
     pack: &PackEntry,
     piece: &Piece,
     bytes: &[u8],
-    (mut slot, mut ids): (usize, &[ChunkId]),
-    bad: &mut Vec<BadGroup>,
+    mut ids: &[ChunkId],
+    bad: &mut Vec<BadPart>,
 ) -> Result<()> {
     let offsets = pack.table.offsets().enumerate();
     for (number, offset) in offsets.skip(piece.groups.start).take(piece.groups.len()) {
@@ -280,32 +286,32 @@ fn check_groups(
             .open_group(pack.id, number as u32, group, sealed);
         match raw {
             Ok(raw) => {
-                for (nth, id) in wrong_chunks(view, &raw, group, here) {
+                for id in wrong_chunks(view, &raw, group, here) {
                     let message = format!("group {number} does not hold chunk {id}");
-                    bad.push(BadGroup::new(&Error::damaged(message), slot + nth, &[id]));
+                    view.reader.io().damage.note(pack.id, number as u32);
+                    let error = Error::damaged(message);
+                    bad.push(BadPart::group(number as u32, &error, &[id]));
                 }
             }
             Err(error) if error.is_damage() => {
-                let is_delta = group.codec == Codec::ZstdDelta;
-                bad.push(BadGroup::new(&error, slot, here).of_delta(is_delta));
+                bad.push(BadPart::group(number as u32, &error, here));
             }
             // What a delta rests on could not be fetched.
             Err(error) => return Err(error),
         }
-        slot += here.len();
     }
     Ok(())
 }
 
-/// Chunks that an unpacked group should hold and does not, with their places among those of the group.
-fn wrong_chunks(view: &View, raw: &[u8], group: &Group, ids: &[ChunkId]) -> Vec<(usize, ChunkId)> {
+/// Chunks that an unpacked group should hold and does not.
+fn wrong_chunks(view: &View, raw: &[u8], group: &Group, ids: &[ChunkId]) -> Vec<ChunkId> {
     let mut start = 0;
     let mut wrong = Vec::new();
-    for (nth, (id, len)) in ids.iter().zip(&group.lengths).enumerate() {
+    for (id, len) in ids.iter().zip(&group.lengths) {
         let end = start + *len as usize;
         let bytes = raw.get(start..end);
         if !bytes.is_some_and(|bytes| view.reader.verify(id, bytes)) {
-            wrong.push((nth, *id));
+            wrong.push(*id);
         }
         start = end;
     }
@@ -320,6 +326,56 @@ fn chunk_ids(index: &Index, pack: PackId) -> Result<Vec<ChunkId>> {
     let segment = index.segments().iter().find(describes);
     let ids = segment.and_then(|segment| segment.chunk_ids(pack));
     ids.ok_or_else(|| Error::internal(format!("pack {pack} vanished from the index")))
+}
+
+/// Reads header and footer of packs; returns the packs in which something is wrong with them.
+pub(super) fn look_at_frames<'a>(
+    io: &Io,
+    view: &View,
+    packs: &[&'a PackEntry],
+) -> Result<Vec<&'a PackEntry>> {
+    let odd = Mutex::new((Vec::new(), None));
+    on_all_cores(io, packs, |pack| {
+        let result = look_at_frame(io, view, pack);
+        let Ok(mut odd) = odd.lock() else {
+            return false;
+        };
+        match result {
+            Ok(()) => {}
+            Err(error) if error.is_damage() => odd.0.push(pack.id),
+            Err(error) => odd.1 = Some(error),
+        }
+        odd.1.is_none()
+    })?;
+    let (odd, failed) = odd
+        .into_inner()
+        .map_err(|_| Error::internal("a check thread panicked"))?;
+    match failed {
+        Some(error) => Err(error),
+        None => {
+            let is_odd = |pack: &&&PackEntry| odd.contains(&pack.id);
+            Ok(packs.iter().filter(is_odd).copied().collect())
+        }
+    }
+}
+
+fn look_at_frame(io: &Io, view: &View, pack: &PackEntry) -> Result<()> {
+    io.check_cancelled()?;
+    let key = Layout::pack(pack.id);
+    let head = io.block(io.storage().get_range(&key, 0..HEADER_LEN as u64))?;
+    let start = Piece {
+        groups: 0..0,
+        bytes: 0..HEADER_LEN as u64,
+    };
+    check_frame(io, pack, &[], &start, &head)?;
+    let footer = pack.table.groups_end().min(pack.len)..pack.len;
+    let bytes = io.block(io.storage().get_range(&key, footer.clone()))?;
+    let ids = chunk_ids(view.reader.index(), pack.id)?;
+    let end = Piece {
+        groups: 0..0,
+        bytes: footer,
+    };
+    check_frame(io, pack, &ids, &end, &bytes)
 }
 
 /// Checks a pack's header in the first piece, and in the last one that the footer says what the index says.
@@ -344,7 +400,9 @@ fn check_frame(
     if piece.bytes.end < pack.len {
         return Ok(());
     }
-    let end = &bytes[(pack.table.groups_end() - piece.bytes.start) as usize..];
+    let footer = pack.table.groups_end().checked_sub(piece.bytes.start);
+    let end = footer.and_then(|at| bytes.get(at as usize..));
+    let end = end.ok_or_else(|| named(crate::format::FormatError::Length))?;
     let footer_len = PackTable::read_trailer(end).map_err(named)?;
     if footer_len + TRAILER_LEN as u64 != end.len() as u64 {
         return Err(named(crate::format::FormatError::Length));

@@ -4,16 +4,21 @@
 //! repair, and a repair only adds: it never deletes what it could not understand.
 
 mod data;
+mod files;
 mod log;
 mod repair;
+mod salvage;
 mod structure;
 
+use std::collections::HashMap;
 use std::thread;
 
 use br_storage::ObjectInfo;
+pub use files::DamagedFile;
+use files::Files;
 
 use crate::error::{Error, ErrorKind, Result, in_one_line};
-use crate::model::{Backup, BackupId, PackId, References};
+use crate::model::{Backup, ChunkId, PackId, References};
 use crate::progress::{Context, Event};
 use crate::repository::{BackupSelector, Io, Layout, Repository, conflict};
 
@@ -31,7 +36,8 @@ pub struct CheckOptions {
     pub backup: Option<BackupSelector>,
     /// How much stored data is read.
     pub data: ReadData,
-    /// Rebuild the index from the packs, if it is damaged.
+    /// Rebuild the index from the packs, if it is damaged, and give up packs that are missing. Together with
+    /// [`CheckOptions::data`] also give up groups that cannot be read: what is sound beside them is copied into new packs.
     pub repair_index: bool,
     /// Rebuild the catalog from the log and the manifests, if the commit log is damaged or lost, and bring back complete backups
     /// that no log entry names.
@@ -92,12 +98,18 @@ pub struct CheckReport {
     pub entries: u64,
     /// Packs that are there.
     pub packs: u64,
+    /// Packs of which header and footer were read. Those on a server are listed only.
+    pub packs_opened: u64,
     /// Packs that were read in full.
     pub packs_read: u64,
     /// Bytes of these.
     pub bytes_read: u64,
     /// What is wrong, the gravest first.
     pub findings: Vec<Finding>,
+    /// Files that cannot be restored because of it, by path. When there are very many, only some are named.
+    pub files: Vec<DamagedFile>,
+    /// How many there are.
+    pub files_count: u64,
     /// What was repaired.
     pub repaired: Vec<String>,
 }
@@ -130,8 +142,6 @@ pub struct Finding {
     pub object: String,
     /// What is wrong, and what can be done.
     pub message: String,
-    /// Files that cannot be restored because of it, with the backup they are in.
-    pub files: Vec<(BackupId, String)>,
 }
 
 impl Finding {
@@ -141,7 +151,6 @@ impl Finding {
             severity: Severity::Damage,
             object,
             message,
-            files: Vec::new(),
         }
     }
 
@@ -151,7 +160,6 @@ impl Finding {
             severity: Severity::Note,
             object,
             message,
-            files: Vec::new(),
         }
     }
 }
@@ -180,9 +188,16 @@ fn run(io: &Io, options: &CheckOptions) -> Result<CheckReport> {
     if options.repair_log {
         repair::log(io, &mut report)?;
     }
+    let mut options = options.clone();
     if options.repair_index {
         repair::index(io, &mut report)?;
+        if options.data != ReadData::None {
+            salvage::packs(io, options.data, &mut report)?;
+            // Everything that was to be read was read.
+            options.data = ReadData::None;
+        }
     }
+    let options = &options;
     for _ in 0..MAX_RACES {
         // Listed before the log is read: a backup that is committed in between is named by the log by then.
         let manifests = match options.backup {
@@ -231,61 +246,109 @@ fn look(
             format!("{reason}; `check --repair-index` rebuilds the index from the packs"),
         ));
     }
-    let (used, found) = if options.backup.is_some() {
-        let (used, is_known) = look_at_structure(io, options, view, &wanted, &mut report)?;
-        let found = read_data(io, view, options.data, Some(&used))?;
-        (is_known.then_some(used), found)
+    // Whoever reads everything need not go by what others found.
+    let mut losses = structure::Losses::new(options.data != ReadData::All);
+    let found = if options.backup.is_some() {
+        let used = look_at_structure(io, options, view, &wanted, &mut losses, &mut report)?;
+        read_data(io, view, options.data, Some(&used), &mut report)?
     } else {
         // What is read does not depend on what the structure tells: both at once.
         thread::scope(|scope| {
-            let reading = scope.spawn(|| read_data(io, view, options.data, None));
-            let looked = look_at_structure(io, options, view, &wanted, &mut report);
-            let read = reading.join();
-            let (used, is_known) = looked?;
-            let found = read.map_err(|_| Error::internal("a check thread panicked"))??;
-            Ok::<_, Error>((is_known.then_some(used), found))
+            let read = || {
+                let mut report = CheckReport::default();
+                read_data(io, view, options.data, None, &mut report).map(|found| (found, report))
+            };
+            let reading = thread::Builder::new().spawn_scoped(scope, read);
+            let losses = &mut losses;
+            let looked = look_at_structure(io, options, view, &wanted, losses, &mut report);
+            let (found, read) = match reading {
+                Ok(thread) => thread
+                    .join()
+                    .map_err(|_| Error::internal("a check thread panicked"))?,
+                Err(_) => read(),
+            }?;
+            looked?;
+            report.packs_opened = read.packs_opened;
+            Ok::<_, Error>(found)
         })?
     };
-    let damaged = data::judge(view, found, used.as_ref(), &mut report);
-    if !damaged.is_empty() {
-        structure::name_files(view, &wanted, &damaged, &mut report)?;
-    }
+    report_data(view, &wanted, found, &mut losses.files, &mut report);
+    losses.report(&mut report);
+    let (files, count) = losses.files.finish();
+    (report.files, report.files_count) = (files, count);
     report
         .findings
         .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Ok(report)
 }
 
-/// Looks at packs, manifests and trees; returns what they use, and whether that is all they use.
+/// Looks at packs, manifests and trees, and returns what they use.
 fn look_at_structure(
     io: &Io,
     options: &CheckOptions,
     view: &View,
     wanted: &[Backup],
+    losses: &mut structure::Losses,
     report: &mut CheckReport,
-) -> Result<(References, bool)> {
+) -> Result<References> {
     let present = structure::packs(io, view, options.backup.is_none(), report)?;
     let resolver = Resolver::new(view.reader.index());
     let mut used = References::default();
-    let mut is_known = true;
     for backup in wanted {
-        let mut references = structure::backup(io, view, backup, &present, &resolver, report)?;
-        let is_read = backup.tree.is_none() || references.iter().len() > 0;
-        is_known &= is_read && resolver.resolve(&mut references);
+        let references = structure::backup(io, view, backup, &present, &resolver, losses, report)?;
         used.union(&references);
     }
     report.backups = wanted.len() as u64;
-    Ok((used, is_known))
+    Ok(used)
 }
 
-/// Reads packs.
+/// Says what is wrong with packs that were read, and names the files that need it.
+fn report_data(
+    view: &View,
+    wanted: &[Backup],
+    found: data::Found,
+    files: &mut Files,
+    report: &mut CheckReport,
+) {
+    report.packs_read += found.packs_read;
+    report.bytes_read += found.bytes_read;
+    let needed = match found.damaged.is_empty() {
+        true => std::collections::HashSet::new(),
+        false => structure::name_files(view, wanted, &found.damaged, files),
+    };
+    for pack in found.bad {
+        let key = Layout::pack(pack.id);
+        // One that is missing, or too short.
+        if report.findings.iter().any(|finding| finding.object == key) {
+            continue;
+        }
+        let mut chunks = found.damaged.iter();
+        if pack.frame || chunks.any(|(id, of)| *of == pack.id && needed.contains(id)) {
+            report.findings.push(Finding::damage(key, pack.reason));
+        } else if pack.groups > 0 {
+            let message = format!("{}; no backup depends on it", pack.reason);
+            report.findings.push(Finding::note(key, message));
+        }
+    }
+}
+
+/// Reads packs: those that were chosen in full, of the others on a disk header and footer, and in full what looks odd there.
 fn read_data(
     io: &Io,
     view: &View,
     data: ReadData,
     scope: Option<&References>,
+    report: &mut CheckReport,
 ) -> Result<data::Found> {
-    let packs = data::choose(io, view.reader.index(), scope, data);
+    let index = view.reader.index();
+    let mut packs = data::choose(io, index, scope, data);
+    if !io.storage().is_remote() {
+        let chosen: std::collections::HashSet<PackId> = packs.iter().map(|pack| pack.id).collect();
+        let mut others = data::choose(io, index, scope, ReadData::All);
+        others.retain(|pack| !chosen.contains(&pack.id));
+        report.packs_opened = others.len() as u64;
+        packs.extend(data::look_at_frames(io, view, &others)?);
+    }
     let bytes = packs.iter().map(|pack| pack.len).sum();
     io.context
         .progress
@@ -294,4 +357,4 @@ fn read_data(
 }
 
 /// Chunks that could not be read anywhere, with the pack they were expected in.
-type DamagedChunks = std::collections::HashMap<crate::model::ChunkId, PackId>;
+type DamagedChunks = HashMap<ChunkId, PackId>;

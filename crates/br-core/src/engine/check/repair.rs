@@ -49,6 +49,7 @@ pub(super) fn index(io: &Io, report: &mut CheckReport) -> Result<()> {
             LogEntry::Reindex {
                 segments_added,
                 segments_removed,
+                damaged: Vec::new(),
             }
         } else {
             LogEntry::Condemn {

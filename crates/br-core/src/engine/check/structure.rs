@@ -1,19 +1,18 @@
 //! Is everything there that backups need?
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::files::Files;
 use super::{DamagedChunks, Finding};
 use crate::engine::references::Resolver;
 use crate::engine::view::View;
 use crate::error::{ErrorKind, Result, in_one_line};
+use crate::format::{PackEntry, TAG_LEN};
 use crate::model::{Backup, ChunkId, Content, Entry, EntryKind, PackId, References};
 use crate::repository::{Index, Io, Layout, Place, TreeReader};
 
 use super::CheckReport;
-
-/// At most so many files are named for one finding.
-const MAX_FILES: usize = 1_000;
 
 /// Packs that are in the store, with their lengths.
 pub(super) type Present = HashMap<PackId, u64>;
@@ -34,6 +33,10 @@ pub(super) fn packs(io: &Io, view: &View, all: bool, report: &mut CheckReport) -
     for pack in view.reader.index().packs() {
         unknown.remove(&pack.id);
         let key = Layout::pack(pack.id);
+        match present.get(&pack.id) {
+            Some(len) if *len == pack.len => {}
+            len => note_cut(io, pack, len.copied().unwrap_or_default()),
+        }
         match present.get(&pack.id) {
             None => report.findings.push(Finding::damage(key, "it is missing")),
             Some(len) if *len != pack.len => {
@@ -56,6 +59,55 @@ pub(super) fn packs(io: &Io, view: &View, all: bool, report: &mut CheckReport) -
     Ok(present)
 }
 
+/// Notes the groups of a pack that are not in its first `len` bytes.
+fn note_cut(io: &Io, pack: &PackEntry, len: u64) {
+    for ((number, group), offset) in (0..).zip(&pack.table.groups).zip(pack.table.offsets()) {
+        if offset + u64::from(group.stored_len) + TAG_LEN as u64 > len {
+            io.damage.note(pack.id, number);
+        }
+    }
+}
+
+/// What backups need and what is not there.
+#[derive(Debug, Default)]
+pub(super) struct Losses {
+    /// Packs that lack it.
+    packs: BTreeMap<PackId, &'static str>,
+    /// Chunks that are in no pack.
+    chunks: HashSet<ChunkId>,
+    pub(super) files: Files,
+    /// Whether groups that were found damaged before count.
+    known_count: bool,
+}
+
+impl Losses {
+    pub(super) fn new(known_count: bool) -> Self {
+        Self {
+            known_count,
+            ..Self::default()
+        }
+    }
+
+    /// Adds what was not found before by other means.
+    pub(super) fn report(&self, report: &mut CheckReport) {
+        for (pack, message) in &self.packs {
+            let key = Layout::pack(*pack);
+            if !report.findings.iter().any(|finding| finding.object == key) {
+                report.findings.push(Finding::damage(key, *message));
+            }
+        }
+        if !self.chunks.is_empty() {
+            let message = format!(
+                "{} chunks that backups need are in no pack that the index describes",
+                self.chunks.len()
+            );
+            report
+                .findings
+                .push(Finding::damage(Layout::PACKS, message));
+        }
+    }
+}
+
 /// Walks a backup's tree; returns what its manifest says it uses.
 pub(super) fn backup(
     io: &Io,
@@ -63,6 +115,7 @@ pub(super) fn backup(
     backup: &Backup,
     present: &Present,
     resolver: &Resolver<'_>,
+    losses: &mut Losses,
     report: &mut CheckReport,
 ) -> Result<References> {
     let key = Layout::manifest(backup.id);
@@ -93,7 +146,7 @@ pub(super) fn backup(
         backup,
         present,
         used: &used,
-        missing: BTreeMap::new(),
+        losses,
         unlisted: resolved.then_some(0),
     };
     let mut tree = TreeReader::new(&view.reader, backup).remember_nodes();
@@ -134,8 +187,7 @@ struct Walk<'a> {
     backup: &'a Backup,
     present: &'a Present,
     used: &'a References,
-    /// Files that need what is missing, by the object that lacks it.
-    missing: BTreeMap<String, Vec<String>>,
+    losses: &'a mut Losses,
     /// Chunks in use that the manifest does not list, if that matters.
     unlisted: Option<u64>,
 }
@@ -154,7 +206,7 @@ impl Walk<'_> {
 
     fn chunk(&mut self, id: &ChunkId, entry: Option<&Entry>) {
         let index = Arc::clone(self.view.reader.index());
-        let mut missing = None;
+        let mut lacks = Lacks::Everything;
         let (mut is_there, mut is_listed) = (false, false);
         for place in index.find_all(id) {
             // A base may be stored twice: either will do.
@@ -162,55 +214,50 @@ impl Walk<'_> {
             let bases: Vec<Vec<_>> = bases.map(|base| whole_places(&index, base)).collect();
             let used = |place: &Place<'_>| self.used.contains(&place.pack.id, place.slot);
             is_listed |= used(&place) && bases.iter().all(|places| places.iter().any(used));
-            let present =
-                |place: &Place<'_>| self.present.get(&place.pack.id) == Some(&place.pack.len);
-            let lost = bases.iter().position(|places| !places.iter().any(present));
-            let lacks = match lost {
-                _ if !present(&place) => Layout::pack(place.pack.id),
-                Some(at) => match bases[at].first() {
-                    Some(base) => Layout::pack(base.pack.id),
-                    None => format!("chunk {}", place.group.bases[at]),
-                },
-                None => {
+            let look = |place: &Place<'_>| self.look_at(&index, place);
+            let is_lost = |places: &&Vec<_>| !places.iter().any(|place| look(place).is_none());
+            let lost = bases.iter().find(is_lost);
+            let found = match (look(&place), lost.map(|places| places.first())) {
+                (Some(why), _) => Lacks::Pack(place.pack.id, why),
+                (None, Some(Some(base))) => {
+                    let why = look(base).unwrap_or("files need it, and it is missing");
+                    Lacks::Pack(base.pack.id, why)
+                }
+                (None, Some(None)) => Lacks::Everything,
+                (None, None) => {
                     is_there = true;
                     continue;
                 }
             };
-            missing.get_or_insert(lacks);
+            if matches!(lacks, Lacks::Everything) {
+                lacks = found;
+            }
         }
         if !is_there {
-            self.lacks(missing.unwrap_or_else(|| format!("chunk {id}")), entry);
+            match lacks {
+                Lacks::Pack(pack, why) => drop(self.losses.packs.insert(pack, why)),
+                Lacks::Everything => drop(self.losses.chunks.insert(*id)),
+            }
+            if let Some(entry) = entry {
+                let path = entry.path.to_string();
+                self.losses.files.add(&path, self.backup.id);
+            }
         }
         if !is_listed && index.find(id).is_some() {
             self.unlisted = self.unlisted.map(|count| count + 1);
         }
     }
 
-    fn lacks(&mut self, object: String, entry: Option<&Entry>) {
-        let files = self.missing.entry(object).or_default();
-        if let Some(entry) = entry
-            && files.len() < MAX_FILES
-        {
-            let path = entry.path.to_string();
-            if files.last() != Some(&path) {
-                files.push(path);
-            }
+    /// Why a place is of no use, if it is.
+    fn look_at(&self, index: &Index, place: &Place<'_>) -> Option<&'static str> {
+        if self.present.get(&place.pack.id) != Some(&place.pack.len) {
+            return Some("files need it, and it is missing or incomplete");
         }
+        let known = "files need groups of it that were found damaged before";
+        (self.losses.known_count && !index.is_sound(place)).then_some(known)
     }
 
     fn finish(self, key: &str, report: &mut CheckReport) {
-        for (object, files) in self.missing {
-            let message = match object.starts_with("chunk") {
-                true => "it is in no pack that the index describes",
-                false => "files need it, and it is missing or incomplete",
-            };
-            let mut finding = Finding::damage(object, message);
-            finding.files = files
-                .into_iter()
-                .map(|path| (self.backup.id, path))
-                .collect();
-            report.findings.push(finding);
-        }
         if let Some(unlisted @ 1..) = self.unlisted {
             let message = format!(
                 "{unlisted} chunks are in use and not in its reference set: a prune could remove them"
@@ -220,56 +267,66 @@ impl Walk<'_> {
     }
 }
 
+/// What a chunk lacks.
+enum Lacks {
+    /// It is in a pack that is of no use.
+    Pack(PackId, &'static str),
+    /// It is in no pack.
+    Everything,
+}
+
 /// Where a chunk is stored whole.
 fn whole_places<'a>(index: &'a Index, id: &'a ChunkId) -> Vec<Place<'a>> {
     let places = index.find_all(id);
     places.filter(|place| !place.is_delta()).collect()
 }
 
-/// The pack whose damage a chunk suffers from: its own, or that of what it rests on wherever it is.
-fn damage_of<'a>(index: &Index, damaged: &'a DamagedChunks, id: &ChunkId) -> Option<&'a PackId> {
-    if let Some(pack) = damaged.get(id) {
-        return Some(pack);
+/// The damaged chunk that a chunk suffers from: itself, or what it rests on wherever it is.
+fn damage_of(index: &Index, damaged: &DamagedChunks, id: &ChunkId) -> Option<ChunkId> {
+    if damaged.contains_key(id) {
+        return Some(*id);
     }
     let of_bases = |place: Place<'_>| {
         let mut bases = place.group.bases.iter();
-        bases.find_map(|base| damaged.get(base))
+        bases.find(|base| damaged.contains_key(base)).copied()
     };
     let places: Option<Vec<_>> = index.find_all(id).map(of_bases).collect();
     places?.first().copied()
 }
 
-/// Finds the files that need damaged chunks.
+/// Finds the files that need damaged chunks. Returns the chunks that are needed by anything.
 pub(super) fn name_files(
     view: &View,
     backups: &[Backup],
     damaged: &DamagedChunks,
-    report: &mut CheckReport,
-) -> Result<()> {
-    let mut files: HashMap<PackId, Vec<_>> = HashMap::new();
+    files: &mut Files,
+) -> HashSet<ChunkId> {
+    let index = view.reader.index();
+    let mut needed = HashSet::new();
     for backup in backups {
-        for entry in TreeReader::new(&view.reader, backup).flatten() {
+        let mut tree = TreeReader::new(&view.reader, backup).remember_nodes();
+        while let Some(next) = tree.next() {
+            let nodes = tree.take_nodes().into_iter();
+            needed.extend(nodes.filter_map(|node| damage_of(index, damaged, &node.id)));
+            let Ok(entry) = next else {
+                // What lies below a node that cannot be read needs anything.
+                return damaged.keys().copied().collect();
+            };
             let EntryKind::File(file) = &entry.kind else {
                 continue;
             };
             let Content::Chunks(chunks) = &file.content else {
                 continue;
             };
-            let bad = chunks
-                .iter()
-                .find_map(|chunk| damage_of(view.reader.index(), damaged, &chunk.id));
-            let Some(pack) = bad else { continue };
-            let files = files.entry(*pack).or_default();
-            if files.len() < MAX_FILES {
-                files.push((backup.id, entry.path.to_string()));
+            let bad = chunks.iter();
+            let mut bad = bad
+                .filter_map(|chunk| damage_of(index, damaged, &chunk.id))
+                .peekable();
+            if bad.peek().is_some() {
+                files.add(&entry.path.to_string(), backup.id);
+                needed.extend(bad);
             }
         }
     }
-    for (pack, files) in files {
-        let key = Layout::pack(pack);
-        if let Some(finding) = report.findings.iter_mut().find(|f| f.object == key) {
-            finding.files.extend(files);
-        }
-    }
-    Ok(())
+    needed
 }

@@ -156,6 +156,7 @@ impl LogPosition {
         }
         let bytes = Bytes::from(format::write_object(&object, &[&json]));
         let key = Layout::log(self.next);
+        io.block(io.repository.check_place())?;
         if create(io, &key, &bytes)? {
             io.keep(&key, std::slice::from_ref(&bytes));
             self.accept(&record, &bytes)?;

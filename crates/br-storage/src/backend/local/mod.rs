@@ -1,9 +1,9 @@
 //! Objects as files on a local disk.
 //!
-//! Reading, writing and deleting is done by `object_store`'s `LocalFileSystem`. A [`Disk`] adds
-//! what that leaves open: durable folders, strict listings and the removal of leftovers. It is
-//! the only module which knows the operating system. Invariant: once a write is reported, the
-//! object, its name, and the names of all folders above it are on the device.
+//! A [`Disk`] holds the folder open ([`Root`]) and does what is particular to disks: durable
+//! folders, strict listings and the removal of leftovers. `store` reads and writes. These are the
+//! only modules that know the operating system. Invariant: once a write is reported, the object, its
+//! name, and the names of all folders above it are on the device.
 //!
 //! # How an object comes into being
 //!
@@ -16,26 +16,36 @@
 //! to the finished object. `#` is not allowed in keys, so such files are never listed and cannot
 //! be read; [`Disk::sweep`] removes them.
 //!
+//! # Who may read it
+//!
+//! Files get mode 0600 and folders 0700, whatever the umask. In a folder with the set-gid bit in
+//! which the group may read, write and search (mode 2770), the group gets the same bits of all that
+//! is made in it; others never get any.
+//!
 //! # What is flushed
 //!
-//! `LocalFileSystem` flushes the folders it had to make, each together with the one above it.
-//! That is not enough when the folder was made by somebody else a moment ago: another task or
-//! process which has not flushed the folder above yet, or one which was killed before it could.
+//! The folder of an object is flushed with every write. That is not enough when the folder was made
+//! a moment ago, by this process or another one that was killed before it flushed the folder above.
 //! [`Disk::settle`] therefore flushes the chain of folders above an object, the first time this
 //! process writes to each of them.
 //!
 //! Deletions are not flushed. A crash may bring a deleted object back, which costs space until it
 //! is deleted again; nothing that was reported as written depends on its absence.
 
+mod root;
+mod store;
+
 use std::{
     collections::HashSet,
     fs, io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
-use object_store::local::LocalFileSystem;
+use root::{Root, is_absent};
+use rustix::fs::FileType;
+use store::{DiskStore, folder_of};
 
 use super::Backend;
 use crate::{key, list::ObjectInfo, options::StorageOptions};
@@ -48,16 +58,15 @@ pub(crate) fn open(path: &Path, options: &StorageOptions) -> io::Result<Backend>
             "it is not a directory",
         ));
     }
-    let root = path.canonicalize()?;
-    let store = LocalFileSystem::new_with_prefix(&root).map_err(io::Error::other)?;
-    let disk = Disk {
-        root,
+    let disk = Arc::new(Disk {
+        root: Root::open(path)?,
         fsync: options.fsync,
         settled: Mutex::default(),
-    };
+    });
+    let store = Arc::new(DiskStore(Arc::clone(&disk)));
     Ok(Backend {
-        disk: Some(Arc::new(disk)),
-        ..Backend::new(Arc::new(store.with_fsync(options.fsync)))
+        disk: Some(disk),
+        ..Backend::new(store)
     })
 }
 
@@ -79,6 +88,9 @@ pub(crate) fn create(path: &Path, options: &StorageOptions) -> io::Result<Backen
             _ => {}
         }
     }
+    if options.shared {
+        share(&path)?;
+    }
     if options.fsync {
         for parent in missing.iter().filter_map(|made| made.parent()) {
             sync_dir(parent)?;
@@ -94,20 +106,36 @@ pub(crate) fn create(path: &Path, options: &StorageOptions) -> io::Result<Backen
 
 /// Makes one directory which only its owner may enter: file names and sizes are private, too.
 fn create_private(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
-}
-
-/// Flushes the entries of a directory; elsewhere than on Unix there is no way to do so.
-fn sync_dir(path: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        fs::File::open(path)
-            .and_then(|dir| dir.sync_all())
-            .map_err(|error| at(path, &error))?;
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    fs::DirBuilder::new().mode(0o700).create(path)?;
+    // A folder of a group hands down its group, and the umask may have taken bits.
+    if fs::metadata(path)?.permissions().mode() & 0o777 != 0o700 {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
     }
     Ok(())
+}
+
+/// Lets the group of a directory read and write what is in it and will be.
+fn share(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = fs::metadata(path)?.permissions().mode() & 0o7777;
+    let wanted = 0o2770;
+    if mode == wanted {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(wanted))?;
+    if fs::metadata(path)?.permissions().mode() & 0o7777 != wanted {
+        let message = "the folder cannot be shared: its owner is not in its group, or the file system has no modes";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+    }
+    Ok(())
+}
+
+/// Flushes the entries of a directory.
+fn sync_dir(path: &Path) -> io::Result<()> {
+    fs::File::open(path)
+        .and_then(|dir| dir.sync_all())
+        .map_err(|error| at(path, &error))
 }
 
 /// Adds the path to an error of the operating system, which does not tell it by itself.
@@ -118,35 +146,43 @@ fn at(path: &Path, error: &io::Error) -> io::Error {
 /// What a directory on local disk needs beyond reading, writing and deleting.
 #[derive(Debug)]
 pub(crate) struct Disk {
-    root: PathBuf,
+    root: Root,
     fsync: bool,
     /// The folders whose names, and those of all folders above them, are known to be durable.
-    settled: Mutex<HashSet<PathBuf>>,
+    settled: Mutex<HashSet<String>>,
 }
 
 impl Disk {
+    /// Fails when the path does not lead to the folder that is open any more.
+    pub(crate) async fn check_place(self: &Arc<Self>) -> io::Result<()> {
+        let disk = Arc::clone(self);
+        blocking(move || disk.root.check_place()).await
+    }
+
+    /// True when the folder is this user's, or shared with a group.
+    pub(crate) fn is_own(&self) -> bool {
+        self.root.is_own().unwrap_or(false)
+    }
+
     /// Removes a folder if there is nothing in it.
     pub(crate) fn remove_empty(&self, folder: &str) {
-        let _ = fs::remove_dir(self.root.join(folder));
+        let _ = self.root.remove_folder(folder);
     }
 
     /// Makes the names of the folders above an object durable after it was written, and also
     /// its own name if it `existed`, for then its writer may not have come that far yet.
     pub(crate) async fn settle(self: &Arc<Self>, key: &str, existed: bool) -> io::Result<()> {
-        let object = self.root.join(key);
-        if !self.fsync || (!existed && self.unsettled(&object).is_empty()) {
+        if !self.fsync || (!existed && self.unsettled(key).is_empty()) {
             return Ok(());
         }
-        let disk = Arc::clone(self);
+        let (disk, key) = (Arc::clone(self), key.to_owned());
         blocking(move || {
-            if let (true, Some(folder)) = (existed, object.parent()) {
-                sync_dir(folder)?;
+            if existed {
+                disk.sync(folder_of(&key))?;
             }
-            let folders = disk.unsettled(&object);
+            let folders = disk.unsettled(&key);
             for folder in &folders {
-                if let Some(parent) = folder.parent() {
-                    sync_dir(parent)?;
-                }
+                disk.sync(folder_of(folder))?;
             }
             // Only now, as a folder counts as settled together with everything above it.
             disk.settled
@@ -158,73 +194,77 @@ impl Disk {
         .await
     }
 
+    fn sync(&self, folder: &str) -> io::Result<()> {
+        let synced = self.root.sync_folder(folder);
+        synced.map_err(|error| self.in_folder(folder, &error))
+    }
+
+    fn in_folder(&self, folder: &str, error: &io::Error) -> io::Error {
+        at(&self.root.path().join(folder), error)
+    }
+
     /// Returns the folders above an object, below the root, which are not known to be durable.
-    fn unsettled(&self, object: &Path) -> Vec<PathBuf> {
+    fn unsettled(&self, key: &str) -> Vec<String> {
         let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
-        object
-            .ancestors()
-            .skip(1)
-            .take_while(|folder| *folder != self.root && !settled.contains(*folder))
-            .map(Path::to_path_buf)
+        std::iter::successors(Some(folder_of(key)), |folder| Some(folder_of(folder)))
+            .take_while(|folder| !folder.is_empty() && !settled.contains(*folder))
+            .map(str::to_owned)
             .collect()
     }
 
     /// Returns all objects below a folder, in no order; a missing folder has none.
     ///
-    /// `LocalFileSystem` leaves out files it cannot examine, and gives up on names it cannot
-    /// represent. Here every error counts, and files which cannot be objects do not.
+    /// Every error counts, and files which cannot be objects do not.
     pub(crate) async fn list(self: &Arc<Self>, folder: &str) -> io::Result<Vec<ObjectInfo>> {
         let (disk, folder) = (Arc::clone(self), folder.to_owned());
         blocking(move || {
             let mut objects = Vec::new();
-            disk.walk(
-                &folder,
-                &|name| key::is_segment(name),
-                &mut |key, _, metadata| {
-                    if key::is_key(&key) {
-                        let modified = metadata.modified()?;
-                        objects.push(ObjectInfo {
-                            key,
-                            size: metadata.len(),
-                            modified,
-                        });
-                    }
-                    Ok(())
-                },
-            )?;
+            disk.walk(&folder, &key::is_segment, &mut |key, stat| {
+                if key::is_key(&key) {
+                    objects.push(ObjectInfo {
+                        key,
+                        size: stat.st_size.try_into().unwrap_or(0),
+                        modified: modified(stat),
+                    });
+                }
+                Ok(())
+            })?;
             Ok(objects)
         })
         .await
     }
 
-    /// Removes the staging files last written to before `older_than`; returns how many.
     /// Returns the names in the root, whatever they are, but for files which are being staged.
     pub(crate) async fn top_level(self: &Arc<Self>) -> io::Result<Vec<String>> {
         let disk = Arc::clone(self);
         blocking(move || {
             let mut names = Vec::new();
-            for item in fs::read_dir(&disk.root)? {
-                let name = item?.file_name().to_string_lossy().into_owned();
+            let add = &mut |name: std::ffi::OsString, _: &rustix::fs::Stat| {
+                let name = name.to_string_lossy().into_owned();
                 if !is_staging_name(&name) {
                     names.push(name);
                 }
-            }
+                Ok(())
+            };
+            disk.root.check_exists()?;
+            disk.root.read_folder("", add)?;
             Ok(names)
         })
         .await
     }
 
+    /// Removes the staging files last written to before `older_than`; returns how many.
     pub(crate) async fn sweep(self: &Arc<Self>, older_than: SystemTime) -> io::Result<usize> {
         let disk = Arc::clone(self);
         blocking(move || {
             let mut removed = 0;
-            disk.walk("", &is_staging_name, &mut |_, path, metadata| {
-                if metadata.modified()? < older_than {
-                    match fs::remove_file(path) {
+            disk.walk("", &is_staging_name, &mut |name, stat| {
+                if modified(stat) < older_than {
+                    match disk.root.remove_file(&name) {
                         Ok(()) => removed += 1,
                         // Its writer has finished, or another process sweeps as well.
                         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                        Err(error) => return Err(at(path, &error)),
+                        Err(error) => return Err(disk.in_folder(&name, &error)),
                     }
                 }
                 Ok(())
@@ -239,68 +279,56 @@ impl Disk {
         &self,
         folder: &str,
         wanted: &dyn Fn(&str) -> bool,
-        visit: &mut dyn FnMut(String, &Path, &fs::Metadata) -> io::Result<()>,
+        visit: &mut dyn FnMut(String, &rustix::fs::Stat) -> io::Result<()>,
     ) -> io::Result<()> {
-        // A root which has disappeared is not an empty storage.
-        fs::metadata(&self.root).map_err(|error| at(&self.root, &error))?;
+        self.root.check_exists()?;
         let mut folders = vec![folder.to_owned()];
         while let Some(folder) = folders.pop() {
-            let path = self.root.join(&folder);
-            let entries = match fs::read_dir(&path) {
-                Ok(entries) => entries,
-                Err(error) if is_absent(&error) => continue,
-                Err(error) => return Err(at(&path, &error)),
-            };
-            for entry in entries {
-                let entry = entry.map_err(|error| at(&path, &error))?;
-                let Ok(name) = entry.file_name().into_string() else {
-                    continue;
+            let read = self.root.read_folder(&folder, &mut |name, stat| {
+                let Ok(name) = name.into_string() else {
+                    return Ok(());
                 };
-                let key = if folder.is_empty() {
-                    name.clone()
-                } else {
-                    format!("{folder}/{name}")
+                let key = match folder.is_empty() {
+                    true => name.clone(),
+                    false => format!("{folder}/{name}"),
                 };
                 // Long keys are not keys; the limit also ends a circle of symbolic links.
                 if key.len() > key::MAX_KEY_LEN + STAGING_SUFFIX_LEN {
-                    continue;
+                    return Ok(());
                 }
-                // Symbolic links are followed, so that folders may be on other disks.
-                let path = entry.path();
-                let metadata = match fs::metadata(&path) {
-                    Ok(metadata) => metadata,
-                    Err(error) if is_absent(&error) => continue,
-                    Err(error) => return Err(at(&path, &error)),
-                };
-                if metadata.is_dir() && key::is_segment(&name) {
-                    folders.push(key);
-                } else if metadata.is_file() && wanted(&name) {
-                    visit(key, &path, &metadata)?;
+                match FileType::from_raw_mode(stat.st_mode) {
+                    FileType::Directory if key::is_segment(&name) => folders.push(key),
+                    FileType::RegularFile if wanted(&name) => visit(key, stat)?,
+                    _ => {}
                 }
+                Ok(())
+            });
+            match read {
+                Err(error) if is_absent(&error) => {}
+                read => read.map_err(|error| self.in_folder(&folder, &error))?,
             }
         }
         Ok(())
     }
 }
 
+/// When a file was last written to. Times before 1970 count as 1970.
+fn modified(stat: &rustix::fs::Stat) -> SystemTime {
+    let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
+    let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
+    SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos)
+}
+
 /// The longest suffix of a staging file that is looked for: `#` and a number of 32 bits.
 const STAGING_SUFFIX_LEN: usize = 11;
 
-/// Returns whether a file of this name is one which `LocalFileSystem` is writing, or was.
+/// Returns whether a file of this name is one which is being written, or was.
 fn is_staging_name(name: &str) -> bool {
     name.rsplit_once('#').is_some_and(|(object, number)| {
         key::is_segment(object)
             && (1..STAGING_SUFFIX_LEN).contains(&number.len())
             && number.bytes().all(|byte| byte.is_ascii_digit())
     })
-}
-
-/// Returns whether there is nothing by that name, any more or at all.
-fn is_absent(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
 }
 
 /// Runs something that waits for the disk where it does not hold up other tasks, if there are any.

@@ -2,15 +2,16 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::FormatError;
 use super::config::as_text;
 use super::manifest::BackupV1;
 use crate::model::{BackupId, PackId, SegmentId};
 
+mod decode;
+
 /// A log entry as stored.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct LogRecord {
     pub(crate) seq: u64,
     /// Digest of the whole object before, in hexadecimal; empty for the first.
@@ -21,7 +22,7 @@ pub(crate) struct LogRecord {
 }
 
 /// What happened to the repository.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub(crate) enum LogEntry {
     /// A backup exists from here on.
@@ -51,12 +52,14 @@ pub(crate) enum LogEntry {
         #[serde(with = "as_text::list")]
         packs: Vec<PackId>,
     },
-    /// The index was merged or rebuilt.
+    /// The index was merged or rebuilt, or groups of packs were found damaged.
     Reindex {
         #[serde(with = "as_text::list")]
         segments_added: Vec<SegmentId>,
         #[serde(with = "as_text::list")]
         segments_removed: Vec<SegmentId>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        damaged: Vec<DamagedPack>,
     },
     /// The whole state before this entry.
     Checkpoint {
@@ -65,6 +68,8 @@ pub(crate) enum LogEntry {
         segments: Vec<SegmentId>,
         #[serde(with = "as_text::list")]
         condemned: Vec<PackId>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        damaged: Vec<DamagedPack>,
     },
 }
 
@@ -85,10 +90,20 @@ impl LogEntry {
             | Self::Reindex {
                 segments_added,
                 segments_removed,
+                ..
             } => (segments_added, segments_removed),
             Self::Delete { .. } | Self::Swept { .. } | Self::Checkpoint { .. } => (&[], &[]),
         }
     }
+}
+
+/// The groups of a pack that cannot be read, as far as they are known. No groups: the pack was found sound.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DamagedPack {
+    #[serde(with = "as_text")]
+    pub(crate) pack: PackId,
+    #[serde(deserialize_with = "super::bounded::groups")]
+    pub(crate) groups: Vec<u32>,
 }
 
 const TYPES: [&str; 6] = [
@@ -106,13 +121,6 @@ impl LogRecord {
     }
 
     pub(crate) fn from_json(bytes: &[u8]) -> Result<Self, FormatError> {
-        let malformed = FormatError::Malformed("a field of the log entry is missing or wrong");
-        serde_json::from_slice(bytes).map_err(|_| {
-            let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
-            match value.pointer("/entry/type").and_then(Value::as_str) {
-                Some(kind) if !TYPES.contains(&kind) => FormatError::Unknown("type of log entry"),
-                _ => malformed,
-            }
-        })
+        decode::record(bytes)
     }
 }

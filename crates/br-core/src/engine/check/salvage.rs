@@ -1,0 +1,116 @@
+//! Giving up what cannot be read in packs: sound groups go into new packs, the damaged ones are gone.
+
+use std::collections::BTreeSet;
+
+use super::{CheckReport, ReadData, data};
+use crate::engine::relocate::{Relocated, relocate};
+use crate::engine::view::View;
+use crate::error::{ErrorKind, Result};
+use crate::format::LogEntry;
+use crate::model::{PackId, References};
+use crate::progress::Event;
+use crate::repository::{
+    Append, DamagedGroups, Index, Io, Layout, LogPosition, SegmentPlan, conflict, read_segment,
+    remember_damage as remember,
+};
+
+/// How often others may be faster before a repair gives up.
+const MAX_RACES: u32 = 20;
+
+/// Reads packs and replaces those in which something is damaged. Chunks of damaged groups count as missing then, and the next
+/// backup that meets them stores them again.
+pub(super) fn packs(io: &Io, data: ReadData, report: &mut CheckReport) -> Result<()> {
+    let replaced = replace(io, data, report);
+    // What comes next goes by what the log says.
+    remember(io);
+    replaced
+}
+
+fn replace(io: &Io, data: ReadData, report: &mut CheckReport) -> Result<()> {
+    let view = View::open(io)?;
+    let chosen = data::choose(io, view.reader.index(), None, data);
+    let bytes = chosen.iter().map(|pack| pack.len).sum();
+    io.context
+        .progress
+        .event(Event::Expect { bytes, entries: 0 });
+    let found = data::read(io, &view, &chosen)?;
+    report.packs_read = found.packs_read;
+    report.bytes_read = found.bytes_read;
+    let damaged = io.damage.bad_groups();
+    let is_bad = |bad: &&data::BadPack| bad.frame || bad.groups > 0;
+    let mut bad: BTreeSet<PackId> = found.bad.iter().filter(is_bad).map(|bad| bad.id).collect();
+    let mut copied: Option<Relocated> = None;
+    for _ in 0..MAX_RACES {
+        let mut position = LogPosition::read(io)?;
+        let mut index = Index::read(io, &position.state)?;
+        index.add_bad_groups(&damaged);
+        let before = bad.len();
+        let live: BTreeSet<PackId> = index.packs().map(|pack| pack.id).collect();
+        bad.retain(|pack| live.contains(pack));
+        if bad.is_empty() {
+            return Ok(());
+        }
+        // A prune that gave up one of them copied what is needed of it.
+        let moved = match copied.take().filter(|_| bad.len() == before) {
+            Some(moved) => moved,
+            None => relocate(io, index.clone(), &sound_slots(&index, &bad))?,
+        };
+        let mut plan = SegmentPlan::new(io, &position.state);
+        for id in &position.state.segments {
+            match read_segment(io, *id) {
+                Ok(segment) if segment.packs.iter().any(|pack| bad.contains(&pack.id)) => {
+                    plan.replace(*id, segment, |pack| bad.contains(pack));
+                }
+                Err(error) if error.kind() != ErrorKind::Damaged => return Err(error),
+                _ => {}
+            }
+        }
+        plan.add_packs(&moved.packs);
+        plan.add_moves(moved.moves.clone());
+        let segments = plan.write()?;
+        let entry = LogEntry::Condemn {
+            packs: bad.iter().copied().collect(),
+            segments_added: segments.added,
+            segments_removed: segments.removed,
+        };
+        if let Append::Done = position.append(io, entry)? {
+            tell(&index, &bad, &damaged, report);
+            return Ok(());
+        }
+        copied = Some(moved);
+    }
+    Err(conflict())
+}
+
+fn tell(index: &Index, bad: &BTreeSet<PackId>, damaged: &DamagedGroups, report: &mut CheckReport) {
+    for pack in index.packs().filter(|pack| bad.contains(&pack.id)) {
+        let key = Layout::pack(pack.id);
+        let (lost, all) = (
+            damaged.get(&pack.id).map_or(0, BTreeSet::len),
+            pack.table.groups.len(),
+        );
+        report.repaired.push(format!(
+            "{key} was replaced: {lost} of its {all} groups are damaged and were given up, the others were copied; the next \
+             backup of the same data stores again what is missing"
+        ));
+    }
+}
+
+/// What can be read of packs.
+fn sound_slots(index: &Index, packs: &BTreeSet<PackId>) -> References {
+    let mut wanted = References::default();
+    for pack in index.packs().filter(|pack| packs.contains(&pack.id)) {
+        let bad = index.bad_groups().get(&pack.id);
+        let mut slot = 0;
+        for (number, group) in (0..).zip(&pack.table.groups) {
+            let after = slot + group.lengths.len() as u32;
+            let is_sound = !bad.is_some_and(|bad| bad.contains(&number));
+            let rests = group.bases.iter().all(|id| index.find_whole(id).is_some());
+            if is_sound && rests {
+                (slot..after).for_each(|slot| wanted.insert(pack.id, slot));
+            }
+            slot = after;
+        }
+    }
+    wanted
+}

@@ -1,0 +1,169 @@
+//! Log entries from JSON: once, straight into values.
+//!
+//! Invariant: what is in memory at any time is bounded by the values that the text really holds, not by
+//! what a general JSON value would take.
+
+use serde::Deserialize;
+
+use super::{DamagedPack, LogEntry, LogRecord};
+use crate::format::FormatError;
+use crate::format::bounded::{self, Ids, Listed, Segments};
+use crate::format::manifest::BackupV1;
+use crate::model::{BackupId, PackId};
+
+#[derive(Deserialize)]
+struct Record {
+    seq: u64,
+    previous: String,
+    time: jiff::Timestamp,
+    program: String,
+    entry: Entry,
+}
+
+/// The fields of all types of entry.
+#[derive(Deserialize)]
+struct Entry {
+    r#type: String,
+    backup: Option<Box<BackupV1>>,
+    #[serde(default)]
+    backups: Option<Listed>,
+    packs: Option<Ids<PackId>>,
+    condemned: Option<Ids<PackId>>,
+    segments: Option<Segments>,
+    segments_added: Option<Segments>,
+    segments_removed: Option<Segments>,
+    #[serde(default, deserialize_with = "bounded::damaged")]
+    damaged: Vec<DamagedPack>,
+}
+
+const MALFORMED: FormatError =
+    FormatError::Malformed("a field of the log entry is missing or wrong");
+
+pub(super) fn record(bytes: &[u8]) -> Result<LogRecord, FormatError> {
+    let Ok(record) = serde_json::from_slice::<Record>(bytes) else {
+        return Err(reason(bytes));
+    };
+    Ok(LogRecord {
+        seq: record.seq,
+        previous: record.previous,
+        time: record.time,
+        program: record.program,
+        entry: record.entry.try_into()?,
+    })
+}
+
+/// Why an entry cannot be read: a newer type may have other fields.
+fn reason(bytes: &[u8]) -> FormatError {
+    #[derive(Deserialize)]
+    struct OnlyType {
+        entry: TypeOf,
+    }
+    #[derive(Deserialize)]
+    struct TypeOf {
+        r#type: String,
+    }
+    let known = |kind: &str| super::TYPES.contains(&kind);
+    match serde_json::from_slice::<OnlyType>(bytes) {
+        Ok(record) if !known(&record.entry.r#type) => FormatError::Unknown("type of log entry"),
+        _ => MALFORMED,
+    }
+}
+
+impl TryFrom<Entry> for LogEntry {
+    type Error = FormatError;
+
+    fn try_from(entry: Entry) -> Result<Self, FormatError> {
+        let segments = |segments: Option<Segments>| segments.map(|ids| ids.0).ok_or(MALFORMED);
+        let packs = |packs: Option<Ids<PackId>>| packs.map(|ids| ids.0).ok_or(MALFORMED);
+        Ok(match entry.r#type.as_str() {
+            "commit" => Self::Commit {
+                backup: entry.backup.ok_or(MALFORMED)?,
+                segments_added: segments(entry.segments_added)?,
+                segments_removed: segments(entry.segments_removed)?,
+            },
+            "delete" => Self::Delete {
+                backups: ids(entry.backups)?,
+            },
+            "condemn" => Self::Condemn {
+                packs: packs(entry.packs)?,
+                segments_added: segments(entry.segments_added)?,
+                segments_removed: segments(entry.segments_removed)?,
+            },
+            "swept" => Self::Swept {
+                packs: packs(entry.packs)?,
+            },
+            "reindex" => Self::Reindex {
+                segments_added: segments(entry.segments_added)?,
+                segments_removed: segments(entry.segments_removed)?,
+                damaged: entry.damaged,
+            },
+            "checkpoint" => Self::Checkpoint {
+                backups: descriptions(entry.backups)?,
+                segments: segments(entry.segments)?,
+                condemned: packs(entry.condemned)?,
+                damaged: entry.damaged,
+            },
+            _ => return Err(FormatError::Unknown("type of log entry")),
+        })
+    }
+}
+
+fn ids(backups: Option<Listed>) -> Result<Vec<BackupId>, FormatError> {
+    match backups {
+        Some(Listed::Ids(ids)) => Ok(ids),
+        Some(Listed::Descriptions(none)) if none.is_empty() => Ok(Vec::new()),
+        _ => Err(MALFORMED),
+    }
+}
+
+fn descriptions(backups: Option<Listed>) -> Result<Vec<BackupV1>, FormatError> {
+    match backups {
+        Some(Listed::Descriptions(backups)) => Ok(backups),
+        _ => Err(MALFORMED),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(text: &str) -> Result<LogRecord, FormatError> {
+        let text = format!(
+            r#"{{"seq":1,"previous":"","time":"1970-01-01T00:00:00Z","program":"br","entry":{text}}}"#
+        );
+        record(text.as_bytes())
+    }
+
+    #[test]
+    fn a_type_from_a_newer_br_is_told_from_damage_whatever_its_fields() {
+        for text in [
+            r#"{"type":"purge"}"#,
+            r#"{"backup":7,"type":"purge"}"#,
+            r#"{"type":"purge","packs":{"a":[1]}}"#,
+        ] {
+            let unknown = FormatError::Unknown("type of log entry");
+            assert_eq!(entry(text).unwrap_err(), unknown, "{text}");
+        }
+        for text in [
+            r#"{"type":"swept"}"#,
+            r#"{"type":"delete","backups":[{}]}"#,
+            r#"{"type":"swept","packs":["00"]}"#,
+            "[]",
+        ] {
+            assert_eq!(entry(text).unwrap_err(), MALFORMED, "{text}");
+        }
+        assert!(entry(r#"{"type":"delete","backups":[]}"#).is_ok());
+        assert!(
+            entry(r#"{"type":"checkpoint","backups":[],"segments":[],"condemned":[],"later":{}}"#)
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn more_segments_than_a_repository_can_have_are_refused() {
+        let ids = vec![format!("\"{:032x}\"", 7); bounded::SEGMENTS + 1].join(",");
+        let text =
+            format!(r#"{{"type":"checkpoint","backups":[],"segments":[{ids}],"condemned":[]}}"#);
+        assert_eq!(entry(&text).unwrap_err(), MALFORMED);
+    }
+}

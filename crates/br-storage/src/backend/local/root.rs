@@ -1,0 +1,222 @@
+//! The folder that holds the objects, by an open descriptor.
+//!
+//! [`Root`] opens the folder once and reaches everything in it from that descriptor with the `*at`
+//! calls of Unix. Invariant: when the folder is renamed, unmounted or replaced, nothing is written
+//! to what its path leads to then.
+
+use std::{
+    ffi::{CStr, OsString},
+    fs::{File, Metadata},
+    io,
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::{ffi::OsStringExt as _, fs::MetadataExt as _},
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags};
+
+/// Folders are for their owner, unless the root is shared with its group.
+const PRIVATE_FOLDER: u32 = 0o700;
+/// So are files.
+const PRIVATE_FILE: u32 = 0o600;
+/// The bit that gives the group of a folder to all that is made in it.
+const SET_GID: u32 = 0o2000;
+/// What the group may do in a folder that is shared.
+const GROUP_WRITES: u32 = 0o070;
+
+/// An open folder and all below it. Names are relative to it.
+#[derive(Debug)]
+pub(super) struct Root {
+    folder: File,
+    /// Where the folder was when it was opened.
+    path: PathBuf,
+}
+
+impl Root {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let path = std::path::absolute(path)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder: File = rustix::fs::openat(CWD, &path, flags, Mode::empty())?.into();
+        Ok(Self { folder, path })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Fails when the path does not lead to the open folder any more.
+    pub(super) fn check_place(&self) -> io::Result<()> {
+        let open = self.folder.metadata()?;
+        match std::fs::metadata(&self.path) {
+            Ok(there) if (there.dev(), there.ino()) == (open.dev(), open.ino()) => Ok(()),
+            Err(error) if !is_absent(&error) => Err(error),
+            _ => Err(io::Error::new(
+                io::ErrorKind::StaleNetworkFileHandle,
+                "the folder was renamed, replaced or unmounted since this run opened it",
+            )),
+        }
+    }
+
+    /// Fails when the folder was removed: what is gone is not an empty storage.
+    pub(super) fn check_exists(&self) -> io::Result<()> {
+        match self.folder.metadata()?.nlink() {
+            0 => Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the folder was removed",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// True when the folder belongs to this user or is shared with its group.
+    pub(super) fn is_own(&self) -> io::Result<bool> {
+        let owner = self.folder.metadata()?.uid();
+        Ok(owner == rustix::process::geteuid().as_raw() || self.group_bits()? != 0)
+    }
+
+    /// Opens a file for reading. Anything else by that name is an error; it does not wait for the
+    /// writer of a FIFO.
+    pub(super) fn open_file(&self, name: &str) -> io::Result<(File, Metadata)> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.folder, name, flags, Mode::empty());
+        let file: File = file
+            .map_err(|error| match error {
+                // What a socket is answered with.
+                rustix::io::Errno::NXIO => not_a_file(),
+                error => error.into(),
+            })?
+            .into();
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        if !metadata.is_file() {
+            return Err(not_a_file());
+        }
+        Ok((file, metadata))
+    }
+
+    /// Makes a file that does not exist yet.
+    pub(super) fn create_file(&self, name: &str) -> io::Result<File> {
+        let mode = PRIVATE_FILE | (self.group_bits()? & 0o060);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.folder, name, flags, Mode::from_raw_mode(mode))?;
+        set_mode(file.into(), mode)
+    }
+
+    /// Makes a folder; one that exists stays as it is. The folder above must exist.
+    pub(super) fn create_folder(&self, name: &str) -> io::Result<()> {
+        let group = self.group_bits()?;
+        let mode = PRIVATE_FOLDER | group;
+        let mode = if group == 0 { mode } else { mode | SET_GID };
+        match rustix::fs::mkdirat(&self.folder, name, Mode::from_raw_mode(mode)) {
+            Ok(()) => set_mode(self.open_folder(name)?.into(), mode).map(drop),
+            Err(rustix::io::Errno::EXIST) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What the group may do: nothing, unless the root hands its group down and the group may write
+    /// to it.
+    fn group_bits(&self) -> io::Result<u32> {
+        let mode = self.folder.metadata()?.mode();
+        let is_shared = mode & SET_GID != 0 && mode & GROUP_WRITES == GROUP_WRITES;
+        Ok(if is_shared { mode & GROUP_WRITES } else { 0 })
+    }
+
+    /// Gives a file a second name, unless that is taken.
+    pub(super) fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        let there = &self.folder;
+        Ok(rustix::fs::linkat(
+            there,
+            from,
+            there,
+            to,
+            AtFlags::empty(),
+        )?)
+    }
+
+    /// Renames a file, over what has the new name.
+    pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        Ok(rustix::fs::renameat(&self.folder, from, &self.folder, to)?)
+    }
+
+    pub(super) fn remove_file(&self, name: &str) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.folder, name, AtFlags::empty())?)
+    }
+
+    pub(super) fn remove_folder(&self, name: &str) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(
+            &self.folder,
+            name,
+            AtFlags::REMOVEDIR,
+        )?)
+    }
+
+    fn open_folder(&self, name: &str) -> io::Result<OwnedFd> {
+        let name = if name.is_empty() { "." } else { name };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(
+            &self.folder,
+            name,
+            flags,
+            Mode::empty(),
+        )?)
+    }
+
+    /// Flushes the names in a folder; the empty name is the root.
+    pub(super) fn sync_folder(&self, name: &str) -> io::Result<()> {
+        File::from(self.open_folder(name)?).sync_all()
+    }
+
+    /// The names in a folder and what they lead to. Those that lead nowhere are left out.
+    pub(super) fn read_folder(
+        &self,
+        name: &str,
+        visit: &mut dyn FnMut(OsString, &rustix::fs::Stat) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let folder = self.open_folder(name)?;
+        for item in Dir::read_from(&folder)? {
+            let item = item?;
+            let name = item.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            if let Some(stat) = stat(&folder, name)? {
+                visit(OsString::from_vec(name.to_bytes().to_vec()), &stat)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Links are followed, so that folders may be on other disks.
+fn stat(folder: &OwnedFd, name: &CStr) -> io::Result<Option<rustix::fs::Stat>> {
+    match rustix::fs::statat(folder.as_fd(), name, AtFlags::empty()) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(error) if is_absent(&error.into()) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Sets a mode whatever the umask left of it.
+fn set_mode(made: File, mode: u32) -> io::Result<File> {
+    if made.metadata()?.mode() & 0o7777 != mode {
+        rustix::fs::fchmod(&made, Mode::from_raw_mode(mode))?;
+    }
+    Ok(made)
+}
+
+fn not_a_file() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file")
+}
+
+/// Returns whether there is nothing by that name, any more or at all.
+pub(super) fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}

@@ -1,0 +1,242 @@
+//! The files of a local disk as `object_store` sees them.
+//!
+//! [`DiskStore`] reads, writes and deletes below a [`Root`]. Invariant: what it writes has all of
+//! its bytes when its name appears.
+
+use std::{fmt, io, io::Write as _, sync::Arc};
+
+use futures::{StreamExt as _, stream::BoxStream};
+use object_store::{
+    Attributes, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult,
+    MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, Result, path::Path,
+};
+
+use super::{Disk, blocking, root::is_absent};
+
+/// How often a staging name may be taken; so many writers of one key there never are.
+const MAX_STAGED: u32 = 10_000;
+
+/// Reads, writes and deletes files below a folder.
+#[derive(Debug)]
+pub(super) struct DiskStore(pub(super) Arc<Disk>);
+
+impl fmt::Display for DiskStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.root.path().display())
+    }
+}
+
+impl Disk {
+    /// Writes a file under a staging name and then gives it its own.
+    fn write(&self, key: &str, payload: &PutPayload, replace: bool) -> io::Result<()> {
+        let (staged, mut file) = self.stage(key)?;
+        let written = payload
+            .iter()
+            .try_for_each(|piece| file.write_all(piece))
+            .and_then(|()| if self.fsync { file.sync_all() } else { Ok(()) })
+            .and_then(|()| {
+                drop(file);
+                match replace {
+                    true => self.root.rename(&staged, key),
+                    false => self.root.link(&staged, key),
+                }
+            });
+        if !replace || written.is_err() {
+            // Nobody sees it, and a sweep removes it later.
+            let _ = self.root.remove_file(&staged);
+        }
+        written?;
+        if self.fsync {
+            self.root.sync_folder(folder_of(key))?;
+        }
+        Ok(())
+    }
+
+    fn stage(&self, key: &str) -> io::Result<(String, std::fs::File)> {
+        let mut made_folders = false;
+        for number in 1..MAX_STAGED {
+            let name = format!("{key}#{number}");
+            loop {
+                match self.root.create_file(&name) {
+                    Ok(file) => return Ok((name, file)),
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => break,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound && !made_folders => {
+                        self.create_folders(key)?;
+                        made_folders = true;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    fn create_folders(&self, key: &str) -> io::Result<()> {
+        for (at, _) in key.match_indices('/') {
+            self.root.create_folder(&key[..at])?;
+        }
+        Ok(())
+    }
+
+    fn head(&self, key: &str) -> io::Result<(std::fs::File, ObjectMeta)> {
+        let (file, metadata) = self.root.open_file(key)?;
+        let meta = ObjectMeta {
+            location: Path::from(key),
+            last_modified: metadata.modified()?.into(),
+            size: metadata.len(),
+            e_tag: None,
+            version: None,
+        };
+        Ok((file, meta))
+    }
+}
+
+/// The folder of a key; empty when that is the root.
+pub(super) fn folder_of(key: &str) -> &str {
+    key.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+fn store_error(path: &Path, error: io::Error) -> Error {
+    let path = path.to_string();
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => Error::AlreadyExists {
+            path,
+            source: error.into(),
+        },
+        _ if is_absent(&error) => Error::NotFound {
+            path,
+            source: error.into(),
+        },
+        _ => Error::Generic {
+            store: "local",
+            source: error.into(),
+        },
+    }
+}
+
+fn unsupported(operation: &str) -> Error {
+    Error::NotSupported {
+        source: format!("a local disk has no {operation}").into(),
+    }
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for DiskStore {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        let replace = match options.mode {
+            PutMode::Create => false,
+            PutMode::Overwrite => true,
+            PutMode::Update(_) => return Err(unsupported("updates")),
+        };
+        let (disk, key) = (Arc::clone(&self.0), location.to_string());
+        let written = blocking(move || disk.write(&key, &payload, replace)).await;
+        written.map_err(|error| match error.kind() {
+            // A folder or a file is in the way; nothing was looked for.
+            _ if is_absent(&error) => Error::Generic {
+                store: "local",
+                source: error.into(),
+            },
+            _ => store_error(location, error),
+        })?;
+        Ok(PutResult {
+            e_tag: None,
+            version: None,
+            extensions: object_store::Extensions::default(),
+        })
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        _: &Path,
+        _: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        Err(unsupported("uploads in parts"))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let (disk, key) = (Arc::clone(&self.0), location.to_string());
+        let found = blocking(move || disk.head(&key)).await;
+        let (file, meta) = found.map_err(|error| store_error(location, error))?;
+        options.check_preconditions(&meta)?;
+        let range = match &options.range {
+            Some(range) => range.as_range(meta.size).map_err(|error| Error::Generic {
+                store: "local",
+                source: Box::new(error),
+            })?,
+            None => 0..meta.size,
+        };
+        let path = self.0.root.path().join(location.as_ref());
+        Ok(GetResult {
+            payload: GetResultPayload::File(file, path),
+            meta,
+            range,
+            attributes: Attributes::default(),
+            extensions: object_store::Extensions::default(),
+        })
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        let disk = Arc::clone(&self.0);
+        locations
+            .map(move |location| {
+                let disk = Arc::clone(&disk);
+                async move {
+                    let location = location?;
+                    let key = location.to_string();
+                    let removed = blocking(move || disk.root.remove_file(&key)).await;
+                    removed.map_err(|error| store_error(&location, error))?;
+                    Ok(location)
+                }
+            })
+            .buffered(10)
+            .boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let disk = Arc::clone(&self.0);
+        let folder = prefix.map(Path::to_string).unwrap_or_default();
+        let listing = async move {
+            let objects = disk.list(&folder).await;
+            let objects = objects.map_err(|error| store_error(&Path::from(folder), error));
+            match objects {
+                Ok(objects) => objects
+                    .into_iter()
+                    .map(|object| Ok(object.into()))
+                    .collect(),
+                Err(error) => vec![Err(error)],
+            }
+        };
+        futures::stream::once(listing)
+            .flat_map(futures::stream::iter)
+            .boxed()
+    }
+
+    async fn list_with_delimiter(&self, _: Option<&Path>) -> Result<ListResult> {
+        Err(unsupported("listings with a delimiter"))
+    }
+
+    async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
+        Err(unsupported("copies"))
+    }
+}
+
+impl From<crate::ObjectInfo> for ObjectMeta {
+    fn from(object: crate::ObjectInfo) -> Self {
+        Self {
+            location: Path::from(object.key),
+            last_modified: object.modified.into(),
+            size: object.size,
+            e_tag: None,
+            version: None,
+        }
+    }
+}
