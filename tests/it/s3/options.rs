@@ -181,7 +181,7 @@ fn large_objects_go_in_parts_at_the_same_time() {
     let storage = bucket.storage();
     let bytes = noise(1, 40 << 20);
     let write = || block_on(storage.create_new("large", large(1))).unwrap();
-    bucket.server.set_latency(Duration::from_millis(50));
+    bucket.server.set_latency(Duration::from_millis(300));
     assert_eq!(write(), Creation::Created);
     assert!(
         bucket.server.max_concurrent() >= 3,
