@@ -131,7 +131,11 @@ fn what_looks_like_another_place_is_no_folder() {
             &["matrixone", "backup", "--user", "u", "--path", place],
             &["matrixone", "restore", "0", "--restore-path", place],
         ] {
-            let output = session.br.run(arguments).expect(2);
+            let output = session.br.run(arguments);
+            // Scripts around `mo_br` pass empty values, which are none there.
+            let is_left_out = place.is_empty() && arguments[0] == "matrixone";
+            let refused = output.code == Some(2) || (is_left_out && output.code != Some(0));
+            assert!(refused, "{arguments:?}: {output}");
             assert!(!output.to_string().contains("panicked"), "{output}");
         }
     }
