@@ -13,13 +13,13 @@ use br_core::{BackupSelector, Context, ErrorKind, InitOptions, Location, Reposit
 use br_testkit::{MemorySource, TestRepo, block_on, is_root, noise, skip};
 
 /// A small file system of its own, unmounted at the end.
-struct Tmpfs {
+pub(crate) struct Tmpfs {
     dir: tempfile::TempDir,
 }
 
 impl Tmpfs {
     /// `None` when it cannot be had here.
-    fn new(mib: u32) -> Option<Self> {
+    pub(crate) fn new(mib: u32) -> Option<Self> {
         if !is_root() {
             skip("only root can mount");
             return None;
@@ -47,7 +47,7 @@ impl Tmpfs {
         assert!(status.success());
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 }

@@ -11,6 +11,7 @@ mod bundle;
 mod cancel;
 mod catalog;
 mod changing;
+mod chaos;
 mod cli;
 #[cfg(feature = "azure")]
 mod clouds;
