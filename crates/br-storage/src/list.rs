@@ -60,9 +60,12 @@ impl Storage {
     pub async fn top_level(&self) -> Result<Vec<String>> {
         let mut names = match self.disk() {
             Some(disk) => disk
-                .top_level()
+                .children("")
                 .await
-                .map_err(|error| self.io_error(Operation::List, "", error))?,
+                .map_err(|error| self.io_error(Operation::List, "", error))?
+                .into_iter()
+                .map(|child| child.name)
+                .collect::<Vec<_>>(),
             None => {
                 let listing = self
                     .store()

@@ -86,6 +86,16 @@ async fn a_foreign_handle_to_a_local_disk_conforms() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrapper_around_a_local_disk_conforms() {
+    let (_root, fresh) = fresh_directories();
+    conformance::all(async || {
+        let disk = Storage::create(&location(&fresh()), &StorageOptions::default()).unwrap();
+        Storage::from_object_store(disk.object_store(), "test")
+    })
+    .await;
+}
+
 #[test]
 fn storage_works_without_a_runtime() {
     let root = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! Objects as files on a local disk.
 //!
 //! A [`Disk`] holds the folder open ([`Root`]) and does what is particular to disks: durable
-//! folders, strict listings and the removal of leftovers. `store` reads and writes. These are the
+//! folders, strict listings and the removal of leftovers. `store` and `upload` read and write. These are the
 //! only modules that know the operating system. Invariant: once a write is reported, the object, its
 //! name, and the names of all folders above it are on the device.
 //!
@@ -34,6 +34,7 @@
 
 mod root;
 mod store;
+mod upload;
 
 use std::{
     collections::HashSet,
@@ -234,21 +235,30 @@ impl Disk {
         .await
     }
 
-    /// Returns the names in the root, whatever they are, but for files which are being staged.
-    pub(crate) async fn top_level(self: &Arc<Self>) -> io::Result<Vec<String>> {
-        let disk = Arc::clone(self);
+    /// Returns what is directly in a folder, foreign files included, but not files which are being
+    /// staged. A missing folder has nothing in it.
+    pub(crate) async fn children(self: &Arc<Self>, folder: &str) -> io::Result<Vec<Child>> {
+        let (disk, folder) = (Arc::clone(self), folder.to_owned());
         blocking(move || {
-            let mut names = Vec::new();
-            let add = &mut |name: std::ffi::OsString, _: &rustix::fs::Stat| {
+            let mut children = Vec::new();
+            let add = &mut |name: std::ffi::OsString, stat: &rustix::fs::Stat| {
                 let name = name.to_string_lossy().into_owned();
                 if !is_staging_name(&name) {
-                    names.push(name);
+                    children.push(Child {
+                        name,
+                        is_folder: FileType::from_raw_mode(stat.st_mode) == FileType::Directory,
+                        size: stat.st_size.try_into().unwrap_or(0),
+                        modified: modified(stat),
+                    });
                 }
                 Ok(())
             };
             disk.root.check_exists()?;
-            disk.root.read_folder("", add)?;
-            Ok(names)
+            match disk.root.read_folder(&folder, add) {
+                Err(error) if is_absent(&error) => {}
+                read => read.map_err(|error| disk.in_folder(&folder, &error))?,
+            }
+            Ok(children)
         })
         .await
     }
@@ -310,6 +320,15 @@ impl Disk {
         }
         Ok(())
     }
+}
+
+/// A name in a folder of the disk.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pub(crate) name: String,
+    pub(crate) is_folder: bool,
+    size: u64,
+    modified: SystemTime,
 }
 
 /// When a file was last written to. Times before 1970 count as 1970.

@@ -3,7 +3,7 @@
 //! [`DiskStore`] reads, writes and deletes below a [`Root`]. Invariant: what it writes has all of
 //! its bytes when its name appears.
 
-use std::{fmt, io, io::Write as _, sync::Arc};
+use std::{fmt, fs::File, io, io::Write as _, sync::Arc};
 
 use futures::{StreamExt as _, stream::BoxStream};
 use object_store::{
@@ -12,7 +12,7 @@ use object_store::{
     PutResult, Result, path::Path,
 };
 
-use super::{Disk, blocking, root::is_absent};
+use super::{Disk, blocking, root::is_absent, upload::Upload};
 
 /// How often a staging name may be taken; so many writers of one key there never are.
 const MAX_STAGED: u32 = 10_000;
@@ -31,29 +31,44 @@ impl Disk {
     /// Writes a file under a staging name and then gives it its own.
     fn write(&self, key: &str, payload: &PutPayload, replace: bool) -> io::Result<()> {
         let (staged, mut file) = self.stage(key)?;
-        let written = payload
+        payload
             .iter()
             .try_for_each(|piece| file.write_all(piece))
-            .and_then(|()| if self.fsync { file.sync_all() } else { Ok(()) })
-            .and_then(|()| {
-                drop(file);
-                match replace {
-                    true => self.root.rename(&staged, key),
-                    false => self.root.link(&staged, key),
-                }
-            });
-        if !replace || written.is_err() {
-            // Nobody sees it, and a sweep removes it later.
-            let _ = self.root.remove_file(&staged);
+            .inspect_err(|_| self.discard(&staged))?;
+        self.publish(&staged, &file, key, replace)
+    }
+
+    /// Gives a file that is complete its own name. Whether that succeeds or not, the staging name is
+    /// gone.
+    pub(super) fn publish(
+        &self,
+        staged: &str,
+        file: &File,
+        key: &str,
+        replace: bool,
+    ) -> io::Result<()> {
+        let synced = if self.fsync { file.sync_all() } else { Ok(()) };
+        let published = synced.and_then(|()| match replace {
+            true => self.root.rename(staged, key),
+            false => self.root.link(staged, key),
+        });
+        if !replace || published.is_err() {
+            self.discard(staged);
         }
-        written?;
+        published?;
         if self.fsync {
             self.root.sync_folder(folder_of(key))?;
         }
         Ok(())
     }
 
-    fn stage(&self, key: &str) -> io::Result<(String, std::fs::File)> {
+    /// Removes a staging file. A failure is no matter: such files are never listed, and a sweep
+    /// removes them later.
+    fn discard(&self, staged: &str) {
+        let _ = self.root.remove_file(staged);
+    }
+
+    pub(super) fn stage(&self, key: &str) -> io::Result<(String, File)> {
         let mut made_folders = false;
         for number in 1..MAX_STAGED {
             let name = format!("{key}#{number}");
@@ -79,7 +94,7 @@ impl Disk {
         Ok(())
     }
 
-    fn head(&self, key: &str) -> io::Result<(std::fs::File, ObjectMeta)> {
+    fn head(&self, key: &str) -> io::Result<(File, ObjectMeta)> {
         let (file, metadata) = self.root.open_file(key)?;
         let meta = ObjectMeta {
             location: Path::from(key),
@@ -115,6 +130,25 @@ fn store_error(path: &Path, error: io::Error) -> Error {
     }
 }
 
+/// The error of a write: a folder or a file is in the way, but nothing was looked for.
+pub(super) fn put_error(path: &Path, error: io::Error) -> Error {
+    if is_absent(&error) {
+        return Error::Generic {
+            store: "local",
+            source: error.into(),
+        };
+    }
+    store_error(path, error)
+}
+
+pub(super) fn put_result() -> PutResult {
+    PutResult {
+        e_tag: None,
+        version: None,
+        extensions: object_store::Extensions::default(),
+    }
+}
+
 fn unsupported(operation: &str) -> Error {
     Error::NotSupported {
         source: format!("a local disk has no {operation}").into(),
@@ -136,27 +170,18 @@ impl ObjectStore for DiskStore {
         };
         let (disk, key) = (Arc::clone(&self.0), location.to_string());
         let written = blocking(move || disk.write(&key, &payload, replace)).await;
-        written.map_err(|error| match error.kind() {
-            // A folder or a file is in the way; nothing was looked for.
-            _ if is_absent(&error) => Error::Generic {
-                store: "local",
-                source: error.into(),
-            },
-            _ => store_error(location, error),
-        })?;
-        Ok(PutResult {
-            e_tag: None,
-            version: None,
-            extensions: object_store::Extensions::default(),
-        })
+        written.map_err(|error| put_error(location, error))?;
+        Ok(put_result())
     }
 
     async fn put_multipart_opts(
         &self,
-        _: &Path,
+        location: &Path,
         _: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        Err(unsupported("uploads in parts"))
+        let upload = Upload::start(&self.0, location).await;
+        let upload = upload.map_err(|error| put_error(location, error))?;
+        Ok(Box::new(upload))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -220,8 +245,30 @@ impl ObjectStore for DiskStore {
             .boxed()
     }
 
-    async fn list_with_delimiter(&self, _: Option<&Path>) -> Result<ListResult> {
-        Err(unsupported("listings with a delimiter"))
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let prefix = prefix.cloned().unwrap_or_default();
+        let children = self.0.children(prefix.as_ref()).await;
+        let children = children.map_err(|error| store_error(&prefix, error))?;
+        let mut listed = ListResult {
+            common_prefixes: Vec::new(),
+            objects: Vec::new(),
+            extensions: object_store::Extensions::default(),
+        };
+        for child in children {
+            let location = prefix.clone().join(child.name);
+            if child.is_folder {
+                listed.common_prefixes.push(location);
+            } else {
+                listed.objects.push(ObjectMeta {
+                    location,
+                    last_modified: child.modified.into(),
+                    size: child.size,
+                    e_tag: None,
+                    version: None,
+                });
+            }
+        }
+        Ok(listed)
     }
 
     async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
