@@ -490,3 +490,84 @@ fn many_threads_on_one_disk() {
     .unwrap();
     assert!(report.findings.is_empty(), "{:?}", report.findings);
 }
+
+/// Symptom: a folder that was read while others committed showed an entry without the one before, and the log counted as damaged.
+#[test]
+fn a_listing_that_lacks_an_entry_once_is_no_damage() {
+    let repo = TestRepo::new();
+    let mut made = Vec::new();
+    for seed in 0..3 {
+        made.push(block_on(backup_async(&repo, source(seed), "host")));
+    }
+    let entries: Vec<_> = repo
+        .keys()
+        .into_iter()
+        .filter(|key| key.starts_with("log/"))
+        .collect();
+    let (_, but_last) = entries.split_last().unwrap();
+    assert!(but_last.len() > 2, "{entries:?}");
+    for entry in but_last {
+        let reader = repo.reopen(7);
+        reader.faults.overlook_once(entry);
+        let found: Vec<_> = reader
+            .backups()
+            .unwrap()
+            .iter()
+            .map(|backup| backup.id)
+            .collect();
+        assert_eq!(found, made, "{entry}");
+        reader.faults.overlook_once(entry);
+        assert!(reader.check().unwrap().findings.is_empty(), "{entry}");
+    }
+    // A writer that lost a race reads what came in between.
+    let fork = repo.fork(8);
+    let operations = count(&fork, |repo| {
+        block_on(backup_async(repo, source(9), "a"));
+    });
+    for n in 0..operations {
+        let one = fork.fork(2);
+        let other = one.reopen(3);
+        let faults = std::sync::Arc::clone(&one.faults);
+        let next = entries.len();
+        one.faults.before(n, move || {
+            Box::pin(async move {
+                backup_async(&other, source(5), "b").await;
+                backup_async(&other, source(6), "b").await;
+                faults.overlook_once(format!("log/{next:016}"));
+            })
+        });
+        block_on(backup_async(&one, source(9), "a"));
+        assert_eq!(
+            one.reopen(4).backups().unwrap().len(),
+            6,
+            "{n} of {operations}"
+        );
+    }
+}
+
+/// Symptom: `list` beside a backup on the same machine said that the repository went back.
+#[test]
+fn an_entry_that_another_process_remembers_meanwhile_is_no_sign_of_a_loss() {
+    let repo = TestRepo::new();
+    block_on(backup_async(&repo, source(1), "host"));
+    let operations = count(&repo, |repo| drop(repo.backups().unwrap()));
+    for n in 0..=operations {
+        let folder = tempfile::tempdir().unwrap();
+        let one = repo.fork(2);
+        let other = one.reopen(3);
+        for repo in [&one, &other] {
+            let remembers = repo.repository.remember_log(folder.path(), &repo.context);
+            remembers.unwrap();
+        }
+        assert_eq!(other.backups().unwrap().len(), 1);
+        one.faults.before(n, move || {
+            Box::pin(async move {
+                backup_async(&other, source(2), "host").await;
+            })
+        });
+        let found = one
+            .backups()
+            .unwrap_or_else(|error| panic!("{n} of {operations}: {error}"));
+        assert!(matches!(found.len(), 1 | 2), "{n}: {}", found.len());
+    }
+}

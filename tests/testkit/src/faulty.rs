@@ -68,6 +68,8 @@ struct Plan {
     fail: Option<(u64, When)>,
     hooks: Vec<(u64, Hook)>,
     corrupt: Vec<(String, Corruption)>,
+    /// The next listing that has this key lacks it.
+    overlooked: Option<String>,
     log: Vec<Operation>,
 }
 
@@ -121,6 +123,11 @@ impl FaultyStore {
             .unwrap()
             .corrupt
             .push((pattern.into(), how));
+    }
+
+    /// The next listing that would have a key lacks it, as when the object was made while a folder was read.
+    pub fn overlook_once(&self, key: impl Into<String>) {
+        self.plan.lock().unwrap().overlooked = Some(key.into());
     }
 
     /// Forgets all plans and counts from 0 again.
@@ -187,6 +194,13 @@ impl FaultyStore {
         let all: Vec<Result<ObjectMeta>> = self.inner.list(prefix.as_ref()).collect().await;
         let mut all = all.into_iter().collect::<Result<Vec<_>>>()?;
         all.retain(|meta| !self.is_hidden(meta.location.as_ref()));
+        let overlooked = &mut self.plan.lock().unwrap().overlooked;
+        let is_overlooked =
+            |meta: &ObjectMeta| Some(meta.location.as_ref()) == overlooked.as_deref();
+        if let Some(at) = all.iter().position(is_overlooked) {
+            all.remove(at);
+            *overlooked = None;
+        }
         if after { Err(failure()) } else { Ok(all) }
     }
 

@@ -45,14 +45,17 @@ impl LogPosition {
     /// Reads the log. The inner error is about entries that cannot be read: manifests can replace them. The outer one is
     /// about everything else.
     fn load(io: &Io) -> Result<Result<Self>> {
+        // Before the look at the store: another process may see a newer entry right after that, and remember it.
+        let known = known(io);
+        let known = known.as_ref();
         if let Some(position) = Self::read_copies(io)? {
-            position.compare(io)?;
+            position.compare(io, known)?;
             return Ok(Ok(position));
         }
         let mut numbers = list(io, 0)?;
         if numbers.is_empty() {
             let empty = Self::default();
-            empty.compare(io)?;
+            empty.compare(io, known)?;
             let Some(folder) = stored_in(io)? else {
                 return Ok(Ok(empty));
             };
@@ -65,15 +68,14 @@ impl LogPosition {
         let last = numbers.last().copied().unwrap_or_default();
         match Self::read_store(io, &numbers, last) {
             Ok(position) => {
-                position.compare(io)?;
+                position.compare(io, known)?;
                 Ok(Ok(position))
             }
             Err(error) if error.kind() == ErrorKind::Damaged => {
                 if let Some(memory) = io.repository.log_memory()
-                    && let Ok(Some(known)) = memory.read()
-                    && known.seq > last
+                    && let Some(known) = known.filter(|known| known.seq > last)
                 {
-                    return Err(memory.went_back(&known, Some(last)));
+                    return Err(memory.went_back(known, Some(last)));
                 }
                 let message = "the commit log cannot be read; `check --repair-log` rebuilds it from the manifests";
                 let error = crate::error::in_one_line(&error);
@@ -83,25 +85,22 @@ impl LogPosition {
         }
     }
 
-    /// Refuses a log that lacks the newest entry that this machine has seen; remembers the newest one that there is now.
-    fn compare(&self, io: &Io) -> Result<()> {
+    /// Refuses a log that lacks the newest entry that this machine had seen before it was read; remembers the newest one that
+    /// there is now.
+    fn compare(&self, io: &Io, known: Option<&KnownEntry>) -> Result<()> {
         let Some(memory) = io.repository.log_memory() else {
             return Ok(());
         };
-        match memory.read() {
-            Ok(None) => {}
-            Ok(Some(known)) => {
-                let newest = self.next.checked_sub(1);
-                if newest.is_none_or(|newest| newest < known.seq) {
-                    return Err(memory.went_back(&known, newest));
-                }
-                // A rebuilt log has every backup that was complete, whatever became of the entries before.
-                let is_older = self.rebuilt_at.is_some_and(|at| known.seq < at);
-                if !is_older && self.digest_of(io, known.seq)?.as_ref() != Some(&known.digest) {
-                    return Err(memory.differs(&known));
-                }
+        if let Some(known) = known {
+            let newest = self.next.checked_sub(1);
+            if newest.is_none_or(|newest| newest < known.seq) {
+                return Err(memory.went_back(known, newest));
             }
-            Err(error) => io.warn(&memory.unreadable(&error)),
+            // A rebuilt log has every backup that was complete, whatever became of the entries before.
+            let is_older = self.rebuilt_at.is_some_and(|at| known.seq < at);
+            if !is_older && self.digest_of(io, known.seq)?.as_ref() != Some(&known.digest) {
+                return Err(memory.differs(known));
+            }
         }
         self.remember(io);
         Ok(())
@@ -232,6 +231,15 @@ impl LogPosition {
             from = from.saturating_sub(CHECKPOINT_EVERY).max(oldest);
         }
     }
+}
+
+/// The newest entry that this machine has seen.
+fn known(io: &Io) -> Option<KnownEntry> {
+    let memory = io.repository.log_memory()?;
+    memory.read().unwrap_or_else(|error| {
+        io.warn(&memory.unreadable(&error));
+        None
+    })
 }
 
 /// A folder of the repository in which there are objects.

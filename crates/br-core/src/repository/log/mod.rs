@@ -236,12 +236,25 @@ fn missing(seq: u64) -> Error {
     Error::damaged(format!("{} is missing", Layout::log(seq)))
 }
 
-/// The numbers of the entries from `from` on, ascending.
+/// The numbers of the entries from `from` on, ascending. All entries before the last one are among them, unless they are lost.
 pub(super) fn list(io: &Io, from: u64) -> Result<Vec<u64>> {
     io.block(list_async(io, from))
 }
 
 async fn list_async(io: &Io, from: u64) -> Result<Vec<u64>> {
+    let numbers = list_once(io, from).await?;
+    let is_whole = match (numbers.first(), numbers.last()) {
+        (Some(first), Some(last)) => last - first + 1 == numbers.len() as u64,
+        _ => true,
+    };
+    if is_whole && numbers.first().is_none_or(|first| *first == from) {
+        return Ok(numbers);
+    }
+    // A listing of a folder to which others add may lack an entry and have one that was added after it. The next one has both.
+    list_once(io, from).await
+}
+
+async fn list_once(io: &Io, from: u64) -> Result<Vec<u64>> {
     let after = from.checked_sub(1).map(Layout::log).unwrap_or_default();
     let objects = io.storage().list_after(Layout::LOG, &after).await?;
     let numbers = objects
