@@ -98,6 +98,35 @@ fn a_link_on_the_way_to_what_is_restored_is_followed_and_stays() {
 }
 
 #[test]
+fn a_link_that_was_backed_up_by_its_name_is_followed_and_stays() {
+    let session = Session::with_backup();
+    session.write("real/f", "a");
+    symlink("real", session.at("home")).unwrap();
+    let real = session.at("real");
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o755)).unwrap();
+    session.back_up(&["home"]);
+    for options in [&["home/f"][..], &["home"], &[], &["--overwrite", "always"]] {
+        fs::remove_file(session.at("real/f")).unwrap();
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o700)).unwrap();
+        session
+            .restore(&[options, &["--target", "."]].concat())
+            .expect(0);
+        assert_eq!(session.read("real/f"), "a", "{options:?}");
+        let link = fs::read_link(session.at("home")).unwrap();
+        assert_eq!(link, Path::new("real"), "{options:?}");
+        let mode = fs::metadata(&real).unwrap().permissions().mode() & 0o777;
+        let wanted = if options == ["home/f"] { 0o700 } else { 0o755 };
+        assert_eq!(mode, wanted, "{options:?}");
+    }
+    // A link that leads elsewhere is not replaced either.
+    fs::create_dir_all(session.at("target")).unwrap();
+    symlink(&real, session.at("target/home")).unwrap();
+    let output = session.restore(&["--target", "target"]).expect(3);
+    assert!(output.stderr.contains("a link is in the way"), "{output}");
+    assert_eq!(fs::read_link(session.at("target/home")).unwrap(), real);
+}
+
+#[test]
 fn an_absolute_link_into_the_target_is_followed() {
     let session = behind_a_link("real");
     fs::remove_file(session.at("home")).unwrap();

@@ -49,7 +49,13 @@ impl Scope {
             && !self.roots.iter().any(|root| path.is_within(root))
     }
 
-    /// The paths whose links are followed when they are links: they lead to what is restored, and the backup followed them, too.
+    /// True for a path that was named for the backup, and was followed then if it was a link.
+    pub(super) fn is_root(&self, path: &EntryPath) -> bool {
+        self.roots.contains(path)
+    }
+
+    /// The paths whose links are followed when they are links: the paths that were backed up, and what leads to them. The backup
+    /// followed their links, too.
     pub(super) fn links_to_follow(&self) -> Vec<EntryPath> {
         let mut links = Vec::new();
         for root in &self.roots {
@@ -58,6 +64,7 @@ impl Scope {
                 || selected.any(|path| path.is_within(root) || root.is_within(path));
             if is_wanted {
                 links.extend(above(root).into_iter().filter(|path| self.is_implied(path)));
+                links.push(root.clone());
             }
         }
         links.sort();

@@ -106,7 +106,7 @@ impl Planner<'_> {
                     _ => Ground::Folder,
                 }
             }
-            _ if leads && is_link => Ground::Refuse(
+            _ if is_link && (leads || self.scope.is_root(path)) => Ground::Refuse(
                 "a link is in the way that leads to no folder in the target: restore into the folder that it should lead to"
                     .into(),
             ),
