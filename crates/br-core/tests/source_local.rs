@@ -794,6 +794,39 @@ fn a_pattern_that_matched_nothing_is_noted_at_the_end() {
     assert_eq!(notes, expected);
 }
 
+/// Symptom: attributes of `chattr` were lost, and nothing said so.
+#[test]
+fn attributes_of_chattr_are_told_in_one_line() {
+    let dir = tempdir();
+    for name in ["a", "b", "c"] {
+        fs::write(dir.path().join(name), "").unwrap();
+    }
+    let chattr = |attribute: &str, name: &str| {
+        let mut command = Command::new("chattr");
+        command.arg(attribute).arg(dir.path().join(name));
+        command.status().is_ok_and(|status| status.success())
+    };
+    let notes = || walk_notes(dir.path(), options()).1;
+    assert_eq!(notes(), [""; 0]);
+    if !chattr("+d", "b") {
+        eprintln!("skipped: no chattr, or a file system without its attributes");
+        return;
+    }
+    let b = stored(&dir.path().join("b"));
+    let one = format!("{b} has attributes of chattr (+d), which are not kept");
+    assert_eq!(notes(), [one]);
+    if !chattr("+i", "c") {
+        eprintln!("skipped: only root sets the attribute +i");
+        return;
+    }
+    let two = format!(
+        "2 files and folders have attributes of chattr (+d, +i), which are not kept; the first is {b}"
+    );
+    let told = notes();
+    assert!(chattr("-i", "c"));
+    assert_eq!(told, [two]);
+}
+
 /// Symptom: an ignore file of more than 1 MiB was cut in the middle of a line, so that `/data/tmp` became `/data`, and the folder
 /// was missing from the backup.
 #[test]

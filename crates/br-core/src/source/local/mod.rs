@@ -11,6 +11,7 @@ use super::{ExcludeError, Excludes, Source, SourceItem};
 use crate::model::EntryPath;
 
 mod names;
+mod not_kept;
 mod roots;
 mod unix;
 mod walk;

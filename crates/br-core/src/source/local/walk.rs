@@ -11,6 +11,7 @@ use std::io;
 use std::vec;
 
 use super::names::Names;
+use super::not_kept::NotKept;
 use super::roots::{Missing, Plan, Stop, Way};
 use super::unix::{Describer, Folder, Links, ListBuffer, LocalDetails, Look, Me, folder_id};
 use super::{LocalSourceOptions, SourceError};
@@ -49,6 +50,8 @@ pub(super) struct Walk {
     /// The path of what was looked at last. It starts with the path of the deepest level.
     path: Vec<u8>,
     describer: Describer,
+    /// What was seen of what a backup does not keep.
+    not_kept: NotKept,
     buffer: ListBuffer,
     me: Me,
 }
@@ -127,6 +130,7 @@ impl Walk {
             pending: None,
             path: Vec::new(),
             describer: Describer::default(),
+            not_kept: NotKept::default(),
             buffer: ListBuffer::default(),
             me: Me::get(),
         })
@@ -156,7 +160,8 @@ impl Walk {
             } else {
                 self.has_ended = true;
                 let notes = self.options.excludes.notes(&self.excludes.used);
-                self.told.extend(notes.into_iter().map(SourceItem::Note));
+                let notes = notes.into_iter().chain(self.not_kept.message());
+                self.told.extend(notes.map(SourceItem::Note));
                 None
             };
             if item.is_some() {
@@ -189,8 +194,11 @@ impl Walk {
                 };
             }
         };
-        if stop.walked && look.is_folder() {
-            self.pending = Some(self.pending(&folder, &look, Links::Follow));
+        if stop.walked {
+            self.not_kept.note(&stop.path, &look);
+            if look.is_folder() {
+                self.pending = Some(self.pending(&folder, &look, Links::Follow));
+            }
         }
         SourceItem::Entry {
             entry,
@@ -239,6 +247,7 @@ impl Walk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => return Some(self.unreadable(error)),
         };
+        self.not_kept.note(&entry.path, &look);
         if look.is_folder() && self.may_enter(&look) {
             self.pending = Some(self.pending(&folder, &look, Links::Keep));
         } else if look.is_folder() {

@@ -55,16 +55,15 @@ impl FileReader {
         if entry.ctime != FileTime::UNKNOWN {
             entry.ctime = look.ctime();
         }
-        entry.inode = look.0.st_ino;
+        entry.inode = look.id().1;
         entry.mode = look.mode();
         let EntryKind::File(content) = &mut entry.kind else {
             return Err(io::Error::other("is no regular file"));
         };
         content.size = look.size();
-        content.holes = match u64::try_from(look.0.st_blocks) {
-            Ok(blocks) if blocks.saturating_mul(512) < content.size => holes(&file, content.size),
-            _ => Vec::new(),
-        };
+        if look.blocks().saturating_mul(512) < content.size {
+            content.holes = holes(&file, content.size);
+        }
         let mut following = content.data_extents().collect::<Vec<_>>().into_iter();
         Ok(Self {
             file,
@@ -93,7 +92,7 @@ impl FileReader {
             other => other?,
         };
         if len > 0 && self.unannounced == 0 {
-            let look = Look(rustix::fs::fstat(&self.file)?);
+            let look = Look::of(&self.file)?;
             self.is_done = look.size() != announced;
         }
         if len == 0 || self.is_done {
@@ -137,12 +136,12 @@ impl Read for FileReader {
 impl ContentReader for FileReader {
     fn finish(&mut self) -> io::Result<bool> {
         // The content is there, whatever the system says now.
-        let Ok(stat) = rustix::fs::fstat(&self.file) else {
+        let Ok(look) = Look::of(&self.file) else {
             return Ok(false);
         };
-        let look = Look(stat);
         let is_same = self.opened_as == (look.size(), look.mtime(), look.ctime());
-        if self.ended_early && is_same && is_made_by_the_kernel(&self.file) {
+        // The kernel gives such files new times whenever it likes.
+        if self.ended_early && is_made_by_the_kernel(&self.file) {
             self.is_size_reliable = false;
             return Ok(true);
         }
@@ -208,7 +207,7 @@ pub(super) fn open_file(
         Errno::LOOP | Errno::NXIO => changed(),
         other => other.into(),
     })?;
-    let look = Look(rustix::fs::fstat(&file)?);
+    let look = Look::of(&file)?;
     if look.file_type() != rustix::fs::FileType::RegularFile {
         return Err(changed());
     }

@@ -1,6 +1,6 @@
 //! Folders as Unix shows them.
 //!
-//! [`Folder`] is an open folder and looks at what is in it, [`Look`] is what it saw, [`Describer`] makes an entry of that.
+//! [`Folder`] is an open folder and looks at what is in it, [`Look`] is what the system says of it, [`Describer`] makes an entry of that.
 //! Invariant: a link is followed only where [`Links::Follow`] is said.
 
 use std::collections::HashMap;
@@ -12,18 +12,20 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
 use super::names::Names;
-use crate::model::{Device, Entry, EntryKind, EntryPath, FileContent, FileTime};
+use crate::model::{Entry, EntryKind, EntryPath, FileContent, FileTime};
 
 mod content;
 mod details;
+mod look;
 mod owners;
 mod xattr;
 
 pub(super) use details::LocalDetails;
+pub(super) use look::{Attribute, Look};
 
 use owners::Owners;
 
@@ -85,12 +87,12 @@ impl Folder {
     pub(super) fn look(&self, name: &[u8], links: Links) -> io::Result<Look> {
         let mut flags = AtFlags::empty();
         flags.set(AtFlags::SYMLINK_NOFOLLOW, links == Links::Keep);
-        Ok(Look(rustix::fs::statat(&self.0, name, flags)?))
+        Look::at(self.as_fd(), name, flags)
     }
 
     /// Device and inode of this folder.
     pub(super) fn id(&self) -> io::Result<(u64, u64)> {
-        Ok(Look(rustix::fs::fstat(&self.0)?).id())
+        Ok(Look::of(&self.0)?.id())
     }
 
     /// Reads the names of all that the folder holds, sorted.
@@ -140,64 +142,6 @@ impl Default for ListBuffer {
     }
 }
 
-/// What the system says of one thing in a folder.
-#[derive(Debug)]
-pub(super) struct Look(Stat);
-
-impl Look {
-    fn file_type(&self) -> FileType {
-        FileType::from_raw_mode(self.0.st_mode)
-    }
-
-    pub(super) fn is_folder(&self) -> bool {
-        self.file_type() == FileType::Directory
-    }
-
-    pub(super) fn is_file(&self) -> bool {
-        self.file_type() == FileType::RegularFile
-    }
-
-    pub(super) fn is_link(&self) -> bool {
-        self.file_type() == FileType::Symlink
-    }
-
-    pub(super) fn device(&self) -> u64 {
-        self.0.st_dev
-    }
-
-    pub(super) fn id(&self) -> (u64, u64) {
-        (self.0.st_dev, self.0.st_ino)
-    }
-
-    /// True when this process may do what the owner may.
-    pub(super) fn is_own(&self, me: Me) -> bool {
-        me.0 == 0 || me.0 == self.0.st_uid
-    }
-
-    fn size(&self) -> u64 {
-        u64::try_from(self.0.st_size).unwrap_or(0)
-    }
-
-    fn mode(&self) -> u32 {
-        self.0.st_mode & 0o7777
-    }
-
-    /// Nanoseconds are below 10⁹, so the narrower type holds them on each system.
-    fn mtime(&self) -> FileTime {
-        FileTime {
-            secs: self.0.st_mtime,
-            nanos: self.0.st_mtime_nsec as u32,
-        }
-    }
-
-    fn ctime(&self) -> FileTime {
-        FileTime {
-            secs: self.0.st_ctime,
-            nanos: self.0.st_ctime_nsec as u32,
-        }
-    }
-}
-
 /// The user this process acts for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Me(u32);
@@ -227,11 +171,6 @@ impl Describer {
         path: EntryPath,
         look: &Look,
     ) -> io::Result<Entry> {
-        let stat = &look.0;
-        let device = || Device {
-            major: rustix::fs::major(stat.st_rdev),
-            minor: rustix::fs::minor(stat.st_rdev),
-        };
         let kind = match look.file_type() {
             FileType::RegularFile => EntryKind::File(FileContent {
                 size: look.size(),
@@ -244,11 +183,11 @@ impl Describer {
             }
             FileType::Fifo => EntryKind::Fifo,
             FileType::Socket => EntryKind::Socket,
-            FileType::CharacterDevice => EntryKind::CharDevice(device()),
-            FileType::BlockDevice => EntryKind::BlockDevice(device()),
+            FileType::CharacterDevice => EntryKind::CharDevice(look.node()),
+            FileType::BlockDevice => EntryKind::BlockDevice(look.node()),
             FileType::Unknown => return Err(io::Error::other("is of an unknown type")),
         };
-        let link_group = (stat.st_nlink > 1 && kind != EntryKind::Directory).then(|| {
+        let link_group = (look.links() > 1 && kind != EntryKind::Directory).then(|| {
             *self
                 .links
                 .entry(look.id())
@@ -262,10 +201,10 @@ impl Describer {
             path,
             kind,
             mode: look.mode(),
-            owner: self.owners.get(stat.st_uid, stat.st_gid),
+            owner: self.owners.get(look.uid(), look.gid()),
             mtime: look.mtime(),
             ctime,
-            inode: stat.st_ino,
+            inode: look.id().1,
             xattrs: Vec::new(),
             link_group,
         })
