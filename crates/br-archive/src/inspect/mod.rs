@@ -15,6 +15,7 @@ use crate::emqx::config;
 use crate::emqx::meta::Meta;
 use crate::emqx::rules::Node;
 use crate::emqx::table::TableReport;
+use crate::emqx::table_sets;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::manifest::Manifest;
@@ -22,7 +23,7 @@ use crate::name::BundleName;
 use crate::path::MemberPath;
 use crate::progress::Progress;
 use crate::reader::BundleReader;
-use crate::select::Selection;
+use crate::select::{Selection, table_name};
 use crate::tar::TarHeader;
 
 /// What was found in a bundle.
@@ -60,14 +61,24 @@ impl Inspection {
         self.problems.is_empty()
     }
 
-    /// Refuses a selection of which the bundle has nothing.
+    /// Refuses a selection that names something that the bundle does not have.
     pub(crate) fn require(&self, selection: &Selection) -> Result<()> {
         let is_there = |path: &MemberPath| {
             let mut members = self.members.iter();
             members.any(|member| member.path.is_within(path))
         };
-        match selection.paths.iter().find(|path| !is_there(path)) {
-            Some(path) => Err(Error::invalid(format!("the bundle has no `{path}`"))),
+        if let Some(path) = selection.paths.iter().find(|path| !is_there(path)) {
+            return Err(Error::invalid(format!("the bundle has no `{path}`")));
+        }
+        let has_table = |set: &String| {
+            let mut tables = self.members.iter().filter_map(|m| table_name(&m.path));
+            tables.any(|table| table_sets::set_of(table) == Some(set))
+        };
+        let mut sets = selection.table_sets.iter().flatten();
+        match sets.find(|set| !has_table(set)) {
+            Some(set) => Err(Error::invalid(format!(
+                "the bundle has no table of the set `{set}`"
+            ))),
             None => Ok(()),
         }
     }
