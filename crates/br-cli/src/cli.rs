@@ -24,15 +24,15 @@ common with others is stored once, and none depends on another. Files that did n
 the last backup are not read again.";
 
 const EXAMPLES: &str = "\
-  br -r /mnt/disk/backup backup --init ~/documents   make the repository, and the first backup
-  br -r /mnt/disk/backup backup ~/documents          back up
-  br -r /mnt/disk/backup list                        show the backups there are
+  br -r /mnt/disk/backup backup --init ~/documents   # make the repository, and the first backup
+  br -r /mnt/disk/backup backup ~/documents          # back up
+  br -r /mnt/disk/backup list                        # show the backups there are
   br -r /mnt/disk/backup restore latest --target /tmp/restored
 
-  export BR_REPOSITORY=/mnt/disk/backup       name the repository once and leave out -r
+  export BR_REPOSITORY=/mnt/disk/backup              # name the repository once and leave out -r
 
-  br -r s3://bucket/folder init               make a repository in S3, with keys as for aws
-  br -r s3://bucket/folder storage probe      try a store out";
+  br -r s3://bucket/folder init                      # make a repository in S3, with keys as for aws
+  br -r s3://bucket/folder storage probe             # try a store out";
 
 const NAMING: &str = "\
 A backup is named by its id, by the part of it that `br list` shows, as `latest`, or as `latest~1` (the one before).

@@ -20,7 +20,7 @@ use crate::output::{ProgressReporter, format};
 use crate::values;
 
 const EXAMPLES: &str = "\
-  br -r /mnt/disk/backup backup --init ~/documents     make the repository, too: once, by hand
+  br -r /mnt/disk/backup backup --init ~/documents   # make the repository, too: once, by hand
   br backup ~/documents ~/photos
   br backup / --one-file-system --exclude-caches --exclude /tmp --tag daily
   br backup . --exclude '*.o' --exclude node_modules/ --dry-run
@@ -36,6 +36,9 @@ const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Locked];
 ///
 /// Paths are stored as typed, absolute ones without the leading slash. Files named .brignore are read as git reads
 /// .gitignore. The repository itself and the cache folder are left out.
+///
+/// A backup keeps content, raw names, permissions, owners, times of the last change, links, devices, holes, extended
+/// attributes and ACLs. It does not keep attributes of chattr, which a note names, nor times of access and creation.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES),

@@ -23,11 +23,11 @@ const SHOWN: usize = 20;
 const SHOWN_BACKUPS: usize = 3;
 
 const EXAMPLES: &str = "\
-  br check                            everything that is needed is there
-  br check --read-data                read and verify every byte
-  br check --read-data-subset 10%     verify a tenth, chosen at random: good every night
-  br check latest --read-data         verify what one backup needs
-  br check --repair-index --read-data give up what cannot be read; then back up the same data again";
+  br check                              # everything that is needed is there
+  br check --read-data                  # read and verify every byte
+  br check --read-data-subset 10%       # verify a tenth, chosen at random: good every night
+  br check latest --read-data           # verify what one backup needs
+  br check --repair-index --read-data   # give up what cannot be read; then back up the same data again";
 
 /// Verify the repository, and repair it on request
 ///

@@ -32,11 +32,11 @@ use crate::output::json::Summary;
 use crate::values;
 
 const EXAMPLES: &str = "\
-  br export /etc/app                               br-export-2026-11-20-08-13-00.250.tar.gz
-  br export /etc/app /var/lib/apps --dir /backup   each below its own name
+  br export /etc/app                                # br-export-2026-11-20-08-13-00.250.tar.gz
+  br export /etc/app /var/lib/apps --dir /backup    # each below its own name
   br -r /mnt/disk/backup export latest --path etc/nginx --format tar.zst
-  br -r /mnt/disk/backup export 8c90d327           a bundle that was imported, as it was
-  br export unpacked --edition ee --version 5.8.1  emqx-export-….tar.gz, which EMQX imports";
+  br -r /mnt/disk/backup export 8c90d327            # a bundle that was imported, as it was
+  br export unpacked --edition ee --version 5.8.1   # emqx-export-….tar.gz, which EMQX imports";
 
 const CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Refused];
 

@@ -25,7 +25,7 @@ const EXAMPLES: &str = "\
   br import emqx-export-2023-06-19-15-14-19.947.tar.gz --into unpacked --dry-run
   br import emqx-export-2023-06-19-15-14-19.947.tar.gz --into unpacked --table-sets banned,psk
   br -r /mnt/disk/backup import /srv/emqx/backup/emqx-export-2023-06-19-15-14-19.947.tar.gz
-  br -r /mnt/disk/backup export latest --dir /tmp    the same bundle again";
+  br -r /mnt/disk/backup export latest --dir /tmp   # the same bundle again";
 
 /// Merge a bundle into a folder, or keep it in the repository
 ///

@@ -22,7 +22,7 @@ const MAX_HOLES: u64 = 256 << 20;
 const EXAMPLES: &str = "\
   br ls latest
   br ls latest -l home/anna/photos
-  br ls latest --sha256 > sums; cd /restored && sha256sum -c sums
+  br ls latest --sha256 | (cd /restored && sha256sum -c)
   br ls latest --json | jq -r 'select(.size > 1e9) | .path'";
 
 /// List what is in a backup

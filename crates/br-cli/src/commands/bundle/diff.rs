@@ -23,7 +23,7 @@ const SHOWN_KEYS: usize = 20;
 
 const EXAMPLES: &str = "\
   br bundle diff monday/emqx-export-*.tar.gz tuesday/emqx-export-*.tar.gz
-  br bundle diff monday/emqx-export-*.tar.gz tuesday/emqx-export-*.tar.gz -v   keys of records, too";
+  br bundle diff monday/emqx-export-*.tar.gz tuesday/emqx-export-*.tar.gz -v   # keys of records, too";
 
 /// Show what differs between two bundles
 ///

@@ -39,7 +39,7 @@ const EXAMPLES: &str = "\
   br matrixone backup --host 127.0.0.1 --user dump --server-password-file pw --path /backup
   br matrixone backup --host 127.0.0.1 --user dump --server-password-file pw --path /backup --base-id 2289638c
   br matrixone backup --host 127.0.0.1 --user dump --server-password-file pw --backup_dir s3 --endpoint http://127.0.0.1:9000 --bucket b --filepath mo --is_minio
-  BR_REPOSITORY=/srv/repo br matrixone backup --host 127.0.0.1 --user dump --path /backup      a copy in the repository as well";
+  BR_REPOSITORY=/srv/repo br matrixone backup --host 127.0.0.1 --user dump --path /backup   # a copy in the repository as well";
 
 /// Back up a cluster
 ///

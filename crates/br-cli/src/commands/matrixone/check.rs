@@ -24,7 +24,7 @@ const SHOWN: usize = 20;
 
 const EXAMPLES: &str = "\
   br matrixone check 1614f462
-  br matrixone check --backup_dir filesystem --backup_path /backup       all backups there
+  br matrixone check --backup_dir filesystem --backup_path /backup   # all backups there
   br matrixone check --backup_dir filesystem --backup_path /backup/full-01942b54-a5a9-7b2f-8f1d-6a1f3c5d7e90";
 
 /// Check that backups can be restored

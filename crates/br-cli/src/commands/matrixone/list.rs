@@ -16,8 +16,8 @@ use crate::output::format;
 
 const EXAMPLES: &str = "\
   br matrixone list
-  br matrixone list 4d21b228                  also whether its files are there
-  br list --meta_path /srv/mo_br.meta         the same in the manner of mo_br";
+  br matrixone list 4d21b228            # also whether its files are there
+  br list --meta_path /srv/mo_br.meta   # the same in the manner of mo_br";
 
 /// List the backups that the catalogue knows
 ///
