@@ -51,7 +51,8 @@ fn holes_stay_holes_and_cost_nothing() {
         "holes are not read"
     );
     let size = disk.store.size();
-    assert!(size < 1 << 20, "the repository has {size} bytes");
+    // One MiB of it is the reserve for a full disk.
+    assert!(size < 2 << 20, "the repository has {size} bytes");
     disk.restore_all(report.backup.id, "out");
     let took = start.elapsed();
     assert!(

@@ -186,7 +186,7 @@ fn packs_of_a_running_backup_are_used_by_another_one() {
         fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
             let len = self.content.read(buffer)?;
             if len == 0 {
-                let _ = self.until.recv_timeout(std::time::Duration::from_secs(60));
+                let _ = self.until.recv_timeout(std::time::Duration::from_secs(600));
             }
             Ok(len)
         }
