@@ -136,6 +136,12 @@ impl Error {
         self
     }
 
+    /// Says which kind of object it is about, where the text does not begin with its key.
+    pub(crate) const fn about(mut self, object: ObjectKind) -> Self {
+        self.object = Some(object);
+        self
+    }
+
     /// An error about an object of the repository, which the text names.
     fn of_object(kind: ErrorKind, message: impl Into<String>) -> Self {
         let mut out = Self::new(kind, message).at(Site::Repository);

@@ -223,8 +223,35 @@ fn a_cut_last_log_entry_leaves_everything_readable() {
     session
         .run(["restore", "latest", "--target", "out"])
         .expect(0);
-    session.run(["check"]).expect(14);
-    session.run(["backup", "docs"]).expect(14);
+    for command in [
+        &["check"][..],
+        &["backup", "docs"],
+        &["prune"],
+        &["delete", "latest"],
+    ] {
+        let output = session.br.run(command).expect(14);
+        let hint = output.stderr.rsplit_once("hint: ").unwrap().1;
+        assert!(
+            hint.contains("br check --repair-log"),
+            "{command:?}: {output}"
+        );
+    }
+    // Where data is damaged as well, one command does both.
+    let fork = session.at("fork");
+    let copied = std::process::Command::new("cp")
+        .args(["-a"])
+        .args([&session.at("repository"), &fork])
+        .status();
+    assert!(copied.unwrap().success());
+    session.damage(&session.objects("packs")[0]);
+    let output = session.run(["check", "--read-data"]).expect(14);
+    let both = ["check", "--repair-log", "--repair-index", "--read-data"];
+    assert!(output.stderr.contains(&both.join(" ")), "{output}");
+    session.run(both).expect(14);
+    session.run(["backup", "docs"]).expect(0);
+    session.run(["check", "--read-data"]).expect(0);
+    fs::remove_dir_all(session.at("repository")).unwrap();
+    fs::rename(fork, session.at("repository")).unwrap();
     session.run(["check", "--repair-log"]).expect(0);
     session.run(["backup", "docs"]).expect(0);
 }

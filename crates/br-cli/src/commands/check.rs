@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use br_core::BackupSelector;
-use br_core::engine::check::{CheckOptions, CheckReport, Finding, ReadData};
+use br_core::engine::check::{CheckOptions, CheckReport, Finding, ReadData, Severity};
 use clap::Args;
 
 use super::matrixone;
@@ -115,17 +115,36 @@ pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandRes
         return Ok(ExitStatus::Ok);
     }
     let repaired = options.repair_index && data != ReadData::None;
-    output.console.hint(match repaired {
-        false => {
+    output.console.hint(way_on(&report, repaired));
+    Ok(ExitStatus::Damaged)
+}
+
+/// What to do about damage; `repaired` says that what cannot be read was given up by this run.
+fn way_on(report: &CheckReport, repaired: bool) -> &'static str {
+    let damage = report
+        .findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Damage);
+    let (in_log, elsewhere): (Vec<_>, Vec<_>) =
+        damage.partition(|finding| finding.object.starts_with("log"));
+    let is_elsewhere = !elsewhere.is_empty() || report.files_count > 0;
+    if !in_log.is_empty() && !is_elsewhere {
+        return "`br check --repair-log` rebuilds the log from the manifests; backups can be listed and restored meanwhile";
+    }
+    match (repaired, in_log.is_empty()) {
+        (false, true) => {
             "everything else can be restored; `br check --repair-index --read-data` gives up what cannot be read, then `br \
              backup` of the same data stores it again"
         }
-        true => {
+        (false, false) => {
+            "everything else can be restored; `br check --repair-log --repair-index --read-data` rebuilds the log and gives up \
+             what cannot be read, then `br backup` of the same data stores it again"
+        }
+        (true, _) => {
             "now run `br backup` of the same data: what is still there is stored again, and the backups named above are whole \
              again"
         }
-    });
-    Ok(ExitStatus::Damaged)
+    }
 }
 
 /// A place that was named as `mo_br` does it, and has no repository, may have what MatrixOne wrote.

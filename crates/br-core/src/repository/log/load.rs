@@ -1,7 +1,7 @@
 //! Reading the log from its newest checkpoint on, from copies on this machine or from the store.
 
 use super::{CHECKPOINT_EVERY, LogPosition, fetch, list, list_async, missing, parse};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, ObjectKind, Result};
 use crate::format::{LogEntry, LogRecord, limits};
 use crate::repository::{Cache, History, Io, KnownEntry, Layout, Salvage};
 
@@ -79,7 +79,9 @@ impl LogPosition {
                 }
                 let message = "the commit log cannot be read; `check --repair-log` rebuilds it from the manifests";
                 let error = crate::error::in_one_line(&error);
-                Ok(Err(Error::damaged(message).with_source(error)))
+                Ok(Err(Error::damaged(message)
+                    .about(ObjectKind::Log)
+                    .with_source(error)))
             }
             Err(error) => Err(error),
         }
@@ -258,4 +260,5 @@ fn lost(folder: &str) -> Error {
         "log is empty, and there are objects below {folder}: the commit log is lost; `check --repair-log` rebuilds it from \
          the manifests"
     ))
+    .about(ObjectKind::Log)
 }
