@@ -50,7 +50,7 @@ fn write(repo: &TestRepo, backup: &Backup, dir: &Path) -> PathBuf {
     let options = ExportOptions::default();
     let written = export(&repo.repository, &selector, sink, &options, &repo.context);
     let (sink, _) = block_on(written).unwrap();
-    let (writer, left_out) = sink.into_parts();
+    let (writer, left_out) = sink.finish().unwrap();
     assert_eq!(left_out, []);
     writer.finish().unwrap().path
 }
@@ -189,7 +189,7 @@ fn a_bundle_of_a_backup_has_its_regular_files() {
     let options = ExportOptions::default();
     let exported = export(&disk.repository, &selector, sink, &options, &disk.context);
     let (sink, _) = block_on(exported).unwrap();
-    let (writer, left_out) = sink.into_parts();
+    let (writer, left_out) = sink.finish().unwrap();
     let bundle = writer.finish().unwrap().path;
     let extracted = disk.fixture.at("extracted");
     br_archive::extract(&bundle, &extracted, &ImportOptions::new(1), &mut Silent).unwrap();

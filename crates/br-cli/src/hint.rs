@@ -190,7 +190,7 @@ impl Origin {
                 "`br check --repair-index` builds the index anew from the packs"
             }
             Some(ObjectKind::Manifest) => {
-                "`br check` names the backups that are affected; all others can be restored"
+                "`br check` names the backup whose manifest is lost: restore what you need of it, then `br delete` it"
             }
             _ => {
                 "`br check --read-data` names what is affected and how to repair it; everything else can be restored"

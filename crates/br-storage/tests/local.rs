@@ -318,6 +318,26 @@ async fn what_is_made_in_a_shared_directory_takes_the_bits_of_its_group() {
     }
 }
 
+/// Symptom: one run as root in the repository of another user, and that user could not read it any more.
+#[tokio::test]
+async fn what_root_makes_in_the_directory_of_another_user_belongs_to_that_user() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let root = tempfile::tempdir().unwrap();
+    let (user, group) = (65_534, 12_345);
+    if chown(root.path(), Some(user), Some(group)).is_err() {
+        eprintln!("skipped: only root gives directories away");
+        return;
+    }
+    let storage = open(root.path());
+    create(&storage, "packs/ab/abcd", b"x").await;
+    for path in ["packs", "packs/ab", "packs/ab/abcd"] {
+        let metadata = fs::metadata(root.path().join(path)).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), (user, group), "{path}");
+    }
+    assert_eq!(mode(&root.path().join("packs/ab/abcd")), 0o600);
+    assert_eq!(mode(&root.path().join("packs")), 0o700);
+}
+
 /// Was: a FIFO waited for a writer without end.
 #[tokio::test]
 async fn what_is_no_regular_file_is_no_object() {

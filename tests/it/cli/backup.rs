@@ -164,6 +164,20 @@ fn a_missing_path_costs_only_itself() {
 }
 
 #[test]
+fn a_repository_is_not_backed_up_even_when_it_is_named() {
+    let session = Session::with_repository();
+    for paths in [&["repository"][..], &["docs", "repository"]] {
+        let output = session.br.run([&["backup"], paths].concat()).expect(3);
+        assert!(
+            output.stderr.contains("unreadable: repository: br keeps"),
+            "{output}"
+        );
+        let listed = session.run(["ls", "latest"]).expect(0).stdout;
+        assert!(!listed.contains("br.json"), "{listed}");
+    }
+}
+
+#[test]
 fn relative_patterns_match_wherever_the_paths_come_from() {
     let session = Session::with_repository();
     let docs = session.at("docs");

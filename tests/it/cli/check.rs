@@ -23,6 +23,8 @@ fn a_sound_repository_has_no_findings() {
     session
         .run(["check", "--read-data-subset", "some"])
         .expect(2);
+    // Is that a percentage, or bytes?
+    session.run(["check", "--read-data-subset", "10"]).expect(2);
     let one = session.json(["check", "latest", "--read-data"]);
     assert_eq!((&one["backups"], &one["sound"]), (&1.into(), &true.into()));
 }
@@ -117,6 +119,32 @@ fn a_log_is_repaired() {
         fs::read(session.at("out/docs/a.txt")).unwrap(),
         b"hello again\n"
     );
+}
+
+/// A lost manifest costs no file, and one command puts the repository in order.
+#[test]
+fn a_backup_without_its_manifest_is_restored_and_then_deleted() {
+    let session = Session::with_two_backups();
+    let id = session.ids().pop().unwrap();
+    let manifest = session.at("repository/manifests").join(&id);
+    fs::remove_file(manifest).unwrap();
+    for command in [
+        &["check"][..],
+        &["check", "--repair-index", "--read-data"],
+        &["check", "--repair-log"],
+        &["prune"],
+    ] {
+        let output = session.br.run(command).expect(14);
+        let hint = output.stderr.rsplit_once("hint: ").unwrap().1;
+        assert!(hint.contains("`br delete`"), "{command:?}: {output}");
+    }
+    session
+        .run(["restore", "latest", "--target", "out"])
+        .expect(0);
+    session.run(["backup", "docs"]).expect(0);
+    session.run(["delete", &id, "--yes"]).expect(0);
+    session.run(["check", "--read-data"]).expect(0);
+    session.run(["prune"]).expect(0);
 }
 
 fn log_entries(session: &Session) -> Vec<std::path::PathBuf> {

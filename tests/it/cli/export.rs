@@ -308,6 +308,23 @@ fn a_name_that_is_taken_is_left_alone() {
     assert_eq!(session.bundles("out").len(), 4, "now has always a name");
 }
 
+/// Symptom: the manifest of a bundle came back in the middle of it.
+#[test]
+fn an_imported_bundle_of_br_is_written_back_byte_by_byte() {
+    let session = Session::with_repository();
+    session.write("docs/zebra", "after br/manifest.json");
+    fs::remove_file(session.at("docs/link")).unwrap();
+    session.run(["export", "docs", "--dir", "in"]).expect(0);
+    let original = session.bundle("in");
+    session
+        .run(["import", original.to_str().unwrap()])
+        .expect(0);
+    session.run(["export", "latest", "--dir", "out"]).expect(0);
+    let written = session.bundle("out");
+    assert_eq!(listing(&written), listing(&original));
+    assert_eq!(fs::read(written).unwrap(), fs::read(original).unwrap());
+}
+
 /// What has no place in a bundle is named, counted and noted in the bundle, so that nobody relies on it being there.
 #[test]
 fn what_cannot_be_in_a_bundle_is_left_out_and_told() {
@@ -340,6 +357,11 @@ fn what_cannot_be_in_a_bundle_is_left_out_and_told() {
     assert!(shown.stdout.contains("4 things of the source"), "{shown}");
     let shown = session.json(["bundle", "inspect", bundle]);
     assert_eq!(shown["manifest"]["left_out"], 4);
+    // From a repository they have the same names.
+    session.run(["init"]).expect(0);
+    session.run(["backup", "docs"]).expect(0);
+    let output = session.run(["export", "latest", "--dir", "out3"]).expect(3);
+    assert!(output.stderr.contains("left out: docs/\\xff: "), "{output}");
 }
 
 #[test]

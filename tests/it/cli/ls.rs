@@ -114,6 +114,23 @@ fn a_reader_that_goes_away_is_no_error() {
     assert_eq!(output.stderr, "", "nothing is said");
 }
 
+/// Symptom: `br restore latest "$UNSET"` restored everything.
+#[test]
+fn an_empty_path_is_refused_and_a_slash_is_everything() {
+    let session = Session::with_backup();
+    for command in [
+        &["ls", "latest", ""][..],
+        &["dump", "latest", ""],
+        &["restore", "latest", "", "--target", "out"],
+    ] {
+        let output = session.br.run(command).expect(2);
+        assert!(output.stderr.contains("the path is empty"), "{output}");
+    }
+    assert!(!session.at("out").exists());
+    let all = session.run(["ls", "latest"]).expect(0).stdout;
+    assert_eq!(session.run(["ls", "latest", "/"]).expect(0).stdout, all);
+}
+
 /// An absent path was an empty list.
 #[test]
 fn an_absent_path_is_an_error() {

@@ -23,6 +23,34 @@ fn a_backup_is_restored() {
 }
 
 #[test]
+fn files_that_differ_are_kept_when_nothing_is_overwritten() {
+    let session = Session::with_backup();
+    session
+        .run(["restore", "latest", "--target", "out"])
+        .expect(0);
+    session.write("out/docs/a.txt", "changed here");
+    let arguments = [
+        "restore",
+        "latest",
+        "--target",
+        "out",
+        "--overwrite",
+        "never",
+    ];
+    let output = session.run(arguments).expect(0);
+    assert!(output.stdout.contains("1 unchanged, 1 kept"), "{output}");
+    let report = session.json(arguments);
+    assert_eq!(
+        (&report["files_unchanged"], &report["files_kept"]),
+        (&1.into(), &1.into())
+    );
+    assert_eq!(
+        fs::read(session.at("out/docs/a.txt")).unwrap(),
+        b"changed here"
+    );
+}
+
+#[test]
 fn a_part_is_restored() {
     let session = Session::with_backup();
     session

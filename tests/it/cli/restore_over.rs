@@ -407,7 +407,11 @@ fn a_set_user_id_bit_never_comes_with_another_owner() {
     assert_eq!(session.mode("out/docs/own"), 0o6755);
     assert!(!has_capability(session.at("out/docs/capable")));
     let again = session.restored(&["--target", "out", "--no-owner"]);
-    assert_eq!(again["privileges_dropped"], 0, "nothing is set again");
+    assert_eq!(again["files_restored"], 0, "{again}");
+    assert_eq!(
+        again["privileges_dropped"], 2,
+        "they are still missing: {again}"
+    );
     assert_eq!(session.mode("out/docs/other"), 0o755);
 
     session.give("repository", NOBODY);
@@ -460,6 +464,12 @@ fn a_repository_that_another_user_may_write_to_gives_no_privileges() {
     assert!(output.stderr.contains("--trust-repository"), "{output}");
     assert_eq!(session.mode("foreign/docs/setid"), 0o755);
     assert!(!session.at("foreign/docs/null").exists());
+    // A second run restores nothing, and what is there still lacks the bits.
+    for more in [&[][..], &["--dry-run"]] {
+        let output = session.restore(&[&["--target", "foreign"], more].concat());
+        let output = output.expect(3);
+        assert!(output.stdout.contains("attributes: 2 entries"), "{output}");
+    }
     assert_eq!(session.read("foreign/docs/a.txt"), "hello\n");
 
     session

@@ -7,6 +7,12 @@ fn a_backup_is_shown() {
     let session = Session::with_two_backups();
     session.assert_output("show", &session.run(["show", "latest"]).expect(0));
     let ids = session.ids();
+    let listed = session.json(["list"]);
+    for (number, id) in ids.iter().enumerate() {
+        let shown = session.json(["show", id]);
+        let stored = &shown["backup"]["bytes_stored"];
+        assert_eq!(stored, &listed["backups"][number]["bytes_stored"]);
+    }
     for (name, wanted) in [
         ("latest", &ids[1]),
         (ids[0].as_str(), &ids[0]),

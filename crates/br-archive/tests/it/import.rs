@@ -403,11 +403,11 @@ fn a_selection_is_held() {
     let (changed, extracted) = take(only);
     assert_eq!(changed, ["mnesia/emqx_banned"]);
     assert_eq!(extracted, ["META.hocon", "mnesia/emqx_banned"]);
-    let absent = Selection::default().with_table_sets(Some(vec!["banned".into(), "psk".into()]));
+    let absent = Selection::default().with_table_sets(Some(vec!["banned".into(), "retainer".into()]));
     let folder = node_folder();
     let options = import_options().with_selection(absent);
     let error = import(&bundle, folder.path(), &options, &mut Silent).unwrap_err();
-    assert!(error.to_string().contains("the set `psk`"), "{error}");
+    assert!(error.to_string().contains("the set `retainer`"), "{error}");
     let keys = Selection::default()
         .with_paths(paths(&["cluster.hocon"]))
         .with_root_keys(Some(vec!["mqtt".into()]));

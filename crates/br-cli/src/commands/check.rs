@@ -79,9 +79,10 @@ fn parse_subset(text: &str) -> Result<ReadData, String> {
     if text.ends_with('%') {
         return format::parse_percent(text).map(ReadData::Fraction);
     }
-    format::parse_size(text)
-        .map(ReadData::Bytes)
-        .map_err(|_| format!("`{text}` is neither a percentage nor a size: write 10% or 512MiB"))
+    let has_unit = !text.ends_with(|c: char| c.is_ascii_digit());
+    let size = format::parse_size(text).ok().filter(|_| has_unit);
+    size.map(ReadData::Bytes)
+        .ok_or_else(|| format!("`{text}` is neither a percentage nor a size: write 10% or 512MiB"))
 }
 
 pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandResult {
@@ -121,28 +122,33 @@ pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandRes
 
 /// What to do about damage; `repaired` says that what cannot be read was given up by this run.
 fn way_on(report: &CheckReport, repaired: bool) -> &'static str {
-    let damage = report
-        .findings
-        .iter()
-        .filter(|finding| finding.severity == Severity::Damage);
-    let (in_log, elsewhere): (Vec<_>, Vec<_>) =
-        damage.partition(|finding| finding.object.starts_with("log"));
-    let is_elsewhere = !elsewhere.is_empty() || report.files_count > 0;
-    if !in_log.is_empty() && !is_elsewhere {
-        return "`br check --repair-log` rebuilds the log from the manifests; backups can be listed and restored meanwhile";
-    }
-    match (repaired, in_log.is_empty()) {
-        (false, true) => {
-            "everything else can be restored; `br check --repair-index --read-data` gives up what cannot be read, then `br \
-             backup` of the same data stores it again"
+    let is_damaged = |folder: &str| {
+        report.findings.iter().any(|finding| {
+            finding.severity == Severity::Damage && finding.object.starts_with(folder)
+        })
+    };
+    let elsewhere = ["packs", "index", "backup"].map(is_damaged).contains(&true);
+    let has_lost_data = elsewhere || report.files_count > 0;
+    match (is_damaged("log"), has_lost_data) {
+        (true, false) => {
+            "`br check --repair-log` rebuilds the log from the manifests; backups can be listed and restored meanwhile"
         }
-        (false, false) => {
+        (true, true) => {
             "everything else can be restored; `br check --repair-log --repair-index --read-data` rebuilds the log and gives up \
              what cannot be read, then `br backup` of the same data stores it again"
         }
-        (true, _) => {
+        (false, true) if !repaired => {
+            "everything else can be restored; `br check --repair-index --read-data` gives up what cannot be read, then `br \
+             backup` of the same data stores it again"
+        }
+        (false, true) => {
             "now run `br backup` of the same data: what is still there is stored again, and the backups named above are whole \
-             again"
+             again; `br delete` those that need what is nowhere any more, or keep them for the rest"
+        }
+        // Only manifests.
+        (false, false) => {
+            "all files can be restored; back up the same data again and `br delete` the backup whose manifest is lost: `prune` \
+             does nothing until then"
         }
     }
 }
@@ -235,14 +241,19 @@ fn print_files(report: &CheckReport, all: bool, lines: &mut Lines) -> Result<(),
 }
 
 fn verdict(report: &CheckReport, structure_only: bool) -> String {
-    let damages = report.findings.len() as u64;
-    let verdict = match (report.is_sound(), damages) {
-        (true, 0) => "no problems found".to_owned(),
-        (true, notes) => format!(
-            "no damage found, {}",
-            format::counted(notes, "note", "notes")
+    let findings = report.findings.iter();
+    let is_damage = |finding: &&Finding| finding.severity == Severity::Damage;
+    let problems = findings.filter(is_damage).count() as u64;
+    let notes = report.findings.len() as u64 - problems;
+    let notes_text = format::counted(notes, "note", "notes");
+    let verdict = match (problems, notes) {
+        (0, 0) => "no problems found".to_owned(),
+        (0, _) => format!("no damage found, {notes_text}"),
+        (_, 0) => format!("{} found", format::counted(problems, "problem", "problems")),
+        (_, _) => format!(
+            "{} and {notes_text} found",
+            format::counted(problems, "problem", "problems")
         ),
-        (false, problems) => format!("{} found", format::counted(problems, "problem", "problems")),
     };
     let data = match structure_only {
         true if report.packs_opened == 0 && report.packs > 0 => {

@@ -409,13 +409,13 @@ async fn export_backup(
     let exported =
         br_core::engine::export::export(&repository, &selector, sink, &options, &engine).await;
     let (sink, _) = exported.map_err(bundles::explain_export)?;
-    let (writer, left_out) = sink.into_parts();
-    let report = bundles::write(context, move |_: &mut BundleProgress| writer.finish()).await?;
+    let finish = move |_: &mut BundleProgress| {
+        let (writer, left_out) = sink.finish()?;
+        Ok((writer.finish()?, left_out.len() as u64))
+    };
+    let (report, left_out) = bundles::write(context, finish).await?;
     drop(export_guard);
-    Ok(Exported {
-        report,
-        left_out: left_out.len() as u64,
-    })
+    Ok(Exported { report, left_out })
 }
 
 /// What was selected, for the bundle and as paths of the backup, where names may be typed as they are shown. Without a table or

@@ -76,6 +76,13 @@ pub(super) async fn find_paths(
 
 /// Takes one path as it is.
 pub(super) fn entry_path(typed: &OsStr) -> Result<EntryPath, CommandError> {
+    if typed.is_empty() {
+        // Often a variable without a value; it must not mean everything.
+        return Err(CommandError::usage(
+            "the path is empty",
+            "give a path as `br ls` shows it, `/` for everything, or leave it out",
+        ));
+    }
     let parts = typed.as_bytes().split(|byte| *byte == b'/');
     let parts: Vec<_> = parts
         .filter(|part| !part.is_empty() && *part != b".")

@@ -89,7 +89,7 @@ pub(crate) struct RestoreArgs {
     #[arg(long)]
     trust_repository: bool,
 
-    /// Do everything but write; with --verbose, list every entry and what would happen to it
+    /// Write nothing, and read no stored data; with --verbose, list every entry and what would happen to it
     #[arg(short = 'n', long)]
     dry_run: bool,
 
@@ -260,6 +260,13 @@ fn print(
         },
         format::count(report.files_unchanged)
     );
+    let files = match report.files_kept {
+        0 => files,
+        kept => format!(
+            "{files}, {} kept, as nothing is overwritten",
+            format::count(kept)
+        ),
+    };
     let mut fields = vec![
         ("backup", report.backup.to_string()),
         ("target", format::path(&args.target)),

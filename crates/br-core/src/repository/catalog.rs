@@ -313,12 +313,12 @@ impl Repository {
     pub async fn describe(&self, selector: &BackupSelector, context: &Context) -> Result<Backup> {
         let selector = selector.clone();
         let work = move |io: &Io| {
-            let id = LogPosition::read_or_rebuild(io)?
-                .0
-                .state
-                .find(&selector)?
-                .id;
-            Ok(io.read_manifest(id)?.0)
+            let (position, _) = LogPosition::read_or_rebuild(io)?;
+            let listed = position.state.find(&selector)?;
+            let (mut backup, _) = io.read_manifest(listed.id)?;
+            // A manifest cannot count itself.
+            backup.changes.bytes_stored = listed.changes.bytes_stored;
+            Ok(backup)
         };
         self.run(context, work).await
     }

@@ -26,8 +26,8 @@ pub struct ExcludeError {
 
 /// Patterns for paths that stay out of a backup.
 ///
-/// The syntax is that of `.gitignore`, matched against paths in the backup. A pattern that starts with a slash starts at the
-/// root of the backup, where absolute paths are stored without their slash. One that starts with `./` or `../` starts at the
+/// The syntax is that of `.gitignore`, matched against paths in the backup. A pattern that starts with a slash is the absolute
+/// path of something below a source, or starts at the root of the backup. One that starts with `./` or `../` starts at the
 /// current folder. All others match at any depth: `cache` and `src/cache` both match `home/anna/src/cache`. A pattern that
 /// ends with a slash matches folders only; `!` takes back what an earlier pattern left out. What an excluded folder holds
 /// cannot be taken back.
@@ -220,6 +220,11 @@ impl Pattern {
             }
             joined = all.join("/");
         }
+        if self.text.starts_with('/')
+            && let Some(below) = below(&joined, here.get(..base_len)?)
+        {
+            joined = below;
+        }
         if joined.is_empty() {
             // The place that paths start from, which is never left out.
             return None;
@@ -232,6 +237,19 @@ impl Pattern {
         let end = if self.text.ends_with('/') { "/" } else { "" };
         Some(format!("{sign}{start}{joined}{end}"))
     }
+}
+
+/// What follows a folder in an absolute pattern; `None` when the pattern is not about something below the folder.
+fn below(pattern: &str, folder: &[&[u8]]) -> Option<String> {
+    let mut parts = pattern.split('/');
+    for expected in folder {
+        let (part, expected) = (parts.next()?, as_text(expected));
+        if part != expected && part != literal(&expected) {
+            return None;
+        }
+    }
+    let rest: Vec<_> = parts.collect();
+    (!folder.is_empty() && !rest.is_empty()).then(|| rest.join("/"))
 }
 
 /// The patterns of a backup, for paths that start from one place.
@@ -468,6 +486,22 @@ mod tests {
         assert!(out(".", "home/u", root) && !out(".", "home", root));
         // Nothing lies above the root.
         assert!(!out("../../../a", "a", root) && !out("../a", "a", here));
+    }
+
+    /// Symptom: `-e "$PWD/src/cache"` was of no effect on `br backup src`.
+    #[test]
+    fn an_absolute_pattern_matches_where_paths_are_relative() {
+        let out = |pattern: &str, path: &str, anchor| {
+            left_out_of(&[pattern], path.as_bytes(), true, anchor)
+        };
+        let (here, above) = (Anchor::Above(0), Anchor::Above(1));
+        assert!(out("/home/u/src/a", "src/a", here) && out("/home/u/*", "a", here));
+        assert!(out("/home/u/src/a", "u/src/a", above) && out("/home//u/./a", "a", here));
+        assert!(out("/src/a", "src/a", here), "the root of the backup");
+        for other in ["a", "x/src/a", "u/src/a", "home/u/src/a/b"] {
+            assert!(!out("/home/u/src/a", other, here), "{other}");
+        }
+        assert!(!out("/home/u", "u", here));
     }
 
     #[test]

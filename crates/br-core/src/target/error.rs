@@ -10,7 +10,7 @@ use crate::model::EntryPath;
 #[non_exhaustive]
 pub enum TargetError {
     /// The folder to restore into is a symbolic link: whoever can change it decides where the restore goes.
-    #[error("`{}` is a symbolic link", .0.display())]
+    #[error("`{}` is a symbolic link: name the folder that it leads to", .0.display())]
     RootIsLink(PathBuf),
     /// The folder to restore into is something else.
     #[error("`{}` is not a folder", .0.display())]

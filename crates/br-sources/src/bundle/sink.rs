@@ -1,6 +1,7 @@
 //! A bundle as a sink.
 
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt as _;
 
 use br_archive::{
     Attributes, BundleWriter, Event, MANIFEST_PATH, META_PATH, MemberPath, Progress, Selection,
@@ -11,6 +12,8 @@ use br_core::sink::Sink;
 
 /// Largest configuration of which single keys are taken, in bytes.
 const MAX_CONFIG_BYTES: u64 = 64 << 20;
+/// Largest manifest of a bundle, in bytes.
+const MAX_MANIFEST_BYTES: u64 = 256 << 20;
 
 /// Writes the files of a backup into a bundle. Whatever cannot be in one is left out, told of, and counted.
 #[derive(Debug)]
@@ -19,6 +22,8 @@ pub struct BundleSink<P> {
     selection: Selection,
     /// The bundle's own manifest is among the entries.
     is_whole_bundle: bool,
+    /// The bundle's own manifest, which is written last.
+    manifest: Option<(MemberPath, Vec<u8>, Attributes)>,
     progress: P,
     left_out: Vec<(EntryPath, String)>,
 }
@@ -30,6 +35,7 @@ impl<P: Progress> BundleSink<P> {
             writer,
             selection,
             is_whole_bundle: false,
+            manifest: None,
             progress,
             left_out: Vec::new(),
         }
@@ -42,17 +48,22 @@ impl<P: Progress> BundleSink<P> {
         self
     }
 
-    /// The writer, and what was left out with the reason.
-    pub fn into_parts(self) -> (BundleWriter, Vec<(EntryPath, String)>) {
-        (self.writer, self.left_out)
+    /// Writes what comes last; returns the writer, and what was left out with the reason.
+    ///
+    /// # Errors
+    /// As [`BundleWriter::add_bytes`].
+    pub fn finish(mut self) -> br_archive::Result<(BundleWriter, Vec<(EntryPath, String)>)> {
+        if let Some((path, text, attributes)) = self.manifest {
+            self.writer.add_bytes(&path, &text, attributes)?;
+        }
+        Ok((self.writer, self.left_out))
     }
 
     fn leave_out(&mut self, path: &EntryPath, reason: String) {
-        let shown = path.to_string();
-        let (path_text, reason_text) = (std::path::Path::new(&shown), reason.as_str());
+        let raw = std::path::Path::new(std::ffi::OsStr::from_bytes(path.as_bytes()));
         self.progress.event(Event::LeftOut {
-            path: path_text,
-            reason: reason_text,
+            path: raw,
+            reason: &reason,
         });
         self.writer.leave_out();
         self.left_out.push((path.clone(), reason));
@@ -65,23 +76,32 @@ impl<P: Progress> BundleSink<P> {
         attributes: Attributes,
         content: &mut dyn Read,
     ) -> br_archive::Result<()> {
+        if path.as_str() == MANIFEST_PATH {
+            let text = read_whole(size, MAX_MANIFEST_BYTES, content)?;
+            self.manifest = Some((path.clone(), text, attributes));
+            return Ok(());
+        }
         let keys = self.selection.root_keys.as_deref();
         if let Some(keys) = keys.filter(|_| is_config(path)) {
-            if size > MAX_CONFIG_BYTES {
-                let text = format!(
-                    "it has more than {MAX_CONFIG_BYTES} bytes: no keys can be taken out of it"
-                );
-                return Err(br_archive::Error::new(br_archive::ErrorKind::Refused, text));
-            }
-            let mut text = Vec::new();
-            content.read_to_end(&mut text).map_err(|error| {
-                br_archive::Error::new(br_archive::ErrorKind::Io, error.to_string())
-            })?;
+            let text = read_whole(size, MAX_CONFIG_BYTES, content)?;
             let text = select_config(&text, keys)?;
             return self.writer.add_bytes(path, &text, attributes);
         }
         self.writer.add(path, size, attributes, content)
     }
+}
+
+/// Reads a member that has to be in memory.
+fn read_whole(size: u64, limit: u64, content: &mut dyn Read) -> br_archive::Result<Vec<u8>> {
+    if size > limit {
+        let text = format!("it has more than {limit} bytes, too many to look into it");
+        return Err(br_archive::Error::new(br_archive::ErrorKind::Refused, text));
+    }
+    let mut text = Vec::new();
+    content
+        .read_to_end(&mut text)
+        .map_err(|error| br_archive::Error::new(br_archive::ErrorKind::Io, error.to_string()))?;
+    Ok(text)
 }
 
 /// What such things are called, in the words of `br-archive`.

@@ -49,8 +49,8 @@ pub(super) fn packs(io: &Io, view: &View, all: bool, report: &mut CheckReport) -
     if !unknown.is_empty() {
         let bytes: u64 = unknown.values().sum();
         let message = format!(
-            "{} packs with {:.1} MiB belong to no backup: left by an interrupted one, or being \
-             written right now; `prune` removes them once they are a day old",
+            "{} packs with {:.1} MiB belong to no backup: left by an interrupted backup, replaced by a \
+             repair, or being written right now; `prune` removes them once they are a day old",
             unknown.len(),
             bytes as f64 / f64::from(1 << 20)
         );

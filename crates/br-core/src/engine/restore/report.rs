@@ -11,7 +11,7 @@ use crate::error::{Error, Result, in_one_line};
 use crate::model::{Backup, BackupId, Entry, EntryKind, EntryPath, Xattr};
 use crate::progress::Event;
 use crate::repository::Io;
-use crate::target::{MetadataOptions, Refused, TargetError, Warning};
+use crate::target::{Existing, MetadataOptions, Refused, TargetError, Warning};
 
 /// What came of a restore.
 #[derive(Debug, Clone)]
@@ -23,8 +23,10 @@ pub struct RestoreReport {
     pub entries: u64,
     /// Files written.
     pub files_restored: u64,
-    /// Files left as they were.
+    /// Files that were there already, and are as in the backup.
     pub files_unchanged: u64,
+    /// Files that differ from what is there, which stays as nothing is overwritten.
+    pub files_kept: u64,
     /// Bytes written.
     pub bytes_restored: u64,
     /// What was deleted, or would be in a dry run.
@@ -70,6 +72,7 @@ impl Shared {
             entries: 0,
             files_restored: 0,
             files_unchanged: 0,
+            files_kept: 0,
             bytes_restored: 0,
             deleted: Vec::new(),
             failed: Vec::new(),
@@ -179,6 +182,14 @@ impl Shared {
         let skipped = |xattr: &Xattr| self.metadata.skips_attribute(&xattr.name);
         if bits || entry.xattrs.iter().any(skipped) {
             self.update(|report| report.left_out += 1);
+        }
+    }
+
+    /// Counts what an entry that stays as it is lacks: it was restored before, with the same options.
+    pub(super) fn note_lacking(&self, entry: &Entry, existing: &Existing) {
+        self.note_left_out(entry);
+        if self.metadata.set_id && entry.mode & 0o6000 & !existing.mode != 0 {
+            self.update(|report| report.privileges_dropped += 1);
         }
     }
 

@@ -185,15 +185,17 @@ impl Walk {
                     .describe(&folder, name, stop.path.clone(), &look)?;
                 Ok((folder, look, entry))
             });
+        let unreadable = |error| SourceItem::Unreadable {
+            path: stop.path.clone(),
+            error,
+        };
         let (folder, look, entry) = match found {
             Ok(found) => found,
-            Err(error) => {
-                return SourceItem::Unreadable {
-                    path: stop.path.clone(),
-                    error,
-                };
-            }
+            Err(error) => return unreadable(error),
         };
+        if stop.walked && self.skipped.contains(&look.id()) {
+            return unreadable(io::Error::other("br keeps its own data there"));
+        }
         if stop.walked {
             self.not_kept.note(&stop.path, &look);
             if look.is_folder() {

@@ -20,7 +20,8 @@
 //!
 //! Files get mode 0600 and folders 0700, whatever the umask. In a folder with the set-gid bit in
 //! which the group may read, write and search (mode 2770), the group gets the same bits of all that
-//! is made in it; others never get any.
+//! is made in it; others never get any. What root makes in the folder of another user belongs to that
+//! user.
 //!
 //! # What is flushed
 //!

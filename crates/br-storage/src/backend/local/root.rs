@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Dir, Gid, Mode, OFlags, Uid};
 
 /// Folders are for their owner, unless the root is shared with its group.
 const PRIVATE_FOLDER: u32 = 0o700;
@@ -103,7 +103,7 @@ impl Root {
         let mode = PRIVATE_FILE | (self.group_bits()? & 0o060);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.folder, name, flags, Mode::from_raw_mode(mode))?;
-        set_mode(file.into(), mode)
+        set_mode(self.hand_over(file.into())?, mode)
     }
 
     /// Makes a folder; one that exists stays as it is. The folder above must exist.
@@ -112,10 +112,25 @@ impl Root {
         let mode = PRIVATE_FOLDER | group;
         let mode = if group == 0 { mode } else { mode | SET_GID };
         match rustix::fs::mkdirat(&self.folder, name, Mode::from_raw_mode(mode)) {
-            Ok(()) => set_mode(self.open_folder(name)?.into(), mode).map(drop),
+            Ok(()) => {
+                let made = self.hand_over(self.open_folder(name)?.into())?;
+                set_mode(made, mode).map(drop)
+            }
             Err(rustix::io::Errno::EXIST) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Gives what root made in the folder of another user to that user, who could not read it otherwise.
+    fn hand_over(&self, made: File) -> io::Result<File> {
+        let folder = self.folder.metadata()?;
+        let is_root = rustix::process::geteuid().is_root() && made.metadata()?.uid() == 0;
+        if is_root && folder.uid() != 0 {
+            let owner = (Uid::from_raw(folder.uid()), Gid::from_raw(folder.gid()));
+            // Some file systems have no owners: then it stays as it is.
+            let _ = rustix::fs::fchown(&made, Some(owner.0), Some(owner.1));
+        }
+        Ok(made)
     }
 
     /// What the group may do: nothing, unless the root hands its group down and the group may write

@@ -107,7 +107,7 @@ impl Planner<'_> {
                 }
             }
             _ if is_link && (leads || self.scope.is_root(path)) => Ground::Refuse(
-                "a link is in the way that leads to no folder in the target: restore into the folder that it should lead to"
+                "a link is in the way that leads to no folder in the target: move it away, or restore into an empty folder and copy from there"
                     .into(),
             ),
             _ if leads => {
@@ -122,7 +122,7 @@ impl Planner<'_> {
 }
 
 /// True when the file, or link, or device at the target is what the backup has, as far as can be seen without reading it.
-fn is_same(entry: &Entry, existing: &Existing) -> bool {
+pub(super) fn is_same(entry: &Entry, existing: &Existing) -> bool {
     match (&entry.kind, &existing.kind) {
         (EntryKind::File(wanted), EntryKind::File(there)) => {
             wanted.size == there.size && entry.mtime == existing.mtime

@@ -69,7 +69,7 @@ impl Planner<'_> {
         self.tell_verdict(&entry.path, &verdict, existing.is_some());
         let cleared = match verdict {
             Verdict::Keep | Verdict::Correct => {
-                self.keep(&entry);
+                self.keep(&entry, existing);
                 return None;
             }
             Verdict::Refuse(reason) => Err(reason),

@@ -24,7 +24,7 @@ use crate::model::{Content, Entry, EntryKind, EntryPath};
 use crate::progress::{Action, Event};
 use crate::repository::{Gap, Io, TreeReader};
 use crate::target::{Cursor, Existing, LocalTarget};
-use judge::Verdict;
+use judge::{Verdict, is_same};
 use links::{Link, LinkGroups};
 
 /// Files are planned together up to so many bytes, or so many of them.
@@ -256,8 +256,12 @@ impl<'a> Planner<'a> {
             Verdict::Keep | Verdict::Correct => {
                 if verdict == Verdict::Correct {
                     self.correct(&entry);
+                } else if let Some(existing) = existing.as_ref()
+                    && self.options.overwrite != Overwrite::Never
+                {
+                    self.shared.note_lacking(&entry, existing);
                 }
-                self.keep(&entry);
+                self.keep(&entry, existing.as_ref());
             }
             Verdict::Clear => match self.clear(&entry.path) {
                 Ok(()) => self.add(entry),
@@ -286,15 +290,20 @@ impl<'a> Planner<'a> {
         self.tell(path, action);
     }
 
-    /// Counts an entry that stays as it is.
-    fn keep(&self, entry: &Entry) {
+    /// Counts an entry of which the content stays as it is.
+    fn keep(&self, entry: &Entry, existing: Option<&Existing>) {
         let files = u64::from(matches!(entry.kind, EntryKind::File(_)));
-        self.shared.update(|report| report.files_unchanged += files);
+        let is_same = existing.is_none_or(|existing| is_same(entry, existing));
+        self.shared.update(|report| match is_same {
+            true => report.files_unchanged += files,
+            false => report.files_kept += files,
+        });
         self.shared.advance(entry.size(), 1);
     }
 
     /// Sets the metadata of what is there and stays.
     fn correct(&mut self, entry: &Entry) {
+        self.shared.note_left_out(entry);
         let Some(cursor) = self.cursor.as_mut().filter(|_| !self.options.dry_run) else {
             return;
         };
