@@ -1,7 +1,7 @@
 //! `br backup`.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use super::{Session, json, json_lines};
 
@@ -75,10 +75,10 @@ fn what_is_excluded_stays_out() {
     session.run(["backup", "docs", "--no-ignore"]).expect(0);
     assert!(session.run(["ls", "latest"]).stdout.contains("c.txt"));
     let output = session
-        .run(["backup", "docs", "--exclude", "a{b"])
+        .run(["backup", "docs", "--exclude", "a[b"])
         .expect(2);
     assert!(
-        output.stderr.contains("a{b"),
+        output.stderr.contains("a[b"),
         "the pattern is named: {output}"
     );
 }
@@ -175,6 +175,31 @@ fn a_repository_is_not_backed_up_even_when_it_is_named() {
         let listed = session.run(["ls", "latest"]).expect(0).stdout;
         assert!(!listed.contains("br.json"), "{listed}");
     }
+}
+
+/// Symptom: `a/../b` was taken for `b`, though `a` is a link and the system goes elsewhere.
+#[test]
+fn two_dots_after_a_link_lead_where_the_system_goes() {
+    let session = Session::with_repository();
+    session.write("x/y/f", "");
+    session.write("x/b/f", "behind the link");
+    session.write("b/f", "beside the link");
+    symlink("x/y", session.at("a")).unwrap();
+    session.run(["backup", "a/../b"]).expect(0);
+    let home = session.at("").canonicalize().unwrap();
+    let stored = home.join("x/b/f");
+    let dumped = session
+        .run(["dump", "latest", stored.to_str().unwrap()])
+        .expect(0);
+    assert_eq!(dumped.stdout, "behind the link");
+    let again = session.json(["backup", "a/../b"]);
+    assert_eq!(
+        again["backup"]["files_unchanged"], 1,
+        "it has a base: {again}"
+    );
+    session.run(["backup", "x/../b"]).expect(0);
+    let dumped = session.run(["dump", "latest", "b/f"]).expect(0);
+    assert_eq!(dumped.stdout, "beside the link");
 }
 
 #[test]

@@ -403,7 +403,8 @@ fn a_selection_is_held() {
     let (changed, extracted) = take(only);
     assert_eq!(changed, ["mnesia/emqx_banned"]);
     assert_eq!(extracted, ["META.hocon", "mnesia/emqx_banned"]);
-    let absent = Selection::default().with_table_sets(Some(vec!["banned".into(), "retainer".into()]));
+    let absent =
+        Selection::default().with_table_sets(Some(vec!["banned".into(), "retainer".into()]));
     let folder = node_folder();
     let options = import_options().with_selection(absent);
     let error = import(&bundle, folder.path(), &options, &mut Silent).unwrap_err();

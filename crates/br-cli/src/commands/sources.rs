@@ -86,7 +86,8 @@ impl Input {
     ) -> Result<Self, CommandError> {
         let options = options(select)?.with_left_out_told(lists);
         // Shells complete folders with a slash; that does not make them other folders.
-        let paths: Vec<_> = typed.iter().map(|path| without_slash(path)).collect();
+        let paths = typed.iter().map(|path| without_slash(path));
+        let paths: Vec<_> = paths.map(|path| LocalSource::settle(&path)).collect();
         LocalSource::new(&paths, options.clone()).map_err(|error| refused(&error))?;
         Ok(Self::Paths { paths, options })
     }

@@ -12,6 +12,7 @@ use std::path::Path;
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
+use super::gitignore::translate;
 use crate::model::escape;
 
 /// A pattern that cannot be understood.
@@ -189,7 +190,7 @@ impl Pattern {
             shown,
             is_negated,
             is_here: first == "." || first == "..",
-            text: text.to_owned(),
+            text: translate(text).into_owned(),
         }))
     }
 
@@ -310,8 +311,8 @@ impl IgnoreFile {
                 let text = as_text(line);
                 // Here, too, `./` says from where a path starts.
                 let text = match text.strip_prefix("./") {
-                    Some(rest) => format!("/{rest}"),
-                    None => text.into_owned(),
+                    Some(rest) => format!("/{}", translate(rest)),
+                    None => translate(&text).into_owned(),
                 };
                 match builder.add_line(None, &text) {
                     Ok(_) => texts.push(text),
@@ -528,7 +529,7 @@ mod tests {
 
     #[test]
     fn a_bad_pattern_is_named() {
-        for pattern in ["a{b", "[z", "[z-", "x/[z", "!", "[b-a]", "x\\"] {
+        for pattern in ["a[b", "[z", "[z-", "x/[z", "!", "[b-a]", "x\\"] {
             let error = Excludes::parse(["fine", pattern]).unwrap_err();
             assert_eq!(error.pattern, escape(pattern.as_bytes()));
             assert!(!error.reason.is_empty(), "{error}");
@@ -558,7 +559,7 @@ mod tests {
 
     #[test]
     fn a_bad_line_of_an_ignore_file_is_passed_over_and_told() {
-        let content = b"\xef\xbb\xbf*.tmp\na{b\r\n!keep.tmp\r\n./top\n[z\n".to_vec();
+        let content = b"\xef\xbb\xbf*.tmp\na[b\r\n!keep.tmp\r\n./top\n[z\n".to_vec();
         let (file, bad) = IgnoreFile::parse(&[content]);
         assert_eq!(file.verdict(b"x/a.tmp", false), Some(true));
         assert_eq!(file.verdict(b"x/keep.tmp", false), Some(false));

@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use crate::model::{Entry, EntryPath};
 
 mod exclude;
+mod gitignore;
 mod local;
 mod stream;
 

@@ -5,7 +5,7 @@
 //! open folder, so that paths of any length work and nothing that moves meanwhile leads elsewhere.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{ExcludeError, Excludes, Source, SourceItem};
 use crate::model::EntryPath;
@@ -147,7 +147,8 @@ impl LocalSourceOptions {
 
 /// Walks local paths, depth-first in path order.
 ///
-/// A path is stored as typed: absolute ones without the leading slash, `a/../b` as `b`, leading `..` parts dropped. Paths
+/// A path is stored as typed: absolute ones without the leading slash, `a/../b` as `b`, leading `..` parts dropped. Where `a`
+/// is a symbolic link, `a/../b` is what the system takes it for, and stored with its absolute path. Paths
 /// that reduce to nothing, `.` above all, are the root of the backup. Folders that lead to a path are entries as well.
 /// A path that is a symbolic link is followed; links below are not.
 #[derive(Debug)]
@@ -170,6 +171,13 @@ impl LocalSource {
         })
     }
 
+    /// The path that leads to the same place without a `..` after a symbolic link, where the system would not go to the folder
+    /// above the link. Other paths stay as they are. Use it for [`BackupOptions::paths`](crate::engine::backup::BackupOptions).
+    #[must_use]
+    pub fn settle(path: &Path) -> PathBuf {
+        roots::settle(path).into_owned()
+    }
+
     /// The paths, as typed, that are symbolic links: they are followed, and stored as what they lead to.
     #[must_use]
     pub fn symlinked_roots(&self) -> &[PathBuf] {
@@ -179,7 +187,7 @@ impl LocalSource {
 
 /// Where a path that was typed as these bytes is stored; `None` when it is too long.
 pub(crate) fn stored_path(typed: &[u8]) -> Option<EntryPath> {
-    let typed = std::path::Path::new(unix::os_str(typed));
+    let typed = Path::new(unix::os_str(typed));
     roots::reduce(typed).ok().map(|(_, stored)| stored)
 }
 

@@ -3,6 +3,7 @@
 //! [`Plan`] is the whole of it, [`Stop`] one entry that the walk begins with, [`Way`] finds it. Invariant: the stops' paths
 //! ascend strictly, and none lies below one that is walked.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -94,7 +95,7 @@ impl Plan {
                 path: typed.clone(),
                 source,
             };
-            let (base, path) = reduce(typed).map_err(failed)?;
+            let (base, path) = reduce(&settle(typed)).map_err(failed)?;
             let base = match bases.iter().find(|known| known.path == base) {
                 Some(known) => Arc::clone(known),
                 None => {
@@ -220,6 +221,32 @@ impl Way {
         self.last = Some((Arc::clone(base), parent.into(), folder.clone()));
         Ok((folder, path.name()))
     }
+}
+
+/// The path that leads to the same place without a `..` after a symbolic link: the system follows the link first. Other
+/// paths stay as they are.
+pub(super) fn settle(typed: &Path) -> Cow<'_, Path> {
+    let mut has_changed = false;
+    let mut settled = PathBuf::new();
+    for component in typed.components() {
+        let ends_with_name = settled.file_name().is_some();
+        match component {
+            Component::ParentDir if ends_with_name => {
+                let target = match settled.is_symlink() {
+                    true => settled.canonicalize().ok(),
+                    false => None,
+                };
+                has_changed |= target.is_some();
+                settled = target.unwrap_or(settled);
+                settled.pop();
+            }
+            component => settled.push(component),
+        }
+    }
+    if !has_changed {
+        return Cow::Borrowed(typed);
+    }
+    Cow::Owned(settled)
 }
 
 /// Splits a typed path into where it starts and how it is stored.
