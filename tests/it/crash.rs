@@ -455,6 +455,42 @@ fn what_a_dead_backup_stored_is_not_stored_again() {
     }
 }
 
+/// Symptom: after Ctrl-C the last packs were stored a second time, as the journal did not have them yet.
+#[test]
+fn a_pack_that_the_journal_lacks_is_not_stored_again() {
+    let source = MemorySource::new()
+        .file("a", noise(1, 2 << 20))
+        .file("b", noise(2, 2 << 20));
+    let repo = TestRepo::new();
+    let packs = |repo: &TestRepo| {
+        let keys = repo.keys().into_iter();
+        keys.filter(|key| key.starts_with("packs/")).count()
+    };
+    let probe = repo.fork(2);
+    let journal = tempfile::tempdir().unwrap();
+    let options = TestRepo::options("host").with_journal(Some(journal.path().to_owned()));
+    probe.backup_with(&source, &options).unwrap();
+    let expected = packs(&probe);
+    let operations = probe.faults.operations();
+    let is_pack = |operation: &br_testkit::Operation| {
+        operation.verb == "put" && operation.key.starts_with("packs/")
+    };
+    let puts = (0..)
+        .zip(&operations)
+        .filter(|(_, operation)| is_pack(operation));
+    for (n, _) in puts {
+        let victim = repo.fork(10 + n);
+        victim.faults.stop_at(n, When::After);
+        victim.backup_with(&source, &options).unwrap_err();
+        let survivor = victim.reopen(50 + n);
+        let report = survivor.backup_with(&source, &options).unwrap();
+        assert!(report.packs_resumed > 0, "stopped at {n}");
+        assert_eq!(packs(&survivor), expected, "stopped at {n}");
+        let expected = Expected::from([(report.backup.id, source.clone())]);
+        survivor.assert_holds("resumed", &expected);
+    }
+}
+
 #[test]
 fn a_journal_that_is_damaged_costs_nothing_but_time() {
     let source = MemorySource::new()

@@ -116,6 +116,11 @@ pub(crate) struct Leftover {
 }
 
 impl Leftover {
+    /// True when there was an interrupted run on this machine.
+    pub(crate) const fn is_any(&self) -> bool {
+        !self.files.is_empty()
+    }
+
     /// Reads all journals whose writer is gone. What cannot be read is passed over: it only costs time.
     pub(crate) fn find(folder: &Path, io: &Io) -> Self {
         let mut leftover = Self::default();

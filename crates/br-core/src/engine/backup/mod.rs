@@ -295,11 +295,12 @@ fn run(io: &Io, source: Box<dyn Source>, options: &BackupOptions) -> Result<Back
     commit::run(io, start, collected, options)
 }
 
-/// The packs that interrupted runs on this machine left, by the journal; without one all that are stored. Called before the log is
-/// read: what is committed in between is in the index then.
+/// The packs that interrupted runs left. All stored packs are listed where there is no journal, and after an interrupted run on
+/// this machine: the last packs of that run may be stored and not in its journal. Called before the log is read: what is
+/// committed in between is in the index then.
 fn find_stored(io: &Io, leftover: &Leftover, has_journal: bool) -> Result<BTreeSet<PackId>> {
     let mut stored: BTreeSet<PackId> = leftover.packs.iter().copied().collect();
-    if !has_journal {
+    if !has_journal || leftover.is_any() {
         let listed = io.list(Layout::PACKS)?;
         stored.extend(
             listed
