@@ -17,6 +17,7 @@ use crate::storage;
 /// The command line as the parser takes it.
 pub(crate) fn prepare(arguments: Vec<OsString>) -> Result<Vec<OsString>, CommandError> {
     refuse_one_dash(&arguments)?;
+    let arguments = ask_for_help_once(arguments);
     // Once before the translation, which looks at what is given, and once after it, which tells more lines of mo_br.
     let arguments = drop_empty(arguments);
     let has_repository = variable("BR_REPOSITORY").is_some();
@@ -24,6 +25,14 @@ pub(crate) fn prepare(arguments: Vec<OsString>) -> Result<Vec<OsString>, Command
         .map_err(|id| ambiguous(&id))?;
     let arguments = storage::translate(arguments.into_iter());
     Ok(drop_empty(arguments))
+}
+
+/// Drops `--help` after `help`, which asks for the same.
+fn ask_for_help_once(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    if arguments.get(1).is_some_and(|word| word == "help") {
+        arguments.retain(|word| word != "--help" && word != "-h");
+    }
+    arguments
 }
 
 /// `br delete ID` with a repository in the environment and a backup of that id in the catalogue.

@@ -71,6 +71,12 @@ impl CommandError {
         self
     }
 
+    /// Names the file that it is about.
+    pub(crate) fn in_file(mut self, name: &str) -> Self {
+        self.message = format!("{name}: {}", self.message);
+        self
+    }
+
     /// The output could not be written.
     pub(crate) fn output(error: &io::Error) -> Self {
         let full = error.kind() == io::ErrorKind::StorageFull;

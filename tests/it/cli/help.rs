@@ -39,6 +39,22 @@ fn mistakes_are_explained() {
 }
 
 #[test]
+fn help_after_help_is_help() {
+    let session = Session::new();
+    for (twice, once) in [
+        (&["help", "--help"][..], &["help"][..]),
+        (&["help", "-h"], &["help"]),
+        (
+            &["help", "bundle", "verify", "--help"],
+            &["help", "bundle", "verify"],
+        ),
+    ] {
+        let once = session.br.run(once).expect(0).stdout;
+        assert_eq!(session.br.run(twice).expect(0).stdout, once);
+    }
+}
+
+#[test]
 fn every_error_has_a_hint() {
     let session = Session::with_backup();
     for (arguments, code) in [

@@ -41,11 +41,18 @@ pub(super) struct VerifyArgs {
 }
 
 pub(super) async fn run(args: VerifyArgs, context: &CommandContext) -> CommandResult {
-    let (file, limits, node) = (args.file, args.limits.limits(), args.node.node());
-    let inspection = bundles::run(context, move |progress| {
+    let (file, limits, node) = (args.file.clone(), args.limits.limits(), args.node.node());
+    let inspected = bundles::run(context, move |progress| {
         inspect(&file, &limits, node.as_ref(), progress)
-    })
-    .await?;
+    });
+    let inspection = inspected.await.map_err(|error| match error.status {
+        // It cannot be read at all, so that nothing more can be said of it.
+        ExitStatus::Damaged => {
+            let name = format::path(&args.file);
+            error.in_file(&name).with_hint("get another copy of it")
+        }
+        _ => error,
+    })?;
     print(&inspection, context)?;
     if inspection.is_sound() {
         return Ok(ExitStatus::Ok);
