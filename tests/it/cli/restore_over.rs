@@ -758,3 +758,71 @@ fn a_closed_terminal_ends_a_restore_in_order() {
             .any(|name| name.starts_with(".br-"))
     );
 }
+
+/// A dry run took a folder that its owner may not look into for an empty one, and did not show what the real run deletes in it.
+/// An error of looking counted as "nothing there". Now it is told.
+#[test]
+fn a_dry_run_says_that_it_cannot_look_into_a_closed_folder() {
+    if !is_root() {
+        return skip("only root can become somebody else");
+    }
+    let session = Session::with_backup();
+    session.write("docs/closed/file", "new");
+    session.write("docs/closed/inner/file", "new");
+    session.back_up(&["docs"]);
+    session.give("repository", NOBODY);
+    session.write("out/docs/closed/file", "old");
+    session.write("out/docs/closed/stranger", "precious");
+    session.give("out", NOBODY);
+    let restore = |more: &[&str]| {
+        let arguments = ["restore", "latest", "--target", "out", "--no-cache", "-v"];
+        let arguments = [&arguments[..], more].concat();
+        session.run_as_nobody(&arguments).unwrap()
+    };
+    for mode in [0, 0o640] {
+        for more in [&["--dry-run"][..], &["--dry-run", "--delete"]] {
+            session.set_mode("out/docs/closed", mode);
+            let output = restore(more).expect(3);
+            let reason = "its owner may not look into it: a dry run cannot tell what is in it";
+            assert!(output.stderr.contains(reason), "{output}");
+            assert!(output.stderr.contains("docs/closed"), "{output}");
+            let all = output.to_string();
+            assert!(!all.contains("closed/file"), "no guesses: {output}");
+            assert!(!all.contains("closed/inner"), "no guesses: {output}");
+            assert_eq!(session.mode("out/docs/closed"), mode);
+        }
+    }
+    // Names of a folder that may be entered but not listed are unknown only to a restore that deletes.
+    session.set_mode("out/docs/closed", 0o300);
+    restore(&["--dry-run"]).expect(0);
+    restore(&["--dry-run", "--delete"]).expect(3);
+    session.set_mode("out/docs/closed", 0);
+    restore(&["--delete"]).expect(0);
+    assert_eq!(session.names("out/docs/closed"), ["file", "inner"]);
+}
+
+/// In a folder of somebody else that is closed, every entry fails, in both runs and with the same words.
+#[test]
+fn what_cannot_be_looked_at_fails_in_both_runs() {
+    if !is_root() {
+        return skip("only root can become somebody else");
+    }
+    let session = Session::with_backup();
+    session.write("docs/closed/file", "new");
+    session.back_up(&["docs"]);
+    session.give("repository", NOBODY);
+    session.write("out/docs/closed/file", "old");
+    session.give("out", NOBODY);
+    session.give("out/docs/closed", 0);
+    session.set_mode("out/docs/closed", 0o700);
+    for more in [&["--dry-run", "--delete"][..], &["--delete"]] {
+        let arguments = ["restore", "latest", "--target", "out", "--no-cache", "-v"];
+        let arguments = [&arguments[..], more].concat();
+        let output = session.run_as_nobody(&arguments).unwrap().expect(3);
+        let told = "cannot look at `docs/closed/file`";
+        assert!(output.stderr.contains(told), "{output}");
+        let told = "cannot list the folder `docs/closed`";
+        assert!(output.stderr.contains(told), "{output}");
+    }
+    assert_eq!(session.read("out/docs/closed/file"), "old");
+}

@@ -36,6 +36,11 @@ pub enum TargetError {
 }
 
 impl TargetError {
+    /// True when there is nothing at the path: something on it is missing or is no folder.
+    pub(crate) fn leads_nowhere(&self) -> bool {
+        matches!(self, Self::Entry { source, .. } if super::unix::is_no_folder(source))
+    }
+
     /// Says which entry an operation failed for.
     pub(super) fn entry(
         path: &EntryPath,

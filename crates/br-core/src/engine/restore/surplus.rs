@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::model::{Backup, Entry, EntryKind, EntryPath};
 use crate::source::stored_path;
-use crate::target::Cursor;
+use crate::target::{Cursor, TargetError};
 
 /// Follows the entries and notes the folders and what belongs into each.
 #[derive(Default)]
@@ -12,6 +12,15 @@ pub(super) struct SurplusFinder {
     /// The folders on the way to the current entry, with the names that belong into them.
     open: Vec<(EntryPath, HashSet<Vec<u8>>)>,
     found: Vec<EntryPath>,
+    /// Folders that cannot be listed.
+    unlisted: Vec<(EntryPath, TargetError)>,
+}
+
+/// What lies in the folders of a backup and is not in it.
+pub(super) struct Surplus {
+    pub(super) found: Vec<EntryPath>,
+    /// Folders of which this cannot be said.
+    pub(super) unlisted: Vec<(EntryPath, TargetError)>,
 }
 
 impl SurplusFinder {
@@ -31,8 +40,14 @@ impl SurplusFinder {
             if path.is_some_and(|path| path.is_within(folder)) {
                 return;
             }
-            // A folder that is not there yet holds nothing that is not in the backup.
-            for name in cursor.list(folder).unwrap_or_default() {
+            let listed = cursor.list(folder).unwrap_or_else(|error| {
+                // A folder that is not there yet holds nothing that is not in the backup.
+                if !error.leads_nowhere() {
+                    self.unlisted.push((folder.clone(), error));
+                }
+                Vec::new()
+            });
+            for name in listed {
                 // Files that workers are about to finish.
                 let is_temporary = name.starts_with(b".br-") && name.len() == 20;
                 if !names.contains(&name) && !is_temporary {
@@ -50,7 +65,7 @@ impl SurplusFinder {
         cursor: &mut Cursor,
         backup: &Backup,
         selection: &[EntryPath],
-    ) -> Vec<EntryPath> {
+    ) -> Surplus {
         self.close_until(None, cursor);
         let roots: Vec<_> = backup
             .paths
@@ -77,7 +92,18 @@ impl SurplusFinder {
                 && (selection.is_empty() || below(path, selection))
                 && !touches(path, &unread)
         });
-        self.found
+        let within = |path: &EntryPath, folders: &[EntryPath]| {
+            folders.iter().any(|folder| path.is_within(folder))
+        };
+        self.unlisted.retain(|(path, _)| {
+            within(path, &roots)
+                && (selection.is_empty() || within(path, selection))
+                && !within(path, &unread)
+        });
+        Surplus {
+            found: self.found,
+            unlisted: self.unlisted,
+        }
     }
 }
 

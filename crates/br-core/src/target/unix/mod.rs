@@ -19,6 +19,7 @@ use std::sync::Arc;
 pub use cursor::Cursor;
 pub use file::NewFile;
 pub use nodes::Existing;
+pub(super) use nodes::is_no_folder;
 pub use shared::SharedFile;
 
 use super::TargetError;

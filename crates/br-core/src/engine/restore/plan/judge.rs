@@ -3,6 +3,7 @@
 //! Invariant: nothing here writes, so that a dry run and a real one decide the same.
 
 use super::{Overwrite, Planner, RestoreOptions};
+use crate::error::in_one_line;
 use crate::model::{Entry, EntryKind, EntryPath};
 use crate::target::Existing;
 
@@ -92,8 +93,10 @@ impl Planner<'_> {
         if target.is_some_and(|target| target.follows(path)) {
             return Ground::Folder;
         }
-        let Some(existing) = self.look(path) else {
-            return Ground::Missing;
+        let existing = match self.look(path) {
+            Ok(Some(existing)) => existing,
+            Ok(None) => return Ground::Missing,
+            Err(error) => return Ground::Refuse(in_one_line(&error)),
         };
         let is_link = matches!(existing.kind, EntryKind::Symlink(_));
         match existing.kind {

@@ -23,7 +23,7 @@ use crate::error::{Result, in_one_line};
 use crate::model::{Content, Entry, EntryKind, EntryPath};
 use crate::progress::{Action, Event};
 use crate::repository::{Gap, Io, TreeReader};
-use crate::target::{Cursor, Existing, LocalTarget};
+use crate::target::{Cursor, Existing, LocalTarget, TargetError};
 use judge::{Verdict, is_same};
 use links::{Link, LinkGroups};
 
@@ -89,6 +89,8 @@ pub(super) struct Planner<'a> {
     cursor: Option<Cursor>,
     /// A folder that could not be made: what belongs into it fails.
     blocked: Option<EntryPath>,
+    /// A folder that a dry run cannot look into: what belongs into it is passed over.
+    unseen: Option<EntryPath>,
     /// A folder this restore makes, and below which nothing can be there already.
     fresh: Option<EntryPath>,
     folders: Vec<Entry>,
@@ -121,6 +123,7 @@ impl<'a> Planner<'a> {
             target,
             cursor: target.map(LocalTarget::cursor),
             blocked: None,
+            unseen: None,
             fresh: None,
             folders: Vec::new(),
             open: Vec::new(),
@@ -229,7 +232,13 @@ impl<'a> Planner<'a> {
             let reason = "the folder it belongs into was not made".to_owned();
             self.shared.failed(path, reason, false);
         }
-        fails
+        fails || self.is_unseen(path)
+    }
+
+    /// True below a folder that a dry run cannot look into. The folder was told; about what is in it nothing is guessed.
+    fn is_unseen(&self, path: &EntryPath) -> bool {
+        let unseen = self.unseen.as_ref();
+        unseen.is_some_and(|folder| path.is_within(folder))
     }
 
     /// Plans an entry that is no folder.
@@ -244,7 +253,14 @@ impl<'a> Planner<'a> {
             self.shared.advance(0, 1);
             return;
         }
-        let existing = self.look(&entry.path);
+        let existing = match self.look(&entry.path) {
+            Ok(existing) => existing,
+            Err(error) => {
+                self.shared.target_failed(&entry.path, &error);
+                self.shared.advance(entry.size(), 1);
+                return;
+            }
+        };
         let Some(entry) = self.join_link_group(entry, existing.as_ref()) else {
             return;
         };
@@ -327,13 +343,14 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// What is there already.
-    fn look(&mut self, path: &EntryPath) -> Option<Existing> {
+    /// What is there already. An error of looking never means that nothing is there.
+    fn look(&mut self, path: &EntryPath) -> Result<Option<Existing>, TargetError> {
         let fresh = self.fresh.as_ref();
-        if fresh.is_some_and(|fresh| path.is_within(fresh)) {
-            return None;
+        let is_fresh = fresh.is_some_and(|fresh| path.is_within(fresh));
+        match self.cursor.as_mut().filter(|_| !is_fresh) {
+            Some(cursor) => cursor.inspect(path),
+            None => Ok(None),
         }
-        self.cursor.as_mut()?.inspect(path).ok()?
     }
 
     /// Hands small entries to a worker.
