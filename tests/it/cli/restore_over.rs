@@ -639,6 +639,11 @@ fn a_user_mends_a_read_only_folder() {
 
 /// Starts a restore of much, and stops it while it has unfinished files, long before its end.
 fn start_restore(session: &Session) -> std::process::Child {
+    start_restore_with(session, &[])
+}
+
+/// The same, with more arguments.
+fn start_restore_with(session: &Session, more: &[&str]) -> std::process::Child {
     for number in 0..40 {
         session.write(&format!("docs/large/{number}"), noise(number, 3_000_000));
     }
@@ -647,6 +652,7 @@ fn start_restore(session: &Session) -> std::process::Child {
         let mut child = session
             .br
             .command(["restore", "latest", "--target", "out", "--threads", "1"])
+            .args(more)
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
             .spawn()
@@ -825,4 +831,37 @@ fn what_cannot_be_looked_at_fails_in_both_runs() {
         assert!(output.stderr.contains(told), "{output}");
     }
     assert_eq!(session.read("out/docs/closed/file"), "old");
+}
+
+/// A file that appeared after the restore had looked was replaced: publishing was a plain rename. Now it never replaces anything
+/// when nothing may be overwritten.
+#[test]
+fn what_appears_meanwhile_is_kept_when_nothing_is_overwritten() {
+    let session = Session::with_backup();
+    session.write("docs/zz/inline", "from the backup");
+    symlink("from the backup", session.at("docs/zz/link")).unwrap();
+    fs::create_dir(session.at("docs/zz/folder")).unwrap();
+    let mut child = start_restore_with(&session, &["--overwrite", "never"]);
+    let mut mine = Vec::new();
+    for number in 0..40 {
+        let path = format!("out/docs/large/{number}");
+        if !session.at(&path).exists() {
+            session.write(&path, "mine");
+            mine.push(path);
+        }
+    }
+    let others = ["out/docs/zz/inline", "out/docs/zz/link"].map(str::to_owned);
+    for path in others {
+        if !session.at(&path).exists() {
+            session.write(&path, "mine");
+            mine.push(path);
+        }
+    }
+    signal(&child, "-CONT");
+    child.wait().unwrap();
+    assert!(!mine.is_empty(), "some were still missing");
+    for path in &mine {
+        assert_eq!(session.read(path), "mine", "{path}");
+    }
+    assert!(leftovers(&session).is_empty(), "nothing unfinished stays");
 }

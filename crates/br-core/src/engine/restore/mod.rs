@@ -159,7 +159,8 @@ fn open_target(
     let seed = u64::from_le_bytes(io.context.runtime.bytes()) & !u64::from(u32::MAX);
     let mut target = LocalTarget::open(path, !options.dry_run)
         .map_err(refused)?
-        .with_seed(seed);
+        .with_seed(seed)
+        .with_everything_kept(options.overwrite == Overwrite::Never);
     for link in scope.links_to_follow() {
         // A link that cannot be looked at is met again, with everything that belongs below it.
         target.follow(&link).ok();

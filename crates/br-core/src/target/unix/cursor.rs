@@ -267,7 +267,10 @@ impl Cursor {
             Err(error) if is_no_folder(&error) => self.make_parents(parent)?,
             other => other?,
         };
-        nodes::make_dir(&folder, path.name())
+        match self.beneath.keeps_all() {
+            true => nodes::ensure_dir(&folder, path.name()),
+            false => nodes::make_dir(&folder, path.name()),
+        }
     }
 
     /// Makes the folders of a path one after the other.

@@ -83,6 +83,14 @@ impl LocalTarget {
         self
     }
 
+    /// Sets that nothing that has a name loses it: what is made fails where something lies already, even if it appears at the
+    /// last moment.
+    #[must_use]
+    pub fn with_everything_kept(self, yes: bool) -> Self {
+        self.beneath.keep_all(yes);
+        self
+    }
+
     /// Follows a symbolic link to a folder beneath the target from now on: what belongs below the link is looked for and made
     /// in that folder. To be called before there are cursors, the links of upper folders first. An absolute link is taken as the
     /// system takes it if that leads beneath the target, else as one that starts at the target's folder.
