@@ -865,3 +865,59 @@ fn what_appears_meanwhile_is_kept_when_nothing_is_overwritten() {
     }
     assert!(leftovers(&session).is_empty(), "nothing unfinished stays");
 }
+
+/// An unchanged file kept foreign attributes, an ACL that lets others write among them: only size, time, permissions and owner
+/// were compared.
+#[test]
+fn attributes_of_an_unchanged_file_are_corrected() {
+    let session = Session::with_backup();
+    let path = session.at("docs/a.txt");
+    let set = |path: &Path, name: &str, value: &[u8]| {
+        rustix::fs::setxattr(path, name, value, rustix::fs::XattrFlags::empty())
+    };
+    if set(&path, "user.mine", b"1").is_err() {
+        return skip("the file system has no attributes");
+    }
+    session.back_up(&["docs"]);
+    session.restore(&["--target", "out"]).expect(0);
+    let copy = session.at("out/docs/a.txt");
+    let unchanged = session.restore(&["--target", "out", "-n", "-v"]).expect(0);
+    assert!(!unchanged.to_string().contains("correct"), "{unchanged}");
+    // Owner rw, user 1000 rw, group r, mask rw, others r.
+    let acl: Vec<u8> = [
+        &2_u32.to_le_bytes()[..],
+        b"\x01\0\x06\0\xff\xff\xff\xff",
+        b"\x02\0\x06\0\xe8\x03\0\0",
+        b"\x04\0\x04\0\xff\xff\xff\xff",
+        b"\x10\0\x04\0\xff\xff\xff\xff",
+        b"\x20\0\x04\0\xff\xff\xff\xff",
+    ]
+    .concat();
+    let spoil: [&dyn Fn(); 3] = [
+        &|| set(&copy, "user.mine", b"2").unwrap(),
+        &|| set(&copy, "user.foreign", b"1").unwrap(),
+        &|| {
+            // Without ACLs on this file system there is nothing to be removed.
+            set(&copy, "system.posix_acl_access", &acl).ok();
+            rustix::fs::removexattr(&copy, "user.mine").unwrap();
+        },
+    ];
+    for spoil in spoil {
+        spoil();
+        for more in [&["-n"][..], &[]] {
+            let arguments = [&["--target", "out", "-v"], more].concat();
+            let output = session.restore(&arguments).expect(0);
+            let told = output.to_string();
+            let mut lines = told.lines().filter(|line| line.contains("docs/a.txt"));
+            // Only a dry run lists what it does.
+            assert!(lines.all(|line| line.starts_with("correct")), "{told}");
+            assert_eq!(told.contains("docs/a.txt"), more == ["-n"], "{told}");
+        }
+        assert_eq!(attributes(&copy), ["user.mine"]);
+        let mut value = [0; 8];
+        let len = rustix::fs::getxattr(&copy, "user.mine", &mut value[..]).unwrap();
+        assert_eq!(&value[..len], b"1");
+        let acl = rustix::fs::getxattr(&copy, "system.posix_acl_access", &mut [0; 64][..]);
+        assert!(acl.is_err(), "the foreign right is gone");
+    }
+}

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use super::apply::{Subject, Surplus, apply};
+use super::apply::{self, Subject, Surplus, apply};
 use super::file::{self, NewFile};
 use super::folders::{Beneath, Folder};
 use super::nodes::{self, Existing, is_no_folder};
@@ -163,6 +163,13 @@ impl Cursor {
     ) -> Result<Vec<Warning>, TargetError> {
         self.set_metadata_inner(entry, options)
             .map_err(TargetError::entry(&entry.path, "set the metadata of"))
+    }
+
+    /// True when what exists has other ACLs or `user.` attributes than the entry. It is not opened, and nothing is changed.
+    pub(crate) fn attributes_differ(&mut self, entry: &Entry, options: &MetadataOptions) -> bool {
+        self.place(&entry.path).is_ok_and(|(folder, name)| {
+            apply::attributes_differ(Subject::Named(&folder, name), entry, options)
+        })
     }
 
     /// Returns the names in a folder, sorted.

@@ -42,7 +42,10 @@ impl Planner<'_> {
             Ground::Other => Action::Replace,
             _ if leads => Action::Keep,
             _ => match self.look(&entry.path) {
-                Ok(Some(there)) if !metadata_differs(entry, &there, self.options) => {
+                Ok(Some(there))
+                    if !metadata_differs(entry, &there, self.options)
+                        && !self.attributes_differ(entry) =>
+                {
                     Action::Unchanged
                 }
                 _ => Action::Correct,

@@ -51,7 +51,8 @@ impl Planner<'_> {
         }
         if !is_same(entry, existing) {
             Verdict::Write
-        } else if !metadata_differs(entry, existing, self.options) {
+        } else if !metadata_differs(entry, existing, self.options) && !self.attributes_differ(entry)
+        {
             Verdict::Keep
         } else if existing.links > 1 {
             // Its other names may be none of the backup's.
@@ -59,6 +60,13 @@ impl Planner<'_> {
         } else {
             Verdict::Correct
         }
+    }
+
+    /// True when what is there has attributes that the entry does not have, an ACL above all, or lacks some.
+    pub(super) fn attributes_differ(&mut self, entry: &Entry) -> bool {
+        let metadata = &self.shared.metadata;
+        let cursor = self.cursor.as_mut();
+        cursor.is_some_and(|cursor| cursor.attributes_differ(entry, metadata))
     }
 
     /// Decides about a folder that is where something else belongs.
