@@ -921,3 +921,35 @@ fn attributes_of_an_unchanged_file_are_corrected() {
         assert!(acl.is_err(), "the foreign right is gone");
     }
 }
+
+/// What `backup -x` left out counted as surplus, and a restore emptied what is mounted there.
+#[test]
+fn what_is_mounted_where_the_backup_has_nothing_is_not_emptied() {
+    let session = Session::with_backup();
+    fs::create_dir(session.at("docs/mounted")).unwrap();
+    session.write("docs/full/in the backup", "x");
+    session.back_up(&["docs"]);
+    session.restore(&["--target", "out"]).expect(0);
+    let at = session.at("out/docs/mounted");
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "none"])
+        .arg(&at)
+        .output();
+    if !mounted.is_ok_and(|output| output.status.success()) {
+        return skip("no right to mount");
+    }
+    session.write("out/docs/mounted/precious", "x");
+    session.write("out/docs/full/surplus", "x");
+    let dry = session.restore(&["--target", "out", "--delete", "-n", "-v"]);
+    let real = session.restore(&["--target", "out", "--delete", "-v"]);
+    let there = session.at("out/docs/mounted/precious").exists();
+    let unmounted = Command::new("umount").arg("-l").arg(&at).status();
+    assert!(unmounted.unwrap().success());
+    assert!(there, "{real}");
+    for output in [dry, real] {
+        let told = "docs/mounted was not emptied: another file system is mounted there";
+        assert!(output.stderr.contains(told), "{output}");
+        assert!(output.to_string().contains("docs/full/surplus"), "{output}");
+    }
+    assert!(!session.at("out/docs/full/surplus").exists());
+}

@@ -12,6 +12,8 @@ pub(super) struct SurplusFinder {
     /// The folders on the way to the current entry, with the names that belong into them.
     open: Vec<(EntryPath, HashSet<Vec<u8>>)>,
     found: Vec<EntryPath>,
+    /// Folders of which the backup has no entries, and on which something is mounted that holds some.
+    mounted: Vec<EntryPath>,
     /// Folders that cannot be listed.
     unlisted: Vec<(EntryPath, TargetError)>,
 }
@@ -19,6 +21,8 @@ pub(super) struct SurplusFinder {
 /// What lies in the folders of a backup and is not in it.
 pub(super) struct Surplus {
     pub(super) found: Vec<EntryPath>,
+    /// Folders on which something is mounted that the backup is not about.
+    pub(super) mounted: Vec<EntryPath>,
     /// Folders of which this cannot be said.
     pub(super) unlisted: Vec<(EntryPath, TargetError)>,
 }
@@ -47,6 +51,12 @@ impl SurplusFinder {
                 }
                 Vec::new()
             });
+            // A backup of one file system has the folder that another one is mounted on, and nothing of what it holds.
+            if names.is_empty() && !listed.is_empty() && cursor.is_mounted(folder) {
+                self.mounted.push(folder.clone());
+                self.open.pop();
+                continue;
+            }
             for name in listed {
                 // Files that workers are about to finish.
                 let is_temporary = name.starts_with(b".br-") && name.len() == 20;
@@ -95,13 +105,16 @@ impl SurplusFinder {
         let within = |path: &EntryPath, folders: &[EntryPath]| {
             folders.iter().any(|folder| path.is_within(folder))
         };
-        self.unlisted.retain(|(path, _)| {
+        let is_meant = |path: &EntryPath| {
             within(path, &roots)
                 && (selection.is_empty() || within(path, selection))
                 && !within(path, &unread)
-        });
+        };
+        self.unlisted.retain(|(path, _)| is_meant(path));
+        self.mounted.retain(is_meant);
         Surplus {
             found: self.found,
+            mounted: self.mounted,
             unlisted: self.unlisted,
         }
     }

@@ -172,6 +172,15 @@ impl Cursor {
         })
     }
 
+    /// True for a folder on which something else is mounted: another file system, or another part of the same one.
+    pub(crate) fn is_mounted(&mut self, path: &EntryPath) -> bool {
+        let place = self.place(path).ok().filter(|_| !path.is_root());
+        place.is_some_and(|(folder, name)| {
+            let is_mounted = self.beneath.is_mounted(folder.as_fd(), name);
+            is_mounted.unwrap_or(false)
+        })
+    }
+
     /// Returns the names in a folder, sorted.
     ///
     /// # Errors

@@ -267,6 +267,15 @@ impl Beneath {
         Ok(fd)
     }
 
+    /// True when something else is mounted on a folder in another one.
+    pub(super) fn is_mounted(&self, from: BorrowedFd<'_>, name: &[u8]) -> io::Result<bool> {
+        let fd = match self.open_piece(from, name, OFlags::PATH, ResolveFlags::NO_XDEV) {
+            Err(Errno::XDEV) => return Ok(true),
+            other => other?,
+        };
+        Ok(rustix::fs::fstat(&fd)?.st_dev != rustix::fs::fstat(from)?.st_dev)
+    }
+
     fn open(&self, from: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
         let mut at: Option<OwnedFd> = None;
         let mut rest = path;

@@ -51,6 +51,11 @@ impl Planner<'_> {
                 self.shared.target_failed(folder, error);
             }
         }
+        for folder in &surplus.mounted {
+            self.shared.message(&format!(
+                "{folder} was not emptied: another file system is mounted there"
+            ));
+        }
         for path in surplus.found {
             self.shared.io.check_cancelled()?;
             if self.scope.must_stay(target.real_path(&path)) {
