@@ -953,3 +953,24 @@ fn what_is_mounted_where_the_backup_has_nothing_is_not_emptied() {
     }
     assert!(!session.at("out/docs/full/surplus").exists());
 }
+
+/// "deleted 0 entries", and half of a folder was gone.
+#[test]
+fn a_deletion_that_fails_on_the_way_says_what_is_gone() {
+    if !is_root() {
+        return skip("only root can become somebody else");
+    }
+    let session = Session::with_backup();
+    session.give("repository", NOBODY);
+    session.write("out/docs/surplus/a", "goes");
+    session.write("out/docs/surplus/b/stays", "is of somebody else");
+    session.give("out", NOBODY);
+    session.give("out/docs/surplus/b", 0);
+    session.set_mode("out/docs/surplus/b", 0o755);
+    let arguments = ["restore", "latest", "--target", "out", "--no-cache"];
+    let arguments = [&arguments[..], &["--delete"]].concat();
+    let output = session.run_as_nobody(&arguments).unwrap().expect(3);
+    assert_eq!(session.names("out/docs/surplus"), ["b"]);
+    let told = "1 of the entries in it is deleted already";
+    assert!(output.stderr.contains(told), "{output}");
+}
