@@ -974,3 +974,27 @@ fn a_deletion_that_fails_on_the_way_says_what_is_gone() {
     let told = "1 of the entries in it is deleted already";
     assert!(output.stderr.contains(told), "{output}");
 }
+
+/// A dry run found fault with nothing, and the real restore refused the target.
+#[test]
+fn a_dry_run_refuses_the_targets_that_a_real_run_refuses() {
+    let session = Session::with_backup();
+    session.write("plain", "a file");
+    symlink("nowhere", session.at("dangling")).unwrap();
+    for target in [
+        "plain",
+        "plain/below",
+        "plain/below/deep",
+        "dangling",
+        "dangling/below",
+        "dangling/below/deep",
+    ] {
+        let real = session.restore(&["--target", target]);
+        let dry = session.restore(&["--target", target, "--dry-run"]);
+        assert_ne!(real.code, Some(0), "{target}: {real}");
+        assert_eq!(dry.code, real.code, "{target}: {dry}");
+        assert_eq!(dry.stderr, real.stderr, "{target}");
+    }
+    session.restore(&["--target", "new/folder", "-n"]).expect(0);
+    assert!(!session.at("new").exists());
+}

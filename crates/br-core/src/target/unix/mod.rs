@@ -13,6 +13,7 @@ mod record;
 mod remove;
 mod shared;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -72,6 +73,27 @@ impl LocalTarget {
                 })
             }
             Err(error) => Err(failed(error.into())),
+        }
+    }
+
+    /// Opens the folder if it exists; `None` when [`LocalTarget::open`] would make it.
+    ///
+    /// # Errors
+    /// As with [`LocalTarget::open`], of which the same things stand in the way.
+    pub(crate) fn open_existing(root: &Path) -> Result<Option<Self>, TargetError> {
+        match Self::open(root, false) {
+            Err(TargetError::Root { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+            opened => return opened.map(Some),
+        }
+        // Whatever lies above, a link that leads nowhere among it, must be a folder.
+        let mut above = root.ancestors().skip(1);
+        let there = above.find(|folder| folder.symlink_metadata().is_ok());
+        match there {
+            Some(folder) if !folder.is_dir() => Err(TargetError::Root {
+                path: root.to_owned(),
+                source: Errno::EXIST.into(),
+            }),
+            _ => Ok(None),
         }
     }
 
