@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
+use br_core::engine::backup::BackupOptions;
 use br_core::engine::restore::{Overwrite, RestoreOptions, restore};
 use br_core::{BackupSelector, Context, ErrorKind, Site};
 use br_testkit::{Snapshot, TreeFixture, block_on, set_time};
@@ -339,6 +340,26 @@ fn a_file_that_stays_is_not_given_further_names() {
         Some(b"b".to_vec()),
         "the others are one file"
     );
+}
+
+/// Deleting went by the paths that a backup names, and did nothing when its entries lie elsewhere. A folder that has an entry and
+/// is above none of the paths was backed up.
+#[test]
+fn surplus_is_deleted_wherever_the_entries_lie() {
+    for paths in [vec![], vec![b"db".to_vec()]] {
+        let disk = Disk::new(TreeFixture::rich());
+        let backup = BackupOptions::new("host", "user", paths);
+        let id = disk.backup_with(disk.source(), &backup).unwrap().backup.id;
+        disk.restore_all(id, "out");
+        let mine = disk.restored("out", "folder/mine");
+        fs::write(&mine, "surplus").unwrap();
+        let delete = options().with_delete(true);
+        let report = disk.restore(id, "out", &delete).unwrap();
+        assert_eq!(report.deleted, [disk.stored("folder/mine")]);
+        assert!(!mine.exists());
+        let copy = disk.copy("out");
+        disk.tree().assert_same(&copy, "nothing else is deleted");
+    }
 }
 
 #[test]

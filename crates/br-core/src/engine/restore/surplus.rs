@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
+use super::scope::Scope;
 use crate::model::{Backup, Entry, EntryKind, EntryPath};
-use crate::source::stored_path;
 use crate::target::{Cursor, TargetError};
 
 /// Follows the entries and notes the folders and what belongs into each.
@@ -74,43 +74,30 @@ impl SurplusFinder {
         mut self,
         cursor: &mut Cursor,
         backup: &Backup,
+        scope: &Scope,
         selection: &[EntryPath],
     ) -> Surplus {
         self.close_until(None, cursor);
-        let roots: Vec<_> = backup
-            .paths
-            .iter()
-            .filter_map(|path| stored_path(path))
-            .collect();
         let unread: Vec<_> = backup
             .unread
             .iter()
             .filter_map(|u| EntryPath::new(u.path.as_slice()).ok())
             .collect();
-        let below = |path: &EntryPath, folders: &[EntryPath]| {
-            folders
-                .iter()
-                .any(|folder| path.is_within(folder) && path != folder)
-        };
-        let touches = |path: &EntryPath, others: &[EntryPath]| {
-            others
-                .iter()
-                .any(|other| path.is_within(other) || other.is_within(path))
-        };
-        self.found.retain(|path| {
-            below(path, &roots)
-                && (selection.is_empty() || below(path, selection))
-                && !touches(path, &unread)
-        });
         let within = |path: &EntryPath, folders: &[EntryPath]| {
             folders.iter().any(|folder| path.is_within(folder))
         };
-        let is_meant = |path: &EntryPath| {
-            within(path, &roots)
-                && (selection.is_empty() || within(path, selection))
-                && !within(path, &unread)
+        let is_meant = |folder: &EntryPath| {
+            !scope.is_implied(folder)
+                && (selection.is_empty() || within(folder, selection))
+                && !within(folder, &unread)
         };
-        self.unlisted.retain(|(path, _)| is_meant(path));
+        self.found.retain(|path| {
+            let folder = path.parent().and_then(|parent| EntryPath::new(parent).ok());
+            folder.is_some_and(|folder| is_meant(&folder))
+                && !within(path, &unread)
+                && !unread.iter().any(|unread| unread.is_within(path))
+        });
+        self.unlisted.retain(|(folder, _)| is_meant(folder));
         self.mounted.retain(is_meant);
         Surplus {
             found: self.found,

@@ -44,7 +44,7 @@ impl Planner<'_> {
             return Ok(());
         }
         let mut cursor = target.cursor();
-        let surplus = surplus.finish(&mut cursor, &backup, &self.options.paths);
+        let surplus = surplus.finish(&mut cursor, &backup, self.scope, &self.options.paths);
         for (folder, error) in &surplus.unlisted {
             // That it could not be entered or made was told.
             if !self.is_unseen(folder) && self.shared.failure(folder).is_none() {
