@@ -998,3 +998,61 @@ fn a_dry_run_refuses_the_targets_that_a_real_run_refuses() {
     session.restore(&["--target", "new/folder", "-n"]).expect(0);
     assert!(!session.at("new").exists());
 }
+
+/// On a file system that does not tell names apart by case, a restore of `README` over `readme` deleted it as surplus.
+#[test]
+fn another_spelling_of_one_file_is_not_surplus() {
+    let session = Session::with_backup();
+    session.write("docs/README", "wanted");
+    session.back_up(&["docs"]);
+    session.restore(&["--target", "out"]).expect(0);
+    // Another name of the same file is what such a file system shows.
+    let (one, other) = ("out/docs/README", "out/docs/readme");
+    fs::hard_link(session.at(one), session.at(other)).unwrap();
+    session.write("out/docs/ReadMe", "another file");
+    for more in [&["--dry-run"][..], &[]] {
+        let summary = session.restored(&[&["--target", "out", "--delete"], more].concat());
+        let deleted: Vec<_> = summary["deleted"].as_array().unwrap().iter().collect();
+        assert_eq!(deleted, ["docs/ReadMe"], "{summary}");
+    }
+    assert_eq!(session.read(one), "wanted");
+    assert_eq!(session.read(other), "wanted");
+}
+
+#[test]
+fn a_target_that_does_not_tell_names_apart_by_case_loses_none() {
+    let session = Session::with_backup();
+    session.write("docs/README", "wanted");
+    session.write("docs/File", "first");
+    session.write("docs/file", "second");
+    session.back_up(&["docs"]);
+    let (image, at) = (session.at("image"), session.at("out"));
+    fs::create_dir(&at).unwrap();
+    fs::write(&image, "").unwrap();
+    let file = fs::File::options().write(true).open(&image).unwrap();
+    file.set_len(32 << 20).unwrap();
+    let run = |program: &str, arguments: &[&Path]| {
+        let output = Command::new(program).args(arguments).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    let words = |words: &'static str| words.split(' ').map(Path::new);
+    let make: Vec<_> = words("-q -O casefold").chain([&*image]).collect();
+    let mount: Vec<_> = words("-o loop").chain([&*image, &*at]).collect();
+    if !run("mkfs.ext4", &make) || !run("mount", &mount) {
+        return skip("no file system that does not tell names apart by case");
+    }
+    let folds = run("chattr", &[Path::new("+F"), &at])
+        || (fs::remove_dir(at.join("lost+found")).is_ok()
+            && run("chattr", &[Path::new("+F"), &at]));
+    session.write("out/docs/readme", "changed");
+    let output = session.restore(&["--target", "out", "--delete"]);
+    let found = ["README", "File"]
+        .map(|name| fs::read_to_string(at.join("docs").join(name)).unwrap_or_default());
+    assert!(run("umount", &[Path::new("-l"), &at]));
+    if !folds {
+        return skip("no folder that does not tell names apart by case");
+    }
+    let output = output.expect(3);
+    assert_eq!(found, ["wanted", "first"], "{output}");
+    assert!(output.stderr.contains("differs only in case"), "{output}");
+}

@@ -13,6 +13,7 @@ mod options;
 mod plan;
 mod report;
 mod scope;
+mod spelling;
 mod surplus;
 mod worker;
 
@@ -80,9 +81,13 @@ fn run(
     }
     let shared = Shared::new(io, &view, &backup, options);
     let target = target.as_ref();
-    if let Some(target) = target.filter(|_| !options.dry_run) {
-        let removed = target.begin(&scope.leading_folders());
-        shared.update(|report| report.leftovers_removed = removed);
+    match target {
+        Some(target) if options.dry_run => target.look_at_case(&scope.leading_folders()),
+        Some(target) => {
+            let removed = target.begin(&scope.leading_folders());
+            shared.update(|report| report.leftovers_removed = removed);
+        }
+        None => {}
     }
     let mut planner = Planner::new(&shared, target, &scope, options);
     let done = carry_out(io, &shared, &mut planner, &view, &backup);

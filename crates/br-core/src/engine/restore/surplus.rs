@@ -1,8 +1,9 @@
 //! What lies in restored folders and is not in the backup.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::scope::Scope;
+use super::spelling::fold;
 use crate::model::{Backup, Entry, EntryKind, EntryPath};
 use crate::target::{Cursor, TargetError};
 
@@ -57,12 +58,14 @@ impl SurplusFinder {
                 self.open.pop();
                 continue;
             }
-            for name in listed {
-                // Files that workers are about to finish.
-                let is_temporary = name.starts_with(b".br-") && name.len() == 20;
-                if !names.contains(&name) && !is_temporary {
-                    self.found.extend(folder.join(&name));
-                }
+            // Files that workers are about to finish.
+            let is_temporary = |name: &[u8]| name.starts_with(b".br-") && name.len() == 20;
+            let others: Vec<_> = listed
+                .into_iter()
+                .filter(|name| !names.contains(name) && !is_temporary(name))
+                .collect();
+            for name in without_twins(folder, names, others, cursor) {
+                self.found.extend(folder.join(&name));
             }
             self.open.pop();
         }
@@ -105,6 +108,34 @@ impl SurplusFinder {
             unlisted: self.unlisted,
         }
     }
+}
+
+/// Takes away the names that differ only in case from one of the backup and mean the same file: the file system does not tell
+/// them apart, and deleting one would delete both.
+fn without_twins(
+    folder: &EntryPath,
+    wanted: &HashSet<Vec<u8>>,
+    mut others: Vec<Vec<u8>>,
+    cursor: &mut Cursor,
+) -> Vec<Vec<u8>> {
+    if others.is_empty() {
+        return others;
+    }
+    let folded: HashMap<_, _> = wanted.iter().map(|name| (fold(name), name)).collect();
+    others.retain(|name| {
+        let twin = folded.get(&fold(name));
+        !twin.is_some_and(|twin| cursor.folds_case() || is_one_file(folder, twin, name, cursor))
+    });
+    others
+}
+
+fn is_one_file(folder: &EntryPath, one: &[u8], other: &[u8], cursor: &mut Cursor) -> bool {
+    let mut id = |name| {
+        let found = cursor.inspect(&folder.join(name).ok()?);
+        found.ok().flatten().map(|found| found.id())
+    };
+    let one = id(one);
+    one.is_some() && one == id(other)
 }
 
 /// The name in `folder` under which `path` lies, however deep: the folders between may have no entries.

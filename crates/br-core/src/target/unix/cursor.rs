@@ -181,6 +181,11 @@ impl Cursor {
         })
     }
 
+    /// True when the file system does not tell names apart by case.
+    pub(crate) fn folds_case(&self) -> bool {
+        self.beneath.folds_case()
+    }
+
     /// Returns the names in a folder, sorted.
     ///
     /// # Errors

@@ -37,6 +37,8 @@ pub(super) struct Beneath {
     has_openat2: AtomicBool,
     /// Nothing that has a name loses it.
     keeps_all: AtomicBool,
+    /// Names are not told apart by case.
+    folds_case: AtomicBool,
     pub(super) open_files: OpenFiles,
     /// Links that are followed, by path.
     followed: Vec<Followed>,
@@ -76,6 +78,7 @@ impl Beneath {
             removals: AtomicU64::new(0),
             has_openat2: AtomicBool::new(true),
             keeps_all: AtomicBool::new(false),
+            folds_case: AtomicBool::new(false),
             open_files: OpenFiles::default(),
             followed: Vec::new(),
             record: Mutex::default(),
@@ -198,8 +201,25 @@ impl Beneath {
                 record = Record::create(folder, path.as_bytes(), number).ok();
             }
         }
+        let folds_case = record.as_ref().is_some_and(Record::has_other_case);
+        self.folds_case.store(folds_case, Ordering::Relaxed);
         *lock(&self.record) = record;
         cleared
+    }
+
+    /// Finds out from what lies in one of these folders whether names are told apart by case, without writing.
+    pub(super) fn look_at_case(&self, folders: &[EntryPath]) {
+        let mut open = folders
+            .iter()
+            .filter_map(|path| self.folder(path.as_bytes()).ok());
+        let folds_case = open.find_map(|folder| record::folds_case(self, &folder));
+        self.folds_case
+            .store(folds_case.unwrap_or(false), Ordering::Relaxed);
+    }
+
+    /// True when names are not told apart by case, as far as is known.
+    pub(super) fn folds_case(&self) -> bool {
+        self.folds_case.load(Ordering::Relaxed)
     }
 
     /// Ends the record of this restore. Nothing may be unfinished any more.

@@ -155,6 +155,17 @@ impl LocalTarget {
         self.beneath.begin(folders)
     }
 
+    /// Finds out whether names are told apart by case, from what lies in these folders, for a restore that writes nothing. One
+    /// that writes learns it in [`LocalTarget::begin`].
+    pub(crate) fn look_at_case(&self, folders: &[EntryPath]) {
+        self.beneath.look_at_case(folders);
+    }
+
+    /// True when the file system does not tell names apart by case.
+    pub(crate) fn folds_case(&self) -> bool {
+        self.beneath.folds_case()
+    }
+
     /// Removes the record of this restore. All files must be finished or dropped.
     pub fn end(&self) {
         self.beneath.end();

@@ -16,11 +16,12 @@ use crossbeam_channel::Sender;
 use super::files::FileJob;
 use super::report::Shared;
 use super::scope::Scope;
+use super::spelling::Spellings;
 use super::surplus::SurplusFinder;
 use super::worker::{Task, TaskKind};
 use super::{Overwrite, RestoreOptions};
 use crate::error::{Result, in_one_line};
-use crate::model::{Content, Entry, EntryKind, EntryPath};
+use crate::model::{Content, Entry, EntryKind, EntryPath, escape};
 use crate::progress::{Action, Event};
 use crate::repository::{Gap, Io, TreeReader};
 use crate::target::{Cursor, Existing, LocalTarget, TargetError};
@@ -89,6 +90,8 @@ pub(super) struct Planner<'a> {
     cursor: Option<Cursor>,
     /// A folder that could not be made: what belongs into it fails.
     blocked: Option<EntryPath>,
+    /// The names that were met, on a target that does not tell them apart by case.
+    spellings: Option<Spellings>,
     /// A folder that a dry run cannot look into: what belongs into it is passed over.
     unseen: Option<EntryPath>,
     /// A folder this restore makes, and below which nothing can be there already.
@@ -123,6 +126,9 @@ impl<'a> Planner<'a> {
             target,
             cursor: target.map(LocalTarget::cursor),
             blocked: None,
+            spellings: target
+                .is_some_and(LocalTarget::folds_case)
+                .then(Spellings::default),
             unseen: None,
             fresh: None,
             folders: Vec::new(),
@@ -209,13 +215,11 @@ impl<'a> Planner<'a> {
     }
 
     fn plan(&mut self, entry: Entry) {
-        if let EntryKind::Directory = entry.kind {
-            if !self.fails_as_blocked(&entry.path) {
-                self.plan_folder(entry);
-            }
+        if self.fails_as_blocked(&entry.path) || self.fails_as_clash(&entry) {
             return;
         }
-        if self.fails_as_blocked(&entry.path) {
+        if let EntryKind::Directory = entry.kind {
+            self.plan_folder(entry);
             return;
         }
         self.provide_folder(&entry.path);
@@ -233,6 +237,23 @@ impl<'a> Planner<'a> {
             self.shared.failed(path, reason, false);
         }
         fails || self.is_unseen(path)
+    }
+
+    /// An entry fails that would take the place of another one, as the target does not tell their names apart.
+    fn fails_as_clash(&mut self, entry: &Entry) -> bool {
+        let spellings = self.spellings.as_mut();
+        let Some(met) = spellings.and_then(|spellings| spellings.clash(&entry.path)) else {
+            return false;
+        };
+        let reason = format!(
+            "its name differs only in case from that of `{}` in the same folder, and the target does not tell them apart",
+            escape(&met)
+        );
+        self.shared.failed(&entry.path, reason, false);
+        if let EntryKind::Directory = entry.kind {
+            self.blocked = Some(entry.path.clone());
+        }
+        true
     }
 
     /// True below a folder that a dry run cannot look into. The folder was told; about what is in it nothing is guessed.
