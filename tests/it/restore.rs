@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 
-use br_core::ErrorKind;
-use br_core::engine::restore::{Overwrite, RestoreOptions};
-use br_testkit::{Snapshot, TreeFixture, set_time};
+use br_core::engine::backup::BackupOptions;
+use br_core::engine::restore::{Overwrite, RestoreOptions, restore};
+use br_core::{BackupSelector, Context, ErrorKind, Site};
+use br_testkit::{Snapshot, TreeFixture, block_on, set_time};
 
 use crate::support::Disk;
 
@@ -338,4 +340,57 @@ fn a_file_that_stays_is_not_given_further_names() {
         Some(b"b".to_vec()),
         "the others are one file"
     );
+}
+
+/// Deleting went by the paths that a backup names, and did nothing when its entries lie elsewhere. A folder that has an entry and
+/// is above none of the paths was backed up.
+#[test]
+fn surplus_is_deleted_wherever_the_entries_lie() {
+    for paths in [vec![], vec![b"db".to_vec()]] {
+        let disk = Disk::new(TreeFixture::rich());
+        let backup = BackupOptions::new("host", "user", paths);
+        let id = disk.backup_with(disk.source(), &backup).unwrap().backup.id;
+        disk.restore_all(id, "out");
+        let mine = disk.restored("out", "folder/mine");
+        fs::write(&mine, "surplus").unwrap();
+        let delete = options().with_delete(true);
+        let report = disk.restore(id, "out", &delete).unwrap();
+        assert_eq!(report.deleted, [disk.stored("folder/mine")]);
+        assert!(!mine.exists());
+        let copy = disk.copy("out");
+        disk.tree().assert_same(&copy, "nothing else is deleted");
+    }
+}
+
+#[test]
+fn a_target_without_a_name_is_refused() {
+    let disk = Disk::new(TreeFixture::rich());
+    disk.backup();
+    for dry_run in [true, false] {
+        let options = options().with_dry_run(dry_run);
+        let context = Context::system();
+        let done = restore(
+            &disk.repository,
+            &BackupSelector::Latest,
+            PathBuf::new(),
+            &options,
+            &context,
+        );
+        let error = block_on(done).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        assert_eq!(error.site(), Site::Target, "{error}");
+    }
+}
+
+#[test]
+fn a_target_that_can_be_no_path_is_refused_in_both_runs() {
+    let disk = Disk::new(TreeFixture::rich());
+    let id = disk.backup().backup.id;
+    let kinds = [true, false].map(|dry_run| {
+        let options = options().with_dry_run(dry_run);
+        let error = disk.restore(id, "out\0", &options).unwrap_err();
+        assert_eq!(error.site(), Site::Target, "{error}");
+        error.kind()
+    });
+    assert_eq!(kinds[0], kinds[1]);
 }

@@ -20,7 +20,8 @@
 //!     let location = Location::Local(place);
 //!     let repository = Repository::init(&location, &InitOptions::default(), &context).await?;
 //!     let source = LocalSource::new(&[notes.clone()], LocalSourceOptions::default())?;
-//!     let options = BackupOptions::new("host", "user", vec![b"notes.txt".to_vec()]);
+//!     let path = notes.as_os_str().as_encoded_bytes().to_vec();
+//!     let options = BackupOptions::new("host", "user", vec![path]);
 //!     Ok::<_, Box<dyn std::error::Error>>(backup(&repository, source, &options, &context).await?)
 //! })??;
 //! assert_eq!(report.backup.totals.files, 1);

@@ -639,6 +639,11 @@ fn a_user_mends_a_read_only_folder() {
 
 /// Starts a restore of much, and stops it while it has unfinished files, long before its end.
 fn start_restore(session: &Session) -> std::process::Child {
+    start_restore_with(session, &[])
+}
+
+/// The same, with more arguments.
+fn start_restore_with(session: &Session, more: &[&str]) -> std::process::Child {
     for number in 0..40 {
         session.write(&format!("docs/large/{number}"), noise(number, 3_000_000));
     }
@@ -647,6 +652,7 @@ fn start_restore(session: &Session) -> std::process::Child {
         let mut child = session
             .br
             .command(["restore", "latest", "--target", "out", "--threads", "1"])
+            .args(more)
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
             .spawn()
@@ -757,4 +763,296 @@ fn a_closed_terminal_ends_a_restore_in_order() {
             .iter()
             .any(|name| name.starts_with(".br-"))
     );
+}
+
+/// A dry run took a folder that its owner may not look into for an empty one, and did not show what the real run deletes in it.
+/// An error of looking counted as "nothing there". Now it is told.
+#[test]
+fn a_dry_run_says_that_it_cannot_look_into_a_closed_folder() {
+    if !is_root() {
+        return skip("only root can become somebody else");
+    }
+    let session = Session::with_backup();
+    session.write("docs/closed/file", "new");
+    session.write("docs/closed/inner/file", "new");
+    session.back_up(&["docs"]);
+    session.give("repository", NOBODY);
+    session.write("out/docs/closed/file", "old");
+    session.write("out/docs/closed/stranger", "precious");
+    session.give("out", NOBODY);
+    let restore = |more: &[&str]| {
+        let arguments = ["restore", "latest", "--target", "out", "--no-cache", "-v"];
+        let arguments = [&arguments[..], more].concat();
+        session.run_as_nobody(&arguments).unwrap()
+    };
+    for mode in [0, 0o640] {
+        for more in [&["--dry-run"][..], &["--dry-run", "--delete"]] {
+            session.set_mode("out/docs/closed", mode);
+            let output = restore(more).expect(3);
+            let reason = "its owner may not look into it: a dry run cannot tell what is in it";
+            assert!(output.stderr.contains(reason), "{output}");
+            assert!(output.stderr.contains("docs/closed"), "{output}");
+            let all = output.to_string();
+            assert!(!all.contains("closed/file"), "no guesses: {output}");
+            assert!(!all.contains("closed/inner"), "no guesses: {output}");
+            assert_eq!(session.mode("out/docs/closed"), mode);
+        }
+    }
+    // Names of a folder that may be entered but not listed are unknown only to a restore that deletes.
+    session.set_mode("out/docs/closed", 0o300);
+    restore(&["--dry-run"]).expect(0);
+    restore(&["--dry-run", "--delete"]).expect(3);
+    session.set_mode("out/docs/closed", 0);
+    restore(&["--delete"]).expect(0);
+    assert_eq!(session.names("out/docs/closed"), ["file", "inner"]);
+}
+
+/// In a folder of somebody else that is closed, every entry fails, in both runs and with the same words.
+#[test]
+fn what_cannot_be_looked_at_fails_in_both_runs() {
+    if !is_root() {
+        return skip("only root can become somebody else");
+    }
+    let session = Session::with_backup();
+    session.write("docs/closed/file", "new");
+    session.back_up(&["docs"]);
+    session.give("repository", NOBODY);
+    session.write("out/docs/closed/file", "old");
+    session.give("out", NOBODY);
+    session.give("out/docs/closed", 0);
+    session.set_mode("out/docs/closed", 0o700);
+    for more in [&["--dry-run", "--delete"][..], &["--delete"]] {
+        let arguments = ["restore", "latest", "--target", "out", "--no-cache", "-v"];
+        let arguments = [&arguments[..], more].concat();
+        let output = session.run_as_nobody(&arguments).unwrap().expect(3);
+        let told = "cannot look at `docs/closed/file`";
+        assert!(output.stderr.contains(told), "{output}");
+        let told = "cannot list the folder `docs/closed`";
+        assert!(output.stderr.contains(told), "{output}");
+    }
+    assert_eq!(session.read("out/docs/closed/file"), "old");
+}
+
+/// A file that appeared after the restore had looked was replaced: publishing was a plain rename. Now it never replaces anything
+/// when nothing may be overwritten.
+#[test]
+fn what_appears_meanwhile_is_kept_when_nothing_is_overwritten() {
+    let session = Session::with_backup();
+    session.write("docs/zz/inline", "from the backup");
+    symlink("from the backup", session.at("docs/zz/link")).unwrap();
+    fs::create_dir(session.at("docs/zz/folder")).unwrap();
+    let mut child = start_restore_with(&session, &["--overwrite", "never"]);
+    let mut mine = Vec::new();
+    for number in 0..40 {
+        let path = format!("out/docs/large/{number}");
+        if !session.at(&path).exists() {
+            session.write(&path, "mine");
+            mine.push(path);
+        }
+    }
+    let others = ["out/docs/zz/inline", "out/docs/zz/link"].map(str::to_owned);
+    for path in others {
+        if !session.at(&path).exists() {
+            session.write(&path, "mine");
+            mine.push(path);
+        }
+    }
+    signal(&child, "-CONT");
+    child.wait().unwrap();
+    assert!(!mine.is_empty(), "some were still missing");
+    for path in &mine {
+        assert_eq!(session.read(path), "mine", "{path}");
+    }
+    assert!(leftovers(&session).is_empty(), "nothing unfinished stays");
+}
+
+/// An unchanged file kept foreign attributes, an ACL that lets others write among them: only size, time, permissions and owner
+/// were compared.
+#[test]
+fn attributes_of_an_unchanged_file_are_corrected() {
+    let session = Session::with_backup();
+    let path = session.at("docs/a.txt");
+    let set = |path: &Path, name: &str, value: &[u8]| {
+        rustix::fs::setxattr(path, name, value, rustix::fs::XattrFlags::empty())
+    };
+    if set(&path, "user.mine", b"1").is_err() {
+        return skip("the file system has no attributes");
+    }
+    session.back_up(&["docs"]);
+    session.restore(&["--target", "out"]).expect(0);
+    let copy = session.at("out/docs/a.txt");
+    let unchanged = session.restore(&["--target", "out", "-n", "-v"]).expect(0);
+    assert!(!unchanged.to_string().contains("correct"), "{unchanged}");
+    // Owner rw, user 1000 rw, group r, mask rw, others r.
+    let acl: Vec<u8> = [
+        &2_u32.to_le_bytes()[..],
+        b"\x01\0\x06\0\xff\xff\xff\xff",
+        b"\x02\0\x06\0\xe8\x03\0\0",
+        b"\x04\0\x04\0\xff\xff\xff\xff",
+        b"\x10\0\x04\0\xff\xff\xff\xff",
+        b"\x20\0\x04\0\xff\xff\xff\xff",
+    ]
+    .concat();
+    let spoil: [&dyn Fn(); 3] = [
+        &|| set(&copy, "user.mine", b"2").unwrap(),
+        &|| set(&copy, "user.foreign", b"1").unwrap(),
+        &|| {
+            // Without ACLs on this file system there is nothing to be removed.
+            set(&copy, "system.posix_acl_access", &acl).ok();
+            rustix::fs::removexattr(&copy, "user.mine").unwrap();
+        },
+    ];
+    for spoil in spoil {
+        spoil();
+        for more in [&["-n"][..], &[]] {
+            let arguments = [&["--target", "out", "-v"], more].concat();
+            let output = session.restore(&arguments).expect(0);
+            let told = output.to_string();
+            let mut lines = told.lines().filter(|line| line.contains("docs/a.txt"));
+            // Only a dry run lists what it does.
+            assert!(lines.all(|line| line.starts_with("correct")), "{told}");
+            assert_eq!(told.contains("docs/a.txt"), more == ["-n"], "{told}");
+        }
+        assert_eq!(attributes(&copy), ["user.mine"]);
+        let mut value = [0; 8];
+        let len = rustix::fs::getxattr(&copy, "user.mine", &mut value[..]).unwrap();
+        assert_eq!(&value[..len], b"1");
+        let acl = rustix::fs::getxattr(&copy, "system.posix_acl_access", &mut [0; 64][..]);
+        assert!(acl.is_err(), "the foreign right is gone");
+    }
+}
+
+/// What `backup -x` left out counted as surplus, and a restore emptied what is mounted there.
+#[test]
+fn what_is_mounted_where_the_backup_has_nothing_is_not_emptied() {
+    let session = Session::with_backup();
+    fs::create_dir(session.at("docs/mounted")).unwrap();
+    session.write("docs/full/in the backup", "x");
+    session.back_up(&["docs"]);
+    session.restore(&["--target", "out"]).expect(0);
+    let at = session.at("out/docs/mounted");
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "none"])
+        .arg(&at)
+        .output();
+    if !mounted.is_ok_and(|output| output.status.success()) {
+        return skip("no right to mount");
+    }
+    session.write("out/docs/mounted/precious", "x");
+    session.write("out/docs/full/surplus", "x");
+    let dry = session.restore(&["--target", "out", "--delete", "-n", "-v"]);
+    let real = session.restore(&["--target", "out", "--delete", "-v"]);
+    let there = session.at("out/docs/mounted/precious").exists();
+    let unmounted = Command::new("umount").arg("-l").arg(&at).status();
+    assert!(unmounted.unwrap().success());
+    assert!(there, "{real}");
+    for output in [dry, real] {
+        let told = "docs/mounted was not emptied: another file system is mounted there";
+        assert!(output.stderr.contains(told), "{output}");
+        assert!(output.to_string().contains("docs/full/surplus"), "{output}");
+    }
+    assert!(!session.at("out/docs/full/surplus").exists());
+}
+
+/// "deleted 0 entries", and half of a folder was gone.
+#[test]
+fn a_deletion_that_fails_on_the_way_says_what_is_gone() {
+    if !is_root() {
+        return skip("only root can become somebody else");
+    }
+    let session = Session::with_backup();
+    session.give("repository", NOBODY);
+    session.write("out/docs/surplus/a", "goes");
+    session.write("out/docs/surplus/b/stays", "is of somebody else");
+    session.give("out", NOBODY);
+    session.give("out/docs/surplus/b", 0);
+    session.set_mode("out/docs/surplus/b", 0o755);
+    let arguments = ["restore", "latest", "--target", "out", "--no-cache"];
+    let arguments = [&arguments[..], &["--delete"]].concat();
+    let output = session.run_as_nobody(&arguments).unwrap().expect(3);
+    assert_eq!(session.names("out/docs/surplus"), ["b"]);
+    let told = "1 of the entries in it is deleted already";
+    assert!(output.stderr.contains(told), "{output}");
+}
+
+/// A dry run found fault with nothing, and the real restore refused the target.
+#[test]
+fn a_dry_run_refuses_the_targets_that_a_real_run_refuses() {
+    let session = Session::with_backup();
+    session.write("plain", "a file");
+    symlink("nowhere", session.at("dangling")).unwrap();
+    for target in [
+        "plain",
+        "plain/below",
+        "plain/below/deep",
+        "dangling",
+        "dangling/below",
+        "dangling/below/deep",
+    ] {
+        let real = session.restore(&["--target", target]);
+        let dry = session.restore(&["--target", target, "--dry-run"]);
+        assert_ne!(real.code, Some(0), "{target}: {real}");
+        assert_eq!(dry.code, real.code, "{target}: {dry}");
+        assert_eq!(dry.stderr, real.stderr, "{target}");
+    }
+    session.restore(&["--target", "new/folder", "-n"]).expect(0);
+    assert!(!session.at("new").exists());
+}
+
+/// On a file system that does not tell names apart by case, a restore of `README` over `readme` deleted it as surplus.
+#[test]
+fn another_spelling_of_one_file_is_not_surplus() {
+    let session = Session::with_backup();
+    session.write("docs/README", "wanted");
+    session.back_up(&["docs"]);
+    session.restore(&["--target", "out"]).expect(0);
+    // Another name of the same file is what such a file system shows.
+    let (one, other) = ("out/docs/README", "out/docs/readme");
+    fs::hard_link(session.at(one), session.at(other)).unwrap();
+    session.write("out/docs/ReadMe", "another file");
+    for more in [&["--dry-run"][..], &[]] {
+        let summary = session.restored(&[&["--target", "out", "--delete"], more].concat());
+        let deleted: Vec<_> = summary["deleted"].as_array().unwrap().iter().collect();
+        assert_eq!(deleted, ["docs/ReadMe"], "{summary}");
+    }
+    assert_eq!(session.read(one), "wanted");
+    assert_eq!(session.read(other), "wanted");
+}
+
+#[test]
+fn a_target_that_does_not_tell_names_apart_by_case_loses_none() {
+    let session = Session::with_backup();
+    session.write("docs/README", "wanted");
+    session.write("docs/File", "first");
+    session.write("docs/file", "second");
+    session.back_up(&["docs"]);
+    let (image, at) = (session.at("image"), session.at("out"));
+    fs::create_dir(&at).unwrap();
+    fs::write(&image, "").unwrap();
+    let file = fs::File::options().write(true).open(&image).unwrap();
+    file.set_len(32 << 20).unwrap();
+    let run = |program: &str, arguments: &[&Path]| {
+        let output = Command::new(program).args(arguments).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    let words = |words: &'static str| words.split(' ').map(Path::new);
+    let make: Vec<_> = words("-q -O casefold").chain([&*image]).collect();
+    let mount: Vec<_> = words("-o loop").chain([&*image, &*at]).collect();
+    if !run("mkfs.ext4", &make) || !run("mount", &mount) {
+        return skip("no file system that does not tell names apart by case");
+    }
+    let folds = run("chattr", &[Path::new("+F"), &at])
+        || (fs::remove_dir(at.join("lost+found")).is_ok()
+            && run("chattr", &[Path::new("+F"), &at]));
+    session.write("out/docs/readme", "changed");
+    let output = session.restore(&["--target", "out", "--delete"]);
+    let found = ["README", "File"]
+        .map(|name| fs::read_to_string(at.join("docs").join(name)).unwrap_or_default());
+    assert!(run("umount", &[Path::new("-l"), &at]));
+    if !folds {
+        return skip("no folder that does not tell names apart by case");
+    }
+    let output = output.expect(3);
+    assert_eq!(found, ["wanted", "first"], "{output}");
+    assert!(output.stderr.contains("differs only in case"), "{output}");
 }

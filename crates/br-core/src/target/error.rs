@@ -36,6 +36,17 @@ pub enum TargetError {
 }
 
 impl TargetError {
+    /// True when something else has the name that was to be given, and stays.
+    pub(crate) fn is_taken(&self) -> bool {
+        let taken = io::ErrorKind::AlreadyExists;
+        matches!(self, Self::Entry { source, .. } if source.kind() == taken)
+    }
+
+    /// True when there is nothing at the path: something on it is missing or is no folder.
+    pub(crate) fn leads_nowhere(&self) -> bool {
+        matches!(self, Self::Entry { source, .. } if super::unix::is_no_folder(source))
+    }
+
     /// Says which entry an operation failed for.
     pub(super) fn entry(
         path: &EntryPath,

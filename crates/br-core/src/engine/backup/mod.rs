@@ -48,8 +48,10 @@ pub struct BackupOptions {
     pub host: String,
     /// Name of the user.
     pub user: String,
-    /// The paths as typed, raw bytes: for the catalog, and to find the base. `.` and `..` are resolved in what is stored, as text
-    /// and without following links.
+    /// The paths as typed, raw bytes: for the catalog, to find the base, and for a restore, to which a folder above one of them
+    /// is one that was not backed up itself: it keeps its metadata and what else it holds. Give the paths that a source was made
+    /// with: every folder with an entry that is above none of them counts as backed up, and a restore that deletes clears it of
+    /// what has no entry. `.` and `..` are resolved in what is stored, as text and without following links.
     pub paths: Vec<Vec<u8>>,
     /// The folder that relative paths start from; empty when there are none.
     pub folder: Vec<u8>,

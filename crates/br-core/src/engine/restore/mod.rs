@@ -13,6 +13,7 @@ mod options;
 mod plan;
 mod report;
 mod scope;
+mod spelling;
 mod surplus;
 mod worker;
 
@@ -70,12 +71,7 @@ fn run(
     let scope = Scope::new(&backup, options);
     scope.refuse_target(folder)?;
     find_all(&view, &backup, options)?;
-    // A dry run of a restore to a folder that does not exist must not make it.
-    let missing = options.dry_run && !folder.exists();
-    let target = match missing {
-        true => None,
-        false => Some(open_target(io, folder, &scope, options)?),
-    };
+    let target = open_target(io, folder, &scope, options)?;
     if options.paths.is_empty() {
         let Backup { totals, .. } = &backup;
         io.context.progress.event(Event::Expect {
@@ -85,9 +81,13 @@ fn run(
     }
     let shared = Shared::new(io, &view, &backup, options);
     let target = target.as_ref();
-    if let Some(target) = target.filter(|_| !options.dry_run) {
-        let removed = target.begin(&scope.leading_folders());
-        shared.update(|report| report.leftovers_removed = removed);
+    match target {
+        Some(target) if options.dry_run => target.look_at_case(&scope.leading_folders()),
+        Some(target) => {
+            let removed = target.begin(&scope.leading_folders());
+            shared.update(|report| report.leftovers_removed = removed);
+        }
+        None => {}
     }
     let mut planner = Planner::new(&shared, target, &scope, options);
     let done = carry_out(io, &shared, &mut planner, &view, &backup);
@@ -143,12 +143,17 @@ fn find_all(view: &View, backup: &Backup, options: &RestoreOptions) -> Result<()
     Ok(())
 }
 
+/// Opens the target. A dry run of a restore to a folder that does not exist has none, as it must not make it.
 fn open_target(
     io: &Io,
     path: &Path,
     scope: &Scope,
     options: &RestoreOptions,
-) -> Result<LocalTarget> {
+) -> Result<Option<LocalTarget>> {
+    if path.as_os_str().is_empty() {
+        let message = "the target has no name: name the folder to restore into";
+        return Err(Error::invalid(message).at(Site::Target));
+    }
     let refused = |error| match error {
         TargetError::Root { source, .. } => {
             Error::io(format!("cannot use the target {}", path.display()), source).at(Site::Target)
@@ -157,14 +162,21 @@ fn open_target(
     };
     // The lower half counts the unfinished files of this restore.
     let seed = u64::from_le_bytes(io.context.runtime.bytes()) & !u64::from(u32::MAX);
-    let mut target = LocalTarget::open(path, !options.dry_run)
-        .map_err(refused)?
-        .with_seed(seed);
+    let opened = match options.dry_run {
+        true => LocalTarget::open_existing(path),
+        false => LocalTarget::open(path, true).map(Some),
+    };
+    let Some(target) = opened.map_err(refused)? else {
+        return Ok(None);
+    };
+    let mut target = target
+        .with_seed(seed)
+        .with_everything_kept(options.overwrite == Overwrite::Never);
     for link in scope.links_to_follow() {
         // A link that cannot be looked at is met again, with everything that belongs below it.
         target.follow(&link).ok();
     }
-    Ok(target)
+    Ok(Some(target))
 }
 
 /// Lets threads work on the tasks that are planned. In a dry run there are none.

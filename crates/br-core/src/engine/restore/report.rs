@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use super::RestoreOptions;
+use super::{Overwrite, RestoreOptions};
 use crate::engine::view::View;
 use crate::error::{Error, Result, in_one_line};
 use crate::model::{Backup, BackupId, Entry, EntryKind, EntryPath, Xattr};
@@ -56,7 +56,10 @@ pub(super) struct Shared {
     pub(super) reader: Arc<crate::repository::ChunkReader>,
     pub(super) metadata: MetadataOptions,
     report: Mutex<RestoreReport>,
-    /// Every entry that could not be restored, and whether that is for damage: its other names then cannot be either.
+    /// True when nothing may be overwritten.
+    keeps_all: bool,
+    /// Every entry that could not be restored, and whether that is for damage: its other names then cannot be either. Those of
+    /// which the name was taken meanwhile are here, too: no other name may be linked to them.
     failed: Mutex<HashMap<EntryPath, bool>>,
 }
 
@@ -89,6 +92,7 @@ impl Shared {
             reader: Arc::clone(&view.reader),
             metadata: options.metadata(),
             report: Mutex::new(report),
+            keeps_all: options.overwrite == Overwrite::Never,
             failed: Mutex::default(),
         })
     }
@@ -172,8 +176,26 @@ impl Shared {
                     self.update(|report| report.files_restored += 1);
                 }
             }
+            Err(error) if self.is_kept(&error) => self.keep_what_appeared(entry),
             Err(error) => self.target_failed(&entry.path, &error),
         }
+    }
+
+    /// True when an entry was not written as something appeared under its name, and nothing may be overwritten.
+    pub(super) fn is_kept(&self, error: &TargetError) -> bool {
+        self.keeps_all && error.is_taken()
+    }
+
+    fn keep_what_appeared(&self, entry: &Entry) {
+        let path = &entry.path;
+        self.message(&format!(
+            "{path} was made by another program meanwhile, and is kept"
+        ));
+        if let Ok(mut failed) = self.failed.lock() {
+            failed.insert(path.clone(), false);
+        }
+        let files = u64::from(matches!(entry.kind, EntryKind::File(_)));
+        self.update(|report| report.files_kept += files);
     }
 
     /// Counts an entry of which the options leave something out.

@@ -43,8 +43,9 @@ impl Scope {
         !is_asked_for || self.is_implied(path)
     }
 
-    /// True for a folder that was not backed up itself, but leads to something that was.
-    fn is_implied(&self, path: &EntryPath) -> bool {
+    /// True for a folder that was not backed up itself, but leads to something that was. Every other folder that has an entry was
+    /// backed up, whatever the paths of the backup say.
+    pub(super) fn is_implied(&self, path: &EntryPath) -> bool {
         self.roots.iter().any(|root| root.is_within(path))
             && !self.roots.iter().any(|root| path.is_within(root))
     }

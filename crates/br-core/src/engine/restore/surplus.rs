@@ -1,10 +1,11 @@
 //! What lies in restored folders and is not in the backup.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
+use super::scope::Scope;
+use super::spelling::fold;
 use crate::model::{Backup, Entry, EntryKind, EntryPath};
-use crate::source::stored_path;
-use crate::target::Cursor;
+use crate::target::{Cursor, TargetError};
 
 /// Follows the entries and notes the folders and what belongs into each.
 #[derive(Default)]
@@ -12,6 +13,19 @@ pub(super) struct SurplusFinder {
     /// The folders on the way to the current entry, with the names that belong into them.
     open: Vec<(EntryPath, HashSet<Vec<u8>>)>,
     found: Vec<EntryPath>,
+    /// Folders of which the backup has no entries, and on which something is mounted that holds some.
+    mounted: Vec<EntryPath>,
+    /// Folders that cannot be listed.
+    unlisted: Vec<(EntryPath, TargetError)>,
+}
+
+/// What lies in the folders of a backup and is not in it.
+pub(super) struct Surplus {
+    pub(super) found: Vec<EntryPath>,
+    /// Folders on which something is mounted that the backup is not about.
+    pub(super) mounted: Vec<EntryPath>,
+    /// Folders of which this cannot be said.
+    pub(super) unlisted: Vec<(EntryPath, TargetError)>,
 }
 
 impl SurplusFinder {
@@ -31,13 +45,27 @@ impl SurplusFinder {
             if path.is_some_and(|path| path.is_within(folder)) {
                 return;
             }
-            // A folder that is not there yet holds nothing that is not in the backup.
-            for name in cursor.list(folder).unwrap_or_default() {
-                // Files that workers are about to finish.
-                let is_temporary = name.starts_with(b".br-") && name.len() == 20;
-                if !names.contains(&name) && !is_temporary {
-                    self.found.extend(folder.join(&name));
+            let listed = cursor.list(folder).unwrap_or_else(|error| {
+                // A folder that is not there yet holds nothing that is not in the backup.
+                if !error.leads_nowhere() {
+                    self.unlisted.push((folder.clone(), error));
                 }
+                Vec::new()
+            });
+            // A backup of one file system has the folder that another one is mounted on, and nothing of what it holds.
+            if names.is_empty() && !listed.is_empty() && cursor.is_mounted(folder) {
+                self.mounted.push(folder.clone());
+                self.open.pop();
+                continue;
+            }
+            // Files that workers are about to finish.
+            let is_temporary = |name: &[u8]| name.starts_with(b".br-") && name.len() == 20;
+            let others: Vec<_> = listed
+                .into_iter()
+                .filter(|name| !names.contains(name) && !is_temporary(name))
+                .collect();
+            for name in without_twins(folder, names, others, cursor) {
+                self.found.extend(folder.join(&name));
             }
             self.open.pop();
         }
@@ -49,36 +77,65 @@ impl SurplusFinder {
         mut self,
         cursor: &mut Cursor,
         backup: &Backup,
+        scope: &Scope,
         selection: &[EntryPath],
-    ) -> Vec<EntryPath> {
+    ) -> Surplus {
         self.close_until(None, cursor);
-        let roots: Vec<_> = backup
-            .paths
-            .iter()
-            .filter_map(|path| stored_path(path))
-            .collect();
         let unread: Vec<_> = backup
             .unread
             .iter()
             .filter_map(|u| EntryPath::new(u.path.as_slice()).ok())
             .collect();
-        let below = |path: &EntryPath, folders: &[EntryPath]| {
-            folders
-                .iter()
-                .any(|folder| path.is_within(folder) && path != folder)
+        let within = |path: &EntryPath, folders: &[EntryPath]| {
+            folders.iter().any(|folder| path.is_within(folder))
         };
-        let touches = |path: &EntryPath, others: &[EntryPath]| {
-            others
-                .iter()
-                .any(|other| path.is_within(other) || other.is_within(path))
+        let is_meant = |folder: &EntryPath| {
+            !scope.is_implied(folder)
+                && (selection.is_empty() || within(folder, selection))
+                && !within(folder, &unread)
         };
         self.found.retain(|path| {
-            below(path, &roots)
-                && (selection.is_empty() || below(path, selection))
-                && !touches(path, &unread)
+            let folder = path.parent().and_then(|parent| EntryPath::new(parent).ok());
+            folder.is_some_and(|folder| is_meant(&folder))
+                && !within(path, &unread)
+                && !unread.iter().any(|unread| unread.is_within(path))
         });
-        self.found
+        self.unlisted.retain(|(folder, _)| is_meant(folder));
+        self.mounted.retain(is_meant);
+        Surplus {
+            found: self.found,
+            mounted: self.mounted,
+            unlisted: self.unlisted,
+        }
     }
+}
+
+/// Takes away the names that differ only in case from one of the backup and mean the same file: the file system does not tell
+/// them apart, and deleting one would delete both.
+fn without_twins(
+    folder: &EntryPath,
+    wanted: &HashSet<Vec<u8>>,
+    mut others: Vec<Vec<u8>>,
+    cursor: &mut Cursor,
+) -> Vec<Vec<u8>> {
+    if others.is_empty() {
+        return others;
+    }
+    let folded: HashMap<_, _> = wanted.iter().map(|name| (fold(name), name)).collect();
+    others.retain(|name| {
+        let twin = folded.get(&fold(name));
+        !twin.is_some_and(|twin| cursor.folds_case() || is_one_file(folder, twin, name, cursor))
+    });
+    others
+}
+
+fn is_one_file(folder: &EntryPath, one: &[u8], other: &[u8], cursor: &mut Cursor) -> bool {
+    let mut id = |name| {
+        let found = cursor.inspect(&folder.join(name).ok()?);
+        found.ok().flatten().map(|found| found.id())
+    };
+    let one = id(one);
+    one.is_some() && one == id(other)
 }
 
 /// The name in `folder` under which `path` lies, however deep: the folders between may have no entries.

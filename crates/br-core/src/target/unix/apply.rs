@@ -167,8 +167,7 @@ fn remove_surplus(subject: Subject<'_>, entry: &Entry, surplus: Surplus) -> io::
         },
     };
     for name in names.split(|byte| *byte == 0) {
-        let is_ours = name.starts_with(b"user.") || name.starts_with(b"system.posix_acl_");
-        if !is_ours || entry.xattrs.iter().any(|xattr| xattr.name == name) {
+        if !is_ours(name) || entry.xattrs.iter().any(|xattr| xattr.name == name) {
             continue;
         }
         match subject.remove_attribute(name) {
@@ -177,6 +176,39 @@ fn remove_surplus(subject: Subject<'_>, entry: &Entry, surplus: Surplus) -> io::
         }
     }
     Ok(())
+}
+
+/// True for attributes of the kinds that anybody may set: a restore removes those that the entry does not have.
+fn is_ours(name: &[u8]) -> bool {
+    name.starts_with(b"user.") || name.starts_with(b"system.posix_acl_")
+}
+
+/// True when what is there has other attributes than the entry, of the kinds that a restore sets and removes. Where there are
+/// none, and none are wanted, it takes one call of the system.
+pub(super) fn attributes_differ(
+    subject: Subject<'_>,
+    entry: &Entry,
+    options: &MetadataOptions,
+) -> bool {
+    // Where attributes cannot be listed they cannot be set either.
+    let Ok(names) = subject.attribute_names() else {
+        return false;
+    };
+    let names: Vec<_> = names
+        .split(|byte| *byte == 0)
+        .filter(|name| is_ours(name))
+        .collect();
+    let wanted = |name: &[u8]| entry.xattrs.iter().any(|xattr| xattr.name == name);
+    if names.iter().any(|name| !wanted(name)) {
+        return true;
+    }
+    let mut compared = entry
+        .xattrs
+        .iter()
+        .filter(|xattr| is_ours(&xattr.name) && !options.skips_attribute(&xattr.name));
+    compared.any(|xattr| {
+        !names.contains(&xattr.name.as_slice()) || !subject.has_attribute(&xattr.name, &xattr.value)
+    })
 }
 
 /// Takes the ACL from a new folder that it got from the one it is in: it may deny even its owner, and would be handed on.
@@ -267,6 +299,19 @@ impl Subject<'_> {
                 rustix::fs::lsetxattr(path(folder, file), name, value, flags)
             }
         }
+    }
+
+    /// True when an attribute has this value. What cannot be read counts as another one.
+    fn has_attribute(self, name: &[u8], value: &[u8]) -> bool {
+        // One byte more shows that the value is longer.
+        let mut found = vec![0; value.len() + 1];
+        let read = match self {
+            Self::Open(fd) => rustix::fs::fgetxattr(fd, name, &mut found[..]),
+            Self::Named(folder, file) => {
+                rustix::fs::lgetxattr(path(folder, file), name, &mut found[..])
+            }
+        };
+        read.is_ok_and(|len| found[..len] == *value)
     }
 
     fn remove_attribute(self, name: &[u8]) -> Result<(), Errno> {

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use super::apply::{Subject, Surplus, apply};
+use super::apply::{self, Subject, Surplus, apply};
 use super::file::{self, NewFile};
 use super::folders::{Beneath, Folder};
 use super::nodes::{self, Existing, is_no_folder};
@@ -165,6 +165,27 @@ impl Cursor {
             .map_err(TargetError::entry(&entry.path, "set the metadata of"))
     }
 
+    /// True when what exists has other ACLs or `user.` attributes than the entry. It is not opened, and nothing is changed.
+    pub(crate) fn attributes_differ(&mut self, entry: &Entry, options: &MetadataOptions) -> bool {
+        self.place(&entry.path).is_ok_and(|(folder, name)| {
+            apply::attributes_differ(Subject::Named(&folder, name), entry, options)
+        })
+    }
+
+    /// True for a folder on which something else is mounted: another file system, or another part of the same one.
+    pub(crate) fn is_mounted(&mut self, path: &EntryPath) -> bool {
+        let place = self.place(path).ok().filter(|_| !path.is_root());
+        place.is_some_and(|(folder, name)| {
+            let is_mounted = self.beneath.is_mounted(folder.as_fd(), name);
+            is_mounted.unwrap_or(false)
+        })
+    }
+
+    /// True when the file system does not tell names apart by case.
+    pub(crate) fn folds_case(&self) -> bool {
+        self.beneath.folds_case()
+    }
+
     /// Returns the names in a folder, sorted.
     ///
     /// # Errors
@@ -267,7 +288,10 @@ impl Cursor {
             Err(error) if is_no_folder(&error) => self.make_parents(parent)?,
             other => other?,
         };
-        nodes::make_dir(&folder, path.name())
+        match self.beneath.keeps_all() {
+            true => nodes::ensure_dir(&folder, path.name()),
+            false => nodes::make_dir(&folder, path.name()),
+        }
     }
 
     /// Makes the folders of a path one after the other.

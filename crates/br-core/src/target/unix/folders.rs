@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::apply::Subject;
@@ -35,6 +35,10 @@ pub(super) struct Beneath {
     /// Counts removed folders: an open one may be gone from the tree when this changed.
     pub(super) removals: AtomicU64,
     has_openat2: AtomicBool,
+    /// Nothing that has a name loses it.
+    keeps_all: AtomicBool,
+    /// Names are not told apart by case.
+    folds_case: AtomicBool,
     pub(super) open_files: OpenFiles,
     /// Links that are followed, by path.
     followed: Vec<Followed>,
@@ -73,6 +77,8 @@ impl Beneath {
             next_name: AtomicU64::new(0),
             removals: AtomicU64::new(0),
             has_openat2: AtomicBool::new(true),
+            keeps_all: AtomicBool::new(false),
+            folds_case: AtomicBool::new(false),
             open_files: OpenFiles::default(),
             followed: Vec::new(),
             record: Mutex::default(),
@@ -82,6 +88,15 @@ impl Beneath {
 
     pub(super) fn seed(&self, seed: u64) {
         self.next_name.store(seed, Ordering::Relaxed);
+    }
+
+    pub(super) fn keep_all(&self, yes: bool) {
+        self.keeps_all.store(yes, Ordering::Relaxed);
+    }
+
+    /// True when nothing that has a name may lose it.
+    pub(super) fn keeps_all(&self) -> bool {
+        self.keeps_all.load(Ordering::Relaxed)
     }
 
     /// Opens the folder at a path from the target's folder.
@@ -186,8 +201,25 @@ impl Beneath {
                 record = Record::create(folder, path.as_bytes(), number).ok();
             }
         }
+        let folds_case = record.as_ref().is_some_and(Record::has_other_case);
+        self.folds_case.store(folds_case, Ordering::Relaxed);
         *lock(&self.record) = record;
         cleared
+    }
+
+    /// Finds out from what lies in one of these folders whether names are told apart by case, without writing.
+    pub(super) fn look_at_case(&self, folders: &[EntryPath]) {
+        let mut open = folders
+            .iter()
+            .filter_map(|path| self.folder(path.as_bytes()).ok());
+        let folds_case = open.find_map(|folder| record::folds_case(self, &folder));
+        self.folds_case
+            .store(folds_case.unwrap_or(false), Ordering::Relaxed);
+    }
+
+    /// True when names are not told apart by case, as far as is known.
+    pub(super) fn folds_case(&self) -> bool {
+        self.folds_case.load(Ordering::Relaxed)
     }
 
     /// Ends the record of this restore. Nothing may be unfinished any more.
@@ -253,6 +285,15 @@ impl Beneath {
             return Err(mounted());
         }
         Ok(fd)
+    }
+
+    /// True when something else is mounted on a folder in another one.
+    pub(super) fn is_mounted(&self, from: BorrowedFd<'_>, name: &[u8]) -> io::Result<bool> {
+        let fd = match self.open_piece(from, name, OFlags::PATH, ResolveFlags::NO_XDEV) {
+            Err(Errno::XDEV) => return Ok(true),
+            other => other?,
+        };
+        Ok(rustix::fs::fstat(&fd)?.st_dev != rustix::fs::fstat(from)?.st_dev)
     }
 
     fn open(&self, from: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
@@ -326,8 +367,11 @@ impl Beneath {
         }
     }
 
-    /// Gives something unfinished its name, and takes that from a file, a link or an empty folder.
+    /// Gives something unfinished its name, and takes that from a file, a link or an empty folder, unless all is kept.
     pub(super) fn publish(&self, folder: &Folder, temporary: &[u8], name: &[u8]) -> io::Result<()> {
+        if self.keeps_all() {
+            return Ok(publish_if_free(folder, temporary, name)?);
+        }
         match rustix::fs::renameat(folder, temporary, folder, name) {
             Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => {}
             other => return Ok(other?),
@@ -341,6 +385,30 @@ impl Beneath {
 impl Drop for Beneath {
     fn drop(&mut self) {
         self.close_up();
+    }
+}
+
+/// Gives something unfinished its name; `EXIST` when something has that name.
+fn publish_if_free(folder: &Folder, temporary: &[u8], name: &[u8]) -> Result<(), Errno> {
+    match rustix::fs::renameat_with(folder, temporary, folder, name, RenameFlags::NOREPLACE) {
+        // The file system or the system does not know how.
+        Err(Errno::INVAL | Errno::NOSYS) => link_if_free(folder, temporary, name),
+        other => other,
+    }
+}
+
+/// The same, with what older systems have.
+fn link_if_free(folder: &Folder, temporary: &[u8], name: &[u8]) -> Result<(), Errno> {
+    match rustix::fs::linkat(folder, temporary, folder, name, AtFlags::empty()) {
+        Ok(()) => return rustix::fs::unlinkat(folder, temporary, AtFlags::empty()),
+        Err(Errno::EXIST) => return Err(Errno::EXIST),
+        // The file system has no hard links. What is left is to look again, right before.
+        Err(_) => {}
+    }
+    match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Err(Errno::EXIST),
+        Err(Errno::NOENT) => rustix::fs::renameat(folder, temporary, folder, name),
+        Err(error) => Err(error),
     }
 }
 
@@ -428,6 +496,25 @@ mod tests {
             &temporary_name(0xfedc_ba98_7654_3210),
             b".br-fedcba9876543210"
         );
+    }
+
+    #[test]
+    fn a_name_that_is_taken_is_not_given_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for publish in [publish_if_free, link_if_free] {
+            for name in ["new", "taken", "made"] {
+                std::fs::write(at(name), name).unwrap();
+            }
+            std::fs::remove_file(at("made")).unwrap();
+            let root = std::fs::File::open(dir.path()).unwrap();
+            let folder = Beneath::new(root.into(), None).folder(b"").unwrap();
+            assert_eq!(publish(&folder, b"new", b"taken"), Err(Errno::EXIST));
+            assert_eq!(std::fs::read_to_string(at("taken")).unwrap(), "taken");
+            assert_eq!(publish(&folder, b"new", b"made"), Ok(()));
+            assert_eq!(std::fs::read_to_string(at("made")).unwrap(), "new");
+            assert!(!at("new").exists());
+        }
     }
 
     #[test]

@@ -13,12 +13,14 @@ mod record;
 mod remove;
 mod shared;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use cursor::Cursor;
 pub use file::NewFile;
 pub use nodes::Existing;
+pub(super) use nodes::is_no_folder;
 pub use shared::SharedFile;
 
 use super::TargetError;
@@ -74,11 +76,40 @@ impl LocalTarget {
         }
     }
 
+    /// Opens the folder if it exists; `None` when [`LocalTarget::open`] would make it.
+    ///
+    /// # Errors
+    /// As with [`LocalTarget::open`], of which the same things stand in the way.
+    pub(crate) fn open_existing(root: &Path) -> Result<Option<Self>, TargetError> {
+        match Self::open(root, false) {
+            Err(TargetError::Root { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+            opened => return opened.map(Some),
+        }
+        // Whatever lies above, a link that leads nowhere among it, must be a folder.
+        let mut above = root.ancestors().skip(1);
+        let there = above.find(|folder| folder.symlink_metadata().is_ok());
+        match there {
+            Some(folder) if !folder.is_dir() => Err(TargetError::Root {
+                path: root.to_owned(),
+                source: Errno::EXIST.into(),
+            }),
+            _ => Ok(None),
+        }
+    }
+
     /// Sets where the names of unfinished files start to count. A number that others cannot guess keeps them from
     /// taking such a name first, which would only slow the restore down.
     #[must_use]
     pub fn with_seed(self, seed: u64) -> Self {
         self.beneath.seed(seed);
+        self
+    }
+
+    /// Sets that nothing that has a name loses it: what is made fails where something lies already, even if it appears at the
+    /// last moment.
+    #[must_use]
+    pub fn with_everything_kept(self, yes: bool) -> Self {
+        self.beneath.keep_all(yes);
         self
     }
 
@@ -122,6 +153,17 @@ impl LocalTarget {
     #[must_use]
     pub fn begin(&self, folders: &[EntryPath]) -> u64 {
         self.beneath.begin(folders)
+    }
+
+    /// Finds out whether names are told apart by case, from what lies in these folders, for a restore that writes nothing. One
+    /// that writes learns it in [`LocalTarget::begin`].
+    pub(crate) fn look_at_case(&self, folders: &[EntryPath]) {
+        self.beneath.look_at_case(folders);
+    }
+
+    /// True when the file system does not tell names apart by case.
+    pub(crate) fn folds_case(&self) -> bool {
+        self.beneath.folds_case()
     }
 
     /// Removes the record of this restore. All files must be finished or dropped.

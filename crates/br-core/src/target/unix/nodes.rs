@@ -180,7 +180,7 @@ pub(super) fn open(folder: &Folder, name: &[u8], kind: &EntryKind) -> io::Result
 }
 
 /// True when a path leads nowhere: something on it is missing or is no folder.
-pub(super) fn is_no_folder(error: &io::Error) -> bool {
+pub(in crate::target) fn is_no_folder(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(errno, Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP))
 }

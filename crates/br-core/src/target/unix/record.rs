@@ -72,6 +72,12 @@ impl Record {
         }
     }
 
+    /// True when the record is found under another spelling of its name, too: names are not told apart by case.
+    pub(super) fn has_other_case(&self) -> bool {
+        let id = rustix::fs::fstat(&self.file).map(|stat| (stat.st_dev, stat.st_ino));
+        has_other_case(&self.folder, &self.name, id.ok())
+    }
+
     /// Notes a folder before something unfinished is made in it.
     pub(super) fn note(&mut self, folder: &[u8]) {
         self.holds_files |= *folder == *self.path;
@@ -97,6 +103,40 @@ impl Drop for Record {
             set_modified(&self.folder, self.modified);
         }
     }
+}
+
+/// True when something of this device and inode lies under another spelling of a name.
+pub(super) fn has_other_case(folder: &Folder, name: &[u8], id: Option<(u64, u64)>) -> bool {
+    let other = swap_case(name);
+    let stat = rustix::fs::statat(folder, &*other, AtFlags::SYMLINK_NOFOLLOW);
+    let found = stat.ok().map(|stat| (stat.st_dev, stat.st_ino));
+    other != name && found.is_some() && found == id
+}
+
+/// A name with small letters for capital ones, and capital ones for small.
+fn swap_case(name: &[u8]) -> Vec<u8> {
+    let swap = |byte: &u8| match byte.is_ascii_lowercase() {
+        true => byte.to_ascii_uppercase(),
+        false => byte.to_ascii_lowercase(),
+    };
+    name.iter().map(swap).collect()
+}
+
+/// True when a name that lies in a folder is found under another spelling, which is none of the folder's names.
+pub(super) fn folds_case(beneath: &Beneath, folder: &Folder) -> Option<bool> {
+    let listed = beneath.listed_folder(folder.as_fd(), b".").ok()?;
+    let names = remove::list(listed.as_fd()).ok()?;
+    let tells = |name: &&Vec<u8>| {
+        let other = swap_case(name);
+        other != **name && names.binary_search(&other).is_err()
+    };
+    let name = names.iter().find(tells)?;
+    let stat = rustix::fs::statat(folder, &**name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    Some(has_other_case(
+        folder,
+        name,
+        Some((stat.st_dev, stat.st_ino)),
+    ))
 }
 
 /// A folder in which only a record came and went has the time it had.
@@ -195,6 +235,24 @@ fn clear_folder(beneath: &Beneath, path: &EntryPath, digits: &[u8]) -> io::Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_spellings_of_one_file_show_that_case_is_not_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = std::fs::File::open(dir.path()).unwrap();
+        let beneath = Beneath::new(root.into(), None);
+        let folder = beneath.folder(b"").unwrap();
+        assert_eq!(folds_case(&beneath, &folder), None, "an empty folder");
+        std::fs::write(dir.path().join(".br-0aF"), "").unwrap();
+        let stat = rustix::fs::statat(&folder, ".br-0aF", AtFlags::empty()).unwrap();
+        let id = Some((stat.st_dev, stat.st_ino));
+        assert_eq!(folds_case(&beneath, &folder), Some(false));
+        assert!(!has_other_case(&folder, b".br-0aF", id));
+        // Another name of one file stands for what such a file system does.
+        std::fs::hard_link(dir.path().join(".br-0aF"), dir.path().join(".BR-0Af")).unwrap();
+        assert!(has_other_case(&folder, b".br-0aF", id));
+        assert!(!has_other_case(&folder, b"123", id), "no letters");
+    }
 
     #[test]
     fn names_of_records() {

@@ -42,14 +42,39 @@ struct Level {
     remaining: vec::IntoIter<Vec<u8>>,
 }
 
-/// Deletes what lies under a name in a folder, if anything.
+/// Deletes what lies under a name in a folder, if anything. An error says how much is gone.
 pub(super) fn remove_tree(beneath: &Beneath, folder: &Folder, name: &[u8]) -> io::Result<()> {
+    let mut gone = 0;
+    let removed = remove_counted(beneath, folder, name, &mut gone);
+    removed.map_err(|error| match gone {
+        0 => error,
+        1 => partly(&error, "1 of the entries in it is deleted already"),
+        _ => partly(
+            &error,
+            &format!("{gone} of the entries in it are deleted already"),
+        ),
+    })
+}
+
+fn partly(error: &io::Error, words: &str) -> io::Error {
+    io::Error::new(error.kind(), format!("{error}; {words}"))
+}
+
+/// Deletes a tree from below, and counts what is gone.
+fn remove_counted(
+    beneath: &Beneath,
+    folder: &Folder,
+    name: &[u8],
+    gone: &mut u64,
+) -> io::Result<()> {
     let mut levels: Vec<Level> = Vec::new();
     let mut next = Some(name.to_vec());
     loop {
         let from = deepest(beneath, folder, &mut levels)?;
         if let Some(name) = next.take() {
-            if !unlink(from, &name)? {
+            if unlink(from, &name)? {
+                *gone += 1;
+            } else {
                 open_up(from, &name);
                 let fd = beneath.folder_on_same_device(from, &name)?;
                 let remaining = list(fd.as_fd())?.into_iter();
@@ -68,7 +93,7 @@ pub(super) fn remove_tree(beneath: &Beneath, folder: &Folder, name: &[u8]) -> io
             };
             let from = deepest(beneath, folder, &mut levels)?;
             match rustix::fs::unlinkat(from, &level.name, AtFlags::REMOVEDIR) {
-                Ok(()) | Err(Errno::NOENT) => {}
+                Ok(()) | Err(Errno::NOENT) => *gone += 1,
                 Err(error) => return Err(error.into()),
             }
         }

@@ -44,7 +44,19 @@ impl Planner<'_> {
             return Ok(());
         }
         let mut cursor = target.cursor();
-        for path in surplus.finish(&mut cursor, &backup, &self.options.paths) {
+        let surplus = surplus.finish(&mut cursor, &backup, self.scope, &self.options.paths);
+        for (folder, error) in &surplus.unlisted {
+            // That it could not be entered or made was told.
+            if !self.is_unseen(folder) && self.shared.failure(folder).is_none() {
+                self.shared.target_failed(folder, error);
+            }
+        }
+        for folder in &surplus.mounted {
+            self.shared.message(&format!(
+                "{folder} was not emptied: another file system is mounted there"
+            ));
+        }
+        for path in surplus.found {
             self.shared.io.check_cancelled()?;
             if self.scope.must_stay(target.real_path(&path)) {
                 self.shared.message(&format!(

@@ -42,7 +42,12 @@ impl Planner<'_> {
             Ground::Other => Action::Replace,
             _ if leads => Action::Keep,
             _ => match self.look(&entry.path) {
-                Some(there) if !metadata_differs(entry, &there, self.options) => Action::Unchanged,
+                Ok(Some(there))
+                    if !metadata_differs(entry, &there, self.options)
+                        && !self.attributes_differ(entry) =>
+                {
+                    Action::Unchanged
+                }
                 _ => Action::Correct,
             },
         }
@@ -90,6 +95,12 @@ impl Planner<'_> {
                 self.blocked = Some(path.clone());
                 return false;
             }
+            (Ground::ClosedFolder(mode), None) if hides(mode, self.options.delete) => {
+                let reason = "its owner may not look into it: a dry run cannot tell what is in it";
+                self.shared.failed(path, reason.to_owned(), false);
+                self.unseen = Some(path.clone());
+                return false;
+            }
             (Ground::Folder, _) | (Ground::ClosedFolder(_), None) => Ok(()),
             (Ground::ClosedFolder(mode), Some(cursor)) => cursor.open_up(path, mode),
             (Ground::Missing | Ground::Other, cursor) => {
@@ -133,4 +144,9 @@ impl Planner<'_> {
             cursor.set_metadata(&usable, &self.shared.metadata).ok();
         }
     }
+}
+
+/// True when a folder with these permissions does not let its owner see what a restore must know of.
+fn hides(mode: u32, deletes: bool) -> bool {
+    mode & 0o100 == 0 || (deletes && mode & 0o400 == 0)
 }

@@ -3,6 +3,7 @@
 //! Invariant: nothing here writes, so that a dry run and a real one decide the same.
 
 use super::{Overwrite, Planner, RestoreOptions};
+use crate::error::in_one_line;
 use crate::model::{Entry, EntryKind, EntryPath};
 use crate::target::Existing;
 
@@ -50,7 +51,8 @@ impl Planner<'_> {
         }
         if !is_same(entry, existing) {
             Verdict::Write
-        } else if !metadata_differs(entry, existing, self.options) {
+        } else if !metadata_differs(entry, existing, self.options) && !self.attributes_differ(entry)
+        {
             Verdict::Keep
         } else if existing.links > 1 {
             // Its other names may be none of the backup's.
@@ -58,6 +60,13 @@ impl Planner<'_> {
         } else {
             Verdict::Correct
         }
+    }
+
+    /// True when what is there has attributes that the entry does not have, an ACL above all, or lacks some.
+    pub(super) fn attributes_differ(&mut self, entry: &Entry) -> bool {
+        let metadata = &self.shared.metadata;
+        let cursor = self.cursor.as_mut();
+        cursor.is_some_and(|cursor| cursor.attributes_differ(entry, metadata))
     }
 
     /// Decides about a folder that is where something else belongs.
@@ -92,8 +101,10 @@ impl Planner<'_> {
         if target.is_some_and(|target| target.follows(path)) {
             return Ground::Folder;
         }
-        let Some(existing) = self.look(path) else {
-            return Ground::Missing;
+        let existing = match self.look(path) {
+            Ok(Some(existing)) => existing,
+            Ok(None) => return Ground::Missing,
+            Err(error) => return Ground::Refuse(in_one_line(&error)),
         };
         let is_link = matches!(existing.kind, EntryKind::Symlink(_));
         match existing.kind {

@@ -189,6 +189,11 @@ impl Planner<'_> {
                     self.shared.advance(link.entry.size(), 1);
                     return Ok(());
                 }
+                Err(error) if self.shared.is_kept(&error) => {
+                    self.shared.wrote(&link.entry, Err(error));
+                    self.shared.advance(link.entry.size(), 1);
+                    return Ok(());
+                }
                 Err(error) => failed = Some((path.clone(), error)),
             }
         }

@@ -16,14 +16,15 @@ use crossbeam_channel::Sender;
 use super::files::FileJob;
 use super::report::Shared;
 use super::scope::Scope;
+use super::spelling::Spellings;
 use super::surplus::SurplusFinder;
 use super::worker::{Task, TaskKind};
 use super::{Overwrite, RestoreOptions};
 use crate::error::{Result, in_one_line};
-use crate::model::{Content, Entry, EntryKind, EntryPath};
+use crate::model::{Content, Entry, EntryKind, EntryPath, escape};
 use crate::progress::{Action, Event};
 use crate::repository::{Gap, Io, TreeReader};
-use crate::target::{Cursor, Existing, LocalTarget};
+use crate::target::{Cursor, Existing, LocalTarget, TargetError};
 use judge::{Verdict, is_same};
 use links::{Link, LinkGroups};
 
@@ -89,6 +90,10 @@ pub(super) struct Planner<'a> {
     cursor: Option<Cursor>,
     /// A folder that could not be made: what belongs into it fails.
     blocked: Option<EntryPath>,
+    /// The names that were met, on a target that does not tell them apart by case.
+    spellings: Option<Spellings>,
+    /// A folder that a dry run cannot look into: what belongs into it is passed over.
+    unseen: Option<EntryPath>,
     /// A folder this restore makes, and below which nothing can be there already.
     fresh: Option<EntryPath>,
     folders: Vec<Entry>,
@@ -121,6 +126,10 @@ impl<'a> Planner<'a> {
             target,
             cursor: target.map(LocalTarget::cursor),
             blocked: None,
+            spellings: target
+                .is_some_and(LocalTarget::folds_case)
+                .then(Spellings::default),
+            unseen: None,
             fresh: None,
             folders: Vec::new(),
             open: Vec::new(),
@@ -206,13 +215,11 @@ impl<'a> Planner<'a> {
     }
 
     fn plan(&mut self, entry: Entry) {
-        if let EntryKind::Directory = entry.kind {
-            if !self.fails_as_blocked(&entry.path) {
-                self.plan_folder(entry);
-            }
+        if self.fails_as_blocked(&entry.path) || self.fails_as_clash(&entry) {
             return;
         }
-        if self.fails_as_blocked(&entry.path) {
+        if let EntryKind::Directory = entry.kind {
+            self.plan_folder(entry);
             return;
         }
         self.provide_folder(&entry.path);
@@ -229,7 +236,30 @@ impl<'a> Planner<'a> {
             let reason = "the folder it belongs into was not made".to_owned();
             self.shared.failed(path, reason, false);
         }
-        fails
+        fails || self.is_unseen(path)
+    }
+
+    /// An entry fails that would take the place of another one, as the target does not tell their names apart.
+    fn fails_as_clash(&mut self, entry: &Entry) -> bool {
+        let spellings = self.spellings.as_mut();
+        let Some(met) = spellings.and_then(|spellings| spellings.clash(&entry.path)) else {
+            return false;
+        };
+        let reason = format!(
+            "its name differs only in case from that of `{}` in the same folder, and the target does not tell them apart",
+            escape(&met)
+        );
+        self.shared.failed(&entry.path, reason, false);
+        if let EntryKind::Directory = entry.kind {
+            self.blocked = Some(entry.path.clone());
+        }
+        true
+    }
+
+    /// True below a folder that a dry run cannot look into. The folder was told; about what is in it nothing is guessed.
+    fn is_unseen(&self, path: &EntryPath) -> bool {
+        let unseen = self.unseen.as_ref();
+        unseen.is_some_and(|folder| path.is_within(folder))
     }
 
     /// Plans an entry that is no folder.
@@ -244,7 +274,14 @@ impl<'a> Planner<'a> {
             self.shared.advance(0, 1);
             return;
         }
-        let existing = self.look(&entry.path);
+        let existing = match self.look(&entry.path) {
+            Ok(existing) => existing,
+            Err(error) => {
+                self.shared.target_failed(&entry.path, &error);
+                self.shared.advance(entry.size(), 1);
+                return;
+            }
+        };
         let Some(entry) = self.join_link_group(entry, existing.as_ref()) else {
             return;
         };
@@ -327,13 +364,14 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// What is there already.
-    fn look(&mut self, path: &EntryPath) -> Option<Existing> {
+    /// What is there already. An error of looking never means that nothing is there.
+    fn look(&mut self, path: &EntryPath) -> Result<Option<Existing>, TargetError> {
         let fresh = self.fresh.as_ref();
-        if fresh.is_some_and(|fresh| path.is_within(fresh)) {
-            return None;
+        let is_fresh = fresh.is_some_and(|fresh| path.is_within(fresh));
+        match self.cursor.as_mut().filter(|_| !is_fresh) {
+            Some(cursor) => cursor.inspect(path),
+            None => Ok(None),
         }
-        self.cursor.as_mut()?.inspect(path).ok()?
     }
 
     /// Hands small entries to a worker.
