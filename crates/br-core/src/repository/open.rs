@@ -367,7 +367,7 @@ impl Repository {
 }
 
 /// Why the thread of an operation ended without a result.
-fn ended(error: tokio::task::JoinError) -> Error {
+pub(crate) fn ended(error: tokio::task::JoinError) -> Error {
     let unexpected = || Error::internal("a worker ended unexpectedly");
     match error.try_into_panic() {
         Ok(panic) if Error::is_lack_of_threads(&*panic) => Error::lack_of_threads(),
