@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use crate::error::Result;
 use crate::progress::Context;
-use crate::repository::{Io, Repository, ended};
+use crate::repository::worker::{self, Worker};
+use crate::repository::{Io, Repository};
 
 /// Items of a batch; fewer messages between threads than one an item.
 const BATCH: usize = 512;
@@ -19,8 +19,8 @@ const QUEUE: usize = 4;
 pub struct Feed<T> {
     receiver: mpsc::Receiver<Vec<T>>,
     ready: VecDeque<T>,
-    /// What became of the work; `None` after that was told.
-    worker: Option<JoinHandle<Result<()>>>,
+    /// What becomes of the work, or why it did not start; `None` after that was told.
+    worker: Option<Result<Worker<()>>>,
 }
 
 impl<T: Send + 'static> Feed<T> {
@@ -43,9 +43,12 @@ impl<T: Send + 'static> Feed<T> {
 
     /// A channel that closes says only that the worker is gone. Its result says whether the listing is complete.
     async fn end(&mut self) -> Option<Result<T>> {
-        let result = self.worker.as_mut()?.await;
-        self.worker = None;
-        result.map_err(ended).flatten().err().map(Err)
+        let result = match self.worker.as_mut()? {
+            Ok(worker) => worker::finish(worker).await,
+            Err(_) => Ok(()),
+        };
+        let result = self.worker.take()?.and(result);
+        result.err().map(Err)
     }
 
     /// Starts work that puts items out. `work` ends early when putting fails: nobody reads any more.
@@ -54,22 +57,23 @@ impl<T: Send + 'static> Feed<T> {
         context: &Context,
         work: impl FnOnce(&Io, &mut Outlet<T>) -> Result<()> + Send + 'static,
     ) -> Self {
-        let io = Io::new(repository, context);
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let worker = tokio::task::spawn_blocking(move || {
-            let mut outlet = Outlet {
-                sender,
-                batch: Vec::with_capacity(BATCH),
-            };
-            let result = work(&io, &mut outlet);
-            // False when the reader is gone, who needs no result either.
-            let _ = outlet.flush();
-            result
-        });
+        let run = |io: Io| {
+            worker::start(move || {
+                let mut outlet = Outlet {
+                    sender,
+                    batch: Vec::with_capacity(BATCH),
+                };
+                let result = work(&io, &mut outlet);
+                // False when the reader is gone, who needs no result either.
+                let _ = outlet.flush();
+                result
+            })
+        };
         Self {
             receiver,
             ready: VecDeque::new(),
-            worker: Some(worker),
+            worker: Some(Io::new(repository, context).and_then(run)),
         }
     }
 }

@@ -27,6 +27,7 @@ mod state;
 mod testing;
 mod tree_reader;
 mod tree_writer;
+pub(crate) mod worker;
 
 pub(crate) use backups::Backups;
 pub(crate) use cache::Cache;
@@ -42,7 +43,6 @@ pub(crate) use known::{KnownEntry, LogMemory};
 pub(crate) use layout::Layout;
 pub(crate) use log::{Append, LogPosition, conflict};
 pub use open::Repository;
-pub(crate) use open::ended;
 pub(crate) use packer::{Packer, RawGroup, StoredPack, target_pack_len};
 pub(crate) use reader::ChunkReader;
 pub(crate) use reserve::{give_up_reserve, keep_reserve};

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use br_storage::{Creation, ErrorKind as StorageError, Location, Payload, Storage, StorageOptions};
 use bytes::Bytes;
 
-use super::{Cache, CacheOptions, InitOptions, Io, Layout, LogMemory, LogPosition};
+use super::{Cache, CacheOptions, InitOptions, Io, Layout, LogMemory, LogPosition, worker};
 use crate::error::{Error, ErrorKind, Result, Site};
 use crate::format::{
     Cipher, Config, FormatError, KdfCost, KeySlot, MasterKey, StoreConfig, limits,
@@ -340,6 +340,9 @@ impl Repository {
     }
 
     /// Runs blocking work on a thread of its own. The work is told to stop when the future is dropped.
+    ///
+    /// # Errors
+    /// Those of the work, and when there is no async runtime or no thread.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         context: &Context,
@@ -347,32 +350,22 @@ impl Repository {
     ) -> Result<T> {
         let mut context = context.clone();
         context.cancel = context.cancel.child_token();
-        let io = Io::new(self, &context);
+        let io = Io::new(self, &context)?;
         let guard = context.cancel.drop_guard();
-        let result = tokio::task::spawn_blocking(move || {
+        let mut running = worker::start(move || {
             let result = work(&io);
             super::damage::remember(&io);
             result
-        })
-        .await;
+        })?;
+        let result = worker::finish(&mut running).await;
         drop(guard);
-        result.map_err(ended)?
+        result
     }
 
     /// What is in the repository, for those who only look.
     pub(crate) async fn position(&self, context: &Context) -> Result<LogPosition> {
         let read = |io: &Io| Ok(LogPosition::read_or_rebuild(io)?.0);
         self.run(context, read).await
-    }
-}
-
-/// Why the thread of an operation ended without a result.
-pub(crate) fn ended(error: tokio::task::JoinError) -> Error {
-    let unexpected = || Error::internal("a worker ended unexpectedly");
-    match error.try_into_panic() {
-        Ok(panic) if Error::is_lack_of_threads(&*panic) => Error::lack_of_threads(),
-        Ok(_) => unexpected(),
-        Err(error) => unexpected().with_source(error),
     }
 }
 
