@@ -227,9 +227,8 @@ fn every_damage_is_noticed(encrypted: bool) {
                 seen.lost, seen.texts
             );
             let name = key.rsplit('/').next().unwrap();
-            // Without its configuration nothing shows that it is a repository, and a key slot that is gone has no name.
+            // A key slot that is gone has no name.
             let name = match (key.split('/').next(), &bytes) {
-                (Some("br.json"), None) => "no repository",
                 (Some("keys"), None) => "no key slot",
                 _ => name,
             };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use br_core::engine::check::{CheckOptions, check};
-use br_core::{ErrorKind, Repository};
+use br_core::{ErrorKind, ObjectKind, Repository};
 use br_testkit::{TestRepo, block_on};
 
 use crate::damage::{chain, source, whole};
@@ -135,5 +135,36 @@ fn passwords() {
         error.kind(),
         ErrorKind::NotEncrypted,
         "a password for a repository that has none"
+    );
+}
+
+/// Symptom: `br init` was advised, and then refused as the folder was not empty. Cause: a missing `br.json` always counted as
+/// "no repository". Fix: what else lies there is looked at.
+#[test]
+fn a_repository_that_lost_its_configuration_is_damaged_and_not_absent() {
+    for encrypted in [false, true] {
+        let repo = whole(encrypted).repo;
+        repo.set_object("br.json", None);
+        let error = repo.try_reopen(2).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Damaged, "{}", chain(&error));
+        assert_eq!(error.object(), Some(ObjectKind::Config));
+        let text = error.to_string();
+        assert!(text.contains("br.json is missing"), "{text}");
+        // One name alone is enough when nothing foreign is beside it.
+        for key in repo.keys().iter().filter(|key| !key.starts_with("log/")) {
+            repo.set_object(key, None);
+        }
+        assert_eq!(repo.try_reopen(2).unwrap_err().kind(), ErrorKind::Damaged);
+        repo.set_object("src/main.rs", Some(Vec::new()));
+        let error = repo.try_reopen(2).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::RepositoryNotFound, "foreign");
+    }
+    let unfinished = TestRepo::encrypted();
+    unfinished.set_object("br.json", None);
+    let error = unfinished.try_reopen(2).unwrap_err();
+    assert_eq!(
+        error.kind(),
+        ErrorKind::RepositoryNotFound,
+        "`init` goes on"
     );
 }

@@ -306,6 +306,17 @@ fn damage_is_hinted_at_by_the_object_that_is_damaged() {
 }
 
 #[test]
+fn a_lost_configuration_is_no_reason_to_make_a_repository() {
+    let session = Session::with_backup();
+    fs::remove_file(session.at("repository/br.json")).unwrap();
+    for command in [&["list"][..], &["check"], &["backup", "--init", "docs"]] {
+        let output = session.br.run(command).expect(14);
+        assert!(hint(&output).contains("put br.json back"), "{output}");
+        assert!(!hint(&output).contains("br init"), "{output}");
+    }
+}
+
+#[test]
 fn a_target_that_is_no_folder_is_hinted_at_as_a_target() {
     let session = Session::with_backup();
     for target in ["/etc/hosts", "docs/a.txt"] {

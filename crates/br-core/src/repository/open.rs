@@ -9,7 +9,7 @@ use br_storage::{Creation, ErrorKind as StorageError, Location, Payload, Storage
 use bytes::Bytes;
 
 use super::{Cache, CacheOptions, InitOptions, Io, Layout, LogMemory, LogPosition, worker};
-use crate::error::{Error, ErrorKind, Result, Site};
+use crate::error::{Error, ErrorKind, ObjectKind, Result, Site};
 use crate::format::{
     Cipher, Config, FormatError, KdfCost, KeySlot, MasterKey, StoreConfig, limits,
 };
@@ -144,7 +144,7 @@ impl Repository {
     ///
     /// # Errors
     /// [`ErrorKind::RepositoryNotFound`], [`ErrorKind::Password`], [`ErrorKind::NotEncrypted`],
-    /// [`ErrorKind::UnsupportedFormat`] and what the store answers.
+    /// [`ErrorKind::UnsupportedFormat`], [`ErrorKind::Damaged`] when only `br.json` is missing, and what the store answers.
     pub async fn open(
         location: &Location,
         options: &StorageOptions,
@@ -173,7 +173,7 @@ impl Repository {
         let bytes = match config {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == StorageError::NotFound => {
-                return Err(not_found(storage.location_text()));
+                return Err(without_config(&storage).await);
             }
             Err(error) => return Err(error.into()),
         };
@@ -396,6 +396,35 @@ fn not_found(place: &str) -> Error {
         ErrorKind::RepositoryNotFound,
         format!("there is no repository at {place}"),
     )
+}
+
+/// What it means that there is no `br.json`: no repository, or one that lost it. What an interrupted `init` leaves is no
+/// repository, and neither is a folder of somebody else in which one name happens to be ours.
+async fn without_config(storage: &Storage) -> Error {
+    let absent = not_found(storage.location_text());
+    // The answer is known already: a listing that fails adds nothing.
+    let Ok(names) = storage.top_level().await else {
+        return absent;
+    };
+    let is_content = |name: &&String| {
+        let content = [Layout::PACKS, Layout::INDEX, Layout::MANIFESTS, Layout::LOG];
+        content.contains(&name.as_str())
+    };
+    let is_harmless = |name: &&String| {
+        [Layout::KEYS, Layout::PROBE, Layout::RESERVE, "lost+found"].contains(&name.as_str())
+    };
+    let content = names.iter().filter(is_content).count();
+    let ours = content + names.iter().filter(is_harmless).count();
+    match content {
+        0 => absent,
+        1 if ours < names.len() => absent,
+        _ => {
+            let place = storage.location_text();
+            let message =
+                format!("br.json is missing in {place}, and there are objects of a repository");
+            Error::damaged(message).about(ObjectKind::Config)
+        }
+    }
 }
 
 /// Stores a key slot: the first one under a name that is known, others, also those of an init that was interrupted after
