@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use br_testkit::{BrOutput, is_root, skip};
@@ -502,4 +503,42 @@ fn plain(line: &str) -> String {
         }
     }
     out
+}
+
+/// Symptom: br was killed by a signal and left half-written files. Cause: SIGXFSZ ends a process that does not catch it. Fix: it
+/// is caught, and the write fails.
+#[test]
+fn a_limit_of_file_sizes_is_an_error_that_names_it() {
+    let session = Session::with_backup();
+    let noise = br_testkit::noise(7, 4 << 20);
+    fs::write(session.at("docs/large"), &noise).unwrap();
+    let program = env!("CARGO_BIN_EXE_br-dup");
+    let limited = |arguments: &str| -> BrOutput {
+        // In units of 1 KiB.
+        let script = format!("ulimit -f 1000; exec {program} {arguments}");
+        let bash = session.br.clone().program("bash");
+        bash.run(["-c", &script])
+    };
+    let output = limited("backup docs").expect(1);
+    assert!(hint(&output).contains("ulimit -f"), "{output}");
+    session.run(["check"]).expect(0);
+    session.run(["backup", "docs"]).expect(0);
+    let output = limited("restore latest --target out");
+    assert_ne!(output.code, None, "no signal ended it: {output}");
+    assert_ne!(output.code, Some(0), "{output}");
+    assert_eq!(staged(&session.at("out")), 0, "no half-written file stays");
+    assert_eq!(staged(&session.at("repository")), 0);
+}
+
+/// How many unfinished files there are below a folder.
+fn staged(folder: &Path) -> usize {
+    let Ok(items) = fs::read_dir(folder) else {
+        return 0;
+    };
+    let count = |item: std::io::Result<fs::DirEntry>| {
+        let path = item.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        usize::from(name.starts_with(".br-") || name.contains('#')) + staged(&path)
+    };
+    items.map(count).sum()
 }
