@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use br_core::engine::check::{CheckOptions, check};
-use br_core::{ErrorKind, ObjectKind, Repository};
+use br_core::{ErrorKind, ObjectKind, Repository, Storage};
 use br_testkit::{TestRepo, block_on};
+use futures::FutureExt as _;
 
 use crate::damage::{chain, source, whole};
 
@@ -167,4 +168,24 @@ fn a_repository_that_lost_its_configuration_is_damaged_and_not_absent() {
         ErrorKind::RepositoryNotFound,
         "`init` goes on"
     );
+}
+
+/// Symptom: a runtime with one thread stood still while a key was derived. Fix: that happens on another thread.
+#[test]
+fn a_key_is_derived_beside_the_runtime() {
+    let context = br_testkit::context(3);
+    let storage = Storage::memory();
+    let options = br_core::InitOptions::default().with_password("secret");
+    block_on(Repository::init_storage(
+        storage.clone(),
+        &options,
+        &context,
+    ))
+    .unwrap();
+    block_on(async {
+        let mut opened = std::pin::pin!(Repository::open_storage(storage, Some(b"secret")));
+        // Memory answers at once: the first poll would last until the key is there.
+        assert!(opened.as_mut().now_or_never().is_none());
+        opened.await.unwrap();
+    });
 }

@@ -22,6 +22,7 @@ mod reserve;
 mod resolver;
 mod salvage;
 mod segments;
+mod slots;
 mod state;
 #[cfg(test)]
 mod testing;
