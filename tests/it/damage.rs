@@ -227,9 +227,8 @@ fn every_damage_is_noticed(encrypted: bool) {
                 seen.lost, seen.texts
             );
             let name = key.rsplit('/').next().unwrap();
-            // Without its configuration nothing shows that it is a repository, and a key slot that is gone has no name.
+            // A key slot that is gone has no name.
             let name = match (key.split('/').next(), &bytes) {
-                (Some("br.json"), None) => "no repository",
                 (Some("keys"), None) => "no key slot",
                 _ => name,
             };
@@ -596,4 +595,32 @@ fn a_check_without_data_reads_headers_and_footers_on_a_disk() {
             );
         }
     }
+}
+
+/// A program that chooses what to advise needs the kind of object, and a chunk that is in no pack names none.
+#[test]
+fn an_error_about_a_lost_chunk_is_about_a_pack() {
+    let whole = whole(false);
+    let repo = &whole.repo;
+    for key in repo.keys().iter().filter(|key| key.starts_with("packs/")) {
+        repo.set_object(key, None);
+    }
+    let (id, files) = &whole.backups[0];
+    let look = |what: &str| {
+        let mut lost = 0;
+        for path in files.keys() {
+            let path = br_core::model::EntryPath::new(path.as_bytes()).unwrap();
+            if let Err(error) = repo.dump(*id, &path) {
+                assert_eq!(error.site(), br_core::Site::Repository, "{what}: {error}");
+                let object = error.object();
+                assert_eq!(object, Some(br_core::ObjectKind::Pack), "{what}: {error}");
+                lost += 1;
+            }
+        }
+        assert!(lost > 0, "{what}");
+    };
+    look("with an index");
+    let options = CheckOptions::default().with_repair_index(true);
+    block_on(check(&repo.repository, &options, &repo.context)).unwrap();
+    look("given up");
 }

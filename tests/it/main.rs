@@ -36,6 +36,7 @@ mod state_machine;
 mod stores;
 mod stream;
 mod support;
+mod threads;
 mod tidy;
 
 use std::path::Path;

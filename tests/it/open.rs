@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use br_core::engine::check::{CheckOptions, check};
-use br_core::{ErrorKind, Repository};
+use br_core::{ErrorKind, ObjectKind, Repository, Storage};
 use br_testkit::{TestRepo, block_on};
+use futures::FutureExt as _;
 
 use crate::damage::{chain, source, whole};
 
@@ -136,4 +137,55 @@ fn passwords() {
         ErrorKind::NotEncrypted,
         "a password for a repository that has none"
     );
+}
+
+/// Symptom: `br init` was advised, and then refused as the folder was not empty. Cause: a missing `br.json` always counted as
+/// "no repository". Fix: what else lies there is looked at.
+#[test]
+fn a_repository_that_lost_its_configuration_is_damaged_and_not_absent() {
+    for encrypted in [false, true] {
+        let repo = whole(encrypted).repo;
+        repo.set_object("br.json", None);
+        let error = repo.try_reopen(2).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Damaged, "{}", chain(&error));
+        assert_eq!(error.object(), Some(ObjectKind::Config));
+        let text = error.to_string();
+        assert!(text.contains("br.json is missing"), "{text}");
+        // One name alone is enough when nothing foreign is beside it.
+        for key in repo.keys().iter().filter(|key| !key.starts_with("log/")) {
+            repo.set_object(key, None);
+        }
+        assert_eq!(repo.try_reopen(2).unwrap_err().kind(), ErrorKind::Damaged);
+        repo.set_object("src/main.rs", Some(Vec::new()));
+        let error = repo.try_reopen(2).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::RepositoryNotFound, "foreign");
+    }
+    let unfinished = TestRepo::encrypted();
+    unfinished.set_object("br.json", None);
+    let error = unfinished.try_reopen(2).unwrap_err();
+    assert_eq!(
+        error.kind(),
+        ErrorKind::RepositoryNotFound,
+        "`init` goes on"
+    );
+}
+
+/// Symptom: a runtime with one thread stood still while a key was derived. Fix: that happens on another thread.
+#[test]
+fn a_key_is_derived_beside_the_runtime() {
+    let context = br_testkit::context(3);
+    let storage = Storage::memory();
+    let options = br_core::InitOptions::default().with_password("secret");
+    block_on(Repository::init_storage(
+        storage.clone(),
+        &options,
+        &context,
+    ))
+    .unwrap();
+    block_on(async {
+        let mut opened = std::pin::pin!(Repository::open_storage(storage, Some(b"secret")));
+        // Memory answers at once: the first poll would last until the key is there.
+        assert!(opened.as_mut().now_or_never().is_none());
+        opened.await.unwrap();
+    });
 }

@@ -360,3 +360,14 @@ fn segments_and_manifests_that_nothing_names_get_the_grace_of_packs() {
     let all = Expected::from([(kept, files(0..5, 5_000)), (lost, files(5..9, 5_000))]);
     repo.assert_holds("brought back", &all);
 }
+
+/// Symptom: a panic. Cause: the age was subtracted from the time without a look at what is left. Fix: times end at 1970.
+#[test]
+fn a_grace_may_be_longer_than_time() {
+    let repo = TestRepo::new();
+    back_up(&repo, &files(0..3, 5_000), "kept");
+    let options = PruneOptions::default().with_grace(Duration::MAX);
+    let planned = block_on(plan(&repo.repository, &options, &repo.context)).unwrap();
+    let report = block_on(prune(&repo.repository, &planned, &repo.context)).unwrap();
+    assert_eq!(report.unfinished_removed, 0);
+}

@@ -134,7 +134,12 @@ impl Error {
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
-        let mut out = Self::refused(refusal.to_string());
+        // EMQX has a word for it, and yet no bundle was refused: there is none.
+        let kind = match refusal {
+            Refusal::NotFound => ErrorKind::Io,
+            _ => ErrorKind::Refused,
+        };
+        let mut out = Self::new(kind, refusal.to_string());
         out.refusal = Some(Box::new(refusal));
         out
     }

@@ -102,6 +102,11 @@ impl Origin {
             }
             ErrorKind::NotEncrypted => "leave the password out: the repository is not encrypted",
             ErrorKind::Denied => self.denied(),
+            ErrorKind::Full | ErrorKind::Io if self.io == Some(io::ErrorKind::FileTooLarge) => {
+                return format!(
+                    "raise the limit of file sizes (`ulimit -f` shows it), and {again}"
+                );
+            }
             ErrorKind::Full => return format!("{}, and {again}", self.full()),
             ErrorKind::Unavailable => return format!("{}, and {again}", self.unavailable()),
             ErrorKind::Damaged => self.damaged(),
@@ -302,6 +307,18 @@ mod tests {
                 hint.ends_with("what is restored is not written again"),
                 "{hint}"
             );
+        }
+    }
+
+    #[test]
+    fn a_file_that_may_not_grow_is_hinted_at_by_its_limit() {
+        for kind in [ErrorKind::Full, ErrorKind::Io] {
+            let origin = Origin {
+                io: Some(io::ErrorKind::FileTooLarge),
+                ..origin(kind, Site::Repository)
+            };
+            let hint = origin.advise(Kept::Stored);
+            assert!(hint.contains("ulimit -f"), "{kind:?}: {hint}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! Stopping when asked to.
 //!
 //! [`watch`] listens for SIGINT, SIGTERM and SIGHUP. Invariant: the first lets the operation end in order, the second ends the
-//! process; either way what is stored stays sound.
+//! process; either way what is stored stays sound. SIGXFSZ is caught as well, so that a limit of file sizes is an error.
 
 use std::sync::Arc;
 
@@ -10,6 +10,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::context::CommandContext;
 use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
+
+/// SIGXFSZ, which has this number on all systems that br is built for.
+const FILE_SIZE_LIMIT: i32 = 25;
 
 /// Starts to listen.
 pub(crate) fn watch(context: &CommandContext) -> Result<(), CommandError> {
@@ -20,6 +23,8 @@ pub(crate) fn watch(context: &CommandContext) -> Result<(), CommandError> {
                 .because(&error)
         })
     };
+    // Once it is caught, a write past `ulimit -f` fails with an error, and the process lives on to tidy up.
+    drop(listen(SignalKind::from_raw(FILE_SIZE_LIMIT))?);
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
     // `nohup` says that a closed terminal is no reason to end.

@@ -183,6 +183,11 @@ impl Error {
         Self::of_object(ErrorKind::Damaged, message)
     }
 
+    /// What a pack should hold cannot be read from it, or the pack is gone. The text need not name its key.
+    pub(crate) fn damaged_pack(message: impl Into<String>) -> Self {
+        Self::damaged(message).about(ObjectKind::Pack)
+    }
+
     /// The local system failed.
     pub(crate) fn io(what: impl Into<String>, error: io::Error) -> Self {
         use io::ErrorKind as Io;

@@ -70,6 +70,9 @@ pub const PROGRAM: &str = concat!("br ", env!("CARGO_PKG_VERSION"));
 ///
 /// # Errors
 /// When the system gives no threads. The inner result is the future's.
+///
+/// # Panics
+/// When called inside of an async runtime: there, await the operation itself.
 pub fn blocking<T>(future: impl Future<Output = T>) -> Result<T> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -117,13 +117,17 @@ impl Progress for Silent {
 }
 
 /// What every operation needs and has no sensible default inside the library.
+///
+/// Operations run on threads of their own and drive requests on the tokio runtime from which they are called. Outside of one
+/// they end with [`ErrorKind::Invalid`](crate::ErrorKind::Invalid); [`blocking`](crate::blocking) makes a runtime.
 #[derive(Clone)]
 pub struct Context {
     /// Time and randomness.
     pub runtime: Runtime,
     /// Where events go.
     pub progress: Arc<dyn Progress>,
-    /// Cancel it, and the operation ends with [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted).
+    /// Cancel it, and the operation ends with [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted). It ends between two
+    /// steps: a `read` of a source or a `write` of a sink that blocks is waited for, as nothing can interrupt it.
     pub cancel: CancellationToken,
 }
 

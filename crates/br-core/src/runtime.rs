@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
@@ -61,6 +61,12 @@ impl Runtime {
         let mut bytes = [0; N];
         self.random.fill(&mut bytes);
         bytes
+    }
+
+    /// The time that is so long ago; times before 1970 are 1970, however long the age is.
+    pub(crate) fn before(&self, age: Duration) -> SystemTime {
+        let since = SystemTime::from(self.clock.now()).duration_since(SystemTime::UNIX_EPOCH);
+        SystemTime::UNIX_EPOCH + since.unwrap_or_default().saturating_sub(age)
     }
 
     pub(crate) fn object_id(&self) -> ObjectId {

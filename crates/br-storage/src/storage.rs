@@ -82,7 +82,9 @@ impl Storage {
     /// Wraps a store of `object_store`, for tests and for wrappers which count or inject faults.
     ///
     /// `name` is shown in errors as the location. What this crate adds for local disk is missing:
-    /// use [`Storage::open`] for that.
+    /// use [`Storage::open`] for that. The storage counts as local, also when the store asks a
+    /// server: [`Storage::is_remote`] is false, [`Storage::connections`] is 0, and
+    /// [`Storage::traffic`] is `None`.
     pub fn from_object_store(store: Arc<dyn ObjectStore>, name: impl Into<String>) -> Self {
         Self::with_backend(Backend::new(store), name.into())
     }

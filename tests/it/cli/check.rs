@@ -23,6 +23,12 @@ fn a_sound_repository_has_no_findings() {
     session
         .run(["check", "--read-data-subset", "some"])
         .expect(2);
+    for nothing in ["0%", "0", "0MiB"] {
+        let output = session
+            .run(["check", "--read-data-subset", nothing])
+            .expect(2);
+        assert!(output.stderr.contains("reads nothing"), "{output}");
+    }
     // Is that a percentage, or bytes?
     session.run(["check", "--read-data-subset", "10"]).expect(2);
     let one = session.json(["check", "latest", "--read-data"]);

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use br_testkit::{BrOutput, is_root, skip};
@@ -306,6 +307,17 @@ fn damage_is_hinted_at_by_the_object_that_is_damaged() {
 }
 
 #[test]
+fn a_lost_configuration_is_no_reason_to_make_a_repository() {
+    let session = Session::with_backup();
+    fs::remove_file(session.at("repository/br.json")).unwrap();
+    for command in [&["list"][..], &["check"], &["backup", "--init", "docs"]] {
+        let output = session.br.run(command).expect(14);
+        assert!(hint(&output).contains("put br.json back"), "{output}");
+        assert!(!hint(&output).contains("br init"), "{output}");
+    }
+}
+
+#[test]
 fn a_target_that_is_no_folder_is_hinted_at_as_a_target() {
     let session = Session::with_backup();
     for target in ["/etc/hosts", "docs/a.txt"] {
@@ -491,4 +503,42 @@ fn plain(line: &str) -> String {
         }
     }
     out
+}
+
+/// Symptom: br was killed by a signal and left half-written files. Cause: SIGXFSZ ends a process that does not catch it. Fix: it
+/// is caught, and the write fails.
+#[test]
+fn a_limit_of_file_sizes_is_an_error_that_names_it() {
+    let session = Session::with_backup();
+    let noise = br_testkit::noise(7, 4 << 20);
+    fs::write(session.at("docs/large"), &noise).unwrap();
+    let program = env!("CARGO_BIN_EXE_br-dup");
+    let limited = |arguments: &str| -> BrOutput {
+        // In units of 1 KiB.
+        let script = format!("ulimit -f 1000; exec {program} {arguments}");
+        let bash = session.br.clone().program("bash");
+        bash.run(["-c", &script])
+    };
+    let output = limited("backup docs").expect(1);
+    assert!(hint(&output).contains("ulimit -f"), "{output}");
+    session.run(["check"]).expect(0);
+    session.run(["backup", "docs"]).expect(0);
+    let output = limited("restore latest --target out");
+    assert_ne!(output.code, None, "no signal ended it: {output}");
+    assert_ne!(output.code, Some(0), "{output}");
+    assert_eq!(staged(&session.at("out")), 0, "no half-written file stays");
+    assert_eq!(staged(&session.at("repository")), 0);
+}
+
+/// How many unfinished files there are below a folder.
+fn staged(folder: &Path) -> usize {
+    let Ok(items) = fs::read_dir(folder) else {
+        return 0;
+    };
+    let count = |item: std::io::Result<fs::DirEntry>| {
+        let path = item.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        usize::from(name.starts_with(".br-") || name.contains('#')) + staged(&path)
+    };
+    items.map(count).sum()
 }

@@ -344,6 +344,8 @@ fn names_are_refused_in_emqx_words() {
     }
     let nothing = watched.path().join(format!("{BASE}-none.tar.gz"));
     let error = watched.refuse(&nothing, &import_options(), "no such file");
+    // Its words are those of EMQX, and yet it is the system that has no such file.
+    assert_eq!(error.kind(), ErrorKind::Io);
     assert_eq!(
         error.refusal().unwrap().to_string(),
         "backup file not found"

@@ -76,13 +76,27 @@ pub(crate) struct CheckArgs {
 }
 
 fn parse_subset(text: &str) -> Result<ReadData, String> {
-    if text.ends_with('%') {
-        return format::parse_percent(text).map(ReadData::Fraction);
+    let subset = if text.ends_with('%') {
+        format::parse_percent(text).map(ReadData::Fraction)?
+    } else {
+        let is_nothing = text.bytes().all(|byte| byte == b'0');
+        let has_unit = !text.ends_with(|c: char| c.is_ascii_digit());
+        let size = format::parse_size(text).ok();
+        let size = size.filter(|_| has_unit || is_nothing);
+        size.map(ReadData::Bytes).ok_or_else(|| {
+            format!("`{text}` is neither a percentage nor a size: write 10% or 512MiB")
+        })?
+    };
+    // A check that reads nothing would end as if what it read were sound.
+    match subset {
+        ReadData::Bytes(0) => Err(of_nothing(text)),
+        ReadData::Fraction(share) if share <= 0.0 => Err(of_nothing(text)),
+        subset => Ok(subset),
     }
-    let has_unit = !text.ends_with(|c: char| c.is_ascii_digit());
-    let size = format::parse_size(text).ok().filter(|_| has_unit);
-    size.map(ReadData::Bytes)
-        .ok_or_else(|| format!("`{text}` is neither a percentage nor a size: write 10% or 512MiB"))
+}
+
+fn of_nothing(text: &str) -> String {
+    format!("`{text}` reads nothing: write 10% or 512MiB, or leave the option out")
 }
 
 pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandResult {
@@ -286,5 +300,9 @@ mod tests {
         assert_eq!(parse_subset("10%"), Ok(ReadData::Fraction(0.1)));
         assert_eq!(parse_subset("512MiB"), Ok(ReadData::Bytes(512 << 20)));
         assert!(parse_subset("110%").is_err() && parse_subset("a lot").is_err());
+        for nothing in ["0%", "0.0%", "-0%", "0", "0B", "0MiB"] {
+            let error = parse_subset(nothing).unwrap_err();
+            assert!(error.contains("reads nothing"), "{nothing}: {error}");
+        }
     }
 }

@@ -31,10 +31,7 @@ pub enum Difference {
 /// Streams what differs between two backups, in path order. Inode numbers and change times do not count.
 ///
 /// # Errors
-/// The feed ends with an error when a backup is unknown or a part of its tree cannot be read.
-///
-/// # Panics
-/// When called outside of a tokio runtime.
+/// The feed ends with an error when it was called outside of a tokio runtime, when a backup is unknown or a part of its tree cannot be read.
 #[must_use]
 pub fn diff(
     repository: &Repository,

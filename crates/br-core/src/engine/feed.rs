@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::error::Result;
 use crate::progress::Context;
+use crate::repository::worker::{self, Worker};
 use crate::repository::{Io, Repository};
 
 /// Items of a batch; fewer messages between threads than one an item.
@@ -16,25 +17,38 @@ const QUEUE: usize = 4;
 /// A stream of results. Dropping it ends the work behind it.
 #[derive(Debug)]
 pub struct Feed<T> {
-    receiver: mpsc::Receiver<Result<Vec<T>>>,
+    receiver: mpsc::Receiver<Vec<T>>,
     ready: VecDeque<T>,
+    /// What becomes of the work, or why it did not start; `None` after that was told.
+    worker: Option<Result<Worker<()>>>,
 }
 
 impl<T: Send + 'static> Feed<T> {
-    /// Returns the next item; `None` at the end.
+    /// Returns the next item; `None` when the work came to its end.
     ///
     /// # Errors
-    /// When the work failed. Nothing follows an error.
+    /// When the work failed, and [`ErrorKind::Internal`](crate::ErrorKind::Internal) when it ended without a result. Nothing
+    /// follows an error.
     pub async fn next(&mut self) -> Option<Result<T>> {
         loop {
             if let Some(item) = self.ready.pop_front() {
                 return Some(Ok(item));
             }
-            match self.receiver.recv().await? {
-                Ok(batch) => self.ready = batch.into(),
-                Err(error) => return Some(Err(error)),
-            }
+            let Some(batch) = self.receiver.recv().await else {
+                return self.end().await;
+            };
+            self.ready = batch.into();
         }
+    }
+
+    /// A channel that closes says only that the worker is gone. Its result says whether the listing is complete.
+    async fn end(&mut self) -> Option<Result<T>> {
+        let result = match self.worker.as_mut()? {
+            Ok(worker) => worker::finish(worker).await,
+            Err(_) => Ok(()),
+        };
+        let result = self.worker.take()?.and(result);
+        result.err().map(Err)
     }
 
     /// Starts work that puts items out. `work` ends early when putting fails: nobody reads any more.
@@ -43,23 +57,23 @@ impl<T: Send + 'static> Feed<T> {
         context: &Context,
         work: impl FnOnce(&Io, &mut Outlet<T>) -> Result<()> + Send + 'static,
     ) -> Self {
-        let io = Io::new(repository, context);
         let (sender, receiver) = mpsc::channel(QUEUE);
-        tokio::task::spawn_blocking(move || {
-            let mut outlet = Outlet {
-                sender,
-                batch: Vec::with_capacity(BATCH),
-            };
-            let result = work(&io, &mut outlet);
-            // When nobody reads any more, there is nobody to tell either.
-            let read = outlet.flush();
-            if let (Err(error), true) = (result, read) {
-                let _ = outlet.sender.blocking_send(Err(error));
-            }
-        });
+        let run = |io: Io| {
+            worker::start(move || {
+                let mut outlet = Outlet {
+                    sender,
+                    batch: Vec::with_capacity(BATCH),
+                };
+                let result = work(&io, &mut outlet);
+                // False when the reader is gone, who needs no result either.
+                let _ = outlet.flush();
+                result
+            })
+        };
         Self {
             receiver,
             ready: VecDeque::new(),
+            worker: Some(Io::new(repository, context).and_then(run)),
         }
     }
 }
@@ -67,7 +81,7 @@ impl<T: Send + 'static> Feed<T> {
 /// Where the work behind a [`Feed`] puts its items.
 #[derive(Debug)]
 pub(crate) struct Outlet<T> {
-    sender: mpsc::Sender<Result<Vec<T>>>,
+    sender: mpsc::Sender<Vec<T>>,
     batch: Vec<T>,
 }
 
@@ -80,6 +94,6 @@ impl<T> Outlet<T> {
 
     fn flush(&mut self) -> bool {
         let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH));
-        self.sender.blocking_send(Ok(batch)).is_ok()
+        self.sender.blocking_send(batch).is_ok()
     }
 }

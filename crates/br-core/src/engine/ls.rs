@@ -11,11 +11,8 @@ use crate::repository::{Io, Repository, TreeReader};
 /// lead there.
 ///
 /// # Errors
-/// The feed ends with an error when the backup is unknown or a part of its tree cannot be read, and before the first entry
+/// The feed ends with an error when it was called outside of a tokio runtime, when the backup is unknown or a part of its tree cannot be read, and before the first entry
 /// with [`ErrorKind::PathNotFound`](crate::ErrorKind::PathNotFound) when the backup does not have one of the paths.
-///
-/// # Panics
-/// When called outside of a tokio runtime.
 #[must_use]
 pub fn ls(
     repository: &Repository,

@@ -113,7 +113,9 @@ fn copy_all(
         let (entry, ids) = described
             .iter()
             .find(|(entry, _)| entry.id == *pack)
-            .ok_or_else(|| Error::damaged(format!("no index segment describes pack {pack}")))?;
+            .ok_or_else(|| {
+                Error::damaged_pack(format!("no index segment describes pack {pack}"))
+            })?;
         let content = entry.table.content;
         let mut raw = Vec::new();
         let mut chunks = Vec::new();
@@ -138,7 +140,7 @@ fn copy_all(
         for slot in slots {
             reader.io().check_cancelled()?;
             let id = ids.get(slot as usize).ok_or_else(|| {
-                Error::damaged(format!(
+                Error::damaged_pack(format!(
                     "pack {pack} has no slot {slot}, which a backup uses"
                 ))
             })?;

@@ -99,7 +99,8 @@ impl FileContent {
 
     /// The stretches outside of holes, ascending: where the content's bytes go, in order.
     pub fn data_extents(&self) -> impl Iterator<Item = Extent> {
-        let ends = self.holes.iter().map(|h| (h.offset, h.offset + h.len));
+        let end = |hole: &Extent| hole.offset.saturating_add(hole.len);
+        let ends = self.holes.iter().map(move |hole| (hole.offset, end(hole)));
         let mut from = 0;
         ends.chain([(self.size, self.size)])
             .filter_map(move |(start, end)| {
@@ -447,5 +448,12 @@ mod tests {
         };
         assert_eq!(whole.data_extents().collect::<Vec<_>>(), [extent(0, 5)]);
         assert_eq!(FileContent::default().data_extents().count(), 0);
+        // A hole that no file can have: the fields are public.
+        let odd = FileContent {
+            size: 5,
+            holes: vec![extent(u64::MAX, 2)],
+            ..FileContent::default()
+        };
+        assert_eq!(odd.data_extents().count(), 1);
     }
 }

@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -293,7 +293,7 @@ impl Cache {
     /// Removes what was not used for longest until the rest is small enough, and what killed processes left.
     fn trim(&self) -> io::Result<()> {
         let mut copies = Vec::new();
-        let long_ago = SystemTime::from(self.runtime.clock.now()) - LEFT_AFTER;
+        let long_ago = self.runtime.before(LEFT_AFTER);
         for item in fs::read_dir(&self.folder)? {
             let item = item?;
             let meta = item.metadata()?;

@@ -40,15 +40,23 @@ pub(crate) struct Io {
 
 impl Io {
     /// Must be called within a tokio runtime; the calls of the result must be made from other threads.
-    pub(crate) fn new(repository: &Repository, context: &Context) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) outside of a tokio runtime.
+    pub(crate) fn new(repository: &Repository, context: &Context) -> Result<Self> {
+        let handle = Handle::try_current().map_err(|error| {
+            let message =
+                "this needs a tokio runtime: run it with `br_core::blocking`, or inside of one";
+            Error::invalid(message).with_source(error)
+        })?;
+        Ok(Self {
             repository: repository.clone(),
             context: context.clone(),
-            handle: Handle::current(),
+            handle,
             cache: repository.cache(),
             partly: Arc::default(),
             damage: DamageNotes::default(),
-        }
+        })
     }
 
     /// The same access, with a cache of its own that is empty at first and gone at the end: everything comes from the store,

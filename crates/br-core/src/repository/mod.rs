@@ -22,11 +22,13 @@ mod reserve;
 mod resolver;
 mod salvage;
 mod segments;
+mod slots;
 mod state;
 #[cfg(test)]
 mod testing;
 mod tree_reader;
 mod tree_writer;
+pub(crate) mod worker;
 
 pub(crate) use backups::Backups;
 pub(crate) use cache::Cache;

@@ -8,11 +8,9 @@ use std::sync::{Arc, OnceLock};
 use br_storage::{Creation, ErrorKind as StorageError, Location, Payload, Storage, StorageOptions};
 use bytes::Bytes;
 
-use super::{Cache, CacheOptions, InitOptions, Io, Layout, LogMemory, LogPosition};
-use crate::error::{Error, ErrorKind, Result, Site};
-use crate::format::{
-    Cipher, Config, FormatError, KdfCost, KeySlot, MasterKey, StoreConfig, limits,
-};
+use super::{Cache, CacheOptions, InitOptions, Io, Layout, LogMemory, LogPosition, slots, worker};
+use crate::error::{Error, ErrorKind, ObjectKind, Result, Site};
+use crate::format::{Cipher, Config, KdfCost, KeySlot, MasterKey, StoreConfig, limits};
 use crate::progress::{Context, Event};
 use crate::runtime::Runtime;
 
@@ -125,9 +123,13 @@ impl Repository {
                 };
                 let random = (runtime.bytes(), runtime.bytes());
                 let now = runtime.clock.now();
-                let slot = KeySlot::wrap(&master, &bytes, password, "first", now, random, cost)
-                    .map_err(|error| Error::format("a new key slot", error))?;
-                store_slot(&storage, slot.to_bytes(), runtime).await?;
+                let wrap = move |config: &[u8], password: &[u8]| {
+                    KeySlot::wrap(&master, config, password, "first", now, random, cost)
+                        .map(|slot| (slot, master))
+                        .map_err(|error| Error::format("a new key slot", error))
+                };
+                let (slot, master) = slots::derive(&bytes, password, wrap).await?;
+                slots::store(&storage, slot.to_bytes(), runtime).await?;
                 master
             }
         };
@@ -140,11 +142,12 @@ impl Repository {
         }
     }
 
-    /// Opens the repository at a location.
+    /// Opens the repository at a location. It cannot be cancelled: with a password a key is derived, which takes some tenths of a
+    /// second on a thread of its own, and goes on when the future is dropped.
     ///
     /// # Errors
     /// [`ErrorKind::RepositoryNotFound`], [`ErrorKind::Password`], [`ErrorKind::NotEncrypted`],
-    /// [`ErrorKind::UnsupportedFormat`] and what the store answers.
+    /// [`ErrorKind::UnsupportedFormat`], [`ErrorKind::Damaged`] when only `br.json` is missing, and what the store answers.
     pub async fn open(
         location: &Location,
         options: &StorageOptions,
@@ -173,7 +176,7 @@ impl Repository {
         let bytes = match config {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == StorageError::NotFound => {
-                return Err(not_found(storage.location_text()));
+                return Err(without_config(&storage).await);
             }
             Err(error) => return Err(error.into()),
         };
@@ -192,7 +195,7 @@ impl Repository {
                 let message = format!("the repository at {} is encrypted", storage.location_text());
                 return Err(Error::new(ErrorKind::Password, message));
             }
-            (_, Some(password)) => unlock(&storage, slot, &bytes, password).await?,
+            (_, Some(password)) => slots::unlock(&storage, slot, &bytes, password).await?,
         };
         Ok(Self::from_parts(storage, config, bytes, master))
     }
@@ -340,6 +343,9 @@ impl Repository {
     }
 
     /// Runs blocking work on a thread of its own. The work is told to stop when the future is dropped.
+    ///
+    /// # Errors
+    /// Those of the work, and when there is no async runtime or no thread.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         context: &Context,
@@ -347,32 +353,22 @@ impl Repository {
     ) -> Result<T> {
         let mut context = context.clone();
         context.cancel = context.cancel.child_token();
-        let io = Io::new(self, &context);
+        let io = Io::new(self, &context)?;
         let guard = context.cancel.drop_guard();
-        let result = tokio::task::spawn_blocking(move || {
+        let mut running = worker::start(move || {
             let result = work(&io);
             super::damage::remember(&io);
             result
-        })
-        .await;
+        })?;
+        let result = worker::finish(&mut running).await;
         drop(guard);
-        result.map_err(ended)?
+        result
     }
 
     /// What is in the repository, for those who only look.
     pub(crate) async fn position(&self, context: &Context) -> Result<LogPosition> {
         let read = |io: &Io| Ok(LogPosition::read_or_rebuild(io)?.0);
         self.run(context, read).await
-    }
-}
-
-/// Why the thread of an operation ended without a result.
-fn ended(error: tokio::task::JoinError) -> Error {
-    let unexpected = || Error::internal("a worker ended unexpectedly");
-    match error.try_into_panic() {
-        Ok(panic) if Error::is_lack_of_threads(&*panic) => Error::lack_of_threads(),
-        Ok(_) => unexpected(),
-        Err(error) => unexpected().with_source(error),
     }
 }
 
@@ -394,7 +390,7 @@ async fn probe(storage: &Storage, runtime: &Runtime) -> Result<StoreConfig> {
     })
 }
 
-fn object(storage: &Storage, key: &str) -> String {
+pub(super) fn object(storage: &Storage, key: &str) -> String {
     format!("{key} in {}", storage.location_text())
 }
 
@@ -405,65 +401,31 @@ fn not_found(place: &str) -> Error {
     )
 }
 
-/// Stores a key slot: the first one under a name that is known, others, also those of an init that was interrupted after
-/// the first, under names of their own.
-async fn store_slot(storage: &Storage, slot: Vec<u8>, runtime: &Runtime) -> Result<()> {
-    let payload = Payload::from(slot);
-    let first = Layout::key_slot(Layout::FIRST_KEY);
-    if storage.create_new(&first, payload.clone()).await? == Creation::AlreadyExists {
-        let other = Layout::key_slot(runtime.bytes());
-        let _ = storage.create_new(&other, payload).await?;
-    }
-    Ok(())
-}
-
-/// Tries the password on the first key slot, which was fetched already, and then on all others.
-async fn unlock(
-    storage: &Storage,
-    first: Option<br_storage::Result<Bytes>>,
-    config: &[u8],
-    password: &[u8],
-) -> Result<MasterKey> {
-    let open = |bytes: &[u8]| {
-        KeySlot::from_bytes(bytes).and_then(|slot| slot.unwrap_key(config, password))
+/// What it means that there is no `br.json`: no repository, or one that lost it. What an interrupted `init` leaves is no
+/// repository, and neither is a folder of somebody else in which one name happens to be ours.
+async fn without_config(storage: &Storage) -> Error {
+    let absent = not_found(storage.location_text());
+    // The answer is known already: a listing that fails adds nothing.
+    let Ok(names) = storage.top_level().await else {
+        return absent;
     };
-    let mut reason = None;
-    // A slot that is damaged says more than one that has another password.
-    let mut note = |key: &str, error: FormatError| {
-        if error != FormatError::Password {
-            reason = Some(Error::format(&object(storage, key), error));
-        }
+    let is_content = |name: &&String| {
+        let content = [Layout::PACKS, Layout::INDEX, Layout::MANIFESTS, Layout::LOG];
+        content.contains(&name.as_str())
     };
-    let first_key = Layout::key_slot(Layout::FIRST_KEY);
-    match first {
-        Some(Ok(bytes)) => match open(&bytes) {
-            Ok(master) => return Ok(master),
-            Err(error) => note(&first_key, error),
-        },
-        Some(Err(error)) if error.kind() != StorageError::NotFound => return Err(error.into()),
-        _ => {}
-    }
-    let slots = storage.list(Layout::KEYS).await?;
-    if slots.is_empty() {
-        let place = object(storage, Layout::KEYS);
-        return Err(Error::damaged(format!(
-            "there is no key slot below {place}"
-        )));
-    }
-    if slots.len() > limits::KEY_SLOTS {
-        let (what, limit) = ("key slots", limits::KEY_SLOTS as u64);
-        let place = object(storage, Layout::KEYS);
-        return Err(Error::format(&place, FormatError::Limit { what, limit }));
-    }
-    for slot in slots.iter().filter(|slot| slot.key != first_key) {
-        let bytes = storage.get(&slot.key, limits::DOCUMENT).await?;
-        match open(&bytes) {
-            Ok(master) => return Ok(master),
-            Err(error) => note(&slot.key, error),
+    let is_harmless = |name: &&String| {
+        [Layout::KEYS, Layout::PROBE, Layout::RESERVE, "lost+found"].contains(&name.as_str())
+    };
+    let content = names.iter().filter(is_content).count();
+    let ours = content + names.iter().filter(is_harmless).count();
+    match content {
+        0 => absent,
+        1 if ours < names.len() => absent,
+        _ => {
+            let place = storage.location_text();
+            let message =
+                format!("br.json is missing in {place}, and there are objects of a repository");
+            Error::damaged(message).about(ObjectKind::Config)
         }
     }
-    Err(reason.unwrap_or_else(|| {
-        let message = format!("cannot open the repository at {}", storage.location_text());
-        Error::new(ErrorKind::Password, message).with_source(FormatError::Password)
-    }))
 }

@@ -70,15 +70,15 @@ impl ChunkReader {
                 Err(error) => return Err(error),
             }
         }
-        Err(last.unwrap_or_else(|| Error::damaged(format!("chunk {id} is in no pack"))))
+        Err(last.unwrap_or_else(|| Error::damaged_pack(format!("chunk {id} is in no pack"))))
     }
 
     /// Reads a chunk from a certain pack.
     pub(crate) fn read_from(&self, pack: PackId, id: &ChunkId) -> Result<Vec<u8>> {
         let mut places = self.index.find_all(id);
         let place = places.find(|place| place.pack.id == pack);
-        let place =
-            place.ok_or_else(|| Error::damaged(format!("chunk {id} is not in pack {pack}")))?;
+        let place = place
+            .ok_or_else(|| Error::damaged_pack(format!("chunk {id} is not in pack {pack}")))?;
         self.read_at(id, &place)
     }
 
@@ -177,7 +177,7 @@ impl ChunkReader {
         for id in bases {
             let base = self.read_whole(id)?;
             if (prefix.len() + base.len()) as u64 > format::limits::GROUP_RAW {
-                return Err(Error::damaged("the bases of a delta are too long"));
+                return Err(Error::damaged_pack("the bases of a delta are too long"));
             }
             prefix.extend_from_slice(&base);
         }
@@ -194,7 +194,7 @@ impl ChunkReader {
                 Err(error) => return Err(error),
             }
         }
-        let missing = || Error::damaged(format!("chunk {id}, base of a delta, is missing"));
+        let missing = || Error::damaged_pack(format!("chunk {id}, base of a delta, is missing"));
         Err(last.unwrap_or_else(missing))
     }
 

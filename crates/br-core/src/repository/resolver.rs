@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Index;
-use crate::error::{Error, Result};
+use crate::error::{Error, ObjectKind, Result};
 use crate::format::Move;
 use crate::model::{PackId, References};
 
@@ -44,7 +44,8 @@ impl<'a> Resolver<'a> {
                 follow(&self.moves, pack, references)?;
             }
         }
-        Err(Error::damaged("moves of chunks form a circle in the index"))
+        let circle = Error::damaged("moves of chunks form a circle in the index");
+        Err(circle.about(ObjectKind::Index))
     }
 }
 
@@ -69,7 +70,7 @@ fn follow(
         .collect();
     for slot in slots {
         let (to, new) = places.get(&slot).ok_or_else(|| {
-            Error::damaged(format!(
+            Error::damaged_pack(format!(
                 "slot {slot} of pack {pack} is in use and was not moved"
             ))
         })?;

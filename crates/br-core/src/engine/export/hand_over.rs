@@ -140,6 +140,6 @@ fn open(reader: &ChunkReader, piece: &Piece) -> Result<Bytes> {
         Ok(bytes)
     } else {
         let message = format!("chunk {} is not as long as it should be", chunk.id);
-        Err(Error::damaged(message))
+        Err(Error::damaged_pack(message))
     }
 }

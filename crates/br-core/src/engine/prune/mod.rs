@@ -7,7 +7,7 @@ mod carry_out;
 mod decision;
 mod work;
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use decision::Decision;
 use work::Work;
@@ -172,7 +172,7 @@ pub async fn prune(
 /// Removes what killed writers left half-written. That it stays is no failure.
 fn remove_unfinished(io: &Io, options: &PruneOptions) -> u64 {
     let age = options.grace.max(UNFINISHED_AGE);
-    let older_than = SystemTime::from(io.context.runtime.clock.now()) - age;
+    let older_than = io.context.runtime.before(age);
     let swept = io.block(io.storage().sweep_staging(Layout::PACKS, older_than));
     swept.map_or_else(
         |error| {

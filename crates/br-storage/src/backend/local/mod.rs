@@ -7,9 +7,10 @@
 //!
 //! # How an object comes into being
 //!
-//! The bytes are written to a staging file next to the final name, `name#1` (or `#2`, … if that
-//! exists), which is flushed, closed, linked to the final name and then unlinked; a link fails if
-//! its name is taken, whence nothing is ever replaced. Then the folder is flushed. The file
+//! The bytes are written to a staging file next to the final name, `name#` and a random number,
+//! which is flushed, linked to the final name and then unlinked; a link fails if its name is taken,
+//! whence nothing is ever replaced. Before the link the staging name must still lead to the file
+//! that was written: when a sweep took it, the object is written again. Then the folder is flushed. The file
 //! system must support hard links, which FAT and some network file systems do not.
 //!
 //! A writer which is killed leaves its staging file, with some or all of the bytes, possibly next
@@ -64,6 +65,8 @@ pub(crate) fn open(path: &Path, options: &StorageOptions) -> io::Result<Backend>
         root: Root::open(path)?,
         fsync: options.fsync,
         settled: Mutex::default(),
+        #[cfg(test)]
+        meddle: Mutex::default(),
     });
     let store = Arc::new(DiskStore(Arc::clone(&disk)));
     Ok(Backend {
@@ -152,9 +155,33 @@ pub(crate) struct Disk {
     fsync: bool,
     /// The folders whose names, and those of all folders above them, are known to be durable.
     settled: Mutex<HashSet<String>>,
+    /// What a test does to a staging file before it is published.
+    #[cfg(test)]
+    meddle: Mutex<Option<Meddle>>,
+}
+
+/// Something that a test does to a staging file, given its name.
+#[cfg(test)]
+struct Meddle(Box<MeddleFn>);
+
+#[cfg(test)]
+type MeddleFn = dyn FnMut(&Disk, &str) + Send;
+
+#[cfg(test)]
+impl std::fmt::Debug for Meddle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meddle")
+    }
 }
 
 impl Disk {
+    #[cfg(test)]
+    fn before_publish(&self, staged: &str) {
+        if let Some(meddle) = &mut *self.meddle.lock().unwrap() {
+            meddle.0(self, staged);
+        }
+    }
+
     /// Fails when the path does not lead to the folder that is open any more.
     pub(crate) async fn check_place(self: &Arc<Self>) -> io::Result<()> {
         let disk = Arc::clone(self);

@@ -141,6 +141,16 @@ impl Root {
         Ok(if is_shared { mode & GROUP_WRITES } else { 0 })
     }
 
+    /// Returns whether a name leads to an open file.
+    pub(super) fn is_file(&self, name: &str, file: &File) -> io::Result<bool> {
+        let open = rustix::fs::fstat(file)?;
+        match rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(there) => Ok((there.st_dev, there.st_ino) == (open.st_dev, open.st_ino)),
+            Err(error) if is_absent(&error.into()) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Gives a file a second name, unless that is taken.
     pub(super) fn link(&self, from: &str, to: &str) -> io::Result<()> {
         let there = &self.folder;

@@ -3,7 +3,15 @@
 //! [`DiskStore`] reads, writes and deletes below a [`Root`]. Invariant: what it writes has all of
 //! its bytes when its name appears.
 
-use std::{fmt, fs::File, io, io::Write as _, sync::Arc};
+use std::{
+    collections::hash_map::RandomState,
+    fmt,
+    fs::File,
+    hash::{BuildHasher as _, Hasher as _},
+    io,
+    io::Write as _,
+    sync::Arc,
+};
 
 use futures::{StreamExt as _, stream::BoxStream};
 use object_store::{
@@ -14,8 +22,10 @@ use object_store::{
 
 use super::{Disk, blocking, root::is_absent, upload::Upload};
 
-/// How often a staging name may be taken; so many writers of one key there never are.
-const MAX_STAGED: u32 = 10_000;
+/// How often a random staging name may be taken.
+const MAX_STAGED: u32 = 100;
+/// How often a file is written whose staging name was swept each time.
+const MAX_WRITES: u32 = 3;
 
 /// Reads, writes and deletes files below a folder.
 #[derive(Debug)]
@@ -28,18 +38,29 @@ impl fmt::Display for DiskStore {
 }
 
 impl Disk {
-    /// Writes a file under a staging name and then gives it its own.
+    /// Writes a file under a staging name and then gives it its own. When a sweep took the staging name meanwhile, it does so
+    /// again: a `prune` whose clock is ahead takes a file that is being written for a leftover.
     fn write(&self, key: &str, payload: &PutPayload, replace: bool) -> io::Result<()> {
-        let (staged, mut file) = self.stage(key)?;
-        payload
-            .iter()
-            .try_for_each(|piece| file.write_all(piece))
-            .inspect_err(|_| self.discard(&staged))?;
-        self.publish(&staged, &file, key, replace)
+        for _ in 0..MAX_WRITES {
+            let (staged, mut file) = self.stage(key)?;
+            payload
+                .iter()
+                .try_for_each(|piece| file.write_all(piece))
+                .inspect_err(|_| self.discard(&staged))?;
+            #[cfg(test)]
+            self.before_publish(&staged);
+            match self.publish(&staged, &file, key, replace) {
+                Err(error) if is_swept(&error) => {}
+                published => return published,
+            }
+        }
+        Err(swept())
     }
 
     /// Gives a file that is complete its own name. Whether that succeeds or not, the staging name is
     /// gone.
+    ///
+    /// Fails with an error that [`is_swept`] knows when the staging name does not lead to this file any more.
     pub(super) fn publish(
         &self,
         staged: &str,
@@ -48,9 +69,19 @@ impl Disk {
         replace: bool,
     ) -> io::Result<()> {
         let synced = if self.fsync { file.sync_all() } else { Ok(()) };
-        let published = synced.and_then(|()| match replace {
+        let is_there = synced.and_then(|()| self.root.is_file(staged, file));
+        if let Ok(false) = is_there {
+            // What has the name now belongs to another writer, and stays.
+            return Err(swept());
+        }
+        let published = is_there.and_then(|_| match replace {
             true => self.root.rename(staged, key),
             false => self.root.link(staged, key),
+        });
+        let published = published.map_err(|error| match is_absent(&error) {
+            // It went between the look and the link.
+            true => swept(),
+            false => error,
         });
         if !replace || published.is_err() {
             self.discard(staged);
@@ -68,10 +99,12 @@ impl Disk {
         let _ = self.root.remove_file(staged);
     }
 
+    /// Makes a staging file. Its number is random, so that two writers of one key do not get the same name, not even when the
+    /// file of the first one is swept.
     pub(super) fn stage(&self, key: &str) -> io::Result<(String, File)> {
         let mut made_folders = false;
-        for number in 1..MAX_STAGED {
-            let name = format!("{key}#{number}");
+        for _ in 0..MAX_STAGED {
+            let name = format!("{key}#{}", staging_number());
             loop {
                 match self.root.create_file(&name) {
                     Ok(file) => return Ok((name, file)),
@@ -105,6 +138,34 @@ impl Disk {
         };
         Ok((file, meta))
     }
+}
+
+/// A random number for a staging name.
+///
+/// Nothing is kept secret with it and no object is named by it, so the seed that the standard library draws for its hash maps
+/// is enough: it comes from the system and differs between processes, and each call here gets another one.
+fn staging_number() -> u32 {
+    let random = RandomState::new().build_hasher().finish();
+    (random >> 32) as u32
+}
+
+/// The staging file was removed while its object was being written.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the file was removed while it was being written: see that the clocks of all machines that run prune are right"
+)]
+struct Swept;
+
+/// An error that is not "not found": nothing was looked for.
+fn swept() -> io::Error {
+    io::Error::other(Swept)
+}
+
+fn is_swept(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<Swept>())
+        .is_some()
 }
 
 /// The folder of a key; empty when that is the root.
@@ -287,3 +348,7 @@ impl From<crate::ObjectInfo> for ObjectMeta {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

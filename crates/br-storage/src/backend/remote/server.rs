@@ -20,6 +20,8 @@ const MAX_PAUSE: Duration = Duration::from_secs(10);
 const MAX_BROKEN: usize = 12;
 /// For no longer is a request continued with its signature.
 const MAX_TIME: Duration = Duration::from_secs(300);
+/// A year, so that a deadline is a time the clock can reach.
+const LONGEST_STALL: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A server, and how it is reached.
 #[derive(Debug)]
@@ -93,7 +95,11 @@ impl<'a> Server<'a> {
         let client = build_client(self.network, self.allow_http(), self.is_plain())
             .map_err(|error| self.refuse(format!("the connection cannot be set up: {error}")))?;
         let link = Link::new(self.network);
-        let connector = Connector::new(client, Arc::clone(&link), self.network.stall_timeout);
+        let connector = Connector::new(
+            client,
+            Arc::clone(&link),
+            self.network.stall_timeout.min(LONGEST_STALL),
+        );
         Ok((link, connector))
     }
 
