@@ -19,7 +19,7 @@ use bytes::Bytes;
 
 use super::Layout;
 use crate::model::RepositoryId;
-use crate::platform::{create_private_file, create_private_folder, read_exact_at};
+use crate::platform::{create_private_file, create_private_folder, open_regular, read_exact_at};
 use crate::runtime::Runtime;
 
 /// Bytes at the end of a copy: the BLAKE3 of what comes before.
@@ -160,7 +160,7 @@ impl Cache {
     /// Returns an object of at most `limit` bytes.
     pub(crate) fn get(&self, key: &str, limit: u64) -> Option<Bytes> {
         let path = self.path(key);
-        let mut file = File::open(&path).ok()?;
+        let mut file = open_regular(&path).ok()?;
         let len = file.metadata().ok()?.len();
         if !(SUM_LEN..=limit + SUM_LEN).contains(&len) {
             return None;
@@ -194,7 +194,7 @@ impl Cache {
         if let Some(copy) = self.open.lock().ok()?.get(key) {
             return Some(Arc::clone(copy));
         }
-        let file = File::open(self.path(key)).ok()?;
+        let file = open_regular(&self.path(key)).ok()?;
         let len = file.metadata().ok()?.len().checked_sub(SUM_LEN)?;
         let mut hasher = blake3::Hasher::new();
         let mut content = (&file).take(len);

@@ -13,7 +13,7 @@ use crate::format::{
     limits,
 };
 use crate::model::{Content, Entry, EntryKind, FileContent, PackId, hex};
-use crate::platform::{create_private_file, create_private_folder};
+use crate::platform::{create_private_file, create_private_folder, open_regular};
 
 /// Entries are written in leaves of about this length.
 const LEAF_LEN: usize = 64 << 10;
@@ -131,7 +131,7 @@ impl Leftover {
             let is_journal = path
                 .extension()
                 .is_some_and(|extension| extension == "journal");
-            if !is_journal || File::open(&path).is_ok_and(|file| file.try_lock().is_err()) {
+            if !is_journal || open_regular(&path).is_ok_and(|file| file.try_lock().is_err()) {
                 continue;
             }
             let (mut entries, mut started) = (0, 0);
@@ -188,7 +188,7 @@ struct Records {
 
 impl Records {
     fn open(path: &Path, io: &Io) -> Option<Self> {
-        let mut file = BufReader::with_capacity(256 << 10, File::open(path).ok()?);
+        let mut file = BufReader::with_capacity(256 << 10, open_regular(path).ok()?);
         let mut header = [0; HEADER_LEN];
         file.read_exact(&mut header).ok()?;
         let object =

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::Layout;
 use crate::error::Error;
 use crate::model::RepositoryId;
-use crate::platform::{create_private_file, create_private_folder};
+use crate::platform::{create_private_file, create_private_folder, open_regular};
 use crate::runtime::Runtime;
 
 /// First line of the file.
@@ -52,10 +52,11 @@ impl LogMemory {
     /// The newest entry that was seen; an error when the file cannot be understood.
     pub(crate) fn read(&self) -> io::Result<Option<KnownEntry>> {
         let read = |path: &Path| {
-            if fs::metadata(path)?.len() > MAX_LEN {
+            let file = open_regular(path)?;
+            if file.metadata()?.len() > MAX_LEN {
                 return Err(io::ErrorKind::InvalidData.into());
             }
-            fs::read_to_string(path)
+            io::read_to_string(file)
         };
         match read(&self.path) {
             Ok(text) => match parse(&text) {

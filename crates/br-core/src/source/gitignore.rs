@@ -30,7 +30,7 @@ pub(super) fn translate(pattern: &str) -> Cow<'_, str> {
     let mut rest = pattern;
     while let Some(c) = rest.chars().next() {
         let len = match c {
-            '\\' => rest.chars().take(2).map(char::len_utf8).sum(),
+            '\\' => escaped_len(rest),
             '[' => {
                 let class = class_len(rest);
                 out.push_str(&translate_class(&rest[..class]));
@@ -63,17 +63,16 @@ fn class_len(text: &str) -> usize {
         match c {
             ']' => return at + 1,
             '[' => at += named_len(&text[at..]).unwrap_or(1),
-            '\\' => {
-                at += text[at..]
-                    .chars()
-                    .take(2)
-                    .map(char::len_utf8)
-                    .sum::<usize>()
-            }
+            '\\' => at += escaped_len(&text[at..]),
             c => at += c.len_utf8(),
         }
     }
     1
+}
+
+/// Bytes of the backslash that a text begins with, and of the character after it.
+fn escaped_len(text: &str) -> usize {
+    text.chars().take(2).map(char::len_utf8).sum()
 }
 
 /// Bytes of the `[:name:]` that a text begins with.

@@ -43,3 +43,11 @@ impl Names {
         Some(&self.bytes[start..end])
     }
 }
+
+/// The name under which the folder that holds a path knows it.
+pub(super) fn last_part(path: &[u8]) -> &[u8] {
+    match path.rsplit(|byte| *byte == b'/').next() {
+        None | Some([]) => b".",
+        Some(name) => name,
+    }
+}

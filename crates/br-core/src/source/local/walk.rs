@@ -10,7 +10,7 @@ use std::fmt;
 use std::io;
 use std::vec;
 
-use super::names::Names;
+use super::names::{Names, last_part};
 use super::not_kept::NotKept;
 use super::roots::{Missing, Plan, Stop, Way};
 use super::unix::{Describer, Folder, Links, ListBuffer, LocalDetails, Look, Me, folder_id};
@@ -490,12 +490,4 @@ fn is_cache(folder: &Folder, names: &Names) -> bool {
         && folder
             .read_start(CACHE_TAG, CACHE_SIGNATURE.len())
             .is_ok_and(|start| start == CACHE_SIGNATURE)
-}
-
-/// The name under which the folder that holds a path knows it.
-fn last_part(path: &[u8]) -> &[u8] {
-    match path.rsplit(|byte| *byte == b'/').next() {
-        None | Some([]) => b".",
-        Some(name) => name,
-    }
 }
