@@ -9,7 +9,15 @@ use br_testkit::{Endpoint, StoreKind, skip};
 
 /// Themes that have a store of their own, or none.
 const ELSEWHERE: &[&str] = &[
-    "chaos::", "cli::", "clouds::", "full::", "kill::", "s3::", "stores::", "tidy::",
+    "chaos::",
+    "cli::",
+    "clouds::",
+    "full::",
+    "kill::",
+    "s3::",
+    "stores::",
+    "threads::",
+    "tidy::",
 ];
 /// Themes that are on local disk already.
 const ON_DISK: &[&str] = &[

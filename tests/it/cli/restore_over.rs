@@ -751,10 +751,20 @@ fn a_restore_leaves_alone_what_a_living_one_has_unfinished() {
 #[test]
 fn a_closed_terminal_ends_a_restore_in_order() {
     let session = Session::with_backup();
-    let mut child = start_restore(&session);
-    signal(&child, "-HUP");
-    signal(&child, "-CONT");
-    let status = child.wait().unwrap();
+    let mut status = None;
+    // On a busy machine the restore may be done before it learns of the signal.
+    for _ in 0..20 {
+        let mut child = start_restore(&session);
+        signal(&child, "-HUP");
+        signal(&child, "-CONT");
+        let ended = child.wait().unwrap();
+        status = Some(ended);
+        if !ended.success() {
+            break;
+        }
+        fs::remove_dir_all(session.at("out")).unwrap();
+    }
+    let status = status.unwrap();
     assert_eq!(status.code(), Some(130), "{status}");
     assert!(leftovers(&session).is_empty(), "nothing unfinished is left");
     assert!(
