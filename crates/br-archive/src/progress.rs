@@ -40,7 +40,7 @@ pub trait Progress {
     }
 }
 
-/// Tells nobody.
+/// Reports nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 

@@ -177,7 +177,7 @@ impl BundleProgress {
     }
 }
 
-/// Prints lines; when nobody reads them, the end of the command will say so.
+/// Prints lines; when the reader is gone, the end of the command reports it.
 fn say(output: &Output, lines: &[String]) {
     let mut out = output.lines();
     let printed = lines.iter().try_for_each(|line| out.line(line));

@@ -104,7 +104,7 @@ pub(crate) struct GlobalOptions {
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
 
-    /// Cut no list short
+    /// Show full lists
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
 

@@ -27,7 +27,7 @@ pub(crate) struct CommandError {
     pub(crate) hint: String,
     /// Where it came from, while the hint is the one for that.
     origin: Option<Origin>,
-    /// Say nothing: whoever read the output went away.
+    /// Say nothing: the reader of the output is gone.
     pub(crate) silent: bool,
 }
 
@@ -159,7 +159,7 @@ impl From<br_core::Error> for CommandError {
     }
 }
 
-/// True when an error came from writing to a pipe that nobody reads any more.
+/// True when an error came from writing to a pipe whose reader is gone.
 pub(crate) fn is_broken_pipe(error: &br_core::Error) -> bool {
     let io = error
         .source()

@@ -67,7 +67,7 @@ fn render(options: Vec<Arg>) -> StyledStr {
         .render_long_help()
 }
 
-/// What somebody means who types the command of another tool.
+/// The br command for a command of another tool.
 pub(crate) fn foreign_verb(verb: &str) -> Option<&'static str> {
     Some(match verb {
         "snapshots" | "archives" | "backups" | "versions" => "`br list` shows the backups",

@@ -1,6 +1,6 @@
 //! Standard input as the source of a backup.
 //!
-//! Invariant: whoever waits for bytes that do not come can still be told to stop.
+//! Invariant: a read that waits for bytes can still be cancelled.
 
 use std::io::{self, Read};
 use std::os::fd::AsFd as _;

@@ -6,7 +6,7 @@
 
 use crate::format::{ChunkerConfig, MasterKey};
 
-/// The hash forgets a byte after so many more.
+/// The hash forgets a byte after this many more.
 const WINDOW: usize = 64;
 
 /// Finds cuts.

@@ -60,7 +60,7 @@ pub fn object(bytes: &[u8]) {
     }
 }
 
-/// Groups that unpack to so many bytes.
+/// Groups that unpack to this many bytes.
 pub fn group(bytes: &[u8]) {
     let Some((len, stored)) = bytes.split_first_chunk::<4>() else {
         return;

@@ -22,7 +22,7 @@ pub trait Clock: Send + Sync {
 
 /// Gives random bytes.
 pub trait Random: Send + Sync {
-    /// Fills `bytes` with bytes that nobody can predict. Keys and object ids are made of them.
+    /// Fills `bytes` with unpredictable bytes. Keys and object ids are made of them.
     fn fill(&self, bytes: &mut [u8]);
 }
 

@@ -169,7 +169,7 @@ impl Storage {
     }
 
     /// Returns whether what this process writes belongs to the owner of the storage: a file that root
-    /// made in a folder of somebody else would be out of its owner's reach.
+    /// made in a folder of another user would be out of its owner's reach.
     #[must_use]
     pub fn is_own(&self) -> bool {
         self.disk().is_none_or(|disk| disk.is_own())

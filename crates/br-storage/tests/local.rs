@@ -309,7 +309,7 @@ async fn what_is_made_in_a_shared_directory_takes_the_bits_of_its_group() {
     fs::create_dir(&changed).unwrap();
     set_mode(&changed, 0o2770);
     for path in [made, changed] {
-        // Whoever opens it later need not say that it is shared.
+        // A later open does not have to say that it is shared.
         let storage = open(&path);
         create(&storage, "packs/ab/abcd", b"x").await;
         assert_eq!(mode(&path.join("packs/ab/abcd")), 0o660);

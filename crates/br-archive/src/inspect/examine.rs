@@ -286,7 +286,7 @@ impl Examiner {
                 }
             };
             let importable = table_sets::importable(&table.name, version);
-            // Nobody misses an empty table.
+            // An empty table is not missed.
             let text = skipped(importable).filter(|_| table.rows > 0 || !table.is_sound());
             if let Some(text) = text {
                 found(text, None, false);

@@ -223,7 +223,7 @@ fn is_staging(name: &str) -> bool {
     id.is_some_and(|id| id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// True for names that belong to imports and to nobody else.
+/// True for names that only imports use.
 pub(crate) fn is_reserved(path: &MemberPath) -> bool {
     let first = path.as_str().split('/').next();
     first.is_some_and(|first| first.starts_with(PREFIX))

@@ -36,7 +36,7 @@ impl Pax {
         match key {
             b"path" => self.path = Some(value.to_vec()),
             b"size" => self.size = Some(number()?),
-            // Fractions and times before 1970 matter to nobody here.
+            // Fractions and times before 1970 are not needed here.
             b"mtime" => {
                 let whole = value.split(|byte| *byte == b'.').next();
                 self.mtime = Some(whole.and_then(parse_number).unwrap_or(0));

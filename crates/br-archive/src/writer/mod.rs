@@ -45,7 +45,7 @@ pub struct Attributes {
 }
 
 impl Attributes {
-    /// Those of a file that belongs to nobody in particular.
+    /// Those of a file without an owner.
     #[must_use]
     pub const fn plain(mtime: u64) -> Self {
         Self {
@@ -166,7 +166,7 @@ impl BundleWriter {
         self.write(path, content, attributes)
     }
 
-    /// Adds a member of `size` bytes from a stream, which must have so many.
+    /// Adds a member of `size` bytes from a stream, which must have exactly that many.
     ///
     /// # Errors
     /// When the name is taken or belongs to the bundle itself, a limit is reached, the content cannot be read or has another

@@ -1,4 +1,4 @@
-//! Names that nobody else can take, and bundles that appear as a whole.
+//! Names that no other writer can take, and bundles that appear as a whole.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -15,7 +15,7 @@ use crate::name::{BundleName, BundleTime};
 /// How often a name with a later millisecond is tried.
 const MAX_NAMES: u32 = 10_000;
 
-/// A name that nobody else can take.
+/// A name that no other writer can take.
 pub(super) struct Reserved {
     pub(super) name: BundleName,
     pub(super) time: BundleTime,

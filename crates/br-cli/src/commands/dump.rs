@@ -60,7 +60,7 @@ pub(crate) async fn run(args: &DumpArgs, context: &CommandContext) -> CommandRes
     let dumped = br_core::engine::dump::dump(&repository, backup.id, path, stdout, &engine).await;
     match dumped {
         Ok(_) => Ok(ExitStatus::Ok),
-        // Whoever read it has enough.
+        // The reader has enough.
         Err(error) if is_broken_pipe(&error) => Ok(ExitStatus::Ok),
         Err(error) => Err(error.into()),
     }

@@ -46,7 +46,7 @@ pub(crate) struct InitArgs {
     /// Share it with the group of its folder
     ///
     /// The folder gets mode 2770: members of its group may back up, restore and prune, and what any of them stores belongs to the
-    /// group. Without this option nobody but the owner can read what is stored, whatever the umask. Only for a folder on a disk;
+    /// group. Without this option only the owner can read what is stored, whatever the umask. Only for a folder on a disk;
     /// `chmod 2770` of the folder does the same for a repository that exists and is still empty.
     #[arg(long)]
     shared: bool,

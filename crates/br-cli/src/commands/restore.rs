@@ -36,7 +36,7 @@ const EXAMPLES: &str = "\
 /// owner and times if they are there already, and links to folders there are followed if they lead to a folder in DIR.
 ///
 /// What another user could have written into the repository does not get privileges: if the repository is a folder of this
-/// machine that is not encrypted and that somebody else owns or may write to, devices, set-user-ID and set-group-ID bits and
+/// machine that is not encrypted and that another user owns or may write to, devices, set-user-ID and set-group-ID bits and
 /// the attributes `security.*` and `trusted.*` are left out, and br exits with 3 if there were any.
 #[derive(Debug, Args)]
 #[command(
@@ -85,7 +85,7 @@ pub(crate) struct RestoreArgs {
     #[arg(long, value_name = "PATTERN")]
     no_xattrs: Vec<OsString>,
 
-    /// Restore devices, set-user-ID bits and the like even if somebody else may write to the repository
+    /// Restore devices, set-user-ID bits and the like even if another user may write to the repository
     #[arg(long)]
     trust_repository: bool,
 
@@ -166,7 +166,7 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
     }
     let is_reduced = is_foreign && report.left_out > 0;
     if is_reduced {
-        output.console.hint("devices, set-user-ID bits and the like were left out, as somebody else may write to the repository: --trust-repository restores them");
+        output.console.hint("devices, set-user-ID bits and the like were left out, as another user may write to the repository: --trust-repository restores them");
     }
     if report.failed_count == 0 && !report.damaged {
         return Ok(match is_reduced {
@@ -181,7 +181,7 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
     Ok(ExitStatus::Partial)
 }
 
-/// Adds what the options leave out, and what is left out of a repository that somebody else may write to.
+/// Adds what the options leave out, and what is left out of a repository that another user may write to.
 fn without_privileges(
     options: RestoreOptions,
     args: &RestoreArgs,
@@ -201,7 +201,7 @@ fn without_privileges(
         .with_skipped_attributes(patterns)
 }
 
-/// True when somebody else than this user and root may have decided what is in the repository: nothing proves who wrote
+/// True when a user other than this one and root may have decided what is in the repository: nothing proves who wrote
 /// what is not encrypted. Of a repository on a server nothing is known but that the keys for it were given.
 fn is_foreign(repository: &Repository, context: &CommandContext) -> Result<bool, CommandError> {
     let Location::Local(folder) = context.location()? else {

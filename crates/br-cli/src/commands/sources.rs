@@ -33,7 +33,7 @@ pub(super) struct SelectArgs {
     #[arg(long, value_name = "FILE")]
     exclude_file: Vec<PathBuf>,
 
-    /// Pay no heed to .brignore files
+    /// Ignore .brignore files
     #[arg(long)]
     no_ignore: bool,
 

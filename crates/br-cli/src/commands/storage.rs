@@ -160,7 +160,7 @@ async fn look(
     })
 }
 
-/// A name that nobody has used for a probe.
+/// A name that no probe has used.
 fn random(context: &CommandContext) -> [u8; 8] {
     let mut bytes = [0; 8];
     context.runtime.random.fill(&mut bytes);

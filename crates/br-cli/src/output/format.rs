@@ -102,7 +102,7 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Seconds for JSON: nobody needs more than milliseconds.
+/// Seconds for JSON, to the millisecond.
 pub(crate) fn round_seconds(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
 }
@@ -194,7 +194,7 @@ pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
-/// Text cut to at most so many columns. The middle goes: names differ at their ends.
+/// Text cut to at most this many columns. The middle goes: names differ at their ends.
 pub(crate) fn cut(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();

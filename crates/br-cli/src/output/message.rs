@@ -61,7 +61,7 @@ impl Console {
         }
     }
 
-    /// True when stderr is a terminal, and somebody can be asked.
+    /// True when stderr is a terminal, so that br can ask the user.
     pub(crate) fn is_terminal() -> bool {
         io::stderr().is_terminal()
     }
@@ -111,7 +111,7 @@ impl Console {
         }
         let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
         let text = format!("{action:<9}  {path}{reason}");
-        // When nobody reads it, the end of the command will say so.
+        // When the reader is gone, the end of the command reports it.
         let print = || drop(writeln!(io::stdout(), "{}", format::visible(&text)));
         match self.bar.lock().as_deref() {
             Ok(Some(bar)) => bar.suspend(print),

@@ -49,7 +49,7 @@ impl Output {
     }
 
     /// Opens stdout for many lines; [`Lines::finish`] ends it.
-    #[expect(clippy::unused_self, reason = "whoever prints needs an `Output`")]
+    #[expect(clippy::unused_self, reason = "only code with an `Output` may print")]
     pub(crate) fn lines(&self) -> Lines {
         Lines(BufWriter::with_capacity(64 << 10, io::stdout()))
     }
@@ -92,7 +92,7 @@ impl Output {
     }
 
     /// Stdout without a buffer, for raw bytes.
-    #[expect(clippy::unused_self, reason = "whoever prints needs an `Output`")]
+    #[expect(clippy::unused_self, reason = "only code with an `Output` may print")]
     pub(crate) fn raw(&self) -> Result<File, CommandError> {
         let stdout = io::stdout();
         let owned = stdout.as_fd().try_clone_to_owned();
@@ -102,14 +102,14 @@ impl Output {
     }
 
     /// Columns of the terminal that stdout is; `None` when it is none.
-    #[expect(clippy::unused_self, reason = "whoever prints needs an `Output`")]
+    #[expect(clippy::unused_self, reason = "only code with an `Output` may print")]
     pub(crate) fn terminal_width(&self) -> Option<usize> {
         let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
         Some(usize::from(size.ws_col)).filter(|width| *width > 0)
     }
 
     /// True when stdout is a terminal.
-    #[expect(clippy::unused_self, reason = "whoever prints needs an `Output`")]
+    #[expect(clippy::unused_self, reason = "only code with an `Output` may print")]
     pub(crate) fn is_terminal(&self) -> bool {
         io::stdout().is_terminal()
     }

@@ -30,7 +30,7 @@ pub(super) struct Fitted {
 }
 
 impl Fitted {
-    /// As much as fits into so many columns, beside a spinner and a space.
+    /// As much as fits into this many columns, beside a spinner and a space.
     pub(super) fn new(status: &Status, rate: f64, columns: usize) -> Self {
         const SPINNER: usize = 2;
         // A character in the last column makes some terminals begin a new line.

@@ -14,7 +14,7 @@ use crate::output::format;
 use crate::secret::{self, BadSecret};
 use crate::values::{BadValue, number};
 
-/// More requests at once than this help nobody.
+/// More requests at once than this do not help.
 const MAX_CONNECTIONS: usize = 256;
 
 /// Options about the store of the repository.
@@ -176,7 +176,7 @@ pub(crate) struct StorageArgs {
     #[arg(long, global = true, hide_short_help = true, value_name = "N", value_parser = parse_connections)]
     pub(super) connections: Option<usize>,
 
-    /// Send at most so many bytes a second, such as 5M
+    /// Limit uploads to this many bytes per second, such as 5M
     #[arg(
         long,
         global = true,
@@ -187,7 +187,7 @@ pub(crate) struct StorageArgs {
     )]
     pub(super) limit_upload: Option<u64>,
 
-    /// Receive at most so many bytes a second, such as 5M
+    /// Limit downloads to this many bytes per second, such as 5M
     #[arg(
         long,
         global = true,
@@ -198,7 +198,7 @@ pub(crate) struct StorageArgs {
     )]
     pub(super) limit_download: Option<u64>,
 
-    /// Try again for so long while the server fails, such as 10m [default: 3m]
+    /// Keep retrying this long while the server fails, such as 10m [default: 3m]
     ///
     /// The time begins with the first failure after the last success. A server that never answered is given up within seconds.
     #[arg(

@@ -155,7 +155,7 @@ impl Place {
         let error = CommandError::from(error).at_store(self.is_remote());
         let hint = match (&self.location, kind, cause) {
             (Location::S3(_), ErrorKind::Invalid, Some(cause)) if cause.starts_with("http ") => {
-                "use https, or give --allow-http if nobody on the way can read and alter what is sent"
+                "use https, or give --allow-http on a network where no one can read or alter what is sent"
             }
             (Location::S3(_), ErrorKind::Invalid, Some(_)) => {
                 "correct the name of the repository or the storage options, which `br --help` explains"

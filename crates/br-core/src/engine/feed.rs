@@ -51,7 +51,7 @@ impl<T: Send + 'static> Feed<T> {
         result.err().map(Err)
     }
 
-    /// Starts work that puts items out. `work` ends early when putting fails: nobody reads any more.
+    /// Starts work that puts items out. `work` ends early when putting fails: the reader is gone.
     pub(crate) fn start(
         repository: &Repository,
         context: &Context,
@@ -86,7 +86,7 @@ pub(crate) struct Outlet<T> {
 }
 
 impl<T> Outlet<T> {
-    /// Puts an item out; false when nobody reads any more.
+    /// Puts an item out; false when the reader is gone.
     pub(crate) fn put(&mut self, item: T) -> bool {
         self.batch.push(item);
         self.batch.len() < BATCH || self.flush()

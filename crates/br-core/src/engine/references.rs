@@ -52,7 +52,7 @@ fn by_tree(reader: &Arc<ChunkReader>, backup: &Backup) -> Result<References> {
     let mut tree = TreeReader::new(reader, backup).remember_nodes();
     while let Some(entry) = tree.next() {
         reader.io().check_cancelled()?;
-        // Without its tree nobody knows what a backup uses.
+        // Without its tree it is unknown what a backup uses.
         let entry = entry.map_err(|gap| gap.error)?;
         if let EntryKind::File(FileContent {
             content: Content::Chunks(chunks),

@@ -9,7 +9,7 @@ use crate::model::{ChunkRef, PackId, References};
 use crate::progress::Event;
 use crate::repository::{ChunkReader, Index, Io, Packer, RawGroup, StoredPack, target_pack_len};
 
-/// A group is closed when it has so many bytes before compression.
+/// A group is closed when it has this many bytes before compression.
 const GROUP_LEN: usize = 1 << 20;
 
 /// What was copied, and where it is now.

@@ -21,7 +21,7 @@ const PATHS: usize = 1 << 20;
 /// Tags of a backup, and entries that it could not read and names.
 const NAMES: usize = 1 << 16;
 
-/// A list of at most so many elements.
+/// A list of at most `N` elements.
 struct List<T> {
     most: usize,
     item: PhantomData<T>,

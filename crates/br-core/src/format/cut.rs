@@ -7,10 +7,10 @@ use crate::model::EntryPath;
 pub(crate) struct NodeCutter {
     /// A path whose hash this divides ends the node.
     divisor: u16,
-    /// From so many items on, or so many bytes, a node may end.
+    /// From this many items on, or this many bytes, a node may end.
     min_items: u64,
     min_bytes: usize,
-    /// At so many of either it ends in any case.
+    /// At this many of either it ends in any case.
     max_items: u64,
     max_bytes: usize,
 }
@@ -32,7 +32,7 @@ impl NodeCutter {
         max_bytes: 4 << 20,
     };
 
-    /// Whether a node with so many items and bytes ends after an item with this path.
+    /// Whether a node with this many items and bytes ends after an item with this path.
     pub(crate) fn ends_after(&self, path: &EntryPath, items: u64, bytes: usize) -> bool {
         if items >= self.max_items || bytes >= self.max_bytes {
             return true;

@@ -16,9 +16,9 @@ pub(crate) const TAG_LEN: usize = 16;
 const FRAME_HEAD_LEN: usize = 12;
 /// How much of the header pieces are bound to: all but its checksum.
 const AAD_LEN: usize = 28;
-/// A frame unpacks to at most so many times what it takes in the object …
+/// A frame unpacks to at most this many times its stored length …
 const MOST_UNPACKED: u64 = 256;
-/// … and so many bytes more.
+/// … plus this many bytes.
 const ALWAYS_UNPACKED: u64 = 16 << 20;
 const MAGIC: [u8; 4] = [0x89, b'B', b'R', b'\n'];
 

@@ -2,7 +2,7 @@
 
 use super::{FORMAT_VERSION, FormatVersion};
 
-/// Why bytes could not be read. The object's name is added by whoever fetched it.
+/// Why bytes could not be read. The caller that fetched the object adds its name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormatError {

@@ -32,7 +32,7 @@ impl Default for KdfCost {
     }
 }
 
-/// The most a reader will spend on a slot, which anybody may have written.
+/// The most a reader spends on a slot, as the slot may come from an attacker.
 const MAX_MEMORY_KIB: u32 = 1 << 20;
 const MAX_PASSES: u32 = 16;
 const MAX_LANES: u32 = 8;

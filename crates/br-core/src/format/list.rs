@@ -6,7 +6,7 @@ use crate::model::{ChunkId, ChunkRef};
 
 /// Files with more chunks than this have lists.
 pub(crate) const MAX_CHUNKS_IN_ENTRY: usize = 4096;
-/// A list has at least so many chunks, but the last one, and at most so many.
+/// The minimum and maximum number of chunks of a list; the last one may have fewer.
 const MIN_LEN: usize = 512;
 const MAX_LEN: usize = 8192;
 /// A chunk id that this divides ends a list: an insertion changes one list, not all that follow.

@@ -28,7 +28,7 @@ const SUM_LEN: u64 = 32;
 const MAX_OPEN: usize = 32;
 /// A copy's time is renewed when it is older, so that what is in use outlives what is not.
 const RENEW_AFTER: Duration = Duration::from_secs(3600);
-/// Every so many bytes written the cache is cut down to its size.
+/// The cache is cut down to its size each time this many bytes were written.
 const TRIM_EVERY: u64 = 64 << 20;
 /// Who has not touched a temporary file or folder for so long is dead.
 const LEFT_AFTER: Duration = Duration::from_secs(2 * 24 * 3600);

@@ -1,6 +1,6 @@
 //! Groups of packs that were found damaged, and that the log remembers.
 //!
-//! Whoever reads notes in [`DamageNotes`] what could not be read. [`remember`] writes it into the log at the end of the
+//! Readers note in [`DamageNotes`] what they could not read. [`remember`] writes it into the log at the end of the
 //! operation, so that no backup relies on it from then on. Invariant: nothing fails because damage could not be remembered.
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::format::{DamagedPack, LogEntry};
 use crate::model::PackId;
 
-/// How often others may be faster: then the next reader finds the same damage.
+/// Maximum commit retries after losing a race; after that the next reader finds the same damage.
 const MAX_RACES: u32 = 4;
 
 /// What was found in packs. Clones share it.
@@ -93,7 +93,7 @@ fn append(io: &Io, found: &Found) -> Result<()> {
         if !found.bad.iter().any(is_news) && !found.sound.iter().any(is_mended) {
             return Ok(());
         }
-        // A pack that was given up meanwhile is nobody's concern any more.
+        // A pack that was given up meanwhile does not matter any more.
         let index = Index::read(io, &position.state)?;
         let live: BTreeSet<PackId> = index.packs().map(|pack| pack.id).collect();
         let mut damaged: Vec<DamagedPack> = Vec::new();

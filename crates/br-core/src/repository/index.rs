@@ -256,7 +256,7 @@ impl Index {
         })
     }
 
-    /// False when the place is in a group that somebody found damaged.
+    /// False when the place is in a group that was found damaged.
     pub(crate) fn is_sound(&self, place: &Place<'_>) -> bool {
         let groups = self.bad_groups.get(&place.pack.id);
         !groups.is_some_and(|groups| groups.contains(&place.group_number))

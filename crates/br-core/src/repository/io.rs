@@ -171,7 +171,7 @@ impl Io {
         self.block(async { Ok::<_, Error>(self.storage().delete_all(keys).await) })
     }
 
-    /// Stores an object under a name that nobody else can have.
+    /// Stores an object under a name that no other object can have.
     pub(crate) fn create(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
         let bytes = Bytes::from(bytes);
         match self.block(self.storage().create_new(key, bytes.clone().into()))? {

@@ -402,7 +402,7 @@ fn not_found(place: &str) -> Error {
 }
 
 /// What it means that there is no `br.json`: no repository, or one that lost it. What an interrupted `init` leaves is no
-/// repository, and neither is a folder of somebody else in which one name happens to be ours.
+/// repository, and neither is a foreign folder in which one name happens to be ours.
 async fn without_config(storage: &Storage) -> Error {
     let absent = not_found(storage.location_text());
     // The answer is known already: a listing that fails adds nothing.

@@ -22,7 +22,7 @@ const IN_FLIGHT_BYTES: u64 = 48 << 20;
 /// The same on a server, where each takes longer.
 const REMOTE_IN_FLIGHT_BYTES: u64 = 80 << 20;
 
-/// A pack is closed before what its footer lists has so many bytes, far below the limit: deltas name what they rest on.
+/// A pack is closed before its footer's list has this many bytes, far below the limit: deltas name what they rest on.
 const MAX_FOOTER: u64 = 16 << 20;
 /// No pack on a server is closed before it is so long: each is a request when it is written, and when it is read.
 const REMOTE_PACK_LEN: u64 = 24 << 20;
@@ -92,7 +92,7 @@ impl Packer {
     }
 }
 
-/// How long packs are to be in a repository of so many bytes: fewer objects in a large one, less waste in a small one.
+/// How long packs are to be in a repository of this many bytes: fewer objects in a large one, less waste in a small one.
 pub(crate) fn target_pack_len(repository_len: u64) -> u64 {
     match repository_len >> 30 {
         0..16 => 16 << 20,

@@ -14,7 +14,7 @@ use crate::model::{ChunkId, ChunkRef, PackId};
 
 /// Unpacked groups kept for chunks that are read one by one.
 const CACHED_GROUPS: usize = 24;
-/// A request reads on over so many bytes that nobody wants, rather than being followed by another.
+/// A gap of at most this many unneeded bytes is read along, rather than starting another request.
 const MAX_GAP: u64 = 256 << 10;
 /// No request is longer, unless a single group is.
 const MAX_REQUEST: u64 = 8 << 20;

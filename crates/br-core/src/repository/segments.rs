@@ -6,11 +6,11 @@ use crate::error::{ErrorKind, Result};
 use crate::format::{self, Move, ObjectKind, PackEntry, Segment, SegmentBuilder};
 use crate::model::{ChunkId, PackId, SegmentId};
 
-/// So many small live segments are merged.
+/// The number of small live segments that are merged.
 const MAX_SEGMENTS: usize = 12;
 /// A segment shorter than this, in bytes, is small.
 const SMALL: u64 = 32 << 20;
-/// A segment is closed once it has so many chunks: some 80 MB.
+/// A segment is closed once it has this many chunks: some 80 MB.
 const MAX_IDS: usize = 2_000_000;
 
 /// What a new segment replaces, and what goes into it.

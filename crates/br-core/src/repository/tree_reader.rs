@@ -46,7 +46,7 @@ struct Node {
     child: Child,
     /// First path of what follows; `None` at the end.
     until: Option<EntryPath>,
-    /// Nobody says where the root starts.
+    /// The start of the root is unknown.
     is_root: bool,
 }
 

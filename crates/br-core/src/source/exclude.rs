@@ -53,7 +53,7 @@ struct Pattern {
 pub(super) enum Anchor {
     /// The root of the file system.
     Root,
-    /// So many folders above the current one.
+    /// This many folders above the current one.
     Above(usize),
 }
 

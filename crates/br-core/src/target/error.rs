@@ -9,7 +9,7 @@ use crate::model::EntryPath;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TargetError {
-    /// The folder to restore into is a symbolic link: whoever can change it decides where the restore goes.
+    /// The folder to restore into is a symbolic link: a user who can change the link decides where the restore goes.
     #[error("`{}` is a symbolic link: name the folder that it leads to", .0.display())]
     RootIsLink(PathBuf),
     /// The folder to restore into is something else.

@@ -176,7 +176,7 @@ impl Read for SpooledContent {
 }
 
 impl ContentReader for SpooledContent {
-    /// Nobody else writes there.
+    /// No other program writes there.
     fn finish(&mut self) -> io::Result<bool> {
         Ok(true)
     }

@@ -107,7 +107,7 @@ pub struct BackupReport {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {
-    /// The server did not do it, or nobody knows whether it did.
+    /// The server did not do it, or it is unknown whether it did.
     #[error(transparent)]
     Client(#[from] ClientError),
     /// It cannot be said in a statement.

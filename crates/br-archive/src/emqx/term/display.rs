@@ -14,7 +14,7 @@ const RESERVED: [&str; 28] = [
     "orelse", "receive", "rem", "try", "when",
 ];
 
-/// A term in at most so many characters. What is longer ends in `…`.
+/// A term in at most this many characters. What is longer ends in `…`.
 #[must_use]
 pub(crate) fn brief(term: &Term, max_chars: usize) -> String {
     let mut out = Brief {

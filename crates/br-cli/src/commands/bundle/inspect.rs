@@ -142,7 +142,7 @@ fn secrets(configs: &[ConfigReport], verbose: bool) -> String {
     format!("{secrets} and {certificates} in clear{hint}")
 }
 
-/// Which tables hold what somebody could log in with.
+/// Which tables hold credentials.
 fn sensitive(tables: &[TableReport]) -> String {
     let holds = |table: &&TableReport| {
         let set = table_sets::set_of(&table.name);

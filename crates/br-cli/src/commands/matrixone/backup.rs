@@ -338,7 +338,7 @@ fn explain(error: &BackupError, id: &str) -> CommandError {
     out
 }
 
-/// The server did not do it, or nobody knows.
+/// The server did not do it, or it is unknown.
 fn of_client(error: &ClientError, remove: &str) -> (ExitStatus, String) {
     match error {
         ClientError::WrongPassword { .. } | ClientError::NotSysAccount { .. } => (

@@ -116,7 +116,7 @@ pub(super) fn normalise(paths: &[Vec<u8>], folder: &[u8]) -> (Vec<Vec<u8>>, Vec<
         if base.is_absolute {
             return absolute(&[above(typed.up), &typed.parts].concat());
         }
-        // Nobody said where it starts.
+        // The start of the path is unknown.
         let mut parts = vec![&b".."[..]; typed.up];
         parts.extend(&typed.parts);
         parts.join(&b'/')

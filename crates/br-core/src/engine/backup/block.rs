@@ -13,7 +13,7 @@ use crate::format::{Codec, Compressor, PackContent};
 use crate::model::{ChunkRef, References};
 use crate::repository::RawGroup;
 
-/// A group is closed when it has so many bytes before compression.
+/// A group is closed when it has this many bytes before compression.
 pub(super) const GROUP_LEN: usize = 1 << 20;
 
 /// Chunks that wait to be compressed.

@@ -13,7 +13,7 @@ use crate::repository::{
     Append, Index, IndexSegment, Io, LogPosition, Place, SegmentPlan, StoredPack, conflict,
 };
 
-/// How often others may be faster before a backup gives up.
+/// Maximum commit retries after losing a race.
 const MAX_RACES: u32 = 100;
 
 pub(super) fn run(
@@ -42,7 +42,7 @@ pub(super) fn run(
     }
     add_resumed(&start.index, &references, &mut packs);
     let mut index = (*start.index).clone();
-    // Whoever was faster meanwhile is met when the entry is appended: looking for them first would cost a request.
+    // Appending the entry shows whether another writer was faster: looking for it first would cost a request.
     let mut news = Vec::new();
     let mut manifest_written = false;
     for _ in 0..MAX_RACES {

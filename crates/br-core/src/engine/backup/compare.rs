@@ -102,7 +102,7 @@ impl Window {
         self.moved.notify_all();
     }
 
-    /// Says that nobody will finish anything any more.
+    /// Says that no more jobs will finish.
     pub(super) fn close(&self) {
         if let Ok(mut count) = self.finished.lock() {
             *count = None;
@@ -110,13 +110,13 @@ impl Window {
         self.moved.notify_all();
     }
 
-    /// Closes the window when the guard is dropped, unless it was disarmed: whoever ends early, by an error or a panic, must
-    /// not leave the walk waiting for a job that nobody will finish.
+    /// Closes the window when the guard is dropped, unless it was disarmed: a worker that ends early, by an error or a panic, must
+    /// not leave the walk waiting for a job that will never finish.
     pub(super) fn guard(&self) -> WindowGuard<'_> {
         WindowGuard(Some(self))
     }
 
-    /// Waits until job `number` may start; false when there is nobody to do it.
+    /// Waits until job `number` may start; false when no worker is left to do it.
     fn wait_for(&self, number: u64) -> bool {
         let Ok(count) = self.finished.lock() else {
             return false;

@@ -1,7 +1,7 @@
 //! New chunks as differences from what lay in their place before.
 //!
 //! [`Earlier`] goes through the chunks of a file's earlier version beside those of the new one and tells what was replaced; [`Deltas`]
-//! compresses with that as prefix. Invariant: a delta rests on chunks that are stored whole, and whoever makes one notes them as used.
+//! compresses with that as prefix. Invariant: a delta rests on chunks that are stored whole, and making one marks them as used.
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
@@ -18,13 +18,13 @@ use crate::repository::{ChunkReader, Index};
 const PREFIX_LEN: u64 = 2 << 20;
 /// The same in multiples of what is to be stored: a delta of a few bytes must not name what has grown over many versions.
 const PREFIX_RATIO: u64 = 4;
-/// And nevertheless so many bytes.
+/// The least number of bytes it may add.
 const MIN_PREFIX_LEN: u64 = 256 << 10;
 /// Less than that is not worth a look.
 const MIN_LEN: usize = 4 << 10;
 /// Earlier versions of more chunks are not searched for where one went.
 const MAX_SEARCHED: usize = 1 << 20;
-/// So often in a row an earlier version may be of no help before it is not asked any more.
+/// Give up on deltas after this many consecutive misses.
 const PATIENCE: i32 = 3;
 /// What a base costs besides the delta: its id, in the pack and in the index.
 const BASE_COST: usize = 64;
@@ -101,7 +101,7 @@ impl<'a> Earlier<'a> {
         self.likeness(passed)
     }
 
-    /// Goes on by so many bytes, to where the new version probably is.
+    /// Skips this many bytes, to where the new version probably is.
     pub(super) fn pass(&mut self, len: usize) -> Likeness {
         let from = self.next;
         let mut left = len;
@@ -146,7 +146,7 @@ impl<'a> Earlier<'a> {
 }
 
 impl Likeness {
-    /// True when it could not help with so many bytes.
+    /// True when it could not help with this many bytes.
     pub(super) fn is_useless_for(&self, len: usize) -> bool {
         len < MIN_LEN || self.is_none()
     }

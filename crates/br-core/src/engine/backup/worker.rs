@@ -96,7 +96,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Works until there are no jobs and nobody makes blocks. Returns what the files it read use.
+    /// Works until there are no jobs and no blocks are being made. Returns what the files it read use.
     pub(super) fn run(
         mut self,
         jobs: &Receiver<Job>,

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use crate::model::BackupId;
 
-/// At most so many files are named.
+/// The maximum number of files that are named.
 const MAX_FILES: usize = 1_000;
 
 /// A file that cannot be restored.

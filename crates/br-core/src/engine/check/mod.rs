@@ -84,7 +84,7 @@ pub enum ReadData {
     All,
     /// Packs chosen at random, about this fraction of them.
     Fraction(f64),
-    /// Packs chosen at random, about so many bytes.
+    /// Packs chosen at random, about this many bytes.
     Bytes(u64),
 }
 
@@ -246,7 +246,7 @@ fn look(
             format!("{reason}; `check --repair-index` rebuilds the index from the packs"),
         ));
     }
-    // Whoever reads everything need not go by what others found.
+    // A check that reads everything does not rely on damage that was noted before.
     let mut losses = structure::Losses::new(options.data != ReadData::All);
     let found = if options.backup.is_some() {
         let used = look_at_structure(io, options, view, &wanted, &mut losses, &mut report)?;

@@ -62,7 +62,7 @@ pub(super) struct Task {
     pub(super) done: Sender<Opened>,
 }
 
-/// Where a planner puts tasks: for whoever is free, and in their order.
+/// Where a planner puts tasks: for any free worker, and in their order.
 pub(super) struct Outlet {
     pub(super) tasks: Sender<Task>,
     /// Bounded, and thereby everything is.
@@ -70,7 +70,7 @@ pub(super) struct Outlet {
 }
 
 impl Outlet {
-    /// Hands out a task; false when nobody wants it any more.
+    /// Hands out a task; false when the receiver is gone.
     fn put(&self, steps: Vec<Step<Piece>>) -> bool {
         let (done, opened) = bounded(1);
         self.order.send(opened).is_ok() && self.tasks.send(Task { steps, done }).is_ok()

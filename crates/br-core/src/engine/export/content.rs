@@ -15,7 +15,7 @@ use crate::model::{Content, Entry, EntryKind, FileContent};
 use crate::progress::Event;
 use crate::repository::Io;
 
-/// Progress is told when so many bytes were read, and at the end of every entry.
+/// Progress is reported each time this many bytes were read, and at the end of every entry.
 const TELL_EVERY: u64 = 1 << 20;
 
 /// Reads a file's bytes, holes as zeros; nothing for other entries.

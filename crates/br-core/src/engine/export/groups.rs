@@ -1,7 +1,7 @@
 //! Groups that are on their way: fetched together, opened by who needs them first.
 //!
 //! A [`WantedGroup`] is one of them, a [`Fetch`] the request that brings it with its neighbours. Invariant: a group is
-//! fetched and opened at most once while anybody holds it.
+//! fetched and opened at most once while it is in use.
 
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -13,7 +13,7 @@ use crate::format::{Group, TAG_LEN};
 use crate::model::PackId;
 use crate::repository::{ChunkReader, Io, Layout, Place};
 
-/// A request reads on over so many bytes that nobody wants, rather than being followed by another.
+/// A gap of at most this many unneeded bytes is read along, rather than starting another request.
 const MAX_GAP: u64 = 256 << 10;
 
 /// A group of which chunks are wanted.
@@ -91,7 +91,7 @@ impl Fetch {
 
 impl Drop for Fetch {
     fn drop(&mut self) {
-        // Nobody needs the bytes any more.
+        // The bytes are not needed any more.
         if let Ok(Some(request)) = self.request.get_mut().map(Option::take) {
             request.abort();
         }

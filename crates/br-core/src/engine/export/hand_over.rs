@@ -1,4 +1,4 @@
-//! Entries with their content, one after the other, to whoever takes them.
+//! Gives entries with their content, one after the other, to a sink.
 //!
 //! [`hand_over`] has a thread that plans, some that open and verify, and takes what they made in order on its own.
 //! Invariant: the threads end before it does, however it ends.
@@ -115,7 +115,7 @@ fn open_all(reader: &ChunkReader, skipped: &AtomicU64, tasks: &Receiver<Task>) {
                 break;
             }
         }
-        // When nobody waits for them, nobody needs them.
+        // When the receiver is gone, they are not needed.
         let _ = task.done.send(opened);
     }
 }

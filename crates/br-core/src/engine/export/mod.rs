@@ -1,11 +1,11 @@
-//! Exporting: the entries of a backup with their content, in tree order, to whoever takes them.
+//! Exporting: gives the entries of a backup with their content, in tree order, to a sink.
 //!
 //! ```text
 //! plan (tree, requests ahead) ──► openers (open, verify) ──► in order: content (holes, SHA-256) ──► sink
 //! ```
 //!
 //! [`export`] runs it with a [`Sink`], [`ExportOptions`] say what, [`ExportReport`] tells what came of it. Invariant: all or
-//! nothing. What is damaged or missing ends an export, as nobody can tell from a bundle what is not in it.
+//! nothing. What is damaged or missing ends an export, as a bundle does not show what is missing from it.
 
 mod ahead;
 mod content;

@@ -71,7 +71,7 @@ impl Decision {
         wanted
     }
 
-    /// The disk is full: deletes what nobody relies on, with as little writing as can be. What is condemned here stays so
+    /// The disk is full: deletes what nothing relies on, with as little writing as can be. What is condemned here stays so
     /// until a prune that has space takes it out of the index.
     pub(super) fn free(mut self, io: &Io, work: &mut Work) -> Result<()> {
         let gone = &self.position.gone;

@@ -18,7 +18,7 @@ use crate::repository::{Io, Layout, LogPosition, StoredPack, conflict};
 enum Space {
     /// There was enough so far.
     Enough,
-    /// What nobody relies on was deleted first.
+    /// What nothing relies on was deleted first.
     Freed,
     /// There is none for copies: only packs go of which nothing is used.
     WithoutCopies,

@@ -196,7 +196,7 @@ impl LogPosition {
 
     fn read_store(io: &Io, numbers: &[u64], last: u64) -> Result<Self> {
         let mut position = Self::default();
-        // What lies behind a gap is of use to nobody: without a checkpoint after it the log cannot be read.
+        // Entries before a gap are useless: without a checkpoint after it the log cannot be read.
         let (mut oldest, mut from) = (last, last - last % CHECKPOINT_EVERY);
         for number in numbers.iter().rev() {
             if *number == oldest || *number + 1 == oldest {

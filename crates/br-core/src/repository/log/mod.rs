@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::{self, FormatError, LogEntry, LogRecord, ObjectKind, limits};
 use crate::model::{BackupId, SegmentId};
 
-/// Every so many entries one is a checkpoint.
+/// One of this many entries is a checkpoint.
 const CHECKPOINT_EVERY: u64 = 32;
 /// How many entries are fetched at once.
 const PARALLEL: usize = 16;

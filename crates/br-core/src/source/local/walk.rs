@@ -25,7 +25,7 @@ const MAX_OPEN: usize = 128;
 /// The longest ignore file.
 const IGNORE_FILE_MAX: usize = 1 << 20;
 
-/// So many bad lines of one ignore file are told one by one.
+/// The maximum number of bad lines of one ignore file that are named.
 const BAD_LINES_TOLD: usize = 10;
 
 const CACHE_TAG: &[u8] = b"CACHEDIR.TAG";

@@ -155,7 +155,7 @@ fn note(result: Result<(), Errno>, entry: &Entry, refused: Refused, warnings: &m
     });
 }
 
-/// Removes attributes that the entry does not have, of the kinds that anybody may set.
+/// Removes attributes that the entry does not have, of the kinds that every user may set.
 fn remove_surplus(subject: Subject<'_>, entry: &Entry, surplus: Surplus) -> io::Result<()> {
     let names = match surplus {
         Surplus::None => return Ok(()),
@@ -178,7 +178,7 @@ fn remove_surplus(subject: Subject<'_>, entry: &Entry, surplus: Surplus) -> io::
     Ok(())
 }
 
-/// True for attributes of the kinds that anybody may set: a restore removes those that the entry does not have.
+/// True for attributes of the kinds that every user may set: a restore removes those that the entry does not have.
 fn is_ours(name: &[u8]) -> bool {
     name.starts_with(b"user.") || name.starts_with(b"system.posix_acl_")
 }

@@ -247,7 +247,7 @@ impl Beneath {
                 _ => (path.as_bytes(), &b"."[..]),
             };
             if let Ok(folder) = self.folder(place.0) {
-                // Nobody is left to be told.
+                // The error cannot be reported any more.
                 Subject::Named(&folder, place.1).set_mode(mode).ok();
             }
         }
@@ -479,7 +479,7 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         if self.is_pending {
-            // Nobody is left to be told; what stays behind has a name that shows what it is.
+            // The error cannot be reported any more; the name of what stays behind shows what it is.
             rustix::fs::unlinkat(&self.folder, &self.name[..], AtFlags::empty()).ok();
         }
     }

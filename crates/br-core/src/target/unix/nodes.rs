@@ -119,7 +119,7 @@ pub(super) fn ensure_dir(folder: &Folder, name: &[u8]) -> io::Result<bool> {
 
 /// Makes a folder, in place of anything that is none.
 pub(super) fn make_dir(folder: &Folder, name: &[u8]) -> io::Result<bool> {
-    // Once is enough unless somebody else writes here at the same time.
+    // Once is enough unless another process writes here at the same time.
     for _ in 0..8 {
         match ensure_dir(folder, name) {
             Err(error) if is_no_folder(&error) => {}

@@ -65,7 +65,7 @@ impl Record {
             holds_files: false,
         };
         rustix::fs::flock(&record.file, FlockOperation::NonBlockingLockExclusive)?;
-        // Somebody who looked between the two calls took it for dead.
+        // A process that looked between the two calls took it for dead.
         match rustix::fs::fstat(&record.file)?.st_nlink {
             0 => Err(io::ErrorKind::NotFound.into()),
             _ => Ok(record),

@@ -1,7 +1,7 @@
 //! Files that several threads write.
 //!
 //! [`SharedFile`] is one with a temporary name, [`OpenFiles`] holds the few that are open. Invariant: however many are
-//! unfinished, at most [`MAX_OPEN`] are open; the others are opened again when somebody writes.
+//! unfinished, at most [`MAX_OPEN`] are open; the others are opened again for the next write.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -130,7 +130,7 @@ impl Drop for SharedFile {
     fn drop(&mut self) {
         if !*self.is_finished.get_mut() {
             self.beneath.open_files.remove(self.id);
-            // Nobody is left to be told; what stays behind has a name that shows what it is.
+            // The error cannot be reported any more; the name of what stays behind shows what it is.
             if let Ok(folder) = self.folder() {
                 rustix::fs::unlinkat(&folder, &self.temporary[..], AtFlags::empty()).ok();
             }

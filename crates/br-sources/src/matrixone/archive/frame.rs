@@ -14,7 +14,7 @@ pub const BLOCK_BYTES: usize = 2048;
 /// Bytes of content in a block.
 pub const PAYLOAD_BYTES: usize = BLOCK_BYTES - CRC_BYTES;
 const CRC_BYTES: usize = 4;
-/// So many blocks are read or written at once.
+/// The number of blocks that are read or written at once.
 const BATCH: usize = 128;
 
 /// Whether the bytes of a file are in frames.

@@ -130,7 +130,7 @@ impl Archive {
         }
         let (root, name) = place.parent()?;
         split_dir(&name)?;
-        // Whoever may see only this folder gets what is in it.
+        // A user who may see only this folder gets what is in it.
         let siblings = root.children("", most).ok()?;
         let mut out = Self::read(root, &siblings, limits).ok()?;
         out.chosen = Some(name);

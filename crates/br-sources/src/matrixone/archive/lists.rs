@@ -18,7 +18,7 @@ use super::tae_list::{Row, TaeListReader};
 pub(crate) struct ListFacts {
     pub(crate) framing: Framing,
     pub(crate) digest: Digest,
-    /// False when nobody wrote down which digest it must have.
+    /// False when no digest was recorded.
     pub(crate) is_proven: bool,
 }
 

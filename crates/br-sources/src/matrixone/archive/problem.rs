@@ -87,7 +87,7 @@ pub(crate) struct Problems {
 }
 
 impl Problems {
-    /// So many are named.
+    /// The maximum number that is named.
     pub(crate) const NAMED: usize = 10_000;
 
     pub(crate) fn add(&mut self, problem: Problem) {

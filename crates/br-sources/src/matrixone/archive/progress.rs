@@ -6,7 +6,7 @@
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// Work begins on so many files with so many bytes.
+    /// Work begins on this many files with this many bytes.
     Begun {
         /// Files.
         files: u64,
@@ -53,7 +53,7 @@ pub trait Progress: Sync {
     }
 }
 
-/// Tells nobody.
+/// Reports nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 

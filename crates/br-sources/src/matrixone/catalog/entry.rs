@@ -86,7 +86,7 @@ pub struct S3Place {
 /// How far a backup got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It was begun. Whoever was at it may be gone.
+    /// It was begun. Its process may be gone.
     Running,
     /// It was finished and found whole.
     Complete,

@@ -24,7 +24,7 @@ pub enum ClientError {
         /// Its account.
         account: String,
     },
-    /// Nobody listens there.
+    /// No server listens there.
     #[error(
         "{address} refused the connection: is MatrixOne running, and is that its port (6001 by default)?"
     )]

@@ -22,7 +22,7 @@ pub(super) fn is_final(error: &HttpError) -> bool {
     matches!(error.kind(), HttpErrorKind::Unknown | HttpErrorKind::Decode)
 }
 
-/// The last failure, as an error that nobody repeats.
+/// The last failure, as an error that is not retried.
 pub(super) fn given_up(error: &HttpError, time: Duration) -> HttpError {
     let text = error.source().map(ToString::to_string);
     let cause = Unreachable {

@@ -18,7 +18,7 @@ use crate::waiting::{NetworkStatus, Trouble, WaitCause};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// No pause is longer.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
-/// A request whose transfer breaks is begun so often, however long each transfer took.
+/// How often a request whose transfer breaks is begun, however long each transfer took.
 const BROKEN_TRANSFERS: u32 = 4;
 /// A request is not repeated for longer with one signature: servers take it for fifteen minutes.
 const SIGNATURE_TIME: Duration = Duration::from_secs(600);

@@ -16,7 +16,7 @@ use crate::{
 
 /// Pauses before an answer is gone on with grow up to this.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
-/// An answer may break off so often.
+/// How often an answer may break off.
 const MAX_BROKEN: usize = 12;
 /// For no longer is a request continued with its signature.
 const MAX_TIME: Duration = Duration::from_secs(300);

@@ -101,7 +101,7 @@ impl Uploads {
     async fn abort(&self, upload: &Upload) -> Result<()> {
         let query = [("uploadId", upload.upload_id.as_str())];
         match self.send(Method::DELETE, &upload.key, &query).await {
-            // Somebody else was faster.
+            // Another process was faster.
             Err(Error::NotFound { .. }) | Ok(_) => Ok(()),
             Err(error) => Err(error),
         }

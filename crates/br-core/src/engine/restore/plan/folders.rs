@@ -109,7 +109,7 @@ impl Planner<'_> {
                 }
                 cursor.map_or(Ok(()), |cursor| match cursor.make_dir(path)? {
                     true => Ok(()),
-                    // Somebody else was faster.
+                    // Another process was faster.
                     false => {
                         self.fresh = None;
                         Ok(())

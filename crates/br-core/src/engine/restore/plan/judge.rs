@@ -149,7 +149,7 @@ pub(super) fn metadata_differs(
 ) -> bool {
     let owner = (entry.owner.uid, entry.owner.gid);
     let mut mode = entry.mode;
-    // What belongs to somebody else does not get these bits.
+    // What belongs to another user does not get these bits.
     if !options.set_id || (!options.owner && owner.0 != existing.uid) {
         mode &= !0o4000;
     }

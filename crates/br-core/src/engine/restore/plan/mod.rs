@@ -28,7 +28,7 @@ use crate::target::{Cursor, Existing, LocalTarget, TargetError};
 use judge::{Verdict, is_same};
 use links::{Link, LinkGroups};
 
-/// Files are planned together up to so many bytes, or so many of them.
+/// Files are planned together up to this many bytes, or this many of them.
 const WINDOW_BYTES: u64 = 512 << 20;
 const WINDOW_FILES: usize = 16_384;
 /// One request fetches at most so much, unless a group is larger.
@@ -38,7 +38,7 @@ const REMOTE_WINDOW_BYTES: u64 = 4 << 30;
 const REMOTE_WINDOW_FILES: usize = 65_536;
 const REMOTE_RUN_LEN: u64 = 26 << 20;
 const REMOTE_MAX_GAP: u64 = 1 << 20;
-/// A request reads on over so many bytes that nobody wants.
+/// A gap of at most this many unneeded bytes is read along.
 const MAX_GAP: u64 = 256 << 10;
 /// Small entries handed to a worker at once.
 const BATCH: usize = 128;

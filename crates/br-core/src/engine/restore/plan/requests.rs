@@ -13,9 +13,9 @@ use crate::format::TAG_LEN;
 use crate::model::{Content, EntryKind, PackId};
 use crate::repository::Layout;
 
-/// Deltas that a worker takes at once rest on chunks in so many groups: no more than are kept unpacked.
+/// The deltas that a worker takes at once rest on chunks in at most this many groups: no more than are kept unpacked.
 const DELTA_BASES: usize = 6;
-/// And they have so many bytes.
+/// They have at most this many bytes.
 const DELTA_BYTES: u64 = 8 << 20;
 
 /// Where a group starts.

@@ -33,7 +33,7 @@ pub struct Dependent {
 /// when a `tae_sum` is damaged, a backup may be later.
 ///
 /// # Errors
-/// When the list of a backup that may be later cannot be read: then nobody knows.
+/// When the list of a backup that may be later cannot be read: then it is unknown.
 pub fn dependents(
     archive: &Archive,
     doomed: &[&ArchiveBackup],

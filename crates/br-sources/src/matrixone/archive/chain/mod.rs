@@ -40,7 +40,7 @@ pub struct ResolvedFile {
 }
 
 impl ResolvedFile {
-    /// What its content must have, if anybody wrote that down.
+    /// What its content must have, if that was recorded.
     #[must_use]
     pub fn digest(&self) -> Option<Digest> {
         self.row.digest.or(self.noted)
@@ -113,7 +113,7 @@ pub struct Resolution {
     pub(crate) list: ListFacts,
 }
 
-/// So many files that belong to nothing are named.
+/// The maximum number of unowned files that are named.
 const STRAYS: usize = 1_000;
 
 impl Resolution {

@@ -165,7 +165,7 @@ impl LocalPlace {
             }
             let stat = match statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => stat,
-                // Somebody removed it meanwhile.
+                // It was removed meanwhile.
                 Err(Errno::NOENT) => continue,
                 Err(error) => return Err(failed(error.into())),
             };

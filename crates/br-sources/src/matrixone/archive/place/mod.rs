@@ -305,7 +305,7 @@ impl Place {
         }
     }
 
-    /// How many bytes fit; `None` where nobody knows.
+    /// How many bytes fit; `None` when it is unknown.
     #[must_use]
     pub fn free_bytes(&self) -> Option<u64> {
         match &self.0 {

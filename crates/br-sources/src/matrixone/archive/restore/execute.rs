@@ -146,7 +146,7 @@ impl Run<'_> {
         }
     }
 
-    /// Whether a file that is there is the one of the plan. Without a digest nobody knows: it is copied once more.
+    /// Whether a file that is there is the one of the plan. Without a digest it is unknown: it is copied once more.
     fn is_right(&self, file: &ResolvedFile, size: u64) -> Result<bool> {
         let plan = self.plan;
         let framing = plan.shared_framing;

@@ -11,7 +11,7 @@ use super::plan::RestorePlan;
 pub(super) const MARK: &str = ".br-restore";
 /// What `hk_data` is called in a target.
 pub(super) const HK_NAME: &str = "hk_data";
-/// So many files that are in the way are named.
+/// The maximum number of files in the way that are named.
 const NAMED: usize = 5;
 
 /// What an earlier run of the same restore left.

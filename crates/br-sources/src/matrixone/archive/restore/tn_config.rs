@@ -20,7 +20,7 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// Whether its files are in frames; `None` when nobody knows.
+    /// Whether its files are in frames; `None` when it is unknown.
     #[must_use]
     pub const fn framing(&self) -> Option<Framing> {
         match self {
