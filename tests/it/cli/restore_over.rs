@@ -649,9 +649,14 @@ fn start_restore_with(session: &Session, more: &[&str]) -> std::process::Child {
     }
     session.back_up(&["docs"]);
     for _ in 0..20 {
+        // The tests may have been started by nohup, and br goes on after a SIGHUP then.
+        let program = ["--default-signal=HUP", env!("CARGO_BIN_EXE_br-dup")];
         let mut child = session
             .br
-            .command(["restore", "latest", "--target", "out", "--threads", "1"])
+            .clone()
+            .program("env")
+            .command(program)
+            .args(["restore", "latest", "--target", "out", "--threads", "1"])
             .args(more)
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
