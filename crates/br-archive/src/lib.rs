@@ -31,7 +31,9 @@ pub use extract::extract;
 pub use import::{Change, ChangeKind, ImportOptions, ImportReport, import};
 pub use inspect::{ConfigReport, Finding, InspectedMember, Inspection, inspect};
 pub use limits::Limits;
-pub use manifest::{MANIFEST_PATH, MANIFEST_VERSION, Manifest, ManifestMember, to_hex};
+pub use manifest::{
+    MANIFEST_PATH, MANIFEST_VERSION, MAX_MANIFEST_BYTES, Manifest, ManifestMember, to_hex,
+};
 pub use name::{BundleName, BundleTime, Format, NameError};
 pub use path::{MemberPath, PathError};
 pub use progress::{Event, Progress, Silent};

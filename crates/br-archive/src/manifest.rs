@@ -19,7 +19,7 @@ pub const MANIFEST_PATH: &str = "br/manifest.json";
 pub const MANIFEST_VERSION: u32 = 1;
 
 /// Largest manifest that is read, in bytes.
-pub(crate) const MAX_MANIFEST_BYTES: u64 = 256 << 20;
+pub const MAX_MANIFEST_BYTES: u64 = 256 << 20;
 
 /// What stands in `format`.
 const FORMAT: &str = "br-bundle";

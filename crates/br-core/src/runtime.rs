@@ -63,7 +63,7 @@ impl Runtime {
         bytes
     }
 
-    /// The time that is so long ago; times before 1970 are 1970, however long the age is.
+    /// Returns the time `age` ago, and 1970 for everything before 1970.
     pub(crate) fn before(&self, age: Duration) -> SystemTime {
         let since = SystemTime::from(self.clock.now()).duration_since(SystemTime::UNIX_EPOCH);
         SystemTime::UNIX_EPOCH + since.unwrap_or_default().saturating_sub(age)

@@ -7,7 +7,7 @@
 //!
 //! Files appear under their name once they are whole: until then they have a name of the form `.br-0123456789abcdef` in
 //! the same folder. Its first eight digits are those of the record `.br-01234567-restore`, by which a later restore finds and
-//! removes what a dead one left. All that differs between systems lies in `unix`.
+//! removes what a dead one left. Only `unix` depends on the operating system.
 
 mod error;
 mod metadata;

@@ -4,16 +4,14 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt as _;
 
 use br_archive::{
-    Attributes, BundleWriter, Event, MANIFEST_PATH, META_PATH, MemberPath, Progress, Selection,
-    is_config, select_config,
+    Attributes, BundleWriter, Event, MANIFEST_PATH, MAX_MANIFEST_BYTES, META_PATH, MemberPath,
+    Progress, Selection, is_config, select_config,
 };
 use br_core::model::{Entry, EntryKind, EntryPath};
 use br_core::sink::Sink;
 
 /// Largest configuration of which single keys are taken, in bytes.
 const MAX_CONFIG_BYTES: u64 = 64 << 20;
-/// Largest manifest of a bundle, in bytes.
-const MAX_MANIFEST_BYTES: u64 = 256 << 20;
 
 /// Writes the files of a backup into a bundle. Whatever cannot be in one is left out, told of, and counted.
 #[derive(Debug)]

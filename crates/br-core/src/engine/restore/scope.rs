@@ -99,7 +99,7 @@ impl Scope {
         match self.protected.iter().find(|kept| real.starts_with(kept)) {
             Some(kept) => {
                 let message = format!(
-                    "the target {} lies in {}, where br keeps its own data: name another folder",
+                    "the target {} is inside {}, where br keeps its own data: name another folder",
                     target.display(),
                     kept.display()
                 );

@@ -19,7 +19,7 @@ pub(super) struct SurplusFinder {
     unlisted: Vec<(EntryPath, TargetError)>,
 }
 
-/// What lies in the folders of a backup and is not in it.
+/// What restored folders hold and the backup does not.
 pub(super) struct Surplus {
     pub(super) found: Vec<EntryPath>,
     /// Folders on which something is mounted that the backup is not about.

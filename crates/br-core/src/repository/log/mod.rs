@@ -243,11 +243,8 @@ pub(super) fn list(io: &Io, from: u64) -> Result<Vec<u64>> {
 
 async fn list_async(io: &Io, from: u64) -> Result<Vec<u64>> {
     let numbers = list_once(io, from).await?;
-    let is_whole = match (numbers.first(), numbers.last()) {
-        (Some(first), Some(last)) => last - first + 1 == numbers.len() as u64,
-        _ => true,
-    };
-    if is_whole && numbers.first().is_none_or(|first| *first == from) {
+    let is_whole = |last: &u64| last - from + 1 == numbers.len() as u64;
+    if numbers.last().is_none_or(is_whole) {
         return Ok(numbers);
     }
     // A listing of a folder to which others add may lack an entry and have one that was added after it. The next one has both.

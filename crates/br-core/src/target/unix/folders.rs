@@ -207,7 +207,7 @@ impl Beneath {
         cleared
     }
 
-    /// Finds out from what lies in one of these folders whether names are told apart by case, without writing.
+    /// Finds out from the names in one of these folders whether the file system is case-sensitive, without writing.
     pub(super) fn look_at_case(&self, folders: &[EntryPath]) {
         let mut open = folders
             .iter()

@@ -79,7 +79,7 @@ impl LocalTarget {
     /// Opens the folder if it exists; `None` when [`LocalTarget::open`] would make it.
     ///
     /// # Errors
-    /// As with [`LocalTarget::open`], of which the same things stand in the way.
+    /// As for [`LocalTarget::open`].
     pub(crate) fn open_existing(root: &Path) -> Result<Option<Self>, TargetError> {
         match Self::open(root, false) {
             Err(TargetError::Root { source, .. }) if source.kind() == ErrorKind::NotFound => {}
@@ -155,8 +155,8 @@ impl LocalTarget {
         self.beneath.begin(folders)
     }
 
-    /// Finds out whether names are told apart by case, from what lies in these folders, for a restore that writes nothing. One
-    /// that writes learns it in [`LocalTarget::begin`].
+    /// Finds out from the names in these folders whether the file system is case-sensitive, for a restore that writes nothing.
+    /// One that writes finds out in [`LocalTarget::begin`].
     pub(crate) fn look_at_case(&self, folders: &[EntryPath]) {
         self.beneath.look_at_case(folders);
     }

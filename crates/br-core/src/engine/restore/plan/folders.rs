@@ -53,7 +53,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Makes the folder an entry lies in when the backup has none: a stream may be stored as `db/dump.sql`.
+    /// Makes the folder of an entry when the backup has no entry for it: a stream may be stored as `db/dump.sql`.
     pub(super) fn provide_folder(&mut self, path: &EntryPath) {
         self.leave_folders(path);
         let parent = path.parent().unwrap_or_default();
