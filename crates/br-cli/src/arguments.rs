@@ -1,7 +1,7 @@
 //! Command lines before the parser sees them.
 //!
-//! [`prepare`] translates the spelling of `mo_br`, whose scripts pass empty values for what is not set, and refuses a long option
-//! with one dash, which the parser would take for short ones. Invariant: what follows `--` is left alone.
+//! [`prepare`] has lines of `mo_br` translated, and refuses long options with one dash, which the parser would take for short ones.
+//! Invariant: what follows `--` is left alone.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -9,42 +9,64 @@ use std::ffi::OsString;
 use clap::CommandFactory as _;
 
 use crate::cli::Cli;
-use crate::commands::matrixone;
-use crate::context::variable;
-use crate::error::CommandError;
-use crate::storage;
+use crate::compat::mo_br;
+use crate::error::{BadLine, CommandError};
 
 /// The command line as the parser takes it.
-pub(crate) fn prepare(arguments: Vec<OsString>) -> Result<Vec<OsString>, CommandError> {
-    refuse_one_dash(&arguments)?;
-    let arguments = ask_for_help_once(arguments);
-    // Once before the translation, which looks at what is given, and once after it, which tells more lines of mo_br.
-    let arguments = drop_empty(arguments);
-    let has_repository = variable("BR_REPOSITORY").is_some();
-    let arguments = matrixone::translate(arguments, has_repository, &matrixone::known_ids)
-        .map_err(|id| ambiguous(&id))?;
-    let arguments = storage::translate(arguments.into_iter());
-    Ok(drop_empty(arguments))
+///
+/// # Errors
+/// Help, and mistakes that are told in the words of the grammar that was typed.
+pub(crate) fn prepare(arguments: Vec<OsString>) -> Result<Vec<OsString>, BadLine> {
+    if let Some(arguments) = mo_br::own_arguments(&arguments) {
+        return mo_br::arguments_for_br(arguments);
+    }
+    let command = Cli::command();
+    refuse_one_dash(&arguments, &command)?;
+    refuse_mo_br(&arguments, &command)?;
+    Ok(drop_second_help(arguments))
 }
 
 /// Drops `--help` after `help`, which asks for the same.
-fn ask_for_help_once(mut arguments: Vec<OsString>) -> Vec<OsString> {
+pub(crate) fn drop_second_help(mut arguments: Vec<OsString>) -> Vec<OsString> {
     if arguments.get(1).is_some_and(|word| word == "help") {
         arguments.retain(|word| word != "--help" && word != "-h");
     }
     arguments
 }
 
-/// `br delete ID` with a repository in the environment and a backup of that id in the catalogue.
-fn ambiguous(id: &str) -> CommandError {
-    CommandError::usage(
-        format!(
-            "{id} is a backup in the catalogue of MatrixOne's backups in this folder, and BR_REPOSITORY names a repository"
-        ),
-        format!(
-            "`br matrixone delete {id}` deletes it, with its files; `br -r REPOSITORY delete ID` is about the repository"
-        ),
-    )
+/// Options of `mo_br` that `br` does not have in any spelling.
+const ONLY_MO_BR: [&str; 6] = [
+    "backup-dir",
+    "bucket",
+    "filepath",
+    "is-minio",
+    "restore-dir",
+    "dn-config-path",
+];
+
+/// Refuses the options of `mo_br`, and underscores in those of `br`.
+fn refuse_mo_br(arguments: &[OsString], command: &clap::Command) -> Result<(), CommandError> {
+    for word in words(arguments).skip(1) {
+        let option = word
+            .strip_prefix("--")
+            .and_then(|word| word.split('=').next());
+        let name = option.unwrap_or_default();
+        let hyphenated = name.replace('_', "-");
+        if !name.contains('_') && !ONLY_MO_BR.contains(&name) {
+            continue;
+        }
+        let hint = match long_options(command, false).contains(&hyphenated) {
+            true => format!("write --{hyphenated}; `br mo-br` takes lines of mo_br as they are"),
+            false => "`br mo-br` takes lines of mo_br as they are, and `br link mo_br` makes a program of that name; for a repository \
+                      of br write -r s3://BUCKET/FOLDER or -r FOLDER"
+                .to_owned(),
+        };
+        return Err(CommandError::usage(
+            format!("--{name} is how mo_br spells its options, and br does not"),
+            hint,
+        ));
+    }
+    Ok(())
 }
 
 /// The words before `--`.
@@ -53,8 +75,8 @@ fn words(arguments: &[OsString]) -> impl Iterator<Item = &str> {
     words.take_while(|word| *word != "--")
 }
 
-/// Long options, with hyphens: those with a value when `with_value`, else all.
-fn long_options(with_value: bool) -> BTreeSet<String> {
+/// The long options of a command and of those below it, with hyphens: those with a value when `with_value`, else all.
+pub(crate) fn long_options(command: &clap::Command, with_value: bool) -> BTreeSet<String> {
     fn collect(command: &clap::Command, with_value: bool, out: &mut BTreeSet<String>) {
         for argument in command.get_arguments() {
             let takes_value = argument.get_action().takes_values()
@@ -73,14 +95,17 @@ fn long_options(with_value: bool) -> BTreeSet<String> {
         }
     }
     let mut out = BTreeSet::new();
-    let mut command = Cli::command();
+    let mut command = command.clone();
     command.build();
     collect(&command, with_value, &mut out);
     out
 }
 
 /// Refuses `-host`, which would be `-h`, and `-region`, which would be a repository named `egion`.
-fn refuse_one_dash(arguments: &[OsString]) -> Result<(), CommandError> {
+pub(crate) fn refuse_one_dash(
+    arguments: &[OsString],
+    command: &clap::Command,
+) -> Result<(), CommandError> {
     let name_of = |word: &str| {
         let name = word.strip_prefix('-')?.split('=').next()?;
         let is_long = name.len() >= 4 && name.starts_with(|c: char| c.is_ascii_lowercase());
@@ -93,7 +118,7 @@ fn refuse_one_dash(arguments: &[OsString]) -> Result<(), CommandError> {
     if suspects.peek().is_none() {
         return Ok(());
     }
-    let known = long_options(false);
+    let known = long_options(command, false);
     match suspects.find(|(_, name)| known.contains(name) && name != "help") {
         None => Ok(()),
         Some((word, _)) => {
@@ -106,75 +131,12 @@ fn refuse_one_dash(arguments: &[OsString]) -> Result<(), CommandError> {
     }
 }
 
-/// Drops values that are empty, with their options, and words that are empty: in the manner of `mo_br` they are not given.
-fn drop_empty(arguments: Vec<OsString>) -> Vec<OsString> {
-    let is_empty = |word: &str| word.is_empty() || word.starts_with("--") && word.ends_with('=');
-    if !words(&arguments).any(is_empty) || !is_mo_br(&arguments) {
-        return arguments;
-    }
-    let options = long_options(true);
-    let takes_value = |word: &OsString| {
-        let name = word.to_str().and_then(|word| word.strip_prefix("--"));
-        name.is_some_and(|name| options.contains(&name.replace('_', "-")))
-    };
-    let mut out: Vec<OsString> = Vec::with_capacity(arguments.len());
-    let mut rest = arguments.into_iter();
-    for word in rest.by_ref() {
-        match word.to_str() {
-            Some("--") => {
-                out.push(word);
-                break;
-            }
-            Some("") => {
-                out.pop_if(|last| takes_value(last));
-            }
-            Some(text) if is_empty(text) => {}
-            _ => out.push(word),
-        }
-    }
-    out.extend(rest);
-    out
-}
-
-/// Whether a command line is in the manner of `mo_br`.
-fn is_mo_br(arguments: &[OsString]) -> bool {
-    words(arguments).skip(1).any(|word| {
-        let name = word.split('=').next().unwrap_or_default();
-        let is_long = name.starts_with("--");
-        word == "matrixone" || name == "--backup-dir" || is_long && name.contains('_')
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn split(text: &str) -> Vec<OsString> {
-        let word = |word: &str| OsString::from(word.replace("''", ""));
-        text.split(' ').map(word).collect()
-    }
-
-    #[test]
-    fn empty_values_are_not_given_in_the_manner_of_mo_br() {
-        for (line, expected) in [
-            (
-                "br backup --backup_dir s3 --region '' --bucket b --compression '' ''",
-                "br backup --backup_dir s3 --bucket b",
-            ),
-            ("br matrixone list ''", "br matrixone list"),
-            (
-                "br matrixone backup --password '' --host h",
-                "br matrixone backup --host h",
-            ),
-            (
-                "br matrixone restore x --restore_region= --restore_is_minio ''",
-                "br matrixone restore x --restore_is_minio",
-            ),
-            ("br list --meta_path m -- ''", "br list --meta_path m -- ''"),
-            ("br backup '' --tag ''", "br backup '' --tag ''"),
-        ] {
-            assert_eq!(drop_empty(split(line)), split(expected), "{line}");
-        }
+        text.split(' ').map(OsString::from).collect()
     }
 
     #[test]
@@ -183,10 +145,9 @@ mod tests {
             "br backup -host x",
             "br backup -host=x",
             "br list -region eu",
-            "br backup -backup_dir s3",
             "br -repo x list",
         ] {
-            let error = refuse_one_dash(&split(line)).unwrap_err();
+            let error = refuse_one_dash(&split(line), &Cli::command()).unwrap_err();
             assert!(error.hint.starts_with("write --"), "{}", error.hint);
         }
         for line in [
@@ -197,7 +158,34 @@ mod tests {
             "br backup -- -host",
             "br --host",
         ] {
-            assert!(refuse_one_dash(&split(line)).is_ok(), "{line}");
+            assert!(
+                refuse_one_dash(&split(line), &Cli::command()).is_ok(),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn lines_of_mo_br_are_refused_with_the_way_to_run_them() {
+        for (line, expected) in [
+            ("br backup --backup_dir s3 --bucket b docs", "br mo-br"),
+            ("br check --backup-dir filesystem", "br link mo_br"),
+            ("br list --meta_path m", "br mo-br"),
+            ("br matrixone list --meta_path m", "write --meta-path;"),
+            ("br list --access_key_id x", "write --access-key-id;"),
+        ] {
+            let error = refuse_mo_br(&split(line), &Cli::command()).unwrap_err();
+            assert!(error.hint.contains(expected), "{line}: {}", error.hint);
+        }
+        for line in [
+            "br list -r a_b",
+            "br matrixone list --meta-path m",
+            "br backup -- --is_minio",
+        ] {
+            assert!(
+                refuse_mo_br(&split(line), &Cli::command()).is_ok(),
+                "{line}"
+            );
         }
     }
 }

@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    backup, bundle, check, completions, delete, diff, dump, export, import, init, list, ls, man,
-    matrixone, prune, restore, show, stats, storage,
+    backup, bundle, check, completions, delete, diff, dump, export, import, init, link, list, ls,
+    man, matrixone, prune, restore, show, stats, storage,
 };
+use crate::compat::mo_br;
 use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
 use crate::storage::StorageArgs;
@@ -163,6 +164,9 @@ pub(crate) enum Command {
     Import(Box<import::ImportArgs>),
     Bundle(bundle::BundleCommand),
     Matrixone(matrixone::MatrixOneCommand),
+    #[command(name = "mo-br")]
+    MoBr(mo_br::MoBrArgs),
+    Link(link::LinkArgs),
     Storage(storage::StorageCommand),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use br_core::model::Backup;
 use br_core::runtime::Runtime;
 use br_core::{
-    BackupSelector, CacheOptions, Context, ErrorKind, InitOptions, Location, Repository, Secret,
-    Storage, StorageOptions,
+    BackupSelector, CacheOptions, Context, ErrorKind, InitOptions, Location, Repository,
+    S3Location, Secret, Storage, StorageOptions,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +22,7 @@ use crate::exit_code::ExitStatus;
 use crate::output::{Console, Output, ProgressGuard, ProgressReporter, format};
 use crate::password::Password;
 use crate::secret;
-use crate::storage::{BucketTarget, MoBrPlace, Place};
+use crate::storage::{BucketKeys, Place};
 
 /// How often a password may be typed.
 const MAX_ATTEMPTS: u32 = 3;
@@ -106,10 +106,15 @@ impl CommandContext {
         self.options.repo.is_some()
     }
 
-    /// The place that the options of `mo_br` name, if they do.
-    pub(crate) fn mo_br_place(&self) -> Result<Option<MoBrPlace>, CommandError> {
+    /// A bucket that an option of a command names, with the server that the storage options and the environment name.
+    pub(crate) fn complete_bucket(&self, bucket: &S3Location) -> Result<S3Location, CommandError> {
         self.warn_of_secrets();
-        self.options.storage.mo_br_place(&environment)
+        self.options.storage.complete(bucket, &environment)
+    }
+
+    /// What the storage options say of a bucket that is no repository.
+    pub(crate) fn bucket_keys(&self) -> BucketKeys {
+        self.options.storage.bucket_keys()
     }
 
     /// What was typed that only a bucket has, when nothing that was named is one.
@@ -126,8 +131,13 @@ impl CommandContext {
     }
 
     /// Opens a bucket that is no repository.
-    pub(crate) fn open_bucket(&self, bucket: &BucketTarget) -> Result<Storage, CommandError> {
-        let place = Place::of_bucket(&self.options.storage, bucket, &environment)?;
+    pub(crate) fn open_bucket(
+        &self,
+        bucket: &S3Location,
+        keys: &BucketKeys,
+    ) -> Result<Storage, CommandError> {
+        self.warn_of_secrets();
+        let place = Place::of_bucket(&self.options.storage, bucket, keys, &environment)?;
         let opened = Storage::open(&place.location, &place.options);
         opened.map_err(|error| place.explain(error.into()))
     }

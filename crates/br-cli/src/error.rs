@@ -31,6 +31,27 @@ pub(crate) struct CommandError {
     pub(crate) silent: bool,
 }
 
+/// Why a command line was not understood.
+#[derive(Debug)]
+pub(crate) enum BadLine {
+    /// Help that was asked for, or what the parser refuses.
+    Parser(clap::Error),
+    /// What br refuses itself.
+    Command(CommandError),
+}
+
+impl From<clap::Error> for BadLine {
+    fn from(error: clap::Error) -> Self {
+        Self::Parser(error)
+    }
+}
+
+impl From<CommandError> for BadLine {
+    fn from(error: CommandError) -> Self {
+        Self::Command(error)
+    }
+}
+
 impl CommandError {
     /// An error with a code of its own.
     pub(crate) fn new(

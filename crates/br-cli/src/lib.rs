@@ -1,7 +1,7 @@
 //! The br command: what is typed, what is printed, and nothing else; the work is done by `br-core`.
 //!
-//! [`main`] is the whole program. `cli` has what can be typed, `arguments` what is translated
-//! before, `values` what values are refused, `storage` how a repository and
+//! [`main`] is the whole program. `cli` has what can be typed, `arguments` what is refused
+//! before it is parsed, `compat` command lines of other tools, `values` what values are refused, `storage` how a repository and
 //! its store are named, `secret` how passwords and keys are read, `bundles` what commands for bundles share, `commands` one
 //! file a command, `hint` the advice that comes with an error, `output` all that prints.
 //! Invariant: how a command ended is its exit code, and an error always comes with advice.
@@ -10,6 +10,7 @@ mod arguments;
 mod bundles;
 mod cli;
 mod commands;
+mod compat;
 mod context;
 mod error;
 mod exit_code;
@@ -27,11 +28,11 @@ use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::cli::Cli;
 use crate::context::CommandContext;
-use crate::error::CommandError;
+use crate::error::{BadLine, CommandError};
 use crate::hint::Kept;
 use crate::output::{Console, Output};
 
@@ -39,16 +40,24 @@ use crate::output::{Console, Output};
 pub fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
     let is_json = arguments.iter().any(|word| word == "--json");
-    let arguments = match arguments::prepare(arguments) {
+    let arguments = match arguments::prepare(arguments.clone()) {
         Ok(arguments) => arguments,
-        Err(error) => {
+        Err(BadLine::Parser(error)) => {
+            let status = output::usage::print(error, &arguments, compat::mo_br::command);
+            return ExitCode::from(status.code());
+        }
+        Err(BadLine::Command(error)) => {
             Console::new(is_json, false, false).error(&error);
             return ExitCode::from(error.status.code());
         }
     };
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => return ExitCode::from(output::usage::print(error, &arguments).code()),
+        Err(error) => {
+            let grammar = || help::for_long_help(Cli::command());
+            let status = output::usage::print(error, &arguments, grammar);
+            return ExitCode::from(status.code());
+        }
     };
     let options = &cli.global;
     let console = Arc::new(Console::new(options.json, options.quiet, options.verbose));

@@ -70,7 +70,7 @@ const NOT_RUN: [(&str, &str, &str); 10] = [
 ];
 
 /// What has happened by the time of a line, and the document leaves out: by document, beginning of the line, and what it is.
-const BEFORE: [(&str, &str, &str); 8] = [
+const BEFORE: [(&str, &str, &str); 9] = [
     (
         "README.md",
         "br diff --repo",
@@ -103,12 +103,17 @@ const BEFORE: [(&str, &str, &str); 8] = [
     ),
     (
         "docs/matrixone.md",
-        "br matrixone restore 25536ff0 --restore-path",
+        "br matrixone restore 25536ff0 --target",
         "rm -rf srv/matrixone",
     ),
     (
         "docs/matrixone.md",
-        "br matrixone restore 25536ff0 --backup_dir",
+        "br mo-br restore 25536ff0 --restore",
+        "rm -rf srv/matrixone",
+    ),
+    (
+        "docs/matrixone.md",
+        "br matrixone restore 25536ff0 --location",
         "rm -rf srv/matrixone",
     ),
 ];
@@ -467,7 +472,7 @@ const EXAMPLES_NOT_RUN: [(&str, &str); 6] = [
         "br matrixone",
         "docs/matrixone.md has the same commands, and is run",
     ),
-    ("br list --meta_path", "the same"),
+    ("br mo-br", "the same"),
     (
         "br restore 8c90d327 --target / ",
         "it writes to the whole machine",
@@ -495,7 +500,7 @@ fn prepare(sandbox: &Sandbox, example: &str) {
     let script = format!(
         "mkdir -p documents photos mnt/disk mnt/nfs monday tuesday home/anna/photos app restored
         mkdir -p etc/nginx etc/app var/lib/apps srv/www srv/emqx/backup
-        mkdir -p .local/share/bash-completion/completions .config/fish/completions
+        mkdir -p usr/local/bin .local/share/bash-completion/completions .config/fish/completions
         rm {}.tar.gz; cp {bundle}.tar.gz monday; cp {bundle}.tar.gz tuesday; cp {bundle}.tar.gz srv/emqx/backup
         touch etc/fstab dump.sql home/anna/photos/1.jpg etc/nginx/conf etc/app/conf var/lib/apps/conf
         br init -q

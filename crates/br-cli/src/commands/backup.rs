@@ -57,11 +57,11 @@ pub(crate) struct BackupArgs {
     init: bool,
 
     /// Read every file (full), or only what changed (incremental) [default: incremental]
-    #[arg(long, value_name = "TYPE", alias = "backup_type")]
+    #[arg(long, value_name = "TYPE")]
     backup_type: Option<BackupType>,
 
     /// Compare with this backup, not the last one of the same host and paths
-    #[arg(long, value_name = "ID", alias = "base_id")]
+    #[arg(long, value_name = "ID")]
     base_id: Option<BackupSelector>,
 
     /// Word to find the backup by (can be repeated, or separated by commas)

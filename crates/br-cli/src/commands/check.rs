@@ -6,7 +6,6 @@ use br_core::BackupSelector;
 use br_core::engine::check::{CheckOptions, CheckReport, Finding, ReadData, Severity};
 use clap::Args;
 
-use super::matrixone;
 use super::which::FilterArgs;
 use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
@@ -101,10 +100,7 @@ fn of_nothing(text: &str) -> String {
 
 pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandResult {
     let id = args.filter.apply_list(args.id.as_slice())?.pop();
-    let repository = match context.open().await {
-        Ok(repository) => repository,
-        Err(error) => return elsewhere(&args, error, context).await,
-    };
+    let repository = context.open().await?;
     let data = match args.read_data_subset {
         Some(subset) => subset,
         None if args.read_data => ReadData::All,
@@ -164,26 +160,6 @@ fn way_on(report: &CheckReport, repaired: bool) -> &'static str {
             "all files can be restored; back up the same data again and `br delete` the backup whose manifest is lost: `prune` \
              does nothing until then"
         }
-    }
-}
-
-/// A place that was named as `mo_br` does it, and has no repository, may have what MatrixOne wrote.
-async fn elsewhere(
-    args: &CheckArgs,
-    error: CommandError,
-    context: &CommandContext,
-) -> CommandResult {
-    let is_absent = error.status == ExitStatus::RepositoryNotFound && error.causes.is_empty();
-    let repairs = args.repair_index || args.repair_log;
-    if !is_absent || repairs || args.id.is_some() || context.mo_br_place()?.is_none() {
-        return Err(error);
-    }
-    match matrixone::check_place(context).await {
-        Err(other) if other.status == ExitStatus::RepositoryNotFound => {
-            Err(error
-                .with_hint("name the place of a repository, or of backups that MatrixOne wrote"))
-        }
-        other => other,
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod dump;
 pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod init;
+pub(crate) mod link;
 pub(crate) mod list;
 pub(crate) mod ls;
 pub(crate) mod man;
@@ -27,6 +28,7 @@ pub(crate) mod storage;
 mod which;
 
 use crate::cli::Command;
+use crate::compat::mo_br;
 use crate::context::CommandContext;
 use crate::error::CommandResult;
 
@@ -49,6 +51,8 @@ pub(crate) async fn run(command: Command, context: &CommandContext) -> CommandRe
         Command::Import(args) => import::run(&args, context).await,
         Command::Bundle(args) => bundle::run(args, context).await,
         Command::Matrixone(args) => matrixone::run(args, context).await,
+        Command::MoBr(args) => Err(mo_br::refuse_options_before(&args)),
+        Command::Link(args) => link::run(&args, context),
         Command::Storage(args) => storage::run(&args, context).await,
         Command::Completions(args) => completions::run(&args, context),
         Command::Man(args) => man::run(&args, context),

@@ -3,11 +3,9 @@
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 
-use clap::CommandFactory as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::Console;
-use crate::cli::Cli;
 use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
 use crate::help;
@@ -15,13 +13,16 @@ use crate::values::BadValue;
 
 const HELP: &str = "`--help` explains the command";
 
-/// Prints what clap has to say: help and version to stdout when they were asked for, mistakes to stderr
-/// with a hint, as everything that fails.
-pub(crate) fn print(error: clap::Error, arguments: &[OsString]) -> ExitStatus {
+/// Prints what clap has to say about a command line of `grammar`: help and version to stdout when they were asked for,
+/// mistakes to stderr with a hint, as everything that fails.
+pub(crate) fn print(
+    error: clap::Error,
+    arguments: &[OsString],
+    grammar: impl FnOnce() -> clap::Command,
+) -> ExitStatus {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            let command = help::for_long_help(Cli::command());
-            let error = match command.try_get_matches_from(arguments) {
+            let error = match grammar().try_get_matches_from(arguments) {
                 Err(in_order) if in_order.kind() == ErrorKind::DisplayHelp => in_order,
                 _ => error,
             };
@@ -30,7 +31,7 @@ pub(crate) fn print(error: clap::Error, arguments: &[OsString]) -> ExitStatus {
             return ExitStatus::Ok;
         }
         ErrorKind::MissingSubcommand => {
-            let _ = write!(io::stderr(), "{}", Cli::command().render_help());
+            let _ = write!(io::stderr(), "{}", grammar().render_help());
             return ExitStatus::Usage;
         }
         _ => {}

@@ -9,7 +9,6 @@ use std::time::Duration;
 use br_core::{Addressing, NetworkStatus, Secret};
 use clap::{Args, ValueEnum};
 
-use super::mo_br::MoBrArgs;
 use crate::output::format;
 use crate::secret::{self, BadSecret};
 use crate::values::{BadValue, number};
@@ -28,13 +27,13 @@ pub(crate) struct StorageArgs {
     ///
     /// It can also stand in the URL of the repository, as in `s3://bucket/folder?endpoint=https://minio.example:9000`. After
     /// BR_S3_ENDPOINT the variables of AWS are asked, AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL.
-    #[arg(long, global = true, value_name = "URL", value_parser = parse_text, alias = "backup_endpoint")]
+    #[arg(long, global = true, value_name = "URL", value_parser = parse_text)]
     pub(super) endpoint: Option<String>,
 
     /// Region of the bucket [env: BR_S3_REGION]
     ///
     /// Without it AWS_REGION, AWS_DEFAULT_REGION and the profile are asked, and then it is us-east-1.
-    #[arg(long, global = true, value_name = "NAME", value_parser = parse_text, alias = "backup_region")]
+    #[arg(long, global = true, value_name = "NAME", value_parser = parse_text)]
     pub(super) region: Option<String>,
 
     /// Take the keys from a profile in ~/.aws
@@ -51,8 +50,7 @@ pub(crate) struct StorageArgs {
         long,
         global = true,
         value_name = "ID",
-        value_parser = parse_text,
-        aliases = ["access_key_id", "backup_access_key_id"]
+        value_parser = parse_text
     )]
     pub(super) access_key_id: Option<String>,
 
@@ -60,12 +58,7 @@ pub(crate) struct StorageArgs {
     ///
     /// With `-` it is the first line of standard input. The key is one line that is not empty; a line end and a byte order
     /// mark are not part of it. The option comes before the environment.
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        alias = "secret_access_key_file"
-    )]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(super) secret_access_key_file: Option<PathBuf>,
 
     /// The secret access key; others on this machine can see it
@@ -77,13 +70,12 @@ pub(crate) struct StorageArgs {
         global = true,
         hide_short_help = true,
         value_name = "KEY",
-        value_parser = parse_secret,
-        aliases = ["secret_access_key", "backup_secret_access_key"]
+        value_parser = parse_secret
     )]
     pub(super) secret_access_key: Option<Secret>,
 
     /// Do not sign requests: for buckets that everybody may use
-    #[arg(long, global = true, hide_short_help = true, alias = "no_sign_request")]
+    #[arg(long, global = true, hide_short_help = true)]
     pub(super) no_sign_request: bool,
 
     /// Assume a role, with the keys or the profile given
@@ -94,8 +86,7 @@ pub(crate) struct StorageArgs {
         global = true,
         hide_short_help = true,
         value_name = "ARN",
-        value_parser = parse_text,
-        aliases = ["role_arn", "backup_role_arn"]
+        value_parser = parse_text
     )]
     pub(super) role_arn: Option<String>,
 
@@ -106,7 +97,6 @@ pub(crate) struct StorageArgs {
         hide_short_help = true,
         value_name = "ID",
         value_parser = parse_text,
-        alias = "external_id"
     )]
     pub(super) external_id: Option<String>,
 
@@ -125,17 +115,11 @@ pub(crate) struct StorageArgs {
     pub(super) addressing: Option<AddressingArg>,
 
     /// Allow http:// beyond this machine: everybody on the way can read and alter what is sent
-    #[arg(long, global = true, hide_short_help = true, alias = "allow_http")]
+    #[arg(long, global = true, hide_short_help = true)]
     pub(super) allow_http: bool,
 
     /// Trust a certificate (PEM) beside those of the system (can be repeated)
-    #[arg(
-        long,
-        global = true,
-        hide_short_help = true,
-        value_name = "FILE",
-        alias = "ca_certificate"
-    )]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
     pub(super) ca_certificate: Vec<PathBuf>,
 
     /// Reach the server through a proxy
@@ -153,7 +137,6 @@ pub(crate) struct StorageArgs {
         hide_short_help = true,
         value_name = "CLASS",
         value_parser = parse_text,
-        alias = "storage_class"
     )]
     pub(super) storage_class: Option<String>,
 
@@ -168,7 +151,6 @@ pub(crate) struct StorageArgs {
         hide_short_help = true,
         value_name = "HOW",
         value_parser = parse_secret,
-        alias = "server_side_encryption"
     )]
     pub(super) server_side_encryption: Option<Secret>,
 
@@ -183,7 +165,6 @@ pub(crate) struct StorageArgs {
         hide_short_help = true,
         value_name = "RATE",
         value_parser = parse_rate,
-        alias = "limit_upload"
     )]
     pub(super) limit_upload: Option<u64>,
 
@@ -194,7 +175,6 @@ pub(crate) struct StorageArgs {
         hide_short_help = true,
         value_name = "RATE",
         value_parser = parse_rate,
-        alias = "limit_download"
     )]
     pub(super) limit_download: Option<u64>,
 
@@ -207,27 +187,22 @@ pub(crate) struct StorageArgs {
         hide_short_help = true,
         value_name = "TIME",
         value_parser = format::parse_duration,
-        alias = "retry_for"
     )]
     pub(super) retry_for: Option<Duration>,
 
     /// Send a SHA-256 with every object, as buckets with object lock want it
     ///
     /// AWS always gets one. Not every other server accepts it; the signature covers the bytes anyway.
-    #[arg(long, global = true, hide_short_help = true, alias = "send_checksums")]
+    #[arg(long, global = true, hide_short_help = true)]
     pub(super) send_checksums: bool,
 
     /// Tells what a server keeps waiting for.
     #[arg(skip)]
     pub(crate) status: NetworkStatus,
-
-    // Last, as its heading holds for all that follows.
-    #[command(flatten)]
-    pub(super) mo_br: MoBrArgs,
 }
 
 impl StorageArgs {
-    /// What was typed that only a store on a server has; nothing of [`MoBrArgs`].
+    /// What was typed that only a store on a server has.
     pub(crate) fn typed(&self) -> Option<&'static str> {
         let typed = [
             ("--endpoint", self.endpoint.is_some()),

@@ -5,7 +5,6 @@
 
 mod args;
 mod keys;
-mod mo_br;
 
 use std::ffi::OsString;
 
@@ -15,12 +14,23 @@ use br_core::{
 };
 
 pub(crate) use self::args::{StorageArgs, parse_secret};
-use self::mo_br::MoBrArgs;
-pub(crate) use self::mo_br::{BucketTarget, MoBrPlace, translate};
 use crate::error::CommandError;
 
 /// Looks a variable of the environment up, as it is.
 pub(crate) type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+/// Who uses a bucket that is no repository, where it differs from what the storage options say.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct BucketKeys {
+    /// A role to assume.
+    pub(crate) role_arn: Option<String>,
+    /// Requests have the bucket in the path.
+    pub(crate) is_path_style: bool,
+    /// A key of its own.
+    pub(crate) access_key_id: Option<String>,
+    /// The secret of that key.
+    pub(crate) secret_access_key: Option<Secret>,
+}
 
 /// How a repository is named, for hints.
 const NAMES: &str = "a path, s3://BUCKET/FOLDER, or s3://BUCKET/FOLDER?endpoint=https://HOST";
@@ -41,20 +51,15 @@ impl Place {
         named: Option<&str>,
         variables: Variables<'_>,
     ) -> Result<Self, CommandError> {
-        let location = match args.mo_br.location(named.is_some())? {
-            Some(location) => location,
-            None => match named.map(str::to_owned) {
-                Some(text) => parse(&text)?,
-                None => match text_variable("BR_REPOSITORY", variables)? {
-                    Some(text) => parse(&text)?,
-                    None => {
-                        let hint = "name one with --repo PATH, or set BR_REPOSITORY; backups of MatrixOne are found where their \
-                                    catalogue is: go to the folder with mo_br.meta, or name it with --meta_path";
-                        return Err(CommandError::usage("no repository was named", hint));
-                    }
-                },
-            },
+        let named = match named {
+            Some(text) => Some(text.to_owned()),
+            None => text_variable("BR_REPOSITORY", variables)?,
         };
+        let Some(named) = named else {
+            let hint = "name one with --repo PATH, or set BR_REPOSITORY; for backups of MatrixOne use `br matrixone` or `br mo-br`";
+            return Err(CommandError::usage("no repository was named", hint));
+        };
+        let location = parse(&named)?;
         let Location::S3(there) = location else {
             return Self::without_server(location, args);
         };
@@ -83,48 +88,32 @@ impl Place {
                 location,
                 options: StorageOptions::default(),
             })),
-            _ => {
-                let args = StorageArgs {
-                    mo_br: MoBrArgs::default(),
-                    ..args.clone()
-                };
-                Self::find(&args, Some(&named), variables).map(Some)
-            }
+            _ => Self::find(args, Some(&named), variables).map(Some),
         }
     }
 
-    /// A bucket in pieces, which is no repository.
+    /// A bucket that is no repository. `keys` say who uses it, and how.
     pub(crate) fn of_bucket(
         args: &StorageArgs,
-        bucket: &BucketTarget,
+        bucket: &S3Location,
+        keys: &BucketKeys,
         variables: Variables<'_>,
     ) -> Result<Self, CommandError> {
         let mut args = args.clone();
-        args.role_arn.clone_from(&bucket.role_arn);
-        if bucket.access_key_id.is_some() {
+        args.role_arn.clone_from(&keys.role_arn);
+        if keys.access_key_id.is_some() {
             // A key of its own, whatever is said of the other bucket.
-            args.access_key_id.clone_from(&bucket.access_key_id);
-            args.secret_access_key.clone_from(&bucket.secret_access_key);
+            args.access_key_id.clone_from(&keys.access_key_id);
+            args.secret_access_key.clone_from(&keys.secret_access_key);
             (args.secret_access_key_file, args.profile) = (None, None);
             args.no_sign_request = false;
         }
-        let hint = "correct the bucket and the folder in it";
-        let mut there = S3Location::new(bucket.bucket.trim_end_matches('/'), &bucket.filepath)
-            .map_err(|error| refuse(error, hint))?;
-        if let Some(endpoint) = &bucket.endpoint {
-            there = there
-                .with_endpoint(endpoint)
-                .map_err(|error| refuse(error, "correct the endpoint"))?;
-        }
-        if let Some(region) = &bucket.region {
-            there = there.with_region(region);
-        }
         let mut s3 = s3(&args, variables)?;
-        if bucket.is_minio {
+        if keys.is_path_style {
             s3 = s3.with_addressing(Addressing::Path);
         }
         Ok(Self {
-            location: Location::S3(there),
+            location: Location::S3(bucket.clone()),
             options: StorageOptions::default()
                 .with_network(network(&args)?)
                 .with_s3(s3),
@@ -179,26 +168,21 @@ impl Place {
 }
 
 impl StorageArgs {
-    /// The place that the options of `mo_br` name, with what other options say of it.
-    pub(crate) fn mo_br_place(
+    /// A bucket that was typed in another place than `--repo`, with the endpoint and the region of the options.
+    pub(crate) fn complete(
         &self,
+        bucket: &S3Location,
         variables: Variables<'_>,
-    ) -> Result<Option<MoBrPlace>, CommandError> {
-        let or_set = |typed: &Option<String>, name| match typed {
-            Some(text) => Ok(Some(text.clone())),
-            None => text_variable(name, variables),
-        };
-        match self.mo_br.place()? {
-            Some(MoBrPlace::Bucket(bucket)) => Ok(Some(MoBrPlace::Bucket(BucketTarget {
-                endpoint: match &self.endpoint {
-                    Some(endpoint) => Some(endpoint.clone()),
-                    None => endpoint_variable(variables)?.map(|(endpoint, _)| endpoint),
-                },
-                region: or_set(&self.region, "BR_S3_REGION")?,
-                role_arn: self.role_arn.clone(),
-                ..bucket
-            }))),
-            place => Ok(place),
+    ) -> Result<S3Location, CommandError> {
+        with_server(bucket, self, variables)
+    }
+
+    /// The role that was typed, and whether requests were asked to have the bucket in the path.
+    pub(crate) fn bucket_keys(&self) -> BucketKeys {
+        BucketKeys {
+            role_arn: self.role_arn.clone(),
+            is_path_style: self.addressing == Some(args::AddressingArg::Path),
+            ..BucketKeys::default()
         }
     }
 
@@ -218,6 +202,14 @@ impl StorageArgs {
     }
 }
 
+/// Understands the location of something that is no repository.
+pub(crate) fn parse_location(text: &str, option: &str) -> Result<Location, CommandError> {
+    Location::parse(text).map_err(|error| match Lookalike::of(text) {
+        Some(looks) if !matches!(looks, Lookalike::Url(_)) => refuse(error, looks.way_out(text)),
+        _ => refuse(error, format!("correct {option}: it takes {NAMES}")),
+    })
+}
+
 /// Understands a URL or a path.
 fn parse(text: &str) -> Result<Location, CommandError> {
     Location::parse(text).map_err(|error| match Lookalike::of(text) {
@@ -230,7 +222,7 @@ fn parse(text: &str) -> Result<Location, CommandError> {
 }
 
 /// An error about arguments, with a hint that fits.
-fn refuse(error: impl Into<br_core::Error>, hint: impl Into<String>) -> CommandError {
+pub(crate) fn refuse(error: impl Into<br_core::Error>, hint: impl Into<String>) -> CommandError {
     CommandError::from(error.into()).with_hint(hint)
 }
 
@@ -342,14 +334,7 @@ fn network(args: &StorageArgs) -> Result<NetworkOptions, CommandError> {
 }
 
 fn s3(args: &StorageArgs, variables: Variables<'_>) -> Result<S3Options, CommandError> {
-    let addressing = match (args.addressing.map(Addressing::from), args.mo_br.is_minio()) {
-        (Some(Addressing::VirtualHost), true) => {
-            let message = "--is_minio and --addressing virtual contradict each other";
-            return Err(CommandError::usage(message, "leave one of them out"));
-        }
-        (_, true) => Addressing::Path,
-        (given, false) => given.unwrap_or_default(),
-    };
+    let addressing = args.addressing.map(Addressing::from).unwrap_or_default();
     Ok(S3Options::default()
         .with_credentials(keys::credentials(args, variables)?)
         .with_role(keys::role(args))

@@ -18,7 +18,7 @@ struct Line {
 
 fn parsed(line: &str) -> Line {
     let arguments = std::iter::once("br").chain(line.split_whitespace());
-    Line::try_parse_from(translate(arguments.map(OsString::from))).unwrap()
+    Line::try_parse_from(arguments).unwrap()
 }
 
 fn find_with(line: &str, environment: &[(&str, &str)]) -> Result<Place, CommandError> {
@@ -40,25 +40,13 @@ fn refused(line: &str) -> String {
 }
 
 #[test]
-fn a_repository_has_two_spellings() {
+fn a_repository_is_named_by_a_path_or_a_url() {
     for (line, expected) in [
         (
             "--repo s3://bucket/a --endpoint https://host:9",
             "s3://bucket/a?endpoint=https://host:9",
         ),
-        (
-            "--backup_dir s3 --endpoint https://host:9 --bucket bucket --filepath /a/",
-            "s3://bucket/a?endpoint=https://host:9",
-        ),
-        (
-            "--backup_dir s3 --bucket bucket --region eu",
-            "s3://bucket?region=eu",
-        ),
-        (
-            "--backup-dir s3 --backup_bucket bucket --backup_filepath a",
-            "s3://bucket/a",
-        ),
-        ("--backup_dir filesystem --path /srv/a", "/srv/a"),
+        ("--repo s3://bucket --region eu", "s3://bucket?region=eu"),
         ("--repo /srv/a", "/srv/a"),
     ] {
         assert_eq!(find(line).location.to_string(), expected, "{line}");
@@ -83,7 +71,7 @@ fn the_environment_is_second() {
         session_token: None,
     };
     assert_eq!(place.options.s3.credentials, keys("id"));
-    let place = find_with("--endpoint https://two --access_key_id other", &environment).unwrap();
+    let place = find_with("--endpoint https://two --access-key-id other", &environment).unwrap();
     assert_eq!(
         place.location.to_string(),
         "s3://bucket/a?endpoint=https://two&region=eu"
@@ -98,7 +86,7 @@ fn the_environment_is_second() {
         place.options.s3.credentials,
         S3Credentials::Profile("p".to_owned())
     );
-    let place = find_with("--backup_dir filesystem --path /srv", &environment).unwrap();
+    let place = find_with("--repo /srv", &environment).unwrap();
     assert_eq!(
         place.location.to_string(),
         "/srv",
@@ -139,8 +127,8 @@ fn the_endpoint_of_aws_comes_after_br_s() {
 #[test]
 fn every_option_reaches_the_library() {
     let place = find(
-        "--repo s3://bucket --no_sign_request --addressing virtual --allow_http --proxy http://p:1 \
-         --storage_class STANDARD_IA --server_side_encryption kms:a:b --connections 3 --limit_upload 5M \
+        "--repo s3://bucket --no-sign-request --addressing virtual --allow-http --proxy http://p:1 \
+         --storage-class STANDARD_IA --server-side-encryption kms:a:b --connections 3 --limit-upload 5M \
          --limit-download 1K --retry-for 10m",
     );
     let StorageOptions { network, s3, .. } = place.options;
@@ -154,7 +142,7 @@ fn every_option_reaches_the_library() {
     assert_eq!(network.upload_limit, Some(5 << 20));
     assert_eq!(network.download_limit, Some(1 << 10));
     assert_eq!(network.retry_for, std::time::Duration::from_secs(600));
-    let role = find("--repo s3://bucket --role_arn arn:r --external_id e")
+    let role = find("--repo s3://bucket --role-arn arn:r --external-id e")
         .options
         .s3
         .role;
@@ -163,50 +151,16 @@ fn every_option_reaches_the_library() {
         (role.arn.as_str(), role.external_id.as_deref()),
         ("arn:r", Some("e"))
     );
-    let minio = find("--backup_dir s3 --bucket bucket --is_minio")
-        .options
-        .s3;
-    assert_eq!(minio.addressing, Addressing::Path);
-    let aws = find("--backup_dir s3 --bucket bucket --is_minio false")
-        .options
-        .s3;
-    assert_eq!(aws.addressing, Addressing::Auto);
+    let path = find("--repo s3://bucket --addressing path").options.s3;
+    assert_eq!(path.addressing, Addressing::Path);
+    let default = find("--repo s3://bucket").options.s3;
+    assert_eq!(default.addressing, Addressing::Auto);
 }
 
 /// Command lines that make no sense, and words of what is said to them.
 const REFUSED: &[(&str, &str)] = &[
     ("", "--repo PATH"),
-    ("--repo /a --backup_dir filesystem --path /b", "named twice"),
-    ("--backup_dir s3", "--bucket"),
-    ("--backup_dir filesystem", "--path"),
-    (
-        "--backup_dir filesystem --path /a --bucket bucket",
-        "--bucket is for --backup_dir s3",
-    ),
-    (
-        "--backup_dir filesystem --path /a --endpoint https://h",
-        "--endpoint is for",
-    ),
-    ("--backup_dir s3 --bucket bucket --path /a", "--filepath"),
-    (
-        "--backup_dir s3 --bucket bucket/a/b",
-        "--bucket bucket --filepath a/b",
-    ),
-    ("--backup_dir s3 --bucket b", "correct --bucket"),
-    (
-        "--backup_dir s3 --bucket bucket --is_minio --addressing virtual",
-        "contradict",
-    ),
-    (
-        "--repo s3://bucket --bucket bucket",
-        "without --backup_dir s3",
-    ),
-    ("--repo s3://bucket --filepath a", "without --backup_dir s3"),
-    ("--repo s3://bucket --is_minio", "--addressing path"),
-    (
-        "--repo s3://bucket --backup_path a",
-        "without --backup_dir filesystem",
-    ),
+    ("--repo /a --endpoint https://h", "--endpoint is for"),
     (
         "--repo s3://bucket?endpoint=https://a --endpoint https://b",
         "different servers",
@@ -302,7 +256,7 @@ fn keys_are_read_from_files() {
 #[test]
 fn a_secret_that_was_typed_is_warned_of_and_never_shown() {
     let line = parsed(
-        "--secret_access_key hunter2 --proxy http://u:hunter2@p --server-side-encryption hunter2",
+        "--secret-access-key hunter2 --proxy http://u:hunter2@p --server-side-encryption hunter2",
     );
     let exposed: Vec<_> = line.storage.exposed().map(|(option, _)| option).collect();
     assert_eq!(exposed, ["--secret-access-key", "the password in --proxy"]);

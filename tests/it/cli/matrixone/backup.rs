@@ -20,12 +20,12 @@ fn a_backup_is_read_before_it_counts() {
 #[test]
 fn json_says_what_was_made() {
     let mo = Mo::new();
-    let line = "matrixone backup SERVER --path backups --json";
+    let line = "matrixone backup SERVER --location backups --json";
     mo.assert_output("backup json", &mo.run(line).expect(0));
     let base = mo.states().remove(0).0;
     mo.server.cluster().insert(3);
     let increment = mo.json(&format!(
-        "matrixone backup SERVER --path backups --base-id {base}"
+        "matrixone backup SERVER --location backups --base-id {base}"
     ));
     let backup = &increment["backup"];
     assert_eq!(
@@ -43,15 +43,17 @@ fn the_number_of_files_at_once_is_handed_on() {
         ("--parallelism 0", "'0'"),
         ("--parallelism 8", "'8'"),
     ] {
-        mo.run(&format!("matrixone backup SERVER --path backups {given}"))
-            .expect(0);
+        mo.run(&format!(
+            "matrixone backup SERVER --location backups {given}"
+        ))
+        .expect(0);
         let statements = mo.server.statements();
         let text = &statements.last().unwrap().text;
         assert!(text.contains(&format!("PARALLELISM {sent}")), "{text}");
     }
     for wrong in ["-1", "many", "65536"] {
         mo.run(&format!(
-            "matrixone backup SERVER --path backups --parallelism={wrong}"
+            "matrixone backup SERVER --location backups --parallelism={wrong}"
         ))
         .expect(2);
     }
@@ -64,16 +66,16 @@ const CONTRADICTIONS: [(&str, &str); 20] = [
         "--endpoint is for --backup_dir s3",
     ),
     (
-        "matrixone backup SERVER --path b --endpoint http://127.0.0.1:9",
-        "--endpoint is for --backup_dir s3",
+        "matrixone backup SERVER --location b --endpoint http://127.0.0.1:9",
+        "--endpoint is for a bucket",
     ),
     (
         "backup SERVER --backup_dir filesystem --path b --bucket x",
         "--bucket is for --backup_dir s3",
     ),
     (
-        "matrixone backup SERVER --path b --bucket x",
-        "--bucket without --backup_dir s3",
+        "matrixone backup SERVER --location b --bucket x",
+        "--bucket is how mo_br spells",
     ),
     ("backup SERVER --backup_dir filesystem", "needs --path"),
     (
@@ -88,7 +90,7 @@ const CONTRADICTIONS: [(&str, &str); 20] = [
         "backup SERVER --backup_dir tape --path b",
         "invalid value 'tape'",
     ),
-    ("backup SERVER", "not said where"),
+    ("backup SERVER", "no place to back up to"),
     (
         "backup SERVER --backup_dir filesystem --path backups --backup_type incremental",
         "needs a base",
@@ -130,7 +132,7 @@ const CONTRADICTIONS: [(&str, &str); 20] = [
         "'six'",
     ),
     (
-        "backup SERVER --server-password-file nowhere --backup_dir filesystem --path b",
+        "matrixone backup SERVER --server-password-file nowhere --location b",
         "nowhere",
     ),
 ];
@@ -160,9 +162,10 @@ fn contradictions_are_refused_before_anything_is_begun() {
 fn only_a_whole_backup_is_a_base() {
     let mo = Mo::new();
     mo.server.inject(br_test_matrixone::Fault::NotFound(5));
-    mo.run("matrixone backup SERVER --path backups").expect(1);
+    mo.run("matrixone backup SERVER --location backups")
+        .expect(1);
     let failed = mo.states().remove(0).0;
-    let line = |base: &str| format!("matrixone backup SERVER --path backups --base-id {base}");
+    let line = |base: &str| format!("matrixone backup SERVER --location backups --base-id {base}");
     let output = mo.run(&line(&failed)).expect(2);
     assert!(
         output.stderr.contains("is failed and cannot be a base"),
@@ -178,7 +181,7 @@ fn passwords_come_from_safe_places() {
     let mo = Mo::new();
     let bare = mo.session.br.clone().env("BR_REPOSITORY", "");
     mo.session.write_secret("pw", format!("{PASSWORD}\n"));
-    let line = "matrixone backup SERVER --path backups";
+    let line = "matrixone backup SERVER --location backups";
     mo.run_with(&bare, &format!("{line} --server-password-file pw"))
         .expect(0);
     let piped = mo.words(&format!("{line} --server-password-file -"));
@@ -216,7 +219,7 @@ fn other_accounts_may_not() {
     let options = MoServerOptions::default().with_password(PASSWORD);
     let mo = Mo::with(options.with_account("acc"));
     let line = format!(
-        "matrixone backup --port {} --user acc:admin --path backups",
+        "matrixone backup --port {} --user acc:admin --location backups",
         mo.server.port()
     );
     let output = mo.run(&line).expect(12);
@@ -242,7 +245,7 @@ fn old_releases_do_what_they_can() {
         assert_eq!(words, grammar, "{version}: {text}");
         mo.assert_restores(&id, "mo", &objects);
         let since = mo.run(&format!(
-            "matrixone backup SERVER --path backups --base-id {id}"
+            "matrixone backup SERVER --location backups --base-id {id}"
         ));
         if version < MoVersion::V1_2 {
             let since = since.expect(2);
@@ -260,7 +263,7 @@ fn old_releases_do_what_they_can() {
     mo.server.set_version(MoVersion::V1_1_3);
     let output = mo
         .run(&format!(
-            "matrixone backup SERVER --path backups --base-id {base}"
+            "matrixone backup SERVER --location backups --base-id {base}"
         ))
         .expect(2);
     assert!(
@@ -272,7 +275,7 @@ fn old_releases_do_what_they_can() {
 #[test]
 fn another_database_is_told_nothing() {
     let mo = Mo::new();
-    let line = "matrixone backup --port 3306 --user dump --path backups";
+    let line = "matrixone backup --port 3306 --user dump --location backups";
     let output = mo.run(line);
     if output.code == Some(13) {
         return skip("there is no MariaDB on port 3306");
@@ -292,7 +295,7 @@ fn a_server_that_is_not_there_is_named() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().port()
     };
-    let line = format!("matrixone backup --port {port} --user dump --path backups");
+    let line = format!("matrixone backup --port {port} --user dump --location backups");
     let output = mo.run(&line).expect(13);
     assert!(
         output.stderr.contains(&format!("127.0.0.1:{port} refused")),
@@ -315,7 +318,7 @@ fn a_folder_that_is_another_one_here_is_found_out() {
         br_test_matrixone::Point::Written,
         std::time::Duration::from_secs(2),
     ));
-    let child = mo.spawn("matrixone backup SERVER --path backups");
+    let child = mo.spawn("matrixone backup SERVER --location backups");
     mo.until_it_waits();
     std::fs::rename(mo.at("backups"), mo.at("other host")).unwrap();
     let output = br_testkit::BrOutput::from(child.wait_with_output().unwrap()).expect(10);
@@ -333,7 +336,7 @@ fn a_folder_that_is_another_one_here_is_found_out() {
 fn errors_are_json_too() {
     let mo = Mo::new();
     let output = mo
-        .run("matrixone backup SERVER --path a,b --json")
+        .run("matrixone backup SERVER --location a,b --json")
         .expect(2);
     let last = json(output.stderr.lines().last().unwrap());
     assert_eq!((&last["type"], &last["code"]), (&"error".into(), &2.into()));

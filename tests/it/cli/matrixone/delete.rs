@@ -45,7 +45,7 @@ fn only_the_catalogue_forgets_on_request() {
     assert!(mo.at(&format!("backups/full-{full}/mo_meta")).exists());
     mo.run(&format!("check {increment}")).expect(0);
     let place = "--backup_dir filesystem --backup_path backups";
-    mo.run(&format!("matrixone check {full} {place}")).expect(0);
+    mo.run(&format!("check {full} {place}")).expect(0);
 }
 
 /// As `mo_br` laid backups out at first, in a folder that may have other things in it.
@@ -96,7 +96,7 @@ fn what_only_the_files_know_to_be_needed_stays() {
     mo.server.cluster().insert(2);
     let objects = mo.objects();
     let line = format!(
-        "matrixone backup SERVER --path backups --base-id {full} --meta-path elsewhere/mo_br.meta"
+        "matrixone backup SERVER --location backups --base-id {full} --meta-path elsewhere/mo_br.meta"
     );
     fs::create_dir(mo.at("elsewhere")).unwrap();
     fs::copy(

@@ -7,7 +7,7 @@ use br_testkit::BrOutput;
 
 use super::{Mo, PASSWORD, until};
 
-const BACKUP: &str = "matrixone backup SERVER --path backups";
+const BACKUP: &str = "matrixone backup SERVER --location backups";
 
 /// The latest backup is not whole, is said to be so, and can be deleted.
 #[track_caller]
@@ -17,7 +17,7 @@ fn assert_failed(mo: &Mo) {
     let list = mo.run("matrixone list").expect(0).stdout;
     let line = list.lines().find(|line| line.contains(&id)).unwrap();
     assert!(line.contains("failed"), "{line}");
-    let restore = mo.run(&format!("matrixone restore {id} --restore-path mo"));
+    let restore = mo.run(&format!("matrixone restore {id} --target mo"));
     assert!(restore.stderr.contains("is failed"), "{restore}");
     restore.expect(14);
     assert!(!mo.at("mo").exists());
@@ -182,7 +182,7 @@ fn what_a_killed_br_left_can_be_deleted() {
     child.wait().unwrap();
     let (id, state) = mo.states().remove(0);
     assert_eq!(state, "running");
-    mo.run(&format!("matrixone restore {id} --restore-path mo"))
+    mo.run(&format!("matrixone restore {id} --target mo"))
         .expect(14);
     mo.run(&format!("matrixone delete {id}")).expect(0);
     assert!(mo.states().is_empty());

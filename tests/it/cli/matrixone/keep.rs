@@ -25,7 +25,7 @@ fn a_second_full_backup_costs_what_changed() {
     let options = MoServerOptions::default().with_password(PASSWORD);
     let mo = Mo::with(options.with_cluster(cluster));
     let br = mo.br.clone().env("BR_REPOSITORY", "repository");
-    mo.run_with(&br, "init --quiet").expect(0);
+    mo.run_with(&br, "br init --quiet").expect(0);
     let stored = |folder: &str| -> u64 {
         let files = contents(&mo.at(folder)).into_values();
         files.map(|bytes| bytes.len() as u64).sum()
@@ -47,13 +47,13 @@ fn a_second_full_backup_costs_what_changed() {
 fn a_copy_comes_back_as_an_archive() {
     let mo = Mo::new();
     let br = mo.br.clone().env("BR_REPOSITORY", "repository");
-    mo.run_with(&br, "init --quiet").expect(0);
+    mo.run_with(&br, "br init --quiet").expect(0);
     let full = mo.run_with(&br, "backup SERVER --backup_dir filesystem --path backups");
     mo.assert_output("backup kept", &full.clone().expect(0));
     let full = id_of(&full);
     mo.server.cluster().insert(5);
     let objects = mo.objects();
-    let line = format!("matrixone backup SERVER --path backups --base-id {full} --json");
+    let line = format!("matrixone backup SERVER --location backups --base-id {full} --json");
     let report = json(&mo.run_with(&br, &line).expect(0).stdout);
     assert!(report["repository_backup"].is_string(), "{report}");
     let before = contents(&mo.at("backups"));
@@ -61,20 +61,18 @@ fn a_copy_comes_back_as_an_archive() {
     fs::remove_dir_all(mo.at("backups")).unwrap();
     fs::remove_file(mo.at("br-matrixone.json")).unwrap();
     let list = json(
-        &mo.run_with(&br, "list --tag matrixone --json")
+        &mo.run_with(&br, "br list --tag matrixone --json")
             .expect(0)
             .stdout,
     );
     for backup in list["backups"].as_array().unwrap() {
         let id = backup["id"].as_str().unwrap();
-        mo.run_with(&br, &format!("restore {id} --target back"))
+        mo.run_with(&br, &format!("br restore {id} --target back"))
             .expect(0);
     }
     assert_eq!(contents(&mo.at("back")), before);
     let increment = report["backup"]["id"].as_str().unwrap();
-    let line = format!(
-        "matrixone restore {increment} --backup_dir filesystem --backup_path back --restore-path mo"
-    );
+    let line = format!("matrixone restore {increment} --location back --target mo");
     mo.run(&line).expect(0);
     super::assert_holds(&super::unframed(&mo.at("mo/mo-data/shared")), &objects);
 }
@@ -87,13 +85,13 @@ fn a_mistake_about_the_repository_is_found_before_the_backup() {
         .clone()
         .env("BR_REPOSITORY", "repository")
         .env("BR_PASSWORD", "sesame");
-    mo.run_with(&locked, "init").expect(0);
+    mo.run_with(&locked, "br init").expect(0);
     let closed = mo.br.clone().env("BR_REPOSITORY", "repository");
-    let line = "matrixone backup SERVER --path backups";
+    let line = "matrixone backup SERVER --location backups";
     mo.run_with(&closed, line).expect(12);
     assert!(mo.server.statements().is_empty());
     mo.run_with(&closed, &format!("{line} --in-place"))
         .expect(0);
-    mo.run(&format!("-r repository {line}")).expect(12);
+    mo.run(&format!("br -r repository {line}")).expect(12);
     mo.run_with(&locked, line).expect(0);
 }

@@ -18,7 +18,8 @@ fn all_backups_stand_in_a_table() {
     mo.server.cluster().insert(2);
     mo.backup_since(&full);
     mo.server.inject(br_test_matrixone::Fault::NotFound(3));
-    mo.run("matrixone backup SERVER --path backups").expect(1);
+    mo.run("matrixone backup SERVER --location backups")
+        .expect(1);
     mo.assert_output("list", &mo.run("list").expect(0));
     mo.assert_output("list json", &mo.run("list --json").expect(0));
 }
@@ -67,7 +68,7 @@ check: "
     let output = mo.run(&format!("list {id} --not_check_data")).expect(0);
     assert!(!output.stdout.contains("check"), "{output}");
     mo.run("list ffff").expect(2);
-    mo.run("matrixone list 0 --backup_dir filesystem --path backups")
+    mo.run("list 0 --backup_dir filesystem --path backups")
         .expect(2);
 }
 
@@ -82,8 +83,8 @@ fn an_empty_catalogue_is_an_empty_table() {
     assert!(list.contains("| ID | SIZE | PATH |"), "{list}");
     assert_eq!(mo.json("matrixone list")["backups"], json("[]"));
     fs::remove_file(mo.at("br-matrixone.json")).unwrap();
-    // What is no command line of `mo_br` stays one of br.
-    let output = mo.run("list").expect(2);
+    // `br list` is about a repository, whatever lies in the current folder.
+    let output = mo.run("br list").expect(2);
     assert!(
         output.stderr.contains("no repository was named"),
         "{output}"
@@ -94,7 +95,7 @@ fn an_empty_catalogue_is_an_empty_table() {
 fn the_catalogue_of_mo_br_is_read_and_never_written() {
     let session = Session::new();
     let br = session.br.clone().env("BR_REPOSITORY", "");
-    let run = |line: &str| br.run(super::words(line));
+    let run = |line: &str| br.run(super::in_grammar(super::words(line)));
     let mut cluster = Cluster::of(7, 20);
     let tool = MoBr::new(&session.at("backups"), br.home());
     let full = tool.run(&mut cluster, &Backup::full(MoVersion::V3_0_11), ID_1);
@@ -177,5 +178,5 @@ fn a_damaged_catalogue_is_told_from_none() {
     fs::remove_file(mo.at("br-matrixone.json")).unwrap();
     let place = "--backup_dir filesystem --backup_path backups";
     mo.run(&format!("check {place}")).expect(0);
-    mo.run(&format!("matrixone check {id} {place}")).expect(0);
+    mo.run(&format!("check {id} {place}")).expect(0);
 }

@@ -42,7 +42,15 @@ fn line(mo: &Mo, example: &str, id: &str) -> String {
 
 #[track_caller]
 fn run(mo: &Mo, example: &str, id: &str) -> BrOutput {
-    mo.run(&line(mo, example, id)).expect(0)
+    run_line(mo, &line(mo, example, id))
+}
+
+/// Runs a line by the program that the manual names.
+#[track_caller]
+fn run_line(mo: &Mo, line: &str) -> BrOutput {
+    mo.run("br link mo_br .").expect(0);
+    let program = mo.br.clone().program(mo.at("mo_br"));
+    program.run(super::words(line)).expect(0)
 }
 
 #[track_caller]
@@ -84,7 +92,7 @@ fn a_backup_to_minio() {
     let to_minio = r#"./mo_br backup --host "127.0.0.1" --port 6001 --user "dump" --password "111" --backup_dir "s3"  --endpoint "http://127.0.0.1:9000" --access_key_id "S0kwLuB4JofVEIAxWTqf" --secret_access_key "X24O7t3hccmqUZqvqvmLN8464E2Nbr0DWOu9Qs5A" --bucket "bucket1" --filepath "/backup1" --is_minio"#;
     let there =
         line(&cloud.mo, to_minio, "").replace("http://127.0.0.1:9000", &cloud.s3.endpoint());
-    let id = id_of(&cloud.mo.run(&there).expect(0));
+    let id = id_of(&run_line(&cloud.mo, &there));
     let keys = cloud.s3.keys(super::s3::BUCKET);
     assert!(
         keys.contains(&format!("backup1/full-{id}/mo_meta")),

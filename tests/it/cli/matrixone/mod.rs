@@ -31,6 +31,16 @@ const PASSWORD: &str = "hunter2-of-the-cluster";
 const BLOCK: usize = 2048;
 const CHECKSUM: usize = 4;
 
+/// A line of `br matrixone`, or of `br` when it begins with `br`, as it is; any other is one of `mo_br`.
+fn in_grammar(mut words: Vec<String>) -> Vec<String> {
+    match words[0].as_str() {
+        "matrixone" => {}
+        "br" => drop(words.remove(0)),
+        _ => words.insert(0, "mo-br".to_owned()),
+    }
+    words
+}
+
 /// A home, and a cluster whose server writes below it.
 struct Mo {
     session: Session,
@@ -84,7 +94,7 @@ impl Mo {
     /// The words of a command line, in which `SERVER` stands for the cluster.
     fn words(&self, line: &str) -> Vec<String> {
         let server = format!("--host 127.0.0.1 --port {} --user dump", self.server.port());
-        words(&line.replace("SERVER", &server))
+        in_grammar(words(&line.replace("SERVER", &server)))
     }
 
     /// Begins a command.
@@ -107,7 +117,7 @@ impl Mo {
     /// Makes an incremental one.
     #[track_caller]
     fn backup_since(&self, base: &str) -> String {
-        let line = format!("matrixone backup SERVER --path backups --base-id {base}");
+        let line = format!("matrixone backup SERVER --location backups --base-id {base}");
         id_of(&self.run(&line).expect(0))
     }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::s3::Cloud;
 use super::{Mo, change, json};
 
-const PLACE: &str = "--backup_dir filesystem --backup_path backups";
+const PLACE: &str = "--location backups";
 
 /// What the catalogue has of all backups, without what is not written down with them.
 fn known(mo: &Mo) -> Vec<Value> {
@@ -43,8 +43,7 @@ fn what_lies_in_a_folder_is_known_again() {
     );
     assert_eq!(known(&mo), before);
     // The folder of one backup stands for all.
-    let line =
-        format!("matrixone rebuild --backup_dir filesystem --backup_path backups/full-{full}");
+    let line = format!("matrixone rebuild --location backups/full-{full}");
     let again = mo.json(&line);
     assert_eq!((&again["added"], &again["kept"]), (&json("0"), &json("3")));
 
@@ -94,10 +93,10 @@ fn what_is_not_whole_is_known_as_that() {
 fn copies_in_a_repository_are_known_again() {
     let mo = Mo::new();
     let br = mo.br.clone().env("BR_REPOSITORY", "repository");
-    mo.run_with(&br, "init --quiet").expect(0);
+    mo.run_with(&br, "br init --quiet").expect(0);
     mo.run_with(&br, "backup SERVER --backup_dir filesystem --path backups")
         .expect(0);
-    mo.run_with(&br, "backup docs").expect(0);
+    mo.run_with(&br, "br backup docs").expect(0);
     let before = known(&mo).remove(0);
     fs::remove_file(mo.at("br-matrixone.json")).unwrap();
     mo.run_with(&br, "matrixone rebuild").expect(0);
@@ -111,7 +110,7 @@ fn copies_in_a_repository_are_known_again() {
     let output = mo.run(&format!("check {id}")).expect(2);
     assert!(output.stderr.contains("lies in the repository"), "{output}");
     let backup = after[0]["place"]["backup"].as_str().unwrap();
-    mo.run_with(&br, &format!("restore {backup} --target back"))
+    mo.run_with(&br, &format!("br restore {backup} --target back"))
         .expect(0);
     assert_eq!(
         super::contents(&mo.at("back")),
@@ -125,12 +124,12 @@ fn what_lies_in_a_bucket_is_known_again() {
     let full = cloud.backup("");
     let before = known(&cloud.mo);
     fs::remove_file(cloud.mo.at("br-matrixone.json")).unwrap();
-    cloud.run("matrixone rebuild S3").expect(0);
+    cloud.run("matrixone rebuild LOCATION").expect(0);
     assert_eq!(known(&cloud.mo), before);
     cloud.run(&format!("check {full} KEYS")).expect(0);
     // The folder of one backup stands for all.
     let line = format!(
-        "matrixone rebuild --json --backup_dir s3 --endpoint ENDPOINT --bucket bucket1 --filepath /backup1/full-{full} --is_minio KEYS"
+        "matrixone rebuild --json --location s3:ENDPOINT/bucket1/backup1/full-{full} --addressing path HYPHENS"
     );
     let again = json(&cloud.run(&line).expect(0).stdout);
     assert_eq!((&again["added"], &again["kept"]), (&json("0"), &json("1")));

@@ -76,16 +76,15 @@ fn the_number_of_files_at_once_may_be_nought() {
     let mo = Mo::of(3);
     let id = mo.backup();
     for (number, given) in ["0", "1", "7", "512"].into_iter().enumerate() {
-        let line = format!(
-            "matrixone restore {id} --restore-path mo{number} --checksum --parallelism {given}"
-        );
+        let line =
+            format!("restore {id} --restore_path mo{number} --checksum --parallelism {given}");
         let output = mo.run(&line).expect(0);
         let shown = format!("parallelism {given},  parallel count num: {given}\n");
         assert!(given == "0" || output.stdout.contains(&shown), "{output}");
     }
     for wrong in ["-1", "513", "many"] {
         mo.run(&format!(
-            "matrixone restore {id} --restore-path no --parallelism={wrong}"
+            "matrixone restore {id} --target no --parallelism={wrong}"
         ))
         .expect(2);
     }
@@ -98,7 +97,7 @@ fn nothing_is_written_when_a_base_is_gone() {
     let increment = mo.backup_since(&full);
     fs::remove_dir_all(mo.at(&format!("backups/full-{full}"))).unwrap();
     let output = mo
-        .run(&format!("matrixone restore {increment} --restore-path mo"))
+        .run(&format!("matrixone restore {increment} --target mo"))
         .expect(14);
     assert!(output.stderr.contains("files are missing"), "{output}");
     assert!(!mo.at("mo").exists(), "{output}");
@@ -112,7 +111,7 @@ fn a_restore_goes_on_where_it_ended() {
     let object = object_in(&mo.at(&format!("backups/full-{id}/tae")));
     let sound = fs::read(&object).unwrap();
     change(&object, |bytes| bytes[200] ^= 1);
-    let line = format!("matrixone restore {id} --restore-path mo");
+    let line = format!("matrixone restore {id} --target mo");
     mo.run(&line).expect(14);
     fs::write(&object, sound).unwrap();
     let report = mo.json(&line);
@@ -138,7 +137,7 @@ fn the_configuration_says_where_the_data_lies() {
     assert_holds(&contents(&mo.at("mo/mo-data/shared2")), &mo.objects());
     assert!(mo.at("mo/mo-data/local2/hk_data").exists());
     let output = mo.run(&line.replace("tn.toml", "nowhere.toml")).expect(2);
-    assert!(output.stderr.contains("check --dn-config-path"), "{output}");
+    assert!(output.stderr.contains("check --tn-config"), "{output}");
 }
 
 #[test]
@@ -155,7 +154,7 @@ fn archives_without_checksums_come_back_as_they_are() {
     let objects = mo.objects();
     let id = mo.backup();
     mo.run(&format!("check {id}")).expect(0);
-    mo.run(&format!("matrixone restore {id} --restore-path mo"))
+    mo.run(&format!("matrixone restore {id} --target mo"))
         .expect(0);
     assert_holds(&contents(&mo.at("mo/mo-data/shared")), &objects);
 }
@@ -186,20 +185,21 @@ fn contradictions_are_refused() {
     for (line, expected) in [
         (
             "restore ID --restore_dir filesystem",
-            "name the folder in which MatrixOne runs",
+            "name the folder, as in --restore_path",
         ),
+        ("restore ID", "the folder in which MatrixOne runs"),
         ("restore ID --restore_dir s3", "needs a bucket"),
         (
             "restore ID --restore_dir s3 --restore_path mo",
-            "contradict",
+            "--restore_path is for --restore_dir filesystem",
         ),
         (
             "restore ID --restore_dir filesystem --restore_bucket b",
-            "contradict",
+            "--restore_bucket is for --restore_dir s3",
         ),
         (
             "restore ID --restore_path mo --restore_bucket b",
-            "contradict",
+            "--restore_path is for --restore_dir filesystem",
         ),
         (
             "restore ID --restore_dir tape --restore_path mo",
@@ -207,10 +207,10 @@ fn contradictions_are_refused() {
         ),
         (
             "restore ID --restore_path mo --restore_filepath x",
-            "--restore-bucket",
+            "--restore_filepath is for --restore_dir s3",
         ),
         ("restore ffffffff --restore_path mo", "no backup 'ffffffff'"),
-        ("restore --restore_path mo", "not said where"),
+        ("restore --restore_path mo", "no backup was named"),
         (
             "restore --backup_dir s3 --backup_path x --restore_path mo",
             "--path is for --backup_dir filesystem",

@@ -55,7 +55,15 @@ impl Cloud {
             self.s3.endpoint()
         );
         let line = line
+            .replace(
+                "LOCATION",
+                &format!(
+                    "--location s3:{}/{BUCKET}/backup1 --addressing path HYPHENS",
+                    self.s3.endpoint()
+                ),
+            )
             .replace("S3", &format!("{bucket} KEYS"))
+            .replace("HYPHENS", &keys.replace('_', "-"))
             .replace("KEYS", &keys);
         let output = self
             .mo
@@ -114,7 +122,7 @@ fn a_bucket_holds_backups_as_a_folder_does() {
     assert!(keys.contains(&format!("backup1/incremental-{increment}/mo_meta")));
     let list = cloud.run("list").expect(0).stdout;
     assert!(
-        list.contains("BackupDir: s3") && list.contains("FilePath: /backup1"),
+        list.contains("BackupDir: s3") && list.contains("FilePath: backup1"),
         "{list}"
     );
     cloud.run(&format!("list {full} KEYS")).expect(0);
@@ -176,7 +184,7 @@ fn everything_that_can_be_said_of_a_bucket_reaches_the_server() {
         (told.region.as_str(), told.role_arn.as_str()),
         ("us-west-2", role)
     );
-    assert_eq!(told.filepath, format!("/backup1/full-{id}"));
+    assert_eq!(told.filepath, format!("backup1/full-{id}"));
     assert_eq!(told.secret_access_key, SECRET);
     assert!(
         !cloud.s3.assumed_roles().is_empty(),
@@ -214,7 +222,7 @@ fn keys_come_from_the_environment() {
         .env("BR_S3_ACCESS_KEY_ID", KEY)
         .env("BR_S3_SECRET_ACCESS_KEY", SECRET);
     let signed = signed.env("BR_S3_ENDPOINT", &cloud.s3.endpoint());
-    let line = format!("matrixone backup SERVER --backup_dir s3 --bucket {BUCKET} --is_minio");
+    let line = format!("matrixone backup SERVER --location s3://{BUCKET} --addressing path");
     let output = cloud.run_with(&signed, &line).expect(0);
     assert!(!output.stderr.contains("warning"), "{output}");
     let id = id_of(&output);
@@ -260,6 +268,9 @@ fn a_bucket_that_is_not_there_is_named() {
     let empty =
         "check --backup_dir s3 --endpoint ENDPOINT --bucket bucket1 --filepath nothing KEYS";
     let output = cloud.run(empty).expect(10);
-    assert!(output.stderr.contains("that MatrixOne wrote"), "{output}");
+    assert!(
+        output.stderr.contains("no backup of MatrixOne in"),
+        "{output}"
+    );
     cloud.run(&format!("list {id} --not_check_data")).expect(0);
 }

@@ -17,7 +17,7 @@ fn empty_values_are_not_given() {
     let listed = mo.run(r#"list "" --meta_path="#).expect(0);
     assert!(listed.stdout.contains(&id), "{listed}");
     // Not in the manner of mo_br an empty value is a mistake.
-    let output = mo.run(r#"backup docs -r repo --region """#).expect(2);
+    let output = mo.run(r#"br backup docs -r repo --region """#).expect(2);
     assert!(output.stderr.contains("--region"), "{output}");
 }
 
@@ -32,7 +32,7 @@ fn flags_may_have_a_value() {
              --restore_is_minio true --checksum true"
         ))
         .expect(0);
-    let to = format!("    Endpoint: {endpoint} Bucket: {BUCKET} FilePath: /there");
+    let to = format!("    Endpoint: {endpoint} Bucket: {BUCKET} FilePath: there");
     assert!(output.stdout.contains(&to), "{output}");
     assert!(
         cloud
@@ -62,6 +62,7 @@ fn a_missing_catalogue_is_named() {
         format!("check {ID}"),
         format!("delete {ID}"),
         format!("restore {ID} --restore_dir filesystem --restore_path mo"),
+        "list".to_owned(),
         "list --meta_path elsewhere/mo_br.meta".to_owned(),
     ] {
         let output = mo.run(&line).expect(10);
@@ -73,11 +74,6 @@ fn a_missing_catalogue_is_named() {
             "{line}: {output}"
         );
     }
-    let output = mo.run("list").expect(2);
-    assert!(
-        output.stderr.contains("no repository was named") && output.stderr.contains("mo_br.meta"),
-        "{output}"
-    );
 }
 
 #[test]
@@ -112,21 +108,67 @@ fn a_hint_names_no_backup_that_the_catalogue_has_forgotten() {
     assert_eq!(std::fs::read_dir(mo.at("backups")).unwrap().count(), 0);
 }
 
+/// A folder with a catalogue of MatrixOne's backups changes nothing about the commands of br.
 #[test]
-fn a_deletion_that_may_mean_catalogue_or_repository_is_refused() {
+fn commands_of_br_do_not_depend_on_a_catalogue() {
     let mo = Mo::new();
     let id = mo.backup();
     let objects = mo.objects();
-    let br = mo.br.clone().env("BR_REPOSITORY", "repo");
-    let output = mo.run_with(&br, &format!("delete {id}")).expect(2);
-    assert!(
-        output.stderr.contains("BR_REPOSITORY")
-            && output.stderr.contains(&format!("br matrixone delete {id}")),
-        "{output}"
-    );
+    let named = mo.br.clone().env("BR_REPOSITORY", "repo");
+    mo.run_with(&named, "br init").expect(0);
+    for br in [&mo.br, &named] {
+        for verb in ["list", "check", "delete"] {
+            let line = format!("br {verb} {id}");
+            let output = mo.run_with(br, &line);
+            assert!(output.code == Some(2), "{line}: {output}");
+        }
+    }
     mo.assert_restores(&id, "mo", &objects);
-    mo.run_with(&br, &format!("matrixone delete {id}"))
+    mo.run_with(&named, &format!("matrixone delete {id}"))
         .expect(0);
+}
+
+#[test]
+fn lines_of_mo_br_under_the_name_of_br_say_how_to_run_them() {
+    let mo = Mo::new();
+    for line in [
+        "br backup SERVER --backup_dir filesystem --path backups",
+        "br check --backup_dir filesystem --backup_path backups",
+        "br list --meta_path mo_br.meta",
+        "br restore 25536ff0 --restore_dir filesystem --restore_path mo",
+        "br delete 25536ff0 --not_delete_data",
+    ] {
+        let output = mo.run(line).expect(2);
+        assert!(
+            output.stderr.contains("br mo-br") && output.stderr.contains("mo_br spells"),
+            "{line}: {output}"
+        );
+    }
+}
+
+#[test]
+fn a_link_makes_br_a_program_named_mo_br() {
+    let mo = Mo::new();
+    let id = mo.backup();
+    std::fs::create_dir(mo.at("bin")).unwrap();
+    for _ in 0..2 {
+        let output = mo.run("br link mo_br bin").expect(0);
+        assert_eq!(output.stdout, "bin/mo_br is br\n");
+    }
+    let program = mo.br.clone().program(mo.at("bin/mo_br"));
+    let output = program.run(["list"]).expect(0);
+    assert!(output.stdout.contains(&id), "{output}");
+    let help = program.run(["--help"]).expect(0);
+    assert!(help.stdout.contains("Usage: mo_br"), "{help}");
+    let help = program.run(["restore", "--help"]).expect(0);
+    assert!(help.stdout.contains("--restore_path"), "{help}");
+    program.run(["forget"]).expect(2);
+    // What is another program stays as it is.
+    std::fs::remove_file(mo.at("bin/mo_br")).unwrap();
+    std::fs::write(mo.at("bin/mo_br"), "MatrixOne's own").unwrap();
+    mo.run("br link mo_br bin").expect(1);
+    let kept = std::fs::read_to_string(mo.at("bin/mo_br")).unwrap();
+    assert_eq!(kept, "MatrixOne's own");
 }
 
 #[test]
@@ -139,7 +181,7 @@ fn what_is_wrong_with_a_bucket_is_said_in_words() {
         )
     };
     let output = cloud
-        .run(&format!("matrixone check {}", place("/nothing")))
+        .run(&format!("check {}", place("/nothing")))
         .expect(10);
     let expected = format!("there is no backup of MatrixOne in s3://{BUCKET}/nothing");
     assert!(output.stderr.contains(&expected), "{output}");

@@ -16,7 +16,7 @@ use br_sources::matrixone::source::ArchiveSource;
 use clap::{Args, ValueEnum};
 
 use super::list::EntryJson;
-use super::place::{open, typed_keys, typed_root};
+use super::place::{LocationArgs, open, typed_keys};
 use super::progress::ArchiveProgress;
 use super::{CODES, CatalogArgs};
 use crate::cli::{examples, exit_codes};
@@ -36,10 +36,10 @@ pub(super) const TAG: &str = "matrixone";
 const NAMED: usize = 20;
 
 const EXAMPLES: &str = "\
-  br matrixone backup --host 127.0.0.1 --user dump --server-password-file pw --path /backup
-  br matrixone backup --host 127.0.0.1 --user dump --server-password-file pw --path /backup --base-id 2289638c
-  br matrixone backup --host 127.0.0.1 --user dump --server-password-file pw --backup_dir s3 --endpoint http://127.0.0.1:9000 --bucket b --filepath mo --is_minio
-  BR_REPOSITORY=/srv/repo br matrixone backup --host 127.0.0.1 --user dump --path /backup   # a copy in the repository as well";
+  br matrixone backup --host 127.0.0.1 --user dump --server-password-file pw --location /backup
+  br matrixone backup --host 127.0.0.1 --user dump --server-password-file pw --location /backup --base-id 2289638c
+  br matrixone backup --host 127.0.0.1 --user dump --server-password-file pw --location s3://bucket/mo?endpoint=http://127.0.0.1:9000
+  BR_REPOSITORY=/srv/repo br matrixone backup --host 127.0.0.1 --user dump --location /backup   # a copy in the repository as well";
 
 /// Back up a cluster
 ///
@@ -77,16 +77,15 @@ pub(super) struct BackupArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "server_password")]
     server_password_file: Option<PathBuf>,
 
-    /// Folder that the server writes to: short for --backup_dir filesystem --path FOLDER
-    #[arg(id = "server_path", long = "path", value_name = "FOLDER", value_parser = values::folder())]
-    path: Option<PathBuf>,
+    #[command(flatten)]
+    location: LocationArgs,
 
     /// Back up everything, or what changed since --base-id [default: full without --base-id]
-    #[arg(long, value_name = "TYPE", value_enum, alias = "backup_type")]
+    #[arg(long, value_name = "TYPE", value_enum)]
     backup_type: Option<TypeArg>,
 
     /// The backup that an incremental one builds on: its id, or the start of it
-    #[arg(long, value_name = "ID", alias = "base_id")]
+    #[arg(long, value_name = "ID")]
     base_id: Option<String>,
 
     /// Files that the server copies at once [default: it chooses, and so with 0 and from 512 on]
@@ -98,7 +97,7 @@ pub(super) struct BackupArgs {
     parallelism: Option<u16>,
 
     /// Do not copy the backup into the repository, though one is named
-    #[arg(long, alias = "in_place")]
+    #[arg(long)]
     in_place: bool,
 
     /// Ignored, as MatrixOne ignores it
@@ -120,7 +119,7 @@ enum TypeArg {
 }
 
 pub(super) async fn run(args: BackupArgs, context: &CommandContext) -> CommandResult {
-    let place = typed_root(args.path.as_deref(), context)?;
+    let place = args.location.required(context)?;
     let catalog = args.catalog.open()?;
     let base = args.base(context)?;
     let server = args.server(context)?;

@@ -9,7 +9,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::list;
-use super::place::{Source, Wanted};
+use super::place::{LocationArgs, Source, Wanted};
 use super::progress::ArchiveProgress;
 use super::{CODES, CatalogArgs, blocking};
 use crate::cli::{examples, exit_codes};
@@ -24,8 +24,8 @@ const SHOWN: usize = 20;
 
 const EXAMPLES: &str = "\
   br matrixone check 1614f462
-  br matrixone check --backup_dir filesystem --backup_path /backup   # all backups there
-  br matrixone check --backup_dir filesystem --backup_path /backup/full-01942b54-a5a9-7b2f-8f1d-6a1f3c5d7e90";
+  br matrixone check --location /backup   # all backups there
+  br matrixone check --location /backup/full-01942b54-a5a9-7b2f-8f1d-6a1f3c5d7e90";
 
 /// Check that backups can be restored
 ///
@@ -37,9 +37,12 @@ const EXAMPLES: &str = "\
     after_long_help = examples(EXAMPLES, &exit_codes(CODES))
 )]
 pub(super) struct CheckArgs {
-    /// A backup: its id, or the start of it [default: all backups at --backup_dir]
+    /// A backup: its id, or the start of it [default: all backups at --location]
     #[arg(value_name = "ID")]
     id: Option<String>,
+
+    #[command(flatten)]
+    location: LocationArgs,
 
     #[command(flatten)]
     catalog: CatalogArgs,
@@ -62,30 +65,13 @@ struct Found {
 }
 
 pub(super) async fn run(args: CheckArgs, context: &CommandContext) -> CommandResult {
-    let source = Source::find(args.id.as_deref(), &args.catalog, context)?;
+    let source = Source::find(args.id.as_deref(), &args.location, &args.catalog, context)?;
     if let (Some(entry), false) = (&source.entry, context.output.is_json()) {
         list::print(std::slice::from_ref(entry), false, context)?;
         if !context.output.console.quiet {
             context.output.text(b"\nChecking the backup data...\n\n")?;
         }
     }
-    check_source(source, context).await
-}
-
-/// Checks the backups at the place that was typed, where there is no repository.
-pub(crate) async fn check_place(context: &CommandContext) -> CommandResult {
-    let Some(place) = super::place::typed(context)? else {
-        return Err(CommandError::usage(
-            "no place was named",
-            "give --backup_dir",
-        ));
-    };
-    let source = Source {
-        place: super::place::open(&place, context)?,
-        shown: place.to_string(),
-        wanted: Wanted::Only,
-        entry: None,
-    };
     check_source(source, context).await
 }
 

@@ -9,7 +9,7 @@ use br_sources::matrixone::catalog::{Catalog, CatalogError, Entry, Listing, Plac
 use br_sources::matrixone::delete;
 use clap::Args;
 
-use super::place::{Source, Wanted, refuse_place};
+use super::place::{Source, Wanted};
 use super::progress::ArchiveProgress;
 use super::{CODES, CatalogArgs, blocking};
 use crate::cli::{examples, exit_codes};
@@ -38,7 +38,7 @@ pub(super) struct DeleteArgs {
     id: String,
 
     /// Leave its files where they are
-    #[arg(long, alias = "not_delete_data")]
+    #[arg(long)]
     not_delete_data: bool,
 
     /// Delete the backups that need it as well
@@ -50,7 +50,6 @@ pub(super) struct DeleteArgs {
 }
 
 pub(super) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandResult {
-    refuse_place(context)?;
     let catalog = args.catalog.open()?;
     let listing = args.catalog.list(context)?;
     let entry = listing.find(&args.id)?;

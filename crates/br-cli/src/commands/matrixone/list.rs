@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::check::{self, CheckJson};
-use super::place::{Source, refuse_place};
+use super::place::Source;
 use super::{CODES, CatalogArgs};
 use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
@@ -17,7 +17,7 @@ use crate::output::format;
 const EXAMPLES: &str = "\
   br matrixone list
   br matrixone list 4d21b228            # also whether its files are there
-  br list --meta_path /srv/mo_br.meta   # the same in the manner of mo_br";
+  br matrixone list --meta-path /srv/mo_br.meta";
 
 /// List the backups that the catalogue knows
 ///
@@ -33,7 +33,7 @@ pub(super) struct ListArgs {
     id: Option<String>,
 
     /// Do not look for its files
-    #[arg(long, alias = "not_check_data")]
+    #[arg(long)]
     not_check_data: bool,
 
     #[command(flatten)]
@@ -41,7 +41,6 @@ pub(super) struct ListArgs {
 }
 
 pub(super) async fn run(args: ListArgs, context: &CommandContext) -> CommandResult {
-    refuse_place(context)?;
     let Some(id) = &args.id else {
         let listing = args.catalog.list(context)?;
         print(&listing.entries, true, context)?;

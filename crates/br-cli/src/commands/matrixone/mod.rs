@@ -1,6 +1,6 @@
-//! `br matrixone`: backups of MatrixOne clusters, in the manner of `mo_br`.
+//! `br matrixone`: backups of MatrixOne clusters.
 //!
-//! One verb a file; [`place`] is where backups lie, [`progress`] what is told meanwhile, [`spelling`] lets the command lines of `mo_br`'s manual work as they are. Invariant:
+//! One verb a file; [`place`] is where backups lie, [`progress`] what is told meanwhile. `compat::mo_br` turns command lines of `mo_br` into these. Invariant:
 //! these commands work on the catalogue and on what MatrixOne wrote; a repository of br only ever gets a copy.
 
 mod backup;
@@ -11,7 +11,6 @@ mod place;
 mod progress;
 mod rebuild;
 mod restore;
-mod spelling;
 
 use std::path::{Path, PathBuf};
 
@@ -27,17 +26,14 @@ use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
 use crate::output::format;
 
-pub(crate) use check::check_place;
-pub(crate) use spelling::translate;
-
 const EXAMPLES: &str = "\
-  br matrixone backup --host 127.0.0.1 --user dump --server-password-file pw --path /backup
-  br matrixone backup --host 127.0.0.1 --user dump --server-password-file pw --path /backup --base-id 01942b54
+  br matrixone backup --host 127.0.0.1 --user dump --server-password-file pw --location /backup
+  br matrixone backup --host 127.0.0.1 --user dump --server-password-file pw --location /backup --base-id 01942b54
   br matrixone list
   br matrixone check 01942b54
-  br matrixone restore 01942b54 --restore-path /srv/matrixone";
+  br matrixone restore 01942b54 --target /srv/matrixone";
 
-pub(super) const CODES: &[ExitStatus] = &[
+pub(crate) const CODES: &[ExitStatus] = &[
     ExitStatus::Ok,
     ExitStatus::Failure,
     ExitStatus::Usage,
@@ -53,7 +49,7 @@ pub(super) const CODES: &[ExitStatus] = &[
 
 /// Back up MatrixOne clusters, and check and restore their backups
 ///
-/// Every command line of the manual of mo_br works with `br` in its place, underscores included. br remembers its backups in
+/// `br mo-br` takes the command lines of mo_br's manual as they are. br remembers its backups in
 /// `br-matrixone.json` beside `mo_br.meta`, which it reads and never changes.
 #[derive(Debug, Args)]
 #[command(
@@ -76,23 +72,11 @@ struct SettingsArgs {
     config: Option<PathBuf>,
 
     /// Not written, unless it is `console`: br says what it has to say on stderr
-    #[arg(
-        long,
-        global = true,
-        hide = true,
-        value_name = "FILE",
-        alias = "log_file"
-    )]
+    #[arg(long, global = true, hide = true, value_name = "FILE")]
     log_file: Option<PathBuf>,
 
     /// No effect: -v says more, -q says less
-    #[arg(
-        long,
-        global = true,
-        hide = true,
-        value_name = "LEVEL",
-        alias = "log_level"
-    )]
+    #[arg(long, global = true, hide = true, value_name = "LEVEL")]
     log_level: Option<String>,
 }
 
@@ -128,7 +112,7 @@ enum Verb {
 #[derive(Debug, Clone, Args)]
 pub(super) struct CatalogArgs {
     /// The catalogue of mo_br or of br; br keeps its own beside the former
-    #[arg(long, value_name = "FILE", alias = "meta_path", default_value = DEFAULT_META_PATH)]
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_META_PATH)]
     meta_path: PathBuf,
 }
 
@@ -159,8 +143,7 @@ impl CatalogArgs {
             format!(
                 "there is no catalogue of MatrixOne's backups: neither {path} nor {OWN_NAME} is there"
             ),
-            "go to the folder with mo_br.meta, or name it with --meta_path; `br matrixone rebuild` makes a catalogue; for a \
-             repository of br name it with --repo",
+            "go to the folder with mo_br.meta, or name it with --meta-path; `br matrixone rebuild` makes a catalogue",
         ))
     }
 
@@ -193,18 +176,6 @@ pub(crate) async fn run(args: MatrixOneCommand, context: &CommandContext) -> Com
         Verb::Delete(args) => delete::run(args, context).await,
         Verb::Rebuild(args) => rebuild::run(args, context).await,
     }
-}
-
-/// The ids of the catalogue of the current folder; `None` when there is none.
-pub(crate) fn known_ids() -> Option<Vec<String>> {
-    let is_there = [DEFAULT_META_PATH, OWN_NAME]
-        .iter()
-        .any(|name| Path::new(name).exists());
-    let listing = is_there.then(|| Catalog::open(DEFAULT_META_PATH.as_ref())?.list());
-    // One that cannot be read is one nevertheless: the command tells what is wrong with it.
-    let listing = listing?.unwrap_or_default();
-    let all = listing.entries.iter().chain(&listing.deleted);
-    Some(all.map(|entry| entry.id.to_string()).collect())
 }
 
 /// Runs something that blocks.
@@ -293,7 +264,7 @@ impl From<CatalogError> for CommandError {
             ),
             CatalogError::Damaged { .. } => (
                 ExitStatus::Damaged,
-                "the backups are not affected, and are found with --backup_dir without any catalogue; `br matrixone rebuild` \
+                "the backups are not affected, and are found with --location without any catalogue; `br matrixone rebuild` \
                  makes a new one",
             ),
             CatalogError::Newer { .. } => (

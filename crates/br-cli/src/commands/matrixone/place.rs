@@ -5,14 +5,27 @@
 
 use std::path::Path;
 
+use br_core::{Location, S3Location};
 use br_sources::matrixone::archive::{self, Archive, ArchiveBackup, Limits};
 use br_sources::matrixone::catalog::{Entry, Place, S3Place};
 use br_sources::matrixone::sql::S3Keys;
 
+use clap::Args;
+
 use super::CatalogArgs;
 use crate::context::CommandContext;
 use crate::error::CommandError;
-use crate::storage::{BucketTarget, MoBrPlace};
+use crate::storage::{BucketKeys, parse_location, refuse};
+
+/// Says where backups lie.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct LocationArgs {
+    /// Where the backups lie: a folder, or s3://BUCKET/FOLDER
+    ///
+    /// The storage options are about this bucket, too. For a folder the server must see the same one.
+    #[arg(long, value_name = "URL|PATH")]
+    location: Option<String>,
+}
 
 /// What a command is about.
 #[derive(Debug)]
@@ -44,10 +57,11 @@ impl Source {
     /// The backup of an id, or what lies at the place that was typed.
     pub(super) fn find(
         id: Option<&str>,
+        location: &LocationArgs,
         catalog: &CatalogArgs,
         context: &CommandContext,
     ) -> Result<Self, CommandError> {
-        if let Some(place) = typed(context)? {
+        if let Some(place) = location.place(context)? {
             let wanted = id.map_or(Wanted::Only, |id| Wanted::Prefix(id.to_owned()));
             return Ok(Self {
                 shown: place.to_string(),
@@ -58,7 +72,10 @@ impl Source {
         }
         match id {
             Some(id) => Self::of(catalog.find(id, context)?, context),
-            None => Err(no_place("the backup lies")),
+            None => Err(CommandError::usage(
+                "no backup was named",
+                "give the id of one in the catalogue, or name a folder or a bucket with --location",
+            )),
         }
     }
 
@@ -122,53 +139,46 @@ impl Wanted {
     }
 }
 
-/// The root that was typed with `--backup_dir` and what belongs to it.
-pub(super) fn typed(context: &CommandContext) -> Result<Option<Place>, CommandError> {
-    Ok(match context.mo_br_place()? {
-        Some(MoBrPlace::Folder(path)) => {
-            refuse_bucket_options(context)?;
-            Some(folder(&path)?)
+impl LocationArgs {
+    /// The place that was named.
+    pub(super) fn place(&self, context: &CommandContext) -> Result<Option<Place>, CommandError> {
+        let Some(text) = &self.location else {
+            return Ok(None);
+        };
+        match parse_location(text, "--location")? {
+            Location::Local(path) => {
+                refuse_bucket_options(context)?;
+                Ok(Some(folder(&path)?))
+            }
+            Location::S3(bucket) => {
+                let bucket = context.complete_bucket(&bucket)?;
+                let keys = context.bucket_keys();
+                let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+                Ok(Some(Place::S3(S3Place {
+                    endpoint: text(bucket.endpoint()),
+                    bucket: bucket.bucket().to_owned(),
+                    filepath: bucket.prefix().to_owned(),
+                    region: text(bucket.region()),
+                    is_minio: keys.is_path_style,
+                    role_arn: keys.role_arn,
+                })))
+            }
+            other => Err(CommandError::usage(
+                format!("MatrixOne makes no backups in {other}"),
+                "name a folder, or s3://BUCKET/FOLDER?endpoint=https://HOST",
+            )),
         }
-        Some(MoBrPlace::Bucket(bucket)) => Some(Place::S3(S3Place {
-            endpoint: bucket.endpoint.unwrap_or_default(),
-            bucket: bucket.bucket,
-            filepath: bucket.filepath,
-            region: bucket.region.unwrap_or_default(),
-            is_minio: bucket.is_minio,
-            role_arn: bucket.role_arn,
-        })),
-        None => None,
-    })
-}
-
-/// The folder of `--path` alone, or the root that was typed.
-pub(super) fn typed_root(
-    path: Option<&Path>,
-    context: &CommandContext,
-) -> Result<Place, CommandError> {
-    let root = typed(context)?;
-    match (path, root) {
-        (None, Some(root)) => Ok(root),
-        (None, None) => Err(no_place("the backup is to lie")),
-        (Some(path), None) => {
-            refuse_bucket_options(context)?;
-            folder(path)
-        }
-        (Some(_), Some(_)) => Err(CommandError::usage(
-            "--path and --backup_path name two places",
-            "leave one of them out",
-        )),
     }
-}
 
-/// Refuses a place where the catalogue says it.
-pub(super) fn refuse_place(context: &CommandContext) -> Result<(), CommandError> {
-    match context.mo_br_place()? {
-        None => Ok(()),
-        Some(_) => Err(CommandError::usage(
-            "the catalogue says where a backup lies, and --backup_dir something else",
-            "leave --backup_dir and what belongs to it out; --meta-path names another catalogue",
-        )),
+    /// The place that was named; there must be one.
+    pub(super) fn required(&self, context: &CommandContext) -> Result<Place, CommandError> {
+        let place = self.place(context)?;
+        place.ok_or_else(|| {
+            CommandError::usage(
+                "there is no place to back up to",
+                "name a folder or a bucket with --location",
+            )
+        })
     }
 }
 
@@ -176,17 +186,10 @@ fn refuse_bucket_options(context: &CommandContext) -> Result<(), CommandError> {
     match context.idle_bucket_option() {
         None => Ok(()),
         Some(option) => Err(CommandError::usage(
-            format!("{option} is for --backup_dir s3, and a folder was named"),
-            "leave it out, or give --backup_dir s3 with --bucket",
+            format!("{option} is for a bucket, and a folder was named"),
+            "leave it out, or name the bucket as s3://BUCKET/FOLDER",
         )),
     }
-}
-
-fn no_place(what: &str) -> CommandError {
-    CommandError::usage(
-        format!("it is not said where {what}"),
-        "give --backup_dir filesystem --path FOLDER, or --backup_dir s3 with --endpoint and --bucket",
-    )
 }
 
 /// The keys that were typed, for the server.
@@ -226,15 +229,23 @@ fn open_bucket(bucket: &S3Place, context: &CommandContext) -> Result<archive::Pl
         Some(_) => (above, name),
         None => (filepath, ""),
     };
-    let storage = context.open_bucket(&BucketTarget {
-        endpoint: some(&bucket.endpoint),
-        bucket: bucket.bucket.clone(),
-        filepath: filepath.to_owned(),
-        region: some(&bucket.region),
+    let hint = "correct the bucket and the folder in it";
+    let mut there = S3Location::new(bucket.bucket.trim_end_matches('/'), filepath)
+        .map_err(|error| refuse(error, hint))?;
+    if let Some(endpoint) = some(&bucket.endpoint) {
+        there = there
+            .with_endpoint(&endpoint)
+            .map_err(|error| refuse(error, hint))?;
+    }
+    if let Some(region) = some(&bucket.region) {
+        there = there.with_region(region);
+    }
+    let keys = BucketKeys {
         role_arn: bucket.role_arn.clone(),
-        is_minio: bucket.is_minio,
-        ..BucketTarget::default()
-    })?;
+        is_path_style: bucket.is_minio,
+        ..BucketKeys::default()
+    };
+    let storage = context.open_bucket(&there, &keys)?;
     let handle = tokio::runtime::Handle::current();
     let root = archive::Place::object(storage.object_store(), "", handle)?;
     let root = root.named(storage.location_text());

@@ -12,7 +12,7 @@ use br_sources::matrixone::find::{self, Found};
 use clap::Args;
 
 use super::backup::TAG;
-use super::place::{open, typed};
+use super::place::{LocationArgs, open};
 use super::progress::ArchiveProgress;
 use super::{CODES, CatalogArgs, blocking};
 use crate::cli::{examples, exit_codes};
@@ -23,8 +23,8 @@ use crate::output::format;
 use crate::output::json::Summary;
 
 const EXAMPLES: &str = "\
-  br matrixone rebuild --backup_dir filesystem --backup_path /backup
-  br matrixone rebuild --backup_dir s3 --endpoint http://127.0.0.1:9000 --bucket b --filepath mo --is_minio
+  br matrixone rebuild --location /backup
+  br matrixone rebuild --location s3://bucket/mo?endpoint=http://127.0.0.1:9000
   br matrixone rebuild -r /srv/repository";
 
 /// Bring backups that are found into the catalogue
@@ -39,17 +39,20 @@ const EXAMPLES: &str = "\
 )]
 pub(super) struct RebuildArgs {
     #[command(flatten)]
+    location: LocationArgs,
+
+    #[command(flatten)]
     catalog: CatalogArgs,
 }
 
 pub(super) async fn run(args: RebuildArgs, context: &CommandContext) -> CommandResult {
     let catalog = args.catalog.open()?;
-    let place = typed(context)?;
+    let place = args.location.place(context)?;
     let repository = context.repository_beside()?;
     if place.is_none() && repository.is_none() {
         return Err(CommandError::usage(
-            "it is not said where backups may lie",
-            "give --backup_dir filesystem --path FOLDER, --backup_dir s3 with --endpoint and --bucket, or --repo",
+            "there is no place to look for backups",
+            "name a folder or a bucket with --location, or a repository with --repo",
         ));
     }
     let mut found = match place {

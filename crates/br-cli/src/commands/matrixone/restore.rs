@@ -1,17 +1,18 @@
 //! `br matrixone restore`: makes the data of a MatrixOne from a backup.
 
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use br_core::Secret;
+use br_core::{Location, S3Location, Secret};
 use br_sources::matrixone::archive::{
     Place, RestoreOptions, RestorePlan, RestoreReport, RestoreTarget, TnConfig,
 };
 use br_sources::matrixone::catalog::{State, human};
 use clap::{Args, ValueEnum};
 
-use super::place::Source;
+use super::place::{LocationArgs, Source};
 use super::progress::ArchiveProgress;
 use super::{CODES, CatalogArgs, blocking};
 use crate::cli::{examples, exit_codes};
@@ -20,13 +21,13 @@ use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
 use crate::output::format;
 use crate::output::json::Summary;
-use crate::storage::{BucketTarget, parse_secret};
+use crate::storage::{BucketKeys, parse_location, parse_secret};
 use crate::values;
 
 const EXAMPLES: &str = "\
-  br matrixone restore 25536ff0 --restore-path /srv/matrixone
-  br matrixone restore 25536ff0 --restore-path /srv/matrixone --dn-config-path /srv/matrixone/etc/tn.toml
-  br matrixone restore --backup_dir filesystem --backup_path /backup/full-25536ff0-… --restore-path /srv/matrixone";
+  br matrixone restore 25536ff0 --target /srv/matrixone
+  br matrixone restore 25536ff0 --target /srv/matrixone --tn-config /srv/matrixone/etc/tn.toml
+  br matrixone restore --location /backup/full-25536ff0-… --target /srv/matrixone";
 
 /// Restore a backup into an empty MatrixOne
 ///
@@ -38,115 +39,44 @@ const EXAMPLES: &str = "\
     after_long_help = examples(EXAMPLES, &exit_codes(CODES))
 )]
 pub(super) struct RestoreArgs {
-    /// A backup of the catalogue: its id, or the start of it [default: the one at --backup_dir]
+    /// A backup of the catalogue: its id, or the start of it [default: the one at --location]
     #[arg(value_name = "ID")]
     id: Option<String>,
 
-    /// The backup, as later releases of mo_br want it said
-    #[arg(
-        long,
-        alias = "base_id",
-        value_name = "ID",
-        hide = true,
-        conflicts_with = "id"
-    )]
-    base_id: Option<String>,
+    #[command(flatten)]
+    location: LocationArgs,
 
-    /// Kind of target [default: what the other options say]
-    #[arg(
-        long,
-        alias = "restore_dir",
-        value_name = "KIND",
-        value_enum,
-        hide_short_help = true
-    )]
-    restore_dir: Option<KindArg>,
-
-    /// Folder in which MatrixOne runs: mo-data comes to lie there
-    #[arg(long, alias = "restore_path", value_name = "DIR", value_parser = values::folder())]
-    restore_path: Option<PathBuf>,
+    /// Where to restore to: the folder in which MatrixOne runs, or s3://BUCKET/FOLDER
+    ///
+    /// In a folder mo-data is made. A bucket is reached with the keys of the backup, unless it has its own.
+    #[arg(long, value_name = "URL|PATH")]
+    target: OsString,
 
     /// tn.toml of that MatrixOne, which says where its data lies and how
-    #[arg(
-        long,
-        alias = "dn_config_path",
-        value_name = "FILE",
-        requires = "restore_path"
-    )]
-    dn_config_path: Option<PathBuf>,
+    #[arg(long, value_name = "FILE")]
+    tn_config: Option<PathBuf>,
 
-    /// Bucket to restore to
-    #[arg(long, alias = "restore_bucket", value_name = "NAME")]
-    restore_bucket: Option<String>,
-
-    /// Folder in that bucket
-    #[arg(
-        long,
-        alias = "restore_filepath",
-        value_name = "FOLDER",
-        requires = "restore_bucket"
-    )]
-    restore_filepath: Option<String>,
-
-    /// Server of that bucket
-    #[arg(
-        long,
-        alias = "restore_endpoint",
-        value_name = "URL",
-        requires = "restore_bucket"
-    )]
-    restore_endpoint: Option<String>,
-
-    /// Region of that bucket
-    #[arg(
-        long,
-        alias = "restore_region",
-        value_name = "NAME",
-        requires = "restore_bucket",
-        hide_short_help = true
-    )]
-    restore_region: Option<String>,
-
-    /// Access key for that bucket [default: as for the backup]
-    #[arg(
-        long,
-        alias = "restore_access_key_id",
-        value_name = "ID",
-        requires = "restore_bucket",
-        hide_short_help = true
-    )]
-    restore_access_key_id: Option<String>,
+    /// Access key for the bucket to restore to [default: as for the backup]
+    #[arg(long, value_name = "ID", hide_short_help = true)]
+    target_access_key_id: Option<String>,
 
     /// Its secret; others on this machine can see it
-    #[arg(long, alias = "restore_secret_access_key", value_name = "SECRET", requires = "restore_access_key_id", hide_short_help = true, value_parser = parse_secret)]
-    restore_secret_access_key: Option<Secret>,
+    #[arg(long, value_name = "SECRET", requires = "target_access_key_id", hide_short_help = true, value_parser = parse_secret)]
+    target_secret_access_key: Option<Secret>,
 
-    /// Role to take for that bucket
+    /// Role to assume for the bucket to restore to
+    #[arg(long, value_name = "ARN", hide_short_help = true)]
+    target_role_arn: Option<String>,
+
+    /// Where a request names the bucket to restore to: auto or path [default: auto]
     #[arg(
         long,
-        alias = "restore_role_arn",
-        value_name = "ARN",
-        requires = "restore_bucket",
+        value_name = "STYLE",
+        value_enum,
+        hide_possible_values = true,
         hide_short_help = true
     )]
-    restore_role_arn: Option<String>,
-
-    /// The server of that bucket is MinIO
-    #[arg(long, alias = "restore_is_minio", requires = "restore_bucket", hide_short_help = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false)]
-    restore_is_minio: bool,
-
-    /// Ignored, as MatrixOne ignores it
-    #[arg(
-        long,
-        alias = "restore_compression",
-        hide = true,
-        value_name = "FORMAT"
-    )]
-    restore_compression: Option<String>,
-
-    /// Accepted and not needed: every file is verified
-    #[arg(long, hide = true)]
-    checksum: bool,
+    target_addressing: Option<TargetAddressing>,
 
     /// Files copied at once, at most 512 [default: as many as there are cores, and so with 0]
     #[arg(long, value_name = "N", value_parser = values::number(0_u16..=512, "the number of files at once", "--parallelism 8"))]
@@ -156,23 +86,22 @@ pub(super) struct RestoreArgs {
     catalog: CatalogArgs,
 }
 
-/// Kinds of targets.
+/// Where a request names the bucket to restore to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum KindArg {
-    /// A bucket
-    S3,
-    /// A folder
-    Filesystem,
+enum TargetAddressing {
+    /// As the provider wants it
+    Auto,
+    /// https://host/bucket/key
+    Path,
 }
 
 pub(super) async fn run(args: RestoreArgs, context: &CommandContext) -> CommandResult {
-    let id = args.id.as_deref().or(args.base_id.as_deref());
-    let source = Source::find(id, &args.catalog, context)?;
-    refuse_unusable(&source)?;
     let (target, to) = args.target(context)?;
-    if args.restore_secret_access_key.is_some() {
+    let source = Source::find(args.id.as_deref(), &args.location, &args.catalog, context)?;
+    refuse_unusable(&source)?;
+    if args.target_secret_access_key.is_some() {
         let better = "use a profile, or AWS_SECRET_ACCESS_KEY";
-        context.warn_exposed("--restore-secret-access-key", better);
+        context.warn_exposed("--target-secret-access-key", better);
     }
     let tae_path = target.shared_label().to_owned();
     say_where(&source.shown, &to, &tae_path, context)?;
@@ -235,65 +164,79 @@ fn refuse_unusable(source: &Source) -> Result<(), CommandError> {
 impl RestoreArgs {
     /// Where to restore to, and what to call it.
     fn target(&self, context: &CommandContext) -> Result<(RestoreTarget, String), CommandError> {
-        match (self.kind()?, &self.restore_path, &self.restore_bucket) {
-            (KindArg::Filesystem, Some(path), None) => {
-                let shown = format!("BackupDir: filesystem\n    Path: {}", format::path(path));
-                Ok((self.folder(path)?, shown))
+        let location = match self.target.to_str() {
+            Some(text) => parse_location(text, "--target")?,
+            None => Location::Local(PathBuf::from(&self.target)),
+        };
+        match location {
+            Location::Local(path) => {
+                self.refuse_bucket_options()?;
+                let shown = format!("BackupDir: filesystem\n    Path: {}", format::path(&path));
+                Ok((self.folder(&path)?, shown))
             }
-            (KindArg::S3, None, Some(bucket)) => {
-                let filepath = self.restore_filepath.as_deref().unwrap_or_default();
-                let endpoint = self.restore_endpoint.as_deref().unwrap_or_default();
-                let shown = format!(
-                    "BackupDir: s3\nEndpoint: {endpoint} Bucket: {bucket} FilePath: {filepath}"
-                );
-                let there = BucketTarget {
-                    endpoint: self.restore_endpoint.clone(),
-                    bucket: bucket.clone(),
-                    filepath: filepath.to_owned(),
-                    region: self.restore_region.clone(),
-                    role_arn: self.restore_role_arn.clone(),
-                    is_minio: self.restore_is_minio,
-                    access_key_id: self.restore_access_key_id.clone(),
-                    secret_access_key: self.restore_secret_access_key.clone(),
-                };
-                let storage = context.open_bucket(&there)?;
-                let handle = tokio::runtime::Handle::current();
-                let place = Place::object(storage.object_store(), "", handle)?;
-                let place = place.named(storage.location_text());
-                Ok((RestoreTarget::object(&place)?, shown))
-            }
-            (KindArg::Filesystem, _, Some(_)) | (KindArg::S3, Some(_), _) => {
-                Err(CommandError::usage(
-                    "a folder and a bucket to restore to contradict each other",
-                    "give --restore-path, or --restore-bucket and what belongs to it",
-                ))
-            }
-            (KindArg::Filesystem, None, _) => Err(CommandError::usage(
-                "it is not said where to restore to",
-                "name the folder in which MatrixOne runs with --restore-path",
-            )),
-            (KindArg::S3, None, None) => Err(CommandError::usage(
-                "restoring to s3 needs a bucket",
-                "name it with --restore-bucket, and the folder in it with --restore-filepath",
+            Location::S3(bucket) => self.bucket(&bucket, context),
+            other => Err(CommandError::usage(
+                format!("MatrixOne keeps no data in {other}"),
+                "name a folder, or s3://BUCKET/FOLDER?endpoint=https://HOST",
             )),
         }
     }
 
-    fn kind(&self) -> Result<KindArg, CommandError> {
-        let guess = match self.restore_bucket {
-            Some(_) => KindArg::S3,
-            None => KindArg::Filesystem,
+    fn bucket(
+        &self,
+        bucket: &S3Location,
+        context: &CommandContext,
+    ) -> Result<(RestoreTarget, String), CommandError> {
+        if self.tn_config.is_some() {
+            return Err(CommandError::usage(
+                "--tn-config is about a folder, and a bucket was named",
+                "leave it out",
+            ));
+        }
+        let shown = format!(
+            "BackupDir: s3\nEndpoint: {} Bucket: {} FilePath: {}",
+            bucket.endpoint().unwrap_or_default(),
+            bucket.bucket(),
+            bucket.prefix()
+        );
+        let keys = BucketKeys {
+            role_arn: self.target_role_arn.clone(),
+            is_path_style: self.target_addressing == Some(TargetAddressing::Path),
+            access_key_id: self.target_access_key_id.clone(),
+            secret_access_key: self.target_secret_access_key.clone(),
         };
-        Ok(self.restore_dir.unwrap_or(guess))
+        let storage = context.open_bucket(bucket, &keys)?;
+        let handle = tokio::runtime::Handle::current();
+        let place = Place::object(storage.object_store(), "", handle)?;
+        let place = place.named(storage.location_text());
+        Ok((RestoreTarget::object(&place)?, shown))
+    }
+
+    fn refuse_bucket_options(&self) -> Result<(), CommandError> {
+        let typed = [
+            (
+                "--target-access-key-id",
+                self.target_access_key_id.is_some(),
+            ),
+            ("--target-role-arn", self.target_role_arn.is_some()),
+            ("--target-addressing", self.target_addressing.is_some()),
+        ];
+        match typed.into_iter().find(|(_, typed)| *typed) {
+            None => Ok(()),
+            Some((option, _)) => Err(CommandError::usage(
+                format!("{option} is for a bucket, and a folder was named"),
+                "leave it out, or name the bucket as s3://BUCKET/FOLDER",
+            )),
+        }
     }
 
     fn folder(&self, path: &std::path::Path) -> Result<RestoreTarget, CommandError> {
-        let Some(config) = &self.dn_config_path else {
+        let Some(config) = &self.tn_config else {
             return Ok(RestoreTarget::local(path)?);
         };
         let text = std::fs::read_to_string(config).map_err(|error| {
             let message = format!("cannot read the configuration {}", config.display());
-            CommandError::usage(message, "check --dn-config-path").because(&error)
+            CommandError::usage(message, "check --tn-config").because(&error)
         })?;
         Ok(RestoreTarget::local_with(path, &TnConfig::parse(&text)?)?)
     }
