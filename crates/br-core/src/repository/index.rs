@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::prefix_table::PrefixTable;
 use super::state::DamagedGroups;
 use super::{Io, Layout, LogPosition, State, StoredPack};
 use crate::error::{Error, ErrorKind, Result};
@@ -22,12 +23,13 @@ pub(crate) struct Index {
     bad_groups: Arc<DamagedGroups>,
 }
 
-/// A segment, ready for look-ups. About 45 bytes a chunk.
+/// A segment, ready for look-ups. About 46 bytes a chunk.
 #[derive(Debug)]
 pub(crate) struct IndexSegment {
     /// `None` for packs that no stored segment describes.
     pub(crate) id: Option<SegmentId>,
     segment: Segment,
+    prefixes: PrefixTable,
     /// Of each pack its first slot and its first group.
     firsts: Vec<(u32, u32)>,
     /// Of each group its pack, first slot and offset.
@@ -86,6 +88,7 @@ impl IndexSegment {
             .collect();
         Self {
             id,
+            prefixes: PrefixTable::new(&segment.ids),
             segment,
             firsts,
             groups,
@@ -138,8 +141,9 @@ impl IndexSegment {
     /// Every place of a chunk in this segment.
     fn find(&self, id: &ChunkId) -> impl Iterator<Item = Place<'_>> {
         let ids = &self.segment.ids;
-        let first = ids.partition_point(|other| other < id);
-        let same = ids[first..]
+        let range = self.prefixes.range(id);
+        let first = range.start + ids[range.clone()].partition_point(|other| other < id);
+        let same = ids[first..range.end]
             .iter()
             .take_while(move |other| *other == id)
             .count();

@@ -17,6 +17,7 @@ mod layout;
 mod log;
 mod open;
 mod packer;
+mod prefix_table;
 mod reader;
 mod reserve;
 mod resolver;
