@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{BackupOptions, Base};
+use super::options::{BackupOptions, Base};
 use crate::error::Result;
 use crate::model::{Backup, EntryPath, normal_path};
 use crate::repository::LogPosition;

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use crossbeam_channel::Sender;
 
 use super::delta::{Delta, Likeness};
-use super::worker::{Gone, Shared};
+use super::shared::{Gone, Shared};
 use crate::format::{Codec, Compressor, PackContent};
 use crate::model::{ChunkRef, References};
 use crate::repository::RawGroup;

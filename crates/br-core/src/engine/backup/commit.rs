@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::collect::Collected;
 use super::dedup::note_place;
-use super::{BackupOptions, BackupReport, Start, describe};
+use super::options::BackupOptions;
+use super::pipeline::Collected;
+use super::start::Start;
+use super::tally::{BackupReport, describe};
 use crate::engine::relocate::relocate;
 use crate::error::Result;
 use crate::format::LogEntry;

@@ -1,17 +1,19 @@
 //! The source beside the base: which files must be read.
 
 use std::iter::Peekable;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 use jiff::{SignedDuration, Timestamp};
 
-use super::Start;
 use super::dedup::Dedup;
-use crate::model::{Content, Entry, EntryKind, EntryPath, FileContent, References};
+use super::job::{Item, Job};
+use super::start::Start;
+use super::window::Window;
+use crate::model::{Content, Entry, EntryKind, EntryPath, References};
 use crate::progress::{Action, Event, Progress};
 use crate::repository::{ChunkReader, Io, TreeReader};
-use crate::source::{Details, Exclusion, Source, SourceItem};
+use crate::source::{Details, Source, SourceItem};
 
 /// Bytes to be read in one job.
 const JOB_BYTES: u64 = 1 << 20;
@@ -19,132 +21,8 @@ const JOB_BYTES: u64 = 1 << 20;
 const JOB_ITEMS: usize = 512;
 /// Entries of one job that hold their folder open. Jobs under way times this stays far below the usual limit of 1,024 files.
 const JOB_OPEN: usize = 80;
-/// How many jobs the walk may be ahead of what is finished: bounds what waits behind one huge file.
-const JOBS_AHEAD: u64 = 512;
 /// Time stamps of files may lag behind the clock by the kernel's tick.
 const CLOCK_TICK: SignedDuration = SignedDuration::from_millis(20);
-
-/// A run of consecutive items.
-pub(super) struct Job {
-    pub(super) number: u64,
-    pub(super) items: Vec<Item>,
-}
-
-/// What is to be done with an entry.
-pub(super) enum Item {
-    /// Nothing: it is complete.
-    Done {
-        entry: Entry,
-        /// A file whose content is taken from the base.
-        unchanged_file: bool,
-    },
-    /// Fetch its attributes, and its content if it is a file.
-    Fetch {
-        entry: Entry,
-        details: Box<dyn Details>,
-        /// The content that the base has under that path.
-        known: Option<Box<FileContent>>,
-        /// How it compares with the base, by its metadata.
-        action: Action,
-    },
-    /// It could not be looked at.
-    Failed { path: EntryPath, reason: String },
-    /// It is left out on purpose.
-    LeftOut { path: EntryPath, reason: Exclusion },
-    /// Something to be told.
-    Told { message: String, is_warning: bool },
-}
-
-/// How a file compares with the base.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum FileOutcome {
-    /// It is no regular file.
-    NotAFile(Action),
-    Unchanged,
-    /// It was read, as the base could not be trusted, and has the same content.
-    Same,
-    New,
-    Changed,
-}
-
-impl FileOutcome {
-    /// What is told about the entry.
-    pub(super) const fn action(self) -> Action {
-        match self {
-            Self::NotAFile(action) => action,
-            Self::Unchanged | Self::Same => Action::Unchanged,
-            Self::New => Action::New,
-            Self::Changed => Action::Changed,
-        }
-    }
-}
-
-/// Keeps the walk from running too far ahead.
-#[derive(Default)]
-pub(super) struct Window {
-    finished: Mutex<Option<u64>>,
-    moved: Condvar,
-}
-
-impl Window {
-    pub(super) fn open() -> Self {
-        Self {
-            finished: Mutex::new(Some(0)),
-            moved: Condvar::new(),
-        }
-    }
-
-    /// Says how many jobs are finished.
-    pub(super) fn advance(&self, finished: u64) {
-        if let Ok(mut count) = self.finished.lock() {
-            *count = count.map(|_| finished);
-        }
-        self.moved.notify_all();
-    }
-
-    /// Says that no more jobs will finish.
-    pub(super) fn close(&self) {
-        if let Ok(mut count) = self.finished.lock() {
-            *count = None;
-        }
-        self.moved.notify_all();
-    }
-
-    /// Closes the window when the guard is dropped, unless it was disarmed: a worker that ends early, by an error or a panic, must
-    /// not leave the walk waiting for a job that will never finish.
-    pub(super) fn guard(&self) -> WindowGuard<'_> {
-        WindowGuard(Some(self))
-    }
-
-    /// Waits until job `number` may start; false when no worker is left to do it.
-    fn wait_for(&self, number: u64) -> bool {
-        let Ok(count) = self.finished.lock() else {
-            return false;
-        };
-        let blocked = |count: &mut Option<u64>| count.is_some_and(|n| number >= n + JOBS_AHEAD);
-        self.moved
-            .wait_while(count, blocked)
-            .is_ok_and(|count| count.is_some())
-    }
-}
-
-/// See [`Window::guard`].
-pub(super) struct WindowGuard<'a>(Option<&'a Window>);
-
-impl WindowGuard<'_> {
-    /// All went well: the window stays open.
-    pub(super) fn disarm(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for WindowGuard<'_> {
-    fn drop(&mut self) {
-        if let Some(window) = self.0 {
-            window.close();
-        }
-    }
-}
 
 /// Entries of an earlier run, beside which the walk goes.
 struct Known {

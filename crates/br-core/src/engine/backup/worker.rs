@@ -1,21 +1,19 @@
 //! Reading files: cut, hash, deduplicate, compress.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, select_biased};
 
 use super::block::{Block, GROUP_LEN, Storer};
-use super::compare::{FileOutcome, Item, Job};
-use super::dedup::Dedup;
-use super::delta::{Deltas, Earlier};
+use super::delta::Earlier;
 use super::digest::FileDigest;
-use crate::chunker::Chunker;
-use crate::format::ChunkerConfig;
-use crate::model::{ChunkRef, Content, Entry, EntryKind, EntryPath, FileContent, References};
-use crate::progress::{Action, Event, Progress};
+use super::job::{FileOutcome, Finished, Item, Job, Outcome};
+use super::shared::{Gone, Shared};
+use crate::model::{ChunkRef, Content, Entry, EntryKind, FileContent, References};
+use crate::progress::{Action, Event};
 use crate::repository::RawGroup;
-use crate::source::{ContentReader, Details, Exclusion};
+use crate::source::{ContentReader, Details};
 
 /// Files are read in pieces of this length.
 const READ_LEN: usize = 1 << 20;
@@ -23,43 +21,6 @@ const READ_LEN: usize = 1 << 20;
 const MIN_DELTA: usize = 32 << 10;
 /// Files with more bytes of holes than this have no SHA-256: hashing zeros would cost more than the backup.
 const MAX_HASHED_HOLES: u64 = 256 << 20;
-
-/// A finished job.
-pub(super) struct Finished {
-    pub(super) number: u64,
-    pub(super) results: Vec<Outcome>,
-}
-
-/// What became of an entry.
-pub(super) enum Outcome {
-    /// It is there.
-    Entry {
-        entry: Entry,
-        file: FileOutcome,
-        /// What could not be found out about it.
-        missing: Option<String>,
-    },
-    /// It could not be read.
-    Failed { path: EntryPath, reason: String },
-    /// It is left out on purpose.
-    LeftOut { path: EntryPath, reason: Exclusion },
-    /// Something to be told.
-    Told { message: String, is_warning: bool },
-}
-
-/// What all workers share.
-pub(super) struct Shared<'a> {
-    pub(super) dedup: &'a Dedup,
-    pub(super) chunker: &'a Chunker,
-    pub(super) config: ChunkerConfig,
-    pub(super) level: i32,
-    /// `None` when everything is stored whole.
-    pub(super) deltas: Option<&'a Deltas>,
-    pub(super) progress: &'a dyn Progress,
-    pub(super) cancelled: &'a (dyn Fn() -> bool + Sync),
-    pub(super) bytes_read: AtomicU64,
-    pub(super) bytes_added: AtomicU64,
-}
 
 /// Where a worker's output goes. Groups go nowhere in a dry run.
 pub(super) struct Outputs {
@@ -79,9 +40,6 @@ pub(super) struct Worker<'a> {
     buffer: Vec<u8>,
     references: References,
 }
-
-/// The other side went away: it has failed, and says why itself.
-pub(super) struct Gone;
 
 impl<'a> Worker<'a> {
     pub(super) fn new(shared: &'a Shared<'a>, outputs: Outputs, blocks: Sender<Block>) -> Self {

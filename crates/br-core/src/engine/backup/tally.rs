@@ -1,0 +1,81 @@
+//! What a backup counted, and what it reports.
+
+use super::options::BackupOptions;
+use super::start::Start;
+use crate::model::{Backup, BackupKind, Changes, Reason, Totals, Unread};
+use crate::repository::Io;
+
+/// What came of a backup.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct BackupReport {
+    /// The backup, as the catalog lists it now. Not in the catalog after a dry run.
+    pub backup: Backup,
+    /// Files that changed while they were read: they are in the backup, and may mix two states.
+    pub torn: u64,
+    /// Packs taken over from an interrupted run.
+    pub packs_resumed: u64,
+    /// True when nothing was stored.
+    pub dry_run: bool,
+}
+
+/// What the collector found out, before it is committed.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) changes: Changes,
+    pub(super) unread: Vec<Unread>,
+    pub(super) unread_count: u64,
+    pub(super) torn: u64,
+}
+
+impl Tally {
+    pub(super) fn unread(&mut self, path: &crate::model::EntryPath, mut reason: String) {
+        /// A manifest must not grow beyond what readers accept.
+        const MAX_REASON: usize = 1_000;
+        self.unread_count += 1;
+        if reason.len() > MAX_REASON {
+            reason.truncate(reason.floor_char_boundary(MAX_REASON));
+            reason.push('…');
+        }
+        if self.unread.len() < Backup::MAX_UNREAD {
+            let path = path.as_bytes().to_vec();
+            self.unread.push(Unread {
+                path,
+                reason: Reason(reason),
+            });
+        }
+    }
+}
+
+pub(super) fn describe(
+    io: &Io,
+    start: &Start,
+    options: &BackupOptions,
+    tally: &Tally,
+    (tree, totals): (Option<crate::model::TreeRoot>, Totals),
+) -> Backup {
+    // When everything was read, the base only helped to store less.
+    let base = start.base.as_ref().filter(|_| start.skips);
+    let kind = match base {
+        Some(_) => BackupKind::Incremental,
+        None => BackupKind::Full,
+    };
+    Backup {
+        id: io.context.runtime.backup_id(),
+        kind,
+        base: base.map(|base| base.id),
+        host: options.host.clone(),
+        user: options.user.clone(),
+        paths: options.paths.clone(),
+        folder: options.folder.clone(),
+        tags: options.tags.clone(),
+        started: start.started,
+        finished: io.context.runtime.clock.now(),
+        tree,
+        totals,
+        changes: tally.changes,
+        unread: tally.unread.clone(),
+        unread_count: tally.unread_count,
+        program: crate::PROGRAM.to_owned(),
+    }
+}
