@@ -1,6 +1,6 @@
 //! `br matrixone list`: lists backups of MatrixOne.
 
-use br_sources::matrixone::catalog::{Entry, Place, TableOptions, table};
+use br_matrixone::catalog::{Entry, Place, TableOptions, table};
 use clap::Args;
 use jiff::tz::TimeZone;
 use serde::Serialize;

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use br_core::Secret;
-use br_sources::matrixone::archive::{
+use br_matrixone::archive::{
     Place, RestoreOptions, RestorePlan, RestoreReport, RestoreTarget, TnConfig,
 };
-use br_sources::matrixone::catalog::{State, human};
+use br_matrixone::catalog::{State, human};
 use clap::{Args, ValueEnum};
 
 use super::place::Source;
