@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::entry::{Entry, Origin, Place, S3Place, State};
 use super::error::Warning;
-use super::human;
+use super::values;
 use crate::{BackupKind, BackupTs};
 
 /// Longest file that is read, in bytes. A line has about 260.
@@ -116,7 +116,7 @@ fn parse_record(fields: &[String]) -> Result<Entry, &'static str> {
     // A bucket may be called anything, even `full` or `2s`: what belongs to the place is taken out before shapes are looked at.
     let (place, rest) = split_place(rest)?;
 
-    let mut times = rest.iter().filter_map(|field| human::parse_time(field));
+    let mut times = rest.iter().filter_map(|field| values::parse_time(field));
     let at_time = times.next().ok_or("the time of the backup is missing")?;
     let sub_directory = rest.iter().find(|field| is_sub_directory(field));
     let kind = rest
@@ -131,8 +131,8 @@ fn parse_record(fields: &[String]) -> Result<Entry, &'static str> {
     let mut entry = Entry::new(id, kind, place, at_time);
     entry.complete_time = times.next();
     entry.sub_directory = sub_directory.cloned();
-    entry.duration = rest.iter().find_map(|field| human::parse_duration(field));
-    entry.logical_size = rest.iter().find_map(|field| human::parse_size(field));
+    entry.duration = rest.iter().find_map(|field| values::parse_duration(field));
+    entry.logical_size = rest.iter().find_map(|field| values::parse_size(field));
     entry.backup_ts = rest.iter().find_map(|field| parse_ts(field));
     entry.state = State::Complete;
     entry.origin = Origin::MoBr;
@@ -170,9 +170,9 @@ fn relative_path(fields: &[String]) -> Option<usize> {
                 "filesystem" | "full" | "incremental" | "true" | "false"
             )
             && !is_sub_directory(field)
-            && human::parse_time(field).is_none()
-            && human::parse_duration(field).is_none()
-            && human::parse_size(field).is_none()
+            && values::parse_time(field).is_none()
+            && values::parse_duration(field).is_none()
+            && values::parse_size(field).is_none()
             && parse_ts(field).is_none()
     };
     fields.iter().position(shapeless)

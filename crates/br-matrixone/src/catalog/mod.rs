@@ -1,8 +1,8 @@
 //! Which backups of MatrixOne there are, as this host remembers it.
 //!
 //! A [`Catalog`] is two files side by side: `mo_br.meta` of the original tool, read and never written, and our own
-//! `br-matrixone.json`; a [`Listing`] merges them into [`Entry`]s, which [`table()`] draws as the original does. Invariant:
-//! the catalogue is a convenience and holds no key: the backups are usable without it, and it can be rebuilt from them.
+//! `br-matrixone.json`; a [`Listing`] merges them into [`Entry`]s. Invariant: the catalogue is a convenience and holds
+//! no key: the backups are usable without it, and it can be rebuilt from them.
 //!
 //! `--meta_path` may name either file. One that begins with `{`, or whose name ends in `br-matrixone.json`, is ours and is used
 //! alone. Any other is the original tool's; ours is then `br-matrixone.json` beside `mo_br.meta`, and `X.br-matrixone.json` beside
@@ -11,9 +11,8 @@
 mod entry;
 mod error;
 mod file;
-pub mod human;
 mod import;
-mod table;
+mod values;
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -29,7 +28,6 @@ use super::sql::has_user_info;
 pub use entry::{Entry, Origin, Place, S3Place, State};
 pub use error::{CatalogError, Result, Warning};
 pub use import::parse_meta_line;
-pub use table::{TableOptions, table};
 
 /// The file that is used when none is named: in the current folder, as the original tool has it.
 pub const DEFAULT_META_PATH: &str = "mo_br.meta";

@@ -8,7 +8,7 @@ use br_core::Secret;
 use br_matrixone::archive::{
     Place, RestoreOptions, RestorePlan, RestoreReport, RestoreTarget, TnConfig,
 };
-use br_matrixone::catalog::{State, human};
+use br_matrixone::catalog::State;
 use clap::{Args, ValueEnum};
 
 use super::place::Source;
@@ -20,6 +20,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
 use crate::output::format;
 use crate::output::json::Summary;
+use crate::output::matrixone::human;
 use crate::storage::{BucketTarget, parse_secret};
 use crate::values;
 

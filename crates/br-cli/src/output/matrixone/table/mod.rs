@@ -1,8 +1,8 @@
 //! The list of backups as a table: the same, to the character, as the original tool draws it, for what reads it by machine.
 
+use br_matrixone::catalog::{Entry, State};
 use jiff::tz::TimeZone;
 
-use super::entry::{Entry, State};
 use super::human;
 
 /// Width to which the original wraps a cell, in columns of the terminal, unless a word is longer.
@@ -10,21 +10,20 @@ const WRAP: usize = 30;
 
 /// How a table is drawn.
 #[derive(Debug, Clone)]
-pub struct TableOptions {
+pub(crate) struct TableOptions {
     /// The time zone of the times.
-    pub zone: TimeZone,
+    pub(crate) zone: TimeZone,
     /// Whether to show `BACKUPTS` and `BACKUPTYPE`. The original shows them in its list of all backups, but not of one.
-    pub with_type: bool,
+    pub(crate) with_type: bool,
     /// Whether to show, in a last column that the original does not have, what a backup takes on its own.
-    pub with_stored: bool,
+    pub(crate) with_stored: bool,
 }
 
 /// A cell, line by line.
 type Cell = Vec<String>;
 
 /// Draws a table, with a line break at its end.
-#[must_use]
-pub fn table(entries: &[Entry], options: &TableOptions) -> String {
+pub(crate) fn table(entries: &[Entry], options: &TableOptions) -> String {
     let mut header = vec!["ID", "SIZE", "PATH", "AT TIME", "DURATION", "COMPLETE TIME"];
     if options.with_type {
         header.extend(["BACKUPTS", "BACKUPTYPE"]);

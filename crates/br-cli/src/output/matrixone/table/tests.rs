@@ -2,24 +2,18 @@
 
 use std::time::Duration;
 
+use br_matrixone::BackupKind;
+use br_matrixone::catalog::{Entry, Place, S3Place, State, parse_meta_line};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use uuid::Uuid;
 
-use super::super::entry::{Entry, Place, S3Place, State};
-use super::super::import::parse_meta_line;
 use super::{TableOptions, table};
-use crate::BackupKind;
 
 /// Two lines as the original writes them, as far as that is known.
 const META: &str = "\
 2289638c-1284-11ef-85e4-26dd28356ef3,70123456,filesystem,,,,,,,false,/Users/admin/soft/backuppath/syncback2,2024-05-15 14:26:59 +0800,9.927034917s,2024-05-15 14:27:09 +0800,1715754419668571000-1,full,full-2289638c-1284-11ef-85e4-26dd28356ef3
 81531c5a-1284-11ef-9ba3-26dd28356ef3,72123456,filesystem,,,,,,,false,/Users/admin/soft/backuppath/syncback2,2024-05-15 14:29:38 +0800,2.536263666s,2024-05-15 14:29:41 +0800,1715754578690660000-1,incremental,incremental-81531c5a-1284-11ef-9ba3-26dd28356ef3
 ";
-
-fn id(text: &str) -> Uuid {
-    text.parse().unwrap()
-}
 
 fn folder(path: &str) -> Place {
     Place::FileSystem {
@@ -40,7 +34,7 @@ fn time(text: &str) -> Timestamp {
 }
 
 fn complete(number: &str, size: u64, place: Place, from: &str, nanos: u64, until: &str) -> Entry {
-    let mut entry = Entry::new(id(number), BackupKind::Full, place, time(from));
+    let mut entry = Entry::new(number.parse().unwrap(), BackupKind::Full, place, time(from));
     entry.logical_size = Some(size);
     entry.duration = Some(Duration::from_nanos(nanos));
     entry.complete_time = Some(time(until));
@@ -138,7 +132,7 @@ fn a_bucket_and_a_running_backup_with_what_they_store() {
         ..S3Place::default()
     });
     let mut entry = Entry::new(
-        id("2289638c-1284-11ef-85e4-26dd28356ef2"),
+        "2289638c-1284-11ef-85e4-26dd28356ef2".parse().unwrap(),
         BackupKind::Full,
         place,
         time("2024-05-15 14:26:59 +0800"),
