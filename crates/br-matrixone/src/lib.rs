@@ -1,10 +1,13 @@
-//! MatrixOne: physical backups taken with the statement `BACKUP`, which the server writes and this program drives, checks, lists
-//! and restores.
+//! Physical backups of MatrixOne, taken with the statement `BACKUP`.
 //!
-//! [`client`] speaks to the server, in the words of [`sql`] and with what [`server_version`] knows of its releases; [`archive`]
-//! reads, checks and restores what the server wrote; [`catalog`] remembers locally which backups there are, and [`find`] finds them again. Invariant: the
-//! server's word that a backup is finished is never enough, it is the files that count; and what belongs to the original tool
-//! `mo_br` is read and never written.
+//! The server writes the files of a backup. This crate starts a backup, and checks, lists, restores and deletes what was written.
+//! A [`Client`](client::Client) is a connection to a server and runs a [`BackupStatement`](sql::BackupStatement). An
+//! [`Archive`](archive::Archive) is a folder or a bucket with backups. A [`Catalog`](catalog::Catalog) is the local list of
+//! backups. [`backup()`](backup::backup) uses all three: it takes a backup, checks its files and notes it.
+//! [`find`] finds backups that the catalogue does not know, and [`delete`] tells which backups need another one.
+//!
+//! Invariant: a backup counts as complete only after its files were checked; the answer of the server is not enough. The files of
+//! the original tool `mo_br` are read and never written.
 
 pub mod archive;
 pub mod backup;

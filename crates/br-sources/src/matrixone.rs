@@ -1,4 +1,4 @@
-//! An archive as a source: what the server wrote, to be kept in a repository.
+//! An archive of MatrixOne as a source: a backup that the server wrote, to be kept in a repository.
 //!
 //! [`ArchiveSource`] yields the files of one backup. Invariant: files come in the order of their paths, each under the folder that it has
 //! below the archive's root, so that what is restored is an archive again.
