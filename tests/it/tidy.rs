@@ -8,12 +8,15 @@ use std::process::Command;
 const MAX_LINES: usize = 500;
 
 /// Which crate may depend on which of ours, and how.
-const EDGES: [(&str, &str); 14] = [
+const EDGES: [(&str, &str); 17] = [
     ("br-core", "br-storage"),
+    ("br-matrixone", "br-storage"),
     ("br-sources", "br-archive"),
     ("br-sources", "br-core"),
+    ("br-sources", "br-matrixone"),
     ("br-cli", "br-archive"),
     ("br-cli", "br-core"),
+    ("br-cli", "br-matrixone"),
     ("br-cli", "br-sources"),
     ("br-bench", "br-core"),
     ("br-testkit", "br-core"),

@@ -1,7 +1,14 @@
 //! What br can back up besides files.
 //!
-//! Each module connects one kind of system with the [`Source`](br_core::source::Source) and [`Sink`](br_core::sink::Sink) of `br-core`:
-//! [`bundle`] the export bundles of `br-archive`, [`matrixone`] clusters of MatrixOne. To back up nothing but folders, this crate is not needed.
+//! Each module connects one kind of data with the traits [`Source`](br_core::source::Source) and [`Sink`](br_core::sink::Sink) of
+//! `br-core`, and has a cargo feature of its name; both are on by default. [`bundle`] has [`BundleSource`](bundle::BundleSource)
+//! and [`BundleSink`](bundle::BundleSink) for the export bundles of `br-archive`. [`matrixone`] has
+//! [`ArchiveSource`](matrixone::ArchiveSource) for the archives of `br-matrixone`. Invariant: a module only translates; it knows
+//! neither the layout of a repository nor that of an archive.
+//!
+//! A program that backs up only folders does not need this crate.
 
+#[cfg(feature = "bundle")]
 pub mod bundle;
+#[cfg(feature = "matrixone")]
 pub mod matrixone;

@@ -7,6 +7,7 @@ pub(crate) mod bundle;
 pub(crate) mod bundle_json;
 pub(crate) mod format;
 pub(crate) mod json;
+pub(crate) mod matrixone;
 mod message;
 pub(crate) mod probe;
 mod progress;

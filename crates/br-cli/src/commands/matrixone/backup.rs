@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use br_core::engine::backup::{BackupOptions as KeepOptions, Base};
 use br_core::{ErrorKind, Repository, Secret};
-use br_sources::matrixone::BackupKind;
-use br_sources::matrixone::archive;
-use br_sources::matrixone::backup::{
+use br_matrixone::BackupKind;
+use br_matrixone::archive;
+use br_matrixone::backup::{
     BackupContext, BackupError, BackupOptions, BackupReport, backup, new_id,
 };
-use br_sources::matrixone::catalog::Place;
-use br_sources::matrixone::client::{ClientError, ConnectOptions, DEFAULT_PORT, ServerReason};
-use br_sources::matrixone::source::ArchiveSource;
+use br_matrixone::catalog::Place;
+use br_matrixone::client::{ClientError, ConnectOptions, DEFAULT_PORT, ServerReason};
+use br_sources::matrixone::ArchiveSource;
 use clap::{Args, ValueEnum};
 
 use super::list::EntryJson;
@@ -184,7 +184,7 @@ impl BackupArgs {
     fn base(
         &self,
         context: &CommandContext,
-    ) -> Result<Option<br_sources::matrixone::catalog::Entry>, CommandError> {
+    ) -> Result<Option<br_matrixone::catalog::Entry>, CommandError> {
         match (&self.base_id, self.backup_type) {
             (None, Some(TypeArg::Incremental)) => Err(CommandError::usage(
                 "an incremental backup needs a base",

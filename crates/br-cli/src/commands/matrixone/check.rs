@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use br_sources::matrixone::archive::{
+use br_matrixone::archive::{
     self, Archive, ArchiveBackup, CheckLevel, CheckOptions, CheckReport, check,
 };
 use clap::Args;

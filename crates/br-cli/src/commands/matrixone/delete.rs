@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use br_sources::matrixone::archive;
-use br_sources::matrixone::backup::is_running;
-use br_sources::matrixone::catalog::{Catalog, CatalogError, Entry, Listing, Place, State};
-use br_sources::matrixone::delete;
+use br_matrixone::archive;
+use br_matrixone::backup::is_running;
+use br_matrixone::catalog::{Catalog, CatalogError, Entry, Listing, Place, State};
+use br_matrixone::delete;
 use clap::Args;
 
 use super::place::{Source, Wanted};

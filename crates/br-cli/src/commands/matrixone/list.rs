@@ -1,6 +1,6 @@
 //! `br matrixone list`: lists backups of MatrixOne.
 
-use br_sources::matrixone::catalog::{Entry, Place, TableOptions, table};
+use br_matrixone::catalog::{Entry, Place};
 use clap::Args;
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -13,6 +13,7 @@ use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
 use crate::output::format;
+use crate::output::matrixone::{TableOptions, table};
 
 const EXAMPLES: &str = "\
   br matrixone list

@@ -14,10 +14,8 @@ mod restore;
 
 use std::path::{Path, PathBuf};
 
-use br_sources::matrixone::archive::{self, ErrorKind};
-use br_sources::matrixone::catalog::{
-    Catalog, CatalogError, DEFAULT_META_PATH, Entry, Listing, OWN_NAME,
-};
+use br_matrixone::archive::{self, ErrorKind};
+use br_matrixone::catalog::{Catalog, CatalogError, DEFAULT_META_PATH, Entry, Listing, OWN_NAME};
 use clap::{Args, Subcommand};
 
 use crate::cli::{examples, exit_codes};

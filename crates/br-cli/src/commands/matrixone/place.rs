@@ -6,9 +6,9 @@
 use std::path::Path;
 
 use br_core::{Location, S3Location};
-use br_sources::matrixone::archive::{self, Archive, ArchiveBackup, Limits};
-use br_sources::matrixone::catalog::{Entry, Place, S3Place};
-use br_sources::matrixone::sql::S3Keys;
+use br_matrixone::archive::{self, Archive, ArchiveBackup, Limits};
+use br_matrixone::catalog::{Entry, Place, S3Place};
+use br_matrixone::sql::S3Keys;
 
 use clap::Args;
 

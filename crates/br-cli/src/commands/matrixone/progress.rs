@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use br_core::{Event, Progress as _};
-use br_sources::matrixone::archive;
+use br_matrixone::archive;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::CommandContext;

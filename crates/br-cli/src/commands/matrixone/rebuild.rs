@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use br_core::engine::dump::dump;
 use br_core::model::{Backup, EntryPath};
 use br_core::{ErrorKind, Repository};
-use br_sources::matrixone::archive::{Archive, Limits, split_dir};
-use br_sources::matrixone::catalog::{Entry, Place, State};
-use br_sources::matrixone::find::{self, Found};
+use br_matrixone::archive::{Archive, Limits, split_dir};
+use br_matrixone::catalog::{Entry, Place, State};
+use br_matrixone::find::{self, Found};
 use clap::Args;
 
 use super::backup::TAG;

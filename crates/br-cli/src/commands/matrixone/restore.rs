@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use br_core::{Location, S3Location, Secret};
-use br_sources::matrixone::archive::{
+use br_matrixone::archive::{
     Place, RestoreOptions, RestorePlan, RestoreReport, RestoreTarget, TnConfig,
 };
-use br_sources::matrixone::catalog::{State, human};
+use br_matrixone::catalog::State;
 use clap::{Args, ValueEnum};
 
 use super::place::{LocationArgs, Source};
@@ -21,6 +21,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
 use crate::output::format;
 use crate::output::json::Summary;
+use crate::output::matrixone::human;
 use crate::storage::{BucketKeys, parse_location, parse_secret};
 use crate::values;
 

@@ -1,0 +1,188 @@
+//! Errors of this module.
+//!
+//! [`Error`] has an [`ErrorKind`], which says what the caller can do, and names the file it is about. Invariant: whatever is wrong with
+//! an archive ends in one of the kinds `Refused`, `Damaged` and `Missing`, never in a panic.
+
+use std::fmt;
+use std::io;
+
+use br_storage::{ErrorKind as StorageErrorKind, StoreFailure};
+
+use super::problem::Problem;
+
+/// The result of an operation of this module.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What the caller can do about an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An argument is wrong: correct it.
+    Invalid,
+    /// There is no such place, backup or file: look at what there is.
+    NotFound,
+    /// Something is there already: choose another place, or remove it.
+    Exists,
+    /// The archive is well-formed and breaks a rule: a path leads out of it, a number or a list goes over a limit. Nothing was used.
+    Refused,
+    /// Bytes are altered or cut short: take another copy of the archive, or another backup.
+    Damaged,
+    /// The backup needs files that no backup of the archive has: bring back the backup that held them.
+    Missing,
+    /// The user, or the owner of the key, may not.
+    Denied,
+    /// The storage did not answer, after retries. Trying again may help.
+    Unavailable,
+    /// The system refused: no space, a broken disk.
+    Io,
+    /// The caller asked to stop.
+    Cancelled,
+}
+
+/// Why an operation failed.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    path: Option<String>,
+    problems: Vec<Problem>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error with a text, a lower-case fragment.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            path: None,
+            problems: Vec::new(),
+            source: None,
+        }
+    }
+
+    /// An argument is wrong.
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, message)
+    }
+
+    /// The archive breaks a rule.
+    pub(crate) fn refused(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Refused, message)
+    }
+
+    /// Bytes are altered or cut short.
+    pub(crate) fn damaged(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Damaged, message)
+    }
+
+    /// The system refused. Errors of this module travel through [`io::Error`] unchanged.
+    pub(crate) fn io(message: impl Into<String>, error: io::Error) -> Self {
+        match error.downcast::<Self>() {
+            Ok(error) => error,
+            Err(error) => {
+                let kind = match error.kind() {
+                    io::ErrorKind::NotFound => ErrorKind::NotFound,
+                    io::ErrorKind::AlreadyExists => ErrorKind::Exists,
+                    io::ErrorKind::PermissionDenied => ErrorKind::Denied,
+                    _ => ErrorKind::Io,
+                };
+                Self::new(kind, message).because(error)
+            }
+        }
+    }
+
+    /// The object store refused.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "it stands where errors are turned into others"
+    )]
+    pub(crate) fn store(message: impl Into<String>, error: object_store::Error) -> Self {
+        let StoreFailure { kind, text, .. } = StoreFailure::from(&error);
+        let kind = match (&error, kind) {
+            (object_store::Error::AlreadyExists { .. }, _) => ErrorKind::Exists,
+            (object_store::Error::NotFound { .. }, _)
+            | (_, StorageErrorKind::NotFound | StorageErrorKind::LocationNotFound) => {
+                ErrorKind::NotFound
+            }
+            (_, StorageErrorKind::Denied) => ErrorKind::Denied,
+            (_, StorageErrorKind::Full) => ErrorKind::Io,
+            (_, StorageErrorKind::Invalid | StorageErrorKind::Unsupported) => ErrorKind::Invalid,
+            _ => ErrorKind::Unavailable,
+        };
+        Self::new(kind, message).because(text)
+    }
+
+    /// The caller asked to stop.
+    pub(crate) fn cancelled() -> Self {
+        Self::new(ErrorKind::Cancelled, "cancelled")
+    }
+
+    /// Names the file it is about, unless one is named already.
+    pub(crate) fn at(mut self, path: impl Into<String>) -> Self {
+        self.path.get_or_insert_with(|| path.into());
+        self
+    }
+
+    /// Adds a cause.
+    pub(crate) fn because(
+        mut self,
+        error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(error.into());
+        self
+    }
+
+    /// Adds all that is wrong, where it is more than one text can say.
+    pub(crate) fn with_problems(mut self, problems: Vec<Problem>) -> Self {
+        self.problems = problems;
+        self
+    }
+
+    /// What the caller can do.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The file it is about, below the root of the archive or of the target.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        self.path.as_deref()
+    }
+
+    /// All files that are missing or damaged, as far as the operation got; empty when one text says it all.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// The text without the file's name.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Names come from outside: control characters are shown, not sent.
+        match &self.path {
+            Some(path) if !path.is_empty() => {
+                write!(f, "{}: {}", path.escape_debug(), self.message)
+            }
+            _ => f.write_str(&self.message),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        Self::other(error)
+    }
+}

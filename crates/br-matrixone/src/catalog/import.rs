@@ -1,0 +1,249 @@
+//! The file `mo_br.meta` of the original tool: read by the shape of its fields, as their order is not documented and has changed.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::entry::{Entry, Origin, Place, S3Place, State};
+use super::error::Warning;
+use super::values;
+use crate::{BackupKind, BackupTs};
+
+/// Longest file that is read, in bytes. A line has about 260.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// Reads the file; nothing when there is none.
+pub(super) fn read(path: &Path) -> (Vec<Entry>, Vec<Warning>) {
+    let (mut entries, mut warnings) = (Vec::new(), Vec::new());
+    let bytes = match read_bytes(path) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return (entries, warnings),
+        Err(error) => {
+            warnings.push(Warning::Unreadable {
+                path: path.to_owned(),
+                why: error.to_string(),
+            });
+            return (entries, warnings);
+        }
+    };
+    if !matches_checksum(path, &bytes) {
+        warnings.push(Warning::Checksum(path.to_owned()));
+    }
+    for (line, fields) in records(&String::from_utf8_lossy(&bytes)) {
+        match parse_record(&fields) {
+            Ok(entry) => entries.push(entry),
+            Err(why) => warnings.push(Warning::Line {
+                path: path.to_owned(),
+                line,
+                why,
+            }),
+        }
+    }
+    (entries, warnings)
+}
+
+/// Reads one line of `mo_br.meta`, which is also what lies beside a backup as `<id>.meta`.
+///
+/// # Errors
+/// A word on what is missing.
+pub fn parse_meta_line(line: &str) -> Result<Entry, &'static str> {
+    let mut records = records(line);
+    match (records.pop(), records.is_empty()) {
+        (Some((_, fields)), true) => parse_record(&fields),
+        _ => Err("there is not one line"),
+    }
+}
+
+fn read_bytes(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::metadata(path) {
+        Ok(found) if found.len() > MAX_BYTES => {
+            Err(io::Error::new(io::ErrorKind::FileTooLarge, "far too long"))
+        }
+        Ok(_) => fs::read(path).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Compares with the file beside it, 64 hexadecimal characters. Old versions of the original tool write none.
+fn matches_checksum(path: &Path, bytes: &[u8]) -> bool {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".sha256");
+    let Ok(expected) = fs::read_to_string(beside) else {
+        return true;
+    };
+    expected
+        .trim()
+        .eq_ignore_ascii_case(&super::hex(&Sha256::digest(bytes)))
+}
+
+/// Splits text into records, each with the number of its line: commas, and quotes where a field needs them. A line break always
+/// ends a record, as no field has one, so that a stray quote spoils no more than its line.
+fn records(text: &str) -> Vec<(usize, Vec<String>)> {
+    text.lines()
+        .enumerate()
+        .filter(|(_, line)| !line.is_empty())
+        .map(|(number, line)| (number + 1, split_fields(line)))
+        .collect()
+}
+
+fn split_fields(line: &str) -> Vec<String> {
+    let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' if quoted && chars.peek() == Some(&'"') => {
+                chars.next();
+                field.push('"');
+            }
+            '"' if quoted || field.is_empty() => quoted = !quoted,
+            ',' if !quoted => fields.push(std::mem::take(&mut field)),
+            c => field.push(c),
+        }
+    }
+    fields.push(field);
+    fields
+}
+
+fn parse_record(fields: &[String]) -> Result<Entry, &'static str> {
+    let (first, rest) = fields.split_first().ok_or("it is empty")?;
+    let id = Some(first.trim()).filter(|id| id.len() == 36);
+    let id = id.and_then(|id| Uuid::try_parse(id).ok());
+    let id = id.ok_or("it does not begin with the id of a backup")?;
+    // A bucket may be called anything, even `full` or `2s`: what belongs to the place is taken out before shapes are looked at.
+    let (place, rest) = split_place(rest)?;
+
+    let mut times = rest.iter().filter_map(|field| values::parse_time(field));
+    let at_time = times.next().ok_or("the time of the backup is missing")?;
+    let sub_directory = rest.iter().find(|field| is_sub_directory(field));
+    let kind = rest
+        .iter()
+        .map(String::as_str)
+        .find(|field| matches!(*field, "full" | "incremental"))
+        .or(sub_directory.map(String::as_str));
+    let kind = match kind {
+        Some(word) if word.starts_with("incremental") => BackupKind::Incremental,
+        _ => BackupKind::Full,
+    };
+    let mut entry = Entry::new(id, kind, place, at_time);
+    entry.complete_time = times.next();
+    entry.sub_directory = sub_directory.cloned();
+    entry.duration = rest.iter().find_map(|field| values::parse_duration(field));
+    entry.logical_size = rest.iter().find_map(|field| values::parse_size(field));
+    entry.backup_ts = rest.iter().find_map(|field| parse_ts(field));
+    entry.state = State::Complete;
+    entry.origin = Origin::MoBr;
+    Ok(entry)
+}
+
+/// Finds the place, and returns the other fields.
+fn split_place(fields: &[String]) -> Result<(Place, Vec<String>), &'static str> {
+    let mut rest = fields.to_vec();
+    if let Some(at) = rest
+        .iter()
+        .position(|field| field.starts_with("BackupDir:"))
+    {
+        let place = shown_place(&rest.remove(at)).ok_or("its place is not understood")?;
+        return Ok((place, rest));
+    }
+    match rest.iter().position(|field| field == "s3") {
+        Some(at) => s3_place(&mut rest, at).map(|place| (place, rest)),
+        None => {
+            let path = rest.iter().position(|field| field.starts_with('/'));
+            let path = path.or_else(|| relative_path(&rest));
+            let path = path.ok_or("it has neither a path nor a bucket")?;
+            let path = rest.remove(path);
+            Ok((Place::FileSystem { path }, rest))
+        }
+    }
+}
+
+/// A path that was given without a root is what has no other shape.
+fn relative_path(fields: &[String]) -> Option<usize> {
+    let shapeless = |field: &String| {
+        !field.is_empty()
+            && !matches!(
+                field.as_str(),
+                "filesystem" | "full" | "incremental" | "true" | "false"
+            )
+            && !is_sub_directory(field)
+            && values::parse_time(field).is_none()
+            && values::parse_duration(field).is_none()
+            && values::parse_size(field).is_none()
+            && parse_ts(field).is_none()
+    };
+    fields.iter().position(shapeless)
+}
+
+/// Endpoint, bucket, path and region stand together in this order; the endpoint shows where, or else the word `s3`.
+fn s3_place(fields: &mut Vec<String>, word: usize) -> Result<Place, &'static str> {
+    let endpoint = fields.iter().position(|field| field.contains("://"));
+    let from = endpoint.unwrap_or(word + 1);
+    if fields.len() < from + 4 {
+        return Err("its bucket is missing");
+    }
+    let mut taken = fields.drain(from..from + 4);
+    let mut take = || taken.next().unwrap_or_default();
+    let mut place = S3Place {
+        endpoint: take(),
+        bucket: take(),
+        filepath: take(),
+        region: take(),
+        ..S3Place::default()
+    };
+    drop(taken);
+    if place.bucket.is_empty() {
+        return Err("its bucket is missing");
+    }
+    let is_role = |field: &&String| {
+        ["arn:", "acs:", "qcs:"]
+            .iter()
+            .any(|start| field.starts_with(start))
+    };
+    place.role_arn = fields.iter().find(is_role).cloned();
+    place.is_minio = fields.iter().any(|field| field == "true");
+    Ok(Place::S3(place))
+}
+
+/// Reads a place in the words of the list.
+fn shown_place(text: &str) -> Option<Place> {
+    let part = |key: &str, until: &str| {
+        let after = text.split_once(key)?.1;
+        Some(
+            after
+                .split_once(until)
+                .map_or(after, |(part, _)| part)
+                .trim()
+                .to_owned(),
+        )
+    };
+    if text.contains("Bucket:") {
+        return Some(Place::S3(S3Place {
+            endpoint: part("Endpoint:", " Bucket:")?,
+            bucket: part("Bucket:", " FilePath:")?,
+            filepath: part("FilePath:", "\n").unwrap_or_default(),
+            ..S3Place::default()
+        }));
+    }
+    let path = part("Path:", "\n")?;
+    Some(Place::FileSystem { path })
+}
+
+fn is_sub_directory(field: &str) -> bool {
+    let id = field
+        .strip_prefix("full-")
+        .or_else(|| field.strip_prefix("incremental-"));
+    id.is_some_and(|id| Uuid::try_parse(id).is_ok())
+}
+
+/// A moment of a cluster has at least fifteen digits before the hyphen, unlike other things that look so.
+fn parse_ts(field: &str) -> Option<BackupTs> {
+    let digits = field.split_once('-')?.0.len();
+    if digits < 15 {
+        return None;
+    }
+    field.parse().ok()
+}

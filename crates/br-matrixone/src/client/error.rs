@@ -1,0 +1,273 @@
+//! Why a server could not be reached or did not do what it was told.
+
+use std::io;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::server_version::NotMatrixOne;
+
+/// A result of this module.
+pub type Result<T, E = ClientError> = std::result::Result<T, E>;
+
+/// What went wrong, and what the caller can do.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The user is of an account that may not back up. Nothing was sent.
+    #[error(
+        "user '{user}' belongs to account '{account}', but only users of the account sys can back up a cluster: use for example 'sys:dump'"
+    )]
+    NotSysAccount {
+        /// The user as given.
+        user: String,
+        /// Its account.
+        account: String,
+    },
+    /// No server listens there.
+    #[error(
+        "{address} refused the connection: is MatrixOne running, and is that its port (6001 by default)?"
+    )]
+    Refused {
+        /// Host and port.
+        address: String,
+    },
+    /// The host is unknown, or there is no way to it.
+    #[error("cannot connect to {address}: check the host's name and the network")]
+    Unreachable {
+        /// Host and port.
+        address: String,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// Nothing came back in time. Retrying may help.
+    #[error("{address} did not answer within {after:?}: is it MatrixOne, and is it up?")]
+    Timeout {
+        /// Host and port.
+        address: String,
+        /// How long it was given.
+        after: Duration,
+    },
+    /// Something answers that speaks another protocol.
+    #[error(
+        "{address} does not speak the MySQL protocol: is that the port of MatrixOne (6001 by default)?"
+    )]
+    NotMySql {
+        /// Host and port.
+        address: String,
+    },
+    /// A database answers, but another one. It was told neither user nor password.
+    #[error("{address} cannot be backed up this way: {found}")]
+    NotMatrixOne {
+        /// Host and port.
+        address: String,
+        /// Who it is.
+        #[source]
+        found: NotMatrixOne,
+    },
+    /// The user or the password is wrong.
+    #[error("MatrixOne does not let user '{user}' in: check user and password ({answer})")]
+    WrongPassword {
+        /// The user as given.
+        user: String,
+        /// What the server said.
+        answer: String,
+    },
+    /// The server wants a login that is not supported.
+    #[error(
+        "MatrixOne wants the login method '{0}', and only mysql_native_password is known: give the user a password of that kind"
+    )]
+    AuthMethod(String),
+    /// The server cannot do this.
+    #[error("{server} cannot {what}: that needs a newer release")]
+    Unsupported {
+        /// The server.
+        server: String,
+        /// What was asked of it.
+        what: &'static str,
+    },
+    /// The server said no.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The connection broke before the statement was out, or outside of a backup: nothing is running. Connect again.
+    #[error("the connection to MatrixOne was lost; nothing was started")]
+    Lost(#[source] io::Error),
+    /// The connection broke during a backup. The server may have finished, may have stopped, or may still be writing: look at the
+    /// files, and do not use that folder again.
+    #[error(
+        "the connection was lost during the backup, and the server may still be writing: check the files before relying on them, and use another folder for the next try"
+    )]
+    Ambiguous(#[source] io::Error),
+    /// The caller cancelled.
+    #[error("the backup was cancelled{}", if *.stopped { "" } else { ", but the server has not confirmed it and may still be writing" })]
+    Cancelled {
+        /// Whether the server said that the statement has ended; what it wrote so far stays.
+        stopped: bool,
+        /// Why it could not be told, if it could not.
+        #[source]
+        source: Option<Box<Self>>,
+    },
+}
+
+/// An answer of the server that says no.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("MatrixOne says: {message} (error {code}){}", advice_or_nothing(*.code, .message))]
+pub struct ServerError {
+    /// The number: MySQL's below 20000, MatrixOne's own from there.
+    pub code: u16,
+    /// The five characters of the SQL state; empty if there were none.
+    pub state: String,
+    /// The text, cut short if it is long, without any key of ours.
+    pub message: String,
+}
+
+/// What an answer means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ServerReason {
+    /// The user may not.
+    Denied,
+    /// A file that belongs to the cluster is not there any more.
+    FileNotFound,
+    /// The folder has files already.
+    FileExists,
+    /// The server does not take the folder's name.
+    InvalidPath,
+    /// The bucket or the keys are wrong.
+    BadStorage,
+    /// The server does not know the statement.
+    Syntax,
+    /// The statement was killed.
+    Interrupted,
+    /// The server panicked over it.
+    Panic,
+    /// The server had a problem inside.
+    Internal,
+    /// Anything else.
+    Other,
+}
+
+impl ServerError {
+    /// Returns what the answer means.
+    #[must_use]
+    pub fn reason(&self) -> ServerReason {
+        reason(self.code, &self.message)
+    }
+
+    /// Returns what can be done; `None` when the message says all there is.
+    #[must_use]
+    pub fn advice(&self) -> Option<&'static str> {
+        advice(self.reason())
+    }
+}
+
+fn reason(code: u16, message: &str) -> ServerReason {
+    let says = |text: &str| message.to_ascii_lowercase().contains(text);
+    match code {
+        1045 | 1142 | 1227 => ServerReason::Denied,
+        1064 | 1149 | 20302 | 20303 => ServerReason::Syntax,
+        1317 | 20104 => ServerReason::Interrupted,
+        20405 => ServerReason::FileNotFound,
+        20406 => ServerReason::FileExists,
+        20411 => ServerReason::InvalidPath,
+        20425 => ServerReason::BadStorage,
+        // Both numbers are given to whatever has none of its own: the text has to tell.
+        1105 | 20101 if says("privilege") => ServerReason::Denied,
+        1105 | 20101 if says("panic") => ServerReason::Panic,
+        1105 | 20101 if says("already exists") => ServerReason::FileExists,
+        1105 | 20101 if says("context canceled") => ServerReason::Interrupted,
+        1105 | 20101 => ServerReason::Internal,
+        _ => ServerReason::Other,
+    }
+}
+
+fn advice(reason: ServerReason) -> Option<&'static str> {
+    Some(match reason {
+        ServerReason::Denied => "only users of the account sys can back up a cluster",
+        ServerReason::FileNotFound => {
+            "a file of the cluster was removed during the backup, or is missing already; try again in a new folder, and if it \
+             stays check the cluster's own storage"
+        }
+        ServerReason::FileExists => {
+            "the server overwrites nothing, so a failed backup cannot be repeated in the same folder: start a new one"
+        }
+        ServerReason::InvalidPath => "choose a folder named with letters, digits and - _ . / only",
+        ServerReason::BadStorage => {
+            "check endpoint, bucket, region and keys as the server sees them"
+        }
+        ServerReason::Syntax => {
+            "the server is older or newer than its greeting says; tell us its version"
+        }
+        ServerReason::Panic => {
+            "the server failed over the statement; its log says where. Do not use the folder again"
+        }
+        ServerReason::Internal => "the server's log says more. Do not use the folder again",
+        ServerReason::Interrupted | ServerReason::Other => return None,
+    })
+}
+
+fn advice_or_nothing(code: u16, message: &str) -> String {
+    advice(reason(code, message)).map_or_else(String::new, |advice| format!("; {advice}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_understood() {
+        for (code, message, reason) in [
+            (
+                20101,
+                "internal error: do not have privilege to execute the statement",
+                ServerReason::Denied,
+            ),
+            (
+                20101,
+                "internal error: panic runtime error: index out of range",
+                ServerReason::Panic,
+            ),
+            (
+                20101,
+                "internal error: wait special checkpoint timeout",
+                ServerReason::Internal,
+            ),
+            (
+                20405,
+                "file 0191_00000 is not found",
+                ServerReason::FileNotFound,
+            ),
+            (
+                20406,
+                "file tae/tae_list already exists",
+                ServerReason::FileExists,
+            ),
+            (1064, "SQL parser error", ServerReason::Syntax),
+            (1105, "panic", ServerReason::Panic),
+            (1317, "query interrupted", ServerReason::Interrupted),
+            (1146, "no such table", ServerReason::Other),
+        ] {
+            let error = ServerError {
+                code,
+                state: String::new(),
+                message: message.to_owned(),
+            };
+            assert_eq!(error.reason(), reason, "{message}");
+        }
+    }
+
+    #[test]
+    fn an_answer_comes_with_advice() {
+        let error = ServerError {
+            code: 20406,
+            state: "HY000".to_owned(),
+            message: "file mo_meta already exists".to_owned(),
+        };
+        assert_eq!(
+            error.to_string(),
+            "MatrixOne says: file mo_meta already exists (error 20406); the server overwrites nothing, so a failed backup cannot \
+             be repeated in the same folder: start a new one"
+        );
+    }
+}

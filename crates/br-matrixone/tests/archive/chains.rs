@@ -1,0 +1,166 @@
+//! Which backup has what, and who needs whom.
+
+use br_matrixone::archive::*;
+
+use crate::make::{self, File, Shape};
+use crate::restored::restore;
+
+#[test]
+fn a_missing_base_is_named_before_anything_is_written() {
+    for with_index in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, target) = (dir.path().join("archive"), dir.path().join("mo"));
+        make::chain(&root, Shape::FRAMED);
+        std::fs::remove_dir_all(root.join(make::dir_of(0))).unwrap();
+        if with_index {
+            std::fs::remove_file(root.join(format!("{}.meta", make::id(0)))).unwrap();
+            let rows: String = make::cluster()
+                .iter()
+                .map(|file| format!("{},{},1-0\n", file.path, make::dir_of(0)))
+                .collect();
+            std::fs::write(
+                root.join(format!("file_index_{}-0.idx", make::ts(100))),
+                rows,
+            )
+            .unwrap();
+        }
+        let error =
+            restore(&root, &make::id(3), RestoreTarget::local(&target).unwrap()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Missing);
+        // Three of the nine objects were merged away until then.
+        assert_eq!(error.problems().len(), 6);
+        for problem in error.problems() {
+            assert!(problem.path.starts_with(&make::dir_of(0)), "{problem}");
+            assert!(problem.text.contains("not there any more"), "{problem}");
+        }
+        assert!(!target.exists());
+    }
+}
+
+#[test]
+fn a_base_of_which_nothing_is_left_is_placed_in_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    make::chain(root, Shape::RAW);
+    std::fs::remove_dir_all(root.join(make::dir_of(0))).unwrap();
+    std::fs::remove_file(root.join(format!("{}.meta", make::id(0)))).unwrap();
+    let archive = make::open(root);
+    let backup = archive.find(&make::id(2)).unwrap();
+    let missing = Resolution::of(&archive, backup, &Silent).unwrap().missing;
+    assert_eq!(missing.len(), 7);
+    for missing in missing {
+        let Holder::Between {
+            after: Some(after),
+            before: Some(before),
+        } = missing.holder
+        else {
+            panic!("{missing}");
+        };
+        assert!(after.physical < make::ts(100));
+        assert_eq!(before.physical, make::ts(200));
+    }
+}
+
+#[test]
+fn who_needs_whom() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    make::chain(root, Shape::FRAMED);
+    let archive = make::open(root);
+    let needs = |number: u64| {
+        let backup = archive.find(&make::id(number)).unwrap();
+        let found = dependents(&archive, &[backup], &Silent).unwrap();
+        found
+            .into_iter()
+            .map(|found| (found.id.unwrap(), found.files))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        needs(0),
+        [(make::id(1), 8), (make::id(2), 7), (make::id(3), 6)]
+    );
+    assert_eq!(needs(1), [(make::id(2), 5), (make::id(3), 5)]);
+    assert_eq!(needs(2), [(make::id(3), 5)]);
+    assert_eq!(needs(3), []);
+}
+
+/// A cloned table lists an object again with the time of the clone, so that a later backup copies it once more.
+#[test]
+fn clones_are_found_wherever_they_lie() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, shape) = (dir.path().join("archive"), Shape::RAW);
+    let old = make::file(1, 5000, 10);
+    let clone = File {
+        ts: 150,
+        ..old.clone()
+    };
+    make::backup(&root, shape, 0, 100, None, std::slice::from_ref(&old));
+    make::backup(
+        &root,
+        shape,
+        1,
+        200,
+        Some(100),
+        std::slice::from_ref(&clone),
+    );
+    make::backup(
+        &root,
+        shape,
+        2,
+        300,
+        Some(200),
+        std::slice::from_ref(&clone),
+    );
+    let archive = make::open(&root);
+    // The clone's copy makes the first backup dispensable.
+    let first = archive.find(&make::id(0)).unwrap();
+    assert_eq!(dependents(&archive, &[first], &Silent).unwrap(), []);
+    let second = archive.find(&make::id(1)).unwrap();
+    assert_eq!(dependents(&archive, &[second], &Silent).unwrap(), []);
+    // Either copy will do for the third.
+    for gone in [0, 1] {
+        let aside = dir.path().join("aside");
+        let there = root.join(make::dir_of(gone));
+        std::fs::rename(&there, &aside).unwrap();
+        let target = dir.path().join(format!("mo{gone}"));
+        restore(&root, &make::id(2), RestoreTarget::local(&target).unwrap()).unwrap();
+        make::assert_restored(&target, std::slice::from_ref(&clone), shape.framing);
+        std::fs::rename(&aside, &there).unwrap();
+    }
+}
+
+/// An object of the same name and another size, of a cluster that was restored, is not taken.
+#[test]
+fn a_name_alone_is_not_enough() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, shape) = (dir.path(), Shape::RAW);
+    make::backup(root, shape, 0, 100, None, &[make::file(1, 5000, 10)]);
+    make::backup(
+        root,
+        shape,
+        1,
+        200,
+        Some(100),
+        &[File {
+            bytes: make::object(9, 6000),
+            ..make::file(1, 0, 10)
+        }],
+    );
+    let archive = make::open(root);
+    let found = Resolution::of(&archive, archive.find(&make::id(1)).unwrap(), &Silent).unwrap();
+    assert_eq!((found.files.len(), found.missing.len()), (0, 1));
+}
+
+/// A file that the client should have copied into the own folder, and did not, is taken from where it surely is the same.
+#[test]
+fn a_file_missing_in_the_own_folder_is_taken_from_an_earlier_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, shape) = (dir.path().join("archive"), Shape::FRAMED);
+    let files = [make::file(1, 5000, 10), make::file(2, 5000, 20)];
+    make::backup(&root, shape, 0, 100, None, &files);
+    make::backup(&root, shape, 1, 200, Some(0), &files);
+    std::fs::remove_file(root.join(make::dir_of(1)).join("tae").join(make::name(1))).unwrap();
+    let target = dir.path().join("mo");
+    restore(&root, &make::id(1), RestoreTarget::local(&target).unwrap()).unwrap();
+    make::assert_restored(&target, &files, shape.framing);
+}

@@ -1,0 +1,93 @@
+//! Archives in object stores.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use br_matrixone::archive::*;
+use object_store::{ObjectStore, ObjectStoreExt as _, memory::InMemory, path::Path as Key};
+
+use crate::make::{self, Shape};
+
+/// Copies a folder into a store, below a prefix.
+fn upload(
+    store: &Arc<dyn ObjectStore>,
+    runtime: &tokio::runtime::Runtime,
+    root: &Path,
+    prefix: &str,
+) {
+    let place = Place::local(root);
+    place
+        .list("", &mut |entry| {
+            let bytes = place.read(&entry.path, u64::MAX)?.unwrap();
+            let key = Key::from(format!("{prefix}/{}", entry.path));
+            runtime.block_on(store.put(&key, bytes.into())).unwrap();
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn from_a_store_to_a_folder_and_to_a_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("archive");
+    let all = make::chain(&root, Shape::RAW);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    upload(&store, &runtime, &root, "backup1");
+    let place =
+        |prefix| Place::object(Arc::clone(&store), prefix, runtime.handle().clone()).unwrap();
+    let archive = Archive::open(&place("/backup1"), &Limits::default()).unwrap();
+    let backup = archive.find(&make::id(3)).unwrap();
+    let report = check(&archive, backup, &CheckOptions::default(), &Silent).unwrap();
+    assert!(report.is_good(), "{:?}", report.problems);
+
+    // A cluster with the backend DISK wants frames.
+    let target = dir.path().join("mo");
+    let into = RestoreTarget::local(&target)
+        .unwrap()
+        .with_framing(Framing::Framed);
+    let plan = RestorePlan::new(&archive, backup, into, &Silent).unwrap();
+    plan.execute(&RestoreOptions::default(), &Silent).unwrap();
+    make::assert_restored(&target, &all[3], Framing::Framed);
+
+    let into = RestoreTarget::object(&place("restored/mo")).unwrap();
+    let plan = RestorePlan::new(&archive, backup, into, &Silent).unwrap();
+    assert!(
+        plan.files()
+            .all(|file| file.to == "hk_data" || file.to.starts_with("data/"))
+    );
+    plan.execute(&RestoreOptions::default(), &Silent).unwrap();
+    let restored = place("restored/mo");
+    for file in &all[3] {
+        let found = restored
+            .read(&format!("data/{}", file.path), u64::MAX)
+            .unwrap()
+            .unwrap();
+        assert!(found == file.bytes, "{}", file.path);
+    }
+    assert_eq!(
+        restored.read("hk_data", 999).unwrap().unwrap(),
+        make::HK_DATA
+    );
+    assert_eq!(restored.children("", 9).unwrap().files.len(), 1);
+    assert_eq!(
+        plan.execute(&RestoreOptions::default(), &Silent)
+            .unwrap_err()
+            .kind(),
+        ErrorKind::Exists
+    );
+}
+
+#[test]
+fn the_folder_of_one_backup_in_a_store() {
+    let dir = tempfile::tempdir().unwrap();
+    make::chain(dir.path(), Shape::FRAMED);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    upload(&store, &runtime, dir.path(), "a/b");
+    let prefix = format!("a/b/{}/", make::dir_of(2));
+    let place = Place::object(store, &prefix, runtime.handle().clone()).unwrap();
+    let archive = Archive::open(&place, &Limits::default()).unwrap();
+    assert_eq!(archive.only().unwrap().id, Some(make::id(2)));
+    assert_eq!(archive.backups().len(), 4);
+}

@@ -1,0 +1,138 @@
+//! An archive of MatrixOne as a source: a backup that the server wrote, to be kept in a repository.
+//!
+//! [`ArchiveSource`] yields the files of one backup. Invariant: files come in the order of their paths, each under the folder that it has
+//! below the archive's root, so that what is restored is an archive again.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use br_core::model::{Entry, EntryKind, EntryPath, FileContent, FileTime, Owner};
+use br_core::source::{ContentReader, Details, Source, SourceItem};
+
+use br_matrixone::archive::{Error, ErrorKind, Place, PlaceReader, Result};
+
+/// The files of one backup of MatrixOne, from disk or from an object storage.
+#[derive(Debug)]
+pub struct ArchiveSource {
+    entries: std::collections::btree_map::IntoIter<EntryPath, Option<(String, u64)>>,
+    place: Place,
+    time: FileTime,
+}
+
+impl ArchiveSource {
+    /// Lists the folder `dir` below `root`; `secs` since 1970 becomes the time of its files, of which not every storage knows.
+    ///
+    /// # Errors
+    /// When it cannot be listed, or has a name that no backup can have.
+    pub fn open(root: &Place, dir: &str, secs: i64) -> Result<Self> {
+        let mut entries = BTreeMap::new();
+        root.list(dir, &mut |entry| {
+            let path = match dir {
+                "" => entry.path.clone(),
+                dir => format!("{dir}/{}", entry.path),
+            };
+            for (at, _) in path.match_indices('/') {
+                entries.entry(entry_path(&path[..at])?).or_insert(None);
+            }
+            entries.insert(entry_path(&path)?, Some((path, entry.size)));
+            Ok(())
+        })?;
+        Ok(Self {
+            entries: entries.into_iter(),
+            place: root.clone(),
+            time: FileTime { secs, nanos: 0 },
+        })
+    }
+}
+
+fn entry_path(path: &str) -> Result<EntryPath> {
+    EntryPath::new(path.as_bytes().to_vec())
+        .map_err(|error| Error::new(ErrorKind::Refused, format!("{path}: {error}")))
+}
+
+impl Source for ArchiveSource {
+    fn next(&mut self) -> Option<SourceItem> {
+        let (path, file) = self.entries.next()?;
+        let kind = match &file {
+            None => EntryKind::Directory,
+            Some((_, size)) => EntryKind::File(FileContent {
+                size: *size,
+                ..FileContent::default()
+            }),
+        };
+        let mode = if file.is_some() { 0o640 } else { 0o750 };
+        let entry = Entry {
+            path,
+            kind,
+            mode,
+            owner: Arc::new(Owner::default()),
+            mtime: self.time,
+            ctime: self.time,
+            inode: 0,
+            xattrs: Vec::new(),
+            link_group: None,
+        };
+        let details = Box::new(ArchiveFile {
+            place: self.place.clone(),
+            size: file.as_ref().map_or(0, |(_, size)| *size),
+            path: file.map(|(path, _)| path).unwrap_or_default(),
+        });
+        Some(SourceItem::Entry { entry, details })
+    }
+
+    /// Half of it is of no use.
+    fn needs_everything(&self) -> bool {
+        true
+    }
+}
+
+/// Access to one file.
+struct ArchiveFile {
+    place: Place,
+    path: String,
+    size: u64,
+}
+
+impl Details for ArchiveFile {
+    fn complete(&mut self, _entry: &mut Entry) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn open(self: Box<Self>, _entry: &mut Entry) -> io::Result<Box<dyn ContentReader>> {
+        let reader = self.place.open(&self.path).map_err(io::Error::other)?;
+        Ok(Box::new(ArchiveContent {
+            reader,
+            size: self.size,
+            read: 0,
+        }))
+    }
+}
+
+struct ArchiveContent {
+    reader: PlaceReader,
+    /// As listed.
+    size: u64,
+    read: u64,
+}
+
+impl Read for ArchiveContent {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.reader.read(buffer)?;
+        self.read += len as u64;
+        Ok(len)
+    }
+}
+
+impl ContentReader for ArchiveContent {
+    /// The server writes each file once, and is done: another length is no change, but a loss.
+    fn finish(&mut self) -> io::Result<bool> {
+        match self.read == self.size {
+            true => Ok(true),
+            false => Err(io::Error::other(format!(
+                "it has {} bytes, and the list says {}",
+                self.read, self.size
+            ))),
+        }
+    }
+}
