@@ -53,6 +53,8 @@ pub enum Event<'a> {
         /// Why.
         reason: &'a Exclusion,
     },
+    /// The operation starts again, as another writer removed data that it relied on.
+    Restart,
     /// Something that a person should know, and that does not stop the operation.
     Warning {
         /// What.

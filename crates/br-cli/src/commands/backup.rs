@@ -5,8 +5,8 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use br_core::engine::backup::{BackupOptions, BackupReport, Base, backup};
-use br_core::{BackupSelector, ErrorKind, Repository};
+use br_core::engine::backup::{BackupOptions, BackupReport, Base, backup, backup_with_retry};
+use br_core::{BackupSelector, Repository};
 use clap::{Args, ValueEnum};
 
 use super::show;
@@ -153,7 +153,7 @@ pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
         let _ = std::fs::create_dir_all(journal);
     }
     let reporter = Arc::new(context.reporter().with_entries(lists));
-    let report = back_up(&repository, input, &options, context, &reporter).await?;
+    let report = back_up(&repository, &input, &options, context, &reporter).await?;
     print(&args, &report, reporter.elapsed().as_secs_f64(), context)?;
     if report.backup.is_complete() {
         return Ok(ExitStatus::Ok);
@@ -219,28 +219,19 @@ impl From<Deltas> for Option<bool> {
     }
 }
 
-/// Runs the backup, and once more when a prune took what it relied on: paths can be read again, a stream cannot.
+/// Runs the backup. Paths can be read again after a conflict, standard input cannot.
 async fn back_up(
     repository: &Repository,
-    input: Input,
+    input: &Input,
     options: &BackupOptions,
     context: &CommandContext,
     reporter: &Arc<ProgressReporter>,
 ) -> Result<BackupReport, CommandError> {
-    let mut again = input.again();
-    let mut source = input.open(context.own_folders()?, context)?;
-    loop {
-        let (engine, guard) = context.engine_with(reporter);
-        let report = backup(repository, source, options, &engine).await;
-        drop(guard);
-        match (report, again.take()) {
-            (Err(error), Some(input)) if error.kind() == ErrorKind::Conflict => {
-                let note = "others changed the repository meanwhile: running once more";
-                context.output.console.note(note);
-                source = input.open(context.own_folders()?, context)?;
-            }
-            (report, _) => return Ok(report?),
-        }
+    let (engine, _guard) = context.engine_with(reporter);
+    let open = async || input.open(context.own_folders()?, context);
+    match input {
+        Input::Stdin(_) => Ok(backup(repository, open().await?, options, &engine).await?),
+        Input::Paths { .. } => backup_with_retry(repository, open, options, &engine).await,
     }
 }
 

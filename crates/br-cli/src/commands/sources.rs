@@ -116,17 +116,6 @@ impl Input {
         }
     }
 
-    /// The same once more, if it can be read twice.
-    pub(super) fn again(&self) -> Option<Self> {
-        match self {
-            Self::Paths { paths, options } => Some(Self::Paths {
-                paths: paths.clone(),
-                options: options.clone(),
-            }),
-            Self::Stdin(_) => None,
-        }
-    }
-
     /// The folder that relative paths start from, when there are any.
     pub(super) fn folder(&self) -> Vec<u8> {
         match self {
@@ -139,15 +128,17 @@ impl Input {
 
     /// Opens it. Folders in `skipped` are left out; only those which exist by now are known by what they are.
     pub(super) fn open(
-        self,
+        &self,
         skipped: Vec<PathBuf>,
         context: &CommandContext,
     ) -> Result<Box<dyn Source>, CommandError> {
         let (paths, options) = match self {
-            Self::Stdin(path) => return Ok(stdin(path, context)),
-            Self::Paths { paths, options } => (paths, options.with_skipped_folders(skipped)),
+            Self::Stdin(path) => return Ok(stdin(path.clone(), context)),
+            Self::Paths { paths, options } => {
+                (paths, options.clone().with_skipped_folders(skipped))
+            }
         };
-        let source = LocalSource::new(&paths, options).map_err(|error| refused(&error))?;
+        let source = LocalSource::new(paths, options).map_err(|error| refused(&error))?;
         for link in source.symlinked_roots() {
             let link = link.display();
             let note = format!("{link} is a symbolic link: what it leads to is backed up");

@@ -138,6 +138,9 @@ impl Progress for ProgressReporter {
                 self.console.failed(self.failure, &path.to_string(), reason);
             }
             Event::Note { message } => self.console.note(message),
+            Event::Restart => self
+                .console
+                .note("others changed the repository meanwhile: running once more"),
             Event::Warning { message } if self.shows(&self.warnings) => {
                 self.console.warning(message);
             }

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use br_core::engine::backup::{BackupOptions as KeepOptions, Base};
-use br_core::{ErrorKind, Repository, Secret};
+use br_core::{Repository, Secret};
 use br_matrixone::BackupKind;
 use br_matrixone::archive;
 use br_matrixone::backup::{
@@ -12,7 +11,7 @@ use br_matrixone::backup::{
 };
 use br_matrixone::catalog::Place;
 use br_matrixone::client::{ClientError, ConnectOptions, DEFAULT_PORT, ServerReason};
-use br_sources::matrixone::ArchiveSource;
+use br_sources::matrixone::{KeepError, KeepOptions, keep};
 use clap::{Args, ValueEnum};
 
 use super::list::EntryJson;
@@ -30,8 +29,6 @@ use crate::secret;
 use crate::storage::parse_secret;
 use crate::values;
 
-/// Marks the copies in a repository.
-pub(super) const TAG: &str = "matrixone";
 /// Files that are named when a backup turns out not to be whole.
 const NAMED: usize = 20;
 
@@ -169,7 +166,7 @@ pub(super) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
     drop(guard);
     let report = done.map_err(|error| explain(&error, &id.to_string()))?;
     let kept = match &repository {
-        Some(repository) => keep(&report, &root, repository, context).await.map(Some),
+        Some(repository) => copy(&report, &root, repository, context).await.map(Some),
         None => Ok(None),
     };
     // The backup is there, whatever became of the copy.
@@ -237,33 +234,18 @@ fn from_environment() -> Result<Secret, CommandError> {
     })
 }
 
-/// Copies the backup into the repository; once more when a prune took what it relied on.
-async fn keep(
+/// Copies the backup into the repository.
+async fn copy(
     report: &BackupReport,
     root: &archive::Place,
     repository: &Repository,
     context: &CommandContext,
 ) -> Result<String, CommandError> {
-    let entry = &report.entry;
-    let directory = entry.sub_directory.clone().unwrap_or_default();
-    let path = format!("{}/{directory}", entry.place);
-    let options = KeepOptions::new(host_name(), user_name(), vec![path.into_bytes()])
-        .with_tags(vec![TAG.to_owned(), entry.id.to_string()])
-        .with_base(Base::None);
-    let secs = entry.at_time.as_second();
-    let mut again = true;
-    loop {
-        let (root, list) = (root.clone(), directory.clone());
-        let source = super::blocking(move || ArchiveSource::open(&root, &list, secs)).await?;
-        let reporter = Arc::new(context.reporter());
-        let (engine, guard) = context.engine_with(&reporter);
-        let kept = br_core::engine::backup::backup(repository, source, &options, &engine).await;
-        drop(guard);
-        match kept {
-            Err(error) if again && error.kind() == ErrorKind::Conflict => again = false,
-            kept => return Ok(kept?.backup.id.to_string()),
-        }
-    }
+    let reporter = Arc::new(context.reporter());
+    let (engine, _guard) = context.engine_with(&reporter);
+    let options = KeepOptions::new(host_name(), user_name());
+    let backup = keep(repository, root, &report.entry, &options, &engine).await;
+    Ok(backup.map(|backup| backup.id.to_string())?)
 }
 
 fn print(
@@ -297,6 +279,20 @@ fn print(
         }
     }
     lines.finish()
+}
+
+impl From<KeepError> for CommandError {
+    fn from(error: KeepError) -> Self {
+        match error {
+            KeepError::Archive(error) => error.into(),
+            KeepError::Repository(error) => error.into(),
+            error => Self::new(
+                ExitStatus::Failure,
+                error.to_string(),
+                "run the command again",
+            ),
+        }
+    }
 }
 
 /// Says what an error means and what to do.

@@ -1,17 +1,13 @@
 //! `br matrixone rebuild`: brings backups that the catalogue does not know into it.
 
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use br_core::engine::dump::dump;
-use br_core::model::{Backup, EntryPath};
-use br_core::{ErrorKind, Repository};
-use br_matrixone::archive::{Archive, Limits, split_dir};
-use br_matrixone::catalog::{Entry, Place, State};
+use br_matrixone::archive::{Archive, Limits};
+use br_matrixone::catalog::{Place, State};
 use br_matrixone::find::{self, Found};
+use br_sources::matrixone::copies;
 use clap::Args;
 
-use super::backup::TAG;
 use super::place::{LocationArgs, open};
 use super::progress::ArchiveProgress;
 use super::{CODES, CatalogArgs, blocking};
@@ -61,7 +57,9 @@ pub(super) async fn run(args: RebuildArgs, context: &CommandContext) -> CommandR
     };
     if repository.is_some() {
         let repository = context.open().await?;
-        found.entries.extend(copies(&repository, context).await?);
+        found
+            .entries
+            .extend(copies(&repository, &context.engine()).await?);
     }
     for name in &found.nameless {
         let text = format!(
@@ -120,96 +118,4 @@ async fn below(place: Place, context: &CommandContext) -> Result<Found, CommandE
         find::find(&place, &archive, &progress)
     };
     blocking(work).await
-}
-
-/// The copies in a repository.
-async fn copies(
-    repository: &Repository,
-    context: &CommandContext,
-) -> Result<Vec<Entry>, CommandError> {
-    let mut out = Vec::new();
-    for backup in repository.backups(&context.engine()).await? {
-        if let Some(entry) = copy(repository, &backup, context).await? {
-            out.push(entry);
-        }
-    }
-    Ok(out)
-}
-
-/// The note of one copy; `None` when the backup is something else.
-async fn copy(
-    repository: &Repository,
-    backup: &Backup,
-    context: &CommandContext,
-) -> Result<Option<Entry>, CommandError> {
-    if !backup.tags.iter().any(|tag| tag == TAG) {
-        return Ok(None);
-    }
-    let Some(directory) = backup.paths.iter().find_map(|path| directory(path)) else {
-        return Ok(None);
-    };
-    let place = Place::Repository {
-        url: repository.location().to_string(),
-        backup: backup.id.to_string(),
-    };
-    let sum = tae_sum(repository, backup, &directory, context).await?;
-    let times = (backup.started, backup.finished);
-    Ok(find::copy(place, &directory, times, &sum))
-}
-
-/// The folder that the paths of a copy end in.
-fn directory(path: &[u8]) -> Option<String> {
-    let name = path.rsplit(|byte| *byte == b'/').next()?;
-    let name = std::str::from_utf8(name).ok()?;
-    split_dir(name).map(|_| name.to_owned())
-}
-
-/// What MatrixOne wrote down about the backup as a whole; empty when it cannot be read, as a restore does without.
-async fn tae_sum(
-    repository: &Repository,
-    backup: &Backup,
-    directory: &str,
-    context: &CommandContext,
-) -> Result<Vec<u8>, CommandError> {
-    let path = EntryPath::new(format!("{directory}/tae/tae_sum").into_bytes());
-    let Ok(path) = path else {
-        return Ok(Vec::new());
-    };
-    let written = Written::default();
-    let engine = context.engine();
-    match dump(repository, backup.id, path, written.clone(), &engine).await {
-        Ok(_) => {}
-        Err(error) if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Damaged) => {
-            return Ok(Vec::new());
-        }
-        Err(error) => return Err(error.into()),
-    }
-    Ok(std::mem::take(&mut *written.lock()))
-}
-
-/// Keeps the little that is written to it.
-#[derive(Debug, Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
-
-impl Written {
-    /// More is no sum.
-    const MOST: usize = 64 << 10;
-
-    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut kept = self.lock();
-        if kept.len() + bytes.len() <= Self::MOST {
-            kept.extend_from_slice(bytes);
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

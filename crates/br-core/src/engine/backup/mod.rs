@@ -30,5 +30,5 @@ mod worker;
 
 pub(crate) use dedup::note_what_is_left;
 pub use options::{BackupOptions, Base};
-pub use run::backup;
+pub use run::{backup, backup_with_retry};
 pub use tally::BackupReport;

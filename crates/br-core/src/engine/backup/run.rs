@@ -4,10 +4,13 @@ use super::options::{BackupOptions, check_description};
 use super::start::Start;
 use super::tally::BackupReport;
 use super::{base, commit, pipeline};
-use crate::error::Result;
-use crate::progress::Context;
+use crate::error::{Error, ErrorKind, Result};
+use crate::progress::{Context, Event};
 use crate::repository::{Io, Repository};
 use crate::source::Source;
+
+/// Attempts at a backup, the first included.
+const MAX_ATTEMPTS: u32 = 2;
 
 /// Backs up a source.
 ///
@@ -34,6 +37,34 @@ pub async fn backup(
     repository
         .run(context, move |io| run(io, Box::new(source), &options))
         .await
+}
+
+/// Backs up a source that can be opened again, and starts once more when another writer removed data that the backup relied on.
+///
+/// That happens when a prune removes data which the backup found stored, and the backup cannot bring it back by itself. `open` is
+/// called once for each attempt. A stream that can be read only once is a case for [`backup`].
+///
+/// # Errors
+/// Those of `open`, and those of [`backup`].
+pub async fn backup_with_retry<S, E>(
+    repository: &Repository,
+    mut open: impl AsyncFnMut() -> std::result::Result<S, E>,
+    options: &BackupOptions,
+    context: &Context,
+) -> std::result::Result<BackupReport, E>
+where
+    S: Source + 'static,
+    E: From<Error>,
+{
+    for _ in 1..MAX_ATTEMPTS {
+        match backup(repository, open().await?, options, context).await {
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                context.progress.event(Event::Restart);
+            }
+            result => return Ok(result?),
+        }
+    }
+    Ok(backup(repository, open().await?, options, context).await?)
 }
 
 fn run(io: &Io, source: Box<dyn Source>, options: &BackupOptions) -> Result<BackupReport> {
