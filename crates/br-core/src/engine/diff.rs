@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::iter::Peekable;
 
-use super::feed::{Feed, Outlet};
+use super::feed::{Feed, FeedSender};
 use super::view::View;
 use crate::error::Result;
 use crate::model::{BackupId, Content, Entry, EntryKind};
@@ -57,7 +57,7 @@ pub fn diff(
 fn merge(
     mut from: Peekable<impl Iterator<Item = Result<Entry>>>,
     mut to: Peekable<impl Iterator<Item = Result<Entry>>>,
-    out: &mut Outlet<Difference>,
+    out: &mut FeedSender<Difference>,
 ) -> Result<()> {
     loop {
         let order = match (from.peek(), to.peek()) {

@@ -55,12 +55,12 @@ impl<T: Send + 'static> Feed<T> {
     pub(crate) fn start(
         repository: &Repository,
         context: &Context,
-        work: impl FnOnce(&Io, &mut Outlet<T>) -> Result<()> + Send + 'static,
+        work: impl FnOnce(&Io, &mut FeedSender<T>) -> Result<()> + Send + 'static,
     ) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let run = |io: Io| {
             worker::start(move || {
-                let mut outlet = Outlet {
+                let mut outlet = FeedSender {
                     sender,
                     batch: Vec::with_capacity(BATCH),
                 };
@@ -80,12 +80,12 @@ impl<T: Send + 'static> Feed<T> {
 
 /// Where the work behind a [`Feed`] puts its items.
 #[derive(Debug)]
-pub(crate) struct Outlet<T> {
+pub(crate) struct FeedSender<T> {
     sender: mpsc::Sender<Vec<T>>,
     batch: Vec<T>,
 }
 
-impl<T> Outlet<T> {
+impl<T> FeedSender<T> {
     /// Puts an item out; false when the reader is gone.
     pub(crate) fn put(&mut self, item: T) -> bool {
         self.batch.push(item);

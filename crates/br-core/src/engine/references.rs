@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::backup::note_what_is_left;
+use super::backup::add_live_references;
 use crate::error::Result;
 use crate::model::{Backup, ChunkRef, Content, EntryKind, FileContent, PackId, References};
 use crate::progress::Event;
@@ -46,7 +46,7 @@ fn by_tree(reader: &Arc<ChunkReader>, backup: &Backup) -> Result<References> {
     let mut note = |chunk: &ChunkRef| {
         for place in index.find_all(&chunk.id) {
             // Part of what it rests on may be lost, and stored again.
-            note_what_is_left(index, &place, &mut references);
+            add_live_references(index, &place, &mut references);
         }
     };
     let mut tree = TreeReader::new(reader, backup).remember_nodes();

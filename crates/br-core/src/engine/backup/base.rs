@@ -1,4 +1,4 @@
-//! Which earlier backup a new one is compared with.
+//! Which previous backup a new one is compared with.
 //!
 //! [`choose`] finds it, [`normalise`] writes typed paths so that one folder is one path wherever it was typed. Invariant: no path
 //! is looked at, and no link followed: paths are taken as text.

@@ -1,14 +1,14 @@
 //! Chunks that are compressed together.
 //!
-//! A [`Block`] becomes a group of a pack, by a [`Storer`] of some worker. Invariant: what is in a block was claimed, so that it is stored
-//! whatever becomes of the file that it came from.
+//! The [`Storer`] of a worker turns a [`Block`] into a group of a pack. Invariant: chunks in a block are claimed, so they are stored
+//! even if the rest of their file cannot be read.
 
 use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Sender;
 
-use super::delta::{Delta, Likeness};
-use super::shared::{Gone, Shared};
+use super::delta::{Delta, DeltaBases};
+use super::shared::{Disconnected, Shared};
 use crate::format::{Codec, Compressor, PackContent};
 use crate::model::{ChunkRef, References};
 use crate::repository::RawGroup;
@@ -21,7 +21,7 @@ pub(super) const GROUP_LEN: usize = 1 << 20;
 pub(super) struct Block {
     raw: Vec<u8>,
     chunks: Vec<ChunkRef>,
-    like: Option<Likeness>,
+    like: Option<DeltaBases>,
 }
 
 impl Block {
@@ -38,15 +38,15 @@ impl Block {
         self.raw.len()
     }
 
-    /// Says what it probably resembles.
-    pub(super) fn with_likeness(mut self, like: Likeness) -> Self {
+    /// Sets the chunks that it probably resembles.
+    pub(super) fn with_bases(mut self, like: DeltaBases) -> Self {
         let len = self.raw.len();
         self.like = Some(like).filter(|like| !like.is_useless_for(len));
         self
     }
 
-    /// True when it is to be a group by itself.
-    pub(super) const fn stands_alone(&self) -> bool {
+    /// True when it must not share a group with other chunks.
+    pub(super) const fn is_own_group(&self) -> bool {
         self.like.is_some()
     }
 
@@ -74,7 +74,11 @@ impl<'a> Storer<'a> {
         }
     }
 
-    pub(super) fn store(&mut self, block: Block, references: &mut References) -> Result<(), Gone> {
+    pub(super) fn store(
+        &mut self,
+        block: Block,
+        references: &mut References,
+    ) -> Result<(), Disconnected> {
         if block.chunks.is_empty() {
             return Ok(());
         }
@@ -95,7 +99,7 @@ impl<'a> Storer<'a> {
             bases,
         };
         let sent = self.groups.as_ref().map(|groups| groups.send(group));
-        sent.transpose().map_err(|_| Gone).map(drop)
+        sent.transpose().map_err(|_| Disconnected).map(drop)
     }
 
     fn compress(

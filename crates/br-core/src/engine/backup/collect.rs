@@ -9,7 +9,7 @@ use super::dedup::Dedup;
 use super::job::{FileOutcome, Finished, Outcome};
 use super::mend::{Mender, forget_change_time};
 use super::tally::Tally;
-use super::window::Window;
+use super::walk_limit::WalkLimit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Compressor, PackContent};
 use crate::model::{ChunkRef, Entry, EntryKind, EntryPath, References, Totals, TreeRoot};
@@ -59,14 +59,18 @@ impl<'a> Collector<'a> {
     }
 
     /// Takes jobs in order until the workers are done; returns how many there were.
-    pub(super) fn run(&mut self, finished: &Receiver<Finished>, window: &Window) -> Result<u64> {
+    pub(super) fn run(
+        &mut self,
+        finished: &Receiver<Finished>,
+        walk_limit: &WalkLimit,
+    ) -> Result<u64> {
         let mut waiting = BTreeMap::new();
         let mut next = 0;
         for job in finished {
             waiting.insert(job.number, job.results);
             while let Some(results) = waiting.remove(&next) {
                 next += 1;
-                window.advance(next);
+                walk_limit.advance(next);
                 for outcome in results {
                     self.take(outcome)?;
                 }

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::dedup::Dedup;
 use super::job::{Item, Job};
 use super::start::Start;
-use super::window::Window;
+use super::walk_limit::WalkLimit;
 use crate::model::{Content, Entry, EntryKind, EntryPath, References};
 use crate::progress::{Action, Event, Progress};
 use crate::repository::{ChunkReader, Io, TreeReader};
@@ -110,7 +110,11 @@ impl<'a> Compare<'a> {
 
     /// Walks to the end. Returns what the unchanged files use, and how many jobs there were; `None` when the receivers are
     /// gone.
-    pub(super) fn run(mut self, jobs: &Sender<Job>, window: &Window) -> Option<(References, u64)> {
+    pub(super) fn run(
+        mut self,
+        jobs: &Sender<Job>,
+        walk_limit: &WalkLimit,
+    ) -> Option<(References, u64)> {
         while let Some(item) = self.source.next() {
             let item = match item {
                 SourceItem::Entry { entry, details } => self.decide(entry, details),
@@ -136,18 +140,18 @@ impl<'a> Compare<'a> {
             let full =
                 self.bytes >= JOB_BYTES || self.items.len() >= JOB_ITEMS || self.open >= JOB_OPEN;
             if full {
-                self.send(jobs, window)?;
+                self.send(jobs, walk_limit)?;
             }
         }
-        self.send(jobs, window)?;
+        self.send(jobs, walk_limit)?;
         Some((self.references, self.number))
     }
 
-    fn send(&mut self, jobs: &Sender<Job>, window: &Window) -> Option<()> {
+    fn send(&mut self, jobs: &Sender<Job>, walk_limit: &WalkLimit) -> Option<()> {
         if self.items.is_empty() {
             return Some(());
         }
-        if !window.wait_for(self.number) {
+        if !walk_limit.wait_for(self.number) {
             return None;
         }
         let job = Job {

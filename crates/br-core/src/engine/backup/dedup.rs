@@ -41,7 +41,7 @@ pub(super) struct Dedup {
     prover: Option<Prover>,
 }
 
-/// Reads what is stored before anything relies on it.
+/// Reads stored chunks before the backup relies on them.
 #[derive(Debug)]
 pub(super) struct Prover {
     reader: ChunkReader,
@@ -56,7 +56,7 @@ impl Prover {
         Self { reader, proven }
     }
 
-    /// True when the chunk can be read. What cannot be read is remembered as damaged.
+    /// True when the chunk can be read. A chunk that cannot be read is remembered as damaged.
     fn proves(&self, id: &ChunkId, place: &Place<'_>) -> bool {
         let shard = &self.proven[shard(id)];
         if shard.lock().is_ok_and(|proven| proven.contains(id)) {
@@ -87,7 +87,7 @@ impl Dedup {
         }
     }
 
-    /// Reads what is stored before relying on it.
+    /// Reads stored chunks before relying on them.
     pub(super) fn with_prover(mut self, prover: Option<Prover>) -> Self {
         self.prover = prover;
         self
@@ -97,7 +97,7 @@ impl Dedup {
         self.id_key.id(chunk)
     }
 
-    /// Notes the place of a chunk that is stored; false when it is not.
+    /// Adds the place of a stored chunk to the references; false when the chunk is not stored.
     pub(super) fn note_stored(&self, id: &ChunkId, references: &mut References) -> bool {
         let mut places = self.index.find_all(id);
         let proves = |place: &Place<'_>| {
@@ -122,8 +122,7 @@ impl Dedup {
     }
 }
 
-/// Notes a place, and what it rests on when it is a delta; false, and nothing is noted, when one of them is damaged or not there
-/// any more.
+/// Adds a place and the places of its bases to the references. Returns false and adds nothing when one of them is damaged or missing.
 pub(crate) fn note_place(index: &Index, place: &Place<'_>, references: &mut References) -> bool {
     if !index.is_sound(place) {
         return false;
@@ -133,12 +132,12 @@ pub(crate) fn note_place(index: &Index, place: &Place<'_>, references: &mut Refe
     if !bases.iter().all(is_there) {
         return false;
     }
-    note_what_is_left(index, place, references);
+    add_live_references(index, place, references);
     true
 }
 
-/// Notes a place, and of what it rests on that which is there.
-pub(crate) fn note_what_is_left(index: &Index, place: &Place<'_>, references: &mut References) {
+/// Adds a place to the references, and the places of its bases that still exist.
+pub(crate) fn add_live_references(index: &Index, place: &Place<'_>, references: &mut References) {
     let bases = place.group.bases.iter();
     for base in bases.filter_map(|base| index.find_whole(base)) {
         references.insert(base.pack.id, base.slot);

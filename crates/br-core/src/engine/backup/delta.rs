@@ -1,7 +1,7 @@
-//! New chunks as differences from what lay in their place before.
+//! New chunks as differences from the chunks that they replace.
 //!
-//! [`Earlier`] goes through the chunks of a file's earlier version beside those of the new one and tells what was replaced; [`Deltas`]
-//! compresses with that as prefix. Invariant: a delta rests on chunks that are stored whole, and making one marks them as used.
+//! [`PreviousVersion`] walks the chunks of a file's previous version in step with the new one and finds which chunks were replaced;
+//! [`Deltas`] compresses with these as a prefix. Invariant: the bases of a delta are stored whole, and making the delta marks them as used.
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
@@ -14,62 +14,62 @@ use crate::format::{Codec, compress_delta, limits};
 use crate::model::{ChunkId, ChunkRef, Content, FileContent, References};
 use crate::repository::{ChunkReader, Index};
 
-/// Bytes of earlier chunks that are read for one group.
+/// Maximum bytes of bases that are read for one group.
 const PREFIX_LEN: u64 = 2 << 20;
-/// The same in multiples of what is to be stored: a delta of a few bytes must not name what has grown over many versions.
+/// The same as a multiple of the bytes to store, so that a delta of a few bytes does not depend on many bases.
 const PREFIX_RATIO: u64 = 4;
-/// The least number of bytes it may add.
+/// Bytes of bases that are always allowed, whatever the ratio says.
 const MIN_PREFIX_LEN: u64 = 256 << 10;
-/// Less than that is not worth a look.
+/// Shorter blocks are stored without a delta.
 const MIN_LEN: usize = 4 << 10;
-/// Earlier versions of more chunks are not searched for where one went.
+/// PreviousVersion versions of more chunks are not searched for where one went.
 const MAX_SEARCHED: usize = 1 << 20;
 /// Give up on deltas after this many consecutive misses.
-const PATIENCE: i32 = 3;
-/// What a base costs besides the delta: its id, in the pack and in the index.
+const MAX_MISSES: i32 = 3;
+/// Bytes that each base adds to a delta: its id, in the pack and in the index.
 const BASE_COST: usize = 64;
 
-/// The chunks of a file's earlier version.
-pub(super) struct Earlier<'a> {
+/// The chunks of a file's previous version.
+pub(super) struct PreviousVersion<'a> {
     chunks: &'a [ChunkRef],
     positions: OnceCell<IdMap<usize>>,
-    /// The first chunk that the new version has not come to.
+    /// The first chunk that the new version has not reached.
     next: usize,
-    hope: Arc<Hope>,
+    backoff: Arc<DeltaBackoff>,
 }
 
-/// Chunks that new ones are likely to resemble.
+/// Chunks that a new block probably resembles.
 #[derive(Default)]
-pub(super) struct Likeness {
+pub(super) struct DeltaBases {
     chunks: Vec<ChunkRef>,
-    hope: Arc<Hope>,
+    backoff: Arc<DeltaBackoff>,
 }
 
-/// Whether it is worth while to go on.
-struct Hope(AtomicI32);
+/// Counts down misses; deltas are given up at zero.
+struct DeltaBackoff(AtomicI32);
 
-impl Default for Hope {
+impl Default for DeltaBackoff {
     fn default() -> Self {
-        Self(AtomicI32::new(PATIENCE))
+        Self(AtomicI32::new(MAX_MISSES))
     }
 }
 
-impl Hope {
-    fn is_left(&self) -> bool {
+impl DeltaBackoff {
+    fn is_open(&self) -> bool {
         self.0.load(Ordering::Relaxed) > 0
     }
 
-    fn learn(&self, helped: bool) {
+    fn record(&self, helped: bool) {
         if helped {
-            self.0.store(PATIENCE, Ordering::Relaxed);
+            self.0.store(MAX_MISSES, Ordering::Relaxed);
         } else {
             self.0.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
 
-impl<'a> Earlier<'a> {
-    /// The earlier version, if it has chunks.
+impl<'a> PreviousVersion<'a> {
+    /// The previous version, if it has chunks.
     pub(super) fn of(known: Option<&'a FileContent>) -> Option<Self> {
         let Content::Chunks(chunks) = &known?.content else {
             return None;
@@ -78,65 +78,65 @@ impl<'a> Earlier<'a> {
             chunks,
             positions: OnceCell::new(),
             next: 0,
-            hope: Arc::default(),
+            backoff: Arc::default(),
         })
     }
 
-    /// Goes on to a chunk that both versions have; returns what stood before it since the last one.
-    pub(super) fn meet(&mut self, id: &ChunkId) -> Likeness {
+    /// Advances to a chunk that both versions have; returns the replaced chunks before it.
+    pub(super) fn meet(&mut self, id: &ChunkId) -> DeltaBases {
         let is_next = self
             .chunks
             .get(self.next)
             .is_some_and(|chunk| chunk.id == *id);
         let at = match is_next {
             true => self.next,
-            false if self.chunks.len() > MAX_SEARCHED => return Likeness::default(),
+            false if self.chunks.len() > MAX_SEARCHED => return DeltaBases::default(),
             false => match self.positions().get(id) {
                 Some(at) if *at >= self.next => *at,
-                _ => return Likeness::default(),
+                _ => return DeltaBases::default(),
             },
         };
         let passed = self.next..at;
         self.next = at + 1;
-        self.likeness(passed)
+        self.bases_in(passed)
     }
 
-    /// Skips this many bytes, to where the new version probably is.
-    pub(super) fn pass(&mut self, len: usize) -> Likeness {
+    /// Advances by this number of bytes, to the probable position of the new version.
+    pub(super) fn pass(&mut self, len: usize) -> DeltaBases {
         let from = self.next;
         let mut left = len;
         while let Some(chunk) = self.chunks.get(self.next).filter(|_| left > 0) {
             left = left.saturating_sub(chunk.len as usize);
             self.next += 1;
         }
-        self.likeness(from..self.next)
+        self.bases_in(from..self.next)
     }
 
-    /// What stands behind the last chunk that both have.
-    pub(super) fn rest(&mut self) -> Likeness {
+    /// The chunks after the last one that both versions have.
+    pub(super) fn rest(&mut self) -> DeltaBases {
         let rest = self.next..self.chunks.len();
         self.next = rest.end;
-        self.likeness(rest)
+        self.bases_in(rest)
     }
 
-    fn likeness(&self, range: Range<usize>) -> Likeness {
+    fn bases_in(&self, range: Range<usize>) -> DeltaBases {
         let mut len = 0;
         // More would not be read.
         let fits = |chunk: &&ChunkRef| {
             len += u64::from(chunk.len);
             len <= 2 * PREFIX_LEN
         };
-        Likeness {
+        DeltaBases {
             chunks: self.chunks[range]
                 .iter()
                 .take_while(fits)
                 .copied()
                 .collect(),
-            hope: Arc::clone(&self.hope),
+            backoff: Arc::clone(&self.backoff),
         }
     }
 
-    /// Where chunks are; the first place counts for those that occur more than once.
+    /// Positions by chunk id; the first one of a chunk that occurs more than once.
     fn positions(&self) -> &IdMap<usize> {
         self.positions.get_or_init(|| {
             let positions = self.chunks.iter().enumerate().rev();
@@ -145,15 +145,15 @@ impl<'a> Earlier<'a> {
     }
 }
 
-impl Likeness {
-    /// True when it could not help with this many bytes.
+impl DeltaBases {
+    /// True when a delta for this number of bytes is not worth trying.
     pub(super) fn is_useless_for(&self, len: usize) -> bool {
         len < MIN_LEN || self.is_none()
     }
 
-    /// True when there is nothing that could help.
+    /// True when there are no bases, or deltas were given up.
     pub(super) fn is_none(&self) -> bool {
-        self.chunks.is_empty() || !self.hope.is_left()
+        self.chunks.is_empty() || !self.backoff.is_open()
     }
 }
 
@@ -162,7 +162,7 @@ impl Likeness {
 pub(super) struct Deltas {
     reader: ChunkReader,
     level: i32,
-    /// What others rest on and is lost: when it comes again it is stored whole.
+    /// Bases that were lost: a chunk with such an id is stored whole.
     lost: OnceLock<HashSet<ChunkId>>,
 }
 
@@ -182,18 +182,18 @@ impl Deltas {
         }
     }
 
-    /// True when older deltas wait for one of these chunks.
+    /// True when one of these chunks is a lost base of stored deltas.
     pub(super) fn are_awaited(&self, chunks: &[ChunkRef]) -> bool {
         let lost = self.lost.get_or_init(|| self.reader.index().lost_bases());
         !lost.is_empty() && chunks.iter().any(|chunk| lost.contains(&chunk.id))
     }
 
-    /// Compresses bytes beside what they are like. `plain` compresses them alone; what that gave comes back when the delta is not much
+    /// Compresses bytes as a delta to similar chunks. `plain` compresses them without; its result is returned when the delta is not much
     /// shorter.
     pub(super) fn compress(
         &self,
         raw: &[u8],
-        like: &Likeness,
+        like: &DeltaBases,
         plain: impl FnOnce() -> (Codec, Vec<u8>),
         references: &mut References,
     ) -> Result<Delta, (Codec, Vec<u8>)> {
@@ -202,24 +202,24 @@ impl Deltas {
         let bases = bases(index, &like.chunks, room);
         let delta = match bases.is_empty() {
             true => None,
-            // Damage in the repository is no reason to fail: it is found by those who look for it.
+            // Damage in the repository must not fail the backup: `check` reports it.
             false => self.reader.read_bases(&bases).ok(),
         };
         let delta = delta.and_then(|prefix| compress_delta(self.level, &prefix, raw));
         let Some(stored) = delta else {
-            like.hope.learn(false);
+            like.backoff.record(false);
             return Err(plain());
         };
         let cost = stored.len() + bases.len() * BASE_COST;
         if cost > raw.len() / 10 {
             let alone = plain();
-            // Reading a delta takes more than one look: a little less is not worth it.
+            // Reading a delta takes more requests than reading a plain group: a small saving is not worth them.
             if cost > alone.1.len() / 4 * 3 {
-                like.hope.learn(false);
+                like.backoff.record(false);
                 return Err(alone);
             }
         }
-        like.hope.learn(true);
+        like.backoff.record(true);
         for base in &bases {
             if let Some(place) = index.find_whole(base) {
                 references.insert(place.pack.id, place.slot);
@@ -229,7 +229,7 @@ impl Deltas {
     }
 }
 
-/// The chunks stored whole that stand for these: themselves, or what they rest on as deltas.
+/// The whole chunks behind these: the chunks themselves, or their bases if they are deltas.
 fn bases(index: &Index, chunks: &[ChunkRef], mut room: u64) -> Vec<ChunkId> {
     let mut out: Vec<ChunkId> = Vec::new();
     let mut seen = IdSet::default();
@@ -274,46 +274,46 @@ mod tests {
         }
     }
 
-    fn names(like: &Likeness) -> Vec<u8> {
+    fn names(like: &DeltaBases) -> Vec<u8> {
         like.chunks.iter().map(|chunk| chunk.id.0[0]).collect()
     }
 
     #[test]
     fn what_was_replaced_stands_between_what_stayed() {
         let file = file(b"abcdef");
-        let mut earlier = Earlier::of(Some(&file)).unwrap();
-        assert_eq!(names(&earlier.meet(&chunk(b'a').id)), b"");
-        assert_eq!(names(&earlier.meet(&chunk(b'd').id)), b"bc");
+        let mut previous = PreviousVersion::of(Some(&file)).unwrap();
+        assert_eq!(names(&previous.meet(&chunk(b'a').id)), b"");
+        assert_eq!(names(&previous.meet(&chunk(b'd').id)), b"bc");
         // One that moved forward, and one that is not known.
-        assert_eq!(names(&earlier.meet(&chunk(b'b').id)), b"");
-        assert_eq!(names(&earlier.meet(&chunk(b'x').id)), b"");
-        assert_eq!(names(&earlier.meet(&chunk(b'e').id)), b"");
-        assert_eq!(names(&earlier.rest()), b"f");
-        assert_eq!(names(&earlier.rest()), b"");
+        assert_eq!(names(&previous.meet(&chunk(b'b').id)), b"");
+        assert_eq!(names(&previous.meet(&chunk(b'x').id)), b"");
+        assert_eq!(names(&previous.meet(&chunk(b'e').id)), b"");
+        assert_eq!(names(&previous.rest()), b"f");
+        assert_eq!(names(&previous.rest()), b"");
     }
 
     #[test]
     fn a_long_stretch_is_passed_by_its_length() {
         let file = file(b"abcdef");
-        let mut earlier = Earlier::of(Some(&file)).unwrap();
-        assert_eq!(names(&earlier.pass(150)), b"ab");
-        assert_eq!(names(&earlier.pass(0)), b"");
-        assert_eq!(names(&earlier.meet(&chunk(b'd').id)), b"c");
-        assert_eq!(names(&earlier.pass(10_000)), b"ef");
-        assert!(earlier.pass(1).is_none());
+        let mut previous = PreviousVersion::of(Some(&file)).unwrap();
+        assert_eq!(names(&previous.pass(150)), b"ab");
+        assert_eq!(names(&previous.pass(0)), b"");
+        assert_eq!(names(&previous.meet(&chunk(b'd').id)), b"c");
+        assert_eq!(names(&previous.pass(10_000)), b"ef");
+        assert!(previous.pass(1).is_none());
     }
 
     #[test]
     fn hope_ends_and_comes_back() {
         let file = file(b"ab");
-        let mut earlier = Earlier::of(Some(&file)).unwrap();
-        let like = earlier.rest();
-        for _ in 0..PATIENCE {
+        let mut previous = PreviousVersion::of(Some(&file)).unwrap();
+        let like = previous.rest();
+        for _ in 0..MAX_MISSES {
             assert!(!like.is_none());
-            like.hope.learn(false);
+            like.backoff.record(false);
         }
         assert!(like.is_none());
-        like.hope.learn(true);
+        like.backoff.record(true);
         assert!(!like.is_none());
     }
 }

@@ -25,10 +25,10 @@ mod run;
 mod shared;
 mod start;
 mod tally;
-mod window;
+mod walk_limit;
 mod worker;
 
-pub(crate) use dedup::note_what_is_left;
+pub(crate) use dedup::add_live_references;
 pub use options::{BackupOptions, Base};
 pub use run::{backup, backup_with_retry};
 pub use tally::BackupReport;

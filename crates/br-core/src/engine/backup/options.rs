@@ -25,7 +25,7 @@ pub struct BackupOptions {
     pub folder: Vec<u8>,
     /// Words to find the backup by.
     pub tags: Vec<String>,
-    /// Which earlier backup tells what is unchanged.
+    /// Which previous backup tells what is unchanged.
     pub base: Base,
     /// Level of zstd, 1 to 19.
     pub level: i32,
@@ -45,7 +45,7 @@ pub struct BackupOptions {
     pub dry_run: bool,
 }
 
-/// Which earlier backup tells what is unchanged, and what new data may resemble.
+/// Which previous backup tells what is unchanged, and what new data may resemble.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Base {
     /// The newest backup of the same host and paths, if there is one. Neither the order of paths matters nor in which folder they

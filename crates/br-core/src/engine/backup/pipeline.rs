@@ -16,7 +16,7 @@ use super::options::BackupOptions;
 use super::shared::Shared;
 use super::start::Start;
 use super::tally::Tally;
-use super::window::Window;
+use super::walk_limit::WalkLimit;
 use super::worker::{Outputs, Worker};
 use crate::chunker::Chunker;
 use crate::error::{Error, Result, in_one_line};
@@ -151,14 +151,14 @@ fn pipe(
     };
     let cores = thread::available_parallelism().map_or(2, NonZero::get);
     let workers = options.threads.unwrap_or(cores).clamp(1, 64);
-    let window = Window::open();
+    let walk_limit = WalkLimit::open();
     let (job_sender, jobs) = bounded(workers);
     let (finished_sender, finished) = bounded(FINISHED_QUEUE);
     let (block_sender, blocks) = bounded::<Block>(BLOCK_QUEUE);
     thread::scope(|scope| {
         let compare = Compare::new(io, source, start, dedup);
-        let window = &window;
-        let walk = scope.spawn(move || compare.run(&job_sender, window));
+        let walk_limit = &walk_limit;
+        let walk = scope.spawn(move || compare.run(&job_sender, walk_limit));
         let mut threads = Vec::new();
         for _ in 0..workers {
             let outputs = Outputs {
@@ -168,7 +168,7 @@ fn pipe(
             let worker = Worker::new(&shared, outputs, block_sender.clone());
             let (jobs, blocks) = (jobs.clone(), blocks.clone());
             threads.push(scope.spawn(move || {
-                let guard = window.guard();
+                let guard = walk_limit.guard();
                 let result = worker.run(&jobs, &blocks);
                 if result.is_ok() {
                     guard.disarm();
@@ -180,8 +180,8 @@ fn pipe(
         drop((finished_sender, block_sender, jobs, blocks));
         let mut collector = Collector::new(io, dedup, groups, journal);
         collector.needs_everything = start.needs_everything;
-        let guard = window.guard();
-        let collected = collector.run(&finished, window);
+        let guard = walk_limit.guard();
+        let collected = collector.run(&finished, walk_limit);
         drop(finished);
         drop(guard);
         let walked = walk.join().map_err(|_| worker_failed())?;
@@ -205,7 +205,7 @@ fn pipe(
     })
 }
 
-/// The error for a thread that ended without a word.
+/// The error returned when a worker panics.
 fn worker_failed() -> Error {
     Error::internal("a worker panicked")
 }

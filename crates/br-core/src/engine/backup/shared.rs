@@ -22,6 +22,6 @@ pub(super) struct Shared<'a> {
     pub(super) bytes_added: AtomicU64,
 }
 
-/// The other side went away: it has failed, and says why itself.
+/// The receiver of a channel has ended early. Its own error says why.
 #[derive(Debug)]
-pub(super) struct Gone;
+pub(super) struct Disconnected;

@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 use crossbeam_channel::{Receiver, Sender, TrySendError, select_biased};
 
 use super::block::{Block, GROUP_LEN, Storer};
-use super::delta::Earlier;
+use super::delta::PreviousVersion;
 use super::digest::FileDigest;
 use super::job::{FileOutcome, Finished, Item, Job, Outcome};
-use super::shared::{Gone, Shared};
+use super::shared::{Disconnected, Shared};
 use crate::model::{ChunkRef, Content, Entry, EntryKind, FileContent, References};
 use crate::progress::{Action, Event};
 use crate::repository::RawGroup;
@@ -59,7 +59,7 @@ impl<'a> Worker<'a> {
         mut self,
         jobs: &Receiver<Job>,
         blocks: &Receiver<Block>,
-    ) -> Result<References, Gone> {
+    ) -> Result<References, Disconnected> {
         loop {
             select_biased! {
                 recv(blocks) -> block => if let Ok(block) = block { self.store(block)? },
@@ -84,11 +84,11 @@ impl<'a> Worker<'a> {
         Ok(references)
     }
 
-    fn work(&mut self, job: Job) -> Result<(), Gone> {
+    fn work(&mut self, job: Job) -> Result<(), Disconnected> {
         let mut results = Vec::with_capacity(job.items.len());
         for item in job.items {
             if (self.shared.cancelled)() {
-                return Err(Gone);
+                return Err(Disconnected);
             }
             results.push(match item {
                 Item::Done {
@@ -126,7 +126,7 @@ impl<'a> Worker<'a> {
             number: job.number,
             results,
         };
-        self.finished.send(finished).map_err(|_| Gone)
+        self.finished.send(finished).map_err(|_| Disconnected)
     }
 
     fn fetch(
@@ -135,7 +135,7 @@ impl<'a> Worker<'a> {
         mut details: Box<dyn Details>,
         known: Option<Box<FileContent>>,
         action: Action,
-    ) -> Result<Outcome, Gone> {
+    ) -> Result<Outcome, Disconnected> {
         let result = if matches!(entry.kind, EntryKind::File(_)) {
             self.read(&mut entry, details, known.as_deref())?
         } else {
@@ -170,7 +170,7 @@ impl<'a> Worker<'a> {
         entry: &mut Entry,
         details: Box<dyn Details>,
         known: Option<&FileContent>,
-    ) -> Result<io::Result<Option<String>>, Gone> {
+    ) -> Result<io::Result<Option<String>>, Disconnected> {
         let mut reader = match details.open(entry) {
             Ok(reader) => reader,
             Err(error) => return Ok(Err(error)),
@@ -186,13 +186,13 @@ impl<'a> Worker<'a> {
         };
         let expected = file.size - holes;
         let known = known.filter(|_| self.shared.deltas.is_some());
-        let earlier = Earlier::of(known);
+        let previous = PreviousVersion::of(known);
         // A stream does not say how long it is.
         let is_announced = file.size > 0;
         let read = if !is_announced || expected > u64::from(self.shared.config.small_file) {
-            self.read_large(file, holes, &mut *reader, earlier, Vec::new())?
+            self.read_large(file, holes, &mut *reader, previous, Vec::new())?
         } else {
-            self.read_small(file, holes, expected, &mut *reader, earlier)?
+            self.read_small(file, holes, expected, &mut *reader, previous)?
         };
         let data_len = match read {
             Ok(len) => len,
@@ -224,8 +224,8 @@ impl<'a> Worker<'a> {
         holes: u64,
         expected: u64,
         reader: &mut dyn ContentReader,
-        mut earlier: Option<Earlier<'_>>,
-    ) -> Result<io::Result<u64>, Gone> {
+        mut previous: Option<PreviousVersion<'_>>,
+    ) -> Result<io::Result<u64>, Disconnected> {
         self.buffer.clear();
         // One byte more than there should be tells whether that is the end.
         self.buffer.resize(expected as usize + 1, 0);
@@ -240,7 +240,7 @@ impl<'a> Worker<'a> {
         }
         if len as u64 > expected {
             let start = self.buffer[..len].to_vec();
-            return self.read_large(file, holes, reader, earlier, start);
+            return self.read_large(file, holes, reader, previous, start);
         }
         let data = &self.buffer[..len];
         self.advance(len as u64);
@@ -261,11 +261,11 @@ impl<'a> Worker<'a> {
         };
         file.content = Content::Chunks(vec![chunk]);
         if shared.dedup.claim(id, &mut self.references) {
-            let earlier = earlier.as_mut().filter(|_| len >= MIN_DELTA);
-            if let Some(earlier) = earlier {
+            let previous = previous.as_mut().filter(|_| len >= MIN_DELTA);
+            if let Some(previous) = previous {
                 let mut block = Block::default();
                 block.push(chunk, data);
-                self.keep(block.with_likeness(earlier.rest()))?;
+                self.keep(block.with_bases(previous.rest()))?;
                 return Ok(Ok(len as u64));
             }
             self.block.push(chunk, data);
@@ -283,9 +283,9 @@ impl<'a> Worker<'a> {
         file: &mut FileContent,
         holes: u64,
         reader: &mut dyn ContentReader,
-        mut earlier: Option<Earlier<'_>>,
+        mut previous: Option<PreviousVersion<'_>>,
         read: Vec<u8>,
-    ) -> Result<io::Result<u64>, Gone> {
+    ) -> Result<io::Result<u64>, Disconnected> {
         let shared = self.shared;
         let mut digest = (holes <= MAX_HASHED_HOLES).then(|| FileDigest::new(file));
         let mut chunks = Vec::new();
@@ -318,7 +318,7 @@ impl<'a> Worker<'a> {
                     }
                 }
                 if (shared.cancelled)() {
-                    return Err(Gone);
+                    return Err(Disconnected);
                 }
             }
             if start == buffer.len() {
@@ -338,21 +338,24 @@ impl<'a> Worker<'a> {
             if shared.dedup.claim(chunk.id, &mut self.references) {
                 block.push(chunk, data);
                 if block.len() >= GROUP_LEN {
-                    let like = earlier.as_mut().map(|earlier| earlier.pass(block.len()));
+                    let like = previous.as_mut().map(|previous| previous.pass(block.len()));
                     let full = std::mem::take(&mut block);
-                    self.offer(full.with_likeness(like.unwrap_or_default()))?;
+                    self.offer(full.with_bases(like.unwrap_or_default()))?;
                 }
-            } else if let Some(earlier) = &mut earlier {
-                let like = earlier.meet(&chunk.id);
+            } else if let Some(previous) = &mut previous {
+                let like = previous.meet(&chunk.id);
                 if block.len() > 0 && !like.is_none() {
-                    self.offer(std::mem::take(&mut block).with_likeness(like))?;
+                    self.offer(std::mem::take(&mut block).with_bases(like))?;
                 }
             }
             start += data.len();
         }
         // The rest of the file shares a group with what comes next.
-        let like = earlier.as_mut().map(Earlier::rest).unwrap_or_default();
-        self.keep(block.with_likeness(like))?;
+        let like = previous
+            .as_mut()
+            .map(PreviousVersion::rest)
+            .unwrap_or_default();
+        self.keep(block.with_bases(like))?;
         self.buffer = buffer;
         if total > 0 {
             file.content = Content::Chunks(chunks);
@@ -362,22 +365,22 @@ impl<'a> Worker<'a> {
     }
 
     /// Lets another worker compress a block, if one is free.
-    fn offer(&mut self, block: Block) -> Result<(), Gone> {
+    fn offer(&mut self, block: Block) -> Result<(), Disconnected> {
         match self.blocks.try_send(block) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(block) | TrySendError::Disconnected(block)) => self.store(block),
         }
     }
 
-    fn keep(&mut self, block: Block) -> Result<(), Gone> {
-        if block.stands_alone() || self.block.len() + block.len() >= 2 * GROUP_LEN {
+    fn keep(&mut self, block: Block) -> Result<(), Disconnected> {
+        if block.is_own_group() || self.block.len() + block.len() >= 2 * GROUP_LEN {
             return self.store(block);
         }
         self.block.append(block);
         Ok(())
     }
 
-    fn store(&mut self, block: Block) -> Result<(), Gone> {
+    fn store(&mut self, block: Block) -> Result<(), Disconnected> {
         self.storer.store(block, &mut self.references)
     }
 }

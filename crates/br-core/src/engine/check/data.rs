@@ -230,7 +230,7 @@ fn read_pack(io: &Io, view: &View, pack: &PackEntry) -> Result<Vec<BadPart>> {
 }
 
 /// A part of a pack that is read at once.
-struct Piece {
+struct GroupPart {
     groups: Range<usize>,
     bytes: Range<u64>,
 }
@@ -245,20 +245,20 @@ fn piece_len(io: &Io) -> u64 {
 }
 
 /// Cuts a pack between groups; the header goes with the first piece and the footer with the last one.
-fn cut(pack: &PackEntry, len: u64) -> Vec<Piece> {
+fn cut(pack: &PackEntry, len: u64) -> Vec<GroupPart> {
     let mut pieces = Vec::new();
     let (mut start, mut first) = (0, 0);
     for (number, offset) in pack.table.offsets().enumerate() {
         let end = offset + u64::from(pack.table.groups[number].stored_len) + TAG_LEN as u64;
         if end - start > len && number > first {
-            pieces.push(Piece {
+            pieces.push(GroupPart {
                 groups: first..number,
                 bytes: start..offset,
             });
             (start, first) = (offset, number);
         }
     }
-    pieces.push(Piece {
+    pieces.push(GroupPart {
         groups: first..pack.table.groups.len(),
         bytes: start..pack.len,
     });
@@ -269,7 +269,7 @@ fn cut(pack: &PackEntry, len: u64) -> Vec<Piece> {
 fn check_groups(
     view: &View,
     pack: &PackEntry,
-    piece: &Piece,
+    piece: &GroupPart,
     bytes: &[u8],
     mut ids: &[ChunkId],
     bad: &mut Vec<BadPart>,
@@ -363,7 +363,7 @@ fn look_at_frame(io: &Io, view: &View, pack: &PackEntry) -> Result<()> {
     io.check_cancelled()?;
     let key = Layout::pack(pack.id);
     let head = io.block(io.storage().get_range(&key, 0..HEADER_LEN as u64))?;
-    let start = Piece {
+    let start = GroupPart {
         groups: 0..0,
         bytes: 0..HEADER_LEN as u64,
     };
@@ -371,7 +371,7 @@ fn look_at_frame(io: &Io, view: &View, pack: &PackEntry) -> Result<()> {
     let footer = pack.table.groups_end().min(pack.len)..pack.len;
     let bytes = io.block(io.storage().get_range(&key, footer.clone()))?;
     let ids = chunk_ids(view.reader.index(), pack.id)?;
-    let end = Piece {
+    let end = GroupPart {
         groups: 0..0,
         bytes: footer,
     };
@@ -383,7 +383,7 @@ fn check_frame(
     io: &Io,
     pack: &PackEntry,
     ids: &[ChunkId],
-    piece: &Piece,
+    piece: &GroupPart,
     bytes: &[u8],
 ) -> Result<()> {
     let key = Layout::pack(pack.id);

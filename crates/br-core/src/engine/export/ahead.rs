@@ -45,7 +45,7 @@ pub(super) enum Step<C> {
 }
 
 /// A chunk that is wanted.
-pub(super) struct Piece {
+pub(super) struct FilePart {
     /// Number of its entry, counted from 1.
     pub(super) entry: u64,
     pub(super) chunk: ChunkRef,
@@ -58,20 +58,20 @@ pub(super) type Opened = Vec<Step<Result<Bytes>>>;
 
 /// Steps to be opened, and where they go then.
 pub(super) struct Task {
-    pub(super) steps: Vec<Step<Piece>>,
+    pub(super) steps: Vec<Step<FilePart>>,
     pub(super) done: Sender<Opened>,
 }
 
 /// Where a planner puts tasks: for any free worker, and in their order.
-pub(super) struct Outlet {
+pub(super) struct FileSender {
     pub(super) tasks: Sender<Task>,
     /// Bounded, and thereby everything is.
     pub(super) order: Sender<Receiver<Opened>>,
 }
 
-impl Outlet {
+impl FileSender {
     /// Hands out a task; false when the receiver is gone.
-    fn put(&self, steps: Vec<Step<Piece>>) -> bool {
+    fn put(&self, steps: Vec<Step<FilePart>>) -> bool {
         let (done, opened) = bounded(1);
         self.order.send(opened).is_ok() && self.tasks.send(Task { steps, done }).is_ok()
     }
@@ -79,8 +79,8 @@ impl Outlet {
 
 /// Steps whose groups are fetched together.
 #[derive(Default)]
-struct Window {
-    batches: Vec<Vec<Step<Piece>>>,
+struct ReadAheadLimit {
+    batches: Vec<Vec<Step<FilePart>>>,
     groups: Vec<Arc<WantedGroup>>,
     steps: usize,
     stored: u64,
@@ -89,8 +89,8 @@ struct Window {
     raw_before: u64,
 }
 
-impl Window {
-    fn push(&mut self, step: Step<Piece>) {
+impl ReadAheadLimit {
+    fn push(&mut self, step: Step<FilePart>) {
         let is_full = self.raw - self.raw_before >= BATCH_RAW;
         match self.batches.last_mut() {
             Some(batch) if batch.len() < BATCH_STEPS && !is_full => batch.push(step),
@@ -111,29 +111,29 @@ impl Window {
 }
 
 /// The sink needs no more.
-struct Gone;
+struct Disconnected;
 
 /// Goes through the entries and hands out tasks.
 pub(super) struct Planner<'a> {
     reader: &'a ChunkReader,
     /// The last entry whose content is left unread.
     skipped: &'a AtomicU64,
-    out: Outlet,
-    window: Window,
+    out: FileSender,
+    window: ReadAheadLimit,
     /// The window before, whose bytes are on their way.
-    fetched: Window,
+    fetched: ReadAheadLimit,
     /// Newest first.
     recent: VecDeque<Arc<WantedGroup>>,
 }
 
 impl<'a> Planner<'a> {
-    pub(super) fn new(reader: &'a ChunkReader, skipped: &'a AtomicU64, out: Outlet) -> Self {
+    pub(super) fn new(reader: &'a ChunkReader, skipped: &'a AtomicU64, out: FileSender) -> Self {
         Self {
             reader,
             skipped,
             out,
-            window: Window::default(),
-            fetched: Window::default(),
+            window: ReadAheadLimit::default(),
+            fetched: ReadAheadLimit::default(),
             recent: VecDeque::new(),
         }
     }
@@ -157,7 +157,7 @@ impl<'a> Planner<'a> {
         let _ = self.turn().and_then(|()| self.turn());
     }
 
-    fn plan(&mut self, number: u64, entry: &Arc<Entry>) -> Result<(), Gone> {
+    fn plan(&mut self, number: u64, entry: &Arc<Entry>) -> Result<(), Disconnected> {
         self.push(Step::Entry(Arc::clone(entry)))?;
         let EntryKind::File(file) = &entry.kind else {
             return Ok(());
@@ -175,7 +175,7 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    fn push(&mut self, step: Step<Piece>) -> Result<(), Gone> {
+    fn push(&mut self, step: Step<FilePart>) -> Result<(), Disconnected> {
         self.window.push(step);
         if self.window.is_full() {
             self.turn()?;
@@ -184,20 +184,20 @@ impl<'a> Planner<'a> {
     }
 
     /// Starts to fetch the window, and hands out the one before it meanwhile.
-    fn turn(&mut self) -> Result<(), Gone> {
+    fn turn(&mut self) -> Result<(), Disconnected> {
         let groups = std::mem::take(&mut self.window.groups);
         fetch(self.reader.io(), groups, WINDOW_STORED);
         let next = std::mem::take(&mut self.window);
         let ready = std::mem::replace(&mut self.fetched, next);
         let all_wanted = ready.batches.into_iter().all(|steps| self.out.put(steps));
-        all_wanted.then_some(()).ok_or(Gone)
+        all_wanted.then_some(()).ok_or(Disconnected)
     }
 
-    fn piece(&mut self, entry: u64, chunk: ChunkRef) -> Piece {
+    fn piece(&mut self, entry: u64, chunk: ChunkRef) -> FilePart {
         let reader = self.reader;
         let place = reader.index().find(&chunk.id);
         let place = place.filter(|place| place.len == chunk.len);
-        Piece {
+        FilePart {
             entry,
             chunk,
             place: place.map(|place| (self.group(&place), place.start)),

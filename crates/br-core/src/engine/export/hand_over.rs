@@ -12,7 +12,7 @@ use std::thread;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, bounded, unbounded};
 
-use super::ahead::{Opened, Outlet, Piece, Planner, QUEUE, Step, Task};
+use super::ahead::{FilePart, FileSender, Opened, Planner, QUEUE, Step, Task};
 use super::content::ContentStream;
 use crate::error::{Error, Result};
 use crate::model::Entry;
@@ -31,7 +31,7 @@ pub(in crate::engine) fn hand_over(
     let skipped = AtomicU64::new(0);
     let (tasks, to_open) = unbounded();
     let (order, opened) = bounded(QUEUE);
-    let planner = Planner::new(reader, &skipped, Outlet { tasks, order });
+    let planner = Planner::new(reader, &skipped, FileSender { tasks, order });
     thread::scope(|scope| {
         let planner = scope.spawn(|| planner.run(entries));
         for _ in 0..cores.min(MAX_OPENERS) {
@@ -121,7 +121,7 @@ fn open_all(reader: &ChunkReader, skipped: &AtomicU64, tasks: &Receiver<Task>) {
 }
 
 /// Returns the bytes of a chunk, verified.
-fn open(reader: &ChunkReader, piece: &Piece) -> Result<Bytes> {
+fn open(reader: &ChunkReader, piece: &FilePart) -> Result<Bytes> {
     reader.io().check_cancelled()?;
     let chunk = piece.chunk;
     let found = piece.place.as_ref().and_then(|(group, start)| {

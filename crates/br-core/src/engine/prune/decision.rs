@@ -38,7 +38,7 @@ impl Decision {
             let position = work.newest_position(io)?;
             match Self::decide(io, work, &stored, position) {
                 Ok(decision) => return Ok(decision),
-                Err(error) => work.others_did_it(io, error)?,
+                Err(error) => work.retry_if_log_advanced(io, error)?,
             }
         }
         Err(conflict())

@@ -69,7 +69,7 @@ impl Work {
                         return Ok(report);
                     }
                 }
-                Err(error) => self.others_did_it(io, error)?,
+                Err(error) => self.retry_if_log_advanced(io, error)?,
             }
         }
         Err(conflict())
@@ -123,7 +123,7 @@ impl Work {
     }
 
     /// What is missing as another prune removed it is no damage: the log has moved on then.
-    pub(super) fn others_did_it(&mut self, io: &Io, error: Error) -> Result<()> {
+    pub(super) fn retry_if_log_advanced(&mut self, io: &Io, error: Error) -> Result<()> {
         let Some(position) = &mut self.position else {
             return Err(error);
         };

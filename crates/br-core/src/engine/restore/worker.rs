@@ -29,7 +29,7 @@ pub(super) enum TaskKind {
         groups: Vec<GroupWork>,
     },
     /// Chunks that are deltas, in the order of what they rest on.
-    Deltas(Vec<Piece>),
+    Deltas(Vec<WritePart>),
 }
 
 /// A group and what is wanted of it.
@@ -37,11 +37,11 @@ pub(super) struct GroupWork {
     pub(super) number: u32,
     pub(super) offset: u64,
     pub(super) group: Group,
-    pub(super) pieces: Vec<Piece>,
+    pub(super) pieces: Vec<WritePart>,
 }
 
 /// A chunk and where it goes.
-pub(super) struct Piece {
+pub(super) struct WritePart {
     pub(super) id: ChunkId,
     /// Place in the unpacked group.
     pub(super) start: u32,
@@ -162,8 +162,8 @@ fn write_groups(
     }
 }
 
-fn write_deltas(shared: &Shared, cursor: &mut Cursor, pieces: &[Piece]) {
-    let chunk = |piece: &Piece| ChunkRef {
+fn write_deltas(shared: &Shared, cursor: &mut Cursor, pieces: &[WritePart]) {
+    let chunk = |piece: &WritePart| ChunkRef {
         id: piece.id,
         len: piece.len,
     };
@@ -174,7 +174,7 @@ fn write_deltas(shared: &Shared, cursor: &mut Cursor, pieces: &[Piece]) {
     }
 }
 
-fn write_read(shared: &Shared, cursor: &mut Cursor, piece: &Piece, read: Result<Vec<u8>>) {
+fn write_read(shared: &Shared, cursor: &mut Cursor, piece: &WritePart, read: Result<Vec<u8>>) {
     match read {
         Ok(bytes) => write_piece(shared, cursor, piece, &bytes),
         Err(error) => {
@@ -184,7 +184,7 @@ fn write_read(shared: &Shared, cursor: &mut Cursor, piece: &Piece, read: Result<
     }
 }
 
-fn write_piece(shared: &Shared, cursor: &mut Cursor, piece: &Piece, bytes: &[u8]) {
+fn write_piece(shared: &Shared, cursor: &mut Cursor, piece: &WritePart, bytes: &[u8]) {
     if piece.job.is_single() {
         let entry = &piece.job.entry;
         shared.wrote(entry, cursor.write_small(entry, bytes, &shared.metadata));

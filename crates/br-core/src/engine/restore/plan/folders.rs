@@ -54,7 +54,7 @@ impl Planner<'_> {
     }
 
     /// Makes the folder of an entry when the backup has no entry for it: a stream may be stored as `db/dump.sql`.
-    pub(super) fn provide_folder(&mut self, path: &EntryPath) {
+    pub(super) fn ensure_parent(&mut self, path: &EntryPath) {
         self.leave_folders(path);
         let parent = path.parent().unwrap_or_default();
         let open = self.open.last().map_or(0, |open| open.as_bytes().len());

@@ -222,7 +222,7 @@ impl<'a> Planner<'a> {
             self.plan_folder(entry);
             return;
         }
-        self.provide_folder(&entry.path);
+        self.ensure_parent(&entry.path);
         if !self.fails_as_blocked(&entry.path) {
             self.plan_other(entry);
         }
@@ -386,12 +386,12 @@ impl<'a> Planner<'a> {
                 kind: TaskKind::Small(batch),
             });
         } else {
-            self.pretend(batch.iter());
+            self.count_dry_run(batch.iter());
         }
     }
 
     /// Counts what a dry run would write.
-    fn pretend<'e>(&self, entries: impl Iterator<Item = &'e Entry>) {
+    fn count_dry_run<'e>(&self, entries: impl Iterator<Item = &'e Entry>) {
         for entry in entries {
             self.shared.note_left_out(entry);
             if let EntryKind::File(file) = &entry.kind {

@@ -8,7 +8,7 @@ use crossbeam_channel::Sender;
 
 use super::{Planner, Reach};
 use crate::engine::restore::files::FileJob;
-use crate::engine::restore::worker::{GroupWork, Piece, Task, TaskKind};
+use crate::engine::restore::worker::{GroupWork, Task, TaskKind, WritePart};
 use crate::format::TAG_LEN;
 use crate::model::{Content, EntryKind, PackId};
 use crate::repository::Layout;
@@ -26,7 +26,7 @@ type GroupPlace = (PackId, u64);
 struct Wanted {
     groups: HashMap<GroupPlace, GroupWork>,
     /// Chunks that are deltas, each with the group that it rests on.
-    deltas: Vec<(GroupPlace, Piece)>,
+    deltas: Vec<(GroupPlace, WritePart)>,
 }
 
 impl Planner<'_> {
@@ -35,7 +35,7 @@ impl Planner<'_> {
         let window = std::mem::take(&mut self.window);
         self.window_bytes = 0;
         let Some(tasks) = tasks else {
-            self.pretend(window.iter().map(|job| &job.entry));
+            self.count_dry_run(window.iter().map(|job| &job.entry));
             return;
         };
         let mut wanted = Wanted::default();
@@ -96,7 +96,7 @@ impl Planner<'_> {
                 );
                 continue;
             }
-            let piece = Piece {
+            let piece = WritePart {
                 id: chunk.id,
                 start: place.start,
                 len: place.len,
@@ -150,11 +150,11 @@ impl Planner<'_> {
 }
 
 /// Hands out deltas in the order of what they rest on, which then is unpacked once for those of many backups.
-fn send_deltas(tasks: &Sender<Task>, mut deltas: Vec<(GroupPlace, Piece)>) {
+fn send_deltas(tasks: &Sender<Task>, mut deltas: Vec<(GroupPlace, WritePart)>) {
     deltas.sort_by_key(|(base, _)| *base);
-    let mut batch: Vec<Piece> = Vec::new();
+    let mut batch: Vec<WritePart> = Vec::new();
     let (mut last, mut bases, mut bytes) = (None, 0, 0);
-    let send = |pieces: Vec<Piece>| {
+    let send = |pieces: Vec<WritePart>| {
         if !pieces.is_empty() {
             let kind = TaskKind::Deltas(pieces);
             let _ = tasks.send(Task { kind });

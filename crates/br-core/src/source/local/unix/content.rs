@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::details::name_of;
-use super::xattr::{self, Place};
+use super::xattr::{self, XattrTarget};
 use super::{Links, Look, file_system_type};
 use crate::model::{Entry, EntryKind, Extent, FileTime};
 use crate::source::ContentReader;
@@ -48,7 +48,7 @@ impl FileReader {
         entry: &mut Entry,
     ) -> io::Result<Self> {
         let (file, look) = open_file(folder, name_of(entry), links)?;
-        let attributes = xattr::read(Place::Open(rustix::fd::AsFd::as_fd(&file)))?;
+        let attributes = xattr::read(XattrTarget::Open(rustix::fd::AsFd::as_fd(&file)))?;
         let missing = attributes.missing();
         entry.xattrs = attributes.found;
         entry.mtime = look.mtime();

@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, CWD};
 use rustix::io::Errno;
 
 use super::content::FileReader;
-use super::xattr::{self, Attributes, Place};
+use super::xattr::{self, Attributes, XattrTarget};
 use super::{Folder, Links};
 use crate::model::{Entry, EntryKind};
 use crate::source::{ContentReader, Details};
@@ -60,8 +60,8 @@ impl LocalDetails {
         let handle = format!("/proc/self/fd/{}", self.folder.as_fd().as_raw_fd());
         let path = [handle.as_bytes(), b"/", name].concat();
         let place = match self.links {
-            Links::Keep => Place::Kept(&path),
-            Links::Follow => Place::Followed(&path),
+            Links::Keep => XattrTarget::Kept(&path),
+            Links::Follow => XattrTarget::Followed(&path),
         };
         match xattr::read(place) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -77,7 +77,7 @@ impl LocalDetails {
         // `/proc` is not mounted.
         if is_folder {
             let folder = self.folder.open(name, self.links, false)?;
-            return xattr::read(Place::Open(folder.as_fd()));
+            return xattr::read(XattrTarget::Open(folder.as_fd()));
         }
         Ok(Attributes::default())
     }

@@ -1,6 +1,6 @@
 //! Reading extended attributes.
 //!
-//! [`Place`] says of what, [`Attributes`] what came of it. Invariant: one call when there are none, which is nearly always.
+//! [`XattrTarget`] says of what, [`Attributes`] what came of it. Invariant: one call when there are none, which is nearly always.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -14,7 +14,7 @@ const LARGEST: usize = 64 * 1024;
 
 /// What to read the attributes of.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Place<'a> {
+pub(super) enum XattrTarget<'a> {
     /// Something open.
     Open(BorrowedFd<'a>),
     /// What lies at a path; a link itself.
@@ -23,7 +23,7 @@ pub(super) enum Place<'a> {
     Followed(&'a [u8]),
 }
 
-impl Place<'_> {
+impl XattrTarget<'_> {
     fn list(self, buffer: &mut [u8]) -> Result<usize, Errno> {
         match self {
             Self::Open(fd) => rustix::fs::flistxattr(fd, buffer),
@@ -84,7 +84,7 @@ const WELL_KNOWN: [&[u8]; 4] = [
 ///
 /// # Errors
 /// When nothing is there.
-pub(super) fn read(place: Place<'_>) -> io::Result<Attributes> {
+pub(super) fn read(place: XattrTarget<'_>) -> io::Result<Attributes> {
     collect(with_room(|buffer| place.list(buffer)), |name| {
         with_room(|buffer| place.get(name, buffer))
     })

@@ -6,12 +6,12 @@ use std::sync::{Condvar, Mutex};
 const JOBS_AHEAD: u64 = 512;
 /// Keeps the walk from running too far ahead.
 #[derive(Default)]
-pub(super) struct Window {
+pub(super) struct WalkLimit {
     finished: Mutex<Option<u64>>,
     moved: Condvar,
 }
 
-impl Window {
+impl WalkLimit {
     pub(super) fn open() -> Self {
         Self {
             finished: Mutex::new(Some(0)),
@@ -35,10 +35,10 @@ impl Window {
         self.moved.notify_all();
     }
 
-    /// Closes the window when the guard is dropped, unless it was disarmed: a worker that ends early, by an error or a panic, must
+    /// Closes the limit when the guard is dropped, unless it was disarmed: a worker that ends early, by an error or a panic, must
     /// not leave the walk waiting for a job that will never finish.
-    pub(super) fn guard(&self) -> WindowGuard<'_> {
-        WindowGuard(Some(self))
+    pub(super) fn guard(&self) -> WalkLimitGuard<'_> {
+        WalkLimitGuard(Some(self))
     }
 
     /// Waits until job `number` may start; false when no worker is left to do it.
@@ -53,20 +53,20 @@ impl Window {
     }
 }
 
-/// See [`Window::guard`].
-pub(super) struct WindowGuard<'a>(Option<&'a Window>);
+/// See [`WalkLimit::guard`].
+pub(super) struct WalkLimitGuard<'a>(Option<&'a WalkLimit>);
 
-impl WindowGuard<'_> {
-    /// All went well: the window stays open.
+impl WalkLimitGuard<'_> {
+    /// Leaves the limit open, as the worker ended in order.
     pub(super) fn disarm(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for WindowGuard<'_> {
+impl Drop for WalkLimitGuard<'_> {
     fn drop(&mut self) {
-        if let Some(window) = self.0 {
-            window.close();
+        if let Some(walk_limit) = self.0 {
+            walk_limit.close();
         }
     }
 }
