@@ -1,6 +1,6 @@
 //! What the commands for bundles share: arguments, progress, and what errors mean.
 //!
-//! [`SelectionArgs`], [`LimitArgs`] and [`NodeArgs`] are arguments, [`BundleProgress`] tells what goes on. Invariant: everything that works
+//! [`SelectionArgs`], [`LimitArgs`] and [`NodeArgs`] are arguments, [`BundleProgress`] tells what continues. Invariant: everything that works
 //! on a bundle runs on a thread of its own and stops soon after the user wants it to.
 
 use std::path::Path;
@@ -164,7 +164,7 @@ pub(crate) struct BundleProgress {
 }
 
 impl BundleProgress {
-    /// Says where a bundle will lie and, for one of EMQX, what goes into it.
+    /// Says where a bundle will be and, for one of EMQX, what goes into it.
     pub(crate) fn narrate(&mut self, bundle: &Path, is_emqx: bool, output: &Output) {
         if output.is_json() || output.console.quiet {
             return;

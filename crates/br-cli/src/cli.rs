@@ -89,7 +89,7 @@ pub(crate) struct GlobalOptions {
     /// Folder for what makes the next run faster [env: BR_CACHE_DIR]
     ///
     /// The default is $XDG_CACHE_HOME/br or ~/.cache/br. It holds a journal of what a running backup has stored: if it is
-    /// interrupted, the next one goes on from there. Nothing in it is needed to restore.
+    /// interrupted, the next one continues from there. Nothing in it is needed to restore.
     #[arg(long, global = true, value_name = "DIR", value_parser = values::folder())]
     pub(crate) cache_dir: Option<PathBuf>,
 

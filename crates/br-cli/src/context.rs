@@ -142,7 +142,7 @@ impl CommandContext {
         opened.map_err(|error| place.explain(error.into()))
     }
 
-    /// The repository that is named beside another place; from now on it is the one that is meant.
+    /// The repository that is named next to another place; from now on it is the one that is meant.
     pub(crate) fn repository_beside(&self) -> Result<Option<&Place>, CommandError> {
         let named = self.options.repo.as_deref();
         let place = Place::beside(&self.options.storage, named, &environment)?;
@@ -301,7 +301,7 @@ impl CommandContext {
         }
         let made = Repository::init(&place.location, &options, &self.engine()).await;
         made.map_err(|error| {
-            // What has no cause is about what lies there, and not about the way to it.
+            // What has no cause is about what is there, and not about the way to it.
             let occupied =
                 error.kind() == ErrorKind::Invalid && std::error::Error::source(&error).is_none();
             let error = place.explain(error);

@@ -1,6 +1,6 @@
 //! Help and manual, put in order.
 //!
-//! The parser knows one order: options, then what stands at the end. [`for_long_help`] puts what a command has of its own
+//! The parser knows one order: options, then what is at the end. [`for_long_help`] puts what a command has of its own
 //! first, then its examples and exit codes, then the options of all commands, and those about stores once: below
 //! `br help storage`. [`for_manual`] gives the manual the text of every option. Invariant: what can be typed is not changed.
 

@@ -1,6 +1,6 @@
 //! What a backup is, and what can be done with it: the library behind the `br` command.
 //!
-//! A [`Repository`] lies on local disk or in an object store. [`engine`] has the operations, one verb a module; [`model`] the
+//! A [`Repository`] is on local disk or in an object store. [`engine`] has the operations, one verb a module; [`model`] the
 //! values they take and return; [`source`] is where backups read, [`target`] where restores write and [`sink`] where exports
 //! go. Every operation takes a [`Context`]: time and randomness, where progress goes, and a token to cancel it. The library
 //! prints nothing, reads no environment and never ends the process; [`blocking`] runs its operations for programs without an

@@ -27,7 +27,7 @@ pub enum Event<'a> {
         /// Entries done since the last such event.
         entries: u64,
     },
-    /// An entry could not be handled, or not as a whole, and the operation went on.
+    /// An entry could not be handled, or not as a whole, and the operation continued.
     Failed {
         /// Its path.
         path: &'a EntryPath,

@@ -2,7 +2,7 @@
 //!
 //! A bundle, a database that is filled again, a program that only counts: each is an implementation of [`Sink`], as whatever
 //! can be backed up is one of [`Source`](crate::source::Source). Invariant: a sink is given entries in strictly ascending
-//! path order, a folder before what lies in it, and no byte that was not verified.
+//! path order, a folder before what is in it, and no byte that was not verified.
 
 use std::io::{self, Read};
 

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// `cargo test` builds examples into the folder beside that of the tests.
+/// `cargo test` builds examples into the folder next to that of the tests.
 fn example(name: &str) -> Command {
     let tests = std::env::current_exe().unwrap();
     let program = tests

@@ -76,7 +76,7 @@ struct Fixture {
     cursor: Cursor,
 }
 
-/// A target with a folder beside it that must stay as it is.
+/// A target with a folder next to it that must stay as it is.
 fn fixture() -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("outside")).unwrap();

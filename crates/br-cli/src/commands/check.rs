@@ -35,7 +35,7 @@ const EXAMPLES: &str = "\
 /// it affects; everything else can still be restored.
 ///
 /// Damage that was found is remembered in the repository: the next backup of the same data stores it again. With --repair-index
-/// and --read-data together, what cannot be read is given up, and what is sound beside it is kept.
+/// and --read-data together, what cannot be read is given up, and what is sound next to it is kept.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(ExitStatus::REPOSITORY),
@@ -54,7 +54,7 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "SHARE", value_parser = parse_subset, conflicts_with = "read_data")]
     read_data_subset: Option<ReadData>,
 
-    /// Build a damaged index anew from the packs, and give up packs that are missing
+    /// Build a damaged index again from the packs, and give up packs that are missing
     ///
     /// With --read-data (or --read-data-subset) packs in which something cannot be read are replaced as well: what is sound in
     /// them is copied. What was given up is stored again by the next backup that finds it at its source, which makes older
@@ -62,7 +62,7 @@ pub(crate) struct CheckArgs {
     #[arg(long)]
     repair_index: bool,
 
-    /// Build a damaged or lost catalog anew from the log and the manifests
+    /// Build a damaged or lost catalog again from the log and the manifests
     ///
     /// Also brings back complete backups that no log entry names, as when the last entry was lost. Deleted backups do not come
     /// back as long as the log still says that they were deleted.

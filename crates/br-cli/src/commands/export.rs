@@ -301,7 +301,7 @@ async fn export_paths(
     .await
 }
 
-/// Below which name each path comes to lie: of several folders each has its own, and files have theirs anyway.
+/// Below which name each path is placed: of several folders each has its own, and files have theirs anyway.
 fn tops(paths: &[PathBuf]) -> Result<Vec<Option<MemberPath>>, CommandError> {
     if paths.len() < 2 {
         return Ok(vec![None]);
@@ -352,7 +352,7 @@ fn check_paths(
     Ok(())
 }
 
-/// The `META.hocon` that lies in a folder already.
+/// The `META.hocon` that is in a folder already.
 fn read_meta(path: &Path) -> Result<Option<Meta>, CommandError> {
     let text = match std::fs::read(path) {
         Ok(text) => text,

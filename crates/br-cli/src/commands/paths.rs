@@ -44,7 +44,7 @@ impl PathInBackup {
     }
 }
 
-/// Takes several paths. None stands for everything.
+/// Takes several paths. None represents everything.
 pub(super) fn paths_in_backup(typed: &[OsString]) -> Result<Vec<PathInBackup>, CommandError> {
     let paths = typed.iter().map(|path| PathInBackup::parse(path));
     let paths = paths.collect::<Result<Vec<_>, _>>()?;

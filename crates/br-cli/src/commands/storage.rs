@@ -31,7 +31,7 @@ const CODES: &[ExitStatus] = &[
     ExitStatus::Interrupted,
 ];
 
-/// Look at the store that a repository lies in, or will lie in
+/// Look at the store that a repository is in, or will be in
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(CODES),
@@ -53,7 +53,7 @@ enum Verb {
 /// No repository is needed. A few objects are written below `probe/`, read, listed and deleted again; then 8 objects of 4 MiB
 /// are written and read to measure the speed.
 ///
-/// The exit code is 0 when a repository can lie there, and 1 when it cannot.
+/// The exit code is 0 when a repository can be there, and 1 when it cannot.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(CODES),

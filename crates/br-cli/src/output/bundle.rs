@@ -27,7 +27,7 @@ pub(crate) fn exported_lines(report: &WriteReport) -> Vec<String> {
     ]
 }
 
-/// What goes on while a bundle is made or taken back, line by line: a heading once, then what EMQX has a line for.
+/// What continues while a bundle is made or taken back, line by line: a heading once, then what EMQX has a line for.
 #[derive(Debug, Clone)]
 pub(crate) struct Narration {
     verb: &'static str,

@@ -1,6 +1,6 @@
 //! Everything that br prints: results on stdout, everything else on stderr.
 //!
-//! [`Output`] writes results, [`Console`] messages, [`ProgressReporter`] what goes on. Invariant: nothing outside of this
+//! [`Output`] writes results, [`Console`] messages, [`ProgressReporter`] what continues. Invariant: nothing outside of this
 //! folder writes to stdout or stderr, so that a bar and a message never mix and `--json` holds for all of it.
 
 pub(crate) mod bundle;

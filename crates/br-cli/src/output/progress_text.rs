@@ -25,12 +25,12 @@ pub(super) fn describe(status: &Status, rate: f64) -> String {
 pub(super) struct Fitted {
     /// Columns of the bar; 0 for none.
     pub(super) bar: usize,
-    /// What stands behind it.
+    /// What is behind it.
     pub(super) text: String,
 }
 
 impl Fitted {
-    /// As much as fits into this many columns, beside a spinner and a space.
+    /// As much as fits into this many columns, next to a spinner and a space.
     pub(super) fn new(status: &Status, rate: f64, columns: usize) -> Self {
         const SPINNER: usize = 2;
         // A character in the last column makes some terminals begin a new line.

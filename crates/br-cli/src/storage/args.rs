@@ -19,13 +19,13 @@ const MAX_CONNECTIONS: usize = 256;
 /// Options about the store of the repository.
 ///
 /// None of them names another as its requirement or its contradiction: clap looks at one level of commands at a time, and
-/// these may stand before the command or behind it. [`super::Place`] checks them all together.
+/// these may be before the command or behind it. [`super::Place`] checks them all together.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Storage options")]
 pub(crate) struct StorageArgs {
     /// URL of the S3 server, if it is not AWS [env: BR_S3_ENDPOINT]
     ///
-    /// It can also stand in the URL of the repository, as in `s3://bucket/folder?endpoint=https://minio.example:9000`. After
+    /// It can also be in the URL of the repository, as in `s3://bucket/folder?endpoint=https://minio.example:9000`. After
     /// BR_S3_ENDPOINT the variables of AWS are asked, AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL.
     #[arg(long, global = true, value_name = "URL", value_parser = parse_text)]
     pub(super) endpoint: Option<String>,
@@ -118,7 +118,7 @@ pub(crate) struct StorageArgs {
     #[arg(long, global = true, hide_short_help = true)]
     pub(super) allow_http: bool,
 
-    /// Trust a certificate (PEM) beside those of the system (can be repeated)
+    /// Trust a certificate (PEM) next to those of the system (can be repeated)
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
     pub(super) ca_certificate: Vec<PathBuf>,
 
@@ -260,7 +260,7 @@ impl StorageArgs {
     }
 }
 
-/// Where the bucket stands in a URL, as it is typed.
+/// Where the bucket is in a URL, as it is typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum AddressingArg {
     /// As the provider wants it

@@ -72,7 +72,7 @@ impl Place {
         })
     }
 
-    /// The repository that is named beside another place: the options for that one are for a bucket here only if this is one, too.
+    /// The repository that is named next to another place: the options for that one are for a bucket here only if this is one, too.
     pub(crate) fn beside(
         args: &StorageArgs,
         named: Option<&str>,
@@ -321,7 +321,7 @@ fn network(args: &StorageArgs) -> Result<NetworkOptions, CommandError> {
             let message = format!("cannot read the certificate {name}");
             CommandError::usage(message, "check --ca-certificate").because(&error)
         })?;
-        // The library would find none in it, and go on.
+        // The library would find none in it, and continue.
         let mark = b"-----BEGIN CERTIFICATE-----";
         if !pem.windows(mark.len()).any(|part| part == mark) {
             let message = format!("there is no certificate in {name}");

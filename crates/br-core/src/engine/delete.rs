@@ -88,7 +88,7 @@ pub async fn delete(repository: &Repository, plan: &DeletePlan, context: &Contex
                 .copied()
                 .filter(|id| live.contains_key(id))
                 .collect();
-            // Someone else may have deleted them meanwhile: that is what was wanted.
+            // Another process may have deleted them meanwhile: that is what was wanted.
             if backups.is_empty() {
                 return Ok(());
             }

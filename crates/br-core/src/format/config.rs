@@ -78,7 +78,7 @@ pub struct ChunkerConfig {
     pub max: u32,
     /// Files up to this length are one chunk.
     pub small_file: u32,
-    /// Files up to this length stand in their entry.
+    /// Files up to this length are in their entry.
     pub inline: u32,
 }
 

@@ -6,13 +6,13 @@ use super::{FORMAT_VERSION, FormatVersion};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormatError {
-    /// The bytes end too early, or go on too long.
+    /// The bytes end too early, or continue too long.
     #[error("it is truncated or has the wrong length")]
     Length,
     /// A checksum or authentication tag does not match: the bytes were altered, or belong to another repository.
     #[error("its checksum does not match: the bytes were altered")]
     Checksum,
-    /// Not what stands where it was found.
+    /// Not what is where it was found.
     #[error("it is not {0}")]
     Kind(&'static str),
     /// A value that cannot be right.

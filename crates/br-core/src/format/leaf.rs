@@ -69,7 +69,7 @@ impl LeafBuilder {
         self.len() + self.owner_len >= MAX_LEN
     }
 
-    /// Adds an entry. A file with many chunks stands there with the lists that hold them.
+    /// Adds an entry. A file with many chunks is there with the lists that hold them.
     pub(crate) fn push(&mut self, entry: &Entry, lists: &[ChunkRef]) {
         let out = &mut self.rows;
         put_path(out, &self.last.path, entry.path.as_bytes());
@@ -207,7 +207,7 @@ fn put_file(out: &mut Vec<u8>, digests: &mut Vec<u8>, file: &FileContent, lists:
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Leaf {
     pub(crate) entries: Vec<Entry>,
-    /// Of entries whose chunks stand in lists the position, and the lists. They have no chunks yet.
+    /// Of entries whose chunks are in lists the position, and the lists. They have no chunks yet.
     pub(crate) lists: Vec<(usize, Vec<ChunkRef>)>,
 }
 
@@ -515,7 +515,7 @@ mod tests {
         }
     }
 
-    /// Paths are stored as differences: a few bytes for each may stand for 60,000.
+    /// Paths are stored as differences: a few bytes for each may represent 60,000.
     #[test]
     fn a_leaf_whose_paths_would_fill_the_memory_is_refused() {
         let mut leaf = LeafBuilder::default();

@@ -1,4 +1,4 @@
-//! Pack tables: what lies where in a pack (section 4).
+//! Pack tables: what is where in a pack (section 4).
 
 use super::bytes::{Decoder, put_varint};
 use super::codec::Codec;
@@ -35,7 +35,7 @@ pub(crate) struct Group {
     pub(crate) lengths: Vec<u32>,
 }
 
-/// The groups of a pack, in order. Ids stand beside it: a footer and an index segment keep them differently.
+/// The groups of a pack, in order. Chunk ids are stored separately, as a footer and an index segment keep them differently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PackTable {
     pub(crate) content: PackContent,

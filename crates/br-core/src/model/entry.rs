@@ -7,7 +7,7 @@ use super::{ChunkRef, EntryPath};
 /// One thing inside a backup with its metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Where it lies in the backup.
+    /// Where it is in the backup.
     pub path: EntryPath,
     /// What it is, with its content.
     pub kind: EntryKind,
@@ -117,7 +117,7 @@ impl FileContent {
 /// The bytes of a file outside of its holes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// Few enough bytes to stand in the entry.
+    /// Few enough bytes to be in the entry.
     Inline(Box<[u8]>),
     /// Pieces stored apart, in order.
     Chunks(Vec<ChunkRef>),

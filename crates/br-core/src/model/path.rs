@@ -79,7 +79,7 @@ impl EntryPath {
         self.0.rsplit(|b| *b == b'/').next().unwrap_or_default()
     }
 
-    /// The bytes of the folder the path lies in; `None` for the root.
+    /// The bytes of the folder the path is in; `None` for the root.
     #[must_use]
     pub fn parent(&self) -> Option<&[u8]> {
         if self.is_root() {
@@ -108,7 +108,7 @@ impl EntryPath {
         Self::new([&self.0, b"/".as_slice(), name].concat())
     }
 
-    /// True when the path is `folder` or lies below it. The root holds everything.
+    /// True when the path is `folder` or is below it. The root holds everything.
     #[must_use]
     pub fn is_within(&self, folder: &Self) -> bool {
         folder.is_root()

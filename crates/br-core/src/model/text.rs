@@ -36,7 +36,7 @@ pub fn is_hidden(c: char) -> bool {
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Reads what [`escape`] wrote; `None` when a backslash stands before anything else.
+/// Reads what [`escape`] wrote; `None` when a backslash is before anything else.
 #[must_use]
 pub fn unescape(text: &str) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());

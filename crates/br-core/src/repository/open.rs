@@ -81,7 +81,7 @@ impl Repository {
         if names.iter().any(|name| name == Layout::CONFIG) {
             return Err(exists());
         }
-        // Key slots of an init that was interrupted may lie there, and what file systems put into every new one; anything
+        // Key slots of an init that was interrupted may be there, and what file systems put into every new one; anything
         // else is not ours to mix with.
         let is_harmless =
             |name: &String| [Layout::KEYS, Layout::PROBE, "lost+found"].contains(&name.as_str());
@@ -143,7 +143,7 @@ impl Repository {
     }
 
     /// Opens the repository at a location. It cannot be cancelled: with a password a key is derived, which takes some tenths of a
-    /// second on a thread of its own, and goes on when the future is dropped.
+    /// second on a thread of its own, and continues when the future is dropped.
     ///
     /// # Errors
     /// [`ErrorKind::RepositoryNotFound`], [`ErrorKind::Password`], [`ErrorKind::NotEncrypted`],
@@ -292,7 +292,7 @@ impl Repository {
         self.inner.storage.location_text()
     }
 
-    /// The store it lies in.
+    /// The store it is in.
     #[must_use]
     pub fn storage(&self) -> &Storage {
         &self.inner.storage

@@ -108,7 +108,7 @@ impl ChunkReader {
         })
     }
 
-    /// Reads the group a chunk lies in.
+    /// Reads the group a chunk is in.
     fn group(&self, place: &Place<'_>) -> Result<GroupData> {
         let key = (place.pack.id, place.group_number);
         if let Some(raw) = self.cached(key) {
@@ -210,7 +210,7 @@ impl ChunkReader {
         let places: Vec<_> = wanted.iter().map(|(_, place)| *place).collect();
         for (runs, fetched) in self.fetch_runs(&places) {
             let Ok(bytes) = fetched else { continue };
-            // Neighbours often lie in one group.
+            // Neighbours are often in one group.
             let mut last = None;
             for (at, place) in &wanted[runs] {
                 if last

@@ -24,7 +24,7 @@ pub(super) async fn store(storage: &Storage, slot: Vec<u8>, runtime: &Runtime) -
     Ok(())
 }
 
-/// Works with a key that is derived from the password. That takes long on purpose, so it runs beside the async runtime.
+/// Works with a key that is derived from the password. That takes long on purpose, so it runs next to the async runtime.
 pub(super) async fn derive<T: Send + 'static>(
     config: &[u8],
     password: &[u8],

@@ -52,7 +52,7 @@ struct Node {
 
 impl Node {
     /// Whether what the node holds is what its parent said: it starts there and ends before what follows. Thus no node can
-    /// stand in two places, and a tree ends.
+    /// are in two places, and a tree ends.
     fn spans(&self, first: Option<&EntryPath>, last: Option<&EntryPath>) -> bool {
         let starts = first.is_some_and(|first| self.is_root || *first == self.child.first);
         let ends = last.is_some_and(|last| self.until.as_ref().is_none_or(|until| last < until));
@@ -273,7 +273,7 @@ fn gap(node: &Node, error: Error) -> Gap {
     }
 }
 
-/// True when the entry lies in a selected subtree, or leads to one.
+/// True when the entry is in a selected subtree, or leads to one.
 fn is_selected(selection: &[EntryPath], path: &EntryPath) -> bool {
     selection.is_empty()
         || selection

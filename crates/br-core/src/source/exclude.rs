@@ -1,7 +1,7 @@
 //! What a walk leaves out by name.
 //!
 //! [`Excludes`] holds the patterns given for a whole backup, [`IgnoreFile`] those of an ignore file, for the folder it
-//! lies in and all below. Invariant: a pattern is used as a whole or refused; each pattern of a backup can tell whether it
+//! is in and all below. Invariant: a pattern is used as a whole or refused; each pattern of a backup can tell whether it
 //! matched anything.
 
 use std::borrow::Cow;
@@ -44,7 +44,7 @@ struct Pattern {
     is_negated: bool,
     /// True when it starts at the current folder.
     is_here: bool,
-    /// What stands behind `!`, as text. From where it starts if it starts at the current folder.
+    /// What is behind `!`, as text. From where it starts if it starts at the current folder.
     text: String,
 }
 
@@ -342,7 +342,7 @@ impl IgnoreFile {
     }
 }
 
-/// Patterns, and whether bytes that are not UTF-8 stand in them.
+/// Patterns, and whether bytes that are not UTF-8 are in them.
 #[derive(Debug)]
 struct Set {
     patterns: Gitignore,
@@ -375,7 +375,7 @@ impl Set {
     }
 }
 
-/// The matcher works on text. Each byte that is not UTF-8 becomes a character of its own, from a range that stands for
+/// The matcher works on text. Each byte that is not UTF-8 becomes a character of its own, from a range that represents
 /// nothing.
 const FIRST_BYTE: u32 = 0x10_fe00;
 
@@ -485,7 +485,7 @@ mod tests {
         assert!(out("../u/a", "a", here) && out("../u/a", "u/a", Anchor::Above(1)));
         assert!(out("./a/../b/", "home/u/b", root));
         assert!(out(".", "home/u", root) && !out(".", "home", root));
-        // Nothing lies above the root.
+        // Nothing is above the root.
         assert!(!out("../../../a", "a", root) && !out("../a", "a", here));
     }
 

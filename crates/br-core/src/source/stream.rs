@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::{ContentReader, Details, Source, SourceItem};
 use crate::model::{Entry, EntryKind, EntryPath, FileContent, FileTime, Owner};
 
-/// One regular file whose content is a byte stream. The folders it lies in are no entries.
+/// One regular file whose content is a byte stream. The folders it is in are no entries.
 pub struct StreamSource {
     file: Option<(Entry, Box<StreamDetails>)>,
 }

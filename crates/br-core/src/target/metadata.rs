@@ -61,7 +61,7 @@ impl MetadataOptions {
 /// Whether a name matches a pattern in which `*` is any run of bytes.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut read) = (0, 0);
-    // Where to go on when the last `*` must take one byte more.
+    // Where to continue when the last `*` must take one byte more.
     let mut retry: Option<(usize, usize)> = None;
     while read < name.len() {
         match (pattern.get(at), retry) {

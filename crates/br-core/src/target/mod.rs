@@ -2,7 +2,7 @@
 //!
 //! [`LocalTarget`] is a folder of this machine, a [`Cursor`] is what one thread writes with, [`NewFile`] and [`SharedFile`]
 //! are files that take shape. Invariant: everything happens beneath the target's folder, whatever the entries say and
-//! whatever lies there already. No symbolic link is followed but those to folders beneath the target that
+//! whatever is there already. No symbolic link is followed but those to folders beneath the target that
 //! [`LocalTarget::follow`] looked at before anything was written.
 //!
 //! Files appear under their name once they are whole: until then they have a name of the form `.br-0123456789abcdef` in

@@ -19,7 +19,7 @@ const EXAMPLES: &str = "\
 
 /// Unpack a bundle into a new folder
 ///
-/// What the bundle holds comes to lie in the folder, without the archive's own folder around it. It appears once the whole bundle was
+/// What the bundle holds is placed in the folder, without the archive's own folder around it. It appears once the whole bundle was
 /// read and found sound.
 #[derive(Debug, Args)]
 #[command(

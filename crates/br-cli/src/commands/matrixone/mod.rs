@@ -48,7 +48,7 @@ pub(crate) const CODES: &[ExitStatus] = &[
 /// Back up MatrixOne clusters, and check and restore their backups
 ///
 /// `br mo-br` takes the command lines of mo_br's manual as they are. br remembers its backups in
-/// `br-matrixone.json` beside `mo_br.meta`, which it reads and never changes.
+/// `br-matrixone.json` next to `mo_br.meta`, which it reads and never changes.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(CODES),
@@ -109,7 +109,7 @@ enum Verb {
 /// Where the catalogue is.
 #[derive(Debug, Clone, Args)]
 pub(super) struct CatalogArgs {
-    /// The catalogue of mo_br or of br; br keeps its own beside the former
+    /// The catalogue of mo_br or of br; br keeps its own next to the former
     #[arg(long, value_name = "FILE", default_value = DEFAULT_META_PATH)]
     meta_path: PathBuf,
 }
@@ -119,7 +119,7 @@ impl CatalogArgs {
         Ok(Catalog::open(&self.meta_path)?)
     }
 
-    /// Refuses to go on where no catalogue is: an empty list would look as if there were no backups.
+    /// Refuses to continue where no catalogue is: an empty list would look as if there were no backups.
     fn must_exist(&self) -> Result<(), CommandError> {
         let mut beside = self.meta_path.clone().into_os_string();
         beside.push(format!(".{OWN_NAME}"));

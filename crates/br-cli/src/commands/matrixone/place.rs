@@ -1,6 +1,6 @@
 //! Where backups of MatrixOne lie: from what was typed, and from the catalogue.
 //!
-//! A [`Source`] is a backup that a command is about, or all that lie at a place. Invariant: what was typed is used or refused, and a place
+//! A [`Source`] is a backup that a command is about, or all that are at a place. Invariant: what was typed is used or refused, and a place
 //! that was typed comes before what the catalogue says.
 
 use std::path::Path;
@@ -54,7 +54,7 @@ pub(super) enum Wanted {
 }
 
 impl Source {
-    /// The backup of an id, or what lies at the place that was typed.
+    /// The backup of an id, or what is at the place that was typed.
     pub(super) fn find(
         id: Option<&str>,
         location: &LocationArgs,
@@ -222,7 +222,7 @@ pub(super) fn open(
 /// Opens a bucket with the keys that were typed or that the environment has.
 fn open_bucket(bucket: &S3Place, context: &CommandContext) -> Result<archive::Place, CommandError> {
     let some = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-    // The folder of one backup is seen together with those beside it.
+    // The folder of one backup is seen together with those next to it.
     let filepath = bucket.filepath.trim_end_matches('/');
     let (above, name) = filepath.rsplit_once('/').unwrap_or(("", filepath));
     let (filepath, below) = match archive::split_dir(name) {

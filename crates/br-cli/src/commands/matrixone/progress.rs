@@ -22,7 +22,7 @@ const SMALL: [&str; 5] = [
     "tae/tae_sum",
 ];
 
-/// Counts what goes on, and stops it when the user wants to.
+/// Counts what continues, and stops it when the user wants to.
 pub(super) struct ArchiveProgress {
     reporter: Arc<ProgressReporter>,
     cancel: CancellationToken,

@@ -33,7 +33,7 @@ const EXAMPLES: &str = "\
 /// Restore a backup into an empty MatrixOne
 ///
 /// Stop MatrixOne first, and move its mo-data away. Nothing is written before it is sure that no file is missing; each file is verified
-/// while it is copied and appears when it is whole. An interrupted restore goes on where it was when it is run again.
+/// while it is copied and appears when it is whole. An interrupted restore continues where it was when it is run again.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(CODES),

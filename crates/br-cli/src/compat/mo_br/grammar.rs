@@ -10,7 +10,7 @@ use crate::storage::parse_secret;
 
 /// Back up MatrixOne clusters, and check and restore their backups
 ///
-/// The commands and options of MatrixOne's mo_br, carried out by br. Backups are remembered in `br-matrixone.json` beside
+/// The commands and options of MatrixOne's mo_br, carried out by br. Backups are remembered in `br-matrixone.json` next to
 /// `mo_br.meta`, which is read and never changed.
 #[derive(Debug, Parser)]
 #[command(name = NAME, version, max_term_width = 100, subcommand_value_name = "COMMAND")]

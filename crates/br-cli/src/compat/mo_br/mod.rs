@@ -21,7 +21,7 @@ use crate::error::{BadLine, CommandError};
 
 /// The file name that makes `br` speak this grammar.
 pub(crate) const NAME: &str = "mo_br";
-/// Options of `br` without a value, which may stand before `mo-br`.
+/// Options of `br` without a value, which may be before `mo-br`.
 const GENERAL: [&str; 5] = ["--json", "-q", "--quiet", "-v", "--verbose"];
 const EXAMPLES: &str = "\
   br mo-br list
@@ -101,7 +101,7 @@ pub(crate) fn arguments_for_br(arguments: Vec<OsString>) -> Result<Vec<OsString>
 mod tests {
     use super::*;
 
-    /// The words of a line, in which `''` stands for an empty one.
+    /// The words of a line, in which `''` represents an empty one.
     fn split(text: &str) -> Vec<OsString> {
         let word = |word: &str| OsString::from(word.replace("''", ""));
         text.split(' ').map(word).collect()

@@ -25,7 +25,7 @@ pub(super) struct Collector<'a> {
     pub(super) tally: Tally,
     pub(super) references: References,
     mender: Mender,
-    /// The last entry that nothing can lie below.
+    /// The last entry that nothing can be below.
     last_end: Option<EntryPath>,
     /// Whether an entry that cannot be read fails the backup.
     pub(super) needs_everything: bool,
@@ -129,7 +129,7 @@ impl<'a> Collector<'a> {
             .push(&entry, &mut |node| nodes.store(node, references))
     }
 
-    /// Refuses what lies below something that is no folder. Only a link may lead to more: it is followed on the way to a path
+    /// Refuses what is below something that is no folder. Only a link may lead to more: it is followed on the way to a path
     /// that was typed.
     fn check_place(&mut self, entry: &Entry) -> Result<()> {
         let below = self.last_end.as_ref();

@@ -1,4 +1,4 @@
-//! The source beside the base: which files must be read.
+//! The source next to the base: which files must be read.
 
 use std::iter::Peekable;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const JOB_OPEN: usize = 80;
 /// Time stamps of files may lag behind the clock by the kernel's tick.
 const CLOCK_TICK: SignedDuration = SignedDuration::from_millis(20);
 
-/// Entries of an earlier run, beside which the walk goes.
+/// Entries of an earlier run, next to which the walk goes.
 struct Known {
     entries: Peekable<Box<dyn Iterator<Item = Entry> + Send>>,
     /// Entries that changed later than this may have changed again unnoticed.

@@ -418,7 +418,7 @@ fn set_data_len(file: &mut FileContent, data_len: u64) {
         file.size = data_len;
         return;
     }
-    // A sparse file that shrank: what lies behind the last byte that was read is gone, trailing holes among it.
+    // A sparse file that shrank: what is behind the last byte that was read is gone, trailing holes among it.
     let mut left = data_len;
     let mut end = 0;
     for extent in file.data_extents() {

@@ -37,7 +37,7 @@ pub struct CheckOptions {
     /// How much stored data is read.
     pub data: ReadData,
     /// Rebuild the index from the packs, if it is damaged, and give up packs that are missing. Together with
-    /// [`CheckOptions::data`] also give up groups that cannot be read: what is sound beside them is copied into new packs.
+    /// [`CheckOptions::data`] also give up groups that cannot be read: what is sound next to them is copied into new packs.
     pub repair_index: bool,
     /// Rebuild the catalog from the log and the manifests, if the commit log is damaged or lost, and bring back complete backups
     /// that no log entry names.

@@ -309,7 +309,7 @@ pub(super) fn name_files(
             let nodes = tree.take_nodes().into_iter();
             needed.extend(nodes.filter_map(|node| damage_of(index, damaged, &node.id)));
             let Ok(entry) = next else {
-                // What lies below a node that cannot be read needs anything.
+                // What is below a node that cannot be read needs anything.
                 return damaged.keys().copied().collect();
             };
             let EntryKind::File(file) = &entry.kind else {

@@ -30,7 +30,7 @@ const BATCH_RAW: u64 = 2 << 20;
 const BATCH_STEPS: usize = 512;
 /// Batches that were opened, or are about to be, and wait for the sink.
 pub(super) const QUEUE: usize = 8;
-/// Groups kept for what comes later: files that changed since a backup lie elsewhere than their neighbours.
+/// Groups kept for what comes later: files that changed since a backup are elsewhere than their neighbours.
 const RECENT_RAW: u64 = 16 << 20;
 const RECENT_GROUPS: usize = 64;
 

@@ -184,7 +184,7 @@ mod tests {
     use crate::progress::Context;
     use crate::repository::{ChunkReader, Index, InitOptions, Repository};
 
-    /// What comes of a file whose bytes stand in its entry, read in pieces of `step`.
+    /// What comes of a file whose bytes are in its entry, read in pieces of `step`.
     async fn read(file: FileContent, step: usize) -> (Vec<u8>, Result<()>) {
         let entry = Entry {
             path: EntryPath::new("file".as_bytes()).unwrap(),

@@ -14,7 +14,7 @@ use crate::repository::{
 };
 
 impl Decision {
-    /// Copies, condemns and deletes; `None` when someone else changed the repository first.
+    /// Copies, condemns and deletes; `None` when another process changed the repository first.
     pub(super) fn carry_out(mut self, io: &Io, work: &mut Work) -> Result<Option<PruneReport>> {
         let wanted = self.wanted();
         let missing = work.not_copied(&wanted);
@@ -112,7 +112,7 @@ impl Decision {
         Ok(())
     }
 
-    /// Packs from which a chain of moves starts or goes on that some manifest needs.
+    /// Packs from which a chain of moves starts or continues that some manifest needs.
     fn moves_needed(&self, new: &[Move]) -> BTreeSet<PackId> {
         let mut needed = self.named.clone();
         let old = self

@@ -1,6 +1,6 @@
 //! What one run of a prune keeps from attempt to attempt.
 //!
-//! [`Work`] remembers what was copied when someone else was faster: the next attempt uses it. Invariant: a pack that somebody
+//! [`Work`] remembers what was copied when another writer won the race: the next attempt uses it. Invariant: a pack that somebody
 //! condemned meanwhile is not used any more.
 
 use std::collections::BTreeSet;
@@ -95,7 +95,7 @@ impl Work {
         Ok(None)
     }
 
-    /// Ends with what could be freed. What was condemned stays so, and the next prune goes on.
+    /// Ends with what could be freed. What was condemned stays so, and the next prune continues.
     fn stop(&self, io: &Io) -> Result<PruneReport> {
         let segments = self.segments.iter().map(|id| Layout::segment(*id));
         io.delete_all(segments.collect())?;
@@ -135,7 +135,7 @@ impl Work {
         if news.is_empty() { Err(error) } else { Ok(()) }
     }
 
-    /// Someone else was faster: goes on from a position that has their entries.
+    /// Another writer won the race: continues from a position that has their entries.
     pub(super) fn lost_race(&mut self, position: LogPosition, news: &[LogEntry]) {
         self.take_news(news);
         self.position = Some(position);

@@ -1,4 +1,4 @@
-//! What lies in restored folders and is not in the backup.
+//! What is in restored folders and is not in the backup.
 
 use std::collections::{HashMap, HashSet};
 

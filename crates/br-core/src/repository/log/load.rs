@@ -165,7 +165,7 @@ impl LogPosition {
         };
         if let Some(&last) = numbers.last().filter(|last| **last > newest) {
             match position.accept_all(fetch(io, &(newest + 1..=last).collect::<Vec<_>>())?) {
-                // A rebuilt log goes on with a checkpoint that continues nothing.
+                // A rebuilt log continues with a checkpoint that continues nothing.
                 Err(error) if error.is_damage() => {
                     cache.forget_log();
                     return Ok(None);
@@ -208,7 +208,7 @@ impl LogPosition {
         from = from.max(oldest);
         loop {
             let records = fetch(io, &(from..=last).collect::<Vec<_>>())?;
-            // A rebuilt log has a checkpoint where none is due, and what lies before it may be damaged.
+            // A rebuilt log has a checkpoint where none is due, and what is before it may be damaged.
             let checkpoint = records.iter().rposition(|(record, _)| {
                 matches!(
                     record,

@@ -49,7 +49,7 @@ pub(crate) struct Gone {
 pub(crate) enum Append {
     /// The entry is in the log.
     Done,
-    /// Someone else was first; the position now includes their entries, which are returned.
+    /// Another process was first; the position now includes their entries, which are returned.
     Lost(Vec<LogEntry>),
 }
 
@@ -113,13 +113,13 @@ impl LogPosition {
     /// Writes the first entry, if there is none yet: from then on, a repository without a log has lost it.
     pub(crate) fn begin(&mut self, io: &Io) -> Result<()> {
         if self.next == 0 {
-            // Someone else may be faster: then the log has its first entry, too.
+            // Another process may be faster: then the log has its first entry, too.
             self.append_one(io, State::default().checkpoint())?;
         }
         Ok(())
     }
 
-    /// Appends an entry, unless someone else was faster.
+    /// Appends an entry, unless another writer won the race.
     pub(crate) fn append(&mut self, io: &Io, entry: LogEntry) -> Result<Append> {
         if self.next > 0 && self.next.is_multiple_of(CHECKPOINT_EVERY) {
             let checkpoint = self.state.checkpoint();
@@ -172,11 +172,11 @@ impl LogPosition {
     }
 
     /// Continues a log that cannot be read, or that is not the one this machine knows: a checkpoint behind the last entry that
-    /// there is. False when someone else was faster.
+    /// there is. False when another writer won the race.
     pub(crate) fn rebuild(io: &Io, history: &History, state: &State) -> Result<bool> {
         let first = history.last.map_or(0, |last| last + 1);
-        // A number that was used must not be used again: machines remember what it stood for. The checkpoint at the first
-        // one stops those who would go on from the last entry.
+        // A number that was used must not be used again: machines remember what it represented. The checkpoint at the first
+        // one stops those who would continue from the last entry.
         let known = io
             .repository
             .log_memory()

@@ -1,7 +1,7 @@
 //! Local folders as a source of backups.
 //!
 //! [`LocalSource`] walks the paths it is given, [`LocalSourceOptions`] say what to leave out. All that differs between
-//! systems lies in `unix`. Invariant: paths are never put together for the system; everything is looked at relative to an
+//! systems is in `unix`. Invariant: paths are never put together for the system; everything is looked at relative to an
 //! open folder, so that paths of any length work and nothing that moves meanwhile leads elsewhere.
 
 use std::io;

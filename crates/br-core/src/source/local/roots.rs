@@ -1,7 +1,7 @@
 //! From typed paths to what is walked.
 //!
 //! [`Plan`] is the whole of it, [`Stop`] one entry that the walk begins with, [`Way`] finds it. Invariant: the stops' paths
-//! ascend strictly, and none lies below one that is walked.
+//! ascend strictly, and none is below one that is walked.
 
 use std::borrow::Cow;
 use std::io;
@@ -198,7 +198,7 @@ pub(super) struct Way {
 }
 
 impl Way {
-    /// Returns the folder that `path` lies in and the path's name there. Links on the way are followed, as the user
+    /// Returns the folder that `path` is in and the path's name there. Links on the way are followed, as the user
     /// typed them.
     pub(super) fn to<'p>(
         &mut self,

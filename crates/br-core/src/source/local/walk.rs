@@ -40,7 +40,7 @@ pub(super) struct Walk {
     skipped: Vec<(u64, u64)>,
     stops: vec::IntoIter<Stop>,
     missing: vec::IntoIter<Missing>,
-    /// What is to be told before the walk goes on.
+    /// What is to be told before the walk continues.
     told: VecDeque<SourceItem>,
     has_ended: bool,
     way: Way,

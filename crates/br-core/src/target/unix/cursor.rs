@@ -56,7 +56,7 @@ impl Cursor {
             .map_err(TargetError::entry(path, "make the folder"))
     }
 
-    /// Looks at what lies at a path, if anything.
+    /// Looks at what is at a path, if anything.
     ///
     /// # Errors
     /// When the system refuses.
@@ -199,7 +199,7 @@ impl Cursor {
             .map_err(TargetError::entry(path, "list the folder"))
     }
 
-    /// Deletes what lies at a path, with all below. Links are deleted and not followed; where something else is mounted,
+    /// Deletes what is at a path, with all below. Links are deleted and not followed; where something else is mounted,
     /// it stops.
     ///
     /// # Errors
@@ -238,7 +238,7 @@ impl Cursor {
         self.parent(path)
     }
 
-    /// A folder and a name in it that stand for what exists at a path. For the target's folder, and for a link that is
+    /// A folder and a name in it that represent what exists at a path. For the target's folder, and for a link that is
     /// followed, that is the folder itself.
     fn place<'p>(&mut self, path: &'p EntryPath) -> io::Result<(Arc<Folder>, &'p [u8])> {
         if path.is_root() || self.beneath.follows(path.as_bytes()) {
@@ -247,7 +247,7 @@ impl Cursor {
         self.parent(path)
     }
 
-    /// The folder a path lies in, and its name there.
+    /// The folder a path is in, and its name there.
     fn parent<'p>(&mut self, path: &'p EntryPath) -> io::Result<(Arc<Folder>, &'p [u8])> {
         let Some(parent) = path.parent() else {
             let reason = "it is the folder everything lies in";
@@ -256,7 +256,7 @@ impl Cursor {
         Ok((self.folder(parent)?, path.name()))
     }
 
-    /// Opens a folder, from the one used last if it lies below.
+    /// Opens a folder, from the one used last if it is below.
     fn folder(&mut self, path: &[u8]) -> io::Result<Arc<Folder>> {
         let removals = self.beneath.removals.load(Ordering::Relaxed);
         // A link that is followed is found only from the target's folder.

@@ -165,7 +165,7 @@ impl Beneath {
         followed.map_or(0, |followed| followed.path.len())
     }
 
-    /// Where something at a path comes to lie on this machine; `None` when the system does not tell.
+    /// Where something at a path is placed on this machine; `None` when the system does not tell.
     pub(super) fn real_path(&self, path: &EntryPath) -> Option<PathBuf> {
         let bytes = path.as_bytes();
         let (real, rest) = match self.followed_on(bytes) {

@@ -85,7 +85,7 @@ impl LocalTarget {
             Err(TargetError::Root { source, .. }) if source.kind() == ErrorKind::NotFound => {}
             opened => return opened.map(Some),
         }
-        // Whatever lies above, a link that leads nowhere among it, must be a folder.
+        // Whatever is above, a link that leads nowhere among it, must be a folder.
         let mut above = root.ancestors().skip(1);
         let there = above.find(|folder| folder.symlink_metadata().is_ok());
         match there {
@@ -139,7 +139,7 @@ impl LocalTarget {
         self.beneath.follows(path.as_bytes())
     }
 
-    /// Where something at a path comes to lie on this machine, links that are followed resolved; `None` when the system does
+    /// Where something at a path is placed on this machine, links that are followed resolved; `None` when the system does
     /// not tell.
     #[must_use]
     pub fn real_path(&self, path: &EntryPath) -> Option<PathBuf> {

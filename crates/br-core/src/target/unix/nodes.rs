@@ -1,4 +1,4 @@
-//! What lies under one name.
+//! What is under one name.
 //!
 //! [`Existing`] is what was found there; the functions make folders, links and special files, or open what there is.
 //! Invariant: links are looked at, never followed.
@@ -13,7 +13,7 @@ use super::apply;
 use super::folders::Folder;
 use crate::model::{Device, EntryKind, FileContent, FileTime};
 
-/// What lies at a path of a target.
+/// What is at a path of a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Existing {

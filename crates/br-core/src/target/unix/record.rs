@@ -105,7 +105,7 @@ impl Drop for Record {
     }
 }
 
-/// True when something of this device and inode lies under another spelling of a name.
+/// True when something of this device and inode is under another spelling of a name.
 pub(super) fn has_other_case(folder: &Folder, name: &[u8], id: Option<(u64, u64)>) -> bool {
     let other = swap_case(name);
     let stat = rustix::fs::statat(folder, &*other, AtFlags::SYMLINK_NOFOLLOW);
@@ -122,7 +122,7 @@ fn swap_case(name: &[u8]) -> Vec<u8> {
     name.iter().map(swap).collect()
 }
 
-/// True when a name that lies in a folder is found under another spelling, which is none of the folder's names.
+/// True when a name that is in a folder is found under another spelling, which is none of the folder's names.
 pub(super) fn folds_case(beneath: &Beneath, folder: &Folder) -> Option<bool> {
     let listed = beneath.listed_folder(folder.as_fd(), b".").ok()?;
     let names = remove::list(listed.as_fd()).ok()?;
@@ -248,7 +248,7 @@ mod tests {
         let id = Some((stat.st_dev, stat.st_ino));
         assert_eq!(folds_case(&beneath, &folder), Some(false));
         assert!(!has_other_case(&folder, b".br-0aF", id));
-        // Another name of one file stands for what such a file system does.
+        // Another name of one file represents what such a file system does.
         std::fs::hard_link(dir.path().join(".br-0aF"), dir.path().join(".BR-0Af")).unwrap();
         assert!(has_other_case(&folder, b".br-0aF", id));
         assert!(!has_other_case(&folder, b"123", id), "no letters");

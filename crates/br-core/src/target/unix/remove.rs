@@ -1,6 +1,6 @@
 //! Listing and deleting.
 //!
-//! [`remove_tree`] deletes whatever lies under a name. Invariant: links are deleted, not followed, and what is mounted
+//! [`remove_tree`] deletes whatever is under a name. Invariant: links are deleted, not followed, and what is mounted
 //! below is left alone.
 
 use std::io;
@@ -42,7 +42,7 @@ struct Level {
     remaining: vec::IntoIter<Vec<u8>>,
 }
 
-/// Deletes what lies under a name in a folder, if anything. An error says how much is gone.
+/// Deletes what is under a name in a folder, if anything. An error says how much is gone.
 pub(super) fn remove_tree(beneath: &Beneath, folder: &Folder, name: &[u8]) -> io::Result<()> {
     let mut gone = 0;
     let removed = remove_counted(beneath, folder, name, &mut gone);

@@ -16,7 +16,7 @@ use super::{Links, Look, file_system_type};
 use crate::model::{Entry, EntryKind, Extent, FileTime};
 use crate::source::ContentReader;
 
-/// More holes than that are read as the zeros they stand for.
+/// More holes than that are read as the zeros they represent.
 const MAX_HOLES: usize = 1 << 16;
 
 /// Most bytes of a file that come after its announced end. Some files of `/proc` say that they are empty and have many
@@ -214,7 +214,7 @@ pub(super) fn open_file(
     Ok((file, look))
 }
 
-/// Finds the holes of a file; none where the file system does not tell. Then they are read as the zeros they stand for.
+/// Finds the holes of a file; none where the file system does not tell. Then they are read as the zeros they represent.
 fn holes(file: &OwnedFd, size: u64) -> Vec<Extent> {
     let mut holes: Vec<Extent> = Vec::new();
     let mut offset = 0;

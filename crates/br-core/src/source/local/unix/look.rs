@@ -22,7 +22,7 @@ pub(in crate::source::local) struct Look {
     links: u64,
     uid: u32,
     gid: u32,
-    /// The device that a special file stands for.
+    /// The device that a special file represents.
     node: Device,
     size: u64,
     /// Units of 512 bytes that are in use.

@@ -234,7 +234,7 @@ fn link_group(path: &EntryPath) -> u64 {
     u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// The kernel's number for the type of the file system that something lies on.
+/// The kernel's number for the type of the file system that something is on.
 fn file_system_type(of: impl AsFd) -> Option<u64> {
     let stat = rustix::fs::fstatfs(of).ok()?;
     // The type of the field differs between systems; as 32 bits the number is the same on all of them.

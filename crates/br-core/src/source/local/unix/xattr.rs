@@ -17,9 +17,9 @@ const LARGEST: usize = 64 * 1024;
 pub(super) enum XattrTarget<'a> {
     /// Something open.
     Open(BorrowedFd<'a>),
-    /// What lies at a path; a link itself.
+    /// What is at a path; a link itself.
     Kept(&'a [u8]),
-    /// What lies at a path; what a link leads to.
+    /// What is at a path; what a link leads to.
     Followed(&'a [u8]),
 }
 
