@@ -10,9 +10,12 @@ use std::{
     hash::{BuildHasher as _, Hasher as _},
     io,
     io::Write as _,
+    ops::Range,
+    os::unix::fs::FileExt as _,
     sync::Arc,
 };
 
+use bytes::Bytes;
 use futures::{StreamExt as _, stream::BoxStream};
 use object_store::{
     Attributes, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult,
@@ -22,6 +25,8 @@ use object_store::{
 
 use super::{Disk, blocking, root::is_absent, upload::Upload};
 
+/// Ranges up to this length are read at once, longer ones in parts of it.
+const PART_LEN: u64 = 8 << 20;
 /// How often a random staging name may be taken.
 const MAX_STAGED: u32 = 100;
 /// How often a file is written whose staging name was swept each time.
@@ -127,7 +132,8 @@ impl Disk {
         Ok(())
     }
 
-    fn head(&self, key: &str) -> io::Result<(File, ObjectMeta)> {
+    /// Opens a file and reads the first part of a range. The inner error is about what was requested.
+    fn read(&self, key: &str, options: &GetOptions) -> io::Result<Result<Found>> {
         let (file, metadata) = self.root.open_file(key)?;
         let meta = ObjectMeta {
             location: Path::from(key),
@@ -136,8 +142,77 @@ impl Disk {
             e_tag: None,
             version: None,
         };
-        Ok((file, meta))
+        let wanted = options.check_preconditions(&meta).and_then(|()| {
+            let Some(range) = &options.range else {
+                return Ok(0..meta.size);
+            };
+            range.as_range(meta.size).map_err(|error| Error::Generic {
+                store: "local",
+                source: Box::new(error),
+            })
+        });
+        let range = match wanted {
+            Ok(range) => range,
+            Err(error) => return Ok(Err(error)),
+        };
+        let first = match options.head {
+            true => Bytes::new(),
+            false => read_part(&file, &range)?,
+        };
+        Ok(Ok(Found {
+            file,
+            meta,
+            range,
+            first,
+        }))
     }
+}
+
+/// A file that was opened for reading.
+struct Found {
+    file: File,
+    meta: ObjectMeta,
+    range: Range<u64>,
+    first: Bytes,
+}
+
+/// Reads a range, or as much of it as one part may have. Less comes back only when the file ends before.
+fn read_part(file: &File, range: &Range<u64>) -> io::Result<Bytes> {
+    let len = (range.end - range.start).min(PART_LEN);
+    let mut part = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+    let mut filled = 0;
+    while filled < part.len() {
+        match file.read_at(&mut part[filled..], range.start + filled as u64) {
+            Ok(0) => break,
+            Ok(more) => filled += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    part.truncate(filled);
+    Ok(part.into())
+}
+
+/// The rest of a range, part by part.
+fn parts(file: File, range: Range<u64>, location: Path) -> BoxStream<'static, Result<Bytes>> {
+    let file = Arc::new(file);
+    futures::stream::try_unfold(range, move |range| {
+        let (file, location) = (Arc::clone(&file), location.clone());
+        async move {
+            if range.is_empty() {
+                return Ok(None);
+            }
+            let wanted = range.clone();
+            let part = blocking(move || read_part(&file, &wanted)).await;
+            let part = part.map_err(|error| store_error(&location, error))?;
+            let next = match part.is_empty() {
+                true => range.end,
+                false => range.start + part.len() as u64,
+            };
+            Ok(Some((part, next..range.end)))
+        }
+    })
+    .boxed()
 }
 
 /// A random number for a staging name.
@@ -247,19 +322,23 @@ impl ObjectStore for DiskStore {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let (disk, key) = (Arc::clone(&self.0), location.to_string());
-        let found = blocking(move || disk.head(&key)).await;
-        let (file, meta) = found.map_err(|error| store_error(location, error))?;
-        options.check_preconditions(&meta)?;
-        let range = match &options.range {
-            Some(range) => range.as_range(meta.size).map_err(|error| Error::Generic {
-                store: "local",
-                source: Box::new(error),
-            })?,
-            None => 0..meta.size,
+        let found = blocking(move || disk.read(&key, &options)).await;
+        let Found {
+            file,
+            meta,
+            range,
+            first,
+        } = found.map_err(|error| store_error(location, error))??;
+        let rest = range.start + first.len() as u64..range.end;
+        // A file that is shorter than it was ends the stream early, which the caller notices.
+        let has_rest = first.len() as u64 == PART_LEN && !rest.is_empty();
+        let first = futures::stream::once(async move { Ok(first) });
+        let payload = match has_rest {
+            true => first.chain(parts(file, rest, location.clone())).boxed(),
+            false => first.boxed(),
         };
-        let path = self.0.root.path().join(location.as_ref());
         Ok(GetResult {
-            payload: GetResultPayload::File(file, path),
+            payload: GetResultPayload::Stream(payload),
             meta,
             range,
             attributes: Attributes::default(),
