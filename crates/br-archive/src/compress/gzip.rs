@@ -1,116 +1,289 @@
-//! The gzip format as gzp's threads make it, block by block.
+//! Gzip on several threads: one member, block by block.
+//!
+//! [`GzipWriter`] cuts its input into blocks, worker threads compress them, and the caller's thread writes the results in order. Each
+//! block starts with the end of the one before as dictionary, as in pigz, so that cutting costs next to nothing. Invariant: the bytes
+//! depend on the input and the level only, not on the number of threads.
 
-use bytes::Bytes;
-use flate2::{Compress, Compression, FlushCompress, Status};
-use gzp::check::Crc32;
-use gzp::deflate::Gzip;
-use gzp::{FormatSpec, GzpError};
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
-/// An empty block of deflate. It means nothing, and may stand between any two others.
-const NOTHING: [u8; 5] = [0, 0, 0, 0xff, 0xff];
+use bytes::{Bytes, BytesMut};
+use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 
-/// Most bytes that one compressed byte becomes. Readers take more for a bomb, so what compresses better is padded.
+/// Bytes of a block before compression.
+const BLOCK_LEN: usize = 128 << 10;
+/// Bytes of the block before that a block may refer to.
+const DICTIONARY_LEN: usize = 32 << 10;
+/// Blocks per thread that may wait, so that no thread runs out of work.
+const BLOCKS_PER_THREAD: usize = 2;
+
+/// An empty block of deflate, which decompresses to nothing.
+const EMPTY_BLOCK: [u8; 5] = [0, 0, 0, 0xff, 0xff];
+/// Most bytes that one compressed byte may become: readers refuse a higher ratio as a bomb, so a block that compresses better is padded.
 const MAX_RATIO: usize = 200;
+/// The number for Unix as the system that made the file, as erl_tar and most other tools write it.
+const UNIX: u8 = 3;
 
-/// Where a gzip header says which system made it, and the number for Unix.
-const SYSTEM: (usize, u8) = (9, 3);
+/// A block for a worker, and the way back for its result.
+struct Job {
+    block: Bytes,
+    dictionary: Option<Bytes>,
+    is_last: bool,
+    result: Sender<io::Result<Compressed>>,
+}
 
-/// Gzip as erl_tar and most others write it: one member, `3` (Unix) as its system. Each block knows the end of the one before it,
-/// as in pigz, so that cutting into blocks costs next to nothing.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct UnixGzip(Gzip);
+/// A block after compression, and the checksum of what it was.
+struct Compressed {
+    bytes: Vec<u8>,
+    crc: Crc,
+}
 
-impl FormatSpec for UnixGzip {
-    type C = Crc32;
-    type Compressor = Compress;
+/// Writes gzip. Dropped before [`finish`](Self::finish), it writes nothing more.
+pub(super) struct GzipWriter<W> {
+    to: W,
+    jobs: Sender<Job>,
+    /// Results of blocks that are being compressed, in order.
+    waiting: VecDeque<Receiver<io::Result<Compressed>>>,
+    max_waiting: usize,
+    /// Input that is not a full block yet.
+    buffer: BytesMut,
+    dictionary: Option<Bytes>,
+    crc: Crc,
+}
 
-    fn new() -> Self {
-        Self(Gzip::new())
-    }
-
-    fn needs_dict(&self) -> bool {
-        true
-    }
-
-    fn create_compressor(&self, level: Compression) -> Result<Compress, GzpError> {
-        self.0.create_compressor(level)
-    }
-
-    fn encode(
-        &self,
-        input: &[u8],
-        compressor: &mut Compress,
-        level: Compression,
-        dictionary: Option<&Bytes>,
-        is_last: bool,
-    ) -> Result<Vec<u8>, GzpError> {
-        // A compressor that was reset still has the bytes of the block before in its memory, looks at one of them, and now and then
-        // finds other matches. Which block that was depends on the threads; a new one knows nothing.
-        *compressor = self.create_compressor(level)?;
-        if let Some(dictionary) = dictionary {
-            compressor.set_dictionary(dictionary)?;
+impl<W: Write> GzipWriter<W> {
+    /// Writes the header and starts the threads. The level is that of gzip, 0 to 9.
+    pub(super) fn new(mut to: W, level: u32, threads: usize) -> io::Result<Self> {
+        let level = Compression::new(level);
+        to.write_all(&header(level))?;
+        let (jobs, receiver) = mpsc::channel();
+        let receiver = Arc::new(Mutex::new(receiver));
+        for _ in 0..threads.max(1) {
+            let receiver = Arc::clone(&receiver);
+            thread::Builder::new().spawn(move || work(&receiver, level))?;
         }
-        // What cannot be compressed grows by 5 bytes for every 16 KiB.
-        let mut out = Vec::with_capacity(input.len() + input.len() / 1024 + 1024);
-        let flush = match is_last {
-            true => FlushCompress::Finish,
-            false => FlushCompress::Sync,
+        Ok(Self {
+            to,
+            jobs,
+            waiting: VecDeque::new(),
+            max_waiting: threads.max(1) * BLOCKS_PER_THREAD,
+            buffer: BytesMut::with_capacity(2 * BLOCK_LEN),
+            dictionary: None,
+            crc: Crc::new(),
+        })
+    }
+
+    /// Compresses the rest, writes the checksum and gives the writer back.
+    pub(super) fn finish(mut self) -> io::Result<W> {
+        let rest = self.buffer.split().freeze();
+        self.compress(rest, true)?;
+        while !self.waiting.is_empty() {
+            self.write_next()?;
+        }
+        self.to.write_all(&self.crc.sum().to_le_bytes())?;
+        self.to.write_all(&self.crc.amount().to_le_bytes())?;
+        Ok(self.to)
+    }
+
+    /// Gives a block to the workers, and writes finished blocks when too many wait.
+    fn compress(&mut self, block: Bytes, is_last: bool) -> io::Result<()> {
+        while self.waiting.len() >= self.max_waiting {
+            self.write_next()?;
+        }
+        let (result, receiver) = mpsc::channel();
+        let start = block.len().saturating_sub(DICTIONARY_LEN);
+        let next_dictionary = block.slice(start..);
+        let job = Job {
+            block,
+            dictionary: self.dictionary.replace(next_dictionary),
+            is_last,
+            result,
         };
-        let status = compressor.compress_vec(input, &mut out, flush)?;
-        let whole = compressor.total_in() == input.len() as u64;
-        match (whole, is_last, status) {
-            (true, false, _) => {
-                // A block that is not the last ends on a whole byte.
-                while out.len() < input.len() / MAX_RATIO {
-                    out.extend(NOTHING);
-                }
-                Ok(out)
+        self.jobs.send(job).map_err(|_| worker_ended())?;
+        self.waiting.push_back(receiver);
+        Ok(())
+    }
+
+    /// Waits for the oldest block and writes it.
+    fn write_next(&mut self) -> io::Result<()> {
+        let Some(receiver) = self.waiting.pop_front() else {
+            return Ok(());
+        };
+        let Compressed { bytes, crc } = receiver.recv().map_err(|_| worker_ended())??;
+        self.crc.combine(&crc);
+        self.to.write_all(&bytes)
+    }
+}
+
+impl<W: Write> Write for GzipWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // A full block stays until more comes, as only the end tells whether it is the last.
+        let taken = bytes.len().min(BLOCK_LEN + 1 - self.buffer.len());
+        self.buffer.extend_from_slice(&bytes[..taken]);
+        if self.buffer.len() > BLOCK_LEN {
+            let block = self.buffer.split_to(BLOCK_LEN).freeze();
+            self.buffer.reserve(BLOCK_LEN);
+            self.compress(block, false)?;
+        }
+        Ok(taken)
+    }
+
+    /// Does nothing: blocks that end early would compress worse.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Compresses blocks until there are no more.
+fn work(jobs: &Mutex<Receiver<Job>>, level: Compression) {
+    loop {
+        // The lock is held while waiting: the next block goes to one worker anyway.
+        let job = match jobs.lock() {
+            Ok(jobs) => jobs.recv(),
+            Err(_) => return,
+        };
+        let Ok(job) = job else { return };
+        let bytes = compress(&job.block, level, job.dictionary.as_deref(), job.is_last);
+        let compressed = bytes.map(|bytes| {
+            let mut crc = Crc::new();
+            crc.update(&job.block);
+            Compressed { bytes, crc }
+        });
+        // The receiver is gone when the writer was dropped, and then the next `recv` fails.
+        let _ = job.result.send(compressed);
+    }
+}
+
+/// Compresses one block to whole bytes.
+fn compress(
+    block: &[u8],
+    level: Compression,
+    dictionary: Option<&[u8]>,
+    is_last: bool,
+) -> io::Result<Vec<u8>> {
+    // A compressor that is reset keeps bytes of the previous block in its memory and now and then finds other matches: the result
+    // would depend on which thread compressed which block.
+    let mut compressor = Compress::new(level, false);
+    if let Some(dictionary) = dictionary {
+        compressor.set_dictionary(dictionary)?;
+    }
+    // Data that cannot be compressed grows by 5 bytes for every 16 KiB.
+    let mut out = Vec::with_capacity(block.len() + block.len() / 1024 + 1024);
+    let flush = match is_last {
+        true => FlushCompress::Finish,
+        false => FlushCompress::Sync,
+    };
+    let status = compressor.compress_vec(block, &mut out, flush)?;
+    let is_whole = compressor.total_in() == block.len() as u64;
+    match (is_whole, is_last, status) {
+        (true, false, _) => {
+            // A block that is not the last ends on a whole byte.
+            while out.len() < block.len() / MAX_RATIO {
+                out.extend(EMPTY_BLOCK);
             }
-            (true, true, Status::StreamEnd) => Ok(out),
-            _ => Err(GzpError::Unknown),
+            Ok(out)
         }
+        (true, true, Status::StreamEnd) => Ok(out),
+        _ => Err(io::Error::other(
+            "the compressor did not take a whole block",
+        )),
     }
+}
 
-    fn header(&self, level: Compression) -> Vec<u8> {
-        let mut header = self.0.header(level);
-        if let Some(system) = header.get_mut(SYSTEM.0) {
-            *system = SYSTEM.1;
-        }
-        header
-    }
+/// The header of a member without name, comment and time.
+fn header(level: Compression) -> [u8; 10] {
+    let effort = match level.level() {
+        level if level >= Compression::best().level() => 2,
+        level if level <= Compression::fast().level() => 4,
+        _ => 0,
+    };
+    [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, effort, UNIX]
+}
 
-    fn footer(&self, check: &Crc32) -> Vec<u8> {
-        self.0.footer(check)
-    }
+fn worker_ended() -> io::Error {
+    io::Error::other("a thread that compresses ended early")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
+    use flate2::read::MultiGzDecoder;
+
     use super::*;
 
-    /// Which blocks a thread had before is chance; the bytes of a bundle are not.
+    fn written(content: &[u8], level: u32, threads: usize) -> Vec<u8> {
+        let mut writer = GzipWriter::new(Vec::new(), level, threads).unwrap();
+        writer.write_all(content).unwrap();
+        writer.finish().unwrap()
+    }
+
+    fn content(len: usize) -> Vec<u8> {
+        (0..len)
+            .map(|at| (at * 7 % 251) as u8 ^ (at / 70_000) as u8)
+            .collect()
+    }
+
     #[test]
-    fn a_block_does_not_depend_on_the_one_before() {
-        // With blocks of this size and this content some compressors that were only reset find other matches.
-        let size = 65_280;
-        let format = UnixGzip::new();
-        let level = Compression::new(6);
-        let content = |from: usize| -> Bytes {
-            let bytes = (from..from + size).map(|at| u8::try_from(at * 7 % 251).unwrap());
-            bytes.collect()
-        };
-        let encode = |compressor: &mut Compress, from: usize| {
-            let dictionary = content(from).slice(size - gzp::DICT_SIZE..);
-            let block = content(from + size);
-            let bytes = format.encode(&block, compressor, level, Some(&dictionary), false);
-            bytes.unwrap()
-        };
-        let new = || format.create_compressor(level).unwrap();
-        for from in 0..251 {
-            let expected = encode(&mut new(), from);
-            let mut compressor = new();
-            encode(&mut compressor, from + 31 * size);
-            assert!(encode(&mut compressor, from) == expected, "{from}");
+    fn every_length_is_read_back() {
+        for len in [
+            0,
+            1,
+            5,
+            BLOCK_LEN - 1,
+            BLOCK_LEN,
+            BLOCK_LEN + 1,
+            2 * BLOCK_LEN,
+            3_000_000,
+        ] {
+            for level in [0, 1, 6, 9] {
+                let content = content(len);
+                let compressed = written(&content, level, 3);
+                let mut back = Vec::new();
+                MultiGzDecoder::new(&*compressed)
+                    .read_to_end(&mut back)
+                    .unwrap();
+                assert!(back == content, "{len} bytes at level {level}");
+            }
         }
+    }
+
+    #[test]
+    fn the_bytes_do_not_depend_on_the_threads() {
+        let content = content(2_500_000);
+        let expected = written(&content, 6, 1);
+        for threads in [2, 3, 8] {
+            assert!(written(&content, 6, threads) == expected, "{threads}");
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_writer_comes_back_and_dropping_writes_nothing() {
+        struct Full(usize);
+        impl Write for Full {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                match self.0.checked_sub(bytes.len()) {
+                    Some(left) => self.0 = left,
+                    None => return Err(io::ErrorKind::StorageFull.into()),
+                }
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        assert!(GzipWriter::new(Full(3), 6, 2).is_err());
+        let mut writer = GzipWriter::new(Full(10), 6, 2).unwrap();
+        let error = writer.write_all(&content(4_000_000)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+
+        let mut to = Vec::new();
+        let mut writer = GzipWriter::new(&mut to, 6, 2).unwrap();
+        writer.write_all(&content(100_000)).unwrap();
+        drop(writer);
+        assert_eq!(to.len(), 10);
     }
 }
