@@ -8,12 +8,14 @@ use std::process::Command;
 const MAX_LINES: usize = 500;
 
 /// Which crate may depend on which of ours, and how.
-const EDGES: [(&str, &str); 14] = [
+const EDGES: [(&str, &str); 16] = [
+    ("br-archive", "br-emqx"),
     ("br-core", "br-storage"),
     ("br-sources", "br-archive"),
     ("br-sources", "br-core"),
     ("br-cli", "br-archive"),
     ("br-cli", "br-core"),
+    ("br-cli", "br-emqx"),
     ("br-cli", "br-sources"),
     ("br-bench", "br-core"),
     ("br-testkit", "br-core"),
@@ -26,8 +28,9 @@ const EDGES: [(&str, &str); 14] = [
 ];
 
 /// Edges of tests only.
-const TEST_EDGES: [(&str, &str); 3] = [
+const TEST_EDGES: [(&str, &str); 4] = [
     ("br-storage", "br-storage"),
+    ("br-tests", "br-emqx"),
     ("br-tests", "br-storage"),
     ("br-tests", "br-test-matrixone"),
 ];

@@ -5,7 +5,6 @@
 
 mod compress;
 mod diff;
-pub mod emqx;
 mod error;
 mod export;
 mod extract;
