@@ -4,10 +4,10 @@ use std::fs;
 use std::io::Read as _;
 use std::path::Path;
 
-use br_archive::emqx::disk_log::LogWriter;
-use br_archive::emqx::meta::Meta;
-use br_archive::emqx::term::{Term, encode};
 use br_archive::{Attributes, BundleOptions, BundleTime, BundleWriter, Format, MemberPath};
+use br_emqx::disk_log::LogWriter;
+use br_emqx::meta::Meta;
+use br_emqx::term::{Term, encode};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use br_archive::emqx::meta::Meta;
 use br_archive::{
     BundleOptions, BundleTime, BundleWriter, Error, ErrorKind, Event, ImportOptions, Inspection,
     Limits, Progress, Selection, Silent, inspect, to_hex,
@@ -14,6 +13,7 @@ use br_core::engine::backup::{BackupOptions, BackupReport, Base, backup};
 use br_core::engine::export::{ExportOptions, export};
 use br_core::model::{Backup, BackupId, EntryKind};
 use br_core::source::{Source as _, SourceItem};
+use br_emqx::meta::Meta;
 use br_sources::bundle::{BundleSink, BundleSource, TAG, name_of};
 use br_testkit::{EmqxNode, TestRepo, TreeFixture, block_on};
 

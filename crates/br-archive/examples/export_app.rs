@@ -15,11 +15,11 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use br_archive::emqx::meta::Meta;
 use br_archive::{
     BundleOptions, BundleTime, BundleWriter, Event, Limits, MemberPath, Progress, Selection,
     Silent, export, inspect,
 };
+use br_emqx::meta::Meta;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let paths: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();

@@ -7,9 +7,10 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::path::Path;
 
-use crate::emqx::config::{self, ConfigDiff};
-use crate::emqx::hocon;
-use crate::emqx::table::{self, TableChanges};
+use br_emqx::config::{self, ConfigDiff};
+use br_emqx::hocon;
+use br_emqx::table::{self, TableChanges};
+
 use crate::error::{Error, Result};
 use crate::inspect::{Inspection, inspect};
 use crate::limits::Limits;

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io;
 
-use crate::emqx::rules::Refusal;
+use br_emqx::rules::Refusal;
 
 /// The result of an operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -8,9 +8,10 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::emqx::config::{is_root, select_roots};
-use crate::emqx::hocon;
-use crate::emqx::table_sets;
+use br_emqx::config::{is_root, select_roots};
+use br_emqx::hocon;
+use br_emqx::table_sets;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::MANIFEST_PATH;
 use crate::path::MemberPath;

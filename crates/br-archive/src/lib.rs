@@ -1,11 +1,10 @@
 //! Portable export bundles: named, verifiable `tar.gz` archives, written and read without trust.
 //!
-//! A leaf of the workspace: it works on plain [`std::io::Read`] and [`std::io::Write`], and knows neither repositories nor an
-//! async runtime.
+//! It works on plain [`std::io::Read`] and [`std::io::Write`], and knows neither repositories nor an async runtime. [`br_emqx`]
+//! reads and judges the content of EMQX's bundles; some of its types occur here.
 
 mod compress;
 mod diff;
-pub mod emqx;
 mod error;
 mod export;
 mod extract;

@@ -7,8 +7,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use br_emqx::rules::Refusal;
+
 use crate::compress::{ReadAhead, decompress};
-use crate::emqx::rules::Refusal;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::name::BundleName;

@@ -3,7 +3,8 @@
 //! [`Selection`] says which part. Invariant: an empty selection takes everything, and every operation that takes a selection takes the
 //! same things by it.
 
-use crate::emqx::table_sets;
+use br_emqx::table_sets;
+
 use crate::path::MemberPath;
 
 /// Where a bundle of EMQX has its configuration.

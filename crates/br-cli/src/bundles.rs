@@ -6,11 +6,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use br_archive::emqx::rules::{Edition, Node, Refusal, Version};
-use br_archive::emqx::table_sets;
 use br_archive::{Error, ErrorKind, Event, Limits, MemberPath, PathError, Progress, Selection};
 use br_core::Progress as _;
 use br_core::model::EntryPath;
+use br_emqx::rules::{Edition, Node, Refusal, Version};
+use br_emqx::table_sets;
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 

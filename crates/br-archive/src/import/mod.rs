@@ -12,11 +12,12 @@ use std::io::{self, BufWriter, Read, Seek as _, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::emqx::config::{self, ConfigChange};
-use crate::emqx::hocon;
-use crate::emqx::meta::Meta;
-use crate::emqx::rules::{Node, Refusal, check_import, check_meta};
-use crate::emqx::table::{self, TableChanges};
+use br_emqx::config::{self, ConfigChange};
+use br_emqx::hocon;
+use br_emqx::meta::Meta;
+use br_emqx::rules::{Node, Refusal, check_import, check_meta};
+use br_emqx::table::{self, TableChanges};
+
 use crate::error::{Error, Result};
 use crate::export::select_config;
 use crate::inspect::{Examined, Examiner, Inspection};

@@ -1,6 +1,7 @@
 //! How a bundle is imported.
 
-use crate::emqx::rules::Node;
+use br_emqx::rules::Node;
+
 use crate::limits::Limits;
 use crate::select::Selection;
 

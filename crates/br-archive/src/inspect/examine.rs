@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 use std::io::Write;
 
+use br_emqx::config::{losses, roots, secrets};
+use br_emqx::hocon;
+use br_emqx::meta::Meta;
+use br_emqx::rules::{Node, Refusal, Version, check_import, check_meta};
+use br_emqx::table::{self, TableReport};
+use br_emqx::table_sets::{self, Importable, Release};
 use sha2::{Digest as _, Sha256};
 
 use super::tap::Tap;
 use super::{ConfigReport, Finding, InspectedMember, Inspection};
-use crate::emqx::config::{losses, roots, secrets};
-use crate::emqx::hocon;
-use crate::emqx::meta::Meta;
-use crate::emqx::rules::{Node, Refusal, Version, check_import, check_meta};
-use crate::emqx::table::{self, TableReport};
-use crate::emqx::table_sets::{self, Importable, Release};
 use crate::error::{Error, Result};
 use crate::manifest::{MANIFEST_PATH, MAX_MANIFEST_BYTES, Manifest, to_hex};
 use crate::name::BundleName;

@@ -9,13 +9,14 @@ mod tap;
 use std::fs;
 use std::path::Path;
 
+use br_emqx::config;
+use br_emqx::meta::Meta;
+use br_emqx::rules::Node;
+use br_emqx::table::TableReport;
+use br_emqx::table_sets;
+
 pub(crate) use examine::{Examined, Examiner};
 
-use crate::emqx::config;
-use crate::emqx::meta::Meta;
-use crate::emqx::rules::Node;
-use crate::emqx::table::TableReport;
-use crate::emqx::table_sets;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::manifest::Manifest;

@@ -11,11 +11,11 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use br_emqx::meta::Meta;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempPath;
 
 use crate::compress::Compressor;
-use crate::emqx::meta::Meta;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::manifest::{MANIFEST_PATH, MAX_MANIFEST_BYTES, Manifest, ManifestMember};

@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use br_emqx::rules::Refusal;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempPath;
 
 use super::{BundleOptions, failed_write};
-use crate::emqx::rules::Refusal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::{BundleName, BundleTime};
 

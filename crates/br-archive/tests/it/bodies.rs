@@ -4,12 +4,12 @@
 
 use std::io::{Cursor, Read as _};
 
-use br_archive::emqx::meta::Meta;
-use br_archive::emqx::{disk_log, hocon, table, term};
 use br_archive::{
     BundleName, BundleReader, ErrorKind, Limits, MANIFEST_PATH, META_PATH, Manifest, is_config,
     table_name,
 };
+use br_emqx::meta::Meta;
+use br_emqx::{disk_log, hocon, table, term};
 
 /// The name that all bundles are taken to have.
 pub(crate) const NAME: &str = "x-2026-01-02-03-04-05.678.tar.gz";

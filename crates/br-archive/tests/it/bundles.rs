@@ -9,11 +9,11 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use br_archive::emqx::meta::Meta;
 use br_archive::{
     Attributes, BundleName, BundleReader, BundleWriter, ErrorKind, Event, Finding, Format, Limits,
     MANIFEST_PATH, Progress, Selection, Silent, diff, export, extract, inspect,
 };
+use br_emqx::meta::Meta;
 
 use crate::support::emqx::table;
 use crate::support::folder::{contents, snapshot, sound};

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use br_archive::emqx::rules::{Edition, Node, Version};
 use br_archive::{Inspection, Limits, Silent, inspect, select_config};
+use br_emqx::rules::{Edition, Node, Version};
 use tempfile::TempDir;
 
 use crate::support::emqx::table;
@@ -104,7 +104,7 @@ fn an_edition_that_is_none_of_emqx_is_refused_unless_br_made_the_bundle() {
         let (_dir, path) = bundle(&format!("{BASE}.tar.gz"), &meta, members);
         let found = inspect(&path, &Limits::default(), None, &mut Silent);
         let refusal = found.map(drop).map_err(|error| {
-            let refusal = error.refusal().map(br_archive::emqx::rules::Refusal::atom);
+            let refusal = error.refusal().map(br_emqx::rules::Refusal::atom);
             refusal.unwrap_or_default()
         });
         let expected = if is_refused {

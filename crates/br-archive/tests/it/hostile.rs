@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::PathBuf;
 
-use br_archive::emqx::rules::{Edition, Node, Version};
 use br_archive::{
     BundleReader, Error, ErrorKind, Format, Limits, MANIFEST_PATH, Silent, extract, inspect,
 };
+use br_emqx::rules::{Edition, Node, Version};
 
 use crate::support::emqx::{header, log, row, schema, table};
 use crate::support::folder::{Watched, in_memory, snapshot, sound};
@@ -446,7 +446,7 @@ fn no_edition_gets_around_the_folders() {
 /// A file named after one table that defines, deletes or fills another: EMQX checked the name and trusted the content.
 #[test]
 fn a_table_speaks_for_itself_only() {
-    use br_archive::emqx::term::Term;
+    use br_emqx::term::Term;
     let banned = "emqx_banned";
     let delete = Term::Tuple(vec![Term::atom("schema"), Term::atom("emqx_admin")]);
     let delete_row = Term::Tuple(vec![Term::atom(banned), Term::binary("key")]);

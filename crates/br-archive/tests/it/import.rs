@@ -6,10 +6,10 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use br_archive::emqx::rules::{Edition, Node, Version};
 use br_archive::{
     ChangeKind, ErrorKind, Event, ImportReport, Progress, Selection, Silent, extract, import,
 };
+use br_emqx::rules::{Edition, Node, Version};
 
 use crate::support::emqx::{header, log, row, rows, schema, table};
 use crate::support::folder::{contents, in_memory, snapshot};

@@ -182,7 +182,7 @@ proptest! {
     fn terms_do_no_harm(bytes in mutated(
         [header(), schema("emqx_psk", &["a", "b"]), row("emqx_psk", "k", "v")]
             .iter()
-            .map(br_archive::emqx::term::encode)
+            .map(br_emqx::term::encode)
             .collect(),
         1..5,
     )) {

@@ -3,8 +3,6 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use br_archive::emqx::meta::Meta;
-use br_archive::emqx::rules::Version;
 use br_archive::{
     BundleName, BundleOptions, BundleTime, BundleWriter, ErrorKind, Format, META_PATH, MemberPath,
     Selection, WriteReport,
@@ -12,6 +10,8 @@ use br_archive::{
 use br_core::BackupSelector;
 use br_core::engine::export::ExportOptions;
 use br_core::model::{Backup, EntryPath};
+use br_emqx::meta::Meta;
+use br_emqx::rules::Version;
 use br_sources::bundle::{self, BundleSink};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};

@@ -178,7 +178,7 @@ fn print_import(report: &ImportReport, context: &CommandContext) -> Result<(), C
 
 /// EMQX's line for keys that were there before.
 fn overwritten(change: &br_archive::Change) -> Vec<String> {
-    use br_archive::emqx::config::ChangeKind::Updated;
+    use br_emqx::config::ChangeKind::Updated;
     let keys = change.config.iter().flatten();
     let keys = keys.filter(|key| key.kind == Updated);
     keys.map(|key| {

@@ -4,12 +4,12 @@
 
 use std::path::Path;
 
-use br_archive::emqx::config::ChangeKind;
-use br_archive::emqx::table::TableChanges;
-use br_archive::emqx::table_sets;
 use br_archive::{
     Change, Finding, META_PATH, MemberPath, WriteReport, is_config, namespace, table_name,
 };
+use br_emqx::config::ChangeKind;
+use br_emqx::table::TableChanges;
+use br_emqx::table_sets;
 
 use super::format;
 

@@ -4,14 +4,14 @@
 
 use std::path::Path;
 
-use br_archive::emqx::config::{ChangeKind, DifferenceKind};
-use br_archive::emqx::table::{TableChanges, TableReport};
-use br_archive::emqx::table_sets;
 use br_archive::{
     BundleDiff, Change, Finding, ImportReport, Inspection, MemberDifference, MemberPath,
     WriteReport, to_hex,
 };
 use br_core::engine::backup::BackupReport;
+use br_emqx::config::{ChangeKind, DifferenceKind};
+use br_emqx::table::{TableChanges, TableReport};
+use br_emqx::table_sets;
 use serde::Serialize;
 
 use super::bundle::import_order;
@@ -90,7 +90,7 @@ struct ChangeJson<'a> {
 
 impl<'a> From<&'a Change> for ChangeJson<'a> {
     fn from(change: &'a Change) -> Self {
-        let key = |key: &br_archive::emqx::config::ConfigChange| KeyJson {
+        let key = |key: &br_emqx::config::ConfigChange| KeyJson {
             path: key.path.to_string(),
             action: config_action(key.kind),
         };
@@ -297,7 +297,7 @@ struct SecretJson {
 
 impl<'a> From<&'a br_archive::ConfigReport> for ConfigJson<'a> {
     fn from(config: &'a br_archive::ConfigReport) -> Self {
-        let secret = |secret: &br_archive::emqx::config::Secret| SecretJson {
+        let secret = |secret: &br_emqx::config::Secret| SecretJson {
             path: secret.path.to_string(),
             kind: secret.kind.name(),
             secret: secret.kind.is_secret(),

@@ -1,7 +1,7 @@
 //! Tables as EMQX exports them.
 
-use br_archive::emqx::disk_log::{LogReader, LogWriter};
-use br_archive::emqx::term::{Term, decode, encode};
+use br_emqx::disk_log::{LogReader, LogWriter};
+use br_emqx::term::{Term, decode, encode};
 
 fn pair(name: &str, value: Term) -> Term {
     Term::Tuple(vec![Term::atom(name), value])

@@ -7,8 +7,8 @@ pub(crate) mod raw;
 
 use std::path::{Path, PathBuf};
 
-use br_archive::emqx::meta::Meta;
 use br_archive::{BundleOptions, BundleTime, BundleWriter, ImportOptions, MemberPath};
+use br_emqx::meta::Meta;
 
 /// The base name of the bundles that tests put together.
 pub(crate) const BASE: &str = "emqx-export-2026-01-02-03-04-05.678";

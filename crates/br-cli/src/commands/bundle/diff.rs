@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use br_archive::emqx::config::DifferenceKind as KeyDifference;
-use br_archive::emqx::table::TableChanges;
 use br_archive::{DifferenceKind, MemberDifference, diff};
+use br_emqx::config::DifferenceKind as KeyDifference;
+use br_emqx::table::TableChanges;
 use clap::Args;
 
 use crate::bundles::{self, CODES, LimitArgs};

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use br_archive::emqx::table::TableReport;
-use br_archive::emqx::table_sets;
 use br_archive::{ConfigReport, Inspection, inspect};
+use br_emqx::table::TableReport;
+use br_emqx::table_sets;
 use clap::Args;
 use jiff::Timestamp;
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::path::{Trail, identity_of, label};
 use super::{ConfigPath, Identity, MAX_FINDINGS};
-use crate::emqx::hocon::{Object, Value};
+use crate::hocon::{Object, Value};
 
 /// How a place differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -4,8 +4,8 @@ use std::io::Read;
 
 use super::item::{TableHeader, TableItem, TableSchema, parse_header, parse_item};
 use super::problem::{TableError, TableProblem};
-use crate::emqx::disk_log::LogReader;
-use crate::emqx::term::Term;
+use crate::disk_log::LogReader;
+use crate::term::Term;
 
 /// Reads a table: what it is, and then its records one by one.
 ///

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use crate::emqx::disk_log::{LogDamage, LogError};
-use crate::emqx::term::{AtomText, Term, TermError};
+use crate::disk_log::{LogDamage, LogError};
+use crate::term::{AtomText, Term, TermError};
 
 /// Fields up to which the shape of a record is written out.
 const MAX_SHOWN_FIELDS: usize = 24;

@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use super::compare::{MergeError, TableChanges, index_incoming, meet_base};
 use super::problem::TableError;
 use super::reader::TableReader;
-use crate::emqx::disk_log::LogWriter;
+use crate::disk_log::LogWriter;
 
 /// Writes the base table with the records of the incoming one to `out`.
 ///

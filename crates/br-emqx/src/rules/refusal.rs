@@ -4,7 +4,7 @@
 //! scripts that look for them go on to work.
 
 use super::VersionRule;
-use crate::emqx::meta::SecurityProfile;
+use crate::meta::SecurityProfile;
 
 /// Why EMQX takes no bundle, or no part of one. Its text is EMQX's, without a line break at the end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

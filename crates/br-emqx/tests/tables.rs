@@ -4,12 +4,12 @@
 
 use std::io::{self, Cursor, Read};
 
-use br_archive::emqx::disk_log::{LogDamage, LogError, LogReader, LogWriter, MAX_ITEM_BYTES};
-use br_archive::emqx::table::{
+use br_emqx::disk_log::{LogDamage, LogError, LogReader, LogWriter, MAX_ITEM_BYTES};
+use br_emqx::table::{
     AtomStyle, MAX_PROBLEMS, MergeError, TableChanges, TableError, TableKind, TableProblem,
     TableReader, compare, inspect, merge,
 };
-use br_archive::emqx::term::{Float, Term, TermError, decode, encode};
+use br_emqx::term::{Float, Term, TermError, decode, encode};
 
 const TABLE: &str = "emqx_banned";
 

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use super::item::{AtomStyle, TableHeader, TableItem, TableSchema, parse_header, parse_item};
 use super::problem::TableProblem;
 use super::reader::check_arity;
-use crate::emqx::disk_log::{Item, LogError, LogReader};
+use crate::disk_log::{Item, LogError, LogReader};
 
 /// How many problems a report lists; it counts them all.
 pub const MAX_PROBLEMS: usize = 20;

@@ -1,5 +1,5 @@
-use super::super::meta::{Meta, SecurityProfile};
 use super::*;
+use crate::meta::{Meta, SecurityProfile};
 
 fn node(edition: Edition, version: &str) -> Node {
     Node::new(edition, Version::parse(version).unwrap())

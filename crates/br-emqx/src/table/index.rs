@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::compare::TableChanges;
 use super::item::TableKind;
 use super::reader::Record;
-use crate::emqx::term::{brief, encode_into, encode_ordered_key_into};
+use crate::term::{brief, encode_into, encode_ordered_key_into};
 
 /// Characters of a key that are shown.
 const MAX_KEY_CHARS: usize = 200;

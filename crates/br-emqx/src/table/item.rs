@@ -1,8 +1,8 @@
 //! What the items of a table mean: the header, the definition of the table, and records.
 
 use super::problem::TableProblem;
-use crate::emqx::disk_log::Item;
-use crate::emqx::term::{Term, decode};
+use crate::disk_log::Item;
+use crate::term::{Term, decode};
 
 /// The versions of backups that Mnesia reads.
 const VERSIONS: [&str; 3] = ["0.1", "1.1", "1.2"];

@@ -4,9 +4,9 @@
 
 use std::borrow::Cow;
 
-use crate::emqx::hocon::{Object, Value};
-use crate::emqx::rules::{Refusal, Version};
-use crate::emqx::table_sets::Release;
+use crate::hocon::{Object, Value};
+use crate::rules::{Refusal, Version};
+use crate::table_sets::Release;
 
 /// How EMQX imports a root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use super::path::{Trail, label};
 use super::{ConfigPath, Identity, Import, Merge, Part, Rest, import_of};
-use crate::emqx::hocon::{Object, Value};
+use crate::hocon::{Object, Value};
 
 /// What an import does at a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,11 +1,11 @@
 //! Configurations of bundles: how they are read, what is in them, and what an import makes of them.
 
-use br_archive::emqx::config::{
+use br_emqx::config::{
     ChangeKind, DifferenceKind, Import, MAX_FINDINGS, ROOTS, SecretKind, Warning, diff, import_of,
     losses, merge, roots, secrets, select_roots,
 };
-use br_archive::emqx::hocon::{Object, Value, parse, print};
-use br_archive::emqx::rules::Version;
+use br_emqx::hocon::{Object, Value, parse, print};
+use br_emqx::rules::Version;
 use proptest::prelude::*;
 
 fn object(text: &str) -> Object {

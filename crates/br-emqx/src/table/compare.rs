@@ -6,7 +6,7 @@ use super::index::{Fate, Index};
 use super::item::TableSchema;
 use super::problem::TableError;
 use super::reader::{Record, TableReader};
-use crate::emqx::term::AtomText;
+use crate::term::AtomText;
 
 /// The table of API keys. Its fourth value was renamed, and EMQX takes files from before.
 const API_KEYS: &str = "emqx_app";

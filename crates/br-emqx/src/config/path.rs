@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use super::Identity;
-use crate::emqx::hocon::{Object, Value};
+use crate::hocon::{Object, Value};
 
 /// Keys are cut to this many characters in paths.
 const KEY_CHARS: usize = 64;

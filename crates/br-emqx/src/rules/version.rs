@@ -3,7 +3,7 @@
 //! Invariant: a version keeps the text it was read from, which is what refusals quote.
 
 use super::Refusal;
-use crate::emqx::meta::SecurityProfile;
+use crate::meta::SecurityProfile;
 
 /// Which EMQX it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

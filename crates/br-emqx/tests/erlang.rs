@@ -6,9 +6,9 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use br_archive::emqx::disk_log::{LogReader, LogWriter};
-use br_archive::emqx::table::{TableChanges, TableKind, TableReader, inspect, merge};
-use br_archive::emqx::term::{decode, encode};
+use br_emqx::disk_log::{LogReader, LogWriter};
+use br_emqx::table::{TableChanges, TableKind, TableReader, inspect, merge};
+use br_emqx::term::{decode, encode};
 
 const TABLES: [(&str, TableKind); 3] = [
     ("t_set", TableKind::Set),

@@ -5,7 +5,7 @@
 
 use super::path::{Trail, walk};
 use super::{ConfigPath, MAX_FINDINGS};
-use crate::emqx::hocon::{Object, Value};
+use crate::hocon::{Object, Value};
 
 /// What kind of secret it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,7 +3,7 @@
 //! Invariant: each looks only at what it is given, and says the first thing that is wrong.
 
 use super::{Edition, Node, Refusal, SUFFIX, Version, VersionRule};
-use crate::emqx::meta::{Meta, SecurityProfile};
+use crate::meta::{Meta, SecurityProfile};
 
 /// Checks what can be said of a bundle without a node: its edition and its version are right in themselves.
 ///

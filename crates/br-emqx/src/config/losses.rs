@@ -6,8 +6,8 @@
 use super::path::{Trail, walk};
 use super::secrets::is_redacted;
 use super::{ConfigPath, Import, MAX_FINDINGS, Part, Rest, import_of};
-use crate::emqx::hocon::{Object, Value};
-use crate::emqx::rules::Version;
+use crate::hocon::{Object, Value};
+use crate::rules::Version;
 
 /// Something that does not arrive, or not as it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
