@@ -55,8 +55,7 @@ pub use br_storage::{
 };
 pub use error::{Error, ErrorKind, ObjectKind, Result, Site};
 pub use format::{
-    BackupV1, ChunkerConfig, Cipher, Config, FORMAT_VERSION, FormatError, FormatVersion,
-    StoreConfig,
+    ChunkerConfig, Cipher, Config, FORMAT_VERSION, FormatError, FormatVersion, StoreConfig,
 };
 pub use progress::{Action, Context, Event, Progress, Silent};
 pub use repository::{

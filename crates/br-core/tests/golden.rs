@@ -13,7 +13,7 @@ use br_core::engine::check::{CheckOptions, ReadData, check};
 use br_core::engine::delete;
 use br_core::engine::ls::ls;
 use br_core::engine::prune::{PruneOptions, plan, prune};
-use br_core::model::{Backup, EntryKind};
+use br_core::model::{Backup, EntryKind, Origin, OriginKind};
 use br_core::source::{LocalSource, LocalSourceOptions};
 use br_core::{BackupSelector, Context, InitOptions, Location, Repository, StorageOptions};
 
@@ -124,6 +124,26 @@ async fn a_repository_of_version_1_0_with_deltas_is_read() {
     }
 }
 
+/// The origin of the backups in the repositories that record one.
+fn origin() -> Origin {
+    Origin::new(OriginKind::MatrixOne)
+        .with_version(Some("3.0.11".to_owned()))
+        .with_position(Some("1735893768313706438-1".to_owned()))
+}
+
+#[tokio::test]
+async fn a_repository_of_version_1_0_records_the_origin_since_it_was_added() {
+    for (name, password) in [
+        ("repository-1.0-origin", None),
+        ("repository-1.0-origin-encrypted", Some(PASSWORD)),
+    ] {
+        let latest = holds_what_is_expected(&open(name, password).await).await;
+        assert_eq!(latest.origin, Some(origin()));
+    }
+    let early = holds_what_is_expected(&open("repository-1.0", None).await).await;
+    assert_eq!(early.origin, None);
+}
+
 /// Content that compresses a little, the same on every machine.
 fn content(len: usize) -> Vec<u8> {
     let mut state = 1u32;
@@ -194,8 +214,9 @@ async fn write(folder: &Path, options: InitOptions) {
         if tag == "second" {
             change_large(tree.path(), &content(350_001)[350_000..]);
         }
-        let options =
-            BackupOptions::new("host", "user", vec![b".".to_vec()]).with_tags(vec![tag.to_owned()]);
+        let options = BackupOptions::new("host", "user", vec![b".".to_vec()])
+            .with_origin(origin())
+            .with_tags(vec![tag.to_owned()]);
         backup(&repository, source(), &options, &context)
             .await
             .unwrap();
@@ -220,7 +241,7 @@ async fn golden_repositories_are_written_on_request() {
     };
     let version = br_core::FORMAT_VERSION;
     write(
-        &folder.join(format!("repository-{version}-deltas")),
+        &folder.join(format!("repository-{version}-origin")),
         InitOptions::default(),
     )
     .await;
@@ -228,7 +249,7 @@ async fn golden_repositories_are_written_on_request() {
         .with_password(PASSWORD)
         .with_weak_key_derivation();
     write(
-        &folder.join(format!("repository-{version}-deltas-encrypted")),
+        &folder.join(format!("repository-{version}-origin-encrypted")),
         encrypted,
     )
     .await;

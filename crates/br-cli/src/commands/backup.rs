@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use br_core::engine::backup::{BackupOptions, BackupReport, Base, backup, backup_with_retry};
+use br_core::model::Origin;
 use br_core::{BackupSelector, Repository};
 use clap::{Args, ValueEnum};
 
@@ -247,6 +248,7 @@ fn options(args: &BackupArgs, input: &Input, context: &CommandContext) -> Backup
     tags.retain(|tag| !tag.is_empty() && seen.insert(tag.clone()));
     BackupOptions::new(host, sources::user_name(), input.typed())
         .with_folder(input.folder())
+        .with_origin(Origin::new(input.kind()))
         .with_tags(tags)
         .with_base(base)
         .with_level(args.compression)

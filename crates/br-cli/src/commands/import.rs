@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use br_archive::{ChangeKind, ImportOptions, ImportReport, Inspection, import};
 use br_core::engine::backup::{BackupOptions, BackupReport, Base, backup};
+use br_core::model::{Origin, OriginKind};
 use br_sources::bundle::{self, BundleSource};
 use clap::Args;
 
@@ -225,6 +226,7 @@ async fn keep(args: &ImportArgs, context: &CommandContext) -> CommandResult {
     };
     let options = BackupOptions::new(host_name(), user_name(), vec![path])
         .with_folder(folder)
+        .with_origin(Origin::new(OriginKind::Bundle))
         .with_tags(tags.clone())
         .with_base(Base::Tagged(tags))
         .with_dry_run(args.dry_run);

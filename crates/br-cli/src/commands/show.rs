@@ -86,6 +86,7 @@ fn fields(backup: &Backup) -> Vec<(&'static str, String)> {
     let mut fields = vec![
         ("backup", backup.id.to_string()),
         ("type", kind(backup)),
+        ("origin", origin(backup)),
         (
             "made by",
             format!(
@@ -120,6 +121,21 @@ fn fields(backup: &Backup) -> Vec<(&'static str, String)> {
     }
     fields.push(("program", format::text(&backup.program)));
     fields
+}
+
+/// `matrixone 3.0.11 at 1735893768313706438-1`.
+fn origin(backup: &Backup) -> String {
+    let Some(origin) = &backup.origin else {
+        return "not recorded".to_owned();
+    };
+    let mut out = format::text(origin.kind.name());
+    if let Some(version) = &origin.version {
+        out += &format!(" {}", format::text(version));
+    }
+    if let Some(position) = &origin.position {
+        out += &format!(" at {}", format::text(position));
+    }
+    out
 }
 
 /// `incremental, on 0197…`.

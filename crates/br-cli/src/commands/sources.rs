@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use br_core::model::{EntryPath, FileTime, Owner};
+use br_core::model::{EntryPath, FileTime, OriginKind, Owner};
 use br_core::source::{
     ExcludeError, Excludes, LocalSource, LocalSourceOptions, Source, SourceError, StreamSource,
 };
@@ -113,6 +113,14 @@ impl Input {
                 .map(|path| path.as_os_str().as_bytes().to_vec())
                 .collect(),
             Self::Stdin(path) => vec![path.as_bytes().to_vec()],
+        }
+    }
+
+    /// What the backup is made from.
+    pub(super) const fn kind(&self) -> OriginKind {
+        match self {
+            Self::Paths { .. } => OriginKind::Files,
+            Self::Stdin(_) => OriginKind::Stream,
         }
     }
 

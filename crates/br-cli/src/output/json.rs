@@ -3,8 +3,8 @@
 //! Invariant: fields are added, never changed or taken away. Raw bytes are text as [`escape`] writes it, the root of
 //! a backup is `.`.
 
+use br_core::Repository;
 use br_core::model::{Backup, Entry, EntryKind, escape, is_hidden};
-use br_core::{BackupV1, Repository};
 use serde::Serialize;
 
 use super::format::file_time_exact;
@@ -132,14 +132,61 @@ impl<'a> From<&'a Repository> for RepositoryJson<'a> {
     }
 }
 
-/// A backup, as it is stored, and what follows from that.
+/// A backup.
 #[derive(Debug, Serialize)]
 pub(crate) struct BackupJson {
-    #[serde(flatten)]
-    backup: BackupV1,
+    id: String,
+    kind: &'static str,
+    base: Option<String>,
+    origin: Option<OriginJson>,
+    host: String,
+    user: String,
+    paths: Vec<String>,
+    folder: String,
+    tags: Vec<String>,
+    started: String,
+    finished: String,
+    tree: Option<TreeJson>,
+    entries: u64,
+    files: u64,
+    directories: u64,
+    bytes: u64,
+    files_new: u64,
+    files_changed: u64,
+    files_unchanged: u64,
+    bytes_read: u64,
+    bytes_added: u64,
+    bytes_stored: u64,
+    unread_count: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unread: Vec<UnreadJson>,
+    program: String,
     complete: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     short_id: Option<String>,
+}
+
+/// What a backup was made from.
+#[derive(Debug, Serialize)]
+struct OriginJson {
+    kind: String,
+    version: Option<String>,
+    position: Option<String>,
+}
+
+/// Where the entry tree of a backup starts.
+#[derive(Debug, Serialize)]
+struct TreeJson {
+    node: String,
+    len: u32,
+    height: u8,
+}
+
+/// An entry that is missing from a backup or not complete.
+#[derive(Debug, Serialize)]
+struct UnreadJson {
+    path: String,
+    reason: String,
 }
 
 impl BackupJson {
@@ -152,8 +199,45 @@ impl BackupJson {
 
 impl From<&Backup> for BackupJson {
     fn from(backup: &Backup) -> Self {
+        let (totals, changes) = (&backup.totals, &backup.changes);
+        let unread = backup.unread.iter().map(|unread| UnreadJson {
+            path: escape(&unread.path),
+            reason: unread.reason.0.clone(),
+        });
         Self {
-            backup: BackupV1::from(backup),
+            id: backup.id.to_string(),
+            kind: backup.kind.name(),
+            base: backup.base.map(|base| base.to_string()),
+            origin: backup.origin.as_ref().map(|origin| OriginJson {
+                kind: origin.kind.name().to_owned(),
+                version: origin.version.clone(),
+                position: origin.position.clone(),
+            }),
+            host: backup.host.clone(),
+            user: backup.user.clone(),
+            paths: backup.paths.iter().map(|path| escape(path)).collect(),
+            folder: escape(&backup.folder),
+            tags: backup.tags.clone(),
+            started: backup.started.to_string(),
+            finished: backup.finished.to_string(),
+            tree: backup.tree.map(|root| TreeJson {
+                node: root.node.id.to_string(),
+                len: root.node.len,
+                height: root.height,
+            }),
+            entries: totals.entries,
+            files: totals.files,
+            directories: totals.directories,
+            bytes: totals.bytes,
+            files_new: changes.files_new,
+            files_changed: changes.files_changed,
+            files_unchanged: changes.files_unchanged,
+            bytes_read: changes.bytes_read,
+            bytes_added: changes.bytes_added,
+            bytes_stored: changes.bytes_stored,
+            unread_count: backup.unread_count,
+            unread: unread.collect(),
+            program: backup.program.clone(),
             complete: backup.is_complete(),
             short_id: None,
         }

@@ -8,19 +8,21 @@ use super::bytes::{Decoder, put_bytes, put_varint};
 use super::config::as_text;
 use super::{FormatError, limits};
 use crate::model::{
-    Backup, BackupId, BackupKind, Changes, ChunkId, ChunkRef, PackId, Reason, References, Totals,
-    TreeRoot, Unread, escape, unescape,
+    Backup, BackupId, BackupKind, Changes, ChunkId, ChunkRef, Origin, PackId, Reason, References,
+    Totals, TreeRoot, Unread, escape, unescape,
 };
 
 /// A backup as JSON: in manifests, in the commit log and in what `br --json` prints. Raw bytes are text as
 /// [`escape`] writes it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct BackupV1 {
+pub(crate) struct BackupV1 {
     #[serde(with = "as_text")]
     id: BackupId,
     kind: Kind,
     #[serde(with = "as_text::option", default)]
     base: Option<BackupId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    origin: Option<OriginV1>,
     host: String,
     user: String,
     #[serde(deserialize_with = "super::bounded::paths")]
@@ -67,6 +69,33 @@ struct Tree {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
+struct OriginV1 {
+    kind: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    position: Option<String>,
+}
+
+impl From<&Origin> for OriginV1 {
+    fn from(origin: &Origin) -> Self {
+        Self {
+            kind: origin.kind.name().to_owned(),
+            version: origin.version.clone(),
+            position: origin.position.clone(),
+        }
+    }
+}
+
+impl From<OriginV1> for Origin {
+    fn from(wire: OriginV1) -> Self {
+        Self::new(wire.kind.into())
+            .with_version(wire.version)
+            .with_position(wire.position)
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct UnreadV1 {
     path: String,
     reason: String,
@@ -99,6 +128,7 @@ impl From<&Backup> for BackupV1 {
                 BackupKind::Incremental => Kind::Incremental,
             },
             base: backup.base,
+            origin: backup.origin.as_ref().map(OriginV1::from),
             host: backup.host.clone(),
             user: backup.user.clone(),
             paths: backup.paths.iter().map(|path| escape(path)).collect(),
@@ -162,6 +192,7 @@ impl TryFrom<BackupV1> for Backup {
                 Kind::Incremental => BackupKind::Incremental,
             },
             base: wire.base,
+            origin: wire.origin.map(Origin::from),
             host: wire.host,
             user: wire.user,
             paths: wire.paths.iter().map(bytes).collect::<Result<_, _>>()?,

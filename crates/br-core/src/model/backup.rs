@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{BackupId, ChunkRef};
+use super::{BackupId, ChunkRef, Origin};
 
 /// One backup, as the catalog lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Backup {
     pub kind: BackupKind,
     /// The backup whose unchanged files were not read again. Nothing depends on it: chunks are shared, not chained.
     pub base: Option<BackupId>,
+    /// What it was made from; `None` for backups of early versions, which did not record it.
+    pub origin: Option<Origin>,
     /// Name of the machine.
     pub host: String,
     /// Name of the user who made it.

@@ -7,6 +7,7 @@
 mod backup;
 mod entry;
 mod id;
+mod origin;
 mod path;
 mod references;
 mod text;
@@ -19,6 +20,7 @@ pub use id::{
     BackupId, ChunkId, ChunkRef, IdPrefixError, ObjectId, PackId, RepositoryId, SegmentId,
 };
 pub(crate) use id::{hex, unhex};
+pub use origin::{Origin, OriginKind};
 pub(crate) use path::normal_path;
 pub use path::{EntryPath, PathError};
 pub use references::References;

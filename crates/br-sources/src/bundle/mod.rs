@@ -7,7 +7,7 @@ mod sink;
 mod source;
 
 use br_archive::BundleName;
-use br_core::model::Backup;
+use br_core::model::{Backup, OriginKind};
 
 pub use sink::BundleSink;
 pub use source::BundleSource;
@@ -18,7 +18,12 @@ pub const TAG: &str = "bundle";
 /// The name of the bundle that a backup was made from; `None` when it was made from anything else.
 #[must_use]
 pub fn name_of(backup: &Backup) -> Option<BundleName> {
-    if !backup.tags.iter().any(|tag| tag == TAG) {
+    // Early versions of br recorded no origin, only a tag.
+    let is_bundle = match &backup.origin {
+        Some(origin) => origin.kind == OriginKind::Bundle,
+        None => backup.tags.iter().any(|tag| tag == TAG),
+    };
+    if !is_bundle {
         return None;
     }
     let [path] = backup.paths.as_slice() else {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use br_core::engine::dump::dump;
-use br_core::model::{Backup, EntryPath};
+use br_core::model::{Backup, EntryPath, OriginKind};
 use br_core::{Context, ErrorKind, Repository, Result};
 use br_matrixone::archive::split_dir;
 use br_matrixone::catalog::{Entry, Place};
@@ -30,7 +30,12 @@ async fn copy(
     backup: &Backup,
     context: &Context,
 ) -> Result<Option<Entry>> {
-    if !backup.tags.iter().any(|tag| tag == TAG) {
+    // Early versions of br recorded no origin, only a tag.
+    let is_copy = match &backup.origin {
+        Some(origin) => origin.kind == OriginKind::MatrixOne,
+        None => backup.tags.iter().any(|tag| tag == TAG),
+    };
+    if !is_copy {
         return Ok(None);
     }
     let Some(directory) = backup.paths.iter().find_map(|path| directory(path)) else {

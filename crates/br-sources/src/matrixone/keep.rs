@@ -1,7 +1,7 @@
 //! Copies a backup of MatrixOne into a repository.
 
 use br_core::engine::backup::{BackupOptions, Base, backup_with_retry};
-use br_core::model::Backup;
+use br_core::model::{Backup, Origin, OriginKind};
 use br_core::{Context, Repository};
 use br_matrixone::archive::{self, Place};
 use br_matrixone::catalog::Entry;
@@ -39,6 +39,13 @@ pub enum KeepError {
     Repository(#[from] br_core::Error),
 }
 
+/// What the copy is made from: the version of the server, and the time stamp up to which the backup is complete.
+fn origin(entry: &Entry) -> Origin {
+    Origin::new(OriginKind::MatrixOne)
+        .with_version(entry.server_version.clone())
+        .with_position(entry.backup_ts.map(|ts| ts.to_string()))
+}
+
 /// Copies the backup of a catalogue's entry, which is below `root`, into a repository.
 ///
 /// It starts once more when a prune removes data that the copy relied on.
@@ -56,6 +63,7 @@ pub async fn keep(
     let path = format!("{}/{directory}", entry.place);
     let backup_options = BackupOptions::new(&options.host, &options.user, vec![path.into_bytes()])
         .with_tags(vec![TAG.to_owned(), entry.id.to_string()])
+        .with_origin(origin(entry))
         .with_base(Base::None);
     let secs = entry.at_time.as_second();
     let open = async || {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
+use crate::model::Origin;
 use crate::repository::BackupSelector;
 
 /// Levels of compression.
@@ -23,6 +24,8 @@ pub struct BackupOptions {
     pub paths: Vec<Vec<u8>>,
     /// The folder that relative paths start from; empty when there are none.
     pub folder: Vec<u8>,
+    /// What the backup is made from.
+    pub origin: Option<Origin>,
     /// Words to find the backup by.
     pub tags: Vec<String>,
     /// Which previous backup tells what is unchanged.
@@ -70,6 +73,7 @@ impl BackupOptions {
             user: user.into(),
             paths,
             folder: Vec::new(),
+            origin: None,
             tags: Vec::new(),
             base: Base::Auto,
             level: 3,
@@ -85,6 +89,13 @@ impl BackupOptions {
     #[must_use]
     pub fn with_folder(mut self, folder: Vec<u8>) -> Self {
         self.folder = folder;
+        self
+    }
+
+    /// Sets what the backup is made from.
+    #[must_use]
+    pub fn with_origin(mut self, origin: Origin) -> Self {
+        self.origin = Some(origin);
         self
     }
 
@@ -169,11 +180,15 @@ pub(super) fn check_description(options: &BackupOptions) -> Result<()> {
     let texts = options.tags.iter().map(String::len);
     let paths = options.paths.iter().map(Vec::len);
     let len = options.host.len() + options.user.len() + options.folder.len();
-    let len = len + texts.sum::<usize>() + paths.sum::<usize>();
+    let origin = options.origin.iter().map(|origin| {
+        let texts = [&origin.version, &origin.position].into_iter().flatten();
+        origin.kind.name().len() + texts.map(String::len).sum::<usize>()
+    });
+    let len = len + texts.sum::<usize>() + paths.sum::<usize>() + origin.sum::<usize>();
     match len <= MAX_LEN {
         true => Ok(()),
         false => Err(Error::invalid(format!(
-            "host, user, paths and tags have {len} bytes together, and at most {MAX_LEN} are possible: name a folder above the paths"
+            "host, user, paths, tags and origin have {len} bytes together, and at most {MAX_LEN} are possible: name a folder above the paths"
         ))),
     }
 }

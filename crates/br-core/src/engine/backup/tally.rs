@@ -64,6 +64,7 @@ pub(super) fn describe(
         id: io.context.runtime.backup_id(),
         kind,
         base: base.map(|base| base.id),
+        origin: options.origin.clone(),
         host: options.host.clone(),
         user: options.user.clone(),
         paths: options.paths.clone(),
