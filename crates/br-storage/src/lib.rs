@@ -58,7 +58,7 @@ mod traffic;
 mod waiting;
 mod write;
 
-pub use error::{Error, ErrorKind, Operation, Result, StoreFailure};
+pub use error::{Error, ErrorKind, Operation, Result};
 pub use folder::{FileInfo, FileReader, FileWriter, Folder, FolderContents, FolderLock, Listing};
 pub use list::ObjectInfo;
 pub use location::{BucketLocation, Location, Lookalike, S3Location};

@@ -240,7 +240,7 @@ fn from_environment() -> Result<Secret, CommandError> {
 /// Copies the backup into the repository; once more when a prune took what it relied on.
 async fn keep(
     report: &BackupReport,
-    root: &archive::Place,
+    root: &archive::Folder,
     repository: &Repository,
     context: &CommandContext,
 ) -> Result<String, CommandError> {
