@@ -51,7 +51,7 @@ pub mod target;
 pub use br_storage::{
     Addressing, AssumeRole, BucketLocation, Capabilities, ErrorKind as StorageErrorKind, Location,
     Lookalike, NetworkOptions, NetworkStatus, S3Credentials, S3Encryption, S3Location, S3Options,
-    Secret, Speed, Storage, StorageOptions, StoreFailure, Traffic,
+    Secret, Speed, Storage, StorageOptions, Traffic,
 };
 pub use error::{Error, ErrorKind, ObjectKind, Result, Site};
 pub use format::{

@@ -179,7 +179,7 @@ impl std::fmt::Debug for BackupContext<'_> {
 pub async fn backup(
     server: &ConnectOptions,
     lock_name: &str,
-    root: archive::Place,
+    root: archive::Folder,
     options: &BackupOptions,
     context: &BackupContext<'_>,
 ) -> Result<BackupReport, BackupError> {
@@ -291,7 +291,7 @@ fn noted(catalog: &Catalog, place: &Place) -> Result<BTreeMap<String, Digest>, C
 
 /// Reads everything that the server wrote, and the moment that it holds.
 async fn verify(
-    root: archive::Place,
+    root: archive::Folder,
     directory: String,
     noted: BTreeMap<String, Digest>,
     progress: Arc<dyn archive::Progress + Send>,

@@ -44,6 +44,13 @@ impl Storage {
                 Err(error) => failed.push((key, error)),
             }
         }
+        failed.extend(self.delete_at(paths).await);
+        failed
+    }
+
+    /// [`Storage::delete_all`] under any paths.
+    pub(crate) async fn delete_at(&self, paths: Vec<Path>) -> Vec<(String, Error)> {
+        let mut failed = Vec::new();
         let batches: Vec<_> = paths.chunks(DELETE_BATCH).map(<[Path]>::to_vec).collect();
         let mut results = stream::iter(batches)
             .map(|batch| self.delete_batch(batch))

@@ -168,6 +168,12 @@ impl Error {
         self.io
     }
 
+    /// Returns the location, which never holds a secret.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
     /// Returns the key of the object, or the folder of a listing, if there is one.
     #[must_use]
     pub fn key(&self) -> Option<&str> {
@@ -206,25 +212,6 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(&*self.cause)
-    }
-}
-
-/// What an error of [`Storage::object_store`](crate::Storage::object_store) means, in the words of this crate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct StoreFailure {
-    /// What the caller has to do.
-    pub kind: ErrorKind,
-    /// What the server or the system says, without markup.
-    pub text: String,
-}
-
-impl From<&object_store::Error> for StoreFailure {
-    fn from(error: &object_store::Error) -> Self {
-        Self {
-            kind: kind_of_store(error),
-            text: StoreCause::new(error).0,
-        }
     }
 }
 

@@ -14,6 +14,8 @@
 //! Errors carry a small [`ErrorKind`] which says what the caller has to do. Keys are restricted
 //! (see [`Storage`]) so that they are file names, URL paths and object keys without any encoding.
 //!
+//! A [`Folder`] is the same for files of other programs: on local disk or in a store, under any name, listed and read as a stream.
+//!
 //! Invariant: no reader, in this process or another, ever sees a part of an object.
 //!
 //! ```
@@ -39,6 +41,7 @@ mod backend;
 pub mod conformance;
 mod delete;
 mod error;
+mod folder;
 mod key;
 mod list;
 mod location;
@@ -55,7 +58,8 @@ mod traffic;
 mod waiting;
 mod write;
 
-pub use error::{Error, ErrorKind, Operation, Result, StoreFailure};
+pub use error::{Error, ErrorKind, Operation, Result};
+pub use folder::{FileInfo, FileReader, FileWriter, Folder, FolderContents, FolderLock, Listing};
 pub use list::ObjectInfo;
 pub use location::{BucketLocation, Location, Lookalike, S3Location};
 pub use options::{

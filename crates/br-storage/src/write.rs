@@ -61,12 +61,18 @@ impl Storage {
     /// [`ErrorKind::Full`] if there is no space.
     pub async fn create_new(&self, key: &str, payload: Payload) -> Result<Creation> {
         let path = self.path(Operation::Write, key)?;
+        self.create_at(&path, payload).await
+    }
+
+    /// [`Storage::create_new`] under any path.
+    pub(crate) async fn create_at(&self, path: &Path, payload: Payload) -> Result<Creation> {
+        let key = path.as_ref();
         let mut patience = self.patience();
         let creation = loop {
-            let error = match self.put(&path, &payload).await {
+            let error = match self.put(path, &payload).await {
                 Ok(()) => break Creation::Created,
                 Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {
-                    match self.settle(key, &payload).await {
+                    match self.settle(path, &payload).await {
                         // The store was busy with another write of this key, which failed.
                         Err(error) if error.kind() == ErrorKind::NotFound => {
                             let cause = "other writes of this key are under way";
@@ -92,9 +98,9 @@ impl Storage {
     }
 
     /// Finds out whether an object that exists is the one that was to be written.
-    async fn settle(&self, key: &str, payload: &Payload) -> Result<Creation> {
-        let size = self.size(key).await?;
-        let same = size == payload.len() && payload.is(&self.get(key, size).await?);
+    async fn settle(&self, path: &Path, payload: &Payload) -> Result<Creation> {
+        let size = self.size_at(path).await?;
+        let same = size == payload.len() && payload.is(&self.get_at(path, size).await?);
         Ok(match same {
             true => Creation::Created,
             false => Creation::AlreadyExists,
@@ -106,16 +112,7 @@ impl Storage {
         if !in_parts && !self.is_single_writer() {
             return self.put_once(path, payload, PutMode::Create).await;
         }
-        match self.store().get_opts(path, head()).await {
-            Err(StoreError::NotFound { .. }) => {}
-            Err(error) => return Err(error),
-            Ok(_) => {
-                return Err(StoreError::AlreadyExists {
-                    path: path.to_string(),
-                    source: "the key is taken".into(),
-                });
-            }
-        }
+        self.check_absent(path).await?;
         if in_parts {
             self.put_parts(path, payload).await
         } else {
@@ -123,7 +120,19 @@ impl Storage {
         }
     }
 
-    async fn put_once(
+    /// Fails with [`StoreError::AlreadyExists`] if there is an object.
+    pub(crate) async fn check_absent(&self, path: &Path) -> object_store::Result<()> {
+        match self.store().get_opts(path, head()).await {
+            Err(StoreError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+            Ok(_) => Err(StoreError::AlreadyExists {
+                path: path.to_string(),
+                source: "the key is taken".into(),
+            }),
+        }
+    }
+
+    pub(crate) async fn put_once(
         &self,
         path: &Path,
         payload: &Payload,

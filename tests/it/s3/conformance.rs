@@ -1,9 +1,9 @@
-//! The conformance suite of storages, on S3.
+//! The conformance suites of storages and folders, on S3.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use br_core::{Location, S3Location, Storage};
-use br_storage::conformance;
+use br_storage::{Folder, conformance};
 use br_testkit::{Endpoint, block_on, skip};
 
 use super::{BUCKET, Bucket};
@@ -31,6 +31,20 @@ fn a_bucket_of_its_own_conforms() {
         let location = location.with_endpoint(&bucket.server.endpoint()).unwrap();
         Storage::open(&Location::S3(location), &bucket.options).unwrap()
     }));
+}
+
+#[test]
+fn a_folder_in_a_bucket_conforms() {
+    let bucket = Bucket::new();
+    let next = AtomicU64::new(0);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    conformance::folder(|| {
+        let location = S3Location::new(BUCKET, "a").unwrap();
+        let location = location.with_endpoint(&bucket.server.endpoint()).unwrap();
+        let storage = Storage::open(&Location::S3(location), &bucket.options).unwrap();
+        let prefix = next.fetch_add(1, Ordering::Relaxed).to_string();
+        Folder::in_storage(&storage, &prefix, runtime.handle().clone()).unwrap()
+    });
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod cache;
 mod conformance;
 mod faults;
+mod folder;
 mod options;
 mod requests;
 mod two_machines;

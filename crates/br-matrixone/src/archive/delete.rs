@@ -3,10 +3,12 @@
 //! [`delete`] removes the files of one, and asks nobody: [`dependents`](super::dependents()) tells beforehand who needs it. Invariant: the mark
 //! that it is complete goes first, so that half of a backup is never taken for one.
 
+use br_storage::Folder;
+
 use super::error::Result;
+use super::files;
 use super::layout::{BACKUP_META, MO_META};
 use super::path::join;
-use super::place::Place;
 use super::sha256::SUFFIX;
 
 /// Folders of a backup.
@@ -17,9 +19,9 @@ const FOLDERS: [&str; 3] = ["config", "hakeeper", "tae"];
 ///
 /// # Errors
 /// When the storage does not answer or refuses.
-pub fn delete(root: &Place, dir: &str, id: &str) -> Result<()> {
+pub fn delete(root: &Folder, dir: &str, id: &str) -> Result<()> {
     for name in with_digests(MO_META).into_iter().rev() {
-        root.delete(&join(dir, &name))?;
+        files::delete(root, &join(dir, &name))?;
     }
     let own = [dir];
     let folders = if dir.is_empty() {
@@ -29,20 +31,20 @@ pub fn delete(root: &Place, dir: &str, id: &str) -> Result<()> {
     };
     for folder in folders {
         let mut paths = Vec::new();
-        root.list(folder, &mut |entry| {
+        files::list(root, folder, &mut |entry| {
             paths.push(join(folder, &entry.path));
             Ok(())
         })?;
         for path in paths {
-            root.delete(&path)?;
+            files::delete(root, &path)?;
         }
-        root.prune(folder)?;
+        root.remove_empty_folders(folder)?;
     }
     for name in with_digests(BACKUP_META) {
-        root.delete(&join(dir, &name))?;
+        files::delete(root, &join(dir, &name))?;
     }
     for name in with_digests(&format!("{id}.meta")) {
-        root.delete(&name)?;
+        files::delete(root, &name)?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io;
 
-use br_storage::{ErrorKind as StorageErrorKind, StoreFailure};
+use br_storage::{ErrorKind as StorageErrorKind, Operation};
 
 use super::problem::Problem;
 
@@ -76,10 +76,14 @@ impl Error {
         Self::new(ErrorKind::Damaged, message)
     }
 
-    /// The system refused. Errors of this module travel through [`io::Error`] unchanged.
+    /// The system refused. Errors of this module and of a storage travel through [`io::Error`] unchanged.
     pub(crate) fn io(message: impl Into<String>, error: io::Error) -> Self {
-        match error.downcast::<Self>() {
-            Ok(error) => error,
+        let error = match error.downcast::<Self>() {
+            Ok(error) => return error,
+            Err(error) => error,
+        };
+        match error.downcast::<br_storage::Error>() {
+            Ok(error) => Self::storage(message.into(), &error),
             Err(error) => {
                 let kind = match error.kind() {
                     io::ErrorKind::NotFound => ErrorKind::NotFound,
@@ -92,25 +96,43 @@ impl Error {
         }
     }
 
-    /// The object store refused.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "it stands where errors are turned into others"
-    )]
-    pub(crate) fn store(message: impl Into<String>, error: object_store::Error) -> Self {
-        let StoreFailure { kind, text, .. } = StoreFailure::from(&error);
-        let kind = match (&error, kind) {
-            (object_store::Error::AlreadyExists { .. }, _) => ErrorKind::Exists,
-            (object_store::Error::NotFound { .. }, _)
-            | (_, StorageErrorKind::NotFound | StorageErrorKind::LocationNotFound) => {
-                ErrorKind::NotFound
+    /// An operation on a file failed.
+    pub(crate) fn of(path: &str) -> impl Fn(br_storage::Error) -> Self {
+        move |error| {
+            let place = error.place();
+            let message = match error.operation() {
+                Operation::List => format!("cannot list it in {place}"),
+                Operation::Write => format!("cannot write it to {place}"),
+                Operation::Delete => format!("cannot delete it from {place}"),
+                _ => format!("cannot read it from {place}"),
+            };
+            match path {
+                "" => error.into(),
+                path => Self::storage(message, &error).at(path),
             }
-            (_, StorageErrorKind::Denied) => ErrorKind::Denied,
-            (_, StorageErrorKind::Full) => ErrorKind::Io,
-            (_, StorageErrorKind::Invalid | StorageErrorKind::Unsupported) => ErrorKind::Invalid,
-            _ => ErrorKind::Unavailable,
+        }
+    }
+
+    fn storage(message: String, error: &br_storage::Error) -> Self {
+        let kind = match error.kind() {
+            StorageErrorKind::NotFound | StorageErrorKind::LocationNotFound => ErrorKind::NotFound,
+            StorageErrorKind::Denied => ErrorKind::Denied,
+            StorageErrorKind::Unavailable => ErrorKind::Unavailable,
+            StorageErrorKind::Invalid | StorageErrorKind::Unsupported => ErrorKind::Invalid,
+            StorageErrorKind::TooLarge | StorageErrorKind::NotAFile => ErrorKind::Refused,
+            StorageErrorKind::Truncated => ErrorKind::Damaged,
+            StorageErrorKind::Full => ErrorKind::Io,
+            // The server gave an unexpected answer: trying again may help.
+            _ if error.io_kind().is_none() => ErrorKind::Unavailable,
+            _ => ErrorKind::Io,
         };
-        Self::new(kind, message).because(text)
+        let cause = std::error::Error::source(error).map(ToString::to_string);
+        match (kind, cause) {
+            // The cause is the rule that the file breaks.
+            (ErrorKind::Refused | ErrorKind::Damaged, Some(rule)) => Self::new(kind, rule),
+            (_, Some(cause)) => Self::new(kind, message).because(cause),
+            (_, None) => Self::new(kind, message),
+        }
     }
 
     /// The caller asked to stop.
@@ -178,6 +200,12 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<br_storage::Error> for Error {
+    fn from(error: br_storage::Error) -> Self {
+        Self::storage(error.to_string(), &error)
     }
 }
 

@@ -6,16 +6,17 @@
 
 use std::collections::BTreeMap;
 
+use br_storage::{Folder, FolderContents};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 use super::error::{Error, ErrorKind, Result};
+use super::files;
 use super::frame::{Framing, unframe};
 use super::limits::Limits;
 use super::path::join;
-use super::place::{Children, Place};
 use super::sha256::{Digest, SUFFIX};
 use super::tae_sum::TaeSum;
 use crate::catalog::{Entry, parse_meta_line};
@@ -98,7 +99,7 @@ impl ArchiveBackup {
 /// A root with backups.
 #[derive(Debug)]
 pub struct Archive {
-    place: Place,
+    folder: Folder,
     limits: Limits,
     backups: Vec<ArchiveBackup>,
     unfinished: Vec<ArchiveBackup>,
@@ -109,37 +110,42 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Looks for backups at a place: a root, a backup that is a root, or the folder of one backup below a root.
+    /// Looks for backups in a folder: a root, a backup that is a root, or the folder of one backup below a root.
     ///
     /// # Errors
     /// When the storage does not answer or there is neither a backup nor what is left of one.
-    pub fn open(place: &Place, limits: &Limits) -> Result<Self> {
+    pub fn open(folder: &Folder, limits: &Limits) -> Result<Self> {
         // A backup brings at most a folder, a line and its digest; some room for a backup that is the root.
         let most = limits.backups.saturating_mul(3).saturating_add(10_000);
-        let top = place.children("", most)?;
-        if let Some(out) = Self::open_parent(place, &top, limits, most) {
+        let top = files::contents(folder, "", most)?;
+        if let Some(out) = Self::open_parent(folder, &top, limits, most) {
             return Ok(out);
         }
-        Self::read(place.clone(), &top, limits)
+        Self::read(folder.clone(), &top, limits)
     }
 
     /// Opens the root that this folder of one backup lies in: an incremental one is nothing without the others.
-    fn open_parent(place: &Place, top: &Children, limits: &Limits, most: usize) -> Option<Self> {
+    fn open_parent(
+        folder: &Folder,
+        top: &FolderContents,
+        limits: &Limits,
+        most: usize,
+    ) -> Option<Self> {
         if !is_backup(top) {
             return None;
         }
-        let (root, name) = place.parent()?;
+        let (root, name) = folder.parent()?;
         split_dir(&name)?;
         // A user who may see only this folder gets what is in it.
-        let siblings = root.children("", most).ok()?;
+        let siblings = files::contents(&root, "", most).ok()?;
         let mut out = Self::read(root, &siblings, limits).ok()?;
         out.chosen = Some(name);
         Some(out)
     }
 
-    fn read(place: Place, top: &Children, limits: &Limits) -> Result<Self> {
+    fn read(folder: Folder, top: &FolderContents, limits: &Limits) -> Result<Self> {
         let mut out = Self {
-            place,
+            folder,
             limits: *limits,
             backups: Vec::new(),
             unfinished: Vec::new(),
@@ -150,16 +156,20 @@ impl Archive {
         };
         let metas = out.read_metas(top)?;
         if is_backup(top) {
-            let name = out.place.parent().map(|(_, name)| name).unwrap_or_default();
+            let name = out
+                .folder
+                .parent()
+                .map(|(_, name)| name)
+                .unwrap_or_default();
             let named = split_dir(&name);
             out.add("", named, None, top)?;
         }
-        for dir in &top.dirs {
+        for dir in &top.folders {
             let Some((kind, id)) = split_dir(dir) else {
                 continue;
             };
             let meta = metas.iter().find(|meta| is_id(meta, id));
-            let inside = out.place.children(dir, 10_000)?;
+            let inside = files::contents(&out.folder, dir, 10_000)?;
             out.add(dir, Some((kind, id)), meta, &inside)?;
         }
         let is_there = |meta: &Entry| {
@@ -176,14 +186,14 @@ impl Archive {
             order(a).cmp(&order(b))
         });
         if out.backups.is_empty() && out.unfinished.is_empty() {
-            let text = format!("there is no backup of MatrixOne in {}", out.place);
+            let text = format!("there is no backup of MatrixOne in {}", out.folder);
             return Err(Error::new(ErrorKind::NotFound, text));
         }
         Ok(out)
     }
 
     /// Reads the lines `<id>.meta`. What is no such line is not worth an error: all it says can be found elsewhere.
-    fn read_metas(&mut self, top: &Children) -> Result<Vec<Entry>> {
+    fn read_metas(&mut self, top: &FolderContents) -> Result<Vec<Entry>> {
         let mut out = Vec::new();
         for file in &top.files {
             let name = file.path.as_str();
@@ -193,7 +203,7 @@ impl Archive {
             if !name.strip_suffix(".meta").is_some_and(is_uuid) || !file.is_regular {
                 continue;
             }
-            let bytes = self.place.read(name, Limits::LINE_BYTES as u64);
+            let bytes = files::read(&self.folder, name, Limits::LINE_BYTES as u64);
             let bytes = match bytes {
                 Err(error) if error.kind() == ErrorKind::Refused => continue,
                 bytes => bytes?.unwrap_or_default(),
@@ -209,7 +219,7 @@ impl Archive {
         dir: &str,
         named: Option<(BackupKind, &str)>,
         meta: Option<&Entry>,
-        inside: &Children,
+        inside: &FolderContents,
     ) -> Result<()> {
         if self.backups.len() + self.unfinished.len() >= self.limits.backups {
             let text = format!("there are more than {} backups", self.limits.backups);
@@ -244,7 +254,7 @@ impl Archive {
 
     /// Reads a `tae_sum`. One that is damaged is found by a check; to list backups it is not needed.
     fn read_sum(&self, dir: &str) -> Result<Option<TaeSum>> {
-        match read_small(&self.place, &join(dir, TAE_SUM), None) {
+        match read_small(&self.folder, &join(dir, TAE_SUM), None) {
             Ok(Some((bytes, _))) => Ok(TaeSum::parse(&bytes).ok()),
             Ok(None) => Ok(None),
             Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Refused) => {
@@ -270,10 +280,10 @@ impl Archive {
         self.noted.get(path).copied()
     }
 
-    /// Where it lies.
+    /// The folder that contains it.
     #[must_use]
-    pub const fn place(&self) -> &Place {
-        &self.place
+    pub const fn folder(&self) -> &Folder {
+        &self.folder
     }
 
     /// How much may be read.
@@ -329,7 +339,7 @@ impl Archive {
         if let Some(unfinished) = self.unfinished.iter().find(is) {
             return Err(unusable(unfinished));
         }
-        let text = format!("there is no backup {id} in {}", self.place);
+        let text = format!("there is no backup {id} in {}", self.folder);
         Err(Error::new(ErrorKind::NotFound, text))
     }
 
@@ -347,7 +357,7 @@ impl Archive {
             (backups, _) => Err(Error::invalid(format!(
                 "there are {} backups in {}: say which by its id, or name the folder of one",
                 backups.len(),
-                self.place
+                self.folder
             ))),
         }
     }
@@ -360,21 +370,21 @@ fn unusable(backup: &ArchiveBackup) -> Error {
 }
 
 /// True when a folder looks like that of a backup, however little is in it.
-fn is_backup(inside: &Children) -> bool {
+fn is_backup(inside: &FolderContents) -> bool {
     let has_meta = inside
         .files
         .iter()
         .any(|file| file.path == MO_META || file.path == BACKUP_META);
-    has_meta || inside.dirs.iter().any(|dir| dir == TAE)
+    has_meta || inside.folders.iter().any(|dir| dir == TAE)
 }
 
 /// Reads a small file, and takes off its frames: those that `framing` says, or that it seems to have.
 pub(crate) fn read_small(
-    place: &Place,
+    folder: &Folder,
     path: &str,
     framing: Option<Framing>,
 ) -> Result<Option<(Vec<u8>, Framing)>> {
-    let Some(bytes) = place.read(path, Limits::SMALL_BYTES)? else {
+    let Some(bytes) = files::read(folder, path, Limits::SMALL_BYTES)? else {
         return Ok(None);
     };
     let framing = framing.unwrap_or_else(|| Framing::sniff(&bytes));

@@ -5,11 +5,13 @@
 
 use std::io::{self, Read};
 
+use br_storage::Folder;
+
 use super::error::{Error, ErrorKind, Result};
+use super::files;
 use super::frame::{BLOCK_BYTES, BadFrame, FrameReader, Framing, read_full};
 use super::layout::{ArchiveBackup, TAE_LIST};
 use super::limits::Limits;
-use super::place::Place;
 use super::sha256::{Digest, SUFFIX};
 use super::tae_list::{Row, TaeListReader};
 
@@ -24,13 +26,13 @@ pub(crate) struct ListFacts {
 
 /// Gives all rows to `each`.
 pub(crate) fn read_rows(
-    place: &Place,
+    folder: &Folder,
     backup: &ArchiveBackup,
     limits: &Limits,
     each: &mut dyn FnMut(Row) -> Result<()>,
 ) -> Result<ListFacts> {
     let path = backup.path(TAE_LIST);
-    let read = read_at(place, &path, limits, each);
+    let read = read_at(folder, &path, limits, each);
     read.map_err(|error| match error.path() {
         // A path in the list is not where the error is to be looked for.
         Some(inside) if inside != path && !inside.starts_with(&path) => {
@@ -41,13 +43,13 @@ pub(crate) fn read_rows(
 }
 
 fn read_at(
-    place: &Place,
+    folder: &Folder,
     path: &str,
     limits: &Limits,
     each: &mut dyn FnMut(Row) -> Result<()>,
 ) -> Result<ListFacts> {
-    let beside = read_digest(place, path)?;
-    let mut file = place.open(path).map_err(|error| match error.kind() {
+    let beside = read_digest(folder, path)?;
+    let mut file = files::open(folder, path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Error::damaged("the list of the backup's files is not there"),
         _ => error,
     })?;
@@ -95,9 +97,9 @@ fn bad_frame(error: &Error) -> Option<BadFrame> {
 }
 
 /// Reads the digest beside a file; `None` when there is none.
-pub(crate) fn read_digest(place: &Place, path: &str) -> Result<Option<(Digest, Framing)>> {
+pub(crate) fn read_digest(folder: &Folder, path: &str) -> Result<Option<(Digest, Framing)>> {
     let path = format!("{path}{SUFFIX}");
-    let Some(bytes) = place.read(&path, Limits::LINE_BYTES as u64)? else {
+    let Some(bytes) = files::read(folder, &path, Limits::LINE_BYTES as u64)? else {
         return Ok(None);
     };
     let digest = Digest::of_file(&bytes);

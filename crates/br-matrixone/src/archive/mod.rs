@@ -1,6 +1,6 @@
 //! MatrixOne's own physical backups, as `BACKUP` and `mo_br` leave them in a folder or an object storage.
 //!
-//! An [`Archive`] at a [`Place`] has backups; [`check()`] looks whether one can be restored, a [`RestorePlan`] restores it,
+//! An [`Archive`] in a [`Folder`] has backups; [`check()`] looks whether one can be restored, a [`RestorePlan`] restores it,
 //! [`dependents()`] tells which others need it, and [`delete()`] deletes it. Incremental backups have part of their files in earlier ones: a
 //! [`Resolution`] says where each is. Invariant: nothing but [`delete()`] changes an archive, and no bytes in it, however hostile, lead out of
 //! the folders that the user named.
@@ -12,6 +12,7 @@ mod check;
 mod delete;
 mod error;
 mod file_index;
+mod files;
 mod frame;
 mod hk_data;
 mod layout;
@@ -22,7 +23,6 @@ mod mo_meta;
 mod object;
 mod parallel;
 mod path;
-mod place;
 mod problem;
 mod progress;
 mod restore;
@@ -30,6 +30,8 @@ mod scan;
 mod sha256;
 mod tae_list;
 mod tae_sum;
+
+pub use br_storage::{FileInfo, FileReader, Folder, FolderContents};
 
 pub use chain::{Dependent, Holder, Missing, Resolution, ResolvedFile, Use, dependents};
 pub use check::{CheckLevel, CheckOptions, CheckReport, check};
@@ -42,7 +44,6 @@ pub use layout::{Archive, ArchiveBackup, split_dir};
 pub use limits::Limits;
 pub use mo_meta::{ConfigFile, MoMeta};
 pub use object::{BadHeader, HEADER_BYTES, ObjectHeader};
-pub use place::{Children, Entry, Place, PlaceReader, PlaceWriter};
 pub use problem::{Problem, ProblemKind};
 pub use progress::{Event, Progress, Silent};
 pub use restore::{

@@ -159,6 +159,10 @@ impl Pass<'_> {
 fn failed(error: &io::Error) -> ScanError {
     match BadFrame::of(error) {
         Some(bad) => ScanError::Bad(ProblemKind::Frame, bad.to_string()),
-        None => ScanError::Bad(ProblemKind::Unreadable, format!("cannot read it: {error}")),
+        None => {
+            let cause = error.get_ref().and_then(std::error::Error::source);
+            let cause = cause.map_or_else(|| error.to_string(), ToString::to_string);
+            ScanError::Bad(ProblemKind::Unreadable, format!("cannot read it: {cause}"))
+        }
     }
 }

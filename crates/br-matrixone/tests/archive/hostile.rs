@@ -107,7 +107,7 @@ fn rows_are_limited() {
     let dir = tempfile::tempdir().unwrap();
     make::backup(dir.path(), Shape::RAW, 0, 100, None, &make::cluster());
     let archive =
-        Archive::open(&Place::local(dir.path()), &Limits::default().with_rows(3)).unwrap();
+        Archive::open(&Folder::local(dir.path()), &Limits::default().with_rows(3)).unwrap();
     let error = Resolution::of(&archive, archive.only().unwrap(), &Silent).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
 }

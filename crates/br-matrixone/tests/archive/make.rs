@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use br_matrixone::BackupKind;
-use br_matrixone::archive::{Archive, Digest, FrameWriter, Framing, Limits, Place};
+use br_matrixone::archive::{Archive, Digest, Folder, FrameWriter, Framing, Limits};
 
 /// Which kind of archive.
 #[derive(Debug, Clone, Copy)]
@@ -287,7 +287,7 @@ pub(crate) fn chain(root: &Path, shape: Shape) -> Vec<Vec<File>> {
 }
 
 pub(crate) fn open(root: &Path) -> Archive {
-    Archive::open(&Place::local(root), &Limits::default()).unwrap()
+    Archive::open(&Folder::local(root), &Limits::default()).unwrap()
 }
 
 /// Compares a restored `mo-data` with the files of the cluster.

@@ -165,6 +165,6 @@ fn unfinished_backups_are_shown_and_not_used() {
     let error = archive.find(&make::id(3)).unwrap_err();
     assert!(error.to_string().contains("mo_meta.sha256"), "{error}");
     let nothing = tempfile::tempdir().unwrap();
-    let error = Archive::open(&Place::local(nothing.path()), &Limits::default()).unwrap_err();
+    let error = Archive::open(&Folder::local(nothing.path()), &Limits::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }

@@ -4,9 +4,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use br_matrixone::archive::*;
+use br_storage::Storage;
 use object_store::{ObjectStore, ObjectStoreExt as _, memory::InMemory, path::Path as Key};
 
 use crate::make::{self, Shape};
+
+fn folder_in(
+    store: &Arc<dyn ObjectStore>,
+    prefix: &str,
+    runtime: &tokio::runtime::Runtime,
+) -> Folder {
+    let storage = Storage::from_object_store(Arc::clone(store), "test");
+    Folder::in_storage(&storage, prefix, runtime.handle().clone()).unwrap()
+}
 
 /// Copies a folder into a store, below a prefix.
 fn upload(
@@ -15,15 +25,13 @@ fn upload(
     root: &Path,
     prefix: &str,
 ) {
-    let place = Place::local(root);
-    place
-        .list("", &mut |entry| {
-            let bytes = place.read(&entry.path, u64::MAX)?.unwrap();
-            let key = Key::from(format!("{prefix}/{}", entry.path));
-            runtime.block_on(store.put(&key, bytes.into())).unwrap();
-            Ok(())
-        })
-        .unwrap();
+    let folder = Folder::local(root);
+    for file in folder.list("").unwrap() {
+        let path = file.unwrap().path;
+        let bytes = folder.read(&path, u64::MAX).unwrap();
+        let key = Key::from(format!("{prefix}/{path}"));
+        runtime.block_on(store.put(&key, bytes.into())).unwrap();
+    }
 }
 
 #[test]
@@ -34,9 +42,8 @@ fn from_a_store_to_a_folder_and_to_a_store() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     upload(&store, &runtime, &root, "backup1");
-    let place =
-        |prefix| Place::object(Arc::clone(&store), prefix, runtime.handle().clone()).unwrap();
-    let archive = Archive::open(&place("/backup1"), &Limits::default()).unwrap();
+    let folder = |prefix| folder_in(&store, prefix, &runtime);
+    let archive = Archive::open(&folder("/backup1"), &Limits::default()).unwrap();
     let backup = archive.find(&make::id(3)).unwrap();
     let report = check(&archive, backup, &CheckOptions::default(), &Silent).unwrap();
     assert!(report.is_good(), "{:?}", report.problems);
@@ -50,26 +57,22 @@ fn from_a_store_to_a_folder_and_to_a_store() {
     plan.execute(&RestoreOptions::default(), &Silent).unwrap();
     make::assert_restored(&target, &all[3], Framing::Framed);
 
-    let into = RestoreTarget::object(&place("restored/mo")).unwrap();
+    let into = RestoreTarget::object(&folder("restored/mo")).unwrap();
     let plan = RestorePlan::new(&archive, backup, into, &Silent).unwrap();
     assert!(
         plan.files()
             .all(|file| file.to == "hk_data" || file.to.starts_with("data/"))
     );
     plan.execute(&RestoreOptions::default(), &Silent).unwrap();
-    let restored = place("restored/mo");
+    let restored = folder("restored/mo");
     for file in &all[3] {
         let found = restored
             .read(&format!("data/{}", file.path), u64::MAX)
-            .unwrap()
             .unwrap();
         assert!(found == file.bytes, "{}", file.path);
     }
-    assert_eq!(
-        restored.read("hk_data", 999).unwrap().unwrap(),
-        make::HK_DATA
-    );
-    assert_eq!(restored.children("", 9).unwrap().files.len(), 1);
+    assert_eq!(restored.read("hk_data", 999).unwrap(), make::HK_DATA);
+    assert_eq!(restored.contents("", 9).unwrap().files.len(), 1);
     assert_eq!(
         plan.execute(&RestoreOptions::default(), &Silent)
             .unwrap_err()
@@ -86,8 +89,8 @@ fn the_folder_of_one_backup_in_a_store() {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     upload(&store, &runtime, dir.path(), "a/b");
     let prefix = format!("a/b/{}/", make::dir_of(2));
-    let place = Place::object(store, &prefix, runtime.handle().clone()).unwrap();
-    let archive = Archive::open(&place, &Limits::default()).unwrap();
+    let folder = folder_in(&store, &prefix, &runtime);
+    let archive = Archive::open(&folder, &Limits::default()).unwrap();
     assert_eq!(archive.only().unwrap().id, Some(make::id(2)));
     assert_eq!(archive.backups().len(), 4);
 }

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use br_core::model::{Entry, EntryKind, EntryPath, FileContent, FileTime, Owner};
 use br_core::source::{ContentReader, Details, Source, SourceItem};
 
-use br_matrixone::archive::{Error, ErrorKind, Place, PlaceReader, Result};
+use br_matrixone::archive::{Error, ErrorKind, FileReader, Folder, Result};
 
 /// The files of one backup of MatrixOne, from disk or from an object storage.
 #[derive(Debug)]
 pub struct ArchiveSource {
     entries: std::collections::btree_map::IntoIter<EntryPath, Option<(String, u64)>>,
-    place: Place,
+    folder: Folder,
     time: FileTime,
 }
 
@@ -25,22 +25,22 @@ impl ArchiveSource {
     ///
     /// # Errors
     /// When it cannot be listed, or has a name that no backup can have.
-    pub fn open(root: &Place, dir: &str, secs: i64) -> Result<Self> {
+    pub fn open(root: &Folder, dir: &str, secs: i64) -> Result<Self> {
         let mut entries = BTreeMap::new();
-        root.list(dir, &mut |entry| {
+        for file in root.list(dir)? {
+            let file = file?;
             let path = match dir {
-                "" => entry.path.clone(),
-                dir => format!("{dir}/{}", entry.path),
+                "" => file.path,
+                dir => format!("{dir}/{}", file.path),
             };
             for (at, _) in path.match_indices('/') {
                 entries.entry(entry_path(&path[..at])?).or_insert(None);
             }
-            entries.insert(entry_path(&path)?, Some((path, entry.size)));
-            Ok(())
-        })?;
+            entries.insert(entry_path(&path)?, Some((path, file.size)));
+        }
         Ok(Self {
             entries: entries.into_iter(),
-            place: root.clone(),
+            folder: root.clone(),
             time: FileTime { secs, nanos: 0 },
         })
     }
@@ -74,7 +74,7 @@ impl Source for ArchiveSource {
             link_group: None,
         };
         let details = Box::new(ArchiveFile {
-            place: self.place.clone(),
+            folder: self.folder.clone(),
             size: file.as_ref().map_or(0, |(_, size)| *size),
             path: file.map(|(path, _)| path).unwrap_or_default(),
         });
@@ -89,7 +89,7 @@ impl Source for ArchiveSource {
 
 /// Access to one file.
 struct ArchiveFile {
-    place: Place,
+    folder: Folder,
     path: String,
     size: u64,
 }
@@ -100,7 +100,7 @@ impl Details for ArchiveFile {
     }
 
     fn open(self: Box<Self>, _entry: &mut Entry) -> io::Result<Box<dyn ContentReader>> {
-        let reader = self.place.open(&self.path).map_err(io::Error::other)?;
+        let reader = self.folder.open(&self.path).map_err(io::Error::other)?;
         Ok(Box::new(ArchiveContent {
             reader,
             size: self.size,
@@ -110,7 +110,7 @@ impl Details for ArchiveFile {
 }
 
 struct ArchiveContent {
-    reader: PlaceReader,
+    reader: FileReader,
     /// As listed.
     size: u64,
     read: u64,

@@ -1,10 +1,12 @@
 //! The suite which every backend, and every wrapper around one, has to pass.
 //!
 //! [`all`] runs every check on a fresh [`Storage`]; each check is also a function of its own. A
-//! check panics if the storage breaks the promise in the message. Invariant: a check asks for
-//! nothing that is not promised by the documentation of [`Storage`].
+//! check panics if the storage breaks the promise in the message. [`folder()`] does the same with a
+//! [`Folder`](crate::Folder). Invariant: a check asks for nothing that is not promised by the
+//! documentation of [`Storage`] or [`Folder`](crate::Folder).
 
 mod delete;
+mod folder;
 mod list;
 mod read;
 mod write;
@@ -12,6 +14,7 @@ mod write;
 use bytes::Bytes;
 
 pub use delete::*;
+pub use folder::*;
 pub use list::*;
 pub use read::*;
 pub use write::*;

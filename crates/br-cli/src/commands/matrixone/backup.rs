@@ -237,7 +237,7 @@ fn from_environment() -> Result<Secret, CommandError> {
 /// Copies the backup into the repository.
 async fn copy(
     report: &BackupReport,
-    root: &archive::Place,
+    root: &archive::Folder,
     repository: &Repository,
     context: &CommandContext,
 ) -> Result<String, CommandError> {

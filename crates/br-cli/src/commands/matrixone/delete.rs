@@ -150,7 +150,7 @@ async fn delete_one(
 fn remove(source: &Source, id: &str) -> archive::Result<()> {
     let entry = match (&source.wanted, &source.entry) {
         (Wanted::Directory(directory), _) => {
-            return archive::delete(&source.place, directory, id);
+            return archive::delete(&source.folder, directory, id);
         }
         (_, entry) => entry.as_ref(),
     };
@@ -161,7 +161,7 @@ fn remove(source: &Source, id: &str) -> archive::Result<()> {
     let mut all = archive.backups().iter().chain(archive.unfinished());
     let found = all.find(|backup| entry.is_some_and(|entry| entry.is_about(backup)));
     found.map_or(Ok(()), |found| {
-        archive::delete(archive.place(), &found.dir, id)
+        archive::delete(archive.folder(), &found.dir, id)
     })
 }
 

@@ -31,7 +31,7 @@ pub(super) struct LocationArgs {
 #[derive(Debug)]
 pub(super) struct Source {
     /// The root.
-    pub(super) place: archive::Place,
+    pub(super) folder: archive::Folder,
     /// What to call it.
     pub(super) shown: String,
     /// Which backup there.
@@ -65,7 +65,7 @@ impl Source {
             let wanted = id.map_or(Wanted::Only, |id| Wanted::Prefix(id.to_owned()));
             return Ok(Self {
                 shown: place.to_string(),
-                place: open(&place, context)?,
+                folder: open(&place, context)?,
                 wanted,
                 entry: None,
             });
@@ -86,7 +86,7 @@ impl Source {
             None => Wanted::Noted(Box::new(entry.clone())),
         };
         Ok(Self {
-            place: open(&entry.place, context)?,
+            folder: open(&entry.place, context)?,
             shown: entry.place.to_string(),
             wanted,
             entry: Some(entry),
@@ -96,7 +96,7 @@ impl Source {
     /// Opens the root.
     pub(super) fn archive(&self) -> archive::Result<Archive> {
         let noted = self.entry.as_ref().map(|entry| entry.digests.clone());
-        let archive = Archive::open(&self.place, &Limits::default())?;
+        let archive = Archive::open(&self.folder, &Limits::default())?;
         Ok(archive.with_digests(noted.unwrap_or_default()))
     }
 
@@ -205,9 +205,9 @@ pub(super) fn typed_keys(context: &CommandContext) -> Result<Option<S3Keys>, Com
 pub(super) fn open(
     place: &Place,
     context: &CommandContext,
-) -> Result<archive::Place, CommandError> {
+) -> Result<archive::Folder, CommandError> {
     match place {
-        Place::FileSystem { path } => Ok(archive::Place::local(path.as_ref())),
+        Place::FileSystem { path } => Ok(archive::Folder::local(path.as_ref())),
         Place::S3(bucket) => open_bucket(bucket, context),
         Place::Repository { url, backup } => Err(CommandError::usage(
             format!("this backup lies in the repository {url}"),
@@ -220,7 +220,10 @@ pub(super) fn open(
 }
 
 /// Opens a bucket with the keys that were typed or that the environment has.
-fn open_bucket(bucket: &S3Place, context: &CommandContext) -> Result<archive::Place, CommandError> {
+fn open_bucket(
+    bucket: &S3Place,
+    context: &CommandContext,
+) -> Result<archive::Folder, CommandError> {
     let some = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
     // The folder of one backup is seen together with those next to it.
     let filepath = bucket.filepath.trim_end_matches('/');
@@ -247,9 +250,8 @@ fn open_bucket(bucket: &S3Place, context: &CommandContext) -> Result<archive::Pl
     };
     let storage = context.open_bucket(&there, &keys)?;
     let handle = tokio::runtime::Handle::current();
-    let root = archive::Place::object(storage.object_store(), "", handle)?;
-    let root = root.named(storage.location_text());
-    Ok(root.below(below)?)
+    let root = archive::Folder::in_storage(&storage, "", handle).map_err(archive::Error::from)?;
+    Ok(root.folder(below).map_err(archive::Error::from)?)
 }
 
 /// A folder that was typed, as a place.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use br_core::{Location, S3Location, Secret};
 use br_matrixone::archive::{
-    Place, RestoreOptions, RestorePlan, RestoreReport, RestoreTarget, TnConfig,
+    self, Folder, RestoreOptions, RestorePlan, RestoreReport, RestoreTarget, TnConfig,
 };
 use br_matrixone::catalog::State;
 use clap::{Args, ValueEnum};
@@ -208,9 +208,8 @@ impl RestoreArgs {
         };
         let storage = context.open_bucket(bucket, &keys)?;
         let handle = tokio::runtime::Handle::current();
-        let place = Place::object(storage.object_store(), "", handle)?;
-        let place = place.named(storage.location_text());
-        Ok((RestoreTarget::object(&place)?, shown))
+        let folder = Folder::in_storage(&storage, "", handle).map_err(archive::Error::from)?;
+        Ok((RestoreTarget::object(&folder)?, shown))
     }
 
     fn refuse_bucket_options(&self) -> Result<(), CommandError> {

@@ -3,11 +3,13 @@
 //! [`Search`] holds the rows and, for each, the best place found so far. Invariant: a candidate has the size that the row says; one with
 //! another digest is none, and one that is surely the same object wins over one that only bears its name.
 
+use br_storage::FileInfo;
+
 use super::super::error::{Error, Result};
+use super::super::files;
 use super::super::frame::Framing;
 use super::super::layout::{Archive, ArchiveBackup, TAE};
 use super::super::lists::read_rows;
-use super::super::place::Entry;
 use super::super::sha256::Digest;
 use super::super::tae_list::Row;
 use super::ResolvedFile;
@@ -87,7 +89,7 @@ impl Search {
     }
 
     /// Takes a file of the own folder; false when it is in no list.
-    pub(super) fn found_own(&mut self, entry: &Entry) -> bool {
+    pub(super) fn found_own(&mut self, entry: &FileInfo) -> bool {
         let Some(wanted) = self.position(&entry.path).map(|at| &mut self.wanted[at]) else {
             return false;
         };
@@ -124,10 +126,10 @@ impl Search {
         backup: &ArchiveBackup,
         dir: u32,
     ) -> Result<()> {
-        let place = archive.place();
+        let folder = archive.folder();
         // By the position of the wanted file, so that the listing is looked up in it.
         let mut offers: Vec<(usize, Likeness, Option<Digest>)> = Vec::new();
-        read_rows(place, backup, archive.limits(), &mut |row| {
+        read_rows(folder, backup, archive.limits(), &mut |row| {
             let at = self.position(&row.path).filter(|_| row.need_copy);
             if let Some((at, likeness)) = at.and_then(|at| Some((at, self.compare(at, &row)?))) {
                 offers.push((at, likeness, row.digest));
@@ -142,7 +144,7 @@ impl Search {
         for (at, _, _) in &offers {
             self.wanted[*at].listed_in.get_or_insert(dir);
         }
-        place.list(&backup.path(TAE), &mut |entry| {
+        files::list(folder, &backup.path(TAE), &mut |entry| {
             let at = self.position(&entry.path);
             let offer = at.and_then(|at| offers.binary_search_by_key(&at, |offer| offer.0).ok());
             if let Some(offer) = offer {
@@ -175,7 +177,7 @@ impl Search {
         }
     }
 
-    fn take(&mut self, offer: (usize, Likeness, Option<Digest>), entry: &Entry, dir: u32) {
+    fn take(&mut self, offer: (usize, Likeness, Option<Digest>), entry: &FileInfo, dir: u32) {
         let (at, likeness, digest) = offer;
         let wanted = &mut self.wanted[at];
         if !entry.is_regular {

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use super::super::error::{Error, Result};
+use super::super::files;
 use super::super::frame::Framing;
 use super::super::layout::{Archive, ArchiveBackup, TAE};
 use super::super::lists::read_rows;
@@ -89,7 +90,7 @@ impl Held {
         let mut files = Vec::new();
         for backup in doomed {
             let before = files.len();
-            let read = read_rows(archive.place(), backup, archive.limits(), &mut |row| {
+            let read = read_rows(archive.folder(), backup, archive.limits(), &mut |row| {
                 if row.need_copy {
                     files.push((row.path, Some(row.size)));
                 }
@@ -99,7 +100,7 @@ impl Held {
                 Ok(_) => {}
                 Err(error) if is_damage(&error) => {
                     files.truncate(before);
-                    archive.place().list(&backup.path(TAE), &mut |entry| {
+                    files::list(archive.folder(), &backup.path(TAE), &mut |entry| {
                         files.push((entry.path.into_boxed_str(), None));
                         Ok(())
                     })?;
@@ -126,7 +127,7 @@ impl Held {
 
     fn compare(&self, archive: &Archive, other: &ArchiveBackup) -> Result<Shared> {
         let mut out = Shared::default();
-        read_rows(archive.place(), other, archive.limits(), &mut |row| {
+        read_rows(archive.folder(), other, archive.limits(), &mut |row| {
             if let Some(at) = self.position(&row) {
                 match row.need_copy {
                     true => out.copied.push(at),
@@ -140,7 +141,7 @@ impl Held {
         }
         // What it lists and does not have is of no help.
         let mut there = HashSet::new();
-        archive.place().list(&other.path(TAE), &mut |entry| {
+        files::list(archive.folder(), &other.path(TAE), &mut |entry| {
             if entry.is_regular {
                 let at = self
                     .files

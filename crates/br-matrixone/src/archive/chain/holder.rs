@@ -8,6 +8,7 @@ use std::io::Cursor;
 
 use super::super::error::Result;
 use super::super::file_index::{FileIndexReader, index_ts};
+use super::super::files;
 use super::super::frame::{FrameReader, Framing};
 use super::super::layout::{Archive, ArchiveBackup};
 use super::super::tae_list::Row;
@@ -110,7 +111,7 @@ impl Holders {
         let Some((_, name)) = newest else {
             return Ok(());
         };
-        let read = archive.place().read(name, archive.limits().list_bytes);
+        let read = files::read(archive.folder(), name, archive.limits().list_bytes);
         let bytes = match read {
             Ok(bytes) => bytes.unwrap_or_default(),
             // It is a hint only.

@@ -11,6 +11,7 @@ mod holder;
 use std::fmt;
 
 use super::error::{Error, ErrorKind, Result};
+use super::files;
 use super::frame::Framing;
 use super::layout::{Archive, ArchiveBackup, TAE, TAE_LIST};
 use super::lists::{ListFacts, read_rows};
@@ -123,7 +124,7 @@ impl Resolution {
     /// When the backup's own list is damaged, breaks a rule or goes over a limit, and when the storage does not answer.
     pub fn of(archive: &Archive, backup: &ArchiveBackup, progress: &dyn Progress) -> Result<Self> {
         let mut rows = Vec::new();
-        let mut list = read_rows(archive.place(), backup, archive.limits(), &mut |row| {
+        let mut list = read_rows(archive.folder(), backup, archive.limits(), &mut |row| {
             rows.push(row);
             match rows.len() % 4096 == 0 && progress.is_cancelled() {
                 true => Err(Error::cancelled()),
@@ -164,7 +165,7 @@ impl Resolution {
         backup: &ArchiveBackup,
         search: &mut Search,
     ) -> Result<()> {
-        archive.place().list(&backup.path(TAE), &mut |entry| {
+        files::list(archive.folder(), &backup.path(TAE), &mut |entry| {
             let known = search.found_own(&entry);
             let path = entry.path.as_str();
             if known && !entry.is_regular {

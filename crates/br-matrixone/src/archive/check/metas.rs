@@ -3,6 +3,7 @@
 //! Invariant: each is read once, compared with the digest beside it, and understood, in the order in which the original tool names them.
 
 use super::super::error::{Error, ErrorKind, Result};
+use super::super::files;
 use super::super::frame::Framing;
 use super::super::frame::unframe;
 use super::super::hk_data::HkData;
@@ -42,7 +43,7 @@ impl Check<'_> {
 
     /// The catalog line in the root.
     fn root_file(&self, path: &str) -> Result<()> {
-        let bytes = match self.archive.place().read(path, Limits::SMALL_BYTES) {
+        let bytes = match files::read(self.archive.folder(), path, Limits::SMALL_BYTES) {
             Ok(bytes) => bytes.unwrap_or_default(),
             Err(error) => return self.unreadable(path, error),
         };
@@ -60,7 +61,7 @@ impl Check<'_> {
             return Err(Error::cancelled());
         }
         let path = self.backup.path(file);
-        let bytes = match self.archive.place().read(&path, Limits::SMALL_BYTES) {
+        let bytes = match files::read(self.archive.folder(), &path, Limits::SMALL_BYTES) {
             Ok(Some(bytes)) => bytes,
             Ok(None) if !is_required => return Ok(None),
             Ok(None) => {
@@ -98,7 +99,7 @@ impl Check<'_> {
 
     /// Takes off frames, and compares with the digest beside it; gives the content unless it is damaged.
     fn compare(&self, path: &str, bytes: &[u8]) -> Result<Option<Vec<u8>>> {
-        let beside = match read_digest(self.archive.place(), path) {
+        let beside = match read_digest(self.archive.folder(), path) {
             Ok(beside) => beside,
             Err(error) if error.kind() == ErrorKind::Damaged => {
                 let at = error.path().unwrap_or(path).to_owned();

@@ -11,6 +11,7 @@ use std::sync::Mutex;
 
 use super::chain::{Resolution, ResolvedFile, Use};
 use super::error::{Error, ErrorKind, Result};
+use super::files;
 use super::layout::{Archive, ArchiveBackup, TAE_LIST, TAE_SUM};
 use super::parallel::{default_threads, for_each};
 use super::path::join;
@@ -290,7 +291,7 @@ impl Check<'_> {
             self.problem(path, kind, text);
             Ok(false)
         };
-        let from = match self.archive.place().open(path) {
+        let from = match files::open(self.archive.folder(), path) {
             Ok(from) => from,
             Err(error) => return bad(kind_of(&error), describe(&error)),
         };

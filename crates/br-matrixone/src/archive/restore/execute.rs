@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::super::chain::ResolvedFile;
 use super::super::check::{describe, kind_of};
 use super::super::error::{Error, ErrorKind, Result};
+use super::super::files;
 use super::super::parallel::for_each;
 use super::super::problem::{Problem, ProblemKind, Problems};
 use super::super::progress::{Event, Progress};
@@ -41,19 +42,20 @@ impl RestorePlan<'_> {
         options: &RestoreOptions,
         progress: &dyn Progress,
     ) -> Result<RestoreReport> {
-        let shared = &self.target.shared.place;
-        let _shared = shared.lock()?;
+        let shared = &self.target.shared.folder;
+        let _shared = files::lock(shared)?;
         let left = inspect(self)?;
         self.require_space(&left)?;
         if !left.is_marked {
             let mark = self.mark();
-            let mut writer = shared.create_reserved(MARK, mark.len() as u64)?;
+            let created = shared.create(MARK, mark.len() as u64);
+            let mut writer = created.map_err(Error::of(MARK))?;
             let written = writer.write_all(mark.as_bytes());
             written.map_err(|error| Error::io("cannot write", error).at(MARK))?;
-            writer.finish()?;
+            files::finish(writer, MARK)?;
         }
         for path in &left.temporary {
-            shared.delete_reserved(path)?;
+            shared.delete(path).map_err(Error::of(path))?;
         }
         let run = Run {
             plan: self,
@@ -66,23 +68,23 @@ impl RestorePlan<'_> {
         };
         run.objects(options, &left)?;
         run.hk_data(&left)?;
-        shared.delete_reserved(MARK)?;
+        shared.delete(MARK).map_err(Error::of(MARK))?;
         Ok(run.report())
     }
 
     /// Finds out before the first byte that there is not enough space.
     fn require_space(&self, left: &Left) -> Result<()> {
-        let place = &self.target.shared.place;
+        let folder = &self.target.shared.folder;
         let files = self.resolution.files.iter().zip(&left.sizes);
         let needed = files
             .filter(|(_, there)| there.is_none())
             .fold(0u64, |sum, (file, _)| {
                 sum.saturating_add(self.shared_framing.physical(file.row.size))
             });
-        match place.free_bytes() {
+        match folder.free_bytes() {
             Some(free) if free < needed => Err(Error::new(
                 ErrorKind::Io,
-                format!("{needed} bytes are needed in {place}, {free} are free"),
+                format!("{needed} bytes are needed in {folder}, {free} are free"),
             )),
             _ => Ok(()),
         }
@@ -104,7 +106,7 @@ impl Run<'_> {
             Err(poisoned) => std::mem::take(&mut **poisoned.get_mut()),
         };
         if problems.count() == 0 {
-            return plan.target.shared.place.sync();
+            return Ok(plan.target.shared.folder.sync()?);
         }
         let count = problems.count();
         let named = problems.into_named();
@@ -126,7 +128,7 @@ impl Run<'_> {
                 self.tell(path, &shared.label_of(path), true);
                 return Ok(());
             }
-            shared.place.delete(path)?;
+            files::delete(&shared.folder, path)?;
         }
         let from = plan.resolution.path(file);
         match self.copy(file, &from) {
@@ -154,7 +156,7 @@ impl Run<'_> {
         if file.digest().is_none() || size != framing.physical(row.size) {
             return Ok(false);
         }
-        let from = plan.target.shared.place.open(&row.path)?;
+        let from = files::open(&plan.target.shared.folder, &row.path)?;
         match scan(from, framing, row.size, self.progress, &mut |_| Ok(())) {
             Ok(scanned) => Ok(scanned.fault(row.size, file.digest(), false).is_none()),
             Err(ScanError::Cancelled) => Err(Error::cancelled()),
@@ -165,18 +167,10 @@ impl Run<'_> {
     fn copy(&self, file: &ResolvedFile, from: &str) -> Result<(), Failure> {
         let plan = self.plan;
         let row = &file.row;
-        let reader = plan
-            .archive
-            .place()
-            .open(from)
-            .map_err(Failure::of_source)?;
+        let reader = files::open(plan.archive.folder(), from).map_err(Failure::of_source)?;
         let physical = plan.shared_framing.physical(row.size);
-        let writer = plan
-            .target
-            .shared
-            .place
-            .create(&row.path, physical)
-            .map_err(Failure::Stop)?;
+        let target = &plan.target.shared.folder;
+        let writer = files::create(target, &row.path, physical).map_err(Failure::Stop)?;
         let mut output = Output::new(writer, plan.shared_framing);
         let mut sink = |bytes: &[u8]| output.write_all(bytes);
         let scanned = scan(reader, file.framing, row.size, self.progress, &mut sink);
@@ -191,7 +185,7 @@ impl Run<'_> {
         if let Some((kind, text)) = scanned.fault(row.size, file.digest(), false) {
             return Err(Failure::Source(kind, text));
         }
-        output.finish().map_err(Failure::Stop)?;
+        output.finish(&row.path).map_err(Failure::Stop)?;
         self.written.fetch_add(physical, Ordering::Relaxed);
         if file.framing != plan.shared_framing && row.size > 0 {
             self.reframed.fetch_add(1, Ordering::Relaxed);
@@ -204,15 +198,15 @@ impl Run<'_> {
         let plan = self.plan;
         let local = &plan.target.local;
         if left.has_hk_data {
-            local.place.delete(HK_NAME)?;
+            files::delete(&local.folder, HK_NAME)?;
         }
         let size = plan.local_framing.physical(plan.hk_data.len() as u64);
-        let writer = local.place.create(HK_NAME, size)?;
+        let writer = files::create(&local.folder, HK_NAME, size)?;
         let mut output = Output::new(writer, plan.local_framing);
         let written = output.write_all(&plan.hk_data);
         written.map_err(|error| Error::io("cannot write", error).at(HK_NAME))?;
-        output.finish()?;
-        local.place.sync()?;
+        output.finish(HK_NAME)?;
+        local.folder.sync()?;
         self.written.fetch_add(size, Ordering::Relaxed);
         self.tell(&plan.hk_from, &local.label_of(HK_NAME), false);
         Ok(())

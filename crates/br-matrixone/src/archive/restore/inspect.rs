@@ -2,9 +2,11 @@
 //!
 //! [`inspect`] lets a restore begin in an empty target or go on in its own. Invariant: when it refuses, nothing was changed.
 
+use br_storage::{ErrorKind as StorageErrorKind, FileInfo, Folder};
+
 use super::super::error::{Error, ErrorKind, Result};
-use super::super::path::{RESERVED, join};
-use super::super::place::Entry;
+use super::super::files;
+use super::super::path::join;
 use super::plan::RestorePlan;
 
 /// The file that marks a target while it is not complete.
@@ -37,16 +39,16 @@ pub(super) fn inspect(plan: &RestorePlan<'_>) -> Result<Left> {
         temporary: Vec::new(),
         is_marked: false,
     };
-    let mark = target.shared.place.read_reserved(MARK)?;
+    let mark = read_mark(&target.shared.folder)?;
     left.is_marked = mark.is_some();
     if mark.is_some_and(|mark| mark != plan.mark().as_bytes()) {
         let text = format!(
             "the restore of another backup into {} was interrupted: empty it first",
-            target.shared.place
+            target.shared.folder
         );
         return Err(Error::new(ErrorKind::Exists, text));
     }
-    target.shared.place.list("", &mut |entry| {
+    files::list(&target.shared.folder, "", &mut |entry| {
         if !left.takes(plan, &entry) && in_the_way.len() < NAMED {
             in_the_way.push(target.shared.label_of(&entry.path));
         }
@@ -54,10 +56,10 @@ pub(super) fn inspect(plan: &RestorePlan<'_>) -> Result<Left> {
     })?;
     look_at_local(plan, &mut left, &mut in_the_way)?;
     if let Some((data, names)) = &target.data {
-        let children = data.children("", 10_000)?;
+        let children = files::contents(data, "", 10_000)?;
         let files = children.files.iter().map(|file| &file.path);
         let others = children
-            .dirs
+            .folders
             .iter()
             .chain(files)
             .filter(|name| !names.contains(name));
@@ -86,6 +88,17 @@ pub(super) fn inspect(plan: &RestorePlan<'_>) -> Result<Left> {
     }
 }
 
+/// Reads the mark of a target; `None` if there is none.
+fn read_mark(folder: &Folder) -> Result<Option<Vec<u8>>> {
+    match folder.read(MARK, 4096) {
+        Ok(mark) => Ok(Some(mark)),
+        Err(error) if error.kind() == StorageErrorKind::NotFound => Ok(None),
+        // The marks of br are shorter, so this is not the mark of this restore.
+        Err(error) if error.kind() == StorageErrorKind::TooLarge => Ok(Some(Vec::new())),
+        Err(error) => Err(Error::of(MARK)(error)),
+    }
+}
+
 /// Looks at the folder of `hk_data`. In an object storage that is the whole prefix, of which only that name matters.
 fn look_at_local(
     plan: &RestorePlan<'_>,
@@ -93,17 +106,21 @@ fn look_at_local(
     in_the_way: &mut Vec<String>,
 ) -> Result<()> {
     let local = &plan.target.local;
-    if !local.place.is_local() {
-        left.has_hk_data = local.place.size(HK_NAME)?.is_some();
+    if !local.folder.is_local() {
+        left.has_hk_data = match local.folder.size(HK_NAME) {
+            Ok(_) => true,
+            Err(error) if error.kind() == StorageErrorKind::NotFound => false,
+            Err(error) => return Err(Error::of(HK_NAME)(error)),
+        };
         return Ok(());
     }
     if local.label == plan.target.shared.label {
         return Err(Error::invalid("SHARED and LOCAL have the same folder"));
     }
-    local.place.list("", &mut |entry| {
+    files::list(&local.folder, "", &mut |entry| {
         match entry.path.as_str() {
             HK_NAME if entry.is_regular => left.has_hk_data = true,
-            path if is_temporary(path) => {}
+            path if Folder::is_unfinished(path) => {}
             path if in_the_way.len() < NAMED => in_the_way.push(local.label_of(path)),
             _ => {}
         }
@@ -113,14 +130,14 @@ fn look_at_local(
 
 impl Left {
     /// Takes a file that belongs to the restore; false for any other.
-    fn takes(&mut self, plan: &RestorePlan<'_>, entry: &Entry) -> bool {
+    fn takes(&mut self, plan: &RestorePlan<'_>, entry: &FileInfo) -> bool {
         if !entry.is_regular {
             return false;
         }
         if entry.path == MARK {
             return true;
         }
-        if is_temporary(&entry.path) {
+        if Folder::is_unfinished(&entry.path) {
             self.temporary.push(entry.path.clone());
             return true;
         }
@@ -131,10 +148,4 @@ impl Left {
         }
         at.is_ok()
     }
-}
-
-/// True for the names under which files are written.
-fn is_temporary(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    name.starts_with(RESERVED) && name.ends_with(".tmp")
 }

@@ -60,9 +60,9 @@ impl<'a> RestorePlan<'a> {
         let resolution = Resolution::of(archive, backup, progress)?;
         resolution.require_all()?;
         let hk_from = backup.path(HK_DATA);
-        let place = archive.place();
-        let digest = read_digest(place, &hk_from)?;
-        let read = read_small(place, &hk_from, digest.map(|(_, framing)| framing))?;
+        let folder = archive.folder();
+        let digest = read_digest(folder, &hk_from)?;
+        let read = read_small(folder, &hk_from, digest.map(|(_, framing)| framing))?;
         let (hk_data, hk_framing) = read
             .ok_or_else(|| Error::new(ErrorKind::Missing, "it is missing").at(hk_from.as_str()))?;
         let digest = digest

@@ -5,10 +5,12 @@
 use std::io::{self, BufWriter, Write};
 use std::path::{Component, Path};
 
+use br_storage::{FileWriter, Folder};
+
 use super::super::error::{Error, Result};
+use super::super::files;
 use super::super::frame::{FrameWriter, Framing};
 use super::super::path::join;
-use super::super::place::{Place, PlaceWriter};
 use super::tn_config::{Backend, FileService, TnConfig};
 
 const SHARED: &str = "mo-data/shared";
@@ -18,7 +20,7 @@ const BUFFER_BYTES: usize = 256 << 10;
 /// One of the two folders.
 #[derive(Debug, Clone)]
 pub(super) struct Part {
-    pub(super) place: Place,
+    pub(super) folder: Folder,
     /// What the user calls it; empty at the top of an object storage.
     pub(super) label: String,
     /// Whether its files are in frames; `None` for as in the archive.
@@ -38,7 +40,7 @@ pub struct RestoreTarget {
     pub(super) shared: Part,
     pub(super) local: Part,
     /// The folder `mo-data`, in which nothing else may lie: a log that is left there does not fit what is restored.
-    pub(super) data: Option<(Place, Vec<String>)>,
+    pub(super) data: Option<(Folder, Vec<String>)>,
 }
 
 impl RestoreTarget {
@@ -58,14 +60,14 @@ impl RestoreTarget {
         let shared = part(root, config.shared.as_ref(), SHARED)?;
         let local = part(root, config.local.as_ref(), LOCAL)?;
         let data = shared
-            .place
+            .folder
             .parent()
             .filter(|(_, _)| shared.label.starts_with("mo-data/"));
-        let data = data.map(|(place, name)| {
+        let data = data.map(|(folder, name)| {
             let name_of = |part: &Part| part.label.rsplit('/').next().map(str::to_owned);
             let mut names = vec![name, "etl".to_owned()];
             names.extend(name_of(&local));
-            (place, names)
+            (folder, names)
         });
         Ok(Self {
             shared,
@@ -78,15 +80,15 @@ impl RestoreTarget {
     ///
     /// # Errors
     /// When the prefix has no room for longer names.
-    pub fn object(place: &Place) -> Result<Self> {
-        let part = |place: Place, label: &str| Part {
-            place,
+    pub fn object(folder: &Folder) -> Result<Self> {
+        let part = |folder: Folder, label: &str| Part {
+            folder,
             label: label.to_owned(),
             framing: Some(Framing::Raw),
         };
         Ok(Self {
-            shared: part(place.below("data")?, "data"),
-            local: part(place.clone(), ""),
+            shared: part(folder.folder("data")?, "data"),
+            local: part(folder.clone(), ""),
             data: None,
         })
     }
@@ -130,12 +132,12 @@ fn part(root: &Path, service: Option<&FileService>, default: &str) -> Result<Par
         .components()
         .filter(|part| *part != Component::CurDir)
         .collect();
-    let place = match dir.to_str().filter(|_| dir.is_relative()) {
-        Some(below) => Place::local(root).below(below)?,
-        None => Place::local(&dir),
+    let folder = match dir.to_str().filter(|_| dir.is_relative()) {
+        Some(below) => Folder::local(root).folder(below)?,
+        None => Folder::local(&dir),
     };
     Ok(Part {
-        place,
+        folder,
         label: dir.display().to_string(),
         framing: backend.and_then(Backend::framing),
     })
@@ -143,12 +145,12 @@ fn part(root: &Path, service: Option<&FileService>, default: &str) -> Result<Par
 
 /// Writes a file with or without frames.
 pub(super) enum Output {
-    Raw(BufWriter<PlaceWriter>),
-    Framed(FrameWriter<PlaceWriter>),
+    Raw(BufWriter<FileWriter>),
+    Framed(FrameWriter<FileWriter>),
 }
 
 impl Output {
-    pub(super) fn new(writer: PlaceWriter, framing: Framing) -> Self {
+    pub(super) fn new(writer: FileWriter, framing: Framing) -> Self {
         match framing {
             Framing::Raw => Self::Raw(BufWriter::with_capacity(BUFFER_BYTES, writer)),
             Framing::Framed => Self::Framed(FrameWriter::new(writer)),
@@ -156,13 +158,13 @@ impl Output {
     }
 
     /// Lets the file appear.
-    pub(super) fn finish(self) -> Result<()> {
+    pub(super) fn finish(self, path: &str) -> Result<()> {
         let writer = match self {
             Self::Raw(writer) => writer.into_inner().map_err(io::IntoInnerError::into_error),
             Self::Framed(writer) => writer.finish(),
         };
-        let writer = writer.map_err(|error| Error::io("cannot write", error))?;
-        writer.finish()
+        let writer = writer.map_err(|error| Error::io("cannot write", error).at(path))?;
+        files::finish(writer, path)
     }
 }
 
@@ -190,14 +192,14 @@ mod tests {
             (target.shared_label(), target.local_label()),
             (SHARED, LOCAL)
         );
-        assert_eq!(target.shared.place.to_string(), "/mo/mo-data/shared");
+        assert_eq!(target.shared.folder.to_string(), "/mo/mo-data/shared");
         let text = "[[fileservice]]\nname='SHARED'\nbackend='DISK-V2'\ndata-dir='./mo-data/shared2'\n\
             [[fileservice]]\nname='LOCAL'\nbackend='DISK'\ndata-dir='/var/mo/local2'\n";
         let config = TnConfig::parse(text).unwrap();
         let target = RestoreTarget::local_with(Path::new("/mo"), &config).unwrap();
         assert_eq!(target.shared_label(), "mo-data/shared2");
         assert_eq!(target.shared.framing, Some(Framing::Raw));
-        assert_eq!(target.local.place.to_string(), "/var/mo/local2");
+        assert_eq!(target.local.folder.to_string(), "/var/mo/local2");
         assert_eq!(target.local.framing, Some(Framing::Framed));
         for bad in ["backend='S3'", "backend='DISK'\ndata-dir='../x'"] {
             let config =

@@ -1,8 +1,8 @@
 //! Objects as files on a local disk.
 //!
 //! A [`Disk`] holds the folder open ([`Root`]) and does what is particular to disks: durable
-//! folders, strict listings and the removal of leftovers. `store` and `upload` read and write. These are the
-//! only modules that know the operating system. Invariant: once a write is reported, the object, its
+//! folders, strict listings and the removal of leftovers. `store` and `upload` read and write. Only these
+//! modules and `folder::local` know the operating system. Invariant: once a write is reported, the object, its
 //! name, and the names of all folders above it are on the device.
 //!
 //! # How an object comes into being

@@ -1,0 +1,133 @@
+//! A folder in a bucket of a server that refuses, is gone, or loses an answer.
+
+use std::io::{Read as _, Write as _};
+use std::time::Duration;
+
+use br_storage::{Creation, Error, ErrorKind, Folder};
+use br_testkit::s3::{Fault, Rule};
+use tokio::runtime::Runtime;
+
+use super::{BUCKET, Bucket};
+
+fn folder(bucket: &Bucket, runtime: &Runtime) -> Folder {
+    Folder::in_storage(&bucket.storage(), "a B", runtime.handle().clone()).unwrap()
+}
+
+fn write(folder: &Folder, bytes: &[u8]) -> Result<Creation, Error> {
+    let mut writer = folder.create("C/d", bytes.len() as u64)?;
+    writer.write_all(bytes).unwrap();
+    writer.finish()
+}
+
+/// What each operation fails with.
+fn errors(folder: &Folder) -> Vec<Error> {
+    let failed = [
+        folder
+            .list("")
+            .and_then(|mut files| files.next().transpose())
+            .map(drop),
+        folder.contents("", 9).map(drop),
+        folder.size("C/d").map(drop),
+        folder.open("C/d").map(drop),
+        folder.open_range("C/d", 1..2).map(drop),
+        folder.read("C/d", 9).map(drop),
+        write(folder, b"x").map(drop),
+        folder.delete("C/d"),
+    ];
+    failed.into_iter().filter_map(Result::err).collect()
+}
+
+#[test]
+fn refusals_of_a_server_have_a_kind() {
+    let bucket = Bucket::new();
+    let runtime = Runtime::new().unwrap();
+    let folder = folder(&bucket, &runtime);
+    for (code, name, kind) in [
+        (403, "AccessDenied", ErrorKind::Denied),
+        (403, "ExpiredToken", ErrorKind::Denied),
+        (404, "NoSuchBucket", ErrorKind::LocationNotFound),
+        (507, "XMinioStorageFull", ErrorKind::Full),
+    ] {
+        bucket.server.clear_faults();
+        bucket
+            .server
+            .inject(Rule::always(Fault::Status { code, name }));
+        let errors = errors(&folder);
+        let is_missing = kind == ErrorKind::LocationNotFound;
+        // In a missing bucket there is nothing to delete.
+        assert_eq!(errors.len(), if is_missing { 7 } else { 8 }, "{name}");
+        for error in errors {
+            // The answer to the request for a size has no body, so it names no code.
+            let is_size = is_missing && error.kind() == ErrorKind::NotFound;
+            assert!(error.kind() == kind || is_size, "{name}: {error:?}");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_is_gone_is_unavailable() {
+    let mut bucket = Bucket::new();
+    let network = bucket.options.network.clone();
+    let network = network.with_retry_for(Duration::from_millis(300));
+    bucket.options = bucket.options.clone().with_network(network);
+    let runtime = Runtime::new().unwrap();
+    let folder = folder(&bucket, &runtime);
+    bucket.server.stop();
+    let errors = errors(&folder);
+    assert_eq!(errors.len(), 8);
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    }
+}
+
+#[test]
+fn a_write_whose_answer_is_lost_is_created() {
+    for fault in [
+        Fault::DropAfter,
+        Fault::StatusAfter {
+            code: 500,
+            name: "InternalError",
+        },
+    ] {
+        let bucket = Bucket::new();
+        let runtime = Runtime::new().unwrap();
+        let folder = folder(&bucket, &runtime);
+        bucket.server.inject(Rule::once(fault).method("PUT"));
+        assert_eq!(write(&folder, b"bytes").unwrap(), Creation::Created);
+        assert_eq!(folder.read("C/d", 9).unwrap(), b"bytes");
+        assert_eq!(write(&folder, b"other").unwrap(), Creation::AlreadyExists);
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_short_on_the_way_is_whole_or_an_error() {
+    let bucket = Bucket::new();
+    let runtime = Runtime::new().unwrap();
+    let folder = folder(&bucket, &runtime);
+    let bytes = vec![7; 1 << 20];
+    assert_eq!(write(&folder, &bytes).unwrap(), Creation::Created);
+    bucket
+        .server
+        .inject(Rule::once(Fault::CutBody(100_000)).method("GET"));
+    let mut read = Vec::new();
+    match folder.open("C/d").unwrap().read_to_end(&mut read) {
+        Ok(_) => assert!(read == bytes),
+        Err(error) => {
+            let error = error.downcast::<Error>().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        }
+    }
+}
+
+#[test]
+fn an_abandoned_upload_is_aborted() {
+    let bucket = Bucket::new();
+    let runtime = Runtime::new().unwrap();
+    let folder = folder(&bucket, &runtime);
+    let mut writer = folder.create("large", 20 << 20).unwrap();
+    writer.write_all(&vec![7; 20 << 20]).unwrap();
+    assert_eq!(bucket.server.uploads().len(), 1);
+    drop(writer);
+    assert!(bucket.server.uploads().is_empty());
+    assert!(bucket.server.keys(BUCKET).is_empty());
+}
