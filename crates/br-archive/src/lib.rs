@@ -40,3 +40,8 @@ pub use reader::{BundleReader, Member};
 pub use select::{CONFIG_PATH, META_PATH, Selection, is_config, namespace, table_name};
 pub use tar::{MemberKind, TarHeader};
 pub use writer::{Attributes, BundleOptions, BundleWriter, WriteReport};
+
+/// The example of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExample;

@@ -80,3 +80,8 @@ pub fn blocking<T>(future: impl Future<Output = T>) -> Result<T> {
         .map(|runtime| runtime.block_on(future))
         .map_err(|error| Error::io("cannot start the runtime", error))
 }
+
+/// The example of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExample;

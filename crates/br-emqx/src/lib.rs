@@ -27,3 +27,8 @@ pub mod rules;
 pub mod table;
 pub mod table_sets;
 pub mod term;
+
+/// The example of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExample;

@@ -22,3 +22,8 @@ pub mod sql;
 
 pub use backup_kind::BackupKind;
 pub use backup_ts::{BackupTs, BadBackupTs};
+
+/// The example of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExample;

@@ -12,3 +12,8 @@
 pub mod bundle;
 #[cfg(feature = "matrixone")]
 pub mod matrixone;
+
+/// The example of the README, as a test.
+#[cfg(all(doctest, feature = "bundle"))]
+#[doc = include_str!("../README.md")]
+struct ReadmeExample;

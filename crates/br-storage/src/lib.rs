@@ -72,3 +72,8 @@ pub use storage::Storage;
 pub use traffic::Traffic;
 pub use waiting::{NetworkStatus, WaitCause, Waiting};
 pub use write::Creation;
+
+/// The example of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExample;
