@@ -107,7 +107,7 @@ fn a_variable_for_a_secret_that_is_set_and_empty_is_an_error() {
             "backup",
             "--user",
             "u",
-            "--path",
+            "--location",
             "x",
             "--in-place",
         ])
@@ -171,7 +171,7 @@ fn a_secret_that_others_can_read_is_warned_of() {
         "u",
         "--port",
         "1",
-        "--path",
+        "--location",
         "x",
         "--in-place",
     ];

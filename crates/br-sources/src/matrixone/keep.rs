@@ -3,7 +3,7 @@
 use br_core::engine::backup::{BackupOptions, Base, backup_with_retry};
 use br_core::model::{Backup, Origin, OriginKind};
 use br_core::{Context, Repository};
-use br_matrixone::archive::{self, Place};
+use br_matrixone::archive::{self, Folder};
 use br_matrixone::catalog::Entry;
 
 use super::{ArchiveSource, TAG};
@@ -54,7 +54,7 @@ fn origin(entry: &Entry) -> Origin {
 /// When the archive cannot be listed, and those of [`br_core::engine::backup::backup`].
 pub async fn keep(
     repository: &Repository,
-    root: &Place,
+    root: &Folder,
     entry: &Entry,
     options: &KeepOptions,
     context: &Context,
