@@ -173,7 +173,7 @@ async fn talk(mut stream: TcpStream, id: u32, behaviour: Behaviour) {
         } else if sql.starts_with("select") {
             for (sequence, packet) in [
                 &b"\x01"[..],
-                b"\x03def column",
+                b"\x03def\0\0\0\x01r\0\x0c\x2d\0\0\x04\0\0\xfd\0\0\0\0\0",
                 b"\xfe\0\0\x02\0",
                 b"\x02OK",
                 b"\xfe\0\0\x02\0",

@@ -76,9 +76,29 @@ pub enum ClientError {
     },
     /// The server wants a login that is not supported.
     #[error(
-        "MatrixOne wants the login method '{0}', and only mysql_native_password is known: give the user a password of that kind"
+        "MatrixOne requires the login method '{0}', and only mysql_native_password and caching_sha2_password are known: give the user a password of such a kind"
     )]
     AuthMethod(String),
+    /// The server requires the password itself, and the connection is not encrypted. The password was not sent.
+    #[error(
+        "MatrixOne requires the password itself, and the connection is not encrypted: encrypt the connection, or give the user a password of the kind mysql_native_password"
+    )]
+    PasswordInClear,
+    /// Encryption is required, and the server does not offer it. It was told neither user nor password.
+    #[error("{address} does not offer encrypted connections, and one is required")]
+    TlsNotOffered {
+        /// Host and port.
+        address: String,
+    },
+    /// The connection could not be encrypted, or the server's certificate is not valid. The password was not sent.
+    #[error("cannot encrypt the connection to {address}, or its certificate is not valid")]
+    Tls {
+        /// Host and port.
+        address: String,
+        /// What was wrong.
+        #[source]
+        source: io::Error,
+    },
     /// The server cannot do this.
     #[error("{server} cannot {what}: that needs a newer release")]
     Unsupported {

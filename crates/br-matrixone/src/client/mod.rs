@@ -4,12 +4,15 @@
 //! [`BackupStatement`] to its end. Invariant: a server is told neither user nor password before its
 //! greeting has shown it to be MatrixOne, and an end that nobody saw is [`ClientError::Ambiguous`], never a failure or a success.
 //!
-//! The connection is not encrypted: the password crosses it as a proof only, but the keys of a bucket as they are. Drop a client
+//! `mysql_async` speaks the protocol, over a connection whose greeting `link` has read. A [`TlsMode`] says whether the connection is
+//! encrypted. On an unencrypted one the password crosses as a proof only, but the keys of a bucket as they are. Drop a client
 //! to close its connection; a dropped backup is cancelled by the server when it notices.
 
 mod error;
+mod link;
+mod session;
+mod tls;
 mod user;
-mod wire;
 
 use std::fmt;
 use std::io;
@@ -22,12 +25,14 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use self::wire::{Channel, Greeting, WireError};
+use self::link::Link;
+use self::session::{Session, SessionError};
 use super::BackupTs;
 use super::server_version::ServerVersion;
 use super::sql::{self, BackupStatement};
 
 pub use error::{ClientError, Result, ServerError, ServerReason};
+pub use tls::TlsMode;
 
 /// The port of MatrixOne unless it was told another.
 pub const DEFAULT_PORT: u16 = 6001;
@@ -54,6 +59,8 @@ pub struct ConnectOptions {
     pub timeout: Duration,
     /// How long a cancelled backup is waited for after the server was told to stop it.
     pub grace: Duration,
+    /// Whether the connection is encrypted.
+    pub tls: TlsMode,
 }
 
 /// A connection to MatrixOne.
@@ -63,7 +70,7 @@ pub struct Client {
     version: ServerVersion,
     connection_id: u32,
     /// `None` once it was lost or is in an unknown state.
-    channel: Option<Channel>,
+    session: Option<Session>,
 }
 
 impl ConnectOptions {
@@ -81,6 +88,7 @@ impl ConnectOptions {
             password: password.into(),
             timeout: Duration::from_secs(20),
             grace: Duration::from_secs(10),
+            tls: TlsMode::default(),
         }
     }
 
@@ -96,6 +104,18 @@ impl ConnectOptions {
     pub fn with_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
+    }
+
+    /// Sets whether the connection is encrypted.
+    #[must_use]
+    pub fn with_tls(mut self, tls: TlsMode) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// The host without the brackets around an address of IPv6.
+    fn bare_host(&self) -> &str {
+        self.host.trim_start_matches('[').trim_end_matches(']')
     }
 
     fn address(&self) -> String {
@@ -166,9 +186,9 @@ impl Client {
             });
         }
         // Taken out so that a future dropped in the middle closes the connection, which is of no use then.
-        let mut channel = self.channel.take().ok_or_else(closed)?;
+        let mut session = self.session.take().ok_or_else(closed)?;
         let outcome = {
-            let mut running = pin!(channel.query(statement.reveal()));
+            let mut running = pin!(session.query(statement.reveal()));
             tokio::select! {
                 biased;
                 answer = &mut running => answer.map_err(|error| not_finished(error, statement)),
@@ -180,9 +200,9 @@ impl Client {
             }
         };
         if is_usable_after(&outcome) {
-            self.channel = Some(channel);
+            self.session = Some(session);
         }
-        outcome.map(|_| ())
+        outcome
     }
 
     /// Holds off the garbage collection for what existed at `since`. It expires after 20 minutes unless called again. A running
@@ -206,8 +226,8 @@ impl Client {
 
     /// Says goodbye, so that the server does not note an aborted connection.
     pub async fn close(self) {
-        if let Some(channel) = self.channel {
-            let _ = timeout(self.options.timeout, channel.quit()).await;
+        if let Some(session) = self.session {
+            let _ = timeout(self.options.timeout, session.quit()).await;
         }
     }
 
@@ -218,13 +238,13 @@ impl Client {
                 what,
             });
         }
-        self.query(sql).await.map(|_| ())
+        self.query(sql).await
     }
 
-    /// Runs a statement that is soon done; returns the first field of its first row.
-    async fn query(&mut self, sql: &str) -> Result<Option<String>> {
-        let mut channel = self.channel.take().ok_or_else(closed)?;
-        let answer = timeout(self.options.timeout, channel.query(sql)).await;
+    /// Runs a statement that is soon done.
+    async fn query(&mut self, sql: &str) -> Result<()> {
+        let mut session = self.session.take().ok_or_else(closed)?;
+        let answer = timeout(self.options.timeout, session.query(sql)).await;
         let Ok(answer) = answer else {
             return Err(ClientError::Timeout {
                 address: self.options.address(),
@@ -233,7 +253,7 @@ impl Client {
         };
         let answer = answer.map_err(|error| plain(error, ClientError::Lost));
         if is_usable_after(&answer) {
-            self.channel = Some(channel);
+            self.session = Some(session);
         }
         answer
     }
@@ -245,25 +265,30 @@ async fn establish(options: &ConnectOptions) -> Result<Client> {
     let not_mysql = |_| ClientError::NotMySql {
         address: address.clone(),
     };
-    let opened = Channel::open(stream).await;
-    let (mut channel, greeting) = opened.map_err(|error| plain(error, not_mysql))?;
+    let opened = Link::open(stream).await;
+    let (link, greeting) = opened.map_err(|error| plain(error, not_mysql))?;
     let version =
         ServerVersion::parse(&greeting.version).map_err(|found| ClientError::NotMatrixOne {
             address: address.clone(),
             found,
         })?;
-    log_in(&mut channel, &greeting, options).await?;
+    let tls = options
+        .tls
+        .options(options.bare_host(), greeting.offers_tls);
+    let tls = tls.map_err(|tls::NoTls| ClientError::TlsNotOffered {
+        address: address.clone(),
+    })?;
+    let session = Session::log_in(link, &options.user, options.password.reveal(), tls).await;
     Ok(Client {
         options: options.clone(),
         version,
         connection_id: greeting.connection_id,
-        channel: Some(channel),
+        session: Some(session.map_err(|error| not_logged_in(error, options))?),
     })
 }
 
 async fn open_stream(options: &ConnectOptions, address: &str) -> Result<TcpStream> {
-    let host = options.host.trim_start_matches('[').trim_end_matches(']');
-    let connected = TcpStream::connect((host, options.port)).await;
+    let connected = TcpStream::connect((options.bare_host(), options.port)).await;
     let stream = connected.map_err(|source| {
         let address = address.to_owned();
         if source.kind() == io::ErrorKind::ConnectionRefused {
@@ -284,20 +309,18 @@ async fn open_stream(options: &ConnectOptions, address: &str) -> Result<TcpStrea
     Ok(stream)
 }
 
-async fn log_in(
-    channel: &mut Channel,
-    greeting: &Greeting,
-    options: &ConnectOptions,
-) -> Result<()> {
-    let password = options.password.reveal();
-    let logged_in = channel.log_in(greeting, &options.user, password).await;
-    logged_in.map_err(|error| match error {
-        WireError::Server(answer) if answer.code == 1045 => ClientError::WrongPassword {
+fn not_logged_in(error: SessionError, options: &ConnectOptions) -> ClientError {
+    match error {
+        SessionError::Server(answer) if answer.code == 1045 => ClientError::WrongPassword {
             user: options.user.clone(),
             answer: answer.message,
         },
+        SessionError::Tls(source) => ClientError::Tls {
+            address: options.address(),
+            source,
+        },
         error => plain(error, ClientError::Lost),
-    })
+    }
 }
 
 /// Ends a statement from another connection.
@@ -310,16 +333,16 @@ async fn kill(options: &ConnectOptions, connection_id: u32) -> Result<()> {
 
 /// What became of a backup whose statement was killed, or should have been.
 fn after_kill(
-    answer: Option<Result<Option<String>, WireError>>,
+    answer: Option<Result<(), SessionError>>,
     not_killed: Option<ClientError>,
-) -> Result<Option<String>> {
+) -> Result<()> {
     let (stopped, source) = match answer {
-        Some(Ok(row)) => return Ok(row),
-        Some(Err(WireError::Server(_) | WireError::Send(_))) => (true, None),
-        Some(Err(WireError::Receive(error))) => {
+        Some(Ok(())) => return Ok(()),
+        Some(Err(SessionError::Server(_) | SessionError::Send(_))) => (true, None),
+        Some(Err(SessionError::Receive(error))) => {
             (false, Some(not_killed.unwrap_or(ClientError::Lost(error))))
         }
-        Some(Err(WireError::AuthMethod(_))) | None => (false, not_killed),
+        _ => (false, not_killed),
     };
     Err(ClientError::Cancelled {
         stopped,
@@ -327,7 +350,7 @@ fn after_kill(
     })
 }
 
-fn not_finished(error: WireError, statement: &BackupStatement) -> ClientError {
+fn not_finished(error: SessionError, statement: &BackupStatement) -> ClientError {
     match plain(error, ClientError::Ambiguous) {
         ClientError::Server(mut answer) => {
             answer.message = statement.redact(&answer.message);
@@ -337,12 +360,14 @@ fn not_finished(error: WireError, statement: &BackupStatement) -> ClientError {
     }
 }
 
-fn plain(error: WireError, received: impl FnOnce(io::Error) -> ClientError) -> ClientError {
+fn plain(error: SessionError, received: impl FnOnce(io::Error) -> ClientError) -> ClientError {
     match error {
-        WireError::Send(error) => ClientError::Lost(error),
-        WireError::Receive(error) => received(error),
-        WireError::Server(answer) => ClientError::Server(answer),
-        WireError::AuthMethod(plugin) => ClientError::AuthMethod(plugin),
+        SessionError::Send(error) => ClientError::Lost(error),
+        SessionError::Receive(error) => received(error),
+        SessionError::Server(answer) => ClientError::Server(answer),
+        SessionError::AuthMethod(plugin) => ClientError::AuthMethod(plugin),
+        SessionError::PasswordInClear => ClientError::PasswordInClear,
+        SessionError::Tls(error) => ClientError::Lost(error),
     }
 }
 

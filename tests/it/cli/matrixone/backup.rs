@@ -60,7 +60,7 @@ fn the_number_of_files_at_once_is_handed_on() {
 }
 
 /// Command lines, and what is said of them; `BASE` is a backup.
-const CONTRADICTIONS: [(&str, &str); 20] = [
+const CONTRADICTIONS: [(&str, &str); 23] = [
     (
         "backup SERVER --backup_dir filesystem --path b --endpoint http://127.0.0.1:9",
         "--endpoint is for --backup_dir s3",
@@ -134,6 +134,18 @@ const CONTRADICTIONS: [(&str, &str); 20] = [
     (
         "matrixone backup SERVER --server-password-file nowhere --location b",
         "nowhere",
+    ),
+    (
+        "matrixone backup SERVER --server-tls always --location b",
+        "'always'",
+    ),
+    (
+        "matrixone backup SERVER --server-tls verified --server-ca-certificate nowhere --location b",
+        "nowhere",
+    ),
+    (
+        "matrixone backup SERVER --server-tls required --server-ca-certificate /dev/null --location b",
+        "no certificate",
     ),
 ];
 
@@ -275,17 +287,45 @@ fn old_releases_do_what_they_can() {
 #[test]
 fn another_database_is_told_nothing() {
     let mo = Mo::new();
-    let line = "matrixone backup --port 3306 --user dump --location backups";
-    let output = mo.run(line);
-    if output.code == Some(13) {
-        return skip("there is no MariaDB on port 3306");
+    for tls in ["", "--server-tls disabled", "--server-tls required"] {
+        let line = format!("matrixone backup --port 3306 --user dump --location backups {tls}");
+        let output = mo.run(&line);
+        if output.code == Some(13) {
+            return skip("there is no MariaDB on port 3306");
+        }
+        let output = output.expect(2);
+        assert!(
+            output.stderr.contains("cannot be backed up this way"),
+            "{output}"
+        );
     }
-    let output = output.expect(2);
+    assert!(!mo.at("br-matrixone.json").exists());
+}
+
+#[test]
+fn required_encryption_is_not_left_out() {
+    let mo = Mo::new();
+    for tls in ["required", "verified"] {
+        let line = format!("matrixone backup SERVER --location backups --server-tls {tls}");
+        let output = mo.run(&line).expect(2);
+        assert!(
+            output.stderr.contains("does not offer encrypted"),
+            "{output}"
+        );
+    }
+    assert!(mo.server.logins().is_empty(), "the server was told no user");
+    let certificate = "-----BEGIN CERTIFICATE-----\n";
+    std::fs::write(mo.at("ca.pem"), certificate).unwrap();
+    let line = "matrixone backup SERVER --location backups --server-ca-certificate ca.pem";
+    let output = mo.run(line).expect(2);
     assert!(
-        output.stderr.contains("cannot be backed up this way"),
+        output.stderr.contains("needs --server-tls verified"),
         "{output}"
     );
-    assert!(!mo.at("br-matrixone.json").exists());
+    for tls in ["preferred", "disabled"] {
+        let line = format!("matrixone backup SERVER --location backups --server-tls {tls}");
+        mo.run(&line).expect(0);
+    }
 }
 
 #[test]

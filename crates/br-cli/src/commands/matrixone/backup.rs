@@ -17,6 +17,7 @@ use clap::{Args, ValueEnum};
 use super::list::EntryJson;
 use super::place::{LocationArgs, open, typed_keys};
 use super::progress::ArchiveProgress;
+use super::server_tls::ServerTlsArgs;
 use super::{CODES, CatalogArgs};
 use crate::cli::{examples, exit_codes};
 use crate::commands::sources::{host_name, user_name};
@@ -73,6 +74,9 @@ pub(super) struct BackupArgs {
     /// Read the user's password from a file, or from standard input (-)
     #[arg(long, value_name = "FILE", conflicts_with = "server_password")]
     server_password_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    tls: ServerTlsArgs,
 
     #[command(flatten)]
     location: LocationArgs,
@@ -215,9 +219,8 @@ impl BackupArgs {
             }
             (None, None) => from_environment()?,
         };
-        Ok(ConnectOptions::new(
-            &self.host, self.port, &self.user, password,
-        ))
+        let options = ConnectOptions::new(&self.host, self.port, &self.user, password);
+        Ok(options.with_tls(self.tls.mode()?))
     }
 }
 
@@ -347,6 +350,19 @@ fn of_client(error: &ClientError, remove: &str) -> (ExitStatus, String) {
         ClientError::NotMatrixOne { .. } | ClientError::NotMySql { .. } => {
             (ExitStatus::Usage, "check --host and --port".to_owned())
         }
+        ClientError::TlsNotOffered { .. } => (
+            ExitStatus::Usage,
+            "let the server offer encryption, or use --server-tls preferred or disabled".to_owned(),
+        ),
+        ClientError::Tls { .. } => (
+            ExitStatus::Usage,
+            "check --server-tls, --server-ca-certificate and the certificate of the server"
+                .to_owned(),
+        ),
+        ClientError::PasswordInClear => (
+            ExitStatus::Usage,
+            "let the server offer encryption, and use --server-tls required or verified".to_owned(),
+        ),
         ClientError::Server(error) if error.reason() == ServerReason::Denied => {
             (ExitStatus::AccessDenied, "check --user".to_owned())
         }

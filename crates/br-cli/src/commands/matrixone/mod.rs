@@ -11,6 +11,7 @@ mod place;
 mod progress;
 mod rebuild;
 mod restore;
+mod server_tls;
 
 use std::path::{Path, PathBuf};
 
