@@ -804,7 +804,8 @@ fn a_dry_run_says_that_it_cannot_look_into_a_closed_folder() {
         for more in [&["--dry-run"][..], &["--dry-run", "--delete"]] {
             session.set_mode("out/docs/closed", mode);
             let output = restore(more).expect(3);
-            let reason = "its owner may not look into it: a dry run cannot tell what is in it";
+            let reason =
+                "its owner has no permission to read it: a dry run cannot see its contents";
             assert!(output.stderr.contains(reason), "{output}");
             assert!(output.stderr.contains("docs/closed"), "{output}");
             let all = output.to_string();
