@@ -562,7 +562,7 @@ fn names_of_one_file_on_two_file_systems_have_its_content() {
     let output = output.expect(0);
     assert_eq!(found, ["wanted"; 4], "{output}");
     assert!(is_linked, "what can be linked is linked");
-    assert!(output.stderr.contains("a file of its own"), "{output}");
+    assert!(output.stderr.contains("a separate file"), "{output}");
 }
 
 #[test]

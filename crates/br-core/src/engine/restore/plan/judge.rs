@@ -118,7 +118,7 @@ impl Planner<'_> {
                 }
             }
             _ if is_link && (leads || self.scope.is_root(path)) => Ground::Refuse(
-                "a link in the way does not lead to a folder in the target: move it away, or restore into an empty folder and copy from there"
+                "a link is in the way that does not lead to a folder in the target: move it away, or restore into an empty folder and copy from there"
                     .into(),
             ),
             _ if leads => {
