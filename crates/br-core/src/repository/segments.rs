@@ -6,7 +6,7 @@ use crate::error::{ErrorKind, Result};
 use crate::format::{self, Move, ObjectKind, PackEntry, Segment, SegmentBuilder};
 use crate::model::{ChunkId, PackId, SegmentId};
 
-/// Number of small live segments from which they are merged.
+/// Small live segments are merged when there are at least this many.
 const MAX_SEGMENTS: usize = 12;
 /// A segment shorter than this, in bytes, is small.
 const SMALL: u64 = 32 << 20;

@@ -15,12 +15,13 @@ const MAX_ATTEMPTS: u32 = 2;
 /// Backs up a source.
 ///
 /// If an entry cannot be read, the backup reports it and leaves it out. If only metadata of an entry cannot be read or stored, the backup
-/// reports the entry and keeps it without that metadata. In both cases the backup is incomplete ([`Backup::is_complete`]). If the source
-/// [needs everything](Source::needs_everything), an unreadable entry fails the backup instead.
+/// reports the entry and keeps it without that metadata. In both cases the backup is incomplete
+/// ([`Backup::is_complete`](crate::model::Backup::is_complete)). If the source [needs everything](Source::needs_everything), an
+/// unreadable entry fails the backup instead.
 ///
 /// # Errors
-/// When the repository cannot be read or written; [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when the source breaks a rule that a
-/// backup requires, such as the order of paths; [`ErrorKind::Io`](crate::ErrorKind::Io) when an entry of a source that needs everything
+/// When the repository cannot be read or written; [`ErrorKind::Invalid`] when the source breaks a rule that a
+/// backup requires, such as the order of paths; [`ErrorKind::Io`] when an entry of a source that needs everything
 /// cannot be read. After an error the backup is not in the catalog, but the next run uses the data stored so far
 /// ([`BackupOptions::journal`]).
 pub async fn backup(

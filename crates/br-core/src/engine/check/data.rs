@@ -334,27 +334,27 @@ pub(super) fn look_at_frames<'a>(
     view: &View,
     packs: &[&'a PackEntry],
 ) -> Result<Vec<&'a PackEntry>> {
-    let odd = Mutex::new((Vec::new(), None));
+    let bad = Mutex::new((Vec::new(), None));
     on_all_cores(io, packs, |pack| {
         let result = look_at_frame(io, view, pack);
-        let Ok(mut odd) = odd.lock() else {
+        let Ok(mut bad) = bad.lock() else {
             return false;
         };
         match result {
             Ok(()) => {}
-            Err(error) if error.is_damage() => odd.0.push(pack.id),
-            Err(error) => odd.1 = Some(error),
+            Err(error) if error.is_damage() => bad.0.push(pack.id),
+            Err(error) => bad.1 = Some(error),
         }
-        odd.1.is_none()
+        bad.1.is_none()
     })?;
-    let (odd, failed) = odd
+    let (bad, failed) = bad
         .into_inner()
         .map_err(|_| Error::internal("a check thread panicked"))?;
     match failed {
         Some(error) => Err(error),
         None => {
-            let is_odd = |pack: &&&PackEntry| odd.contains(&pack.id);
-            Ok(packs.iter().filter(is_odd).copied().collect())
+            let is_bad = |pack: &&&PackEntry| bad.contains(&pack.id);
+            Ok(packs.iter().filter(is_bad).copied().collect())
         }
     }
 }

@@ -74,7 +74,7 @@ fn replace(io: &Io, data: ReadData, report: &mut CheckReport) -> Result<()> {
             segments_removed: segments.removed,
         };
         if let Append::Done = position.append(io, entry)? {
-            tell(&index, &bad, &damaged, report);
+            report_replaced(&index, &bad, &damaged, report);
             return Ok(());
         }
         copied = Some(moved);
@@ -82,7 +82,12 @@ fn replace(io: &Io, data: ReadData, report: &mut CheckReport) -> Result<()> {
     Err(conflict())
 }
 
-fn tell(index: &Index, bad: &BTreeSet<PackId>, damaged: &DamagedGroups, report: &mut CheckReport) {
+fn report_replaced(
+    index: &Index,
+    bad: &BTreeSet<PackId>,
+    damaged: &DamagedGroups,
+    report: &mut CheckReport,
+) {
     for pack in index.packs().filter(|pack| bad.contains(&pack.id)) {
         let key = Layout::pack(pack.id);
         let (lost, all) = (

@@ -74,12 +74,12 @@ impl Decision {
     /// Frees space on a full disk: deletes data that no backup relies on, and writes as little as possible. The packs condemned here stay
     /// in the index until a later prune has enough space to rewrite it.
     pub(super) fn free(mut self, io: &Io, work: &mut Work) -> Result<()> {
-        let gone = &self.position.gone;
-        let is_gone = |key: &String| {
-            Layout::id::<SegmentId>(key).is_some_and(|id| gone.segments.contains(&id))
-                || Layout::id::<BackupId>(key).is_some_and(|id| gone.backups.contains(&id))
+        let removed = &self.position.gone;
+        let is_removed = |key: &String| {
+            Layout::id::<SegmentId>(key).is_some_and(|id| removed.segments.contains(&id))
+                || Layout::id::<BackupId>(key).is_some_and(|id| removed.backups.contains(&id))
         };
-        let mut keys: Vec<String> = self.leftovers.drain(..).filter(is_gone).collect();
+        let mut keys: Vec<String> = self.leftovers.drain(..).filter(is_removed).collect();
         let condemned = &self.position.state.condemned;
         keys.extend(condemned.iter().map(|pack| Layout::pack(*pack)));
         let there = condemned.iter().filter_map(|pack| self.doomed.get(pack));

@@ -60,12 +60,12 @@ impl Work {
             if decision.plan.is_empty() && self.copied.is_empty() && self.segments.is_empty() {
                 return Ok(PruneReport::default());
             }
-            let thin = decision.plan.packs_rewritten;
+            let to_rewrite = decision.plan.packs_rewritten;
             match decision.carry_out(io, &mut self) {
                 Ok(Some(report)) => return Ok(report),
                 Ok(None) => {}
                 Err(error) if error.kind() == ErrorKind::Full => {
-                    if let Some(report) = self.make_space(io, thin, error)? {
+                    if let Some(report) = self.make_space(io, to_rewrite, error)? {
                         return Ok(report);
                     }
                 }
@@ -76,16 +76,21 @@ impl Work {
     }
 
     /// Handles a full disk: frees space, then gives up copies. Returns a report when no further attempt can succeed.
-    fn make_space(&mut self, io: &Io, thin: u64, error: Error) -> Result<Option<PruneReport>> {
+    fn make_space(
+        &mut self,
+        io: &Io,
+        to_rewrite: u64,
+        error: Error,
+    ) -> Result<Option<PruneReport>> {
         match self.space {
             Space::Enough => self.space = Space::Freed,
             Space::Freed => {
                 self.space = Space::WithoutCopies;
                 self.options.max_unused = 1.0;
-                self.not_rewritten = thin;
+                self.not_rewritten = to_rewrite;
                 self.copied.give_up();
                 io.warn(&format!(
-                    "there is no space to copy the used chunks of {thin} packs: the packs stay until a prune has enough space"
+                    "there is no space to copy the used chunks of {to_rewrite} packs: the packs stay until a prune has enough space"
                 ));
             }
             Space::WithoutCopies if self.packs_freed > 0 => return self.stop(io).map(Some),
@@ -114,7 +119,7 @@ impl Work {
             None => LogPosition::read(io)?,
             Some(mut position) => {
                 let news = position.refresh(io)?;
-                self.take_news(&news);
+                self.apply_news(&news);
                 position
             }
         };
@@ -131,18 +136,18 @@ impl Work {
             return Err(error);
         }
         let news = position.refresh(io)?;
-        self.take_news(&news);
+        self.apply_news(&news);
         if news.is_empty() { Err(error) } else { Ok(()) }
     }
 
     /// Another writer won the race: continues from a position that includes its entries.
     pub(super) fn lost_race(&mut self, position: LogPosition, news: &[LogEntry]) {
-        self.take_news(news);
+        self.apply_news(news);
         self.position = Some(position);
     }
 
     /// Drops own packs that another process condemned: a prune cannot distinguish packs that are not in the log yet from leftovers.
-    fn take_news(&mut self, news: &[LogEntry]) {
+    fn apply_news(&mut self, news: &[LogEntry]) {
         for entry in news {
             if let LogEntry::Condemn { packs, .. } = entry {
                 self.copied.forget(&packs.iter().copied().collect());

@@ -26,7 +26,7 @@ const MAX_OPEN: usize = 128;
 const IGNORE_FILE_MAX: usize = 1 << 20;
 
 /// Maximum number of bad lines that are reported per ignore file.
-const BAD_LINES_TOLD: usize = 10;
+const MAX_BAD_LINES: usize = 10;
 
 const CACHE_TAG: &[u8] = b"CACHEDIR.TAG";
 const CACHE_SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
@@ -41,7 +41,7 @@ pub(super) struct Walk {
     stops: vec::IntoIter<Stop>,
     missing: vec::IntoIter<Missing>,
     /// Items to yield before the walk continues.
-    told: VecDeque<SourceItem>,
+    queued: VecDeque<SourceItem>,
     has_ended: bool,
     way: Way,
     levels: Vec<Level>,
@@ -123,7 +123,7 @@ impl Walk {
             devices: plan.devices,
             stops: plan.stops.into_iter(),
             missing: plan.missing.into_iter(),
-            told: VecDeque::new(),
+            queued: VecDeque::new(),
             has_ended: false,
             way: Way::default(),
             levels: Vec::new(),
@@ -148,7 +148,7 @@ impl Walk {
             {
                 return Some(self.unreadable(error));
             }
-            if let Some(item) = self.told.pop_front() {
+            if let Some(item) = self.queued.pop_front() {
                 return Some(item);
             }
             let item = if !self.levels.is_empty() {
@@ -161,7 +161,7 @@ impl Walk {
                 self.has_ended = true;
                 let notes = self.options.excludes.notes(&self.excludes.used);
                 let notes = notes.into_iter().chain(self.not_kept.message());
-                self.told.extend(notes.map(SourceItem::Note));
+                self.queued.extend(notes.map(SourceItem::Note));
                 None
             };
             if item.is_some() {
@@ -254,7 +254,7 @@ impl Walk {
             self.pending = Some(self.pending(&folder, &look, Links::Keep));
         } else if look.is_folder() {
             let item = self.left_out(Exclusion::OtherFileSystem);
-            self.told.extend(item);
+            self.queued.extend(item);
         }
         let details: Box<dyn Details> = Box::new(LocalDetails::new(folder, Links::Keep));
         Some(SourceItem::Entry { entry, details })
@@ -317,7 +317,7 @@ impl Walk {
         if self.options.exclude_caches && is_cache(&folder, &names) {
             names.keep_only(CACHE_TAG);
             let item = self.left_out(Exclusion::Cache);
-            self.told.extend(item);
+            self.queued.extend(item);
         }
         let ignore = self.read_ignore_files(&folder, &names);
         if let Some(upper) = self.levels.len().checked_sub(MAX_OPEN)
@@ -361,13 +361,14 @@ impl Walk {
                 Ok(None) => {
                     let message =
                         format!("{path} is not a regular file: its patterns are not used");
-                    self.told.push_back(SourceItem::Warning(message));
+                    self.queued.push_back(SourceItem::Warning(message));
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
                     let text = format!("its patterns are not used: {error}");
                     let error = io::Error::new(error.kind(), text);
-                    self.told.push_back(SourceItem::Unreadable { path, error });
+                    self.queued
+                        .push_back(SourceItem::Unreadable { path, error });
                 }
             }
         }
@@ -376,20 +377,20 @@ impl Walk {
         }
         let (file, bad) = IgnoreFile::parse(&contents);
         for (path, bad) in shown.iter().zip(&bad) {
-            self.tell_bad_lines(path, bad);
+            self.warn_of_bad_lines(path, bad);
         }
         Some(file)
     }
 
-    fn tell_bad_lines(&mut self, path: &EntryPath, bad: &[BadLine]) {
-        for BadLine { number, error } in bad.iter().take(BAD_LINES_TOLD) {
+    fn warn_of_bad_lines(&mut self, path: &EntryPath, bad: &[BadLine]) {
+        for BadLine { number, error } in bad.iter().take(MAX_BAD_LINES) {
             let message = format!("line {number} of {path} leaves nothing out: {error}");
-            self.told.push_back(SourceItem::Warning(message));
+            self.queued.push_back(SourceItem::Warning(message));
         }
-        if bad.len() > BAD_LINES_TOLD {
-            let more = bad.len() - BAD_LINES_TOLD;
+        if bad.len() > MAX_BAD_LINES {
+            let more = bad.len() - MAX_BAD_LINES;
             let message = format!("{more} more lines of {path} cannot be understood");
-            self.told.push_back(SourceItem::Warning(message));
+            self.queued.push_back(SourceItem::Warning(message));
         }
     }
 
@@ -413,19 +414,19 @@ impl Walk {
 
     /// Opens the closed levels again, and keeps the deepest of them open for the way back.
     fn reopen(&mut self) -> io::Result<Folder> {
-        let gone = || io::Error::other("was moved while it was read");
+        let moved = || io::Error::other("was moved while it was read");
         let mut folder = self
             .levels
             .first()
             .and_then(|l| l.folder.clone())
-            .ok_or_else(gone)?;
+            .ok_or_else(moved)?;
         let keep_from = self.levels.len().saturating_sub(MAX_OPEN / 2);
         let mut start = self.levels.first().map_or(0, |level| level.path_len);
         for (depth, level) in self.levels.iter_mut().enumerate().skip(1) {
             let part = &self.path[start..level.path_len];
             folder = folder.open(part.strip_prefix(b"/").unwrap_or(part), Links::Keep, false)?;
             if folder.id()? != level.id {
-                return Err(gone());
+                return Err(moved());
             }
             if depth >= keep_from {
                 level.folder = Some(folder.clone());

@@ -44,14 +44,14 @@ struct Level {
 
 /// Deletes an entry, if it exists. An error says how many entries are already deleted.
 pub(super) fn remove_tree(beneath: &Beneath, folder: &Folder, name: &[u8]) -> io::Result<()> {
-    let mut gone = 0;
-    let removed = remove_counted(beneath, folder, name, &mut gone);
-    removed.map_err(|error| match gone {
+    let mut deleted = 0;
+    let removed = remove_counted(beneath, folder, name, &mut deleted);
+    removed.map_err(|error| match deleted {
         0 => error,
         1 => partly(&error, "1 of the entries in it is deleted already"),
         _ => partly(
             &error,
-            &format!("{gone} of the entries in it are deleted already"),
+            &format!("{deleted} of the entries in it are deleted already"),
         ),
     })
 }
@@ -60,12 +60,12 @@ fn partly(error: &io::Error, words: &str) -> io::Error {
     io::Error::new(error.kind(), format!("{error}; {words}"))
 }
 
-/// Deletes a tree from the bottom up, and counts the deleted entries in `gone`.
+/// Deletes a tree from the bottom up, and counts the deleted entries in `deleted`.
 fn remove_counted(
     beneath: &Beneath,
     folder: &Folder,
     name: &[u8],
-    gone: &mut u64,
+    deleted: &mut u64,
 ) -> io::Result<()> {
     let mut levels: Vec<Level> = Vec::new();
     let mut next = Some(name.to_vec());
@@ -73,7 +73,7 @@ fn remove_counted(
         let from = deepest(beneath, folder, &mut levels)?;
         if let Some(name) = next.take() {
             if unlink(from, &name)? {
-                *gone += 1;
+                *deleted += 1;
             } else {
                 open_up(from, &name);
                 let fd = beneath.folder_on_same_device(from, &name)?;
@@ -93,7 +93,7 @@ fn remove_counted(
             };
             let from = deepest(beneath, folder, &mut levels)?;
             match rustix::fs::unlinkat(from, &level.name, AtFlags::REMOVEDIR) {
-                Ok(()) | Err(Errno::NOENT) => *gone += 1,
+                Ok(()) | Err(Errno::NOENT) => *deleted += 1,
                 Err(error) => return Err(error.into()),
             }
         }

@@ -29,7 +29,7 @@ pub(super) struct LinkGroup {
     kind: EntryKind,
     /// Device and inode of the first name's existing file, if that file is kept.
     kept: Option<(u64, u64)>,
-    /// `pending` is the name that was last given to a worker to write; `linkable` has the written names that others can be linked to.
+    /// `pending` is the latest name whose result is not checked yet; `linkable` has the names that others can be linked to.
     pending: Option<EntryPath>,
     linkable: Vec<EntryPath>,
     first: EntryPath,
@@ -136,7 +136,7 @@ impl Planner<'_> {
             }
             match self.link(&link) {
                 Ok(()) => {}
-                Err(error) if waits && !error.as_ref().is_some_and(is_for_ever) => {
+                Err(error) if waits && !error.as_ref().is_some_and(is_permanent) => {
                     self.links.push(link);
                 }
                 Err(error) => {
@@ -202,7 +202,7 @@ impl Planner<'_> {
 }
 
 /// True when no link to this file is possible: the file system does not support links or refuses another one.
-fn is_for_ever((_, error): &(EntryPath, TargetError)) -> bool {
+fn is_permanent((_, error): &(EntryPath, TargetError)) -> bool {
     match error {
         TargetError::Entry { source, .. } => matches!(
             source.kind(),
