@@ -62,7 +62,7 @@ fn options_that_mean_nothing_are_refused_in_words() {
             TestRepo::options("h").with_threads(Some(0)),
             "at least one worker thread",
         ),
-        (TestRepo::options(" "), "name of its machine"),
+        (TestRepo::options(" "), "host name of a backup"),
     ] {
         let error = repo.backup_with(&source, &options).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");

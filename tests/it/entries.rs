@@ -281,10 +281,10 @@ fn a_source_that_breaks_the_order_of_paths_is_refused_before_anything_is_committ
             "out of order",
         ),
         (vec![fifo("b"), fifo("b")], "out of order"),
-        (vec![file("b", 0, Vec::new()), fifo("b/c")], "no folder"),
+        (vec![file("b", 0, Vec::new()), fifo("b/c")], "not a folder"),
         (
             vec![fifo("b"), entry("b/c", EntryKind::Directory), fifo("b/c/d")],
-            "no folder",
+            "not a folder",
         ),
     ] {
         let repo = TestRepo::new();
@@ -294,7 +294,10 @@ fn a_source_that_breaks_the_order_of_paths_is_refused_before_anything_is_committ
         let error = back_up(&repo, &given).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
         assert!(error.to_string().contains(word), "{error}");
-        assert!(error.to_string().starts_with("the source gave "), "{error}");
+        assert!(
+            error.to_string().starts_with("the source returned "),
+            "{error}"
+        );
         assert_eq!(repo.backups().unwrap(), []);
     }
     let repo = TestRepo::new();

@@ -394,7 +394,7 @@ fn a_machine_that_saw_a_newer_entry_refuses_a_log_that_went_back() {
     // Others went on meanwhile: the number is used again, and stands for something else.
     let other = before.fork(9);
     back_up(&other, 4);
-    assert_all_refuse("another history", &open(&other, 10), first);
+    assert_all_refuse("a different history", &open(&other, 10), first);
     // A damaged entry does not hide that the log went back.
     let worse = before.fork(11);
     worse.set_object(&log_keys(&worse).pop().unwrap(), Some(vec![0; 90]));
@@ -490,7 +490,10 @@ fn a_backup_that_no_entry_names_comes_back_unless_it_was_deleted() {
     let (severity, message) = of(&lost.to_string()).unwrap();
     assert_eq!(severity, Severity::Note, "{message}");
     assert!(message.contains("check --repair-log"), "{message}");
-    assert!(of(dead).unwrap().1.contains("of no use"), "{findings:?}");
+    assert!(
+        of(dead).unwrap().1.contains("cannot be used"),
+        "{findings:?}"
+    );
     assert_eq!(of(&deleted.to_string()), None, "{findings:?}");
     let report = repair_log(&repo);
     assert!(report.repaired[0].contains(&lost.to_string()), "{report:?}");

@@ -1,12 +1,12 @@
-//! Cuts streams by content: Gear hash, two masks, no memory of earlier cuts (section 4 of the format).
+//! Content-defined chunking: Gear hash, two masks, no memory of earlier cuts (section 4 of the format).
 //!
-//! The method is FastCDC's normalised chunking (Xia et al., USENIX ATC 2016, section 3.4) with one difference: the hash
-//! depends on the last 64 bytes only and is not reset at a cut, so that cuts can be found in parallel. Invariant: where a
-//! stream is cut depends on its bytes and the repository's key, never on how it arrived.
+//! The method is FastCDC's normalised chunking (Xia et al., USENIX ATC 2016, section 3.4) with one difference: the hash depends on the
+//! last 64 bytes only and is not reset at a cut, so that cuts can be found in parallel. Invariant: the cuts of a stream depend only on its
+//! bytes and the repository's key, not on how the bytes are split between reads.
 
 use crate::format::{ChunkerConfig, MasterKey};
 
-/// The hash forgets a byte after this many more.
+/// A byte no longer affects the hash after this many more bytes.
 const WINDOW: usize = 64;
 
 /// Finds cuts.
@@ -16,9 +16,9 @@ pub(crate) struct Chunker {
     min: usize,
     target: usize,
     max: usize,
-    /// A hash below this ends a chunk shorter than `target`.
+    /// A hash below this value ends a chunk shorter than `target`.
     hard: u64,
-    /// A hash below this ends a longer one.
+    /// A hash below this value ends a longer chunk.
     easy: u64,
 }
 
@@ -43,12 +43,12 @@ impl Chunker {
         }
     }
 
-    /// The most bytes that must be looked at to find a cut.
+    /// Maximum number of bytes needed to find a cut.
     pub(crate) const fn max_len(&self) -> usize {
         self.max
     }
 
-    /// Length of the chunk that starts where `data` does. `data` must be `max_len` bytes, or all that is left.
+    /// Length of the chunk at the start of `data`, which must have `max_len` bytes or be the rest of the stream.
     pub(crate) fn cut(&self, data: &[u8]) -> usize {
         let len = data.len().min(self.max);
         if len <= self.min {
@@ -110,7 +110,7 @@ mod tests {
         cuts
     }
 
-    /// The format's definition, word by word.
+    /// The format's definition, implemented literally.
     fn defined(chunker: &Chunker, data: &[u8]) -> Vec<usize> {
         let hash = |p: usize| {
             (0..64.min(p + 1))
@@ -139,7 +139,7 @@ mod tests {
             cuts(&chunker, &[7; 600_000]),
             defined(&chunker, &[7; 600_000])
         );
-        // Pinned: other cuts would mean that nothing deduplicates with existing repositories.
+        // Pinned: with different cuts, new backups would not deduplicate against existing repositories.
         assert_eq!(cuts(&chunker, &data)[..4], PINNED);
     }
 

@@ -1,4 +1,4 @@
-//! Errors: what failed, where, on what, and what the caller can do.
+//! Errors: what failed, where, for which object, and what the caller can do.
 
 use std::fmt;
 use std::io;
@@ -9,7 +9,7 @@ use crate::repository::Layout;
 /// A result of this library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why an operation failed. Its text is a lower-case fragment that names the object; causes are in
+/// Why an operation failed. Its text is a lower-case fragment that names the object; the causes are in
 /// [`source`](std::error::Error::source).
 #[derive(Debug)]
 pub struct Error {
@@ -27,35 +27,35 @@ pub struct Error {
 pub enum ErrorKind {
     /// The input is wrong. Correct it; retrying does not help.
     Invalid,
-    /// The repository has no backup yet, or none that fits what was asked for. Make one, or ask for less.
+    /// The repository has no backup, or none that matches the request. Make a backup, or widen the request.
     NoBackup,
     /// No backup has this id. List the backups for their ids.
     BackupNotFound,
-    /// Several backups fit a part of an id. Give more of it.
+    /// Several backups match the part of an id. Pass more digits.
     AmbiguousId,
     /// The backup has no such path. List the backup for its paths.
     PathNotFound,
-    /// There is no repository at that location. Correct the location, or make one.
+    /// There is no repository at this location. Correct the location, or create a repository.
     RepositoryNotFound,
-    /// There is a repository already.
+    /// A repository already exists at this location.
     RepositoryExists,
-    /// The repository is encrypted and no password was given, or the one given is wrong. Ask for it.
+    /// The repository is encrypted, and the password is missing or wrong. Ask the user for it.
     Password,
-    /// A password was given, and the repository is not encrypted. Open it without one; asking for another does not help.
+    /// A password was given, but the repository is not encrypted. Open it without a password; asking for another one does not help.
     NotEncrypted,
     /// The system or the store refused access. Get the permission.
     Denied,
-    /// No space is left. Make some, and run again: what was stored is used.
+    /// No space is left. Free some space and run the operation again: it reuses the data stored so far.
     Full,
     /// The store did not answer. Retrying may help.
     Unavailable,
     /// Stored data is missing or altered. Run `check`.
     Damaged,
-    /// Written by a newer br. Use one that knows the format.
+    /// The object was written by a newer br. Use a version that supports the format.
     UnsupportedFormat,
-    /// Others changed the repository meanwhile. Run again.
+    /// Another process changed the repository at the same time. Run the operation again.
     Conflict,
-    /// The caller asked to stop.
+    /// The caller cancelled the operation.
     Interrupted,
     /// The local system failed while reading or writing files.
     Io,
@@ -67,10 +67,10 @@ pub enum ErrorKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Site {
-    /// Nowhere in particular, such as in an argument.
+    /// No specific place, such as an argument.
     #[default]
     Unknown,
-    /// In what is backed up.
+    /// In the source of a backup.
     Source,
     /// In the folder that a restore writes to.
     Target,
@@ -78,17 +78,17 @@ pub enum Site {
     Repository,
     /// In the folder of the cache and the journal.
     Cache,
-    /// Where the caller wants the content: the writer of a dump, the sink of an export.
+    /// In the caller's output: the writer of a dump, the sink of an export.
     Output,
 }
 
-/// Which kind of object of a repository an error is about.
+/// The kind of repository object that an error is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ObjectKind {
-    /// `br.json`: without it the repository cannot be opened.
+    /// `br.json`, which is needed to open the repository.
     Config,
-    /// A key slot: without one an encrypted repository cannot be opened.
+    /// A key slot; an encrypted repository needs at least one.
     KeySlot,
     /// An entry of the commit log.
     Log,
@@ -101,7 +101,7 @@ pub enum ObjectKind {
 }
 
 impl ObjectKind {
-    /// The kind of the first object that a text names.
+    /// The kind of the first object key in a text.
     fn named_in(text: &str) -> Option<Self> {
         text.split([' ', ':', ',']).find_map(|word| {
             let (folder, _) = word.split_once('/').unwrap_or((word, ""));
@@ -130,19 +130,19 @@ impl Error {
         }
     }
 
-    /// Says where it failed.
+    /// Sets where the operation failed.
     pub(crate) const fn at(mut self, site: Site) -> Self {
         self.site = site;
         self
     }
 
-    /// Says which kind of object it is about, where the text does not begin with its key.
+    /// Sets the kind of object. Needed if the text does not start with the object's key.
     pub(crate) const fn about(mut self, object: ObjectKind) -> Self {
         self.object = Some(object);
         self
     }
 
-    /// An error about an object of the repository, which the text names.
+    /// An error about a repository object; the text names its key.
     fn of_object(kind: ErrorKind, message: impl Into<String>) -> Self {
         let mut out = Self::new(kind, message).at(Site::Repository);
         out.object = ObjectKind::named_in(&out.message);
@@ -169,7 +169,7 @@ impl Error {
         Self::new(ErrorKind::Interrupted, "interrupted")
     }
 
-    /// An object's bytes are not what they should be.
+    /// An error for an object that cannot be decoded.
     pub(crate) fn format(object: &str, error: FormatError) -> Self {
         let kind = match error {
             FormatError::Password => ErrorKind::Password,
@@ -183,12 +183,12 @@ impl Error {
         Self::of_object(ErrorKind::Damaged, message)
     }
 
-    /// What a pack should hold cannot be read from it, or the pack is gone. The text need not name its key.
+    /// An error for a pack that is missing or lacks expected content. The text need not name its key.
     pub(crate) fn damaged_pack(message: impl Into<String>) -> Self {
         Self::damaged(message).about(ObjectKind::Pack)
     }
 
-    /// The local system failed.
+    /// An error of the local system.
     pub(crate) fn io(what: impl Into<String>, error: io::Error) -> Self {
         use io::ErrorKind as Io;
         let kind = match error.kind() {
@@ -201,14 +201,14 @@ impl Error {
         out.with_source(error)
     }
 
-    /// The system gives no more threads.
+    /// The error for a system that cannot create more threads.
     #[must_use]
     pub fn lack_of_threads() -> Self {
-        let message = "the system gives no more threads or no more memory for them: raise the limits (`ulimit -a` shows them)";
+        let message = "the system cannot create more threads, or has no memory for them: raise the limits (`ulimit -a` shows them)";
         Self::new(ErrorKind::Io, message)
     }
 
-    /// True for what a panic carries when the system gave no thread: then it is no bug.
+    /// True for the payload of a panic that says the system could not create a thread. This is not a bug.
     #[must_use]
     pub fn is_lack_of_threads(panic: &(dyn std::any::Any + Send)) -> bool {
         let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -217,7 +217,7 @@ impl Error {
         text.contains("failed to spawn thread") || text.contains("can't spawn worker thread")
     }
 
-    /// True when it is about stored data, and not about access to it.
+    /// True for damaged stored data; false for failed access to it.
     pub(crate) const fn is_damage(&self) -> bool {
         matches!(self.kind, ErrorKind::Damaged | ErrorKind::UnsupportedFormat)
     }
@@ -228,26 +228,26 @@ impl Error {
         self.kind
     }
 
-    /// Where it failed.
+    /// Where the operation failed.
     #[must_use]
     pub const fn site(&self) -> Site {
         self.site
     }
 
-    /// Which kind of object of the repository it is about, if it is about one.
+    /// The kind of repository object that the error is about, if any.
     #[must_use]
     pub const fn object(&self) -> Option<ObjectKind> {
         self.object
     }
 
-    /// What the operating system said, if it was the one that failed.
+    /// The error of the operating system, if it caused this one.
     #[must_use]
     pub const fn io_kind(&self) -> Option<io::ErrorKind> {
         self.io
     }
 }
 
-/// An error and its causes in one line, for reports that hold text.
+/// An error and its causes in one line, for reports that store text.
 pub(crate) fn in_one_line(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -276,8 +276,8 @@ impl From<br_storage::Error> for Error {
         use br_storage::{ErrorKind as Storage, Operation};
         let kind = match error.kind() {
             Storage::Invalid | Storage::Unsupported => ErrorKind::Invalid,
-            // An object that something names and that is not there, or is shorter than it must be, is damage. What cannot be
-            // written, listed or deleted because something is missing is a failure of the store.
+            // A missing or truncated object that something refers to is damage. Failing to write, list or delete because something is
+            // missing is a failure of the store.
             Storage::NotFound | Storage::TooLarge | Storage::Truncated | Storage::NotAFile
                 if error.operation() == Operation::Read =>
             {

@@ -1,12 +1,12 @@
-//! What depends on the operating system and belongs neither to sources nor to targets.
+//! Functions that depend on the operating system and belong neither to sources nor to targets.
 //!
-//! Invariant: what is made here is readable by its owner only.
+//! Invariant: files and folders created here are readable only by their owner.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// Makes a folder and those above it that are missing.
+/// Creates a folder and missing folders above it.
 pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
@@ -27,7 +27,7 @@ pub(crate) fn os_path(bytes: &[u8]) -> &Path {
     Path::new(text)
 }
 
-/// Makes a file that does not exist yet.
+/// Creates a new file; fails if it exists.
 pub(crate) fn create_private_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -36,7 +36,7 @@ pub(crate) fn create_private_file(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Opens a regular file for reading. Anything else by that name is an error; a FIFO is not waited for.
+/// Opens a regular file for reading; fails for any other kind of file. Does not block on a FIFO.
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -52,7 +52,7 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Reads from a place in a file, as many bytes as there is room for.
+/// Fills `bytes` from an offset of a file.
 pub(crate) fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
     #[cfg(unix)]
     return std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset);

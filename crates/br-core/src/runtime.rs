@@ -1,7 +1,6 @@
-//! Time and randomness: they enter the library here and nowhere else.
+//! Time and randomness: the library gets both from here only.
 //!
-//! [`Runtime`] carries a [`Clock`] and a [`Random`]. Invariant: with a fixed clock and a seeded random source every
-//! operation does the same thing again.
+//! [`Runtime`] has a [`Clock`] and a [`Random`]. Invariant: with a fixed clock and a seeded random source, every operation is repeatable.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,22 +10,22 @@ use jiff::Timestamp;
 
 use crate::model::{BackupId, ObjectId, RepositoryId};
 
-/// Tells the time.
+/// A source of time.
 pub trait Clock: Send + Sync {
     /// Returns the wall-clock time.
     fn now(&self) -> Timestamp;
 
-    /// Returns the time since some fixed moment; never goes back.
+    /// Returns the time since a fixed moment; never decreases.
     fn elapsed(&self) -> Duration;
 }
 
-/// Gives random bytes.
+/// A source of random bytes.
 pub trait Random: Send + Sync {
-    /// Fills `bytes` with unpredictable bytes. Keys and object ids are made of them.
+    /// Fills `bytes` with unpredictable bytes, which become keys and object ids.
     fn fill(&self, bytes: &mut [u8]);
 }
 
-/// What an operation needs from outside to know what time it is and to name new things.
+/// The clock and the random source of an operation.
 #[derive(Clone)]
 pub struct Runtime {
     /// The clock.
@@ -63,7 +62,7 @@ impl Runtime {
         bytes
     }
 
-    /// Returns the time `age` ago, and 1970 for everything before 1970.
+    /// Returns the time `age` ago, but not before 1970.
     pub(crate) fn before(&self, age: Duration) -> SystemTime {
         let since = SystemTime::from(self.clock.now()).duration_since(SystemTime::UNIX_EPOCH);
         SystemTime::UNIX_EPOCH + since.unwrap_or_default().saturating_sub(age)
@@ -115,7 +114,7 @@ struct SystemRandom;
 
 impl Random for SystemRandom {
     fn fill(&self, bytes: &mut [u8]) {
-        // Without randomness there are no names and no keys: nothing sensible can follow.
+        // Without randomness, br can create neither keys nor ids.
         getrandom::fill(bytes).expect("the system has a random source");
     }
 }

@@ -562,7 +562,7 @@ fn names_of_one_file_on_two_file_systems_have_its_content() {
     let output = output.expect(0);
     assert_eq!(found, ["wanted"; 4], "{output}");
     assert!(is_linked, "what can be linked is linked");
-    assert!(output.stderr.contains("a file of its own"), "{output}");
+    assert!(output.stderr.contains("a separate file"), "{output}");
 }
 
 #[test]
@@ -804,7 +804,8 @@ fn a_dry_run_says_that_it_cannot_look_into_a_closed_folder() {
         for more in [&["--dry-run"][..], &["--dry-run", "--delete"]] {
             session.set_mode("out/docs/closed", mode);
             let output = restore(more).expect(3);
-            let reason = "its owner may not look into it: a dry run cannot tell what is in it";
+            let reason =
+                "its owner has no permission to read it: a dry run cannot see its contents";
             assert!(output.stderr.contains(reason), "{output}");
             assert!(output.stderr.contains("docs/closed"), "{output}");
             let all = output.to_string();

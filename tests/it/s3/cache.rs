@@ -148,7 +148,7 @@ fn a_bucket_that_was_set_back_is_not_taken_for_what_it_was() {
         let repository = bucket.open_cached(dir.path());
         let error = block_on(repository.backups(&bucket.context)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
-        assert!(error.to_string().contains("another history"), "{error}");
+        assert!(error.to_string().contains("a different history"), "{error}");
     }
     // It was set back on purpose.
     fs::remove_dir_all(dir.path().join("known")).unwrap();

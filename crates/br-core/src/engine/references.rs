@@ -1,4 +1,4 @@
-//! What all backups together use.
+//! The references of all backups together.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::progress::Event;
 pub(crate) use crate::repository::Resolver;
 use crate::repository::{ChunkReader, Index, Io, State, TreeReader};
 
-/// The union of what all live backups use, moves followed; and the packs that their manifests name.
+/// The union of the references of all live backups, with moves resolved, and the packs that their manifests name.
 pub(crate) fn all_references(
     io: &Io,
     state: &State,
@@ -26,7 +26,7 @@ pub(crate) fn all_references(
         named.extend(own.iter().map(|(pack, _)| *pack));
         if !resolver.resolve(&mut own) {
             let message = format!(
-                "backup {} names packs that are not there any more: its tree is walked instead",
+                "backup {} names packs that no longer exist: br walks its tree instead",
                 backup.id
             );
             io.context
@@ -39,20 +39,20 @@ pub(crate) fn all_references(
     Ok((all, named))
 }
 
-/// What a backup uses, found by walking its tree. Chunks that are nowhere are lost already; they do not keep anything.
+/// A backup's references, found by walking its tree. Chunks without any copy are lost already and are skipped.
 fn by_tree(reader: &Arc<ChunkReader>, backup: &Backup) -> Result<References> {
     let index = reader.index();
     let mut references = References::default();
     let mut note = |chunk: &ChunkRef| {
         for place in index.find_all(&chunk.id) {
-            // Part of what it rests on may be lost, and stored again.
+            // One of its bases may be lost, and stored again later.
             add_live_references(index, &place, &mut references);
         }
     };
     let mut tree = TreeReader::new(reader, backup).remember_nodes();
     while let Some(entry) = tree.next() {
         reader.io().check_cancelled()?;
-        // Without its tree it is unknown what a backup uses.
+        // Without its complete tree, a backup's references are unknown.
         let entry = entry.map_err(|gap| gap.error)?;
         if let EntryKind::File(FileContent {
             content: Content::Chunks(chunks),

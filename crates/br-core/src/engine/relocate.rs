@@ -1,4 +1,4 @@
-//! Copies chunks out of packs that are given up into new ones.
+//! Copies chunks out of condemned packs into new packs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -12,12 +12,12 @@ use crate::repository::{ChunkReader, Index, Io, Packer, RawGroup, StoredPack, ta
 /// A group is closed when it has this many bytes before compression.
 const GROUP_LEN: usize = 1 << 20;
 
-/// What was copied, and where it is now.
+/// Result of copying: the new packs and the moves into them.
 #[derive(Debug, Default)]
 pub(crate) struct Relocated {
     pub(crate) packs: Vec<StoredPack>,
     pub(crate) moves: Vec<Move>,
-    /// Every pack that was stored, with its length as far as it is known: more than `packs` when copying failed.
+    /// Every pack that was stored, with its length if known. Has more packs than `packs` when copying failed.
     pub(crate) stored: BTreeMap<PackId, u64>,
 }
 
@@ -26,27 +26,27 @@ impl Relocated {
         self.stored.is_empty()
     }
 
-    /// Forgets packs that others gave up.
+    /// Removes packs that another process condemned.
     pub(crate) fn forget(&mut self, packs: &BTreeSet<PackId>) {
         self.packs.retain(|pack| !packs.contains(&pack.entry.id));
         self.moves.retain(|moved| !packs.contains(&moved.to));
         self.stored.retain(|pack, _| !packs.contains(pack));
     }
 
-    /// Uses nothing of it; what was stored is still known.
+    /// Discards the copies; `stored` still lists their packs.
     pub(crate) fn give_up(&mut self) {
         self.packs.clear();
         self.moves.clear();
     }
 }
 
-/// Copies the wanted slots of packs that `index` describes. Chunks keep their order, so that a move is a run of slots.
+/// Copies the wanted slots of packs that `index` describes. Chunks keep their order, so each move is a run of slots.
 pub(crate) fn relocate(io: &Io, index: Index, wanted: &References) -> Result<Relocated> {
     let (moved, done) = relocate_some(io, index, wanted);
     done.map(|()| moved)
 }
 
-/// As [`relocate`]. What was copied before an error is returned as well.
+/// As [`relocate`], but also returns the chunks that were copied before an error.
 pub(crate) fn relocate_some(io: &Io, index: Index, wanted: &References) -> (Relocated, Result<()>) {
     let mut moved = Relocated::default();
     let stored = Arc::new(Mutex::new(Vec::new()));
@@ -88,7 +88,7 @@ fn run(
     copied
 }
 
-/// A slot that was copied, in the order in which it went to the packer.
+/// A copied slot; these are listed in the order in which the packer received them.
 struct Copied {
     pack: PackId,
     slot: u32,
@@ -169,7 +169,7 @@ fn copy_all(
     Ok(())
 }
 
-/// Follows the packer: of each content, chunks are in new packs in the order they were copied.
+/// Derives the moves from the packer's behavior: for each content, the new packs contain the chunks in the order they were copied.
 fn find_moves(packs: &[StoredPack], order: &[Copied]) -> Vec<Move> {
     let mut moves: Vec<Move> = Vec::new();
     for content in [PackContent::Data, PackContent::Tree] {

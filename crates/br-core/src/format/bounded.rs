@@ -1,7 +1,7 @@
-//! Lists in JSON that end where they cannot be right any more.
+//! Size limits for lists in JSON.
 //!
-//! Invariant: an element becomes a value of its type at once, and a list that is too long is an error
-//! before it is in memory.
+//! Invariant: each element is converted to a value of its type at once, and a list that is too long is an error before all of it is in
+//! memory.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,14 +14,14 @@ use super::log::DamagedPack;
 use super::manifest::BackupV1;
 use crate::model::{BackupId, SegmentId};
 
-/// Live index segments: writers merge them when there are a dozen, unless they are large.
+/// Maximum live index segments. Writers merge small segments when there are about a dozen.
 pub(super) const SEGMENTS: usize = 16_384;
-/// Paths that a backup was given.
+/// Maximum paths of a backup.
 const PATHS: usize = 1 << 20;
-/// Tags of a backup, and entries that it could not read and names.
+/// Maximum tags of a backup, and maximum entries that it names as unread.
 const NAMES: usize = 1 << 16;
 
-/// A list of at most `N` elements.
+/// Deserializes a list of at most `most` elements.
 struct List<T> {
     most: usize,
     item: PhantomData<T>,
@@ -62,19 +62,19 @@ fn list<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     List { most, item }.deserialize(from)
 }
 
-/// Paths of a backup.
+/// A backup's paths.
 pub(super) fn paths<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     list(from, PATHS)
 }
 
-/// Tags, or what else a backup has few of.
+/// A backup's tags or unread entries.
 pub(super) fn names<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Vec<T>, D::Error> {
     list(from, NAMES)
 }
 
-/// Numbers of groups of a pack.
+/// Group numbers of a pack.
 pub(super) fn groups<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u32>, D::Error> {
     list(from, super::limits::PACK_GROUPS as usize)
 }
@@ -84,7 +84,7 @@ pub(super) fn damaged<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<DamagedP
     list(from, usize::MAX)
 }
 
-/// An id, from its text without a copy of that.
+/// An id, parsed from its text without copying the text.
 struct Id<T>(T);
 
 impl<'de, T: FromStr> Deserialize<'de> for Id<T> {
@@ -105,7 +105,7 @@ impl<'de, T: FromStr> Deserialize<'de> for Id<T> {
     }
 }
 
-/// Ids, as many as there are: each takes less than its text.
+/// Any number of ids: an id needs less memory than its text.
 pub(super) struct Ids<T>(pub(super) Vec<T>);
 
 impl<'de, T: FromStr> Deserialize<'de> for Ids<T> {
@@ -115,7 +115,7 @@ impl<'de, T: FromStr> Deserialize<'de> for Ids<T> {
     }
 }
 
-/// Ids of index segments: each costs a request.
+/// Ids of index segments. Their number is limited, because reading each segment needs a request.
 pub(super) struct Segments(pub(super) Vec<SegmentId>);
 
 impl<'de> Deserialize<'de> for Segments {
@@ -125,7 +125,7 @@ impl<'de> Deserialize<'de> for Segments {
     }
 }
 
-/// Backups by id or with all that is known of them, as two types of entry have them.
+/// Backups by id or by full description: each of the two is used by one type of log entry.
 pub(super) enum Listed {
     Ids(Vec<BackupId>),
     Descriptions(Vec<BackupV1>),

@@ -11,7 +11,7 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// Appends a signed number so that small ones stay short.
+/// Appends a signed number, zigzag-encoded so that numbers near zero are short.
 pub(super) fn put_zigzag(out: &mut Vec<u8>, value: i64) {
     put_varint(out, ((value << 1) ^ (value >> 63)) as u64);
 }
@@ -22,7 +22,7 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Reads from a slice, front to back.
+/// Reads values from a slice, front to back.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Decoder<'a>(&'a [u8]);
 
@@ -76,7 +76,7 @@ impl<'a> Decoder<'a> {
         Ok((value >> 1) as i64 ^ -((value & 1) as i64))
     }
 
-    /// A varint that may be at most `limit`.
+    /// Reads a varint of at most `limit`.
     pub(super) fn bounded(&mut self, limit: u64, what: &'static str) -> Result<u64, FormatError> {
         let value = self.varint()?;
         if value > limit {
@@ -86,7 +86,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// A number of things of which each takes at least one byte: never more than the bytes that are left.
+    /// Reads the number of items that each have at least one byte, so it cannot exceed the number of bytes left.
     pub(super) fn count(&mut self, limit: u64, what: &'static str) -> Result<usize, FormatError> {
         let count = self.bounded(limit, what)?;
         usize::try_from(count)
@@ -117,7 +117,7 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// What decoded values of one node may take in memory.
+/// Memory left for the decoded values of one node.
 #[derive(Debug)]
 pub(super) struct Memory(usize);
 

@@ -6,14 +6,14 @@ use zstd::zstd_safe::{self, CCtx, CParameter, DCtx, DParameter};
 
 use super::{FormatError, limits};
 
-/// How bytes are stored.
+/// How the bytes of a group or frame are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Codec {
-    /// As they are.
+    /// Uncompressed.
     Raw,
     /// One zstd frame.
     Zstd,
-    /// One zstd frame with other chunks as prefix.
+    /// One zstd frame that uses other chunks as its prefix.
     ZstdDelta,
 }
 
@@ -36,19 +36,19 @@ impl Codec {
     }
 }
 
-/// The zstd level of metadata; groups have one of their own.
+/// The zstd level of metadata; groups have a separate level.
 const FRAME_LEVEL: i32 = 3;
-/// The largest window a delta may need: its prefix and itself.
+/// Maximum window of a delta: its prefix and its own bytes.
 const WINDOW_LOG_MAX: u32 = 27;
-/// The smallest that is of use.
+/// Minimum useful window.
 const WINDOW_LOG_MIN: u32 = 17;
 
-/// Compresses a frame's payload when that helps.
+/// Compresses a frame's payload if that makes it shorter.
 pub(super) fn compress_frame(payload: &[u8]) -> (Codec, Vec<u8>) {
     Compressor::new(FRAME_LEVEL).compress(payload)
 }
 
-/// A compressor with its working memory, to be used many times.
+/// A compressor with reusable working memory.
 pub(crate) struct Compressor {
     context: CCtx<'static>,
 }
@@ -65,7 +65,7 @@ impl Compressor {
         context
             .set_parameter(CParameter::CompressionLevel(level))
             .expect("zstd clamps levels to those it has");
-        // The lengths are in the pack table, checksums in the tag: a frame needs neither.
+        // The pack table has the lengths, and the tag is a checksum, so a frame needs neither.
         context
             .set_parameter(CParameter::ContentSizeFlag(false))
             .expect("a boolean");
@@ -75,13 +75,13 @@ impl Compressor {
         Self { context }
     }
 
-    /// Compresses, and keeps the bytes as they are when that would not make them at least 2 % shorter.
+    /// Compresses, but keeps the raw bytes if compression saves less than 2 %.
     pub(crate) fn compress(&mut self, raw: &[u8]) -> (Codec, Vec<u8>) {
         let mut out = Vec::with_capacity(zstd_safe::compress_bound(raw.len()));
         let worth = raw.len() - raw.len() / 50;
         match self.context.compress2(&mut out, raw) {
             Ok(_) if out.len() < worth => {
-                // A compressed group waits for its pack: do not hold the unused half of its buffer meanwhile.
+                // A compressed group waits for its pack: free the unused part of its buffer.
                 out.shrink_to_fit();
                 (Codec::Zstd, out)
             }
@@ -90,16 +90,16 @@ impl Compressor {
     }
 }
 
-/// Compresses with other bytes as prefix, which unpacking needs as well; `None` when there is no memory for it.
+/// Compresses with `prefix`, which decompression needs as well; `None` when zstd reports an error, such as lack of memory.
 pub(crate) fn compress_delta(level: i32, prefix: &[u8], raw: &[u8]) -> Option<Vec<u8>> {
-    // A frame that begins in the prefix reaches back to its start.
+    // The window must reach from the end of the frame back to the start of the prefix.
     let reach = (prefix.len() + raw.len()).next_power_of_two();
     let window = reach.trailing_zeros().clamp(WINDOW_LOG_MIN, WINDOW_LOG_MAX);
     let mut context = CCtx::create();
     let set = [
         CParameter::CompressionLevel(level),
         CParameter::WindowLog(window),
-        // Of a prefix zstd looks at no more than eight bytes for each place in its table.
+        // zstd indexes at most eight bytes of a prefix per entry of its hash table.
         CParameter::HashLog(window.saturating_sub(2).clamp(15, 20)),
         CParameter::ContentSizeFlag(false),
         CParameter::ChecksumFlag(false),
@@ -114,12 +114,12 @@ pub(crate) fn compress_delta(level: i32, prefix: &[u8], raw: &[u8]) -> Option<Ve
     Some(out)
 }
 
-/// Unpacks a zstd frame that must hold exactly `raw_len` bytes.
+/// Decompresses a zstd frame that must contain exactly `raw_len` bytes.
 pub(crate) fn decompress(stored: &[u8], raw_len: usize) -> Result<Vec<u8>, FormatError> {
     if raw_len as u64 <= limits::GROUP_RAW {
         return decompress_delta(stored, &[], raw_len);
     }
-    // Memory grows with what really comes out, not with what a damaged head claims.
+    // Allocate memory for the bytes that are decompressed, not for the length that a damaged header claims.
     let mut out = Vec::new();
     let limit = raw_len as u64 + 1;
     zstd::stream::Decoder::new(stored)
@@ -128,11 +128,11 @@ pub(crate) fn decompress(stored: &[u8], raw_len: usize) -> Result<Vec<u8>, Forma
     if out.len() == raw_len {
         Ok(out)
     } else {
-        Err(FormatError::Malformed("it unpacks to another length"))
+        Err(FormatError::Malformed("its uncompressed length is wrong"))
     }
 }
 
-/// Unpacks a zstd frame made with `prefix`, exactly `raw_len` bytes.
+/// Decompresses a zstd frame made with `prefix`, which must contain exactly `raw_len` bytes.
 pub(crate) fn decompress_delta(
     stored: &[u8],
     prefix: &[u8],
@@ -153,7 +153,7 @@ pub(crate) fn decompress_delta(
     };
     match result {
         Ok(len) if len == raw_len => Ok(out),
-        Ok(_) => Err(FormatError::Malformed("it unpacks to another length")),
+        Ok(_) => Err(FormatError::Malformed("its uncompressed length is wrong")),
         Err(_) => Err(FormatError::Malformed("its compressed data is damaged")),
     }
 }

@@ -9,31 +9,31 @@ use crate::model::RepositoryId;
 
 const FORMAT: &str = "br repository";
 
-/// What holds for a repository from `init` on.
+/// The configuration of a repository. It never changes after `init`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     format: String,
-    /// Version of the format it was made with.
+    /// Format version that the repository was created with.
     pub version: FormatVersion,
     /// The repository's id.
     #[serde(with = "as_text")]
     pub id: RepositoryId,
-    /// When it was made.
+    /// When the repository was created.
     pub created: Timestamp,
     /// How its objects are sealed.
     pub cipher: Cipher,
     /// How files are cut.
     pub chunker: ChunkerConfig,
-    /// What the store promised when the repository was made.
+    /// What the store guaranteed when the repository was created.
     pub store: StoreConfig,
 }
 
-/// What a store promised when the repository was made.
+/// What a store guaranteed when the repository was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreConfig {
-    /// It refuses a second object of one key. If not, only one writer may be active at a time.
+    /// The store refuses to create an object with an existing key. Without this, only one writer may be active at a time.
     pub exclusive_create: bool,
-    /// Its listings show at once what was written.
+    /// A listing shows every object as soon as it is written.
     pub fresh_lists: bool,
 }
 
@@ -70,15 +70,15 @@ impl Cipher {
 /// How files are cut into chunks. Lengths in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChunkerConfig {
-    /// No chunk of a cut file is shorter, but the last.
+    /// Minimum length of a chunk, except the last one of a file.
     pub min: u32,
-    /// Cuts become more likely from here on. A power of two.
+    /// From this length on, a cut is more likely. A power of two.
     pub target: u32,
-    /// No chunk is longer.
+    /// Maximum length of a chunk.
     pub max: u32,
-    /// Files up to this length are one chunk.
+    /// Files up to this length become one chunk.
     pub small_file: u32,
-    /// Files up to this length are in their entry.
+    /// Files up to this length are stored inline in their entry.
     pub inline: u32,
 }
 
@@ -131,7 +131,7 @@ impl Config {
         if value.get("format").and_then(Value::as_str) != Some(FORMAT) {
             return Err(not_ours);
         }
-        // The version decides before anything else is looked at: a later one may have other fields.
+        // Check the version first: later versions may have other fields.
         let version = value.get("version").cloned().unwrap_or_default();
         let version: FormatVersion = serde_json::from_value(version)
             .map_err(|_| FormatError::Malformed("the version is missing"))?;
@@ -155,7 +155,7 @@ impl Config {
     }
 }
 
-/// Serialises a document with its checksum, readably.
+/// Serialises a document with its checksum, as indented JSON.
 pub(super) fn with_checksum(mut value: Value) -> Vec<u8> {
     let sum = checksum(&value);
     if let Value::Object(fields) = &mut value {
@@ -166,7 +166,7 @@ pub(super) fn with_checksum(mut value: Value) -> Vec<u8> {
     bytes
 }
 
-/// Checks a document's checksum and takes it out.
+/// Checks a document's checksum and removes it.
 pub(super) fn without_checksum(mut value: Value) -> Result<Value, FormatError> {
     let fields = value
         .as_object_mut()
@@ -179,7 +179,7 @@ pub(super) fn without_checksum(mut value: Value) -> Result<Value, FormatError> {
     }
 }
 
-/// `serde_json` keeps the keys of an object sorted, so equal documents have equal bytes.
+/// The checksum of a document. `serde_json` sorts the keys of an object, so equal documents have equal bytes.
 fn checksum(value: &Value) -> String {
     blake3::hash(value.to_string().as_bytes())
         .to_hex()

@@ -1,16 +1,16 @@
-//! Where tree nodes end: decided by content, so that equal runs give equal nodes (section 6).
+//! Where tree nodes end. The content decides, so that equal runs of items give equal nodes (section 6).
 
 use crate::model::EntryPath;
 
-/// Decides where a node ends.
+/// Decides where a tree node ends.
 #[derive(Debug)]
 pub(crate) struct NodeCutter {
-    /// A path whose hash this divides ends the node.
+    /// A node ends after a path whose hash is divisible by this number.
     divisor: u16,
-    /// From this many items on, or this many bytes, a node may end.
+    /// Before this many items or this many bytes, a node does not end.
     min_items: u64,
     min_bytes: usize,
-    /// At this many of either it ends in any case.
+    /// At this many items or bytes, a node always ends.
     max_items: u64,
     max_bytes: usize,
 }
@@ -28,7 +28,7 @@ impl NodeCutter {
         min_items: 16,
         min_bytes: usize::MAX,
         max_items: 1024,
-        // Only paths of many kilobytes come to that.
+        // Reached only by nodes with very long paths.
         max_bytes: 4 << 20,
     };
 

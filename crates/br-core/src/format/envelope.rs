@@ -1,4 +1,4 @@
-//! What every stored object starts with, and the sealed pieces that follow (section 3).
+//! The header of every stored object, and the sealed pieces that follow (section 3).
 
 use std::borrow::Cow;
 
@@ -10,19 +10,19 @@ use crate::model::ObjectId;
 
 /// Length of an object's header.
 pub(crate) const HEADER_LEN: usize = 32;
-/// Length of the tag behind every sealed piece.
+/// Length of the tag after every sealed piece.
 pub(crate) const TAG_LEN: usize = 16;
 /// Length of a frame's head.
 const FRAME_HEAD_LEN: usize = 12;
-/// How much of the header pieces are bound to: all but its checksum.
+/// Length of the header bytes that are authenticated with each piece: all but the header's checksum.
 const AAD_LEN: usize = 28;
-/// A frame unpacks to at most this many times its stored length …
+/// A frame decompresses to at most this many times its stored length …
 const MOST_UNPACKED: u64 = 256;
 /// … plus this many bytes.
 const ALWAYS_UNPACKED: u64 = 16 << 20;
 const MAGIC: [u8; 4] = [0x89, b'B', b'R', b'\n'];
 
-/// What an object is.
+/// The type of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ObjectKind {
     Pack,
@@ -54,7 +54,7 @@ impl ObjectKind {
     }
 }
 
-/// An object's header with the key that belongs to it.
+/// An object's header, and the key derived for the object.
 pub(crate) struct SealedObject {
     header: [u8; HEADER_LEN],
     id: ObjectId,
@@ -70,7 +70,7 @@ impl std::fmt::Debug for SealedObject {
 }
 
 impl SealedObject {
-    /// The header of a new object.
+    /// Creates the header of a new object.
     pub(crate) fn new(master: &MasterKey, cipher: Cipher, kind: ObjectKind, id: ObjectId) -> Self {
         let mut header = [0; HEADER_LEN];
         header[..4].copy_from_slice(&MAGIC);
@@ -110,7 +110,7 @@ impl SealedObject {
         if header[4] != kind.byte() {
             return Err(FormatError::Kind(kind.name()));
         }
-        // The repository's cipher holds for all its objects: an object that claims another one is not its own.
+        // All objects of a repository use its cipher. An object with another one does not belong to it.
         if header[7] != cipher.byte() {
             return Err(FormatError::Malformed("its cipher is not the repository's"));
         }
@@ -135,13 +135,13 @@ impl SealedObject {
         &self.header
     }
 
-    /// Seals a piece that has no head: encrypts it in place and appends its tag.
+    /// Seals a piece without a head: encrypts it in place and appends its tag.
     pub(crate) fn seal(&self, number: u32, piece: &mut Vec<u8>) {
         let tag = self.key.seal(number, &self.aad(), piece);
         piece.extend_from_slice(&tag);
     }
 
-    /// Checks and opens a piece that has no head.
+    /// Checks and opens a piece without a head.
     pub(crate) fn open<'a>(
         &self,
         number: u32,
@@ -150,7 +150,7 @@ impl SealedObject {
         self.key.open(number, &self.aad(), sealed)
     }
 
-    /// Appends a frame: compressed when that helps.
+    /// Appends a frame, compressed if that makes it shorter.
     pub(crate) fn write_frame(&self, number: u32, payload: &[u8], out: &mut Vec<u8>) {
         let (mut codec, mut stored) = codec::compress_frame(payload);
         if payload.len() as u64 > most_unpacked(stored.len()) {
@@ -166,7 +166,7 @@ impl SealedObject {
         out.extend_from_slice(&tag);
     }
 
-    /// Reads a frame from the front of `bytes`; returns its payload and what follows it.
+    /// Reads a frame from the front of `bytes`; returns its payload and the bytes after it.
     pub(crate) fn read_frame<'a>(
         &self,
         number: u32,
@@ -178,7 +178,7 @@ impl SealedObject {
         let mut fields = Decoder::new(&head[4..]);
         let (raw_len, stored_len) = (fields.u32()?, fields.u32()?);
         let sealed = read.take((stored_len as usize).saturating_add(TAG_LEN))?;
-        // The head is authenticated with the piece, so from here on its numbers are the writer's.
+        // The head is authenticated with the piece, so its numbers can be trusted from here on.
         let stored = self.key.open(number, &self.frame_aad(&head), sealed)?;
         if head[1..4] != [0; 3] {
             return Err(FormatError::Unknown("frame flags"));
@@ -198,8 +198,8 @@ impl SealedObject {
         Ok((payload, read.rest()))
     }
 
-    /// What a piece is bound to: the header without its minor version, so that a group can be read by someone who
-    /// knows the pack's name and has not fetched its header.
+    /// The authenticated data of a piece: the header with its minor version set to zero. So a reader can open a group without fetching the
+    /// pack's header.
     fn aad(&self) -> [u8; AAD_LEN] {
         let mut aad = [0; AAD_LEN];
         aad.copy_from_slice(&self.header[..AAD_LEN]);
@@ -215,13 +215,13 @@ impl SealedObject {
     }
 }
 
-/// The longest payload of a frame that takes `stored` bytes: what is worth keeping does not shrink further, and a few bytes must
-/// not fill the reader's memory.
+/// Maximum payload of a frame with `stored` bytes. Useful data does not compress better, and a few bytes must not fill the reader's
+/// memory.
 const fn most_unpacked(stored: usize) -> u64 {
     stored as u64 * MOST_UNPACKED + ALWAYS_UNPACKED
 }
 
-/// Writes an object that is a header and frames.
+/// Writes an object that consists of a header and frames.
 pub(crate) fn write_object(object: &SealedObject, frames: &[&[u8]]) -> Vec<u8> {
     let mut out = object.header.to_vec();
     for (number, frame) in (0..).zip(frames) {
@@ -230,7 +230,7 @@ pub(crate) fn write_object(object: &SealedObject, frames: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-/// Reads an object that is a header and exactly `N` frames of at most `limit` bytes.
+/// Reads an object that consists of a header and exactly `N` frames of at most `limit` bytes each.
 pub(crate) fn read_object<const N: usize>(
     master: &MasterKey,
     cipher: Cipher,

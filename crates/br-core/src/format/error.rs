@@ -1,44 +1,44 @@
-//! Why bytes are not what they should be.
+//! Errors of the decoders.
 
 use super::{FORMAT_VERSION, FormatVersion};
 
-/// Why bytes could not be read. The caller that fetched the object adds its name.
+/// Why bytes could not be decoded. The caller adds the name of the object.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormatError {
-    /// The bytes end too early, or continue too long.
+    /// There are too few or too many bytes.
     #[error("it is truncated or has the wrong length")]
     Length,
     /// A checksum or authentication tag does not match: the bytes were altered, or belong to another repository.
     #[error("its checksum does not match: the bytes were altered")]
     Checksum,
-    /// Not what is where it was found.
+    /// The object has another type than expected.
     #[error("it is not {0}")]
     Kind(&'static str),
-    /// A value that cannot be right.
+    /// A value is invalid.
     #[error("it is malformed: {0}")]
     Malformed(&'static str),
-    /// More than a reader accepts.
+    /// A value exceeds the reader's limit.
     #[error("it claims more than the limit of {limit} {what}")]
     Limit {
-        /// What there is too much of.
+        /// The unit that is limited.
         what: &'static str,
-        /// The most there may be.
+        /// The maximum.
         limit: u64,
     },
-    /// Written by a program that knows more.
+    /// Written by a newer br.
     #[error("it was written by a newer br: unknown {0}")]
     Unknown(&'static str),
-    /// A format version this library cannot read or write.
+    /// A format version that this library cannot read or write.
     #[error("it has format version {0}, this br knows {known}", known = FORMAT_VERSION)]
     Version(FormatVersion),
-    /// The passphrase opens none of the key slots.
+    /// The passphrase does not open any key slot.
     #[error("the password is wrong")]
     Password,
 }
 
 impl FormatError {
-    /// True when a newer br could read it.
+    /// True when a newer br could read the object.
     #[must_use]
     pub const fn is_newer(&self) -> bool {
         matches!(self, Self::Unknown(_) | Self::Version(_))

@@ -1,11 +1,11 @@
-//! Index segments: chunk id to place (section 5).
+//! Index segments: map chunk ids to places (section 5).
 
 use super::bytes::{Decoder, put_varint};
 use super::pack::PackTable;
 use super::{FormatError, limits};
 use crate::model::{ChunkId, PackId};
 
-/// A pack as a segment describes it.
+/// A pack's description in a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PackEntry {
     pub(crate) id: PackId,
@@ -14,14 +14,14 @@ pub(crate) struct PackEntry {
     pub(crate) table: PackTable,
 }
 
-/// Slots that continue in another pack.
+/// Slots whose chunks were copied to another pack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Move {
     pub(crate) from: PackId,
     pub(crate) to: PackId,
-    /// Slot in `to` of the first of `slots`; the others follow it.
+    /// Slot in `to` of the first chunk; the others follow it.
     pub(crate) first: u32,
-    /// Slots in `from`, ascending.
+    /// Copied slots of `from`, ascending.
     pub(crate) slots: Vec<u32>,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Segment {
     pub(crate) packs: Vec<PackEntry>,
     /// Ascending.
     pub(crate) ids: Vec<ChunkId>,
-    /// For each id its position among the chunks of all packs of the segment.
+    /// For each id, its position among the chunks of all packs of the segment.
     pub(crate) slots: Vec<u32>,
     pub(crate) moves: Vec<Move>,
 }
@@ -59,7 +59,7 @@ impl SegmentBuilder {
         self.moves.push(moved);
     }
 
-    /// Chunks so far, and ids of what deltas rest on.
+    /// Number of chunks and of bases so far.
     pub(crate) const fn id_count(&self) -> usize {
         self.chunks.len() + self.bases
     }
@@ -77,7 +77,7 @@ impl SegmentBuilder {
 }
 
 impl Segment {
-    /// The packs with their chunks in slot order: what the segment was built from.
+    /// The packs with their chunks in slot order, and the moves: the input of the builder.
     pub(crate) fn into_parts(self) -> (Vec<(PackEntry, Vec<ChunkId>)>, Vec<Move>) {
         let mut by_slot = vec![ChunkId([0; 32]); self.ids.len()];
         for (id, slot) in self.ids.iter().zip(&self.slots) {
@@ -132,7 +132,7 @@ impl Segment {
             let len = read.bounded(limits::PACK, "bytes in a pack")?;
             let table = PackTable::decode(&mut read)?;
             chunks += table.chunk_count();
-            // An id and a slot follow for each chunk.
+            // Each chunk still needs an id and a slot.
             if chunks.saturating_mul(36) > read.rest().len() {
                 return Err(FormatError::Length);
             }
@@ -180,7 +180,7 @@ fn decode_moves(read: &mut Decoder<'_>) -> Result<Vec<Move>, FormatError> {
     Ok(moves)
 }
 
-/// Lookups rely on the order and on every slot being there once.
+/// Checks that the ids are sorted and that every slot occurs once: lookups rely on both.
 fn check_permutation(ids: &[ChunkId], slots: &[u32]) -> Result<(), FormatError> {
     let mut seen = vec![false; slots.len()];
     let all = slots.iter().all(|slot| {

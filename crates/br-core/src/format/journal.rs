@@ -8,11 +8,11 @@ use crate::model::{Entry, PackId};
 /// A record of the journal.
 #[derive(Debug)]
 pub(crate) enum JournalRecord {
-    /// Packs that are stored.
+    /// Packs that were stored.
     Packs(Vec<PackId>),
-    /// Entries that are finished, in order.
+    /// Finished entries, in order.
     Entries(Vec<Entry>),
-    /// When the backup began, in milliseconds since 1970.
+    /// Start of the backup, in milliseconds since 1970.
     Started(i64),
 }
 

@@ -1,4 +1,4 @@
-//! Keys, and sealing under them (sections 2 and 3).
+//! Keys, and sealing with them (sections 2 and 3).
 
 use blake3::Hasher;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -8,7 +8,7 @@ use super::envelope::{ObjectKind, TAG_LEN};
 use super::{Cipher, FormatError};
 use crate::model::{ChunkId, ObjectId};
 
-/// The key everything else is derived from. All zeros in a repository that is not encrypted.
+/// The key from which all other keys are derived. All zeros in an unencrypted repository.
 #[derive(Clone)]
 pub(crate) struct MasterKey(Zeroizing<[u8; 32]>);
 
@@ -23,7 +23,7 @@ impl MasterKey {
         Self(Zeroizing::new(bytes))
     }
 
-    /// The key of a repository without encryption.
+    /// The key of an unencrypted repository.
     pub(crate) fn public() -> Self {
         Self::new([0; 32])
     }
@@ -65,7 +65,7 @@ impl MasterKey {
     }
 }
 
-/// Makes chunk ids.
+/// The key that turns chunks into chunk ids.
 #[derive(Clone)]
 pub(crate) struct ChunkIdKey(Zeroizing<[u8; 32]>);
 
@@ -88,7 +88,7 @@ pub(super) fn aes_key(key: &[u8; 32]) -> LessSafeKey {
 
 /// The key of one object.
 pub(super) enum ObjectKey {
-    /// No secrecy: tags are keyed checksums.
+    /// Not encrypted: tags are keyed checksums.
     Checksum(Zeroizing<[u8; 32]>),
     /// AES-256-GCM.
     Aes256Gcm(Box<LessSafeKey>),
@@ -110,7 +110,7 @@ impl ObjectKey {
         }
     }
 
-    /// Checks `sealed`, bytes and tag, and returns the bytes: borrowed when nothing had to be decrypted.
+    /// Checks `sealed`, which ends with its tag, and returns the data: borrowed if nothing had to be decrypted.
     pub(super) fn open<'a>(
         &self,
         number: u32,

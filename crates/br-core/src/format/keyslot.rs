@@ -15,7 +15,7 @@ use crate::model::{hex, unhex};
 const AAD: &[u8] = b"br key slot v1";
 const SLOT_VERSION: u32 = 1;
 
-/// How much work a passphrase guess costs.
+/// The cost of one passphrase guess.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct KdfCost {
     pub(crate) memory_kib: u32,
@@ -23,7 +23,7 @@ pub(crate) struct KdfCost {
 }
 
 impl Default for KdfCost {
-    /// 64 MiB and two passes: twice what OWASP asks of argon2id, a tenth of a second.
+    /// 64 MiB and two passes: twice OWASP's recommendation for argon2id, about a tenth of a second.
     fn default() -> Self {
         Self {
             memory_kib: 64 << 10,
@@ -32,7 +32,7 @@ impl Default for KdfCost {
     }
 }
 
-/// The most a reader spends on a slot, as the slot may come from an attacker.
+/// Maximum cost that a reader accepts, because an attacker may have written the slot.
 const MAX_MEMORY_KIB: u32 = 1 << 20;
 const MAX_PASSES: u32 = 16;
 const MAX_LANES: u32 = 8;
@@ -58,7 +58,7 @@ struct Kdf {
 }
 
 impl KeySlot {
-    /// Wraps the master key. `salt` and `nonce` must be random and new.
+    /// Wraps the master key. `salt` and `nonce` must be fresh random bytes.
     pub(crate) fn wrap(
         master: &MasterKey,
         config: &[u8],
@@ -94,7 +94,7 @@ impl KeySlot {
         })
     }
 
-    /// Unwraps the master key and checks that `config`, the bytes of `br.json`, is the one it was wrapped with.
+    /// Unwraps the master key and checks that `config`, the bytes of `br.json`, are those it was wrapped with.
     pub(crate) fn unwrap_key(
         &self,
         config: &[u8],

@@ -20,7 +20,7 @@ const TORN: u8 = 32;
 const LISTS: u8 = 64;
 const ALL_FLAGS: u8 = 127;
 
-/// No leaf is made longer, far below what readers refuse.
+/// Maximum length of a leaf that br writes, far below the readers' limit.
 const MAX_LEN: usize = 4 << 20;
 
 /// Collects entries into a leaf.
@@ -30,13 +30,13 @@ pub(crate) struct LeafBuilder {
     digests: Vec<u8>,
     owners: Vec<Arc<Owner>>,
     owner_slots: HashMap<Arc<Owner>, u64>,
-    /// Bytes of all names of owners.
+    /// Bytes of all owners, including their names.
     owner_len: usize,
     entries: u64,
     last: Last,
 }
 
-/// What the next entry is written as a difference to.
+/// The values of the previous entry; the next entry is stored as a difference to them.
 #[derive(Debug, Default)]
 struct Last {
     path: Vec<u8>,
@@ -59,17 +59,17 @@ impl LeafBuilder {
         self.entries
     }
 
-    /// About how long the leaf is without its owners, in bytes: that decides where leaves end.
+    /// Approximate length of the leaf without its owners, in bytes. Decides where the leaf ends.
     pub(crate) const fn len(&self) -> usize {
         self.rows.len() + self.digests.len()
     }
 
-    /// True when it must end whatever is decided: its owners have names of many bytes.
+    /// True when the leaf must end, wherever the content would end it: very long owner names also count here.
     pub(crate) const fn is_full(&self) -> bool {
         self.len() + self.owner_len >= MAX_LEN
     }
 
-    /// Adds an entry. A file with many chunks is there with the lists that hold them.
+    /// Adds an entry. For a file with many chunks, `lists` are the lists that contain them.
     pub(crate) fn push(&mut self, entry: &Entry, lists: &[ChunkRef]) {
         let out = &mut self.rows;
         put_path(out, &self.last.path, entry.path.as_bytes());
@@ -115,7 +115,7 @@ impl LeafBuilder {
         self.entries += 1;
     }
 
-    /// Writes the leaf and starts the next one.
+    /// Returns the encoded leaf and starts the next one.
     pub(crate) fn finish(&mut self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.len() + 64);
         out.push(0);
@@ -134,7 +134,7 @@ impl LeafBuilder {
     }
 }
 
-/// Appends a path as what it shares with the one before, and the rest.
+/// Appends a path as the length of the prefix that it shares with the last one, and the rest.
 pub(super) fn put_path(out: &mut Vec<u8>, last: &[u8], path: &[u8]) {
     let shared = last.iter().zip(path).take_while(|(a, b)| a == b).count();
     put_varint(out, shared as u64);
@@ -203,15 +203,15 @@ fn put_file(out: &mut Vec<u8>, digests: &mut Vec<u8>, file: &FileContent, lists:
     }
 }
 
-/// A leaf as read.
+/// A decoded leaf.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Leaf {
     pub(crate) entries: Vec<Entry>,
-    /// Of entries whose chunks are in lists the position, and the lists. They have no chunks yet.
+    /// For each entry whose chunks are in lists: its position and its lists. The entry itself has no chunks yet.
     pub(crate) lists: Vec<(usize, Vec<ChunkRef>)>,
 }
 
-/// Reads a leaf. Entries are in order and valid, whatever the bytes say.
+/// Decodes a leaf. Checks that all entries are valid and in order.
 pub(crate) fn decode_leaf(bytes: &[u8]) -> Result<Leaf, FormatError> {
     let mut read = Decoder::new(bytes);
     if read.u8()? != 0 {
@@ -344,7 +344,7 @@ fn read_entry(
         link_group,
     };
     let has_lists = flags & LISTS != 0;
-    // How long a file with lists is turns out when they are read.
+    // The length of a file with lists is checked when the lists are read.
     let checked = match has_lists {
         true => entry.check_metadata().and_then(|()| entry.check_kind()),
         false => entry.check(),
@@ -365,7 +365,7 @@ fn read_xattrs(read: &mut Decoder<'_>, memory: &mut Memory) -> Result<Vec<Xattr>
     for _ in 0..read.count(limits::XATTRS, "extended attributes")? {
         let name = read.bytes(limits::XATTR_NAME, "bytes of attribute name")?;
         let value = read.bytes(limits::XATTR_VALUE, "bytes of attribute")?;
-        // Two pieces of memory, of 16 bytes at least.
+        // Name and value are two allocations; add 16 bytes of overhead for each.
         memory.take(size_of::<Xattr>() + name.len() + value.len() + 32)?;
         xattrs.push(Xattr {
             name: name.to_vec(),
@@ -375,7 +375,7 @@ fn read_xattrs(read: &mut Decoder<'_>, memory: &mut Memory) -> Result<Vec<Xattr>
     Ok(xattrs)
 }
 
-/// Reads a file; ids and digests follow at the end of the leaf.
+/// Reads a file. Its chunk ids and digest follow at the end of the leaf.
 fn read_file(
     read: &mut Decoder<'_>,
     flags: u8,
@@ -515,7 +515,7 @@ mod tests {
         }
     }
 
-    /// Paths are stored as differences: a few bytes for each may represent 60,000.
+    /// Paths are stored as differences, so a few bytes may decode to a path of 60,000 bytes.
     #[test]
     fn a_leaf_whose_paths_would_fill_the_memory_is_refused() {
         let mut leaf = LeafBuilder::default();
@@ -527,7 +527,7 @@ mod tests {
         assert!(bytes.len() < 600_000, "{}", bytes.len());
         let error = decode_leaf(&bytes).unwrap_err();
         assert!(matches!(error, FormatError::Limit { .. }), "{error:?}");
-        // As deep as systems allow, and as many as there are in a leaf that br writes.
+        // The deepest paths that systems allow, in the largest leaf that br writes.
         let folder = ["d".repeat(255).as_str(); 15].join("/");
         for number in 10_000..17_000 {
             leaf.push(&entry(&format!("{folder}/{number}"), EntryKind::Fifo), &[]);

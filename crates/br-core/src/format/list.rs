@@ -1,20 +1,20 @@
-//! Lists of chunks: the content of files that have too many for a leaf (section 6).
+//! Lists of chunks: the content of files with too many chunks for a leaf (section 6).
 
 use super::bytes::{Decoder, put_varint};
 use super::{FormatError, limits};
 use crate::model::{ChunkId, ChunkRef};
 
-/// Files with more chunks than this have lists.
+/// Files with more chunks than this use lists.
 pub(crate) const MAX_CHUNKS_IN_ENTRY: usize = 4096;
-/// The minimum and maximum number of chunks of a list; the last one may have fewer.
+/// Minimum and maximum number of chunks in a list; the last list of a file may have fewer.
 const MIN_LEN: usize = 512;
 const MAX_LEN: usize = 8192;
-/// A chunk id that this divides ends a list: an insertion changes one list, not all that follow.
+/// A list ends after a chunk id that is divisible by this number, so an insertion changes one list and not all later ones.
 const DIVISOR: u16 = 2048;
-/// First byte of a list, where nodes have their level.
+/// First byte of a list; nodes have their level there.
 const MARK: u8 = 0xff;
 
-/// Splits chunks into runs that become lists.
+/// Splits chunks into the runs that become lists.
 pub(crate) fn split_lists(mut chunks: &[ChunkRef]) -> impl Iterator<Item = &[ChunkRef]> {
     std::iter::from_fn(move || {
         let ends = |(at, chunk): (usize, &ChunkRef)| {
@@ -45,11 +45,11 @@ pub(crate) fn encode_list(chunks: &[ChunkRef]) -> Vec<u8> {
     out
 }
 
-/// Reads a number of chunks and their lengths. Their ids follow elsewhere.
+/// Reads the number of chunks and their lengths. The caller reads the ids.
 pub(super) fn read_lengths(read: &mut Decoder<'_>) -> Result<Vec<ChunkRef>, FormatError> {
     let mut chunks = Vec::new();
     let count = read.count(limits::TREE_NODE, "chunks")?;
-    // A length and an id follow for each.
+    // Each chunk needs a length and an id.
     if count.saturating_mul(33) > read.rest().len() {
         return Err(FormatError::Length);
     }

@@ -12,8 +12,7 @@ use crate::model::{
     Totals, TreeRoot, Unread, escape, unescape,
 };
 
-/// A backup as JSON: in manifests, in the commit log and in what `br --json` prints. Raw bytes are text as
-/// [`escape`] writes it.
+/// A backup as JSON: in manifests, in the commit log and in the output of `br --json`. Raw bytes are written as text by [`escape`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct BackupV1 {
     #[serde(with = "as_text")]
@@ -263,12 +262,12 @@ pub(crate) fn decode_references(bytes: &[u8]) -> Result<References, FormatError>
     Ok(references)
 }
 
-/// Reads a bitmap, unless it says that it has more parts than the slots of a pack fill: a few bytes for each may unpack to
+/// Reads a bitmap. Refuses one with more containers than the slots of a pack can fill, because a container of a few bytes may decode to
 /// kilobytes.
 fn decode_slots(bitmap: &[u8]) -> Result<RoaringBitmap, FormatError> {
-    /// First half of a bitmap with runs; the second half is the number of parts, less one.
+    /// The first 16 bits of a bitmap with runs; the next 16 bits are the number of containers minus one.
     const WITH_RUNS: u16 = 12_347;
-    /// Slots of one part.
+    /// Slots per container.
     const PART: u64 = 1 << 16;
     let mut head = Decoder::new(bitmap);
     let cookie = head.u32()?;
@@ -307,7 +306,7 @@ mod tests {
         assert_eq!(decode_references(&bytes).unwrap(), references);
     }
 
-    /// A run of 65,536 slots takes eight bytes, and 65,536 such runs would take half a gigabyte when they are used.
+    /// A run of 65,536 slots is stored in eight bytes, and 65,536 such runs would decode to half a gigabyte.
     #[test]
     fn a_bitmap_of_more_slots_than_a_pack_has_is_refused() {
         let mut slots = RoaringBitmap::new();

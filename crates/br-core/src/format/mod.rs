@@ -1,7 +1,7 @@
-//! Values to bytes and bytes to values: everything `docs/format/repository.md` describes, in its order.
+//! Encoding and decoding of everything that `docs/format/repository.md` describes, in the same order.
 //!
-//! No I/O, no clock, no randomness: ids of new objects come in by argument. Invariant: a decoder accepts any bytes and
-//! answers with a value or a [`FormatError`]; it neither panics nor allocates what the bytes merely claim.
+//! No I/O, no clock, no randomness: ids of new objects are arguments. Invariant: a decoder accepts any bytes and returns a value or a
+//! [`FormatError`]; it never panics, and never allocates memory for lengths that the bytes only claim.
 
 mod bounded;
 mod bytes;
@@ -40,20 +40,20 @@ pub(crate) use manifest::{backup_from_json, backup_to_json, decode_references, e
 pub(crate) use node::{Child, decode_node, encode_node};
 pub(crate) use pack::{Group, PackContent, PackTable, TRAILER_LEN};
 
-/// The version of the repository format this library writes.
+/// The version of the repository format that this library writes.
 pub const FORMAT_VERSION: FormatVersion = FormatVersion { major: 1, minor: 0 };
 
 /// A version of the repository format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct FormatVersion {
-    /// Readers refuse a major version they do not know.
+    /// Readers refuse an unknown major version.
     pub major: u8,
-    /// Readers read a greater minor version, and do not write to it.
+    /// Readers accept a newer minor version, but do not write to such a repository.
     pub minor: u8,
 }
 
 impl FormatVersion {
-    /// Whether this library may read what has this version.
+    /// Checks that this library can read objects of this version.
     ///
     /// # Errors
     /// [`FormatError::Version`] for another major version.
@@ -65,7 +65,7 @@ impl FormatVersion {
         }
     }
 
-    /// Whether this library may add to a repository of this version.
+    /// Checks that this library can write to a repository of this version.
     ///
     /// # Errors
     /// [`FormatError::Version`] for another major or a greater minor version.

@@ -1,4 +1,4 @@
-//! Inner nodes of the entry tree: children with their first path and their totals (section 6).
+//! Inner nodes of the entry tree: children with their first path and totals (section 6).
 
 use super::bytes::{Decoder, Memory, put_varint};
 use super::leaf::{put_path, read_path};
@@ -8,13 +8,13 @@ use crate::model::{ChunkId, ChunkRef, EntryPath, Totals};
 /// A child of an inner node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Child {
-    /// Path of its first entry.
+    /// Path of the child's first entry.
     pub(crate) first: EntryPath,
     pub(crate) node: ChunkRef,
     pub(crate) totals: Totals,
 }
 
-/// Writes a node; `level` is 1 for parents of leaves.
+/// Encodes a node; `level` is 1 for a parent of leaves.
 pub(crate) fn encode_node(level: u8, children: &[Child]) -> Vec<u8> {
     let mut out = vec![level];
     put_varint(&mut out, children.len() as u64);
@@ -39,7 +39,7 @@ pub(crate) fn encode_node(level: u8, children: &[Child]) -> Vec<u8> {
     out
 }
 
-/// Reads a node that must be of `level`.
+/// Decodes a node, which must have this `level`.
 pub(crate) fn decode_node(level: u8, bytes: &[u8]) -> Result<Vec<Child>, FormatError> {
     let mut read = Decoder::new(bytes);
     if read.u8()? != level {

@@ -1,4 +1,4 @@
-//! Pack tables: what is where in a pack (section 4).
+//! Pack tables: the groups and chunks of a pack, and where they are (section 4).
 
 use super::bytes::{Decoder, put_varint};
 use super::codec::Codec;
@@ -9,10 +9,10 @@ use crate::model::ChunkId;
 /// Length of a pack's trailer.
 pub(crate) const TRAILER_LEN: usize = 16;
 const TRAILER_MAGIC: &[u8; 8] = b"brpack1\n";
-/// The footer's number among the pack's pieces.
+/// The footer's number among the sealed pieces of the pack.
 const FOOTER_NUMBER: u32 = u32::MAX;
 
-/// What a pack holds.
+/// The content of a pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PackContent {
     /// Content of files.
@@ -25,17 +25,17 @@ pub(crate) enum PackContent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Group {
     pub(crate) codec: Codec,
-    /// Bytes without the tag.
+    /// Stored length in bytes, without the tag.
     pub(crate) stored_len: u32,
-    /// Bytes of all its chunks.
+    /// Sum of the lengths of all its chunks.
     pub(crate) raw_len: u32,
-    /// The chunks whose bytes are the prefix of a delta.
+    /// The chunks whose bytes are the prefix of this delta; empty for other groups.
     pub(crate) bases: Vec<ChunkId>,
     /// Length of each chunk.
     pub(crate) lengths: Vec<u32>,
 }
 
-/// The groups of a pack, in order. Chunk ids are stored separately, as a footer and an index segment keep them differently.
+/// The groups of a pack, in order. Chunk ids are separate, because a footer and an index segment store them differently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PackTable {
     pub(crate) content: PackContent,
@@ -48,7 +48,7 @@ impl PackTable {
         self.groups.iter().map(|g| g.lengths.len()).sum()
     }
 
-    /// Where each group's sealed bytes start.
+    /// Offset of each group's sealed bytes.
     pub(crate) fn offsets(&self) -> impl Iterator<Item = u64> {
         self.groups.iter().scan(HEADER_LEN as u64, |next, group| {
             let offset = *next;
@@ -57,7 +57,7 @@ impl PackTable {
         })
     }
 
-    /// Where the groups end and the footer starts.
+    /// Offset where the groups end and the footer starts.
     pub(crate) fn groups_end(&self) -> u64 {
         let sealed = |g: &Group| u64::from(g.stored_len) + TAG_LEN as u64;
         HEADER_LEN as u64 + self.groups.iter().map(sealed).sum::<u64>()
@@ -95,7 +95,7 @@ impl PackTable {
             _ => return Err(FormatError::Unknown("content of a pack")),
         };
         let count = read.count(limits::PACK_GROUPS, "groups")?;
-        // A group takes five bytes at least.
+        // A group has at least five bytes.
         let mut groups = Vec::with_capacity(count.min(read.rest().len() / 5));
         let mut chunks = 0;
         let mut end = 0;
@@ -104,7 +104,7 @@ impl PackTable {
             chunks += group.lengths.len() as u64;
             end += u64::from(group.stored_len) + TAG_LEN as u64;
             groups.push(group);
-            // An id follows for each chunk.
+            // Each chunk still needs an id.
             if chunks * 32 > read.rest().len() as u64 {
                 return Err(FormatError::Length);
             }
@@ -135,7 +135,7 @@ impl PackTable {
         out.extend_from_slice(TRAILER_MAGIC);
     }
 
-    /// Reads a pack's trailer: the length of the footer.
+    /// Reads a pack's trailer and returns the length of the footer.
     pub(crate) fn read_trailer(end: &[u8]) -> Result<u64, FormatError> {
         let trailer: &[u8; TRAILER_LEN] = end.last_chunk().ok_or(FormatError::Length)?;
         let mut read = Decoder::new(trailer);
@@ -152,7 +152,7 @@ impl PackTable {
         Ok(len)
     }
 
-    /// Reads footer and trailer, which are `end`, of a pack of `pack_len` bytes.
+    /// Reads the footer and trailer of a pack of `pack_len` bytes; `end` contains exactly these two.
     pub(crate) fn read_footer(
         object: &SealedObject,
         end: &[u8],
@@ -171,7 +171,9 @@ impl PackTable {
         }
         read.finish()?;
         if trailer[4..8] != (table.groups.len() as u32).to_le_bytes() {
-            return Err(FormatError::Malformed("the trailer counts other groups"));
+            return Err(FormatError::Malformed(
+                "the trailer has a different number of groups",
+            ));
         }
         if table.groups_end() + end.len() as u64 != pack_len {
             return Err(FormatError::Length);

@@ -1,13 +1,13 @@
-//! The catalog of a state: its backups in the order in which they were committed.
+//! The backups of a state, in commit order.
 //!
-//! [`Backups`] is that list. Invariant: a new backup becomes the last one, whatever a clock says. So the commit log decides
-//! which backup is the newest.
+//! [`Backups`] is this list. Invariant: a new backup becomes the last one, whatever the clock says, so the commit log decides which backup
+//! is the newest.
 
 use std::collections::{BTreeMap, HashMap};
 
 use crate::model::{Backup, BackupId};
 
-/// Backups by id, and in the order of their commits.
+/// Backups by id and in commit order.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Backups {
     numbers: HashMap<BackupId, u64>,
@@ -15,7 +15,7 @@ pub(crate) struct Backups {
 }
 
 impl Backups {
-    /// Adds a backup as the newest. One that is there already keeps its place.
+    /// Adds a backup as the newest. An existing backup keeps its position.
     pub(crate) fn insert(&mut self, backup: Backup) {
         let next = self.by_number.last_key_value();
         let next = next.map_or(0, |(number, _)| number + 1);
@@ -23,8 +23,8 @@ impl Backups {
         self.by_number.insert(number, backup);
     }
 
-    /// Puts backups in the order of their commits as far as `order` names them. One that it does not name comes after the last
-    /// of the others whose id is smaller: ids tell when a backup was begun, if the clock was right.
+    /// Sorts backups in commit order, as given by `order`. A backup that is not in `order` is inserted after the last backup with a
+    /// smaller id: if the clock was right, ids are ordered by the start of the backup.
     pub(crate) fn in_order(backups: impl IntoIterator<Item = Backup>, order: &[BackupId]) -> Self {
         let mut unordered: BTreeMap<BackupId, Backup> = backups
             .into_iter()
@@ -39,7 +39,7 @@ impl Backups {
         all.into_iter().collect()
     }
 
-    /// Takes a backup out.
+    /// Removes a backup.
     pub(crate) fn remove(&mut self, id: &BackupId) -> Option<Backup> {
         let number = self.numbers.remove(id)?;
         self.by_number.remove(&number)
@@ -55,22 +55,22 @@ impl Backups {
         self.numbers.contains_key(id)
     }
 
-    /// All of them, the oldest commit first.
+    /// All backups, the oldest commit first.
     pub(crate) fn values(&self) -> impl DoubleEndedIterator<Item = &Backup> {
         self.by_number.values()
     }
 
-    /// All of them, the oldest commit first.
+    /// All backups, the oldest commit first.
     pub(crate) fn into_values(self) -> impl Iterator<Item = Backup> {
         self.by_number.into_values()
     }
 
-    /// How many there are.
+    /// Number of backups.
     pub(crate) fn len(&self) -> usize {
         self.by_number.len()
     }
 
-    /// True when there is none.
+    /// True when there are no backups.
     pub(crate) fn is_empty(&self) -> bool {
         self.by_number.is_empty()
     }

@@ -1,9 +1,8 @@
-//! Copies of small objects on this machine, so that they need not be fetched again.
+//! Cache: local copies of small objects, which need not be fetched again.
 //!
-//! [`CacheOptions`] say where and how much. Objects never change, so a copy that is sound is as good as the original: each
-//! ends in a checksum which is verified before anything else is believed. They are kept sealed as they are in the store: an
-//! encrypted repository's cache tells no more than the store does. Invariant: nothing depends on the cache; whatever is
-//! wrong with it, the store is asked instead.
+//! [`CacheOptions`] sets its folder and size. Objects never change, so a valid copy equals the original; each copy ends with a checksum
+//! that is verified before the copy is used. Copies stay sealed as in the store, so the cache of an encrypted repository reveals no more
+//! than the store. Invariant: nothing depends on the cache; on any problem with it, br reads from the store.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,29 +21,29 @@ use crate::model::RepositoryId;
 use crate::platform::{create_private_file, create_private_folder, open_regular, read_exact_at};
 use crate::runtime::Runtime;
 
-/// Bytes at the end of a copy: the BLAKE3 of what comes before.
+/// Length of the checksum at the end of a copy: the BLAKE3 of all bytes before it.
 const SUM_LEN: u64 = 32;
-/// Copies whose sum was verified and which stay open.
+/// Maximum number of verified copies that stay open.
 const MAX_OPEN: usize = 32;
-/// A copy's time is renewed when it is older, so that what is in use outlives what is not.
+/// The modification time of a used copy is renewed when it is older than this, so that copies in use are trimmed last.
 const RENEW_AFTER: Duration = Duration::from_secs(3600);
-/// The cache is cut down to its size each time this many bytes were written.
+/// The cache is trimmed each time this many bytes were written.
 const TRIM_EVERY: u64 = 64 << 20;
-/// Who has not touched a temporary file or folder for so long is dead.
+/// A temporary file or folder that has not been changed for this long is left from a killed process.
 const LEFT_AFTER: Duration = Duration::from_secs(2 * 24 * 3600);
-/// Tells other programs that the folder need not be backed up.
+/// Marks the folder so that backup programs may skip it.
 const TAG: (&str, &str) = (
     "CACHEDIR.TAG",
     "Signature: 8a477f597d28d172789f06886806bc55\n# Copies of objects of br repositories. Safe to delete.\n",
 );
 
-/// Where copies are kept, and how many.
+/// Where copies are kept, and how many bytes.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct CacheOptions {
-    /// The folder; every repository has one of its own below it.
+    /// The folder; each repository has a separate folder in it.
     pub folder: PathBuf,
-    /// Most bytes that the copies of one repository take; those not used for longest go first.
+    /// Maximum bytes of the copies of one repository. The least recently used copies are deleted first.
     pub max_bytes: u64,
 }
 
@@ -57,7 +56,7 @@ impl CacheOptions {
         }
     }
 
-    /// Sets how many bytes the copies take at most.
+    /// Sets the maximum bytes of the copies.
     #[must_use]
     pub const fn with_max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = bytes;
@@ -71,11 +70,11 @@ pub(crate) struct Cache {
     max_bytes: u64,
     runtime: Runtime,
     open: Mutex<HashMap<String, Arc<Copied>>>,
-    /// Bytes written since the cache was last cut down.
+    /// Bytes written since the cache was last trimmed.
     written: AtomicU64,
-    /// A copy could not be written.
+    /// True once a copy could not be written.
     is_broken: AtomicBool,
-    /// The folder goes when this does.
+    /// The folder is deleted on drop.
     is_temporary: bool,
 }
 
@@ -95,7 +94,7 @@ impl fmt::Debug for Cache {
     }
 }
 
-/// A copy whose sum is right.
+/// A copy with a verified checksum.
 #[derive(Debug)]
 struct Copied {
     file: File,
@@ -119,14 +118,14 @@ impl Cache {
             max_bytes: options.max_bytes,
             runtime: runtime.clone(),
             open: Mutex::default(),
-            // The first write looks whether there is too much already.
+            // Trim on the first write: the cache may already be too large.
             written: AtomicU64::new(TRIM_EVERY),
             is_broken: AtomicBool::new(false),
             is_temporary: false,
         })
     }
 
-    /// A cache for one operation, empty at first and gone at the end.
+    /// Creates a cache for one operation: empty at first, and deleted on drop.
     pub(crate) fn fresh(&self) -> io::Result<Self> {
         let name = crate::model::hex(&self.runtime.bytes::<8>());
         let folder = self.folder.join(format!(".{name}"));
@@ -142,7 +141,7 @@ impl Cache {
         })
     }
 
-    /// True when the copies were made by this operation.
+    /// True for a cache made by [`Cache::fresh`], which has only copies of this operation.
     pub(crate) const fn is_temporary(&self) -> bool {
         self.is_temporary
     }
@@ -157,7 +156,7 @@ impl Cache {
         self.folder.join(key.replace('/', "-"))
     }
 
-    /// Returns an object of at most `limit` bytes.
+    /// Returns the copy of an object with at most `limit` bytes.
     pub(crate) fn get(&self, key: &str, limit: u64) -> Option<Bytes> {
         let path = self.path(key);
         let mut file = open_regular(&path).ok()?;
@@ -178,7 +177,7 @@ impl Cache {
         Some(bytes.into())
     }
 
-    /// Returns a part of an object that is `len` bytes long.
+    /// Returns a range of an object with `len` bytes.
     pub(crate) fn range(&self, key: &str, len: u64, range: Range<u64>) -> Option<Bytes> {
         let copy = self.verified(key)?;
         if copy.len != len || range.end > len {
@@ -215,7 +214,7 @@ impl Cache {
         Some(copy)
     }
 
-    /// Keeps a copy. That it cannot be kept is no failure.
+    /// Stores a copy. A failure is only recorded.
     pub(crate) fn put(&self, key: &str, pieces: &[Bytes]) {
         let Ok(len) = self.write(key, pieces) else {
             self.is_broken.store(true, Ordering::Relaxed);
@@ -248,7 +247,7 @@ impl Cache {
         Ok(pieces.iter().map(|piece| piece.len() as u64).sum::<u64>() + SUM_LEN)
     }
 
-    /// Drops a copy; true if there was one.
+    /// Deletes a copy; true if it existed.
     pub(crate) fn remove(&self, key: &str) -> bool {
         if let Ok(mut open) = self.open.lock() {
             open.remove(key);
@@ -256,7 +255,7 @@ impl Cache {
         fs::remove_file(self.path(key)).is_ok()
     }
 
-    /// False once a copy could not be kept: then nothing should be fetched for its sake.
+    /// False once a copy could not be written: then no object should be fetched only to copy it.
     pub(crate) fn is_writable(&self) -> bool {
         !self.is_broken.load(Ordering::Relaxed)
     }
@@ -269,7 +268,7 @@ impl Cache {
         }
     }
 
-    /// The newest log entry of which there is a copy.
+    /// The number of the newest log entry that has a copy.
     pub(crate) fn newest_log(&self) -> Option<u64> {
         let names = fs::read_dir(&self.folder).ok()?;
         let numbers = names.filter_map(|item| {
@@ -280,8 +279,8 @@ impl Cache {
         numbers.max()
     }
 
-    /// Drops all copies of log entries: the log is another one, as of a copy of the repository, or after a repair. Whether
-    /// it may be another one is decided by [`LogMemory`](super::LogMemory).
+    /// Deletes all copies of log entries, because the store has another log: it was repaired, or the store is another copy of the
+    /// repository. [`LogMemory`](super::LogMemory) decides whether another log is acceptable.
     pub(crate) fn forget_log(&self) {
         for item in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             if item.file_name().as_encoded_bytes().starts_with(b"log-") {
@@ -290,7 +289,7 @@ impl Cache {
         }
     }
 
-    /// Removes what was not used for longest until the rest is small enough, and what killed processes left.
+    /// Deletes the least recently used copies until the rest fits, and the temporary files of killed processes.
     fn trim(&self) -> io::Result<()> {
         let mut copies = Vec::new();
         let long_ago = self.runtime.before(LEFT_AFTER);

@@ -1,7 +1,7 @@
-//! The catalog: which backups there are, and finding one by what a person types.
+//! The catalog: the backups of a repository, and finding one by the text that a user types.
 //!
-//! [`BackupSelector`] names a backup, [`BackupFilter`] says which backups `latest` is looked for in, [`ShortIds`] has an id
-//! for each that is short enough to type. Invariant: the newest backup is the one that was committed last.
+//! [`BackupSelector`] names a backup, [`BackupFilter`] limits the backups that `latest` selects from, [`ShortIds`] assigns each backup an
+//! id that is short enough to type. Invariant: the newest backup is the one that was committed last.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,27 +12,27 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Backup, BackupId, escape, normal_path};
 use crate::progress::Context;
 
-/// How a person names a backup.
+/// How a user names a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BackupSelector {
     /// The newest backup.
     Latest,
-    /// One of the newest, `back` before the last one, of those that fit a filter.
+    /// The backup that is `back` places before the newest one that matches the filter.
     Newest {
-        /// 0 is the newest, 1 the one before it.
+        /// 0 is the newest backup, 1 the one before it.
         back: usize,
-        /// Which backups count.
+        /// The backups to select from.
         filter: BackupFilter,
     },
-    /// An id, its start, or its end of at least [`BackupSelector::MIN_END`] digits. Case and hyphens do not matter.
+    /// A full id, its first digits, or at least [`BackupSelector::MIN_END`] of its last digits. Case and hyphens are ignored.
     Prefix(String),
 }
 
 impl BackupSelector {
-    /// How many digits of the end of an id are accepted at least.
+    /// Minimum number of last digits that identify a backup.
     pub const MIN_END: usize = 4;
 
-    /// Says which backups `latest` is looked for in. An id is looked for in all.
+    /// Limits the backups that `latest` selects from. An id is searched in all backups.
     #[must_use]
     pub fn with_filter(self, filter: BackupFilter) -> Self {
         match self {
@@ -42,7 +42,7 @@ impl BackupSelector {
         }
     }
 
-    /// True when a backup is named by its id, or by a part of it.
+    /// True when the backup is named by its id or a part of it.
     #[must_use]
     pub const fn is_id(&self) -> bool {
         matches!(self, Self::Prefix(_))
@@ -89,16 +89,16 @@ impl fmt::Display for BackupSelector {
     }
 }
 
-/// Which backups count. The default lets all pass.
+/// Selects backups. The default matches every backup.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct BackupFilter {
     /// Only backups of this host.
     pub host: Option<String>,
-    /// Only backups that were given all of these paths. How a path is spelled does not matter: `./a/` is `a`.
+    /// Only backups of all these paths. Different spellings are equal: `./a/` is `a`.
     pub paths: Vec<Vec<u8>>,
-    /// The folder that relative paths of the filter start from. A relative path fits also a path that was typed alike
-    /// in another folder.
+    /// The folder that the filter's relative paths start from. A relative path also matches a path that was typed the same way in another
+    /// folder.
     pub folder: Vec<u8>,
     /// Only backups with all of these tags.
     pub tags: Vec<String>,
@@ -114,7 +114,7 @@ impl BackupFilter {
         self
     }
 
-    /// Only backups of all of these paths; relative ones start from `folder`.
+    /// Only backups of all these paths; relative paths start from `folder`.
     #[must_use]
     pub fn with_paths(mut self, paths: Vec<Vec<u8>>, folder: Vec<u8>) -> Self {
         self.paths = paths;
@@ -136,13 +136,13 @@ impl BackupFilter {
         self
     }
 
-    /// True when every backup fits.
+    /// True when every backup matches.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.host.is_none() && self.paths.is_empty() && self.tags.is_empty() && !self.complete
     }
 
-    /// True when the backup fits.
+    /// True when the backup matches.
     #[must_use]
     pub fn matches(&self, backup: &Backup) -> bool {
         self.host.as_ref().is_none_or(|host| *host == backup.host)
@@ -154,7 +154,7 @@ impl BackupFilter {
     fn has_path(&self, path: &[u8], backup: &Backup) -> bool {
         let typed = normal_path(path, b"");
         let full = normal_path(path, &self.folder);
-        // `.` and `..` say nothing without the folder they were typed in.
+        // `.` and `..` have no meaning without the folder in which they were typed.
         let has_name = typed != b"." && !typed.starts_with(b"..");
         let mut as_typed = backup.paths.iter().map(|path| normal_path(path, b""));
         let mut in_full = backup.paths.iter();
@@ -175,21 +175,21 @@ impl fmt::Display for BackupFilter {
     }
 }
 
-/// An id for each backup that is as short as it can be: the last eight digits of its id, or more where others end alike.
+/// The shortest usable id of each backup: the last eight digits of its id, or more if several backups have the same last digits.
 ///
-/// The start of an id is the time, which backups of one night share; the end is random.
+/// An id starts with a time, which backups of the same night share; its last digits are random.
 #[derive(Debug, Clone, Default)]
 pub struct ShortIds(HashMap<BackupId, String>);
 
 impl ShortIds {
-    /// Digits of a short id, unless more are needed.
+    /// Number of digits of a short id, unless more are needed.
     pub const LEN: usize = 8;
 
-    /// Short ids for these backups, which must be all of a repository.
+    /// Creates short ids for these backups, which must be all backups of a repository.
     pub fn new(ids: impl IntoIterator<Item = BackupId>) -> Self {
         let mut all: Vec<(BackupId, String)> =
             ids.into_iter().map(|id| (id, digits_of(id))).collect();
-        // Neighbours in this order are those that have the longest ends in common.
+        // Sorted by reversed digits, so ids with the longest common endings are adjacent.
         all.sort_unstable_by(|(_, a), (_, b)| a.bytes().rev().cmp(b.bytes().rev()));
         let mut starts: Vec<&str> = all.iter().map(|(_, digits)| digits.as_str()).collect();
         starts.sort_unstable();
@@ -203,7 +203,7 @@ impl ShortIds {
             let others = before.into_iter().chain(all.get(at + 1));
             let shared = others.map(|(_, other)| common(digits, other)).max();
             let mut len = Self::LEN.max(shared.unwrap_or(0) + 1).min(digits.len());
-            // The end of one may be the start of another.
+            // The last digits of one id may be the first digits of another.
             while len < digits.len() && is_start_of_other(&starts, digits, len) {
                 len += 1;
             }
@@ -212,7 +212,7 @@ impl ShortIds {
         Self((0..all.len()).map(short).collect())
     }
 
-    /// The short id; the whole one for a backup that is none of these.
+    /// The short id; the full id for any other backup.
     #[must_use]
     pub fn get(&self, id: BackupId) -> String {
         self.0.get(&id).cloned().unwrap_or_else(|| id.to_string())
@@ -237,7 +237,7 @@ impl State {
         self.backups.get(&id).ok_or_else(|| unknown(&id))
     }
 
-    /// Finds the backup that a person means.
+    /// Finds the backup that the user selected.
     pub(crate) fn find(&self, selector: &BackupSelector) -> Result<&Backup> {
         match selector {
             BackupSelector::Latest => self.newest(0, &BackupFilter::default()),
@@ -306,7 +306,7 @@ impl Repository {
         Ok(position.state.backups.into_values().collect())
     }
 
-    /// Finds one backup and reads its manifest: unlike [`Repository::find`] this tells what could not be read.
+    /// Finds one backup and reads its manifest, so that, unlike [`Repository::find`], the result names the unread entries.
     ///
     /// # Errors
     /// As [`Repository::find`], and when the manifest is missing or damaged.
@@ -316,18 +316,18 @@ impl Repository {
             let (position, _) = LogPosition::read_or_rebuild(io)?;
             let listed = position.state.find(&selector)?;
             let (mut backup, _) = io.read_manifest(listed.id)?;
-            // A manifest cannot count itself.
+            // A manifest's own length is known only after it is written, so take the value from the log.
             backup.changes.bytes_stored = listed.changes.bytes_stored;
             Ok(backup)
         };
         self.run(context, work).await
     }
 
-    /// Finds one backup, as the catalog has it.
+    /// Finds one backup in the catalog.
     ///
     /// # Errors
-    /// [`ErrorKind::NoBackup`] when there is none or none fits the filter, [`ErrorKind::BackupNotFound`] when no backup has
-    /// the id, [`ErrorKind::AmbiguousId`] when several have it.
+    /// [`ErrorKind::NoBackup`] when the repository has no backup or none matches the filter, [`ErrorKind::BackupNotFound`] when no backup
+    /// has the id, [`ErrorKind::AmbiguousId`] when several match it.
     pub async fn find(&self, selector: &BackupSelector, context: &Context) -> Result<Backup> {
         self.position(context).await?.state.find(selector).cloned()
     }
@@ -347,7 +347,7 @@ mod tests {
             "01a1f839-0000-7000-8000-0000deadbeef",
             "01a1f839-0000-7000-8000-000011111111",
             "01a1f839-0000-7000-8000-000a11111111",
-            // Ends with the digits that all of them start with.
+            // Its last digits are the first digits of all of them.
             "01a1f839-0000-7000-8000-500001a1f839",
         ]);
         let short = ShortIds::new(ids.iter().copied());

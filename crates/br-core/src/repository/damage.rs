@@ -1,7 +1,7 @@
-//! Groups of packs that were found damaged, and that the log remembers.
+//! Damaged groups of packs, and their record in the log.
 //!
-//! Readers note in [`DamageNotes`] what they could not read. [`remember`] writes it into the log at the end of the
-//! operation, so that no backup relies on it from then on. Invariant: nothing fails because damage could not be remembered.
+//! Readers record unreadable groups in [`DamageNotes`]. At the end of the operation, [`remember`] writes them to the log, so that later
+//! backups do not rely on them. Invariant: no operation fails because damage could not be recorded.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -15,26 +15,26 @@ use crate::model::PackId;
 /// Maximum commit retries after losing a race; after that the next reader finds the same damage.
 const MAX_RACES: u32 = 4;
 
-/// What was found in packs. Clones share it.
+/// The damage found so far. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DamageNotes(Arc<Mutex<Found>>);
 
 #[derive(Debug, Default)]
 struct Found {
     bad: DamagedGroups,
-    /// Packs that were read from end to end.
+    /// Packs that were read in full without any damage.
     sound: BTreeSet<PackId>,
 }
 
 impl DamageNotes {
-    /// Notes a group that cannot be read.
+    /// Records an unreadable group.
     pub(crate) fn note(&self, pack: PackId, group: u32) {
         if let Ok(mut found) = self.0.lock() {
             found.bad.entry(pack).or_default().insert(group);
         }
     }
 
-    /// A second attempt went well: a copy on this machine was damaged.
+    /// Removes a group after a second attempt succeeded: only a local copy was damaged.
     pub(crate) fn forget(&self, pack: PackId, group: u32) {
         if let Ok(mut found) = self.0.lock()
             && let Some(groups) = found.bad.get_mut(&pack)
@@ -44,20 +44,20 @@ impl DamageNotes {
         }
     }
 
-    /// Notes that a whole pack was read and is sound.
+    /// Records that a whole pack was read and is sound.
     pub(crate) fn note_sound(&self, pack: PackId) {
         if let Ok(mut found) = self.0.lock() {
             found.sound.insert(pack);
         }
     }
 
-    /// Groups of a pack that cannot be read.
+    /// Number of unreadable groups of a pack.
     pub(crate) fn count(&self, pack: PackId) -> usize {
         let count = |found: &Found| found.bad.get(&pack).map_or(0, BTreeSet::len);
         self.0.lock().map_or(0, |found| count(&found))
     }
 
-    /// What cannot be read.
+    /// The unreadable groups.
     pub(crate) fn bad_groups(&self) -> DamagedGroups {
         self.0
             .lock()
@@ -66,8 +66,7 @@ impl DamageNotes {
     }
 }
 
-/// Writes into the log what was found, when that is allowed and is news. Best effort: a repository that may only be read stays
-/// as it is.
+/// Writes new findings to the log, if the repository is writable. Best effort: errors are ignored.
 pub(crate) fn remember(io: &Io) {
     let found = match io.damage.0.lock() {
         Ok(mut found) => std::mem::take(&mut *found),
@@ -78,7 +77,7 @@ pub(crate) fn remember(io: &Io) {
     if found.bad.is_empty() && found.sound.is_empty() || !may_write || !io.storage().is_own() {
         return;
     }
-    // That it did not work is no news to the caller, whose own report names the damage.
+    // Ignore a failure: the caller's own report names the damage.
     let _ = append(io, &found);
 }
 
@@ -93,7 +92,7 @@ fn append(io: &Io, found: &Found) -> Result<()> {
         if !found.bad.iter().any(is_news) && !found.sound.iter().any(is_mended) {
             return Ok(());
         }
-        // A pack that was given up meanwhile does not matter any more.
+        // Skip packs that were condemned since they were read.
         let index = Index::read(io, &position.state)?;
         let live: BTreeSet<PackId> = index.packs().map(|pack| pack.id).collect();
         let mut damaged: Vec<DamagedPack> = Vec::new();

@@ -1,7 +1,7 @@
-//! The whole commit log, from its first entry on, as far as it can be read.
+//! The whole commit log, from its first entry, as far as it is readable.
 //!
-//! [`History`] tells more than the newest checkpoint does: which backups were deleted, which segments were ever named, and
-//! which entries are missing or altered. Invariant: an entry that cannot be read never hides one that can.
+//! Unlike the newest checkpoint, [`History`] also knows which backups were deleted, which segments were ever named, and which entries are
+//! missing or altered. Invariant: an unreadable entry never hides a readable one.
 
 use std::collections::BTreeSet;
 
@@ -11,13 +11,13 @@ use crate::error::{ErrorKind, Result, in_one_line};
 use crate::format::{LogEntry, LogRecord};
 use crate::model::{BackupId, SegmentId};
 
-/// How many entries are held in memory at once.
+/// Number of entries held in memory at the same time.
 const AT_ONCE: usize = 64;
 
-/// What all log entries together say.
+/// The combined content of all log entries.
 #[derive(Debug, Default)]
 pub(crate) struct History {
-    /// The state after the last entry, as far as entries could be read.
+    /// The state after the last entry, without the entries that are unreadable.
     pub(crate) state: State,
     /// Backups that were deleted.
     pub(crate) gone: BTreeSet<BackupId>,
@@ -25,13 +25,13 @@ pub(crate) struct History {
     pub(crate) segments: BTreeSet<SegmentId>,
     /// Entries that are missing or cannot be used, in order.
     pub(crate) problems: Vec<LogProblem>,
-    /// The newest checkpoint: entries before it are not needed.
+    /// The newest checkpoint; earlier entries are not needed.
     pub(crate) checkpoint: Option<u64>,
-    /// The number of the last entry there is.
+    /// The number of the last existing entry.
     pub(crate) last: Option<u64>,
-    /// An entry that is needed could not be read: `state` lacks what it said.
+    /// True when a needed entry could not be read: `state` lacks its changes.
     pub(crate) is_broken: bool,
-    /// Digest of the entry before; empty when it is not known.
+    /// Digest of the previous entry; empty when it is unknown.
     digest: String,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct LogProblem {
 }
 
 impl History {
-    /// Reads every entry. What is wrong with single ones is noted; that the store does not answer is an error.
+    /// Reads every entry. Problems of single entries are recorded; only a store that does not answer is an error.
     pub(crate) fn read(io: &Io) -> Result<Self> {
         let mut history = Self::default();
         for numbers in log::list(io, 0)?.chunks(AT_ONCE) {
@@ -78,8 +78,8 @@ impl History {
         }
         let is_checkpoint = matches!(record.entry, LogEntry::Checkpoint { .. });
         let continues = self.digest.is_empty() || record.previous == self.digest;
-        let begins_anew = is_checkpoint && record.previous.is_empty();
-        if !continues && !begins_anew {
+        let is_restart = is_checkpoint && record.previous.is_empty();
+        if !continues && !is_restart {
             self.note(
                 seq - 1,
                 seq - 1,
@@ -130,7 +130,7 @@ impl History {
 }
 
 impl LogProblem {
-    /// The entries it is about, for people.
+    /// Text that names the entries of this problem.
     pub(crate) fn entries(&self) -> String {
         let (first, last) = (Layout::log(self.first), Layout::log(self.last));
         match self.first == self.last {

@@ -13,28 +13,28 @@ use crate::format::{
 };
 use crate::model::{ChunkId, PackId, SegmentId};
 
-/// All segments that are live.
+/// All live segments.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Index {
     segments: Vec<Arc<IndexSegment>>,
-    /// Segments that the log names and that cannot be read.
+    /// Segments that the log names but that cannot be read.
     pub(crate) damaged: Vec<(SegmentId, String)>,
-    /// Groups that are known to be unreadable: nothing new may rely on them.
+    /// Groups that are known to be unreadable: new backups must not rely on them.
     bad_groups: Arc<DamagedGroups>,
 }
 
-/// A segment, ready for look-ups. About 46 bytes a chunk.
+/// A segment with lookup tables. Needs about 46 bytes per chunk.
 #[derive(Debug)]
 pub(crate) struct IndexSegment {
     /// `None` for packs that no stored segment describes.
     pub(crate) id: Option<SegmentId>,
     segment: Segment,
     prefixes: PrefixTable,
-    /// Of each pack its first slot and its first group.
+    /// First slot and first group of each pack.
     firsts: Vec<(u32, u32)>,
-    /// Of each group its pack, first slot and offset.
+    /// Pack, first slot and offset of each group.
     groups: Vec<GroupStart>,
-    /// Packs that may not be relied on.
+    /// True for each condemned pack.
     dead: Vec<bool>,
 }
 
@@ -45,18 +45,18 @@ struct GroupStart {
     offset: u64,
 }
 
-/// Where a chunk lies.
+/// Where a chunk is stored.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
     pub(crate) pack: &'a PackEntry,
     /// The chunk's slot in the pack.
     pub(crate) slot: u32,
-    /// Its group's number in the pack, which is also its number among the sealed pieces.
+    /// The group's number in the pack, which is also its number among the sealed pieces.
     pub(crate) group_number: u32,
     pub(crate) group: &'a Group,
-    /// Where the group's sealed bytes start in the pack.
+    /// Offset of the group's sealed bytes in the pack.
     pub(crate) group_offset: u64,
-    /// Where the chunk starts in the unpacked group, and its length.
+    /// Offset of the chunk in the unpacked group, and its length.
     pub(crate) start: u32,
     pub(crate) len: u32,
 }
@@ -96,7 +96,7 @@ impl IndexSegment {
         }
     }
 
-    /// A segment over packs that are not in any stored one.
+    /// Builds a segment for packs that no stored segment describes.
     pub(crate) fn from_packs(packs: &[StoredPack]) -> Self {
         let mut builder = SegmentBuilder::default();
         for pack in packs {
@@ -138,7 +138,7 @@ impl IndexSegment {
         &self.segment
     }
 
-    /// Every place of a chunk in this segment.
+    /// All places of a chunk in this segment.
     fn find(&self, id: &ChunkId) -> impl Iterator<Item = Place<'_>> {
         let ids = &self.segment.ids;
         let range = self.prefixes.range(id);
@@ -155,9 +155,9 @@ impl IndexSegment {
             .map(|(place, _)| place)
     }
 
-    /// The place of a slot of the segment, and whether its pack is dead.
+    /// The place of a slot of the segment, and whether its pack is condemned.
     fn place(&self, slot: u32) -> (Place<'_>, bool) {
-        // The last group that starts at or before the slot; empty groups start where the next one does.
+        // Find the last group that starts at or before the slot. An empty group has the same start as the group after it.
         let at = self.groups.partition_point(|group| group.slot <= slot) - 1;
         let GroupStart {
             pack,
@@ -183,7 +183,7 @@ impl IndexSegment {
 }
 
 impl Index {
-    /// Reads every live segment. One that cannot be read is set aside: its packs are found by listing.
+    /// Reads every live segment. An unreadable one is set aside, and its packs are found by listing the store.
     pub(crate) fn read(io: &Io, state: &State) -> Result<Self> {
         let mut index = Self {
             bad_groups: Arc::new(state.damaged.clone()),
@@ -211,10 +211,10 @@ impl Index {
         Ok(index)
     }
 
-    /// Reads the index as the log names it. A segment that is gone as others replaced it since the log was read is no
-    /// damage: then the position moves on.
+    /// Reads the index at the newest log entry. If a segment cannot be read because another writer replaced and deleted it, refreshes the
+    /// position and reads the index again.
     pub(crate) fn read_newest(io: &Io, position: &mut LogPosition) -> Result<Self> {
-        /// How often others may be faster.
+        /// Maximum retries after another process changed the index.
         const MAX_RACES: u32 = 20;
         let mut index = Self::read(io, &position.state)?;
         for _ in 0..MAX_RACES {
@@ -230,7 +230,7 @@ impl Index {
         self.segments.push(Arc::new(segment));
     }
 
-    /// Takes over all segments of another index.
+    /// Adds all segments of another index.
     pub(crate) fn extend(&mut self, other: &Self) {
         self.segments.extend(other.segments.iter().cloned());
     }
@@ -239,7 +239,7 @@ impl Index {
         &self.segments
     }
 
-    /// All packs that may be relied on.
+    /// All packs that are not condemned.
     pub(crate) fn packs(&self) -> impl Iterator<Item = &PackEntry> {
         self.segments.iter().flat_map(|segment| {
             let alive = segment.segment.packs.iter().zip(&segment.dead);
@@ -247,7 +247,7 @@ impl Index {
         })
     }
 
-    /// A place of the chunk, a sound one if there is any.
+    /// A place of the chunk; a sound one if any.
     pub(crate) fn find<'a>(&'a self, id: &'a ChunkId) -> Option<Place<'a>> {
         self.find_all(id).next()
     }
@@ -260,7 +260,7 @@ impl Index {
         })
     }
 
-    /// False when the place is in a group that was found damaged.
+    /// False when the group of this place was found damaged.
     pub(crate) fn is_sound(&self, place: &Place<'_>) -> bool {
         let groups = self.bad_groups.get(&place.pack.id);
         !groups.is_some_and(|groups| groups.contains(&place.group_number))
@@ -270,7 +270,7 @@ impl Index {
         &self.bad_groups
     }
 
-    /// Takes more groups for unreadable.
+    /// Marks more groups as unreadable.
     pub(crate) fn add_bad_groups(&mut self, more: &DamagedGroups) {
         let all = Arc::make_mut(&mut self.bad_groups);
         for (pack, groups) in more {
@@ -278,7 +278,7 @@ impl Index {
         }
     }
 
-    /// Chunks that deltas rest on and that are nowhere whole, as after a loss of packs.
+    /// Bases of deltas that are not stored whole anywhere, for example because packs were lost.
     pub(crate) fn lost_bases(&self) -> HashSet<ChunkId> {
         let groups = self.packs().flat_map(|pack| &pack.table.groups);
         let bases: HashSet<ChunkId> = groups.flat_map(|group| group.bases.clone()).collect();
@@ -286,8 +286,8 @@ impl Index {
         bases.into_iter().filter(is_lost).collect()
     }
 
-    /// Every place of the chunk, the sound ones first: the same bytes may have been stored by two writers at once, or again
-    /// after they were damaged.
+    /// All places of the chunk, the sound ones first. A chunk has several places if two writers stored it at the same time, or if it was
+    /// stored again after damage.
     pub(crate) fn find_all<'a>(&'a self, id: &'a ChunkId) -> impl Iterator<Item = Place<'a>> {
         let places = move || {
             self.segments
@@ -299,7 +299,7 @@ impl Index {
         places().filter(|place| self.is_sound(place)).chain(damaged)
     }
 
-    /// The newest place of each slot that was moved, by pack.
+    /// All moves, by the pack they start from.
     pub(crate) fn moves(&self) -> HashMap<PackId, Vec<&Move>> {
         let mut moves: HashMap<PackId, Vec<&Move>> = HashMap::new();
         for moved in self.segments.iter().flat_map(|segment| segment.moves()) {
@@ -328,7 +328,7 @@ pub(crate) fn read_segment(io: &Io, id: SegmentId) -> Result<Segment> {
 /// Packs whose footer cannot be read, with the reason.
 type BadPacks = Vec<(PackId, Error)>;
 
-/// Lists the packs that `wanted` names and reads their footers.
+/// Lists the packs for which `wanted` is true and reads their footers.
 pub(crate) fn find_packs(
     io: &Io,
     wanted: impl Fn(PackId) -> bool,
@@ -349,9 +349,9 @@ pub(crate) fn find_packs(
     Ok((found, bad))
 }
 
-/// Reads what a pack says of itself.
+/// Reads a pack's description from its footer.
 pub(crate) fn read_footer(io: &Io, id: PackId) -> Result<StoredPack> {
-    /// Footers of ordinary packs are shorter: they come with the first request.
+    /// Footers of ordinary packs are shorter than this, so one request is enough.
     const GUESS: u64 = 128 << 10;
     let key = Layout::pack(id);
     let named = |error| Error::format(&key, error);
@@ -373,7 +373,7 @@ pub(crate) fn read_footer(io: &Io, id: PackId) -> Result<StoredPack> {
 }
 
 impl Place<'_> {
-    /// True when the chunk can only be read with others.
+    /// True when the chunk can only be read together with its bases.
     pub(crate) fn is_delta(&self) -> bool {
         self.group.codec == Codec::ZstdDelta
     }

@@ -1,4 +1,4 @@
-//! How a new repository is made: [`InitOptions`]. Invariant: an empty password is refused before anything is made.
+//! [`InitOptions`]: the options of a new repository. Invariant: an empty password is refused before anything is created.
 
 use std::fmt;
 
@@ -6,15 +6,15 @@ use br_storage::StorageOptions;
 
 use crate::error::{Error, Result};
 
-/// How a new repository is made.
+/// The options of a new repository.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct InitOptions {
-    /// With a password the repository is encrypted; without one it is in the clear.
+    /// The password. Without one, the repository is not encrypted.
     pub password: Option<Vec<u8>>,
-    /// How the store is used.
+    /// Options of the store.
     pub storage: StorageOptions,
-    /// A password guess may be cheap: for tests only.
+    /// Use a fast key derivation, which makes password guesses cheap: for tests only.
     pub weak_key_derivation: bool,
 }
 
@@ -34,14 +34,14 @@ impl InitOptions {
         self
     }
 
-    /// Says how the store is used.
+    /// Sets the options of the store.
     #[must_use]
     pub fn with_storage(mut self, storage: StorageOptions) -> Self {
         self.storage = storage;
         self
     }
 
-    /// An empty password protects nothing; most likely it comes from a variable that was not set.
+    /// Refuses an empty password: it protects nothing and probably comes from an unset variable.
     pub(super) fn check(&self) -> Result<()> {
         match &self.password {
             Some(password) if password.is_empty() => Err(Error::invalid(
@@ -51,7 +51,7 @@ impl InitOptions {
         }
     }
 
-    /// Makes a password guess cheap: for tests only.
+    /// Uses a fast key derivation, which makes password guesses cheap: for tests only.
     #[must_use]
     pub const fn with_weak_key_derivation(mut self) -> Self {
         self.weak_key_derivation = true;

@@ -1,4 +1,4 @@
-//! Storage as the engine's own threads see it: blocking calls, with the repository's keys.
+//! Blocking storage access for the engine's threads, with the repository's keys.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -22,7 +22,7 @@ use crate::progress::Context;
 
 /// Longer packs are never copied as a whole.
 const MAX_COPIED_PACK: u64 = 80 << 20;
-/// Fetching so much takes hardly longer than fetching a part of it.
+/// Fetching this many bytes takes hardly longer than fetching a part of them.
 const SHORT_PACK: u64 = 1 << 20;
 
 /// Blocking access to a repository's objects, for threads outside the async runtime.
@@ -32,17 +32,17 @@ pub(crate) struct Io {
     pub(crate) context: Context,
     handle: Handle,
     cache: Option<Arc<Cache>>,
-    /// Packs of which parts were fetched, each with the right to fetch the whole.
+    /// Packs from which parts were fetched, each with the lock for fetching the whole pack.
     partly: Arc<Mutex<HashMap<PackId, Arc<AsyncMutex<()>>>>>,
-    /// What was found damaged, to be remembered at the end.
+    /// Damage found by this operation, to be recorded in the log at the end.
     pub(crate) damage: DamageNotes,
 }
 
 impl Io {
-    /// Must be called within a tokio runtime; the calls of the result must be made from other threads.
+    /// Must be called within a tokio runtime; the methods of the result must be called from threads outside of it.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) outside of a tokio runtime.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) outside a tokio runtime.
     pub(crate) fn new(repository: &Repository, context: &Context) -> Result<Self> {
         let handle = Handle::try_current().map_err(|error| {
             let message =
@@ -59,8 +59,8 @@ impl Io {
         })
     }
 
-    /// The same access, with a cache of its own that is empty at first and gone at the end: everything comes from the store,
-    /// and only once.
+    /// The same access with a separate cache that is empty at first and deleted at the end: every object is read from the store, and only
+    /// once.
     pub(crate) fn with_fresh_cache(&self) -> Self {
         Self {
             cache: self
@@ -92,7 +92,7 @@ impl Io {
         &self.handle
     }
 
-    /// Tells the caller what is wrong and does not stop the operation.
+    /// Reports a problem that does not stop the operation.
     pub(crate) fn warn(&self, message: &str) {
         let progress = &self.context.progress;
         progress.event(crate::progress::Event::Warning { message });
@@ -106,7 +106,7 @@ impl Io {
         }
     }
 
-    /// Runs a future to its end, unless the caller cancels.
+    /// Runs a future to completion, unless the operation is cancelled.
     pub(crate) fn block<T, E: Into<Error>>(
         &self,
         future: impl Future<Output = Result<T, E>>,
@@ -121,8 +121,8 @@ impl Io {
         })
     }
 
-    /// Reads a part of a pack. Packs of tree nodes are read again and again, and by and by from end to end: of those that
-    /// are asked for a second time the whole is copied to this machine.
+    /// Reads a range of a pack. Packs of tree nodes are read often, and finally in full, so the second request for such a pack copies the
+    /// whole pack to this machine.
     pub(crate) async fn pack_range(&self, pack: &PackEntry, range: Range<u64>) -> Result<Bytes> {
         let key = Layout::pack(pack.id);
         let is_tree = pack.table.content == PackContent::Tree && pack.len <= MAX_COPIED_PACK;
@@ -145,22 +145,22 @@ impl Io {
             return Err(Error::damaged(format!("{key} is shorter than it must be")));
         };
         cache.put(&key, std::slice::from_ref(&whole));
-        // Not a slice, which would keep the whole in memory.
+        // Copy the part: a slice would keep the whole pack in memory.
         Ok(Bytes::copy_from_slice(part))
     }
 
-    /// Drops the copy of a pack; true if there was one, which may be the reason for what is wrong.
+    /// Deletes the local copy of a pack. True if there was one: a damaged copy may be the reason for an error.
     pub(crate) fn drop_copy(&self, pack: PackId) -> bool {
         let key = Layout::pack(pack);
         self.cache().is_some_and(|cache| cache.remove(&key))
     }
 
-    /// The right to fetch a pack that is short, or from which something was fetched before.
+    /// Returns the lock for fetching a whole pack if the pack is short or was read before; otherwise `None`.
     fn fetch_whole(&self, pack: &PackEntry) -> Option<Arc<AsyncMutex<()>>> {
         let mut partly = self.partly.lock().ok()?;
-        let asked_before = partly.contains_key(&pack.id);
+        let was_read = partly.contains_key(&pack.id);
         let right = Arc::clone(partly.entry(pack.id).or_default());
-        (asked_before || pack.len <= SHORT_PACK).then_some(right)
+        (was_read || pack.len <= SHORT_PACK).then_some(right)
     }
 
     pub(crate) fn list(&self, folder: &str) -> Result<Vec<ObjectInfo>> {
@@ -171,7 +171,7 @@ impl Io {
         self.block(async { Ok::<_, Error>(self.storage().delete_all(keys).await) })
     }
 
-    /// Stores an object under a name that no other object can have.
+    /// Stores an object. Its key must be unique.
     pub(crate) fn create(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
         let bytes = Bytes::from(bytes);
         match self.block(self.storage().create_new(key, bytes.clone().into()))? {
@@ -183,24 +183,24 @@ impl Io {
         }
     }
 
-    /// Copies an object that is in the store now to this machine, if copies are kept of its kind.
+    /// Copies an object that was just read or written to this machine, if its kind is cached.
     pub(crate) fn keep(&self, key: &str, pieces: &[Bytes]) {
         if let Some(cache) = self.cache().filter(|_| Cache::keeps(key)) {
             cache.put(key, pieces);
         }
     }
 
-    /// Makes the header of a new object.
+    /// Creates the header of a new object.
     pub(crate) fn new_object(&self, kind: ObjectKind, id: ObjectId) -> SealedObject {
         SealedObject::new(self.master(), self.cipher(), kind, id)
     }
 
-    /// The header of a pack as its name says it must be.
+    /// The header that a pack with this id must have.
     pub(crate) fn pack_object(&self, id: PackId) -> SealedObject {
         self.new_object(ObjectKind::Pack, ObjectId(id.0))
     }
 
-    /// Reads an object of `N` frames and checks that it is of the kind that belongs there.
+    /// Reads an object of `N` frames and checks its kind.
     pub(crate) fn read_object<const N: usize>(
         &self,
         key: &str,
@@ -213,7 +213,7 @@ impl Io {
         if let Some(bytes) = cache.and_then(|cache| cache.get(key, limit)) {
             match read(&bytes) {
                 Ok(object) => return Ok(object),
-                // What was copied was damaged on its way here, or is mended in the store by now.
+                // The copy is damaged, or the object was repaired in the store.
                 Err(_) => drop(cache.map(|cache| cache.remove(key))),
             }
         }
@@ -223,7 +223,7 @@ impl Io {
         Ok(object)
     }
 
-    /// Stores a backup's manifest and returns how long it is.
+    /// Stores a backup's manifest and returns its length.
     pub(crate) fn create_manifest(&self, backup: &Backup, references: &References) -> Result<u64> {
         let object = self.new_object(ObjectKind::Manifest, self.context.runtime.object_id());
         let frames = [

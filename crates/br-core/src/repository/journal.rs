@@ -1,4 +1,4 @@
-//! The journal of a running backup: what an interrupted one leaves to the next (section 11 of the format).
+//! The journal of a running backup. If the backup is interrupted, the next one uses the journal (section 11 of the format).
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read as _, Write as _};
@@ -15,11 +15,11 @@ use crate::format::{
 use crate::model::{Content, Entry, EntryKind, FileContent, PackId, hex};
 use crate::platform::{create_private_file, create_private_folder, open_regular};
 
-/// Entries are written in leaves of about this length.
+/// A leaf of entries is written when it has about this length.
 const LEAF_LEN: usize = 64 << 10;
 const FRAME_HEAD_LEN: usize = 12;
 
-/// Writes the journal of a backup. Removed when the backup is committed.
+/// Writes the journal of a backup. Deleted after the commit.
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
@@ -30,7 +30,7 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Starts a journal in a folder, which is made if need be, and locks it for as long as the value lives.
+    /// Creates a journal in a folder, which is created if needed, and keeps the journal locked while the value exists.
     pub(crate) fn create(folder: &Path, io: &Io) -> Result<Self> {
         let folder = folder.join(io.repository.config().id.to_string());
         let id = io.context.runtime.object_id();
@@ -60,14 +60,14 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Notes packs that are stored.
+    /// Records stored packs.
     pub(crate) fn push_packs(&mut self, packs: &[PackId]) -> io::Result<()> {
         self.write(&JournalRecord::encode_packs(packs))
     }
 
-    /// Notes an entry that is finished.
+    /// Records a finished entry.
     pub(crate) fn push_entry(&mut self, entry: &Entry) -> io::Result<()> {
-        // Files with very many chunks would need lists, which are in the repository: they are read again.
+        // Skip files with very many chunks: their lists would be in the repository, not in the journal. The next backup reads them again.
         if let EntryKind::File(FileContent {
             content: Content::Chunks(chunks),
             ..
@@ -96,32 +96,32 @@ impl Journal {
         self.file.write_all(&frame)
     }
 
-    /// Removes the journal: the backup is committed.
+    /// Deletes the journal after the commit.
     pub(crate) fn remove(self) {
-        // One that stays is read by the next backup for nothing, and removed by it.
+        // Ignore a failure: the next backup then reads the journal needlessly and deletes it.
         remove(&self.path);
     }
 }
 
-/// What interrupted backups left in the journal's folder.
+/// The journals of interrupted backups.
 #[derive(Debug, Default)]
 pub(crate) struct Leftover {
     files: Vec<PathBuf>,
-    /// Packs they had stored.
+    /// Packs that these backups stored.
     pub(crate) packs: Vec<PackId>,
     /// The journal with the most entries.
     longest: Option<PathBuf>,
-    /// When its backup began.
+    /// Start of the backup that wrote the longest journal.
     pub(crate) started: Timestamp,
 }
 
 impl Leftover {
-    /// True when there was an interrupted run on this machine.
+    /// True when a backup was interrupted on this machine.
     pub(crate) const fn is_any(&self) -> bool {
         !self.files.is_empty()
     }
 
-    /// Reads all journals whose writer is gone. What cannot be read is passed over: it only costs time.
+    /// Reads all journals whose backup no longer runs. Unreadable journals are skipped; this only costs time.
     pub(crate) fn find(folder: &Path, io: &Io) -> Self {
         let mut leftover = Self::default();
         let folder = folder.join(io.repository.config().id.to_string());
@@ -152,7 +152,7 @@ impl Leftover {
         leftover
     }
 
-    /// The entries that the longest journal holds, in path order.
+    /// The entries of the longest journal, in path order.
     pub(crate) fn entries(&self, io: &Io) -> impl Iterator<Item = Entry> + Send + use<> {
         let records = self
             .longest
@@ -165,13 +165,13 @@ impl Leftover {
         records.into_iter().flatten().flat_map(entries)
     }
 
-    /// Removes the journals: what they held is committed.
+    /// Deletes the journals after their contents were committed.
     pub(crate) fn remove(self) {
         self.files.iter().for_each(|path| remove(path));
     }
 }
 
-/// Removes a journal, and its folder when it was the last one.
+/// Deletes a journal, and its folder if it is empty then.
 fn remove(path: &Path) {
     let _ = fs::remove_file(path);
     if let Some(folder) = path.parent() {
@@ -179,7 +179,7 @@ fn remove(path: &Path) {
     }
 }
 
-/// The records of a journal, up to the first that is not whole.
+/// The records of a journal, up to the first incomplete one.
 struct Records {
     file: BufReader<File>,
     object: SealedObject,

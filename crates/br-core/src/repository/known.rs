@@ -1,7 +1,7 @@
-//! The newest log entry that this machine has seen.
+//! The newest log entry that this machine knows.
 //!
-//! [`LogMemory`] keeps the number and the digest of that entry in a file. A log that lacks the entry was set back, or has lost
-//! it. Invariant: the entry in the file is only replaced by one with a higher number.
+//! [`LogMemory`] stores the number and the digest of this entry in a file. If the log later lacks the entry, it was set back or damaged.
+//! Invariant: the stored entry is only replaced by one with a higher number.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -15,17 +15,17 @@ use crate::runtime::Runtime;
 
 /// First line of the file.
 const MAGIC: &str = "br newest log entry 1";
-/// A longer file is none of ours.
+/// A longer file was not written by br.
 const MAX_LEN: u64 = 1024;
 
-/// Remembers the newest log entry of one repository at one location.
+/// Stores the newest known log entry of one repository at one location.
 #[derive(Debug)]
 pub(crate) struct LogMemory {
     path: PathBuf,
     runtime: Runtime,
 }
 
-/// A log entry that this machine has seen.
+/// A log entry that this machine knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KnownEntry {
     pub(crate) seq: u64,
@@ -34,7 +34,7 @@ pub(crate) struct KnownEntry {
 }
 
 impl LogMemory {
-    /// `location` is part of the file's name: a copy of a repository has the same id, and a log of its own.
+    /// `location` is part of the file name, because a copy of a repository has the same id but a separate log.
     pub(crate) fn open(
         folder: &Path,
         id: RepositoryId,
@@ -49,7 +49,7 @@ impl LogMemory {
         })
     }
 
-    /// The newest entry that was seen; an error when the file cannot be understood.
+    /// Returns the newest known entry; an error when the file is invalid.
     pub(crate) fn read(&self) -> io::Result<Option<KnownEntry>> {
         let read = |path: &Path| {
             let file = open_regular(path)?;
@@ -68,7 +68,7 @@ impl LogMemory {
         }
     }
 
-    /// Remembers an entry, unless a newer one is remembered already.
+    /// Stores an entry, unless a newer one is stored.
     pub(crate) fn note(&self, entry: &KnownEntry) -> io::Result<()> {
         if let Ok(Some(known)) = self.read()
             && known.seq >= entry.seq
@@ -88,7 +88,7 @@ impl LogMemory {
         write().inspect_err(|_| drop(fs::remove_file(&staging)))
     }
 
-    /// The error for a log that ends before the entry that is known.
+    /// The error for a log that ends before the known entry.
     pub(crate) fn went_back(&self, known: &KnownEntry, newest: Option<u64>) -> Error {
         let seen = Layout::log(known.seq);
         let now = match newest {
@@ -102,10 +102,10 @@ impl LogMemory {
         Error::damaged(message)
     }
 
-    /// The error for a log that holds another entry of the number that is known.
+    /// The error for a log that has a different entry with the known number.
     pub(crate) fn differs(&self, known: &KnownEntry) -> Error {
         let message = format!(
-            "the repository has another history than before: {} is not the entry that this machine has seen; {}",
+            "the repository has a different history than before: {} is not the entry that this machine has seen; {}",
             Layout::log(known.seq),
             self.ways_out()
         );
@@ -114,16 +114,16 @@ impl LogMemory {
 
     fn ways_out(&self) -> String {
         format!(
-            "if that was an accident, `check --repair-log` brings back every backup that is complete; if it was set back on \
+            "if that was an accident, `check --repair-log` restores every complete backup to the catalog; if it was set back on \
              purpose, remove {}",
             self.path.display()
         )
     }
 
-    /// What to say when the file cannot be understood.
+    /// The warning for an invalid file.
     pub(crate) fn unreadable(&self, error: &io::Error) -> String {
         format!(
-            "{} cannot be read ({error}): whether the repository went back cannot be told this time",
+            "{} cannot be read ({error}): this time br cannot check whether the repository went back",
             self.path.display()
         )
     }

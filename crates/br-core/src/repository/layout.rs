@@ -1,4 +1,4 @@
-//! Keys of objects: every one is built here and nowhere else.
+//! Keys of objects: all of them are built here.
 
 use crate::model::{BackupId, PackId, SegmentId};
 
@@ -8,17 +8,17 @@ pub(crate) struct Layout;
 
 impl Layout {
     pub(crate) const CONFIG: &'static str = "br.json";
-    /// Where `init` tries out what the store promises; nothing stays there.
+    /// Key that `init` uses to test the store's guarantees; nothing is stored there permanently.
     pub(crate) const PROBE: &'static str = "probe";
     pub(crate) const KEYS: &'static str = "keys";
     pub(crate) const PACKS: &'static str = "packs";
     pub(crate) const INDEX: &'static str = "index";
     pub(crate) const MANIFESTS: &'static str = "manifests";
     pub(crate) const LOG: &'static str = "log";
-    /// Space that is given up when the disk is full.
+    /// The reserve, which is freed when the disk is full.
     pub(crate) const RESERVE: &'static str = "reserve";
 
-    /// The name of the first key slot, which is found without a listing.
+    /// The name of the first key slot. It is fixed, so that finding it needs no listing.
     pub(crate) const FIRST_KEY: [u8; 16] = [0; 16];
 
     pub(crate) fn key_slot(id: [u8; 16]) -> String {
@@ -42,7 +42,7 @@ impl Layout {
         format!("{}/{seq:016}", Self::LOG)
     }
 
-    /// The id in an object's key; `None` when the key is not one of ours.
+    /// The id in an object's key; `None` for other keys.
     pub(crate) fn id<T: std::str::FromStr>(key: &str) -> Option<T> {
         key.rsplit('/').next()?.parse().ok()
     }

@@ -1,7 +1,7 @@
-//! Bytes to storage: the objects of a repository, what is in it, and how it is read and added to.
+//! The objects of a repository: reading, adding and listing them in the store.
 //!
-//! [`Repository`] is a handle that is cheap to clone. Invariant: the commit log decides. Nothing is in the repository
-//! until a log entry says so, and what the log says cannot be changed afterwards.
+//! [`Repository`] is a handle that is cheap to clone. Invariant: the commit log defines the content of the repository. Nothing belongs to
+//! the repository until a log entry adds it, and log entries never change.
 
 mod backups;
 mod cache;

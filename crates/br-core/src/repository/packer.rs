@@ -1,4 +1,4 @@
-//! Groups become packs, packs become objects: on a thread of its own, several uploads at a time.
+//! The packer: puts groups into packs and stores packs as objects, on a separate thread with several uploads in parallel.
 
 use std::collections::VecDeque;
 use std::thread;
@@ -15,16 +15,17 @@ use crate::format::{
 };
 use crate::model::{ChunkId, ChunkRef, PackId};
 
-/// Groups that wait for the packer; each is about 1 MiB before compression.
+/// Groups that wait for the packer; each has about 1 MiB before compression.
 const QUEUE: usize = 8;
-/// Bytes of packs that are being stored at once.
+/// Maximum bytes of packs that are being stored at the same time.
 const IN_FLIGHT_BYTES: u64 = 48 << 20;
-/// The same on a server, where each takes longer.
+/// The same on a server, where each upload takes longer.
 const REMOTE_IN_FLIGHT_BYTES: u64 = 80 << 20;
 
-/// A pack is closed before its footer's list has this many bytes, far below the limit: deltas name what they rest on.
+/// A pack is closed when its footer reaches about this many bytes, far below the limit: deltas make the footer longer by naming their
+/// bases.
 const MAX_FOOTER: u64 = 16 << 20;
-/// No pack on a server is closed before it is so long: each is a request when it is written, and when it is read.
+/// Minimum length of a closed pack on a server, where every pack needs a request to write and a request to read.
 const REMOTE_PACK_LEN: u64 = 24 << 20;
 
 /// A group that is not in a pack yet.
@@ -32,13 +33,13 @@ const REMOTE_PACK_LEN: u64 = 24 << 20;
 pub(crate) struct RawGroup {
     pub(crate) content: PackContent,
     pub(crate) codec: Codec,
-    /// As the codec left it, not sealed.
+    /// Output of the codec, not sealed yet.
     pub(crate) stored: Vec<u8>,
     pub(crate) chunks: Vec<ChunkRef>,
     pub(crate) bases: Vec<ChunkId>,
 }
 
-/// A pack that is stored.
+/// A stored pack.
 #[derive(Debug, Clone)]
 pub(crate) struct StoredPack {
     pub(crate) entry: PackEntry,
@@ -48,7 +49,7 @@ pub(crate) struct StoredPack {
 /// Called for each pack when it is durable.
 pub(crate) type OnStored = Box<dyn FnMut(PackId) + Send>;
 
-/// Takes groups and makes packs of them.
+/// Collects groups and stores them in packs.
 #[derive(Debug)]
 pub(crate) struct Packer {
     sender: Sender<RawGroup>,
@@ -56,7 +57,7 @@ pub(crate) struct Packer {
 }
 
 impl Packer {
-    /// Starts the packer. Packs are closed once they have `target_len` bytes.
+    /// Starts the packer. A pack is closed when it has `target_len` bytes.
     pub(crate) fn start(io: &Io, target_len: u64, on_stored: OnStored) -> Result<Self> {
         let (sender, receiver) = bounded(QUEUE);
         let target_len = match io.storage().is_remote() {
@@ -78,12 +79,12 @@ impl Packer {
         Ok(Self { sender, thread })
     }
 
-    /// Where groups go. Sending fails when the packer has failed; [`Packer::finish`] tells why.
+    /// The channel for groups. Sending fails when the packer has failed; [`Packer::finish`] returns the reason.
     pub(crate) fn sender(&self) -> Sender<RawGroup> {
         self.sender.clone()
     }
 
-    /// Stores what is left and returns all packs. Every other sender must be gone.
+    /// Stores the remaining groups and returns all packs. All other senders must have been dropped.
     pub(crate) fn finish(self) -> Result<Vec<StoredPack>> {
         drop(self.sender);
         self.thread
@@ -92,7 +93,7 @@ impl Packer {
     }
 }
 
-/// How long packs are to be in a repository of this many bytes: fewer objects in a large one, less waste in a small one.
+/// The target length of packs in a repository of this many bytes: fewer objects in a large one, less waste in a small one.
 pub(crate) fn target_pack_len(repository_len: u64) -> u64 {
     match repository_len >> 30 {
         0..16 => 16 << 20,
@@ -105,7 +106,7 @@ struct Work {
     io: Io,
     target_len: u64,
     on_stored: OnStored,
-    /// The pack of data and the pack of tree nodes that are being filled.
+    /// The open pack of data and the open pack of tree nodes.
     open: [Option<OpenPack>; 2],
     in_flight: VecDeque<Upload>,
     done: Vec<StoredPack>,
@@ -115,7 +116,7 @@ struct Work {
 struct Upload {
     task: JoinHandle<Result<Creation, br_storage::Error>>,
     pack: StoredPack,
-    /// What is to be copied to this machine when it is stored.
+    /// Parts to copy to the local cache after the upload.
     copy: Vec<Bytes>,
 }
 
@@ -123,7 +124,7 @@ struct OpenPack {
     object: SealedObject,
     parts: Vec<Bytes>,
     len: u64,
-    /// About what the footer will have, in bytes.
+    /// Approximate length of the footer, in bytes.
     footer_len: u64,
     table: PackTable,
     ids: Vec<ChunkId>,
@@ -148,7 +149,7 @@ impl Work {
     fn add(&mut self, group: RawGroup) -> Result<()> {
         let raw_len: u64 = group.chunks.iter().map(|chunk| u64::from(chunk.len)).sum();
         if raw_len > limits::GROUP_RAW {
-            // Readers would refuse the whole pack: better no backup than one that cannot be read.
+            // Readers would refuse the whole pack: better fail the backup than store an unreadable one.
             return Err(Error::internal(format!("a group of {raw_len} bytes")));
         }
         let slot = usize::from(group.content == PackContent::Tree);
@@ -185,7 +186,7 @@ impl Work {
             Some(_) if is_tree => parts.clone(),
             _ => Vec::new(),
         };
-        // Listing and comparing reads tree nodes all the time, data is read by restores only.
+        // Tree nodes are read often, by listing and comparing; data is read only by restores.
         let payload = Payload::from(parts)
             .with_rare_reads(!is_tree)
             .with_unique_key(true);

@@ -1,29 +1,29 @@
-//! A table that leads from the first bits of an id to the ids that begin with them.
+//! Lookup table from the first bits of an id to the range of ids with this prefix.
 //!
-//! [`PrefixTable`] takes the place of most steps of a binary search: ids are hashes, so that each prefix has about the same number of
-//! them. Invariant: every id is in the range of its prefix, however the ids are distributed.
+//! [`PrefixTable`] replaces most steps of a binary search: ids are hashes, so each prefix has about the same number of ids. Invariant:
+//! every id is in the range of its prefix, however the ids are distributed.
 
 use std::ops::Range;
 
 use crate::model::ChunkId;
 
-/// Ids with one prefix, on average, as a power of two.
+/// Average number of ids per prefix, as a power of two.
 const IDS_PER_PREFIX_LOG2: u32 = 2;
 
-/// Where the ids with each prefix start in a sorted list.
+/// Start of the range of each prefix in a sorted list of ids.
 #[derive(Debug)]
 pub(super) struct PrefixTable {
-    /// Bits of the first 64 that are not part of the prefix.
+    /// Number of bits by which the first 64 bits of an id are shifted to get its prefix.
     shift: u32,
-    /// Of each prefix the first id, and at the end the number of ids.
+    /// For each prefix the position of its first id; the last element is the number of ids.
     starts: Vec<u32>,
 }
 
 impl PrefixTable {
-    /// The table of a sorted list of ids. Takes about one byte an id.
+    /// Builds the table for a sorted list of ids. It needs about one byte per id.
     pub(super) fn new(ids: &[ChunkId]) -> Self {
         let count = ids.len().max(1);
-        // At least one bit, as a shift by all 64 is none.
+        // At least one bit, because a shift by 64 bits would overflow.
         let bits = count.ilog2().saturating_sub(IDS_PER_PREFIX_LOG2).max(1);
         let shift = u64::BITS - bits;
         let mut starts = Vec::with_capacity((1 << bits) + 1);
@@ -37,7 +37,7 @@ impl PrefixTable {
         Self { shift, starts }
     }
 
-    /// Where in the list the id is, if it is there.
+    /// The range of the list that contains the id, if the list has it.
     pub(super) fn range(&self, id: &ChunkId) -> Range<usize> {
         let prefix = (first_bits(id) >> self.shift) as usize;
         self.starts[prefix] as usize..self.starts[prefix + 1] as usize

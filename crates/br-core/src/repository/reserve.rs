@@ -1,21 +1,21 @@
-//! Space on a local disk that is given up when the disk is full, so that there is room for a log entry.
+//! The reserve: space on a local disk that is freed when the disk is full, so that a log entry can still be written.
 //!
-//! Backups and prunes make it when it is missing, deletions and prunes give it up. Invariant: a backup never uses it, so that
-//! what frees space can still be written.
+//! Backups and prunes create the reserve if it is missing; deletions and prunes free it. Invariant: a backup never uses the reserve, so
+//! operations that free space can always write their log entry.
 
 use br_storage::Payload;
 
 use super::{Io, Layout};
 
-/// More than a checkpoint of a thousand backups has.
+/// Larger than a checkpoint of a thousand backups.
 const LEN: usize = 1 << 20;
 
-/// Makes sure that there is a reserve. That there is none is no failure.
+/// Creates the reserve if it is missing. A failure is ignored.
 pub(crate) fn keep_reserve(io: &Io) {
     if !io.storage().is_local_disk() || io.block(io.storage().size(Layout::RESERVE)).is_ok() {
         return;
     }
-    // A file system that compresses must not make it small.
+    // Random bytes, so that a compressing file system cannot shrink the reserve.
     let mut bytes = vec![0; LEN];
     let seed = io.context.runtime.bytes::<32>();
     blake3::Hasher::new_keyed(&seed)
@@ -25,7 +25,7 @@ pub(crate) fn keep_reserve(io: &Io) {
     let _ = io.block(io.storage().create_new(Layout::RESERVE, payload));
 }
 
-/// Gives up the reserve; false when there is none.
+/// Deletes the reserve; false when there is none.
 pub(crate) fn give_up_reserve(io: &Io) -> bool {
     if !io.storage().is_local_disk() || io.block(io.storage().size(Layout::RESERVE)).is_err() {
         return false;

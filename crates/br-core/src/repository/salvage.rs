@@ -1,7 +1,7 @@
-//! A catalog that is completed from the manifests, for a log that was lost in part.
+//! Recovery of the catalog from manifests, for a log that lost entries.
 //!
-//! [`Salvage`] finds the backups that no log entry names. Invariant: it only takes backups whose manifest can be read and
-//! whose packs are all there, and none that the log says was deleted.
+//! [`Salvage`] finds backups that no log entry names. Invariant: a backup is recovered only if its manifest is readable, all its packs
+//! exist, and the log does not say that it was deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,20 +11,20 @@ use super::{Backups, History, Index, Io, Layout, Resolver, State, read_segment};
 use crate::error::{Result, in_one_line};
 use crate::model::{Backup, BackupId, PackId, References, SegmentId};
 
-/// What can be taken from a log and the objects that are there.
+/// The state recovered from a log and the stored objects.
 #[derive(Debug)]
 pub(crate) struct Salvage {
-    /// What the log says, with the backups that were found.
+    /// The log's state, plus the backups that were found.
     pub(crate) state: State,
     /// Complete backups that no entry names, the oldest first.
     pub(crate) found: Vec<Backup>,
-    /// Manifests that no entry names and that are of no use, with the reason.
+    /// Manifests that no entry names and that cannot be used, with the reason.
     pub(crate) useless: Vec<(String, String)>,
 }
 
 impl Salvage {
-    /// Looks at every manifest that `history` does not name. `manifests` must have been listed before the log was read: a
-    /// backup that is committed in between is named by it.
+    /// Checks every manifest that `history` does not name. The caller must list `manifests` before reading the log: then the log names
+    /// every backup that is committed in between.
     pub(crate) fn make(io: &Io, manifests: &[ObjectInfo], history: &History) -> Result<Self> {
         let mut salvage = Self {
             state: history.state.clone(),
@@ -61,7 +61,7 @@ impl Salvage {
             salvage.state = state;
         }
         if !salvage.found.is_empty() {
-            // One that lost its entry is not the newest for that.
+            // Keep the commit order: a recovered backup does not become the newest one.
             let order: Vec<BackupId> = history.state.backups.values().map(|b| b.id).collect();
             let found = salvage.found.iter().map(Backup::without_unread);
             let named = history.state.backups.values().cloned();
@@ -71,7 +71,7 @@ impl Salvage {
     }
 }
 
-/// Backups that have a manifest and that no log entry speaks of.
+/// Backups that have a manifest but no log entry.
 fn unnamed(manifests: &[ObjectInfo], history: &History) -> Vec<BackupId> {
     let ids = manifests
         .iter()
@@ -89,8 +89,8 @@ fn present_packs(io: &Io) -> Result<BTreeMap<PackId, u64>> {
         .collect())
 }
 
-/// The state with the segments that no entry names. When entries are lost, segments that are gone may have been replaced by
-/// one of these.
+/// Adds the segments that no entry names to the state. If entries are lost, such a segment may have replaced segments that no longer
+/// exist, so missing segments are removed from the state.
 fn with_segments(io: &Io, history: &History) -> Result<State> {
     let objects = io.list(Layout::INDEX)?;
     let there: BTreeSet<SegmentId> = objects
@@ -106,7 +106,7 @@ fn with_segments(io: &Io, history: &History) -> Result<State> {
     Ok(state)
 }
 
-/// A segment that no entry names may describe packs that a prune deleted: those must not be relied on.
+/// Condemns missing packs: a segment that no entry names may describe packs that a prune deleted.
 fn condemn_missing(
     io: &Io,
     state: &mut State,
@@ -129,7 +129,7 @@ fn condemn_missing(
     Ok(())
 }
 
-/// What a backup needs and is not there; `None` when it is complete.
+/// Why a backup is incomplete; `None` when it is complete.
 fn lacks(
     mut references: References,
     resolver: &Resolver<'_>,
@@ -137,7 +137,7 @@ fn lacks(
     present: &BTreeMap<PackId, u64>,
 ) -> Option<String> {
     if !resolver.resolve(&mut references) {
-        return Some("packs that it needs are not there any more".to_owned());
+        return Some("packs that it needs no longer exist".to_owned());
     }
     let needed: BTreeSet<_> = references.iter().map(|(pack, _)| *pack).collect();
     let mut packs = index.packs().filter(|pack| needed.contains(&pack.id));

@@ -6,25 +6,25 @@ use crate::error::{ErrorKind, Result};
 use crate::format::{self, Move, ObjectKind, PackEntry, Segment, SegmentBuilder};
 use crate::model::{ChunkId, PackId, SegmentId};
 
-/// The number of small live segments that are merged.
+/// Small live segments are merged when there are at least this many.
 const MAX_SEGMENTS: usize = 12;
 /// A segment shorter than this, in bytes, is small.
 const SMALL: u64 = 32 << 20;
-/// A segment is closed once it has this many chunks: some 80 MB.
+/// A segment is closed when it has this many chunks and bases, which is about 80 MB.
 const MAX_IDS: usize = 2_000_000;
 
-/// What a new segment replaces, and what goes into it.
+/// The contents of new segments, and the segments they replace.
 #[derive(Debug)]
 pub(crate) struct SegmentPlan<'a> {
     io: &'a Io,
     state: &'a State,
-    /// What will be segments, the last one still open.
+    /// Segments to write; the last one is still open.
     builders: Vec<SegmentBuilder>,
     moves: Vec<Move>,
     removed: Vec<SegmentId>,
 }
 
-/// Segments that are written and not yet in the log.
+/// Segments that are written, but not in the log yet.
 #[derive(Debug, Default)]
 pub(crate) struct WrittenSegments {
     pub(crate) added: Vec<SegmentId>,
@@ -43,7 +43,7 @@ impl<'a> SegmentPlan<'a> {
         }
     }
 
-    /// Adds packs that are new.
+    /// Adds new packs.
     pub(crate) fn add_packs(&mut self, packs: &[StoredPack]) {
         for pack in packs {
             self.add(pack.entry.clone(), &pack.ids);
@@ -64,7 +64,7 @@ impl<'a> SegmentPlan<'a> {
         self.moves.extend(moves);
     }
 
-    /// Replaces a segment: takes over its packs but those in `without`.
+    /// Replaces a segment: keeps its packs except those for which `without` is true.
     pub(crate) fn replace(
         &mut self,
         id: SegmentId,
@@ -81,17 +81,17 @@ impl<'a> SegmentPlan<'a> {
         self.removed.push(id);
     }
 
-    /// Drops moves that no reference set needs any more.
+    /// Drops moves from packs that no reference set names any more.
     pub(crate) fn drop_moves_from(&mut self, unneeded: impl Fn(&PackId) -> bool) {
         self.moves.retain(|moved| !unneeded(&moved.from));
     }
 
-    /// Drops a segment without taking anything over.
+    /// Removes a segment without keeping its packs.
     pub(crate) fn drop_segment(&mut self, id: SegmentId) {
         self.removed.push(id);
     }
 
-    /// Merges small segments when there are many, but not those that are larger than everything merged so far.
+    /// Merges small segments if there are many, but skips segments that are much larger than all merged so far.
     pub(crate) fn merge_small(&mut self) -> Result<()> {
         if self.state.segments.len() < MAX_SEGMENTS {
             return Ok(());
@@ -120,7 +120,7 @@ impl<'a> SegmentPlan<'a> {
                     let condemned = &self.state.condemned;
                     self.replace(id, segment, |pack| condemned.contains(pack));
                 }
-                // A damaged one stays as it is, for `check` to find.
+                // Keep a damaged segment, so that `check` reports it.
                 Err(error) if error.kind() == ErrorKind::Damaged => {}
                 Err(error) => return Err(error),
             }
@@ -128,7 +128,7 @@ impl<'a> SegmentPlan<'a> {
         Ok(())
     }
 
-    /// Writes what was added, as one segment or several.
+    /// Writes the added packs and moves as one or more segments.
     pub(crate) fn write(mut self) -> Result<WrittenSegments> {
         if !self.moves.is_empty() && self.builders.is_empty() {
             self.builders.push(SegmentBuilder::default());

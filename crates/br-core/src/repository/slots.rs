@@ -12,8 +12,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::{FormatError, KeySlot, MasterKey, limits};
 use crate::runtime::Runtime;
 
-/// Stores a key slot: the first one under a name that is known, others, also those of an init that was interrupted after
-/// the first, under names of their own.
+/// Stores a key slot. The first slot has a fixed name; if that exists, for example after an interrupted `init`, the slot gets a random
+/// name.
 pub(super) async fn store(storage: &Storage, slot: Vec<u8>, runtime: &Runtime) -> Result<()> {
     let payload = Payload::from(slot);
     let first = Layout::key_slot(Layout::FIRST_KEY);
@@ -24,7 +24,8 @@ pub(super) async fn store(storage: &Storage, slot: Vec<u8>, runtime: &Runtime) -
     Ok(())
 }
 
-/// Works with a key that is derived from the password. That takes long on purpose, so it runs next to the async runtime.
+/// Runs `work`, which derives a key from the password. Key derivation is slow on purpose, so it runs on a thread outside the async
+/// runtime.
 pub(super) async fn derive<T: Send + 'static>(
     config: &[u8],
     password: &[u8],
@@ -34,7 +35,7 @@ pub(super) async fn derive<T: Send + 'static>(
     worker::finish(&mut worker::start(move || work(&config, &password))?).await
 }
 
-/// Tries the password on the first key slot, which was fetched already, and then on all others.
+/// Tries the password on the first key slot, which the caller fetched already, and then on all others.
 pub(super) async fn unlock(
     storage: &Storage,
     first: Option<br_storage::Result<Bytes>>,
@@ -48,7 +49,7 @@ pub(super) async fn unlock(
         })
     };
     let mut reason = None;
-    // A slot that is damaged says more than one that has another password.
+    // Report a damaged slot rather than a wrong password.
     let mut note = |key: &str, error: FormatError| {
         if error != FormatError::Password {
             reason = Some(Error::format(&object(storage, key), error));

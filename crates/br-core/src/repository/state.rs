@@ -1,4 +1,4 @@
-//! What is in a repository, as the log tells it. Pure: entries in, state out.
+//! The state of a repository, derived from log entries. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ pub(crate) struct State {
     pub(crate) backups: Backups,
     /// Live index segments.
     pub(crate) segments: BTreeSet<SegmentId>,
-    /// Packs that may not be relied on, and that may still exist.
+    /// Packs that writers must not rely on and that may still exist.
     pub(crate) condemned: BTreeSet<PackId>,
     /// Groups of packs that a reader found damaged.
     pub(crate) damaged: DamagedGroups,
@@ -23,7 +23,7 @@ pub(crate) struct State {
 pub(crate) type DamagedGroups = BTreeMap<PackId, BTreeSet<u32>>;
 
 impl State {
-    /// Applies an entry. Removing what is not there is no error: two writers may have merged the same segments.
+    /// Applies an entry. Removing a missing item is not an error: two writers may have merged the same segments.
     pub(crate) fn apply(&mut self, entry: &LogEntry) -> Result<(), FormatError> {
         match entry {
             LogEntry::Commit {
@@ -90,7 +90,7 @@ impl State {
         self.segments.extend(added);
     }
 
-    /// What is said of a pack replaces what was said before.
+    /// Records damage. For each pack, this replaces the groups recorded before.
     fn note_damage(&mut self, damaged: &[DamagedPack]) {
         for DamagedPack { pack, groups } in damaged {
             if groups.is_empty() || self.condemned.contains(pack) {
@@ -101,7 +101,7 @@ impl State {
         }
     }
 
-    /// The whole state as one entry.
+    /// The whole state as one log entry.
     pub(crate) fn checkpoint(&self) -> LogEntry {
         LogEntry::Checkpoint {
             backups: self.backups.values().map(Into::into).collect(),
@@ -112,7 +112,7 @@ impl State {
     }
 }
 
-/// Damaged groups as a log entry has them.
+/// Damaged groups in the form that log entries use.
 pub(crate) fn damaged_packs(groups: &DamagedGroups) -> Vec<DamagedPack> {
     let pack = |(pack, groups): (&PackId, &BTreeSet<u32>)| DamagedPack {
         pack: *pack,

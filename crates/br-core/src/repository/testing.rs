@@ -1,4 +1,4 @@
-//! Groups made by hand, for the tests of what reads them.
+//! Hand-made groups for the tests of readers.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub(super) fn group(codec: Codec, stored: Vec<u8>, chunks: &[(ChunkId, &[u8])]) 
     }
 }
 
-/// Stores groups and returns a reader over them.
+/// Stores groups and returns a reader for them.
 pub(super) async fn stored(
     password: bool,
     groups: impl FnOnce(&ChunkIdKey) -> Vec<RawGroup> + Send + 'static,
@@ -63,7 +63,7 @@ pub(super) async fn stored(
 }
 
 pub(super) async fn read(reader: ChunkReader, id: ChunkId) -> Result<Vec<u8>> {
-    // The work's own token ended with it: read as another operation would.
+    // The operation that stored the groups is cancelled on completion, so read in a new operation.
     let repository = reader.io().repository.clone();
     let index = Arc::clone(reader.index());
     let context = Context::system();

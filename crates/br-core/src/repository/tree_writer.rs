@@ -7,17 +7,17 @@ use crate::format::{
 };
 use crate::model::{ChunkRef, Content, Entry, EntryKind, EntryPath, FileContent, Totals, TreeRoot};
 
-/// Stores a node and returns what it is called.
+/// Stores a node and returns its chunk.
 pub(crate) type StoreNode<'a> = dyn FnMut(&[u8]) -> Result<ChunkRef> + 'a;
 
-/// Builds a tree bottom-up. Equal runs of entries give equal nodes, wherever they stand.
+/// Builds a tree bottom-up. Equal runs of entries give equal nodes, wherever they are in the tree.
 #[derive(Debug, Default)]
 pub(crate) struct TreeWriter {
     leaf: LeafBuilder,
     leaf_first: Option<EntryPath>,
     leaf_totals: Totals,
     last: Option<EntryPath>,
-    /// Children that still need a parent, by level: `levels[0]` are leaves.
+    /// Children without a parent so far, by level: `levels[0]` has the leaves.
     levels: Vec<Level>,
     totals: Totals,
 }
@@ -25,23 +25,23 @@ pub(crate) struct TreeWriter {
 #[derive(Debug, Default)]
 struct Level {
     children: Vec<Child>,
-    /// Bytes of their first paths.
+    /// Bytes of the children's first paths.
     path_len: usize,
     /// True once a parent of this level's children was stored.
     has_parents: bool,
 }
 
 impl TreeWriter {
-    /// Totals over everything pushed so far.
+    /// Totals of all entries pushed so far.
     pub(crate) const fn totals(&self) -> Totals {
         self.totals
     }
 
-    /// Adds an entry, which must come after the one before.
+    /// Adds an entry. Its path must be greater than the previous one.
     pub(crate) fn push(&mut self, entry: &Entry, store: &mut StoreNode<'_>) -> Result<()> {
         if self.last.as_ref().is_some_and(|last| *last >= entry.path) {
             return Err(Error::invalid(format!(
-                "the source gave {} out of order: paths must ascend, and each may come once",
+                "the source returned {} out of order: paths must ascend, and each path must be unique",
                 entry.path
             )));
         }
@@ -122,7 +122,7 @@ impl TreeWriter {
         )
     }
 
-    /// Stores what is left and returns the root; `None` when there was no entry.
+    /// Stores the remaining nodes and returns the root; `None` when there was no entry.
     pub(crate) fn finish(mut self, store: &mut StoreNode<'_>) -> Result<Option<TreeRoot>> {
         self.close_leaf(store)?;
         let mut level = 0;

@@ -1,8 +1,7 @@
-//! Blocking work on threads of its own.
+//! Blocking work on dedicated threads.
 //!
-//! [`start`] begins work, [`finish`] waits for its result. The blocking pool of tokio is not used for it: the pool has a
-//! limit, and an operation that holds one of its threads waits for disk access that needs another one. Invariant: what runs in
-//! the pool waits for nothing but the disk.
+//! [`start`] starts work, [`finish`] waits for its result. This does not use tokio's blocking pool, which has a limited number of threads:
+//! operations that occupy them would wait for disk access that itself needs one. Invariant: tasks in the pool wait for the disk only.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,16 +12,16 @@ use tokio::sync::oneshot;
 
 use crate::error::{Error, Result};
 
-/// What came of the work, or what its panic carried.
+/// The result of the work, or the payload of its panic.
 type Outcome<T> = std::result::Result<Result<T>, Box<dyn Any + Send>>;
 
-/// The result of work on another thread, once it is there.
+/// Receives the result of work on another thread.
 pub(crate) type Worker<T> = oneshot::Receiver<Outcome<T>>;
 
-/// Starts work on a thread of its own. Futures that it drives belong to this runtime, if there is one.
+/// Starts work on a new thread. Futures that the work drives belong to the current runtime, if any.
 ///
 /// # Errors
-/// When the system gives no thread.
+/// When the system cannot create a thread.
 pub(crate) fn start<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<Worker<T>> {
@@ -30,9 +29,9 @@ pub(crate) fn start<T: Send + 'static>(
     let runtime = Handle::try_current().ok();
     let body = move || {
         let _entered = runtime.as_ref().map(Handle::enter);
-        // After a panic nothing of the work is used: its result is an error.
+        // Unwind safe: after a panic, no data of the work is used, only the error.
         let outcome = catch_unwind(AssertUnwindSafe(work));
-        // The future that waited for it may be gone.
+        // The waiting future may have been dropped.
         let _ = sender.send(outcome);
     };
     match thread::Builder::new()
@@ -44,11 +43,11 @@ pub(crate) fn start<T: Send + 'static>(
     }
 }
 
-/// Waits for the result of work. May be dropped and called again.
+/// Waits for the result of work. Can be dropped and called again.
 ///
 /// # Errors
-/// Those of the work; a panic is [`ErrorKind::Internal`](crate::ErrorKind::Internal), unless it says that the system gave no
-/// thread.
+/// Errors of the work. A panic is [`ErrorKind::Internal`](crate::ErrorKind::Internal), unless its message says that the system could not
+/// create a thread.
 pub(crate) async fn finish<T>(worker: &mut Worker<T>) -> Result<T> {
     let unexpected = || Error::internal("a worker ended unexpectedly");
     match worker.await {

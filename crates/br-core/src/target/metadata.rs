@@ -1,20 +1,19 @@
-//! Which metadata a target sets, and what it tells when it may not.
+//! Which metadata a target sets, and warnings about metadata that it could not set.
 
 use std::fmt;
 use std::io;
 
 use crate::model::{EntryPath, escape};
 
-/// Which metadata to set. Permissions, times and extended attributes always are, but for what is left out here.
+/// Which metadata to set. Permissions, times and extended attributes are always set, except those that these options exclude.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MetadataOptions {
-    /// Set user and group, by number. Only root may.
+    /// Set user and group, by number. Requires root.
     pub owner: bool,
-    /// Set the set-user-ID and set-group-ID bits. They are never set on what belongs to another user or group than the
-    /// entry says.
+    /// Set the set-user-ID and set-group-ID bits. They are never set on a file whose user or group differs from the entry.
     pub set_id: bool,
-    /// Patterns of names of extended attributes that are not set; `*` is any run of bytes.
+    /// Patterns for the names of extended attributes that are not set; `*` matches any bytes.
     pub skipped_attributes: Vec<Vec<u8>>,
 }
 
@@ -43,14 +42,14 @@ impl MetadataOptions {
         self
     }
 
-    /// Sets the patterns of names of extended attributes that are not set.
+    /// Sets the patterns for the names of extended attributes that are not set.
     #[must_use]
     pub fn with_skipped_attributes(mut self, patterns: Vec<Vec<u8>>) -> Self {
         self.skipped_attributes = patterns;
         self
     }
 
-    /// True when an extended attribute of this name is not set.
+    /// True when an extended attribute with this name is not set.
     #[must_use]
     pub fn skips_attribute(&self, name: &[u8]) -> bool {
         let mut patterns = self.skipped_attributes.iter();
@@ -58,10 +57,10 @@ impl MetadataOptions {
     }
 }
 
-/// Whether a name matches a pattern in which `*` is any run of bytes.
+/// True when a name matches a pattern, in which `*` matches any bytes.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut read) = (0, 0);
-    // Where to continue when the last `*` must take one byte more.
+    // Position to continue from when the last `*` must match one more byte.
     let mut retry: Option<(usize, usize)> = None;
     while read < name.len() {
         match (pattern.get(at), retry) {
@@ -83,19 +82,19 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
     pattern[at..].iter().all(|byte| *byte == b'*')
 }
 
-/// Metadata that the file system or the system refused. The entry is there without it.
+/// Metadata that the operating system or the file system refused. The entry exists without it.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot set {refused} of `{path}`")]
 #[non_exhaustive]
 pub struct Warning {
     /// The entry.
     pub path: EntryPath,
-    /// What it lacks.
+    /// The missing metadata.
     pub refused: Refused,
-    /// Why.
+    /// The cause.
     #[source]
     pub source: io::Error,
-    /// True when it is more than a refusal that is to be expected of some file systems and users: an error of the disk, say.
+    /// True for an unexpected error, such as a disk error; false for a refusal that is normal for some file systems and users.
     pub is_failure: bool,
 }
 
@@ -105,13 +104,13 @@ pub struct Warning {
 pub enum Refused {
     /// User and group.
     Owner,
-    /// The set-user-ID and set-group-ID bits: with another owner they would give away the wrong user's rights.
+    /// The set-user-ID and set-group-ID bits. With a different owner, they would grant the rights of the wrong user.
     SetId,
     /// The permission bits.
     Mode,
-    /// The time of the last change.
+    /// The modification time.
     Times,
-    /// An extended attribute, by its name.
+    /// An extended attribute, by name.
     Attribute(Vec<u8>),
 }
 

@@ -1,13 +1,12 @@
-//! Where a restore writes.
+//! The target: the folder that a restore writes to.
 //!
-//! [`LocalTarget`] is a folder of this machine, a [`Cursor`] is what one thread writes with, [`NewFile`] and [`SharedFile`]
-//! are files that take shape. Invariant: everything happens beneath the target's folder, whatever the entries say and
-//! whatever is there already. No symbolic link is followed but those to folders beneath the target that
-//! [`LocalTarget::follow`] looked at before anything was written.
+//! [`LocalTarget`] is a folder on this machine, [`Cursor`] has the operations of one thread, [`NewFile`] and [`SharedFile`] are unfinished
+//! files. Invariant: all operations stay inside the target's folder, whatever the entries and the existing files are. No symbolic link is
+//! followed, except links to folders inside the target that [`LocalTarget::follow`] checked before anything was written.
 //!
-//! Files appear under their name once they are whole: until then they have a name of the form `.br-0123456789abcdef` in
-//! the same folder. Its first eight digits are those of the record `.br-01234567-restore`, by which a later restore finds and
-//! removes what a dead one left. Only `unix` depends on the operating system.
+//! A file gets its name only when it is complete. Until then it has a name of the form `.br-0123456789abcdef` in the same folder. The
+//! first eight digits are those of the record `.br-01234567-restore`: with the record, a later restore finds and removes the unfinished
+//! files of a killed one. Only `unix` depends on the operating system.
 
 mod error;
 mod metadata;

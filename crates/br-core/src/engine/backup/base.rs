@@ -1,7 +1,7 @@
-//! Which previous backup a new one is compared with.
+//! Choice of the base: the earlier backup that a new one is compared with.
 //!
-//! [`choose`] finds it, [`normalise`] writes typed paths so that one folder is one path wherever it was typed. Invariant: no path
-//! is looked at, and no link followed: paths are taken as text.
+//! [`choose`] finds the base; [`normalise`] rewrites typed paths so that the same folder always has the same path, wherever it was typed.
+//! Invariant: paths are handled as text. This module does not access the file system and does not follow links.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::model::{Backup, EntryPath, normal_path};
 use crate::repository::LogPosition;
 use crate::source::stored_path;
 
-/// The backup to compare with.
+/// Finds the base that the options select.
 pub(super) fn choose(position: &LogPosition, options: &BackupOptions) -> Result<Option<Backup>> {
     Ok(match &options.base {
         Base::None => None,
@@ -29,13 +29,13 @@ pub(super) fn choose(position: &LogPosition, options: &BackupOptions) -> Result<
             let backups = position.state.backups.values();
             let tagged = backups.filter(|backup| tags.first().is_some_and(|tag| has(backup, tag)));
             let shared = |backup: &Backup| tags.iter().filter(|tag| has(backup, tag)).count();
-            // Of several that share as many, the last one: that is the newest.
+            // If several backups share the same number of tags, `max_by_key` returns the last one, which is the newest.
             tagged.max_by_key(|backup| shared(backup)).cloned()
         }
     })
 }
 
-/// What was backed up and where it is stored, as a set: neither order nor repetition matters.
+/// The folders that were backed up and their paths in the backup, as a set: order and repetition do not matter.
 #[derive(Debug, PartialEq, Eq)]
 struct Roots(BTreeSet<(Vec<u8>, Option<EntryPath>)>);
 
@@ -49,13 +49,13 @@ impl Roots {
 /// A typed path without `.` and `..`.
 struct Typed<'a> {
     is_absolute: bool,
-    /// How far above the current folder a relative path starts.
+    /// Number of levels above the current folder at which a relative path starts.
     up: usize,
     parts: Vec<&'a [u8]>,
 }
 
 impl<'a> Typed<'a> {
-    /// Takes `..` as the part before it taken back, as the walk does.
+    /// Resolves `..` by removing the part before it, as the walk does.
     fn read(path: &'a [u8]) -> Self {
         let is_absolute = path.starts_with(b"/");
         let (mut up, mut parts) = (0, Vec::new());
@@ -85,9 +85,9 @@ impl<'a> Typed<'a> {
     }
 }
 
-/// Writes paths without `.` and `..`, and the folder that relative ones start from to match: `../src` typed in `/home/anna/x` is
-/// `src` from `/home/anna`. A path that has neither stays as it was typed. When relative paths start from different folders, those
-/// which do not start from the given one become absolute.
+/// Removes `.` and `..` from paths and adapts the folder that relative paths start from: `../src` typed in `/home/anna/x` becomes `src` in
+/// `/home/anna`. Paths without `.` and `..` stay unchanged. If relative paths start at different levels, those that start above the given
+/// folder become absolute.
 pub(super) fn normalise(paths: &[Vec<u8>], folder: &[u8]) -> (Vec<Vec<u8>>, Vec<u8>) {
     let has_dots = |path: &[u8]| {
         let mut parts = path.split(|byte| *byte == b'/');
@@ -116,7 +116,7 @@ pub(super) fn normalise(paths: &[Vec<u8>], folder: &[u8]) -> (Vec<Vec<u8>>, Vec<
         if base.is_absolute {
             return absolute(&[above(typed.up), &typed.parts].concat());
         }
-        // The start of the path is unknown.
+        // The current folder is unknown, so keep the leading `..`.
         let mut parts = vec![&b".."[..]; typed.up];
         parts.extend(&typed.parts);
         parts.join(&b'/')
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(roots(&["./src/", "src"], "/x"), src);
         assert_eq!(roots(&["b", "a"], "/x"), roots(&["a", "b", "a"], "/x"));
         assert_eq!(roots(&["/b", "/a"], ""), roots(&["/a", "/b"], ""));
-        // Stored elsewhere, so that nothing could be compared.
+        // These have other paths in the backup, so the base would have no matching entries.
         assert_ne!(roots(&["/x/src"], ""), src);
         assert_ne!(roots(&["src"], "/y"), src);
     }

@@ -1,7 +1,7 @@
-//! Chunks that are compressed together.
+//! Blocks: chunks that are compressed together.
 //!
-//! The [`Storer`] of a worker turns a [`Block`] into a group of a pack. Invariant: chunks in a block are claimed, so they are stored
-//! even if the rest of their file cannot be read.
+//! A worker's [`Storer`] turns a [`Block`] into a group of a pack. Invariant: the chunks in a block are claimed, so br stores them even if
+//! it cannot read the rest of their file.
 
 use std::sync::atomic::Ordering;
 
@@ -13,10 +13,10 @@ use crate::format::{Codec, Compressor, PackContent};
 use crate::model::{ChunkRef, References};
 use crate::repository::RawGroup;
 
-/// A group is closed when it has this many bytes before compression.
+/// A group is closed when its chunks have this many bytes before compression.
 pub(super) const GROUP_LEN: usize = 1 << 20;
 
-/// Chunks that wait to be compressed.
+/// Chunks that are waiting to be compressed.
 #[derive(Default)]
 pub(super) struct Block {
     raw: Vec<u8>,
@@ -38,30 +38,30 @@ impl Block {
         self.raw.len()
     }
 
-    /// Sets the chunks that it probably resembles.
+    /// Sets the chunks that this block probably resembles, as bases for a delta.
     pub(super) fn with_bases(mut self, like: DeltaBases) -> Self {
         let len = self.raw.len();
         self.like = Some(like).filter(|like| !like.is_useless_for(len));
         self
     }
 
-    /// True when it must not share a group with other chunks.
+    /// True when this block must not share a group with other chunks.
     pub(super) const fn is_own_group(&self) -> bool {
         self.like.is_some()
     }
 
-    /// Takes over the chunks of another one.
+    /// Appends the chunks of another block.
     pub(super) fn append(&mut self, other: Self) {
         self.raw.extend_from_slice(&other.raw);
         self.chunks.extend(other.chunks);
     }
 }
 
-/// Makes groups of blocks.
+/// Turns blocks into groups.
 pub(super) struct Storer<'a> {
     shared: &'a Shared<'a>,
     compressor: Compressor,
-    /// Where groups go; nowhere in a dry run.
+    /// Channel to the packer; `None` in a dry run.
     groups: Option<Sender<RawGroup>>,
 }
 

@@ -1,4 +1,4 @@
-//! Puts what the workers did into path order and builds the entry tree.
+//! The collector: puts the workers' results into path order and builds the entry tree.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -25,7 +25,7 @@ pub(super) struct Collector<'a> {
     pub(super) tally: Tally,
     pub(super) references: References,
     mender: Mender,
-    /// The last entry that nothing can be below.
+    /// The last entry that cannot have entries below it.
     last_end: Option<EntryPath>,
     /// Whether an entry that cannot be read fails the backup.
     pub(super) needs_everything: bool,
@@ -58,7 +58,7 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Takes jobs in order until the workers are done; returns how many there were.
+    /// Processes finished jobs in order until the workers end; returns the number of jobs.
     pub(super) fn run(
         &mut self,
         finished: &Receiver<Finished>,
@@ -129,13 +129,13 @@ impl<'a> Collector<'a> {
             .push(&entry, &mut |node| nodes.store(node, references))
     }
 
-    /// Refuses what is below something that is no folder. Only a link may lead to more: it is followed on the way to a path
-    /// that was typed.
+    /// Refuses an entry below an entry that is neither a folder nor a link. Entries below a link are allowed: the walk follows links on
+    /// the way to a typed path.
     fn check_place(&mut self, entry: &Entry) -> Result<()> {
         let below = self.last_end.as_ref();
         if let Some(end) = below.filter(|end| entry.path.is_within(end) && entry.path != **end) {
             return Err(Error::invalid(format!(
-                "the source gave {} below {end}, which is no folder",
+                "the source returned {} below {end}, which is not a folder",
                 entry.path
             )));
         }
@@ -145,7 +145,7 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    /// An entry that could not be read.
+    /// Reports an entry that could not be read, or fails if the source needs everything.
     fn leave_out(&mut self, path: &EntryPath, reason: String) -> Result<()> {
         if self.needs_everything {
             let message = format!("cannot read {path}: nothing was backed up");
@@ -155,7 +155,7 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    /// Tells of an entry that is not in the backup, or not with everything.
+    /// Reports an entry that is missing from the backup or lacks metadata.
     fn name(&mut self, path: &EntryPath, reason: String) {
         let progress = &self.io.context.progress;
         progress.event(Event::Failed {
@@ -204,7 +204,7 @@ impl<'a> Collector<'a> {
     }
 }
 
-/// Stores tree nodes that the repository does not have.
+/// Stores tree nodes that the repository does not have yet.
 struct NodeStore<'a> {
     dedup: &'a Dedup,
     groups: Option<&'a Sender<RawGroup>>,

@@ -1,4 +1,4 @@
-//! The last writes of a backup: index segment, manifest, log entry.
+//! The last writes of a backup: index segment, manifest and log entry.
 
 use std::collections::BTreeSet;
 
@@ -44,14 +44,14 @@ pub(super) fn run(
     }
     add_resumed(&start.index, &references, &mut packs);
     let mut index = (*start.index).clone();
-    // Appending the entry shows whether another writer was faster: looking for it first would cost a request.
+    // Do not look for newer log entries first: that would cost a request, and a failed append returns them anyway.
     let mut news = Vec::new();
     let mut manifest_written = false;
     for _ in 0..MAX_RACES {
         if let Some(lost) = condemned(&news) {
             let (position, packs) = (&start.position, &mut packs);
             rescue(io, position, &mut index, &lost, packs, &mut references)?;
-            // A prune takes manifests that the log does not name for leftovers.
+            // A prune deletes manifests that no log entry names, so write the manifest again.
             manifest_written = false;
         }
         let segments = write_segments(io, &start.position, &packs)?;
@@ -80,7 +80,7 @@ pub(super) fn run(
     Err(conflict())
 }
 
-/// The packs that were given up by these entries; `None` when there was no prune among them.
+/// The packs that these entries condemn; `None` when the entries contain no prune.
 fn condemned(entries: &[LogEntry]) -> Option<BTreeSet<PackId>> {
     let mut prunes = entries.iter().filter_map(|entry| match entry {
         LogEntry::Condemn { packs, .. } => Some(packs),
@@ -90,7 +90,7 @@ fn condemned(entries: &[LogEntry]) -> Option<BTreeSet<PackId>> {
     Some(first.iter().chain(prunes.flatten()).copied().collect())
 }
 
-/// Packs that are used now and in no stored segment, as those of an interrupted run, belong to this backup's segment.
+/// Adds referenced packs that are in no stored segment, such as those of an interrupted run, to the packs of this backup's segment.
 fn add_resumed(index: &Index, references: &References, packs: &mut Vec<StoredPack>) {
     for segment in index
         .segments()
@@ -107,8 +107,8 @@ fn add_resumed(index: &Index, references: &References, packs: &mut Vec<StoredPac
     }
 }
 
-/// Finds what the backup uses of packs that were condemned elsewhere, or copies it into new packs. What is nowhere any more
-/// must be read again, by another run.
+/// Replaces references to packs that another process condemned: uses other copies of the chunks, or copies the chunks into new packs. If a
+/// chunk has no readable copy left, fails with a conflict, and another run must read the files again.
 fn rescue(
     io: &Io,
     position: &LogPosition,
@@ -117,10 +117,10 @@ fn rescue(
     packs: &mut Vec<StoredPack>,
     references: &mut References,
 ) -> Result<()> {
-    // Our own uploads look like leftovers to a prune: they may be among them.
+    // A prune cannot distinguish our uncommitted packs from leftovers, so it may have condemned them.
     index.push(IndexSegment::from_packs(packs));
     packs.retain(|pack| !lost.contains(&pack.entry.id));
-    // The prune itself copied what others use as well.
+    // The prune copied the chunks that committed backups use: look for these copies.
     let newest = Index::read(io, &position.state)?;
     let mut wanted = References::default();
     for pack in lost {
@@ -133,7 +133,7 @@ fn rescue(
             .find_map(|segment| segment.chunk_ids(*pack));
         for slot in slots {
             let id = ids.as_ref().and_then(|ids| ids.get(slot as usize));
-            // Deltas may rest on it: another delta would not do.
+            // Stored deltas may use this chunk as a base, and a base must be stored whole, so a delta does not replace it.
             let is_left = |place: &Place<'_>| !place.is_delta() && !lost.contains(&place.pack.id);
             let place = id.and_then(|id| newest.find_all(id).find(is_left));
             if !place.is_some_and(|place| note_place(&newest, &place, references)) {
@@ -146,7 +146,7 @@ fn rescue(
         _ => error,
     })?;
     add_resumed(&newest, references, packs);
-    // The next prune may come before the commit.
+    // Keep the index complete: another prune may run before this backup is committed.
     index.extend(&newest);
     for pack in &moved.packs {
         references.insert_all(pack.entry.id, pack.ids.len() as u32);
@@ -155,7 +155,7 @@ fn rescue(
     Ok(())
 }
 
-/// Writes the segment for new packs, merged with small ones that are there.
+/// Writes a segment for the new packs, merged with small existing segments.
 fn write_segments(
     io: &Io,
     position: &LogPosition,

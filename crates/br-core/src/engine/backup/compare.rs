@@ -1,4 +1,4 @@
-//! The source next to the base: which files must be read.
+//! Comparison of the source with the base: decides which files must be read.
 
 use std::iter::Peekable;
 use std::sync::Arc;
@@ -15,19 +15,20 @@ use crate::progress::{Action, Event, Progress};
 use crate::repository::{ChunkReader, Io, TreeReader};
 use crate::source::{Details, Source, SourceItem};
 
-/// Bytes to be read in one job.
+/// A job is full when its files have this many bytes.
 const JOB_BYTES: u64 = 1 << 20;
-/// Entries in one job.
+/// Maximum items per job.
 const JOB_ITEMS: usize = 512;
-/// Entries of one job that hold their folder open. Jobs under way times this stays far below the usual limit of 1,024 files.
+/// Maximum entries per job that keep their folder open. With all jobs in progress, this stays far below the usual limit of 1,024 open
+/// files.
 const JOB_OPEN: usize = 80;
-/// Time stamps of files may lag behind the clock by the kernel's tick.
+/// A file's time stamp may be behind the clock by up to one tick of the kernel.
 const CLOCK_TICK: SignedDuration = SignedDuration::from_millis(20);
 
-/// Entries of an earlier run, next to which the walk goes.
+/// Entries of an earlier run, read in step with the walk.
 struct Known {
     entries: Peekable<Box<dyn Iterator<Item = Entry> + Send>>,
-    /// Entries that changed later than this may have changed again unnoticed.
+    /// Entries changed after this time may have changed again without a new time stamp.
     trusted_before: Timestamp,
 }
 
@@ -40,14 +41,14 @@ impl Known {
         }
     }
 
-    /// Moves on to `path`.
+    /// Advances to `path`.
     fn at(&mut self, path: &EntryPath) -> Option<Entry> {
         while self.entries.next_if(|entry| entry.path < *path).is_some() {}
         self.entries.next_if(|entry| entry.path == *path)
     }
 
-    /// A time stamp from after the earlier run began does not prove that nothing happened since. Whole seconds come from file
-    /// systems that know nothing finer, some of them only even ones.
+    /// A time stamp does not prove that the entry is unchanged if it is newer than the start of the earlier run. File systems that store
+    /// only whole seconds, or even only even seconds, need a wider margin.
     fn may_be_trusted(&self, entry: &Entry) -> bool {
         let limit = self.trusted_before;
         let (seconds, nanos) = (limit.as_second(), limit.subsec_nanosecond().unsigned_abs());
@@ -58,7 +59,7 @@ impl Known {
     }
 }
 
-/// Walks the source and makes jobs.
+/// Walks the source and creates jobs.
 pub(super) struct Compare<'a> {
     source: Box<dyn Source>,
     known: Vec<Known>,
@@ -75,13 +76,13 @@ impl<'a> Compare<'a> {
         let mut known = Vec::new();
         let can_skip = start.skips;
         if can_skip {
-            // Entries of an interrupted run are newer than the base.
+            // First in the list, because entries of an interrupted run are newer than the base.
             known.push(Known::new(
                 Box::new(start.leftover.entries(io)),
                 start.leftover.started,
             ));
         }
-        // What must be read again may still resemble what was there.
+        // Even if all files must be read again, the base provides earlier versions for deltas.
         if let Some(base) = &start.base {
             let reader = Arc::new(ChunkReader::new(io, Arc::clone(&start.index)));
             let progress = Arc::clone(&io.context.progress);
@@ -108,8 +109,7 @@ impl<'a> Compare<'a> {
         }
     }
 
-    /// Walks to the end. Returns what the unchanged files use, and how many jobs there were; `None` when the receivers are
-    /// gone.
+    /// Walks to the end. Returns the references of the unchanged files and the number of jobs; `None` when the receivers have ended.
     pub(super) fn run(
         mut self,
         jobs: &Sender<Job>,
@@ -163,7 +163,7 @@ impl<'a> Compare<'a> {
         jobs.send(job).ok()
     }
 
-    /// Takes content and attributes from an earlier run, if that is safe.
+    /// Reuses content and attributes of an earlier run, if that is safe.
     fn decide(&mut self, mut entry: Entry, details: Box<dyn Details>) -> Item {
         let (mut known, mut action) = (None, None);
         for at in 0..self.known.len() {
@@ -194,14 +194,14 @@ impl<'a> Compare<'a> {
         }
     }
 
-    /// Keeps the remaining streams in step.
+    /// Advances the remaining earlier runs to `path`.
     fn skip_others(&mut self, from: usize, path: &EntryPath) {
         for known in &mut self.known[from + 1..] {
             known.at(path);
         }
     }
 
-    /// Checks that the repository still has every chunk, and notes them as used.
+    /// Checks that the repository still has every chunk, and adds the chunks to the references.
     fn has_content(&mut self, entry: &Entry) -> bool {
         let EntryKind::File(file) = &entry.kind else {
             return true;
@@ -215,7 +215,7 @@ impl<'a> Compare<'a> {
     }
 }
 
-/// How an entry compares with what the base has, as far as metadata tells.
+/// Compares an entry with its version in the base, by metadata only.
 fn action_of(now: &Entry, before: &Entry) -> Action {
     let is_same_kind = match (&now.kind, &before.kind) {
         (EntryKind::File(now), EntryKind::File(before)) => now.size == before.size,
@@ -230,7 +230,7 @@ fn action_of(now: &Entry, before: &Entry) -> Action {
     }
 }
 
-/// True when something that is no regular file has not changed, so that its attributes have not either.
+/// True when an entry that is not a regular file is unchanged; its attributes are then unchanged too.
 fn is_same_other(now: &Entry, before: &Entry) -> bool {
     !matches!(now.kind, EntryKind::File(_))
         && now.kind == before.kind
@@ -243,6 +243,7 @@ fn warn_of_gap(progress: &dyn Progress, error: &crate::Error) {
     if error.kind() == crate::ErrorKind::Interrupted {
         return;
     }
-    let message = format!("the base cannot be read in part, files there are read again: {error}");
+    let message =
+        format!("part of the base cannot be read, so br reads the files there again: {error}");
     progress.event(Event::Warning { message: &message });
 }

@@ -1,4 +1,4 @@
-//! Which chunks the repository has, and which this run is about to store.
+//! Deduplication: which chunks the repository has, and which chunks this run is about to store.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -8,10 +8,10 @@ use crate::format::ChunkIdKey;
 use crate::model::{ChunkId, References};
 use crate::repository::{ChunkReader, Index, Place};
 
-/// Locks are split so that workers rarely wait for each other.
+/// Number of locks. Several locks make it unlikely that workers wait for each other.
 const SHARDS: usize = 64;
 
-/// Chunk ids are random already: the first bytes are as good a hash as any.
+/// Chunk ids are already random, so their first bytes are a sufficient hash.
 #[derive(Default)]
 pub(super) struct IdHasher(u64);
 
@@ -41,7 +41,7 @@ pub(super) struct Dedup {
     prover: Option<Prover>,
 }
 
-/// Reads stored chunks before the backup relies on them.
+/// Reads stored chunks before the backup relies on them, and remembers the ones that were readable.
 #[derive(Debug)]
 pub(super) struct Prover {
     reader: ChunkReader,
@@ -56,7 +56,7 @@ impl Prover {
         Self { reader, proven }
     }
 
-    /// True when the chunk can be read. A chunk that cannot be read is remembered as damaged.
+    /// True when the chunk can be read. The reader remembers a chunk that cannot be read as damaged.
     fn proves(&self, id: &ChunkId, place: &Place<'_>) -> bool {
         let shard = &self.proven[shard(id)];
         if shard.lock().is_ok_and(|proven| proven.contains(id)) {
@@ -87,7 +87,7 @@ impl Dedup {
         }
     }
 
-    /// Reads stored chunks before relying on them.
+    /// With a prover, [`Self::note_stored`] reads stored chunks before it relies on them.
     pub(super) fn with_prover(mut self, prover: Option<Prover>) -> Self {
         self.prover = prover;
         self
@@ -97,7 +97,7 @@ impl Dedup {
         self.id_key.id(chunk)
     }
 
-    /// Adds the place of a stored chunk to the references; false when the chunk is not stored.
+    /// Adds the place of a stored chunk to the references. False when no usable copy of the chunk is stored.
     pub(super) fn note_stored(&self, id: &ChunkId, references: &mut References) -> bool {
         let mut places = self.index.find_all(id);
         let proves = |place: &Place<'_>| {
@@ -111,13 +111,13 @@ impl Dedup {
         })
     }
 
-    /// True when the chunk is neither stored nor claimed: the caller must store it.
+    /// True when the chunk is neither stored nor claimed; the caller must then store it.
     pub(super) fn claim(&self, id: ChunkId, references: &mut References) -> bool {
         if self.note_stored(&id, references) {
             return false;
         }
         let shard = &self.claimed[shard(&id)];
-        // A poisoned lock means that a worker panicked, and then nothing is committed.
+        // A poisoned lock means that a worker panicked. Then nothing is committed.
         shard.lock().is_ok_and(|mut claimed| claimed.insert(id))
     }
 }
@@ -136,7 +136,7 @@ pub(crate) fn note_place(index: &Index, place: &Place<'_>, references: &mut Refe
     true
 }
 
-/// Adds a place to the references, and the places of its bases that still exist.
+/// Adds a place to the references, and those of its bases that still exist.
 pub(crate) fn add_live_references(index: &Index, place: &Place<'_>, references: &mut References) {
     let bases = place.group.bases.iter();
     for base in bases.filter_map(|base| index.find_whole(base)) {

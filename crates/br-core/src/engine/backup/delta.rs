@@ -1,7 +1,8 @@
-//! New chunks as differences from the chunks that they replace.
+//! Deltas: new chunks stored as differences from the chunks that they replace.
 //!
 //! [`PreviousVersion`] walks the chunks of a file's previous version in step with the new one and finds which chunks were replaced;
-//! [`Deltas`] compresses with these as a prefix. Invariant: the bases of a delta are stored whole, and making the delta marks them as used.
+//! [`Deltas`] compresses a group with these chunks as a prefix. Invariant: the bases of a delta are stored whole, and creating the delta
+//! adds them to the references.
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
@@ -16,13 +17,13 @@ use crate::repository::{ChunkReader, Index};
 
 /// Maximum bytes of bases that are read for one group.
 const PREFIX_LEN: u64 = 2 << 20;
-/// The same as a multiple of the bytes to store, so that a delta of a few bytes does not depend on many bases.
+/// Maximum bytes of bases as a multiple of the bytes to store, so that a small delta does not depend on many bases.
 const PREFIX_RATIO: u64 = 4;
-/// Bytes of bases that are always allowed, whatever the ratio says.
+/// This many bytes of bases are always allowed, whatever the ratio.
 const MIN_PREFIX_LEN: u64 = 256 << 10;
 /// Shorter blocks are stored without a delta.
 const MIN_LEN: usize = 4 << 10;
-/// PreviousVersion versions of more chunks are not searched for where one went.
+/// In a previous version with more chunks than this, do not search for chunks that moved.
 const MAX_SEARCHED: usize = 1 << 20;
 /// Give up on deltas after this many consecutive misses.
 const MAX_MISSES: i32 = 3;
@@ -45,7 +46,7 @@ pub(super) struct DeltaBases {
     backoff: Arc<DeltaBackoff>,
 }
 
-/// Counts down misses; deltas are given up at zero.
+/// Number of misses left before deltas are given up.
 struct DeltaBackoff(AtomicI32);
 
 impl Default for DeltaBackoff {
@@ -69,7 +70,7 @@ impl DeltaBackoff {
 }
 
 impl<'a> PreviousVersion<'a> {
-    /// The previous version, if it has chunks.
+    /// The file's previous version, if it has chunks.
     pub(super) fn of(known: Option<&'a FileContent>) -> Option<Self> {
         let Content::Chunks(chunks) = &known?.content else {
             return None;
@@ -101,7 +102,7 @@ impl<'a> PreviousVersion<'a> {
         self.bases_in(passed)
     }
 
-    /// Advances by this number of bytes, to the probable position of the new version.
+    /// Advances by `len` bytes, to the probable position of the new version.
     pub(super) fn pass(&mut self, len: usize) -> DeltaBases {
         let from = self.next;
         let mut left = len;
@@ -121,7 +122,7 @@ impl<'a> PreviousVersion<'a> {
 
     fn bases_in(&self, range: Range<usize>) -> DeltaBases {
         let mut len = 0;
-        // More would not be read.
+        // Bytes beyond this would not be read.
         let fits = |chunk: &&ChunkRef| {
             len += u64::from(chunk.len);
             len <= 2 * PREFIX_LEN
@@ -136,7 +137,7 @@ impl<'a> PreviousVersion<'a> {
         }
     }
 
-    /// Positions by chunk id; the first one of a chunk that occurs more than once.
+    /// Positions by chunk id. For a chunk that occurs more than once, its first position.
     fn positions(&self) -> &IdMap<usize> {
         self.positions.get_or_init(|| {
             let positions = self.chunks.iter().enumerate().rev();
@@ -157,16 +158,16 @@ impl DeltaBases {
     }
 }
 
-/// Makes deltas.
+/// Creates deltas.
 #[derive(Debug)]
 pub(super) struct Deltas {
     reader: ChunkReader,
     level: i32,
-    /// Bases that were lost: a chunk with such an id is stored whole.
+    /// Missing bases of stored deltas. A chunk with such an id is stored whole.
     lost: OnceLock<HashSet<ChunkId>>,
 }
 
-/// A group as a delta.
+/// A group stored as a delta.
 pub(super) struct Delta {
     pub(super) stored: Vec<u8>,
     pub(super) bases: Vec<ChunkId>,
@@ -182,14 +183,14 @@ impl Deltas {
         }
     }
 
-    /// True when one of these chunks is a lost base of stored deltas.
+    /// True when one of these chunks is a missing base of stored deltas.
     pub(super) fn are_awaited(&self, chunks: &[ChunkRef]) -> bool {
         let lost = self.lost.get_or_init(|| self.reader.index().lost_bases());
         !lost.is_empty() && chunks.iter().any(|chunk| lost.contains(&chunk.id))
     }
 
-    /// Compresses bytes as a delta to similar chunks. `plain` compresses them without; its result is returned when the delta is not much
-    /// shorter.
+    /// Compresses bytes as a delta to similar chunks. `plain` compresses them without bases; its result is returned if the delta is not
+    /// much shorter.
     pub(super) fn compress(
         &self,
         raw: &[u8],
@@ -213,7 +214,7 @@ impl Deltas {
         let cost = stored.len() + bases.len() * BASE_COST;
         if cost > raw.len() / 10 {
             let alone = plain();
-            // Reading a delta takes more requests than reading a plain group: a small saving is not worth them.
+            // Reading a delta needs more requests than reading a plain group, so a small saving is not worth it.
             if cost > alone.1.len() / 4 * 3 {
                 like.backoff.record(false);
                 return Err(alone);
@@ -229,7 +230,7 @@ impl Deltas {
     }
 }
 
-/// The whole chunks behind these: the chunks themselves, or their bases if they are deltas.
+/// The whole chunks to use as bases: the chunks themselves, or for deltas their bases.
 fn bases(index: &Index, chunks: &[ChunkRef], mut room: u64) -> Vec<ChunkId> {
     let mut out: Vec<ChunkId> = Vec::new();
     let mut seen = IdSet::default();
@@ -284,7 +285,7 @@ mod tests {
         let mut previous = PreviousVersion::of(Some(&file)).unwrap();
         assert_eq!(names(&previous.meet(&chunk(b'a').id)), b"");
         assert_eq!(names(&previous.meet(&chunk(b'd').id)), b"bc");
-        // One that moved forward, and one that is not known.
+        // A chunk that moved forward, and an unknown chunk.
         assert_eq!(names(&previous.meet(&chunk(b'b').id)), b"");
         assert_eq!(names(&previous.meet(&chunk(b'x').id)), b"");
         assert_eq!(names(&previous.meet(&chunk(b'e').id)), b"");

@@ -1,15 +1,15 @@
 //! SHA-256 of files.
 //!
-//! [`FileDigest`] takes the bytes outside of holes. Invariant: what comes out is what `sha256sum` prints for the whole file.
+//! [`FileDigest`] is fed the bytes outside of holes. Invariant: the digest is the one that `sha256sum` prints for the whole file.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::model::{Extent, FileContent};
 
-/// SHA-256 of a file, holes read as zeros.
+/// SHA-256 of a file, with holes read as zeros.
 pub(super) struct FileDigest {
     sha: Sha256,
-    /// Stretches of data still to come, last one first, and where the hash has got to.
+    /// Data extents that are not hashed yet, the last one first.
     extents: Vec<Extent>,
     position: u64,
     size: u64,

@@ -1,54 +1,54 @@
-//! What the stages of a backup hand to each other: jobs from the walk to the workers, results from these to the collector.
+//! Data passed between the stages of a backup: jobs from the walk to the workers, results from the workers to the collector.
 
 use crate::model::{Entry, EntryPath, FileContent};
 use crate::progress::Action;
 use crate::source::{Details, Exclusion};
 
-/// A run of consecutive items.
+/// A sequence of consecutive items.
 pub(super) struct Job {
     pub(super) number: u64,
     pub(super) items: Vec<Item>,
 }
 
-/// What is to be done with an entry.
+/// What a worker does with an entry.
 pub(super) enum Item {
-    /// Nothing: it is complete.
+    /// Nothing: the entry is complete.
     Done {
         entry: Entry,
-        /// A file whose content is taken from the base.
+        /// True for a file whose content is reused from the base.
         unchanged_file: bool,
     },
-    /// Fetch its attributes, and its content if it is a file.
+    /// Fetch the entry's attributes, and the content if it is a file.
     Fetch {
         entry: Entry,
         details: Box<dyn Details>,
-        /// The content that the base has under that path.
+        /// The content that the base has for this path.
         known: Option<Box<FileContent>>,
-        /// How it compares with the base, by its metadata.
+        /// How the entry's metadata compares with the base.
         action: Action,
     },
-    /// It could not be looked at.
+    /// The entry could not be examined.
     Failed { path: EntryPath, reason: String },
-    /// It is left out on purpose.
+    /// The entry is excluded on purpose.
     LeftOut { path: EntryPath, reason: Exclusion },
-    /// Something to be told.
+    /// A message from the source.
     Told { message: String, is_warning: bool },
 }
 
 /// How a file compares with the base.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum FileOutcome {
-    /// It is no regular file.
+    /// The entry is not a regular file.
     NotAFile(Action),
     Unchanged,
-    /// It was read, as the base could not be trusted, and has the same content.
+    /// The file was read, because its metadata did not prove it unchanged, and has the same content.
     Same,
     New,
     Changed,
 }
 
 impl FileOutcome {
-    /// What is told about the entry.
+    /// The action to report for the entry.
     pub(super) const fn action(self) -> Action {
         match self {
             Self::NotAFile(action) => action,
@@ -65,19 +65,19 @@ pub(super) struct Finished {
     pub(super) results: Vec<Outcome>,
 }
 
-/// What became of an entry.
+/// Result of one item.
 pub(super) enum Outcome {
-    /// It is there.
+    /// The entry can be stored.
     Entry {
         entry: Entry,
         file: FileOutcome,
-        /// What could not be found out about it.
+        /// Which metadata could not be read.
         missing: Option<String>,
     },
-    /// It could not be read.
+    /// The entry could not be read.
     Failed { path: EntryPath, reason: String },
-    /// It is left out on purpose.
+    /// The entry is excluded on purpose.
     LeftOut { path: EntryPath, reason: Exclusion },
-    /// Something to be told.
+    /// A message from the source.
     Told { message: String, is_warning: bool },
 }

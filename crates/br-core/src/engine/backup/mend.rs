@@ -1,22 +1,22 @@
-//! Metadata that breaks a rule of the format.
+//! Removal of metadata that breaks a rule of the format.
 //!
-//! [`Mender`] makes an entry such that every reader accepts it. Invariant: metadata never costs content. What cannot be stored is
-//! left out and named; only what an entry is about, its content or its target, is never altered.
+//! [`Mender`] changes an entry so that every reader accepts it. Invariant: invalid metadata never excludes a file's content from the
+//! backup. The mender drops invalid metadata and names it; it never changes an entry's content or link target.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::model::{Entry, EntryError, EntryKind, FileTime, Owner, Xattr, escape};
 
-/// Leaves out what readers would refuse.
+/// Drops metadata that readers would refuse.
 #[derive(Debug, Default)]
 pub(super) struct Mender {
-    /// What the first entry of each link group is.
+    /// Fingerprint of the first entry of each link group.
     groups: HashMap<u64, [u8; 16]>,
 }
 
 impl Mender {
-    /// Leaves out metadata that breaks a rule; returns what that was, in words.
+    /// Drops metadata that breaks a rule; returns a description of the dropped metadata.
     pub(super) fn mend(&mut self, entry: &mut Entry) -> Option<String> {
         let mut reasons = Vec::new();
         if entry.mode > 0o7777 {
@@ -43,7 +43,7 @@ impl Mender {
             let is_folder = entry.kind == EntryKind::Directory;
             if is_folder || *self.groups.entry(group).or_insert(what) != what {
                 entry.link_group = None;
-                reasons.push("it is not the same as the other names of its link group".to_owned());
+                reasons.push("it differs from the other names of its link group".to_owned());
             }
         }
         reasons.dedup();
@@ -51,7 +51,7 @@ impl Mender {
     }
 }
 
-/// Makes sure that the next backup looks at an entry again of which something is missing now.
+/// Clears the change time of an entry with missing metadata, so that the next backup examines it again.
 pub(super) const fn forget_change_time(entry: &mut Entry) {
     entry.ctime = FileTime::UNKNOWN;
 }
@@ -85,7 +85,7 @@ fn mend_xattrs(xattrs: &mut Vec<Xattr>, reasons: &mut Vec<String>) {
     });
 }
 
-/// Tells apart things that cannot be names of one inode.
+/// Hash of the parts of an entry that all names of one inode must share.
 fn fingerprint(kind: &EntryKind) -> [u8; 16] {
     let mut hash = blake3::Hasher::new();
     hash.update(kind.name().as_bytes());

@@ -6,8 +6,8 @@
 //!                hash, compress) ── groups ──────────┘
 //! ```
 //!
-//! [`backup`] runs it, [`BackupOptions`] say how, [`BackupReport`] tells what came of it. Invariant: the log entry that
-//! makes the backup exist is its last write.
+//! [`backup`] runs the pipeline, [`BackupOptions`] configures it, [`BackupReport`] holds the result. Invariant: a backup's last write is
+//! the log entry that adds it to the catalog.
 
 mod base;
 mod block;

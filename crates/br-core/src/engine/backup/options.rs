@@ -1,15 +1,13 @@
-//! How a backup is made.
-
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 use crate::model::Origin;
 use crate::repository::BackupSelector;
 
-/// Levels of compression.
+/// Valid compression levels.
 const LEVELS: std::ops::RangeInclusive<i32> = 1..=19;
 
-/// How a backup is made.
+/// Options of a backup.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct BackupOptions {
@@ -17,55 +15,55 @@ pub struct BackupOptions {
     pub host: String,
     /// Name of the user.
     pub user: String,
-    /// The paths as typed, raw bytes: for the catalog, to find the base, and for a restore, to which a folder above one of them
-    /// is one that was not backed up itself: it keeps its metadata and what else it holds. Give the paths that a source was made
-    /// with: every folder with an entry that is above none of them counts as backed up, and a restore that deletes clears it of
-    /// what has no entry. `.` and `..` are resolved in what is stored, as text and without following links.
+    /// The paths as typed, raw bytes. They are stored in the catalog, select the base, and matter to a restore: it treats a folder above
+    /// one of these paths as not backed up, so the folder keeps its metadata and its other contents. Pass the paths that the source was
+    /// created with: every folder entry that is not above one of them counts as backed up, and a restore that deletes removes everything
+    /// in it that has no entry. `.` and `..` are resolved in the stored paths, as text and without following links.
     pub paths: Vec<Vec<u8>>,
-    /// The folder that relative paths start from; empty when there are none.
+    /// The folder that relative paths start from; empty when no path is relative.
     pub folder: Vec<u8>,
-    /// What the backup is made from.
+    /// The source that the backup is made from.
     pub origin: Option<Origin>,
-    /// Words to find the backup by.
+    /// Tags to find the backup by.
     pub tags: Vec<String>,
-    /// Which previous backup tells what is unchanged.
+    /// The base: which earlier backup to compare with.
     pub base: Base,
-    /// Level of zstd, 1 to 19.
+    /// Compression level of zstd, 1 to 19.
     pub level: i32,
-    /// Worker threads; as many as the machine has cores when `None`.
+    /// Number of worker threads; `None` means one per core.
     pub threads: Option<usize>,
-    /// Folder for the journal. What an interrupted run stored is used by the next one in any case and not stored again. With a
-    /// journal, that run on this machine knows the packs without a listing, and files that were finished are not read again.
-    /// Without one, each run lists the packs of the repository (on a server, one request for a thousand) and reads the footers of
-    /// those that no commit names.
+    /// Folder for the journal. With or without a journal, a backup uses the packs that an interrupted run stored and does not store their
+    /// chunks again. With a journal, the next run on this machine knows the packs without listing them, and does not read finished files
+    /// again. Without a journal, each run lists the packs of the repository (on a server, one request per thousand) and reads the footers
+    /// of those that no commit names.
     pub journal: Option<PathBuf>,
-    /// Whether new data may be stored as differences from what its place held in the base, which then is read again. Where reading is
-    /// cheap when `None`: on local disk, and not on a server.
+    /// Whether new data may be stored as deltas to the previous version of a file in the base, which must be read again for this. `None`
+    /// enables deltas where reading is cheap: on a local disk, but not on a server.
     pub deltas: Option<bool>,
-    /// Read what the repository already has of the data before relying on it, and store again what cannot be read.
+    /// Read chunks that the repository already has before relying on them, and store unreadable ones again.
     pub verify_known: bool,
-    /// Do everything but store.
+    /// Do everything except storing data.
     pub dry_run: bool,
 }
 
-/// Which previous backup tells what is unchanged, and what new data may resemble.
+/// The base: the earlier backup that shows which files are unchanged, and whose data new data may resemble.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Base {
-    /// The newest backup of the same host and paths, if there is one. Neither the order of paths matters nor in which folder they
-    /// were typed, as long as they lead to the same place and are stored alike.
+    /// The newest backup of the same host and paths, if any. The order of the paths does not matter, nor the folder they were typed in, if
+    /// they lead to the same location and have the same paths in the backup.
     #[default]
     Auto,
-    /// None: read everything.
+    /// No base: read every file.
     None,
-    /// This one.
+    /// The selected backup.
     Backup(BackupSelector),
-    /// The newest of the backups that have most of these tags, and at least the first of them; none when there is none. For sources whose
-    /// paths are different each time.
+    /// Of the backups with the first of these tags, the one that shares most of the tags, and the newest of several such; none if no
+    /// backup has the first tag. For sources whose paths are different each time.
     Tagged(Vec<String>),
 }
 
 impl BackupOptions {
-    /// The defaults for a host, a user and the paths as typed.
+    /// Default options for a host, a user and the paths as typed.
     #[must_use]
     pub fn new(host: impl Into<String>, user: impl Into<String>, paths: Vec<Vec<u8>>) -> Self {
         Self {
@@ -113,25 +111,25 @@ impl BackupOptions {
         self
     }
 
-    /// Refuses values that mean nothing.
+    /// Refuses invalid values.
     pub(super) fn check(&self) -> Result<()> {
         let message = if self.host.trim().is_empty() {
-            "a backup needs the name of its machine, and the one given is empty".to_owned()
+            "the host name of a backup must not be empty".to_owned()
         } else if !LEVELS.contains(&self.level) {
             let (from, to) = (LEVELS.start(), LEVELS.end());
             format!(
-                "the level of compression is from {from} to {to}, and {} was given",
+                "the compression level must be from {from} to {to}, not {}",
                 self.level
             )
         } else if self.threads == Some(0) {
-            "a backup needs at least one worker thread, and 0 was given".to_owned()
+            "a backup needs at least one worker thread, not 0".to_owned()
         } else {
             return Ok(());
         };
         Err(Error::invalid(message))
     }
 
-    /// Sets the level of zstd, from 1 to 19.
+    /// Sets the compression level of zstd, from 1 to 19.
     #[must_use]
     pub const fn with_level(mut self, level: i32) -> Self {
         self.level = level;
@@ -152,21 +150,21 @@ impl BackupOptions {
         self
     }
 
-    /// Sets whether new data may be stored as differences.
+    /// Sets whether new data may be stored as deltas.
     #[must_use]
     pub const fn with_deltas(mut self, deltas: Option<bool>) -> Self {
         self.deltas = deltas;
         self
     }
 
-    /// Sets whether stored data is read before the backup relies on it.
+    /// Sets whether the backup reads stored chunks before it relies on them.
     #[must_use]
     pub const fn with_verify_known(mut self, verify: bool) -> Self {
         self.verify_known = verify;
         self
     }
 
-    /// Makes it a dry run.
+    /// Sets whether this is a dry run.
     #[must_use]
     pub const fn with_dry_run(mut self, dry_run: bool) -> Self {
         self.dry_run = dry_run;
@@ -174,7 +172,7 @@ impl BackupOptions {
     }
 }
 
-/// Refuses a description that would make the log too long to be read.
+/// Refuses a description that would make the log entry too long.
 pub(super) fn check_description(options: &BackupOptions) -> Result<()> {
     const MAX_LEN: usize = 4 << 20;
     let texts = options.tags.iter().map(String::len);
@@ -188,7 +186,7 @@ pub(super) fn check_description(options: &BackupOptions) -> Result<()> {
     match len <= MAX_LEN {
         true => Ok(()),
         false => Err(Error::invalid(format!(
-            "host, user, paths, tags and origin have {len} bytes together, and at most {MAX_LEN} are possible: name a folder above the paths"
+            "host, user, paths, tags and origin together have {len} bytes, more than the maximum of {MAX_LEN}: name a folder above the paths"
         ))),
     }
 }

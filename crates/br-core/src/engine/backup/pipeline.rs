@@ -1,4 +1,4 @@
-//! The stages of a backup at work: walk, workers, collector and packer, each on threads of their own.
+//! The pipeline of a backup: walk, workers, collector and packer, each on separate threads.
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,12 +25,12 @@ use crate::progress::Event;
 use crate::repository::{ChunkReader, Io, Journal, Packer, RawGroup, StoredPack, target_pack_len};
 use crate::source::Source;
 
-/// Finished jobs that wait for the collector.
+/// Finished jobs that may wait for the collector.
 const FINISHED_QUEUE: usize = 16;
-/// Blocks of large files that wait for a free worker, each about 1 MiB.
+/// Blocks of large files that may wait for a free worker; each has about 1 MiB.
 const BLOCK_QUEUE: usize = 4;
 
-/// Everything is stored, nothing is committed.
+/// Result of the pipeline: everything is stored, but nothing is committed yet.
 pub(super) struct Collected {
     pub(super) tally: Tally,
     pub(super) tree: Option<TreeRoot>,
@@ -71,7 +71,7 @@ pub(super) fn run(
         &journal,
     );
     drop(groups);
-    // A failed packer makes everyone else stop without a reason of their own: its error comes first.
+    // If the packer fails, all other stages stop without a specific reason, so report the packer's error first.
     let packs = packer.map(Packer::finish).transpose()?.unwrap_or_default();
     let (tally, tree, totals, mut references) = piped?;
     for pack in &packs {
@@ -90,7 +90,7 @@ pub(super) fn run(
     Ok(collected)
 }
 
-/// A journal that cannot be written costs the chance to resume, not the backup.
+/// If the journal cannot be written, an interrupted backup cannot be resumed, but the backup itself continues.
 fn open_journal(folder: &std::path::Path, io: &Io) -> Option<Journal> {
     Journal::create(folder, io)
         .map_err(|error| {
@@ -108,7 +108,7 @@ fn start_packer(io: &Io, start: &Start, journal: &Arc<Mutex<Option<Journal>>>) -
     let journal = Arc::clone(journal);
     let on_stored = Box::new(move |pack| {
         if let Ok(mut journal) = journal.lock() {
-            // As above: a journal that fails is given up.
+            // As in `open_journal`: without the journal, the backup continues.
             let failed = journal
                 .as_mut()
                 .is_some_and(|j| j.push_packs(&[pack]).is_err());
@@ -122,7 +122,7 @@ fn start_packer(io: &Io, start: &Start, journal: &Arc<Mutex<Option<Journal>>>) -
 
 type Piped = (Tally, Option<TreeRoot>, Totals, References);
 
-/// Runs walk, workers and collector to the end.
+/// Runs the walk, the workers and the collector to the end.
 fn pipe(
     io: &Io,
     source: Box<dyn Source>,
@@ -176,7 +176,7 @@ fn pipe(
                 result
             }));
         }
-        // Only the threads hold these now: the channels end when the threads do.
+        // Drop these handles so that only the threads hold the channels, which close when the threads end.
         drop((finished_sender, block_sender, jobs, blocks));
         let mut collector = Collector::new(io, dedup, groups, journal);
         collector.needs_everything = start.needs_everything;

@@ -1,4 +1,4 @@
-//! A backup from its first to its last step.
+//! Runs a backup from start to commit.
 
 use super::options::{BackupOptions, check_description};
 use super::start::Start;
@@ -9,19 +9,20 @@ use crate::progress::{Context, Event};
 use crate::repository::{Io, Repository};
 use crate::source::Source;
 
-/// Attempts at a backup, the first included.
+/// Maximum attempts at a backup, including the first.
 const MAX_ATTEMPTS: u32 = 2;
 
 /// Backs up a source.
 ///
-/// Entries that cannot be read are reported and left out; entries of which only metadata cannot be read or stored are reported
-/// and kept without it. The backup says so in both cases ([`Backup::is_complete`](crate::model::Backup::is_complete)). Of a source that
-/// [needs everything](Source::needs_everything) there is no such backup.
+/// If an entry cannot be read, the backup reports it and leaves it out. If only metadata of an entry cannot be read or stored, the backup
+/// reports the entry and keeps it without that metadata. In both cases the backup is incomplete
+/// ([`Backup::is_complete`](crate::model::Backup::is_complete)). If the source [needs everything](Source::needs_everything), an
+/// unreadable entry fails the backup instead.
 ///
 /// # Errors
-/// When the repository cannot be read or added to; [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when the source breaks a rule
-/// that a backup cannot do without, such as the order of paths; [`ErrorKind::Io`](crate::ErrorKind::Io) when a source that needs
-/// everything cannot be read. Nothing of the backup is listed then; what was stored is used by the next run
+/// When the repository cannot be read or written; [`ErrorKind::Invalid`] when the source breaks a rule that a
+/// backup requires, such as the order of paths; [`ErrorKind::Io`] when an entry of a source that needs everything
+/// cannot be read. After an error the backup is not in the catalog, but the next run uses the data stored so far
 /// ([`BackupOptions::journal`]).
 pub async fn backup(
     repository: &Repository,
@@ -39,13 +40,13 @@ pub async fn backup(
         .await
 }
 
-/// Backs up a source that can be opened again, and starts once more when another writer removed data that the backup relied on.
+/// Backs up a source that can be opened again, and retries once if another writer removed data that the backup relied on.
 ///
-/// That happens when a prune removes data which the backup found stored, and the backup cannot bring it back by itself. `open` is
-/// called once for each attempt. A stream that can be read only once is a case for [`backup`].
+/// This happens when a prune removes chunks that the backup found stored and cannot restore by itself. Calls `open` once per attempt. For
+/// a stream that can be read only once, use [`backup`].
 ///
 /// # Errors
-/// Those of `open`, and those of [`backup`].
+/// Errors of `open` and of [`backup`].
 pub async fn backup_with_retry<S, E>(
     repository: &Repository,
     mut open: impl AsyncFnMut() -> std::result::Result<S, E>,

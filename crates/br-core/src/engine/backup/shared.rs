@@ -1,4 +1,4 @@
-//! What all workers of a backup share.
+//! State that all workers of a backup share.
 
 use std::sync::atomic::AtomicU64;
 
@@ -8,13 +8,12 @@ use crate::chunker::Chunker;
 use crate::format::ChunkerConfig;
 use crate::progress::Progress;
 
-/// What all workers share.
 pub(super) struct Shared<'a> {
     pub(super) dedup: &'a Dedup,
     pub(super) chunker: &'a Chunker,
     pub(super) config: ChunkerConfig,
     pub(super) level: i32,
-    /// `None` when everything is stored whole.
+    /// `None` when all chunks are stored whole.
     pub(super) deltas: Option<&'a Deltas>,
     pub(super) progress: &'a dyn Progress,
     pub(super) cancelled: &'a (dyn Fn() -> bool + Sync),
@@ -22,6 +21,6 @@ pub(super) struct Shared<'a> {
     pub(super) bytes_added: AtomicU64,
 }
 
-/// The receiver of a channel has ended early. Its own error says why.
+/// The receiver of a channel ended early. The error of that stage has the reason.
 #[derive(Debug)]
 pub(super) struct Disconnected;

@@ -1,4 +1,4 @@
-//! What a backup starts from: the log, the index, the base and the packs of interrupted runs.
+//! The state that a backup starts from: the log, the index, the base and the packs of interrupted runs.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::progress::Event;
 use crate::repository::{Index, IndexSegment, Io, Layout, Leftover, LogPosition, keep_reserve};
 use crate::source::Source;
 
-/// What a backup starts from.
+/// The state that a backup starts from.
 pub(super) struct Start {
     pub(super) position: LogPosition,
     pub(super) index: Arc<Index>,
@@ -21,16 +21,16 @@ pub(super) struct Start {
     pub(super) leftover: Leftover,
     pub(super) packs_resumed: u64,
     pub(super) started: Timestamp,
-    /// Whether the source tells what is unchanged since the base.
+    /// Whether the source can tell which files are unchanged since the base.
     pub(super) skips: bool,
-    /// Whether new chunks may be stored as differences.
+    /// Whether new chunks may be stored as deltas.
     pub(super) deltas: bool,
     /// Whether an entry that cannot be read fails the backup.
     pub(super) needs_everything: bool,
 }
 
 impl Start {
-    /// Reads what a backup of the source starts from.
+    /// Reads the state that a backup of `source` starts from.
     pub(super) fn read(io: &Io, source: &dyn Source, options: &BackupOptions) -> Result<Self> {
         let started = io.context.runtime.clock.now();
         let leftover = options
@@ -63,7 +63,7 @@ impl Start {
         Ok(Self {
             position,
             index: Arc::new(index),
-            // Otherwise nothing is compared with it.
+            // If the source cannot skip files and deltas are off, the backup does not need the base.
             base: base.filter(|_| skips || deltas),
             leftover,
             packs_resumed,
@@ -75,9 +75,9 @@ impl Start {
     }
 }
 
-/// The packs that interrupted runs left. All stored packs are listed where there is no journal, and after an interrupted run on
-/// this machine: the last packs of that run may be stored and not in its journal. Called before the log is read: what is
-/// committed in between is in the index then.
+/// Finds the packs that interrupted runs left. Lists all stored packs if there is no journal, and also after an interrupted run on this
+/// machine, because its last packs may be stored but missing from its journal. Must be called before the log is read: then the index
+/// contains every pack that another writer commits in between.
 fn find_stored(io: &Io, leftover: &Leftover, has_journal: bool) -> Result<BTreeSet<PackId>> {
     let mut stored: BTreeSet<PackId> = leftover.packs.iter().copied().collect();
     if !has_journal || leftover.is_any() {
@@ -91,7 +91,7 @@ fn find_stored(io: &Io, leftover: &Leftover, has_journal: bool) -> Result<BTreeS
     Ok(stored)
 }
 
-/// Takes stored packs that no segment describes into the index, as far as they are still there and not condemned.
+/// Adds stored packs that no segment describes to the index, unless they are condemned or can no longer be read.
 fn adopt(
     io: &Io,
     position: &LogPosition,
@@ -103,10 +103,11 @@ fn adopt(
     let mut packs = Vec::new();
     for id in stored.into_iter().filter(is_new) {
         io.check_cancelled()?;
-        // One that is gone or damaged is simply stored again.
+        // Ignore a missing or damaged pack: its chunks are stored again.
         packs.extend(crate::repository::read_footer(io, id).ok());
     }
-    // A pack whose deltas rest on what is gone would be kept for its other chunks, and stay half readable.
+    // Drop packs whose deltas have missing bases. Otherwise such a pack would be kept for its other chunks although its deltas are
+    // unreadable.
     loop {
         let mut all = index.clone();
         all.push(IndexSegment::from_packs(&packs));

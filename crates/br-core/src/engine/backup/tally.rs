@@ -1,25 +1,25 @@
-//! What a backup counted, and what it reports.
+//! Counters and the report of a backup.
 
 use super::options::BackupOptions;
 use super::start::Start;
 use crate::model::{Backup, BackupKind, Changes, Reason, Totals, Unread};
 use crate::repository::Io;
 
-/// What came of a backup.
+/// The result of a backup.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct BackupReport {
-    /// The backup, as the catalog lists it now. Not in the catalog after a dry run.
+    /// The backup as the catalog lists it. After a dry run it is not in the catalog.
     pub backup: Backup,
-    /// Files that changed while they were read: they are in the backup, and may mix two states.
+    /// Files that changed while they were read. They are in the backup, but may mix two states.
     pub torn: u64,
-    /// Packs taken over from an interrupted run.
+    /// Packs reused from an interrupted run.
     pub packs_resumed: u64,
     /// True when nothing was stored.
     pub dry_run: bool,
 }
 
-/// What the collector found out, before it is committed.
+/// The collector's counts, before the commit.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) changes: Changes,
@@ -30,7 +30,7 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn unread(&mut self, path: &crate::model::EntryPath, mut reason: String) {
-        /// A manifest must not grow beyond what readers accept.
+        /// A manifest must not exceed the readers' limit.
         const MAX_REASON: usize = 1_000;
         self.unread_count += 1;
         if reason.len() > MAX_REASON {
@@ -54,7 +54,7 @@ pub(super) fn describe(
     tally: &Tally,
     (tree, totals): (Option<crate::model::TreeRoot>, Totals),
 ) -> Backup {
-    // When everything was read, the base only helped to store less.
+    // If every file was read, the base was used only for deltas: the backup is a full one.
     let base = start.base.as_ref().filter(|_| start.skips);
     let kind = match base {
         Some(_) => BackupKind::Incremental,

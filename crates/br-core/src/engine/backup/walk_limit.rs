@@ -1,8 +1,8 @@
-//! How far the walk may run ahead of the collector.
+//! Limits how far the walk runs ahead of the collector.
 
 use std::sync::{Condvar, Mutex};
 
-/// How many jobs the walk may be ahead of what is finished: bounds what waits behind one huge file.
+/// The walk may be at most this many jobs ahead of the collector. This bounds the number of finished jobs that wait behind one huge file.
 const JOBS_AHEAD: u64 = 512;
 /// Keeps the walk from running too far ahead.
 #[derive(Default)]
@@ -19,7 +19,7 @@ impl WalkLimit {
         }
     }
 
-    /// Says how many jobs are finished.
+    /// Sets the number of finished jobs.
     pub(super) fn advance(&self, finished: u64) {
         if let Ok(mut count) = self.finished.lock() {
             *count = count.map(|_| finished);
@@ -27,7 +27,7 @@ impl WalkLimit {
         self.moved.notify_all();
     }
 
-    /// Says that no more jobs will finish.
+    /// Releases the walk: no more jobs will finish.
     pub(super) fn close(&self) {
         if let Ok(mut count) = self.finished.lock() {
             *count = None;
@@ -35,13 +35,13 @@ impl WalkLimit {
         self.moved.notify_all();
     }
 
-    /// Closes the limit when the guard is dropped, unless it was disarmed: a worker that ends early, by an error or a panic, must
-    /// not leave the walk waiting for a job that will never finish.
+    /// Closes the limit when the guard is dropped, unless it was disarmed. Without this, a worker that stops because of an error or a
+    /// panic would leave the walk waiting for a job that never finishes.
     pub(super) fn guard(&self) -> WalkLimitGuard<'_> {
         WalkLimitGuard(Some(self))
     }
 
-    /// Waits until job `number` may start; false when no worker is left to do it.
+    /// Waits until job `number` may start. False when the limit was closed.
     pub(super) fn wait_for(&self, number: u64) -> bool {
         let Ok(count) = self.finished.lock() else {
             return false;
@@ -57,7 +57,7 @@ impl WalkLimit {
 pub(super) struct WalkLimitGuard<'a>(Option<&'a WalkLimit>);
 
 impl WalkLimitGuard<'_> {
-    /// Leaves the limit open, as the worker ended in order.
+    /// Keeps the limit open: the worker ended normally.
     pub(super) fn disarm(mut self) {
         self.0 = None;
     }

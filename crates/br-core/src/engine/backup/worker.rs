@@ -1,4 +1,4 @@
-//! Reading files: cut, hash, deduplicate, compress.
+//! Workers: read files, cut, hash, deduplicate and compress them.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -15,14 +15,14 @@ use crate::progress::{Action, Event};
 use crate::repository::RawGroup;
 use crate::source::{ContentReader, Details};
 
-/// Files are read in pieces of this length.
+/// Number of bytes per read of a file.
 const READ_LEN: usize = 1 << 20;
-/// Shorter files are not compared with what they were: that would take longer than it saves.
+/// Smaller files are not stored as deltas: that would take longer than it saves.
 const MIN_DELTA: usize = 32 << 10;
-/// Files with more bytes of holes than this have no SHA-256: hashing zeros would cost more than the backup.
+/// Files with more bytes of holes than this get no SHA-256: hashing zeros would take longer than the backup.
 const MAX_HASHED_HOLES: u64 = 256 << 20;
 
-/// Where a worker's output goes. Groups go nowhere in a dry run.
+/// The output channels of a worker. In a dry run there is none for groups.
 pub(super) struct Outputs {
     pub(super) finished: Sender<Finished>,
     pub(super) groups: Option<Sender<RawGroup>>,
@@ -33,9 +33,9 @@ pub(super) struct Worker<'a> {
     shared: &'a Shared<'a>,
     finished: Sender<Finished>,
     storer: Storer<'a>,
-    /// Blocks of large files, for whichever worker is free.
+    /// Blocks of large files, for any worker that is free.
     blocks: Sender<Block>,
-    /// Chunks of small files.
+    /// Chunks of small files that wait to be stored together.
     block: Block,
     buffer: Vec<u8>,
     references: References,
@@ -54,7 +54,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Works until there are no jobs and no blocks are being made. Returns what the files it read use.
+    /// Processes jobs and blocks until both channels are closed. Returns the references of the files that this worker read.
     pub(super) fn run(
         mut self,
         jobs: &Receiver<Job>,
@@ -164,7 +164,7 @@ impl<'a> Worker<'a> {
         })
     }
 
-    /// Reads a file. Returns what could not be found out about it.
+    /// Reads a file's content. Returns which metadata could not be read.
     fn read(
         &mut self,
         entry: &mut Entry,
@@ -178,7 +178,7 @@ impl<'a> Worker<'a> {
         let EntryKind::File(file) = &mut entry.kind else {
             return Ok(Err(io::Error::other("is no longer a regular file")));
         };
-        // What a source says of the content counts for nothing.
+        // Ignore content and hash from the source: they are computed here.
         (file.content, file.sha256) = (Content::default(), None);
         let holes = match file.hole_bytes() {
             Ok(holes) => holes,
@@ -187,7 +187,7 @@ impl<'a> Worker<'a> {
         let expected = file.size - holes;
         let known = known.filter(|_| self.shared.deltas.is_some());
         let previous = PreviousVersion::of(known);
-        // A stream does not say how long it is.
+        // A stream does not know its length in advance.
         let is_announced = file.size > 0;
         let read = if !is_announced || expected > u64::from(self.shared.config.small_file) {
             self.read_large(file, holes, &mut *reader, previous, Vec::new())?
@@ -217,7 +217,7 @@ impl<'a> Worker<'a> {
             .event(Event::Advance { bytes, entries: 0 });
     }
 
-    /// Reads a file that is one chunk, or less.
+    /// Reads a file that has at most one chunk.
     fn read_small(
         &mut self,
         file: &mut FileContent,
@@ -227,7 +227,7 @@ impl<'a> Worker<'a> {
         mut previous: Option<PreviousVersion<'_>>,
     ) -> Result<io::Result<u64>, Disconnected> {
         self.buffer.clear();
-        // One byte more than there should be tells whether that is the end.
+        // Try to read one byte more than expected, to detect a file that has grown.
         self.buffer.resize(expected as usize + 1, 0);
         let mut len = 0;
         while len < self.buffer.len() {
@@ -277,7 +277,7 @@ impl<'a> Worker<'a> {
         Ok(Ok(len as u64))
     }
 
-    /// Reads a file of any length and cuts it by content. `read` holds the bytes that were read already.
+    /// Reads a file of any length and cuts it by content. `read` contains the bytes that were already read.
     fn read_large(
         &mut self,
         file: &mut FileContent,
@@ -312,7 +312,7 @@ impl<'a> Worker<'a> {
                         self.advance(len as u64);
                     }
                     Err(error) => {
-                        // These chunks are claimed: another file may rely on them.
+                        // Store these chunks: they are claimed, so another file may rely on them.
                         self.keep(block)?;
                         return Ok(Err(error));
                     }
@@ -350,7 +350,7 @@ impl<'a> Worker<'a> {
             }
             start += data.len();
         }
-        // The rest of the file shares a group with what comes next.
+        // The last chunks of the file share a group with the next file's chunks.
         let like = previous
             .as_mut()
             .map(PreviousVersion::rest)
@@ -364,7 +364,7 @@ impl<'a> Worker<'a> {
         Ok(Ok(total))
     }
 
-    /// Lets another worker compress a block, if one is free.
+    /// Lets another worker compress the block if the queue has room; otherwise compresses it here.
     fn offer(&mut self, block: Block) -> Result<(), Disconnected> {
         match self.blocks.try_send(block) {
             Ok(()) => Ok(()),
@@ -385,7 +385,7 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Completes an entry that is no regular file. Returns what could not be found out about it.
+/// Completes an entry that is not a regular file. Returns which metadata could not be read.
 fn complete(entry: &mut Entry, details: &mut dyn Details) -> io::Result<Option<String>> {
     details.complete(entry)?;
     match entry.kind {
@@ -394,7 +394,7 @@ fn complete(entry: &mut Entry, details: &mut dyn Details) -> io::Result<Option<S
     }
 }
 
-/// True when both have the same bytes.
+/// True when both have the same content.
 fn is_same(now: &FileContent, before: &FileContent) -> bool {
     now.size == before.size && now.content == before.content && now.holes == before.holes
 }
@@ -412,13 +412,13 @@ fn read_more(reader: &mut dyn ContentReader, buffer: &mut Vec<u8>) -> io::Result
     result
 }
 
-/// Sets the length of a file that turned out longer or shorter than it looked.
+/// Corrects the length of a file that had more or fewer bytes than expected.
 fn set_data_len(file: &mut FileContent, data_len: u64) {
     if file.holes.is_empty() {
         file.size = data_len;
         return;
     }
-    // A sparse file that shrank: what is behind the last byte that was read is gone, trailing holes among it.
+    // The sparse file shrank: remove everything after the last byte read, including trailing holes.
     let mut left = data_len;
     let mut end = 0;
     for extent in file.data_extents() {
@@ -429,13 +429,13 @@ fn set_data_len(file: &mut FileContent, data_len: u64) {
         }
     }
     if left > 0 {
-        // It grew: what came behind its end follows there.
+        // The file grew: the additional bytes follow the old end.
         file.size = file.size.saturating_add(left);
     } else {
         file.holes.retain(|hole| hole.offset + hole.len <= end);
         file.size = end;
     }
     file.torn = true;
-    // It was computed for the length the file had.
+    // The hash was computed for the old length.
     file.sha256 = None;
 }

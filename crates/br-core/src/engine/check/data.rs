@@ -1,4 +1,4 @@
-//! Reading packs in full: every tag, every chunk id.
+//! Reads packs in full and verifies every authentication tag and every chunk id.
 
 use std::num::NonZero;
 use std::ops::Range;
@@ -16,10 +16,10 @@ use crate::model::{ChunkId, PackId, References};
 use crate::progress::Event;
 use crate::repository::{Index, IndexSegment, Io, Layout};
 
-/// Threads that read packs from a server: they wait more than they work.
+/// Threads that read packs from a server: more than there may be cores, because they mostly wait.
 const REMOTE_READERS: usize = 4;
 
-/// Chooses the packs to read: all that are in scope, or some at random.
+/// Chooses the packs to read: all packs in scope, or a random sample.
 pub(super) fn choose<'a>(
     io: &Io,
     index: &'a Index,
@@ -49,30 +49,30 @@ pub(super) fn choose<'a>(
     packs
 }
 
-/// What reading packs found.
+/// Result of reading packs.
 #[derive(Default)]
 pub(super) struct Found {
-    /// Packs with something wrong in them.
+    /// Packs with at least one damaged part.
     pub(super) bad: Vec<BadPack>,
-    /// Chunks that cannot be read from anywhere, with the pack they were expected in.
+    /// Chunks of which no readable copy exists, with the pack that should contain them.
     pub(super) damaged: DamagedChunks,
     pub(super) packs_read: u64,
     pub(super) bytes_read: u64,
     failed: Option<Error>,
 }
 
-/// A pack with something wrong in it.
+/// A pack with at least one damaged part.
 pub(super) struct BadPack {
     pub(super) id: PackId,
-    /// The first reason, and how many there are.
+    /// The first reason, and the number of further ones.
     pub(super) reason: String,
-    /// Its header or its footer is damaged.
+    /// True when the header or the footer is damaged.
     pub(super) frame: bool,
-    /// Groups whose own bytes are damaged.
+    /// Number of groups whose own bytes are damaged.
     pub(super) groups: usize,
 }
 
-/// Does something with each of the packs, on all cores. False from `work` ends it.
+/// Calls `work` for each pack, on all cores. Stops early when `work` returns false.
 pub(super) fn on_all_cores(
     io: &Io,
     packs: &[&PackEntry],
@@ -91,7 +91,7 @@ pub(super) fn on_all_cores(
     thread::scope(|scope| {
         let more = readers.min(packs.len()).saturating_sub(1);
         let threads: Vec<_> = (0..more)
-            // With fewer threads it takes longer.
+            // If a thread cannot be started, continue with fewer threads.
             .map_while(|_| thread::Builder::new().spawn_scoped(scope, run).ok())
             .collect();
         run();
@@ -118,13 +118,13 @@ pub(super) fn read(io: &Io, view: &View, packs: &[&PackEntry]) -> Result<Found> 
         return Err(error);
     }
     found.bad.sort_by_key(|pack| pack.id);
-    // What another writer stored a second time is not lost.
+    // A chunk is not lost if another copy is stored elsewhere.
     found.damaged.retain(|id, _| view.reader.read(id).is_err());
     Ok(found)
 }
 
 impl Found {
-    /// False when the check must end.
+    /// Records the result of reading a pack. False when the check must stop.
     fn take(&mut self, io: &Io, view: &View, pack: &PackEntry, read: Result<Vec<BadPart>>) -> bool {
         match read {
             Ok(bad) => {
@@ -152,7 +152,7 @@ impl Found {
                 self.damaged.extend(chunks.map(|id| (id, pack.id)));
                 true
             }
-            // A missing pack is found by the look at the structure, with the files that need it.
+            // The structure check reports missing packs, with the files that need them.
             Err(error) if error.kind() == ErrorKind::Damaged => true,
             Err(error) => {
                 self.failed = Some(error);
@@ -162,10 +162,10 @@ impl Found {
     }
 }
 
-/// A part of a pack that is not as it should be.
+/// A damaged part of a pack.
 struct BadPart {
     reason: String,
-    /// `None` for the header, the footer, and what the index says of the pack.
+    /// `None` for the header, the footer, or a contradiction with the index.
     group: Option<u32>,
     chunks: Vec<ChunkId>,
 }
@@ -229,13 +229,13 @@ fn read_pack(io: &Io, view: &View, pack: &PackEntry) -> Result<Vec<BadPart>> {
     Ok(bad)
 }
 
-/// A part of a pack that is read at once.
+/// A part of a pack that is read with one request.
 struct GroupPart {
     groups: Range<usize>,
     bytes: Range<u64>,
 }
 
-/// On a server every request takes its time, on a disk it does not and short pieces stay in the processor's cache.
+/// Bytes to read at once. On a server, long requests reduce latency; on a disk, short ones keep the data in the processor's cache.
 fn piece_len(io: &Io) -> u64 {
     if io.storage().is_remote() {
         32 << 20
@@ -244,7 +244,7 @@ fn piece_len(io: &Io) -> u64 {
     }
 }
 
-/// Cuts a pack between groups; the header goes with the first piece and the footer with the last one.
+/// Cuts a pack at group boundaries. The first piece includes the header, the last one the footer.
 fn cut(pack: &PackEntry, len: u64) -> Vec<GroupPart> {
     let mut pieces = Vec::new();
     let (mut start, mut first) = (0, 0);
@@ -265,7 +265,7 @@ fn cut(pack: &PackEntry, len: u64) -> Vec<GroupPart> {
     pieces
 }
 
-/// Checks the groups of a piece, which hold the chunks `ids`.
+/// Checks the groups of a piece, which contain the chunks `ids`.
 fn check_groups(
     view: &View,
     pack: &PackEntry,
@@ -296,14 +296,14 @@ fn check_groups(
             Err(error) if error.is_damage() => {
                 bad.push(BadPart::group(number as u32, &error, here));
             }
-            // What a delta rests on could not be fetched.
+            // The bases of a delta could not be fetched.
             Err(error) => return Err(error),
         }
     }
     Ok(())
 }
 
-/// Chunks that an unpacked group should hold and does not.
+/// Chunks that an unpacked group should contain but does not.
 fn wrong_chunks(view: &View, raw: &[u8], group: &Group, ids: &[ChunkId]) -> Vec<ChunkId> {
     let mut start = 0;
     let mut wrong = Vec::new();
@@ -328,33 +328,33 @@ fn chunk_ids(index: &Index, pack: PackId) -> Result<Vec<ChunkId>> {
     ids.ok_or_else(|| Error::internal(format!("pack {pack} vanished from the index")))
 }
 
-/// Reads header and footer of packs; returns the packs in which something is wrong with them.
+/// Reads the header and footer of packs; returns the packs in which one of them is damaged.
 pub(super) fn look_at_frames<'a>(
     io: &Io,
     view: &View,
     packs: &[&'a PackEntry],
 ) -> Result<Vec<&'a PackEntry>> {
-    let odd = Mutex::new((Vec::new(), None));
+    let bad = Mutex::new((Vec::new(), None));
     on_all_cores(io, packs, |pack| {
         let result = look_at_frame(io, view, pack);
-        let Ok(mut odd) = odd.lock() else {
+        let Ok(mut bad) = bad.lock() else {
             return false;
         };
         match result {
             Ok(()) => {}
-            Err(error) if error.is_damage() => odd.0.push(pack.id),
-            Err(error) => odd.1 = Some(error),
+            Err(error) if error.is_damage() => bad.0.push(pack.id),
+            Err(error) => bad.1 = Some(error),
         }
-        odd.1.is_none()
+        bad.1.is_none()
     })?;
-    let (odd, failed) = odd
+    let (bad, failed) = bad
         .into_inner()
         .map_err(|_| Error::internal("a check thread panicked"))?;
     match failed {
         Some(error) => Err(error),
         None => {
-            let is_odd = |pack: &&&PackEntry| odd.contains(&pack.id);
-            Ok(packs.iter().filter(is_odd).copied().collect())
+            let is_bad = |pack: &&&PackEntry| bad.contains(&pack.id);
+            Ok(packs.iter().filter(is_bad).copied().collect())
         }
     }
 }
@@ -378,7 +378,7 @@ fn look_at_frame(io: &Io, view: &View, pack: &PackEntry) -> Result<()> {
     check_frame(io, pack, &ids, &end, &bytes)
 }
 
-/// Checks a pack's header in the first piece, and in the last one that the footer says what the index says.
+/// Checks the pack's header in the first piece; in the last piece, checks that the footer matches the index.
 fn check_frame(
     io: &Io,
     pack: &PackEntry,
@@ -412,8 +412,6 @@ fn check_frame(
     if table == pack.table && footer_ids == ids {
         Ok(())
     } else {
-        Err(Error::damaged(format!(
-            "{key} holds something else than the index says"
-        )))
+        Err(Error::damaged(format!("{key} does not match the index")))
     }
 }

@@ -1,27 +1,27 @@
-//! Files that cannot be restored, each with the backups it is in.
+//! Files that cannot be restored, with the backups that contain them.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 
 use crate::model::BackupId;
 
-/// The maximum number of files that are named.
+/// Maximum number of files that the report names.
 const MAX_FILES: usize = 1_000;
 
 /// A file that cannot be restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DamagedFile {
-    /// Its path in the backups.
+    /// The file's path in the backups.
     pub path: String,
     /// The backups in which it is damaged, oldest first.
     pub backups: Vec<BackupId>,
 }
 
-/// Collects damaged files. A path is named once, whatever it lacks and in however many backups.
+/// Collects damaged files. Each path is recorded once, even if several chunks or backups of it are damaged.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     named: BTreeMap<String, BTreeSet<BackupId>>,
-    /// All of them, by a hash of their path.
+    /// Hashes of the paths of all damaged files, including those that are not named.
     seen: HashSet<u64>,
     hasher: RandomState,
 }
@@ -36,7 +36,7 @@ impl Files {
         }
     }
 
-    /// Those that are named, by path, and how many there are in all.
+    /// Returns the named files by path, and the number of all damaged files.
     pub(super) fn finish(self) -> (Vec<DamagedFile>, u64) {
         let file = |(path, backups): (String, BTreeSet<BackupId>)| DamagedFile {
             path,

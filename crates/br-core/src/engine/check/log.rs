@@ -1,4 +1,4 @@
-//! Is the commit log whole, and does it name every backup that is there?
+//! Check of the commit log: is every entry readable, and does it name every manifest in the store?
 
 use br_storage::ObjectInfo;
 
@@ -6,7 +6,7 @@ use super::{CheckReport, Finding};
 use crate::error::Result;
 use crate::repository::{History, Io, Salvage};
 
-/// Looks at every log entry and at manifests that none of them names. `manifests` must have been listed before.
+/// Checks every log entry, and the manifests that no entry names. The caller must list `manifests` before the log is read.
 pub(super) fn look(io: &Io, manifests: &[ObjectInfo], report: &mut CheckReport) -> Result<()> {
     let history = History::read(io)?;
     for problem in &history.problems {
@@ -27,15 +27,15 @@ pub(super) fn look(io: &Io, manifests: &[ObjectInfo], report: &mut CheckReport) 
     let salvage = Salvage::make(io, manifests, &history)?;
     for backup in salvage.found {
         let message = format!(
-            "a complete backup by {}, and no log entry names it: its run was interrupted at the very end, or the entry \
-             was lost; `check --repair-log` brings it back, `prune` removes it once it is a day old",
+            "a complete backup by {} that no log entry names: it was interrupted just before its commit, or the entry \
+             was lost; `check --repair-log` restores it to the catalog, `prune` removes it once it is a day old",
             backup.host
         );
         let key = crate::repository::Layout::manifest(backup.id);
         report.findings.push(Finding::note(key, message));
     }
     for (key, reason) in salvage.useless {
-        let message = format!("no log entry names it, and it is of no use: {reason}");
+        let message = format!("no log entry names it, and it cannot be used: {reason}");
         report.findings.push(Finding::note(key, message));
     }
     Ok(())

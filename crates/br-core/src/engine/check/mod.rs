@@ -1,7 +1,7 @@
-//! Verifying a repository: structure, and on request every stored byte.
+//! Verification of a repository: its structure and, if requested, every stored byte.
 //!
-//! [`check`] returns a [`CheckReport`] with [`Finding`]s as values. Invariant: a check changes nothing unless it is asked to
-//! repair, and a repair only adds: it never deletes what it could not understand.
+//! [`check`] returns a [`CheckReport`] with [`Finding`]s as values. Invariant: a check changes nothing unless a repair is requested, and a
+//! repair only adds objects and log entries; it deletes no data that it could not read.
 
 mod data;
 mod files;
@@ -25,48 +25,48 @@ use crate::repository::{BackupSelector, Io, Layout, Repository, conflict};
 use super::references::Resolver;
 use super::view::View;
 
-/// How often others may change the repository before a check gives up.
+/// Maximum retries after another process changed the repository during a check.
 const MAX_RACES: u32 = 20;
 
-/// What [`check`] looks at.
+/// Options of a check.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct CheckOptions {
-    /// Only this backup and what it uses; everything when `None`.
+    /// Check only this backup and the data it uses; `None` checks all.
     pub backup: Option<BackupSelector>,
-    /// How much stored data is read.
+    /// How much stored data to read.
     pub data: ReadData,
-    /// Rebuild the index from the packs, if it is damaged, and give up packs that are missing. Together with
-    /// [`CheckOptions::data`] also give up groups that cannot be read: what is sound next to them is copied into new packs.
+    /// Rebuild a damaged index from the packs, and condemn missing packs. Together with [`CheckOptions::data`], also replace packs that
+    /// have unreadable groups: their readable chunks are copied into new packs.
     pub repair_index: bool,
-    /// Rebuild the catalog from the log and the manifests, if the commit log is damaged or lost, and bring back complete backups
-    /// that no log entry names.
+    /// Rebuild the catalog from the log and the manifests if the commit log is damaged or lost, and restore complete backups that no log
+    /// entry names.
     pub repair_log: bool,
 }
 
 impl CheckOptions {
-    /// Looks at one backup only.
+    /// Checks one backup only.
     #[must_use]
     pub fn with_backup(mut self, backup: Option<BackupSelector>) -> Self {
         self.backup = backup;
         self
     }
 
-    /// Says how much stored data is read.
+    /// Sets how much stored data to read.
     #[must_use]
     pub const fn with_data(mut self, data: ReadData) -> Self {
         self.data = data;
         self
     }
 
-    /// Rebuilds a damaged index.
+    /// Sets whether to rebuild a damaged index.
     #[must_use]
     pub const fn with_repair_index(mut self, repair: bool) -> Self {
         self.repair_index = repair;
         self
     }
 
-    /// Rebuilds a damaged log.
+    /// Sets whether to rebuild a damaged log.
     #[must_use]
     pub const fn with_repair_log(mut self, repair: bool) -> Self {
         self.repair_log = repair;
@@ -77,45 +77,45 @@ impl CheckOptions {
 /// How much stored data a check reads.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum ReadData {
-    /// None: only that everything that is needed is there.
+    /// Read no pack in full; only check that all needed packs and chunks exist.
     #[default]
     None,
     /// Every pack.
     All,
-    /// Packs chosen at random, about this fraction of them.
+    /// Random packs with about this fraction of all bytes.
     Fraction(f64),
-    /// Packs chosen at random, about this many bytes.
+    /// Random packs with about this many bytes.
     Bytes(u64),
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct CheckReport {
-    /// Backups looked at.
+    /// Number of backups checked.
     pub backups: u64,
-    /// Entries of their trees.
+    /// Number of entries in their trees.
     pub entries: u64,
-    /// Packs that are there.
+    /// Number of packs in the store.
     pub packs: u64,
-    /// Packs of which header and footer were read. Those on a server are listed only.
+    /// Packs whose header and footer were read. On a server, packs are only listed.
     pub packs_opened: u64,
     /// Packs that were read in full.
     pub packs_read: u64,
-    /// Bytes of these.
+    /// Bytes of the packs that were read in full.
     pub bytes_read: u64,
-    /// What is wrong, the gravest first.
+    /// The problems found, the most severe first.
     pub findings: Vec<Finding>,
-    /// Files that cannot be restored because of it, by path. When there are very many, only some are named.
+    /// Files that cannot be restored, by path. If there are too many, only some are named.
     pub files: Vec<DamagedFile>,
-    /// How many there are.
+    /// Number of files that cannot be restored.
     pub files_count: u64,
-    /// What was repaired.
+    /// The repairs made.
     pub repaired: Vec<String>,
 }
 
 impl CheckReport {
-    /// True when nothing that a backup needs is missing or altered.
+    /// True when no data that a backup needs is missing or altered.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.findings
@@ -124,23 +124,23 @@ impl CheckReport {
     }
 }
 
-/// How grave a finding is.
+/// How severe a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Worth knowing; nothing is lost.
+    /// Worth knowing; no data is lost.
     Note,
     /// Stored data is missing or altered.
     Damage,
 }
 
-/// Something a check found.
+/// A problem found by a check.
 #[derive(Debug, Clone)]
 pub struct Finding {
-    /// How grave it is.
+    /// How severe it is.
     pub severity: Severity,
-    /// The object it is about, by its key.
+    /// Key of the object that has the problem.
     pub object: String,
-    /// What is wrong, and what can be done.
+    /// The problem, and what the user can do.
     pub message: String,
 }
 
@@ -167,8 +167,8 @@ impl Finding {
 /// Verifies a repository.
 ///
 /// # Errors
-/// When the store does not answer; when the log is lost, or is not the one that this machine knows, and
-/// [`CheckOptions::repair_log`] is not set. Damage of anything else is a finding.
+/// When the store does not answer. When the log is lost, or differs from the log that this machine saw before, and
+/// [`CheckOptions::repair_log`] is not set. Any other damage is a finding.
 pub async fn check(
     repository: &Repository,
     options: &CheckOptions,
@@ -178,7 +178,7 @@ pub async fn check(
         repository.check_writable(context)?;
     }
     let options = options.clone();
-    // Copies on this machine tell nothing about what is in the store.
+    // Ignore the local cache: the check must read from the store.
     let work = move |io: &Io| run(&io.with_fresh_cache(), &options);
     repository.run(context, work).await
 }
@@ -193,13 +193,13 @@ fn run(io: &Io, options: &CheckOptions) -> Result<CheckReport> {
         repair::index(io, &mut report)?;
         if options.data != ReadData::None {
             salvage::packs(io, options.data, &mut report)?;
-            // Everything that was to be read was read.
+            // The repair read the requested data already.
             options.data = ReadData::None;
         }
     }
     let options = &options;
     for _ in 0..MAX_RACES {
-        // Listed before the log is read: a backup that is committed in between is named by the log by then.
+        // List manifests before reading the log: then the log names every backup that is committed in between.
         let manifests = match options.backup {
             Some(_) => Vec::new(),
             None => io.list(Layout::MANIFESTS)?,
@@ -211,7 +211,7 @@ fn run(io: &Io, options: &CheckOptions) -> Result<CheckReport> {
             Ok(report) => !report.is_sound(),
             Err(error) => error.kind() == ErrorKind::Damaged,
         };
-        // What is missing as a prune removed it meanwhile is no damage: the log has moved on then.
+        // If the log has new entries, a prune may have removed the missing data: check again.
         if !alarm || position.refresh(io)?.is_empty() {
             return result;
         }
@@ -219,7 +219,7 @@ fn run(io: &Io, options: &CheckOptions) -> Result<CheckReport> {
     Err(conflict())
 }
 
-/// Looks at everything once.
+/// Checks everything once.
 fn look(
     io: &Io,
     options: &CheckOptions,
@@ -246,13 +246,13 @@ fn look(
             format!("{reason}; `check --repair-index` rebuilds the index from the packs"),
         ));
     }
-    // A check that reads everything does not rely on damage that was noted before.
+    // A check that reads every pack ignores damage recorded by earlier runs.
     let mut losses = structure::Losses::new(options.data != ReadData::All);
     let found = if options.backup.is_some() {
         let used = look_at_structure(io, options, view, &wanted, &mut losses, &mut report)?;
         read_data(io, view, options.data, Some(&used), &mut report)?
     } else {
-        // What is read does not depend on what the structure tells: both at once.
+        // Reading packs does not depend on the structure check: run both in parallel.
         thread::scope(|scope| {
             let read = || {
                 let mut report = CheckReport::default();
@@ -282,7 +282,7 @@ fn look(
     Ok(report)
 }
 
-/// Looks at packs, manifests and trees, and returns what they use.
+/// Checks packs, manifests and trees; returns the references of the backups.
 fn look_at_structure(
     io: &Io,
     options: &CheckOptions,
@@ -302,7 +302,7 @@ fn look_at_structure(
     Ok(used)
 }
 
-/// Says what is wrong with packs that were read, and names the files that need it.
+/// Reports packs with damaged parts, and names the files that need them.
 fn report_data(
     view: &View,
     wanted: &[Backup],
@@ -318,7 +318,7 @@ fn report_data(
     };
     for pack in found.bad {
         let key = Layout::pack(pack.id);
-        // One that is missing, or too short.
+        // The pack is missing or truncated and was already reported.
         if report.findings.iter().any(|finding| finding.object == key) {
             continue;
         }
@@ -332,7 +332,8 @@ fn report_data(
     }
 }
 
-/// Reads packs: those that were chosen in full, of the others on a disk header and footer, and in full what looks odd there.
+/// Reads the chosen packs in full. On a disk, also reads the header and footer of all other packs, and reads a pack in full if they do not
+/// match.
 fn read_data(
     io: &Io,
     view: &View,
@@ -356,5 +357,5 @@ fn read_data(
     data::read(io, view, &packs)
 }
 
-/// Chunks that could not be read anywhere, with the pack they were expected in.
+/// Chunks of which no readable copy exists, with the pack that should contain them.
 type DamagedChunks = HashMap<ChunkId, PackId>;

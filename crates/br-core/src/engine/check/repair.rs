@@ -1,4 +1,4 @@
-//! Rebuilding what can be rebuilt: the index from packs, the catalog from manifests.
+//! Repairs: rebuild the index from packs, and the catalog from manifests.
 
 use std::collections::BTreeSet;
 
@@ -11,11 +11,11 @@ use crate::repository::{
     read_segment,
 };
 
-/// How often others may be faster before a repair gives up.
+/// Maximum commit retries after losing a race.
 const MAX_RACES: u32 = 20;
 
-/// Replaces segments that cannot be read by one made from the footers of the packs, and gives up packs that are not there
-/// any more, so that the next backup stores again what was in them.
+/// Replaces unreadable segments by a new one, built from the footers of the packs. Condemns missing packs, so that the next backup stores
+/// their chunks again.
 pub(super) fn index(io: &Io, report: &mut CheckReport) -> Result<()> {
     for _ in 0..MAX_RACES {
         let present: BTreeSet<PackId> = pack_ids(io)?;
@@ -68,7 +68,7 @@ pub(super) fn index(io: &Io, report: &mut CheckReport) -> Result<()> {
             for id in survey.missing {
                 let key = Layout::pack(id);
                 report.repaired.push(format!(
-                    "{key} is missing and was given up: the next backup stores again what it can"
+                    "{key} is missing and was condemned: the next backup stores its chunks again where it can"
                 ));
             }
             return Ok(());
@@ -85,20 +85,21 @@ fn pack_ids(io: &Io) -> Result<BTreeSet<PackId>> {
         .collect())
 }
 
-/// What the live segments describe.
+/// The packs that the live segments describe.
 #[derive(Default)]
 struct Survey {
     known: BTreeSet<PackId>,
     /// Segments that cannot be read.
     damaged: Vec<SegmentId>,
-    /// Packs that are described and not there.
+    /// Packs that are described but not in the store.
     missing: BTreeSet<PackId>,
     /// Segments that describe a missing pack.
     incomplete: Vec<SegmentId>,
 }
 
 impl Survey {
-    /// `present` must have been listed before the log was read: a pack that is described then was there before.
+    /// The caller must list `present` before the log is read: then every pack that the log's segments describe was stored before the
+    /// listing.
     fn make(io: &Io, state: &State, present: &BTreeSet<PackId>) -> Result<Self> {
         let mut survey = Self::default();
         let mut absent = BTreeSet::new();
@@ -107,9 +108,9 @@ impl Survey {
             match read_segment(io, *id) {
                 Ok(segment) => {
                     let packs: Vec<_> = segment.packs.iter().map(|pack| pack.id).collect();
-                    let gone =
+                    let is_absent =
                         |pack: &&PackId| !present.contains(pack) && !state.condemned.contains(pack);
-                    absent.extend(packs.iter().filter(gone).copied());
+                    absent.extend(packs.iter().filter(is_absent).copied());
                     survey.known.extend(&packs);
                     segments.push((*id, packs));
                 }
@@ -117,7 +118,7 @@ impl Survey {
                 Err(error) => return Err(error),
             }
         }
-        // One that was stored and committed after the listing is there now.
+        // A pack that was stored and committed after the first listing is in the second one.
         if !absent.is_empty() {
             let now = pack_ids(io)?;
             absent.retain(|pack| !now.contains(pack));
@@ -133,10 +134,10 @@ impl Survey {
     }
 }
 
-/// Rebuilds a log that cannot be read, that is lost, or that is not the one this machine knows; brings back complete backups
-/// that no entry names, as when the last entry is gone.
+/// Rebuilds a commit log that is unreadable, lost, or different from the log that this machine saw before. Restores complete backups that
+/// no entry names, for example when the last entry is missing.
 ///
-/// A backup that was deleted does not come back, as far as the log still says so.
+/// Does not restore a deleted backup if the log still has its deletion.
 pub(super) fn log(io: &Io, report: &mut CheckReport) -> Result<()> {
     for _ in 0..MAX_RACES {
         let manifests = io.list(Layout::MANIFESTS)?;

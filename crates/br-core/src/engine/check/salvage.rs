@@ -1,4 +1,4 @@
-//! Giving up what cannot be read in packs: sound groups go into new packs, the damaged ones are gone.
+//! Replaces packs that have unreadable groups: copies the sound groups into new packs and drops the damaged ones.
 
 use std::collections::BTreeSet;
 
@@ -14,14 +14,14 @@ use crate::repository::{
     remember_damage as remember,
 };
 
-/// How often others may be faster before a repair gives up.
+/// Maximum commit retries after losing a race.
 const MAX_RACES: u32 = 20;
 
-/// Reads packs and replaces those in which something is damaged. Chunks of damaged groups count as missing then, and the next
-/// backup that meets them stores them again.
+/// Reads packs and replaces damaged ones. The chunks of damaged groups then count as missing, and the next backup that finds them at its
+/// source stores them again.
 pub(super) fn packs(io: &Io, data: ReadData, report: &mut CheckReport) -> Result<()> {
     let replaced = replace(io, data, report);
-    // What comes next goes by what the log says.
+    // Write the damage that was found to the log: later steps read it from there.
     remember(io);
     replaced
 }
@@ -50,7 +50,7 @@ fn replace(io: &Io, data: ReadData, report: &mut CheckReport) -> Result<()> {
         if bad.is_empty() {
             return Ok(());
         }
-        // A prune that gave up one of them copied what is needed of it.
+        // If a prune condemned some of these packs, it copied their used chunks already, so copy again only what is left.
         let moved = match copied.take().filter(|_| bad.len() == before) {
             Some(moved) => moved,
             None => relocate(io, index.clone(), &sound_slots(&index, &bad))?,
@@ -74,7 +74,7 @@ fn replace(io: &Io, data: ReadData, report: &mut CheckReport) -> Result<()> {
             segments_removed: segments.removed,
         };
         if let Append::Done = position.append(io, entry)? {
-            tell(&index, &bad, &damaged, report);
+            report_replaced(&index, &bad, &damaged, report);
             return Ok(());
         }
         copied = Some(moved);
@@ -82,7 +82,12 @@ fn replace(io: &Io, data: ReadData, report: &mut CheckReport) -> Result<()> {
     Err(conflict())
 }
 
-fn tell(index: &Index, bad: &BTreeSet<PackId>, damaged: &DamagedGroups, report: &mut CheckReport) {
+fn report_replaced(
+    index: &Index,
+    bad: &BTreeSet<PackId>,
+    damaged: &DamagedGroups,
+    report: &mut CheckReport,
+) {
     for pack in index.packs().filter(|pack| bad.contains(&pack.id)) {
         let key = Layout::pack(pack.id);
         let (lost, all) = (
@@ -90,13 +95,13 @@ fn tell(index: &Index, bad: &BTreeSet<PackId>, damaged: &DamagedGroups, report: 
             pack.table.groups.len(),
         );
         report.repaired.push(format!(
-            "{key} was replaced: {lost} of its {all} groups are damaged and were given up, the others were copied; the next \
-             backup of the same data stores again what is missing"
+            "{key} was replaced: {lost} of its {all} groups are damaged and were dropped, the others were copied; the next \
+             backup of the same data stores the missing chunks again"
         ));
     }
 }
 
-/// What can be read of packs.
+/// The slots of these packs that can be read.
 fn sound_slots(index: &Index, packs: &BTreeSet<PackId>) -> References {
     let mut wanted = References::default();
     for pack in index.packs().filter(|pack| packs.contains(&pack.id)) {

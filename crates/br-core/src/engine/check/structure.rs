@@ -1,4 +1,4 @@
-//! Is everything there that backups need?
+//! Check of the structure: does all data that the backups need exist?
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::repository::{Index, Io, Layout, Place, TreeReader};
 
 use super::CheckReport;
 
-/// Packs that are in the store, with their lengths.
+/// Packs in the store, with their lengths.
 pub(super) type Present = HashMap<PackId, u64>;
 
-/// Lists the packs and compares them with the index.
+/// Lists the packs and compares them with the index. `all` also reports packs that the index does not describe.
 pub(super) fn packs(io: &Io, view: &View, all: bool, report: &mut CheckReport) -> Result<Present> {
     let mut present = Present::new();
     for object in io.list(Layout::PACKS)? {
@@ -59,7 +59,7 @@ pub(super) fn packs(io: &Io, view: &View, all: bool, report: &mut CheckReport) -
     Ok(present)
 }
 
-/// Notes the groups of a pack that are not in its first `len` bytes.
+/// Marks the groups of a pack that are not within its first `len` bytes as damaged.
 fn note_cut(io: &Io, pack: &PackEntry, len: u64) {
     for ((number, group), offset) in (0..).zip(&pack.table.groups).zip(pack.table.offsets()) {
         if offset + u64::from(group.stored_len) + TAG_LEN as u64 > len {
@@ -68,15 +68,15 @@ fn note_cut(io: &Io, pack: &PackEntry, len: u64) {
     }
 }
 
-/// What backups need and what is not there.
+/// Data that backups need and that does not exist.
 #[derive(Debug, Default)]
 pub(super) struct Losses {
-    /// Packs that lack it.
+    /// Missing or damaged packs, with the reason.
     packs: BTreeMap<PackId, &'static str>,
     /// Chunks that are in no pack.
     chunks: HashSet<ChunkId>,
     pub(super) files: Files,
-    /// Whether groups that were found damaged before count.
+    /// Whether groups that earlier runs found damaged count as missing.
     known_count: bool,
 }
 
@@ -88,7 +88,7 @@ impl Losses {
         }
     }
 
-    /// Adds what was not found before by other means.
+    /// Adds findings for packs and chunks that have no finding yet.
     pub(super) fn report(&self, report: &mut CheckReport) {
         for (pack, message) in &self.packs {
             let key = Layout::pack(*pack);
@@ -108,7 +108,7 @@ impl Losses {
     }
 }
 
-/// Walks a backup's tree; returns what its manifest says it uses.
+/// Walks a backup's tree; returns the references in its manifest.
 pub(super) fn backup(
     io: &Io,
     view: &View,
@@ -138,7 +138,8 @@ pub(super) fn backup(
     let mut used = references.clone();
     let resolved = resolver.resolve(&mut used);
     if !resolved {
-        let message = "its reference set names packs that are not there any more: `prune` walks its tree instead";
+        let message =
+            "its reference set names packs that no longer exist: `prune` walks its tree instead";
         report.findings.push(Finding::note(&key, message));
     }
     let mut walk = Walk {
@@ -188,7 +189,7 @@ struct Walk<'a> {
     present: &'a Present,
     used: &'a References,
     losses: &'a mut Losses,
-    /// Chunks in use that the manifest does not list, if that matters.
+    /// Number of used chunks that the manifest does not list; `None` when this does not matter.
     unlisted: Option<u64>,
 }
 
@@ -209,7 +210,7 @@ impl Walk<'_> {
         let mut lacks = Lacks::Everything;
         let (mut is_there, mut is_listed) = (false, false);
         for place in index.find_all(id) {
-            // A base may be stored twice: either will do.
+            // A base may be stored twice; one readable copy is enough.
             let bases = place.group.bases.iter();
             let bases: Vec<Vec<_>> = bases.map(|base| whole_places(&index, base)).collect();
             let used = |place: &Place<'_>| self.used.contains(&place.pack.id, place.slot);
@@ -248,12 +249,12 @@ impl Walk<'_> {
         }
     }
 
-    /// Why a place is of no use, if it is.
+    /// Returns why the chunk at this place cannot be used; `None` when it can.
     fn look_at(&self, index: &Index, place: &Place<'_>) -> Option<&'static str> {
         if self.present.get(&place.pack.id) != Some(&place.pack.len) {
             return Some("files need it, and it is missing or incomplete");
         }
-        let known = "files need groups of it that were found damaged before";
+        let known = "files need groups of it that an earlier run found damaged";
         (self.losses.known_count && !index.is_sound(place)).then_some(known)
     }
 
@@ -267,21 +268,21 @@ impl Walk<'_> {
     }
 }
 
-/// What a chunk lacks.
+/// Why a chunk is missing.
 enum Lacks {
-    /// It is in a pack that is of no use.
+    /// Its pack is missing or damaged.
     Pack(PackId, &'static str),
     /// It is in no pack.
     Everything,
 }
 
-/// Where a chunk is stored whole.
+/// The places where a chunk is stored whole.
 fn whole_places<'a>(index: &'a Index, id: &'a ChunkId) -> Vec<Place<'a>> {
     let places = index.find_all(id);
     places.filter(|place| !place.is_delta()).collect()
 }
 
-/// The damaged chunk that a chunk suffers from: itself, or what it rests on wherever it is.
+/// The damaged chunk that makes this chunk unreadable: the chunk itself or, if no copy is readable, one of its bases.
 fn damage_of(index: &Index, damaged: &DamagedChunks, id: &ChunkId) -> Option<ChunkId> {
     if damaged.contains_key(id) {
         return Some(*id);
@@ -294,7 +295,7 @@ fn damage_of(index: &Index, damaged: &DamagedChunks, id: &ChunkId) -> Option<Chu
     places?.first().copied()
 }
 
-/// Finds the files that need damaged chunks. Returns the chunks that are needed by anything.
+/// Adds the files that need damaged chunks to `files`. Returns the damaged chunks that any backup needs.
 pub(super) fn name_files(
     view: &View,
     backups: &[Backup],
@@ -309,7 +310,7 @@ pub(super) fn name_files(
             let nodes = tree.take_nodes().into_iter();
             needed.extend(nodes.filter_map(|node| damage_of(index, damaged, &node.id)));
             let Ok(entry) = next else {
-                // What is below a node that cannot be read needs anything.
+                // The entries below an unreadable node are unknown and may need any chunk: treat all damaged chunks as needed.
                 return damaged.keys().copied().collect();
             };
             let EntryKind::File(file) = &entry.kind else {

@@ -1,4 +1,4 @@
-//! Carrying out what was decided: copy, condemn, delete.
+//! Execution of a prune: copy used chunks, condemn packs, delete them.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ impl Decision {
         work.add(moved);
         done?;
         let (packs, moves) = work.split(&wanted);
-        // What was copied for an attempt that lost and is of no use any more.
+        // Condemn packs that an earlier attempt wrote and this one does not use.
         for (pack, len) in work.useless(&packs) {
             self.condemn.insert(pack, None);
             self.doomed.insert(pack, len);
@@ -44,7 +44,7 @@ impl Decision {
         segments.drop_moves_from(|pack| !needed.contains(pack));
         let segments = segments.write()?;
         let dropped = segments.removed.clone();
-        // Those of attempts that lost are in no log entry, and only this run knows them.
+        // No log entry names the segments of lost attempts, so only this run can delete them.
         let lost = work.lost_segments(&segments.added);
         let entry = LogEntry::Condemn {
             packs: self.condemn.keys().copied().collect(),
@@ -55,12 +55,12 @@ impl Decision {
             work.lost_race(self.position, &news);
             return Ok(None);
         }
-        let gone = dropped.into_iter().chain(lost);
-        self.leftovers.extend(gone.map(Layout::segment));
+        let unnamed = dropped.into_iter().chain(lost);
+        self.leftovers.extend(unnamed.map(Layout::segment));
         self.sweep(io, work).map(Some)
     }
 
-    /// What must be copied before its packs go.
+    /// The slots to copy before their packs are deleted.
     fn wanted(&self) -> References {
         let mut wanted = References::default();
         for (pack, slots) in &self.condemn {
@@ -71,15 +71,15 @@ impl Decision {
         wanted
     }
 
-    /// The disk is full: deletes what nothing relies on, with as little writing as can be. What is condemned here stays so
-    /// until a prune that has space takes it out of the index.
+    /// Frees space on a full disk: deletes data that no backup relies on, and writes as little as possible. The packs condemned here stay
+    /// in the index until a later prune has enough space to rewrite it.
     pub(super) fn free(mut self, io: &Io, work: &mut Work) -> Result<()> {
-        let gone = &self.position.gone;
-        let is_gone = |key: &String| {
-            Layout::id::<SegmentId>(key).is_some_and(|id| gone.segments.contains(&id))
-                || Layout::id::<BackupId>(key).is_some_and(|id| gone.backups.contains(&id))
+        let removed = &self.position.gone;
+        let is_removed = |key: &String| {
+            Layout::id::<SegmentId>(key).is_some_and(|id| removed.segments.contains(&id))
+                || Layout::id::<BackupId>(key).is_some_and(|id| removed.backups.contains(&id))
         };
-        let mut keys: Vec<String> = self.leftovers.drain(..).filter(is_gone).collect();
+        let mut keys: Vec<String> = self.leftovers.drain(..).filter(is_removed).collect();
         let condemned = &self.position.state.condemned;
         keys.extend(condemned.iter().map(|pack| Layout::pack(*pack)));
         let there = condemned.iter().filter_map(|pack| self.doomed.get(pack));
@@ -112,7 +112,7 @@ impl Decision {
         Ok(())
     }
 
-    /// Packs from which a chain of moves starts or continues that some manifest needs.
+    /// Packs from which some manifest needs a chain of moves to start or continue.
     fn moves_needed(&self, new: &[Move]) -> BTreeSet<PackId> {
         let mut needed = self.named.clone();
         let old = self
@@ -132,7 +132,7 @@ impl Decision {
         }
     }
 
-    /// Live segments that describe a pack that goes.
+    /// Live segments that describe a pack to be deleted.
     fn segments_to_replace(&self) -> BTreeSet<SegmentId> {
         let touched = |segment: &&std::sync::Arc<IndexSegment>| {
             segment
@@ -155,7 +155,7 @@ impl Decision {
         let failed = io.delete_all(keys)?;
         for (key, error) in &failed {
             io.warn(&format!(
-                "{key} was not deleted, the next prune tries again: {error}"
+                "{key} was not deleted; the next prune tries again: {error}"
             ));
         }
         let kept: BTreeSet<PackId> = failed
@@ -171,7 +171,7 @@ impl Decision {
             if packs.is_empty() || matches!(self.position.append(io, entry)?, Append::Done) {
                 break;
             }
-            // Losing this entry costs a look at packs that are gone, by the next prune.
+            // If this entry is lost, the next prune only looks for these deleted packs once more.
         }
         keep_reserve(io);
         Ok(PruneReport {

@@ -1,4 +1,4 @@
-//! Deciding what goes: reads the whole repository and changes nothing.
+//! Decision of a prune: reads the repository to find the packs and objects to delete, and changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
@@ -12,18 +12,18 @@ use crate::format::PackTable;
 use crate::model::{BackupId, PackId, References, SegmentId};
 use crate::repository::{Index, Io, Layout, LogPosition, conflict};
 
-/// How often others may be faster before a prune gives up.
+/// Maximum commit retries after losing a race.
 pub(super) const MAX_RACES: u32 = 20;
 
-/// A plan with what is needed to carry it out.
+/// A plan with the data needed to carry it out.
 pub(super) struct Decision {
     pub(super) position: LogPosition,
     pub(super) index: Index,
-    /// Packs to give up, with the slots that must be copied first.
+    /// Packs to condemn, with the slots that must be copied first.
     pub(super) condemn: BTreeMap<PackId, Option<roaring::RoaringBitmap>>,
-    /// Every pack that goes, with its length.
+    /// All packs to delete, with their lengths.
     pub(super) doomed: BTreeMap<PackId, u64>,
-    /// Packs that manifests name: moves from them are still needed.
+    /// Packs that manifests name: the index must keep moves from these packs.
     pub(super) named: BTreeSet<PackId>,
     /// Keys of segments and manifests that the log does not name.
     pub(super) leftovers: Vec<String>,
@@ -33,7 +33,7 @@ pub(super) struct Decision {
 impl Decision {
     pub(super) fn make(io: &Io, work: &mut Work) -> Result<Self> {
         for _ in 0..MAX_RACES {
-            // Listed before the log is read: a pack that is stored and committed in between is named by the log by then.
+            // List packs before reading the log: then the log names every pack that is stored and committed in between.
             let stored = io.list(Layout::PACKS)?;
             let position = work.newest_position(io)?;
             match Self::decide(io, work, &stored, position) {
@@ -45,7 +45,8 @@ impl Decision {
     }
 
     fn decide(io: &Io, work: &Work, stored: &[ObjectInfo], position: LogPosition) -> Result<Self> {
-        // A segment that is gone as others replaced it is met as damage: then the log has moved on.
+        // A segment that another writer replaced and deleted shows up as damage here. The log then has new entries, and the caller
+        // retries.
         let index = Index::read(io, &position.state)?;
         if let Some((id, _)) = index.damaged.first() {
             let key = Layout::segment(*id);
@@ -70,7 +71,7 @@ impl Decision {
         Ok(decision)
     }
 
-    /// Sorts the packs that the index describes into unused, thin and good ones.
+    /// Classifies the packs that the index describes as unused, worth rewriting, or kept.
     fn judge_packs(&mut self, used: &References) -> Result<()> {
         let mut wasteful = Vec::new();
         let (mut total, mut unused) = (0, 0);
@@ -87,7 +88,7 @@ impl Decision {
                 continue;
             };
             let (raw, live) = live_bytes(&pack.table, slots);
-            // As if every byte of the pack were compressed alike.
+            // Estimate: assumes that all bytes of the pack compress equally well.
             let waste = u128::from(pack.len) * u128::from(raw - live) / u128::from(raw.max(1));
             let waste = waste as u64;
             unused += waste;
@@ -100,7 +101,7 @@ impl Decision {
             let message = format!("{key} is in use and in no index segment: nothing is pruned");
             return Err(Error::damaged(message));
         }
-        // The most wasteful first, until what is left is tolerable.
+        // Rewrite the most wasteful packs first, until the remaining waste is tolerable.
         wasteful.sort_by(|a, b| (b.0 * a.1).cmp(&(a.0 * b.1)).then(a.2.cmp(&b.2)));
         let tolerable = (total as f64 * self.plan.options.max_unused) as u64;
         for (waste, len, pack, live) in wasteful {
@@ -123,7 +124,7 @@ impl Decision {
         let mut known: BTreeSet<_> = self.index.packs().map(|pack| pack.id).collect();
         known.extend(work.own_packs());
         let now = SystemTime::from(io.context.runtime.clock.now());
-        // One that is gone already may still lack its `swept` entry.
+        // A condemned pack may be deleted already, but still lack its `swept` entry.
         for id in &self.position.state.condemned {
             self.plan.packs_condemned += 1;
             self.doomed.insert(*id, 0);
@@ -148,7 +149,7 @@ impl Decision {
     }
 }
 
-/// Raw bytes of all chunks of a pack, and of those in use.
+/// Raw bytes of all chunks of a pack, and of the used ones.
 fn live_bytes(table: &PackTable, slots: &roaring::RoaringBitmap) -> (u64, u64) {
     let lengths = table.groups.iter().flat_map(|group| &group.lengths);
     let (mut raw, mut live) = (0, 0);
@@ -161,8 +162,8 @@ fn live_bytes(table: &PackTable, slots: &roaring::RoaringBitmap) -> (u64, u64) {
     (raw, live)
 }
 
-/// Segments and manifests that the log does not name: those that it took out, and others that are older than the grace period.
-/// A backup that is about to be committed writes its own again when it finds that a prune came first.
+/// Segments and manifests that the log does not name: those that a log entry removed, and others older than the grace period. A backup
+/// that is about to commit writes its segments and manifest again if a prune came first.
 fn leftover_objects(
     io: &Io,
     position: &LogPosition,

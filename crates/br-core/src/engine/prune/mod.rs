@@ -1,7 +1,7 @@
-//! Removing what no backup uses: condemn, then sweep (section 10 of the format).
+//! Removal of unused data: condemn, then sweep (section 10 of the format).
 //!
-//! [`plan`] reads and decides, [`prune`] carries a plan out. Invariant: a pack is deleted only after a log entry condemned it,
-//! and that entry was made with every earlier entry known. No lock and no clock is involved in that.
+//! [`plan`] decides what to remove, [`prune`] carries a plan out. Invariant: a pack is deleted only after a log entry condemned it, and
+//! the writer of that entry had read every earlier entry. This needs no lock and no clock.
 
 mod carry_out;
 mod decision;
@@ -16,14 +16,14 @@ use crate::error::Result;
 use crate::progress::Context;
 use crate::repository::{Io, Layout, Repository};
 
-/// What [`plan`] may remove.
+/// Options of a prune.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PruneOptions {
-    /// Unused bytes that may stay in packs, as a fraction of all bytes: rewriting them would cost more than they do.
+    /// Unused bytes that may stay in packs, as a fraction of all bytes: rewriting these packs would cost more than it saves.
     pub max_unused: f64,
-    /// Packs, segments and manifests that no log entry names are left alone for so long. A backup that is running would have to
-    /// copy them, and what lost its log entry by an accident can be brought back meanwhile.
+    /// Packs, segments and manifests that no log entry names are kept until they are this old. A running backup may still need them, and
+    /// until then a repair can restore a backup whose log entry was lost.
     pub grace: Duration,
 }
 
@@ -44,7 +44,7 @@ impl PruneOptions {
         self
     }
 
-    /// Sets how old a pack must be that no log entry names.
+    /// Sets how old a pack that no log entry names must be before it is removed.
     #[must_use]
     pub const fn with_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
@@ -52,27 +52,27 @@ impl PruneOptions {
     }
 }
 
-/// What a prune will do. Made by [`plan`], carried out by [`prune`].
+/// The decisions of a prune. [`plan`] creates it, [`prune`] carries it out.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PrunePlan {
-    /// Packs of which nothing is used.
+    /// Packs without any used chunk.
     pub packs_unused: u64,
-    /// Packs whose used chunks are copied into new ones.
+    /// Packs whose used chunks are copied into new packs.
     pub packs_rewritten: u64,
-    /// Packs that an interrupted backup left and nothing names.
+    /// Packs that an interrupted backup left and that no segment describes.
     pub packs_leftover: u64,
-    /// Packs that nothing names and that are too young to tell from those of a running backup.
+    /// Packs that no segment describes and that are too new to distinguish from those of a running backup.
     pub packs_spared: u64,
-    /// Packs that an earlier prune condemned and did not get to delete.
+    /// Packs that an earlier prune condemned but did not delete.
     pub packs_condemned: u64,
-    /// Packs that stay as they are.
+    /// Packs that stay unchanged.
     pub packs_kept: u64,
-    /// Bytes of all packs that go.
+    /// Bytes of all packs to delete.
     pub bytes_removed: u64,
-    /// Bytes that are written again, before compression.
+    /// Bytes to copy, before compression.
     pub bytes_copied: u64,
-    /// Index segments and manifests that nothing names.
+    /// Index segments and manifests that no log entry names.
     pub objects_leftover: u64,
     options: PruneOptions,
 }
@@ -93,7 +93,7 @@ impl PrunePlan {
         }
     }
 
-    /// True when there is nothing to do but to remove what killed writers left half-written.
+    /// True when the plan removes at most unfinished files of killed writers.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.packs_unused == 0
@@ -104,10 +104,10 @@ impl PrunePlan {
     }
 }
 
-/// No writer takes longer over one object.
+/// Minimum age of unfinished files before they are removed: no writer takes longer for one object.
 const UNFINISHED_AGE: Duration = Duration::from_secs(24 * 3600);
 
-/// What a prune did.
+/// The result of a prune.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct PruneReport {
@@ -121,14 +121,14 @@ pub struct PruneReport {
     pub objects_deleted: u64,
     /// Unfinished files and uploads of killed writers that were removed.
     pub unfinished_removed: u64,
-    /// Objects that could not be deleted, and packs that there was no space to rewrite; the next prune tries again.
+    /// Objects that could not be deleted, and packs that could not be rewritten for lack of space; the next prune tries again.
     pub failed: u64,
 }
 
-/// Decides what can be removed, without removing anything.
+/// Decides what can be removed, and changes nothing.
 ///
 /// # Errors
-/// When the repository cannot be read, or is damaged: then nothing should be removed.
+/// When the repository cannot be read or is damaged; nothing should be removed then.
 pub async fn plan(
     repository: &Repository,
     options: &PruneOptions,
@@ -143,11 +143,11 @@ pub async fn plan(
         .await
 }
 
-/// Carries out a plan. What changed in the repository since is taken into account. An empty plan removes nothing but what
-/// killed writers left half-written.
+/// Carries out a plan, adapted to changes in the repository since the plan was made. An empty plan removes only unfinished files of killed
+/// writers.
 ///
 /// # Errors
-/// As [`plan`], and when the store fails. It can be run again at any time.
+/// As [`plan`], and when the store fails. The prune can be run again at any time.
 pub async fn prune(
     repository: &Repository,
     plan: &PrunePlan,
@@ -169,7 +169,7 @@ pub async fn prune(
     repository.run(context, work).await
 }
 
-/// Removes what killed writers left half-written. That it stays is no failure.
+/// Removes unfinished files and uploads of killed writers. A failure is only a warning.
 fn remove_unfinished(io: &Io, options: &PruneOptions) -> u64 {
     let age = options.grace.max(UNFINISHED_AGE);
     let older_than = io.context.runtime.before(age);
@@ -177,7 +177,9 @@ fn remove_unfinished(io: &Io, options: &PruneOptions) -> u64 {
     swept.map_or_else(
         |error| {
             let cause = crate::error::in_one_line(&error);
-            io.warn(&format!("unfinished files and uploads stay: {cause}"));
+            io.warn(&format!(
+                "cannot remove unfinished files and uploads: {cause}"
+            ));
             0
         },
         |swept| swept as u64,

@@ -1,7 +1,7 @@
-//! What one run of a prune keeps from attempt to attempt.
+//! State that one run of a prune keeps between attempts.
 //!
-//! [`Work`] remembers what was copied when another writer won the race: the next attempt uses it. Invariant: a pack that somebody
-//! condemned meanwhile is not used any more.
+//! [`Work`] keeps the chunks that were copied before another writer won the race, so that the next attempt reuses them. Invariant: a pack
+//! that another process condemned is no longer used.
 
 use std::collections::BTreeSet;
 
@@ -13,14 +13,14 @@ use crate::format::{LogEntry, Move};
 use crate::model::{PackId, References, SegmentId};
 use crate::repository::{Io, Layout, LogPosition, StoredPack, conflict};
 
-/// How far a run got in finding space.
+/// How the run deals with a full disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Space {
-    /// There was enough so far.
+    /// There was enough space so far.
     Enough,
-    /// What nothing relies on was deleted first.
+    /// Data that no backup relies on was deleted to free space.
     Freed,
-    /// There is none for copies: only packs go of which nothing is used.
+    /// There is no space for copies: only unused packs are deleted.
     WithoutCopies,
 }
 
@@ -29,14 +29,14 @@ pub(super) struct Work {
     pub(super) options: PruneOptions,
     position: Option<LogPosition>,
     copied: Relocated,
-    /// Segments that were written and are in no log entry.
+    /// Segments that were written but are in no log entry.
     segments: Vec<SegmentId>,
     space: Space,
-    /// Bytes that were deleted to find space.
+    /// Bytes deleted to free space.
     bytes_freed: u64,
-    /// Packs that were deleted for that.
+    /// Packs deleted to free space.
     packs_freed: u64,
-    /// Packs that were not rewritten as there was no space.
+    /// Packs that were not rewritten for lack of space.
     pub(super) not_rewritten: u64,
 }
 
@@ -60,12 +60,12 @@ impl Work {
             if decision.plan.is_empty() && self.copied.is_empty() && self.segments.is_empty() {
                 return Ok(PruneReport::default());
             }
-            let thin = decision.plan.packs_rewritten;
+            let to_rewrite = decision.plan.packs_rewritten;
             match decision.carry_out(io, &mut self) {
                 Ok(Some(report)) => return Ok(report),
                 Ok(None) => {}
                 Err(error) if error.kind() == ErrorKind::Full => {
-                    if let Some(report) = self.make_space(io, thin, error)? {
+                    if let Some(report) = self.make_space(io, to_rewrite, error)? {
                         return Ok(report);
                     }
                 }
@@ -75,17 +75,22 @@ impl Work {
         Err(conflict())
     }
 
-    /// There was no space for what had to be written. Returns a report when there is none for anything.
-    fn make_space(&mut self, io: &Io, thin: u64, error: Error) -> Result<Option<PruneReport>> {
+    /// Handles a full disk: frees space, then gives up copies. Returns a report when no further attempt can succeed.
+    fn make_space(
+        &mut self,
+        io: &Io,
+        to_rewrite: u64,
+        error: Error,
+    ) -> Result<Option<PruneReport>> {
         match self.space {
             Space::Enough => self.space = Space::Freed,
             Space::Freed => {
                 self.space = Space::WithoutCopies;
                 self.options.max_unused = 1.0;
-                self.not_rewritten = thin;
+                self.not_rewritten = to_rewrite;
                 self.copied.give_up();
                 io.warn(&format!(
-                    "there is no space to copy what is used of {thin} packs: they stay until a prune that has space"
+                    "there is no space to copy the used chunks of {to_rewrite} packs: the packs stay until a prune has enough space"
                 ));
             }
             Space::WithoutCopies if self.packs_freed > 0 => return self.stop(io).map(Some),
@@ -95,11 +100,11 @@ impl Work {
         Ok(None)
     }
 
-    /// Ends with what could be freed. What was condemned stays so, and the next prune continues.
+    /// Stops with the space freed so far. Packs stay condemned, and the next prune continues.
     fn stop(&self, io: &Io) -> Result<PruneReport> {
         let segments = self.segments.iter().map(|id| Layout::segment(*id));
         io.delete_all(segments.collect())?;
-        io.warn("there is no space to finish: run the prune again when there is some");
+        io.warn("there is no space to finish: free some space and run the prune again");
         Ok(PruneReport {
             packs_deleted: self.packs_freed,
             bytes_deleted: self.bytes_freed,
@@ -108,13 +113,13 @@ impl Work {
         })
     }
 
-    /// The newest position in the log; what came since the last attempt is taken into account.
+    /// Returns the newest position in the log, after processing the entries since the last attempt.
     pub(super) fn newest_position(&mut self, io: &Io) -> Result<LogPosition> {
         let position = match self.position.take() {
             None => LogPosition::read(io)?,
             Some(mut position) => {
                 let news = position.refresh(io)?;
-                self.take_news(&news);
+                self.apply_news(&news);
                 position
             }
         };
@@ -122,7 +127,7 @@ impl Work {
         Ok(position)
     }
 
-    /// What is missing as another prune removed it is no damage: the log has moved on then.
+    /// If the log has new entries, another prune may have removed the missing data: returns `Ok` for a retry. Otherwise returns the error.
     pub(super) fn retry_if_log_advanced(&mut self, io: &Io, error: Error) -> Result<()> {
         let Some(position) = &mut self.position else {
             return Err(error);
@@ -131,18 +136,18 @@ impl Work {
             return Err(error);
         }
         let news = position.refresh(io)?;
-        self.take_news(&news);
+        self.apply_news(&news);
         if news.is_empty() { Err(error) } else { Ok(()) }
     }
 
-    /// Another writer won the race: continues from a position that has their entries.
+    /// Another writer won the race: continues from a position that includes its entries.
     pub(super) fn lost_race(&mut self, position: LogPosition, news: &[LogEntry]) {
-        self.take_news(news);
+        self.apply_news(news);
         self.position = Some(position);
     }
 
-    /// Forgets packs that were condemned: to others, what is not in the log yet looks like leftovers.
-    fn take_news(&mut self, news: &[LogEntry]) {
+    /// Drops own packs that another process condemned: a prune cannot distinguish packs that are not in the log yet from leftovers.
+    fn apply_news(&mut self, news: &[LogEntry]) {
         for entry in news {
             if let LogEntry::Condemn { packs, .. } = entry {
                 self.copied.forget(&packs.iter().copied().collect());
@@ -159,7 +164,7 @@ impl Work {
         self.copied.stored.keys().copied()
     }
 
-    /// What of it no attempt copied yet.
+    /// The wanted slots that no attempt has copied yet.
     pub(super) fn not_copied(&self, wanted: &References) -> References {
         let mut missing = References::default();
         for (pack, slots) in wanted.iter() {
@@ -180,7 +185,7 @@ impl Work {
         self.copied.stored.extend(moved.stored);
     }
 
-    /// The packs and the moves that are of use when these slots are given up.
+    /// The packs and moves of this run that are needed when these slots are condemned.
     pub(super) fn split(&self, wanted: &References) -> (Vec<StoredPack>, Vec<Move>) {
         let is_wanted = |moved: &&Move| {
             let slots = wanted.get(&moved.from);
@@ -199,7 +204,7 @@ impl Work {
         (packs.collect(), moves)
     }
 
-    /// Packs of this run that are not among these, with their lengths.
+    /// Packs of this run that are not in `used`, with their lengths.
     pub(super) fn useless(&self, used: &[StoredPack]) -> Vec<(PackId, u64)> {
         let used: BTreeSet<PackId> = used.iter().map(|pack| pack.entry.id).collect();
         let stored = self.copied.stored.iter();
@@ -207,7 +212,7 @@ impl Work {
         useless.map(|(pack, len)| (*pack, *len)).collect()
     }
 
-    /// Packs of this run whose content is not known or not wanted any more.
+    /// Packs of this run whose content is unknown or no longer needed.
     pub(super) fn wasted(&self) -> Vec<PackId> {
         self.useless(&self.copied.packs)
             .into_iter()
@@ -215,14 +220,14 @@ impl Work {
             .collect()
     }
 
-    /// Segments that earlier attempts wrote; notes those of this one.
+    /// Returns the segments of earlier attempts, and records those of this one.
     pub(super) fn lost_segments(&mut self, added: &[SegmentId]) -> Vec<SegmentId> {
         let lost = self.segments.clone();
         self.segments.extend(added);
         lost
     }
 
-    /// Packs were deleted to find space.
+    /// Counts packs that were deleted to free space.
     pub(super) fn note_freed(&mut self, packs: usize, bytes: u64) {
         self.packs_freed += packs as u64;
         self.bytes_freed += bytes;

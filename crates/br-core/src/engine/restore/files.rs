@@ -1,4 +1,4 @@
-//! Files that are being restored.
+//! State of files during their restore.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,12 +7,12 @@ use super::report::Shared;
 use crate::model::{Content, Entry, EntryKind, Extent, FileContent};
 use crate::target::{Cursor, SharedFile, TargetError};
 
-/// A file with chunks, on its way to the target.
+/// A file with chunks that is being restored.
 pub(super) struct FileJob {
     pub(super) entry: Entry,
-    /// Stretches of data with the position of their first byte in the content.
+    /// Data extents, each with the position of its first byte in the content.
     extents: Vec<(u64, Extent)>,
-    /// Chunks still to come.
+    /// Number of chunks that are not written yet.
     left: AtomicU64,
     failed: AtomicBool,
     file: Mutex<Option<Arc<SharedFile>>>,
@@ -76,7 +76,7 @@ impl FileJob {
         }
     }
 
-    /// Notes that a chunk cannot be had.
+    /// Records that a chunk cannot be read.
     pub(super) fn fail(&self, shared: &Shared, reason: String, damaged: bool) {
         if !self.failed.swap(true, Ordering::Relaxed) {
             shared.failed(&self.entry.path, reason, damaged);
@@ -97,7 +97,7 @@ impl FileJob {
         Ok(file)
     }
 
-    /// Spreads bytes of the content over the stretches between holes.
+    /// Writes bytes of the content to the extents between the holes.
     fn write_at(
         &self,
         file: &SharedFile,
@@ -120,7 +120,7 @@ impl FileJob {
         Ok(())
     }
 
-    /// The last chunk finishes the file.
+    /// Counts a finished chunk; the last one finishes the file.
     fn chunk_done(&self, shared: &Shared) {
         if self.left.fetch_sub(1, Ordering::AcqRel) != 1 {
             return;
@@ -129,7 +129,7 @@ impl FileJob {
             .file
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        // Dropping a file that is not finished removes what was written of it.
+        // Dropping an unfinished file removes it.
         let Some(file) = slot.take().filter(|_| !self.has_failed()) else {
             return;
         };

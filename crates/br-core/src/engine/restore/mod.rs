@@ -1,12 +1,12 @@
 //! Restoring: from a backup to a folder.
 //!
 //! ```text
-//! plan (tree, what is there) ──► runs of groups, fetched ahead ──► workers (open, verify, write)
+//! plan (tree, existing files) ──► runs of groups, fetched ahead ──► workers (open, verify, write)
 //! ```
 //!
-//! [`restore`] runs it, [`RestoreOptions`] say how, [`RestoreReport`] tells what came of it. Invariants: a file gets its name
-//! when all its bytes are there and verified; whatever is damaged is left out and named, and the rest is restored. A dry run
-//! takes the same decisions as a real one, and nothing is changed that they do not name.
+//! [`restore`] runs it, [`RestoreOptions`] configures it, [`RestoreReport`] holds the result. Invariants: a file gets its name only when
+//! all its bytes are written and verified. A damaged entry is left out and reported, and all others are restored. A dry run makes the same
+//! decisions as a real run, and a real run changes nothing else.
 
 mod files;
 mod options;
@@ -39,14 +39,14 @@ use report::Shared;
 use scope::Scope;
 use worker::Task;
 
-/// Requests that wait for a worker when the repository is on a server; each brings up to 26 MiB.
+/// Maximum requests that wait for a worker when the repository is on a server; each fetches up to 26 MiB.
 const REMOTE_QUEUE: usize = 3;
 
-/// Restores a backup, or a part of it, into the folder `target`, which is made if it is missing.
+/// Restores a backup, or a part of it, into the folder `target`, and creates the folder if it is missing.
 ///
 /// # Errors
-/// When the backup is unknown, the target cannot be used, or the repository cannot be read at all. What concerns single
-/// entries is in the report.
+/// When the backup is unknown, the target cannot be used, or the repository cannot be read at all. Problems with single entries are in the
+/// report.
 pub async fn restore(
     repository: &Repository,
     selector: &BackupSelector,
@@ -102,7 +102,7 @@ fn run(
     shared.into_report()
 }
 
-/// Everything but the metadata of folders.
+/// Restores everything except the metadata of folders.
 fn carry_out(
     io: &Io,
     shared: &Arc<Shared>,
@@ -117,7 +117,7 @@ fn carry_out(
     });
     io.check_cancelled()?;
     planned?;
-    // What cannot be linked is written: names that are still to be linked may then be linked to that.
+    // Write each name that could not be linked as a separate file. The remaining names of its group may then be linked to that file.
     loop {
         let unlinked = planner.link_hard_links();
         if unlinked.is_empty() {
@@ -132,10 +132,10 @@ fn carry_out(
     planner.delete_surplus(backup)
 }
 
-/// A path that was asked for and is not in the backup is an error before anything is written.
+/// Fails before anything is written if a requested path is not in the backup.
 fn find_all(view: &View, backup: &Backup, options: &RestoreOptions) -> Result<()> {
     for path in &options.paths {
-        // What cannot be listed may hold it.
+        // If part of the tree is unreadable, the path may be in that part.
         if !view.has(backup, path).unwrap_or(true) {
             return Err(no_such_path(backup, path));
         }
@@ -143,7 +143,7 @@ fn find_all(view: &View, backup: &Backup, options: &RestoreOptions) -> Result<()
     Ok(())
 }
 
-/// Opens the target. A dry run of a restore to a folder that does not exist has none, as it must not make it.
+/// Opens the target. Returns `None` in a dry run if the folder does not exist, because a dry run must not create it.
 fn open_target(
     io: &Io,
     path: &Path,
@@ -151,7 +151,7 @@ fn open_target(
     options: &RestoreOptions,
 ) -> Result<Option<LocalTarget>> {
     if path.as_os_str().is_empty() {
-        let message = "the target has no name: name the folder to restore into";
+        let message = "the path of the target is empty: name the folder to restore into";
         return Err(Error::invalid(message).at(Site::Target));
     }
     let refused = |error| match error {
@@ -160,7 +160,7 @@ fn open_target(
         }
         error => Error::new(ErrorKind::Invalid, format!("the target {error}")).at(Site::Target),
     };
-    // The lower half counts the unfinished files of this restore.
+    // The lower half is a counter for the unfinished files of this restore.
     let seed = u64::from_le_bytes(io.context.runtime.bytes()) & !u64::from(u32::MAX);
     let opened = match options.dry_run {
         true => LocalTarget::open_existing(path),
@@ -173,13 +173,13 @@ fn open_target(
         .with_seed(seed)
         .with_everything_kept(options.overwrite == Overwrite::Never);
     for link in scope.links_to_follow() {
-        // A link that cannot be looked at is met again, with everything that belongs below it.
+        // Ignore an error here: the restore of the entries below this link reports it.
         target.follow(&link).ok();
     }
     Ok(Some(target))
 }
 
-/// Lets threads work on the tasks that are planned. In a dry run there are none.
+/// Runs `plan` with worker threads that process its tasks. A dry run has no workers.
 fn with_workers<'a>(
     io: &Io,
     shared: &Arc<Shared>,
@@ -192,7 +192,7 @@ fn with_workers<'a>(
     };
     let cores = thread::available_parallelism().map_or(2, NonZero::get);
     let workers = options.threads.unwrap_or(cores).clamp(1, 64);
-    // Requests to a server are under way while their task waits here.
+    // A request to a server is already in progress while its task waits in this queue.
     let queue = match io.storage().connections() {
         0 => 2 * workers,
         connections => REMOTE_QUEUE.min(connections),

@@ -1,49 +1,47 @@
-//! How a restore is made.
+//! Options of a restore.
 //!
-//! [`RestoreOptions`] say it, [`Overwrite`] is the part about what is there already.
+//! [`RestoreOptions`] has all of them, [`Overwrite`] says what happens to existing files.
 
 use std::path::PathBuf;
 
 use crate::model::EntryPath;
 use crate::target::MetadataOptions;
 
-/// How a restore is made.
+/// Options of a restore.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RestoreOptions {
-    /// Only these entries and what is below them; everything when empty.
+    /// Restore only these entries and everything below them; all entries when empty.
     pub paths: Vec<EntryPath>,
-    /// What happens to files that are there already.
+    /// What happens to existing files.
     pub overwrite: Overwrite,
-    /// Delete what is in restored folders and not in the backup: what was excluded from it, too.
+    /// Delete everything in restored folders that is not in the backup, including files that were excluded from it.
     pub delete: bool,
-    /// Folders in which nothing is written and nothing is deleted: those of the repository and of the cache. A target in one of
-    /// them is refused.
+    /// Folders in which nothing is written or deleted: those of the repository and of the cache. A target inside one of them is refused.
     pub protected: Vec<PathBuf>,
-    /// Set user and group. Only root may.
+    /// Set user and group. Requires root.
     pub owner: bool,
-    /// Make character and block devices.
+    /// Create character and block devices.
     pub devices: bool,
-    /// Set the set-user-ID and set-group-ID bits. They are never set on what belongs to another user or group than in the
-    /// backup.
+    /// Set the set-user-ID and set-group-ID bits. They are never set on an entry whose user or group differs from the backup.
     pub set_id: bool,
-    /// Patterns of names of extended attributes that are not set; `*` is any run of bytes.
+    /// Patterns for the names of extended attributes that are not set; `*` matches any bytes.
     pub skipped_attributes: Vec<Vec<u8>>,
-    /// Do everything but write.
+    /// Do everything except writing.
     pub dry_run: bool,
-    /// Worker threads; as many as the machine has cores when `None`.
+    /// Number of worker threads; `None` means one per core.
     pub threads: Option<usize>,
 }
 
-/// What happens to files that are there already.
+/// What happens to existing files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Overwrite {
-    /// They are replaced.
+    /// Replace them.
     Always,
-    /// They are replaced unless size and time of the last change are those of the backup.
+    /// Replace them unless size and modification time match the backup.
     #[default]
     IfChanged,
-    /// They are left alone.
+    /// Leave them unchanged.
     Never,
 }
 
@@ -65,63 +63,63 @@ impl Default for RestoreOptions {
 }
 
 impl RestoreOptions {
-    /// Restores only these entries and what is below them.
+    /// Restores only these entries and everything below them.
     #[must_use]
     pub fn with_paths(mut self, paths: Vec<EntryPath>) -> Self {
         self.paths = paths;
         self
     }
 
-    /// Says what happens to files that are there already.
+    /// Sets what happens to existing files.
     #[must_use]
     pub const fn with_overwrite(mut self, overwrite: Overwrite) -> Self {
         self.overwrite = overwrite;
         self
     }
 
-    /// Deletes what is in restored folders and not in the backup.
+    /// Sets whether to delete everything in restored folders that is not in the backup.
     #[must_use]
     pub const fn with_delete(mut self, delete: bool) -> Self {
         self.delete = delete;
         self
     }
 
-    /// Names folders in which nothing is written or deleted.
+    /// Sets the folders in which nothing is written or deleted.
     #[must_use]
     pub fn with_protected(mut self, folders: Vec<PathBuf>) -> Self {
         self.protected = folders;
         self
     }
 
-    /// Says whether user and group are set.
+    /// Sets whether to restore user and group.
     #[must_use]
     pub const fn with_owner(mut self, owner: bool) -> Self {
         self.owner = owner;
         self
     }
 
-    /// Says whether devices are made.
+    /// Sets whether to create devices.
     #[must_use]
     pub const fn with_devices(mut self, devices: bool) -> Self {
         self.devices = devices;
         self
     }
 
-    /// Says whether the set-user-ID and set-group-ID bits are set.
+    /// Sets whether to restore the set-user-ID and set-group-ID bits.
     #[must_use]
     pub const fn with_set_id(mut self, set_id: bool) -> Self {
         self.set_id = set_id;
         self
     }
 
-    /// Sets the patterns of names of extended attributes that are not set.
+    /// Sets the patterns for the names of extended attributes that are not set.
     #[must_use]
     pub fn with_skipped_attributes(mut self, patterns: Vec<Vec<u8>>) -> Self {
         self.skipped_attributes = patterns;
         self
     }
 
-    /// Makes it a dry run.
+    /// Sets whether this is a dry run.
     #[must_use]
     pub const fn with_dry_run(mut self, dry_run: bool) -> Self {
         self.dry_run = dry_run;
@@ -135,7 +133,7 @@ impl RestoreOptions {
         self
     }
 
-    /// What the target is told about metadata.
+    /// The metadata options for the target.
     pub(super) fn metadata(&self) -> MetadataOptions {
         MetadataOptions::default()
             .with_owner(self.owner)

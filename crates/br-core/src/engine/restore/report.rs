@@ -1,6 +1,6 @@
-//! What came of a restore.
+//! The result of a restore.
 //!
-//! [`RestoreReport`] is what the caller gets, [`Shared`] collects it from planner and workers.
+//! [`RestoreReport`] is returned to the caller, [`Shared`] collects it from the planner and the workers.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -13,44 +13,43 @@ use crate::progress::Event;
 use crate::repository::Io;
 use crate::target::{Existing, MetadataOptions, Refused, TargetError, Warning};
 
-/// What came of a restore.
+/// The result of a restore.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RestoreReport {
     /// The backup that was restored.
     pub backup: BackupId,
-    /// Entries of the backup that were looked at.
+    /// Entries of the backup that were examined.
     pub entries: u64,
     /// Files written.
     pub files_restored: u64,
-    /// Files that were there already, and are as in the backup.
+    /// Existing files that already match the backup.
     pub files_unchanged: u64,
-    /// Files that differ from what is there, which stays as nothing is overwritten.
+    /// Existing files that differ from the backup and were kept, because nothing may be overwritten.
     pub files_kept: u64,
     /// Bytes written.
     pub bytes_restored: u64,
-    /// What was deleted, or would be in a dry run.
+    /// Paths that were deleted or, in a dry run, would be deleted.
     pub deleted: Vec<EntryPath>,
-    /// Entries that could not be restored, at most [`Backup::MAX_UNREAD`] of them, with the reason.
+    /// Entries that could not be restored, with the reason; at most [`Backup::MAX_UNREAD`] of them.
     pub failed: Vec<(EntryPath, String)>,
-    /// How many could not be restored.
+    /// Number of entries that could not be restored.
     pub failed_count: u64,
-    /// True when stored data was missing or altered, and not only the target refused.
+    /// True when stored data was missing or altered; false when only the target caused failures.
     pub damaged: bool,
-    /// How many attributes could not be set.
+    /// Number of attributes that could not be set.
     pub attributes_refused: u64,
-    /// How many entries lost set-user-ID or set-group-ID bits or file capabilities, as they have another owner than in the
-    /// backup.
+    /// Number of entries that lost set-user-ID bits, set-group-ID bits or file capabilities, because their owner differs from the backup.
     pub privileges_dropped: u64,
-    /// How many entries were left out, or lost bits or attributes, as the options say so.
+    /// Number of entries that were left out, or lost bits or attributes, because the options exclude these.
     pub left_out: u64,
-    /// How many names became files of their own, as they could not be linked to the file that they are names of.
+    /// Number of names that became separate files, because they could not be linked to the other names of their file.
     pub links_separate: u64,
-    /// Unfinished files of dead restores that were removed.
+    /// Unfinished files of earlier, killed restores that were removed.
     pub leftovers_removed: u64,
 }
 
-/// What planner and workers share.
+/// State that the planner and the workers share.
 pub(super) struct Shared {
     pub(super) io: Io,
     pub(super) reader: Arc<crate::repository::ChunkReader>,
@@ -58,8 +57,8 @@ pub(super) struct Shared {
     report: Mutex<RestoreReport>,
     /// True when nothing may be overwritten.
     keeps_all: bool,
-    /// Every entry that could not be restored, and whether that is for damage: its other names then cannot be either. Those of
-    /// which the name was taken meanwhile are here, too: no other name may be linked to them.
+    /// Entries that could not be restored; `true` means that stored data is damaged, so their other names fail as well. Also contains
+    /// entries that were kept because another program created a file with their name: no other name may be linked to that file.
     failed: Mutex<HashMap<EntryPath, bool>>,
 }
 
@@ -98,7 +97,7 @@ impl Shared {
     }
 
     pub(super) fn update(&self, change: impl FnOnce(&mut RestoreReport)) {
-        // A poisoned lock means that a thread panicked, and then there is no report.
+        // A poisoned lock means that a thread panicked. Then there is no report.
         if let Ok(mut report) = self.report.lock() {
             change(&mut report);
         }
@@ -121,7 +120,7 @@ impl Shared {
         });
     }
 
-    /// Whether an entry could not be restored; `Some(true)` when stored data is damaged.
+    /// Returns whether an entry failed: `Some(true)` when stored data is damaged, `Some(false)` for any other reason.
     pub(super) fn failure(&self, path: &EntryPath) -> Option<bool> {
         self.failed.lock().ok()?.get(path).copied()
     }
@@ -166,7 +165,7 @@ impl Shared {
         });
     }
 
-    /// Notes what became of an entry that was written.
+    /// Records the result of writing an entry.
     pub(super) fn wrote(&self, entry: &Entry, result: Result<Vec<Warning>, TargetError>) {
         match result {
             Ok(warnings) => {
@@ -181,7 +180,7 @@ impl Shared {
         }
     }
 
-    /// True when an entry was not written as something appeared under its name, and nothing may be overwritten.
+    /// True when an entry was not written because another program created its name, and nothing may be overwritten.
     pub(super) fn is_kept(&self, error: &TargetError) -> bool {
         self.keeps_all && error.is_taken()
     }
@@ -189,7 +188,7 @@ impl Shared {
     fn keep_what_appeared(&self, entry: &Entry) {
         let path = &entry.path;
         self.message(&format!(
-            "{path} was made by another program meanwhile, and is kept"
+            "another program created {path} during the restore; br keeps that file"
         ));
         if let Ok(mut failed) = self.failed.lock() {
             failed.insert(path.clone(), false);
@@ -198,7 +197,7 @@ impl Shared {
         self.update(|report| report.files_kept += files);
     }
 
-    /// Counts an entry of which the options leave something out.
+    /// Counts an entry if the options exclude some of its bits or attributes.
     pub(super) fn note_left_out(&self, entry: &Entry) {
         let bits = !self.metadata.set_id && entry.mode & 0o6000 != 0;
         let skipped = |xattr: &Xattr| self.metadata.skips_attribute(&xattr.name);
@@ -207,7 +206,7 @@ impl Shared {
         }
     }
 
-    /// Counts what an entry that stays as it is lacks: it was restored before, with the same options.
+    /// Counts the bits and attributes that an unchanged entry lacks because of the options or its owner.
     pub(super) fn note_lacking(&self, entry: &Entry, existing: &Existing) {
         self.note_left_out(entry);
         if self.metadata.set_id && entry.mode & 0o6000 & !existing.mode != 0 {
@@ -223,7 +222,7 @@ impl Shared {
     }
 
     pub(super) fn into_report(self: Arc<Self>) -> Result<RestoreReport> {
-        let shared = Arc::into_inner(self).ok_or_else(|| Error::internal("a worker goes on"))?;
+        let shared = Arc::into_inner(self).ok_or_else(|| Error::internal("a worker still runs"))?;
         shared
             .report
             .into_inner()

@@ -1,7 +1,7 @@
-//! What a restore may touch.
+//! The limits of a restore.
 //!
-//! [`Scope`] knows which folders only lead to what is restored, and where nothing may be written. Invariant: a folder that is
-//! there and only leads on is used as it is, and nothing that is there is replaced by it.
+//! [`Scope`] distinguishes folders that only lead to restored entries from restored folders, and finds protected folders. Invariant: an
+//! existing folder that only leads to restored entries is used unchanged, and such a folder never replaces an existing entry.
 
 use std::path::{Path, PathBuf};
 
@@ -10,13 +10,13 @@ use crate::error::{Error, Result, Site};
 use crate::model::{Backup, EntryPath};
 use crate::source::stored_path;
 
-/// What a restore may touch.
+/// The limits of a restore.
 pub(super) struct Scope {
-    /// What was asked for; everything when empty.
+    /// The requested entries; empty means all.
     selected: Vec<EntryPath>,
-    /// What was backed up. Folders above are in the backup only because they lead there.
+    /// The paths that were backed up. Folders above them are in the backup only because they lead to them.
     roots: Vec<EntryPath>,
-    /// Folders in which nothing may be written or deleted, links resolved.
+    /// Folders in which nothing may be written or deleted, with links resolved.
     protected: Vec<PathBuf>,
 }
 
@@ -33,30 +33,29 @@ impl Scope {
         }
     }
 
-    /// True for a folder that only leads to what is restored.
+    /// True for a folder that only leads to restored entries.
     pub(super) fn leads(&self, path: &EntryPath) -> bool {
-        let is_asked_for = self.selected.is_empty()
+        let is_requested = self.selected.is_empty()
             || self
                 .selected
                 .iter()
                 .any(|selected| path.is_within(selected));
-        !is_asked_for || self.is_implied(path)
+        !is_requested || self.is_implied(path)
     }
 
-    /// True for a folder that was not backed up itself, but leads to something that was. Every other folder that has an entry was
-    /// backed up, whatever the paths of the backup say.
+    /// True for a folder that was not backed up itself, but leads to a path that was. Every other folder with an entry was backed up.
     pub(super) fn is_implied(&self, path: &EntryPath) -> bool {
         self.roots.iter().any(|root| root.is_within(path))
             && !self.roots.iter().any(|root| path.is_within(root))
     }
 
-    /// True for a path that was named for the backup, and was followed then if it was a link.
+    /// True for a path that the backup was given. If the path was a link, the backup followed it.
     pub(super) fn is_root(&self, path: &EntryPath) -> bool {
         self.roots.contains(path)
     }
 
-    /// The paths whose links are followed when they are links: the paths that were backed up, and what leads to them. The backup
-    /// followed their links, too.
+    /// The paths whose links the restore follows: the paths that were backed up, and the folders that lead to them. The backup followed
+    /// these links, too.
     pub(super) fn links_to_follow(&self) -> Vec<EntryPath> {
         let mut links = Vec::new();
         for root in &self.roots {
@@ -73,8 +72,8 @@ impl Scope {
         links
     }
 
-    /// The folders that lead to everything that is restored, the target itself first. They are the same for every restore of the
-    /// same paths, and start with the same ones for one of a part.
+    /// The folders that lead to all restored entries, the target itself first. Every restore of the same paths has the same list; the list
+    /// for a part of them starts with these folders.
     pub(super) fn leading_folders(&self) -> Vec<EntryPath> {
         let wanted = match self.selected.is_empty() {
             true => &self.roots,
@@ -91,7 +90,7 @@ impl Scope {
         folders
     }
 
-    /// Refuses a target in a folder where br keeps its own data.
+    /// Refuses a target inside a folder where br keeps its own data.
     pub(super) fn refuse_target(&self, target: &Path) -> Result<()> {
         let Some(real) = resolve(target) else {
             return Ok(());
@@ -109,19 +108,19 @@ impl Scope {
         }
     }
 
-    /// True when nothing may be written at this place.
+    /// True when nothing may be written at this location.
     pub(super) fn is_protected(&self, place: Option<PathBuf>) -> bool {
         !self.protected.is_empty()
             && place.is_some_and(|place| self.protected.iter().any(|kept| place.starts_with(kept)))
     }
 
-    /// True when what is at this place may not be deleted, for what it is or holds.
+    /// True when the entry at this location is protected, or contains or is inside a protected folder, and must not be deleted.
     pub(super) fn must_stay(&self, place: Option<PathBuf>) -> bool {
         let touches = |place: PathBuf| {
             let mut protected = self.protected.iter();
             protected.any(|kept| kept.starts_with(&place) || place.starts_with(kept))
         };
-        // Where the system does not tell the place, nothing is known to be safe.
+        // If the real path is unknown, assume that it is protected.
         !self.protected.is_empty() && place.is_none_or(touches)
     }
 }
@@ -134,7 +133,7 @@ fn above(path: &EntryPath) -> Vec<EntryPath> {
         .collect()
 }
 
-/// The path of a folder that may not exist yet, links resolved.
+/// The path of a folder that may not exist yet, with links resolved.
 fn resolve(path: &Path) -> Option<PathBuf> {
     let path = std::path::absolute(path).ok()?;
     let mut upper = path.as_path();

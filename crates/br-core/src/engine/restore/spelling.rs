@@ -1,13 +1,13 @@
-//! Names that a target may not tell apart.
+//! Names that a target may treat as equal.
 //!
-//! [`fold`] gives what is left of a name without its case, [`Spellings`] finds names of one folder that differ in nothing else.
-//! Invariant: on a target that does not tell names apart by case, no entry of a backup takes the place of another one.
+//! [`fold`] removes case from a name, [`Spellings`] finds names in one folder that differ only in case. Invariant: on a target that
+//! ignores case, no entry of a backup overwrites another.
 
 use std::collections::HashMap;
 
 use crate::model::EntryPath;
 
-/// A name without its case. What is no text has only its ASCII letters changed.
+/// A name without case. In a name that is not UTF-8, only ASCII letters change.
 pub(super) fn fold(name: &[u8]) -> Vec<u8> {
     match std::str::from_utf8(name) {
         Ok(text) => text.to_lowercase().into_bytes(),
@@ -15,10 +15,10 @@ pub(super) fn fold(name: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Names by what they are without case.
+/// Names by their folded form.
 type ByFolded = HashMap<Vec<u8>, Vec<u8>>;
 
-/// The names that were met in the folders on the way to the current entry.
+/// The names found so far in the folders on the way to the current entry.
 #[derive(Default)]
 pub(super) struct Spellings {
     /// Each folder with its names.
@@ -26,8 +26,7 @@ pub(super) struct Spellings {
 }
 
 impl Spellings {
-    /// Takes the path of the next entry, in path order. Returns the name that was met before in its folder and differs only in
-    /// case.
+    /// Adds the path of the next entry; paths must come in order. Returns an earlier name in the same folder that differs only in case.
     pub(super) fn clash(&mut self, path: &EntryPath) -> Option<Vec<u8>> {
         let folder = EntryPath::new(path.parent()?).ok()?;
         while self

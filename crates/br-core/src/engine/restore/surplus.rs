@@ -1,4 +1,4 @@
-//! What is in restored folders and is not in the backup.
+//! Surplus: entries that restored folders contain and the backup does not.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,29 +7,29 @@ use super::spelling::fold;
 use crate::model::{Backup, Entry, EntryKind, EntryPath};
 use crate::target::{Cursor, TargetError};
 
-/// Follows the entries and notes the folders and what belongs into each.
+/// Visits the entries in order and collects the names that belong into each folder.
 #[derive(Default)]
 pub(super) struct SurplusFinder {
     /// The folders on the way to the current entry, with the names that belong into them.
     open: Vec<(EntryPath, HashSet<Vec<u8>>)>,
     found: Vec<EntryPath>,
-    /// Folders of which the backup has no entries, and on which something is mounted that holds some.
+    /// Mount points that contain entries although the backup has none for them.
     mounted: Vec<EntryPath>,
     /// Folders that cannot be listed.
     unlisted: Vec<(EntryPath, TargetError)>,
 }
 
-/// What restored folders hold and the backup does not.
+/// Entries that restored folders contain and the backup does not.
 pub(super) struct Surplus {
     pub(super) found: Vec<EntryPath>,
-    /// Folders on which something is mounted that the backup is not about.
+    /// Mount points whose contents are not in the backup.
     pub(super) mounted: Vec<EntryPath>,
-    /// Folders of which this cannot be said.
+    /// Folders whose contents are unknown because they cannot be listed.
     pub(super) unlisted: Vec<(EntryPath, TargetError)>,
 }
 
 impl SurplusFinder {
-    /// Takes the next entry. Paths come in order: a folder is complete when an entry outside of it comes.
+    /// Visits the next entry. Paths come in order, so a folder is complete when the first entry outside of it comes.
     pub(super) fn visit(&mut self, entry: &Entry, cursor: &mut Cursor) {
         self.close_until(Some(&entry.path), cursor);
         if let Some((folder, names)) = self.open.last_mut() {
@@ -46,19 +46,19 @@ impl SurplusFinder {
                 return;
             }
             let listed = cursor.list(folder).unwrap_or_else(|error| {
-                // A folder that is not there yet holds nothing that is not in the backup.
+                // A folder that does not exist yet has no surplus.
                 if !error.leads_nowhere() {
                     self.unlisted.push((folder.clone(), error));
                 }
                 Vec::new()
             });
-            // A backup of one file system has the folder that another one is mounted on, and nothing of what it holds.
+            // A backup of one file system has an entry for a mount point, but none for its contents.
             if names.is_empty() && !listed.is_empty() && cursor.is_mounted(folder) {
                 self.mounted.push(folder.clone());
                 self.open.pop();
                 continue;
             }
-            // Files that workers are about to finish.
+            // Workers are still writing these temporary files.
             let is_temporary = |name: &[u8]| name.starts_with(b".br-") && name.len() == 20;
             let others: Vec<_> = listed
                 .into_iter()
@@ -71,8 +71,8 @@ impl SurplusFinder {
         }
     }
 
-    /// Returns what is surplus in folders that were backed up and selected. Folders that merely lead there hold much that the
-    /// backup never was about; what the backup could not read is missing from it and not surplus.
+    /// Returns the surplus of folders that were backed up and selected. Excludes folders that only lead to these, because the backup never
+    /// covered their contents, and entries that the backup could not read.
     pub(super) fn finish(
         mut self,
         cursor: &mut Cursor,
@@ -110,8 +110,8 @@ impl SurplusFinder {
     }
 }
 
-/// Takes away the names that differ only in case from one of the backup and mean the same file: the file system does not tell
-/// them apart, and deleting one would delete both.
+/// Removes names that denote the same file as a name in the backup and differ only in case: the file system treats both as equal, so
+/// deleting one would delete both.
 fn without_twins(
     folder: &EntryPath,
     wanted: &HashSet<Vec<u8>>,
@@ -138,7 +138,7 @@ fn is_one_file(folder: &EntryPath, one: &[u8], other: &[u8], cursor: &mut Cursor
     one.is_some() && one == id(other)
 }
 
-/// The name in `folder` under which `path` lies, however deep: the folders between may have no entries.
+/// The name in `folder` that is on the way to `path`, at any depth: the folders between them may have no entries.
 fn name_in(folder: &EntryPath, path: &EntryPath) -> Option<Vec<u8>> {
     let depth = folder.parts().count();
     path.parts().nth(depth).map(<[u8]>::to_vec)

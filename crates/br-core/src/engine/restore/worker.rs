@@ -1,4 +1,4 @@
-//! Opens groups, verifies chunks and writes them.
+//! Workers: open groups, verify chunks and write files.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::format::{Group, TAG_LEN};
 use crate::model::{ChunkId, ChunkRef, Content, Entry, EntryKind, PackId};
 use crate::target::Cursor;
 
-/// Something for a worker to do.
+/// A task for a worker.
 pub(super) struct Task {
     pub(super) kind: TaskKind,
 }
@@ -21,18 +21,18 @@ pub(super) struct Task {
 pub(super) enum TaskKind {
     /// Entries without chunks.
     Small(Vec<Entry>),
-    /// Groups of one pack, whose bytes from `start` on are on their way.
+    /// Groups of one pack. `bytes` fetches them, beginning at offset `start` of the pack.
     Groups {
         pack: PackId,
         start: u64,
         bytes: JoinHandle<Result<Bytes, br_storage::Error>>,
         groups: Vec<GroupWork>,
     },
-    /// Chunks that are deltas, in the order of what they rest on.
+    /// Chunks stored as deltas, ordered by their base.
     Deltas(Vec<WritePart>),
 }
 
-/// A group and what is wanted of it.
+/// A group and the chunks to write from it.
 pub(super) struct GroupWork {
     pub(super) number: u32,
     pub(super) offset: u64,
@@ -40,14 +40,14 @@ pub(super) struct GroupWork {
     pub(super) pieces: Vec<WritePart>,
 }
 
-/// A chunk and where it goes.
+/// A chunk and its destination.
 pub(super) struct WritePart {
     pub(super) id: ChunkId,
-    /// Place in the unpacked group.
+    /// Offset in the unpacked group.
     pub(super) start: u32,
     pub(super) len: u32,
     pub(super) job: Arc<FileJob>,
-    /// Place in the file's content.
+    /// Offset in the file's content.
     pub(super) position: u64,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct WritePart {
 pub(super) fn run(shared: &Arc<Shared>, mut cursor: Cursor, tasks: &Receiver<Task>) {
     for task in tasks {
         if shared.io.check_cancelled().is_err() {
-            // The planner stops by itself; what is queued is dropped here.
+            // The planner also checks for cancellation and stops. Discard the queued tasks.
             continue;
         }
         match task.kind {
@@ -98,7 +98,7 @@ fn write_small(shared: &Shared, cursor: &mut Cursor, entries: &[Entry]) {
     }
 }
 
-/// Writes a file that is all holes but for a few bytes.
+/// Writes a sparse file that has at most inline bytes.
 fn write_sparse(
     shared: &Shared,
     cursor: &mut Cursor,
@@ -155,7 +155,7 @@ fn write_groups(
             });
             match chunk.filter(|bytes| shared.reader.verify(&piece.id, bytes)) {
                 Some(bytes) => write_piece(shared, cursor, &piece, bytes),
-                // Another writer may have stored the same chunk elsewhere.
+                // Another copy of the chunk may exist.
                 None => write_read(shared, cursor, &piece, shared.reader.read(&piece.id)),
             }
         }

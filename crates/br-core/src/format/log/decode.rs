@@ -1,7 +1,6 @@
-//! Log entries from JSON: once, straight into values.
+//! Decoding of log entries from JSON, directly into values.
 //!
-//! Invariant: what is in memory at any time is bounded by the values that the text really holds, not by
-//! what a general JSON value would take.
+//! Invariant: memory is bounded by the decoded values; there is no generic JSON value in between.
 
 use serde::Deserialize;
 
@@ -20,7 +19,7 @@ struct Record {
     entry: Entry,
 }
 
-/// The fields of all types of entry.
+/// The fields of all types of log entry.
 #[derive(Deserialize)]
 struct Entry {
     r#type: String,
@@ -52,7 +51,7 @@ pub(super) fn record(bytes: &[u8]) -> Result<LogRecord, FormatError> {
     })
 }
 
-/// Why an entry cannot be read: a newer type may have other fields.
+/// Finds out why an entry could not be decoded: a newer type of entry may have other fields.
 fn reason(bytes: &[u8]) -> FormatError {
     #[derive(Deserialize)]
     struct OnlyType {

@@ -14,18 +14,18 @@ mod decode;
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct LogRecord {
     pub(crate) seq: u64,
-    /// Digest of the whole object before, in hexadecimal; empty for the first.
+    /// Digest of the whole previous object, in hexadecimal; empty for the first entry.
     pub(crate) previous: String,
     pub(crate) time: Timestamp,
     pub(crate) program: String,
     pub(crate) entry: LogEntry,
 }
 
-/// What happened to the repository.
+/// A change of the repository.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub(crate) enum LogEntry {
-    /// A backup exists from here on.
+    /// Adds a backup.
     Commit {
         backup: Box<BackupV1>,
         #[serde(with = "as_text::list")]
@@ -33,12 +33,12 @@ pub(crate) enum LogEntry {
         #[serde(with = "as_text::list")]
         segments_removed: Vec<SegmentId>,
     },
-    /// Backups are gone from the catalog.
+    /// Removes backups from the catalog.
     Delete {
         #[serde(with = "as_text::list")]
         backups: Vec<BackupId>,
     },
-    /// Packs may not be relied on any more.
+    /// Writers must no longer rely on these packs.
     Condemn {
         #[serde(with = "as_text::list")]
         packs: Vec<PackId>,
@@ -47,12 +47,12 @@ pub(crate) enum LogEntry {
         #[serde(with = "as_text::list")]
         segments_removed: Vec<SegmentId>,
     },
-    /// Condemned packs were deleted.
+    /// These condemned packs were deleted.
     Swept {
         #[serde(with = "as_text::list")]
         packs: Vec<PackId>,
     },
-    /// The index was merged or rebuilt, or groups of packs were found damaged.
+    /// The index was merged or rebuilt, or the damaged groups of packs changed.
     Reindex {
         #[serde(with = "as_text::list")]
         segments_added: Vec<SegmentId>,
@@ -61,7 +61,7 @@ pub(crate) enum LogEntry {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         damaged: Vec<DamagedPack>,
     },
-    /// The whole state before this entry.
+    /// The complete state before this entry.
     Checkpoint {
         backups: Vec<BackupV1>,
         #[serde(with = "as_text::list")]
@@ -74,7 +74,7 @@ pub(crate) enum LogEntry {
 }
 
 impl LogEntry {
-    /// Segments that the entry adds to the index, and that it takes out. A checkpoint names all there are instead.
+    /// The segments that the entry adds to the index and removes from it. A checkpoint returns none: it lists all segments instead.
     pub(crate) fn segments(&self) -> (&[SegmentId], &[SegmentId]) {
         match self {
             Self::Commit {
@@ -97,7 +97,7 @@ impl LogEntry {
     }
 }
 
-/// The groups of a pack that cannot be read, as far as they are known. No groups: the pack was found sound.
+/// The known damaged groups of a pack. An empty list means that the pack was found sound.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DamagedPack {
     #[serde(with = "as_text")]

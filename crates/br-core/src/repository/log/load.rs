@@ -1,4 +1,4 @@
-//! Reading the log from its newest checkpoint on, from copies on this machine or from the store.
+//! Loading the log from its newest checkpoint, from local copies or from the store.
 
 use super::{CHECKPOINT_EVERY, LogPosition, fetch, list, list_async, missing, parse};
 use crate::error::{Error, ErrorKind, ObjectKind, Result};
@@ -6,13 +6,13 @@ use crate::format::{LogEntry, LogRecord, limits};
 use crate::repository::{Cache, History, Io, KnownEntry, Layout, Salvage};
 
 impl LogPosition {
-    /// Reads the log: the newest checkpoint and what follows it.
+    /// Reads the log: the newest checkpoint and all later entries.
     pub(crate) fn read(io: &Io) -> Result<Self> {
         Self::load(io)?
     }
 
-    /// As [`LogPosition::read`], for those who only look: what cannot be read of the log is replaced, in memory, by what the
-    /// manifests tell. Returns what is wrong with the log as well.
+    /// As [`LogPosition::read`], for operations that only read: if the log is unreadable, rebuilds the state from the manifests, in memory
+    /// only. Also returns the error of the log.
     pub(crate) fn read_or_rebuild(io: &Io) -> Result<(Self, Option<Error>)> {
         let error = match Self::load(io)? {
             Ok(position) => return Ok((position, None)),
@@ -28,10 +28,10 @@ impl LogPosition {
             let cause = crate::error::in_one_line(&error);
             let useless = match salvage.useless.len() {
                 0 => String::new(),
-                some => format!(", without {some} of no use"),
+                some => format!(", except {some} that cannot be used"),
             };
             io.warn(&format!(
-                "{cause}; backups were found by their manifests{useless}, and some that were deleted may be among them"
+                "{cause}; br lists the backups whose manifests it found{useless}; deleted backups may be among them"
             ));
         }
         let position = Self {
@@ -42,10 +42,10 @@ impl LogPosition {
         Ok((position, Some(error)))
     }
 
-    /// Reads the log. The inner error is about entries that cannot be read: manifests can replace them. The outer one is
-    /// about everything else.
+    /// Reads the log. The inner error means that log entries are unreadable, so the manifests can replace them. The outer error is any
+    /// other failure.
     fn load(io: &Io) -> Result<Result<Self>> {
-        // Before the look at the store: another process may see a newer entry right after that, and remember it.
+        // Read this before the store: another process may append a newer entry afterwards and remember it.
         let known = known(io);
         let known = known.as_ref();
         if let Some(position) = Self::read_copies(io)? {
@@ -59,7 +59,7 @@ impl LogPosition {
             let Some(folder) = stored_in(io)? else {
                 return Ok(Ok(empty));
             };
-            // A first backup may have been made meanwhile.
+            // A first backup may have been committed since the listing.
             numbers = list(io, 0)?;
             if numbers.is_empty() {
                 return Err(lost(folder));
@@ -87,8 +87,7 @@ impl LogPosition {
         }
     }
 
-    /// Refuses a log that lacks the newest entry that this machine had seen before it was read; remembers the newest one that
-    /// there is now.
+    /// Refuses a log that lacks the newest entry that this machine knew before reading; then remembers the newest entry.
     fn compare(&self, io: &Io, known: Option<&KnownEntry>) -> Result<()> {
         let Some(memory) = io.repository.log_memory() else {
             return Ok(());
@@ -98,7 +97,7 @@ impl LogPosition {
             if newest.is_none_or(|newest| newest < known.seq) {
                 return Err(memory.went_back(known, newest));
             }
-            // A rebuilt log has every backup that was complete, whatever became of the entries before.
+            // A rebuilt log starts with a complete state, so the older entries no longer matter.
             let is_older = self.rebuilt_at.is_some_and(|at| known.seq < at);
             if !is_older && self.digest_of(io, known.seq)?.as_ref() != Some(&known.digest) {
                 return Err(memory.differs(known));
@@ -130,13 +129,13 @@ impl LogPosition {
             && io.repository.is_first_warning()
         {
             io.warn(&format!(
-                "the newest log entry cannot be remembered on this machine: {error}"
+                "cannot save the number of the newest log entry on this machine: {error}"
             ));
         }
     }
 
-    /// Reads copies on this machine and what came since, with one look at the store. `None` when they do not fit what is
-    /// there: then the log is another one, as when a bucket was set back to an earlier state.
+    /// Reads the local copies and fetches newer entries, with one listing of the store. `None` when the copies do not match the store, for
+    /// example because a bucket was set back to an earlier state.
     fn read_copies(io: &Io) -> Result<Option<Self>> {
         let Some(cache) = io.cache() else {
             return Ok(None);
@@ -165,7 +164,7 @@ impl LogPosition {
         };
         if let Some(&last) = numbers.last().filter(|last| **last > newest) {
             match position.accept_all(fetch(io, &(newest + 1..=last).collect::<Vec<_>>())?) {
-                // A rebuilt log continues with a checkpoint that continues nothing.
+                // A rebuilt log starts with a checkpoint that names no previous entry.
                 Err(error) if error.is_damage() => {
                     cache.forget_log();
                     return Ok(None);
@@ -196,7 +195,7 @@ impl LogPosition {
 
     fn read_store(io: &Io, numbers: &[u64], last: u64) -> Result<Self> {
         let mut position = Self::default();
-        // Entries before a gap are useless: without a checkpoint after it the log cannot be read.
+        // Entries before a gap are useless: without a checkpoint after the gap, the log cannot be read.
         let (mut oldest, mut from) = (last, last - last % CHECKPOINT_EVERY);
         for number in numbers.iter().rev() {
             if *number == oldest || *number + 1 == oldest {
@@ -208,7 +207,7 @@ impl LogPosition {
         from = from.max(oldest);
         loop {
             let records = fetch(io, &(from..=last).collect::<Vec<_>>())?;
-            // A rebuilt log has a checkpoint where none is due, and what is before it may be damaged.
+            // A rebuilt log has an extra checkpoint, and the entries before it may be damaged.
             let checkpoint = records.iter().rposition(|(record, _)| {
                 matches!(
                     record,
@@ -235,7 +234,7 @@ impl LogPosition {
     }
 }
 
-/// The newest entry that this machine has seen.
+/// The newest entry that this machine knows.
 fn known(io: &Io) -> Option<KnownEntry> {
     let memory = io.repository.log_memory()?;
     memory.read().unwrap_or_else(|error| {
@@ -244,7 +243,7 @@ fn known(io: &Io) -> Option<KnownEntry> {
     })
 }
 
-/// A folder of the repository in which there are objects.
+/// A folder of the repository that has objects.
 fn stored_in(io: &Io) -> Result<Option<&'static str>> {
     let names = io.block(io.storage().top_level())?;
     for folder in [Layout::MANIFESTS, Layout::INDEX, Layout::PACKS] {
@@ -257,7 +256,7 @@ fn stored_in(io: &Io) -> Result<Option<&'static str>> {
 
 fn lost(folder: &str) -> Error {
     Error::damaged(format!(
-        "log is empty, and there are objects below {folder}: the commit log is lost; `check --repair-log` rebuilds it from \
+        "log is empty, but {folder} has objects: the commit log is lost; `check --repair-log` rebuilds it from \
          the manifests"
     ))
     .about(ObjectKind::Log)

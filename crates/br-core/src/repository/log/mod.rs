@@ -1,7 +1,7 @@
 //! Reading and extending the commit log (section 8 of the format).
 //!
-//! A [`LogPosition`] is what a log said up to some entry. Invariant: an entry is only appended behind the one that the
-//! position ends with.
+//! A [`LogPosition`] is the state after reading the log up to some entry. Invariant: a new entry is only appended directly after the entry
+//! that the position ends with.
 
 mod load;
 
@@ -16,12 +16,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::{self, FormatError, LogEntry, LogRecord, ObjectKind, limits};
 use crate::model::{BackupId, SegmentId};
 
-/// One of this many entries is a checkpoint.
+/// One entry in this many is a checkpoint.
 const CHECKPOINT_EVERY: u64 = 32;
-/// How many entries are fetched at once.
+/// Maximum log entries that are fetched in parallel.
 const PARALLEL: usize = 16;
 
-/// The state after a log entry, and where that is.
+/// The state after a log entry, and the number of the next entry.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LogPosition {
     pub(crate) state: State,
@@ -29,32 +29,32 @@ pub(crate) struct LogPosition {
     next: u64,
     /// Digest of the last entry's object, in hexadecimal.
     last_digest: String,
-    /// The same of all entries that were read or that those name.
+    /// Digests of all entries that were read, and of the entries that they name as their previous one.
     digests: BTreeMap<u64, String>,
-    /// Where the log was rebuilt, if it was read from there on.
+    /// Number of the checkpoint at which the log was rebuilt, if the log was read from there.
     rebuilt_at: Option<u64>,
-    /// What entries that were read took out of the catalog and out of the index.
+    /// Backups and segments that the entries read so far removed.
     pub(crate) gone: Gone,
 }
 
-/// What the log says is of no use any more.
+/// Removed backups and segments: objects that the log no longer needs.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Gone {
     pub(crate) backups: BTreeSet<BackupId>,
     pub(crate) segments: BTreeSet<SegmentId>,
 }
 
-/// What became of an attempt to append.
+/// Result of an attempt to append.
 #[derive(Debug)]
 pub(crate) enum Append {
     /// The entry is in the log.
     Done,
-    /// Another process was first; the position now includes their entries, which are returned.
+    /// Another process appended first; the position now includes its entries, which are returned.
     Lost(Vec<LogEntry>),
 }
 
 impl LogPosition {
-    /// Reads entries that were added since, and returns them.
+    /// Reads the entries added since the position, and returns them.
     pub(crate) fn refresh(&mut self, io: &Io) -> Result<Vec<LogEntry>> {
         let numbers = list(io, self.next)?;
         let Some(&last) = numbers.last() else {
@@ -71,7 +71,7 @@ impl LogPosition {
         Ok(entries)
     }
 
-    /// Accepts entries one after the other, and returns them.
+    /// Applies entries in order, and returns them.
     fn accept_all(&mut self, records: impl IntoIterator<Item = Fetched>) -> Result<Vec<LogEntry>> {
         let mut entries = Vec::new();
         for (record, bytes) in records {
@@ -110,10 +110,10 @@ impl LogPosition {
         Ok(())
     }
 
-    /// Writes the first entry, if there is none yet: from then on, a repository without a log has lost it.
+    /// Writes the first entry if there is none. After that, a repository without log entries has lost its log.
     pub(crate) fn begin(&mut self, io: &Io) -> Result<()> {
         if self.next == 0 {
-            // Another process may be faster: then the log has its first entry, too.
+            // If another process appends first, the log has its first entry as well.
             self.append_one(io, State::default().checkpoint())?;
         }
         Ok(())
@@ -130,7 +130,7 @@ impl LogPosition {
         self.append_one(io, entry)
     }
 
-    /// As [`LogPosition::append`]. When the disk is full, its reserve is given up: for entries that free space.
+    /// As [`LogPosition::append`], but frees the reserve when the disk is full. Only for entries that help to free space.
     pub(crate) fn append_on_full_disk(&mut self, io: &Io, entry: &LogEntry) -> Result<Append> {
         match self.append(io, entry.clone()) {
             Err(error) if error.kind() == ErrorKind::Full && give_up_reserve(io) => {
@@ -166,17 +166,17 @@ impl LogPosition {
         Ok(Append::Lost(self.refresh(io)?))
     }
 
-    /// Makes a state the one that counts, by a checkpoint at this position.
+    /// Sets the repository to this state, by a checkpoint at this position.
     pub(crate) fn append_state(&mut self, io: &Io, state: &State) -> Result<Append> {
         self.append_one(io, state.checkpoint())
     }
 
-    /// Continues a log that cannot be read, or that is not the one this machine knows: a checkpoint behind the last entry that
-    /// there is. False when another writer won the race.
+    /// Rebuilds a log that is unreadable or differs from the one that this machine knows: appends a checkpoint after the last existing
+    /// entry. False when another writer won the race.
     pub(crate) fn rebuild(io: &Io, history: &History, state: &State) -> Result<bool> {
         let first = history.last.map_or(0, |last| last + 1);
-        // A number that was used must not be used again: machines remember what it represented. The checkpoint at the first
-        // one stops those who would continue from the last entry.
+        // Do not reuse numbers that this machine remembers. The checkpoint at `first` also stops writers that would continue from the last
+        // entry.
         let known = io
             .repository
             .log_memory()
@@ -186,7 +186,7 @@ impl LogPosition {
             let Some(next) = next else { break };
             if Layout::log_seq(&Layout::log(next)).is_none() {
                 let message =
-                    "log has an entry with the highest number there is: nothing can follow";
+                    "log has an entry with the highest possible number: no entry can follow";
                 return Err(Error::damaged(message));
             }
             let mut position = Self {
@@ -218,13 +218,13 @@ impl Gone {
 pub(crate) fn conflict() -> Error {
     Error::new(
         ErrorKind::Conflict,
-        "others kept changing the repository meanwhile",
+        "other processes kept changing the repository",
     )
 }
 
-/// Creates a log entry and tells whether it was us. The random id in its header makes it differ from everybody else's.
+/// Creates a log entry; false if another process created it first. The random id in the header makes every entry unique.
 fn create(io: &Io, key: &str, bytes: &Bytes) -> Result<bool> {
-    // Not cancelled half-way: an entry whose fate is unknown would leave the caller with a wrong report.
+    // Not cancellable: if it were unknown whether the entry was written, the caller would report a wrong result.
     let payload = Payload::from(bytes.clone());
     let creation = io
         .handle()
@@ -236,7 +236,7 @@ fn missing(seq: u64) -> Error {
     Error::damaged(format!("{} is missing", Layout::log(seq)))
 }
 
-/// The numbers of the entries from `from` on, ascending. All entries before the last one are among them, unless they are lost.
+/// The numbers of the entries from `from`, ascending. Includes all entries before the last one, unless they are lost.
 pub(super) fn list(io: &Io, from: u64) -> Result<Vec<u64>> {
     io.block(list_async(io, from))
 }
@@ -247,7 +247,7 @@ async fn list_async(io: &Io, from: u64) -> Result<Vec<u64>> {
     if numbers.last().is_none_or(is_whole) {
         return Ok(numbers);
     }
-    // A listing of a folder to which others add may lack an entry and have one that was added after it. The next one has both.
+    // A listing while other processes add entries may lack an entry but have a later one. A second listing has both.
     list_once(io, from).await
 }
 
@@ -262,10 +262,10 @@ async fn list_once(io: &Io, from: u64) -> Result<Vec<u64>> {
 
 pub(super) type Fetched = (Result<LogRecord>, Bytes);
 
-/// Reads entries. An unreadable one is an error in its place.
+/// Reads entries. An unreadable one is an error at its position.
 pub(super) fn fetch(io: &Io, numbers: &[u64]) -> Result<Vec<Fetched>> {
     let storage = io.storage();
-    // A check has copies that it made itself.
+    // A temporary cache has only copies from the same operation, so they can be used here.
     let own = io.cache().filter(|cache| cache.is_temporary());
     let requests = futures::stream::iter(numbers).map(|seq| async move {
         let key = Layout::log(*seq);
@@ -287,7 +287,7 @@ pub(super) fn fetch(io: &Io, numbers: &[u64]) -> Result<Vec<Fetched>> {
                 }
                 (record, bytes)
             }
-            // Only damage belongs to the entry. That the store does not answer concerns the whole operation.
+            // Only damage concerns a single entry. If the store does not answer, the whole operation fails.
             Err(error) => match Error::from(error) {
                 error if error.kind() == ErrorKind::Damaged => (Err(error), Bytes::new()),
                 error => return Err(error),

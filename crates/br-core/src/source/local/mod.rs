@@ -1,8 +1,8 @@
 //! Local folders as a source of backups.
 //!
-//! [`LocalSource`] walks the paths it is given, [`LocalSourceOptions`] say what to leave out. All that differs between
-//! systems is in `unix`. Invariant: paths are never put together for the system; everything is looked at relative to an
-//! open folder, so that paths of any length work and nothing that moves meanwhile leads elsewhere.
+//! [`LocalSource`] walks the given paths, [`LocalSourceOptions`] says what to exclude. Code that depends on the operating system is in
+//! `unix`. Invariant: no path is ever joined for a system call. Every entry is examined relative to an open folder, so that paths of any
+//! length work, and a folder that is moved during the walk cannot redirect it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,36 +19,36 @@ mod walk;
 use roots::Plan;
 use walk::Walk;
 
-/// Why paths cannot be backed up.
+/// Why the paths cannot be backed up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// Nothing to back up.
+    /// No path was given.
     #[error("no path to back up")]
     NoPath,
-    /// A pattern cannot be understood.
+    /// A pattern is invalid.
     #[error(transparent)]
     Exclude(#[from] ExcludeError),
-    /// None of the paths exists or can be looked at; this is the first of them.
+    /// None of the paths exists or can be examined; this is the first of them.
     #[error("cannot look at `{}`", path.display())]
     Path {
         /// The path as typed.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Two paths from different places would be stored under one path, or one inside the other.
+    /// Two paths with different starting folders would have the same path in the backup, or one inside the other.
     #[error("`{}` and `{}` would both be stored under `{stored}`", first.display(), second.display())]
     Conflict {
         /// One path as typed.
         first: PathBuf,
         /// The other path as typed.
         second: PathBuf,
-        /// Where they meet in the backup.
+        /// Their common path in the backup.
         stored: EntryPath,
     },
-    /// A path leads through a symbolic link inside of another path, where links are stored and not followed.
-    #[error("`{}` lies behind a symbolic link inside of `{}`", path.display(), root.display())]
+    /// A path leads through a symbolic link inside another path, where links are stored and not followed.
+    #[error("`{}` is behind a symbolic link inside `{}`", path.display(), root.display())]
     BehindLink {
         /// The path as typed.
         path: PathBuf,
@@ -57,25 +57,25 @@ pub enum SourceError {
     },
 }
 
-/// What a [`LocalSource`] leaves out.
+/// What a [`LocalSource`] excludes.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct LocalSourceOptions {
-    /// Patterns of paths to leave out. The paths to back up themselves are always taken.
+    /// Patterns of paths to exclude. The paths to back up themselves are never excluded.
     pub excludes: Excludes,
-    /// Names of files that hold patterns for their folder and all below, in the syntax of `.gitignore`. `excludes`
-    /// decide before them, a deeper file before those above.
+    /// Names of ignore files: their patterns apply to their folder and everything below it, in the syntax of `.gitignore`. `excludes`
+    /// takes precedence over them, and a deeper ignore file over those above it.
     pub ignore_files: Vec<String>,
-    /// Leave out what a folder with a `CACHEDIR.TAG` file holds, but for that file.
+    /// Exclude the contents of folders that have a `CACHEDIR.TAG` file, except this file.
     pub exclude_caches: bool,
-    /// Leave out what is mounted below the paths, on devices which none of the paths is on. The folder stays, empty.
+    /// Exclude the contents of mount points whose device none of the paths is on. The folder itself is backed up, empty.
     pub one_file_system: bool,
-    /// Folders to leave out wherever the walk meets them: a repository should not hold itself.
+    /// Folders to exclude wherever the walk finds them: a repository should not contain itself.
     pub skipped_folders: Vec<PathBuf>,
-    /// The current folder, absolute: where patterns start that begin with `./`. Without it they match only below paths that
-    /// start there as well.
+    /// The current folder, absolute: patterns that begin with `./` start here. Without it, they match only below paths that start here as
+    /// well.
     pub folder: Option<PathBuf>,
-    /// Yield a [`SourceItem::LeftOut`] for what is left out.
+    /// Yield a [`SourceItem::LeftOut`] for each excluded entry.
     pub tells_left_out: bool,
 }
 
@@ -94,43 +94,43 @@ impl Default for LocalSourceOptions {
 }
 
 impl LocalSourceOptions {
-    /// Sets the patterns of paths to leave out.
+    /// Sets the patterns of paths to exclude.
     #[must_use]
     pub fn with_excludes(mut self, excludes: Excludes) -> Self {
         self.excludes = excludes;
         self
     }
 
-    /// Sets the names of ignore files; none switches them off.
+    /// Sets the names of ignore files; an empty list disables them.
     #[must_use]
     pub fn with_ignore_files(mut self, names: Vec<String>) -> Self {
         self.ignore_files = names;
         self
     }
 
-    /// Sets whether to leave out what caches hold.
+    /// Sets whether to exclude the contents of caches.
     #[must_use]
     pub const fn with_exclude_caches(mut self, yes: bool) -> Self {
         self.exclude_caches = yes;
         self
     }
 
-    /// Sets whether to leave out what is mounted below.
+    /// Sets whether to exclude other mounted file systems.
     #[must_use]
     pub const fn with_one_file_system(mut self, yes: bool) -> Self {
         self.one_file_system = yes;
         self
     }
 
-    /// Sets the folders to leave out wherever the walk meets them. They are known by device and inode, so it does not matter
-    /// how their path is spelled; those that do not exist are no harm.
+    /// Sets the folders to exclude wherever the walk finds them. They are identified by device and inode, so the spelling of their path
+    /// does not matter. A folder that does not exist is ignored.
     #[must_use]
     pub fn with_skipped_folders(mut self, folders: Vec<PathBuf>) -> Self {
         self.skipped_folders = folders;
         self
     }
 
-    /// Sets whether the source tells what it leaves out.
+    /// Sets whether the source reports excluded entries.
     #[must_use]
     pub const fn with_left_out_told(mut self, yes: bool) -> Self {
         self.tells_left_out = yes;
@@ -147,10 +147,10 @@ impl LocalSourceOptions {
 
 /// Walks local paths, depth-first in path order.
 ///
-/// A path is stored as typed: absolute ones without the leading slash, `a/../b` as `b`, leading `..` parts dropped. Where `a`
-/// is a symbolic link, `a/../b` is what the system takes it for, and stored with its absolute path. Paths
-/// that reduce to nothing, `.` above all, are the root of the backup. Folders that lead to a path are entries as well.
-/// A path that is a symbolic link is followed; links below are not.
+/// A path is stored as typed, but without a leading slash, with `a/../b` as `b`, and without leading `..` parts. If `a` is a symbolic
+/// link, `a/../b` is resolved as the system does and stored with its absolute path. A path that reduces to nothing, such as `.`, is the
+/// root of the backup. Folders that lead to a path are entries as well. A path that is a symbolic link is followed; links below it are
+/// not.
 #[derive(Debug)]
 pub struct LocalSource {
     walk: Walk,
@@ -158,11 +158,11 @@ pub struct LocalSource {
 }
 
 impl LocalSource {
-    /// Looks at the paths, without walking them yet. One given twice, or inside of another, is walked once. One that cannot be
-    /// looked at is yielded as [`SourceItem::Unreadable`].
+    /// Examines the paths, without walking them yet. A path that is given twice or is inside another path is walked once. A path that
+    /// cannot be examined is yielded as [`SourceItem::Unreadable`].
     ///
     /// # Errors
-    /// When there is no path, none can be looked at, one is empty or too long, or two would meet in the backup.
+    /// When there is no path, none can be examined, one is empty or too long, or two would have overlapping paths in the backup.
     pub fn new(paths: &[PathBuf], options: LocalSourceOptions) -> Result<Self, SourceError> {
         let mut plan = Plan::new(paths)?;
         Ok(Self {
@@ -171,21 +171,21 @@ impl LocalSource {
         })
     }
 
-    /// The path that leads to the same place without a `..` after a symbolic link, where the system would not go to the folder
-    /// above the link. Other paths stay as they are. Use it for [`BackupOptions::paths`](crate::engine::backup::BackupOptions).
+    /// Returns a path to the same location without a `..` after a symbolic link, where the system would not go to the folder that contains
+    /// the link. Returns other paths unchanged. Use it for [`BackupOptions::paths`](crate::engine::backup::BackupOptions).
     #[must_use]
     pub fn settle(path: &Path) -> PathBuf {
         roots::settle(path).into_owned()
     }
 
-    /// The paths, as typed, that are symbolic links: they are followed, and stored as what they lead to.
+    /// The paths, as typed, that are symbolic links. They are followed, and their targets are stored.
     #[must_use]
     pub fn symlinked_roots(&self) -> &[PathBuf] {
         &self.symlinked
     }
 }
 
-/// Where a path that was typed as these bytes is stored; `None` when it is too long.
+/// The path in the backup of a path that was typed as these bytes; `None` when it is too long.
 pub(crate) fn stored_path(typed: &[u8]) -> Option<EntryPath> {
     let typed = Path::new(unix::os_str(typed));
     roots::reduce(typed).ok().map(|(_, stored)| stored)
@@ -196,8 +196,8 @@ impl Source for LocalSource {
         self.walk.next()
     }
 
-    /// The system changes the time of the last inode change with every change of a file. Where it does not, as on the images
-    /// of read-only file systems, the walk says so by a time that is never trusted.
+    /// The system updates the inode's change time with every change of a file. On file systems where it does not, such as read-only
+    /// images, the walk sets a change time that is never trusted.
     fn can_skip_unchanged(&self) -> bool {
         true
     }

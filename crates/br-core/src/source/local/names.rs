@@ -1,9 +1,9 @@
 //! The names in one folder.
 //!
-//! [`Names`] keeps them in one piece of memory. Invariant: after [`Names::sort`] they come out byte-wise ascending, which
-//! within one folder is path order.
+//! [`Names`] stores them in one buffer. Invariant: after [`Names::sort`] they are in ascending byte order, which is path order within a
+//! folder.
 
-/// The names in a folder, and how many of them were taken.
+/// The names in a folder, and the number of names that were returned.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     bytes: Vec<u8>,
@@ -30,13 +30,13 @@ impl Names {
             .is_ok()
     }
 
-    /// Drops all names but one.
+    /// Removes all names except one.
     pub(super) fn keep_only(&mut self, name: &[u8]) {
         let bytes = &self.bytes;
         self.items.retain(|item| &bytes[item.0..item.1] == name);
     }
 
-    /// Takes the next name.
+    /// Returns the next name.
     pub(super) fn next(&mut self) -> Option<&[u8]> {
         let (start, end) = *self.items.get(self.taken)?;
         self.taken += 1;
@@ -44,7 +44,7 @@ impl Names {
     }
 }
 
-/// The name under which the folder that holds a path knows it.
+/// The last part of a path: its name in its parent folder; `.` when it is empty.
 pub(super) fn last_part(path: &[u8]) -> &[u8] {
     match path.rsplit(|byte| *byte == b'/').next() {
         None | Some([]) => b".",

@@ -1,13 +1,13 @@
-//! What a walk sees and a backup does not keep.
+//! Metadata that the walk finds but a backup does not keep.
 //!
-//! [`NotKept`] counts it. Invariant: one line tells all of it, however much there is.
+//! [`NotKept`] counts it. Invariant: a single line reports all of it.
 
 use std::collections::BTreeSet;
 
 use super::unix::{Attribute, Look};
 use crate::model::EntryPath;
 
-/// Counts the files and folders with attributes of `chattr`, which a backup does not keep.
+/// Counts the files and folders with `chattr` attributes, which a backup does not keep.
 #[derive(Debug, Default)]
 pub(super) struct NotKept {
     count: u64,
@@ -28,7 +28,7 @@ impl NotKept {
         self.attributes.extend(set);
     }
 
-    /// One line about all of them; `None` when there are none.
+    /// One line about all of them; `None` when the count is zero.
     pub(super) fn message(&self) -> Option<String> {
         let letters: Vec<_> = self
             .attributes

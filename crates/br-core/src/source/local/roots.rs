@@ -1,7 +1,7 @@
-//! From typed paths to what is walked.
+//! From typed paths to the walk.
 //!
-//! [`Plan`] is the whole of it, [`Stop`] one entry that the walk begins with, [`Way`] finds it. Invariant: the stops' paths
-//! ascend strictly, and none is below one that is walked.
+//! [`Plan`] lists the paths to walk, [`Stop`] is one entry that the walk begins with, [`Way`] opens its folder. Invariant: the paths of
+//! the stops ascend strictly, and none is below a stop that is walked.
 
 use std::borrow::Cow;
 use std::io;
@@ -13,35 +13,35 @@ use super::unix::{Folder, Links};
 use crate::model::{EntryPath, PathError};
 use crate::source::exclude::Anchor;
 
-/// What is walked.
+/// The paths to walk.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     /// In path order.
     pub(super) stops: Vec<Stop>,
-    /// The paths as typed that are symbolic links.
+    /// The typed paths that are symbolic links.
     pub(super) symlinked: Vec<PathBuf>,
     /// The devices that the paths are on.
     pub(super) devices: Vec<u64>,
-    /// The paths that cannot be looked at.
+    /// The paths that cannot be examined.
     pub(super) missing: Vec<Missing>,
 }
 
-/// A path that was typed and cannot be looked at.
+/// A typed path that cannot be examined.
 #[derive(Debug)]
 pub(super) struct Missing {
-    /// Where it would be stored.
+    /// Its path in the backup.
     pub(super) path: EntryPath,
     pub(super) error: io::Error,
 }
 
-/// A path that was typed, or a folder that leads to one.
+/// A typed path, or a folder that leads to one.
 #[derive(Debug)]
 pub(super) struct Stop {
-    /// Where it is stored.
+    /// Its path in the backup.
     pub(super) path: EntryPath,
     /// The folder that `path` starts from.
     pub(super) base: Arc<Base>,
-    /// True for a path that was typed, false for a folder on the way.
+    /// True for a typed path, false for a folder that leads to one.
     pub(super) walked: bool,
 }
 
@@ -128,7 +128,7 @@ impl Plan {
         Ok(roots)
     }
 
-    /// Adds a root and the folders on the way to it, but for those that lead to the root before as well.
+    /// Adds a root and the folders that lead to it, except those that also lead to the previous root.
     fn add_stops(&mut self, root: &Root<'_>, before: Option<&Root<'_>>) {
         let bytes = root.path.as_bytes();
         let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/');
@@ -151,7 +151,7 @@ impl Plan {
     }
 }
 
-/// Says whether a typed path is a link, and which device it leads to.
+/// Returns whether a typed path is a link, and the device of its target.
 fn look_at(way: &mut Way, base: &Arc<Base>, path: &EntryPath) -> io::Result<(bool, u64)> {
     let (folder, name) = way.to(base, path)?;
     let is_link = folder.look(name, Links::Keep)?.is_link();
@@ -171,7 +171,7 @@ impl Missing {
 }
 
 impl Base {
-    /// What it is in relation to the current folder.
+    /// The position of this folder relative to the current folder.
     pub(super) fn anchor(&self) -> Anchor {
         let parts = self.path.components();
         match self.path.is_absolute() {
@@ -191,15 +191,14 @@ impl Base {
     }
 }
 
-/// Finds the folders of paths, and remembers the last one: neighbours often follow each other.
+/// Opens the parent folders of paths and keeps the last one open, because neighbouring paths often follow each other.
 #[derive(Debug, Default)]
 pub(super) struct Way {
     last: Option<(Arc<Base>, Box<[u8]>, Folder)>,
 }
 
 impl Way {
-    /// Returns the folder that `path` is in and the path's name there. Links on the way are followed, as the user
-    /// typed them.
+    /// Returns the folder that contains `path`, and the path's name in it. Follows links on the way, because the user typed them.
     pub(super) fn to<'p>(
         &mut self,
         base: &Arc<Base>,
@@ -223,8 +222,8 @@ impl Way {
     }
 }
 
-/// The path that leads to the same place without a `..` after a symbolic link: the system follows the link first. Other
-/// paths stay as they are.
+/// Returns a path to the same location without a `..` after a symbolic link, because the system follows the link first. Returns other
+/// paths unchanged.
 pub(super) fn settle(typed: &Path) -> Cow<'_, Path> {
     let mut has_changed = false;
     let mut settled = PathBuf::new();
@@ -249,7 +248,7 @@ pub(super) fn settle(typed: &Path) -> Cow<'_, Path> {
     Cow::Owned(settled)
 }
 
-/// Splits a typed path into where it starts and how it is stored.
+/// Splits a typed path into its starting folder and its path in the backup.
 pub(super) fn reduce(typed: &Path) -> io::Result<(PathBuf, EntryPath)> {
     if typed.as_os_str().is_empty() {
         return Err(io::ErrorKind::NotFound.into());
@@ -272,7 +271,7 @@ pub(super) fn reduce(typed: &Path) -> io::Result<(PathBuf, EntryPath)> {
     Ok((base, EntryPath::new(parts.join(&b'/')).map_err(invalid)?))
 }
 
-/// Refuses a root inside of another when walking the outer one does not reach it.
+/// Refuses a root inside another one if walking the outer root does not reach it.
 fn check_nested(outer: &Root<'_>, inner: &Root<'_>) -> Result<(), SourceError> {
     if outer.base.id != inner.base.id {
         return Err(SourceError::Conflict {

@@ -1,7 +1,7 @@
-//! The walk itself.
+//! The walk.
 //!
-//! [`Walk`] goes down one [`Level`] per folder and looks once at each name. Invariant: at most [`MAX_OPEN`] levels keep
-//! their folder open; the others are found again, and known again by their inode, when the walk comes back to them.
+//! [`Walk`] has one [`Level`] per folder and examines each name once. Invariant: at most [`MAX_OPEN`] levels keep their folder open; the
+//! walk opens the others again when it returns to them, and checks their inodes.
 
 use std::cell::Cell;
 use std::collections::hash_map::Entry;
@@ -19,14 +19,14 @@ use crate::model::EntryPath;
 use crate::source::exclude::{Anchor, BadLine, IgnoreFile, Matcher};
 use crate::source::{Details, Exclusion, SourceItem};
 
-/// How many levels keep their folder open.
+/// Maximum number of levels that keep their folder open.
 const MAX_OPEN: usize = 128;
 
-/// The longest ignore file.
+/// Maximum length of an ignore file.
 const IGNORE_FILE_MAX: usize = 1 << 20;
 
-/// The maximum number of bad lines of one ignore file that are named.
-const BAD_LINES_TOLD: usize = 10;
+/// Maximum number of bad lines that are reported per ignore file.
+const MAX_BAD_LINES: usize = 10;
 
 const CACHE_TAG: &[u8] = b"CACHEDIR.TAG";
 const CACHE_SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
@@ -36,29 +36,29 @@ pub(super) struct Walk {
     options: LocalSourceOptions,
     excludes: ActiveExcludes,
     devices: Vec<u64>,
-    /// Device and inode of folders that are left out.
+    /// Device and inode of excluded folders.
     skipped: Vec<(u64, u64)>,
     stops: vec::IntoIter<Stop>,
     missing: vec::IntoIter<Missing>,
-    /// What is to be told before the walk continues.
-    told: VecDeque<SourceItem>,
+    /// Items to yield before the walk continues.
+    queued: VecDeque<SourceItem>,
     has_ended: bool,
     way: Way,
     levels: Vec<Level>,
-    /// The folder that was yielded last, to be entered next.
+    /// The folder that was yielded last and is entered next.
     pending: Option<Pending>,
-    /// The path of what was looked at last. It starts with the path of the deepest level.
+    /// The path that was examined last. It starts with the path of the deepest level.
     path: Vec<u8>,
     describer: Describer,
-    /// What was seen of what a backup does not keep.
+    /// Metadata found so far that a backup does not keep.
     not_kept: NotKept,
     buffer: ListBuffer,
     me: Me,
 }
 
-/// A folder of which some names are still to be looked at.
+/// A folder with names that are not examined yet.
 struct Level {
-    /// `None` while too many are open.
+    /// `None` when it was closed because too many were open.
     folder: Option<Folder>,
     id: (u64, u64),
     names: Names,
@@ -73,12 +73,12 @@ struct Pending {
     is_own: bool,
 }
 
-/// The patterns of the whole backup while they are used.
+/// The patterns for the whole backup, prepared for the walk.
 #[derive(Debug)]
 struct ActiveExcludes {
-    /// Ready for each place that paths start from.
+    /// A matcher for each starting folder of the paths.
     matchers: HashMap<Anchor, Matcher>,
-    /// The place that paths start from now.
+    /// The starting folder of the current path.
     anchor: Anchor,
     /// Which patterns matched.
     used: Vec<Cell<bool>>,
@@ -123,7 +123,7 @@ impl Walk {
             devices: plan.devices,
             stops: plan.stops.into_iter(),
             missing: plan.missing.into_iter(),
-            told: VecDeque::new(),
+            queued: VecDeque::new(),
             has_ended: false,
             way: Way::default(),
             levels: Vec::new(),
@@ -136,7 +136,7 @@ impl Walk {
         })
     }
 
-    /// The next item.
+    /// Returns the next item.
     pub(super) fn next(&mut self) -> Option<SourceItem> {
         loop {
             if let Some(Missing { path, error }) = self.missing.next() {
@@ -148,7 +148,7 @@ impl Walk {
             {
                 return Some(self.unreadable(error));
             }
-            if let Some(item) = self.told.pop_front() {
+            if let Some(item) = self.queued.pop_front() {
                 return Some(item);
             }
             let item = if !self.levels.is_empty() {
@@ -161,7 +161,7 @@ impl Walk {
                 self.has_ended = true;
                 let notes = self.options.excludes.notes(&self.excludes.used);
                 let notes = notes.into_iter().chain(self.not_kept.message());
-                self.told.extend(notes.map(SourceItem::Note));
+                self.queued.extend(notes.map(SourceItem::Note));
                 None
             };
             if item.is_some() {
@@ -170,7 +170,7 @@ impl Walk {
         }
     }
 
-    /// Yields a stop. One that vanished since it was typed is an error, unlike what vanishes below it.
+    /// Yields a stop. A missing stop is an error, unlike a missing entry below one.
     fn begin(&mut self, stop: &Stop) -> SourceItem {
         self.path.clear();
         self.path.extend_from_slice(stop.path.as_bytes());
@@ -208,7 +208,7 @@ impl Walk {
         }
     }
 
-    /// Looks at the next name of the deepest level. `None` when there is nothing to yield for it.
+    /// Examines the next name of the deepest level. `None` when it yields no item.
     fn step(&mut self) -> Option<SourceItem> {
         let folder = match self.deepest() {
             Ok(folder) => folder,
@@ -242,7 +242,7 @@ impl Walk {
             Ok(path) => path,
             Err(error) => return Some(self.unreadable(io::Error::other(error))),
         };
-        // The name is taken from the path, as the level's names cannot stay borrowed.
+        // Take the name from the path, because the level's names cannot stay borrowed.
         let name = &self.path[self.path.len() - path.name().len()..];
         let entry = match self.describer.describe(&folder, name, path, &look) {
             Ok(entry) => entry,
@@ -254,20 +254,20 @@ impl Walk {
             self.pending = Some(self.pending(&folder, &look, Links::Keep));
         } else if look.is_folder() {
             let item = self.left_out(Exclusion::OtherFileSystem);
-            self.told.extend(item);
+            self.queued.extend(item);
         }
         let details: Box<dyn Details> = Box::new(LocalDetails::new(folder, Links::Keep));
         Some(SourceItem::Entry { entry, details })
     }
 
-    /// The item for something that is left out, if that is to be told.
+    /// The item for an excluded entry, if the caller wants these items.
     fn left_out(&self, reason: Exclusion) -> Option<SourceItem> {
         let path = EntryPath::new(self.path.as_slice());
         let path = path.ok().filter(|_| self.options.tells_left_out)?;
         Some(SourceItem::LeftOut { path, reason })
     }
 
-    /// The same for what patterns leave out: names the pattern, and the folder of its file.
+    /// The same for an entry that a pattern excludes: names the pattern and, for an ignore file, its folder.
     fn left_out_by_pattern(&self, is_folder: bool) -> Option<SourceItem> {
         if !self.options.tells_left_out {
             return None;
@@ -317,13 +317,13 @@ impl Walk {
         if self.options.exclude_caches && is_cache(&folder, &names) {
             names.keep_only(CACHE_TAG);
             let item = self.left_out(Exclusion::Cache);
-            self.told.extend(item);
+            self.queued.extend(item);
         }
         let ignore = self.read_ignore_files(&folder, &names);
         if let Some(upper) = self.levels.len().checked_sub(MAX_OPEN)
             && upper > 0
         {
-            // The first level stays open, as the others are found again from there.
+            // Keep the first level open, because the others are opened from there.
             self.levels[upper].folder = None;
         }
         let path_len = self.path.len();
@@ -337,7 +337,8 @@ impl Walk {
         Ok(())
     }
 
-    /// Reads the ignore files of the folder at `path`. What cannot be used is told; none is ever used in part.
+    /// Reads the ignore files of the folder at `path`. Reports files and lines that cannot be used; a file is never used in part because
+    /// of its length.
     fn read_ignore_files(&mut self, folder: &Folder, names: &Names) -> Option<IgnoreFile> {
         let mut contents = Vec::new();
         let mut shown = Vec::new();
@@ -358,16 +359,16 @@ impl Walk {
                     shown.push(path);
                 }
                 Ok(None) => {
-                    let message = format!(
-                        "{path} is not a regular file: the patterns it leads to are not used"
-                    );
-                    self.told.push_back(SourceItem::Warning(message));
+                    let message =
+                        format!("{path} is not a regular file: its patterns are not used");
+                    self.queued.push_back(SourceItem::Warning(message));
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
                     let text = format!("its patterns are not used: {error}");
                     let error = io::Error::new(error.kind(), text);
-                    self.told.push_back(SourceItem::Unreadable { path, error });
+                    self.queued
+                        .push_back(SourceItem::Unreadable { path, error });
                 }
             }
         }
@@ -376,31 +377,31 @@ impl Walk {
         }
         let (file, bad) = IgnoreFile::parse(&contents);
         for (path, bad) in shown.iter().zip(&bad) {
-            self.tell_bad_lines(path, bad);
+            self.warn_of_bad_lines(path, bad);
         }
         Some(file)
     }
 
-    fn tell_bad_lines(&mut self, path: &EntryPath, bad: &[BadLine]) {
-        for BadLine { number, error } in bad.iter().take(BAD_LINES_TOLD) {
+    fn warn_of_bad_lines(&mut self, path: &EntryPath, bad: &[BadLine]) {
+        for BadLine { number, error } in bad.iter().take(MAX_BAD_LINES) {
             let message = format!("line {number} of {path} leaves nothing out: {error}");
-            self.told.push_back(SourceItem::Warning(message));
+            self.queued.push_back(SourceItem::Warning(message));
         }
-        if bad.len() > BAD_LINES_TOLD {
-            let more = bad.len() - BAD_LINES_TOLD;
+        if bad.len() > MAX_BAD_LINES {
+            let more = bad.len() - MAX_BAD_LINES;
             let message = format!("{more} more lines of {path} cannot be understood");
-            self.told.push_back(SourceItem::Warning(message));
+            self.queued.push_back(SourceItem::Warning(message));
         }
     }
 
-    /// Goes back to the level above, which the path then names.
+    /// Returns to the parent level and shortens the path.
     fn leave(&mut self) {
         if let Some(level) = self.levels.pop() {
             self.path.truncate(level.path_len);
         }
     }
 
-    /// The folder of the deepest level, found again if it was closed.
+    /// The folder of the deepest level, opened again if it was closed.
     fn deepest(&mut self) -> io::Result<Folder> {
         match self.levels.last() {
             Some(Level {
@@ -411,21 +412,21 @@ impl Walk {
         }
     }
 
-    /// Opens the levels that were closed once more, the deepest of them to stay open for the way back.
+    /// Opens the closed levels again, and keeps the deepest of them open for the way back.
     fn reopen(&mut self) -> io::Result<Folder> {
-        let gone = || io::Error::other("was moved while it was read");
+        let moved = || io::Error::other("was moved while it was read");
         let mut folder = self
             .levels
             .first()
             .and_then(|l| l.folder.clone())
-            .ok_or_else(gone)?;
+            .ok_or_else(moved)?;
         let keep_from = self.levels.len().saturating_sub(MAX_OPEN / 2);
         let mut start = self.levels.first().map_or(0, |level| level.path_len);
         for (depth, level) in self.levels.iter_mut().enumerate().skip(1) {
             let part = &self.path[start..level.path_len];
             folder = folder.open(part.strip_prefix(b"/").unwrap_or(part), Links::Keep, false)?;
             if folder.id()? != level.id {
-                return Err(gone());
+                return Err(moved());
             }
             if depth >= keep_from {
                 level.folder = Some(folder.clone());
@@ -435,7 +436,7 @@ impl Walk {
         Ok(folder)
     }
 
-    /// Reports the path looked at last, or the folder it is in when it is no valid path.
+    /// An item for the path that was examined last, or for its folder if the path is invalid.
     fn unreadable(&self, error: io::Error) -> SourceItem {
         let path = EntryPath::new(self.path.as_slice()).or_else(|_| {
             let folder_len = self.levels.last().map_or(0, |level| level.path_len);
@@ -456,7 +457,7 @@ impl fmt::Debug for Walk {
     }
 }
 
-/// Whether patterns leave a path out: those for the whole backup first, then ignore files from the deepest up.
+/// True when a pattern excludes a path: those for the whole backup first, then ignore files from the deepest up.
 fn is_left_out(excludes: &ActiveExcludes, levels: &[Level], path: &[u8], is_folder: bool) -> bool {
     if let Some(verdict) = excludes.verdict(path, is_folder) {
         return verdict;
@@ -472,7 +473,7 @@ fn is_left_out(excludes: &ActiveExcludes, levels: &[Level], path: &[u8], is_fold
     verdicts.next().unwrap_or(false)
 }
 
-/// Reads an ignore file as a whole; `None` when it is no regular file.
+/// Reads a whole ignore file; `None` when it is not a regular file.
 fn read_ignore_file(folder: &Folder, name: &[u8]) -> io::Result<Option<Vec<u8>>> {
     if !folder.look(name, Links::Keep)?.is_file() {
         return Ok(None);

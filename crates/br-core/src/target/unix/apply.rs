@@ -1,7 +1,7 @@
 //! Setting metadata.
 //!
-//! [`Subject`] is what it is set on. Invariant: owner, then attributes, then permissions, then times. A change of the owner
-//! clears set-user-ID bits, and an ACL changes permissions, so that permissions come out as stored only in this order.
+//! [`Subject`] is the file whose metadata is set. Invariant: owner first, then attributes, then permissions, then times. A change of owner
+//! clears set-user-ID bits and an ACL changes permissions, so only this order gives the stored permissions.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -14,31 +14,31 @@ use super::folders::Folder;
 use crate::model::{Entry, EntryKind};
 use crate::target::{MetadataOptions, Refused, Warning};
 
-/// No list of attribute names is longer on Linux.
+/// Maximum length of a list of attribute names on Linux.
 const NAMES_MAX: usize = 64 * 1024;
 
-/// What metadata is set on.
+/// The file whose metadata is set.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Subject<'a> {
     /// An open file or folder.
     Open(BorrowedFd<'a>),
-    /// What cannot be opened: a link, a device, a file that may not be read.
+    /// An entry that cannot be opened: a link, a device, or a file without read permission.
     Named(&'a Folder, &'a [u8]),
 }
 
-/// Which attributes there can be that the entry does not have.
+/// Which attributes may exist on the file although the entry does not have them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Surplus {
-    /// None: just made.
+    /// None: the file is new.
     None,
-    /// Just made, with an ACL from its folder.
+    /// An ACL: the file is new and inherited it from its folder.
     Acl,
-    /// Any.
+    /// Any attribute.
     Any,
 }
 
 impl Surplus {
-    /// For what was just made in a folder.
+    /// The surplus of a new file in this folder.
     pub(super) fn in_new(folder: &Folder) -> Self {
         if folder.inherits_acl {
             Self::Acl
@@ -48,10 +48,10 @@ impl Surplus {
     }
 }
 
-/// Lets a program run with rights that its user does not have.
+/// File capabilities: let a program run with rights that its user does not have.
 const CAPABILITY: &[u8] = b"security.capability";
 
-/// Sets all metadata of an entry. What could not be set comes back as warnings: missing metadata never costs content.
+/// Sets all metadata of an entry. Metadata that cannot be set becomes a warning, because missing metadata must not fail the file itself.
 pub(super) fn apply(
     subject: Subject<'_>,
     entry: &Entry,
@@ -101,7 +101,7 @@ pub(super) fn apply(
     Ok(warnings)
 }
 
-/// What an entry may have of what gives rights to all who run it.
+/// Which of the entry's privileges may be set: the bits and capabilities that give rights to every user who runs the file.
 struct Rights {
     /// Permission bits that are not set.
     refused_bits: u32,
@@ -110,7 +110,7 @@ struct Rights {
 }
 
 impl Rights {
-    /// They would give the rights of the wrong user if the owner is not the one of the entry.
+    /// Refuses privileges if the file's owner differs from the entry's: they would grant the rights of the wrong user.
     fn of(subject: Subject<'_>, entry: &Entry, options: &MetadataOptions) -> io::Result<Self> {
         let bits = entry.mode & 0o6000;
         let has_capability = entry.xattrs.iter().any(|xattr| xattr.name == CAPABILITY);
@@ -134,14 +134,14 @@ impl Rights {
     }
 }
 
-/// Makes a warning of what could not be set.
+/// Turns an error into a warning.
 fn note(result: Result<(), Errno>, entry: &Entry, refused: Refused, warnings: &mut Vec<Warning>) {
     let Err(error) = result else { return };
     let is_refusal = match error {
         Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS => true,
-        // No such number in this container, or a value that this system does not take.
+        // An id that this container does not map, or a value that this system does not support.
         Errno::INVAL => refused != Refused::Mode,
-        // Attributes have rights and room of their own.
+        // Attributes have separate permissions and limited space.
         Errno::ACCESS | Errno::NOSPC | Errno::TOOBIG | Errno::RANGE | Errno::DQUOT => {
             matches!(refused, Refused::Attribute(_))
         }
@@ -162,7 +162,7 @@ fn remove_surplus(subject: Subject<'_>, entry: &Entry, surplus: Surplus) -> io::
         Surplus::Acl => b"system.posix_acl_access\0system.posix_acl_default".to_vec(),
         Surplus::Any => match subject.attribute_names() {
             Ok(names) => names,
-            // What is surplus is not worth the entry.
+            // Surplus attributes are no reason to fail the entry.
             Err(_) => return Ok(()),
         },
     };
@@ -178,19 +178,19 @@ fn remove_surplus(subject: Subject<'_>, entry: &Entry, surplus: Surplus) -> io::
     Ok(())
 }
 
-/// True for attributes of the kinds that every user may set: a restore removes those that the entry does not have.
+/// True for attributes of the kinds that every user may set: a restore removes them if the entry does not have them.
 fn is_ours(name: &[u8]) -> bool {
     name.starts_with(b"user.") || name.starts_with(b"system.posix_acl_")
 }
 
-/// True when what is there has other attributes than the entry, of the kinds that a restore sets and removes. Where there are
-/// none, and none are wanted, it takes one call of the system.
+/// True when the existing file has other attributes than the entry, of the kinds that a restore sets and removes. Needs one system call
+/// when the file has none and the entry has none.
 pub(super) fn attributes_differ(
     subject: Subject<'_>,
     entry: &Entry,
     options: &MetadataOptions,
 ) -> bool {
-    // Where attributes cannot be listed they cannot be set either.
+    // If attributes cannot be listed, they cannot be set either.
     let Ok(names) = subject.attribute_names() else {
         return false;
     };
@@ -211,11 +211,11 @@ pub(super) fn attributes_differ(
     })
 }
 
-/// Takes the ACL from a new folder that it got from the one it is in: it may deny even its owner, and would be handed on.
+/// Removes the ACL that a new folder inherited: it may deny access even to the folder's owner, and new entries would inherit it.
 pub(super) fn drop_acl(folder: &Folder, name: &[u8]) -> io::Result<()> {
     let subject = Subject::Named(folder, name);
     for acl in ["system.posix_acl_default", "system.posix_acl_access"] {
-        // Whatever cannot be removed now is tried again when the folder's metadata is set.
+        // An ACL that cannot be removed now is removed when the folder's metadata is set.
         subject.remove_attribute(acl.as_bytes()).ok();
     }
     match subject.set_mode(0o700) {
@@ -226,7 +226,7 @@ pub(super) fn drop_acl(folder: &Folder, name: &[u8]) -> io::Result<()> {
 
 impl Subject<'_> {
     fn set_owner(self, entry: &Entry) -> Result<(), Errno> {
-        // The highest number means "leave as it is" to the system; nothing can be owned by it.
+        // To the system, the highest number means "leave unchanged"; no file can have it as its owner.
         let uid = (entry.owner.uid != u32::MAX).then(|| Uid::from_raw(entry.owner.uid));
         let gid = (entry.owner.gid != u32::MAX).then(|| Gid::from_raw(entry.owner.gid));
         match self {
@@ -237,7 +237,7 @@ impl Subject<'_> {
         }
     }
 
-    /// User and group that it belongs to now.
+    /// The current user and group.
     fn owner(self) -> Result<(u32, u32), Errno> {
         let stat = match self {
             Self::Open(fd) => rustix::fs::fstat(fd)?,
@@ -253,7 +253,7 @@ impl Subject<'_> {
         match self {
             Self::Open(fd) => rustix::fs::fchmod(fd, wanted),
             Self::Named(folder, name) => {
-                // Only through `/proc` can the mode be set of what is not open and may not be followed.
+                // A file that is not open and must not be followed can only be changed through `/proc`.
                 let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let fd = rustix::fs::openat(folder, name, flags, Mode::empty())?;
                 let stat = rustix::fs::fstat(&fd)?;
@@ -301,9 +301,9 @@ impl Subject<'_> {
         }
     }
 
-    /// True when an attribute has this value. What cannot be read counts as another one.
+    /// True when an attribute has this value; false when it cannot be read.
     fn has_attribute(self, name: &[u8], value: &[u8]) -> bool {
-        // One byte more shows that the value is longer.
+        // Read one byte more, to detect a longer value.
         let mut found = vec![0; value.len() + 1];
         let read = match self {
             Self::Open(fd) => rustix::fs::fgetxattr(fd, name, &mut found[..]),
@@ -330,7 +330,7 @@ impl Subject<'_> {
         match list(&mut small) {
             Ok(len) => return Ok(small[..len].to_vec()),
             Err(Errno::RANGE) => {}
-            // `/proc` is not mounted: nothing to be found out.
+            // `/proc` is not mounted: the names cannot be listed.
             Err(Errno::NOENT) => return Ok(Vec::new()),
             Err(error) => return Err(error),
         }
@@ -341,7 +341,7 @@ impl Subject<'_> {
     }
 }
 
-/// A path to a name in an open folder, for the calls that know only paths.
+/// A path to a name in an open folder, for system calls that only accept paths.
 fn path(folder: &Folder, name: &[u8]) -> Vec<u8> {
     let folder = format!("/proc/self/fd/{}/", folder.as_fd().as_raw_fd());
     [folder.as_bytes(), name].concat()

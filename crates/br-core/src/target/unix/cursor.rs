@@ -1,7 +1,7 @@
 //! The operations on a target.
 //!
-//! A [`Cursor`] carries them out for one thread. Invariant: it remembers the folder it used last, so that entries in path
-//! order open each folder once.
+//! A [`Cursor`] performs them for one thread. Invariant: it keeps the last folder open, so that entries in path order open each folder
+//! once.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -20,12 +20,12 @@ use super::shared::SharedFile;
 use crate::model::{Entry, EntryKind, EntryPath};
 use crate::target::{MetadataOptions, TargetError, Warning};
 
-/// Writes to a target; each thread has its own.
+/// Writes to a target; each thread has its own cursor.
 #[derive(Debug)]
 pub struct Cursor {
     beneath: Arc<Beneath>,
     last: Option<Last>,
-    /// The folder that was noted last as one with unfinished files.
+    /// The last folder that was recorded as one with unfinished files.
     noted: Option<Box<[u8]>>,
 }
 
@@ -45,9 +45,8 @@ impl Cursor {
         }
     }
 
-    /// Makes a folder that only its owner may use until its metadata is set, and those above it that are missing. A
-    /// folder that exists is kept; anything else in its place is removed, but nothing in the place of those above.
-    /// Returns whether the folder is new.
+    /// Creates a folder that only its owner can use until its metadata is set, and missing folders above it. Keeps an existing folder.
+    /// Replaces another kind of entry at this path, but not at the paths above it. Returns true when the folder is new.
     ///
     /// # Errors
     /// When the system refuses.
@@ -56,7 +55,7 @@ impl Cursor {
             .map_err(TargetError::entry(path, "make the folder"))
     }
 
-    /// Looks at what is at a path, if anything.
+    /// Returns the entry that exists at a path, if any.
     ///
     /// # Errors
     /// When the system refuses.
@@ -65,7 +64,7 @@ impl Cursor {
             .map_err(TargetError::entry(path, "look at"))
     }
 
-    /// Starts a file in a folder that exists.
+    /// Creates an unfinished file in an existing folder.
     ///
     /// # Errors
     /// When the system refuses.
@@ -76,7 +75,7 @@ impl Cursor {
             .map_err(TargetError::entry(path, "make the file"))
     }
 
-    /// Starts a file that several threads write, in a folder that exists.
+    /// Creates an unfinished file in an existing folder, for several threads to write.
     ///
     /// # Errors
     /// When the system refuses.
@@ -87,10 +86,10 @@ impl Cursor {
             .map_err(TargetError::entry(path, "make the file"))
     }
 
-    /// Writes a file whole, with the fewest calls of the system.
+    /// Writes a whole file, with as few system calls as possible.
     ///
     /// # Errors
-    /// When the system refuses, or a folder that holds something is in the way.
+    /// When the system refuses, or a folder that is not empty is in the way.
     pub fn write_small(
         &mut self,
         entry: &Entry,
@@ -107,7 +106,7 @@ impl Cursor {
         written.map_err(TargetError::entry(&entry.path, "write the file"))
     }
 
-    /// Makes a symbolic link, a FIFO, a socket or a device, in place of a file, a link or an empty folder there.
+    /// Creates a symbolic link, a FIFO, a socket or a device. Replaces an existing file, link or empty folder.
     ///
     /// # Errors
     /// When the system refuses, or the entry is a file or a folder.
@@ -129,10 +128,10 @@ impl Cursor {
         made.map_err(TargetError::entry(&entry.path, "make"))
     }
 
-    /// Gives something that exists another name.
+    /// Creates another name for an existing entry.
     ///
     /// # Errors
-    /// When the system refuses, or a folder that holds something is in the way.
+    /// When the system refuses, or a folder that is not empty is in the way.
     pub fn hard_link(&mut self, existing: &EntryPath, new: &EntryPath) -> Result<(), TargetError> {
         let linked = self.parent(existing).and_then(|(from, from_name)| {
             let (folder, name) = self.parent_to_write(new)?;
@@ -142,7 +141,7 @@ impl Cursor {
             let (temporary, ()) = self.beneath.temporary(&folder, make)?;
             let temporary_name = temporary.name;
             temporary.publish(&self.beneath, name)?;
-            // Renaming one name of a file to another one of the same file does nothing.
+            // If both names belong to the same file, the rename did nothing and the temporary name still exists.
             match rustix::fs::unlinkat(&folder, &temporary_name[..], AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => Ok(()),
                 Err(error) => Err(error.into()),
@@ -151,11 +150,11 @@ impl Cursor {
         linked.map_err(TargetError::entry(new, "make the hard link"))
     }
 
-    /// Sets the metadata of what exists, a folder above all, and removes ACLs and `user.` attributes that the entry
-    /// does not have. Folders come last, children before parents, as writing into one changes its times.
+    /// Sets the metadata of an existing entry, usually a folder, and removes ACLs and `user.` attributes that the backup's entry does not
+    /// have. Call it for folders last, children before parents, because writing into a folder changes its times.
     ///
     /// # Errors
-    /// When the system refuses, or what exists is of another kind.
+    /// When the system refuses, or the existing entry is of another kind.
     pub fn set_metadata(
         &mut self,
         entry: &Entry,
@@ -165,14 +164,14 @@ impl Cursor {
             .map_err(TargetError::entry(&entry.path, "set the metadata of"))
     }
 
-    /// True when what exists has other ACLs or `user.` attributes than the entry. It is not opened, and nothing is changed.
+    /// True when the existing entry has other ACLs or `user.` attributes than `entry`. Does not open or change it.
     pub(crate) fn attributes_differ(&mut self, entry: &Entry, options: &MetadataOptions) -> bool {
         self.place(&entry.path).is_ok_and(|(folder, name)| {
             apply::attributes_differ(Subject::Named(&folder, name), entry, options)
         })
     }
 
-    /// True for a folder on which something else is mounted: another file system, or another part of the same one.
+    /// True for a mount point: another file system, or another part of the same one, is mounted on the folder.
     pub(crate) fn is_mounted(&mut self, path: &EntryPath) -> bool {
         let place = self.place(path).ok().filter(|_| !path.is_root());
         place.is_some_and(|(folder, name)| {
@@ -181,7 +180,7 @@ impl Cursor {
         })
     }
 
-    /// True when the file system does not tell names apart by case.
+    /// True when the file system ignores case in names.
     pub(crate) fn folds_case(&self) -> bool {
         self.beneath.folds_case()
     }
@@ -189,9 +188,9 @@ impl Cursor {
     /// Returns the names in a folder, sorted.
     ///
     /// # Errors
-    /// When the system refuses, or there is no folder.
+    /// When the system refuses, or the path is not a folder.
     pub fn list(&mut self, path: &EntryPath) -> Result<Vec<Vec<u8>>, TargetError> {
-        // A folder that was used already may have been opened without the right to list it, or have been listed before.
+        // Open the folder again: the open one may lack the right to list it, or may have been listed already.
         let folder = self.folder(path.as_bytes());
         folder
             .and_then(|folder| self.beneath.listed_folder(folder.as_fd(), b"."))
@@ -199,8 +198,7 @@ impl Cursor {
             .map_err(TargetError::entry(path, "list the folder"))
     }
 
-    /// Deletes what is at a path, with all below. Links are deleted and not followed; where something else is mounted,
-    /// it stops.
+    /// Deletes the entry at a path and everything below it. Deletes links without following them; fails at a mount point.
     ///
     /// # Errors
     /// When the system refuses, or the path is the target's folder itself.
@@ -214,8 +212,8 @@ impl Cursor {
         removed.map_err(TargetError::entry(path, "delete"))
     }
 
-    /// Gives the owner of a folder the right to use it in full until its metadata is set, or until the target is closed,
-    /// which gives back the permissions it had.
+    /// Gives the owner of a folder full access until its metadata is set. If it never is, closing the target restores the permissions in
+    /// `mode`.
     ///
     /// # Errors
     /// When the system refuses.
@@ -228,7 +226,7 @@ impl Cursor {
         opened.map_err(TargetError::entry(path, "set the permissions of"))
     }
 
-    /// The same as [`Cursor::parent`], for what is about to be made there.
+    /// As [`Cursor::parent`], for an entry that is about to be created: records the folder first.
     fn parent_to_write<'p>(&mut self, path: &'p EntryPath) -> io::Result<(Arc<Folder>, &'p [u8])> {
         let parent = path.parent().unwrap_or_default();
         if self.noted.as_deref() != Some(parent) {
@@ -238,8 +236,8 @@ impl Cursor {
         self.parent(path)
     }
 
-    /// A folder and a name in it that represent what exists at a path. For the target's folder, and for a link that is
-    /// followed, that is the folder itself.
+    /// A folder and a name in it that denote the existing entry at a path. For the target's folder and for a followed link, this is the
+    /// folder itself and `.`.
     fn place<'p>(&mut self, path: &'p EntryPath) -> io::Result<(Arc<Folder>, &'p [u8])> {
         if path.is_root() || self.beneath.follows(path.as_bytes()) {
             return Ok((self.folder(path.as_bytes())?, b"."));
@@ -247,19 +245,19 @@ impl Cursor {
         self.parent(path)
     }
 
-    /// The folder a path is in, and its name there.
+    /// The parent folder of a path, and the entry's name in it.
     fn parent<'p>(&mut self, path: &'p EntryPath) -> io::Result<(Arc<Folder>, &'p [u8])> {
         let Some(parent) = path.parent() else {
-            let reason = "it is the folder everything lies in";
+            let reason = "it is the target's own folder";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         };
         Ok((self.folder(parent)?, path.name()))
     }
 
-    /// Opens a folder, from the one used last if it is below.
+    /// Opens a folder, starting from the last one if the path is below that.
     fn folder(&mut self, path: &[u8]) -> io::Result<Arc<Folder>> {
         let removals = self.beneath.removals.load(Ordering::Relaxed);
-        // A link that is followed is found only from the target's folder.
+        // A followed link can only be resolved from the target's folder.
         let start = self.beneath.start_of(path);
         let is_usable = |last: &&Last| last.removals == removals && last.path.len() >= start;
         let last = self.last.as_ref().filter(is_usable);
@@ -294,7 +292,7 @@ impl Cursor {
         }
     }
 
-    /// Makes the folders of a path one after the other.
+    /// Creates the folders of a path, from the top.
     fn make_parents(&mut self, path: &[u8]) -> io::Result<Arc<Folder>> {
         let mut folder = self.folder(b"")?;
         let mut start = 0;

@@ -1,6 +1,6 @@
-//! Files that one thread writes.
+//! Files written by one thread.
 //!
-//! [`NewFile`] is one with a temporary name. Invariant: under its own name a file has all its bytes and its metadata.
+//! [`NewFile`] is an unfinished file. Invariant: a file gets its final name only with all its bytes and metadata.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,7 +14,7 @@ use super::folders::{Beneath, Folder, Temporary};
 use crate::model::{Entry, EntryPath};
 use crate::target::{MetadataOptions, TargetError, Warning};
 
-/// A file that takes shape under a temporary name. Dropping it before [`NewFile::finish`] deletes it.
+/// An unfinished file with a temporary name. Dropping it before [`NewFile::finish`] deletes it.
 #[derive(Debug)]
 pub struct NewFile {
     beneath: Arc<Beneath>,
@@ -38,7 +38,7 @@ impl NewFile {
         })
     }
 
-    /// Writes bytes somewhere. What is never written reads as zeros and takes no space.
+    /// Writes bytes at an offset. Parts that are never written read as zeros and use no space.
     ///
     /// # Errors
     /// When the system refuses.
@@ -47,7 +47,7 @@ impl NewFile {
             .map_err(TargetError::entry(&self.path, "write the file"))
     }
 
-    /// Sets the file's length, for a file that ends with a hole.
+    /// Sets the file's length. Needed for a file that ends with a hole.
     ///
     /// # Errors
     /// When the system refuses.
@@ -56,10 +56,10 @@ impl NewFile {
             .map_err(|error| TargetError::entry(&self.path, "write the file")(error.into()))
     }
 
-    /// Sets the entry's metadata and gives the file its name, in place of a file, a link or an empty folder there.
+    /// Sets the entry's metadata and gives the file its name. Replaces an existing file, link or empty folder.
     ///
     /// # Errors
-    /// When the system refuses, or a folder that holds something is in the way.
+    /// When the system refuses, or a folder that is not empty is in the way.
     pub fn finish(
         self,
         entry: &Entry,
@@ -83,7 +83,7 @@ impl NewFile {
     }
 }
 
-/// Makes an empty file under a temporary name.
+/// Creates an empty file with a temporary name.
 pub(super) fn create(beneath: &Beneath, folder: &Arc<Folder>) -> io::Result<(Temporary, OwnedFd)> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = Mode::RUSR | Mode::WUSR;
@@ -92,7 +92,7 @@ pub(super) fn create(beneath: &Beneath, folder: &Arc<Folder>) -> io::Result<(Tem
     })
 }
 
-/// Sets metadata and gives the file its name.
+/// Sets the metadata and gives the file its name.
 pub(super) fn finish(
     beneath: &Beneath,
     file: BorrowedFd<'_>,

@@ -1,8 +1,8 @@
-//! Folders beneath a target.
+//! Folders inside a target.
 //!
-//! [`Beneath`] opens them from the target's folder, [`Folder`] is an open one, [`Temporary`] something unfinished in it.
-//! Invariant: opening a path beneath the target ends beneath it or fails. A link anywhere on it is a failure, but for those
-//! that [`Beneath::follow`] looked at before anything was written.
+//! [`Beneath`] opens them from the target's folder, [`Folder`] is an open one, [`Temporary`] is an unfinished file or node in it.
+//! Invariant: opening a path either ends inside the target or fails. A symbolic link on the path is an error, except a link that
+//! [`Beneath::follow`] checked before anything was written.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -19,35 +19,35 @@ use super::shared::OpenFiles;
 use crate::model::EntryPath;
 use crate::platform::os_path;
 
-/// The system takes paths of up to 4,095 bytes.
+/// Maximum length of a path in one system call; Linux allows 4,095 bytes.
 const PIECE_MAX: usize = 4_000;
 
-/// How often to try once more when folders are moved about at the same time.
+/// Maximum retries when other processes move folders at the same time.
 const ATTEMPTS: usize = 32;
 
-/// The target's folder and what its cursors share.
+/// The target's folder and the state that its cursors share.
 #[derive(Debug)]
 pub(super) struct Beneath {
     root: OwnedFd,
-    /// Its path, links resolved.
+    /// The folder's path, with links resolved.
     real_root: Option<PathBuf>,
     next_name: AtomicU64,
-    /// Counts removed folders: an open one may be gone from the tree when this changed.
+    /// Number of removed folders. When it changes, an open folder may have been deleted.
     pub(super) removals: AtomicU64,
     has_openat2: AtomicBool,
-    /// Nothing that has a name loses it.
+    /// Never replace an existing entry.
     keeps_all: AtomicBool,
-    /// Names are not told apart by case.
+    /// The file system ignores case in names.
     folds_case: AtomicBool,
     pub(super) open_files: OpenFiles,
-    /// Links that are followed, by path.
+    /// The followed links.
     followed: Vec<Followed>,
     record: Mutex<Option<Record>>,
-    /// Folders whose owner has more rights for now, with the permissions they had.
+    /// Folders whose owner temporarily has more rights, with their original permissions.
     opened_up: Mutex<Vec<(EntryPath, u32)>>,
 }
 
-/// A link to a folder that was there before anything was written.
+/// A link to a folder, checked before anything was written.
 #[derive(Debug)]
 struct Followed {
     path: Box<[u8]>,
@@ -59,7 +59,7 @@ struct Followed {
 #[derive(Debug)]
 pub(super) struct Folder {
     fd: OwnedFd,
-    /// What is made in it gets an ACL from it.
+    /// New entries in the folder inherit an ACL from it.
     pub(super) inherits_acl: bool,
 }
 
@@ -94,7 +94,7 @@ impl Beneath {
         self.keeps_all.store(yes, Ordering::Relaxed);
     }
 
-    /// True when nothing that has a name may lose it.
+    /// True when existing entries must not be replaced.
     pub(super) fn keeps_all(&self) -> bool {
         self.keeps_all.load(Ordering::Relaxed)
     }
@@ -111,10 +111,10 @@ impl Beneath {
         }
     }
 
-    /// Follows a link to a folder from now on, if it leads to one beneath the target. Returns false when it does not.
+    /// Follows a link from now on, if it leads to a folder inside the target; otherwise returns false.
     ///
-    /// An absolute link may mean two things: a path of this machine, or, in a copy of a whole system, one that starts at the
-    /// target. The first holds if it leads beneath the target.
+    /// An absolute link has two possible meanings: a path on this machine or, in a copy of a whole system, a path that starts at the
+    /// target. The first is used if it leads inside the target.
     pub(super) fn follow(&mut self, path: &EntryPath) -> io::Result<bool> {
         let parent = self.folder(path.parent().unwrap_or_default())?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -144,7 +144,7 @@ impl Beneath {
         Ok(true)
     }
 
-    /// The last link on a path that is followed.
+    /// The last followed link on a path.
     fn followed_on(&self, path: &[u8]) -> Option<&Followed> {
         let leads = |followed: &&Followed| {
             path.strip_prefix(&*followed.path)
@@ -159,13 +159,13 @@ impl Beneath {
         self.followed.iter().any(|followed| *followed.path == *path)
     }
 
-    /// How much of a path is a link that is followed.
+    /// The length of the part of a path that is a followed link.
     pub(super) fn start_of(&self, path: &[u8]) -> usize {
         let followed = self.followed_on(path);
         followed.map_or(0, |followed| followed.path.len())
     }
 
-    /// Where something at a path is placed on this machine; `None` when the system does not tell.
+    /// The path of an entry on this machine; `None` when it is unknown.
     pub(super) fn real_path(&self, path: &EntryPath) -> Option<PathBuf> {
         let bytes = path.as_bytes();
         let (real, rest) = match self.followed_on(bytes) {
@@ -180,14 +180,14 @@ impl Beneath {
         Some(real)
     }
 
-    /// Notes that this folder will have unfinished files.
+    /// Records that this folder will have unfinished files.
     pub(super) fn note(&self, folder: &[u8]) {
         if let Some(record) = &mut *lock(&self.record) {
             record.note(folder);
         }
     }
 
-    /// Clears what dead restores left, and records this one. Returns how many files were cleared.
+    /// Removes the unfinished files of killed restores, and creates the record of this one. Returns the number of removed files.
     pub(super) fn begin(&self, folders: &[EntryPath]) -> u64 {
         let number = self.next_name.load(Ordering::Relaxed);
         let mut cleared = 0;
@@ -207,7 +207,7 @@ impl Beneath {
         cleared
     }
 
-    /// Finds out from the names in one of these folders whether the file system is case-sensitive, without writing.
+    /// Finds out whether the file system is case-sensitive, from the names in one of these folders and without writing.
     pub(super) fn look_at_case(&self, folders: &[EntryPath]) {
         let mut open = folders
             .iter()
@@ -217,12 +217,12 @@ impl Beneath {
             .store(folds_case.unwrap_or(false), Ordering::Relaxed);
     }
 
-    /// True when names are not told apart by case, as far as is known.
+    /// True when the file system is known to ignore case in names.
     pub(super) fn folds_case(&self) -> bool {
         self.folds_case.load(Ordering::Relaxed)
     }
 
-    /// Ends the record of this restore. Nothing may be unfinished any more.
+    /// Removes the record of this restore. No file may be unfinished.
     pub(super) fn end(&self) {
         lock(&self.record).take();
     }
@@ -231,7 +231,7 @@ impl Beneath {
         lock(&self.opened_up).push((path.clone(), mode));
     }
 
-    /// Notes that a folder has the permissions it is to keep.
+    /// Records that a folder has its final permissions.
     pub(super) fn has_its_mode(&self, path: &EntryPath) {
         let mut opened_up = lock(&self.opened_up);
         if !opened_up.is_empty() {
@@ -239,7 +239,7 @@ impl Beneath {
         }
     }
 
-    /// Gives folders back the permissions they had, the deepest first.
+    /// Restores the original permissions of opened folders, the deepest first.
     fn close_up(&self) {
         for (path, mode) in lock(&self.opened_up).drain(..).rev() {
             let place = match path.parent() {
@@ -247,15 +247,15 @@ impl Beneath {
                 _ => (path.as_bytes(), &b"."[..]),
             };
             if let Ok(folder) = self.folder(place.0) {
-                // The error cannot be reported any more.
+                // It is too late to report an error.
                 Subject::Named(&folder, place.1).set_mode(mode).ok();
             }
         }
     }
 
-    /// Opens the folder at a path from another one beneath the target.
+    /// Opens the folder at a path, starting from another folder inside the target.
     pub(super) fn folder_from(&self, from: BorrowedFd<'_>, path: &[u8]) -> io::Result<Folder> {
-        // Listing a folder takes more rights than writing below it; only its default ACL stays unknown without them.
+        // Without read permission, open the folder only as a path: that is enough to write below it. Only its default ACL stays unknown.
         let fd = match self.open(from, path, OFlags::RDONLY) {
             Err(Errno::ACCESS) => self.open(from, path, OFlags::PATH)?,
             other => other?,
@@ -265,18 +265,18 @@ impl Beneath {
         Ok(Folder { fd, inherits_acl })
     }
 
-    /// Opens a folder, from another one beneath the target, to read its names.
+    /// Opens a folder for listing, starting from another folder inside the target.
     pub(super) fn listed_folder(&self, from: BorrowedFd<'_>, path: &[u8]) -> io::Result<OwnedFd> {
         Ok(self.open(from, path, OFlags::RDONLY)?)
     }
 
-    /// Opens a folder in another for reading its names, unless something else is mounted there.
+    /// Opens a subfolder for listing; fails if it is a mount point.
     pub(super) fn folder_on_same_device(
         &self,
         from: BorrowedFd<'_>,
         name: &[u8],
     ) -> io::Result<OwnedFd> {
-        let mounted = || io::Error::other("something else is mounted there");
+        let mounted = || io::Error::other("something is mounted there");
         let fd = match self.open_piece(from, name, OFlags::RDONLY, ResolveFlags::NO_XDEV) {
             Err(Errno::XDEV) => return Err(mounted()),
             other => other?,
@@ -287,7 +287,7 @@ impl Beneath {
         Ok(fd)
     }
 
-    /// True when something else is mounted on a folder in another one.
+    /// True when a subfolder is a mount point.
     pub(super) fn is_mounted(&self, from: BorrowedFd<'_>, name: &[u8]) -> io::Result<bool> {
         let fd = match self.open_piece(from, name, OFlags::PATH, ResolveFlags::NO_XDEV) {
             Err(Errno::XDEV) => return Ok(true),
@@ -331,7 +331,7 @@ impl Beneath {
             match rustix::fs::openat2(from, path, flags, Mode::empty(), resolve) {
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) if attempts < ATTEMPTS => attempts += 1,
-                // An old system, or one that lets programs use only the calls it knows.
+                // An old system without this call, or a sandbox that forbids it.
                 Err(Errno::NOSYS | Errno::PERM) => {
                     self.has_openat2.store(false, Ordering::Relaxed);
                 }
@@ -341,7 +341,7 @@ impl Beneath {
         open_by_parts(from, path, flags)
     }
 
-    /// Makes something under a name that is still free.
+    /// Calls `make` with temporary names until one is free.
     pub(super) fn temporary<T>(
         &self,
         folder: &Arc<Folder>,
@@ -367,7 +367,7 @@ impl Beneath {
         }
     }
 
-    /// Gives something unfinished its name, and takes that from a file, a link or an empty folder, unless all is kept.
+    /// Renames an unfinished entry to its final name. Replaces an existing file, link or empty folder, unless existing entries are kept.
     pub(super) fn publish(&self, folder: &Folder, temporary: &[u8], name: &[u8]) -> io::Result<()> {
         if self.keeps_all() {
             return Ok(publish_if_free(folder, temporary, name)?);
@@ -388,21 +388,21 @@ impl Drop for Beneath {
     }
 }
 
-/// Gives something unfinished its name; `EXIST` when something has that name.
+/// Renames an unfinished entry to its final name; `EXIST` when the name is taken.
 fn publish_if_free(folder: &Folder, temporary: &[u8], name: &[u8]) -> Result<(), Errno> {
     match rustix::fs::renameat_with(folder, temporary, folder, name, RenameFlags::NOREPLACE) {
-        // The file system or the system does not know how.
+        // The system or the file system does not support this flag.
         Err(Errno::INVAL | Errno::NOSYS) => link_if_free(folder, temporary, name),
         other => other,
     }
 }
 
-/// The same, with what older systems have.
+/// The same, with system calls that older systems have.
 fn link_if_free(folder: &Folder, temporary: &[u8], name: &[u8]) -> Result<(), Errno> {
     match rustix::fs::linkat(folder, temporary, folder, name, AtFlags::empty()) {
         Ok(()) => return rustix::fs::unlinkat(folder, temporary, AtFlags::empty()),
         Err(Errno::EXIST) => return Err(Errno::EXIST),
-        // The file system has no hard links. What is left is to look again, right before.
+        // The file system has no hard links: check the name just before the rename.
         Err(_) => {}
     }
     match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -412,17 +412,17 @@ fn link_if_free(folder: &Folder, temporary: &[u8], name: &[u8]) -> Result<(), Er
     }
 }
 
-/// The path of an open folder, as the system knows it.
+/// The path of an open folder, as reported by the system.
 fn real_path(folder: BorrowedFd<'_>) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd())).ok()
 }
 
-/// A thread that panicked leaves these lists as good as they were.
+/// Locks a list. Ignores poisoning, because a thread that panics leaves the list intact.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Opens a folder part by part, which takes one call for each.
+/// Opens a folder part by part, with one system call per part.
 fn open_by_parts(from: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
     let on_the_way = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut at: Option<OwnedFd> = None;
@@ -443,7 +443,7 @@ fn open_by_parts(from: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<Own
 /// The length of [`temporary_name`].
 const NAME_LEN: usize = 20;
 
-/// The name of something unfinished.
+/// The name of an unfinished entry.
 pub(super) type TemporaryName = [u8; NAME_LEN];
 
 fn temporary_name(number: u64) -> TemporaryName {
@@ -454,7 +454,7 @@ fn temporary_name(number: u64) -> TemporaryName {
     name
 }
 
-/// Something unfinished in a folder, deleted when dropped before it got its name.
+/// An unfinished entry in a folder. Deleted when it is dropped before it got its final name.
 #[derive(Debug)]
 pub(super) struct Temporary {
     pub(super) folder: Arc<Folder>,
@@ -469,7 +469,7 @@ impl Temporary {
         Ok(())
     }
 
-    /// Leaves it to others to give it a name or to delete it.
+    /// Gives up ownership: the caller must rename or delete the entry.
     pub(super) fn release(mut self) -> TemporaryName {
         self.is_pending = false;
         self.name
@@ -479,7 +479,7 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         if self.is_pending {
-            // The error cannot be reported any more; the name of what stays behind shows what it is.
+            // It is too late to report an error. The name shows that the file is unfinished.
             rustix::fs::unlinkat(&self.folder, &self.name[..], AtFlags::empty()).ok();
         }
     }

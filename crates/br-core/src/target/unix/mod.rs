@@ -1,8 +1,8 @@
-//! A target on Unix.
+//! The target on Unix.
 //!
-//! `folders` opens folders beneath the target, `cursor` holds the operations of one thread, `file` and `shared` make
-//! files, `nodes` everything else, `apply` sets metadata, `remove` deletes, `record` shows which restores live. Invariant: every system call names one part relative to an open folder,
-//! or a path that the system itself keeps beneath one and free of links.
+//! `folders` opens folders inside the target, `cursor` has the operations of one thread, `file` and `shared` create files, `nodes` creates
+//! all other entries, `apply` sets metadata, `remove` deletes, `record` shows which restores are running. Invariant: every system call
+//! uses either a single name relative to an open folder, or a path that the system itself keeps inside one and free of links.
 
 mod apply;
 mod cursor;
@@ -29,19 +29,19 @@ use folders::Beneath;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-/// A folder that entries are laid out in.
+/// A folder that entries are restored into.
 #[derive(Debug, Clone)]
 pub struct LocalTarget {
     beneath: Arc<Beneath>,
 }
 
 impl LocalTarget {
-    /// Opens the folder, and makes it, with those above it, if `create` says so.
+    /// Opens the folder. With `create`, creates it and missing folders above it.
     ///
     /// # Errors
-    /// When it is a symbolic link or no folder, or cannot be opened or made.
+    /// When it is a symbolic link or not a folder, or cannot be opened or created.
     pub fn open(root: &Path, create: bool) -> Result<Self, TargetError> {
-        // A slash at the end would make the system follow a link.
+        // Remove a trailing slash, which would make the system follow a link.
         let mut path: PathBuf = root.components().collect();
         if path.as_os_str().is_empty() {
             path.push(".");
@@ -76,7 +76,7 @@ impl LocalTarget {
         }
     }
 
-    /// Opens the folder if it exists; `None` when [`LocalTarget::open`] would make it.
+    /// Opens the folder if it exists; `None` when [`LocalTarget::open`] would have to create it.
     ///
     /// # Errors
     /// As for [`LocalTarget::open`].
@@ -85,7 +85,7 @@ impl LocalTarget {
             Err(TargetError::Root { source, .. }) if source.kind() == ErrorKind::NotFound => {}
             opened => return opened.map(Some),
         }
-        // Whatever is above, a link that leads nowhere among it, must be a folder.
+        // The lowest existing path above it, including a dangling link, must be a folder.
         let mut above = root.ancestors().skip(1);
         let there = above.find(|folder| folder.symlink_metadata().is_ok());
         match there {
@@ -97,30 +97,30 @@ impl LocalTarget {
         }
     }
 
-    /// Sets where the names of unfinished files start to count. A number that others cannot guess keeps them from
-    /// taking such a name first, which would only slow the restore down.
+    /// Sets the first number for the names of unfinished files. A number that other users cannot guess prevents them from taking these
+    /// names, which would slow the restore down.
     #[must_use]
     pub fn with_seed(self, seed: u64) -> Self {
         self.beneath.seed(seed);
         self
     }
 
-    /// Sets that nothing that has a name loses it: what is made fails where something lies already, even if it appears at the
-    /// last moment.
+    /// Sets whether existing entries are always kept: creating an entry then fails if its name is taken, even if it was taken at the last
+    /// moment.
     #[must_use]
     pub fn with_everything_kept(self, yes: bool) -> Self {
         self.beneath.keep_all(yes);
         self
     }
 
-    /// Follows a symbolic link to a folder beneath the target from now on: what belongs below the link is looked for and made
-    /// in that folder. To be called before there are cursors, the links of upper folders first. An absolute link is taken as the
-    /// system takes it if that leads beneath the target, else as one that starts at the target's folder.
+    /// Follows a symbolic link to a folder inside the target from now on: entries below the link are read and created in that folder. Call
+    /// this before creating cursors, and for the links of upper folders first. An absolute link is resolved on this machine if that leads
+    /// inside the target, otherwise relative to the target's folder.
     ///
-    /// Returns false, and follows nothing, when there is no link, or it leads to no folder beneath the target.
+    /// Returns false, and follows nothing, if the path is not a link, or does not lead to a folder inside the target.
     ///
     /// # Errors
-    /// When the system refuses to look.
+    /// When the system refuses to examine the path.
     pub fn follow(&mut self, path: &EntryPath) -> Result<bool, TargetError> {
         let found = self.cursor().inspect(path)?;
         let is_link = found.is_some_and(|found| matches!(found.kind, EntryKind::Symlink(_)));
@@ -139,29 +139,28 @@ impl LocalTarget {
         self.beneath.follows(path.as_bytes())
     }
 
-    /// Where something at a path is placed on this machine, links that are followed resolved; `None` when the system does
-    /// not tell.
+    /// The path of an entry on this machine, with followed links resolved; `None` when it is unknown.
     #[must_use]
     pub fn real_path(&self, path: &EntryPath) -> Option<PathBuf> {
         self.beneath.real_path(path)
     }
 
-    /// Removes the unfinished files that restores left which recorded themselves in one of these folders and are dead, and
-    /// records this one in the first of them that it may write to. Returns how many files were removed.
+    /// Removes the unfinished files of killed restores whose record is in one of these folders. Creates the record of this restore in the
+    /// first of these folders that is writable. Returns the number of removed files.
     ///
-    /// A restore that lives holds a lock on its record. The record is gone after [`LocalTarget::end`].
+    /// A running restore holds a lock on its record. [`LocalTarget::end`] removes the record.
     #[must_use]
     pub fn begin(&self, folders: &[EntryPath]) -> u64 {
         self.beneath.begin(folders)
     }
 
-    /// Finds out from the names in these folders whether the file system is case-sensitive, for a restore that writes nothing.
-    /// One that writes finds out in [`LocalTarget::begin`].
+    /// Finds out whether the file system is case-sensitive, from the names in these folders, for a restore that writes nothing. A restore
+    /// that writes finds out in [`LocalTarget::begin`].
     pub(crate) fn look_at_case(&self, folders: &[EntryPath]) {
         self.beneath.look_at_case(folders);
     }
 
-    /// True when the file system does not tell names apart by case.
+    /// True when the file system ignores case in names.
     pub(crate) fn folds_case(&self) -> bool {
         self.beneath.folds_case()
     }
@@ -171,19 +170,19 @@ impl LocalTarget {
         self.beneath.end();
     }
 
-    /// Returns a cursor, with which one thread writes.
+    /// Returns a cursor, which one thread uses to write.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         Cursor::new(Arc::clone(&self.beneath))
     }
 }
 
-/// The user whose rights this process has.
+/// The effective user of this process.
 pub(crate) fn user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// True when this process may give files to others.
+/// True when this process may change the owner of files.
 pub(crate) fn may_set_owner() -> bool {
     rustix::process::geteuid().is_root()
 }

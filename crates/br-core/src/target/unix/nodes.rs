@@ -1,7 +1,7 @@
-//! What is under one name.
+//! The entry with one name.
 //!
-//! [`Existing`] is what was found there; the functions make folders, links and special files, or open what there is.
-//! Invariant: links are looked at, never followed.
+//! [`Existing`] describes an existing entry; the functions create folders, links and special files, or open existing entries. Invariant:
+//! links are examined, never followed.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -13,11 +13,11 @@ use super::apply;
 use super::folders::Folder;
 use crate::model::{Device, EntryKind, FileContent, FileTime};
 
-/// What is at a path of a target.
+/// An existing entry in a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Existing {
-    /// What it is. Files have their size and no content.
+    /// Its kind. Files have their size and no content.
     pub kind: EntryKind,
     /// The twelve permission bits.
     pub mode: u32,
@@ -25,15 +25,15 @@ pub struct Existing {
     pub uid: u32,
     /// Group number.
     pub gid: u32,
-    /// Last change of the content.
+    /// Modification time.
     pub mtime: FileTime,
-    /// Last change of the inode.
+    /// Change time of the inode.
     pub ctime: FileTime,
-    /// Device that the inode is on. Only both together name a file.
+    /// Device of the inode. Only device and inode together identify a file.
     pub device: u64,
     /// Inode number.
     pub inode: u64,
-    /// How many names the inode has.
+    /// Number of hard links.
     pub links: u64,
 }
 
@@ -60,7 +60,7 @@ impl Existing {
             FileType::BlockDevice => EntryKind::BlockDevice(device),
             FileType::Unknown => return Err(io::Error::other("it is of an unknown type")),
         };
-        // Nanoseconds are below 10⁹, so the narrower type holds them on each system.
+        // Nanoseconds are below 10⁹, so `u32` is wide enough on every system.
         Ok(Self {
             kind,
             mode: stat.st_mode & 0o7777,
@@ -80,13 +80,13 @@ impl Existing {
         })
     }
 
-    /// Device and inode: what two names of one file have in common.
+    /// Device and inode: the same for all names of one file.
     #[must_use]
     pub const fn id(&self) -> (u64, u64) {
         (self.device, self.inode)
     }
 
-    /// The file's length in bytes, 0 for everything else.
+    /// The file's length in bytes; 0 for other kinds.
     #[must_use]
     pub const fn size(&self) -> u64 {
         if let EntryKind::File(file) = &self.kind {
@@ -97,7 +97,7 @@ impl Existing {
     }
 }
 
-/// Makes a folder unless there is one. Whatever else is there stays, and is an error.
+/// Creates a folder unless it exists. Another kind of entry is kept and is an error.
 pub(super) fn ensure_dir(folder: &Folder, name: &[u8]) -> io::Result<bool> {
     match rustix::fs::mkdirat(folder, name, Mode::RWXU) {
         Ok(()) => {
@@ -117,9 +117,9 @@ pub(super) fn ensure_dir(folder: &Folder, name: &[u8]) -> io::Result<bool> {
     }
 }
 
-/// Makes a folder, in place of anything that is none.
+/// Creates a folder; deletes another kind of entry at that name first.
 pub(super) fn make_dir(folder: &Folder, name: &[u8]) -> io::Result<bool> {
-    // Once is enough unless another process writes here at the same time.
+    // One attempt is enough unless another process writes here at the same time.
     for _ in 0..8 {
         match ensure_dir(folder, name) {
             Err(error) if is_no_folder(&error) => {}
@@ -133,7 +133,7 @@ pub(super) fn make_dir(folder: &Folder, name: &[u8]) -> io::Result<bool> {
     Err(Errno::EXIST.into())
 }
 
-/// Makes a link or a special file.
+/// Creates a link or a special file.
 pub(super) fn make(folder: &Folder, name: &[u8], kind: &EntryKind) -> Result<(), Errno> {
     let (file_type, device) = match kind {
         EntryKind::Symlink(target) => return rustix::fs::symlinkat(&**target, folder, name),
@@ -151,7 +151,7 @@ pub(super) fn make(folder: &Folder, name: &[u8], kind: &EntryKind) -> Result<(),
     rustix::fs::mknodat(folder, name, file_type, Mode::RUSR | Mode::WUSR, device)
 }
 
-/// Opens a file or a folder to set its metadata; `None` for what cannot be opened. What exists must be of this kind.
+/// Opens a file or a folder to set its metadata; `None` if it cannot be opened. The existing entry must be of this kind.
 pub(super) fn open(folder: &Folder, name: &[u8], kind: &EntryKind) -> io::Result<Option<OwnedFd>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let extra = match kind {
@@ -179,7 +179,7 @@ pub(super) fn open(folder: &Folder, name: &[u8], kind: &EntryKind) -> io::Result
     Ok(file)
 }
 
-/// True when a path leads nowhere: something on it is missing or is no folder.
+/// True when a part of a path is missing or is not a folder.
 pub(in crate::target) fn is_no_folder(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(errno, Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP))

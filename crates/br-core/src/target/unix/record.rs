@@ -1,8 +1,8 @@
-//! Records of restores, and what dead ones left.
+//! Records of running restores, and removal of the files of killed ones.
 //!
-//! A [`Record`] is a file that lists the folders in which a restore has unfinished files; [`clear_dead`] removes those of
-//! restores that are dead. Invariant: a restore that lives holds a lock on its record, and only files that bear the digits of a
-//! record without a lock are removed.
+//! A [`Record`] is a file that lists the folders in which a restore has unfinished files; [`clear_dead`] removes the files of killed
+//! restores. Invariant: a running restore holds a lock on its record, and a file is removed only if it has the digits of a record without
+//! a lock.
 
 use std::collections::HashSet;
 use std::io;
@@ -17,22 +17,22 @@ use super::folders::{Beneath, Folder};
 use super::remove;
 use crate::model::EntryPath;
 
-/// `.br-01234567-restore`, as long as the names of unfinished files, which start with the same twelve bytes.
+/// Names of records: `.br-01234567-restore`. Unfinished files have names of the same length that start with the same twelve bytes.
 const PREFIX: &[u8] = b".br-";
 const SUFFIX: &[u8] = b"-restore";
 const DIGITS: usize = 8;
 
-/// No record is read further.
+/// Maximum bytes that are read from a record.
 const MAX_LEN: u64 = 256 << 20;
 
-/// How many folders are remembered as noted; one that is forgotten is noted twice.
+/// Maximum number of recorded folders that are remembered. A folder that was forgotten is recorded twice.
 const REMEMBERED: usize = 65_536;
 
-/// The record of a restore that lives.
+/// The record of a running restore.
 #[derive(Debug)]
 pub(super) struct Record {
     folder: Folder,
-    /// The folder's path, and its time before the record was made in it.
+    /// The folder's path, and its modification time before the record was created in it.
     path: Box<[u8]>,
     modified: Timespec,
     name: Vec<u8>,
@@ -43,7 +43,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Makes the record of the restore whose unfinished files have names with this number.
+    /// Creates the record of the restore whose unfinished files have names with this number.
     pub(super) fn create(folder: Folder, path: &[u8], number: u64) -> io::Result<Self> {
         let digits = format!("{:08x}", number >> 32);
         let name = [PREFIX, digits.as_bytes(), SUFFIX].concat();
@@ -65,20 +65,20 @@ impl Record {
             holds_files: false,
         };
         rustix::fs::flock(&record.file, FlockOperation::NonBlockingLockExclusive)?;
-        // A process that looked between the two calls took it for dead.
+        // Between these two calls, another process may have found the record without a lock and deleted it.
         match rustix::fs::fstat(&record.file)?.st_nlink {
             0 => Err(io::ErrorKind::NotFound.into()),
             _ => Ok(record),
         }
     }
 
-    /// True when the record is found under another spelling of its name, too: names are not told apart by case.
+    /// True when the record is also found under its name in another case: the file system ignores case.
     pub(super) fn has_other_case(&self) -> bool {
         let id = rustix::fs::fstat(&self.file).map(|stat| (stat.st_dev, stat.st_ino));
         has_other_case(&self.folder, &self.name, id.ok())
     }
 
-    /// Notes a folder before something unfinished is made in it.
+    /// Records a folder before an unfinished file is created in it.
     pub(super) fn note(&mut self, folder: &[u8]) {
         self.holds_files |= *folder == *self.path;
         if self.noted.contains(folder) {
@@ -89,7 +89,7 @@ impl Record {
         }
         self.noted.insert(folder.into());
         let line = [folder, b"\0"].concat();
-        // On a full disk little can be left behind.
+        // Ignore a full disk: little unfinished data can be left behind there.
         if write_all(self.file.as_fd(), self.len, &line).is_ok() {
             self.len += line.len() as u64;
         }
@@ -105,7 +105,7 @@ impl Drop for Record {
     }
 }
 
-/// True when something of this device and inode is under another spelling of a name.
+/// True when the inode `id` is also found under the name in another case.
 pub(super) fn has_other_case(folder: &Folder, name: &[u8], id: Option<(u64, u64)>) -> bool {
     let other = swap_case(name);
     let stat = rustix::fs::statat(folder, &*other, AtFlags::SYMLINK_NOFOLLOW);
@@ -113,7 +113,7 @@ pub(super) fn has_other_case(folder: &Folder, name: &[u8], id: Option<(u64, u64)
     other != name && found.is_some() && found == id
 }
 
-/// A name with small letters for capital ones, and capital ones for small.
+/// A name with upper and lower case swapped.
 fn swap_case(name: &[u8]) -> Vec<u8> {
     let swap = |byte: &u8| match byte.is_ascii_lowercase() {
         true => byte.to_ascii_uppercase(),
@@ -122,7 +122,7 @@ fn swap_case(name: &[u8]) -> Vec<u8> {
     name.iter().map(swap).collect()
 }
 
-/// True when a name that is in a folder is found under another spelling, which is none of the folder's names.
+/// True when a name in the folder is also found in another case, and that spelling is not itself a name in the folder.
 pub(super) fn folds_case(beneath: &Beneath, folder: &Folder) -> Option<bool> {
     let listed = beneath.listed_folder(folder.as_fd(), b".").ok()?;
     let names = remove::list(listed.as_fd()).ok()?;
@@ -139,7 +139,7 @@ pub(super) fn folds_case(beneath: &Beneath, folder: &Folder) -> Option<bool> {
     ))
 }
 
-/// A folder in which only a record came and went has the time it had.
+/// Restores the folder's modification time if only the record was created and deleted in it.
 fn set_modified(folder: &Folder, modified: Timespec) {
     let times = Timestamps {
         last_access: Timespec {
@@ -151,8 +151,8 @@ fn set_modified(folder: &Folder, modified: Timespec) {
     rustix::fs::utimensat(folder, ".", &times, AtFlags::empty()).ok();
 }
 
-/// Removes what restores left that recorded themselves in this folder and are dead, and their records. Returns how many
-/// files were removed.
+/// Removes the unfinished files of killed restores that have their record in this folder, and these records. Returns the number of removed
+/// files.
 pub(super) fn clear_dead(beneath: &Beneath, folder: &Folder) -> u64 {
     let names = beneath.listed_folder(folder.as_fd(), b".");
     let Ok(names) = names.and_then(|listed| remove::list(listed.as_fd())) else {
@@ -173,7 +173,7 @@ fn digits_of(name: &[u8]) -> Option<&[u8]> {
     (digits.len() == DIGITS && digits.iter().all(u8::is_ascii_hexdigit)).then_some(digits)
 }
 
-/// Clears up behind one restore if it is dead.
+/// Removes the files of one restore if it was killed.
 fn clear(beneath: &Beneath, folder: &Folder, name: &[u8], digits: &[u8]) -> io::Result<u64> {
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = rustix::fs::openat(folder, name, flags, Mode::empty())?;
@@ -183,7 +183,7 @@ fn clear(beneath: &Beneath, folder: &Folder, name: &[u8], digits: &[u8]) -> io::
     if !is_ours {
         return Ok(0);
     }
-    // The lock of a restore that lives makes this fail.
+    // Fails if the restore is running, because it holds the lock.
     rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
     let len = u64::try_from(stat.st_size).unwrap_or(0).min(MAX_LEN);
     let mut noted = vec![0; len as usize];
@@ -248,7 +248,7 @@ mod tests {
         let id = Some((stat.st_dev, stat.st_ino));
         assert_eq!(folds_case(&beneath, &folder), Some(false));
         assert!(!has_other_case(&folder, b".br-0aF", id));
-        // Another name of one file represents what such a file system does.
+        // A second name of the file simulates a file system that ignores case.
         std::fs::hard_link(dir.path().join(".br-0aF"), dir.path().join(".BR-0Af")).unwrap();
         assert!(has_other_case(&folder, b".br-0aF", id));
         assert!(!has_other_case(&folder, b"123", id), "no letters");

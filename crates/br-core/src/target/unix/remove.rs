@@ -1,7 +1,7 @@
 //! Listing and deleting.
 //!
-//! [`remove_tree`] deletes whatever is under a name. Invariant: links are deleted, not followed, and what is mounted
-//! below is left alone.
+//! [`remove_tree`] deletes an entry and everything below it. Invariant: links are deleted, not followed, and mounted file systems are left
+//! unchanged.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -13,10 +13,10 @@ use rustix::io::Errno;
 
 use super::folders::{Beneath, Folder};
 
-/// How many folders stay open while what they hold is deleted.
+/// Maximum number of folders that stay open while their contents are deleted.
 const MAX_OPEN: usize = 64;
 
-/// Bytes of a listing that the system gives at once.
+/// Buffer size for one system call that lists a folder.
 const LISTING_SIZE: usize = 32 * 1024;
 
 /// The names in a folder, sorted.
@@ -35,23 +35,23 @@ pub(super) fn list(folder: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
     Ok(names)
 }
 
-/// A folder whose content is being deleted.
+/// A folder whose contents are being deleted.
 struct Level {
     fd: Option<OwnedFd>,
     name: Vec<u8>,
     remaining: vec::IntoIter<Vec<u8>>,
 }
 
-/// Deletes what is under a name in a folder, if anything. An error says how much is gone.
+/// Deletes an entry, if it exists. An error says how many entries are already deleted.
 pub(super) fn remove_tree(beneath: &Beneath, folder: &Folder, name: &[u8]) -> io::Result<()> {
-    let mut gone = 0;
-    let removed = remove_counted(beneath, folder, name, &mut gone);
-    removed.map_err(|error| match gone {
+    let mut deleted = 0;
+    let removed = remove_counted(beneath, folder, name, &mut deleted);
+    removed.map_err(|error| match deleted {
         0 => error,
         1 => partly(&error, "1 of the entries in it is deleted already"),
         _ => partly(
             &error,
-            &format!("{gone} of the entries in it are deleted already"),
+            &format!("{deleted} of the entries in it are deleted already"),
         ),
     })
 }
@@ -60,12 +60,12 @@ fn partly(error: &io::Error, words: &str) -> io::Error {
     io::Error::new(error.kind(), format!("{error}; {words}"))
 }
 
-/// Deletes a tree from below, and counts what is gone.
+/// Deletes a tree from the bottom up, and counts the deleted entries in `deleted`.
 fn remove_counted(
     beneath: &Beneath,
     folder: &Folder,
     name: &[u8],
-    gone: &mut u64,
+    deleted: &mut u64,
 ) -> io::Result<()> {
     let mut levels: Vec<Level> = Vec::new();
     let mut next = Some(name.to_vec());
@@ -73,7 +73,7 @@ fn remove_counted(
         let from = deepest(beneath, folder, &mut levels)?;
         if let Some(name) = next.take() {
             if unlink(from, &name)? {
-                *gone += 1;
+                *deleted += 1;
             } else {
                 open_up(from, &name);
                 let fd = beneath.folder_on_same_device(from, &name)?;
@@ -93,7 +93,7 @@ fn remove_counted(
             };
             let from = deepest(beneath, folder, &mut levels)?;
             match rustix::fs::unlinkat(from, &level.name, AtFlags::REMOVEDIR) {
-                Ok(()) | Err(Errno::NOENT) => *gone += 1,
+                Ok(()) | Err(Errno::NOENT) => *deleted += 1,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -104,7 +104,7 @@ fn remove_counted(
     }
 }
 
-/// Gives the owner the right to empty a folder that is about to be deleted. If that fails, deleting tells why.
+/// Gives the owner the rights needed to empty a folder that is about to be deleted. A failure shows when deleting.
 fn open_up(from: BorrowedFd<'_>, name: &[u8]) {
     let me = rustix::process::geteuid();
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -125,7 +125,7 @@ fn open_up(from: BorrowedFd<'_>, name: &[u8]) {
     }
 }
 
-/// Deletes anything but a folder. Returns false when it is one.
+/// Deletes an entry that is not a folder. Returns false for a folder.
 fn unlink(folder: BorrowedFd<'_>, name: &[u8]) -> io::Result<bool> {
     match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(true),
@@ -134,7 +134,7 @@ fn unlink(folder: BorrowedFd<'_>, name: &[u8]) -> io::Result<bool> {
     }
 }
 
-/// The deepest level's folder, opened again from the top if it was closed.
+/// The folder of the deepest level, opened again from the top if it was closed.
 fn deepest<'a>(
     beneath: &Beneath,
     folder: &'a Folder,

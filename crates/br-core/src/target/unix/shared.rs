@@ -1,7 +1,7 @@
-//! Files that several threads write.
+//! Files written by several threads.
 //!
-//! [`SharedFile`] is one with a temporary name, [`OpenFiles`] holds the few that are open. Invariant: however many are
-//! unfinished, at most [`MAX_OPEN`] are open; the others are opened again for the next write.
+//! [`SharedFile`] is an unfinished file, [`OpenFiles`] holds the files that are currently open. Invariant: at most [`MAX_OPEN`] unfinished
+//! files are open; the others are opened again for their next write.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,17 +16,16 @@ use super::folders::{Beneath, Folder, TemporaryName};
 use crate::model::{Entry, EntryPath};
 use crate::target::{MetadataOptions, TargetError, Warning};
 
-/// How many shared files stay open at once.
+/// Maximum number of shared files that stay open.
 const MAX_OPEN: usize = 64;
 
-/// A file that takes shape under a temporary name, written by several threads at once. Dropping it before
-/// [`SharedFile::finish`] deletes it.
+/// An unfinished file with a temporary name that several threads can write. Dropping it before [`SharedFile::finish`] deletes it.
 #[derive(Debug)]
 pub struct SharedFile {
     beneath: Arc<Beneath>,
     path: EntryPath,
     temporary: TemporaryName,
-    /// Device and inode: a file of that name which is another one is not written to.
+    /// Device and inode. A different file with the temporary name is not written to.
     id: (u64, u64),
     is_finished: AtomicBool,
 }
@@ -52,7 +51,7 @@ impl SharedFile {
         })
     }
 
-    /// Writes bytes somewhere. What is never written reads as zeros and takes no space.
+    /// Writes bytes at an offset. Parts that are never written read as zeros and use no space.
     ///
     /// # Errors
     /// When the system refuses, or the file was replaced by another.
@@ -63,10 +62,10 @@ impl SharedFile {
         written.map_err(TargetError::entry(&self.path, "write the file"))
     }
 
-    /// Sets the file's length, for a file that ends with a hole.
+    /// Sets the file's length. Needed for a file that ends with a hole.
     ///
     /// # Errors
-    /// As with [`SharedFile::write_at`].
+    /// As for [`SharedFile::write_at`].
     pub fn set_len(&self, len: u64) -> Result<(), TargetError> {
         let set = self
             .open()
@@ -74,11 +73,11 @@ impl SharedFile {
         set.map_err(TargetError::entry(&self.path, "write the file"))
     }
 
-    /// Sets the entry's metadata and gives the file its name, in place of a file, a link or an empty folder there. To
-    /// be called once, after the last write.
+    /// Sets the entry's metadata and gives the file its name. Replaces an existing file, link or empty folder. Call it once, after the
+    /// last write.
     ///
     /// # Errors
-    /// When the system refuses, a folder that holds something is in the way, or it was called before.
+    /// When the system refuses, a folder that is not empty is in the way, or the file is already finished.
     pub fn finish(
         &self,
         entry: &Entry,
@@ -90,7 +89,7 @@ impl SharedFile {
 
     fn finish_inner(&self, entry: &Entry, options: &MetadataOptions) -> io::Result<Vec<Warning>> {
         if self.is_finished.load(Ordering::Acquire) {
-            return Err(io::Error::other("the file was finished before"));
+            return Err(io::Error::other("the file is already finished"));
         }
         let file = self.open()?;
         let folder = self.folder()?;
@@ -130,7 +129,7 @@ impl Drop for SharedFile {
     fn drop(&mut self) {
         if !*self.is_finished.get_mut() {
             self.beneath.open_files.remove(self.id);
-            // The error cannot be reported any more; the name of what stays behind shows what it is.
+            // It is too late to report an error. The name shows that the file is unfinished.
             if let Ok(folder) = self.folder() {
                 rustix::fs::unlinkat(&folder, &self.temporary[..], AtFlags::empty()).ok();
             }
@@ -140,7 +139,7 @@ impl Drop for SharedFile {
 
 type Id = (u64, u64);
 
-/// Open files by device and inode, those used last in the back.
+/// Open files by device and inode, least recently used first.
 #[derive(Debug, Default)]
 pub(super) struct OpenFiles(Mutex<Vec<(Id, Arc<OwnedFd>)>>);
 
@@ -166,7 +165,7 @@ impl OpenFiles {
         self.lock().retain(|(other, _)| *other != id);
     }
 
-    /// A thread that panicked leaves the list as good as it was.
+    /// Locks the list. Ignores poisoning, because a thread that panics leaves the list intact.
     fn lock(&self) -> MutexGuard<'_, Vec<(Id, Arc<OwnedFd>)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

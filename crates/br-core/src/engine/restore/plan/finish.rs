@@ -1,4 +1,4 @@
-//! What comes after all files: deletions, the metadata of folders.
+//! The last steps of a restore: deletions, and the metadata of folders.
 
 use super::Planner;
 use crate::error::{Result, in_one_line};
@@ -7,7 +7,7 @@ use crate::progress::Action;
 use crate::target::Cursor;
 
 impl Planner<'_> {
-    /// Deletes a folder that is where something else belongs.
+    /// Deletes a folder that is in the way of another kind of entry.
     pub(super) fn clear(&mut self, path: &EntryPath) -> Result<(), String> {
         if let Some(cursor) = self.cursor.as_mut().filter(|_| !self.options.dry_run) {
             cursor
@@ -18,7 +18,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Deletes what is in restored folders and not in the backup.
+    /// Deletes entries that restored folders contain and the backup does not.
     pub(in crate::engine::restore) fn delete_surplus(&mut self, backup: &Backup) -> Result<()> {
         let mut deleted = std::mem::take(&mut self.cleared);
         let result = self.delete_found(backup, &mut deleted);
@@ -31,22 +31,21 @@ impl Planner<'_> {
             return Ok(());
         };
         if self.gaps > 0 {
-            let message = "nothing was deleted, as part of the backup cannot be listed";
+            let message = "nothing was deleted, because part of the backup cannot be listed";
             self.shared.message(message);
             return Ok(());
         }
-        // The catalog only counts what could not be read.
+        // Read the manifest: the catalog only has the number of unread entries, not their paths.
         let (backup, _) = self.shared.io.read_manifest(backup.id)?;
         if backup.unread_count > backup.unread.len() as u64 {
-            let message =
-                "nothing was deleted, as the backup could not read too much of its source";
+            let message = "nothing was deleted, because the backup could not read too many entries of its source";
             self.shared.message(message);
             return Ok(());
         }
         let mut cursor = target.cursor();
         let surplus = surplus.finish(&mut cursor, &backup, self.scope, &self.options.paths);
         for (folder, error) in &surplus.unlisted {
-            // That it could not be entered or made was told.
+            // A folder that could not be created or entered was already reported.
             if !self.is_unseen(folder) && self.shared.failure(folder).is_none() {
                 self.shared.target_failed(folder, error);
             }

@@ -1,4 +1,4 @@
-//! Folders: made when their entry comes, given their metadata at the end.
+//! Folders: created when their entry is reached; their metadata is set at the end.
 
 use super::Planner;
 use super::judge::{Ground, metadata_differs};
@@ -30,7 +30,7 @@ impl Planner<'_> {
         if leads && is_new {
             self.set_at_once(&entry);
         }
-        // A folder that was there and only leads on keeps its metadata.
+        // An existing folder that only leads to restored entries keeps its metadata.
         if is_new || !leads {
             self.folders.push(entry);
         }
@@ -53,7 +53,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Makes the folder of an entry when the backup has no entry for it: a stream may be stored as `db/dump.sql`.
+    /// Creates the parent folder of an entry when the backup has no entry for it: a stream may be stored as `db/dump.sql`.
     pub(super) fn ensure_parent(&mut self, path: &EntryPath) {
         self.leave_folders(path);
         let parent = path.parent().unwrap_or_default();
@@ -76,7 +76,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Forgets the folders that a path is not in.
+    /// Closes the folders that do not contain `path`.
     fn leave_folders(&mut self, path: &EntryPath) {
         let is_left = |folder: &EntryPath| !path.is_within(folder);
         while self.open.last().is_some_and(is_left) {
@@ -84,7 +84,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Makes a folder, unless there is one or it is a dry run. Returns false when it cannot be used.
+    /// Creates a folder, except in a dry run or when it exists. Returns false when the folder cannot be used.
     fn take_ground(&mut self, path: &EntryPath, ground: Ground) -> bool {
         let cursor = self.cursor.as_mut().filter(|_| !self.options.dry_run);
         let fresh = self.fresh.as_ref();
@@ -96,7 +96,8 @@ impl Planner<'_> {
                 return false;
             }
             (Ground::ClosedFolder(mode), None) if hides(mode, self.options.delete) => {
-                let reason = "its owner may not look into it: a dry run cannot tell what is in it";
+                let reason =
+                    "its owner has no permission to read it: a dry run cannot see its contents";
                 self.shared.failed(path, reason.to_owned(), false);
                 self.unseen = Some(path.clone());
                 return false;
@@ -109,7 +110,7 @@ impl Planner<'_> {
                 }
                 cursor.map_or(Ok(()), |cursor| match cursor.make_dir(path)? {
                     true => Ok(()),
-                    // Another process was faster.
+                    // Another process created it first.
                     false => {
                         self.fresh = None;
                         Ok(())
@@ -125,28 +126,28 @@ impl Planner<'_> {
         true
     }
 
-    /// The owner of the target's folder may use it in full until its metadata is set.
+    /// Gives the owner of the target folder full access until the folder's metadata is set.
     pub(super) fn open_target_folder(&mut self) {
         if let Ground::ClosedFolder(mode) = self.judge_folder(&EntryPath::root(), false) {
             self.take_ground(&EntryPath::root(), Ground::ClosedFolder(mode));
         }
     }
 
-    /// A folder that only leads on is found by a later restore as one that was there: should this one die, it must not stay as
-    /// private as it was made.
+    /// Sets the metadata of a new folder that only leads to restored entries. If this restore is killed, a later one finds the folder as
+    /// an existing one and keeps its metadata, so it must not keep its private initial mode.
     fn set_at_once(&mut self, entry: &Entry) {
         if let Some(cursor) = self.cursor.as_mut().filter(|_| !self.options.dry_run) {
             let usable = Entry {
                 mode: entry.mode | 0o700,
                 ..entry.clone()
             };
-            // What is refused is told when it is set at the end.
+            // Ignore errors: they are reported when the metadata is set at the end.
             cursor.set_metadata(&usable, &self.shared.metadata).ok();
         }
     }
 }
 
-/// True when a folder with these permissions does not let its owner see what a restore must know of.
+/// True when a folder with these permissions keeps its owner from seeing entries that a restore must examine.
 fn hides(mode: u32, deletes: bool) -> bool {
     mode & 0o100 == 0 || (deletes && mode & 0o400 == 0)
 }

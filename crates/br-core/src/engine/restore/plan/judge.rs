@@ -1,44 +1,44 @@
-//! What happens to an entry, given what is there already.
+//! Decisions: what happens to an entry, given the existing file or folder.
 //!
-//! Invariant: nothing here writes, so that a dry run and a real one decide the same.
+//! Invariant: this module writes nothing, so a dry run and a real run decide the same.
 
 use super::{Overwrite, Planner, RestoreOptions};
 use crate::error::in_one_line;
 use crate::model::{Entry, EntryKind, EntryPath};
 use crate::target::Existing;
 
-/// What happens to an entry that is no folder.
+/// Decision about an entry that is not a folder.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is written, in place of a file or an empty folder if one is there.
+    /// Write it. If a file or an empty folder exists, replace it.
     Write,
-    /// It is written in place of a folder that holds something, which is deleted.
+    /// Delete the existing folder that is not empty, then write it.
     Clear,
-    /// What is there stays.
+    /// Keep the existing entry.
     Keep,
-    /// What is there stays, and its metadata is set.
+    /// Keep the existing entry and set its metadata.
     Correct,
-    /// It fails.
+    /// Fail with this reason.
     Refuse(String),
 }
 
-/// What a folder of the backup meets.
+/// What exists at the path of a folder to be restored.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Ground {
-    /// Nothing.
+    /// Nothing exists.
     Missing,
-    /// A folder, or a link to one that is followed.
+    /// A folder, or a link to a folder that is followed.
     Folder,
-    /// A folder whose owner, this process's user, lacks rights in it. It has these permissions.
+    /// A folder with these permissions: its owner, this process's user, lacks some right.
     ClosedFolder(u32),
-    /// Something else, which is replaced.
+    /// Another kind of entry; it is replaced.
     Other,
-    /// It fails.
+    /// Fail with this reason.
     Refuse(String),
 }
 
 impl Planner<'_> {
-    /// Decides about an entry that is no folder.
+    /// Decides about an entry that is not a folder.
     pub(super) fn judge(&mut self, entry: &Entry, existing: Option<&Existing>) -> Verdict {
         let Some(existing) = existing else {
             return Verdict::Write;
@@ -55,21 +55,21 @@ impl Planner<'_> {
         {
             Verdict::Keep
         } else if existing.links > 1 {
-            // Its other names may be none of the backup's.
+            // The other links of the file may be outside the restored paths, so do not change its metadata.
             Verdict::Write
         } else {
             Verdict::Correct
         }
     }
 
-    /// True when what is there has attributes that the entry does not have, an ACL above all, or lacks some.
+    /// True when the existing entry has other attributes than the backup's entry, for example an additional ACL.
     pub(super) fn attributes_differ(&mut self, entry: &Entry) -> bool {
         let metadata = &self.shared.metadata;
         let cursor = self.cursor.as_mut();
         cursor.is_some_and(|cursor| cursor.attributes_differ(entry, metadata))
     }
 
-    /// Decides about a folder that is where something else belongs.
+    /// Decides about an existing folder that is in the way of another kind of entry.
     pub(super) fn judge_clearing(&mut self, path: &EntryPath) -> Verdict {
         let Some(cursor) = &mut self.cursor else {
             return Verdict::Write;
@@ -81,17 +81,17 @@ impl Planner<'_> {
         }
         let place = self.target.and_then(|target| target.real_path(path));
         if self.scope.must_stay(place) {
-            return Verdict::Refuse("br keeps its own data in a folder that is in the way".into());
+            return Verdict::Refuse("a folder in the way contains br's own data".into());
         }
         if self.options.delete {
             Verdict::Clear
         } else {
-            let reason = "a folder that holds something is in the way: move it away, or let the restore delete what is not in the backup";
+            let reason = "a folder that is not empty is in the way: move it away, or let the restore delete what is not in the backup";
             Verdict::Refuse(reason.into())
         }
     }
 
-    /// Decides about a folder; `leads` says that it is none of what was asked for, but only on the way to that.
+    /// Decides about a folder; `leads` means that the folder was not requested, but leads to requested entries.
     pub(super) fn judge_folder(&mut self, path: &EntryPath, leads: bool) -> Ground {
         let target = self.target;
         let place = target.and_then(|target| target.real_path(path));
@@ -118,21 +118,21 @@ impl Planner<'_> {
                 }
             }
             _ if is_link && (leads || self.scope.is_root(path)) => Ground::Refuse(
-                "a link is in the way that leads to no folder in the target: move it away, or restore into an empty folder and copy from there"
+                "a link is in the way that does not lead to a folder in the target: move it away, or restore into an empty folder and copy from there"
                     .into(),
             ),
             _ if leads => {
-                Ground::Refuse("something else is where a folder leads on: move it away".into())
+                Ground::Refuse("the path to the restored entries needs a folder here, but another kind of entry exists: move it away".into())
             }
             _ if self.options.overwrite == Overwrite::Never => {
-                Ground::Refuse("something else is there, and nothing is overwritten".into())
+                Ground::Refuse("another kind of entry exists, and nothing is overwritten".into())
             }
             _ => Ground::Other,
         }
     }
 }
 
-/// True when the file, or link, or device at the target is what the backup has, as far as can be seen without reading it.
+/// True when the existing file, link or device matches the backup, as far as this can be seen without reading its content.
 pub(super) fn is_same(entry: &Entry, existing: &Existing) -> bool {
     match (&entry.kind, &existing.kind) {
         (EntryKind::File(wanted), EntryKind::File(there)) => {
@@ -149,7 +149,7 @@ pub(super) fn metadata_differs(
 ) -> bool {
     let owner = (entry.owner.uid, entry.owner.gid);
     let mut mode = entry.mode;
-    // What belongs to another user does not get these bits.
+    // These bits are not set on an entry that belongs to another user or group.
     if !options.set_id || (!options.owner && owner.0 != existing.uid) {
         mode &= !0o4000;
     }

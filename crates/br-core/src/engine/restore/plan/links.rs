@@ -1,7 +1,7 @@
-//! Further names of files that have several.
+//! Hard links: additional names of files.
 //!
-//! [`LinkGroups`] holds what was met first of each group. Invariant: a name that cannot be a link becomes a file of its own: its
-//! content is in the backup.
+//! [`LinkGroups`] has the first name of each group. Invariant: a name that cannot be linked becomes a separate file, because its content
+//! is in the backup.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,39 +11,39 @@ use crate::error::in_one_line;
 use crate::model::{Entry, EntryKind, EntryPath, FileTime};
 use crate::target::{Existing, TargetError};
 
-/// How many files of a group a name is tried to be linked to.
+/// Maximum number of files of a group that a name is tried to be linked to.
 const ATTEMPTS: usize = 4;
 
-/// All hard-link groups that were met.
+/// All hard-link groups found so far.
 pub(super) type LinkGroups = HashMap<u64, LinkGroup>;
 
-/// A name that is to be linked.
+/// A name to be linked.
 pub(super) struct Link {
     group: u64,
     entry: Entry,
 }
 
-/// What was met of a hard-link group.
+/// State of a hard-link group.
 pub(super) struct LinkGroup {
     mtime: FileTime,
     kind: EntryKind,
-    /// Device and inode of the first name when what is there stays.
+    /// Device and inode of the first name's existing file, if that file is kept.
     kept: Option<(u64, u64)>,
-    /// The name that was met last as one that is written, and those that others can be linked to.
+    /// `pending` is the latest name whose result is not checked yet; `linkable` has the names that others can be linked to.
     pending: Option<EntryPath>,
     linkable: Vec<EntryPath>,
     first: EntryPath,
 }
 
 impl LinkGroup {
-    /// Names of one file have one content. While a tree is walked an inode may be given to another file: that is no link.
+    /// Names of one file have the same content. If they differ, the inode was reused for another file during the backup's walk: no link.
     fn is_joined_by(&self, entry: &Entry) -> bool {
         self.first != entry.path && self.mtime == entry.mtime && self.kind == entry.kind
     }
 }
 
 impl Planner<'_> {
-    /// Takes an entry that is another name of something met before, and gives back any other.
+    /// Handles an entry that is another name of a group found before, and returns `None`. Returns any other entry.
     pub(super) fn join_link_group(
         &mut self,
         entry: Entry,
@@ -86,8 +86,8 @@ impl Planner<'_> {
         None
     }
 
-    /// Notes the first name of a group, unless what is there stays whatever it is: that may be another file, to which the
-    /// group's next name is not linked.
+    /// Records the first name of a group. Skips it if the existing file is kept without a comparison: it may be another file, so the
+    /// group's next name must not be linked to it.
     pub(super) fn start_link_group(
         &mut self,
         entry: &Entry,
@@ -113,8 +113,8 @@ impl Planner<'_> {
         });
     }
 
-    /// Links what can be linked. Returns the names that must be written as files of their own; those that may be linked to them
-    /// wait for the next call.
+    /// Creates the hard links. Returns names that could not be linked and must be written as separate files. Names that may be linked to
+    /// those files wait for the next call.
     pub(in crate::engine::restore) fn link_hard_links(&mut self) -> Vec<Entry> {
         let links = std::mem::take(&mut self.links);
         if self.options.dry_run {
@@ -126,7 +126,7 @@ impl Planner<'_> {
             return Vec::new();
         }
         let mut unlinked = Vec::new();
-        // Groups of which a name is written only after this.
+        // Groups with a name that is written only after this call.
         let mut waiting = HashSet::new();
         for link in links {
             let waits = waiting.contains(&link.group);
@@ -136,7 +136,7 @@ impl Planner<'_> {
             }
             match self.link(&link) {
                 Ok(()) => {}
-                Err(error) if waits && !error.as_ref().is_some_and(is_for_ever) => {
+                Err(error) if waits && !error.as_ref().is_some_and(is_permanent) => {
                     self.links.push(link);
                 }
                 Err(error) => {
@@ -144,7 +144,7 @@ impl Planner<'_> {
                         let reason = in_one_line(&error);
                         let entry = &link.entry.path;
                         self.shared.message(&format!(
-                            "{entry} becomes a file of its own, as it cannot be linked to {path}: {reason}"
+                            "{entry} becomes a separate file, because it cannot be linked to {path}: {reason}"
                         ));
                         self.shared.update(|report| report.links_separate += 1);
                     }
@@ -159,7 +159,7 @@ impl Planner<'_> {
         unlinked
     }
 
-    /// Looks at what became of the name of a group that was written last. Returns why the others cannot be had either.
+    /// Checks the result of the group's pending name. Returns a reason if the group's other names cannot be restored either.
     fn settle(&mut self, group: u64) -> Option<String> {
         let group = self.groups.get_mut(&group)?;
         let path = group.pending.take()?;
@@ -170,13 +170,13 @@ impl Planner<'_> {
                 group.pending = Some(path);
                 return Some(reason);
             }
-            // The next name becomes the first.
+            // The next name becomes the first one.
             Some(false) => {}
         }
         None
     }
 
-    /// Links a name to one of the names of its group that are there.
+    /// Links a name to one of the written names of its group.
     fn link(&mut self, link: &Link) -> Result<(), Option<(EntryPath, TargetError)>> {
         let (Some(group), Some(cursor)) = (self.groups.get(&link.group), &mut self.cursor) else {
             return Err(None);
@@ -201,8 +201,8 @@ impl Planner<'_> {
     }
 }
 
-/// True when no link to this file can be made: the file system has none, or the file may not have more.
-fn is_for_ever((_, error): &(EntryPath, TargetError)) -> bool {
+/// True when no link to this file is possible: the file system does not support links or refuses another one.
+fn is_permanent((_, error): &(EntryPath, TargetError)) -> bool {
     match error {
         TargetError::Entry { source, .. } => matches!(
             source.kind(),

@@ -1,7 +1,7 @@
-//! What must be done where, and in which order.
+//! Planning: what to do with each entry, and in which order.
 //!
-//! [`Planner`] goes through the entries once. `judge` decides about each, the same for a dry run and a real one; `folders` makes
-//! folders, `links` hard links, `requests` says what is fetched together, `finish` does what comes last.
+//! [`Planner`] visits each entry once. `judge` decides about it, in the same way for a dry run and a real run; `folders` creates folders,
+//! `links` creates hard links, `requests` combines requests, `finish` does the last steps.
 
 mod finish;
 mod folders;
@@ -28,22 +28,22 @@ use crate::target::{Cursor, Existing, LocalTarget, TargetError};
 use judge::{Verdict, is_same};
 use links::{Link, LinkGroups};
 
-/// Files are planned together up to this many bytes, or this many of them.
+/// Files are planned in windows of up to this many bytes and this many files.
 const WINDOW_BYTES: u64 = 512 << 20;
 const WINDOW_FILES: usize = 16_384;
-/// One request fetches at most so much, unless a group is larger.
+/// Maximum bytes per request, unless a single group is larger.
 const RUN_LEN: u64 = 4 << 20;
-/// The same for a server, where every request takes its time: files are looked at further ahead, ordinary packs come whole.
+/// The same for a server, where requests have latency: larger windows, and requests that fetch an ordinary pack as a whole.
 const REMOTE_WINDOW_BYTES: u64 = 4 << 30;
 const REMOTE_WINDOW_FILES: usize = 65_536;
 const REMOTE_RUN_LEN: u64 = 26 << 20;
 const REMOTE_MAX_GAP: u64 = 1 << 20;
-/// A gap of at most this many unneeded bytes is read along.
+/// Gaps of at most this many unneeded bytes are fetched together with the groups around them.
 const MAX_GAP: u64 = 256 << 10;
-/// Small entries handed to a worker at once.
+/// Number of small entries per task.
 const BATCH: usize = 128;
 
-/// How far the planner looks.
+/// Sizes of the planner's windows and requests.
 #[derive(Clone, Copy)]
 struct Reach {
     window_bytes: u64,
@@ -53,7 +53,7 @@ struct Reach {
 }
 
 impl Reach {
-    /// How far it looks for the first files, so that workers have something to do soon.
+    /// A smaller window for the first files, so that workers start early.
     fn at_first(self) -> Self {
         Self {
             window_bytes: WINDOW_BYTES,
@@ -81,20 +81,20 @@ impl Reach {
     }
 }
 
-/// Goes through the entries and hands out tasks.
+/// Plans the entries in order and sends tasks to the workers.
 pub(super) struct Planner<'a> {
     shared: &'a Arc<Shared>,
     options: &'a RestoreOptions,
     scope: &'a Scope,
     target: Option<&'a LocalTarget>,
     cursor: Option<Cursor>,
-    /// A folder that could not be made: what belongs into it fails.
+    /// A folder that could not be created: all entries below it fail.
     blocked: Option<EntryPath>,
-    /// The names that were met, on a target that does not tell them apart by case.
+    /// The names found so far, on a target that ignores case.
     spellings: Option<Spellings>,
-    /// A folder that a dry run cannot look into: what belongs into it is passed over.
+    /// A folder that a dry run cannot list: entries below it are skipped.
     unseen: Option<EntryPath>,
-    /// A folder this restore makes, and below which nothing can be there already.
+    /// A folder that this restore creates, so nothing exists below it.
     fresh: Option<EntryPath>,
     folders: Vec<Entry>,
     /// The folders on the way to the current entry.
@@ -105,9 +105,9 @@ pub(super) struct Planner<'a> {
     window_bytes: u64,
     batch: Vec<Entry>,
     surplus: Option<SurplusFinder>,
-    /// What was deleted as it was in the way.
+    /// Folders that were deleted because they were in the way.
     cleared: Vec<EntryPath>,
-    /// Parts of the tree that cannot be read: nothing is deleted then.
+    /// Number of unreadable parts of the tree. If there are any, nothing is deleted.
     gaps: u64,
     entries: u64,
 }
@@ -153,7 +153,7 @@ impl<'a> Planner<'a> {
         self.target
     }
 
-    /// Takes all entries; without `tasks` nothing is written.
+    /// Plans all entries; without `tasks`, nothing is written.
     pub(super) fn run(
         &mut self,
         io: &Io,
@@ -191,7 +191,7 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    /// Writes entries about which all is decided.
+    /// Writes entries without any further decision.
     pub(super) fn write(&mut self, entries: Vec<Entry>, tasks: Option<&Sender<Task>>) {
         for entry in entries {
             self.add(entry);
@@ -206,7 +206,7 @@ impl<'a> Planner<'a> {
         }
         self.gaps += 1;
         let reason = format!(
-            "{}: {} entries from here on cannot be listed",
+            "{}: {} entries from this one on cannot be listed",
             in_one_line(&gap.error),
             gap.entries.max(1)
         );
@@ -228,25 +228,25 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// An entry whose folder was not made fails.
+    /// Fails an entry if its folder could not be created; true also for an entry below an unseen folder.
     fn fails_as_blocked(&self, path: &EntryPath) -> bool {
         let blocked = self.blocked.as_ref();
         let fails = blocked.is_some_and(|folder| path.is_within(folder));
         if fails {
-            let reason = "the folder it belongs into was not made".to_owned();
+            let reason = "its parent folder was not created".to_owned();
             self.shared.failed(path, reason, false);
         }
         fails || self.is_unseen(path)
     }
 
-    /// An entry fails that would take the place of another one, as the target does not tell their names apart.
+    /// Fails an entry that would overwrite another one, because the target ignores case.
     fn fails_as_clash(&mut self, entry: &Entry) -> bool {
         let spellings = self.spellings.as_mut();
         let Some(met) = spellings.and_then(|spellings| spellings.clash(&entry.path)) else {
             return false;
         };
         let reason = format!(
-            "its name differs only in case from that of `{}` in the same folder, and the target does not tell them apart",
+            "its name differs only in case from that of `{}` in the same folder, and the target ignores case",
             escape(&met)
         );
         self.shared.failed(&entry.path, reason, false);
@@ -256,13 +256,13 @@ impl<'a> Planner<'a> {
         true
     }
 
-    /// True below a folder that a dry run cannot look into. The folder was told; about what is in it nothing is guessed.
+    /// True below a folder that a dry run cannot list. The folder was reported; entries below it are skipped.
     fn is_unseen(&self, path: &EntryPath) -> bool {
         let unseen = self.unseen.as_ref();
         unseen.is_some_and(|folder| path.is_within(folder))
     }
 
-    /// Plans an entry that is no folder.
+    /// Plans an entry that is not a folder.
     fn plan_other(&mut self, entry: Entry) {
         let is_device = matches!(
             entry.kind,
@@ -308,13 +308,13 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Tells what happens to an entry.
+    /// Reports what happens to an entry.
     fn tell(&self, path: &EntryPath, action: Action) {
         let progress = &self.shared.io.context.progress;
         progress.event(Event::Entry { path, action });
     }
 
-    /// Tells what happens to an entry that is no folder. What is refused is told as a failure.
+    /// Reports what happens to an entry that is not a folder. A refused entry is reported as a failure elsewhere.
     fn tell_verdict(&self, path: &EntryPath, verdict: &Verdict, exists: bool) {
         let action = match verdict {
             Verdict::Refuse(_) => return,
@@ -327,7 +327,7 @@ impl<'a> Planner<'a> {
         self.tell(path, action);
     }
 
-    /// Counts an entry of which the content stays as it is.
+    /// Counts an entry whose content stays unchanged.
     fn keep(&self, entry: &Entry, existing: Option<&Existing>) {
         let files = u64::from(matches!(entry.kind, EntryKind::File(_)));
         let is_same = existing.is_none_or(|existing| is_same(entry, existing));
@@ -338,7 +338,7 @@ impl<'a> Planner<'a> {
         self.shared.advance(entry.size(), 1);
     }
 
-    /// Sets the metadata of what is there and stays.
+    /// Sets the metadata of an existing entry that is kept.
     fn correct(&mut self, entry: &Entry) {
         self.shared.note_left_out(entry);
         let Some(cursor) = self.cursor.as_mut().filter(|_| !self.options.dry_run) else {
@@ -350,7 +350,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Notes an entry that is to be written.
+    /// Queues an entry to be written.
     fn add(&mut self, entry: Entry) {
         match &entry.kind {
             EntryKind::File(file) => match &file.content {
@@ -364,7 +364,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// What is there already. An error of looking never means that nothing is there.
+    /// Returns the existing entry at a path. An error never means that the path is free.
     fn look(&mut self, path: &EntryPath) -> Result<Option<Existing>, TargetError> {
         let fresh = self.fresh.as_ref();
         let is_fresh = fresh.is_some_and(|fresh| path.is_within(fresh));
@@ -374,14 +374,14 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Hands small entries to a worker.
+    /// Sends the small entries to a worker.
     fn send_batch(&mut self, tasks: Option<&Sender<Task>>) {
         let batch = std::mem::take(&mut self.batch);
         if batch.is_empty() {
             return;
         }
         if let Some(tasks) = tasks {
-            // Workers go away only by panicking, which is noticed when they are joined.
+            // A worker ends early only by a panic, which is reported when it is joined.
             let _ = tasks.send(Task {
                 kind: TaskKind::Small(batch),
             });
@@ -390,7 +390,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Counts what a dry run would write.
+    /// Counts entries that a dry run would write.
     fn count_dry_run<'e>(&self, entries: impl Iterator<Item = &'e Entry>) {
         for entry in entries {
             self.shared.note_left_out(entry);

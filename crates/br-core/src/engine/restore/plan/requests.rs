@@ -1,4 +1,4 @@
-//! Which groups are fetched together, and in which order.
+//! Requests: which groups are fetched together, and in which order.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -13,24 +13,24 @@ use crate::format::TAG_LEN;
 use crate::model::{Content, EntryKind, PackId};
 use crate::repository::Layout;
 
-/// The deltas that a worker takes at once rest on chunks in at most this many groups: no more than are kept unpacked.
+/// Maximum number of base groups for the deltas in one task: not more than the reader keeps unpacked.
 const DELTA_BASES: usize = 6;
-/// They have at most this many bytes.
+/// Maximum bytes of the deltas in one task.
 const DELTA_BYTES: u64 = 8 << 20;
 
-/// Where a group starts.
+/// A group: its pack and its offset there.
 type GroupPlace = (PackId, u64);
 
-/// What the files of a window need.
+/// The chunks that the files of a window need.
 #[derive(Default)]
 struct Wanted {
     groups: HashMap<GroupPlace, GroupWork>,
-    /// Chunks that are deltas, each with the group that it rests on.
+    /// Chunks stored as deltas, each with the group of its first base.
     deltas: Vec<(GroupPlace, WritePart)>,
 }
 
 impl Planner<'_> {
-    /// Plans the files of the window by pack and offset, and hands out the requests.
+    /// Plans the files of the window by pack and offset, and sends the requests.
     pub(super) fn send_window(&mut self, tasks: Option<&Sender<Task>>) {
         let window = std::mem::take(&mut self.window);
         self.window_bytes = 0;
@@ -69,7 +69,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Notes where each chunk of a file comes from and goes to.
+    /// Records the source and the destination of each chunk of a file.
     fn add_pieces(&self, job: &Arc<FileJob>, wanted: &mut Wanted) {
         let EntryKind::File(file) = &job.entry.kind else {
             return;
@@ -124,7 +124,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Starts a request and hands it to a worker.
+    /// Starts a request and sends its task to a worker.
     fn send_run(
         &self,
         tasks: &Sender<Task>,
@@ -149,7 +149,7 @@ impl Planner<'_> {
     }
 }
 
-/// Hands out deltas in the order of what they rest on, which then is unpacked once for those of many backups.
+/// Sends deltas ordered by their base, so that each base is unpacked only once.
 fn send_deltas(tasks: &Sender<Task>, mut deltas: Vec<(GroupPlace, WritePart)>) {
     deltas.sort_by_key(|(base, _)| *base);
     let mut batch: Vec<WritePart> = Vec::new();

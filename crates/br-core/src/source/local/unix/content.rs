@@ -1,7 +1,7 @@
 //! Reading regular files.
 //!
-//! [`FileReader`] gives a file's bytes outside of its holes. Invariant: it gives at most as many as the file had when it
-//! was opened, unless the system's word about its size is worth nothing, and says at the end whether the file stayed as it was.
+//! [`FileReader`] reads a file's bytes outside of its holes. Invariant: it reads at most as many bytes as the file had when it was opened,
+//! unless the size reported by the system is unreliable, and `finish` says whether the file stayed unchanged.
 
 use std::io::{self, Read};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -16,32 +16,31 @@ use super::{Links, Look, file_system_type};
 use crate::model::{Entry, EntryKind, Extent, FileTime};
 use crate::source::ContentReader;
 
-/// More holes than that are read as the zeros they represent.
+/// If a file has more holes than this, the rest are read as zeros.
 const MAX_HOLES: usize = 1 << 16;
 
-/// Most bytes of a file that come after its announced end. Some files of `/proc` say that they are empty and have many
-/// gigabytes.
+/// Maximum bytes read after the announced end of a file. Some files of `/proc` report a size of zero and have many gigabytes.
 const MAX_UNANNOUNCED: u64 = 64 << 20;
 
 /// Reads one file.
 pub(super) struct FileReader {
     file: OwnedFd,
-    /// What is read now, and what comes then.
+    /// The extent that is being read, and the extents after it.
     current: Extent,
     following: vec::IntoIter<Extent>,
     ended_early: bool,
-    /// Nothing is looked for after the announced end any more.
+    /// True when there is nothing more to read after the announced end.
     is_done: bool,
     /// Bytes after the announced end.
     unannounced: u64,
-    /// The size says something about the content.
+    /// False when the file has more or fewer bytes than its size says although it did not change.
     is_size_reliable: bool,
     opened_as: (u64, FileTime, FileTime),
     missing: Option<String>,
 }
 
 impl FileReader {
-    /// Opens the file of an entry and brings the entry up to date.
+    /// Opens an entry's file and updates the entry's metadata.
     pub(super) fn open(
         folder: BorrowedFd<'_>,
         links: Links,
@@ -58,7 +57,7 @@ impl FileReader {
         entry.inode = look.id().1;
         entry.mode = look.mode();
         let EntryKind::File(content) = &mut entry.kind else {
-            return Err(io::Error::other("is no regular file"));
+            return Err(io::Error::other("is not a regular file"));
         };
         content.size = look.size();
         if look.blocks().saturating_mul(512) < content.size {
@@ -78,8 +77,8 @@ impl FileReader {
         })
     }
 
-    /// Looks once more at the announced end. What comes there although the size stayed the same belongs to the file: `/proc`
-    /// and some FUSE file systems announce too little. What was appended meanwhile belongs to the next backup.
+    /// Reads after the announced end. If there is data although the size stayed the same, it belongs to the file: `/proc` and some FUSE
+    /// file systems report sizes that are too small. Data that was appended since the file was opened belongs to the next backup.
     fn read_on(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.is_done || self.ended_early || buffer.is_empty() {
             return Ok(0);
@@ -87,7 +86,7 @@ impl FileReader {
         let (announced, ..) = self.opened_as;
         let offset = announced.saturating_add(self.unannounced);
         let len = match pread(&self.file, buffer, offset) {
-            // All that was announced is there.
+            // Ignore the error: all announced bytes were read.
             Err(_) if announced > 0 && self.unannounced == 0 => 0,
             other => other?,
         };
@@ -103,7 +102,7 @@ impl FileReader {
         self.unannounced += len as u64;
         if self.unannounced > MAX_UNANNOUNCED {
             let text = format!(
-                "it says that it has {announced} bytes, and gives more than {MAX_UNANNOUNCED} more"
+                "its reported size is {announced} bytes, but it has more than {MAX_UNANNOUNCED} bytes after that"
             );
             return Err(io::Error::other(text));
         }
@@ -135,12 +134,12 @@ impl Read for FileReader {
 
 impl ContentReader for FileReader {
     fn finish(&mut self) -> io::Result<bool> {
-        // The content is there, whatever the system says now.
+        // The content was read, so a failure here only means that the file may have changed.
         let Ok(look) = Look::of(&self.file) else {
             return Ok(false);
         };
         let is_same = self.opened_as == (look.size(), look.mtime(), look.ctime());
-        // The kernel gives such files new times whenever it likes.
+        // The kernel may change the times of these files at any time.
         if self.ended_early && is_made_by_the_kernel(&self.file) {
             self.is_size_reliable = false;
             return Ok(true);
@@ -166,8 +165,7 @@ fn pread(file: &OwnedFd, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     }
 }
 
-/// True for file systems whose files the kernel writes while they are read, such as `/sys`, where every file says that it has
-/// 4,096 bytes.
+/// True for file systems whose files the kernel generates on read, such as `/sys`, where every file reports a size of 4,096 bytes.
 fn is_made_by_the_kernel(file: &OwnedFd) -> bool {
     const KERNEL: [u64; 13] = [
         0x0000_9fa0, // proc
@@ -187,7 +185,7 @@ fn is_made_by_the_kernel(file: &OwnedFd) -> bool {
     file_system_type(file).is_some_and(|kind| KERNEL.contains(&kind))
 }
 
-/// Opens what must be a regular file. Nothing else is harmed by the attempt: a FIFO does not block, a link is refused.
+/// Opens a regular file. Safe for other kinds of file: a FIFO does not block, and a link is refused.
 pub(super) fn open_file(
     folder: BorrowedFd<'_>,
     name: &[u8],
@@ -196,14 +194,14 @@ pub(super) fn open_file(
     let mut flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     flags.set(OFlags::NOFOLLOW, links == Links::Keep);
     let open = |flags| rustix::fs::openat(folder, name, flags, Mode::empty());
-    // Only the owner may ask that the time of the last access stays.
+    // Only the owner may open a file without changing its access time.
     let opened = match open(flags | OFlags::NOATIME) {
         Err(Errno::PERM) => open(flags),
         other => other,
     };
     let changed = || io::Error::other("is no longer a regular file");
     let file = opened.map_err(|error| match error {
-        // A link where the file was; a socket or a device without a driver cannot be opened at all.
+        // The file was replaced by a link, or by a socket or a device without a driver, which cannot be opened.
         Errno::LOOP | Errno::NXIO => changed(),
         other => other.into(),
     })?;
@@ -214,14 +212,14 @@ pub(super) fn open_file(
     Ok((file, look))
 }
 
-/// Finds the holes of a file; none where the file system does not tell. Then they are read as the zeros they represent.
+/// Finds the holes of a file. Returns none if the file system does not report them; they are then read as zeros.
 fn holes(file: &OwnedFd, size: u64) -> Vec<Extent> {
     let mut holes: Vec<Extent> = Vec::new();
     let mut offset = 0;
     while offset < size && holes.len() < MAX_HOLES {
         let data = match rustix::fs::seek(file, SeekFrom::Data(offset)) {
             Ok(data) => data.min(size),
-            // No data from here on.
+            // There is no data after this offset.
             Err(Errno::NXIO) => size,
             Err(_) => return Vec::new(),
         };
@@ -238,7 +236,7 @@ fn holes(file: &OwnedFd, size: u64) -> Vec<Extent> {
         }
         offset = match rustix::fs::seek(file, SeekFrom::Hole(data)) {
             Ok(hole) => hole,
-            // Cut meanwhile, for one: then reading ends early and tells.
+            // For example, the file was truncated: reading then ends early and reports it.
             Err(_) => break,
         };
     }

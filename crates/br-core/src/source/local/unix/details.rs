@@ -1,7 +1,7 @@
-//! What the walk leaves out of an entry.
+//! Metadata and content that the walk does not read itself.
 //!
-//! [`LocalDetails`] finds it by the folder and the entry's name. Invariant: attributes come from the thing itself, never
-//! from what a link leads to, unless the link was typed.
+//! [`LocalDetails`] reads them through the folder and the entry's name. Invariant: attributes are those of the entry itself. A link is
+//! followed only if the user typed it.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -15,7 +15,7 @@ use super::{Folder, Links};
 use crate::model::{Entry, EntryKind};
 use crate::source::{ContentReader, Details};
 
-/// Access to an entry of a walk.
+/// Reads the details of an entry.
 pub(in crate::source::local) struct LocalDetails {
     folder: Folder,
     links: Links,
@@ -26,7 +26,7 @@ impl Details for LocalDetails {
     fn complete(&mut self, entry: &mut Entry) -> io::Result<()> {
         let is_folder = entry.kind == EntryKind::Directory;
         let attributes = self.xattrs(name_of(entry), is_folder)?;
-        // Of a folder that may not be read the content is reported as unreadable already.
+        // A folder without read permission is already reported as unreadable.
         let is_told = is_folder && attributes.unlisted == Some(Errno::ACCESS);
         self.missing = attributes.missing().filter(|_| !is_told);
         entry.xattrs = attributes.found;
@@ -55,7 +55,7 @@ impl LocalDetails {
         }
     }
 
-    /// Reads attributes by a path, as links and special files cannot be opened.
+    /// Reads attributes by path, because links and special files cannot be opened.
     fn xattrs(&self, name: &[u8], is_folder: bool) -> io::Result<Attributes> {
         let handle = format!("/proc/self/fd/{}", self.folder.as_fd().as_raw_fd());
         let path = [handle.as_bytes(), b"/", name].concat();
@@ -83,7 +83,7 @@ impl LocalDetails {
     }
 }
 
-/// The name of an entry in its folder; the root of a backup is its own folder.
+/// The name of an entry in its folder; `.` for the root of a backup.
 pub(super) fn name_of(entry: &Entry) -> &[u8] {
     if entry.path.is_root() {
         b"."

@@ -1,7 +1,7 @@
-//! What the system says of one file, folder or link.
+//! Metadata of one file, folder or link, as the system reports it.
 //!
-//! [`Look`] holds one answer of `statx`, or of `stat` where a system or a sandbox lacks `statx`. Invariant: all values are of
-//! one moment.
+//! [`Look`] is the result of one call of `statx`, or of `stat` if the system or a sandbox lacks `statx`. Invariant: all values are from
+//! the same moment.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -25,7 +25,7 @@ pub(in crate::source::local) struct Look {
     /// The device that a special file represents.
     node: Device,
     size: u64,
-    /// Units of 512 bytes that are in use.
+    /// Number of 512-byte blocks in use.
     blocks: u64,
     mtime: FileTime,
     ctime: FileTime,
@@ -70,17 +70,17 @@ impl Attribute {
 }
 
 impl Look {
-    /// Looks at a name in a folder.
+    /// Examines a name in a folder.
     pub(super) fn at(folder: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> io::Result<Self> {
         match rustix::fs::statx(folder, name, flags, StatxFlags::BASIC_STATS) {
             Ok(found) => Ok(found.into()),
-            // Some sandboxes refuse what they do not know.
+            // Some sandboxes refuse unknown system calls.
             Err(Errno::NOSYS | Errno::PERM) => Ok(rustix::fs::statat(folder, name, flags)?.into()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Looks at something that is open.
+    /// Examines an open file.
     pub(super) fn of(open: impl AsFd) -> io::Result<Self> {
         Ok(rustix::fs::fstat(open)?.into())
     }
@@ -110,12 +110,12 @@ impl Look {
         (self.device, self.inode)
     }
 
-    /// True when this process may do what the owner may.
+    /// True when this process has the owner's rights.
     pub(in crate::source::local) fn is_own(&self, me: Me) -> bool {
         me.0 == 0 || me.0 == self.uid
     }
 
-    /// The attributes of `chattr` that are set, as far as the file system tells.
+    /// The `chattr` attributes that are set and that the file system reports.
     pub(in crate::source::local) fn attributes(&self) -> impl Iterator<Item = Attribute> {
         let set = self.attributes;
         let all = Attribute::ALL.into_iter();
@@ -142,7 +142,7 @@ impl Look {
         self.size
     }
 
-    /// Units of 512 bytes that are in use.
+    /// Number of 512-byte blocks in use.
     pub(super) fn blocks(&self) -> u64 {
         self.blocks
     }
@@ -189,7 +189,7 @@ impl From<Statx> for Look {
 
 impl From<Stat> for Look {
     fn from(found: Stat) -> Self {
-        // Nanoseconds are below 10⁹, so the narrower type holds them on each system.
+        // Nanoseconds are below 10⁹, so `u32` is wide enough on every system.
         let time = |secs, nanos| FileTime {
             secs,
             nanos: nanos as u32,

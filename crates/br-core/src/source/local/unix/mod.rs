@@ -1,7 +1,7 @@
-//! Folders as Unix shows them.
+//! Folders on Unix.
 //!
-//! [`Folder`] is an open folder and looks at what is in it, [`Look`] is what the system says of it, [`Describer`] makes an entry of that.
-//! Invariant: a link is followed only where [`Links::Follow`] is said.
+//! [`Folder`] is an open folder and examines its entries, [`Look`] has the metadata of one of them, [`Describer`] converts it to an entry.
+//! Invariant: a link is followed only with [`Links::Follow`].
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -29,10 +29,10 @@ pub(super) use look::{Attribute, Look};
 
 use owners::Owners;
 
-/// Bytes of a folder's listing that the system gives at once.
+/// Buffer size for one system call that lists a folder.
 const LISTING_SIZE: usize = 256 * 1024;
 
-/// What to do with a symbolic link in the last place.
+/// What to do if the last part of a path is a symbolic link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Links {
     Follow,
@@ -44,7 +44,7 @@ pub(super) enum Links {
 pub(super) struct Folder(Arc<OwnedFd>);
 
 impl Folder {
-    /// Opens a folder to look at what it holds by name.
+    /// Opens a folder as a base for examining its entries by name.
     pub(super) fn base(path: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(Arc::new(rustix::fs::openat(
@@ -55,15 +55,15 @@ impl Folder {
         )?)))
     }
 
-    /// Opens a folder in this one to look at what it holds by name.
+    /// Opens a subfolder as a base for examining its entries by name.
     pub(super) fn below(&self, name: &[u8], links: Links) -> io::Result<Self> {
         self.open_folder(name, OFlags::PATH, links)
     }
 
-    /// Opens a folder in this one to list it.
+    /// Opens a subfolder for listing.
     pub(super) fn open(&self, name: &[u8], links: Links, is_own: bool) -> io::Result<Self> {
         if is_own {
-            // Only the owner may ask that a backup leaves the time of the last access alone.
+            // Only the owner may open a folder without changing its access time.
             match self.open_folder(name, OFlags::NOATIME, links) {
                 Err(error) if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {}
                 other => return other,
@@ -83,7 +83,7 @@ impl Folder {
         )?)))
     }
 
-    /// Looks at what is in this folder, or at the folder itself, which is `.`.
+    /// Examines an entry of this folder, or with `.` the folder itself.
     pub(super) fn look(&self, name: &[u8], links: Links) -> io::Result<Look> {
         let mut flags = AtFlags::empty();
         flags.set(AtFlags::SYMLINK_NOFOLLOW, links == Links::Keep);
@@ -95,7 +95,7 @@ impl Folder {
         Ok(Look::of(&self.0)?.id())
     }
 
-    /// Reads the names of all that the folder holds, sorted.
+    /// Reads the names of all entries in the folder, sorted.
     pub(super) fn list(&self, buffer: &mut ListBuffer) -> io::Result<Names> {
         let mut names = Names::default();
         let mut listing = RawDir::new(&self.0, &mut buffer.0);
@@ -132,7 +132,7 @@ impl Folder {
     }
 }
 
-/// Room for a folder's listing, used again for each.
+/// A reusable buffer for listing folders.
 #[derive(Debug)]
 pub(super) struct ListBuffer(Box<[MaybeUninit<u8>]>);
 
@@ -142,7 +142,7 @@ impl Default for ListBuffer {
     }
 }
 
-/// The user this process acts for.
+/// The effective user of this process.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Me(u32);
 
@@ -152,18 +152,18 @@ impl Me {
     }
 }
 
-/// Makes entries of what was seen, and remembers what they share.
+/// Converts metadata to entries, and shares owners and link groups between them.
 #[derive(Debug, Default)]
 pub(super) struct Describer {
     owners: Owners,
     /// The link group of each inode with several names.
     links: HashMap<(u64, u64), u64>,
-    /// Of each device whether the time of the last inode change proves that nothing changed.
+    /// For each device, whether an unchanged change time proves that a file is unchanged.
     has_change_times: HashMap<u64, bool>,
 }
 
 impl Describer {
-    /// Makes an entry of what was seen as `name` in `folder`.
+    /// Creates the entry for `name` in `folder` from its metadata.
     pub(super) fn describe(
         &mut self,
         folder: &Folder,
@@ -212,13 +212,13 @@ impl Describer {
 }
 
 impl Describer {
-    /// Whether the time of the last inode change proves that nothing changed. Asked once for each device.
+    /// Whether an unchanged change time proves that a file is unchanged. Determined once per device.
     fn has_change_times(&mut self, folder: &Folder, look: &Look) -> io::Result<bool> {
         if let Some(known) = self.has_change_times.get(&look.device()) {
             return Ok(*known);
         }
         if folder.id()?.0 != look.device() {
-            // Something is mounted there. What it holds is judged by itself.
+            // A mount point. Entries on the mounted file system are checked separately.
             return Ok(true);
         }
         let has = !is_image(folder);
@@ -227,22 +227,22 @@ impl Describer {
     }
 }
 
-/// The group of the hard links whose first path this is.
+/// The link group whose first path this is.
 fn link_group(path: &EntryPath) -> u64 {
     let hash = blake3::hash(path.as_bytes());
     let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
     u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// The kernel's number for the type of the file system that something is on.
+/// The kernel's number for the type of a file's file system.
 fn file_system_type(of: impl AsFd) -> Option<u64> {
     let stat = rustix::fs::fstatfs(of).ok()?;
-    // The type of the field differs between systems; as 32 bits the number is the same on all of them.
+    // The type of the field differs between systems; truncated to 32 bits, the number is the same on all of them.
     Some(u64::from(stat.f_type as u32))
 }
 
-/// True for file systems whose content is made elsewhere and as a whole. On them a file of another image can have the same
-/// size, times and inode, as programs that make images like to set all times alike.
+/// True for file systems that are created as whole images. A file in another image may have the same size, times and inode, because
+/// programs that create images often set all times to the same value.
 fn is_image(folder: &Folder) -> bool {
     const IMAGES: [u64; 6] = [
         0x7371_7368, // squashfs
@@ -255,13 +255,13 @@ fn is_image(folder: &Folder) -> bool {
     file_system_type(&folder.0).is_some_and(|kind| IMAGES.contains(&kind))
 }
 
-/// Device and inode of the folder at a path, links followed.
+/// Device and inode of the folder at a path. Follows links.
 pub(super) fn folder_id(path: &Path) -> Option<(u64, u64)> {
     let stat = rustix::fs::stat(path).ok()?;
     Some((stat.st_dev, stat.st_ino))
 }
 
-/// Bytes as the system's kind of string.
+/// Bytes as an `OsStr`.
 pub(super) fn os_str(bytes: &[u8]) -> &OsStr {
     OsStrExt::from_bytes(bytes)
 }

@@ -1,6 +1,6 @@
 //! Names of users and groups.
 //!
-//! [`Owners`] asks the system once for each number. Invariant: equal numbers give the same [`Owner`] in memory.
+//! [`Owners`] looks up each number once. Invariant: equal numbers share one [`Owner`] in memory.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::model::Owner;
 /// A cache of owners.
 #[derive(Debug, Default)]
 pub(super) struct Owners {
-    /// Most entries have the owner of the one before.
+    /// The last result: most entries have the same owner as the previous one.
     last: Option<Arc<Owner>>,
     known: HashMap<(u32, u32), Arc<Owner>>,
     users: HashMap<u32, String>,
@@ -20,7 +20,7 @@ pub(super) struct Owners {
 }
 
 impl Owners {
-    /// Returns the owner with these numbers, and with the names the system knows for them.
+    /// Returns the owner with these numbers, and with the names that the system has for them.
     pub(super) fn get(&mut self, uid: u32, gid: u32) -> Arc<Owner> {
         if let Some(last) = &self.last
             && (last.uid, last.gid) == (uid, gid)
@@ -35,7 +35,7 @@ impl Owners {
         owner
     }
 
-    /// A name that cannot be found out is like one that does not exist: the numbers are what counts.
+    /// Looks up the names. A failed lookup gives an empty name, because the numbers are sufficient.
     fn look_up(&mut self, uid: u32, gid: u32) -> Arc<Owner> {
         let user = self.users.entry(uid).or_insert_with(|| {
             let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();

@@ -1,6 +1,7 @@
 //! Reading extended attributes.
 //!
-//! [`XattrTarget`] says of what, [`Attributes`] what came of it. Invariant: one call when there are none, which is nearly always.
+//! [`XattrTarget`] is the file to read from, [`Attributes`] is the result. Invariant: a file without attributes, the usual case, needs one
+//! system call.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -9,17 +10,17 @@ use rustix::io::Errno;
 
 use crate::model::{Xattr, escape};
 
-/// No list of names and no value is longer on Linux.
+/// Maximum length of a list of names and of a value on Linux.
 const LARGEST: usize = 64 * 1024;
 
-/// What to read the attributes of.
+/// The file whose attributes are read.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum XattrTarget<'a> {
-    /// Something open.
+    /// An open file.
     Open(BorrowedFd<'a>),
-    /// What is at a path; a link itself.
+    /// The file at a path; a link itself.
     Kept(&'a [u8]),
-    /// What is at a path; what a link leads to.
+    /// The file at a path; for a link, its target.
     Followed(&'a [u8]),
 }
 
@@ -41,38 +42,38 @@ impl XattrTarget<'_> {
     }
 }
 
-/// What could be read of the extended attributes of one thing.
+/// The extended attributes of one file, as far as they are readable.
 #[derive(Debug, Default)]
 pub(super) struct Attributes {
     /// Sorted by name.
     pub(super) found: Vec<Xattr>,
-    /// Why their names cannot be listed.
+    /// Why the names cannot be listed.
     pub(super) unlisted: Option<Errno>,
     /// Names whose value cannot be read.
     unread: Vec<(Vec<u8>, Errno)>,
 }
 
 impl Attributes {
-    /// What is missing, in words.
+    /// A description of the missing attributes.
     pub(super) fn missing(&self) -> Option<String> {
         let mut reasons = Vec::new();
         if let Some(errno) = self.unlisted {
             let error = io::Error::from(errno);
             reasons.push(format!(
-                "its extended attributes cannot be listed and are not all there: {error}"
+                "its extended attributes cannot be listed and may not all be stored: {error}"
             ));
         }
         for (name, errno) in &self.unread {
             let (name, error) = (escape(name), io::Error::from(*errno));
             reasons.push(format!(
-                "its attribute {name} cannot be read and is not there: {error}"
+                "its attribute {name} cannot be read and is not stored: {error}"
             ));
         }
         (!reasons.is_empty()).then(|| reasons.join("; "))
     }
 }
 
-/// Attributes that are read by name when the names cannot be listed: they decide who may do what.
+/// Attributes that are read by name when the names cannot be listed, because they control access.
 const WELL_KNOWN: [&[u8]; 4] = [
     b"security.capability",
     b"security.selinux",
@@ -83,15 +84,14 @@ const WELL_KNOWN: [&[u8]; 4] = [
 /// Reads all attributes.
 ///
 /// # Errors
-/// When nothing is there.
+/// When the file does not exist.
 pub(super) fn read(place: XattrTarget<'_>) -> io::Result<Attributes> {
     collect(with_room(|buffer| place.list(buffer)), |name| {
         with_room(|buffer| place.get(name, buffer))
     })
 }
 
-/// Puts together what the system says about names and about values. A value that cannot be read costs neither the others nor
-/// the thing itself.
+/// Combines the names and the values. An unreadable value affects neither the other values nor the file itself.
 fn collect(
     names: Result<Vec<u8>, Errno>,
     mut get: impl FnMut(&[u8]) -> Result<Vec<u8>, Errno>,
@@ -113,9 +113,9 @@ fn collect(
                 name: name.to_vec(),
                 value,
             }),
-            // It went away since it was listed, or is listed without having a value.
+            // The attribute was removed since it was listed, or is listed although it has no value.
             Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
-            // Nothing says that it is there.
+            // It is unknown whether the attribute exists.
             Err(_) if attributes.unlisted.is_some() => {}
             Err(error) => attributes.unread.push((name.to_vec(), error)),
         }
@@ -124,7 +124,7 @@ fn collect(
     Ok(attributes)
 }
 
-/// Calls with a small buffer, and with the largest that can be needed when it is too small.
+/// Calls with a small buffer first and, if that is too small, with the largest possible one.
 fn with_room(mut call: impl FnMut(&mut [u8]) -> Result<usize, Errno>) -> Result<Vec<u8>, Errno> {
     let mut small = [0; 512];
     match call(&mut small) {
