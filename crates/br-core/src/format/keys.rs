@@ -1,7 +1,7 @@
 //! Keys, and sealing with them (sections 2 and 3).
 
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use blake3::Hasher;
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
 use super::envelope::{ObjectKind, TAG_LEN};

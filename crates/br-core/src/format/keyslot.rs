@@ -1,8 +1,8 @@
 //! Key slots: the master key wrapped by a passphrase (section 2).
 
 use argon2::{Algorithm, Argon2, Params, Version};
+use aws_lc_rs::aead::{Aad, Nonce};
 use jiff::Timestamp;
-use ring::aead::{Aad, Nonce};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zeroize::Zeroizing;
