@@ -87,7 +87,7 @@ impl Template {
     }
 }
 
-/// Leaves a journal, and packs that nothing names.
+/// Leaves a journal, and packs that nothing refers to.
 fn interrupt_a_backup(machine: &Machine) {
     let big = machine.tree().join("big");
     fs::write(&big, br_testkit::noise(9, 60 << 20)).unwrap();

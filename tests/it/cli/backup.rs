@@ -342,7 +342,7 @@ unchanged  docs/sub/b.bin
 left out   docs/sub/cache: pattern `/cache/` of the ignore file in docs/sub
 left out   docs/sub/y.tmp: pattern `*.tmp` of the ignore file in docs/sub
 new        docs/tagged
-left out   docs/tagged: what it holds, as it says that it is a cache
+left out   docs/tagged: its contents, because it is marked as a cache
 new        docs/tagged/CACHEDIR.TAG
 left out   docs/x.o: pattern `*.o`
 ";

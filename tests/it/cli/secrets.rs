@@ -87,7 +87,7 @@ fn a_variable_for_a_secret_that_is_set_and_empty_is_an_error() {
             &["-r", "new", "backup", "--init", "docs"],
         ] {
             let output = session.br.clone().env(name, "").run(command).expect(12);
-            let expected = format!("{name} is set and empty");
+            let expected = format!("{name} is set but empty");
             assert!(output.stderr.contains(&expected), "{output}");
             assert!(!session.at("new").exists(), "{name}");
         }
@@ -97,7 +97,7 @@ fn a_variable_for_a_secret_that_is_set_and_empty_is_an_error() {
     assert!(
         output
             .stderr
-            .contains("BR_S3_SECRET_ACCESS_KEY is set and empty"),
+            .contains("BR_S3_SECRET_ACCESS_KEY is set but empty"),
         "{output}"
     );
     let br = session.br.clone().env("BR_MATRIXONE_PASSWORD", "");
@@ -115,7 +115,7 @@ fn a_variable_for_a_secret_that_is_set_and_empty_is_an_error() {
     assert!(
         output
             .stderr
-            .contains("BR_MATRIXONE_PASSWORD is set and empty"),
+            .contains("BR_MATRIXONE_PASSWORD is set but empty"),
         "{output}"
     );
     // What is typed comes before the environment.

@@ -424,7 +424,7 @@ fn a_file_system_that_is_read_only_or_full_is_called_that() {
                 head -c 300000 /dev/urandom > noise; br -r small/r backup noise";
     let Some(output) = run(full) else { return };
     assert!(
-        hint(&output).contains("make space where the repository is"),
+        hint(&output).contains("free space where the repository is"),
         "{output}"
     );
 }

@@ -9,7 +9,7 @@ use super::{Mo, PASSWORD, until};
 
 const BACKUP: &str = "matrixone backup SERVER --location backups";
 
-/// The latest backup is not whole, is said to be so, and can be deleted.
+/// The latest backup is incomplete, is said to be so, and can be deleted.
 #[track_caller]
 fn assert_failed(mo: &Mo) {
     let (id, state) = mo.states().pop().unwrap();

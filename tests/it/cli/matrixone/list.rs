@@ -85,10 +85,7 @@ fn an_empty_catalogue_is_an_empty_table() {
     fs::remove_file(mo.at("br-matrixone.json")).unwrap();
     // `br list` is about a repository, whatever lies in the current folder.
     let output = mo.run("br list").expect(2);
-    assert!(
-        output.stderr.contains("no repository was named"),
-        "{output}"
-    );
+    assert!(output.stderr.contains("no repository is named"), "{output}");
 }
 
 #[test]

@@ -210,7 +210,7 @@ fn contradictions_are_refused() {
             "--restore_filepath is for --restore_dir s3",
         ),
         ("restore ffffffff --restore_path mo", "no backup 'ffffffff'"),
-        ("restore --restore_path mo", "no backup was named"),
+        ("restore --restore_path mo", "no backup is named"),
         (
             "restore --backup_dir s3 --backup_path x --restore_path mo",
             "--path is for --backup_dir filesystem",

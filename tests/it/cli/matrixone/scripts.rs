@@ -69,7 +69,7 @@ fn a_missing_catalogue_is_named() {
         assert!(
             output
                 .stderr
-                .contains("there is no catalogue of MatrixOne's backups")
+                .contains("there is no catalogue of MatrixOne backups")
                 && output.stderr.contains("mo_br.meta"),
             "{line}: {output}"
         );
