@@ -88,7 +88,7 @@ impl ContentReader for Slow {
 /// The walk may run only so far ahead of a file that takes long. When that file is given up, nobody is left to let it go on:
 /// it waited for ever, and the other workers for it.
 #[test]
-fn a_backup_that_waits_for_one_file_can_be_cancelled() {
+fn backup_waiting_for_slow_file_can_be_cancelled() {
     let repo = TestRepo::new();
     let mut context = repo.context.clone();
     context.cancel = CancellationToken::new();

@@ -33,7 +33,7 @@ fn assert_unread(report: &BackupReport) {
 }
 
 #[test]
-fn files_that_misbehave_cost_only_themselves() {
+fn failing_files_do_not_affect_other_files() {
     let big = noise(2, 3_000_000);
     let source = MemorySource::new()
         .file("a good", "good")

@@ -11,7 +11,7 @@ use super::Session;
 
 const GROUP: u32 = 40_100;
 
-/// Runs br as a user, with a home of their own and a umask.
+/// Runs br as a user with a separate home and a umask.
 fn run_as(session: &Session, user: u32, group: u32, umask: &str, words: &str) -> BrOutput {
     let program = session.dir.path().join("br-of-everybody");
     if !program.exists() {
@@ -44,7 +44,7 @@ fn everything_in(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn members_of_a_group_share_a_repository_whatever_their_umask() {
+fn group_members_share_repository_with_any_umask() {
     if !is_root() {
         return skip("only root can become somebody else");
     }
@@ -90,7 +90,7 @@ fn members_of_a_group_share_a_repository_whatever_their_umask() {
 }
 
 #[test]
-fn a_repository_is_its_owners_unless_it_is_shared() {
+fn repository_is_private_unless_shared() {
     if !is_root() {
         return skip("only root can become somebody else");
     }

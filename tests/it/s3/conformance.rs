@@ -21,7 +21,7 @@ fn a_bucket_conforms() {
 }
 
 #[test]
-fn a_bucket_of_its_own_conforms() {
+fn repository_at_root_of_bucket_conforms() {
     let bucket = Bucket::new();
     let next = AtomicU64::new(0);
     block_on(conformance::all(async || {

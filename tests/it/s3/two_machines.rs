@@ -92,7 +92,7 @@ fn content(name: &str, round: u64) -> Vec<u8> {
     noise(round * 2 + u64::from(name == "a") + 10, 20_000)
 }
 
-/// The first id in a listing, wherever it stands.
+/// The first id in a listing, at any position.
 fn find_id(value: &serde_json::Value) -> Option<String> {
     match value {
         serde_json::Value::Object(fields) => match fields.get("id") {

@@ -1,4 +1,4 @@
-//! `br matrixone backup`: what is asked of the server, and what is believed of its answers.
+//! `br matrixone backup`: the statements for the server, and how br verifies its answers.
 
 use br_test_matrixone::{ClusterOptions, MoServerOptions, MoVersion, Outcome};
 use br_testkit::skip;
@@ -6,7 +6,7 @@ use br_testkit::skip;
 use super::{Mo, PASSWORD, id_of, json};
 
 #[test]
-fn a_backup_is_read_before_it_counts() {
+fn backup_is_verified_before_it_is_complete() {
     let mo = Mo::new();
     let output = mo.run("backup SERVER --backup_dir filesystem --path backups");
     mo.assert_output("backup", &output.clone().expect(0));
@@ -18,7 +18,7 @@ fn a_backup_is_read_before_it_counts() {
 }
 
 #[test]
-fn json_says_what_was_made() {
+fn json_summary_describes_backup() {
     let mo = Mo::new();
     let line = "matrixone backup SERVER --location backups --json";
     mo.assert_output("backup json", &mo.run(line).expect(0));
@@ -36,7 +36,7 @@ fn json_says_what_was_made() {
 }
 
 #[test]
-fn the_number_of_files_at_once_is_handed_on() {
+fn parallelism_is_passed_to_server() {
     let mo = Mo::new();
     for (given, sent) in [
         ("", "'0'"),
@@ -59,7 +59,7 @@ fn the_number_of_files_at_once_is_handed_on() {
     }
 }
 
-/// Command lines, and what is said of them; `BASE` is a backup.
+/// Command lines and their error messages; `BASE` is a backup.
 const CONTRADICTIONS: [(&str, &str); 20] = [
     (
         "backup SERVER --backup_dir filesystem --path b --endpoint http://127.0.0.1:9",
@@ -75,7 +75,7 @@ const CONTRADICTIONS: [(&str, &str); 20] = [
     ),
     (
         "matrixone backup SERVER --location b --bucket x",
-        "--bucket is how mo_br spells",
+        "--bucket is an option of mo_br",
     ),
     ("backup SERVER --backup_dir filesystem", "needs --path"),
     (
@@ -138,7 +138,7 @@ const CONTRADICTIONS: [(&str, &str); 20] = [
 ];
 
 #[test]
-fn contradictions_are_refused_before_anything_is_begun() {
+fn contradicting_options_are_refused_before_backup_starts() {
     let mo = Mo::new();
     let base = mo.backup();
     let before = mo.server.statements().len();
@@ -159,7 +159,7 @@ fn contradictions_are_refused_before_anything_is_begun() {
 }
 
 #[test]
-fn only_a_whole_backup_is_a_base() {
+fn incomplete_backup_is_refused_as_base() {
     let mo = Mo::new();
     mo.server.inject(br_test_matrixone::Fault::NotFound(5));
     mo.run("matrixone backup SERVER --location backups")
@@ -177,7 +177,7 @@ fn only_a_whole_backup_is_a_base() {
 }
 
 #[test]
-fn passwords_come_from_safe_places() {
+fn password_is_read_from_file_or_environment() {
     let mo = Mo::new();
     let bare = mo.session.br.clone().env("BR_REPOSITORY", "");
     mo.session.write_secret("pw", format!("{PASSWORD}\n"));
@@ -215,7 +215,7 @@ fn passwords_come_from_safe_places() {
 }
 
 #[test]
-fn other_accounts_may_not() {
+fn account_other_than_sys_is_refused() {
     let options = MoServerOptions::default().with_password(PASSWORD);
     let mo = Mo::with(options.with_account("acc"));
     let line = format!(
@@ -228,7 +228,7 @@ fn other_accounts_may_not() {
 }
 
 #[test]
-fn old_releases_do_what_they_can() {
+fn old_releases_support_fewer_options() {
     for (version, grammar) in [
         (MoVersion::V1_0, "FILESYSTEM"),
         (MoVersion::V1_1_3, "PARALLELISM"),
@@ -273,7 +273,7 @@ fn old_releases_do_what_they_can() {
 }
 
 #[test]
-fn another_database_is_told_nothing() {
+fn other_database_is_refused() {
     let mo = Mo::new();
     let line = "matrixone backup --port 3306 --user dump --location backups";
     let output = mo.run(line);
@@ -289,7 +289,7 @@ fn another_database_is_told_nothing() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_named() {
+fn unreachable_server_is_named() {
     let mo = Mo::new();
     let port = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -305,7 +305,7 @@ fn a_server_that_is_not_there_is_named() {
 
 /// A server on another host writes to its own disk.
 #[test]
-fn a_folder_that_is_another_one_here_is_found_out() {
+fn folder_that_differs_between_server_and_br_is_detected() {
     let mo = Mo::with(
         MoServerOptions::default()
             .with_password(PASSWORD)

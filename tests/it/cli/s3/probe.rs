@@ -3,7 +3,7 @@
 use super::{Cloud, json};
 use crate::cli::Session;
 
-/// The output without what was measured.
+/// The output without measured values.
 fn without_figures(text: &str) -> String {
     let cut = |line: &str| match line.split_once("  ") {
         Some((label, _))
@@ -19,7 +19,7 @@ fn without_figures(text: &str) -> String {
 }
 
 #[test]
-fn a_good_server_is_good_for_several_writers() {
+fn conforming_server_is_usable_by_several_writers() {
     let cloud = Cloud::ready();
     let mut output = cloud.run("storage probe").expect(0);
     assert!(
@@ -52,7 +52,7 @@ fn a_good_server_is_good_for_several_writers() {
 }
 
 #[test]
-fn a_store_that_overwrites_is_for_one_writer() {
+fn store_that_overwrites_is_usable_by_one_writer() {
     let cloud = Cloud::ready();
     cloud.server.ignore_conditions(true);
     let output = cloud.run("storage probe --quick").expect(0);
@@ -68,7 +68,7 @@ fn a_store_that_overwrites_is_for_one_writer() {
 }
 
 #[test]
-fn a_store_without_parts_is_of_no_use() {
+fn store_without_range_reads_is_unusable() {
     let cloud = Cloud::ready();
     cloud.server.ignore_ranges(true);
     let output = cloud.run("storage probe").expect(1);

@@ -34,7 +34,7 @@ pub(super) fn error(status: u16, code: &str) -> Response<Bytes> {
     xml(status, body)
 }
 
-/// What a server says that breaks a connection.
+/// The error of a server that drops a connection.
 pub(super) fn broken() -> io::Error {
     io::Error::other("failed on purpose")
 }
@@ -48,12 +48,12 @@ pub(super) struct AnswerBody {
     chunk: usize,
     pause: Duration,
     wait: Option<Pin<Box<Sleep>>>,
-    /// Until the last byte is handed out; `None` also when the request is not counted.
+    /// Until the last byte is sent; `None` also when the request is not counted.
     busy: Option<Busy>,
 }
 
 impl AnswerBody {
-    /// Sends bytes as a fault wants it.
+    /// Sends bytes, altered by a fault.
     pub(super) fn new(bytes: Bytes, fault: Option<Fault>, busy: Option<Busy>) -> Self {
         let mut body = Self {
             rest: bytes,

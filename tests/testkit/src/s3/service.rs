@@ -103,7 +103,7 @@ impl Service {
         Response::new(AnswerBody::new(counts.into(), None, None))
     }
 
-    /// Does what a request wants, if its sender may want it.
+    /// Executes a request, if its sender has permission.
     async fn work(&self, request: Request<Incoming>) -> io::Result<Response<Bytes>> {
         let (head, body) = request.into_parts();
         if sts::is_meant(&head) {
@@ -169,5 +169,5 @@ impl hyper::body::Body for Received {
     }
 }
 
-/// What a request is answered with.
+/// The response to a request.
 pub(super) type Answer = Response<AnswerBody>;

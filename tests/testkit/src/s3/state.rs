@@ -30,7 +30,7 @@ pub(super) struct Object {
     pub(super) data: Bytes,
     pub(super) tag: String,
     pub(super) modified: SystemTime,
-    /// What is kept of the request that wrote it.
+    /// The stored part of the request that wrote it.
     pub(super) headers: HeaderMap,
     pub(super) checksum: Checksum,
 }
