@@ -96,7 +96,7 @@ impl Origin {
             ErrorKind::Password => {
                 "give the correct password with --password-file, --password-command or BR_PASSWORD"
             }
-            ErrorKind::NotEncrypted => "leave the password out: the repository is not encrypted",
+            ErrorKind::NotEncrypted => "leave out the password: the repository is not encrypted",
             ErrorKind::Denied => self.denied(),
             ErrorKind::Full | ErrorKind::Io if self.io == Some(io::ErrorKind::FileTooLarge) => {
                 return format!("raise the file size limit (`ulimit -f` shows it), and {again}");

@@ -121,7 +121,10 @@ fn dry_run_creates_nothing() {
     let output = session
         .run(["backup", "--init", "docs", "--dry-run"])
         .expect(0);
-    assert!(output.stderr.contains("the dry run uses an empty one"), "{output}");
+    assert!(
+        output.stderr.contains("the dry run uses an empty one"),
+        "{output}"
+    );
     assert!(!session.at("repository").exists(), "{output}");
     session.run(["list"]).expect(10);
 }

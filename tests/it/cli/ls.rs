@@ -139,7 +139,12 @@ fn an_absent_path_is_an_error() {
         let output = session.run(["ls", "latest", "docs", path]).expect(2);
         assert_eq!(output.stdout, "", "{path}");
         assert!(output.stderr.contains(path), "{output}");
-        assert!(output.stderr.contains("hint: `br ls ID`"), "{output}");
+        assert!(
+            output
+                .stderr
+                .contains("hint: use a path that `br ls ID` shows"),
+            "{output}"
+        );
     }
 }
 

@@ -17,7 +17,10 @@ fn manual_pages_explain_options_missing_from_short_help() {
     for page in ["br", "br-backup", "br-matrixone-restore"] {
         let path = session.at(&format!("man/{page}.1"));
         let page = std::fs::read_to_string(path).unwrap();
-        for text in ["Do not sign requests", "What the owner of the role demands"] {
+        for text in [
+            "Do not sign requests",
+            "External id that the owner of the role requires",
+        ] {
             assert!(page.contains(text), "{text}");
         }
     }

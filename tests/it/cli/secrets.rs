@@ -107,7 +107,7 @@ fn a_variable_for_a_secret_that_is_set_and_empty_is_an_error() {
             "backup",
             "--user",
             "u",
-            "--path",
+            "--location",
             "x",
             "--in-place",
         ])
@@ -175,7 +175,7 @@ fn secret_file_readable_by_others_has_warning() {
         "u",
         "--port",
         "1",
-        "--path",
+        "--location",
         "x",
         "--in-place",
     ];
@@ -197,7 +197,7 @@ fn password_for_unencrypted_repository_has_specific_message() {
     let output = br.run(["list"]).expect(12);
     assert!(output.stderr.contains("not encrypted"), "{output}");
     assert!(
-        output.stderr.contains("hint: leave the password out"),
+        output.stderr.contains("hint: leave out the password"),
         "{output}"
     );
 }

@@ -77,7 +77,10 @@ fn options_that_would_be_ignored_are_refused() {
     let output = session
         .run(["backup", "docs", "--stdin-name", "x.sql"])
         .expect(2);
-    assert!(output.stderr.contains("--stdin is missing"), "{output}");
+    assert!(
+        output.stderr.contains("--stdin-name needs --stdin"),
+        "{output}"
+    );
 }
 
 #[test]
@@ -195,7 +198,10 @@ fn missing_repository_is_created_only_with_init() {
         assert!(!session.at("repository").exists(), "{arguments:?}");
     }
     let output = session.run(["backup", "docs", "--init"]).expect(0);
-    assert!(output.stderr.contains("made a new repository"), "{output}");
+    assert!(
+        output.stderr.contains("created a new repository"),
+        "{output}"
+    );
     assert!(output.stderr.contains("not encrypted"), "{output}");
     // The same command succeeds if the repository exists.
     session.run(["backup", "docs", "--init"]).expect(0);
@@ -327,7 +333,7 @@ fn lost_configuration_has_no_hint_to_run_init() {
     fs::remove_file(session.at("repository/br.json")).unwrap();
     for command in [&["list"][..], &["check"], &["backup", "--init", "docs"]] {
         let output = session.br.run(command).expect(14);
-        assert!(hint(&output).contains("put br.json back"), "{output}");
+        assert!(hint(&output).contains("restore br.json"), "{output}");
         assert!(!hint(&output).contains("br init"), "{output}");
     }
 }

@@ -56,7 +56,7 @@ impl StoreLocation {
             None => text_variable("BR_REPOSITORY", variables)?,
         };
         let Some(named) = named else {
-            let hint = "name one with --repo, or set BR_REPOSITORY; for backups of MatrixOne use `br matrixone` or `br mo-br`";
+            let hint = "name one with --repo PATH, or set BR_REPOSITORY; for backups of MatrixOne use `br matrixone` or `br mo-br`";
             return Err(CommandError::usage("no repository is named", hint));
         };
         let location = parse(&named)?;

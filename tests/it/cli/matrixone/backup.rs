@@ -90,7 +90,7 @@ const CONTRADICTIONS: [(&str, &str); 20] = [
         "backup SERVER --backup_dir tape --path b",
         "invalid value 'tape'",
     ),
-    ("backup SERVER", "no place to back up to"),
+    ("backup SERVER", "no location to back up to"),
     (
         "backup SERVER --backup_dir filesystem --path backups --backup_type incremental",
         "needs a base",
@@ -192,14 +192,16 @@ fn password_is_read_from_file_or_environment() {
     ));
     let output = bare.run_with_input(twice, b"one\ntwo\n");
     assert!(
-        output.stderr.contains("from standard input already"),
+        output
+            .stderr
+            .contains("already read its secret from standard input"),
         "{output}"
     );
     let typed = mo
         .run_with(&bare, &format!("{line} --password {PASSWORD}"))
         .expect(0);
     assert!(
-        typed.stderr.contains("warning: --password can be seen"),
+        typed.stderr.contains("warning: --password is visible"),
         "{typed}"
     );
     for wrong in [line.to_owned(), format!("{line} --password wrong")] {
@@ -323,9 +325,7 @@ fn folder_that_differs_between_server_and_br_is_detected() {
     std::fs::rename(mo.at("backups"), mo.at("other host")).unwrap();
     let output = br_testkit::BrOutput::from(child.wait_with_output().unwrap()).expect(10);
     assert!(
-        output
-            .stderr
-            .contains("the same one for the server and for br"),
+        output.stderr.contains("the same for the server and for br"),
         "{output}"
     );
     assert!(matches!(mo.server.backups()[0].outcome, Outcome::Done(_)));

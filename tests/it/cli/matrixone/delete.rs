@@ -122,7 +122,7 @@ fn backup_needed_only_according_to_files_is_not_deleted() {
     super::change(&list, |bytes| bytes[40] ^= 1);
     let output = mo.run(&format!("delete {full} --cascade")).expect(14);
     assert!(
-        output.stderr.contains("cannot be found out") && output.stderr.contains(&increment),
+        output.stderr.contains("cannot determine") && output.stderr.contains(&increment),
         "{output}"
     );
     fs::write(&list, whole).unwrap();

@@ -163,7 +163,7 @@ fn a_second_backup_of_a_cluster_is_refused() {
     let (id, state) = mo.states().remove(0);
     assert_eq!(state, "running");
     let output = mo.run(&format!("matrixone delete {id}")).expect(11);
-    assert!(output.stderr.contains("a backup is being made"), "{output}");
+    assert!(output.stderr.contains("a backup is running"), "{output}");
     interrupt(&child);
     BrOutput::from(child.wait_with_output().unwrap()).expect(130);
     assert_eq!(mo.server.most_running(), 1);

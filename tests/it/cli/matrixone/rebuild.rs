@@ -108,7 +108,7 @@ fn rebuild_adds_copies_in_repository() {
     assert_eq!(after[0]["place"]["type"], "repository");
     let id = after[0]["id"].as_str().unwrap();
     let output = mo.run(&format!("check {id}")).expect(2);
-    assert!(output.stderr.contains("lies in the repository"), "{output}");
+    assert!(output.stderr.contains("is in the repository"), "{output}");
     let backup = after[0]["place"]["backup"].as_str().unwrap();
     mo.run_with(&br, &format!("br restore {backup} --target back"))
         .expect(0);

@@ -140,7 +140,7 @@ fn mo_br_command_line_for_br_is_refused_with_hint() {
     ] {
         let output = mo.run(line).expect(2);
         assert!(
-            output.stderr.contains("br mo-br") && output.stderr.contains("mo_br spells"),
+            output.stderr.contains("br mo-br") && output.stderr.contains("is an option of mo_br"),
             "{line}: {output}"
         );
     }

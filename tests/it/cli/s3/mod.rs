@@ -177,7 +177,7 @@ fn wrong_keys_and_missing_buckets_are_distinguished() {
     for command in ["init", "list", "backup docs", "storage probe"] {
         let output = cloud.run_with(&elsewhere, command).expect(10);
         assert!(output.stderr.contains("NoSuchBucket"), "{output}");
-        assert!(output.stderr.contains("make the bucket"), "{output}");
+        assert!(output.stderr.contains("create the bucket"), "{output}");
     }
 }
 

@@ -56,7 +56,10 @@ fn store_that_overwrites_is_usable_by_one_writer() {
     let cloud = Cloud::ready();
     cloud.server.ignore_conditions(true);
     let output = cloud.run("storage probe --quick").expect(0);
-    assert!(output.stdout.contains("no: two writers"), "{output}");
+    assert!(
+        output.stdout.contains("no: writers could overwrite"),
+        "{output}"
+    );
     assert!(
         output.stdout.contains("usable by one writer at a time\n"),
         "{output}"
@@ -83,7 +86,10 @@ fn store_without_range_reads_is_unusable() {
 fn folders_and_memory_can_be_probed() {
     let session = Session::with_backup();
     let output = session.run(["storage", "probe", "--quick"]).expect(0);
-    assert!(output.stdout.contains("good for a repository"), "{output}");
+    assert!(
+        output.stdout.contains("usable by several writers"),
+        "{output}"
+    );
     session.run(["check"]).expect(0);
     let found = session.json(["storage", "probe", "memory:"]);
     assert!(
@@ -92,7 +98,7 @@ fn folders_and_memory_can_be_probed() {
     );
     assert!(found["traffic"].is_null());
     let output = session.run(["storage", "probe", "nowhere"]).expect(10);
-    assert!(output.stderr.contains("make the folder"), "{output}");
+    assert!(output.stderr.contains("create the folder"), "{output}");
     session.run(["storage", "probe", "-r", "x", "y"]).expect(2);
     session.run(["storage"]).expect(2);
 }

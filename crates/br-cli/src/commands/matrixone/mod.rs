@@ -121,12 +121,12 @@ impl CatalogArgs {
 
     /// Refuses to continue without a catalogue: an empty list would look as if there were no backups.
     fn must_exist(&self) -> Result<(), CommandError> {
-        let mut beside = self.meta_path.clone().into_os_string();
-        beside.push(format!(".{OWN_NAME}"));
+        let mut own = self.meta_path.clone().into_os_string();
+        own.push(format!(".{OWN_NAME}"));
         let places = [
             self.meta_path.clone(),
             self.meta_path.with_file_name(OWN_NAME),
-            beside.into(),
+            own.into(),
         ];
         // If the check fails, assume that the file exists: reading it reports the error.
         if places
