@@ -123,7 +123,7 @@ fn same_tree_has_same_root_for_every_way_of_reading() {
         assert_eq!(again.kind, BackupKind::Full, "everything is read");
         assert_eq!(
             again.tree, first.tree,
-            "equal trees are equal, whoever made them"
+            "equal trees are equal, independent of their origin"
         );
         assert_eq!(
             again.changes.bytes_added, 0,
@@ -283,7 +283,7 @@ fn backup_of_other_host_or_paths_is_not_used_as_base() {
         .backup_with(&source, &options.with_base(base))
         .unwrap()
         .backup;
-    assert_eq!(told.base, Some(first.id), "a base that was named is taken");
+    assert_eq!(told.base, Some(first.id), "the named base is used");
     assert_eq!(told.changes.files_unchanged, 1, "and used");
     assert_eq!(repo.backups().unwrap().len(), 4, "all are listed");
 }

@@ -211,7 +211,7 @@ fn bundle_of_backup_contains_its_regular_files() {
                 let stored = [top.as_bytes(), b"/", path].concat();
                 let mut left_out_paths = left_out.iter().map(|(path, _)| path.as_bytes());
                 let named = left_out_paths.any(|path| path == stored);
-                assert!(named, "{name} is left out and told: {left_out:?}");
+                assert!(named, "{name} is left out and reported: {left_out:?}");
             }
         }
     }

@@ -58,7 +58,11 @@ fn failing_files_do_not_affect_other_files() {
     let report = repo.backup(&source).unwrap();
     let backup = &report.backup;
     assert_unread(&report);
-    assert_eq!(told.failed.lock().unwrap().len(), 4, "and told at once");
+    assert_eq!(
+        told.failed.lock().unwrap().len(),
+        4,
+        "and reported immediately"
+    );
     let warnings = told.warnings.lock().unwrap();
     assert_eq!(
         report.torn, 6,

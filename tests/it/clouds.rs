@@ -17,7 +17,7 @@ use br_testkit::{MemorySource, TestRepo, block_on, noise, skip};
 fn folder(name: &str) -> Option<Location> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let Ok(container) = std::env::var("BR_TEST_AZURE_CONTAINER") else {
-        skip("no BR_TEST_AZURE_CONTAINER; docs/clouds.md tells how to start a server");
+        skip("no BR_TEST_AZURE_CONTAINER; docs/clouds.md explains how to start a server");
         return None;
     };
     let next = NEXT.fetch_add(1, Ordering::Relaxed);

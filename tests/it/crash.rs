@@ -212,7 +212,7 @@ fn lost_response_does_not_lose_backup() {
             assert_eq!(
                 all.len() == 3,
                 result.is_ok(),
-                "{what}: the report tells what happened"
+                "{what}: the report describes what happened"
             );
             if operation.verb == "put" && operation.key.starts_with("log/") {
                 assert!(

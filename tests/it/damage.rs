@@ -492,7 +492,7 @@ fn damaged_tree_node_loses_only_entries_below_it() {
     let report = block_on(report).unwrap();
     assert!(
         report.damaged && report.failed_count == 1,
-        "the gap is told: {:?}",
+        "the gap is reported: {:?}",
         report.failed
     );
     assert!(

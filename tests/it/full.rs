@@ -237,8 +237,8 @@ fn prune_all(repository: &Repository, context: &Context) -> br_core::Result<prun
 /// With no byte free nothing could be written, so nothing could be deleted either.
 #[test]
 fn delete_and_prune_work_on_completely_full_disk() {
-    // Four files of a pack of their own are freed, and a pack of eight of which some files are still in use: nothing must be
-    // copied, something must, more than there is space for.
+    // A pack of four files is freed, and a pack of eight files is partly in use: nothing must be copied, or some data, or more data
+    // than there is space for.
     for (kept, with_reserve) in [(0..0, true), (6..8, true), (2..8, true), (6..8, false)] {
         let Some(small) = Tmpfs::new(36) else { return };
         let context = Context::system();

@@ -170,7 +170,7 @@ fn repository_without_configuration_is_damaged_not_missing() {
     assert_eq!(
         error.kind(),
         ErrorKind::RepositoryNotFound,
-        "`init` goes on"
+        "`init` continues"
     );
 }
 

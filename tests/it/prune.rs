@@ -111,7 +111,7 @@ fn small_amount_of_unused_data_is_kept() {
     let planned = block_on(plan(&repo.repository, &TestRepo::thorough(), &repo.context)).unwrap();
     assert!(
         planned.packs_rewritten >= 1,
-        "unless asked for: {planned:?}"
+        "unless the option is given: {planned:?}"
     );
     block_on(prune(&repo.repository, &planned, &repo.context)).unwrap();
     repo.assert_holds("after", &Expected::from([(kept, most)]));

@@ -40,7 +40,7 @@ fn restore_writes_only_selected_paths() {
             let there = std::str::from_utf8(there).unwrap();
             let leads = there.is_empty() || path.starts_with(&format!("{there}/"));
             let inside = there == *path || there.starts_with(&format!("{path}/"));
-            assert!(leads || inside, "{there} was not asked for");
+            assert!(leads || inside, "{there} was not selected");
             let mut wanted = before.items[there.as_bytes()].clone();
             // The other names of this file were not selected.
             wanted.linked_to.clone_from(&item.linked_to);
@@ -161,7 +161,7 @@ fn surplus_is_deleted_only_in_backed_up_folders() {
     assert_eq!(
         report.deleted.len(),
         5,
-        "a dry run tells what it would delete: {:?}",
+        "a dry run reports what it would delete: {:?}",
         report.deleted
     );
     everything.assert_same(
@@ -176,7 +176,7 @@ fn surplus_is_deleted_only_in_backed_up_folders() {
     assert_eq!(
         report.deleted.len(),
         2,
-        "only in the folder that was asked for: {:?}",
+        "only in the selected folder: {:?}",
         report.deleted
     );
     assert!(

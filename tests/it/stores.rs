@@ -42,7 +42,7 @@ fn repository_works_on_s3_server() {
 #[test]
 fn repository_works_on_s3_server_of_environment() {
     if Endpoint::from_env().is_none() {
-        skip("no BR_TEST_S3_ENDPOINT; docs/testing.md tells how to start a server");
+        skip("no BR_TEST_S3_ENDPOINT; docs/testing.md explains how to start a server");
         return;
     }
     run_all_on(StoreKind::Endpoint, &[]);

@@ -131,8 +131,8 @@ fn failing_stream_makes_no_backup() {
     }
 }
 
-/// Symptom: three runs of one stream that were interrupted left 87, 175, 264 MB. Cause: without a journal nobody knew what the
-/// run before had stored.
+/// Symptom: three interrupted runs of one stream left 87, 175, 264 MB. Cause: without a journal a run did not know what the run
+/// before had stored.
 #[test]
 fn interrupted_runs_without_a_journal_store_everything_once() {
     let disk = Disk::new(TreeFixture::new());

@@ -1,7 +1,7 @@
-//! Every kind of object, cached copy and journal is damaged in every way; then every verb runs.
+//! Damages every kind of object, cached copy and journal in every way; then runs every command.
 //!
-//! A verb ends in order. What it says it restored is right. What `check --read-data` calls sound restores. And no verb makes it
-//! worse: with the object as it was, every backup restores again.
+//! A command ends cleanly. Files that it reports as restored are correct. A repository that `check --read-data` calls intact can
+//! be restored. No command makes the damage worse: with the original object, every backup restores again.
 
 use std::fs;
 use std::path::{Path, PathBuf};

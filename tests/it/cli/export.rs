@@ -507,7 +507,7 @@ fn export_refuses_missing_path() {
         (&["export", "ffff"], 2, "there is no backup `ffff`"),
         (&["export", "docs", "ffff"], 2, "no file or folder `ffff`"),
         (&["export", "docs", "--path", "none"], 2, "no path `none`"),
-        (&["export", "latest", "--path", "none"], 2, "no path `none`"),
+        (&["export", "latest", "--path", "none"], 2, "no `none`"),
         (&["export", "docs", "--path", "../x"], 2, "--path"),
         (
             &["export", "node", "--table-sets", "frob"],

@@ -417,7 +417,7 @@ fn an_encrypted_repository_keeps_bundles_too() {
             let found = bytes
                 .windows(word.len())
                 .any(|part| part == word.as_bytes());
-            assert!(!found, "{word} stands in {}", object.display());
+            assert!(!found, "{word} is in {}", object.display());
         }
     }
     br.run(["export", "latest", "--dir", "out"]).expect(0);

@@ -139,7 +139,7 @@ impl Session {
     fn run_as_nobody(&self, arguments: &[&str]) -> Option<BrOutput> {
         const NOBODY: u32 = 65_534;
         if !is_root() {
-            skip("only root can become somebody else");
+            skip("only root can switch to another user");
             return None;
         }
         // Where it was built, others may not go.

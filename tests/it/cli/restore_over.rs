@@ -220,7 +220,7 @@ fn parent_folders_keep_their_metadata() {
         after[..2],
         "what was not backed up itself stays"
     );
-    assert_ne!(before[2].0, after[2].0, "what was asked for is as it was");
+    assert_ne!(before[2].0, after[2].0, "the selected entry is unchanged");
     assert_ne!(before[3].0, after[3].0);
 }
 
@@ -562,7 +562,7 @@ fn same_inode_on_two_file_systems_is_restored_as_two_files() {
 #[test]
 fn hard_link_is_restored_when_first_name_cannot_be_written() {
     if !is_root() {
-        return skip("only root can become somebody else");
+        return skip("only root can switch to another user");
     }
     let session = Session::with_backup();
     session.write("docs/1/file", noise(5, 300_000));
@@ -595,7 +595,7 @@ fn hard_link_is_restored_when_first_name_cannot_be_written() {
 #[test]
 fn user_can_restore_into_own_read_only_folder() {
     if !is_root() {
-        return skip("only root can become somebody else");
+        return skip("only root can switch to another user");
     }
     let session = Session::with_backup();
     session.write("docs/closed/inner/file", "wanted");
@@ -779,7 +779,7 @@ fn closed_terminal_ends_restore_cleanly() {
 #[test]
 fn dry_run_reports_unreadable_folder() {
     if !is_root() {
-        return skip("only root can become somebody else");
+        return skip("only root can switch to another user");
     }
     let session = Session::with_backup();
     session.write("docs/closed/file", "new");
@@ -820,7 +820,7 @@ fn dry_run_reports_unreadable_folder() {
 #[test]
 fn unreadable_entries_fail_in_dry_and_real_run() {
     if !is_root() {
-        return skip("only root can become somebody else");
+        return skip("only root can switch to another user");
     }
     let session = Session::with_backup();
     session.write("docs/closed/file", "new");
@@ -967,7 +967,7 @@ fn mounted_file_system_missing_from_backup_is_not_emptied() {
 #[test]
 fn failed_deletion_reports_deleted_entries() {
     if !is_root() {
-        return skip("only root can become somebody else");
+        return skip("only root can switch to another user");
     }
     let session = Session::with_backup();
     session.give("repository", NOBODY);

@@ -46,7 +46,7 @@ fn everything_in(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn group_members_share_repository_with_any_umask() {
     if !is_root() {
-        return skip("only root can become somebody else");
+        return skip("only root can switch to another user");
     }
     let session = Session::new();
     let repository = session.dir.path().join("shared");
@@ -92,7 +92,7 @@ fn group_members_share_repository_with_any_umask() {
 #[test]
 fn repository_is_private_unless_shared() {
     if !is_root() {
-        return skip("only root can become somebody else");
+        return skip("only root can switch to another user");
     }
     let session = Session::new();
     let repository = session.dir.path().join("private");

@@ -36,7 +36,7 @@ fn repository_at_root_of_bucket_conforms() {
 #[test]
 fn the_server_of_the_environment_conforms() {
     let Some(there) = Endpoint::from_env() else {
-        skip("no BR_TEST_S3_ENDPOINT; docs/testing.md tells how to start a server");
+        skip("no BR_TEST_S3_ENDPOINT; docs/testing.md explains how to start a server");
         return;
     };
     let next = AtomicU64::new(0);

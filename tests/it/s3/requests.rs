@@ -1,5 +1,5 @@
-//! How many requests each operation takes. They are what object storage bills, and what a distant server makes wait for:
-//! `docs/requests.md` promises these figures.
+//! The number of requests of each operation: object storage bills them, and each one costs a round trip. `docs/requests.md`
+//! documents these numbers.
 
 use br_core::engine::backup::{BackupReport, backup};
 use br_core::engine::check::{CheckOptions, ReadData, check};

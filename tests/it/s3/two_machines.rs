@@ -29,7 +29,7 @@ fn two_machines_back_up_into_one_bucket() {
 fn two_machines_back_up_into_the_server_of_the_environment() {
     match Endpoint::from_env() {
         Some(there) => run(&there, 50),
-        None => skip("no BR_TEST_S3_ENDPOINT; docs/testing.md tells how to start a server"),
+        None => skip("no BR_TEST_S3_ENDPOINT; docs/testing.md explains how to start a server"),
     }
 }
 

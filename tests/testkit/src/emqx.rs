@@ -1,7 +1,7 @@
-//! A broker that exports: the files of an EMQX data export, made up byte by byte and without br's own writers.
+//! A broker that exports: the files of an EMQX data export, built byte by byte without br's own writers.
 //!
-//! [`EmqxNode`] has what a node has: a configuration and tables. Invariant: everything secret in it has a word of
-//! [`EmqxNode::SECRETS`] in it, so that a test can look for them where they must not be.
+//! [`EmqxNode`] has a configuration and tables. Invariant: every secret in it contains a word of [`EmqxNode::SECRETS`], so that a
+//! test can search for secrets where they must not be.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -265,7 +265,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         let there = self.storage.object_store();
         match self.kind {
-            // What is in memory here goes with the process, but there may be thousands.
+            // The memory is freed with the process, but there may be thousands of stores.
             StoreKind::S3 => {
                 let server = server();
                 for key in server.keys(&self.bucket) {

@@ -24,8 +24,8 @@ const SHOWN_BACKUPS: usize = 3;
 const EXAMPLES: &str = "\
   br check                              # check that nothing is missing
   br check --read-data                  # read and verify every byte
-  br check --read-data-subset 10%       # verify a tenth, chosen at random: good every night
-  br check latest --read-data           # verify what one backup needs
+  br check --read-data-subset 10%       # verify a random tenth, for example every night
+  br check latest --read-data           # verify the data of one backup
   br check --repair-index --read-data   # give up unreadable data; then back up the same data again";
 
 /// Verify the repository, and optionally repair it

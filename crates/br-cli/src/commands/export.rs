@@ -33,9 +33,9 @@ use crate::values;
 
 const EXAMPLES: &str = "\
   br export /etc/app                                # br-export-2026-11-20-08-13-00.250.tar.gz
-  br export /etc/app /var/lib/apps --dir /backup    # each below its own name
+  br export /etc/app /var/lib/apps --dir /backup    # one folder in the bundle for each
   br -r /mnt/disk/backup export latest --path etc/nginx --format tar.zst
-  br -r /mnt/disk/backup export 8c90d327            # a bundle that was imported, as it was
+  br -r /mnt/disk/backup export 8c90d327            # the original bundle of an import
   br export unpacked --edition ee --version 5.8.1   # emqx-export-….tar.gz, which EMQX imports";
 
 const CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Refused];
@@ -55,7 +55,7 @@ const CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Refused];
 pub(crate) struct ExportArgs {
     /// Files and folders, or a backup: an id, a short id from `br list`, `latest`, or `latest~1`
     ///
-    /// If a repository is named, a word that can be an id is an id; write `./NAME` for a file with such a name.
+    /// If a repository is named, br treats a word that can be an id as an id; write `./NAME` for a file with such a name.
     #[arg(value_name = "ID|PATH", required = true)]
     what: Vec<OsString>,
 

@@ -19,7 +19,7 @@ const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Locked];
 const EXAMPLES: &str = "\
   br prune --dry-run
   br prune
-  br prune --max-unused 0%   # free all that can be freed, and copy more for it";
+  br prune --max-unused 0%   # free as much as possible, and copy more";
 
 /// Remove unused data to free space
 ///

@@ -150,9 +150,9 @@ fn contradicting_options_are_refused_before_backup_starts() {
     assert_eq!(
         mo.server.statements().len(),
         before,
-        "the server was not asked"
+        "the server received no request"
     );
-    assert_eq!(mo.states().len(), 1, "nothing is noted");
+    assert_eq!(mo.states().len(), 1, "nothing is recorded");
     for folder in ["b", "elsewhere", "two words", "a,b", "a:b"] {
         assert!(!mo.at(folder).exists(), "{folder}");
     }
@@ -211,7 +211,7 @@ fn password_is_read_from_file_or_environment() {
             "{output}"
         );
     }
-    assert_eq!(mo.states().len(), 3, "who was not let in began nothing");
+    assert_eq!(mo.states().len(), 3, "a refused login starts no backup");
     let catalogue = std::fs::read_to_string(mo.at("br-matrixone.json")).unwrap();
     assert!(!catalogue.contains(PASSWORD));
 }
@@ -226,7 +226,7 @@ fn account_other_than_sys_is_refused() {
     );
     let output = mo.run(&line).expect(12);
     assert!(output.stderr.contains("account sys"), "{output}");
-    assert_eq!(mo.server.logins().len(), 0, "the server was told nothing");
+    assert_eq!(mo.server.logins().len(), 0, "the server received nothing");
 }
 
 #[test]

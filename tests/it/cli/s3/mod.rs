@@ -363,7 +363,7 @@ fn classes_and_encryption_reach_the_server() {
             .count()
     };
     assert_eq!(rare(&of("/packs/")), 1, "the data: {:?}", of("/packs/"));
-    assert_eq!(of("/packs/").len(), 2, "the tree lies in a pack of its own");
+    assert_eq!(of("/packs/").len(), 2, "the tree is in a separate pack");
     assert_eq!(rare(&of("/log/")), 0);
     assert!(
         of("/log/").iter().all(|text| text.contains("key/1")),

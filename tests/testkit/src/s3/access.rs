@@ -1,7 +1,7 @@
-//! Who may use a server.
+//! Access control of a server.
 //!
-//! [`Access`] knows the key pairs, the session tokens and the roles that were assumed; `s3s` asks it for secrets. Invariant:
-//! a request with expired credentials, or without the token its key needs, changes nothing.
+//! [`Access`] holds the key pairs, the session tokens and the assumed roles; `s3s` gets the secrets from it. Invariant: a request
+//! with expired credentials, or without the token that its key needs, changes nothing.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

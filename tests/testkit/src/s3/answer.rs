@@ -1,7 +1,7 @@
-//! Answers, and how their bodies go out.
+//! Responses and their bodies.
 //!
-//! [`AnswerBody`] sends bytes at once, in trickles or not to their end; [`error`] and [`xml`] make answers that the server
-//! does not take from `s3s`. Invariant: an announced length is the whole one, whatever part of it is sent.
+//! [`AnswerBody`] sends bytes at once, slowly or incompletely; [`error`] and [`xml`] make the responses that the server does not
+//! take from `s3s`. Invariant: the announced length is always that of the complete body.
 
 use std::io;
 use std::pin::Pin;

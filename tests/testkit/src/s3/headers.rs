@@ -1,7 +1,7 @@
 //! The stored headers of a request that writes an object.
 //!
-//! [`kept`] picks them, [`ObjectAttributes`] shows those that tests look at, and [`Condition`] reads the ones that make a
-//! write conditional. Invariant: what is kept comes back with the object as it was given.
+//! [`kept`] selects them, [`ObjectAttributes`] has those that tests check, and [`Condition`] reads those of conditional writes.
+//! Invariant: stored headers are returned with the object unchanged.
 
 use hyper::HeaderMap;
 use hyper::header::{

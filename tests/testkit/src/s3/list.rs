@@ -1,7 +1,7 @@
 //! Lists of objects.
 //!
-//! [`Query`] is what is asked for, [`Page`] is the part of it that one answer holds. Invariant: pages that follow each other
-//! name every key once, in the order of their bytes.
+//! [`Query`] has the parameters of a request, [`Page`] is the content of one response. Invariant: consecutive pages name every
+//! key once, in the order of their bytes.
 
 use std::ops::Bound;
 use std::sync::Arc;

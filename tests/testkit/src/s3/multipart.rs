@@ -1,7 +1,7 @@
-//! Objects that come in parts.
+//! Multipart uploads.
 //!
-//! The functions here do what the requests of a multipart upload ask for. Invariant: until an upload is completed nobody
-//! sees an object.
+//! The functions here execute the requests of a multipart upload. Invariant: an object is not visible until its upload is
+//! completed.
 
 use std::sync::Mutex;
 

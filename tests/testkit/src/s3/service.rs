@@ -1,7 +1,7 @@
-//! What happens to a request between the socket and S3's operations.
+//! Handles a request between the socket and the S3 operations.
 //!
-//! [`Service`] notes it, delays it, lets it fail, and asks who it comes from. Invariant: what a fault undoes or cuts is only
-//! what the client sees, never half of an operation.
+//! [`Service`] records, delays and fails requests, and checks the sender. Invariant: a fault changes only what the client sees; an
+//! operation is never half done.
 
 use std::io;
 use std::pin::Pin;

@@ -19,7 +19,7 @@ use crate::output::{Lines, Table, format};
 
 const EXAMPLES: &str = "\
   br bundle inspect emqx-export-2023-06-19-15-14-19.947.tar.gz
-  br bundle inspect br-export-2026-11-20-08-13-00.250.tar.gz -v   # every file, and where secrets stand
+  br bundle inspect br-export-2026-11-20-08-13-00.250.tar.gz -v   # every file, and where secrets are
   br bundle inspect emqx-export-*.tar.gz --json | jq '.tables[] | {name, rows}'";
 
 /// Show the contents of a bundle

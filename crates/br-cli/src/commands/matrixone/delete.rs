@@ -22,7 +22,7 @@ use crate::output::json::Summary;
 const EXAMPLES: &str = "\
   br matrixone delete e4cade26
   br matrixone delete e4cade26 --cascade           # with the incremental backups that need it
-  br matrixone delete e4cade26 --not-delete-data   # only from the catalogue";
+  br matrixone delete e4cade26 --not-delete-data   # only the catalogue entry";
 
 /// Delete a backup
 ///

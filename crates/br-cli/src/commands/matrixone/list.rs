@@ -17,7 +17,7 @@ use crate::output::matrixone::{TableOptions, table};
 
 const EXAMPLES: &str = "\
   br matrixone list
-  br matrixone list 4d21b228            # also whether its files are there
+  br matrixone list 4d21b228            # also check that its files exist
   br matrixone list --meta-path /srv/mo_br.meta";
 
 /// List the backups in the catalogue
