@@ -1,4 +1,4 @@
-//! Backing up: what comes back is what was there, and what is there already is not stored again.
+//! Backups: a restore gives the same data back, and existing data is not stored again.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -32,12 +32,12 @@ fn round_trip(disk: &Disk) {
 }
 
 #[test]
-fn everything_comes_back_as_it_was() {
+fn restore_gives_back_everything_unchanged() {
     round_trip(&Disk::new(TreeFixture::rich()));
 }
 
 #[test]
-fn everything_comes_back_as_it_was_from_an_encrypted_repository() {
+fn restore_from_encrypted_repository_gives_back_everything_unchanged() {
     let disk = Disk::encrypted(TreeFixture::rich());
     round_trip(&disk);
     let secret = b"sorts after what is in";
@@ -52,7 +52,7 @@ fn everything_comes_back_as_it_was_from_an_encrypted_repository() {
 }
 
 #[test]
-fn options_that_mean_nothing_are_refused_in_words() {
+fn meaningless_options_are_refused_with_message() {
     let repo = TestRepo::new();
     let source = MemorySource::new().file("f", "x");
     for (options, expected) in [
@@ -71,7 +71,7 @@ fn options_that_mean_nothing_are_refused_in_words() {
 }
 
 #[test]
-fn nothing_is_read_again_that_did_not_change() {
+fn unchanged_files_are_not_read_again() {
     let disk = Disk::new(TreeFixture::rich());
     let first = disk.backup().backup;
     let before = disk.store.size();
@@ -111,7 +111,7 @@ fn nothing_is_read_again_that_did_not_change() {
 }
 
 #[test]
-fn the_same_tree_has_the_same_root_however_it_was_read() {
+fn same_tree_has_same_root_for_every_way_of_reading() {
     let disk = Disk::new(TreeFixture::rich());
     let first = disk.backup().backup;
     for threads in [1, 3] {
@@ -123,7 +123,7 @@ fn the_same_tree_has_the_same_root_however_it_was_read() {
         assert_eq!(again.kind, BackupKind::Full, "everything is read");
         assert_eq!(
             again.tree, first.tree,
-            "equal trees are equal, whoever made them"
+            "equal trees are equal, independent of their origin"
         );
         assert_eq!(
             again.changes.bytes_added, 0,
@@ -156,7 +156,7 @@ fn differences(disk: &Disk, from: BackupId, to: BackupId) -> Vec<String> {
 }
 
 #[test]
-fn changes_are_found_and_old_backups_stay_as_they_were() {
+fn changes_are_found_and_old_backups_stay_unchanged() {
     let disk = Disk::new(TreeFixture::rich());
     let old_tree = disk.tree();
     let first = disk.backup().backup;
@@ -219,7 +219,7 @@ fn changes_are_found_and_old_backups_stay_as_they_were() {
 }
 
 #[test]
-fn a_renamed_folder_costs_almost_nothing() {
+fn renamed_folder_stores_almost_no_data() {
     let disk = Disk::new(TreeFixture::rich());
     disk.backup();
     let before = disk.store.size();
@@ -260,7 +260,7 @@ fn a_dry_run_counts_and_stores_nothing() {
 }
 
 #[test]
-fn another_host_or_other_paths_are_no_base() {
+fn backup_of_other_host_or_paths_is_not_used_as_base() {
     let repo = TestRepo::new();
     let source = MemorySource::new().file("a", noise(1, 3000));
     let first = repo.backup(&source).unwrap().backup;
@@ -283,14 +283,14 @@ fn another_host_or_other_paths_are_no_base() {
         .backup_with(&source, &options.with_base(base))
         .unwrap()
         .backup;
-    assert_eq!(told.base, Some(first.id), "a base that was named is taken");
+    assert_eq!(told.base, Some(first.id), "the named base is used");
     assert_eq!(told.changes.files_unchanged, 1, "and used");
     assert_eq!(repo.backups().unwrap().len(), 4, "all are listed");
 }
 
 /// Symptom: `src ins` and `ins src`, and `../src` typed elsewhere, were other paths, so that everything was read again.
 #[test]
-fn the_base_is_found_whatever_the_order_of_paths_and_wherever_they_were_typed() {
+fn base_is_found_for_any_path_order_and_current_folder() {
     let repo = TestRepo::new();
     let source = MemorySource::new().file("src/a", noise(1, 3000));
     let back_up = |paths: &[&str], folder: &str| {
@@ -316,9 +316,9 @@ fn the_base_is_found_whatever_the_order_of_paths_and_wherever_they_were_typed() 
     assert_eq!(back_up(&["src", "ins"], "/y").base, None, "another folder");
 }
 
-/// What a file of attributes lacks now may be readable next time.
+/// The attribute file may be readable the next time.
 #[test]
-fn entries_that_lack_metadata_are_looked_at_again_by_the_next_backup() {
+fn next_backup_reads_entries_with_missing_metadata_again() {
     let repo = TestRepo::new();
     let source = MemorySource::new()
         .file("good", "good")
@@ -443,7 +443,7 @@ fn a_hundred_thousand_small_files_in_one_folder() {
 }
 
 #[test]
-fn paths_longer_than_the_system_takes() {
+fn paths_longer_than_system_limit_are_backed_up_and_restored() {
     use std::os::fd::AsRawFd as _;
     let fixture = TreeFixture::new();
     let mut at = File::open(fixture.tree()).unwrap();
@@ -470,7 +470,7 @@ fn paths_longer_than_the_system_takes() {
 }
 
 #[test]
-fn what_compresses_and_what_does_not() {
+fn compressible_data_is_compressed_and_random_data_is_not() {
     let repo = TestRepo::new();
     let text = "the same words again and again ".repeat(100_000);
     let text_report = repo
@@ -494,7 +494,7 @@ fn what_compresses_and_what_does_not() {
 }
 
 #[test]
-fn an_insertion_into_a_large_file_costs_little() {
+fn insertion_into_large_file_stores_little_data() {
     let mut content = vec![0; 8_000_000];
     Noise::new(5).fill(&mut content);
     let repo = TestRepo::new();

@@ -21,7 +21,7 @@ use crate::support::Disk;
 
 const BASE: &str = "emqx-export-2023-06-19-15-14-19.947";
 
-/// Reads a bundle; what it unpacks lies beside it meanwhile.
+/// Reads a bundle; it is unpacked next to the file.
 fn open(bundle: &Path, options: &ImportOptions) -> br_archive::Result<(BundleSource, Inspection)> {
     BundleSource::open(bundle, bundle.parent().unwrap(), options, &mut Silent)
 }
@@ -66,9 +66,9 @@ fn sums(bundle: &Path) -> BTreeMap<String, String> {
 }
 
 /// What operators do: an export every hour, of which hardly anything differs. A further one costs a small part of the first, and
-/// each comes back as it was.
+/// each is exported unchanged.
 #[test]
-fn an_export_every_hour_costs_what_changed() {
+fn hourly_exports_store_only_changes() {
     let folder = tempfile::tempdir().unwrap();
     let repo = TestRepo::new();
     let mut node = EmqxNode::large(50_000);
@@ -131,9 +131,9 @@ fn a_bundle_is_a_source_in_path_order() {
     assert_eq!(left, 1, "what was unpacked is gone, the bundle is there");
 }
 
-/// Nothing of a bundle that is unsound, cut short, or asked for in vain reaches a repository.
+/// Nothing of a bundle reaches the repository if the bundle is damaged or truncated, or the selection does not exist.
 #[test]
-fn what_is_no_source_leaves_nothing_behind() {
+fn invalid_bundle_source_leaves_repository_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let bundle = EmqxNode::small().export(folder.path(), BASE);
     let bytes = fs::read(&bundle).unwrap();
@@ -163,7 +163,7 @@ fn what_is_no_source_leaves_nothing_behind() {
     assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
 }
 
-/// Somebody who wants to stop as soon as anything begins.
+/// Cancels as soon as the operation starts.
 struct Stopped;
 
 impl Progress for Stopped {
@@ -176,7 +176,7 @@ impl Progress for Stopped {
 
 /// A tree with everything that a file system has: its regular files are in the bundle, byte by byte, and the rest is named.
 #[test]
-fn a_bundle_of_a_backup_has_its_regular_files() {
+fn bundle_of_backup_contains_its_regular_files() {
     let disk = Disk::new(TreeFixture::rich());
     let report = disk.backup();
     let time = BundleTime::new(1_767_323_045_678, 0).unwrap();
@@ -211,7 +211,7 @@ fn a_bundle_of_a_backup_has_its_regular_files() {
                 let stored = [top.as_bytes(), b"/", path].concat();
                 let mut left_out_paths = left_out.iter().map(|(path, _)| path.as_bytes());
                 let named = left_out_paths.any(|path| path == stored);
-                assert!(named, "{name} is left out and told: {left_out:?}");
+                assert!(named, "{name} is left out and reported: {left_out:?}");
             }
         }
     }
@@ -222,7 +222,7 @@ fn a_bundle_of_a_backup_has_its_regular_files() {
 
 /// Backups that were no bundles have no name to be written back under, whatever they are tagged with.
 #[test]
-fn only_bundles_have_the_name_of_one() {
+fn only_imported_bundles_have_bundle_name() {
     let folder = tempfile::tempdir().unwrap();
     let repo = TestRepo::new();
     let bundle = EmqxNode::small().export(folder.path(), BASE);

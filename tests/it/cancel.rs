@@ -1,4 +1,4 @@
-//! Cancelling ends an operation, whatever its threads are waiting for.
+//! Cancelling ends an operation, even while its threads wait.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -85,10 +85,10 @@ impl ContentReader for Slow {
     }
 }
 
-/// The walk may run only so far ahead of a file that takes long. When that file is given up, nobody is left to let it go on:
-/// it waited for ever, and the other workers for it.
+/// The walk may run only a limited distance ahead of a slow file. When reading that file is cancelled, no thread advanced the
+/// limit: the walk waited forever, and the other workers waited for the walk.
 #[test]
-fn a_backup_that_waits_for_one_file_can_be_cancelled() {
+fn backup_waiting_for_slow_file_can_be_cancelled() {
     let repo = TestRepo::new();
     let mut context = repo.context.clone();
     context.cancel = CancellationToken::new();

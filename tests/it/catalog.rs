@@ -62,7 +62,7 @@ fn listed(repo: &TestRepo) -> Vec<BackupId> {
 
 /// A backup made under a clock that was ten years ahead stayed `latest` and base for ten years.
 #[test]
-fn the_latest_backup_is_the_last_commit_whatever_clocks_say() {
+fn latest_backup_is_last_commit_despite_wrong_clocks() {
     let (repo, ids) = with_a_clock_ahead();
     assert_eq!(listed(&repo), ids);
     assert_eq!(find_text(&repo, "latest").unwrap(), ids[3]);
@@ -82,7 +82,7 @@ fn checkpoints_keep_the_order_of_commits() {
 }
 
 #[test]
-fn a_rebuilt_log_keeps_the_order_that_its_entries_tell() {
+fn rebuilt_log_keeps_order_of_entries() {
     let (repo, ids) = with_a_clock_ahead();
     // The entries of the first backup and of the last one cannot be read. Entry 0 is the checkpoint that begins the log.
     for lost in [1, 4] {
@@ -122,7 +122,7 @@ fn a_backup_is_found_by_the_end_of_its_id() {
 }
 
 #[test]
-fn errors_tell_what_was_not_found() {
+fn not_found_error_names_missing_backup() {
     let repo = TestRepo::new();
     let kind = |text: &str| find_text(&repo, text).unwrap_err().kind();
     assert_eq!(kind("latest"), ErrorKind::NoBackup);
@@ -151,7 +151,7 @@ fn errors_tell_what_was_not_found() {
 }
 
 #[test]
-fn the_latest_is_counted_among_the_backups_that_fit() {
+fn latest_counts_only_backups_that_match_filter() {
     let repo = TestRepo::new();
     let options = |host: &str, path: &str, tags: &[&str]| {
         BackupOptions::new(host, "user", vec![path.into()])
@@ -206,7 +206,7 @@ fn the_latest_is_counted_among_the_backups_that_fit() {
 
 /// What an incomplete backup misses is read again by the next one, although it is its base.
 #[test]
-fn an_incomplete_backup_can_be_skipped_and_is_a_sound_base() {
+fn incomplete_backup_can_be_skipped_and_can_be_base() {
     let repo = TestRepo::new();
     let whole = source().file("secret", noise(2, 3000));
     let partial = source().with("secret", Thing::Unreadable);

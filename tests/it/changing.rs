@@ -33,7 +33,7 @@ fn assert_unread(report: &BackupReport) {
 }
 
 #[test]
-fn files_that_misbehave_cost_only_themselves() {
+fn failing_files_do_not_affect_other_files() {
     let big = noise(2, 3_000_000);
     let source = MemorySource::new()
         .file("a good", "good")
@@ -58,7 +58,11 @@ fn files_that_misbehave_cost_only_themselves() {
     let report = repo.backup(&source).unwrap();
     let backup = &report.backup;
     assert_unread(&report);
-    assert_eq!(told.failed.lock().unwrap().len(), 4, "and told at once");
+    assert_eq!(
+        told.failed.lock().unwrap().len(),
+        4,
+        "and reported immediately"
+    );
     let warnings = told.warnings.lock().unwrap();
     assert_eq!(
         report.torn, 6,

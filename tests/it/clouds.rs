@@ -1,6 +1,6 @@
-//! What only Azure's server can get wrong, against the one that the environment names.
+//! Behaviour that only Azure's server can get wrong; runs against the server in the environment.
 //!
-//! Not compiled without the feature `azure`; `docs/clouds.md` tells how to run it.
+//! Not compiled without the feature `azure`; `docs/clouds.md` explains how to run it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,11 +13,11 @@ use br_core::{
 use br_storage::{Creation, Payload, conformance};
 use br_testkit::{MemorySource, TestRepo, block_on, noise, skip};
 
-/// A folder of its own in the container of the environment.
+/// A separate folder in the container of the environment.
 fn folder(name: &str) -> Option<Location> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let Ok(container) = std::env::var("BR_TEST_AZURE_CONTAINER") else {
-        skip("no BR_TEST_AZURE_CONTAINER; docs/clouds.md tells how to start a server");
+        skip("no BR_TEST_AZURE_CONTAINER; docs/clouds.md explains how to start a server");
         return None;
     };
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -42,7 +42,7 @@ fn a_container_conforms() {
 }
 
 #[test]
-fn a_container_promises_what_a_repository_needs() {
+fn container_supports_several_writers() {
     let Some(location) = folder("probe") else {
         return;
     };
@@ -54,7 +54,7 @@ fn a_container_promises_what_a_repository_needs() {
 }
 
 #[test]
-fn a_large_object_goes_up_in_parts_and_to_the_tier_that_was_named() {
+fn large_object_is_uploaded_in_blocks_and_to_named_tier() {
     let Some(location) = folder("large") else {
         return;
     };
@@ -79,7 +79,7 @@ fn a_large_object_goes_up_in_parts_and_to_the_tier_that_was_named() {
 }
 
 #[test]
-fn a_repository_lives_in_a_container() {
+fn repository_in_container_works() {
     let Some(location) = folder("repository") else {
         return;
     };

@@ -55,7 +55,7 @@ async fn backup_async(repo: &TestRepo, source: MemorySource, host: &str) -> Back
 }
 
 #[test]
-fn two_backups_at_once_are_both_there() {
+fn two_concurrent_backups_are_both_listed() {
     let repo = TestRepo::new();
     let first = source(1);
     let first_id = repo.backup(&first).unwrap().backup.id;
@@ -90,7 +90,7 @@ fn two_backups_at_once_are_both_there() {
 }
 
 #[test]
-fn two_backups_at_once_that_both_merge_segments() {
+fn two_concurrent_backups_can_both_merge_segments() {
     let repo = TestRepo::new();
     let mut all = Expected::new();
     for seed in 10..26 {
@@ -139,7 +139,7 @@ fn with_retry(repo: &TestRepo, source: &MemorySource, what: &str) -> BackupId {
     }
 }
 
-/// A backup relies on what only one other backup used, and that one is deleted and pruned meanwhile.
+/// A backup relies on data that only one other backup used; that one is deleted and pruned during the backup.
 fn a_prune_inside_a_backup(base: bool, sleeps: bool) {
     let repo = TestRepo::new();
     let kept = repo
@@ -206,22 +206,22 @@ fn a_prune_inside_a_backup(base: bool, sleeps: bool) {
 }
 
 #[test]
-fn a_prune_inside_a_backup_takes_nothing_it_relies_on() {
+fn prune_during_backup_removes_nothing_backup_needs() {
     a_prune_inside_a_backup(false, false);
 }
 
 #[test]
-fn a_prune_inside_a_backup_takes_nothing_of_its_base() {
+fn prune_during_backup_removes_nothing_of_its_base() {
     a_prune_inside_a_backup(true, false);
 }
 
 #[test]
-fn a_backup_that_sleeps_across_several_prunes() {
+fn backup_that_pauses_during_several_prunes_stays_restorable() {
     a_prune_inside_a_backup(true, true);
 }
 
 #[test]
-fn a_prune_inside_a_backup_with_new_data() {
+fn prune_during_backup_keeps_new_data() {
     let repo = TestRepo::new();
     let kept = repo
         .backup_with(&source(1), &TestRepo::options("kept"))
@@ -245,7 +245,7 @@ fn a_prune_inside_a_backup_with_new_data() {
 }
 
 #[test]
-fn a_prune_that_moves_what_a_backup_relies_on_does_not_stop_it() {
+fn prune_that_moves_chunks_does_not_stop_backup() {
     let repo = TestRepo::new();
     let kept = source(2).file("more", noise(5, 30_000));
     let whole = kept.clone().file("surplus", noise(6, 200_000));
@@ -303,7 +303,7 @@ fn prunable() -> (TestRepo, Expected) {
 }
 
 #[test]
-fn two_prunes_at_once_take_nothing_that_is_needed() {
+fn two_concurrent_prunes_remove_no_used_data() {
     let (repo, all) = prunable();
     let operations = count(&repo, |probe| {
         probe.prune().unwrap();
@@ -324,7 +324,7 @@ fn two_prunes_at_once_take_nothing_that_is_needed() {
 }
 
 #[test]
-fn a_backup_inside_a_prune() {
+fn backup_during_prune_stays_restorable() {
     let (repo, all) = prunable();
     let operations = count(&repo, |probe| {
         probe.prune().unwrap();
@@ -332,7 +332,7 @@ fn a_backup_inside_a_prune() {
     for n in steps(0..operations) {
         let one = repo.fork(100 + n);
         let other = one.reopen(200 + n);
-        // It uses again what the prune is about to remove.
+        // The backup uses data again that the prune is about to remove.
         one.faults.before(n, {
             let other = other.clone();
             move || {
@@ -358,7 +358,7 @@ fn a_backup_inside_a_prune() {
 }
 
 #[test]
-fn reading_while_others_prune_gives_the_truth_or_an_error() {
+fn reading_during_prune_gives_correct_data_or_error() {
     let (repo, all) = prunable();
     let (id, wanted) = all.first_key_value().unwrap();
     let operations = count(&repo, |probe| drop(probe.files(*id).unwrap()));
@@ -381,7 +381,7 @@ fn reading_while_others_prune_gives_the_truth_or_an_error() {
 }
 
 #[test]
-fn a_check_while_others_prune_raises_no_alarm() {
+fn check_during_prune_reports_no_damage() {
     let (repo, _) = prunable();
     let operations = count(&repo, |probe| drop(probe.check().unwrap()));
     let mut alarms = Vec::new();
@@ -453,7 +453,7 @@ fn seventy_backups_by_two_writers_cross_checkpoints() {
 }
 
 #[test]
-fn many_threads_on_one_disk() {
+fn many_writers_on_one_disk_lose_no_backup() {
     let dir = tempfile::tempdir().unwrap();
     let location = Location::Local(dir.path().join("repository"));
     let storage = StorageOptions::default().with_fsync(false);
@@ -493,7 +493,7 @@ fn many_threads_on_one_disk() {
 
 /// Symptom: a folder that was read while others committed showed an entry without the one before, and the log counted as damaged.
 #[test]
-fn a_listing_that_lacks_an_entry_once_is_no_damage() {
+fn incomplete_log_listing_is_not_reported_as_damage() {
     let repo = TestRepo::new();
     let mut made = Vec::new();
     for seed in 0..3 {
@@ -545,9 +545,9 @@ fn a_listing_that_lacks_an_entry_once_is_no_damage() {
     }
 }
 
-/// Symptom: `list` beside a backup on the same machine said that the repository went back.
+/// Symptom: `list` during a backup on the same machine reported that the repository was set back.
 #[test]
-fn an_entry_that_another_process_remembers_meanwhile_is_no_sign_of_a_loss() {
+fn entry_recorded_by_concurrent_process_is_not_reported_as_loss() {
     let repo = TestRepo::new();
     block_on(backup_async(&repo, source(1), "host"));
     let operations = count(&repo, |repo| drop(repo.backups().unwrap()));

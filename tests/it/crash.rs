@@ -1,4 +1,4 @@
-//! The process dies at every single operation: the repository opens, lists only what is complete, and works on.
+//! The process dies at each operation: the repository opens, lists only complete backups, and stays usable.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -81,7 +81,7 @@ fn at_every_operation(
     }
 }
 
-/// What is listed, when all that is not in `before` must be `new`.
+/// The listed backups, when all that are not in `before` must be `new`.
 fn listed(what: &str, repo: &TestRepo, before: &Expected, new: &MemorySource) -> Expected {
     let listed = repo
         .backups()
@@ -152,17 +152,17 @@ fn assert_clean(what: &str, repo: &TestRepo) {
 }
 
 #[test]
-fn a_backup_that_dies_anywhere_leaves_a_whole_repository() {
+fn crash_of_backup_at_any_point_leaves_intact_repository() {
     a_backup_dies(false);
 }
 
 #[test]
-fn a_backup_that_dies_anywhere_leaves_a_whole_encrypted_repository() {
+fn crash_of_backup_at_any_point_leaves_intact_encrypted_repository() {
     a_backup_dies(true);
 }
 
 #[test]
-fn a_first_backup_that_dies_anywhere_leaves_an_empty_repository() {
+fn crash_of_first_backup_at_any_point_leaves_empty_repository() {
     let repo = TestRepo::new();
     let new = tiny(1);
     let work = |victim: &TestRepo| victim.backup(&new).map(drop);
@@ -175,7 +175,7 @@ fn a_first_backup_that_dies_anywhere_leaves_an_empty_repository() {
 }
 
 #[test]
-fn a_backup_that_dies_at_a_checkpoint_leaves_a_whole_repository() {
+fn crash_of_backup_at_checkpoint_leaves_intact_repository() {
     let repo = TestRepo::new();
     let mut before = Expected::new();
     // Entries 0 (a checkpoint) to 31: the next is a checkpoint again.
@@ -193,7 +193,7 @@ fn a_backup_that_dies_at_a_checkpoint_leaves_a_whole_repository() {
 }
 
 #[test]
-fn a_lost_answer_is_no_lost_backup() {
+fn lost_response_does_not_lose_backup() {
     let (repo, before) = two_backups(false);
     let new = tiny(12);
     for when in [When::Before, When::After] {
@@ -212,7 +212,7 @@ fn a_lost_answer_is_no_lost_backup() {
             assert_eq!(
                 all.len() == 3,
                 result.is_ok(),
-                "{what}: the report tells what happened"
+                "{what}: the report describes what happened"
             );
             if operation.verb == "put" && operation.key.starts_with("log/") {
                 assert!(
@@ -226,7 +226,7 @@ fn a_lost_answer_is_no_lost_backup() {
 }
 
 #[test]
-fn a_delete_that_dies_anywhere_deletes_or_does_not() {
+fn crash_of_delete_at_any_point_is_atomic() {
     let (repo, before) = two_backups(false);
     let victim_id = *before.keys().next().unwrap();
     let work = |victim: &TestRepo| victim.delete(&[victim_id]);
@@ -294,7 +294,7 @@ fn much_to_prune() -> (TestRepo, Expected) {
 }
 
 #[test]
-fn a_prune_that_dies_anywhere_can_be_finished() {
+fn crash_of_prune_at_any_point_can_be_resumed() {
     let (repo, all) = much_to_prune();
     repo.assert_holds("before", &all);
     at_every_operation(
@@ -313,7 +313,7 @@ fn a_prune_that_dies_anywhere_can_be_finished() {
 }
 
 #[test]
-fn a_prune_whose_store_hiccups_can_be_finished() {
+fn prune_with_store_errors_can_be_resumed() {
     let (repo, all) = much_to_prune();
     for when in [When::Before, When::After] {
         for n in steps(0..) {
@@ -336,7 +336,7 @@ fn a_prune_whose_store_hiccups_can_be_finished() {
 }
 
 #[test]
-fn an_init_that_dies_anywhere_can_be_repeated() {
+fn crash_of_init_at_any_point_can_be_repeated() {
     for password in [None, Some(&b"secret"[..])] {
         let mut options = InitOptions::default();
         if let Some(password) = password {
@@ -388,7 +388,7 @@ fn big() -> MemorySource {
 }
 
 #[test]
-fn what_a_dead_backup_stored_is_not_stored_again() {
+fn data_of_crashed_backup_is_not_stored_again() {
     let source = big();
     let repo = TestRepo::new();
     let journal = tempfile::tempdir().unwrap();
@@ -457,7 +457,7 @@ fn what_a_dead_backup_stored_is_not_stored_again() {
 
 /// Symptom: after Ctrl-C the last packs were stored a second time, as the journal did not have them yet.
 #[test]
-fn a_pack_that_the_journal_lacks_is_not_stored_again() {
+fn pack_missing_from_journal_is_not_stored_again() {
     let source = MemorySource::new()
         .file("a", noise(1, 2 << 20))
         .file("b", noise(2, 2 << 20));
@@ -492,7 +492,7 @@ fn a_pack_that_the_journal_lacks_is_not_stored_again() {
 }
 
 #[test]
-fn a_journal_that_is_damaged_costs_nothing_but_time() {
+fn damaged_journal_only_costs_time() {
     let source = MemorySource::new()
         .file("a", noise(1, 2 << 20))
         .file("b", noise(2, 2 << 20))

@@ -21,7 +21,7 @@ pub(crate) fn source() -> MemorySource {
         .with("link", Thing::Link(b"text".to_vec()))
 }
 
-/// A repository with two backups, and what is in it.
+/// A repository with two backups, and its content.
 pub(crate) struct Whole {
     pub(crate) repo: TestRepo,
     pub(crate) backups: Vec<(BackupId, BTreeMap<String, Bytes>)>,
@@ -52,7 +52,7 @@ pub(crate) fn chain(error: &Error) -> String {
     text
 }
 
-/// What a look at a damaged repository may end with.
+/// The possible results of reading a damaged repository.
 fn assert_is_about_damage(what: &str, error: &Error) {
     use ErrorKind::{Damaged, Password, RepositoryNotFound, UnsupportedFormat};
     let kinds = [Damaged, Password, RepositoryNotFound, UnsupportedFormat];
@@ -64,7 +64,7 @@ fn assert_is_about_damage(what: &str, error: &Error) {
     );
 }
 
-/// What was noticed after `key` was altered.
+/// The result after `key` was altered.
 struct Noticed {
     /// Texts of errors and findings.
     texts: String,
@@ -197,7 +197,7 @@ fn every_damage_is_noticed(encrypted: bool) {
             let what = format!("{key} {how}");
             let seen = look(&what, &whole, key, bytes.clone(), 1000 + number as u64);
             // The newest entry of the log has no successor that would miss it: a backup less is listed, unless this machine
-            // remembers the entry. The manifest that is left has a line of its own.
+            // remembers the entry. The remaining manifest has a separate line.
             if *key == last_log && bytes.is_none() {
                 assert!(
                     seen.unlisted && seen.lost.is_empty(),
@@ -249,12 +249,12 @@ fn every_damage_is_noticed(encrypted: bool) {
 }
 
 #[test]
-fn every_damage_is_noticed_and_named() {
+fn every_damage_is_detected_and_named() {
     every_damage_is_noticed(false);
 }
 
 #[test]
-fn every_damage_is_noticed_and_named_in_an_encrypted_repository() {
+fn every_damage_is_detected_and_named_in_encrypted_repository() {
     every_damage_is_noticed(true);
 }
 
@@ -263,7 +263,7 @@ fn lost_without(whole: &Whole, key: &str) -> BTreeSet<String> {
     let lost = look("probe", whole, key, None, 5).lost.into_iter();
     let of_second = lost.filter(|(number, _)| *number == 1);
     let of_second: BTreeSet<_> = of_second.map(|(_, path)| path).collect();
-    // Without tree nodes nothing is known, not even what is in the entries themselves.
+    // Without tree nodes nothing is known about the entries, including their inline content.
     if of_second.contains("d/inline") {
         BTreeSet::new()
     } else {
@@ -313,7 +313,7 @@ fn assert_restored(
 }
 
 #[test]
-fn a_damaged_pack_costs_only_its_files() {
+fn damaged_pack_loses_only_its_files() {
     let whole = whole(false);
     let (id, files) = &whole.backups[1];
     let packs: Vec<_> = whole
@@ -402,7 +402,7 @@ fn a_check_names_the_files_that_are_lost() {
 }
 
 #[test]
-fn what_is_stored_twice_is_not_lost_when_one_goes() {
+fn chunk_stored_twice_survives_loss_of_one_copy() {
     let (one, all) = (TestRepo::new(), source());
     let other = one.reopen(2);
     // Both begin with an empty repository and store the same.
@@ -415,7 +415,7 @@ fn what_is_stored_twice_is_not_lost_when_one_goes() {
         let (other, all) = (other.clone(), all.clone());
         move || {
             Box::pin(async move {
-                // With a journal of its own it does not look for packs that no commit names.
+                // With a separate journal it does not look for packs that no commit names.
                 let journal = tempfile::tempdir().unwrap();
                 let folder = Some(journal.path().to_owned());
                 let options = TestRepo::options("other").with_journal(folder);
@@ -456,7 +456,7 @@ fn in_packs(entries: &[Entry]) -> usize {
 }
 
 #[test]
-fn a_damaged_tree_costs_only_what_hangs_on_it() {
+fn damaged_tree_node_loses_only_entries_below_it() {
     let mut source = MemorySource::new();
     for number in 0..20_000 {
         let path = format!("file {number:05}");
@@ -492,7 +492,7 @@ fn a_damaged_tree_costs_only_what_hangs_on_it() {
     let report = block_on(report).unwrap();
     assert!(
         report.damaged && report.failed_count == 1,
-        "the gap is told: {:?}",
+        "the gap is reported: {:?}",
         report.failed
     );
     assert!(
@@ -526,7 +526,7 @@ fn data_packs(repo: &TestRepo) -> Vec<(String, Vec<u8>)> {
     packs
 }
 
-/// Every file of a check's report is there once, with each of its backups.
+/// The report of a check lists every file once, with each of its backups.
 #[test]
 fn a_check_names_each_damaged_file_once_with_its_backups() {
     let repo = TestRepo::new();
@@ -597,9 +597,9 @@ fn a_check_without_data_reads_headers_and_footers_on_a_disk() {
     }
 }
 
-/// A program that chooses what to advise needs the kind of object, and a chunk that is in no pack names none.
+/// A program that chooses advice needs the kind of object, but the error about a chunk that is in no pack named none.
 #[test]
-fn an_error_about_a_lost_chunk_is_about_a_pack() {
+fn error_about_lost_chunk_names_pack_as_object_kind() {
     let whole = whole(false);
     let repo = &whole.repo;
     for key in repo.keys().iter().filter(|key| key.starts_with("packs/")) {

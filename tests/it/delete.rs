@@ -17,7 +17,7 @@ fn repo_with(count: u64) -> (TestRepo, Vec<br_core::model::Backup>) {
 }
 
 #[test]
-fn a_deleted_backup_is_gone_and_the_others_stay() {
+fn deleted_backup_is_removed_and_others_stay() {
     let (repo, backups) = repo_with(4);
     let size = repo.size();
     repo.delete(&[backups[1].id, backups[3].id]).unwrap();
@@ -38,7 +38,7 @@ fn a_deleted_backup_is_gone_and_the_others_stay() {
 }
 
 #[test]
-fn deleting_twice_is_fine_and_naming_what_is_gone_is_not() {
+fn repeated_delete_succeeds_but_unknown_id_is_error() {
     let (repo, backups) = repo_with(2);
     let selectors = vec![BackupSelector::Prefix(backups[0].id.to_string()); 2];
     let plan = block_on(delete::plan(
@@ -49,7 +49,7 @@ fn deleting_twice_is_fine_and_naming_what_is_gone_is_not() {
     .unwrap();
     assert_eq!(plan.backups.len(), 1, "each is named once");
     for _ in 0..2 {
-        // Someone else may have been faster: that is what was wanted.
+        // Another process may have deleted it first: the result is the same.
         block_on(delete::delete(&repo.repository, &plan, &repo.context)).unwrap();
     }
     let error = block_on(delete::plan(&repo.repository, selectors, &repo.context)).unwrap_err();
@@ -58,9 +58,9 @@ fn deleting_twice_is_fine_and_naming_what_is_gone_is_not() {
 }
 
 #[test]
-fn a_name_that_fits_several_is_refused_and_says_which() {
+fn ambiguous_id_is_refused_with_list_of_matches() {
     let (repo, backups) = repo_with(3);
-    // The ids were made within a second and start alike.
+    // The ids were made within a second and have the same start.
     let prefix: String = backups[0].id.to_string().chars().take(6).collect();
     let error = block_on(
         repo.repository

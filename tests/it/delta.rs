@@ -15,7 +15,7 @@ use br_testkit::{Behaviour, MemorySource, TestRepo, Thing, When, block_on, noise
 
 type Expected = BTreeMap<BackupId, MemorySource>;
 
-/// Of a chunk in bytes, whole and as a difference, with everything that is noted about it.
+/// The size of a chunk in bytes, complete and as a difference, with all its metadata.
 const WHOLE: u64 = 30_000;
 const DIFFERENCE: u64 = 1_000;
 
@@ -35,7 +35,7 @@ fn version(number: i64, content: Vec<u8>) -> MemorySource {
     source
 }
 
-/// Changes single bytes at so many places.
+/// Changes single bytes at this number of places.
 fn scatter(content: &mut [u8], places: usize, salt: usize) {
     let step = content.len() / places;
     for place in 0..places {
@@ -49,7 +49,7 @@ fn stored(repo: &TestRepo) -> u64 {
     packs.map(|(_, len)| len).sum()
 }
 
-/// A repository with two versions of a file, of which the second is made of differences.
+/// A repository with two versions of a file; the second is stored as differences.
 fn two_versions(encrypted: bool) -> (TestRepo, Expected) {
     let repo = match encrypted {
         true => TestRepo::encrypted(),
@@ -67,7 +67,7 @@ fn two_versions(encrypted: bool) -> (TestRepo, Expected) {
 }
 
 #[test]
-fn a_small_change_costs_little() {
+fn small_change_stores_little_data() {
     for encrypted in [false, true] {
         let repo = match encrypted {
             true => TestRepo::encrypted(),
@@ -101,9 +101,9 @@ fn a_small_change_costs_little() {
     }
 }
 
-/// A difference rests on something whole, however many versions there were; in the end something whole is stored again.
+/// The base of a delta is always a complete chunk, for any number of versions; after some versions a complete chunk is stored again.
 #[test]
-fn many_versions_are_no_chain() {
+fn many_versions_do_not_form_delta_chain() {
     let repo = TestRepo::new();
     let mut content = noise(1, 1 << 20);
     let mut all = Expected::new();
@@ -119,7 +119,7 @@ fn many_versions_are_no_chain() {
     repo.assert_holds("many versions", &all);
     assert!(sizes[1] < sizes[0] / 10, "{sizes:?}");
     assert!(sizes[5] > sizes[1], "{sizes:?}");
-    // Only the last one is kept: what it rests on stays.
+    // Only the last version is kept: its bases stay.
     let last = all.pop_last().unwrap();
     repo.delete(&all.into_keys().collect::<Vec<_>>()).unwrap();
     repo.prune().unwrap();
@@ -130,7 +130,7 @@ fn many_versions_are_no_chain() {
 }
 
 #[test]
-fn what_moved_grew_or_has_nothing_in_common_comes_back() {
+fn moved_grown_and_unrelated_content_is_restored() {
     let old = noise(1, 3 << 20);
     let with = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut content = old.clone();
@@ -207,7 +207,7 @@ fn a_stream_is_compared_with_the_one_before() {
 }
 
 #[test]
-fn damage_to_what_a_difference_rests_on_is_named_and_healed() {
+fn damage_to_delta_base_is_named_and_repaired() {
     let (repo, all) = two_versions(false);
     let (first, second) = (all.keys().next().unwrap(), all.keys().nth(1).unwrap());
     let largest = repo.sizes().into_iter().max_by_key(|(_, len)| *len);
@@ -237,7 +237,7 @@ fn damage_to_what_a_difference_rests_on_is_named_and_healed() {
         .with_data(ReadData::All)
         .with_repair_index(true);
     block_on(check(&lost.repository, &options_of_repair, &lost.context)).unwrap();
-    // Whoever backs up the same again brings everything back.
+    // Another backup of the same data restores everything.
     for (number, source) in (20..).zip(all.values()) {
         let healing = lost.reopen(number);
         let id = healing
@@ -261,9 +261,9 @@ fn rot(repo: &TestRepo, key: &str) {
     repo.set_object(key, Some(bytes));
 }
 
-/// Two machines store the same at once; what rests on it does not care which copy is lost.
+/// Two machines store the same data at the same time; a delta can use either copy of its base.
 #[test]
-fn either_copy_of_what_a_difference_rests_on_will_do() {
+fn either_copy_of_delta_base_is_sufficient() {
     let mut content = noise(1, 2 << 20);
     let first = version(0, content.clone());
     let large = |repo: &TestRepo| -> Vec<String> {
@@ -318,7 +318,7 @@ fn either_copy_of_what_a_difference_rests_on_will_do() {
 
 /// A check that reads only some packs says what all suffers from the damage that it finds.
 #[test]
-fn a_short_check_names_what_rests_on_damage() {
+fn partial_check_names_deltas_with_damaged_base() {
     let (repo, all) = two_versions(false);
     let (first, second) = (all.keys().next().unwrap(), all.keys().nth(1).unwrap());
     let largest = repo.sizes().into_iter().max_by_key(|(_, len)| *len);
@@ -342,10 +342,10 @@ fn a_short_check_names_what_rests_on_damage() {
 
 /// The earlier version is deleted and pruned while a backup makes differences from it.
 #[test]
-fn a_prune_beside_a_backup_takes_nothing_that_is_needed() {
+fn prune_during_backup_keeps_delta_bases() {
     let (repo, all) = two_versions(false);
     let mut content = all.values().next_back().unwrap().files()["large"].to_vec();
-    // Part of what is doomed is used by another backup: it moves to other packs.
+    // Another backup uses part of the data of the deleted one: the prune moves it to other packs.
     let kept = version(9, content[..1 << 20].to_vec());
     let kept_id = repo.backup_with(&kept, &options("kept")).unwrap().backup.id;
     scatter(&mut content, 5, 2);
@@ -389,9 +389,9 @@ fn a_prune_beside_a_backup_takes_nothing_that_is_needed() {
     }
 }
 
-/// An interrupted backup left differences; what they rest on is pruned before it goes on.
+/// An interrupted backup left deltas; their bases are pruned before it continues.
 #[test]
-fn what_an_interrupted_run_left_is_used_only_with_what_it_rests_on() {
+fn deltas_of_interrupted_backup_are_reused_only_with_their_bases() {
     let (repo, all) = two_versions(false);
     let mut content = all.values().next_back().unwrap().files()["large"].to_vec();
     scatter(&mut content, 5, 2);
@@ -430,9 +430,9 @@ fn what_an_interrupted_run_left_is_used_only_with_what_it_rests_on() {
     }
 }
 
-/// A prune keeps a pack of which little is unused, and with it differences that no backup uses. What they rest on may go.
+/// A prune keeps a pack with little unused data, including unused deltas. Their bases may be deleted.
 #[test]
-fn a_difference_that_no_backup_uses_is_no_damage_when_what_it_rests_on_is_gone() {
+fn unused_delta_without_base_is_not_damage() {
     let repo = TestRepo::new();
     let mut content = noise(1, 200_000);
     let back_up = |source: &MemorySource| {
@@ -459,9 +459,9 @@ fn a_difference_that_no_backup_uses_is_no_damage_when_what_it_rests_on_is_gone()
     assert!(findings.is_empty(), "{findings:?}");
 }
 
-/// What is altered and in no backup is worth a note: the next backup could rely on it.
+/// Damage to data that no backup uses is a note: the next backup could rely on it.
 #[test]
-fn damage_to_what_no_backup_uses_is_a_note() {
+fn damage_to_unused_data_is_note() {
     let repo = TestRepo::new();
     let file = |seed| noise(seed, 2 << 20);
     let both = MemorySource::new().file("a", file(1)).file("b", file(2));

@@ -184,10 +184,10 @@ fn neighbours() -> Given {
         .and(file("a/good", 3, Vec::new()), b"abc")
 }
 
-/// Symptom: a mode with the bits of the file's type, and the like, made a backup that nobody could list, its neighbours included.
+/// Symptom: a mode with the bits of the file's type, and the like, made a backup that could not be listed, including its other entries.
 /// Cause: the writer knew fewer rules than the reader. Metadata is left out and named now, and the content is kept.
 #[test]
-fn metadata_that_breaks_a_rule_costs_neither_content_nor_neighbours() {
+fn invalid_metadata_is_left_out_and_content_is_kept() {
     let xattr = |name: &[u8], len| Xattr {
         name: name.to_vec(),
         value: vec![7; len],
@@ -312,7 +312,7 @@ fn a_source_that_breaks_the_order_of_paths_is_refused_before_anything_is_committ
 /// Symptom: content that was shorter or longer than announced was stored as if all were well, and longer content of a sparse file
 /// made an unreadable backup.
 #[test]
-fn content_of_another_length_than_announced_is_whole_and_marked() {
+fn content_with_unexpected_length_is_stored_and_marked() {
     let hole = |offset, len| vec![Extent { offset, len }];
     for (announced, holes, content) in [
         (10, Vec::new(), 4_usize),
@@ -339,7 +339,7 @@ fn content_of_another_length_than_announced_is_whole_and_marked() {
 
 /// Symptom: a source with default times got the old content for the new one.
 #[test]
-fn a_source_is_read_each_time_unless_it_can_prove_that_nothing_changed() {
+fn source_without_change_evidence_is_always_read() {
     let repo = TestRepo::new();
     let given = |content: &[u8]| {
         let mut entry = file("f", 3, Vec::new());
@@ -355,7 +355,7 @@ fn a_source_is_read_each_time_unless_it_can_prove_that_nothing_changed() {
 
 /// Owners with names of thousands of bytes, and paths of tens of thousands, fill nodes faster than their number says.
 #[test]
-fn long_names_make_no_node_that_readers_refuse() {
+fn long_names_do_not_exceed_node_size_limit() {
     let repo = TestRepo::new();
     let mut given = Given::default();
     for number in 0..6000_u32 {
@@ -374,7 +374,7 @@ fn long_names_make_no_node_that_readers_refuse() {
 }
 
 #[test]
-fn a_description_of_megabytes_is_refused() {
+fn oversized_metadata_is_refused() {
     let repo = TestRepo::new();
     let options = TestRepo::options(&"h".repeat(5 << 20));
     let error = block_on(backup(
@@ -460,7 +460,7 @@ fn any_entry() -> impl Strategy<Value = (Entry, Vec<u8>)> {
     )
 }
 
-/// Drops what lies below a link, which a restore may refuse to follow.
+/// Drops entries below a link, which a restore may refuse to follow.
 fn in_order(mut entries: Vec<(Entry, Vec<u8>)>) -> Vec<(Entry, Vec<u8>)> {
     entries.sort_by(|a, b| a.0.path.cmp(&b.0.path));
     entries.dedup_by(|a, b| a.0.path == b.0.path);
@@ -479,10 +479,10 @@ fn in_order(mut entries: Vec<(Entry, Vec<u8>)>) -> Vec<(Entry, Vec<u8>)> {
 proptest! {
     #![proptest_config(cases(96))]
 
-    /// Whatever a source gives: it is refused, or what was backed up can be listed, dumped and restored; and when the backup says
-    /// that it is complete, everything is there as it was given.
+    /// For any source: the backup is refused, or it can be listed, dumped and restored; and if the backup says that it is complete, all
+    /// entries are restored as the source gave them.
     #[test]
-    fn whatever_backs_up_can_be_used(
+    fn every_accepted_backup_can_be_listed_dumped_and_restored(
         entries in prop::collection::vec(any_entry(), 0..12),
         is_sorted in prop::bool::weighted(0.95),
     ) {

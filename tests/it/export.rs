@@ -21,10 +21,10 @@ use tokio_util::sync::CancellationToken;
 use crate::damage::{chain, source, whole};
 use crate::support::Disk;
 
-/// What a sink was given, shared so that it is seen even when the export fails.
+/// The entries that a sink received, shared so that the test sees them even when the export fails.
 type Given = Arc<Mutex<Vec<(Entry, Vec<u8>)>>>;
 
-/// Keeps entries, and of each as much content as it is told to read.
+/// Keeps entries, and the requested amount of their content.
 struct Keep<F> {
     given: Given,
     read: F,
@@ -38,7 +38,7 @@ impl<F: FnMut(&Entry, &mut dyn Read) -> io::Result<Vec<u8>> + Send> Sink for Kee
     }
 }
 
-/// Exports with a sink that reads as it is told.
+/// Exports to a sink that reads as requested.
 fn export_with(
     repository: &Repository,
     id: BackupId,
@@ -155,7 +155,7 @@ fn every_kind_of_entry_comes_with_its_content() {
 }
 
 #[test]
-fn a_file_that_is_almost_all_hole_needs_no_digest() {
+fn almost_empty_sparse_file_needs_no_digest() {
     const LEN: u64 = 300 << 20;
     let fixture = TreeFixture::new();
     let file = File::create(fixture.tree().join("sparse")).unwrap();
@@ -189,7 +189,7 @@ fn a_file_that_is_almost_all_hole_needs_no_digest() {
 }
 
 #[test]
-fn only_what_was_asked_for() {
+fn export_contains_only_selected_paths() {
     let disk = Disk::new(TreeFixture::rich());
     let id = disk.backup().backup.id;
     let all = export_disk(&disk, id, Vec::new());
@@ -211,7 +211,7 @@ fn only_what_was_asked_for() {
 }
 
 #[test]
-fn a_path_that_is_not_in_the_backup_is_an_error_before_anything_is_given() {
+fn unknown_path_is_error_before_first_entry() {
     let disk = Disk::new(TreeFixture::rich());
     let id = disk.backup().backup.id;
     let paths = vec![disk.stored("many/001"), disk.stored("many/no such")];
@@ -232,7 +232,7 @@ fn a_path_that_is_not_in_the_backup_is_an_error_before_anything_is_given() {
 }
 
 #[test]
-fn a_folder_without_an_entry_can_be_asked_for() {
+fn folder_without_entry_can_be_selected() {
     let disk = Disk::new(TreeFixture::new());
     let path = EntryPath::new("db/dump.sql".as_bytes()).unwrap();
     let content = io::Cursor::new(noise(1, 300_000));
@@ -245,7 +245,7 @@ fn a_folder_without_an_entry_can_be_asked_for() {
 }
 
 #[test]
-fn chunks_that_lie_scattered_come_in_order() {
+fn scattered_chunks_are_exported_in_order() {
     let repo = TestRepo::encrypted();
     let content = |number: u64, round: u64| noise(number << 8 | round, 600 + number as usize * 7);
     let mut source = MemorySource::new();
@@ -272,7 +272,7 @@ fn chunks_that_lie_scattered_come_in_order() {
     );
 }
 
-/// Counts bytes and entries that are told.
+/// Counts bytes and entries of the events.
 #[derive(Default)]
 struct Sums(Mutex<[Totals; 2]>);
 
@@ -300,7 +300,7 @@ fn content_may_be_left_unread() {
     let id = repo.backup(&source).unwrap().backup.id;
     let all = ExportOptions::default();
     let expected = source.files();
-    // None of it, the start, a chunk and a bit, all but the end.
+    // Nothing, the start, a chunk and a bit, everything but the end.
     for limit in [0, 1, 100_000, 999, 2_999_999] {
         let sums = Arc::new(Sums::default());
         let context = Context {
@@ -360,7 +360,7 @@ fn a_large_file_that_is_left_unread_is_not_fetched() {
 }
 
 #[test]
-fn neighbours_come_with_few_requests() {
+fn adjacent_chunks_need_few_requests() {
     let repo = TestRepo::new();
     let mut source = MemorySource::new();
     for number in 0..3_000 {
@@ -407,7 +407,7 @@ fn assert_is_damage(error: &Error) {
 }
 
 #[test]
-fn damage_is_named_and_never_passed_on() {
+fn damaged_data_is_reported_and_not_exported() {
     let path = |name: &str| EntryPath::new(name.as_bytes()).unwrap();
     for encrypted in [false, true] {
         let whole = whole(encrypted);
@@ -432,7 +432,7 @@ fn damage_is_named_and_never_passed_on() {
                     .keys()
                     .filter(|file| error.to_string().contains(*file));
                 named += files.count();
-                // What is elsewhere can still be exported.
+                // Data in other packs can still be exported.
                 let inline = ExportOptions::default().with_paths(vec![path("d/inline")]);
                 let (_, report) =
                     export_with(&copy.repository, *id, &inline, &copy.context, everything);
@@ -446,7 +446,7 @@ fn damage_is_named_and_never_passed_on() {
 }
 
 #[test]
-fn a_sink_that_ignores_damage_makes_no_export() {
+fn export_fails_if_sink_ignores_damage() {
     let repo = TestRepo::new();
     let source = MemorySource::new().file("file", noise(1, 5_000_000));
     let id = repo.backup(&source).unwrap().backup.id;
@@ -474,7 +474,7 @@ fn a_sink_that_ignores_damage_makes_no_export() {
 }
 
 #[test]
-fn a_store_that_does_not_answer_is_no_damage() {
+fn unavailable_store_is_not_reported_as_damage() {
     let repo = TestRepo::encrypted();
     repo.backup(&source()).unwrap();
     let id = repo.backups().unwrap()[0].id;
@@ -495,7 +495,7 @@ fn a_store_that_does_not_answer_is_no_damage() {
 }
 
 #[test]
-fn cancelling_ends_it_wherever_it_is() {
+fn export_can_be_cancelled_at_any_point() {
     let repo = TestRepo::new();
     let mut source = MemorySource::new().file("large", noise(1, 30_000_000));
     for number in 0..2_000 {

@@ -46,7 +46,7 @@ fn at_every_operation(work: impl Fn(&TestRepo) -> br_core::Result<()>) {
 }
 
 #[test]
-fn a_restore_says_what_is_missing_and_does_not_call_it_damage() {
+fn restore_with_store_errors_reports_missing_files_but_not_damage() {
     at_every_operation(|repo| {
         let out = tempfile::tempdir().unwrap();
         let target = out.path().join("out");
@@ -78,7 +78,7 @@ fn a_restore_says_what_is_missing_and_does_not_call_it_damage() {
 }
 
 #[test]
-fn a_check_finds_no_damage_where_none_is() {
+fn check_with_store_errors_reports_no_damage() {
     at_every_operation(|repo| {
         let report = repo.check()?;
         assert!(report.findings.is_empty(), "{:?}", report.findings);
@@ -87,7 +87,7 @@ fn a_check_finds_no_damage_where_none_is() {
 }
 
 #[test]
-fn a_listing_is_whole_or_an_error() {
+fn listing_with_store_errors_is_complete_or_error() {
     at_every_operation(|repo| {
         let backup = repo.backups()?.remove(0);
         assert_eq!(repo.entries(backup.id)?.len(), 4);

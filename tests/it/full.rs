@@ -1,4 +1,4 @@
-//! No space left: nothing is lost, the reason is given, and it goes on when there is space again.
+//! Full disk: no data is lost, the error names the reason, and the command continues once there is space.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use br_core::model::BackupId;
 use br_core::{BackupSelector, Context, ErrorKind, InitOptions, Location, Repository};
 use br_testkit::{MemorySource, TestRepo, block_on, is_root, noise, skip};
 
-/// A small file system of its own, unmounted at the end.
+/// A small separate file system, unmounted at the end.
 pub(crate) struct Tmpfs {
     dir: tempfile::TempDir,
 }
 
 impl Tmpfs {
-    /// `None` when it cannot be had here.
+    /// `None` when the file system cannot be created here.
     pub(crate) fn new(mib: u32) -> Option<Self> {
         if !is_root() {
             skip("only root can mount");
@@ -67,7 +67,7 @@ fn files(count: u64) -> MemorySource {
 }
 
 #[test]
-fn a_backup_that_fills_the_disk_goes_on_when_there_is_space() {
+fn backup_on_full_disk_continues_after_space_is_freed() {
     let Some(small) = Tmpfs::new(12) else { return };
     let context = Context::system();
     let location = Location::Local(small.at("repository"));
@@ -129,7 +129,7 @@ fn count(folder: &Path, wanted: &dyn Fn(&str) -> bool) -> usize {
 }
 
 #[test]
-fn a_restore_that_fills_the_disk_says_what_is_missing() {
+fn restore_on_full_disk_reports_missing_files() {
     let Some(small) = Tmpfs::new(8) else { return };
     let repo = TestRepo::new();
     let source = files(16).file("zz inline", "short");
@@ -236,9 +236,9 @@ fn prune_all(repository: &Repository, context: &Context) -> br_core::Result<prun
 
 /// With no byte free nothing could be written, so nothing could be deleted either.
 #[test]
-fn a_delete_and_a_prune_free_a_disk_without_a_free_byte() {
-    // Four files of a pack of their own are freed, and a pack of eight of which some files are still in use: nothing must be
-    // copied, something must, more than there is space for.
+fn delete_and_prune_work_on_completely_full_disk() {
+    // A pack of four files is freed, and a pack of eight files is partly in use: nothing must be copied, or some data, or more data
+    // than there is space for.
     for (kept, with_reserve) in [(0..0, true), (6..8, true), (2..8, true), (6..8, false)] {
         let Some(small) = Tmpfs::new(36) else { return };
         let context = Context::system();

@@ -1,4 +1,4 @@
-//! Objects made of anything: an error, never a panic, never wrong content.
+//! Random bytes as objects: an error, never a panic, never wrong content.
 
 use std::sync::OnceLock;
 
@@ -105,7 +105,7 @@ proptest! {
     #![proptest_config(cases(400))]
 
     #[test]
-    fn any_bytes_in_any_object_are_an_error_and_no_panic(key in any::<Index>(), change in change()) {
+    fn random_bytes_in_any_object_give_error_without_panic(key in any::<Index>(), change in change()) {
         let repo = whole().fork(2);
         let key = key.get(&repo.keys()).clone();
         let bytes = repo.object(&key);
@@ -114,7 +114,7 @@ proptest! {
     }
 
     #[test]
-    fn objects_that_do_not_belong_there_are_no_problem(
+    fn unknown_objects_are_ignored(
         name in "(packs/[0-9a-f]{2}/[0-9a-f]{32}|index/[0-9a-f]{32}|manifests/[0-9a-f-]{36}|log/[0-9]{16}|log/x|packs/y|keys/z|other)",
         bytes in prop::collection::vec(any::<u8>(), 0..100),
     ) {

@@ -1,4 +1,4 @@
-//! The real program is killed at any moment: what is listed is whole, and the next run goes on.
+//! Kills the real program at random moments: listed backups are complete, and the next run continues.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;
@@ -40,7 +40,7 @@ fn backup(br: &BrCmd, fixture: &TreeFixture) -> Vec<String> {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "measures time")]
-fn a_killed_backup_leaves_a_whole_repository_and_the_next_run_goes_on() {
+fn killed_backup_leaves_intact_repository_and_next_run_continues() {
     let fixture = tree();
     let before = fixture.tree();
     let start = std::time::Instant::now();
@@ -98,7 +98,7 @@ fn a_killed_backup_leaves_a_whole_repository_and_the_next_run_goes_on() {
 }
 
 #[test]
-fn an_interrupted_backup_ends_in_order() {
+fn interrupted_backup_ends_cleanly() {
     let fixture = tree();
     let br = br(&fixture.at("home"));
     br.run(["-r", "repository", "init"]).expect(0);

@@ -22,7 +22,7 @@ fn has_space(at: &Path, bytes: u64) -> bool {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "measures time")]
-fn holes_stay_holes_and_cost_nothing() {
+fn holes_are_restored_as_holes_and_store_no_data() {
     let fixture = TreeFixture::new();
     let at = fixture.tree().join("sparse");
     let file = File::create(&at).unwrap();
@@ -78,7 +78,7 @@ fn holes_stay_holes_and_cost_nothing() {
 }
 
 #[test]
-fn a_file_of_two_gibibytes_comes_back() {
+fn file_of_two_gibibytes_is_restored() {
     if cfg!(debug_assertions) && !is_slow_wanted() {
         return skip_slow();
     }

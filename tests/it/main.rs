@@ -1,4 +1,4 @@
-//! The whole of br from outside: a file here is a verb or a theme, a test is named for what must hold.
+//! Tests br from outside: a file is a command or a theme, and a test name states condition and result.
 
 #![expect(
     clippy::unwrap_used,
@@ -43,7 +43,7 @@ use std::path::Path;
 
 /// A file that no `mod` names is never compiled, and its tests seem to pass.
 #[test]
-fn no_test_file_is_forgotten() {
+fn every_test_file_is_declared_as_module() {
     fn look(folder: &Path, lists: &str) {
         for item in std::fs::read_dir(folder).unwrap() {
             let path = item.unwrap().path();

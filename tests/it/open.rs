@@ -1,4 +1,4 @@
-//! Opening: what is refused, and why.
+//! Opening a repository: refused cases and their errors.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ fn config_with_version(repo: &TestRepo, major: u64, minor: u64) -> Vec<u8> {
 }
 
 #[test]
-fn a_newer_format_is_refused_by_name() {
+fn newer_format_is_refused_with_specific_error() {
     let repo = whole(false).repo;
     repo.set_object("br.json", Some(config_with_version(&repo, 2, 0)));
     let error = repo.try_reopen(2).unwrap_err();
@@ -42,9 +42,9 @@ fn a_newer_format_is_refused_by_name() {
     );
 }
 
-/// A program that asks for a password must not ask again and again for one that nothing needs.
+/// A program that prompts for a password must not prompt again and again for one that is not needed.
 #[test]
-fn a_password_for_a_plain_repository_is_an_error_of_its_own() {
+fn password_for_unencrypted_repository_is_specific_error() {
     let context = br_testkit::context(1);
     let dir = tempfile::tempdir().unwrap();
     let place = br_core::Location::Local(dir.path().join("repository"));
@@ -97,7 +97,7 @@ fn a_newer_minor_version_can_be_read_and_not_written() {
 }
 
 #[test]
-fn a_configuration_swapped_for_one_in_the_clear_is_found_out() {
+fn configuration_replaced_by_unencrypted_one_is_detected() {
     let encrypted = whole(true).repo;
     let clear = whole(false).repo;
     encrypted.set_object("br.json", Some(clear.object("br.json").to_vec()));
@@ -107,7 +107,7 @@ fn a_configuration_swapped_for_one_in_the_clear_is_found_out() {
         "{}",
         chain(&error)
     );
-    // Without a password it opens as what it claims to be, and nothing in it can be read.
+    // Without a password the repository opens as an unencrypted one, and nothing in it can be read.
     let opened = TestRepo::open(encrypted.store.clone(), None, 3).unwrap();
     let error = opened.backups().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damaged, "{}", chain(&error));
@@ -140,9 +140,9 @@ fn passwords() {
 }
 
 /// Symptom: `br init` was advised, and then refused as the folder was not empty. Cause: a missing `br.json` always counted as
-/// "no repository". Fix: what else lies there is looked at.
+/// "no repository". Fix: br looks at the other objects.
 #[test]
-fn a_repository_that_lost_its_configuration_is_damaged_and_not_absent() {
+fn repository_without_configuration_is_damaged_not_missing() {
     for encrypted in [false, true] {
         let repo = whole(encrypted).repo;
         repo.set_object("br.json", None);
@@ -151,7 +151,7 @@ fn a_repository_that_lost_its_configuration_is_damaged_and_not_absent() {
         assert_eq!(error.object(), Some(ObjectKind::Config));
         let text = error.to_string();
         assert!(text.contains("br.json is missing"), "{text}");
-        // One name alone is enough when nothing foreign is beside it.
+        // One known name is sufficient if the folder contains no unknown files.
         for key in repo.keys().iter().filter(|key| !key.starts_with("log/")) {
             repo.set_object(key, None);
         }
@@ -170,13 +170,13 @@ fn a_repository_that_lost_its_configuration_is_damaged_and_not_absent() {
     assert_eq!(
         error.kind(),
         ErrorKind::RepositoryNotFound,
-        "`init` goes on"
+        "`init` continues"
     );
 }
 
-/// Symptom: a runtime with one thread stood still while a key was derived. Fix: that happens on another thread.
+/// Symptom: a runtime with one thread was blocked while a key was derived. Fix: another thread derives it.
 #[test]
-fn a_key_is_derived_beside_the_runtime() {
+fn key_derivation_does_not_block_runtime() {
     let context = br_testkit::context(3);
     let storage = Storage::memory();
     let options = br_core::InitOptions::default().with_password("secret");
@@ -188,7 +188,7 @@ fn a_key_is_derived_beside_the_runtime() {
     .unwrap();
     block_on(async {
         let mut opened = std::pin::pin!(Repository::open_storage(storage, Some(b"secret")));
-        // Memory answers at once: the first poll would last until the key is there.
+        // Memory answers immediately: the first poll would last until the key is derived.
         assert!(opened.as_mut().now_or_never().is_none());
         opened.await.unwrap();
     });

@@ -24,7 +24,7 @@ fn back_up(repo: &TestRepo, source: &MemorySource, host: &str) -> BackupId {
 }
 
 #[test]
-fn nothing_is_removed_when_everything_is_used() {
+fn prune_removes_nothing_if_all_data_is_used() {
     let repo = TestRepo::new();
     let source = files(0..20, 10_000);
     let all = Expected::from([
@@ -46,7 +46,7 @@ fn nothing_is_removed_when_everything_is_used() {
 }
 
 #[test]
-fn the_plan_is_what_is_carried_out() {
+fn prune_executes_its_plan() {
     let repo = TestRepo::new();
     let (big, small) = (files(0..40, 50_000), files(0..4, 50_000));
     let doomed = back_up(&repo, &big, "doomed");
@@ -92,7 +92,7 @@ fn the_plan_is_what_is_carried_out() {
 }
 
 #[test]
-fn a_little_waste_is_tolerated() {
+fn small_amount_of_unused_data_is_kept() {
     let repo = TestRepo::new();
     let whole = files(0..50, 20_000);
     let mut most = whole.clone();
@@ -111,7 +111,7 @@ fn a_little_waste_is_tolerated() {
     let planned = block_on(plan(&repo.repository, &TestRepo::thorough(), &repo.context)).unwrap();
     assert!(
         planned.packs_rewritten >= 1,
-        "unless asked for: {planned:?}"
+        "unless the option is given: {planned:?}"
     );
     block_on(prune(&repo.repository, &planned, &repo.context)).unwrap();
     repo.assert_holds("after", &Expected::from([(kept, most)]));
@@ -121,7 +121,7 @@ fn a_little_waste_is_tolerated() {
 fn chunks_that_moved_again_and_again_are_found() {
     let repo = TestRepo::new();
     let mut hosts = Vec::new();
-    // Each next one uses a part of what the one before does.
+    // Each prune uses a part of the data of the one before.
     for n in 0..6 {
         let source = files(0..(1 << (6 - n)), 3_000);
         hosts.push((back_up(&repo, &source, &format!("host{n}")), source));
@@ -175,7 +175,7 @@ fn a_prune_of_everything_leaves_an_empty_repository() {
 }
 
 #[test]
-fn what_is_young_and_unknown_is_spared() {
+fn young_unknown_packs_are_kept() {
     let repo = TestRepo::new();
     let source = files(0..5, 5_000);
     let operations = {
@@ -278,7 +278,7 @@ fn a_prune_that_loses_races_copies_once() {
     };
     let one = repo.fork(2);
     let other = one.reopen(3);
-    // Before each of these operations somebody commits: every attempt within them loses.
+    // Another writer commits before each of these operations: every attempt within them loses.
     for n in condemn..condemn + 60 {
         let other = other.clone();
         one.faults.before(n, move || {
@@ -311,7 +311,7 @@ fn a_prune_that_loses_races_copies_once() {
 }
 
 #[test]
-fn what_killed_writers_left_half_written_goes_though_there_is_nothing_else_to_do() {
+fn partial_writes_of_killed_writers_are_removed_by_empty_plan() {
     let dir = tempfile::tempdir().unwrap();
     let context = br_core::Context::system();
     let location = br_core::Location::Local(dir.path().join("repository"));
@@ -338,12 +338,12 @@ fn what_killed_writers_left_half_written_goes_though_there_is_nothing_else_to_do
 }
 
 #[test]
-fn segments_and_manifests_that_nothing_names_get_the_grace_of_packs() {
+fn unreferenced_segments_and_manifests_have_same_grace_as_packs() {
     let repo = TestRepo::new();
     let kept = back_up(&repo, &files(0..5, 5_000), "kept");
     let lost = back_up(&repo, &files(5..9, 5_000), "lost");
     let last = repo.keys().into_iter().rfind(|key| key.starts_with("log/"));
-    // The entry of the second backup is gone: this machine cannot know.
+    // The log entry of the second backup is gone: this machine cannot know about it.
     repo.set_object(&last.unwrap(), None);
     let before = repo.keys();
     let planned = block_on(plan(
@@ -361,9 +361,9 @@ fn segments_and_manifests_that_nothing_names_get_the_grace_of_packs() {
     repo.assert_holds("brought back", &all);
 }
 
-/// Symptom: a panic. Cause: the age was subtracted from the time without a look at what is left. Fix: times end at 1970.
+/// Symptom: a panic. Cause: the age was subtracted from the time without a check for underflow. Fix: times do not go below 1970.
 #[test]
-fn a_grace_may_be_longer_than_time() {
+fn grace_longer_than_time_since_1970_is_accepted() {
     let repo = TestRepo::new();
     back_up(&repo, &files(0..3, 5_000), "kept");
     let options = PruneOptions::default().with_grace(Duration::MAX);

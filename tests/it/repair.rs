@@ -65,7 +65,7 @@ fn a_damaged_index_is_rebuilt() {
 }
 
 #[test]
-fn a_backup_to_a_repository_with_a_damaged_index_is_whole() {
+fn backup_to_repository_with_damaged_index_is_complete() {
     let whole = whole(false);
     for key in whole
         .repo
@@ -104,7 +104,7 @@ fn a_damaged_log_is_named_and_rebuilt() {
         for (how, bytes) in damages(&whole, &key) {
             let what = format!("{key} {how}");
             let repo = whole.repo.fork(3);
-            // Without the last entry the log is one of before: only who knew it can tell.
+            // Without the last entry the log is an earlier log: only a machine that saw the entry can detect this.
             let bytes_are_sound = key == last && bytes.is_none();
             repo.set_object(&key, bytes);
             let before = repo.keys();
@@ -174,7 +174,7 @@ fn a_log_damaged_before_a_checkpoint_does_not_matter() {
 }
 
 #[test]
-fn a_repository_whose_log_was_rebuilt_loses_nothing_that_was_moved() {
+fn rebuilt_log_keeps_moved_chunks() {
     let repo = TestRepo::new();
     let doomed = repo
         .backup(&source().file("surplus", noise(9, 300_000)))
@@ -227,7 +227,7 @@ fn a_missing_manifest_is_damage_and_stops_a_prune() {
     assert_eq!(repo.files(*id).unwrap(), *files, "nothing was removed");
 }
 
-/// A pack was lost. What was in it must be stored again by the next backup, and with that the old backup is whole again.
+/// A pack was lost. The next backup must store its content again, which also repairs the old backup.
 #[test]
 fn a_lost_pack_is_given_up_and_its_content_stored_again() {
     for encrypted in [false, true] {
@@ -368,7 +368,7 @@ fn a_lost_log_is_damage_in_every_command_and_rebuilt_on_request() {
 }
 
 #[test]
-fn a_machine_that_saw_a_newer_entry_refuses_a_log_that_went_back() {
+fn machine_that_saw_newer_entry_refuses_older_log() {
     let dir = tempfile::tempdir().unwrap();
     let repo = TestRepo::new();
     remember(&repo, dir.path());
@@ -391,7 +391,7 @@ fn a_machine_that_saw_a_newer_entry_refuses_a_log_that_went_back() {
         emptied.set_object(key, None);
     }
     assert_all_refuse("everything is gone", &open(&emptied, 8), first);
-    // Others went on meanwhile: the number is used again, and stands for something else.
+    // Other writers continued: the entry number is used again, for a different entry.
     let other = before.fork(9);
     back_up(&other, 4);
     assert_all_refuse("a different history", &open(&other, 10), first);
@@ -414,7 +414,7 @@ fn a_machine_that_saw_a_newer_entry_refuses_a_log_that_went_back() {
 }
 
 #[test]
-fn a_repository_that_was_set_back_on_purpose_is_accepted_without_the_file_that_remembers() {
+fn repository_set_back_on_purpose_is_accepted_after_deleting_local_state() {
     let dir = tempfile::tempdir().unwrap();
     let repo = TestRepo::new();
     remember(&repo, dir.path());
@@ -439,7 +439,7 @@ fn a_repository_that_was_set_back_on_purpose_is_accepted_without_the_file_that_r
 }
 
 #[test]
-fn what_a_machine_remembers_does_not_hinder_repairs_and_other_writers() {
+fn local_state_does_not_block_repairs_and_other_writers() {
     let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let repo = TestRepo::new();
     remember(&repo, here.path());
@@ -451,7 +451,7 @@ fn what_a_machine_remembers_does_not_hinder_repairs_and_other_writers() {
         back_up(&other, seed % 20);
     }
     assert_eq!(repo.backups().unwrap().len(), 71);
-    // Somebody repairs a log whose last entry was cut.
+    // Another user repairs a log whose last entry was truncated.
     let last = log_keys(&repo).pop().unwrap();
     repo.set_object(&last, Some(repo.object(&last)[..40].to_vec()));
     assert!(repair_log(&repo.reopen(3)).is_sound());
@@ -459,7 +459,7 @@ fn what_a_machine_remembers_does_not_hinder_repairs_and_other_writers() {
         remember(&repo, folder.path());
         assert_eq!(repo.backups().unwrap().len(), 71);
     }
-    // The file that remembers is damaged: the machine says so, and goes on.
+    // The local state file is damaged: br reports that and continues.
     let file = std::fs::read_dir(here.path()).unwrap().next().unwrap();
     std::fs::write(file.unwrap().path(), "noise").unwrap();
     let (context, told) = telling(&repo.context);
@@ -470,7 +470,7 @@ fn what_a_machine_remembers_does_not_hinder_repairs_and_other_writers() {
 }
 
 #[test]
-fn a_backup_that_no_entry_names_comes_back_unless_it_was_deleted() {
+fn backup_missing_from_log_is_recovered_unless_deleted() {
     let repo = TestRepo::new();
     let deleted = back_up(&repo, 1);
     let kept = back_up(&repo, 2);
@@ -507,7 +507,7 @@ fn a_backup_that_no_entry_names_comes_back_unless_it_was_deleted() {
 }
 
 #[test]
-fn a_log_whose_last_entry_is_cut_is_read_without_a_write() {
+fn log_with_truncated_last_entry_is_read_without_write() {
     for encrypted in [false, true] {
         let whole = whole(encrypted);
         let deleted = whole.repo.backup(&small(5)).unwrap().backup.id;
@@ -612,7 +612,7 @@ fn read_all() -> CheckOptions {
 
 /// Was: after a flipped bit every backup of the same data was as unrestorable as the first, a full one included.
 #[test]
-fn what_a_reader_found_damaged_is_stored_again_by_the_next_backup() {
+fn next_backup_stores_data_again_that_reader_found_damaged() {
     let restore: fn(&TestRepo, BackupId) = |repo, id| {
         assert!(repo.files(id).is_err(), "the damage is met");
     };
@@ -660,7 +660,7 @@ fn what_a_reader_found_damaged_is_stored_again_by_the_next_backup() {
 }
 
 #[test]
-fn a_repair_keeps_what_is_sound_and_one_backup_makes_all_whole() {
+fn repair_keeps_intact_data_and_next_backup_completes_rest() {
     for encrypted in [false, true] {
         let repo = match encrypted {
             true => TestRepo::encrypted(),
@@ -710,7 +710,7 @@ fn a_repair_keeps_what_is_sound_and_one_backup_makes_all_whole() {
 }
 
 #[test]
-fn verify_known_stores_again_what_nobody_found_damaged_yet() {
+fn verify_known_stores_undetected_damaged_data_again() {
     for verify in [false, true] {
         let (repo, source, first, _) = with_a_bad_bit();
         let options = TestRepo::options("host").with_verify_known(verify);
@@ -721,7 +721,7 @@ fn verify_known_stores_again_what_nobody_found_damaged_yet() {
 }
 
 #[test]
-fn a_pack_that_was_put_back_is_relied_on_again() {
+fn restored_pack_is_used_again() {
     let (repo, source, first, pack) = with_a_bad_bit();
     let damaged = repo.object(&pack).to_vec();
     assert!(!check_with(&repo, &read_all()).is_sound());
@@ -740,7 +740,7 @@ fn a_pack_that_was_put_back_is_relied_on_again() {
     );
 }
 
-/// What a checkpoint says is all that a reader knows of what was before it.
+/// A reader sees earlier entries only through the checkpoint.
 #[test]
 fn damage_is_remembered_past_a_checkpoint() {
     let (repo, source, first, _) = with_a_bad_bit();

@@ -1,4 +1,4 @@
-//! Restoring: exactly what was asked for, and nothing outside of it.
+//! Restores: exactly the selected paths, and nothing outside of the target.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -16,7 +16,7 @@ fn options() -> RestoreOptions {
 }
 
 #[test]
-fn only_the_paths_that_were_asked_for() {
+fn restore_writes_only_selected_paths() {
     let disk = Disk::new(TreeFixture::rich());
     let id = disk.backup().backup.id;
     let before = disk.tree();
@@ -40,9 +40,9 @@ fn only_the_paths_that_were_asked_for() {
             let there = std::str::from_utf8(there).unwrap();
             let leads = there.is_empty() || path.starts_with(&format!("{there}/"));
             let inside = there == *path || there.starts_with(&format!("{path}/"));
-            assert!(leads || inside, "{there} was not asked for");
+            assert!(leads || inside, "{there} was not selected");
             let mut wanted = before.items[there.as_bytes()].clone();
-            // Its other names were not asked for.
+            // The other names of this file were not selected.
             wanted.linked_to.clone_from(&item.linked_to);
             assert_eq!(*item, wanted, "{there} is as it was");
         }
@@ -96,7 +96,7 @@ fn over(overwrite: Overwrite) -> (Disk, br_core::engine::restore::RestoreReport)
 }
 
 #[test]
-fn files_that_are_there_and_look_the_same_are_left_alone() {
+fn existing_files_with_same_metadata_are_not_rewritten() {
     let (disk, report) = over(Overwrite::IfChanged);
     let read = |path| fs::read(disk.restored("out", path)).unwrap();
     assert_eq!(
@@ -120,7 +120,7 @@ fn files_that_are_there_and_look_the_same_are_left_alone() {
 }
 
 #[test]
-fn every_file_is_replaced_when_asked_for() {
+fn overwrite_always_replaces_every_file() {
     let (disk, report) = over(Overwrite::Always);
     disk.tree()
         .assert_same(&disk.copy("out"), "all is as in the backup");
@@ -128,7 +128,7 @@ fn every_file_is_replaced_when_asked_for() {
 }
 
 #[test]
-fn no_file_is_replaced_when_asked_for() {
+fn overwrite_never_replaces_no_file() {
     let (disk, report) = over(Overwrite::Never);
     let read = |path| fs::read(disk.restored("out", path)).unwrap();
     assert_eq!(read("just a chunk"), [b'?'; 513]);
@@ -139,7 +139,7 @@ fn no_file_is_replaced_when_asked_for() {
 }
 
 #[test]
-fn surplus_is_deleted_in_what_was_backed_up_and_nowhere_else() {
+fn surplus_is_deleted_only_in_backed_up_folders() {
     let disk = Disk::new(TreeFixture::rich());
     let id = disk.backup().backup.id;
     disk.restore_all(id, "out");
@@ -149,7 +149,7 @@ fn surplus_is_deleted_in_what_was_backed_up_and_nowhere_else() {
     }
     fs::create_dir_all(disk.restored("out", "extra folder/deep")).unwrap();
     symlink("/", disk.restored("out", "folder/link to root")).unwrap();
-    // A folder that only leads to what was backed up holds other things that the backup never was about.
+    // A parent folder of backed-up entries contains other files that were never part of the backup.
     let beside = disk.restored("out", "").with_file_name("sibling");
     fs::write(&beside, "precious").unwrap();
     let top = disk.fixture.at("out/precious");
@@ -161,7 +161,7 @@ fn surplus_is_deleted_in_what_was_backed_up_and_nowhere_else() {
     assert_eq!(
         report.deleted.len(),
         5,
-        "a dry run tells what it would delete: {:?}",
+        "a dry run reports what it would delete: {:?}",
         report.deleted
     );
     everything.assert_same(
@@ -176,7 +176,7 @@ fn surplus_is_deleted_in_what_was_backed_up_and_nowhere_else() {
     assert_eq!(
         report.deleted.len(),
         2,
-        "only in the folder that was asked for: {:?}",
+        "only in the selected folder: {:?}",
         report.deleted
     );
     assert!(
@@ -217,7 +217,7 @@ fn a_dry_run_writes_nothing() {
 }
 
 #[test]
-fn a_link_planted_in_the_target_leads_nowhere() {
+fn symlink_planted_in_target_is_not_followed() {
     let disk = Disk::new(TreeFixture::rich());
     let id = disk.backup().backup.id;
     let outside = disk.fixture.at("outside");
@@ -313,7 +313,7 @@ fn nil() -> uuid::Uuid {
 }
 
 #[test]
-fn a_file_that_stays_is_not_given_further_names() {
+fn kept_file_gets_no_additional_hard_links() {
     let fixture = TreeFixture::new();
     fixture.write("a", "the content of both names");
     fs::hard_link(fixture.tree().join("a"), fixture.tree().join("b")).unwrap();
@@ -342,10 +342,10 @@ fn a_file_that_stays_is_not_given_further_names() {
     );
 }
 
-/// Deleting went by the paths that a backup names, and did nothing when its entries lie elsewhere. A folder that has an entry and
-/// is above none of the paths was backed up.
+/// Deletion used the paths that a backup names, and did nothing when its entries are elsewhere. A folder counts as backed up if
+/// it has an entry and is not a parent of one of the paths.
 #[test]
-fn surplus_is_deleted_wherever_the_entries_lie() {
+fn surplus_is_deleted_in_all_folders_with_entries() {
     for paths in [vec![], vec![b"db".to_vec()]] {
         let disk = Disk::new(TreeFixture::rich());
         let backup = BackupOptions::new("host", "user", paths);
@@ -383,7 +383,7 @@ fn a_target_without_a_name_is_refused() {
 }
 
 #[test]
-fn a_target_that_can_be_no_path_is_refused_in_both_runs() {
+fn invalid_target_path_is_refused_in_dry_and_real_run() {
     let disk = Disk::new(TreeFixture::rich());
     let id = disk.backup().backup.id;
     let kinds = [true, false].map(|dry_run| {

@@ -1,4 +1,4 @@
-//! Whatever is done in whatever order: the repository holds what a simple model says.
+//! Random operations in random order: the content of the repository matches a simple model.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -31,7 +31,7 @@ enum Work {
 #[derive(Debug, Clone)]
 enum Step {
     Do(Work),
-    /// The process dies at some operation, and another goes on.
+    /// The process dies at some operation, and another process continues.
     Die {
         work: Work,
         at: u64,
@@ -110,7 +110,7 @@ async fn work_on(repo: &TestRepo, work: &Work, model: &Mutex<Model>) -> br_core:
     Ok(())
 }
 
-/// What a process that died did before it died shows in the log only.
+/// Only the log shows which operations a process completed before it died.
 fn catch_up(repo: &TestRepo, work: &Work, model: &Mutex<Model>) {
     let mut model = model.lock().unwrap();
     let listed: Vec<_> = repo
@@ -181,7 +181,7 @@ proptest! {
     #![proptest_config(cases(30))]
 
     #[test]
-    fn the_repository_holds_what_the_model_says(
+    fn repository_content_matches_model(
         steps in prop::collection::vec(step(), 1..25),
         encrypted in any::<bool>(),
     ) {

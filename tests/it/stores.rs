@@ -7,7 +7,7 @@ use std::process::Command;
 
 use br_testkit::{Endpoint, StoreKind, skip};
 
-/// Themes that have a store of their own, or none.
+/// Themes with a separate store or without a store.
 const ELSEWHERE: &[&str] = &[
     "chaos::",
     "cli::",
@@ -30,19 +30,19 @@ const ON_DISK: &[&str] = &[
 ];
 
 #[test]
-fn the_same_holds_on_local_disk() {
+fn repository_works_on_local_disk() {
     run_all_on(StoreKind::Local, ON_DISK);
 }
 
 #[test]
-fn the_same_holds_on_an_s3_server() {
+fn repository_works_on_s3_server() {
     run_all_on(StoreKind::S3, &[]);
 }
 
 #[test]
-fn the_same_holds_on_the_s3_server_of_the_environment() {
+fn repository_works_on_s3_server_of_environment() {
     if Endpoint::from_env().is_none() {
-        skip("no BR_TEST_S3_ENDPOINT; docs/testing.md tells how to start a server");
+        skip("no BR_TEST_S3_ENDPOINT; docs/testing.md explains how to start a server");
         return;
     }
     run_all_on(StoreKind::Endpoint, &[]);

@@ -25,7 +25,7 @@ fn source(path: &str, reader: impl Read + Send + 'static) -> StreamSource {
 }
 
 #[test]
-fn streams_of_every_length_come_back() {
+fn streams_of_every_length_are_restored() {
     let disk = Disk::new(TreeFixture::new());
     for len in [0, 1, 512, 513, 131_072, 131_073, 700 << 10, 20 << 20] {
         let content = noise(len as u64, len);
@@ -88,7 +88,7 @@ fn a_stream_is_read_again_each_time_and_stored_once() {
     }
 }
 
-/// Gives so many bytes and then fails.
+/// Returns this number of bytes and then fails.
 struct Breaks {
     content: std::io::Cursor<Vec<u8>>,
 }
@@ -111,7 +111,7 @@ impl Read for Breaks {
 
 /// Symptom: a reader that failed made a backup with 0 entries, which became `latest`.
 #[test]
-fn a_stream_that_breaks_makes_no_backup() {
+fn failing_stream_makes_no_backup() {
     for len in [0, 100, 2_000_000] {
         let disk = Disk::new(TreeFixture::new());
         let good = std::io::Cursor::new(b"good".to_vec());
@@ -131,8 +131,8 @@ fn a_stream_that_breaks_makes_no_backup() {
     }
 }
 
-/// Symptom: three runs of one stream that were interrupted left 87, 175, 264 MB. Cause: without a journal nobody knew what the
-/// run before had stored.
+/// Symptom: three interrupted runs of one stream left 87, 175, 264 MB. Cause: without a journal a run did not know what the run
+/// before had stored.
 #[test]
 fn interrupted_runs_without_a_journal_store_everything_once() {
     let disk = Disk::new(TreeFixture::new());
@@ -145,7 +145,7 @@ fn interrupted_runs_without_a_journal_store_everything_once() {
         sizes.push(disk.store.size());
     }
     assert!(sizes[0] > 40 << 20, "packs are stored: {sizes:?}");
-    // The end of a run is in no pack yet when it dies, and is stored in a pack of its own each time.
+    // When a run dies, its last data is not in a pack yet; each run stores it in a separate pack.
     assert!(
         sizes[2] < sizes[0] + (25 << 20),
         "and stored once: {sizes:?}"
@@ -172,7 +172,7 @@ fn interrupted_runs_without_a_journal_store_everything_once() {
     assert!(std::fs::read(disk.fixture.at("out/s")).unwrap() == content);
 }
 
-/// Packs of a backup that still runs elsewhere look like leftovers. Both backups use them, and both are whole.
+/// Packs of a backup that still runs elsewhere look like leftovers. Both backups use them, and both are complete.
 #[test]
 fn packs_of_a_running_backup_are_used_by_another_one() {
     let disk = Disk::new(TreeFixture::new());
@@ -225,7 +225,7 @@ fn packs_of_a_running_backup_are_used_by_another_one() {
 }
 
 #[test]
-fn a_stream_in_short_pieces_is_cut_like_one_in_long_ones() {
+fn stream_chunks_do_not_depend_on_read_sizes() {
     struct Short<R>(R);
     impl<R: Read> Read for Short<R> {
         fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {

@@ -78,7 +78,7 @@ impl Disk {
         block_on(backup(&self.repository, source, options, &self.context))
     }
 
-    /// Restores a backup into a folder beside the tree.
+    /// Restores a backup into a folder next to the tree.
     pub(crate) fn restore(
         &self,
         id: BackupId,
@@ -96,7 +96,7 @@ impl Disk {
         ))
     }
 
-    /// Restores a whole backup; everything must come.
+    /// Restores a complete backup; every entry must be restored.
     pub(crate) fn restore_all(&self, id: BackupId, to: &str) -> RestoreReport {
         let report = self.restore(id, to, &RestoreOptions::default()).unwrap();
         assert_eq!(report.failed, [], "everything is restored");
@@ -118,7 +118,7 @@ impl Disk {
         );
     }
 
-    /// Where something of the tree comes to lie below the folder `to`.
+    /// The path of an entry of the tree below the folder `to`.
     pub(crate) fn restored(&self, to: &str, path: &str) -> PathBuf {
         let tree = self.fixture.tree();
         let below = tree.strip_prefix("/").unwrap();
@@ -141,7 +141,7 @@ impl Disk {
         Snapshot::of(self.fixture.tree())
     }
 
-    /// The tree as it was restored.
+    /// The restored tree.
     pub(crate) fn copy(&self, to: &str) -> Snapshot {
         Snapshot::of(self.restored(to, ""))
     }
@@ -168,7 +168,7 @@ impl Source for TreeSource {
     }
 }
 
-/// Keeps what an operation tells.
+/// Records the events of an operation.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     pub(crate) warnings: Mutex<Vec<String>>,

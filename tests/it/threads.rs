@@ -39,7 +39,7 @@ fn list(repo: &TestRepo, at: u64, message: &'static str) -> (usize, Option<Error
 /// Symptom: a listing was cut short and looked complete. Cause: the feed ended when its channel closed, which a panic does as
 /// well. Fix: the result of the worker says how the feed ends.
 #[test]
-fn a_feed_whose_worker_panicked_does_not_end_like_a_complete_one() {
+fn feed_with_panicked_worker_ends_with_error() {
     let repo = whole(false).repo;
     let (all, end) = list(&repo, u64::MAX, "");
     assert!(all > 0 && end.is_none(), "{end:?}");
@@ -87,7 +87,7 @@ async fn on_disk(folder: &TempDir, context: &Context) -> Repository {
 }
 
 /// Symptom: with few blocking threads every operation on local disk hung. Cause: an operation held a thread of the pool while
-/// it waited for disk access, which needs one as well. Fix: operations run on threads of their own.
+/// it waited for disk access, which needs one as well. Fix: operations run on separate threads.
 #[test]
 fn one_blocking_thread_is_enough_for_every_operation() {
     let folder = tempfile::tempdir().unwrap();
@@ -112,7 +112,7 @@ fn one_blocking_thread_is_enough_for_every_operation() {
 }
 
 #[test]
-fn feeds_that_are_not_read_hold_up_nothing() {
+fn unread_feeds_do_not_block_other_operations() {
     let folder = tempfile::tempdir().unwrap();
     let context = br_testkit::context(3);
     on_one_blocking_thread(async {
@@ -135,9 +135,9 @@ fn feeds_that_are_not_read_hold_up_nothing() {
     });
 }
 
-/// Symptom: a panic. Fix: an error that says what is missing.
+/// Symptom: a panic. Fix: an error that names the missing runtime.
 #[test]
-fn an_operation_outside_of_a_runtime_is_an_error_in_words() {
+fn operation_outside_of_runtime_is_clear_error() {
     let repo = whole(false).repo;
     let asked = repo.repository.backups(&repo.context);
     let error = asked.now_or_never().unwrap().unwrap_err();

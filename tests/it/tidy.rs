@@ -66,13 +66,13 @@ fn sources(folder: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// What stands before the tests of a file.
+/// The part of a file before its tests.
 fn without_tests(text: &str) -> &str {
     text.split("\n#[cfg(test)]\nmod ").next().unwrap()
 }
 
 #[test]
-fn crates_depend_on_each_other_as_drawn() {
+fn crates_have_documented_dependencies() {
     let metadata = Command::new(env!("CARGO"))
         .args([
             "metadata",
@@ -147,7 +147,7 @@ fn bundles_need_no_repository_and_no_runtime() {
 }
 
 #[test]
-fn files_are_short_enough_to_read() {
+fn files_are_below_line_limit() {
     for (name, text) in sources("crates") {
         if name.contains("/tests/") {
             continue;
@@ -180,7 +180,7 @@ fn only_the_output_folder_prints() {
 }
 
 #[test]
-fn format_and_model_do_no_io_and_know_no_clock() {
+fn format_and_model_use_no_io_and_no_clock() {
     for folder in ["crates/br-core/src/format", "crates/br-core/src/model"] {
         for (name, text) in sources(folder) {
             let code = without_tests(&text);
@@ -199,7 +199,7 @@ fn format_and_model_do_no_io_and_know_no_clock() {
 }
 
 #[test]
-fn every_verb_has_its_command_and_its_document() {
+fn every_command_has_module_and_documentation() {
     let reference = std::fs::read_to_string(root().join("docs/cli/reference.md")).unwrap();
     let engine = root().join("crates/br-core/src/engine");
     for verb in [
@@ -220,7 +220,7 @@ fn every_verb_has_its_command_and_its_document() {
 }
 
 #[test]
-fn the_format_document_names_what_the_code_writes() {
+fn format_document_names_everything_that_code_writes() {
     let document = std::fs::read_to_string(root().join("docs/format/repository.md")).unwrap();
     for (name, text) in sources("crates/br-core/src/format") {
         for context in text
@@ -260,7 +260,7 @@ fn the_format_document_names_what_the_code_writes() {
 }
 
 #[test]
-fn links_between_documents_lead_somewhere() {
+fn links_between_documents_have_existing_targets() {
     let mut documents = vec![root()];
     let mut pages = Vec::new();
     while let Some(folder) = documents.pop() {

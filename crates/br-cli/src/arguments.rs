@@ -1,7 +1,7 @@
-//! Command lines before the parser sees them.
+//! Prepares the command line before clap parses it.
 //!
-//! [`prepare`] has lines of `mo_br` translated, and refuses long options with one dash, which the parser would take for short ones.
-//! Invariant: what follows `--` is left alone.
+//! [`prepare`] translates `mo_br` command lines, and refuses long options with one dash, which clap would read as short options.
+//! Invariant: arguments after `--` stay unchanged.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -12,10 +12,10 @@ use crate::cli::Cli;
 use crate::compat::mo_br;
 use crate::error::{BadLine, CommandError};
 
-/// The command line as the parser takes it.
+/// Returns the command line for the parser.
 ///
 /// # Errors
-/// Help, and mistakes that are told in the words of the grammar that was typed.
+/// Help, and usage errors in the terms of the grammar that was typed.
 pub(crate) fn prepare(arguments: Vec<OsString>) -> Result<Vec<OsString>, BadLine> {
     if let Some(arguments) = mo_br::own_arguments(&arguments) {
         return mo_br::arguments_for_br(arguments);
@@ -26,7 +26,7 @@ pub(crate) fn prepare(arguments: Vec<OsString>) -> Result<Vec<OsString>, BadLine
     Ok(drop_second_help(arguments))
 }
 
-/// Drops `--help` after `help`, which asks for the same.
+/// Drops `--help` after `help`, which is redundant.
 pub(crate) fn drop_second_help(mut arguments: Vec<OsString>) -> Vec<OsString> {
     if arguments.get(1).is_some_and(|word| word == "help") {
         arguments.retain(|word| word != "--help" && word != "-h");
@@ -44,7 +44,7 @@ const ONLY_MO_BR: [&str; 6] = [
     "dn-config-path",
 ];
 
-/// Refuses the options of `mo_br`, and underscores in those of `br`.
+/// Refuses the options of `mo_br`, and underscores in options of `br`.
 fn refuse_mo_br(arguments: &[OsString], command: &clap::Command) -> Result<(), CommandError> {
     for word in words(arguments).skip(1) {
         let option = word
@@ -56,13 +56,13 @@ fn refuse_mo_br(arguments: &[OsString], command: &clap::Command) -> Result<(), C
             continue;
         }
         let hint = match long_options(command, false).contains(&hyphenated) {
-            true => format!("write --{hyphenated}; `br mo-br` takes lines of mo_br as they are"),
-            false => "`br mo-br` takes lines of mo_br as they are, and `br link mo_br` makes a program of that name; for a repository \
-                      of br write -r s3://BUCKET/FOLDER or -r FOLDER"
+            true => format!("write --{hyphenated}; `br mo-br` runs command lines of mo_br unchanged"),
+            false => "`br mo-br` runs command lines of mo_br unchanged, and `br link mo_br` makes a link with that name; for a repository of br \
+                      write -r s3://BUCKET/FOLDER or -r FOLDER"
                 .to_owned(),
         };
         return Err(CommandError::usage(
-            format!("--{name} is how mo_br spells its options, and br does not"),
+            format!("--{name} is an option of mo_br, not of br"),
             hint,
         ));
     }
@@ -75,7 +75,7 @@ fn words(arguments: &[OsString]) -> impl Iterator<Item = &str> {
     words.take_while(|word| *word != "--")
 }
 
-/// The long options of a command and of those below it, with hyphens: those with a value when `with_value`, else all.
+/// The long options of a command and its subcommands, with hyphens. With `with_value`, only options that take a value.
 pub(crate) fn long_options(command: &clap::Command, with_value: bool) -> BTreeSet<String> {
     fn collect(command: &clap::Command, with_value: bool, out: &mut BTreeSet<String>) {
         for argument in command.get_arguments() {
@@ -101,7 +101,7 @@ pub(crate) fn long_options(command: &clap::Command, with_value: bool) -> BTreeSe
     out
 }
 
-/// Refuses `-host`, which would be `-h`, and `-region`, which would be a repository named `egion`.
+/// Refuses `-host`, which clap would read as `-h`, and `-region`, which would name a repository `egion`.
 pub(crate) fn refuse_one_dash(
     arguments: &[OsString],
     command: &clap::Command,
@@ -124,7 +124,7 @@ pub(crate) fn refuse_one_dash(
         Some((word, _)) => {
             let word = word.split('=').next().unwrap_or(word);
             Err(CommandError::usage(
-                format!("{word} has one dash, and long options have two"),
+                format!("{word} has one dash, but long options have two"),
                 format!("write -{word}"),
             ))
         }
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_option_with_one_dash_is_refused() {
+    fn long_option_with_one_dash_is_refused() {
         for line in [
             "br backup -host x",
             "br backup -host=x",
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_mo_br_are_refused_with_the_way_to_run_them() {
+    fn mo_br_command_line_is_refused_with_hint_how_to_run_it() {
         for (line, expected) in [
             ("br backup --backup_dir s3 --bucket b docs", "br mo-br"),
             ("br check --backup-dir filesystem", "br link mo_br"),

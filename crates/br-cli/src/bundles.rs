@@ -1,7 +1,7 @@
-//! What the commands for bundles share: arguments, progress, and what errors mean.
+//! Shared by the bundle commands: arguments, progress, and explanations of errors.
 //!
-//! [`SelectionArgs`], [`LimitArgs`] and [`NodeArgs`] are arguments, [`BundleProgress`] tells what continues. Invariant: everything that works
-//! on a bundle runs on a thread of its own and stops soon after the user wants it to.
+//! [`SelectionArgs`], [`LimitArgs`] and [`NodeArgs`] are arguments, [`BundleProgress`] reports progress. Invariant: work on a
+//! bundle runs on a separate thread and stops soon after the user cancels it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::output::format::parse_size;
 use crate::output::{Output, ProgressGuard, ProgressReporter};
 use crate::values::number;
 
-/// Codes of commands that read a bundle.
+/// Exit codes of commands that read a bundle.
 pub(crate) const CODES: &[ExitStatus] = &[
     ExitStatus::Ok,
     ExitStatus::Failure,
@@ -33,24 +33,24 @@ pub(crate) const CODES: &[ExitStatus] = &[
     ExitStatus::Interrupted,
 ];
 
-/// Which part of a bundle is meant.
+/// Which part of a bundle to use.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Which part")]
 pub(crate) struct SelectionArgs {
-    /// Only this path and what is below it, as `br bundle inspect -v` shows it (can be repeated)
+    /// Use only this path and everything below it, as `br bundle inspect -v` shows it (can be repeated)
     #[arg(long = "path", value_name = "PATH", value_parser = parse_path)]
     paths: Vec<MemberPath>,
 
-    /// Of EMQX's tables only those of these sets, such as `banned,psk`
+    /// Use only the EMQX tables of these table sets, such as `banned,psk`
     #[arg(long, value_name = "SET,…", value_parser = parse_sets)]
     table_sets: Option<Sets>,
 
-    /// Of EMQX's configuration only these keys, such as `mqtt,listeners`
+    /// Use only these root keys of EMQX's configuration, such as `mqtt,listeners`
     #[arg(long, value_name = "KEY,…", value_delimiter = ',')]
     root_keys: Option<Vec<String>>,
 }
 
-/// Takes paths as people and shells type them, such as `./mnesia/`.
+/// Reads a path as users and shells write it, such as `./mnesia/`.
 fn parse_path(text: &str) -> Result<MemberPath, PathError> {
     let parts = text
         .split('/')
@@ -58,7 +58,7 @@ fn parse_path(text: &str) -> Result<MemberPath, PathError> {
     MemberPath::new(&parts.collect::<Vec<_>>().join("/"))
 }
 
-/// A list that is one value for clap.
+/// A list that clap treats as one value.
 #[derive(Debug, Clone)]
 struct Sets(Vec<String>);
 
@@ -68,7 +68,7 @@ fn parse_sets(text: &str) -> Result<Sets, Refusal> {
 }
 
 impl SelectionArgs {
-    /// What was typed.
+    /// The selection from the command line.
     pub(crate) fn selection(&self) -> Selection {
         let sets = self.table_sets.clone().map(|sets| sets.0);
         Selection::default()
@@ -78,11 +78,11 @@ impl SelectionArgs {
     }
 }
 
-/// What a bundle may ask for.
+/// Limits for a bundle.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Limits of a bundle")]
 pub(crate) struct LimitArgs {
-    /// Most members that a bundle may have
+    /// Maximum number of members
     #[arg(
         long,
         value_name = "N",
@@ -91,11 +91,11 @@ pub(crate) struct LimitArgs {
     )]
     max_members: u64,
 
-    /// Most bytes that they may have together
+    /// Maximum size of all members together
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1TiB")]
     max_bytes: u64,
 
-    /// Most bytes that one compressed byte may become
+    /// Maximum compression ratio: bytes per compressed byte
     #[arg(
         long,
         value_name = "N",
@@ -106,7 +106,7 @@ pub(crate) struct LimitArgs {
 }
 
 impl LimitArgs {
-    /// What was typed.
+    /// The limits from the command line.
     pub(crate) fn limits(&self) -> Limits {
         Limits::default()
             .with_members(self.max_members)
@@ -116,15 +116,15 @@ impl LimitArgs {
     }
 }
 
-/// The EMQX node that a bundle is for.
+/// The EMQX node that will import the bundle.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "For EMQX")]
 pub(crate) struct NodeArgs {
-    /// Refuse the bundle unless a node of this version would take it, such as 5.8.1
+    /// Refuse the bundle unless a node of this version can import it, such as 5.8.1
     #[arg(long, value_name = "VERSION", value_parser = parse_version)]
     target_version: Option<Version>,
 
-    /// The edition of that node
+    /// Edition of that node
     #[arg(long, value_name = "EDITION", value_enum, default_value_t = EditionArg::Ee, requires = "target_version")]
     target_edition: EditionArg,
 }
@@ -134,12 +134,12 @@ pub(crate) struct NodeArgs {
 enum EditionArg {
     /// The open source edition, up to 5.8
     Ce,
-    /// The enterprise edition, and every EMQX since 5.9
+    /// The enterprise edition, and all EMQX versions since 5.9
     Ee,
 }
 
 fn parse_version(text: &str) -> Result<Version, &'static str> {
-    Version::parse(text).map_err(|_| "a version has numbers and dots, such as 5.8.1")
+    Version::parse(text).map_err(|_| "a version consists of numbers and dots, such as 5.8.1")
 }
 
 impl NodeArgs {
@@ -154,17 +154,17 @@ impl NodeArgs {
     }
 }
 
-/// Takes the events of `br-archive`, counts them as those of an engine, and asks whether to stop.
+/// Receives the events of `br-archive`, counts them like those of the engine, and says whether to stop.
 #[derive(Clone)]
 pub(crate) struct BundleProgress {
     reporter: Arc<ProgressReporter>,
     cancel: CancellationToken,
-    /// Tells of each member as EMQX does.
+    /// Prints a line for each member, as EMQX does.
     narration: Option<(Narration, Output)>,
 }
 
 impl BundleProgress {
-    /// Says where a bundle will be and, for one of EMQX, what goes into it.
+    /// Prints the path of the bundle and, for an EMQX bundle, each member that br adds.
     pub(crate) fn narrate(&mut self, bundle: &Path, is_emqx: bool, output: &Output) {
         if output.is_json() || output.console.quiet {
             return;
@@ -177,7 +177,7 @@ impl BundleProgress {
     }
 }
 
-/// Prints lines; when the reader is gone, the end of the command reports it.
+/// Prints lines. If the reader has closed the pipe, the end of the command reports it.
 fn say(output: &Output, lines: &[String]) {
     let mut out = output.lines();
     let printed = lines.iter().try_for_each(|line| out.line(line));
@@ -203,7 +203,7 @@ impl Progress for BundleProgress {
             Event::LeftOut { path, reason } => {
                 use std::os::unix::ffi::OsStrExt as _;
                 let bytes = path.as_os_str().as_bytes().to_vec();
-                // Absolute paths are none of an entry, but are shown alike.
+                // An entry never has an absolute path, but both are shown the same way.
                 let shown = bytes.strip_prefix(b"/").unwrap_or(&bytes).to_vec();
                 if let Ok(path) = EntryPath::new(shown) {
                     let path = &path;
@@ -219,7 +219,7 @@ impl Progress for BundleProgress {
     }
 }
 
-/// Runs something that reads a bundle, on a thread of its own, and shows how far it is.
+/// Reads a bundle on a separate thread and shows progress.
 pub(crate) async fn run<T: Send + 'static>(
     context: &CommandContext,
     work: impl FnOnce(&mut BundleProgress) -> br_archive::Result<T> + Send + 'static,
@@ -227,7 +227,7 @@ pub(crate) async fn run<T: Send + 'static>(
     Ok(on_thread(context, work).await??)
 }
 
-/// Runs something that writes a bundle, as [`run`] does.
+/// Writes a bundle, like [`run`].
 pub(crate) async fn write<T: Send + 'static>(
     context: &CommandContext,
     work: impl FnOnce(&mut BundleProgress) -> br_archive::Result<T> + Send + 'static,
@@ -254,7 +254,7 @@ async fn on_thread<T: Send + 'static>(
     }
 }
 
-/// Something to tell progress to; it is shown until the guard is dropped.
+/// A progress reporter; progress is shown until the guard is dropped.
 pub(crate) fn progress(context: &CommandContext) -> (BundleProgress, ProgressGuard) {
     let reporter = Arc::new(context.reporter().with_failures("left out"));
     let guard = ProgressGuard::start(&context.output.console, &reporter);
@@ -273,7 +273,7 @@ impl From<Error> for CommandError {
     }
 }
 
-/// Says what an error of a bundle means.
+/// Explains an error about a bundle.
 fn explain(error: &Error) -> CommandError {
     let (status, hint) = advice(error);
     let mut out = CommandError::new(status, error.to_string(), hint);
@@ -284,23 +284,23 @@ fn explain(error: &Error) -> CommandError {
     out
 }
 
-/// Says what an error of a bundle that was to be written means.
+/// Explains an error about a bundle that br was writing.
 pub(crate) fn explain_writing(error: &Error) -> CommandError {
     let out = explain(error);
     match (error.kind(), error.refusal()) {
         (_, Some(_)) => out,
         (ErrorKind::Refused, _) => out.with_hint(
-            "no bundle was written: leave out what is in its way, or raise --max-members, --max-bytes or --max-ratio",
+            "no bundle was written: leave out the path named above, or raise --max-members, --max-bytes or --max-ratio",
         ),
         (ErrorKind::Damaged, _) => {
-            out.with_hint("no bundle was written: mend the file, or leave it out")
+            out.with_hint("no bundle was written: repair the file, or leave it out")
         }
         (ErrorKind::Cancelled, _) => out.with_hint("run the command again: no bundle was written"),
         _ => out,
     }
 }
 
-/// Says what an error of an export means: that of the bundle, when that is where it came from.
+/// Explains an export error: a bundle error if that is the cause.
 pub(crate) fn explain_export(error: br_core::Error) -> CommandError {
     let source = std::error::Error::source(&error);
     let io = source.and_then(|source| source.downcast_ref::<std::io::Error>());
@@ -311,47 +311,46 @@ pub(crate) fn explain_export(error: br_core::Error) -> CommandError {
     }
 }
 
-/// The exit code of an error, and what to do about it.
+/// The exit code and the hint for an error.
 fn advice(error: &Error) -> (ExitStatus, String) {
     let (status, hint) = match (error.kind(), error.refusal()) {
         (_, Some(Refusal::NotFound)) => (ExitStatus::Usage, "check the path"),
         (_, Some(Refusal::EarlierFormat)) => (
             ExitStatus::Refused,
-            "turn it into a bundle first with emqx-data-converter, a tool of EMQX",
+            "convert it to a bundle first, with EMQX's tool emqx-data-converter",
         ),
         (_, Some(Refusal::BadBackupName | Refusal::UnsafeBackupName)) => (
             ExitStatus::Refused,
-            "give the file the name it was exported with: its end must be .tar.gz or .tar.zst",
+            "give the file its original name, which ends with .tar.gz or .tar.zst",
         ),
         (_, Some(Refusal::BadArchiveDir)) => return (ExitStatus::Refused, renamed(error)),
-        (_, Some(Refusal::UnknownRootKeys { .. })) => (
-            ExitStatus::Usage,
-            "`br bundle inspect FILE` shows the keys there are",
-        ),
+        (_, Some(Refusal::UnknownRootKeys { .. })) => {
+            (ExitStatus::Usage, "`br bundle inspect FILE` shows the keys")
+        }
         (_, Some(Refusal::EeToCeBackup | Refusal::UnsupportedVersion { .. })) => (
             ExitStatus::Refused,
-            "import it into a node of this edition, and of this version or a later one",
+            "import it into a node of the same edition, and of the same or a later version",
         ),
         (_, Some(Refusal::DifferentTableSchema)) => (
             ExitStatus::Refused,
-            "the table was made by another release of EMQX: leave it out with --table-sets, or import into an empty folder",
+            "another release of EMQX wrote this table: leave it out with --table-sets, or import into an empty folder",
         ),
         (ErrorKind::Invalid, _) if error.member().is_some() => (
             ExitStatus::Usage,
-            "make way in the target, or choose another folder: nothing was changed",
+            "move the conflicting file away, or choose another folder: nothing was changed",
         ),
         (ErrorKind::Invalid, _) => (ExitStatus::Usage, "`--help` explains the arguments"),
         (ErrorKind::Exists, _) => (
             ExitStatus::Failure,
-            "choose another name or folder: nothing is overwritten, and only one import at a time works on a folder",
+            "choose another name or folder: br overwrites nothing, and only one import at a time can use a folder",
         ),
         (ErrorKind::Refused, _) => (
             ExitStatus::Refused,
-            "nothing of the bundle was used: find out who made it; limits can be raised with --max-members, --max-bytes and --max-ratio",
+            "br used nothing from the bundle: find out who made it; --max-members, --max-bytes and --max-ratio raise the limits",
         ),
         (ErrorKind::Damaged, _) => (
             ExitStatus::Damaged,
-            "nothing of the bundle was used: `br bundle verify` names all that is wrong; get another copy",
+            "br used nothing from the bundle: `br bundle verify` lists all errors; get another copy",
         ),
         (ErrorKind::Cancelled, _) => (
             ExitStatus::Interrupted,
@@ -359,11 +358,11 @@ fn advice(error: &Error) -> (ExitStatus, String) {
         ),
         (ErrorKind::Io, _) if is_denied(error) => (
             ExitStatus::AccessDenied,
-            "check who may read and write there",
+            "check the permissions of the folder",
         ),
         _ => (
             ExitStatus::Failure,
-            "see the cause above; when it is mended, run the command again",
+            "fix the cause above and run the command again",
         ),
     };
     (status, hint.to_owned())
@@ -375,12 +374,12 @@ fn is_denied(error: &Error) -> bool {
     io.is_some_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
-/// Tells which name the archive expects.
+/// The folder name that the archive expects.
 fn renamed(error: &Error) -> String {
     let directory = error.member().and_then(|member| member.split('/').next());
     match directory.map(crate::output::format::text) {
         Some(name) if !name.is_empty() => format!(
-            "a bundle must keep its name: the archive has the folder `{name}`, so call the file {name}.tar.gz"
+            "a bundle must keep its name: the archive contains the folder `{name}`, so rename the file to {name}.tar.gz"
         ),
         _ => "a bundle must keep the name it was exported with".to_owned(),
     }

@@ -1,7 +1,7 @@
-//! What can be typed: the commands and the options that all of them take.
+//! The command line: the commands, and the options that all of them accept.
 //!
-//! [`Cli`] is the whole of it; each command's own arguments stand with the command. Invariant: no secret has to be an
-//! argument, where a list of processes shows it; the few that may be are warned of.
+//! [`Cli`] is the root; the arguments of each command are in the module of the command. Invariant: every secret can be given
+//! without an argument, because other users can see arguments in the list of processes; br warns of the few arguments that hold one.
 
 use std::path::PathBuf;
 
@@ -20,23 +20,23 @@ use crate::values;
 const LONG_ABOUT: &str = "\
 Back up files to local disk and object storage, and restore them
 
-A repository is a folder that holds backups. Each backup is complete by itself: what it has in \
-common with others is stored once, and none depends on another. Files that did not change since \
-the last backup are not read again.";
+A repository is a folder that holds backups. Each backup is complete: data that several backups \
+share is stored once, but no backup depends on another. br does not read files again that have not \
+changed since the last backup.";
 
 const EXAMPLES: &str = "\
-  br -r /mnt/disk/backup backup --init ~/documents   # make the repository, and the first backup
+  br -r /mnt/disk/backup backup --init ~/documents   # create the repository and the first backup
   br -r /mnt/disk/backup backup ~/documents          # back up
-  br -r /mnt/disk/backup list                        # show the backups there are
+  br -r /mnt/disk/backup list                        # list the backups
   br -r /mnt/disk/backup restore latest --target /tmp/restored
 
   export BR_REPOSITORY=/mnt/disk/backup              # name the repository once and leave out -r
 
-  br -r s3://bucket/folder init                      # make a repository in S3, with keys as for aws
-  br -r s3://bucket/folder storage probe             # try a store out";
+  br -r s3://bucket/folder init                      # create a repository in S3, with the keys of the aws tools
+  br -r s3://bucket/folder storage probe             # test a store";
 
 const NAMING: &str = "\
-A backup is named by its id, by the part of it that `br list` shows, as `latest`, or as `latest~1` (the one before).
+Name a backup by its id, by the short id that `br list` shows, by `latest`, or by `latest~1` (the one before the latest).
 `br help COMMAND` explains a command, with examples.";
 
 /// Back up files to local disk and object storage, and restore them
@@ -58,38 +58,37 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// Options that every command takes.
+/// Options that every command accepts.
 ///
-/// Those with a variable in the environment do not leave it to clap, which would name them in every usage line as if they
-/// had been typed, and could not tell what was typed from what was set long ago. Nor do those that contradict each other
-/// ([`GlobalOptions::check`]): clap looks at one level of commands at a time, and they can be typed before and after the
-/// command.
+/// clap does not read the environment variables of these options: it would show them in every usage line as if they had been
+/// typed, and br could not distinguish typed values from the environment. [`GlobalOptions::check`] refuses options that
+/// contradict each other: clap checks only one level of commands, but these options can be before or after the command.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalOptions {
-    /// Where the repository lies: a path or a URL [env: BR_REPOSITORY]
+    /// Location of the repository: a path or a URL [env: BR_REPOSITORY]
     #[arg(short = 'r', long, global = true, value_name = "URL|PATH")]
     pub(crate) repo: Option<String>,
 
     /// Read the repository's password from a file [env: BR_PASSWORD_FILE]
     ///
-    /// With `-` it is the first line of standard input. A password is one line that is not empty; a line end and a byte
-    /// order mark are not part of it, wherever it comes from. It can also be in the environment as BR_PASSWORD. Options
-    /// come before the environment, a file before a command before BR_PASSWORD; on a terminal br asks when it needs a
-    /// password and has none.
+    /// With `-`, br reads the first line of standard input. The password is one line and must not be empty. br ignores a line
+    /// break at the end and a byte order mark at the start. You can also set BR_PASSWORD to the password. Options take precedence
+    /// over the environment, and a file over a command over BR_PASSWORD. On a terminal br prompts for the password if it needs one
+    /// and none is given.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
 
-    /// Take the password from what a command prints [env: BR_PASSWORD_COMMAND]
+    /// Take the password from the output of a command [env: BR_PASSWORD_COMMAND]
     ///
-    /// The command is run by `sh -c` and prints one line, for example `--password-command 'pass show backup | head -n 1'`.
+    /// br runs the command with `sh -c`. It must print one line, for example `--password-command 'pass show backup | head -n 1'`.
     #[arg(long, global = true, value_name = "COMMAND")]
     pub(crate) password_command: Option<String>,
 
-    /// Folder for what makes the next run faster [env: BR_CACHE_DIR]
+    /// Folder for caches and the backup journal [env: BR_CACHE_DIR]
     ///
-    /// The default is $XDG_CACHE_HOME/br or ~/.cache/br. It holds a journal of what a running backup has stored: if it is
-    /// interrupted, the next one continues from there. Nothing in it is needed to restore.
+    /// The default is $XDG_CACHE_HOME/br or ~/.cache/br. The journal records what a running backup has stored: if the backup is
+    /// interrupted, the next one continues from there. A restore needs nothing from this folder.
     #[arg(long, global = true, value_name = "DIR", value_parser = values::folder())]
     pub(crate) cache_dir: Option<PathBuf>,
 
@@ -101,7 +100,7 @@ pub(crate) struct GlobalOptions {
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
-    /// Print no progress, no notes and no summaries
+    /// Print no progress, notes or summaries
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
 
@@ -109,7 +108,7 @@ pub(crate) struct GlobalOptions {
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
 
-    // Last, as its heading holds for all that follows.
+    // Must be the last field: its heading applies to all options that follow.
     #[command(flatten)]
     pub(crate) storage: StorageArgs,
 }
@@ -137,7 +136,7 @@ impl GlobalOptions {
         Ok(())
     }
 
-    /// The option that was typed about the password.
+    /// The password option on the command line, if there is one.
     pub(crate) fn typed_password(&self) -> Option<&'static str> {
         let file = self.password_file.as_ref().map(|_| "--password-file");
         let command = self.password_command.as_ref().map(|_| "--password-command");
@@ -180,7 +179,7 @@ pub(crate) fn exit_codes(statuses: &[ExitStatus]) -> String {
     exit_codes_and(statuses, &[])
 }
 
-/// The end of a command's short help, with codes that few commands have.
+/// The end of a command's short help, for commands with additional exit codes.
 pub(crate) fn exit_codes_and(statuses: &[ExitStatus], more: &[ExitStatus]) -> String {
     let mut all: Vec<_> = statuses.iter().chain(more).collect();
     all.sort_by_key(|status| status.code());
@@ -195,7 +194,7 @@ pub(crate) fn examples(examples: &str, codes: &str) -> String {
     format!("Examples:\n{}\n\n{codes}", indent(examples))
 }
 
-/// Indents every line alike; an empty one stays empty.
+/// Indents every line that is not empty.
 fn indent(text: &str) -> String {
     let lines = text.lines().map(|line| match line.trim() {
         "" => String::new(),
@@ -211,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_makes_sense() {
+    fn the_clap_command_line_is_valid() {
         Cli::command().debug_assert();
     }
 

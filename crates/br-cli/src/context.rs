@@ -1,7 +1,7 @@
-//! What every command needs: where the repository is, how to open it, where output goes, and when to stop.
+//! Shared state of a command: where the repository is, how to open it, where output goes, and when to stop.
 //!
-//! [`CommandContext`] is made once from the global options. Invariant: a repository is opened here and nowhere else, so
-//! that every command finds passwords and reports their absence alike.
+//! [`CommandContext`] is created once from the global options. Invariant: only this module opens a repository, so that all
+//! commands find passwords, and report a missing password, in the same way.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -22,12 +22,12 @@ use crate::exit_code::ExitStatus;
 use crate::output::{Console, Output, ProgressGuard, ProgressReporter, format};
 use crate::password::Password;
 use crate::secret;
-use crate::storage::{BucketKeys, Place};
+use crate::storage::{BucketKeys, StoreLocation};
 
-/// How often a password may be typed.
+/// Maximum password attempts.
 const MAX_ATTEMPTS: u32 = 3;
 
-/// What every command needs.
+/// Shared state of a command.
 #[derive(Debug)]
 pub(crate) struct CommandContext {
     /// Where results and messages go.
@@ -37,16 +37,16 @@ pub(crate) struct CommandContext {
     /// Time and randomness.
     pub(crate) runtime: Runtime,
     options: GlobalOptions,
-    /// Where the repository is, once it was asked for.
-    place: OnceLock<Place>,
-    /// Set once the user was warned of secrets that were typed.
+    /// Where the repository is; set when a command first needs it.
+    place: OnceLock<StoreLocation>,
+    /// Set after br has warned of secrets on the command line.
     warned: OnceLock<()>,
-    /// Files with secrets that the user was warned of.
+    /// Files with secrets that br has warned of.
     open_files: Mutex<HashSet<PathBuf>>,
 }
 
 impl CommandContext {
-    /// A context of the real world.
+    /// Creates a context with the system's clock and random numbers.
     pub(crate) fn new(options: GlobalOptions, output: Output) -> Self {
         Self {
             output,
@@ -59,7 +59,7 @@ impl CommandContext {
         }
     }
 
-    /// What the engine needs, for an operation that is over at once. Warnings are shown.
+    /// The engine context for a short operation. Warnings are shown.
     pub(crate) fn engine(&self) -> Context {
         Context {
             runtime: self.runtime.clone(),
@@ -68,23 +68,23 @@ impl CommandContext {
         }
     }
 
-    /// Makes a reporter of events.
+    /// Creates an event reporter.
     pub(crate) fn reporter(&self) -> ProgressReporter {
         let (console, clock) = (&self.output.console, &self.runtime.clock);
         ProgressReporter::new(Arc::clone(console), Arc::clone(clock))
             .with_network(self.options.storage.status.clone())
     }
 
-    /// Has a command that shows no progress say what it waits for, until the process ends.
-    pub(crate) fn tell_what_is_waited_for(&self) {
+    /// Makes a command without progress report long waits, until the process ends.
+    pub(crate) fn report_waits(&self) {
         let console = Arc::clone(&self.output.console);
         let status = self.options.storage.status.clone();
         if !console.quiet {
-            tokio::spawn(crate::output::tell_what_is_waited_for(console, status));
+            tokio::spawn(crate::output::report_waits(console, status));
         }
     }
 
-    /// What the engine needs, for an operation that tells what it does. Progress is shown until the guard is dropped.
+    /// The engine context for an operation that reports progress. Progress is shown until the guard is dropped.
     pub(crate) fn engine_with(&self, reporter: &Arc<ProgressReporter>) -> (Context, ProgressGuard) {
         let guard = ProgressGuard::start(&self.output.console, reporter);
         let mut context = self.engine();
@@ -92,8 +92,8 @@ impl CommandContext {
         (context, guard)
     }
 
-    /// Where the repository is, and how the store there is used.
-    pub(crate) fn place(&self) -> Result<&Place, CommandError> {
+    /// Where the repository is, and the options of its store.
+    pub(crate) fn place(&self) -> Result<&StoreLocation, CommandError> {
         if let Some(place) = self.place.get() {
             return Ok(place);
         }
@@ -101,23 +101,23 @@ impl CommandContext {
         Ok(self.place.get_or_init(|| place))
     }
 
-    /// True when a repository was named by an option, and not only by the environment.
+    /// True when an option names a repository, not only the environment.
     pub(crate) const fn names_repository(&self) -> bool {
         self.options.repo.is_some()
     }
 
-    /// A bucket that an option of a command names, with the server that the storage options and the environment name.
+    /// A bucket that an option of a command names; the server comes from the storage options and the environment.
     pub(crate) fn complete_bucket(&self, bucket: &S3Location) -> Result<S3Location, CommandError> {
         self.warn_of_secrets();
         self.options.storage.complete(bucket, &environment)
     }
 
-    /// What the storage options say of a bucket that is no repository.
+    /// The keys of the storage options, for a bucket that is not a repository.
     pub(crate) fn bucket_keys(&self) -> BucketKeys {
         self.options.storage.bucket_keys()
     }
 
-    /// What was typed that only a bucket has, when nothing that was named is one.
+    /// The first storage option on the command line that applies only to buckets, if no bucket is named.
     pub(crate) fn idle_bucket_option(&self) -> Option<&'static str> {
         let named = self.options.repo.clone().map(OsString::from);
         let named = named.or_else(|| variable("BR_REPOSITORY"));
@@ -125,45 +125,45 @@ impl CommandContext {
         self.options.storage.typed().filter(|_| !is_remote)
     }
 
-    /// The access key that was typed.
+    /// The access key on the command line.
     pub(crate) fn typed_s3_keys(&self) -> Result<Option<(Secret, Secret)>, CommandError> {
         self.options.storage.typed_keys(&environment)
     }
 
-    /// Opens a bucket that is no repository.
+    /// Opens a bucket that is not a repository.
     pub(crate) fn open_bucket(
         &self,
         bucket: &S3Location,
         keys: &BucketKeys,
     ) -> Result<Storage, CommandError> {
         self.warn_of_secrets();
-        let place = Place::of_bucket(&self.options.storage, bucket, keys, &environment)?;
+        let place = StoreLocation::of_bucket(&self.options.storage, bucket, keys, &environment)?;
         let opened = Storage::open(&place.location, &place.options);
         opened.map_err(|error| place.explain(error.into()))
     }
 
-    /// The repository that is named next to another place; from now on it is the one that is meant.
-    pub(crate) fn repository_beside(&self) -> Result<Option<&Place>, CommandError> {
+    /// The repository named in addition to another location; later calls use this repository.
+    pub(crate) fn additional_repository(&self) -> Result<Option<&StoreLocation>, CommandError> {
         let named = self.options.repo.as_deref();
-        let place = Place::beside(&self.options.storage, named, &environment)?;
+        let place = StoreLocation::additional(&self.options.storage, named, &environment)?;
         Ok(place.map(|place| self.place.get_or_init(|| place)))
     }
 
-    /// A store that is named by an argument of a command; without it, that of the repository.
-    pub(crate) fn place_at(&self, named: Option<&str>) -> Result<Place, CommandError> {
+    /// The store that an argument names, or the store of the repository if there is no argument.
+    pub(crate) fn place_at(&self, named: Option<&str>) -> Result<StoreLocation, CommandError> {
         if named.is_some() && self.options.repo.is_some() {
-            let message = "the store is named twice: by --repo and by the argument";
+            let message = "--repo and the argument both name a store";
             return Err(CommandError::usage(message, "leave one of them out"));
         }
         self.find_place(named.or(self.options.repo.as_deref()))
     }
 
-    fn find_place(&self, named: Option<&str>) -> Result<Place, CommandError> {
+    fn find_place(&self, named: Option<&str>) -> Result<StoreLocation, CommandError> {
         self.warn_of_secrets();
-        Place::find(&self.options.storage, named, &environment)
+        StoreLocation::find(&self.options.storage, named, &environment)
     }
 
-    /// Warns of the secrets that were typed.
+    /// Warns of secrets on the command line.
     fn warn_of_secrets(&self) {
         if self.warned.set(()).is_err() {
             return;
@@ -176,7 +176,7 @@ impl CommandContext {
         }
     }
 
-    /// Warns of a file with a secret that others can read.
+    /// Warns of a file with a secret that other users can read.
     pub(crate) fn warn_of_file(&self, option: &str, file: &Path) {
         let mut warned = self
             .open_files
@@ -188,25 +188,27 @@ impl CommandContext {
         let console = &self.output.console;
         let file = format::path(file);
         console.warning(&format!(
-            "others on this machine can read {file}, which {option} names"
+            "other users of this machine can read {file}, the file of {option}"
         ));
         if !console.quiet {
-            console.hint(&format!("`chmod 600 {file}` leaves it to its owner"));
+            console.hint(&format!("`chmod 600 {file}` restricts it to its owner"));
         }
     }
 
-    /// Warns of a secret that was typed.
+    /// Warns of a secret on the command line.
     pub(crate) fn warn_exposed(&self, option: &str, better: &str) {
         let console = &self.output.console;
-        console.warning(&format!("{option} can be seen by others on this machine"));
+        console.warning(&format!(
+            "{option} is visible to other users of this machine"
+        ));
         if !console.quiet {
             console.hint(better);
         }
     }
 
-    /// True when the store of the repository is a server; `None` when no repository was asked for.
+    /// True when the repository is on a server; `None` when the command has not used a repository.
     pub(crate) fn is_remote(&self) -> Option<bool> {
-        self.place.get().map(Place::is_remote)
+        self.place.get().map(StoreLocation::is_remote)
     }
 
     /// Where the repository is.
@@ -214,7 +216,7 @@ impl CommandContext {
         Ok(&self.place()?.location)
     }
 
-    /// The password, if the user says where it is.
+    /// The password, if the user has given one.
     pub(crate) fn password(&self) -> Result<Option<Password>, CommandError> {
         if let Some(file) = Password::file(&self.options)? {
             let option = match self.options.password_file {
@@ -226,7 +228,7 @@ impl CommandContext {
         Password::find(&self.options)
     }
 
-    /// Refuses what was typed about a repository by a command that works on none.
+    /// Refuses repository options for a command that uses no repository.
     pub(crate) fn refuse_repository_options(&self, why: &str) -> Result<(), CommandError> {
         let options = &self.options;
         let repo = options.repo.as_ref().map(|_| "--repo");
@@ -242,20 +244,20 @@ impl CommandContext {
         }
     }
 
-    /// Refuses a password that was typed for a repository by a command that works on none.
+    /// Refuses password options for a command that uses no repository.
     pub(crate) fn refuse_password_options(&self, why: &str) -> Result<(), CommandError> {
         match self.options.typed_password() {
             None => Ok(()),
             Some(option) => Err(CommandError::usage(
                 format!("{option} is for repositories, and {why}"),
                 format!(
-                    "leave {option} out; the password of a server is in --server-password-file"
+                    "leave {option} out; --server-password-file is for the password of a MatrixOne server"
                 ),
             )),
         }
     }
 
-    /// Opens the repository, and asks for the password when it needs one and can.
+    /// Opens the repository. Prompts for the password if one is needed and there is a terminal.
     pub(crate) async fn open(&self) -> Result<Repository, CommandError> {
         let place = self.place()?;
         let mut password = self.password()?;
@@ -279,7 +281,7 @@ impl CommandContext {
                 return Err(explain(error, given, place));
             }
             if password.is_some() {
-                self.output.console.warning("that is not the password");
+                self.output.console.warning("wrong password");
             }
             attempts -= 1;
             password = Some(Password::ask(&format!(
@@ -289,10 +291,10 @@ impl CommandContext {
         }
     }
 
-    /// Makes a repository.
+    /// Creates a repository.
     pub(crate) async fn create(
         &self,
-        place: &Place,
+        place: &StoreLocation,
         password: Option<&Password>,
     ) -> Result<Repository, CommandError> {
         let mut options = InitOptions::default().with_storage(place.options.clone());
@@ -301,7 +303,7 @@ impl CommandContext {
         }
         let made = Repository::init(&place.location, &options, &self.engine()).await;
         made.map_err(|error| {
-            // What has no cause is about what is there, and not about the way to it.
+            // Without a cause, the error is about the folder itself, not about access to it.
             let occupied =
                 error.kind() == ErrorKind::Invalid && std::error::Error::source(&error).is_none();
             let error = place.explain(error);
@@ -312,10 +314,10 @@ impl CommandContext {
         })
     }
 
-    /// Opens the repository; with `init` a missing one is made. A dry run makes it in memory.
+    /// Opens the repository; with `init`, creates it if it is missing. A dry run creates it in memory.
     pub(crate) async fn open_or_init(
         &self,
-        place: &Place,
+        place: &StoreLocation,
         init: bool,
         dry_run: bool,
     ) -> Result<Repository, CommandError> {
@@ -324,17 +326,17 @@ impl CommandContext {
             Ok(repository) => return Ok(repository),
             Err(error) => error,
         };
-        // What has a cause is about the way there, such as a bucket that is missing.
+        // With a cause, the error is about access, such as a missing bucket.
         let is_missing = error.status == ExitStatus::RepositoryNotFound && error.causes.is_empty();
         if !init || !is_missing {
             return Err(error);
         }
         if dry_run {
             console.note(&format!(
-                "there is no repository at {} yet: this run only pretends",
+                "there is no repository at {} yet: the dry run uses an empty one",
                 place.location
             ));
-            let memory = Place {
+            let memory = StoreLocation {
                 location: Location::Memory,
                 options: StorageOptions::default(),
             };
@@ -343,7 +345,7 @@ impl CommandContext {
         let password = self.password()?;
         let repository = self.create(place, password.as_ref()).await?;
         console.note(&format!(
-            "made a new repository at {}",
+            "created a new repository at {}",
             repository.location()
         ));
         if password.is_none() {
@@ -352,16 +354,16 @@ impl CommandContext {
         Ok(repository)
     }
 
-    /// Says that a new repository can be read by everyone, and how to have it otherwise.
+    /// Notes that a new repository is not encrypted, and how to get an encrypted one.
     pub(crate) fn note_unencrypted(&self) {
         let console = &self.output.console;
-        console.note("the repository is not encrypted, which cannot be changed later");
+        console.note("the repository is not encrypted; this cannot be changed later");
         if !console.quiet {
-            console.hint("for an encrypted one run `br init --encrypt` at another location");
+            console.hint("to get an encrypted one, run `br init --encrypt` at another location");
         }
     }
 
-    /// Finds the backup that is meant.
+    /// Finds the backup that an argument selects.
     pub(crate) async fn find(
         &self,
         repository: &Repository,
@@ -370,7 +372,7 @@ impl CommandContext {
         Ok(repository.find(selector, &self.engine()).await?)
     }
 
-    /// Folders of this machine in which br keeps its own data: not to be backed up, not to be deleted.
+    /// Local folders that br uses for its own data: excluded from backups and from deletion.
     pub(crate) fn own_folders(&self) -> Result<Vec<PathBuf>, CommandError> {
         let mut folders: Vec<_> = self.cache_dir().into_iter().collect();
         if let Location::Local(folder) = self.location()? {
@@ -379,8 +381,8 @@ impl CommandContext {
         Ok(folders)
     }
 
-    /// Remembers the newest log entry, so that a repository that went back is noticed; keeps copies of small objects if the
-    /// repository is on a server. Without them everything works, and takes longer.
+    /// Enables the local state for a repository: the number of the newest log entry, so that br detects a repository that was set
+    /// back, and for a repository on a server a cache of small objects. br also works without it, but more slowly.
     fn use_cache(&self, repository: &Repository) {
         let Some(folder) = self.cache_dir() else {
             return;
@@ -395,11 +397,11 @@ impl CommandContext {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             let cause = cause.unwrap_or_default();
             let console = &self.output.console;
-            console.warning(&format!("{error}, going on without: {cause}"));
+            console.warning(&format!("{error}, continuing without it: {cause}"));
         }
     }
 
-    /// The cache folder; `None` when there is to be none.
+    /// The cache folder; `None` with --no-cache or when there is no home folder.
     pub(crate) fn cache_dir(&self) -> Option<PathBuf> {
         if self.options.no_cache {
             return None;
@@ -418,38 +420,38 @@ impl CommandContext {
         })
     }
 
-    /// Asks a question; stops when the user stops br.
+    /// Asks a yes-or-no question. Ends when the user interrupts br.
     pub(crate) async fn confirm(&self, question: String) -> Result<bool, CommandError> {
         let (sender, answer) = tokio::sync::oneshot::channel();
-        // Not a thread of the runtime, which would wait for the answer at its end.
+        // Not on a thread of the runtime, because the runtime waits for those when it ends.
         std::thread::spawn(move || sender.send(Console::confirm(&question)));
         tokio::select! {
             answer = answer => match answer {
                 Ok(Ok(answer)) => Ok(answer),
-                _ => Err(CommandError::usage("there was no answer", "give --yes to go on without a question")),
+                _ => Err(CommandError::usage("there was no answer", "give --yes to continue without a question")),
             },
             () = self.cancel.cancelled() => Err(CommandError::interrupted()),
         }
     }
 }
 
-/// A variable of the environment, as it is.
+/// The value of an environment variable, unchanged.
 fn environment(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
-/// A variable of the environment; an empty one counts as none.
+/// The value of an environment variable; `None` if it is empty.
 pub(crate) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// A variable that has a secret or says where one is. An empty one is an error: a secret that failed to expand must not mean
-/// that there is none.
+/// The value of a variable that holds or names a secret. An empty one is an error: if a secret failed to expand, br must not
+/// continue without it.
 pub(crate) fn secret_variable(name: &str) -> Result<Option<OsString>, CommandError> {
     not_empty(name, std::env::var_os(name))
 }
 
-/// Refuses a variable that is set and empty.
+/// Refuses a variable that is set but empty.
 pub(crate) fn not_empty(
     name: &str,
     value: Option<OsString>,
@@ -457,25 +459,25 @@ pub(crate) fn not_empty(
     match value {
         Some(value) if value.is_empty() => Err(CommandError::new(
             ExitStatus::AccessDenied,
-            format!("{name} is set and empty"),
-            format!("set {name} to what it should hold, or remove it with `unset {name}`"),
+            format!("{name} is set but empty"),
+            format!("set {name} to a value, or remove it with `unset {name}`"),
         )),
         value => Ok(value),
     }
 }
 
-/// Says what is wrong with the password, or with the place.
-fn explain(error: br_core::Error, given: bool, place: &Place) -> CommandError {
+/// Improves the hint of an error about the password or the location.
+fn explain(error: br_core::Error, given: bool, place: &StoreLocation) -> CommandError {
     let kind = error.kind();
     let has_cause = std::error::Error::source(&error).is_some();
     let error = place.explain(error);
     match (kind, given, has_cause) {
         (ErrorKind::NotEncrypted, _, _) => error.with_hint(
-            "leave the password out (--password-file, --password-command, BR_PASSWORD…); if the repository \
-             ought to be encrypted, this is another one",
+            "leave out the password (--password-file, --password-command, BR_PASSWORD…); if you expect an encrypted repository, check \
+             --repo"
         ),
         (ErrorKind::Password, _, true) => {
-            error.with_hint("check the password, and that this is the repository it belongs to")
+            error.with_hint("check the password, and that --repo names the right repository")
         }
         _ => error,
     }

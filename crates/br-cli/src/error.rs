@@ -1,7 +1,7 @@
-//! Why a command failed, and what to do about it.
+//! Errors of commands, with hints.
 //!
-//! [`CommandError`] has the exit code, the text with its causes, and a hint. Invariant: there is always a hint; for errors
-//! of the engine [`Origin`] has it.
+//! [`CommandError`] holds the exit code, the message with its causes, and a hint. Invariant: there is always a hint; for engine
+//! errors it comes from [`Origin`].
 
 use std::error::Error as _;
 use std::io;
@@ -11,7 +11,7 @@ use br_core::ErrorKind;
 use crate::exit_code::ExitStatus;
 use crate::hint::{Kept, Origin};
 
-/// The result of a command: how it ended, or why it failed.
+/// The result of a command: its exit status or its error.
 pub(crate) type CommandResult = Result<ExitStatus, CommandError>;
 
 /// Why a command failed.
@@ -25,18 +25,18 @@ pub(crate) struct CommandError {
     pub(crate) causes: Vec<String>,
     /// What to do.
     pub(crate) hint: String,
-    /// Where it came from, while the hint is the one for that.
+    /// The origin of the error, while the hint is the default one for it.
     origin: Option<Origin>,
-    /// Say nothing: the reader of the output is gone.
+    /// Print nothing, because the reader of the output is gone.
     pub(crate) silent: bool,
 }
 
 /// Why a command line was not understood.
 #[derive(Debug)]
 pub(crate) enum BadLine {
-    /// Help that was asked for, or what the parser refuses.
+    /// Help that the user requested, or an error of the parser.
     Parser(clap::Error),
-    /// What br refuses itself.
+    /// An error that br finds itself.
     Command(CommandError),
 }
 
@@ -53,7 +53,7 @@ impl From<CommandError> for BadLine {
 }
 
 impl CommandError {
-    /// An error with a code of its own.
+    /// An error with the given exit code.
     pub(crate) fn new(
         status: ExitStatus,
         message: impl Into<String>,
@@ -85,14 +85,14 @@ impl CommandError {
         self
     }
 
-    /// Gives other advice.
+    /// Replaces the hint.
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();
         self.origin = None;
         self
     }
 
-    /// Names the file that it is about.
+    /// Names the file that the error is about.
     pub(crate) fn in_file(mut self, name: &str) -> Self {
         self.message = format!("{name}: {}", self.message);
         self
@@ -102,7 +102,7 @@ impl CommandError {
     pub(crate) fn output(error: &io::Error) -> Self {
         let full = error.kind() == io::ErrorKind::StorageFull;
         let hint = if full {
-            "make space where the output goes, and run the command again"
+            "free space where the output goes, and run the command again"
         } else {
             "check where the output goes"
         };
@@ -123,14 +123,14 @@ impl CommandError {
         )
     }
 
-    /// An error whose advice depends on where it came from.
+    /// An error whose hint depends on its origin.
     fn from_origin(origin: Origin, status: ExitStatus, message: impl Into<String>) -> Self {
         let mut out = Self::new(status, message, origin.advise(Kept::Nothing));
         out.origin = Some(origin);
         out
     }
 
-    /// Says whether the store of the repository is a server.
+    /// Records whether the repository is on a server.
     pub(crate) fn at_store(mut self, is_remote: bool) -> Self {
         if let Some(origin) = &mut self.origin {
             origin.is_remote.get_or_insert(is_remote);
@@ -138,7 +138,7 @@ impl CommandError {
         self
     }
 
-    /// Gives the advice for a command that ends with this error.
+    /// Sets the hint, which depends on what the command keeps when it stops.
     pub(crate) fn advised(mut self, kept: Kept) -> Self {
         if let Some(origin) = &self.origin {
             self.hint = origin.advise(kept);
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_error_has_its_code() {
+    fn every_error_kind_has_exit_code() {
         let expected = [
             (ErrorKind::Invalid, 2),
             (ErrorKind::NoBackup, 2),
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_went_away_is_no_failure() {
+    fn broken_pipe_is_not_reported_as_failure() {
         let error = CommandError::output(&io::ErrorKind::BrokenPipe.into());
         assert!(error.silent && error.status == ExitStatus::Ok);
         assert!(!CommandError::output(&io::ErrorKind::StorageFull.into()).silent);

@@ -1,15 +1,15 @@
-//! What the process says by its exit code.
+//! Exit codes.
 //!
-//! [`ExitStatus`] lists the codes. Invariant: a code is never given another meaning, as scripts depend on it;
+//! [`ExitStatus`] lists the codes. Invariant: a code never gets another meaning, because scripts depend on it;
 //! `docs/cli/exit-codes.md` explains each, and a test compares.
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum ExitStatus {
-    /// Done as asked.
+    /// Success.
     Ok = 0,
-    /// Any failure without a code of its own.
+    /// Any failure without a specific code.
     Failure = 1,
     /// Arguments or configuration are wrong.
     Usage = 2,
@@ -17,7 +17,7 @@ pub(crate) enum ExitStatus {
     Partial = 3,
     /// There is no repository at that location.
     RepositoryNotFound = 10,
-    /// Others changed the repository at the same time.
+    /// Other writers changed the repository at the same time.
     Locked = 11,
     /// The password is wrong or missing, or the system refuses access.
     AccessDenied = 12,
@@ -25,9 +25,9 @@ pub(crate) enum ExitStatus {
     StorageUnavailable = 13,
     /// Stored data is missing or altered.
     Damaged = 14,
-    /// Written by a newer br.
+    /// A newer br wrote the data.
     UnsupportedFormat = 15,
-    /// A bundle breaks a rule, or is not for this target.
+    /// A bundle breaks a rule, or does not fit the target.
     Refused = 16,
     /// Stopped by SIGINT, SIGTERM or SIGHUP.
     Interrupted = 130,
@@ -51,7 +51,7 @@ impl ExitStatus {
         Self::Interrupted,
     ];
 
-    /// Codes that every command which opens a repository can end with.
+    /// Codes of every command that opens a repository.
     pub(crate) const REPOSITORY: &[Self] = &[
         Self::Ok,
         Self::Failure,
@@ -72,20 +72,20 @@ impl ExitStatus {
         self as u8
     }
 
-    /// A few words for the end of a command's help.
+    /// A short text for the end of a command's help.
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
             Self::Ok => "done",
             Self::Failure => "failed",
             Self::Usage => "wrong arguments",
-            Self::Partial => "finished, but some entries could not be handled",
-            Self::RepositoryNotFound => "no repository there",
-            Self::Locked => "others kept changing the repository",
-            Self::AccessDenied => "password wrong or missing, or access refused",
-            Self::StorageUnavailable => "the store does not answer: run again",
-            Self::Damaged => "stored data, or a bundle, is missing or altered",
-            Self::UnsupportedFormat => "written by a newer br",
-            Self::Refused => "the bundle breaks a rule, or is not for this target",
+            Self::Partial => "finished, but some entries could not be processed",
+            Self::RepositoryNotFound => "there is no repository at that location",
+            Self::Locked => "other writers kept changing the repository",
+            Self::AccessDenied => "the password is wrong or missing, or access was denied",
+            Self::StorageUnavailable => "the store does not answer: run the command again",
+            Self::Damaged => "stored data or a bundle is missing or damaged",
+            Self::UnsupportedFormat => "the data was written by a newer br",
+            Self::Refused => "the bundle breaks a rule or does not fit the target",
             Self::Interrupted => "interrupted",
         }
     }
@@ -96,13 +96,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_what_was_promised() {
+    fn exit_codes_have_documented_numbers() {
         let codes: Vec<_> = ExitStatus::ALL.iter().map(|status| status.code()).collect();
         assert_eq!(codes, [0, 1, 2, 3, 10, 11, 12, 13, 14, 15, 16, 130]);
     }
 
     #[test]
-    fn the_document_explains_every_code() {
+    fn document_explains_every_exit_code() {
         let text = include_str!("../../../docs/cli/exit-codes.md");
         for status in ExitStatus::ALL {
             let row = format!("| {} |", status.code());

@@ -1,32 +1,32 @@
-//! Help and manual, put in order.
+//! Order of the parts of help and manual.
 //!
-//! The parser knows one order: options, then what is at the end. [`for_long_help`] puts what a command has of its own
-//! first, then its examples and exit codes, then the options of all commands, and those about stores once: below
-//! `br help storage`. [`for_manual`] gives the manual the text of every option. Invariant: what can be typed is not changed.
+//! clap prints options first and the text at the end last. [`for_long_help`] prints a command's own options first, then its
+//! examples and exit codes, then the global options; storage options appear only in `br help storage`. [`for_manual`] gives the
+//! manual the text of every option. Invariant: this module does not change which command lines are valid.
 
 use std::fmt::Write as _;
 
 use clap::builder::StyledStr;
 use clap::{Arg, Command};
 
-/// The heading of the options that are explained with every command.
+/// Heading of the options that every command's help explains.
 const GLOBAL: &str = "Global options";
-/// The command that explains the options about stores.
+/// The command whose help explains the storage options.
 const STORAGE: &str = "storage";
-/// What other commands say of them.
+/// The line about storage options in the help of other commands.
 const ELSEWHERE: &str =
     "Storage options, such as keys, endpoints and limits for S3: `br help storage`";
-/// Columns of a line, at most.
+/// Maximum columns of a line.
 const MAX_WIDTH: usize = 100;
 
-/// The commands for the manual: it has the text of options that the short help leaves out.
+/// Prepares the commands for the manual, which includes options that the short help leaves out.
 pub(crate) fn for_manual(command: Command) -> Command {
     command
         .mut_args(|arg| arg.hide_short_help(false))
         .mut_subcommands(for_manual)
 }
 
-/// The commands for the long help.
+/// Prepares the commands for the long help.
 pub(crate) fn for_long_help(mut command: Command) -> Command {
     command.build();
     in_order(command, false)
@@ -56,7 +56,7 @@ fn in_order(command: Command, of_stores: bool) -> Command {
         .mut_subcommands(|command| in_order(command, of_stores))
 }
 
-/// Options as the long help has them.
+/// The options as the long help shows them.
 fn render(options: Vec<Arg>) -> StyledStr {
     Command::new("options")
         .disable_help_flag(true)
@@ -67,22 +67,22 @@ fn render(options: Vec<Arg>) -> StyledStr {
         .render_long_help()
 }
 
-/// The br command for a command of another tool.
+/// The br command that corresponds to a command of another tool.
 pub(crate) fn foreign_verb(verb: &str) -> Option<&'static str> {
     Some(match verb {
         "snapshots" | "archives" | "backups" | "versions" => "`br list` shows the backups",
         "forget" | "rm" | "remove" | "expire" => {
-            "`br delete ID` takes a backup out, and `br prune` frees its space"
+            "`br delete ID` deletes a backup, and `br prune` frees its space"
         }
         "find" | "tree" | "files" => {
-            "`br ls latest` lists what is in a backup, `br ls latest PATH` a part of it"
+            "`br ls latest` lists the entries of a backup, `br ls latest PATH` a part of it"
         }
         "mount" | "umount" | "browse" => {
-            "br mounts nothing: `br ls ID` lists a backup, `br dump ID PATH` writes one file of it, and `br restore ID PATH --target DIR` restores a part"
+            "br cannot mount a backup: `br ls ID` lists a backup, `br dump ID PATH` writes one file of it, and `br restore ID PATH --target DIR` restores a part"
         }
         "cat" | "print" => "`br dump ID PATH` writes a file of a backup to standard output",
         "unlock" | "break-lock" | "lock" => {
-            "br takes no locks: any number of br can work on a repository at once"
+            "br uses no locks: several br processes can use a repository at the same time"
         }
         "create" | "save" | "snapshot" | "add" | "push" => "`br backup PATH` makes a backup",
         "extract" | "get" | "pull" => "`br restore ID --target DIR` restores a backup",
@@ -93,22 +93,22 @@ pub(crate) fn foreign_verb(verb: &str) -> Option<&'static str> {
             "`br check` verifies the repository, with --read-data every byte"
         }
         "compact" | "gc" | "clean" | "cleanup" | "vacuum" | "purge" => {
-            "`br prune` frees the space of what no backup uses"
+            "`br prune` removes data that no backup uses"
         }
         "repair" | "rebuild-index" | "reindex" | "repair-index" => {
-            "`br check` says what is damaged; --repair-index and --repair-log repair it"
+            "`br check` reports damage; --repair-index and --repair-log repair it"
         }
         "info" | "du" | "size" => {
-            "`br stats` shows the size of the repository, `br show ID` one backup"
+            "`br stats` shows the size of the repository, `br show ID` describes one backup"
         }
         "key" | "passwd" | "password" => {
-            "the password of a repository cannot be changed: make a new one with `br init --encrypt`"
+            "the password of a repository cannot be changed: create a new repository with `br init --encrypt`"
         }
         "copy" | "clone" | "sync" | "mirror" => {
             "br does not copy backups: copy the folder of the repository as a whole, or back up to two repositories"
         }
-        "tag" => "a backup gets its tags when it is made: `br backup --tag TAG`",
-        "create-repo" | "repo-create" | "new" => "`br init` makes a repository",
+        "tag" => "tags are set when a backup is made: `br backup --tag TAG`",
+        "create-repo" | "repo-create" | "new" => "`br init` creates a repository",
         "version" => "`br --version` shows the version",
         _ => return None,
     })
@@ -122,7 +122,7 @@ mod tests {
     use crate::cli::Cli;
 
     #[test]
-    fn verbs_of_other_tools_are_none_of_br() {
+    fn verbs_of_other_tools_are_not_br_commands() {
         let command = Cli::command();
         for verb in [
             "snapshots",
@@ -156,9 +156,9 @@ mod tests {
         }
     }
 
-    /// Every command: its own part, then examples, then the options of all commands; those of stores in one place.
+    /// Every command: its own part, then examples, then the global options; storage options only in one place.
     #[test]
-    fn long_help_begins_with_what_a_command_has_of_its_own() {
+    fn long_help_shows_own_options_before_global_options() {
         fn check(command: &mut Command, of_stores: bool) {
             let of_stores = of_stores || command.get_name() == STORAGE;
             let name = command.get_name().to_owned();
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_manual_has_the_text_of_every_option() {
+    fn manual_has_text_of_every_option() {
         fn check(command: &Command) {
             for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
                 assert!(!arg.is_hide_short_help_set(), "{}", arg.get_id());

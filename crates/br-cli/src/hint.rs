@@ -1,7 +1,7 @@
-//! What to do about an error: derived from what failed, where, and what the command had done by then.
+//! Hints for errors, derived from the kind of error, where it occurred, and what the command had done.
 //!
-//! [`Origin`] is what is known, [`Origin::advise`] the advice. Invariant: the advice is about the place that failed; it names
-//! no key of a server for a folder, and no command that would fail for the same reason.
+//! [`Origin`] describes the error, [`Origin::advise`] returns the hint. Invariant: the hint is about the place that failed; it
+//! mentions no access key for a folder, and no command that would fail for the same reason.
 
 use std::io;
 
@@ -16,21 +16,21 @@ pub(crate) struct Origin {
     site: Site,
     object: Option<ObjectKind>,
     io: Option<io::ErrorKind>,
-    /// The store of the repository is a server; `None` when that is not known.
+    /// Whether the repository is on a server; `None` when that is not known.
     pub(crate) is_remote: Option<bool>,
 }
 
-/// What a command keeps when it is stopped, for those that do not begin again.
+/// What an interrupted command keeps, so that the next run continues from there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Kept {
-    /// Nothing: it begins again.
+    /// Nothing: the next run starts from the beginning.
     #[default]
     Nothing,
-    /// What was stored.
+    /// Stored data.
     Stored,
-    /// What was restored.
+    /// Restored files.
     Restored,
-    /// What was removed.
+    /// Completed deletions.
     Removed,
 }
 
@@ -45,18 +45,18 @@ impl Kept {
         }
     }
 
-    const fn again(self) -> &'static str {
+    const fn retry_advice(self) -> &'static str {
         match self {
             Self::Nothing => "run the command again",
-            Self::Stored => "run the command again: what was stored is used",
-            Self::Restored => "run the command again: what is restored is not written again",
-            Self::Removed => "run the command again: it goes on where it was",
+            Self::Stored => "run the command again: it uses what is already stored",
+            Self::Restored => "run the command again: it skips files that are already restored",
+            Self::Removed => "run the command again: it continues where it stopped",
         }
     }
 }
 
 impl Origin {
-    /// Of an error of the engine.
+    /// From an error of the engine.
     pub(crate) fn of(error: &br_core::Error) -> Self {
         Self {
             kind: error.kind(),
@@ -67,7 +67,7 @@ impl Origin {
         }
     }
 
-    /// Of a command that was stopped.
+    /// From a command that the user stopped.
     pub(crate) const fn interrupted() -> Self {
         Self {
             kind: ErrorKind::Interrupted,
@@ -78,44 +78,38 @@ impl Origin {
         }
     }
 
-    /// Says what to do.
+    /// Returns the hint.
     pub(crate) fn advise(&self, kept: Kept) -> String {
-        let again = kept.again();
+        let again = kept.retry_advice();
         let text = match self.kind {
             ErrorKind::Invalid => self.invalid(),
-            ErrorKind::NoBackup => {
-                "`br list` shows the backups there are, `br backup PATH` makes one"
-            }
+            ErrorKind::NoBackup => "`br list` shows the backups, `br backup PATH` makes one",
             ErrorKind::BackupNotFound => "`br list` shows the backups and their ids",
-            ErrorKind::AmbiguousId => "use an id that `br list` shows: it fits one backup only",
-            ErrorKind::PathNotFound => {
-                "`br ls ID` shows the paths that a backup has: use one as it is shown"
-            }
+            ErrorKind::AmbiguousId => "use an id that `br list` shows: it matches only one backup",
+            ErrorKind::PathNotFound => "use a path that `br ls ID` shows",
             ErrorKind::RepositoryNotFound => {
-                "check --repo or BR_REPOSITORY; `br init` makes a new repository, and so does `br backup --init`"
+                "check --repo or BR_REPOSITORY; `br init` or `br backup --init` creates a new repository"
             }
             ErrorKind::RepositoryExists => {
-                "use it as it is, or choose another location with --repo"
+                "use the existing repository, or choose another location with --repo"
             }
             ErrorKind::Password => {
-                "give the right password with --password-file, --password-command or BR_PASSWORD"
+                "give the correct password with --password-file, --password-command or BR_PASSWORD"
             }
-            ErrorKind::NotEncrypted => "leave the password out: the repository is not encrypted",
+            ErrorKind::NotEncrypted => "leave out the password: the repository is not encrypted",
             ErrorKind::Denied => self.denied(),
             ErrorKind::Full | ErrorKind::Io if self.io == Some(io::ErrorKind::FileTooLarge) => {
-                return format!(
-                    "raise the limit of file sizes (`ulimit -f` shows it), and {again}"
-                );
+                return format!("raise the file size limit (`ulimit -f` shows it), and {again}");
             }
             ErrorKind::Full => return format!("{}, and {again}", self.full()),
             ErrorKind::Unavailable => return format!("{}, and {again}", self.unavailable()),
             ErrorKind::Damaged => self.damaged(),
             ErrorKind::UnsupportedFormat => {
-                "use a newer br: this one does not know the format and leaves it alone"
+                "use a newer br: this version does not know the format and changes nothing"
             }
-            ErrorKind::Conflict => "run the command again when other br commands are done",
+            ErrorKind::Conflict => "run the command again when the other br commands have finished",
             ErrorKind::Interrupted => again,
-            ErrorKind::Io => return format!("mend the cause above, and {again}"),
+            ErrorKind::Io => return format!("fix the cause above, and {again}"),
             _ => "this is a bug in br: please report it with the command you ran",
         };
         text.to_owned()
@@ -123,58 +117,54 @@ impl Origin {
 
     const fn invalid(&self) -> &'static str {
         match self.site {
-            Site::Target => "name a folder with --target: a new one, or one that is there",
-            Site::Repository => {
-                "name another place for the repository with --repo or BR_REPOSITORY"
-            }
-            _ => "correct the argument: `br list` shows the backups, `br ls ID` what is in one",
+            Site::Target => "name a new or an existing folder with --target",
+            Site::Repository => "name another location with --repo or BR_REPOSITORY",
+            _ => "correct the argument: `br list` shows the backups, `br ls ID` the entries of one",
         }
     }
 
     fn denied(&self) -> &'static str {
         let read_only = self.io == Some(io::ErrorKind::ReadOnlyFilesystem);
         match (self.site, read_only, self.is_remote) {
-            (Site::Source, _, _) => "run br as a user who may read it, such as root",
+            (Site::Source, _, _) => "run br as a user with permission to read it, such as root",
             (Site::Target, true, _) => {
-                "its file system is read-only: mount it for writing, or name another folder with --target"
+                "its file system is read-only: mount it read-write, or name another folder with --target"
             }
             (Site::Target, false, _) => {
-                "name a folder with --target in which you may write, or run br as another user"
+                "name a writable folder with --target, or run br as another user"
             }
-            (Site::Cache, _, _) => {
-                "name a folder in which you may write with --cache-dir, or give --no-cache"
-            }
-            (Site::Output, _, _) => "send the output to where you may write",
+            (Site::Cache, _, _) => "name a writable folder with --cache-dir, or give --no-cache",
+            (Site::Output, _, _) => "send the output to a writable place",
             (Site::Repository, true, _) => {
-                "the file system of the repository is read-only: mount it for writing, or use another location"
+                "the file system of the repository is read-only: mount it read-write, or use another location"
             }
             (Site::Repository, false, Some(true)) => {
-                "check the access key, and what its owner may do with the bucket"
+                "check the access key and its permissions for the bucket"
             }
             (Site::Repository, false, Some(false)) => {
-                "run br as the user to whom the folder of the repository belongs, or change its permissions"
+                "run br as the owner of the folder of the repository, or change its permissions"
             }
-            _ => "get the permission for what is named above, or run br as another user",
+            _ => "get permission for the path named above, or run br as another user",
         }
     }
 
     const fn full(&self) -> &'static str {
         match (self.site, self.is_remote) {
-            (Site::Target, _) => "make space at the target",
+            (Site::Target, _) => "free space at the target",
             (Site::Cache, _) => {
-                "make space in the cache folder, or name another one with --cache-dir"
+                "free space in the cache folder, or name another one with --cache-dir"
             }
-            (Site::Output, _) => "make space where the output goes",
-            (Site::Repository, Some(true)) => "make space in the bucket, or have its quota raised",
-            (Site::Repository, _) => "make space where the repository is",
-            _ => "make space",
+            (Site::Output, _) => "free space where the output goes",
+            (Site::Repository, Some(true)) => "free space in the bucket, or have its quota raised",
+            (Site::Repository, _) => "free space where the repository is",
+            _ => "free space",
         }
     }
 
     const fn unavailable(&self) -> &'static str {
         match (self.site, self.is_remote) {
             (Site::Repository, Some(false)) => {
-                "see that the file system of the repository is mounted and answers"
+                "check that the file system of the repository is mounted and responds"
             }
             _ => "check the connection",
         }
@@ -183,22 +173,22 @@ impl Origin {
     const fn damaged(&self) -> &'static str {
         match self.object {
             Some(ObjectKind::Config) => {
-                "put br.json back from a copy of the repository: without it nothing can be read"
+                "restore br.json from a copy of the repository: without it nothing can be read"
             }
             Some(ObjectKind::KeySlot) => {
-                "put the folder keys back from a copy of the repository: without it nothing can be read"
+                "restore the folder `keys` from a copy of the repository: without it nothing can be read"
             }
             Some(ObjectKind::Log) => {
-                "`br check --repair-log` builds the catalog anew from the manifests"
+                "`br check --repair-log` rebuilds the catalog from the manifests"
             }
             Some(ObjectKind::Index) => {
-                "`br check --repair-index` builds the index anew from the packs"
+                "`br check --repair-index` rebuilds the index from the packs"
             }
             Some(ObjectKind::Manifest) => {
-                "`br check` names the backup whose manifest is lost: restore what you need of it, then `br delete` it"
+                "`br check` names the backup whose manifest is lost: restore what you need from it, then `br delete` it"
             }
             _ => {
-                "`br check --read-data` names what is affected and how to repair it; everything else can be restored"
+                "`br check --read-data` lists the affected files and how to repair them; everything else can be restored"
             }
         }
     }
@@ -217,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_and_site_has_a_hint_in_one_sentence() {
+    fn every_kind_and_site_has_hint_of_one_sentence() {
         for kind in [
             ErrorKind::Invalid,
             ErrorKind::NoBackup,
@@ -261,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn hints_are_about_the_place_that_failed() {
+    fn hint_names_place_that_failed() {
         for (site, is_remote, io, expected) in [
             (Site::Repository, Some(true), None, "access key"),
             (
@@ -283,7 +273,7 @@ mod tests {
                 Some(io::ErrorKind::ReadOnlyFilesystem),
                 "read-only",
             ),
-            (Site::Source, None, None, "may read it"),
+            (Site::Source, None, None, "permission to read"),
             (Site::Cache, None, None, "--no-cache"),
         ] {
             let origin = Origin {
@@ -304,14 +294,14 @@ mod tests {
             let hint = origin(ErrorKind::Full, site).advise(Kept::Restored);
             assert!(hint.contains(expected), "{site:?}: {hint}");
             assert!(
-                hint.ends_with("what is restored is not written again"),
+                hint.ends_with("skips files that are already restored"),
                 "{hint}"
             );
         }
     }
 
     #[test]
-    fn a_file_that_may_not_grow_is_hinted_at_by_its_limit() {
+    fn file_size_limit_has_hint_about_ulimit() {
         for kind in [ErrorKind::Full, ErrorKind::Io] {
             let origin = Origin {
                 io: Some(io::ErrorKind::FileTooLarge),
@@ -323,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_mended_by_what_mends_that_object() {
+    fn damage_hint_names_repair_of_damaged_object() {
         for (object, expected) in [
             (Some(ObjectKind::Config), "copy of the repository"),
             (Some(ObjectKind::KeySlot), "copy of the repository"),

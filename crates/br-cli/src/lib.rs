@@ -1,10 +1,10 @@
-//! The br command: what is typed, what is printed, and nothing else; the work is done by `br-core`.
+//! The br command line: reads arguments and prints results; `br-core` does the work.
 //!
-//! [`main`] is the whole program. `cli` has what can be typed, `arguments` what is refused
-//! before it is parsed, `compat` command lines of other tools, `values` what values are refused, `storage` how a repository and
-//! its store are named, `secret` how passwords and keys are read, `bundles` what commands for bundles share, `commands` one
-//! file a command, `hint` the advice that comes with an error, `output` all that prints.
-//! Invariant: how a command ended is its exit code, and an error always comes with advice.
+//! [`main`] is the whole program. `cli` declares the command line, `arguments` prepares it before clap parses it, `compat`
+//! translates command lines of other tools, `values` parses option values, `storage` finds the repository and its store,
+//! `secret` reads passwords and keys, `bundles` is shared by the bundle commands, `commands` has one file per command, `hint`
+//! has the advice for errors, `output` prints. Invariant: the exit code says how a command ended, and every error comes with
+//! advice.
 
 mod arguments;
 mod bundles;
@@ -36,7 +36,7 @@ use crate::error::{BadLine, CommandError};
 use crate::hint::Kept;
 use crate::output::{Console, Output};
 
-/// Runs the program: reads the arguments, does what they say, and returns the exit code.
+/// Runs the program and returns its exit code.
 pub fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
     let is_json = arguments.iter().any(|word| word == "--json");
@@ -73,11 +73,11 @@ pub fn main() -> ExitCode {
             console: Arc::clone(&console),
         },
     );
-    be_silent_about_threads();
+    hide_panic_about_lack_of_threads();
     let run = || {
         br_core::blocking(async {
             signal::watch(&context)?;
-            context.tell_what_is_waited_for();
+            context.report_waits();
             commands::run(cli.command, &context).await
         })
     };
@@ -102,8 +102,8 @@ pub fn main() -> ExitCode {
     ExitCode::from(status.code())
 }
 
-/// A lack of threads is reported as an error, and not as a panic as well.
-fn be_silent_about_threads() {
+/// Suppresses the panic message when a thread cannot be started; br reports that as an error.
+fn hide_panic_about_lack_of_threads() {
     let report = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         if !info
@@ -115,11 +115,11 @@ fn be_silent_about_threads() {
     }));
 }
 
-/// Lets the process open as many files as the system allows: walking deep trees keeps folders open.
+/// Raises the limit of open files to the maximum: walking a deep tree keeps folders open.
 fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    // If it is refused, br works with what there is.
+    // If the system refuses, br continues with the current limit.
     let _ = setrlimit(
         Resource::Nofile,
         Rlimit {

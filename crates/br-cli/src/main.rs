@@ -1,4 +1,4 @@
-//! The `br` program; everything is in the library.
+//! The `br` program; the library contains everything.
 
 use std::process::ExitCode;
 

@@ -1,7 +1,7 @@
-//! The repository's password: where it comes from.
+//! The repository's password: where br reads it from.
 //!
-//! [`Password::find`] decides. Invariant: an empty password is an error, wherever it comes from: most likely it is a variable
-//! that was not set, and a repository without encryption must not come of it.
+//! [`Password::find`] decides. Invariant: an empty password is an error from every source: most likely a variable is not set,
+//! and br must not create an unencrypted repository because of that.
 
 use std::ffi::OsStr;
 use std::io;
@@ -19,14 +19,14 @@ use crate::secret::{BadSecret, Secret};
 pub(crate) struct Password(Secret);
 
 impl Password {
-    /// The bytes.
+    /// The password as bytes.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 
-    /// The file that holds the password, if the user names one.
+    /// The password file, if the user names one.
     ///
-    /// Options come before the environment.
+    /// The option takes precedence over the environment.
     pub(crate) fn file(options: &GlobalOptions) -> Result<Option<PathBuf>, CommandError> {
         if options.password_file.is_some() || options.password_command.is_some() {
             return Ok(options.password_file.clone());
@@ -34,9 +34,9 @@ impl Password {
         Ok(secret_variable("BR_PASSWORD_FILE")?.map(PathBuf::from))
     }
 
-    /// Takes the password from where the user says it is; `None` when nothing was said.
+    /// Reads the password from the given source; `None` if no source is given.
     ///
-    /// Options come before the environment, a file before a command before the password itself.
+    /// Options take precedence over the environment, and a file over a command over the password itself.
     pub(crate) fn find(options: &GlobalOptions) -> Result<Option<Self>, CommandError> {
         if let Some(file) = Self::file(options)? {
             return Self::from_file(&file).map(Some);
@@ -56,7 +56,7 @@ impl Password {
         Ok(Some(Self(secret)))
     }
 
-    /// Asks on the terminal.
+    /// Prompts for the password on the terminal.
     pub(crate) fn ask(prompt: &str) -> Result<Self, CommandError> {
         match Secret::of_prompt(prompt) {
             Ok(secret) => Ok(Self(secret)),
@@ -75,17 +75,14 @@ impl Password {
         }
     }
 
-    /// Asks for a new password, twice.
+    /// Prompts for a new password, twice.
     pub(crate) fn ask_new() -> Result<Self, CommandError> {
         let password = Self::ask("New password for the repository: ")?;
-        let again = Self::ask("The same again: ")?;
+        let again = Self::ask("Repeat the password: ")?;
         if password.as_bytes() == again.as_bytes() {
             Ok(password)
         } else {
-            Err(refused(
-                "the passwords are not the same",
-                "run the command again",
-            ))
+            Err(refused("the passwords differ", "run the command again"))
         }
     }
 
@@ -97,7 +94,7 @@ impl Password {
                     "cannot be read",
                     "check --password-file or BR_PASSWORD_FILE",
                 ),
-                _ => ("holds no password", ONE_LINE),
+                _ => ("contains no valid password", ONE_LINE),
             };
             let message = format!("the password file {} {message}", path.display());
             let out = refused(message, hint);
@@ -110,13 +107,13 @@ impl Password {
     }
 
     fn from_command(command: &OsStr) -> Result<Self, CommandError> {
-        const HINT: &str = "run the command of --password-command or BR_PASSWORD_COMMAND by hand: it must \
-                            print the password as its only line and end with 0";
+        const HINT: &str = "run the command of --password-command or BR_PASSWORD_COMMAND yourself: it must \
+                            print only the password, on one line, and exit with 0";
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(command).env_remove("BR_PASSWORD");
         shell.stdin(Stdio::inherit()).stderr(Stdio::inherit());
         let output = shell.output().map_err(|error| {
-            refused("cannot run the password command", "br needs `sh` for it").because(&error)
+            refused("cannot run the password command", "br runs it with `sh`").because(&error)
         })?;
         if !output.status.success() {
             drop(Secret::of_output(output.stdout));
@@ -135,9 +132,9 @@ impl Password {
     }
 }
 
-/// What a password has to be.
-const ONE_LINE: &str = "a password is one line of text that is not empty: br takes no line end and no byte order mark \
-                        as part of it";
+/// The rule for passwords.
+const ONE_LINE: &str = "a password is one line of text and must not be empty; br ignores a line break at the end and a byte \
+                        order mark at the start";
 
 fn refused(message: impl Into<String>, hint: &str) -> CommandError {
     CommandError::new(ExitStatus::AccessDenied, message, hint)
@@ -148,13 +145,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_does_not_show() {
+    fn debug_output_hides_password() {
         let password = Password(Secret::of_argument("secret").unwrap());
         assert!(!format!("{password:?}").contains("secret"));
     }
 
     #[test]
-    fn the_only_line_of_a_command_is_the_password() {
+    fn command_output_of_one_line_is_password() {
         let password = Password::from_command("printf 'one two\\r\\n'".as_ref()).unwrap();
         assert_eq!(password.as_bytes(), b"one two");
         let error = Password::from_command("echo secret; exit 3".as_ref()).unwrap_err();

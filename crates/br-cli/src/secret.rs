@@ -1,8 +1,8 @@
-//! Secrets: the one reader for passwords and keys, wherever they come from.
+//! Secrets: one reader for passwords and keys from all sources.
 //!
-//! [`Secret::of_file`], [`Secret::of_output`], [`Secret::of_variable`] and [`Secret::of_prompt`] all take the same text: a
-//! byte order mark at the start and one line end (`\n` or `\r\n`) at the end are not part of it; it is not empty; and it is
-//! one line. Invariant: a secret never appears in debug output, in an error or in an argument, and is wiped when it is dropped.
+//! [`Secret::of_file`], [`Secret::of_output`], [`Secret::of_variable`] and [`Secret::of_prompt`] share these rules: a secret is one
+//! line and not empty; a byte order mark at the start and one line break (`\n` or `\r\n`) at the end are ignored. Invariant: a
+//! secret never appears in debug output, in an error or in an argument, and its memory is wiped when it is dropped.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -14,12 +14,12 @@ use std::sync::{Mutex, PoisonError};
 
 use zeroize::Zeroizing;
 
-/// No secret is longer, in bytes.
+/// Maximum length of a secret, in bytes.
 const MOST: usize = 64 << 10;
-/// Bits that let the group or others read a file.
+/// Permission bits that let the group or others read a file.
 const READABLE_BY_OTHERS: u32 = 0o044;
 
-/// The line that came from standard input, and the option it was for, which may ask for it again.
+/// The line from standard input, and the option that it was read for. That option may read it again.
 static LINE: Mutex<Option<(String, Secret)>> = Mutex::new(None);
 
 /// A password or a key.
@@ -32,23 +32,23 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Why something is no secret.
+/// Why a value is not a valid secret.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BadSecret {
-    /// There is nothing in it.
+    /// It is empty.
     #[error("it is empty")]
     Empty,
     /// It has more than one line.
     #[error("it has more than one line")]
     SeveralLines,
-    /// It is longer than any secret.
+    /// It is too long.
     #[error("it is longer than {} KiB", MOST >> 10)]
     TooLong,
-    /// It must be text, and is not.
+    /// It must be UTF-8, but is not.
     #[error("it is not text in UTF-8")]
     NotText,
-    /// Standard input has one secret only.
-    #[error("{0} has its secret from standard input already")]
+    /// Another option has already read a secret from standard input.
+    #[error("{0} has already read its secret from standard input")]
     Taken(String),
     /// It cannot be read.
     #[error(transparent)]
@@ -56,23 +56,23 @@ pub(crate) enum BadSecret {
 }
 
 impl Secret {
-    /// The bytes.
+    /// The secret as bytes.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// As text.
+    /// The secret as text.
     pub(crate) fn to_text(&self) -> Result<br_core::Secret, BadSecret> {
         let text = std::str::from_utf8(&self.0).map_err(|_| BadSecret::NotText)?;
         Ok(br_core::Secret::new(text))
     }
 
-    /// Reads the secret of an option from a file, or the first line of standard input when the file is called `-`.
+    /// Reads the secret of an option from a file; `-` means the first line of standard input.
     pub(crate) fn of_file(file: &Path, option: &str) -> Result<Self, BadSecret> {
         if file.as_os_str() == OsStr::new("-") {
             return Self::of_stdin(option);
         }
-        // Room for all of it at once: growing would leave copies behind.
+        // Allocate everything at once: a growing buffer would leave copies in memory.
         let mut bytes = Zeroizing::new(Vec::with_capacity(MOST + 1));
         let most = u64::try_from(MOST).unwrap_or(u64::MAX);
         std::fs::File::open(file)?
@@ -81,23 +81,23 @@ impl Secret {
         Self::of_bytes(bytes)
     }
 
-    /// Takes what a command printed.
+    /// Reads the secret from the output of a command.
     pub(crate) fn of_output(stdout: Vec<u8>) -> Result<Self, BadSecret> {
         Self::of_bytes(Zeroizing::new(stdout))
     }
 
-    /// Takes a variable of the environment.
+    /// Reads the secret from an environment variable.
     pub(crate) fn of_variable(value: OsString) -> Result<Self, BadSecret> {
         Self::of_bytes(Zeroizing::new(value.into_vec()))
     }
 
-    /// Asks on the terminal.
+    /// Prompts for the secret on the terminal.
     pub(crate) fn of_prompt(prompt: &str) -> Result<Self, BadSecret> {
         let typed = rpassword::prompt_password(prompt)?;
         Self::of_bytes(Zeroizing::new(typed.into_bytes()))
     }
 
-    /// Takes an argument.
+    /// Reads the secret from an argument.
     pub(crate) fn of_argument(text: &str) -> Result<Self, BadSecret> {
         Self::of_bytes(Zeroizing::new(text.as_bytes().to_vec()))
     }
@@ -119,7 +119,7 @@ impl Secret {
         }
     }
 
-    /// The rule for all of them.
+    /// Applies the rules that all sources share.
     fn of_bytes(mut bytes: Zeroizing<Vec<u8>>) -> Result<Self, BadSecret> {
         const MARK: &[u8] = b"\xef\xbb\xbf";
         if bytes.len() > MOST {
@@ -146,13 +146,13 @@ impl Secret {
     }
 }
 
-/// True when the group or others may read a file that holds a secret.
+/// True when the group or others may read this file.
 pub(crate) fn is_readable_by_others(file: &Path) -> bool {
     let found = std::fs::metadata(file).ok();
     found.is_some_and(|found| found.is_file() && found.mode() & READABLE_BY_OTHERS != 0)
 }
 
-/// The first line of standard input. What comes after it may be what is to be backed up.
+/// Reads the first line of standard input and nothing after it, which may be the data to back up.
 fn read_line() -> Result<Zeroizing<Vec<u8>>, BadSecret> {
     let mut line = Zeroizing::new(Vec::with_capacity(MOST + 1));
     let mut byte = [0];
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn line_ends_and_marks_are_not_part_of_a_secret() {
+    fn line_break_and_byte_order_mark_are_not_part_of_secret() {
         for bytes in [
             &b"one two"[..],
             b"one two\n",
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_empty_or_has_several_lines_is_no_secret() {
+    fn empty_or_multi_line_secret_is_refused() {
         for bytes in [
             &b""[..],
             b"\n",
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_does_not_show() {
+    fn debug_output_hides_secret() {
         let secret = Secret::of_argument("hunter2").unwrap();
         assert!(!format!("{secret:?}").contains("hunter2"));
     }

@@ -1,7 +1,7 @@
-//! Stopping when asked to.
+//! Signals that stop br.
 //!
-//! [`watch`] listens for SIGINT, SIGTERM and SIGHUP. Invariant: the first lets the operation end in order, the second ends the
-//! process; either way what is stored stays sound. SIGXFSZ is caught as well, so that a limit of file sizes is an error.
+//! [`watch`] listens for SIGINT, SIGTERM and SIGHUP. Invariant: the first signal lets the operation finish cleanly, the second
+//! ends the process; stored data stays valid in both cases. br also catches SIGXFSZ, so that a file size limit becomes an error.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use crate::context::CommandContext;
 use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
 
-/// SIGXFSZ, which has this number on all systems that br is built for.
+/// SIGXFSZ; it has this number on all systems that br is built for.
 const FILE_SIZE_LIMIT: i32 = 25;
 
-/// Starts to listen.
+/// Starts to listen for signals.
 pub(crate) fn watch(context: &CommandContext) -> Result<(), CommandError> {
     let listen = |kind| {
         signal(kind).map_err(|error| {
@@ -23,11 +23,11 @@ pub(crate) fn watch(context: &CommandContext) -> Result<(), CommandError> {
                 .because(&error)
         })
     };
-    // Once it is caught, a write past `ulimit -f` fails with an error, and the process lives on to tidy up.
+    // With a handler, a write past `ulimit -f` fails with an error, and br can clean up.
     drop(listen(SignalKind::from_raw(FILE_SIZE_LIMIT))?);
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
-    // `nohup` says that a closed terminal is no reason to end.
+    // With `nohup`, a closed terminal must not end the process.
     let mut hang_up = match ignores_hang_up() {
         true => None,
         false => Some(listen(SignalKind::hangup())?),
@@ -36,7 +36,7 @@ pub(crate) fn watch(context: &CommandContext) -> Result<(), CommandError> {
     tokio::spawn(async move {
         next(&mut interrupt, &mut terminate, hang_up.as_mut()).await;
         cancel.cancel();
-        console.note("stopping; press Ctrl-C again to end at once");
+        console.note("stopping; press Ctrl-C again to end immediately");
         next(&mut interrupt, &mut terminate, hang_up.as_mut()).await;
         end_now();
     });
@@ -57,7 +57,7 @@ async fn next(interrupt: &mut Signal, terminate: &mut Signal, hang_up: Option<&m
     }
 }
 
-/// True when this process was started with SIGHUP ignored. Where the system does not tell, it was not.
+/// True when this process was started with SIGHUP ignored. False if the system does not report it.
 fn ignores_hang_up() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -65,10 +65,7 @@ fn ignores_hang_up() -> bool {
     mask.is_some_and(|mask| mask & 1 != 0)
 }
 
-#[expect(
-    clippy::exit,
-    reason = "the user does not want to wait for anything any more"
-)]
+#[expect(clippy::exit, reason = "the user wants to stop immediately")]
 fn end_now() {
     std::process::exit(ExitStatus::Interrupted.code().into());
 }

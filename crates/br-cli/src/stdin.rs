@@ -8,13 +8,13 @@ use std::os::fd::AsFd as _;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio_util::sync::CancellationToken;
 
-/// Standard input that can be interrupted while nothing comes.
+/// Standard input that can be cancelled while it waits for data.
 pub(crate) struct PatientStdin {
     cancel: CancellationToken,
 }
 
 impl PatientStdin {
-    /// Standard input that ends with an error when the token is cancelled.
+    /// Standard input; a read fails when the token is cancelled.
     pub(crate) const fn new(cancel: CancellationToken) -> Self {
         Self { cancel }
     }
@@ -34,7 +34,7 @@ impl Read for PatientStdin {
             let mut ready = [PollFd::new(&stdin, PollFlags::IN)];
             match poll(&mut ready, Some(&WAIT)) {
                 Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                // Not through the standard library's buffer, which could hold bytes that `poll` does not see.
+                // Bypass the standard library's buffer: it could hold bytes that `poll` does not see.
                 Ok(_) => return Ok(rustix::io::read(stdin.as_fd(), buffer)?),
                 Err(error) => return Err(error.into()),
             }

@@ -1,7 +1,7 @@
-//! Values of options that can be wrong: what is refused, and in which words.
+//! Value parsers for options, with messages that name the option.
 //!
-//! A [`BadValue`] says what is wrong, and an example that is right becomes the hint. Invariant: no message is that of a
-//! parser for numbers, which knows neither the option nor its range.
+//! A [`BadValue`] says what is wrong, and gives an example of a correct value as the hint. Invariant: no message comes from a
+//! number parser of the standard library, because that does not know the option or its range.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -12,14 +12,14 @@ use std::str::FromStr;
 use br_core::Lookalike;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 
-/// Most worker threads that can be asked for.
+/// Maximum number of worker threads.
 const MAX_THREADS: usize = 256;
 
-/// A value that is refused.
+/// A refused value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BadValue {
     message: String,
-    /// What to type in its place.
+    /// What to type instead.
     pub(crate) hint: String,
 }
 
@@ -38,7 +38,7 @@ impl fmt::Display for BadValue {
 
 impl std::error::Error for BadValue {}
 
-/// Reads a whole number of a range. The example is what a right command line has, such as `--threads 4`.
+/// Reads a whole number in a range. The example is a correct argument, such as `--threads 4`.
 pub(crate) fn number<T>(
     range: RangeInclusive<T>,
     meaning: &'static str,
@@ -51,10 +51,10 @@ where
         Ok(number) if range.contains(&number) => Ok(number),
         _ => {
             let (from, to) = (range.start(), range.end());
-            let message = format!("{meaning} is a whole number from {from} to {to}");
+            let message = format!("{meaning} must be a whole number from {from} to {to}");
             Err(BadValue::new(
                 message,
-                format!("write for example {example}"),
+                format!("for example, write {example}"),
             ))
         }
     }
@@ -65,27 +65,27 @@ pub(crate) fn threads(text: &str) -> Result<usize, BadValue> {
     number(1..=MAX_THREADS, "the number of threads", "--threads 4")(text)
 }
 
-/// Reads a word that names something, such as a host or a tag: any text but an empty one, which is most likely a variable
-/// that is not set.
+/// Reads a word that names something, such as a host or a tag. Refuses an empty word: most likely a variable in the command
+/// line is not set.
 pub(crate) fn word(
     example: &'static str,
 ) -> impl Fn(&str) -> Result<String, BadValue> + Clone + Send + Sync + 'static {
     move |text| {
-        let hint = || format!("write for example {example}, or leave the option out");
+        let hint = || format!("for example, write {example}, or leave out the option");
         let trimmed = text.trim();
         if trimmed.is_empty() {
-            let message = "it is empty: a variable in the command line may not be set";
+            let message = "it is empty: is a variable in the command line not set?";
             return Err(BadValue::new(message, hint()));
         }
         if trimmed.chars().any(char::is_control) {
-            return Err(BadValue::new("it holds control characters", hint()));
+            return Err(BadValue::new("it contains control characters", hint()));
         }
         Ok(trimmed.to_owned())
     }
 }
 
-/// Reads the path of a folder of this machine that may be made: not what looks like another machine's, and not what a shell
-/// left as it was.
+/// Reads the path of a local folder that br may create. Refuses text that looks like a remote location, and text that the shell
+/// should have expanded.
 pub(crate) fn folder() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(|path| match refuse_lookalike(path.as_os_str()) {
         None => Ok(path),
@@ -93,20 +93,20 @@ pub(crate) fn folder() -> impl TypedValueParser<Value = PathBuf> {
     })
 }
 
-/// Says why a path is none that should be made; `None` when it is fine.
+/// Why br must not create this path; `None` when it may.
 pub(crate) fn refuse_lookalike(path: &OsStr) -> Option<BadValue> {
     let text = path.to_str()?;
     if text.trim().is_empty() {
-        let message = "it is empty: a variable in the command line may not be set";
+        let message = "it is empty: is a variable in the command line not set?";
         return Some(BadValue::new(message, "name a folder"));
     }
     let looks = Lookalike::of(text)?;
     match looks {
-        // A path that begins with a slash is one, whatever it holds: nothing but a location has options.
+        // An absolute path is always accepted as a path; only a location has options.
         Lookalike::Query if text.starts_with('/') => None,
         Lookalike::Url(ref scheme) if scheme == "file" => Some(BadValue::new(
-            "it looks like a URL, and a path is needed",
-            "leave file:// out",
+            "it looks like a URL, but must be a path",
+            "leave out file://",
         )),
         _ => Some(BadValue::new(looks.to_string(), looks.way_out(text))),
     }
@@ -117,23 +117,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_refused_with_their_range_and_an_example() {
+    fn refused_number_names_range_and_example() {
         let level = number(1..=19, "the level", "--compression 3");
         assert_eq!(level("7"), Ok(7));
         for text in ["max", "40", "0", "-1", "", "99999999999999999999", "3.5"] {
             let bad = level(text).unwrap_err();
             assert_eq!(
                 bad.to_string(),
-                "the level is a whole number from 1 to 19",
+                "the level must be a whole number from 1 to 19",
                 "{text}"
             );
-            assert_eq!(bad.hint, "write for example --compression 3");
+            assert_eq!(bad.hint, "for example, write --compression 3");
         }
         assert!(threads("0").is_err() && threads("256") == Ok(256));
     }
 
     #[test]
-    fn words_are_not_empty() {
+    fn empty_word_is_refused() {
         let host = word("--host web1");
         assert_eq!(host(" web1 "), Ok("web1".to_owned()));
         for text in ["", " ", "\t", "a\nb"] {
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_are_those_of_this_machine() {
+    fn remote_location_is_refused_as_folder() {
         for text in ["out", "/srv/out", "./host:x", "/srv/what?a=b", "a/b:c"] {
             assert_eq!(refuse_lookalike(text.as_ref()), None, "{text}");
         }

@@ -90,7 +90,7 @@ fn many_writers_and_pruners_at_once_lose_no_backup() {
     }
 }
 
-/// Runs br, which may be stopped for a while or killed in the middle. `None` when it was killed.
+/// Runs br, which may be paused or killed. `None` when it was killed.
 fn disturbed(crowd: &Crowd, machine: &mut Machine, arguments: &[String]) -> Option<String> {
     let mut child = machine.start(arguments);
     let after = Duration::from_millis(machine.random.below(200) as u64);

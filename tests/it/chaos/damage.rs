@@ -1,7 +1,7 @@
-//! Every kind of object, cached copy and journal is damaged in every way; then every verb runs.
+//! Damages every kind of object, cached copy and journal in every way; then runs every command.
 //!
-//! A verb ends in order. What it says it restored is right. What `check --read-data` calls sound restores. And no verb makes it
-//! worse: with the object as it was, every backup restores again.
+//! A command ends cleanly. Files that it reports as restored are correct. A repository that `check --read-data` calls intact can
+//! be restored. No command makes the damage worse: with the original object, every backup restores again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -87,7 +87,7 @@ impl Template {
     }
 }
 
-/// Leaves a journal, and packs that nothing names.
+/// Leaves a journal, and packs that nothing refers to.
 fn interrupt_a_backup(machine: &Machine) {
     let big = machine.tree().join("big");
     fs::write(&big, br_testkit::noise(9, 60 << 20)).unwrap();
@@ -192,7 +192,7 @@ impl Damage {
     }
 }
 
-/// Another file of the same folder, or of one beside it.
+/// Another file in the same folder or a sibling folder.
 fn sibling(path: &Path) -> Option<PathBuf> {
     let mut files = Vec::new();
     collect(path.parent()?, &mut files);
@@ -204,12 +204,12 @@ fn sibling(path: &Path) -> Option<PathBuf> {
 }
 
 #[test]
-fn damage_of_any_file_is_survived_by_every_verb() {
+fn every_command_survives_damage_of_any_file() {
     every_verb_survives(false);
 }
 
 #[test]
-fn damage_of_any_file_of_an_encrypted_repository_is_survived_by_every_verb() {
+fn every_command_survives_damage_of_any_file_of_encrypted_repository() {
     every_verb_survives(true);
 }
 
@@ -266,7 +266,7 @@ fn put_back(saved: &Path, at: &Path) {
 }
 
 #[test]
-fn a_lost_folder_of_a_repository_is_survived_by_every_verb() {
+fn every_command_survives_lost_folder_of_repository() {
     let seed = seed();
     for encrypted in [false, true] {
         let template = Template::new(encrypted, seed);
@@ -288,7 +288,7 @@ fn a_lost_folder_of_a_repository_is_survived_by_every_verb() {
     }
 }
 
-/// The template as it was made, to be damaged.
+/// A copy of the undamaged template.
 struct Case<'a> {
     template: &'a Template,
     what: String,
@@ -367,7 +367,7 @@ impl<'a> Case<'a> {
         self.run(&["prune", "--max-unused", "0%"]);
     }
 
-    /// Restores a backup; what is said to be restored is right.
+    /// Restores a backup; the restored files must be correct.
     fn restores(&self, id: &str, snapshot: &Snapshot) -> bool {
         let output = self.run(&["-q", "restore", id, "--target", "out", "--delete"]);
         if output.code != Some(0) {

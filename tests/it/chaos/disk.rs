@@ -17,7 +17,7 @@ fn fill(disk: &Tmpfs) {
 }
 
 #[test]
-fn every_verb_on_a_full_disk_ends_in_order_and_loses_nothing() {
+fn every_command_on_full_disk_ends_cleanly_and_loses_nothing() {
     let Some(disk) = Tmpfs::new(64) else { return };
     let dir = tempfile::tempdir().unwrap();
     let repository = disk.at("repository");
@@ -47,7 +47,7 @@ fn every_verb_on_a_full_disk_ends_in_order_and_loses_nothing() {
     }
     machine.assert_all_restore("the disk is full");
     assert_sound(&machine.br, "the disk is full");
-    // Space can be made: that is what a person does next.
+    // Free space, as a user would do next.
     let (oldest, _) = machine.backups.pop_first().unwrap();
     machine.br.run(["delete", &oldest, "--yes"]).expect(0);
     machine.br.run(["prune", "--max-unused", "0%"]).expect(0);

@@ -9,7 +9,7 @@ use super::{Machine, assert_sound, factor, now, seed};
 const KILLS: usize = 20;
 
 #[test]
-fn random_kills_of_every_verb_lose_no_backup() {
+fn random_kills_of_every_command_lose_no_backup() {
     let dir = tempfile::tempdir().unwrap();
     let seed = seed();
     let mut machine = Machine::new(&dir.path().join("home"), "repository", "h", seed);
@@ -50,7 +50,7 @@ fn random_kills_of_every_verb_lose_no_backup() {
     machine.assert_all_restore(&format!("seed {seed}, at the end"));
 }
 
-/// Starts br and kills it after a random time. True when it had not ended by itself.
+/// Starts br and kills it after a random time. True unless it had already exited.
 fn kill(machine: &mut Machine, arguments: &[String]) -> bool {
     // Most runs take about that long: the moments spread over all of it.
     let after = machine.random.below(150_000);
@@ -97,7 +97,7 @@ fn kill_delete(machine: &mut Machine) -> bool {
     killed
 }
 
-/// A killed restore leaves nothing that the next one does not mend or clear away.
+/// The next restore repairs or removes everything that a killed restore leaves.
 fn kill_restore(nth: &usize, machine: &mut Machine, what: &str) -> bool {
     let Some(id) = machine
         .backups

@@ -1,6 +1,6 @@
 //! The real program under random trouble: killed, stopped, run many times at once, given damaged objects and full disks.
 //!
-//! What holds after every step: a backup that was committed and not deleted is listed, and restores to the bytes it was made of.
+//! What holds after every step: a backup that was committed and not deleted is listed, and restores to its original bytes.
 //!
 //! The rounds are few in an ordinary run. `BR_CHAOS` multiplies them: `BR_CHAOS=50 cargo test -p br-tests --test it chaos::`.
 //! `BR_CHAOS_SEED` starts the random numbers elsewhere; a failure names the seed.
@@ -33,7 +33,7 @@ fn number(variable: &str) -> Option<usize> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// A tree that changes at random, and the backups made of it.
+/// A tree that changes at random, and its backups.
 struct Machine {
     br: BrCmd,
     host: String,
@@ -43,7 +43,7 @@ struct Machine {
 }
 
 impl Machine {
-    /// A machine with a home of its own and a repository elsewhere, which must exist.
+    /// A machine with a separate home and an existing repository elsewhere.
     fn new(home: &Path, repository: &str, host: &str, seed: u64) -> Self {
         let mut machine = Self {
             br: br(home).env("BR_REPOSITORY", repository),
@@ -112,7 +112,7 @@ impl Machine {
             .collect()
     }
 
-    /// Restores a backup and compares it with the tree it was made of.
+    /// Restores a backup and compares it with its original tree.
     fn assert_restores(&self, id: &str, what: &str) {
         let target = self.br.home().join("out");
         let arguments = ["-q", "restore", id, "--target", "out", "--delete"];
@@ -141,7 +141,7 @@ fn wait(child: Child) -> BrOutput {
     child.wait_with_output().unwrap().into()
 }
 
-/// Waits for a program to end, and kills it when it does not: `None` then.
+/// Waits for a program to exit, and kills it after a timeout: then `None`.
 fn wait_at_most(mut child: Child, most: Duration) -> Option<BrOutput> {
     let start = now();
     while child.try_wait().unwrap().is_none() {

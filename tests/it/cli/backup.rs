@@ -43,7 +43,7 @@ fn the_summary_is_json() {
 }
 
 #[test]
-fn what_is_excluded_stays_out() {
+fn excluded_files_are_not_backed_up() {
     let session = Session::with_repository();
     session.write("docs/x.tmp", "");
     session.write("docs/keep.o", "");
@@ -99,7 +99,7 @@ fn the_repository_and_the_cache_are_not_backed_up() {
 }
 
 #[test]
-fn a_stream_is_a_file() {
+fn standard_input_is_stored_as_file() {
     let session = Session::with_repository();
     let content = br_testkit::noise(3, 700 << 10);
     let arguments = ["backup", "--stdin", "--stdin-name", "db/dump.sql"];
@@ -115,19 +115,22 @@ fn a_stream_is_a_file() {
 }
 
 #[test]
-fn a_dry_run_makes_nothing() {
+fn dry_run_creates_nothing() {
     let session = Session::new();
     session.run(["backup", "docs", "--dry-run"]).expect(10);
     let output = session
         .run(["backup", "--init", "docs", "--dry-run"])
         .expect(0);
-    assert!(output.stderr.contains("only pretends"), "{output}");
+    assert!(
+        output.stderr.contains("the dry run uses an empty one"),
+        "{output}"
+    );
     assert!(!session.at("repository").exists(), "{output}");
     session.run(["list"]).expect(10);
 }
 
 #[test]
-fn what_cannot_be_read_is_named_and_the_rest_is_there() {
+fn unreadable_entries_are_named_and_others_are_backed_up() {
     let session = Session::new();
     session.write("docs/secret", "secret");
     fs::create_dir(session.at("docs/closed")).unwrap();
@@ -151,7 +154,7 @@ fn what_cannot_be_read_is_named_and_the_rest_is_there() {
 }
 
 #[test]
-fn a_missing_path_costs_only_itself() {
+fn missing_path_does_not_affect_other_paths() {
     let session = Session::with_repository();
     let output = session.run(["backup", "docs", "nope"]).expect(3);
     assert!(output.stderr.contains("nope"), "{output}");
@@ -164,7 +167,7 @@ fn a_missing_path_costs_only_itself() {
 }
 
 #[test]
-fn a_repository_is_not_backed_up_even_when_it_is_named() {
+fn repository_named_as_path_is_not_backed_up() {
     let session = Session::with_repository();
     for paths in [&["repository"][..], &["docs", "repository"]] {
         let output = session.br.run([&["backup"], paths].concat()).expect(3);
@@ -179,7 +182,7 @@ fn a_repository_is_not_backed_up_even_when_it_is_named() {
 
 /// Symptom: `a/../b` was taken for `b`, though `a` is a link and the system goes elsewhere.
 #[test]
-fn two_dots_after_a_link_lead_where_the_system_goes() {
+fn parent_of_symlink_is_resolved_like_system_does() {
     let session = Session::with_repository();
     session.write("x/y/f", "");
     session.write("x/b/f", "behind the link");
@@ -203,7 +206,7 @@ fn two_dots_after_a_link_lead_where_the_system_goes() {
 }
 
 #[test]
-fn relative_patterns_match_wherever_the_paths_come_from() {
+fn relative_patterns_match_for_all_forms_of_paths() {
     let session = Session::with_repository();
     let docs = session.at("docs");
     for path in ["docs", docs.to_str().unwrap()] {
@@ -233,7 +236,7 @@ fn relative_patterns_match_wherever_the_paths_come_from() {
 }
 
 #[test]
-fn patterns_need_not_be_utf_8() {
+fn pattern_without_valid_utf_8_is_accepted() {
     use std::os::unix::ffi::OsStrExt as _;
     let session = Session::with_repository();
     let name = std::ffi::OsStr::from_bytes(b"caf\xe9");
@@ -285,7 +288,7 @@ fn empty_files_and_streams_have_a_sha_256() {
 }
 
 #[test]
-fn arguments_that_make_no_sense() {
+fn invalid_arguments_are_refused() {
     let session = Session::with_backup();
     for arguments in [
         &["backup"][..],
@@ -315,7 +318,7 @@ fn arguments_that_make_no_sense() {
 }
 
 #[test]
-fn a_verbose_dry_run_lists_every_entry_and_what_left_out_the_others() {
+fn verbose_dry_run_lists_every_entry_and_exclusion_reason() {
     let session = Session::with_backup();
     session.write("docs/a.txt", "hello again\n");
     session.write("docs/new", "n");
@@ -342,7 +345,7 @@ unchanged  docs/sub/b.bin
 left out   docs/sub/cache: pattern `/cache/` of the ignore file in docs/sub
 left out   docs/sub/y.tmp: pattern `*.tmp` of the ignore file in docs/sub
 new        docs/tagged
-left out   docs/tagged: what it holds, as it says that it is a cache
+left out   docs/tagged: its contents, because it is marked as a cache
 new        docs/tagged/CACHEDIR.TAG
 left out   docs/x.o: pattern `*.o`
 ";

@@ -30,7 +30,7 @@ const A: &str = "a/emqx-export-2023-06-19-15-14-19.947.tar.gz";
 const B: &str = "b/emqx-export-2023-06-19-15-14-19.947.tar.gz";
 
 #[test]
-fn what_is_in_a_bundle_is_shown() {
+fn inspect_shows_contents_of_bundle() {
     let session = session();
     let output = session.run(["bundle", "inspect", A]).expect(0);
     session.assert_output("bundle inspect", &output);
@@ -69,7 +69,7 @@ fn what_is_in_a_bundle_is_shown() {
 }
 
 #[test]
-fn a_bundle_of_br_says_where_it_is_from() {
+fn inspect_shows_source_of_br_bundle() {
     let session = Session::new();
     session
         .run([
@@ -99,7 +99,7 @@ fn a_bundle_of_br_says_where_it_is_from() {
 }
 
 #[test]
-fn a_sound_bundle_is_verified() {
+fn intact_bundle_passes_verify() {
     let session = session();
     let output = session.run(["bundle", "verify", A]).expect(0);
     session.assert_output("bundle verify", &output);
@@ -110,7 +110,7 @@ fn a_sound_bundle_is_verified() {
 
 /// Some nodes do not take the bundle: newer ones do, older ones and those of the other edition do not.
 #[test]
-fn it_is_told_which_node_takes_a_bundle() {
+fn verify_reports_which_node_version_accepts_bundle() {
     let session = session();
     let mut node = EmqxNode::small();
     node.edition = "ee".to_owned();
@@ -207,9 +207,9 @@ fn a_bundle_is_unpacked_into_a_new_folder() {
     assert!(files.keys().eq(expected), "{files:?}");
 }
 
-/// A table that is none is named, nothing of the bundle is used, and what is sound can still be had.
+/// A damaged table is named, nothing of the bundle is used, and the intact files can still be extracted.
 #[test]
-fn an_unsound_bundle_names_what_is_wrong() {
+fn damaged_bundle_is_refused_with_list_of_errors() {
     let session = Session::new();
     let folder = session.at("in").join(BASE);
     EmqxNode::small().unpack(&folder);
@@ -258,7 +258,7 @@ fn an_unsound_bundle_names_what_is_wrong() {
 }
 
 #[test]
-fn limits_hold_and_can_be_raised() {
+fn limits_apply_and_can_be_raised() {
     let session = session();
     session.write("zeros/0", "");
     let zeros = fs::File::options()
@@ -305,7 +305,7 @@ fn limits_hold_and_can_be_raised() {
 }
 
 #[test]
-fn what_is_no_bundle_is_told() {
+fn file_that_is_not_bundle_is_refused() {
     let session = session();
     session.write("plain.tar.gz", "this is no archive");
     session.write("docs.tar.gz/file", "");
@@ -339,7 +339,7 @@ fn what_is_no_bundle_is_told() {
     session.run(["bundle", "frob", A]).expect(2);
 }
 
-/// Bundles have private keys, passwords and hashes in them. Whoever reads over somebody's shoulder, or a log, sees none.
+/// Bundles contain private keys, passwords and hashes. They must not appear on the screen or in a log.
 #[test]
 fn no_command_shows_the_value_of_a_secret() {
     let session = session();
@@ -399,9 +399,9 @@ fn no_command_shows_the_value_of_a_secret() {
     }
 }
 
-/// Names in a bundle come from anybody; a terminal does what control characters tell it.
+/// Names in a bundle are untrusted; a terminal executes control characters.
 #[test]
-fn names_cannot_send_commands_to_the_terminal() {
+fn control_characters_in_names_are_escaped() {
     let session = Session::new();
     let node = EmqxNode::small();
     let folder = session.at("in").join(BASE);
@@ -470,9 +470,9 @@ fn names_cannot_send_commands_to_the_terminal() {
     assert!(shown, "such names are shown, harmlessly");
 }
 
-/// What br writes is what others read: tar and gzip of the system test it.
+/// Other programs read bundles of br: the system's tar and gzip verify them.
 #[test]
-fn tools_of_the_system_find_bundles_sound() {
+fn system_tar_and_gzip_accept_bundles() {
     let session = Session::new();
     EmqxNode::small().unpack(&session.at("node"));
     session.run(["export", "node", "--dir", "out"]).expect(0);

@@ -7,7 +7,7 @@ use br_testkit::set_time;
 use super::{Session, json};
 
 #[test]
-fn a_sound_repository_has_no_findings() {
+fn intact_repository_has_no_findings() {
     let session = Session::with_two_backups();
     session.assert_output("check", &session.run(["check"]).expect(0));
     session.assert_output(
@@ -58,9 +58,9 @@ fn damage_is_found_and_its_files_are_named() {
     assert_eq!(report["files_count"], 1);
 }
 
-/// Every hint leads to the next step, and the last one to a repository that is whole.
+/// Every hint leads to the next step, and the last one to a repaired repository.
 #[test]
-fn the_hints_lead_from_a_failed_restore_to_a_repository_that_is_whole() {
+fn hints_lead_from_failed_restore_to_repaired_repository() {
     let session = Session::with_backup();
     session.damage(&session.objects("packs")[0]);
     let output = session
@@ -175,7 +175,7 @@ fn object_count(session: &Session) -> usize {
 
 /// The log folder was lost. Every command took the repository for an empty one, and `prune` removed all backups.
 #[test]
-fn a_lost_log_folder_is_exit_14_everywhere_and_prune_removes_nothing() {
+fn lost_log_folder_exits_14_for_every_command_and_prune_removes_nothing() {
     let session = Session::with_two_backups();
     for item in walk(&session.at("repository")) {
         set_time(&item, 1_600_000_000, 0);
@@ -221,7 +221,7 @@ fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn a_repository_that_went_back_is_refused_and_a_copy_elsewhere_is_not() {
+fn repository_set_back_is_refused_but_copy_elsewhere_is_accepted() {
     let session = Session::with_two_backups();
     let copy = |from: &str, to: &str| {
         let status = std::process::Command::new("cp")
@@ -247,7 +247,7 @@ fn a_repository_that_went_back_is_refused_and_a_copy_elsewhere_is_not() {
 }
 
 #[test]
-fn a_cut_last_log_entry_leaves_everything_readable() {
+fn truncated_last_log_entry_leaves_everything_readable() {
     let session = Session::with_two_backups();
     let last = log_entries(&session).pop().unwrap();
     fs::write(&last, [0; 64]).unwrap();

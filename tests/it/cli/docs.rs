@@ -1,7 +1,7 @@
 //! Every command line in README.md and docs runs against the real program.
 //!
-//! A document is run from its beginning to its end, each in a home of its own: what one block makes, the next can use. Paths from
-//! the root are taken below that home, servers are those of the test process, and ids are those of the backups that are there.
+//! A document is run from start to end in a separate home: a block can use what earlier blocks made. Absolute paths are placed
+//! below that home, servers are those of the test process, and ids are those of the existing backups.
 //! Invariant: a line that is not run is named in [`NOT_RUN`] with the reason.
 
 use std::fmt::Write as _;
@@ -69,7 +69,7 @@ const NOT_RUN: [(&str, &str, &str); 10] = [
     ),
 ];
 
-/// What has happened by the time of a line, and the document leaves out: by document, beginning of the line, and what it is.
+/// Events before a line that the document does not show: document, start of the line, and the event.
 const BEFORE: [(&str, &str, &str); 9] = [
     (
         "README.md",
@@ -218,9 +218,9 @@ struct Sandbox {
     br: BrCmd,
     s3: S3Server,
     mo: MoServer,
-    /// What the document exported.
+    /// The variables that the document exported.
     exports: String,
-    /// The id that stands for the one of MatrixOne in this block.
+    /// The id that replaces the MatrixOne id in this block.
     matrixone: Option<String>,
 }
 
@@ -254,7 +254,7 @@ impl Sandbox {
         sandbox
     }
 
-    /// Puts what the documents speak of into the home, and tools that they name and a test machine does not have.
+    /// Puts the files that the documents use into the home, and tools that a test machine does not have.
     fn fill(&self, tools: &Path) {
         for (path, text) in [
             ("docs/a.md", "text"),
@@ -307,13 +307,13 @@ impl Sandbox {
         self.br.home().join(path)
     }
 
-    /// Runs something in bash, after what was exported.
+    /// Runs a line in bash, with the exported variables.
     fn bash(&self, command: &str) -> BrOutput {
         let script = format!("set -eo pipefail\n{}{command}", self.exports);
         self.br.run(["-c", &script])
     }
 
-    /// What a line of a document means here.
+    /// The line as it must be run here.
     fn translate(&mut self, line: &str) -> String {
         let port = self.mo.port().to_string();
         let mut line = line
@@ -395,7 +395,7 @@ impl Sandbox {
     }
 }
 
-/// True for a word that stands for the id of a backup.
+/// True for a placeholder of a backup id.
 fn is_id(word: &str) -> bool {
     word.len() == 8
         && word
@@ -494,7 +494,7 @@ fn examples() -> Vec<Line> {
     out
 }
 
-/// A home in which each example of the help finds what it speaks of.
+/// A home with everything that the examples of the help need.
 fn prepare(sandbox: &Sandbox, example: &str) {
     let bundle = BUNDLES[0];
     let script = format!(
@@ -586,7 +586,7 @@ fn every_command_that_a_sentence_names_exists() {
     assert!(checked > 50, "{checked} commands");
 }
 
-/// What stands in another kind of block is not run, and may be wrong.
+/// Command lines in other kinds of blocks are not run, and may be wrong.
 #[test]
 fn command_lines_are_in_blocks_that_are_run() {
     for document in documents() {

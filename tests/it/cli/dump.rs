@@ -19,7 +19,7 @@ fn the_bytes_of_a_file_are_written() {
 }
 
 #[test]
-fn what_is_no_file_cannot_be_written() {
+fn dump_refuses_entry_that_is_not_file() {
     let session = Session::with_backup();
     for path in ["docs", "docs/link", "docs/no such", "/etc/passwd/../x"] {
         let output = session.run(["dump", "latest", path]).expect(2);

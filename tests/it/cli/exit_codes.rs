@@ -46,7 +46,7 @@ fn damaged() {
     ] {
         session.br.run(command).expect(14);
     }
-    // What only reads finds the backups by their manifests.
+    // Commands that only read find the backups by their manifests.
     for command in [&["list"][..], &["restore", "latest", "--target", "out"]] {
         session.br.run(command).expect(0);
     }
@@ -94,7 +94,7 @@ fn newer_format() {
 }
 
 #[test]
-fn a_path_that_is_no_folder() {
+fn path_that_is_not_folder_is_usage_error() {
     let session = Session::new();
     session.write("repository", "a file");
     let output = session.run(["list"]);

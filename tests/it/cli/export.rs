@@ -109,7 +109,7 @@ fn a_file_and_several_folders_become_a_bundle() {
     assert!(files.keys().eq(["META.hocon", "more/sub/c"]), "{files:?}");
 }
 
-/// Two folders of one name would lie in each other's way.
+/// Two folders with the same name would conflict.
 #[test]
 fn folders_of_the_same_name_are_refused() {
     let session = plain();
@@ -122,7 +122,7 @@ fn folders_of_the_same_name_are_refused() {
 }
 
 #[test]
-fn content_of_emqx_is_told_as_emqx_does() {
+fn emqx_export_prints_same_lines_as_emqx() {
     let session = Session::new();
     let node = EmqxNode::small();
     node.unpack(&session.at("node"));
@@ -169,7 +169,7 @@ fn the_result_is_json_or_nothing() {
 }
 
 #[test]
-fn everything_about_a_bundle_can_be_chosen() {
+fn options_set_all_properties_of_bundle() {
     let session = plain();
     session
         .run([
@@ -293,7 +293,7 @@ fn the_same_content_gives_the_same_bytes() {
 }
 
 #[test]
-fn a_name_that_is_taken_is_left_alone() {
+fn existing_file_is_not_overwritten() {
     let session = plain();
     session.write(&format!("out/{BASE}.tar.gz"), "mine");
     let before = still(session.at("out"));
@@ -308,9 +308,9 @@ fn a_name_that_is_taken_is_left_alone() {
     assert_eq!(session.bundles("out").len(), 4, "now has always a name");
 }
 
-/// Symptom: the manifest of a bundle came back in the middle of it.
+/// Symptom: the manifest of an imported bundle was exported in the middle of the bundle.
 #[test]
-fn an_imported_bundle_of_br_is_written_back_byte_by_byte() {
+fn imported_br_bundle_is_exported_byte_for_byte() {
     let session = Session::with_repository();
     session.write("docs/zebra", "after br/manifest.json");
     fs::remove_file(session.at("docs/link")).unwrap();
@@ -325,9 +325,9 @@ fn an_imported_bundle_of_br_is_written_back_byte_by_byte() {
     assert_eq!(fs::read(written).unwrap(), fs::read(original).unwrap());
 }
 
-/// What has no place in a bundle is named, counted and noted in the bundle, so that nobody relies on it being there.
+/// br names, counts and notes in the bundle what the bundle cannot hold, so that no user relies on it.
 #[test]
-fn what_cannot_be_in_a_bundle_is_left_out_and_told() {
+fn entries_that_bundle_cannot_hold_are_left_out_and_reported() {
     let session = Session::new();
     let pipe = session.at("docs/pipe");
     rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR, 0).unwrap();
@@ -365,7 +365,7 @@ fn what_cannot_be_in_a_bundle_is_left_out_and_told() {
 }
 
 #[test]
-fn what_may_not_be_read_is_left_out() {
+fn unreadable_files_are_left_out() {
     let session = plain();
     let closed = session.at("docs/a.txt");
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
@@ -385,9 +385,9 @@ fn what_may_not_be_read_is_left_out() {
     assert!(files.keys().eq(["META.hocon", "sub/b.bin"]), "{files:?}");
 }
 
-/// EMQX takes nothing whose edition and version it does not know.
+/// EMQX refuses bundles with an unknown edition or version.
 #[test]
-fn a_bundle_for_emqx_needs_what_emqx_asks_for() {
+fn emqx_bundle_needs_edition_and_version() {
     let session = plain();
     for arguments in [
         &["--prefix", "emqx-export"][..],
@@ -443,7 +443,7 @@ fn a_backup_becomes_a_bundle() {
 }
 
 #[test]
-fn an_imported_bundle_is_written_back_as_it_was() {
+fn imported_bundle_is_exported_unchanged() {
     let session = Session::with_repository();
     let node = EmqxNode::small();
     let original = node.export(&session.at("in"), "emqx-export-2023-06-19-15-14-19.947");
@@ -499,14 +499,14 @@ fn an_imported_bundle_is_written_back_as_it_was() {
 }
 
 #[test]
-fn what_is_not_there_is_not_exported() {
+fn export_refuses_missing_path() {
     let session = Session::with_backup();
     EmqxNode::small().unpack(&session.at("node"));
     for (arguments, code, text) in [
         (&["export", "none"][..], 2, "no file or folder `none`"),
         (&["export", "ffff"], 2, "there is no backup `ffff`"),
         (&["export", "docs", "ffff"], 2, "no file or folder `ffff`"),
-        (&["export", "docs", "--path", "none"], 2, "no `none`"),
+        (&["export", "docs", "--path", "none"], 2, "no path `none`"),
         (&["export", "latest", "--path", "none"], 2, "no `none`"),
         (&["export", "docs", "--path", "../x"], 2, "--path"),
         (
@@ -542,9 +542,9 @@ fn what_is_not_there_is_not_exported() {
     assert!(output.stderr.contains("--repo"), "{output}");
 }
 
-/// Data that is damaged in the repository must not end in a bundle that looks whole.
+/// Damaged data in the repository must not end in a bundle that looks complete.
 #[test]
-fn a_damaged_backup_makes_no_bundle() {
+fn export_of_damaged_backup_writes_no_bundle() {
     let session = Session::with_backup();
     session.damage(&session.objects("packs")[0]);
     let output = session.run(["export", "latest", "--dir", "out"]).expect(14);

@@ -1,4 +1,4 @@
-//! What is said to somebody who asks, or who typed something else.
+//! Help, and messages for wrong command lines.
 
 use super::Session;
 
@@ -39,7 +39,7 @@ fn mistakes_are_explained() {
 }
 
 #[test]
-fn help_after_help_is_help() {
+fn help_option_after_help_command_is_ignored() {
     let session = Session::new();
     for (twice, once) in [
         (&["help", "--help"][..], &["help"][..]),

@@ -1,4 +1,4 @@
-//! Repositories that somebody else wrote, or that disappear in mid-run.
+//! Repositories written by another user, or that disappear during a run.
 
 use std::fs;
 use std::io::Write as _;
@@ -9,7 +9,7 @@ use br_testkit::{BrOutput, is_root, skip};
 
 use super::Session;
 
-/// Runs br with at most so many MiB of memory, for at most 20 seconds.
+/// Runs br with a limit of this number of MiB of memory, for at most 20 seconds.
 fn run_within(session: &Session, mib: u64, arguments: &str) -> BrOutput {
     let br = session.br.command([] as [&str; 0]);
     let program = br.get_program().to_str().unwrap().to_owned();
@@ -133,7 +133,7 @@ fn a_checkpoint_that_names_a_million_segments_is_refused_at_once() {
 }
 
 #[test]
-fn more_key_slots_than_anybody_has_are_refused() {
+fn excessive_number_of_key_slots_is_refused() {
     let session = Session::new();
     session.write("password", "right\n");
     session.write("wrong", "wrong\n");
@@ -153,7 +153,7 @@ fn more_key_slots_than_anybody_has_are_refused() {
 
 /// Was: br waited for a writer of the FIFO without end.
 #[test]
-fn a_fifo_in_place_of_the_configuration_is_an_error() {
+fn fifo_as_configuration_is_error() {
     let session = Session::with_backup();
     let config = session.at("repository/br.json");
     fs::remove_file(&config).unwrap();
@@ -178,7 +178,7 @@ fn interfere(session: &Session, repository: &Path, then: impl FnOnce()) -> BrOut
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    // More than fits into a pipe: what was written was read, and so the repository is open.
+    // More than a pipe can hold: br has read it, so the repository is open.
     stdin.write_all(&br_testkit::noise(5, 4 << 20)).unwrap();
     then();
     let rest = stdin.write_all(&br_testkit::noise(6, 4 << 20));
@@ -231,7 +231,7 @@ fn a_backup_into_a_folder_that_was_renamed_or_removed_fails() {
 }
 
 #[test]
-fn a_repository_that_was_swapped_in_stays_as_it_was() {
+fn replaced_repository_folder_stays_unchanged() {
     let session = Session::with_backup();
     let (there, away, other) = (
         session.at("repository"),
@@ -263,9 +263,9 @@ fn a_repository_that_was_swapped_in_stays_as_it_was() {
         .expect(0);
 }
 
-/// The folder is the same, and what is in it another repository.
+/// The same folder, but with another repository in it.
 #[test]
-fn a_configuration_that_was_replaced_in_mid_run_fails_the_backup() {
+fn configuration_replaced_during_backup_fails_backup() {
     let session = Session::with_backup();
     session.run(["init", "-r", "other"]).expect(0);
     let there = session.at("repository");

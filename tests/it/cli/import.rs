@@ -65,7 +65,7 @@ fn a_fresh_folder_gets_everything() {
     assert!(
         again
             .stdout
-            .ends_with("9 files: 0 inserted, 0 updated, 9 left as they were\n"),
+            .ends_with("9 files: 0 inserted, 0 updated, 9 unchanged\n"),
         "{again}"
     );
     let quiet = session
@@ -74,9 +74,9 @@ fn a_fresh_folder_gets_everything() {
     assert_eq!(quiet.stdout, "");
 }
 
-/// What the dry run says is what happens: records and keys are inserted and updated, what only the folder has is kept.
+/// The import does what the dry run shows: it inserts and updates records and keys, and keeps those that only the folder has.
 #[test]
-fn a_merge_does_what_its_dry_run_said() {
+fn merge_makes_changes_that_dry_run_shows() {
     let (session, bundle) = session();
     other().unpack(&session.at("node"));
     session.write("node/notes", "of the operator");
@@ -219,9 +219,9 @@ fn a_bundle_that_is_not_of_emqx_is_merged_file_by_file() {
     );
 }
 
-/// What EMQX drops without a word is told: roots that it ignores, tables under an old name, files that are not in the bundle.
+/// br warns of data that EMQX drops silently: unknown root keys, tables under an old name, files that are not in the bundle.
 #[test]
-fn silent_losses_are_warned_of() {
+fn data_that_emqx_ignores_has_warning() {
     let (session, bundle) = session();
     let arguments = ["import", &bundle, "--into", "node"];
     let node = ["--target-version", "6.0.0"];
@@ -248,9 +248,9 @@ fn silent_losses_are_warned_of() {
     );
 }
 
-/// Every way in which a bundle is not taken: its code, its words, and a folder and a repository that are as they were.
+/// All refusals of a bundle: exit code, message, and an unchanged folder and repository.
 #[test]
-fn what_is_refused_changes_nothing() {
+fn refused_bundle_changes_nothing() {
     let (session, bundle) = session();
     let mut enterprise = EmqxNode::small();
     enterprise.edition = "ee".to_owned();
@@ -417,7 +417,7 @@ fn an_encrypted_repository_keeps_bundles_too() {
             let found = bytes
                 .windows(word.len())
                 .any(|part| part == word.as_bytes());
-            assert!(!found, "{word} stands in {}", object.display());
+            assert!(!found, "{word} is in {}", object.display());
         }
     }
     br.run(["export", "latest", "--dir", "out"]).expect(0);
@@ -426,9 +426,9 @@ fn an_encrypted_repository_keeps_bundles_too() {
     session.run(["import", &bundle]).expect(12);
 }
 
-/// A bundle of br has its manifest in it, and is the same one when it comes back.
+/// A bundle of br contains its manifest, and is exported unchanged after an import.
 #[test]
-fn a_bundle_of_br_comes_back_with_its_manifest() {
+fn imported_br_bundle_is_exported_with_its_manifest() {
     let session = Session::with_repository();
     fs::remove_file(session.at("docs/link")).unwrap();
     session.run(["export", "docs", "--dir", "in"]).expect(0);
@@ -462,7 +462,7 @@ fn in_the_middle(br: &BrCmd, arguments: &[&str], fifo: &Path, event: impl Fn(&Ch
     for part in rest.chunks(rest.len() / 10) {
         std::thread::sleep(Duration::from_millis(100));
         if pipe.write_all(part).is_err() {
-            // Nobody reads it any more.
+            // No process reads it any more.
             break;
         }
     }
@@ -519,7 +519,7 @@ fn an_interrupted_import_leaves_nothing_behind() {
 }
 
 #[test]
-fn one_import_at_a_time_works_on_a_folder() {
+fn second_concurrent_import_into_folder_is_refused() {
     let (session, fifo) = pipe();
     let other = session.at("other").join(fifo.file_name().unwrap());
     fs::create_dir(session.at("other")).unwrap();
@@ -540,7 +540,7 @@ fn one_import_at_a_time_works_on_a_folder() {
 
 /// A killed import cannot clear up; the next one does, and the folder is as if nothing had happened.
 #[test]
-fn the_next_import_repairs_what_a_killed_one_left() {
+fn next_import_cleans_up_after_killed_import() {
     let (session, fifo) = pipe();
     let name = fifo.to_str().unwrap();
     EmqxNode::small().unpack(&session.at("node"));

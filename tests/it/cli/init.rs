@@ -14,7 +14,7 @@ fn a_repository_is_made_once() {
 }
 
 #[test]
-fn a_folder_with_other_things_is_not_mixed_with() {
+fn init_refuses_folder_with_other_files() {
     let session = Session::new();
     session.write("repository/photo.jpg", "precious");
     let output = session.run(["init"]).expect(2);
@@ -59,7 +59,7 @@ fn an_encrypted_repository_needs_its_password() {
 }
 
 #[test]
-fn a_password_for_a_repository_in_the_clear_is_refused() {
+fn password_for_unencrypted_repository_is_refused() {
     let session = Session::with_backup();
     let output = session
         .br
@@ -70,9 +70,9 @@ fn a_password_for_a_repository_in_the_clear_is_refused() {
     assert!(output.stderr.contains("not encrypted"), "{output}");
 }
 
-/// What comes after the first line is what is backed up.
+/// Data after the first line is backed up.
 #[test]
-fn a_password_may_come_before_what_is_backed_up() {
+fn password_can_precede_data_on_standard_input() {
     let session = Session::new();
     session
         .br

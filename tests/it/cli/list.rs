@@ -60,7 +60,7 @@ fn every_command_accepts_the_ids_that_are_listed() {
 }
 
 #[test]
-fn only_some_are_listed_when_asked_for() {
+fn filter_options_limit_list() {
     let session = Session::with_two_backups();
     let count = |arguments: &[&str]| {
         let output = session.br.run(["list", "--json"].iter().chain(arguments));
@@ -124,7 +124,7 @@ fn an_incomplete_backup_is_marked() {
 
 /// The list was 150 columns wide and wrapped.
 #[test]
-fn a_list_fits_the_terminal_and_is_whole_elsewhere() {
+fn list_is_shortened_on_terminal_and_full_in_pipe() {
     let session = Session::with_repository();
     let long = "a folder with a rather long name/and another one below it";
     session.write(&format!("{long}/f"), "x");
@@ -169,7 +169,7 @@ fn an_empty_repository_has_an_empty_list() {
 
 /// A tag or a host can be as odd as a name.
 #[test]
-fn characters_that_cannot_be_seen_are_escaped() {
+fn invisible_characters_are_escaped() {
     let session = Session::with_repository();
     let odd = "txt.\u{202e}gpj\u{200b}";
     session

@@ -43,7 +43,7 @@ fn entries_are_json_lines() {
 }
 
 #[test]
-fn sums_are_what_sha256sum_reads() {
+fn sums_have_format_of_sha256sum() {
     let session = Session::with_backup();
     session.write(
         "sums",
@@ -60,7 +60,7 @@ fn sums_are_what_sha256sum_reads() {
 }
 
 #[test]
-fn odd_names_are_shown_without_harm() {
+fn odd_names_are_escaped() {
     let session = Session::with_repository();
     for name in [
         &b"new\nline"[..],
@@ -96,7 +96,7 @@ fn odd_names_are_shown_without_harm() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn closed_pipe_is_not_error() {
     let session = Session::with_repository();
     for number in 0..20_000 {
         session.write(&format!("many/a file with a long name {number:05}"), "");
@@ -139,12 +139,17 @@ fn an_absent_path_is_an_error() {
         let output = session.run(["ls", "latest", "docs", path]).expect(2);
         assert_eq!(output.stdout, "", "{path}");
         assert!(output.stderr.contains(path), "{output}");
-        assert!(output.stderr.contains("hint: `br ls ID`"), "{output}");
+        assert!(
+            output
+                .stderr
+                .contains("hint: use a path that `br ls ID` shows"),
+            "{output}"
+        );
     }
 }
 
 #[test]
-fn names_are_accepted_as_they_are_shown() {
+fn names_are_accepted_in_escaped_form() {
     let session = Session::with_repository();
     let names = [
         &b"bad\xff"[..],
@@ -190,7 +195,7 @@ fn names_are_accepted_as_they_are_shown() {
 }
 
 #[test]
-fn a_name_that_is_there_comes_before_what_it_would_be_shown_for() {
+fn exact_name_takes_precedence_over_escaped_form() {
     let session = Session::with_repository();
     session.write("odd/a\\b", "one");
     session.write("odd/a\\\\b", "two");

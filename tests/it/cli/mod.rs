@@ -135,11 +135,11 @@ impl Session {
         self.br.run(arguments)
     }
 
-    /// Runs br as a user without rights; `None` when that is not possible here.
+    /// Runs br as an unprivileged user; `None` when that is not possible here.
     fn run_as_nobody(&self, arguments: &[&str]) -> Option<BrOutput> {
         const NOBODY: u32 = 65_534;
         if !is_root() {
-            skip("only root can become somebody else");
+            skip("only root can switch to another user");
             return None;
         }
         // Where it was built, others may not go.
@@ -162,7 +162,7 @@ impl Session {
         panic!("the copy of br stays busy")
     }
 
-    /// What a command prints on a terminal of so many columns; `None` when that is not possible here.
+    /// The output of a command on a terminal with this number of columns; `None` when that is not possible here.
     fn on_terminal(&self, columns: usize, arguments: &str) -> Option<String> {
         let program = env!("CARGO_BIN_EXE_br-dup");
         let line = format!("stty cols {columns}; '{program}' -r repository {arguments}");
@@ -224,7 +224,7 @@ impl Session {
         fs::write(object, bytes).unwrap();
     }
 
-    /// Compares a whole output, without what differs each time, with what it was.
+    /// Compares a complete output with its snapshot, without the parts that differ each time.
     fn assert_output(&self, name: &str, output: &BrOutput) {
         let mut settings = insta::Settings::clone_current();
         settings.set_prepend_module_to_snapshot(false);
@@ -240,7 +240,7 @@ impl Session {
             ),
             (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "[TIME]"),
             (r"\d+\.\d s\b", "[SECONDS]"),
-            // What lies in the repository holds times, whose digits compress now better, now worse.
+            // Objects in the repository contain times, so their compressed sizes vary.
             (
                 r"(?m)^((?:added|distinct|stored|removes|freed) +).*",
                 "$1[SIZE]",
@@ -269,7 +269,7 @@ impl Session {
         ] {
             settings.add_filter(pattern, with);
         }
-        // How columns are aligned depends on how long names are; help has none.
+        // The alignment of columns depends on the length of names, except in help.
         if !name.starts_with("help") {
             settings.add_filter("  +", "  ");
         }

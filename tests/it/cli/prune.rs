@@ -3,7 +3,7 @@
 use super::Session;
 
 #[test]
-fn a_dry_run_shows_what_is_carried_out() {
+fn dry_run_shows_same_plan_as_real_run() {
     let session = Session::with_two_backups();
     let ids = session.ids();
     session.assert_output("prune nothing", &session.run(["prune"]).expect(0));

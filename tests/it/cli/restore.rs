@@ -23,7 +23,7 @@ fn a_backup_is_restored() {
 }
 
 #[test]
-fn files_that_differ_are_kept_when_nothing_is_overwritten() {
+fn overwrite_never_keeps_different_files() {
     let session = Session::with_backup();
     session
         .run(["restore", "latest", "--target", "out"])
@@ -64,7 +64,7 @@ fn a_part_is_restored() {
 }
 
 #[test]
-fn a_damaged_pack_costs_its_files_and_is_told() {
+fn damaged_pack_loses_only_its_files_and_is_reported() {
     let session = Session::with_backup();
     session.damage(&session.objects("packs")[0]);
     let output = session
@@ -87,7 +87,7 @@ fn a_damaged_pack_costs_its_files_and_is_told() {
 }
 
 #[test]
-fn surplus_goes_only_when_asked_for() {
+fn surplus_is_deleted_only_with_delete_option() {
     let session = Session::with_backup();
     session
         .run(["restore", "latest", "--target", "out"])
@@ -140,7 +140,7 @@ fn a_target_must_be_named() {
 /// A restore to where everything came from deletes what is not in the backup: that is never the repository itself, which is
 /// left out of the backups it holds.
 #[test]
-fn deleting_spares_the_repository_and_the_cache() {
+fn restore_with_delete_keeps_repository_and_cache() {
     let session = Session::with_backup();
     fs::rename(session.at("repository"), session.at("docs/repository")).unwrap();
     let repository = ["--repo", "docs/repository"];
@@ -166,7 +166,7 @@ fn deleting_spares_the_repository_and_the_cache() {
 }
 
 #[test]
-fn a_verbose_dry_run_lists_what_would_happen_to_every_entry() {
+fn verbose_dry_run_lists_action_for_every_entry() {
     let session = Session::with_backup();
     let restore = ["restore", "latest", "--target", "out"];
     let run = |more: &[&str]| session.br.run(restore.iter().chain(more)).expect(0);

@@ -1,4 +1,4 @@
-//! `br restore` over what is there already: nothing changes that was not asked for.
+//! `br restore` over existing files: nothing changes except the selected entries.
 
 use std::ffi::CString;
 use std::fs;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{Session, json};
 
-/// A user and a group that are nobody's.
+/// The unprivileged user and group.
 const OTHER: u32 = 12_345;
 const NOBODY: u32 = 65_534;
 
@@ -78,7 +78,7 @@ fn behind_a_link(target: &str) -> Session {
 }
 
 #[test]
-fn a_link_on_the_way_to_what_is_restored_is_followed_and_stays() {
+fn symlink_to_parent_folder_is_followed_and_kept() {
     let session = behind_a_link("real");
     for paths in [&["home/anna/f"][..], &["home/anna"], &["home"], &[]] {
         fs::remove_file(session.at("real/anna/f")).unwrap();
@@ -98,7 +98,7 @@ fn a_link_on_the_way_to_what_is_restored_is_followed_and_stays() {
 }
 
 #[test]
-fn a_link_that_was_backed_up_by_its_name_is_followed_and_stays() {
+fn symlink_backed_up_by_name_is_followed_and_kept() {
     let session = Session::with_backup();
     session.write("real/f", "a");
     symlink("real", session.at("home")).unwrap();
@@ -138,7 +138,7 @@ fn an_absolute_link_into_the_target_is_followed() {
 }
 
 #[test]
-fn a_link_on_the_way_that_leads_out_of_the_target_stays_and_is_told() {
+fn symlink_out_of_target_is_kept_and_reported() {
     let session = behind_a_link("real");
     fs::create_dir_all(session.at("target")).unwrap();
     for to in [session.at("real"), PathBuf::from("../real"), "none".into()] {
@@ -180,7 +180,7 @@ fn a_restore_into_a_copy_of_a_system_follows_its_links() {
 }
 
 #[test]
-fn what_is_on_the_way_keeps_its_metadata() {
+fn parent_folders_keep_their_metadata() {
     let session = Session::with_backup();
     session.write("above/middle/folder/file", "wanted");
     session.back_up(&["above/middle"]);
@@ -220,12 +220,12 @@ fn what_is_on_the_way_keeps_its_metadata() {
         after[..2],
         "what was not backed up itself stays"
     );
-    assert_ne!(before[2].0, after[2].0, "what was asked for is as it was");
+    assert_ne!(before[2].0, after[2].0, "the selected entry is unchanged");
     assert_ne!(before[3].0, after[3].0);
 }
 
 #[test]
-fn a_missing_path_is_told_before_anything_is_written() {
+fn missing_path_is_refused_before_anything_is_written() {
     let session = Session::with_backup();
     let output = session
         .restore(&["docs/a.txt", "docs/zzz", "--target", "out"])
@@ -235,7 +235,7 @@ fn a_missing_path_is_told_before_anything_is_written() {
 }
 
 #[test]
-fn a_target_where_br_keeps_its_data_is_refused() {
+fn target_inside_repository_or_cache_is_refused() {
     let session = Session::with_backup();
     let before = session.names("repository");
     symlink("repository", session.at("link")).unwrap();
@@ -258,7 +258,7 @@ fn a_target_where_br_keeps_its_data_is_refused() {
 }
 
 #[test]
-fn a_repository_is_not_written_to_by_what_a_backup_says() {
+fn restore_does_not_write_into_repository() {
     let session = Session::with_backup();
     let other = |arguments: &[&str]| {
         let repository = ["--repo", "other", "--no-cache"];
@@ -295,7 +295,7 @@ fn put_in_the_way(session: &Session) {
 }
 
 #[test]
-fn a_dry_run_says_what_the_real_run_does() {
+fn dry_run_reports_same_as_real_run() {
     let session = Session::with_backup();
     session.write("docs/folder/in", "x");
     session.write("docs/first", "x");
@@ -342,7 +342,7 @@ fn a_dry_run_says_what_the_real_run_does() {
 }
 
 #[test]
-fn another_name_of_something_outside_is_not_touched() {
+fn hard_link_to_file_outside_is_not_changed() {
     let session = Session::with_backup();
     session.restore(&["--target", "out"]).expect(0);
     let outside = session.at("outside");
@@ -362,7 +362,7 @@ fn another_name_of_something_outside_is_not_touched() {
 }
 
 #[test]
-fn a_set_user_id_bit_never_comes_with_another_owner() {
+fn set_user_id_bit_is_not_restored_with_different_owner() {
     if !is_root() {
         return skip("only root may set owners");
     }
@@ -398,10 +398,7 @@ fn a_set_user_id_bit_never_comes_with_another_owner() {
     let output = session
         .restore(&["--target", "out", "--no-owner"])
         .expect(0);
-    assert!(
-        output.stdout.contains("which have another owner"),
-        "{output}"
-    );
+    assert!(output.stdout.contains("whose owner differs"), "{output}");
     assert_eq!(session.mode("out/docs/other"), 0o755);
     assert_eq!(session.mode("out/docs/group"), 0o4755);
     assert_eq!(session.mode("out/docs/own"), 0o6755);
@@ -419,10 +416,7 @@ fn a_set_user_id_bit_never_comes_with_another_owner() {
     chown(session.at("nobody"), Some(NOBODY), Some(NOBODY)).unwrap();
     let arguments = ["restore", "latest", "--target", "nobody", "--no-cache"];
     let output = session.run_as_nobody(&arguments).unwrap().expect(0);
-    assert!(
-        output.stdout.contains("which have another owner"),
-        "{output}"
-    );
+    assert!(output.stdout.contains("whose owner differs"), "{output}");
     for name in ["other", "own", "group"] {
         assert_eq!(
             session.mode(&format!("nobody/docs/{name}")),
@@ -433,7 +427,7 @@ fn a_set_user_id_bit_never_comes_with_another_owner() {
 }
 
 #[test]
-fn privileges_are_left_out_when_asked_for() {
+fn privilege_options_leave_out_privileges() {
     if !is_root() {
         return skip("only root may make devices");
     }
@@ -450,7 +444,7 @@ fn privileges_are_left_out_when_asked_for() {
 }
 
 #[test]
-fn a_repository_that_another_user_may_write_to_gives_no_privileges() {
+fn repository_writable_by_other_user_restores_no_privileges() {
     if !is_root() {
         return skip("only root may make devices");
     }
@@ -464,7 +458,7 @@ fn a_repository_that_another_user_may_write_to_gives_no_privileges() {
     assert!(output.stderr.contains("--trust-repository"), "{output}");
     assert_eq!(session.mode("foreign/docs/setid"), 0o755);
     assert!(!session.at("foreign/docs/null").exists());
-    // A second run restores nothing, and what is there still lacks the bits.
+    // A second run restores nothing, and the existing entries still lack the bits.
     for more in [&[][..], &["--dry-run"]] {
         let output = session.restore(&[&["--target", "foreign"], more].concat());
         let output = output.expect(3);
@@ -514,7 +508,7 @@ fn attributes(path: &Path) -> Vec<String> {
 
 /// Two file systems give their files the same inode numbers, and no link leads from one to the other.
 #[test]
-fn names_of_one_file_on_two_file_systems_have_its_content() {
+fn same_inode_on_two_file_systems_is_restored_as_two_files() {
     let session = Session::with_backup();
     session.write("docs/1/file", "wanted");
     fs::create_dir(session.at("docs/2")).unwrap();
@@ -566,9 +560,9 @@ fn names_of_one_file_on_two_file_systems_have_its_content() {
 }
 
 #[test]
-fn the_next_name_is_the_first_when_the_first_cannot_be_written() {
+fn hard_link_is_restored_when_first_name_cannot_be_written() {
     if !is_root() {
-        return skip("only root can become somebody else");
+        return skip("only root can switch to another user");
     }
     let session = Session::with_backup();
     session.write("docs/1/file", noise(5, 300_000));
@@ -599,9 +593,9 @@ fn the_next_name_is_the_first_when_the_first_cannot_be_written() {
 }
 
 #[test]
-fn a_user_mends_a_read_only_folder() {
+fn user_can_restore_into_own_read_only_folder() {
     if !is_root() {
-        return skip("only root can become somebody else");
+        return skip("only root can switch to another user");
     }
     let session = Session::with_backup();
     session.write("docs/closed/inner/file", "wanted");
@@ -629,7 +623,7 @@ fn a_user_mends_a_read_only_folder() {
         let wanted = if paths.is_empty() { 0o500 } else { 0o100 };
         assert_eq!(session.mode("out/docs/closed"), wanted, "{paths:?}");
     }
-    // What is surplus goes, with read-only folders in it.
+    // Surplus entries are deleted, including read-only folders.
     session.write("out/docs/surplus/closed/file", "");
     session.give("out/docs/surplus", NOBODY);
     session.set_mode("out/docs/surplus/closed", 0o555);
@@ -649,7 +643,7 @@ fn start_restore_with(session: &Session, more: &[&str]) -> std::process::Child {
     }
     session.back_up(&["docs"]);
     for _ in 0..20 {
-        // The tests may have been started by nohup, and br goes on after a SIGHUP then.
+        // The tests may have been started by nohup; then br ignores SIGHUP.
         let program = ["--default-signal=HUP", env!("CARGO_BIN_EXE_br-dup")];
         let mut child = session
             .br
@@ -720,7 +714,7 @@ fn leftovers(session: &Session) -> Vec<String> {
 }
 
 #[test]
-fn a_restore_removes_what_a_killed_one_left() {
+fn restore_removes_leftovers_of_killed_restore() {
     let session = Session::with_backup();
     let mut child = start_restore(&session);
     child.kill().unwrap();
@@ -739,7 +733,7 @@ fn a_restore_removes_what_a_killed_one_left() {
 }
 
 #[test]
-fn a_restore_leaves_alone_what_a_living_one_has_unfinished() {
+fn restore_keeps_unfinished_files_of_running_restore() {
     let session = Session::with_backup();
     let mut child = start_restore(&session);
     let living = leftovers(&session);
@@ -754,7 +748,7 @@ fn a_restore_leaves_alone_what_a_living_one_has_unfinished() {
 }
 
 #[test]
-fn a_closed_terminal_ends_a_restore_in_order() {
+fn closed_terminal_ends_restore_cleanly() {
     let session = Session::with_backup();
     let mut status = None;
     // On a busy machine the restore may be done before it learns of the signal.
@@ -780,12 +774,12 @@ fn a_closed_terminal_ends_a_restore_in_order() {
     );
 }
 
-/// A dry run took a folder that its owner may not look into for an empty one, and did not show what the real run deletes in it.
-/// An error of looking counted as "nothing there". Now it is told.
+/// A dry run treated a folder that its owner may not read as empty, and did not show what the real run deletes in it. An error
+/// while reading the folder counted as "nothing there". Now br reports it.
 #[test]
-fn a_dry_run_says_that_it_cannot_look_into_a_closed_folder() {
+fn dry_run_reports_unreadable_folder() {
     if !is_root() {
-        return skip("only root can become somebody else");
+        return skip("only root can switch to another user");
     }
     let session = Session::with_backup();
     session.write("docs/closed/file", "new");
@@ -823,11 +817,11 @@ fn a_dry_run_says_that_it_cannot_look_into_a_closed_folder() {
     assert_eq!(session.names("out/docs/closed"), ["file", "inner"]);
 }
 
-/// In a folder of somebody else that is closed, every entry fails, in both runs and with the same words.
+/// In an unreadable folder of another user every entry fails, with the same messages in both runs.
 #[test]
-fn what_cannot_be_looked_at_fails_in_both_runs() {
+fn unreadable_entries_fail_in_dry_and_real_run() {
     if !is_root() {
-        return skip("only root can become somebody else");
+        return skip("only root can switch to another user");
     }
     let session = Session::with_backup();
     session.write("docs/closed/file", "new");
@@ -852,7 +846,7 @@ fn what_cannot_be_looked_at_fails_in_both_runs() {
 /// A file that appeared after the restore had looked was replaced: publishing was a plain rename. Now it never replaces anything
 /// when nothing may be overwritten.
 #[test]
-fn what_appears_meanwhile_is_kept_when_nothing_is_overwritten() {
+fn overwrite_never_keeps_file_that_appears_during_restore() {
     let session = Session::with_backup();
     session.write("docs/zz/inline", "from the backup");
     symlink("from the backup", session.at("docs/zz/link")).unwrap();
@@ -925,7 +919,7 @@ fn attributes_of_an_unchanged_file_are_corrected() {
             let output = session.restore(&arguments).expect(0);
             let told = output.to_string();
             let mut lines = told.lines().filter(|line| line.contains("docs/a.txt"));
-            // Only a dry run lists what it does.
+            // Only a dry run lists its actions.
             assert!(lines.all(|line| line.starts_with("correct")), "{told}");
             assert_eq!(told.contains("docs/a.txt"), more == ["-n"], "{told}");
         }
@@ -938,9 +932,9 @@ fn attributes_of_an_unchanged_file_are_corrected() {
     }
 }
 
-/// What `backup -x` left out counted as surplus, and a restore emptied what is mounted there.
+/// Data that `backup -x` left out counted as surplus, and a restore emptied the mounted file system.
 #[test]
-fn what_is_mounted_where_the_backup_has_nothing_is_not_emptied() {
+fn mounted_file_system_missing_from_backup_is_not_emptied() {
     let session = Session::with_backup();
     fs::create_dir(session.at("docs/mounted")).unwrap();
     session.write("docs/full/in the backup", "x");
@@ -972,9 +966,9 @@ fn what_is_mounted_where_the_backup_has_nothing_is_not_emptied() {
 
 /// "deleted 0 entries", and half of a folder was gone.
 #[test]
-fn a_deletion_that_fails_on_the_way_says_what_is_gone() {
+fn failed_deletion_reports_deleted_entries() {
     if !is_root() {
-        return skip("only root can become somebody else");
+        return skip("only root can switch to another user");
     }
     let session = Session::with_backup();
     session.give("repository", NOBODY);
@@ -1015,7 +1009,7 @@ fn a_dry_run_refuses_the_targets_that_a_real_run_refuses() {
     assert!(!session.at("new").exists());
 }
 
-/// On a file system that does not tell names apart by case, a restore of `README` over `readme` deleted it as surplus.
+/// On a case-insensitive file system, a restore of `README` over `readme` deleted it as surplus.
 #[test]
 fn another_spelling_of_one_file_is_not_surplus() {
     let session = Session::with_backup();

@@ -54,12 +54,12 @@ fn a_line_end_and_a_byte_order_mark_are_not_part_of_a_password() {
 }
 
 #[test]
-fn a_password_that_is_empty_or_has_several_lines_makes_no_repository() {
+fn empty_or_multi_line_password_is_refused() {
     let session = Session::new();
     for way in WAYS {
         let mut wrong = vec![&b""[..], b"\n", b"\r\n", b"\xef\xbb\xbf"];
         if way != "stdin" {
-            // What comes after the first line there may be what is to be backed up.
+            // Data after the first line of standard input may be backed up.
             wrong.push(b"sesame\nopen\n");
         }
         for bytes in wrong {
@@ -87,7 +87,7 @@ fn a_variable_for_a_secret_that_is_set_and_empty_is_an_error() {
             &["-r", "new", "backup", "--init", "docs"],
         ] {
             let output = session.br.clone().env(name, "").run(command).expect(12);
-            let expected = format!("{name} is set and empty");
+            let expected = format!("{name} is set but empty");
             assert!(output.stderr.contains(&expected), "{output}");
             assert!(!session.at("new").exists(), "{name}");
         }
@@ -97,7 +97,7 @@ fn a_variable_for_a_secret_that_is_set_and_empty_is_an_error() {
     assert!(
         output
             .stderr
-            .contains("BR_S3_SECRET_ACCESS_KEY is set and empty"),
+            .contains("BR_S3_SECRET_ACCESS_KEY is set but empty"),
         "{output}"
     );
     let br = session.br.clone().env("BR_MATRIXONE_PASSWORD", "");
@@ -115,10 +115,10 @@ fn a_variable_for_a_secret_that_is_set_and_empty_is_an_error() {
     assert!(
         output
             .stderr
-            .contains("BR_MATRIXONE_PASSWORD is set and empty"),
+            .contains("BR_MATRIXONE_PASSWORD is set but empty"),
         "{output}"
     );
-    // What is typed comes before the environment.
+    // Options take precedence over the environment.
     session.write_secret("pw", "x");
     let br = session.br.clone().env("BR_PASSWORD", "");
     br.run(["-r", "typed", "init", "--password-file", "pw"])
@@ -126,7 +126,7 @@ fn a_variable_for_a_secret_that_is_set_and_empty_is_an_error() {
 }
 
 #[test]
-fn a_secret_that_others_can_read_is_warned_of() {
+fn secret_file_readable_by_others_has_warning() {
     let session = Session::new();
     session.write_secret("pw", "open sesame\n");
     let run = || session.run(["-r", "repository", "init", "--password-file", "pw"]);
@@ -140,7 +140,9 @@ fn a_secret_that_others_can_read_is_warned_of() {
             by_variable.run(["list"]),
         ] {
             let output = output.expect(0);
-            let warnings = output.stderr.matches("others on this machine can read pw");
+            let warnings = output
+                .stderr
+                .matches("other users of this machine can read pw");
             assert_eq!(warnings.count(), 1, "{mode:o}: {output}");
             assert!(output.stderr.contains("chmod 600 pw"), "{output}");
         }
@@ -160,7 +162,9 @@ fn a_secret_that_others_can_read_is_warned_of() {
         ];
         let output = session.br.run(s3);
         assert!(
-            output.stderr.contains("others on this machine can read pw"),
+            output
+                .stderr
+                .contains("other users of this machine can read pw"),
             "{output}"
         );
     }
@@ -179,19 +183,21 @@ fn a_secret_that_others_can_read_is_warned_of() {
         .br
         .run([&mo[..], &["--server-password-file", "pw"]].concat());
     assert!(
-        output.stderr.contains("others on this machine can read pw"),
+        output
+            .stderr
+            .contains("other users of this machine can read pw"),
         "{output}"
     );
 }
 
 #[test]
-fn a_password_for_a_plain_repository_has_its_own_words() {
+fn password_for_unencrypted_repository_has_specific_message() {
     let session = Session::with_backup();
     let br = session.br.clone().env("BR_PASSWORD", "x");
     let output = br.run(["list"]).expect(12);
     assert!(output.stderr.contains("not encrypted"), "{output}");
     assert!(
-        output.stderr.contains("hint: leave the password out"),
+        output.stderr.contains("hint: leave out the password"),
         "{output}"
     );
 }

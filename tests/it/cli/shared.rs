@@ -11,7 +11,7 @@ use super::Session;
 
 const GROUP: u32 = 40_100;
 
-/// Runs br as a user, with a home of their own and a umask.
+/// Runs br as a user with a separate home and a umask.
 fn run_as(session: &Session, user: u32, group: u32, umask: &str, words: &str) -> BrOutput {
     let program = session.dir.path().join("br-of-everybody");
     if !program.exists() {
@@ -44,9 +44,9 @@ fn everything_in(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn members_of_a_group_share_a_repository_whatever_their_umask() {
+fn group_members_share_repository_with_any_umask() {
     if !is_root() {
-        return skip("only root can become somebody else");
+        return skip("only root can switch to another user");
     }
     let session = Session::new();
     let repository = session.dir.path().join("shared");
@@ -90,9 +90,9 @@ fn members_of_a_group_share_a_repository_whatever_their_umask() {
 }
 
 #[test]
-fn a_repository_is_its_owners_unless_it_is_shared() {
+fn repository_is_private_unless_shared() {
     if !is_root() {
-        return skip("only root can become somebody else");
+        return skip("only root can switch to another user");
     }
     let session = Session::new();
     let repository = session.dir.path().join("private");

@@ -27,7 +27,7 @@ fn a_backup_is_shown() {
 }
 
 #[test]
-fn names_that_fit_none_or_several() {
+fn unknown_or_ambiguous_id_is_refused() {
     let session = Session::with_two_backups();
     session.assert_output("show unknown", &session.run(["show", "ffffff"]).expect(2));
     session.assert_output("show ambiguous", &session.run(["show", "01"]).expect(2));
@@ -39,7 +39,7 @@ fn names_that_fit_none_or_several() {
 
 /// A dump of a database became `latest`, and the next command looked for a file of `/etc` in it.
 #[test]
-fn the_latest_is_chosen_among_hosts_paths_and_tags_by_every_command() {
+fn every_command_filters_latest_by_host_path_and_tag() {
     let session = Session::with_two_backups();
     let dump = [
         "backup",

@@ -1,4 +1,4 @@
-//! What is refused, and in which words: options that would be ignored, places that are none, values out of range, and hints.
+//! Refused arguments and their messages: options without effect, invalid locations, values out of range, and hints.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -19,7 +19,7 @@ fn hint(output: &BrOutput) -> &str {
     hint.unwrap_or_else(|| panic!("no hint in {output}"))
 }
 
-/// Runs a line of `sh` on a terminal of so many columns; `None` where there is no `script`.
+/// Runs a line of `sh` on a terminal with this number of columns; `None` where there is no `script`.
 fn on_a_terminal(session: &Session, columns: u32, line: &str) -> Option<BrOutput> {
     let program = env!("CARGO_BIN_EXE_br-dup");
     let line = format!("stty cols {columns} rows 24; br() {{ {program} \"$@\"; }}; {line}");
@@ -77,11 +77,14 @@ fn options_that_would_be_ignored_are_refused() {
     let output = session
         .run(["backup", "docs", "--stdin-name", "x.sql"])
         .expect(2);
-    assert!(output.stderr.contains("--stdin is missing"), "{output}");
+    assert!(
+        output.stderr.contains("--stdin-name needs --stdin"),
+        "{output}"
+    );
 }
 
 #[test]
-fn a_backup_of_what_a_terminal_sends_is_refused() {
+fn backup_of_terminal_input_is_refused() {
     let session = Session::with_repository();
     let line = "br backup --stdin --stdin-name db.sql; echo \"code $?\"";
     let Some(output) = on_a_terminal(&session, 80, line) else {
@@ -95,7 +98,7 @@ fn a_backup_of_what_a_terminal_sends_is_refused() {
 }
 
 #[test]
-fn what_looks_like_another_place_is_no_folder() {
+fn path_that_looks_like_remote_location_is_refused() {
     let session = Session::with_backup();
     session.write("bundle.tar.gz", "");
     let places = [
@@ -166,7 +169,7 @@ fn what_looks_like_another_place_is_no_folder() {
 }
 
 #[test]
-fn a_missing_repository_is_made_on_request_only() {
+fn missing_repository_is_created_only_with_init() {
     let session = Session::new();
     let bundle = br_testkit::EmqxNode::small()
         .export(&session.at("in"), "emqx-export-2023-06-19-15-14-19.947");
@@ -195,9 +198,12 @@ fn a_missing_repository_is_made_on_request_only() {
         assert!(!session.at("repository").exists(), "{arguments:?}");
     }
     let output = session.run(["backup", "docs", "--init"]).expect(0);
-    assert!(output.stderr.contains("made a new repository"), "{output}");
+    assert!(
+        output.stderr.contains("created a new repository"),
+        "{output}"
+    );
     assert!(output.stderr.contains("not encrypted"), "{output}");
-    // It is the same command when the repository is there.
+    // The same command succeeds if the repository exists.
     session.run(["backup", "docs", "--init"]).expect(0);
     assert_eq!(session.ids().len(), 2);
     // A password makes it encrypted.
@@ -282,7 +288,7 @@ fn values_out_of_range_are_refused_with_the_range_and_an_example() {
 }
 
 #[test]
-fn a_store_that_takes_no_objects_is_not_called_damaged() {
+fn unwritable_store_is_not_reported_as_damaged() {
     let session = Session::with_backup();
     let output = session.run(["storage", "probe", "/proc", "--quick"]);
     assert_ne!(output.code, Some(14), "{output}");
@@ -291,7 +297,7 @@ fn a_store_that_takes_no_objects_is_not_called_damaged() {
 }
 
 #[test]
-fn damage_is_hinted_at_by_the_object_that_is_damaged() {
+fn damage_hint_depends_on_damaged_object() {
     for (object, command, expected) in [
         ("br.json", &["list"][..], "copy of the repository"),
         ("br.json", &["check"], "copy of the repository"),
@@ -310,7 +316,7 @@ fn damage_is_hinted_at_by_the_object_that_is_damaged() {
         fs::write(&path, "nonsense").unwrap();
         let output = session.br.run(command);
         if output.code != Some(14) {
-            // What is damaged and can be done without is no error of this command.
+            // Damage to an object that this command does not need is not an error.
             continue;
         }
         assert!(hint(&output).contains(expected), "{object}: {output}");
@@ -322,18 +328,18 @@ fn damage_is_hinted_at_by_the_object_that_is_damaged() {
 }
 
 #[test]
-fn a_lost_configuration_is_no_reason_to_make_a_repository() {
+fn lost_configuration_has_no_hint_to_run_init() {
     let session = Session::with_backup();
     fs::remove_file(session.at("repository/br.json")).unwrap();
     for command in [&["list"][..], &["check"], &["backup", "--init", "docs"]] {
         let output = session.br.run(command).expect(14);
-        assert!(hint(&output).contains("put br.json back"), "{output}");
+        assert!(hint(&output).contains("restore br.json"), "{output}");
         assert!(!hint(&output).contains("br init"), "{output}");
     }
 }
 
 #[test]
-fn a_target_that_is_no_folder_is_hinted_at_as_a_target() {
+fn target_that_is_not_folder_has_hint_about_target() {
     let session = Session::with_backup();
     for target in ["/etc/hosts", "docs/a.txt"] {
         let output = session
@@ -345,7 +351,7 @@ fn a_target_that_is_no_folder_is_hinted_at_as_a_target() {
 }
 
 #[test]
-fn a_refusal_is_hinted_at_by_where_it_was() {
+fn access_denied_hint_names_place() {
     let session = Session::with_backup();
     fs::create_dir(session.at("closed")).unwrap();
     fs::set_permissions(session.at("closed"), fs::Permissions::from_mode(0o700)).unwrap();
@@ -363,7 +369,7 @@ fn a_refusal_is_hinted_at_by_where_it_was() {
             &["restore", "latest", "--target", "closed/x"][..],
             "--target",
         ),
-        (&["backup", "closed/x"], "may read it"),
+        (&["backup", "closed/x"], "permission to read it"),
         (&["-r", "closed/x", "list"], "folder of the repository"),
         (&["backup", "docs"], "folder of the repository"),
     ] {
@@ -381,7 +387,7 @@ fn a_refusal_is_hinted_at_by_where_it_was() {
 }
 
 #[test]
-fn a_file_system_that_is_read_only_or_full_is_called_that() {
+fn read_only_or_full_file_system_is_named_in_error() {
     if !is_root() {
         return skip("only root can mount");
     }
@@ -424,13 +430,13 @@ fn a_file_system_that_is_read_only_or_full_is_called_that() {
                 head -c 300000 /dev/urandom > noise; br -r small/r backup noise";
     let Some(output) = run(full) else { return };
     assert!(
-        hint(&output).contains("make space where the repository is"),
+        hint(&output).contains("free space where the repository is"),
         "{output}"
     );
 }
 
 #[test]
-fn commands_of_other_tools_are_suggested_by_what_they_mean() {
+fn commands_of_other_tools_have_hint_with_br_command() {
     let session = Session::new();
     for (verb, expected) in [
         ("snapshots", "`br list`"),
@@ -523,7 +529,7 @@ fn plain(line: &str) -> String {
 /// Symptom: br was killed by a signal and left half-written files. Cause: SIGXFSZ ends a process that does not catch it. Fix: it
 /// is caught, and the write fails.
 #[test]
-fn a_limit_of_file_sizes_is_an_error_that_names_it() {
+fn file_size_limit_is_error_with_hint() {
     let session = Session::with_backup();
     let noise = br_testkit::noise(7, 4 << 20);
     fs::write(session.at("docs/large"), &noise).unwrap();

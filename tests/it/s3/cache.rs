@@ -39,7 +39,7 @@ fn entries(bucket: &Bucket, cache: &Path, id: BackupId) -> usize {
 }
 
 #[test]
-fn what_was_read_or_written_here_is_not_fetched_again() {
+fn objects_read_or_written_locally_are_not_fetched_again() {
     let bucket = Bucket::new();
     let dir = tempfile::tempdir().unwrap();
     bucket.init().unwrap();
@@ -66,7 +66,7 @@ fn what_was_read_or_written_here_is_not_fetched_again() {
 }
 
 #[test]
-fn a_machine_that_knows_nothing_learns_once() {
+fn repeated_reads_fetch_fewer_objects() {
     let bucket = Bucket::new();
     let id = {
         let repository = bucket.init().unwrap();
@@ -125,7 +125,7 @@ fn a_damaged_copy_is_fetched_again() {
 }
 
 #[test]
-fn a_bucket_that_was_set_back_is_not_taken_for_what_it_was() {
+fn bucket_set_back_is_not_read_from_stale_cache() {
     let bucket = Bucket::new();
     let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     bucket.init().unwrap();
@@ -140,7 +140,7 @@ fn a_bucket_that_was_set_back_is_not_taken_for_what_it_was() {
         bucket.server.set_object(BUCKET, &key, None);
     }
     bucket.server.fork_bucket("saved", BUCKET);
-    // Somebody else goes on from there, so that the log has other entries of the same numbers.
+    // Another machine continues from there, so that the log has different entries with the same numbers.
     bucket
         .backup(&bucket.open_cached(other.path()), &source(3))
         .unwrap();
@@ -165,7 +165,7 @@ fn a_bucket_that_was_set_back_is_not_taken_for_what_it_was() {
 }
 
 #[test]
-fn copies_do_not_hide_damage_from_a_check() {
+fn cached_copies_do_not_hide_damage_from_check() {
     let bucket = Bucket::new();
     let dir = tempfile::tempdir().unwrap();
     bucket.init().unwrap();
@@ -198,7 +198,7 @@ fn copies_do_not_hide_damage_from_a_check() {
 }
 
 #[test]
-fn a_prune_by_others_does_no_harm() {
+fn prune_by_other_machine_does_not_break_cache() {
     let bucket = Bucket::new();
     let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     bucket.init().unwrap();
@@ -224,7 +224,7 @@ fn a_prune_by_others_does_no_harm() {
 }
 
 #[test]
-fn a_copy_that_was_damaged_on_its_way_here_does_not_stay() {
+fn copy_damaged_in_transfer_is_not_cached() {
     let bucket = Bucket::new();
     bucket.init().unwrap();
     let id = bucket
@@ -249,7 +249,7 @@ fn a_copy_that_was_damaged_on_its_way_here_does_not_stay() {
 }
 
 #[test]
-fn a_log_that_others_rebuilt_is_read() {
+fn log_rebuilt_by_other_machine_is_read() {
     let bucket = Bucket::new();
     let dir = tempfile::tempdir().unwrap();
     bucket.init().unwrap();

@@ -21,7 +21,7 @@ fn a_bucket_conforms() {
 }
 
 #[test]
-fn a_bucket_of_its_own_conforms() {
+fn repository_at_root_of_bucket_conforms() {
     let bucket = Bucket::new();
     let next = AtomicU64::new(0);
     block_on(conformance::all(async || {
@@ -50,7 +50,7 @@ fn a_folder_in_a_bucket_conforms() {
 #[test]
 fn the_server_of_the_environment_conforms() {
     let Some(there) = Endpoint::from_env() else {
-        skip("no BR_TEST_S3_ENDPOINT; docs/testing.md tells how to start a server");
+        skip("no BR_TEST_S3_ENDPOINT; docs/testing.md explains how to start a server");
         return;
     };
     let next = AtomicU64::new(0);

@@ -66,7 +66,7 @@ const PASSING: &[(&str, Fault)] = &[
     ),
 ];
 
-/// Makes a repository with one backup and tells how many requests the next one takes.
+/// Creates a repository with one backup and returns the number of requests of the next one.
 fn prepared() -> (Bucket, u64) {
     let bucket = Bucket::new();
     let repository = bucket.init().unwrap();
@@ -88,7 +88,7 @@ fn set_back(bucket: &Bucket) {
 }
 
 #[test]
-fn a_backup_survives_whatever_passes() {
+fn backup_survives_transient_server_errors() {
     let (bucket, requests) = prepared();
     assert!(requests >= 6, "{requests} requests");
     for (name, fault) in PASSING {
@@ -104,7 +104,7 @@ fn a_backup_survives_whatever_passes() {
 }
 
 #[test]
-fn a_write_that_meets_another_one_is_tried_again() {
+fn conflicting_write_is_retried() {
     let (bucket, _) = prepared();
     for n in 0..5 {
         set_back(&bucket);
@@ -122,7 +122,7 @@ fn a_write_that_meets_another_one_is_tried_again() {
 }
 
 #[test]
-fn what_is_altered_on_the_way_is_noticed() {
+fn data_altered_in_transfer_is_detected() {
     let (bucket, requests) = prepared();
     for n in 0..requests {
         for at in [0, 9, 40, 200] {
@@ -144,7 +144,7 @@ fn what_is_altered_on_the_way_is_noticed() {
 }
 
 #[test]
-fn a_restore_gives_back_what_was_stored_or_says_what_is_missing() {
+fn restore_returns_stored_data_or_reports_missing_files() {
     let bucket = Bucket::new();
     let repository = bucket.init().unwrap();
     bucket.backup(&repository, &source(1)).unwrap();
@@ -178,7 +178,7 @@ fn a_restore_gives_back_what_was_stored_or_says_what_is_missing() {
 }
 
 #[test]
-fn a_server_that_hangs_is_given_up_and_asked_again() {
+fn hanging_request_times_out_and_is_retried() {
     let (bucket, _) = prepared();
     for method in ["GET", "PUT"] {
         set_back(&bucket);
@@ -196,7 +196,7 @@ fn a_server_that_hangs_is_given_up_and_asked_again() {
 }
 
 #[test]
-fn a_slow_link_is_no_failure() {
+fn slow_connection_is_not_failure() {
     let bucket = Bucket::new();
     let storage = bucket.storage();
     let bytes = br_testkit::noise(1, 300_000);
@@ -214,7 +214,7 @@ fn a_slow_link_is_no_failure() {
 }
 
 #[test]
-fn credentials_that_expire_meanwhile_are_a_clear_error() {
+fn expired_credentials_are_clear_error() {
     let (bucket, requests) = prepared();
     for n in 1..requests {
         set_back(&bucket);
@@ -241,7 +241,7 @@ fn credentials_that_expire_meanwhile_are_a_clear_error() {
 }
 
 #[test]
-fn a_server_that_is_overrun_is_asked_less() {
+fn overloaded_server_gets_fewer_requests() {
     let bucket = Bucket::new();
     let storage = bucket.storage();
     let busy = Fault::Status {
@@ -265,7 +265,7 @@ fn a_server_that_is_overrun_is_asked_less() {
 }
 
 #[test]
-fn stale_listings_cost_no_backup() {
+fn stale_listings_lose_no_backup() {
     let bucket = Bucket::new();
     let repository = bucket.init().unwrap();
     bucket.backup(&repository, &source(1)).unwrap();
@@ -279,7 +279,7 @@ fn stale_listings_cost_no_backup() {
 }
 
 #[test]
-fn a_broken_answer_keeps_nobody_waiting() {
+fn truncated_response_does_not_block() {
     let mut bucket = Bucket::new();
     let network = bucket.options.network.clone().with_connections(1);
     bucket.options = bucket.options.clone().with_network(network);
@@ -303,9 +303,9 @@ fn full_backup(repository: &Repository, bucket: &Bucket) -> Result<BackupReport>
     block_on(backup(repository, source(2), &options, &bucket.context))
 }
 
-/// What a constant refusal costs: the time that was set, and the attempt that was under way then.
+/// The cost of a constant refusal: the retry time and the last attempt.
 #[test]
-fn a_server_that_always_answers_503_ends_the_run_when_the_time_is_over() {
+fn constant_503_fails_after_retry_time() {
     let mut bucket = Bucket::new();
     let repository = bucket.init().unwrap();
     bucket.backup(&repository, &source(1)).unwrap();
@@ -354,7 +354,7 @@ fn a_server_that_always_answers_503_ends_the_run_when_the_time_is_over() {
 
 /// The time belongs to the server: what fails after it was over is not waited for once more.
 #[test]
-fn many_reads_from_a_server_that_is_gone_share_the_time() {
+fn concurrent_reads_from_dead_server_share_retry_time() {
     let mut bucket = Bucket::new();
     let network = bucket.options.network.clone();
     let network = network
@@ -378,7 +378,7 @@ fn many_reads_from_a_server_that_is_gone_share_the_time() {
 }
 
 #[test]
-fn a_server_that_is_killed_and_started_again_ends_no_backup() {
+fn server_restart_does_not_fail_backup() {
     let mut bucket = Bucket::new();
     let repository = bucket.init().unwrap();
     bucket.backup(&repository, &source(1)).unwrap();

@@ -1,4 +1,4 @@
-//! What only a server can get wrong, against the S3 server of the testkit.
+//! Behaviour that only a server can get wrong, against the S3 server of the testkit.
 
 mod cache;
 mod conformance;
@@ -22,7 +22,7 @@ use br_testkit::{MemorySource, TestRepo, block_on};
 /// The bucket of every test here.
 const BUCKET: &str = "bucket";
 
-/// A server of its own with a bucket.
+/// A separate server with a bucket.
 struct Bucket {
     server: S3Server,
     options: StorageOptions,
@@ -81,7 +81,7 @@ impl Bucket {
         block_on(check(repository, &options, &self.context))
     }
 
-    /// Asserts that the repository is whole and holds so many backups, without faults.
+    /// Asserts that the repository is intact and contains this number of backups, without faults.
     fn assert_sound(&self, backups: usize, what: &str) {
         self.server.clear_faults();
         let repository = self.open().unwrap();

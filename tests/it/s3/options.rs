@@ -1,4 +1,4 @@
-//! What is asked of a server beyond reading and writing, and what is refused.
+//! Options that a server must support beyond reads and writes, and refused options.
 
 #![expect(
     clippy::disallowed_methods,
@@ -61,7 +61,7 @@ fn only_data_packs_go_to_the_cheap_class() {
 }
 
 #[test]
-fn the_server_is_told_how_to_encrypt() {
+fn encryption_option_is_sent_to_server() {
     for (encryption, expected, key) in [
         (S3Encryption::Kms, "aws:kms", None),
         (
@@ -131,7 +131,7 @@ fn a_session_token_is_sent() {
 }
 
 #[test]
-fn what_cannot_work_is_said_in_words() {
+fn unworkable_options_are_refused_with_message() {
     let bucket = Bucket::new();
     let mut wrong = Bucket::new();
     wrong.options = wrong
@@ -157,7 +157,7 @@ fn what_cannot_work_is_said_in_words() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_given_up_soon() {
+fn unreachable_server_fails_within_seconds() {
     let bucket = Bucket::new();
     let location = bucket.location();
     let options = bucket.options.clone();
@@ -176,7 +176,7 @@ fn a_server_that_is_not_there_is_given_up_soon() {
 }
 
 #[test]
-fn large_objects_go_in_parts_at_the_same_time() {
+fn large_objects_are_uploaded_in_concurrent_parts() {
     let bucket = Bucket::new();
     let storage = bucket.storage();
     let bytes = noise(1, 40 << 20);
@@ -201,7 +201,7 @@ fn large_objects_go_in_parts_at_the_same_time() {
 }
 
 #[test]
-fn an_upload_in_parts_survives_whatever_passes() {
+fn multipart_upload_survives_transient_errors() {
     for (what, fault) in [
         (
             "503",
@@ -233,7 +233,7 @@ fn an_upload_in_parts_survives_whatever_passes() {
 }
 
 #[test]
-fn uploads_that_nobody_will_finish_are_swept() {
+fn abandoned_multipart_uploads_are_removed() {
     let bucket = Bucket::new();
     let never = Rule::always(Fault::Status {
         code: 403,
@@ -272,7 +272,7 @@ fn uploads_that_nobody_will_finish_are_swept() {
 }
 
 #[test]
-fn a_store_that_overwrites_is_found_out_by_init() {
+fn init_detects_store_that_overwrites() {
     for refuses in [false, true] {
         let bucket = Bucket::new();
         match refuses {
@@ -303,7 +303,7 @@ fn a_store_that_overwrites_is_found_out_by_init() {
 }
 
 #[test]
-fn a_good_store_promises_everything_and_keeps_nothing_of_the_probe() {
+fn conforming_store_passes_probe_and_probe_leaves_no_objects() {
     let bucket = Bucket::new();
     let found = probe(&bucket);
     assert!(found.exclusive_create && found.ranges && found.fresh_lists && found.deletes);
@@ -321,7 +321,7 @@ fn a_good_store_promises_everything_and_keeps_nothing_of_the_probe() {
 }
 
 #[test]
-fn rates_are_kept() {
+fn transfer_rates_are_limited() {
     let mut bucket = Bucket::new();
     let network = NetworkOptions::default()
         .with_upload_limit(Some(200_000))
@@ -342,7 +342,7 @@ fn rates_are_kept() {
 }
 
 #[test]
-fn no_more_connections_than_allowed() {
+fn concurrent_connections_are_limited() {
     let mut bucket = Bucket::new();
     let network = NetworkOptions::default().with_connections(3);
     bucket.options = bucket.options.clone().with_network(network);
@@ -356,7 +356,7 @@ fn no_more_connections_than_allowed() {
 }
 
 #[test]
-fn nobody_can_read_a_public_bucket_with_keys_it_does_not_know() {
+fn unsigned_requests_are_refused() {
     // The server checks signatures: an unsigned request is refused, not crashed upon.
     let mut bucket = Bucket::new();
     bucket.init().unwrap();
@@ -367,7 +367,7 @@ fn nobody_can_read_a_public_bucket_with_keys_it_does_not_know() {
 }
 
 #[test]
-fn a_probe_touches_nothing_of_others() {
+fn probe_does_not_touch_other_objects() {
     let bucket = Bucket::new();
     let others = ["probe/results.csv", "probe/a/b"].map(|key| format!("folder/{key}"));
     for key in &others {
@@ -383,7 +383,7 @@ fn a_probe_touches_nothing_of_others() {
 }
 
 #[test]
-fn an_answer_that_gets_lost_does_not_make_a_good_store_look_bad() {
+fn lost_response_does_not_fail_probe_of_conforming_store() {
     for fault in [
         Fault::DropAfter,
         Fault::StatusAfter {

@@ -1,5 +1,5 @@
-//! How many requests each operation takes. They are what object storage bills, and what a distant server makes wait for:
-//! `docs/requests.md` promises these figures.
+//! The number of requests of each operation: object storage bills them, and each one costs a round trip. `docs/requests.md`
+//! documents these numbers.
 
 use br_core::engine::backup::{BackupReport, backup};
 use br_core::engine::check::{CheckOptions, ReadData, check};
@@ -53,7 +53,7 @@ impl Ledger {
         repository
     }
 
-    /// Backs up a version with a cache, and with a journal if so asked.
+    /// Backs up a version with a cache, and optionally with a journal.
     fn backup(&self, cache: &std::path::Path, version: u64, journal: bool) -> BackupReport {
         let journal = journal.then(|| cache.join("journal"));
         let options = TestRepo::options("host").with_journal(journal);
@@ -79,7 +79,7 @@ impl Ledger {
 }
 
 #[test]
-fn every_operation_takes_as_many_requests_as_documented() {
+fn every_operation_needs_documented_number_of_requests() {
     let bucket = Bucket::new();
     let mut ledger = Ledger {
         bucket,

@@ -29,7 +29,7 @@ fn two_machines_back_up_into_one_bucket() {
 fn two_machines_back_up_into_the_server_of_the_environment() {
     match Endpoint::from_env() {
         Some(there) => run(&there, 50),
-        None => skip("no BR_TEST_S3_ENDPOINT; docs/testing.md tells how to start a server"),
+        None => skip("no BR_TEST_S3_ENDPOINT; docs/testing.md explains how to start a server"),
     }
 }
 
@@ -92,7 +92,7 @@ fn content(name: &str, round: u64) -> Vec<u8> {
     noise(round * 2 + u64::from(name == "a") + 10, 20_000)
 }
 
-/// The first id in a listing, wherever it stands.
+/// The first id in a listing, at any position.
 fn find_id(value: &serde_json::Value) -> Option<String> {
     match value {
         serde_json::Value::Object(fields) => match fields.get("id") {

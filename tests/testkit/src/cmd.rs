@@ -12,14 +12,14 @@ pub struct BrCmd {
     env: Vec<(String, String)>,
 }
 
-/// What a run gave.
+/// The result of a run.
 #[derive(Debug, Clone)]
 pub struct BrOutput {
     /// The exit code; `None` when a signal ended it.
     pub code: Option<i32>,
-    /// What it printed.
+    /// Standard output.
     pub stdout: String,
-    /// What it said.
+    /// Standard error.
     pub stderr: String,
 }
 
@@ -92,7 +92,7 @@ impl BrCmd {
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_vec());
-        // A program that does not read to the end is none of our business here.
+        // It does not matter here if the program does not read to the end.
         let writer =
             std::thread::spawn(move || drop(std::io::Write::write_all(&mut stdin, &input)));
         let output = child.wait_with_output().unwrap();

@@ -1,7 +1,7 @@
-//! A broker that exports: the files of an EMQX data export, made up byte by byte and without br's own writers.
+//! A broker that exports: the files of an EMQX data export, built byte by byte without br's own writers.
 //!
-//! [`EmqxNode`] has what a node has: a configuration and tables. Invariant: everything secret in it has a word of
-//! [`EmqxNode::SECRETS`] in it, so that a test can look for them where they must not be.
+//! [`EmqxNode`] has a configuration and tables. Invariant: every secret in it contains a word of [`EmqxNode::SECRETS`], so that a
+//! test can search for secrets where they must not be.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -76,7 +76,7 @@ impl Term {
 #[derive(Debug, Clone)]
 struct Table {
     name: &'static str,
-    /// What stands before the name in the key, as in `{username, <<"anna">>}`.
+    /// The text before the name in the key, as in `{username, <<"anna">>}`.
     key_kind: Option<&'static str>,
     attributes: &'static [&'static str],
     records: Vec<(String, String)>,
@@ -113,7 +113,7 @@ const TABLES: [(&str, Option<&str>, &[&str]); 7] = [
     ),
 ];
 
-/// What a node holds.
+/// The content of a node.
 #[derive(Debug, Clone)]
 pub struct EmqxNode {
     /// `ce` or `ee`.
@@ -220,7 +220,7 @@ impl EmqxNode {
         self.records(table).retain(|(other, _)| other != key);
     }
 
-    /// Takes a table away, as of a node that has none of this name.
+    /// Removes a table, like a node that does not have it.
     pub fn drop_table(&mut self, table: &str) {
         self.tables.retain(|other| other.name != table);
     }

@@ -15,11 +15,11 @@ use object_store::{GetOptions, GetResult, ObjectMeta, ObjectStore, ObjectStoreEx
 pub enum When {
     /// The operation did not take effect.
     Before,
-    /// The operation took effect, and nobody was told.
+    /// The operation took effect, but its response was lost.
     After,
 }
 
-/// What is done to the bytes of an object when it is read.
+/// The change to the bytes of an object when it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Corruption {
     /// One bit is flipped, at this fraction of the object, in 1/256.
@@ -31,7 +31,7 @@ pub enum Corruption {
 }
 
 impl Corruption {
-    /// What becomes of the bytes; `None` when they are gone.
+    /// The changed bytes; `None` when the object is gone.
     #[must_use]
     pub fn apply(self, bytes: &[u8]) -> Option<Vec<u8>> {
         let part = |of: u8| bytes.len() * usize::from(of) / 256;
@@ -49,7 +49,7 @@ impl Corruption {
     }
 }
 
-/// An operation that was asked for.
+/// A requested operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
     /// `put`, `get`, `list`, `delete`, `copy`.
@@ -73,7 +73,7 @@ struct Plan {
     log: Vec<Operation>,
 }
 
-/// A store that counts what is asked of it and fails as it was told to.
+/// A store that counts its operations and fails as configured.
 pub struct FaultyStore {
     pub(crate) inner: Arc<dyn ObjectStore>,
     count: AtomicU64,
@@ -116,7 +116,7 @@ impl FaultyStore {
         self.plan.lock().unwrap().hooks.push((n, Box::new(hook)));
     }
 
-    /// Alters what is read of objects whose key contains `pattern`.
+    /// Alters the bytes read from objects whose key contains `pattern`.
     pub fn corrupt(&self, pattern: impl Into<String>, how: Corruption) {
         self.plan
             .lock()
@@ -142,7 +142,7 @@ impl FaultyStore {
         self.count.load(Ordering::SeqCst)
     }
 
-    /// What was asked for, in order.
+    /// The requested operations, in order.
     #[must_use]
     pub fn operations(&self) -> Vec<Operation> {
         self.plan.lock().unwrap().log.clone()
@@ -221,7 +221,7 @@ impl FaultyStore {
     }
 }
 
-/// What a store says that cannot be reached.
+/// The error of an unreachable store.
 pub(crate) fn failure() -> object_store::Error {
     let source = std::io::Error::new(std::io::ErrorKind::TimedOut, "failed on purpose");
     object_store::Error::Generic {

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::runtime::noise;
 
-/// A folder of its own with room for a tree, a repository and restores; removed at the end.
+/// A separate folder with room for a tree, a repository and restores; removed at the end.
 #[derive(Debug)]
 pub struct TreeFixture {
     dir: TempDir,
@@ -25,7 +25,7 @@ impl Default for TreeFixture {
 
 impl Drop for TreeFixture {
     fn drop(&mut self) {
-        // What is in a folder that may not be written to can be removed by root only.
+        // Only root can remove the content of a read-only folder.
         if !crate::is_root() {
             let mut chmod = std::process::Command::new("chmod");
             let _ = chmod.args(["-R", "u+rwx"]).arg(self.dir.path()).status();
@@ -58,13 +58,13 @@ impl TreeFixture {
         self.at("tree")
     }
 
-    /// Something beside the tree.
+    /// A path next to the tree.
     #[must_use]
     pub fn at(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    /// Writes a file of the tree, with the folders it lies in.
+    /// Writes a file of the tree, and its parent folders.
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let at = self.tree().join(path);
         fs::create_dir_all(at.parent().unwrap()).unwrap();

@@ -16,7 +16,7 @@ use object_store::{
 
 use crate::faulty::{FaultyStore, failure};
 
-/// The trait as the engine gets it: every method must be written out, so that none passes by the plan.
+/// The trait as the engine gets it: every method must be written out, so that no call bypasses the plan.
 #[derive(Debug, Clone)]
 pub(crate) struct Handle(pub(crate) Arc<FaultyStore>);
 

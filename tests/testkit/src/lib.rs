@@ -1,4 +1,4 @@
-//! What the tests of br share.
+//! Shared code of the tests of br.
 //!
 //! [`FaultyStore`] fails on purpose at any operation, [`TestRepo`] is a repository in it with a clock and randomness that
 //! repeat, [`MemorySource`] is a source without a disk, [`TreeFixture`] makes real trees, [`Snapshot`] describes them so

@@ -1,4 +1,4 @@
-//! Looking at what a repository holds.
+//! Inspects the content of a repository.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ impl TestRepo {
         Ok(files)
     }
 
-    /// Asserts that nothing is damaged, that every backup restores, and that each holds what it should.
+    /// Asserts that nothing is damaged, that every backup restores, and that each has the expected content.
     ///
     /// # Panics
     /// When something is wrong.
@@ -159,7 +159,7 @@ fn sorted(mut ids: Vec<BackupId>) -> Vec<BackupId> {
     ids
 }
 
-/// Collects what is written.
+/// Collects written bytes.
 #[derive(Debug, Clone, Default)]
 struct Collect(Arc<std::sync::Mutex<Vec<u8>>>);
 

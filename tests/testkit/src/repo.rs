@@ -35,7 +35,7 @@ pub(crate) const PASSWORD: &[u8] = b"open sesame";
 pub struct TestRepo {
     /// Where the objects are; using it directly is not counted.
     pub store: TestStore,
-    /// What the repository goes through.
+    /// The fault layer below the repository.
     pub faults: Arc<FaultyStore>,
     /// The repository.
     pub repository: Repository,
@@ -84,7 +84,7 @@ impl TestRepo {
         Storage::from_object_store(Arc::new(Handle(Arc::clone(faults))), "test")
     }
 
-    /// Opens what a store holds, as another process would, with other randomness.
+    /// Opens the repository in a store, like another process, with different random numbers.
     ///
     /// # Errors
     /// As [`Repository::open_storage`].
@@ -184,7 +184,7 @@ impl TestRepo {
         })
     }
 
-    /// Prunes without tolerating waste or sparing what is young.
+    /// Prunes with no tolerated waste and no grace period.
     ///
     /// # Errors
     /// As [`prune::prune`].

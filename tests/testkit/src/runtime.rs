@@ -1,4 +1,4 @@
-//! Time and randomness that repeat.
+//! Reproducible time and random numbers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,8 +8,8 @@ use br_core::Context;
 use br_core::runtime::{Clock, Random, Runtime};
 use jiff::{SignedDuration, Timestamp};
 
-/// A clock that moves only when it is told to, and by a millisecond whenever somebody looks: ids made one after the other
-/// then sort in that order.
+/// A clock that moves only on request, and by a millisecond at each reading: ids made one after the other then have this sort
+/// order.
 #[derive(Debug)]
 pub struct ManualClock {
     millis: AtomicU64,

@@ -4,7 +4,10 @@
 ///
 /// # Panics
 /// With `CI_NO_SKIP=1`.
-#[expect(clippy::print_stderr, reason = "whoever runs the tests should see it")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the user must see which tests are skipped"
+)]
 pub fn skip(why: &str) {
     let forbidden = std::env::var_os("CI_NO_SKIP").is_some_and(|value| value == "1");
     assert!(
@@ -15,7 +18,10 @@ pub fn skip(why: &str) {
 }
 
 /// Says that a test takes too long to be run unasked. That is no failure anywhere.
-#[expect(clippy::print_stderr, reason = "whoever runs the tests should see it")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the user must see which tests are skipped"
+)]
 pub fn skip_slow() {
     eprintln!("skipped: slow; set BR_SLOW_TESTS=1");
 }

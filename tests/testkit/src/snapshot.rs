@@ -1,4 +1,4 @@
-//! What a real folder holds, in a form that can be compared.
+//! The content of a real folder, in a form that can be compared.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -58,7 +58,7 @@ impl Snapshot {
         Self { items: walk.items }
     }
 
-    /// Takes out what is below a path, and the path itself.
+    /// Removes a path and everything below it.
     #[must_use]
     pub fn without(mut self, path: &str) -> Self {
         let below = [path.as_bytes(), b"/"].concat();

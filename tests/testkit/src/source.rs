@@ -29,11 +29,11 @@ pub enum Behaviour {
     Honest,
     /// It cannot be opened.
     Vanishes,
-    /// Reading fails after so many bytes.
+    /// Reading fails after this number of bytes.
     FailsAfter(usize),
-    /// It ends after so many bytes, whatever its size was.
+    /// It ends after this number of bytes, regardless of its announced size.
     Shrinks(usize),
-    /// It goes on with so many zeros after what its size was.
+    /// It continues with this number of zeros after its announced size.
     Grows(usize),
     /// It changed while it was read.
     Torn,
@@ -97,7 +97,7 @@ impl MemorySource {
         self
     }
 
-    /// Adds something that was changed so many seconds after 1970.
+    /// Adds a file that was changed this number of seconds after 1970.
     pub fn insert(&mut self, path: &str, thing: Thing, time: i64, behaviour: Behaviour) {
         let path = EntryPath::new(path.as_bytes()).unwrap();
         self.items.insert(

@@ -1,4 +1,4 @@
-//! Where the repositories of tests lie.
+//! Where tests keep their repositories.
 //!
 //! The behaviour of br does not depend on where its objects are, so the same tests run on every kind of store:
 //! [`StoreKind`] says which. Invariant: every [`TestStore`] is empty and apart from all others.
@@ -46,7 +46,7 @@ impl StoreKind {
         Some(kind.unwrap_or_else(|| panic!("{}={name} is no kind of store", Self::VARIABLE)))
     }
 
-    /// What the kind is called in the environment.
+    /// The name of the kind in the environment.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -77,7 +77,7 @@ pub struct Endpoint {
     pub access_key: String,
     /// The secret of it.
     pub secret_key: String,
-    /// An existing bucket; tests write below folders of their own.
+    /// An existing bucket; tests write to separate folders in it.
     pub bucket: String,
     /// The region.
     pub region: String,
@@ -87,7 +87,7 @@ impl Endpoint {
     /// Reads `BR_TEST_S3_ENDPOINT`, `…_ACCESS_KEY_ID`, `…_SECRET_ACCESS_KEY`, `…_BUCKET` and `…_REGION`.
     ///
     /// # Panics
-    /// When the first is there and the keys or the bucket are not.
+    /// When the first is set but the keys or the bucket are not.
     #[must_use]
     pub fn from_env() -> Option<Self> {
         let get = |name: &str| std::env::var(format!("BR_TEST_S3_{name}")).ok();
@@ -138,7 +138,7 @@ struct Inner {
 }
 
 impl TestStore {
-    /// One of a kind.
+    /// A store of the given kind.
     ///
     /// # Panics
     /// When it cannot be made.
@@ -221,7 +221,7 @@ impl TestStore {
         self.inner.storage.clone()
     }
 
-    /// What is below the storage, for wrappers, and for doing what no program does.
+    /// The store below the storage, for wrappers, and for operations that no program performs.
     #[must_use]
     pub fn objects(&self) -> Arc<dyn ObjectStore> {
         self.inner.storage.object_store()
@@ -265,7 +265,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         let there = self.storage.object_store();
         match self.kind {
-            // What is in memory here goes with the process, but there may be thousands.
+            // The memory is freed with the process, but there may be thousands of stores.
             StoreKind::S3 => {
                 let server = server();
                 for key in server.keys(&self.bucket) {

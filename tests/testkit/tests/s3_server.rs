@@ -1,4 +1,4 @@
-//! The S3 server of the testkit does what it is told, seen by a client that knows nothing of it.
+//! The S3 server of the testkit behaves as configured, seen by an independent client.
 
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
@@ -88,7 +88,7 @@ fn list(client: &AmazonS3) -> Vec<String> {
     )
 }
 
-/// Sends a request as it stands and reads until the connection ends: what came, and whether it was reset.
+/// Sends a request unchanged and reads until the connection ends: the response, and whether the connection was reset.
 fn send(server: &S3Server, request: &str) -> (String, bool) {
     let address = server.endpoint().replace("http://", "");
     let mut socket = TcpStream::connect(address).unwrap();
@@ -122,7 +122,7 @@ fn assume_role(server: &S3Server, fields: &str) -> String {
     send(server, &request).0
 }
 
-/// That a request failed, with this in what the client says about it.
+/// Asserts that a request failed, with this text in the client's error.
 #[track_caller]
 fn fails<T: std::fmt::Debug>(result: Result<T>, with: &str) {
     let error = format!("{:?}", result.unwrap_err());
@@ -150,7 +150,7 @@ fn objects_are_put_read_listed_and_deleted() {
 }
 
 #[test]
-fn a_large_object_comes_back_whole() {
+fn large_object_is_read_back_unchanged() {
     let server = server();
     let client = client(&server);
     let content = Bytes::from(br_testkit::noise(1, 64 << 20));
@@ -319,7 +319,7 @@ fn an_update_needs_the_version_it_replaces() {
 }
 
 #[test]
-fn strangers_are_refused() {
+fn requests_with_unknown_keys_are_refused() {
     let server = server();
     let build = |builder: AmazonS3Builder| builder.build().unwrap();
     let stranger = build(builder(&server).with_access_key_id("other"));
@@ -338,7 +338,7 @@ fn strangers_are_refused() {
 }
 
 #[test]
-fn tokens_are_asked_for_and_credentials_expire() {
+fn session_tokens_are_required_and_credentials_expire() {
     let server = server();
     let plain = client(&server);
     let session = builder(&server).with_token("tok").build().unwrap();
@@ -376,7 +376,7 @@ fn a_role_that_was_assumed_may_write() {
 }
 
 #[test]
-fn conditions_are_overlooked_or_refused() {
+fn conditional_writes_can_be_ignored_or_refused() {
     let server = server();
     let client = client(&server);
     server.ignore_conditions(true);
@@ -408,7 +408,7 @@ fn lists_may_be_stale() {
 }
 
 #[test]
-fn ranges_may_be_overlooked() {
+fn range_requests_can_be_ignored() {
     let server = server();
     server.set_object(BUCKET, "k", Some(Bytes::from_static(b"0123456789")));
     let read = || {
@@ -498,7 +498,7 @@ fn attributes_are_kept() {
 }
 
 #[test]
-fn a_fork_goes_its_own_way() {
+fn fork_is_independent_of_original() {
     let server = server();
     server.set_object(BUCKET, "k", Some(Bytes::from_static(b"x")));
     server.fork_bucket(BUCKET, "copy");

@@ -1,4 +1,4 @@
-//! `br backup`: makes a backup.
+//! `br backup`: creates a backup.
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
@@ -21,7 +21,7 @@ use crate::output::{ProgressReporter, format};
 use crate::values;
 
 const EXAMPLES: &str = "\
-  br -r /mnt/disk/backup backup --init ~/documents   # make the repository, too: once, by hand
+  br -r /mnt/disk/backup backup --init ~/documents   # also create the repository: only once, by hand
   br backup ~/documents ~/photos
   br backup / --one-file-system --exclude-caches --exclude /tmp --tag daily
   br backup . --exclude '*.o' --exclude node_modules/ --dry-run
@@ -31,41 +31,41 @@ const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Locked];
 
 /// Back up files and folders
 ///
-/// The repository must exist: `br init` makes it, or --init. Files that look as they did in the last backup of the same
-/// paths on this host are not read again; what the repository has already is not stored again. An interrupted backup goes
-/// on where it was when it is run again.
+/// The repository must exist: create it with `br init` or --init. br does not read files again that have not changed since the
+/// last backup of the same paths on this host, and does not store data again that the repository already has. If a backup is
+/// interrupted, run it again: it continues where it stopped.
 ///
-/// Paths are stored as typed, absolute ones without the leading slash. Files named .brignore are read as git reads
-/// .gitignore. The repository itself and the cache folder are left out.
+/// Paths are stored as typed, absolute paths without the leading slash. Files named .brignore have the syntax and meaning of
+/// .gitignore files. br leaves out the repository itself and the cache folder.
 ///
-/// A backup keeps content, raw names, permissions, owners, times of the last change, links, devices, holes, extended
-/// attributes and ACLs. It does not keep attributes of chattr, which a note names, nor times of access and creation.
+/// A backup keeps content, raw names, permissions, owners, modification times, links, devices, holes, extended attributes and
+/// ACLs. It does not keep access and creation times or the attributes of chattr; a note says if there are any of the latter.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES),
     after_long_help = examples(EXAMPLES, &exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES))
 )]
 pub(crate) struct BackupArgs {
-    /// What to back up (can be repeated)
+    /// Files and folders to back up (can be repeated)
     #[arg(value_name = "PATH", required_unless_present = "stdin")]
     paths: Vec<PathBuf>,
 
-    /// Make the repository if there is none
+    /// Create the repository if it does not exist
     ///
-    /// It is encrypted when a password is given, as by `br init`. Leave this out of jobs that run by themselves: where the
-    /// disk of the repository is not mounted, or its name is mistyped, a new repository would be made.
+    /// br encrypts it if a password is given, like `br init`. Do not use this in scheduled jobs: if the disk of the repository
+    /// is not mounted, or its name is mistyped, br would create a new repository.
     #[arg(long)]
     init: bool,
 
-    /// Read every file (full), or only what changed (incremental) [default: incremental]
+    /// Read every file (full) or only changed files (incremental) [default: incremental]
     #[arg(long, value_name = "TYPE")]
     backup_type: Option<BackupType>,
 
-    /// Compare with this backup, not the last one of the same host and paths
+    /// Compare with this backup instead of the last one of the same host and paths
     #[arg(long, value_name = "ID")]
     base_id: Option<BackupSelector>,
 
-    /// Word to find the backup by (can be repeated, or separated by commas)
+    /// Tag to find the backup by (can be repeated, or separated by commas)
     #[arg(long, value_name = "TAG", value_delimiter = ',', value_parser = values::word("--tag daily"))]
     tag: Vec<String>,
 
@@ -73,17 +73,17 @@ pub(crate) struct BackupArgs {
     #[arg(long, value_name = "NAME", value_parser = values::word("--host web1"))]
     host: Option<String>,
 
-    /// Level of compression, from 1 (fast) to 19 (small)
+    /// Compression level, from 1 (fast) to 19 (small)
     #[arg(
         long,
         value_name = "LEVEL",
         default_value_t = 3,
         allow_negative_numbers = true,
-        value_parser = values::number(1..=19, "the level of compression", "--compression 3")
+        value_parser = values::number(1..=19, "the compression level", "--compression 3")
     )]
     compression: i32,
 
-    /// Store what changed a little in a large file as a difference from the base
+    /// Store small changes in large files as differences to the base
     #[arg(
         long,
         value_name = "WHEN",
@@ -92,50 +92,51 @@ pub(crate) struct BackupArgs {
     )]
     deltas: Deltas,
 
-    /// Read what the repository already has of the data before relying on it
+    /// Read existing data in the repository before relying on it
     ///
-    /// What cannot be read is stored again, and remembered as damaged. It takes as long as reading that data from the repository.
+    /// If br cannot read some of the data, it stores it again and records the damage. This takes as long as reading the data
+    /// from the repository.
     #[arg(long, hide_short_help = true)]
     verify_known: bool,
 
-    /// Worker threads [default: as many as there are cores]
+    /// Worker threads [default: number of cores]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::threads)]
     threads: Option<usize>,
 
-    /// Do everything but store; with --verbose, list every entry and what left out others
+    /// Store nothing; with --verbose, list every entry and the reason for every exclusion
     #[arg(short = 'n', long)]
     dry_run: bool,
 
-    /// Back up what comes from standard input
+    /// Back up standard input
     #[arg(long, requires = "stdin_name")]
     stdin: bool,
 
-    /// Path of the file made of it
+    /// Path of standard input in the backup
     #[arg(long, value_name = "NAME")]
     stdin_name: Option<OsString>,
 
-    // Last, as its heading holds for all that follows.
+    // Must be the last field: its heading applies to all options that follow.
     #[command(flatten)]
     select: SelectArgs,
 }
 
-/// How much is read.
+/// Which files a backup reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum BackupType {
     /// Read every file
     Full,
-    /// Read only what changed
+    /// Read only changed files
     Incremental,
 }
 
-/// When differences are stored.
+/// When br stores differences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Deltas {
-    /// When the repository is on local disk: what is compared has to be read there
+    /// If the repository is on local disk, because br must read the data that it compares
     Auto,
-    /// Wherever the repository is
+    /// For every repository
     Always,
-    /// Not at all
+    /// Never
     Never,
 }
 
@@ -150,7 +151,7 @@ pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
     let repository = context.open_or_init(place, args.init, args.dry_run).await?;
     let options = options(&args, &input, context);
     if let (Some(journal), false) = (&options.journal, args.dry_run) {
-        // It must be there to be recognised and left out; if it cannot be made, the engine says so.
+        // The folder must exist before it can be recognised and excluded; if it cannot be created, the engine reports that.
         let _ = std::fs::create_dir_all(journal);
     }
     let reporter = Arc::new(context.reporter().with_entries(lists));
@@ -160,14 +161,14 @@ pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
         return Ok(ExitStatus::Ok);
     }
     context.output.console.hint(&format!(
-        "some entries are missing from this backup or not complete: make them readable, or leave them out with --exclude{}",
-        if args.dry_run { String::new() } else { format!("; `br show {}` names them", report.backup.id) }
+        "some entries are missing from this backup or incomplete: make them readable, or leave them out with --exclude{}",
+        if args.dry_run { String::new() } else { format!("; `br show {}` lists them", report.backup.id) }
     ));
     Ok(ExitStatus::Partial)
 }
 
 impl BackupArgs {
-    /// Refuses options of which one would be ignored.
+    /// Refuses options that would have no effect.
     fn check(&self) -> Result<(), CommandError> {
         let is_full = self.backup_type == Some(BackupType::Full);
         if is_full && self.base_id.is_some() {
@@ -175,14 +176,14 @@ impl BackupArgs {
             return Err(CommandError::usage("a full backup has no base", hint));
         }
         if is_full && self.deltas == Deltas::Always {
-            let message = "a full backup has no base from which it could differ";
+            let message = "a full backup has no base, so it stores no differences";
             let hint = "leave out --deltas, or use --backup-type incremental";
             return Err(CommandError::usage(message, hint));
         }
         if let (false, Some(name)) = (self.stdin, &self.stdin_name) {
-            let message = "--stdin-name is the name of what comes from standard input, and --stdin is missing";
+            let message = "--stdin-name needs --stdin";
             let hint = format!(
-                "add --stdin --stdin-name {} and leave the paths out",
+                "add --stdin --stdin-name {} and leave out the paths",
                 name.display()
             );
             return Err(CommandError::usage(message, hint));
@@ -199,11 +200,12 @@ impl BackupArgs {
             return Err(CommandError::usage(message, hint));
         }
         if let Some(option) = self.select.typed() {
-            let message = format!("{option} has no effect on what comes from standard input");
+            let message = format!("{option} has no effect with --stdin");
             return Err(CommandError::usage(message, "leave it out"));
         }
         if std::io::stdin().is_terminal() {
-            let hint = "send it what is to be backed up, as in `pg_dump shop | br backup --stdin --stdin-name shop.sql`";
+            let hint =
+                "pipe data into it, as in `pg_dump shop | br backup --stdin --stdin-name shop.sql`";
             return Err(CommandError::usage("standard input is a terminal", hint));
         }
         Ok(())
@@ -220,7 +222,7 @@ impl From<Deltas> for Option<bool> {
     }
 }
 
-/// Runs the backup. Paths can be read again after a conflict, standard input cannot.
+/// Runs the backup. After a conflict, br can read paths again, but not standard input.
 async fn back_up(
     repository: &Repository,
     input: &Input,
@@ -282,7 +284,7 @@ fn print(
         }));
     }
     let id = match report.dry_run {
-        true => "none: this was a dry run, nothing was stored".to_owned(),
+        true => "none: dry run, nothing was stored".to_owned(),
         false => backup.id.to_string(),
     };
     let mut fields = vec![("backup", id), ("type", show::kind(backup))];
@@ -296,21 +298,21 @@ fn print(
         let packs = format::counted(report.packs_resumed, "pack", "packs");
         fields.push((
             "resumed",
-            format!("{packs} of an interrupted backup were used"),
+            format!("{packs} of an interrupted backup were reused"),
         ));
     }
     if report.torn > 0 {
         let files = format::counted(report.torn, "file", "files");
         fields.push((
             "torn",
-            format!("{files} changed while being read: they may mix two states"),
+            format!("{files} changed while br read them: they may mix two states"),
         ));
     }
     if !backup.is_complete() {
         let entries = format::counted(backup.unread_count, "entry", "entries");
         fields.push((
             "unreadable",
-            format!("{entries}, missing from this backup or not complete"),
+            format!("{entries}, missing from this backup or incomplete"),
         ));
     }
     output.summary(&fields)

@@ -16,33 +16,33 @@ use crate::output::json::Summary;
 use crate::output::report::{CheckSummary, severity};
 use crate::output::{Lines, Output};
 
-/// Affected files that are shown without `--verbose`.
+/// Maximum number of damaged files shown without `--verbose`.
 const SHOWN: usize = 20;
-/// Backups that are shown for each.
+/// Maximum number of backups shown for each.
 const SHOWN_BACKUPS: usize = 3;
 
 const EXAMPLES: &str = "\
-  br check                              # everything that is needed is there
+  br check                              # check that nothing is missing
   br check --read-data                  # read and verify every byte
-  br check --read-data-subset 10%       # verify a tenth, chosen at random: good every night
-  br check latest --read-data           # verify what one backup needs
-  br check --repair-index --read-data   # give up what cannot be read; then back up the same data again";
+  br check --read-data-subset 10%       # verify a random tenth, for example every night
+  br check latest --read-data           # verify the data of one backup
+  br check --repair-index --read-data   # give up unreadable data; then back up the same data again";
 
-/// Verify the repository, and repair it on request
+/// Verify the repository, and optionally repair it
 ///
-/// Without --read-data only the structure is looked at: that the log and the index are sound and that every piece of every
-/// backup is there. On a disk the header and the footer of each pack are read as well. What is damaged is listed with the files
+/// Without --read-data, br checks only the structure: that the log and the index are intact, and that every chunk of every
+/// backup exists. On a local disk it also reads the header and the footer of each pack. br lists the damage and the files that
 /// it affects; everything else can still be restored.
 ///
-/// Damage that was found is remembered in the repository: the next backup of the same data stores it again. With --repair-index
-/// and --read-data together, what cannot be read is given up, and what is sound next to it is kept.
+/// br records the damage in the repository: the next backup of the same data stores it again. With both --repair-index and
+/// --read-data, br gives up the data that it cannot read, and keeps the intact data next to it.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(ExitStatus::REPOSITORY),
     after_long_help = examples(EXAMPLES, &exit_codes(ExitStatus::REPOSITORY))
 )]
 pub(crate) struct CheckArgs {
-    /// Only this backup and what it needs: an id, a part of one as `br list` shows it, `latest`, or `latest~1`
+    /// Check only this backup and its data: an id, a short id from `br list`, `latest`, or `latest~1`
     #[arg(value_name = "ID")]
     id: Option<BackupSelector>,
 
@@ -50,26 +50,25 @@ pub(crate) struct CheckArgs {
     #[arg(long)]
     read_data: bool,
 
-    /// Read and verify a part of it, chosen at random: 10% or 512MiB
+    /// Read and verify a random part of the stored data: 10% or 512MiB
     #[arg(long, value_name = "SHARE", value_parser = parse_subset, conflicts_with = "read_data")]
     read_data_subset: Option<ReadData>,
 
-    /// Build a damaged index again from the packs, and give up packs that are missing
+    /// Rebuild a damaged index from the packs, and give up missing packs
     ///
-    /// With --read-data (or --read-data-subset) packs in which something cannot be read are replaced as well: what is sound in
-    /// them is copied. What was given up is stored again by the next backup that finds it at its source, which makes older
-    /// backups whole, too.
+    /// With --read-data (or --read-data-subset), br also replaces packs with damaged data: it copies the intact data. The next
+    /// backup of the same files stores the lost data again, which also repairs older backups.
     #[arg(long)]
     repair_index: bool,
 
-    /// Build a damaged or lost catalog again from the log and the manifests
+    /// Rebuild a damaged or lost catalog from the log and the manifests
     ///
-    /// Also brings back complete backups that no log entry names, as when the last entry was lost. Deleted backups do not come
-    /// back as long as the log still says that they were deleted.
+    /// This also recovers complete backups that no log entry names, for example after the last entry was lost. A deleted backup
+    /// does not reappear while the log still records its deletion.
     #[arg(long)]
     repair_log: bool,
 
-    // Last, as its heading holds for all that follows.
+    // Must be the last field: its heading applies to all options that follow.
     #[command(flatten)]
     filter: FilterArgs,
 }
@@ -86,7 +85,7 @@ fn parse_subset(text: &str) -> Result<ReadData, String> {
             format!("`{text}` is neither a percentage nor a size: write 10% or 512MiB")
         })?
     };
-    // A check that reads nothing would end as if what it read were sound.
+    // Refuse a check that reads nothing: its success would look as if data had been verified.
     match subset {
         ReadData::Bytes(0) => Err(of_nothing(text)),
         ReadData::Fraction(share) if share <= 0.0 => Err(of_nothing(text)),
@@ -95,7 +94,7 @@ fn parse_subset(text: &str) -> Result<ReadData, String> {
 }
 
 fn of_nothing(text: &str) -> String {
-    format!("`{text}` reads nothing: write 10% or 512MiB, or leave the option out")
+    format!("`{text}` reads nothing: write 10% or 512MiB, or leave out the option")
 }
 
 pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandResult {
@@ -130,7 +129,7 @@ pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandRes
     Ok(ExitStatus::Damaged)
 }
 
-/// What to do about damage; `repaired` says that what cannot be read was given up by this run.
+/// The hint for damage; `repaired` means that this run gave up the data that it could not read.
 fn way_on(report: &CheckReport, repaired: bool) -> &'static str {
     let is_damaged = |folder: &str| {
         report.findings.iter().any(|finding| {
@@ -141,35 +140,34 @@ fn way_on(report: &CheckReport, repaired: bool) -> &'static str {
     let has_lost_data = elsewhere || report.files_count > 0;
     match (is_damaged("log"), has_lost_data) {
         (true, false) => {
-            "`br check --repair-log` rebuilds the log from the manifests; backups can be listed and restored meanwhile"
+            "`br check --repair-log` rebuilds the log from the manifests; until then, backups can still be listed and restored"
         }
         (true, true) => {
             "everything else can be restored; `br check --repair-log --repair-index --read-data` rebuilds the log and gives up \
-             what cannot be read, then `br backup` of the same data stores it again"
+             unreadable data, then `br backup` of the same data stores it again"
         }
         (false, true) if !repaired => {
-            "everything else can be restored; `br check --repair-index --read-data` gives up what cannot be read, then `br \
-             backup` of the same data stores it again"
+            "everything else can be restored; `br check --repair-index --read-data` gives up unreadable data, then `br backup` of \
+             the same data stores it again"
         }
         (false, true) => {
-            "now run `br backup` of the same data: what is still there is stored again, and the backups named above are whole \
-             again; `br delete` those that need what is nowhere any more, or keep them for the rest"
+            "now run `br backup` of the same data: it stores the data that still exists again, which repairs the backups named \
+             above; `br delete` the backups whose data no longer exists anywhere, or keep them for their other files"
         }
-        // Only manifests.
+        // Only manifests are damaged.
         (false, false) => {
-            "all files can be restored; back up the same data again and `br delete` the backup whose manifest is lost: `prune` \
+            "all files can be restored; back up the same data again and `br delete` the backup whose manifest is lost: `br prune` \
              does nothing until then"
         }
     }
 }
 
-/// A log that cannot be read ends a check; only a repair helps.
+/// If the log cannot be read, the check ends; only a repair helps.
 fn advise(error: br_core::Error) -> CommandError {
     let damaged = error.kind() == br_core::ErrorKind::Damaged;
     let error = CommandError::from(error);
     if damaged {
-        return error
-            .with_hint("`br check --repair-log` builds the catalog anew from the manifests");
+        return error.with_hint("`br check --repair-log` rebuilds the catalog from the manifests");
     }
     error
 }
@@ -201,7 +199,7 @@ fn print_finding(finding: &Finding, lines: &mut Lines) -> Result<(), CommandErro
     ))
 }
 
-/// One line for each damaged file, with the backups it is in.
+/// Prints one line for each damaged file, with the backups that contain it.
 fn print_files(report: &CheckReport, all: bool, lines: &mut Lines) -> Result<(), CommandError> {
     if report.files_count == 0 {
         return Ok(());
@@ -247,10 +245,10 @@ fn verdict(report: &CheckReport, structure_only: bool) -> String {
     };
     let data = match structure_only {
         true if report.packs_opened == 0 && report.packs > 0 => {
-            "packs were not looked into (--read-data does)".to_owned()
+            "packs were not read (--read-data reads them)".to_owned()
         }
         true => {
-            "of their data only headers and footers were read (--read-data reads all)".to_owned()
+            "only headers and footers of packs were read (--read-data reads all data)".to_owned()
         }
         false => format!(
             "{} of {} read, {}",
@@ -272,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_subset_is_a_share_or_a_size() {
+    fn subset_can_be_percentage_or_size() {
         assert_eq!(parse_subset("10%"), Ok(ReadData::Fraction(0.1)));
         assert_eq!(parse_subset("512MiB"), Ok(ReadData::Bytes(512 << 20)));
         assert!(parse_subset("110%").is_err() && parse_subset("a lot").is_err());

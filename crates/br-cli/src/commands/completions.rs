@@ -1,4 +1,4 @@
-//! `br completions`: prints a script that completes commands in a shell.
+//! `br completions`: prints a completion script for a shell.
 
 use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;

@@ -1,4 +1,4 @@
-//! `br delete`: takes backups out of the catalog.
+//! `br delete`: deletes backups from the catalog.
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -22,30 +22,30 @@ const EXAMPLES: &str = "\
 
 /// Delete backups
 ///
-/// No other backup depends on a deleted one, not even one that was based on it: what they share stays. The space is freed
-/// by `br prune`.
+/// Other backups do not depend on deleted ones, even if they are based on them: br keeps shared data. `br prune` frees the
+/// space.
 ///
-/// On a terminal br shows what it will delete and asks; --yes skips the question. Without a terminal, as in a cron job, it
-/// does not ask.
+/// On a terminal, br shows what it will delete and asks for confirmation; --yes skips that. Without a terminal, for example in a
+/// cron job, br does not ask.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Locked]),
     after_long_help = examples(EXAMPLES, &exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Locked]))
 )]
 pub(crate) struct DeleteArgs {
-    /// The backups: ids, parts of ids as `br list` shows them, `latest`, or `latest~1` for the one before
+    /// Backups: ids, short ids from `br list`, `latest`, or `latest~1` for the one before
     #[arg(value_name = "ID", required = true)]
     ids: Vec<BackupSelector>,
 
-    /// Show what would be deleted
+    /// Show what br would delete
     #[arg(short = 'n', long)]
     dry_run: bool,
 
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
 
-    // Last, as its heading holds for all that follows.
+    // Must be the last field: its heading applies to all options that follow.
     #[command(flatten)]
     filter: FilterArgs,
 }
@@ -68,7 +68,7 @@ pub(crate) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
     }
     for id in &plan.last_complete {
         output.console.warning(&format!(
-            "{id} is the last complete backup of its host and paths: what is left of them is incomplete"
+            "{id} is the last complete backup of its host and paths: the others are incomplete"
         ));
     }
     if asks {
@@ -79,7 +79,7 @@ pub(crate) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
         }
     }
     if !args.dry_run {
-        // With a reporter, as the engine may have to warn.
+        // With a reporter, because the engine may have a warning.
         let reporter = Arc::new(context.reporter());
         let (engine, guard) = context.engine_with(&reporter);
         let deleted = delete::delete(&repository, &plan, &engine).await;
@@ -95,7 +95,7 @@ pub(crate) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
     } else if !args.dry_run {
         let many = format::counted(plan.backups.len() as u64, "backup", "backups");
         output.console.note(&format!(
-            "{many} deleted; no other backup depends on what is gone, and `br prune` frees the space"
+            "{many} deleted; other backups are not affected, and `br prune` frees the space"
         ));
     }
     Ok(ExitStatus::Ok)

@@ -17,25 +17,25 @@ const EXAMPLES: &str = "\
   br diff latest~1 latest --path /etc
   br diff 8c90d327 latest --json | jq -r 'select(.type == \"removed\") | .path'";
 
-/// Show what differs between two backups
+/// Show the differences between two backups
 ///
-/// One line an entry: `+` is only in the second, `-` only in the first, `M` has other content, `m` has the same content
-/// and other metadata (mode, owner, time of the last change, extended attributes).
+/// One line per entry: `+` is only in the second backup, `-` only in the first, `M` has different content, `m` has the same
+/// content but different metadata (mode, owner, modification time, extended attributes).
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(ExitStatus::REPOSITORY),
     after_long_help = examples(EXAMPLES, &exit_codes(ExitStatus::REPOSITORY))
 )]
 pub(crate) struct DiffArgs {
-    /// The first backup: an id, a part of one as `br list` shows it, `latest`, or `latest~1` for the one before
+    /// First backup: an id, a short id from `br list`, `latest`, or `latest~1` for the one before
     #[arg(value_name = "ID")]
     from: BackupSelector,
 
-    /// The second backup
+    /// Second backup
     #[arg(value_name = "ID")]
     to: BackupSelector,
 
-    // Last, as its heading holds for all that follows.
+    // Must be the last field: its heading applies to all options that follow.
     #[command(flatten)]
     filter: FilterArgs,
 }
@@ -69,7 +69,7 @@ pub(crate) async fn run(args: &DiffArgs, context: &CommandContext) -> CommandRes
     Ok(ExitStatus::Ok)
 }
 
-/// A difference as it is shown.
+/// A difference for output.
 struct Shown<'a> {
     sign: char,
     entry: &'a Entry,
@@ -144,7 +144,7 @@ fn describe(summary: DiffSummary) -> String {
     }
     let count = format::count;
     format!(
-        "{} added, {} removed, {} changed, {} with other metadata",
+        "{} added, {} removed, {} changed, {} with different metadata",
         count(added),
         count(removed),
         count(content),

@@ -18,27 +18,27 @@ const EXAMPLES: &str = "\
 
 /// Write the content of one file to stdout
 ///
-/// Every piece is verified before it is written, and the whole file against its SHA-256 at the end: use the exit code before
-/// you use the output.
+/// br verifies each chunk before it writes it, and the SHA-256 of the whole file at the end: check the exit code before you use
+/// the output.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(ExitStatus::REPOSITORY),
     after_long_help = examples(EXAMPLES, &exit_codes(ExitStatus::REPOSITORY))
 )]
 pub(crate) struct DumpArgs {
-    /// The backup: an id, a part of one as `br list` shows it, `latest`, or `latest~1` for the one before
+    /// Backup: an id, a short id from `br list`, `latest`, or `latest~1` for the one before
     #[arg(value_name = "ID")]
     id: BackupSelector,
 
-    /// The file
+    /// Path of the file in the backup
     #[arg(value_name = "PATH")]
     path: OsString,
 
-    /// Write to a terminal as well
+    /// Write even to a terminal
     #[arg(short, long)]
     force: bool,
 
-    // Last, as its heading holds for all that follows.
+    // Must be the last field: its heading applies to all options that follow.
     #[command(flatten)]
     filter: FilterArgs,
 }
@@ -47,8 +47,8 @@ pub(crate) async fn run(args: &DumpArgs, context: &CommandContext) -> CommandRes
     let output = &context.output;
     if output.is_terminal() && !args.force {
         return Err(CommandError::usage(
-            "the content of a file may upset the terminal",
-            "send it to a file with `> FILE`, or give --force",
+            "the content of a file may confuse the terminal",
+            "redirect it to a file with `> FILE`, or give --force",
         ));
     }
     let id = args.filter.apply(&args.id)?;
@@ -60,7 +60,7 @@ pub(crate) async fn run(args: &DumpArgs, context: &CommandContext) -> CommandRes
     let dumped = br_core::engine::dump::dump(&repository, backup.id, path, stdout, &engine).await;
     match dumped {
         Ok(_) => Ok(ExitStatus::Ok),
-        // The reader has enough.
+        // The reader has closed the pipe.
         Err(error) if is_broken_pipe(&error) => Ok(ExitStatus::Ok),
         Err(error) => Err(error.into()),
     }

@@ -33,65 +33,65 @@ use crate::values;
 
 const EXAMPLES: &str = "\
   br export /etc/app                                # br-export-2026-11-20-08-13-00.250.tar.gz
-  br export /etc/app /var/lib/apps --dir /backup    # each below its own name
+  br export /etc/app /var/lib/apps --dir /backup    # one folder in the bundle for each
   br -r /mnt/disk/backup export latest --path etc/nginx --format tar.zst
-  br -r /mnt/disk/backup export 8c90d327            # a bundle that was imported, as it was
+  br -r /mnt/disk/backup export 8c90d327            # the original bundle of an import
   br export unpacked --edition ee --version 5.8.1   # emqx-export-….tar.gz, which EMQX imports";
 
 const CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Refused];
 
 /// Write files, folders or a backup as one portable bundle
 ///
-/// A bundle is a tar.gz that everything can read which reads tar. There is one folder in it, of the bundle's own name: do not
-/// rename it. `META.hocon` comes first, and at the end a list of all members with their SHA-256. It holds regular files; links,
-/// devices and empty folders are left out. A backup that was made by `br import` is written as the bundle it was.
+/// A bundle is a tar.gz that every tar program can read. It contains one folder with the name of the bundle: do not rename the
+/// file. `META.hocon` comes first, and a list of all members with their SHA-256 comes last. A bundle contains only regular
+/// files, no links, devices or empty folders. A backup made by `br import` is written as the original bundle.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes_and(ExitStatus::REPOSITORY, CODES),
-    // `--path` is about the content of a bundle.
+    // `--path` selects content of a bundle.
     mut_arg("of_path", |path| path.long("of-path")),
     after_long_help = examples(EXAMPLES, &exit_codes_and(ExitStatus::REPOSITORY, CODES))
 )]
 pub(crate) struct ExportArgs {
-    /// A backup: an id, a part of one as `br list` shows it, `latest`, or `latest~1`; or files and folders
+    /// Files and folders, or a backup: an id, a short id from `br list`, `latest`, or `latest~1`
     ///
-    /// With a repository named, what can be an id is one; write `./NAME` for a file of such a name.
+    /// If a repository is named, br treats a word that can be an id as an id; write `./NAME` for a file with such a name.
     #[arg(value_name = "ID|PATH", required = true)]
     what: Vec<OsString>,
 
-    /// Folder to write the bundle to; it is made if it is missing
+    /// Folder for the bundle; created if it is missing
     #[arg(long, value_name = "DIR", default_value = ".", value_parser = values::folder())]
     dir: PathBuf,
 
-    /// Start of the bundle's name [default: emqx-export for what is EMQX's, br-export for the rest]
+    /// Start of the bundle's name [default: emqx-export for EMQX content, otherwise br-export]
     #[arg(long, value_name = "PREFIX")]
     prefix: Option<String>,
 
-    /// Edition in META.hocon [default: that of the META.hocon which is there, or br]
+    /// Edition in META.hocon [default: from the existing META.hocon, or br]
     #[arg(long, value_name = "EDITION", value_parser = NonEmptyStringValueParser::new())]
     edition: Option<String>,
 
-    /// Version in META.hocon [default: that of the META.hocon which is there, or of br]
+    /// Version in META.hocon [default: from the existing META.hocon, or the version of br]
     #[arg(long = "version", value_name = "VERSION", value_parser = NonEmptyStringValueParser::new())]
     bundle_version: Option<String>,
 
-    /// Kind of archive [default: tar.gz, or what an imported bundle was]
+    /// Archive format [default: tar.gz, or the format of an imported bundle]
     #[arg(long, value_name = "FORMAT", value_enum)]
     format: Option<FormatArg>,
 
-    /// Level of compression: 0 to 9 for tar.gz [default: 6], 1 to 19 for tar.zst [default: 3]
-    #[arg(long, value_name = "LEVEL", allow_negative_numbers = true, value_parser = values::number(0_u32..=19, "the level of compression", "--level 6"))]
+    /// Compression level: 0 to 9 for tar.gz [default: 6], 1 to 19 for tar.zst [default: 3]
+    #[arg(long, value_name = "LEVEL", allow_negative_numbers = true, value_parser = values::number(0_u32..=19, "the compression level", "--level 6"))]
     level: Option<u32>,
 
-    /// Threads that compress [default: as many as there are cores]
+    /// Compression threads [default: number of cores]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::threads)]
     threads: Option<usize>,
 
-    /// Time in the bundle's name, as in RFC 3339 [default: now, in local time]
+    /// Time in the bundle's name, in RFC 3339 [default: now, in local time]
     #[arg(long, value_name = "TIME")]
     at: Option<Timestamp>,
 
-    /// Make the same bundle of the same content everywhere: needs --at or SOURCE_DATE_EPOCH
+    /// Always write the same bundle for the same content: needs --at or SOURCE_DATE_EPOCH
     #[arg(long)]
     reproducible: bool,
 
@@ -101,15 +101,15 @@ pub(crate) struct ExportArgs {
     #[command(flatten)]
     limits: LimitArgs,
 
-    // Last, as its heading holds for all that follows.
+    // Must be the last field: its heading applies to all options that follow.
     #[command(flatten)]
     filter: FilterArgs,
 }
 
-/// Kinds of archives.
+/// Archive formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FormatArg {
-    /// Read by everything, EMQX among it
+    /// Readable by all tools, and by EMQX
     #[value(name = "tar.gz")]
     TarGz,
     /// Smaller and faster
@@ -144,14 +144,14 @@ pub(crate) async fn run(args: ExportArgs, context: &CommandContext) -> CommandRe
     })
 }
 
-/// What was written.
+/// The result of an export.
 struct Exported {
     report: WriteReport,
     left_out: u64,
 }
 
 impl ExportArgs {
-    /// The backup that is meant; `None` when paths are.
+    /// The backup to export; `None` for paths.
     fn backup(&self, context: &CommandContext) -> Option<BackupSelector> {
         let [only] = self.what.as_slice() else {
             return None;
@@ -162,7 +162,7 @@ impl ExportArgs {
         context.place().is_ok().then_some(id)
     }
 
-    /// The folder to write to. That of this process has no name, so that paths in it are shown as short as they are.
+    /// The folder to write to. The current folder has an empty path, so that paths in it are shown without a prefix.
     fn folder(&self) -> PathBuf {
         match self.dir == Path::new(".") {
             true => PathBuf::new(),
@@ -170,7 +170,7 @@ impl ExportArgs {
         }
     }
 
-    /// True when a bundle that was imported is to be written as it was.
+    /// True when the original bundle of an import is written again.
     fn is_verbatim(&self) -> bool {
         let changed = self.prefix.is_some()
             || self.edition.is_some()
@@ -210,7 +210,7 @@ impl ExportArgs {
             ));
         }
         let format = self.format.map_or_else(Format::default, Format::from);
-        // Where it comes from is no part of the content.
+        // The location of the source is not part of the content.
         let source = if self.reproducible {
             String::new()
         } else {
@@ -227,7 +227,7 @@ impl ExportArgs {
             .with_limits(self.limits.limits()))
     }
 
-    /// The time in the name: local time as on this machine's clocks, unless a time was given.
+    /// The time in the name: the given time, or the current local time of this machine.
     fn time(&self, context: &CommandContext) -> Result<BundleTime, CommandError> {
         let epoch = match self.at {
             None if self.reproducible => source_date()?,
@@ -239,26 +239,26 @@ impl ExportArgs {
             (None, false) => (context.runtime.clock.now(), TimeZone::system()),
             (None, true) => {
                 return Err(CommandError::usage(
-                    "a reproducible bundle needs a time that is not now",
+                    "a reproducible bundle needs a fixed time",
                     "give --at TIME, or set SOURCE_DATE_EPOCH",
                 ));
             }
         };
         let offset = zone.to_offset(time).seconds();
         BundleTime::new(time.as_millisecond(), offset).map_err(|error| {
-            CommandError::usage(error.to_string(), "give a time of the years 1 to 9999")
+            CommandError::usage(error.to_string(), "give a time in the years 1 to 9999")
         })
     }
 }
 
-/// The time of the sources, as builds that are reproducible have it in their environment.
+/// The time in SOURCE_DATE_EPOCH, which reproducible builds set.
 fn source_date() -> Result<Option<Timestamp>, CommandError> {
     let Some(text) = variable("SOURCE_DATE_EPOCH") else {
         return Ok(None);
     };
     let seconds = text.to_str().and_then(|text| text.parse().ok());
     let time = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
-    let message = "SOURCE_DATE_EPOCH is no number of seconds since 1970";
+    let message = "SOURCE_DATE_EPOCH is not a number of seconds since 1970";
     time.map(Some)
         .ok_or_else(|| CommandError::usage(message, "give --at TIME, or correct the variable"))
 }
@@ -267,7 +267,7 @@ async fn export_paths(
     args: &ExportArgs,
     context: &CommandContext,
 ) -> Result<Exported, CommandError> {
-    context.refuse_repository_options("files are exported")?;
+    context.refuse_repository_options("this command exports files")?;
     let paths: Vec<PathBuf> = args.what.iter().map(PathBuf::from).collect();
     for path in &paths {
         if let Err(error) = path.symlink_metadata() {
@@ -301,7 +301,7 @@ async fn export_paths(
     .await
 }
 
-/// Below which name each path is placed: of several folders each has its own, and files have theirs anyway.
+/// The folder in the bundle for each path: if there are several folders, each keeps its name; files always do.
 fn tops(paths: &[PathBuf]) -> Result<Vec<Option<MemberPath>>, CommandError> {
     if paths.len() < 2 {
         return Ok(vec![None]);
@@ -315,10 +315,11 @@ fn tops(paths: &[PathBuf]) -> Result<Vec<Option<MemberPath>>, CommandError> {
         let name = whole.file_name().unwrap_or_default();
         if !seen.insert(name.to_owned()) {
             let message = format!(
-                "two of these have the name `{}`",
+                "two of these paths have the name `{}`",
                 format::path(Path::new(name))
             );
-            let hint = "export them one by one, or the folder above them with --path";
+            let hint =
+                "export them separately, or export the folder that contains them with --path";
             return Err(CommandError::usage(message, hint));
         }
         let top = name.to_str().and_then(|name| MemberPath::new(name).ok());
@@ -327,7 +328,7 @@ fn tops(paths: &[PathBuf]) -> Result<Vec<Option<MemberPath>>, CommandError> {
     Ok(tops)
 }
 
-/// What was asked for must be there, as in a backup.
+/// Selected paths must exist, as for a backup.
 fn check_paths(
     paths: &[PathBuf],
     tops: &[Option<MemberPath>],
@@ -344,28 +345,28 @@ fn check_paths(
                 || rest.is_some_and(|rest| path.join(rest).symlink_metadata().is_ok())
         };
         if !paths.iter().zip(tops).any(|(path, top)| lies_in(path, top)) {
-            let message = format!("there is no `{}` in it", format::text(wanted.as_str()));
-            let hint = "a path starts below the folder that is exported; of several folders, with the folder's name";
+            let message = format!("the source has no path `{}`", format::text(wanted.as_str()));
+            let hint = "paths are relative to the exported folder; with several folders, they start with the folder's name";
             return Err(CommandError::usage(message, hint));
         }
     }
     Ok(())
 }
 
-/// The `META.hocon` that is in a folder already.
+/// An existing `META.hocon` in a folder.
 fn read_meta(path: &Path) -> Result<Option<Meta>, CommandError> {
     let text = match std::fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => {
             let message = format!("cannot read {}", path.display());
-            let hint = "make it readable, or move it away: it says what the bundle is";
+            let hint = "make it readable, or move it away: it describes the bundle";
             return Err(CommandError::usage(message, hint).because(&error));
         }
     };
     let meta = Meta::parse(&text).map_err(|error| {
-        let message = format!("{} is none of a bundle", path.display());
-        CommandError::usage(message, "move it away: in a bundle this name is taken").because(&error)
+        let message = format!("{} is not the META.hocon of a bundle", path.display());
+        CommandError::usage(message, "move it away: a bundle needs this name").because(&error)
     })?;
     Ok(Some(meta))
 }
@@ -380,7 +381,7 @@ async fn export_backup(
     if !backup.is_complete() {
         let entries = format::counted(backup.unread_count, "entry", "entries");
         context.output.console.warning(&format!(
-            "the backup itself is not complete: it could not read {entries}, or not as a whole"
+            "the backup itself is incomplete: it could not completely read {entries}"
         ));
     }
     let name = bundle::name_of(&backup);
@@ -418,8 +419,8 @@ async fn export_backup(
     Ok(Exported { report, left_out })
 }
 
-/// What was selected, for the bundle and as paths of the backup, where names may be typed as they are shown. Without a table or
-/// a key among them everything has to be looked at.
+/// The selection, for the bundle and as paths in the backup. A user may type names as `br ls` shows them. Without a table set or
+/// a root key, the result selects everything.
 async fn find_selected(
     args: &ExportArgs,
     repository: &br_core::Repository,
@@ -440,7 +441,7 @@ async fn find_selected(
     Ok((selection.with_paths(members), paths))
 }
 
-/// The content of a small file of a backup.
+/// The content of a small file in a backup.
 async fn read_member(
     repository: &br_core::Repository,
     backup: &Backup,
@@ -467,7 +468,7 @@ fn print(exported: &Exported, seconds: f64, context: &CommandContext) -> Result<
     for path in &report.changed {
         let path = format::text(path.as_str());
         output.console.warning(&format!(
-            "{path} changed while it was read: it may mix two states"
+            "{path} changed while br read it: it may mix two states"
         ));
     }
     if output.is_json() {

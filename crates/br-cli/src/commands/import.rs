@@ -1,4 +1,4 @@
-//! `br import`: takes a bundle into a folder or into the repository.
+//! `br import`: merges a bundle into a folder, or stores it in the repository.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -28,34 +28,34 @@ const EXAMPLES: &str = "\
   br -r /mnt/disk/backup import /srv/emqx/backup/emqx-export-2023-06-19-15-14-19.947.tar.gz
   br -r /mnt/disk/backup export latest --dir /tmp   # the same bundle again";
 
-/// Merge a bundle into a folder, or keep it in the repository
+/// Merge a bundle into a folder, or store it in the repository
 ///
-/// The bundle is read to its end and must be sound before anything changes. Into a folder, what is missing is inserted, what
-/// differs is updated, and nothing is deleted; all of it appears at once, and after a failure the folder is as it was. In folders
-/// with EMQX's content tables are merged record by record and the configuration key by key, as EMQX would.
+/// br first reads and verifies the whole bundle, before it changes anything. In a folder it adds missing files, updates different
+/// ones, and deletes nothing. All changes appear at once; after a failure the folder is unchanged. In folders with EMQX content,
+/// br merges tables record by record and the configuration key by key, as EMQX does.
 ///
-/// Without --into the bundle becomes a backup in the repository, which `br init` makes, member by member, so that what it has
-/// in common with others is stored once;
-/// `br export ID` writes it back under its own name. It is unpacked below TMPDIR meanwhile.
+/// Without --into, br stores the members of the bundle as a backup in an existing repository, which shares data with other
+/// backups. `br export ID` writes the original bundle under its original name. br unpacks the bundle below TMPDIR during the
+/// import.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Refused]),
     after_long_help = examples(EXAMPLES, &exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Refused]))
 )]
 pub(crate) struct ImportArgs {
-    /// The bundle, under the name it was exported with
+    /// Bundle file, with its original name
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// Folder to merge it into; it is made if it is missing
+    /// Folder to merge the bundle into; created if it is missing
     #[arg(long, value_name = "DIR", value_parser = values::folder())]
     into: Option<PathBuf>,
 
-    /// Change nothing, and show what would change
+    /// Change nothing, but show what would change
     #[arg(short = 'n', long)]
     dry_run: bool,
 
-    /// A word to find the backup by (can be repeated)
+    /// Tag to find the backup by (can be repeated)
     #[arg(long, value_name = "TAG", conflicts_with = "into", value_parser = values::word("--tag emqx"))]
     tag: Vec<String>,
 
@@ -88,13 +88,13 @@ impl ImportArgs {
     }
 }
 
-/// Merges it into a folder.
+/// Merges the bundle into a folder.
 async fn merge(args: &ImportArgs, into: &Path, context: &CommandContext) -> CommandResult {
     if context.names_repository() {
-        let message = "--into and --repo both say where the bundle is to go";
+        let message = "--into and --repo both name a target for the bundle";
         return Err(CommandError::usage(message, "leave one of them out"));
     }
-    context.refuse_repository_options("--into is a folder")?;
+    context.refuse_repository_options("--into names a folder")?;
     let start = context.runtime.clock.elapsed();
     begin(args, context)?;
     let (file, folder) = (args.file.clone(), into.to_owned());
@@ -118,7 +118,7 @@ async fn merge(args: &ImportArgs, into: &Path, context: &CommandContext) -> Comm
     Ok(ExitStatus::Ok)
 }
 
-/// The first line, before anything is known.
+/// The first line, printed before br reads the bundle.
 fn begin(args: &ImportArgs, context: &CommandContext) -> Result<(), CommandError> {
     let output = &context.output;
     if output.is_json() || output.console.quiet {
@@ -129,7 +129,7 @@ fn begin(args: &ImportArgs, context: &CommandContext) -> Result<(), CommandError
     lines.finish()
 }
 
-/// What EMQX would pass over without a word.
+/// Losses that EMQX would not report.
 fn warn(inspection: &Inspection, context: &CommandContext) {
     for warning in &inspection.warnings {
         context.output.console.warning(&finding(warning));
@@ -149,10 +149,7 @@ fn print_plan(report: &ImportReport, context: &CommandContext) -> Result<(), Com
     for line in table.lines() {
         lines.line(&line)?;
     }
-    lines.line(&format!(
-        "{}; this was a dry run, nothing was changed",
-        counts(report)
-    ))?;
+    lines.line(&format!("{}; dry run: nothing was changed", counts(report)))?;
     lines.finish()
 }
 
@@ -177,7 +174,7 @@ fn print_import(report: &ImportReport, context: &CommandContext) -> Result<(), C
     lines.finish()
 }
 
-/// EMQX's line for keys that were there before.
+/// EMQX's line for existing keys that the import replaced.
 fn overwritten(change: &br_archive::Change) -> Vec<String> {
     use br_emqx::config::ChangeKind::Updated;
     let keys = change.config.iter().flatten();
@@ -195,10 +192,10 @@ fn counts(report: &ImportReport) -> String {
     let (inserted, updated) = (count(ChangeKind::Insert), count(ChangeKind::Update));
     let same = report.count(ChangeKind::Unchanged) + report.count(ChangeKind::Kept);
     let same = format::count(same);
-    format!("{files}: {inserted} inserted, {updated} updated, {same} left as they were")
+    format!("{files}: {inserted} inserted, {updated} updated, {same} unchanged")
 }
 
-/// Keeps it in the repository.
+/// Stores the bundle in the repository.
 async fn keep(args: &ImportArgs, context: &CommandContext) -> CommandResult {
     let start = context.runtime.clock.elapsed();
     let place = context.place().map_err(|error| {
@@ -206,7 +203,7 @@ async fn keep(args: &ImportArgs, context: &CommandContext) -> CommandResult {
         error.with_hint(hint)
     })?;
     begin(args, context)?;
-    // A mistake about it is found before the bundle is read; so is a password asked for before.
+    // Open the repository before reading the bundle: this finds mistakes early, and a password prompt comes first.
     let repository = context.open_or_init(place, false, args.dry_run).await?;
     let (file, options) = (args.file.clone(), args.options(context));
     let spool = std::env::temp_dir();
@@ -255,7 +252,7 @@ fn print_kept(
         return output.document(&Summary::new(json));
     }
     let id = match report.dry_run {
-        true => "none: this was a dry run, nothing was stored".to_owned(),
+        true => "none: dry run, nothing was stored".to_owned(),
         false => backup.id.to_string(),
     };
     let mut fields = vec![

@@ -1,4 +1,4 @@
-//! `br init`: makes a repository.
+//! `br init`: creates a repository.
 
 use br_core::Location;
 use clap::Args;
@@ -28,26 +28,26 @@ const CODES: &[ExitStatus] = &[
     ExitStatus::Interrupted,
 ];
 
-/// Make a repository
+/// Create a repository
 ///
-/// The repository is encrypted when a password is given (--password-file, --password-command or BR_PASSWORD) or asked for
-/// (--encrypt). Whether it is cannot be changed later. Without the password an encrypted repository is lost: keep it in a
-/// second place.
+/// br encrypts the repository if a password is given (--password-file, --password-command or BR_PASSWORD), or with --encrypt,
+/// which prompts for one. This cannot be changed later. Without its password, an encrypted repository is lost: keep a copy of
+/// the password in another place.
 ///
-/// A folder is made if it is missing; a bucket has to exist. What the store promises is tried out, on objects below `probe/`
-/// that are deleted again.
+/// br creates a missing folder, but a bucket must exist. br tests the store with objects below `probe/` and deletes them
+/// again.
 #[derive(Debug, Args)]
 #[command(after_help = exit_codes(CODES), after_long_help = examples(EXAMPLES, &exit_codes(CODES)))]
 pub(crate) struct InitArgs {
-    /// Encrypt it, and ask for the password if none is given
+    /// Encrypt the repository, and prompt for the password if none is given
     #[arg(long)]
     encrypt: bool,
 
-    /// Share it with the group of its folder
+    /// Share the repository with the group of its folder
     ///
-    /// The folder gets mode 2770: members of its group may back up, restore and prune, and what any of them stores belongs to the
-    /// group. Without this option only the owner can read what is stored, whatever the umask. Only for a folder on a disk;
-    /// `chmod 2770` of the folder does the same for a repository that exists and is still empty.
+    /// The folder gets mode 2770: members of its group may back up, restore and prune, and all objects belong to the group. Without
+    /// this option, only the owner can read the objects, whatever the umask is. This works only for a folder on a disk. For an
+    /// existing repository that is still empty, run `chmod 2770` on its folder.
     #[arg(long)]
     shared: bool,
 }
@@ -59,7 +59,7 @@ pub(crate) async fn run(args: &InitArgs, context: &CommandContext) -> CommandRes
             return Err(CommandError::new(
                 ExitStatus::Usage,
                 "--shared is for a folder on a disk",
-                "who may use a bucket is decided where the bucket is managed",
+                "set the permissions of a bucket with the tools of its provider",
             ));
         }
         place.options = place.options.with_shared(true);
@@ -85,9 +85,9 @@ pub(crate) async fn run(args: &InitArgs, context: &CommandContext) -> CommandRes
         ])?;
     }
     if !repository.config().store.exclusive_create {
-        // The commands that write to it say so themselves.
+        // Commands that write to the repository have a separate warning.
         context.output.console.warning(
-            "this store does not refuse a second object of one name: only one br may write to this repository at a time",
+            "this store does not refuse to overwrite an object: only one br may write to this repository at a time",
         );
     }
     if password.is_none() {
@@ -102,7 +102,7 @@ fn ask() -> Result<Password, CommandError> {
     }
     Err(CommandError::new(
         ExitStatus::AccessDenied,
-        "an encrypted repository needs a password, and there is no terminal to ask for it",
+        "an encrypted repository needs a password, but there is no terminal to prompt for it",
         "give it with --password-file, --password-command or BR_PASSWORD",
     ))
 }

@@ -1,4 +1,4 @@
-//! `br link`: makes br a program of another name.
+//! `br link`: creates a link to br with the name of another program.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -16,12 +16,12 @@ use crate::output::format;
 use crate::values;
 
 const EXAMPLES: &str = "\
-  br link mo_br                  # beside br
+  br link mo_br                  # in the folder of br
   br link mo_br /usr/local/bin";
 
-/// Make a link by which br speaks the command line of another tool
+/// Make a link that gives br the command line of another tool
 ///
-/// Called `mo_br`, br takes the commands and options of MatrixOne's mo_br as they are.
+/// Called `mo_br`, br accepts the commands and options of MatrixOne's mo_br.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(ExitStatus::PLAIN),
@@ -32,12 +32,12 @@ pub(crate) struct LinkArgs {
     #[arg(value_name = "NAME", value_enum)]
     name: Name,
 
-    /// Folder for the link [default: the one with br]
+    /// Folder for the link [default: the folder of br]
     #[arg(value_name = "DIR", value_parser = values::folder())]
     folder: Option<PathBuf>,
 }
 
-/// Tools whose command line br speaks.
+/// Tools whose command line br accepts.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Name {
     /// MatrixOne's backup tool
@@ -46,14 +46,14 @@ enum Name {
 }
 
 pub(crate) fn run(args: &LinkArgs, context: &CommandContext) -> CommandResult {
-    context.refuse_repository_options("this command works on none")?;
+    context.refuse_repository_options("this command uses none")?;
     let Name::MoBr = args.name;
     let failed = |what: String, error: &std::io::Error| {
-        let hint = "check the folder and who may write there";
+        let hint = "check the folder and its permissions";
         CommandError::new(ExitStatus::Failure, what, hint).because(error)
     };
     let program = std::env::current_exe()
-        .map_err(|error| failed("cannot find the program of br".to_owned(), &error))?;
+        .map_err(|error| failed("cannot find the br program".to_owned(), &error))?;
     let folder = match &args.folder {
         Some(folder) => folder.clone(),
         None => program.parent().map(PathBuf::from).unwrap_or_default(),
@@ -67,12 +67,12 @@ pub(crate) fn run(args: &LinkArgs, context: &CommandContext) -> CommandResult {
             if !leads_here {
                 return Err(CommandError::new(
                     ExitStatus::Failure,
-                    format!("{shown} exists and is not br"),
+                    format!("{shown} exists but is not br"),
                     "remove it, or name another folder",
                 ));
             }
         }
-        Err(error) => return Err(failed(format!("cannot make the link {shown}"), &error)),
+        Err(error) => return Err(failed(format!("cannot create the link {shown}"), &error)),
     }
     if context.output.is_json() {
         context
@@ -80,7 +80,7 @@ pub(crate) fn run(args: &LinkArgs, context: &CommandContext) -> CommandResult {
             .document(&serde_json::json!({ "link": link.to_string_lossy() }))?;
     } else if !context.output.console.quiet {
         let mut lines = context.output.lines();
-        lines.line(&format!("{shown} is br"))?;
+        lines.line(&format!("{shown} now runs br"))?;
         lines.finish()?;
     }
     Ok(ExitStatus::Ok)

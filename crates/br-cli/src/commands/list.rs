@@ -1,4 +1,4 @@
-//! `br list`: shows the backups there are.
+//! `br list`: lists the backups.
 
 use br_core::ShortIds;
 use br_core::model::Backup;
@@ -13,7 +13,7 @@ use crate::exit_code::ExitStatus;
 use crate::output::json::BackupJson;
 use crate::output::{Table, format};
 
-/// Columns that are cut when a terminal is too narrow, the first one first, and how much of them stays.
+/// Columns to shorten on a narrow terminal, in this order, and their minimum width.
 const SHRINK: [(&str, usize); 3] = [("PATHS", 10), ("TAGS", 4), ("HOST", 4)];
 
 const EXAMPLES: &str = "\
@@ -22,22 +22,22 @@ const EXAMPLES: &str = "\
   br list --path /etc --path /home --complete
   br list --json | jq -r '.backups[-1].id'";
 
-/// List the backups, in the order in which they were made
+/// List backups, oldest first
 ///
-/// ID is the end of a backup's id: every command takes it. TIME is when the backup began, in local time, SIZE what a restore
-/// writes. A backup is `incomplete` when something could not be read. With --verbose there are whole ids and more columns:
-/// STORED is what the backup added to the repository, BASE the backup whose unchanged files were not read again; no backup
-/// depends on it.
+/// ID is a short id that every command accepts. TIME is the start of the backup in local time, SIZE is what a restore writes.
+/// A backup is `incomplete` if br could not read something. With --verbose there are full ids and more columns: STORED is what
+/// the backup added to the repository, BASE is the backup whose unchanged files br did not read again; no backup depends on its
+/// base.
 ///
-/// The last backup is the latest, whatever the clocks said. On a terminal long cells are cut with `…`; --verbose cuts
-/// nothing, and neither does output that goes elsewhere.
+/// `latest` is the last backup in the list, even if clocks were wrong. On a terminal, br shortens long cells with `…`;
+/// --verbose shows them in full, and so does output to a file or a pipe.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(ExitStatus::REPOSITORY),
     after_long_help = examples(EXAMPLES, &exit_codes(ExitStatus::REPOSITORY))
 )]
 pub(crate) struct ListArgs {
-    // Last, as its heading holds for all that follows.
+    // Must be the last field: its heading applies to all options that follow.
     #[command(flatten)]
     filter: FilterArgs,
 }
@@ -63,7 +63,7 @@ pub(crate) async fn run(args: &ListArgs, context: &CommandContext) -> CommandRes
     }
     if backups.is_empty() {
         output.console.note(match none {
-            true => "the repository has no backup yet; `br backup PATH` makes one",
+            true => "the repository has no backups yet; `br backup PATH` makes one",
             false => "no backup matches; `br list` shows all",
         });
         return Ok(ExitStatus::Ok);
@@ -81,7 +81,7 @@ pub(crate) async fn run(args: &ListArgs, context: &CommandContext) -> CommandRes
     Ok(ExitStatus::Ok)
 }
 
-/// A column: its heading, and what it says of a backup.
+/// A column: its heading, and the function for its cells.
 type Column<'a> = (&'static str, Box<dyn Fn(&Backup) -> String + 'a>);
 
 fn table(backups: &[Backup], short: &ShortIds, all: bool) -> Table {
@@ -121,7 +121,7 @@ fn table(backups: &[Backup], short: &ShortIds, all: bool) -> Table {
     table
 }
 
-/// Whether a backup misses something.
+/// Whether a backup is complete.
 const fn state(backup: &Backup) -> &'static str {
     match backup.is_complete() {
         true => "complete",

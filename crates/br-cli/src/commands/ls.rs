@@ -1,4 +1,4 @@
-//! `br ls`: lists what is in a backup.
+//! `br ls`: lists the entries of a backup.
 
 use std::ffi::OsString;
 
@@ -16,7 +16,7 @@ use crate::exit_code::ExitStatus;
 use crate::output::format;
 use crate::output::json::EntryJson;
 
-/// Holes of an inline file up to this length are hashed.
+/// Maximum length of the holes of an inline file that is hashed.
 const MAX_HOLES: u64 = 256 << 20;
 
 const EXAMPLES: &str = "\
@@ -25,34 +25,34 @@ const EXAMPLES: &str = "\
   br ls latest --sha256 | (cd /restored && sha256sum -c)
   br ls latest --json | jq -r 'select(.size > 1e9) | .path'";
 
-/// List what is in a backup
+/// List the entries of a backup
 ///
-/// Paths are relative to where a restore puts them. A backslash in a name is shown as `\\`; bytes that are not UTF-8 and
-/// characters that cannot be seen or that change the order of the text are shown as `\xHH`. A path is accepted as it is
-/// shown, and as it is: a name that the backup has comes first.
+/// Paths are relative to the target of a restore. br shows a backslash in a name as `\\`, and invalid UTF-8, invisible
+/// characters and characters that change the order of the text as `\xHH`. br accepts a path as it is shown or as it is; an exact
+/// match takes precedence.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(ExitStatus::REPOSITORY),
     after_long_help = examples(EXAMPLES, &exit_codes(ExitStatus::REPOSITORY))
 )]
 pub(crate) struct LsArgs {
-    /// The backup: an id, a part of one as `br list` shows it, `latest`, or `latest~1` for the one before
+    /// Backup: an id, a short id from `br list`, `latest`, or `latest~1` for the one before
     #[arg(value_name = "ID")]
     id: BackupSelector,
 
-    /// Only these and what is below them
+    /// Only these paths and everything below them
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
 
-    /// Show mode, owner, size and time as well
+    /// Also show mode, owner, size and time
     #[arg(short, long)]
     long: bool,
 
-    /// Print SHA-256 sums of the files, as `sha256sum -c` reads them
+    /// Print SHA-256 sums of the files in the format of `sha256sum -c`
     #[arg(long, conflicts_with = "long")]
     sha256: bool,
 
-    // Last, as its heading holds for all that follows.
+    // Must be the last field: its heading applies to all options that follow.
     #[command(flatten)]
     filter: FilterArgs,
 }
@@ -67,12 +67,12 @@ pub(crate) async fn run(args: &LsArgs, context: &CommandContext) -> CommandResul
     let mut feed = br_core::engine::ls::ls(&repository, backup.id, paths.clone(), &engine);
     let output = &context.output;
     let mut lines = output.lines();
-    // `sha256sum` reads raw names. A person is shown what a terminal can show.
+    // `sha256sum` reads raw names, but a terminal must only get visible characters.
     let is_terminal = output.is_terminal();
     let mut without_sum = 0_u64;
     while let Some(entry) = feed.next().await {
         let entry = entry?;
-        // Folders on the way to what was asked for come as well.
+        // The engine also returns the parent folders of the requested paths.
         if !paths.is_empty() && !paths.iter().any(|path| entry.path.is_within(path)) {
             continue;
         }
@@ -141,7 +141,7 @@ fn sha256(entry: &Entry) -> Option<[u8; 32]> {
         return None;
     };
     match &file.content {
-        // An empty stream, as older versions stored it.
+        // Older versions stored an empty stream like this.
         Content::Chunks(chunks) if chunks.is_empty() => inline_sha256(file, &[]),
         Content::Chunks(_) => file.sha256,
         Content::Inline(bytes) => file.sha256.or_else(|| inline_sha256(file, bytes)),
@@ -181,7 +181,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A line of `sha256sum`: a name with a backslash or a line break is escaped, and a backslash in front says so.
+/// A line of `sha256sum`: a backslash at the start means that the name has an escaped backslash or line break.
 fn sum_line(sum: &[u8; 32], path: &[u8]) -> Vec<u8> {
     let mut line = Vec::with_capacity(path.len() + 68);
     if path
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_escaped_as_sha256sum_does() {
+    fn file_name_is_escaped_like_sha256sum() {
         let line = |path: &[u8]| String::from_utf8(sum_line(&[0; 32], path)).unwrap();
         assert_eq!(line(b"a b"), format!("{}  a b\n", "00".repeat(32)));
         assert_eq!(
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn inline_files_are_hashed_with_their_holes() {
+    fn inline_file_is_hashed_with_its_holes() {
         let file = FileContent {
             size: 6000,
             holes: vec![Extent {
@@ -239,7 +239,7 @@ mod tests {
         };
         let expected: [u8; 32] = Sha256::digest(&whole).into();
         assert_eq!(inline_sha256(&file, bytes), Some(expected));
-        // A size that does not fit the bytes is no reason to panic.
+        // A size that does not match the bytes must not panic.
         assert_eq!(
             inline_sha256(
                 &FileContent {

@@ -15,14 +15,14 @@ const EXAMPLES: &str = "\
   br man | man -l -
   br man --dir ~/.local/share/man/man1";
 
-/// Print the manual page, or write all pages
+/// Print the manual page, or write all manual pages
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(ExitStatus::PLAIN),
     after_long_help = examples(EXAMPLES, &exit_codes(ExitStatus::PLAIN))
 )]
 pub(crate) struct ManArgs {
-    /// Folder to write the pages of all commands into; it is made if it is missing
+    /// Folder for the manual pages of all commands; created if it is missing
     #[arg(long, value_name = "DIR", value_parser = values::folder())]
     dir: Option<PathBuf>,
 }

@@ -1,6 +1,6 @@
-//! The commands, one a file: its arguments and its `run`.
+//! The commands: one file each, with its arguments and its `run`.
 //!
-//! Invariant: a command reads its arguments, calls the engine, and prints what came of it; it decides nothing else.
+//! Invariant: a command reads its arguments, calls the engine, and prints the result; the engine does everything else.
 
 pub(crate) mod backup;
 pub(crate) mod bundle;

@@ -1,7 +1,7 @@
-//! Paths inside of a backup, as people type them.
+//! Paths in a backup, as users type them.
 //!
-//! [`PathInBackup`] is one. Invariant: a name that the backup has is found as it is. What is no such name is read as
-//! `br ls` shows names.
+//! [`PathInBackup`] is such a path. Invariant: a path that exists in the backup is found as typed; otherwise br reads it as `br
+//! ls` shows paths.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -12,17 +12,17 @@ use br_core::model::{Backup, EntryPath, unescape};
 use crate::context::CommandContext;
 use crate::error::CommandError;
 
-/// A path inside of a backup as it was typed.
+/// A path in a backup, as typed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct PathInBackup {
-    /// As it is.
+    /// The path as typed.
     exact: EntryPath,
-    /// As `br ls` would show it, when that is another path.
+    /// The path as `br ls` would show it, if that is different.
     shown: Option<EntryPath>,
 }
 
 impl PathInBackup {
-    /// Takes a path as people type it: a slash in front, `./` and slashes at the end do not matter.
+    /// Parses a path; ignores a leading slash, `./` and trailing slashes.
     pub(super) fn parse(typed: &OsStr) -> Result<Self, CommandError> {
         let exact = entry_path(typed)?;
         let text = typed.to_str().filter(|text| text.contains('\\'));
@@ -32,7 +32,7 @@ impl PathInBackup {
         Ok(Self { exact, shown })
     }
 
-    /// The path that is meant in a backup.
+    /// Finds the path in a backup.
     pub(super) async fn find(
         self,
         repository: &Repository,
@@ -44,7 +44,7 @@ impl PathInBackup {
     }
 }
 
-/// Takes several paths. None represents everything.
+/// Parses several paths. No path means everything.
 pub(super) fn paths_in_backup(typed: &[OsString]) -> Result<Vec<PathInBackup>, CommandError> {
     let paths = typed.iter().map(|path| PathInBackup::parse(path));
     let paths = paths.collect::<Result<Vec<_>, _>>()?;
@@ -52,7 +52,7 @@ pub(super) fn paths_in_backup(typed: &[OsString]) -> Result<Vec<PathInBackup>, C
     Ok(if is_all { Vec::new() } else { paths })
 }
 
-/// The paths that are meant in a backup.
+/// Finds the paths in a backup.
 pub(super) async fn find_paths(
     typed: &[PathInBackup],
     repository: &Repository,
@@ -74,10 +74,10 @@ pub(super) async fn find_paths(
     Ok(typed.iter().map(choose).collect())
 }
 
-/// Takes one path as it is.
+/// Parses one path as typed.
 pub(super) fn entry_path(typed: &OsStr) -> Result<EntryPath, CommandError> {
     if typed.is_empty() {
-        // Often a variable without a value; it must not mean everything.
+        // Often an unset variable; it must not mean everything.
         return Err(CommandError::usage(
             "the path is empty",
             "give a path as `br ls` shows it, `/` for everything, or leave it out",
@@ -88,7 +88,7 @@ pub(super) fn entry_path(typed: &OsStr) -> Result<EntryPath, CommandError> {
         .filter(|part| !part.is_empty() && *part != b".")
         .collect();
     EntryPath::new(parts.join(&b'/')).map_err(|error| {
-        let message = format!("`{}` is no path in a backup", typed.display());
+        let message = format!("`{}` is not a valid path in a backup", typed.display());
         CommandError::usage(message, "give a path as `br ls` shows it").because(&error)
     })
 }
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_taken_as_people_type_them() {
+    fn leading_and_trailing_slashes_are_ignored() {
         for typed in ["/home/u", "home/u", "./home/u/", "home//u/."] {
             assert_eq!(
                 entry_path(typed.as_ref()).unwrap().as_bytes(),
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_a_shown_name_has_two_readings() {
+    fn path_with_escapes_has_two_readings() {
         let read = |typed: &str| PathInBackup::parse(typed.as_ref()).unwrap();
         let shown = |typed: &str| read(typed).shown.map(|path| path.as_bytes().to_vec());
         assert_eq!(shown(r"d/bad\xff").as_deref(), Some(&b"d/bad\xff"[..]));

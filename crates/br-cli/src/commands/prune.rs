@@ -1,4 +1,4 @@
-//! `br prune`: removes what no backup uses.
+//! `br prune`: removes unused data.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,27 +19,27 @@ const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Locked];
 const EXAMPLES: &str = "\
   br prune --dry-run
   br prune
-  br prune --max-unused 0%   # free all that can be freed, and copy more for it";
+  br prune --max-unused 0%   # free as much as possible, and copy more";
 
-/// Remove what no backup uses, to free space
+/// Remove unused data to free space
 ///
-/// Packs of which nothing is used are deleted; from packs with much that is unused the rest is copied into new ones. Backups
-/// may run meanwhile. A prune that was interrupted can be run again at any time.
+/// br deletes packs that no backup uses. From packs that contain much unused data, br copies the used data to new packs.
+/// Backups can run at the same time. If a prune is interrupted, run it again.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES),
     after_long_help = examples(EXAMPLES, &exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES))
 )]
 pub(crate) struct PruneArgs {
-    /// Show what would be done
+    /// Show what br would do
     #[arg(short = 'n', long)]
     dry_run: bool,
 
-    /// Unused data that may stay, as a share of all: less frees more and copies more
+    /// Unused data that may remain, as a share of all data: a lower value frees more and copies more
     #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = format::parse_percent)]
     max_unused: f64,
 
-    /// Leave alone what an unfinished backup stored within this time
+    /// Keep data of unfinished backups that is younger than this
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = format::parse_duration)]
     grace: Duration,
 }
@@ -62,7 +62,7 @@ pub(crate) async fn run(args: &PruneArgs, context: &CommandContext) -> CommandRe
         let (engine, guard) = context.engine_with(&reporter);
         let done = prune::prune(&repository, &plan, &engine).await?;
         drop(guard);
-        // An empty plan still removes what killed writers left half-written.
+        // Even with an empty plan, remove partial writes of killed processes.
         report = Some(done).filter(|done| !plan.is_empty() || done.unfinished_removed > 0);
     }
     if output.is_json() {
@@ -80,7 +80,7 @@ pub(crate) async fn run(args: &PruneArgs, context: &CommandContext) -> CommandRe
         Some(PruneReport { failed: 1.., .. }) => {
             output
                 .console
-                .hint("run `br prune` again: it goes on with what could not be deleted");
+                .hint("run `br prune` again: it retries the objects that could not be deleted");
             Ok(ExitStatus::Partial)
         }
         _ => Ok(ExitStatus::Ok),
@@ -93,7 +93,7 @@ fn plan_fields(plan: &PrunePlan) -> Vec<(&'static str, String)> {
     if plan.packs_unused > 0 {
         fields.push((
             "delete",
-            format!("{}, of which nothing is used", packs(plan.packs_unused)),
+            format!("{} without used data", packs(plan.packs_unused)),
         ));
     }
     if plan.packs_rewritten > 0 {
@@ -101,13 +101,13 @@ fn plan_fields(plan: &PrunePlan) -> Vec<(&'static str, String)> {
         let packs = packs(plan.packs_rewritten);
         fields.push((
             "rewrite",
-            format!("{packs}, of which {copied} (uncompressed) are used"),
+            format!("{packs} with {copied} of used data (uncompressed)"),
         ));
     }
     if plan.packs_leftover > 0 {
         fields.push((
             "leftover",
-            format!("{} of backups that did not end", packs(plan.packs_leftover)),
+            format!("{} of unfinished backups", packs(plan.packs_leftover)),
         ));
     }
     if plan.packs_spared > 0 {
@@ -119,13 +119,13 @@ fn plan_fields(plan: &PrunePlan) -> Vec<(&'static str, String)> {
     }
     if plan.packs_condemned > 0 {
         fields.push((
-            "go on",
+            "continue",
             format!("{} that an earlier prune left", packs(plan.packs_condemned)),
         ));
     }
     if plan.objects_leftover > 0 {
         let objects = format::counted(plan.objects_leftover, "object", "objects");
-        fields.push(("tidy", format!("{objects} that nothing names")));
+        fields.push(("tidy", format!("{objects} that nothing refers to")));
     }
     fields.push(("removes", format::size(plan.bytes_removed)));
     fields
@@ -138,11 +138,11 @@ fn report_fields(report: &PruneReport) -> Vec<(&'static str, String)> {
     let mut fields = vec![("deleted", deleted)];
     if report.objects_deleted > 0 {
         let objects = format::counted(report.objects_deleted, "object", "objects");
-        fields.push(("tidied", format!("{objects} that nothing named")));
+        fields.push(("tidied", format!("{objects} that nothing refers to")));
     }
     if report.unfinished_removed > 0 {
         let writes = format::counted(report.unfinished_removed, "write", "writes");
-        fields.push(("swept", format!("{writes} that did not end")));
+        fields.push(("swept", format!("{writes} that did not finish")));
     }
     if report.bytes_written > 0 {
         fields.push(("written", format::size(report.bytes_written)));

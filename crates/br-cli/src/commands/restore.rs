@@ -1,4 +1,4 @@
-//! `br restore`: restores a backup, or a part of it.
+//! `br restore`: restores a backup or a part of it.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
@@ -31,39 +31,39 @@ const EXAMPLES: &str = "\
 
 /// Restore a backup, or a part of it, into a folder
 ///
-/// Every piece is verified, and a file gets its name when all of it is there. What is damaged is left out and named; the
-/// rest is restored. Owners are restored when root runs br. Folders that only lead to what is restored keep their permissions,
-/// owner and times if they are there already, and links to folders there are followed if they lead to a folder in DIR.
+/// br verifies each chunk, and a file appears under its name only when it is complete. br names damaged files, leaves them out
+/// and restores the rest. It restores owners if root runs it. Existing parent folders of restored entries keep their permissions,
+/// owner and times. br follows existing links to folders if they lead to a folder in DIR.
 ///
-/// What another user could have written into the repository does not get privileges: if the repository is a folder of this
-/// machine that is not encrypted and that another user owns or may write to, devices, set-user-ID and set-group-ID bits and
-/// the attributes `security.*` and `trusted.*` are left out, and br exits with 3 if there were any.
+/// Data that another user could have written does not get privileges. This applies to an unencrypted repository in a local
+/// folder that another user owns or may write to: br leaves out devices, set-user-ID and set-group-ID bits and the attributes
+/// `security.*` and `trusted.*`, and exits with 3 if there were any.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Partial]),
     after_long_help = examples(EXAMPLES, &exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Partial]))
 )]
 pub(crate) struct RestoreArgs {
-    /// The backup: an id, a part of one as `br list` shows it, `latest`, or `latest~1` for the one before
+    /// Backup: an id, a short id from `br list`, `latest`, or `latest~1` for the one before
     #[arg(value_name = "ID")]
     id: BackupSelector,
 
-    /// Only these and what is below them, as `br ls` shows them
+    /// Restore only these paths and everything below them, as `br ls` shows them
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
 
-    /// Folder to restore into; it is made if it is missing
+    /// Folder to restore into; created if it is missing
     #[arg(short, long, value_name = "DIR", value_parser = values::folder())]
     target: PathBuf,
 
-    /// What to do with files that are there already
+    /// What to do with existing files
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = OverwriteArg::IfChanged)]
     overwrite: OverwriteArg,
 
-    /// Delete what is in restored folders and not in the backup
+    /// Delete entries in restored folders that are not in the backup
     ///
-    /// What was excluded from the backup is not in it and is deleted; what could not be read, the repository and the cache folder
-    /// are spared. Try it with --dry-run first.
+    /// This also deletes files that were excluded from the backup. br keeps files that the backup could not read, the repository
+    /// and the cache folder. Try it with --dry-run first.
     #[arg(long)]
     delete: bool,
 
@@ -71,45 +71,45 @@ pub(crate) struct RestoreArgs {
     #[arg(long)]
     no_owner: bool,
 
-    /// Do not make devices
+    /// Do not create devices
     #[arg(long)]
     no_devices: bool,
 
     /// Do not set the set-user-ID and set-group-ID bits
     ///
-    /// They are never set on what belongs to another user or group than in the backup; the same holds for file capabilities.
+    /// br never sets them, or file capabilities, on a file whose owner or group is different from the one in the backup.
     #[arg(long)]
     no_setid: bool,
 
-    /// Do not set extended attributes of such names; `*` is any text
+    /// Do not set extended attributes with these names; `*` matches any text
     #[arg(long, value_name = "PATTERN")]
     no_xattrs: Vec<OsString>,
 
-    /// Restore devices, set-user-ID bits and the like even if another user may write to the repository
+    /// Restore devices, set-user-ID bits and similar even if another user may write to the repository
     #[arg(long)]
     trust_repository: bool,
 
-    /// Write nothing, and read no stored data; with --verbose, list every entry and what would happen to it
+    /// Write nothing and read no stored data; with --verbose, list every entry and what would happen to it
     #[arg(short = 'n', long)]
     dry_run: bool,
 
-    /// Worker threads [default: as many as there are cores]
+    /// Worker threads [default: number of cores]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::threads)]
     threads: Option<usize>,
 
-    // Last, as its heading holds for all that follows.
+    // Must be the last field: its heading applies to all options that follow.
     #[command(flatten)]
     filter: FilterArgs,
 }
 
-/// What happens to files that are there already.
+/// What to do with existing files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum OverwriteArg {
     /// Replace them
     Always,
-    /// Replace them unless size and time are those of the backup
+    /// Replace them unless their size and time are the same as in the backup
     IfChanged,
-    /// Leave them alone
+    /// Keep them
     Never,
 }
 
@@ -166,7 +166,7 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
     }
     let is_reduced = is_foreign && report.left_out > 0;
     if is_reduced {
-        output.console.hint("devices, set-user-ID bits and the like were left out, as another user may write to the repository: --trust-repository restores them");
+        output.console.hint("devices, set-user-ID bits and similar were left out, because another user may write to the repository: --trust-repository restores them");
     }
     if report.failed_count == 0 && !report.damaged {
         return Ok(match is_reduced {
@@ -175,13 +175,13 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
         });
     }
     output.console.hint(match report.damaged {
-        true => "stored data is damaged: `br check --read-data` tells what is affected, and then how it is mended",
-        false => "mend what is named above and run the command again: what is restored is not written again",
+        true => "stored data is damaged: `br check --read-data` lists the affected files and how to repair them",
+        false => "fix the problems named above and run the command again: it skips files that are already restored",
     });
     Ok(ExitStatus::Partial)
 }
 
-/// Adds what the options leave out, and what is left out of a repository that another user may write to.
+/// Adds the exclusions of the options, and those for a repository that another user may write to.
 fn without_privileges(
     options: RestoreOptions,
     args: &RestoreArgs,
@@ -201,8 +201,8 @@ fn without_privileges(
         .with_skipped_attributes(patterns)
 }
 
-/// True when a user other than this one and root may have decided what is in the repository: nothing proves who wrote
-/// what is not encrypted. Of a repository on a server nothing is known but that the keys for it were given.
+/// True when a user other than this one and root may have written to the repository: in an unencrypted repository nothing proves
+/// who wrote the data. For a server, br knows only that it got keys for it.
 fn is_foreign(repository: &Repository, context: &CommandContext) -> Result<bool, CommandError> {
     let Location::Local(folder) = context.location()? else {
         return Ok(false);
@@ -263,7 +263,7 @@ fn print(
     let files = match report.files_kept {
         0 => files,
         kept => format!(
-            "{files}, {} kept, as nothing is overwritten",
+            "{files}, {} kept because of --overwrite never",
             format::count(kept)
         ),
     };
@@ -295,7 +295,7 @@ fn print(
         ));
     }
     output.fields(&fields)?;
-    // What would be deleted was listed with all else.
+    // The list above already included entries that would be deleted.
     if args.dry_run != output.is_verbose() {
         let mut lines = output.lines();
         print_deleted(report, args.dry_run, output.is_verbose(), &mut lines)?;
@@ -304,13 +304,13 @@ fn print(
     Ok(())
 }
 
-/// What came out otherwise than it is in the backup.
+/// Differences between the restored entries and the backup.
 fn left_out(report: &RestoreReport) -> Vec<(&'static str, String)> {
     let entries = |count| format::counted(count, "entry", "entries");
     let mut fields = Vec::new();
     if report.privileges_dropped > 0 {
         let entries = entries(report.privileges_dropped);
-        let why = "which have another owner than in the backup";
+        let why = "whose owner differs from the backup";
         fields.push((
             "dropped",
             format!("set-user-ID or set-group-ID bits or capabilities of {entries}, {why}"),
@@ -325,11 +325,11 @@ fn left_out(report: &RestoreReport) -> Vec<(&'static str, String)> {
     }
     if report.links_separate > 0 {
         let links = format::counted(report.links_separate, "hard link", "hard links");
-        fields.push(("links", format!("{links} became files of their own")));
+        fields.push(("links", format!("{links} became separate files")));
     }
     if report.leftovers_removed > 0 {
         let files = format::counted(report.leftovers_removed, "file", "files");
-        fields.push(("removed", format!("{files} that a killed restore had left")));
+        fields.push(("removed", format!("{files} left by a killed restore")));
     }
     fields
 }

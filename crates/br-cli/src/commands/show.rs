@@ -1,4 +1,4 @@
-//! `br show`: tells all about one backup.
+//! `br show`: describes one backup.
 
 use br_core::BackupSelector;
 use br_core::model::{Backup, escape};
@@ -13,7 +13,7 @@ use crate::exit_code::ExitStatus;
 use crate::output::format;
 use crate::output::json::BackupJson;
 
-/// Unread entries that are shown without `--verbose`.
+/// Maximum number of unread entries shown without `--verbose`.
 const SHOWN: usize = 20;
 
 const EXAMPLES: &str = "\
@@ -22,18 +22,18 @@ const EXAMPLES: &str = "\
   br show latest~1 --host web1 --path /etc
   br show latest --json | jq .backup.bytes_stored";
 
-/// Show all about one backup
+/// Show the details of one backup
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(ExitStatus::REPOSITORY),
     after_long_help = examples(EXAMPLES, &exit_codes(ExitStatus::REPOSITORY))
 )]
 pub(crate) struct ShowArgs {
-    /// The backup: an id, a part of one as `br list` shows it, `latest`, or `latest~1` for the one before
+    /// Backup: an id, a short id from `br list`, `latest`, or `latest~1` for the one before
     #[arg(value_name = "ID")]
     id: BackupSelector,
 
-    // Last, as its heading holds for all that follows.
+    // Must be the last field: its heading applies to all options that follow.
     #[command(flatten)]
     filter: FilterArgs,
 }
@@ -57,7 +57,7 @@ pub(crate) async fn run(args: &ShowArgs, context: &CommandContext) -> CommandRes
     output.fields(&fields(&backup))?;
     let mut lines = output.lines();
     if !backup.unread.is_empty() {
-        lines.line("\nmissing from this backup or not complete, as they could not be read:")?;
+        lines.line("\nmissing from this backup or incomplete, because br could not read them:")?;
     }
     let shown = if output.is_verbose() {
         usize::MAX
@@ -156,7 +156,7 @@ pub(super) fn contents(totals: &br_core::model::Totals) -> String {
     )
 }
 
-/// What a backup found and did.
+/// The changes that a backup found, and what it stored.
 pub(super) fn change_fields(changes: &br_core::model::Changes) -> [(&'static str, String); 3] {
     let stored = format::size(changes.bytes_stored);
     let added = match format::ratio(changes.bytes_added, changes.bytes_stored) {

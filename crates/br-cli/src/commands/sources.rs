@@ -17,19 +17,19 @@ use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
 use crate::stdin::PatientStdin;
 
-/// What stays out of the backup.
+/// Exclusions from the backup.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What to leave out")]
 pub(super) struct SelectArgs {
-    /// Leave out what matches a pattern, as in .gitignore (can be repeated)
+    /// Leave out entries that match a pattern, as in .gitignore (can be repeated)
     ///
     /// `name` and `src/name` match at any depth. A pattern that starts with a slash is an absolute path, or starts at the root of
-    /// the backup; one that starts with `./` or `../` starts at the current folder. One that ends with a slash matches folders
-    /// only; `!` takes back what an earlier pattern left out.
+    /// the backup; one that starts with `./` or `../` starts at the current folder. A pattern that ends with a slash matches only
+    /// folders; `!` includes entries again that an earlier pattern left out.
     #[arg(short, long, value_name = "PATTERN")]
     exclude: Vec<OsString>,
 
-    /// Read patterns from a file, one a line (can be repeated)
+    /// Read patterns from a file, one per line (can be repeated)
     #[arg(long, value_name = "FILE")]
     exclude_file: Vec<PathBuf>,
 
@@ -37,17 +37,17 @@ pub(super) struct SelectArgs {
     #[arg(long)]
     no_ignore: bool,
 
-    /// Leave out what folders with a CACHEDIR.TAG hold
+    /// Leave out the contents of folders that contain a CACHEDIR.TAG
     #[arg(long)]
     exclude_caches: bool,
 
-    /// Leave out what is mounted below the paths
+    /// Leave out other file systems mounted below the paths
     #[arg(short = 'x', long)]
     one_file_system: bool,
 }
 
 impl SelectArgs {
-    /// The first of these options that was typed.
+    /// The first of these options on the command line.
     pub(super) fn typed(&self) -> Option<&'static str> {
         let typed = [
             ("--exclude", !self.exclude.is_empty()),
@@ -63,36 +63,36 @@ impl SelectArgs {
     }
 }
 
-/// What a backup reads, known to be there.
+/// The input of a backup; it is known to exist.
 #[derive(Debug)]
 pub(super) enum Input {
-    /// Paths of this machine.
+    /// Local paths.
     Paths {
-        /// As typed, without slashes at the end.
+        /// As typed, without trailing slashes.
         paths: Vec<PathBuf>,
-        /// What is left out.
+        /// Exclusions.
         options: LocalSourceOptions,
     },
-    /// Standard input, as a file at this path.
+    /// Standard input, stored as a file at this path.
     Stdin(EntryPath),
 }
 
 impl Input {
-    /// Looks at the paths, so that a mistake in one is found before a repository is made.
+    /// Checks the paths before a repository is created.
     pub(super) fn paths(
         typed: &[PathBuf],
         select: &SelectArgs,
         lists: bool,
     ) -> Result<Self, CommandError> {
         let options = options(select)?.with_left_out_told(lists);
-        // Shells complete folders with a slash; that does not make them other folders.
+        // Shells complete folder names with a slash; the path is the same without it.
         let paths = typed.iter().map(|path| without_slash(path));
         let paths: Vec<_> = paths.map(|path| LocalSource::settle(&path)).collect();
         LocalSource::new(&paths, options.clone()).map_err(|error| refused(&error))?;
         Ok(Self::Paths { paths, options })
     }
 
-    /// Takes the name for standard input.
+    /// Parses the path for standard input.
     pub(super) fn stdin(name: &OsStr) -> Result<Self, CommandError> {
         let path = entry_path(name)?;
         if path.is_root() {
@@ -124,7 +124,7 @@ impl Input {
         }
     }
 
-    /// The folder that relative paths start from, when there are any.
+    /// The folder that relative paths start from, if there are any.
     pub(super) fn folder(&self) -> Vec<u8> {
         match self {
             Self::Paths { paths, .. } if paths.iter().any(|path| path.is_relative()) => {
@@ -134,7 +134,7 @@ impl Input {
         }
     }
 
-    /// Opens it. Folders in `skipped` are left out; only those which exist by now are known by what they are.
+    /// Opens the input. Folders in `skipped` are excluded by identity, so they must already exist.
     pub(super) fn open(
         &self,
         skipped: Vec<PathBuf>,
@@ -149,7 +149,7 @@ impl Input {
         let source = LocalSource::new(paths, options).map_err(|error| refused(&error))?;
         for link in source.symlinked_roots() {
             let link = link.display();
-            let note = format!("{link} is a symbolic link: what it leads to is backed up");
+            let note = format!("{link} is a symbolic link: br backs up its target");
             context.output.console.note(&note);
         }
         Ok(Box::new(source))
@@ -204,21 +204,21 @@ fn without_slash(path: &Path) -> PathBuf {
 
 fn refused(error: &SourceError) -> CommandError {
     let hint = match error {
-        SourceError::NoPath => "name what to back up",
+        SourceError::NoPath => "name the files and folders to back up",
         SourceError::Exclude(error) => return bad_pattern(error),
         SourceError::Path { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
             return CommandError::new(
                 ExitStatus::AccessDenied,
                 error.to_string(),
-                "run br as a user who may read it (such as root)",
+                "run br as a user with permission to read it, such as root",
             )
             .because(source);
         }
         SourceError::Path { source, .. } => {
             return CommandError::usage(error.to_string(), "check the path").because(source);
         }
-        SourceError::Conflict { .. } => "make two backups, or name a folder that holds both",
-        _ => "name the folder that the link leads to, in a backup of its own",
+        SourceError::Conflict { .. } => "make two backups, or name a folder that contains both",
+        _ => "back up the folder that the link points to separately",
     };
     CommandError::usage(error.to_string(), hint)
 }
@@ -246,7 +246,7 @@ pub(super) fn current_folder() -> Vec<u8> {
     folder.as_os_str().as_bytes().to_vec()
 }
 
-/// The name of this machine.
+/// The host name of this machine.
 pub(super) fn host_name() -> String {
     let name = nix::unistd::gethostname().ok();
     name.map_or_else(
@@ -255,7 +255,7 @@ pub(super) fn host_name() -> String {
     )
 }
 
-/// The name of the user who runs br, or the number when there is no name.
+/// The name of the user who runs br, or the numeric id if there is no name.
 pub(super) fn user_name() -> String {
     let uid = nix::unistd::geteuid();
     let user = nix::unistd::User::from_uid(uid).ok().flatten();
@@ -267,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slashes_at_the_end_do_not_make_another_path() {
+    fn trailing_slashes_do_not_change_path() {
         for (typed, kept) in [
             ("/a/b//", "/a/b"),
             ("/", "/"),

@@ -1,4 +1,4 @@
-//! `br stats`: tells how much a repository holds.
+//! `br stats`: shows the size of a repository.
 
 use clap::Args;
 
@@ -13,7 +13,7 @@ const EXAMPLES: &str = "\
   br stats
   br stats --json | jq .bytes_stored";
 
-/// Show how much the repository holds
+/// Show the size of the repository
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(ExitStatus::REPOSITORY),
@@ -63,7 +63,7 @@ pub(crate) async fn run(_: &StatsArgs, context: &CommandContext) -> CommandResul
         let packs = format::count(stats.packs_condemned);
         fields.push((
             "to delete",
-            format!("{packs} packs; `br prune` goes on with it"),
+            format!("{packs} packs; `br prune` deletes them"),
         ));
     }
     output.fields(&fields)?;

@@ -1,4 +1,4 @@
-//! `br storage`: looks at a store, without a repository.
+//! `br storage`: tests a store; needs no repository.
 
 use br_core::{Capabilities, ErrorKind, Location, Speed, Storage, Traffic};
 use clap::{Args, Subcommand};
@@ -9,11 +9,11 @@ use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
 use crate::output::format;
 use crate::output::probe::{ProbeJson, Verdict};
-use crate::storage::Place;
+use crate::storage::StoreLocation;
 
-/// Objects of each size that are written and read to measure.
+/// Number of objects of each size that the speed test writes and reads.
 const ROUNDS: usize = 8;
-/// Size of the larger ones.
+/// Size of the larger objects.
 const LEN: usize = 4 << 20;
 
 const EXAMPLES: &str = "\
@@ -31,7 +31,7 @@ const CODES: &[ExitStatus] = &[
     ExitStatus::Interrupted,
 ];
 
-/// Look at the store that a repository is in, or will be in
+/// Test the store of a repository
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(CODES),
@@ -42,29 +42,29 @@ pub(crate) struct StorageCommand {
     verb: Verb,
 }
 
-/// What can be done with a store.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 enum Verb {
     Probe(ProbeArgs),
 }
 
-/// Find out what a store promises, and how fast it is
+/// Test what a store supports and how fast it is
 ///
-/// No repository is needed. A few objects are written below `probe/`, read, listed and deleted again; then 8 objects of 4 MiB
-/// are written and read to measure the speed.
+/// This needs no repository. br writes a few objects below `probe/`, reads, lists and deletes them. Then it writes and reads
+/// 8 objects of 4 MiB to measure the speed.
 ///
-/// The exit code is 0 when a repository can be there, and 1 when it cannot.
+/// The exit code is 0 if the store can hold a repository, and 1 if it cannot.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(CODES),
     after_long_help = examples(EXAMPLES, &exit_codes(CODES))
 )]
 struct ProbeArgs {
-    /// The store, a path or a URL [default: that of the repository]
+    /// Store: a path or a URL [default: the store of the repository]
     #[arg(value_name = "URL")]
     url: Option<String>,
 
-    /// Measure no speed
+    /// Do not measure the speed
     #[arg(long)]
     quick: bool,
 }
@@ -75,7 +75,7 @@ pub(crate) async fn run(args: &StorageCommand, context: &CommandContext) -> Comm
     }
 }
 
-/// What a probe found.
+/// The result of a probe.
 struct Findings {
     capabilities: Option<Capabilities>,
     speed: Option<Speed>,
@@ -115,9 +115,9 @@ async fn probe(args: &ProbeArgs, context: &CommandContext) -> CommandResult {
     })
 }
 
-/// Tries the store out.
+/// Tests the store.
 async fn look(
-    place: &Place,
+    place: &StoreLocation,
     quick: bool,
     context: &CommandContext,
 ) -> Result<Findings, CommandError> {
@@ -125,7 +125,7 @@ async fn look(
         .map_err(|error| place.explain(error.into()))
         .map_err(|error| match error.status {
             ExitStatus::RepositoryNotFound => {
-                error.with_hint("make the folder, or name another one")
+                error.with_hint("create the folder, or name another one")
             }
             _ => error,
         })?;
@@ -133,7 +133,7 @@ async fn look(
     let found = storage.probe(&name).await.map_err(br_core::Error::from);
     let capabilities = match found {
         Ok(found) => found,
-        // It answers, and not as it must: that is the result.
+        // The store answers, but not correctly: this is the result of the probe.
         Err(error) if matches!(error.kind(), ErrorKind::Invalid) => {
             return Ok(Findings {
                 capabilities: None,
@@ -160,14 +160,14 @@ async fn look(
     })
 }
 
-/// A name that no probe has used.
+/// A unique name for the objects of this probe.
 fn random(context: &CommandContext) -> [u8; 8] {
     let mut bytes = [0; 8];
     context.runtime.random.fill(&mut bytes);
     bytes
 }
 
-fn fields(place: &Place, findings: &Findings) -> Vec<(&'static str, String)> {
+fn fields(place: &StoreLocation, findings: &Findings) -> Vec<(&'static str, String)> {
     let Findings {
         capabilities,
         speed,
@@ -223,31 +223,31 @@ fn capability_fields(found: &Capabilities) -> [(&'static str, String); 4] {
     };
     [
         (
-            "refuses a second object",
+            "refuses to overwrite",
             answer(
                 found.exclusive_create,
-                "two writers could replace each other's objects; one br at a time may write",
+                "writers could overwrite each other's objects; only one br at a time may write",
             ),
         ),
         (
-            "parts of objects",
+            "reads parts",
             answer(
                 found.ranges,
-                "every read would fetch whole packs, which br does not do",
+                "br cannot read parts of packs, which it needs",
             ),
         ),
         (
             "fresh listings",
             answer(
                 found.fresh_lists,
-                "a backup that was just made may show late; one br at a time may write",
+                "new backups may be listed late; only one br at a time may write",
             ),
         ),
         (
             "deletes",
             answer(
                 found.deletes,
-                "`br prune` can free nothing, and what this test wrote stays below probe/",
+                "`br prune` cannot free space, and the objects of this test stay below probe/",
             ),
         ),
     ]

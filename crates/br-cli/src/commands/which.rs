@@ -1,6 +1,6 @@
-//! Which backup a command is about: an id, or `latest` among the backups that options choose.
+//! Selects a backup: by id, or `latest` among the backups that the filter options match.
 //!
-//! [`FilterArgs`] are these options; all commands share them. Invariant: an option that has no effect is refused.
+//! All commands share [`FilterArgs`]. Invariant: an option without effect is refused.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,7 +11,7 @@ use clap::Args;
 use super::sources::current_folder;
 use crate::error::CommandError;
 
-/// Says which backups count.
+/// Filter options.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Which backups count")]
 pub(super) struct FilterArgs {
@@ -19,21 +19,21 @@ pub(super) struct FilterArgs {
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
 
-    /// Only backups of this path, as it was given to `br backup` (can be repeated: of all of them)
+    /// Only backups of this path, as given to `br backup` (can be repeated: must have all paths)
     #[arg(id = "of_path", long = "path", value_name = "PATH")]
     path: Vec<OsString>,
 
-    /// Only backups with this tag (can be repeated: with all of them)
+    /// Only backups with this tag (can be repeated: must have all tags)
     #[arg(long, value_name = "TAG", value_delimiter = ',')]
     tag: Vec<String>,
 
-    /// Only backups that miss nothing
+    /// Only complete backups
     #[arg(long)]
     complete: bool,
 }
 
 impl FilterArgs {
-    /// What was typed.
+    /// The filter from the command line.
     pub(super) fn filter(&self) -> BackupFilter {
         let paths = self.path.iter().map(|path| path.as_bytes().to_vec());
         BackupFilter::default()
@@ -43,13 +43,13 @@ impl FilterArgs {
             .with_complete(self.complete)
     }
 
-    /// The backup that is meant.
+    /// The selected backup.
     pub(super) fn apply(&self, id: &BackupSelector) -> Result<BackupSelector, CommandError> {
         let [id] = self.apply_all([id])?;
         Ok(id)
     }
 
-    /// The backups that are meant. An id names one whatever the options say.
+    /// The selected backups. The filter does not apply to ids.
     pub(super) fn apply_all<const N: usize>(
         &self,
         ids: [&BackupSelector; N],
@@ -59,7 +59,7 @@ impl FilterArgs {
         Ok(ids.map(|id| id.clone().with_filter(filter.clone())))
     }
 
-    /// As [`FilterArgs::apply_all`], for any number.
+    /// Like [`FilterArgs::apply_all`], for any number of backups.
     pub(super) fn apply_list(
         &self,
         ids: &[BackupSelector],
@@ -74,8 +74,8 @@ impl FilterArgs {
         if self.filter().is_empty() || ids.iter().any(|id| !id.is_id()) {
             return Ok(());
         }
-        let message = "--host, --path, --tag and --complete only say which backup is the latest";
-        let hint = "write `latest` as the backup, or leave these options out";
+        let message = "--host, --path, --tag and --complete only apply to `latest`";
+        let hint = "write `latest` as the backup, or leave out these options";
         Err(CommandError::usage(message, hint))
     }
 }

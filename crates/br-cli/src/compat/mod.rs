@@ -1,5 +1,5 @@
-//! Command lines of other tools, turned into those of `br`.
+//! Translates command lines of other tools to command lines of `br`.
 //!
-//! Each tool is one file. Invariant: a translation changes the spelling only. The command it turns into decides what the values mean.
+//! One module per tool. Invariant: a translation changes only the spelling; the `br` command interprets the values.
 
 pub(crate) mod mo_br;

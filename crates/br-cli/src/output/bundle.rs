@@ -1,6 +1,6 @@
-//! What the commands for bundles print for people, in the manner of EMQX.
+//! Output of the bundle commands for users, in the style of EMQX.
 //!
-//! Invariant: values of secrets are never printed, only where they stand.
+//! Invariant: values of secrets are never printed, only their paths.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use br_emqx::table_sets;
 
 use super::format;
 
-/// What `export` wrote, in the words of EMQX's manual.
+/// The result of `export`, in the words of EMQX's manual.
 pub(crate) fn exported_lines(report: &WriteReport) -> Vec<String> {
     let path = format::path(&report.path);
     let files = format::counted(report.members, "file", "files");
@@ -27,7 +27,7 @@ pub(crate) fn exported_lines(report: &WriteReport) -> Vec<String> {
     ]
 }
 
-/// What continues while a bundle is made or taken back, line by line: a heading once, then what EMQX has a line for.
+/// Progress of an export or an import, line by line: a heading once, then EMQX's lines.
 #[derive(Debug, Clone)]
 pub(crate) struct Narration {
     verb: &'static str,
@@ -36,12 +36,12 @@ pub(crate) struct Narration {
 }
 
 impl Narration {
-    /// Of an export.
+    /// For an export.
     pub(crate) const fn exporting() -> Self {
         Self::new("Exporting")
     }
 
-    /// Of an import.
+    /// For an import.
     pub(crate) const fn importing() -> Self {
         Self::new("Importing")
     }
@@ -112,7 +112,7 @@ pub(crate) fn import_order(changes: &[Change]) -> Vec<&Change> {
     order
 }
 
-/// What happens to a file, in a few words: `3 records: 1 inserted, 2 unchanged, 5 kept`.
+/// The change of a file in a few words: `3 records: 1 inserted, 2 unchanged, 5 kept`.
 pub(crate) fn details(change: &Change) -> String {
     if let Some(table) = &change.table {
         return records(table, "kept");
@@ -132,7 +132,7 @@ pub(crate) fn details(change: &Change) -> String {
     )
 }
 
-/// What happens to the records of a table. `others` is what becomes of those that only the base has.
+/// The changes of the records of a table. `others` says what happens to those that only the base has.
 pub(crate) fn records(table: &TableChanges, others: &str) -> String {
     parts(
         "records",
@@ -156,7 +156,7 @@ fn parts(what: &str, counts: &[(u64, &str)]) -> String {
     }
 }
 
-/// A finding in one line.
+/// A finding on one line.
 pub(crate) fn finding(finding: &Finding) -> String {
     let text = match &finding.member {
         Some(member) => format!("{}: {}", format::text(member.as_str()), finding.text),

@@ -1,6 +1,6 @@
-//! What the commands for bundles print as JSON: the shapes are in `docs/json.md`.
+//! JSON output of the bundle commands: `docs/json.md` describes the shapes.
 //!
-//! Invariant: values of secrets are never printed, only where they stand.
+//! Invariant: values of secrets are never printed, only their paths.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use super::bundle::import_order;
 use super::format;
 use super::json::BackupJson;
 
-/// What `export` did.
+/// The result of `export`.
 #[derive(Debug, Serialize)]
 pub(crate) struct ExportJson {
     path: String,
@@ -48,7 +48,7 @@ impl ExportJson {
     }
 }
 
-/// What `import` changes in a folder.
+/// The changes that `import` makes in a folder.
 #[derive(Debug, Serialize)]
 pub(crate) struct ImportJson<'a> {
     bundle: &'a str,
@@ -113,7 +113,7 @@ struct KeyJson {
     action: &'static str,
 }
 
-/// One word for people and for JSON.
+/// The word for output, also in JSON.
 const fn config_action(kind: ChangeKind) -> &'static str {
     match kind {
         ChangeKind::Inserted => "insert",
@@ -172,7 +172,7 @@ fn findings(findings: &[Finding]) -> Vec<FindingJson<'_>> {
     findings.iter().map(json).collect()
 }
 
-/// What `import` keeps in the repository.
+/// The result of `import` into the repository.
 #[derive(Debug, Serialize)]
 pub(crate) struct ImportedJson<'a> {
     bundle: &'a str,
@@ -198,7 +198,7 @@ impl<'a> ImportedJson<'a> {
     }
 }
 
-/// What is in a bundle.
+/// The contents of a bundle.
 #[derive(Debug, Serialize)]
 pub(crate) struct InspectionJson<'a> {
     bundle: &'a str,
@@ -334,7 +334,7 @@ impl<'a> From<&'a br_archive::Manifest> for ManifestJson<'a> {
     }
 }
 
-/// How two bundles differ.
+/// The differences between two bundles.
 #[derive(Debug, Serialize)]
 pub(crate) struct BundleDiffJson<'a> {
     from: &'a str,
@@ -381,7 +381,7 @@ struct DifferenceKeyJson {
     difference: &'static str,
 }
 
-/// One word for people and for JSON.
+/// The word for output, also in JSON.
 const fn difference(kind: DifferenceKind) -> &'static str {
     match kind {
         DifferenceKind::Added => "added",

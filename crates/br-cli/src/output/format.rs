@@ -1,6 +1,6 @@
-//! Values as people read and write them: sizes, durations, times, fractions, modes.
+//! Formats and parses values: sizes, durations, times, fractions, modes.
 //!
-//! Invariant: what is printed here never has control characters, whatever a repository says.
+//! Invariant: the output never contains control characters, whatever data is in a repository.
 
 use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt as _;
@@ -22,7 +22,7 @@ pub(crate) fn size(bytes: u64) -> String {
     }
     let mut value = bytes as f64;
     let mut unit = 0;
-    // What would be rounded to 1024 is one of the next unit.
+    // A value that would round to 1024 is shown in the next unit.
     while value >= 1023.5 && unit + 1 < UNITS.len() {
         value /= 1024.0;
         unit += 1;
@@ -64,7 +64,7 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
-/// How long something took, and how fast it was when that means something.
+/// A duration and, if it is long enough, the speed.
 pub(crate) fn speed(bytes: u64, seconds: f64) -> String {
     let text = duration(Duration::try_from_secs_f64(seconds).unwrap_or_default());
     let rate = (bytes as f64 / seconds.max(0.001)) as u64;
@@ -80,17 +80,17 @@ pub(crate) fn millis(duration: Duration) -> String {
     format!("{:.1} ms", duration.as_secs_f64() * 1000.0)
 }
 
-/// How fast bytes go: `85.3 MiB/s`.
+/// A transfer rate: `85.3 MiB/s`.
 pub(crate) fn mebibytes(per_second: f64) -> String {
     format!("{:.1} MiB/s", per_second / f64::from(1 << 20))
 }
 
-/// Bytes in hexadecimal digits.
+/// Bytes as hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// An error and its causes in one line.
+/// An error and its causes on one line.
 pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -107,7 +107,7 @@ pub(crate) fn round_seconds(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
 }
 
-/// The time from one moment to another; nothing when a clock went back.
+/// The time between two moments; zero when the clock went back.
 pub(crate) fn between(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
@@ -119,34 +119,33 @@ pub(crate) fn local_time(time: Timestamp) -> String {
         .to_string()
 }
 
-/// A file's time as a moment; `None` when it is beyond the calendar.
+/// A file's time; `None` if it is outside the calendar.
 fn moment(time: FileTime) -> Option<Timestamp> {
     Timestamp::new(time.secs, i32::try_from(time.nanos).ok()?).ok()
 }
 
-/// A file's time in local time, or its seconds when it is beyond the calendar.
+/// A file's time in local time, or its seconds if it is outside the calendar.
 pub(crate) fn file_time(time: FileTime) -> String {
     moment(time).map_or_else(|| format!("@{}", time.secs), local_time)
 }
 
-/// A file's time as RFC 3339 with nanoseconds, in UTC; `@seconds.nanoseconds` when it is beyond the calendar.
+/// A file's time in RFC 3339 with nanoseconds, in UTC; `@seconds.nanoseconds` if it is outside the calendar.
 pub(crate) fn file_time_exact(time: FileTime) -> String {
     let beyond = || format!("@{}.{:09}", time.secs, time.nanos);
     moment(time).map_or_else(beyond, |moment| format!("{moment:.9}"))
 }
 
-/// How much smaller data became: `2.4:1`; nothing when it did not.
+/// The compression ratio: `2.4:1`; `None` if the data did not become smaller.
 pub(crate) fn ratio(before: u64, after: u64) -> Option<String> {
     (after > 0 && before >= after).then(|| format!("{:.1}:1", before as f64 / after as f64))
 }
 
-/// Text that came from a repository, without control characters.
+/// Text from a repository, without control characters.
 pub(crate) fn text(text: &str) -> String {
     escape(text.as_bytes())
 }
 
-/// Text that is printed as it is, but for characters that cannot be seen or that move others: those become `\xHH`.
-/// Line breaks stay.
+/// Text with invisible characters, and characters that move others, as `\xHH`. Line breaks stay.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     let is_bad = |c: char| is_hidden(c) && c != '\n';
     if !text.contains(is_bad) {
@@ -162,7 +161,7 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Why something was left out of a backup.
+/// Why an entry was excluded from a backup.
 pub(crate) fn exclusion(reason: &Exclusion) -> String {
     match reason {
         Exclusion::Pattern(pattern) => format!("pattern `{pattern}`"),
@@ -170,31 +169,31 @@ pub(crate) fn exclusion(reason: &Exclusion) -> String {
             format!("pattern `{pattern}` of the ignore file in {folder}")
         }
         Exclusion::OwnFolder => "br keeps its own data there".to_owned(),
-        Exclusion::Cache => "what it holds, as it says that it is a cache".to_owned(),
+        Exclusion::Cache => "its contents, because it is marked as a cache".to_owned(),
         Exclusion::OtherFileSystem => {
-            "what it holds, as another file system is mounted there".to_owned()
+            "its contents, because another file system is mounted there".to_owned()
         }
         _ => "the source left it out".to_owned(),
     }
 }
 
-/// A path of this machine.
+/// A local path.
 pub(crate) fn path(path: &Path) -> String {
     escape(path.as_os_str().as_bytes())
 }
 
-/// Several paths in one cell.
+/// Several paths in one table cell.
 pub(crate) fn paths(paths: &[Vec<u8>]) -> String {
     let paths: Vec<_> = paths.iter().map(|path| escape(path)).collect();
     paths.join(",")
 }
 
-/// Columns of a terminal that text takes.
+/// The number of terminal columns that a text uses.
 pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
-/// Text cut to at most this many columns. The middle goes: names differ at their ends.
+/// Shortens text to this number of columns. It cuts the middle, because names differ at their ends.
 pub(crate) fn cut(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
@@ -209,14 +208,14 @@ pub(crate) fn cut(text: &str, columns: usize) -> String {
             })
             .collect::<String>()
     };
-    // The end of a path says more than its start.
+    // The end of a path is more specific than its start.
     let start = fits(&mut text.chars(), room / 3);
     let end = fits(&mut text.chars().rev(), room - width(&start));
     let end: String = end.chars().rev().collect();
     format!("{start}…{end}")
 }
 
-/// The ten characters that `ls -l` starts with.
+/// The ten characters at the start of a line of `ls -l`.
 pub(crate) fn mode(entry: &Entry) -> String {
     let kind = match entry.kind {
         EntryKind::File(_) => '-',
@@ -246,10 +245,9 @@ pub(crate) fn mode(entry: &Entry) -> String {
     out
 }
 
-/// Reads a size as people write it: `512MiB`, `10 GB`, `1.5g`, `4096`. Units are powers of 1,024 unless they end in `B`
-/// without an `i`.
+/// Parses a size: `512MiB`, `10 GB`, `1.5g`, `4096`. Units are powers of 1,024 unless they end in `B` without an `i`.
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("`{text}` is not a size: write it like 512MiB or 10GiB");
+    let wrong = || format!("`{text}` is not a size: write for example 512MiB or 10GiB");
     let (number, unit) = split_unit(text);
     let number: f64 = number.parse().map_err(|_| wrong())?;
     let unit = unit.to_ascii_lowercase();
@@ -275,9 +273,10 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     Ok(bytes as u64)
 }
 
-/// Reads a percentage, `5%`, as a fraction between 0 and 1.
+/// Parses a percentage, `5%`, as a fraction between 0 and 1.
 pub(crate) fn parse_percent(text: &str) -> Result<f64, String> {
-    let wrong = || format!("`{text}` is not a percentage: write it like 5%, from 0% to 100%");
+    let wrong =
+        || format!("`{text}` is not a percentage: write for example 5%; the range is 0% to 100%");
     let number = text.strip_suffix('%').ok_or_else(wrong)?.trim_end();
     let percent: f64 = number.parse().map_err(|_| wrong())?;
     if (0.0..=100.0).contains(&percent) {
@@ -287,9 +286,9 @@ pub(crate) fn parse_percent(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Reads a duration: `90s`, `30m`, `24h`, `7d`, or `0`.
+/// Parses a duration: `90s`, `30m`, `24h`, `7d`, or `0`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is not a duration: write it like 30m, 24h or 7d");
+    let wrong = || format!("`{text}` is not a duration: write for example 30m, 24h or 7d");
     let (number, unit) = split_unit(text);
     let number: u64 = number.parse().map_err(|_| wrong())?;
     let seconds = match unit {

@@ -56,7 +56,7 @@ fn times_of_files() {
 }
 
 #[test]
-fn long_paths_are_cut() {
+fn long_path_is_shortened_in_the_middle() {
     let both = [b"/etc".to_vec(), b"/home/somebody/documents".to_vec()];
     assert_eq!(paths(&both), "/etc,/home/somebody/documents");
     assert_eq!(cut(&paths(&both), 16), "/etc,…/documents");
@@ -68,14 +68,14 @@ fn long_paths_are_cut() {
 }
 
 #[test]
-fn what_is_printed_can_be_seen() {
+fn invisible_characters_are_escaped() {
     assert_eq!(visible("a\\b\nc"), "a\\b\nc");
     assert_eq!(visible("\u{1b}[2J\r"), "\\x1b[2J\\x0d");
     assert_eq!(visible("txt.\u{202e}gpj"), "txt.\\xe2\\x80\\xaegpj");
 }
 
 #[test]
-fn modes_look_like_those_of_ls() {
+fn mode_is_formatted_like_ls() {
     let text = |kind, mode_bits| {
         mode(&Entry {
             path: EntryPath::root(),
@@ -113,7 +113,7 @@ fn modes_look_like_those_of_ls() {
 }
 
 #[test]
-fn sizes_are_read() {
+fn size_is_parsed() {
     for (text, bytes) in [
         ("0", 0),
         ("4096", 4096),
@@ -140,7 +140,7 @@ fn sizes_are_read() {
 }
 
 #[test]
-fn percentages_and_graces_are_read() {
+fn percentage_and_duration_are_parsed() {
     assert_eq!(parse_percent("5%"), Ok(0.05));
     assert_eq!(parse_percent("100 %"), Ok(1.0));
     for text in ["5", "101%", "-1%", "%", "NaN%"] {

@@ -1,7 +1,7 @@
-//! The shapes that `--json` prints, as `docs/json.md` describes them.
+//! The shapes that `--json` prints; `docs/json.md` describes them.
 //!
-//! Invariant: fields are added, never changed or taken away. Raw bytes are text as [`escape`] writes it, the root of
-//! a backup is `.`.
+//! Invariant: fields may be added, but never changed or removed. Raw bytes are text in the form of [`escape`]; the root of a
+//! backup is `.`.
 
 use br_core::Repository;
 use br_core::model::{Backup, Entry, EntryKind, escape, is_hidden};
@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::format::file_time_exact;
 use crate::error::CommandError;
 
-/// One line of JSON. Characters that cannot be seen, or that move others, are escaped as JSON does it: somebody may read it
-/// on a terminal.
+/// A line of JSON. Invisible characters, and characters that move others, have JSON escapes, because the output may go to a
+/// terminal.
 pub(crate) fn to_line(value: &impl Serialize) -> String {
     let line = serde_json::to_string(value).expect("plain values become JSON");
     if !line.contains(is_hidden) {
@@ -79,7 +79,7 @@ impl<'a> From<&'a CommandError> for Message<'a> {
     }
 }
 
-/// How far an operation is.
+/// The progress of an operation.
 #[derive(Debug, Serialize)]
 pub(crate) struct Status {
     pub(crate) seconds: f64,
@@ -91,7 +91,7 @@ pub(crate) struct Status {
     pub(crate) waiting: Option<String>,
 }
 
-/// What came of a command, as its last or only line.
+/// The result of a command, its last or only line.
 #[derive(Debug, Serialize)]
 pub(crate) struct Summary<T> {
     #[serde(rename = "type")]
@@ -109,7 +109,7 @@ impl<T> Summary<T> {
     }
 }
 
-/// What `init` made.
+/// The result of `init`.
 #[derive(Debug, Serialize)]
 pub(crate) struct RepositoryJson<'a> {
     location: &'a str,
@@ -190,7 +190,7 @@ struct UnreadJson {
 }
 
 impl BackupJson {
-    /// With the id that is short enough to type.
+    /// Adds the short id.
     pub(crate) fn with_short_id(mut self, short_id: String) -> Self {
         self.short_id = Some(short_id);
         self
@@ -244,7 +244,7 @@ impl From<&Backup> for BackupJson {
     }
 }
 
-/// What `backup` did.
+/// The result of `backup`.
 #[derive(Debug, Serialize)]
 pub(crate) struct BackupSummary {
     pub(crate) backup: BackupJson,
@@ -291,7 +291,7 @@ impl<'a> EntryJson<'a> {
     }
 }
 
-/// An entry that differs.
+/// A difference between entries.
 #[derive(Debug, Serialize)]
 pub(crate) struct DifferenceJson<'a> {
     #[serde(rename = "type")]
@@ -301,7 +301,7 @@ pub(crate) struct DifferenceJson<'a> {
     pub(crate) to: Option<EntryJson<'a>>,
 }
 
-/// How many entries differ.
+/// The numbers of differences.
 #[derive(Debug, Default, Clone, Copy, Serialize)]
 pub(crate) struct DiffSummary {
     pub(crate) added: u64,

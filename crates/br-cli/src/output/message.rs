@@ -1,6 +1,6 @@
-//! Messages for the person in front of the terminal, or for the log.
+//! Messages for the terminal or the log.
 //!
-//! [`Console`] writes to stderr. Invariant: with `--json` every line is a JSON object, without it no message has
+//! [`Console`] writes to stderr. Invariant: with `--json` every line is a JSON object; without it, no message contains
 //! characters that could change how a terminal shows it.
 
 use std::fmt;
@@ -20,13 +20,13 @@ use crate::error::CommandError;
 pub(crate) struct Console {
     /// Lines are JSON.
     pub(crate) json: bool,
-    /// No notes, no progress, no summaries.
+    /// Print no notes, progress or summaries.
     pub(crate) quiet: bool,
-    /// Nothing is cut short.
+    /// Print full lists.
     pub(crate) verbose: bool,
     color: bool,
     bar: Mutex<Option<ProgressBar>>,
-    /// A progress line is shown now and then.
+    /// Another task prints progress lines.
     progress: AtomicBool,
 }
 
@@ -38,7 +38,7 @@ impl fmt::Debug for Console {
     }
 }
 
-/// How a label looks on a terminal.
+/// The style of a label on a terminal.
 #[derive(Debug, Clone, Copy)]
 enum Style {
     Red,
@@ -47,7 +47,7 @@ enum Style {
 }
 
 impl Console {
-    /// A console with the user's wishes. Colours are for terminals, and not when `NO_COLOR` is set.
+    /// Creates a console. Colours are only for terminals, and not when `NO_COLOR` is set.
     pub(crate) fn new(json: bool, quiet: bool, verbose: bool) -> Self {
         let dumb = variable("TERM").is_none_or(|term| term == "dumb");
         let color = io::stderr().is_terminal() && variable("NO_COLOR").is_none() && !dumb;
@@ -61,7 +61,7 @@ impl Console {
         }
     }
 
-    /// True when stderr is a terminal, so that br can ask the user.
+    /// True when stderr is a terminal, so that br can ask questions.
     pub(crate) fn is_terminal() -> bool {
         io::stderr().is_terminal()
     }
@@ -71,7 +71,7 @@ impl Console {
         self.color
     }
 
-    /// Tells something that may be good to know.
+    /// Prints a note.
     pub(crate) fn note(&self, message: &str) {
         if self.quiet {
             return;
@@ -82,7 +82,7 @@ impl Console {
         }
     }
 
-    /// Tells something that should be known.
+    /// Prints a warning.
     pub(crate) fn warning(&self, message: &str) {
         match self.json {
             true => self.document(&Message::Warning { message }),
@@ -90,7 +90,7 @@ impl Console {
         }
     }
 
-    /// Tells that an entry could not be handled.
+    /// Reports an entry that failed.
     pub(crate) fn failed(&self, label: &str, path: &str, reason: &str) {
         match self.json {
             true => self.document(&Message::Failed { path, reason }),
@@ -98,7 +98,7 @@ impl Console {
         }
     }
 
-    /// Lists an entry with what happens to it. That is a result, and goes to stdout.
+    /// Lists an entry with what happens to it. This is a result, so it goes to stdout.
     pub(crate) fn entry(&self, action: &str, path: &str, reason: Option<&str>) {
         if self.json {
             let action = action.replace(' ', "-");
@@ -111,7 +111,7 @@ impl Console {
         }
         let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
         let text = format!("{action:<9}  {path}{reason}");
-        // When the reader is gone, the end of the command reports it.
+        // If the reader has closed the pipe, the end of the command reports it.
         let print = || drop(writeln!(io::stdout(), "{}", format::visible(&text)));
         match self.bar.lock().as_deref() {
             Ok(Some(bar)) => bar.suspend(print),
@@ -119,7 +119,7 @@ impl Console {
         }
     }
 
-    /// Tells what to do next.
+    /// Prints a hint.
     pub(crate) fn hint(&self, message: &str) {
         match self.json {
             true => self.document(&Message::Hint { message }),
@@ -127,7 +127,7 @@ impl Console {
         }
     }
 
-    /// Tells why the command failed.
+    /// Prints an error with its causes and its hint.
     pub(crate) fn error(&self, error: &CommandError) {
         if self.json {
             return self.document(&Message::from(error));
@@ -139,9 +139,9 @@ impl Console {
         self.labelled(Style::Cyan, "hint", &error.hint);
     }
 
-    /// Prints a line that is there already.
+    /// Prints a complete line.
     pub(crate) fn line(&self, text: &str) {
-        // There is nowhere to complain when stderr is gone.
+        // If stderr is closed, there is nowhere to report it.
         let print = || drop(writeln!(io::stderr(), "{text}"));
         match self.bar.lock().as_deref() {
             Ok(Some(bar)) => bar.suspend(print),
@@ -149,7 +149,7 @@ impl Console {
         }
     }
 
-    /// Asks a question on the terminal; the answer is yes or no.
+    /// Asks a yes-or-no question on the terminal.
     pub(crate) fn confirm(question: &str) -> io::Result<bool> {
         let mut stderr = io::stderr();
         write!(stderr, "{} [y/N] ", format::visible(question))?;
@@ -167,7 +167,7 @@ impl Console {
         self.line(&json::to_line(value));
     }
 
-    /// Shows a bar below the messages, or takes it away.
+    /// Shows a progress bar below the messages, or removes it.
     pub(super) fn set_bar(&self, bar: Option<ProgressBar>) {
         if let Ok(mut place) = self.bar.lock()
             && let Some(old) = std::mem::replace(&mut *place, bar)
@@ -176,7 +176,7 @@ impl Console {
         }
     }
 
-    /// True while a progress line is shown now and then.
+    /// True while another task prints progress lines.
     pub(super) fn shows_progress(&self) -> bool {
         self.progress.load(Ordering::Relaxed)
     }

@@ -1,7 +1,7 @@
-//! Everything that br prints: results on stdout, everything else on stderr.
+//! All output of br: results on stdout, everything else on stderr.
 //!
-//! [`Output`] writes results, [`Console`] messages, [`ProgressReporter`] what continues. Invariant: nothing outside of this
-//! folder writes to stdout or stderr, so that a bar and a message never mix and `--json` holds for all of it.
+//! [`Output`] writes results, [`Console`] messages, [`ProgressReporter`] progress. Invariant: only this folder writes to stdout or
+//! stderr, so that the progress bar and messages never mix and `--json` applies to all output.
 
 pub(crate) mod bundle;
 pub(crate) mod bundle_json;
@@ -27,7 +27,7 @@ use serde::Serialize;
 pub(crate) use message::Console;
 pub(crate) use progress::{ProgressGuard, ProgressReporter, SHOWN};
 pub(crate) use table::Table;
-pub(crate) use waiting::tell_what_is_waited_for;
+pub(crate) use waiting::report_waits;
 
 use crate::error::CommandError;
 
@@ -44,32 +44,32 @@ impl Output {
         self.console.json
     }
 
-    /// True when everything is listed and nothing is cut short.
+    /// True with `--verbose`.
     pub(crate) fn is_verbose(&self) -> bool {
         self.console.verbose
     }
 
-    /// Opens stdout for many lines; [`Lines::finish`] ends it.
+    /// Opens stdout for several lines; [`Lines::finish`] flushes it.
     #[expect(clippy::unused_self, reason = "only code with an `Output` may print")]
     pub(crate) fn lines(&self) -> Lines {
         Lines(BufWriter::with_capacity(64 << 10, io::stdout()))
     }
 
-    /// Prints one JSON document, on a line of its own.
+    /// Prints a JSON document on one line.
     pub(crate) fn document(&self, value: &impl Serialize) -> Result<(), CommandError> {
         let mut lines = self.lines();
         lines.document(value)?;
         lines.finish()
     }
 
-    /// Prints text as it is.
+    /// Prints text unchanged.
     pub(crate) fn text(&self, text: &[u8]) -> Result<(), CommandError> {
         let mut lines = self.lines();
         lines.raw(text)?;
         lines.finish()
     }
 
-    /// Prints what came of a command as labels and values, unless it is to be quiet.
+    /// Prints the result of a command as labels and values, unless `--quiet` is given.
     pub(crate) fn summary(&self, fields: &[(&str, String)]) -> Result<(), CommandError> {
         if self.console.quiet {
             Ok(())
@@ -78,7 +78,7 @@ impl Output {
         }
     }
 
-    /// Prints labels and values, one pair a line.
+    /// Prints labels and values, one pair per line.
     pub(crate) fn fields(&self, fields: &[(&str, String)]) -> Result<(), CommandError> {
         let width = fields
             .iter()
@@ -92,7 +92,7 @@ impl Output {
         lines.finish()
     }
 
-    /// Stdout without a buffer, for raw bytes.
+    /// Unbuffered stdout for raw bytes.
     #[expect(clippy::unused_self, reason = "only code with an `Output` may print")]
     pub(crate) fn raw(&self) -> Result<File, CommandError> {
         let stdout = io::stdout();
@@ -102,7 +102,7 @@ impl Output {
             .map_err(|error| CommandError::output(&error))
     }
 
-    /// Columns of the terminal that stdout is; `None` when it is none.
+    /// The width of the terminal on stdout; `None` if stdout is not a terminal.
     #[expect(clippy::unused_self, reason = "only code with an `Output` may print")]
     pub(crate) fn terminal_width(&self) -> Option<usize> {
         let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
@@ -121,7 +121,7 @@ impl Output {
 pub(crate) struct Lines(BufWriter<Stdout>);
 
 impl Lines {
-    /// Prints a line for people, without characters that could change how a terminal shows it.
+    /// Prints a line, without characters that could change how a terminal shows it.
     pub(crate) fn line(&mut self, text: &str) -> Result<(), CommandError> {
         self.exact_line(&format::visible(text))
     }
@@ -130,19 +130,19 @@ impl Lines {
         writeln!(self.0, "{text}").map_err(|error| CommandError::output(&error))
     }
 
-    /// Prints bytes as they are.
+    /// Prints raw bytes.
     pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), CommandError> {
         self.0
             .write_all(bytes)
             .map_err(|error| CommandError::output(&error))
     }
 
-    /// Prints one JSON document, on a line of its own.
+    /// Prints a JSON document on one line.
     pub(crate) fn document(&mut self, value: &impl Serialize) -> Result<(), CommandError> {
         self.exact_line(&json::to_line(value))
     }
 
-    /// Makes sure that everything is out.
+    /// Flushes the output.
     pub(crate) fn finish(mut self) -> Result<(), CommandError> {
         self.0.flush().map_err(|error| CommandError::output(&error))
     }

@@ -1,7 +1,6 @@
-//! What a probe of a store found, for people and as JSON.
+//! The result of a store probe, as text and as JSON.
 //!
-//! [`Verdict`] says what a repository can do there. Invariant: it depends on what was tried and on nothing that a provider
-//! promises.
+//! [`Verdict`] says how a repository can use the store. Invariant: it depends only on tests, not on what a provider promises.
 
 use std::fmt;
 
@@ -10,29 +9,29 @@ use serde::Serialize;
 
 use super::format::round_seconds;
 
-/// What a store is good for.
+/// How a repository can use the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Everything that br can do.
+    /// Without limits.
     SeveralWriters,
-    /// One writer at a time; why.
+    /// By one writer at a time; the reasons.
     OneWriter(Vec<String>),
-    /// Nothing; why.
+    /// Not at all; the reasons.
     Unusable(Vec<String>),
 }
 
 impl Verdict {
-    /// Judges what was found.
+    /// Derives the verdict from the test results.
     pub(crate) fn of(found: &Capabilities) -> Self {
         if !found.ranges {
             return Self::Unusable(vec!["parts of objects cannot be read".to_owned()]);
         }
         let mut reasons = Vec::new();
         if !found.exclusive_create {
-            reasons.push("a second object of one name is not refused".to_owned());
+            reasons.push("the store does not refuse to overwrite an object".to_owned());
         }
         if !found.fresh_lists {
-            reasons.push("listings do not show what was just written".to_owned());
+            reasons.push("listings do not show new objects immediately".to_owned());
         }
         if reasons.is_empty() {
             Self::SeveralWriters
@@ -60,14 +59,14 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SeveralWriters => f.write_str("good for a repository with several writers"),
+            Self::SeveralWriters => f.write_str("usable by several writers"),
             Self::OneWriter(_) => f.write_str("usable by one writer at a time"),
             Self::Unusable(reasons) => write!(f, "not usable: {}", reasons.join("; ")),
         }
     }
 }
 
-/// What `storage probe` found.
+/// The result of `storage probe`.
 #[derive(Debug, Serialize)]
 pub(crate) struct ProbeJson<'a> {
     #[serde(rename = "type")]

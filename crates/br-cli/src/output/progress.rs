@@ -1,8 +1,8 @@
-//! How far an operation is: a bar on a terminal, a line now and then in a log, JSON for programs.
+//! Progress of an operation: a bar on a terminal, periodic lines in a log, JSON for programs.
 //!
-//! [`ProgressReporter`] takes the engine's events and only counts, so that it never holds the engine up; a task of
-//! [`ProgressGuard`] looks at the counts and shows them. Invariant: nothing is shown with `--quiet` but failures and
-//! warnings, and nothing of it once the guard is dropped.
+//! [`ProgressReporter`] receives the engine's events and only counts, so that it never blocks the engine; a task of
+//! [`ProgressGuard`] shows the counts. Invariant: with `--quiet` only failures and warnings are shown, and no progress is shown
+//! after the guard is dropped.
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -21,25 +21,25 @@ use super::progress_text::{Fitted, Rate, describe, fraction};
 use super::waiting;
 use crate::context::variable;
 
-/// An operation shorter than this shows no bar.
+/// A shorter operation shows no bar.
 const BAR_AFTER: Duration = Duration::from_millis(250);
-/// How often a bar moves.
+/// Interval between updates of the bar.
 const BAR_EVERY: Duration = Duration::from_millis(100);
-/// How often programs hear.
+/// Interval between JSON progress lines.
 const JSON_EVERY: Duration = Duration::from_secs(1);
-/// How often a log has a line.
+/// Interval between progress lines in a log.
 const LOG_EVERY: Duration = Duration::from_secs(10);
-/// Failures and warnings that a restore shows before it only counts them.
+/// Maximum number of failures, and of warnings, that a restore shows; it only counts the others.
 pub(crate) const SHOWN: u64 = 20;
 
-/// Takes the engine's events.
+/// Receives the engine's events.
 pub(crate) struct ProgressReporter {
     console: Arc<Console>,
     clock: Arc<dyn Clock>,
     start: Duration,
-    /// What an entry that failed is called.
+    /// The label for a failed entry.
     failure: &'static str,
-    /// How many failures and how many warnings are shown.
+    /// The numbers of failures and warnings shown.
     limit: u64,
     /// Whether every entry is listed.
     lists: bool,
@@ -72,13 +72,13 @@ impl ProgressReporter {
         }
     }
 
-    /// Has the line say what a server keeps waiting for.
+    /// Makes the progress line show what a server waits for.
     pub(crate) fn with_network(mut self, status: NetworkStatus) -> Self {
         self.network = status;
         self
     }
 
-    /// Calls failures something else, and shows only some unless everything is to be shown.
+    /// Sets the label for failures, and limits how many are shown without `--verbose`.
     pub(crate) fn with_failures(mut self, label: &'static str) -> Self {
         self.failure = label;
         let all = self.console.verbose || self.console.json;
@@ -92,12 +92,12 @@ impl ProgressReporter {
         self
     }
 
-    /// Time since the reporter was made.
+    /// Time since the reporter was created.
     pub(crate) fn elapsed(&self) -> Duration {
         self.clock.elapsed().saturating_sub(self.start)
     }
 
-    /// Counts one more, and says whether it is shown.
+    /// Counts one more, and returns whether to show it.
     fn shows(&self, counter: &AtomicU64) -> bool {
         counter.fetch_add(1, Ordering::Relaxed) < self.limit
     }
@@ -140,7 +140,7 @@ impl Progress for ProgressReporter {
             Event::Note { message } => self.console.note(message),
             Event::Restart => self
                 .console
-                .note("others changed the repository meanwhile: running once more"),
+                .note("another writer changed the repository: retrying"),
             Event::Warning { message } if self.shows(&self.warnings) => {
                 self.console.warning(message);
             }
@@ -157,7 +157,7 @@ pub(crate) struct ProgressGuard {
 }
 
 impl ProgressGuard {
-    /// Starts to show what the reporter counts.
+    /// Starts to show the counts of the reporter.
     pub(crate) fn start(console: &Arc<Console>, reporter: &Arc<ProgressReporter>) -> Self {
         console.set_shows_progress(!console.quiet);
         let task = (!console.quiet).then(|| tokio::spawn(show(Arc::clone(reporter))));
@@ -202,7 +202,7 @@ async fn show(reporter: Arc<ProgressReporter>) {
         let rate = rate.update(reporter.elapsed(), status.bytes_done);
         match &bar {
             Some(bar) => draw(bar, &status, rate),
-            // The first tick comes at once, when there is nothing to tell yet.
+            // The first tick comes immediately, before there is any progress.
             None if status.seconds < every.as_secs_f64() / 2.0 => {}
             None if console.json => console.document(&Message::Status(status)),
             None => console.line(&describe(&status, rate)),
@@ -236,7 +236,7 @@ fn columns() -> usize {
     columns.filter(|columns| *columns > 0).unwrap_or(80)
 }
 
-/// True when the locale says that terminals show UTF-8: the first of these variables that is set counts.
+/// True when the locale says that the terminal uses UTF-8: the first of these variables that is set decides.
 fn is_utf8(variables: impl Fn(&str) -> Option<OsString>) -> bool {
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
         .iter()
@@ -251,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_variable_of_the_locale_counts() {
+    fn first_locale_variable_that_is_set_decides() {
         for (set, expected) in [
             (&[][..], false),
             (&[("LANG", "en_US.UTF-8")], true),

@@ -1,4 +1,4 @@
-//! How far an operation is, in words.
+//! The text of a progress line.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,34 +6,34 @@ use std::time::Duration;
 use super::format;
 use super::json::Status;
 
-/// The rate is taken over this time.
+/// Period for the current rate.
 const RATE_WINDOW: Duration = Duration::from_secs(10);
 
-/// How much is done. What is expected is an estimate: an operation is not done before it says so.
+/// Progress counts. The expected total is an estimate: only the operation knows when it has finished.
 pub(super) fn fraction(status: &Status) -> Option<f64> {
     let expected = status.bytes_expected?;
     Some((status.bytes_done as f64 / expected as f64).min(0.99))
 }
 
-/// `12.3 GiB of 40 GiB, 30%, 312 MiB/s, ETA 1m 30s`, or without the end when it is not known.
+/// `12.3 GiB of 40 GiB, 30%, 312 MiB/s, ETA 1m 30s`; without a total if it is unknown.
 pub(super) fn describe(status: &Status, rate: f64) -> String {
     Parts::new(status, rate).join(Shown::ALL)
 }
 
-/// A line for a terminal, which it never fills.
+/// A line for a terminal, shorter than its width.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fitted {
     /// Columns of the bar; 0 for none.
     pub(super) bar: usize,
-    /// What is behind it.
+    /// The text after the bar.
     pub(super) text: String,
 }
 
 impl Fitted {
-    /// As much as fits into this many columns, next to a spinner and a space.
+    /// The text and the bar that fit into this number of columns, next to a spinner and a space.
     pub(super) fn new(status: &Status, rate: f64, columns: usize) -> Self {
         const SPINNER: usize = 2;
-        // A character in the last column makes some terminals begin a new line.
+        // A character in the last column makes some terminals start a new line.
         let room = columns.saturating_sub(SPINNER + 1);
         let parts = Parts::new(status, rate);
         let bars: &[usize] = match status.bytes_expected {
@@ -70,7 +70,7 @@ impl Fitted {
     }
 }
 
-/// Which parts of a line are shown.
+/// Which parts of a line to show.
 #[derive(Debug, Clone, Copy)]
 struct Shown {
     share: bool,
@@ -104,7 +104,7 @@ impl Shown {
     };
 }
 
-/// The parts of a line, all of them ASCII.
+/// The parts of a line, all in ASCII.
 #[derive(Debug)]
 struct Parts {
     done: String,
@@ -126,14 +126,14 @@ impl Parts {
         }
         let entries = (status.entries_done > 0)
             .then(|| format::counted(status.entries_done, "entry", "entries"));
-        // While the server keeps br waiting, the rate and the end would be wrong.
+        // While the server makes br wait, the rate and the ETA would be wrong.
         let is_moving = rate >= 1.0 && status.waiting.is_none();
         let left = status
             .bytes_expected
             .and_then(|all| all.checked_sub(status.bytes_done));
         let time = match (is_moving, left) {
             (true, Some(left)) => {
-                // Tenths of a second would pretend to know.
+                // Tenths of a second would suggest a precision that the estimate does not have.
                 let seconds = (left as f64 / rate).round().min(8.64e6);
                 let text = format::duration(Duration::from_secs_f64(seconds));
                 Some(format!("ETA {}", text.replace(".0 s", " s")))
@@ -175,12 +175,12 @@ impl Parts {
     }
 }
 
-/// Bytes a second over the last moments.
+/// The rate in bytes per second over a short period.
 #[derive(Debug, Default)]
 pub(super) struct Rate(VecDeque<(Duration, u64)>);
 
 impl Rate {
-    /// Takes how much was done by now, and returns the rate.
+    /// Adds the current count and returns the rate.
     pub(super) fn update(&mut self, now: Duration, bytes: u64) -> f64 {
         self.0.push_back((now, bytes));
         while self.0.len() > 2
@@ -217,16 +217,16 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_how_far_it_is() {
+    fn progress_line_shows_size_rate_and_eta() {
         let text = describe(&status(3 << 30, Some(12 << 30)), f64::from(300 << 20));
         assert_eq!(text, "3.0 GiB of 12.0 GiB, 25%, 300 MiB/s, ETA 31 s");
         assert_eq!(describe(&status(3 << 30, None), 0.0), "3.0 GiB, 1m 01s");
-        // More than was expected: the estimate is not shown any more.
+        // If the total exceeds the estimate, the estimate is no longer shown.
         assert_eq!(describe(&status(2048, Some(1024)), 0.0), "2.0 KiB, 1m 01s");
     }
 
     #[test]
-    fn a_line_never_fills_the_terminal() {
+    fn progress_line_is_shorter_than_terminal() {
         let sizes = [0, 1, 1023, 1 << 20, (1 << 40) - 1, u64::MAX / 2];
         for bytes_done in sizes {
             for bytes_expected in sizes.map(Some).into_iter().chain([None]) {
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_matters_most_stays_on_a_narrow_terminal() {
+    fn narrow_terminal_shows_most_important_parts() {
         let status = Status {
             entries_done: 123_456,
             ..status(3 << 30, Some(12 << 30))
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_what_is_waited_for() {
+    fn progress_line_shows_server_wait() {
         let mut status = status(3 << 30, Some(12 << 30));
         status.waiting = Some("server answers 503, waiting (1 min 20 s)".to_owned());
         let text = describe(&status, 1000.0);
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_is_that_of_the_last_moments() {
+    fn rate_is_measured_over_last_moments() {
         let mut rate = Rate::default();
         assert_eq!(rate.update(Duration::ZERO, 0), 0.0);
         for second in 1..=30 {

@@ -1,6 +1,6 @@
-//! What the longer operations report, as JSON: the shapes are in `docs/json.md`.
+//! JSON reports of the longer operations; `docs/json.md` describes the shapes.
 //!
-//! Invariant: these are the engine's reports field by field; nothing is computed here.
+//! Invariant: the fields are those of the engine's reports; nothing is computed here.
 
 use br_core::engine::check::{CheckReport, DamagedFile, Finding, Severity};
 use br_core::engine::prune::{PrunePlan, PruneReport};
@@ -9,7 +9,7 @@ use br_core::engine::stats::Stats;
 use br_core::model::EntryPath;
 use serde::Serialize;
 
-/// Figures about a repository.
+/// Statistics of a repository.
 #[derive(Debug, Serialize)]
 pub(crate) struct StatsJson {
     backups: u64,
@@ -47,7 +47,7 @@ impl From<&Stats> for StatsJson {
     }
 }
 
-/// What `check` found.
+/// The result of `check`.
 #[derive(Debug, Serialize)]
 pub(crate) struct CheckSummary<'a> {
     sound: bool,
@@ -113,7 +113,7 @@ impl<'a> From<&'a DamagedFile> for DamagedFileJson<'a> {
     }
 }
 
-/// One word for people and for JSON.
+/// The word for output, also in JSON.
 pub(crate) const fn severity(severity: Severity) -> &'static str {
     match severity {
         Severity::Note => "note",
@@ -121,7 +121,7 @@ pub(crate) const fn severity(severity: Severity) -> &'static str {
     }
 }
 
-/// What `restore` did.
+/// The result of `restore`.
 #[derive(Debug, Serialize)]
 pub(crate) struct RestoreSummary<'a> {
     backup: String,
@@ -184,7 +184,7 @@ impl<'a> RestoreSummary<'a> {
     }
 }
 
-/// What `prune` will do, and did.
+/// The plan and the result of `prune`.
 #[derive(Debug, Serialize)]
 pub(crate) struct PruneSummary {
     pub(crate) dry_run: bool,

@@ -1,4 +1,4 @@
-//! Tables for people.
+//! Tables for users.
 
 use comfy_table::{CellAlignment, ContentArrangement, Table as Grid, TableStyle};
 
@@ -11,13 +11,13 @@ const GAP: usize = 2;
 #[derive(Debug)]
 pub(crate) struct Table {
     columns: Vec<String>,
-    /// Columns for numbers.
+    /// Columns that are aligned to the right.
     right: Vec<usize>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// An empty table. Columns named in `right` are for numbers.
+    /// Creates an empty table. The columns in `right` are aligned to the right.
     pub(crate) fn new(columns: &[&str], right: &[&str]) -> Self {
         let is_right = |at: &usize| right.contains(&columns[*at]);
         Self {
@@ -32,8 +32,8 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// Makes the table fit a terminal: cells of these columns are cut, those of the first before those of the next, each to no
-    /// less than its number. When that is not enough, whole lines are cut.
+    /// Makes the table fit a terminal: shortens cells of these columns in order, each to at least its minimum width. If that is not
+    /// enough, cuts whole lines.
     pub(crate) fn fit(&mut self, columns: usize, shrink: &[(&str, usize)]) {
         let widths: Vec<_> = (0..self.columns.len()).map(|at| self.width(at)).collect();
         let all = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
@@ -59,7 +59,7 @@ impl Table {
             .max(format::width(&self.columns[at]))
     }
 
-    /// The lines, heading first, without spaces at their ends.
+    /// The lines, heading first, without trailing spaces.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut grid = Grid::new();
         grid.load_style(TableStyle::new())
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_stand_on_the_right() {
+    fn numbers_are_aligned_to_the_right() {
         let mut table = Table::new(&["NAME", "SIZE", "TYPE"], &["SIZE"]);
         table.row(vec!["long name".into(), "7 B".into(), "a".into()]);
         table.row(vec!["x".into(), "100 B".into(), "b".into()]);
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_cut_to_fit_in_turn_and_no_further_than_allowed() {
+    fn columns_are_shortened_in_order_to_minimum_width() {
         let lines = |width| {
             let mut table = Table::new(&["ID", "TAGS", "PATHS"], &[]);
             let (tags, paths) = ("nightly,weekly", "/home/anna/documents");

@@ -1,4 +1,4 @@
-//! Arguments that are wrong, and help that was asked for.
+//! Usage errors, and requested help.
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -13,8 +13,8 @@ use crate::values::BadValue;
 
 const HELP: &str = "`--help` explains the command";
 
-/// Prints what clap has to say about a command line of `grammar`: help and version to stdout when they were asked for,
-/// mistakes to stderr with a hint, as everything that fails.
+/// Prints the output of clap for a command line of `grammar`: requested help and version to stdout, errors to stderr with a hint,
+/// like all errors.
 pub(crate) fn print(
     error: clap::Error,
     arguments: &[OsString],
@@ -26,7 +26,7 @@ pub(crate) fn print(
                 Err(in_order) if in_order.kind() == ErrorKind::DisplayHelp => in_order,
                 _ => error,
             };
-            // A reader that went away does not miss it.
+            // If the reader has closed the pipe, it does not need the help.
             let _ = error.print();
             return ExitStatus::Ok;
         }
@@ -59,7 +59,7 @@ pub(crate) fn print(
     } else {
         plain
     };
-    // clap ends with an invitation to `--help`, which is our hint.
+    // clap's message ends with a reference to `--help`; br prints that as the hint.
     let end = text.rfind("For more information").unwrap_or(text.len());
     let mut stderr = io::stderr();
     let _ = writeln!(stderr, "{}\n", text[..end].trim_end());
@@ -67,7 +67,7 @@ pub(crate) fn print(
     ExitStatus::Usage
 }
 
-/// The command of another tool that was typed, and what to type here.
+/// The br command that corresponds to a command of another tool.
 fn foreign(error: &clap::Error) -> Option<(String, &'static str)> {
     let kinds = [ErrorKind::InvalidSubcommand, ErrorKind::UnknownArgument];
     if !kinds.contains(&error.kind()) {
@@ -79,7 +79,7 @@ fn foreign(error: &clap::Error) -> Option<(String, &'static str)> {
     }
 }
 
-/// The first paragraph, in one line, without its label.
+/// The first paragraph on one line, without its label.
 fn message(text: &str) -> String {
     let text = text.strip_prefix("error: ").unwrap_or(text);
     let paragraph = text.split("\n\n").next().unwrap_or(text);
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_message_is_one_line() {
+    fn usage_message_is_one_line() {
         let text =
             "error: the following were not provided:\n  --target <DIR>\n\nUsage: br restore\n";
         assert_eq!(

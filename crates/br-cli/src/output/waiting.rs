@@ -1,7 +1,7 @@
-//! What a server keeps waiting for, in words.
+//! Messages about a server that makes br wait.
 //!
-//! A progress line shows it by itself ([`super::progress`]); [`tell_what_is_waited_for`] does so for commands without one.
-//! Invariant: a short trouble is not worth a word.
+//! A progress line shows the wait itself ([`super::progress`]); [`report_waits`] does so for commands without one. Invariant:
+//! short waits are not reported.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,21 +10,21 @@ use br_core::NetworkStatus;
 
 use super::Console;
 
-/// A shorter trouble is not shown.
+/// A shorter wait is not shown.
 pub(super) const SHOWN_AFTER: Duration = Duration::from_secs(3);
-/// How often a command without a progress line looks.
+/// Interval at which a command without a progress line checks for waits.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often it says so again.
+/// Interval at which the message is repeated.
 const SAID_EVERY: Duration = Duration::from_secs(30);
 
-/// `server answers 503, waiting (1 min 20 s)`, if that is worth a word.
+/// `server answers 503, waiting (1 min 20 s)`; `None` for a short wait.
 pub(super) fn in_words(status: &NetworkStatus) -> Option<String> {
     let waiting = status.waiting()?;
     (waiting.time >= SHOWN_AFTER).then(|| waiting.to_string())
 }
 
-/// Says what is waited for while no progress line does, until the process ends.
-pub(crate) async fn tell_what_is_waited_for(console: Arc<Console>, status: NetworkStatus) {
+/// Reports waits while no progress line does, until the process ends.
+pub(crate) async fn report_waits(console: Arc<Console>, status: NetworkStatus) {
     let mut next = SHOWN_AFTER;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;

@@ -1,7 +1,7 @@
-//! What can be typed about a store.
+//! Storage options.
 //!
-//! [`StorageArgs`] are options of every command. Invariant: whatever was typed as a secret is a [`Secret`] from the moment
-//! it is read, so that no debug output and no message of the parser repeats it.
+//! [`StorageArgs`] are options of every command. Invariant: a secret from the command line is a [`Secret`] from the moment it is
+//! parsed, so that no debug output and no parser message repeats it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,35 +13,34 @@ use crate::output::format;
 use crate::secret::{self, BadSecret};
 use crate::values::{BadValue, number};
 
-/// More requests at once than this do not help.
+/// More concurrent requests than this do not help.
 const MAX_CONNECTIONS: usize = 256;
 
-/// Options about the store of the repository.
+/// Options for the store of the repository.
 ///
-/// None of them names another as its requirement or its contradiction: clap looks at one level of commands at a time, and
-/// these may be before the command or behind it. [`super::Place`] checks them all together.
+/// They declare no conflicts or requirements for clap: it checks only one level of commands, but these options can be before
+/// or after the command. [`super::StoreLocation`] checks them all together.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Storage options")]
 pub(crate) struct StorageArgs {
     /// URL of the S3 server, if it is not AWS [env: BR_S3_ENDPOINT]
     ///
-    /// It can also be in the URL of the repository, as in `s3://bucket/folder?endpoint=https://minio.example:9000`. After
-    /// BR_S3_ENDPOINT the variables of AWS are asked, AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL.
+    /// It can also be in the URL of the repository, as in `s3://bucket/folder?endpoint=https://minio.example:9000`. If
+    /// BR_S3_ENDPOINT is not set, br uses AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL.
     #[arg(long, global = true, value_name = "URL", value_parser = parse_text)]
     pub(super) endpoint: Option<String>,
 
     /// Region of the bucket [env: BR_S3_REGION]
     ///
-    /// Without it AWS_REGION, AWS_DEFAULT_REGION and the profile are asked, and then it is us-east-1.
+    /// Without this option, br uses AWS_REGION, AWS_DEFAULT_REGION, the region of the profile, or us-east-1.
     #[arg(long, global = true, value_name = "NAME", value_parser = parse_text)]
     pub(super) region: Option<String>,
 
     /// Take the keys from a profile in ~/.aws
     ///
-    /// The profiles are in ~/.aws/credentials and ~/.aws/config, or in the files that AWS_SHARED_CREDENTIALS_FILE and
-    /// AWS_CONFIG_FILE name. Without this option and without keys br looks where the tools of AWS look: in
-    /// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in the profile that AWS_PROFILE names, and at the metadata service
-    /// of the machine.
+    /// br reads profiles from ~/.aws/credentials and ~/.aws/config, or from the files in AWS_SHARED_CREDENTIALS_FILE and
+    /// AWS_CONFIG_FILE. Without this option and without keys, br looks in the same places as the AWS tools: AWS_ACCESS_KEY_ID
+    /// and AWS_SECRET_ACCESS_KEY, the profile in AWS_PROFILE, and the metadata service of the machine.
     #[arg(long, global = true, value_name = "NAME", value_parser = parse_text)]
     pub(super) profile: Option<String>,
 
@@ -56,15 +55,15 @@ pub(crate) struct StorageArgs {
 
     /// Read the secret access key from a file [env: BR_S3_SECRET_ACCESS_KEY, the key itself]
     ///
-    /// With `-` it is the first line of standard input. The key is one line that is not empty; a line end and a byte order
-    /// mark are not part of it. The option comes before the environment.
+    /// With `-`, br reads the first line of standard input. The key is one line and must not be empty. br ignores a line break
+    /// at the end and a byte order mark at the start. The option takes precedence over the environment.
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) secret_access_key_file: Option<PathBuf>,
 
-    /// The secret access key; others on this machine can see it
+    /// Secret access key; other users of this machine can see it
     ///
-    /// It works, and br warns of it: everybody on this machine sees what commands are run with. Use a file or the
-    /// environment.
+    /// br accepts it, but prints a warning: all users of this machine can see the arguments of commands. Use a file or the
+    /// environment instead.
     #[arg(
         long,
         global = true,
@@ -74,13 +73,13 @@ pub(crate) struct StorageArgs {
     )]
     pub(super) secret_access_key: Option<Secret>,
 
-    /// Do not sign requests: for buckets that everybody may use
+    /// Do not sign requests: for public buckets
     #[arg(long, global = true, hide_short_help = true)]
     pub(super) no_sign_request: bool,
 
-    /// Assume a role, with the keys or the profile given
+    /// Assume a role, with the given keys or profile
     ///
-    /// The security token service that is asked is the server's own if there is an endpoint, and else that of AWS.
+    /// If an endpoint is given, br requests the role from that server, otherwise from the security token service of AWS.
     #[arg(
         long,
         global = true,
@@ -90,7 +89,7 @@ pub(crate) struct StorageArgs {
     )]
     pub(super) role_arn: Option<String>,
 
-    /// What the owner of the role demands to be told
+    /// External id that the owner of the role requires
     #[arg(
         long,
         global = true,
@@ -100,10 +99,10 @@ pub(crate) struct StorageArgs {
     )]
     pub(super) external_id: Option<String>,
 
-    /// Where a request names the bucket: auto, path or virtual [default: auto]
+    /// Where requests name the bucket: auto, path or virtual [default: auto]
     ///
-    /// `path` is https://HOST/BUCKET/KEY, `virtual` is https://BUCKET.HOST/KEY, and `auto` is what the provider is known to
-    /// want: `virtual` for AWS, Aliyun OSS and Tencent COS, `path` for all others.
+    /// `path` is https://HOST/BUCKET/KEY, and `virtual` is https://BUCKET.HOST/KEY. `auto` chooses by provider: `virtual` for
+    /// AWS, Aliyun OSS and Tencent COS, `path` for all others.
     #[arg(
         long,
         global = true,
@@ -114,23 +113,23 @@ pub(crate) struct StorageArgs {
     )]
     pub(super) addressing: Option<AddressingArg>,
 
-    /// Allow http:// beyond this machine: everybody on the way can read and alter what is sent
+    /// Allow http:// to other machines; anyone on the network can read and change the data
     #[arg(long, global = true, hide_short_help = true)]
     pub(super) allow_http: bool,
 
-    /// Trust a certificate (PEM) next to those of the system (can be repeated)
+    /// Trust this certificate (PEM) in addition to those of the system (can be repeated)
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
     pub(super) ca_certificate: Vec<PathBuf>,
 
-    /// Reach the server through a proxy
+    /// Connect to the server through a proxy
     ///
-    /// Without it the variables HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY count.
+    /// Without this option, br uses the variables HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.
     #[arg(long, global = true, hide_short_help = true, value_name = "URL", value_parser = parse_secret)]
     pub(super) proxy: Option<Secret>,
 
-    /// Storage class of the packs of data, such as STANDARD_IA
+    /// Storage class of data packs, such as STANDARD_IA
     ///
-    /// Everything that a listing or an unchanged backup reads has the default class of the bucket.
+    /// All other objects, which listings and unchanged backups read, have the default class of the bucket.
     #[arg(
         long,
         global = true,
@@ -140,11 +139,11 @@ pub(crate) struct StorageArgs {
     )]
     pub(super) storage_class: Option<String>,
 
-    /// Have the server encrypt: kms, kms:KEY or customer-key-file:FILE
+    /// Server-side encryption: kms, kms:KEY or customer-key-file:FILE
     ///
-    /// `kms` is the key of the bucket in the provider's key management, `kms:KEY` another one there. The file of
-    /// `customer-key-file:FILE` holds a key of 32 bytes in base64, which is sent with every request and is needed to
-    /// read anything again. Neither protects from the provider; a password does, see `br help init`.
+    /// `kms` uses the bucket's key in the provider's key management, `kms:KEY` another key there. With
+    /// `customer-key-file:FILE`, the file holds a key of 32 bytes in base64. br sends it with every request, and nothing can be
+    /// read without it. This does not protect data from the provider; a repository password does, see `br help init`.
     #[arg(
         long,
         global = true,
@@ -154,11 +153,11 @@ pub(crate) struct StorageArgs {
     )]
     pub(super) server_side_encryption: Option<Secret>,
 
-    /// Requests under way at once [default: 16]
+    /// Maximum concurrent requests [default: 16]
     #[arg(long, global = true, hide_short_help = true, value_name = "N", value_parser = parse_connections)]
     pub(super) connections: Option<usize>,
 
-    /// Limit uploads to this many bytes per second, such as 5M
+    /// Maximum upload rate in bytes per second, such as 5M
     #[arg(
         long,
         global = true,
@@ -168,7 +167,7 @@ pub(crate) struct StorageArgs {
     )]
     pub(super) limit_upload: Option<u64>,
 
-    /// Limit downloads to this many bytes per second, such as 5M
+    /// Maximum download rate in bytes per second, such as 5M
     #[arg(
         long,
         global = true,
@@ -178,9 +177,9 @@ pub(crate) struct StorageArgs {
     )]
     pub(super) limit_download: Option<u64>,
 
-    /// Keep retrying this long while the server fails, such as 10m [default: 3m]
+    /// How long to retry while the server fails, such as 10m [default: 3m]
     ///
-    /// The time begins with the first failure after the last success. A server that never answered is given up within seconds.
+    /// The time starts with the first failure after the last success. If a server has never answered, br gives up within seconds.
     #[arg(
         long,
         global = true,
@@ -190,19 +189,19 @@ pub(crate) struct StorageArgs {
     )]
     pub(super) retry_for: Option<Duration>,
 
-    /// Send a SHA-256 with every object, as buckets with object lock want it
+    /// Send a SHA-256 with every object, as buckets with object lock require
     ///
-    /// AWS always gets one. Not every other server accepts it; the signature covers the bytes anyway.
+    /// br always sends it to AWS. Some other servers refuse it; the signature of a request covers the content in any case.
     #[arg(long, global = true, hide_short_help = true)]
     pub(super) send_checksums: bool,
 
-    /// Tells what a server keeps waiting for.
+    /// Reports what a server is waiting for.
     #[arg(skip)]
     pub(crate) status: NetworkStatus,
 }
 
 impl StorageArgs {
-    /// What was typed that only a store on a server has.
+    /// The first option on the command line that only a server has.
     pub(crate) fn typed(&self) -> Option<&'static str> {
         let typed = [
             ("--endpoint", self.endpoint.is_some()),
@@ -238,7 +237,7 @@ impl StorageArgs {
             .map(|(name, _)| name)
     }
 
-    /// Files with secrets that were typed, and the options that name them.
+    /// Files with secrets on the command line, and the options that name them.
     pub(crate) fn secret_files(&self) -> impl Iterator<Item = (&'static str, PathBuf)> {
         let key = self.secret_access_key_file.clone();
         let how = self.server_side_encryption.as_ref().map(Secret::reveal);
@@ -248,7 +247,7 @@ impl StorageArgs {
         key.into_iter().chain(customer)
     }
 
-    /// Options with a secret that was typed, and where it would not be seen.
+    /// Secrets on the command line, and safer alternatives.
     pub(crate) fn exposed(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let key = self.secret_access_key.as_ref().map(|_| {
             let better = "use --secret-access-key-file, BR_S3_SECRET_ACCESS_KEY or a profile";
@@ -260,10 +259,10 @@ impl StorageArgs {
     }
 }
 
-/// Where the bucket is in a URL, as it is typed.
+/// Where a URL names the bucket, as an option value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum AddressingArg {
-    /// As the provider wants it
+    /// As the provider requires
     Auto,
     /// https://host/bucket/key
     Path,
@@ -281,7 +280,7 @@ impl From<AddressingArg> for Addressing {
     }
 }
 
-/// Takes any text but the empty one, which is most likely a variable that is not set.
+/// Accepts any text but an empty one: most likely a variable is not set.
 pub(super) fn parse_text(text: &str) -> Result<String, &'static str> {
     match text {
         "" => Err("it is empty"),
@@ -289,7 +288,7 @@ pub(super) fn parse_text(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Takes a text that is not repeated, whatever is wrong with it.
+/// Reads a secret; an error never repeats it.
 pub(crate) fn parse_secret(text: &str) -> Result<Secret, BadSecret> {
     secret::Secret::of_argument(text)?.to_text()
 }
@@ -297,18 +296,18 @@ pub(crate) fn parse_secret(text: &str) -> Result<Secret, BadSecret> {
 fn parse_connections(text: &str) -> Result<usize, BadValue> {
     number(
         1..=MAX_CONNECTIONS,
-        "the number of requests at once",
+        "the number of concurrent requests",
         "--connections 16",
     )(text)
 }
 
-/// Reads bytes in a second as people write them: `5M`, `500K`, `1.5MiB/s`.
+/// Reads a rate in bytes per second: `5M`, `500K`, `1.5MiB/s`.
 fn parse_rate(text: &str) -> Result<u64, String> {
     let size = format::parse_size(text.strip_suffix("/s").unwrap_or(text));
     match size {
         Ok(rate @ 1..) => Ok(rate),
         _ => Err(format!(
-            "`{text}` is not a rate: write bytes in a second, like 500K or 5M"
+            "`{text}` is not a rate: write bytes per second, such as 500K or 5M"
         )),
     }
 }
@@ -326,7 +325,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_are_written_as_sizes() {
+    fn rate_is_parsed_as_size_per_second() {
         for (text, rate) in [
             ("5M", 5 << 20),
             ("500K", 500 << 10),
@@ -341,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_of_proxies_are_noticed() {
+    fn password_in_proxy_url_is_detected() {
         for (url, expected) in [
             ("http://proxy:3128", false),
             ("http://user@proxy:3128", false),

@@ -1,7 +1,7 @@
-//! Who is asking: which keys are used, and where they come from.
+//! Credentials: which keys br uses, and where they come from.
 //!
-//! [`credentials`] decides. Invariant: what is half given, or given twice, is refused; a key is read in one place and goes
-//! to the library, and nowhere else.
+//! [`credentials`] decides. Invariant: incomplete or contradictory credentials are refused; each key is read in one place and
+//! passed only to the library.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use crate::secret::{self, BadSecret};
 /// Length of 32 bytes in base64.
 const CUSTOMER_KEY_LEN: usize = 44;
 
-/// The keys that were given; without any the library looks where the tools of AWS do.
+/// The given keys; without any, the library looks in the same places as the AWS tools.
 pub(super) fn credentials(
     args: &StorageArgs,
     variables: Variables<'_>,
@@ -46,17 +46,17 @@ pub(super) fn credentials(
         }),
         (None, None) => Ok(S3Credentials::Ambient),
         (Some(_), None) => Err(CommandError::usage(
-            "there is an access key id and no secret access key",
+            "there is an access key id but no secret access key",
             "give it with --secret-access-key-file or BR_S3_SECRET_ACCESS_KEY",
         )),
         (None, Some(_)) => Err(CommandError::usage(
-            "there is a secret access key and no access key id",
+            "there is a secret access key but no access key id",
             "give it with --access-key-id or BR_S3_ACCESS_KEY_ID",
         )),
     }
 }
 
-/// Refuses options that contradict each other, or that need another one.
+/// Refuses options that contradict each other or that need another option.
 fn check_together(args: &StorageArgs) -> Result<(), CommandError> {
     let key = [
         ("--access-key-id", args.access_key_id.is_some()),
@@ -87,18 +87,18 @@ fn check_together(args: &StorageArgs) -> Result<(), CommandError> {
     }
     if args.external_id.is_some() && role.is_none() {
         let hint = "name the role with --role-arn";
-        return Err(CommandError::usage("--external-id without a role", hint));
+        return Err(CommandError::usage("--external-id needs a role", hint));
     }
     Ok(())
 }
 
-/// The role to be assumed.
+/// The role to assume.
 pub(super) fn role(args: &StorageArgs) -> Option<AssumeRole> {
     let role = AssumeRole::new(args.role_arn.clone()?);
     Some(role.with_external_id(args.external_id.clone()))
 }
 
-/// How the server encrypts. What was typed is not repeated: it may be a key in the wrong place.
+/// How the server encrypts. Errors do not repeat the value: it may be a key in the wrong place.
 pub(super) fn encryption(args: &StorageArgs) -> Result<Option<S3Encryption>, CommandError> {
     let Some(how) = &args.server_side_encryption else {
         return Ok(None);
@@ -112,7 +112,7 @@ pub(super) fn encryption(args: &StorageArgs) -> Result<Option<S3Encryption>, Com
         _ => {
             let hint = "write kms, kms:KEY or customer-key-file:FILE";
             return Err(CommandError::usage(
-                "--server-side-encryption is none that br knows",
+                "br does not know this value of --server-side-encryption",
                 hint,
             ));
         }
@@ -128,12 +128,15 @@ fn customer_key(file: &Path) -> Result<Secret, CommandError> {
         return Ok(key);
     }
     Err(refused(
-        format!("{} holds no key of 32 bytes in base64", file.display()),
-        "make one with `openssl rand -base64 32`, and keep it in a second place",
+        format!(
+            "{} does not contain a key of 32 bytes in base64",
+            file.display()
+        ),
+        "create one with `openssl rand -base64 32`, and keep a copy of it in another place",
     ))
 }
 
-/// A secret in a variable of the environment.
+/// A secret in an environment variable.
 fn secret_variable(name: &str, variables: Variables<'_>) -> Result<Option<Secret>, CommandError> {
     let Some(value) = not_empty(name, variables(name))? else {
         return Ok(None);
@@ -156,11 +159,11 @@ fn read_key(file: &Path, option: &str) -> Result<Secret, CommandError> {
         match error {
             BadSecret::Empty => refused(
                 format!("the key file {name} is empty"),
-                "write the key into it",
+                "write the key to it",
             ),
             error => refused(
                 format!("cannot read the key file {name}"),
-                &format!("check {option}: the file holds the key, and nothing else"),
+                &format!("check {option}: the file must contain only the key"),
             )
             .because(&error),
         }

@@ -1,7 +1,7 @@
-//! Where a repository lies and how the store there is used: from what was typed to what the library takes.
+//! Where a repository is and how its store is used: translates options and environment for the library.
 //!
-//! [`StorageArgs`] is what can be typed, [`Place`] what came of it. Invariant: what was typed comes before what the
-//! environment says; what was typed and has no effect, or contradicts itself, is refused.
+//! [`StorageArgs`] are the options, [`StoreLocation`] is the result. Invariant: options take precedence over the environment;
+//! options without effect, and options that contradict each other, are refused.
 
 mod args;
 mod keys;
@@ -16,36 +16,36 @@ use br_core::{
 pub(crate) use self::args::{StorageArgs, parse_secret};
 use crate::error::CommandError;
 
-/// Looks a variable of the environment up, as it is.
+/// Looks up an environment variable, unchanged.
 pub(crate) type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// Who uses a bucket that is no repository, where it differs from what the storage options say.
+/// Credentials of a bucket that is not a repository, where they differ from the storage options.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct BucketKeys {
     /// A role to assume.
     pub(crate) role_arn: Option<String>,
-    /// Requests have the bucket in the path.
+    /// Requests name the bucket in the path.
     pub(crate) is_path_style: bool,
-    /// A key of its own.
+    /// A separate access key.
     pub(crate) access_key_id: Option<String>,
     /// The secret of that key.
     pub(crate) secret_access_key: Option<Secret>,
 }
 
-/// How a repository is named, for hints.
+/// The forms of a repository location, for hints.
 const NAMES: &str = "a path, s3://BUCKET/FOLDER, or s3://BUCKET/FOLDER?endpoint=https://HOST";
 
-/// A place for a repository.
+/// The location of a store, and the options for it.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
-    /// Where it is.
+pub(crate) struct StoreLocation {
+    /// The location.
     pub(crate) location: Location,
-    /// How it is used.
+    /// The options.
     pub(crate) options: StorageOptions,
 }
 
-impl Place {
-    /// Finds out which place is meant. `named` is a URL or a path that was typed.
+impl StoreLocation {
+    /// Finds the location. `named` is a URL or a path from the command line.
     pub(crate) fn find(
         args: &StorageArgs,
         named: Option<&str>,
@@ -57,7 +57,7 @@ impl Place {
         };
         let Some(named) = named else {
             let hint = "name one with --repo PATH, or set BR_REPOSITORY; for backups of MatrixOne use `br matrixone` or `br mo-br`";
-            return Err(CommandError::usage("no repository was named", hint));
+            return Err(CommandError::usage("no repository is named", hint));
         };
         let location = parse(&named)?;
         let Location::S3(there) = location else {
@@ -72,8 +72,8 @@ impl Place {
         })
     }
 
-    /// The repository that is named next to another place: the options for that one are for a bucket here only if this is one, too.
-    pub(crate) fn beside(
+    /// The repository named in addition to another location. The bucket options apply to it only if it is in a bucket.
+    pub(crate) fn additional(
         args: &StorageArgs,
         named: Option<&str>,
         variables: Variables<'_>,
@@ -92,7 +92,7 @@ impl Place {
         }
     }
 
-    /// A bucket that is no repository. `keys` say who uses it, and how.
+    /// A bucket that is not a repository. `keys` are its credentials.
     pub(crate) fn of_bucket(
         args: &StorageArgs,
         bucket: &S3Location,
@@ -102,7 +102,7 @@ impl Place {
         let mut args = args.clone();
         args.role_arn.clone_from(&keys.role_arn);
         if keys.access_key_id.is_some() {
-            // A key of its own, whatever is said of the other bucket.
+            // A separate key is independent of the other bucket's credentials.
             args.access_key_id.clone_from(&keys.access_key_id);
             args.secret_access_key.clone_from(&keys.secret_access_key);
             (args.secret_access_key_file, args.profile) = (None, None);
@@ -120,11 +120,11 @@ impl Place {
         })
     }
 
-    /// A folder or memory, for which no option about servers has a meaning.
+    /// A folder or memory; refuses options that only a server has.
     fn without_server(location: Location, args: &StorageArgs) -> Result<Self, CommandError> {
         if let Some(option) = args.typed() {
             return Err(CommandError::usage(
-                format!("{option} is for repositories in S3, and {location} is none"),
+                format!("{option} is for repositories in S3, but {location} is not in S3"),
                 "leave it out, or name the repository as s3://BUCKET/FOLDER",
             ));
         }
@@ -137,17 +137,17 @@ impl Place {
         !matches!(self.location, Location::Local(_) | Location::Memory)
     }
 
-    /// Says what to do when the place cannot be opened.
+    /// Explains why the store cannot be opened.
     pub(crate) fn explain(&self, error: br_core::Error) -> CommandError {
         let (kind, cause) = (error.kind(), std::error::Error::source(&error));
         let cause = cause.map(ToString::to_string);
         let error = CommandError::from(error).at_store(self.is_remote());
         let hint = match (&self.location, kind, cause) {
             (Location::S3(_), ErrorKind::Invalid, Some(cause)) if cause.starts_with("http ") => {
-                "use https, or give --allow-http on a network where no one can read or alter what is sent"
+                "use https, or give --allow-http on a network where no one can read or change the data"
             }
             (Location::S3(_), ErrorKind::Invalid, Some(_)) => {
-                "correct the name of the repository or the storage options, which `br --help` explains"
+                "correct the location of the repository or the storage options; `br help storage` explains them"
             }
             (Location::S3(_), ErrorKind::Denied, Some(cause))
                 if cause.contains("no credentials") =>
@@ -156,7 +156,7 @@ impl Place {
                  AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             }
             (Location::S3(_), ErrorKind::RepositoryNotFound, Some(_)) => {
-                "correct the name of the bucket, or make the bucket with the tools of its provider"
+                "correct the name of the bucket, or create the bucket with the tools of its provider"
             }
             (Location::Local(_), ErrorKind::Invalid, Some(_)) => {
                 "name a folder with --repo or BR_REPOSITORY"
@@ -168,7 +168,7 @@ impl Place {
 }
 
 impl StorageArgs {
-    /// A bucket that was typed in another place than `--repo`, with the endpoint and the region of the options.
+    /// A bucket from an option other than `--repo`, with the endpoint and the region of the storage options.
     pub(crate) fn complete(
         &self,
         bucket: &S3Location,
@@ -177,7 +177,7 @@ impl StorageArgs {
         with_server(bucket, self, variables)
     }
 
-    /// The role that was typed, and whether requests were asked to have the bucket in the path.
+    /// The role on the command line, and whether requests must name the bucket in the path.
     pub(crate) fn bucket_keys(&self) -> BucketKeys {
         BucketKeys {
             role_arn: self.role_arn.clone(),
@@ -186,7 +186,7 @@ impl StorageArgs {
         }
     }
 
-    /// The access key that was typed or set for br, for whom it is handed on to.
+    /// The access key from the command line or br's environment, to pass on to a server.
     pub(crate) fn typed_keys(
         &self,
         variables: Variables<'_>,
@@ -202,7 +202,7 @@ impl StorageArgs {
     }
 }
 
-/// Understands the location of something that is no repository.
+/// Parses the location of something that is not a repository.
 pub(crate) fn parse_location(text: &str, option: &str) -> Result<Location, CommandError> {
     Location::parse(text).map_err(|error| match Lookalike::of(text) {
         Some(looks) if !matches!(looks, Lookalike::Url(_)) => refuse(error, looks.way_out(text)),
@@ -210,31 +210,36 @@ pub(crate) fn parse_location(text: &str, option: &str) -> Result<Location, Comma
     })
 }
 
-/// Understands a URL or a path.
+/// Parses a URL or a path.
 fn parse(text: &str) -> Result<Location, CommandError> {
     Location::parse(text).map_err(|error| match Lookalike::of(text) {
         Some(looks) if !matches!(looks, Lookalike::Url(_)) => refuse(error, looks.way_out(text)),
         _ => {
-            let hint = format!("name the repository with --repo or BR_REPOSITORY: {NAMES}");
+            let hint = format!("give the repository with --repo or BR_REPOSITORY: {NAMES}");
             refuse(error, hint)
         }
     })
 }
 
-/// An error about arguments, with a hint that fits.
+/// A usage error with a hint.
 pub(crate) fn refuse(error: impl Into<br_core::Error>, hint: impl Into<String>) -> CommandError {
     CommandError::from(error.into()).with_hint(hint)
 }
 
-/// A variable of the environment as text.
+/// An environment variable as text.
 fn text_variable(name: &str, variables: Variables<'_>) -> Result<Option<String>, CommandError> {
     let text = variables(name).filter(|text| !text.is_empty());
     let text = text.map(OsString::into_string).transpose();
-    // What it holds is not shown: it may be a secret.
-    text.map_err(|_| CommandError::usage(format!("{name} is not text"), format!("set {name} anew")))
+    // The error does not show the value: it may be a secret.
+    text.map_err(|_| {
+        CommandError::usage(
+            format!("{name} is not valid UTF-8"),
+            format!("correct {name}"),
+        )
+    })
 }
 
-/// The endpoint that the environment names, and what to do when it is wrong. br's own variable comes before those of AWS.
+/// The endpoint from the environment, and the hint if it is wrong. br's own variable takes precedence over those of AWS.
 fn endpoint_variable(
     variables: Variables<'_>,
 ) -> Result<Option<(String, &'static str)>, CommandError> {
@@ -255,7 +260,7 @@ fn endpoint_variable(
     Ok(None)
 }
 
-/// Adds endpoint and region, unless the URL has them.
+/// Adds endpoint and region to a location whose URL does not have them.
 fn with_server(
     there: &S3Location,
     args: &StorageArgs,
@@ -296,10 +301,10 @@ fn network(args: &StorageArgs) -> Result<NetworkOptions, CommandError> {
     let proxy = args.proxy.as_ref().map(|url| url.reveal().to_owned());
     let is_web = |url: &String| url.starts_with("http://") || url.starts_with("https://");
     if proxy.as_ref().is_some_and(|url| !is_web(url)) {
-        // The library would go without a proxy it does not know. The URL is not shown, as it may hold a password.
+        // The library ignores a proxy that it does not know. Do not show the URL: it may hold a password.
         let hint = "write --proxy http://HOST:PORT";
         return Err(CommandError::usage(
-            "the proxy is not a URL of http or https",
+            "the URL of the proxy must start with http:// or https://",
             hint,
         ));
     }
@@ -321,11 +326,11 @@ fn network(args: &StorageArgs) -> Result<NetworkOptions, CommandError> {
             let message = format!("cannot read the certificate {name}");
             CommandError::usage(message, "check --ca-certificate").because(&error)
         })?;
-        // The library would find none in it, and continue.
+        // The library would find no certificate in it, and continue.
         let mark = b"-----BEGIN CERTIFICATE-----";
         if !pem.windows(mark.len()).any(|part| part == mark) {
-            let message = format!("there is no certificate in {name}");
-            let hint = "name a file in PEM: it holds `-----BEGIN CERTIFICATE-----`";
+            let message = format!("{name} contains no certificate");
+            let hint = "name a PEM file: it contains `-----BEGIN CERTIFICATE-----`";
             return Err(CommandError::usage(message, hint));
         }
         network = network.with_ca_certificate(pem);

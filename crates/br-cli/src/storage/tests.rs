@@ -1,4 +1,4 @@
-//! What was typed, and what came of it.
+//! Storage options, and the locations and options that they give.
 
 use std::collections::HashMap;
 
@@ -21,14 +21,14 @@ fn parsed(line: &str) -> Line {
     Line::try_parse_from(arguments).unwrap()
 }
 
-fn find_with(line: &str, environment: &[(&str, &str)]) -> Result<Place, CommandError> {
+fn find_with(line: &str, environment: &[(&str, &str)]) -> Result<StoreLocation, CommandError> {
     let line = parsed(line);
     let variables: HashMap<_, _> = environment.iter().copied().collect();
     let look_up = |name: &str| variables.get(name).map(OsString::from);
-    Place::find(&line.storage, line.repo.as_deref(), &look_up)
+    StoreLocation::find(&line.storage, line.repo.as_deref(), &look_up)
 }
 
-fn find(line: &str) -> Place {
+fn find(line: &str) -> StoreLocation {
     find_with(line, &[]).unwrap_or_else(|error| panic!("{line}: {error:?}"))
 }
 
@@ -40,7 +40,7 @@ fn refused(line: &str) -> String {
 }
 
 #[test]
-fn a_repository_is_named_by_a_path_or_a_url() {
+fn repository_can_be_path_or_url() {
     for (line, expected) in [
         (
             "--repo s3://bucket/a --endpoint https://host:9",
@@ -54,7 +54,7 @@ fn a_repository_is_named_by_a_path_or_a_url() {
 }
 
 #[test]
-fn the_environment_is_second() {
+fn option_takes_precedence_over_environment() {
     let environment = [
         ("BR_REPOSITORY", "s3://bucket/a"),
         ("BR_S3_ENDPOINT", "https://one"),
@@ -90,7 +90,7 @@ fn the_environment_is_second() {
     assert_eq!(
         place.location.to_string(),
         "/srv",
-        "what is typed comes first"
+        "options take precedence"
     );
     let half = find_with("", &environment[..4]).unwrap_err();
     assert_eq!(half.status, ExitStatus::Usage);
@@ -100,7 +100,7 @@ fn the_environment_is_second() {
 }
 
 #[test]
-fn the_endpoint_of_aws_comes_after_br_s() {
+fn br_endpoint_variable_takes_precedence_over_aws() {
     let all = [
         ("BR_S3_ENDPOINT", "https://br"),
         ("AWS_ENDPOINT_URL_S3", "https://s3"),
@@ -125,7 +125,7 @@ fn the_endpoint_of_aws_comes_after_br_s() {
 }
 
 #[test]
-fn every_option_reaches_the_library() {
+fn every_storage_option_reaches_library() {
     let place = find(
         "--repo s3://bucket --no-sign-request --addressing virtual --allow-http --proxy http://p:1 \
          --storage-class STANDARD_IA --server-side-encryption kms:a:b --connections 3 --limit-upload 5M \
@@ -157,7 +157,7 @@ fn every_option_reaches_the_library() {
     assert_eq!(default.addressing, Addressing::Auto);
 }
 
-/// Command lines that make no sense, and words of what is said to them.
+/// Invalid command lines, and words of the error messages.
 const REFUSED: &[(&str, &str)] = &[
     ("", "--repo PATH"),
     ("--repo /a --endpoint https://h", "--endpoint is for"),
@@ -209,7 +209,7 @@ const REFUSED: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn contradictions_are_refused_in_words() {
+fn contradicting_storage_options_are_refused() {
     for (line, expected) in REFUSED {
         let text = refused(line);
         assert!(text.contains(expected), "{line}: {text}");
@@ -218,7 +218,7 @@ fn contradictions_are_refused_in_words() {
 }
 
 #[test]
-fn keys_are_read_from_files() {
+fn key_is_read_from_file() {
     let folder = std::env::temp_dir().join(format!("br-keys-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let file = folder.join("key");
@@ -254,7 +254,7 @@ fn keys_are_read_from_files() {
 }
 
 #[test]
-fn a_secret_that_was_typed_is_warned_of_and_never_shown() {
+fn typed_secret_has_warning_and_is_not_shown() {
     let line = parsed(
         "--secret-access-key hunter2 --proxy http://u:hunter2@p --server-side-encryption hunter2",
     );

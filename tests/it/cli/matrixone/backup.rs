@@ -1,4 +1,4 @@
-//! `br matrixone backup`: what is asked of the server, and what is believed of its answers.
+//! `br matrixone backup`: the statements for the server, and how br verifies its answers.
 
 use br_test_matrixone::{ClusterOptions, MoServerOptions, MoVersion, Outcome};
 use br_testkit::skip;
@@ -6,7 +6,7 @@ use br_testkit::skip;
 use super::{Mo, PASSWORD, id_of, json};
 
 #[test]
-fn a_backup_is_read_before_it_counts() {
+fn backup_is_verified_before_it_is_complete() {
     let mo = Mo::new();
     let output = mo.run("backup SERVER --backup_dir filesystem --path backups");
     mo.assert_output("backup", &output.clone().expect(0));
@@ -18,7 +18,7 @@ fn a_backup_is_read_before_it_counts() {
 }
 
 #[test]
-fn json_says_what_was_made() {
+fn json_summary_describes_backup() {
     let mo = Mo::new();
     let line = "matrixone backup SERVER --location backups --json";
     mo.assert_output("backup json", &mo.run(line).expect(0));
@@ -36,7 +36,7 @@ fn json_says_what_was_made() {
 }
 
 #[test]
-fn the_number_of_files_at_once_is_handed_on() {
+fn parallelism_is_passed_to_server() {
     let mo = Mo::new();
     for (given, sent) in [
         ("", "'0'"),
@@ -59,7 +59,7 @@ fn the_number_of_files_at_once_is_handed_on() {
     }
 }
 
-/// Command lines, and what is said of them; `BASE` is a backup.
+/// Command lines and their error messages; `BASE` is a backup.
 const CONTRADICTIONS: [(&str, &str); 23] = [
     (
         "backup SERVER --backup_dir filesystem --path b --endpoint http://127.0.0.1:9",
@@ -75,7 +75,7 @@ const CONTRADICTIONS: [(&str, &str); 23] = [
     ),
     (
         "matrixone backup SERVER --location b --bucket x",
-        "--bucket is how mo_br spells",
+        "--bucket is an option of mo_br",
     ),
     ("backup SERVER --backup_dir filesystem", "needs --path"),
     (
@@ -90,7 +90,7 @@ const CONTRADICTIONS: [(&str, &str); 23] = [
         "backup SERVER --backup_dir tape --path b",
         "invalid value 'tape'",
     ),
-    ("backup SERVER", "no place to back up to"),
+    ("backup SERVER", "no location to back up to"),
     (
         "backup SERVER --backup_dir filesystem --path backups --backup_type incremental",
         "needs a base",
@@ -150,7 +150,7 @@ const CONTRADICTIONS: [(&str, &str); 23] = [
 ];
 
 #[test]
-fn contradictions_are_refused_before_anything_is_begun() {
+fn contradicting_options_are_refused_before_backup_starts() {
     let mo = Mo::new();
     let base = mo.backup();
     let before = mo.server.statements().len();
@@ -162,16 +162,16 @@ fn contradictions_are_refused_before_anything_is_begun() {
     assert_eq!(
         mo.server.statements().len(),
         before,
-        "the server was not asked"
+        "the server received no request"
     );
-    assert_eq!(mo.states().len(), 1, "nothing is noted");
+    assert_eq!(mo.states().len(), 1, "nothing is recorded");
     for folder in ["b", "elsewhere", "two words", "a,b", "a:b"] {
         assert!(!mo.at(folder).exists(), "{folder}");
     }
 }
 
 #[test]
-fn only_a_whole_backup_is_a_base() {
+fn incomplete_backup_is_refused_as_base() {
     let mo = Mo::new();
     mo.server.inject(br_test_matrixone::Fault::NotFound(5));
     mo.run("matrixone backup SERVER --location backups")
@@ -189,7 +189,7 @@ fn only_a_whole_backup_is_a_base() {
 }
 
 #[test]
-fn passwords_come_from_safe_places() {
+fn password_is_read_from_file_or_environment() {
     let mo = Mo::new();
     let bare = mo.session.br.clone().env("BR_REPOSITORY", "");
     mo.session.write_secret("pw", format!("{PASSWORD}\n"));
@@ -204,14 +204,16 @@ fn passwords_come_from_safe_places() {
     ));
     let output = bare.run_with_input(twice, b"one\ntwo\n");
     assert!(
-        output.stderr.contains("from standard input already"),
+        output
+            .stderr
+            .contains("already read its secret from standard input"),
         "{output}"
     );
     let typed = mo
         .run_with(&bare, &format!("{line} --password {PASSWORD}"))
         .expect(0);
     assert!(
-        typed.stderr.contains("warning: --password can be seen"),
+        typed.stderr.contains("warning: --password is visible"),
         "{typed}"
     );
     for wrong in [line.to_owned(), format!("{line} --password wrong")] {
@@ -221,13 +223,13 @@ fn passwords_come_from_safe_places() {
             "{output}"
         );
     }
-    assert_eq!(mo.states().len(), 3, "who was not let in began nothing");
+    assert_eq!(mo.states().len(), 3, "a refused login starts no backup");
     let catalogue = std::fs::read_to_string(mo.at("br-matrixone.json")).unwrap();
     assert!(!catalogue.contains(PASSWORD));
 }
 
 #[test]
-fn other_accounts_may_not() {
+fn account_other_than_sys_is_refused() {
     let options = MoServerOptions::default().with_password(PASSWORD);
     let mo = Mo::with(options.with_account("acc"));
     let line = format!(
@@ -236,11 +238,11 @@ fn other_accounts_may_not() {
     );
     let output = mo.run(&line).expect(12);
     assert!(output.stderr.contains("account sys"), "{output}");
-    assert_eq!(mo.server.logins().len(), 0, "the server was told nothing");
+    assert_eq!(mo.server.logins().len(), 0, "the server received nothing");
 }
 
 #[test]
-fn old_releases_do_what_they_can() {
+fn old_releases_support_fewer_options() {
     for (version, grammar) in [
         (MoVersion::V1_0, "FILESYSTEM"),
         (MoVersion::V1_1_3, "PARALLELISM"),
@@ -285,7 +287,7 @@ fn old_releases_do_what_they_can() {
 }
 
 #[test]
-fn another_database_is_told_nothing() {
+fn other_database_is_refused() {
     let mo = Mo::new();
     for tls in ["", "--server-tls disabled", "--server-tls required"] {
         let line = format!("matrixone backup --port 3306 --user dump --location backups {tls}");
@@ -329,7 +331,7 @@ fn required_encryption_is_not_left_out() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_named() {
+fn unreachable_server_is_named() {
     let mo = Mo::new();
     let port = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -345,7 +347,7 @@ fn a_server_that_is_not_there_is_named() {
 
 /// A server on another host writes to its own disk.
 #[test]
-fn a_folder_that_is_another_one_here_is_found_out() {
+fn folder_that_differs_between_server_and_br_is_detected() {
     let mo = Mo::with(
         MoServerOptions::default()
             .with_password(PASSWORD)
@@ -363,9 +365,7 @@ fn a_folder_that_is_another_one_here_is_found_out() {
     std::fs::rename(mo.at("backups"), mo.at("other host")).unwrap();
     let output = br_testkit::BrOutput::from(child.wait_with_output().unwrap()).expect(10);
     assert!(
-        output
-            .stderr
-            .contains("the same one for the server and for br"),
+        output.stderr.contains("the same for the server and for br"),
         "{output}"
     );
     assert!(matches!(mo.server.backups()[0].outcome, Outcome::Done(_)));

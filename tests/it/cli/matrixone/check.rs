@@ -1,4 +1,4 @@
-//! `br matrixone check`: every byte is read, and what is wrong is named.
+//! `br matrixone check`: br reads every byte and names the errors.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use br_test_matrixone::{Backend, ClusterOptions, MoServerOptions, MoVersion};
 
 use super::{Mo, change, object_in};
 
-/// A way to damage an object, what a check and a restore call it, and whether the list of files tells it already.
+/// A way to damage an object, its name in the output of check and restore, and whether the list of files already shows it.
 type Damage = (&'static str, fn(&Path), &'static str);
 
 const DAMAGES: [Damage; 4] = [
@@ -26,7 +26,7 @@ const DAMAGES: [Damage; 4] = [
         |path| fs::remove_file(path).unwrap(),
         "missing",
     ),
-    // The checksum of the block is right again: only the digest knows.
+    // The checksum of the block is correct again: only the digest detects the change.
     (
         "a bit and its checksum",
         |path| {
@@ -41,7 +41,7 @@ const DAMAGES: [Damage; 4] = [
 ];
 
 #[test]
-fn a_sound_backup_is_said_to_be_so() {
+fn intact_backup_passes_check() {
     let mo = Mo::new();
     let id = mo.backup();
     mo.assert_output("check", &mo.run(&format!("check {id}")).expect(0));
@@ -57,7 +57,7 @@ fn a_sound_backup_is_said_to_be_so() {
 }
 
 #[test]
-fn damage_is_named_and_is_not_restored() {
+fn damage_is_reported_and_restore_is_refused() {
     for (what, damage, word) in DAMAGES {
         let mo = Mo::new();
         let id = mo.backup();
@@ -75,7 +75,7 @@ fn damage_is_named_and_is_not_restored() {
             "{what}: {output}"
         );
         assert!(
-            output.stderr.contains("cannot be relied on: 1 problem"),
+            output.stderr.contains("is damaged: 1 problem"),
             "{what}: {output}"
         );
         let report = super::json(&mo.run(&format!("check {id} --json")).expect(14).stdout);
@@ -101,7 +101,7 @@ fn damage_is_named_and_is_not_restored() {
 }
 
 #[test]
-fn small_files_count_as_well() {
+fn damage_of_small_files_is_found() {
     for file in ["mo_meta", "hakeeper/hk_data", "tae/tae_list", "tae/tae_sum"] {
         let mo = Mo::new();
         let id = mo.backup();
@@ -119,7 +119,7 @@ fn small_files_count_as_well() {
 }
 
 #[test]
-fn a_place_needs_no_catalogue() {
+fn location_works_without_catalogue() {
     let mo = Mo::new();
     let full = mo.backup();
     mo.server.cluster().insert(3);
@@ -140,7 +140,7 @@ fn a_place_needs_no_catalogue() {
     assert!(one.stdout.starts_with("check: /mo_meta\n"), "{one}");
     let several = mo.run(&format!("{root} 0")).expect(2);
     assert!(several.stderr.contains("several backups"), "{several}");
-    // What the incremental one shares is missing for both.
+    // The files that the incremental backup shares are missing for both.
     let object = object_in(&mo.at(&format!("backups/full-{full}/tae")));
     fs::remove_file(&object).unwrap();
     let output = mo.run(root).expect(14);
@@ -164,7 +164,7 @@ fn a_place_needs_no_catalogue() {
 }
 
 #[test]
-fn what_is_only_begun_is_no_backup() {
+fn unfinished_backup_fails_check() {
     let mo = Mo::new();
     let id = mo.backup();
     fs::remove_file(mo.at(&format!("backups/full-{id}/mo_meta.sha256"))).unwrap();
@@ -185,7 +185,7 @@ fn what_is_only_begun_is_no_backup() {
 /// The server leaves some files without a digest, and without checksums nothing in them shows that a bit was flipped. Who read the backup
 /// when it was made knows.
 #[test]
-fn files_without_a_digest_are_proven_by_who_read_them_first() {
+fn files_without_digest_are_verified_with_digest_from_backup_run() {
     let cluster = ClusterOptions {
         backend: Backend::DiskV2,
         ..ClusterOptions::default()

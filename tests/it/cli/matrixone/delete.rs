@@ -1,11 +1,11 @@
-//! `br matrixone delete`: what others need is not deleted.
+//! `br matrixone delete`: backups that others need are not deleted.
 
 use std::fs;
 
 use super::Mo;
 
 #[test]
-fn a_backup_that_others_need_stays() {
+fn backup_that_others_need_is_not_deleted() {
     let mo = Mo::new();
     let full = mo.backup();
     let first = mo.backup_since(&full);
@@ -34,7 +34,7 @@ fn a_backup_that_others_need_stays() {
 }
 
 #[test]
-fn only_the_catalogue_forgets_on_request() {
+fn not_delete_data_removes_only_catalogue_entry() {
     let mo = Mo::new();
     let full = mo.backup();
     let increment = mo.backup_since(&full);
@@ -50,7 +50,7 @@ fn only_the_catalogue_forgets_on_request() {
 
 /// As `mo_br` laid backups out at first, in a folder that may have other things in it.
 #[test]
-fn a_backup_without_a_folder_leaves_what_is_beside_it() {
+fn deleting_backup_without_folder_keeps_unrelated_files() {
     let mo = Mo::new();
     let id = mo.backup();
     let folder = mo.at("flat");
@@ -66,7 +66,7 @@ fn a_backup_without_a_folder_leaves_what_is_beside_it() {
     mo.session.write("old/mo_br.meta", line);
     mo.run(&format!("check {id} --meta_path old/mo_br.meta"))
         .expect(0);
-    // Another one lay there once: it is not this one that is deleted.
+    // Another backup was at this location before: it is not the one to delete.
     let gone = "01942b54-0000-7000-8000-000000000009";
     let line = fs::read_to_string(mo.at("old/mo_br.meta")).unwrap();
     let other = line.replace(&id, gone).replace(&time[..10], "2023-01-02");
@@ -88,9 +88,9 @@ fn a_backup_without_a_folder_leaves_what_is_beside_it() {
     assert_eq!(left, ["notes.txt"]);
 }
 
-/// The catalogue of another machine, or none, does not put a backup in danger: what needs it says so itself.
+/// A different or missing catalogue must not put a backup in danger: dependent backups name their base themselves.
 #[test]
-fn what_only_the_files_know_to_be_needed_stays() {
+fn backup_needed_only_according_to_files_is_not_deleted() {
     let mo = Mo::new();
     let full = mo.backup();
     mo.server.cluster().insert(2);
@@ -105,7 +105,7 @@ fn what_only_the_files_know_to_be_needed_stays() {
     )
     .unwrap();
     let increment = super::id_of(&mo.run(&line).expect(0));
-    assert_eq!(mo.states().len(), 1, "it is not known here");
+    assert_eq!(mo.states().len(), 1, "this catalogue does not contain it");
     let output = mo.run(&format!("delete {full}")).expect(2);
     assert!(output.stderr.contains(&increment), "{output}");
     let there = "--meta_path elsewhere/mo_br.meta";
@@ -116,17 +116,17 @@ fn what_only_the_files_know_to_be_needed_stays() {
     .expect(0);
     super::assert_holds(&super::unframed(&mo.at("mo/mo-data/shared")), &objects);
 
-    // Its list is damaged: nobody knows what it needs.
+    // The list of this backup is damaged: it is not known what it needs.
     let list = mo.at(&format!("backups/incremental-{increment}/tae/tae_list"));
     let whole = fs::read(&list).unwrap();
     super::change(&list, |bytes| bytes[40] ^= 1);
     let output = mo.run(&format!("delete {full} --cascade")).expect(14);
     assert!(
-        output.stderr.contains("cannot be found out") && output.stderr.contains(&increment),
+        output.stderr.contains("cannot determine") && output.stderr.contains(&increment),
         "{output}"
     );
     fs::write(&list, whole).unwrap();
-    // Without a point in time, and without a list of what is to go, the lists of others say it.
+    // Without a timestamp and without a list of this backup, the lists of the others decide.
     for (backup, file) in [
         (format!("full-{full}"), "tae_sum"),
         (format!("incremental-{increment}"), "tae_sum"),
@@ -151,9 +151,9 @@ fn what_only_the_files_know_to_be_needed_stays() {
     assert_eq!(fs::read_dir(mo.at("backups")).unwrap().count(), 0);
 }
 
-/// A disk that is not mounted is no reason to forget what lies there.
+/// br must not forget backups on a disk that is not mounted.
 #[test]
-fn a_folder_that_is_not_there_is_not_taken_for_an_empty_one() {
+fn missing_folder_is_not_treated_as_empty() {
     let mo = Mo::new();
     let id = mo.backup();
     fs::rename(mo.at("backups"), mo.at("elsewhere")).unwrap();

@@ -9,7 +9,7 @@ use super::{Mo, PASSWORD, until};
 
 const BACKUP: &str = "matrixone backup SERVER --location backups";
 
-/// The latest backup is not whole, is said to be so, and can be deleted.
+/// The latest backup is incomplete, is said to be so, and can be deleted.
 #[track_caller]
 fn assert_failed(mo: &Mo) {
     let (id, state) = mo.states().pop().unwrap();
@@ -47,7 +47,7 @@ fn a_connection_that_drops_at_any_point_leaves_no_backup() {
 }
 
 #[test]
-fn a_server_that_goes_on_alone_is_not_believed() {
+fn backup_that_server_continues_alone_is_not_listed_as_complete() {
     let mo = Mo::of(4);
     for files in [0, 5, 12] {
         mo.server.inject(Fault::DropAndFinish(Point::Files(files)));
@@ -74,7 +74,7 @@ fn a_crash_leaves_no_backup() {
 }
 
 #[test]
-fn what_the_server_says_is_told_with_advice() {
+fn server_errors_are_reported_with_hints() {
     let mo = Mo::new();
     mo.server.inject(Fault::NotFound(12));
     let output = mo.run(BACKUP).expect(1);
@@ -95,7 +95,7 @@ fn what_the_server_says_is_told_with_advice() {
 
 /// Releases before 4.2 leave out objects that are gone, and say that all went well.
 #[test]
-fn objects_that_were_left_out_in_silence_are_found() {
+fn silently_skipped_objects_are_detected() {
     let mo = Mo::new();
     mo.server.inject(Fault::Skip {
         every: 5,
@@ -108,7 +108,7 @@ fn objects_that_were_left_out_in_silence_are_found() {
 
 /// An earlier backup has the same objects, and may be deleted one day.
 #[test]
-fn a_full_backup_borrows_nothing() {
+fn full_backup_shares_no_files_with_earlier_backups() {
     let mo = Mo::new();
     let first = mo.backup();
     mo.server.inject(Fault::Skip {
@@ -163,16 +163,16 @@ fn a_second_backup_of_a_cluster_is_refused() {
     let (id, state) = mo.states().remove(0);
     assert_eq!(state, "running");
     let output = mo.run(&format!("matrixone delete {id}")).expect(11);
-    assert!(output.stderr.contains("a backup is being made"), "{output}");
+    assert!(output.stderr.contains("a backup is running"), "{output}");
     interrupt(&child);
     BrOutput::from(child.wait_with_output().unwrap()).expect(130);
     assert_eq!(mo.server.most_running(), 1);
     mo.run(BACKUP).expect(0);
 }
 
-/// Nobody is left who could note that it failed.
+/// No process is left to record that the backup failed.
 #[test]
-fn what_a_killed_br_left_can_be_deleted() {
+fn leftovers_of_killed_br_can_be_deleted() {
     let mo = Mo::new();
     mo.server
         .inject(Fault::Delay(Point::Files(3), Duration::from_secs(60)));

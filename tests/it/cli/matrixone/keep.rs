@@ -1,4 +1,4 @@
-//! A copy of what the server wrote, in a repository.
+//! A copy of the server's backup in a repository.
 
 use std::fs;
 
@@ -11,12 +11,12 @@ const OBJECTS: usize = 2000;
 const CHANGED: usize = OBJECTS / 100;
 /// Small for a cluster, whose objects have megabytes, and large enough that names and digests do not count for most.
 const OBJECT_BYTES: usize = 20_000;
-/// What the copy of the second backup may cost, of that of the first.
+/// The maximum size of the second copy, as a share of the first.
 const SHARE: f64 = 0.05;
 
-/// A full backup copies everything once more into its own folder; the repository knows what it has.
+/// A full backup copies everything again into its own folder; the repository stores only new data.
 #[test]
-fn a_second_full_backup_costs_what_changed() {
+fn copy_of_second_full_backup_stores_only_changes() {
     let cluster = ClusterOptions {
         objects: OBJECTS,
         larger: OBJECT_BYTES,
@@ -44,7 +44,7 @@ fn a_second_full_backup_costs_what_changed() {
 }
 
 #[test]
-fn a_copy_comes_back_as_an_archive() {
+fn copy_is_restored_as_archive() {
     let mo = Mo::new();
     let br = mo.br.clone().env("BR_REPOSITORY", "repository");
     mo.run_with(&br, "br init --quiet").expect(0);
@@ -78,7 +78,7 @@ fn a_copy_comes_back_as_an_archive() {
 }
 
 #[test]
-fn a_mistake_about_the_repository_is_found_before_the_backup() {
+fn repository_error_is_found_before_backup_starts() {
     let mo = Mo::new();
     let locked = mo
         .br

@@ -1,4 +1,4 @@
-//! `br matrixone list`: what the catalogue knows, also what `mo_br` wrote into its own.
+//! `br matrixone list`: the backups in the catalogue, including those in `mo_br`'s own catalogue.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ const ID_1: &str = "01942b54-0000-7000-8000-000000000001";
 const ID_2: &str = "01942b54-0000-7000-8000-000000000002";
 
 #[test]
-fn all_backups_stand_in_a_table() {
+fn list_shows_all_backups_in_table() {
     let mo = Mo::new();
     let full = mo.backup();
     mo.server.cluster().insert(2);
@@ -25,7 +25,7 @@ fn all_backups_stand_in_a_table() {
 }
 
 #[test]
-fn the_files_of_one_are_looked_for() {
+fn list_of_one_backup_checks_its_files() {
     let mo = Mo::new();
     let id = mo.backup();
     mo.assert_output("list id", &mo.run(&format!("list {id}")).expect(0));
@@ -34,7 +34,7 @@ fn the_files_of_one_are_looked_for() {
         &mo.run(&format!("list {id} --json")).expect(0),
     );
     let all = mo.run(&format!("list {id} -v")).expect(0).stdout;
-    // All but the digests beside them.
+    // All but the digests next to them.
     assert!(
         all.contains(
             "
@@ -75,7 +75,7 @@ check: "
 #[test]
 fn an_empty_catalogue_is_an_empty_table() {
     let mo = Mo::new();
-    // Without a catalogue nobody knows whether there are backups.
+    // Without a catalogue it is not known whether there are backups.
     mo.run("matrixone list").expect(10);
     let id = mo.backup();
     mo.run(&format!("delete {id}")).expect(0);
@@ -83,12 +83,9 @@ fn an_empty_catalogue_is_an_empty_table() {
     assert!(list.contains("| ID | SIZE | PATH |"), "{list}");
     assert_eq!(mo.json("matrixone list")["backups"], json("[]"));
     fs::remove_file(mo.at("br-matrixone.json")).unwrap();
-    // `br list` is about a repository, whatever lies in the current folder.
+    // `br list` uses a repository, regardless of files in the current folder.
     let output = mo.run("br list").expect(2);
-    assert!(
-        output.stderr.contains("no repository was named"),
-        "{output}"
-    );
+    assert!(output.stderr.contains("no repository is named"), "{output}");
 }
 
 #[test]
@@ -138,7 +135,7 @@ fn the_catalogue_of_mo_br_is_read_and_never_written() {
     ))
     .expect(0);
     super::assert_holds(&super::unframed(&session.at("mo/mo-data/shared")), &objects);
-    // Nobody noted what the other was made on: its own files say it.
+    // The catalogue does not name the base of the other backup: its own files do.
     let refused = run(&format!("delete {ID_1}")).expect(2);
     assert!(refused.stderr.contains(ID_2), "{refused}");
     run(&format!("delete {ID_2}")).expect(0);
@@ -169,7 +166,7 @@ fn the_catalogue_of_mo_br_is_read_and_never_written() {
 }
 
 #[test]
-fn a_damaged_catalogue_is_told_from_none() {
+fn damaged_catalogue_is_distinguished_from_missing_one() {
     let mo = Mo::new();
     let id = mo.backup();
     change(&mo.at("br-matrixone.json"), |bytes| bytes.truncate(100));

@@ -1,4 +1,4 @@
-//! Every example of the manual of `mo_br`, as it stands there: only the port, the folders and the ids are those of the test.
+//! Every example of the manual of `mo_br`, unchanged except for the port, the folders and the ids.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use super::{Mo, id_of};
 
 /// Where the examples keep their folders.
 const HOME: &str = "/Users/admin/soft";
-/// Ids in the examples, which stand for that of an earlier one.
+/// Ids in the examples, which are replaced by the id of an earlier backup.
 const IDS: [&str; 7] = [
     "\"xxx\"",
     "4d21b228-10dd-11ef-9497-26dd28356ef2",

@@ -1,4 +1,4 @@
-//! Backups of a MatrixOne cluster, with a stand-in for its server in the test process.
+//! Backups of a MatrixOne cluster, with a fake server in the test process.
 
 mod backup;
 mod check;
@@ -54,7 +54,7 @@ impl Mo {
         Self::with(MoServerOptions::default().with_password(PASSWORD))
     }
 
-    /// A cluster of so many objects.
+    /// A cluster with this number of objects.
     fn of(objects: usize) -> Self {
         let cluster = ClusterOptions {
             objects,
@@ -78,7 +78,7 @@ impl Mo {
         self.session.at(path)
     }
 
-    /// Runs a command line; whatever it does, no password is in what it says.
+    /// Runs a command line, and asserts that its output never contains a password.
     #[track_caller]
     fn run(&self, line: &str) -> BrOutput {
         self.run_with(&self.br, line)
@@ -91,7 +91,7 @@ impl Mo {
         output
     }
 
-    /// The words of a command line, in which `SERVER` stands for the cluster.
+    /// The words of a command line; `SERVER` is replaced by the options for the cluster.
     fn words(&self, line: &str) -> Vec<String> {
         let server = format!("--host 127.0.0.1 --port {} --user dump", self.server.port());
         in_grammar(words(&line.replace("SERVER", &server)))
@@ -127,7 +127,7 @@ impl Mo {
         json(&self.run(&format!("{line} --json")).expect(0).stdout)
     }
 
-    /// What the catalogue knows: ids and states.
+    /// The ids and states in the catalogue.
     #[track_caller]
     fn states(&self) -> Vec<(String, String)> {
         let list = self.json("matrixone list");
@@ -143,7 +143,7 @@ impl Mo {
         self.server.cluster().objects().to_vec()
     }
 
-    /// Restores a backup into a folder and compares it with what the cluster had.
+    /// Restores a backup into a folder and compares it with the data of the cluster.
     #[track_caller]
     fn assert_restores(&self, id: &str, into: &str, objects: &[Object]) {
         self.run(&format!(
@@ -159,7 +159,7 @@ impl Mo {
         until(|| self.server.waiting() == 1);
     }
 
-    /// Compares an output without what is different each time.
+    /// Compares an output without the parts that differ each time.
     fn assert_output(&self, name: &str, output: &BrOutput) {
         let mut settings = insta::Settings::clone_current();
         let port = self.server.port().to_string();
@@ -221,7 +221,7 @@ fn unframe(bytes: &[u8]) -> Vec<u8> {
     content
 }
 
-/// Every object is there, byte for byte, and besides only what a backup makes for itself.
+/// Every object exists, byte for byte, and otherwise only the backup's own files.
 #[track_caller]
 fn assert_holds(found: &BTreeMap<String, Vec<u8>>, objects: &[Object]) {
     for object in objects {

@@ -38,7 +38,7 @@ fn tests() -> BTreeSet<String> {
 }
 
 #[test]
-fn every_test_that_the_page_names_is_one() {
+fn every_test_named_in_page_exists() {
     let (page, tests) = (page(), tests());
     let named: BTreeSet<_> = page
         .split('`')
@@ -90,9 +90,9 @@ fn example(line: &str) -> Option<&str> {
     (example.len() > "./mo_br ".len()).then_some(example)
 }
 
-/// What only later releases of `mo_br` have: their command lines work, and say what is not done.
+/// Options of later `mo_br` releases: their command lines work, and br warns that it ignores them.
 #[test]
-fn options_about_settings_and_logs_are_taken() {
+fn settings_and_log_options_are_accepted() {
     let mo = Mo::new();
     let id = mo.backup();
     mo.run(&format!("delete {id}")).expect(0);
@@ -102,16 +102,16 @@ fn options_about_settings_and_logs_are_taken() {
         ("--log_file console -q list", ""),
         (
             "list --config mo_br.toml",
-            "the settings in mo_br.toml are not read",
+            "br does not read the settings in mo_br.toml",
         ),
         (
             "--config mo_br.toml list",
-            "the settings in mo_br.toml are not read",
+            "br does not read the settings in mo_br.toml",
         ),
-        ("list --log_file br.log", "no log is written to br.log"),
+        ("list --log_file br.log", "br writes no log to br.log"),
         (
             "matrixone list --log-file br.log",
-            "no log is written to br.log",
+            "br writes no log to br.log",
         ),
     ] {
         let output = mo.run(line).expect(0);

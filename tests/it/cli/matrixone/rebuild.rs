@@ -9,7 +9,7 @@ use super::{Mo, change, json};
 
 const PLACE: &str = "--location backups";
 
-/// What the catalogue has of all backups, without what is not written down with them.
+/// The catalogue entries of all backups, without the fields that backups do not contain.
 fn known(mo: &Mo) -> Vec<Value> {
     let list = mo.json("matrixone list");
     let mut backups = list["backups"].as_array().unwrap().clone();
@@ -27,7 +27,7 @@ fn known(mo: &Mo) -> Vec<Value> {
 }
 
 #[test]
-fn what_lies_in_a_folder_is_known_again() {
+fn rebuild_adds_backups_in_folder() {
     let mo = Mo::new();
     let full = mo.backup();
     mo.server.cluster().insert(3);
@@ -42,7 +42,7 @@ fn what_lies_in_a_folder_is_known_again() {
         &mo.run(&format!("matrixone rebuild {PLACE}")).expect(0),
     );
     assert_eq!(known(&mo), before);
-    // The folder of one backup stands for all.
+    // The folder of one backup selects all.
     let line = format!("matrixone rebuild --location backups/full-{full}");
     let again = mo.json(&line);
     assert_eq!((&again["added"], &again["kept"]), (&json("0"), &json("3")));
@@ -55,7 +55,7 @@ fn what_lies_in_a_folder_is_known_again() {
 }
 
 #[test]
-fn what_is_not_whole_is_known_as_that() {
+fn rebuild_lists_incomplete_backup_as_incomplete() {
     let mo = Mo::new();
     let full = mo.backup();
     let lone = mo.backup();
@@ -76,7 +76,7 @@ fn what_is_not_whole_is_known_as_that() {
         [full.clone(), lone.clone(), increment.clone()].map(|id| (id, "failed".to_owned()));
     expected.sort();
     assert_eq!(states, expected);
-    // What was brought back is whole again.
+    // The restored files make the backup complete again.
     fs::rename(&aside, &object).unwrap();
     let again = mo.json(&format!("matrixone rebuild {PLACE}"));
     assert_eq!(
@@ -90,7 +90,7 @@ fn what_is_not_whole_is_known_as_that() {
 }
 
 #[test]
-fn copies_in_a_repository_are_known_again() {
+fn rebuild_adds_copies_in_repository() {
     let mo = Mo::new();
     let br = mo.br.clone().env("BR_REPOSITORY", "repository");
     mo.run_with(&br, "br init --quiet").expect(0);
@@ -108,7 +108,7 @@ fn copies_in_a_repository_are_known_again() {
     assert_eq!(after[0]["place"]["type"], "repository");
     let id = after[0]["id"].as_str().unwrap();
     let output = mo.run(&format!("check {id}")).expect(2);
-    assert!(output.stderr.contains("lies in the repository"), "{output}");
+    assert!(output.stderr.contains("is in the repository"), "{output}");
     let backup = after[0]["place"]["backup"].as_str().unwrap();
     mo.run_with(&br, &format!("br restore {backup} --target back"))
         .expect(0);
@@ -119,7 +119,7 @@ fn copies_in_a_repository_are_known_again() {
 }
 
 #[test]
-fn what_lies_in_a_bucket_is_known_again() {
+fn rebuild_adds_backups_in_bucket() {
     let cloud = Cloud::with_password();
     let full = cloud.backup("");
     let before = known(&cloud.mo);
@@ -127,7 +127,7 @@ fn what_lies_in_a_bucket_is_known_again() {
     cloud.run("matrixone rebuild LOCATION").expect(0);
     assert_eq!(known(&cloud.mo), before);
     cloud.run(&format!("check {full} KEYS")).expect(0);
-    // The folder of one backup stands for all.
+    // The folder of one backup selects all.
     let line = format!(
         "matrixone rebuild --json --location s3:ENDPOINT/bucket1/backup1/full-{full} --addressing path HYPHENS"
     );

@@ -1,4 +1,4 @@
-//! `br matrixone restore`: what a cluster had comes back, byte for byte.
+//! `br matrixone restore`: the data of a cluster is restored byte for byte.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use br_test_matrixone::{Backend, ClusterOptions, MoServerOptions, MoVersion};
 use super::{Mo, PASSWORD, assert_holds, change, contents, object_in, unframed};
 
 #[test]
-fn a_full_backup_and_its_increments_come_back() {
+fn full_and_incremental_backups_are_restored() {
     let mo = Mo::of(40);
     let mut made = vec![(mo.backup(), mo.objects())];
     for round in 0..3 {
@@ -36,13 +36,13 @@ fn a_full_backup_and_its_increments_come_back() {
             fs::read(data.join("local/hk_data")).unwrap(),
             own("hakeeper/hk_data")
         );
-        // What a backup makes for itself is its own.
+        // The backup's own files are not shared.
         for (path, bytes) in contents(&data.join("shared")) {
             let is_object = objects.iter().any(|object| object.name == path);
             assert!(is_object || bytes == own(&format!("tae/{path}")), "{path}");
         }
     }
-    // Most of an increment lies in the backups before it.
+    // Most files of an increment are in the backups before it.
     let list = mo.json("list");
     for backup in &list["backups"].as_array().unwrap()[1..] {
         let share = backup["bytes_stored"].as_f64().unwrap() / backup["bytes"].as_f64().unwrap();
@@ -51,7 +51,7 @@ fn a_full_backup_and_its_increments_come_back() {
 }
 
 #[test]
-fn what_happens_is_told() {
+fn restore_prints_lines_of_manual() {
     let mo = Mo::of(3);
     let id = mo.backup();
     let line = format!("restore {id} --restore_dir filesystem --restore_path mo --parallelism 1");
@@ -72,7 +72,7 @@ fn what_happens_is_told() {
 }
 
 #[test]
-fn the_number_of_files_at_once_may_be_nought() {
+fn parallelism_zero_is_accepted() {
     let mo = Mo::of(3);
     let id = mo.backup();
     for (number, given) in ["0", "1", "7", "512"].into_iter().enumerate() {
@@ -91,7 +91,7 @@ fn the_number_of_files_at_once_may_be_nought() {
 }
 
 #[test]
-fn nothing_is_written_when_a_base_is_gone() {
+fn missing_base_is_refused_before_anything_is_written() {
     let mo = Mo::new();
     let full = mo.backup();
     let increment = mo.backup_since(&full);
@@ -103,9 +103,9 @@ fn nothing_is_written_when_a_base_is_gone() {
     assert!(!mo.at("mo").exists(), "{output}");
 }
 
-/// The damaged object comes back from elsewhere, and the rest needs not be copied once more.
+/// The damaged object is repaired from another place, and the other files need not be copied again.
 #[test]
-fn a_restore_goes_on_where_it_ended() {
+fn interrupted_restore_continues_where_it_stopped() {
     let mo = Mo::new();
     let id = mo.backup();
     let object = object_in(&mo.at(&format!("backups/full-{id}/tae")));
@@ -120,7 +120,7 @@ fn a_restore_goes_on_where_it_ended() {
 }
 
 #[test]
-fn the_configuration_says_where_the_data_lies() {
+fn tn_config_sets_location_of_data() {
     let mo = Mo::new();
     let id = mo.backup();
     let config = "[[fileservice]]\nname = 'SHARED'\nbackend = 'DISK-V2'\ndata-dir = 'mo-data/shared2'\n\
@@ -141,7 +141,7 @@ fn the_configuration_says_where_the_data_lies() {
 }
 
 #[test]
-fn archives_without_checksums_come_back_as_they_are() {
+fn archive_without_checksums_is_restored_unchanged() {
     let options = MoServerOptions::default().with_version(MoVersion::V4_2);
     let mo = Mo::with(
         options
@@ -160,7 +160,7 @@ fn archives_without_checksums_come_back_as_they_are() {
 }
 
 #[test]
-fn a_place_needs_no_catalogue() {
+fn location_works_without_catalogue() {
     let mo = Mo::new();
     let full = mo.backup();
     let objects = mo.objects();
@@ -210,7 +210,7 @@ fn contradictions_are_refused() {
             "--restore_filepath is for --restore_dir s3",
         ),
         ("restore ffffffff --restore_path mo", "no backup 'ffffffff'"),
-        ("restore --restore_path mo", "no backup was named"),
+        ("restore --restore_path mo", "no backup is named"),
         (
             "restore --backup_dir s3 --backup_path x --restore_path mo",
             "--path is for --backup_dir filesystem",
@@ -228,7 +228,7 @@ fn contradictions_are_refused() {
 
 /// As scripts for later releases of `mo_br` have it.
 #[test]
-fn the_backup_may_be_named_by_an_option() {
+fn backup_can_be_named_by_option() {
     let mo = Mo::new();
     let objects = mo.objects();
     let id = mo.backup();

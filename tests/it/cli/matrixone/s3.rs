@@ -18,7 +18,7 @@ pub(super) const BUCKET: &str = "bucket1";
 pub(super) struct Cloud {
     pub(super) mo: Mo,
     pub(super) s3: Arc<S3Server>,
-    /// What the server of MatrixOne was told.
+    /// The statements that the MatrixOne server received.
     told: Arc<Mutex<Vec<S3Place>>>,
 }
 
@@ -41,7 +41,7 @@ impl Cloud {
         Self::new(MoServerOptions::default().with_password(super::PASSWORD))
     }
 
-    /// A command line in which `S3` stands for the bucket with its keys, and `KEYS` for these alone.
+    /// A command line; `S3` is replaced by the bucket with its keys, and `KEYS` by the keys alone.
     #[track_caller]
     pub(super) fn run(&self, line: &str) -> BrOutput {
         self.run_with(&self.mo.br, line)
@@ -108,7 +108,7 @@ fn target(server: &Arc<S3Server>, place: &S3Place) -> Box<dyn Target> {
 }
 
 #[test]
-fn a_bucket_holds_backups_as_a_folder_does() {
+fn backup_in_bucket_works_like_backup_in_folder() {
     let cloud = Cloud::with_password();
     let full = cloud.backup("");
     cloud.mo.server.cluster().insert(3);
@@ -132,7 +132,7 @@ fn a_bucket_holds_backups_as_a_folder_does() {
     let all = cloud.run("check S3").expect(0).stdout;
     assert!(all.contains(&full) && all.contains(&increment), "{all}");
 
-    // To a folder: as they lie in the bucket, without checksums of blocks.
+    // To a folder: the same layout as in the bucket, without checksums of blocks.
     let line = format!("restore {increment} {typed} --restore_dir filesystem --restore_path mo");
     cloud.run(&line).expect(0);
     assert_holds(
@@ -168,7 +168,7 @@ fn a_bucket_holds_backups_as_a_folder_does() {
 }
 
 #[test]
-fn everything_that_can_be_said_of_a_bucket_reaches_the_server() {
+fn all_bucket_options_reach_server() {
     let cloud = Cloud::with_password();
     let role = "arn:aws:iam::123456789012:role/backup";
     let id = cloud.backup(&format!(
@@ -227,7 +227,7 @@ fn keys_come_from_the_environment() {
     assert!(!output.stderr.contains("warning"), "{output}");
     let id = id_of(&output);
     cloud.run_with(&signed, &format!("check {id}")).expect(0);
-    // Other keys, or none that is known.
+    // Different keys, or no known key.
     let other = signed.clone().env("BR_S3_SECRET_ACCESS_KEY", "wrong");
     cloud.run_with(&other, &format!("check {id}")).expect(12);
     cloud.run_with(&other, &format!("delete {id}")).expect(12);
@@ -259,7 +259,7 @@ fn damage_in_a_bucket_is_found_too() {
 }
 
 #[test]
-fn a_bucket_that_is_not_there_is_named() {
+fn missing_bucket_is_named() {
     let cloud = Cloud::with_password();
     let id = cloud.backup("");
     let nowhere = "check --backup_dir s3 --endpoint ENDPOINT --bucket nobucket KEYS";

@@ -1,4 +1,4 @@
-//! What scripts around `mo_br` do, and what they are told when it is not clear what is meant.
+//! Command lines of scripts around `mo_br`, and the messages for unclear ones.
 
 use super::Mo;
 use super::s3::{BUCKET, Cloud, KEY};
@@ -6,7 +6,7 @@ use super::s3::{BUCKET, Cloud, KEY};
 const ID: &str = "1614f462-126c-11ef-9af3-26dd28356ef3";
 
 #[test]
-fn empty_values_are_not_given() {
+fn empty_values_are_ignored() {
     let mo = Mo::new();
     let output = mo.run(
         r#"backup SERVER --password "" --backup_dir filesystem --path backups --region "" --compression "" --base_id "" """#,
@@ -22,7 +22,7 @@ fn empty_values_are_not_given() {
 }
 
 #[test]
-fn flags_may_have_a_value() {
+fn flags_with_value_are_accepted() {
     let cloud = Cloud::with_password();
     let id = cloud.backup("");
     let endpoint = cloud.s3.endpoint();
@@ -69,7 +69,7 @@ fn a_missing_catalogue_is_named() {
         assert!(
             output
                 .stderr
-                .contains("there is no catalogue of MatrixOne's backups")
+                .contains("there is no catalogue of MatrixOne backups")
                 && output.stderr.contains("mo_br.meta"),
             "{line}: {output}"
         );
@@ -91,7 +91,7 @@ fn a_long_option_with_one_dash_is_refused() {
 }
 
 #[test]
-fn a_hint_names_no_backup_that_the_catalogue_has_forgotten() {
+fn hint_names_only_backups_in_catalogue() {
     let mo = Mo::new();
     let full = mo.backup();
     let increment = mo.backup_since(&full);
@@ -129,7 +129,7 @@ fn commands_of_br_do_not_depend_on_a_catalogue() {
 }
 
 #[test]
-fn lines_of_mo_br_under_the_name_of_br_say_how_to_run_them() {
+fn mo_br_command_line_for_br_is_refused_with_hint() {
     let mo = Mo::new();
     for line in [
         "br backup SERVER --backup_dir filesystem --path backups",
@@ -140,20 +140,20 @@ fn lines_of_mo_br_under_the_name_of_br_say_how_to_run_them() {
     ] {
         let output = mo.run(line).expect(2);
         assert!(
-            output.stderr.contains("br mo-br") && output.stderr.contains("mo_br spells"),
+            output.stderr.contains("br mo-br") && output.stderr.contains("is an option of mo_br"),
             "{line}: {output}"
         );
     }
 }
 
 #[test]
-fn a_link_makes_br_a_program_named_mo_br() {
+fn link_named_mo_br_runs_mo_br_command_lines() {
     let mo = Mo::new();
     let id = mo.backup();
     std::fs::create_dir(mo.at("bin")).unwrap();
     for _ in 0..2 {
         let output = mo.run("br link mo_br bin").expect(0);
-        assert_eq!(output.stdout, "bin/mo_br is br\n");
+        assert_eq!(output.stdout, "bin/mo_br now runs br\n");
     }
     let program = mo.br.clone().program(mo.at("bin/mo_br"));
     let output = program.run(["list"]).expect(0);
@@ -163,7 +163,7 @@ fn a_link_makes_br_a_program_named_mo_br() {
     let help = program.run(["restore", "--help"]).expect(0);
     assert!(help.stdout.contains("--restore_path"), "{help}");
     program.run(["forget"]).expect(2);
-    // What is another program stays as it is.
+    // Another program is not replaced.
     std::fs::remove_file(mo.at("bin/mo_br")).unwrap();
     std::fs::write(mo.at("bin/mo_br"), "MatrixOne's own").unwrap();
     mo.run("br link mo_br bin").expect(1);
@@ -172,7 +172,7 @@ fn a_link_makes_br_a_program_named_mo_br() {
 }
 
 #[test]
-fn what_is_wrong_with_a_bucket_is_said_in_words() {
+fn bucket_errors_have_clear_messages() {
     let cloud = Cloud::with_password();
     let endpoint = cloud.s3.endpoint();
     let place = |filepath: &str| {
@@ -216,7 +216,7 @@ fn what_is_wrong_with_a_bucket_is_said_in_words() {
 }
 
 #[test]
-fn a_folder_in_a_bucket_may_have_spaces_and_any_letters() {
+fn folder_in_bucket_can_have_spaces_and_any_letters() {
     let cloud = Cloud::with_password();
     let objects = cloud.mo.objects();
     let id = cloud.backup("");

@@ -1,4 +1,4 @@
-//! Repositories in S3, with a server of its own for every test.
+//! Repositories in S3, with a separate server for every test.
 
 mod probe;
 
@@ -63,7 +63,7 @@ impl Cloud {
         self.run_with(&self.br, arguments)
     }
 
-    /// Runs br; whatever it does, the secret key is not in what it says.
+    /// Runs br, and asserts that its output never contains the secret key.
     #[track_caller]
     fn run_with(&self, br: &BrCmd, arguments: &str) -> BrOutput {
         let output = br.run(arguments.split_whitespace());
@@ -72,7 +72,7 @@ impl Cloud {
         output
     }
 
-    /// Compares an output without what is different each time.
+    /// Compares an output without the parts that differ each time.
     fn assert_output(&self, name: &str, output: &BrOutput) {
         let address = self.server.endpoint();
         let text = |text: &str| text.replace(&address, "http://[SERVER]");
@@ -133,7 +133,7 @@ fn every_command_works() {
 }
 
 #[test]
-fn an_encrypted_repository_is_one_here_too() {
+fn encrypted_repository_works_in_bucket() {
     let mut cloud = Cloud::ready();
     cloud.br = cloud.br.env("BR_PASSWORD", "open sesame");
     cloud.run("init").expect(0);
@@ -148,14 +148,14 @@ fn an_encrypted_repository_is_one_here_too() {
 }
 
 #[test]
-fn a_backup_makes_no_repository_in_a_bucket() {
+fn backup_without_init_creates_no_repository_in_bucket() {
     let cloud = Cloud::ready();
     cloud.assert_output("s3 no repository", &cloud.run("backup docs").expect(10));
     assert_eq!(cloud.server.keys(BUCKET), Vec::<String>::new());
 }
 
 #[test]
-fn wrong_keys_and_buckets_are_told_apart() {
+fn wrong_keys_and_missing_buckets_are_distinguished() {
     let cloud = Cloud::ready();
     let stranger = cloud.br.clone().env("BR_S3_ACCESS_KEY_ID", "AKIANOBODY");
     cloud.assert_output("s3 wrong id", &cloud.run_with(&stranger, "list").expect(12));
@@ -177,13 +177,13 @@ fn wrong_keys_and_buckets_are_told_apart() {
     for command in ["init", "list", "backup docs", "storage probe"] {
         let output = cloud.run_with(&elsewhere, command).expect(10);
         assert!(output.stderr.contains("NoSuchBucket"), "{output}");
-        assert!(output.stderr.contains("make the bucket"), "{output}");
+        assert!(output.stderr.contains("create the bucket"), "{output}");
     }
 }
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "measures time")]
-fn a_server_that_is_not_there_is_given_up_soon() {
+fn unreachable_server_fails_within_seconds() {
     let cloud = Cloud::new();
     let port = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -256,7 +256,7 @@ fn mistakes_are_explained() {
 }
 
 #[test]
-fn keys_come_from_many_places() {
+fn keys_are_read_from_all_documented_sources() {
     let cloud = Cloud::ready();
     cloud.run("init").expect(0);
     let url = cloud.url();
@@ -285,7 +285,7 @@ fn keys_come_from_many_places() {
     list(&by_file.clone().env("AWS_PROFILE", "work"), "");
     cloud.session.write(".aws/credentials", profile("default"));
     list(&bare, "");
-    // Where nothing is said and nobody knows: the metadata service is the machine's, so it is kept from being asked.
+    // Without keys, br would query the metadata service of the machine, so the test disables it.
     let lost = bare
         .clone()
         .env("HOME", "/nonexistent")
@@ -300,7 +300,7 @@ fn keys_come_from_many_places() {
             .contains("hint: give keys with --access-key-id"),
         "{output}"
     );
-    // What is typed comes before what the environment says.
+    // Options take precedence over the environment.
     let both = cloud.br.clone().env("BR_S3_ACCESS_KEY_ID", "AKIANOBODY");
     list(&both, &format!("--access-key-id {KEY}"));
     list(
@@ -310,7 +310,7 @@ fn keys_come_from_many_places() {
 }
 
 #[test]
-fn a_secret_on_the_command_line_is_warned_of() {
+fn secret_on_command_line_has_warning() {
     let cloud = Cloud::new();
     let arguments = format!(
         "init -r {} --access-key-id {KEY} --secret-access-key {SECRET}",
@@ -363,7 +363,7 @@ fn classes_and_encryption_reach_the_server() {
             .count()
     };
     assert_eq!(rare(&of("/packs/")), 1, "the data: {:?}", of("/packs/"));
-    assert_eq!(of("/packs/").len(), 2, "the tree lies in a pack of its own");
+    assert_eq!(of("/packs/").len(), 2, "the tree is in a separate pack");
     assert_eq!(rare(&of("/log/")), 0);
     assert!(
         of("/log/").iter().all(|text| text.contains("key/1")),
@@ -373,7 +373,7 @@ fn classes_and_encryption_reach_the_server() {
 }
 
 #[test]
-fn a_store_that_overwrites_is_warned_of() {
+fn store_that_overwrites_has_warning() {
     let cloud = Cloud::ready();
     cloud.server.ignore_conditions(true);
     cloud.assert_output("s3 init overwrites", &cloud.run("init").expect(0));
@@ -398,7 +398,7 @@ fn a_store_that_overwrites_is_warned_of() {
     clippy::disallowed_methods,
     reason = "how long it takes is what is tested"
 )]
-fn a_server_that_answers_503_is_waited_for_in_words() {
+fn wait_for_server_that_answers_503_is_reported() {
     let cloud = Cloud::ready();
     cloud.run("init").expect(0);
     let busy = Fault::Status {
@@ -438,7 +438,7 @@ fn a_server_that_answers_503_is_waited_for_in_words() {
 }
 
 #[test]
-fn a_folder_in_a_bucket_may_have_spaces_and_any_letters() {
+fn folder_in_bucket_can_have_spaces_and_any_letters() {
     let mut cloud = Cloud::new();
     cloud.br = cloud.signed();
     let endpoint = cloud.server.endpoint();
@@ -468,7 +468,7 @@ fn a_folder_in_a_bucket_may_have_spaces_and_any_letters() {
 }
 
 #[test]
-fn the_endpoint_may_come_from_the_variables_of_aws() {
+fn endpoint_is_read_from_aws_variables() {
     let cloud = Cloud::new();
     let repository = format!("s3://{BUCKET}/x");
     let br = cloud.signed().env("BR_REPOSITORY", &repository);

@@ -3,7 +3,7 @@
 use super::{Cloud, json};
 use crate::cli::Session;
 
-/// The output without what was measured.
+/// The output without measured values.
 fn without_figures(text: &str) -> String {
     let cut = |line: &str| match line.split_once("  ") {
         Some((label, _))
@@ -19,7 +19,7 @@ fn without_figures(text: &str) -> String {
 }
 
 #[test]
-fn a_good_server_is_good_for_several_writers() {
+fn conforming_server_is_usable_by_several_writers() {
     let cloud = Cloud::ready();
     let mut output = cloud.run("storage probe").expect(0);
     assert!(
@@ -52,11 +52,14 @@ fn a_good_server_is_good_for_several_writers() {
 }
 
 #[test]
-fn a_store_that_overwrites_is_for_one_writer() {
+fn store_that_overwrites_is_usable_by_one_writer() {
     let cloud = Cloud::ready();
     cloud.server.ignore_conditions(true);
     let output = cloud.run("storage probe --quick").expect(0);
-    assert!(output.stdout.contains("no: two writers"), "{output}");
+    assert!(
+        output.stdout.contains("no: writers could overwrite"),
+        "{output}"
+    );
     assert!(
         output.stdout.contains("usable by one writer at a time\n"),
         "{output}"
@@ -68,7 +71,7 @@ fn a_store_that_overwrites_is_for_one_writer() {
 }
 
 #[test]
-fn a_store_without_parts_is_of_no_use() {
+fn store_without_range_reads_is_unusable() {
     let cloud = Cloud::ready();
     cloud.server.ignore_ranges(true);
     let output = cloud.run("storage probe").expect(1);
@@ -83,7 +86,10 @@ fn a_store_without_parts_is_of_no_use() {
 fn folders_and_memory_can_be_probed() {
     let session = Session::with_backup();
     let output = session.run(["storage", "probe", "--quick"]).expect(0);
-    assert!(output.stdout.contains("good for a repository"), "{output}");
+    assert!(
+        output.stdout.contains("usable by several writers"),
+        "{output}"
+    );
     session.run(["check"]).expect(0);
     let found = session.json(["storage", "probe", "memory:"]);
     assert!(
@@ -92,7 +98,7 @@ fn folders_and_memory_can_be_probed() {
     );
     assert!(found["traffic"].is_null());
     let output = session.run(["storage", "probe", "nowhere"]).expect(10);
-    assert!(output.stderr.contains("make the folder"), "{output}");
+    assert!(output.stderr.contains("create the folder"), "{output}");
     session.run(["storage", "probe", "-r", "x", "y"]).expect(2);
     session.run(["storage"]).expect(2);
 }

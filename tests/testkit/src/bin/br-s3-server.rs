@@ -33,7 +33,7 @@ struct Arguments {
 }
 
 impl Arguments {
-    /// `None` when they make no sense.
+    /// `None` when they are invalid.
     fn parse(mut words: impl Iterator<Item = String>) -> Option<Self> {
         let mut arguments = Self::default();
         while let Some(word) = words.next() {
@@ -77,7 +77,7 @@ async fn write_counts(server: &S3Server, path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Writes the counts so that nobody reads half of them.
+/// Writes the counts atomically, so that a reader never sees half of them.
 fn replace(path: &Path, counts: &BTreeMap<String, u64>) -> std::io::Result<()> {
     let draft = path.with_extension("new");
     std::fs::write(&draft, serde_json::to_vec(counts)?)?;

@@ -1,7 +1,7 @@
-//! Who may use a server.
+//! Access control of a server.
 //!
-//! [`Access`] knows the key pairs, the session tokens and the roles that were assumed; `s3s` asks it for secrets. Invariant:
-//! a request with expired credentials, or without the token its key needs, changes nothing.
+//! [`Access`] holds the key pairs, the session tokens and the assumed roles; `s3s` gets the secrets from it. Invariant: a request
+//! with expired credentials, or without the token that its key needs, changes nothing.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -70,14 +70,14 @@ impl Access {
         self.session.lock().unwrap().roles.clone()
     }
 
-    /// Notes that a role was assumed, and tells how long its key pair is said to last.
+    /// Records that a role was assumed, and returns the announced lifetime of its key pair.
     pub(super) fn assume(&self, role: String, external_id: Option<String>) -> Duration {
         let mut session = self.session.lock().unwrap();
         session.roles.push((role, external_id));
         session.role_lifetime
     }
 
-    /// What a request is refused with, before its signature is looked at.
+    /// The error for a request, before its signature is checked.
     pub(super) fn refusal(&self, request: &Parts) -> Option<Response<Bytes>> {
         let session = self.session.lock().unwrap();
         if session.is_expired {
@@ -130,7 +130,7 @@ fn token(request: &Parts) -> Option<String> {
     }
 }
 
-/// Tells `s3s` the secrets.
+/// Gives `s3s` the secrets.
 #[derive(Debug)]
 pub(super) struct Secrets(pub(super) Arc<Access>);
 

@@ -1,7 +1,7 @@
-//! Answers, and how their bodies go out.
+//! Responses and their bodies.
 //!
-//! [`AnswerBody`] sends bytes at once, in trickles or not to their end; [`error`] and [`xml`] make answers that the server
-//! does not take from `s3s`. Invariant: an announced length is the whole one, whatever part of it is sent.
+//! [`AnswerBody`] sends bytes at once, slowly or incompletely; [`error`] and [`xml`] make the responses that the server does not
+//! take from `s3s`. Invariant: the announced length is always that of the complete body.
 
 use std::io;
 use std::pin::Pin;
@@ -34,7 +34,7 @@ pub(super) fn error(status: u16, code: &str) -> Response<Bytes> {
     xml(status, body)
 }
 
-/// What a server says that breaks a connection.
+/// The error of a server that drops a connection.
 pub(super) fn broken() -> io::Error {
     io::Error::other("failed on purpose")
 }
@@ -48,12 +48,12 @@ pub(super) struct AnswerBody {
     chunk: usize,
     pause: Duration,
     wait: Option<Pin<Box<Sleep>>>,
-    /// Until the last byte is handed out; `None` also when the request is not counted.
+    /// Until the last byte is sent; `None` also when the request is not counted.
     busy: Option<Busy>,
 }
 
 impl AnswerBody {
-    /// Sends bytes as a fault wants it.
+    /// Sends bytes, altered by a fault.
     pub(super) fn new(bytes: Bytes, fault: Option<Fault>, busy: Option<Busy>) -> Self {
         let mut body = Self {
             rest: bytes,

@@ -1,4 +1,4 @@
-//! What a request brings: its body, and whether it is what it claims to be.
+//! The body of a request, and whether it matches its headers.
 //!
 //! [`Content::read`] takes a body in and checks it. Invariant: a [`Content`] has every checksum that its request named.
 
@@ -38,7 +38,7 @@ impl Content {
         }
     }
 
-    /// Reads a body, and checks it against what the request's headers and trailers say.
+    /// Reads a body, and verifies it against the request's headers and trailers.
     pub(super) async fn read(
         body: Option<StreamingBlob>,
         headers: &HeaderMap,
@@ -95,7 +95,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Computes what the request names, in a header or in a trailer to come.
+/// Computes the checksums that the request names, in a header or in a later trailer.
 fn hasher(headers: &HeaderMap) -> ChecksumHasher {
     let trailer = headers.get("x-amz-trailer");
     let trailer = trailer.map_or(&[][..], |trailer| trailer.as_bytes());
@@ -117,7 +117,7 @@ fn length(headers: &HeaderMap) -> usize {
     length.unwrap_or(0).min(1 << 30)
 }
 
-/// Takes a whole body in; one that comes in a single piece is not copied.
+/// Reads a complete body; a body in a single piece is not copied.
 async fn collect(
     body: Option<StreamingBlob>,
     length: usize,

@@ -168,7 +168,7 @@ impl Faults {
             return Some(rule);
         }
         drop(rules);
-        // The hook may take its time, or ask for the log.
+        // The hook may block, or read the log.
         let hook = self.hook.lock().unwrap().clone();
         hook.and_then(|hook| hook(request))
     }

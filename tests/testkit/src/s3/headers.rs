@@ -1,7 +1,7 @@
-//! What is kept of the headers of a request that writes an object.
+//! The stored headers of a request that writes an object.
 //!
-//! [`kept`] picks them, [`ObjectAttributes`] shows those that tests look at, and [`Condition`] reads the ones that make a
-//! write conditional. Invariant: what is kept comes back with the object as it was given.
+//! [`kept`] selects them, [`ObjectAttributes`] has those that tests check, and [`Condition`] reads those of conditional writes.
+//! Invariant: stored headers are returned with the object unchanged.
 
 use hyper::HeaderMap;
 use hyper::header::{
@@ -118,7 +118,7 @@ impl Condition {
         self.if_match.is_none() && self.if_none_match.is_none()
     }
 
-    /// Fails unless it holds for the entity tag of what is there.
+    /// Fails unless the condition matches the entity tag of the existing object.
     pub(super) fn check(&self, current: Option<&str>) -> S3Result<()> {
         let matches = |condition: &ETagCondition| {
             let tag = condition.as_etag();

@@ -1,7 +1,7 @@
 //! Lists of objects.
 //!
-//! [`Query`] is what is asked for, [`Page`] is the part of it that one answer holds. Invariant: pages that follow each other
-//! name every key once, in the order of their bytes.
+//! [`Query`] has the parameters of a request, [`Page`] is the content of one response. Invariant: consecutive pages name every
+//! key once, in the order of their bytes.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use super::state::{Object, Objects};
 /// At most this many keys and prefixes are in one answer.
 const MOST: i32 = 1000;
 
-/// What is asked for.
+/// The parameters of a list request.
 #[derive(Debug, Default)]
 pub(super) struct Query {
     pub(super) prefix: String,
-    /// Keys that have it after the prefix are grouped; empty for none.
+    /// Keys with this delimiter after the prefix are grouped; empty for no groups.
     pub(super) delimiter: String,
     /// Only what comes after this key.
     pub(super) after: Option<String>,
-    /// Where the page before ended: a key, or a group, which is then left out whole.
+    /// Where the previous page ended: a key, or a group, which is then left out completely.
     pub(super) resume: Option<String>,
     pub(super) max: Option<i32>,
 }
@@ -31,7 +31,7 @@ pub(super) struct Query {
 pub(super) struct Page {
     objects: Vec<(String, Arc<Object>)>,
     prefixes: Vec<String>,
-    /// Where the next page goes on, if there is one.
+    /// Where the next page starts, if there is one.
     pub(super) next: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What a server was asked for.
+//! The requests to a server.
 //!
 //! [`RequestInfo`] is one request, [`Log`] holds all of them with their counts, and [`Busy`] marks one that is being
 //! handled. Invariant: a request is in the log before anything is done about it.
@@ -119,7 +119,7 @@ impl Log {
         self.entries.lock().unwrap().most_busy
     }
 
-    /// Starts again, and tells the counts until now.
+    /// Resets the counts, and returns the old ones.
     pub(super) fn reset(&self) -> BTreeMap<String, u64> {
         let mut entries = self.entries.lock().unwrap();
         let busy = entries.busy;

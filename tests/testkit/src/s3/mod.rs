@@ -1,9 +1,9 @@
-//! An S3 server in memory for tests and benchmarks, which lies and breaks as it is told to.
+//! An in-memory S3 server for tests and benchmarks, with configurable faults.
 //!
-//! [`S3Server`] listens on a port of this machine, checks signatures and checksums, and writes conditionally as Amazon's
-//! does. [`Fault`], [`Rule`] and the server's modes make it behave like a worse one; [`RequestInfo`] and the counts tell
-//! what it was asked for. Invariant: without faults and modes it does what S3 documents, and of several conditional writes
-//! of one key at once exactly one succeeds.
+//! [`S3Server`] listens on a local port, checks signatures and checksums, and supports conditional writes like Amazon's server.
+//! [`Fault`], [`Rule`] and the server's modes make it misbehave; [`RequestInfo`] and the counts show the requests. Invariant:
+//! without faults and modes it behaves as S3 documents, and of several concurrent conditional writes of one key exactly one
+//! succeeds.
 
 mod access;
 mod answer;

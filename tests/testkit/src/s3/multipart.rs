@@ -1,7 +1,7 @@
-//! Objects that come in parts.
+//! Multipart uploads.
 //!
-//! The functions here do what the requests of a multipart upload ask for. Invariant: until an upload is completed nobody
-//! sees an object.
+//! The functions here execute the requests of a multipart upload. Invariant: an object is not visible until its upload is
+//! completed.
 
 use std::sync::Mutex;
 
@@ -23,7 +23,7 @@ const LEAST: usize = 5 << 20;
 /// At most this many uploads are in one answer.
 const MOST: i32 = 1000;
 
-/// Makes an object of the parts of an upload, and tells its entity tag.
+/// Creates an object from the parts of an upload, and returns its entity tag.
 pub(super) fn complete(
     state: &Mutex<State>,
     request: S3Request<CompleteMultipartUploadInput>,
@@ -133,7 +133,7 @@ pub(super) fn list(state: &State, input: ListMultipartUploadsInput) -> ListMulti
     }
 }
 
-/// What a part is answered with.
+/// The response to a part.
 pub(super) fn part_tag(content: &Content) -> Option<ETag> {
     Some(ETag::Strong(content.tag()))
 }

@@ -89,7 +89,7 @@ fn spawn(listener: std::net::TcpListener, service: Arc<Service>) -> Running {
     (stop, thread)
 }
 
-/// Serves until the sender is dropped. What is still going on then ends with the runtime.
+/// Serves until the sender is dropped. The runtime then ends the open requests.
 fn run(listener: std::net::TcpListener, service: Arc<Service>, stopped: oneshot::Receiver<()>) {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
@@ -151,7 +151,7 @@ impl S3Server {
         S3ServerOptions::default().start()
     }
 
-    /// Kills the server: its port and its connections are closed, and what it keeps is kept.
+    /// Kills the server: closes its port and its connections, but keeps its content.
     pub fn stop(&mut self) {
         if let Some((stop, thread)) = self.running.take() {
             drop(stop);
@@ -159,10 +159,10 @@ impl S3Server {
         }
     }
 
-    /// Starts the server again, on the same port and with what it kept.
+    /// Starts the server again, on the same port and with its content.
     ///
     /// # Panics
-    /// When somebody else took the port meanwhile.
+    /// When another process has taken the port.
     pub fn start_again(&mut self) {
         self.stop();
         let listener = std::net::TcpListener::bind(self.address).unwrap();
@@ -193,9 +193,9 @@ impl S3Server {
     }
 }
 
-/// What it holds.
+/// The content of the server.
 impl S3Server {
-    /// Makes a bucket, unless it is there.
+    /// Creates a bucket, unless it exists.
     pub fn create_bucket(&self, name: &str) {
         self.state().buckets.entry(name.to_owned()).or_default();
     }
@@ -221,7 +221,7 @@ impl S3Server {
         };
     }
 
-    /// The keys in a bucket, in order; none when there is no such bucket.
+    /// The keys in a bucket, in order; empty when there is no such bucket.
     #[must_use]
     pub fn keys(&self, bucket: &str) -> Vec<String> {
         let state = self.state();
@@ -269,7 +269,7 @@ impl S3Server {
 
 /// How it misbehaves.
 impl S3Server {
-    /// Whether `If-None-Match` and `If-Match` of writes are overlooked: the object is overwritten.
+    /// Whether writes ignore `If-None-Match` and `If-Match`: the object is overwritten.
     pub fn ignore_conditions(&self, on: bool) {
         self.state().ignore_conditions = on;
     }
@@ -279,13 +279,13 @@ impl S3Server {
         self.state().refuse_conditions = on;
     }
 
-    /// Whether lists show what was there when this was switched on.
+    /// Whether lists show the state at the time when this was switched on.
     pub fn stale_lists(&self, on: bool) {
         let mut state = self.state();
         state.stale = on.then(|| state.buckets.clone());
     }
 
-    /// Whether a part of an object is asked for in vain: the whole one comes, with status 200.
+    /// Whether range requests are ignored: the response is the whole object, with status 200.
     pub fn ignore_ranges(&self, on: bool) {
         self.state().ignore_ranges = on;
     }
@@ -340,7 +340,7 @@ impl S3Server {
     }
 }
 
-/// What it was asked for since it started, or since [`S3Server::reset_requests`].
+/// The requests since the server started, or since [`S3Server::reset_requests`].
 impl S3Server {
     /// All requests, in order.
     #[must_use]

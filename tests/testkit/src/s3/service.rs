@@ -1,7 +1,7 @@
-//! What happens to a request between the socket and S3's operations.
+//! Handles a request between the socket and the S3 operations.
 //!
-//! [`Service`] notes it, delays it, lets it fail, and asks who it comes from. Invariant: what a fault undoes or cuts is only
-//! what the client sees, never half of an operation.
+//! [`Service`] records, delays and fails requests, and checks the sender. Invariant: a fault changes only what the client sees; an
+//! operation is never half done.
 
 use std::io;
 use std::pin::Pin;
@@ -103,7 +103,7 @@ impl Service {
         Response::new(AnswerBody::new(counts.into(), None, None))
     }
 
-    /// Does what a request wants, if its sender may want it.
+    /// Executes a request, if its sender has permission.
     async fn work(&self, request: Request<Incoming>) -> io::Result<Response<Bytes>> {
         let (head, body) = request.into_parts();
         if sts::is_meant(&head) {
@@ -169,5 +169,5 @@ impl hyper::body::Body for Received {
     }
 }
 
-/// What a request is answered with.
+/// The response to a request.
 pub(super) type Answer = Response<AnswerBody>;

@@ -1,7 +1,7 @@
-//! What a server holds: buckets, objects, uploads that are open, and how it misbehaves.
+//! The state of a server: buckets, objects, open uploads, and faults.
 //!
-//! [`State`] is all of it, behind one lock; [`Object`] and [`Upload`] are what it is made of. Invariant: a condition is
-//! checked and the write done in one step.
+//! [`State`] holds everything behind one lock; [`Object`] and [`Upload`] are its parts. Invariant: checking a condition and
+//! writing is one step.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub(super) struct Object {
     pub(super) data: Bytes,
     pub(super) tag: String,
     pub(super) modified: SystemTime,
-    /// What is kept of the request that wrote it.
+    /// The stored part of the request that wrote it.
     pub(super) headers: HeaderMap,
     pub(super) checksum: Checksum,
 }

@@ -16,30 +16,30 @@ use crate::output::bundle::records;
 use crate::output::bundle_json::BundleDiffJson;
 use crate::output::{Lines, format};
 
-/// Keys of records that are listed for each table and kind of change.
+/// Maximum number of record keys listed for each table and kind of change.
 const KEYS: usize = 1_000;
-/// Keys of a configuration that are shown unless everything is to be.
+/// Maximum number of configuration keys shown without `--verbose`.
 const SHOWN_KEYS: usize = 20;
 
 const EXAMPLES: &str = "\
   br bundle diff monday/emqx-export-*.tar.gz tuesday/emqx-export-*.tar.gz
   br bundle diff monday/emqx-export-*.tar.gz tuesday/emqx-export-*.tar.gz -v   # keys of records, too";
 
-/// Show what differs between two bundles
+/// Show the differences between two bundles
 ///
-/// One line a file: `+` is only in the second, `-` only in the first, `M` has other content. Tables of EMQX are compared record by
-/// record and configurations key by key; with -v the keys of records are listed too. Values are never shown.
+/// One line per file: `+` is only in the second bundle, `-` only in the first, `M` has different content. br compares EMQX
+/// tables record by record and configurations key by key; with -v it also lists the keys of records. It never shows values.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(CODES),
     after_long_help = examples(EXAMPLES, &exit_codes(CODES))
 )]
 pub(super) struct DiffArgs {
-    /// The first bundle
+    /// First bundle
     #[arg(value_name = "FILE")]
     from: PathBuf,
 
-    /// The second bundle
+    /// Second bundle
     #[arg(value_name = "FILE")]
     to: PathBuf,
 

@@ -19,15 +19,15 @@ const EXAMPLES: &str = "\
 
 /// Unpack a bundle into a new folder
 ///
-/// What the bundle holds is placed in the folder, without the archive's own folder around it. It appears once the whole bundle was
-/// read and found sound.
+/// br writes the members directly into the folder, without the archive's own folder. They appear only after br has read and
+/// verified the whole bundle.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(CODES),
     after_long_help = examples(EXAMPLES, &exit_codes(CODES))
 )]
 pub(super) struct ExtractArgs {
-    /// The bundle, under the name it was exported with
+    /// Bundle file, with its original name
     #[arg(value_name = "FILE")]
     file: PathBuf,
 

@@ -1,4 +1,4 @@
-//! `br bundle inspect`: shows what is in a bundle.
+//! `br bundle inspect`: shows the contents of a bundle.
 
 use std::path::PathBuf;
 
@@ -19,20 +19,20 @@ use crate::output::{Lines, Table, format};
 
 const EXAMPLES: &str = "\
   br bundle inspect emqx-export-2023-06-19-15-14-19.947.tar.gz
-  br bundle inspect br-export-2026-11-20-08-13-00.250.tar.gz -v   # every file, and where secrets stand
+  br bundle inspect br-export-2026-11-20-08-13-00.250.tar.gz -v   # every file, and where secrets are
   br bundle inspect emqx-export-*.tar.gz --json | jq '.tables[] | {name, rows}'";
 
-/// Show what is in a bundle
+/// Show the contents of a bundle
 ///
-/// For bundles of EMQX also the tables with their records, the keys of the configuration, where secrets and certificates stand
-/// (never their values), and what EMQX would pass over without a word.
+/// For EMQX bundles, this also shows tables and their records, the keys of the configuration, where secrets and certificates
+/// are (never their values), and what EMQX would skip without a message.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(CODES),
     after_long_help = examples(EXAMPLES, &exit_codes(CODES))
 )]
 pub(super) struct InspectArgs {
-    /// The bundle, under the name it was exported with
+    /// Bundle file, with its original name
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
@@ -94,7 +94,7 @@ fn fields(inspection: &Inspection, verbose: bool) -> Vec<(&'static str, String)>
             out.push(("source", format::text(&manifest.source)));
         }
         if !manifest.selection.is_all() {
-            out.push(("part", "only a part of the source was asked for".to_owned()));
+            out.push(("part", "only a part of the source was exported".to_owned()));
         }
         if manifest.left_out > 0 {
             let count = format::counted(manifest.left_out, "thing", "things");
@@ -128,7 +128,7 @@ fn made(manifest: &br_archive::Manifest) -> String {
     format!("{time} by {}", format::text(&manifest.program))
 }
 
-/// How many secrets there are.
+/// The number of secrets.
 fn secrets(configs: &[ConfigReport], verbose: bool) -> String {
     let all = || configs.iter().flat_map(|config| &config.secrets);
     let secrets = all().filter(|secret| secret.kind.is_secret()).count() as u64;
@@ -139,10 +139,10 @@ fn secrets(configs: &[ConfigReport], verbose: bool) -> String {
     let secrets = format::counted(secrets, "secret", "secrets");
     let certificates = format::counted(certificates, "certificate", "certificates");
     let hint = if verbose { "" } else { " (-v shows where)" };
-    format!("{secrets} and {certificates} in clear{hint}")
+    format!("{secrets} and {certificates} in plain text{hint}")
 }
 
-/// Which tables hold credentials.
+/// The tables that hold credentials.
 fn sensitive(tables: &[TableReport]) -> String {
     let holds = |table: &&TableReport| {
         let set = table_sets::set_of(&table.name);

@@ -1,4 +1,4 @@
-//! `br bundle`: looks at bundles, and takes them apart.
+//! `br bundle`: reads and unpacks bundles.
 
 mod diff;
 mod extract;
@@ -18,10 +18,10 @@ const EXAMPLES: &str = "\
   br bundle diff monday/emqx-export-*.tar.gz tuesday/emqx-export-*.tar.gz
   br bundle extract emqx-export-2023-06-19-15-14-19.947.tar.gz --into unpacked";
 
-/// Look at export bundles, and take them apart
+/// Inspect, verify, compare and unpack bundles
 ///
-/// Bundles are read without trust: what could do harm is refused, and nothing in them is followed or run. `br export` writes
-/// them, `br import` takes them in.
+/// br treats bundles as untrusted: it refuses harmful content, and it follows and runs nothing from them. `br export` writes
+/// bundles, and `br import` imports them.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(CODES),
@@ -32,7 +32,7 @@ pub(crate) struct BundleCommand {
     verb: Verb,
 }
 
-/// What can be done with bundles.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 enum Verb {
     Inspect(inspect::InspectArgs),

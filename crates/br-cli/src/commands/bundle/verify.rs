@@ -1,4 +1,4 @@
-//! `br bundle verify`: proves that a bundle is sound.
+//! `br bundle verify`: verifies a bundle.
 
 use std::path::PathBuf;
 
@@ -18,18 +18,18 @@ const EXAMPLES: &str = "\
   br bundle verify emqx-export-2023-06-19-15-14-19.947.tar.gz
   br bundle verify emqx-export-2023-06-19-15-14-19.947.tar.gz --target-version 5.8.1";
 
-/// Prove that a bundle is sound
+/// Verify a bundle
 ///
-/// Reads everything: the checksums of gzip and tar, the SHA-256 of every member where the bundle has a manifest, and in bundles
-/// of EMQX every record of every table and the configuration. With --target-version it is also asked whether a node of that
-/// version would take it.
+/// br reads everything: the checksums of gzip and tar, the SHA-256 of every member if the bundle has a manifest, and in EMQX
+/// bundles every record of every table and the configuration. With --target-version, br also checks that a node of that version
+/// can import the bundle.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(CODES),
     after_long_help = examples(EXAMPLES, &exit_codes(CODES))
 )]
 pub(super) struct VerifyArgs {
-    /// The bundle, under the name it was exported with
+    /// Bundle file, with its original name
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
@@ -46,7 +46,7 @@ pub(super) async fn run(args: VerifyArgs, context: &CommandContext) -> CommandRe
         inspect(&file, &limits, node.as_ref(), progress)
     });
     let inspection = inspected.await.map_err(|error| match error.status {
-        // It cannot be read at all, so that nothing more can be said of it.
+        // br cannot read the bundle, so it can report nothing else.
         ExitStatus::Damaged => {
             let name = format::path(&args.file);
             error.in_file(&name).with_hint("get another copy of it")
@@ -61,8 +61,8 @@ pub(super) async fn run(args: VerifyArgs, context: &CommandContext) -> CommandRe
     let problems = format::counted(problems, "problem", "problems");
     Err(CommandError::new(
         ExitStatus::Damaged,
-        format!("the bundle is not sound: {problems}"),
-        "get another copy of it, or take what is sound with `br bundle extract --path`",
+        format!("the bundle is damaged: {problems}"),
+        "get another copy, or extract the intact files with `br bundle extract --path`",
     ))
 }
 
@@ -97,7 +97,7 @@ fn verdict(inspection: &Inspection) -> String {
         parts.push(format!("{tables} with {rows}"));
     }
     parts.push(match inspection.manifest {
-        Some(_) => "every SHA-256 of the manifest is right".to_owned(),
+        Some(_) => "every SHA-256 of the manifest matches".to_owned(),
         None => "no manifest".to_owned(),
     });
     format!("sound: {}", parts.join(", "))

@@ -1,4 +1,4 @@
-//! `br matrixone backup`: lets a MatrixOne cluster back itself up, and proves what it wrote.
+//! `br matrixone backup`: makes a MatrixOne cluster back itself up, and verifies the backup.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use crate::secret;
 use crate::storage::parse_secret;
 use crate::values;
 
-/// Files that are named when a backup turns out not to be whole.
+/// Maximum number of files named when a backup is incomplete.
 const NAMED: usize = 20;
 
 const EXAMPLES: &str = "\
@@ -41,9 +41,9 @@ const EXAMPLES: &str = "\
 
 /// Back up a cluster
 ///
-/// The server writes the backup by itself, below the folder or the bucket that is named: with a folder it must be the same for the server and
-/// for br. Then br reads all of it, and only what is whole is listed as complete. With a repository named the backup is copied into that too,
-/// where it shares what did not change with earlier ones.
+/// The server writes the backup below the given folder or bucket. A folder must be the same for the server and for br. Then br
+/// reads the whole backup, and lists it as complete only if nothing is missing or damaged. If a repository is named, br also
+/// copies the backup to it; the copy shares unchanged data with earlier ones.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(CODES),
@@ -63,15 +63,15 @@ pub(super) struct BackupArgs {
     )]
     port: u16,
 
-    /// User of the account sys, such as dump
+    /// User in the account sys, such as dump
     #[arg(long, value_name = "NAME")]
     user: String,
 
-    /// The user's password; others on this machine can see it: better [env: BR_MATRIXONE_PASSWORD]
+    /// Password of the user; visible to other users of this machine, so set the variable instead [env: BR_MATRIXONE_PASSWORD]
     #[arg(id = "server_password", long = "password", hide_short_help = true, value_name = "PASSWORD", value_parser = parse_secret)]
     password: Option<Secret>,
 
-    /// Read the user's password from a file, or from standard input (-)
+    /// Read the password of the user from a file, or from standard input (-)
     #[arg(long, value_name = "FILE", conflicts_with = "server_password")]
     server_password_file: Option<PathBuf>,
 
@@ -81,27 +81,27 @@ pub(super) struct BackupArgs {
     #[command(flatten)]
     location: LocationArgs,
 
-    /// Back up everything, or what changed since --base-id [default: full without --base-id]
+    /// Back up everything (full) or changes since --base-id (incremental) [default: full without --base-id]
     #[arg(long, value_name = "TYPE", value_enum)]
     backup_type: Option<TypeArg>,
 
-    /// The backup that an incremental one builds on: its id, or the start of it
+    /// Base of an incremental backup: its id or the start of it
     #[arg(long, value_name = "ID")]
     base_id: Option<String>,
 
-    /// Files that the server copies at once [default: it chooses, and so with 0 and from 512 on]
+    /// Files that the server copies concurrently [default, and with 0 or at least 512: the server decides]
     #[arg(
         long,
         value_name = "N",
-        value_parser = values::number(0..=u16::MAX, "the number of files at once", "--parallelism 8")
+        value_parser = values::number(0..=u16::MAX, "the number of concurrent files", "--parallelism 8")
     )]
     parallelism: Option<u16>,
 
-    /// Do not copy the backup into the repository, though one is named
+    /// Do not copy the backup to the repository, even if one is named
     #[arg(long)]
     in_place: bool,
 
-    /// Ignored, as MatrixOne ignores it
+    /// Ignored, as in MatrixOne
     #[arg(long, hide = true, value_name = "FORMAT")]
     compression: Option<String>,
 
@@ -109,12 +109,12 @@ pub(super) struct BackupArgs {
     catalog: CatalogArgs,
 }
 
-/// How much is backed up.
+/// Scope of the backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum TypeArg {
     /// Everything
     Full,
-    /// What changed since the base
+    /// Changes since the base
     #[value(alias = "incr")]
     Incremental,
 }
@@ -128,7 +128,7 @@ pub(super) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
         context
             .output
             .console
-            .note("--compression has no meaning: MatrixOne ignores it");
+            .note("--compression has no effect: MatrixOne ignores it");
     }
     let keys = match place {
         Place::S3(_) => typed_keys(context)?,
@@ -136,13 +136,13 @@ pub(super) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
     };
     let repository = match args.in_place {
         true => None,
-        false => context.repository_beside()?,
+        false => context.additional_repository()?,
     };
     let repository = match repository {
-        // A mistake about it is found now, and not after hours; so is a password asked for now.
+        // Open the repository now: this finds mistakes before hours of work, and the password prompt comes first.
         Some(place) => Some(context.open_or_init(place, false, false).await?),
         None => {
-            context.refuse_password_options("none is used")?;
+            context.refuse_password_options("this command uses none")?;
             None
         }
     };
@@ -173,7 +173,7 @@ pub(super) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
         Some(repository) => copy(&report, &root, repository, context).await.map(Some),
         None => Ok(None),
     };
-    // The backup is there, whatever became of the copy.
+    // The backup itself has succeeded, even if the copy fails.
     let copy = kept.as_ref().ok().and_then(Option::as_deref);
     print(&report, copy, context)?;
     kept?;
@@ -181,7 +181,7 @@ pub(super) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
 }
 
 impl BackupArgs {
-    /// The base, and whether there may be one.
+    /// The base; checks that it fits the type of the backup.
     fn base(
         &self,
         context: &CommandContext,
@@ -189,7 +189,7 @@ impl BackupArgs {
         match (&self.base_id, self.backup_type) {
             (None, Some(TypeArg::Incremental)) => Err(CommandError::usage(
                 "an incremental backup needs a base",
-                "give --base-id; `br matrixone list` shows the backups there are",
+                "give --base-id; `br matrixone list` shows the backups",
             )),
             (Some(_), Some(TypeArg::Full)) => Err(CommandError::usage(
                 "a full backup has no base",
@@ -213,7 +213,8 @@ impl BackupArgs {
                     .and_then(|secret| secret.to_text());
                 secret.map_err(|error| {
                     let message = format!("cannot use the password in {}", file.display());
-                    let hint = "check --server-password-file: the file holds the password, and nothing else";
+                    let hint =
+                        "check --server-password-file: the file must contain only the password";
                     CommandError::usage(message, hint).because(&error)
                 })?
             }
@@ -224,7 +225,7 @@ impl BackupArgs {
     }
 }
 
-/// The password that the environment has; none is the empty one.
+/// The password from the environment; empty if there is none.
 fn from_environment() -> Result<Secret, CommandError> {
     const NAME: &str = "BR_MATRIXONE_PASSWORD";
     let Some(value) = secret_variable(NAME)? else {
@@ -237,7 +238,7 @@ fn from_environment() -> Result<Secret, CommandError> {
     })
 }
 
-/// Copies the backup into the repository.
+/// Copies the backup to the repository.
 async fn copy(
     report: &BackupReport,
     root: &archive::Folder,
@@ -274,11 +275,9 @@ fn print(
         };
         let files = format::counted(report.check.files, "file", "files");
         let bytes = format::size(report.check.logical_bytes);
-        lines.line(&format!(
-            "{kind}, {files}, {bytes}, all read and found right"
-        ))?;
+        lines.line(&format!("{kind}, {files}, {bytes}, all verified"))?;
         if let Some(kept) = kept {
-            lines.line(&format!("copied into the repository as {kept}"))?;
+            lines.line(&format!("copied to the repository as {kept}"))?;
         }
     }
     lines.finish()
@@ -298,27 +297,27 @@ impl From<KeepError> for CommandError {
     }
 }
 
-/// Says what an error means and what to do.
+/// The error message and the hint for a failed backup.
 fn explain(error: &BackupError, id: &str) -> CommandError {
-    let remove = format!("; `br matrixone delete {id}` removes what there is of it");
+    let remove = format!("; `br matrixone delete {id}` removes its files");
     let (status, hint) = match error {
         BackupError::Client(error) => of_client(error, &remove),
         BackupError::Statement(_) | BackupError::Base(_) => (
             ExitStatus::Usage,
-            "correct the arguments; nothing was begun".to_owned(),
+            "correct the arguments; br did not start a backup".to_owned(),
         ),
         BackupError::Busy => (
             ExitStatus::Locked,
-            "run the command again when the other one is done".to_owned(),
+            "run the command again when the other one has finished".to_owned(),
         ),
         BackupError::Unsound { .. } => (
             ExitStatus::Damaged,
-            format!("it counts as failed: look into the server's log, and make another{remove}"),
+            format!("it counts as failed: read the server's log, and make another backup{remove}"),
         ),
         BackupError::Archive(error) => of_archive(error, &remove),
         _ => (
             ExitStatus::Failure,
-            "check --meta-path, and who may write there".to_owned(),
+            "check --meta-path and the permissions of its folder".to_owned(),
         ),
     };
     let mut out = CommandError::new(status, error.to_string(), hint);
@@ -326,7 +325,7 @@ fn explain(error: &BackupError, id: &str) -> CommandError {
         out = out.because(cause);
     }
     if let BackupError::Unsound { problems, .. } = error {
-        // The first is in the message.
+        // The message has the first cause.
         let more = problems.iter().skip(1).take(NAMED);
         out.causes.extend(more.map(ToString::to_string));
     }
@@ -336,7 +335,7 @@ fn explain(error: &BackupError, id: &str) -> CommandError {
     out
 }
 
-/// The server did not do it, or it is unknown.
+/// The server did not make the backup, or its state is unknown.
 fn of_client(error: &ClientError, remove: &str) -> (ExitStatus, String) {
     match error {
         ClientError::WrongPassword { .. } | ClientError::NotSysAccount { .. } => (
@@ -368,11 +367,11 @@ fn of_client(error: &ClientError, remove: &str) -> (ExitStatus, String) {
         }
         ClientError::Server(_) => (
             ExitStatus::Failure,
-            format!("see the log of the server, and run the command again{remove}"),
+            format!("read the log of the server, and run the command again{remove}"),
         ),
         ClientError::Ambiguous(_) => (
             ExitStatus::StorageUnavailable,
-            format!("see whether the server still runs, and run the command again{remove}"),
+            format!("check that the server still runs, and run the command again{remove}"),
         ),
         ClientError::Unsupported { .. } => (ExitStatus::Usage, "make a full backup".to_owned()),
         _ => (
@@ -382,7 +381,7 @@ fn of_client(error: &ClientError, remove: &str) -> (ExitStatus, String) {
     }
 }
 
-/// What the server wrote could not be read back.
+/// br could not read the backup that the server wrote.
 fn of_archive(error: &archive::Error, remove: &str) -> (ExitStatus, String) {
     match error.kind() {
         archive::ErrorKind::Cancelled => (
@@ -391,11 +390,11 @@ fn of_archive(error: &archive::Error, remove: &str) -> (ExitStatus, String) {
         ),
         archive::ErrorKind::NotFound => (
             ExitStatus::RepositoryNotFound,
-            "name a folder that is the same one for the server and for br, or a bucket".to_owned(),
+            "name a folder that is the same for the server and for br, or a bucket".to_owned(),
         ),
         archive::ErrorKind::Denied => (
             ExitStatus::AccessDenied,
-            "let br read what the server writes: run it as the server's user, or check the access key"
+            "run br as the server's user so that it can read the backup, or check the access key"
                 .to_owned(),
         ),
         archive::ErrorKind::Unavailable => (
@@ -404,11 +403,11 @@ fn of_archive(error: &archive::Error, remove: &str) -> (ExitStatus, String) {
         ),
         archive::ErrorKind::Io => (
             ExitStatus::Failure,
-            format!("see the cause above, and run the command again{remove}"),
+            format!("fix the cause above, and run the command again{remove}"),
         ),
         _ => (
             ExitStatus::Damaged,
-            format!("it counts as failed: look into the server's log, and make another{remove}"),
+            format!("it counts as failed: read the server's log, and make another backup{remove}"),
         ),
     }
 }

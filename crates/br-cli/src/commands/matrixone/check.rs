@@ -1,4 +1,4 @@
-//! `br matrixone check`: reads every byte of a backup of MatrixOne.
+//! `br matrixone check`: verifies a MatrixOne backup.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::exit_code::ExitStatus;
 use crate::output::format;
 use crate::output::json::Summary;
 
-/// Files without a digest that are named unless everything is to be.
+/// Maximum number of files without a digest named without `--verbose`.
 const SHOWN: usize = 20;
 
 const EXAMPLES: &str = "\
@@ -27,17 +27,17 @@ const EXAMPLES: &str = "\
   br matrixone check --location /backup   # all backups there
   br matrixone check --location /backup/full-01942b54-a5a9-7b2f-8f1d-6a1f3c5d7e90";
 
-/// Check that backups can be restored
+/// Verify that backups can be restored
 ///
-/// Reads everything: that each file is there and has its size, its SHA-256 where one was written down, the CRC of each frame, the header
-/// of each object, and for incremental backups that what they share is still there. What cannot be proven is named.
+/// br reads every file and checks its size, its recorded SHA-256, the CRC of each frame and the header of each object. For
+/// incremental backups it also checks that the shared files still exist. It names files without a digest.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(CODES),
     after_long_help = examples(EXAMPLES, &exit_codes(CODES))
 )]
 pub(super) struct CheckArgs {
-    /// A backup: its id, or the start of it [default: all backups at --location]
+    /// Backup: its id or the start of it [default: all backups at --location]
     #[arg(value_name = "ID")]
     id: Option<String>,
 
@@ -48,19 +48,19 @@ pub(super) struct CheckArgs {
     catalog: CatalogArgs,
 }
 
-/// A backup that was checked.
+/// A verified backup.
 pub(super) struct Checked {
     id: Option<String>,
     directory: String,
-    /// The lines of the manual.
+    /// The output lines of the manual.
     lines: Vec<String>,
     report: CheckReport,
 }
 
-/// What was found at a place.
+/// The results for a location.
 struct Found {
     checked: Vec<Checked>,
-    /// Backups that did not come to their end, and why they are none.
+    /// Unfinished backups, and the reason.
     unfinished: Vec<(String, String)>,
 }
 
@@ -84,7 +84,7 @@ async fn check_source(source: Source, context: &CommandContext) -> CommandResult
     print_all(&found?, context)
 }
 
-/// Checks the backup that is meant; all of them when none was named and there are several.
+/// Checks the selected backup, or all backups at a location if none is selected.
 fn find_all(source: &Source, progress: &ArchiveProgress) -> archive::Result<Found> {
     let archive = source.archive()?;
     let several = archive.backups().len() > 1 && matches!(source.wanted, Wanted::Only);
@@ -99,7 +99,7 @@ fn find_all(source: &Source, progress: &ArchiveProgress) -> archive::Result<Foun
             unfinished: Vec::new(),
         }),
         Err(_) if several => {
-            // What backups share is read with the one that has it.
+            // Shared files are read with the backup that contains them.
             let options = CheckOptions::default().with_own_only(true);
             let backups = archive.backups().iter();
             let checked = backups.map(|backup| examine(&archive, backup, options, progress));
@@ -131,7 +131,7 @@ fn examine(
     })
 }
 
-/// Looks only whether the files of a backup are there.
+/// Checks only that the files of a backup exist.
 pub(super) async fn look(
     source: Source,
     context: &CommandContext,
@@ -150,7 +150,7 @@ pub(super) async fn look(
     checked
 }
 
-/// Prints what was found; damage is an error.
+/// Prints the results; damage is an error.
 fn print_all(found: &Found, context: &CommandContext) -> CommandResult {
     let Found {
         checked,
@@ -182,7 +182,7 @@ fn print_all(found: &Found, context: &CommandContext) -> CommandResult {
     Ok(ExitStatus::Ok)
 }
 
-/// Prints what a check found.
+/// Prints the result for one backup.
 pub(super) fn print(checked: &Checked, context: &CommandContext) -> Result<(), CommandError> {
     let (output, report) = (&context.output, &checked.report);
     let quiet = output.console.quiet;
@@ -207,7 +207,7 @@ pub(super) fn print(checked: &Checked, context: &CommandContext) -> Result<(), C
     lines.finish()
 }
 
-/// An error when something is wrong.
+/// Returns an error if the backup is damaged.
 pub(super) fn verdict_of(checked: &Checked) -> Result<(), CommandError> {
     let report = &checked.report;
     if report.is_good() {
@@ -218,8 +218,8 @@ pub(super) fn verdict_of(checked: &Checked) -> Result<(), CommandError> {
     let backup = format!("the backup {}", format::text(name));
     Err(CommandError::new(
         ExitStatus::Damaged,
-        format!("{} cannot be relied on: {count}", backup.trim_end()),
-        "take another backup; what is missing may lie in a backup that was deleted",
+        format!("{} is damaged: {count}", backup.trim_end()),
+        "use another backup; the missing files may have been in a deleted backup",
     ))
 }
 
@@ -232,18 +232,15 @@ fn summary(report: &CheckReport) -> String {
     }
     match report.level {
         CheckLevel::Existence => {
-            format!("{files}, {bytes}: all are there, with their sizes (no checksum was looked at)")
+            format!("{files}, {bytes}: all exist with the right size (checksums were not verified)")
         }
         CheckLevel::Full if report.unproven_count == 0 => {
-            format!(
-                "{files}, {bytes}: every one has its digest{}",
-                elsewhere(report)
-            )
+            format!("{files}, {bytes}: all digests match{}", elsewhere(report))
         }
         CheckLevel::Full => {
             let unproven = format::counted(report.unproven_count, "file has", "files have");
             format!(
-                "{files}, {bytes}: {} have their digest; {unproven} none, and their sizes, frames and headers are right{}",
+                "{files}, {bytes}: {} match their digest; {unproven} no digest, but the right size, frames and headers{}",
                 format::count(report.proven),
                 elsewhere(report)
             )
@@ -251,14 +248,14 @@ fn summary(report: &CheckReport) -> String {
     }
 }
 
-/// Files of other backups, which were not read here.
+/// Files in other backups, which were read with those.
 fn elsewhere(report: &CheckReport) -> String {
     let read = report.proven.saturating_add(report.unproven_count);
     match report.files.saturating_sub(read) {
         0 => String::new(),
         count => format!(
-            "; {} in other backups and read with those",
-            format::counted(count, "file lies", "files lie")
+            "; {} in other backups and verified there",
+            format::counted(count, "file is", "files are")
         ),
     }
 }
@@ -270,7 +267,7 @@ struct ChecksJson<'a> {
     unfinished: Vec<&'a str>,
 }
 
-/// A check as JSON.
+/// A result as JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct CheckJson<'a> {
     id: Option<&'a str>,

@@ -22,26 +22,26 @@ use crate::output::json::Summary;
 const EXAMPLES: &str = "\
   br matrixone delete e4cade26
   br matrixone delete e4cade26 --cascade           # with the incremental backups that need it
-  br matrixone delete e4cade26 --not-delete-data   # only from the catalogue";
+  br matrixone delete e4cade26 --not-delete-data   # only the catalogue entry";
 
 /// Delete a backup
 ///
-/// A backup that others need is not deleted, unless they go with it (--cascade). A copy in a repository stays; `br delete` deletes that.
+/// br refuses to delete a backup that others need, unless --cascade deletes those too. A copy in a repository stays; delete it with `br delete`.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(CODES),
     after_long_help = examples(EXAMPLES, &exit_codes(CODES))
 )]
 pub(super) struct DeleteArgs {
-    /// The backup: its id, or the start of it
+    /// Backup: its id or the start of it
     #[arg(value_name = "ID")]
     id: String,
 
-    /// Leave its files where they are
+    /// Keep the files of the backup
     #[arg(long)]
     not_delete_data: bool,
 
-    /// Delete the backups that need it as well
+    /// Also delete the backups that need it
     #[arg(long)]
     cascade: bool,
 
@@ -57,21 +57,21 @@ pub(super) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
         refuse_absent(&entry)?;
     }
     let mut doomed = match args.not_delete_data && !args.cascade {
-        // Files that stay are still there for those that need them.
+        // With --not-delete-data the files stay, so other backups still have them.
         true => Vec::new(),
         false => dependents(&listing, &entry, context).await?,
     };
     if !doomed.is_empty() && !args.cascade {
         return Err(needed(&listing, &entry, &doomed));
     }
-    // Those that need others go first: whatever interrupts this leaves no backup without its base.
+    // Delete dependent backups first: an interruption must not leave a backup without its base.
     doomed.push(entry);
-    // One that is being made may have been noted otherwise, when the catalogue was made again meanwhile.
+    // After a rebuild of the catalogue, a backup in progress may have a different entry.
     if doomed.iter().any(|entry| entry.state != State::Complete) && is_running(&catalog) {
         return Err(CommandError::new(
             ExitStatus::Locked,
-            "a backup is being made on this machine, and may be the one to be deleted",
-            "run the command again when it is done",
+            "a backup is running on this machine, and it may be the one to delete",
+            "run the command again when it has finished",
         ));
     }
     let mut deleted = Vec::new();
@@ -86,27 +86,27 @@ pub(super) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
     Ok(ExitStatus::Ok)
 }
 
-/// The error about a backup that others need. A hint names no id that the catalogue does not know.
+/// The error about a backup that others need. The hint names only ids that are in the catalogue.
 fn needed(listing: &Listing, entry: &Entry, dependents: &[Entry]) -> CommandError {
     let is_known = |id| listing.entries.iter().any(|known| known.id == id);
     let names: Vec<_> = dependents
         .iter()
         .map(|other| match is_known(other.id) {
             true => other.id.to_string(),
-            false => format!("{} (its files; the catalogue does not know it)", other.id),
+            false => format!("{} (only its files: it is not in the catalogue)", other.id),
         })
         .collect();
     let hint = match dependents.iter().all(|other| is_known(other.id)) {
-        true => "delete them first, or all together with --cascade",
+        true => "delete them first, or delete all together with --cascade",
         false => {
-            "delete all together with --cascade, files that the catalogue does not know included"
+            "delete all together with --cascade, including files that are not in the catalogue"
         }
     };
     let message = format!("other backups need {}: {}", entry.id, names.join(", "));
     CommandError::usage(message, hint)
 }
 
-/// Finds what needs a backup.
+/// Finds the backups that need a backup.
 async fn dependents(
     listing: &Listing,
     entry: &Entry,
@@ -122,13 +122,13 @@ async fn dependents(
     };
     blocking(work).await.map_err(|error| match error.status {
         ExitStatus::Damaged => error.with_hint(
-            "it cannot be found out whether others need the backup: delete the one first whose list is damaged",
+            "br cannot determine whether other backups need this one: first delete the backup with the damaged list",
         ),
         _ => error,
     })
 }
 
-/// Deletes one. The catalogue forgets it last: what is interrupted can be done again.
+/// Deletes one backup. It removes the catalogue entry last, so that an interrupted deletion can be repeated.
 async fn delete_one(
     entry: &Entry,
     catalog: &Catalog,
@@ -141,7 +141,7 @@ async fn delete_one(
         blocking(move || remove(&source, &id)).await?;
     }
     match catalog.remove(entry.id) {
-        // One that needed another, and that only its own files told of.
+        // A dependent backup that was found only by its files.
         Err(CatalogError::NotFound(_)) => Ok(()),
         removed => Ok(removed?),
     }
@@ -157,7 +157,7 @@ fn remove(source: &Source, id: &str) -> archive::Result<()> {
     let Some(archive) = source.archive_if_any()? else {
         return Ok(());
     };
-    // What an interrupted deletion left is unfinished. The place that was noted may be the folder of the backup, and the root above it.
+    // An interrupted deletion leaves an unfinished backup. The catalogue may name the folder of the backup or the root above it.
     let mut all = archive.backups().iter().chain(archive.unfinished());
     let found = all.find(|backup| entry.is_some_and(|entry| entry.is_about(backup)));
     found.map_or(Ok(()), |found| {
@@ -165,7 +165,7 @@ fn remove(source: &Source, id: &str) -> archive::Result<()> {
     })
 }
 
-/// A folder that is not there may be one that is not mounted: its backups are not deleted.
+/// A missing folder may be on a file system that is not mounted; do not treat its backups as deleted.
 fn refuse_absent(entry: &Entry) -> Result<(), CommandError> {
     match &entry.place {
         Place::FileSystem { path }
@@ -173,8 +173,8 @@ fn refuse_absent(entry: &Entry) -> Result<(), CommandError> {
         {
             Err(CommandError::new(
                 ExitStatus::RepositoryNotFound,
-                format!("the folder {} is not there", format::text(path)),
-                "mount it; with --not-delete-data the backup is forgotten, wherever it is",
+                format!("the folder {} does not exist", format::text(path)),
+                "mount it, or remove only the catalogue entry with --not-delete-data",
             ))
         }
         _ => Ok(()),

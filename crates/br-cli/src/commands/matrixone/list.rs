@@ -1,4 +1,4 @@
-//! `br matrixone list`: lists backups of MatrixOne.
+//! `br matrixone list`: lists MatrixOne backups.
 
 use br_matrixone::catalog::{Entry, Place};
 use clap::Args;
@@ -17,23 +17,23 @@ use crate::output::matrixone::{TableOptions, table};
 
 const EXAMPLES: &str = "\
   br matrixone list
-  br matrixone list 4d21b228            # also whether its files are there
+  br matrixone list 4d21b228            # also check that its files exist
   br matrixone list --meta-path /srv/mo_br.meta";
 
-/// List the backups that the catalogue knows
+/// List the backups in the catalogue
 ///
-/// With an id the files of that backup are looked for as well.
+/// With an id, br also checks that the files of that backup exist.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(CODES),
     after_long_help = examples(EXAMPLES, &exit_codes(CODES))
 )]
 pub(super) struct ListArgs {
-    /// Only this backup: its id, or the start of it
+    /// List only this backup: its id or the start of it
     #[arg(value_name = "ID")]
     id: Option<String>,
 
-    /// Do not look for its files
+    /// Do not check that its files exist
     #[arg(long)]
     not_check_data: bool,
 
@@ -94,7 +94,7 @@ pub(super) fn print(
     context.output.text(format::visible(&table).as_bytes())
 }
 
-/// A place as JSON.
+/// A location as JSON.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum PlaceJson<'a> {
@@ -130,7 +130,7 @@ impl<'a> From<&'a Place> for PlaceJson<'a> {
     }
 }
 
-/// One backup as JSON.
+/// A backup as JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct EntryJson<'a> {
     id: String,

@@ -1,7 +1,7 @@
 //! `br matrixone`: backups of MatrixOne clusters.
 //!
-//! One verb a file; [`place`] is where backups lie, [`progress`] what is told meanwhile. `compat::mo_br` turns command lines of `mo_br` into these. Invariant:
-//! these commands work on the catalogue and on what MatrixOne wrote; a repository of br only ever gets a copy.
+//! One file per subcommand; [`place`] finds backups, [`progress`] reports progress. `compat::mo_br` translates `mo_br` command
+//! lines to these. Invariant: these commands use the catalogue and MatrixOne's own backup files; a repository only gets a copy.
 
 mod backup;
 mod check;
@@ -48,8 +48,8 @@ pub(crate) const CODES: &[ExitStatus] = &[
 
 /// Back up MatrixOne clusters, and check and restore their backups
 ///
-/// `br mo-br` takes the command lines of mo_br's manual as they are. br remembers its backups in
-/// `br-matrixone.json` next to `mo_br.meta`, which it reads and never changes.
+/// `br mo-br` accepts the command lines of mo_br's manual unchanged. br keeps its catalogue in `br-matrixone.json` next to
+/// `mo_br.meta`, which it reads but never changes.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(CODES),
@@ -63,18 +63,18 @@ pub(crate) struct MatrixOneCommand {
     verb: Verb,
 }
 
-/// Where `mo_br` has its settings and its log. br has neither, and command lines with them work nevertheless.
+/// Options for the settings and the log of `mo_br`. br has neither, but accepts command lines with these options.
 #[derive(Debug, Args)]
 struct SettingsArgs {
-    /// Not read: br has options and variables of the environment
+    /// Ignored: br has options and environment variables
     #[arg(long, global = true, hide = true, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Not written, unless it is `console`: br says what it has to say on stderr
+    /// Ignored, unless it is `console`: br prints messages on stderr
     #[arg(long, global = true, hide = true, value_name = "FILE")]
     log_file: Option<PathBuf>,
 
-    /// No effect: -v says more, -q says less
+    /// No effect: use -v for more output, -q for less
     #[arg(long, global = true, hide = true, value_name = "LEVEL")]
     log_level: Option<String>,
 }
@@ -84,19 +84,19 @@ impl SettingsArgs {
         let console = &context.output.console;
         if let Some(file) = &self.config {
             let file = format::path(file);
-            console.warning(&format!("the settings in {file} are not read"));
+            console.warning(&format!("br does not read the settings in {file}"));
         }
         let file = self.log_file.as_deref();
         if let Some(file) = file.filter(|file| *file != Path::new("console")) {
             let file = format::path(file);
             console.warning(&format!(
-                "no log is written to {file}: this is all there is"
+                "br writes no log to {file}, only messages to stderr"
             ));
         }
     }
 }
 
-/// What can be done.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 enum Verb {
     Backup(Box<backup::BackupArgs>),
@@ -107,10 +107,10 @@ enum Verb {
     Rebuild(rebuild::RebuildArgs),
 }
 
-/// Where the catalogue is.
+/// The location of the catalogue.
 #[derive(Debug, Clone, Args)]
 pub(super) struct CatalogArgs {
-    /// The catalogue of mo_br or of br; br keeps its own next to the former
+    /// Catalogue of mo_br or of br; br keeps its own file next to mo_br's
     #[arg(long, value_name = "FILE", default_value = DEFAULT_META_PATH)]
     meta_path: PathBuf,
 }
@@ -120,16 +120,16 @@ impl CatalogArgs {
         Ok(Catalog::open(&self.meta_path)?)
     }
 
-    /// Refuses to continue where no catalogue is: an empty list would look as if there were no backups.
+    /// Refuses to continue without a catalogue: an empty list would look as if there were no backups.
     fn must_exist(&self) -> Result<(), CommandError> {
-        let mut beside = self.meta_path.clone().into_os_string();
-        beside.push(format!(".{OWN_NAME}"));
+        let mut own = self.meta_path.clone().into_os_string();
+        own.push(format!(".{OWN_NAME}"));
         let places = [
             self.meta_path.clone(),
             self.meta_path.with_file_name(OWN_NAME),
-            beside.into(),
+            own.into(),
         ];
-        // What cannot be looked at is there: reading it says what is wrong.
+        // If the check fails, assume that the file exists: reading it reports the error.
         if places
             .iter()
             .any(|place| place.try_exists().unwrap_or(true))
@@ -140,13 +140,13 @@ impl CatalogArgs {
         Err(CommandError::new(
             ExitStatus::RepositoryNotFound,
             format!(
-                "there is no catalogue of MatrixOne's backups: neither {path} nor {OWN_NAME} is there"
+                "there is no catalogue of MatrixOne backups: neither {path} nor {OWN_NAME} exists"
             ),
-            "go to the folder with mo_br.meta, or name it with --meta-path; `br matrixone rebuild` makes a catalogue",
+            "change to the folder with mo_br.meta, or name the file with --meta-path; `br matrixone rebuild` creates a catalogue",
         ))
     }
 
-    /// All backups, after what is odd about the catalogue was told.
+    /// All backups. Warns of problems in the catalogue first.
     fn list(&self, context: &CommandContext) -> Result<Listing, CommandError> {
         self.must_exist()?;
         let listing = self.open()?.list()?;
@@ -156,7 +156,7 @@ impl CatalogArgs {
         Ok(listing)
     }
 
-    /// The backup that is meant.
+    /// Finds the selected backup.
     fn find(&self, id: &str, context: &CommandContext) -> Result<Entry, CommandError> {
         Ok(self.list(context)?.find(id)?)
     }
@@ -165,7 +165,7 @@ impl CatalogArgs {
 pub(crate) async fn run(args: MatrixOneCommand, context: &CommandContext) -> CommandResult {
     args.settings.warn(context);
     if !matches!(args.verb, Verb::Backup(_) | Verb::Rebuild(_)) {
-        context.refuse_password_options("this command works on none")?;
+        context.refuse_password_options("this command uses none")?;
     }
     match args.verb {
         Verb::Backup(args) => backup::run(*args, context).await,
@@ -177,7 +177,7 @@ pub(crate) async fn run(args: MatrixOneCommand, context: &CommandContext) -> Com
     }
 }
 
-/// Runs something that blocks.
+/// Runs blocking work.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> archive::Result<T> + Send + 'static,
 ) -> Result<T, CommandError> {
@@ -206,31 +206,31 @@ impl From<archive::Error> for CommandError {
             ),
             ErrorKind::Missing => (
                 ExitStatus::Damaged,
-                "bring back the backups that are named, into the same root: nothing was restored",
+                "put the backups named above back into the same root: nothing was restored",
             ),
             ErrorKind::Damaged => (
                 ExitStatus::Damaged,
-                "`br matrixone check` names what is damaged; take another backup",
+                "`br matrixone check` lists the damage; use another backup",
             ),
             ErrorKind::Refused => (
                 ExitStatus::Refused,
-                "the archive is none that MatrixOne writes: find out who made it",
+                "MatrixOne does not write such an archive: find out who made it",
             ),
             ErrorKind::Denied => (
                 ExitStatus::AccessDenied,
-                "check the access key and what its owner may do with the bucket, or the permissions of the folder",
+                "check the access key and its permissions for the bucket, or the permissions of the folder",
             ),
             ErrorKind::Unavailable => (
                 ExitStatus::StorageUnavailable,
-                "check the connection and run the command again: what is there is used",
+                "check the connection and run the command again: it uses the existing files",
             ),
             ErrorKind::Cancelled => (
                 ExitStatus::Interrupted,
-                "run the command again: what is there is used",
+                "run the command again: it uses the existing files",
             ),
             _ => (
                 ExitStatus::Failure,
-                "see the cause above; when it is mended, run the command again",
+                "fix the cause above and run the command again",
             ),
         };
         let mut out = Self::new(status, error.to_string(), hint);
@@ -250,7 +250,7 @@ impl From<CatalogError> for CommandError {
             CatalogError::NotFound(_) | CatalogError::Several { .. } | CatalogError::Deleted(_) => {
                 (
                     ExitStatus::Usage,
-                    "`br matrixone list` shows the backups that are known here; --meta-path names another catalogue",
+                    "`br matrixone list` shows the backups in the catalogue; --meta-path names another catalogue",
                 )
             }
             CatalogError::SecretInPlace(_) => (
@@ -259,20 +259,20 @@ impl From<CatalogError> for CommandError {
             ),
             CatalogError::Busy(_) => (
                 ExitStatus::Locked,
-                "run the command again when the other one is done",
+                "run the command again when the other one has finished",
             ),
             CatalogError::Damaged { .. } => (
                 ExitStatus::Damaged,
-                "the backups are not affected, and are found with --location without any catalogue; `br matrixone rebuild` \
-                 makes a new one",
+                "the backups are not affected: use --location, which needs no catalogue; `br matrixone rebuild` creates a new \
+                 catalogue",
             ),
             CatalogError::Newer { .. } => (
                 ExitStatus::UnsupportedFormat,
-                "use a newer br: this one does not know the format and leaves it alone",
+                "use a newer br: this version does not know the format and changes nothing",
             ),
             _ => (
                 ExitStatus::Failure,
-                "see the cause above, and name the catalogue with --meta-path",
+                "fix the cause above, or name another catalogue with --meta-path",
             ),
         };
         let mut out = Self::new(status, error.to_string(), hint);

@@ -1,7 +1,7 @@
-//! Where backups of MatrixOne lie: from what was typed, and from the catalogue.
+//! Locations of MatrixOne backups, from the command line and the catalogue.
 //!
-//! A [`Source`] is a backup that a command is about, or all that are at a place. Invariant: what was typed is used or refused, and a place
-//! that was typed comes before what the catalogue says.
+//! A [`Source`] is one selected backup, or all backups at a location. Invariant: arguments are used or refused, and a location on
+//! the command line takes precedence over the catalogue.
 
 use std::path::Path;
 
@@ -17,44 +17,44 @@ use crate::context::CommandContext;
 use crate::error::CommandError;
 use crate::storage::{BucketKeys, parse_location, refuse};
 
-/// Says where backups lie.
+/// The location of backups.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct LocationArgs {
-    /// Where the backups lie: a folder, or s3://BUCKET/FOLDER
+    /// Location of the backups: a folder, or s3://BUCKET/FOLDER
     ///
-    /// The storage options are about this bucket, too. For a folder the server must see the same one.
+    /// The storage options also apply to this bucket. A folder must be the same for the server and for br.
     #[arg(long, value_name = "URL|PATH")]
     location: Option<String>,
 }
 
-/// What a command is about.
+/// The backups that a command uses.
 #[derive(Debug)]
 pub(super) struct Source {
     /// The root.
     pub(super) folder: archive::Folder,
-    /// What to call it.
+    /// The location for output.
     pub(super) shown: String,
-    /// Which backup there.
+    /// Which backup at this location.
     pub(super) wanted: Wanted,
-    /// What the catalogue has of it; `None` when the place was typed.
+    /// The entry in the catalogue; `None` when the location came from the command line.
     pub(super) entry: Option<Entry>,
 }
 
-/// Which backup below a root.
+/// Selects a backup below a root.
 #[derive(Debug, Clone)]
 pub(super) enum Wanted {
-    /// The one of this folder.
+    /// The backup in this folder.
     Directory(String),
-    /// The one that a note without a folder is about: before ids had folders the root was the backup.
+    /// The backup of a catalogue entry without a folder: in old releases the root was the backup.
     Noted(Box<Entry>),
-    /// The one whose id begins so.
+    /// The backup whose id starts with this text.
     Prefix(String),
-    /// The only one, or that of the folder that was named.
+    /// The only backup, or the one in the given folder.
     Only,
 }
 
 impl Source {
-    /// The backup of an id, or what is at the place that was typed.
+    /// Finds the backup by id, or the backups at the location on the command line.
     pub(super) fn find(
         id: Option<&str>,
         location: &LocationArgs,
@@ -73,13 +73,13 @@ impl Source {
         match id {
             Some(id) => Self::of(catalog.find(id, context)?, context),
             None => Err(CommandError::usage(
-                "no backup was named",
-                "give the id of one in the catalogue, or name a folder or a bucket with --location",
+                "no backup is named",
+                "give the id of a backup in the catalogue, or name a folder or a bucket with --location",
             )),
         }
     }
 
-    /// A backup of the catalogue.
+    /// A backup in the catalogue.
     pub(super) fn of(entry: Entry, context: &CommandContext) -> Result<Self, CommandError> {
         let wanted = match &entry.sub_directory {
             Some(directory) => Wanted::Directory(directory.clone()),
@@ -100,7 +100,7 @@ impl Source {
         Ok(archive.with_digests(noted.unwrap_or_default()))
     }
 
-    /// Opens the root; `None` when nothing is there any more.
+    /// Opens the root; `None` if it no longer exists.
     pub(super) fn archive_if_any(&self) -> archive::Result<Option<Archive>> {
         match self.archive() {
             Ok(archive) => Ok(Some(archive)),
@@ -111,7 +111,7 @@ impl Source {
 }
 
 impl Wanted {
-    /// The backup in an archive.
+    /// Finds the backup in an archive.
     pub(super) fn pick<'a>(&self, archive: &'a Archive) -> archive::Result<&'a ArchiveBackup> {
         match self {
             Self::Directory(name) => archive.find(name),
@@ -128,7 +128,7 @@ impl Wanted {
                 match (found.next(), found.next()) {
                     (Some(id), None) => archive.find(id),
                     (Some(_), Some(_)) => {
-                        let text = format!("several backups have ids that begin with {prefix}");
+                        let text = format!("several backups have ids that start with {prefix}");
                         Err(archive::Error::new(archive::ErrorKind::Invalid, text))
                     }
                     (None, _) => archive.find(prefix),
@@ -140,7 +140,7 @@ impl Wanted {
 }
 
 impl LocationArgs {
-    /// The place that was named.
+    /// The location on the command line.
     pub(super) fn place(&self, context: &CommandContext) -> Result<Option<Place>, CommandError> {
         let Some(text) = &self.location else {
             return Ok(None);
@@ -164,18 +164,18 @@ impl LocationArgs {
                 })))
             }
             other => Err(CommandError::usage(
-                format!("MatrixOne makes no backups in {other}"),
+                format!("MatrixOne cannot back up to {other}"),
                 "name a folder, or s3://BUCKET/FOLDER?endpoint=https://HOST",
             )),
         }
     }
 
-    /// The place that was named; there must be one.
+    /// The location on the command line; required.
     pub(super) fn required(&self, context: &CommandContext) -> Result<Place, CommandError> {
         let place = self.place(context)?;
         place.ok_or_else(|| {
             CommandError::usage(
-                "there is no place to back up to",
+                "no location to back up to is given",
                 "name a folder or a bucket with --location",
             )
         })
@@ -186,13 +186,13 @@ fn refuse_bucket_options(context: &CommandContext) -> Result<(), CommandError> {
     match context.idle_bucket_option() {
         None => Ok(()),
         Some(option) => Err(CommandError::usage(
-            format!("{option} is for a bucket, and a folder was named"),
+            format!("{option} is for a bucket, but a folder is named"),
             "leave it out, or name the bucket as s3://BUCKET/FOLDER",
         )),
     }
 }
 
-/// The keys that were typed, for the server.
+/// The keys from the command line, to pass on to the server.
 pub(super) fn typed_keys(context: &CommandContext) -> Result<Option<S3Keys>, CommandError> {
     let keys = context.typed_s3_keys()?;
     Ok(keys.map(|(access_key_id, secret_access_key)| S3Keys {
@@ -201,7 +201,7 @@ pub(super) fn typed_keys(context: &CommandContext) -> Result<Option<S3Keys>, Com
     }))
 }
 
-/// Opens a place.
+/// Opens a location.
 pub(super) fn open(
     place: &Place,
     context: &CommandContext,
@@ -210,22 +210,22 @@ pub(super) fn open(
         Place::FileSystem { path } => Ok(archive::Folder::local(path.as_ref())),
         Place::S3(bucket) => open_bucket(bucket, context),
         Place::Repository { url, backup } => Err(CommandError::usage(
-            format!("this backup lies in the repository {url}"),
+            format!("this backup is in the repository {url}"),
             format!(
                 "restore it from there: `br -r {url} restore {backup} --target FOLDER`; `br -r {url} delete {backup}` deletes it, and \
-                 `br matrixone delete ID --not-delete-data` forgets it"
+                 `br matrixone delete ID --not-delete-data` removes the catalogue entry"
             ),
         )),
     }
 }
 
-/// Opens a bucket with the keys that were typed or that the environment has.
+/// Opens a bucket with the keys from the command line or the environment.
 fn open_bucket(
     bucket: &S3Place,
     context: &CommandContext,
 ) -> Result<archive::Folder, CommandError> {
     let some = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-    // The folder of one backup is seen together with those next to it.
+    // Open the parent of a backup's folder, because the backup may need others next to it.
     let filepath = bucket.filepath.trim_end_matches('/');
     let (above, name) = filepath.rsplit_once('/').unwrap_or(("", filepath));
     let (filepath, below) = match archive::split_dir(name) {
@@ -254,19 +254,22 @@ fn open_bucket(
     Ok(root.folder(below).map_err(archive::Error::from)?)
 }
 
-/// A folder that was typed, as a place.
+/// A folder from the command line, as a location.
 fn folder(path: &Path) -> Result<Place, CommandError> {
     let path = absolute(path)?;
     Ok(Place::FileSystem { path })
 }
 
-/// The server and this program must mean the same folder.
+/// Makes the path absolute: it must be the same folder for the server and for br.
 fn absolute(path: &Path) -> Result<String, CommandError> {
     let path = std::path::absolute(path).map_err(|error| {
         CommandError::usage("the folder has no absolute path", "name another one").because(&error)
     })?;
     path.to_str().map(str::to_owned).ok_or_else(|| {
         let message = format!("{} is not valid UTF-8", path.display());
-        CommandError::usage(message, "name a folder that MatrixOne can be told")
+        CommandError::usage(
+            message,
+            "name a folder with a valid UTF-8 path, which MatrixOne requires",
+        )
     })
 }

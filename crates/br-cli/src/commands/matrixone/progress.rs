@@ -1,7 +1,7 @@
-//! What is told while files are checked or restored.
+//! Progress while files are checked or restored.
 //!
-//! [`ArchiveProgress`] counts, stops when the user wants to, and keeps the names that the manual of `mo_br` shows. Invariant: without
-//! `--verbose` it keeps the few small files only, however many objects there are.
+//! [`ArchiveProgress`] counts, stops when the user cancels, and collects the file names that the manual of `mo_br` shows.
+//! Invariant: without `--verbose` it collects only a few small files, whatever the number of objects is.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::context::CommandContext;
 use crate::output::{ProgressReporter, format};
 
-/// The small files in the order in which the manual has them; `config/` comes behind.
+/// The small files in the order of the manual; `config/` comes last.
 const SMALL: [&str; 5] = [
     "backup_meta",
     "mo_meta",
@@ -22,22 +22,22 @@ const SMALL: [&str; 5] = [
     "tae/tae_sum",
 ];
 
-/// Counts what continues, and stops it when the user wants to.
+/// Counts progress, and stops the operation when the user cancels.
 pub(super) struct ArchiveProgress {
     reporter: Arc<ProgressReporter>,
     cancel: CancellationToken,
-    /// Keep the names of all files.
+    /// Collect the names of all files.
     verbose: bool,
     kept: Mutex<Kept>,
-    /// A file was not kept.
+    /// Some files were not collected.
     more: AtomicBool,
 }
 
 #[derive(Default)]
 struct Kept {
-    /// Rank, folder and path of the files that were checked.
+    /// Rank, folder and path of the checked files.
     checked: Vec<(usize, String, String)>,
-    /// The lines of the files that were restored.
+    /// The lines for the restored files.
     restored: Vec<String>,
 }
 
@@ -52,7 +52,7 @@ impl ArchiveProgress {
         }
     }
 
-    /// The lines of the manual for the files of the backup in `own` that were checked since the last call.
+    /// The manual's lines for the files of the backup in `own` checked since the last call.
     pub(super) fn take_checked(&self, own: &str) -> Vec<String> {
         let mut checked = self.kept(|kept| std::mem::take(&mut kept.checked));
         checked.sort_unstable();
@@ -68,7 +68,7 @@ impl ArchiveProgress {
         lines.chain(more.then(|| "...".to_owned())).collect()
     }
 
-    /// The lines of the manual for the files that were restored since the last call.
+    /// The manual's lines for the files restored since the last call.
     pub(super) fn take_restored(&self) -> Vec<String> {
         self.kept(|kept| std::mem::take(&mut kept.restored))
     }

@@ -1,4 +1,4 @@
-//! `br matrixone rebuild`: brings backups that the catalogue does not know into it.
+//! `br matrixone rebuild`: adds existing backups to the catalogue.
 
 use std::sync::Arc;
 
@@ -23,11 +23,11 @@ const EXAMPLES: &str = "\
   br matrixone rebuild --location s3://bucket/mo?endpoint=http://127.0.0.1:9000
   br matrixone rebuild -r /srv/repository";
 
-/// Bring backups that are found into the catalogue
+/// Add existing backups to the catalogue
 ///
-/// Looks below the folder or the bucket that is named, and for the copies in a repository if one is named. What the catalogue knows already
-/// stays as it is, unless it was listed as failed or deleted and is found whole. A damaged catalogue is put aside first, with `.damaged` after its name. A backup is listed as complete when all its files
-/// are there.
+/// br searches the given folder or bucket, and the copies in a repository if one is named. Entries in the catalogue stay unchanged,
+/// except that br corrects a failed or deleted backup that is complete. br first renames a damaged catalogue to a name with
+/// `.damaged` at the end. A backup is listed as complete if all its files exist.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(CODES),
@@ -44,10 +44,10 @@ pub(super) struct RebuildArgs {
 pub(super) async fn run(args: RebuildArgs, context: &CommandContext) -> CommandResult {
     let catalog = args.catalog.open()?;
     let place = args.location.place(context)?;
-    let repository = context.repository_beside()?;
+    let repository = context.additional_repository()?;
     if place.is_none() && repository.is_none() {
         return Err(CommandError::usage(
-            "there is no place to look for backups",
+            "no location to search for backups is given",
             "name a folder or a bucket with --location, or a repository with --repo",
         ));
     }
@@ -75,7 +75,7 @@ pub(super) async fn run(args: RebuildArgs, context: &CommandContext) -> CommandR
     let output = &context.output;
     if let Some(path) = &rebuilt.set_aside {
         let text = format!(
-            "the catalogue was damaged, and lies as {} now",
+            "the catalogue was damaged; br renamed it to {}",
             format::path(path)
         );
         output.console.warning(&text);
@@ -97,9 +97,9 @@ pub(super) async fn run(args: RebuildArgs, context: &CommandContext) -> CommandR
         if rebuilt.updated > 0 {
             line += &format!(", {} corrected", format::count(rebuilt.updated as u64));
         }
-        line += &format!(", {} known already", format::count(rebuilt.kept as u64));
+        line += &format!(", {} already known", format::count(rebuilt.kept as u64));
         if incomplete > 0 {
-            line += &format!("; {} not whole", format::count(incomplete));
+            line += &format!("; {} incomplete", format::count(incomplete));
         }
         let mut lines = output.lines();
         lines.line(&line)?;
@@ -108,7 +108,7 @@ pub(super) async fn run(args: RebuildArgs, context: &CommandContext) -> CommandR
     Ok(ExitStatus::Ok)
 }
 
-/// The backups below a root.
+/// Finds the backups below a root.
 async fn below(place: Place, context: &CommandContext) -> Result<Found, CommandError> {
     let root = open(&place, context)?;
     let reporter = Arc::new(context.reporter());

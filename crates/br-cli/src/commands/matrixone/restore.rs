@@ -1,4 +1,4 @@
-//! `br matrixone restore`: makes the data of a MatrixOne from a backup.
+//! `br matrixone restore`: restores a MatrixOne backup.
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -30,46 +30,47 @@ const EXAMPLES: &str = "\
   br matrixone restore 25536ff0 --target /srv/matrixone --tn-config /srv/matrixone/etc/tn.toml
   br matrixone restore --location /backup/full-25536ff0-… --target /srv/matrixone";
 
-/// Restore a backup into an empty MatrixOne
+/// Restore a backup to an empty MatrixOne
 ///
-/// Stop MatrixOne first, and move its mo-data away. Nothing is written before it is sure that no file is missing; each file is verified
-/// while it is copied and appears when it is whole. An interrupted restore continues where it was when it is run again.
+/// First stop MatrixOne and move its mo-data away. br writes nothing until it knows that no file is missing. It verifies each file
+/// while copying, and a file appears only when it is complete. If a restore is interrupted, run it again: it continues where it
+/// stopped.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(CODES),
     after_long_help = examples(EXAMPLES, &exit_codes(CODES))
 )]
 pub(super) struct RestoreArgs {
-    /// A backup of the catalogue: its id, or the start of it [default: the one at --location]
+    /// Backup in the catalogue: its id or the start of it [default: the backup at --location]
     #[arg(value_name = "ID")]
     id: Option<String>,
 
     #[command(flatten)]
     location: LocationArgs,
 
-    /// Where to restore to: the folder in which MatrixOne runs, or s3://BUCKET/FOLDER
+    /// Target: the folder in which MatrixOne runs, or s3://BUCKET/FOLDER
     ///
-    /// In a folder mo-data is made. A bucket is reached with the keys of the backup, unless it has its own.
+    /// In a folder, br creates mo-data. For a bucket, br uses the keys of the backup unless it has separate keys.
     #[arg(long, value_name = "URL|PATH")]
     target: OsString,
 
-    /// tn.toml of that MatrixOne, which says where its data lies and how
+    /// tn.toml of that MatrixOne, which defines the location and the format of its data
     #[arg(long, value_name = "FILE")]
     tn_config: Option<PathBuf>,
 
-    /// Access key for the bucket to restore to [default: as for the backup]
+    /// Access key for the target bucket [default: as for the backup]
     #[arg(long, value_name = "ID", hide_short_help = true)]
     target_access_key_id: Option<String>,
 
-    /// Its secret; others on this machine can see it
+    /// Secret access key for the target bucket; other users of this machine can see it
     #[arg(long, value_name = "SECRET", requires = "target_access_key_id", hide_short_help = true, value_parser = parse_secret)]
     target_secret_access_key: Option<Secret>,
 
-    /// Role to assume for the bucket to restore to
+    /// Role to assume for the target bucket
     #[arg(long, value_name = "ARN", hide_short_help = true)]
     target_role_arn: Option<String>,
 
-    /// Where a request names the bucket to restore to: auto or path [default: auto]
+    /// Where requests name the target bucket: auto or path [default: auto]
     #[arg(
         long,
         value_name = "STYLE",
@@ -79,18 +80,18 @@ pub(super) struct RestoreArgs {
     )]
     target_addressing: Option<TargetAddressing>,
 
-    /// Files copied at once, at most 512 [default: as many as there are cores, and so with 0]
-    #[arg(long, value_name = "N", value_parser = values::number(0_u16..=512, "the number of files at once", "--parallelism 8"))]
+    /// Maximum files copied concurrently, up to 512 [default, and with 0: number of cores]
+    #[arg(long, value_name = "N", value_parser = values::number(0_u16..=512, "the number of concurrent files", "--parallelism 8"))]
     parallelism: Option<u16>,
 
     #[command(flatten)]
     catalog: CatalogArgs,
 }
 
-/// Where a request names the bucket to restore to.
+/// Where requests name the target bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum TargetAddressing {
-    /// As the provider wants it
+    /// As the provider requires
     Auto,
     /// https://host/bucket/key
     Path,
@@ -138,7 +139,7 @@ pub(super) async fn run(args: RestoreArgs, context: &CommandContext) -> CommandR
     Ok(ExitStatus::Ok)
 }
 
-/// A restore that is over.
+/// A finished restore.
 struct Done {
     report: RestoreReport,
     tae_path: String,
@@ -147,23 +148,23 @@ struct Done {
     duration: std::time::Duration,
 }
 
-/// A backup that was not found whole is none to restore.
+/// Refuses a backup that is not complete.
 fn refuse_unusable(source: &Source) -> Result<(), CommandError> {
     match &source.entry {
         Some(entry) if entry.state != State::Complete => Err(CommandError::new(
             ExitStatus::Damaged,
             format!(
-                "the backup {} is {}: it is not whole",
+                "the backup {} is {}: it is not complete",
                 entry.id, entry.state
             ),
-            "restore another one; `br matrixone check` says what there is of this one",
+            "restore another one; `br matrixone check` shows what is missing from this one",
         )),
         _ => Ok(()),
     }
 }
 
 impl RestoreArgs {
-    /// Where to restore to, and what to call it.
+    /// The target, and its description for output.
     fn target(&self, context: &CommandContext) -> Result<(RestoreTarget, String), CommandError> {
         let location = match self.target.to_str() {
             Some(text) => parse_location(text, "--target")?,
@@ -177,7 +178,7 @@ impl RestoreArgs {
             }
             Location::S3(bucket) => self.bucket(&bucket, context),
             other => Err(CommandError::usage(
-                format!("MatrixOne keeps no data in {other}"),
+                format!("MatrixOne cannot keep data in {other}"),
                 "name a folder, or s3://BUCKET/FOLDER?endpoint=https://HOST",
             )),
         }
@@ -190,7 +191,7 @@ impl RestoreArgs {
     ) -> Result<(RestoreTarget, String), CommandError> {
         if self.tn_config.is_some() {
             return Err(CommandError::usage(
-                "--tn-config is about a folder, and a bucket was named",
+                "--tn-config is for a folder, but a bucket is named",
                 "leave it out",
             ));
         }
@@ -224,7 +225,7 @@ impl RestoreArgs {
         match typed.into_iter().find(|(_, typed)| *typed) {
             None => Ok(()),
             Some((option, _)) => Err(CommandError::usage(
-                format!("{option} is for a bucket, and a folder was named"),
+                format!("{option} is for a bucket, but a folder is named"),
                 "leave it out, or name the bucket as s3://BUCKET/FOLDER",
             )),
         }
@@ -303,14 +304,12 @@ fn print(done: &Done, context: &CommandContext) -> Result<(), CommandError> {
     ))?;
     if report.kept > 0 {
         let kept = format::counted(report.kept, "file was", "files were");
-        lines.line(&format!(
-            "{kept} there already, from a restore that was interrupted"
-        ))?;
+        lines.line(&format!("{kept} already restored by an interrupted run"))?;
     }
     if report.unproven > 0 {
         let files = format::counted(report.unproven, "file has", "files have");
         lines.line(&format!(
-            "{files} no digest anywhere; sizes, frames and headers were right"
+            "{files} no digest; sizes, frames and headers are correct"
         ))?;
     }
     lines.finish()

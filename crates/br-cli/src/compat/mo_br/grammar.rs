@@ -1,4 +1,4 @@
-//! What can be typed: the commands and options of the manual, with their help.
+//! The command line of `mo_br`: commands and options of its manual, with help.
 
 use std::ffi::OsString;
 
@@ -10,8 +10,8 @@ use crate::storage::parse_secret;
 
 /// Back up MatrixOne clusters, and check and restore their backups
 ///
-/// The commands and options of MatrixOne's mo_br, carried out by br. Backups are remembered in `br-matrixone.json` next to
-/// `mo_br.meta`, which is read and never changed.
+/// br runs the commands of MatrixOne's mo_br. It keeps its catalogue in `br-matrixone.json` next to `mo_br.meta`, which it reads
+/// but never changes.
 #[derive(Debug, Parser)]
 #[command(name = NAME, version, max_term_width = 100, subcommand_value_name = "COMMAND")]
 pub(super) struct Line {
@@ -27,10 +27,10 @@ pub(super) struct GeneralArgs {
     /// Catalogue of the backups [default: mo_br.meta]
     #[arg(long, global = true)]
     pub(super) meta_path: Option<OsString>,
-    /// Not read: br has options and environment variables
+    /// Ignored: br has options and environment variables
     #[arg(long, global = true)]
     pub(super) config: Option<OsString>,
-    /// Not written, unless it is `console`: messages go to stderr
+    /// Ignored, unless it is `console`: messages go to stderr
     #[arg(long, global = true)]
     pub(super) log_file: Option<OsString>,
     /// No effect: use --verbose or --quiet
@@ -39,7 +39,7 @@ pub(super) struct GeneralArgs {
     /// Print results as JSON
     #[arg(long, global = true)]
     pub(super) json: bool,
-    /// Print no progress, no notes and no summaries
+    /// Print no progress, notes or summaries
     #[arg(short, long, global = true)]
     pub(super) quiet: bool,
     /// Show full lists
@@ -70,19 +70,19 @@ pub(super) struct BackupArgs {
     /// Port of the server
     #[arg(long)]
     pub(super) port: Option<String>,
-    /// User of the account sys, such as dump
+    /// User in the account sys, such as dump
     #[arg(long)]
     pub(super) user: String,
-    /// The user's password
+    /// Password of the user
     #[arg(long, value_parser = parse_secret)]
     pub(super) password: Option<Secret>,
     /// full or incremental
     #[arg(long)]
     pub(super) backup_type: Option<String>,
-    /// The backup that an incremental one builds on
+    /// Base of an incremental backup
     #[arg(long)]
     pub(super) base_id: Option<String>,
-    /// Files that the server copies at once
+    /// Files that the server copies concurrently
     #[arg(long)]
     pub(super) parallelism: Option<String>,
     #[command(flatten)]
@@ -92,9 +92,9 @@ pub(super) struct BackupArgs {
 #[derive(Debug, Args)]
 #[command(rename_all = "snake_case")]
 pub(super) struct ListArgs {
-    /// Only this backup
+    /// List only this backup
     pub(super) id: Option<String>,
-    /// Do not look for its files
+    /// Do not check that its files exist
     #[arg(long)]
     pub(super) not_check_data: bool,
     #[command(flatten)]
@@ -103,7 +103,7 @@ pub(super) struct ListArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
-    /// A backup of the catalogue
+    /// Backup in the catalogue
     pub(super) id: Option<String>,
     #[command(flatten)]
     pub(super) place: PlaceArgs,
@@ -112,26 +112,26 @@ pub(super) struct CheckArgs {
 #[derive(Debug, Args)]
 #[command(rename_all = "snake_case")]
 pub(super) struct DeleteArgs {
-    /// The backup
+    /// Backup to delete
     pub(super) id: String,
-    /// Leave its files where they are
+    /// Keep the files of the backup
     #[arg(long)]
     pub(super) not_delete_data: bool,
-    /// Delete the backups that need it as well
+    /// Also delete the backups that need it
     #[arg(long)]
     pub(super) cascade: bool,
     #[command(flatten)]
     pub(super) place: PlaceArgs,
 }
 
-/// Where backups are. The manual has these names with and without `backup_`.
+/// Location of backups. The manual uses these names with and without `backup_`.
 #[derive(Debug, Args)]
 #[command(rename_all = "snake_case", next_help_heading = "Where the backups are")]
 pub(super) struct PlaceArgs {
     /// s3 or filesystem
     #[arg(long, hide_possible_values = true)]
     pub(super) backup_dir: Option<Kind>,
-    /// The folder, with --backup_dir filesystem
+    /// Folder, with --backup_dir filesystem
     #[arg(long, visible_alias = "backup_path")]
     pub(super) path: Option<OsString>,
     /// Server of the bucket
@@ -140,13 +140,13 @@ pub(super) struct PlaceArgs {
     /// Id of the access key
     #[arg(long, visible_alias = "backup_access_key_id")]
     pub(super) access_key_id: Option<String>,
-    /// The secret access key
+    /// Secret access key
     #[arg(long, visible_alias = "backup_secret_access_key", value_parser = parse_secret)]
     pub(super) secret_access_key: Option<Secret>,
-    /// The bucket, with --backup_dir s3
+    /// Bucket, with --backup_dir s3
     #[arg(long, visible_alias = "backup_bucket")]
     pub(super) bucket: Option<String>,
-    /// The folder in the bucket
+    /// Folder in the bucket
     #[arg(long, visible_alias = "backup_filepath")]
     pub(super) filepath: Option<String>,
     /// Region of the bucket
@@ -158,7 +158,7 @@ pub(super) struct PlaceArgs {
     /// The server is MinIO
     #[arg(long, visible_alias = "backup_is_minio")]
     pub(super) is_minio: bool,
-    /// Ignored, as MatrixOne ignores it
+    /// Ignored, as in MatrixOne
     #[arg(long, visible_alias = "backup_compression")]
     pub(super) compression: Option<String>,
 }
@@ -166,18 +166,18 @@ pub(super) struct PlaceArgs {
 #[derive(Debug, Args)]
 #[command(rename_all = "snake_case")]
 pub(super) struct RestoreArgs {
-    /// A backup of the catalogue
+    /// Backup in the catalogue
     pub(super) id: Option<String>,
-    /// The same, as later releases spell it
+    /// The same, in the spelling of later releases
     #[arg(long, conflicts_with = "id")]
     pub(super) base_id: Option<String>,
     /// tn.toml of the MatrixOne in --restore_path
     #[arg(long, requires = "restore_path")]
     pub(super) dn_config_path: Option<OsString>,
-    /// Files copied at once
+    /// Files copied concurrently
     #[arg(long)]
     pub(super) parallelism: Option<String>,
-    /// No effect: every file is verified
+    /// No effect: br verifies every file
     #[arg(long)]
     pub(super) checksum: bool,
     #[command(flatten)]
@@ -186,7 +186,7 @@ pub(super) struct RestoreArgs {
     pub(super) target: TargetArgs,
 }
 
-/// Where a backup is restored to.
+/// Target of a restore.
 #[derive(Debug, Args)]
 #[command(rename_all = "snake_case", next_help_heading = "Where to restore to")]
 pub(super) struct TargetArgs {
@@ -202,13 +202,13 @@ pub(super) struct TargetArgs {
     /// Id of the access key
     #[arg(long)]
     pub(super) restore_access_key_id: Option<String>,
-    /// The secret access key
+    /// Secret access key
     #[arg(long, value_parser = parse_secret)]
     pub(super) restore_secret_access_key: Option<Secret>,
-    /// The bucket
+    /// Bucket
     #[arg(long)]
     pub(super) restore_bucket: Option<String>,
-    /// The folder in the bucket
+    /// Folder in the bucket
     #[arg(long)]
     pub(super) restore_filepath: Option<String>,
     /// Region of the bucket
@@ -220,16 +220,16 @@ pub(super) struct TargetArgs {
     /// The server is MinIO
     #[arg(long)]
     pub(super) restore_is_minio: bool,
-    /// Ignored, as MatrixOne ignores it
+    /// Ignored, as in MatrixOne
     #[arg(long)]
     pub(super) restore_compression: Option<String>,
 }
 
-/// Kind of place.
+/// Kind of location.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Kind {
-    /// A bucket of S3, or of a server that speaks its protocol
+    /// A bucket in S3, or on a server with the same protocol
     S3,
-    /// A folder of this machine
+    /// A local folder
     Filesystem,
 }

@@ -1,8 +1,8 @@
 //! The command line of `mo_br`, MatrixOne's backup tool.
 //!
-//! `br` speaks this grammar when it is called `mo_br`, and as `br mo-br`. [`arguments_for_br`] turns such a line into one of
-//! `br matrixone`: [`grammar`] is what can be typed, [`spelling`] what scripts add to it, [`translate`] writes the line of br.
-//! Invariant: what was typed reaches `br matrixone`, or is refused here in the words of the manual.
+//! `br` accepts it as `br mo-br`, and when it is called `mo_br`. [`arguments_for_br`] translates it to a `br matrixone` command
+//! line: [`grammar`] declares it, [`spelling`] handles spellings that scripts use, [`translate`] writes the command line of br.
+//! Invariant: each argument reaches `br matrixone`, or is refused here in the terms of mo_br's manual.
 
 mod grammar;
 mod spelling;
@@ -19,9 +19,9 @@ use crate::cli::{examples, exit_codes};
 use crate::commands::matrixone;
 use crate::error::{BadLine, CommandError};
 
-/// The file name that makes `br` speak this grammar.
+/// The program name for which `br` uses this command line.
 pub(crate) const NAME: &str = "mo_br";
-/// Options of `br` without a value, which may be before `mo-br`.
+/// Options of `br` without a value that may come before `mo-br`.
 const GENERAL: [&str; 5] = ["--json", "-q", "--quiet", "-v", "--verbose"];
 const EXAMPLES: &str = "\
   br mo-br list
@@ -30,8 +30,8 @@ const EXAMPLES: &str = "\
 
 /// Run a command line of mo_br, MatrixOne's backup tool
 ///
-/// Takes the commands and options of its manual as they are; `br mo-br --help` lists them. `br matrixone` does the same with the
-/// options of br.
+/// br accepts the commands and options of its manual unchanged; `br mo-br --help` lists them. `br matrixone` does the same with
+/// the options of br.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(matrixone::CODES),
@@ -48,20 +48,20 @@ pub(crate) struct MoBrArgs {
     line: Vec<OsString>,
 }
 
-/// Refuses a line that has options of br before `mo-br`: all others are translated before they are parsed.
+/// Refuses options of br before `mo-br`; other command lines are translated before they are parsed.
 pub(crate) fn refuse_options_before(_: &MoBrArgs) -> CommandError {
     CommandError::usage(
-        "options of br cannot stand before `mo-br`",
+        "options of br cannot come before `mo-br`",
         "write `br mo-br` first, and set BR_REPOSITORY for a copy in a repository",
     )
 }
 
-/// The grammar, for its help.
+/// The grammar, for help output.
 pub(crate) fn command() -> clap::Command {
     Line::command()
 }
 
-/// The arguments in the grammar of `mo_br`, its name first; `None` when the command line is one of `br`.
+/// The arguments of a `mo_br` command line, with its name first; `None` for a command line of `br`.
 pub(crate) fn own_arguments(arguments: &[OsString]) -> Option<Vec<OsString>> {
     let (program, rest) = arguments.split_first()?;
     let mut out = vec![OsString::from(NAME)];
@@ -81,10 +81,10 @@ pub(crate) fn own_arguments(arguments: &[OsString]) -> Option<Vec<OsString>> {
     }
 }
 
-/// Turns a command line of `mo_br` into one of `br matrixone`.
+/// Translates a `mo_br` command line to a `br matrixone` one.
 ///
 /// # Errors
-/// [`BadLine::Parser`] for help and for what this grammar does not have, [`BadLine::Command`] for options that contradict each other.
+/// [`BadLine::Parser`] for help and for unknown arguments, [`BadLine::Command`] for options that contradict each other.
 pub(crate) fn arguments_for_br(arguments: Vec<OsString>) -> Result<Vec<OsString>, BadLine> {
     let command = command();
     arguments::refuse_one_dash(&arguments, &command)?;
@@ -101,7 +101,7 @@ pub(crate) fn arguments_for_br(arguments: Vec<OsString>) -> Result<Vec<OsString>
 mod tests {
     use super::*;
 
-    /// The words of a line, in which `''` represents an empty one.
+    /// The words of a command line; `''` is an empty word.
     fn split(text: &str) -> Vec<OsString> {
         let word = |word: &str| OsString::from(word.replace("''", ""));
         text.split(' ').map(word).collect()
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_mo_br_becomes_one_of_br() {
+    fn mo_br_command_line_is_translated() {
         let s3 = "--backup_dir s3 --endpoint http://h:9 --bucket buck --filepath /a";
         let url = "s3://buck/a?endpoint=http://h:9";
         for (line, expected) in [
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_values_count_as_not_given() {
+    fn empty_values_are_dropped() {
         for (line, expected) in [
             ("mo_br list ''", "list"),
             ("mo_br list '' --meta_path=", "list"),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn contradictions_are_refused_in_the_words_of_the_manual() {
+    fn contradictions_are_refused_with_mo_br_option_names() {
         for (line, expected) in [
             ("mo_br check --backup_dir s3", "--bucket"),
             ("mo_br check --backup_dir filesystem", "--path"),
@@ -211,8 +211,11 @@ mod tests {
                 "mo_br check --path host:/a",
                 "--path is not the path of a folder",
             ),
-            ("mo_br list --path /a", "the catalogue says where"),
-            ("mo_br delete x --bucket buck", "the catalogue says where"),
+            ("mo_br list --path /a", "the catalogue has the location"),
+            (
+                "mo_br delete x --bucket buck",
+                "the catalogue has the location",
+            ),
             ("mo_br restore x", "--restore_path"),
             ("mo_br restore x --restore_dir s3", "--restore_bucket"),
             (
@@ -232,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn other_lines_are_those_of_br() {
+    fn other_command_lines_are_not_translated() {
         for line in [
             "br list",
             "br",
@@ -245,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn the_grammar_makes_sense() {
+    fn the_mo_br_grammar_is_valid() {
         Line::command().debug_assert();
     }
 }

@@ -1,11 +1,11 @@
-//! Spellings that scripts use and the parser does not know.
+//! Spellings that scripts use but the parser does not accept.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use crate::arguments;
 
-/// Options without a value, to which scripts give one nevertheless.
+/// Flags that scripts also use with a value.
 const FLAGS: [&str; 5] = [
     "--is_minio",
     "--restore_is_minio",
@@ -30,8 +30,8 @@ pub(super) fn with_underscores(arguments: Vec<OsString>) -> Vec<OsString> {
     arguments.into_iter().map(rewrite).collect()
 }
 
-/// Drops the `true` behind a flag, and a flag with `false` behind it. An empty value is `false` where nothing depends on it but the
-/// form of requests; behind `--not_delete_data` it is dropped alone.
+/// Drops `true` after a flag, and a flag with `false`. An empty value means `false` for a flag that affects only the form of
+/// requests; after `--not_delete_data` only the empty value is dropped.
 pub(super) fn with_plain_flags(arguments: Vec<OsString>) -> Vec<OsString> {
     let is_flag = |word: &str| FLAGS.contains(&word.replace("--backup_", "--").as_str());
     let is_minio = |word: &OsString| word.to_str().is_some_and(|word| word.ends_with("is_minio"));
@@ -64,7 +64,7 @@ pub(super) fn with_plain_flags(arguments: Vec<OsString>) -> Vec<OsString> {
     out
 }
 
-/// Drops empty values with their options, and empty words: scripts pass them for what is not set.
+/// Drops options with empty values, and empty words: scripts pass them for unset variables.
 pub(super) fn without_empty_values(
     arguments: Vec<OsString>,
     command: &clap::Command,

@@ -1,4 +1,4 @@
-//! A line of `mo_br`, written as one of `br matrixone`.
+//! Writes a `mo_br` command line as a `br matrixone` one.
 
 use std::ffi::{OsStr, OsString};
 
@@ -9,7 +9,7 @@ use crate::error::CommandError;
 use crate::storage::refuse;
 use crate::values;
 
-/// A command line that is being written.
+/// The command line under construction.
 struct Words(Vec<OsString>);
 
 impl Words {
@@ -17,7 +17,7 @@ impl Words {
         self.0.push(word.into());
     }
 
-    /// An option with its value, if there is one. They are one word, so that a value may begin with a hyphen.
+    /// Adds an option, with its value if there is one. Both are one word, so that a value may start with a hyphen.
     fn option(&mut self, name: &str, value: Option<impl AsRef<OsStr>>) {
         if let Some(value) = value {
             let mut word = OsString::from(name);
@@ -37,7 +37,7 @@ impl Words {
         }
     }
 
-    /// Arguments that are no options.
+    /// Adds positional arguments.
     fn positional(&mut self, value: Option<String>) {
         if let Some(value) = value {
             self.push("--");
@@ -103,11 +103,11 @@ impl Line {
     }
 }
 
-/// A folder or a bucket, as two groups of options name it.
-struct Place<'a> {
+/// The options for a folder or a bucket; there are two groups of them.
+struct PlaceOptions<'a> {
     /// `backup_` or `restore_`, for `--backup_dir` and `--restore_dir`.
     group: &'static str,
-    /// What the names of the other options begin with.
+    /// Prefix of the other options.
     prefix: &'static str,
     dir: Option<Kind>,
     path: Option<&'a OsString>,
@@ -118,8 +118,8 @@ struct Place<'a> {
     is_minio: bool,
 }
 
-impl Place<'_> {
-    /// What `br` takes: a path, or a URL. `None` when no place is named.
+impl PlaceOptions<'_> {
+    /// The location for `br`: a path or a URL. `None` if these options name no location.
     fn location(&self) -> Result<Option<OsString>, CommandError> {
         let (group, prefix) = (self.group, self.prefix);
         let kind = match (self.dir, self.bucket, self.path) {
@@ -144,7 +144,7 @@ impl Place<'_> {
                 ];
                 if let Some((option, _)) = typed.into_iter().find(|(_, typed)| *typed) {
                     let hint = format!(
-                        "name the folder with --{prefix}path alone, or give --{group}dir s3"
+                        "name the folder only with --{prefix}path, or give --{group}dir s3"
                     );
                     return belongs(option, "s3", hint);
                 }
@@ -187,9 +187,9 @@ impl Place<'_> {
         };
         if let Some((name, folder)) = bucket.split_once('/') {
             return Err(CommandError::usage(
-                format!("{bucket} is not the name of a bucket: it holds a slash"),
+                format!("{bucket} is not the name of a bucket: it contains a slash"),
                 format!(
-                    "name the folder apart: --{prefix}bucket {name} --{prefix}filepath {folder}"
+                    "name the folder separately: --{prefix}bucket {name} --{prefix}filepath {folder}"
                 ),
             ));
         }
@@ -213,8 +213,8 @@ impl Place<'_> {
 }
 
 impl PlaceArgs {
-    const fn place(&self) -> Place<'_> {
-        Place {
+    const fn place(&self) -> PlaceOptions<'_> {
+        PlaceOptions {
             group: "backup_",
             prefix: "",
             dir: self.backup_dir,
@@ -227,13 +227,13 @@ impl PlaceArgs {
         }
     }
 
-    /// Refuses a place for a command that takes it from the catalogue.
+    /// Refuses a location for a command that takes it from the catalogue.
     fn refuse_location(&self) -> Result<(), CommandError> {
         match self.place().location()? {
             None => Ok(()),
             Some(_) => Err(CommandError::usage(
-                "the catalogue says where a backup lies, and --backup_dir something else",
-                "leave out --backup_dir and what belongs to it; --meta_path names another catalogue",
+                "the catalogue has the location of the backup, but --backup_dir or its options name another one",
+                "leave out --backup_dir and its options; --meta_path names another catalogue",
             )),
         }
     }
@@ -255,8 +255,8 @@ impl PlaceArgs {
 }
 
 impl TargetArgs {
-    const fn place(&self) -> Place<'_> {
-        Place {
+    const fn place(&self) -> PlaceOptions<'_> {
+        PlaceOptions {
             group: "restore_",
             prefix: "restore_",
             dir: self.restore_dir,
@@ -275,7 +275,7 @@ impl RestoreArgs {
         let target = self.target;
         let Some(location) = target.place().location()? else {
             return Err(CommandError::usage(
-                "there is no folder and no bucket to restore to",
+                "no target to restore to is given",
                 "name the folder in which MatrixOne runs with --restore_path, or give --restore_bucket",
             ));
         };

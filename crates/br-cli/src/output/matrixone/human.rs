@@ -1,4 +1,4 @@
-//! Sizes, durations and times as the original tool, a Go program, writes them. `catalog/values.rs` of br-matrixone reads them.
+//! Sizes, durations and times in the format of the original tool, a Go program. `catalog/values.rs` of br-matrixone parses them.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(crate) fn size(bytes: u64) -> String {
         scale *= 1000;
         unit += 1;
     }
-    // Rounded to tenths first and to ones after, as the original does it.
+    // Round to tenths first and then to ones, like the original.
     let scale = u128::from(scale);
     let tenths = (u128::from(bytes) * 20 + scale) / (2 * scale);
     if tenths < 100 {
@@ -61,7 +61,7 @@ fn decimal(number: u128, scale: u128) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// `2024-05-13 12:00:12 +0800`, in a time zone.
+/// `2024-05-13 12:00:12 +0800`, in the given time zone.
 pub(crate) fn time(time: Timestamp, zone: &TimeZone) -> String {
     time.to_zoned(zone.clone()).strftime(TIME).to_string()
 }

@@ -1,7 +1,7 @@
-//! The list of MatrixOne's backups as the original tool `mo_br` prints it.
+//! The list of MatrixOne backups, in the format of the original tool `mo_br`.
 //!
-//! [`table()`] draws the list, with the sizes, durations and times of [`human`]. Invariant: apart from the column STORED, a list is the
-//! same text, to the character, as in the manual of `mo_br`, because scripts read it.
+//! [`table()`] draws the list, with the sizes, durations and times of [`human`]. Invariant: except for the column STORED, a list
+//! is identical to the manual of `mo_br`, character by character, because scripts read it.
 
 pub(crate) mod human;
 mod table;

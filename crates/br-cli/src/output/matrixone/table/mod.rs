@@ -1,11 +1,11 @@
-//! The list of backups as a table: the same, to the character, as the original tool draws it, for what reads it by machine.
+//! The list of backups as a table, identical to the original tool's table, because programs read it.
 
 use br_matrixone::catalog::{Entry, State};
 use jiff::tz::TimeZone;
 
 use super::human;
 
-/// Width to which the original wraps a cell, in columns of the terminal, unless a word is longer.
+/// Width at which the original wraps a cell, in terminal columns, unless a word is longer.
 const WRAP: usize = 30;
 
 /// How a table is drawn.
@@ -15,14 +15,14 @@ pub(crate) struct TableOptions {
     pub(crate) zone: TimeZone,
     /// Whether to show `BACKUPTS` and `BACKUPTYPE`. The original shows them in its list of all backups, but not of one.
     pub(crate) with_type: bool,
-    /// Whether to show, in a last column that the original does not have, what a backup takes on its own.
+    /// Whether to add a last column, which the original does not have, with the size that a backup stores itself.
     pub(crate) with_stored: bool,
 }
 
-/// A cell, line by line.
+/// The lines of a cell.
 type Cell = Vec<String>;
 
-/// Draws a table, with a line break at its end.
+/// Draws a table, with a line break at the end.
 pub(crate) fn table(entries: &[Entry], options: &TableOptions) -> String {
     let mut header = vec!["ID", "SIZE", "PATH", "AT TIME", "DURATION", "COMPLETE TIME"];
     if options.with_type {
@@ -109,15 +109,15 @@ fn draw_row(cells: &[Cell], widths: &[usize], text: &mut String) {
     }
 }
 
-/// Breaks a text at spaces so that its lines are as even as can be: the least sum of the squares of what is left free in all
-/// lines but the last. The same choice as the original's library makes.
+/// Wraps a text at spaces so that its lines are as even as possible: it minimises the sum of the squares of the free columns in
+/// all lines but the last. The library of the original makes the same choice.
 fn wrap(text: &str) -> Cell {
     const TOO_LONG: usize = 100_000;
     let words: Vec<&str> = text.split(' ').collect();
     let widths: Vec<usize> = words.iter().map(|word| width(word)).collect();
     let limit = widths.iter().copied().max().unwrap_or_default().max(WRAP);
     let count = words.len();
-    // For every word: what it costs to begin a line with it, and where the next line begins then.
+    // For every word: the cost of starting a line with it, and where the next line then starts.
     let mut best = vec![(usize::MAX, count); count + 1];
     best[count] = (0, count);
     for from in (0..count).rev() {
@@ -130,7 +130,7 @@ fn wrap(text: &str) -> Cell {
                 (false, true) => free * free + best[next].0,
                 (_, false) => free * free + best[next].0 + TOO_LONG,
             };
-            // The last line wins ties, and otherwise the first that was found.
+            // For equal costs the last line wins, otherwise the first that was found.
             if cost < best[from].0 || (next == count && cost == 0) {
                 best[from] = (cost, next);
             }
@@ -146,13 +146,13 @@ fn wrap(text: &str) -> Cell {
     lines
 }
 
-/// Keeps a place from moving the cursor or changing colours.
+/// Escapes a location so that it cannot move the cursor or change colours.
 fn printable(text: &str) -> String {
     let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     text.chars().map(shown).collect()
 }
 
-/// Columns that a text takes in a terminal.
+/// The number of terminal columns that a text uses.
 fn width(text: &str) -> usize {
     text.chars()
         .map(|c| match u32::from(c) {

@@ -1,4 +1,4 @@
-//! The manual's tables, character by character.
+//! The tables of the manual, character by character.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 
 use super::{TableOptions, table};
 
-/// Two lines as the original writes them, as far as that is known.
+/// Two lines in the original's format, as far as it is known.
 const META: &str = "\
 2289638c-1284-11ef-85e4-26dd28356ef3,70123456,filesystem,,,,,,,false,/Users/admin/soft/backuppath/syncback2,2024-05-15 14:26:59 +0800,9.927034917s,2024-05-15 14:27:09 +0800,1715754419668571000-1,full,full-2289638c-1284-11ef-85e4-26dd28356ef3
 81531c5a-1284-11ef-9ba3-26dd28356ef3,72123456,filesystem,,,,,,,false,/Users/admin/soft/backuppath/syncback2,2024-05-15 14:29:38 +0800,2.536263666s,2024-05-15 14:29:41 +0800,1715754578690660000-1,incremental,incremental-81531c5a-1284-11ef-9ba3-26dd28356ef3
@@ -43,7 +43,7 @@ fn complete(number: &str, size: u64, place: Place, from: &str, nanos: u64, until
 }
 
 #[test]
-fn the_manuals_list_with_six_columns() {
+fn list_has_six_columns_as_in_manual() {
     let path = || folder("/Users/admin/soft/backup");
     let entries = [
         complete(
@@ -79,7 +79,7 @@ fn the_manuals_list_with_six_columns() {
 }
 
 #[test]
-fn the_manuals_table_of_one_backup_with_a_long_path() {
+fn table_of_one_backup_wraps_long_path_as_in_manual() {
     let entry = complete(
         "1614f462-126c-11ef-9af3-26dd28356ef3",
         126_000_000,
@@ -102,7 +102,7 @@ fn the_manuals_table_of_one_backup_with_a_long_path() {
 }
 
 #[test]
-fn the_manuals_list_with_eight_columns_from_the_original_tools_file() {
+fn list_of_original_catalogue_has_eight_columns_as_in_manual() {
     let entries: Vec<Entry> = META
         .lines()
         .map(|line| parse_meta_line(line).unwrap())
@@ -123,7 +123,7 @@ fn the_manuals_list_with_eight_columns_from_the_original_tools_file() {
 }
 
 #[test]
-fn a_bucket_and_a_running_backup_with_what_they_store() {
+fn list_shows_bucket_and_running_backup_with_stored_size() {
     let place = Place::S3(S3Place {
         endpoint: "http://127.0.0.1:9000".to_owned(),
         bucket: "bucket1".to_owned(),
@@ -157,6 +157,6 @@ fn a_bucket_and_a_running_backup_with_what_they_store() {
 }
 
 #[test]
-fn no_backups_are_an_empty_table() {
+fn empty_list_is_empty_table() {
     assert_eq!(table(&[], &options(false)).lines().count(), 4);
 }
