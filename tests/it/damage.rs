@@ -204,7 +204,7 @@ fn every_damage_is_noticed(encrypted: bool) {
                     "{what}: the backup is not listed"
                 );
                 assert!(
-                    seen.texts.contains("no log entry names it"),
+                    seen.texts.contains("that no log entry names"),
                     "{what}: {}",
                     seen.texts
                 );
