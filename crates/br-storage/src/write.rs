@@ -67,7 +67,7 @@ impl Storage {
     /// [`Storage::create_new`] under any path.
     pub(crate) async fn create_at(&self, path: &Path, payload: Payload) -> Result<Creation> {
         let key = path.as_ref();
-        let mut patience = self.patience();
+        let mut retry_policy = self.retry_policy();
         let creation = loop {
             let error = match self.put(path, &payload).await {
                 Ok(()) => break Creation::Created,
@@ -85,7 +85,7 @@ impl Storage {
                 }
                 Err(error) => self.store_error(Operation::Write, key, &error),
             };
-            if !patience.allows(&error).await {
+            if !retry_policy.allows(&error).await {
                 return Err(error);
             }
         };
