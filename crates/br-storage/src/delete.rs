@@ -24,7 +24,7 @@ impl Storage {
     ///
     /// # Errors
     ///
-    /// Only the errors of every method.
+    /// Only the errors that any method may return.
     pub async fn delete(&self, key: &str) -> Result<()> {
         match self.delete_all(vec![key.to_owned()]).await.pop() {
             Some((_, error)) => Err(error),
