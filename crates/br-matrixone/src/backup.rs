@@ -119,10 +119,10 @@ pub enum BackupError {
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     /// The files that the server wrote cannot be read.
-    #[error("the server calls the backup finished, but it cannot be read")]
+    #[error("the server reports the backup as finished, but it cannot be read")]
     Archive(#[source] archive::Error),
     /// Files that the server wrote are missing or damaged.
-    #[error("the server calls the backup finished, but {count} of its files are missing or damaged: {}", first(.problems))]
+    #[error("the server reports the backup as finished, but {count} of its files are missing or damaged: {}", first(.problems))]
     Unsound {
         /// The first problems.
         problems: Vec<Problem>,

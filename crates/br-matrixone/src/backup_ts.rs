@@ -21,7 +21,7 @@ pub struct BackupTs {
 
 /// A text that is not a time stamp of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("'{0}' is no BACKUPTS: give it as `list` shows it, such as 1715754419668571000-1")]
+#[error("'{0}' is not a BACKUPTS: give it as `list` shows it, such as 1715754419668571000-1")]
 pub struct BadBackupTs(String);
 
 impl FromStr for BackupTs {

@@ -75,7 +75,7 @@ impl fmt::Display for Release {
 
 /// A text that does not begin with the numbers of a release.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("'{0}' is no release of MatrixOne: give it like v3.0.11")]
+#[error("'{0}' is not a release of MatrixOne: give it like v3.0.11")]
 pub struct NotARelease(String);
 
 impl FromStr for Release {

@@ -120,7 +120,7 @@ fn failures(
     }
     let reason = Arc::new(reason.unwrap_or_else(|| StoreError::Generic {
         store: "unknown",
-        source: "the backend did not tell what became of the object".into(),
+        source: "the backend did not report the result for the object".into(),
     }));
     paths
         .into_iter()

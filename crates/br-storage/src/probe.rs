@@ -102,7 +102,7 @@ impl Storage {
         }
         let whole = self.get(once, 1000).await?;
         if whole != bytes {
-            return Err(self.probe_error("what was read is not what was written"));
+            return Err(self.probe_error("a read did not return the bytes that were written"));
         }
         if exclusive {
             exclusive = self.has_one_winner(race).await?;

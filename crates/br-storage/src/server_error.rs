@@ -122,7 +122,7 @@ impl ServerError {
             "ContainerNotFound" => "there is no container of that name: make it first",
             "AuthenticationFailed" => "the account's key or token is wrong, or has expired",
             "AuthorizationPermissionMismatch" => {
-                "who asks lacks a role: that of Storage Blob Data Contributor is enough"
+                "the credentials lack a role: Storage Blob Data Contributor is enough"
             }
             "AuthorizationHeaderMalformed" | "PermanentRedirect" => {
                 "the bucket is in another region: name it with the option region"
@@ -131,7 +131,7 @@ impl ServerError {
             "SignatureDoesNotMatch" => {
                 "the secret access key is wrong, or a proxy altered the request"
             }
-            _ if self.is_token => "no token was given out for these credentials",
+            _ if self.is_token => "the token service issued no token for these credentials",
             _ => return None,
         })
     }

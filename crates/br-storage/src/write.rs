@@ -35,7 +35,7 @@ const PARALLEL_PARTS: usize = 4;
 
 /// The result of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[must_use = "an object which existed holds other bytes"]
+#[must_use = "an object that already existed holds other bytes"]
 pub enum Creation {
     /// The object holds the given bytes.
     Created,

@@ -9,7 +9,7 @@ use uuid::Uuid;
 /// A result of this module.
 pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
 
-/// What went wrong, and what the caller can do.
+/// Why an operation failed, and what the caller can do.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CatalogError {
@@ -29,7 +29,7 @@ pub enum CatalogError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         why: String,
     },
     /// A newer version of this program wrote the catalogue. Use that version.
@@ -61,7 +61,7 @@ pub enum CatalogError {
     #[error("there is a backup {0} in the catalogue already")]
     Exists(Uuid),
     /// An address contains a user or password, which the catalogue would make readable for others.
-    #[error("'{0}' is not noted because it has a user or password in it: give keys as keys")]
+    #[error("'{0}' is not recorded because it has a user or password in it: give keys as keys")]
     SecretInPlace(&'static str),
 }
 
@@ -76,7 +76,7 @@ pub enum Warning {
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The problem.
         why: &'static str,
     },
     /// The original tool's file does not match its checksum file.

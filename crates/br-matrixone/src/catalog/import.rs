@@ -149,7 +149,7 @@ fn split_place(fields: &[String]) -> Result<(Place, Vec<String>), &'static str> 
         .iter()
         .position(|field| field.starts_with("BackupDir:"))
     {
-        let place = shown_place(&rest.remove(at)).ok_or("its place is not understood")?;
+        let place = shown_place(&rest.remove(at)).ok_or("its location cannot be parsed")?;
         return Ok((place, rest));
     }
     match rest.iter().position(|field| field == "s3") {

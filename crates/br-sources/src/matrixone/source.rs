@@ -82,7 +82,7 @@ impl Source for ArchiveSource {
         Some(SourceItem::Entry { entry, details })
     }
 
-    /// Half of it is of no use.
+    /// An incomplete backup could not be restored.
     fn needs_everything(&self) -> bool {
         true
     }

@@ -57,7 +57,7 @@ enum InvalidLocation {
     Memory,
     #[error("write s3://BUCKET/FOLDER, or s3:https://HOST/BUCKET/FOLDER")]
     S3Form,
-    #[error("write gs://BUCKET/FOLDER; the environment says who asks, and which server")]
+    #[error("write gs://BUCKET/FOLDER; the environment sets the credentials and the server")]
     GcsForm,
     #[error("write az://CONTAINER/FOLDER; the account is named in AZURE_STORAGE_ACCOUNT_NAME")]
     AzureForm,
@@ -67,7 +67,7 @@ enum InvalidLocation {
     UserInfo,
     #[error("the name of a bucket has 3 to 255 letters, digits, dots and hyphens")]
     Bucket,
-    #[error("the name of a bucket holds no slash: name the folder in it apart")]
+    #[error("the name of a bucket must not contain a slash: name the folder separately")]
     BucketPath,
     #[error(
         "the folder in a bucket has names between single slashes, none of them . or .., without control characters and \

@@ -208,7 +208,7 @@ impl Transport {
         let pass = self.link.gate.enter().await;
         if start.elapsed() > SIGNATURE_TIME {
             // Servers accept a signature for fifteen minutes. The layers above make a new one.
-            let text = "the request waited too long for its turn".to_owned();
+            let text = "the request waited too long to be sent".to_owned();
             return Err(HttpError::new(
                 HttpErrorKind::Unknown,
                 Unreachable::now(text),

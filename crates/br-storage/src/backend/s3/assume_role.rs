@@ -165,8 +165,9 @@ impl Role {
             let text = format!("Server returned non-2xx status code: {status}: {body}");
             return Err(failed(text));
         }
-        let answer: Answer = quick_xml::de::from_str(&body)
-            .map_err(|_| failed("the security token service answered something else".to_owned()))?;
+        let answer: Answer = quick_xml::de::from_str(&body).map_err(|_| {
+            failed("the response of the security token service cannot be parsed".to_owned())
+        })?;
         let AnswerKeys {
             access_key_id: key_id,
             secret_access_key: secret_key,

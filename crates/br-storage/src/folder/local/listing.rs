@@ -99,7 +99,7 @@ impl LocalListing {
                 Some((name, Kind::Folder)) => {
                     let path = join(below, &name);
                     if path.split('/').count() > MAX_DEPTH {
-                        let cause = "there are too many folders within each other";
+                        let cause = "the folders are nested too deeply";
                         let place = self.folder.to_string();
                         let (kind, what) = (ErrorKind::TooLarge, Operation::List);
                         return Err(Error::new(kind, what, Some(&path), &place, cause));
