@@ -136,7 +136,7 @@ impl<'a> BucketAddress<'a> {
         builder = match credentials {
             S3Credentials::Anonymous => builder
                 .with_skip_signature(true)
-                .with_credentials(credentials::nobody()),
+                .with_credentials(credentials::unsigned()),
             _ => builder.with_credentials(credentials::provider(self, connector)?),
         };
         builder = match encryption {
