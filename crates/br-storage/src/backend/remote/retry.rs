@@ -3,7 +3,7 @@
 //! This module retries the requests of all backends; the layers above and below retry for a shorter time or
 //! not at all. [`Retry`] follows one request, [`Health`] records the failures of all requests to a server.
 //! Invariant: a time limit ends retries, not the number of attempts. It counts from the first failure of this
-//! request, or from the last response of the server to any request.
+//! request, or from the server's first failure after its last response, whichever is earlier.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
