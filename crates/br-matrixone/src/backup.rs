@@ -1,7 +1,8 @@
-//! Taking a backup: from a statement to a backup in the catalogue.
+//! Backups: from the statement to the entry in the catalogue.
 //!
-//! [`backup`] does it, [`BackupOptions`] say how. Invariant: a backup is noted as begun before the server is asked for it, and as complete
-//! only after all its files were read and found right; whatever ends in between is noted as failed.
+//! [`backup`] takes a backup, [`BackupOptions`] has its options. Invariant: the catalogue records a backup as
+//! running before the server gets the statement, and as complete only after all its files were read and
+//! verified. If the backup ends before that, the catalogue records it as failed.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,29 +20,30 @@ use super::client::{Client, ClientError, ConnectOptions};
 use super::sql::{BackupRequest, BackupTarget, Extent, S3Keys, S3Target, StatementError};
 use super::{BackupKind, BackupTs};
 
-/// So many digests of files that have none in the archive are noted: MatrixOne leaves a handful without.
+/// The maximum number of recorded digests of files for which the archive has none. MatrixOne leaves out the
+/// digests of a few files.
 const DIGESTS: usize = 250;
-/// How the names of locks end.
+/// The suffix of lock files.
 const LOCK: &str = ".lock";
 
-/// How a backup is taken.
+/// The options of a backup.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct BackupOptions {
-    /// The id it gets.
+    /// The backup's id.
     pub id: Uuid,
-    /// The root that the server writes it below.
+    /// The archive root below which the server writes the backup.
     pub place: Place,
-    /// The keys that the server uses for a bucket; its own when there are none.
+    /// The keys with which the server accesses a bucket; `None` for the server's own.
     pub keys: Option<S3Keys>,
-    /// How many files the server copies at once; it chooses when `None`.
+    /// How many files the server copies at once; `None` lets the server choose.
     pub parallelism: Option<u16>,
-    /// The backup that an incremental one builds on.
+    /// The base of an incremental backup.
     pub base: Option<Entry>,
 }
 
 impl BackupOptions {
-    /// A full backup.
+    /// Makes the options of a full backup.
     #[must_use]
     pub const fn new(id: Uuid, place: Place) -> Self {
         Self {
@@ -67,7 +69,7 @@ impl BackupOptions {
         self
     }
 
-    /// Makes it an incremental backup.
+    /// Makes the backup incremental with this base.
     #[must_use]
     pub fn with_base(mut self, base: Option<Entry>) -> Self {
         self.base = base;
@@ -81,25 +83,25 @@ impl BackupOptions {
         }
     }
 
-    /// The folder of this backup below the root.
+    /// Returns the folder of this backup below the root.
     fn directory(&self) -> String {
         format!("{}-{}", self.kind(), self.id)
     }
 }
 
-/// Makes an id of a moment, in milliseconds since 1970, and random bytes: a UUIDv7, as the original tool gives them.
+/// Makes an id from a time, in milliseconds since 1970, and random bytes: a UUIDv7, as in `mo_br`.
 #[must_use]
 pub fn new_id(unix_millis: u64, random: [u8; 10]) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(unix_millis, &random).into_uuid()
 }
 
-/// A backup that was taken.
+/// The result of a backup.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct BackupReport {
-    /// What the catalogue has of it.
+    /// The entry in the catalogue.
     pub entry: Entry,
-    /// What reading all its files found.
+    /// The result of reading all files.
     pub check: CheckReport,
 }
 
@@ -107,30 +109,30 @@ pub struct BackupReport {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {
-    /// The server did not do it, or it is unknown whether it did.
+    /// The server did not take the backup, or it is unknown whether it did.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// It cannot be said in a statement.
+    /// The request cannot be written as a statement.
     #[error(transparent)]
     Statement(#[from] StatementError),
     /// The catalogue cannot be read or changed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// What the server wrote cannot be read.
-    #[error("the server calls the backup finished, but it cannot be read")]
+    /// The files that the server wrote cannot be read.
+    #[error("the server reports the backup as finished, but it cannot be read")]
     Archive(#[source] archive::Error),
-    /// What the server wrote is not whole.
-    #[error("the server calls the backup finished, but {count} of its files are missing or damaged: {}", first(.problems))]
+    /// Files that the server wrote are missing or damaged.
+    #[error("the server reports the backup as finished, but {count} of its files are missing or damaged: {}", first(.problems))]
     Unsound {
-        /// The first of them.
+        /// The first problems.
         problems: Vec<Problem>,
-        /// How many there are.
+        /// The number of problems.
         count: u64,
     },
-    /// The base cannot be one.
+    /// The backup cannot be used as a base.
     #[error("{0}")]
     Base(String),
-    /// Another backup of this cluster runs: it has one slot that keeps its garbage collection away.
+    /// Another backup of this cluster runs. The cluster can delay its garbage collection for one backup only.
     #[error("another backup of this cluster runs on this machine: wait for its end")]
     Busy,
     /// The lock cannot be taken.
@@ -138,7 +140,7 @@ pub enum BackupError {
     Lock {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
@@ -151,15 +153,15 @@ fn first(problems: &[Problem]) -> String {
         .unwrap_or_default()
 }
 
-/// What a backup needs besides its options.
+/// The environment of a backup.
 pub struct BackupContext<'a> {
-    /// Where it is noted.
+    /// The catalogue that records the backup.
     pub catalog: &'a Catalog,
-    /// What time it is.
+    /// The clock.
     pub clock: &'a (dyn Fn() -> Timestamp + Sync),
-    /// Is told how far reading the files is.
+    /// Receives the progress of reading the files.
     pub progress: Arc<dyn archive::Progress + Send>,
-    /// Cancels it.
+    /// Cancels the backup.
     pub cancel: &'a CancellationToken,
 }
 
@@ -171,11 +173,13 @@ impl std::fmt::Debug for BackupContext<'_> {
     }
 }
 
-/// Lets the server take a backup below `root`, which is where `options.place` lies as seen from here, and reads all of it.
+/// Makes the server take a backup below `root`, which is the path of `options.place` on this machine, and
+/// reads all its files.
 ///
 /// # Errors
-/// When the server cannot be reached or refuses, when it is cancelled, and when what it wrote is not whole. Unless the server was never
-/// asked, the catalogue has the backup as failed then; its files stay until they are deleted.
+/// If the server cannot be reached or refuses, if the backup is cancelled, or if its files are incomplete. If
+/// the server was sent the statement, the catalogue records the backup as failed; its files stay until they
+/// are deleted.
 pub async fn backup(
     server: &ConnectOptions,
     lock_name: &str,
@@ -230,14 +234,14 @@ pub async fn backup(
             Ok(BackupReport { entry, check })
         }
         Err(error) => {
-            // The first error is the one to tell.
+            // The first error is the one to report.
             drop(catalog.update(options.id, |entry| entry.state = State::Failed));
             Err(error)
         }
     }
 }
 
-/// The moment that an incremental backup starts from.
+/// Returns the time stamp from which an incremental backup starts.
 fn check_base(base: &Entry, place: &Place) -> Result<BackupTs, BackupError> {
     let id = base.id;
     if base.state != State::Complete {
@@ -259,7 +263,7 @@ fn check_base(base: &Entry, place: &Place) -> Result<BackupTs, BackupError> {
     })
 }
 
-/// Where the server is to write: below the root, in a folder of this backup.
+/// Returns where the server must write: below the root, in the folder of this backup.
 fn target(options: &BackupOptions) -> BackupTarget {
     let directory = options.directory();
     let below = |root: &str| match root.trim_end_matches('/') {
@@ -282,14 +286,15 @@ fn target(options: &BackupOptions) -> BackupTarget {
     }
 }
 
-/// What is known of files below the root that the server leaves without a digest: the new backup may share them.
+/// Returns the recorded digests of files below the root for which the server writes none. The new backup may
+/// share these files.
 fn noted(catalog: &Catalog, place: &Place) -> Result<BTreeMap<String, Digest>, CatalogError> {
     let entries = catalog.list()?.entries.into_iter();
     let there = entries.filter(|entry| entry.place.is_same(place));
     Ok(there.flat_map(|entry| entry.digests).collect())
 }
 
-/// Reads everything that the server wrote, and the moment that it holds.
+/// Reads all files of the backup and its time stamp.
 async fn verify(
     root: archive::Folder,
     directory: String,
@@ -316,7 +321,7 @@ async fn verify(
     })
 }
 
-/// Held as long as a backup of the cluster runs.
+/// Takes the lock that is held while a backup of the cluster runs.
 fn lock(catalog: &Catalog, name: &str) -> Result<File, BackupError> {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
     let name: String = name.chars().map(plain).collect();
@@ -337,7 +342,8 @@ fn lock(catalog: &Catalog, name: &str) -> Result<File, BackupError> {
     }
 }
 
-/// Whether a process of this machine takes a backup that comes into this catalogue, of whatever cluster.
+/// Returns whether a process on this machine is taking a backup of any cluster that this catalogue will
+/// record.
 #[must_use]
 pub fn is_running(catalog: &Catalog) -> bool {
     let path = catalog.path();
@@ -349,7 +355,7 @@ pub fn is_running(catalog: &Catalog) -> bool {
     items.into_iter().flatten().flatten().any(|item| {
         let name = item.file_name();
         let name = name.to_string_lossy();
-        // The lock of the catalogue itself has no name of a server.
+        // The lock of the catalogue has no server name.
         let server = name.strip_prefix(&*own);
         let server = server.and_then(|rest| rest.strip_suffix(LOCK));
         let is_held =

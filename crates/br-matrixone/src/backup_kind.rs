@@ -1,20 +1,20 @@
-//! Whether a backup stands alone.
+//! Full and incremental backups.
 //!
-//! Invariant: the words of [`BackupKind`] are those of statements, lists and names of folders.
+//! Invariant: statements, lists and folder names all use the words of [`BackupKind`].
 
 use std::fmt;
 
-/// Whether a backup builds on earlier ones.
+/// Whether a backup uses files of earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BackupKind {
-    /// It has all its files.
+    /// The backup has all its files.
     Full,
-    /// Some of its files are in earlier backups below the same root.
+    /// Some of the backup's files are in earlier backups below the same root.
     Incremental,
 }
 
 impl BackupKind {
-    /// The word for it in lists and names.
+    /// Returns the word for the kind in lists and names.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
-//! Moments of a cluster as text: `<physical>-<logical>`.
+//! Time stamps of a cluster as text: `<physical>-<logical>`.
 //!
-//! [`BackupTs`] orders backups in time. Invariant: it is read strictly, as a server that is sent anything else panics; parsing and printing
-//! give the same text, for the canonical form.
+//! [`BackupTs`] orders backups in time. Invariant: parsing is strict, because a server that receives any
+//! other text panics. For the canonical form, parsing and printing give the same text.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,24 +10,24 @@ use thiserror::Error;
 
 use super::server_version::shown;
 
-/// A moment of a MatrixOne cluster: `1715754419668571000-1`.
+/// A time stamp of a MatrixOne cluster: `1715754419668571000-1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BackupTs {
     /// Nanoseconds since 1970, UTC. At most `i64::MAX`.
     pub physical: u64,
-    /// Counts what happened within that nanosecond.
+    /// A counter within that nanosecond.
     pub logical: u32,
 }
 
-/// A text that is no moment of a cluster.
+/// A text that is not a time stamp of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("'{0}' is no BACKUPTS: give it as `list` shows it, such as 1715754419668571000-1")]
+#[error("'{0}' is not a BACKUPTS: give it as `list` shows it, such as 1715754419668571000-1")]
 pub struct BadBackupTs(String);
 
 impl FromStr for BackupTs {
     type Err = BadBackupTs;
 
-    /// Takes digits, a hyphen and digits only.
+    /// Accepts only digits, a hyphen and digits.
     fn from_str(text: &str) -> Result<Self, BadBackupTs> {
         let digits = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
         let parsed = text.split_once('-').and_then(|(physical, logical)| {

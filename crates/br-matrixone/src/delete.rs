@@ -1,7 +1,8 @@
-//! What has to go with a backup that is deleted.
+//! The backups that depend on a deleted one.
 //!
-//! [`dependents`] asks the catalogue and the lists of the backups themselves, as either may know what the other does not. Invariant: when it
-//! cannot be found out whether a backup is needed, that is an error, and no backup is called dispensable.
+//! [`dependents`] uses the catalogue and the lists of the backups themselves, because either may know a
+//! dependent that the other does not. Invariant: if it is not known whether a backup is needed, the result is
+//! an error.
 
 use std::collections::HashSet;
 
@@ -11,11 +12,12 @@ use super::archive::{self, Archive, ArchiveBackup, Progress, Result};
 use super::catalog::{Entry, Listing, State};
 use super::find;
 
-/// Returns the backups that would be of no use without this one, in the order in which they are to be deleted. Those that the catalogue does
-/// not know are among them. `archive` is where the backup lies; when nothing is there any more, only the catalogue is asked.
+/// Returns the backups that cannot be restored without this one, in the order in which to delete them,
+/// including those that the catalogue does not know. `archive` is the archive with the backup; if its files
+/// are gone, only the catalogue is used.
 ///
 /// # Errors
-/// When the list of a later backup cannot be read, the storage does not answer, or the caller asks to stop.
+/// If the list of a later backup cannot be read, the storage does not respond, or the caller cancels.
 pub fn dependents(
     listing: &Listing,
     entry: &Entry,
@@ -25,19 +27,19 @@ pub fn dependents(
     let noted = listing.dependents(entry.id);
     let mut out = noted.certain;
     match archive {
-        // Its lists say more than that a backup is a later one.
+        // The lists in the archive are more precise than the order of the backups.
         Some(archive) => add_found(&mut out, listing, entry, archive, progress)?,
-        // One that is not whole was never a base.
+        // An incomplete backup was never a base.
         None if entry.state == State::Complete => out.extend(noted.possible),
         None => {}
     }
-    // What has no point in time is not done, and goes first.
+    // A backup without a time stamp is unfinished and comes first.
     let order = |entry: &Entry| (entry.backup_ts.is_none(), entry.backup_ts, entry.at_time);
     out.sort_by_key(|entry| std::cmp::Reverse(order(entry)));
     Ok(out)
 }
 
-/// Adds those that have files in what is to go, until nothing is left that does.
+/// Adds the backups that use files of the deleted ones, until there are no more.
 fn add_found(
     out: &mut Vec<Entry>,
     listing: &Listing,
@@ -49,7 +51,7 @@ fn add_found(
     known.insert(entry.id);
     loop {
         let doomed = std::iter::once(entry).chain(out.iter());
-        // What is unfinished or not there is in nobody's way.
+        // No backup depends on one that is unfinished or missing.
         let doomed: Vec<_> = doomed
             .filter_map(|entry| backup_of(archive, entry))
             .collect();
@@ -68,7 +70,7 @@ fn add_found(
     }
 }
 
-/// The backup that a note is about, among the complete ones.
+/// Returns the complete backup that a catalogue entry describes.
 fn backup_of<'a>(archive: &'a Archive, entry: &Entry) -> Option<&'a ArchiveBackup> {
     archive
         .backups()

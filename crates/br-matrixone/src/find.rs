@@ -1,7 +1,9 @@
-//! Finding backups again where they lie, for a catalogue that was lost or never knew them.
+//! Finding backups in an archive, for a catalogue that was lost or does not list them.
 //!
-//! [`find`] reads a root and gives a [`Found`], of which [`Catalog::rebuild`](super::catalog::Catalog::rebuild) takes the entries;
-//! [`entry`] makes the note of one backup. Invariant: a backup is noted as complete only when all its files are there with their sizes.
+//! [`find`] reads an archive root and returns a [`Found`];
+//! [`Catalog::rebuild`](super::catalog::Catalog::rebuild) adds its entries. [`entry`] makes the catalogue
+//! entry of one backup. Invariant: a found backup counts as complete only if all its files exist and have the
+//! right sizes.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -13,20 +15,21 @@ use super::archive::{
 };
 use super::catalog::{Entry, Origin, Place, State};
 
-/// Backups that were found.
+/// The backups that were found.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Found {
-    /// Their notes, oldest first.
+    /// Their catalogue entries, oldest first.
     pub entries: Vec<Entry>,
-    /// What has no id and can have no note: it is checked and restored by its place.
+    /// Backups without an id, which the catalogue cannot record. They are checked and restored by their
+    /// location.
     pub nameless: Vec<String>,
 }
 
-/// Finds the backups below a root, which is `place` for the catalogue. Reads lists, and no data.
+/// Finds the backups below a root. The catalogue records `place` as their location. Reads lists, but no data.
 ///
 /// # Errors
-/// When the storage does not answer, or the caller asks to stop.
+/// If the storage does not respond, or the caller cancels.
 pub fn find(place: &Place, archive: &Archive, progress: &dyn Progress) -> Result<Found> {
     let mut found = Found::default();
     for backup in archive.backups().iter().chain(archive.unfinished()) {
@@ -51,7 +54,8 @@ pub fn find(place: &Place, archive: &Archive, progress: &dyn Progress) -> Result
     Ok(found)
 }
 
-/// Makes the note of a backup, as far as that is written down; nobody has looked at its files yet, and it does not count as complete.
+/// Makes the catalogue entry of a backup from the metadata in the archive. The entry does not count as
+/// complete, because the files were not checked.
 #[must_use]
 pub fn entry(place: &Place, archive: &Archive, backup: &ArchiveBackup) -> Option<Entry> {
     let id = Uuid::try_parse(backup.id.as_ref()?).ok()?;
@@ -72,7 +76,8 @@ pub fn entry(place: &Place, archive: &Archive, backup: &ArchiveBackup) -> Option
     Some(entry)
 }
 
-/// Makes the note of a copy in a repository, of the folder that it holds; `None` when that is no backup's. `sum` is the copy's `tae_sum`.
+/// Makes the catalogue entry of a copy in a repository from the folder that it holds. `sum` is the copy's
+/// `tae_sum`. Returns `None` if the folder is not that of a backup.
 #[must_use]
 pub fn copy(
     place: Place,
@@ -80,7 +85,7 @@ pub fn copy(
     (begun, complete): (Timestamp, Timestamp),
     sum: &[u8],
 ) -> Option<Entry> {
-    // It is not needed to restore.
+    // A restore does not need it.
     let sum = TaeSum::parse_stored(sum).ok();
     let (kind, id) = split_dir(directory)?;
     let id = Uuid::try_parse(id).ok()?;
@@ -93,7 +98,7 @@ pub fn copy(
     Some(entry)
 }
 
-/// The root above the folder of one backup, when such a folder was named.
+/// Returns the archive root. Removes the folder of the backup from `place` if it names one.
 fn root(place: &Place, archive: &Archive) -> Place {
     let Some(chosen) = archive.chosen() else {
         return place.clone();
@@ -117,7 +122,7 @@ fn root(place: &Place, archive: &Archive) -> Place {
     }
 }
 
-/// What a backup builds on is not written down: the latest one that it has files in comes closest.
+/// The archive does not record the base of a backup. The best guess is the latest backup whose files it uses.
 fn base(archive: &Archive, own: &ArchiveBackup, report: &CheckReport) -> Option<Uuid> {
     let used = |backup: &&ArchiveBackup| {
         backup.dir != own.dir && report.uses.iter().any(|used| used.dir == backup.dir)
@@ -126,7 +131,7 @@ fn base(archive: &Archive, own: &ArchiveBackup, report: &CheckReport) -> Option<
     Uuid::try_parse(latest.id.as_ref()?).ok()
 }
 
-/// The time that an id was made.
+/// Returns the time at which an id was made.
 fn made_at(id: Uuid) -> Option<Timestamp> {
     let (seconds, nanos) = id.get_timestamp()?.to_unix();
     Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanos).ok()?).ok()

@@ -1,13 +1,14 @@
 //! Physical backups of MatrixOne, taken with the statement `BACKUP`.
 //!
-//! The server writes the files of a backup. This crate starts a backup, and checks, lists, restores and deletes what was written.
-//! A [`Client`](client::Client) is a connection to a server and runs a [`BackupStatement`](sql::BackupStatement). An
-//! [`Archive`](archive::Archive) is a folder or a bucket with backups. A [`Catalog`](catalog::Catalog) is the local list of
-//! backups. [`backup()`](backup::backup) uses all three: it takes a backup, checks its files and notes it.
-//! [`find`] finds backups that the catalogue does not know, and [`delete`] tells which backups need another one.
+//! The server writes the files of a backup. This crate starts a backup, and checks, lists, restores and
+//! deletes backups. A [`Client`](client::Client) is a connection to a server and runs a
+//! [`BackupStatement`](sql::BackupStatement). An [`Archive`](archive::Archive) is a folder or a bucket with
+//! backups. A [`Catalog`](catalog::Catalog) is the local list of backups. [`backup()`](backup::backup) uses
+//! all three: it takes a backup, checks its files and records it. [`find`] finds backups that the catalogue
+//! does not list, and [`delete`] finds the backups that depend on another one.
 //!
-//! Invariant: a backup counts as complete only after its files were checked; the answer of the server is not enough. The files of
-//! the original tool `mo_br` are read and never written.
+//! Invariant: a backup counts as complete only after its files were checked; the response of the server is
+//! not enough. The files of the original tool `mo_br` are read and never written.
 
 pub mod archive;
 pub mod backup;

@@ -1,8 +1,9 @@
-//! Which MatrixOne answers, and what it can do.
+//! The version of a server and its features.
 //!
-//! A [`ServerVersion`] is read from the greeting a server sends before the login, such as `8.0.30-MatrixOne-v3.0.11`; its
-//! [`Release`] decides the [`Grammar`] of the statement `BACKUP`. Invariant: a release that is not told, as builds from a branch
-//! have it, is asked the newest grammar but is never credited with a safety that only newer releases have.
+//! A [`ServerVersion`] is parsed from the greeting that a server sends before the login, such as
+//! `8.0.30-MatrixOne-v3.0.11`. Its [`Release`] decides the [`Grammar`] of the statement `BACKUP`. Invariant:
+//! a server of unknown release, such as a build from a branch, gets the newest grammar, but br never assumes
+//! that it has a safety feature that only newer releases have.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,10 +11,10 @@ use std::str::FromStr;
 use thiserror::Error;
 
 const NAME: &str = "matrixone";
-/// Longest greeting that is repeated in an error, in characters.
+/// The longest greeting that an error shows, in characters.
 const MAX_SHOWN: usize = 80;
 
-/// A release of MatrixOne. Ordered by its numbers alone: a release candidate counts as its release.
+/// A release of MatrixOne. Only its numbers determine the order: a release candidate counts as its release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Release {
     /// The first number.
@@ -24,21 +25,22 @@ pub struct Release {
     pub patch: u16,
 }
 
-/// The release that first took `PARALLELISM`.
+/// The first release with `PARALLELISM`.
 const PARALLELISM: Release = Release::new(1, 1, 3);
-/// The release that first took `TYPE` and `TIMESTAMP`.
+/// The first release with `TYPE` and `TIMESTAMP`.
 const INCREMENTAL: Release = Release::new(1, 2, 0);
-/// The release that first honoured a list of files that the client copies.
+/// The first release that respects a list of files that the client copies.
 const FILE_LIST: Release = Release::new(2, 1, 0);
-/// The release that first let a backup hold off the garbage collection.
+/// The first release in which a backup can delay the garbage collection.
 const GC_PROTECTION: Release = Release::new(3, 0, 5);
-/// The release that first read the index of files that several backups share.
+/// The first release that reads the index of files that several backups share.
 const FILE_INDEX: Release = Release::new(3, 0, 6);
-/// The release that made missing files an error, stops when told to, and writes files as its own storage has them.
+/// The first release that reports missing files as an error, stops copying when its statement is killed, and
+/// writes files with the framing of its own storage.
 const SOUND: Release = Release::new(4, 2, 0);
 
 impl Release {
-    /// Names a release.
+    /// Makes a release from its numbers.
     #[must_use]
     pub const fn new(major: u16, minor: u16, patch: u16) -> Self {
         Self {
@@ -48,7 +50,7 @@ impl Release {
         }
     }
 
-    /// Reads the numbers that a text begins with: `v3.0.11`, `4.0.0-rc1`, `1.2.0-hotfix-20240612`.
+    /// Parses the numbers at the start of a text: `v3.0.11`, `4.0.0-rc1`, `1.2.0-hotfix-20240612`.
     fn leading(text: &str) -> Option<Self> {
         let text = text.strip_prefix(['v', 'V']).unwrap_or(text);
         let end = text
@@ -73,7 +75,7 @@ impl fmt::Display for Release {
 
 /// A text that does not begin with the numbers of a release.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("'{0}' is no release of MatrixOne: give it like v3.0.11")]
+#[error("'{0}' is not a release of MatrixOne: give it like v3.0.11")]
 pub struct NotARelease(String);
 
 impl FromStr for Release {
@@ -84,23 +86,23 @@ impl FromStr for Release {
     }
 }
 
-/// What the statement `BACKUP` may contain.
+/// The clauses that the statement `BACKUP` may contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grammar {
     /// Neither `PARALLELISM` nor `TYPE`: before v1.1.3.
     Bare,
     /// `PARALLELISM`, but no `TYPE` and no `TIMESTAMP`: before v1.2.0. There are no incremental backups.
     Parallel,
-    /// Everything.
+    /// All clauses.
     Full,
 }
 
-/// Who answered on the port, if it is not MatrixOne.
+/// The product that responded on the port, if it is not MatrixOne.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Product {
     /// MariaDB.
     MariaDb,
-    /// MySQL, or something that passes for it.
+    /// MySQL, or a server that identifies itself as MySQL.
     MySql,
 }
 
@@ -113,17 +115,17 @@ impl fmt::Display for Product {
     }
 }
 
-/// A greeting that is not MatrixOne's.
+/// A greeting of another product.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("this is {product} ('{greeting}'), not MatrixOne")]
 pub struct NotMatrixOne {
-    /// Whose greeting it seems to be.
+    /// The product that seems to have sent it.
     pub product: Product,
     /// The greeting, cut short if it is long.
     pub greeting: String,
 }
 
-/// The version of a MatrixOne server, as it names itself.
+/// The version of a MatrixOne server, as the server reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerVersion {
     text: String,
@@ -131,10 +133,11 @@ pub struct ServerVersion {
 }
 
 impl ServerVersion {
-    /// Reads the version in a server's greeting.
+    /// Parses the version in a server's greeting.
     ///
     /// # Errors
-    /// [`NotMatrixOne`] when the greeting does not name MatrixOne. Releases before v1.0, which had no backups, do not.
+    /// [`NotMatrixOne`] if the greeting does not name MatrixOne. The greeting of releases before v1.0, which
+    /// had no backups, does not.
     pub fn parse(greeting: &str) -> Result<Self, NotMatrixOne> {
         let lower = greeting.to_ascii_lowercase();
         let Some(at) = lower.find(NAME) else {
@@ -155,13 +158,14 @@ impl ServerVersion {
         })
     }
 
-    /// Returns the release; `None` for builds that do not tell it.
+    /// Returns the release; `None` for builds that do not report it.
     #[must_use]
     pub fn release(&self) -> Option<Release> {
         self.release
     }
 
-    /// Returns what the server understands. An unknown release counts as the newest, as the grammar has not changed since v1.2.0.
+    /// Returns the grammar that the server understands. An unknown release counts as the newest, because the
+    /// grammar has not changed since v1.2.0.
     #[must_use]
     pub fn grammar(&self) -> Grammar {
         match self.release {
@@ -171,45 +175,47 @@ impl ServerVersion {
         }
     }
 
-    /// Whether the server takes incremental backups.
+    /// Returns whether the server supports incremental backups.
     #[must_use]
     pub fn takes_incrementals(&self) -> bool {
         self.grammar() == Grammar::Full
     }
 
-    /// Whether a backup stops copying when its statement is killed; older servers go on to the end.
+    /// Returns whether a backup stops copying when its statement is killed; older servers continue to the
+    /// end.
     #[must_use]
     pub fn stops_when_cancelled(&self) -> bool {
         self.is_at_least(SOUND)
     }
 
-    /// Whether a backup holds off the garbage collection, by itself or by order of a client.
+    /// Returns whether a backup delays the garbage collection, either by itself or at the request of a
+    /// client.
     #[must_use]
     pub fn protects_from_gc(&self) -> bool {
         self.is_at_least(GC_PROTECTION)
     }
 
-    /// Whether a file that vanished during a backup is an error. Older servers leave it out without a word, so that only a check
-    /// of what the checkpoints refer to finds it.
+    /// Returns whether a file that vanished during a backup is an error. Older servers silently leave it out,
+    /// so that only a check of the files to which the checkpoints refer finds it.
     #[must_use]
     pub fn reports_missing_files(&self) -> bool {
         self.is_at_least(SOUND)
     }
 
-    /// Whether the files of a backup on a disk have the framing of the cluster's own storage, so that both occur. Older servers
-    /// put a checksum before every block.
+    /// Returns whether the files of a backup on a disk have the framing of the cluster's own storage, so that
+    /// both framings occur. Older servers put a checksum before every block.
     #[must_use]
     pub fn follows_cluster_framing(&self) -> bool {
         self.is_at_least(SOUND)
     }
 
-    /// Whether the server leaves out the files that `tae/file_list` names.
+    /// Returns whether the server leaves out the files that `tae/file_list` names.
     #[must_use]
     pub fn honours_file_list(&self) -> bool {
         self.is_at_least(FILE_LIST)
     }
 
-    /// Whether the server leaves out the files that the newest `file_index_*.idx` names.
+    /// Returns whether the server leaves out the files that the newest `file_index_*.idx` names.
     #[must_use]
     pub fn honours_file_index(&self) -> bool {
         self.is_at_least(FILE_INDEX)
@@ -229,7 +235,7 @@ impl fmt::Display for ServerVersion {
     }
 }
 
-/// Makes what a server sent fit for an error: without control characters, and of no more than so many characters.
+/// Prepares a server's text for an error: removes control characters and cuts it to `max` characters.
 pub(super) fn shown_to(text: &str, max: usize) -> String {
     let mut shown: String = text
         .chars()

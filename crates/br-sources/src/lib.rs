@@ -1,10 +1,11 @@
-//! What br can back up besides files.
+//! Adapters for data other than files.
 //!
-//! Each module connects one kind of data with the traits [`Source`](br_core::source::Source) and [`Sink`](br_core::sink::Sink) of
-//! `br-core`, and has a cargo feature of its name; both are on by default. [`bundle`] has [`BundleSource`](bundle::BundleSource)
-//! and [`BundleSink`](bundle::BundleSink) for the export bundles of `br-archive`. [`matrixone`] has
-//! [`ArchiveSource`](matrixone::ArchiveSource) for the archives of `br-matrixone`. Invariant: a module only translates; it knows
-//! neither the layout of a repository nor that of an archive.
+//! Each module implements the traits [`Source`](br_core::source::Source) and [`Sink`](br_core::sink::Sink) of
+//! `br-core` for one kind of data, and has a cargo feature of its name; both are on by default. [`bundle`]
+//! has [`BundleSource`](bundle::BundleSource) and [`BundleSink`](bundle::BundleSink) for the export bundles
+//! of `br-archive`. [`matrixone`] has [`ArchiveSource`](matrixone::ArchiveSource) for the archives of
+//! `br-matrixone`. Invariant: a module only converts; it does not depend on the layout of a repository or of
+//! an archive.
 //!
 //! A program that backs up only folders does not need this crate.
 

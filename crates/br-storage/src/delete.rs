@@ -1,7 +1,7 @@
 //! Deleting objects.
 //!
-//! The methods of [`Storage`] which delete one object or many. Invariant: deleting what does not
-//! exist succeeds on every backend, for the caller wants it gone and it is.
+//! The methods of [`Storage`] that delete objects. Invariant: deleting a missing object succeeds on every
+//! backend, because the result is the one that the caller needs.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -13,18 +13,18 @@ use crate::{
     storage::Storage,
 };
 
-/// Keys deleted by one call to the backend; the most that one request to S3 may name.
+/// The number of keys in one call to the backend, which is the limit of one request to S3.
 const DELETE_BATCH: usize = 1000;
 
-/// Batches deleted at the same time.
+/// The number of concurrent batches.
 const DELETE_CONCURRENCY: usize = 4;
 
 impl Storage {
-    /// Deletes an object; if there is none, that is fine.
+    /// Deletes an object. Succeeds if there is none.
     ///
     /// # Errors
     ///
-    /// Only those which any method may have.
+    /// Only the errors that any method may return.
     pub async fn delete(&self, key: &str) -> Result<()> {
         match self.delete_all(vec![key.to_owned()]).await.pop() {
             Some((_, error)) => Err(error),
@@ -32,9 +32,9 @@ impl Storage {
         }
     }
 
-    /// Deletes many objects at the same time and returns those that could not be deleted.
+    /// Deletes many objects at the same time. Returns the keys that could not be deleted, with their errors.
     ///
-    /// Every key is tried, whatever happens to the others; missing objects are fine.
+    /// Tries every key, even if others fail. Missing objects are no error.
     pub async fn delete_all(&self, keys: Vec<String>) -> Vec<(String, Error)> {
         let mut failed = Vec::new();
         let mut paths = Vec::with_capacity(keys.len());
@@ -48,7 +48,7 @@ impl Storage {
         failed
     }
 
-    /// [`Storage::delete_all`] under any paths.
+    /// [`Storage::delete_all`] for any paths.
     pub(crate) async fn delete_at(&self, paths: Vec<Path>) -> Vec<(String, Error)> {
         let mut failed = Vec::new();
         let batches: Vec<_> = paths.chunks(DELETE_BATCH).map(<[Path]>::to_vec).collect();
@@ -61,10 +61,9 @@ impl Storage {
         failed
     }
 
-    /// Deletes what one request may name. What got no answer is asked for again, for deleting
-    /// twice does no harm.
+    /// Deletes the keys of one request. Repeats keys without a response, because deleting twice does no harm.
     async fn delete_batch(&self, mut paths: Vec<Path>) -> Vec<(String, Error)> {
-        let mut patience = self.patience();
+        let mut retry_policy = self.retry_policy();
         loop {
             let request = stream::iter(paths.clone()).map(Ok).boxed();
             let answers: Vec<_> = self.store().delete_stream(request).collect().await;
@@ -77,7 +76,7 @@ impl Storage {
                 .iter()
                 .find(|(_, error)| error.kind() == ErrorKind::Unavailable);
             let again = match unanswered {
-                Some((_, error)) => patience.allows(error).await,
+                Some((_, error)) => retry_policy.allows(error).await,
                 None => false,
             };
             if !again {
@@ -91,10 +90,10 @@ impl Storage {
     }
 }
 
-/// Assigns the answers of a backend to the keys it was to delete, and returns the failures.
+/// Matches the results of a backend with the requested keys, and returns the failures.
 ///
-/// The answers come in the order of the keys, except that one error may stand for a request of
-/// many keys. Then all keys which are not known to be gone count as failed.
+/// The results come in the order of the keys, except that one error may cover a request for many keys. Then
+/// all keys that are not known to be deleted count as failed.
 fn failures(
     paths: Vec<Path>,
     answers: Vec<object_store::Result<Path>>,
@@ -121,7 +120,7 @@ fn failures(
     }
     let reason = Arc::new(reason.unwrap_or_else(|| StoreError::Generic {
         store: "unknown",
-        source: "the backend did not tell what became of the object".into(),
+        source: "the backend did not report the result for the object".into(),
     }));
     paths
         .into_iter()
@@ -130,7 +129,7 @@ fn failures(
         .collect()
 }
 
-/// Returns whether a delete failed because there is no such object, or only a folder.
+/// Returns whether a delete failed because the object is missing or the key names a folder.
 fn means_absent(error: &StoreError) -> bool {
     use std::io::ErrorKind as K;
     matches!(error, StoreError::NotFound { .. })

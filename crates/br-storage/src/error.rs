@@ -1,7 +1,7 @@
-//! What can go wrong.
+//! Errors.
 //!
-//! [`Error`] says what was attempted, on which object and where; its [`ErrorKind`] says what the
-//! caller has to do. Invariant: whichever backend failed, the same situation has the same kind.
+//! [`Error`] names the operation, the object and the location; its [`ErrorKind`] says what the caller must
+//! do. Invariant: the same situation has the same kind on every backend.
 
 use std::{error::Error as StdError, fmt, io, time::Duration};
 
@@ -10,15 +10,15 @@ use crate::{server_error::ServerError, waiting::in_words};
 /// The result of an operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What an operation failed of, and thereby what the caller has to do.
+/// Why an operation failed, and so what the caller must do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A key, range or location is malformed: correct the argument, repeating is of no use.
+    /// A key, range or location is malformed: correct the argument; a retry fails again.
     Invalid,
     /// The location or the operation is not supported: choose another one.
     Unsupported,
-    /// The object does not exist: check the name, or go on without it if it may be missing.
+    /// The object does not exist: check the name, or continue without it if it is optional.
     NotFound,
     /// The directory or the bucket does not exist: check the location, or make it.
     LocationNotFound,
@@ -31,7 +31,8 @@ pub enum ErrorKind {
     TooLarge,
     /// The object is shorter than it must be: treat it as damaged.
     Truncated,
-    /// What has the object's name on a disk is no regular file: treat it as damaged.
+    /// On disk, the object's name belongs to something other than a regular file: treat the object as
+    /// damaged.
     NotAFile,
     /// The storage cannot be reached at the moment: run again later.
     Unavailable,
@@ -39,11 +40,11 @@ pub enum ErrorKind {
     Other,
 }
 
-/// What was attempted.
+/// The operation that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
-    /// Understanding the text of a location.
+    /// Parsing the text of a location.
     Parse,
     /// Opening a storage.
     Open,
@@ -57,26 +58,26 @@ pub enum Operation {
     List,
     /// Deleting an object.
     Delete,
-    /// Finding out what a store promises.
+    /// Finding out which operations a store supports.
     Probe,
-    /// Removing what killed writers left behind.
+    /// Removing the leftovers of killed writers.
     Sweep,
 }
 
 /// A failed operation on a storage.
 ///
-/// Its text is a lower-case fragment such as `cannot read packs/ab/abcd from /srv/backup`; the
-/// cause is in [`source`](std::error::Error::source), whose text is complete in itself.
+/// Its text is a lower-case fragment such as `cannot read packs/ab/abcd from /srv/backup`. The cause is in
+/// [`source`](std::error::Error::source); the text of the cause includes its own causes.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
     operation: Operation,
     key: Option<String>,
     place: String,
-    /// What the operating system said, if it was asked.
+    /// The kind that the operating system reported, if it reported the error.
     io: Option<io::ErrorKind>,
     cause: Box<dyn StdError + Send + Sync>,
-    /// It was tried again for as long as it may be.
+    /// The operation was retried until the time limit.
     is_final: bool,
 }
 
@@ -109,7 +110,7 @@ impl Error {
             (ErrorKind::NotFound, Operation::Open | Operation::Create) => {
                 ErrorKind::LocationNotFound
             }
-            // A missing folder is made or is empty; only the location itself can be missing.
+            // A missing folder is made or counts as empty; only the location itself can be missing.
             (ErrorKind::NotFound, Operation::List) if cause.kind() == io::ErrorKind::NotFound => {
                 ErrorKind::LocationNotFound
             }
@@ -145,24 +146,24 @@ impl Error {
         }
     }
 
-    /// Returns whether the layer that tries requests again has given up.
+    /// Returns whether the layer that retries requests has given up.
     pub(crate) fn is_final(&self) -> bool {
         self.is_final
     }
 
-    /// Returns what the caller has to do.
+    /// Returns what the caller must do.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// Returns what was attempted.
+    /// Returns the operation that failed.
     #[must_use]
     pub fn operation(&self) -> Operation {
         self.operation
     }
 
-    /// Returns what the operating system said, if it was the one that failed.
+    /// Returns the kind that the operating system reported, if it reported the error.
     #[must_use]
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
         self.io
@@ -195,7 +196,7 @@ impl fmt::Display for Error {
             Operation::Sweep => ("remove unfinished files from", "in"),
         };
         match &self.key {
-            // A refused key may hold anything, valid ones are not changed by escaping.
+            // An invalid key may hold any characters. Escaping does not change a valid key.
             Some(key) => {
                 write!(
                     f,
@@ -217,9 +218,9 @@ impl StdError for Error {
 
 /// The text of an `object_store` error.
 ///
-/// Every level of those errors repeats the text of the level below, so that printing the chain of
-/// sources would say everything three times. The text of the outermost level is the whole story;
-/// of an answer of a server, and of a failure on the way to it, only the end is worth reading.
+/// Each level of those errors repeats the text of the level below, so printing the chain of sources would
+/// repeat it. The text of the outermost level contains everything. For a response of a server, or a failure
+/// to reach it, only the last part of the text is useful.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct StoreCause(String);
@@ -227,7 +228,7 @@ struct StoreCause(String);
 impl StoreCause {
     fn new(error: &object_store::Error) -> Self {
         let text = match error {
-            // The variant adds nothing but the name of a type, or an empty path.
+            // This variant only adds the name of a type, or an empty path.
             object_store::Error::Generic { source, .. }
             | object_store::Error::Unauthenticated { source, .. } => source.to_string(),
             _ => error.to_string(),
@@ -254,14 +255,14 @@ fn kind_of_store(error: &object_store::Error) -> ErrorKind {
         E::InvalidPath { .. } | E::UnknownConfigurationKey { .. } => ErrorKind::Invalid,
         E::NotSupported { .. } | E::NotImplemented { .. } => ErrorKind::Unsupported,
         E::PermissionDenied { .. } | E::Unauthenticated { .. } => ErrorKind::Denied,
-        // Nobody gave out credentials.
+        // No credentials were found.
         _ if io_kind_within(error) == Some(io::ErrorKind::PermissionDenied) => ErrorKind::Denied,
         _ if is_transport(error) => ErrorKind::Unavailable,
         _ => io_kind_within(error).map_or(ErrorKind::Other, kind_of_io),
     }
 }
 
-/// Returns whether a request failed before there was an answer.
+/// Returns whether a request failed without a response.
 #[cfg(feature = "network")]
 fn is_transport(error: &object_store::Error) -> bool {
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
@@ -274,7 +275,7 @@ fn is_transport(error: &object_store::Error) -> bool {
     false
 }
 
-/// Returns for how long a request was tried again, if that is over.
+/// Returns how long a request was retried, if its retries have ended.
 #[cfg(feature = "network")]
 fn end_of_trying(error: &object_store::Error) -> Option<Option<Duration>> {
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
@@ -297,7 +298,7 @@ fn is_transport(_: &object_store::Error) -> bool {
     false
 }
 
-/// Returns the kind of the first error of the operating system in the chain of causes.
+/// Returns the kind of the first operating system error in the chain of causes.
 pub(crate) fn io_kind_within(error: &object_store::Error) -> Option<io::ErrorKind> {
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(error) = next {
@@ -312,7 +313,7 @@ pub(crate) fn io_kind_within(error: &object_store::Error) -> Option<io::ErrorKin
 fn kind_of_io(kind: io::ErrorKind) -> ErrorKind {
     use io::ErrorKind as K;
     match kind {
-        // A file where a folder should be: there is nothing below it.
+        // A file has the folder's name, so there is no object below it.
         K::NotFound | K::NotADirectory => ErrorKind::NotFound,
         K::PermissionDenied | K::ReadOnlyFilesystem => ErrorKind::Denied,
         K::StorageFull | K::QuotaExceeded | K::FileTooLarge => ErrorKind::Full,
@@ -340,7 +341,7 @@ fn kind_of_io(kind: io::ErrorKind) -> ErrorKind {
 mod tests {
     use super::*;
 
-    /// An error of the operating system below two levels of wrapping, as `object_store` does it.
+    /// An operating system error inside two wrappers, as `object_store` returns it.
     fn nested(kind: io::ErrorKind) -> object_store::Error {
         #[derive(Debug, thiserror::Error)]
         #[error("unable to copy data to file: {source}")]

@@ -1,12 +1,12 @@
 //! The names of objects.
 //!
-//! [`parse`] turns a key into the path type of `object_store`, [`parse_folder`] does so for the
-//! folder of a listing. Invariant: a key which passes is used byte for byte, as a file name, in a
-//! URL and as an object key; nothing is ever encoded, folded or resolved on its way.
+//! [`parse`] converts a key to the path type of `object_store`; [`parse_folder`] does so for the folder of a
+//! listing. Invariant: a valid key is used byte for byte, as a file name, in a URL and as an object key; it
+//! is never encoded, case-folded or resolved.
 
 use object_store::path::Path;
 
-/// The length limit of a key in bytes; object stores allow 1024, which leaves room for a prefix.
+/// The length limit of a key in bytes. Object stores allow 1024, which leaves room for a prefix.
 pub(crate) const MAX_KEY_LEN: usize = 512;
 
 /// Why a key was refused.
@@ -27,14 +27,14 @@ pub(crate) fn parse(key: &str) -> Result<Path, InvalidKey> {
         return Err(InvalidKey::Malformed);
     }
     let path = Path::parse(key).map_err(|_| InvalidKey::Malformed)?;
-    // The check above makes this impossible; it is cheap enough to be kept as a promise.
+    // The check above makes this impossible; the comparison is cheap.
     if path.as_ref() != key {
         return Err(InvalidKey::Malformed);
     }
     Ok(path)
 }
 
-/// Returns the path of a folder, or nothing for the empty prefix, which means everything.
+/// Returns the path of a folder; `None` for the empty prefix, which means everything.
 pub(crate) fn parse_folder(prefix: &str) -> Result<Option<Path>, InvalidKey> {
     if prefix.is_empty() {
         Ok(None)
@@ -48,7 +48,7 @@ pub(crate) fn is_key(key: &str) -> bool {
     parse(key).is_ok()
 }
 
-/// Returns whether this may stand between two slashes of a key.
+/// Returns whether the text is a valid segment of a key.
 pub(crate) fn is_segment(text: &str) -> bool {
     !matches!(text, "" | "." | "..")
         && text

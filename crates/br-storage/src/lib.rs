@@ -1,22 +1,23 @@
-//! Objects under a location, whole or not at all.
+//! Stores immutable objects under a location.
 //!
-//! A [`Storage`] keeps named, immutable sequences of bytes, its *objects*, below a [`Location`]:
-//! a directory on local disk, a folder in a bucket of S3, Google Cloud Storage or Azure Blob
-//! Storage, or memory. It is the only way in which a backup engine reaches the place where backups
-//! are kept, so that every backend means the same by every operation:
+//! A [`Storage`] keeps named, immutable sequences of bytes, its *objects*, below a [`Location`]: a directory
+//! on local disk, a folder in a bucket of S3, Google Cloud Storage or Azure Blob Storage, or memory. A backup
+//! engine accesses its repositories only through this type, so every operation has the same meaning on every
+//! backend:
 //!
-//! * [`Storage::create_new`] is the only write. An object appears under its key with all of its
-//!   bytes, durable, or it does not appear; an object that exists is never replaced.
-//! * Reads return what was asked for or an error, never fewer bytes.
-//! * Listings are complete and sorted by key, or an error.
+//! * [`Storage::create_new`] is the only write. An object appears under its key with all of its bytes,
+//!   durable, or it does not appear. An existing object is never replaced.
+//! * Reads return all requested bytes, or an error.
+//! * Listings are complete and sorted by key, or return an error.
 //! * Deleting a missing object succeeds.
 //!
-//! Errors carry a small [`ErrorKind`] which says what the caller has to do. Keys are restricted
-//! (see [`Storage`]) so that they are file names, URL paths and object keys without any encoding.
+//! Each error has an [`ErrorKind`], which says what the caller must do. Keys are restricted (see
+//! [`Storage`]), so that they are valid file names, URL paths and object keys without encoding.
 //!
-//! A [`Folder`] is the same for files of other programs: on local disk or in a store, under any name, listed and read as a stream.
+//! A [`Folder`] gives the same access to files of other programs: on local disk or in a store, under any
+//! name, listed and read as streams.
 //!
-//! Invariant: no reader, in this process or another, ever sees a part of an object.
+//! Invariant: no reader, in this process or another, sees a part of an object.
 //!
 //! ```
 //! # async fn example() -> br_storage::Result<()> {
@@ -30,11 +31,11 @@
 //! # }
 //! ```
 //!
-//! The features `s3` (on by default), `gcs` and `azure` add the providers of their names; without
-//! its feature a location can be named, and not opened.
+//! The features `s3` (on by default), `gcs` and `azure` add the providers of their names. Without the
+//! feature, a location of that provider can be parsed but not opened.
 //!
-//! The feature `conformance` adds the module `conformance`, the suite which every backend, and
-//! every wrapper around a backend, has to pass.
+//! The feature `conformance` adds the module `conformance`: the tests that every backend, and every wrapper
+//! around a backend, must pass.
 
 mod backend;
 #[cfg(feature = "conformance")]
@@ -46,10 +47,10 @@ mod key;
 mod list;
 mod location;
 mod options;
-mod patience;
 mod payload;
 mod probe;
 mod read;
+mod retry_policy;
 mod secret;
 mod server_error;
 mod storage;

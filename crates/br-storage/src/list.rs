@@ -1,7 +1,7 @@
 //! Listing objects.
 //!
-//! The methods of [`Storage`] which list a folder, and [`ObjectInfo`], an entry of a listing.
-//! Invariant: a listing is sorted by key and complete, or it is an error.
+//! The methods of [`Storage`] that list a folder, and [`ObjectInfo`], an entry of a listing. Invariant: a
+//! listing is complete and sorted by key, or it is an error.
 
 use std::{io, time::SystemTime};
 
@@ -26,22 +26,22 @@ pub struct ObjectInfo {
 }
 
 impl Storage {
-    /// Returns all objects below a folder and the folders in it, sorted by the bytes of the key.
+    /// Returns all objects below a folder and its subfolders, sorted by the bytes of the key.
     ///
-    /// The empty prefix means everything. A missing folder has no objects. Files which are still
-    /// being written, and foreign files whose names are not keys, do not appear. Objects which
-    /// are written or deleted meanwhile may or may not.
+    /// The empty prefix means everything. A missing folder has no objects. Unfinished files, and foreign
+    /// files whose names are not keys, are left out. Objects that are written or deleted during the call may
+    /// or may not appear.
     ///
     /// # Errors
     ///
-    /// If anything in the folder cannot be examined: a listing is never incomplete.
+    /// If a part of the folder cannot be read: a listing is never incomplete.
     pub async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
         self.repeat(|| self.list_from(prefix, None)).await
     }
 
-    /// Returns the objects that [`Storage::list`] returns whose keys are greater than `after`.
+    /// Like [`Storage::list`], but returns only the objects whose keys are greater than `after`.
     ///
-    /// `after` is compared with whole keys; there need not be an object of that key.
+    /// `after` is compared with whole keys; an object of that key need not exist.
     ///
     /// # Errors
     ///
@@ -51,8 +51,8 @@ impl Storage {
         self.repeat(|| self.list_from(prefix, after.clone())).await
     }
 
-    /// Returns the names of what lies directly in the location, folders and foreign files included, sorted. Cheap, whatever
-    /// lies in the folders.
+    /// Returns the names of all entries directly in the location, including folders and foreign files,
+    /// sorted. The cost does not depend on the contents of the folders.
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ impl Storage {
                     .await;
                 match listing {
                     Ok(objects) => objects,
-                    // The prefix leads through an object, so that there is nothing below it.
+                    // The prefix contains the key of an object, so no object is below it.
                     Err(error) if io_kind_within(&error) == Some(io::ErrorKind::NotADirectory) => {
                         Vec::new()
                     }

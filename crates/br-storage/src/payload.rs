@@ -1,8 +1,7 @@
-//! The bytes of an object to be written.
+//! The contents of an object to write.
 //!
-//! A [`Payload`] is a list of pieces, so that a large object made of many parts is written
-//! without being copied into one buffer first. Invariant: the object is the concatenation of the
-//! pieces in their order.
+//! A [`Payload`] is a list of pieces, so that a large object can be written without copying its parts into
+//! one buffer. Invariant: the object is the concatenation of the pieces in their order.
 
 use bytes::Bytes;
 use object_store::PutPayload;
@@ -28,17 +27,16 @@ impl Payload {
         self.pieces.iter().all(Bytes::is_empty)
     }
 
-    /// Says whether the object will be read rarely, if ever: then a store may keep it where
-    /// keeping is cheap and reading is not
-    /// ([`S3Options::storage_class`](crate::S3Options::storage_class)).
+    /// Sets whether the object will rarely be read. If so, a store may keep it in a class with cheap storage
+    /// and expensive reads ([`S3Options::storage_class`](crate::S3Options::storage_class)).
     #[must_use]
     pub fn with_rare_reads(mut self, rare_reads: bool) -> Self {
         self.rare_reads = rare_reads;
         self
     }
 
-    /// Says whether nobody else can have the object's key, as it is random: then a large object may
-    /// be sent to a server in parts, for which there are no conditions.
+    /// Sets whether no other writer can use the object's key, because it is random. If so, a large object may
+    /// be sent to a server in parts; such uploads cannot be conditional.
     #[must_use]
     pub fn with_unique_key(mut self, unique_key: bool) -> Self {
         self.unique_key = unique_key;
@@ -53,7 +51,7 @@ impl Payload {
         self.rare_reads
     }
 
-    /// Cuts it into parts of so many bytes; the last one may be shorter.
+    /// Splits the payload into parts of `part_len` bytes; the last one may be shorter.
     pub(crate) fn parts(&self, part_len: usize) -> Vec<Self> {
         let mut parts = vec![Self::default()];
         let mut room = part_len;
@@ -74,7 +72,7 @@ impl Payload {
         parts
     }
 
-    /// Returns whether these are the bytes.
+    /// Returns whether the payload has these bytes.
     pub(crate) fn is(&self, mut bytes: &[u8]) -> bool {
         for piece in &self.pieces {
             match bytes.split_at_checked(piece.len()) {

@@ -1,8 +1,8 @@
-//! Finding out what a store promises.
+//! Tests of what a store supports.
 //!
-//! [`Storage::probe`] tries what a repository rests on and returns [`Capabilities`];
-//! [`Storage::measure`] times requests and returns a [`Speed`]. Invariant: everything is tried on
-//! objects of its own below `probe`, which are deleted again.
+//! [`Storage::probe`] tests the operations that a repository depends on and returns [`Capabilities`].
+//! [`Storage::measure`] times requests and returns a [`Speed`]. Invariant: both use only their own objects
+//! below `probe` and delete them afterwards.
 
 use std::time::Duration;
 
@@ -17,26 +17,26 @@ use crate::{
     storage::Storage,
 };
 
-/// The folder in which everything is tried.
+/// The folder for the test objects.
 const FOLDER: &str = "probe";
-/// Writers that race for one key.
+/// The number of concurrent writers of one key.
 const RACERS: u8 = 4;
 
-/// What a store does, as tried.
+/// What a store supports, according to the test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// A second object of one key is refused, and of several writers at once one wins.
+    /// The store refuses a second object of one key, and exactly one of several concurrent writers succeeds.
     pub exclusive_create: bool,
-    /// A part of an object can be read by itself.
+    /// A range of an object can be read.
     pub ranges: bool,
-    /// A listing shows what was just written, and no longer what was just deleted.
+    /// A listing shows objects that were just written, and no objects that were just deleted.
     pub fresh_lists: bool,
     /// Objects can be deleted.
     pub deletes: bool,
 }
 
-/// What a store answered to a conditional write.
+/// The result of a conditional write.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Raw {
     Created,
@@ -44,7 +44,7 @@ enum Raw {
     Unknown,
 }
 
-/// How fast a store answers.
+/// How fast a store is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Speed {
@@ -52,22 +52,22 @@ pub struct Speed {
     pub write_latency: Duration,
     /// Median time of reading an object of a few bytes.
     pub read_latency: Duration,
-    /// Bytes a second that are written, with several requests at once.
+    /// Bytes written in a second, with several concurrent requests.
     pub write_rate: f64,
-    /// Bytes a second that are read, with several requests at once.
+    /// Bytes read in a second, with several concurrent requests.
     pub read_rate: f64,
 }
 
 impl Storage {
-    /// Tries out what the store does, on objects `probe/<name>…` that are deleted again. `name`
-    /// must not have been used before, by nobody: give it something random.
+    /// Tests what the store supports with objects `probe/<name>…`, which are deleted afterwards. No process
+    /// may have used `name` before: use a random one.
     ///
     /// # Errors
     ///
-    /// Whatever keeps the objects from being written and read, and [`ErrorKind::Unsupported`] if
-    /// what is read is not what was written.
+    /// Any error that prevents the objects from being written and read; [`ErrorKind::Unsupported`] if a read
+    /// does not return the bytes that were written.
     pub async fn probe(&self, name: &str) -> Result<Capabilities> {
-        // An answer that was lost on the way looks like a broken promise. Not twice.
+        // A lost response looks like a missing capability. It is unlikely to happen twice.
         match self.probe_once(&format!("{name}-1")).await {
             Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
             Ok(found) if found.exclusive_create => return Ok(found),
@@ -93,7 +93,7 @@ impl Storage {
 
     async fn try_out(&self, once: &str, race: &str) -> Result<Capabilities> {
         let bytes: Vec<u8> = (0..=255).collect();
-        // Nobody else has the key: one that is taken holds our own object, whose answer was lost.
+        // No other writer has the key. If it is taken, it holds our own object, and the response was lost.
         let created = self.create_raw(once, &bytes).await?;
         let refused = self.create_raw(once, &[1]).await? == Raw::Refused;
         let mut exclusive = created != Raw::Unknown && refused;
@@ -102,7 +102,7 @@ impl Storage {
         }
         let whole = self.get(once, 1000).await?;
         if whole != bytes {
-            return Err(self.probe_error("what was read is not what was written"));
+            return Err(self.probe_error("a read did not return the bytes that were written"));
         }
         if exclusive {
             exclusive = self.has_one_winner(race).await?;
@@ -120,8 +120,8 @@ impl Storage {
         })
     }
 
-    /// Has several writers race for one key. At most one is told that it won (the winner's answer
-    /// may get lost), and the object is its.
+    /// Lets several writers write one key at the same time. At most one write reports success (its response
+    /// may get lost), and the object has the bytes of that writer.
     async fn has_one_winner(&self, key: &str) -> Result<bool> {
         let racers: Vec<_> = (0..RACERS).map(|racer| vec![racer; 100]).collect();
         let races = racers.iter().map(|racer| self.create_raw(key, racer));
@@ -153,7 +153,7 @@ impl Storage {
         Ok(suffix.0 == whole[whole.len() - 1..] && suffix.1 == whole.len() as u64)
     }
 
-    /// Creates without settling anything: what the store answers is the question.
+    /// Creates an object without settling the result: the response of the store is what the probe tests.
     async fn create_raw(&self, key: &str, bytes: &[u8]) -> Result<Raw> {
         use object_store::Error as E;
         let path = self.path(Operation::Probe, key)?;
@@ -165,7 +165,7 @@ impl Storage {
             Err(error) => {
                 let error = self.store_error(Operation::Probe, "", &error);
                 match error.kind() {
-                    // A store that knows no conditions answers with an error.
+                    // A store without conditional writes returns an error.
                     ErrorKind::Unsupported | ErrorKind::Invalid | ErrorKind::Other => {
                         Ok(Raw::Unknown)
                     }
@@ -182,8 +182,8 @@ impl Storage {
             .map_err(|error| self.store_error(Operation::Probe, "", &error))
     }
 
-    /// Measures how fast the store answers, by writing and reading `rounds` small objects one
-    /// after the other and `rounds` objects of `len` bytes at once, below `probe/<name>…`.
+    /// Measures the speed of the store: writes and reads `rounds` small objects one after the other and
+    /// `rounds` objects of `len` bytes at once, below `probe/<name>…`.
     ///
     /// # Errors
     ///
@@ -243,7 +243,7 @@ impl Storage {
         })
     }
 
-    /// A disk keeps a folder in which nothing is any more.
+    /// Removes the empty folder, which only a disk keeps.
     fn forget_folder(&self) {
         if let Some(disk) = self.disk() {
             disk.remove_empty(FOLDER);
@@ -261,7 +261,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-/// Bytes that no link compresses: a multiplicative generator (Lehmer) is enough for that.
+/// Returns bytes that no network link can compress. A multiplicative generator (Lehmer) is enough.
 fn incompressible(len: usize) -> Payload {
     let mut state = 0x9e37_79b9_7f4a_7c15_u128;
     let mut bytes = Vec::with_capacity(len + 8);

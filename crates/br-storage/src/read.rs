@@ -1,7 +1,7 @@
 //! Reading objects.
 //!
-//! The methods of [`Storage`] which read an object or a part of it. Invariant: what is returned
-//! has exactly the length that was asked for; anything else is an error.
+//! The methods of [`Storage`] that read an object or a part of it. Invariant: a read returns exactly the
+//! requested length, or an error.
 
 use std::ops::Range;
 
@@ -25,7 +25,7 @@ impl Storage {
         self.get_at(&path, max_len).await
     }
 
-    /// [`Storage::get`] under any path.
+    /// [`Storage::get`] for any path.
     pub(crate) async fn get_at(&self, path: &Path, max_len: u64) -> Result<Bytes> {
         self.repeat(|| self.get_once(path, max_len)).await
     }
@@ -40,7 +40,7 @@ impl Storage {
         self.body(path, result, size).await
     }
 
-    /// Reads the bytes of a range, all of them.
+    /// Reads all bytes of a range.
     ///
     /// # Errors
     ///
@@ -60,7 +60,8 @@ impl Storage {
         }
     }
 
-    /// Begins to read a range; there is no answer to read if the range is empty. Returns also the size of the object.
+    /// Starts to read a range; the response is `None` if the range is empty. Also returns the size of the
+    /// object.
     pub(crate) async fn fetch_range(
         &self,
         path: &Path,
@@ -70,7 +71,7 @@ impl Storage {
             let cause = format!("the range {range:?} ends before it begins");
             return Err(self.read_error(ErrorKind::Invalid, path, cause));
         }
-        // Backends have no empty ranges, and have different answers for ranges behind the end.
+        // Backends do not support empty ranges, and differ in their errors for ranges past the end.
         if range.is_empty() {
             let size = self.size_at(path).await?;
             self.check_end(path, size, range.end)?;
@@ -92,10 +93,10 @@ impl Storage {
         }
     }
 
-    /// Reads the end of an object: its last `len` bytes, or all if it has fewer. That is one
-    /// request, or two where a server has to be asked for the size first (Azure).
+    /// Reads the last `len` bytes of an object, or all of a shorter one. That takes one request, or two if br
+    /// must ask the server for the size first (Azure).
     ///
-    /// Returns them and the size of the whole object, in bytes.
+    /// Returns the bytes and the size of the whole object in bytes.
     ///
     /// # Errors
     ///
@@ -114,13 +115,13 @@ impl Storage {
                 let size = result.meta.size;
                 Ok((self.body(path, result, len.min(size)).await?, size))
             }
-            // Azure knows no ranges from the end.
+            // Azure does not support ranges from the end.
             Err(error) if error.kind() == ErrorKind::Unsupported => {
                 let size = self.size_at(path).await?;
                 let start = size.saturating_sub(len);
                 Ok((self.get_range_once(path, start..size).await?, size))
             }
-            // An empty object has no last byte, which HTTP servers answer with an error.
+            // An empty object has no last byte; HTTP servers return an error for such a range.
             Err(error) if error.kind() == ErrorKind::Other => match self.size_at(path).await? {
                 0 => Ok((Bytes::new(), 0)),
                 _ => Err(error),
@@ -139,7 +140,7 @@ impl Storage {
         self.size_at(&path).await
     }
 
-    /// [`Storage::size`] under any path.
+    /// [`Storage::size`] for any path.
     pub(crate) async fn size_at(&self, path: &Path) -> Result<u64> {
         let meta = self.store().head(path).await;
         meta.map(|meta| meta.size)
@@ -155,7 +156,7 @@ impl Storage {
         result.map_err(|error| self.store_error(Operation::Read, path.as_ref(), &error))
     }
 
-    /// Reads the bytes that were asked for and makes sure that they are all there.
+    /// Reads the requested bytes and checks that all of them arrived.
     async fn body(&self, path: &Path, result: GetResult, len: u64) -> Result<Bytes> {
         let bytes = result.bytes().await;
         let bytes =

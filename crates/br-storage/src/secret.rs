@@ -1,7 +1,7 @@
-//! Values that must not be seen.
+//! Values that must not be displayed.
 //!
-//! A [`Secret`] is an access key, a token or a key for encryption. Invariant: neither `Debug` nor
-//! an error ever shows its bytes, and they are wiped from memory when it is dropped.
+//! A [`Secret`] is an access key, a token or an encryption key. Invariant: neither `Debug` nor an error shows
+//! its bytes, and they are wiped from memory when it is dropped.
 
 use std::fmt;
 
@@ -12,12 +12,12 @@ use zeroize::Zeroizing;
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Hides a text.
+    /// Makes a secret from a text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))
     }
 
-    /// Returns the text, for the one place that needs it.
+    /// Returns the text. Call this only where the text is used.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0

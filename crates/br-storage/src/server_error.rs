@@ -1,36 +1,36 @@
-//! What a server says when it refuses.
+//! Error responses of servers.
 //!
-//! [`ServerError`] is the status and the code in an answer of S3, Google or Azure, taken from the
-//! text of an error of `object_store`, which hands on neither as a value. Invariant: what is shown holds no more
-//! than what the server said, and never a signature.
+//! [`ServerError`] is the status and the code in a response of S3, Google or Azure. br parses them from the
+//! text of an `object_store` error, which does not expose them as values. Invariant: the displayed text
+//! contains only what the server sent, and never a signature.
 
 use std::fmt;
 
 use crate::error::ErrorKind;
 
-/// What precedes the status and the body in the text.
+/// The text before the status and the body.
 const STATUS_MARK: &str = "Server returned non-2xx status code: ";
-/// What precedes the body of an answer that says yes and means no.
+/// The text before the body of a response with a success status that reports an error.
 const BODY_MARK: &str = "Server returned error response: ";
-/// What precedes the code of one key of many.
+/// The text before the code of one of many keys.
 const CODE_MARK: &str = "(code: ";
-/// What precedes that when it was not the store that was asked.
+/// The text before these if a token service responded instead of the store.
 const TOKEN_MARK: &str = "Error performing token request";
-/// No message of a server is repeated at greater length.
+/// The longest part of a server's message that is shown, in characters.
 const MAX_MESSAGE: usize = 200;
 
-/// An answer that says no.
+/// An error response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ServerError {
     status: u16,
     code: String,
     message: String,
-    /// It is about credentials.
+    /// The response is from a token service.
     is_token: bool,
 }
 
 impl ServerError {
-    /// Finds the answer in the text of an error.
+    /// Parses the response in the text of an error.
     pub(crate) fn find(text: &str) -> Option<Self> {
         let (before, answer, status) = match text.split_once(STATUS_MARK) {
             Some((before, answer)) => (before, answer, answer.get(..3)?.parse().ok()?),
@@ -39,7 +39,7 @@ impl ServerError {
                 None => return Self::of_one_key(text),
             },
         };
-        // Azure adds lines with numbers for its own staff.
+        // Azure adds lines with numbers for its support staff.
         let message = element(answer, "Message")
             .lines()
             .next()
@@ -52,7 +52,7 @@ impl ServerError {
         })
     }
 
-    /// Finds what a request about many keys says of one of them.
+    /// Parses the error of one key in the response to a request for many keys.
     fn of_one_key(text: &str) -> Option<Self> {
         let (_, code) = text.strip_suffix(')')?.rsplit_once(CODE_MARK)?;
         Some(Self {
@@ -63,7 +63,7 @@ impl ServerError {
         })
     }
 
-    /// What the caller has to do.
+    /// Returns what the caller must do.
     pub(crate) fn kind(&self) -> ErrorKind {
         match (&*self.code, self.status) {
             (_, 400..=407) if self.is_token => ErrorKind::Denied,
@@ -108,7 +108,7 @@ impl ServerError {
         }
     }
 
-    /// What a person can do, where the code alone does not tell.
+    /// Returns what a user can do, if the code alone does not say it.
     fn advice(&self) -> Option<&'static str> {
         Some(match &*self.code {
             "RequestTimeTooSkewed" => "the clock of this machine is wrong",
@@ -122,7 +122,7 @@ impl ServerError {
             "ContainerNotFound" => "there is no container of that name: make it first",
             "AuthenticationFailed" => "the account's key or token is wrong, or has expired",
             "AuthorizationPermissionMismatch" => {
-                "who asks lacks a role: that of Storage Blob Data Contributor is enough"
+                "the credentials lack a role: Storage Blob Data Contributor is enough"
             }
             "AuthorizationHeaderMalformed" | "PermanentRedirect" => {
                 "the bucket is in another region: name it with the option region"
@@ -131,7 +131,7 @@ impl ServerError {
             "SignatureDoesNotMatch" => {
                 "the secret access key is wrong, or a proxy altered the request"
             }
-            _ if self.is_token => "no token was given out for these credentials",
+            _ if self.is_token => "the token service issued no token for these credentials",
             _ => return None,
         })
     }
@@ -154,7 +154,7 @@ impl fmt::Display for ServerError {
     }
 }
 
-/// The text of an element of an XML document, which servers write without attributes.
+/// Returns the text of an XML element. Servers write these elements without attributes.
 fn element<'a>(text: &'a str, name: &str) -> &'a str {
     let between = || {
         let (_, rest) = text.split_once(&format!("<{name}>"))?;

@@ -1,8 +1,8 @@
 //! Objects by their keys.
 //!
-//! [`Storage`] gives the operations of every backend one meaning. Opening is here, its other
-//! methods are in the modules `write`, `read`, `list`, `delete`, `sweep` and `probe`. Invariant:
-//! an object is written once, whole, and never changed.
+//! [`Storage`] gives the operations of every backend the same meaning. This module opens storages; the other
+//! methods are in the modules `write`, `read`, `list`, `delete`, `sweep` and `probe`. Invariant: an object is
+//! written once, completely, and never changed.
 
 use std::{
     fmt,
@@ -25,14 +25,13 @@ use crate::{
 
 /// Objects under a location; cloning gives another handle to the same storage.
 ///
-/// Keys are segments of `a-z 0-9 . _ -` joined by single slashes, at most 512 bytes long, and no
-/// segment is `.` or `..`; every method refuses others with [`ErrorKind::Invalid`]. A segment
-/// should not exceed 200 bytes, for file systems limit names to 255. Everything up to a slash is
-/// a folder; folders exist as long as there are objects below them, and a key cannot be a folder
-/// and an object at once.
+/// Keys are segments of `a-z 0-9 . _ -` joined by single slashes, at most 512 bytes long, and no segment is
+/// `.` or `..`; every method refuses other keys with [`ErrorKind::Invalid`]. A segment should not exceed 200
+/// bytes, because file systems limit names to 255. The part before a slash is a folder. A folder exists while
+/// objects are below it, and a key cannot be both a folder and an object.
 ///
-/// Any method may fail with [`ErrorKind::Denied`], [`ErrorKind::Unavailable`] or
-/// [`ErrorKind::Other`]; the kinds named below are those with a meaning of their own.
+/// Any method may fail with [`ErrorKind::Denied`], [`ErrorKind::Unavailable`] or [`ErrorKind::Other`]. The
+/// methods list the kinds with a specific meaning.
 #[derive(Clone)]
 pub struct Storage {
     inner: Arc<Inner>,
@@ -41,33 +40,32 @@ pub struct Storage {
 struct Inner {
     backend: Backend,
     location: String,
-    /// The store is known not to refuse a second object of one key.
+    /// The store does not refuse a second object of one key.
     overwrites: AtomicBool,
 }
 
 impl Storage {
-    /// Opens a storage which exists. Memory is always new and empty.
+    /// Opens an existing storage. Memory is always new and empty.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::LocationNotFound`] if there is no such directory, [`ErrorKind::Invalid`] if it
-    /// is something else than a directory, or if the options do not suit the location. No request
-    /// is made to a server yet: whether it is there shows with the first operation.
+    /// [`ErrorKind::LocationNotFound`] if the directory does not exist; [`ErrorKind::Invalid`] if the path is
+    /// not a directory, or if the options do not suit the location. No request is sent to a server: only the
+    /// first operation shows whether it can be reached.
     pub fn open(location: &Location, options: &StorageOptions) -> Result<Self> {
         let backend = Backend::open(location, options)?;
         Ok(Self::with_backend(backend, location.to_string()))
     }
 
-    /// Makes a storage and opens it; one which exists is opened as it is.
+    /// Makes a storage and opens it. An existing one is opened unchanged.
     ///
-    /// On local disk this makes the directory, with access for its owner only unless it is to be
-    /// shared ([`StorageOptions::with_shared`]), and all that are missing above it, durably. A bucket is not made: its owner decides where it lies and who may
-    /// use it.
+    /// On local disk this makes the directory and all missing ones above it, durably. Only the owner has
+    /// access, unless it is shared ([`StorageOptions::with_shared`]). Buckets are not made: their owner
+    /// chooses the region and the permissions.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Full`] if there is no space, [`ErrorKind::Invalid`] if the path is something
-    /// else than a directory.
+    /// [`ErrorKind::Full`] if there is no space; [`ErrorKind::Invalid`] if the path is not a directory.
     pub fn create(location: &Location, options: &StorageOptions) -> Result<Self> {
         let backend = Backend::create(location, options)?;
         Ok(Self::with_backend(backend, location.to_string()))
@@ -79,12 +77,11 @@ impl Storage {
         Self::with_backend(memory::open(), Location::Memory.to_string())
     }
 
-    /// Wraps a store of `object_store`, for tests and for wrappers which count or inject faults.
+    /// Wraps a store of `object_store`, for tests and for wrappers that count requests or inject faults.
     ///
-    /// `name` is shown in errors as the location. What this crate adds for local disk is missing:
-    /// use [`Storage::open`] for that. The storage counts as local, also when the store asks a
-    /// server: [`Storage::is_remote`] is false, [`Storage::connections`] is 0, and
-    /// [`Storage::traffic`] is `None`.
+    /// Errors show `name` as the location. The additions of this crate for local disk are missing: use
+    /// [`Storage::open`] there. The storage counts as local, even if the store sends requests to a server:
+    /// [`Storage::is_remote`] is false, [`Storage::connections`] is 0, and [`Storage::traffic`] is `None`.
     pub fn from_object_store(store: Arc<dyn ObjectStore>, name: impl Into<String>) -> Self {
         Self::with_backend(Backend::new(store), name.into())
     }
@@ -99,16 +96,16 @@ impl Storage {
         }
     }
 
-    /// Returns the store of `object_store` below, for wrappers. On local disk it lacks what this
-    /// crate adds.
+    /// Returns the underlying store of `object_store`, for wrappers. On local disk it lacks the additions of
+    /// this crate.
     #[must_use]
     pub fn object_store(&self) -> Arc<dyn ObjectStore> {
         Arc::clone(&self.inner.backend.store)
     }
 
-    /// Tells this storage, and all its clones, that the store does not refuse a second object of
-    /// one key ([`Storage::probe`] finds out). Creating then looks first and writes after, which
-    /// is safe only while nobody else writes.
+    /// Configures this storage and all its clones for a store that does not refuse a second object of one key
+    /// ([`Storage::probe`] finds out). A create then checks whether the object exists before it writes, which
+    /// is safe only while there is no other writer.
     pub fn assume_single_writer(&self) {
         self.inner.overwrites.store(true, Ordering::Relaxed);
     }
@@ -117,7 +114,7 @@ impl Storage {
         self.inner.overwrites.load(Ordering::Relaxed)
     }
 
-    /// Returns whether objects are on a server, where every request takes its time.
+    /// Returns whether objects are on a server, so that every request has network latency.
     #[must_use]
     pub fn is_remote(&self) -> bool {
         self.connections() > 0
@@ -129,7 +126,7 @@ impl Storage {
         self.disk().is_some()
     }
 
-    /// Returns how many requests may be under way at once; 0 if there is no server to ask.
+    /// Returns the maximum number of concurrent requests; 0 without a server.
     #[must_use]
     pub fn connections(&self) -> usize {
         #[cfg(feature = "network")]
@@ -139,7 +136,7 @@ impl Storage {
         0
     }
 
-    /// Returns what went over the network so far; `None` if there is no server.
+    /// Returns the network traffic so far; `None` without a server.
     #[must_use]
     pub fn traffic(&self) -> Option<Traffic> {
         #[cfg(feature = "network")]
@@ -149,15 +146,16 @@ impl Storage {
         None
     }
 
-    /// Finds out whether the location still leads to what was opened.
+    /// Checks whether the location still leads to the folder that was opened.
     ///
-    /// A folder on local disk is held open, so that what is written goes into the folder that was
-    /// opened even when it was renamed or unmounted. Who is about to say that something was stored
+    /// A folder on local disk is held open: writes go to the folder that was opened, even if it was renamed
+    /// or unmounted. Call this before you report that something was stored at the location. For a server the
+    /// check always succeeds.
     /// *there* asks first. A server has no such difference.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unavailable`] when a folder was renamed, replaced, removed or unmounted.
+    /// [`ErrorKind::Unavailable`] if the folder was renamed, replaced, removed or unmounted.
     pub async fn check_place(&self) -> Result<()> {
         match self.disk() {
             Some(disk) => disk
@@ -168,8 +166,8 @@ impl Storage {
         }
     }
 
-    /// Returns whether what this process writes belongs to the owner of the storage: a file that root
-    /// made in a folder of another user would be out of its owner's reach.
+    /// Returns whether the files that this process writes belong to the owner of the storage. The owner could
+    /// not read a file that root made in their folder.
     #[must_use]
     pub fn is_own(&self) -> bool {
         self.disk().is_none_or(|disk| disk.is_own())

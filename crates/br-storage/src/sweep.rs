@@ -1,7 +1,6 @@
-//! Clearing away what killed writers left.
+//! Removing the leftovers of killed writers.
 //!
-//! [`Storage::sweep_staging`] removes files that were being written and uploads that were begun.
-//! Invariant: no object is ever touched.
+//! [`Storage::sweep_staging`] removes unfinished files and uploads. Invariant: it never removes an object.
 
 use std::time::SystemTime;
 
@@ -11,23 +10,23 @@ use crate::{
 };
 
 impl Storage {
-    /// Removes what writers left behind which were killed, if they last wrote before
-    /// `older_than`, and returns how many files or uploads that were. Of uploads only those below
-    /// `folder` are removed, as others may share the bucket; of files all.
+    /// Removes the leftovers of killed writers that were last written before `older_than`. Returns their
+    /// number. It removes only uploads below `folder`, because others may use the bucket, but all unfinished
+    /// files.
     ///
-    /// Such leftovers do no harm, but take space or cost money. A writer which is alive but has
-    /// been stuck for so long gets an error.
+    /// Leftovers do no harm, but take space or cost money. A live writer that has been stuck since before
+    /// `older_than` gets an error.
     ///
     /// # Errors
     ///
-    /// The first one ends the sweep; it may be repeated.
+    /// The first error ends the sweep; it can be repeated.
     pub async fn sweep_staging(&self, folder: &str, older_than: SystemTime) -> Result<usize> {
         #[cfg(feature = "s3")]
         if let Some(uploads) = &self.backend().uploads {
             let swept = uploads.sweep(folder, older_than).await;
             return swept.map_err(|error| self.store_error(Operation::Sweep, "", &error));
         }
-        // Nothing else has uploads to look for.
+        // Only S3 has uploads to remove.
         #[cfg(not(feature = "s3"))]
         let _ = folder;
         match self.disk() {

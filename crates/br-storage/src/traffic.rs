@@ -1,17 +1,17 @@
-//! What went over the network.
+//! Network traffic.
 //!
-//! [`Traffic`] is what a storage has asked of a server so far. Invariant: every attempt counts,
-//! also those that are repeated below every other layer.
+//! [`Traffic`] counts the requests of a storage to a server. Invariant: every attempt counts, including
+//! retries in the lowest layer.
 
 /// Requests and bytes since a storage was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Traffic {
-    /// Requests, every attempt of each.
+    /// Requests, with every attempt.
     pub requests: u64,
-    /// Requests that failed or were refused for the moment, and were or could be repeated.
+    /// Requests that failed temporarily.
     pub failed: u64,
-    /// Requests of which the server said that they were too many.
+    /// Requests that the server refused because there were too many.
     pub slowed: u64,
     /// Bytes sent in bodies.
     pub bytes_sent: u64,

@@ -1,7 +1,7 @@
-//! What a storage waits for.
+//! Whether a storage waits for its server.
 //!
-//! A server that fails for the moment is asked again for minutes. [`NetworkStatus`] tells a caller, at any time, whether
-//! that is what keeps an operation waiting. Invariant: it only tells; nothing depends on who looks.
+//! Requests to a server that fails temporarily are retried for minutes. [`NetworkStatus`] reports at any time
+//! whether an operation waits for such retries. Invariant: it only reports; no behaviour depends on it.
 
 use std::{
     fmt,
@@ -11,7 +11,7 @@ use std::{
 
 use tokio::time::Instant;
 
-/// Why a request is tried again.
+/// Why a request is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WaitCause {
@@ -34,9 +34,9 @@ impl fmt::Display for WaitCause {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Waiting {
-    /// What the last attempt failed of.
+    /// Why the last attempt failed.
     pub cause: WaitCause,
-    /// How long ago the first attempt failed after which none succeeded.
+    /// The time since the first failure after the last success.
     pub time: Duration,
 }
 
@@ -55,8 +55,8 @@ pub(crate) fn in_words(time: Duration) -> String {
     }
 }
 
-/// Tells whether a storage waits for its server. Give a clone to [`NetworkOptions`](crate::NetworkOptions) and ask the
-/// other one whenever you like, for example whenever you draw a progress line.
+/// Reports whether a storage waits for its server. Give a clone to [`NetworkOptions`](crate::NetworkOptions)
+/// and query the other one at any time, for example when you draw a progress line.
 #[derive(Clone, Debug, Default)]
 pub struct NetworkStatus(Arc<Mutex<Option<Trouble>>>);
 
@@ -68,7 +68,7 @@ pub(crate) struct Trouble {
 }
 
 impl NetworkStatus {
-    /// Returns what is waited for at the moment, if anything.
+    /// Returns why and how long the storage has been waiting; `None` if it is not.
     #[must_use]
     pub fn waiting(&self) -> Option<Waiting> {
         let trouble = *self.lock();
@@ -88,7 +88,7 @@ impl NetworkStatus {
     }
 }
 
-/// A status is no setting: options that differ in nothing else are equal.
+/// A status is not a setting: it does not make options unequal.
 impl PartialEq for NetworkStatus {
     fn eq(&self, _: &Self) -> bool {
         true

@@ -1,16 +1,16 @@
 //! Writing objects.
 //!
-//! [`Storage::create_new`] is the only write. Stores answer a write in more ways than with yes or
-//! no: the answer gets lost, or the write took effect and an error came back, or a client below
-//! repeated it and met its own object. Invariant: the answer is settled by what the store holds.
+//! [`Storage::create_new`] is the only write. The result of a write can be unclear: the response gets lost,
+//! the write took effect but an error came back, or a client below repeated the request and found its own
+//! object. Invariant: the contents of the store decide the result.
 //!
-//! How each answer is settled:
+//! How each response is settled:
 //!
-//! | answer | what is done |
+//! | response | result |
 //! |---|---|
-//! | success | it is ours |
-//! | the key is taken | read it: with our bytes it is ours, with others it is not; nothing there: again |
-//! | no answer, or an error for the moment | again, which ends in one of the other rows |
+//! | success | created |
+//! | the key is taken | read the object: same bytes: created; other bytes: exists; no object: retry |
+//! | no response, or a temporary error | retry, which ends in one of the other rows |
 //! | anything else | an error |
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -25,36 +25,35 @@ use crate::{
     storage::Storage,
 };
 
-/// A larger object goes to a server in parts, so that several connections share the work and a
-/// failure costs no more than a part.
+/// A larger object is sent to a server in parts, so that several connections share the work and a failure
+/// repeats only one part. In bytes.
 const ONE_REQUEST: u64 = 32 << 20;
-/// Length of the parts; servers want at least 5 MiB.
+/// The length of the parts in bytes. Servers require at least 5 MiB.
 const PART: usize = 16 << 20;
-/// Parts of one object under way at once.
+/// The number of concurrent parts of one object.
 const PARALLEL_PARTS: usize = 4;
 
-/// What became of a write.
+/// The result of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[must_use = "an object which existed holds other bytes"]
+#[must_use = "an object that already existed holds other bytes"]
 pub enum Creation {
     /// The object holds the given bytes.
     Created,
-    /// An object of this key existed, holds other bytes, and is unchanged.
+    /// An object of this key exists, has other bytes, and is unchanged.
     AlreadyExists,
 }
 
 impl Storage {
-    /// Writes an object, whole and durable before this returns, unless its key is taken.
+    /// Writes an object unless its key is taken. When this returns, the object is complete and durable.
     ///
-    /// Of several writers of one key with different bytes exactly one is told
-    /// [`Creation::Created`]. Writing the same bytes again is answered with `Created` as well: a
-    /// writer who must know that it was the first puts something of its own into the bytes. After
-    /// an error, or if the future is dropped, the object may exist or come to exist, whole: repeat
-    /// the write.
+    /// If several writers write one key with different bytes, exactly one gets [`Creation::Created`]. Writing
+    /// the same bytes again also returns `Created`: a writer that must know whether it was the first puts
+    /// unique data into the bytes. After an error, or if the future is dropped, the complete object may exist
+    /// or appear later: repeat the write.
     ///
-    /// Two exceptions: objects of more than 32 MiB whose key nobody else can have
-    /// ([`Payload::with_unique_key`]), and all objects in a store for which
-    /// [`Storage::assume_single_writer`] was called, are looked up and then written.
+    /// Two exceptions: objects of more than 32 MiB with a unique key ([`Payload::with_unique_key`]), and all
+    /// objects in a store for which [`Storage::assume_single_writer`] was called. For them br checks whether
+    /// the object exists and then writes it.
     ///
     /// # Errors
     ///
@@ -64,16 +63,16 @@ impl Storage {
         self.create_at(&path, payload).await
     }
 
-    /// [`Storage::create_new`] under any path.
+    /// [`Storage::create_new`] for any path.
     pub(crate) async fn create_at(&self, path: &Path, payload: Payload) -> Result<Creation> {
         let key = path.as_ref();
-        let mut patience = self.patience();
+        let mut retry_policy = self.retry_policy();
         let creation = loop {
             let error = match self.put(path, &payload).await {
                 Ok(()) => break Creation::Created,
                 Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {
                     match self.settle(path, &payload).await {
-                        // The store was busy with another write of this key, which failed.
+                        // The store refused because of another write of this key, which failed.
                         Err(error) if error.kind() == ErrorKind::NotFound => {
                             let cause = "other writes of this key are under way";
                             let place = self.location_text();
@@ -85,7 +84,7 @@ impl Storage {
                 }
                 Err(error) => self.store_error(Operation::Write, key, &error),
             };
-            if !patience.allows(&error).await {
+            if !retry_policy.allows(&error).await {
                 return Err(error);
             }
         };
@@ -97,7 +96,7 @@ impl Storage {
         Ok(creation)
     }
 
-    /// Finds out whether an object that exists is the one that was to be written.
+    /// Checks whether an existing object has the bytes to write.
     async fn settle(&self, path: &Path, payload: &Payload) -> Result<Creation> {
         let size = self.size_at(path).await?;
         let same = size == payload.len() && payload.is(&self.get_at(path, size).await?);
@@ -120,7 +119,7 @@ impl Storage {
         }
     }
 
-    /// Fails with [`StoreError::AlreadyExists`] if there is an object.
+    /// Fails with [`StoreError::AlreadyExists`] if the object exists.
     pub(crate) async fn check_absent(&self, path: &Path) -> object_store::Result<()> {
         match self.store().get_opts(path, head()).await {
             Err(StoreError::NotFound { .. }) => Ok(()),
@@ -146,8 +145,8 @@ impl Storage {
         put.await.map(drop)
     }
 
-    /// Uploads parts at the same time. What fails is aborted, and settled by the next attempt: an
-    /// error of the last step does not tell whether the object exists.
+    /// Uploads parts concurrently. Aborts a failed upload; the next attempt settles the result, because an
+    /// error of the last step does not show whether the object exists.
     async fn put_parts(&self, path: &Path, payload: &Payload) -> object_store::Result<()> {
         let options = PutMultipartOptions {
             attributes: self.attributes(payload),
@@ -177,8 +176,8 @@ impl Storage {
     }
 }
 
-/// After the last step a retry below may have met an upload that is complete already, which is
-/// reported as missing: as after a lost answer, the object itself tells.
+/// A retry in a lower layer may find that the upload is already complete, which the store reports as missing.
+/// Then, as after a lost response, the object itself decides.
 async fn complete(upload: &mut dyn MultipartUpload) -> object_store::Result<()> {
     match upload.complete().await {
         Ok(_) => Ok(()),

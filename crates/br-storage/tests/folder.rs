@@ -1,4 +1,4 @@
-//! The conformance suite of folders, and what only a folder on local disk can get wrong.
+//! The conformance tests of folders, and tests of folders on local disk.
 
 #![expect(
     clippy::unwrap_used,
@@ -112,7 +112,7 @@ fn links_and_pipes_are_not_followed() {
     let files: Vec<_> = folder.list("").unwrap().map(Result::unwrap).collect();
     assert_eq!(files.len(), 3);
     assert!(files.iter().all(|file| !file.is_regular));
-    // What the user named may itself be a link.
+    // The path that the user named may itself be a link.
     std::os::unix::fs::symlink(&root, dir.path().join("alias")).unwrap();
     let alias = Folder::local(&dir.path().join("alias"));
     assert_eq!(create(&alias, "new", b"x"), Creation::Created);

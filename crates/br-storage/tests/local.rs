@@ -1,4 +1,4 @@
-//! The conformance suite on local disk, and what only a local disk can get wrong.
+//! The conformance tests on local disk, and tests of local disks.
 
 #![expect(
     clippy::unwrap_used,
@@ -43,7 +43,7 @@ async fn keys(storage: &Storage) -> Vec<String> {
         .collect()
 }
 
-/// Makes numbered directories below one which is removed at the end.
+/// Makes numbered directories below one that is removed at the end.
 fn fresh_directories() -> (TempDir, impl Fn() -> PathBuf) {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().to_path_buf();
@@ -67,7 +67,7 @@ async fn local_disk_conforms() {
 async fn local_disk_without_fsync_conforms() {
     let (_root, fresh) = fresh_directories();
     let options = StorageOptions::default().with_fsync(false);
-    // Characters which mean something in URLs must not mean anything in paths.
+    // Characters with a meaning in URLs must have no meaning in paths.
     conformance::all(async || {
         Storage::create(&location(&fresh().join("a b%41?#1")), &options).unwrap()
     })
@@ -106,7 +106,7 @@ fn storage_works_without_a_runtime() {
     });
 }
 
-/// A reader that lists while a large object is written either sees all of it or nothing.
+/// A reader that lists during the write of a large object sees all of it or nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn objects_appear_with_all_their_bytes() {
     const PIECES: usize = 400;
@@ -141,7 +141,7 @@ async fn objects_appear_with_all_their_bytes() {
     }
 }
 
-/// A writer was killed: its staging file is invisible, and removed once it is old enough.
+/// The staging file of a killed writer is invisible, and is removed once it is old enough.
 #[tokio::test]
 async fn leftovers_are_invisible_and_swept() {
     let root = tempfile::tempdir().unwrap();
@@ -155,7 +155,7 @@ async fn leftovers_are_invisible_and_swept() {
     ] {
         fs::write(root.path().join(name), "half").unwrap();
     }
-    // These are not ours to remove.
+    // Files of other programs must stay.
     let foreign = ["Notes#1", "note#", "packs/#1"];
     for name in foreign {
         fs::write(root.path().join(name), "foreign").unwrap();
@@ -186,7 +186,7 @@ async fn leftovers_are_invisible_and_swept() {
     create(&storage, "packs/ab/torn", b"y").await;
 }
 
-/// A file which is not ours must not make a listing fail, nor appear as an object.
+/// A foreign file must not make a listing fail, and must not appear as an object.
 #[tokio::test]
 #[cfg(unix)]
 async fn foreign_names_are_no_objects() {
@@ -271,7 +271,7 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// Was: what the umask left, 0644 and 0755 as a rule, when the directory existed before.
+/// Symptom: in an existing directory, objects got the mode that the umask left, usually 0644 and 0755.
 #[tokio::test]
 async fn objects_and_folders_are_for_their_owner_only_whatever_the_directory_allows() {
     for root_mode in [0o755, 0o777, 0o2755, 0o2700, 0o770] {
@@ -309,7 +309,7 @@ async fn what_is_made_in_a_shared_directory_takes_the_bits_of_its_group() {
     fs::create_dir(&changed).unwrap();
     set_mode(&changed, 0o2770);
     for path in [made, changed] {
-        // A later open does not have to say that it is shared.
+        // A later open need not set the option.
         let storage = open(&path);
         create(&storage, "packs/ab/abcd", b"x").await;
         assert_eq!(mode(&path.join("packs/ab/abcd")), 0o660);
@@ -318,7 +318,7 @@ async fn what_is_made_in_a_shared_directory_takes_the_bits_of_its_group() {
     }
 }
 
-/// Symptom: one run as root in the repository of another user, and that user could not read it any more.
+/// Symptom: after one run as root in the repository of another user, that user could not read it.
 #[tokio::test]
 async fn what_root_makes_in_the_directory_of_another_user_belongs_to_that_user() {
     use std::os::unix::fs::{MetadataExt as _, chown};
@@ -338,7 +338,7 @@ async fn what_root_makes_in_the_directory_of_another_user_belongs_to_that_user()
     assert_eq!(mode(&root.path().join("packs")), 0o700);
 }
 
-/// Was: a FIFO waited for a writer without end.
+/// Symptom: opening a FIFO waited forever for a writer.
 #[tokio::test]
 async fn what_is_no_regular_file_is_no_object() {
     let root = tempfile::tempdir().unwrap();
@@ -358,7 +358,7 @@ async fn what_is_no_regular_file_is_no_object() {
     assert!(keys(&storage).await.is_empty());
 }
 
-/// Was: what came after went to whatever the path led to then.
+/// Symptom: after the rename, writes went to the directory that had taken the path.
 #[tokio::test]
 async fn a_directory_that_was_renamed_is_still_the_one_that_is_written_to() {
     let root = tempfile::tempdir().unwrap();
@@ -373,7 +373,7 @@ async fn a_directory_that_was_renamed_is_still_the_one_that_is_written_to() {
     create(&storage, "a/two", b"x").await;
     create(&storage, "b/three", b"x").await;
     assert!(!before.exists());
-    // Another one takes the name.
+    // Another directory takes the name.
     fs::create_dir(&before).unwrap();
     create(&storage, "b/four", b"x").await;
     assert_eq!(
@@ -413,7 +413,7 @@ async fn nothing_is_written_below_a_mount_point_when_the_disk_is_gone() {
     );
 }
 
-/// The whole directory was removed: an empty listing would look like an empty storage.
+/// The directory was removed. An empty listing would look like an empty storage.
 #[tokio::test]
 async fn a_vanished_directory_is_not_empty() {
     let root = tempfile::tempdir().unwrap();
@@ -465,7 +465,7 @@ async fn missing_permission_is_denied() {
         ("a/b", ErrorKind::Denied)
     );
 
-    // Names can be read but not what is behind them: an incomplete listing would be empty.
+    // The names can be read, but not the files: an incomplete listing would be empty.
     set("a", 0o400);
     assert_eq!(
         storage.list("a").await.err().map(|error| error.kind()),
@@ -479,7 +479,7 @@ async fn missing_permission_is_denied() {
     set("a", 0o700);
 }
 
-/// Mounts a file system of one megabyte, which only root can do.
+/// Mounts a file system of one megabyte, which requires root.
 #[cfg(target_os = "linux")]
 struct SmallDisk(TempDir);
 

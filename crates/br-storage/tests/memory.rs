@@ -1,4 +1,4 @@
-//! The conformance suite in memory, and wrappers around it.
+//! The conformance tests in memory, and tests of wrappers.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ async fn memory_has_nothing_to_sweep_and_is_always_new() {
     assert_eq!(format!("{other} {other:?}"), "memory: Storage(\"memory:\")");
 }
 
-/// Callers run storage operations in tasks which move between threads.
+/// Callers run storage operations in tasks that move between threads.
 #[test]
 fn operations_can_be_sent_to_other_threads() {
     fn sendable<T: Send>(_: T) {}

@@ -1,4 +1,4 @@
-//! What is known of one backup.
+//! One backup in the catalogue.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,39 +11,41 @@ use uuid::Uuid;
 use crate::archive::{ArchiveBackup, Digest};
 use crate::{BackupKind, BackupTs};
 
-/// A backup in the catalogue.
+/// An entry of the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {
-    /// Its id.
+    /// The backup's id.
     pub id: Uuid,
-    /// Whether it needs others.
+    /// Whether the backup needs earlier ones.
     pub kind: BackupKind,
-    /// Where it is, without any key.
+    /// Where the backup is. Contains no keys.
     pub place: Place,
-    /// Its folder in that place, such as `full-01942b54-…`; `None` when its files lie there directly.
+    /// The backup's folder in that place, such as `full-01942b54-…`; `None` if its files are directly in the
+    /// place.
     pub sub_directory: Option<String>,
-    /// When it was begun.
+    /// The start time.
     pub at_time: Timestamp,
-    /// How long it took.
+    /// The duration.
     pub duration: Option<Duration>,
-    /// When it ended.
+    /// The end time.
     pub complete_time: Option<Timestamp>,
-    /// The moment of the cluster that it holds.
+    /// The time stamp of the cluster up to which the backup is complete.
     pub backup_ts: Option<BackupTs>,
-    /// Bytes of all files that a restore would write.
+    /// The bytes of all files that a restore would write.
     pub logical_size: Option<u64>,
-    /// Bytes that were stored for it, without what is in earlier backups.
+    /// The bytes that were stored for the backup, without files in earlier backups.
     pub stored_size: Option<u64>,
-    /// The backup it was made on.
+    /// The base of the backup.
     pub base: Option<Uuid>,
-    /// How far it got.
+    /// The state of the backup.
     pub state: State,
-    /// The server that made it, as it names itself.
+    /// The version of the server, as the server reports it.
     pub server_version: Option<String>,
-    /// Digests of files that have none in the archive, by path below the root: what they had when the backup was found whole.
+    /// Digests of files for which the archive has none, by path below the root, computed when the backup was
+    /// found complete.
     pub digests: BTreeMap<String, Digest>,
-    /// Who noted it.
+    /// The program that recorded the backup.
     pub origin: Origin,
 }
 
@@ -57,9 +59,9 @@ pub enum Place {
     },
     /// In a bucket.
     S3(S3Place),
-    /// In a repository of ours.
+    /// In a repository of br.
     Repository {
-        /// Its URL or path.
+        /// The repository's URL or path.
         url: String,
         /// The id of the backup in it.
         backup: String,
@@ -83,20 +85,20 @@ pub struct S3Place {
     pub role_arn: Option<String>,
 }
 
-/// How far a backup got.
+/// The state of a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It was begun. Its process may be gone.
+    /// The backup has started. Its process may have ended.
     Running,
-    /// It was finished and found whole.
+    /// The backup has finished and was verified.
     Complete,
-    /// It was not finished. Its files are of no use.
+    /// The backup did not finish. Its files cannot be used.
     Failed,
-    /// Its files were removed.
+    /// The backup's files were removed.
     Deleted,
 }
 
-/// Who noted a backup.
+/// The program that recorded a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// This program.
@@ -106,7 +108,7 @@ pub enum Origin {
 }
 
 impl Entry {
-    /// Notes a backup that is just begun.
+    /// Makes the entry of a backup that has just started.
     #[must_use]
     pub fn new(id: Uuid, kind: BackupKind, place: Place, at_time: Timestamp) -> Self {
         Self {
@@ -130,8 +132,9 @@ impl Entry {
 }
 
 impl Entry {
-    /// True when this is the note of a backup that was found in its place. One that lies directly there has no id: then its moment, or the day
-    /// on which it was made, must be the same where both are known.
+    /// Returns whether this entry describes a backup that was found in its place. A backup directly in the
+    /// place has no id: then the time stamps must be equal, or, if one of them is unknown, the start times
+    /// must be less than 24 hours apart.
     #[must_use]
     pub fn is_about(&self, backup: &ArchiveBackup) -> bool {
         match (&self.sub_directory, &backup.id) {
@@ -149,7 +152,7 @@ impl Entry {
 }
 
 impl Entry {
-    /// True when this says less than what was found.
+    /// Returns whether a found entry must replace this one.
     pub(super) fn is_outdated_by(&self, found: &Self) -> bool {
         let was_lost = matches!(self.state, State::Failed | State::Deleted);
         let was_copy = matches!(self.place, Place::Repository { .. })
@@ -159,7 +162,8 @@ impl Entry {
 }
 
 impl Place {
-    /// True for the same place, also when it is spelled otherwise: slashes at the end, and around the folder in a bucket, do not matter.
+    /// Returns whether two places are the same, even if they are spelled differently: trailing slashes, and
+    /// slashes around the folder in a bucket, are ignored.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
@@ -178,7 +182,7 @@ impl Place {
 }
 
 impl State {
-    /// Returns the word for it.
+    /// Returns the word for the state.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -196,7 +200,7 @@ impl fmt::Display for State {
     }
 }
 
-/// As the original tool shows it in its list.
+/// Has the format of the original tool's list.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

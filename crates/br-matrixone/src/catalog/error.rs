@@ -9,30 +9,30 @@ use uuid::Uuid;
 /// A result of this module.
 pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
 
-/// What went wrong, and what the caller can do.
+/// Why an operation failed, and what the caller can do.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CatalogError {
     /// The system failed.
     #[error("cannot {what} {}", .path.display())]
     Io {
-        /// What was tried.
+        /// The action that failed.
         what: &'static str,
-        /// On which file.
+        /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
-    /// The catalogue was altered or cut off. The backups themselves are not affected.
+    /// The catalogue was changed or truncated. The backups themselves are not affected.
     #[error("the catalogue {} is damaged: {why}", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         why: String,
     },
-    /// The catalogue was written by a newer version of this program. Use that.
+    /// A newer version of this program wrote the catalogue. Use that version.
     #[error("the catalogue {} has format {version}, which this version does not know: use a newer one", .path.display())]
     Newer {
         /// The file.
@@ -40,18 +40,18 @@ pub enum CatalogError {
         /// Its format.
         version: u32,
     },
-    /// Another process does not let go of the catalogue.
+    /// Another process holds the lock of the catalogue.
     #[error("the catalogue {} is in use by another process: try again", .0.display())]
     Busy(PathBuf),
-    /// No backup has such an id.
+    /// No backup has this id.
     #[error("there is no backup '{0}' in the catalogue: `list` shows all")]
     NotFound(String),
-    /// Several backups have ids that begin so.
+    /// Several backups have ids that begin with the prefix.
     #[error("{} backups begin with '{prefix}', {} and {} among them: give more of the id", .ids.len(), .ids[0], .ids[1])]
     Several {
-        /// What was given.
+        /// The prefix.
         prefix: String,
-        /// At least two.
+        /// The ids, at least two.
         ids: Vec<Uuid>,
     },
     /// The backup was deleted.
@@ -60,12 +60,12 @@ pub enum CatalogError {
     /// The id is taken.
     #[error("there is a backup {0} in the catalogue already")]
     Exists(Uuid),
-    /// An address has a user or password in it, which the catalogue would keep readable for all.
-    #[error("'{0}' is not noted because it has a user or password in it: give keys as keys")]
+    /// An address contains a user or password, which the catalogue would make readable for others.
+    #[error("'{0}' is not recorded because it has a user or password in it: give keys as keys")]
     SecretInPlace(&'static str),
 }
 
-/// Something odd that does not keep the catalogue from being used.
+/// A problem that does not prevent the use of the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Warning {
@@ -76,13 +76,13 @@ pub enum Warning {
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The problem.
         why: &'static str,
     },
-    /// The original tool's file does not have the checksum beside it.
+    /// The original tool's file does not match its checksum file.
     #[error("{} does not match its .sha256: it was changed by hand, or not written to its end", .0.display())]
     Checksum(PathBuf),
-    /// The original tool's file could not be read at all.
+    /// The original tool's file could not be read.
     #[error("{} cannot be read: {why}; its backups are not listed", .path.display())]
     Unreadable {
         /// The file.

@@ -1,7 +1,8 @@
-//! Our own file: its name, its format, and how it is changed.
+//! br's catalogue file: its name, its format, and how it is changed.
 //!
-//! JSON with the name and version of the format, the SHA-256 of the list of backups as it stands without white space, and the
-//! list. Invariant: the file is replaced as a whole, by one process at a time, so that a reader sees all of a change or nothing.
+//! The file is JSON with the name and version of the format, the list of backups, and the SHA-256 of that
+//! list without white space. Invariant: only one process at a time replaces the file, always as a whole, so
+//! that a reader sees all of a change or none of it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -21,13 +22,13 @@ use crate::BackupKind;
 
 const FORMAT: &str = "br-matrixone";
 const VERSION: u32 = 1;
-/// Longest file that is read, in bytes.
+/// The longest file that is read, in bytes.
 const MAX_BYTES: u64 = 64 << 20;
-/// How often the lock is tried for, and how long is slept in between: five seconds in all.
+/// The attempts to take the lock and the pause between them: five seconds in all.
 const LOCK_TRIES: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
-/// What every version of the format begins with.
+/// The fields that every version of the format has.
 #[derive(Deserialize)]
 struct Head {
     format: String,
@@ -114,7 +115,7 @@ struct S3PlaceV1 {
     role_arn: Option<String>,
 }
 
-/// Reads the file; nothing when there is none.
+/// Reads the file. A missing file has no entries.
 pub(super) fn read(path: &Path) -> Result<Vec<Entry>> {
     let damaged = |why: &str| CatalogError::Damaged {
         path: path.to_owned(),
@@ -152,7 +153,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Entry>> {
         .ok_or_else(|| damaged("a BACKUPTS in it is none"))
 }
 
-/// The right to change the file, until it is dropped.
+/// A lock on the file, held until it is dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
     /// Locked until it is closed.
@@ -160,7 +161,7 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Waits a little for others to finish.
+    /// Takes the lock. Waits up to five seconds for other processes.
     pub(super) fn take(path: &Path) -> Result<Self> {
         let beside = with_suffix(path, ".lock");
         let file = File::options()
@@ -189,7 +190,8 @@ impl Lock {
                 sha256: digest(&backups)?,
                 backups,
             };
-            // Its name can be fixed as nobody else holds the lock: what a crash left is overwritten.
+            // The name can be fixed because this process holds the lock. It overwrites the leftover of a
+            // crash.
             let new = with_suffix(path, ".new");
             let mut file = File::create(&new)?;
             serde_json::to_writer_pretty(&mut file, &catalog)?;
@@ -201,7 +203,7 @@ impl Lock {
         write().map_err(|error| failed("write", path, error))
     }
 
-    /// Puts a damaged file aside, in the place of one that was put aside earlier.
+    /// Renames a damaged file, and replaces one that was renamed earlier.
     pub(super) fn set_aside(&self, path: &Path) -> Result<PathBuf> {
         let aside = with_suffix(path, ".damaged");
         match fs::rename(path, &aside) {

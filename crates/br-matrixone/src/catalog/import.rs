@@ -1,4 +1,5 @@
-//! The file `mo_br.meta` of the original tool: read by the shape of its fields, as their order is not documented and has changed.
+//! The file `mo_br.meta` of the original tool. The parser recognises fields by their form, because their
+//! order is not documented and has changed.
 
 use std::fs;
 use std::io;
@@ -12,10 +13,10 @@ use super::error::Warning;
 use super::values;
 use crate::{BackupKind, BackupTs};
 
-/// Longest file that is read, in bytes. A line has about 260.
+/// The longest file that is read, in bytes. A line has about 260.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// Reads the file; nothing when there is none.
+/// Reads the file. A missing file has no entries.
 pub(super) fn read(path: &Path) -> (Vec<Entry>, Vec<Warning>) {
     let (mut entries, mut warnings) = (Vec::new(), Vec::new());
     let bytes = match read_bytes(path) {
@@ -45,10 +46,10 @@ pub(super) fn read(path: &Path) -> (Vec<Entry>, Vec<Warning>) {
     (entries, warnings)
 }
 
-/// Reads one line of `mo_br.meta`, which is also what lies beside a backup as `<id>.meta`.
+/// Parses one line of `mo_br.meta`. The file `<id>.meta` next to a backup has the same format.
 ///
 /// # Errors
-/// A word on what is missing.
+/// A text that says which field is missing.
 pub fn parse_meta_line(line: &str) -> Result<Entry, &'static str> {
     let mut records = records(line);
     match (records.pop(), records.is_empty()) {
@@ -68,7 +69,8 @@ fn read_bytes(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Compares with the file beside it, 64 hexadecimal characters. Old versions of the original tool write none.
+/// Compares the checksum with the file next to it, which has 64 hexadecimal characters. Old versions of the
+/// original tool write none.
 fn matches_checksum(path: &Path, bytes: &[u8]) -> bool {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".sha256");
@@ -80,8 +82,8 @@ fn matches_checksum(path: &Path, bytes: &[u8]) -> bool {
         .eq_ignore_ascii_case(&super::hex(&Sha256::digest(bytes)))
 }
 
-/// Splits text into records, each with the number of its line: commas, and quotes where a field needs them. A line break always
-/// ends a record, as no field has one, so that a stray quote spoils no more than its line.
+/// Splits CSV text into records, each with its line number. A line break always ends a record, because no
+/// field contains one, so that a stray quote affects only its own line.
 fn records(text: &str) -> Vec<(usize, Vec<String>)> {
     text.lines()
         .enumerate()
@@ -113,7 +115,8 @@ fn parse_record(fields: &[String]) -> Result<Entry, &'static str> {
     let id = Some(first.trim()).filter(|id| id.len() == 36);
     let id = id.and_then(|id| Uuid::try_parse(id).ok());
     let id = id.ok_or("it does not begin with the id of a backup")?;
-    // A bucket may be called anything, even `full` or `2s`: what belongs to the place is taken out before shapes are looked at.
+    // A bucket may have any name, even `full` or `2s`. Therefore the fields of the place are removed before
+    // the others are recognised by their form.
     let (place, rest) = split_place(rest)?;
 
     let mut times = rest.iter().filter_map(|field| values::parse_time(field));
@@ -139,14 +142,14 @@ fn parse_record(fields: &[String]) -> Result<Entry, &'static str> {
     Ok(entry)
 }
 
-/// Finds the place, and returns the other fields.
+/// Finds the place. Returns it and the other fields.
 fn split_place(fields: &[String]) -> Result<(Place, Vec<String>), &'static str> {
     let mut rest = fields.to_vec();
     if let Some(at) = rest
         .iter()
         .position(|field| field.starts_with("BackupDir:"))
     {
-        let place = shown_place(&rest.remove(at)).ok_or("its place is not understood")?;
+        let place = shown_place(&rest.remove(at)).ok_or("its location cannot be parsed")?;
         return Ok((place, rest));
     }
     match rest.iter().position(|field| field == "s3") {
@@ -161,7 +164,7 @@ fn split_place(fields: &[String]) -> Result<(Place, Vec<String>), &'static str> 
     }
 }
 
-/// A path that was given without a root is what has no other shape.
+/// Finds a relative path: the field that has no other form.
 fn relative_path(fields: &[String]) -> Option<usize> {
     let shapeless = |field: &String| {
         !field.is_empty()
@@ -178,7 +181,8 @@ fn relative_path(fields: &[String]) -> Option<usize> {
     fields.iter().position(shapeless)
 }
 
-/// Endpoint, bucket, path and region stand together in this order; the endpoint shows where, or else the word `s3`.
+/// Endpoint, bucket, path and region are consecutive and in this order. They start at the endpoint, or else
+/// after the word `s3`.
 fn s3_place(fields: &mut Vec<String>, word: usize) -> Result<Place, &'static str> {
     let endpoint = fields.iter().position(|field| field.contains("://"));
     let from = endpoint.unwrap_or(word + 1);
@@ -208,7 +212,7 @@ fn s3_place(fields: &mut Vec<String>, word: usize) -> Result<Place, &'static str
     Ok(Place::S3(place))
 }
 
-/// Reads a place in the words of the list.
+/// Parses a place in the format of the list.
 fn shown_place(text: &str) -> Option<Place> {
     let part = |key: &str, until: &str| {
         let after = text.split_once(key)?.1;
@@ -239,7 +243,8 @@ fn is_sub_directory(field: &str) -> bool {
     id.is_some_and(|id| Uuid::try_parse(id).is_ok())
 }
 
-/// A moment of a cluster has at least fifteen digits before the hyphen, unlike other things that look so.
+/// Parses a time stamp. It has at least fifteen digits before the hyphen, unlike other fields of a similar
+/// form.
 fn parse_ts(field: &str) -> Option<BackupTs> {
     let digits = field.split_once('-')?.0.len();
     if digits < 15 {

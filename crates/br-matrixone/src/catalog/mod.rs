@@ -1,12 +1,13 @@
-//! Which backups of MatrixOne there are, as this host remembers it.
+//! The list of MatrixOne backups on this host.
 //!
-//! A [`Catalog`] is two files side by side: `mo_br.meta` of the original tool, read and never written, and our own
-//! `br-matrixone.json`; a [`Listing`] merges them into [`Entry`]s. Invariant: the catalogue is a convenience and holds
-//! no key: the backups are usable without it, and it can be rebuilt from them.
+//! A [`Catalog`] consists of two files: `mo_br.meta` of the original tool, which br reads and never writes,
+//! and br's own `br-matrixone.json`. A [`Listing`] merges them into [`Entry`]s. Invariant: the catalogue
+//! holds no key, and the backups can be used without it; it can be rebuilt from them.
 //!
-//! `--meta_path` may name either file. One that begins with `{`, or whose name ends in `br-matrixone.json`, is ours and is used
-//! alone. Any other is the original tool's; ours is then `br-matrixone.json` beside `mo_br.meta`, and `X.br-matrixone.json` beside
-//! an `X` of any other name. Changes are made under a lock on the file with `.lock` appended, which stays.
+//! `--meta_path` may name either file. A file that begins with `{`, or whose name ends in
+//! `br-matrixone.json`, is br's own file and is used alone. Any other file is the original tool's; br's own
+//! is then `br-matrixone.json` next to `mo_br.meta`, and `X.br-matrixone.json` next to a file `X` of any
+//! other name. Changes are made under a lock on the file with `.lock` appended, which is not removed.
 
 mod entry;
 mod error;
@@ -29,12 +30,12 @@ pub use entry::{Entry, Origin, Place, S3Place, State};
 pub use error::{CatalogError, Result, Warning};
 pub use import::parse_meta_line;
 
-/// The file that is used when none is named: in the current folder, as the original tool has it.
+/// The default file: in the current folder, as with the original tool.
 pub const DEFAULT_META_PATH: &str = "mo_br.meta";
-/// The name of our own file.
+/// The name of br's own file.
 pub const OWN_NAME: &str = "br-matrixone.json";
 
-/// The catalogue of a folder.
+/// The catalogue in a folder.
 #[derive(Debug, Clone)]
 pub struct Catalog {
     own: PathBuf,
@@ -45,43 +46,45 @@ pub struct Catalog {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Listing {
-    /// Those that are there, or should be.
+    /// The backups that were not deleted.
     pub entries: Vec<Entry>,
-    /// Those that were deleted while the original tool's file still names them.
+    /// The deleted backups that the original tool's file still lists.
     pub deleted: Vec<Entry>,
-    /// What was odd.
+    /// Problems in the files.
     pub warnings: Vec<Warning>,
 }
 
-/// What would be of no use without a backup.
+/// The backups that depend on another one.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Dependents {
-    /// Those that were made on it, or on one that was.
+    /// The backups whose chain of bases contains it.
     pub certain: Vec<Entry>,
-    /// Incremental ones of the original tool, which does not note the base: later ones in the same place.
+    /// Later incremental backups of the original tool in the same place. The original tool does not record
+    /// the base.
     pub possible: Vec<Entry>,
 }
 
-/// What a rebuild did.
+/// The result of a rebuild.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rebuilt {
-    /// How many backups were found that the catalogue did not know.
+    /// The number of found backups that the catalogue did not list.
     pub added: usize,
-    /// How many it knew otherwise: as failed or deleted, or only by a copy in a repository.
+    /// The number of backups whose entries were replaced: they were listed as failed or deleted, or only as a
+    /// copy in a repository.
     pub updated: usize,
-    /// How many it knew.
+    /// The number of unchanged entries.
     pub kept: usize,
-    /// Where a damaged catalogue was put.
+    /// The new path of a damaged catalogue.
     pub set_aside: Option<PathBuf>,
 }
 
 impl Catalog {
-    /// Finds out what a path given as `--meta_path` names. Nothing needs to be there yet.
+    /// Determines the files that a path given as `--meta_path` names. They need not exist yet.
     ///
     /// # Errors
-    /// When the file is there but cannot be read.
+    /// If the file exists but cannot be read.
     pub fn open(meta_path: &Path) -> Result<Self> {
         let name = meta_path.file_name().unwrap_or_default();
         if name.to_string_lossy().ends_with(OWN_NAME) || begins_as_ours(meta_path)? {
@@ -101,16 +104,16 @@ impl Catalog {
         })
     }
 
-    /// Returns the path of our own file.
+    /// Returns the path of br's own file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.own
     }
 
-    /// Lists all backups. Where both files have one, ours counts.
+    /// Lists all backups. If both files list a backup, br's own entry is used.
     ///
     /// # Errors
-    /// When our own file cannot be read. What is wrong with the original tool's is among the warnings.
+    /// If br's own file cannot be read. Problems in the original tool's file become warnings.
     pub fn list(&self) -> Result<Listing> {
         let own = file::read(&self.own)?;
         let (foreign, warnings) = self.read_foreign();
@@ -130,18 +133,18 @@ impl Catalog {
         })
     }
 
-    /// Finds the backup whose id begins so.
+    /// Finds the backup whose id begins with `prefix`.
     ///
     /// # Errors
-    /// When none or several do, or the catalogue cannot be read.
+    /// If no backup or several backups match, or the catalogue cannot be read.
     pub fn find(&self, prefix: &str) -> Result<Entry> {
         self.list()?.find(prefix)
     }
 
-    /// Notes a backup.
+    /// Records a backup.
     ///
     /// # Errors
-    /// When the id is taken, the place has a password in it, or the catalogue cannot be changed.
+    /// If the id is taken, the place contains a password, or the catalogue cannot be changed.
     pub fn add(&self, entry: Entry) -> Result<()> {
         refuse_secrets(&entry.place)?;
         self.change(|entries| {
@@ -153,10 +156,11 @@ impl Catalog {
         })
     }
 
-    /// Changes what is noted of a backup. One of the original tool's is taken over into our own file, whose word then counts.
+    /// Changes the entry of a backup. An entry of the original tool is copied into br's own file, which then
+    /// takes precedence.
     ///
     /// # Errors
-    /// When there is none, the place has a password in it, or the catalogue cannot be changed.
+    /// If the backup is not listed, the place contains a password, or the catalogue cannot be changed.
     pub fn update(&self, id: Uuid, change: impl FnOnce(&mut Entry)) -> Result<Entry> {
         self.change(|entries| {
             let known = entries.iter().position(|entry| entry.id == id);
@@ -171,17 +175,18 @@ impl Catalog {
             };
             let entry = &mut entries[at];
             change(entry);
-            // Neither is up to the caller.
+            // The caller cannot change these.
             (entry.id, entry.origin) = (id, Origin::Own);
             refuse_secrets(&entry.place)?;
             Ok(entry.clone())
         })
     }
 
-    /// Forgets a backup. One that the original tool's file names is noted as deleted instead, as it would come back otherwise.
+    /// Removes the entry of a backup. If the original tool's file lists the backup, records it as deleted
+    /// instead, because it would be listed again otherwise.
     ///
     /// # Errors
-    /// When there is none, or the catalogue cannot be changed.
+    /// If the backup is not listed, or the catalogue cannot be changed.
     pub fn remove(&self, id: Uuid) -> Result<()> {
         let (foreign, _) = self.read_foreign();
         if foreign.iter().any(|entry| entry.id == id) {
@@ -198,11 +203,12 @@ impl Catalog {
         })
     }
 
-    /// Adds backups that were found where they are. What a catalogue knows already stays, unless it knew nothing good of what was found whole; a
-    /// catalogue that is damaged is put aside.
+    /// Adds backups that were found in an archive. An existing entry is kept, unless it is outdated by a
+    /// complete backup that was found. A damaged catalogue is renamed.
     ///
     /// # Errors
-    /// When a place has a password in it, or the catalogue is a newer version's or cannot be changed.
+    /// If a place contains a password, a newer version wrote the catalogue, or the catalogue cannot be
+    /// changed.
     pub fn rebuild(&self, found: Vec<Entry>) -> Result<Rebuilt> {
         found
             .iter()
@@ -246,7 +252,7 @@ impl Catalog {
         import::read(path)
     }
 
-    /// Reads again under the lock, so that no change of another process is lost.
+    /// Reads the file again under the lock, so that no change of another process is lost.
     fn change<T>(&self, change: impl FnOnce(&mut Vec<Entry>) -> Result<T>) -> Result<T> {
         let lock = Lock::take(&self.own)?;
         let mut entries = file::read(&self.own)?;
@@ -257,10 +263,10 @@ impl Catalog {
 }
 
 impl Listing {
-    /// Finds the backup whose id begins so; capitals do not matter.
+    /// Finds the backup whose id begins with `prefix`, in any case.
     ///
     /// # Errors
-    /// When none or several do, or it was deleted.
+    /// If no backup or several backups match, or the backup was deleted.
     pub fn find(&self, prefix: &str) -> Result<Entry> {
         let wanted = prefix.to_ascii_lowercase();
         let matches = |entry: &&Entry| entry.id.to_string().starts_with(&wanted);
@@ -282,7 +288,7 @@ impl Listing {
         }
     }
 
-    /// Returns what would be of no use without a backup: what is being made on it counts, what failed does not.
+    /// Returns the backups that depend on another one. Running backups count, failed ones do not.
     #[must_use]
     pub fn dependents(&self, id: Uuid) -> Dependents {
         let mut needed = HashSet::from([id]);
@@ -292,7 +298,8 @@ impl Listing {
                 .iter()
                 .filter(|entry| entry.state != State::Failed)
         };
-        // As often as it finds more: clocks go wrong, so that a base need not come before what is made on it.
+        // Repeats until it finds no more: clocks can be wrong, so the base need not be listed before its
+        // dependents.
         loop {
             let more: Vec<Entry> = alive()
                 .filter(|entry| entry.base.is_some_and(|base| needed.contains(&base)))

@@ -1,4 +1,4 @@
-//! Sizes, durations and times in the fields of `mo_br.meta`, as the original tool, a Go program, writes them.
+//! Sizes, durations and times in the fields of `mo_br.meta`, which the original tool, a Go program, writes.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use jiff::fmt::strtime;
 const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
 const TIME: &str = "%Y-%m-%d %H:%M:%S %z";
 
-/// Reads `586 kB` as 586000, and `586000` as it is.
+/// Parses `586 kB` as 586000, and `586000` unchanged.
 pub(super) fn parse_size(text: &str) -> Option<u64> {
     if let Ok(bytes) = text.parse() {
         return Some(bytes);
@@ -28,7 +28,7 @@ pub(super) fn parse_size(text: &str) -> Option<u64> {
         .checked_add(tenths)
 }
 
-/// Reads `1.700945333s`, `1m2.5s`, `549µs`.
+/// Parses `1.700945333s`, `1m2.5s`, `549µs`.
 pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut nanos = 0_u128;
@@ -59,7 +59,7 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     (!text.is_empty()).then(|| Duration::from_nanos(nanos))
 }
 
-/// Reads `2024-05-13 12:00:12 +0800`.
+/// Parses `2024-05-13 12:00:12 +0800`.
 pub(super) fn parse_time(text: &str) -> Option<Timestamp> {
     strtime::parse(TIME, text).ok()?.to_timestamp().ok()
 }

@@ -1,4 +1,4 @@
-//! Why a server could not be reached or did not do what it was told.
+//! Errors of the client.
 
 use std::io;
 use std::time::Duration;
@@ -10,21 +10,21 @@ use crate::server_version::NotMatrixOne;
 /// A result of this module.
 pub type Result<T, E = ClientError> = std::result::Result<T, E>;
 
-/// What went wrong, and what the caller can do.
+/// Why an operation failed, and what the caller can do.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// The user is of an account that may not back up. Nothing was sent.
+    /// The user belongs to an account that may not take backups. Nothing was sent.
     #[error(
         "user '{user}' belongs to account '{account}', but only users of the account sys can back up a cluster: use for example 'sys:dump'"
     )]
     NotSysAccount {
         /// The user as given.
         user: String,
-        /// Its account.
+        /// The user's account.
         account: String,
     },
-    /// No server listens there.
+    /// No server listens on the port.
     #[error(
         "{address} refused the connection: is MatrixOne running, and is that its port (6001 by default)?"
     )]
@@ -32,24 +32,24 @@ pub enum ClientError {
         /// Host and port.
         address: String,
     },
-    /// The host is unknown, or there is no way to it.
+    /// The host is unknown or cannot be reached.
     #[error("cannot connect to {address}: check the host's name and the network")]
     Unreachable {
         /// Host and port.
         address: String,
-        /// What the system says.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
-    /// Nothing came back in time. Retrying may help.
+    /// No response arrived in time. A retry may help.
     #[error("{address} did not answer within {after:?}: is it MatrixOne, and is it up?")]
     Timeout {
         /// Host and port.
         address: String,
-        /// How long it was given.
+        /// The timeout.
         after: Duration,
     },
-    /// Something answers that speaks another protocol.
+    /// The server uses another protocol.
     #[error(
         "{address} does not speak the MySQL protocol: is that the port of MatrixOne (6001 by default)?"
     )]
@@ -57,12 +57,12 @@ pub enum ClientError {
         /// Host and port.
         address: String,
     },
-    /// A database answers, but another one. It was told neither user nor password.
+    /// The server is another database. br sent it neither user nor password.
     #[error("{address} cannot be backed up this way: {found}")]
     NotMatrixOne {
         /// Host and port.
         address: String,
-        /// Who it is.
+        /// The product that was found.
         #[source]
         found: NotMatrixOne,
     },
@@ -74,7 +74,7 @@ pub enum ClientError {
         /// What the server said.
         answer: String,
     },
-    /// The server wants a login that is not supported.
+    /// The server requires an unsupported login method.
     #[error(
         "MatrixOne requires the login method '{0}', and only mysql_native_password and caching_sha2_password are known: give the user a password of such a kind"
     )]
@@ -84,7 +84,7 @@ pub enum ClientError {
         "MatrixOne requires the password itself, and the connection is not encrypted: encrypt the connection, or give the user a password of the kind mysql_native_password"
     )]
     PasswordInClear,
-    /// Encryption is required, and the server does not offer it. It was told neither user nor password.
+    /// Encryption is required, and the server does not offer it. br sent it neither user nor password.
     #[error("{address} does not offer encrypted connections, and one is required")]
     TlsNotOffered {
         /// Host and port.
@@ -95,26 +95,27 @@ pub enum ClientError {
     Tls {
         /// Host and port.
         address: String,
-        /// What was wrong.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// The server cannot do this.
+    /// The server does not support the operation.
     #[error("{server} cannot {what}: that needs a newer release")]
     Unsupported {
         /// The server.
         server: String,
-        /// What was asked of it.
+        /// The operation.
         what: &'static str,
     },
-    /// The server said no.
+    /// The server returned an error.
     #[error(transparent)]
     Server(#[from] ServerError),
-    /// The connection broke before the statement was out, or outside of a backup: nothing is running. Connect again.
+    /// The connection broke before the statement was sent, or outside of a backup: nothing is running.
+    /// Connect again.
     #[error("the connection to MatrixOne was lost; nothing was started")]
     Lost(#[source] io::Error),
-    /// The connection broke during a backup. The server may have finished, may have stopped, or may still be writing: look at the
-    /// files, and do not use that folder again.
+    /// The connection broke during a backup. The server may have finished, may have stopped, or may still be
+    /// writing: check the files, and do not use that folder again.
     #[error(
         "the connection was lost during the backup, and the server may still be writing: check the files before relying on them, and use another folder for the next try"
     )]
@@ -122,37 +123,37 @@ pub enum ClientError {
     /// The caller cancelled.
     #[error("the backup was cancelled{}", if *.stopped { "" } else { ", but the server has not confirmed it and may still be writing" })]
     Cancelled {
-        /// Whether the server said that the statement has ended; what it wrote so far stays.
+        /// Whether the server confirmed that the statement has ended. The files that it wrote stay.
         stopped: bool,
-        /// Why it could not be told, if it could not.
+        /// Why the statement could not be killed, if that failed.
         #[source]
         source: Option<Box<Self>>,
     },
 }
 
-/// An answer of the server that says no.
+/// An error response of the server.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("MatrixOne says: {message} (error {code}){}", advice_or_nothing(*.code, .message))]
 pub struct ServerError {
-    /// The number: MySQL's below 20000, MatrixOne's own from there.
+    /// The error number: MySQL's below 20000, MatrixOne's own from there.
     pub code: u16,
-    /// The five characters of the SQL state; empty if there were none.
+    /// The five characters of the SQL state; may be empty.
     pub state: String,
-    /// The text, cut short if it is long, without any key of ours.
+    /// The text, truncated if it is long, without br's keys.
     pub message: String,
 }
 
-/// What an answer means.
+/// The meaning of an error response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServerReason {
-    /// The user may not.
+    /// The user lacks a privilege.
     Denied,
-    /// A file that belongs to the cluster is not there any more.
+    /// A file of the cluster no longer exists.
     FileNotFound,
-    /// The folder has files already.
+    /// The folder is not empty.
     FileExists,
-    /// The server does not take the folder's name.
+    /// The server does not accept the folder's name.
     InvalidPath,
     /// The bucket or the keys are wrong.
     BadStorage,
@@ -160,22 +161,22 @@ pub enum ServerReason {
     Syntax,
     /// The statement was killed.
     Interrupted,
-    /// The server panicked over it.
+    /// The server panicked.
     Panic,
-    /// The server had a problem inside.
+    /// The server had an internal error.
     Internal,
     /// Anything else.
     Other,
 }
 
 impl ServerError {
-    /// Returns what the answer means.
+    /// Returns the meaning of the error.
     #[must_use]
     pub fn reason(&self) -> ServerReason {
         reason(self.code, &self.message)
     }
 
-    /// Returns what can be done; `None` when the message says all there is.
+    /// Returns what the user can do; `None` if the message says it.
     #[must_use]
     pub fn advice(&self) -> Option<&'static str> {
         advice(self.reason())
@@ -192,7 +193,7 @@ fn reason(code: u16, message: &str) -> ServerReason {
         20406 => ServerReason::FileExists,
         20411 => ServerReason::InvalidPath,
         20425 => ServerReason::BadStorage,
-        // Both numbers are given to whatever has none of its own: the text has to tell.
+        // Both numbers are used for errors without a specific number: the text decides.
         1105 | 20101 if says("privilege") => ServerReason::Denied,
         1105 | 20101 if says("panic") => ServerReason::Panic,
         1105 | 20101 if says("already exists") => ServerReason::FileExists,

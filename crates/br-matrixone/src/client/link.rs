@@ -43,7 +43,7 @@ const ERR: u8 = 0xff;
 const FULL_LOGIN: [u8; 2] = [1, 4];
 const SSL: u16 = 1 << 11;
 
-/// The first packet of a server.
+/// The parsed first packet of a server.
 #[derive(Debug)]
 pub(super) struct Greeting {
     pub(super) version: String,
@@ -58,7 +58,8 @@ pub(super) struct Link {
     greeting: Vec<u8>,
 }
 
-/// A connection that waits for `mysql_async` on a port, or is used by it. Dropped, it closes the connection.
+/// A connection that waits for `mysql_async` on a port, or that `mysql_async` uses. Dropping it closes the
+/// connection.
 #[derive(Debug)]
 pub(super) struct OfferedLink {
     pub(super) port: u16,
@@ -73,7 +74,7 @@ struct Traffic {
 }
 
 impl Link {
-    /// Takes a connection that nothing was read from, and reads the greeting.
+    /// Reads the greeting from a new connection.
     pub(super) async fn open(mut server: TcpStream) -> Result<(Self, Greeting), SessionError> {
         let packet = read_packet(&mut server).await;
         let packet = packet.map_err(SessionError::Receive)?;
@@ -89,7 +90,8 @@ impl Link {
         Ok((link, greeting))
     }
 
-    /// Offers the connection on a port. If it `is_plain`, a login that would show the password is stopped.
+    /// Offers the connection on a port. If `is_plain`, stops a login that would send the password
+    /// unencrypted.
     pub(super) async fn offer(self, is_plain: bool) -> io::Result<OfferedLink> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
@@ -126,7 +128,7 @@ impl Link {
             result = down => result.map(|_| ())?,
             result = pass_up(&mut from_local, to_server, &traffic) => return result,
         }
-        // Closing at once would reset the connection and could lose the server's last answer.
+        // Closing immediately would reset the connection and could lose the server's last response.
         to_local.shutdown().await?;
         tokio::io::copy(&mut from_local, &mut tokio::io::sink()).await?;
         Ok(())
@@ -166,7 +168,7 @@ async fn pass_up(
     }
 }
 
-/// Passes on what the server says up to the end of the login.
+/// Passes on the server's packets until the login has ended.
 async fn pass_login(
     from: &mut OwnedReadHalf,
     to: &mut OwnedWriteHalf,

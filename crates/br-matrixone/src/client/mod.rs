@@ -1,12 +1,14 @@
-//! The way to a MatrixOne server: log in, run one statement, wait for hours, stop it.
+//! The connection to a MatrixOne server: log in, run a statement for hours, stop it.
 //!
-//! A [`Client`] is one connection, made of [`ConnectOptions`]; [`Client::backup`] runs a
-//! [`BackupStatement`] to its end. Invariant: a server is told neither user nor password before its
-//! greeting has shown it to be MatrixOne, and an end that nobody saw is [`ClientError::Ambiguous`], never a failure or a success.
+//! A [`Client`] is one connection, made from [`ConnectOptions`]; [`Client::backup`] runs a
+//! [`BackupStatement`] to its end. Invariant: br sends neither user nor password before the greeting has
+//! shown that the server is MatrixOne. If br does not know how a statement ended, the result is
+//! [`ClientError::Ambiguous`], never a failure or a success.
 //!
-//! `mysql_async` speaks the protocol, over a connection whose greeting `link` has read. A [`TlsMode`] says whether the connection is
-//! encrypted. On an unencrypted one the password crosses as a proof only, but the keys of a bucket as they are. Drop a client
-//! to close its connection; a dropped backup is cancelled by the server when it notices.
+//! `mysql_async` implements the protocol, over a connection whose greeting `link` has read. A [`TlsMode`]
+//! says whether the connection is encrypted. On an unencrypted connection br sends only a proof of the
+//! password, but the keys of a bucket in clear. Dropping a client closes its connection; the server cancels a
+//! dropped backup when it notices.
 
 mod error;
 mod link;
@@ -34,16 +36,16 @@ use super::sql::{self, BackupStatement};
 pub use error::{ClientError, Result, ServerError, ServerReason};
 pub use tls::TlsMode;
 
-/// The port of MatrixOne unless it was told another.
+/// The default port of MatrixOne.
 pub const DEFAULT_PORT: u16 = 6001;
 
-/// Silence on the connection before the system asks whether the other end is still there.
+/// How long the connection is idle before the system sends keepalive probes.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
-/// Questions without an answer before the connection counts as lost.
+/// Unanswered probes before the connection counts as lost.
 const KEEPALIVE_TRIES: u32 = 8;
 
-/// Who connects to what. Shown and debugged without the password.
+/// The server, the user and the settings of a connection. `Debug` does not show the password.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectOptions {
@@ -51,13 +53,13 @@ pub struct ConnectOptions {
     pub host: String,
     /// The port of a CN or of the proxy.
     pub port: u16,
-    /// The user in any form that MatrixOne knows: `dump`, `sys:dump`, `sys:dump:role`, `sys#dump`.
+    /// The user in any form that MatrixOne accepts: `dump`, `sys:dump`, `sys:dump:role`, `sys#dump`.
     pub user: String,
     /// The user's password; empty for none.
     pub password: Secret,
-    /// How long connecting and logging in may take together, and any statement but a backup.
+    /// The time limit for connecting and logging in together, and for each statement except a backup.
     pub timeout: Duration,
-    /// How long a cancelled backup is waited for after the server was told to stop it.
+    /// How long to wait for the end of a cancelled backup after the server was told to stop it.
     pub grace: Duration,
     /// Whether the connection is encrypted.
     pub tls: TlsMode,
@@ -69,12 +71,13 @@ pub struct Client {
     options: ConnectOptions,
     version: ServerVersion,
     connection_id: u32,
-    /// `None` once it was lost or is in an unknown state.
+    /// `None` after the connection was lost or its state became unknown.
     session: Option<Session>,
 }
 
 impl ConnectOptions {
-    /// Allows 20 seconds for every answer but that of a backup, which has as long as it takes.
+    /// Makes options with a time limit of 20 seconds for every response except that of a backup, which has no
+    /// limit.
     pub fn new(
         host: impl Into<String>,
         port: u16,
@@ -92,14 +95,14 @@ impl ConnectOptions {
         }
     }
 
-    /// Sets how long connecting and logging in may take, and any statement but a backup.
+    /// Sets the time limit for connecting and logging in, and for each statement except a backup.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Sets how long a cancelled backup is waited for.
+    /// Sets how long to wait for the end of a cancelled backup.
     #[must_use]
     pub fn with_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
@@ -113,7 +116,7 @@ impl ConnectOptions {
         self
     }
 
-    /// The host without the brackets around an address of IPv6.
+    /// Returns the host without the brackets around an IPv6 address.
     fn bare_host(&self) -> &str {
         self.host.trim_start_matches('[').trim_end_matches(']')
     }
@@ -138,7 +141,7 @@ impl Client {
     /// Connects and logs in.
     ///
     /// # Errors
-    /// When nobody or somebody else answers, or the user is refused, see [`ClientError`].
+    /// If no server or another product responds, or the login fails, see [`ClientError`].
     pub async fn connect(options: &ConnectOptions) -> Result<Self> {
         if !user::is_sys(&options.user) {
             return Err(ClientError::NotSysAccount {
@@ -154,26 +157,26 @@ impl Client {
         connected.map_err(|_| late())?
     }
 
-    /// Returns what the server is.
+    /// Returns the version of the server.
     #[must_use]
     pub fn version(&self) -> &ServerVersion {
         &self.version
     }
 
-    /// Returns the number by which the server knows this connection.
+    /// Returns the server's number for this connection.
     #[must_use]
     pub fn connection_id(&self) -> u32 {
         self.connection_id
     }
 
-    /// Runs a backup to its end, which takes minutes to hours. `Ok` means that the server calls it finished, even if it was
-    /// cancelled at the last moment; whether the files are all there has still to be checked.
+    /// Runs a backup to its end, which takes minutes to hours. `Ok` means that the server reported success,
+    /// even if the backup was cancelled at the last moment. The caller must still check that all files exist.
     ///
     /// # Errors
-    /// - [`ClientError::Server`] when the server says no: the folder is not to be used again.
-    /// - [`ClientError::Ambiguous`] when the connection was lost: look at the files.
-    /// - [`ClientError::Cancelled`] when `cancel` was triggered. The statement was killed from a second connection.
-    /// - [`ClientError::Lost`] when nothing was sent.
+    /// - [`ClientError::Server`] if the server returned an error: do not use the folder again.
+    /// - [`ClientError::Ambiguous`] if the connection was lost: check the files.
+    /// - [`ClientError::Cancelled`] if `cancel` was triggered. br kills the statement from a second connection.
+    /// - [`ClientError::Lost`] if nothing was sent.
     pub async fn backup(
         &mut self,
         statement: &BackupStatement,
@@ -185,7 +188,8 @@ impl Client {
                 source: None,
             });
         }
-        // Taken out so that a future dropped in the middle closes the connection, which is of no use then.
+        // Moved out of `self`, so that dropping this future closes the connection, which cannot be used again
+        // then.
         let mut session = self.session.take().ok_or_else(closed)?;
         let outcome = {
             let mut running = pin!(session.query(statement.reveal()));
@@ -205,11 +209,12 @@ impl Client {
         outcome
     }
 
-    /// Holds off the garbage collection for what existed at `since`. It expires after 20 minutes unless called again. A running
-    /// backup takes the same hold and gives it back at its end, so that this is for the time before and after.
+    /// Delays the garbage collection of the data at `since`. The delay expires after 20 minutes unless this
+    /// is called again. A running backup sets and removes the same delay, so use this for the time before and
+    /// after.
     ///
     /// # Errors
-    /// When the server is older than v3.0.5, does not let the user (it takes the role `moadmin`), or does not answer.
+    /// If the server is older than v3.0.5, refuses (the user needs the role `moadmin`), or does not respond.
     pub async fn protect_gc(&mut self, since: BackupTs) -> Result<()> {
         self.order(&sql::protect_gc(since), "hold off the garbage collection")
             .await
@@ -224,7 +229,7 @@ impl Client {
             .await
     }
 
-    /// Says goodbye, so that the server does not note an aborted connection.
+    /// Closes the connection properly, so that the server does not log an aborted connection.
     pub async fn close(self) {
         if let Some(session) = self.session {
             let _ = timeout(self.options.timeout, session.quit()).await;
@@ -241,7 +246,7 @@ impl Client {
         self.query(sql).await
     }
 
-    /// Runs a statement that is soon done.
+    /// Runs a short statement.
     async fn query(&mut self, sql: &str) -> Result<()> {
         let mut session = self.session.take().ok_or_else(closed)?;
         let answer = timeout(self.options.timeout, session.query(sql)).await;
@@ -301,7 +306,7 @@ async fn open_stream(options: &ConnectOptions, address: &str) -> Result<TcpStrea
         .with_time(KEEPALIVE_AFTER)
         .with_interval(KEEPALIVE_EVERY)
         .with_retries(KEEPALIVE_TRIES);
-    // Without it a backup would be waited for in vain after a firewall has forgotten the connection.
+    // Without keepalive, br would wait forever after a firewall has dropped the connection.
     SockRef::from(&stream)
         .set_tcp_keepalive(&keepalive)
         .map_err(ClientError::Lost)?;
@@ -323,7 +328,7 @@ fn not_logged_in(error: SessionError, options: &ConnectOptions) -> ClientError {
     }
 }
 
-/// Ends a statement from another connection.
+/// Kills the statement of a connection from another one.
 async fn kill(options: &ConnectOptions, connection_id: u32) -> Result<()> {
     let mut second = Client::connect(options).await?;
     second.query(&sql::kill_query(connection_id)).await?;
@@ -331,7 +336,7 @@ async fn kill(options: &ConnectOptions, connection_id: u32) -> Result<()> {
     Ok(())
 }
 
-/// What became of a backup whose statement was killed, or should have been.
+/// Returns the result of a backup whose statement br killed or tried to kill.
 fn after_kill(
     answer: Option<Result<(), SessionError>>,
     not_killed: Option<ClientError>,
@@ -371,7 +376,7 @@ fn plain(error: SessionError, received: impl FnOnce(io::Error) -> ClientError) -
     }
 }
 
-/// After an answer the connection can take the next statement.
+/// After a response, the connection can run the next statement.
 fn is_usable_after<T>(outcome: &Result<T>) -> bool {
     matches!(
         outcome,

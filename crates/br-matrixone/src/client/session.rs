@@ -13,21 +13,22 @@ use super::error::ServerError;
 use super::link::{Link, MAX_MESSAGE, OfferedLink};
 use crate::server_version::shown_to;
 
-/// Longest packet that is taken or sent, in bytes. The protocol splits longer ones, which nothing here needs.
+/// The longest packet that is received or sent, in bytes. The protocol splits longer ones, which are not
+/// needed here.
 const MAX_PACKET: usize = (1 << 24) - 2;
 /// Bytes of a packet with a statement that are not the statement.
 const OVERHEAD: u64 = 5;
 /// How long the server keeps an idle connection, in seconds. Nothing uses the value; without it `mysql_async` asks the server.
 const WAIT_TIMEOUT: usize = 28_800;
 
-/// What can happen to a statement.
+/// Why a statement failed.
 #[derive(Debug)]
 pub(super) enum SessionError {
-    /// It was not sent, or only a part of it, so it does not run.
+    /// The statement was not sent completely, so it does not run.
     Send(io::Error),
-    /// It was sent, and no valid answer came back.
+    /// The statement was sent, and no valid response arrived.
     Receive(io::Error),
-    /// The server refused it.
+    /// The server refused the statement.
     Server(ServerError),
     /// The server requires another login method.
     AuthMethod(String),
@@ -84,7 +85,8 @@ impl Session {
         let before = self.link.sent();
         let answer = self.conn.query_drop(sql).await;
         answer.map_err(|error| {
-            // An encrypted statement is longer, so that a part of it may count as sent, but never the other way round.
+            // An encrypted statement is longer. So an incompletely sent one may count as sent, but a sent one
+            // never counts as unsent.
             let is_sent = self.link.sent() - before >= sql.len() as u64 + OVERHEAD;
             match is_sent {
                 true => sort(error, SessionError::Receive),

@@ -1,10 +1,10 @@
-//! The forms in which a user of MatrixOne is named.
+//! User names of MatrixOne.
 
-/// The account whose users may back up.
+/// The account whose users may take backups.
 const SYS: &str = "sys";
 
-/// The account in a user's name: `user`, `account:user`, `account:user:role`, the same with `#`, each perhaps with a label for
-/// the proxy, `?cn=…`. A name without an account means `sys`.
+/// Returns the account in a user name: `user`, `account:user`, `account:user:role`, or the same with `#`,
+/// optionally followed by a label for the proxy, `?cn=…`. A name without an account belongs to `sys`.
 pub(super) fn account(user: &str) -> &str {
     let name = user.split_once('?').map_or(user, |(name, _)| name);
     let separator = if name.contains(':') { ':' } else { '#' };
@@ -12,7 +12,7 @@ pub(super) fn account(user: &str) -> &str {
         .map_or(SYS, |(account, _)| account)
 }
 
-/// Whether a user belongs to the account that may back up.
+/// Returns whether a user belongs to the account that may take backups.
 pub(super) fn is_sys(user: &str) -> bool {
     account(user).eq_ignore_ascii_case(SYS)
 }

@@ -1,7 +1,8 @@
-//! The statements that drive a backup, built and checked before anything is sent.
+//! The statements for a backup, built and checked before any of them is sent.
 //!
-//! A [`BackupRequest`] becomes a [`BackupStatement`] in the grammar of the server that is to run it. Invariant: whatever the
-//! server would refuse or misread is refused here with the reason, and a statement is never shown with its keys.
+//! A [`BackupRequest`] becomes a [`BackupStatement`] in the grammar of the server that will run it.
+//! Invariant: a request that the server would refuse or misread is refused here with the reason, and a
+//! statement is never displayed with its keys.
 
 use std::fmt;
 
@@ -12,16 +13,19 @@ use zeroize::Zeroizing;
 use super::BackupTs;
 use super::server_version::{Grammar, ServerVersion, shown};
 
-/// What MatrixOne takes in a path besides letters, digits and printable characters beyond ASCII.
+/// The punctuation that MatrixOne accepts in a path, in addition to letters, digits and printable characters
+/// beyond ASCII.
 const PATH_PUNCTUATION: &str = "!-_.*'()@/=%";
 const MASK: &str = "******";
-/// Room for any statement there is in practice, in bytes: growing would leave keys behind in the memory that was outgrown.
+/// The initial capacity for a statement, in bytes. It is larger than statements in practice, because growing
+/// the buffer would leave keys in the freed memory.
 const ROOM: usize = 16 << 10;
 
-/// Where the server is to write. The folder is one backup's own, and empty: the server overwrites nothing.
+/// Where the server writes. The folder must be empty and used for one backup only: the server overwrites
+/// nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BackupTarget {
-    /// A folder on the host of the server that runs the statement, which need not be this one.
+    /// A folder on the host of the server that runs the statement, which may be another host than this one.
     FileSystem {
         /// The folder.
         path: String,
@@ -30,7 +34,7 @@ pub enum BackupTarget {
     S3(S3Target),
 }
 
-/// A place in a bucket, as the server reaches it.
+/// A folder in a bucket, as the server accesses it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct S3Target {
     /// URL of the service.
@@ -41,11 +45,11 @@ pub struct S3Target {
     pub filepath: String,
     /// The region; empty where there is none, as with MinIO.
     pub region: String,
-    /// A role the server is to assume.
+    /// The role that the server assumes.
     pub role_arn: Option<String>,
     /// Whether it is MinIO.
     pub is_minio: bool,
-    /// The keys; without them the server uses its own.
+    /// The keys; `None` for the server's own.
     pub keys: Option<S3Keys>,
 }
 
@@ -58,25 +62,26 @@ pub struct S3Keys {
     pub secret_access_key: Secret,
 }
 
-/// How much is to be backed up.
+/// Full or incremental.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
     /// Everything.
     Full,
-    /// What came after an earlier backup, which has to be kept.
+    /// The changes since an earlier backup, which must be kept.
     Since(BackupTs),
 }
 
-/// A backup that is wanted.
+/// A request for a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupRequest {
-    /// A name for the server's log; it has no meaning to the server.
+    /// A name for the server's log; the server does not use it otherwise.
     pub label: String,
-    /// Where to.
+    /// Where the server writes the backup.
     pub target: BackupTarget,
-    /// How many files the server copies at a time; 0, 512 and more let it choose by its processors, and so does `None`.
+    /// How many files the server copies at once. With `None`, 0, or 512 and more, the server chooses by its
+    /// number of processors.
     pub parallelism: Option<u16>,
-    /// How much.
+    /// Full or incremental.
     pub extent: Extent,
 }
 
@@ -84,23 +89,23 @@ pub struct BackupRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum StatementError {
-    /// The folder has a character that MatrixOne takes for something else. Choose another folder.
+    /// The folder has a character that MatrixOne does not accept or misreads. Choose another folder.
     #[error(
         "the folder '{path}' has the character {character:?}, which MatrixOne does not take in a path: choose one of letters, digits and {PATH_PUNCTUATION}"
     )]
     PathCharacter {
         /// The folder.
         path: String,
-        /// Its first character that is not taken.
+        /// The first such character.
         character: char,
     },
-    /// Something is missing.
+    /// A value is missing.
     #[error("{0} is missing")]
     Missing(&'static str),
     /// A value has a line break or another control character.
     #[error("{0} has a control character; was it copied with a line break?")]
     ControlCharacter(&'static str),
-    /// An address with a user name or password in it would be shown in logs.
+    /// An address contains a user name or password, which logs would show.
     #[error("the endpoint has a user or password in it: give keys as keys")]
     SecretInEndpoint,
     /// The server cannot make incremental backups.
@@ -110,7 +115,7 @@ pub enum StatementError {
     IncrementalUnsupported(String),
 }
 
-/// The statement `BACKUP`, for one server. Shown and debugged with its keys masked.
+/// The statement `BACKUP` for one server. `Display` and `Debug` mask its keys.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BackupStatement {
     text: Zeroizing<String>,
@@ -119,10 +124,11 @@ pub struct BackupStatement {
 }
 
 impl BackupRequest {
-    /// Writes the statement in the grammar of a server. A server older than v1.1.3 is not told the parallelism.
+    /// Writes the statement in the grammar of a server. For a server older than v1.1.3 the parallelism is
+    /// left out.
     ///
     /// # Errors
-    /// When the server would not take it, see [`StatementError`].
+    /// If the server would not accept the request, see [`StatementError`].
     pub fn statement(&self, server: &ServerVersion) -> Result<BackupStatement, StatementError> {
         let grammar = server.grammar();
         refuse_control("the label", &self.label)?;
@@ -133,7 +139,7 @@ impl BackupRequest {
                 check_path(path)?;
                 statement.push(" FILESYSTEM ").quote(path);
                 if grammar != Grammar::Bare {
-                    // The clause is mandatory; nought lets the server choose.
+                    // The clause is mandatory; zero lets the server choose.
                     let parallelism = self.parallelism.unwrap_or(0).to_string();
                     statement.push(" PARALLELISM ").quote(&parallelism);
                 }
@@ -162,14 +168,14 @@ impl BackupRequest {
 }
 
 impl BackupStatement {
-    /// Returns the statement with its keys, for the one place that sends it.
+    /// Returns the statement with its keys. Use it only to send the statement.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.text
     }
 
-    /// Takes the keys out of what the server said of this statement. A complaint about the grammar repeats part of the statement,
-    /// perhaps up to the middle of a key: that part is left out.
+    /// Removes the keys from a server's message about this statement. A syntax error repeats a part of the
+    /// statement, which may end inside a key: that part is removed.
     pub(super) fn redact(&self, message: &str) -> String {
         let mut message = message.to_owned();
         if self.secrets.is_empty() {
@@ -200,33 +206,34 @@ impl fmt::Debug for BackupStatement {
     }
 }
 
-/// Ends the statement that runs on a connection, but not the connection.
+/// Makes the statement that kills the running statement of a connection, but not the connection.
 #[must_use]
 pub fn kill_query(connection_id: u32) -> String {
     format!("KILL QUERY {connection_id}")
 }
 
-/// Holds off the garbage collection for what existed at a moment. It expires after 20 minutes unless sent again, and the cluster
-/// has one such hold only, which a running backup takes as well.
+/// Makes the statement that delays the garbage collection of the data at a time stamp. The delay expires
+/// after 20 minutes unless the statement is sent again. A cluster has only one such delay, which a running
+/// backup uses as well.
 #[must_use]
 pub fn protect_gc(since: BackupTs) -> String {
     format!("select mo_ctl('dn','DiskCleaner','add_checker.backup.{since}')")
 }
 
-/// Lets the garbage collection run again.
+/// Makes the statement that ends the delay.
 #[must_use]
 pub fn unprotect_gc() -> String {
     "select mo_ctl('dn','DiskCleaner','remove_checker.backup.')".to_owned()
 }
 
-/// Whether a URL has a user name or a password before its host.
+/// Returns whether a URL has a user name or a password before its host.
 pub(super) fn has_user_info(url: &str) -> bool {
     let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
     let end = authority.find(['/', '?', '#']).unwrap_or(authority.len());
     authority[..end].contains('@')
 }
 
-/// Writes a statement and its masked form side by side.
+/// Writes a statement and its masked form at the same time.
 struct Writer(BackupStatement);
 
 impl Default for Writer {
@@ -260,7 +267,7 @@ impl Writer {
     }
 }
 
-/// MatrixOne reads a doubled quote as one, and a backslash as in MySQL.
+/// MatrixOne reads a doubled quote as one quote, and a backslash as MySQL does.
 fn quote(value: &str, into: &mut String) {
     into.push('\'');
     for c in value.chars() {

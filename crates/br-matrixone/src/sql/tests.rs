@@ -1,4 +1,4 @@
-//! What a server gets to read, to the byte.
+//! Tests of the exact text that a server receives.
 
 use super::*;
 

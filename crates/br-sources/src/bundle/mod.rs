@@ -1,7 +1,8 @@
-//! Export bundles in a repository: member by member, so that what they have in common is stored once.
+//! Export bundles in a repository, stored member by member, so that shared data is stored once.
 //!
-//! [`BundleSource`] is a bundle to back up, [`BundleSink`] makes one of a backup. Invariant: a bundle is backed up after it was read to
-//! its end and found sound, and is written back with the members, the bytes and the name it had.
+//! [`BundleSource`] reads a bundle for a backup; [`BundleSink`] writes a bundle from a backup. Invariant: a
+//! bundle is backed up only after all of it was read and validated, and is written back with the same
+//! members, bytes and name.
 
 mod sink;
 mod source;
@@ -12,10 +13,10 @@ use br_core::model::{Backup, OriginKind};
 pub use sink::BundleSink;
 pub use source::BundleSource;
 
-/// The tag of backups that were bundles.
+/// The tag of backups of bundles.
 pub const TAG: &str = "bundle";
 
-/// The name of the bundle that a backup was made from; `None` when it was made from anything else.
+/// The name of the bundle from which a backup was made; `None` for any other backup.
 #[must_use]
 pub fn name_of(backup: &Backup) -> Option<BundleName> {
     // Early versions of br recorded no origin, only a tag.

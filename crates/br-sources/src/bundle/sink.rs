@@ -10,15 +10,16 @@ use br_archive::{
 use br_core::model::{Entry, EntryKind, EntryPath};
 use br_core::sink::Sink;
 
-/// Largest configuration of which single keys are taken, in bytes.
+/// The largest configuration from which single keys can be selected, in bytes.
 const MAX_CONFIG_BYTES: u64 = 64 << 20;
 
-/// Writes the files of a backup into a bundle. Whatever cannot be in one is left out, told of, and counted.
+/// Writes the files of a backup into a bundle. Entries that a bundle cannot hold are left out, reported and
+/// counted.
 #[derive(Debug)]
 pub struct BundleSink<P> {
     writer: BundleWriter,
     selection: Selection,
-    /// The bundle's own manifest is among the entries.
+    /// Whether the entries include the bundle's own manifest.
     is_whole_bundle: bool,
     /// The bundle's own manifest, which is written last.
     manifest: Option<(MemberPath, Vec<u8>, Attributes)>,
@@ -27,7 +28,7 @@ pub struct BundleSink<P> {
 }
 
 impl<P: Progress> BundleSink<P> {
-    /// Writes what `selection` takes.
+    /// Writes the entries that `selection` accepts.
     pub const fn new(writer: BundleWriter, selection: Selection, progress: P) -> Self {
         Self {
             writer,
@@ -39,14 +40,14 @@ impl<P: Progress> BundleSink<P> {
         }
     }
 
-    /// Takes over the manifest of the bundle that the backup was made from.
+    /// Sets whether the manifest of the original bundle is written, too.
     #[must_use]
     pub fn with_whole_bundle(mut self, is_whole_bundle: bool) -> Self {
         self.is_whole_bundle = is_whole_bundle;
         self
     }
 
-    /// Writes what comes last; returns the writer, and what was left out with the reason.
+    /// Writes the last members. Returns the writer, and the entries that were left out with the reasons.
     ///
     /// # Errors
     /// As [`BundleWriter::add_bytes`].
@@ -89,7 +90,7 @@ impl<P: Progress> BundleSink<P> {
     }
 }
 
-/// Reads a member that has to be in memory.
+/// Reads a member that must be in memory.
 fn read_whole(size: u64, limit: u64, content: &mut dyn Read) -> br_archive::Result<Vec<u8>> {
     if size > limit {
         let text = format!("it has more than {limit} bytes, too many to look into it");
@@ -102,7 +103,7 @@ fn read_whole(size: u64, limit: u64, content: &mut dyn Read) -> br_archive::Resu
     Ok(text)
 }
 
-/// What such things are called, in the words of `br-archive`.
+/// Returns the term of `br-archive` for this kind of entry.
 const fn plural(kind: &EntryKind) -> &'static str {
     match kind {
         EntryKind::File(_) | EntryKind::Directory => "folders",

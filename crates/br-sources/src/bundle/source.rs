@@ -13,18 +13,18 @@ use br_core::model::{Entry, EntryKind, EntryPath, FileContent, FileTime, Owner};
 use br_core::source::{ContentReader, Details, Source, SourceItem};
 use tempfile::TempDir;
 
-/// The members of a bundle, unpacked into a temporary folder: a backup reads them in another order than the archive has, and only
-/// once it is sure that they are sound.
+/// The members of a bundle, unpacked into a temporary folder: a backup reads them in another order than the
+/// archive, and only after they were validated.
 #[derive(Debug)]
 pub struct BundleSource {
-    /// By path, so that they come in the order of a backup.
+    /// Sorted by path, the order of a backup.
     entries: std::collections::btree_map::IntoIter<EntryPath, Option<InspectedMember>>,
     spool: Arc<Spool>,
-    /// For folders, of which bundles say little.
+    /// The time for folders, for which bundles hold little metadata.
     time: FileTime,
 }
 
-/// The folder is removed when the last file of it was read.
+/// The folder is removed after its last file was read.
 #[derive(Debug)]
 struct Spool {
     _folder: TempDir,
@@ -32,10 +32,11 @@ struct Spool {
 }
 
 impl BundleSource {
-    /// Reads a bundle to its end and unpacks it below the folder `spool`, such as the system's for temporary files.
+    /// Reads a whole bundle and unpacks it below the folder `spool`, such as the system's folder for
+    /// temporary files.
     ///
     /// # Errors
-    /// When the bundle is damaged or breaks a rule, or the system refuses.
+    /// If the bundle is damaged or breaks a rule, or the system reports an error.
     pub fn open(
         bundle: &Path,
         spool: &Path,
@@ -75,7 +76,7 @@ impl BundleSource {
     }
 }
 
-/// Every path in a bundle is one in a backup.
+/// Converts a path of a bundle to a path of a backup.
 fn entry_path(path: &str) -> br_archive::Result<EntryPath> {
     EntryPath::new(path.as_bytes().to_vec())
         .map_err(|error| br_archive::Error::new(ErrorKind::Refused, format!("{path}: {error}")))
@@ -122,7 +123,7 @@ impl Source for BundleSource {
         Some(SourceItem::Entry { entry, details })
     }
 
-    /// Half of it is of no use.
+    /// An incomplete backup could not be restored.
     fn needs_everything(&self) -> bool {
         true
     }
@@ -152,7 +153,7 @@ impl Details for SpooledMember {
     fn open(self: Box<Self>, entry: &mut Entry) -> io::Result<Box<dyn ContentReader>> {
         let path = self.path.as_ref().map_or("", MemberPath::as_str);
         let file = File::open(self.spool.members.join(path))?;
-        // A configuration of which only some keys are wanted is shorter than its member.
+        // If only some keys of a configuration were selected, the file is shorter than its member.
         if let EntryKind::File(content) = &mut entry.kind {
             content.size = file.metadata()?.len();
         }
@@ -176,7 +177,7 @@ impl Read for SpooledContent {
 }
 
 impl ContentReader for SpooledContent {
-    /// No other program writes there.
+    /// Always unchanged: no other program writes to the folder.
     fn finish(&mut self) -> io::Result<bool> {
         Ok(true)
     }

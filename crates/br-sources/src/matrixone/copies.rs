@@ -1,4 +1,4 @@
-//! Lists the copies of MatrixOne's backups that a repository has.
+//! Lists the copies of MatrixOne backups in a repository.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,10 +12,10 @@ use br_matrixone::find;
 
 use super::TAG;
 
-/// The copies in a repository, as entries for a catalogue.
+/// Returns the copies in a repository as entries for a catalogue.
 ///
 /// # Errors
-/// When the repository cannot be read.
+/// If the repository cannot be read.
 pub async fn copies(repository: &Repository, context: &Context) -> Result<Vec<Entry>> {
     let mut out = Vec::new();
     for backup in repository.backups(context).await? {
@@ -24,7 +24,7 @@ pub async fn copies(repository: &Repository, context: &Context) -> Result<Vec<En
     Ok(out)
 }
 
-/// The entry for one copy; `None` when the backup is something else.
+/// Returns the entry for a copy; `None` if the backup is not a copy.
 async fn copy(
     repository: &Repository,
     backup: &Backup,
@@ -50,14 +50,14 @@ async fn copy(
     Ok(find::copy(place, &directory, times, &sum))
 }
 
-/// The last part of a copy's path, if it is the folder of a backup.
+/// Returns the last part of a copy's path, if it is the folder of a backup.
 fn directory(path: &[u8]) -> Option<String> {
     let name = path.rsplit(|byte| *byte == b'/').next()?;
     let name = std::str::from_utf8(name).ok()?;
     split_dir(name).map(|_| name.to_owned())
 }
 
-/// MatrixOne's summary of the backup; empty when it cannot be read, as a restore does not need it.
+/// Returns MatrixOne's summary of the backup; empty if it cannot be read, because a restore does not need it.
 async fn tae_sum(
     repository: &Repository,
     backup: &Backup,
@@ -79,12 +79,12 @@ async fn tae_sum(
     Ok(std::mem::take(&mut *head.lock()))
 }
 
-/// Keeps the first bytes that are written to it.
+/// A writer that keeps the first bytes.
 #[derive(Debug, Clone, Default)]
 struct Head(Arc<Mutex<Vec<u8>>>);
 
 impl Head {
-    /// A summary is shorter.
+    /// The number of bytes to keep. A summary is shorter.
     const MAX_LEN: usize = 64 << 10;
 
     fn lock(&self) -> MutexGuard<'_, Vec<u8>> {

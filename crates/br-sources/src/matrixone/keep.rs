@@ -34,24 +34,25 @@ pub enum KeepError {
     /// The archive cannot be read.
     #[error(transparent)]
     Archive(#[from] archive::Error),
-    /// The repository cannot be added to.
+    /// The repository cannot be written.
     #[error(transparent)]
     Repository(#[from] br_core::Error),
 }
 
-/// What the copy is made from: the version of the server, and the time stamp up to which the backup is complete.
+/// Returns the origin of a copy: the version of the server, and the time stamp up to which the backup is
+/// complete.
 fn origin(entry: &Entry) -> Origin {
     Origin::new(OriginKind::MatrixOne)
         .with_version(entry.server_version.clone())
         .with_position(entry.backup_ts.map(|ts| ts.to_string()))
 }
 
-/// Copies the backup of a catalogue's entry, which is below `root`, into a repository.
+/// Copies the backup of a catalogue entry, which is below `root`, into a repository.
 ///
-/// It starts once more when a prune removes data that the copy relied on.
+/// If a prune removes data that the copy relied on, the copy starts once more.
 ///
 /// # Errors
-/// When the archive cannot be listed, and those of [`br_core::engine::backup::backup`].
+/// If the archive cannot be listed, and those of [`br_core::engine::backup::backup`].
 pub async fn keep(
     repository: &Repository,
     root: &Folder,
@@ -69,7 +70,7 @@ pub async fn keep(
     let open = async || {
         let (root, directory) = (root.clone(), directory.clone());
         let work = move || ArchiveSource::open(&root, &directory, secs);
-        // It ends early only with a panic, which continues here.
+        // The task fails only by a panic, which continues here.
         match tokio::task::spawn_blocking(work).await {
             Ok(source) => Ok::<_, KeepError>(source?),
             Err(error) => std::panic::resume_unwind(error.into_panic()),

@@ -1,8 +1,8 @@
-//! Backups of MatrixOne in a repository.
+//! Copies of MatrixOne backups in a repository.
 //!
-//! [`ArchiveSource`] is an archive to back up, [`keep`] copies one into a repository, [`copies`] lists the copies that a repository has.
-//! Invariant: a copy holds the files of one backup under the folder that the backup has below the archive's root, so that a restore
-//! gives an archive again.
+//! [`ArchiveSource`] reads an archive for a backup, [`keep`] copies an archive into a repository, and
+//! [`copies`] lists the copies in a repository. Invariant: a copy holds the files of one backup below the
+//! folder that the backup has in the archive root, so that a restore gives an archive again.
 
 mod copies;
 mod keep;
@@ -12,5 +12,5 @@ pub use copies::copies;
 pub use keep::{KeepError, KeepOptions, keep};
 pub use source::ArchiveSource;
 
-/// The tag of copies of MatrixOne's backups.
+/// The tag of copies of MatrixOne backups.
 pub const TAG: &str = "matrixone";

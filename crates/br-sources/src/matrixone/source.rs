@@ -1,7 +1,7 @@
-//! An archive of MatrixOne as a source: a backup that the server wrote, to be kept in a repository.
+//! A source that reads a backup that MatrixOne wrote.
 //!
-//! [`ArchiveSource`] yields the files of one backup. Invariant: files come in the order of their paths, each under the folder that it has
-//! below the archive's root, so that what is restored is an archive again.
+//! [`ArchiveSource`] returns the files of one backup. Invariant: files come in the order of their paths, each
+//! below the folder that it has in the archive root, so that a restore gives an archive again.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -12,7 +12,7 @@ use br_core::source::{ContentReader, Details, Source, SourceItem};
 
 use br_matrixone::archive::{Error, ErrorKind, FileReader, Folder, Result};
 
-/// The files of one backup of MatrixOne, from disk or from an object storage.
+/// The files of one MatrixOne backup, from disk or from object storage.
 #[derive(Debug)]
 pub struct ArchiveSource {
     entries: std::collections::btree_map::IntoIter<EntryPath, Option<(String, u64)>>,
@@ -21,10 +21,11 @@ pub struct ArchiveSource {
 }
 
 impl ArchiveSource {
-    /// Lists the folder `dir` below `root`; `secs` since 1970 becomes the time of its files, of which not every storage knows.
+    /// Lists the folder `dir` below `root`. `secs`, in seconds since 1970, becomes the time of its files,
+    /// because not every storage has file times.
     ///
     /// # Errors
-    /// When it cannot be listed, or has a name that no backup can have.
+    /// If the folder cannot be listed, or contains a name that a backup cannot hold.
     pub fn open(root: &Folder, dir: &str, secs: i64) -> Result<Self> {
         let mut entries = BTreeMap::new();
         for file in root.list(dir)? {
@@ -81,7 +82,7 @@ impl Source for ArchiveSource {
         Some(SourceItem::Entry { entry, details })
     }
 
-    /// Half of it is of no use.
+    /// An incomplete backup could not be restored.
     fn needs_everything(&self) -> bool {
         true
     }
@@ -111,7 +112,7 @@ impl Details for ArchiveFile {
 
 struct ArchiveContent {
     reader: FileReader,
-    /// As listed.
+    /// The size in the listing.
     size: u64,
     read: u64,
 }
@@ -125,7 +126,7 @@ impl Read for ArchiveContent {
 }
 
 impl ContentReader for ArchiveContent {
-    /// The server writes each file once, and is done: another length is no change, but a loss.
+    /// The server writes each file once, so a file of another length was not changed but damaged.
     fn finish(&mut self) -> io::Result<bool> {
         match self.read == self.size {
             true => Ok(true),

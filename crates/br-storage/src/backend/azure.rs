@@ -1,7 +1,7 @@
 //! Objects in a container of Azure Blob Storage.
 //!
-//! [`open`] turns a location and options into a store of `object_store`. Invariant: the account,
-//! who asks, and which server, is what the environment says and nothing else.
+//! [`open`] makes a store of `object_store` from a location and options. Invariant: the account, the
+//! credentials and the server come from the environment only.
 
 use std::env;
 
@@ -17,14 +17,14 @@ use crate::{
     options::StorageOptions,
 };
 
-/// How to give credentials.
+/// Says how to give credentials.
 const ADVICE: &str = "set AZURE_STORAGE_ACCOUNT_KEY, or AZURE_STORAGE_SAS_KEY, or AZURE_CLIENT_ID, \
                       AZURE_CLIENT_SECRET and AZURE_TENANT_ID, or run `az login` and set \
                       AZURE_USE_AZURE_CLI=true";
-/// Where the emulator listens unless the environment says otherwise.
+/// The emulator's address, unless the environment sets another one.
 const EMULATOR_URL: &str = "http://127.0.0.1:10000";
 
-/// Opens a container. No request is made.
+/// Opens a container. Sends no request.
 pub(crate) fn open(location: &BucketLocation, options: &StorageOptions) -> Result<Backend> {
     open_with(MicrosoftAzureBuilder::from_env(), location, options)
 }
@@ -50,17 +50,17 @@ fn open_with(
         ));
     }
     let advice = (!is_emulator).then_some(ADVICE);
-    cloud::open(&server, location, options, advice, |doors| {
+    cloud::open(&server, location, options, advice, |factory| {
         builder
             .with_container_name(location.bucket())
             .with_client_options(ClientOptions::new())
             .with_retry(server.retries())
-            .with_http_connector(doors)
+            .with_http_connector(factory)
             .build()
     })
 }
 
-/// As the builder understands the variable `AZURE_STORAGE_USE_EMULATOR`.
+/// Parses `AZURE_STORAGE_USE_EMULATOR` as the builder does.
 fn uses_emulator(builder: &MicrosoftAzureBuilder) -> bool {
     let value = builder.get_config_value(&AzureConfigKey::UseEmulator);
     let value = value.unwrap_or_default().to_ascii_lowercase();

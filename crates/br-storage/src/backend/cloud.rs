@@ -1,9 +1,9 @@
-//! What the clouds of Google and Azure have in common.
+//! Code that Google Cloud Storage and Azure Blob Storage share.
 //!
-//! Who asks stands in the environment, where `object_store` looks for it. [`Doors`] hands it a way
-//! to the objects, to the services that give out tokens, or to the metadata service of the machine,
-//! whichever it wants. Invariant: only the metadata service, which is as good as local, is asked
-//! without the rules of [`super::remote`].
+//! `object_store` reads the credentials from the environment. [`ConnectorFactory`] gives it an HTTP client
+//! for the objects, for the services that issue tokens, or for the metadata service of the machine.
+//! Invariant: only requests to the metadata service, which is on the local network, bypass the rules of
+//! [`super::remote`].
 
 use std::{
     io,
@@ -25,19 +25,19 @@ use super::{
 };
 use crate::{error::Result, location::BucketLocation, options::StorageOptions};
 
-/// Opens a bucket with a store that `build` makes with the way there. No request is made.
+/// Opens a bucket with the store that `build` makes from a connector. Sends no request.
 ///
-/// `advice` says how to give credentials, for when not even the machine has any; without advice the
-/// machine is not asked.
+/// `advice` says how to give credentials. It is part of the error when the metadata service has none either.
+/// Without advice the metadata service is not used.
 pub(super) fn open<S: object_store::ObjectStore>(
     server: &Server<'_>,
     location: &BucketLocation,
     options: &StorageOptions,
     advice: Option<&'static str>,
-    build: impl FnOnce(Doors) -> object_store::Result<S>,
+    build: impl FnOnce(ConnectorFactory) -> object_store::Result<S>,
 ) -> Result<Backend> {
     let (link, connector) = server.connect()?;
-    let store = build(Doors { connector, advice }).map_err(|error| match error {
+    let store = build(ConnectorFactory { connector, advice }).map_err(|error| match error {
         // The variant adds nothing but the name of a type.
         object_store::Error::Generic { source, .. } => server.refuse(source.to_string()),
         error => server.refuse(error.to_string()),
@@ -49,16 +49,16 @@ pub(super) fn open<S: object_store::ObjectStore>(
     })
 }
 
-/// Hands ways to servers to `object_store`, whose own options must be the default.
+/// Makes HTTP clients for `object_store`. The client options that `object_store` passes must be the defaults.
 #[derive(Debug)]
-pub(super) struct Doors {
+pub(super) struct ConnectorFactory {
     connector: Connector,
     advice: Option<&'static str>,
 }
 
-impl HttpConnector for Doors {
+impl HttpConnector for ConnectorFactory {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        // Only a metadata service is asked in the clear by default.
+        // By default, `object_store` allows `http` only for the metadata service.
         let allow_http = options.get_config_value(&ClientConfigKey::AllowHttp);
         match self.advice {
             Some(advice) if allow_http.as_deref() == Some("true") => {
@@ -68,17 +68,17 @@ impl HttpConnector for Doors {
                     has_answered: AtomicBool::new(false),
                 }))
             }
-            _ => Ok(self.connector.again().client()),
+            _ => Ok(self.connector.for_another_server().client()),
         }
     }
 }
 
-/// Says what to do when there is no metadata service, as almost everywhere.
+/// A client for the metadata service. Most machines have none; then its error says how to give credentials.
 #[derive(Debug)]
 struct Metadata {
     client: HttpClient,
     advice: &'static str,
-    /// It has given out credentials, and what fails now will pass.
+    /// The service has issued credentials before, so a failure is temporary.
     has_answered: AtomicBool,
 }
 
@@ -86,17 +86,17 @@ struct Metadata {
 impl HttpService for Metadata {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let answer = self.client.execute(request).await;
-        let knows_nobody = match &answer {
+        let has_no_identity = match &answer {
             Ok(answer) => (400..=404).contains(&answer.status().as_u16()),
             Err(_) => true,
         };
-        if knows_nobody && !self.has_answered.load(Relaxed) {
+        if has_no_identity && !self.has_answered.load(Relaxed) {
             let text = format!("no credentials were found: {}", self.advice);
             let cause = io::Error::new(io::ErrorKind::PermissionDenied, text);
-            // This kind is not tried again.
+            // `object_store` does not retry this kind.
             return Err(HttpError::new(HttpErrorKind::Unknown, cause));
         }
-        self.has_answered.fetch_or(!knows_nobody, Relaxed);
+        self.has_answered.fetch_or(!has_no_identity, Relaxed);
         answer
     }
 }
@@ -112,15 +112,15 @@ mod tests {
     use super::*;
     use crate::{Error, ErrorKind, NetworkOptions, Operation};
 
-    /// Asks a metadata service through the doors, and returns the error as users see it.
+    /// Sends a request to a metadata service through the factory, and returns the error that users see.
     async fn ask(url: &str) -> Error {
         let network = NetworkOptions::default();
         let server = Server::new("gs://bucket".to_owned(), None, &network).unwrap();
         let (_, connector) = server.connect().unwrap();
         let advice = Some("write them down");
-        let doors = Doors { connector, advice };
+        let factory = ConnectorFactory { connector, advice };
         let options = ClientOptions::new().with_allow_http(true);
-        let client = doors.connect(&options).unwrap();
+        let client = factory.connect(&options).unwrap();
         let request = http::Request::get(url).body(Vec::new().into());
         let error = client.execute(request.unwrap()).await.unwrap_err();
         assert_eq!(

@@ -1,7 +1,7 @@
 //! Objects in a bucket of Google Cloud Storage.
 //!
-//! [`open`] turns a location and options into a store of `object_store`. Invariant: who asks, and
-//! which server, is what the environment says and nothing else.
+//! [`open`] makes a store of `object_store` from a location and options. Invariant: the credentials and the
+//! server come from the environment only.
 
 use object_store::{
     ClientOptions,
@@ -15,11 +15,11 @@ use crate::{
     options::StorageOptions,
 };
 
-/// How to give credentials.
+/// Says how to give credentials.
 const ADVICE: &str = "name the key file of a service account in GOOGLE_APPLICATION_CREDENTIALS, or \
                       run `gcloud auth application-default login`";
 
-/// Opens a bucket. No request is made.
+/// Opens a bucket. Sends no request.
 pub(crate) fn open(location: &BucketLocation, options: &StorageOptions) -> Result<Backend> {
     open_with(GoogleCloudStorageBuilder::from_env(), location, options)
 }
@@ -32,12 +32,12 @@ fn open_with(
     let place = Location::Gcs(location.clone()).to_string();
     let url = builder.get_config_value(&GoogleConfigKey::BaseUrl);
     let server = Server::new(place, url.as_deref(), &options.network)?;
-    cloud::open(&server, location, options, Some(ADVICE), |doors| {
+    cloud::open(&server, location, options, Some(ADVICE), |factory| {
         builder
             .with_bucket_name(location.bucket())
             .with_client_options(ClientOptions::new())
             .with_retry(server.retries())
-            .with_http_connector(doors)
+            .with_http_connector(factory)
             .build()
     })
 }

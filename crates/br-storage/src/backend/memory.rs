@@ -1,6 +1,6 @@
 //! Objects in the memory of this process.
 //!
-//! [`open`] makes an empty one. Invariant: nothing outlives it, so nothing has to be durable.
+//! [`open`] makes an empty store. Invariant: the objects end with the process, so no write has to be durable.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use object_store::memory::InMemory;
 
 use super::Backend;
 
-/// Makes an empty place in memory.
+/// Makes an empty store in memory.
 pub(crate) fn open() -> Backend {
     Backend::new(Arc::new(InMemory::new()))
 }

@@ -1,9 +1,9 @@
-//! The places objects are kept in.
+//! The kinds of stores.
 //!
-//! A [`Backend`] is an `object_store` implementation together with what that interface does not
-//! cover. One folder or file per kind of place: [`local`] for disks, `s3`, `gcs` and `azure` for
-//! buckets, [`memory`] for tests; `remote` has what all servers share, `cloud` what those of Google
-//! and Azure do. Invariant: only these files know how a backend differs from the others.
+//! A [`Backend`] is an `object_store` implementation and the functions that its interface lacks. Each kind of
+//! store has one file or folder: [`local`] for disks, `s3`, `gcs` and `azure` for buckets, [`memory`] for
+//! tests. `remote` has the code that all servers share, `cloud` the code that Google and Azure share.
+//! Invariant: only these files know how one backend differs from another.
 
 #[cfg(feature = "azure")]
 pub(crate) mod azure;
@@ -28,25 +28,25 @@ use crate::{
     options::StorageOptions,
 };
 
-/// An opened place for objects.
+/// An open store.
 #[derive(Debug)]
 pub(crate) struct Backend {
     /// Reads, writes and deletes.
     pub(crate) store: Arc<dyn ObjectStore>,
-    /// What a local disk needs in addition.
+    /// Additional functions of a local disk.
     pub(crate) disk: Option<Arc<local::Disk>>,
-    /// The way to a server.
+    /// The connection settings and state of a server.
     #[cfg(feature = "network")]
     pub(crate) link: Option<Arc<remote::Link>>,
-    /// Uploads that were begun on a server.
+    /// Unfinished uploads on a server.
     #[cfg(feature = "s3")]
     pub(crate) uploads: Option<Arc<s3::Uploads>>,
-    /// Storage class of objects that are read rarely.
+    /// The storage class of objects that are rarely read.
     pub(crate) rare_class: Option<String>,
 }
 
 impl Backend {
-    /// A place that needs nothing in addition.
+    /// A store without additional functions.
     pub(crate) fn new(store: Arc<dyn ObjectStore>) -> Self {
         Self {
             store,
@@ -59,7 +59,7 @@ impl Backend {
         }
     }
 
-    /// Opens a place which exists.
+    /// Opens an existing store.
     pub(crate) fn open(location: &Location, options: &StorageOptions) -> Result<Self> {
         match location {
             Location::Local(path) => local::open(path, options)
@@ -71,8 +71,8 @@ impl Backend {
         }
     }
 
-    /// Makes a place if there is none, and opens it. A bucket is not made: its owner decides where
-    /// it lies and who may use it.
+    /// Opens a store, and makes it first if it does not exist. Buckets are not made: their owner chooses the
+    /// region and the permissions.
     pub(crate) fn create(location: &Location, options: &StorageOptions) -> Result<Self> {
         match location {
             Location::Local(path) => local::create(path, options)

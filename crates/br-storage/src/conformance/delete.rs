@@ -1,9 +1,9 @@
-//! Checks of deleting: gone, and nothing else.
+//! Checks of deletes.
 
 use super::{create, keys};
 use crate::{ErrorKind, Storage};
 
-/// Deleting an object twice is as good as once.
+/// Deleting an object a second time succeeds.
 pub async fn deletes_are_idempotent(storage: &Storage) {
     create(storage, "d/1", b"x".to_vec()).await;
     create(storage, "d/2", b"y".to_vec()).await;
@@ -24,7 +24,7 @@ pub async fn deletes_are_idempotent(storage: &Storage) {
     assert_eq!(keys(storage, "d").await, ["d/2"], "other objects stay");
 }
 
-/// Many deletes at once, with missing and refused keys among them.
+/// Many deletes at once, including missing and invalid keys.
 pub async fn many_deletes_report_the_failed(storage: &Storage) {
     assert!(
         storage.delete_all(Vec::new()).await.is_empty(),

@@ -1,15 +1,15 @@
-//! Checks of a [`Folder`]: files of any name, whole or not at all.
+//! Checks of a [`Folder`].
 
 use std::io::{Read as _, Write as _};
 
 use crate::{Creation, Error, ErrorKind, Folder, Operation, Result};
 
-/// More bytes than a store gets in one request.
+/// More bytes than one request to a store carries.
 const LARGE: usize = (8 << 20) + 5;
-/// A limit for [`Folder::read`] which none of the files reaches.
+/// A limit for [`Folder::read`] that exceeds the size of every file.
 const NO_LIMIT: u64 = 1 << 30;
 
-/// Runs every check of a folder, each on a fresh one without files. The calls block.
+/// Runs every check, each on a new folder without files. The calls block.
 pub fn folder(make: impl Fn() -> Folder) {
     files_have_any_name(&make());
     listings_are_complete(&make());
@@ -24,7 +24,7 @@ pub fn folder(make: impl Fn() -> Folder) {
     folders_lead_up_and_down(&make());
 }
 
-/// Case, spaces and characters with a meaning elsewhere are parts of a name.
+/// Names keep their case, spaces and special characters.
 pub fn files_have_any_name(folder: &Folder) {
     let names = [
         "A",
@@ -50,7 +50,7 @@ pub fn files_have_any_name(folder: &Folder) {
     assert_eq!(list(folder, ""), sorted, "names are listed unchanged");
 }
 
-/// A listing has every file below a folder, and a path is a folder, not the beginning of a name.
+/// A listing has every file below a folder. A path names a folder; it is not a prefix of names.
 pub fn listings_are_complete(folder: &Folder) {
     assert_eq!(list(folder, ""), [""; 0], "a new folder is empty");
     for (path, len) in [("a/b", 5), ("a/c/d", 1), ("a/c/e/f", 0), ("ab", 2)] {
@@ -64,7 +64,7 @@ pub fn listings_are_complete(folder: &Folder) {
     }
 }
 
-/// A folder can be listed without the folders in it.
+/// A folder can be listed without the contents of its subfolders.
 pub fn one_folder_is_listed_alone(folder: &Folder) {
     for path in ["f/z", "f/b", "f/y/1", "f/y/2", "f/a/b/c"] {
         write(folder, path, b"123");
@@ -132,7 +132,7 @@ pub fn missing_files_are_not_found(folder: &Folder) {
     }
 }
 
-/// A limit holds for whole files.
+/// A file larger than the limit is refused.
 pub fn too_large_files_are_refused(folder: &Folder) {
     write(folder, "f", b"12345");
     assert_eq!(folder.read("f", 5).expect("it has 5 bytes"), b"12345");
@@ -140,7 +140,7 @@ pub fn too_large_files_are_refused(folder: &Folder) {
     assert_eq!(error.kind(), ErrorKind::TooLarge);
 }
 
-/// A file is never replaced, whether it is written at once or in parts.
+/// A file is never replaced, whether it is written with one request or in parts.
 pub fn taken_names_are_unchanged(folder: &Folder) {
     write(folder, "f", b"first");
     let large: Vec<u8> = (0..LARGE).map(|at| at as u8).collect();
@@ -157,7 +157,7 @@ pub fn taken_names_are_unchanged(folder: &Folder) {
     );
 }
 
-/// A file appears when it is finished, and not before.
+/// A file appears only when it is finished.
 pub fn abandoned_files_do_not_appear(folder: &Folder) {
     for len in [0, 10, LARGE] {
         let mut writer = folder.create("a/f", 1).expect("a file can be begun");
@@ -171,7 +171,7 @@ pub fn abandoned_files_do_not_appear(folder: &Folder) {
     write(folder, "a/f", b"x");
 }
 
-/// Deleting what does not exist succeeds.
+/// Deleting a missing file succeeds.
 pub fn deleting_twice_succeeds(folder: &Folder) {
     write(folder, "a/b/f", b"x");
     write(folder, "a/g", b"x");
@@ -192,7 +192,7 @@ pub fn deleting_twice_succeeds(folder: &Folder) {
     assert!(contents.folders.is_empty());
 }
 
-/// Every method refuses a path that does not stay below the folder.
+/// Every method refuses a path that leads out of the folder.
 pub fn paths_that_lead_elsewhere_are_refused(folder: &Folder) {
     for path in [
         "../x",
@@ -226,7 +226,7 @@ pub fn paths_that_lead_elsewhere_are_refused(folder: &Folder) {
     assert_eq!(error.kind(), ErrorKind::Invalid);
 }
 
-/// A folder below leads to the same files, and back.
+/// A subfolder gives access to the same files, and its parent is the folder.
 pub fn folders_lead_up_and_down(folder: &Folder) {
     write(folder, "a/b/f", b"x");
     let below = folder.folder("a/b").expect("the path is valid");

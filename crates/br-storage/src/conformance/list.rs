@@ -1,9 +1,9 @@
-//! Checks of listing: complete and sorted.
+//! Checks of listings.
 
 use super::{create, keys};
 use crate::Storage;
 
-/// A listing has every object below a folder, in the order of the bytes of the keys.
+/// A listing has every object below a folder, sorted by the bytes of the keys.
 pub async fn lists_are_complete_and_sorted(storage: &Storage) {
     assert_eq!(keys(storage, "").await, [""; 0], "a new storage is empty");
     assert_eq!(
@@ -46,7 +46,7 @@ pub async fn lists_are_complete_and_sorted(storage: &Storage) {
     );
 }
 
-/// The top level has folders and objects, and nothing of what is below.
+/// The top level lists folders and objects, without the contents of the folders.
 pub async fn the_top_level_has_names(storage: &Storage) {
     let names = async || {
         storage
@@ -65,7 +65,7 @@ pub async fn the_top_level_has_names(storage: &Storage) {
     );
 }
 
-/// A prefix is a folder, not the beginning of a name.
+/// A prefix names a folder; it is not a prefix of names.
 pub async fn lists_stay_within_their_folder(storage: &Storage) {
     for key in ["a/b/1", "a/b/c/2", "a/bc/3", "a/b.d", "ab/4", "b/a/b/5"] {
         create(storage, key, b"x".to_vec()).await;
@@ -97,7 +97,7 @@ pub async fn lists_stay_within_their_folder(storage: &Storage) {
     );
 }
 
-/// A listing can start after any key, which is then not part of it.
+/// A listing can start after any key and does not contain that key.
 pub async fn lists_continue_after_a_key(storage: &Storage) {
     for key in ["a/0", "s/1", "s/2-", "s/2/x", "s/3", "z/0"] {
         create(storage, key, b"x".to_vec()).await;

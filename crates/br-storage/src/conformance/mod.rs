@@ -1,9 +1,8 @@
-//! The suite which every backend, and every wrapper around one, has to pass.
+//! The tests that every backend, and every wrapper around one, must pass.
 //!
-//! [`all`] runs every check on a fresh [`Storage`]; each check is also a function of its own. A
-//! check panics if the storage breaks the promise in the message. [`folder()`] does the same with a
-//! [`Folder`](crate::Folder). Invariant: a check asks for nothing that is not promised by the
-//! documentation of [`Storage`] or [`Folder`](crate::Folder).
+//! [`all`] runs every check on a new [`Storage`]; each check is also a separate function. A check panics if
+//! the storage breaks the promise in the message. [`folder()`] checks a [`Folder`](crate::Folder). Invariant:
+//! a check requires only what the documentation of [`Storage`] or [`Folder`](crate::Folder) promises.
 
 mod delete;
 mod folder;
@@ -21,10 +20,10 @@ pub use write::*;
 
 use crate::{Creation, Payload, Storage};
 
-/// A limit for [`Storage::get`] which none of the objects reaches.
+/// A limit for [`Storage::get`] that exceeds the size of every object.
 const NO_LIMIT: u64 = 1 << 30;
 
-/// Runs every check, each on a fresh and empty storage.
+/// Runs every check, each on a new, empty storage.
 pub async fn all(make: impl AsyncFn() -> Storage) {
     created_objects_are_read_back(&make().await).await;
     create_is_exclusive(&make().await).await;

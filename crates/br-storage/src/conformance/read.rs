@@ -1,11 +1,11 @@
-//! Checks of reading: exact or an error.
+//! Checks of reads.
 
 use bytes::Bytes;
 
 use super::{NO_LIMIT, create, read};
 use crate::{ErrorKind, Storage};
 
-/// A range is all of its bytes, or an error if the object is too short for it.
+/// A read returns the whole range, or an error if the object is too short.
 pub async fn ranges_are_exact(storage: &Storage) {
     create(storage, "digits", b"0123456789".to_vec()).await;
     for (range, expected) in [
@@ -60,7 +60,7 @@ pub async fn ranges_are_exact(storage: &Storage) {
     );
 }
 
-/// The end of an object comes with its size.
+/// Reading the end of an object also returns its size.
 pub async fn suffixes_tell_the_size(storage: &Storage) {
     create(storage, "digits", b"0123456789".to_vec()).await;
     for (len, expected) in [
@@ -82,7 +82,7 @@ pub async fn suffixes_tell_the_size(storage: &Storage) {
     }
 }
 
-/// An object beyond the limit of the reader is refused.
+/// An object larger than the reader's limit is refused.
 pub async fn too_large_objects_are_refused(storage: &Storage) {
     create(storage, "digits", b"0123456789".to_vec()).await;
     for limit in [10, 11, u64::MAX] {
@@ -104,7 +104,7 @@ pub async fn too_large_objects_are_refused(storage: &Storage) {
     }
 }
 
-/// Reading what is not there is `NotFound` by every way of reading.
+/// Every way to read a missing object returns `NotFound`.
 pub async fn missing_objects_are_not_found(storage: &Storage) {
     create(storage, "there/is", b"something".to_vec()).await;
     for key in [

@@ -1,4 +1,4 @@
-//! Checks of writing: whole, once, and under valid keys only.
+//! Checks of writes.
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -6,7 +6,7 @@ use futures::future::join_all;
 use super::{NO_LIMIT, create, keys, read};
 use crate::{Creation, ErrorKind, Payload, Storage};
 
-/// An object holds the bytes it was created with, whatever the pieces they came in.
+/// An object holds the bytes it was created with, however they were split into pieces.
 pub async fn created_objects_are_read_back(storage: &Storage) {
     create(storage, "config", b"one".to_vec()).await;
     let pieces = vec![
@@ -32,7 +32,7 @@ pub async fn created_objects_are_read_back(storage: &Storage) {
     );
 }
 
-/// A second object of one key is refused and leaves the first as it is.
+/// A second write of a key is refused and leaves the object unchanged.
 pub async fn create_is_exclusive(storage: &Storage) {
     create(storage, "locks/one", b"first".to_vec()).await;
     for payload in [&b"second"[..], b"firsu", b"first and more", b"firs", b""] {
@@ -70,7 +70,7 @@ pub async fn create_is_exclusive(storage: &Storage) {
     );
 }
 
-/// Of many writers of one key one wins, and the object is its, whole.
+/// Exactly one of many writers of a key succeeds, and the object has exactly its bytes.
 pub async fn concurrent_creates_have_one_winner(storage: &Storage) {
     const WRITERS: u8 = 32;
     let payload = |writer: u8| vec![writer; 64 * 1024 + usize::from(writer)];
@@ -139,7 +139,7 @@ pub async fn empty_objects_are_objects(storage: &Storage) {
     );
 }
 
-/// An object of many megabytes and pieces arrives whole.
+/// An object of many megabytes and many pieces is stored completely.
 pub async fn large_objects_are_whole(storage: &Storage) {
     const PIECE: u32 = 64 * 1024;
     const PIECES: u32 = 640;
@@ -174,7 +174,7 @@ pub async fn large_objects_are_whole(storage: &Storage) {
     );
 }
 
-/// A key which would have to be encoded or resolved is refused by every method.
+/// Every method refuses a key that would have to be encoded or resolved.
 pub async fn invalid_keys_are_refused(storage: &Storage) {
     let long = "k".repeat(513);
     for key in [
@@ -188,7 +188,7 @@ pub async fn invalid_keys_are_refused(storage: &Storage) {
             storage.size(key).await.err(),
             storage.delete(key).await.err(),
         ];
-        // As a prefix, or as the key to start after, the empty text means everything.
+        // As a prefix or a start key, the empty text means everything.
         if !key.is_empty() {
             errors.push(storage.list(key).await.err());
             errors.push(storage.list_after("a", key).await.err());

@@ -18,11 +18,11 @@ use crate::{
     write::Creation,
 };
 
-/// Reads a file, or a range of one. Its errors contain an [`Error`].
+/// Reads a file or a range of a file. Its I/O errors contain an [`Error`].
 pub struct FileReader {
     from: Source,
     size: u64,
-    /// The bytes that are not read yet.
+    /// The number of unread bytes.
     left: u64,
     path: String,
     place: String,
@@ -51,7 +51,7 @@ impl FileReader {
         self.size
     }
 
-    /// Reads all bytes that are left, unless they are too many.
+    /// Reads all remaining bytes, unless there are more than `max_len`.
     pub(super) fn read_all(mut self, max_len: u64) -> Result<Vec<u8>> {
         if self.left > max_len {
             let cause = format!(
@@ -108,7 +108,8 @@ impl fmt::Debug for FileReader {
     }
 }
 
-/// Writes a new file. If it is dropped before [`FileWriter::finish`], no file appears. Its errors contain an [`Error`].
+/// Writes a new file. If it is dropped before [`FileWriter::finish`], no file appears. Its I/O errors contain
+/// an [`Error`].
 pub struct FileWriter(Target);
 
 enum Target {
@@ -127,8 +128,9 @@ impl FileWriter {
 
     /// Publishes the file, unless its name is taken. On disk it is durable after [`Folder::sync`](super::Folder::sync).
     ///
-    /// In an object store a file with the same bytes may count as [`Creation::Created`]: if an answer was lost, the stored
-    /// object decides. An object of more than 8 MiB is looked up and then written.
+    /// In an object store, an existing file with the same bytes may count as [`Creation::Created`]: if a
+    /// response was lost, the stored object decides. For an object of more than 8 MiB, the store is asked
+    /// whether the name is free before the write.
     ///
     /// # Errors
     ///
@@ -161,7 +163,7 @@ impl fmt::Debug for FileWriter {
     }
 }
 
-/// Keeps the error inside, and the kind that the operating system gave it.
+/// Wraps the error and keeps the kind that the operating system reported.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         Self::new(error.io_kind().unwrap_or(io::ErrorKind::Other), error)

@@ -1,8 +1,8 @@
 //! Folders with files of any name.
 //!
-//! A [`Folder`] is a folder on local disk or a prefix of a [`Storage`]. It is for files that other programs write or read: a
-//! [`Storage`] takes the keys of a repository only. Invariant: on disk no link below the folder is followed, and a new file
-//! appears whole, under a name that was free, or not at all.
+//! A [`Folder`] is a folder on local disk or a prefix of a [`Storage`]. It is for files that other programs
+//! write or read: a [`Storage`] takes only the keys of a repository. Invariant: on disk, no link below the
+//! folder is followed. A new file appears completely, under a name that was free, or not at all.
 
 mod file;
 mod local;
@@ -31,17 +31,17 @@ pub struct FileInfo {
     pub path: String,
     /// Its length in bytes.
     pub size: u64,
-    /// False for symbolic links, devices and the like, which cannot be opened.
+    /// False for symbolic links, devices and other files that cannot be opened.
     pub is_regular: bool,
 }
 
-/// The contents of one folder, without those of the folders in it.
+/// The contents of one folder, without the contents of its subfolders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FolderContents {
     /// The names of the folders, sorted.
     pub folders: Vec<String>,
-    /// Everything else, sorted by name.
+    /// All other entries, sorted by name.
     pub files: Vec<FileInfo>,
 }
 
@@ -78,8 +78,8 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] if the prefix is malformed; [`ErrorKind::Unsupported`] if the storage is on local disk, for which
-    /// [`Folder::local`] is.
+    /// [`ErrorKind::Invalid`] if the prefix is malformed; [`ErrorKind::Unsupported`] if the storage is on
+    /// local disk: use [`Folder::local`] there.
     pub fn in_storage(storage: &Storage, prefix: &str, runtime: Handle) -> Result<Self> {
         StoreFolder::new(storage, prefix.trim_matches('/'), runtime)
             .map(|folder| Self(Inner::Store(folder)))
@@ -119,12 +119,12 @@ impl Folder {
 
     /// Lists all files below a folder, at any depth, in no particular order. A missing folder has none.
     ///
-    /// Unfinished files of other writers are listed, see [`Folder::is_unfinished`]. Characters of names on disk that are not
-    /// UTF-8 are replaced.
+    /// Unfinished files of other writers are listed (see [`Folder::is_unfinished`]). In names on disk that
+    /// are not UTF-8, the invalid bytes are replaced.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TooLarge`] if there are more than 64 folders within each other.
+    /// [`ErrorKind::TooLarge`] if folders are nested more than 64 levels deep.
     pub fn list(&self, path: &str) -> Result<Listing> {
         self.check_folder(Operation::List, path)?;
         Ok(Listing(match &self.0 {
@@ -207,8 +207,8 @@ impl Folder {
         }
     }
 
-    /// Begins a new file of about `size` bytes, and makes the folders above it. The file appears when [`FileWriter::finish`]
-    /// succeeds, which also reports a name that is taken.
+    /// Starts a new file of about `size` bytes, and makes the folders above it. The file appears when
+    /// [`FileWriter::finish`] succeeds; that call also reports a name that is taken.
     ///
     /// # Errors
     ///
@@ -232,11 +232,11 @@ impl Folder {
         path::is_unfinished(path)
     }
 
-    /// Deletes a file; if there is none, that is fine.
+    /// Deletes a file. Succeeds if there is none.
     ///
     /// # Errors
     ///
-    /// Only those which any method may have.
+    /// Only the errors that any method may return.
     pub fn delete(&self, path: &str) -> Result<()> {
         self.check(Operation::Delete, path)?;
         match &self.0 {
@@ -249,7 +249,7 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// Only those which any method may have.
+    /// Only the errors that any method may return.
     pub fn remove_empty_folders(&self, path: &str) -> Result<()> {
         self.check(Operation::Delete, path)?;
         match &self.0 {
@@ -258,8 +258,8 @@ impl Folder {
         }
     }
 
-    /// Makes the folder and locks it against other callers of this method until the lock is dropped. An object store has no
-    /// locks, and the call succeeds.
+    /// Makes the folder and locks it against other callers of this method until the lock is dropped. An
+    /// object store has no locks; the call succeeds there.
     ///
     /// # Errors
     ///
@@ -271,11 +271,11 @@ impl Folder {
         }
     }
 
-    /// Makes all files durable that were written in this folder and below it. In an object store they are durable already.
+    /// Makes all files in this folder and below it durable. In an object store they are durable already.
     ///
     /// # Errors
     ///
-    /// Only those which any method may have.
+    /// Only the errors that any method may return.
     pub fn sync(&self) -> Result<()> {
         match &self.0 {
             Inner::Local(folder) => folder.sync(),
@@ -283,7 +283,7 @@ impl Folder {
         }
     }
 
-    /// Returns how many bytes fit; `None` if that is unknown.
+    /// Returns the free space in bytes; `None` if it is unknown.
     #[must_use]
     pub fn free_bytes(&self) -> Option<u64> {
         match &self.0 {
@@ -315,7 +315,7 @@ impl Folder {
 }
 
 impl fmt::Display for Folder {
-    /// The path, or the location of the storage and the prefix.
+    /// Writes the path, or the location of the storage and the prefix.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Inner::Local(folder) => write!(f, "{folder}"),
@@ -330,7 +330,7 @@ impl fmt::Debug for Folder {
     }
 }
 
-/// The files of [`Folder::list`], one after the other. After an error there are no more.
+/// The iterator of [`Folder::list`]. It ends after an error.
 pub struct Listing(Files);
 
 enum Files {

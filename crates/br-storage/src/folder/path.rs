@@ -1,12 +1,13 @@
 //! Paths below a folder.
 //!
-//! [`check`] is what every path passes before it is used. Invariant: what passes stays below the folder it is joined to.
+//! [`check`] validates every path before it is used. Invariant: a valid path stays below the folder to which
+//! it is joined.
 
 /// The length limit of a path in bytes.
 const MAX_LEN: usize = 1024;
-/// The length limit of a name in bytes, which is that of file systems.
+/// The length limit of a name in bytes; file systems have the same limit.
 const MAX_NAME_LEN: usize = 255;
-/// The most names in a path, and the most folders within each other.
+/// The maximum number of names in a path, and of nested folders.
 pub(super) const MAX_DEPTH: usize = 64;
 
 const UNFINISHED_START: &str = ".br-";
@@ -25,7 +26,7 @@ pub(super) enum InvalidPath {
     Malformed,
 }
 
-/// Refuses what could lead out of a folder.
+/// Refuses a path that could lead out of a folder.
 pub(super) fn check(path: &str) -> Result<(), InvalidPath> {
     let names = || path.split('/');
     if path.len() > MAX_LEN || names().any(|name| name.len() > MAX_NAME_LEN) {
@@ -41,7 +42,7 @@ pub(super) fn check(path: &str) -> Result<(), InvalidPath> {
     }
 }
 
-/// `folder/path`, or the other one if one is empty.
+/// Returns `folder/path`. If one of them is empty, returns the other one.
 pub(super) fn join(folder: &str, path: &str) -> String {
     match (folder, path) {
         ("", path) => path.to_owned(),
@@ -50,12 +51,12 @@ pub(super) fn join(folder: &str, path: &str) -> String {
     }
 }
 
-/// The path of the folder above and the last name.
+/// Returns the path of the parent folder and the last name.
 pub(super) fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
 }
 
-/// The name of a file until it is whole.
+/// Returns the name of a file while it is being written.
 pub(super) fn unfinished(name: &str) -> String {
     format!("{UNFINISHED_START}{name}{UNFINISHED_END}")
 }

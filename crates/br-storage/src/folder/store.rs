@@ -1,8 +1,8 @@
 //! Prefixes of object stores.
 //!
-//! [`StoreFolder`] uses the operations of [`Storage`] under any path, and turns their futures into calls that block. Invariant: an
-//! object appears with one request, which the store refuses if the name is taken, as far as the store can; otherwise it is
-//! looked up just before.
+//! [`StoreFolder`] uses the operations of [`Storage`] with any path, and blocks on their futures. Invariant:
+//! an object appears with one request. The store refuses the request if the name is taken; if the store
+//! cannot do that, br checks the name just before.
 
 use std::{fmt, ops::Range};
 
@@ -28,7 +28,7 @@ use crate::{
 
 /// The smallest part of an upload, in bytes.
 const PART_LEN: usize = 8 << 20;
-/// The most parts of an upload; stores take 10,000, and sizes are not known exactly.
+/// The maximum number of parts of an upload. Stores accept 10,000, and the size is not known exactly.
 const MAX_PARTS: u64 = 9_000;
 
 #[derive(Clone)]
@@ -93,7 +93,7 @@ impl StoreFolder {
 
     pub(super) fn list(&self, path: &str) -> Result<StoreListing> {
         let under = self.key(Operation::List, path)?;
-        // The runtime must be entered: some stores begin by spawning a task.
+        // The runtime must be entered, because some stores spawn a task first.
         let _entered = self.runtime.enter();
         let objects = self.storage.store().list(Some(&under));
         Ok(StoreListing {
@@ -191,7 +191,7 @@ impl fmt::Display for StoreFolder {
     }
 }
 
-/// What is left of a key below a prefix.
+/// Returns the part of a key below a prefix.
 fn below<'k>(prefix: &Path, key: &'k Path) -> Option<&'k str> {
     let rest = key.as_ref().strip_prefix(prefix.as_ref())?;
     match prefix.as_ref() {
@@ -208,7 +208,7 @@ fn file(under: &Path, object: &ObjectMeta) -> Option<FileInfo> {
     })
 }
 
-/// The objects of a listing.
+/// An iterator over the objects of a listing.
 pub(super) struct StoreListing {
     folder: StoreFolder,
     under: Path,
@@ -261,7 +261,7 @@ impl StoreReader {
     }
 }
 
-/// Writes an object: a small one with one request, others in parts.
+/// Writes an object: a small one with one request, a larger one in parts.
 pub(super) struct StoreWriter {
     folder: StoreFolder,
     key: Path,
@@ -308,7 +308,7 @@ impl StoreWriter {
         } = &self.folder;
         let created = storage.create_at(&self.key, payload.clone());
         match runtime.block_on(created) {
-            // The store has no conditions.
+            // The store does not support conditional writes.
             Err(error) if error.kind() == ErrorKind::Unsupported => {
                 let written = runtime.block_on(async {
                     storage.check_absent(&self.key).await?;
@@ -337,14 +337,14 @@ impl StoreWriter {
                 Err(error) => Err(error),
             };
             if completed.is_err() {
-                // Parts that stay behind cost money. The first error is the one to report.
+                // Parts that remain cost money. The first error is the one to report.
                 drop(upload.abort().await);
             }
             completed
         })
     }
 
-    /// Sends what is in the buffer as one part.
+    /// Sends the buffer as one part.
     fn send(&mut self) -> object_store::Result<()> {
         let part = PutPayload::from(std::mem::take(&mut self.buffer));
         let StoreFolder {

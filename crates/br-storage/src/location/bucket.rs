@@ -1,19 +1,19 @@
-//! The rules that buckets and folders in them follow, whoever keeps them.
+//! The rules for buckets and folders in them, at every provider.
 //!
-//! [`BucketLocation`] is a bucket of Google Cloud Storage or a container of Azure Blob Storage, and
-//! a folder in it; a location in S3 holds one as well. Invariant: what is shown can be typed, and no part is
-//! secret.
+//! [`BucketLocation`] is a bucket of Google Cloud Storage or a container of Azure Blob Storage, and a folder
+//! in it. A location in S3 contains one as well. Invariant: the displayed text can be parsed again and
+//! contains no secret.
 
 use std::fmt;
 
 use super::InvalidLocation;
 use crate::error::{Error, ErrorKind, Operation, Result};
 
-/// The length limit of a prefix in bytes: with the longest key the object's name stays below the
-/// 1024 bytes that all providers allow.
+/// The length limit of a prefix in bytes: with the longest key, the object's name has fewer than the 1024
+/// bytes that all providers allow.
 const MAX_PREFIX_LEN: usize = 500;
 
-/// A bucket, or a container as Azure calls it, and a folder in it.
+/// A bucket (Azure: container) and a folder in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BucketLocation {
     bucket: String,
@@ -21,12 +21,13 @@ pub struct BucketLocation {
 }
 
 impl BucketLocation {
-    /// A folder in a bucket. Slashes around the folder are dropped; the empty one is the bucket.
+    /// Makes a location from a bucket and a folder. Slashes around the folder are removed; the empty folder
+    /// means the whole bucket.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] if the bucket cannot be the name of one, or if the folder holds
-    /// empty names, `.`, `..` or control characters.
+    /// [`ErrorKind::Invalid`] if the name of the bucket is invalid, or if the folder contains empty names,
+    /// `.`, `..` or control characters.
     pub fn new(bucket: &str, folder: &str) -> Result<Self> {
         Self::checked(bucket, folder).map_err(|cause| {
             let cause = cause.to_string();
@@ -43,13 +44,13 @@ impl BucketLocation {
         })
     }
 
-    /// Understands what follows the scheme: `//bucket/folder`. `malformed` says what to write.
+    /// Parses the part after the scheme: `//bucket/folder`. `malformed` is the error for anything else.
     pub(super) fn parse(rest: &str, malformed: InvalidLocation) -> Result<Self, InvalidLocation> {
         let Some(place) = rest.strip_prefix("//") else {
             return Err(malformed);
         };
         let (bucket, folder) = place.split_once('/').unwrap_or((place, ""));
-        // Servers, accounts and keys stand in URLs of other tools; here the environment has them.
+        // Other tools put servers, accounts and keys into URLs. br takes them from the environment.
         if bucket.is_empty() || bucket.contains('@') || place.contains('?') {
             return Err(malformed);
         }
@@ -69,7 +70,7 @@ impl BucketLocation {
     }
 }
 
-/// The rules that all providers share, and the looser ones of old buckets.
+/// Checks the rules that all providers share, and the looser ones of old buckets.
 fn check_bucket(bucket: &str) -> Result<(), InvalidLocation> {
     if bucket.contains('/') {
         return Err(InvalidLocation::BucketPath);
@@ -89,7 +90,7 @@ fn check_bucket(bucket: &str) -> Result<(), InvalidLocation> {
 
 fn check_prefix(folder: &str) -> Result<String, InvalidLocation> {
     let folder = folder.trim_matches('/');
-    // Marks that turn the direction of text around would show another folder than is meant.
+    // Marks that change the text direction could display another folder than the real one.
     let is_good = |c: char| {
         let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         !c.is_control() && !turns && !matches!(c, '\\' | '\u{feff}' | '\u{fffd}')
@@ -105,7 +106,7 @@ fn check_prefix(folder: &str) -> Result<String, InvalidLocation> {
     }
 }
 
-/// A folder that stands in a URL, where `%20` is a space.
+/// Decodes the folder of a URL, where `%20` is a space.
 pub(super) fn decoded(folder: &str) -> String {
     let bytes = folder.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
@@ -118,12 +119,12 @@ pub(super) fn decoded(folder: &str) -> String {
         out.push(code.unwrap_or(byte));
         at += if code.is_some() { 3 } else { 1 };
     }
-    // What is no text becomes a character that no folder has.
+    // Invalid UTF-8 becomes a character that no folder has.
     String::from_utf8_lossy(&out).into_owned()
 }
 
 impl fmt::Display for BucketLocation {
-    /// Only what would mean something else in a URL is encoded.
+    /// Encodes only the characters with another meaning in a URL.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.bucket)?;
         if !self.prefix.is_empty() {

@@ -1,4 +1,4 @@
-//! Text that looks like something else than a folder of this machine.
+//! Text that does not look like the path of a local folder.
 
 use std::fmt;
 
@@ -6,9 +6,9 @@ use super::split_scheme;
 
 /// What a text looks like that could also be the name of a folder.
 ///
-/// Taking such a text for a folder would put data where the user does not look for it: `host:/srv/backup` is meant as a
-/// folder on another machine, and `~/backup` as one in the home of the user. A path that starts with `./`, `../` or `/` is
-/// always a folder.
+/// If br took such a text for a folder, it would store data where the user does not look for it:
+/// `host:/srv/backup` means a folder on another machine, and `~/backup` a folder in the user's home. A path
+/// that starts with `./`, `../` or `/` is always a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lookalike {
@@ -22,12 +22,12 @@ pub enum Lookalike {
     Variable,
     /// `folder?endpoint=URL`: options that only URLs have.
     Query,
-    /// A URL; its scheme.
+    /// A URL with this scheme.
     Url(String),
 }
 
 impl Lookalike {
-    /// Says what a text looks like; `None` when it is clearly the path of a folder.
+    /// Returns what a text looks like; `None` if it is clearly the path of a folder.
     #[must_use]
     pub fn of(text: &str) -> Option<Self> {
         if text.starts_with("./") || text.starts_with("../") {
@@ -55,7 +55,7 @@ impl Lookalike {
         }
     }
 
-    /// Says how to name a folder that really has such a name.
+    /// Returns how to write the path of a folder that really has such a name.
     #[must_use]
     pub fn way_out(&self, text: &str) -> &'static str {
         match self {
@@ -66,7 +66,7 @@ impl Lookalike {
         }
     }
 
-    /// As much of the text as can be shown: what follows may be a password.
+    /// Returns the part of the text that can be shown. The rest may be a password.
     pub(super) fn shown(&self, text: &str) -> String {
         let (end, mark) = match self {
             Self::Query => (text.find('?'), "?…"),
@@ -109,7 +109,7 @@ fn is_variable(first: &str) -> bool {
     in_unix || in_windows
 }
 
-/// True for `…?name=…`.
+/// Returns whether the text has the form `…?name=…`.
 fn has_query(text: &str) -> bool {
     let query = text
         .split_once('?')

@@ -1,9 +1,9 @@
-//! Where objects are kept.
+//! The addresses of storages.
 //!
-//! A [`Location`] is what a user writes to name a storage: a path, a `file://` URL, `memory:`, or
-//! a bucket, `s3://bucket/folder`, `gs://bucket/folder` or `az://container/folder`. Invariant:
-//! text which looks like an address of something else is refused with the name of the scheme and
-//! without the rest of it, which may hold a password; it never becomes a directory.
+//! A [`Location`] is the address that a user gives for a storage: a path, a `file://` URL, `memory:`, or a
+//! bucket: `s3://bucket/folder`, `gs://bucket/folder` or `az://container/folder`. Invariant: text that looks
+//! like another kind of address is refused and never becomes a directory. The error names the scheme but not
+//! the rest, which may hold a password.
 
 mod bucket;
 mod lookalike;
@@ -19,26 +19,26 @@ use url::Url;
 
 use crate::error::{Error, ErrorKind, Operation, Result};
 
-/// Schemes of other backup tools which are also written without `//`. Taking `sftp:host:/srv`
-/// for the name of a local directory would put the backup where nobody expects it.
+/// Schemes of other backup tools that are also written without `//`. If br took `sftp:host:/srv` for the name
+/// of a local directory, the user would not find the backup.
 const FOREIGN_SCHEMES: &[&str] = &[
     "azure", "b2", "dav", "ftp", "http", "https", "nfs", "rclone", "rest", "sftp", "smb", "ssh",
     "swift", "webdav",
 ];
 
-/// A place for objects.
+/// The address of a storage.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Location {
     /// A directory on local disk.
     Local(PathBuf),
-    /// The memory of this process: empty whenever it is opened, gone when it is dropped.
+    /// The memory of this process: empty when it is opened, and lost when it is dropped.
     Memory,
-    /// A bucket of S3 or of a server that speaks its protocol.
+    /// A bucket of S3 or of a server with its protocol.
     S3(S3Location),
     /// A bucket of Google Cloud Storage.
     Gcs(BucketLocation),
-    /// A container of Azure Blob Storage, in the account that the environment names.
+    /// A container of Azure Blob Storage. The environment names the account.
     Azure(BucketLocation),
 }
 
@@ -57,7 +57,7 @@ enum InvalidLocation {
     Memory,
     #[error("write s3://BUCKET/FOLDER, or s3:https://HOST/BUCKET/FOLDER")]
     S3Form,
-    #[error("write gs://BUCKET/FOLDER; the environment says who asks, and which server")]
+    #[error("write gs://BUCKET/FOLDER; the environment sets the credentials and the server")]
     GcsForm,
     #[error("write az://CONTAINER/FOLDER; the account is named in AZURE_STORAGE_ACCOUNT_NAME")]
     AzureForm,
@@ -67,7 +67,7 @@ enum InvalidLocation {
     UserInfo,
     #[error("the name of a bucket has 3 to 255 letters, digits, dots and hyphens")]
     Bucket,
-    #[error("the name of a bucket holds no slash: name the folder in it apart")]
+    #[error("the name of a bucket must not contain a slash: name the folder separately")]
     BucketPath,
     #[error(
         "the folder in a bucket has names between single slashes, none of them . or .., without control characters and \
@@ -84,7 +84,7 @@ enum InvalidLocation {
     Scheme(String),
 }
 
-/// What this program can open, in words.
+/// Returns the forms of location that this program supports, as text.
 fn supported() -> String {
     let mut forms = vec!["a path", "file:///path", "memory:", "s3://bucket/folder"];
     if cfg!(feature = "gcs") {
@@ -98,21 +98,21 @@ fn supported() -> String {
 }
 
 impl Location {
-    /// Understands a path, relative or absolute, a URL such as `file:///srv/backup`,
-    /// `s3://bucket/folder`, `gs://bucket/folder` or `az://container/folder`, or `memory:`.
+    /// Parses a path, relative or absolute, a URL such as `file:///srv/backup`, `s3://bucket/folder`,
+    /// `gs://bucket/folder` or `az://container/folder`, or `memory:`.
     ///
-    /// A server of S3's protocol other than AWS is named in a query,
+    /// An S3 server other than AWS is named in a query,
     /// `s3://bucket/folder?endpoint=https://host:9000&region=eu`, or as in
     /// `s3:https://host:9000/bucket/folder`.
     ///
-    /// What looks like something else than a path and is no URL that this program knows is refused, so that it never
-    /// becomes a folder by mistake: `host:/srv`, `c:\backup`, `~/backup` and more ([`Lookalike`]). `./host:` and
-    /// `/srv/host:` are paths.
+    /// Text that looks like neither a path nor a URL that this program knows is refused, so that it does not
+    /// become a folder by mistake: `host:/srv`, `c:\backup`, `~/backup` and others ([`Lookalike`]). `./host:`
+    /// and `/srv/host:` are paths.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unsupported`] for the scheme of something else, such as `sftp:`;
-    /// [`ErrorKind::Invalid`] if the text is empty, a malformed URL, or a [`Lookalike`].
+    /// [`ErrorKind::Unsupported`] for the scheme of another tool, such as `sftp:`; [`ErrorKind::Invalid`] if
+    /// the text is empty, a malformed URL, or a [`Lookalike`].
     pub fn parse(text: &str) -> Result<Self> {
         let refuse = |kind, place: &str, cause: InvalidLocation| {
             Err(Error::new(kind, Operation::Parse, None, place, cause))
@@ -163,7 +163,7 @@ impl Location {
     }
 }
 
-/// Splits text into a scheme in lower case and the rest, unless it is a path.
+/// Splits text into a scheme in lower case and the rest; `None` if it is a path.
 fn split_scheme(text: &str) -> Option<(String, &str)> {
     let (scheme, rest) = text.split_once(':')?;
     let well_formed = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -180,13 +180,13 @@ fn split_scheme(text: &str) -> Option<(String, &str)> {
 }
 
 fn file_path(text: &str) -> Option<PathBuf> {
-    // `file:backup` is a relative URL, which the parser would make absolute by adding a slash.
+    // `file:backup` is a relative URL; the parser would add a slash and make it absolute.
     let (_, rest) = text.split_once(':')?;
     if !rest.starts_with('/') {
         return None;
     }
     let url = Url::parse(text).ok()?;
-    // An unencoded # or ? is meant as a part of the name; to drop it would open another directory.
+    // The user means an unencoded # or ? as a part of the name. Without it, br would open another directory.
     if url.query().is_some() || url.fragment().is_some() {
         return None;
     }

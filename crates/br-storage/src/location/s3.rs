@@ -1,7 +1,7 @@
 //! A bucket and a folder in it.
 //!
-//! [`S3Location`] is what the text of a location says about S3. Invariant: what is shown
-//! can be typed, and no part is secret.
+//! [`S3Location`] is a parsed location in S3. Invariant: the displayed text can be parsed again and contains
+//! no secret.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::error::{Error, ErrorKind, Operation, Result};
 
-/// A bucket of S3 or of a server that speaks its protocol, and a folder in it.
+/// A bucket of S3 or of a server with its protocol, and a folder in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct S3Location {
     place: BucketLocation,
@@ -22,12 +22,13 @@ pub struct S3Location {
 }
 
 impl S3Location {
-    /// A folder in a bucket. Slashes around the folder are dropped; the empty one is the bucket.
+    /// Makes a location from a bucket and a folder. Slashes around the folder are removed; the empty folder
+    /// means the whole bucket.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] if the bucket cannot be the name of one, or if the folder holds
-    /// empty names, `.`, `..` or control characters.
+    /// [`ErrorKind::Invalid`] if the name of the bucket is invalid, or if the folder contains empty names,
+    /// `.`, `..` or control characters.
     pub fn new(bucket: &str, folder: &str) -> Result<Self> {
         Self::checked(bucket, folder).map_err(|cause| refuse(&cause))
     }
@@ -40,11 +41,11 @@ impl S3Location {
         })
     }
 
-    /// Sets the URL of the server; without one it is that of AWS in the region.
+    /// Sets the URL of the server. The default is AWS in the region.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] if it is not the URL of a server: `http` or `https`, a host, maybe a
+    /// [`ErrorKind::Invalid`] if it is not the URL of a server: `http` or `https`, a host, and an optional
     /// port.
     pub fn with_endpoint(mut self, endpoint: &str) -> Result<Self> {
         self.endpoint = Some(check_endpoint(endpoint).map_err(|cause| refuse(&cause))?);
@@ -82,7 +83,7 @@ impl S3Location {
         self.region.as_deref()
     }
 
-    /// Understands what follows `s3:`: `//bucket/folder?endpoint=…&region=…`, or the form
+    /// Parses the part after `s3:`: `//bucket/folder?endpoint=…&region=…`, or the form
     /// `https://host/bucket/folder` that other tools use.
     pub(super) fn parse(rest: &str) -> Result<Self, InvalidLocation> {
         if rest.starts_with("http://") || rest.starts_with("https://") {
@@ -136,7 +137,7 @@ fn refuse(cause: &InvalidLocation) -> Error {
     )
 }
 
-/// Returns the URL without a slash at its end.
+/// Returns the URL without a trailing slash.
 fn check_endpoint(endpoint: &str) -> Result<String, InvalidLocation> {
     let url = Url::parse(endpoint).map_err(|_| InvalidLocation::Endpoint)?;
     if !url.username().is_empty() || url.password().is_some() {

@@ -1,8 +1,7 @@
-//! How a storage is opened.
+//! Options for opening a storage.
 //!
-//! [`StorageOptions`] holds what belongs to the way of access and not to the place itself:
-//! [`NetworkOptions`] for every place that is reached over a network, [`S3Options`] for S3.
-//! Invariant: the defaults are the safe choice.
+//! [`StorageOptions`] says how a location is accessed: [`NetworkOptions`] for every server, [`S3Options`] for
+//! S3. Invariant: the defaults are the safe choice.
 
 mod network;
 mod s3;
@@ -24,9 +23,9 @@ pub struct StorageOptions {
     pub fsync: bool,
     /// Whether a new folder on local disk is shared with its group.
     pub shared: bool,
-    /// For places that are reached over a network.
+    /// Options for servers.
     pub network: NetworkOptions,
-    /// For S3 and what speaks its protocol.
+    /// Options for S3 and servers with its protocol.
     pub s3: S3Options,
 }
 
@@ -45,32 +44,32 @@ impl StorageOptions {
     /// Sets whether an object on local disk is flushed to the device before a write returns;
     /// the default is `true`.
     ///
-    /// `false` is for tests and benchmarks only: after a crash of the machine, objects which were
-    /// reported as written may be missing or filled with zeros. Other backends ignore it.
+    /// `false` is for tests and benchmarks only: after a crash of the machine, objects that were reported as
+    /// written may be missing or filled with zeros. Other backends ignore the option.
     #[must_use]
     pub fn with_fsync(mut self, fsync: bool) -> Self {
         self.fsync = fsync;
         self
     }
 
-    /// Sets whether [`Storage::create`](crate::Storage::create) shares a folder on local disk with
-    /// the folder's group: the group may read and write what is in it, and so may it what is made in
-    /// it later, by whichever member. The default is `false`: all is for its owner only. Other
-    /// backends ignore it.
+    /// Sets whether [`Storage::create`](crate::Storage::create) shares a folder on local disk with the
+    /// folder's group. Then every member of the group may read and write the contents of the folder,
+    /// including files that other members make later. The default is `false`: only the owner has access.
+    /// Other backends ignore the option.
     #[must_use]
     pub fn with_shared(mut self, shared: bool) -> Self {
         self.shared = shared;
         self
     }
 
-    /// Sets what holds for places that are reached over a network.
+    /// Sets the options for servers.
     #[must_use]
     pub fn with_network(mut self, network: NetworkOptions) -> Self {
         self.network = network;
         self
     }
 
-    /// Sets what holds for S3.
+    /// Sets the options for S3.
     #[must_use]
     pub fn with_s3(mut self, s3: S3Options) -> Self {
         self.s3 = s3;

@@ -1,36 +1,36 @@
-//! Options for places that are reached over a network.
+//! Options for servers.
 
 use std::time::Duration;
 
 use crate::{secret::Secret, waiting::NetworkStatus};
 
-/// Most requests that are under way at once, unless the user says otherwise.
+/// The default number of concurrent requests.
 const CONNECTIONS: usize = 16;
 
 /// How a server is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NetworkOptions {
-    /// Most requests under way at once.
+    /// The maximum number of concurrent requests.
     pub connections: usize,
-    /// Most bytes sent in a second; `None` for as many as the link takes.
+    /// The maximum number of bytes sent in a second; `None` for no limit.
     pub upload_limit: Option<u64>,
-    /// Most bytes received in a second; `None` for as many as the link gives.
+    /// The maximum number of bytes received in a second; `None` for no limit.
     pub download_limit: Option<u64>,
-    /// A request of which no byte moves for so long has failed. It bounds no request that makes
-    /// progress, however large it is and however slow the link.
+    /// A request fails if it transfers no byte for this time. A request that makes progress never times out,
+    /// however large the object and however slow the link.
     pub stall_timeout: Duration,
-    /// For how long failures are tried again, with growing pauses. The time begins with the first failure after the last
-    /// success, and all requests to the server share it. A server that has not answered once since the storage was opened is
-    /// given up within seconds.
+    /// How long failures are retried, with growing pauses. The time begins with the first failure after the
+    /// last success, and all requests to the server share it. If a server has not responded once since the
+    /// storage was opened, br gives up within seconds.
     pub retry_for: Duration,
-    /// Tells whether the storage waits for its server.
+    /// Reports whether the storage waits for its server.
     pub status: NetworkStatus,
-    /// Certificates in PEM to be trusted beside those of the system.
+    /// Trusted certificates in PEM, in addition to those of the system.
     pub ca_certificates: Vec<Vec<u8>>,
-    /// URL of a proxy, which may hold a password; without one the usual variables of the environment count.
+    /// URL of a proxy, which may hold a password. `None` uses the usual environment variables.
     pub proxy: Option<Secret>,
-    /// Allows `http://`, which anybody on the way can read and alter, beyond this machine.
+    /// Allows `http://` to other machines. Anyone on the network path can then read and change the data.
     pub allow_http: bool,
 }
 
@@ -51,49 +51,49 @@ impl Default for NetworkOptions {
 }
 
 impl NetworkOptions {
-    /// Sets how many requests are under way at once, at least 1.
+    /// Sets the maximum number of concurrent requests, at least 1.
     #[must_use]
     pub fn with_connections(mut self, connections: usize) -> Self {
         self.connections = connections.max(1);
         self
     }
 
-    /// Sets how many bytes are sent in a second.
+    /// Sets the maximum number of bytes sent in a second.
     #[must_use]
     pub fn with_upload_limit(mut self, bytes_per_second: Option<u64>) -> Self {
         self.upload_limit = bytes_per_second;
         self
     }
 
-    /// Sets how many bytes are received in a second.
+    /// Sets the maximum number of bytes received in a second.
     #[must_use]
     pub fn with_download_limit(mut self, bytes_per_second: Option<u64>) -> Self {
         self.download_limit = bytes_per_second;
         self
     }
 
-    /// Sets after how long without progress a request has failed.
+    /// Sets how long a request may make no progress before it fails.
     #[must_use]
     pub fn with_stall_timeout(mut self, timeout: Duration) -> Self {
         self.stall_timeout = timeout;
         self
     }
 
-    /// Sets for how long failures are tried again.
+    /// Sets how long failures are retried.
     #[must_use]
     pub fn with_retry_for(mut self, time: Duration) -> Self {
         self.retry_for = time;
         self
     }
 
-    /// Has a handle told whether the storage waits for its server.
+    /// Sets the handle that reports whether the storage waits for its server.
     #[must_use]
     pub fn with_status(mut self, status: NetworkStatus) -> Self {
         self.status = status;
         self
     }
 
-    /// Trusts a certificate in PEM beside those of the system.
+    /// Trusts a certificate in PEM in addition to those of the system.
     #[must_use]
     pub fn with_ca_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.ca_certificates.push(pem.into());
@@ -107,7 +107,7 @@ impl NetworkOptions {
         self
     }
 
-    /// Allows `http://` beyond this machine.
+    /// Allows `http://` to other machines.
     #[must_use]
     pub fn with_allow_http(mut self, allow: bool) -> Self {
         self.allow_http = allow;

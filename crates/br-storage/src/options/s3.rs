@@ -2,41 +2,41 @@
 
 use crate::secret::Secret;
 
-/// How a bucket is used.
+/// How a bucket is accessed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct S3Options {
-    /// Who is asking.
+    /// The credentials of the requests.
     pub credentials: S3Credentials,
-    /// A role to be assumed with those credentials.
+    /// A role to assume with those credentials.
     pub role: Option<AssumeRole>,
     /// How the bucket is named in a request.
     pub addressing: Addressing,
-    /// Storage class of objects that are read rarely (see
-    /// [`Payload::with_rare_reads`](crate::Payload::with_rare_reads)), such as `STANDARD_IA`;
-    /// everything else has the default class of the bucket. It is also the storage class in Google
-    /// Cloud Storage, such as `NEARLINE`, and the access tier in Azure, such as `Cool`.
+    /// The storage class of objects that are rarely read (see
+    /// [`Payload::with_rare_reads`](crate::Payload::with_rare_reads)), such as `STANDARD_IA`. All other
+    /// objects have the default class of the bucket. In Google Cloud Storage it is the storage class, such as
+    /// `NEARLINE`; in Azure it is the access tier, such as `Cool`.
     pub storage_class: Option<String>,
     /// Encryption by the server.
     pub encryption: Option<S3Encryption>,
-    /// Send a checksum with every object, which buckets with object lock demand; by default only
-    /// AWS gets one, as not every other server accepts it. The signature covers the bytes anyway.
+    /// Whether a checksum is sent with every object. Buckets with object lock require one. By default only
+    /// AWS gets one, because not every other server accepts it. The signature covers the bytes in any case.
     pub checksum: Option<bool>,
 }
 
-/// Who is asking.
+/// The credentials of the requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum S3Credentials {
-    /// What AWS' own tools would find: the variables `AWS_ACCESS_KEY_ID`,
-    /// `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, the profile that `AWS_PROFILE` names (or
-    /// `default`) in `~/.aws/credentials` and `~/.aws/config`, a web identity token, and the
-    /// metadata service of a container or an instance, in this order.
+    /// The credentials that AWS's own tools would find: the variables `AWS_ACCESS_KEY_ID`,
+    /// `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, the profile that `AWS_PROFILE` names (or `default`)
+    /// in `~/.aws/credentials` and `~/.aws/config`, a web identity token, and the metadata service of a
+    /// container or an instance, in this order.
     #[default]
     Ambient,
     /// A profile in `~/.aws/credentials` and `~/.aws/config`.
     Profile(String),
-    /// Keys.
+    /// An access key.
     Keys {
         /// The id of the access key, which is not secret.
         access_key_id: String,
@@ -45,21 +45,21 @@ pub enum S3Credentials {
         /// The token of temporary keys.
         session_token: Option<Secret>,
     },
-    /// Nobody: requests are not signed.
+    /// None: requests are not signed.
     Anonymous,
 }
 
-/// A role to be assumed by way of the security token service (STS).
+/// A role to assume through the security token service (STS).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AssumeRole {
     /// The role's ARN.
     pub arn: String,
-    /// What the owner of the role demands to be told.
+    /// The external id that the owner of the role requires.
     pub external_id: Option<String>,
-    /// A name for the session, shown in the owner's log.
+    /// A name for the session, which the owner's log shows.
     pub session_name: String,
-    /// URL of the service; by default the endpoint if there is one, and else that of AWS in the
+    /// URL of the service. The default is the endpoint if one is set, and otherwise the service of AWS in the
     /// region.
     pub endpoint: Option<String>,
 }
@@ -68,8 +68,8 @@ pub struct AssumeRole {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Addressing {
-    /// As the provider wants it, as far as its name tells: in the path for an endpoint, in the
-    /// host's name for AWS, Aliyun OSS and Tencent COS.
+    /// As the provider requires, judged by the name of its host: in the host name for AWS, Aliyun OSS and
+    /// Tencent COS, and in the path for other endpoints.
     #[default]
     Auto,
     /// `https://endpoint/bucket/key`.
@@ -78,21 +78,20 @@ pub enum Addressing {
     VirtualHost,
 }
 
-/// Encryption by the server. It protects from who steals a disk from the provider, not from the
-/// provider.
+/// Encryption by the server. It protects against theft of the provider's disks, but not against the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum S3Encryption {
-    /// With keys of the provider (`SSE-KMS` with the bucket's default key).
+    /// With the bucket's default key at the provider (`SSE-KMS`).
     Kms,
     /// With a key in the provider's key management (`SSE-KMS`).
     KmsKey(String),
-    /// With a key that is sent along with every request (`SSE-C`): 32 bytes in base64.
+    /// With a key that every request contains (`SSE-C`): 32 bytes in base64.
     CustomerKey(Secret),
 }
 
 impl S3Options {
-    /// Sets who is asking.
+    /// Sets the credentials.
     #[must_use]
     pub fn with_credentials(mut self, credentials: S3Credentials) -> Self {
         self.credentials = credentials;
@@ -113,7 +112,7 @@ impl S3Options {
         })
     }
 
-    /// Sets a role to be assumed.
+    /// Sets the role to assume.
     #[must_use]
     pub fn with_role(mut self, role: Option<AssumeRole>) -> Self {
         self.role = role;
@@ -150,7 +149,7 @@ impl S3Options {
 }
 
 impl AssumeRole {
-    /// A role without an external id.
+    /// Makes a role without an external id.
     pub fn new(arn: impl Into<String>) -> Self {
         Self {
             arn: arn.into(),
@@ -160,7 +159,7 @@ impl AssumeRole {
         }
     }
 
-    /// Sets what the owner of the role demands to be told.
+    /// Sets the external id that the owner of the role requires.
     #[must_use]
     pub fn with_external_id(mut self, id: Option<String>) -> Self {
         self.external_id = id;

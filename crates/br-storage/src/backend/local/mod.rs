@@ -1,38 +1,37 @@
 //! Objects as files on a local disk.
 //!
-//! A [`Disk`] holds the folder open ([`Root`]) and does what is particular to disks: durable
-//! folders, strict listings and the removal of leftovers. `store` and `upload` read and write. Only these
-//! modules and `folder::local` know the operating system. Invariant: once a write is reported, the object, its
-//! name, and the names of all folders above it are on the device.
+//! A [`Disk`] keeps the folder open ([`Root`]) and does what only disks need: durable folders, strict
+//! listings and the removal of leftovers. `store` and `upload` read and write. Only these modules and
+//! `folder::local` use the operating system. Invariant: when a write returns, the object, its name, and the
+//! names of all folders above it are on the device.
 //!
-//! # How an object comes into being
+//! # How an object is written
 //!
-//! The bytes are written to a staging file next to the final name, `name#` and a random number,
-//! which is flushed, linked to the final name and then unlinked; a link fails if its name is taken,
-//! whence nothing is ever replaced. Before the link the staging name must still lead to the file
-//! that was written: when a sweep took it, the object is written again. Then the folder is flushed. The file
-//! system must support hard links, which FAT and some network file systems do not.
+//! The bytes are written to a staging file next to the final name: `name#` and a random number. The staging
+//! file is flushed, linked to the final name and then unlinked. A link fails if its name is taken, so no
+//! object is ever replaced. Before the link, br checks that the staging name still leads to the file that was
+//! written. If a sweep removed it, br writes the object again. Then br flushes the folder. The file system
+//! must support hard links; FAT and some network file systems do not.
 //!
-//! A writer which is killed leaves its staging file, with some or all of the bytes, possibly next
-//! to the finished object. `#` is not allowed in keys, so such files are never listed and cannot
-//! be read; [`Disk::sweep`] removes them.
+//! A killed writer leaves its staging file, with some or all of the bytes, possibly next to the finished
+//! object. Keys must not contain `#`, so such files are never listed and cannot be read. [`Disk::sweep`]
+//! removes them.
 //!
 //! # Who may read it
 //!
-//! Files get mode 0600 and folders 0700, whatever the umask. In a folder with the set-gid bit in
-//! which the group may read, write and search (mode 2770), the group gets the same bits of all that
-//! is made in it; others never get any. What root makes in the folder of another user belongs to that
-//! user.
+//! Files get mode 0600 and folders 0700, whatever the umask. If the folder has the set-gid bit and its group
+//! may read, write and search (mode 2770), everything that is made in it gets the same group bits; others
+//! never get access. Files that root makes in the folder of another user get that user as their owner.
 //!
 //! # What is flushed
 //!
-//! The folder of an object is flushed with every write. That is not enough when the folder was made
-//! a moment ago, by this process or another one that was killed before it flushed the folder above.
-//! [`Disk::settle`] therefore flushes the chain of folders above an object, the first time this
-//! process writes to each of them.
+//! Each write flushes the folder of the object. That is not enough if the folder is new: this process, or
+//! another one that was killed, may have made it without flushing the folder above. Therefore
+//! [`Disk::settle`] flushes the chain of folders above an object, the first time this process writes to each
+//! of them.
 //!
-//! Deletions are not flushed. A crash may bring a deleted object back, which costs space until it
-//! is deleted again; nothing that was reported as written depends on its absence.
+//! Deletions are not flushed. A crash may restore a deleted object, which takes space until it is deleted
+//! again. No reported write depends on its absence.
 
 mod root;
 mod store;
@@ -53,7 +52,7 @@ use store::{DiskStore, folder_of};
 use super::Backend;
 use crate::{key, list::ObjectInfo, options::StorageOptions};
 
-/// Opens a directory which exists.
+/// Opens an existing directory.
 pub(crate) fn open(path: &Path, options: &StorageOptions) -> io::Result<Backend> {
     if !fs::metadata(path)?.is_dir() {
         return Err(io::Error::new(
@@ -75,21 +74,21 @@ pub(crate) fn open(path: &Path, options: &StorageOptions) -> io::Result<Backend>
     })
 }
 
-/// Makes a directory and those above it, durably, and opens it.
+/// Makes a directory and all missing ones above it, durably, and opens it.
 pub(crate) fn create(path: &Path, options: &StorageOptions) -> io::Result<Backend> {
     let path = std::path::absolute(path)?;
     let missing: Vec<&Path> = path
         .ancestors()
         .take_while(|ancestor| !ancestor.exists())
         .collect();
-    // Not even asking to make what exists, for on a read-only disk that might be refused.
+    // On a read-only disk, even a request to make an existing directory could fail.
     if !missing.is_empty() {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
         match create_private(&path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            // `open` finds out whether that is a directory.
+            // `open` checks that it is a directory.
             _ => {}
         }
     }
@@ -100,8 +99,8 @@ pub(crate) fn create(path: &Path, options: &StorageOptions) -> io::Result<Backen
         for parent in missing.iter().filter_map(|made| made.parent()) {
             sync_dir(parent)?;
         }
-        // One who made the directory before may have been killed before flushing its name. It may
-        // also have been made by somebody else in a folder which is not ours to open.
+        // The process that made the directory may have been killed before it flushed its name. Errors are
+        // ignored: the folder above may belong to another user and be unreadable.
         if let (true, Some(parent)) = (missing.is_empty(), path.parent()) {
             sync_dir(parent).ok();
         }
@@ -109,18 +108,18 @@ pub(crate) fn create(path: &Path, options: &StorageOptions) -> io::Result<Backen
     open(&path, options)
 }
 
-/// Makes one directory which only its owner may enter: file names and sizes are private, too.
+/// Makes a directory that only its owner may enter: names and sizes of files are private, too.
 fn create_private(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
     fs::DirBuilder::new().mode(0o700).create(path)?;
-    // A folder of a group hands down its group, and the umask may have taken bits.
+    // The directory may inherit the set-gid bit, and the umask may have removed bits.
     if fs::metadata(path)?.permissions().mode() & 0o777 != 0o700 {
         fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
     }
     Ok(())
 }
 
-/// Lets the group of a directory read and write what is in it and will be.
+/// Lets the group of a directory read and write its present and future files.
 fn share(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = fs::metadata(path)?.permissions().mode() & 0o7777;
@@ -143,24 +142,24 @@ fn sync_dir(path: &Path) -> io::Result<()> {
         .map_err(|error| at(path, &error))
 }
 
-/// Adds the path to an error of the operating system, which does not tell it by itself.
+/// Adds the path to an error of the operating system, which does not contain it.
 fn at(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// What a directory on local disk needs beyond reading, writing and deleting.
+/// The functions of a local directory beyond reading, writing and deleting.
 #[derive(Debug)]
 pub(crate) struct Disk {
     root: Root,
     fsync: bool,
-    /// The folders whose names, and those of all folders above them, are known to be durable.
+    /// The folders that are known to be durable, together with all folders above them.
     settled: Mutex<HashSet<String>>,
-    /// What a test does to a staging file before it is published.
+    /// Changes that a test makes to a staging file before it is published.
     #[cfg(test)]
     meddle: Mutex<Option<Meddle>>,
 }
 
-/// Something that a test does to a staging file, given its name.
+/// A change that a test makes to the staging file of this name.
 #[cfg(test)]
 struct Meddle(Box<MeddleFn>);
 
@@ -182,24 +181,24 @@ impl Disk {
         }
     }
 
-    /// Fails when the path does not lead to the folder that is open any more.
+    /// Fails if the path no longer leads to the open folder.
     pub(crate) async fn check_place(self: &Arc<Self>) -> io::Result<()> {
         let disk = Arc::clone(self);
         blocking(move || disk.root.check_place()).await
     }
 
-    /// True when the folder is this user's, or shared with a group.
+    /// Returns whether the folder belongs to this user or is shared with a group.
     pub(crate) fn is_own(&self) -> bool {
         self.root.is_own().unwrap_or(false)
     }
 
-    /// Removes a folder if there is nothing in it.
+    /// Removes a folder if it is empty.
     pub(crate) fn remove_empty(&self, folder: &str) {
         let _ = self.root.remove_folder(folder);
     }
 
-    /// Makes the names of the folders above an object durable after it was written, and also
-    /// its own name if it `existed`, for then its writer may not have come that far yet.
+    /// Makes the names of the folders above a written object durable. Also flushes the object's name if it
+    /// `existed`, because its writer may not have done so yet.
     pub(crate) async fn settle(self: &Arc<Self>, key: &str, existed: bool) -> io::Result<()> {
         if !self.fsync || (!existed && self.unsettled(key).is_empty()) {
             return Ok(());
@@ -213,7 +212,7 @@ impl Disk {
             for folder in &folders {
                 disk.sync(folder_of(folder))?;
             }
-            // Only now, as a folder counts as settled together with everything above it.
+            // Not earlier: a settled folder implies that everything above it is durable.
             disk.settled
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -232,7 +231,7 @@ impl Disk {
         at(&self.root.path().join(folder), error)
     }
 
-    /// Returns the folders above an object, below the root, which are not known to be durable.
+    /// Returns the folders above an object, below the root, that are not known to be durable.
     fn unsettled(&self, key: &str) -> Vec<String> {
         let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
         std::iter::successors(Some(folder_of(key)), |folder| Some(folder_of(folder)))
@@ -241,9 +240,9 @@ impl Disk {
             .collect()
     }
 
-    /// Returns all objects below a folder, in no order; a missing folder has none.
+    /// Returns all objects below a folder, in no particular order; a missing folder has none.
     ///
-    /// Every error counts, and files which cannot be objects do not.
+    /// Any error fails the listing. Files whose names are not keys are ignored.
     pub(crate) async fn list(self: &Arc<Self>, folder: &str) -> io::Result<Vec<ObjectInfo>> {
         let (disk, folder) = (Arc::clone(self), folder.to_owned());
         blocking(move || {
@@ -263,8 +262,8 @@ impl Disk {
         .await
     }
 
-    /// Returns what is directly in a folder, foreign files included, but not files which are being
-    /// staged. A missing folder has nothing in it.
+    /// Returns the names in a folder, including foreign files, but without staging files. A missing folder is
+    /// empty.
     pub(crate) async fn children(self: &Arc<Self>, folder: &str) -> io::Result<Vec<Child>> {
         let (disk, folder) = (Arc::clone(self), folder.to_owned());
         blocking(move || {
@@ -291,7 +290,7 @@ impl Disk {
         .await
     }
 
-    /// Removes the staging files last written to before `older_than`; returns how many.
+    /// Removes the staging files that were last written before `older_than`. Returns their number.
     pub(crate) async fn sweep(self: &Arc<Self>, older_than: SystemTime) -> io::Result<usize> {
         let disk = Arc::clone(self);
         blocking(move || {
@@ -300,7 +299,7 @@ impl Disk {
                 if modified(stat) < older_than {
                     match disk.root.remove_file(&name) {
                         Ok(()) => removed += 1,
-                        // Its writer has finished, or another process sweeps as well.
+                        // Its writer has finished, or another process sweeps at the same time.
                         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                         Err(error) => return Err(disk.in_folder(&name, &error)),
                     }
@@ -312,7 +311,7 @@ impl Disk {
         .await
     }
 
-    /// Visits the files below a folder whose names are `wanted`.
+    /// Calls back for the files below a folder whose names are `wanted`.
     fn walk(
         &self,
         folder: &str,
@@ -330,7 +329,7 @@ impl Disk {
                     true => name.clone(),
                     false => format!("{folder}/{name}"),
                 };
-                // Long keys are not keys; the limit also ends a circle of symbolic links.
+                // A longer name is not a key. The limit also ends a cycle of symbolic links.
                 if key.len() > key::MAX_KEY_LEN + STAGING_SUFFIX_LEN {
                     return Ok(());
                 }
@@ -366,10 +365,10 @@ fn modified(stat: &rustix::fs::Stat) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos)
 }
 
-/// The longest suffix of a staging file that is looked for: `#` and a number of 32 bits.
+/// The length of the longest suffix of a staging file: `#` and a 32-bit number.
 const STAGING_SUFFIX_LEN: usize = 11;
 
-/// Returns whether a file of this name is one which is being written, or was.
+/// Returns whether this is the name of a staging file.
 fn is_staging_name(name: &str) -> bool {
     name.rsplit_once('#').is_some_and(|(object, number)| {
         key::is_segment(object)
@@ -378,7 +377,7 @@ fn is_staging_name(name: &str) -> bool {
     })
 }
 
-/// Runs something that waits for the disk where it does not hold up other tasks, if there are any.
+/// Runs blocking disk operations on a thread for blocking work if there is a runtime.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {

@@ -1,8 +1,8 @@
-//! The folder that holds the objects, by an open descriptor.
+//! The folder with the objects, held by an open descriptor.
 //!
-//! [`Root`] opens the folder once and reaches everything in it from that descriptor with the `*at`
-//! calls of Unix. Invariant: when the folder is renamed, unmounted or replaced, nothing is written
-//! to what its path leads to then.
+//! [`Root`] opens the folder once and reaches everything in it from that descriptor with the `*at` calls of
+//! Unix. Invariant: if the folder is renamed, unmounted or replaced, nothing is written to the folder that
+//! its path leads to afterwards.
 
 use std::{
     ffi::{CStr, OsString},
@@ -17,16 +17,16 @@ use std::{
 
 use rustix::fs::{AtFlags, CWD, Dir, Gid, Mode, OFlags, Uid};
 
-/// Folders are for their owner, unless the root is shared with its group.
+/// The mode of folders, unless the root is shared with its group.
 const PRIVATE_FOLDER: u32 = 0o700;
-/// So are files.
+/// The mode of files.
 const PRIVATE_FILE: u32 = 0o600;
-/// The bit that gives the group of a folder to all that is made in it.
+/// New files in a folder with this bit get its group.
 const SET_GID: u32 = 0o2000;
-/// What the group may do in a folder that is shared.
+/// The group's bits in a shared folder.
 const GROUP_WRITES: u32 = 0o070;
 
-/// An open folder and all below it. Names are relative to it.
+/// An open folder and its contents. Names are relative to it.
 #[derive(Debug)]
 pub(super) struct Root {
     folder: File,
@@ -46,7 +46,7 @@ impl Root {
         &self.path
     }
 
-    /// Fails when the path does not lead to the open folder any more.
+    /// Fails if the path no longer leads to the open folder.
     pub(super) fn check_place(&self) -> io::Result<()> {
         let open = self.folder.metadata()?;
         match std::fs::metadata(&self.path) {
@@ -59,7 +59,7 @@ impl Root {
         }
     }
 
-    /// Fails when the folder was removed: what is gone is not an empty storage.
+    /// Fails if the folder was removed, because a removed folder is not an empty storage.
     pub(super) fn check_exists(&self) -> io::Result<()> {
         match self.folder.metadata()?.nlink() {
             0 => Err(io::Error::new(
@@ -70,20 +70,20 @@ impl Root {
         }
     }
 
-    /// True when the folder belongs to this user or is shared with its group.
+    /// Returns whether the folder belongs to this user or is shared with its group.
     pub(super) fn is_own(&self) -> io::Result<bool> {
         let owner = self.folder.metadata()?.uid();
         Ok(owner == rustix::process::geteuid().as_raw() || self.group_bits()? != 0)
     }
 
-    /// Opens a file for reading. Anything else by that name is an error; it does not wait for the
-    /// writer of a FIFO.
+    /// Opens a file for reading. Any other kind of file is an error. For a FIFO, the call does not wait for a
+    /// writer.
     pub(super) fn open_file(&self, name: &str) -> io::Result<(File, Metadata)> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.folder, name, flags, Mode::empty());
         let file: File = file
             .map_err(|error| match error {
-                // What a socket is answered with.
+                // The error for a socket.
                 rustix::io::Errno::NXIO => not_a_file(),
                 error => error.into(),
             })?
@@ -98,7 +98,7 @@ impl Root {
         Ok((file, metadata))
     }
 
-    /// Makes a file that does not exist yet.
+    /// Makes a new file.
     pub(super) fn create_file(&self, name: &str) -> io::Result<File> {
         let mode = PRIVATE_FILE | (self.group_bits()? & 0o060);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
@@ -106,7 +106,7 @@ impl Root {
         set_mode(self.hand_over(file.into())?, mode)
     }
 
-    /// Makes a folder; one that exists stays as it is. The folder above must exist.
+    /// Makes a folder. An existing one stays unchanged. The folder above must exist.
     pub(super) fn create_folder(&self, name: &str) -> io::Result<()> {
         let group = self.group_bits()?;
         let mode = PRIVATE_FOLDER | group;
@@ -121,7 +121,7 @@ impl Root {
         }
     }
 
-    /// Gives what root made in the folder of another user to that user, who could not read it otherwise.
+    /// Gives a file that root made in another user's folder to that user, who could not read it otherwise.
     fn hand_over(&self, made: File) -> io::Result<File> {
         if !rustix::process::geteuid().is_root() {
             return Ok(made);
@@ -129,14 +129,14 @@ impl Root {
         let folder = self.folder.metadata()?;
         if folder.uid() != 0 && made.metadata()?.uid() == 0 {
             let owner = (Uid::from_raw(folder.uid()), Gid::from_raw(folder.gid()));
-            // Some file systems have no owners: then it stays as it is.
+            // Some file systems have no owners; then the file stays unchanged.
             let _ = rustix::fs::fchown(&made, Some(owner.0), Some(owner.1));
         }
         Ok(made)
     }
 
-    /// What the group may do: nothing, unless the root hands its group down and the group may write
-    /// to it.
+    /// The group's bits for new files: none, unless the root has the set-gid bit and the group may write to
+    /// it.
     fn group_bits(&self) -> io::Result<u32> {
         let mode = self.folder.metadata()?.mode();
         let is_shared = mode & SET_GID != 0 && mode & GROUP_WRITES == GROUP_WRITES;
@@ -153,7 +153,7 @@ impl Root {
         }
     }
 
-    /// Gives a file a second name, unless that is taken.
+    /// Gives a file a second name. Fails if that name is taken.
     pub(super) fn link(&self, from: &str, to: &str) -> io::Result<()> {
         let there = &self.folder;
         Ok(rustix::fs::linkat(
@@ -165,7 +165,7 @@ impl Root {
         )?)
     }
 
-    /// Renames a file, over what has the new name.
+    /// Renames a file and replaces a file that has the new name.
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         Ok(rustix::fs::renameat(&self.folder, from, &self.folder, to)?)
     }
@@ -198,7 +198,7 @@ impl Root {
         File::from(self.open_folder(name)?).sync_all()
     }
 
-    /// The names in a folder and what they lead to. Those that lead nowhere are left out.
+    /// Returns the names in a folder and the metadata of their files. Dangling links are left out.
     pub(super) fn read_folder(
         &self,
         name: &str,
@@ -219,7 +219,7 @@ impl Root {
     }
 }
 
-/// Links are followed, so that folders may be on other disks.
+/// Follows links, so that folders may be on other disks.
 fn stat(folder: &OwnedFd, name: &CStr) -> io::Result<Option<rustix::fs::Stat>> {
     match rustix::fs::statat(folder.as_fd(), name, AtFlags::empty()) {
         Ok(stat) => Ok(Some(stat)),
@@ -228,7 +228,7 @@ fn stat(folder: &OwnedFd, name: &CStr) -> io::Result<Option<rustix::fs::Stat>> {
     }
 }
 
-/// Sets a mode whatever the umask left of it.
+/// Sets the mode if the umask changed it.
 fn set_mode(made: File, mode: u32) -> io::Result<File> {
     if made.metadata()?.mode() & 0o7777 != mode {
         rustix::fs::fchmod(&made, Mode::from_raw_mode(mode))?;
@@ -240,7 +240,7 @@ fn not_a_file() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file")
 }
 
-/// Returns whether there is nothing by that name, any more or at all.
+/// Returns whether an error means that no file has the name.
 pub(super) fn is_absent(error: &io::Error) -> bool {
     matches!(
         error.kind(),

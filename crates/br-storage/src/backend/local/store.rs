@@ -1,7 +1,7 @@
-//! The files of a local disk as `object_store` sees them.
+//! Access to the files of a local disk through the interface of `object_store`.
 //!
-//! [`DiskStore`] reads, writes and deletes below a [`Root`]. Invariant: what it writes has all of
-//! its bytes when its name appears.
+//! [`DiskStore`] reads, writes and deletes below a [`Root`]. Invariant: a file has all of its bytes when its
+//! name appears.
 
 use std::{
     collections::hash_map::RandomState,
@@ -25,11 +25,11 @@ use object_store::{
 
 use super::{Disk, blocking, root::is_absent, upload::Upload};
 
-/// Ranges up to this length are read at once, longer ones in parts of it.
+/// The longest range that is read at once; longer ones are read in parts of this length.
 const PART_LEN: u64 = 8 << 20;
-/// How often a random staging name may be taken.
+/// How many random staging names are tried.
 const MAX_STAGED: u32 = 100;
-/// How often a file is written whose staging name was swept each time.
+/// How many times a file is written if a sweep removes its staging file each time.
 const MAX_WRITES: u32 = 3;
 
 /// Reads, writes and deletes files below a folder.
@@ -43,8 +43,8 @@ impl fmt::Display for DiskStore {
 }
 
 impl Disk {
-    /// Writes a file under a staging name and then gives it its own. When a sweep took the staging name meanwhile, it does so
-    /// again: a `prune` whose clock is ahead takes a file that is being written for a leftover.
+    /// Writes a file under a staging name and then publishes it. If a sweep removes the staging file, writes
+    /// it again: a `prune` whose clock is ahead takes the file for a leftover.
     fn write(&self, key: &str, payload: &PutPayload, replace: bool) -> io::Result<()> {
         for _ in 0..MAX_WRITES {
             let (staged, mut file) = self.stage(key)?;
@@ -62,10 +62,9 @@ impl Disk {
         Err(swept())
     }
 
-    /// Gives a file that is complete its own name. Whether that succeeds or not, the staging name is
-    /// gone.
+    /// Gives a complete file its final name. The staging name is gone afterwards, also after an error.
     ///
-    /// Fails with an error that [`is_swept`] knows when the staging name does not lead to this file any more.
+    /// Fails with an error that [`is_swept`] recognises if the staging name no longer leads to this file.
     pub(super) fn publish(
         &self,
         staged: &str,
@@ -76,7 +75,7 @@ impl Disk {
         let synced = if self.fsync { file.sync_all() } else { Ok(()) };
         let is_there = synced.and_then(|()| self.root.is_file(staged, file));
         if let Ok(false) = is_there {
-            // What has the name now belongs to another writer, and stays.
+            // The file of this name belongs to another writer, and stays.
             return Err(swept());
         }
         let published = is_there.and_then(|_| match replace {
@@ -84,7 +83,7 @@ impl Disk {
             false => self.root.link(staged, key),
         });
         let published = published.map_err(|error| match is_absent(&error) {
-            // It went between the look and the link.
+            // It was removed between the check and the link.
             true => swept(),
             false => error,
         });
@@ -98,14 +97,13 @@ impl Disk {
         Ok(())
     }
 
-    /// Removes a staging file. A failure is no matter: such files are never listed, and a sweep
-    /// removes them later.
+    /// Removes a staging file. Ignores errors: such files are never listed, and a sweep removes them later.
     fn discard(&self, staged: &str) {
         let _ = self.root.remove_file(staged);
     }
 
-    /// Makes a staging file. Its number is random, so that two writers of one key do not get the same name, not even when the
-    /// file of the first one is swept.
+    /// Makes a staging file. Its number is random, so that two writers of one key do not get the same name,
+    /// even if the file of the first writer is swept.
     pub(super) fn stage(&self, key: &str) -> io::Result<(String, File)> {
         let mut made_folders = false;
         for _ in 0..MAX_STAGED {
@@ -132,7 +130,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Opens a file and reads the first part of a range. The inner error is about what was requested.
+    /// Opens a file and reads the first part of a range. The inner error is about the requested range.
     fn read(&self, key: &str, options: &GetOptions) -> io::Result<Result<Found>> {
         let (file, metadata) = self.root.open_file(key)?;
         let meta = ObjectMeta {
@@ -168,7 +166,7 @@ impl Disk {
     }
 }
 
-/// A file that was opened for reading.
+/// A file that is open for reading.
 struct Found {
     file: File,
     meta: ObjectMeta,
@@ -176,7 +174,7 @@ struct Found {
     first: Bytes,
 }
 
-/// Reads a range, or as much of it as one part may have. Less comes back only when the file ends before.
+/// Reads a range, at most one part of it. Returns fewer bytes only if the file ends earlier.
 fn read_part(file: &File, range: &Range<u64>) -> io::Result<Bytes> {
     let len = (range.end - range.start).min(PART_LEN);
     let mut part = vec![0; usize::try_from(len).map_err(io::Error::other)?];
@@ -193,7 +191,7 @@ fn read_part(file: &File, range: &Range<u64>) -> io::Result<Bytes> {
     Ok(part.into())
 }
 
-/// The rest of a range, part by part.
+/// Streams the rest of a range in parts.
 fn parts(file: File, range: Range<u64>, location: Path) -> BoxStream<'static, Result<Bytes>> {
     let file = Arc::new(file);
     futures::stream::try_unfold(range, move |range| {
@@ -217,8 +215,8 @@ fn parts(file: File, range: Range<u64>, location: Path) -> BoxStream<'static, Re
 
 /// A random number for a staging name.
 ///
-/// Nothing is kept secret with it and no object is named by it, so the seed that the standard library draws for its hash maps
-/// is enough: it comes from the system and differs between processes, and each call here gets another one.
+/// It protects no secret and names no object, so the seed that the standard library draws for its hash maps
+/// is enough: it comes from the system, differs between processes, and each call gets another one.
 fn staging_number() -> u32 {
     let random = RandomState::new().build_hasher().finish();
     (random >> 32) as u32
@@ -231,7 +229,7 @@ fn staging_number() -> u32 {
 )]
 struct Swept;
 
-/// An error that is not "not found": nothing was looked for.
+/// Not a "not found" error: the caller did not look for an object.
 fn swept() -> io::Error {
     io::Error::other(Swept)
 }
@@ -243,7 +241,7 @@ fn is_swept(error: &io::Error) -> bool {
         .is_some()
 }
 
-/// The folder of a key; empty when that is the root.
+/// The folder of a key; empty if the key is in the root.
 pub(super) fn folder_of(key: &str) -> &str {
     key.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
@@ -266,7 +264,7 @@ fn store_error(path: &Path, error: io::Error) -> Error {
     }
 }
 
-/// The error of a write: a folder or a file is in the way, but nothing was looked for.
+/// Converts an error of a write. It never becomes "not found": a write does not look for an object.
 pub(super) fn put_error(path: &Path, error: io::Error) -> Error {
     if is_absent(&error) {
         return Error::Generic {
@@ -330,7 +328,7 @@ impl ObjectStore for DiskStore {
             first,
         } = found.map_err(|error| store_error(location, error))??;
         let rest = range.start + first.len() as u64..range.end;
-        // A file that is shorter than it was ends the stream early, which the caller notices.
+        // If the file has become shorter, the stream ends early, and the caller notices.
         let has_rest = first.len() as u64 == PART_LEN && !rest.is_empty();
         let first = futures::stream::once(async move { Ok(first) });
         let payload = match has_rest {

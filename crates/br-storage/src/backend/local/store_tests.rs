@@ -1,6 +1,7 @@
-//! Symptom: a `prune` whose clock was ahead swept the staging file of a live writer. The next writer took the same name, and the
-//! first one then linked the bytes of the second, or failed with "not found". Cause: staging numbers began at 1, and a link
-//! goes by name. Fix: random numbers, a look at the file before the link, and writing again.
+//! Symptom: a `prune` whose clock was ahead swept the staging file of a live writer. The next writer took the
+//! same name, and the first one then linked the bytes of the second, or failed with "not found". Cause:
+//! staging numbers began at 1, and a link uses the name. Fix: random numbers, a check of the file before the
+//! link, and a second write.
 
 use super::super::{Meddle, open};
 use super::*;

@@ -1,4 +1,4 @@
-//! An object whose parts are written to a staging file, each at its place.
+//! Multipart uploads: each part is written to its offset in a staging file.
 
 use std::{
     fs::File,
@@ -14,7 +14,7 @@ use super::{
     store::{put_error, put_result},
 };
 
-/// An upload that has not ended.
+/// An unfinished upload.
 #[derive(Debug)]
 pub(super) struct Upload {
     disk: Arc<Disk>,
@@ -23,7 +23,7 @@ pub(super) struct Upload {
     file: Arc<File>,
     /// Where the next part begins.
     len: u64,
-    /// The first part that could not be written; parts may be awaited in any order, or never.
+    /// The error of a part that could not be written. Parts may be awaited in any order, or never.
     failed: Arc<Mutex<Option<io::ErrorKind>>>,
 }
 

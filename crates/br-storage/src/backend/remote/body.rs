@@ -1,7 +1,8 @@
-//! The body of an answer.
+//! The body of a response.
 //!
-//! [`Watched`] slows it, counts it, and gives it up when it stands still. Invariant: room for another request is given back as soon as
-//! nothing more comes.
+//! [`Watched`] limits the rate of the body, counts its bytes, and ends it with an error if no byte arrives
+//! within the stall timeout. Invariant: the request's permit is released as soon as no more bytes will
+//! arrive.
 
 use std::{
     pin::Pin,
@@ -22,16 +23,17 @@ use super::{
 };
 use crate::waiting::WaitCause;
 
-/// The body of an answer, slowed, counted, and given up when it stands still.
+/// A response body with a rate limit, a byte count and a stall timeout.
 pub(super) struct Watched {
     pub(super) inner: reqwest::Body,
     pub(super) link: Arc<Link>,
     pub(super) health: Arc<Health>,
     pub(super) stall: Duration,
     pub(super) deadline: Pin<Box<Sleep>>,
-    /// What came, and when it may be handed on.
+    /// The received frame, and the time at which it may be passed on.
     pub(super) held: Option<(Frame<Bytes>, Pin<Box<Sleep>>)>,
-    /// Given back as soon as nothing more comes: the layer above keeps a broken body while it waits for another.
+    /// Released as soon as no more bytes will arrive: the layer above keeps a broken body while it waits for
+    /// another one.
     pub(super) pass: Option<Pass>,
 }
 
@@ -97,7 +99,7 @@ impl Body for Watched {
 }
 
 impl Watched {
-    /// Hands on what is held when its time has come.
+    /// Passes the held frame on when its time has come.
     fn poll_held(
         &mut self,
         context: &mut Context<'_>,

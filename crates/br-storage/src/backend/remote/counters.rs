@@ -1,12 +1,12 @@
-//! Counting what goes over the network.
+//! Counters for network traffic.
 //!
-//! [`Counters`] are the sums that [`Traffic`] is read from. Invariant: they only grow.
+//! [`Counters`] holds the totals that [`Traffic`] reports. Invariant: they only grow.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::traffic::Traffic;
 
-/// Counts.
+/// The totals.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(super) requests: AtomicU64,

@@ -1,7 +1,7 @@
-//! Attempts that failed.
+//! Failed attempts.
 //!
-//! Which answers are about the trouble of the moment, and [`Unreachable`], the text of a failure without an answer. Invariant: what
-//! the layer above must not repeat has a kind that it does not repeat.
+//! Classifies responses as temporary failures. [`Unreachable`] is the error for a request without a response.
+//! Invariant: an error that the layer above must not retry has a kind that it does not retry.
 
 use std::{error::Error as StdError, fmt, time::Duration};
 
@@ -9,20 +9,20 @@ use http::StatusCode;
 use http_body_util::BodyExt as _;
 use object_store::client::{HttpError, HttpErrorKind};
 
-/// No more is read of an answer that says no.
+/// The largest part of an error response that is read, in bytes.
 const MAX_REFUSAL: usize = 64 << 10;
 
-/// Whether an answer is about the trouble of the moment.
+/// Returns whether a status means a temporary failure.
 pub(super) fn is_passing(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 500 | 502..=506 | 508..)
 }
 
-/// Whether an attempt failed in a way that will not change.
+/// Returns whether a retry of the failed attempt would fail again.
 pub(super) fn is_final(error: &HttpError) -> bool {
     matches!(error.kind(), HttpErrorKind::Unknown | HttpErrorKind::Decode)
 }
 
-/// The last failure, as an error that is not retried.
+/// Turns the last failure into an error that is not retried.
 pub(super) fn given_up(error: &HttpError, time: Duration) -> HttpError {
     let text = error.source().map(ToString::to_string);
     let cause = Unreachable {
@@ -33,7 +33,7 @@ pub(super) fn given_up(error: &HttpError, time: Duration) -> HttpError {
     HttpError::new(HttpErrorKind::Unknown, cause)
 }
 
-/// An answer that is of no use, as an error that is not tried again.
+/// Turns an error response into an error that is not retried.
 pub(super) async fn refused(answer: http::Response<reqwest::Body>, time: Duration) -> HttpError {
     let (parts, body) = answer.into_parts();
     let body = http_body_util::Limited::new(body, MAX_REFUSAL).collect();
@@ -48,7 +48,7 @@ pub(super) async fn refused(answer: http::Response<reqwest::Body>, time: Duratio
     HttpError::new(HttpErrorKind::Unknown, Unreachable::now(text))
 }
 
-/// As `object_store` does it for its own client.
+/// Classifies an error as `object_store` does for its own client.
 pub(super) fn kind_of(error: &reqwest::Error) -> HttpErrorKind {
     if error.is_timeout() && !error.is_connect() {
         return HttpErrorKind::Timeout;
@@ -70,7 +70,7 @@ pub(super) fn kind_of(error: &reqwest::Error) -> HttpErrorKind {
         }
         next = cause.source();
     }
-    // The connection was closed before an answer came, which is what hyper does not say in a type.
+    // The connection was closed before a response arrived. hyper has no type for this case.
     if error.is_request() || error.is_body() {
         HttpErrorKind::Interrupted
     } else {
@@ -78,13 +78,13 @@ pub(super) fn kind_of(error: &reqwest::Error) -> HttpErrorKind {
     }
 }
 
-/// Why there was no answer, in one line: the layer above prints no causes.
+/// Why no response arrived, in one line: the layer above does not print causes.
 #[derive(Debug)]
 pub(crate) struct Unreachable {
     text: String,
-    /// For how long it was tried again.
+    /// How long the request was retried.
     pub(crate) tried_for: Option<Duration>,
-    /// Trying again is over.
+    /// The request must not be retried.
     pub(crate) is_final: bool,
 }
 
@@ -105,7 +105,7 @@ impl Unreachable {
         Self::now(text)
     }
 
-    /// A failure of one attempt.
+    /// The failure of one attempt.
     pub(super) fn now(text: String) -> Self {
         Self {
             text,

@@ -1,8 +1,8 @@
-//! How many requests are under way at once.
+//! The limit on concurrent requests.
 //!
-//! A [`Gate`] lets so many requests pass as the user allows, and fewer while the server says that
-//! it is too much: it halves the number when it is told to slow down and adds one again after a
-//! while of success, as TCP does. Invariant: there is always room for one.
+//! A [`Gate`] allows as many concurrent requests as the user configured, and fewer while the server is
+//! overloaded. It halves the limit when the server asks to slow down, and adds one after a series of
+//! successes, as TCP does. Invariant: the limit is at least one.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -11,12 +11,12 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-/// Answers to slow down that come together are one.
+/// Several requests of the server to slow down within this time count as one.
 const ONE_BURST: Duration = Duration::from_millis(250);
-/// No server is obeyed for longer when it names a time.
+/// The longest pause that a server can demand.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// Bounds how many requests are under way.
+/// Limits the number of concurrent requests.
 #[derive(Debug)]
 pub(crate) struct Gate {
     most: usize,
@@ -33,7 +33,7 @@ struct State {
     closed_until: Option<Instant>,
 }
 
-/// The right to have one request under way; it ends when this is dropped.
+/// A permit for one request. Dropping it releases the permit.
 #[derive(Debug)]
 pub(crate) struct Pass(Arc<Gate>);
 
@@ -58,7 +58,7 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for room.
+    /// Waits for a permit.
     pub(crate) async fn enter(self: &Arc<Self>) -> Pass {
         loop {
             let left = self.left.notified();
@@ -79,7 +79,7 @@ impl Gate {
         }
     }
 
-    /// The server asked for less.
+    /// Lowers the limit because the server asked to slow down.
     pub(crate) fn slow_down(&self, pause: Option<Duration>) {
         let now = Instant::now();
         let mut state = self.state();
@@ -93,7 +93,7 @@ impl Gate {
         }
     }
 
-    /// A request was answered.
+    /// Records a success, which may raise the limit.
     pub(crate) fn succeeded(&self) {
         let mut state = self.state();
         state.successes += 1;
@@ -120,7 +120,7 @@ mod tests {
     async fn it_halves_when_told_to_and_recovers() {
         let gate = Gate::new(8);
         for _ in 0..5 {
-            // One burst.
+            // These count as one burst.
             gate.slow_down(None);
         }
         assert_eq!(gate.state().limit, 4);

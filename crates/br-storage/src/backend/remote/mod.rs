@@ -1,8 +1,9 @@
-//! What all servers have in common, whatever their protocol.
+//! Code that all servers share, whatever their protocol.
 //!
-//! A [`Link`] is the way to a server, which [`server`] knows before the first request:
-//! [`transport`] carries requests over it, bounded by [`gate`] and [`throttle`], counted by
-//! [`counters`], and tried again as [`retry`] decides. Invariant: every request to the place where objects are goes through here.
+//! A [`Link`] is the state that all requests to a server share; [`server`] makes it before the first request.
+//! [`transport`] sends requests, [`gate`] and [`throttle`] limit them, [`counters`] counts them, and
+//! [`retry`] decides about retries. Invariant: every request to the server of the objects goes through this
+//! module.
 
 mod body;
 mod counters;
@@ -25,7 +26,7 @@ pub(crate) use transport::{Connector, build_client};
 
 use crate::options::NetworkOptions;
 
-/// The way to a server, shared by all requests to it.
+/// The state that all requests to a server share.
 #[derive(Debug)]
 pub(crate) struct Link {
     gate: Arc<Gate>,

@@ -1,8 +1,9 @@
-//! Trying a request again.
+//! Retries of requests.
 //!
-//! Every request of every backend is repeated here, and nowhere below or above for as long: [`Retry`] follows one request,
-//! [`Health`] what all requests to a server have met. Invariant: time decides when trying ends, never the number of attempts:
-//! the time since this request first failed, and the time since the server last answered any request.
+//! This module retries the requests of all backends; the layers above and below retry for a shorter time or
+//! not at all. [`Retry`] follows one request, [`Health`] records the failures of all requests to a server.
+//! Invariant: a time limit ends retries, not the number of attempts. It counts from the first failure of this
+//! request, or from the server's first failure after its last response, whichever is earlier.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -14,16 +15,16 @@ use tokio::time::Instant;
 
 use crate::waiting::{NetworkStatus, Trouble, WaitCause};
 
-/// The pause before the second attempt; each following one is up to twice as long.
+/// The pause before the second attempt. Each following pause is up to twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// No pause is longer.
+/// The longest pause.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
-/// How often a request whose transfer breaks is begun, however long each transfer took.
+/// Attempts for a request whose transfer breaks, however long each transfer took.
 const BROKEN_TRANSFERS: u32 = 4;
-/// A request is not repeated for longer with one signature: servers take it for fifteen minutes.
+/// How long a request is retried with one signature: servers accept a signature for fifteen minutes.
 const SIGNATURE_TIME: Duration = Duration::from_secs(600);
 
-/// What the requests to a server have met.
+/// The failures of all requests to a server.
 #[derive(Debug)]
 pub(crate) struct Health {
     retry_for: Duration,
@@ -40,19 +41,19 @@ impl Health {
         }
     }
 
-    /// For how long failures are tried again.
+    /// How long failures are retried.
     pub(crate) fn retry_for(&self) -> Duration {
         self.retry_for
     }
 
-    /// The server gave an answer that is not about its own trouble.
+    /// Records a response that reports no failure of the server itself.
     pub(super) fn answered(&self) {
         if self.trouble().take().is_some() {
             self.status.set(None);
         }
     }
 
-    /// An attempt failed. Returns since when all attempts have failed.
+    /// Records a failed attempt. Returns the time since which all attempts have failed.
     pub(super) fn failed(&self, cause: WaitCause) -> Instant {
         let mut place = self.trouble();
         let since = place.map_or_else(Instant::now, |trouble| trouble.since);
@@ -67,14 +68,14 @@ impl Health {
     }
 }
 
-/// What is done after a failed attempt.
+/// What follows a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// The pause is over: try again.
+    /// The pause is over: send the request again.
     Again,
-    /// Try again with a new signature, which the layer above makes.
+    /// Send the request again with a new signature, which the layer above makes.
     SignAgain,
-    /// The time is over.
+    /// The time limit is reached.
     GiveUp,
 }
 
@@ -101,8 +102,8 @@ impl<'a> Retry<'a> {
         }
     }
 
-    /// Notes that an attempt failed, decides what is done, and waits before the next one. `has_moved` is true when bytes
-    /// passed before the connection broke.
+    /// Records a failed attempt, decides what follows, and waits before the next attempt. `has_moved` is true
+    /// if bytes were transferred before the connection broke.
     pub(super) async fn after_failure(&mut self, cause: WaitCause, has_moved: bool) -> Verdict {
         let server_since = self.health.failed(cause);
         let now = Instant::now();
@@ -111,7 +112,7 @@ impl<'a> Retry<'a> {
         let since = since.min(server_since);
         self.tried_for = now.saturating_duration_since(since);
         let end = since + self.health.retry_for;
-        // A large transfer may take longer than that, and break once or twice.
+        // A large transfer may take longer than the time limit, and break once or twice.
         let is_broken = has_moved && cause == WaitCause::NoAnswer;
         let is_over = now >= end && !(is_broken && self.attempts < BROKEN_TRANSFERS);
         if is_over {
@@ -126,15 +127,16 @@ impl<'a> Retry<'a> {
         Verdict::Again
     }
 
-    /// How long this request, or all requests to the server, have failed for.
+    /// Returns how long this request, or all requests to the server, have failed.
     pub(super) fn tried_for(&self) -> Duration {
         self.tried_for
     }
 }
 
-/// Between half the pause and all of it, so that many clients do not come back at the same moment.
+/// Returns a random time between half the pause and the whole pause, so that many clients do not retry at the
+/// same moment.
 pub(crate) fn jittered(pause: Duration) -> Duration {
-    // Every state of this kind has keys of its own.
+    // Each `RandomState` has its own random keys.
     let random = RandomState::new().hash_one(0_u8) % 1024;
     pause.mul_f64(0.5 + random as f64 / 2048.0)
 }
@@ -143,8 +145,8 @@ pub(crate) fn jittered(pause: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    /// Tries until it succeeds at a time, counted from the first failure, or is given up; returns the time and the number
-    /// of attempts.
+    /// Retries until the request succeeds at `success`, counted from the first failure, or the policy gives
+    /// up. Returns the time and the number of attempts.
     async fn try_until(
         health: &Health,
         success: Option<Duration>,
@@ -215,7 +217,7 @@ mod tests {
             let verdict = retry.after_failure(WaitCause::NoAnswer, true).await;
             let expected = match attempt {
                 1 | 2 => Verdict::Again,
-                // The signature is too old by then.
+                // The signature has expired by then.
                 3 => Verdict::SignAgain,
                 _ => Verdict::GiveUp,
             };

@@ -1,7 +1,7 @@
-//! A server before the first request.
+//! A server's address and options.
 //!
-//! [`Server`] is what its URL and the options tell of the way to it. Invariant: nothing goes in the
-//! clear beyond this machine unless the user allowed it.
+//! [`Server`] holds the URL and the options that determine how the server is reached. Invariant: br sends no
+//! unencrypted request to another machine unless the user allowed it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,27 +14,27 @@ use crate::{
     options::NetworkOptions,
 };
 
-/// Pauses before an answer is gone on with grow up to this.
+/// The longest pause before a broken response is continued.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
-/// How often an answer may break off.
+/// How many times a response may break off.
 const MAX_BROKEN: usize = 12;
-/// For no longer is a request continued with its signature.
+/// How long a request is continued with one signature.
 const MAX_TIME: Duration = Duration::from_secs(300);
 /// A year, so that a deadline is a time the clock can reach.
 const LONGEST_STALL: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// A server, and how it is reached.
+/// A server and the options to reach it.
 #[derive(Debug)]
 pub(crate) struct Server<'a> {
     /// The location as text.
     place: String,
-    /// Where it is, unless that is what its provider is known for.
+    /// The server's URL; `None` for the provider's public one.
     pub(crate) url: Option<Url>,
     network: &'a NetworkOptions,
 }
 
 impl<'a> Server<'a> {
-    /// Looks at the URL and the options together.
+    /// Checks the URL and the options.
     pub(crate) fn new(
         place: String,
         url: Option<&str>,
@@ -46,7 +46,7 @@ impl<'a> Server<'a> {
             url: None,
             network,
         };
-        // The URL is not repeated: it may hold a password.
+        // The message does not contain the URL, which may hold a password.
         server.url =
             parsed.map_err(|error| server.refuse(format!("the URL of the server: {error}")))?;
         if server.is_plain() && !server.allow_http() {
@@ -55,7 +55,7 @@ impl<'a> Server<'a> {
                  https, or allow http explicitly",
             ));
         }
-        // The client below ignores a proxy it does not understand, and goes around it.
+        // The HTTP client ignores a proxy URL that it does not understand, and connects directly.
         let proxy = network.proxy.as_ref().map(|url| Url::parse(url.reveal()));
         if proxy.is_some_and(|url| !url.is_ok_and(|url| matches!(url.scheme(), "http" | "https"))) {
             return Err(server.refuse("a proxy is named as in http://HOST:PORT"));
@@ -79,7 +79,7 @@ impl<'a> Server<'a> {
         self.url.as_ref().map(Url::scheme) == Some("http")
     }
 
-    /// Returns whether requests may go in the clear.
+    /// Returns whether unencrypted requests are allowed.
     pub(crate) fn allow_http(&self) -> bool {
         let is_here = match self.url.as_ref().and_then(Url::host) {
             Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -90,7 +90,7 @@ impl<'a> Server<'a> {
         self.network.allow_http || is_here
     }
 
-    /// Makes the way to it. No request is made.
+    /// Makes the shared state and a connector. Sends no request.
     pub(crate) fn connect(&self) -> Result<(Arc<Link>, Connector)> {
         let client = build_client(self.network, self.allow_http(), self.is_plain())
             .map_err(|error| self.refuse(format!("the connection cannot be set up: {error}")))?;
@@ -103,8 +103,8 @@ impl<'a> Server<'a> {
         Ok((link, connector))
     }
 
-    /// The layer above goes on with an answer that broke off. Requests are tried again by [`super::retry`], which hands up
-    /// only what is not to be tried again.
+    /// Configures `object_store` to continue responses that break off. [`super::retry`] retries requests, and
+    /// passes on only errors that must not be retried.
     pub(crate) fn retries(&self) -> RetryConfig {
         RetryConfig {
             backoff: BackoffConfig {
@@ -116,7 +116,7 @@ impl<'a> Server<'a> {
         }
     }
 
-    /// Puts everything below a folder; the empty one is the bucket.
+    /// Restricts a store to a folder. The empty folder is the whole bucket.
     pub(crate) fn in_folder(
         &self,
         store: impl ObjectStore,

@@ -1,7 +1,7 @@
-//! How many bytes pass in a second.
+//! Rate limits.
 //!
-//! A [`Throttle`] spaces pieces so that their rate stays below a limit. Invariant: over any
-//! stretch of time no more than the limit and one piece passes.
+//! A [`Throttle`] delays pieces so that their rate stays below a limit. Invariant: in any period, at most the
+//! limit and one piece pass.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -10,10 +10,10 @@ use std::{
 
 use tokio::time::Instant;
 
-/// Bytes are handed on in pieces of this length, so that the rate is even.
+/// The size of the pieces in which bytes are passed on, in bytes. Small pieces keep the rate even.
 pub(crate) const PIECE: usize = 32 << 10;
 
-/// Spaces pieces in time.
+/// Delays pieces.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     bytes_per_second: u64,
@@ -29,12 +29,12 @@ impl Throttle {
         }
     }
 
-    /// Books a piece and returns when it may pass.
+    /// Reserves time for a piece and returns when it may pass.
     pub(crate) fn book(&self, bytes: usize) -> Instant {
         self.take_turn(bytes).0
     }
 
-    /// Books a piece of any length that was not asked for, and returns when all of it may have passed.
+    /// Reserves time for received bytes of any length, and returns when all of them may pass.
     pub(crate) fn book_through(&self, bytes: usize) -> Instant {
         self.take_turn(bytes).1
     }
@@ -64,8 +64,12 @@ mod tests {
         assert_eq!(at, expected);
         tokio::time::advance(Duration::from_secs(10)).await;
         let now = Instant::now();
-        assert_eq!(throttle.book(1), now, "what was not used is not saved up");
+        assert_eq!(throttle.book(1), now, "unused bandwidth is not saved up");
         let end = throttle.book_through(999);
-        assert_eq!(end - now, Duration::from_secs(1), "however long it is");
+        assert_eq!(
+            end - now,
+            Duration::from_secs(1),
+            "for a piece of any length"
+        );
     }
 }

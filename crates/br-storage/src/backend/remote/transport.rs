@@ -1,8 +1,8 @@
-//! Carrying one request to a server.
+//! Sends one request to a server.
 //!
-//! [`Transport`] is the lowest layer below `object_store`: it sees every attempt, and makes them. It waits for room at the gate, spaces bytes in time, counts,
-//! and gives up a request of which no byte moves. Invariant: time-outs look at progress, never at
-//! the size of an object.
+//! [`Transport`] is the lowest layer below `object_store`, and makes every attempt. It waits for a permit
+//! from the gate, limits the rate, counts bytes, and cancels a request that transfers no byte within the
+//! stall timeout. Invariant: timeouts depend on progress, never on the size of an object.
 
 use std::{
     sync::{
@@ -39,16 +39,16 @@ use crate::{
     waiting::{NetworkStatus, WaitCause},
 };
 
-/// No server takes longer to accept a connection.
+/// The timeout for connecting to a server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A request that waited for longer is not sent any more.
+/// A request that waited longer than this for a permit is not sent.
 const SIGNATURE_TIME: Duration = Duration::from_secs(600);
-/// A server that has never answered is asked so often.
+/// Connection attempts before the first response of a server.
 const FIRST_ATTEMPTS: u32 = 4;
-/// A service that gives out tokens is asked for so long: keys are renewed minutes before they end.
+/// How long requests to a token service are retried. Keys are renewed minutes before they expire.
 const TOKEN_TIME: Duration = Duration::from_secs(20);
 
-/// Makes the HTTP client for a server at a URL of a scheme, or of either.
+/// Makes the HTTP client for a server. `is_plain` says that its URL begins with `http://`.
 pub(crate) fn build_client(
     options: &NetworkOptions,
     allow_http: bool,
@@ -65,7 +65,7 @@ pub(crate) fn build_client(
         .redirect(reqwest::redirect::Policy::none())
         .https_only(!allow_http)
         .http1_only();
-    // Those of the system take a while to be read, for nothing if nothing is encrypted.
+    // Loading the system's certificates takes time, and an unencrypted connection does not need them.
     builder = match is_plain && options.proxy.is_none() {
         true => builder.tls_certs_only(certificates),
         false => builder.tls_certs_merge(certificates),
@@ -76,7 +76,7 @@ pub(crate) fn build_client(
     builder.build()
 }
 
-/// Hands [`Transport`] to `object_store`.
+/// Gives [`Transport`] to `object_store`.
 #[derive(Clone, Debug)]
 pub(crate) struct Connector(Arc<Transport>);
 
@@ -102,9 +102,10 @@ impl Connector {
         }))
     }
 
-    /// The same way to another server: whether one has answered says nothing of the other.
+    /// Returns a connector with the same settings for another server. Whether one server has responded says
+    /// nothing about the other.
     #[cfg(any(feature = "gcs", feature = "azure"))]
-    pub(crate) fn again(&self) -> Self {
+    pub(crate) fn for_another_server(&self) -> Self {
         let Transport {
             client,
             link,
@@ -114,7 +115,8 @@ impl Connector {
         Self::new(client.clone(), Arc::clone(link), *stall)
     }
 
-    /// The same way to a service that gives out tokens, whose trouble is not that of the objects' server.
+    /// Returns a connector for a token service, whose failures are counted separately from those of the
+    /// objects' server.
     #[cfg(feature = "s3")]
     pub(crate) fn for_tokens(&self) -> Self {
         let Transport {
@@ -128,14 +130,14 @@ impl Connector {
         Self::with_health(client.clone(), Arc::clone(link), health, *stall)
     }
 
-    /// A client for requests that `object_store` does not know.
+    /// Returns a client for requests that `object_store` does not offer.
     pub(crate) fn client(&self) -> HttpClient {
         HttpClient::new(self.clone())
     }
 }
 
 impl HttpConnector for Connector {
-    /// The options are those of this crate already.
+    /// Ignores the options: the client already has the options of this crate.
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
         Ok(self.client())
     }
@@ -148,7 +150,7 @@ impl HttpService for Connector {
     }
 }
 
-/// An answer, and the right that the request had.
+/// A response and the permit of its request.
 type Answer = (http::Response<reqwest::Body>, Pass);
 
 #[derive(Debug)]
@@ -158,12 +160,12 @@ struct Transport {
     health: Arc<Health>,
     stall: Duration,
     has_answered: AtomicBool,
-    /// Attempts to reach a server that has never answered.
+    /// Failed connection attempts to a server that has never responded.
     unreached: AtomicU32,
 }
 
 impl Transport {
-    /// Makes attempts until one gives an answer that will not change, or the time is over.
+    /// Sends the request until a response is final or the time limit is reached.
     async fn carry(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let start = Instant::now();
         let mut retry = Retry::new(&self.health);
@@ -180,7 +182,7 @@ impl Transport {
                 Err(_) => WaitCause::NoAnswer,
             };
             let attempt = match attempt {
-                // Whatever else comes of it is of no use, and the next request needs its room.
+                // The rest of the response is not needed, and the next request needs the permit.
                 Ok((answer, pass)) => {
                     let error = refused(answer, self.stall).await;
                     drop(pass);
@@ -196,7 +198,7 @@ impl Transport {
         }
     }
 
-    /// Makes one attempt.
+    /// Sends the request once.
     async fn attempt(
         &self,
         request: HttpRequest,
@@ -205,8 +207,8 @@ impl Transport {
     ) -> Result<Answer, HttpError> {
         let pass = self.link.gate.enter().await;
         if start.elapsed() > SIGNATURE_TIME {
-            // Servers take signatures for fifteen minutes; the layers above make a new one.
-            let text = "the request waited too long for its turn".to_owned();
+            // Servers accept a signature for fifteen minutes. The layers above make a new one.
+            let text = "the request waited too long to be sent".to_owned();
             return Err(HttpError::new(
                 HttpErrorKind::Unknown,
                 Unreachable::now(text),
@@ -217,7 +219,7 @@ impl Transport {
         let request = self.prepare(request, moved)?;
         let answer = tokio::select! {
             answer = self.client.execute(request) => answer.map_err(|error| self.classify(error)),
-            () = moved.stands_still_for(self.stall) => Err(self.stalled()),
+            () = moved.stalls_for(self.stall) => Err(self.stalled()),
         };
         let answer: http::Response<reqwest::Body> = match answer {
             Ok(answer) => answer.into(),
@@ -231,14 +233,14 @@ impl Transport {
         Ok((answer, pass))
     }
 
-    /// Hands what came of an attempt to the layer above.
+    /// Passes the result of an attempt to the layer above.
     async fn hand_on(&self, attempt: Result<Answer, HttpError>) -> Result<HttpResponse, HttpError> {
         let (answer, pass) = attempt?;
         if matches!(
             answer.status(),
             StatusCode::NOT_IMPLEMENTED | StatusCode::INSUFFICIENT_STORAGE
         ) {
-            // A server error to the layer above, which would ask again for minutes.
+            // The layer above would treat this as a server error and retry for minutes.
             return Err(refused(answer, self.stall).await);
         }
         let (parts, body) = answer.into_parts();
@@ -277,7 +279,7 @@ impl Transport {
         Ok(request)
     }
 
-    /// A large body goes out in pieces, so that it can be seen to move, and be slowed.
+    /// Sends a large body in pieces, so that its progress is visible and its rate can be limited.
     fn spread(&self, body: HttpRequestBody, moved: &Arc<Moved>) -> reqwest::Body {
         let pieces = body.into_data_stream().flat_map(|data| {
             let pieces = match data {
@@ -291,7 +293,7 @@ impl Transport {
             let (link, moved) = (Arc::clone(&link), Arc::clone(&moved));
             async move {
                 if let (Ok(bytes), Some(up)) = (&piece, &link.up) {
-                    // Waiting for one's turn is no standstill.
+                    // Waiting for the rate limit does not count as a stall.
                     let turn = up.book(bytes.len());
                     moved.note_at(turn);
                     tokio::time::sleep_until(turn).await;
@@ -324,7 +326,7 @@ impl Transport {
         }
     }
 
-    /// Decides what the layer above may do about a failed attempt.
+    /// Decides how the layer above may treat a failed attempt.
     fn classify(&self, error: reqwest::Error) -> HttpError {
         let mut kind = kind_of(&error);
         let mut attempts = None;
@@ -333,7 +335,8 @@ impl Transport {
             let tried = self.unreached.fetch_add(1, Relaxed) + 1;
             attempts = Some(tried);
             if tried >= FIRST_ATTEMPTS {
-                // This kind is not tried again: nobody waits minutes to learn of a typing error.
+                // `object_store` does not retry this kind, so that the user learns of a mistyped address
+                // within seconds.
                 kind = HttpErrorKind::Unknown;
                 is_final = true;
             }
@@ -358,7 +361,7 @@ fn split(mut bytes: Bytes) -> Vec<Bytes> {
     pieces
 }
 
-/// When a request last moved.
+/// When a request last transferred bytes.
 #[derive(Debug)]
 struct Moved {
     start: Instant,
@@ -385,12 +388,12 @@ impl Moved {
         self.millis.fetch_max(millis, Relaxed);
     }
 
-    /// Bytes passed at all.
+    /// Returns whether any bytes were transferred.
     fn has_moved(&self) -> bool {
         self.has_moved.load(Relaxed)
     }
 
-    async fn stands_still_for(&self, time: Duration) {
+    async fn stalls_for(&self, time: Duration) {
         loop {
             let last = self.start + Duration::from_millis(self.millis.load(Relaxed));
             if Instant::now() >= last + time {

@@ -1,8 +1,8 @@
 //! Temporary keys of a role.
 //!
-//! [`provider`] trades keys for those of a role by the operation `AssumeRole` of the security
-//! token service, which `object_store` does not do by itself, and renews them before they end.
-//! Invariant: at most one trade is under way, however many requests need keys.
+//! [`provider`] exchanges keys for the temporary keys of a role with the operation `AssumeRole` of the
+//! security token service, which `object_store` does not support, and renews them before they expire.
+//! Invariant: at most one exchange runs at a time, whatever the number of requests that need keys.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -16,37 +16,37 @@ use object_store::{
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use super::Place;
+use super::BucketAddress;
 use crate::{backend::remote::Connector, options::AssumeRole};
 
-/// Keys are renewed so long before they end.
+/// How long before they expire keys are renewed.
 const MARGIN: SignedDuration = SignedDuration::from_mins(5);
-/// How often the service is asked, and the first pause in between.
+/// Attempts to get keys, and the first pause between them.
 const ATTEMPTS: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// How long keys are asked for, in seconds: what every role allows.
+/// The requested lifetime of the keys in seconds. Every role allows it.
 const DURATION: &str = "3600";
 
 /// Makes a provider of a role's keys.
 pub(super) fn provider(
-    place: &Place<'_>,
+    address: &BucketAddress<'_>,
     role: &AssumeRole,
     base: AwsCredentialProvider,
     connector: &Connector,
 ) -> AwsCredentialProvider {
-    let own = place
+    let own = address
         .server
         .url
         .as_ref()
         .map(|server| server.as_str().to_owned())
-        .filter(|_| !place.is_at(&[".amazonaws.com"]));
-    let aws = || format!("https://sts.{}.amazonaws.com/", place.region);
+        .filter(|_| !address.is_at(&[".amazonaws.com"]));
+    let aws = || format!("https://sts.{}.amazonaws.com/", address.region);
     let url = role.endpoint.clone().or(own).unwrap_or_else(aws);
     Arc::new(Role {
         base,
         client: connector.for_tokens().client(),
         url,
-        region: place.region.clone(),
+        region: address.region.clone(),
         role: role.clone(),
         current: Mutex::new(None),
     })
@@ -80,10 +80,10 @@ impl CredentialProvider for Role {
         {
             return Ok(Arc::clone(keys));
         }
-        let traded = self.trade_patiently().await;
+        let traded = self.trade_with_retries().await;
         let (keys, end) = match (traded, &*current) {
             (Ok(traded), _) => traded,
-            // They are good for some minutes yet, and so may the service be by then.
+            // The current keys are valid for a few more minutes, and the next request tries again.
             (Err(_), Some((keys, end))) if *end > now() => return Ok(Arc::clone(keys)),
             (Err(error), _) => return Err(error),
         };
@@ -93,7 +93,7 @@ impl CredentialProvider for Role {
     }
 }
 
-/// The part of the answer that matters.
+/// The part of the response that is used.
 #[derive(Deserialize)]
 struct Answer {
     #[serde(rename = "AssumeRoleResult")]
@@ -129,7 +129,7 @@ impl Role {
         form.finish()
     }
 
-    async fn trade_patiently(&self) -> object_store::Result<(AwsCredential, Timestamp)> {
+    async fn trade_with_retries(&self) -> object_store::Result<(AwsCredential, Timestamp)> {
         let mut pause = FIRST_PAUSE;
         for _ in 1..ATTEMPTS {
             match self.trade().await {
@@ -161,12 +161,13 @@ impl Role {
             .map_err(|error| failed(error.to_string()))?;
         let body = String::from_utf8_lossy(&body);
         if !status.is_success() {
-            // As the store words it, so that it is understood alike.
+            // The text of `object_store`, so that `ServerError` can parse it.
             let text = format!("Server returned non-2xx status code: {status}: {body}");
             return Err(failed(text));
         }
-        let answer: Answer = quick_xml::de::from_str(&body)
-            .map_err(|_| failed("the security token service answered something else".to_owned()))?;
+        let answer: Answer = quick_xml::de::from_str(&body).map_err(|_| {
+            failed("the response of the security token service cannot be parsed".to_owned())
+        })?;
         let AnswerKeys {
             access_key_id: key_id,
             secret_access_key: secret_key,
@@ -187,7 +188,7 @@ impl Role {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "when keys end is told by the wall clock, which signatures use as well"
+    reason = "keys expire by the wall clock, which signatures use as well"
 )]
 fn now() -> Timestamp {
     Timestamp::now()

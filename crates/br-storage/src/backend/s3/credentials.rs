@@ -1,7 +1,7 @@
-//! Who is asking.
+//! Credentials.
 //!
-//! [`provider`] finds keys where the options say, or where AWS' own tools would look, and assumes
-//! a role with them if there is one. Invariant: keys are only ever handed to the signer.
+//! [`provider`] finds keys where the options say or where AWS's own tools would look, and assumes a role with
+//! them if one is configured. Invariant: keys are passed to the signer only.
 
 use std::{
     env,
@@ -18,18 +18,18 @@ use object_store::{
     aws::{AmazonS3Builder, AwsCredential, AwsCredentialProvider},
 };
 
-use super::{Place, assume_role, profile::Profile};
+use super::{BucketAddress, assume_role, profile::Profile};
 use crate::{
     backend::remote::Connector,
     error::Result,
     options::{AssumeRole, S3Credentials},
 };
 
-/// Metadata services answer at once or not at all.
+/// The time limit for a metadata service. It responds quickly or does not exist.
 const METADATA_TIME: Duration = Duration::from_secs(4);
 
-/// Keys of nobody, for requests that are not signed.
-pub(super) fn nobody() -> AwsCredentialProvider {
+/// Empty keys, for requests that are not signed.
+pub(super) fn unsigned() -> AwsCredentialProvider {
     keys(String::new(), String::new(), None)
 }
 
@@ -53,8 +53,11 @@ pub(super) fn region(credentials: &S3Credentials) -> Option<String> {
 }
 
 /// Finds the keys, and assumes the role.
-pub(super) fn provider(place: &Place<'_>, connector: &Connector) -> Result<AwsCredentialProvider> {
-    let s3 = &place.options.s3;
+pub(super) fn provider(
+    address: &BucketAddress<'_>,
+    connector: &Connector,
+) -> Result<AwsCredentialProvider> {
+    let s3 = &address.options.s3;
     let (base, role) = match &s3.credentials {
         S3Credentials::Keys {
             access_key_id,
@@ -67,22 +70,22 @@ pub(super) fn provider(place: &Place<'_>, connector: &Connector) -> Result<AwsCr
             let secret = secret_access_key.reveal().to_owned();
             (keys(access_key_id.clone(), secret, token), None)
         }
-        S3Credentials::Anonymous => (nobody(), None),
-        S3Credentials::Profile(name) => from_profile(place, &named_profile(place, name)?)?,
-        S3Credentials::Ambient => match from_environment().map_err(|text| place.refuse(text))? {
+        S3Credentials::Anonymous => (unsigned(), None),
+        S3Credentials::Profile(name) => from_profile(address, &named_profile(address, name)?)?,
+        S3Credentials::Ambient => match from_environment().map_err(|text| address.refuse(text))? {
             Some(keys) => (keys, None),
             None => match variable("AWS_PROFILE") {
-                // Whoever is named and is nobody must not become somebody else.
-                Some(name) => from_profile(place, &named_profile(place, &name)?)?,
-                None => match Profile::load(None).map_err(|error| place.refuse(error))? {
-                    Some(profile) if !profile.is_empty() => from_profile(place, &profile)?,
-                    _ => (from_metadata(place)?, None),
+                // If the named profile does not exist, br must not use other credentials.
+                Some(name) => from_profile(address, &named_profile(address, &name)?)?,
+                None => match Profile::load(None).map_err(|error| address.refuse(error))? {
+                    Some(profile) if !profile.is_empty() => from_profile(address, &profile)?,
+                    _ => (from_metadata(address)?, None),
                 },
             },
         },
     };
     Ok(match s3.role.as_ref().or(role.as_ref()) {
-        Some(role) => assume_role::provider(place, role, base, connector),
+        Some(role) => assume_role::provider(address, role, base, connector),
         None => base,
     })
 }
@@ -100,10 +103,10 @@ fn from_environment() -> Result<Option<AwsCredentialProvider>, &'static str> {
     }
 }
 
-fn named_profile(place: &Place<'_>, name: &str) -> Result<Profile> {
-    let profile = Profile::load(Some(name)).map_err(|error| place.refuse(error))?;
+fn named_profile(address: &BucketAddress<'_>, name: &str) -> Result<Profile> {
+    let profile = Profile::load(Some(name)).map_err(|error| address.refuse(error))?;
     profile.ok_or_else(|| {
-        place.refuse(format!(
+        address.refuse(format!(
             "there is no profile {name:?} in the credentials and config files of AWS"
         ))
     })
@@ -111,13 +114,13 @@ fn named_profile(place: &Place<'_>, name: &str) -> Result<Profile> {
 
 type Found = (AwsCredentialProvider, Option<AssumeRole>);
 
-fn from_profile(place: &Place<'_>, profile: &Profile) -> Result<Found> {
+fn from_profile(address: &BucketAddress<'_>, profile: &Profile) -> Result<Found> {
     let role = profile.role.clone().map(|arn| {
         let role = AssumeRole::new(arn);
         role.with_external_id(profile.external_id.clone())
     });
     let holder = match &profile.source {
-        Some(source) => Some(named_profile(place, source)?),
+        Some(source) => Some(named_profile(address, source)?),
         None => None,
     };
     match &holder.as_ref().unwrap_or(profile).keys {
@@ -125,8 +128,8 @@ fn from_profile(place: &Place<'_>, profile: &Profile) -> Result<Found> {
             let token = token.as_ref().map(|token| token.reveal().to_owned());
             Ok((keys(id.clone(), secret.reveal().to_owned(), token), role))
         }
-        None if profile.role.is_some() && holder.is_none() => Ok((from_metadata(place)?, role)),
-        None => Err(place.refuse(format!(
+        None if profile.role.is_some() && holder.is_none() => Ok((from_metadata(address)?, role)),
+        None => Err(address.refuse(format!(
             "profile {:?} holds no access key; single sign-on and credential processes are not \
              supported: export the keys to the environment",
             profile.name
@@ -134,26 +137,27 @@ fn from_profile(place: &Place<'_>, profile: &Profile) -> Result<Found> {
     }
 }
 
-/// A web identity, and the metadata services of containers and instances.
-fn from_metadata(place: &Place<'_>) -> Result<AwsCredentialProvider> {
+/// Keys of a web identity, or of the metadata service of a container or an instance.
+fn from_metadata(address: &BucketAddress<'_>) -> Result<AwsCredentialProvider> {
     let retry = RetryConfig {
         backoff: BackoffConfig::default(),
         max_retries: 1,
         retry_timeout: METADATA_TIME,
     };
     let built = AmazonS3Builder::from_env()
-        .with_bucket_name(place.location.bucket())
-        .with_region(&place.region)
+        .with_bucket_name(address.location.bucket())
+        .with_region(&address.region)
         .with_retry(retry)
         .build();
-    let built = built.map_err(|error| place.refuse(error.to_string()))?;
+    let built = built.map_err(|error| address.refuse(error.to_string()))?;
     Ok(Arc::new(Metadata {
         inner: Arc::clone(built.credentials()),
         has_answered: AtomicBool::new(false),
     }))
 }
 
-/// Says what to do when there is no metadata service, as almost everywhere.
+/// A provider that asks the metadata service. Most machines have none; then its error says where br looked
+/// for credentials.
 #[derive(Debug)]
 struct Metadata {
     inner: AwsCredentialProvider,
@@ -180,7 +184,7 @@ impl CredentialProvider for Metadata {
     }
 }
 
-/// A variable of the environment; an empty one counts as none.
+/// Returns an environment variable; `None` if it is unset or empty.
 pub(super) fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -1,9 +1,9 @@
-//! Objects in a bucket of S3, or of a server that speaks its protocol.
+//! Objects in a bucket of S3, or of a server with its protocol.
 //!
-//! [`open`] turns a location and options into a store of `object_store`; the requests go through
-//! [`super::remote`], the keys come from [`credentials`], and [`uploads`] clears away what
-//! killed writers left. Invariant: nothing here depends on what a provider promises beyond the
-//! protocol; what it really does is for the probe to find out.
+//! [`open`] makes a store of `object_store` from a location and options. Requests go through
+//! [`super::remote`], keys come from [`credentials`], and [`uploads`] aborts the uploads of killed writers.
+//! Invariant: this code relies on nothing that a provider promises beyond the protocol; the probe finds out
+//! what the server really does.
 
 mod assume_role;
 mod credentials;
@@ -26,31 +26,31 @@ use crate::{
     options::{Addressing, S3Credentials, S3Encryption, S3Options, StorageOptions},
 };
 
-/// What is known of a bucket before the first request.
+/// The address of a bucket.
 #[derive(Debug)]
-struct Place<'a> {
+struct BucketAddress<'a> {
     location: &'a S3Location,
     options: &'a StorageOptions,
     region: String,
-    /// The server, whose URL is without the bucket.
+    /// The server; its URL does not contain the bucket.
     server: Server<'a>,
     addressing: Addressing,
 }
 
-/// Opens a bucket. No request is made.
+/// Opens a bucket. Sends no request.
 pub(crate) fn open(location: &S3Location, options: &StorageOptions) -> Result<Backend> {
-    let place = Place::new(location, options)?;
-    let (link, connector) = place.server.connect()?;
-    let store = place.store(&connector)?;
+    let address = BucketAddress::new(location, options)?;
+    let (link, connector) = address.server.connect()?;
+    let store = address.store(&connector)?;
     let uploads = Uploads {
         client: connector.client(),
         credentials: Arc::clone(store.credentials()),
-        url: place.bucket_url(),
-        region: place.region.clone(),
+        url: address.bucket_url(),
+        region: address.region.clone(),
         prefix: location.prefix().to_owned(),
         is_signed: options.s3.credentials != S3Credentials::Anonymous,
     };
-    let store = place.server.in_folder(store, location.prefix())?;
+    let store = address.server.in_folder(store, location.prefix())?;
     Ok(Backend {
         link: Some(link),
         uploads: Some(Arc::new(uploads)),
@@ -59,30 +59,30 @@ pub(crate) fn open(location: &S3Location, options: &StorageOptions) -> Result<Ba
     })
 }
 
-impl<'a> Place<'a> {
+impl<'a> BucketAddress<'a> {
     fn new(location: &'a S3Location, options: &'a StorageOptions) -> Result<Self> {
-        let mut place = Self {
+        let mut address = Self {
             location,
             options,
             region: String::new(),
             server: Server::new(location.to_string(), location.endpoint(), &options.network)?,
             addressing: options.s3.addressing,
         };
-        place.region = match location.region() {
+        address.region = match location.region() {
             Some(region) => region.to_owned(),
             None => credentials::region(&options.s3.credentials).unwrap_or("us-east-1".to_owned()),
         };
-        if place.addressing == Addressing::Auto {
-            place.addressing = place.usual_addressing();
+        if address.addressing == Addressing::Auto {
+            address.addressing = address.usual_addressing();
         }
-        Ok(place)
+        Ok(address)
     }
 
     fn refuse(&self, cause: impl Into<String>) -> Error {
         self.server.refuse(cause)
     }
 
-    /// True for providers that refuse buckets in the path.
+    /// Returns whether the server's host is below one of the domains.
     fn is_at(&self, domains: &[&str]) -> bool {
         let host = self.server.url.as_ref().and_then(Url::host_str);
         domains
@@ -101,7 +101,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// The URL that keys are appended to, without a slash at its end.
+    /// The URL to which keys are appended, without a trailing slash.
     fn bucket_url(&self) -> String {
         let bucket = self.location.bucket();
         let server = match &self.server.url {
@@ -128,7 +128,7 @@ impl<'a> Place<'a> {
             .with_region(&self.region)
             .with_allow_http(self.server.allow_http())
             .with_retry(self.server.retries())
-            // The store's own rule for the bucket in the URL is applied here already.
+            // `bucket_url` has applied the addressing already, so the store must not apply its own rule.
             .with_virtual_hosted_style_request(true)
             .with_endpoint(self.bucket_url())
             .with_disable_bulk_delete(self.is_at(&[".aliyuncs.com", ".myqcloud.com"]))
@@ -136,7 +136,7 @@ impl<'a> Place<'a> {
         builder = match credentials {
             S3Credentials::Anonymous => builder
                 .with_skip_signature(true)
-                .with_credentials(credentials::nobody()),
+                .with_credentials(credentials::unsigned()),
             _ => builder.with_credentials(credentials::provider(self, connector)?),
         };
         builder = match encryption {
@@ -172,7 +172,7 @@ mod tests {
             None => location.with_region("eu-west-1"),
             Some(_) => location,
         };
-        Place::new(&location, options).map(|place| place.bucket_url())
+        BucketAddress::new(&location, options).map(|address| address.bucket_url())
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Profiles of AWS' own tools.
+//! Profiles of AWS's own tools.
 //!
-//! [`Profile`] is what `~/.aws/credentials` and `~/.aws/config` say under a name. Invariant: a
-//! missing file is an empty one; a file that cannot be understood is an error.
+//! [`Profile`] holds the settings that `~/.aws/credentials` and `~/.aws/config` give for a name. Invariant: a
+//! missing file counts as empty; a file that cannot be parsed is an error.
 
 use std::{env, path::PathBuf};
 
@@ -13,20 +13,20 @@ use crate::secret::Secret;
 /// An access key id, its secret, and a token if the key is temporary.
 type Keys = (String, Secret, Option<Secret>);
 
-/// What the files say under a name.
+/// The settings for a name in both files.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Profile {
     pub(super) name: String,
     pub(super) keys: Option<Keys>,
     pub(super) region: Option<String>,
-    /// A role to be assumed, with the keys of the profile `source`.
+    /// The role to assume with the keys of the profile `source`.
     pub(super) role: Option<String>,
     pub(super) external_id: Option<String>,
     pub(super) source: Option<String>,
 }
 
 impl Profile {
-    /// Reads a profile; without a name the one that `AWS_PROFILE` names, or `default`.
+    /// Reads a profile. Without a name, reads the one that `AWS_PROFILE` names, or `default`.
     pub(super) fn load(name: Option<&str>) -> Result<Option<Self>, String> {
         let name = name.map(str::to_owned);
         let name = name.or_else(|| variable("AWS_PROFILE"));
@@ -78,7 +78,7 @@ impl Profile {
         }))
     }
 
-    /// True when it names neither keys nor a role.
+    /// Returns whether the profile has neither keys nor a role.
     pub(super) fn is_empty(&self) -> bool {
         self.keys.is_none() && self.role.is_none()
     }

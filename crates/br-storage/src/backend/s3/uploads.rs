@@ -1,9 +1,8 @@
-//! Uploads in parts that nobody will finish.
+//! Abandoned multipart uploads.
 //!
-//! A writer that is killed in the middle of an upload leaves its parts, which no listing shows
-//! and every bill does. [`Uploads`] finds and aborts them. Invariant: only uploads below the
-//! prefix and the folder that the caller names are touched, and only those begun before the time
-//! that it names.
+//! A writer that is killed during an upload leaves parts, which no listing shows but which cost money.
+//! [`Uploads`] finds and aborts such uploads. Invariant: it aborts only uploads below the prefix and the
+//! folder that the caller names, and only those that began before the time that the caller names.
 
 use std::{fmt, time::SystemTime};
 
@@ -19,7 +18,7 @@ use serde::Deserialize;
 
 use crate::key;
 
-/// The way to a bucket's uploads.
+/// Access to the uploads in a bucket.
 pub(crate) struct Uploads {
     pub(super) client: HttpClient,
     pub(super) credentials: AwsCredentialProvider,
@@ -61,7 +60,7 @@ struct Upload {
 }
 
 impl Uploads {
-    /// Aborts uploads below a folder that were begun before a time, and returns how many.
+    /// Aborts the uploads below a folder that began before `older_than`. Returns their number.
     pub(crate) async fn sweep(&self, folder: &str, older_than: SystemTime) -> Result<usize> {
         let below = match self.prefix.as_str() {
             "" => format!("{folder}/"),
@@ -80,7 +79,7 @@ impl Uploads {
                 }
             }
             let next = page.next_key_marker.zip(page.next_upload_id_marker);
-            // A server that names the same page again would never end.
+            // If a server returns the same page again, this loop must end.
             if !page.is_truncated || next.is_none() || next == marker {
                 return Ok(swept);
             }
@@ -101,7 +100,7 @@ impl Uploads {
     async fn abort(&self, upload: &Upload) -> Result<()> {
         let query = [("uploadId", upload.upload_id.as_str())];
         match self.send(Method::DELETE, &upload.key, &query).await {
-            // Another process was faster.
+            // Another process aborted the upload first.
             Err(Error::NotFound { .. }) | Ok(_) => Ok(()),
             Err(error) => Err(error),
         }
@@ -113,7 +112,7 @@ impl Uploads {
         key: &str,
         query: &[(&str, &str)],
     ) -> Result<object_store::client::HttpRequest> {
-        // A space is %20 here and in the signature; a plus sign is one to some servers only.
+        // A space is %20 here and in the signature: not every server decodes a plus sign as a space.
         let pair = |(name, value): &(&str, &str)| format!("{name}={}", encoded_value(value));
         let query = query.iter().map(pair).collect::<Vec<_>>().join("&");
         let request = http::Request::builder()
@@ -147,7 +146,7 @@ impl Uploads {
     }
 }
 
-/// Encodes a key as the signature wants it; slashes stay.
+/// Encodes a key as the signature requires; slashes stay.
 fn encoded(key: &str) -> String {
     let encode = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
@@ -158,7 +157,7 @@ fn encoded(key: &str) -> String {
     key.bytes().map(encode).collect()
 }
 
-/// Encodes a value of a query, slashes as well.
+/// Encodes a value in a query, including slashes.
 fn encoded_value(value: &str) -> String {
     encoded(value).replace('/', "%2F")
 }

@@ -1,6 +1,7 @@
 //! Listing folders on local disk.
 //!
-//! [`LocalListing`] returns the files below a folder, [`Names`] the names in one. Invariant: a link is listed, and never followed.
+//! [`LocalListing`] returns the files below a folder, [`Names`] the names in one folder. Invariant: a link is
+//! listed, but never followed.
 
 use std::{io, os::fd::OwnedFd};
 
@@ -35,7 +36,7 @@ impl Names {
                 continue;
             }
             let stat = match statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-                // It was removed since.
+                // It was removed meanwhile.
                 Err(Errno::NOENT) => continue,
                 stat => stat?,
             };
@@ -56,7 +57,7 @@ impl Names {
 pub(in crate::folder) struct LocalListing {
     pub(super) folder: LocalFolder,
     pub(super) path: String,
-    /// Folders that are not listed yet, relative to `path`.
+    /// Folders that remain to be listed, relative to `path`.
     pub(super) left: Vec<String>,
     /// The folder that is being listed.
     pub(super) now: Option<(String, Names)>,
@@ -98,7 +99,7 @@ impl LocalListing {
                 Some((name, Kind::Folder)) => {
                     let path = join(below, &name);
                     if path.split('/').count() > MAX_DEPTH {
-                        let cause = "there are too many folders within each other";
+                        let cause = "the folders are nested too deeply";
                         let place = self.folder.to_string();
                         let (kind, what) = (ErrorKind::TooLarge, Operation::List);
                         return Err(Error::new(kind, what, Some(&path), &place, cause));

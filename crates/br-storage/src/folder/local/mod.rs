@@ -1,7 +1,8 @@
 //! Folders on local disk.
 //!
-//! [`LocalFolder`] walks to every file from the folder that the user named, one name of the path at a time. Invariant: only the path
-//! to that folder may contain symbolic links; below it a link is an error, even one that another process makes during the walk.
+//! [`LocalFolder`] opens every file by walking from the folder that the user named, one name of the path at a
+//! time. Invariant: only the path to that folder may contain symbolic links. Below it a link is an error,
+//! even one that another process makes during the walk.
 
 mod listing;
 mod writer;
@@ -37,15 +38,15 @@ const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
-/// Other programs read these files, so the umask decides.
+/// Other programs read these files, so the umask decides who may read them.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
 const FOLDER_MODE: Mode = Mode::from_raw_mode(0o755);
 
 #[derive(Clone)]
 pub(in crate::folder) struct LocalFolder {
-    /// What the user named.
+    /// The folder that the user named.
     root: Arc<Path>,
-    /// A folder below it; empty for the root.
+    /// The path of a folder below it; empty for the root.
     below: String,
 }
 
@@ -90,7 +91,7 @@ impl LocalFolder {
 
     fn error(&self, operation: Operation, path: &str, cause: io::Error) -> Error {
         let place = self.to_string();
-        // Of all that fails here, only `irregular` has this kind.
+        // Only `irregular` returns this kind.
         if cause.kind() == io::ErrorKind::InvalidData {
             return Error::new(ErrorKind::NotAFile, operation, Some(path), &place, cause);
         }
@@ -152,7 +153,7 @@ impl LocalFolder {
                     is_regular,
                 }),
             }
-            // One over the limit is enough for the caller to refuse it.
+            // One entry over the limit is enough for the caller to return an error.
             if contents.folders.len() + contents.files.len() > limit {
                 break;
             }
@@ -215,11 +216,11 @@ impl LocalFolder {
 
     fn open_file(&self, path: &str) -> io::Result<(File, u64)> {
         let (folder, name) = self.walk(path, false)?;
-        // Without waiting for the other end of a pipe.
+        // `NONBLOCK` keeps the call from waiting for the other end of a pipe.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match openat(&folder, name, flags, Mode::empty()) {
             Err(Errno::LOOP) => return Err(irregular("it is a symbolic link")),
-            // The answer for a socket.
+            // The error for a socket.
             Err(Errno::NXIO) => return Err(irregular("it is not a regular file")),
             file => File::from(file?),
         };
@@ -330,7 +331,7 @@ impl fmt::Display for LocalFolder {
     }
 }
 
-/// Something else where a file or a folder must be.
+/// The error for a file of another type than expected.
 fn irregular(text: &str) -> io::Error {
     let text = format!("{text}; links and devices are not followed");
     io::Error::new(io::ErrorKind::InvalidData, text)
@@ -347,10 +348,10 @@ impl FolderLock {
 }
 
 impl Drop for FolderLock {
-    /// Closing the file is not enough: a child process that is just being started has it open too.
+    /// Closing the file is not enough: a child process that is just starting may also have it open.
     fn drop(&mut self) {
         if let Some(folder) = &self.0 {
-            // The end of the process unlocks it at the latest.
+            // The folder is unlocked at the latest when the process ends.
             drop(folder.unlock());
         }
     }

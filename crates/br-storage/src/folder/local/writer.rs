@@ -1,6 +1,7 @@
 //! New files on local disk.
 //!
-//! [`LocalWriter`] writes a file under a temporary name. Invariant: a file that has the final name is not replaced.
+//! [`LocalWriter`] writes a file under a temporary name. Invariant: it never replaces a file that has the
+//! final name.
 
 use std::{
     fs::File,
@@ -19,7 +20,7 @@ use crate::{
     write::Creation,
 };
 
-/// Writes a file under another name in the folder where it will be.
+/// Writes a file under a temporary name in its final folder.
 pub(in crate::folder) struct LocalWriter {
     pub(super) file: File,
     pub(super) folder: OwnedFd,
@@ -54,7 +55,7 @@ impl LocalWriter {
     }
 
     fn publish(&self) -> io::Result<()> {
-        // On Linux one call of `sync` is for all files together.
+        // On Linux, one later call of `sync` flushes all files together.
         #[cfg(not(target_os = "linux"))]
         self.file.sync_all()?;
         let (folder, from, to) = (self.folder.as_fd(), &self.temporary, &self.name);
@@ -62,7 +63,7 @@ impl LocalWriter {
         {
             let flags = rustix::fs::RenameFlags::NOREPLACE;
             match rustix::fs::renameat_with(folder, from, folder, to, flags) {
-                // Not every file system can.
+                // Not every file system supports this.
                 Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
                 other => return Ok(other?),
             }
@@ -78,7 +79,7 @@ impl LocalWriter {
 impl Drop for LocalWriter {
     fn drop(&mut self) {
         if !self.is_done {
-            // What stays is replaced by the next writer of the file.
+            // The next writer of the file replaces a leftover.
             let _ = unlinkat(&self.folder, &self.temporary, AtFlags::empty());
         }
     }

@@ -1,8 +1,9 @@
-//! When to begin an operation again.
+//! When a whole operation is retried.
 //!
-//! The layer below tries a request again while its time lasts (`backend::remote`). What it cannot repeat is an answer that
-//! broke off while it was read, a signature that grew old, and a write that met another one of the same key. [`Patience`] begins
-//! the whole operation again. Invariant: it ends; what the layer below gave up for good is not begun again.
+//! The layer below (`backend::remote`) retries single requests until its time limit. It cannot repair a
+//! response body that breaks off during the read, an expired signature, or a write that conflicts with
+//! another write of the same key. [`RetryPolicy`] repeats the whole operation in these cases. Invariant:
+//! retries end, and an error that the layer below reported as final is not retried.
 
 use std::time::Duration;
 
@@ -13,16 +14,16 @@ use crate::{
     storage::Storage,
 };
 
-/// Attempts that are made however long each takes; a disk gets no more.
+/// The number of attempts that are always allowed, even after the time limit. A disk gets no more.
 const ATTEMPTS: u32 = 4;
-/// The pause before the second attempt; each following one is up to twice as long.
+/// The pause before the second attempt. Each following pause is up to twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// No pause is longer.
+/// The longest pause.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 
-/// Decides whether an operation is begun once more.
+/// Decides whether an operation is retried.
 #[derive(Debug)]
-pub(crate) struct Patience<'a> {
+pub(crate) struct RetryPolicy<'a> {
     storage: &'a Storage,
     attempts: u32,
     failed_since: Option<Instant>,
@@ -30,9 +31,9 @@ pub(crate) struct Patience<'a> {
 }
 
 impl Storage {
-    /// Patience with an operation that is about to begin.
-    pub(crate) fn patience(&self) -> Patience<'_> {
-        Patience {
+    /// Returns the policy for an operation that is about to start.
+    pub(crate) fn retry_policy(&self) -> RetryPolicy<'_> {
+        RetryPolicy {
             storage: self,
             attempts: 1,
             failed_since: None,
@@ -40,22 +41,22 @@ impl Storage {
         }
     }
 
-    /// Reads from a server once more as long as patience allows. A disk that does not answer is not
-    /// asked again: nothing is on the way to it that could have got lost.
+    /// Retries a read from a server while the policy allows it. Reads from a disk are not retried, because no
+    /// network can lose the request.
     pub(crate) async fn repeat<T, F>(&self, read: impl Fn() -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
     {
-        let mut patience = self.patience();
+        let mut retry_policy = self.retry_policy();
         loop {
             match read().await {
-                Err(error) if self.is_remote() && patience.allows(&error).await => {}
+                Err(error) if self.is_remote() && retry_policy.allows(&error).await => {}
                 result => return result,
             }
         }
     }
 
-    /// For how long failures are tried again.
+    /// How long failures are retried.
     fn retry_for(&self) -> Duration {
         #[cfg(feature = "network")]
         if let Some(link) = &self.backend().link {
@@ -65,8 +66,9 @@ impl Storage {
     }
 }
 
-impl Patience<'_> {
-    /// Returns whether the operation may be begun again after an error, and waits before it.
+impl RetryPolicy<'_> {
+    /// Returns whether the operation may be retried after this error. Waits for the pause before it returns
+    /// true.
     pub(crate) async fn allows(&mut self, error: &Error) -> bool {
         if error.kind() != ErrorKind::Unavailable || error.is_final() {
             return false;
