@@ -46,7 +46,7 @@ impl Names {
         let taken = |text: &str| Err(Error::refused(text).in_member(path.as_str()));
         for parent in path.parents() {
             match self.seen.get(parent) {
-                Some(Kind::File) => return taken("it lies in a file"),
+                Some(Kind::File) => return taken("its parent is a file"),
                 Some(_) => {}
                 None => {
                     self.bytes += parent.len() as u64 + ENTRY_BYTES;
@@ -99,7 +99,7 @@ mod tests {
         add(&mut names, "a", directory).unwrap();
         for (path, kind, text) in [
             ("a/b", file, "a/b: it is in the archive twice"),
-            ("a/b/c", file, "a/b/c: it lies in a file"),
+            ("a/b/c", file, "a/b/c: its parent is a file"),
             ("a", file, "a: it is a file and a directory"),
         ] {
             let error = add(&mut names, path, kind).unwrap_err();

@@ -182,11 +182,15 @@ fn conflicting_members_are_refused() {
         (file(file(meta(), "d/e"), "d/e"), "d/e", "twice"),
         (meta().file("META.hocon", META), "META.hocon", "twice"),
         (folder(folder(meta(), "d"), "d"), "d", "twice"),
-        (file(file(meta(), "d"), "d/e"), "d/e", "lies in a file"),
+        (
+            file(file(meta(), "d"), "d/e"),
+            "d/e",
+            "its parent is a file",
+        ),
         (
             file(file(meta(), "d"), "d/e/f/g"),
             "d/e/f/g",
-            "lies in a file",
+            "its parent is a file",
         ),
         (
             file(file(meta(), "d/e"), "d"),

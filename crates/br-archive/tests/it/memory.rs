@@ -41,7 +41,7 @@ fn child_that_is_refused() {
     child::tell_memory();
 }
 
-#[expect(clippy::print_stdout, reason = "whoever measures reads it")]
+#[expect(clippy::print_stdout, reason = "the parent test reads it")]
 fn refused(path: &Path, what: &str, max_mib: u64, text: &str) {
     let begin = now();
     let test = "memory::child_that_is_refused";

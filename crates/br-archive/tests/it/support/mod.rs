@@ -18,7 +18,10 @@ pub(crate) const MILLIS: i64 = 1_767_323_045_678;
 pub(crate) const META: &str = "edition = ee\nversion = \"5.8.1\"\n";
 
 /// Prints why a test was skipped. With `CI_NO_SKIP=1` in the environment, fails instead.
-#[expect(clippy::print_stderr, reason = "whoever runs the tests should see it")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the user who runs the tests should see it"
+)]
 pub(crate) fn skip(why: &str) {
     let forbidden = std::env::var_os("CI_NO_SKIP").is_some_and(|value| value == "1");
     assert!(
