@@ -1,10 +1,10 @@
-//! Exports an application's configuration, data files and certificates as one portable bundle, and looks whether it is sound.
+//! Exports an application's configuration, data files and certificates as one portable bundle, and checks that it is sound.
 //!
 //! ```sh
 //! cargo run -p br-archive --example export_app -- /etc/myapp /var/lib/myapp /etc/ssl/myapp /var/backups
 //! ```
 //!
-//! It links `br-archive` and nothing else: no async runtime, no object store.
+//! It needs only `br-archive`: no async runtime, no object store.
 
 #![expect(
     clippy::print_stdout,
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: export_app CONFIG DATA CERTIFICATES TO".into());
     };
 
-    // The version is the application's own: whoever imports the bundle sees whether it fits.
+    // The application's own version, so that an importer can check whether the bundle fits.
     let meta = Meta::new("standard", env!("CARGO_PKG_VERSION"));
     let options = BundleOptions::new(now()?, meta)
         .with_prefix("myapp-export")
@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     verify(&report.path)
 }
 
-/// Reads the bundle once more, as whoever imports it would.
+/// Reads the bundle again, as an importer would.
 fn verify(bundle: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let inspection = inspect(bundle, &Limits::default(), None, &mut Silent)?;
     match inspection.error() {
@@ -57,14 +57,14 @@ fn verify(bundle: &Path) -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
-/// The time in UTC. An application that knows its time zone gives the offset as well.
+/// The time in UTC. An application that knows its time zone also passes the offset.
 fn now() -> Result<BundleTime, Box<dyn std::error::Error>> {
     #[expect(clippy::disallowed_methods, reason = "here the time comes in")]
     let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
     Ok(BundleTime::new(i64::try_from(since.as_millis())?, 0)?)
 }
 
-/// Says what is left out.
+/// Prints the paths that are left out.
 struct Tell;
 
 impl Progress for Tell {

@@ -1,6 +1,6 @@
-//! Comparing two bundles.
+//! Comparison of two bundles.
 //!
-//! [`diff`] does it. Invariant: it tells which records and keys differ, never their values, which may be secrets.
+//! [`diff`] returns a [`BundleDiff`]. Invariant: it names the records and keys that differ, never their values, which may be secrets.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
@@ -24,11 +24,11 @@ use crate::select::{is_config, table_name};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct BundleDiff {
-    /// What is in the first.
+    /// The content of the first bundle.
     pub first: Inspection,
-    /// What is in the second.
+    /// The content of the second bundle.
     pub second: Inspection,
-    /// Members that are only in one of them or differ, by path. The manifests are not compared.
+    /// Members that are in only one of the bundles or differ, by path. Manifests are not compared.
     pub members: Vec<MemberDifference>,
 }
 
@@ -36,19 +36,19 @@ pub struct BundleDiff {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct MemberDifference {
-    /// Where it lies.
+    /// Its path.
     pub path: MemberPath,
     /// How it differs.
     pub kind: DifferenceKind,
-    /// Which records differ, when it is a table in both: `only_in_base` counts those that only the first has.
+    /// Which records differ, if it is a table in both bundles: `only_in_base` counts the records that only the first has.
     pub table: Option<TableChanges>,
-    /// Which keys differ, when it is a configuration in both.
+    /// Which keys differ, if it is a configuration in both bundles.
     pub config: Option<ConfigDiff>,
     /// Why records or keys could not be compared.
     pub note: Option<String>,
 }
 
-/// How the second of two bundles differs from the first.
+/// How a member differs between the first and the second bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DifferenceKind {
     /// Only the second has it.
@@ -60,7 +60,7 @@ pub enum DifferenceKind {
 }
 
 impl DifferenceKind {
-    /// One word for people and for JSON.
+    /// One word, for text and JSON output.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -75,7 +75,7 @@ impl DifferenceKind {
 /// each table and kind of change.
 ///
 /// # Errors
-/// When one of them cannot be read.
+/// If one of them cannot be read.
 pub fn diff(
     first: &Path,
     second: &Path,
@@ -136,7 +136,7 @@ fn compare(a: &Inspection, b: &Inspection) -> Vec<MemberDifference> {
     out
 }
 
-/// Spools the members that are to be compared from inside.
+/// Copies the tables and configurations that are compared in detail to temporary files.
 fn collect(
     bundle: &Path,
     limits: &Limits,

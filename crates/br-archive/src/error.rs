@@ -1,7 +1,7 @@
 //! Errors of this crate.
 //!
-//! [`Error`] has an [`ErrorKind`], which says what the caller can do, and names the member it is about. Invariant: whatever is
-//! wrong with a bundle ends in an error of the kinds `Refused` and `Damaged`, never in a panic.
+//! [`Error`] has an [`ErrorKind`], which says what the caller can do, and names the member it is about. Invariant: every defect of a bundle
+//! gives an error of the kind `Refused` or `Damaged`, never a panic.
 
 use std::fmt;
 use std::io;
@@ -17,14 +17,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum ErrorKind {
     /// An argument is wrong: correct it.
     Invalid,
-    /// Something of that name is there already: choose another name or place.
+    /// The name already exists: choose another name or folder.
     Exists,
-    /// The bundle is well-formed and breaks a rule: it was renamed, has members that could do harm, goes over a limit, or is not
-    /// for this version or edition. Nothing of it was used.
+    /// The bundle is well-formed but breaks a rule: it was renamed, has members that could do harm, exceeds a limit, or is not for this
+    /// version or edition. Nothing was imported.
     Refused,
     /// The bundle is cut short or altered: get another copy.
     Damaged,
-    /// The system refused: no space, no permission, no such file.
+    /// The operating system reported an error: no space, no permission, no such file.
     Io,
     /// The caller asked to stop.
     Cancelled,
@@ -41,7 +41,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error with a text, a lower-case fragment.
+    /// Makes an error. `message` is a lower-case fragment.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -67,7 +67,7 @@ impl Error {
         Self::new(ErrorKind::Damaged, message)
     }
 
-    /// The system refused.
+    /// The operating system reported an error.
     pub(crate) fn io(message: impl Into<String>, error: io::Error) -> Self {
         let mut out = Self::new(ErrorKind::Io, message);
         out.source = Some(Box::new(error));
@@ -79,7 +79,7 @@ impl Error {
         Self::new(ErrorKind::Cancelled, "cancelled")
     }
 
-    /// What reading a bundle's bytes failed with. Errors of this crate travel through [`io::Error`] unchanged.
+    /// The error for a failed read from a bundle. Errors of this crate pass through [`io::Error`] unchanged.
     pub(crate) fn read(error: io::Error) -> Self {
         match error.downcast::<Self>() {
             Ok(error) => error,
@@ -90,7 +90,7 @@ impl Error {
         }
     }
 
-    /// What the file or the stream failed with that a bundle is read from.
+    /// The error for a failed read from the file or stream that contains a bundle.
     pub(crate) fn input(error: io::Error) -> Self {
         match error.downcast::<Self>() {
             Ok(error) => error,
@@ -98,7 +98,7 @@ impl Error {
         }
     }
 
-    /// Names the member it is about, unless one is named already.
+    /// Adds the member it is about, unless it already names one.
     pub(crate) fn in_member(mut self, member: impl Into<String>) -> Self {
         self.member.get_or_insert_with(|| member.into());
         self
@@ -125,7 +125,7 @@ impl Error {
         self.member.as_deref()
     }
 
-    /// The rule of EMQX that the bundle breaks, if it is one of EMQX's.
+    /// The rule of EMQX that the bundle breaks, if any.
     #[must_use]
     pub fn refusal(&self) -> Option<&Refusal> {
         self.refusal.as_deref()
@@ -134,7 +134,7 @@ impl Error {
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
-        // EMQX has a word for it, and yet no bundle was refused: there is none.
+        // EMQX reports a missing file as a refusal. Here it is an I/O error, as there is no bundle to refuse.
         let kind = match refusal {
             Refusal::NotFound => ErrorKind::Io,
             _ => ErrorKind::Refused,
@@ -147,7 +147,7 @@ impl From<Refusal> for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Names come from outside: control characters are shown, not sent.
+        // Member names are untrusted, so control characters are escaped.
         match &self.member {
             Some(member) => write!(f, "{}: {}", member.escape_debug(), self.message),
             None => f.write_str(&self.message),

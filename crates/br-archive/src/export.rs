@@ -1,7 +1,7 @@
-//! Exporting folders and files: from a path to the members of a bundle.
+//! Export of folders and files as members of a bundle.
 //!
-//! [`export`] does it. Invariant: a bundle holds regular files and nothing else; whatever else is met is left out, told of, and
-//! counted in the manifest.
+//! [`export`] adds them and returns an [`ExportReport`]. Invariant: a bundle contains regular files only; everything else is left out,
+//! reported, and counted in the manifest.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -19,29 +19,28 @@ use crate::progress::{Event, Progress};
 use crate::select::{META_PATH, Selection, is_config};
 use crate::writer::BundleWriter;
 
-/// What came of an export.
+/// The result of an export.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExportReport {
     /// Members added.
     pub members: u64,
-    /// What was left out, at most [`ExportReport::MAX_LEFT_OUT`] of it, with the reason.
+    /// The first [`ExportReport::MAX_LEFT_OUT`] paths that were left out, with the reason.
     pub left_out: Vec<(PathBuf, String)>,
-    /// How much was left out.
+    /// Number of paths that were left out.
     pub left_out_count: u64,
 }
 
 impl ExportReport {
-    /// How many things left out a report names; more are only counted.
+    /// Most paths in [`left_out`](Self::left_out); further ones are only counted.
     pub const MAX_LEFT_OUT: usize = 1_000;
 }
 
-/// Adds what lies at `from` to a bundle: the content of a folder, or a file. It comes to lie below `into`, or at the bundle's top.
-/// `META.hocon` and `br/manifest.json` at the top are the bundle's own and are passed over. Names are taken in order, so that the same
-/// files make the same bundle.
+/// Adds the file `from`, or the content of the folder `from`, to a bundle, below `into` or at the top. Skips `META.hocon` and
+/// `br/manifest.json` at the top, which the writer makes itself. Sorts names, so that the same files give the same bundle.
 ///
 /// # Errors
-/// When nothing lies at `from`, the bundle cannot be written, a limit is reached, or the caller wants to stop.
+/// If `from` does not exist, the bundle cannot be written, a limit is reached, or the caller cancels.
 pub fn export(
     writer: &mut BundleWriter,
     from: &Path,
@@ -90,7 +89,7 @@ impl Export<'_> {
                 return Ok(());
             }
         };
-        // Tables in the order in which EMQX has them, everything else by name.
+        // Sorts tables in EMQX's order, everything else by name.
         let is_mnesia = into.is_some_and(|into| into.as_str() == "mnesia");
         names.sort_by_cached_key(|name| {
             let table = name.to_str().filter(|_| is_mnesia);
@@ -182,10 +181,10 @@ impl Export<'_> {
     }
 }
 
-/// The configuration with these root keys only. One that it lacks is none, as long as EMQX has a root of that name.
+/// Returns the configuration with these root keys only. Ignores a key that the configuration lacks, if EMQX has a root of that name.
 ///
 /// # Errors
-/// When it cannot be read, or a key is no root at all.
+/// If it cannot be read, or EMQX has no such root key.
 pub fn select_config(text: &[u8], keys: &[String]) -> Result<Vec<u8>> {
     let object = hocon::parse(text)
         .map_err(|error| Error::damaged("the configuration cannot be read").because(error))?;

@@ -1,7 +1,7 @@
-//! Extracting: writing what is in a bundle into a new folder, as it is.
+//! Extraction: writes the members of a bundle into a new folder, unchanged.
 //!
-//! [`extract`] does it. Invariant: the folder is new or empty, and gets everything at once, after the whole bundle was read and found
-//! sound.
+//! [`extract`] is the entry point. Invariant: the folder is new or empty, and all members appear at once, after the whole bundle was read
+//! and is sound.
 
 use std::path::Path;
 
@@ -14,11 +14,11 @@ use crate::reader::{BundleReader, Member};
 use crate::select::is_config;
 use crate::staging::{Staging, is_reserved};
 
-/// Writes the members of a bundle, without its top directory, into the folder `into`, which is made if it is missing and must be empty.
-/// Of the options `dry_run` means nothing here.
+/// Writes the members of a bundle, without its top directory, into the folder `into`, which must be empty and is created if it is missing.
+/// Ignores the option `dry_run`.
 ///
 /// # Errors
-/// As [`import`](crate::import::import()), and when the folder is not empty.
+/// As [`import`](crate::import::import()), and if the folder is not empty.
 pub fn extract(
     bundle: &Path,
     into: &Path,
@@ -58,7 +58,7 @@ fn take(
 ) -> Result<()> {
     let (path, header) = (member.path().clone(), member.header().clone());
     if is_reserved(&path) {
-        return Err(Error::refused("this name belongs to imports that run"));
+        return Err(Error::refused("this name is reserved for a running import"));
     }
     let wanted = options.selection.takes(&path);
     if member.is_directory() {

@@ -1,7 +1,7 @@
 //! Portable export bundles: named, verifiable `tar.gz` archives, written and read without trust.
 //!
-//! It works on plain [`std::io::Read`] and [`std::io::Write`], and knows neither repositories nor an async runtime. [`br_emqx`]
-//! reads and judges the content of EMQX's bundles; some of its types occur here.
+//! It works on plain [`std::io::Read`] and [`std::io::Write`], and needs neither a repository nor an async runtime. [`br_emqx`] reads and
+//! checks the content of EMQX's bundles; this crate's interface uses some of its types.
 
 mod compress;
 mod diff;

@@ -1,19 +1,19 @@
-//! How much a bundle may ask for.
+//! Limits on the size of a bundle.
 //!
-//! [`Limits`] are held while reading, before anything is kept, and by the writer, so that what it writes can be read with the same
-//! limits. Invariant: a bundle over a limit ends in an error that names the member, with memory bounded whatever it claims.
+//! The reader enforces [`Limits`] before it keeps anything. The writer enforces them too, so that its bundles can be read with the same
+//! limits. Invariant: a bundle over a limit gives an error that names the member, and memory is bounded whatever the headers claim.
 
 /// The limits of reading and writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Most members, directories among them.
+    /// Most members, including directories.
     pub members: u64,
     /// Most bytes of one member.
     pub member_bytes: u64,
     /// Most bytes of all members together.
     pub total_bytes: u64,
-    /// Most bytes that one compressed byte may become, once more than [`Limits::RATIO_FROM`] came out.
+    /// Most bytes that one compressed byte may decompress to, checked after the first [`Limits::RATIO_FROM`] bytes.
     pub ratio: u64,
 }
 
@@ -26,14 +26,14 @@ impl Limits {
     pub const EXTENSION_BYTES: u64 = 64 << 10;
     /// Most parts of a path.
     pub const PATH_PARTS: usize = 128;
-    /// How many bytes the names may take in memory for each member that is allowed, folders that are only part of names among them.
+    /// Most memory for names per allowed member, in bytes, including folders that are only part of names.
     pub const NAMES_BYTES: u64 = 512;
     /// Most extended headers in front of one member.
     pub const EXTENSIONS: u32 = 64;
-    /// The ratio is not looked at before this many bytes.
+    /// The reader checks the ratio after this number of bytes.
     pub const RATIO_FROM: u64 = 64 << 20;
 
-    /// No limits but those of the format.
+    /// Only the limits of the format.
     pub const NONE: Self = Self {
         members: u64::MAX,
         member_bytes: u64::MAX,
@@ -71,7 +71,7 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// 250,000 members, 1 TiB in all, and a ratio of 250: text compresses ten times, deflate cannot go beyond 1,032.
+    /// 250,000 members, 1 TiB in all, and a ratio of 250. Text compresses about tenfold; the maximum of deflate is 1,032.
     fn default() -> Self {
         Self {
             members: 250_000,

@@ -1,7 +1,7 @@
-//! `br/manifest.json`: what a bundle is made of, with the SHA-256 of every member.
+//! `br/manifest.json`: lists the members of a bundle, with the SHA-256 of each.
 //!
-//! [`Manifest`] is what it says; how it is written down is described in `docs/format/bundle.md`. It is a bundle's last member, and EMQX
-//! passes over it. Invariant: a manifest is used only after its own digest was found right.
+//! [`Manifest`] is its content; `docs/format/bundle.md` describes the format. It is a bundle's last member, and EMQX ignores it. Invariant:
+//! a manifest is used only after its own digest was verified.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::name::BundleTime;
 use crate::select::Selection;
 
-/// Where the manifest lies in a bundle.
+/// The path of the manifest in a bundle.
 pub const MANIFEST_PATH: &str = "br/manifest.json";
 
 /// The newest version that this crate reads, and the one it writes.
@@ -21,10 +21,10 @@ pub const MANIFEST_VERSION: u32 = 1;
 /// Largest manifest that is read, in bytes.
 pub const MAX_MANIFEST_BYTES: u64 = 256 << 20;
 
-/// What stands in `format`.
+/// The value of `format`.
 const FORMAT: &str = "br-bundle";
 
-/// What a bundle is made of.
+/// The members and the origin of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Manifest {
@@ -34,22 +34,22 @@ pub struct Manifest {
     pub time: BundleTime,
     /// The program that made it, with its version.
     pub program: String,
-    /// What it was made from, in words; may be empty.
+    /// A description of what it was made from; may be empty.
     pub source: String,
-    /// What was asked for; everything when it is empty.
+    /// The selection that the user requested; empty means everything.
     pub selection: Selection,
-    /// What was to be in the bundle and is not.
+    /// Number of files that were left out.
     pub left_out: u64,
     /// Every other member, in the order of the archive.
     pub members: Vec<ManifestMember>,
 }
 
-/// One member as the manifest has it.
+/// One member in the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManifestMember {
     /// Its path below the top directory.
     pub path: String,
-    /// Its bytes.
+    /// Its size in bytes.
     pub size: u64,
     /// SHA-256 of its bytes.
     #[serde(with = "hex")]
@@ -57,12 +57,12 @@ pub struct ManifestMember {
     /// The file changed while it was read: the content may mix two states.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub changed: bool,
-    /// The file ended before its size: zeros stand for the rest, and the bundle is not sound.
+    /// The file ended before its size: the rest is zeros, and the bundle is not sound.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub padded: bool,
 }
 
-/// The bytes of version 1.
+/// The JSON of version 1.
 #[derive(Debug, Serialize, Deserialize)]
 struct ManifestV1 {
     format: String,
@@ -86,7 +86,7 @@ struct ManifestV1 {
     members: Vec<ManifestMember>,
 }
 
-/// Only what is needed to know whether the rest can be read.
+/// The fields that show whether this version can read the rest.
 #[derive(Debug, Deserialize)]
 struct Header {
     format: String,
@@ -94,7 +94,7 @@ struct Header {
 }
 
 impl Manifest {
-    /// Writes it down.
+    /// Encodes it.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         let wire = ManifestV1 {
@@ -113,16 +113,16 @@ impl Manifest {
             digest: digest(&self.members),
             members: self.members.clone(),
         };
-        // A struct of strings and numbers can always be written.
+        // Encoding a struct of strings and numbers cannot fail.
         let mut out = serde_json::to_vec_pretty(&wire).unwrap_or_default();
         out.push(b'\n');
         out
     }
 
-    /// Reads it.
+    /// Decodes it.
     ///
     /// # Errors
-    /// When it is of a newer version, malformed, or its digest is wrong.
+    /// If it has a newer version, is malformed, or its digest is wrong.
     pub fn parse(json: &[u8]) -> Result<Self> {
         let malformed = |error| Error::damaged("the manifest is malformed").because(error);
         let header: Header = serde_json::from_slice(json).map_err(malformed)?;
@@ -168,7 +168,7 @@ fn some(items: impl Iterator<Item = String>) -> Option<Vec<String>> {
     (!items.is_empty()).then_some(items)
 }
 
-/// SHA-256, in hexadecimal, of one line `<sha256>  <path>` for each member: of what `sha256sum` would print.
+/// SHA-256, in hexadecimal, of one line `<sha256>  <path>` for each member, as `sha256sum` prints them.
 fn digest(members: &[ManifestMember]) -> String {
     let mut sha = Sha256::new();
     for member in members {
@@ -237,12 +237,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read() {
+    fn manifest_round_trips() {
         assert_eq!(Manifest::parse(&manifest().to_json()).unwrap(), manifest());
     }
 
     #[test]
-    fn an_altered_manifest_is_noticed() {
+    fn parse_refuses_altered_manifest() {
         let json = String::from_utf8(manifest().to_json()).unwrap();
         for (from, to, text) in [
             ("META.hocon", "META.Hocon", "the manifest's digest is wrong"),

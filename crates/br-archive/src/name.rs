@@ -1,22 +1,22 @@
 //! Names of bundles: `<prefix>-YYYY-MM-DD-HH-mm-ss.sss`, and the time in them.
 //!
-//! [`BundleName`] is one, [`BundleTime`] its time, [`Format`] decides the end of the file's name. Invariant: the file and the archive's
-//! only top directory have the same base name, so that a renamed bundle is noticed.
+//! [`BundleName`] is a name, [`BundleTime`] its time, [`Format`] gives the extension of the file. Invariant: the file and the archive's
+//! only top directory have the same base name, so that the reader detects a renamed bundle.
 
 use std::fmt;
 
 use jiff::Timestamp;
 use jiff::tz::Offset;
 
-/// Why a bundle cannot have a name.
+/// Why a name of a bundle is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NameError {
-    /// The prefix is empty or has other characters than letters, digits, `-` and `_`.
+    /// The prefix is empty or has characters other than letters, digits, `-` and `_`.
     #[error("`{0}` cannot be the prefix of a bundle's name")]
     Prefix(String),
     /// The time is before the year 1 or after 9999, or the offset is beyond 25 hours.
-    #[error("the time cannot stand in a bundle's name")]
+    #[error("the time cannot be in a bundle's name")]
     Time,
 }
 
@@ -24,7 +24,7 @@ pub enum NameError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Format {
-    /// `.tar.gz`, which everything reads.
+    /// `.tar.gz`, which all tools read.
     #[default]
     TarGz,
     /// `.tar.zst`: smaller and faster; EMQX does not read it.
@@ -35,7 +35,7 @@ impl Format {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::TarGz, Self::TarZst];
 
-    /// The end of the file's name, with its dots.
+    /// The extension of the file, with its dots.
     #[must_use]
     pub const fn extension(self) -> &'static str {
         match self {
@@ -44,7 +44,7 @@ impl Format {
         }
     }
 
-    /// The base name of a bundle's file, and the format that its end promises.
+    /// Splits the name of a bundle's file into the base name and the format of its extension.
     #[must_use]
     pub fn split(file_name: &str) -> Option<(&str, Self)> {
         Self::ALL.into_iter().find_map(|format| {
@@ -54,7 +54,7 @@ impl Format {
     }
 }
 
-/// A point in time as a name shows it: milliseconds since 1970, and the seconds by which local time is ahead of UTC.
+/// A point in time for a name: milliseconds since 1970, and the offset of local time from UTC in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BundleTime {
     time: Timestamp,
@@ -62,10 +62,10 @@ pub struct BundleTime {
 }
 
 impl BundleTime {
-    /// Makes one.
+    /// Makes a time.
     ///
     /// # Errors
-    /// When it cannot be written with a year of four digits.
+    /// If its year does not have four digits.
     pub fn new(unix_millis: i64, offset_seconds: i32) -> Result<Self, NameError> {
         let time = Timestamp::from_millisecond(unix_millis).map_err(|_| NameError::Time)?;
         let offset = Offset::from_seconds(offset_seconds).map_err(|_| NameError::Time)?;
@@ -77,7 +77,7 @@ impl BundleTime {
         }
     }
 
-    /// A millisecond later: the next name, when this one is taken.
+    /// The time a millisecond later, for the next name if this one exists.
     pub(crate) fn next(self) -> Result<Self, NameError> {
         Self::new(self.unix_millis() + 1, self.offset_seconds())
     }
@@ -135,13 +135,13 @@ pub struct BundleName {
 impl BundleName {
     /// The prefix of bundles with EMQX's content.
     pub const EMQX_PREFIX: &str = "emqx-export";
-    /// The prefix of all others, unless the caller has one of its own.
+    /// The default prefix of all other bundles.
     pub const PREFIX: &str = "br-export";
 
-    /// Puts a name together from a prefix such as `br-export` and a time.
+    /// Builds a name from a prefix such as `br-export` and a time.
     ///
     /// # Errors
-    /// When the prefix is not made of letters, digits, `-` and `_`.
+    /// If the prefix has characters other than letters, digits, `-` and `_`.
     pub fn new(prefix: &str, time: BundleTime, format: Format) -> Result<Self, NameError> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         if prefix.is_empty() || prefix.len() > 128 || !prefix.chars().all(is_plain) {
@@ -151,10 +151,10 @@ impl BundleName {
         Ok(Self { base, format })
     }
 
-    /// Takes over the name of a bundle that exists, which may be of any form.
+    /// Uses the name of an existing bundle, which may have any form.
     ///
     /// # Errors
-    /// When it is no file name of a bundle.
+    /// If it is not the file name of a bundle.
     pub fn of_file(file_name: &str) -> Result<Self, NameError> {
         let wrong = || NameError::Prefix(file_name.to_owned());
         let (base, format) = Format::split(file_name).ok_or_else(wrong)?;
@@ -213,7 +213,7 @@ mod tests {
         }
     }
 
-    /// When clocks go back, the same local time comes twice: names repeat, times in the manifest do not.
+    /// When clocks go back, a local time occurs twice: the names are equal, but the times in the manifest differ.
     #[test]
     fn names_show_local_time() {
         let first = BundleTime::new(1_698_539_400_000, 7200).unwrap();
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_others_are_taken_over() {
+    fn of_file_accepts_names_of_other_programs() {
         let name = BundleName::of_file("emqx-export-upload-ee.tar.gz").unwrap();
         assert_eq!(name.directory(), "emqx-export-upload-ee");
         for wrong in ["a.zip", ".tar.gz", "...tar.gz", "a/b.tar.gz", "..tar.gz"] {

@@ -1,4 +1,4 @@
-//! The names in one bundle: no two alike, none in the way of another, and not too many.
+//! The names in one bundle: each occurs once, no file is also a folder, and their number is limited.
 
 use std::collections::HashMap;
 
@@ -7,27 +7,27 @@ use crate::limits::Limits;
 use crate::path::MemberPath;
 use crate::tar::MemberKind;
 
-/// How a name came about.
+/// Where a name comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     File,
     Directory,
-    /// A directory that is only part of other names so far.
+    /// A directory that so far is only part of other names.
     Parent,
 }
 
-/// Every name so far.
+/// All names so far.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     seen: HashMap<Box<str>, Kind>,
     members: u64,
-    /// About how much memory the names take.
+    /// Estimated memory of the names, in bytes.
     bytes: u64,
 }
 
-/// About how much memory a name takes besides its bytes.
+/// Estimated memory of a name in addition to its bytes.
 const ENTRY_BYTES: u64 = 64;
-/// How much memory names may always take.
+/// Memory that names may use in every case, in bytes.
 const MIN_BYTES: u64 = 1 << 20;
 
 impl Names {
@@ -46,7 +46,7 @@ impl Names {
         let taken = |text: &str| Err(Error::refused(text).in_member(path.as_str()));
         for parent in path.parents() {
             match self.seen.get(parent) {
-                Some(Kind::File) => return taken("it lies in a file"),
+                Some(Kind::File) => return taken("its parent is a file"),
                 Some(_) => {}
                 None => {
                     self.bytes += parent.len() as u64 + ENTRY_BYTES;
@@ -77,7 +77,7 @@ impl Names {
         self.seen.get(path) == Some(&Kind::File)
     }
 
-    /// How many members were added.
+    /// Number of members that were added.
     pub(crate) const fn members(&self) -> u64 {
         self.members
     }
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_do_not_get_in_each_others_way() {
+    fn add_refuses_conflicting_names() {
         let add = |names: &mut Names, path: &str, kind| {
             let path = MemberPath::new(path).unwrap();
             names.add(&path, kind, &Limits::default().with_members(8))
@@ -99,7 +99,7 @@ mod tests {
         add(&mut names, "a", directory).unwrap();
         for (path, kind, text) in [
             ("a/b", file, "a/b: it is in the archive twice"),
-            ("a/b/c", file, "a/b/c: it lies in a file"),
+            ("a/b/c", file, "a/b/c: its parent is a file"),
             ("a", file, "a: it is a file and a directory"),
         ] {
             let error = add(&mut names, path, kind).unwrap_err();

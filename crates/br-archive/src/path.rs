@@ -1,13 +1,13 @@
 //! Paths of members.
 //!
-//! [`MemberPath`] is one, relative to the bundle's top directory. Invariant: it cannot lead anywhere else: it is not empty, not
+//! [`MemberPath`] is a path relative to the bundle's top directory. Invariant: it cannot leave that directory: it is not empty, not
 //! absolute, has no `.` or `..`, no control characters, and is valid UTF-8 of bounded length.
 
 use std::fmt;
 
 use crate::limits::Limits;
 
-/// Why a path cannot be that of a member.
+/// Why a path is not valid for a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PathError {
@@ -31,7 +31,7 @@ pub enum PathError {
     NotUtf8,
 }
 
-/// Where a member lies below the top directory, such as `mnesia/emqx_acl`.
+/// The path of a member below the top directory, such as `mnesia/emqx_acl`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberPath(Box<str>);
 
@@ -39,7 +39,7 @@ impl MemberPath {
     /// Checks a path.
     ///
     /// # Errors
-    /// When it could lead out of the bundle, or is no path.
+    /// If it could leave the top directory, or is not a valid path.
     pub fn new(path: &str) -> Result<Self, PathError> {
         if path.starts_with('/') {
             return Err(PathError::Absolute);
@@ -76,12 +76,12 @@ impl MemberPath {
         self.0.rsplit('/').next().unwrap_or(&self.0)
     }
 
-    /// The directories it lies in, the outermost first.
+    /// The directories that contain it, the outermost first.
     pub fn parents(&self) -> impl Iterator<Item = &str> {
         self.0.match_indices('/').map(|(at, _)| &self.0[..at])
     }
 
-    /// True for `prefix` itself and what lies below it.
+    /// True for `prefix` itself and every path below it.
     #[must_use]
     pub fn is_within(&self, prefix: &Self) -> bool {
         let rest = self.0.strip_prefix(prefix.as_str());
@@ -91,7 +91,7 @@ impl MemberPath {
     /// The path of `name` in this directory.
     ///
     /// # Errors
-    /// When `name` is not one part of a path.
+    /// If `name` is not a single part of a path.
     pub fn join(&self, name: &str) -> Result<Self, PathError> {
         Self::new(&format!("{self}/{name}"))
     }
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_path_leads_out() {
+    fn new_refuses_paths_that_leave_the_folder() {
         for (path, error) in [
             ("", PathError::Empty),
             ("a//b", PathError::Empty),

@@ -1,6 +1,6 @@
-//! What operations tell while they run.
+//! Progress of operations.
 //!
-//! [`Progress`] is told [`Event`]s and asked whether to stop. Invariant: this crate prints nothing by itself.
+//! [`Progress`] receives [`Event`]s and can cancel the operation. Invariant: this crate prints nothing.
 
 use crate::path::MemberPath;
 
@@ -8,33 +8,33 @@ use crate::path::MemberPath;
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// A member is begun.
+    /// A member starts.
     Member {
         /// Its path below the top directory.
         path: &'a MemberPath,
-        /// Its bytes.
+        /// Its size in bytes.
         size: u64,
     },
-    /// Bytes of content were handled.
+    /// Bytes of content were processed.
     Advance {
-        /// How many.
+        /// Number of bytes.
         bytes: u64,
     },
-    /// Something of the source cannot be in a bundle, or could not be read, and is left out.
+    /// A path of the source cannot be in a bundle, or could not be read, and is left out.
     LeftOut {
-        /// Where it is.
+        /// The path.
         path: &'a std::path::Path,
-        /// Why.
+        /// The reason.
         reason: &'a str,
     },
 }
 
-/// Takes events, and says when to stop.
+/// Receives events, and says when to stop.
 pub trait Progress {
-    /// Takes an event.
+    /// Receives an event.
     fn event(&mut self, event: Event<'_>);
 
-    /// True once the operation is to stop. It ends in [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled) and leaves nothing behind.
+    /// True if the operation must stop. It then fails with [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled) and leaves nothing behind.
     fn is_cancelled(&self) -> bool {
         false
     }

@@ -1,7 +1,7 @@
-//! Reading bundles.
+//! Reader of bundles.
 //!
-//! [`BundleReader`] yields one [`Member`] after the other. Invariant: what it yields cannot lead out of a folder, comes once, and stays
-//! within the [`Limits`]; after the last member the whole file was read and its checksums were right.
+//! [`BundleReader`] yields the [`Member`]s in order. Invariant: each path stays inside the target folder, occurs once, and is within the
+//! [`Limits`]; after the last member the whole file was read and its checksums were right.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -18,7 +18,7 @@ use crate::path::MemberPath;
 use crate::select::META_PATH;
 use crate::tar::{MemberKind, TarHeader, TarReader};
 
-/// Reads one bundle, front to back.
+/// Reads one bundle from front to back.
 #[derive(Debug)]
 pub struct BundleReader {
     tar: TarReader<ReadAhead>,
@@ -28,7 +28,7 @@ pub struct BundleReader {
     bytes: u64,
 }
 
-/// A member of a bundle that is being read. Reading from it gives its content.
+/// A member of a bundle. Reading from it gives its content.
 #[derive(Debug)]
 pub struct Member<'a> {
     path: MemberPath,
@@ -37,10 +37,10 @@ pub struct Member<'a> {
 }
 
 impl BundleReader {
-    /// Opens a bundle. Its file name is part of it: the top directory must have the same.
+    /// Opens a bundle. The top directory must have the same base name as the file.
     ///
     /// # Errors
-    /// When there is no such file, or its name is none of a bundle.
+    /// If the file does not exist, or its name is not that of a bundle.
     pub fn open(path: &Path, limits: &Limits) -> Result<Self> {
         let name = bundle_name(path).map_err(|error| match is_emqx4_export(path) {
             true => Error::from(Refusal::EarlierFormat).because(error),
@@ -53,10 +53,10 @@ impl BundleReader {
         Self::new(name, file, limits)
     }
 
-    /// Reads a bundle of that name from a stream, whatever the stream is compressed with.
+    /// Reads a bundle of that name from a stream. Detects the compression of the stream.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// If no thread can be started.
     pub fn new(
         name: BundleName,
         from: impl Read + Send + 'static,
@@ -77,10 +77,10 @@ impl BundleReader {
         &self.name
     }
 
-    /// Goes to the next member; `None` after the last.
+    /// Moves to the next member; `None` after the last.
     ///
     /// # Errors
-    /// When the bundle is damaged or breaks a rule.
+    /// If the bundle is damaged or breaks a rule.
     #[expect(
         clippy::should_implement_trait,
         reason = "a member borrows from the reader, which no iterator allows"
@@ -104,7 +104,7 @@ impl BundleReader {
         }
     }
 
-    /// Decides whether a member may be in a bundle; `None` for the top directory itself.
+    /// Checks whether a member may be in a bundle; `None` for the top directory itself.
     fn admit(&mut self, header: &TarHeader) -> Result<Option<MemberPath>> {
         let base = self.name.directory();
         let rest = header.name.strip_prefix(base);
@@ -133,7 +133,7 @@ impl BundleReader {
     }
 }
 
-/// Whether a file is what EMQX 4 exports: an object of JSON.
+/// True if a file is an export of EMQX 4, which is a JSON object.
 fn is_emqx4_export(path: &Path) -> bool {
     let mut start = [0; 64];
     let read = File::open(path).and_then(|mut file| file.read(&mut start));
@@ -144,7 +144,7 @@ fn is_emqx4_export(path: &Path) -> bool {
     is_json && start.trim_ascii_start().starts_with(b"{")
 }
 
-/// The bundle's name, from that of its file. EMQX's words for what is wrong with it.
+/// The bundle's name, from the name of its file. Errors use EMQX's texts.
 fn bundle_name(path: &Path) -> Result<BundleName> {
     let file_name = path.file_name().and_then(std::ffi::OsStr::to_str);
     let file_name = file_name.ok_or(Refusal::UnsafeBackupName)?;
@@ -161,13 +161,13 @@ fn bundle_name(path: &Path) -> Result<BundleName> {
 }
 
 impl Member<'_> {
-    /// Where it lies below the top directory.
+    /// Its path below the top directory.
     #[must_use]
     pub const fn path(&self) -> &MemberPath {
         &self.path
     }
 
-    /// What its header says.
+    /// Its tar header.
     #[must_use]
     pub const fn header(&self) -> &TarHeader {
         &self.header
@@ -179,10 +179,10 @@ impl Member<'_> {
         matches!(self.header.kind, MemberKind::Directory)
     }
 
-    /// Reads the whole content, if it has at most `limit` bytes.
+    /// Reads the whole content, of at most `limit` bytes.
     ///
     /// # Errors
-    /// When it has more, or the bundle is damaged.
+    /// If it has more, or the bundle is damaged.
     pub fn read_whole(&mut self, limit: u64) -> Result<Vec<u8>> {
         if self.header.size > limit {
             let text = format!("it has {} bytes, more than {limit}", self.header.size);

@@ -1,26 +1,26 @@
-//! Taking a part of a bundle: by path, by table set, by root key.
+//! Selection of a part of a bundle: by path, by table set, by root key.
 //!
-//! [`Selection`] says which part. Invariant: an empty selection takes everything, and every operation that takes a selection takes the
-//! same things by it.
+//! [`Selection`] says which part. Invariant: an empty selection selects everything, and a selection has the same meaning in every
+//! operation.
 
 use br_emqx::table_sets;
 
 use crate::path::MemberPath;
 
-/// Where a bundle of EMQX has its configuration.
+/// The path of the configuration in a bundle of EMQX.
 pub const CONFIG_PATH: &str = "cluster.hocon";
-/// Where the version stands.
+/// The path of the file that contains version and edition.
 pub const META_PATH: &str = "META.hocon";
 
-/// Which members are meant.
+/// Which members an operation uses.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Selection {
-    /// These and what lies below them; all when empty.
+    /// These paths and everything below them; all if empty.
     pub paths: Vec<MemberPath>,
-    /// Of the tables only those of these sets, such as `banned`; all when `None`.
+    /// Only tables of these table sets, such as `banned`; all if `None`.
     pub table_sets: Option<Vec<String>>,
-    /// Of the configuration only these keys, such as `mqtt`; all when `None`.
+    /// Only these root keys of the configuration, such as `mqtt`; all if `None`.
     pub root_keys: Option<Vec<String>>,
 }
 
@@ -46,13 +46,13 @@ impl Selection {
         self
     }
 
-    /// True when it takes everything.
+    /// True if it selects everything.
     #[must_use]
     pub const fn is_all(&self) -> bool {
         self.paths.is_empty() && self.table_sets.is_none() && self.root_keys.is_none()
     }
 
-    /// True when it takes the member, or a part of it. `META.hocon` is always taken.
+    /// True if it selects the member or a part of it. `META.hocon` is always selected.
     #[must_use]
     pub fn takes(&self, path: &MemberPath) -> bool {
         if path.as_str() == META_PATH {
@@ -71,20 +71,20 @@ impl Selection {
     }
 }
 
-/// The name of the table, when the path is that of one: `mnesia/<table>`.
+/// The name of the table, if the path is `mnesia/<table>`.
 #[must_use]
 pub fn table_name(path: &MemberPath) -> Option<&str> {
     let name = path.as_str().strip_prefix("mnesia/")?;
     (!name.contains('/')).then_some(name)
 }
 
-/// True when the path is that of a configuration: `cluster.hocon` or `ns/<namespace>/cluster.hocon`.
+/// True if the path is a configuration: `cluster.hocon` or `ns/<namespace>/cluster.hocon`.
 #[must_use]
 pub fn is_config(path: &MemberPath) -> bool {
     path.as_str() == CONFIG_PATH || namespace(path).is_some()
 }
 
-/// The namespace whose configuration it is.
+/// The namespace of the configuration at this path.
 #[must_use]
 pub fn namespace(path: &MemberPath) -> Option<&str> {
     let rest = path.as_str().strip_prefix("ns/")?;

@@ -1,29 +1,29 @@
 //! Erlang's `disk_log` files in the internal format, which is how Mnesia writes its backups.
 //!
-//! [`LogReader`] gives the items of such a file one by one, [`LogWriter`] writes one. A log is a head of eight bytes and the items
-//! one after the other, each with its size and a magic number; nothing protects what is in the items. Invariant: the reader holds
-//! one item at a time, and never more memory than bytes have arrived, whatever sizes the file claims.
+//! [`LogReader`] yields the items of such a file in order, [`LogWriter`] writes them. A log is a header of eight bytes and the items, each
+//! with its size and a magic number; the content of items has no checksum. Invariant: the reader keeps one item at a time, and its memory
+//! grows with the bytes that it has read, whatever sizes the file claims.
 //!
-//! Erlang is less strict: a node that takes a backup back skips damaged items, and everything after a cut, without a word.
+//! Erlang is less strict: a node that imports a backup skips damaged items, and everything after a truncation, without an error.
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
 
 use md5::{Digest as _, Md5};
 
-/// The largest item, in bytes. What EMQX keeps in its tables is far smaller.
+/// The largest item, in bytes. Records of EMQX's tables are far smaller.
 pub const MAX_ITEM_BYTES: u32 = 64 << 20;
 
-/// The size from which an item has a checksum of its size, in bytes.
+/// Smallest item, in bytes, that has a checksum of its size.
 const MIN_CHECKED_BYTES: u32 = 65_528;
 
-/// How much memory is reserved ahead of the bytes of an item.
+/// Bytes of memory that are allocated ahead of the content of an item.
 const STEP: usize = 64 << 10;
 
 const LOG_MAGIC: [u8; 4] = [1, 2, 3, 4];
 const OPENED: [u8; 4] = [6, 7, 8, 9];
 const CLOSED: [u8; 4] = [99, 88, 77, 11];
 const ITEM_MAGIC: [u8; 4] = *b"bWLA";
-/// Items of logs from before sizes had checksums.
+/// The magic number of items in old logs, which have no checksums of sizes.
 const OLD_ITEM_MAGIC: [u8; 4] = [12, 33, 44, 55];
 
 /// What is wrong with a log. Offsets count bytes from the start of the file to the start of an item.
@@ -33,13 +33,13 @@ pub enum LogDamage {
     /// The file does not start like a log.
     #[error("it is not a log file")]
     NotALog,
-    /// Something else stands where an item should start.
+    /// There is something else where an item should start.
     #[error("there is no item at offset {offset}")]
     ItemMagic {
         /// Where the item should be.
         offset: u64,
     },
-    /// The size of a large item does not have the checksum that stands beside it.
+    /// The size of a large item does not match its checksum.
     #[error("the size of the item at offset {offset} is damaged")]
     SizeChecksum {
         /// Where the item is.
@@ -59,7 +59,7 @@ pub enum LogDamage {
         /// Where the item is.
         offset: u64,
     },
-    /// The file ends within an item, and was never closed: whoever wrote it did not come to the end.
+    /// The file ends within an item, and was never closed: the writer was interrupted.
     #[error("the file ends within the item at offset {offset}, and was never closed")]
     TornTail {
         /// Where the item is.
@@ -73,7 +73,7 @@ pub enum LogError {
     /// The input failed.
     #[error("cannot read")]
     Io(#[from] io::Error),
-    /// The input is no intact log.
+    /// The input is not an intact log.
     #[error(transparent)]
     Damage(#[from] LogDamage),
 }
@@ -98,7 +98,7 @@ pub struct LogReader<R> {
 }
 
 impl<R: Read> LogReader<R> {
-    /// Reads the head of a log. The input needs no buffer of its own.
+    /// Reads the header of a log. The input needs no buffer.
     ///
     /// # Errors
     /// [`LogDamage::NotALog`], or when the input fails.
@@ -120,7 +120,7 @@ impl<R: Read> LogReader<R> {
         })
     }
 
-    /// Whether the writer closed the log. If not, it may have been interrupted between two items.
+    /// True if the writer closed the log. If not, the writer may have been interrupted between two items.
     #[must_use]
     pub const fn is_closed(&self) -> bool {
         self.is_closed
@@ -135,7 +135,7 @@ impl<R: Read> LogReader<R> {
             return Ok(None);
         }
         let offset = self.offset;
-        // Whatever returns early below has nothing after it.
+        // After an early return below, the log is done.
         self.is_done = true;
         let Some((head, size)) = self.read_head()? else {
             return Ok(None);
@@ -149,7 +149,7 @@ impl<R: Read> LogReader<R> {
         }))
     }
 
-    /// Reads what stands before the content of an item, and returns its length and that of the content.
+    /// Reads the header of an item, and returns its length and that of the content.
     fn read_head(&mut self) -> Result<Option<(u64, u32)>, LogError> {
         let offset = self.offset;
         let mut size = [0; 4];
@@ -219,8 +219,8 @@ pub struct LogWriter<W: Write> {
 }
 
 impl<W: Write> LogWriter<W> {
-    /// Starts a log. It says that it was closed properly, so what becomes visible to others must be a finished one.
-    /// The output needs no buffer of its own.
+    /// Starts a log. The header already says that the log was closed, so other readers must see it only after [`finish`](Self::finish). The
+    /// output needs no buffer.
     ///
     /// # Errors
     /// When the output fails.
@@ -248,7 +248,7 @@ impl<W: Write> LogWriter<W> {
         self.output.write_all(bytes)
     }
 
-    /// Writes what is still in memory, and returns the output.
+    /// Flushes the buffer, and returns the output.
     ///
     /// # Errors
     /// When the output fails.
@@ -263,7 +263,7 @@ fn size_checksum(size: [u8; 4]) -> [u8; 16] {
     Md5::digest(size).into()
 }
 
-/// Reads until the slice is full or the input at its end, and returns how many bytes there were.
+/// Reads until the slice is full or the input ends, and returns the number of bytes.
 fn fill(input: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {

@@ -11,13 +11,13 @@
 //! - [`hocon`] parses and prints EMQX's dialect of HOCON: [`Object`](hocon::Object), [`Value`](hocon::Value).
 //! - [`config`] merges and compares configurations, and finds the secrets in them: [`ConfigPath`](config::ConfigPath).
 //! - [`meta`] reads `META.hocon`: [`Meta`](meta::Meta).
-//! - [`rules`] decides whether a [`Node`](rules::Node) accepts a bundle, and gives EMQX's words for a refusal:
+//! - [`rules`] decides whether a [`Node`](rules::Node) accepts a bundle, and gives EMQX's text of a refusal:
 //!   [`Refusal`](rules::Refusal).
 //!
 //! The crate works on bytes and on plain [`std::io::Read`] and [`std::io::Write`]. It opens no files and needs no async runtime.
 //!
-//! Invariant: every input may be hostile. No input makes this crate panic, recurse without a limit, or allocate a size that only
-//! the input claims.
+//! Invariant: any input may be hostile. No input makes this crate panic, recurse without a limit, or allocate a size that only the input
+//! claims.
 
 pub mod config;
 pub mod disk_log;

@@ -1,27 +1,26 @@
-//! `META.hocon`: which EMQX made a bundle.
+//! `META.hocon`: edition and version of the EMQX that made a bundle.
 //!
-//! [`Meta`] is the file. Invariant: it says the edition and the version as they stood, right or wrong; [`rules`](super::rules)
-//! judges them.
+//! [`Meta`] is the file. Invariant: it keeps edition and version as in the file, valid or not; [`rules`](super::rules) checks them.
 
 use super::hocon::{self, HoconError, Object, Value};
 use super::rules::Refusal;
 
-/// Why a file is no `META.hocon`.
+/// Why a file is not a valid `META.hocon`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MetaError {
-    /// It is no HOCON.
+    /// It is not HOCON.
     #[error(transparent)]
     Hocon(#[from] HoconError),
-    /// A key that every bundle has is not there.
+    /// A required key is missing.
     #[error("it has no `{0}`")]
     Missing(&'static str),
-    /// The value of a key is no text.
+    /// The value of a key is not text.
     #[error("its `{0}` is not text")]
     NotText(&'static str),
 }
 
 impl MetaError {
-    /// As which refusal EMQX reports it.
+    /// The refusal that EMQX reports for it.
     #[must_use]
     pub fn refusal(&self) -> Refusal {
         match self {
@@ -35,14 +34,14 @@ impl MetaError {
 /// How strict a node's defaults are, since EMQX 6.3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SecurityProfile {
-    /// As they always were.
+    /// The defaults of earlier releases.
     Legacy,
-    /// Closed unless opened.
+    /// Secure defaults.
     Hardened,
 }
 
 impl SecurityProfile {
-    /// Returns the profile of a name that EMQX uses.
+    /// Returns the profile with this name in EMQX.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
@@ -62,19 +61,19 @@ impl SecurityProfile {
     }
 }
 
-/// What `META.hocon` says.
+/// The content of `META.hocon`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meta {
-    /// `ce` or `ee`, if the file is right.
+    /// `ce` or `ee`, if the file is valid.
     pub edition: String,
-    /// The version of EMQX, with everything that follows the numbers.
+    /// The version of EMQX, including everything after the numbers.
     pub version: String,
-    /// All other keys, in their order. EMQX reads over what it does not know.
+    /// All other keys, in their order. EMQX ignores unknown keys.
     pub extra: Vec<(String, Value)>,
 }
 
 impl Meta {
-    /// A file with the two keys that every bundle has.
+    /// A file with the two required keys.
     #[must_use]
     pub fn new(edition: impl Into<String>, version: impl Into<String>) -> Self {
         Self {
@@ -84,7 +83,7 @@ impl Meta {
         }
     }
 
-    /// True for the editions that EMQX has. In bundles of others nothing is taken for EMQX's content.
+    /// True for the editions of EMQX. In bundles of other editions, no member is handled as EMQX's.
     #[must_use]
     pub fn is_emqx(&self) -> bool {
         matches!(self.edition.as_str(), "ce" | "ee")
@@ -93,7 +92,7 @@ impl Meta {
     /// Reads the file.
     ///
     /// # Errors
-    /// When it is no HOCON, or one of the two keys is missing or no text. [`MetaError::refusal`] says it as EMQX would.
+    /// If it is not HOCON, or one of the two keys is missing or not text. [`MetaError::refusal`] returns EMQX's error.
     pub fn parse(bytes: &[u8]) -> Result<Self, MetaError> {
         let file = hocon::parse(bytes)?;
         let text = |key| {
@@ -101,7 +100,7 @@ impl Meta {
             let text = value.as_text().ok_or(MetaError::NotText(key))?;
             Ok::<_, MetaError>(text.to_owned())
         };
-        // EMQX asks for both before it looks at either.
+        // EMQX checks that both exist before it checks their values.
         if !file.contains_key("version") {
             return Err(MetaError::Missing("version"));
         }
@@ -131,7 +130,7 @@ impl Meta {
         out
     }
 
-    /// Returns the security profile of the node that made the bundle, if it says one that is known.
+    /// Returns the security profile of the node that made the bundle, if the file has a known one.
     #[must_use]
     pub fn security_profile(&self) -> Option<SecurityProfile> {
         let key = |key: &str| matches!(key, "security_profile" | "securityProfile" | "profile");
@@ -153,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_emqx_writes_is_read_and_written_byte_for_byte() {
+    fn file_of_emqx_round_trips_byte_for_byte() {
         for text in [
             "edition = ee\nversion = \"6.2.2\"\n",
             "edition = ce\nversion = \"5.1.0-alpha.3-ga9d63c69\"\n",
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_profile_is_one_of_two_or_unknown() {
+    fn security_profile_is_legacy_hardened_or_unknown() {
         let profile = |text: &str| {
             let text = format!("edition = ee\nversion = \"6.3.0\"\n{text}");
             Meta::parse(text.as_bytes()).unwrap().security_profile()
@@ -198,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_wrong_is_refused_as_emqx_does() {
+    fn parse_refuses_missing_and_wrong_keys_like_emqx() {
         let refusal = |bytes: &[u8]| Meta::parse(bytes).unwrap_err().refusal();
         assert_eq!(refusal(b"edition = ee"), Refusal::MissingBackupMeta);
         assert_eq!(refusal(b"version = \"6.0.0\""), Refusal::MissingBackupMeta);

@@ -1,23 +1,23 @@
-//! The tables of EMQX's built-in database that bundles have, and the sets in which they are chosen.
+//! The tables of EMQX's built-in database in bundles, and the table sets that select them.
 //!
-//! [`TABLES`] is the list, [`importable`] says what a node makes of a table. Invariant: the list is in the order in which EMQX
-//! exports; it imports from back to front.
+//! [`TABLES`] is the list, [`importable`] says what a node does with a table. Invariant: the list is in EMQX's export order; EMQX imports
+//! in reverse order.
 
 use super::rules::{Refusal, Version};
 
 /// A release of EMQX.
 pub type Release = (u64, u64, u64);
 
-/// A table that bundles have.
+/// A table in bundles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Table {
     /// Its name, which is the file's name below `mnesia/`.
     pub name: &'static str,
-    /// The set by which it is chosen.
+    /// The table set that selects it.
     pub set: &'static str,
     /// The first release that exports it under this name.
     pub since: Release,
-    /// The name it had before, if it had one: the same records under another name, which EMQX does not recognise.
+    /// Its earlier name, if it was renamed. EMQX does not recognise that name.
     pub formerly: Option<&'static str>,
 }
 
@@ -53,16 +53,16 @@ pub const TABLES: &[Table] = &[
 const OLD_SCRAM: &str = "emqx_enhanced_authn_scram_mnesia";
 const SCRAM_RENAMED: Release = (5, 3, 1);
 
-/// What a node does with a table of a bundle. EMQX says nothing about those that it skips.
+/// What a node does with a table of a bundle. EMQX skips tables without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Importable {
     /// It imports it.
     Yes,
-    /// It skips it: the table came with a later release.
+    /// It skips it: only later releases have the table.
     NotBefore(Release),
     /// It skips it: it knows no table of this name.
     UnknownTable {
-        /// The name under which it would know it.
+        /// The new name of the table.
         renamed_to: Option<&'static str>,
     },
 }
@@ -86,7 +86,7 @@ pub fn importable(name: &str, node: &Version) -> Importable {
     }
 }
 
-/// Returns the set of a table, known by its present name or an older one.
+/// Returns the set of a table with this current or older name.
 #[must_use]
 pub fn set_of(name: &str) -> Option<&'static str> {
     let table = TABLES
@@ -95,7 +95,7 @@ pub fn set_of(name: &str) -> Option<&'static str> {
     Some(table.set)
 }
 
-/// Returns the names of a set's tables, older names among them, in the order of exports.
+/// Returns the names of a set's tables, including older names, in export order.
 #[must_use]
 pub fn tables_of(set: &str) -> Vec<&'static str> {
     let tables = TABLES.iter().filter(|table| table.set == set);
@@ -113,13 +113,13 @@ pub fn known_sets() -> Vec<&'static str> {
     sets
 }
 
-/// Whether a set has what opens the dashboard or the API: its users and keys.
+/// True if a set contains credentials for the dashboard or the API: users or keys.
 #[must_use]
 pub fn is_sensitive(set: &str) -> bool {
     matches!(set, "dashboard_users" | "api_keys")
 }
 
-/// Returns the place of a table in exports, older names at the place of the present one. Imports go from back to front.
+/// Returns the position of a table in exports; older names have the position of the current one. Imports use the reverse order.
 #[must_use]
 pub fn export_order(name: &str) -> Option<usize> {
     TABLES
@@ -127,10 +127,10 @@ pub fn export_order(name: &str) -> Option<usize> {
         .position(|table| table.name == name || table.formerly == Some(name))
 }
 
-/// Reads a list of sets with commas between them. Each comes once, sorted.
+/// Reads a list of sets with commas between them. Returns each once, sorted.
 ///
 /// # Errors
-/// [`Refusal::BadTableSets`] with all names that are no sets.
+/// [`Refusal::BadTableSets`] with all names that are not sets.
 pub fn parse_sets(list: &str) -> Result<Vec<&'static str>, Refusal> {
     let mut names: Vec<_> = list
         .split(',')
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_node_skips_in_silence_is_known() {
+    fn importable_finds_tables_that_a_node_skips() {
         let renamed = |to| Importable::UnknownTable {
             renamed_to: Some(to),
         };

@@ -1,4 +1,4 @@
-//! Configurations of bundles: how they are read, what is in them, and what an import makes of them.
+//! Tests of configurations in bundles: parse, print, secrets, losses and merge.
 
 use br_emqx::config::{
     ChangeKind, DifferenceKind, Import, MAX_FINDINGS, ROOTS, SecretKind, Warning, diff, import_of,
@@ -76,7 +76,7 @@ fn secrets_of_a_cluster_are_found_and_nothing_else() {
 }
 
 #[test]
-fn secrets_are_told_from_what_only_looks_like_them() {
+fn values_that_only_look_like_secrets_are_not_listed() {
     let text = "
         a {password_hash_algorithm {name = sha256}, password_hash_field = password_hash, enable_token = true}
         b {public_key = \"MIIB\", access_key_id = AKIA, token_endpoint = \"http://x/y\", max_tokens = 5, token = 100}
@@ -158,7 +158,7 @@ fn name(warning: &Warning) -> &'static str {
 }
 
 #[test]
-fn losses_are_told_in_sentences() {
+fn losses_have_readable_messages() {
     assert_eq!(
         warnings(
             "rule_engine {ignore_sys_message = true}\napi_key {bootstrap_file = \"etc/keys.txt\"}\nmqtt.x = ${Y}"
@@ -170,7 +170,7 @@ fn losses_are_told_in_sentences() {
             "`mqtt.x` is taken from the environment of the target",
         ]
     );
-    // Paths of addresses are not paths of files, and logs are written.
+    // Paths of URLs are not paths of files, and log files are written.
     let none = "actions.http.a.parameters.path = \"/api/v1\"\nlisteners.ws.default.websocket.mqtt_path = \"/mqtt\"
         log.file.default.path = \"log/emqx.log\"\nlog.file.x.file = \"log/x.log\"";
     assert_eq!(warnings(none), [""; 0]);
@@ -213,7 +213,7 @@ const RELEASES: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn each_release_ignores_the_roots_that_it_forgot() {
+fn roots_are_imported_by_the_right_releases() {
     let config = object(
         "rule_engine.rules.a {sql = x}\nslow_subs.top_k = 1\ntopic_metrics = [{topic = t}]\nsources.mqtt.a {x = 1}\n\
          license.key = x\nsession_persistence.enable = true\ndashboard.default_username = x\nmqtt.max_qos_allowed = 1\n\
@@ -258,7 +258,7 @@ fn the_table_has_every_root_once() {
 }
 
 #[test]
-fn roots_are_selected_by_names_that_must_be_there() {
+fn select_roots_refuses_missing_names() {
     let selected = select_roots(&cluster(), &["node", "license", "node"]).unwrap();
     assert_eq!(roots(&selected), ["license", "node"]);
     let refusal = select_roots(&cluster(), &["foo", "node", "bar"]).unwrap_err();
@@ -286,7 +286,7 @@ fn an_import_merges_by_type_and_name() {
 }
 
 #[test]
-fn an_import_merges_lists_by_what_their_elements_are() {
+fn import_merges_lists_by_identity() {
     let (merged, list) = changes(
         "authentication = [{mechanism = password_based, backend = redis, x = 1}, {mechanism = jwt, x = 1}]
          authorization {no_match = allow, cache {enable = true}, sources = [{type = file, x = 1}, {type = redis}]}",
@@ -309,7 +309,7 @@ fn an_import_merges_lists_by_what_their_elements_are() {
         ("authorization.sources[file]", ChangeKind::Updated),
     ];
     assert_eq!(list, expected.map(|(path, kind)| (path.to_owned(), kind)));
-    // A single authenticator stands for a list of one.
+    // A single authenticator means a list of one.
     let (merged, _) = changes(
         "authentication = [{mechanism = jwt}]",
         "authentication {mechanism = scram}",
@@ -321,7 +321,7 @@ fn an_import_merges_lists_by_what_their_elements_are() {
 }
 
 #[test]
-fn an_import_replaces_or_ignores_what_is_not_merged() {
+fn import_replaces_or_ignores_other_roots() {
     let (merged, list) = changes(
         "mqtt {a = 1, b = 2}\nnode.cookie = x\ncluster {name = old, links = [{name = a}]}\nrule_engine.rules.r {sql = a}",
         "mqtt {a = 2}\nnode.cookie = y\ncluster {name = new, links = [{name = b}]}\nlicense.key = k\nopentelemetry {}
@@ -415,7 +415,7 @@ fn findings_are_bounded_in_number_and_length() {
     );
 }
 
-/// A key's length counts once, not once for every value below it.
+/// The cost of a key's length is paid once, not for every value below it.
 #[test]
 fn long_keys_cost_no_more_than_their_length() {
     let values: String = (0..20_000)
@@ -453,7 +453,7 @@ proptest! {
     }
 }
 
-/// What EMQX might write of a small plant. Keys and certificates only look like some.
+/// A configuration as EMQX might write it for a small plant. The keys and certificates are not real.
 const CLUSTER: &str = r##"actions {
   http {
     to_api {

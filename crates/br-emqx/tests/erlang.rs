@@ -1,4 +1,4 @@
-//! Tables against a real Mnesia: what it writes is read, what is written here it reads, and a merge does what it does.
+//! Compatibility of tables with a real Mnesia: br reads its tables, it reads br's, and merges give the same result.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -16,8 +16,8 @@ const TABLES: [(&str, TableKind); 3] = [
     ("t_bag", TableKind::Bag),
 ];
 
-/// Says why a test was not run. With `CI_NO_SKIP=1` in the environment that is a failure.
-#[expect(clippy::print_stderr, reason = "whoever runs the tests should see it")]
+/// Prints why a test was skipped. With `CI_NO_SKIP=1` in the environment, fails instead.
+#[expect(clippy::print_stderr, reason = "the user who runs the tests should see it")]
 fn skip(why: &str) {
     let forbidden = std::env::var_os("CI_NO_SKIP").is_some_and(|value| value == "1");
     assert!(
@@ -35,7 +35,7 @@ fn has_mnesia() -> bool {
     status.is_ok_and(|status| status.success())
 }
 
-/// Runs a script beside this file and returns what it printed.
+/// Runs a script next to this file and returns its output.
 fn escript(name: &str, args: &[&Path]) -> String {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/erlang");
     let output = Command::new("escript")
@@ -65,7 +65,7 @@ fn open(path: &Path) -> File {
 }
 
 #[test]
-fn what_mnesia_writes_is_read_and_written_back() {
+fn tables_of_mnesia_round_trip() {
     let Some(dir) = tables_of_erlang() else {
         return;
     };
@@ -126,7 +126,7 @@ fn terms_are_shown_as_erlang_shows_them() {
 }
 
 #[test]
-fn a_merge_does_what_mnesia_does() {
+fn merge_gives_the_result_of_mnesia() {
     let Some(dir) = tables_of_erlang() else {
         return;
     };
@@ -145,7 +145,7 @@ fn a_merge_does_what_mnesia_does() {
         let rows = inserted + updated + unchanged + only_in_base;
         match kind {
             TableKind::Bag => assert_eq!((inserted, unchanged, only_in_base), (2, 1, 2)),
-            // Here the key 1.0 takes the place of 1.
+            // Here the key 1.0 replaces 1.
             TableKind::OrderedSet => assert_eq!((inserted, only_in_base, rows), (1, 1, 35)),
             TableKind::Set => assert_eq!((inserted, only_in_base, rows), (2, 2, 36)),
         }

@@ -1,4 +1,4 @@
-//! The tables of EMQX bundles: what is read, what is refused, what a merge makes of them.
+//! Tests of tables in EMQX bundles: read, refuse, inspect, compare and merge.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
@@ -92,7 +92,7 @@ fn rows_of(bytes: &[u8]) -> Vec<Term> {
     rows.split_off(2)
 }
 
-/// The first error of a strict reading.
+/// The first error of the strict reader.
 fn refusal(bytes: &[u8]) -> Option<TableProblem> {
     let all = || -> Result<(), TableError> {
         let mut reader = TableReader::open(TABLE, bytes)?;
@@ -134,7 +134,7 @@ fn a_table_is_read() {
 }
 
 #[test]
-fn latin1_atoms_tell_an_older_erlang() {
+fn latin1_atoms_show_an_older_erlang() {
     let mut writer = LogWriter::new(Vec::new()).unwrap();
     let mut item = encode(&header());
     item.splice(3..5, [100, 0, 10]);
@@ -363,14 +363,14 @@ fn items_of_older_logs_have_no_checksum() {
     bytes.extend(&item);
     assert_eq!(refusal(&bytes), None);
     assert_eq!(inspect(TABLE, bytes.as_slice()).unwrap().rows, 1);
-    // A merge writes the log anew.
+    // A merge rewrites the log.
     let mut out = Vec::new();
     merge(TABLE, bytes.as_slice(), Cursor::new(table(&[])), &mut out).unwrap();
     assert_eq!(rows_of(&out), [decode(&item).unwrap()]);
 }
 
 #[test]
-fn claimed_sizes_are_not_believed() {
+fn claimed_sizes_allocate_nothing() {
     let claim = |size: u32, magic: [u8; 4]| {
         let mut bytes = log(&[]);
         bytes.extend(size.to_be_bytes());
@@ -436,7 +436,7 @@ impl Read for Failing {
 }
 
 #[test]
-fn failures_of_the_input_are_no_problems_of_the_table() {
+fn read_errors_are_not_table_problems() {
     let bytes = table(&[row("a", "1")]);
     for len in [0, 4, 8, 20, bytes.len()] {
         let input = || bytes[..len].chain(Failing);
@@ -452,10 +452,10 @@ fn failures_of_the_input_are_no_problems_of_the_table() {
     }
 }
 
-/// Merges, and checks that comparing tells the same.
+/// Merges, and checks that `compare` gives the same counts.
 fn merged(base: &[u8], incoming: &[u8]) -> (TableChanges, Vec<u8>) {
     let mut out = Vec::new();
-    // Something before the table shows that it is read again from where it stood.
+    // Bytes before the table show that the second read starts at the original position.
     let mut input = Cursor::new([b"before".as_slice(), incoming].concat());
     input.set_position(6);
     let changes = merge(TABLE, base, input, &mut out).unwrap();
@@ -482,7 +482,7 @@ fn a_merge_updates_by_key_and_keeps_the_rest() {
         rows_of(&out),
         [row("a", "1"), row("c", "3"), row("d", "4"), row("b", "x")]
     );
-    // Once more changes nothing, not even a byte.
+    // A second merge changes no byte.
     let (changes, again) = merged(&out, &incoming);
     assert_eq!(counts(&changes), [0, 0, 3, 1]);
     assert_eq!(again, out);
@@ -505,13 +505,13 @@ fn listed_keys_are_bounded() {
 }
 
 #[test]
-fn of_several_records_with_one_key_the_last_counts() {
+fn last_record_with_a_key_counts() {
     let base = table(&[row("a", "1"), row("a", "2"), row("b", "1")]);
     let incoming = table(&[row("a", "3"), row("a", "2"), row("c", "1"), row("c", "2")]);
     let (changes, out) = merged(&base, &incoming);
     assert_eq!(counts(&changes), [1, 0, 1, 1]);
     assert_eq!(rows_of(&out), [row("a", "2"), row("b", "1"), row("c", "2")]);
-    // The base changed its mind: it has what comes in, but not in the end.
+    // The base contains the incoming record, but a later record of the base replaces it.
     let base = table(&[row("a", "2"), row("a", "1")]);
     let (changes, out) = merged(&base, &table(&[row("a", "2")]));
     assert_eq!(counts(&changes), [0, 1, 0, 0]);
@@ -528,7 +528,7 @@ fn bags_are_merged_by_whole_records() {
 }
 
 #[test]
-fn ordered_tables_take_whole_floats_for_integers() {
+fn ordered_tables_treat_whole_floats_as_integers() {
     let one = record(Term::Integer(1), "old");
     let float = record(Term::Float(Float::new(1.0).unwrap()), "new");
     let merge_as = |kind| {
@@ -561,7 +561,7 @@ fn other_fields_are_refused() {
 }
 
 #[test]
-fn api_keys_from_before_the_renaming_are_taken() {
+fn api_keys_with_old_field_name_are_accepted() {
     let app = |field: &str| {
         log(&[
             header(),
@@ -572,7 +572,7 @@ fn api_keys_from_before_the_renaming_are_taken() {
     let fits = |base: &[u8], incoming: &[u8]| compare("emqx_app", base, incoming, 0).is_ok();
     assert!(fits(&new, &old) && fits(&old, &old) && fits(&new, &new));
     assert!(!fits(&old, &new) && !fits(&app("other"), &old));
-    // Only there.
+    // Only for that table.
     let other = |field| log(&[header(), schema_of(TABLE, "set", &["name", field])]);
     assert!(
         compare(
@@ -586,7 +586,7 @@ fn api_keys_from_before_the_renaming_are_taken() {
 }
 
 #[test]
-fn whichever_table_is_broken_is_named() {
+fn merge_error_names_the_broken_table() {
     let good = table(&[row("a", "1")]);
     let bad = table(&[Term::Integer(1)]);
     let base = compare(TABLE, bad.as_slice(), good.as_slice(), 0).unwrap_err();

@@ -1,8 +1,8 @@
 //! Gzip on several threads: one member, block by block.
 //!
-//! [`GzipWriter`] cuts its input into blocks, worker threads compress them, and the caller's thread writes the results in order. Each
-//! block starts with the end of the one before as dictionary, as in pigz, so that cutting costs next to nothing. Invariant: the bytes
-//! depend on the input and the level only, not on the number of threads.
+//! [`GzipWriter`] cuts its input into blocks, worker threads compress them, and the caller's thread writes the results in order. Each block
+//! uses the end of the previous block as its dictionary, as in pigz, so that cutting hardly affects the ratio. Invariant: the bytes depend
+//! on the input and the level only, not on the number of threads.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -15,19 +15,19 @@ use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 
 /// Bytes of a block before compression.
 const BLOCK_LEN: usize = 128 << 10;
-/// Bytes of the block before that a block may refer to.
+/// Bytes of the previous block that a block may refer to.
 const DICTIONARY_LEN: usize = 32 << 10;
-/// Blocks per thread that may wait, so that no thread runs out of work.
+/// Blocks in the queue per thread. More than one keeps every thread busy.
 const BLOCKS_PER_THREAD: usize = 2;
 
 /// An empty block of deflate, which decompresses to nothing.
 const EMPTY_BLOCK: [u8; 5] = [0, 0, 0, 0xff, 0xff];
-/// Most bytes that one compressed byte may become: readers refuse a higher ratio as a bomb, so a block that compresses better is padded.
+/// Largest ratio of a block. Readers refuse a higher ratio as a bomb, so the writer pads a block that compresses better.
 const MAX_RATIO: usize = 200;
-/// The number for Unix as the system that made the file, as erl_tar and most other tools write it.
+/// The operating system field of the header: Unix, as erl_tar and most other tools write it.
 const UNIX: u8 = 3;
 
-/// A block for a worker, and the way back for its result.
+/// A block for a worker, and the channel for its result.
 struct Job {
     block: Bytes,
     dictionary: Option<Bytes>,
@@ -35,27 +35,27 @@ struct Job {
     result: Sender<io::Result<Compressed>>,
 }
 
-/// A block after compression, and the checksum of what it was.
+/// A compressed block, and the checksum of its content.
 struct Compressed {
     bytes: Vec<u8>,
     crc: Crc,
 }
 
-/// Writes gzip. Dropped before [`finish`](Self::finish), it writes nothing more.
+/// Writes gzip. If it is dropped before [`finish`](Self::finish), it writes nothing more.
 pub(super) struct GzipWriter<W> {
     to: W,
     jobs: Sender<Job>,
     /// Results of blocks that are being compressed, in order.
     waiting: VecDeque<Receiver<io::Result<Compressed>>>,
     max_waiting: usize,
-    /// Input that is not a full block yet.
+    /// Input that does not fill a block yet.
     buffer: BytesMut,
     dictionary: Option<Bytes>,
     crc: Crc,
 }
 
 impl<W: Write> GzipWriter<W> {
-    /// Writes the header and starts the threads. The level is that of gzip, 0 to 9.
+    /// Writes the header and starts the threads. `level` is a gzip level, 0 to 9.
     pub(super) fn new(mut to: W, level: u32, threads: usize) -> io::Result<Self> {
         let level = Compression::new(level);
         to.write_all(&header(level))?;
@@ -76,7 +76,7 @@ impl<W: Write> GzipWriter<W> {
         })
     }
 
-    /// Compresses the rest, writes the checksum and gives the writer back.
+    /// Compresses the rest, writes the checksum and returns the writer.
     pub(super) fn finish(mut self) -> io::Result<W> {
         let rest = self.buffer.split().freeze();
         self.compress(rest, true)?;
@@ -88,7 +88,7 @@ impl<W: Write> GzipWriter<W> {
         Ok(self.to)
     }
 
-    /// Gives a block to the workers, and writes finished blocks when too many wait.
+    /// Queues a block for the workers, and writes finished blocks when the queue is full.
     fn compress(&mut self, block: Bytes, is_last: bool) -> io::Result<()> {
         while self.waiting.len() >= self.max_waiting {
             self.write_next()?;
@@ -120,7 +120,7 @@ impl<W: Write> GzipWriter<W> {
 
 impl<W: Write> Write for GzipWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // A full block stays until more comes, as only the end tells whether it is the last.
+        // Keeps a full block until more input arrives: the last block is marked, and only the end of the input shows which block is last.
         let taken = bytes.len().min(BLOCK_LEN + 1 - self.buffer.len());
         self.buffer.extend_from_slice(&bytes[..taken]);
         if self.buffer.len() > BLOCK_LEN {
@@ -131,16 +131,16 @@ impl<W: Write> Write for GzipWriter<W> {
         Ok(taken)
     }
 
-    /// Does nothing: blocks that end early would compress worse.
+    /// Does nothing, because shorter blocks would compress worse.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// Compresses blocks until there are no more.
+/// Compresses blocks until the writer closes the channel.
 fn work(jobs: &Mutex<Receiver<Job>>, level: Compression) {
     loop {
-        // The lock is held while waiting: the next block goes to one worker anyway.
+        // The worker holds the lock while it waits: only one worker can receive the next block.
         let job = match jobs.lock() {
             Ok(jobs) => jobs.recv(),
             Err(_) => return,
@@ -152,20 +152,20 @@ fn work(jobs: &Mutex<Receiver<Job>>, level: Compression) {
             crc.update(&job.block);
             Compressed { bytes, crc }
         });
-        // The receiver is gone when the writer was dropped, and then the next `recv` fails.
+        // If the writer was dropped, this fails and so does the next `recv`.
         let _ = job.result.send(compressed);
     }
 }
 
-/// Compresses one block to whole bytes.
+/// Compresses one block. The result ends at a byte boundary.
 fn compress(
     block: &[u8],
     level: Compression,
     dictionary: Option<&[u8]>,
     is_last: bool,
 ) -> io::Result<Vec<u8>> {
-    // A compressor that is reset keeps bytes of the previous block in its memory and now and then finds other matches: the result
-    // would depend on which thread compressed which block.
+    // A new compressor for each block: one that is reset keeps bytes of the previous block and can find other matches, so the result would
+    // depend on which thread compressed which block.
     let mut compressor = Compress::new(level, false);
     if let Some(dictionary) = dictionary {
         compressor.set_dictionary(dictionary)?;
@@ -180,7 +180,7 @@ fn compress(
     let is_whole = compressor.total_in() == block.len() as u64;
     match (is_whole, is_last, status) {
         (true, false, _) => {
-            // A block that is not the last ends on a whole byte.
+            // Every block except the last ends at a byte boundary.
             while out.len() < block.len() / MAX_RATIO {
                 out.extend(EMPTY_BLOCK);
             }
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn every_length_is_read_back() {
+    fn every_length_round_trips() {
         for len in [
             0,
             1,
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_do_not_depend_on_the_threads() {
+    fn output_does_not_depend_on_threads() {
         let content = content(2_500_000);
         let expected = written(&content, 6, 1);
         for threads in [2, 3, 8] {
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_the_writer_comes_back_and_dropping_writes_nothing() {
+    fn write_error_is_returned_and_drop_writes_nothing() {
         struct Full(usize);
         impl Write for Full {
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

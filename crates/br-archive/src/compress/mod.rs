@@ -1,7 +1,7 @@
-//! Compression: what it is is seen from the first bytes, how it is written is asked for.
+//! Compression and decompression. The reader detects the format from the first bytes; the caller of the writer chooses it.
 //!
-//! [`decompress`] turns compressed bytes into bytes on a thread of its own, [`Compressor`] the other way round on all cores.
-//! Invariant: memory is bounded whatever comes in, and no input makes more bytes than its limit allows.
+//! [`decompress`] decompresses on a separate thread, [`Compressor`] compresses on all cores. Invariant: memory is bounded for every input,
+//! and no input decompresses to more bytes than its limit allows.
 
 mod gzip;
 mod read;

@@ -1,4 +1,4 @@
-//! Decompressing without trust.
+//! Decompression of untrusted input.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -9,19 +9,19 @@ use flate2::bufread::GzDecoder;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 
-/// Bytes that are read at once.
+/// Size of the input buffer.
 const INPUT_BYTES: usize = 128 << 10;
-/// Bytes that are handed from thread to thread at once.
+/// Size of a block that one thread sends to the other.
 const BLOCK_BYTES: usize = 256 << 10;
-/// How many bytes tell what a bundle is compressed with.
+/// Number of bytes from which the compression format is detected.
 const MAGIC_BYTES: u64 = 4;
-/// Blocks under way.
+/// Most blocks in the channel.
 const BLOCKS: usize = 4;
-/// Zstd frames may look back 2^25 bytes, 32 MiB, which is what levels up to 19 need and more.
+/// Largest window of a zstd frame: 2^25 bytes, 32 MiB. Levels up to 19 need no more.
 const MAX_WINDOW_LOG: u32 = 25;
 
-/// Decompresses `from`, on a thread of its own, a few blocks ahead of whoever reads. Gzip with any number of members, zstd, and bytes
-/// that are not compressed are told apart by their first bytes.
+/// Decompresses `from` on a separate thread, a few blocks ahead of the reader. Accepts gzip with any number of members, zstd, and
+/// uncompressed bytes, and detects them by their first bytes.
 pub(crate) fn decompress(from: impl Read + Send + 'static, limits: &Limits) -> Result<ReadAhead> {
     let (sender, blocks) = sync_channel(BLOCKS);
     let ratio = limits.ratio;
@@ -37,7 +37,7 @@ pub(crate) fn decompress(from: impl Read + Send + 'static, limits: &Limits) -> R
     })
 }
 
-/// Bytes that another thread makes.
+/// Reads the bytes that another thread decompresses.
 #[derive(Debug)]
 pub(crate) struct ReadAhead {
     blocks: Receiver<io::Result<Vec<u8>>>,
@@ -61,7 +61,7 @@ impl Read for ReadAhead {
                 }
                 Err(_) => return Err(io::Error::other("the decompressing thread is gone")),
             };
-            // An empty block is the end.
+            // An empty block marks the end.
             self.ended = self.block.is_empty();
         }
         let rest = self.block.get(self.position..).unwrap_or_default();
@@ -74,7 +74,7 @@ impl Read for ReadAhead {
     }
 }
 
-/// Sends block after block until the end, an error, or until nobody takes them any more.
+/// Sends blocks until the end, an error, or until the receiver is dropped.
 fn pump(from: impl Read, ratio: u64, to: &SyncSender<io::Result<Vec<u8>>>) {
     let mut from = Named(from);
     let mut start = Vec::new();
@@ -132,7 +132,7 @@ impl<'a, R: BufRead> Decoder<'a, R> {
         Ok(Self::Plain(input))
     }
 
-    /// Compressed bytes so far. What is not compressed has no ratio.
+    /// Compressed bytes read so far. Uncompressed input has no ratio.
     fn consumed(&self) -> u64 {
         match self {
             Self::Gzip(Some(decoder), _) => decoder.get_ref().count,
@@ -142,7 +142,7 @@ impl<'a, R: BufRead> Decoder<'a, R> {
         }
     }
 
-    /// Fills a block; it stays empty at the end.
+    /// Fills a block; leaves it empty at the end of the data.
     fn read_block(&mut self, block: &mut Vec<u8>) -> io::Result<()> {
         let room = BLOCK_BYTES as u64;
         match self {
@@ -155,7 +155,7 @@ impl<'a, R: BufRead> Decoder<'a, R> {
                     if block.len() as u64 == room {
                         return Ok(());
                     }
-                    // This member is read and its checksum right.
+                    // This member was read and its checksum was right.
                     *member = next_member(member.take(), count)?;
                 }
                 Ok(())
@@ -164,7 +164,7 @@ impl<'a, R: BufRead> Decoder<'a, R> {
     }
 }
 
-/// Starts the next gzip member, if there is one. Zeros after the last are padding; anything else is not a bundle's.
+/// Starts the next gzip member, if there is one. Zeros after the last member are padding; any other bytes are an error.
 fn next_member<'a, R: BufRead>(
     member: Option<Box<GzDecoder<&'a mut Counting<R>>>>,
     count: &mut u64,
@@ -194,7 +194,7 @@ fn next_member<'a, R: BufRead>(
     }
 }
 
-/// What a decoder failed with. Errors of the input are this crate's already; everything else is about the bytes.
+/// Turns a decoder's error into one of this crate. Errors of the input already have this type; all others mean damaged data.
 fn failure(error: io::Error) -> io::Error {
     let is_ours = error
         .get_ref()
@@ -208,7 +208,7 @@ fn failure(error: io::Error) -> io::Error {
     }
 }
 
-/// A reader whose errors are this crate's, so that they cannot be taken for those of a decoder. It reads on when interrupted.
+/// A reader that returns this crate's errors, so that they differ from a decoder's. It retries when a signal interrupts it.
 struct Named<R>(R);
 
 impl<R: Read> Read for Named<R> {
@@ -222,7 +222,7 @@ impl<R: Read> Read for Named<R> {
     }
 }
 
-/// Counts what is taken.
+/// Counts the bytes that are read.
 struct Counting<R> {
     inner: R,
     count: u64,

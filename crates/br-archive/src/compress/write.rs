@@ -1,4 +1,4 @@
-//! Compressing on all cores.
+//! Compression on all cores.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -6,12 +6,12 @@ use std::io::{self, Write};
 use super::gzip::GzipWriter;
 use crate::name::Format;
 
-/// Compresses what is written to it. The bytes that come out do not depend on the number of threads.
+/// Compresses what the caller writes. The output does not depend on the number of threads.
 ///
-/// Dropped unfinished, it writes nothing more.
+/// If it is dropped before [`finish`](Self::finish), it writes nothing more.
 pub(crate) struct Compressor<W: Write> {
     inner: Inner<W>,
-    /// A write failed: the output is not complete, whatever comes later.
+    /// A write failed, so the output is incomplete.
     has_failed: bool,
 }
 
@@ -28,7 +28,7 @@ impl<W: Write> Compressor<W> {
             Format::TarZst => {
                 let level = i32::try_from(level).map_err(io::Error::other)?;
                 let mut encoder = zstd::stream::write::Encoder::new(to, level)?;
-                // With one worker as well: without any, the bytes would be others.
+                // At least one worker: without workers, zstd writes different bytes.
                 encoder.multithread(u32::try_from(threads.max(1)).map_err(io::Error::other)?)?;
                 encoder.include_checksum(true)?;
                 Inner::Zstd(encoder)
@@ -40,7 +40,7 @@ impl<W: Write> Compressor<W> {
         })
     }
 
-    /// Ends the stream and gives the writer back.
+    /// Ends the stream and returns the writer.
     pub(crate) fn finish(self) -> io::Result<W> {
         match self.inner {
             _ if self.has_failed => Err(failed()),
@@ -61,7 +61,7 @@ impl<W: Write> Write for Compressor<W> {
         written
     }
 
-    /// Does nothing: blocks that end early would compress worse.
+    /// Does nothing, because shorter blocks would compress worse.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Comparing while writing.
+//! Comparison of a new file with an old one during the write.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write};
@@ -6,7 +6,7 @@ use std::io::{self, Read as _, Write};
 use super::ChangeKind;
 use crate::error::{Error, Result};
 
-/// Writes a new file and compares it with an old one on the way.
+/// Writes a new file and compares it with an old one at the same time.
 pub(super) struct Fork {
     pub(super) new: Option<File>,
     old: Option<File>,
@@ -24,7 +24,7 @@ impl Fork {
         }
     }
 
-    /// What becomes of the file, once all of it was written.
+    /// How the file changes. Call it after the whole file was written.
     pub(super) fn kind(&mut self) -> Result<ChangeKind> {
         let Some(old) = &mut self.old else {
             return Ok(ChangeKind::Insert);

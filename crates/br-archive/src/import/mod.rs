@@ -1,8 +1,8 @@
-//! Importing: merging a bundle into a folder.
+//! Import: merges a bundle into a folder.
 //!
-//! [`import`] does it, [`ImportOptions`] say how, [`ImportReport`] tells what changes. What is missing is inserted, what differs is updated,
-//! and nothing is deleted; tables and configurations of EMQX are merged record by record and key by key, as EMQX itself does.
-//! Invariant: the folder changes when the whole bundle was read and found sound, all at once, or not at all.
+//! [`import`] takes [`ImportOptions`] and returns an [`ImportReport`]. It inserts missing files, updates files that differ, and deletes
+//! nothing; it merges tables of EMQX record by record and configurations key by key, as EMQX does. Invariant: the folder changes only after
+//! the whole bundle was read and is sound, and then completely or not at all.
 
 mod fork;
 mod options;
@@ -36,14 +36,14 @@ pub use options::ImportOptions;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ImportReport {
-    /// What is in the bundle.
+    /// The content of the bundle.
     pub inspection: Inspection,
-    /// One change for every file that was taken, in the order of the archive.
+    /// One change for every selected file, in the order of the archive.
     pub changes: Vec<Change>,
 }
 
 impl ImportReport {
-    /// How many files have a change of this kind.
+    /// Number of files with this kind of change.
     #[must_use]
     pub fn count(&self, kind: ChangeKind) -> u64 {
         let changes = self.changes.iter().filter(|change| change.kind == kind);
@@ -51,19 +51,19 @@ impl ImportReport {
     }
 }
 
-/// What becomes of one file.
+/// The change of one file.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Change {
-    /// Where it lies.
+    /// Its path.
     pub path: MemberPath,
-    /// What becomes of it.
+    /// How it changes.
     pub kind: ChangeKind,
-    /// Its bytes in the bundle.
+    /// Its size in the bundle, in bytes.
     pub size: u64,
-    /// How many records change, when it is a table that was there already.
+    /// How many records change, if it is a table that the folder already had.
     pub table: Option<TableChanges>,
-    /// Which keys change, when it is a configuration that was there already.
+    /// Which keys change, if it is a configuration that the folder already had.
     pub config: Option<Vec<ConfigChange>>,
 }
 
@@ -79,21 +79,21 @@ impl Change {
     }
 }
 
-/// What becomes of a file.
+/// How a file changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ChangeKind {
-    /// It was not there.
+    /// The folder did not have it.
     Insert,
-    /// It was there with other content.
+    /// The folder had it with other content.
     Update,
-    /// It was there with this content.
+    /// The folder had it with the same content.
     Unchanged,
-    /// It was there and stays as it is: `META.hocon` says what the folder is, not what came into it.
+    /// The folder's file is kept: `META.hocon` describes the node of the folder, not the imported bundle.
     Kept,
 }
 
 impl ChangeKind {
-    /// One word for people and for JSON.
+    /// One word, for text and JSON output.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -105,11 +105,11 @@ impl ChangeKind {
     }
 }
 
-/// Merges the bundle into the folder `into`, which is made if it is missing.
+/// Merges the bundle into the folder `into`, which is created if it is missing.
 ///
 /// # Errors
-/// When the bundle is damaged, breaks a rule or is not for this folder, when something in the folder is in its way, or when the system
-/// refuses. The folder is as it was then.
+/// If the bundle is damaged, breaks a rule or is not for this folder, if something in the folder blocks it, or if the operating system
+/// reports an error. The folder is then unchanged.
 pub fn import(
     bundle: &Path,
     into: &Path,
@@ -150,7 +150,7 @@ struct Import<'a> {
     changes: Vec<Change>,
     /// The bundle's `META.hocon`.
     meta: Vec<u8>,
-    /// Something came before it that was taken for EMQX's.
+    /// A member before `META.hocon` was handled as EMQX's.
     early: bool,
 }
 
@@ -158,7 +158,7 @@ impl Import<'_> {
     fn member(&mut self, member: &mut Member<'_>, progress: &mut dyn Progress) -> Result<()> {
         let path = member.path().clone();
         if is_reserved(&path) {
-            return Err(Error::refused("this name belongs to imports that run"));
+            return Err(Error::refused("this name is reserved for a running import"));
         }
         if member.is_directory() {
             return self.directory(&path);
@@ -194,7 +194,7 @@ impl Import<'_> {
         }
     }
 
-    /// Any file: compared with what is there while it is read.
+    /// Imports any file, and compares it with the existing one during the read.
     fn file(
         &mut self,
         path: &MemberPath,
@@ -219,7 +219,7 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// A table: its records are merged into those that are there.
+    /// Imports a table: merges its records into the existing ones.
     fn table(
         &mut self,
         path: &MemberPath,
@@ -233,7 +233,7 @@ impl Import<'_> {
             .examiner
             .examine(member, Some(&mut incoming), true, progress)?;
         if !matches!(examined, Examined::Table(true)) {
-            // The whole bundle is refused at its end, with everything that is wrong in it.
+            // `finish` refuses the whole bundle and lists all problems.
             return Ok(());
         }
         let Some(old) = old else {
@@ -266,7 +266,7 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// A configuration: its keys are merged into those that are there.
+    /// Imports a configuration: merges its keys into the existing ones.
     fn config(
         &mut self,
         path: &MemberPath,
@@ -283,7 +283,7 @@ impl Import<'_> {
             bytes = select_config(&bytes, keys)?;
         }
         let Ok(incoming) = hocon::parse(&bytes) else {
-            // As with tables.
+            // `finish` refuses the bundle, as with tables.
             return Ok(());
         };
         let (mut kind, mut changes) = (ChangeKind::Insert, None);
@@ -317,7 +317,7 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Decides whether the bundle is welcome, and lets everything appear.
+    /// Checks whether the bundle may be imported, and publishes the staging folder.
     fn finish(mut self, name: BundleName, progress: &dyn Progress) -> Result<ImportReport> {
         let inspection = std::mem::take(&mut self.examiner).finish(name, None)?;
         if let Some(error) = inspection.error() {
@@ -340,7 +340,8 @@ impl Import<'_> {
         })
     }
 
-    /// A bundle that is not EMQX's. What is EMQX's it must not touch: as plain files, tables would be replaced unseen.
+    /// Checks a bundle that is not EMQX's. It must not change EMQX's tables and configuration: as plain files they would be replaced
+    /// without a merge.
     fn plain(&self) -> Result<()> {
         if self.early {
             let text = "it comes after members that only it tells how to take";
@@ -349,7 +350,7 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Asks whether the node would take the bundle, before anything else of it is looked at.
+    /// Checks whether the node accepts the bundle, before the other checks.
     fn check_node(&mut self) -> Result<()> {
         let mut node = self.options.node.clone();
         if node.is_none()
@@ -363,7 +364,7 @@ impl Import<'_> {
         }
     }
 
-    /// `META.hocon` of the folder says which node it belongs to, and stays as it is.
+    /// Handles `META.hocon`. The folder's own file names its node, and is kept.
     fn meta(&mut self) -> Result<()> {
         let path = meta_path()?;
         let mut kind = ChangeKind::Insert;
@@ -386,7 +387,7 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// What is as it was needs not be swapped in.
+    /// Discards an unchanged file, so that it is not swapped in.
     fn discard_unchanged(&self, path: &MemberPath, kind: ChangeKind) -> Result<()> {
         match &self.staging {
             Some(staging) if kind == ChangeKind::Unchanged => staging.discard(path),
@@ -394,7 +395,7 @@ impl Import<'_> {
         }
     }
 
-    /// The file that is there, if there is one.
+    /// The existing file, if there is one.
     fn existing(&mut self, path: &MemberPath) -> Result<Option<File>> {
         match self.target.existing(path)? {
             Existing::Nothing => Ok(None),
@@ -446,10 +447,10 @@ fn failed_scratch(error: io::Error) -> Error {
     Error::io("cannot write what is imported", error)
 }
 
-/// Gives a file the time that the bundle has for it.
+/// Sets a file's time to the time in the bundle.
 pub(crate) fn set_time(file: &File, mtime: u64) -> Result<()> {
     let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(mtime));
-    // A time that this system cannot hold is no reason to refuse a file.
+    // Ignores a time that this system cannot represent.
     let Some(time) = time else { return Ok(()) };
     file.set_modified(time).map_err(failed_scratch)
 }

@@ -1,30 +1,30 @@
-//! How a bundle is imported.
+//! Options of an import.
 
 use br_emqx::rules::Node;
 
 use crate::limits::Limits;
 use crate::select::Selection;
 
-/// How a bundle is imported.
+/// Options of an import.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ImportOptions {
-    /// What is taken.
+    /// Which members are imported.
     pub selection: Selection,
-    /// What the bundle may ask for.
+    /// The limits on what the bundle contains.
     pub limits: Limits,
-    /// The EMQX node that the folder belongs to. Without it the folder's `META.hocon` says which bundles are welcome.
+    /// The EMQX node that the folder belongs to. If `None`, the folder's `META.hocon` says which bundles are accepted.
     pub node: Option<Node>,
     /// Change nothing.
     pub dry_run: bool,
     /// Wait until everything new is on disk before the folder changes.
     pub sync: bool,
-    /// A random number, for the name of the folder in which everything takes shape.
+    /// A random number for the name of the staging folder.
     pub id: u64,
 }
 
 impl ImportOptions {
-    /// The defaults: everything, for good.
+    /// The defaults: import everything, wait for the disk.
     #[must_use]
     pub fn new(id: u64) -> Self {
         Self {
@@ -37,7 +37,7 @@ impl ImportOptions {
         }
     }
 
-    /// Sets what is taken.
+    /// Sets the selection.
     #[must_use]
     pub fn with_selection(mut self, selection: Selection) -> Self {
         self.selection = selection;

@@ -1,4 +1,4 @@
-//! Taking members one after the other, and putting together what they say.
+//! Examination of members in order, and the report on all of them.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -24,10 +24,10 @@ use crate::select::{CONFIG_PATH, META_PATH, is_config, namespace, table_name};
 /// Largest `META.hocon` that is read, in bytes.
 const MAX_META_BYTES: u64 = 1 << 20;
 
-/// Most bytes of all configurations together, as they are held until the bundle's end.
+/// Most bytes of all configurations together, because they stay in memory until the end of the bundle.
 const MAX_CONFIG_BYTES: u64 = hocon::MAX_BYTES as u64;
 
-/// The edition of bundles that br makes of other content.
+/// The edition in bundles that br makes from content other than EMQX's.
 const OWN_EDITION: &str = "br";
 
 /// The first release with namespaces.
@@ -36,13 +36,13 @@ const NAMESPACES_SINCE: Release = (6, 0, 0);
 /// The first release that indexes retained messages when it imports them.
 const REINDEXES_SINCE: Release = (5, 7, 1);
 
-/// No more members are named that EMQX passes over.
+/// Most members that EMQX ignores that a report names.
 const MAX_STRAY: usize = 20;
 
-/// A version later than all.
+/// A version later than every release.
 const NEWEST_NODE: &str = "999.0";
 
-/// Collects what members say. It takes each once, in the order of the archive.
+/// Collects a report from members. Call it once for each member, in the order of the archive.
 #[derive(Debug, Default)]
 pub(crate) struct Examiner {
     meta: Option<Meta>,
@@ -57,14 +57,14 @@ pub(crate) struct Examiner {
     buffer: Vec<u8>,
 }
 
-/// What a member turned out to be.
+/// The kind of a member, with its content.
 #[derive(Debug)]
 pub(crate) enum Examined {
     /// One of the small documents of a bundle: `META.hocon`, a configuration, the manifest.
     Document(Vec<u8>),
     /// A table; true when it is sound.
     Table(bool),
-    /// Anything else.
+    /// Any other file.
     Other,
 }
 
@@ -73,8 +73,7 @@ impl Examiner {
         Self::default()
     }
 
-    /// Reads a member to its end; what it holds is written to `copy` as well. Of a member that is not `wanted` only the checksum is
-    /// looked at.
+    /// Reads a member to the end, and writes its content to `copy` too. If the member is not `wanted`, only computes its checksum.
     pub(crate) fn examine(
         &mut self,
         member: &mut Member<'_>,
@@ -99,7 +98,7 @@ impl Examiner {
         Ok(examined)
     }
 
-    /// True unless the bundle is known not to be EMQX's: `META.hocon` is not always its first member.
+    /// False once `META.hocon` shows that the bundle is not EMQX's. That file is not always the first member.
     pub(crate) fn may_be_emqx(&self) -> bool {
         self.meta.as_ref().is_none_or(Meta::is_emqx)
     }
@@ -113,7 +112,7 @@ impl Examiner {
     ) -> Result<([u8; 32], Examined)> {
         let path = member.path().clone();
         let table = table_name(&path).filter(|_| wanted && self.may_be_emqx());
-        // Spelled out, as the lifetime of what is in an `Option` is not shortened by itself.
+        // Written out, because the compiler does not shorten the lifetime inside an `Option` implicitly.
         #[expect(clippy::needless_match, reason = "it is not the same type")]
         let copy: Option<&mut dyn Write> = match copy {
             Some(copy) => Some(copy),
@@ -199,7 +198,7 @@ impl Examiner {
         self.meta.as_ref()
     }
 
-    /// Puts everything together, and decides what it means.
+    /// Builds the inspection, with problems and warnings.
     pub(crate) fn finish(mut self, name: BundleName, node: Option<&Node>) -> Result<Inspection> {
         let meta = self.meta.take().ok_or(Refusal::MissingBackupMeta)?;
         let is_emqx = meta.is_emqx();
@@ -221,7 +220,7 @@ impl Examiner {
         }
         if is_emqx {
             check_meta(&meta)?;
-            // Without a node the newest there is: what it would pass over should be known before it is needed.
+            // Without a node, assume the newest version, so that the user learns early what it would ignore.
             let newest = Version::parse(NEWEST_NODE)?;
             let version = node.map_or(&newest, |node| &node.version);
             self.judge_members(version, &mut warnings);
@@ -244,7 +243,7 @@ impl Examiner {
         })
     }
 
-    /// Whether only EMQX can have made it, whose editions are others: br's bundles have a manifest or br's own edition.
+    /// True if only EMQX can have made the bundle: br's bundles have a manifest or br's own edition.
     fn claims_to_be_emqx(&self, meta: &Meta) -> bool {
         let is_content = |member: &InspectedMember| {
             is_config(&member.path) || table_name(&member.path).is_some()
@@ -254,7 +253,7 @@ impl Examiner {
             && self.members.iter().any(is_content)
     }
 
-    /// What is neither a configuration nor a table is passed over, and before namespaces their configurations are.
+    /// Warns about members that EMQX ignores: neither configurations nor tables, or configurations of namespaces before EMQX has them.
     fn judge_members(&self, version: &Version, warnings: &mut Vec<Finding>) {
         for member in &self.members {
             let path = &member.path;
@@ -273,7 +272,7 @@ impl Examiner {
         }
     }
 
-    /// What is wrong with a table that EMQX imports is a problem. It does not look at any other.
+    /// Adds a problem for each defect of a table that EMQX imports, and warnings for the tables that it ignores.
     fn judge_tables(&mut self, version: &Version, warnings: &mut Vec<Finding>) {
         for table in &self.tables {
             let path = MemberPath::new(&format!("mnesia/{}", table.name)).ok();
@@ -286,13 +285,13 @@ impl Examiner {
                 }
             };
             let importable = table_sets::importable(&table.name, version);
-            // An empty table is not missed.
+            // No warning for an empty table: nothing is lost.
             let text = skipped(importable).filter(|_| table.rows > 0 || !table.is_sound());
             if let Some(text) = text {
                 found(text, None, false);
             }
             let is_imported = table_sets::set_of(&table.name).is_some();
-            // Of a table that EMQX does not look at one is enough.
+            // For a table that EMQX ignores, one defect is enough.
             let shown = if is_imported { usize::MAX } else { 1 };
             for problem in table.problems.iter().take(shown) {
                 let emqx = problem.emqx_message(&table.name, &table.name);
@@ -318,7 +317,7 @@ impl Examiner {
         }
     }
 
-    /// Every member must be in the manifest and every one of the manifest's in the bundle, with the same content.
+    /// Every member must be in the manifest, and every member of the manifest in the bundle, with the same content.
     fn compare_manifest(&mut self, name: &BundleName, warnings: &mut Vec<Finding>) {
         let Some(manifest) = &self.manifest else {
             return;
@@ -367,7 +366,7 @@ impl Examiner {
     }
 }
 
-/// How large a member may be that is read as a whole; `None` for those that are not.
+/// Largest size of a member that is read into memory; `None` for members that are streamed.
 fn document_limit(path: &MemberPath) -> Option<u64> {
     match path.as_str() {
         META_PATH => Some(MAX_META_BYTES),
@@ -376,7 +375,7 @@ fn document_limit(path: &MemberPath) -> Option<u64> {
     }
 }
 
-/// What an import of a table does to the target, or leaves to be done there.
+/// What an import of a table changes unexpectedly in the target, or what the user must do afterwards.
 fn consequence(table: &TableReport, version: &Version) -> Option<&'static str> {
     if table.rows == 0 {
         return None;
@@ -402,7 +401,7 @@ fn consequence(table: &TableReport, version: &Version) -> Option<&'static str> {
     }
 }
 
-/// Why EMQX would pass over a table, without a word.
+/// Why EMQX would ignore a table without an error.
 fn skipped(importable: Importable) -> Option<String> {
     match importable {
         Importable::Yes => None,

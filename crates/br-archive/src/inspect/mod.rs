@@ -1,7 +1,6 @@
-//! Looking at a bundle: what is in it, whether it is sound, and what EMQX would make of it.
+//! Inspection of a bundle: its content, whether it is sound, and what EMQX would do with it.
 //!
-//! [`inspect`] reads a bundle once and returns an [`Inspection`]. Invariant: the values of secrets are never part of it, only where they
-//! stand.
+//! [`inspect`] reads a bundle once and returns an [`Inspection`]. Invariant: it contains the places of secrets, never their values.
 
 mod examine;
 mod tap;
@@ -27,42 +26,42 @@ use crate::reader::BundleReader;
 use crate::select::{Selection, table_name};
 use crate::tar::TarHeader;
 
-/// What was found in a bundle.
+/// The content of a bundle, with problems and warnings.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Inspection {
     /// The bundle's name.
     pub name: BundleName,
-    /// Bytes of the file; 0 when it was a stream.
+    /// Bytes of the file; 0 for a stream.
     pub stored_bytes: u64,
     /// Bytes of all members.
     pub bytes: u64,
     /// `META.hocon`.
     pub meta: Meta,
-    /// True when its edition is one of EMQX's: tables and configuration were looked at then.
+    /// True if its edition is one of EMQX's. Only then are tables and configurations examined.
     pub is_emqx: bool,
     /// Every file, in the order of the archive.
     pub members: Vec<InspectedMember>,
-    /// What is below `mnesia/`.
+    /// The tables, which are below `mnesia/`.
     pub tables: Vec<TableReport>,
-    /// `cluster.hocon`, the global one and those of namespaces.
+    /// The configurations: the global `cluster.hocon` and those of namespaces.
     pub configs: Vec<ConfigReport>,
-    /// `br/manifest.json`, if there is one and it is right.
+    /// `br/manifest.json`, if it exists and is valid.
     pub manifest: Option<Manifest>,
-    /// What makes the bundle unsound.
+    /// Defects that make the bundle unsound.
     pub problems: Vec<Finding>,
-    /// What its user should know.
+    /// Findings that the user should know.
     pub warnings: Vec<Finding>,
 }
 
 impl Inspection {
-    /// True when nothing is wrong with the bundle.
+    /// True if the bundle has no problems.
     #[must_use]
     pub const fn is_sound(&self) -> bool {
         self.problems.is_empty()
     }
 
-    /// Refuses a selection that names something that the bundle does not have.
+    /// Fails if the selection names something that the bundle does not have.
     pub(crate) fn require(&self, selection: &Selection) -> Result<()> {
         let is_there = |path: &MemberPath| {
             let mut members = self.members.iter();
@@ -84,7 +83,7 @@ impl Inspection {
         }
     }
 
-    /// The error that says that the bundle is not sound; `None` when it is.
+    /// The error for an unsound bundle; `None` if it is sound.
     #[must_use]
     pub fn error(&self) -> Option<Error> {
         let first = self.problems.first()?;
@@ -104,29 +103,29 @@ impl Inspection {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InspectedMember {
-    /// Where it lies below the top directory.
+    /// Its path below the top directory.
     pub path: MemberPath,
-    /// What the archive says of it.
+    /// Its tar header.
     pub header: TarHeader,
     /// SHA-256 of its bytes.
     pub sha256: [u8; 32],
 }
 
-/// What stands in a configuration.
+/// The content of a configuration.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ConfigReport {
-    /// Where it lies.
+    /// Its path.
     pub path: MemberPath,
-    /// The namespace it belongs to; the global one when `None`.
+    /// Its namespace; `None` means global.
     pub namespace: Option<String>,
-    /// Its keys at the top.
+    /// Its root keys.
     pub roots: Vec<String>,
-    /// Where secrets and certificates stand.
+    /// The places of secrets and certificates.
     pub secrets: Vec<config::Secret>,
 }
 
-/// Something about a bundle or one of its members, in words.
+/// A problem or warning about a bundle or one of its members.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
@@ -134,7 +133,7 @@ pub struct Finding {
     pub member: Option<MemberPath>,
     /// What was found, a lower-case fragment.
     pub text: String,
-    /// What EMQX calls it, if it has a name for it.
+    /// EMQX's name for it, if it has one.
     pub emqx: Option<String>,
 }
 
@@ -148,11 +147,10 @@ impl Finding {
     }
 }
 
-/// Reads a bundle to its end. With a `node` it is also asked whether that one would take it.
+/// Reads a bundle to the end. With a `node`, also checks whether that node would accept it.
 ///
 /// # Errors
-/// When the bundle cannot be read to its end or breaks a rule that all bundles have to keep. What is wrong with single members is in the
-/// result.
+/// If the bundle cannot be read to the end or breaks a rule for all bundles. Problems of single members are in the result.
 pub fn inspect(
     bundle: &Path,
     limits: &Limits,

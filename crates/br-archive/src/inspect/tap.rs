@@ -1,4 +1,4 @@
-//! A reader that notes what passes through it.
+//! A reader that hashes and copies the bytes that it reads.
 
 use std::io::{self, Read, Write};
 
@@ -9,7 +9,7 @@ use crate::progress::{Event, Progress};
 use crate::reader::Member;
 use crate::writer::BUFFER_BYTES;
 
-/// Reads a member's content; hashes it, and writes it to a file if there is one.
+/// Reads a member's content, hashes it, and writes it to a file if there is one.
 pub(super) struct Tap<'a, 'b> {
     member: &'a mut Member<'b>,
     copy: Option<&'a mut dyn Write>,
@@ -31,7 +31,7 @@ impl<'a, 'b> Tap<'a, 'b> {
         }
     }
 
-    /// Reads what is left and returns the SHA-256 of everything.
+    /// Reads the rest and returns the SHA-256 of the whole content.
     pub(super) fn finish(mut self, buffer: &mut Vec<u8>) -> Result<[u8; 32]> {
         buffer.resize(BUFFER_BYTES, 0);
         while self.read(buffer).map_err(Error::read)? > 0 {}

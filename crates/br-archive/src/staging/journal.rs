@@ -1,4 +1,4 @@
-//! Which swaps were planned, written down before the first of them.
+//! The journal: lists the planned swaps, and is written before the first of them.
 
 use std::io::{self, Read as _, Write as _};
 
@@ -19,13 +19,13 @@ const MAX_BYTES: u64 = 1 << 30;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Swap {
-    /// Nothing was there: a file, or a folder with all that is in it.
+    /// A new file, or a new folder with its whole content.
     Insert(String),
-    /// A file was there. It is kept under the number that the swap has in the journal.
+    /// A file that replaces another. The old file is kept under the number of the swap in the journal.
     Replace(String),
 }
 
-/// The bytes of a journal: the version, the digest of what follows, and the swaps.
+/// The encoding of a journal: the version, the digest of what follows, and the swaps.
 #[derive(Debug, Serialize, Deserialize)]
 struct JournalV1 {
     version: u32,
@@ -47,7 +47,7 @@ pub(super) fn write(staging: &Dir, swaps: &[Swap]) -> io::Result<()> {
     crate::platform::sync_cap_dir(staging)
 }
 
-/// Reads the journal; `None` when there is none, and then no swap was begun.
+/// Reads the journal; `None` if there is none, in which case no swap started.
 pub(super) fn read(staging: &Dir) -> Result<Option<Vec<Swap>>> {
     let failed = |error| Error::io("cannot read the journal of an interrupted import", error);
     let file = match staging.open(JOURNAL) {
@@ -61,7 +61,7 @@ pub(super) fn read(staging: &Dir) -> Result<Option<Vec<Swap>>> {
         .map_err(failed)?;
     let damaged = || {
         Error::damaged(
-            "the journal of an interrupted import is damaged; the replaced files lie beside it",
+            "the journal of an interrupted import is damaged; the replaced files are next to it",
         )
     };
     let journal: JournalV1 = serde_json::from_slice(&json).map_err(|_| damaged())?;
@@ -72,7 +72,7 @@ pub(super) fn read(staging: &Dir) -> Result<Option<Vec<Swap>>> {
     Ok(Some(journal.swaps))
 }
 
-/// Takes the journal away: from now on the swaps stand.
+/// Removes the journal. This commits the swaps.
 pub(super) fn remove(staging: &Dir) -> Result<()> {
     let removed = staging.remove_file(JOURNAL);
     removed.map_err(|error| Error::io("cannot end the import", error))

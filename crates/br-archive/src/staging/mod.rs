@@ -1,8 +1,8 @@
-//! Changing a folder as a whole or not at all.
+//! Atomic changes to a folder.
 //!
-//! [`Staging`] is a folder `.br-import-<id>` inside the target, where everything new takes shape; [`Staging::publish`] swaps it in. What
-//! is replaced is kept there as the pre-image until all swaps are done, and a journal says which were planned. Invariant: after a
-//! failure the target is as it was; after a crash the next [`Staging::open`] makes it so. No symbolic link is ever followed.
+//! [`Staging`] is a folder `.br-import-<id>` inside the target that collects the new files; [`Staging::publish`] swaps them in. Replaced
+//! files stay there until all swaps are done, and a journal lists the planned swaps. Invariant: after a failure the target is unchanged;
+//! after a crash the next [`Staging::open`] restores it. No symbolic link is ever followed.
 
 mod journal;
 mod publish;
@@ -21,40 +21,40 @@ use crate::path::MemberPath;
 pub(crate) use target::{Existing, Target};
 use target::{in_the_way, look};
 
-/// How the names of staging folders begin.
+/// The prefix of the names of staging folders.
 const PREFIX: &str = ".br-import-";
-/// What is new, laid out as in the target.
+/// The folder of new files, with the same paths as in the target.
 const NEW: &str = "new";
-/// What was replaced, numbered.
+/// The folder of replaced files, which are numbered.
 const OLD: &str = "old";
-/// A file for something in between.
+/// The name of the temporary file.
 const SCRATCH: &str = "scratch";
 
-/// A place where changes to a folder take shape.
+/// The staging folder for changes to a target.
 #[derive(Debug)]
 pub(crate) struct Staging {
-    /// The target; as long as it is open, nobody else imports into it.
+    /// The locked target: while it is open, no other process imports into it.
     _lock: File,
     target: Dir,
     folder: PathBuf,
-    /// The target, and what it lies in, as far as they did not exist before; the innermost first.
+    /// The target and its parents that were created here; the innermost first.
     made: Vec<PathBuf>,
     name: String,
     staging: Dir,
     new: Dir,
-    /// The folder below `new` that was made last: most members lie where the one before them does.
+    /// The folder below `new` that was created last. Most members are in the same folder as the previous one.
     last: Box<str>,
-    /// Nothing is to be cleaned up any more.
+    /// Nothing is left to clean up.
     over: bool,
     #[cfg(test)]
     steps: publish::Steps,
 }
 
 impl Staging {
-    /// Starts to change the folder `into`, which is made if it is missing. An import into it that was interrupted is undone first.
+    /// Starts a change to the folder `into`, which is created if it is missing. First undoes interrupted imports into it.
     ///
     /// # Errors
-    /// When another import into the folder runs, or the system refuses.
+    /// If another import into the folder is running, or the operating system reports an error.
     pub(crate) fn open(into: &Path, id: u64) -> Result<Self> {
         let failed = |error| Error::io(format!("cannot use the folder {}", into.display()), error);
         let is_missing = |folder: &&Path| match folder.symlink_metadata() {
@@ -101,7 +101,7 @@ impl Staging {
         })
     }
 
-    /// True when nothing lies in the target.
+    /// True if the target is empty.
     pub(crate) fn is_target_empty(&self) -> Result<bool> {
         let entries = self.target.entries().map_err(|error| self.failed(error))?;
         for entry in entries {
@@ -113,15 +113,15 @@ impl Staging {
         Ok(true)
     }
 
-    /// Makes a new file that will come to lie at `path`.
+    /// Creates a new file that will be published at `path`.
     pub(crate) fn create(&mut self, path: &MemberPath, mode: u32) -> Result<File> {
         self.create_parents(path)?;
-        // Set-user-id and the like are nothing that a bundle should bring.
+        // Drops set-user-id and similar bits.
         let file = crate::platform::create_in(&self.new, Path::new(path.as_str()), mode & 0o777);
         file.map_err(|error| self.failed(error))
     }
 
-    /// Makes a new folder that will come to lie at `path`.
+    /// Creates a new folder that will be published at `path`.
     pub(crate) fn create_dir(&mut self, path: &MemberPath) -> Result<()> {
         self.create_parents(path)?;
         self.make_dir(path.as_str())
@@ -155,13 +155,13 @@ impl Staging {
         Ok(())
     }
 
-    /// Takes back a file that was made here.
+    /// Removes a file that was created here.
     pub(crate) fn discard(&self, path: &MemberPath) -> Result<()> {
         let removed = self.new.remove_file(path.as_str());
         removed.map_err(|error| self.failed(error))
     }
 
-    /// Makes a file for something in between, which goes away with the staging unless [`Staging::place`] takes it.
+    /// Creates a temporary file, which is removed with the staging folder unless [`Staging::place`] moves it.
     pub(crate) fn scratch(&self, mode: u32) -> Result<File> {
         match self.staging.remove_file(SCRATCH) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(self.failed(error)),
@@ -171,7 +171,7 @@ impl Staging {
         file.map_err(|error| self.failed(error))
     }
 
-    /// Lets the file that [`Staging::scratch`] made last come to lie at `path`.
+    /// Moves the file that [`Staging::scratch`] created last to `path`.
     pub(crate) fn place(&mut self, path: &MemberPath) -> Result<()> {
         self.create_parents(path)?;
         let placed = self.staging.rename(SCRATCH, &self.new, path.as_str());
@@ -191,7 +191,7 @@ impl Drop for Staging {
         if self.over {
             return;
         }
-        // Whatever stays is cleared away by the next import.
+        // The next import removes anything that remains.
         drop(self.target.remove_dir_all(&self.name));
         for folder in &self.made {
             drop(std::fs::remove_dir(folder));
@@ -199,7 +199,7 @@ impl Drop for Staging {
     }
 }
 
-/// Undoes imports that were interrupted. The lock is held: none of them runs any more.
+/// Undoes interrupted imports. The lock is held, so none of them is running.
 fn recover(target: &Dir) -> Result<()> {
     let failed = |error| Error::io("cannot look for imports that were interrupted", error);
     for entry in target.entries().map_err(failed)? {
@@ -223,7 +223,7 @@ fn is_staging(name: &str) -> bool {
     id.is_some_and(|id| id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// True for names that only imports use.
+/// True for names that are reserved for staging folders.
 pub(crate) fn is_reserved(path: &MemberPath) -> bool {
     let first = path.as_str().split('/').next();
     first.is_some_and(|first| first.starts_with(PREFIX))

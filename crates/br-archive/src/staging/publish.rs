@@ -1,4 +1,4 @@
-//! Swapping in what is new, and taking it back.
+//! Swaps new files in, and undoes the swaps.
 
 use std::io;
 
@@ -9,10 +9,11 @@ use super::{NEW, OLD, Staging, in_the_way, look};
 use crate::error::{Error, Result};
 
 impl Staging {
-    /// Swaps everything in. What is new is on disk before the first swap if `sync` says so.
+    /// Swaps everything in. With `sync`, the new files are on disk before the first swap.
     ///
     /// # Errors
-    /// When the system refuses. Everything is as it was then; if even that failed, the next import into the folder sees to it.
+    /// If the operating system reports an error. The swaps are then undone; if that also fails, the next import into the folder undoes
+    /// them.
     pub(crate) fn publish(mut self, sync: bool) -> Result<()> {
         let mut swaps = Vec::new();
         plan(&self.new, &self.target, "", &mut swaps)?;
@@ -29,7 +30,7 @@ impl Staging {
             .try_for_each(|(number, swap)| self.step().and_then(|()| self.swap(number, swap)));
         if let Err(error) = swapped {
             let error = self.failed(error);
-            // From here on the journal decides, and not this staging's end.
+            // From here on recovery uses the journal, and `drop` must not clean up.
             self.over = true;
             undo(&self.target, &self.staging, &swaps)?;
             journal::remove(&self.staging)?;
@@ -37,7 +38,7 @@ impl Staging {
             return Err(error);
         }
         self.over = true;
-        // Without its journal the import stands, so all of it has to be on disk before, and what was replaced may go only after.
+        // Removing the journal commits the import. So all of it must be on disk before, and the replaced files may be deleted only after.
         let settle = || match sync {
             true => crate::platform::sync_file_system(&self.staging),
             false => Ok(()),
@@ -45,7 +46,7 @@ impl Staging {
         settle().map_err(|error| self.failed(error))?;
         journal::remove(&self.staging)?;
         settle().map_err(|error| self.failed(error))?;
-        // The import is done. What cannot be cleared away now is cleared away by the next.
+        // The import is done. The next import removes anything that cannot be removed now.
         drop(self.target.remove_dir_all(&self.name));
         Ok(())
     }
@@ -55,7 +56,7 @@ impl Staging {
             Swap::Insert(path) => self.new.rename(path, &self.target, path),
             Swap::Replace(path) => {
                 let old = format!("{OLD}/{number}");
-                // With a second name for the old file its first one always leads to one of the two.
+                // With a hard link to the old file, its name always refers to the old or the new file.
                 if self.target.hard_link(path, &self.staging, &old).is_err() {
                     self.target.rename(path, &self.staging, &old)?;
                 }
@@ -76,7 +77,7 @@ impl Staging {
     }
 }
 
-/// Compares what is new with what is there: whole folders go in with one rename where nothing is in their way.
+/// Compares new and existing files. A folder that the target does not have is swapped in with one rename.
 pub(super) fn plan(new: &Dir, target: &Dir, folder: &str, swaps: &mut Vec<Swap>) -> Result<()> {
     let failed = |error| Error::io("cannot look at what is to be imported", error);
     let here = if folder.is_empty() { "." } else { folder };
@@ -106,7 +107,7 @@ pub(super) fn plan(new: &Dir, target: &Dir, folder: &str, swaps: &mut Vec<Swap>)
     Ok(())
 }
 
-/// Takes back the swaps that were made, the last one first. Done twice, it does no harm.
+/// Undoes the swaps, the last one first. It is idempotent.
 pub(super) fn undo(target: &Dir, staging: &Dir, swaps: &[Swap]) -> Result<()> {
     let new = staging.open_dir(NEW);
     let new = new.map_err(|error| Error::io("cannot undo an import", error))?;
@@ -123,7 +124,7 @@ pub(super) fn undo(target: &Dir, staging: &Dir, swaps: &[Swap]) -> Result<()> {
     Ok(())
 }
 
-/// What is not there was not swapped.
+/// Ignores a missing file: it was not swapped.
 fn renamed(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -1,4 +1,4 @@
-//! What lies in a folder already.
+//! The existing files of a target.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -11,15 +11,15 @@ use cap_std::fs::{Dir, Metadata};
 use crate::error::{Error, Result};
 use crate::path::MemberPath;
 
-/// A folder that is looked at. It may be missing, and then nothing lies in it.
+/// A target folder. A missing folder counts as empty.
 #[derive(Debug)]
 pub(crate) struct Target {
     dir: Option<Dir>,
-    /// Folders that were looked at: whether they are there.
+    /// Folders that were checked, and whether they exist.
     looked: HashMap<Box<str>, bool>,
 }
 
-/// What lies at a path.
+/// What exists at a path.
 #[derive(Debug)]
 pub(crate) enum Existing {
     Nothing,
@@ -43,7 +43,7 @@ impl Target {
         })
     }
 
-    /// Looks at what lies at `path`.
+    /// Finds what exists at `path`.
     pub(crate) fn existing(&mut self, path: &MemberPath) -> Result<Existing> {
         let Some(dir) = &self.dir else {
             return Ok(Existing::Nothing);
@@ -81,7 +81,7 @@ fn is_folder(dir: &Dir, path: &str) -> Result<bool> {
     }
 }
 
-/// What lies at a path, links excepted: they lead elsewhere, and what is there is not this folder's.
+/// The metadata of a path. A symbolic link is an error, because it leads out of the folder.
 pub(super) fn look(dir: &Dir, path: &str) -> Result<Option<Metadata>> {
     match dir.symlink_metadata(path) {
         Ok(metadata) if metadata.is_symlink() => Err(in_the_way(path, "a symbolic link")),

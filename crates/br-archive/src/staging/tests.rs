@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use super::*;
 use crate::error::ErrorKind;
 
-/// Everything in a folder with its content.
+/// All files of a folder with their content.
 fn snapshot(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut out = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
@@ -68,15 +68,15 @@ fn after() -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[test]
-fn everything_is_swapped_in() {
+fn publish_swaps_everything_in() {
     let folder = target();
     stage(folder.path()).publish(true).unwrap();
     assert_eq!(snapshot(folder.path()), after());
 }
 
-/// Whichever swap fails, nothing changed.
+/// Each swap fails once; the target is unchanged every time.
 #[test]
-fn a_failure_leaves_everything_as_it_was() {
+fn failed_swap_leaves_target_unchanged() {
     let folder = target();
     let before = snapshot(folder.path());
     let mut failures = 0;
@@ -93,9 +93,9 @@ fn a_failure_leaves_everything_as_it_was() {
     assert_eq!(snapshot(folder.path()), after());
 }
 
-/// After whichever swap the process dies, the next import finds the journal and undoes them.
+/// The process dies after each swap once; the next import finds the journal and undoes the swaps.
 #[test]
-fn a_crash_is_undone_by_the_next_import() {
+fn next_import_undoes_a_crash() {
     let folder = target();
     let before = snapshot(folder.path());
     for done in 0..=4 {
@@ -115,9 +115,9 @@ fn a_crash_is_undone_by_the_next_import() {
     }
 }
 
-/// Without a journal no swap was made: a leftover is only cleared away.
+/// Without a journal no swap was made, so the next import only removes the leftover.
 #[test]
-fn a_leftover_without_a_journal_is_cleared_away() {
+fn next_import_removes_leftover_without_journal() {
     let folder = target();
     let before = snapshot(folder.path());
     let mut staging = stage(folder.path());
@@ -128,7 +128,7 @@ fn a_leftover_without_a_journal_is_cleared_away() {
 }
 
 #[test]
-fn a_target_that_was_made_goes_away_again() {
+fn failure_removes_a_target_that_was_created() {
     let folder = tempfile::tempdir().unwrap();
     let into = folder.path().join("made");
     drop(stage(&into));
@@ -147,9 +147,9 @@ fn only_one_import_runs_at_a_time() {
     Staging::open(folder.path(), 2).unwrap();
 }
 
-/// Links in the target lead elsewhere; nothing is written there, and nothing is changed.
+/// Links in the target lead out of it; nothing is written through them, and nothing changes.
 #[test]
-fn no_link_is_followed() {
+fn links_are_not_followed() {
     let elsewhere = tempfile::tempdir().unwrap();
     for (link, to) in [("there", "."), ("top", "top"), ("fresh", "a/../..")] {
         let folder = target();
@@ -169,7 +169,7 @@ fn no_link_is_followed() {
     }
 }
 
-/// A folder in the way of a file, and the other way round.
+/// A folder blocks a file, and a file blocks a folder.
 #[test]
 fn files_and_folders_do_not_replace_each_other() {
     let folder = target();

@@ -1,7 +1,7 @@
-//! The tar format: headers in and out, one member after the other.
+//! The tar format: reader and writer of members.
 //!
-//! [`TarReader`] takes every dialect (V7, ustar, GNU, PAX), [`TarWriter`] writes ustar with PAX headers where a name or a size needs
-//! one. Invariant: the reader holds one header in memory, whatever the archive claims, and yields nothing but files and directories.
+//! [`TarReader`] reads every dialect (V7, ustar, GNU, PAX), [`TarWriter`] writes ustar with PAX headers where a name or a size needs one.
+//! Invariant: the reader keeps one header in memory, whatever the archive claims, and yields only files and directories.
 
 mod pax;
 mod read;
@@ -10,10 +10,10 @@ mod write;
 pub(crate) use read::TarReader;
 pub(crate) use write::TarWriter;
 
-/// Bytes of a header; contents are padded to a multiple of it.
+/// Bytes of a header. Contents are padded to a multiple of it.
 const BLOCK: u64 = 512;
 
-/// What a member is.
+/// The kind of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemberKind {
     /// A regular file.
@@ -22,12 +22,12 @@ pub enum MemberKind {
     Directory,
 }
 
-/// What a tar header says of a member.
+/// The metadata of a member in its tar header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TarHeader {
-    /// The path as it stands in the archive, without a slash at the end.
+    /// The path in the archive, without a trailing slash.
     pub name: String,
-    /// What it is.
+    /// Its kind.
     pub kind: MemberKind,
     /// Bytes of content; 0 for directories.
     pub size: u64,
@@ -45,7 +45,7 @@ pub struct TarHeader {
     pub group: String,
 }
 
-/// Bytes after `size` bytes of content up to the next header.
+/// Bytes of padding between `size` bytes of content and the next header.
 const fn padding(size: u64) -> u64 {
     size.next_multiple_of(BLOCK) - size
 }

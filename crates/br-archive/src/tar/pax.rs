@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 
-/// Keys that the reader acts on; everything else is passed over.
+/// Keys that the reader uses; it ignores all others.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Pax {
     pub(super) path: Option<Vec<u8>>,
@@ -12,7 +12,7 @@ pub(super) struct Pax {
     pub(super) gid: Option<u64>,
     pub(super) user: Option<String>,
     pub(super) group: Option<String>,
-    /// The content is not all there.
+    /// The content has holes that the archive does not contain.
     pub(super) is_sparse: bool,
 }
 
@@ -36,7 +36,7 @@ impl Pax {
         match key {
             b"path" => self.path = Some(value.to_vec()),
             b"size" => self.size = Some(number()?),
-            // Fractions and times before 1970 are not needed here.
+            // Ignores fractions and times before 1970.
             b"mtime" => {
                 let whole = value.split(|byte| *byte == b'.').next();
                 self.mtime = Some(whole.and_then(parse_number).unwrap_or(0));
@@ -52,7 +52,7 @@ impl Pax {
     }
 }
 
-/// The record at the start, without its length and its newline, and what follows it.
+/// Splits off the first record, without its length and its newline, and returns it with the rest.
 fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let space = bytes.iter().take(20).position(|byte| *byte == b' ')?;
     let (digits, _) = bytes.split_at(space);
@@ -75,7 +75,7 @@ fn malformed() -> Error {
     Error::damaged("an extended header is malformed")
 }
 
-/// Writes one record. Its length counts its own digits.
+/// Writes one record. The length includes its own digits.
 pub(super) fn record(key: &str, value: &[u8]) -> Vec<u8> {
     let rest = key.len() + value.len() + 3;
     let mut length = rest;

@@ -1,4 +1,4 @@
-//! Reading tar archives.
+//! Reader of tar archives.
 
 use std::io::{self, Read};
 use std::mem;
@@ -10,19 +10,19 @@ use super::{BLOCK, MemberKind, TarHeader, padding};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 
-/// Where a header has the size.
+/// The bytes of a header that contain the size.
 const SIZE: std::ops::Range<usize> = 124..136;
 
-/// Reads members one after the other; what is left of a content is skipped by the next call.
+/// Reads members in order. The next call skips content that was not read.
 #[derive(Debug)]
 pub(crate) struct TarReader<R> {
     inner: R,
-    /// Bytes of the content that were not read yet.
+    /// Bytes of the content that are not read yet.
     remaining: u64,
-    /// Bytes after the content up to the next header.
+    /// Bytes of padding between the content and the next header.
     padding: u64,
     ended: bool,
-    /// What the current member is called, for errors.
+    /// The name of the current member, for errors.
     name: String,
 }
 
@@ -37,7 +37,7 @@ impl<R: Read> TarReader<R> {
         }
     }
 
-    /// Goes to the next member. After the last one everything up to the end of the input was read and checked.
+    /// Moves to the next member. After the last one the input was read and checked to the end.
     pub(crate) fn next(&mut self) -> Result<Option<TarHeader>> {
         if self.ended {
             return Ok(None);
@@ -71,7 +71,7 @@ impl<R: Read> TarReader<R> {
         ))
     }
 
-    /// Puts together what header and extended headers say.
+    /// Combines the header with its extended headers.
     fn member(
         &mut self,
         header: &Header,
@@ -93,7 +93,7 @@ impl<R: Read> TarReader<R> {
             Some(size) => size,
             None => size(header).map_err(|error| error.in_member(&name))?,
         };
-        // Some writers give directories a size and no content.
+        // Some writers set a size for directories, but write no content.
         self.remaining = match kind {
             MemberKind::File => size,
             MemberKind::Directory => 0,
@@ -121,12 +121,12 @@ impl<R: Read> TarReader<R> {
         })
     }
 
-    /// Reads one header; `None` at the archive's end.
+    /// Reads one header; `None` at the end of the archive.
     fn header(&mut self) -> Result<Option<Header>> {
         let mut header = Header::new_old();
         let block = header.as_mut_bytes();
         if !read_block(&mut self.inner, block)? {
-            // Without the end mark it may have been cut off here.
+            // Without the end marker the archive may have been truncated here.
             return Err(Error::damaged("Unexpected end of file"));
         }
         if block.iter().all(|byte| *byte == 0) {
@@ -143,7 +143,7 @@ impl<R: Read> TarReader<R> {
         Ok(Some(header))
     }
 
-    /// After the first block of zeros nothing but zeros may come.
+    /// Checks that only zeros follow the first block of zeros.
     fn end(&mut self) -> Result<()> {
         let mut buffer = [0; 8192];
         loop {
@@ -174,7 +174,7 @@ impl<R: Read> TarReader<R> {
         Ok(out)
     }
 
-    /// Goes to the end of the current content and its padding.
+    /// Skips the rest of the current content and its padding.
     fn skip(&mut self) -> Result<()> {
         let mut buffer = [0; 16 << 10];
         let mut left = self.remaining.saturating_add(self.padding);
@@ -211,7 +211,7 @@ impl<R: Read> Read for TarReader<R> {
     }
 }
 
-/// Reads a block; false when the input ends before it.
+/// Reads a block; false if the input ends before it.
 fn read_block(from: &mut impl Read, block: &mut [u8]) -> Result<bool> {
     let mut filled = 0;
     while let Some(rest) = block.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -224,11 +224,11 @@ fn read_block(from: &mut impl Read, block: &mut [u8]) -> Result<bool> {
     Ok(true)
 }
 
-/// The size that a header says: octal digits, or in binary if the first bit is set.
+/// The size in a header: octal digits, or binary if the first bit is set.
 fn size(header: &Header) -> Result<u64> {
     let malformed = || Error::damaged("Unrecognized tar header format");
     let field = header.as_bytes().get(SIZE).unwrap_or_default();
-    // Of the twelve bytes in binary the tar crate reads the last eight.
+    // The tar crate reads only the last eight of the twelve binary bytes.
     let is_binary = field.first().is_some_and(|byte| byte & 0x80 != 0);
     if is_binary && !field.starts_with(&[0x80, 0, 0, 0]) {
         return Err(malformed());
@@ -236,7 +236,7 @@ fn size(header: &Header) -> Result<u64> {
     header.entry_size().map_err(|_| malformed())
 }
 
-/// The sum over the header with its own field as spaces. Some old programs added signed bytes.
+/// True if the checksum is right: the sum over the header with spaces in the checksum field. Some old programs summed signed bytes.
 fn is_checksum_right(header: &Header) -> bool {
     const FIELD: std::ops::Range<usize> = 148..156;
     let Ok(stored) = header.cksum() else {
@@ -252,11 +252,11 @@ fn is_checksum_right(header: &Header) -> bool {
     stored == unsigned || i64::from(stored) == i64::from(signed)
 }
 
-/// Takes files and directories; everything else could do harm or is of no use in a bundle.
+/// Accepts files and directories. All other kinds could do harm or have no use in a bundle.
 fn kind(kind: EntryType, name: &str) -> Result<MemberKind> {
     let refused = |what| Err(Error::refused(format!("{what} have no place in a bundle")));
     match kind {
-        // V7 marks directories by the slash at the end.
+        // V7 marks directories by a trailing slash.
         EntryType::Regular | EntryType::Continuous if name.ends_with('/') => {
             Ok(MemberKind::Directory)
         }

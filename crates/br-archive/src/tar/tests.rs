@@ -27,7 +27,7 @@ fn archive(members: &[(TarHeader, &[u8])]) -> Vec<u8> {
 }
 
 #[test]
-fn what_was_written_is_read() {
+fn written_archive_is_read_back() {
     let long = format!("base/{}/{}", "é".repeat(100), "x".repeat(200));
     let split = format!("{}/{}", "d".repeat(120), "f".repeat(90));
     let members: Vec<(TarHeader, &[u8])> = vec![
@@ -49,9 +49,9 @@ fn what_was_written_is_read() {
     assert_eq!(reader.next().unwrap(), None);
 }
 
-/// Eleven octal digits end at 8 GiB; beyond them a PAX header has the size.
+/// Eleven octal digits reach 8 GiB; a PAX header holds larger sizes.
 #[test]
-fn there_is_no_limit_but_the_formats() {
+fn sizes_beyond_octal_limit_round_trip() {
     let mut writer = TarWriter::new(Vec::new());
     writer.begin(&header("base/huge", 1 << 40)).unwrap();
     let bytes = std::mem::take(writer.content());
@@ -59,9 +59,9 @@ fn there_is_no_limit_but_the_formats() {
     assert_eq!(reader.next().unwrap().unwrap().size, 1 << 40);
 }
 
-/// The archive may end anywhere; only the end mark says that it is whole.
+/// An archive may be truncated anywhere; only the end marker shows that it is complete.
 #[test]
-fn every_truncation_is_noticed() {
+fn every_truncation_is_detected() {
     let bytes = archive(&[(header("base/a", 600), &[1; 600])]);
     for len in 0..bytes.len() - 512 {
         let mut reader = TarReader::new(&bytes[..len]);

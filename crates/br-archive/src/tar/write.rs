@@ -1,4 +1,4 @@
-//! Writing tar archives.
+//! Writer of tar archives.
 
 use std::io::{self, Write};
 
@@ -10,10 +10,10 @@ use super::{BLOCK, TarHeader, padding};
 /// Sizes up to this fit into eleven octal digits.
 const MAX_OCTAL: u64 = 0o777_7777_7777;
 
-/// Numbers of owners up to this fit into seven octal digits.
+/// Owner and group ids up to this fit into seven octal digits.
 const MAX_SHORT_OCTAL: u64 = 0o777_7777;
 
-/// Writes members one after the other, as ustar.
+/// Writes members in order, as ustar.
 #[derive(Debug)]
 pub(crate) struct TarWriter<W> {
     inner: W,
@@ -25,14 +25,14 @@ impl<W: Write> TarWriter<W> {
         Self { inner, padding: 0 }
     }
 
-    /// Begins a member; exactly `size` bytes of content must follow, written to [`TarWriter::content`].
+    /// Begins a member. The caller must then write exactly `size` bytes to [`TarWriter::content`].
     pub(crate) fn begin(&mut self, member: &TarHeader) -> io::Result<()> {
         self.pad()?;
         let mut header = Header::new_ustar();
         let mut records = Vec::new();
         if !member.name.is_ascii() || header.set_path(&member.name).is_err() {
             records.extend(record("path", member.name.as_bytes()));
-            // What a reader without PAX shows: the end of the path.
+            // Readers without PAX show this: the end of the path.
             header.set_path(short_name(&member.name))?;
         }
         if member.size > MAX_OCTAL {
@@ -46,7 +46,7 @@ impl<W: Write> TarWriter<W> {
         header.set_entry_type(EntryType::Regular);
         header.set_mode(member.mode & 0o7777);
         header.set_mtime(member.mtime.min(MAX_OCTAL));
-        // Numbers too large for the format belong to nobody elsewhere anyway.
+        // Clamps ids that are too large for the format: on other systems they belong to no user anyway.
         header.set_uid(member.uid.min(MAX_SHORT_OCTAL));
         header.set_gid(member.gid.min(MAX_SHORT_OCTAL));
         for set in [Header::set_username, Header::set_groupname] {
@@ -63,7 +63,7 @@ impl<W: Write> TarWriter<W> {
         Ok(())
     }
 
-    /// Where the content of the current member goes.
+    /// The writer for the content of the current member.
     pub(crate) const fn content(&mut self) -> &mut W {
         &mut self.inner
     }
@@ -98,7 +98,8 @@ impl<W: Write> TarWriter<W> {
     }
 }
 
-/// The end of a path, as ASCII, short enough for every header. Cut in the middle it may begin with what looks like `..`.
+/// The end of a path, as ASCII, short enough for every header. The cut could leave a `..` at the start, so leading dots and slashes are
+/// removed.
 fn short_name(name: &str) -> String {
     let ascii = |c: char| if c.is_ascii() { c } else { '_' };
     let tail: Vec<char> = name.chars().map(ascii).collect();

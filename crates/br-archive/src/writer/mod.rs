@@ -1,7 +1,8 @@
-//! Writing bundles.
+//! Writer of bundles.
 //!
-//! [`BundleWriter`] takes one member after the other, [`BundleOptions`] say how. Invariant: the bundle appears under its name when it is
-//! whole and, if so asked, on disk; until then it is `.<name>.part`, which goes away when the writer does. Nothing is ever overwritten.
+//! [`BundleWriter`] adds members in order, [`BundleOptions`] configure it. Invariant: the bundle appears under its name only when it is
+//! complete and, with `sync`, on disk; until then it is `.<name>.part`, which is removed when the writer is dropped. Nothing is ever
+//! overwritten.
 
 mod options;
 mod publish;
@@ -28,10 +29,10 @@ use crate::tar::{MemberKind, TarHeader, TarWriter};
 pub use options::BundleOptions;
 use publish::{Hashing, Reserved, publish, reserve};
 
-/// Bytes of content that are handled at once.
+/// Size of the buffer for content.
 pub(crate) const BUFFER_BYTES: usize = 256 << 10;
 
-/// What a tar header keeps of a file besides its content.
+/// The metadata of a file in its tar header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attributes {
     /// The permission bits.
@@ -45,7 +46,7 @@ pub struct Attributes {
 }
 
 impl Attributes {
-    /// Those of a file without an owner.
+    /// The attributes of a file without an owner.
     #[must_use]
     pub const fn plain(mtime: u64) -> Self {
         Self {
@@ -57,15 +58,15 @@ impl Attributes {
     }
 }
 
-/// What was written.
+/// The result of writing a bundle.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct WriteReport {
     /// The bundle's name.
     pub name: BundleName,
-    /// Where it lies.
+    /// Its path.
     pub path: PathBuf,
-    /// Its members.
+    /// Number of its members.
     pub members: u64,
     /// Bytes of all members.
     pub bytes: u64,
@@ -96,10 +97,10 @@ pub struct BundleWriter {
 }
 
 impl BundleWriter {
-    /// Begins a bundle in the folder `dir`, which is made if it is missing, and writes its `META.hocon`.
+    /// Begins a bundle in the folder `dir`, which is created if it is missing, and writes its `META.hocon`.
     ///
     /// # Errors
-    /// When the name is taken, an option is wrong, or the system refuses.
+    /// If the name exists, an option is wrong, or the operating system reports an error.
     pub fn create(dir: &Path, options: BundleOptions) -> Result<Self> {
         fs::create_dir_all(dir).map_err(|error| {
             Error::io(format!("cannot make the folder {}", dir.display()), error)
@@ -146,7 +147,7 @@ impl BundleWriter {
         &self.name
     }
 
-    /// Where the bundle will lie.
+    /// The path at which the bundle will appear.
     #[must_use]
     pub fn target(&self) -> &Path {
         &self.target
@@ -166,11 +167,11 @@ impl BundleWriter {
         self.write(path, content, attributes)
     }
 
-    /// Adds a member of `size` bytes from a stream, which must have exactly that many.
+    /// Adds a member from a stream, which must have exactly `size` bytes.
     ///
     /// # Errors
-    /// When the name is taken or belongs to the bundle itself, a limit is reached, the content cannot be read or has another
-    /// length (the member is then incomplete, and so is the bundle: give it up), or the bundle cannot be written.
+    /// If the name exists or is reserved for the bundle itself, a limit is reached, the content cannot be read or has another length (the
+    /// member and the bundle are then incomplete: drop the writer), or the bundle cannot be written.
     pub fn add(
         &mut self,
         path: &MemberPath,
@@ -193,16 +194,16 @@ impl BundleWriter {
         Err(Error::new(ErrorKind::Io, text).in_member(path.as_str()))
     }
 
-    /// Notes that the member added last may mix two states of what it was made from.
+    /// Records that the source of the last member changed, so that its content may mix two states.
     pub fn mark_changed(&mut self) {
         if let Some(member) = self.manifest.last_mut() {
             member.changed = true;
         }
     }
 
-    /// Adds the file at `from`, which must be a regular file; symbolic links are not followed. False when it changed meanwhile:
-    /// that is noted in the manifest. Where it got shorter, zeros follow, and no reader takes the bundle for a sound one; what was
-    /// appended is left.
+    /// Adds the file at `from`, which must be a regular file; symbolic links are not followed. Returns false if the file changed during the
+    /// read, and records this in the manifest. If it got shorter, zeros fill the member, and readers report the bundle as unsound; appended
+    /// bytes are ignored.
     ///
     /// # Errors
     /// As [`BundleWriter::add`].
@@ -219,7 +220,7 @@ impl BundleWriter {
         self.add_opened(path, &mut file, &metadata)
     }
 
-    /// Adds a file that is open already.
+    /// Adds an open file.
     pub(crate) fn add_opened(
         &mut self,
         path: &MemberPath,
@@ -243,7 +244,7 @@ impl BundleWriter {
         Ok(end == End::There && !changed)
     }
 
-    /// True for the file that the bundle is written to: it may lie in the folder that is exported.
+    /// True for the file that the bundle is written to, which may be in the exported folder.
     pub(crate) fn is_own(&self, from: &Path, metadata: &fs::Metadata) -> bool {
         from.file_name() == self.part.file_name()
             && self.part.symlink_metadata().is_ok_and(|own| {
@@ -251,13 +252,13 @@ impl BundleWriter {
             })
     }
 
-    /// False once a member could not be written or read to its end: no further one will do any good then.
+    /// False once a member could not be completely read or written: the bundle is then incomplete.
     #[must_use]
     pub const fn is_whole(&self) -> bool {
         !self.failed
     }
 
-    /// Notes that something was to be in the bundle and is not.
+    /// Counts a file that was left out.
     pub const fn leave_out(&mut self) {
         self.left_out += 1;
     }
@@ -265,7 +266,7 @@ impl BundleWriter {
     /// Writes the manifest and publishes the bundle.
     ///
     /// # Errors
-    /// When the system refuses, or the name was taken meanwhile. The bundle is gone then.
+    /// If the operating system reports an error, or the name exists by now. The bundle is then removed.
     pub fn finish(mut self) -> Result<WriteReport> {
         if self.failed {
             return Err(Error::invalid(
@@ -324,12 +325,12 @@ impl BundleWriter {
         Ok(report)
     }
 
-    /// Refuses what belongs to the bundle itself.
+    /// Refuses names that are reserved for the bundle itself, and members over a limit.
     fn check(&self, path: &MemberPath) -> Result<()> {
         if [META_PATH, MANIFEST_PATH].contains(&path.as_str()) && self.options.manifest
             || path.as_str() == META_PATH
         {
-            let text = "this name belongs to the bundle itself";
+            let text = "this name is reserved for the bundle itself";
             return Err(Error::invalid(text).in_member(path.as_str()));
         }
         Ok(())
@@ -385,7 +386,7 @@ impl BundleWriter {
         });
     }
 
-    /// Copies exactly `size` bytes, and says where the stream ended.
+    /// Copies exactly `size` bytes, and returns where the stream ended.
     fn copy(
         &mut self,
         path: &MemberPath,
@@ -439,15 +440,15 @@ impl BundleWriter {
 /// Where a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// After the bytes that were announced.
+    /// After exactly `size` bytes.
     There,
-    /// After so many of them.
+    /// After this number of bytes, too early.
     Early(u64),
-    /// Later.
+    /// Later than `size` bytes.
     Late,
 }
 
-/// Reads, however often a signal comes in between.
+/// Reads, and retries when a signal interrupts it.
 fn read(from: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         match from.read(buffer) {

@@ -1,4 +1,4 @@
-//! How bundles are written.
+//! Options of the writer.
 
 use super::Meta;
 use crate::error::{Error, Result};
@@ -6,46 +6,46 @@ use crate::limits::Limits;
 use crate::name::{BundleName, BundleTime, Format};
 use crate::select::Selection;
 
-/// How a bundle is written.
+/// Options for writing a bundle.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct BundleOptions {
-    /// The start of the name.
+    /// The prefix of the name.
     pub prefix: String,
-    /// When the bundle is made: the rest of the name.
+    /// The time of the bundle: the rest of the name.
     pub time: BundleTime,
-    /// The whole name instead, for a bundle that had one before.
+    /// The whole name instead, for a bundle that already had one.
     pub name: Option<BundleName>,
-    /// Take the next free millisecond when the name is taken, instead of failing.
+    /// Use the next free millisecond if the name exists, instead of failing.
     pub next_free: bool,
     /// How it is compressed.
     pub format: Format,
     /// Level of gzip (0 to 9, default 6) or zstd (1 to 19, default 3).
     pub level: Option<u32>,
-    /// Threads that compress; as many as there are cores when `None`.
+    /// Number of compression threads; the number of cores if `None`.
     pub threads: Option<usize>,
-    /// What stands in `META.hocon`.
+    /// The content of `META.hocon`.
     pub meta: Meta,
-    /// The very bytes of it instead, for a bundle that had one before.
+    /// The exact bytes of `META.hocon` instead, for a bundle that already had one.
     pub meta_text: Option<Vec<u8>>,
     /// The program that makes it, with its version, for the manifest.
     pub program: String,
-    /// What it is made from, in words, for the manifest.
+    /// A description of the source, for the manifest.
     pub source: String,
-    /// What was asked for, for the manifest.
+    /// The selection that the user requested, for the manifest.
     pub selection: Selection,
     /// Write `br/manifest.json`.
     pub manifest: bool,
-    /// Leave out what differs between machines: all members have the bundle's time, no owner, and mode 644 or 755.
+    /// Leave out metadata that differs between machines: all members have the bundle's time, no owner, and mode 644 or 755.
     pub reproducible: bool,
     /// Wait until the bundle is on disk.
     pub sync: bool,
-    /// What readers will accept.
+    /// The limits of the readers.
     pub limits: Limits,
 }
 
 impl BundleOptions {
-    /// The defaults: `br-export-<time>.tar.gz`, with a manifest, on disk when the writer says so.
+    /// The defaults: `br-export-<time>.tar.gz`, with a manifest, on disk when `finish` returns.
     #[must_use]
     pub fn new(time: BundleTime, meta: Meta) -> Self {
         Self {
@@ -68,15 +68,15 @@ impl BundleOptions {
         }
     }
 
-    /// Sets the start of the name.
+    /// Sets the prefix of the name.
     #[must_use]
     pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// Writes a bundle that existed before: with its name and format, with the bytes of its `META.hocon`, and without a manifest but the
-    /// one that is among its members.
+    /// Writes a bundle that already existed: with its name and format, the bytes of its `META.hocon`, and no manifest except the one among
+    /// its members.
     #[must_use]
     pub fn with_name(mut self, name: BundleName, meta_text: Vec<u8>) -> Self {
         self.format = name.format();
@@ -86,7 +86,7 @@ impl BundleOptions {
         self
     }
 
-    /// Sets whether a later name is taken when this one is taken.
+    /// Sets whether to use a later name if this one exists.
     #[must_use]
     pub const fn with_next_free(mut self, next_free: bool) -> Self {
         self.next_free = next_free;
@@ -101,14 +101,14 @@ impl BundleOptions {
         self
     }
 
-    /// Sets the number of threads that compress.
+    /// Sets the number of compression threads.
     #[must_use]
     pub const fn with_threads(mut self, threads: Option<usize>) -> Self {
         self.threads = threads;
         self
     }
 
-    /// Sets what the manifest says about program and source.
+    /// Sets program and source for the manifest.
     #[must_use]
     pub fn with_origin(mut self, program: impl Into<String>, source: impl Into<String>) -> Self {
         self.program = program.into();
@@ -116,21 +116,21 @@ impl BundleOptions {
         self
     }
 
-    /// Sets what the manifest says about the selection.
+    /// Sets the selection for the manifest.
     #[must_use]
     pub fn with_selection(mut self, selection: Selection) -> Self {
         self.selection = selection;
         self
     }
 
-    /// Sets whether there is a manifest.
+    /// Sets whether to write a manifest.
     #[must_use]
     pub const fn with_manifest(mut self, manifest: bool) -> Self {
         self.manifest = manifest;
         self
     }
 
-    /// Sets whether the same content gives the same bytes everywhere.
+    /// Sets whether the same content gives the same bytes on every machine.
     #[must_use]
     pub const fn with_reproducible(mut self, reproducible: bool) -> Self {
         self.reproducible = reproducible;

@@ -1,4 +1,4 @@
-//! Names that no other writer can take, and bundles that appear as a whole.
+//! Reservation of names, and atomic publication of bundles.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,10 +12,10 @@ use super::{BundleOptions, failed_write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::{BundleName, BundleTime};
 
-/// How often a name with a later millisecond is tried.
+/// Most names with a later millisecond that are tried.
 const MAX_NAMES: u32 = 10_000;
 
-/// A name that no other writer can take.
+/// A name that is reserved for this writer.
 pub(super) struct Reserved {
     pub(super) name: BundleName,
     pub(super) time: BundleTime,
@@ -24,7 +24,7 @@ pub(super) struct Reserved {
     pub(super) file: File,
 }
 
-/// Takes the first name that is free. The file `.<name>.part` holds it until the bundle is published.
+/// Reserves the first free name. The file `.<name>.part` holds the reservation until the bundle is published.
 pub(super) fn reserve(dir: &Path, options: &BundleOptions) -> Result<Reserved> {
     let mut time = options.time;
     for _ in 0..MAX_NAMES {
@@ -37,7 +37,7 @@ pub(super) fn reserve(dir: &Path, options: &BundleOptions) -> Result<Reserved> {
             Ok(file) => {
                 let part =
                     TempPath::try_from_path(&part).map_err(|error| failed_write(&target, error))?;
-                // Only now, as whoever held the name before may have published it in between.
+                // Checks only now: the writer that held the name before may have published it in between.
                 if target.symlink_metadata().is_err() {
                     return Ok(Reserved {
                         name,
@@ -70,7 +70,7 @@ fn exists(target: &Path) -> Error {
     Error::new(ErrorKind::Exists, refusal.to_string())
 }
 
-/// Gives the bundle its name, unless it is taken.
+/// Renames the bundle to its final name, unless that exists.
 pub(super) fn publish(part: TempPath, target: &Path, sync: bool) -> Result<()> {
     part.persist_noclobber(target)
         .map_err(|error| match error.error.kind() {
@@ -84,7 +84,7 @@ pub(super) fn publish(part: TempPath, target: &Path, sync: bool) -> Result<()> {
     Ok(())
 }
 
-/// A file that knows its SHA-256.
+/// A file that computes the SHA-256 of what is written to it.
 #[derive(Debug)]
 pub(super) struct Hashing {
     pub(super) file: File,

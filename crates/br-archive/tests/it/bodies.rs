@@ -1,4 +1,4 @@
-//! What must hold for arbitrary bytes: nothing panics, whatever is wrong is an error, and what is taken comes back the same.
+//! Properties for arbitrary bytes: nothing panics, wrong input gives an error, and accepted input round-trips.
 //!
 //! The fuzzer and the tests share these.
 
@@ -11,10 +11,10 @@ use br_archive::{
 use br_emqx::meta::Meta;
 use br_emqx::{disk_log, hocon, table, term};
 
-/// The name that all bundles are taken to have.
+/// The name that the tests give to all bundles.
 pub(crate) const NAME: &str = "x-2026-01-02-03-04-05.678.tar.gz";
 
-/// Members larger than this are not looked into.
+/// Larger members are not examined.
 const LOOK: u64 = 1 << 20;
 
 pub(crate) fn bundle(bytes: &[u8]) {
@@ -63,7 +63,7 @@ fn is_about_the_bundle(error: &br_archive::Error) {
     );
 }
 
-/// Sets the checksum of every header, which arbitrary bytes would never have right.
+/// Sets the checksum of every header, because arbitrary bytes would never have the right one.
 pub(crate) fn tar(bytes: &[u8]) {
     let mut bytes = bytes.to_vec();
     for block in bytes.chunks_exact_mut(512) {

@@ -1,4 +1,4 @@
-//! What was written is read, here and elsewhere, and whoever writes cannot do harm by it.
+//! Written bundles can be read, by br and by other programs, and a failed write leaves nothing behind.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -21,7 +21,7 @@ use crate::support::{
     BASE, child, emqx_options, import_options, member, options, skip, time, write,
 };
 
-/// Names that need each kind of header, and contents around the sizes where something begins.
+/// Names that need each kind of header, and contents around the sizes at which the format changes.
 fn members() -> Vec<(String, Vec<u8>)> {
     let pattern = |len: usize| (0..len).map(|at| (at * 7 % 251) as u8).collect::<Vec<u8>>();
     vec![
@@ -44,7 +44,7 @@ fn members() -> Vec<(String, Vec<u8>)> {
         (vec!["deep"; 127].join("/"), pattern(11)),
         ("names/ключ und Größe".to_owned(), pattern(12)),
         (format!("names/{}", "é".repeat(120)), pattern(13)),
-        // The last ninety bytes of it begin with `../`.
+        // Its last 90 bytes begin with `../`.
         (format!("names/é../{}", "n".repeat(87)), pattern(14)),
         (format!("names/é{}", ".".repeat(200)), pattern(15)),
         ("names/a b\\c:d*e?f\"g|h".to_owned(), pattern(16)),
@@ -58,7 +58,7 @@ fn borrowed(members: &[(String, Vec<u8>)]) -> Vec<(&str, &[u8])> {
         .collect()
 }
 
-/// Checks that a folder has these members, and what every bundle has.
+/// Checks that a folder has these members, and those of every bundle.
 fn has_all(folder: &Path, members: &[(String, Vec<u8>)]) {
     let files = contents(folder);
     for (path, content) in members {
@@ -69,7 +69,7 @@ fn has_all(folder: &Path, members: &[(String, Vec<u8>)]) {
 }
 
 #[test]
-fn what_was_written_is_read() {
+fn written_bundle_is_read_back() {
     let dir = tempfile::tempdir().unwrap();
     let members = members();
     for format in Format::ALL {
@@ -112,7 +112,7 @@ fn what_was_written_is_read() {
 /// Byte for byte as `erl_tar` writes it: no name and no time in the gzip header, no members for folders, `META.hocon` first, everything
 /// below one top directory, and two blocks of zeros at the end.
 #[test]
-fn the_bytes_are_those_of_emqx() {
+fn bytes_equal_those_of_emqx() {
     let dir = tempfile::tempdir().unwrap();
     let path = write(dir.path(), emqx_options(), &borrowed(&members()));
     let bytes = fs::read(&path).unwrap();
@@ -149,7 +149,7 @@ fn run(program: &str, args: &[&OsStr]) -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Whoever has no `br` takes a bundle apart with what is on every machine.
+/// A user without `br` can extract a bundle with standard tools.
 #[test]
 fn other_programs_read_it() {
     let dir = tempfile::tempdir().unwrap();
@@ -177,7 +177,7 @@ fn other_programs_read_it() {
     }
 }
 
-/// The same content makes the same bytes, on however many cores.
+/// The same content gives the same bytes, on any number of cores.
 #[test]
 fn bundles_are_reproducible() {
     let members = members();
@@ -211,9 +211,9 @@ fn bundles_are_reproducible() {
     }
 }
 
-/// Times and owners that no header of ustar can hold.
+/// Times and owners that do not fit into a ustar header.
 #[test]
-fn odd_attributes_are_no_obstacle() {
+fn attributes_beyond_ustar_are_accepted() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = BundleWriter::create(dir.path(), options()).unwrap();
     let odd = Attributes {
@@ -231,7 +231,7 @@ fn odd_attributes_are_no_obstacle() {
 }
 
 #[test]
-fn nothing_is_overwritten() {
+fn existing_files_are_not_overwritten() {
     let dir = tempfile::tempdir().unwrap();
     let path = write(dir.path(), options(), &[]);
     let there = fs::read(&path).unwrap();
@@ -240,12 +240,12 @@ fn nothing_is_overwritten() {
     assert_eq!(error.kind(), ErrorKind::Exists);
     let text = format!("Backup file \"{}\" already exists", path.display());
     assert_eq!(error.to_string(), text);
-    // Names that were given are given names, even if another would be free.
+    // A name that the caller set is not replaced by the next free one.
     let name = BundleName::of_file(path.file_name().unwrap().to_str().unwrap()).unwrap();
     let named = options().with_name(name, b"edition = br\nversion = x\n".to_vec());
     let error = BundleWriter::create(dir.path(), named).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Exists);
-    // Otherwise the next millisecond is taken, here the second, as of the first there is a link that leads nowhere.
+    // Otherwise the writer uses the next free millisecond: here the second one, because the first is the name of a dangling link.
     let link = path.with_file_name(
         path.file_name()
             .unwrap()
@@ -258,7 +258,7 @@ fn nothing_is_overwritten() {
     assert!(next.to_str().unwrap().contains(".680"));
     assert_eq!(fs::read(&path).unwrap(), there);
     assert!(link.is_symlink());
-    // Someone else takes the name while it is written.
+    // Another process creates a file of that name during the write.
     let elsewhere = tempfile::tempdir().unwrap();
     let writer = BundleWriter::create(elsewhere.path(), options()).unwrap();
     let target = writer.target().to_owned();
@@ -269,9 +269,9 @@ fn nothing_is_overwritten() {
     assert_eq!(fs::read(&target).unwrap(), b"mine");
 }
 
-/// EMQX lets two exports of one millisecond write into one file.
+/// In EMQX, two exports in the same millisecond write into one file.
 #[test]
-fn bundles_of_one_millisecond_get_names_of_their_own() {
+fn bundles_of_one_millisecond_get_different_names() {
     let dir = tempfile::tempdir().unwrap();
     let threads: Vec<_> = (0..20)
         .map(|thread| {
@@ -316,7 +316,7 @@ impl Read for Failing {
     }
 }
 
-/// What is not whole is never seen: `.<name>.part` goes away whatever happens.
+/// An incomplete bundle is never visible: `.<name>.part` is removed in every case.
 #[test]
 fn an_unfinished_bundle_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
@@ -358,7 +358,7 @@ fn an_unfinished_bundle_leaves_nothing() {
             assert_eq!(error.kind(), kind, "{path}");
             assert_eq!(error.member(), Some(path));
         }
-        // A name that is taken is no reason to give up.
+        // A refused name does not stop the writer.
         let path = writer.finish().unwrap().path;
         sound(&path);
         fs::remove_file(path).unwrap();
@@ -371,12 +371,12 @@ fn an_unfinished_bundle_leaves_nothing() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
-/// Fills the folder that it was told until nothing fits any more.
+/// Fills the given folder until the disk is full.
 #[test]
 fn child_without_space() {
     let Some(dir) = child::told() else { return };
     let dir = Path::new(&dir);
-    // No two of them are alike, and none can be compressed.
+    // Each content is different, and none can be compressed.
     let content = |number: u64| {
         let mut noise = number + 1;
         let mut next = || {
@@ -391,7 +391,7 @@ fn child_without_space() {
     for (format, megabytes) in [
         (Format::TarGz, 20),
         (Format::TarZst, 20),
-        // Here only the end is too much.
+        // Here only the end does not fit.
         (Format::TarGz, 2),
         (Format::TarZst, 2),
     ] {
@@ -419,14 +419,14 @@ fn child_without_space() {
     println!("no space, no harm");
 }
 
-/// On a full disk the export fails with the system's own reason, nothing panics, and nothing is left.
+/// On a full disk the export fails with the operating system's error, nothing panics, and no file is left.
 #[test]
-fn a_full_disk_is_an_error() {
+fn full_disk_fails_and_leaves_nothing() {
     if !rustix::process::geteuid().is_root() {
         return skip("only root can make a small file system");
     }
     let dir = tempfile::tempdir().unwrap();
-    // In a namespace of its own the file system goes away with the process.
+    // In a separate mount namespace, the file system is removed with the process.
     let script = "mount -t tmpfs -o size=1536k tmpfs \"$1\" || exit 77; shift; exec \"$@\"";
     let output = Command::new("unshare")
         .args(["--mount", "sh", "-c", script, "sh"])
@@ -444,7 +444,7 @@ fn a_full_disk_is_an_error() {
         }
         Ok(output) => {
             let errors = String::from_utf8_lossy(&output.stderr);
-            // Whoever cannot make a file system says so, and whoever panics may be stopped by a signal.
+            // Skip only if the child reports that it cannot mount a file system; a panic may end it with a signal.
             let cannot = output.status.code() == Some(77) || errors.starts_with("unshare:");
             assert!(cannot, "{}: {errors}", output.status);
             skip(&format!("file systems cannot be made here: {errors}"));
@@ -455,7 +455,7 @@ fn a_full_disk_is_an_error() {
 
 const GIB: u64 = 1 << 30;
 
-/// Bundles a file of 3 GiB, and reads a part of it back.
+/// Bundles a file of 3 GiB, and reads a part of it.
 #[test]
 fn child_with_a_large_file() {
     let Some(dir) = child::told() else { return };
@@ -477,7 +477,7 @@ fn child_with_a_large_file() {
     child::tell_memory();
 }
 
-/// Nothing is held in memory but a few blocks. And what compresses a thousand times is not taken for a bomb when it is read.
+/// Only a few blocks are in memory. And the reader accepts a written bundle whose content compresses a thousandfold.
 #[test]
 fn large_files_take_little_memory() {
     let dir = tempfile::tempdir().unwrap();
@@ -487,9 +487,9 @@ fn large_files_take_little_memory() {
     assert!(mib <= 40, "{mib} MiB");
 }
 
-/// A bundle that the reader would take for a bomb is not written. Gzip is padded so that there is none; in zstd nothing can be done.
+/// The writer makes no bundle that the reader would refuse as a bomb: it pads gzip, and fails with zstd, which it cannot pad.
 #[test]
-fn what_is_written_can_be_read() {
+fn highly_compressible_bundles_can_be_read() {
     let dir = tempfile::tempdir().unwrap();
     let from = dir.path().join("sparse");
     File::create(&from).unwrap().set_len(GIB / 8).unwrap();
@@ -510,9 +510,9 @@ fn what_is_written_can_be_read() {
     inspect(&path, &unlimited, None, &mut Silent).unwrap();
 }
 
-/// Symptom: a stream that ended early was filled up with zeros, and `inspect` called the bundle sound.
+/// Symptom: the writer padded a stream that ended early with zeros, and `inspect` reported the bundle as sound.
 #[test]
-fn a_stream_of_another_length_makes_no_bundle() {
+fn stream_of_wrong_length_is_refused() {
     for (content, words) in [
         (&b"a"[..], "ended after 1 of 3 bytes"),
         (b"", "ended after 0 of 3 bytes"),
@@ -530,9 +530,9 @@ fn a_stream_of_another_length_makes_no_bundle() {
     }
 }
 
-/// A source that is interrupted by signals is read on.
+/// A read that a signal interrupts is retried.
 #[test]
-fn streams_are_taken_as_they_come() {
+fn interrupted_and_short_reads_are_retried() {
     struct Interrupted(bool);
     impl Read for Interrupted {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -561,7 +561,7 @@ fn streams_are_taken_as_they_come() {
     assert_eq!(files["whole"], b"abc");
     assert_eq!(files["interrupted"], [1, 1, 1]);
 
-    // The same for the reader: however the bytes come, they are the same.
+    // The same for the reader: the size of the reads does not matter.
     struct Trickle<R>(R, bool);
     impl<R: Read> Read for Trickle<R> {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -586,9 +586,9 @@ fn streams_are_taken_as_they_come() {
     }
 }
 
-/// Whose disk fails is told so, and not that the bundle is damaged.
+/// A failing disk gives an I/O error, not the error for a damaged bundle.
 #[test]
-fn a_failing_disk_is_not_a_damaged_bundle() {
+fn failing_disk_gives_io_error() {
     let dir = tempfile::tempdir().unwrap();
     for format in Format::ALL {
         let options = options().with_format(format, None);
@@ -623,7 +623,7 @@ fn a_failing_disk_is_not_a_damaged_bundle() {
     }
 }
 
-/// Does something when a member is begun.
+/// Runs an action when a member starts.
 struct At<'a>(&'a str, &'a dyn Fn());
 
 impl Progress for At<'_> {
@@ -636,8 +636,8 @@ impl Progress for At<'_> {
     }
 }
 
-/// A file that shrinks or grows while it is read makes a member of the size that it had, and the manifest says so. One that was
-/// filled up with zeros is not sound, and is not taken back.
+/// A file that shrinks or grows during the read gives a member of the original size, and the manifest records the change. A bundle with a
+/// member padded with zeros is not sound, and is not imported.
 #[test]
 fn files_that_change_are_marked() {
     for (what, change) in [
@@ -694,9 +694,9 @@ fn files_that_change_are_marked() {
     }
 }
 
-/// A bundle holds files and nothing else. What cannot be in it is told of and counted.
+/// A bundle contains files only. Everything else is reported and counted.
 #[test]
-fn what_is_no_file_is_left_out() {
+fn everything_except_files_is_left_out() {
     let dir = tempfile::tempdir().unwrap();
     let from = dir.path().join("from");
     fs::create_dir_all(from.join("sub/empty")).unwrap();
@@ -753,9 +753,9 @@ fn what_is_no_file_is_left_out() {
     assert_eq!(names, ["META.hocon", "sub/file", MANIFEST_PATH]);
 }
 
-/// A bundle that is written into the folder that it is made from does not hold itself.
+/// A bundle that is written into the exported folder does not contain itself.
 #[test]
-fn a_bundle_is_not_in_itself() {
+fn bundle_does_not_contain_itself() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("x"), "x").unwrap();
     let mut writer = BundleWriter::create(dir.path(), options()).unwrap();
@@ -825,7 +825,7 @@ fn a_selection_is_exported() {
     assert_eq!(error.member(), Some("cluster.hocon"), "{error}");
 }
 
-/// A bundle may hold secrets: it is readable by its owner only, while it is written and after.
+/// A bundle may contain secrets: only its owner can read it, during the write and afterwards.
 #[test]
 fn bundles_are_private() {
     use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,4 @@
-//! Bundles that others wrote or packed again, in every dialect of tar and every way to compress it.
+//! Bundles that other programs wrote or repacked, in every dialect of tar and every compression.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::support::folder::{contents, sound};
 use crate::support::raw::{Head, Tar, gzip, record, store};
 use crate::support::{BASE, META, import_options, skip};
 
-/// What the bundle's files hold.
+/// The contents of the bundle's files.
 fn read(bundle: &Path) -> BTreeMap<String, Vec<u8>> {
     sound(bundle);
     let dir = tempfile::tempdir().unwrap();
@@ -29,7 +29,7 @@ fn read_tar(tar: Tar) -> BTreeMap<String, Vec<u8>> {
     read_bytes(&gzip(&tar.end()))
 }
 
-/// A folder as a bundle is packed from; long names are left to the dialects that have them.
+/// A folder to pack into a bundle. `long` adds long names, for dialects that support them.
 fn files(root: &Path, long: bool) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::from([
         ("META.hocon".to_owned(), META.into()),
@@ -52,7 +52,7 @@ fn files(root: &Path, long: bool) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-/// GNU tar writes folders as members, names of owners, and records of 10 KiB.
+/// GNU tar writes folders as members, owner names, and records of 10 KiB.
 #[test]
 fn gnu_tar() {
     for (format, long) in [
@@ -114,7 +114,7 @@ fn simple() -> Tar {
     Tar::with_meta().file("x", "content")
 }
 
-/// Whatever it is called, the first bytes tell how it is compressed. EMQX does that for plain tar, too.
+/// The first bytes, not the name, show the compression. EMQX does the same for plain tar.
 #[test]
 fn every_compression() {
     let tar = simple().end();
@@ -157,7 +157,7 @@ fn every_compression() {
         .write(Vec::new(), flate2::Compression::best());
     std::io::Write::write_all(&mut named, &tar).unwrap();
     assert_eq!(read_bytes(&named.finish().unwrap()), expected());
-    // Under the other name.
+    // With the other extension.
     let dir = tempfile::tempdir().unwrap();
     let path: PathBuf = dir.path().join(format!("{BASE}.tar.zst"));
     fs::write(&path, &gz).unwrap();
@@ -177,7 +177,7 @@ fn every_end() {
 
 #[test]
 fn v7() {
-    // No magic, folders by the slash at their end, spaces around numbers.
+    // No magic, folders marked by a trailing slash, spaces around numbers.
     let old = |name: &str, size: u64| {
         Head::new(format!("{BASE}/{name}"), size)
             .with(257, &[0; 8])
@@ -194,7 +194,8 @@ fn v7() {
     assert_eq!(read_tar(tar), expected());
 }
 
-/// As bsdtar and libarchive write numbers: octal, ended by a space, and a checksum of six digits, NUL and space or the like.
+/// Numbers as bsdtar and libarchive write them: octal with a space at the end, and a checksum of six digits, NUL and space, and similar
+/// forms.
 #[test]
 fn numbers_end_in_many_ways() {
     let name = format!("{BASE}/x");
@@ -210,7 +211,7 @@ fn numbers_end_in_many_ways() {
         let tar = Tar::with_meta().raw(head, "content");
         assert_eq!(read_tar(tar), expected(), "{what}");
     }
-    // A sum of seven digits, and one over signed bytes.
+    // A checksum of seven digits, and one over signed bytes.
     let head = Head::new(&name, 7);
     let mut block = head.clone().sum();
     let digits = block[148..154].to_vec();
@@ -293,7 +294,7 @@ fn extended_headers() {
     assert_eq!(read_tar(tar), expected());
 }
 
-/// Others do not put `META.hocon` first, and list the top directory or not.
+/// Other programs may put `META.hocon` in another place, and may list the top directory or not.
 #[test]
 fn every_order() {
     let folder = |tar: Tar, name: &str| tar.raw(Head::new(name, 0).kind(b'5'), "");
@@ -303,7 +304,7 @@ fn every_order() {
     let tar = Tar::new().file("d/x", "content");
     let tar = folder(tar, &format!("{BASE}/d/")).file("META.hocon", META);
     assert_eq!(read_tar(folder(tar, &format!("{BASE}/e"))).len(), 2);
-    // A size that says something of a folder, and nothing follows.
+    // A folder with a size, but without content.
     let sized = Head::new(format!("{BASE}/d/"), 4096).kind(b'5');
     let tar = Tar::with_meta().raw(sized, "").file("x", "content");
     assert_eq!(read_tar(tar), expected());

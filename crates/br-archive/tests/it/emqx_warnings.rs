@@ -1,4 +1,4 @@
-//! What EMQX would pass over, or what an import leaves to be done: told, and refused where EMQX refuses.
+//! Warnings about members that EMQX would ignore and about work after an import, and refusals where EMQX refuses.
 
 use std::path::PathBuf;
 
@@ -40,7 +40,7 @@ fn warnings(members: &[(&str, &[u8])], version: Option<&str>) -> Vec<String> {
 }
 
 #[test]
-fn what_is_neither_configuration_nor_table_is_warned_of() {
+fn inspect_warns_of_members_that_emqx_ignores() {
     let members: &[(&str, &[u8])] = &[
         ("cluster.hocon", b"mqtt {}"),
         ("ns/a/cluster.hocon", b"mqtt {}\nnode {}"),
@@ -57,7 +57,7 @@ fn what_is_neither_configuration_nor_table_is_warned_of() {
     assert_eq!(newest[..2], stray);
     assert!(newest[2].contains("`node` is ignored"), "{newest:?}");
     assert_eq!(warnings(members, Some("6.0.0")), newest);
-    // Of a file that is passed over nothing else needs to be said.
+    // An ignored file gives no other warning.
     assert_eq!(
         warnings(members, Some("5.10.0")),
         [of_namespaces, stray[0], stray[1]]
@@ -65,7 +65,7 @@ fn what_is_neither_configuration_nor_table_is_warned_of() {
 }
 
 #[test]
-fn credentials_that_an_import_replaces_are_warned_of() {
+fn inspect_warns_of_replaced_credentials() {
     let app = table("emqx_app", &[("operator", "x")]);
     let admin = table("emqx_admin", &[("admin", "x")]);
     let empty = table("emqx_app", &[]);
@@ -97,7 +97,7 @@ fn retained_messages_need_an_index_before_5_7_1() {
 }
 
 #[test]
-fn an_edition_that_is_none_of_emqx_is_refused_unless_br_made_the_bundle() {
+fn unknown_edition_is_refused_unless_br_made_the_bundle() {
     let members: &[(&str, &[u8])] = &[("cluster.hocon", b"mqtt {}")];
     for (edition, is_refused) in [("xx", true), ("br", false), ("ee", false)] {
         let meta = format!("edition = {edition}\nversion = \"5.8.1\"\n");
@@ -117,7 +117,7 @@ fn an_edition_that_is_none_of_emqx_is_refused_unless_br_made_the_bundle() {
 }
 
 #[test]
-fn a_table_that_is_unknown_and_damaged_says_what_is_wrong() {
+fn unknown_damaged_table_reports_its_damage() {
     let inspection = looked_at(&[("mnesia/emqx_acl~", b"corrupted")], None);
     assert!(inspection.is_sound(), "EMQX does not look at it");
     let texts: Vec<_> = inspection
@@ -132,14 +132,14 @@ fn a_table_that_is_unknown_and_damaged_says_what_is_wrong() {
 }
 
 #[test]
-fn a_name_that_would_cost_the_bundles_of_namespaces_is_refused() {
+fn name_ns_is_refused() {
     let (_dir, path) = bundle("ns.tar.gz", META, &[]);
     let error = inspect(&path, &Limits::default(), None, &mut Silent).unwrap_err();
     assert_eq!(error.refusal().unwrap().atom(), "unsafe_backup_name");
 }
 
 #[test]
-fn a_file_of_emqx_4_is_called_what_it_is() {
+fn export_of_emqx_4_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("emqx-export-2023-1-2-3-4-5.json");
     std::fs::write(&path, b"{\"version\":\"4.4\",\"rules\":[]}").unwrap();
@@ -152,7 +152,7 @@ fn a_file_of_emqx_4_is_called_what_it_is() {
 }
 
 #[test]
-fn every_root_of_emqx_may_be_asked_for() {
+fn every_root_of_emqx_can_be_selected() {
     let keys = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
     let config = b"mqtt {max_qos_allowed = 1}\nlog {}";
     let selected = select_config(config, &keys(&["dashboard", "api_key", "mqtt", "ai"])).unwrap();

@@ -1,4 +1,4 @@
-//! Bundles against Erlang's own `erl_tar`, which is what EMQX reads and writes them with.
+//! Compatibility with Erlang's `erl_tar`, with which EMQX reads and writes bundles.
 
 use std::fs;
 use std::path::Path;
@@ -31,7 +31,7 @@ fn content(name: &str) -> Vec<u8> {
     }
 }
 
-/// Runs the script beside this file; false without Erlang.
+/// Runs the script next to this file; false without Erlang.
 fn erl_tar(args: &[&Path]) -> bool {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/erlang/erl_tar.escript");
     let output = Command::new("escript").arg(script).args(args).output();
@@ -46,7 +46,7 @@ fn erl_tar(args: &[&Path]) -> bool {
 }
 
 #[test]
-fn erl_tar_reads_what_is_written() {
+fn erl_tar_reads_our_bundles() {
     let dir = tempfile::tempdir().unwrap();
     let members: Vec<_> = names()
         .into_iter()
@@ -74,7 +74,7 @@ fn erl_tar_reads_what_is_written() {
 }
 
 #[test]
-fn what_erl_tar_writes_is_read() {
+fn bundles_of_erl_tar_are_read() {
     let dir = tempfile::tempdir().unwrap();
     let from = dir.path().join(BASE);
     for name in names() {

@@ -1,4 +1,4 @@
-//! Bundles made to do harm, and bundles that were damaged. Each is refused, by every operation, and nothing changes anywhere.
+//! Malicious and damaged bundles. Every operation refuses each of them, and no file changes.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,14 +13,14 @@ use crate::support::folder::{Watched, in_memory, snapshot, sound};
 use crate::support::raw::{Head, Tar, gzip, store};
 use crate::support::{BASE, META, emqx_options, import_options, member, options, write};
 
-/// Refused by everything, as a plain bundle of EMQX.
+/// Every operation must refuse it, as a plain bundle of EMQX.
 fn refuse(tar: Tar, what: &str) -> Error {
     let watched = Watched::new();
     let bundle = tar.store(watched.path());
     watched.refuse(&bundle, &import_options(), what)
 }
 
-/// Refused for a member, which the error names.
+/// Every operation must refuse it because of a member, which the error names.
 fn refuse_member(tar: Tar, name: &str, text: &str) {
     let error = refuse(tar, name);
     let shown = error.to_string();
@@ -32,10 +32,10 @@ fn refuse_member(tar: Tar, name: &str, text: &str) {
     );
 }
 
-/// EMQX takes `<base>/../other.tar.gz`, as its first part is right, and overwrites another bundle. Here no path with such a part, in
-/// whatever place, as whatever kind, gets anywhere.
+/// EMQX takes `<base>/../other.tar.gz`, as its first part is right, and overwrites another bundle. br refuses every path with such a part,
+/// at any position and for any kind of member.
 #[test]
-fn no_path_leads_out() {
+fn paths_that_leave_the_folder_are_refused() {
     for path in [
         "..",
         "../x",
@@ -81,9 +81,9 @@ fn no_path_leads_out() {
     }
 }
 
-/// The first part of every name is the bundle's base name. That is also how EMQX notices that a file was renamed.
+/// The first part of every name is the bundle's base name. EMQX also detects a renamed file in this way.
 #[test]
-fn everything_lies_below_the_base_name() {
+fn members_outside_the_base_name_are_refused() {
     for name in [
         "/etc/passwd",
         "etc/passwd",
@@ -113,13 +113,13 @@ fn everything_lies_below_the_base_name() {
         );
         assert!(error.member().is_some(), "{name}");
     }
-    // A file without a name at all.
+    // A file with an empty name.
     let error = refuse(Tar::with_meta().named("", "evil"), "no name");
     assert_eq!(error.refusal().unwrap().atom(), "bad_archive_dir");
 }
 
 #[test]
-fn a_renamed_file_is_noticed() {
+fn renamed_file_is_refused() {
     let watched = Watched::new();
     let path = write(
         watched.path(),
@@ -133,9 +133,9 @@ fn a_renamed_file_is_noticed() {
     assert_eq!(error.refusal().unwrap().atom(), "bad_archive_dir");
 }
 
-/// Links lead elsewhere, devices and pipes do harm, sparse members claim sizes: none of them is ever in a bundle.
+/// Links lead out of the folder, devices and pipes do harm, sparse members claim sizes: a bundle must contain none of them.
 #[test]
-fn nothing_but_files_and_folders_is_taken() {
+fn members_except_files_and_folders_are_refused() {
     let name = format!("{BASE}/x");
     for (kind, text) in [
         (b'1', "hard links"),
@@ -171,7 +171,7 @@ fn nothing_but_files_and_folders_is_taken() {
 }
 
 #[test]
-fn no_member_gets_in_anothers_way() {
+fn conflicting_members_are_refused() {
     let file = |tar: Tar, path: &str| tar.file(path, "x");
     let folder = |tar: Tar, path: &str| {
         let head = Head::new(format!("{BASE}/{path}/"), 0).kind(b'5');
@@ -182,11 +182,15 @@ fn no_member_gets_in_anothers_way() {
         (file(file(meta(), "d/e"), "d/e"), "d/e", "twice"),
         (meta().file("META.hocon", META), "META.hocon", "twice"),
         (folder(folder(meta(), "d"), "d"), "d", "twice"),
-        (file(file(meta(), "d"), "d/e"), "d/e", "lies in a file"),
+        (
+            file(file(meta(), "d"), "d/e"),
+            "d/e",
+            "its parent is a file",
+        ),
         (
             file(file(meta(), "d"), "d/e/f/g"),
             "d/e/f/g",
-            "lies in a file",
+            "its parent is a file",
         ),
         (
             file(file(meta(), "d/e"), "d"),
@@ -243,7 +247,7 @@ fn names_are_text_of_bounded_length() {
             assert!(error.member().unwrap().starts_with(BASE));
         }
     }
-    // What an error says is fit for a terminal.
+    // The error text is safe to print on a terminal.
     let error = refuse(
         Tar::with_meta().file("\u{1b}[31mred", "x"),
         "an escape sequence",
@@ -251,9 +255,9 @@ fn names_are_text_of_bounded_length() {
     assert!(!error.to_string().chars().any(char::is_control));
 }
 
-/// Nothing is allocated because a header asks for it.
+/// The size in a header causes no allocation.
 #[test]
-fn sizes_are_not_believed() {
+fn claimed_sizes_allocate_nothing() {
     let huge = Head::new("PaxHeaders/x", 10 << 30).kind(b'x');
     let error = refuse(Tar::with_meta().raw(huge, "9 a=b"), "a PAX header of 10 GB");
     assert!(error.to_string().contains("an extended header is too long"));
@@ -323,9 +327,9 @@ fn malformed_extended_headers_are_damage() {
     assert!(error.to_string().contains("too many extended headers"));
 }
 
-/// What EMQX's own suite throws at its reader.
+/// The hostile names of EMQX's own test suite.
 #[test]
-fn names_are_refused_in_emqx_words() {
+fn names_are_refused_with_emqx_texts() {
     let watched = Watched::new();
     let suffix = "invalid backup name: file name must have .tar.gz extension";
     let unsafe_name = "unsafe backup name";
@@ -344,7 +348,7 @@ fn names_are_refused_in_emqx_words() {
     }
     let nothing = watched.path().join(format!("{BASE}-none.tar.gz"));
     let error = watched.refuse(&nothing, &import_options(), "no such file");
-    // Its words are those of EMQX, and yet it is the system that has no such file.
+    // The text is EMQX's, but the kind is `Io`: the file does not exist.
     assert_eq!(error.kind(), ErrorKind::Io);
     assert_eq!(
         error.refusal().unwrap().to_string(),
@@ -353,7 +357,7 @@ fn names_are_refused_in_emqx_words() {
 }
 
 #[test]
-fn what_emqx_refuses_is_refused_in_its_words() {
+fn bundles_that_emqx_refuses_are_refused_with_its_texts() {
     let watched = Watched::new();
     let node = |version: &str| Some(Node::new(Edition::Ee, Version::parse(version).unwrap()));
     let ours = import_options().with_node(node("5.8.1"));
@@ -416,10 +420,9 @@ fn what_emqx_refuses_is_refused_in_its_words() {
     assert_eq!(error.refusal().unwrap().atom(), "ee_to_ce_backup");
 }
 
-/// The folder says which bundles are welcome when nobody names a node. An edition that EMQX does not have must not be the way around
-/// all that is checked in bundles of EMQX.
+/// Without a node, the folder says which bundles are accepted. An unknown edition must not bypass the checks of EMQX's bundles.
 #[test]
-fn no_edition_gets_around_the_folders() {
+fn unknown_edition_does_not_bypass_the_folders_node() {
     let watched = Watched::new();
     let before = snapshot(watched.path());
     let evil = Tar::new()
@@ -431,7 +434,7 @@ fn no_edition_gets_around_the_folders() {
     assert_eq!(error.refusal().unwrap().atom(), "invalid_edition");
     fs::remove_file(&evil).unwrap();
     assert_eq!(snapshot(watched.path()), before);
-    // What only looks like EMQX's until `META.hocon` comes is refused rather than passed over.
+    // A bundle whose first members look like EMQX's, but whose later `META.hocon` does not, is refused.
     let late = Tar::new()
         .file("mnesia/emqx_psk", "whatever")
         .file("META.hocon", "edition = br\nversion = \"1\"\n")
@@ -443,9 +446,9 @@ fn no_edition_gets_around_the_folders() {
     assert_eq!(snapshot(watched.path()), before);
 }
 
-/// A file named after one table that defines, deletes or fills another: EMQX checked the name and trusted the content.
+/// A file that is named after one table but defines, deletes or fills another: EMQX checked the name and trusted the content.
 #[test]
-fn a_table_speaks_for_itself_only() {
+fn table_file_for_another_table_is_refused() {
     use br_emqx::term::Term;
     let banned = "emqx_banned";
     let delete = Term::Tuple(vec![Term::atom("schema"), Term::atom("emqx_admin")]);
@@ -483,7 +486,7 @@ fn a_table_speaks_for_itself_only() {
     );
 }
 
-/// Configurations are held in memory until the bundle's end. There may be one for each namespace, and all of them together are limited.
+/// Configurations stay in memory until the end of the bundle. There may be one for each namespace, so their total size is limited.
 #[test]
 fn many_configurations_are_too_many() {
     let watched = Watched::new();
@@ -498,7 +501,7 @@ fn many_configurations_are_too_many() {
 }
 
 #[test]
-fn limits_are_held() {
+fn limits_are_enforced() {
     let watched = Watched::new();
     let tar = Tar::with_meta()
         .file("m1", "0123456789")
@@ -518,7 +521,7 @@ fn limits_are_held() {
         let named = error.member().unwrap();
         assert!(named.ends_with(member), "{what}: {error}");
     }
-    // Names may not take more memory than members of ordinary names would.
+    // Names may not use more memory than ordinary names would.
     let mut tar = Tar::with_meta();
     let deep = vec!["n".repeat(20); 120].join("/");
     for number in 0..16 {
@@ -530,7 +533,7 @@ fn limits_are_held() {
     assert!(error.to_string().contains("names of the bundle's members"));
 }
 
-/// Whether a bundle is what it was, or an error, tells whoever reads it: never something in between, and never a panic.
+/// True if a bundle reads as the original, false if reading fails. Any other result, or a panic, fails the test.
 fn is_same_or_error(bytes: &[u8], format: Format, whole: &br_archive::Inspection) -> bool {
     let dir = in_memory();
     let path = dir
@@ -547,7 +550,7 @@ fn is_same_or_error(bytes: &[u8], format: Format, whole: &br_archive::Inspection
             true
         }
         Ok(found) if !found.is_sound() => true,
-        // Who made the bundle is not protected by anything but the checksum of the compressed data.
+        // Only the checksum of the compressed data protects the owner and the times in the headers.
         Ok(found) => {
             let contents = |bundle: &br_archive::Inspection| {
                 let mut members = bundle.members.clone();
@@ -559,7 +562,7 @@ fn is_same_or_error(bytes: &[u8], format: Format, whole: &br_archive::Inspection
     }
 }
 
-/// A small bundle of each form: gzip, zstd, and plain tar under the name of gzip.
+/// A small bundle of each form: gzip, zstd, and plain tar with the extension of gzip.
 fn small_bundles() -> Vec<(Format, Vec<u8>, br_archive::Inspection)> {
     let dir = tempfile::tempdir().unwrap();
     let psk = table("emqx_psk", &[("id", "secret")]);
@@ -587,9 +590,9 @@ fn small_bundles() -> Vec<(Format, Vec<u8>, br_archive::Inspection)> {
 }
 
 #[test]
-fn every_truncation_is_noticed() {
+fn every_truncation_is_detected() {
     for (format, bytes, whole) in small_bundles() {
-        // One block of zeros is an end as well: only in plain tar can a cut fall between the two.
+        // One block of zeros is also accepted as the end: only in plain tar can a cut be between the two.
         let is_plain = bytes.starts_with(BASE.as_bytes());
         for len in 0..bytes.len() - if is_plain { 512 } else { 0 } {
             let cut = &bytes[..len];
@@ -614,9 +617,9 @@ fn every_truncation_is_noticed() {
     }
 }
 
-/// A flipped bit that nobody notices is one that means nothing: a time in the gzip header, padding in plain tar.
+/// A flipped bit that is not detected has no meaning: a time in the gzip header, padding in plain tar.
 #[test]
-fn every_flipped_byte_is_noticed_or_harmless() {
+fn every_flipped_byte_is_detected_or_harmless() {
     for (format, bytes, whole) in small_bundles() {
         for at in 0..bytes.len() {
             // In plain tar most bytes are padding.
@@ -635,7 +638,7 @@ fn every_flipped_byte_is_noticed_or_harmless() {
 }
 
 #[test]
-fn what_follows_the_end_is_looked_at() {
+fn bytes_after_the_end_are_checked() {
     let watched = Watched::new();
     let tar = Tar::with_meta().file("x", "x").end();
     let options = import_options();
@@ -668,7 +671,7 @@ fn what_follows_the_end_is_looked_at() {
         let error = watched.refuse(&bundle, &options, what);
         assert_eq!(error.kind(), ErrorKind::Damaged, "{what}: {error}");
     }
-    // The sum over everything and the length stand at the very end, and are looked at before anything changes.
+    // The checksum and the length are at the end of the file, and are checked before anything changes.
     for at in 1..=8 {
         let mut wrong = gz.clone();
         let at = wrong.len() - at;
@@ -684,9 +687,9 @@ fn what_follows_the_end_is_looked_at() {
     assert_eq!(error.to_string(), "Checksum failed");
 }
 
-/// The manifest says what is in a bundle: whoever repacks one without it, or with another content, is found out.
+/// The manifest lists the members of a bundle, so the reader detects a repacked bundle with a member missing, added or changed.
 #[test]
-fn what_does_not_fit_the_manifest_is_refused() {
+fn bundle_that_differs_from_manifest_is_refused() {
     let watched = Watched::new();
     let path = write(
         watched.path(),
@@ -712,7 +715,7 @@ fn what_does_not_fit_the_manifest_is_refused() {
     };
     let (a, b) = (("data/a", "aaa"), ("data/b", "bbb"));
     sound(&pack(&[a, b], &manifest).store(watched.path()));
-    // The order of members is nobody's business.
+    // The order of members does not matter.
     sound(&pack(&[b, a], &manifest).store(watched.path()));
     for (what, tar, member) in [
         (
@@ -768,7 +771,7 @@ fn what_does_not_fit_the_manifest_is_refused() {
     assert!(error.to_string().contains("is that of emqx-export-other"));
 }
 
-/// Names that a running import needs for itself.
+/// Names that are reserved for a running import.
 #[test]
 fn the_staging_folder_cannot_be_written_to() {
     for path in [
@@ -790,7 +793,7 @@ fn the_staging_folder_cannot_be_written_to() {
     }
 }
 
-/// Set-user-id bits and the like are nothing that a bundle should bring.
+/// Set-user-id and similar bits are dropped.
 #[test]
 fn special_permissions_are_dropped() {
     let watched = Watched::new();

@@ -1,4 +1,4 @@
-//! What an import makes of a folder: records and keys are merged, nothing is lost, and everything or nothing changes.
+//! Imports into a folder: records and keys are merged, nothing is lost, and the change is atomic.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use crate::support::folder::{contents, in_memory, snapshot};
 use crate::support::raw::Tar;
 use crate::support::{META, emqx_options, import_options, member, options, write};
 
-/// The folder of a node, with tables, a configuration, and files that bundles know nothing of.
+/// The folder of a node, with tables, a configuration, and files that are in no bundle.
 fn node_folder() -> tempfile::TempDir {
     let folder = in_memory();
     let psk = table(
@@ -63,7 +63,7 @@ fn bundle(dir: &Path) -> PathBuf {
     )
 }
 
-/// The changes by path, and the counts of tables, in a form to compare.
+/// The changes by path, and the counts of tables, as text.
 fn changes(report: &ImportReport) -> BTreeMap<String, String> {
     let changes = report.changes.iter().map(|change| {
         let mut text = change.kind.name().to_owned();
@@ -86,7 +86,7 @@ fn changes(report: &ImportReport) -> BTreeMap<String, String> {
     changes.collect()
 }
 
-/// What is missing is inserted, what differs is updated, what is the same stays, and what only the folder has is kept. A dry run says the
+/// Missing files are inserted, differing files are updated, equal files stay, and files only in the folder are kept. A dry run reports the
 /// same and changes nothing.
 #[test]
 fn a_bundle_is_merged_into_a_folder() {
@@ -154,7 +154,7 @@ fn a_bundle_is_merged_into_a_folder() {
     assert!(!config.contains("node"), "{config}");
     assert_eq!(files["data/changed"], b"new");
 
-    // Once more, and there is nothing left to do.
+    // A second import changes nothing.
     let after = snapshot(folder.path());
     let again = import(&bundle, folder.path(), &import_options(), &mut Silent).unwrap();
     let undone = |kind| again.count(kind);
@@ -162,9 +162,9 @@ fn a_bundle_is_merged_into_a_folder() {
     assert_eq!(snapshot(folder.path()), after);
 }
 
-/// A folder that is missing becomes what the bundle has, `META.hocon` among it.
+/// A missing folder gets all members of the bundle, including `META.hocon`.
 #[test]
-fn an_import_into_nothing_brings_everything() {
+fn import_into_missing_folder_imports_everything() {
     let dir = in_memory();
     let bundle = bundle(dir.path());
     let into = dir.path().join("a/b/c");
@@ -179,7 +179,7 @@ fn an_import_into_nothing_brings_everything() {
     assert_eq!(files["META.hocon"], META.as_bytes());
 }
 
-/// Passwords stand in tables: a file that only its owner may read is none that others may read after an import.
+/// Tables contain passwords: a file that only its owner may read stays private after an import.
 #[test]
 fn permissions_are_those_of_the_bundle() {
     let dir = in_memory();
@@ -201,9 +201,9 @@ fn permissions_are_those_of_the_bundle() {
     }
 }
 
-/// `META.hocon` of the folder says which node it belongs to. It stays, whatever comes in, and decides what may.
+/// `META.hocon` of the folder says which node it belongs to. Every import keeps it, and it decides which bundles are accepted.
 #[test]
-fn the_folder_says_which_bundles_are_welcome() {
+fn folder_decides_which_bundles_are_accepted() {
     let dir = in_memory();
     let of = |meta: &str| {
         let tar = Tar::new().file("META.hocon", meta);
@@ -225,7 +225,7 @@ fn the_folder_says_which_bundles_are_welcome() {
             assert_eq!(snapshot(folder.path()), before);
         }
     }
-    // The caller knows better than the folder.
+    // The caller's node overrides the folder.
     let newer = Node::new(Edition::Ee, Version::parse("5.9.1").unwrap());
     let options = import_options().with_node(Some(newer)).with_dry_run(true);
     let bundle = of("edition = ee\nversion = \"5.9.0\"\n");
@@ -238,9 +238,9 @@ fn the_folder_says_which_bundles_are_welcome() {
     assert_eq!(meta, META.as_bytes());
 }
 
-/// Bundles that are not EMQX's bring files, and nothing is merged in them.
+/// Files of bundles that are not EMQX's are imported unchanged, without a merge.
 #[test]
-fn a_plain_bundle_brings_files_as_they_are() {
+fn plain_bundle_imports_files_unchanged() {
     let dir = in_memory();
     let members: [(&str, &[u8]); 3] = [
         ("cluster.hocon", b"not = { hocon"),
@@ -261,7 +261,7 @@ fn a_plain_bundle_brings_files_as_they_are() {
     }
 }
 
-/// Whatever is wrong is found before anything changes, even if it is the last member, and whatever is in the way in the folder.
+/// Every defect is found before anything changes, even in the last member, and so is every obstacle in the folder.
 #[test]
 fn a_failure_changes_nothing() {
     let dir = in_memory();
@@ -334,7 +334,7 @@ fn a_failure_changes_nothing() {
     );
 }
 
-/// A link in the folder leads out of it. Nothing is read or written through it.
+/// A link leads out of the folder. Nothing is read or written through it.
 #[test]
 fn links_in_the_folder_are_not_followed() {
     let dir = in_memory();
@@ -369,9 +369,9 @@ fn links_in_the_folder_are_not_followed() {
     }
 }
 
-/// Only what was asked for comes in: by path, by table set, by root key.
+/// Only the selection is imported: by path, by table set, by root key.
 #[test]
-fn a_selection_is_held() {
+fn import_respects_selection() {
     let dir = in_memory();
     let bundle = bundle(dir.path());
     let take = |selection: Selection| {
@@ -384,7 +384,7 @@ fn a_selection_is_held() {
             .iter()
             .filter(|(path, new)| before.get(*path) != Some(*new));
         let changed: Vec<_> = changed.map(|(path, _)| path.clone()).collect();
-        // The same is extracted, and META.hocon with it.
+        // The same members are extracted, and also META.hocon.
         let into = folder.path().join("extracted");
         let inspection = extract(&bundle, &into, &options, &mut Silent).unwrap();
         assert_eq!(inspection.members.len(), report.inspection.members.len());
@@ -441,7 +441,7 @@ fn two_imports_into_one_folder_do_not_mix() {
     let mut second = Second(&bundle, folder.path(), false);
     import(&bundle, folder.path(), &import_options(), &mut second).unwrap();
     assert!(second.2);
-    // From many threads: each says that another runs, or succeeds.
+    // From many threads: each import succeeds, or reports that another is running.
     let threads: Vec<_> = (0..8)
         .map(|id| {
             let (bundle, into) = (bundle.clone(), folder.path().to_owned());
@@ -463,7 +463,7 @@ fn two_imports_into_one_folder_do_not_mix() {
     assert_eq!(contents(folder.path()).len(), 8);
 }
 
-/// Stops after a number of events.
+/// Cancels after a number of events.
 struct Stop {
     left: Cell<u64>,
 }
@@ -478,7 +478,7 @@ impl Progress for Stop {
     }
 }
 
-/// At whatever event the caller asks to stop, nothing changed.
+/// The caller cancels at each event once; nothing changes.
 #[test]
 fn a_cancelled_import_changes_nothing() {
     let dir = in_memory();

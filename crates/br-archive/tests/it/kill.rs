@@ -1,4 +1,4 @@
-//! A process that is killed in the middle of an import leaves a folder that the next import brings back: all of it old, or all of it new.
+//! A process is killed during an import. After the next import, the folder is completely old or completely new.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,11 +11,11 @@ use crate::support::folder::in_memory;
 use crate::support::{child, import_options, member, options, write};
 
 const FILES: usize = 2000;
-/// How often a process is killed at least, and at most until every outcome was seen.
+/// Least number of kills; the test continues until it has seen every outcome, up to a limit.
 const KILLS: u64 = 12;
 const MAX_KILLS: u64 = 60;
 
-/// A file of every third folder is the same before and after; all others are replaced, and half as many are new.
+/// The content of a file: in every third folder it is the same before and after; all others are replaced, and half that number is new.
 fn content(number: usize, version: &str) -> String {
     match number % 3 {
         0 => "the same".to_owned(),
@@ -48,7 +48,7 @@ fn bundle(dir: &Path) -> PathBuf {
     writer.finish().unwrap().path
 }
 
-/// Says which versions are in the folder; a file that is missing belongs to the old one.
+/// Returns the versions in the folder; a missing file counts as the old version.
 fn versions(folder: &Path) -> BTreeSet<&'static str> {
     let mut found = BTreeSet::new();
     for number in 0..FILES + FILES / 2 {
@@ -83,7 +83,7 @@ fn child_that_is_killed() {
     .unwrap();
 }
 
-/// Waits until the swapping began, or the import is over.
+/// Waits until the swaps start, or the import ends.
 fn wait_for_swaps(folder: &Path, child: &mut std::process::Child) {
     let journal = folder.join(".br-import-0000000000c0ffee/journal");
     while !journal.exists() && child.try_wait().unwrap().is_none() {
@@ -92,12 +92,12 @@ fn wait_for_swaps(folder: &Path, child: &mut std::process::Child) {
 }
 
 #[test]
-fn whoever_is_killed_leaves_the_old_or_the_new() {
+fn killed_import_leaves_old_or_new_folder() {
     let dir = in_memory();
     let bundle = bundle(dir.path());
     let nothing = dir.path().join("nothing");
     fs::create_dir(&nothing).unwrap();
-    // It changes nothing, and so only brings the folder back.
+    // An empty bundle: its import only recovers the folder.
     let nothing = write(&nothing, options(), &[]);
     let folder = dir.path().join("folder");
     let (mut old, mut new, mut torn) = (0, 0, 0);
@@ -109,11 +109,11 @@ fn whoever_is_killed_leaves_the_old_or_the_new() {
         }
         let told = format!("{}\n{}", bundle.display(), folder.display());
         let mut running = child::start("kill::child_that_is_killed", &told);
-        // Two thirds of them while files are swapped: that is where it hurts.
+        // Two thirds of the kills are during the swaps, which is the critical phase.
         if round % 3 > 0 {
             wait_for_swaps(&folder, &mut running);
         }
-        // From at once to well after the end.
+        // From immediately to long after the end.
         std::thread::sleep(Duration::from_micros((round % KILLS).pow(3) * 200));
         running.kill().unwrap();
         running.wait().unwrap();
@@ -136,9 +136,9 @@ fn whoever_is_killed_leaves_the_old_or_the_new() {
     assert!(old > 0 && new > 0 && torn > 0);
 }
 
-/// A folder that did not exist is there, wholly, or not.
+/// A new folder exists completely, or not at all.
 #[test]
-fn whoever_is_killed_while_extracting_leaves_nothing_half() {
+fn killed_extraction_leaves_complete_or_no_folder() {
     let dir = in_memory();
     let bundle = bundle(dir.path());
     let folder = dir.path().join("folder");
@@ -152,7 +152,7 @@ fn whoever_is_killed_while_extracting_leaves_nothing_half() {
         running.wait().unwrap();
         match extract(&bundle, &folder, &import_options(), &mut Silent) {
             Ok(_) => assert_eq!(versions(&folder), BTreeSet::from(["new"])),
-            // It came to its end before it was killed.
+            // The extraction finished before the kill.
             Err(error) => assert_eq!(error.kind(), br_archive::ErrorKind::Exists, "{error}"),
         }
         fs::remove_dir_all(&folder).unwrap();

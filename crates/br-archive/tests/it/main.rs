@@ -1,4 +1,4 @@
-//! Bundles as a whole: what is written is read, whoever wrote it, and nothing that anybody wrote does harm.
+//! Tests of whole bundles: br reads its own bundles and those of other programs, and refuses harmful ones.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 

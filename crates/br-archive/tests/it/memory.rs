@@ -1,5 +1,5 @@
-//! What would take all memory, all disk or all day is stopped early. Each reader is a process of its own, so that its memory can be
-//! measured.
+//! Bundles that would use too much memory, disk or time are refused early. Each reader runs in a separate process, so that its memory can
+//! be measured.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -13,7 +13,7 @@ use flate2::{Compression, FlushCompress};
 use crate::support::raw::{Head, Tar, gzip};
 use crate::support::{BASE, child, import_options};
 
-/// What a child may take at most, in MiB, unless a test says otherwise.
+/// Most memory that a child may use, in MiB, unless a test says otherwise.
 const MAX_MIB: u64 = 40;
 
 #[expect(clippy::disallowed_methods, reason = "tests measure")]
@@ -21,7 +21,7 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// Reads the bundle whose path it was told, in two ways, and is refused in both.
+/// Reads the given bundle in two ways; both must be refused.
 #[test]
 fn child_that_is_refused() {
     let Some(path) = child::told() else { return };
@@ -33,7 +33,7 @@ fn child_that_is_refused() {
         ErrorKind::Refused | ErrorKind::Damaged
     ));
     let into = path.with_extension("into");
-    // A million files would take a while to make, refused or not.
+    // Skip the extraction of a million files, which would be slow.
     if !path.parent().unwrap().ends_with("members") {
         extract(path, &into, &import_options(), &mut Silent).unwrap_err();
     }
@@ -41,7 +41,7 @@ fn child_that_is_refused() {
     child::tell_memory();
 }
 
-#[expect(clippy::print_stdout, reason = "whoever measures reads it")]
+#[expect(clippy::print_stdout, reason = "the parent test reads it")]
 fn refused(path: &Path, what: &str, max_mib: u64, text: &str) {
     let begin = now();
     let test = "memory::child_that_is_refused";
@@ -65,7 +65,7 @@ fn zeros() -> Vec<u8> {
     out
 }
 
-/// A gzip member that begins with `start` and goes on with 10 GiB of zeros. It has no end: nobody comes there.
+/// A gzip member that begins with `start` and continues with 10 GiB of zeros. It has no end, because no reader gets there.
 fn bomb(start: &[u8]) -> Vec<u8> {
     let mut out = gzip(b"")[..10].to_vec();
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(6));
@@ -79,10 +79,10 @@ fn bomb(start: &[u8]) -> Vec<u8> {
     out
 }
 
-/// 10 GiB that came as 10 MiB: in the tar, in one member, in many gzip members, in zstd, behind a size that a PAX header says, and after
-/// the end of the archive.
+/// 10 GiB compressed to 10 MiB: in the tar, in one member, in many gzip members, in zstd, with a size from a PAX header, and after the end
+/// of the archive.
 #[test]
-fn bombs_are_stopped() {
+fn decompression_bombs_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(format!("{BASE}.tar.gz"));
     let huge = 10_u64 << 30;
@@ -118,7 +118,7 @@ fn bombs_are_stopped() {
     let path = dir.path().join(format!("{BASE}.tar.zst"));
     fs::write(&path, [begin.clone(), frame.repeat(10 << 10)].concat()).unwrap();
     refused(&path, "zstd", MAX_MIB, ratio);
-    // A frame may ask for a window of 2 GiB.
+    // A frame can request a window of 2 GiB.
     let mut wide = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 21 << 3];
     wide.extend([0x02, 0x00, 0x20, 0]);
     fs::write(&path, [begin, wide].concat()).unwrap();
@@ -127,7 +127,7 @@ fn bombs_are_stopped() {
 
 /// A million members without content, in 4 MiB of gzip.
 #[test]
-fn a_million_members_are_too_many() {
+fn million_members_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("members")).unwrap();
     let path = dir.path().join(format!("members/{BASE}.tar.gz"));
@@ -159,9 +159,9 @@ fn a_million_members_are_too_many() {
     refused(&path, "300,000 members", 160, "more than 250000 members");
 }
 
-/// Each member brings a hundred folders with names of thousands of bytes: in memory a thousand times what it is in the archive.
+/// Each member brings a hundred folders with names of thousands of bytes: they use a thousand times more memory than bytes in the archive.
 #[test]
-fn deep_folders_do_not_take_all_memory() {
+fn deep_folders_use_bounded_memory() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("members")).unwrap();
     let path = dir.path().join(format!("members/{BASE}.tar.gz"));

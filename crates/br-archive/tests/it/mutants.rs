@@ -1,4 +1,4 @@
-//! Right inputs with something wrong in them, by the hundred: what the fuzzer does for hours, for seconds.
+//! Hundreds of valid inputs with random mutations: a short version of the fuzzer's work.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::support::emqx::{header, row, schema, table};
 use crate::support::raw::{Head, Tar, gzip};
 use crate::support::{META, options, write};
 
-/// A change to bytes, at places that are fractions of them.
+/// A mutation of bytes, at positions given as fractions of the length.
 #[derive(Debug, Clone)]
 enum Mutation {
     Flip(Index, u8),
@@ -24,7 +24,7 @@ enum Mutation {
 
 fn mutation() -> impl Strategy<Value = Mutation> {
     let at = any::<Index>;
-    // Bytes that mean something somewhere.
+    // Bytes that have a meaning in one of the formats.
     let bytes = prop::collection::vec(
         prop_oneof![
             any::<u8>(),
@@ -124,9 +124,9 @@ fn mutated(
     })
 }
 
-/// Unmutated, the inputs reach what they are meant to reach.
+/// Without mutation, the inputs are valid, so the mutants get past the first checks.
 #[test]
-fn what_is_mutated_is_right_before() {
+fn inputs_are_valid_before_mutation() {
     for bytes in bundles() {
         bodies::bundle(&bytes);
     }
@@ -136,9 +136,9 @@ fn what_is_mutated_is_right_before() {
     bodies::meta(META.as_bytes());
 }
 
-/// Inputs that the fuzzer once failed on.
+/// Inputs on which the fuzzer once failed.
 #[test]
-fn what_was_found_stays_found() {
+fn earlier_findings_stay_fixed() {
     let found = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/found");
     let mut count = 0;
     for target in fs::read_dir(found).into_iter().flatten() {

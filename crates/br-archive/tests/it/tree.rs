@@ -1,4 +1,4 @@
-//! What the crate needs: whoever takes a bundle apart compiles no async runtime and no object store.
+//! Dependencies of the crate: a program that reads bundles needs no async runtime and no object store.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -19,7 +19,7 @@ const BANNED: [&str; 12] = [
 ];
 
 #[test]
-fn the_dependencies_are_those_of_a_leaf() {
+fn crate_has_few_dependencies() {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "-p", "br-archive", "-e", "normal,build"])
         .args(["--prefix", "none", "--offline", "--all-features"])

@@ -1,6 +1,6 @@
-//! How two configurations differ.
+//! The differences between two configurations.
 //!
-//! [`diff`] goes down to single texts. Invariant: quotes and the order of keys make no difference, the order of lists does.
+//! [`diff`] compares down to single values. Invariant: quotes and the order of keys make no difference, the order of lists does.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ pub enum DifferenceKind {
     Added,
     /// Only the first configuration has it.
     Removed,
-    /// Both have it, and it is not the same. Of a list: or its elements are the same in another order.
+    /// Both have it, with different values. For a list: or with the same elements in another order.
     Changed,
 }
 
@@ -28,12 +28,12 @@ pub struct ConfigDifference {
     pub kind: DifferenceKind,
 }
 
-/// How two configurations differ.
+/// The differences between two configurations.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConfigDiff {
     /// The places, at most [`MAX_FINDINGS`].
     pub differences: Vec<ConfigDifference>,
-    /// Whether there are more.
+    /// True if there are more.
     pub is_truncated: bool,
 }
 

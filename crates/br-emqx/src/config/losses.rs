@@ -1,7 +1,7 @@
-//! What of a configuration does not arrive where it is imported.
+//! The parts of a configuration that an import loses.
 //!
-//! [`losses`] lists it: EMQX says nothing about most of it, on neither side. Invariant: a warning is certain or says what it
-//! depends on; nothing that EMQX imports as it is gives one.
+//! [`losses`] lists them. EMQX reports most of them neither at export nor at import. Invariant: a warning is certain or says what it
+//! depends on; a value that EMQX imports unchanged gives none.
 
 use super::path::{Trail, walk};
 use super::secrets::is_redacted;
@@ -9,23 +9,23 @@ use super::{ConfigPath, Import, MAX_FINDINGS, Part, Rest, import_of};
 use crate::hocon::{Object, Value};
 use crate::rules::Version;
 
-/// Something that does not arrive, or not as it was.
+/// A value that an import loses or changes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Warning {
-    /// No importer takes this root.
+    /// No importer reads this root.
     #[error("`{path}` is ignored on import: set it on the target by other means")]
     IgnoredRoot {
         /// The root.
         path: ConfigPath,
     },
-    /// The importer of the root does not take this part of it.
+    /// The importer of the root ignores this part of it.
     #[error("`{path}` is ignored on import, unlike other parts of its root")]
     IgnoredPart {
         /// The part.
         path: ConfigPath,
     },
-    /// The root is ignored because the part by which it is known is missing.
+    /// The root is ignored because the part that identifies it is missing.
     #[error("`{path}` is ignored on import because it has no `{part}`")]
     IgnoredWithout {
         /// The root.
@@ -59,22 +59,22 @@ pub enum Warning {
         /// Its name and version.
         name: String,
     },
-    /// A value that was hidden before it was exported.
+    /// A value that was redacted before the export.
     #[error("`{path}` has a placeholder instead of a secret: set it again on the target")]
     Redacted {
-        /// Where it stands.
+        /// Its place.
         path: ConfigPath,
     },
     /// A substitution that is resolved on the target.
     #[error("`{path}` is taken from the environment of the target")]
     Substitution {
-        /// Where it stands.
+        /// Its place.
         path: ConfigPath,
     },
 }
 
 impl Warning {
-    /// Returns the place that it is about.
+    /// Returns the place of the value.
     #[must_use]
     pub const fn path(&self) -> &ConfigPath {
         match self {
@@ -90,8 +90,8 @@ impl Warning {
     }
 }
 
-/// Lists what of a configuration does not arrive on a node, or on the newest one, at most [`MAX_FINDINGS`] of roots and of
-/// values each.
+/// Lists what an import of a configuration into a node, or into the newest one, would lose: at most [`MAX_FINDINGS`] roots and as many
+/// values.
 #[must_use]
 pub fn losses(config: &Object, node: Option<&Version>) -> Vec<Warning> {
     let mut warnings = Vec::new();
@@ -171,10 +171,10 @@ fn value_loss(trail: &Trail<'_>, value: &Value) -> Option<Warning> {
     is_substitution.then(|| Warning::Substitution { path: path() })
 }
 
-/// Names of files are cut to this many characters.
+/// File names are cut to this number of characters.
 const FILE_CHARS: usize = 256;
 
-/// What EMQX reads from a file, by the end of its name.
+/// The file extensions of files that EMQX reads.
 const EXTENSIONS: [&str; 18] = [
     "pem", "crt", "cer", "der", "key", "p12", "pfx", "jks", "conf", "hocon", "json", "jwk", "jwks",
     "csv", "txt", "acl", "proto", "keytab",
@@ -199,7 +199,7 @@ fn file_outside<'a>(trail: &Trail<'_>, key: &str, text: &'a str) -> Option<&'a s
         .any(|known| extension.eq_ignore_ascii_case(known));
     let is_path = text.contains('/') || has_extension;
     let is_file = key.ends_with("file") && is_path;
-    // `path` is the path of an address more often than that of a file.
+    // `path` is more often the path of a URL than of a file.
     let is_likely = has_extension
         && (matches!(key, "path" | "public_key" | "private_key")
             || key.ends_with("_path")

@@ -1,7 +1,7 @@
-//! What a configuration is after an import.
+//! The configuration after an import.
 //!
-//! [`merge`] follows the table in [`ROOTS`](super::ROOTS). Invariant: what EMQX ignores stays as it was, and every root of the
-//! bundle gives at least one change, if only that it is ignored or unchanged.
+//! [`merge`] follows the table in [`ROOTS`](super::ROOTS). Invariant: values that EMQX ignores stay unchanged, and every root of the bundle
+//! gives at least one change, which may be "ignored" or "unchanged".
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,27 +13,26 @@ use crate::hocon::{Object, Value};
 /// What an import does at a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ChangeKind {
-    /// It was not there.
+    /// The base did not have it.
     Inserted,
-    /// It was there, and was something else. Keys of replaced objects that the bundle lacks are updated, too: they get EMQX's
-    /// defaults.
+    /// The base had another value. Keys of replaced objects that the bundle lacks are also updated: they get EMQX's defaults.
     Updated,
-    /// It was there, and meant the same.
+    /// The base had a value of the same meaning.
     Unchanged,
     /// EMQX does not import it.
     Ignored,
 }
 
-/// What an import does, and where.
+/// One change of an import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigChange {
-    /// Where.
+    /// The place.
     pub path: ConfigPath,
-    /// What.
+    /// What the import does there.
     pub kind: ChangeKind,
 }
 
-/// Returns what a configuration is after the import of another, and what the import does.
+/// Returns the configuration `base` after the import of `incoming`, and the changes.
 #[must_use]
 pub fn merge(base: &Object, incoming: &Object) -> (Object, Vec<ConfigChange>) {
     let mut merged = base.clone();
@@ -131,7 +130,7 @@ fn merge_root<'a>(
     merged.into()
 }
 
-/// Makes the root, with the parts as they were and the other keys as they become.
+/// Builds the root, with the old parts and the merged other keys.
 fn merge_rest<'a>(
     trail: &mut Trail<'a>,
     old: Option<&'a Object>,
@@ -185,7 +184,7 @@ fn merge_names<'a>(
 ) -> Value {
     let new = match new {
         Value::Object(names) if depth > 0 && !names.is_empty() => names,
-        // Nothing new to be merged.
+        // Nothing new to merge.
         Value::Object(_) if depth > 0 && old.is_some_and(|old| old.as_object().is_some()) => {
             changes.push(trail, ChangeKind::Unchanged);
             return old.cloned().unwrap_or(Value::Object(Object::new()));
@@ -216,7 +215,7 @@ fn merge_list<'a>(
     new: &'a Value,
     changes: &mut Changes,
 ) -> Value {
-    // EMQX takes a single authenticator without a list around it.
+    // EMQX also accepts a single authenticator that is not in a list.
     let as_list = |value: &'a Value| match value {
         Value::Array(items) => Some(items.as_slice()),
         Value::Object(_) => Some(std::slice::from_ref(value)),

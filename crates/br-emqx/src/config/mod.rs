@@ -1,8 +1,9 @@
-//! What stands in `cluster.hocon`, and what becomes of it on import.
+//! The content of `cluster.hocon`, and what an import does with it.
 //!
-//! [`roots`] and [`select_roots`] are about the roots of a configuration, [`ROOTS`] and [`import_of`] say how EMQX imports each,
-//! [`merge`] does it, [`losses`] lists what will not arrive, [`secrets`] where keys and passwords stand, and [`diff`] compares
-//! two configurations. They work on what [`hocon::parse`](super::hocon::parse) returns.
+//! [`roots`] and [`select_roots`] are about the roots of a configuration, [`ROOTS`] and [`import_of`] say how EMQX imports each, [`merge`]
+//! merges two configurations as an import does, [`losses`] lists what an import loses, [`secrets`] the places of keys and passwords, and
+//! [`diff`] compares two configurations. They work on the [`Object`](super::hocon::Object) that [`hocon::parse`](super::hocon::parse)
+//! returns.
 //!
 //! Invariant: results name places ([`ConfigPath`]), never the values there, so that they may be shown and logged. The exceptions
 //! are the names of files, plugins and certificates that a bundle lacks.
@@ -23,5 +24,5 @@ pub use roots::{
 };
 pub use secrets::{Secret, SecretKind, secrets};
 
-/// The most secrets, losses or differences that are listed of one configuration.
+/// Most secrets, losses or differences that are listed for one configuration.
 pub const MAX_FINDINGS: usize = 10_000;

@@ -1,7 +1,7 @@
 //! Places in a configuration.
 //!
-//! [`ConfigPath`] is one, [`Trail`] leads to it, [`walk`] visits all texts. Invariant: a path is short, whatever the keys are:
-//! findings must not take more memory than the text they were found in.
+//! [`ConfigPath`] is the text of a place, [`Trail`] the steps to it, [`walk`] visits all values that are text. Invariant: a path is short
+//! for all keys, because findings must not use more memory than the text that contains them.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -10,13 +10,13 @@ use std::fmt;
 use super::Identity;
 use crate::hocon::{Object, Value};
 
-/// Keys are cut to this many characters in paths.
+/// Keys in paths are cut to this number of characters.
 const KEY_CHARS: usize = 64;
-/// Paths end after this many bytes, at the next key.
+/// Paths end at the first key after this number of bytes.
 const PATH_BYTES: usize = 256;
 
-/// A place in a configuration, such as `listeners.ssl.default.ssl_options.keyfile` or
-/// `authentication[password_based:mysql].password`. Keys with other characters than usual stand in quotes.
+/// A place in a configuration, such as `listeners.ssl.default.ssl_options.keyfile` or `authentication[password_based:mysql].password`. Keys
+/// with unusual characters are in quotes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConfigPath(String);
 
@@ -40,7 +40,7 @@ enum Step<'a> {
     Item(Cow<'a, str>),
 }
 
-/// The way from the root to a value.
+/// The steps from the root to a value.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Trail<'a>(Vec<Step<'a>>);
 
@@ -123,8 +123,7 @@ fn short(key: &str) -> Cow<'_, str> {
     }
 }
 
-/// What makes an element of a list the same as one of another list, where nothing is written about it: the key by which all of
-/// them differ.
+/// How to match elements of two lists if the schema does not say it: by the key whose values are all different.
 pub(super) fn identity_of(trail: &Trail<'_>, lists: &[&[Value]]) -> Option<Identity> {
     const USUAL: [Identity; 4] = [
         Identity::Key("name"),
@@ -148,13 +147,13 @@ pub(super) fn identity_of(trail: &Trail<'_>, lists: &[&[Value]]) -> Option<Ident
     first.into_iter().chain(USUAL).find(tells_apart)
 }
 
-/// The label of an element in paths: what it is known by, or its number.
+/// The label of an element in paths: its identity, or its number.
 pub(super) fn label<'a>(identity: Option<Identity>, at: usize, item: &'a Value) -> Cow<'a, str> {
     let known = identity.and_then(|identity| identity.of(item));
     known.unwrap_or_else(|| at.to_string().into())
 }
 
-/// Calls `visit` with every text of a configuration.
+/// Calls `visit` for every text value of a configuration.
 pub(super) fn walk<'a>(config: &'a Object, visit: &mut dyn FnMut(&Trail<'a>, &'a Value)) {
     walk_object(config, &mut Trail::default(), visit);
 }

@@ -1,6 +1,6 @@
 //! The roots of a configuration, and how EMQX imports each.
 //!
-//! [`ROOTS`] is the table. Invariant: a root that is not in it is ignored on import, without a word.
+//! [`ROOTS`] is the table. Invariant: an import ignores a root that is not in it, without an error.
 
 use std::borrow::Cow;
 
@@ -15,27 +15,27 @@ pub struct Root {
     pub name: &'static str,
     /// How it is imported.
     pub import: Import,
-    /// The first release that imports it, if earlier ones forgot to.
+    /// The first release that imports it, if earlier ones ignored it.
     pub since: Option<Release>,
-    /// The first release that does not import it any more.
+    /// The first release that no longer imports it.
     pub until: Option<Release>,
 }
 
 /// How a root is imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Import {
-    /// What was there is replaced.
+    /// The import replaces the old value.
     Replaced,
-    /// What was there is replaced, by an importer of the root's own.
+    /// The import replaces the old value, with an importer for this root.
     ReplacedByOwner,
-    /// Parts of it are merged with what was there.
+    /// Parts of it are merged with the old value.
     Merged {
         /// The parts.
         parts: &'static [Part],
-        /// What becomes of the rest.
+        /// What the import does with the rest.
         rest: Rest,
     },
-    /// Nothing is imported, and nothing is said.
+    /// EMQX ignores it without an error.
     Ignored,
 }
 
@@ -53,29 +53,29 @@ pub struct Part {
 /// How a part is merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Merge {
-    /// Objects of names: what has a name of this depth is replaced as a whole, other names stay.
+    /// Objects of names: values with names of this depth are replaced as a whole, other names stay.
     Names {
-        /// How many keys make a name: 2 for type and name.
+        /// Number of keys in a name: 2 for type and name.
         depth: usize,
     },
-    /// A list: elements that are the same are replaced in their place, new ones go to the end, others stay.
+    /// A list: elements of the same identity are replaced in place, new ones are appended, others stay.
     List(Identity),
-    /// Objects are merged all the way down.
+    /// Objects are merged recursively.
     Deep,
     /// It is replaced.
     Replaced,
 }
 
-/// What becomes of the keys of a root that are in no part.
+/// What the import does with the keys of a root that are in no part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rest {
-    /// They are replaced: what the bundle lacks goes.
+    /// They are replaced: keys that the bundle lacks are removed.
     Replaced,
     /// They are ignored.
     Ignored,
 }
 
-/// What makes two elements of lists the same.
+/// How to match elements of two lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Identity {
     /// The mechanism and the backend of an authenticator.
@@ -85,7 +85,7 @@ pub enum Identity {
 }
 
 impl Identity {
-    /// Returns what an element is known by.
+    /// Returns the identity of an element.
     #[must_use]
     pub fn of(self, item: &Value) -> Option<Cow<'_, str>> {
         let object = item.as_object()?;
@@ -150,7 +150,7 @@ const BY_TOPIC: Merge = Merge::List(Identity::Key("topic"));
 const TYPE_AND_NAME: &[Part] = &[whole(Merge::Names { depth: 2 })];
 const ONE_NAME: &[Part] = &[whole(Merge::Names { depth: 1 })];
 
-/// All roots that EMQX imports. What others need comes before them: connectors, then actions and sources, then rules.
+/// All roots that EMQX imports. A root comes after the roots that it needs: connectors, then actions and sources, then rules.
 pub const ROOTS: &[Root] = &[
     replaced("delayed"),
     replaced("rewrite"),
@@ -162,7 +162,7 @@ pub const ROOTS: &[Root] = &[
     replaced("limiter"),
     replaced("log"),
     replaced("persistent_session_store"),
-    // Its name before 5.7, which does not take the old one for the new.
+    // Its name before 5.7; later releases do not accept it.
     Root {
         since: Some((5, 5, 0)),
         until: Some((5, 7, 0)),
@@ -202,7 +202,7 @@ pub const ROOTS: &[Root] = &[
         since: Some((5, 6, 1)),
         ..merged("sources", TYPE_AND_NAME)
     },
-    // What became connectors, actions and sources; newer nodes turn it into these.
+    // The predecessor of connectors, actions and sources; newer nodes convert it.
     merged("bridges", TYPE_AND_NAME),
     merged("schema_registry", &[needed("schemas", Merge::Deep)]),
     merged(
@@ -217,7 +217,7 @@ pub const ROOTS: &[Root] = &[
             part("completion_profiles", BY_NAME),
         ],
     ),
-    // A typing error kept 5.1.0 and 5.1.1 from finding its importer.
+    // A typing error in 5.1.0 and 5.1.1 disables its importer.
     Root {
         since: Some((5, 1, 2)),
         ..merged("rule_engine", &[needed("rules", Merge::Names { depth: 1 })])
@@ -246,7 +246,7 @@ pub fn import_of(name: &str, node: Option<&Version>) -> Import {
     let Some(root) = ROOTS.iter().find(|root| root.name == name) else {
         return Import::Ignored;
     };
-    // Without a node the newest is meant.
+    // Without a node, assume the newest.
     let has_reached = |release| node.is_none_or(|node| node.is_since(release));
     let is_imported = root.since.is_none_or(has_reached) && !root.until.is_some_and(has_reached);
     match is_imported {
@@ -255,7 +255,7 @@ pub fn import_of(name: &str, node: Option<&Version>) -> Import {
     }
 }
 
-/// Roots that EMQX has and does not import. With [`ROOTS`] they are all that may be asked for in an export.
+/// Roots that EMQX has but does not import. An export accepts these and the [`ROOTS`].
 const OTHER_ROOTS: &[&str] = &[
     "a2a_registry",
     "alarms",
@@ -284,7 +284,7 @@ const OTHER_ROOTS: &[&str] = &[
     "username_quota",
 ];
 
-/// Whether EMQX has a root of this name, imported or not. A configuration need not have it.
+/// True if EMQX has a root of this name, whether it imports it or not.
 #[must_use]
 pub fn is_root(name: &str) -> bool {
     ROOTS.iter().any(|root| root.name == name) || OTHER_ROOTS.contains(&name)
@@ -296,7 +296,7 @@ pub fn roots(config: &Object) -> Vec<&str> {
     config.keys().collect()
 }
 
-/// Takes some roots out of a configuration, in its order.
+/// Returns only these roots of a configuration, in its order.
 ///
 /// # Errors
 /// [`Refusal::UnknownRootKeys`] with all names that the configuration does not have.

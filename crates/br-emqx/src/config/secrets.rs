@@ -1,7 +1,7 @@
-//! Where keys, certificates and passwords stand in a configuration.
+//! The places of keys, certificates and passwords in a configuration.
 //!
-//! [`secrets`] lists them: EMQX writes all of them into bundles as they are. Invariant: only places are listed, never what stands
-//! there, and no reference or placeholder is taken for a secret.
+//! [`secrets`] lists them: EMQX writes all of them into bundles in plain text. Invariant: it lists only places, never values, and no
+//! reference or placeholder.
 
 use super::path::{Trail, walk};
 use super::{ConfigPath, MAX_FINDINGS};
@@ -12,7 +12,7 @@ use crate::hocon::{Object, Value};
 pub enum SecretKind {
     /// A private key.
     PrivateKey,
-    /// A certificate: no secret, but a part of the bundle that expires.
+    /// A certificate: not a secret, but it expires.
     Certificate,
     /// A password or passphrase.
     Password,
@@ -29,7 +29,7 @@ pub enum SecretKind {
 }
 
 impl SecretKind {
-    /// A few words for people and for JSON.
+    /// A name for text and JSON output.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -44,19 +44,19 @@ impl SecretKind {
         }
     }
 
-    /// Whether others must not see it. Only certificates may be seen.
+    /// True for all kinds except certificates.
     #[must_use]
     pub const fn is_secret(self) -> bool {
         !matches!(self, Self::Certificate)
     }
 }
 
-/// A secret, and where it stands.
+/// A secret and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secret {
-    /// Where.
+    /// Its place.
     pub path: ConfigPath,
-    /// What kind it is.
+    /// Its kind.
     pub kind: SecretKind,
 }
 
@@ -102,22 +102,22 @@ fn kinds(trail: &Trail<'_>, value: &Value) -> Vec<SecretKind> {
     by_key.or(by_value).into_iter().collect()
 }
 
-/// Whether a text stands for a value that is somewhere else, or for none.
+/// True if a text refers to a value elsewhere, or is a placeholder.
 pub(super) fn is_reference(text: &str) -> bool {
-    // `${…}` is filled in when a message or a client comes, or from the environment.
+    // EMQX fills in `${…}` from a message, a client or the environment.
     let is_placeholder = text.starts_with("${") && text.ends_with('}') && !text.contains(' ');
     text.is_empty() || is_redacted(text) || is_placeholder || text.starts_with("file://")
 }
 
-/// Whether a text is what EMQX shows in the place of a secret.
+/// True if a text is EMQX's placeholder for a secret.
 pub(super) fn is_redacted(text: &str) -> bool {
     text.len() >= 3 && text.bytes().all(|b| b == b'*')
 }
 
-/// Longer keys are not looked at: every value below a key would pay for its length.
+/// Longer keys are ignored: every value below a key costs time proportional to its length.
 const KEY_BYTES: usize = 256;
 
-/// What a key promises, judged by its last words.
+/// The kind of secret that the last words of a key indicate.
 fn kind_of_key(trail: &Trail<'_>) -> Option<SecretKind> {
     let mut keys = trail.keys().rev();
     let key = keys
@@ -144,13 +144,13 @@ fn kind_of_key(trail: &Trail<'_>) -> Option<SecretKind> {
         ) => Some(SecretKind::ApiSecret),
         ("", "psk") => Some(SecretKind::ApiSecret),
         ("", "key") if trail.first() == "license" => Some(SecretKind::LicenceKey),
-        // Headers of requests.
+        // Headers of HTTP requests.
         (_, "authorization") if parent.eq_ignore_ascii_case("headers") => Some(SecretKind::Token),
         _ => None,
     }
 }
 
-/// A key in small letters, with underscores between its words, whether it had `-` there or capitals.
+/// A key in lower case with underscores, converted from `-` or capitals between words.
 fn normal(key: &str) -> String {
     let mut out = String::with_capacity(key.len());
     let mut was_small = false;
@@ -168,21 +168,21 @@ fn normal(key: &str) -> String {
     out
 }
 
-/// Whether a value can be what its key promises.
+/// True if a value can be of the kind that its key indicates.
 fn may_be(kind: SecretKind, value: &Value, text: &str) -> bool {
     let is_number = matches!(value, Value::Raw(_)) && text.parse::<f64>().is_ok();
     match (kind, text) {
         (_, "true" | "false" | "null" | "none" | "undefined" | "disabled") => false,
-        // These are licences that everybody has.
+        // These are the names of public licences.
         (SecretKind::LicenceKey, "default" | "evaluation" | "community") => false,
         (SecretKind::Password, _) => true,
-        // The name of a file that has it.
+        // The name of a file that contains it.
         _ if text.ends_with(".pem") || text.ends_with(".key") => false,
         _ => !is_number,
     }
 }
 
-/// Whether an address has a password in it: `scheme://user:password@host`, or `…;SharedAccessKey=…`.
+/// True if a URL or connection string contains a password: `scheme://user:password@host`, or `…;SharedAccessKey=…`.
 fn has_credentials(text: &str) -> bool {
     let in_url = text.split("://").skip(1).any(|rest| {
         let ends = |c: char| matches!(c, '/' | '?' | '#' | '"' | '\'') || c.is_whitespace();
@@ -199,7 +199,7 @@ fn has_credentials(text: &str) -> bool {
                 .iter()
                 .any(|known| name.trim().eq_ignore_ascii_case(known))
         };
-        // One field alone is no connection string: it may be a part of a query.
+        // A single field is not a connection string: it may be part of a query.
         text.contains(';')
             && text.split(';').any(|field| {
                 field

@@ -1,9 +1,9 @@
 //! Characters: blanks, comments, quoted and unquoted text.
 //!
-//! [`Cursor`] walks over the text, [`HoconError`] says where it ended and why. Invariant: the cursor only moves forward, by whole
-//! characters, so reading costs no more than the length of the text.
+//! [`Cursor`] reads the text, [`HoconError`] says where and why that failed. Invariant: the cursor only moves forward, by whole characters,
+//! so reading takes time linear in the length of the text.
 
-/// Why a text is not HOCON that can be read.
+/// Why a text cannot be read as HOCON.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HoconError {
     /// Longer than [`MAX_BYTES`](super::MAX_BYTES).
@@ -12,10 +12,10 @@ pub enum HoconError {
     /// Not UTF-8.
     #[error("it is not UTF-8 at byte {offset}")]
     Utf8 {
-        /// Where the first wrong byte stands, from 0.
+        /// The offset of the first wrong byte, from 0.
         offset: usize,
     },
-    /// Not of the form.
+    /// Not in the syntax of HOCON.
     #[error("line {line}, column {column}: {problem}")]
     Syntax {
         /// The line, from 1.
@@ -30,16 +30,16 @@ pub enum HoconError {
 /// What is wrong at a place of the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// Something else should stand here.
-    #[error("{found} where {expected} should stand")]
+    /// Another token is expected here.
+    #[error("{found} instead of {expected}")]
     Unexpected {
         /// The character, or the end of the text.
         found: String,
-        /// What should stand here.
+        /// What is expected here.
         expected: &'static str,
     },
-    /// A character that only quotes make text.
-    #[error("`{0}` must stand in quotes")]
+    /// A character that text may contain only in quotes.
+    #[error("`{0}` must be in quotes")]
     Forbidden(char),
     /// Something begins here and does not end.
     #[error("{0} begins here and does not end")]
@@ -51,9 +51,9 @@ pub enum Problem {
     #[error("four quotes in a row: text that ends in a quote is closed by ~\"\"\"")]
     FourQuotes,
     /// An `include`.
-    #[error("`include` is not supported: a bundle stands for itself")]
+    #[error("`include` is not supported: a bundle is self-contained")]
     Include,
-    /// `+=` with something that is no list.
+    /// `+=` with a value that is not a list.
     #[error("`+=` needs a list, and this key has something else")]
     Append,
     /// Nested deeper than [`MAX_NESTING`](super::MAX_NESTING).
@@ -80,12 +80,12 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
-    /// What is left to read.
+    /// The rest of the text.
     pub(super) fn rest(&self) -> &'a str {
         self.text.get(self.at..).unwrap_or("")
     }
 
-    /// What was read since `start`.
+    /// The text from `start` to the cursor.
     pub(super) fn since(&self, start: usize) -> &'a str {
         self.text.get(start..self.at).unwrap_or("")
     }
@@ -98,13 +98,13 @@ impl<'a> Cursor<'a> {
         self.at += self.peek().map_or(0, char::len_utf8);
     }
 
-    /// Reads `token` if it stands here.
+    /// Reads `token` if it is next.
     pub(super) fn take(&mut self, token: &str) -> bool {
-        let stands = self.rest().starts_with(token);
-        if stands {
+        let is_next = self.rest().starts_with(token);
+        if is_next {
             self.at += token.len();
         }
-        stands
+        is_next
     }
 
     pub(super) fn take_while(&mut self, belongs: impl Fn(char) -> bool) -> &'a str {
@@ -142,7 +142,7 @@ impl<'a> Cursor<'a> {
         rest.starts_with('#') || rest.starts_with("//")
     }
 
-    /// Reads text in quotes, one or three at each end. The cursor stands at the first.
+    /// Reads text in quotes, one or three at each end. The cursor is at the first quote.
     pub(super) fn quoted(&mut self) -> Result<String, HoconError> {
         if self.rest().starts_with(TRIPLE) {
             return self.triple_quoted();
@@ -180,7 +180,7 @@ impl<'a> Cursor<'a> {
                 return Ok(());
             }
             _ => {
-                // As EMQX does: the backslash is text, and so is what follows.
+                // As in EMQX: the backslash and the next character are text.
                 out.push('\\');
                 return Ok(());
             }
@@ -228,7 +228,7 @@ impl<'a> Cursor<'a> {
         Ok(unindent(content))
     }
 
-    /// Reads `${…}`. The cursor stands at the dollar.
+    /// Reads `${…}`. The cursor is at the dollar.
     pub(super) fn substitution(&mut self) -> Result<(), HoconError> {
         let start = self.at;
         if !self.take("${") {
@@ -241,7 +241,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// The error that something else should stand here.
+    /// The error that another token is expected here.
     pub(super) fn unexpected(&self, expected: &'static str) -> HoconError {
         let found = self.peek().map_or_else(
             || "the end".to_owned(),
@@ -277,7 +277,7 @@ pub(super) const fn is_line_break(c: char) -> bool {
     matches!(c, '\n' | '\r')
 }
 
-/// Whether a character makes text without quotes. Dots, plus signs and dollars have their own rules.
+/// True if text without quotes may contain a character. Dots, plus signs and dollars have separate rules.
 pub(super) fn is_plain(c: char) -> bool {
     c.is_alphanumeric()
         || matches!(
@@ -287,7 +287,7 @@ pub(super) fn is_plain(c: char) -> bool {
         || (!c.is_ascii() && !is_space(c) && !c.is_whitespace() && !c.is_control())
 }
 
-/// Takes the indentation off text between triple quotes, if it begins with `~` and a line break.
+/// Removes the indentation of text in triple quotes, if it begins with `~` and a line break.
 pub(super) fn unindent(content: &str) -> String {
     let Some(lines) = content
         .strip_prefix("~\n")
@@ -305,7 +305,7 @@ pub(super) fn unindent(content: &str) -> String {
         .filter(|line| !is_empty(line))
         .map(level)
         .min();
-    // The last line may stand further left when it has nothing but the closing quotes.
+    // The last line may have a smaller indentation if it has only the closing quotes.
     let is_blank = last.bytes().all(|b| b == b' ');
     let indent = match of_first {
         _ if is_only_line => level(last),

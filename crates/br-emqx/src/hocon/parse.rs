@@ -8,7 +8,7 @@ use super::{MAX_BYTES, MAX_NESTING, MAX_VALUES, Object, Value};
 /// Reads a configuration.
 ///
 /// # Errors
-/// When it is not UTF-8, not of the form, or beyond a limit.
+/// If it is not UTF-8, not valid HOCON, or beyond a limit.
 pub fn parse(bytes: &[u8]) -> Result<Object, HoconError> {
     if bytes.len() > MAX_BYTES {
         return Err(HoconError::TooLong);
@@ -17,7 +17,7 @@ pub fn parse(bytes: &[u8]) -> Result<Object, HoconError> {
         offset: e.valid_up_to(),
     })?;
     let mut parser = Parser::new(text);
-    // A mark of the byte order is a blank, too.
+    // A byte order mark is also a blank.
     parser.cursor.skip_blank();
     let mut root = Object::new();
     if parser.cursor.take("{") {
@@ -35,7 +35,7 @@ pub fn parse(bytes: &[u8]) -> Result<Object, HoconError> {
     Ok(root)
 }
 
-/// Whether text read without quotes comes back as it is.
+/// True if text without quotes reads as the same text.
 pub(super) fn stands_alone(text: &str) -> bool {
     if text.starts_with(is_space) {
         return false;
@@ -88,7 +88,7 @@ impl<'a> Parser<'a> {
         Err(self.cursor.unexpected("a key"))
     }
 
-    /// Reads what stands between fields or elements. Returns whether another may follow.
+    /// Reads the separator between fields or elements. Returns whether another may follow.
     fn separator(&mut self, closer: char) -> Result<bool, HoconError> {
         let line_ended = self.cursor.skip_blank();
         match self.cursor.peek() {
@@ -104,7 +104,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads one field and what separates it from the next. Returns false when there is none, or it was the last one.
+    /// Reads one field and what separates it from the next. Returns false if there is none, or it was the last one.
     fn field(&mut self, object: &mut Object, depth: usize) -> Result<bool, HoconError> {
         self.cursor.skip_blank();
         if matches!(self.cursor.peek(), None | Some('}' | ']')) {
@@ -114,7 +114,7 @@ impl<'a> Parser<'a> {
         let path = self.key(depth)?;
         self.cursor.skip_blank();
         let level = depth + path.len();
-        // Every part of a dotted key makes an object.
+        // Every part of a dotted key creates an object.
         self.count(path.len().saturating_sub(1))?;
         if self.cursor.take("+=") {
             self.cursor.skip_blank();
@@ -178,7 +178,7 @@ impl<'a> Parser<'a> {
         if opens(self.cursor.peek()) && depth > MAX_NESTING {
             return Err(self.cursor.problem(Problem::Nesting));
         }
-        // Objects side by side become one, and so do lists.
+        // Adjacent objects are merged into one, and so are lists.
         if self.cursor.take("{") {
             let mut object = Object::new();
             self.object(&mut object, depth)?;
@@ -211,7 +211,7 @@ impl<'a> Parser<'a> {
         follows
     }
 
-    /// Reads text: one piece in quotes, or pieces of any kind side by side, which are kept as they stand.
+    /// Reads text: one piece in quotes, or several adjacent pieces of any kind, whose source text is kept.
     fn scalar(&mut self) -> Result<Value, HoconError> {
         let start = self.cursor.at();
         let mut end = self.cursor.clone();

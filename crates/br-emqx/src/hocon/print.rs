@@ -1,8 +1,8 @@
-//! Text as EMQX's own printer writes it.
+//! Printer: writes text as EMQX's own printer does.
 //!
-//! Keys are sorted, levels are indented by two spaces, maps of one or two simple values stand on one line, and text with quotes,
-//! backslashes or line breaks stands in triple quotes. Invariant: text in triple quotes was read back before it is written so,
-//! for EMQX's printer gets some texts wrong; those get escapes instead.
+//! Keys are sorted, levels are indented by two spaces, maps of one or two simple values are on one line, and text with quotes, backslashes
+//! or line breaks is in triple quotes. Invariant: the printer uses triple quotes only if the text reads back unchanged, because EMQX's
+//! printer gets some texts wrong; other text gets escapes.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use super::parse::stands_alone;
 use super::{Object, Value};
 
 const STEP: usize = 2;
-/// The longest text that may share a line with others, in bytes.
+/// The longest text, in bytes, in an object on one line.
 const SHORT: usize = 40;
 
 /// Writes an object as the text of a file.
@@ -22,7 +22,7 @@ pub fn print(object: &Object) -> String {
     out
 }
 
-/// Writes fields, each on a line of its own.
+/// Writes fields, each on a separate line.
 fn fields(out: &mut String, object: &Object, indent: usize) {
     for (key, value) in sorted(object) {
         spaces(out, indent);
@@ -85,7 +85,7 @@ fn list(out: &mut String, items: &[Value], indent: usize) {
     out.push(']');
 }
 
-/// Whether a value may share a line with others.
+/// True if a value may be in an object on one line.
 fn is_simple(value: &Value) -> bool {
     match value {
         Value::Raw(text) => text.len() <= SHORT && !text.contains(is_special),
@@ -99,8 +99,7 @@ fn is_simple(value: &Value) -> bool {
     }
 }
 
-/// What Erlang makes of a value when it takes it for text: numbers in lists are characters. `None` if it cannot be text, or is
-/// too long to matter.
+/// Flattens a value as Erlang does with text: numbers in lists are characters. `None` if it cannot be text, or is longer than the limit.
 fn flatten(flat: &mut String, value: &Value) -> Option<()> {
     match value {
         Value::Object(_) => None,
@@ -160,9 +159,9 @@ fn quoted(out: &mut String, text: &str, indent: usize) {
     escaped(out, text);
 }
 
-/// What stands between triple quotes, or `None` if text cannot stand there.
+/// The content for triple quotes, or `None` if the text cannot be in triple quotes.
 fn in_triple_quotes(text: &str, indent: usize) -> Option<String> {
-    // A backslash at the end takes the quotes after it away, in EMQX before hocon 0.45.
+    // In EMQX before hocon 0.45, a backslash at the end escapes the quotes after it.
     if text.contains(TRIPLE) || text.ends_with('\\') {
         return None;
     }
@@ -184,7 +183,7 @@ fn indented(text: &str, indent: usize) -> String {
     while let Some(line) = lines.next() {
         out.push('\n');
         match (line, lines.peek().is_none()) {
-            // The closing quotes stand below the key.
+            // The closing quotes are below the key.
             ("" | "\r", true) => spaces(&mut out, indent),
             ("" | "\r", false) => out.push_str(line),
             _ => {
@@ -200,7 +199,7 @@ fn indented(text: &str, indent: usize) -> String {
 fn print_key(out: &mut String, key: &str) {
     let starts_plain = key.starts_with(|c: char| c.is_ascii_alphabetic());
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    // These are more than text where a key should stand.
+    // As a key, these words have a special meaning.
     let is_word = matches!(key, "include" | "true" | "false" | "null");
     if starts_plain && key.chars().all(is_plain) && !is_word {
         out.push_str(key);

@@ -67,7 +67,7 @@ fn escapes_are_resolved_in_quotes_only() {
         "\"\\/\u{8}\u{c}\n\r\t".into()
     );
     assert_eq!(value(r#""\u00e9\ud83d\ude00""#), "é😀".into());
-    // EMQX keeps what it does not know.
+    // EMQX keeps unknown escapes.
     assert_eq!(value(r#""^\d+\.x""#), r"^\d+\.x".into());
     assert_eq!(value("\"\"\"a\\n\\d\"b\"\"\""), "a\\n\\d\"b".into());
     for bad in [r#""\ud83d""#, r#""\u12g4""#, r#""\ud83d\u0041""#, r#""\u1"#] {
@@ -86,7 +86,7 @@ fn multi_line_text_loses_the_indentation_its_lines_share() {
         sql.get_path(&["a", "sql"]),
         Some(&"SELECT\n  *\n\nFROM \"t\"".into())
     );
-    // The closing quotes may stand further left, and then the text ends in a line break.
+    // If the closing quotes have a smaller indentation, the text ends in a line break.
     assert_eq!(unindent("~\n    a\n    b\n  ~"), "a\nb\n");
     assert_eq!(unindent("~\n    a\n    b\n~"), "a\nb\n");
     assert_eq!(unindent("~\r\n    a\r\n\r\n    b\r\n  ~"), "a\r\n\r\nb\r\n");
@@ -152,14 +152,8 @@ fn separators_and_braces_are_as_free_as_in_hocon() {
 #[test]
 fn errors_say_where_and_what() {
     for (text, message) in [
-        (
-            "a = 1\n b = ]",
-            "line 2, column 6: `]` where a value should stand",
-        ),
-        (
-            "a",
-            "line 1, column 2: the end where `=`, `:` or `{` should stand",
-        ),
+        ("a = 1\n b = ]", "line 2, column 6: `]` instead of a value"),
+        ("a", "line 1, column 2: the end instead of `=`, `:` or `{`"),
         (
             "é = \"x",
             "line 1, column 5: a quoted text begins here and does not end",
@@ -184,44 +178,38 @@ fn errors_say_where_and_what() {
             "a = \"\"\"x\"\"\"\"",
             "line 1, column 12: four quotes in a row: text that ends in a quote is closed by ~\"\"\"",
         ),
-        ("a = 1}", "line 1, column 6: `}` where a key should stand"),
+        ("a = 1}", "line 1, column 6: `}` instead of a key"),
         (
             "a = [1}",
-            "line 1, column 7: `}` where a comma or the end of the line should stand",
+            "line 1, column 7: `}` instead of a comma or the end of the line",
         ),
         (
             "a = 0.0.0.0:1883",
-            "line 1, column 12: `:` where a comma or the end of the line should stand",
+            "line 1, column 12: `:` instead of a comma or the end of the line",
         ),
-        ("a = b?", "line 1, column 6: `?` must stand in quotes"),
-        ("a = $b", "line 1, column 5: `$` must stand in quotes"),
+        ("a = b?", "line 1, column 6: `?` must be in quotes"),
+        ("a = $b", "line 1, column 5: `$` must be in quotes"),
         (
             "a = ${b",
             "line 1, column 5: a substitution begins here and does not end",
         ),
-        ("a = 1 + 2", "line 1, column 7: `+` must stand in quotes"),
+        ("a = 1 + 2", "line 1, column 7: `+` must be in quotes"),
         (
             "a {} b {}",
-            "line 1, column 6: `b` where a comma or the end of the line should stand",
+            "line 1, column 6: `b` instead of a comma or the end of the line",
         ),
-        (
-            "a = 1,, b = 2",
-            "line 1, column 7: `,` where a key should stand",
-        ),
-        ("a..b = 1", "line 1, column 3: `.` where a key should stand"),
+        ("a = 1,, b = 2", "line 1, column 7: `,` instead of a key"),
+        ("a..b = 1", "line 1, column 3: `.` instead of a key"),
         (
             "include \"x\"",
-            "line 1, column 1: `include` is not supported: a bundle stands for itself",
+            "line 1, column 1: `include` is not supported: a bundle is self-contained",
         ),
         (
             "a {\n include required(\"x\")\n}",
-            "line 2, column 2: `include` is not supported: a bundle stands for itself",
+            "line 2, column 2: `include` is not supported: a bundle is self-contained",
         ),
-        ("[1]", "line 1, column 1: `[` where a key should stand"),
-        (
-            "{} a = 1",
-            "line 1, column 4: `a` where the end should stand",
-        ),
+        ("[1]", "line 1, column 1: `[` instead of a key"),
+        ("{} a = 1", "line 1, column 4: `a` instead of the end"),
     ] {
         assert_eq!(error(text), message, "{text}");
     }
@@ -245,8 +233,7 @@ fn nesting_and_numbers_of_values_are_limited() {
     assert!(error(&many).ends_with("more than 1048576 values"));
 }
 
-/// Whoever uploads a bundle decides what is in it, so no text may take long or end in a panic: what costs the square of its
-/// length does not come back within the time that tests have.
+/// A bundle may be hostile, so no text may take long or cause a panic. A quadratic algorithm would exceed the time limit of the test.
 #[test]
 fn hostile_text_ends_quickly() {
     let n = 200_000;
@@ -332,7 +319,7 @@ fn text_that_triple_quotes_would_change_is_escaped() {
     for (text, printed) in [
         ("a\"\"\"b", r#""a\"\"\"b""#),
         ("ends\\", r#""ends\\""#),
-        // The lines share an indentation of their own, which reading would take away.
+        // The lines share an indentation, which the parser would remove.
         ("  a\n  b", r#""  a\n  b""#),
         ("a\n\r", r#""a\n\r""#),
         ("a\u{1}\n", r#""a\u0001\n""#),

@@ -1,6 +1,6 @@
 //! The tree: [`Value`] and [`Object`].
 //!
-//! Invariant: a key stands once in an object, and finding it costs the same however many there are.
+//! Invariant: each key occurs once in an object, and a lookup takes constant time.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,8 +17,8 @@ pub enum Value {
     Array(Vec<Self>),
     /// Text in quotes, without them and with its escapes resolved.
     String(String),
-    /// Text without quotes, as it stood: a number, a boolean, `null`, a word, a duration, a substitution, or several pieces of
-    /// text side by side. What cannot stand without quotes is printed in quotes.
+    /// Text without quotes, as in the file: a number, a boolean, `null`, a word, a duration, a substitution, or several adjacent pieces of
+    /// text. Text that needs quotes is printed in quotes.
     Raw(String),
 }
 
@@ -50,9 +50,9 @@ impl Value {
         }
     }
 
-    /// Whether it means the same: as equality, but quotes make no difference, except that `null` is not `"null"`.
+    /// True if both mean the same: like equality, but without regard to quotes, except that `null` is not `"null"`.
     ///
-    /// EMQX 5.1 quotes every text, later versions only some, and its schema makes one value of both.
+    /// EMQX 5.1 quotes every text, later versions only some, and EMQX's schema treats both as the same value.
     #[must_use]
     pub fn means_same(&self, other: &Self) -> bool {
         match (self, other) {
@@ -84,7 +84,7 @@ impl From<&str> for Value {
     }
 }
 
-/// Keys and their values, in the order in which they were put in. The order does not count for equality.
+/// Keys and their values, in the order of insertion. Equality ignores the order.
 #[derive(Clone, Default)]
 pub struct Object {
     entries: Vec<(String, Value)>,
@@ -99,7 +99,7 @@ impl Object {
         Self::default()
     }
 
-    /// How many keys it has.
+    /// Number of keys.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -118,13 +118,13 @@ impl Object {
         self.entries.get(at).map(|(_, value)| value)
     }
 
-    /// Returns the value of a key, to change it.
+    /// Returns the value of a key, mutably.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
         let at = self.position(key)?;
         self.entries.get_mut(at).map(|(_, value)| value)
     }
 
-    /// Returns what is reached by one key after the other.
+    /// Returns the value at a path of keys.
     #[must_use]
     pub fn get_path(&self, path: &[&str]) -> Option<&Value> {
         let (last, parents) = path.split_last()?;
@@ -162,22 +162,22 @@ impl Object {
         self.entries.iter().map(|(key, _)| key.as_str())
     }
 
-    /// Puts `value` at the end of a path as HOCON says: what is missing on the way becomes an object, what is no object is
-    /// replaced by one, two objects become one, and anything else is replaced.
+    /// Puts `value` at a path as HOCON says: creates missing objects on the path, replaces other values on the path by objects, merges two
+    /// objects, and replaces any other value.
     pub(super) fn merge_at(&mut self, path: &[String], value: Value) {
         if let Some((parent, key)) = self.parent_of(path) {
             parent.merge_key(key.clone(), value);
         }
     }
 
-    /// Puts all keys of `other` into it, as [`merge_at`](Self::merge_at) does one.
+    /// Merges all keys of `other` into it, like [`merge_at`](Self::merge_at).
     pub(super) fn merge_all(&mut self, other: Self) {
         for (key, value) in other.entries {
             self.merge_key(key, value);
         }
     }
 
-    /// Appends to the list at the end of a path, which may be missing. Returns false when there is something else.
+    /// Appends to the list at the end of a path, which may be missing. Returns false if there is another value.
     pub(super) fn append_at(&mut self, path: &[String], value: Value) -> bool {
         let Some((parent, key)) = self.parent_of(path) else {
             return false;
@@ -190,7 +190,7 @@ impl Object {
         true
     }
 
-    /// The object that has, or gets, the last key of a path.
+    /// The object for the last key of a path, which is created if it is missing.
     fn parent_of<'p>(&mut self, path: &'p [String]) -> Option<(&mut Self, &'p String)> {
         let (last, parents) = path.split_last()?;
         let mut object = self;

@@ -1,11 +1,11 @@
-//! The checks themselves.
+//! The checks of a bundle.
 //!
-//! Invariant: each looks only at what it is given, and says the first thing that is wrong.
+//! Invariant: each depends only on its arguments, and returns the first error.
 
 use super::{Edition, Node, Refusal, SUFFIX, Version, VersionRule};
 use crate::meta::{Meta, SecurityProfile};
 
-/// Checks what can be said of a bundle without a node: its edition and its version are right in themselves.
+/// Checks a bundle without a node: its edition and its version are valid.
 ///
 /// # Errors
 /// [`Refusal::InvalidEdition`] or [`Refusal::InvalidVersion`].
@@ -25,7 +25,7 @@ fn check_edition(meta: &Meta) -> Result<Edition, Refusal> {
 /// Checks whether a node would import a bundle: edition, version, security profile.
 ///
 /// # Errors
-/// The first reason for which it would not.
+/// The first reason for a refusal.
 pub fn check_import(meta: &Meta, node: &Node) -> Result<(), Refusal> {
     if check_edition(meta)? == Edition::Ee && !node.takes_enterprise() {
         return Err(Refusal::EeToCeBackup);
@@ -54,8 +54,8 @@ pub fn check_import(meta: &Meta, node: &Node) -> Result<(), Refusal> {
 /// Checks the name of a bundle's file, and returns its base name.
 ///
 /// # Errors
-/// [`Refusal::UnsafeBackupName`] when the base name is no name of a directory of its own, as `..` in `...tar.gz` and `ns`, and
-/// [`Refusal::BadBackupName`] when the file is not in place (a name with `/`) or has not the suffix.
+/// [`Refusal::UnsafeBackupName`] if the base name cannot be used for a separate directory, such as `..` in `...tar.gz` and `ns`, and
+/// [`Refusal::BadBackupName`] if the name has a `/` or lacks the suffix.
 pub fn check_name(file_name: &str) -> Result<&str, Refusal> {
     if file_name.contains('/') {
         return Err(Refusal::BadBackupName);
@@ -70,7 +70,7 @@ pub fn check_name(file_name: &str) -> Result<&str, Refusal> {
 /// Checks that all members of an archive are below a directory of the base name. An archive without members passes.
 ///
 /// # Errors
-/// [`Refusal::BadArchiveDir`] when one is not. A renamed file is noticed here, and only here.
+/// [`Refusal::BadArchiveDir`] if one is not. Only this check detects a renamed file.
 pub fn check_members(
     base: &str,
     names: impl IntoIterator<Item: AsRef<str>>,

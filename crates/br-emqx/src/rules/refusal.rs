@@ -1,12 +1,12 @@
-//! Why EMQX takes no bundle, or no part of one.
+//! Why EMQX refuses a bundle, or a part of one.
 //!
-//! Invariant: [`Refusal::atom`] and [`Refusal::emqx_message`] are EMQX's own, so that whoever knows EMQX recognises them and
-//! scripts that look for them go on to work.
+//! Invariant: [`Refusal::atom`] and [`Refusal::emqx_message`] are EMQX's own texts, so that users recognise them and scripts that look for
+//! them still work.
 
 use super::VersionRule;
 use crate::meta::SecurityProfile;
 
-/// Why EMQX takes no bundle, or no part of one. Its text is EMQX's, without a line break at the end.
+/// Why EMQX refuses a bundle, or a part of one. Its text is EMQX's, without a line break at the end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -15,27 +15,27 @@ pub enum Refusal {
         "backup data import is only allowed on core EMQX nodes, but requested node '{node}' is not core"
     )]
     NotCoreNode {
-        /// The node that was asked.
+        /// The requested node.
         node: String,
     },
-    /// There is no such file.
+    /// The file does not exist.
     #[error("backup file not found")]
     NotFound,
-    /// The file has not the suffix, or is not in place.
+    /// The file lacks the suffix, or is not in the directory of bundles.
     #[error("invalid backup name: file name must have .tar.gz extension")]
     BadBackupName,
-    /// The file is what EMQX 4 exports. EMQX 5 refuses its name.
+    /// The file is an export of EMQX 4. EMQX 5 refuses its name.
     #[error("the file is JSON, as EMQX 4 exports it, and not a bundle of EMQX 5")]
     EarlierFormat,
     /// The base name would leave the directory of bundles.
     #[error("unsafe backup name")]
     UnsafeBackupName,
-    /// A member is not below the directory that has the file's base name; mostly, the file was renamed.
+    /// A member is not below the directory with the file's base name; usually because the file was renamed.
     #[error(
         "invalid backup archive content: all files in the archive must be under <backup name> directory"
     )]
     BadArchiveDir,
-    /// No `META.hocon`, or one that cannot be read, or one without edition or version.
+    /// `META.hocon` is missing, cannot be read, or lacks edition or version.
     #[error("invalid backup archive file: missing META.hocon")]
     MissingBackupMeta,
     /// Neither `ce` nor `ee`.
@@ -44,7 +44,7 @@ pub enum Refusal {
     /// Not two numbers with a dot between them.
     #[error("invalid backup archive content: wrong EMQX version value in META.hocon")]
     InvalidVersion,
-    /// The open source edition takes no bundle of the enterprise edition.
+    /// The open source edition refuses bundles of the enterprise edition.
     #[error("importing EMQX Enterprise data backup to EMQX is not allowed")]
     EeToCeBackup,
     /// The bundle is newer than the node, or older than 5.0.
@@ -57,10 +57,10 @@ pub enum Refusal {
         bundle: String,
         /// The node's version.
         node: String,
-        /// The rule by which they were compared.
+        /// The rule that compared them.
         rule: VersionRule,
     },
-    /// A file of this name is there.
+    /// A file of this name exists.
     #[error("Backup file \"{file}\" already exists")]
     AlreadyExists {
         /// The file's name.
@@ -72,7 +72,7 @@ pub enum Refusal {
         /// Why not.
         reason: String,
     },
-    /// The file is no archive; the words are those of Erlang's `erl_tar`.
+    /// The file is not an archive; the text is that of Erlang's `erl_tar`.
     #[error("{reason}")]
     BadArchive {
         /// Why not.
@@ -84,16 +84,16 @@ pub enum Refusal {
         /// What does not fit.
         reason: String,
     },
-    /// A hardened node takes no bundle of a node that was not. EMQX's own words for it are not known here.
+    /// A hardened node refuses a bundle of a node that is not hardened. EMQX's own text for it is not known.
     #[error(
         "importing a data backup of security profile {} to a hardened EMQX node is not allowed",
         .bundle.map_or("unknown (legacy)", SecurityProfile::name)
     )]
     SecurityProfileMismatch {
-        /// The profile that the bundle says.
+        /// The profile in the bundle.
         bundle: Option<SecurityProfile>,
     },
-    /// A table's file has another table in it.
+    /// A table's file contains another table.
     #[error("{{unexpected_table,{table}}}")]
     UnexpectedTable {
         /// The table in the file.
@@ -102,34 +102,34 @@ pub enum Refusal {
     /// A table's attributes are not those of the node.
     #[error("{{\"Backup traversal failed\",different_table_schema}}")]
     DifferentTableSchema,
-    /// A table's file has a record that is none of it.
+    /// A table's file contains a record of another table.
     #[error("{{bad_backup_record,{table}}}")]
     BadBackupRecord {
         /// The table.
         table: String,
     },
-    /// A table's file is no log of Erlang's `disk_log`.
+    /// A table's file is not a log of Erlang's `disk_log`.
     #[error("{{not_a_log_file,\"{file}\"}}")]
     NotALogFile {
         /// The file.
         file: String,
     },
-    /// A table is older than the node's and cannot be brought forward.
+    /// A table is older than the node's and cannot be migrated.
     #[error("no_migrator")]
     NoMigrator,
-    /// The node does not know where a table belongs.
+    /// The node does not know the shard of a table.
     #[error("{{unknown_mria_shard,{table}}}")]
     UnknownMriaShard {
         /// The table.
         table: String,
     },
-    /// Names that are no roots of the configuration.
+    /// Names that are not roots of the configuration.
     #[error("Invalid root keys: {}", .keys.join(", "))]
     UnknownRootKeys {
         /// The names, sorted.
         keys: Vec<String>,
     },
-    /// Names that are no table sets.
+    /// Names that are not table sets.
     #[error("Invalid table sets: {}", .sets.join(", "))]
     BadTableSets {
         /// The names, sorted.
@@ -154,7 +154,7 @@ impl Refusal {
             Self::UnsupportedVersion { .. } => "unsupported_version",
             Self::AlreadyExists { .. } => "already_exists",
             Self::BadBackupFile { .. } => "bad_backup_file",
-            // EMQX has only the words of these two.
+            // For these two, EMQX has only a text.
             Self::BadArchive { .. } => "bad_archive",
             Self::BadConfig { .. } => "validation_error",
             Self::SecurityProfileMismatch { .. } => "security_profile_mismatch",
@@ -169,7 +169,7 @@ impl Refusal {
         }
     }
 
-    /// Returns what EMQX says, to the last byte: some of its messages end in a line break.
+    /// Returns the exact message of EMQX: some of its messages end in a line break.
     #[must_use]
     pub fn emqx_message(&self) -> String {
         if *self == Self::EarlierFormat {

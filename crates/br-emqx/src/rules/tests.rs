@@ -64,14 +64,14 @@ fn an_enterprise_bundle_is_refused_by_the_open_source_edition() {
     assert_eq!(import("ce", "5.3.1", &ce), Ok(()));
     assert_eq!(import("ce", "5.3.1", &node(Edition::Ee, "5.8.0")), Ok(()));
     assert_eq!(import("ee", "5.3.1", &node(Edition::Ce, "5.9.0")), Ok(()));
-    // The edition is judged before the version.
+    // The edition is checked before the version.
     assert_eq!(import("ee", "test", &ce), Err("ee_to_ce_backup"));
     assert_eq!(import("test", "test", &ce), Err("invalid_edition"));
     assert_eq!(import("ce", "test", &ce), Err("invalid_version"));
 }
 
 #[test]
-fn a_hardened_node_wants_a_hardened_bundle() {
+fn hardened_node_refuses_other_profiles() {
     let node = node(Edition::Ee, "6.3.0").with_security_profile(SecurityProfile::Hardened);
     let with = |profile: &str| {
         let text = format!("edition = ee\nversion = \"6.3.0\"\n{profile}");
@@ -164,7 +164,7 @@ fn speaks_emqx(refusals: &[(Refusal, &str, &str)]) {
 }
 
 #[test]
-fn refusals_of_bundles_speak_emqx() {
+fn refusals_of_bundles_use_emqx_texts() {
     let unsupported = |rule| Refusal::UnsupportedVersion {
         bundle: "7.0.0".into(),
         node: "6.2.2".into(),
@@ -242,7 +242,7 @@ fn refusals_of_bundles_speak_emqx() {
 }
 
 #[test]
-fn refusals_of_parts_speak_emqx() {
+fn refusals_of_parts_use_emqx_texts() {
     speaks_emqx(&[
         (
             Refusal::UnexpectedTable {

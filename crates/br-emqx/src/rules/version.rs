@@ -1,11 +1,11 @@
-//! The node that imports, and what it compares: [`Edition`], [`Version`], [`VersionRule`], [`Node`].
+//! The importing node, and what it compares: [`Edition`], [`Version`], [`VersionRule`], [`Node`].
 //!
-//! Invariant: a version keeps the text it was read from, which is what refusals quote.
+//! Invariant: a version keeps its original text, which refusals quote.
 
 use super::Refusal;
 use crate::meta::SecurityProfile;
 
-/// Which EMQX it is.
+/// An edition of EMQX.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Edition {
     /// The open source edition, up to 5.8.
@@ -35,10 +35,10 @@ pub struct Version {
 }
 
 impl Version {
-    /// Reads a version as EMQX does: numbers between dots, and a part that begins with no digit is 0.
+    /// Reads a version as EMQX does: numbers between dots, where a part that does not begin with a digit is 0.
     ///
     /// # Errors
-    /// [`Refusal::InvalidVersion`] when there is no dot.
+    /// [`Refusal::InvalidVersion`] if it has no dot.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let mut parts = text.split('.');
         let (Some(major), Some(minor)) = (parts.next(), parts.next()) else {
@@ -64,13 +64,13 @@ impl Version {
         self.minor
     }
 
-    /// The version as it was written, with all that follows the numbers.
+    /// The original text of the version, including everything after the numbers.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether it is a release or later. Without a third number it stands for the last release of its line.
+    /// True if it is this release or a later one. Without a third number it means the last release of its line.
     #[must_use]
     pub fn is_since(&self, release: (u64, u64, u64)) -> bool {
         (self.major, self.minor, self.patch.unwrap_or(u64::MAX)) >= release
@@ -93,7 +93,7 @@ fn leading_number(text: &str) -> u64 {
     }
 }
 
-/// The two forms of the rule which versions may be imported.
+/// The two rules for versions that may be imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum VersionRule {
     /// Up to 5.10: neither number may be greater than the node's.
@@ -103,7 +103,7 @@ pub enum VersionRule {
 }
 
 impl VersionRule {
-    /// Returns the rule that a node of a version follows.
+    /// Returns the rule of a node of this version.
     #[must_use]
     pub const fn of(node: &Version) -> Self {
         if node.major >= 6 { Self::V6 } else { Self::V5 }
@@ -119,17 +119,17 @@ impl VersionRule {
     }
 }
 
-/// The node that would import a bundle.
+/// A node that would import a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Node {
-    /// Its edition, as it says it.
+    /// Its edition, as it reports it.
     pub edition: Edition,
     /// Its version.
     pub version: Version,
     /// Its security profile. Nodes before 6.3 have none.
     pub security_profile: Option<SecurityProfile>,
-    /// Whether a bundle of another security profile is welcome.
+    /// True if it accepts bundles of another security profile.
     pub allow_security_profile_mismatch: bool,
 }
 
@@ -152,14 +152,14 @@ impl Node {
         self
     }
 
-    /// Lets bundles of another security profile in.
+    /// Accepts bundles of another security profile.
     #[must_use]
     pub const fn allow_security_profile_mismatch(mut self) -> Self {
         self.allow_security_profile_mismatch = true;
         self
     }
 
-    /// There is only one edition since 5.9.
+    /// True if it accepts enterprise bundles. Since 5.9 there is only one edition.
     pub(super) fn takes_enterprise(&self) -> bool {
         self.edition == Edition::Ee || self.version.is_since((5, 9, 0))
     }

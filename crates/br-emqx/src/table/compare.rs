@@ -1,4 +1,4 @@
-//! Counting what an import would change.
+//! Comparison of two tables: counts what an import would change.
 
 use std::io::{self, Read};
 
@@ -8,15 +8,15 @@ use super::problem::TableError;
 use super::reader::{Record, TableReader};
 use crate::term::AtomText;
 
-/// The table of API keys. Its fourth value was renamed, and EMQX takes files from before.
+/// The table of API keys. Its fourth field was renamed, and EMQX accepts files with the old name.
 const API_KEYS: &str = "emqx_app";
 const OLD_API_KEY_ATTRIBUTE: &str = "desc";
 const NEW_API_KEY_ATTRIBUTE: &str = "extra";
 
-/// What an incoming table has that a base table has not, and the other way round.
+/// The differences between an incoming table and a base table.
 ///
-/// Records are counted by their keys, in bags each record by itself. Where keys were asked for, the lists hold the first ones as
-/// Erlang writes them, cut after 200 characters. There are no values in them.
+/// Records are counted by key, in bags by whole record. If the caller requests keys, the lists contain the first ones in Erlang's syntax,
+/// cut after 200 characters, without values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TableChanges {
@@ -60,7 +60,7 @@ pub enum MergeError {
 }
 
 impl MergeError {
-    /// What EMQX calls it, where it has a name: see also [`TableProblem::emqx_message`](super::TableProblem::emqx_message).
+    /// EMQX's message for it, if it has one: see also [`TableProblem::emqx_message`](super::TableProblem::emqx_message).
     #[must_use]
     pub const fn emqx_message(&self) -> Option<&'static str> {
         match self {
@@ -70,13 +70,13 @@ impl MergeError {
     }
 }
 
-/// Compares the table `name` of two bundles. Both have to be as an export writes them, and of the same fields.
+/// Compares the table `name` of two bundles. Both must be valid exports with the same fields.
 ///
-/// Memory is proportional to the number of records, at 100 to 200 bytes for each, and does not depend on their size. With
-/// `key_limit` above zero up to so many keys of each kind of change are listed, and all incoming keys are held as well.
+/// Memory is proportional to the number of records, at 100 to 200 bytes each, and does not depend on their size. Lists at most `key_limit`
+/// keys of each kind of change; if that is above zero, all incoming keys are also kept in memory.
 ///
 /// # Errors
-/// When a table cannot be read, or the incoming one could not be merged into the base.
+/// If a table cannot be read, or the incoming one could not be merged into the base.
 pub fn compare(
     name: &str,
     base: impl Read,
@@ -90,7 +90,7 @@ pub fn compare(
     Ok(index.changes())
 }
 
-/// Checks that the tables fit together and reads the incoming one to its end.
+/// Checks that the tables have the same fields, and indexes the whole incoming one.
 pub(super) fn index_incoming<R: Read>(
     base: &TableSchema,
     incoming: &mut TableReader<R>,
@@ -104,7 +104,7 @@ pub(super) fn index_incoming<R: Read>(
     Ok(index)
 }
 
-/// Reads the base to its end and hands over the records that stay.
+/// Reads the whole base and passes on the records that stay.
 pub(super) fn meet_base<R: Read>(
     index: &mut Index,
     base: &mut TableReader<R>,

@@ -1,8 +1,8 @@
-//! What an incoming table does to the records of a base table.
+//! The effect of an incoming table on the records of a base table.
 //!
-//! [`Index`] holds two hashes for each record instead of the record. It is filled with the incoming table and then meets the base
-//! record by record. Invariant: of several records with one key the last one counts, on both sides, as for a node that writes
-//! them one after the other.
+//! [`Index`] holds two hashes for each record instead of the record. The caller first adds the incoming table and then passes the records
+//! of the base. Invariant: of several records with the same key the last one counts, in both tables, as on a node that writes them in
+//! order.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,16 +13,16 @@ use super::item::TableKind;
 use super::reader::Record;
 use crate::term::{brief, encode_into, encode_ordered_key_into};
 
-/// Characters of a key that are shown.
+/// Most characters of a key that are shown.
 const MAX_KEY_CHARS: usize = 200;
 
-/// Stands for a key or a record: collisions of 16 bytes of SHA-256 are out of reach, even for those who look for them.
+/// The hash of a key or a record: 16 bytes of SHA-256, for which even an attacker cannot find a collision.
 type Fingerprint = [u8; 16];
 
-/// What becomes of a record of the base.
+/// What happens to a record of the base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It stays as it is.
+    /// It stays unchanged.
     Stays,
     /// The incoming table replaces it.
     Goes,
@@ -35,11 +35,11 @@ struct Entry {
     /// The number of that record in the incoming table.
     number: u64,
     base: BaseSide,
-    /// Whether the base had exactly this record somewhere, so that it need not be added.
+    /// True if the base has exactly this record, so that it need not be added.
     is_there: bool,
 }
 
-/// The last record of the base with the key of an entry.
+/// The state of the last record of the base with the key of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BaseSide {
     Absent,
@@ -47,7 +47,7 @@ enum BaseSide {
     Different,
 }
 
-/// The records of the incoming table, and what the base has of them.
+/// The records of the incoming table, and whether the base has them.
 #[derive(Debug)]
 pub(super) struct Index {
     kind: TableKind,
@@ -61,7 +61,7 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// For a base table of this kind. Up to `key_limit` keys of each kind of change are remembered as text.
+    /// An index for a base table of this kind. Keeps at most `key_limit` keys of each kind of change as text.
     pub(super) fn new(kind: TableKind, key_limit: usize) -> Self {
         Self {
             kind,
@@ -75,7 +75,7 @@ impl Index {
         }
     }
 
-    /// Takes in the next record of the incoming table.
+    /// Adds the next record of the incoming table.
     pub(super) fn add_incoming(&mut self, record: &Record<'_>) {
         let (key, fingerprint) = self.fingerprints(record);
         let entry = Entry {
@@ -92,7 +92,7 @@ impl Index {
         }
     }
 
-    /// Decides on the next record of the base.
+    /// Decides whether the next record of the base stays.
     pub(super) fn meet_base(&mut self, record: &Record<'_>) -> Fate {
         let (key, fingerprint) = self.fingerprints(record);
         let Some(entry) = self.incoming.get_mut(&key) else {
@@ -115,8 +115,8 @@ impl Index {
         }
     }
 
-    /// Whether the incoming record with this number has to be added to what stays of the base. The number alone does not
-    /// tell, because a later record may have the same key.
+    /// True if the incoming record with this number must be added to the base. The number is needed because a later record may have the
+    /// same key.
     pub(super) fn is_to_add(&mut self, number: u64, record: &Record<'_>) -> bool {
         let (key, _) = self.fingerprints(record);
         self.incoming
@@ -152,7 +152,7 @@ impl Index {
         changes
     }
 
-    /// What tells keys apart, and what tells records apart.
+    /// The hashes of the key and of the whole record.
     fn fingerprints(&mut self, record: &Record<'_>) -> (Fingerprint, Fingerprint) {
         let out = &mut self.scratch;
         out.clear();
@@ -183,7 +183,7 @@ fn fingerprint(bytes: &[u8]) -> Fingerprint {
     *fingerprint
 }
 
-/// The texts of the lowest numbers.
+/// The texts with the lowest numbers.
 fn first(mut keys: Vec<(u64, String)>, limit: usize) -> Vec<String> {
     keys.sort_unstable_by_key(|(number, _)| *number);
     keys.truncate(limit);

@@ -1,4 +1,4 @@
-//! Reporting on a table, whatever state it is in.
+//! Report on a table, sound or damaged.
 
 use std::io::{self, Read};
 
@@ -7,10 +7,10 @@ use super::problem::TableProblem;
 use super::reader::check_arity;
 use crate::disk_log::{Item, LogError, LogReader};
 
-/// How many problems a report lists; it counts them all.
+/// Most problems that a report lists; it counts all of them.
 pub const MAX_PROBLEMS: usize = 20;
 
-/// What a table file holds.
+/// The content of a table file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TableReport {
@@ -20,22 +20,22 @@ pub struct TableReport {
     pub header: Option<TableHeader>,
     /// The definition of the table, if it could be read.
     pub schema: Option<TableSchema>,
-    /// How many sound records there are.
+    /// Number of sound records.
     pub rows: u64,
-    /// Whether the table was written to its end.
+    /// True if the table was written completely.
     pub is_closed: bool,
-    /// How atoms are written, if the header tells.
+    /// The encoding of atoms, if the header shows it.
     pub atoms: Option<AtomStyle>,
     /// The first [`MAX_PROBLEMS`] problems, in the order of the file.
     pub problems: Vec<TableProblem>,
-    /// How many problems there are, warnings included.
+    /// Number of problems, including warnings.
     pub problem_count: u64,
-    /// How many of them are warnings.
+    /// Number of warnings among them.
     pub warning_count: u64,
 }
 
 impl TableReport {
-    /// Whether nothing but warnings was found.
+    /// True if it has no problems except warnings.
     #[must_use]
     pub const fn is_sound(&self) -> bool {
         self.problem_count == self.warning_count
@@ -49,7 +49,7 @@ impl TableReport {
         }
     }
 
-    /// The first item should be the header. Anything else is looked at as what may follow a header.
+    /// Adds the first item, which should be the header. Any other item is handled like those after a header.
     fn add_first(&mut self, item: &Item<'_>) {
         match parse_header(item) {
             Ok(header) => {
@@ -87,10 +87,10 @@ impl TableReport {
     }
 }
 
-/// Reads a table to its end, or as far as that is possible. `name` is the name of the file.
+/// Reads a table to the end, or as far as possible. `name` is the name of the file.
 ///
 /// # Errors
-/// When the input fails. Whatever is wrong with what it says is part of the report.
+/// If the input fails. The report contains all defects of the table.
 pub fn inspect(name: &str, input: impl Read) -> io::Result<TableReport> {
     let mut report = TableReport {
         name: name.to_owned(),

@@ -1,4 +1,4 @@
-//! What the items of a table mean: the header, the definition of the table, and records.
+//! The items of a table: the header, the definition of the table, and records.
 
 use super::problem::TableProblem;
 use crate::disk_log::Item;
@@ -7,11 +7,11 @@ use crate::term::{Term, decode};
 /// The versions of backups that Mnesia reads.
 const VERSIONS: [&str; 3] = ["0.1", "1.1", "1.2"];
 
-/// Tags with which an atom of at most 255 bytes starts, by the age of the Erlang that wrote it.
+/// Tags of atoms of at most 255 bytes, depending on the release of Erlang.
 const LATIN1_ATOM: u8 = 100;
 const UTF8_ATOM: u8 = 119;
 
-/// When and by whom a table was written.
+/// When and by which node a table was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TableHeader {
@@ -21,7 +21,7 @@ pub struct TableHeader {
     pub mnesia_version: String,
     /// The node, such as `emqx@127.0.0.1`.
     pub node: String,
-    /// When the backup was begun, in microseconds since 1970 by the clock of the node.
+    /// When the backup started, in microseconds since 1970 by the clock of the node.
     pub written_unix_micros: i64,
 }
 
@@ -46,19 +46,19 @@ pub struct TableSchema {
     pub kind: TableKind,
     /// The names of the fields. The first is the key.
     pub attributes: Vec<String>,
-    /// What stands in the first field of a record in the running table; in a backup it is the name of the table.
+    /// The first field of a record in the running table; in a backup it is the name of the table.
     pub record_name: String,
 }
 
 impl TableSchema {
-    /// The number of fields of a record, the name of the table included.
+    /// The number of fields of a record, including the name of the table.
     #[must_use]
     pub const fn arity(&self) -> usize {
         self.attributes.len() + 1
     }
 }
 
-/// How atoms are written, which tells about the Erlang release of the node.
+/// The encoding of atoms, which shows the Erlang release of the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AtomStyle {
     /// In Latin-1: release 25 or older.
@@ -68,7 +68,7 @@ pub enum AtomStyle {
 }
 
 impl AtomStyle {
-    /// Looks at the first atom of a header, `log_header`.
+    /// Reads the style from the first atom of a header, `log_header`.
     pub(super) const fn of_header(bytes: &[u8]) -> Option<Self> {
         match bytes {
             [_, _, _, LATIN1_ATOM, ..] => Some(Self::Latin1),
@@ -133,7 +133,7 @@ fn unix_micros(term: &Term) -> Option<i64> {
         .checked_add(micros.as_integer()?)
 }
 
-/// Finds out what an item of the file for `table` is.
+/// Parses an item of the file for `table`.
 pub(super) fn parse_item(table: &str, item: &Item<'_>) -> Result<TableItem, TableProblem> {
     let offset = item.offset;
     let Term::Tuple(fields) = decode_item(item)? else {
@@ -167,7 +167,7 @@ pub(super) fn parse_item(table: &str, item: &Item<'_>) -> Result<TableItem, Tabl
         });
     }
     if arity == 2 {
-        // Mnesia has no tables without a field beside the key.
+        // Every table of Mnesia has a field in addition to the key.
         return Err(TableProblem::DeletesRecord { offset });
     }
     Ok(TableItem::Record {

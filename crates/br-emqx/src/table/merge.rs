@@ -1,4 +1,4 @@
-//! Merging one table into another, as an import does.
+//! Merge of one table into another, as an import does it.
 
 use std::io::{Read, Seek, SeekFrom, Write};
 
@@ -9,13 +9,12 @@ use crate::disk_log::LogWriter;
 
 /// Writes the base table with the records of the incoming one to `out`.
 ///
-/// A record of the incoming table takes the place of that with the same key, records only in the base stay, and the definition
-/// is that of the base. Bags get the records that they do not have. First come the records that stay, in the order of the
-/// base, then the others in the order of the incoming table, so merging a table into itself gives the same table. Records
-/// are copied as they are.
+/// A record of the incoming table replaces the one with the same key, records only in the base stay, and the definition is that of the
+/// base. Bags get the records that they lack. The output has first the records that stay, in the order of the base, then the others in the
+/// order of the incoming table, so merging a table into itself gives the same table. Records are copied byte by byte.
 ///
-/// The incoming table is read twice, from where it stands. Memory is as for [`compare`](super::compare()). After an error the
-/// output is incomplete, although it may look like a finished table: whoever calls this removes it.
+/// The incoming table is read twice, from its current position. Memory is as for [`compare`](super::compare()). After an error the output
+/// is incomplete, although it may look like a finished table: the caller must remove it.
 ///
 /// # Errors
 /// When a table cannot be read, the tables have different fields, or the output fails.

@@ -1,8 +1,8 @@
 //! The tables of a bundle: the files below `mnesia/`, each a Mnesia backup of one table.
 //!
-//! [`TableReader`] gives the records of a table and stops at everything that an export does not contain; [`inspect()`] reports on a
-//! table and goes on where it can; [`compare()`] counts what an import would change, and [`merge()`] carries it out on files, as
-//! EMQX does it on a running node. Invariant: a record that is copied keeps its bytes; nothing is encoded anew.
+//! [`TableReader`] yields the records of a table and stops at every item that an export does not contain; [`inspect()`] reports on a table
+//! and continues after errors if it can; [`compare()`] counts what an import would change, and [`merge()`] does the import on files, as
+//! EMQX does it on a running node. Invariant: a copied record keeps its bytes and is never re-encoded.
 
 mod compare;
 mod index;

@@ -1,26 +1,26 @@
-//! What can be wrong with a table.
+//! Problems of a table.
 
 use std::io;
 
 use crate::disk_log::{LogDamage, LogError};
 use crate::term::{AtomText, Term, TermError};
 
-/// Fields up to which the shape of a record is written out.
+/// Most fields of a record whose shape is written in full.
 const MAX_SHOWN_FIELDS: usize = 24;
 
-/// Something in a table that an export does not contain. Offsets count bytes from the start of the file.
+/// A defect of a table: an item that an export does not contain. Offsets count bytes from the start of the file.
 ///
 /// The texts show names of tables and never keys or values, which may be secrets.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TableProblem {
-    /// The file is no intact log. EMQX refuses only what is no log at all; it skips the rest without a word.
+    /// The file is not an intact log. EMQX refuses only files that are not a log; it skips damaged items without an error.
     #[error(transparent)]
     Log(#[from] LogDamage),
     /// The log was never closed: records may be missing at its end. A warning.
     #[error("it was never closed, so records may be missing at its end")]
     NotClosed,
-    /// An item is no term.
+    /// An item is not a term.
     #[error("{error}, at offset {offset}")]
     Term {
         /// Where the item is.
@@ -28,19 +28,19 @@ pub enum TableProblem {
         /// What is wrong with it.
         error: TermError,
     },
-    /// The first item is no header.
+    /// The first item is not a header.
     #[error("it does not start with the header of a backup")]
     MissingHeader,
     /// The first item is the header of another kind of log.
     #[error("it is a log of the kind {}, not a backup", AtomText(.kind))]
     HeaderKind {
-        /// What the header says.
+        /// The value in the header.
         kind: String,
     },
     /// A backup of a version other than 0.1, 1.1 and 1.2.
     #[error("backups of version {version:?} are not supported")]
     Version {
-        /// What the header says.
+        /// The value in the header.
         version: String,
     },
     /// There is no definition of the table before the records.
@@ -52,7 +52,7 @@ pub enum TableProblem {
         /// Where the second definition is.
         offset: u64,
     },
-    /// The definition lacks something.
+    /// The definition lacks a property.
     #[error("the definition at offset {offset} has no usable `{property}`")]
     Schema {
         /// Where the definition is.
@@ -60,7 +60,7 @@ pub enum TableProblem {
         /// The property that is missing or not of its type.
         property: &'static str,
     },
-    /// The definition of another table than the file's name says.
+    /// The definition is for another table than the file's name says.
     #[error("it defines the table {}", AtomText(.table))]
     UnexpectedTable {
         /// The table that is defined.
@@ -87,7 +87,7 @@ pub enum TableProblem {
         offset: u64,
         /// The table to which the record says it belongs.
         table: String,
-        /// How many fields it has, the name of the table included.
+        /// Number of its fields, including the name of the table.
         arity: usize,
     },
     /// A record with too many fields or too few.
@@ -95,13 +95,13 @@ pub enum TableProblem {
     Arity {
         /// Where the record is.
         offset: u64,
-        /// How many fields it has, the name of the table included.
+        /// Number of its fields, including the name of the table.
         arity: usize,
-        /// How many the definition asks for.
+        /// Number of fields in the definition.
         expected: usize,
     },
-    /// A term that is no record at all.
-    #[error("the item at offset {offset} is no record")]
+    /// A term that is not a record.
+    #[error("the item at offset {offset} is not a record")]
     NotARecord {
         /// Where the item is.
         offset: u64,
@@ -109,14 +109,14 @@ pub enum TableProblem {
 }
 
 impl TableProblem {
-    /// Whether the records that are there can be used nevertheless.
+    /// True if the existing records can still be used.
     #[must_use]
     pub const fn is_warning(&self) -> bool {
         matches!(self, Self::NotClosed)
     }
 
-    /// The reason that EMQX gives when it takes this file back as `table`, without the `{"Backup traversal failed",…}` that
-    /// some releases put around it, and with `_` for the values of a record. `None` where EMQX has no message of its own.
+    /// The reason that EMQX gives when it imports this file as `table`, without the `{"Backup traversal failed",…}` that some releases put
+    /// around it, and with `_` for the values of a record. `None` if EMQX has no message for it.
     #[must_use]
     pub fn emqx_message(&self, table: &str, file: &str) -> Option<String> {
         match self {
@@ -162,7 +162,7 @@ pub enum TableError {
     /// The input failed.
     #[error("cannot read")]
     Io(#[from] io::Error),
-    /// The table is not as an export writes it.
+    /// The table is not a valid export.
     #[error(transparent)]
     Problem(#[from] TableProblem),
 }

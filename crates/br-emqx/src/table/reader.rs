@@ -1,4 +1,4 @@
-//! Reading the records of a table, strictly.
+//! Strict reader of the records of a table.
 
 use std::io::Read;
 
@@ -7,9 +7,9 @@ use super::problem::{TableError, TableProblem};
 use crate::disk_log::LogReader;
 use crate::term::Term;
 
-/// Reads a table: what it is, and then its records one by one.
+/// Reads a table: its header and definition, and then its records in order.
 ///
-/// Everything that an export does not contain is an error. After one that concerns a single item, reading may go on.
+/// Every item that an export does not contain is an error. After an error about a single item, the caller may continue to read.
 #[derive(Debug)]
 pub struct TableReader<R> {
     log: LogReader<R>,
@@ -23,19 +23,19 @@ pub struct TableReader<R> {
 pub struct Record<'a> {
     /// Where the record starts in the file, in bytes.
     pub offset: u64,
-    /// The record as it stands in the file: one encoded term.
+    /// The bytes of the record in the file: one encoded term.
     pub bytes: &'a [u8],
-    /// The field by which the table finds the record.
+    /// The key of the record.
     pub key: Term,
     /// The other fields, at least one.
     pub values: Vec<Term>,
 }
 
 impl<R: Read> TableReader<R> {
-    /// Reads the header and the definition. `name` is the name of the file, which has to be that of the table.
+    /// Reads the header and the definition. `name` is the name of the file, which must be that of the table.
     ///
     /// # Errors
-    /// When the input fails or does not start as an export of that table does.
+    /// If the input fails or does not start like an export of that table.
     pub fn open(name: &str, input: R) -> Result<Self, TableError> {
         let mut log = LogReader::new(input)?;
         let item = log.next_item()?.ok_or(TableProblem::MissingHeader)?;
@@ -54,7 +54,7 @@ impl<R: Read> TableReader<R> {
         })
     }
 
-    /// When and by whom the table was written.
+    /// When and by which node the table was written.
     #[must_use]
     pub const fn header(&self) -> &TableHeader {
         &self.header
@@ -66,13 +66,13 @@ impl<R: Read> TableReader<R> {
         &self.schema
     }
 
-    /// Whether the table was written to its end; see [`TableProblem::NotClosed`].
+    /// True if the table was written completely; see [`TableProblem::NotClosed`].
     #[must_use]
     pub const fn is_closed(&self) -> bool {
         self.log.is_closed()
     }
 
-    /// The items before the records, as they stand in the file: the header and the definition.
+    /// The bytes of the items before the records: the header and the definition.
     #[must_use]
     pub const fn definition(&self) -> &[Vec<u8>; 2] {
         &self.definition

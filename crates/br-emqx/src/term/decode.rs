@@ -1,4 +1,4 @@
-//! Reading the external term format.
+//! Decoder of the external term format.
 
 use std::io::Read as _;
 
@@ -9,13 +9,13 @@ use super::{
     Opaque, OpaqueKind, Term, TermError, VERSION, encode_into, tag,
 };
 
-/// What is reserved at most before the elements of a term have been seen. Counts in the input are claims.
+/// Most elements of a term for which memory is allocated before they are read, because counts in the input are not trusted.
 const MAX_RESERVED: usize = 1024;
 
 /// Decodes one term with its version byte.
 ///
 /// # Errors
-/// When the bytes are not exactly one term, or one above the limits of this module.
+/// If the bytes are not exactly one term, or the term exceeds a limit of this module.
 pub fn decode(bytes: &[u8]) -> Result<Term, TermError> {
     let Some((&VERSION, rest)) = bytes.split_first() else {
         return Err(TermError::Version);
@@ -26,7 +26,7 @@ pub fn decode(bytes: &[u8]) -> Result<Term, TermError> {
     }
 }
 
-/// A term without version byte, up to the end.
+/// Decodes a term without version byte that ends with the bytes.
 fn whole(bytes: &[u8]) -> Result<Term, TermError> {
     let mut decoder = Decoder {
         rest: bytes,
@@ -47,7 +47,7 @@ fn inflate(packed: &[u8]) -> Result<Vec<u8>, TermError> {
     if size > MAX_INFLATED_BYTES {
         return Err(TermError::Inflated);
     }
-    // One byte more than announced tells that there is more; memory grows with what really comes out.
+    // Reads one byte more than the stated size to detect a longer term; memory grows with the actual output.
     let mut decoder = ZlibDecoder::new(stream).take(u64::from(size) + 1);
     let mut bytes = Vec::new();
     decoder
@@ -66,12 +66,12 @@ fn inflate(packed: &[u8]) -> Result<Vec<u8>, TermError> {
 struct Decoder<'a> {
     rest: &'a [u8],
     terms_left: u32,
-    /// How many more levels may be encoded again while they are decoded.
+    /// Number of further levels that may be re-encoded while they are decoded.
     copies_left: u16,
 }
 
 impl<'a> Decoder<'a> {
-    /// One term of at most this depth.
+    /// Decodes one term of at most this depth.
     fn term(&mut self, depth: u16) -> Result<Term, TermError> {
         let inner = depth.checked_sub(1).ok_or(TermError::Depth)?;
         self.spend(1)?;
@@ -157,7 +157,7 @@ impl<'a> Decoder<'a> {
         self.array().map(u32::from_be_bytes)
     }
 
-    /// Room for elements of which each takes at least this many bytes.
+    /// Allocates a vector for `count` elements, each of which takes at least this number of bytes in the input.
     fn room<T>(&self, count: u32, bytes_each: usize) -> Result<Vec<T>, TermError> {
         let count = usize::try_from(count).map_err(|_| TermError::Truncated)?;
         if count > self.rest.len() / bytes_each {
@@ -174,7 +174,7 @@ impl<'a> Decoder<'a> {
         Ok(terms)
     }
 
-    /// Decodes what is then encoded again.
+    /// Decodes terms that are then re-encoded.
     fn copied<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, TermError>,
@@ -185,7 +185,7 @@ impl<'a> Decoder<'a> {
         Ok(read)
     }
 
-    /// A tail that is a list again adds its elements without a further level, as Erlang sees it.
+    /// A tail that is a list adds its elements without a further level, as in Erlang.
     fn list(&mut self, depth: u16) -> Result<Term, TermError> {
         let count = self.u32()?;
         let mut elements = self.terms(count, depth)?;
@@ -221,7 +221,7 @@ impl<'a> Decoder<'a> {
         Ok(Term::integer(is_negative, self.take(len)?))
     }
 
-    /// Text such as `1.50000000000000000000e+00`, filled up with zero bytes.
+    /// Decodes text such as `1.50000000000000000000e+00`, padded with zero bytes.
     fn old_float(&mut self) -> Result<Term, TermError> {
         let bytes = self.take(31)?;
         let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
@@ -269,7 +269,7 @@ impl<'a> Decoder<'a> {
         Ok(text)
     }
 
-    /// The number that tells incarnations of a node apart: a byte in the old encodings.
+    /// Decodes the number that distinguishes incarnations of a node: one byte in the old encodings.
     fn creation(&mut self, is_short: bool) -> Result<u32, TermError> {
         if is_short {
             Ok((self.u8()? & 3).into())
@@ -294,7 +294,7 @@ impl<'a> Decoder<'a> {
             self.u32()?.into()
         };
         let creation = self.creation(tag == tag::PORT)?.to_be_bytes();
-        // Only releases from 24 on know the long form, and they too write it for nothing but long numbers.
+        // Only releases from 24 on have the long form, and they use it only for long numbers.
         Ok(match u32::try_from(id) {
             Ok(id) => {
                 let fields = [id.to_be_bytes(), creation].concat();
@@ -329,7 +329,7 @@ impl<'a> Decoder<'a> {
         Ok(opaque(OpaqueKind::Reference, &head, node, &fields))
     }
 
-    /// An anonymous function: its size, fixed fields, four terms and the values it captured.
+    /// Decodes an anonymous function: its size, fixed fields, four terms and the captured values.
     fn fun(&mut self, depth: u16) -> Result<Term, TermError> {
         let before = self.rest.len();
         let size = self.u32()?;
@@ -353,7 +353,7 @@ impl<'a> Decoder<'a> {
         }))
     }
 
-    /// A function of a module: module, name and arity.
+    /// Decodes a function of a module: module, name and arity.
     fn export(&mut self, depth: u16) -> Result<Term, TermError> {
         let mut bytes = vec![tag::EXPORT];
         for part in self.copied(|decoder| decoder.terms(3, depth))? {

@@ -1,34 +1,34 @@
-//! Terms in Erlang's syntax, for people.
+//! Terms in Erlang's syntax, for display.
 
 use std::fmt::{self, Display, Formatter, Write};
 
 use super::{BigInteger, BitString, Float, Opaque, OpaqueKind, Term};
 
-/// Bytes of a big integer up to which it is shown in decimal; the cost of that grows with the square.
+/// Largest size, in bytes, of a big integer that is shown in decimal; the conversion takes quadratic time.
 const MAX_DECIMAL_BYTES: usize = 64;
 
-/// Words that are no atoms without quotes.
+/// Reserved words, which are atoms only in quotes.
 const RESERVED: [&str; 28] = [
     "after", "and", "andalso", "band", "begin", "bnot", "bor", "bsl", "bsr", "bxor", "case",
     "catch", "cond", "div", "else", "end", "fun", "if", "let", "maybe", "not", "of", "or",
     "orelse", "receive", "rem", "try", "when",
 ];
 
-/// A term in at most this many characters. What is longer ends in `…`.
+/// A term in at most this number of characters; a longer one is cut and ends in `…`.
 #[must_use]
 pub(crate) fn brief(term: &Term, max_chars: usize) -> String {
     let mut out = Brief {
         text: String::new(),
         chars_left: max_chars,
     };
-    // The error only says that there was more.
+    // The error only means that the text was cut.
     if write!(out, "{term}").is_err() {
         out.text.push('…');
     }
     out.text
 }
 
-/// Stops whoever writes into it when it is full, so that showing a huge term costs no more than a small one.
+/// A writer that fails when it is full, so that displaying a huge term costs no more than a small one.
 struct Brief {
     text: String,
     chars_left: usize,
@@ -85,7 +85,7 @@ fn separated<T: Display>(f: &mut Formatter<'_>, items: impl IntoIterator<Item = 
     Ok(())
 }
 
-/// An atom as it stands in a program: quoted where it has to be.
+/// An atom as in source code: quoted if necessary.
 pub(crate) struct AtomText<'a>(pub(crate) &'a str);
 
 impl Display for AtomText<'_> {
@@ -117,7 +117,7 @@ fn quoted(f: &mut Formatter<'_>, quote: char, text: &str) -> fmt::Result {
     f.write_char(quote)
 }
 
-/// Whether a terminal shows a character as what it is.
+/// True if a terminal can show a character.
 fn is_printable(c: char) -> bool {
     matches!(c, '\n' | '\r' | '\t' | '\\' | '\'' | '"') || c.escape_debug().len() == 1
 }
@@ -127,7 +127,7 @@ fn list(f: &mut Formatter<'_>, elements: &[Term]) -> fmt::Result {
         let value = term.as_integer().and_then(|value| u8::try_from(value).ok());
         value.is_some_and(|byte| byte.is_ascii() && is_printable(byte.into()))
     };
-    // Erlang shows every list that could be a text as one.
+    // Erlang shows every list that could be text as text.
     if !elements.is_empty()
         && elements.iter().all(printable)
         && let Some(text) = Term::text_of(elements)

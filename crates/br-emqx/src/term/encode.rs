@@ -1,11 +1,11 @@
-//! Writing the external term format, in one form for each value.
+//! Encoder of the external term format, with one form for each value.
 
 use super::{BigInteger, Term, VERSION, tag};
 
-/// Encodes a term with its version byte, with the tags that Erlang 26 takes.
+/// Encodes a term with its version byte, with the tags that Erlang 26 uses.
 ///
-/// Atoms of more than 65,535 bytes and anything of more than 2³² - 1 parts have no encoding, and are never the result of
-/// [`decode`](super::decode()): what comes out for them is not readable.
+/// Atoms of more than 65,535 bytes and terms of more than 2³² - 1 parts have no encoding: the output for them is invalid.
+/// [`decode`](super::decode()) never returns such terms.
 #[must_use]
 pub fn encode(term: &Term) -> Vec<u8> {
     let mut out = vec![VERSION];
@@ -22,7 +22,7 @@ pub(crate) fn encode_into(term: &Term, out: &mut Vec<u8>) {
     .term(term);
 }
 
-/// Appends what two terms have in common exactly if Erlang's `==` holds for them, as between the keys of an `ordered_set`.
+/// Appends bytes that are equal for two terms exactly if Erlang's `==` holds for them, as for the keys of an `ordered_set`.
 pub(crate) fn encode_ordered_key_into(term: &Term, out: &mut Vec<u8>) {
     Encoder {
         out,
@@ -31,7 +31,7 @@ pub(crate) fn encode_ordered_key_into(term: &Term, out: &mut Vec<u8>) {
     .term(term);
 }
 
-/// Whether `1.0` is another value than `1`.
+/// Whether `1.0` and `1` are different values.
 #[derive(Clone, Copy)]
 enum Floats {
     Distinct,
@@ -98,7 +98,7 @@ impl Encoder<'_> {
         self.out.extend_from_slice(&count.to_be_bytes());
     }
 
-    /// An atom's length: in one byte or in two.
+    /// Appends the length of an atom, in one byte or two.
     fn short(&mut self, small: u8, large: u8, len: usize) {
         if let Ok(len) = u8::try_from(len) {
             self.out.extend_from_slice(&[small, len]);
@@ -140,7 +140,7 @@ impl Encoder<'_> {
         self.out.extend_from_slice(magnitude);
     }
 
-    /// Lists of bytes have a shorter form of their own. Where `[1.0]` is to equal `[1]`, both take the long one.
+    /// Lists of bytes have a separate, shorter form. If `[1.0]` must equal `[1]`, both use the long form.
     fn list(&mut self, elements: &[Term]) {
         if elements.is_empty() {
             return self.out.push(tag::NIL);

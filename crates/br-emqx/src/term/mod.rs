@@ -1,8 +1,8 @@
 //! Erlang terms and their external format, the encoding of everything that Mnesia writes into a backup.
 //!
 //! [`decode()`] turns the bytes of one term into a [`Term`], [`encode()`] writes it back. Invariant: two terms are equal exactly when
-//! [`encode()`] gives the same bytes for both, whichever tags an Erlang release chose when it wrote them; so an atom in Latin-1
-//! equals the same atom in UTF-8, and the order in which a map was written does not matter.
+//! [`encode()`] gives the same bytes for both, independently of the tags that an Erlang release used; so an atom in Latin-1 equals the same
+//! atom in UTF-8, and the order of a map in the input does not matter.
 
 mod decode;
 mod display;
@@ -15,25 +15,25 @@ pub(crate) use display::{AtomText, brief};
 pub use encode::encode;
 pub(crate) use encode::{encode_into, encode_ordered_key_into};
 
-/// How deep terms may be nested.
+/// Deepest nesting of terms.
 pub const MAX_DEPTH: u16 = 256;
 
-/// How deep maps may be nested in the keys of maps, and functions in functions. Reading one costs a copy at each such level.
+/// Deepest nesting of maps in the keys of maps, and of functions in functions. The decoder makes a copy at each such level.
 pub const MAX_COPIED_DEPTH: u16 = 8;
 
-/// How many terms a term may consist of, itself included: about 100 MB when decoded.
+/// Most terms in a term, including itself: about 100 MB when decoded.
 pub const MAX_TERMS: u32 = 1 << 22;
 
-/// The size to which a compressed term may grow, in bytes.
+/// Largest size of a compressed term after decompression, in bytes.
 pub const MAX_INFLATED_BYTES: u32 = 64 << 20;
 
-/// The longest atom that Erlang has, in characters.
+/// The longest atom that Erlang allows, in characters.
 pub const MAX_ATOM_CHARS: usize = 255;
 
 /// The byte with which every external term starts.
 const VERSION: u8 = 131;
 
-/// What the first byte of a term says about the rest.
+/// The tags: the first byte of a term, which gives its type.
 mod tag {
     pub(super) const NEW_FLOAT: u8 = 70;
     pub(super) const BIT_BINARY: u8 = 77;
@@ -66,7 +66,7 @@ mod tag {
     pub(super) const V4_PORT: u8 = 120;
 }
 
-/// Why bytes are no term.
+/// Why bytes are not a valid term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TermError {
@@ -79,7 +79,7 @@ pub enum TermError {
     /// The term ends before the bytes do.
     #[error("there are bytes after the end of a term")]
     TrailingBytes,
-    /// A tag that Erlang does not write into files, or none at all.
+    /// A tag that is unknown or that Erlang does not write into files.
     #[error("a term has the unknown tag {0}")]
     Tag(u8),
     /// Nested deeper than [`MAX_DEPTH`] or [`MAX_COPIED_DEPTH`].
@@ -88,16 +88,16 @@ pub enum TermError {
     /// More parts than [`MAX_TERMS`].
     #[error("a term consists of more than {MAX_TERMS} terms")]
     TooManyTerms,
-    /// A compressed term that would grow above [`MAX_INFLATED_BYTES`].
+    /// A compressed term that is larger than [`MAX_INFLATED_BYTES`] after decompression.
     #[error("a compressed term is larger than {MAX_INFLATED_BYTES} bytes")]
     Inflated,
-    /// A compressed term that cannot be inflated, or is not of the size that it says.
+    /// A compressed term that cannot be decompressed, or does not have the stated size.
     #[error("a compressed term is damaged")]
     Compressed,
-    /// An atom that is not UTF-8 or longer than [`MAX_ATOM_CHARS`], or another term where an atom has to be.
+    /// An atom that is not UTF-8 or longer than [`MAX_ATOM_CHARS`], or another term where an atom is required.
     #[error("an atom is malformed")]
     Atom,
-    /// A floating-point number that is infinite or none, which Erlang does not have.
+    /// A floating-point number that is infinite or NaN, which Erlang does not have.
     #[error("a floating-point number is malformed")]
     Float,
     /// A bit string whose last byte holds an impossible number of bits.
@@ -113,8 +113,8 @@ pub enum TermError {
 
 /// An Erlang term.
 ///
-/// [`decode()`] keeps to what the variants say about their contents. Whoever builds terms by hand takes [`Term::map`],
-/// [`Term::list`] and [`Term::integer`] for those with a rule, because equality relies on it.
+/// The variants state rules for their contents, and [`decode()`] follows them. To build terms, use [`Term::map`], [`Term::list`] and
+/// [`Term::integer`] for variants with a rule, because equality relies on the rules.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Term {
     /// An integer of at most 64 bits.
@@ -129,13 +129,13 @@ pub enum Term {
     Tuple(Vec<Self>),
     /// A proper list. Strings are lists of characters.
     List(Vec<Self>),
-    /// A list with elements before a tail that is no list.
+    /// A list with elements before a tail that is not a list.
     ImproperList(Vec<Self>, Box<Self>),
     /// A map, in the order of the encoded keys, each key once.
     Map(Vec<(Self, Self)>),
     /// A binary.
     Binary(Vec<u8>),
-    /// A bit string that is no binary.
+    /// A bit string that is not a binary.
     BitString(BitString),
     /// A process, port, reference or function.
     Opaque(Opaque),
@@ -202,7 +202,7 @@ impl Term {
     /// A map.
     ///
     /// # Errors
-    /// [`TermError::MapKeys`] when a key is there twice.
+    /// [`TermError::MapKeys`] if a key occurs twice.
     pub fn map(mut pairs: Vec<(Self, Self)>) -> Result<Self, TermError> {
         pairs.sort_by_cached_key(|(key, _)| encode(key));
         let mut neighbours = pairs.iter().zip(pairs.iter().skip(1));
@@ -287,7 +287,7 @@ impl BigInteger {
 pub struct Float(u64);
 
 impl Float {
-    /// `None` for infinities and for what is not a number.
+    /// `None` for infinities and NaN.
     #[must_use]
     pub const fn new(value: f64) -> Option<Self> {
         if value.is_finite() {
@@ -314,20 +314,20 @@ pub struct BitString {
 }
 
 impl BitString {
-    /// The bytes; of the last one only [`last_bits`](Self::last_bits) count, from the top.
+    /// The bytes. Only the upper [`last_bits`](Self::last_bits) bits of the last byte count.
     #[must_use]
     pub const fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// How many bits of the last byte belong to the string: 1 to 7.
+    /// Number of bits in use in the last byte: 1 to 7.
     #[must_use]
     pub const fn last_bits(&self) -> u8 {
         self.last_bits
     }
 }
 
-/// Something of a running node, which only that node can interpret.
+/// A value of a running node that only that node can interpret.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Opaque {
     kind: OpaqueKind,
@@ -336,7 +336,7 @@ pub struct Opaque {
 }
 
 impl Opaque {
-    /// What it is.
+    /// Its kind.
     #[must_use]
     pub const fn kind(&self) -> OpaqueKind {
         self.kind

@@ -59,7 +59,7 @@ fn every_tag_is_read() {
 }
 
 #[test]
-fn what_means_the_same_is_equal() {
+fn terms_of_equal_meaning_are_equal() {
     let same = |a: &[&[u8]], b: &[&[u8]]| {
         let (a, b) = (decode(&bytes(a)).unwrap(), decode(&bytes(b)).unwrap());
         assert_eq!(a, b);
@@ -111,7 +111,7 @@ fn what_means_the_same_is_equal() {
 }
 
 #[test]
-fn what_erlang_tells_apart_differs() {
+fn terms_that_differ_in_erlang_differ() {
     let plus = decode(&bytes(&[&[70], &0.0_f64.to_be_bytes()])).unwrap();
     let minus = decode(&bytes(&[&[70], &(-0.0_f64).to_be_bytes()])).unwrap();
     assert_ne!(plus, minus);
@@ -147,7 +147,7 @@ fn keys_of_ordered_tables_equal_their_integers() {
     }
     assert_ne!(key(&float(0.5)), key(&Term::Integer(0)));
     assert_ne!(key(&float(f64::MAX)), key(&float(f64::MIN)));
-    // In maps only values are compared like that.
+    // In maps only values are compared in this way.
     let one = Term::map(vec![(float(1.0), Term::Integer(2))]).unwrap();
     let other = Term::map(vec![(Term::Integer(1), Term::Integer(2))]).unwrap();
     assert_ne!(key(&one), key(&other));
@@ -181,7 +181,7 @@ fn malformed_terms_are_refused() {
 }
 
 #[test]
-fn functions_are_kept_as_they_are() {
+fn functions_round_trip() {
     let terms: &[u8] = &[
         119, 1, b'm', 97, 1, 97, 2, 88, 119, 1, b'n', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     ];

@@ -1,16 +1,16 @@
-//! Tests that run in a process of their own: this program once more, for one test.
+//! Tests in a separate process: starts this program again for one test.
 
 use std::process::{Child, Command, Output, Stdio};
 
-/// What tells a child that it is one, and what it works on.
+/// The variable that marks a child process and holds its argument.
 const VARIABLE: &str = "BR_ARCHIVE_TEST_CHILD";
 
-/// Returns what a child was told; `None` when this is none.
+/// Returns the argument of a child process; `None` if this is not a child.
 pub(crate) fn told() -> Option<String> {
     std::env::var(VARIABLE).ok()
 }
 
-/// Runs a test of this program as a child. The test has to ask [`told`] first, and do nothing when it was told nothing.
+/// Runs a test of this program as a child. The test must first call [`told`], and do nothing if it returns `None`.
 pub(crate) fn start(test: &str, told: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
@@ -22,7 +22,7 @@ pub(crate) fn start(test: &str, told: &str) -> Child {
         .unwrap()
 }
 
-/// Waits for a child that must not fail, and returns what it printed.
+/// Waits for a child, which must succeed, and returns its output.
 pub(crate) fn finish(child: Child) -> String {
     let Output {
         status,
@@ -35,7 +35,7 @@ pub(crate) fn finish(child: Child) -> String {
     out
 }
 
-/// Runs a test as a child and returns the most memory that it had, in MiB, and what it printed. The test has to end with [`tell_memory`].
+/// Runs a test as a child and returns its peak memory in MiB, and its output. The test must end with [`tell_memory`].
 pub(crate) fn memory_of(test: &str, told: &str) -> (u64, String) {
     let out = finish(start(test, told));
     let peak = out.lines().find_map(|line| line.split("VmHWM:").nth(1));
@@ -44,7 +44,7 @@ pub(crate) fn memory_of(test: &str, told: &str) -> (u64, String) {
     (kib >> 10, out)
 }
 
-/// Prints the most memory that this process had.
+/// Prints the peak memory of this process.
 #[expect(clippy::print_stdout, reason = "that is how a child tells")]
 pub(crate) fn tell_memory() {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();

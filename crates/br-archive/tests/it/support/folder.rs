@@ -1,4 +1,4 @@
-//! Folders that are watched.
+//! Folders that tests check for changes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,12 +9,12 @@ use br_archive::{
     Error, ErrorKind, ImportOptions, Inspection, Limits, Silent, extract, import, inspect,
 };
 
-/// A folder in memory, where there is one: thousands of small files are made, and nothing here depends on the disk.
+/// A folder in memory, if the system has one: the tests create thousands of small files, and none depends on the disk.
 pub(crate) fn in_memory() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
 }
 
-/// Everything in a folder: its permission bits and its content, or where it leads.
+/// All paths in a folder, with permission bits and content or link target.
 pub(crate) type Snapshot = BTreeMap<PathBuf, (u32, Vec<u8>)>;
 
 pub(crate) fn snapshot(folder: &Path) -> Snapshot {
@@ -44,7 +44,7 @@ pub(crate) fn snapshot(folder: &Path) -> Snapshot {
     out
 }
 
-/// Just the contents of the files.
+/// The contents of the files only.
 pub(crate) fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let files = snapshot(folder).into_iter();
     let files = files.filter(|(path, _)| folder.join(path).is_file());
@@ -53,8 +53,7 @@ pub(crate) fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-/// A folder in which a bundle lies, beside it another one, a file, and three places into which it may be put: one that is missing,
-/// one that is empty, and one in which something lies.
+/// A folder with a bundle, another bundle, a file, and three targets: a missing, an empty and a non-empty folder.
 pub(crate) struct Watched {
     pub(crate) root: tempfile::TempDir,
 }
@@ -84,7 +83,7 @@ impl Watched {
         self.root.path()
     }
 
-    /// Reads the bundle in every way there is. All of them must refuse it in the same words, and change nothing anywhere.
+    /// Reads the bundle with every operation. All must refuse it with the same text, and change nothing.
     pub(crate) fn refuse(&self, bundle: &Path, options: &ImportOptions, what: &str) -> Error {
         let before = snapshot(self.path());
         let place = |name: &str| self.path().join(name);
@@ -119,7 +118,7 @@ impl Watched {
     }
 }
 
-/// What is in a sound bundle.
+/// Inspects a bundle, which must be sound.
 pub(crate) fn sound(bundle: &Path) -> Inspection {
     let inspection = inspect(bundle, &Limits::default(), None, &mut Silent).unwrap();
     assert!(inspection.is_sound(), "{:?}", inspection.problems);

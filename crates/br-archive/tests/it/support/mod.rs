@@ -1,4 +1,4 @@
-//! What the tests of bundles share.
+//! Shared helpers of the tests of bundles.
 
 pub(crate) mod child;
 pub(crate) mod emqx;
@@ -17,8 +17,11 @@ pub(crate) const MILLIS: i64 = 1_767_323_045_678;
 /// A `META.hocon` of EMQX.
 pub(crate) const META: &str = "edition = ee\nversion = \"5.8.1\"\n";
 
-/// Says why a test was not run. With `CI_NO_SKIP=1` in the environment that is a failure.
-#[expect(clippy::print_stderr, reason = "whoever runs the tests should see it")]
+/// Prints why a test was skipped. With `CI_NO_SKIP=1` in the environment, fails instead.
+#[expect(
+    clippy::print_stderr,
+    reason = "the user who runs the tests should see it"
+)]
 pub(crate) fn skip(why: &str) {
     let forbidden = std::env::var_os("CI_NO_SKIP").is_some_and(|value| value == "1");
     assert!(
@@ -36,7 +39,7 @@ pub(crate) fn time() -> BundleTime {
     BundleTime::new(MILLIS, 0).unwrap()
 }
 
-/// Options of a bundle that is not EMQX's. Nobody waits for the disk.
+/// Options of a bundle that is not EMQX's. It does not wait for the disk.
 pub(crate) fn options() -> BundleOptions {
     BundleOptions::new(time(), Meta::new("br", "0.1.0")).with_sync(false)
 }

@@ -1,4 +1,4 @@
-//! Archives byte by byte, right or wrong.
+//! Archives built byte by byte, valid or not.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use super::{BASE, META};
 pub(crate) struct Head(pub(crate) [u8; 512]);
 
 impl Head {
-    /// One of ustar, for a file.
+    /// A ustar header for a file.
     pub(crate) fn new(name: impl AsRef<[u8]>, size: u64) -> Self {
         let mut head = Self([0; 512]);
         let name = name.as_ref();
@@ -50,7 +50,7 @@ impl Head {
     }
 }
 
-/// Members one after the other, as bytes of a tar archive.
+/// The bytes of a tar archive, one member after the other.
 #[derive(Clone, Default)]
 pub(crate) struct Tar(pub(crate) Vec<u8>);
 
@@ -77,7 +77,7 @@ impl Tar {
         self.named(format!("{BASE}/{path}"), content)
     }
 
-    /// A file with exactly this name; a PAX header has it if it must.
+    /// A file with exactly this name, in a PAX header if necessary.
     pub(crate) fn named(self, name: impl AsRef<[u8]>, content: impl AsRef<[u8]>) -> Self {
         let (name, content) = (name.as_ref(), content.as_ref());
         let size = content.len() as u64;
@@ -98,7 +98,7 @@ impl Tar {
         self.raw(head, records)
     }
 
-    /// A long name in GNU's manner for the next member.
+    /// A GNU header with the long name of the next member.
     pub(crate) fn long_name(self, name: &[u8]) -> Self {
         let name = [name, b"\0"].concat();
         let head = Head::new("././@LongLink", name.len() as u64);
@@ -111,7 +111,7 @@ impl Tar {
         self.0
     }
 
-    /// The archive as a file of the base name's.
+    /// Stores the archive in a file with the base name.
     pub(crate) fn store(self, dir: &Path) -> PathBuf {
         store(dir, &gzip(&self.end()))
     }
