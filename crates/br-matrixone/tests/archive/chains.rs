@@ -31,7 +31,7 @@ fn a_missing_base_is_named_before_anything_is_written() {
         assert_eq!(error.problems().len(), 6);
         for problem in error.problems() {
             assert!(problem.path.starts_with(&make::dir_of(0)), "{problem}");
-            assert!(problem.text.contains("not there any more"), "{problem}");
+            assert!(problem.text.contains("no longer exists"), "{problem}");
         }
         assert!(!target.exists());
     }

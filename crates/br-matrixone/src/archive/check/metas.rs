@@ -1,6 +1,6 @@
 //! The small files of a backup: `mo_meta`, `backup_meta`, `config/`, `hakeeper/hk_data`, `tae/tae_sum`, `<id>.meta`.
 //!
-//! Invariant: each is read once, compared with the digest beside it, and understood, in the order in which the original tool names them.
+//! Invariant: each is read once, compared with the digest next to it, and parsed, in the order of the original tool.
 
 use super::super::error::{Error, ErrorKind, Result};
 use super::super::files;
@@ -17,7 +17,7 @@ use super::super::tae_sum::TaeSum;
 use super::{Check, CheckLevel, describe, kind_of};
 
 impl Check<'_> {
-    /// Looks at all of them, and gives what `tae_sum` says.
+    /// Checks all of them, and returns the content of `tae_sum`.
     pub(super) fn metas(&self) -> Result<Option<TaeSum>> {
         if let Some(id) = self
             .backup
@@ -41,7 +41,7 @@ impl Check<'_> {
         Ok(sum)
     }
 
-    /// The catalog line in the root.
+    /// Checks the catalog line in the root.
     fn root_file(&self, path: &str) -> Result<()> {
         let bytes = match files::read(self.archive.folder(), path, Limits::SMALL_BYTES) {
             Ok(bytes) => bytes.unwrap_or_default(),
@@ -50,7 +50,7 @@ impl Check<'_> {
         self.compare(path, &bytes).map(drop)
     }
 
-    /// Looks at one file, and gives what `parse` makes of it.
+    /// Checks one file, and returns the result of `parse`.
     fn small<T>(
         &self,
         file: &str,
@@ -97,7 +97,7 @@ impl Check<'_> {
         }
     }
 
-    /// Takes off frames, and compares with the digest beside it; gives the content unless it is damaged.
+    /// Removes frames, and compares with the digest next to it; returns the content unless it is damaged.
     fn compare(&self, path: &str, bytes: &[u8]) -> Result<Option<Vec<u8>>> {
         let beside = match read_digest(self.archive.folder(), path) {
             Ok(beside) => beside,
