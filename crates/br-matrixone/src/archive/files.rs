@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_that_lead_elsewhere_are_refused() {
+    fn paths_out_of_the_folder_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::local(dir.path());
         for path in ["../x", "/etc/passwd", "a/../../x", "", ".br-restore"] {

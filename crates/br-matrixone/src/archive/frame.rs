@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_go_there_and_back_at_every_edge() {
+    fn frames_round_trip_at_every_edge() {
         let batch = BATCH * PAYLOAD_BYTES;
         for len in [
             0,

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_refuses_is_named() {
+    fn faults_that_the_server_refuses_are_named() {
         assert!(
             HkData::parse(b"")
                 .unwrap()
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn any_bytes_end_in_a_value_or_an_error() {
+    fn any_bytes_give_a_value_or_an_error() {
         for len in 0..GOOD.len() {
             let _ = HkData::parse(&GOOD[..len]);
             for bit in 0..8 {

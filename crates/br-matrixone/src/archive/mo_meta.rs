@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_servers_write() {
+    fn mo_meta_of_servers_is_parsed() {
         let text = "buildinfo,GoVersion: go1.21|BranchName: main|CommitID: ab|BuildTime: x|Version: v1.2.0,\n\
             launchconfig,dn,tn.toml_018f70d1-310e-78fc-ac96-aa5e06981bd7\nlaunchconfig,log,log.toml_1\nversion,0823,\n";
         let meta = MoMeta::parse(text.as_bytes()).unwrap();

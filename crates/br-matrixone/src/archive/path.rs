@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_paths_inside_pass() {
+    fn check_accepts_only_paths_inside() {
         for good in ["a", "ckp/meta_0-0_1-0.ckp", "a/b/c", "...", "018f_00000"] {
             check(good).unwrap();
         }

@@ -313,7 +313,7 @@ fn compare_list(archive: &Archive, backup: &ArchiveBackup, list: &ListFacts) -> 
     match archive.noted(&path) {
         Some(noted) if noted != list.digest => {
             let text = format!(
-                "its SHA-256 is {}, not {noted}, which was recorded when it was made",
+                "its SHA-256 is {}, not {noted} as recorded when it was made",
                 list.digest
             );
             Err(Error::damaged(text).at(path))

@@ -122,8 +122,8 @@ impl Check<'_> {
         };
         self.found(|found| found.read_bytes = found.read_bytes.saturating_add(bytes.len() as u64));
         let digest = Digest::of(&content);
-        let beside = beside.map(|(expected, _)| (expected, "beside it"));
-        let noted = || Some((self.archive.noted(path)?, "when it was made"));
+        let beside = beside.map(|(expected, _)| (expected, "in the file next to it"));
+        let noted = || Some((self.archive.noted(path)?, "recorded when it was made"));
         match beside.or_else(noted) {
             Some((expected, as_what)) if expected != digest => {
                 let text = format!("its SHA-256 is {digest}, not {expected} as {as_what}");
