@@ -18,7 +18,7 @@ const FOLDERS: [&str; 3] = ["config", "hakeeper", "tae"];
 /// backup, other files in it stay. Missing files are not an error, so that an interrupted deletion can be repeated.
 ///
 /// # Errors
-/// When the storage does not answer or refuses.
+/// If the storage does not answer or refuses.
 pub fn delete(root: &Folder, dir: &str, id: &str) -> Result<()> {
     for name in with_digests(MO_META).into_iter().rev() {
         files::delete(root, &join(dir, &name))?;

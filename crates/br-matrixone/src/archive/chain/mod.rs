@@ -121,7 +121,7 @@ impl Resolution {
     /// Finds the files of a backup. Reads lists only, no file of `tae/`.
     ///
     /// # Errors
-    /// When the backup's own list is damaged, breaks a rule or goes over a limit, and when the storage does not answer.
+    /// If the backup's own list is damaged, breaks a rule or exceeds a limit, or the storage does not answer.
     pub fn of(archive: &Archive, backup: &ArchiveBackup, progress: &dyn Progress) -> Result<Self> {
         let mut rows = Vec::new();
         let mut list = read_rows(archive.folder(), backup, archive.limits(), &mut |row| {
@@ -268,7 +268,7 @@ impl Resolution {
     /// Fails with an error that names all missing files, if there are any.
     ///
     /// # Errors
-    /// [`ErrorKind::Missing`] when files are missing.
+    /// [`ErrorKind::Missing`] if files are missing.
     pub fn require_all(&self) -> Result<()> {
         let Some(first) = self.missing.first() else {
             return Ok(());

@@ -1,6 +1,7 @@
 //! The target of a restore.
 //!
-//! [`RestoreTarget`] has two folders: one for the objects and one for `hk_data`. Invariant: paths of a backup are only ever joined to these two.
+//! [`RestoreTarget`] has two folders: one for the objects and one for `hk_data`. Invariant: the paths of a backup are joined only to these
+//! two.
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Component, Path};
