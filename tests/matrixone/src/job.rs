@@ -149,7 +149,7 @@ impl Job<'_> {
                 Fault::Skip { .. } => {}
             }
         }
-        if self.heeds_cancel(event) {
+        if self.respects_cancel(event) {
             self.check(*detached)?;
         }
         let skip = armed.skip(event);
@@ -157,9 +157,9 @@ impl Job<'_> {
     }
 
     /// True if the release stops here after a cancellation: old releases do not stop during the copy of objects, nor at the end.
-    fn heeds_cancel(&self, event: &Event<'_>) -> bool {
+    fn respects_cancel(&self, event: &Event<'_>) -> bool {
         let late = matches!(event.phase, Phase::Objects | Phase::Written);
-        self.version.heeds_cancel() || !late
+        self.version.respects_cancel() || !late
     }
 
     /// Fails if the backup must stop.
@@ -197,7 +197,7 @@ impl Job<'_> {
     ) -> Result<(), BackupError> {
         let mut left = time;
         while left != Some(Duration::ZERO) {
-            if time.is_none() || self.state.is_stopping() || self.heeds_cancel(event) {
+            if time.is_none() || self.state.is_stopping() || self.respects_cancel(event) {
                 self.check(detached)?;
             }
             let slice = left.map_or(SLICE, |left| left.min(SLICE));

@@ -79,7 +79,7 @@ impl MoVersion {
 
     /// Whether a cancellation stops a backup during the copy of objects.
     #[must_use]
-    pub fn heeds_cancel(self) -> bool {
+    pub fn respects_cancel(self) -> bool {
         self >= Self::V4_2
     }
 }
