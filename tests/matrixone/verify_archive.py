@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Checks MatrixOne backup archives: frames, digests, sums, object headers, and that every listed file is somewhere.
+"""Checks MatrixOne backup archives: frames, digests, sums, object headers, and that every listed file exists in some backup.
 
     verify_archive.py [--allow-holes] FOLDER...
 
 A folder is one backup (it has mo_meta) or a root of full-<id> and incremental-<id>. Problems are printed one per line, the
-exit status is 1 when there are any. With --allow-holes, files that are listed and nowhere are counted, not reported.
+exit status is 1 when there are any. With --allow-holes, listed files that no backup has are counted, not reported.
 """
 
 import csv
@@ -45,7 +45,7 @@ def is_framed(data):
 
 
 def unframe(data):
-    """The content of a framed file, and whether all its checksums hold."""
+    """Returns the content of a framed file, and whether all checksums are right."""
     content, good = bytearray(), True
     for at in range(0, len(data), BLOCK):
         block = data[at : at + BLOCK]
@@ -67,7 +67,7 @@ def varint(data, at):
 
 
 def message(data):
-    """The fields of a protobuf message: (number, value) with integers and bytes."""
+    """Returns the fields of a protobuf message: (number, value) with integers and bytes."""
     at, fields = 0, []
     while at < len(data):
         key, at = varint(data, at)
@@ -104,7 +104,7 @@ class Backup:
             return file.read()
 
     def content(self, name):
-        """What a file means: below tae/ and hakeeper/ it may be framed, and then all of them are."""
+        """Returns the content of a file. Below tae/ and hakeeper/ either all files are framed or none."""
         data = self.raw(name)
         if not name.startswith(("tae/", "hakeeper/")):
             return data
@@ -123,7 +123,7 @@ class Backup:
         return content
 
     def digested(self, name):
-        """The content of a file that has a digest beside it."""
+        """Returns the content of a file that has a digest next to it."""
         if name not in self.files or name + ".sha256" not in self.files:
             self.wrong(f"{name} or its digest is missing")
             return b""
@@ -250,7 +250,7 @@ class Backup:
 
 
 def check_closure(backups, problems):
-    """Every file that was not copied is in an earlier backup of the root, with its size."""
+    """Checks that every file that was not copied is in an earlier backup of the root, with its size."""
     backups.sort(key=lambda backup: backup.ts or (0, 0))
     found = {}
     for backup in backups:
@@ -262,7 +262,7 @@ def check_closure(backups, problems):
 
 
 def check_catalog_lines(root, backups, problems):
-    """The line of a backup beside it, when a client wrote one."""
+    """Checks the line next to a backup, if a client wrote one."""
     for backup in backups:
         found = re.search(UUID, os.path.basename(backup.path))
         meta = os.path.join(root, f"{found.group()}.meta") if found else None

@@ -72,7 +72,7 @@ impl Names {
         }
     }
 
-    /// True when a file of that name was added.
+    /// True if a file of that name was added.
     pub(crate) fn has_file(&self, path: &str) -> bool {
         self.seen.get(path) == Some(&Kind::File)
     }

@@ -129,7 +129,7 @@ impl<R: Read> LogReader<R> {
     /// The next item, or `None` at the end and after an error.
     ///
     /// # Errors
-    /// When the log is damaged here, or the input fails.
+    /// If the log is damaged here, or the input fails.
     pub fn next_item(&mut self) -> Result<Option<Item<'_>>, LogError> {
         if self.is_done {
             return Ok(None);
@@ -223,7 +223,7 @@ impl<W: Write> LogWriter<W> {
     /// output needs no buffer.
     ///
     /// # Errors
-    /// When the output fails.
+    /// If the output fails.
     pub fn new(output: W) -> io::Result<Self> {
         let mut output = BufWriter::with_capacity(STEP, output);
         output.write_all(&LOG_MAGIC)?;
@@ -234,7 +234,7 @@ impl<W: Write> LogWriter<W> {
     /// Appends an item: one encoded term.
     ///
     /// # Errors
-    /// When the output fails, or the item is larger than [`MAX_ITEM_BYTES`].
+    /// If the output fails, or the item is larger than [`MAX_ITEM_BYTES`].
     pub fn write_item(&mut self, bytes: &[u8]) -> io::Result<()> {
         let size = u32::try_from(bytes.len())
             .ok()
@@ -251,7 +251,7 @@ impl<W: Write> LogWriter<W> {
     /// Flushes the buffer, and returns the output.
     ///
     /// # Errors
-    /// When the output fails.
+    /// If the output fails.
     pub fn finish(self) -> io::Result<W> {
         self.output
             .into_inner()

@@ -17,7 +17,10 @@ const TABLES: [(&str, TableKind); 3] = [
 ];
 
 /// Prints why a test was skipped. With `CI_NO_SKIP=1` in the environment, fails instead.
-#[expect(clippy::print_stderr, reason = "the user who runs the tests should see it")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the user who runs the tests should see it"
+)]
 fn skip(why: &str) {
     let forbidden = std::env::var_os("CI_NO_SKIP").is_some_and(|value| value == "1");
     assert!(

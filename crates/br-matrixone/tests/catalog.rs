@@ -1,4 +1,4 @@
-//! The catalogue as a user sees it: the original tool's file, and what goes wrong.
+//! The catalogue: notes on backups, import of the original tool's file, and errors.
 
 #![expect(
     clippy::unwrap_used,
@@ -21,7 +21,7 @@ use uuid::Uuid;
 const FULL: &str = "2289638c-1284-11ef-85e4-26dd28356ef2";
 const INCREMENT: &str = "81531c5a-1284-11ef-9ba3-26dd28356ef3";
 
-/// Two lines as the original writes them, as far as that is known.
+/// Two lines as the original tool writes them, as far as known.
 const META: &str = "\
 2289638c-1284-11ef-85e4-26dd28356ef2,70123456,filesystem,,,,,,,false,/Users/admin/soft/backuppath/syncback2,2024-05-15 14:26:59 +0800,9.927034917s,2024-05-15 14:27:09 +0800,1715754419668571000-1,full,full-2289638c-1284-11ef-85e4-26dd28356ef2
 81531c5a-1284-11ef-9ba3-26dd28356ef3,72123456,filesystem,,,,,,,false,/Users/admin/soft/backuppath/syncback2,2024-05-15 14:29:38 +0800,2.536263666s,2024-05-15 14:29:41 +0800,1715754578690660000-1,incremental,incremental-81531c5a-1284-11ef-9ba3-26dd28356ef3
@@ -104,7 +104,7 @@ fn lines_are_read_by_shape() {
 }
 
 #[test]
-fn what_cannot_be_read_is_a_warning() {
+fn unreadable_line_gives_warning() {
     let (folder, catalog) = in_folder();
     let meta = folder.path().join("mo_br.meta");
     let good = META.lines().next().unwrap();
@@ -141,7 +141,7 @@ fn what_cannot_be_read_is_a_warning() {
 }
 
 #[test]
-fn a_backup_is_noted_changed_found_and_forgotten() {
+fn backup_is_added_changed_found_and_removed() {
     let (folder, catalog) = in_folder();
     assert!(catalog.list().unwrap().entries.is_empty());
     assert!(!folder.path().join(OWN_NAME).exists());
@@ -194,7 +194,7 @@ fn the_original_tools_file_is_never_written() {
 }
 
 #[test]
-fn what_depends_on_a_backup() {
+fn dependents_of_a_backup_are_listed() {
     let (folder, catalog) = in_folder();
     fs::write(folder.path().join("mo_br.meta"), META).unwrap();
     for (number, base, state) in [
@@ -257,13 +257,13 @@ fn a_path_names_either_file() {
 }
 
 #[test]
-fn every_alteration_is_noticed_and_can_be_mended() {
+fn every_alteration_is_detected_and_repairable() {
     let (_folder, catalog) = in_folder();
     catalog.add(some(1)).unwrap();
     catalog.add(some(2)).unwrap();
     let whole = fs::read(catalog.path()).unwrap();
     for len in 0..whole.len() - 1 {
-        // Without its last line break it is still whole.
+        // Without its last line break the file is still complete.
         fs::write(catalog.path(), &whole[..len]).unwrap();
         let error = catalog.list().unwrap_err();
         assert!(
@@ -287,7 +287,7 @@ fn every_alteration_is_noticed_and_can_be_mended() {
 }
 
 #[test]
-fn a_newer_catalogue_is_left_alone() {
+fn newer_catalogue_is_not_changed() {
     let (_folder, catalog) = in_folder();
     let newer = r#"{"format":"br-matrixone","version":2,"backups":{}}"#;
     fs::write(catalog.path(), newer).unwrap();
@@ -300,7 +300,7 @@ fn a_newer_catalogue_is_left_alone() {
 }
 
 #[test]
-fn no_change_is_lost_when_many_make_them() {
+fn concurrent_changes_are_all_kept() {
     let (_folder, catalog) = in_folder();
     std::thread::scope(|scope| {
         for number in 0..16 {
@@ -312,7 +312,7 @@ fn no_change_is_lost_when_many_make_them() {
 }
 
 #[test]
-fn passwords_are_not_noted() {
+fn passwords_are_not_stored() {
     let (_folder, catalog) = in_folder();
     let mut entry = some(1);
     entry.place = Place::Repository {
@@ -331,7 +331,7 @@ fn passwords_are_not_noted() {
 
 /// The format, byte by byte: a change here is a change of the format.
 #[test]
-fn the_format_stays() {
+fn format_is_unchanged() {
     let (_folder, catalog) = in_folder();
     let mut entry = some(1);
     entry.sub_directory = Some("full-1".to_owned());

@@ -1,4 +1,4 @@
-//! The client against a server that does as it is told, and against MariaDB if there is one.
+//! The client against a scripted server, and against MariaDB if it is installed.
 
 #![expect(
     clippy::unwrap_used,
@@ -25,13 +25,13 @@ const SALT: &[u8; 20] = b"abcdefgh0123456789ab";
 enum Backup {
     Finish,
     Fail(u16, &'static str),
-    /// Breaks the connection.
+    /// Closes the connection.
     Vanish,
-    /// Goes on until it is killed, and then says so.
+    /// Runs until it is killed, and then reports that.
     Run,
-    /// Goes on until it is killed, and then is done.
+    /// Runs until it is killed, and then reports success.
     Hurry,
-    /// Goes on and does not care.
+    /// Runs on and ignores the kill.
     Ignore,
 }
 
@@ -107,7 +107,7 @@ fn knows_password(proof: &[u8]) -> bool {
     proof == expected
 }
 
-/// Greets and lets in; returns whether it did.
+/// Greets and accepts the login; returns whether it did.
 async fn let_in(stream: &mut TcpStream, id: u32, behaviour: &Behaviour) -> Option<bool> {
     let method: &[u8] = if behaviour.switches_method {
         b"caching_sha2_password\0"
@@ -273,7 +273,7 @@ async fn the_login_method_can_be_switched() {
 }
 
 #[tokio::test]
-async fn who_is_refused_learns_why() {
+async fn refused_login_reports_the_reason() {
     let server = serve(V3, Backup::Finish).await;
     let mut wrong = options(server.port);
     wrong.password = "112".into();
@@ -292,7 +292,7 @@ async fn who_is_refused_learns_why() {
 }
 
 #[tokio::test]
-async fn nobody_and_somebody_else_are_told_apart() {
+async fn closed_port_and_other_database_give_different_errors() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = closed.local_addr().unwrap().port();
     drop(closed);
@@ -329,7 +329,7 @@ async fn nobody_and_somebody_else_are_told_apart() {
     assert!(matches!(error, ClientError::NotMatrixOne { .. }), "{error}");
 }
 
-/// Says that a test cannot run here. In CI nothing may be passed over.
+/// Reports that a test cannot run here. In CI no test may be skipped.
 #[expect(clippy::print_stderr, reason = "whoever runs the tests should know")]
 fn skip(reason: &str) {
     assert!(
@@ -353,7 +353,7 @@ async fn mariadb_is_not_matrixone() {
 }
 
 #[tokio::test]
-async fn a_no_comes_with_advice_and_without_keys() {
+async fn refusal_gives_advice_and_hides_keys() {
     let said = "SQL parser error: near \"'secret_access_key'='SECRET'\" of AKID";
     let (outcome, client) = run(Backup::Fail(1064, said)).await;
     let error = outcome.unwrap_err();
@@ -420,7 +420,7 @@ async fn nothing_is_sent_after_a_cancel() {
 }
 
 #[tokio::test]
-async fn old_servers_cannot_hold_off_the_garbage_collection() {
+async fn old_servers_cannot_protect_objects_from_garbage_collection() {
     let server = serve("8.0.30-MatrixOne-v3.0.4", Backup::Finish).await;
     let mut client = Client::connect(&options(server.port)).await.unwrap();
     let error = client.unprotect_gc().await.unwrap_err();

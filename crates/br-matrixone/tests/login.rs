@@ -1,4 +1,4 @@
-//! What a server learns before and during the login, over plain and encrypted connections.
+//! Data that a server receives before and during the login, over plain and encrypted connections.
 
 #![expect(
     clippy::unwrap_used,

@@ -22,7 +22,7 @@ const MATRIXONE: &str = "8.0.30-MatrixOne-v3.0.11";
 const TRIES: usize = 600;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Makes an authority, and a certificate of it for `localhost`.
+/// Makes a certificate authority, and its certificate for `localhost`.
 const CERTIFICATES: &str = "
 openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj '/CN=authority of the test' &&
 openssl req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost &&
@@ -43,7 +43,7 @@ impl Drop for MariaDb {
     }
 }
 
-/// Says that a test cannot run here. In CI no test may be skipped.
+/// Reports that a test cannot run here. In CI no test may be skipped.
 #[expect(clippy::print_stderr, reason = "a user who runs the tests should know")]
 fn skip(reason: &str) {
     assert!(

@@ -1,7 +1,7 @@
 //! The archive of one backup, as the server writes it.
 //!
-//! [`Backup`] is a backup to make; the writer behind it makes its files in the order of the server. Invariant:
-//! `mo_meta.sha256` is written last, so whatever has it is complete.
+//! [`Backup`] describes a backup; its writer writes the files in the order of the server. Invariant: `mo_meta.sha256` is written last, so
+//! an archive that has it is complete.
 
 use std::io;
 
@@ -13,7 +13,7 @@ use crate::target::Target;
 use crate::ts::{Ts, utc};
 use crate::version::MoVersion;
 
-/// A backup to make.
+/// Options of a backup.
 #[derive(Debug, Clone)]
 pub struct Backup {
     /// The server's release.
@@ -25,7 +25,7 @@ pub struct Backup {
 }
 
 impl Backup {
-    /// A full backup, as a tool asks for it.
+    /// A full backup, as a tool requests it.
     #[must_use]
     pub fn full(version: MoVersion) -> Self {
         Self {
@@ -45,10 +45,10 @@ impl Backup {
         }
     }
 
-    /// Makes it.
+    /// Makes the backup.
     ///
     /// # Errors
-    /// What the server would answer.
+    /// The server's error.
     pub fn run(
         &self,
         cluster: &mut Cluster,
@@ -57,10 +57,10 @@ impl Backup {
         self.run_with(&cluster.moment(), target, &mut |_| Verdict::Go)
     }
 
-    /// Makes it of what was there at a moment, and asks before every step.
+    /// Makes the backup from a moment, and calls the observer before every step.
     ///
     /// # Errors
-    /// What the server would answer, or the verdict.
+    /// The server's error, or the error in the verdict.
     pub fn run_with(
         &self,
         moment: &Moment,
@@ -128,7 +128,7 @@ impl Writer<'_> {
         self.ask(Phase::Written, "").map(|_| ())
     }
 
-    /// Asks about a step. Only a file can be skipped, and only a file can be ended in the middle.
+    /// Asks the observer about a step. Only a file can be skipped, and only a file can be cut in the middle.
     fn ask(&mut self, phase: Phase, name: &str) -> Result<Verdict, BackupError> {
         let written = self.summary.written;
         let verdict = (self.observer)(&Event {
@@ -143,7 +143,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes a file, and says whether its row is to be listed.
+    /// Writes a file, and returns whether to list its row.
     fn file(&mut self, name: &str, content: &[u8], framed: bool) -> Result<bool, BackupError> {
         let verdict = self.ask(self.phase, name)?;
         if let Verdict::Skip { listed } = verdict {
@@ -170,7 +170,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Writes the configuration files, in no order, and makes the content of `mo_meta`.
+    /// Writes the configuration files, in no particular order, and returns the content of `mo_meta`.
     fn configs(&mut self) -> Result<String, BackupError> {
         let version = self.backup.version;
         let build = format!(
@@ -261,7 +261,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// What the server makes for this backup; it does not digest it.
+    /// Writes the files that the server creates for this backup; it records no digests for them.
     fn rewritten(&mut self) -> Result<(), BackupError> {
         let moment = self.moment;
         let files = moment.rewritten.iter();

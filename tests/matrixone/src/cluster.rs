@@ -1,8 +1,8 @@
-//! A small model of what a MatrixOne cluster stores.
+//! A small model of the data of a MatrixOne cluster.
 //!
-//! [`Cluster`] holds objects, checkpoints and configuration, and changes between backups; [`ClusterOptions`] say how it
-//! starts; [`Moment`] is what one backup sees of it. Invariant: everything follows from the seed and the calls made, and
-//! contents are made of the object's own seed whenever they are needed, so that many objects cost little.
+//! [`Cluster`] has objects, checkpoints and configuration, and changes between backups; [`ClusterOptions`] configure it; [`Moment`] is the
+//! state that one backup sees. Invariant: everything follows from the seed and the calls, and contents are generated on demand from the
+//! object's own seed, so that many objects need little memory.
 
 use crate::config::{Backend, ConfigFile, files};
 use crate::format::{keeper_data, object_file};
@@ -11,23 +11,23 @@ use crate::ts::Ts;
 
 /// When clusters start: 2025-01-03 08:42:48 UTC.
 const BEGINNING: i64 = 1_735_893_768_313_706_438;
-/// After so many checkpoints, one stands for all before it.
+/// After this number of checkpoints, a global one replaces all earlier ones.
 const GLOBAL_CHECKPOINT: u64 = 4;
 
-/// How a cluster starts.
+/// Options of a cluster.
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
-    /// What everything follows from.
+    /// The seed of all data.
     pub seed: u64,
-    /// How many objects there are.
+    /// Number of objects.
     pub objects: usize,
-    /// How many objects still grow; a backup writes them anew, as `_01000`.
+    /// Number of objects that still grow; a backup rewrites them, as `_01000`.
     pub appendable: usize,
-    /// Bytes by which every object is larger than it would be.
+    /// Bytes that are added to the size of every object.
     pub larger: usize,
-    /// What the cluster stores on.
+    /// The backend of the cluster's storage.
     pub backend: Backend,
-    /// Whether it was started with a launch file: only then a backup has configuration files.
+    /// Whether it was started with a launch file: only then does a backup have configuration files.
     pub launched: bool,
 }
 
@@ -61,9 +61,9 @@ pub struct Object {
     pub created: Ts,
     /// When it was replaced, if it was; its file stays until garbage is collected.
     pub deleted: Option<Ts>,
-    /// Whether its file is gone although checkpoints name it.
+    /// True if its file is lost although checkpoints name it.
     pub lost: bool,
-    /// When a cloned table took it over: its file is then known with two times of creation.
+    /// When a cloned table took it over: its file then has two times of creation.
     pub cloned: Option<Ts>,
     seed: u64,
     size: usize,
@@ -76,7 +76,7 @@ impl Object {
         object_file(self.seed, self.size)
     }
 
-    /// How many bytes its file has.
+    /// The size of its file in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.size
@@ -91,7 +91,7 @@ impl Object {
     }
 }
 
-/// A file of `ckp/` or `gc/`, or one a backup writes anew.
+/// A file of `ckp/` or `gc/`, or one that a backup rewrites.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MetaFile {
     pub(crate) name: String,
@@ -113,7 +113,7 @@ impl MetaFile {
     }
 }
 
-/// What a backup sees of a cluster.
+/// The state of a cluster that a backup sees.
 #[derive(Debug, Clone)]
 pub struct Moment {
     /// The time stamp of the backup.
@@ -138,14 +138,14 @@ pub struct Cluster {
     objects: Vec<Object>,
     /// The segments of the objects that still grow.
     growing: Vec<String>,
-    /// Start, end and seed of every checkpoint that is still there.
+    /// Start, end and seed of every existing checkpoint.
     checkpoints: Vec<(Ts, Ts, u64)>,
     checkpoints_made: u64,
     next_id: u64,
 }
 
 impl Cluster {
-    /// A cluster of a seed with so many objects, and otherwise as usual.
+    /// A cluster with this seed and number of objects, and default options.
     #[must_use]
     pub fn of(seed: u64, objects: usize) -> Self {
         Self::new(ClusterOptions {
@@ -176,31 +176,31 @@ impl Cluster {
         cluster
     }
 
-    /// What it stores on.
+    /// The backend of its storage.
     #[must_use]
     pub fn backend(&self) -> Backend {
         self.options.backend
     }
 
-    /// Moves it to another storage.
+    /// Changes the backend.
     pub fn set_backend(&mut self, backend: Backend) {
         self.options.backend = backend;
     }
 
-    /// All objects, also those that were replaced and not yet collected.
+    /// All objects, including those that were replaced and not yet collected.
     #[must_use]
     pub fn objects(&self) -> &[Object] {
         &self.objects
     }
 
-    /// What a backup on this base must copy, in the order of creation.
+    /// The objects that a backup on this base must copy, in the order of creation.
     #[must_use]
     pub fn to_copy(&self, base: Option<Ts>) -> Vec<&Object> {
         let objects = self.objects.iter();
         objects.filter(|object| object.is_copied(base)).collect()
     }
 
-    /// Lets seconds pass.
+    /// Advances the clock by seconds.
     pub fn pass(&mut self, seconds: i64) {
         self.now += seconds * 1_000_000_000;
     }
@@ -211,7 +211,7 @@ impl Cluster {
         Ts::new(self.now, logical)
     }
 
-    /// Makes so many new objects.
+    /// Creates this number of new objects.
     pub fn insert(&mut self, count: usize) {
         for _ in 0..count {
             let created = self.tick(0);
@@ -223,7 +223,7 @@ impl Cluster {
     fn new_object(&mut self, created: Ts) -> Object {
         self.next_id += 1;
         let uuid = self.random.uuid(created.milliseconds());
-        // One in eight segments has more files than one.
+        // One segment in eight has more than one file.
         let number = self.random.below(8).saturating_sub(6);
         Object {
             name: format!("{uuid}_{number:05}"),
@@ -236,7 +236,7 @@ impl Cluster {
         }
     }
 
-    /// Small ones mostly, some of several frames, and some that end where a frame ends.
+    /// A random size: mostly small, some with several frames, and some that end at the end of a frame.
     fn some_size(&mut self) -> usize {
         let size = match self.random.below(32) {
             0 => 8000 + self.random.index(12_000),
@@ -247,7 +247,7 @@ impl Cluster {
         size + self.options.larger
     }
 
-    /// Replaces up to so many objects by nothing.
+    /// Deletes at most this number of objects.
     pub fn delete(&mut self, count: usize) {
         for index in self.pick_alive(count) {
             let now = self.tick(0);
@@ -255,7 +255,7 @@ impl Cluster {
         }
     }
 
-    /// Replaces up to so many objects by new ones, as compaction does.
+    /// Replaces at most this number of objects by new ones, as compaction does.
     pub fn rewrite(&mut self, count: usize) {
         for index in self.pick_alive(count) {
             let now = self.tick(0);
@@ -274,8 +274,8 @@ impl Cluster {
         alive
     }
 
-    /// Lets cloned tables take over up to so many objects. A backup sees one of their two times of creation, and which one
-    /// is chance, as it is for the server.
+    /// Lets cloned tables take over at most this number of objects. A backup sees one of their two times of creation at random, as on the
+    /// server.
     pub fn clone_tables(&mut self, count: usize) {
         for index in self.pick_alive(count) {
             let now = self.tick(0);
@@ -283,7 +283,7 @@ impl Cluster {
         }
     }
 
-    /// The objects as one backup meets them.
+    /// The objects as one backup sees them.
     fn seen(&mut self) -> Vec<Object> {
         let mut seen = self.objects.clone();
         for object in &mut seen {
@@ -296,12 +296,12 @@ impl Cluster {
         seen
     }
 
-    /// Forgets the objects that were replaced before now.
+    /// Removes the objects that were replaced before now.
     pub fn collect_garbage(&mut self) {
         self.objects.retain(|object| object.deleted.is_none());
     }
 
-    /// Removes the file of an object that checkpoints still name. Says whether there is such an object.
+    /// Removes the file of an object that checkpoints still name. Returns whether the object exists.
     pub fn lose(&mut self, name: &str) -> bool {
         let object = self.objects.iter_mut().find(|object| object.name == name);
         object.is_some_and(|object| {
@@ -324,7 +324,7 @@ impl Cluster {
         }
     }
 
-    /// What a backup sees now. It makes a checkpoint first, as the server does.
+    /// Returns the state that a backup sees now. First writes a checkpoint, as the server does.
     pub fn moment(&mut self) -> Moment {
         self.checkpoint();
         let start = self.tick(1);
@@ -350,7 +350,7 @@ impl Cluster {
         }
     }
 
-    /// Growing objects up to the backup's time, and the data of its checkpoint.
+    /// The growing objects up to the backup's time, and the data of its checkpoint.
     fn rewritten(&mut self, start: Ts) -> Vec<MetaFile> {
         let mut names: Vec<String> = self
             .growing

@@ -1,15 +1,15 @@
 //! The configuration files of a cluster.
 //!
-//! [`Backend`] is what its file service stores on, [`files`] writes the files a launch names. Invariant: a cluster on S3 has
-//! its secret in them, as real ones have.
+//! [`Backend`] is the backend of its file service, [`files`] returns the files that a launch file names. Invariant: the files of a cluster
+//! on S3 contain its secret, as on real clusters.
 
-/// What the file service of a cluster stores on.
+/// The backend of a cluster's file service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Backend {
-    /// A disk, in frames with checksums.
+    /// A disk, with framed files.
     #[default]
     Disk,
-    /// A disk, as it is.
+    /// A disk, with raw files.
     DiskV2,
     /// S3.
     S3,
@@ -26,7 +26,7 @@ impl Backend {
         }
     }
 
-    /// Whether files on the disk are framed.
+    /// True if files on the disk are framed.
     #[must_use]
     pub fn is_framed(self) -> bool {
         self == Self::Disk
@@ -36,7 +36,7 @@ impl Backend {
 /// The secret in the configuration of a cluster on S3.
 pub const CLUSTER_SECRET: &str = "cluster-secret-of-the-tests";
 
-/// A configuration file: what kind of service it is for, its name, its text.
+/// A configuration file: the kind of service, the name, the text.
 pub(crate) type ConfigFile = (&'static str, &'static str, String);
 
 pub(crate) fn files(backend: Backend) -> Vec<ConfigFile> {
@@ -77,7 +77,7 @@ fn shared(backend: Backend) -> String {
     )
 }
 
-/// What all services have.
+/// The settings of every service.
 fn service(kind: &str, backend: Backend) -> String {
     let local = match backend {
         Backend::DiskV2 => "backend = \"DISK-V2\"\ndata-dir = \"mo-data/local2\"",

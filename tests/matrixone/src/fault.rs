@@ -1,7 +1,7 @@
-//! What goes wrong with backups, and when.
+//! Faults to inject into backups.
 //!
-//! [`Fault`] is one way to fail, [`Point`] when it does; a server keeps them in [`Faults`], a backup carries those it meets
-//! as [`Armed`]. Invariant: a fault strikes at most once in a backup, except that skipping goes on.
+//! [`Fault`] is a kind of failure, [`Point`] its time; a server keeps its faults in [`Faults`], a backup has the faults for it as
+//! [`Armed`]. Invariant: a fault strikes at most once in a backup, except [`Fault::Skip`].
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use crate::step::{Event, Phase};
 pub enum Point {
     /// Before anything is written.
     Start,
-    /// Before the next file, when so many files are written.
+    /// Before the next file, after this number of files.
     Files(usize),
-    /// When all is written, before the client is told.
+    /// After all files are written, before the answer to the client.
     Written,
 }
 
@@ -29,35 +29,35 @@ impl Point {
     }
 }
 
-/// One way to fail.
+/// A kind of failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing happens for a while.
+    /// The backup pauses for a time.
     Delay(Point, Duration),
-    /// Nothing happens until `KILL` comes, or the client goes.
+    /// The backup hangs until a `KILL` arrives or the client disconnects.
     Hang(Point),
     /// The statement ends with an error.
     Fail {
-        /// When.
+        /// The time.
         at: Point,
         /// The number of the error.
         code: u16,
         /// Its text.
         text: String,
     },
-    /// After so many files, the next object is not found: error 20405.
+    /// After this number of files, the next object is not found: error 20405.
     NotFound(usize),
-    /// The connection ends, and the backup with it.
+    /// The connection ends, and so does the backup.
     Drop(Point),
-    /// The connection ends, yet the backup goes on.
+    /// The connection ends, but the backup continues.
     DropAndFinish(Point),
-    /// The server ends, in the middle of a file if one is next.
+    /// The server crashes, in the middle of a file if one is next.
     Crash(Point),
-    /// Every so many objects, one is left out in silence.
+    /// One object out of `every` is left out without an error.
     Skip {
-        /// Every how many.
+        /// The interval.
         every: usize,
-        /// Whether `tae_list` names it nevertheless.
+        /// Whether `tae_list` still names it.
         listed: bool,
     },
 }
@@ -80,9 +80,9 @@ impl Fault {
 /// The faults of a server.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
-    /// For the next backup.
+    /// Faults for the next backup.
     next: Mutex<Vec<Fault>>,
-    /// For all of them.
+    /// Faults for all backups.
     always: Mutex<Vec<Fault>>,
 }
 
@@ -100,7 +100,7 @@ impl Faults {
         self.always.lock().unwrap().clear();
     }
 
-    /// What a backup that begins now meets.
+    /// The faults of a backup that starts now.
     pub(crate) fn arm(&self) -> Armed {
         let mut faults = std::mem::take(&mut *self.next.lock().unwrap());
         faults.extend(self.always.lock().unwrap().iter().cloned());
@@ -109,7 +109,7 @@ impl Faults {
     }
 }
 
-/// What is still to strike in a backup.
+/// The faults of a backup that have not struck yet.
 #[derive(Debug)]
 pub(crate) struct Armed {
     faults: Vec<Fault>,
@@ -117,7 +117,7 @@ pub(crate) struct Armed {
 }
 
 impl Armed {
-    /// The next fault that strikes now.
+    /// Returns the next fault that strikes at this event.
     pub(crate) fn strike(&mut self, event: &Event<'_>) -> Option<Fault> {
         let position = self
             .faults
@@ -126,7 +126,7 @@ impl Armed {
         Some(self.faults.remove(position))
     }
 
-    /// Whether the object that comes next is left out, and listed nevertheless. To be asked once for each.
+    /// Whether to leave out the next object, and if so, whether to list it. Call it once for each object.
     pub(crate) fn skip(&mut self, event: &Event<'_>) -> Option<bool> {
         if event.phase != Phase::Objects {
             return None;

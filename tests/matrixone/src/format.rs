@@ -1,6 +1,6 @@
-//! The bytes an archive is made of: frames, digests, tables, object files, protobuf.
+//! The encodings in an archive: frames, digests, tables, object files, protobuf.
 //!
-//! Functions only, all pure. Invariant: digests are always of the bytes before [`frame`].
+//! It has only pure functions. Invariant: digests are always of the bytes before [`frame`].
 
 use sha2::{Digest as _, Sha256};
 
@@ -12,7 +12,7 @@ const BLOCK: usize = 2048;
 pub const PAYLOAD: usize = BLOCK - 4;
 /// Bytes of the header of an object file, and of its footer.
 pub const HEADER: usize = 64;
-/// The least bytes of an object file.
+/// The smallest size of an object file in bytes.
 pub const SMALLEST_OBJECT: usize = 2 * HEADER + 32;
 
 const fn crc_table() -> [u32; 256] {
@@ -42,7 +42,7 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
     })
 }
 
-/// What a file with checksums holds on the disk.
+/// Frames the content of a file.
 #[must_use]
 pub fn frame(content: &[u8]) -> Vec<u8> {
     let mut framed = Vec::with_capacity(content.len() + 4 * content.len().div_ceil(PAYLOAD));
@@ -99,7 +99,7 @@ pub fn object_file(seed: u64, size: usize) -> Vec<u8> {
     file.extend_from_slice(&1_u32.to_le_bytes());
     file.resize(HEADER, 0);
     file.extend_from_slice(&Random::new(seed).bytes(size - 2 * HEADER));
-    // The real footer is a dump of memory that nobody can read back.
+    // The real footer is a memory dump that no program reads.
     let footer = file.len();
     file.extend_from_slice(&extent(offset, length));
     file.resize(footer + HEADER - 8, 0);
@@ -107,7 +107,7 @@ pub fn object_file(seed: u64, size: usize) -> Vec<u8> {
     file
 }
 
-/// Where the meta data is: compressed with LZ4, offset, length, length before compression.
+/// The extent of the metadata: compressed with LZ4, offset, length, length before compression.
 fn extent(offset: usize, length: usize) -> [u8; 13] {
     let number = |value: usize| {
         u32::try_from(value)

@@ -1,7 +1,7 @@
-//! A server, and all that tests do with it.
+//! The handle of a server for tests.
 //!
-//! [`MoServer`] runs until it is dropped, [`MoServerOptions`] say how it starts. Invariant: when the value is gone, so are
-//! the port and every connection.
+//! [`MoServer`] runs until it is dropped, [`MoServerOptions`] configure it. Invariant: after the drop, the port and every connection are
+//! closed.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use crate::state::{S3Writer, Settings, State};
 use crate::target::Target;
 use crate::version::MoVersion;
 
-/// How a server starts.
+/// Options of a server.
 #[derive(Clone)]
 pub struct MoServerOptions {
     settings: Settings,
@@ -73,7 +73,7 @@ impl MoServerOptions {
         Self { port, ..self }
     }
 
-    /// Sets the folder that relative folders in `BACKUP` are below; it is the current one by default.
+    /// Sets the base folder for relative folders in `BACKUP`; it is the current one by default.
     #[must_use]
     pub fn with_root(self, root: impl Into<PathBuf>) -> Self {
         let root = root.into();
@@ -87,28 +87,28 @@ impl MoServerOptions {
         self
     }
 
-    /// Lets the users of another account log in. They may not back up.
+    /// Lets the users of another account log in. They have no permission for backups.
     #[must_use]
     pub fn with_account(mut self, account: impl Into<String>) -> Self {
         self.settings.accounts.push(account.into());
         self
     }
 
-    /// Asks every client for its proof with a switch of plug-ins, as the server may.
+    /// Switches the authentication plugin for every client, as the server may.
     #[must_use]
     pub fn with_auth_switch(mut self) -> Self {
         self.settings.switch_auth = true;
         self
     }
 
-    /// Ends rows in the form of before MySQL 5.7 for every client.
+    /// Ends rows in the format before MySQL 5.7 for every client.
     #[must_use]
     pub fn with_old_eof(mut self) -> Self {
         self.settings.old_eof = true;
         self
     }
 
-    /// Sets where backups to S3 go. Without it they are refused, except those to the endpoint `disk`.
+    /// Sets the target of backups to S3. Without it they are refused, except those to the endpoint `disk`.
     #[must_use]
     pub fn with_s3<F>(self, writer: F) -> Self
     where
@@ -121,7 +121,7 @@ impl MoServerOptions {
     /// Starts a server.
     ///
     /// # Panics
-    /// When the port is taken, or the system gives no threads.
+    /// If the port is in use, or no thread can be started.
     #[must_use]
     pub fn start(self) -> MoServer {
         let state = State {
@@ -138,7 +138,7 @@ impl MoServerOptions {
     }
 }
 
-/// A server of MatrixOne on a port of this machine.
+/// A simulated MatrixOne server on a local port.
 #[derive(Debug)]
 pub struct MoServer(Running);
 
@@ -149,7 +149,7 @@ impl MoServer {
         MoServerOptions::default().start()
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.0.address
@@ -161,10 +161,10 @@ impl MoServer {
         self.0.address.port()
     }
 
-    /// The cluster, to look at it or to change it. No backup begins until the guard is dropped.
+    /// The cluster, to read or change it. No backup starts until the guard is dropped.
     ///
     /// # Panics
-    /// When a thread panicked with the guard.
+    /// If a thread panicked while it held the guard.
     pub fn cluster(&self) -> MutexGuard<'_, Cluster> {
         self.0.state.cluster.lock().unwrap()
     }
@@ -174,29 +174,29 @@ impl MoServer {
     }
 }
 
-/// How it misbehaves.
+/// Faults.
 impl MoServer {
-    /// The next backup meets a fault. Several can be added.
+    /// Adds a fault to the next backup. Several can be added.
     pub fn inject(&self, fault: Fault) {
         self.0.state.faults.inject(fault);
     }
 
-    /// Every backup meets a fault.
+    /// Adds a fault to every backup.
     pub fn always(&self, fault: Fault) {
         self.0.state.faults.always(fault);
     }
 
-    /// Forgets all faults that did not strike yet.
+    /// Removes all faults that did not strike yet.
     pub fn clear_faults(&self) {
         self.0.state.faults.clear();
     }
 
-    /// Makes it another release, for statements and connections from now on.
+    /// Changes its release, for statements and connections from now on.
     pub fn set_version(&self, version: MoVersion) {
         self.settings().version = version;
     }
 
-    /// Whether a backup is refused while another one runs. Real servers let both run.
+    /// Sets whether it refuses a backup while another one runs. Real servers run both.
     pub fn set_exclusive(&self, exclusive: bool) {
         self.settings().exclusive = exclusive;
     }
@@ -212,7 +212,7 @@ impl MoServer {
     }
 }
 
-/// What it was asked for since it started.
+/// Log of requests since the start.
 impl MoServer {
     /// All clients that sent a user and a password, in order.
     #[must_use]
@@ -226,7 +226,7 @@ impl MoServer {
         self.0.state.record().statements.clone()
     }
 
-    /// All backups that were begun, in order. A `BACKUP` that was refused before is among the statements only.
+    /// All backups that started, in order. A `BACKUP` that was refused before is only in the statements.
     #[must_use]
     pub fn backups(&self) -> Vec<BackupRecord> {
         self.0.state.record().backups.clone()
@@ -238,32 +238,31 @@ impl MoServer {
         self.0.state.record().kills.clone()
     }
 
-    /// How many backups run now.
+    /// Number of running backups.
     #[must_use]
     pub fn running(&self) -> usize {
         self.0.state.record().running()
     }
 
-    /// How many backups are held up by [`Fault::Delay`] or [`Fault::Hang`] now: a test that waits for it knows how far they
-    /// are.
+    /// Number of backups that [`Fault::Delay`] or [`Fault::Hang`] holds up now. A test that waits for it knows the progress of the backup.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.0.state.record().waiting
     }
 
-    /// How many backups ran at once, at most.
+    /// Highest number of concurrent backups.
     #[must_use]
     pub fn most_running(&self) -> usize {
         self.0.state.record().most_running
     }
 
-    /// How many connections are open.
+    /// Number of open connections.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.0.state.sessions.lock().unwrap().len()
     }
 
-    /// Who protects objects from garbage collection: `backup.<ts>`. There is one slot only.
+    /// The owner of the protection from garbage collection: `backup.<ts>`. There is only one slot.
     #[must_use]
     pub fn protection(&self) -> Option<String> {
         self.0.state.record().protection.clone()

@@ -1,7 +1,7 @@
-//! A `BACKUP` that runs.
+//! Execution of a `BACKUP`.
 //!
-//! [`Job`] checks the statement, writes the archive and meets the faults. Invariant: a record of it exists from before the
-//! first file until the server is dropped, with its outcome once it has one.
+//! [`Job`] checks the statement, writes the archive and applies the faults. Invariant: its record exists from before the first file until
+//! the server is dropped, and gets its outcome at the end.
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -18,7 +18,7 @@ use crate::target::{Folder, Target};
 use crate::version::MoVersion;
 use crate::wire::Wire;
 
-/// How often a backup that waits looks around.
+/// Polling interval of a waiting backup.
 const SLICE: Duration = Duration::from_millis(10);
 
 /// A backup of one connection.
@@ -40,7 +40,7 @@ impl From<SqlError> for BackupError {
 }
 
 impl Job<'_> {
-    /// Runs a statement to its end.
+    /// Runs a statement.
     pub(crate) fn run(&self, statement: &BackupStatement) -> Result<Summary, BackupError> {
         let (mut target, place) = self.target(statement)?;
         let base = statement.base()?;
@@ -65,7 +65,7 @@ impl Job<'_> {
         result
     }
 
-    /// Checks where the archive goes, and says what a log may call it.
+    /// Checks the target of the archive, and returns its name for the log.
     fn target(&self, statement: &BackupStatement) -> Result<(Box<dyn Target>, String), SqlError> {
         statement.check()?;
         if let Place::Folder(folder) = &statement.place {
@@ -88,7 +88,7 @@ impl Job<'_> {
         Ok(s3(place))
     }
 
-    /// Notes the backup, unless it may not run now.
+    /// Records the backup, unless it may not run now.
     fn begin(&self, backup: BackupRecord) -> Result<usize, SqlError> {
         let exclusive = self.state.settings().exclusive;
         let mut record = self.state.record();
@@ -104,7 +104,7 @@ impl Job<'_> {
         let mut record = self.state.record();
         record.backups[number].outcome = Outcome::of(result);
         if self.version.has_protection() {
-            // The one slot is freed, whoever took it.
+            // Frees the only slot, even if another backup took it.
             record.protection = None;
         }
     }
@@ -149,20 +149,20 @@ impl Job<'_> {
                 Fault::Skip { .. } => {}
             }
         }
-        if self.heeds_cancel(event) {
+        if self.respects_cancel(event) {
             self.check(*detached)?;
         }
         let skip = armed.skip(event);
         Ok(skip.map_or(Verdict::Go, |listed| Verdict::Skip { listed }))
     }
 
-    /// Whether the release ends here when it is cancelled: old ones do not while they copy, nor when nothing is left to do.
-    fn heeds_cancel(&self, event: &Event<'_>) -> bool {
+    /// True if the release stops here after a cancellation: old releases do not stop during the copy of objects, nor at the end.
+    fn respects_cancel(&self, event: &Event<'_>) -> bool {
         let late = matches!(event.phase, Phase::Objects | Phase::Written);
-        self.version.heeds_cancel() || !late
+        self.version.respects_cancel() || !late
     }
 
-    /// Fails when the backup is to end.
+    /// Fails if the backup must stop.
     fn check(&self, detached: bool) -> Result<(), BackupError> {
         if self.state.is_stopping() {
             return Err(BackupError::Dropped);
@@ -176,7 +176,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Waits for a time, or for ever.
+    /// Waits for a time, or forever.
     fn wait(
         &self,
         time: Option<Duration>,
@@ -197,7 +197,7 @@ impl Job<'_> {
     ) -> Result<(), BackupError> {
         let mut left = time;
         while left != Some(Duration::ZERO) {
-            if time.is_none() || self.state.is_stopping() || self.heeds_cancel(event) {
+            if time.is_none() || self.state.is_stopping() || self.respects_cancel(event) {
                 self.check(detached)?;
             }
             let slice = left.map_or(SLICE, |left| left.min(SLICE));

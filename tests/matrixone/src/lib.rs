@@ -1,12 +1,12 @@
-//! A stand-in for a MatrixOne server, and a generator of the backup archives one writes.
+//! A simulated MatrixOne server, and a generator of its backup archives.
 //!
-//! [`Cluster`] is what there is to back up, [`Backup`] writes its archive to a [`Target`] byte for byte as a server of a
-//! [`MoVersion`] does, [`MoBr`] lays archives out as `mo_br` does, and [`MoServer`] does all that when a client says
-//! `BACKUP`, unless a [`Fault`] is in the way. Invariant: with the same seed and the same calls the same bytes are written.
+//! [`Cluster`] has the data, [`Backup`] writes its archive to a [`Target`] byte for byte like a server of a [`MoVersion`], [`MoBr`]
+//! arranges archives like `mo_br`, and [`MoServer`] does all that when a client sends `BACKUP`, unless a [`Fault`] strikes. Invariant: the
+//! same seed and the same calls give the same bytes.
 
 #![expect(
     clippy::unwrap_used,
-    reason = "a failure of the stand-in is a failure of the test"
+    reason = "a failure of the simulated server is a failure of the test"
 )]
 
 mod archive;

@@ -1,7 +1,7 @@
-//! What `mo_br` adds to an archive of the server.
+//! The files that `mo_br` adds to an archive of the server.
 //!
-//! [`MoBr`] keeps a root of nested backups with its catalog. Invariant: the catalog holds one line for each backup, and the
-//! same line lies beside the backup.
+//! [`MoBr`] keeps a root of nested backups with its catalog. Invariant: the catalog has one line for each backup, and the same line is in a
+//! file next to the backup.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -14,26 +14,26 @@ use crate::step::{Summary, Verdict};
 use crate::target::{Folder, Target as _};
 use crate::ts::with_zone;
 
-/// A root of backups as `mo_br` lays it out: `full-<id>`, `incremental-<id>`, `<id>.meta`, and a catalog.
+/// A root of backups in the layout of `mo_br`: `full-<id>`, `incremental-<id>`, `<id>.meta`, and a catalog.
 #[derive(Debug)]
 pub struct MoBr {
     root: PathBuf,
     catalog: PathBuf,
-    /// What the catalog calls the root.
+    /// The path of the root in the catalog.
     shown: String,
 }
 
-/// A backup that was made.
+/// A finished backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
     /// Its folder below the root.
     pub folder: String,
-    /// What the server did.
+    /// The server's summary.
     pub summary: Summary,
 }
 
 impl MoBr {
-    /// Backups go below the root, the catalog is `mo_br.meta` in another folder.
+    /// Writes backups below the root, and the catalog `mo_br.meta` in another folder.
     #[must_use]
     pub fn new(root: &Path, catalog_folder: &Path) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl MoBr {
         }
     }
 
-    /// Makes the catalog say that the root is somewhere else.
+    /// Sets another path for the root in the catalog.
     #[must_use]
     pub fn shown_as(self, shown: impl Into<String>) -> Self {
         let shown = shown.into();
@@ -53,7 +53,7 @@ impl MoBr {
     /// Makes a backup.
     ///
     /// # Panics
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn run(&self, cluster: &mut Cluster, backup: &Backup, id: &str) -> Made {
         let moment = cluster.moment();
         let folder = format!("{}-{id}", backup.kind);
@@ -103,7 +103,7 @@ impl MoBr {
     }
 }
 
-/// A file, and the one of its digest.
+/// A file and its digest file.
 fn with_digest(name: &str, content: &[u8]) -> [(String, Vec<u8>); 2] {
     [
         (name.to_owned(), content.to_owned()),

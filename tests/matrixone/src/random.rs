@@ -1,7 +1,7 @@
-//! Randomness that repeats.
+//! Reproducible random numbers.
 //!
-//! [`Random`] is a stream of numbers, and makes bytes, orders and identifiers of them. Invariant: the same seed gives the
-//! same stream on every machine.
+//! [`Random`] is a stream of numbers, and makes bytes, orders and identifiers from them. Invariant: the same seed gives the same stream on
+//! every machine.
 
 /// A stream of numbers that depends on its seed only (splitmix64).
 #[derive(Debug, Clone)]
@@ -12,7 +12,7 @@ impl Random {
         Self(seed)
     }
 
-    /// A stream for one purpose, which no other purpose disturbs.
+    /// A stream for one purpose, independent of all others.
     pub(crate) fn of(seed: u64, purpose: &str) -> Self {
         let start = seed ^ 0xcbf2_9ce4_8422_2325;
         Self(purpose.bytes().fold(start, |hash, byte| {
@@ -33,7 +33,7 @@ impl Random {
         self.next() % limit.max(1)
     }
 
-    /// A position in something of this length.
+    /// An index into a sequence of this length.
     pub(crate) fn index(&mut self, length: usize) -> usize {
         usize::try_from(self.below(length as u64)).expect("it is below a usize")
     }

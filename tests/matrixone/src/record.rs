@@ -1,4 +1,4 @@
-//! What a server was asked for.
+//! The log of a server.
 //!
 //! [`LoginRecord`], [`LoggedStatement`], [`BackupRecord`] and [`KillRecord`] are entries of its log, [`Record`] holds them.
 //! Invariant: no entry has a secret.
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::step::{BackupError, Summary};
 use crate::ts::Ts;
 
-/// A client that wanted in.
+/// A login attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoginRecord {
     /// Its connection.
@@ -19,44 +19,44 @@ pub struct LoginRecord {
     pub user: String,
     /// Whether the password was right.
     pub accepted: bool,
-    /// What it says about itself, such as `program_name`.
+    /// The attributes that the client sends, such as `program_name`.
     pub attributes: BTreeMap<String, String>,
 }
 
-/// A statement that came in.
+/// A statement that a client sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoggedStatement {
-    /// Whose connection.
+    /// The connection.
     pub connection: u32,
     /// Its text, without secrets.
     pub text: String,
-    /// The error it was answered with, if it was.
+    /// The error that the server answered, if any.
     pub error: Option<u16>,
 }
 
-/// A `KILL` that came in.
+/// A `KILL` that a client sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KillRecord {
-    /// Whose connection.
+    /// The connection.
     pub by: u32,
-    /// The connection that is meant.
+    /// The connection to kill.
     pub connection: u64,
-    /// Whether something was running there.
+    /// Whether a statement was running there.
     pub hit: bool,
 }
 
 /// How a backup ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It has not.
+    /// It is still running.
     Running,
-    /// Everything is written. The client was told unless the connection was gone.
+    /// Everything is written. The client got the answer unless the connection was closed.
     Done(Summary),
-    /// The client was told an error.
+    /// The client got an error.
     Refused(u16),
-    /// The server broke down.
+    /// The server crashed.
     Crashed,
-    /// The connection was gone before everything was written.
+    /// The connection was closed before everything was written.
     Dropped,
 }
 
@@ -71,10 +71,10 @@ impl Outcome {
     }
 }
 
-/// A `BACKUP` that was begun.
+/// A `BACKUP` that started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupRecord {
-    /// Whose connection.
+    /// The connection.
     pub connection: u32,
     /// The text after `BACKUP`.
     pub label: String,
@@ -88,7 +88,7 @@ pub struct BackupRecord {
     pub outcome: Outcome,
 }
 
-/// All that was asked for.
+/// All requests.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     pub(crate) logins: Vec<LoginRecord>,
@@ -97,9 +97,9 @@ pub(crate) struct Record {
     pub(crate) backups: Vec<BackupRecord>,
     /// The one slot for protecting objects from garbage collection.
     pub(crate) protection: Option<String>,
-    /// How many backups are held up by a fault.
+    /// Number of backups that a fault holds up.
     pub(crate) waiting: usize,
-    /// How many backups ran at once, at most.
+    /// Highest number of concurrent backups.
     pub(crate) most_running: usize,
 }
 

@@ -1,7 +1,6 @@
 //! The socket of a server, and the threads behind it.
 //!
-//! [`Running`] listens and serves every connection in a thread of its own. Invariant: when it is dropped, no thread of it is
-//! left.
+//! [`Running`] listens and serves every connection in a separate thread. Invariant: after the drop, none of its threads is running.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,10 +11,10 @@ use std::thread::JoinHandle;
 use crate::session::serve;
 use crate::state::State;
 
-/// The first connection's number; real ones do not begin at 1 either.
+/// The number of the first connection. Real servers do not begin at 1 either.
 const FIRST_CONNECTION: u32 = 1001;
 
-/// A server that listens.
+/// A listening server.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) state: Arc<State>,
@@ -42,7 +41,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.state.stopping.store(true, Ordering::SeqCst);
-        // It wakes the listener, which then sees that it is to stop.
+        // Wakes the listener, which then sees that it must stop.
         let _ = TcpStream::connect(self.address);
         if let Some(listener) = self.listener.take() {
             let _ = listener.join();
@@ -50,7 +49,7 @@ impl Drop for Running {
     }
 }
 
-/// Serves until the server stops, and waits for what is still going on.
+/// Serves until the server stops, and waits for the open connections.
 fn listen(socket: &TcpListener, state: &Arc<State>) {
     let threads: Mutex<Vec<JoinHandle<()>>> = Mutex::default();
     for (connection, client) in (FIRST_CONNECTION..).zip(socket.incoming()) {
@@ -64,7 +63,7 @@ fn listen(socket: &TcpListener, state: &Arc<State>) {
         let mut threads = threads.lock().unwrap();
         threads.retain(|thread| !thread.is_finished());
         threads.push(std::thread::spawn(move || {
-            // A client that breaks the protocol is gone; nobody is to be told.
+            // A client that violates the protocol is disconnected; the error is not needed.
             let _ = serve(&state, client, connection);
         }));
     }

@@ -25,7 +25,7 @@ pub(crate) fn serve(state: &State, socket: TcpStream, connection: u32) -> io::Re
     let session = Arc::new(Session::new(socket.try_clone()?));
     let sessions = || state.sessions.lock().unwrap();
     sessions().insert(connection, Arc::clone(&session));
-    // Whoever stops the server may have looked before.
+    // The server may have stopped before this connection was registered.
     if state.is_stopping() {
         return Ok(());
     }
@@ -47,7 +47,7 @@ pub(crate) fn serve(state: &State, socket: TcpStream, connection: u32) -> io::Re
     result
 }
 
-/// Finds out who it is; none when they are not let in.
+/// Reads and checks the login; `None` if it is refused.
 fn greet(state: &State, wire: &mut Wire, connection: u32) -> io::Result<Option<(Login, Settings)>> {
     let settings = state.settings();
     let eof = if settings.old_eof { 0 } else { DEPRECATE_EOF };
@@ -95,7 +95,7 @@ fn is_let_in(login: &Login, settings: &Settings, connection: u32) -> bool {
     known && login.proof == handshake::scramble(&settings.password, &salt)
 }
 
-/// A client that is let in.
+/// A client that has logged in.
 struct Client<'a> {
     state: &'a State,
     session: &'a Session,
@@ -105,11 +105,11 @@ struct Client<'a> {
     deprecate_eof: bool,
 }
 
-/// What a statement comes to.
+/// The answer to a statement.
 enum Answer {
     Ok,
     Row(Vec<(String, Value)>),
-    /// The connection ends without a word.
+    /// The connection ends without an answer.
     Nothing,
 }
 
@@ -120,7 +120,7 @@ impl Client<'_> {
             match command {
                 // Quit.
                 0x01 => return Ok(()),
-                // Choose a database, ping, reset the connection.
+                // Select a database, ping, reset the connection.
                 0x02 | 0x0e | 0x1f => self.wire.write(&answer::ok())?,
                 // A statement.
                 0x03 => {
@@ -139,7 +139,7 @@ impl Client<'_> {
         Ok(())
     }
 
-    /// Answers a statement, and says whether the connection goes on.
+    /// Answers a statement, and returns whether the connection stays open.
     fn query(&mut self, sql: &str) -> io::Result<bool> {
         let number = {
             let mut record = self.state.record();
@@ -258,7 +258,7 @@ impl Client<'_> {
         }
     }
 
-    /// `mo_ctl('dn','DiskCleaner',…)`: protects what a backup needs, or stops to.
+    /// `mo_ctl('dn','DiskCleaner',…)`: protects the objects that a backup needs, or ends the protection.
     fn control(&self, service: &str, method: &str, argument: &str) -> Result<Value, SqlError> {
         let settings = self.state.settings();
         let known = ["dn", "tn"].contains(&service.to_lowercase().as_str())

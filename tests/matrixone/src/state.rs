@@ -1,7 +1,7 @@
-//! What a server is made of.
+//! The state of a server.
 //!
-//! [`State`] is all of it, [`Settings`] what a test may change while it runs, [`Session`] one connection as others see it.
-//! Invariant: locks are held for moments only, never while a backup is written or waits.
+//! [`State`] is the whole state, [`Settings`] the part that a test may change while the server runs, [`Session`] the shared state of one
+//! connection. Invariant: locks are held only briefly, never while a backup writes or waits.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,10 +17,10 @@ use crate::sql::S3Place;
 use crate::target::Target;
 use crate::version::MoVersion;
 
-/// What makes the target of a backup to S3.
+/// A function that makes the target of a backup to S3.
 pub type S3Writer = Arc<dyn Fn(&S3Place) -> Box<dyn Target> + Send + Sync>;
 
-/// What a test may change while the server runs.
+/// Settings that a test may change while the server runs.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) version: MoVersion,
@@ -29,9 +29,9 @@ pub(crate) struct Settings {
     pub(crate) password: String,
     /// Accounts other than `sys` whose users may log in.
     pub(crate) accounts: Vec<String>,
-    /// Whether every client is asked for its proof a second time.
+    /// Whether the server requests a second proof from every client.
     pub(crate) switch_auth: bool,
-    /// Whether rows end in the old form for every client.
+    /// Whether rows end in the old format for every client.
     pub(crate) old_eof: bool,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct State {
     pub(crate) record: Mutex<Record>,
     pub(crate) sessions: Mutex<BTreeMap<u32, Arc<Session>>>,
     pub(crate) stopping: AtomicBool,
-    /// Where relative folders are.
+    /// The base folder of relative folders.
     pub(crate) root: PathBuf,
     pub(crate) s3: Option<S3Writer>,
 }
@@ -74,7 +74,7 @@ impl State {
         }
     }
 
-    /// Ends what a connection does now. Says whether it did something; none when there is no such connection.
+    /// Cancels the current statement of a connection. Returns whether one was running; `None` if there is no such connection.
     pub(crate) fn kill(&self, connection: u64, query: bool) -> Option<bool> {
         let id = u32::try_from(connection).ok()?;
         let session = self.sessions.lock().unwrap().get(&id).cloned()?;
@@ -89,13 +89,13 @@ impl State {
     }
 }
 
-/// A connection as others see it.
+/// The shared state of a connection.
 #[derive(Debug)]
 pub(crate) struct Session {
     socket: TcpStream,
     /// Whether a backup runs.
     pub(crate) busy: AtomicBool,
-    /// Whether it is to end.
+    /// Whether it must end.
     pub(crate) killed: AtomicBool,
 }
 

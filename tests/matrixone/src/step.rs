@@ -1,24 +1,24 @@
 //! The steps of a backup, and how it ends.
 //!
-//! [`Event`] is a step that is about to be made, [`Verdict`] what happens instead, [`Observer`] who decides; [`Summary`] and
-//! [`BackupError`] are the ends. Invariant: there is one event for each file, before it is written.
+//! [`Event`] is the next step, [`Verdict`] the decision about it, [`Observer`] the function that decides; [`Summary`] and [`BackupError`]
+//! are the results. Invariant: there is one event for each file, before it is written.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
 
 use crate::ts::Ts;
 
-/// What came of a backup.
+/// The result of a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
     /// Its time stamp.
     pub backup_ts: Ts,
-    /// The sum in `tae_sum`: bytes of all that is listed, copied or not.
+    /// The sum in `tae_sum`: the bytes of all listed files, copied or not.
     pub listed_bytes: u64,
-    /// How many files are listed.
+    /// Number of listed files.
     pub listed: usize,
-    /// How many files were written, with those of digests.
+    /// Number of written files, including digest files.
     pub written: usize,
     /// The names of objects that were left out.
     pub skipped: Vec<String>,
@@ -36,14 +36,14 @@ impl Summary {
     }
 }
 
-/// What a backup is at.
+/// The phase of a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Nothing is written yet.
     Start,
     /// Configuration files.
     Configs,
-    /// Objects; no release before 4.2 stops here when it is cancelled.
+    /// Objects; releases before 4.2 do not stop here after a cancellation.
     Objects,
     /// Everything after the objects.
     Rest,
@@ -51,23 +51,23 @@ pub enum Phase {
     Written,
 }
 
-/// A step that is about to be made.
+/// The next step of a backup.
 #[derive(Debug, Clone, Copy)]
 pub struct Event<'a> {
     /// What the backup is at.
     pub phase: Phase,
-    /// The file that comes next, relative to the archive; empty at the start and at the end.
+    /// The next file, relative to the archive; empty at the start and at the end.
     pub name: &'a str,
-    /// How many files are written.
+    /// Number of files written so far.
     pub written: usize,
 }
 
-/// What happens then.
+/// The decision about a step.
 #[derive(Debug)]
 pub enum Verdict {
-    /// The step.
+    /// The step is made.
     Go,
-    /// The object is left out, and its row too unless it is to be listed.
+    /// The object is left out, and so is its row unless `listed` is set.
     Skip {
         /// Whether the row stays.
         listed: bool,
@@ -78,23 +78,23 @@ pub enum Verdict {
     Stop(BackupError),
 }
 
-/// Who decides about the steps.
+/// A function that decides about the steps.
 pub type Observer<'a> = dyn FnMut(&Event<'_>) -> Verdict + 'a;
 
 /// Why there is no archive.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BackupError {
-    /// The server answers this.
+    /// The server answers with this error.
     Refused {
         /// The number of the error.
         code: u16,
         /// Its text.
         text: String,
     },
-    /// The server is gone in the middle.
+    /// The server crashed during the backup.
     Crashed,
-    /// The connection is gone, on purpose or by the client.
+    /// The connection was closed, by a fault or by the client.
     Dropped,
 }
 
@@ -104,7 +104,7 @@ impl BackupError {
         Self::Refused { code, text }
     }
 
-    /// The object is gone.
+    /// The error for a missing object.
     #[must_use]
     pub fn not_found(name: &str) -> Self {
         Self::refused(20405, format!("file {name} is not found"))

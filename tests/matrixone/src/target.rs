@@ -1,7 +1,6 @@
-//! Where an archive is written.
+//! Targets of archives.
 //!
-//! [`Target`] is one place; [`Folder`] is on this machine's disk, [`Callback`] anywhere else. Invariant: no target replaces
-//! a file.
+//! [`Target`] is a place for an archive: [`Folder`] on the local disk, [`Callback`] anywhere else. Invariant: no target replaces a file.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,23 +10,23 @@ use std::path::{Path, PathBuf};
 
 /// A place for an archive.
 pub trait Target {
-    /// Whether it is a folder, where files of some clusters are framed.
+    /// True if it is a folder, where files of some clusters are framed.
     fn is_local(&self) -> bool;
 
     /// Writes a file.
     ///
     /// # Errors
-    /// `AlreadyExists` when there is one of that name, or what went wrong.
+    /// `AlreadyExists` if the name exists, or another I/O error.
     fn put(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
-    /// Ends in the middle of a file.
+    /// Writes only a part of a file.
     ///
     /// # Errors
-    /// What went wrong.
+    /// An I/O error.
     fn crash(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
 }
 
-/// A folder. It is made with the first file.
+/// A folder. It is created with the first file.
 #[derive(Debug)]
 pub struct Folder {
     root: PathBuf,
@@ -47,7 +46,7 @@ impl Folder {
         }
     }
 
-    /// A folder that is reached through the endpoint `disk` of S3: its files are as they are.
+    /// A folder that is reached through the endpoint `disk` of S3: its files are raw.
     #[must_use]
     pub fn as_s3(self) -> Self {
         Self {
@@ -65,7 +64,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Where a file is before it has its name.
+    /// The temporary path of a file.
     fn draft(&mut self) -> PathBuf {
         loop {
             self.drafts += 1;
@@ -121,7 +120,7 @@ impl<F: FnMut(&str, &[u8]) -> io::Result<()>> Target for Callback<F> {
         (self.0)(name, bytes)
     }
 
-    /// An upload that is not finished leaves nothing.
+    /// An unfinished upload leaves nothing.
     fn crash(&mut self, _name: &str, _bytes: &[u8]) -> io::Result<()> {
         Ok(())
     }

@@ -1,7 +1,7 @@
-//! Time as MatrixOne counts it.
+//! MatrixOne's time stamps.
 //!
-//! [`Ts`] is a hybrid time stamp; [`utc`] and [`with_zone`] write its physical part as a date. Invariant: there is no clock
-//! here, times are what they are given.
+//! [`Ts`] is a hybrid time stamp; [`utc`] and [`with_zone`] write its physical part as a date. Invariant: this module reads no clock; the
+//! caller passes all times.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,12 +11,12 @@ use std::str::FromStr;
 pub struct Ts {
     /// Nanoseconds since 1970.
     pub physical: i64,
-    /// What tells equal nanoseconds apart.
+    /// A counter that distinguishes equal nanoseconds.
     pub logical: u32,
 }
 
 impl Ts {
-    /// Of nanoseconds and a counter.
+    /// A time stamp from nanoseconds and a counter.
     #[must_use]
     pub const fn new(physical: i64, logical: u32) -> Self {
         Self { physical, logical }
@@ -42,7 +42,7 @@ impl fmt::Display for Ts {
 }
 
 impl FromStr for Ts {
-    /// What the server says when it panics over such a text.
+    /// The server's message when it panics on such a text.
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
@@ -74,7 +74,7 @@ pub fn utc(seconds: i64) -> String {
     )
 }
 
-/// `2025-01-03 16:42:48 +0800`, so many hours east.
+/// `2025-01-03 16:42:48 +0800`, with the offset in hours east of UTC.
 #[must_use]
 pub fn with_zone(seconds: i64, hours: i64) -> String {
     format!("{} {hours:+03}00", utc(seconds + hours * 3600))

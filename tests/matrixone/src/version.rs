@@ -1,6 +1,6 @@
-//! Releases of MatrixOne, and what a backup can do in each.
+//! Releases of MatrixOne, and their differences in backups.
 //!
-//! [`MoVersion`] is one release. Invariant: whatever differs between releases is asked here, by what it is about.
+//! [`MoVersion`] is one release. Invariant: every difference between releases is a method here, named after the feature.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,15 +20,15 @@ impl MoVersion {
     pub const V1_1_3: Self = Self::new(1, 1, 3);
     /// The first with incremental backups, and lists of 5 columns.
     pub const V1_2: Self = Self::new(1, 2, 0);
-    /// As it was in the middle.
+    /// A release between 1.2 and 3.0.
     pub const V2_1: Self = Self::new(2, 1, 0);
-    /// A release that protects the objects of a backup, and still skips those that are gone.
+    /// A release that protects the objects of a backup, and still skips missing ones.
     pub const V3_0_11: Self = Self::new(3, 0, 11);
     /// The last of its line.
     pub const V3_0_18: Self = Self::new(3, 0, 18);
-    /// The last whose local archives are framed whatever the cluster stores on.
+    /// The last whose local archives are framed for every backend of the cluster.
     pub const V4_1: Self = Self::new(4, 1, 4);
-    /// The first whose local archives are framed as the cluster's own files are, and that heeds a cancellation.
+    /// The first whose local archives are framed only if the cluster's own files are, and that respects a cancellation.
     pub const V4_2: Self = Self::new(4, 2, 0);
 
     /// A release by its numbers.
@@ -41,7 +41,7 @@ impl MoVersion {
         }
     }
 
-    /// What a server of this release says it is when a client connects.
+    /// The version that a server of this release sends when a client connects.
     #[must_use]
     pub fn banner(self) -> String {
         format!("8.0.30-MatrixOne-{self}")
@@ -53,7 +53,7 @@ impl MoVersion {
         self >= Self::V1_1_3
     }
 
-    /// Whether there are `TYPE` and `TIMESTAMP`, 5 columns in `tae_list` and 4 in `tae_sum`.
+    /// Whether `BACKUP` has `TYPE` and `TIMESTAMP`, 5 columns in `tae_list` and 4 in `tae_sum`.
     #[must_use]
     pub fn has_incremental(self) -> bool {
         self >= Self::V1_2
@@ -65,21 +65,21 @@ impl MoVersion {
         self >= Self::new(3, 0, 5)
     }
 
-    /// Whether a local archive is framed only when the files of the cluster are.
+    /// Whether a local archive is framed only if the files of the cluster are.
     #[must_use]
     pub fn frames_as_cluster(self) -> bool {
         self >= Self::V4_2
     }
 
-    /// Whether an object that is gone is left out in silence.
+    /// Whether a missing object is left out without an error.
     #[must_use]
     pub fn skips_missing(self) -> bool {
         self < Self::V4_2
     }
 
-    /// Whether a backup that copies objects ends when it is cancelled.
+    /// Whether a cancellation stops a backup during the copy of objects.
     #[must_use]
-    pub fn heeds_cancel(self) -> bool {
+    pub fn respects_cancel(self) -> bool {
         self >= Self::V4_2
     }
 }
@@ -90,7 +90,7 @@ impl fmt::Display for MoVersion {
     }
 }
 
-/// Text that is no release.
+/// Text that is not a release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotAVersion(String);
 

@@ -416,7 +416,7 @@ fn meta_path() -> Result<MemberPath> {
     MemberPath::new(META_PATH).map_err(|error| Error::refused(error.to_string()))
 }
 
-/// The node whose folder has this `META.hocon`, and its text; `None` when the folder is not EMQX's.
+/// The node whose folder has this `META.hocon`, and its text; `None` if the folder is not EMQX's.
 fn folder_node(file: &mut File) -> Result<Option<(Node, Vec<u8>)>> {
     let mut text = Vec::new();
     let read = file.read_to_end(&mut text);

@@ -62,7 +62,7 @@ pub(crate) struct Examiner {
 pub(crate) enum Examined {
     /// One of the small documents of a bundle: `META.hocon`, a configuration, the manifest.
     Document(Vec<u8>),
-    /// A table; true when it is sound.
+    /// A table; true if it is sound.
     Table(bool),
     /// Any other file.
     Other,

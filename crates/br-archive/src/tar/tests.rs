@@ -75,7 +75,7 @@ fn every_truncation_is_detected() {
 }
 
 #[test]
-fn only_files_and_directories_are_taken() {
+fn members_except_files_and_directories_are_refused() {
     use ::tar::{EntryType, Header};
     for kind in [
         EntryType::Symlink,

@@ -533,7 +533,7 @@ fn limits_are_enforced() {
     assert!(error.to_string().contains("names of the bundle's members"));
 }
 
-/// True if a bundle reads as the original, false if reading fails. Any other result, or a panic, fails the test.
+/// True if the bundle gives an error, is reported as unsound, or reads as the original. A panic or another kind of error fails the test.
 fn is_same_or_error(bytes: &[u8], format: Format, whole: &br_archive::Inspection) -> bool {
     let dir = in_memory();
     let path = dir
@@ -550,7 +550,7 @@ fn is_same_or_error(bytes: &[u8], format: Format, whole: &br_archive::Inspection
             true
         }
         Ok(found) if !found.is_sound() => true,
-        // Only the checksum of the compressed data protects the owner and the times in the headers.
+        // Does not compare the manifest's program and source: only the checksum of the compressed data protects them.
         Ok(found) => {
             let contents = |bundle: &br_archive::Inspection| {
                 let mut members = bundle.members.clone();

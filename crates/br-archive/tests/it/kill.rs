@@ -11,7 +11,7 @@ use crate::support::folder::in_memory;
 use crate::support::{child, import_options, member, options, write};
 
 const FILES: usize = 2000;
-/// Least number of kills; the test continues until it has seen every outcome, up to a limit.
+/// Least and greatest number of kills: after the least, the test stops when it has seen every outcome.
 const KILLS: u64 = 12;
 const MAX_KILLS: u64 = 60;
 

@@ -123,7 +123,7 @@ fn short(key: &str) -> Cow<'_, str> {
     }
 }
 
-/// How to match elements of two lists if the schema does not say it: by the key whose values are all different.
+/// How to match elements of lists if the table of roots does not say it: by the first usual key whose values are all different.
 pub(super) fn identity_of(trail: &Trail<'_>, lists: &[&[Value]]) -> Option<Identity> {
     const USUAL: [Identity; 4] = [
         Identity::Key("name"),

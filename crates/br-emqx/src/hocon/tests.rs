@@ -150,7 +150,7 @@ fn separators_and_braces_are_as_free_as_in_hocon() {
 }
 
 #[test]
-fn errors_say_where_and_what() {
+fn errors_name_position_and_problem() {
     for (text, message) in [
         ("a = 1\n b = ]", "line 2, column 6: `]` instead of a value"),
         ("a", "line 1, column 2: the end instead of `=`, `:` or `{`"),

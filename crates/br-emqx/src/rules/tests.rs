@@ -43,7 +43,7 @@ fn the_rule_of_5_compares_each_number_for_itself() {
 }
 
 #[test]
-fn the_rule_of_6_refuses_4_and_what_is_newer() {
+fn rule_of_6_refuses_4_and_newer_versions() {
     let node = node(Edition::Ee, "6.1.4");
     for version in ["5.1.0", "5.10.1", "6.0.0", "6.1.9-beta.2"] {
         assert_eq!(import("ee", version, &node), Ok(()), "{version}");

@@ -17,7 +17,7 @@ use crate::disk_log::LogWriter;
 /// is incomplete, although it may look like a finished table: the caller must remove it.
 ///
 /// # Errors
-/// When a table cannot be read, the tables have different fields, or the output fails.
+/// If a table cannot be read, the tables have different fields, or the output fails.
 pub fn merge<W: Write>(
     name: &str,
     base: impl Read,

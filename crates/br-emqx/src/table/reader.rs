@@ -81,7 +81,7 @@ impl<R: Read> TableReader<R> {
     /// The next record, or `None` at the end and after an error that leaves nothing to read.
     ///
     /// # Errors
-    /// When the input fails or the next item is not a record of this table.
+    /// If the input fails or the next item is not a record of this table.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, TableError> {
         let Some(item) = self.log.next_item()? else {
             return Ok(None);

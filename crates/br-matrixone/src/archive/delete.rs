@@ -1,7 +1,7 @@
-//! Deleting a backup.
+//! Deletion of a backup.
 //!
-//! [`delete`] removes the files of one, and asks nobody: [`dependents`](super::dependents()) tells beforehand who needs it. Invariant: the mark
-//! that it is complete goes first, so that half of a backup is never taken for one.
+//! [`delete`] removes the files of a backup without any check: call [`dependents`](super::dependents()) before. Invariant: it deletes the
+//! marker of completeness first, so that a partly deleted backup never counts as complete.
 
 use br_storage::Folder;
 
@@ -14,11 +14,11 @@ use super::sha256::SUFFIX;
 /// Folders of a backup.
 const FOLDERS: [&str; 3] = ["config", "hakeeper", "tae"];
 
-/// Deletes what there is of the backup in the folder `dir` below `root`, and the line about `id` beside it. When the root itself is the
-/// backup, other things that lie there stay. What is not there is no error, so that an interrupted deletion can be done again.
+/// Deletes the existing files of the backup in the folder `dir` below `root`, and the line about `id` next to it. If the root itself is the
+/// backup, other files in it stay. Missing files are not an error, so that an interrupted deletion can be repeated.
 ///
 /// # Errors
-/// When the storage does not answer or refuses.
+/// If the storage does not answer or refuses.
 pub fn delete(root: &Folder, dir: &str, id: &str) -> Result<()> {
     for name in with_digests(MO_META).into_iter().rev() {
         files::delete(root, &join(dir, &name))?;
@@ -49,7 +49,7 @@ pub fn delete(root: &Folder, dir: &str, id: &str) -> Result<()> {
     Ok(())
 }
 
-/// A file, and its digest beside it.
+/// The names of a file and its digest file.
 fn with_digests(name: &str) -> [String; 2] {
     [name.to_owned(), format!("{name}{SUFFIX}")]
 }

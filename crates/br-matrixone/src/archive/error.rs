@@ -1,7 +1,7 @@
 //! Errors of this module.
 //!
-//! [`Error`] has an [`ErrorKind`], which says what the caller can do, and names the file it is about. Invariant: whatever is wrong with
-//! an archive ends in one of the kinds `Refused`, `Damaged` and `Missing`, never in a panic.
+//! [`Error`] has an [`ErrorKind`], which says what the caller can do, and names the file it is about. Invariant: every defect of an archive
+//! gives an error of the kind `Refused`, `Damaged` or `Missing`, never a panic.
 
 use std::fmt;
 use std::io;
@@ -19,23 +19,23 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum ErrorKind {
     /// An argument is wrong: correct it.
     Invalid,
-    /// There is no such place, backup or file: look at what there is.
+    /// The location, backup or file does not exist: list the existing ones.
     NotFound,
-    /// Something is there already: choose another place, or remove it.
+    /// The target already exists: choose another one, or remove it.
     Exists,
-    /// The archive is well-formed and breaks a rule: a path leads out of it, a number or a list goes over a limit. Nothing was used.
+    /// The archive is well-formed but breaks a rule: a path leads out of it, or a number or a list exceeds a limit. Nothing was written.
     Refused,
-    /// Bytes are altered or cut short: take another copy of the archive, or another backup.
+    /// Bytes are altered or truncated: use another copy of the archive, or another backup.
     Damaged,
-    /// The backup needs files that no backup of the archive has: bring back the backup that held them.
+    /// The backup needs files that no backup of the archive has: bring back the backup that had them.
     Missing,
-    /// The user, or the owner of the key, may not.
+    /// The user or the access key lacks permission.
     Denied,
-    /// The storage did not answer, after retries. Trying again may help.
+    /// The storage did not answer, even after retries. A later attempt may succeed.
     Unavailable,
-    /// The system refused: no space, a broken disk.
+    /// The operating system reported an error: no space, a broken disk.
     Io,
-    /// The caller asked to stop.
+    /// The caller cancelled.
     Cancelled,
 }
 
@@ -50,7 +50,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error with a text, a lower-case fragment.
+    /// Makes an error. `message` is a lower-case fragment.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -71,12 +71,12 @@ impl Error {
         Self::new(ErrorKind::Refused, message)
     }
 
-    /// Bytes are altered or cut short.
+    /// Bytes are altered or truncated.
     pub(crate) fn damaged(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Damaged, message)
     }
 
-    /// The system refused. Errors of this module and of a storage travel through [`io::Error`] unchanged.
+    /// The operating system reported an error. Errors of this module and of a storage pass through [`io::Error`] unchanged.
     pub(crate) fn io(message: impl Into<String>, error: io::Error) -> Self {
         let error = match error.downcast::<Self>() {
             Ok(error) => return error,
@@ -122,7 +122,7 @@ impl Error {
             StorageErrorKind::TooLarge | StorageErrorKind::NotAFile => ErrorKind::Refused,
             StorageErrorKind::Truncated => ErrorKind::Damaged,
             StorageErrorKind::Full => ErrorKind::Io,
-            // The server gave an unexpected answer: trying again may help.
+            // The server gave an unexpected answer: a retry may help.
             _ if error.io_kind().is_none() => ErrorKind::Unavailable,
             _ => ErrorKind::Io,
         };
@@ -135,12 +135,12 @@ impl Error {
         }
     }
 
-    /// The caller asked to stop.
+    /// The caller cancelled.
     pub(crate) fn cancelled() -> Self {
         Self::new(ErrorKind::Cancelled, "cancelled")
     }
 
-    /// Names the file it is about, unless one is named already.
+    /// Adds the file it is about, unless it already names one.
     pub(crate) fn at(mut self, path: impl Into<String>) -> Self {
         self.path.get_or_insert_with(|| path.into());
         self
@@ -155,7 +155,7 @@ impl Error {
         self
     }
 
-    /// Adds all that is wrong, where it is more than one text can say.
+    /// Adds the list of all problems.
     pub(crate) fn with_problems(mut self, problems: Vec<Problem>) -> Self {
         self.problems = problems;
         self
@@ -173,7 +173,7 @@ impl Error {
         self.path.as_deref()
     }
 
-    /// All files that are missing or damaged, as far as the operation got; empty when one text says it all.
+    /// All missing or damaged files that the operation found; empty if the message is enough.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
@@ -187,7 +187,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Names come from outside: control characters are shown, not sent.
+        // File names are untrusted, so control characters are escaped.
         match &self.path {
             Some(path) if !path.is_empty() => {
                 write!(f, "{}: {}", path.escape_debug(), self.message)

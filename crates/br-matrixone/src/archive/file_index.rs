@@ -1,7 +1,7 @@
-//! Where the objects of a root lie: `file_index_<BACKUPTS>.idx`.
+//! The file index, which lists the objects of a root: `file_index_<BACKUPTS>.idx`.
 //!
-//! [`FileIndexReader`] yields rows `object,backup folder,BACKUPTS`. Invariant: an index is a hint. Which backup has a file is decided by the
-//! lists of the backups; an index only helps to name the one that had a file that is gone.
+//! [`FileIndexReader`] yields rows `object,backup folder,BACKUPTS`. Invariant: an index is only a hint. The lists of the backups decide
+//! which backup has a file; an index only helps to name the backup that had a missing file.
 
 use std::io::Read;
 
@@ -39,10 +39,10 @@ impl<R: Read> FileIndexReader<R> {
         Self(Lines::new(from, limits.list_bytes))
     }
 
-    /// Gives the next row; `None` after the last.
+    /// Returns the next row; `None` after the last.
     ///
     /// # Errors
-    /// When a line is too long, or no text.
+    /// If a line is too long, or not UTF-8.
     pub fn next_row(&mut self) -> Result<Option<IndexRow>> {
         let Some(line) = self.0.next()? else {
             return Ok(None);

@@ -1,7 +1,7 @@
 //! The files of an archive and of a restore target.
 //!
-//! These functions are operations of a [`Folder`] with the errors of this module. Invariant: a path has passed [`path::check`] before it
-//! is used, so that it is none of the names that this module makes.
+//! These functions are operations of a [`Folder`] with the errors of this module. Invariant: every path passes [`path::check`] before it is
+//! used, so it is never a reserved name of this module.
 
 use std::io;
 
@@ -14,7 +14,7 @@ use super::error::{Error, ErrorKind, Result};
 use super::limits::Limits;
 use super::path;
 
-/// Passes all files below `dir`, at any depth, to `each`. A missing folder has none.
+/// Passes all files below `dir`, at any depth, to `each`. A missing folder counts as empty.
 pub(crate) fn list(
     folder: &Folder,
     dir: &str,
@@ -52,35 +52,35 @@ pub(crate) fn read(folder: &Folder, path: &str, limit: u64) -> Result<Option<Vec
     }
 }
 
-/// Begins a new file of about `size` bytes. It appears with [`finish`].
+/// Begins a new file of about `size` bytes. [`finish`] publishes it.
 pub(crate) fn create(folder: &Folder, path: &str, size: u64) -> Result<FileWriter> {
     path::check(path)?;
     folder.create(path, size).map_err(Error::of(path))
 }
 
-/// Publishes a file, unless its name is taken.
+/// Publishes a file, unless its name exists.
 pub(crate) fn finish(writer: FileWriter, path: &str) -> Result<()> {
     match writer.finish().map_err(Error::of(path))? {
         Creation::Created => Ok(()),
         Creation::AlreadyExists => {
-            let text = "another file has this name already";
+            let text = "another file already has this name";
             Err(Error::new(ErrorKind::Exists, text).at(path))
         }
     }
 }
 
-/// Deletes a file; if there is none, that is fine.
+/// Deletes a file; a missing file is not an error.
 pub(crate) fn delete(folder: &Folder, path: &str) -> Result<()> {
     path::check(path)?;
     folder.delete(path).map_err(Error::of(path))
 }
 
-/// Makes a folder and locks it against other restores. An object store has no locks.
+/// Creates a folder and locks it against other restores. An object store has no locks.
 pub(crate) fn lock(folder: &Folder) -> Result<FolderLock> {
     folder.lock().map_err(|error| match error.io_kind() {
         Some(io::ErrorKind::WouldBlock) => Error::new(
             ErrorKind::Exists,
-            format!("another restore into {folder} runs"),
+            format!("another restore into {folder} is running"),
         ),
         _ => error.into(),
     })
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_that_lead_elsewhere_are_refused() {
+    fn paths_out_of_the_folder_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::local(dir.path());
         for path in ["../x", "/etc/passwd", "a/../../x", "", ".br-restore"] {

@@ -1,8 +1,8 @@
-//! Frames: how MatrixOne lays files on local disks.
+//! Frames: the format of MatrixOne's files on local disks.
 //!
 //! A framed file is a sequence of blocks of 2,048 bytes, the last one shorter: four bytes with the CRC32C of the rest, little-endian, then
-//! the rest. [`FrameReader`] gives back the content and [`FrameWriter`] makes frames; [`Framing`] says whether there are any. Invariant:
-//! no byte of a block is given out before its checksum was found right.
+//! the rest. [`FrameReader`] reads the content and [`FrameWriter`] writes frames; [`Framing`] says whether a file has them. Invariant: the
+//! reader returns no byte of a block before it has verified the checksum.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -14,20 +14,20 @@ pub const BLOCK_BYTES: usize = 2048;
 /// Bytes of content in a block.
 pub const PAYLOAD_BYTES: usize = BLOCK_BYTES - CRC_BYTES;
 const CRC_BYTES: usize = 4;
-/// The number of blocks that are read or written at once.
+/// Number of blocks that are read or written at once.
 const BATCH: usize = 128;
 
-/// Whether the bytes of a file are in frames.
+/// Whether a file is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Framing {
-    /// The bytes as they are: on object storage, and on disks of the kind `DISK-V2`.
+    /// Without frames: on object storage, and on disks of the kind `DISK-V2`.
     Raw,
     /// Blocks with checksums: on disks of the kind `DISK`.
     Framed,
 }
 
 impl Framing {
-    /// How many bytes a content of `logical` bytes takes.
+    /// The stored size of `logical` bytes of content.
     #[must_use]
     pub const fn physical(self, logical: u64) -> u64 {
         match self {
@@ -39,7 +39,7 @@ impl Framing {
         }
     }
 
-    /// How many bytes of content a file of `physical` bytes has; `None` when no framed file has that size.
+    /// The size of the content of a file of `physical` bytes; `None` if no framed file has that size.
     #[must_use]
     pub const fn logical(self, physical: u64) -> Option<u64> {
         match self {
@@ -67,7 +67,7 @@ impl Framing {
         }
     }
 
-    /// The framing of a file that begins like that. `head` is its first block, or all of it when it is shorter.
+    /// Detects the framing of a file from its start. `head` is its first block, or the whole file if that is shorter.
     #[must_use]
     pub fn sniff(head: &[u8]) -> Self {
         let block = head.get(..BLOCK_BYTES).unwrap_or(head);
@@ -91,12 +91,12 @@ impl fmt::Display for Framing {
     }
 }
 
-/// A checksum in a file is wrong, or its last block is cut short. It travels inside [`io::Error`].
+/// A checksum in a file is wrong, or its last block is truncated. Passed inside [`io::Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadFrame {
-    /// Which block, from zero.
+    /// The number of the block, from zero.
     pub block: u64,
-    /// The checksum that stands there and that of the bytes that follow; `None` when the block is cut short.
+    /// The stored checksum and the computed one; `None` if the block is truncated.
     pub crcs: Option<(u32, u32)>,
 }
 
@@ -117,7 +117,7 @@ impl fmt::Display for BadFrame {
 impl std::error::Error for BadFrame {}
 
 impl BadFrame {
-    /// The frame that an error is about.
+    /// The bad frame inside an error, if there is one.
     #[must_use]
     pub fn of(error: &io::Error) -> Option<Self> {
         error.get_ref()?.downcast_ref().copied()
@@ -129,9 +129,9 @@ pub struct FrameReader<R> {
     from: R,
     buffer: Box<[u8]>,
     filled: usize,
-    /// Where the next block begins.
+    /// The start of the next block.
     at: usize,
-    /// What is left of the last block for [`Read`].
+    /// The rest of the last block for [`Read`].
     rest: std::ops::Range<usize>,
     block: u64,
 }
@@ -156,10 +156,10 @@ impl<R: Read> FrameReader<R> {
         }
     }
 
-    /// Gives the content of the next block, at most [`PAYLOAD_BYTES`]; `None` after the last.
+    /// Returns the content of the next block, at most [`PAYLOAD_BYTES`]; `None` after the last.
     ///
     /// # Errors
-    /// A [`BadFrame`] when a checksum is wrong, and what reading fails with.
+    /// A [`BadFrame`] if a checksum is wrong, and errors of the reader.
     pub fn next_block(&mut self) -> io::Result<Option<&[u8]>> {
         let payload = self.advance()?;
         Ok(payload.map(|range| &self.buffer[range]))
@@ -190,7 +190,7 @@ impl<R: Read> FrameReader<R> {
         Ok(Some(payload))
     }
 
-    /// Fills the buffer to the end, unless the file ends before: only the last block may be short.
+    /// Fills the buffer completely, unless the file ends: only the last block may be short.
     fn fill(&mut self) -> io::Result<()> {
         (self.at, self.filled) = (0, 0);
         self.filled = read_full(&mut self.from, &mut self.buffer)?;
@@ -214,7 +214,7 @@ impl<R: Read> Read for FrameReader<R> {
     }
 }
 
-/// Reads until the buffer is full or there is no more.
+/// Reads until the buffer is full or the input ends.
 pub(crate) fn read_full(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -228,12 +228,12 @@ pub(crate) fn read_full(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<u
     Ok(filled)
 }
 
-/// Writes a framed file. What was written is complete only after [`FrameWriter::finish`].
+/// Writes a framed file. The file is complete only after [`FrameWriter::finish`].
 pub struct FrameWriter<W> {
     to: W,
-    /// Complete blocks, then one that grows.
+    /// Complete blocks, then the current one.
     buffer: Vec<u8>,
-    /// Where the block begins that grows.
+    /// The start of the current block.
     block: usize,
 }
 
@@ -255,10 +255,10 @@ impl<W: Write> FrameWriter<W> {
         }
     }
 
-    /// Writes what is left and gives back where it was written to.
+    /// Writes the rest and returns the output.
     ///
     /// # Errors
-    /// What writing fails with.
+    /// If the output fails.
     pub fn finish(mut self) -> io::Result<W> {
         if self.buffer.len() > self.block + CRC_BYTES {
             self.seal();
@@ -269,7 +269,7 @@ impl<W: Write> FrameWriter<W> {
         Ok(self.to)
     }
 
-    /// Puts the checksum in front of the block that has grown.
+    /// Writes the checksum in front of the current block.
     fn seal(&mut self) {
         let (crc, payload) = self.buffer[self.block..].split_at_mut(CRC_BYTES);
         crc.copy_from_slice(&crc32c::crc32c(payload).to_le_bytes());
@@ -297,13 +297,13 @@ impl<W: Write> Write for FrameWriter<W> {
         Ok(all)
     }
 
-    /// Does nothing: a block that has begun cannot be written before it is complete.
+    /// Does nothing: a block can be written only when it is complete.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// Takes the frames off a small file.
+/// Removes the frames of a small file.
 pub(crate) fn unframe(bytes: &[u8]) -> Result<Vec<u8>, Error> {
     let mut out = Vec::with_capacity(bytes.len());
     let read = FrameReader::new(bytes).read_to_end(&mut out);
@@ -311,12 +311,14 @@ pub(crate) fn unframe(bytes: &[u8]) -> Result<Vec<u8>, Error> {
     Ok(out)
 }
 
-/// Puts a small file into frames.
+/// Frames a small file.
 #[cfg(test)]
 pub(crate) fn frame(bytes: &[u8]) -> Vec<u8> {
     let mut writer = FrameWriter::new(Vec::new());
-    writer.write_all(bytes).expect("a vector takes all");
-    writer.finish().expect("a vector takes all")
+    writer
+        .write_all(bytes)
+        .expect("writing to a vector cannot fail");
+    writer.finish().expect("writing to a vector cannot fail")
 }
 
 #[cfg(test)]
@@ -328,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_go_there_and_back_at_every_edge() {
+    fn frames_round_trip_at_every_edge() {
         let batch = BATCH * PAYLOAD_BYTES;
         for len in [
             0,

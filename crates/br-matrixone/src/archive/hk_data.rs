@@ -1,30 +1,30 @@
-//! What the log service keeps: `hakeeper/hk_data`.
+//! The state of the log service: `hakeeper/hk_data`.
 //!
-//! [`HkData`] is a protocol buffer `BackupData { 1: uint64 NextID; 2: map<string, uint64> NextIDByKey }`. Invariant: whatever the bytes are,
-//! reading them ends, without more memory than they have.
+//! [`HkData`] is a protocol buffer `BackupData { 1: uint64 NextID; 2: map<string, uint64> NextIDByKey }`. Invariant: parsing terminates for
+//! all bytes, and uses no more memory than the input.
 
 use std::collections::BTreeMap;
 
 use super::error::{Error, Result};
 
-/// The key that tells a cluster that it was set up; without it a restored cluster sets itself up once more.
+/// The key that marks a cluster as initialised; without it a restored cluster initialises itself again.
 const BOOTSTRAP: &str = "_mo_bootstrap";
 
 /// The counters of a cluster at the time of a backup.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HkData {
-    /// The next id that the log service gives away.
+    /// The next id that the log service assigns.
     pub next_id: u64,
-    /// The same for each of those who have counters of their own.
+    /// The next id of each separate counter, by key.
     pub next_ids: BTreeMap<String, u64>,
 }
 
 impl HkData {
-    /// Reads the content of the file, without frames. Fields that are not known are skipped.
+    /// Reads the content of the file, without frames. Unknown fields are skipped.
     ///
     /// # Errors
-    /// When it is no such protocol buffer.
+    /// If it is not such a protocol buffer.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let mut out = Self::default();
         let mut wire = Wire(bytes);
@@ -42,24 +42,24 @@ impl HkData {
         Ok(out)
     }
 
-    /// Why MatrixOne would not start from this, or would set itself up once more; `None` when it is sound.
+    /// Why MatrixOne would not start from this, or would initialise itself again; `None` if it is sound.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
         if self.next_id == 0 && self.next_ids.is_empty() {
             return Some("it has no ids: a cluster cannot start from it".to_owned());
         }
         if self.next_id == u64::MAX {
-            return Some("its next id is the largest number there is".to_owned());
+            return Some("its next id is the largest possible number".to_owned());
         }
         if let Some((key, _)) = self.next_ids.iter().find(|(_, id)| **id == u64::MAX) {
             return Some(format!(
-                "the next id of {key:?} is the largest number there is"
+                "the next id of {key:?} is the largest possible number"
             ));
         }
         match self.next_ids.contains_key(BOOTSTRAP) {
             true => None,
             false => Some(format!(
-                "it has no {BOOTSTRAP}: a cluster restored from it would set itself up once more"
+                "it has no {BOOTSTRAP}: a cluster restored from it would initialise itself again"
             )),
         }
     }
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_refuses_is_named() {
+    fn faults_that_the_server_refuses_are_named() {
         assert!(
             HkData::parse(b"")
                 .unwrap()
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn any_bytes_end_in_a_value_or_an_error() {
+    fn any_bytes_give_a_value_or_an_error() {
         for len in 0..GOOD.len() {
             let _ = HkData::parse(&GOOD[..len]);
             for bit in 0..8 {

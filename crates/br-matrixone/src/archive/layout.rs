@@ -1,8 +1,8 @@
 //! The backups below a root.
 //!
-//! [`Archive`] is a root and the [`ArchiveBackup`]s in it: either the root itself is one, or its folders `full-<id>` and `incremental-<id>`
-//! are, with a line `<id>.meta` beside each. Invariant: what has no `mo_meta.sha256`, which the server writes last, is unfinished and never
-//! among the backups.
+//! [`Archive`] is a root and the [`ArchiveBackup`]s in it: either the root itself is a backup, or its folders `full-<id>` and
+//! `incremental-<id>` are, with a line `<id>.meta` next to each. Invariant: a backup without `mo_meta.sha256`, which the server writes
+//! last, counts as unfinished.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ fn is_id(meta: &Entry, id: &str) -> bool {
     Uuid::try_parse(id).is_ok_and(|id| id == meta.id)
 }
 
-/// Takes `full-<id>` and `incremental-<id>` apart.
+/// Splits `full-<id>` and `incremental-<id>`.
 #[must_use]
 pub fn split_dir(name: &str) -> Option<(BackupKind, &str)> {
     let (kind, id) = name.split_once('-')?;
@@ -57,17 +57,17 @@ pub struct ArchiveBackup {
     pub id: Option<String>,
     /// Its folder below the root; empty when it is the root.
     pub dir: String,
-    /// Whether it builds on earlier ones, as far as that is written down.
+    /// Whether it depends on earlier ones, if that is recorded.
     pub kind: Option<BackupKind>,
     /// The point in time that it holds; none before MatrixOne 1.2.
     pub backup_ts: Option<BackupTs>,
     /// When the server made it: `YYYY-MM-DD HH:MM:SS`, UTC.
     pub time: Option<String>,
-    /// The bytes of all its files, those in earlier backups too.
+    /// The bytes of all its files, including those in earlier backups.
     pub bytes: Option<u64>,
-    /// What the catalog line beside it says.
+    /// The catalog line next to it.
     pub meta: Option<Entry>,
-    /// Why it is none that can be restored; `None` for a complete one.
+    /// Why it cannot be restored; `None` for a complete backup.
     pub unfinished: Option<String>,
 }
 
@@ -85,7 +85,7 @@ impl ArchiveBackup {
         Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
     }
 
-    /// What to call it: its id, or its folder, or `.`.
+    /// A name for it: its id, or its folder, or `.`.
     #[must_use]
     pub fn name(&self) -> &str {
         match (&self.id, self.dir.as_str()) {
@@ -113,9 +113,9 @@ impl Archive {
     /// Looks for backups in a folder: a root, a backup that is a root, or the folder of one backup below a root.
     ///
     /// # Errors
-    /// When the storage does not answer or there is neither a backup nor what is left of one.
+    /// If the storage does not answer, or there is neither a backup nor the rest of one.
     pub fn open(folder: &Folder, limits: &Limits) -> Result<Self> {
-        // A backup brings at most a folder, a line and its digest; some room for a backup that is the root.
+        // A backup has at most a folder, a line and its digest; the rest is for a backup that is the root.
         let most = limits.backups.saturating_mul(3).saturating_add(10_000);
         let top = files::contents(folder, "", most)?;
         if let Some(out) = Self::open_parent(folder, &top, limits, most) {
@@ -124,7 +124,7 @@ impl Archive {
         Self::read(folder.clone(), &top, limits)
     }
 
-    /// Opens the root that this folder of one backup lies in: an incremental one is nothing without the others.
+    /// Opens the root that contains this folder of one backup: an incremental backup needs the others.
     fn open_parent(
         folder: &Folder,
         top: &FolderContents,
@@ -136,7 +136,7 @@ impl Archive {
         }
         let (root, name) = folder.parent()?;
         split_dir(&name)?;
-        // A user who may see only this folder gets what is in it.
+        // A user who can read only this folder gets only its content.
         let siblings = files::contents(&root, "", most).ok()?;
         let mut out = Self::read(root, &siblings, limits).ok()?;
         out.chosen = Some(name);
@@ -192,7 +192,7 @@ impl Archive {
         Ok(out)
     }
 
-    /// Reads the lines `<id>.meta`. What is no such line is not worth an error: all it says can be found elsewhere.
+    /// Reads the lines `<id>.meta`. Ignores malformed ones: their information is also elsewhere.
     fn read_metas(&mut self, top: &FolderContents) -> Result<Vec<Entry>> {
         let mut out = Vec::new();
         for file in &top.files {
@@ -228,7 +228,7 @@ impl Archive {
         let has = |name: &str| inside.files.iter().any(|file| file.path == name);
         let unfinished = match (has(MO_META), has(&format!("{MO_META}{SUFFIX}"))) {
             (true, true) => None,
-            (false, _) => Some("it has no mo_meta: the server did not come to its end"),
+            (false, _) => Some("it has no mo_meta: the server did not finish it"),
             (true, false) => Some("it has no mo_meta.sha256, which the server writes last"),
         };
         let sum = self.read_sum(dir)?;
@@ -252,7 +252,7 @@ impl Archive {
         Ok(())
     }
 
-    /// Reads a `tae_sum`. One that is damaged is found by a check; to list backups it is not needed.
+    /// Reads a `tae_sum`. A damaged one is ignored here: a check reports it, and a list of backups does not need it.
     fn read_sum(&self, dir: &str) -> Result<Option<TaeSum>> {
         match read_small(&self.folder, &join(dir, TAE_SUM), None) {
             Ok(Some((bytes, _))) => Ok(TaeSum::parse(&bytes).ok()),
@@ -264,7 +264,7 @@ impl Archive {
         }
     }
 
-    /// Tells digests of files that have none in the archive, by path below the root, as someone noted them who had read the files.
+    /// Adds digests of files that have none in the archive, by path below the root. They come from an earlier read of the files.
     #[must_use]
     pub fn with_digests(mut self, noted: BTreeMap<String, Digest>) -> Self {
         self.noted = noted;
@@ -275,7 +275,7 @@ impl Archive {
         !self.noted.is_empty()
     }
 
-    /// The digest that was noted of a file.
+    /// The digest of a file that was added with `with_digests`.
     pub(crate) fn noted(&self, path: &str) -> Option<Digest> {
         self.noted.get(path).copied()
     }
@@ -286,31 +286,31 @@ impl Archive {
         &self.folder
     }
 
-    /// How much may be read.
+    /// The limits of reading.
     #[must_use]
     pub const fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// The complete backups, in the order of the points in time that they hold.
+    /// The complete backups, in the order of their points in time.
     #[must_use]
     pub fn backups(&self) -> &[ArchiveBackup] {
         &self.backups
     }
 
-    /// Backups that did not come to their end. They cannot be restored, and nothing depends on them.
+    /// Unfinished backups. They cannot be restored, and no backup depends on them.
     #[must_use]
     pub fn unfinished(&self) -> &[ArchiveBackup] {
         &self.unfinished
     }
 
-    /// Catalog lines of backups whose folders are gone.
+    /// Catalog lines of backups whose folders no longer exist.
     #[must_use]
     pub fn gone(&self) -> &[Entry] {
         &self.gone
     }
 
-    /// The folder below the root that was named, when it was that of one backup.
+    /// The folder of one backup below the root, if the user named that instead of the root.
     #[must_use]
     pub fn chosen(&self) -> Option<&str> {
         self.chosen.as_deref()
@@ -324,7 +324,7 @@ impl Archive {
     /// The backup of that id, or of that folder.
     ///
     /// # Errors
-    /// When there is none, or it is unfinished, with the reason.
+    /// If it does not exist, or it is unfinished, with the reason.
     pub fn find(&self, id: &str) -> Result<&ArchiveBackup> {
         let is = |backup: &&ArchiveBackup| {
             let same = backup
@@ -343,10 +343,10 @@ impl Archive {
         Err(Error::new(ErrorKind::NotFound, text))
     }
 
-    /// The one backup that was meant when no id was given: that of the folder that was opened, or the only one.
+    /// The default backup if the user gives no id: that of the opened folder, or the only one.
     ///
     /// # Errors
-    /// When there are more, or it is unfinished.
+    /// If there are more, or it is unfinished.
     pub fn only(&self) -> Result<&ArchiveBackup> {
         if let Some(dir) = &self.chosen {
             return self.find(dir);
@@ -369,7 +369,7 @@ fn unusable(backup: &ArchiveBackup) -> Error {
     Error::new(ErrorKind::Damaged, text)
 }
 
-/// True when a folder looks like that of a backup, however little is in it.
+/// True if a folder looks like that of a backup, even an incomplete one.
 fn is_backup(inside: &FolderContents) -> bool {
     let has_meta = inside
         .files
@@ -378,7 +378,7 @@ fn is_backup(inside: &FolderContents) -> bool {
     has_meta || inside.folders.iter().any(|dir| dir == TAE)
 }
 
-/// Reads a small file, and takes off its frames: those that `framing` says, or that it seems to have.
+/// Reads a small file, and removes its frames, as `framing` says or as detected.
 pub(crate) fn read_small(
     folder: &Folder,
     path: &str,

@@ -1,13 +1,13 @@
-//! How much an archive may ask for.
+//! Limits on the size of an archive.
 //!
-//! [`Limits`] are held while reading, before anything is kept. Invariant: an archive over a limit ends in an error that names the file
-//! and the limit, with memory bounded whatever it claims.
+//! The readers enforce [`Limits`] before they keep anything. Invariant: an archive over a limit gives an error that names the file and the
+//! limit, and memory is bounded whatever the archive claims.
 
 /// The limits of reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Most rows of one `tae_list`. Each takes about 170 bytes of memory while a backup is checked or restored.
+    /// Most rows of one `tae_list`. Each uses about 170 bytes of memory during a check or restore.
     pub rows: u64,
     /// Most bytes of one `tae_list`.
     pub list_bytes: u64,
@@ -20,9 +20,9 @@ impl Limits {
     pub const LINE_BYTES: usize = 8 << 10;
     /// Longest path, in bytes.
     pub const PATH_BYTES: usize = 1024;
-    /// Longest part of a path between two slashes, in bytes: what file systems allow, less what a temporary name adds.
+    /// Longest part of a path between two slashes, in bytes: the limit of file systems, minus the prefix of temporary names.
     pub const NAME_BYTES: usize = 240;
-    /// Most parts of a path, and folders within each other that are looked into.
+    /// Most parts of a path, and deepest nesting of folders that are searched.
     pub const PATH_PARTS: usize = 16;
     /// Most bytes of a small file: `mo_meta`, `hk_data`, a configuration, a digest.
     pub const SMALL_BYTES: u64 = 16 << 20;

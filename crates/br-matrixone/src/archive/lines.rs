@@ -1,7 +1,7 @@
 //! Lines of comma-separated fields, as Go's `encoding/csv` writes them.
 //!
-//! [`Lines`] reads one line after the other, [`fields`] takes one apart. Invariant: no line longer than [`Limits::LINE_BYTES`] is kept, so
-//! a quote that is never closed costs no more than its line. A field with a line break is not understood: no list of an archive has one.
+//! [`Lines`] reads the lines in order, [`fields`] splits a line. Invariant: no line longer than [`Limits::LINE_BYTES`] is kept, so an
+//! unclosed quote costs no more than its line. Fields with line breaks are not supported, because no list of an archive has one.
 
 use std::borrow::Cow;
 use std::io::{BufRead, BufReader, Read};
@@ -31,7 +31,7 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// Gives the next line that is not empty, without its end.
+    /// Returns the next non-empty line, without its line break.
     pub(crate) fn next(&mut self) -> Result<Option<&str>> {
         loop {
             self.line.clear();
@@ -71,13 +71,13 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// What is wrong with the last line.
+    /// The error for the last line.
     pub(crate) fn wrong(&self, why: &str) -> Error {
         Error::damaged(format!("line {}: {why}", self.number))
     }
 }
 
-/// Takes a line apart.
+/// Splits a line into fields.
 pub(crate) fn fields(line: &str) -> Option<Vec<Cow<'_, str>>> {
     if !line.contains('"') {
         return Some(line.split(',').map(Cow::Borrowed).collect());

@@ -1,7 +1,7 @@
-//! Opening the `tae_list` of a backup.
+//! Reader of the `tae_list` of a backup.
 //!
-//! [`read_rows`] gives its rows one by one while their digest is computed. Invariant: when it returns well, the list had the digest beside
-//! it; what came before an error is not to be used.
+//! [`read_rows`] passes on its rows in order and computes their digest. Invariant: if it succeeds, the list matches the digest next to it;
+//! after an error the caller must discard the rows.
 
 use std::io::{self, Read};
 
@@ -15,16 +15,16 @@ use super::limits::Limits;
 use super::sha256::{Digest, SUFFIX};
 use super::tae_list::{Row, TaeListReader};
 
-/// How a list was found to be.
+/// Facts about a list that was read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ListFacts {
     pub(crate) framing: Framing,
     pub(crate) digest: Digest,
-    /// False when no digest was recorded.
+    /// False if no digest was recorded.
     pub(crate) is_proven: bool,
 }
 
-/// Gives all rows to `each`.
+/// Passes all rows to `each`.
 pub(crate) fn read_rows(
     folder: &Folder,
     backup: &ArchiveBackup,
@@ -34,7 +34,7 @@ pub(crate) fn read_rows(
     let path = backup.path(TAE_LIST);
     let read = read_at(folder, &path, limits, each);
     read.map_err(|error| match error.path() {
-        // A path in the list is not where the error is to be looked for.
+        // The error is in the list, not in the path that the row names.
         Some(inside) if inside != path && !inside.starts_with(&path) => {
             Error::new(error.kind(), error.to_string()).at(path.clone())
         }
@@ -50,7 +50,7 @@ fn read_at(
 ) -> Result<ListFacts> {
     let beside = read_digest(folder, path)?;
     let mut file = files::open(folder, path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Error::damaged("the list of the backup's files is not there"),
+        ErrorKind::NotFound => Error::damaged("the list of the backup's files is missing"),
         _ => error,
     })?;
     let mut head = vec![0; BLOCK_BYTES];
@@ -70,7 +70,7 @@ fn read_at(
         hasher: sha2::Digest::new(),
     };
     let mut reader = TaeListReader::new(&mut hashing, limits);
-    // A wrong frame is damage, not a matter of the system.
+    // A wrong frame means damage, not an I/O error.
     let framed = |error: Error| match bad_frame(&error) {
         Some(bad) => Error::damaged(bad.to_string()),
         None => error,
@@ -81,7 +81,7 @@ fn read_at(
     let found = hashing.finish();
     match beside {
         Some((digest, _)) if digest != found => Err(Error::damaged(format!(
-            "its SHA-256 is {found}, not {digest} as in the file beside it"
+            "its SHA-256 is {found}, not {digest} as in the file next to it"
         ))),
         beside => Ok(ListFacts {
             framing,
@@ -96,7 +96,7 @@ fn bad_frame(error: &Error) -> Option<BadFrame> {
     BadFrame::of(cause.downcast_ref()?)
 }
 
-/// Reads the digest beside a file; `None` when there is none.
+/// Reads the digest next to a file; `None` if there is none.
 pub(crate) fn read_digest(folder: &Folder, path: &str) -> Result<Option<(Digest, Framing)>> {
     let path = format!("{path}{SUFFIX}");
     let Some(bytes) = files::read(folder, &path, Limits::LINE_BYTES as u64)? else {
@@ -106,7 +106,7 @@ pub(crate) fn read_digest(folder: &Folder, path: &str) -> Result<Option<(Digest,
     digest.map(Some).map_err(|error| error.at(path))
 }
 
-/// Computes the digest of what is read.
+/// Computes the digest of the bytes that are read.
 struct Hashing<R> {
     from: R,
     hasher: sha2::Sha256,

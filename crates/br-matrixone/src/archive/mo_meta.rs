@@ -1,13 +1,13 @@
-//! What MatrixOne writes last into a backup: `mo_meta`.
+//! `mo_meta`, which MatrixOne writes last into a backup.
 //!
-//! [`MoMeta`] names the server that made it and the configuration files beside it. Invariant: a backup without `mo_meta.sha256` is not
+//! [`MoMeta`] names the server that made the backup and its configuration files. Invariant: a backup without `mo_meta.sha256` is not
 //! complete, and every file named here is a plain name.
 
 use super::error::{Error, Result};
 use super::lines::{Lines, fields};
 use super::path;
 
-/// The content of `mo_meta`, or of the `backup_meta` beside it, which has the same shape.
+/// The content of `mo_meta`, or of the `backup_meta` next to it, which has the same format.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MoMeta {
@@ -21,11 +21,11 @@ pub struct MoMeta {
     pub configs: Vec<ConfigFile>,
 }
 
-/// A configuration file in a backup. It may hold the keys of an object storage.
+/// A configuration file in a backup. It may contain the keys of an object storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConfigFile {
-    /// Whose it is: `launch`, `log`, `dn`, `cn` or `proxy`.
+    /// The service it belongs to: `launch`, `log`, `dn`, `cn` or `proxy`.
     pub service: String,
     /// Its name below `config/`.
     pub file: String,
@@ -37,7 +37,7 @@ impl MoMeta {
     /// Reads the content of the file.
     ///
     /// # Errors
-    /// When a line has not three columns, or a file name leads elsewhere. Lines of types that are not known are skipped.
+    /// If a line does not have three columns, or a file name leads out of the folder. Lines of unknown types are skipped.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let mut out = Self::default();
         let mut lines = Lines::new(bytes, u64::MAX);
@@ -58,7 +58,7 @@ impl MoMeta {
                     let file = file.strip_prefix("config/").unwrap_or(file);
                     path::check(file)?;
                     if file.contains('/') || out.configs.len() == Self::CONFIGS {
-                        return Err(Error::refused("it names files it should not").at(file));
+                        return Err(Error::refused("it names a file outside its folder").at(file));
                     }
                     out.configs.push(ConfigFile {
                         service: subtype,
@@ -71,7 +71,7 @@ impl MoMeta {
         Ok(out)
     }
 
-    /// The version of the server that made the backup, as its build says: `v1.2.0`.
+    /// The version of the server that made the backup, from its build: `v1.2.0`.
     #[must_use]
     pub fn server_version(&self) -> Option<&str> {
         let mut parts = self.build.split('|');
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_servers_write() {
+    fn mo_meta_of_servers_is_parsed() {
         let text = "buildinfo,GoVersion: go1.21|BranchName: main|CommitID: ab|BuildTime: x|Version: v1.2.0,\n\
             launchconfig,dn,tn.toml_018f70d1-310e-78fc-ac96-aa5e06981bd7\nlaunchconfig,log,log.toml_1\nversion,0823,\n";
         let meta = MoMeta::parse(text.as_bytes()).unwrap();

@@ -1,11 +1,11 @@
-//! MatrixOne's own physical backups, as `BACKUP` and `mo_br` leave them in a folder or an object storage.
+//! MatrixOne's own physical backups, as `BACKUP` and `mo_br` write them to a folder or an object storage.
 //!
-//! An [`Archive`] in a [`Folder`] has backups; [`check()`] looks whether one can be restored, a [`RestorePlan`] restores it,
-//! [`dependents()`] tells which others need it, and [`delete()`] deletes it. Incremental backups have part of their files in earlier ones: a
-//! [`Resolution`] says where each is. Invariant: nothing but [`delete()`] changes an archive, and no bytes in it, however hostile, lead out of
-//! the folders that the user named.
+//! An [`Archive`] in a [`Folder`] has backups; [`check()`] checks whether one can be restored, a [`RestorePlan`] restores it,
+//! [`dependents()`] lists the backups that need it, and [`delete()`] deletes it. Incremental backups have part of their files in earlier
+//! ones: a [`Resolution`] says where each is. Invariant: only [`delete()`] changes an archive, and no hostile bytes in it lead out of the
+//! folders that the user named.
 //!
-//! All calls block. None of them prints; a [`Progress`] is told, from many threads, and may ask to stop.
+//! All calls block. None of them prints; they report to a [`Progress`] from many threads, which can cancel them.
 
 mod chain;
 mod check;

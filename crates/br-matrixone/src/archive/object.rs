@@ -1,7 +1,7 @@
-//! How objects of MatrixOne begin.
+//! The header of MatrixOne's objects.
 //!
-//! Every file below `tae/` opens with 64 bytes that [`ObjectHeader`] reads. Invariant of such a file: the extent of its metadata ends 64
-//! bytes before the file does, so a file that was cut short or grew is found out without reading the rest.
+//! Every file below `tae/` begins with 64 bytes that [`ObjectHeader`] reads. Invariant of such a file: the extent of its metadata ends 64
+//! bytes before the end of the file, so a truncated or extended file is detected without reading the rest.
 
 use std::fmt;
 
@@ -15,31 +15,31 @@ const VERSION: u16 = 1;
 /// The first bytes of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObjectHeader {
-    /// Where the metadata begins, in bytes.
+    /// The offset of the metadata, in bytes.
     pub offset: u32,
-    /// How many bytes the metadata has.
+    /// The size of the metadata, in bytes.
     pub length: u32,
 }
 
-/// Why a file is no object.
+/// Why a file is not a valid object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BadHeader {
-    /// It has fewer bytes than a header.
+    /// It is shorter than a header.
     Short,
-    /// It begins otherwise.
+    /// It begins with other bytes.
     Magic(u64),
-    /// It says another version than 1.
+    /// Its version is not 1.
     Version(u16),
-    /// It should have another size, in bytes.
+    /// By its header it should have another size, in bytes.
     Length(u64),
 }
 
 impl ObjectHeader {
-    /// Reads the beginning of a file, and tells whether the file has the size that follows from it.
+    /// Reads the header of a file, and checks that the file has the size that follows from it.
     ///
     /// # Errors
-    /// When it is no object.
+    /// If it is not a valid object.
     pub fn check(head: &[u8], logical: u64) -> Result<Self, BadHeader> {
         let head: &[u8; HEADER_BYTES] = head.first_chunk().ok_or(BadHeader::Short)?;
         let magic = u64::from_le_bytes(part(head, 0));

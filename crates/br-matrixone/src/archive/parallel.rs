@@ -1,7 +1,7 @@
-//! Work on many files at once.
+//! Parallel work on many files.
 //!
-//! [`for_each`] lets threads take one item after the other. Invariant: after the first error, or when the caller asks to stop, no new item
-//! is begun, and all threads are gone when it returns.
+//! [`for_each`] starts threads that each process one item after the other. Invariant: after the first error or a cancellation no new item
+//! starts, and all threads have ended when it returns.
 
 use std::num::NonZeroUsize;
 use std::sync::Mutex;
@@ -10,15 +10,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use super::error::{Error, Result};
 use super::progress::Progress;
 
-/// How many threads there may be at most.
+/// Most threads.
 const MOST: usize = 512;
 
-/// As many threads as the system runs at once: reading, hashing and writing keep them busy.
+/// The number of threads that the system runs at once: reading, hashing and writing keep them busy.
 pub(crate) fn default_threads() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
-/// Gives every item to `work`, in their order, `threads` at a time.
+/// Passes every item to `work`, in order, on `threads` threads.
 pub(crate) fn for_each<T: Sync>(
     items: &[T],
     threads: NonZeroUsize,
@@ -52,7 +52,7 @@ pub(crate) fn for_each<T: Sync>(
         for _ in 0..threads {
             let spawned = std::thread::Builder::new().spawn_scoped(scope, run);
             if let Err(error) = spawned {
-                fail(Error::io("the system gives no more threads", error));
+                fail(Error::io("cannot start another thread", error));
                 break;
             }
         }

@@ -1,15 +1,15 @@
 //! Paths inside an archive.
 //!
-//! [`check`] is what every path from a list or a user passes before it is used. Invariant: what passes stays below the folder it is
-//! joined to, on every system, and is none of the names this module makes for itself.
+//! [`check`] checks every path from a list or a user before it is used. Invariant: a checked path stays below the folder it is joined to,
+//! on every system, and is not a reserved name of this module.
 
 use super::error::{Error, Result};
 use super::limits::Limits;
 
-/// How all names begin that this module makes for itself: of files that are not complete, and of the mark of a restore.
+/// The prefix of reserved names: of incomplete files, and of the marker of a restore.
 pub(crate) const RESERVED: &str = ".br-";
 
-/// Refuses what could lead out of a folder.
+/// Refuses paths that could lead out of a folder.
 pub(crate) fn check(path: &str) -> Result<()> {
     let refuse = |why: &str| {
         let mut shown = path;
@@ -45,7 +45,7 @@ pub(crate) fn check(path: &str) -> Result<()> {
     }
 }
 
-/// `dir/path`, or `path` when `dir` is empty.
+/// `dir/path`, or `path` if `dir` is empty.
 pub(crate) fn join(dir: &str, path: &str) -> String {
     match (dir, path) {
         ("", path) => path.to_owned(),
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_paths_inside_pass() {
+    fn check_accepts_only_paths_inside() {
         for good in ["a", "ckp/meta_0-0_1-0.ckp", "a/b/c", "...", "018f_00000"] {
             check(good).unwrap();
         }

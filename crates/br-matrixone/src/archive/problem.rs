@@ -1,38 +1,38 @@
-//! What is wrong with an archive.
+//! Problems of an archive.
 //!
-//! A [`Problem`] names one file and one [`ProblemKind`]; [`Problems`] collects them from all threads. Invariant: however much is wrong,
-//! no more than [`Problems::NAMED`] are kept, and all are counted.
+//! A [`Problem`] names one file and one [`ProblemKind`]; [`Problems`] collects them from all threads. Invariant: at most
+//! [`Problems::NAMED`] problems are kept, and all are counted.
 
 use std::fmt;
 
-/// In what way something is wrong.
+/// The kind of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ProblemKind {
-    /// The file is not there.
+    /// The file is missing.
     Missing,
-    /// It has another size than listed: it was cut short, or grew.
+    /// It has another size than listed: it was truncated, or grew.
     Size,
-    /// Its content has another SHA-256 than was written down.
+    /// Its content does not have the recorded SHA-256.
     Digest,
-    /// A CRC32C inside it is wrong: these bytes were altered on disk.
+    /// A CRC32C in it is wrong: bytes were altered on disk.
     Frame,
-    /// It does not begin as an object of MatrixOne does, or its parts do not add up.
+    /// It does not have the header of a MatrixOne object, or the header does not match its size.
     Header,
-    /// It cannot be understood.
+    /// It cannot be parsed.
     Format,
-    /// It is listed twice and differently.
+    /// It is listed twice with different values.
     Conflict,
     /// The sum in `tae_sum` is not that of the list.
     Total,
-    /// It is a symbolic link, a device or the like; these are never followed.
+    /// It is a symbolic link, a device or another special file; these are never followed.
     Irregular,
-    /// It could not be read, for a reason that is not the archive's.
+    /// It could not be read, for a reason other than damage.
     Unreadable,
 }
 
 impl ProblemKind {
-    /// One word for it.
+    /// One word for the kind.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -50,13 +50,13 @@ impl ProblemKind {
     }
 }
 
-/// One thing that is wrong.
+/// One problem.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct Problem {
-    /// Where, below the root of the archive: `full-<id>/tae/<object>`.
+    /// The path below the root of the archive: `full-<id>/tae/<object>`.
     pub path: String,
-    /// In what way.
+    /// The kind of problem.
     pub kind: ProblemKind,
     /// What was expected and what was found, a lower-case fragment.
     pub text: String,
@@ -74,12 +74,12 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Names come from outside: control characters are shown, not sent.
+        // File names are untrusted, so control characters are escaped.
         write!(f, "{}: {}", self.path.escape_debug(), self.text)
     }
 }
 
-/// Problems, the first of them by name and all by number.
+/// A list of the first problems, and the number of all.
 #[derive(Debug, Default)]
 pub(crate) struct Problems {
     named: Vec<Problem>,
@@ -87,7 +87,7 @@ pub(crate) struct Problems {
 }
 
 impl Problems {
-    /// The maximum number that is named.
+    /// Most problems that are listed.
     pub(crate) const NAMED: usize = 10_000;
 
     pub(crate) fn add(&mut self, problem: Problem) {
@@ -101,7 +101,7 @@ impl Problems {
         self.count
     }
 
-    /// Those that are named, in the order of their paths: threads find them in any order.
+    /// The listed problems, sorted by path, because threads find them in any order.
     pub(crate) fn into_named(mut self) -> Vec<Problem> {
         self.named.sort();
         self.named

@@ -1,53 +1,53 @@
-//! What operations tell while they run.
+//! Progress of operations.
 //!
-//! [`Progress`] is told [`Event`]s, from many threads at once, and asked whether to stop. Invariant: this module prints nothing by itself.
+//! [`Progress`] receives [`Event`]s from many threads at once, and can cancel the operation. Invariant: this module prints nothing.
 
 /// Something that happened.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// Work begins on this many files with this many bytes.
+    /// Work starts on this number of files and bytes.
     Begun {
-        /// Files.
+        /// Number of files.
         files: u64,
-        /// Logical bytes, that is without the CRCs of frames.
+        /// Logical bytes, which do not include the CRCs of frames.
         bytes: u64,
     },
     /// A file was checked.
     Checked {
-        /// The folder of the backup that it lies in, below the root; empty for one that is the root.
+        /// The folder of the backup that contains it, below the root; empty if the backup is the root.
         dir: &'a str,
         /// Its path below that folder: `tae/<object>`.
         path: &'a str,
-        /// True when nothing is wrong with it.
+        /// True if it has no problem.
         good: bool,
     },
     /// A file was restored.
     Restored {
-        /// Counts from one, in the order in which files were finished.
+        /// The number of the file, from one, in the order of completion.
         number: u64,
-        /// How many there are.
+        /// The number of all files.
         total: u64,
         /// Its path as listed: `ckp/<file>` or `<object>`.
         from: &'a str,
-        /// Its path in the target, as the user named it.
+        /// Its path in the target that the user named.
         to: &'a str,
-        /// True when it was there already, from a restore that was interrupted.
+        /// True if it already existed from an interrupted restore.
         kept: bool,
     },
-    /// Logical bytes were handled.
+    /// Logical bytes were processed.
     Advance {
-        /// How many.
+        /// Number of bytes.
         bytes: u64,
     },
 }
 
-/// Takes events, and says when to stop.
+/// Receives events, and says when to stop.
 pub trait Progress: Sync {
-    /// Takes an event.
+    /// Receives an event.
     fn event(&self, event: Event<'_>);
 
-    /// True once the operation is to stop. It ends in [`ErrorKind::Cancelled`](super::ErrorKind::Cancelled).
+    /// True if the operation must stop. It then fails with [`ErrorKind::Cancelled`](super::ErrorKind::Cancelled).
     fn is_cancelled(&self) -> bool {
         false
     }

@@ -1,7 +1,7 @@
 //! One pass over a file.
 //!
-//! [`scan`] reads a file once, takes off its frames, and computes all that can be compared: its length, its digest, its header. Invariant:
-//! what `sink` gets are bytes whose frames were right, and never more than `most` of them.
+//! [`scan`] reads a file once, removes its frames, and computes its length and digest, and reads its header. Invariant: `sink` receives
+//! only bytes whose frames were right, and at most `most` of them.
 
 use std::io::{self, Read};
 
@@ -12,10 +12,10 @@ use super::progress::{Event, Progress};
 use super::sha256::Digest;
 
 const BUFFER_BYTES: usize = 256 << 10;
-/// Progress is told, and cancelling looked for, each time so many bytes were handled.
+/// Number of bytes after which the scan reports progress and checks for cancellation.
 const STEP_BYTES: u64 = 1 << 20;
 
-/// What a file has.
+/// The result of a scan.
 #[derive(Debug)]
 pub(crate) struct Scanned {
     pub(crate) logical: u64,
@@ -24,15 +24,15 @@ pub(crate) struct Scanned {
 }
 
 impl Scanned {
-    /// Whether it begins as objects do.
+    /// Checks the header of the object.
     pub(crate) fn header(&self) -> Result<ObjectHeader, BadHeader> {
         ObjectHeader::check(&self.head, self.logical)
     }
 }
 
 impl Scanned {
-    /// What is wrong with a file that a list says has `size` bytes and this digest. How it begins counts where nothing else proves it, and
-    /// always if `is_strict`.
+    /// The problem of a file that should have `size` bytes and this digest. Its header is checked if no digest proves it, and always if
+    /// `is_strict`.
     pub(crate) fn fault(
         &self,
         size: u64,
@@ -56,17 +56,17 @@ impl Scanned {
     }
 }
 
-/// Why a pass ended early.
+/// Why a scan ended early.
 #[derive(Debug)]
 pub(crate) enum ScanError {
-    /// The file is wrong.
+    /// The file has a problem.
     Bad(ProblemKind, String),
     /// Writing failed.
     Sink(io::Error),
     Cancelled,
 }
 
-/// What has been seen so far.
+/// The state of a scan.
 struct Pass<'a> {
     hasher: sha2::Sha256,
     head: Vec<u8>,
@@ -77,7 +77,7 @@ struct Pass<'a> {
     sink: &'a mut dyn FnMut(&[u8]) -> io::Result<()>,
 }
 
-/// Reads a file to its end. Where more than `most` logical bytes come, it ends there.
+/// Reads a file to the end. Fails after more than `most` logical bytes.
 pub(crate) fn scan(
     mut from: impl Read,
     framing: Framing,

@@ -1,7 +1,7 @@
-//! SHA-256 digests, and the files that hold them.
+//! SHA-256 digests, and their files.
 //!
-//! Beside `<file>` lies `<file>.sha256` with the 32 bytes of the [`Digest`] of the content without frames, itself framed when `<file>` is.
-//! Invariant: a digest file of any other shape is an error, never an empty digest.
+//! Next to `<file>` is `<file>.sha256` with the 32 bytes of the [`Digest`] of the content without frames. It is framed if `<file>` is.
+//! Invariant: a digest file of any other format is an error, never an empty digest.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use std::str::FromStr;
 use super::error::{Error, Result};
 use super::frame::{Framing, unframe};
 
-/// How the names of digest files end.
+/// The suffix of the names of digest files.
 pub(crate) const SUFFIX: &str = ".sha256";
 
 /// A SHA-256 digest.
@@ -24,15 +24,15 @@ impl Digest {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
-    /// Reads the content of a digest file: 32 bytes, or 36 with a frame. Also 64 hexadecimal digits, as beside `mo_br.meta`.
+    /// Reads the content of a digest file: 32 bytes, or 36 with a frame. Also 64 hexadecimal digits, as in the digest of `mo_br.meta`.
     ///
     /// # Errors
-    /// When it is none of these, or the frame is damaged.
+    /// If it is none of these, or the frame is damaged.
     pub fn of_file(bytes: &[u8]) -> Result<(Self, Framing)> {
         if let Ok(digest) = bytes.try_into() {
             return Ok((Self(digest), Framing::Raw));
         }
-        let wrong = || Error::damaged(format!("{} bytes are no SHA-256", bytes.len()));
+        let wrong = || Error::damaged(format!("{} bytes are not a SHA-256", bytes.len()));
         if bytes.len() == 36 {
             let digest = unframe(bytes)?.as_slice().try_into().map_err(|_| wrong())?;
             return Ok((Self(digest), Framing::Framed));

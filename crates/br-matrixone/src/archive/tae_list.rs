@@ -1,8 +1,8 @@
 //! The list of all files of a backup: `tae/tae_list`.
 //!
-//! [`TaeListReader`] yields one [`Row`] after the other; [`TaeList`] holds them all, each path once. Rows are
-//! `path,size,sha256,needCopy,ts`, before MatrixOne 1.2 only the first three. Invariant: the list is complete, an incremental backup's too,
-//! and no path in it leads out of the archive.
+//! [`TaeListReader`] yields the [`Row`]s in order; [`TaeList`] contains all of them, each path once. Rows are
+//! `path,size,sha256,needCopy,ts`, before MatrixOne 1.2 only the first three. Invariant: the list is complete, even that of an incremental
+//! backup, and no path in it leads out of the archive.
 
 use std::io::Read;
 
@@ -21,15 +21,15 @@ pub struct Row {
     pub path: Box<str>,
     /// Bytes of its content, without frames.
     pub size: u64,
-    /// The digest of its content. Files that were not copied have none here, nor have those that were rewritten for the backup.
+    /// The digest of its content. Files that were not copied have none here, and neither do files that were rewritten for the backup.
     pub digest: Option<Digest>,
-    /// True when the bytes lie beside the list, false when an earlier backup below the same root has them.
+    /// True if the file is next to the list, false if an earlier backup below the same root has it.
     pub need_copy: bool,
-    /// When the object came to be; for checkpoints and rewritten objects when the backup began. Lists with three columns have none.
+    /// When the object was created; for checkpoints and rewritten objects, when the backup started. Lists with three columns have none.
     pub ts: Option<BackupTs>,
 }
 
-/// Reads rows one by one.
+/// Reads the rows in order.
 #[derive(Debug)]
 pub struct TaeListReader<R> {
     lines: Lines<R>,
@@ -47,10 +47,10 @@ impl<R: Read> TaeListReader<R> {
         }
     }
 
-    /// Gives the next row; `None` after the last.
+    /// Returns the next row; `None` after the last.
     ///
     /// # Errors
-    /// When a line is no row, a path leads out of the archive, or the list is over a limit.
+    /// If a line is not a row, a path leads out of the archive, or the list exceeds a limit.
     pub fn next_row(&mut self) -> Result<Option<Row>> {
         let Some(line) = self.lines.next()? else {
             return Ok(None);
@@ -83,7 +83,7 @@ fn parse_row(line: &str) -> Result<Row> {
     path::check(path)?;
     let size = Some(size).filter(|size| size.bytes().all(|byte| byte.is_ascii_digit()));
     let Some(Ok(size)) = size.map(|size| size.parse::<i64>()) else {
-        return wrong("the size is no number");
+        return wrong("the size is not a number");
     };
     let digest = match digest.as_ref() {
         "" => None,
@@ -107,15 +107,15 @@ fn parse_row(line: &str) -> Result<Row> {
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct TaeList {
-    /// In the order of their paths, each path once.
+    /// Sorted by path, each path once.
     pub rows: Vec<Row>,
-    /// How many rows repeated a path and said nothing else.
+    /// Number of rows that repeat a path with the same values.
     pub duplicates: u64,
-    /// Paths that were listed with different sizes or digests; what the last of their rows says holds. No more than 100 are named.
+    /// Paths that are listed with different sizes or digests; the last row counts. At most 100 are named.
     pub conflicts: Vec<Box<str>>,
-    /// The sum of the sizes of all rows, with those that repeat, in bytes.
+    /// The sum of the sizes of all rows, including repeated ones, in bytes.
     pub sum: u64,
-    /// The same, each path once.
+    /// The sum of the sizes with each path once, in bytes.
     pub bytes: u64,
 }
 
@@ -135,7 +135,7 @@ impl TaeList {
         Ok(Self::new(rows))
     }
 
-    /// Makes a list of rows in any order.
+    /// Makes a list from rows in any order.
     #[must_use]
     pub fn new(mut rows: Vec<Row>) -> Self {
         let mut out = Self::default();
@@ -144,7 +144,7 @@ impl TaeList {
                 .fold(0u64, |sum, row| sum.saturating_add(row.size))
         };
         out.sum = sum(&rows);
-        // Stable: what repeats a path stays behind what it repeats.
+        // A stable sort: rows with equal paths keep their order.
         rows.sort_by(|a, b| a.path.cmp(&b.path));
         rows.dedup_by(|later, kept| {
             if later.path != kept.path {
@@ -158,8 +158,8 @@ impl TaeList {
         out
     }
 
-    /// Merges two rows for one path. A cloned object is listed with the time of each clone: when one of them is to be copied, the bytes are
-    /// there, and only that row has the digest.
+    /// Merges two rows for one path. A cloned object is listed with the time of each clone: if one of the rows says that the file was
+    /// copied, the file is in this backup, and only that row has the digest.
     fn merge(&mut self, kept: &mut Row, later: &Row) {
         let same_digest = match (kept.digest, later.digest) {
             (Some(kept), Some(later)) => kept == later,
@@ -177,7 +177,7 @@ impl TaeList {
         }
     }
 
-    /// The row of a path.
+    /// The index of the row with a path.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<usize> {
         self.rows

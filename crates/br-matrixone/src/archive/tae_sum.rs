@@ -1,32 +1,32 @@
-//! The one line that sums up a backup: `tae/tae_sum`.
+//! The summary line of a backup: `tae/tae_sum`.
 //!
-//! [`TaeSum`] is `time,bytes,BACKUPTS,type`, before MatrixOne 1.2 only the first two. Invariant: what is not there is `None`, what is there
-//! and wrong is an error.
+//! [`TaeSum`] is `time,bytes,BACKUPTS,type`, before MatrixOne 1.2 only the first two. Invariant: a missing column is `None`, a malformed
+//! one is an error.
 
 use super::error::{Error, Result};
 use super::frame::{Framing, unframe};
 use super::lines::{Lines, fields};
 use crate::{BackupKind, BackupTs};
 
-/// What the server says about a backup.
+/// The server's summary of a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TaeSum {
     /// When it was made: `YYYY-MM-DD HH:MM:SS`, UTC.
     pub time: String,
-    /// The sum of all sizes in `tae_list`, those of files in earlier backups too, in bytes.
+    /// The sum of all sizes in `tae_list`, including files in earlier backups, in bytes.
     pub bytes: u64,
     /// The point in time that it holds.
     pub backup_ts: Option<BackupTs>,
-    /// Whether it builds on earlier ones. Anything but `full` and `incremental` is `None`: the column is free text.
+    /// Whether it depends on earlier ones. Any value except `full` and `incremental` is `None`: the column is free text.
     pub kind: Option<BackupKind>,
 }
 
 impl TaeSum {
-    /// Reads the file as it is stored, in frames or not.
+    /// Reads the stored file, framed or not.
     ///
     /// # Errors
-    /// When a frame is damaged, or it is no such line.
+    /// If a frame is damaged, or it is not such a line.
     pub fn parse_stored(bytes: &[u8]) -> Result<Self> {
         match Framing::sniff(bytes) {
             Framing::Raw => Self::parse(bytes),
@@ -37,7 +37,7 @@ impl TaeSum {
     /// Reads the content of the file, without frames.
     ///
     /// # Errors
-    /// When it is no such line.
+    /// If it is not such a line.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let mut lines = Lines::new(bytes, u64::MAX);
         let empty = || Error::damaged("it is empty");
@@ -48,7 +48,7 @@ impl TaeSum {
         };
         let bytes = sum
             .parse()
-            .map_err(|_| Error::damaged("the sum is no number"))?;
+            .map_err(|_| Error::damaged("the sum is not a number"))?;
         let backup_ts = match rest.first().map(AsRef::as_ref) {
             None | Some("") => None,
             Some(ts) => {

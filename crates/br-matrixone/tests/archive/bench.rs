@@ -1,4 +1,5 @@
-//! How long it takes, beside `sha256sum` and `cp -r`. Ignored: `cargo test --release --test archive -- --ignored --nocapture bench`.
+//! Benchmark against `sha256sum` and `cp -r`. Ignored by default; run it with `cargo test --release --test archive -- --ignored --nocapture
+//! bench`.
 
 use std::process::Command;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Damage is found by a check and by a restore, and named.
+//! A check and a restore detect damage and name it.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use br_matrixone::archive::*;
 use crate::make::{self, Shape};
 use crate::restored::restore;
 
-/// Makes a chain, breaks something, and expects both to name it.
+/// Makes a chain, damages a file, and expects check and restore to name it.
 fn breaks(shape: Shape, file: &str, kind: ProblemKind, hurt: impl Fn(&Path)) {
     let dir = tempfile::tempdir().unwrap();
     let (root, target) = (dir.path().join("archive"), dir.path().join("mo"));
@@ -91,7 +91,7 @@ fn missing_objects() {
 }
 
 #[test]
-fn another_object_in_its_place() {
+fn replaced_objects() {
     for shape in [Shape::RAW, Shape::FRAMED] {
         let other = |path: &Path| {
             std::fs::write(path, make::framed(&make::object(77, 5000), shape.framing)).unwrap();
@@ -100,7 +100,7 @@ fn another_object_in_its_place() {
     }
 }
 
-/// The rewritten object has no digest anywhere: its header is all there is.
+/// No digest of the rewritten object is recorded: only its header can be checked.
 #[test]
 fn headers_of_files_without_a_digest() {
     let file = format!(
@@ -140,7 +140,7 @@ fn the_list_and_hk_data() {
 }
 
 #[test]
-fn what_only_a_check_looks_at() {
+fn check_detects_damage_that_a_restore_ignores() {
     type Hurt = (&'static str, ProblemKind, fn(&Path));
     let hurts: [Hurt; 5] = [
         ("mo_meta", ProblemKind::Digest, |path| flip(path, 12)),
@@ -180,7 +180,7 @@ fn what_only_a_check_looks_at() {
 }
 
 #[test]
-fn a_wrong_total_and_things_that_belong_to_nothing() {
+fn check_reports_wrong_total_and_stray_files() {
     let dir = tempfile::tempdir().unwrap();
     let backup = make::backup(dir.path(), Shape::RAW, 0, 100, None, &make::cluster());
     let list = std::fs::read_to_string(backup.join("tae/tae_list")).unwrap();
@@ -207,7 +207,7 @@ fn a_wrong_total_and_things_that_belong_to_nothing() {
 }
 
 #[test]
-fn a_quick_look_sees_what_is_not_there() {
+fn existence_check_finds_missing_files() {
     let dir = tempfile::tempdir().unwrap();
     make::chain(dir.path(), Shape::FRAMED);
     std::fs::remove_file(dir.path().join(in_base(7))).unwrap();
@@ -232,9 +232,9 @@ fn a_quick_look_sees_what_is_not_there() {
     assert_eq!(report.problem_count, 1);
 }
 
-/// After the damaged file was brought back, a restore goes on and copies only that.
+/// After the damaged file was repaired, a restore continues and copies only that file.
 #[test]
-fn a_restore_goes_on_once_the_damage_is_mended() {
+fn restore_continues_after_repair() {
     let dir = tempfile::tempdir().unwrap();
     let (root, target) = (dir.path().join("archive"), dir.path().join("mo"));
     let all = make::chain(&root, Shape::RAW);

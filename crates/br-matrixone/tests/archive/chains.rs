@@ -1,4 +1,4 @@
-//! Which backup has what, and who needs whom.
+//! Chains of backups: which backup has which files, and which backups depend on others.
 
 use br_matrixone::archive::*;
 
@@ -6,7 +6,7 @@ use crate::make::{self, File, Shape};
 use crate::restored::restore;
 
 #[test]
-fn a_missing_base_is_named_before_anything_is_written() {
+fn missing_base_is_named_before_any_write() {
     for with_index in [false, true] {
         let dir = tempfile::tempdir().unwrap();
         let (root, target) = (dir.path().join("archive"), dir.path().join("mo"));
@@ -27,18 +27,18 @@ fn a_missing_base_is_named_before_anything_is_written() {
         let error =
             restore(&root, &make::id(3), RestoreTarget::local(&target).unwrap()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Missing);
-        // Three of the nine objects were merged away until then.
+        // By then, three of the nine objects had been merged into others.
         assert_eq!(error.problems().len(), 6);
         for problem in error.problems() {
             assert!(problem.path.starts_with(&make::dir_of(0)), "{problem}");
-            assert!(problem.text.contains("not there any more"), "{problem}");
+            assert!(problem.text.contains("no longer exists"), "{problem}");
         }
         assert!(!target.exists());
     }
 }
 
 #[test]
-fn a_base_of_which_nothing_is_left_is_placed_in_time() {
+fn missing_base_without_catalog_line_is_located_by_time() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
     make::chain(root, Shape::RAW);
@@ -62,7 +62,7 @@ fn a_base_of_which_nothing_is_left_is_placed_in_time() {
 }
 
 #[test]
-fn who_needs_whom() {
+fn dependents_are_found() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
     make::chain(root, Shape::FRAMED);
@@ -84,9 +84,9 @@ fn who_needs_whom() {
     assert_eq!(needs(3), []);
 }
 
-/// A cloned table lists an object again with the time of the clone, so that a later backup copies it once more.
+/// A cloned table lists an object again with the time of the clone, so a later backup copies it again.
 #[test]
-fn clones_are_found_wherever_they_lie() {
+fn clones_are_found_in_every_backup() {
     let dir = tempfile::tempdir().unwrap();
     let (root, shape) = (dir.path().join("archive"), Shape::RAW);
     let old = make::file(1, 5000, 10);
@@ -112,12 +112,12 @@ fn clones_are_found_wherever_they_lie() {
         std::slice::from_ref(&clone),
     );
     let archive = make::open(&root);
-    // The clone's copy makes the first backup dispensable.
+    // Because of the clone's copy, the first backup is not needed.
     let first = archive.find(&make::id(0)).unwrap();
     assert_eq!(dependents(&archive, &[first], &Silent).unwrap(), []);
     let second = archive.find(&make::id(1)).unwrap();
     assert_eq!(dependents(&archive, &[second], &Silent).unwrap(), []);
-    // Either copy will do for the third.
+    // The third backup can use either copy.
     for gone in [0, 1] {
         let aside = dir.path().join("aside");
         let there = root.join(make::dir_of(gone));
@@ -129,9 +129,9 @@ fn clones_are_found_wherever_they_lie() {
     }
 }
 
-/// An object of the same name and another size, of a cluster that was restored, is not taken.
+/// An object of the same name and another size, from a restored cluster, is not used.
 #[test]
-fn a_name_alone_is_not_enough() {
+fn file_with_same_name_and_other_size_is_not_used() {
     let dir = tempfile::tempdir().unwrap();
     let (root, shape) = (dir.path(), Shape::RAW);
     make::backup(root, shape, 0, 100, None, &[make::file(1, 5000, 10)]);
@@ -151,9 +151,9 @@ fn a_name_alone_is_not_enough() {
     assert_eq!((found.files.len(), found.missing.len()), (0, 1));
 }
 
-/// A file that the client should have copied into the own folder, and did not, is taken from where it surely is the same.
+/// If the client did not copy a file into the own folder, it is taken from an earlier backup where it is certainly the same.
 #[test]
-fn a_file_missing_in_the_own_folder_is_taken_from_an_earlier_one() {
+fn file_missing_in_own_folder_is_taken_from_earlier_backup() {
     let dir = tempfile::tempdir().unwrap();
     let (root, shape) = (dir.path().join("archive"), Shape::FRAMED);
     let files = [make::file(1, 5000, 10), make::file(2, 5000, 20)];

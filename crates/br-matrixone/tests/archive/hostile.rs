@@ -1,4 +1,4 @@
-//! Archives that somebody made to do harm.
+//! Malicious archives.
 
 use br_matrixone::archive::*;
 
@@ -8,7 +8,7 @@ use crate::restored::restore;
 const SUM: &str = "2025-01-03 08:42:00,5,1735893768000000100-0,full";
 
 #[test]
-fn lists_that_lead_elsewhere_are_refused() {
+fn lists_with_paths_out_of_the_archive_are_refused() {
     for path in [
         "../x",
         "../../mo-data/x",
@@ -39,7 +39,7 @@ fn lists_that_lead_elsewhere_are_refused() {
 }
 
 #[test]
-fn huge_numbers_cost_nothing() {
+fn huge_numbers_use_no_memory() {
     let dir = tempfile::tempdir().unwrap();
     let (root, target) = (dir.path().join("archive"), dir.path().join("mo"));
     let backup = make::backup(&root, Shape::RAW, 0, 100, None, &[make::file(1, 500, 1)]);
@@ -82,7 +82,7 @@ fn links_are_not_followed() {
             .iter()
             .any(|problem| problem.kind == ProblemKind::Irregular)
     );
-    // Nor is a folder that is a link.
+    // A folder that is a link is not followed either.
     std::fs::rename(backup.join("tae"), dir.path().join("tae")).unwrap();
     std::os::unix::fs::symlink(dir.path().join("tae"), backup.join("tae")).unwrap();
     assert!(restore(&root, "", RestoreTarget::local(&target).unwrap()).is_err());
@@ -112,7 +112,7 @@ fn rows_are_limited() {
     assert_eq!(error.kind(), ErrorKind::Refused);
 }
 
-/// Every byte of the small files is altered in turn: whatever comes of it, nothing panics.
+/// Every byte of the small files is altered in turn: nothing panics.
 #[test]
 fn altered_metadata_never_panics() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Restores that were stopped go on.
+//! Interrupted restores continue.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use br_matrixone::archive::*;
 
 use crate::make::{self, Shape};
 
-/// Asks to stop after so many events.
+/// Cancels after a number of events.
 struct Stop(AtomicU64, u64);
 
 impl Progress for Stop {
@@ -48,7 +48,7 @@ fn cancelled_at_every_step() {
 const ROOT: &str = "BR_TEST_ARCHIVE_ROOT";
 const TARGET: &str = "BR_TEST_ARCHIVE_TARGET";
 
-/// What the next test kills.
+/// The child process that the next test kills.
 #[test]
 fn the_child_that_is_killed() {
     let (Some(root), Some(target)) = (std::env::var_os(ROOT), std::env::var_os(TARGET)) else {
@@ -62,7 +62,7 @@ fn killed_at_any_time() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("archive");
     let mut files = make::cluster();
-    // Enough that a run takes a while.
+    // Enough files for a long run.
     files.extend((500..700).map(|seed| make::file(seed, 200_000, 20)));
     make::backup(&root, Shape::FRAMED, 0, 100, None, &files);
     make::backup(&root, Shape::FRAMED, 3, 200, Some(5), &files);
@@ -83,7 +83,7 @@ fn killed_at_any_time() {
         }
         match run(&root, &target, &Silent) {
             Ok(report) => kept += report.kept,
-            // The child was done before it was killed.
+            // The child finished before the kill.
             Err(error) => assert!(
                 error.kind() == ErrorKind::Exists
                     && !target.join("mo-data/shared/.br-restore").exists(),
@@ -96,9 +96,9 @@ fn killed_at_any_time() {
     println!("{kept} files were kept");
 }
 
-/// After a power failure a file may have its name and not its bytes.
+/// After a power failure a file may exist without its content.
 #[test]
-fn what_is_there_and_wrong_is_replaced() {
+fn wrong_existing_files_are_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let (root, target) = (dir.path().join("archive"), dir.path().join("mo"));
     let all = make::chain(&root, Shape::RAW);
@@ -123,7 +123,7 @@ fn what_is_there_and_wrong_is_replaced() {
 }
 
 #[test]
-fn another_backup_does_not_go_on() {
+fn restore_of_another_backup_does_not_continue() {
     let dir = tempfile::tempdir().unwrap();
     let (root, target) = (dir.path().join("archive"), dir.path().join("mo"));
     make::chain(&root, Shape::RAW);

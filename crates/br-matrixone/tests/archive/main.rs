@@ -1,4 +1,4 @@
-//! Archives as MatrixOne leaves them: made here, then checked, broken, resolved and restored.
+//! Archives as MatrixOne writes them: made here, then checked, damaged, resolved and restored.
 
 #![expect(
     clippy::unwrap_used,

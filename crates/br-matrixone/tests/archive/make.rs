@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use br_matrixone::BackupKind;
 use br_matrixone::archive::{Archive, Digest, Folder, FrameWriter, Framing, Limits};
 
-/// Which kind of archive.
+/// The layout of an archive.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
     pub(crate) framing: Framing,
-    /// Every backup in a folder of its own, with a line beside it.
+    /// Every backup is in a separate folder, with a line next to it.
     pub(crate) nested: bool,
-    /// 3 or 5.
+    /// Number of columns in `tae_list`: 3 or 5.
     pub(crate) columns: usize,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct File {
     pub(crate) rewritten: bool,
 }
 
-/// An object with a header that fits, of about that size.
+/// An object of about this size with a matching header.
 pub(crate) fn object(seed: u64, size: usize) -> Vec<u8> {
     let size = size.max(200);
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
@@ -121,7 +121,7 @@ pub(crate) fn dir_of(number: u64) -> String {
     format!("{kind}-{}", id(number))
 }
 
-/// The nanoseconds of a small number, as large as real ones.
+/// Turns a small number into nanoseconds as large as real ones.
 pub(crate) fn ts(number: u64) -> u64 {
     1_735_893_768_000_000_000 + number
 }
@@ -140,7 +140,7 @@ fn put_proven(path: &Path, content: &[u8], framing: Framing) {
     put(Path::new(&beside), &framed(&digest, framing));
 }
 
-/// Makes backup `number` of a cluster with these files. What is older than `base` is not copied.
+/// Makes backup `number` of a cluster with these files. Does not copy files older than `base`.
 pub(crate) fn backup(
     root: &Path,
     shape: Shape,
@@ -251,7 +251,7 @@ pub(crate) fn chain(root: &Path, shape: Shape) -> Vec<Vec<File>> {
     backup(root, shape, 0, 100, None, &all[0]);
     for number in 1..4u64 {
         let mut files = all.last().unwrap().clone();
-        // Checkpoints and rewritten objects are of each backup itself; some objects are merged away.
+        // Each backup has its own checkpoints and rewritten objects; some objects are merged into others.
         files.retain(|file| !file.path.contains('/') && !file.rewritten);
         files.remove(number as usize);
         for seed in 0..5 {

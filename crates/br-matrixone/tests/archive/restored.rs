@@ -1,4 +1,4 @@
-//! What is restored is what was backed up.
+//! A restore gives the files that were backed up.
 
 use std::path::Path;
 
@@ -43,7 +43,7 @@ fn every_shape_of_archive() {
 }
 
 #[test]
-fn frames_are_put_on_and_taken_off() {
+fn restore_adds_and_removes_frames() {
     for (shape, framing) in [(Shape::FRAMED, Framing::Raw), (Shape::RAW, Framing::Framed)] {
         let dir = tempfile::tempdir().unwrap();
         let (root, target) = (dir.path().join("archive"), dir.path().join("mo"));
@@ -84,7 +84,7 @@ fn every_backup_of_a_chain() {
 }
 
 #[test]
-fn the_folder_of_one_backup_may_be_named() {
+fn folder_of_one_backup_is_accepted() {
     let dir = tempfile::tempdir().unwrap();
     let all = make::chain(dir.path(), Shape::FRAMED);
     let archive = make::open(&dir.path().join(make::dir_of(2)));
@@ -122,7 +122,7 @@ fn folders_of_a_configuration() {
 }
 
 #[test]
-fn only_an_empty_target_is_taken() {
+fn target_that_is_not_empty_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("archive");
     make::backup(&root, Shape::RAW, 0, 100, None, &make::cluster());

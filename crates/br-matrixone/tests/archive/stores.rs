@@ -48,7 +48,7 @@ fn from_a_store_to_a_folder_and_to_a_store() {
     let report = check(&archive, backup, &CheckOptions::default(), &Silent).unwrap();
     assert!(report.is_good(), "{:?}", report.problems);
 
-    // A cluster with the backend DISK wants frames.
+    // A cluster with the backend DISK needs frames.
     let target = dir.path().join("mo");
     let into = RestoreTarget::local(&target)
         .unwrap()

@@ -1,4 +1,4 @@
-//! A stand-in for a MatrixOne server, for trying things by hand.
+//! A simulated MatrixOne server for manual tests.
 //!
 //! `br-mo-server --port P [--dir D] [--version V] [--objects N] [--appendable N] [--backend DISK|DISK-V2|S3] [--seed N]
 //! [--delay-ms N]` serves until it is terminated; it prints one line when it is ready. Backups with a relative folder go
@@ -7,7 +7,7 @@
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "that is how it says where it listens, or what is wrong"
+    reason = "it prints its address, or an error"
 )]
 
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ struct Arguments {
 }
 
 impl Arguments {
-    /// `None` when they make no sense.
+    /// `None` if they are invalid.
     fn parse(mut words: impl Iterator<Item = String>) -> Option<Self> {
         let mut arguments = Self {
             port: None,

@@ -1,7 +1,7 @@
-//! `BACKUP`.
+//! The `BACKUP` statement.
 //!
-//! [`BackupStatement`] is what the grammar gives, [`Place`] where it goes. Invariant: what the server finds wrong only when
-//! it begins, such as a malformed time stamp, is not found earlier here.
+//! [`BackupStatement`] is the parsed statement, [`Place`] its target. Invariant: errors that the server detects only when the backup
+//! starts, such as a malformed time stamp, are not detected by the parser.
 
 use super::parse::Parser;
 use super::s3::S3Place;
@@ -12,9 +12,9 @@ use crate::version::MoVersion;
 /// A `BACKUP` statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupStatement {
-    /// The text after `BACKUP`; the server does nothing with it.
+    /// The text after `BACKUP`; the server ignores it.
     pub label: String,
-    /// Where the archive goes.
+    /// The target of the archive.
     pub place: Place,
     /// The text of `TYPE`; empty without it.
     pub kind: String,
@@ -23,17 +23,17 @@ pub struct BackupStatement {
     options: Vec<(String, String)>,
 }
 
-/// Where an archive goes.
+/// The target of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// A folder of the server.
     Folder(String),
-    /// S3; the options are read when the backup begins.
+    /// S3; the options are read when the backup starts.
     S3,
 }
 
 impl BackupStatement {
-    /// Reads what follows `BACKUP`.
+    /// Reads the statement after `BACKUP`.
     pub(super) fn parse(parser: &mut Parser<'_>, version: MoVersion) -> Result<Self, SqlError> {
         let label = parser.text()?;
         let mut statement = Self {
@@ -65,7 +65,7 @@ impl BackupStatement {
         Ok(statement)
     }
 
-    /// The S3 options, checked as the server does when it begins.
+    /// The S3 options, checked as the server does at the start of a backup.
     ///
     /// # Errors
     /// For a key that the server does not know, or a value it cannot use.
@@ -73,10 +73,10 @@ impl BackupStatement {
         S3Place::of(&self.options, version)
     }
 
-    /// Checks folder and parallelism as the server does when it begins.
+    /// Checks folder and parallelism as the server does at the start of a backup.
     ///
     /// # Errors
-    /// For a folder that is no path of its file service, and for a parallelism that is no number of 16 bits.
+    /// For a folder that is not a path of its file service, and for a parallelism that is not a number of 16 bits.
     pub fn check(&self) -> Result<(), SqlError> {
         if let Place::Folder(folder) = &self.place
             && (folder.is_empty() || !folder.chars().all(is_of_path))
@@ -90,7 +90,7 @@ impl BackupStatement {
     /// The time stamp of the base, if one is given.
     ///
     /// # Errors
-    /// The server panics over a malformed one, which the client sees as an error.
+    /// The server panics on a malformed one, which the client sees as an error.
     pub fn base(&self) -> Result<Option<Ts>, SqlError> {
         if self.timestamp.is_empty() {
             return Ok(None);
@@ -100,14 +100,14 @@ impl BackupStatement {
     }
 }
 
-/// What the server's file service takes in a path.
+/// True for characters that the server's file service allows in a path.
 fn is_of_path(c: char) -> bool {
     c.is_ascii_alphanumeric()
         || "!-_.*'()@/=%".contains(c)
         || (!c.is_ascii() && !c.is_control() && !c.is_whitespace())
 }
 
-/// Keys and values in braces; there is one at least.
+/// Keys and values in braces; at least one pair.
 fn options(parser: &mut Parser<'_>) -> Result<Vec<(String, String)>, SqlError> {
     parser.symbol('{')?;
     let mut pairs = Vec::new();

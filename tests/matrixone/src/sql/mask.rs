@@ -1,11 +1,10 @@
 //! Statements without their secrets.
 //!
-//! [`masked`] is what a log may hold. Invariant: no text after a key that is secret passes, even when the statement is
-//! wrong.
+//! [`masked`] returns the text for a log. Invariant: it hides every text after a secret key, even if the statement is wrong.
 
 use super::token::{Kind, tokens};
 
-/// The keys whose values nobody may read.
+/// The keys with secret values.
 const SECRET: [&str; 2] = ["access_key_id", "secret_access_key"];
 
 /// The statement with `******` for keys and secrets.

@@ -1,7 +1,7 @@
-//! The little SQL that the server understands.
+//! The part of SQL that the server supports.
 //!
-//! [`parse`] makes a [`Statement`] of text, [`masked`] hides its secrets. Invariant: a `BACKUP` is taken exactly when the
-//! grammar of the release takes it.
+//! [`parse`] turns text into a [`Statement`], [`masked`] hides its secrets. Invariant: a `BACKUP` is accepted exactly if the grammar of the
+//! release accepts it.
 
 mod backup;
 mod mask;
@@ -14,7 +14,7 @@ pub use mask::masked;
 pub use parse::{Expression, Item, Statement, parse};
 pub use s3::S3Place;
 
-/// An answer of the server that says no.
+/// An error that the server answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqlError {
     /// The number of the error.
@@ -29,12 +29,12 @@ impl SqlError {
         Self { code, text }
     }
 
-    /// An error of Go, which has no number of its own.
+    /// An error of Go, which has no separate number.
     pub(crate) fn plain(text: impl Into<String>) -> Self {
         Self::new(1105, text)
     }
 
-    /// Something is wrong inside.
+    /// An internal error.
     pub(crate) fn internal(text: &str) -> Self {
         Self::new(20101, format!("internal error: {text}"))
     }

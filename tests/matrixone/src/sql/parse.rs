@@ -1,7 +1,7 @@
 //! Statements.
 //!
-//! [`Statement`] is one, [`parse`] reads it, [`Item`] is a column of a `SELECT`. Invariant: everything that is not known is
-//! an error 1064, as a wrong word is.
+//! [`parse`] reads a [`Statement`], [`Item`] is a column of a `SELECT`. Invariant: every unknown statement gives error 1064, like a syntax
+//! error.
 
 use super::SqlError;
 use super::backup::BackupStatement;
@@ -17,12 +17,12 @@ pub enum Statement {
     Kill {
         /// Whether the connection stays.
         query: bool,
-        /// Whose.
+        /// The connection to kill.
         connection: u64,
     },
-    /// `SELECT` of things that need no table.
+    /// `SELECT` of expressions without a table.
     Select(Vec<Item>),
-    /// What is answered with OK and forgotten.
+    /// A statement that is answered with OK and ignored.
     Nothing,
 }
 
@@ -31,11 +31,11 @@ pub enum Statement {
 pub struct Item {
     /// The alias, or the text.
     pub name: String,
-    /// What it is.
+    /// The expression.
     pub expression: Expression,
 }
 
-/// What a `SELECT` can ask for.
+/// An expression in a `SELECT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expression {
     /// A number.
@@ -46,11 +46,11 @@ pub enum Expression {
     Null,
     /// A variable of the server.
     Variable(String),
-    /// A function of texts: its name in lower case, and what it is given.
+    /// A function of texts: its name in lower case, and its arguments.
     Call(String, Vec<String>),
 }
 
-/// What is taken with an OK, whatever follows.
+/// Statements that are answered with OK, independently of the rest.
 const NOTHING: [&str; 6] = ["SET", "USE", "BEGIN", "COMMIT", "ROLLBACK", "START"];
 
 /// Reads a statement as a release does.
@@ -75,7 +75,7 @@ pub fn parse(sql: &str, version: MoVersion) -> Result<Statement, SqlError> {
 fn syntax(sql: &str, at: usize) -> SqlError {
     let line = sql[..at].matches('\n').count() + 1;
     let column = at - sql[..at].rfind('\n').map_or(0, |end| end + 1) + 1;
-    // As the real server does, this repeats whatever follows, be it a secret.
+    // Like the real server, this repeats the following text, even a secret.
     let near = &sql[at..];
     SqlError::new(
         1064,
@@ -87,7 +87,7 @@ fn syntax(sql: &str, at: usize) -> SqlError {
     )
 }
 
-/// The tokens of a statement, and how far it is read.
+/// The tokens of a statement, and the current position.
 pub(super) struct Parser<'a> {
     sql: &'a str,
     tokens: &'a [Token],
@@ -225,7 +225,7 @@ impl Parser<'_> {
         found.ok_or_else(|| self.wrong())
     }
 
-    /// The error for the token that comes next.
+    /// The error for the next token.
     fn wrong(&self) -> SqlError {
         let token = self.tokens.get(self.next);
         syntax(

@@ -1,7 +1,7 @@
 //! The options of a backup to S3.
 //!
-//! [`S3Place`] is what they amount to. Invariant: a key that the release does not know is an error, one that it only reads
-//! is not kept.
+//! [`S3Place`] is the parsed result. Invariant: a key that the release does not know is an error; a key that it reads but ignores is
+//! dropped.
 
 use std::fmt;
 
@@ -17,17 +17,17 @@ pub struct S3Place {
     pub region: String,
     /// The key.
     pub access_key_id: String,
-    /// The secret that goes with it.
+    /// The secret of the key.
     pub secret_access_key: String,
     /// The bucket, or the folder.
     pub bucket: String,
-    /// What stands before every name in it.
+    /// The prefix of every name in it.
     pub filepath: String,
     /// The role to assume.
     pub role_arn: String,
     /// Whether the service is MinIO.
     pub is_minio: bool,
-    /// How many files are copied at once; 0 for the server's choice.
+    /// Number of files that are copied at once; 0 for the server's choice.
     pub parallelism: u16,
 }
 
@@ -50,7 +50,7 @@ impl S3Place {
         parts.join("/")
     }
 
-    /// Of keys and values, as the server reads them.
+    /// Builds it from keys and values, as the server does.
     pub(super) fn of(pairs: &[(String, String)], version: MoVersion) -> Result<Self, SqlError> {
         let mut place = Self::default();
         let (mut format, mut data) = (String::new(), String::new());

@@ -1,16 +1,15 @@
-//! Text as words.
+//! Tokens of SQL text.
 //!
-//! [`Token`] is one, [`tokens`] finds them all. Invariant: a token knows where in the text it stands, so that errors and
-//! masks can point there.
+//! [`tokens`] splits a text into [`Token`]s. Invariant: a token has its position in the text, so that errors and masks can refer to it.
 
 use std::ops::Range;
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A keyword or name, as it was written.
+    /// A keyword or name, as written.
     Word(String),
-    /// What was between quotes.
+    /// The text between quotes.
     Text(String),
     /// Digits.
     Number(String),
@@ -27,7 +26,7 @@ pub(super) struct Token {
     pub(super) at: Range<usize>,
 }
 
-/// Finds all tokens. The error is where a quote or comment begins that does not end.
+/// Finds all tokens. The error is the position of an unclosed quote or comment.
 pub(super) fn tokens(sql: &str) -> Result<Vec<Token>, usize> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -51,10 +50,10 @@ pub(super) fn tokens(sql: &str) -> Result<Vec<Token>, usize> {
     Ok(found)
 }
 
-/// How long the comment is that begins here; none when it has no end.
+/// The length of a comment that begins here; `None` if it is not closed.
 #[expect(
     clippy::option_option,
-    reason = "no comment, and no end of one, are different"
+    reason = "no comment and an unclosed comment are different"
 )]
 fn comment(rest: &str) -> Option<Option<usize>> {
     if rest.starts_with("/*") {
@@ -96,7 +95,7 @@ fn name_length(text: &str, part: impl Fn(char) -> bool) -> usize {
     text.find(|c| !part(c)).unwrap_or(text.len())
 }
 
-/// What stands between quotes, and how long it is with them.
+/// The text between quotes, and its length including them.
 fn quoted(rest: &str, quote: char) -> Option<(String, usize)> {
     let mut text = String::new();
     let mut chars = rest.char_indices().skip(1).peekable();

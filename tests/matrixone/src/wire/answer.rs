@@ -1,6 +1,6 @@
-//! What a client is told.
+//! Answers to a client.
 //!
-//! [`ok`], [`error`] and [`rows`] make packets. Invariant: a statement is answered with exactly one of them.
+//! [`ok`], [`error`] and [`rows`] build packets. Invariant: a statement is answered with exactly one of them.
 
 use super::{put_length, put_text};
 
@@ -9,7 +9,7 @@ const STATUS: [u8; 2] = [2, 0];
 const TYPE_NUMBER: u8 = 0x08;
 const TYPE_TEXT: u8 = 0xfd;
 
-/// The packet after which there is nothing more to tell.
+/// The packet that reports success without rows.
 pub(crate) fn ok() -> Vec<u8> {
     vec![0, 0, 0, STATUS[0], STATUS[1], 0, 0]
 }
@@ -70,7 +70,7 @@ fn column(name: &str, value: &Value) -> Vec<u8> {
     packet
 }
 
-/// The end of columns or rows, in the old form or as an OK.
+/// The end of columns or rows, in the old format or as an OK.
 fn end(deprecate_eof: bool) -> Vec<u8> {
     let mut packet = vec![0xfe, 0, 0];
     packet.extend_from_slice(&STATUS);

@@ -1,7 +1,7 @@
-//! Who connects.
+//! The handshake of a connection.
 //!
-//! [`greeting`] is what the server says first, [`Login`] what the client answers, [`scramble`] how a password is proved.
-//! Invariant: a password itself is never sent.
+//! [`greeting`] is the server's first packet, [`Login`] the client's answer, [`scramble`] computes the proof of a password. Invariant: a
+//! password itself is never sent.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,7 +23,7 @@ const PLUGIN_AUTH_LENENC: u32 = 1 << 21;
 /// The end of rows is an OK.
 pub(crate) const DEPRECATE_EOF: u32 = 1 << 24;
 
-/// What the server can: the above, and long passwords and flags, the protocol of 4.1, transactions, several statements.
+/// The capabilities of the server: the above, and long passwords and flags, the protocol of 4.1, transactions, several statements.
 const CAPABILITIES: u32 = 0x0001 // long password
     | 0x0004 // long flag
     | CONNECT_WITH_DB
@@ -63,7 +63,7 @@ pub(crate) fn greeting(version: &str, connection: u32, capabilities: u32) -> Vec
     packet
 }
 
-/// The packet that asks for a proof with the one plugin there is.
+/// The packet that requests a proof with the only plugin.
 pub(crate) fn switch(connection: u32) -> Vec<u8> {
     let mut packet = vec![0xfe];
     packet.extend_from_slice(PLUGIN.as_bytes());
@@ -84,7 +84,7 @@ pub(crate) fn scramble(password: &str, salt: &[u8]) -> Vec<u8> {
     once.iter().zip(salted).map(|(a, b)| a ^ b).collect()
 }
 
-/// What a client answers.
+/// The answer of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Login {
     pub(crate) user: User,
@@ -151,7 +151,7 @@ pub(crate) struct User {
 }
 
 impl User {
-    /// Of `user`, `account:user[:role]` or `account#user[#role]`, and labels after a question mark.
+    /// Parses `user`, `account:user[:role]` or `account#user[#role]`, with optional labels after a question mark.
     pub(crate) fn parse(text: &str) -> Self {
         let text = text.split('?').next().unwrap_or_default();
         let mut parts = text.split([':', '#']);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn proofs_are_those_of_other_programs() {
+    fn proofs_equal_those_of_other_programs() {
         // python3 -c "from hashlib import sha1;p=sha1(b'111').digest();print(bytes(a^b for a,b in
         //   zip(p,sha1(b'abcdefghijklmnopqrst'+sha1(p).digest()).digest())).hex())"
         let proof = scramble("111", b"abcdefghijklmnopqrst");

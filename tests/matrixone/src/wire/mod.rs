@@ -1,8 +1,8 @@
-//! The protocol of MySQL, as much of it as a server of MatrixOne needs.
+//! The part of the MySQL protocol that a MatrixOne server needs.
 //!
-//! [`Wire`] is a connection with its packets, [`handshake`] who is at the other end, [`answer`] what they are told.
-//! Written here because the crates for it know no error numbers above those of MySQL, and a client of MatrixOne must.
-//! Invariant: every packet that is answered is answered with the sequence numbers the client expects.
+//! [`Wire`] is a connection with its packets, [`handshake`] has the login, [`answer`] the answers. No crate is used, because those for
+//! MySQL support no error numbers above those of MySQL, and MatrixOne has such. Invariant: every answer has the sequence numbers that the
+//! client expects.
 
 pub(crate) mod answer;
 pub(crate) mod handshake;

@@ -1,7 +1,7 @@
-//! Packets.
+//! Packets of a connection.
 //!
-//! [`Wire`] reads and writes them, [`Reader`] takes one apart. Invariant: nothing that a client sends is trusted; a packet
-//! that is too long or too short is an error of the connection.
+//! [`Wire`] reads and writes them, [`Reader`] parses one. Invariant: the client is not trusted; a packet that is too long or too short is
+//! an error of the connection.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
@@ -22,7 +22,7 @@ impl Wire {
         Self { socket, sequence }
     }
 
-    /// The next packet; none when the client has gone.
+    /// The next packet; `None` if the client has disconnected.
     pub(crate) fn read(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut head = [0; 4];
         match self.socket.read_exact(&mut head) {
@@ -75,7 +75,7 @@ impl Wire {
     }
 }
 
-/// A packet that is read from the front.
+/// The unread rest of a packet.
 #[derive(Debug)]
 pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
@@ -102,7 +102,7 @@ impl<'a> Reader<'a> {
         taken
     }
 
-    /// Bytes after their length, which is written in as many bytes as it needs.
+    /// Bytes after their length, which has a variable number of bytes.
     pub(crate) fn counted(&mut self) -> io::Result<&'a [u8]> {
         let length = match self.number(1)? {
             0xfc => self.number(2)?,
@@ -115,7 +115,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Writes a length in as many bytes as it needs.
+/// Writes a length in a variable number of bytes.
 pub(crate) fn put_length(into: &mut Vec<u8>, length: usize) {
     let bytes = (length as u64).to_le_bytes();
     match length {

@@ -1,4 +1,4 @@
-//! The archives, checked by a program that shares no code with the generator.
+//! The archives, checked by a program that shares no code with the generator, `verify_archive.py`.
 
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
@@ -11,7 +11,7 @@ use br_test_matrixone::{
 use crate::support::{ID_1, ID_2, ID_3, assert_bad, assert_good, files, full};
 
 #[test]
-fn every_release_writes_archives_that_hold() {
+fn archives_of_every_release_pass_verification() {
     let folder = tempfile::tempdir().unwrap();
     let cases = [
         (MoVersion::V1_0, Backend::DiskV2, "framed=True columns=3"),
@@ -38,7 +38,7 @@ fn every_release_writes_archives_that_hold() {
 }
 
 #[test]
-fn incremental_backups_rest_on_earlier_ones() {
+fn incremental_backups_need_earlier_ones() {
     let folder = tempfile::tempdir().unwrap();
     let mobr = MoBr::new(folder.path(), folder.path());
     let mut cluster = Cluster::of(5, 60);
@@ -49,7 +49,7 @@ fn incremental_backups_rest_on_earlier_ones() {
     cluster.rewrite(4);
     cluster.insert(7);
     let base = first.summary.backup_ts;
-    // New ones, replaced ones, and those that replace them.
+    // New objects, replaced ones, and their replacements.
     assert_eq!(cluster.to_copy(Some(base)).len(), 7 + 4 + 3 + 4);
     let second = mobr.run(&mut cluster, &Backup::incremental(version, base), ID_2);
     assert_eq!(second.folder, format!("incremental-{ID_2}"));
@@ -59,13 +59,13 @@ fn incremental_backups_rest_on_earlier_ones() {
     let third = mobr.run(&mut cluster, &Backup::incremental(version, base), ID_3);
     assert_good(folder.path(), "type=incremental");
     assert!(third.summary.written < second.summary.written);
-    // Without the base, the others are not whole.
+    // Without the base, the others are not complete.
     std::fs::remove_dir_all(folder.path().join(first.folder)).unwrap();
     assert_bad(folder.path(), "is in no earlier backup");
 }
 
 #[test]
-fn a_cloned_object_is_known_with_two_times() {
+fn cloned_object_has_two_times() {
     let folder = tempfile::tempdir().unwrap();
     let mobr = MoBr::new(folder.path(), folder.path());
     let mut cluster = Cluster::of(12, 40);
@@ -82,7 +82,7 @@ fn a_cloned_object_is_known_with_two_times() {
         let list = std::fs::read_dir(folder.path().join(made.folder).join("tae")).unwrap();
         stored.push(list.count());
     }
-    // The first incremental backup has some of them, the second none, whatever it says of their age.
+    // The first incremental backup has some of them, the second none, whichever time it lists.
     assert!(
         stored[0] > stored[1] + 5 && stored[0] < stored[1] + 25,
         "{stored:?}"
@@ -91,12 +91,12 @@ fn a_cloned_object_is_known_with_two_times() {
 }
 
 #[test]
-fn the_verifier_sees_what_is_wrong() {
+fn verifier_detects_damage() {
     let folder = tempfile::tempdir().unwrap();
     let summary = full(&mut Cluster::of(6, 20), MoVersion::V3_0_11, folder.path());
     assert!(summary.listed > 20 && summary.skipped.is_empty());
     let whole = files(folder.path());
-    // One of several frames; of a single one that is wrong nobody can say that it is a frame.
+    // A file of several frames: a file with a single wrong frame cannot be recognised as framed.
     let objects = whole.iter().filter(|(name, _)| name.starts_with("tae/0"));
     let (object, content) = objects.max_by_key(|(_, bytes)| bytes.len()).unwrap();
     assert!(content.len() > 2048);
@@ -111,7 +111,7 @@ fn the_verifier_sees_what_is_wrong() {
         let mut bytes = whole[name].clone();
         *bytes.last_mut().unwrap() ^= 1;
         if bytes.len() == 36 {
-            // The frame is right, the digest is not.
+            // The frame is right, but the digest is wrong.
             bytes = br_test_matrixone::format::frame(&bytes[4..]);
         }
         std::fs::write(&path, bytes).unwrap();
@@ -123,7 +123,7 @@ fn the_verifier_sees_what_is_wrong() {
 }
 
 #[test]
-fn nothing_is_overwritten() {
+fn existing_files_are_not_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     let mut cluster = Cluster::of(7, 5);
     full(&mut cluster, MoVersion::V3_0_11, folder.path());
@@ -141,7 +141,7 @@ fn nothing_is_overwritten() {
 }
 
 #[test]
-fn a_crash_leaves_litter_and_no_end() {
+fn crash_leaves_incomplete_archive() {
     let folder = tempfile::tempdir().unwrap();
     let moment = Cluster::of(8, 20).moment();
     let mut target = Folder::new(folder.path());
@@ -168,7 +168,7 @@ fn a_lost_object_is_left_out_by_old_releases_and_refused_by_new_ones() {
     let folder = tempfile::tempdir().unwrap();
     let summary = full(&mut cluster, MoVersion::V4_1, folder.path());
     assert_eq!(summary.skipped, [name.as_str()]);
-    // The archive looks whole.
+    // The archive looks complete.
     assert_good(folder.path(), "holes=0");
     let folder = tempfile::tempdir().unwrap();
     let mut target = Folder::new(folder.path());
@@ -178,7 +178,7 @@ fn a_lost_object_is_left_out_by_old_releases_and_refused_by_new_ones() {
 }
 
 #[test]
-fn elsewhere_nothing_is_framed_and_names_are_the_same() {
+fn archives_in_s3_are_raw_with_the_same_names() {
     let (mut one, mut other) = (Cluster::of(10, 20), Cluster::of(10, 20));
     let folder = tempfile::tempdir().unwrap();
     full(&mut one, MoVersion::V3_0_11, folder.path());

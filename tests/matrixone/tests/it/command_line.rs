@@ -1,4 +1,4 @@
-//! The server as the command line client sees it.
+//! The server with the command line client.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use br_test_matrixone::{Fault, MoServer, MoServerOptions, Point};
 
 use crate::support::{backup_sql, full_sql, skip};
 
-/// The command line client of MySQL or MariaDB; none when there is none.
+/// Runs the command line client of MySQL or MariaDB; `None` if none is installed.
 fn mysql(server: &MoServer, password: &str, sql: &str) -> Option<(bool, String)> {
     let mut names = ["mysql", "mariadb"].into_iter();
     let port = format!("--port={}", server.port());

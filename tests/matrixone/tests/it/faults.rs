@@ -1,4 +1,4 @@
-//! The server when something goes wrong.
+//! The server with injected faults.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use mysql_async::prelude::Queryable as _;
 use crate::support::{backup_sql, code, connect, full_sql, is_lost, until, verify};
 
 #[tokio::test]
-async fn kill_ends_what_runs() {
+async fn kill_ends_running_backup() {
     let folder = tempfile::tempdir().unwrap();
     let server = MoServer::start();
     server.inject(Fault::Hang(Point::Files(10)));
@@ -28,7 +28,7 @@ async fn kill_ends_what_runs() {
 }
 
 #[tokio::test]
-async fn old_releases_copy_on_when_they_are_cancelled() {
+async fn old_releases_continue_to_copy_after_cancellation() {
     for (version, objects) in [(MoVersion::V4_1, true), (MoVersion::V4_2, false)] {
         let folder = tempfile::tempdir().unwrap();
         let server = MoServerOptions::default().with_version(version).start();
@@ -84,7 +84,7 @@ async fn connections_drop_before_within_and_after() {
                 .count()
         });
         assert_eq!(litter == 1, matches!(fault, Fault::Crash(_)), "{fault:?}");
-        // The fault is used up, and the server is there again.
+        // The fault has struck, and the server accepts connections again.
         let mut client = connect(&server).await;
         let again = full_sql(&folder.path().join("again"));
         client.query_drop(again).await.unwrap();
@@ -92,7 +92,7 @@ async fn connections_drop_before_within_and_after() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_ends_its_backup() {
+async fn disconnected_client_ends_its_backup() {
     let folder = tempfile::tempdir().unwrap();
     let server = MoServer::start();
     server.inject(Fault::Hang(Point::Written));
@@ -107,7 +107,7 @@ async fn a_client_that_goes_ends_its_backup() {
 }
 
 #[tokio::test]
-async fn errors_and_holes_are_made_to_order() {
+async fn injected_errors_and_holes_occur() {
     let folder = tempfile::tempdir().unwrap();
     let server = MoServer::start();
     let mut client = connect(&server).await;
@@ -138,7 +138,7 @@ async fn errors_and_holes_are_made_to_order() {
 }
 
 #[tokio::test]
-async fn backups_run_side_by_side_unless_that_is_forbidden() {
+async fn backups_run_concurrently_unless_exclusive() {
     for exclusive in [false, true] {
         let folder = tempfile::tempdir().unwrap();
         let server = MoServer::start();
@@ -152,17 +152,17 @@ async fn backups_run_side_by_side_unless_that_is_forbidden() {
         let mut client = connect(&server).await;
         let second = code(client.query_drop(full_sql(&folder.path().join("b"))).await);
         assert_eq!(second, if exclusive { 20101 } else { 0 });
-        // The end of the second takes the protection of the first away.
+        // The end of the second removes the protection of the first.
         assert_eq!(server.protection().is_some(), exclusive);
         assert_eq!(server.most_running(), if exclusive { 1 } else { 2 });
         client.query_drop(format!("KILL {id}")).await.unwrap();
-        // Not only the statement: the connection is gone, before or after it is told.
+        // Not only the statement ends: the connection is also closed, before or after the answer.
         first.await.unwrap().unwrap_err();
     }
 }
 
 #[tokio::test]
-async fn a_server_that_stops_ends_what_runs() {
+async fn stopped_server_ends_running_backups() {
     let folder = tempfile::tempdir().unwrap();
     let server = MoServer::start();
     server.inject(Fault::Hang(Point::Files(3)));

@@ -1,4 +1,4 @@
-//! The golden archives.
+//! The golden archives, which detect changes of the format.
 
 use std::path::Path;
 
@@ -34,9 +34,9 @@ fn write_golden(root: &Path) {
     }
 }
 
-/// With `BR_MO_BLESS=1` it writes them anew instead.
+/// With `BR_MO_BLESS=1` it rewrites them instead.
 #[test]
-fn the_golden_archives_are_still_what_is_written() {
+fn generator_reproduces_golden_archives() {
     let golden = here("golden");
     if std::env::var_os("BR_MO_BLESS").is_some_and(|value| value == "1") {
         let _ = std::fs::remove_dir_all(&golden);

@@ -1,4 +1,4 @@
-//! The tests of the stand-in, in one program.
+//! The tests of the simulated server, in one program.
 
 #![expect(
     clippy::unwrap_used,

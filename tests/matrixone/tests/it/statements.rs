@@ -1,4 +1,4 @@
-//! The server as a client written by others sees it, when nothing goes wrong.
+//! The server without faults, with a third-party client.
 
 use std::io::{Error, ErrorKind};
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use mysql_async::prelude::Queryable as _;
 use crate::support::{backup_sql, code, connect, full_sql, options, verify};
 
 #[tokio::test]
-async fn clients_log_in_and_ask_small_things() {
+async fn clients_log_in_and_run_small_queries() {
     for server in [
         MoServer::start(),
         MoServerOptions::default().with_auth_switch().start(),
@@ -44,7 +44,7 @@ async fn clients_log_in_and_ask_small_things() {
 }
 
 #[tokio::test]
-async fn only_those_who_may_are_let_in_and_back_up() {
+async fn login_and_backup_need_permission() {
     let server = MoServerOptions::default().with_account("acc1").start();
     for (user, password, expected) in [
         ("dump", "111", 0),
@@ -170,7 +170,7 @@ async fn each_release_has_its_grammar() {
 }
 
 #[tokio::test]
-async fn backups_to_s3_go_where_the_test_says() {
+async fn backups_to_s3_go_to_the_test_writer() {
     let written = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&written);
     let server = MoServerOptions::default()
@@ -205,7 +205,7 @@ async fn backups_to_s3_go_where_the_test_says() {
 }
 
 #[tokio::test]
-async fn protection_is_taken_and_given_back() {
+async fn protection_is_acquired_and_released() {
     let server = MoServer::start();
     let mut client = connect(&server).await;
     let add = "select mo_ctl('dn','DiskCleaner','add_checker.backup.1735893768313706438-1')";

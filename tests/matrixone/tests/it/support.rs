@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Shared helpers of the tests.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub(crate) fn here(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// Says why a test was not run. With `CI_NO_SKIP=1` in the environment that is a failure.
+/// Prints why a test was skipped. With `CI_NO_SKIP=1` in the environment, fails instead.
 #[expect(clippy::print_stderr, reason = "whoever runs the tests should see it")]
 pub(crate) fn skip(why: &str) {
     let forbidden = std::env::var_os("CI_NO_SKIP").is_some_and(|value| value == "1");
@@ -25,7 +25,7 @@ pub(crate) fn skip(why: &str) {
     eprintln!("skipped: {why}");
 }
 
-/// Runs the verifier; none without Python.
+/// Runs the verifier; `None` without Python.
 pub(crate) fn verify(folder: &Path) -> Option<(bool, String)> {
     let mut python = Command::new("python3");
     let Ok(output) = python.arg(here("verify_archive.py")).arg(folder).output() else {
@@ -85,7 +85,7 @@ pub(crate) async fn connect(server: &MoServer) -> Conn {
     Conn::new(options(server, "dump", "111")).await.unwrap()
 }
 
-/// The number of the error that a statement is answered with.
+/// The error number in the answer to a statement.
 pub(crate) fn code<T>(result: Result<T, mysql_async::Error>) -> u16 {
     match result {
         Err(mysql_async::Error::Server(error)) => error.code,
@@ -111,7 +111,7 @@ pub(crate) fn backup_sql(folder: &tempfile::TempDir) -> String {
     full_sql(&folder.path().join("one"))
 }
 
-/// Waits for a condition that another thread brings about.
+/// Waits for a condition that another thread causes.
 pub(crate) async fn until(condition: impl Fn() -> bool) {
     for _ in 0..1000 {
         if condition() {

@@ -1,7 +1,7 @@
-//! Looking for the files of one list.
+//! Search for the files of one list.
 //!
-//! [`Search`] holds the rows and, for each, the best place found so far. Invariant: a candidate has the size that the row says; one with
-//! another digest is none, and one that is surely the same object wins over one that only bears its name.
+//! [`Search`] keeps the rows and, for each, the best candidate so far. Invariant: a candidate has the size in the row; a file with another
+//! digest is not a candidate, and a file that is certainly the same object wins over one with only the same name.
 
 use br_storage::FileInfo;
 
@@ -14,14 +14,14 @@ use super::super::sha256::Digest;
 use super::super::tae_list::Row;
 use super::ResolvedFile;
 
-/// How sure it is that a file is the one that is looked for.
+/// How certain it is that a file is the wanted one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Likeness {
-    /// It lies in the own folder although it need not: of its list only the size is known.
+    /// It is in the backup's own folder although the list does not require it: only the size is known.
     Own,
-    /// Name and size are the same. A cloned object has another time in each list.
+    /// Name and size are equal. A cloned object has another time in each list.
     Size,
-    /// Digest or time are the same as well.
+    /// Digest or time are also equal.
     Sure,
 }
 
@@ -34,18 +34,18 @@ struct Found {
     digest: Option<Digest>,
 }
 
-/// A row and what is known about where its file is.
+/// A row, and what is known about the place of its file.
 #[derive(Debug)]
 struct Wanted {
     row: Row,
     found: Option<Found>,
-    /// The latest backup that says it has the file.
+    /// The latest backup whose list says that it has the file.
     listed_in: Option<u32>,
-    /// What lies there instead.
+    /// The size of another file found in its place.
     other: Option<u64>,
 }
 
-/// A row whose file is nowhere.
+/// A row whose file was not found.
 #[derive(Debug)]
 pub(super) struct Lost {
     pub(super) row: Row,
@@ -55,9 +55,9 @@ pub(super) struct Lost {
 
 #[derive(Debug)]
 pub(super) struct Search {
-    /// In the order of their paths.
+    /// Sorted by path.
     wanted: Vec<Wanted>,
-    /// How many of them are not sure yet.
+    /// Number of files that are not certain yet.
     open: usize,
 }
 
@@ -76,7 +76,7 @@ impl Search {
         }
     }
 
-    /// True when nothing is looked for any more.
+    /// True if the search is complete.
     pub(super) const fn is_over(&self) -> bool {
         self.open == 0
     }
@@ -88,7 +88,7 @@ impl Search {
         found.ok()
     }
 
-    /// Takes a file of the own folder; false when it is in no list.
+    /// Adds a file of the own folder; false if it is in no list.
     pub(super) fn found_own(&mut self, entry: &FileInfo) -> bool {
         let Some(wanted) = self.position(&entry.path).map(|at| &mut self.wanted[at]) else {
             return false;
@@ -119,7 +119,7 @@ impl Search {
         true
     }
 
-    /// Looks for what is not sure yet in an earlier backup.
+    /// Searches an earlier backup for the files that are not certain yet.
     pub(super) fn look_into(
         &mut self,
         archive: &Archive,
@@ -127,7 +127,7 @@ impl Search {
         dir: u32,
     ) -> Result<()> {
         let folder = archive.folder();
-        // By the position of the wanted file, so that the listing is looked up in it.
+        // Sorted by the position of the wanted file, so that the listing can be looked up in it.
         let mut offers: Vec<(usize, Likeness, Option<Digest>)> = Vec::new();
         read_rows(folder, backup, archive.limits(), &mut |row| {
             let at = self.position(&row.path).filter(|_| row.need_copy);
@@ -154,7 +154,7 @@ impl Search {
         })
     }
 
-    /// How alike a row of an earlier list is to a wanted one; `None` when it is another file, or nothing is looked for.
+    /// How well a row of an earlier list matches a wanted one; `None` if it is another file, or the wanted file is already certain.
     fn compare(&self, at: usize, row: &Row) -> Option<Likeness> {
         let wanted = &self.wanted[at];
         let sure = wanted
@@ -172,7 +172,7 @@ impl Search {
         match (same_digest || same_time, wanted.row.need_copy) {
             (true, _) => Some(Likeness::Sure),
             (false, false) => Some(Likeness::Size),
-            // The own folder should have it: another file of its name will not do.
+            // The own folder should have it: another file of the same name does not match.
             (false, true) => None,
         }
     }
@@ -204,7 +204,7 @@ impl Search {
         }
     }
 
-    /// Takes back what was found in a backup whose list turned out to be damaged.
+    /// Discards the candidates from a backup whose list is damaged.
     pub(super) fn forget(&mut self, dir: u32) {
         for wanted in &mut self.wanted {
             if wanted.listed_in == Some(dir) {
@@ -217,7 +217,7 @@ impl Search {
         }
     }
 
-    /// The files that were found and those that were not, in the order of their paths.
+    /// The files that were found and those that were not, sorted by path.
     pub(super) fn into_parts(self) -> (Vec<ResolvedFile>, Vec<Lost>) {
         let mut files = Vec::with_capacity(self.wanted.len() - self.open.min(self.wanted.len()));
         let mut lost = Vec::new();

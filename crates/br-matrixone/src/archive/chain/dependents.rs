@@ -1,7 +1,7 @@
-//! Which backups need another one.
+//! The backups that need another one.
 //!
-//! [`dependents`] answers before anything is deleted. Invariant: a backup that is not among the answers has all its files, as far as it has
-//! them now, in other folders.
+//! [`dependents`] returns them before a deletion. Invariant: a backup that is not in the result keeps all files that it has now, because
+//! they are in other folders.
 
 use std::collections::HashSet;
 
@@ -22,7 +22,7 @@ pub struct Dependent {
     pub id: Option<String>,
     /// Its folder below the root.
     pub dir: String,
-    /// How many files it would lose.
+    /// Number of files that it would lose.
     pub files: u64,
     /// Their bytes of content.
     pub bytes: u64,
@@ -30,11 +30,11 @@ pub struct Dependent {
     pub example: String,
 }
 
-/// Finds the later backups that could not be restored without these, in the order of their points in time. Where such a point is not known, as
-/// when a `tae_sum` is damaged, a backup may be later.
+/// Finds the later backups that could not be restored without these, in the order of their points in time. A backup whose point in time is
+/// unknown, for example because `tae_sum` is damaged, counts as possibly later.
 ///
 /// # Errors
-/// When the list of a backup that may be later cannot be read: then it is unknown.
+/// If the list of a backup that may be later cannot be read: then the result is unknown.
 pub fn dependents(
     archive: &Archive,
     doomed: &[&ArchiveBackup],
@@ -43,7 +43,7 @@ pub fn dependents(
     let held = Held::by(archive, doomed)?;
     let first = doomed.iter().map(|backup| backup.backup_ts).min().flatten();
     let mut out = Vec::new();
-    // Which of these files others have as well, that are not later than the one looked at.
+    // Which of these files are also in other backups that are not later than the current one.
     let mut others: HashSet<usize> = HashSet::new();
     for other in archive.backups() {
         if progress.is_cancelled() {
@@ -54,7 +54,7 @@ pub fn dependents(
         }
         let is_later = first.zip(other.backup_ts).map(|(first, ts)| ts >= first);
         let found = match held.compare(archive, other) {
-            // It needs nothing of what came after it, and is no help.
+            // It needs no later backup, and it cannot replace the doomed ones.
             Err(error) if is_later == Some(false) && is_damage(&error) => continue,
             found => found?,
         };
@@ -68,24 +68,25 @@ pub fn dependents(
     Ok(out)
 }
 
-/// The files that backups have.
+/// The files in the folders of backups.
 #[derive(Debug, Default)]
 struct Held {
-    /// With the bytes of their content, where a list could be read.
+    /// With the size of their content, if a list could be read.
     files: Vec<(Box<str>, Option<u64>)>,
 }
 
-/// Those of them that are in another list.
+/// The files among them that another backup lists.
 #[derive(Debug, Default)]
 struct Shared {
-    /// What the other has itself.
+    /// Files that the other backup has itself.
     copied: Vec<usize>,
-    /// What it needs.
+    /// Files that it needs from other backups.
     needed: Vec<usize>,
 }
 
 impl Held {
-    /// What these backups have, by their lists; where a list is damaged, by what lies there, as it may be mended.
+    /// The files that these backups have, by their lists. If a list is damaged, by the files in the folder, because the list may be
+    /// repaired.
     fn by(archive: &Archive, doomed: &[&ArchiveBackup]) -> Result<Self> {
         let mut files = Vec::new();
         for backup in doomed {
@@ -139,7 +140,7 @@ impl Held {
         if out.copied.is_empty() {
             return Ok(out);
         }
-        // What it lists and does not have is of no help.
+        // Ignore files that it lists but does not have.
         let mut there = HashSet::new();
         files::list(archive.folder(), &other.path(TAE), &mut |entry| {
             if entry.is_regular {
@@ -161,7 +162,7 @@ impl Held {
 }
 
 impl Shared {
-    /// What the other backup would lose.
+    /// Describes what the other backup would lose.
     fn into_dependent(
         self,
         other: &ArchiveBackup,

@@ -1,6 +1,7 @@
-//! Who should have a file that is nowhere.
+//! The backup that should have a missing file.
 //!
-//! A [`Holder`] is a guess, from the best that is left: the list of a backup, a file index, a catalog line, the times of the other backups.
+//! A [`Holder`] is a guess from the best available source: the list of a backup, a file index, a catalog line, the times of the other
+//! backups. Invariant: it is used in messages only.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,14 +21,14 @@ use crate::BackupTs;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Holder {
-    /// This one, in a folder below the root; empty for the root itself.
+    /// The backup in this folder below the root; empty for the root itself.
     Backup(String),
-    /// One that is not below the root any more.
+    /// A backup that is no longer below the root.
     Gone {
         /// Its folder: `full-<id>`.
         dir: String,
     },
-    /// One of which nothing is left but the times that it must lie between.
+    /// A backup that no longer exists; only the times that it must be between are known.
     Between {
         /// It is not earlier than this.
         after: Option<BackupTs>,
@@ -41,9 +42,9 @@ impl fmt::Display for Holder {
         match self {
             Self::Backup(dir) if dir.is_empty() => f.write_str("the backup itself"),
             Self::Backup(dir) => f.write_str(dir),
-            Self::Gone { dir } => write!(f, "{dir}, which is not there any more,"),
+            Self::Gone { dir } => write!(f, "{dir}, which no longer exists,"),
             Self::Between { after, before } => {
-                f.write_str("a backup that is not there any more")?;
+                f.write_str("a backup that no longer exists")?;
                 match (after, before) {
                     (Some(after), Some(before)) => {
                         write!(f, ", of a BACKUPTS from {after} to before {before},")
@@ -57,14 +58,14 @@ impl fmt::Display for Holder {
     }
 }
 
-/// What is left to guess from.
+/// The sources for a guess.
 #[derive(Debug)]
 pub(super) struct Holders {
     /// Folders by path, from the file index.
     index: HashMap<String, String>,
-    /// Backups that are gone, by the points in time they held.
+    /// Deleted backups, by their points in time.
     gone: Vec<(BackupTs, String)>,
-    /// The points in time of the backups that are there, up to the chosen one.
+    /// The points in time of the existing backups, up to the chosen one.
     times: Vec<BackupTs>,
 }
 
@@ -96,7 +97,7 @@ impl Holders {
         Ok(out)
     }
 
-    /// Looks the lost files up in the newest index that is not later than the backup.
+    /// Looks up the lost files in the newest index that is not later than the backup.
     fn read_index(
         &mut self,
         archive: &Archive,
@@ -114,7 +115,7 @@ impl Holders {
         let read = files::read(archive.folder(), name, archive.limits().list_bytes);
         let bytes = match read {
             Ok(bytes) => bytes.unwrap_or_default(),
-            // It is a hint only.
+            // The index is only a hint.
             Err(error) if is_damage(&error) => return Ok(()),
             Err(error) => return Err(error),
         };
@@ -139,7 +140,7 @@ impl Holders {
         if let Some(dir) = self.index.get(row.path.as_ref()) {
             return Holder::Gone { dir: dir.clone() };
         }
-        // The first backup after the object came to be should have copied it.
+        // The first backup after the creation of the object should have copied it.
         let before = self
             .times
             .iter()

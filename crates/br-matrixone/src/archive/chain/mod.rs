@@ -1,8 +1,8 @@
-//! Where the bytes of a backup are.
+//! Resolution of a backup: finds the place of each of its files.
 //!
-//! [`Resolution::of`] decides for every row of a `tae_list` which backup of the root has its file: its own, or an earlier one that listed the
-//! file as copied. [`Missing`] names those that none has, and who should. Invariant: nothing is taken from a backup that is later than the
-//! chosen one or unfinished, and no file that has another size, or another digest where both are known.
+//! [`Resolution::of`] decides for every row of a `tae_list` which backup of the root has its file: its own, or an earlier one that listed
+//! the file as copied. [`Missing`] names the files that no backup has, and the backup that should have them. Invariant: no file comes from
+//! a later or unfinished backup, and no file has another size than listed, or another digest if both are known.
 
 mod candidates;
 mod dependents;
@@ -24,24 +24,24 @@ use candidates::Search;
 pub use dependents::{Dependent, dependents};
 pub use holder::Holder;
 
-/// A file of a backup, and where it is.
+/// A file of a backup, and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ResolvedFile {
-    /// What the list says. The digest is that of the backup which copied the file, where the own list has none.
+    /// Its row in the list. If the own list has no digest, the digest is from the backup that copied the file.
     pub row: Row,
     /// Which backup has it: an index into [`Resolution::dirs`].
     pub dir: u32,
-    /// Its bytes as stored.
+    /// Its stored size in bytes.
     pub physical: u64,
-    /// Whether they are in frames; this follows from the two sizes.
+    /// Whether it is framed; this follows from the two sizes.
     pub framing: Framing,
-    /// The digest that was told with [`Archive::with_digests`].
+    /// The digest from [`Archive::with_digests`].
     pub noted: Option<Digest>,
 }
 
 impl ResolvedFile {
-    /// What its content must have, if that was recorded.
+    /// The expected digest of its content, if one was recorded.
     #[must_use]
     pub fn digest(&self) -> Option<Digest> {
         self.row.digest.or(self.noted)
@@ -56,9 +56,9 @@ pub struct Missing {
     pub path: Box<str>,
     /// Bytes of its content.
     pub size: u64,
-    /// Who should have it.
+    /// The backup that should have it.
     pub holder: Holder,
-    /// The bytes of a file of that name that was found there and is another one.
+    /// The size of another file of the same name that was found there.
     pub found: Option<u64>,
 }
 
@@ -76,41 +76,41 @@ impl fmt::Display for Missing {
     }
 }
 
-/// How much of a backup lies in one folder.
+/// The part of a backup that is in one folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Use {
     /// The folder of the backup, below the root.
     pub dir: String,
-    /// Files.
+    /// Number of files.
     pub files: u64,
     /// Their bytes of content.
     pub bytes: u64,
 }
 
-/// Where all files of a backup are.
+/// The places of all files of a backup.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Resolution {
     /// Folders of backups below the root; the first is the chosen one's own.
     pub dirs: Vec<String>,
-    /// The files that are there, in the order of their paths.
+    /// The files that were found, sorted by path.
     pub files: Vec<ResolvedFile>,
-    /// The files that are not.
+    /// The files that were not found.
     pub missing: Vec<Missing>,
     /// The sum of all sizes in the list, as MatrixOne computes it, in bytes.
     pub sum: u64,
     /// The bytes of content of all files, each path once.
     pub bytes: u64,
-    /// Paths that the list has twice and differently.
+    /// Paths that the list contains twice with different values.
     pub conflicts: Vec<Box<str>>,
     /// Lists of earlier backups that could not be used.
     pub unusable: Vec<Problem>,
-    /// What lies in the own folder below `tae/` and is in no list: left behind by runs that failed. No more than 1,000 are named.
+    /// Files in the own folder below `tae/` that are in no list: leftovers of failed runs. At most 1,000 are named.
     pub strays: Vec<String>,
-    /// Things of their names that are no files: links and devices.
+    /// Paths of listed files that are links or devices.
     pub irregular: Vec<String>,
-    /// How the own list was found to be.
+    /// The facts about the own list.
     pub(crate) list: ListFacts,
 }
 
@@ -121,7 +121,7 @@ impl Resolution {
     /// Finds the files of a backup. Reads lists only, no file of `tae/`.
     ///
     /// # Errors
-    /// When the backup's own list is damaged, breaks a rule or goes over a limit, and when the storage does not answer.
+    /// If the backup's own list is damaged, breaks a rule or exceeds a limit, or the storage does not answer.
     pub fn of(archive: &Archive, backup: &ArchiveBackup, progress: &dyn Progress) -> Result<Self> {
         let mut rows = Vec::new();
         let mut list = read_rows(archive.folder(), backup, archive.limits(), &mut |row| {
@@ -158,7 +158,7 @@ impl Resolution {
         Ok(out)
     }
 
-    /// Looks which files lie in the backup's own folder.
+    /// Finds the files in the backup's own folder.
     fn look_at_own(
         &mut self,
         archive: &Archive,
@@ -177,7 +177,7 @@ impl Resolution {
         })
     }
 
-    /// Looks into earlier backups, the latest first, as long as files are looked for.
+    /// Searches earlier backups, the latest first, until all files are found.
     fn look_at_earlier(
         &mut self,
         archive: &Archive,
@@ -209,7 +209,7 @@ impl Resolution {
         Ok(())
     }
 
-    /// Makes files and missing ones of what was found.
+    /// Turns the result of the search into found and missing files.
     fn settle(&mut self, archive: &Archive, backup: &ArchiveBackup, search: Search) -> Result<()> {
         let (files, missing) = search.into_parts();
         self.files = files;
@@ -244,7 +244,7 @@ impl Resolution {
         join(&join(dir, TAE), &file.row.path)
     }
 
-    /// How much lies where; the own folder first, and no folder without files.
+    /// The files and bytes in each folder; the own folder first, and no folder without files.
     #[must_use]
     pub fn uses(&self) -> Vec<Use> {
         let dirs = self.dirs.iter().cloned();
@@ -265,10 +265,10 @@ impl Resolution {
         out
     }
 
-    /// An error that names all missing files, and nothing when there are none.
+    /// Fails with an error that names all missing files, if there are any.
     ///
     /// # Errors
-    /// [`ErrorKind::Missing`] when files are missing.
+    /// [`ErrorKind::Missing`] if files are missing.
     pub fn require_all(&self) -> Result<()> {
         let Some(first) = self.missing.first() else {
             return Ok(());
@@ -286,7 +286,7 @@ impl Resolution {
 }
 
 impl Missing {
-    /// The same as a problem of the backup in `own`.
+    /// Converts it to a problem of the backup in `own`.
     pub(crate) fn problem(&self, own: &str) -> Problem {
         let Self { size, holder, .. } = self;
         let dir = match holder {
@@ -307,13 +307,13 @@ impl Missing {
     }
 }
 
-/// Compares the list with what was noted of it; false when nothing was.
+/// Compares the list with the noted digest; false if there is none.
 fn compare_list(archive: &Archive, backup: &ArchiveBackup, list: &ListFacts) -> Result<bool> {
     let path = backup.path(TAE_LIST);
     match archive.noted(&path) {
         Some(noted) if noted != list.digest => {
             let text = format!(
-                "its SHA-256 is {}, not {noted} as when it was made",
+                "its SHA-256 is {}, not {noted} as recorded when it was made",
                 list.digest
             );
             Err(Error::damaged(text).at(path))
@@ -322,7 +322,7 @@ fn compare_list(archive: &Archive, backup: &ArchiveBackup, list: &ListFacts) -> 
     }
 }
 
-/// The complete backups that may have files of this one, the latest first. Without points in time there are no incremental backups.
+/// The complete backups that may have files of this one, the latest first. Archives without points in time have no incremental backups.
 fn earlier<'a>(
     archive: &'a Archive,
     backup: &'a ArchiveBackup,
@@ -337,12 +337,12 @@ fn earlier<'a>(
     })
 }
 
-/// True for what a later backup can do without.
+/// True for errors of a list that other backups may not need.
 fn is_damage(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Refused)
 }
 
-/// True for files below `tae/` that are in no list and belong there.
+/// True for files below `tae/` that are in no list but belong there.
 fn is_known_beside(path: &str) -> bool {
     let path = path.strip_suffix(super::sha256::SUFFIX).unwrap_or(path);
     matches!(path, "tae_list" | "tae_sum" | "file_list")

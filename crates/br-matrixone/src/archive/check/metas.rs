@@ -1,6 +1,6 @@
 //! The small files of a backup: `mo_meta`, `backup_meta`, `config/`, `hakeeper/hk_data`, `tae/tae_sum`, `<id>.meta`.
 //!
-//! Invariant: each is read once, compared with the digest beside it, and understood, in the order in which the original tool names them.
+//! Invariant: each is read once, compared with the digest next to it, and parsed, in the order of the original tool.
 
 use super::super::error::{Error, ErrorKind, Result};
 use super::super::files;
@@ -17,7 +17,7 @@ use super::super::tae_sum::TaeSum;
 use super::{Check, CheckLevel, describe, kind_of};
 
 impl Check<'_> {
-    /// Looks at all of them, and gives what `tae_sum` says.
+    /// Checks all of them, and returns the content of `tae_sum`.
     pub(super) fn metas(&self) -> Result<Option<TaeSum>> {
         if let Some(id) = self
             .backup
@@ -41,7 +41,7 @@ impl Check<'_> {
         Ok(sum)
     }
 
-    /// The catalog line in the root.
+    /// Checks the catalog line in the root.
     fn root_file(&self, path: &str) -> Result<()> {
         let bytes = match files::read(self.archive.folder(), path, Limits::SMALL_BYTES) {
             Ok(bytes) => bytes.unwrap_or_default(),
@@ -50,7 +50,7 @@ impl Check<'_> {
         self.compare(path, &bytes).map(drop)
     }
 
-    /// Looks at one file, and gives what `parse` makes of it.
+    /// Checks one file, and returns the result of `parse`.
     fn small<T>(
         &self,
         file: &str,
@@ -97,7 +97,7 @@ impl Check<'_> {
         }
     }
 
-    /// Takes off frames, and compares with the digest beside it; gives the content unless it is damaged.
+    /// Removes frames, and compares with the digest next to it; returns the content unless it is damaged.
     fn compare(&self, path: &str, bytes: &[u8]) -> Result<Option<Vec<u8>>> {
         let beside = match read_digest(self.archive.folder(), path) {
             Ok(beside) => beside,
@@ -122,8 +122,8 @@ impl Check<'_> {
         };
         self.found(|found| found.read_bytes = found.read_bytes.saturating_add(bytes.len() as u64));
         let digest = Digest::of(&content);
-        let beside = beside.map(|(expected, _)| (expected, "beside it"));
-        let noted = || Some((self.archive.noted(path)?, "when it was made"));
+        let beside = beside.map(|(expected, _)| (expected, "in the file next to it"));
+        let noted = || Some((self.archive.noted(path)?, "recorded when it was made"));
         match beside.or_else(noted) {
             Some((expected, as_what)) if expected != digest => {
                 let text = format!("its SHA-256 is {digest}, not {expected} as {as_what}");

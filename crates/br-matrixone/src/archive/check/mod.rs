@@ -1,7 +1,7 @@
-//! Checking a backup.
+//! Check of a backup.
 //!
-//! [`check`] looks at everything that restoring a backup needs, also in earlier backups, and gives a [`CheckReport`]. Invariant: a file is
-//! called proven only when all its bytes were read and had the digest that was written down when the backup was made.
+//! [`check`] checks everything that a restore needs, including files in earlier backups, and returns a [`CheckReport`]. Invariant: a file
+//! counts as proven only if all its bytes were read and match the digest that was recorded when the backup was made.
 
 mod metas;
 
@@ -21,24 +21,24 @@ use super::scan::{ScanError, scan};
 use super::sha256::Digest;
 use super::tae_sum::TaeSum;
 
-/// How closely to look.
+/// How much to check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckLevel {
-    /// Whether all files are there and have the right sizes. Only lists and small files are read.
+    /// Check that all files exist and have the right sizes. Reads only lists and small files.
     Existence,
-    /// Every byte of every file.
+    /// Read every byte of every file.
     Full,
 }
 
-/// How to check.
+/// Options of a check.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct CheckOptions {
-    /// How closely.
+    /// How much to check.
     pub level: CheckLevel,
-    /// How many files at once. More than there are processors helps when the archive is far away.
+    /// Number of files that are read at once. More than the number of processors helps if the archive is remote.
     pub threads: NonZeroUsize,
-    /// Whether to read only what lies in the backup's own folder, and of other backups only see that the files are there. For checking all
+    /// Whether to read only files in the backup's own folder, and to check only that files in other backups exist. Use it to check all
     /// backups of a root one after the other.
     pub own_only: bool,
 }
@@ -54,7 +54,7 @@ impl Default for CheckOptions {
 }
 
 impl CheckOptions {
-    /// Sets how closely to look.
+    /// Sets how much to check.
     #[must_use]
     pub const fn with_level(mut self, level: CheckLevel) -> Self {
         self.level = level;
@@ -76,45 +76,45 @@ impl CheckOptions {
     }
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct CheckReport {
-    /// How closely it was looked.
+    /// How much was checked.
     pub level: CheckLevel,
-    /// Files that were looked at.
+    /// Number of files that were checked.
     pub files: u64,
-    /// The bytes of content of all files of the backup, wherever they lie.
+    /// The bytes of content of all files of the backup, in all folders.
     pub logical_bytes: u64,
-    /// The bytes that lie in the backup's own folder below `tae/`.
+    /// The bytes in the backup's own folder below `tae/`.
     pub stored_bytes: u64,
     /// Bytes that were read, as stored.
     pub read_bytes: u64,
-    /// Files that had the digest that was written down, in the archive or by who read them first.
+    /// Number of files that match a digest recorded in the archive or by an earlier reader.
     pub proven: u64,
-    /// Files that have no digest anywhere, by number.
+    /// Number of files for which no digest is recorded.
     pub unproven_count: u64,
-    /// The same by path below the root, with the digest that each has now; no more than 10,000. Sizes, frames and headers were looked at.
+    /// These files by path below the root, with their current digests; at most 10,000. Their sizes, frames and headers were checked.
     pub unproven: BTreeMap<String, Digest>,
-    /// What is wrong, by number.
+    /// Number of problems.
     pub problem_count: u64,
-    /// The same in the order of the paths; no more than 10,000.
+    /// The problems, sorted by path; at most 10,000.
     pub problems: Vec<Problem>,
-    /// Which backups have the files, the own folder first.
+    /// The backups that have the files, the own folder first.
     pub uses: Vec<Use>,
-    /// What lies in the folder and belongs to nothing, below the backup's folder; no more than 1,000.
+    /// Files below the backup's folder that do not belong to the backup; at most 1,000.
     pub strays: Vec<String>,
 }
 
 impl CheckReport {
-    /// True when nothing is wrong.
+    /// True if there are no problems.
     #[must_use]
     pub const fn is_good(&self) -> bool {
         self.problem_count == 0
     }
 }
 
-/// What has been found so far, by all threads.
+/// The findings of all threads so far.
 #[derive(Debug, Default)]
 struct Findings {
     problems: Problems,
@@ -125,7 +125,7 @@ struct Findings {
     unproven: BTreeMap<String, Digest>,
 }
 
-/// A check that runs.
+/// A running check.
 struct Check<'a> {
     archive: &'a Archive,
     backup: &'a ArchiveBackup,
@@ -136,10 +136,10 @@ struct Check<'a> {
 
 /// Checks one backup.
 ///
-/// What is wrong with the archive is in the report, not an error.
+/// The report contains problems of the archive; they are not errors.
 ///
 /// # Errors
-/// When the storage does not answer, a list goes over a limit, or the caller asks to stop.
+/// If the storage does not answer, a list exceeds a limit, or the caller cancels.
 pub fn check(
     archive: &Archive,
     backup: &ArchiveBackup,
@@ -156,7 +156,7 @@ pub fn check(
     let sum = check.metas()?;
     let resolution = match Resolution::of(archive, backup, progress) {
         Ok(resolution) => Some(resolution),
-        // A list that is damaged says nothing about the other files.
+        // If the list is damaged, other files can still be checked.
         Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Refused) => {
             check.list_is_bad(&error);
             None
@@ -172,7 +172,7 @@ pub fn check(
 
 impl Check<'_> {
     fn found<R>(&self, change: impl FnOnce(&mut Findings) -> R) -> R {
-        // A thread that panicked has not left it half changed: counts and names are added whole.
+        // Use it even if a thread panicked: each change is complete.
         let mut found = self
             .found
             .lock()
@@ -184,7 +184,7 @@ impl Check<'_> {
         self.found(|found| found.problems.add(Problem::new(path, kind, text)));
     }
 
-    /// A list that cannot be used.
+    /// Reports a list that cannot be used.
     fn list_is_bad(&self, error: &Error) {
         let path = error
             .path()
@@ -199,7 +199,7 @@ impl Check<'_> {
         self.progress.event(Event::Checked { dir, path, good });
     }
 
-    /// What the list itself says, and what is wrong about it as a whole.
+    /// Checks the list as a whole.
     fn list(&self, resolution: &Resolution, sum: Option<&TaeSum>) {
         let path = self.backup.path(TAE_LIST);
         let list = &resolution.list;
@@ -209,12 +209,12 @@ impl Check<'_> {
         });
         for conflict in &resolution.conflicts {
             let text = format!(
-                "{} is listed twice and differently",
+                "{} is listed twice with different values",
                 conflict.escape_debug()
             );
             self.problem(path.as_str(), ProblemKind::Conflict, text);
         }
-        // A damaged list of another backup matters only when something is not found.
+        // A damaged list of another backup matters only if files are missing.
         let is_short = !resolution.missing.is_empty();
         for problem in resolution.unusable.iter().filter(|_| is_short) {
             self.found(|found| found.problems.add(problem.clone()));
@@ -234,7 +234,7 @@ impl Check<'_> {
         {
             let dir = resolution.dirs.get(file.dir as usize);
             let text = format!(
-                "it is missing; only {} has the same, on which this backup then depends",
+                "it is missing; only {} has the same file, so this backup depends on it",
                 dir.map_or("another backup", String::as_str)
             );
             let path = self.backup.path(&join("tae", &file.row.path));
@@ -251,7 +251,7 @@ impl Check<'_> {
         }
     }
 
-    /// All files below `tae/`.
+    /// Checks all files below `tae/`.
     fn tae(&self, resolution: &Resolution) -> Result<()> {
         let files = resolution.files.len() as u64;
         let bytes = resolution
@@ -285,7 +285,7 @@ impl Check<'_> {
         )
     }
 
-    /// Reads one file; false when it is not good.
+    /// Reads one file; false if it has a problem.
     fn file(&self, file: &ResolvedFile, path: &str) -> Result<bool> {
         let bad = |kind, text: String| {
             self.problem(path, kind, text);
@@ -357,7 +357,7 @@ impl Findings {
     }
 }
 
-/// What an error is, as a problem.
+/// The kind of problem for an error.
 pub(crate) fn kind_of(error: &Error) -> ProblemKind {
     match error.kind() {
         ErrorKind::NotFound => ProblemKind::Missing,
@@ -367,7 +367,7 @@ pub(crate) fn kind_of(error: &Error) -> ProblemKind {
     }
 }
 
-/// Its text, with the cause.
+/// The text of an error, with its cause.
 pub(crate) fn describe(error: &Error) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{}: {cause}", error.message()),

@@ -1,7 +1,7 @@
-//! Doing what a plan says.
+//! Execution of a plan.
 //!
-//! Invariant: damage in the archive does not end a restore early, so that all of it is named; `hk_data` is written only when every other file is
-//! there and on disk.
+//! Invariant: damage in the archive does not stop a restore early, so that the error names all damaged files; `hk_data` is written only
+//! after every other file is complete and on disk.
 
 use std::io::Write as _;
 use std::sync::Mutex;
@@ -20,7 +20,7 @@ use super::plan::RestorePlan;
 use super::target::Output;
 use super::{RestoreOptions, RestoreReport};
 
-/// A restore that runs.
+/// A running restore.
 struct Run<'a> {
     plan: &'a RestorePlan<'a>,
     progress: &'a dyn Progress,
@@ -32,11 +32,11 @@ struct Run<'a> {
 }
 
 impl RestorePlan<'_> {
-    /// Restores. What an interrupted restore of the same backup left in the target is kept as far as it is right.
+    /// Restores the backup. Keeps files that an interrupted restore of the same backup left in the target, if they are correct.
     ///
     /// # Errors
-    /// [`ErrorKind::Exists`] when the target is not empty, [`ErrorKind::Damaged`] with every file of the archive that is damaged, and what
-    /// the storages fail with. In all cases a later call goes on where this one ended.
+    /// [`ErrorKind::Exists`] if the target is not empty, [`ErrorKind::Damaged`] with every damaged file of the archive, and errors of the
+    /// storages. In all cases a later call continues where this one ended.
     pub fn execute(
         &self,
         options: &RestoreOptions,
@@ -72,7 +72,7 @@ impl RestorePlan<'_> {
         Ok(run.report())
     }
 
-    /// Finds out before the first byte that there is not enough space.
+    /// Fails before the first write if there is not enough space.
     fn require_space(&self, left: &Left) -> Result<()> {
         let folder = &self.target.shared.folder;
         let files = self.resolution.files.iter().zip(&left.sizes);
@@ -148,7 +148,7 @@ impl Run<'_> {
         }
     }
 
-    /// Whether a file that is there is the one of the plan. Without a digest it is unknown: it is copied once more.
+    /// True if an existing file is the one of the plan. Without a digest this is unknown, and the file is copied again.
     fn is_right(&self, file: &ResolvedFile, size: u64) -> Result<bool> {
         let plan = self.plan;
         let framing = plan.shared_framing;
@@ -193,7 +193,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Writes what lets a cluster start, when all else is on disk.
+    /// Writes `hk_data`, which lets a cluster start, after everything else is on disk.
     fn hk_data(&self, left: &Left) -> Result<()> {
         let plan = self.plan;
         let local = &plan.target.local;
@@ -245,7 +245,7 @@ impl Run<'_> {
 enum Failure {
     /// It is damaged in the archive; others may be sound.
     Source(ProblemKind, String),
-    /// There is no use in going on.
+    /// The restore cannot continue.
     Stop(Error),
 }
 

@@ -1,6 +1,7 @@
-//! What is in the target already.
+//! The existing files in a target.
 //!
-//! [`inspect`] lets a restore begin in an empty target or go on in its own. Invariant: when it refuses, nothing was changed.
+//! [`inspect`] lets a restore start in an empty target, or continue in the target of the same restore. Invariant: if it refuses, nothing
+//! was changed.
 
 use br_storage::{ErrorKind as StorageErrorKind, FileInfo, Folder};
 
@@ -9,27 +10,27 @@ use super::super::files;
 use super::super::path::join;
 use super::plan::RestorePlan;
 
-/// The file that marks a target while it is not complete.
+/// The marker file of a target that is not complete.
 pub(super) const MARK: &str = ".br-restore";
-/// What `hk_data` is called in a target.
+/// The name of `hk_data` in a target.
 pub(super) const HK_NAME: &str = "hk_data";
-/// The maximum number of files in the way that are named.
+/// Most obstructing files that an error names.
 const NAMED: usize = 5;
 
-/// What an earlier run of the same restore left.
+/// The files from an earlier run of the same restore.
 #[derive(Debug)]
 pub(super) struct Left {
-    /// The bytes of each file of the plan that is there, in the plan's order.
+    /// The sizes of the existing files of the plan, in the plan's order.
     pub(super) sizes: Vec<Option<u64>>,
-    /// True when `hk_data` is there.
+    /// True if `hk_data` exists.
     pub(super) has_hk_data: bool,
-    /// Files that were not complete.
+    /// Incomplete files.
     pub(super) temporary: Vec<String>,
-    /// True when the mark is there.
+    /// True if the marker exists.
     pub(super) is_marked: bool,
 }
 
-/// Looks at the target.
+/// Inspects the target.
 pub(super) fn inspect(plan: &RestorePlan<'_>) -> Result<Left> {
     let target = &plan.target;
     let mut in_the_way = Vec::new();
@@ -88,18 +89,18 @@ pub(super) fn inspect(plan: &RestorePlan<'_>) -> Result<Left> {
     }
 }
 
-/// Reads the mark of a target; `None` if there is none.
+/// Reads the marker of a target; `None` if there is none.
 fn read_mark(folder: &Folder) -> Result<Option<Vec<u8>>> {
     match folder.read(MARK, 4096) {
         Ok(mark) => Ok(Some(mark)),
         Err(error) if error.kind() == StorageErrorKind::NotFound => Ok(None),
-        // The marks of br are shorter, so this is not the mark of this restore.
+        // The markers of br are shorter, so this is not the marker of this restore.
         Err(error) if error.kind() == StorageErrorKind::TooLarge => Ok(Some(Vec::new())),
         Err(error) => Err(Error::of(MARK)(error)),
     }
 }
 
-/// Looks at the folder of `hk_data`. In an object storage that is the whole prefix, of which only that name matters.
+/// Inspects the folder of `hk_data`. In an object storage that is the whole prefix, in which only that name matters.
 fn look_at_local(
     plan: &RestorePlan<'_>,
     left: &mut Left,
@@ -129,7 +130,7 @@ fn look_at_local(
 }
 
 impl Left {
-    /// Takes a file that belongs to the restore; false for any other.
+    /// Records a file that belongs to the restore; false for any other.
     fn takes(&mut self, plan: &RestorePlan<'_>, entry: &FileInfo) -> bool {
         if !entry.is_regular {
             return false;

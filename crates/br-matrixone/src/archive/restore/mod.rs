@@ -1,11 +1,11 @@
-//! Restoring a backup: its files into the folders that a MatrixOne starts from.
+//! Restore of a backup: copies its files into the folders from which MatrixOne starts.
 //!
-//! A [`RestoreTarget`] is where to, a [`RestorePlan`] names what goes where and all that is missing, before anything is written;
-//! [`RestorePlan::execute`] copies and gives a [`RestoreReport`]. Invariant: a file in the target is whole and has the digest that was written
-//! down, or is not there; `hk_data`, without which no cluster starts from the folders, comes last.
+//! A [`RestoreTarget`] is the destination, a [`RestorePlan`] lists source and destination of every file, and all missing files, before
+//! anything is written; [`RestorePlan::execute`] copies them and returns a [`RestoreReport`]. Invariant: a file in the target is complete
+//! and has the recorded digest, or does not exist; `hk_data`, without which no cluster starts from the folders, is written last.
 //!
-//! A restore that was interrupted leaves a mark `.br-restore`, and the next one of the same backup goes on: it reads what is there and keeps
-//! what is right. A target that holds anything else is refused.
+//! An interrupted restore leaves a marker `.br-restore`, and the next restore of the same backup continues: it reads the existing files and
+//! keeps the correct ones. A target with any other content is refused.
 
 mod execute;
 mod inspect;
@@ -21,11 +21,11 @@ pub use plan::{PlannedFile, RestorePlan};
 pub use target::RestoreTarget;
 pub use tn_config::{Backend, FileService, TnConfig};
 
-/// How to restore.
+/// Options of a restore.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct RestoreOptions {
-    /// How many files at once. More than there are processors helps when the archive or the target is far away.
+    /// Number of files that are copied at once. More than the number of processors helps if the archive or the target is remote.
     pub threads: NonZeroUsize,
 }
 
@@ -46,20 +46,20 @@ impl RestoreOptions {
     }
 }
 
-/// What a restore did.
+/// The result of a restore.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RestoreReport {
-    /// All files of the backup, `hk_data` among them.
+    /// All files of the backup, including `hk_data`.
     pub files: u64,
     /// Their bytes of content.
     pub bytes: u64,
-    /// How many of the files were there already, from a restore that was interrupted.
+    /// Number of files that already existed from an interrupted restore.
     pub kept: u64,
-    /// How many were put into frames or taken out of them.
+    /// Number of files whose framing changed.
     pub reframed: u64,
     /// Bytes that were written.
     pub written_bytes: u64,
-    /// Files that have no digest anywhere: their sizes, frames and headers were right.
+    /// Files for which no digest is recorded: their sizes, frames and headers were right.
     pub unproven: u64,
 }

@@ -1,6 +1,6 @@
-//! What a restore will do.
+//! Plan of a restore.
 //!
-//! [`RestorePlan`] names every file with where it comes from and where it goes. Invariant: a plan is there only when nothing is missing.
+//! [`RestorePlan`] lists every file with its source and destination. Invariant: a plan exists only if no file is missing.
 
 use super::super::chain::Resolution;
 use super::super::error::{Error, ErrorKind, Result};
@@ -16,15 +16,15 @@ use super::target::RestoreTarget;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PlannedFile {
-    /// Where it is, below the root of the archive.
+    /// Its path below the root of the archive.
     pub from: String,
-    /// Where it goes, as the user named the target: `mo-data/shared/<object>`.
+    /// Its path in the target that the user named: `mo-data/shared/<object>`.
     pub to: String,
     /// Its bytes of content.
     pub size: u64,
 }
 
-/// What goes where.
+/// The files to copy, with source and destination.
 #[derive(Debug)]
 pub struct RestorePlan<'a> {
     pub(super) archive: &'a Archive,
@@ -42,8 +42,8 @@ impl<'a> RestorePlan<'a> {
     /// Plans to restore a backup. Reads lists and `hk_data`; writes nothing.
     ///
     /// # Errors
-    /// [`ErrorKind::Missing`] with all files that are missing and who should have them, when the list or `hk_data` is damaged, and when the
-    /// storage does not answer.
+    /// [`ErrorKind::Missing`] with all missing files and the backups that should have them. Also if the list or `hk_data` is damaged, or
+    /// the storage does not answer.
     pub fn new(
         archive: &'a Archive,
         backup: &ArchiveBackup,
@@ -52,7 +52,7 @@ impl<'a> RestorePlan<'a> {
     ) -> Result<Self> {
         if backup.unfinished.is_some() {
             let text = format!(
-                "the backup {} is unfinished: take another one",
+                "the backup {} is unfinished: use another one",
                 backup.name()
             );
             return Err(Error::new(ErrorKind::Damaged, text));
@@ -69,9 +69,7 @@ impl<'a> RestorePlan<'a> {
             .map(|(digest, _)| digest)
             .or_else(|| archive.noted(&hk_from));
         if digest.is_some_and(|digest| digest != Digest::of(&hk_data)) {
-            return Err(
-                Error::damaged("its SHA-256 is another one than was written down").at(hk_from),
-            );
+            return Err(Error::damaged("its SHA-256 is not the recorded one").at(hk_from));
         }
         let mut warnings = Vec::new();
         match HkData::parse(&hk_data) {
@@ -80,12 +78,12 @@ impl<'a> RestorePlan<'a> {
         }
         for conflict in &resolution.conflicts {
             warnings.push(format!(
-                "{} is listed twice and differently",
+                "{} is listed twice with different values",
                 conflict.escape_debug()
             ));
         }
         Ok(Self {
-            // A chain may have files of both kinds, when the cluster changed: the list is of the chosen backup itself.
+            // A chain may have framed and raw files if the cluster changed: use the framing of the chosen backup's own list.
             shared_framing: target.shared.framing.unwrap_or(resolution.list.framing),
             local_framing: target.local.framing.unwrap_or(hk_framing),
             archive,
@@ -98,7 +96,7 @@ impl<'a> RestorePlan<'a> {
         })
     }
 
-    /// All files, in the order in which they are begun; `hk_data` is the last.
+    /// All files, in the order of copying; `hk_data` is the last.
     pub fn files(&self) -> impl Iterator<Item = PlannedFile> + '_ {
         let files = self.resolution.files.iter().map(|file| PlannedFile {
             from: self.resolution.path(file),
@@ -112,7 +110,7 @@ impl<'a> RestorePlan<'a> {
         }))
     }
 
-    /// How many files there are.
+    /// The number of files.
     #[must_use]
     pub const fn count(&self) -> u64 {
         self.resolution.files.len() as u64 + 1
@@ -126,31 +124,31 @@ impl<'a> RestorePlan<'a> {
             .saturating_add(self.hk_data.len() as u64)
     }
 
-    /// Where the bytes are.
+    /// The places of the source files.
     #[must_use]
     pub const fn resolution(&self) -> &Resolution {
         &self.resolution
     }
 
-    /// Where they go.
+    /// The destination.
     #[must_use]
     pub const fn target(&self) -> &RestoreTarget {
         &self.target
     }
 
-    /// Whether objects will lie in frames.
+    /// The framing of objects in the target.
     #[must_use]
     pub const fn framing(&self) -> Framing {
         self.shared_framing
     }
 
-    /// What the user should know before the cluster is started.
+    /// Warnings for the user before the start of the cluster.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// What marks the target of this very restore.
+    /// The content of the marker for this restore.
     pub(super) fn mark(&self) -> String {
         let mut hasher = <sha2::Sha256 as sha2::Digest>::new();
         for file in &self.resolution.files {

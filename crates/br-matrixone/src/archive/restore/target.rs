@@ -1,6 +1,7 @@
-//! Where a backup is restored to.
+//! The target of a restore.
 //!
-//! [`RestoreTarget`] has two folders: one for the objects and one for `hk_data`. Invariant: paths of a backup are only ever joined to these two.
+//! [`RestoreTarget`] has two folders: one for the objects and one for `hk_data`. Invariant: the paths of a backup are joined only to these
+//! two.
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Component, Path};
@@ -21,41 +22,42 @@ const BUFFER_BYTES: usize = 256 << 10;
 #[derive(Debug, Clone)]
 pub(super) struct Part {
     pub(super) folder: Folder,
-    /// What the user calls it; empty at the top of an object storage.
+    /// The user's name for it; empty at the top of an object storage.
     pub(super) label: String,
-    /// Whether its files are in frames; `None` for as in the archive.
+    /// Whether its files are framed; `None` means as in the archive.
     pub(super) framing: Option<Framing>,
 }
 
 impl Part {
-    /// What the user calls a file in it.
+    /// The user's name for a file in it.
     pub(super) fn label_of(&self, path: &str) -> String {
         join(&self.label, path)
     }
 }
 
-/// The folders of a MatrixOne that is to be.
+/// The folders of the future MatrixOne.
 #[derive(Debug, Clone)]
 pub struct RestoreTarget {
     pub(super) shared: Part,
     pub(super) local: Part,
-    /// The folder `mo-data`, in which nothing else may lie: a log that is left there does not fit what is restored.
+    /// The folder `mo-data`, which must be otherwise empty: an old log there does not match the restored data.
     pub(super) data: Option<(Folder, Vec<String>)>,
 }
 
 impl RestoreTarget {
-    /// The folder in which MatrixOne is started: `mo-data/shared` and `mo-data/local` come to lie there.
+    /// The folder in which MatrixOne is started, with `mo-data/shared` and `mo-data/local`.
     ///
     /// # Errors
-    /// Never today; folders are made when the plan is executed.
+    /// Currently none; the plan creates the folders when it is executed.
     pub fn local(root: &Path) -> Result<Self> {
         Self::local_with(root, &TnConfig::default())
     }
 
-    /// The same with the folders and the framing that a configuration says. It must be one that the user named: its folders may be anywhere.
+    /// The same with the folders and the framing from a configuration. The user must have named the configuration, because its folders may
+    /// be anywhere.
     ///
     /// # Errors
-    /// When it says that the data is in an object storage, or a folder leads out of `root` with `..`.
+    /// If it says that the data is in an object storage, or a folder leads out of `root` with `..`.
     pub fn local_with(root: &Path, config: &TnConfig) -> Result<Self> {
         let shared = part(root, config.shared.as_ref(), SHARED)?;
         let local = part(root, config.local.as_ref(), LOCAL)?;
@@ -76,10 +78,10 @@ impl RestoreTarget {
         })
     }
 
-    /// A prefix in an object storage: objects come to lie below `data/`, and `hk_data` beside it.
+    /// A prefix in an object storage: objects are below `data/`, and `hk_data` is next to it.
     ///
     /// # Errors
-    /// When the prefix has no room for longer names.
+    /// If the prefix is too long for further names.
     pub fn object(folder: &Folder) -> Result<Self> {
         let part = |folder: Folder, label: &str| Part {
             folder,
@@ -93,7 +95,7 @@ impl RestoreTarget {
         })
     }
 
-    /// Sets whether files are in frames, for a folder of which no configuration says it.
+    /// Sets whether files are framed, for a folder without a configuration.
     #[must_use]
     pub const fn with_framing(mut self, framing: Framing) -> Self {
         self.shared.framing = Some(framing);
@@ -101,13 +103,13 @@ impl RestoreTarget {
         self
     }
 
-    /// What the user calls the folder of the objects: `mo-data/shared`.
+    /// The user's name for the folder of the objects: `mo-data/shared`.
     #[must_use]
     pub fn shared_label(&self) -> &str {
         &self.shared.label
     }
 
-    /// What the user calls the folder of `hk_data`: `mo-data/local`, or nothing in an object storage.
+    /// The user's name for the folder of `hk_data`: `mo-data/local`, or empty in an object storage.
     #[must_use]
     pub fn local_label(&self) -> &str {
         &self.local.label
@@ -127,7 +129,7 @@ fn part(root: &Path, service: Option<&FileService>, default: &str) -> Result<Par
         let text = format!("the data-dir {} has `..` in it", dir.display());
         return Err(Error::invalid(text));
     }
-    // Without `./`, which configurations like.
+    // Without the `./` that configurations often have.
     let dir: std::path::PathBuf = dir
         .components()
         .filter(|part| *part != Component::CurDir)
@@ -157,7 +159,7 @@ impl Output {
         }
     }
 
-    /// Lets the file appear.
+    /// Publishes the file.
     pub(super) fn finish(self, path: &str) -> Result<()> {
         let writer = match self {
             Self::Raw(writer) => writer.into_inner().map_err(io::IntoInnerError::into_error),

@@ -1,11 +1,11 @@
-//! Where a MatrixOne keeps its data: the `[[fileservice]]` tables of a `tn.toml`.
+//! The places of MatrixOne's data: the `[[fileservice]]` tables of a `tn.toml`.
 //!
-//! [`TnConfig`] is what such a file says about `SHARED` and `LOCAL`. Invariant: what it does not say is `None`, never a guess.
+//! [`TnConfig`] is the file's configuration of `SHARED` and `LOCAL`. Invariant: a missing value is `None`, never a guess.
 
 use super::super::error::{Error, Result};
 use super::super::frame::Framing;
 
-/// What lies below a file service.
+/// The backend of a file service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Backend {
@@ -15,12 +15,12 @@ pub enum Backend {
     DiskV2,
     /// An object storage, `S3` or `MINIO`.
     S3,
-    /// Anything else, as the file says it.
+    /// Any other backend, with its name in the file.
     Other(String),
 }
 
 impl Backend {
-    /// Whether its files are in frames; `None` when it is unknown.
+    /// Whether its files are framed; `None` if unknown.
     #[must_use]
     pub const fn framing(&self) -> Option<Framing> {
         match self {
@@ -35,9 +35,9 @@ impl Backend {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FileService {
-    /// What lies below it.
+    /// Its backend.
     pub backend: Option<Backend>,
-    /// Its folder, as the file says it: relative to where MatrixOne is started, or absolute.
+    /// Its folder in the file: relative to the folder in which MatrixOne is started, or absolute.
     pub data_dir: Option<String>,
 }
 
@@ -45,9 +45,9 @@ pub struct FileService {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TnConfig {
-    /// Where objects lie.
+    /// The file service of the objects.
     pub shared: Option<FileService>,
-    /// Where `hk_data` lies.
+    /// The file service of `hk_data`.
     pub local: Option<FileService>,
 }
 
@@ -55,10 +55,10 @@ impl TnConfig {
     /// Reads a `tn.toml`, or a `launch.toml` with file services in it.
     ///
     /// # Errors
-    /// When it is no TOML.
+    /// If it is not TOML.
     pub fn parse(text: &str) -> Result<Self> {
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-            Error::invalid("the configuration is no TOML").because(error)
+            Error::invalid("the configuration is not TOML").because(error)
         })?;
         let mut out = Self::default();
         let services = table.get("fileservice").and_then(toml::Value::as_array);
