@@ -53,6 +53,7 @@ pub use br_storage::{
     Lookalike, NetworkOptions, NetworkStatus, S3Credentials, S3Encryption, S3Location, S3Options,
     Secret, Speed, Storage, StorageOptions, StoreFailure, Traffic,
 };
+pub use engine::snapshot::{FileReader, FileStream, Snapshot, WalkOptions};
 pub use error::{Error, ErrorKind, ObjectKind, Result, Site};
 pub use format::{
     BackupV1, ChunkerConfig, Cipher, Config, FORMAT_VERSION, FormatError, FormatVersion,

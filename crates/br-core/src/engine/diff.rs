@@ -8,7 +8,7 @@ use super::view::View;
 use crate::error::Result;
 use crate::model::{BackupId, Content, Entry, EntryKind};
 use crate::progress::Context;
-use crate::repository::{Repository, TreeReader};
+use crate::repository::Repository;
 
 /// An entry that differs between two backups.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,16 +41,11 @@ pub fn diff(
 ) -> Feed<Difference> {
     Feed::start(repository, context, move |io, out| {
         let view = View::open(io)?;
-        let tree = |id: BackupId| {
-            let backup = view.position.state.get(id)?;
-            Ok::<_, crate::Error>(TreeReader::new(&view.reader, backup))
+        let entries = |id: BackupId| {
+            let entries = view.backup(&id.into())?.entries(Vec::new());
+            Ok::<_, crate::Error>(entries.map(|entry| entry.map_err(|gap| gap.error)))
         };
-        let entries = |tree: TreeReader| tree.map(|entry| entry.map_err(|gap| gap.error));
-        merge(
-            entries(tree(from)?).peekable(),
-            entries(tree(to)?).peekable(),
-            out,
-        )
+        merge(entries(from)?.peekable(), entries(to)?.peekable(), out)
     })
 }
 

@@ -3,11 +3,11 @@
 use std::io::{Read, Write};
 
 use super::export::hand_over;
-use super::view::{View, no_such_path};
+use super::view::BackupView;
 use crate::error::{Error, Result, Site};
-use crate::model::{Backup, BackupId, Entry, EntryKind, EntryPath};
+use crate::model::{BackupId, Entry, EntryPath};
 use crate::progress::Context;
-use crate::repository::{Io, Repository, TreeReader};
+use crate::repository::{Io, Repository};
 
 /// Bytes written at once.
 const WRITE_LEN: usize = 128 << 10;
@@ -25,32 +25,16 @@ pub async fn dump(
     mut to: impl Write + Send + 'static,
     context: &Context,
 ) -> Result<Entry> {
-    let work = move |io: &Io| {
-        let view = View::open(io)?;
-        let backup = view.position.state.get(backup)?;
-        let entry = find_file(&view, backup, &path)?;
-        let only = std::iter::once(Ok(entry.clone()));
-        hand_over(&view.reader, only, |_, content| copy(content, &mut to))?;
-        Ok(entry)
-    };
+    let work = move |io: &Io| write(&BackupView::open(io, &backup.into())?, &path, &mut to);
     repository.run(context, work).await
 }
 
-fn find_file(view: &View, backup: &Backup, path: &EntryPath) -> Result<Entry> {
-    for entry in TreeReader::new(&view.reader, backup).select(vec![path.clone()]) {
-        let entry = entry.map_err(|gap| gap.error)?;
-        if entry.path != *path {
-            continue;
-        }
-        return match &entry.kind {
-            EntryKind::File(_) => Ok(entry),
-            other => {
-                let what = other.name();
-                Err(Error::invalid(format!("{path} is a {what}, not a file")))
-            }
-        };
-    }
-    Err(no_such_path(backup, path))
+/// Writes a file of a backup, and returns its entry.
+pub(super) fn write(view: &BackupView, path: &EntryPath, to: &mut dyn Write) -> Result<Entry> {
+    let entry = view.file(path)?;
+    let only = std::iter::once(Ok(entry.clone()));
+    hand_over(&view.reader, only, |_, content| copy(content, to))?;
+    Ok(entry)
 }
 
 fn copy(content: &mut dyn Read, to: &mut dyn Write) -> Result<()> {

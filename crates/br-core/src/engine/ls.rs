@@ -1,11 +1,11 @@
 //! Listing what is in a backup.
 
 use super::feed::Feed;
-use super::view::{View, no_such_path};
+use super::view::BackupView;
 use crate::error::Result;
 use crate::model::{BackupId, Entry, EntryPath};
 use crate::progress::Context;
-use crate::repository::{Io, Repository, TreeReader};
+use crate::repository::{BackupSelector, Io, Repository};
 
 /// Streams the entries of a backup in path order: all of them, or those at and below `paths` with the folders that
 /// lead there.
@@ -20,20 +20,9 @@ pub fn ls(
     paths: Vec<EntryPath>,
     context: &Context,
 ) -> Feed<Entry> {
+    let selector = BackupSelector::from(backup);
     Feed::start(repository, context, move |io, out| {
-        let view = View::open(io)?;
-        let backup = view.position.state.get(backup)?;
-        for path in &paths {
-            if !view.has(backup, path).map_err(|gap| gap.error)? {
-                return Err(no_such_path(backup, path));
-            }
-        }
-        for entry in TreeReader::new(&view.reader, backup).select(paths) {
-            if !out.put(entry.map_err(|gap| gap.error)?) {
-                break;
-            }
-        }
-        Ok(())
+        BackupView::open(io, &selector)?.list(paths, out)
     })
 }
 
@@ -48,10 +37,9 @@ pub async fn has_paths(
     context: &Context,
 ) -> Result<Vec<bool>> {
     let work = move |io: &Io| {
-        let view = View::open(io)?;
-        let backup = view.position.state.get(backup)?;
+        let view = BackupView::open(io, &backup.into())?;
         let paths = paths.iter();
-        let found = paths.map(|path| view.has(backup, path).map_err(|gap| gap.error));
+        let found = paths.map(|path| view.has(path).map_err(|gap| gap.error));
         found.collect()
     };
     repository.run(context, work).await

@@ -15,6 +15,7 @@ pub mod prune;
 mod references;
 mod relocate;
 pub mod restore;
+pub mod snapshot;
 pub mod stats;
 mod view;
 

@@ -55,6 +55,18 @@ impl From<BackupId> for BackupSelector {
     }
 }
 
+impl From<&Self> for BackupSelector {
+    fn from(selector: &Self) -> Self {
+        selector.clone()
+    }
+}
+
+impl From<&Backup> for BackupSelector {
+    fn from(backup: &Backup) -> Self {
+        backup.id.into()
+    }
+}
+
 impl FromStr for BackupSelector {
     type Err = Error;
 
@@ -232,11 +244,6 @@ fn digits_of(id: BackupId) -> String {
 }
 
 impl State {
-    /// The backup with this id.
-    pub(crate) fn get(&self, id: BackupId) -> Result<&Backup> {
-        self.backups.get(&id).ok_or_else(|| unknown(&id))
-    }
-
     /// Finds the backup that a person means.
     pub(crate) fn find(&self, selector: &BackupSelector) -> Result<&Backup> {
         match selector {

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use br_storage::{Creation, ErrorKind as StorageError, Location, Payload, Storage, StorageOptions};
 use bytes::Bytes;
 
-use super::{Cache, CacheOptions, InitOptions, Io, Layout, LogMemory, LogPosition, slots, worker};
+use super::{Cache, CacheOptions, InitOptions, Io, Layout, LogMemory, LogPosition, slots};
 use crate::error::{Error, ErrorKind, ObjectKind, Result, Site};
 use crate::format::{Cipher, Config, KdfCost, KeySlot, MasterKey, StoreConfig, limits};
 use crate::progress::{Context, Event};
@@ -351,18 +351,7 @@ impl Repository {
         context: &Context,
         work: impl FnOnce(&Io) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let mut context = context.clone();
-        context.cancel = context.cancel.child_token();
-        let io = Io::new(self, &context)?;
-        let guard = context.cancel.drop_guard();
-        let mut running = worker::start(move || {
-            let result = work(&io);
-            super::damage::remember(&io);
-            result
-        })?;
-        let result = worker::finish(&mut running).await;
-        drop(guard);
-        result
+        Io::new(self, context)?.run(work).await
     }
 
     /// What is in the repository, for those who only look.
