@@ -408,7 +408,7 @@ fn what_is_stored_twice_is_not_lost_when_one_goes() {
     // Both begin with an empty repository and store the same.
     let operations = {
         let probe = one.fork(9);
-        probe.backup(&all).unwrap();
+        let _ = probe.backup(&all).unwrap();
         probe.faults.count()
     };
     one.faults.before(operations - 2, {
@@ -419,9 +419,14 @@ fn what_is_stored_twice_is_not_lost_when_one_goes() {
                 let journal = tempfile::tempdir().unwrap();
                 let folder = Some(journal.path().to_owned());
                 let options = TestRepo::options("other").with_journal(folder);
-                br_core::engine::backup::backup(&other.repository, all, &options, &other.context)
-                    .await
-                    .unwrap();
+                let _ = br_core::engine::backup::backup(
+                    &other.repository,
+                    all,
+                    &options,
+                    &other.context,
+                )
+                .await
+                .unwrap();
             })
         }
     });
@@ -621,6 +626,6 @@ fn an_error_about_a_lost_chunk_is_about_a_pack() {
     };
     look("with an index");
     let options = CheckOptions::default().with_repair_index(true);
-    block_on(check(&repo.repository, &options, &repo.context)).unwrap();
+    let _ = block_on(check(&repo.repository, &options, &repo.context)).unwrap();
     look("given up");
 }

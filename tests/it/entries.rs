@@ -343,7 +343,7 @@ fn a_source_is_read_each_time_unless_it_can_prove_that_nothing_changed() {
         (entry.mtime, entry.ctime) = Default::default();
         Given::default().and(entry, content)
     };
-    back_up(&repo, &given(b"old")).unwrap();
+    let _ = back_up(&repo, &given(b"old")).unwrap();
     let second = back_up(&repo, &given(b"new")).unwrap().backup;
     let path = EntryPath::new("f".as_bytes()).unwrap();
     assert_eq!(dumped(&repo, second.id, &path), b"new");

@@ -306,7 +306,7 @@ fn on_server() -> (TestStore, Repository, Context) {
     let repository = block_on(async {
         let options = InitOptions::default();
         let repository = Repository::init_storage(store.storage(), &options, &context).await?;
-        backup(&repository, source, &TestRepo::options("host"), &context).await?;
+        let _ = backup(&repository, source, &TestRepo::options("host"), &context).await?;
         Ok::<_, br_core::Error>(repository)
     });
     (store, repository.unwrap(), context)
@@ -361,7 +361,7 @@ fn a_prune_meanwhile_is_a_conflict_and_opening_again_helps() {
     let (gone, stays) = (open(&repo, doomed), open(&repo, kept));
     let file = open_file(&gone, "doomed");
     repo.delete(&[doomed]).unwrap();
-    repo.prune().unwrap();
+    let _ = repo.prune().unwrap();
 
     assert_eq!(kind(block_on(file.read_at(0, 10))), ErrorKind::Conflict);
     let error = block_on(file.read_at(0, 10)).unwrap_err();
@@ -407,7 +407,7 @@ fn a_cancelled_context_ends_every_call() {
 fn a_snapshot_outlives_the_runtime_that_opened_it() {
     let repo = TestRepo::new();
     let source = MemorySource::new().file("large", noise(1, 1 << 20));
-    repo.backup(&source).unwrap();
+    let _ = repo.backup(&source).unwrap();
     let opened = br_core::blocking(
         repo.repository
             .snapshot(BackupSelector::Latest, &repo.context),

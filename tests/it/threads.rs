@@ -80,7 +80,7 @@ async fn on_disk(folder: &TempDir, context: &Context) -> Repository {
     let repository = Repository::init(&place, &options, context).await.unwrap();
     let source = MemorySource::new().file("a", "content").file("b", "");
     let options = TestRepo::options("host");
-    backup(&repository, source, &options, context)
+    let _ = backup(&repository, source, &options, context)
         .await
         .unwrap();
     repository

@@ -64,6 +64,11 @@ pub use repository::{
     BackupFilter, BackupSelector, CacheOptions, InitOptions, Repository, ShortIds,
 };
 
+pub use br_storage::{Error as StorageError, object_store};
+pub use bytes;
+pub use jiff;
+pub use tokio_util::sync::CancellationToken;
+
 /// This library with its version, as it signs what it writes.
 pub const PROGRAM: &str = concat!("br ", env!("CARGO_PKG_VERSION"));
 

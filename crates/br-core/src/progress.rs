@@ -108,6 +108,13 @@ pub trait Progress: Send + Sync {
     fn event(&self, event: Event<'_>);
 }
 
+/// A closure takes events: `|event: Event<'_>| …`.
+impl<F: Fn(Event<'_>) + Send + Sync> Progress for F {
+    fn event(&self, event: Event<'_>) {
+        self(event);
+    }
+}
+
 /// Ignores every event.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
@@ -148,5 +155,19 @@ impl Context {
             progress: Arc::new(Silent),
             cancel: CancellationToken::new(),
         }
+    }
+
+    /// Sets where events go: a value of a type that implements [`Progress`], or a closure.
+    #[must_use]
+    pub fn with_progress(mut self, progress: impl Progress + 'static) -> Self {
+        self.progress = Arc::new(progress);
+        self
+    }
+
+    /// Sets the token that cancels operations.
+    #[must_use]
+    pub fn with_cancel(mut self, cancel: CancellationToken) -> Self {
+        self.cancel = cancel;
+        self
     }
 }

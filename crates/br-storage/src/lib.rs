@@ -58,6 +58,7 @@ mod write;
 pub use error::{Error, ErrorKind, Operation, Result, StoreFailure};
 pub use list::ObjectInfo;
 pub use location::{BucketLocation, Location, Lookalike, S3Location};
+pub use object_store;
 pub use options::{
     Addressing, AssumeRole, NetworkOptions, S3Credentials, S3Encryption, S3Options, StorageOptions,
 };

@@ -70,11 +70,11 @@ const PASSING: &[(&str, Fault)] = &[
 fn prepared() -> (Bucket, u64) {
     let bucket = Bucket::new();
     let repository = bucket.init().unwrap();
-    bucket.backup(&repository, &source(1)).unwrap();
+    let _ = bucket.backup(&repository, &source(1)).unwrap();
     bucket.server.fork_bucket(super::BUCKET, "saved");
     bucket.server.reset_requests();
     let repository = bucket.open().unwrap();
-    bucket.backup(&repository, &source(2)).unwrap();
+    let _ = bucket.backup(&repository, &source(2)).unwrap();
     let requests = bucket.server.requests().len() as u64;
     (bucket, requests)
 }
@@ -97,7 +97,7 @@ fn a_backup_survives_whatever_passes() {
             bucket.server.inject(Rule::once(*fault).after(n));
             let repository = bucket.open();
             let report = repository.and_then(|repository| bucket.backup(&repository, &source(2)));
-            report.unwrap_or_else(|error| panic!("{name} at request {n}: {error}"));
+            let _ = report.unwrap_or_else(|error| panic!("{name} at request {n}: {error}"));
             bucket.assert_sound(2, &format!("{name} at request {n}"));
         }
     }
@@ -116,7 +116,7 @@ fn a_write_that_meets_another_one_is_tried_again() {
             .server
             .inject(Rule::once(conflict).method("PUT").after(n));
         let repository = bucket.open().unwrap();
-        bucket.backup(&repository, &source(2)).unwrap();
+        let _ = bucket.backup(&repository, &source(2)).unwrap();
         bucket.assert_sound(2, &format!("409 at write {n}"));
     }
 }
@@ -147,7 +147,7 @@ fn what_is_altered_on_the_way_is_noticed() {
 fn a_restore_gives_back_what_was_stored_or_says_what_is_missing() {
     let bucket = Bucket::new();
     let repository = bucket.init().unwrap();
-    bucket.backup(&repository, &source(1)).unwrap();
+    let _ = bucket.backup(&repository, &source(1)).unwrap();
     for n in 0..12 {
         for fault in [
             Fault::FlipByte(100),
@@ -185,7 +185,7 @@ fn a_server_that_hangs_is_given_up_and_asked_again() {
         bucket.server.inject(Rule::once(Fault::Hang).method(method));
         let start = Instant::now();
         let repository = bucket.open().unwrap();
-        bucket.backup(&repository, &source(2)).unwrap();
+        let _ = bucket.backup(&repository, &source(2)).unwrap();
         let time = start.elapsed();
         assert!(
             time >= Duration::from_secs(2) && time < Duration::from_secs(15),
@@ -268,10 +268,10 @@ fn a_server_that_is_overrun_is_asked_less() {
 fn stale_listings_cost_no_backup() {
     let bucket = Bucket::new();
     let repository = bucket.init().unwrap();
-    bucket.backup(&repository, &source(1)).unwrap();
+    let _ = bucket.backup(&repository, &source(1)).unwrap();
     bucket.server.stale_lists(true);
     // The log shows one entry and has two by now: who goes by the listing meets the other one.
-    bucket.backup(&repository, &source(2)).unwrap();
+    let _ = bucket.backup(&repository, &source(2)).unwrap();
     let third = bucket.backup(&bucket.open().unwrap(), &source(3));
     bucket.server.stale_lists(false);
     assert!(third.is_err(), "a listing that hides an entry is an error");
@@ -308,7 +308,7 @@ fn full_backup(repository: &Repository, bucket: &Bucket) -> Result<BackupReport>
 fn a_server_that_always_answers_503_ends_the_run_when_the_time_is_over() {
     let mut bucket = Bucket::new();
     let repository = bucket.init().unwrap();
-    bucket.backup(&repository, &source(1)).unwrap();
+    let _ = bucket.backup(&repository, &source(1)).unwrap();
     let status = NetworkStatus::default();
     // An attempt to write a pack of 200 KB takes about half a second.
     let network = bucket.options.network.clone();
@@ -381,7 +381,7 @@ fn many_reads_from_a_server_that_is_gone_share_the_time() {
 fn a_server_that_is_killed_and_started_again_ends_no_backup() {
     let mut bucket = Bucket::new();
     let repository = bucket.init().unwrap();
-    bucket.backup(&repository, &source(1)).unwrap();
+    let _ = bucket.backup(&repository, &source(1)).unwrap();
     let network = bucket.options.network.clone();
     let network = network.with_upload_limit(Some(200_000));
     bucket.options = bucket.options.clone().with_network(network);

@@ -5,9 +5,9 @@ use std::io::{Read, Write};
 use super::export::hand_over;
 use super::view::BackupView;
 use crate::error::{Error, Result, Site};
-use crate::model::{BackupId, Entry, EntryPath};
+use crate::model::{Entry, EntryPath};
 use crate::progress::Context;
-use crate::repository::{Io, Repository};
+use crate::repository::{BackupSelector, Io, Repository};
 
 /// Bytes written at once.
 const WRITE_LEN: usize = 128 << 10;
@@ -20,12 +20,13 @@ const WRITE_LEN: usize = 128 << 10;
 /// SHA-256 at the end), or `to` fails.
 pub async fn dump(
     repository: &Repository,
-    backup: BackupId,
+    backup: impl Into<BackupSelector>,
     path: EntryPath,
     mut to: impl Write + Send + 'static,
     context: &Context,
 ) -> Result<Entry> {
-    let work = move |io: &Io| write(&BackupView::open(io, &backup.into())?, &path, &mut to);
+    let selector = backup.into();
+    let work = move |io: &Io| write(&BackupView::open(io, &selector)?, &path, &mut to);
     repository.run(context, work).await
 }
 

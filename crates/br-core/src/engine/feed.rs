@@ -16,6 +16,7 @@ const QUEUE: usize = 4;
 
 /// A stream of results. Dropping it ends the work behind it.
 #[derive(Debug)]
+#[must_use = "a feed that is dropped ends the work behind it"]
 pub struct Feed<T> {
     receiver: mpsc::Receiver<Vec<T>>,
     ready: VecDeque<T>,

@@ -3,7 +3,7 @@
 use super::feed::Feed;
 use super::view::BackupView;
 use crate::error::Result;
-use crate::model::{BackupId, Entry, EntryPath};
+use crate::model::{Entry, EntryPath};
 use crate::progress::Context;
 use crate::repository::{BackupSelector, Io, Repository};
 
@@ -13,14 +13,13 @@ use crate::repository::{BackupSelector, Io, Repository};
 /// # Errors
 /// The feed ends with an error when it was called outside of a tokio runtime, when the backup is unknown or a part of its tree cannot be read, and before the first entry
 /// with [`ErrorKind::PathNotFound`](crate::ErrorKind::PathNotFound) when the backup does not have one of the paths.
-#[must_use]
 pub fn ls(
     repository: &Repository,
-    backup: BackupId,
+    backup: impl Into<BackupSelector>,
     paths: Vec<EntryPath>,
     context: &Context,
 ) -> Feed<Entry> {
-    let selector = BackupSelector::from(backup);
+    let selector = backup.into();
     Feed::start(repository, context, move |io, out| {
         BackupView::open(io, &selector)?.list(paths, out)
     })
@@ -32,12 +31,13 @@ pub fn ls(
 /// When the backup is unknown or a part of its tree cannot be read.
 pub async fn has_paths(
     repository: &Repository,
-    backup: BackupId,
+    backup: impl Into<BackupSelector>,
     paths: Vec<EntryPath>,
     context: &Context,
 ) -> Result<Vec<bool>> {
+    let selector = backup.into();
     let work = move |io: &Io| {
-        let view = BackupView::open(io, &backup.into())?;
+        let view = BackupView::open(io, &selector)?;
         let paths = paths.iter();
         let found = paths.map(|path| view.has(path).map_err(|gap| gap.error));
         found.collect()

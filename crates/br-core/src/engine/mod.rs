@@ -10,6 +10,7 @@ pub mod diff;
 pub mod dump;
 pub mod export;
 mod feed;
+mod incomplete;
 pub mod ls;
 pub mod prune;
 mod references;
@@ -20,3 +21,4 @@ pub mod stats;
 mod view;
 
 pub use feed::Feed;
+pub use incomplete::Incomplete;

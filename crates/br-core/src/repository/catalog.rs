@@ -13,7 +13,11 @@ use crate::model::{Backup, BackupId, escape, normal_path};
 use crate::progress::Context;
 
 /// How a person names a backup.
+///
+/// Every operation on a backup takes anything that converts into a selector: a [`BackupId`], a [`Backup`], or a selector, also by
+/// reference. What a person types is parsed: `"latest~1".parse()`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BackupSelector {
     /// The newest backup.
     Latest,
@@ -317,8 +321,12 @@ impl Repository {
     ///
     /// # Errors
     /// As [`Repository::find`], and when the manifest is missing or damaged.
-    pub async fn describe(&self, selector: &BackupSelector, context: &Context) -> Result<Backup> {
-        let selector = selector.clone();
+    pub async fn describe(
+        &self,
+        selector: impl Into<BackupSelector>,
+        context: &Context,
+    ) -> Result<Backup> {
+        let selector = selector.into();
         let work = move |io: &Io| {
             let (position, _) = LogPosition::read_or_rebuild(io)?;
             let listed = position.state.find(&selector)?;
@@ -335,8 +343,13 @@ impl Repository {
     /// # Errors
     /// [`ErrorKind::NoBackup`] when there is none or none fits the filter, [`ErrorKind::BackupNotFound`] when no backup has
     /// the id, [`ErrorKind::AmbiguousId`] when several have it.
-    pub async fn find(&self, selector: &BackupSelector, context: &Context) -> Result<Backup> {
-        self.position(context).await?.state.find(selector).cloned()
+    pub async fn find(
+        &self,
+        selector: impl Into<BackupSelector>,
+        context: &Context,
+    ) -> Result<Backup> {
+        let selector = selector.into();
+        self.position(context).await?.state.find(&selector).cloned()
     }
 }
 

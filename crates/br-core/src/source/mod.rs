@@ -1,6 +1,7 @@
 //! Where a backup reads: the [`Source`] trait and the sources that need nothing but the system.
 //!
-//! [`LocalSource`] walks folders, [`StreamSource`] is one file made of a byte stream. Whatever else can be backed up is
+//! [`LocalSource`] walks folders, [`StreamSource`] is one file made of a byte stream (any `Read`), [`MemorySource`] has files in
+//! memory. Whatever else can be backed up is
 //! another implementation of [`Source`]. Invariant: a source yields entries in strictly ascending path order, so that they
 //! can be compared with those of an earlier backup without holding either in memory.
 
@@ -11,11 +12,13 @@ use crate::model::{Entry, EntryPath};
 mod exclude;
 mod gitignore;
 mod local;
+mod memory;
 mod stream;
 
 pub use exclude::{ExcludeError, Excludes};
 pub(crate) use local::stored_path;
 pub use local::{LocalSource, LocalSourceOptions, SourceError};
+pub use memory::MemorySource;
 pub use stream::StreamSource;
 
 /// A stream of entries to back up, in ascending path order.

@@ -7,6 +7,7 @@ use crate::repository::Io;
 
 /// What came of a backup.
 #[derive(Debug, Clone)]
+#[must_use = "it says whether the backup is complete"]
 #[non_exhaustive]
 pub struct BackupReport {
     /// The backup, as the catalog lists it now. Not in the catalog after a dry run.

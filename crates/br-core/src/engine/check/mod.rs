@@ -76,6 +76,7 @@ impl CheckOptions {
 
 /// How much stored data a check reads.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
 pub enum ReadData {
     /// None: only that everything that is needed is there.
     #[default]
@@ -90,6 +91,7 @@ pub enum ReadData {
 
 /// What a check found.
 #[derive(Debug, Clone, Default)]
+#[must_use = "it says whether the repository is sound"]
 #[non_exhaustive]
 pub struct CheckReport {
     /// Backups looked at.
@@ -135,6 +137,7 @@ pub enum Severity {
 
 /// Something a check found.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Finding {
     /// How grave it is.
     pub severity: Severity,

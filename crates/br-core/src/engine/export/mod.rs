@@ -40,6 +40,7 @@ impl ExportOptions {
 
 /// What came of an export.
 #[derive(Debug, Clone)]
+#[must_use]
 #[non_exhaustive]
 pub struct ExportReport {
     /// The backup that was exported, as the catalog has it.
@@ -59,12 +60,12 @@ pub struct ExportReport {
 /// missing or altered. The error of the sink when it takes no more. What the sink made until then is no export.
 pub async fn export<S: Sink + 'static>(
     repository: &Repository,
-    selector: &BackupSelector,
+    selector: impl Into<BackupSelector>,
     sink: S,
     options: &ExportOptions,
     context: &Context,
 ) -> Result<(S, ExportReport)> {
-    let (selector, options) = (selector.clone(), options.clone());
+    let (selector, options) = (selector.into(), options.clone());
     repository
         .run(context, move |io| run(io, &selector, sink, options))
         .await

@@ -54,6 +54,7 @@ impl PruneOptions {
 
 /// What a prune will do. Made by [`plan`], carried out by [`prune`].
 #[derive(Debug, Clone)]
+#[must_use = "a plan deletes nothing by itself"]
 #[non_exhaustive]
 pub struct PrunePlan {
     /// Packs of which nothing is used.
@@ -109,6 +110,7 @@ const UNFINISHED_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// What a prune did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[must_use]
 #[non_exhaustive]
 pub struct PruneReport {
     /// Packs deleted.

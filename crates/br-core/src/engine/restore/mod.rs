@@ -49,12 +49,12 @@ const REMOTE_QUEUE: usize = 3;
 /// entries is in the report.
 pub async fn restore(
     repository: &Repository,
-    selector: &BackupSelector,
-    target: PathBuf,
+    selector: impl Into<BackupSelector>,
+    target: impl Into<PathBuf>,
     options: &RestoreOptions,
     context: &Context,
 ) -> Result<RestoreReport> {
-    let (selector, options) = (selector.clone(), options.clone());
+    let (selector, target, options) = (selector.into(), target.into(), options.clone());
     repository
         .run(context, move |io| run(io, &selector, &target, &options))
         .await

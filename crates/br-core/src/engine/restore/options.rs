@@ -37,6 +37,7 @@ pub struct RestoreOptions {
 
 /// What happens to files that are there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Overwrite {
     /// They are replaced.
     Always,

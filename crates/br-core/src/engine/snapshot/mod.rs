@@ -125,7 +125,6 @@ impl Snapshot {
     ///
     /// # Errors
     /// The feed ends with an error as [`Snapshot::walk`].
-    #[must_use]
     pub fn children(&self, path: &EntryPath) -> Feed<Entry> {
         let path = path.clone();
         self.feed(move |view, out| walk::children(view, &path, out))
@@ -137,7 +136,6 @@ impl Snapshot {
     /// # Errors
     /// The feed ends with an error: [`ErrorKind::PathNotFound`] when the backup has nothing at the path or below it, otherwise
     /// as [`Snapshot::stat`].
-    #[must_use]
     pub fn walk(&self, path: &EntryPath, options: &WalkOptions) -> Feed<Entry> {
         let (path, options) = (path.clone(), options.clone());
         self.feed(move |view, out| walk::walk(view, &path, &options, out))
@@ -147,7 +145,6 @@ impl Snapshot {
     ///
     /// # Errors
     /// As [`Snapshot::walk`].
-    #[must_use]
     pub fn list(&self, paths: Vec<EntryPath>) -> Feed<Entry> {
         self.feed(move |view, out| view.list(paths, out))
     }
