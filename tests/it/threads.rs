@@ -149,3 +149,13 @@ fn an_operation_outside_of_a_runtime_is_an_error_in_words() {
     assert_eq!(item.unwrap_err().kind(), ErrorKind::Invalid);
     assert!(feed.next().now_or_never().unwrap().is_none());
 }
+
+/// Symptom: `blocking` panicked. Cause: tokio does when a runtime starts another one and waits for it.
+#[test]
+fn blocking_inside_of_a_runtime_is_an_error_in_words() {
+    let result = block_on(async { br_core::blocking(async { 1 }) });
+    let error = result.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.to_string().contains("await"), "{error}");
+    assert_eq!(br_core::blocking(async { 1 }).unwrap(), 1);
+}

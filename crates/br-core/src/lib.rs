@@ -75,11 +75,14 @@ pub const PROGRAM: &str = concat!("br ", env!("CARGO_PKG_VERSION"));
 /// Runs operations of this library to their end, for programs without an async runtime.
 ///
 /// # Errors
-/// When the system gives no threads. The inner result is the future's.
-///
-/// # Panics
-/// When called inside of an async runtime: there, await the operation itself.
+/// [`ErrorKind::Invalid`] when called on a thread of a tokio runtime: there, await the operation itself. [`ErrorKind::Io`] when the
+/// system gives no threads. The inner result is the future's.
 pub fn blocking<T>(future: impl Future<Output = T>) -> Result<T> {
+    if tokio::runtime::Handle::try_current().is_ok() {
+        let message =
+            "`br_core::blocking` was called inside of a tokio runtime: await the operation instead";
+        return Err(Error::invalid(message));
+    }
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
