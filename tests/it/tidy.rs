@@ -8,7 +8,7 @@ use std::process::Command;
 const MAX_LINES: usize = 500;
 
 /// Which crate may depend on which of ours, and how.
-const EDGES: [(&str, &str); 17] = [
+const EDGES: [(&str, &str); 18] = [
     ("br-core", "br-storage"),
     ("br-matrixone", "br-storage"),
     ("br-sources", "br-archive"),
@@ -19,6 +19,7 @@ const EDGES: [(&str, &str); 17] = [
     ("br-cli", "br-matrixone"),
     ("br-cli", "br-sources"),
     ("br-bench", "br-core"),
+    ("br-embed", "br-core"),
     ("br-testkit", "br-core"),
     ("br-testkit", "br-storage"),
     ("br-tests", "br-archive"),

@@ -144,6 +144,14 @@ impl TryFrom<&str> for EntryPath {
     }
 }
 
+impl TryFrom<String> for EntryPath {
+    type Error = PathError;
+
+    fn try_from(text: String) -> Result<Self, PathError> {
+        Self::new(text.into_bytes())
+    }
+}
+
 /// Takes the bytes of the path as they are: an absolute path is refused, and so is one with `.` or `..` in it.
 impl TryFrom<&Path> for EntryPath {
     type Error = PathError;

@@ -5,14 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Read};
 use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes};
 
-use super::{ContentReader, Details, Source, SourceItem};
+use super::{Source, SourceItem};
 use crate::error::{Error, Result, Site};
-use crate::model::{Entry, EntryKind, EntryPath, FileTime, Owner};
+use crate::model::{Entry, EntryPath, FileTime, Owner};
 
 /// Files with their bytes, and the folders above them. Every file is read by every backup.
 ///
@@ -95,43 +94,16 @@ impl Source for MemorySource {
             owner: Arc::clone(&self.owner),
             ..entry
         };
-        let details = Box::new(MemoryDetails(bytes.unwrap_or_default()));
-        Some(SourceItem::Entry { entry, details })
+        Some(match bytes {
+            Some(bytes) => SourceItem::with_content(entry, move || Ok(bytes.reader())),
+            None => SourceItem::without_content(entry),
+        })
     }
 }
 
 impl fmt::Debug for MemorySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.items.keys()).finish()
-    }
-}
-
-struct MemoryDetails(Bytes);
-
-impl Details for MemoryDetails {
-    fn complete(&mut self, _entry: &mut Entry) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn open(self: Box<Self>, entry: &mut Entry) -> io::Result<Box<dyn ContentReader>> {
-        match entry.kind {
-            EntryKind::File(_) => Ok(self),
-            _ => Err(io::ErrorKind::IsADirectory.into()),
-        }
-    }
-}
-
-impl Read for MemoryDetails {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let len = buffer.len().min(self.0.len());
-        self.0.copy_to_slice(&mut buffer[..len]);
-        Ok(len)
-    }
-}
-
-impl ContentReader for MemoryDetails {
-    fn finish(&mut self) -> io::Result<bool> {
-        Ok(true)
     }
 }
 

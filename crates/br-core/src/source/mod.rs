@@ -13,6 +13,7 @@ mod exclude;
 mod gitignore;
 mod local;
 mod memory;
+mod simple;
 mod stream;
 
 pub use exclude::{ExcludeError, Excludes};
