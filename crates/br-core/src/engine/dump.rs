@@ -12,7 +12,10 @@ use crate::repository::{BackupSelector, Io, Repository};
 /// Bytes written at once.
 const WRITE_LEN: usize = 128 << 10;
 
-/// Writes the content of the file at `path` to `to`, holes as zeros, and returns its entry.
+/// Writes the content of the file at `path` to `to`, holes as zeros, and returns its entry. To read parts of a file, use
+/// [`Snapshot::open_file`](crate::Snapshot::open_file).
+///
+/// Requests: those for the commit log, the index, the tree nodes that lead to the file, and one for each run of nearby data.
 ///
 /// # Errors
 /// [`ErrorKind::PathNotFound`](crate::ErrorKind::PathNotFound) when there is no such path, and errors when it is no file, its

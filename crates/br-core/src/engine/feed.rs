@@ -15,6 +15,10 @@ const BATCH: usize = 512;
 const QUEUE: usize = 4;
 
 /// A stream of results. Dropping it ends the work behind it.
+///
+/// The work starts when the feed is made, on the tokio runtime from which the function is called, and pauses while some thousand
+/// results wait to be read. Outside of a runtime the first [`Feed::next`] returns
+/// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid).
 #[derive(Debug)]
 #[must_use = "a feed that is dropped ends the work behind it"]
 pub struct Feed<T> {

@@ -8,7 +8,10 @@ use crate::progress::Context;
 use crate::repository::{BackupSelector, Io, Repository};
 
 /// Streams the entries of a backup in path order: all of them, or those at and below `paths` with the folders that
-/// lead there.
+/// lead there. To list again and again, use [`Snapshot::list`](crate::Snapshot::list) or
+/// [`Snapshot::children`](crate::Snapshot::children).
+///
+/// Requests: those for the commit log, the index, and one for each run of nearby tree nodes.
 ///
 /// # Errors
 /// The feed ends with an error when it was called outside of a tokio runtime, when the backup is unknown or a part of its tree cannot be read, and before the first entry

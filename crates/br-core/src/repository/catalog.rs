@@ -310,6 +310,9 @@ fn unknown(id: &dyn fmt::Display) -> Error {
 impl Repository {
     /// Lists all backups in the order in which they were committed, the oldest first.
     ///
+    /// Requests: those for the commit log. With a cache one LIST and one GET; without one a LIST and at most 64 small GETs, up to
+    /// the last checkpoint.
+    ///
     /// # Errors
     /// When the log cannot be read.
     pub async fn backups(&self, context: &Context) -> Result<Vec<Backup>> {
@@ -318,6 +321,8 @@ impl Repository {
     }
 
     /// Finds one backup and reads its manifest: unlike [`Repository::find`] this tells what could not be read.
+    ///
+    /// Requests: as [`Repository::backups`], and one for the manifest.
     ///
     /// # Errors
     /// As [`Repository::find`], and when the manifest is missing or damaged.
@@ -338,7 +343,7 @@ impl Repository {
         self.run(context, work).await
     }
 
-    /// Finds one backup, as the catalog has it.
+    /// Finds one backup, as the catalog has it. Requests: as [`Repository::backups`].
     ///
     /// # Errors
     /// [`ErrorKind::NoBackup`] when there is none or none fits the filter, [`ErrorKind::BackupNotFound`] when no backup has

@@ -1,4 +1,4 @@
-//! Backing up: from a [`Source`] to a committed [`Backup`].
+//! Backing up: from a [`Source`](crate::source::Source) to a committed [`Backup`](crate::model::Backup).
 //!
 //! ```text
 //! compare ──► workers ──► collect ──► tree nodes ─┐

@@ -12,7 +12,7 @@ use crate::source::Source;
 /// Backs up a source.
 ///
 /// Entries that cannot be read are reported and left out; entries of which only metadata cannot be read or stored are reported
-/// and kept without it. The backup says so in both cases ([`Backup::is_complete`]). Of a source that
+/// and kept without it. The backup says so in both cases ([`Backup::is_complete`](crate::model::Backup::is_complete)). Of a source that
 /// [needs everything](Source::needs_everything) there is no such backup.
 ///
 /// # Errors
