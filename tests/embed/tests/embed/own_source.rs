@@ -65,6 +65,32 @@ impl<I: Iterator<Item = Row> + Send> Source for Table<I> {
     }
 }
 
+struct Broken(Option<EntryPath>);
+
+impl Source for Broken {
+    fn next(&mut self) -> Option<SourceItem> {
+        let path = self.0.take()?;
+        let error = std::io::Error::other("the row is locked");
+        Some(SourceItem::Unreadable { path, error })
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_makes_the_backup_incomplete() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let context = Context::system();
+    let repository = br_embed::repository(folder.path(), &context).await?;
+    let options = BackupOptions::new("db", "me", vec![b"table".to_vec()]);
+    let source = Broken(Some("rows/00000001".parse()?));
+    let report = backup(&repository, source, &options, &context).await?;
+    let incomplete = report.into_complete().unwrap_err();
+    assert!(incomplete.to_string().contains("lacks 1"), "{incomplete}");
+    let id = incomplete.report().backup.id;
+    let described = repository.describe(id, &context).await?;
+    assert_eq!(described.unread[0].path, b"rows/00000001");
+    Ok(())
+}
+
 #[tokio::test]
 async fn only_rows_with_another_version_are_read_again() -> TestResult {
     let folder = tempfile::tempdir()?;
