@@ -96,6 +96,8 @@ impl ContentReader for HoledDetails {
 struct Known {
     reader: FileReader,
     bytes: Vec<u8>,
+    /// Its objects go with it.
+    _repo: TestRepo,
 }
 
 /// Files of all sorts: with holes, with differences, in the entry, of very many chunks.
@@ -115,7 +117,12 @@ fn known() -> Vec<Known> {
         for (name, bytes) in source.files() {
             let reader = open_file(&snapshot, &name);
             let bytes = bytes.to_vec();
-            all.push(Known { reader, bytes });
+            let _repo = repo.clone();
+            all.push(Known {
+                reader,
+                bytes,
+                _repo,
+            });
         }
         for place in 0..6 {
             content[place * 500_000 + 77] ^= 0x55;
@@ -140,6 +147,7 @@ fn known() -> Vec<Known> {
         all.push(Known {
             reader,
             bytes: whole,
+            _repo: repo.clone(),
         });
     }
     all
