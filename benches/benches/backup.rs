@@ -19,7 +19,7 @@ fn first(bencher: Bencher<'_, '_>, kind: Kind) {
         .counter(BytesCount::new(LEN))
         .with_inputs(|| (runtime.block_on(repository()).unwrap(), content.clone()))
         .bench_values(|(repository, content)| {
-            runtime.block_on(store(&repository, content)).unwrap();
+            let _ = runtime.block_on(store(&repository, content)).unwrap();
         });
 }
 
@@ -28,13 +28,13 @@ fn again(bencher: Bencher<'_, '_>, kind: Kind) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let content = bytes(LEN, kind);
     let repository = runtime.block_on(repository()).unwrap();
-    runtime
+    let _ = runtime
         .block_on(store(&repository, content.clone()))
         .unwrap();
     bencher
         .counter(BytesCount::new(LEN))
         .with_inputs(|| content.clone())
         .bench_values(|content| {
-            runtime.block_on(store(&repository, content)).unwrap();
+            let _ = runtime.block_on(store(&repository, content)).unwrap();
         });
 }

@@ -35,12 +35,12 @@ fn read(bencher: Bencher<'_, '_>, kind: Kind) {
 fn verify(bencher: Bencher<'_, '_>, kind: Kind) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let repository = runtime.block_on(repository()).unwrap();
-    runtime
+    let _ = runtime
         .block_on(store(&repository, bytes(LEN, kind)))
         .unwrap();
     let options = CheckOptions::default().with_data(ReadData::All);
     bencher.counter(BytesCount::new(LEN)).bench_local(|| {
-        runtime
+        let _ = runtime
             .block_on(check(&repository, &options, &Context::system()))
             .unwrap();
     });

@@ -25,7 +25,7 @@ fn round_trip(disk: &Disk) {
         BackupKind::Full,
         "the first backup is a full one"
     );
-    disk.restore_all(report.backup.id, "out");
+    let _ = disk.restore_all(report.backup.id, "out");
     before.assert_same(&disk.copy("out"), "what is restored is what was backed up");
     before.assert_same(&disk.tree(), "a backup changes nothing of what it reads");
     disk.assert_sound();
@@ -103,7 +103,7 @@ fn unchanged_files_are_not_read_again() {
         grown < 4096,
         "only manifest and log entry are written, not {grown} bytes"
     );
-    disk.restore_all(second.id, "out");
+    let _ = disk.restore_all(second.id, "out");
     disk.tree().assert_same(
         &disk.copy("out"),
         "the second backup is as whole as the first",
@@ -211,8 +211,8 @@ fn changes_are_found_and_old_backups_stay_unchanged() {
             "{wanted} in {found:?}"
         );
     }
-    disk.restore_all(first.id, "old");
-    disk.restore_all(second.id, "new");
+    let _ = disk.restore_all(first.id, "old");
+    let _ = disk.restore_all(second.id, "new");
     old_tree.assert_same(&disk.copy("old"), "the first backup is what was there then");
     new_tree.assert_same(&disk.copy("new"), "the second backup is what is there now");
     disk.assert_sound();
@@ -221,7 +221,7 @@ fn changes_are_found_and_old_backups_stay_unchanged() {
 #[test]
 fn renamed_folder_stores_almost_no_data() {
     let disk = Disk::new(TreeFixture::rich());
-    disk.backup();
+    let _ = disk.backup();
     let before = disk.store.size();
     fs::rename(
         disk.fixture.tree().join("folder"),
@@ -232,7 +232,7 @@ fn renamed_folder_stores_almost_no_data() {
     let report = disk.backup();
     let grown = disk.store.size() - before;
     assert!(grown < 100_000, "six megabytes moved cost {grown} bytes");
-    disk.restore_all(report.backup.id, "out");
+    let _ = disk.restore_all(report.backup.id, "out");
     disk.tree()
         .assert_same(&disk.copy("out"), "the moved folder is whole");
 }
@@ -463,7 +463,7 @@ fn paths_longer_than_system_limit_are_backed_up_and_restored() {
     );
     let report = disk.backup();
     assert!(report.backup.is_complete(), "{:?}", report.backup.unread);
-    disk.restore_all(report.backup.id, "out");
+    let _ = disk.restore_all(report.backup.id, "out");
     before.assert_same(&disk.copy("out"), "long paths come back");
     let again = disk.backup().backup;
     assert_eq!(again.changes.files_unchanged, 25, "and are recognised");
@@ -498,7 +498,8 @@ fn insertion_into_large_file_stores_little_data() {
     let mut content = vec![0; 8_000_000];
     Noise::new(5).fill(&mut content);
     let repo = TestRepo::new();
-    repo.backup(&MemorySource::new().file("image", content.clone()))
+    let _ = repo
+        .backup(&MemorySource::new().file("image", content.clone()))
         .unwrap();
     content.splice(3_000_000..3_000_000, *b"a few bytes in the middle");
     let mut source = MemorySource::new();

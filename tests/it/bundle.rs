@@ -228,16 +228,12 @@ fn only_imported_bundles_have_bundle_name() {
     let bundle = EmqxNode::small().export(folder.path(), BASE);
     let backup = import(&repo, &bundle).backup;
     assert_eq!(name_of(&backup).unwrap().directory(), BASE);
-    let untagged = Backup {
-        tags: Vec::new(),
-        ..backup.clone()
-    };
+    let mut untagged = backup.clone();
+    untagged.tags.clear();
     assert_eq!(name_of(&untagged), None);
     for path in ["/etc/app", "/srv/.tar.gz", "/srv/\u{7f}.tar"] {
-        let other = Backup {
-            paths: vec![path.as_bytes().to_vec()],
-            ..backup.clone()
-        };
+        let mut other = backup.clone();
+        other.paths = vec![path.as_bytes().to_vec()];
         assert_eq!(name_of(&other), None, "{path}");
     }
 }

@@ -89,7 +89,7 @@ fn rebuilt_log_keeps_order_of_entries() {
         let repo = repo.fork(3);
         repo.set_object(&format!("log/{lost:016}"), Some(noise(1, 100)));
         let options = CheckOptions::default().with_repair_log(true);
-        block_on(check(&repo.repository, &options, &repo.context)).unwrap();
+        let _ = block_on(check(&repo.repository, &options, &repo.context)).unwrap();
         assert_eq!(listed(&repo.reopen(4)), ids, "entry {lost} was lost");
     }
 }

@@ -213,7 +213,7 @@ fn real_files_that_change_between_walk_and_reading() {
     let wanted = ["becomes a folder", "becomes a link", "vanishes"];
     let wanted = wanted.map(|name| disk.stored(name).as_bytes().to_vec());
     assert_eq!(unread, wanted, "{:?}", report.backup.unread);
-    disk.restore_all(report.backup.id, "out");
+    let _ = disk.restore_all(report.backup.id, "out");
     let read = |name| fs::read(disk.restored("out", name)).unwrap();
     assert_eq!(read("stays"), noise(1, 200_000));
     assert_eq!(
@@ -296,7 +296,7 @@ fn a_file_of_another_image_at_the_same_path_is_read() {
     }
     for (id, content) in ids.into_iter().zip(["old", "new"]) {
         let to = format!("out of {content}");
-        disk.restore_all(id, &to);
+        let _ = disk.restore_all(id, &to);
         let there = fs::read(disk.restored(&to, "image/f")).unwrap();
         assert_eq!(there, content.as_bytes());
     }

@@ -93,8 +93,8 @@ fn repository_in_container_works() {
         source = source.file(&format!("folder/{number}"), noise(number, 100_000));
     }
     let host = TestRepo::options("host");
-    block_on(backup(&repository, source.clone(), &host, &context)).unwrap();
-    block_on(backup(&repository, source, &host, &context)).unwrap();
+    let _ = block_on(backup(&repository, source.clone(), &host, &context)).unwrap();
+    let _ = block_on(backup(&repository, source, &host, &context)).unwrap();
     let defaults = StorageOptions::default();
     let repository = block_on(Repository::open(&location, &defaults, None)).unwrap();
     let options = CheckOptions::default().with_data(ReadData::All);

@@ -45,7 +45,7 @@ async fn delete_async(repo: &TestRepo, id: BackupId) {
 }
 
 async fn prune(repo: &TestRepo) {
-    repo.prune_async().await.unwrap();
+    let _ = repo.prune_async().await.unwrap();
 }
 
 async fn backup_async(repo: &TestRepo, source: MemorySource, host: &str) -> BackupId {
@@ -107,7 +107,7 @@ fn two_concurrent_backups_can_both_merge_segments() {
             move || {
                 Box::pin(async move {
                     let id = backup_async(&other, source(3), "other").await;
-                    other.prune_async().await.unwrap();
+                    let _ = other.prune_async().await.unwrap();
                     *slot.lock().unwrap() = Some(id);
                 })
             }
@@ -163,15 +163,15 @@ fn a_prune_inside_a_backup(base: bool, sleeps: bool) {
             move || {
                 Box::pin(async move {
                     delete_async(&other, doomed).await;
-                    other.prune_async().await.unwrap();
+                    let _ = other.prune_async().await.unwrap();
                     if sleeps {
                         // Much happens before the backup wakes up: its packs are made again, used, and given up again.
                         let again = backup_async(&other, source(2), "other").await;
                         let more = backup_async(&other, source(4), "other").await;
                         delete_async(&other, again).await;
-                        other.prune_async().await.unwrap();
+                        let _ = other.prune_async().await.unwrap();
                         delete_async(&other, more).await;
-                        other.prune_async().await.unwrap();
+                        let _ = other.prune_async().await.unwrap();
                     }
                 })
             }
@@ -193,7 +193,7 @@ fn a_prune_inside_a_backup(base: bool, sleeps: bool) {
         let all = Expected::from([(kept, source(1)), (id, source(2))]);
         let after = one.reopen(300 + n);
         after.assert_holds(&what, &all);
-        after
+        let _ = after
             .prune()
             .unwrap_or_else(|error| panic!("{what}: the next prune: {error}"));
         after.assert_holds(&format!("{what}, and another one"), &all);
@@ -278,7 +278,7 @@ fn prune_that_moves_chunks_does_not_stop_backup() {
         let after = one.reopen(300 + n);
         after.assert_holds(&what, &all);
         after.delete(&[kept_id]).unwrap();
-        after.prune().unwrap();
+        let _ = after.prune().unwrap();
         after.assert_holds(&what, &Expected::from([(id, kept.clone())]));
     }
 }
@@ -306,7 +306,7 @@ fn prunable() -> (TestRepo, Expected) {
 fn two_concurrent_prunes_remove_no_used_data() {
     let (repo, all) = prunable();
     let operations = count(&repo, |probe| {
-        probe.prune().unwrap();
+        let _ = probe.prune().unwrap();
     });
     for n in steps(0..operations) {
         let one = repo.fork(100 + n);
@@ -316,7 +316,7 @@ fn two_concurrent_prunes_remove_no_used_data() {
             move || Box::pin(async move { prune(&other).await })
         });
         let what = format!("another prune before operation {n}");
-        one.prune().unwrap_or_else(|error| {
+        let _ = one.prune().unwrap_or_else(|error| {
             panic!("{what}: {error}: {:?}", std::error::Error::source(&error))
         });
         one.reopen(300 + n).assert_holds(&what, &all);
@@ -327,7 +327,7 @@ fn two_concurrent_prunes_remove_no_used_data() {
 fn backup_during_prune_stays_restorable() {
     let (repo, all) = prunable();
     let operations = count(&repo, |probe| {
-        probe.prune().unwrap();
+        let _ = probe.prune().unwrap();
     });
     for n in steps(0..operations) {
         let one = repo.fork(100 + n);
@@ -342,7 +342,8 @@ fn backup_during_prune_stays_restorable() {
             }
         });
         let what = format!("a backup before operation {n} of a prune");
-        one.prune()
+        let _ = one
+            .prune()
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         let late = other
             .backups()
@@ -448,7 +449,7 @@ fn seventy_backups_by_two_writers_cross_checkpoints() {
     let doomed: Vec<_> = all.keys().copied().take(60).collect();
     fresh.delete(&doomed).unwrap();
     all.retain(|id, _| !doomed.contains(id));
-    fresh.prune().unwrap();
+    let _ = fresh.prune().unwrap();
     fresh.reopen(4).assert_holds("after deleting sixty", &all);
 }
 
@@ -468,7 +469,7 @@ fn many_writers_on_one_disk_lose_no_backup() {
                 for round in 0..8 {
                     let options = TestRepo::options(&format!("host{writer}"));
                     let source = source(writer * 100 + round);
-                    block_on(backup(&repository, source, &options, &context)).unwrap();
+                    let _ = block_on(backup(&repository, source, &options, &context)).unwrap();
                 }
             });
         }

@@ -118,7 +118,7 @@ fn a_backup_dies(encrypted: bool) {
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         all.insert(next.backup.id, new.clone());
         survivor.assert_holds(&format!("{what}, and the next backup"), &all);
-        survivor
+        let _ = survivor
             .prune()
             .unwrap_or_else(|error| panic!("{what}: prune: {error}"));
         survivor.assert_holds(&format!("{what}, and a prune"), &all);
@@ -202,7 +202,7 @@ fn lost_response_does_not_lose_backup() {
             victim.faults.fail_once(n, when);
             let result = victim.backup(&new);
             if victim.faults.count() <= n {
-                result.unwrap();
+                let _ = result.unwrap();
                 break;
             }
             let operation = victim.faults.operations()[usize::try_from(n).unwrap()].clone();
@@ -245,7 +245,7 @@ fn crash_of_delete_at_any_point_is_atomic() {
             all.remove(&victim_id);
         }
         survivor.assert_holds(what, &all);
-        survivor.prune().unwrap();
+        let _ = survivor.prune().unwrap();
         survivor.assert_holds(what, &all);
     });
 }
@@ -276,7 +276,7 @@ fn much_to_prune() -> (TestRepo, Expected) {
     }
     // Packs of the first are moved once already.
     repo.delete(&ids[..1]).unwrap();
-    repo.prune().unwrap();
+    let _ = repo.prune().unwrap();
     // The one whose packs the others share, and one in between.
     repo.delete(&[ids[1], ids[3]]).unwrap();
     for id in [ids[0], ids[1], ids[3]] {
@@ -285,7 +285,7 @@ fn much_to_prune() -> (TestRepo, Expected) {
     let dead = repo.reopen(77);
     let count = {
         let probe = repo.fork(78);
-        probe.backup(&mixed(30)).unwrap();
+        let _ = probe.backup(&mixed(30)).unwrap();
         probe.faults.count()
     };
     dead.faults.stop_at(count - 1, When::Before);
@@ -303,7 +303,7 @@ fn crash_of_prune_at_any_point_can_be_resumed() {
         |what, survivor, _| {
             survivor.assert_holds(what, &all);
             let again = survivor.reopen(5);
-            again
+            let _ = again
                 .prune()
                 .unwrap_or_else(|error| panic!("{what}: the next prune: {error}"));
             again.assert_holds(&format!("{what}, and the next prune"), &all);
@@ -326,7 +326,7 @@ fn prune_with_store_errors_can_be_resumed() {
             let what = format!("operation {n} failed {when:?} its effect");
             let again = victim.reopen(7000 + n);
             again.assert_holds(&what, &all);
-            again
+            let _ = again
                 .prune()
                 .unwrap_or_else(|error| panic!("{what}: {error}"));
             again.assert_holds(&what, &all);
@@ -370,7 +370,7 @@ fn crash_of_init_at_any_point_can_be_repeated() {
                 }
                 let repo = TestRepo::open(store, password, 3)
                     .unwrap_or_else(|error| panic!("{what}: {error}"));
-                repo.backup(&tiny(1)).unwrap();
+                let _ = repo.backup(&tiny(1)).unwrap();
                 assert_eq!(
                     repo.backups().unwrap().len(),
                     1,
@@ -444,7 +444,7 @@ fn data_of_crashed_backup_is_not_stored_again() {
         assert_eq!(left, 0, "journals are gone once their content is committed");
         let again = survivor.backup_with(&source, &options).unwrap();
         assert_eq!(again.backup.changes.files_unchanged, 10);
-        survivor.prune().unwrap();
+        let _ = survivor.prune().unwrap();
         survivor.assert_holds(
             "pruned",
             &Expected::from([
@@ -469,7 +469,7 @@ fn pack_missing_from_journal_is_not_stored_again() {
     let probe = repo.fork(2);
     let journal = tempfile::tempdir().unwrap();
     let options = TestRepo::options("host").with_journal(Some(journal.path().to_owned()));
-    probe.backup_with(&source, &options).unwrap();
+    let _ = probe.backup_with(&source, &options).unwrap();
     let expected = packs(&probe);
     let operations = probe.faults.operations();
     let is_pack = |operation: &br_testkit::Operation| {
@@ -501,7 +501,7 @@ fn damaged_journal_only_costs_time() {
     let probe = repo.fork(2);
     let folder = tempfile::tempdir().unwrap();
     let options = TestRepo::options("host").with_journal(Some(folder.path().to_owned()));
-    probe.backup_with(&source, &options).unwrap();
+    let _ = probe.backup_with(&source, &options).unwrap();
     let last = probe.faults.count() - 1;
     let make = |folder: &std::path::Path, seed| {
         let options = TestRepo::options("host").with_journal(Some(folder.to_owned()));

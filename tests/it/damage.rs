@@ -408,7 +408,7 @@ fn chunk_stored_twice_survives_loss_of_one_copy() {
     // Both begin with an empty repository and store the same.
     let operations = {
         let probe = one.fork(9);
-        probe.backup(&all).unwrap();
+        let _ = probe.backup(&all).unwrap();
         probe.faults.count()
     };
     one.faults.before(operations - 2, {
@@ -419,9 +419,14 @@ fn chunk_stored_twice_survives_loss_of_one_copy() {
                 let journal = tempfile::tempdir().unwrap();
                 let folder = Some(journal.path().to_owned());
                 let options = TestRepo::options("other").with_journal(folder);
-                br_core::engine::backup::backup(&other.repository, all, &options, &other.context)
-                    .await
-                    .unwrap();
+                let _ = br_core::engine::backup::backup(
+                    &other.repository,
+                    all,
+                    &options,
+                    &other.context,
+                )
+                .await
+                .unwrap();
             })
         }
     });
@@ -621,6 +626,6 @@ fn error_about_lost_chunk_names_pack_as_object_kind() {
     };
     look("with an index");
     let options = CheckOptions::default().with_repair_index(true);
-    block_on(check(&repo.repository, &options, &repo.context)).unwrap();
+    let _ = block_on(check(&repo.repository, &options, &repo.context)).unwrap();
     look("given up");
 }

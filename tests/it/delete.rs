@@ -9,7 +9,8 @@ fn repo_with(count: u64) -> (TestRepo, Vec<br_core::model::Backup>) {
     let repo = TestRepo::new();
     for n in 0..count {
         let source = MemorySource::new().file("f", noise(1, 2000));
-        repo.backup_with(&source, &TestRepo::options(&format!("host{n}")))
+        let _ = repo
+            .backup_with(&source, &TestRepo::options(&format!("host{n}")))
             .unwrap();
     }
     let backups = repo.backups().unwrap();
@@ -64,7 +65,7 @@ fn ambiguous_id_is_refused_with_list_of_matches() {
     let prefix: String = backups[0].id.to_string().chars().take(6).collect();
     let error = block_on(
         repo.repository
-            .find(&prefix.parse().unwrap(), &repo.context),
+            .find(prefix.parse::<BackupSelector>().unwrap(), &repo.context),
     )
     .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AmbiguousId);
@@ -99,7 +100,7 @@ fn the_plan_names_the_last_complete_backup_when_incomplete_ones_are_left() {
     let other = TestRepo::options("other");
     let other = repo.backup_with(&whole, &other).unwrap().backup.id;
     let last_complete = |ids: &[BackupId]| {
-        let ids = ids.iter().map(|id| BackupSelector::from(*id)).collect();
+        let ids = ids.iter().copied();
         let plan = delete::plan(&repo.repository, ids, &repo.context);
         block_on(plan).unwrap().last_complete
     };

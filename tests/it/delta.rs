@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use br_core::ErrorKind;
 use br_core::engine::backup::{BackupOptions, backup};
 use br_core::engine::check::{CheckOptions, ReadData, check};
 use br_core::engine::delete;
 use br_core::engine::prune::{PruneOptions, plan, prune};
 use br_core::model::{BackupId, EntryPath, FileTime, Owner};
 use br_core::source::StreamSource;
-use br_core::{BackupSelector, ErrorKind};
 use br_testkit::{Behaviour, MemorySource, TestRepo, Thing, When, block_on, noise, steps};
 
 type Expected = BTreeMap<BackupId, MemorySource>;
@@ -86,7 +86,7 @@ fn small_change_stores_little_data() {
 
         let plain = repo.fork(5);
         let whole = options("host").with_deltas(Some(false));
-        plain.backup_with(&second, &whole).unwrap();
+        let _ = plain.backup_with(&second, &whole).unwrap();
         let whole = stored(&plain) - before;
         assert!(whole > 20 * WHOLE, "{whole} bytes");
 
@@ -122,8 +122,8 @@ fn many_versions_do_not_form_delta_chain() {
     // Only the last version is kept: its bases stay.
     let last = all.pop_last().unwrap();
     repo.delete(&all.into_keys().collect::<Vec<_>>()).unwrap();
-    repo.prune().unwrap();
-    repo.prune().unwrap();
+    let _ = repo.prune().unwrap();
+    let _ = repo.prune().unwrap();
     let all = Expected::from([last]);
     repo.reopen(6).assert_holds("the last version", &all);
     assert!(repo.check().unwrap().findings.is_empty());
@@ -236,7 +236,7 @@ fn damage_to_delta_base_is_named_and_repaired() {
     let options_of_repair = CheckOptions::default()
         .with_data(ReadData::All)
         .with_repair_index(true);
-    block_on(check(&lost.repository, &options_of_repair, &lost.context)).unwrap();
+    let _ = block_on(check(&lost.repository, &options_of_repair, &lost.context)).unwrap();
     // Another backup of the same data restores everything.
     for (number, source) in (20..).zip(all.values()) {
         let healing = lost.reopen(number);
@@ -279,10 +279,10 @@ fn either_copy_of_delta_base_is_sufficient() {
             Box::pin(async move {
                 let options = options("other");
                 let made = backup(&slow.repository, source, &options, &slow.context);
-                made.await.unwrap();
+                let _ = made.await.unwrap();
             })
         });
-        one.backup_with(&first, &options("host")).unwrap();
+        let _ = one.backup_with(&first, &options("host")).unwrap();
         (large(&one).len() == 2).then_some(one)
     });
     let repo = twice.unwrap();
@@ -296,7 +296,7 @@ fn either_copy_of_delta_base_is_sufficient() {
     // Segments are merged, and then another copy may be found first.
     for number in 0..20 {
         let small = MemorySource::new().file("f", noise(100 + number, 2000));
-        repo.backup_with(&small, &options("small")).unwrap();
+        let _ = repo.backup_with(&small, &options("small")).unwrap();
     }
     assert_eq!(repo.check().unwrap().findings.len(), 0);
     for (number, key) in (10..).zip(large(&repo)) {
@@ -351,7 +351,7 @@ fn prune_during_backup_keeps_delta_bases() {
     scatter(&mut content, 5, 2);
     let third = version(3, content);
     let probe = repo.fork(9);
-    probe.backup_with(&third, &options("host")).unwrap();
+    let _ = probe.backup_with(&third, &options("host")).unwrap();
     let doomed: Vec<BackupId> = all.keys().copied().collect();
     let conflicts = AtomicU64::new(0);
     for n in steps(0..probe.faults.count()) {
@@ -361,15 +361,12 @@ fn prune_during_backup_keeps_delta_bases() {
             let (other, doomed) = (other.clone(), doomed.clone());
             move || {
                 Box::pin(async move {
-                    let selectors = doomed
-                        .iter()
-                        .map(|id| BackupSelector::Prefix(id.to_string()));
                     let context = &other.context;
-                    let plan = delete::plan(&other.repository, selectors.collect(), context).await;
+                    let plan = delete::plan(&other.repository, doomed, context).await;
                     delete::delete(&other.repository, &plan.unwrap(), context)
                         .await
                         .unwrap();
-                    other.prune_async().await.unwrap();
+                    let _ = other.prune_async().await.unwrap();
                 })
             }
         });
@@ -384,7 +381,7 @@ fn prune_during_backup_keeps_delta_bases() {
         let all = Expected::from([(id, third.clone()), (kept_id, kept.clone())]);
         let what = format!("a prune before operation {n}");
         one.reopen(300 + n).assert_holds(&what, &all);
-        one.prune().unwrap();
+        let _ = one.prune().unwrap();
         one.reopen(400 + n).assert_holds(&what, &all);
     }
 }
@@ -399,7 +396,7 @@ fn deltas_of_interrupted_backup_are_reused_only_with_their_bases() {
     let journal = tempfile::tempdir().unwrap();
     let options = options("host").with_journal(Some(journal.path().to_owned()));
     let probe = repo.fork(9);
-    probe.backup_with(&third, &options).unwrap();
+    let _ = probe.backup_with(&third, &options).unwrap();
     for n in steps(0..probe.faults.count()) {
         let one = repo.fork(100 + n);
         one.faults.stop_at(n, When::After);
@@ -419,7 +416,7 @@ fn deltas_of_interrupted_backup_are_reused_only_with_their_bases() {
             let planned = plan(&next.repository, &sparing, &next.context)
                 .await
                 .unwrap();
-            prune(&next.repository, &planned, &next.context)
+            let _ = prune(&next.repository, &planned, &next.context)
                 .await
                 .unwrap();
         });
@@ -453,7 +450,7 @@ fn unused_delta_without_base_is_not_damage() {
         planned.packs_unused > 0 && planned.packs_kept > 0,
         "{planned:?}"
     );
-    block_on(prune(&repo.repository, &planned, &repo.context)).unwrap();
+    let _ = block_on(prune(&repo.repository, &planned, &repo.context)).unwrap();
     repo.assert_holds("pruned", &Expected::from([(third, last)]));
     let findings = repo.check().unwrap().findings;
     assert!(findings.is_empty(), "{findings:?}");

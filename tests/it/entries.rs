@@ -346,7 +346,7 @@ fn source_without_change_evidence_is_always_read() {
         (entry.mtime, entry.ctime) = Default::default();
         Given::default().and(entry, content)
     };
-    back_up(&repo, &given(b"old")).unwrap();
+    let _ = back_up(&repo, &given(b"old")).unwrap();
     let second = back_up(&repo, &given(b"new")).unwrap().backup;
     let path = EntryPath::new("f".as_bytes()).unwrap();
     assert_eq!(dumped(&repo, second.id, &path), b"new");

@@ -260,7 +260,7 @@ fn scattered_chunks_are_exported_in_order() {
             put(&format!("{:02}/{number:04}", number % 7), bytes);
         }
         put("large", noise(round / 3, 9_000_000));
-        repo.backup(&source).unwrap();
+        let _ = repo.backup(&source).unwrap();
     }
     let id = repo.backups().unwrap().last().unwrap().id;
     let all = ExportOptions::default();
@@ -315,7 +315,7 @@ fn content_may_be_left_unread() {
         };
         repo.faults.reset();
         let (given, report) = export_with(&repo.repository, id, &all, &context, read);
-        report.unwrap();
+        let _ = report.unwrap();
         let given = taken(&given);
         assert_eq!(given.len(), expected.len());
         for (nth, (entry, bytes)) in given.iter().enumerate() {
@@ -343,7 +343,7 @@ fn a_large_file_that_is_left_unread_is_not_fetched() {
         repo.faults.reset();
         let all = ExportOptions::default();
         let (given, report) = export_with(&repo.repository, id, &all, &repo.context, read);
-        report.unwrap();
+        let _ = report.unwrap();
         let given = taken(&given);
         assert!(given[1].1 == noise(2, 5_000), "what follows comes");
         repo.faults.count()
@@ -370,7 +370,7 @@ fn adjacent_chunks_need_few_requests() {
     repo.faults.reset();
     let all = ExportOptions::default();
     let (given, report) = export_with(&repo.repository, id, &all, &repo.context, everything);
-    report.unwrap();
+    let _ = report.unwrap();
     assert_eq!(taken(&given).len(), 3_000);
     let requests = repo.faults.count();
     assert!(requests < 20, "{requests} requests for 3,000 files in 6 MB");
@@ -469,14 +469,14 @@ fn export_fails_if_sink_ignores_damage() {
     let (given, report) = export_with(&repo.repository, id, &all, &repo.context, |_, _| {
         Ok(Vec::new())
     });
-    report.unwrap();
+    let _ = report.unwrap();
     assert_eq!(taken(&given).len(), 1, "what is not read is not looked at");
 }
 
 #[test]
 fn unavailable_store_is_not_reported_as_damage() {
     let repo = TestRepo::encrypted();
-    repo.backup(&source()).unwrap();
+    let _ = repo.backup(&source()).unwrap();
     let id = repo.backups().unwrap()[0].id;
     for n in steps(0..) {
         let one = repo.fork(100 + n);

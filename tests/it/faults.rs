@@ -17,7 +17,7 @@ fn source() -> MemorySource {
 /// Lets every operation fail once, and looks at what comes of it.
 fn at_every_operation(work: impl Fn(&TestRepo) -> br_core::Result<()>) {
     let repo = TestRepo::encrypted();
-    repo.backup(&source()).unwrap();
+    let _ = repo.backup(&source()).unwrap();
     for n in steps(0..) {
         let one = repo.fork(100 + n);
         let keys = one.keys();

@@ -133,7 +133,7 @@ fn restore_on_full_disk_reports_missing_files() {
     let Some(small) = Tmpfs::new(8) else { return };
     let repo = TestRepo::new();
     let source = files(16).file("zz inline", "short");
-    repo.backup(&source).unwrap();
+    let _ = repo.backup(&source).unwrap();
     let target = small.at("out");
     let options = RestoreOptions::default().with_owner(false);
     let report = restore(
@@ -218,10 +218,8 @@ fn delete_backups(
     ids: &[BackupId],
     context: &Context,
 ) -> br_core::Result<()> {
-    let prefix = |id: &BackupId| BackupSelector::Prefix(id.to_string());
-    let selectors = ids.iter().map(prefix).collect();
     block_on(async {
-        let plan = delete::plan(repository, selectors, context).await?;
+        let plan = delete::plan(repository, ids.iter().copied(), context).await?;
         delete::delete(repository, &plan, context).await
     })
 }

@@ -26,9 +26,9 @@ fn whole() -> &'static TestRepo {
             .unwrap()
             .backup
             .id;
-        repo.backup(&source()).unwrap();
+        let _ = repo.backup(&source()).unwrap();
         repo.delete(&[doomed]).unwrap();
-        repo.prune().unwrap();
+        let _ = repo.prune().unwrap();
         repo
     })
 }

@@ -32,6 +32,7 @@ mod prune;
 mod repair;
 mod restore;
 mod s3;
+mod snapshot;
 mod state_machine;
 mod stores;
 mod stream;

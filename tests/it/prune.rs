@@ -113,7 +113,7 @@ fn small_amount_of_unused_data_is_kept() {
         planned.packs_rewritten >= 1,
         "unless the option is given: {planned:?}"
     );
-    block_on(prune(&repo.repository, &planned, &repo.context)).unwrap();
+    let _ = block_on(prune(&repo.repository, &planned, &repo.context)).unwrap();
     repo.assert_holds("after", &Expected::from([(kept, most)]));
 }
 
@@ -158,7 +158,7 @@ fn a_prune_of_everything_leaves_an_empty_repository() {
         back_up(&repo, &files(10..30, 5_000), "b"),
     ];
     repo.delete(&ids).unwrap();
-    repo.prune().unwrap();
+    let _ = repo.prune().unwrap();
     let left = repo.keys();
     let folders = ["packs/", "index/", "manifests/"];
     let left: Vec<_> = left
@@ -206,7 +206,7 @@ fn young_unknown_packs_are_kept() {
     );
     let planned = block_on(plan(&repo.repository, &TestRepo::thorough(), &repo.context)).unwrap();
     assert_eq!(planned.packs_leftover, 2, "{planned:?}");
-    repo.prune().unwrap();
+    let _ = repo.prune().unwrap();
     assert_eq!(packs(&repo), 0);
     repo.assert_holds("after", &Expected::new());
 }
@@ -271,7 +271,7 @@ fn a_prune_that_loses_races_copies_once() {
     repo.delete(&[doomed]).unwrap();
     let condemn = {
         let probe = repo.fork(9);
-        probe.prune().unwrap();
+        let _ = probe.prune().unwrap();
         let operations = probe.faults.operations();
         let is_condemn = |o: &br_testkit::Operation| o.verb == "put" && o.key.starts_with("log/");
         operations.iter().position(is_condemn).unwrap() as u64
@@ -291,7 +291,7 @@ fn a_prune_that_loses_races_copies_once() {
                     &options,
                     &other.context,
                 );
-                made.await.unwrap();
+                let _ = made.await.unwrap();
             })
         });
     }
@@ -319,7 +319,7 @@ fn partial_writes_of_killed_writers_are_removed_by_empty_plan() {
     let repository = block_on(br_core::Repository::init(&location, &options, &context)).unwrap();
     let options = TestRepo::options("host");
     let made = br_core::engine::backup::backup(&repository, files(0..3, 5_000), &options, &context);
-    block_on(made).unwrap();
+    let _ = block_on(made).unwrap();
     let folder = dir.path().join("repository/packs/ab");
     std::fs::create_dir_all(&folder).unwrap();
     let (old, young) = (folder.join("abcd#1"), folder.join("abce#1"));
@@ -352,7 +352,7 @@ fn unreferenced_segments_and_manifests_have_same_grace_as_packs() {
         &repo.context,
     ))
     .unwrap();
-    block_on(prune(&repo.repository, &planned, &repo.context)).unwrap();
+    let _ = block_on(prune(&repo.repository, &planned, &repo.context)).unwrap();
     assert_eq!(repo.keys(), before, "nothing goes within a day");
     let options = br_core::engine::check::CheckOptions::default().with_repair_log(true);
     let checked = br_core::engine::check::check(&repo.repository, &options, &repo.context);

@@ -49,7 +49,7 @@ fn a_damaged_index_is_rebuilt() {
                     assert_eq!(repo.files(*id).unwrap(), *files, "{what}");
                 }
                 repo.delete(&[whole.backups[0].0]).unwrap();
-                repo.prune().unwrap();
+                let _ = repo.prune().unwrap();
                 assert_eq!(
                     repo.files(whole.backups[1].0).unwrap(),
                     whole.backups[1].1,
@@ -145,7 +145,7 @@ fn a_damaged_log_is_named_and_rebuilt() {
                 "{what}: it works on"
             );
             repo.delete(&[whole.backups[0].0]).unwrap();
-            repo.prune().unwrap();
+            let _ = repo.prune().unwrap();
             assert_eq!(
                 repo.files(whole.backups[1].0).unwrap(),
                 whole.backups[1].1,
@@ -159,7 +159,7 @@ fn a_damaged_log_is_named_and_rebuilt() {
 fn a_log_damaged_before_a_checkpoint_does_not_matter() {
     let repo = TestRepo::new();
     for _ in 0..40 {
-        repo.backup(&source()).unwrap();
+        let _ = repo.backup(&source()).unwrap();
     }
     for seq in 0..32 {
         repo.set_object(
@@ -169,7 +169,7 @@ fn a_log_damaged_before_a_checkpoint_does_not_matter() {
     }
     let repo = repo.reopen(2);
     assert_eq!(repo.backups().unwrap().len(), 40, "a checkpoint has it all");
-    repo.backup(&source()).unwrap();
+    let _ = repo.backup(&source()).unwrap();
     assert!(repo.check().unwrap().is_sound());
 }
 
@@ -183,7 +183,7 @@ fn rebuilt_log_keeps_moved_chunks() {
         .id;
     let kept = repo.backup(&source()).unwrap().backup.id;
     repo.delete(&[doomed]).unwrap();
-    repo.prune().unwrap();
+    let _ = repo.prune().unwrap();
     let last = repo
         .keys()
         .into_iter()
@@ -196,7 +196,7 @@ fn rebuilt_log_keeps_moved_chunks() {
     let report = block_on(check(&repo.repository, &options, &repo.context)).unwrap();
     assert!(report.is_sound(), "{:?}", report.findings);
     assert_eq!(repo.files(kept).unwrap(), source().files());
-    repo.prune().unwrap();
+    let _ = repo.prune().unwrap();
     assert_eq!(repo.files(kept).unwrap(), source().files());
     let findings = repo.check().unwrap().findings;
     assert_eq!(findings.len(), 1, "the old entry stays: {findings:?}");
@@ -253,9 +253,9 @@ fn a_lost_pack_is_given_up_and_its_content_stored_again() {
             );
             let repo = repo.reopen(4);
             // The sources of both backups are still there.
-            repo.backup(&source()).unwrap();
+            let _ = repo.backup(&source()).unwrap();
             let second = source().file("only in the second", noise(3, 20_000));
-            repo.backup(&second).unwrap();
+            let _ = repo.backup(&second).unwrap();
             let report = repo.check().unwrap();
             let latest = repo.backups().unwrap().pop().unwrap();
             assert_eq!(
@@ -268,7 +268,7 @@ fn a_lost_pack_is_given_up_and_its_content_stored_again() {
                 .iter()
                 .any(|f| f.message.contains("cannot be listed"));
             if !lost_tree {
-                repo.prune().unwrap();
+                let _ = repo.prune().unwrap();
                 assert!(
                     repo.check().unwrap().is_sound(),
                     "{pack}: {:?}",
@@ -360,7 +360,7 @@ fn a_lost_log_is_damage_in_every_command_and_rebuilt_on_request() {
         assert_eq!(report.repaired.len(), 3, "{:?}", report.repaired);
         let repo = repo.reopen(5);
         assert_eq!(repo.backups().unwrap().len(), 2, "all backups are back");
-        repo.prune().unwrap();
+        let _ = repo.prune().unwrap();
         for (id, files) in &whole.backups {
             assert_eq!(repo.files(*id).unwrap(), *files);
         }
@@ -408,7 +408,7 @@ fn machine_that_saw_newer_entry_refuses_older_log() {
     assert_eq!(listed, [first, second], "its manifest brings it back");
     back_up(&mended, 5);
     assert_eq!(cut.reopen(14).backups().unwrap().len(), 3, "for everybody");
-    mended.prune().unwrap();
+    let _ = mended.prune().unwrap();
     assert!(mended.check().unwrap().is_sound());
     assert_eq!(mended.files(second).unwrap(), small(3).files());
 }
@@ -499,7 +499,7 @@ fn backup_missing_from_log_is_recovered_unless_deleted() {
     assert!(report.repaired[0].contains(&lost.to_string()), "{report:?}");
     let listed: Vec<_> = repo.backups().unwrap().iter().map(|b| b.id).collect();
     assert_eq!(listed, [kept, lost]);
-    repo.prune().unwrap();
+    let _ = repo.prune().unwrap();
     assert_eq!(repo.files(lost).unwrap(), small(3).files());
     assert!(repo.check().unwrap().findings.is_empty());
     let again = repair_log(&repo);
@@ -559,7 +559,7 @@ fn log_with_truncated_last_entry_is_read_without_write() {
             assert!(report.is_sound(), "{:?}", report.findings);
             let ids: Vec<_> = repo.backups().unwrap().iter().map(|b| b.id).collect();
             assert_eq!(ids, wanted);
-            repo.prune().unwrap();
+            let _ = repo.prune().unwrap();
             assert_eq!(repo.files(fourth).unwrap(), small(6).files());
         }
     }
@@ -648,7 +648,7 @@ fn next_backup_stores_data_again_that_reader_found_damaged() {
             let report = check_with(&repo, &read_all().with_repair_index(true));
             assert!(report.is_sound(), "{:?}", report.findings);
             assert!(report.repaired.iter().any(|text| text.contains(&pack)));
-            repo.prune().unwrap();
+            let _ = repo.prune().unwrap();
             let repo = repo.reopen(8);
             assert!(!repo.keys().contains(&pack), "the damaged pack is gone");
             assert!(check_with(&repo, &read_all()).is_sound());
@@ -701,7 +701,7 @@ fn repair_keeps_intact_data_and_next_backup_completes_rest() {
         }
         let report = check_with(&repo, &read_all());
         assert!(report.is_sound(), "{:?}", report.findings);
-        repo.prune().unwrap();
+        let _ = repo.prune().unwrap();
         assert!(check_with(&repo, &read_all()).is_sound());
         for id in [first, second.id] {
             assert_eq!(repo.files(id).unwrap(), source.files());
@@ -751,6 +751,6 @@ fn damage_is_remembered_past_a_checkpoint() {
         repo.delete(&[id]).unwrap();
     }
     let repo = repo.reopen(9);
-    repo.backup(&source).unwrap();
+    let _ = repo.backup(&source).unwrap();
     assert_eq!(repo.files(first).unwrap(), source.files());
 }

@@ -78,7 +78,7 @@ fn a_path_that_is_not_in_the_backup_is_an_error() {
 fn over(overwrite: Overwrite) -> (Disk, br_core::engine::restore::RestoreReport) {
     let disk = Disk::new(TreeFixture::rich());
     let id = disk.backup().backup.id;
-    disk.restore_all(id, "out");
+    let _ = disk.restore_all(id, "out");
     let hidden = disk.restored("out", "just a chunk");
     let meta = fs::metadata(&hidden).unwrap();
     fs::write(&hidden, [b'?'; 513]).unwrap();
@@ -142,7 +142,7 @@ fn overwrite_never_replaces_no_file() {
 fn surplus_is_deleted_only_in_backed_up_folders() {
     let disk = Disk::new(TreeFixture::rich());
     let id = disk.backup().backup.id;
-    disk.restore_all(id, "out");
+    let _ = disk.restore_all(id, "out");
     let inside = ["extra", "folder/extra", "many/extra"];
     for path in inside {
         fs::write(disk.restored("out", path), "extra").unwrap();
@@ -285,7 +285,8 @@ fn a_restore_over_a_running_copy_leaves_no_temporary_files() {
     let disk = Disk::new(TreeFixture::rich());
     let id = disk.backup().backup.id;
     for overwrite in [Overwrite::IfChanged, Overwrite::Always] {
-        disk.restore(id, "out", &options().with_overwrite(overwrite))
+        let _ = disk
+            .restore(id, "out", &options().with_overwrite(overwrite))
             .unwrap();
         let paths = disk.copy("out").paths();
         let temporary: Vec<_> = paths.iter().filter(|path| path.contains(".br-")).collect();
@@ -300,7 +301,7 @@ fn an_unknown_backup_is_an_error() {
         .restore(br_core::model::BackupId(nil()), "out", &options())
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BackupNotFound, "{error}");
-    disk.backup();
+    let _ = disk.backup();
     let error = disk
         .restore(br_core::model::BackupId(nil()), "out", &options())
         .unwrap_err();
@@ -350,7 +351,7 @@ fn surplus_is_deleted_in_all_folders_with_entries() {
         let disk = Disk::new(TreeFixture::rich());
         let backup = BackupOptions::new("host", "user", paths);
         let id = disk.backup_with(disk.source(), &backup).unwrap().backup.id;
-        disk.restore_all(id, "out");
+        let _ = disk.restore_all(id, "out");
         let mine = disk.restored("out", "folder/mine");
         fs::write(&mine, "surplus").unwrap();
         let delete = options().with_delete(true);
@@ -365,7 +366,7 @@ fn surplus_is_deleted_in_all_folders_with_entries() {
 #[test]
 fn a_target_without_a_name_is_refused() {
     let disk = Disk::new(TreeFixture::rich());
-    disk.backup();
+    let _ = disk.backup();
     for dry_run in [true, false] {
         let options = options().with_dry_run(dry_run);
         let context = Context::system();

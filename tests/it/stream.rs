@@ -163,12 +163,12 @@ fn interrupted_runs_without_a_journal_store_everything_once() {
             prune::prune(&disk.repository, &plan, &disk.context).await
         })
     };
-    prune(std::time::Duration::ZERO).unwrap();
+    let _ = prune(std::time::Duration::ZERO).unwrap();
     disk.assert_sound();
     let size = disk.store.size();
     assert!(size < 72 << 20, "a prune removes what is left: {size}");
     let options = RestoreOptions::default().with_owner(false);
-    disk.restore(report.backup.id, "out", &options).unwrap();
+    let _ = disk.restore(report.backup.id, "out", &options).unwrap();
     assert!(std::fs::read(disk.fixture.at("out/s")).unwrap() == content);
 }
 
@@ -209,7 +209,7 @@ fn packs_of_a_running_backup_are_used_by_another_one() {
         to_first.send(()).unwrap();
         let first = first.join().unwrap().unwrap();
         disk.assert_sound();
-        block_on(async {
+        let _ = block_on(async {
             let options = PruneOptions::default().with_grace(std::time::Duration::ZERO);
             let plan = prune::plan(&disk.repository, &options, &disk.context).await?;
             prune::prune(&disk.repository, &plan, &disk.context).await
@@ -218,7 +218,7 @@ fn packs_of_a_running_backup_are_used_by_another_one() {
         disk.assert_sound();
         let options = RestoreOptions::default().with_owner(false);
         for (id, to) in [(first.backup.id, "first"), (second.backup.id, "second")] {
-            disk.restore(id, to, &options).unwrap();
+            let _ = disk.restore(id, to, &options).unwrap();
             assert!(std::fs::read(disk.fixture.at(to).join("s")).unwrap() == content);
         }
     });

@@ -80,7 +80,7 @@ async fn on_disk(folder: &TempDir, context: &Context) -> Repository {
     let repository = Repository::init(&place, &options, context).await.unwrap();
     let source = MemorySource::new().file("a", "content").file("b", "");
     let options = TestRepo::options("host");
-    backup(&repository, source, &options, context)
+    let _ = backup(&repository, source, &options, context)
         .await
         .unwrap();
     repository
@@ -148,4 +148,14 @@ fn operation_outside_of_runtime_is_clear_error() {
     let item = feed.next().now_or_never().unwrap().unwrap();
     assert_eq!(item.unwrap_err().kind(), ErrorKind::Invalid);
     assert!(feed.next().now_or_never().unwrap().is_none());
+}
+
+/// Symptom: `blocking` panicked. Cause: tokio does when a runtime starts another one and waits for it.
+#[test]
+fn blocking_inside_of_a_runtime_is_an_error_in_words() {
+    let result = block_on(async { br_core::blocking(async { 1 }) });
+    let error = result.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.to_string().contains("await"), "{error}");
+    assert_eq!(br_core::blocking(async { 1 }).unwrap(), 1);
 }

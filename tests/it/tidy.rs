@@ -8,7 +8,7 @@ use std::process::Command;
 const MAX_LINES: usize = 500;
 
 /// Which crate may depend on which of ours, and how.
-const EDGES: [(&str, &str); 19] = [
+const EDGES: [(&str, &str); 20] = [
     ("br-archive", "br-emqx"),
     ("br-core", "br-storage"),
     ("br-matrixone", "br-storage"),
@@ -21,6 +21,7 @@ const EDGES: [(&str, &str); 19] = [
     ("br-cli", "br-matrixone"),
     ("br-cli", "br-sources"),
     ("br-bench", "br-core"),
+    ("br-embed", "br-core"),
     ("br-testkit", "br-core"),
     ("br-testkit", "br-storage"),
     ("br-tests", "br-archive"),

@@ -2,9 +2,8 @@
 
 #![expect(clippy::print_stdout, reason = "an example")]
 
-use br_core::engine::{dump::dump, ls::ls};
 use br_core::model::EntryPath;
-use br_core::{BackupSelector, Context, Location, Repository, StorageOptions};
+use br_core::{BackupSelector, Context, Location, Repository, StorageOptions, WalkOptions};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -13,14 +12,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let context = Context::system();
     let location = repository.parse::<Location>()?;
     let repository = Repository::open(&location, &StorageOptions::default(), None).await?;
-    let backup = repository.find(&BackupSelector::Latest, &context).await?;
+    let snapshot = repository
+        .snapshot(BackupSelector::Latest, &context)
+        .await?;
 
-    let mut entries = ls(&repository, backup.id, Vec::new(), &context);
+    let mut entries = snapshot.walk(&EntryPath::root(), &WalkOptions::default());
     while let Some(entry) = entries.next().await {
         let entry = entry?;
         println!("{:>12} {}", entry.size(), entry.path);
     }
-    let path = EntryPath::new(path.as_bytes())?;
-    dump(&repository, backup.id, path, std::io::stdout(), &context).await?;
+    snapshot.dump(&path.parse()?, std::io::stdout()).await?;
     Ok(())
 }

@@ -4,7 +4,9 @@ use std::fmt;
 use std::io;
 
 use crate::format::FormatError;
+use crate::model::{EntryError, IdPrefixError, PathError};
 use crate::repository::Layout;
+use crate::source::SourceError;
 
 /// A result of this library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -268,6 +270,38 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// For conversions that may or may not fail.
+impl From<std::convert::Infallible> for Error {
+    fn from(error: std::convert::Infallible) -> Self {
+        match error {}
+    }
+}
+
+impl From<PathError> for Error {
+    fn from(error: PathError) -> Self {
+        Self::invalid("this is not a path in a backup").with_source(error)
+    }
+}
+
+impl From<EntryError> for Error {
+    fn from(error: EntryError) -> Self {
+        Self::invalid("this entry breaks a rule of the format").with_source(error)
+    }
+}
+
+impl From<IdPrefixError> for Error {
+    fn from(error: IdPrefixError) -> Self {
+        Self::invalid(error.to_string())
+    }
+}
+
+impl From<SourceError> for Error {
+    fn from(error: SourceError) -> Self {
+        let out = Self::invalid("these paths cannot be backed up").at(Site::Source);
+        out.with_source(error)
     }
 }
 

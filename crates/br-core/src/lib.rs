@@ -29,6 +29,26 @@
 //! # }
 //! ```
 //!
+//! # Reading
+//!
+//! [`Repository::snapshot`] opens one backup: look up entries, list folders, read any part of a file. Each call of
+//! [`ls`](engine::ls::ls), [`dump`](engine::dump::dump()) and the other verbs reads the commit log and the index again, a snapshot reads
+//! them once.
+//!
+//! # What a program keeps on its machine
+//!
+//! Nothing is necessary. Two folders save time, and both may be deleted when no operation runs:
+//!
+//! - A journal ([`BackupOptions::journal`](engine::backup::BackupOptions::journal)): after an interrupted backup, the next one does
+//!   not read finished files again, if the source [can skip](source::Source::can_skip_unchanged) unchanged files, and finds the stored
+//!   packs without a listing. Without a journal no data is stored twice either.
+//! - A cache ([`Repository::use_cache`]), for a repository on a server: copies of the index, of manifests and of tree nodes. It also
+//!   remembers the newest log entry, and so notices if the repository was set back.
+//!
+//! # Requests
+//!
+//! `docs/requests.md` has the number of requests of each operation on a server, and a test that counts them.
+//!
 //! Errors have an [`ErrorKind`] that says what the caller can do. The format of a repository is described, byte by byte, in
 //! `docs/format/repository.md`.
 
@@ -53,6 +73,7 @@ pub use br_storage::{
     Lookalike, NetworkOptions, NetworkStatus, S3Credentials, S3Encryption, S3Location, S3Options,
     Secret, Speed, Storage, StorageOptions, Traffic,
 };
+pub use engine::snapshot::{FileReader, FileStream, Snapshot, WalkOptions};
 pub use error::{Error, ErrorKind, ObjectKind, Result, Site};
 pub use format::{
     ChunkerConfig, Cipher, Config, FORMAT_VERSION, FormatError, FormatVersion, StoreConfig,
@@ -62,17 +83,26 @@ pub use repository::{
     BackupFilter, BackupSelector, CacheOptions, InitOptions, Repository, ShortIds,
 };
 
+pub use br_storage::{Error as StorageError, object_store};
+pub use bytes;
+pub use jiff;
+pub use tokio_util::sync::CancellationToken;
+
 /// This library with its version, as it signs what it writes.
 pub const PROGRAM: &str = concat!("br ", env!("CARGO_PKG_VERSION"));
 
-/// Runs operations of this library to their end, for programs without an async runtime.
+/// Runs operations of this library to their end, for programs without an async runtime. Each call makes a runtime and ends it:
+/// put operations that belong together in one future. A [`Repository`] and a [`Snapshot`] may be used in several calls.
 ///
 /// # Errors
-/// When the system gives no threads. The inner result is the future's.
-///
-/// # Panics
-/// When called inside of an async runtime: there, await the operation itself.
+/// [`ErrorKind::Invalid`] when called on a thread of a tokio runtime: there, await the operation itself. [`ErrorKind::Io`] when the
+/// system gives no threads. The inner result is the future's.
 pub fn blocking<T>(future: impl Future<Output = T>) -> Result<T> {
+    if tokio::runtime::Handle::try_current().is_ok() {
+        let message =
+            "`br_core::blocking` was called inside of a tokio runtime: await the operation instead";
+        return Err(Error::invalid(message));
+    }
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -110,6 +110,13 @@ pub trait Progress: Send + Sync {
     fn event(&self, event: Event<'_>);
 }
 
+/// A closure takes events: `|event: Event<'_>| …`.
+impl<F: Fn(Event<'_>) + Send + Sync> Progress for F {
+    fn event(&self, event: Event<'_>) {
+        self(event);
+    }
+}
+
 /// Ignores every event.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
@@ -150,5 +157,19 @@ impl Context {
             progress: Arc::new(Silent),
             cancel: CancellationToken::new(),
         }
+    }
+
+    /// Sets where events go: a value of a type that implements [`Progress`], or a closure.
+    #[must_use]
+    pub fn with_progress(mut self, progress: impl Progress + 'static) -> Self {
+        self.progress = Arc::new(progress);
+        self
+    }
+
+    /// Sets the token that cancels operations.
+    #[must_use]
+    pub fn with_cancel(mut self, cancel: CancellationToken) -> Self {
+        self.cancel = cancel;
+        self
     }
 }

@@ -217,21 +217,18 @@ async fn write(folder: &Path, options: InitOptions) {
         let options = BackupOptions::new("host", "user", vec![b".".to_vec()])
             .with_origin(origin())
             .with_tags(vec![tag.to_owned()]);
-        backup(&repository, source(), &options, &context)
+        let _ = backup(&repository, source(), &options, &context)
             .await
             .unwrap();
     }
     let oldest = repository.backups(&context).await.unwrap()[0].id;
-    let selector = oldest.to_string().parse().unwrap();
-    let deleted = delete::plan(&repository, vec![selector], &context)
-        .await
-        .unwrap();
+    let deleted = delete::plan(&repository, [oldest], &context).await.unwrap();
     delete::delete(&repository, &deleted, &context)
         .await
         .unwrap();
     let options = PruneOptions::default().with_max_unused(0.0);
     let pruned = plan(&repository, &options, &context).await.unwrap();
-    prune(&repository, &pruned, &context).await.unwrap();
+    let _ = prune(&repository, &pruned, &context).await.unwrap();
 }
 
 #[tokio::test]

@@ -63,6 +63,7 @@ pub use error::{Error, ErrorKind, Operation, Result};
 pub use folder::{FileInfo, FileReader, FileWriter, Folder, FolderContents, FolderLock, Listing};
 pub use list::ObjectInfo;
 pub use location::{BucketLocation, Location, Lookalike, S3Location};
+pub use object_store;
 pub use options::{
     Addressing, AssumeRole, NetworkOptions, S3Credentials, S3Encryption, S3Options, StorageOptions,
 };

@@ -47,7 +47,7 @@ fn objects_read_or_written_locally_are_not_fetched_again() {
         .backup(&bucket.open_cached(dir.path()), &source(1))
         .unwrap();
     bucket.requests();
-    bucket
+    let _ = bucket
         .backup(&bucket.open_cached(dir.path()), &source(1))
         .unwrap();
     let requests = bucket.requests();
@@ -129,7 +129,7 @@ fn bucket_set_back_is_not_read_from_stale_cache() {
     let bucket = Bucket::new();
     let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     bucket.init().unwrap();
-    bucket
+    let _ = bucket
         .backup(&bucket.open_cached(dir.path()), &source(1))
         .unwrap();
     bucket.server.fork_bucket(BUCKET, "saved");
@@ -141,7 +141,7 @@ fn bucket_set_back_is_not_read_from_stale_cache() {
     }
     bucket.server.fork_bucket("saved", BUCKET);
     // Another machine continues from there, so that the log has different entries with the same numbers.
-    bucket
+    let _ = bucket
         .backup(&bucket.open_cached(other.path()), &source(3))
         .unwrap();
     for _ in 0..2 {
@@ -158,7 +158,7 @@ fn bucket_set_back_is_not_read_from_stale_cache() {
         assert_eq!(backups.len(), 2);
         assert!(backups.iter().all(|backup| backup.id != lost.backup.id));
     }
-    bucket
+    let _ = bucket
         .backup(&bucket.open_cached(dir.path()), &source(4))
         .unwrap();
     bucket.assert_sound(3, "set back");
@@ -169,7 +169,7 @@ fn cached_copies_do_not_hide_damage_from_check() {
     let bucket = Bucket::new();
     let dir = tempfile::tempdir().unwrap();
     bucket.init().unwrap();
-    bucket
+    let _ = bucket
         .backup(&bucket.open_cached(dir.path()), &source(1))
         .unwrap();
     let keys = bucket.server.keys(BUCKET);
@@ -205,19 +205,19 @@ fn prune_by_other_machine_does_not_break_cache() {
     let first = bucket
         .backup(&bucket.open_cached(here.path()), &source(1))
         .unwrap();
-    bucket
+    let _ = bucket
         .backup(&bucket.open_cached(here.path()), &source(2))
         .unwrap();
     let other = bucket.open_cached(there.path());
-    block_on(async {
-        let selector = first.backup.id.to_string().parse().unwrap();
-        let plan = br_core::engine::delete::plan(&other, vec![selector], &bucket.context).await?;
+    let _ = block_on(async {
+        let backups = [&first.backup];
+        let plan = br_core::engine::delete::plan(&other, backups, &bucket.context).await?;
         br_core::engine::delete::delete(&other, &plan, &bucket.context).await?;
         let plan = prune::plan(&other, &TestRepo::thorough(), &bucket.context).await?;
         prune::prune(&other, &plan, &bucket.context).await
     })
     .unwrap();
-    bucket
+    let _ = bucket
         .backup(&bucket.open_cached(here.path()), &source(1))
         .unwrap();
     bucket.assert_sound(2, "pruned by others");
@@ -253,14 +253,14 @@ fn log_rebuilt_by_other_machine_is_read() {
     let bucket = Bucket::new();
     let dir = tempfile::tempdir().unwrap();
     bucket.init().unwrap();
-    bucket
+    let _ = bucket
         .backup(&bucket.open_cached(dir.path()), &source(1))
         .unwrap();
     let options = CheckOptions::default().with_repair_log(true);
-    block_on(check(&bucket.open().unwrap(), &options, &bucket.context)).unwrap();
+    let _ = block_on(check(&bucket.open().unwrap(), &options, &bucket.context)).unwrap();
     let repository = bucket.open_cached(dir.path());
     let backups = block_on(repository.backups(&bucket.context)).unwrap();
     assert_eq!(backups.len(), 1);
-    bucket.backup(&repository, &source(2)).unwrap();
+    let _ = bucket.backup(&repository, &source(2)).unwrap();
     bucket.assert_sound(2, "rebuilt");
 }

@@ -70,11 +70,11 @@ const PASSING: &[(&str, Fault)] = &[
 fn prepared() -> (Bucket, u64) {
     let bucket = Bucket::new();
     let repository = bucket.init().unwrap();
-    bucket.backup(&repository, &source(1)).unwrap();
+    let _ = bucket.backup(&repository, &source(1)).unwrap();
     bucket.server.fork_bucket(super::BUCKET, "saved");
     bucket.server.reset_requests();
     let repository = bucket.open().unwrap();
-    bucket.backup(&repository, &source(2)).unwrap();
+    let _ = bucket.backup(&repository, &source(2)).unwrap();
     let requests = bucket.server.requests().len() as u64;
     (bucket, requests)
 }
@@ -97,7 +97,7 @@ fn backup_survives_transient_server_errors() {
             bucket.server.inject(Rule::once(*fault).after(n));
             let repository = bucket.open();
             let report = repository.and_then(|repository| bucket.backup(&repository, &source(2)));
-            report.unwrap_or_else(|error| panic!("{name} at request {n}: {error}"));
+            let _ = report.unwrap_or_else(|error| panic!("{name} at request {n}: {error}"));
             bucket.assert_sound(2, &format!("{name} at request {n}"));
         }
     }
@@ -116,7 +116,7 @@ fn conflicting_write_is_retried() {
             .server
             .inject(Rule::once(conflict).method("PUT").after(n));
         let repository = bucket.open().unwrap();
-        bucket.backup(&repository, &source(2)).unwrap();
+        let _ = bucket.backup(&repository, &source(2)).unwrap();
         bucket.assert_sound(2, &format!("409 at write {n}"));
     }
 }
@@ -147,7 +147,7 @@ fn data_altered_in_transfer_is_detected() {
 fn restore_returns_stored_data_or_reports_missing_files() {
     let bucket = Bucket::new();
     let repository = bucket.init().unwrap();
-    bucket.backup(&repository, &source(1)).unwrap();
+    let _ = bucket.backup(&repository, &source(1)).unwrap();
     for n in 0..12 {
         for fault in [
             Fault::FlipByte(100),
@@ -185,7 +185,7 @@ fn hanging_request_times_out_and_is_retried() {
         bucket.server.inject(Rule::once(Fault::Hang).method(method));
         let start = Instant::now();
         let repository = bucket.open().unwrap();
-        bucket.backup(&repository, &source(2)).unwrap();
+        let _ = bucket.backup(&repository, &source(2)).unwrap();
         let time = start.elapsed();
         assert!(
             time >= Duration::from_secs(2) && time < Duration::from_secs(15),
@@ -268,10 +268,10 @@ fn overloaded_server_gets_fewer_requests() {
 fn stale_listings_lose_no_backup() {
     let bucket = Bucket::new();
     let repository = bucket.init().unwrap();
-    bucket.backup(&repository, &source(1)).unwrap();
+    let _ = bucket.backup(&repository, &source(1)).unwrap();
     bucket.server.stale_lists(true);
     // The log shows one entry and has two by now: who goes by the listing meets the other one.
-    bucket.backup(&repository, &source(2)).unwrap();
+    let _ = bucket.backup(&repository, &source(2)).unwrap();
     let third = bucket.backup(&bucket.open().unwrap(), &source(3));
     bucket.server.stale_lists(false);
     assert!(third.is_err(), "a listing that hides an entry is an error");
@@ -308,7 +308,7 @@ fn full_backup(repository: &Repository, bucket: &Bucket) -> Result<BackupReport>
 fn constant_503_fails_after_retry_time() {
     let mut bucket = Bucket::new();
     let repository = bucket.init().unwrap();
-    bucket.backup(&repository, &source(1)).unwrap();
+    let _ = bucket.backup(&repository, &source(1)).unwrap();
     let status = NetworkStatus::default();
     // An attempt to write a pack of 200 KB takes about half a second.
     let network = bucket.options.network.clone();
@@ -381,7 +381,7 @@ fn concurrent_reads_from_dead_server_share_retry_time() {
 fn server_restart_does_not_fail_backup() {
     let mut bucket = Bucket::new();
     let repository = bucket.init().unwrap();
-    bucket.backup(&repository, &source(1)).unwrap();
+    let _ = bucket.backup(&repository, &source(1)).unwrap();
     let network = bucket.options.network.clone();
     let network = network.with_upload_limit(Some(200_000));
     bucket.options = bucket.options.clone().with_network(network);

@@ -38,7 +38,7 @@ fn only_data_packs_go_to_the_cheap_class() {
         .clone()
         .with_s3(s3(&bucket).with_storage_class(Some("STANDARD_IA".to_owned())));
     let repository = bucket.init().unwrap();
-    bucket.backup(&repository, &source(1)).unwrap();
+    let _ = bucket.backup(&repository, &source(1)).unwrap();
     let classes: Vec<_> = bucket
         .server
         .keys(BUCKET)
@@ -90,7 +90,7 @@ fn a_role_is_assumed_and_its_keys_are_used() {
         .clone()
         .with_s3(s3(&bucket).with_role(Some(role)));
     let repository = bucket.init().unwrap();
-    bucket.backup(&repository, &source(1)).unwrap();
+    let _ = bucket.backup(&repository, &source(1)).unwrap();
     let assumed = bucket.server.assumed_roles();
     let expected = (
         "arn:aws:iam::1:role/br".to_owned(),
@@ -289,7 +289,7 @@ fn init_detects_store_that_overwrites() {
             let options = br_testkit::TestRepo::options("host");
             let backup =
                 br_core::engine::backup::backup(&repository, source(seed), &options, &context);
-            block_on(backup).unwrap();
+            let _ = block_on(backup).unwrap();
             let warnings = told.warnings.lock().unwrap();
             assert!(
                 warnings.iter().any(|text| text.contains("no other br")),

@@ -12,7 +12,7 @@ use br_core::engine::check::{CheckOptions, CheckReport, ReadData, check};
 use br_core::engine::prune::{PruneOptions, PruneReport};
 use br_core::engine::{delete, prune};
 use br_core::model::{Backup, BackupId};
-use br_core::{BackupSelector, Context, InitOptions, Repository, Result, Storage};
+use br_core::{Context, InitOptions, Repository, Result, Storage};
 
 /// Runs a future to its end on a runtime that all tests share.
 ///
@@ -176,10 +176,9 @@ impl TestRepo {
     /// # Errors
     /// As [`delete::delete`].
     pub fn delete(&self, ids: &[BackupId]) -> Result<()> {
-        let prefix = |id: &BackupId| BackupSelector::Prefix(id.to_string());
-        let selectors = ids.iter().map(prefix).collect();
+        let ids = ids.iter().copied();
         block_on(async {
-            let plan = delete::plan(&self.repository, selectors, &self.context).await?;
+            let plan = delete::plan(&self.repository, ids, &self.context).await?;
             delete::delete(&self.repository, &plan, &self.context).await
         })
     }

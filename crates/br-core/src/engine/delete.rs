@@ -13,6 +13,8 @@ const MAX_RACES: u32 = 100;
 
 /// What [`delete`] takes out of the catalog. Made by [`plan`].
 #[derive(Debug, Clone)]
+#[must_use = "a plan deletes nothing by itself"]
+#[non_exhaustive]
 pub struct DeletePlan {
     /// The backups, each once, in the order they were named.
     pub backups: Vec<Backup>,
@@ -26,9 +28,10 @@ pub struct DeletePlan {
 /// When one of them is unknown or ambiguous.
 pub async fn plan(
     repository: &Repository,
-    selectors: Vec<BackupSelector>,
+    selectors: impl IntoIterator<Item: Into<BackupSelector>>,
     context: &Context,
 ) -> Result<DeletePlan> {
+    let selectors: Vec<BackupSelector> = selectors.into_iter().map(Into::into).collect();
     let work = move |io: &Io| {
         let position = LogPosition::read(io)?;
         let mut backups: Vec<Backup> = Vec::new();

@@ -6,9 +6,9 @@ use std::iter::Peekable;
 use super::feed::{Feed, FeedSender};
 use super::view::View;
 use crate::error::Result;
-use crate::model::{BackupId, Content, Entry, EntryKind};
+use crate::model::{Content, Entry, EntryKind};
 use crate::progress::Context;
-use crate::repository::{Repository, TreeReader};
+use crate::repository::{BackupSelector, Repository};
 
 /// An entry that differs between two backups.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,25 +32,20 @@ pub enum Difference {
 ///
 /// # Errors
 /// The feed ends with an error when it was called outside of a tokio runtime, when a backup is unknown or a part of its tree cannot be read.
-#[must_use]
 pub fn diff(
     repository: &Repository,
-    from: BackupId,
-    to: BackupId,
+    from: impl Into<BackupSelector>,
+    to: impl Into<BackupSelector>,
     context: &Context,
 ) -> Feed<Difference> {
+    let (from, to) = (from.into(), to.into());
     Feed::start(repository, context, move |io, out| {
         let view = View::open(io)?;
-        let tree = |id: BackupId| {
-            let backup = view.position.state.get(id)?;
-            Ok::<_, crate::Error>(TreeReader::new(&view.reader, backup))
+        let entries = |selector: &BackupSelector| {
+            let entries = view.backup(selector)?.entries(Vec::new());
+            Ok::<_, crate::Error>(entries.map(|entry| entry.map_err(|gap| gap.error)))
         };
-        let entries = |tree: TreeReader| tree.map(|entry| entry.map_err(|gap| gap.error));
-        merge(
-            entries(tree(from)?).peekable(),
-            entries(tree(to)?).peekable(),
-            out,
-        )
+        merge(entries(&from)?.peekable(), entries(&to)?.peekable(), out)
     })
 }
 

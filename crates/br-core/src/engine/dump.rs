@@ -3,16 +3,19 @@
 use std::io::{Read, Write};
 
 use super::export::hand_over;
-use super::view::{View, no_such_path};
+use super::view::BackupView;
 use crate::error::{Error, Result, Site};
-use crate::model::{Backup, BackupId, Entry, EntryKind, EntryPath};
+use crate::model::{Entry, EntryPath};
 use crate::progress::Context;
-use crate::repository::{Io, Repository, TreeReader};
+use crate::repository::{BackupSelector, Io, Repository};
 
 /// Bytes written at once.
 const WRITE_LEN: usize = 128 << 10;
 
-/// Writes the content of the file at `path` to `to`, holes as zeros, and returns its entry.
+/// Writes the content of the file at `path` to `to`, holes as zeros, and returns its entry. To read parts of a file, use
+/// [`Snapshot::open_file`](crate::Snapshot::open_file).
+///
+/// Requests: those for the commit log, the index, the tree nodes that lead to the file, and one for each run of nearby data.
 ///
 /// # Errors
 /// [`ErrorKind::PathNotFound`](crate::ErrorKind::PathNotFound) when there is no such path, and errors when it is no file, its
@@ -20,37 +23,22 @@ const WRITE_LEN: usize = 128 << 10;
 /// SHA-256 at the end), or `to` fails.
 pub async fn dump(
     repository: &Repository,
-    backup: BackupId,
+    backup: impl Into<BackupSelector>,
     path: EntryPath,
     mut to: impl Write + Send + 'static,
     context: &Context,
 ) -> Result<Entry> {
-    let work = move |io: &Io| {
-        let view = View::open(io)?;
-        let backup = view.position.state.get(backup)?;
-        let entry = find_file(&view, backup, &path)?;
-        let only = std::iter::once(Ok(entry.clone()));
-        hand_over(&view.reader, only, |_, content| copy(content, &mut to))?;
-        Ok(entry)
-    };
+    let selector = backup.into();
+    let work = move |io: &Io| write(&BackupView::open(io, &selector)?, &path, &mut to);
     repository.run(context, work).await
 }
 
-fn find_file(view: &View, backup: &Backup, path: &EntryPath) -> Result<Entry> {
-    for entry in TreeReader::new(&view.reader, backup).select(vec![path.clone()]) {
-        let entry = entry.map_err(|gap| gap.error)?;
-        if entry.path != *path {
-            continue;
-        }
-        return match &entry.kind {
-            EntryKind::File(_) => Ok(entry),
-            other => {
-                let what = other.name();
-                Err(Error::invalid(format!("{path} is a {what}, not a file")))
-            }
-        };
-    }
-    Err(no_such_path(backup, path))
+/// Writes a file of a backup, and returns its entry.
+pub(super) fn write(view: &BackupView, path: &EntryPath, to: &mut dyn Write) -> Result<Entry> {
+    let entry = view.file(path)?;
+    let only = std::iter::once(Ok(entry.clone()));
+    hand_over(&view.reader, only, |_, content| copy(content, to))?;
+    Ok(entry)
 }
 
 fn copy(content: &mut dyn Read, to: &mut dyn Write) -> Result<()> {

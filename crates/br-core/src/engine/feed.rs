@@ -15,7 +15,12 @@ const BATCH: usize = 512;
 const QUEUE: usize = 4;
 
 /// A stream of results. Dropping it ends the work behind it.
+///
+/// The work starts when the feed is made, on the tokio runtime from which the function is called, and pauses while some thousand
+/// results wait to be read. Outside of a runtime the first [`Feed::next`] returns
+/// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid).
 #[derive(Debug)]
+#[must_use = "a feed that is dropped ends the work behind it"]
 pub struct Feed<T> {
     receiver: mpsc::Receiver<Vec<T>>,
     ready: VecDeque<T>,
@@ -41,6 +46,18 @@ impl<T: Send + 'static> Feed<T> {
         }
     }
 
+    /// Waits for all items. They are in memory together: use it for what is known to be small.
+    ///
+    /// # Errors
+    /// As [`Feed::next`].
+    pub async fn collect(mut self) -> Result<Vec<T>> {
+        let mut all = Vec::new();
+        while let Some(item) = self.next().await {
+            all.push(item?);
+        }
+        Ok(all)
+    }
+
     /// A channel that closes says only that the worker is gone. Its result says whether the listing is complete.
     async fn end(&mut self) -> Option<Result<T>> {
         let result = match self.worker.as_mut()? {
@@ -55,6 +72,14 @@ impl<T: Send + 'static> Feed<T> {
     pub(crate) fn start(
         repository: &Repository,
         context: &Context,
+        work: impl FnOnce(&Io, &mut FeedSender<T>) -> Result<()> + Send + 'static,
+    ) -> Self {
+        Self::start_on(Io::new(repository, context), work)
+    }
+
+    /// As [`Feed::start`], with access that exists already.
+    pub(crate) fn start_on(
+        io: Result<Io>,
         work: impl FnOnce(&Io, &mut FeedSender<T>) -> Result<()> + Send + 'static,
     ) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
@@ -73,7 +98,7 @@ impl<T: Send + 'static> Feed<T> {
         Self {
             receiver,
             ready: VecDeque::new(),
-            worker: Some(Io::new(repository, context).and_then(run)),
+            worker: Some(io.and_then(run)),
         }
     }
 }

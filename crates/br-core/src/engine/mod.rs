@@ -10,12 +10,15 @@ pub mod diff;
 pub mod dump;
 pub mod export;
 mod feed;
+mod incomplete;
 pub mod ls;
 pub mod prune;
 mod references;
 mod relocate;
 pub mod restore;
+pub mod snapshot;
 pub mod stats;
 mod view;
 
 pub use feed::Feed;
+pub use incomplete::Incomplete;

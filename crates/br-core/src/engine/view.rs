@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::feed::FeedSender;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Backup, EntryPath};
+use crate::model::{Backup, Entry, EntryKind, EntryPath};
 use crate::progress::Event;
-use crate::repository::{ChunkReader, Gap, Index, Io, LogPosition, TreeReader};
+use crate::repository::{BackupSelector, ChunkReader, Gap, Index, Io, LogPosition, TreeReader};
 
 /// The log and the index, read once.
 #[derive(Debug)]
@@ -35,15 +36,81 @@ impl View {
         })
     }
 
-    /// True when a backup has an entry at a path, or below it: a stream stored as `db/dump.sql` has no entry `db`.
-    pub(crate) fn has(&self, backup: &Backup, path: &EntryPath) -> Result<bool, Gap> {
-        let entries = TreeReader::new(&self.reader, backup).select(vec![path.clone()]);
-        for entry in entries.near() {
+    /// The backup that a person means.
+    pub(crate) fn backup(&self, selector: &BackupSelector) -> Result<BackupView> {
+        Ok(BackupView {
+            backup: self.position.state.find(selector)?.clone(),
+            reader: Arc::clone(&self.reader),
+        })
+    }
+}
+
+/// One backup of a [`View`], with access to its entries.
+#[derive(Debug, Clone)]
+pub(super) struct BackupView {
+    pub(super) backup: Backup,
+    pub(super) reader: Arc<ChunkReader>,
+}
+
+impl BackupView {
+    /// The backup as the repository has it now.
+    pub(super) fn open(io: &Io, selector: &BackupSelector) -> Result<Self> {
+        View::open(io)?.backup(selector)
+    }
+
+    /// All entries, or those at and below `paths` with the folders that lead there.
+    pub(super) fn entries(&self, paths: Vec<EntryPath>) -> TreeReader {
+        TreeReader::new(&self.reader, &self.backup).select(paths)
+    }
+
+    /// True when the backup has an entry at a path, or below it: a stream stored as `db/dump.sql` has no entry `db`.
+    pub(super) fn has(&self, path: &EntryPath) -> Result<bool, Gap> {
+        for entry in self.entries(vec![path.clone()]).near() {
             if entry?.path.is_within(path) {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// The entry at a path.
+    pub(super) fn stat(&self, path: &EntryPath) -> Result<Entry> {
+        let entries = self.entries(vec![path.clone()]).near();
+        // What is below the path is not needed.
+        for entry in entries.down_to(path.parts().count()) {
+            let entry = entry.map_err(|gap| gap.error)?;
+            if entry.path == *path {
+                return Ok(entry);
+            }
+        }
+        Err(no_such_path(&self.backup, path))
+    }
+
+    /// The entry at a path, which must be a file.
+    pub(super) fn file(&self, path: &EntryPath) -> Result<Entry> {
+        let entry = self.stat(path)?;
+        match &entry.kind {
+            EntryKind::File(_) => Ok(entry),
+            other => {
+                let what = other.name();
+                Err(Error::invalid(format!("{path} is a {what}, not a file")))
+            }
+        }
+    }
+
+    /// Puts out all entries, or those at and below `paths` with the folders that lead there.
+    pub(super) fn list(&self, paths: Vec<EntryPath>, out: &mut FeedSender<Entry>) -> Result<()> {
+        for path in &paths {
+            if !self.has(path).map_err(|gap| gap.error)? {
+                return Err(no_such_path(&self.backup, path));
+            }
+        }
+        for entry in self.entries(paths) {
+            if !out.put(entry.map_err(|gap| gap.error)?) {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

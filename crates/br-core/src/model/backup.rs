@@ -6,6 +6,7 @@ use super::{BackupId, ChunkRef, Origin};
 
 /// One backup, as the catalog lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Backup {
     /// Its id.
     pub id: BackupId,
@@ -80,6 +81,7 @@ impl Backup {
 
 /// How much a backup read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BackupKind {
     /// Every file was read.
     Full,
@@ -100,6 +102,7 @@ impl BackupKind {
 
 /// Where the entry tree starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TreeRoot {
     /// The root node's chunk.
     pub node: ChunkRef,
@@ -109,6 +112,7 @@ pub struct TreeRoot {
 
 /// Totals over entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Totals {
     /// All entries.
     pub entries: u64,
@@ -132,6 +136,7 @@ impl Totals {
 
 /// What a backup found and did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Changes {
     /// Files that the base does not have.
     pub files_new: u64,
@@ -149,6 +154,7 @@ pub struct Changes {
 
 /// An entry that could not be read, or not as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Unread {
     /// Its path in the backup.
     pub path: Vec<u8>,

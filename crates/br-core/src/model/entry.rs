@@ -1,6 +1,7 @@
 //! Things inside a backup: files, directories, links and their metadata.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::{ChunkRef, EntryPath};
 
@@ -192,6 +193,26 @@ impl FileTime {
         match self.nanos < 1_000_000_000 {
             true => Ok(()),
             false => Err(EntryError::Time),
+        }
+    }
+}
+
+/// A time that does not fit becomes the nearest one that does.
+impl From<SystemTime> for FileTime {
+    fn from(time: SystemTime) -> Self {
+        let (since, is_after) = match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(since) => (since, true),
+            Err(before) => (before.duration(), false),
+        };
+        let (secs, nanos) = (i64::try_from(since.as_secs()), since.subsec_nanos());
+        let secs = secs.unwrap_or(i64::MAX - 1);
+        match (is_after, nanos) {
+            (true, nanos) => Self { secs, nanos },
+            (false, 0) => Self { secs: -secs, nanos },
+            (false, nanos) => Self {
+                secs: -secs - 1,
+                nanos: 1_000_000_000 - nanos,
+            },
         }
     }
 }
@@ -401,6 +422,42 @@ impl FileContent {
 }
 
 impl Entry {
+    /// A regular file of `size` bytes whose content a source gives. Mode 0644, owner 0, times unknown: set what is known.
+    #[must_use]
+    pub fn file(path: EntryPath, size: u64) -> Self {
+        let file = FileContent {
+            size,
+            ..FileContent::default()
+        };
+        Self::new(path, EntryKind::File(file), 0o644)
+    }
+
+    /// A folder. Mode 0755, owner 0, times unknown: set what is known.
+    #[must_use]
+    pub fn directory(path: EntryPath) -> Self {
+        Self::new(path, EntryKind::Directory, 0o755)
+    }
+
+    /// A symbolic link. Mode 0777, owner 0, times unknown: set what is known.
+    #[must_use]
+    pub fn symlink(path: EntryPath, target: impl Into<Box<[u8]>>) -> Self {
+        Self::new(path, EntryKind::Symlink(target.into()), 0o777)
+    }
+
+    fn new(path: EntryPath, kind: EntryKind, mode: u32) -> Self {
+        Self {
+            path,
+            kind,
+            mode,
+            owner: Arc::default(),
+            mtime: FileTime::default(),
+            ctime: FileTime::UNKNOWN,
+            inode: 0,
+            xattrs: Vec::new(),
+            link_group: None,
+        }
+    }
+
     /// The file's length in bytes, 0 for everything else.
     #[must_use]
     pub fn size(&self) -> u64 {
@@ -429,6 +486,27 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_of_the_system_convert() {
+        use std::time::Duration;
+        let time = |secs, nanos| FileTime { secs, nanos };
+        let epoch = SystemTime::UNIX_EPOCH;
+        let step = Duration::new(5, 300);
+        assert_eq!(FileTime::from(epoch), time(0, 0));
+        assert_eq!(FileTime::from(epoch + step), time(5, 300));
+        assert_eq!(FileTime::from(epoch - step), time(-6, 999_999_700));
+        assert_eq!(FileTime::from(epoch - Duration::from_secs(5)), time(-5, 0));
+    }
+
+    #[test]
+    fn entries_made_from_a_path_keep_the_rules() {
+        let path = || EntryPath::new(*b"a").unwrap();
+        assert_eq!(Entry::directory(path()).check(), Ok(()));
+        assert_eq!(Entry::symlink(path(), *b"b").check(), Ok(()));
+        assert_eq!(Entry::file(path(), 0).check(), Ok(()));
+        assert_eq!(Entry::file(path(), 7).size(), 7);
+    }
 
     #[test]
     fn data_lies_between_holes() {

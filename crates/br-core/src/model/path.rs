@@ -2,11 +2,14 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
 
 use super::text::escape;
 
 /// Why bytes are not an entry path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PathError {
     /// The path starts with a slash.
     #[error("the path is absolute")]
@@ -119,6 +122,45 @@ impl EntryPath {
     }
 }
 
+impl AsRef<[u8]> for EntryPath {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl FromStr for EntryPath {
+    type Err = PathError;
+
+    fn from_str(text: &str) -> Result<Self, PathError> {
+        Self::new(text.as_bytes())
+    }
+}
+
+impl TryFrom<&str> for EntryPath {
+    type Error = PathError;
+
+    fn try_from(text: &str) -> Result<Self, PathError> {
+        Self::new(text.as_bytes())
+    }
+}
+
+impl TryFrom<String> for EntryPath {
+    type Error = PathError;
+
+    fn try_from(text: String) -> Result<Self, PathError> {
+        Self::new(text.into_bytes())
+    }
+}
+
+/// Takes the bytes of the path as they are: an absolute path is refused, and so is one with `.` or `..` in it.
+impl TryFrom<&Path> for EntryPath {
+    type Error = PathError;
+
+    fn try_from(path: &Path) -> Result<Self, PathError> {
+        Self::new(path.as_os_str().as_encoded_bytes())
+    }
+}
+
 impl Ord for EntryPath {
     fn cmp(&self, other: &Self) -> Ordering {
         compare(&self.0, &other.0)
@@ -204,6 +246,16 @@ mod tests {
             assert_eq!(EntryPath::new(bad.as_bytes()), Err(why), "{bad}");
         }
         assert!(EntryPath::new("...".as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn texts_and_paths_convert() {
+        assert_eq!("a/b".parse(), Ok(path("a/b")));
+        assert_eq!(EntryPath::try_from("a/b"), Ok(path("a/b")));
+        assert_eq!(EntryPath::try_from(Path::new("a/b")), Ok(path("a/b")));
+        let absolute = EntryPath::try_from(Path::new("/a"));
+        assert_eq!(absolute, Err(PathError::Absolute));
+        assert_eq!(AsRef::<[u8]>::as_ref(&path("a/b")), b"a/b");
     }
 
     #[test]

@@ -45,11 +45,6 @@ impl Backups {
         self.by_number.remove(&number)
     }
 
-    /// The backup with this id.
-    pub(crate) fn get(&self, id: &BackupId) -> Option<&Backup> {
-        self.by_number.get(self.numbers.get(id)?)
-    }
-
     /// True when there is a backup with this id.
     pub(crate) fn contains_key(&self, id: &BackupId) -> bool {
         self.numbers.contains_key(id)

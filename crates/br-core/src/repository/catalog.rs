@@ -13,7 +13,11 @@ use crate::model::{Backup, BackupId, escape, normal_path};
 use crate::progress::Context;
 
 /// How a user names a backup.
+///
+/// Every operation on a backup takes anything that converts into a selector: a [`BackupId`], a [`Backup`], or a selector, also by
+/// reference. Text that a user types is parsed: `"latest~1".parse()`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BackupSelector {
     /// The newest backup.
     Latest,
@@ -52,6 +56,18 @@ impl BackupSelector {
 impl From<BackupId> for BackupSelector {
     fn from(id: BackupId) -> Self {
         Self::Prefix(id.to_string())
+    }
+}
+
+impl From<&Self> for BackupSelector {
+    fn from(selector: &Self) -> Self {
+        selector.clone()
+    }
+}
+
+impl From<&Backup> for BackupSelector {
+    fn from(backup: &Backup) -> Self {
+        backup.id.into()
     }
 }
 
@@ -232,11 +248,6 @@ fn digits_of(id: BackupId) -> String {
 }
 
 impl State {
-    /// The backup with this id.
-    pub(crate) fn get(&self, id: BackupId) -> Result<&Backup> {
-        self.backups.get(&id).ok_or_else(|| unknown(&id))
-    }
-
     /// Finds the backup that the user selected.
     pub(crate) fn find(&self, selector: &BackupSelector) -> Result<&Backup> {
         match selector {
@@ -299,6 +310,9 @@ fn unknown(id: &dyn fmt::Display) -> Error {
 impl Repository {
     /// Lists all backups in the order in which they were committed, the oldest first.
     ///
+    /// Requests: those for the commit log. With a cache one LIST and one GET; without one a LIST and at most 64 small GETs, up to
+    /// the last checkpoint.
+    ///
     /// # Errors
     /// When the log cannot be read.
     pub async fn backups(&self, context: &Context) -> Result<Vec<Backup>> {
@@ -308,10 +322,16 @@ impl Repository {
 
     /// Finds one backup and reads its manifest, so that, unlike [`Repository::find`], the result names the unread entries.
     ///
+    /// Requests: as [`Repository::backups`], and one for the manifest.
+    ///
     /// # Errors
     /// As [`Repository::find`], and when the manifest is missing or damaged.
-    pub async fn describe(&self, selector: &BackupSelector, context: &Context) -> Result<Backup> {
-        let selector = selector.clone();
+    pub async fn describe(
+        &self,
+        selector: impl Into<BackupSelector>,
+        context: &Context,
+    ) -> Result<Backup> {
+        let selector = selector.into();
         let work = move |io: &Io| {
             let (position, _) = LogPosition::read_or_rebuild(io)?;
             let listed = position.state.find(&selector)?;
@@ -323,13 +343,18 @@ impl Repository {
         self.run(context, work).await
     }
 
-    /// Finds one backup in the catalog.
+    /// Finds one backup in the catalog. Requests: as [`Repository::backups`].
     ///
     /// # Errors
-    /// [`ErrorKind::NoBackup`] when the repository has no backup or none matches the filter, [`ErrorKind::BackupNotFound`] when no backup
-    /// has the id, [`ErrorKind::AmbiguousId`] when several match it.
-    pub async fn find(&self, selector: &BackupSelector, context: &Context) -> Result<Backup> {
-        self.position(context).await?.state.find(selector).cloned()
+    /// [`ErrorKind::NoBackup`] when the repository has no backup or none matches the filter,
+    /// [`ErrorKind::BackupNotFound`] when no backup has the id, [`ErrorKind::AmbiguousId`] when several match it.
+    pub async fn find(
+        &self,
+        selector: impl Into<BackupSelector>,
+        context: &Context,
+    ) -> Result<Backup> {
+        let selector = selector.into();
+        self.position(context).await?.state.find(&selector).cloned()
     }
 }
 

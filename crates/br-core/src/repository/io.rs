@@ -10,8 +10,9 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::damage::DamageNotes;
-use super::{Cache, Layout, Repository};
+use super::damage::{self, DamageNotes};
+use super::pages::Pages;
+use super::{Cache, Layout, Repository, worker};
 use crate::error::{Error, Result};
 use crate::format::{
     self, Cipher, MasterKey, ObjectKind, PackContent, PackEntry, SealedObject, limits,
@@ -34,6 +35,8 @@ pub(crate) struct Io {
     cache: Option<Arc<Cache>>,
     /// Packs from which parts were fetched, each with the lock for fetching the whole pack.
     partly: Arc<Mutex<HashMap<PackId, Arc<AsyncMutex<()>>>>>,
+    /// Parts of tree packs in memory, for a snapshot.
+    pages: Option<Arc<Pages>>,
     /// Damage found by this operation, to be recorded in the log at the end.
     pub(crate) damage: DamageNotes,
 }
@@ -55,8 +58,47 @@ impl Io {
             handle,
             cache: repository.cache(),
             partly: Arc::default(),
+            pages: None,
             damage: DamageNotes::default(),
         })
+    }
+
+    /// The same access, for a snapshot: it keeps parts of tree packs in memory.
+    pub(crate) fn lasting(&self) -> Self {
+        Self {
+            pages: Some(Arc::default()),
+            ..self.clone()
+        }
+    }
+
+    /// The same access for another call, with the runtime and the token of that call.
+    pub(crate) fn again(&self, context: &Context) -> Result<Self> {
+        Ok(Self {
+            partly: Arc::clone(&self.partly),
+            pages: self.pages.clone(),
+            damage: self.damage.clone(),
+            ..Self::new(&self.repository, context)?
+        })
+    }
+
+    /// Runs blocking work on its own thread. Dropping the future cancels the work.
+    ///
+    /// # Errors
+    /// Those of the work, and when no thread can be started.
+    pub(crate) async fn run<T: Send + 'static>(
+        mut self,
+        work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.context.cancel = self.context.cancel.child_token();
+        let guard = self.context.cancel.clone().drop_guard();
+        let mut running = worker::start(move || {
+            let result = work(&self);
+            damage::remember(&self);
+            result
+        })?;
+        let result = worker::finish(&mut running).await;
+        drop(guard);
+        result
     }
 
     /// The same access with a separate cache that is empty at first and deleted at the end: every object is read from the store, and only
@@ -125,9 +167,14 @@ impl Io {
     /// whole pack to this machine.
     pub(crate) async fn pack_range(&self, pack: &PackEntry, range: Range<u64>) -> Result<Bytes> {
         let key = Layout::pack(pack.id);
-        let is_tree = pack.table.content == PackContent::Tree && pack.len <= MAX_COPIED_PACK;
-        let Some(cache) = self.cache().filter(|cache| is_tree && cache.is_writable()) else {
-            return Ok(self.storage().get_range(&key, range).await?);
+        let is_tree = pack.table.content == PackContent::Tree;
+        let may_copy =
+            |cache: &&Cache| is_tree && pack.len <= MAX_COPIED_PACK && cache.is_writable();
+        let Some(cache) = self.cache().filter(may_copy) else {
+            return match self.pages.as_ref().filter(|_| is_tree) {
+                Some(pages) => pages.range(self.storage(), pack, range).await,
+                None => Ok(self.storage().get_range(&key, range).await?),
+            };
         };
         if let Some(bytes) = cache.range(&key, pack.len, range.clone()) {
             return Ok(bytes);
@@ -152,7 +199,9 @@ impl Io {
     /// Deletes the local copy of a pack. True if there was one: a damaged copy may be the reason for an error.
     pub(crate) fn drop_copy(&self, pack: PackId) -> bool {
         let key = Layout::pack(pack);
-        self.cache().is_some_and(|cache| cache.remove(&key))
+        let pages = self.pages.as_ref();
+        let had_pages = pages.is_some_and(|pages| pages.drop_pack(pack));
+        self.cache().is_some_and(|cache| cache.remove(&key)) || had_pages
     }
 
     /// Returns the lock for fetching a whole pack if the pack is short or was read before; otherwise `None`.

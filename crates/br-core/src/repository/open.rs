@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use br_storage::{Creation, ErrorKind as StorageError, Location, Payload, Storage, StorageOptions};
 use bytes::Bytes;
 
-use super::{Cache, CacheOptions, InitOptions, Io, Layout, LogMemory, LogPosition, slots, worker};
+use super::{Cache, CacheOptions, InitOptions, Io, Layout, LogMemory, LogPosition, slots};
 use crate::error::{Error, ErrorKind, ObjectKind, Result, Site};
 use crate::format::{Cipher, Config, KdfCost, KeySlot, MasterKey, StoreConfig, limits};
 use crate::progress::{Context, Event};
@@ -17,7 +17,9 @@ use crate::runtime::Runtime;
 /// The folder in a cache where newest log entries are remembered.
 const KNOWN: &str = "known";
 
-/// An open repository. Clones share everything.
+/// An open repository. Clones share everything and are cheap; operations may run at the same time, also in several processes.
+///
+/// It keeps the configuration and the key, and nothing of the content: each operation begins with the commit log as it is then.
 #[derive(Clone)]
 pub struct Repository {
     inner: Arc<Inner>,
@@ -45,7 +47,7 @@ impl fmt::Debug for Repository {
 }
 
 impl Repository {
-    /// Makes a repository at a location.
+    /// Makes a repository at a location. Requests: about 16, most of them to find out what the store guarantees.
     ///
     /// # Errors
     /// [`ErrorKind::RepositoryExists`] when there is one, [`ErrorKind::Invalid`] when the folder holds something else or the
@@ -144,6 +146,8 @@ impl Repository {
 
     /// Opens the repository at a location. It cannot be cancelled: with a password a key is derived, which takes some tenths of a
     /// second on a thread of its own, and continues when the future is dropped.
+    ///
+    /// Requests: one, or two with a password. The commit log is read by each operation, not by opening.
     ///
     /// # Errors
     /// [`ErrorKind::RepositoryNotFound`], [`ErrorKind::Password`], [`ErrorKind::NotEncrypted`],
@@ -351,18 +355,7 @@ impl Repository {
         context: &Context,
         work: impl FnOnce(&Io) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let mut context = context.clone();
-        context.cancel = context.cancel.child_token();
-        let io = Io::new(self, &context)?;
-        let guard = context.cancel.drop_guard();
-        let mut running = worker::start(move || {
-            let result = work(&io);
-            super::damage::remember(&io);
-            result
-        })?;
-        let result = worker::finish(&mut running).await;
-        drop(guard);
-        result
+        Io::new(self, context)?.run(work).await
     }
 
     /// What is in the repository, for those who only look.

@@ -1,19 +1,19 @@
 //! Reading chunks back: fetch, open, unpack, verify.
 
-use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 
+use super::group_cache::{GroupCache, GroupData};
 use super::{Index, Io, Layout, Place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{self, ChunkIdKey, Codec, Group, TAG_LEN};
 use crate::model::{ChunkId, ChunkRef, PackId};
 
-/// Unpacked groups kept for chunks that are read one by one.
-const CACHED_GROUPS: usize = 24;
+/// Bytes of unpacked groups that are cached, of data and of tree nodes each.
+const CACHED: usize = 24 << 20;
 /// A gap of at most this many unneeded bytes is read along, rather than starting another request.
 const MAX_GAP: u64 = 256 << 10;
 /// No request is longer, unless a single group is.
@@ -24,16 +24,15 @@ const PARALLEL: usize = 8;
 /// Which places a request was for; where in the pack its bytes start, and the bytes.
 type FetchedRun = (Range<usize>, Result<(u64, Bytes)>);
 
-/// An unpacked group.
-type GroupData = Arc<Vec<u8>>;
-
 /// Reads chunks of a repository. What it returns has the id that was asked for.
 #[derive(Debug)]
 pub(crate) struct ChunkReader {
     io: Io,
     index: Arc<Index>,
     id_key: ChunkIdKey,
-    cache: Mutex<VecDeque<((PackId, u32), GroupData)>>,
+    cache: Arc<GroupCache>,
+    /// Groups that were read with others are cached as well.
+    keeps_all: bool,
 }
 
 impl ChunkReader {
@@ -43,7 +42,30 @@ impl ChunkReader {
             io: io.clone(),
             index,
             id_key,
-            cache: Mutex::default(),
+            cache: Arc::new(GroupCache::new(CACHED)),
+            keeps_all: false,
+        }
+    }
+
+    /// A reader that stays and serves many calls: it caches every group that it reads.
+    pub(crate) fn lasting(&self) -> Self {
+        Self {
+            io: self.io.clone(),
+            index: Arc::clone(&self.index),
+            id_key: self.id_key.clone(),
+            cache: Arc::new(GroupCache::new(CACHED)),
+            keeps_all: true,
+        }
+    }
+
+    /// The same reader with the same cache for another call.
+    pub(crate) fn with_io(&self, io: &Io) -> Self {
+        Self {
+            io: io.clone(),
+            index: Arc::clone(&self.index),
+            id_key: self.id_key.clone(),
+            cache: Arc::clone(&self.cache),
+            keeps_all: self.keeps_all,
         }
     }
 
@@ -100,9 +122,7 @@ impl ChunkReader {
 
     fn read_place(&self, id: &ChunkId, place: &Place<'_>) -> Result<Vec<u8>> {
         let raw = self.group(place)?;
-        let range = place.start as usize..(place.start + place.len) as usize;
-        let bytes = raw.get(range).filter(|bytes| self.verify(id, bytes));
-        bytes.map(<[u8]>::to_vec).ok_or_else(|| {
+        self.cut(id, place, &raw).ok_or_else(|| {
             self.io.damage.note(place.pack.id, place.group_number);
             wrong_chunk(place, id)
         })
@@ -110,8 +130,7 @@ impl ChunkReader {
 
     /// Reads the group a chunk is in.
     fn group(&self, place: &Place<'_>) -> Result<GroupData> {
-        let key = (place.pack.id, place.group_number);
-        if let Some(raw) = self.cached(key) {
+        if let Some(raw) = self.cache.get(place) {
             return Ok(raw);
         }
         let start = place.group_offset;
@@ -124,20 +143,15 @@ impl ChunkReader {
         })?;
         let raw =
             Arc::new(self.open_group(place.pack.id, place.group_number, place.group, &sealed)?);
-        if let Ok(mut cache) = self.cache.lock() {
-            cache.truncate(CACHED_GROUPS - 1);
-            cache.push_front((key, Arc::clone(&raw)));
-        }
+        self.cache.put(place, &raw);
         Ok(raw)
     }
 
-    fn cached(&self, key: (PackId, u32)) -> Option<GroupData> {
-        let mut cache = self.cache.lock().ok()?;
-        let at = cache.iter().position(|(other, _)| *other == key)?;
-        let hit = cache.remove(at)?;
-        let raw = Arc::clone(&hit.1);
-        cache.push_front(hit);
-        Some(raw)
+    /// The bytes of a chunk in an unpacked group, if it is there.
+    fn cut(&self, id: &ChunkId, place: &Place<'_>, raw: &[u8]) -> Option<Vec<u8>> {
+        let range = place.start as usize..(place.start + place.len) as usize;
+        let bytes = raw.get(range).filter(|bytes| self.verify(id, bytes))?;
+        Some(bytes.to_vec())
     }
 
     /// Opens and unpacks a group from its sealed bytes.
@@ -200,13 +214,20 @@ impl ChunkReader {
 
     /// Reads many chunks with few requests. The results are in the order of `chunks`.
     pub(crate) fn read_many(&self, chunks: &[ChunkRef]) -> Vec<Result<Vec<u8>>> {
-        let mut wanted: Vec<_> = chunks
-            .iter()
-            .enumerate()
-            .filter_map(|(at, chunk)| Some((at, self.index.find(&chunk.id)?)))
-            .collect();
-        wanted.sort_by_key(|(_, place)| (place.pack.id, place.group_offset));
         let mut results: Vec<Option<Result<Vec<u8>>>> = chunks.iter().map(|_| None).collect();
+        let mut wanted = Vec::new();
+        for (at, chunk) in chunks.iter().enumerate() {
+            let Some(place) = self.index.find(&chunk.id) else {
+                continue;
+            };
+            let cached = self.cache.get(&place);
+            let cached = cached.and_then(|raw| self.cut(&chunk.id, &place, &raw));
+            match cached {
+                Some(bytes) => results[at] = Some(Ok(bytes)),
+                None => wanted.push((at, place)),
+            }
+        }
+        wanted.sort_by_key(|(_, place)| (place.pack.id, place.group_offset));
         let places: Vec<_> = wanted.iter().map(|(_, place)| *place).collect();
         for (runs, fetched) in self.fetch_runs(&places) {
             let Ok(bytes) = fetched else { continue };
@@ -222,15 +243,15 @@ impl ChunkReader {
                     let sealed = bytes.1.get(offset..end).unwrap_or_default();
                     let raw =
                         self.open_group(place.pack.id, place.group_number, place.group, sealed);
-                    last = Some((place.group_offset, raw.ok()));
+                    let raw = raw.ok().map(Arc::new);
+                    if let Some(raw) = raw.as_ref().filter(|_| self.keeps_all) {
+                        self.cache.put(place, raw);
+                    }
+                    last = Some((place.group_offset, raw));
                 }
                 let raw = last.as_ref().and_then(|(_, raw)| raw.as_ref());
                 let id = &chunks[*at].id;
-                let chunk = raw.and_then(|raw| {
-                    let bytes =
-                        raw.get(place.start as usize..(place.start + place.len) as usize)?;
-                    self.verify(id, bytes).then(|| bytes.to_vec())
-                });
+                let chunk = raw.and_then(|raw| self.cut(id, place, raw));
                 results[*at] = chunk.map(Ok);
             }
         }

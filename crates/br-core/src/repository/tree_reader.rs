@@ -36,6 +36,8 @@ pub(crate) struct TreeReader {
     ready: VecDeque<Result<Entry, Gap>>,
     /// How many leaves are fetched together.
     leaves_ahead: usize,
+    /// Entries with more parts in their path are left out.
+    max_parts: usize,
     /// Every node that was read or tried.
     visited: Option<Vec<ChunkRef>>,
 }
@@ -83,6 +85,7 @@ impl TreeReader {
             pending: root.into_iter().collect(),
             ready: VecDeque::new(),
             leaves_ahead: LEAVES_AHEAD,
+            max_parts: usize::MAX,
             visited: None,
         }
     }
@@ -97,6 +100,17 @@ impl TreeReader {
     pub(crate) fn near(mut self) -> Self {
         self.leaves_ahead = 1;
         self
+    }
+
+    /// Reads only entries whose path has at most this number of parts, and none of the nodes that have only others.
+    pub(crate) fn down_to(mut self, max_parts: usize) -> Self {
+        self.max_parts = max_parts;
+        self
+    }
+
+    fn is_wanted(&self, path: &EntryPath) -> bool {
+        is_selected(&self.selection, path)
+            && (self.max_parts == usize::MAX || path.parts().count() <= self.max_parts)
     }
 
     /// Remembers the nodes it reads.
@@ -172,7 +186,7 @@ impl TreeReader {
         }
         let mut lost = HashMap::new();
         for (at, lists) in lists {
-            if is_selected(&self.selection, &entries[at].path)
+            if self.is_wanted(&entries[at].path)
                 && let Err(error) = self.read_lists(&mut entries[at], &lists)
             {
                 lost.insert(at, error);
@@ -188,7 +202,7 @@ impl TreeReader {
                     };
                     self.ready.push_back(Err(gap));
                 }
-                None if is_selected(&self.selection, &entry.path) => {
+                None if self.is_wanted(&entry.path) => {
                     self.ready.push_back(Ok(entry));
                 }
                 None => {}
@@ -233,7 +247,9 @@ impl TreeReader {
         let mut until = node.until.clone();
         for child in children.into_iter().rev() {
             let next = child.first.clone();
-            if overlaps(&self.selection, &child.first, until.as_ref()) {
+            if overlaps(&self.selection, &child.first, until.as_ref())
+                && !is_too_deep(&child.first, until.as_ref(), self.max_parts)
+            {
                 self.pending.push(Node {
                     level: node.level - 1,
                     child,
@@ -297,6 +313,18 @@ fn overlaps(selection: &[EntryPath], first: &EntryPath, until: Option<&EntryPath
         }
     };
     selection.is_empty() || selection.iter().any(|s| first.is_within(s) || leads(s))
+}
+
+/// True when all entries from `first` up to `until` are below one entry with `max_parts` parts: then all of them have more.
+fn is_too_deep(first: &EntryPath, until: Option<&EntryPath>, max_parts: usize) -> bool {
+    let Some(until) = until.filter(|_| max_parts != usize::MAX) else {
+        return false;
+    };
+    let top: Vec<&[u8]> = first.parts().take(max_parts).collect();
+    let is_below = |path: &EntryPath| {
+        path.parts().count() > max_parts && path.parts().take(max_parts).eq(top.iter().copied())
+    };
+    is_below(first) && is_below(until)
 }
 
 #[cfg(test)]
@@ -458,6 +486,30 @@ mod tests {
 
     fn path(text: &str) -> EntryPath {
         EntryPath::new(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_node_is_too_deep_if_it_is_within_one_folder() {
+        for (first, until, parts, expected) in [
+            ("a/b/1", "a/b/9", 2, true),
+            ("a/b/1", "a/b/9", 1, true),
+            ("a/b/1", "a/c", 2, false),
+            ("a/b/1", "a/c/1", 2, false),
+            ("a/b/1", "a/c/1", 1, true),
+            ("a/b", "a/b/9", 2, false),
+            ("a/b/1", "b", 1, false),
+            ("", "a", 0, false),
+            ("a", "b", 0, true),
+        ] {
+            let (first, end) = (path(first), path(until));
+            assert_eq!(is_too_deep(&first, Some(&end), parts), expected, "{first}");
+        }
+        assert!(!is_too_deep(&path("a/b/1"), None, 1));
+        assert!(!is_too_deep(
+            &path("a/b/1"),
+            Some(&path("a/b/2")),
+            usize::MAX
+        ));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Where a backup reads: the [`Source`] trait and the sources that need nothing but the system.
 //!
-//! [`LocalSource`] walks folders, [`StreamSource`] is one file made of a byte stream. Whatever else can be backed up is
+//! [`LocalSource`] walks folders, [`StreamSource`] is one file made of a byte stream (any `Read`), [`MemorySource`] has files in
+//! memory. Whatever else can be backed up is
 //! another implementation of [`Source`]. Invariant: a source yields entries in strictly ascending path order, so that they
 //! can be compared with those of an earlier backup without holding either in memory.
 
@@ -11,14 +12,53 @@ use crate::model::{Entry, EntryPath};
 mod exclude;
 mod gitignore;
 mod local;
+mod memory;
+mod simple;
 mod stream;
 
 pub use exclude::{ExcludeError, Excludes};
 pub(crate) use local::stored_path;
 pub use local::{LocalSource, LocalSourceOptions, SourceError};
+pub use memory::MemorySource;
 pub use stream::StreamSource;
 
 /// A stream of entries to back up, in ascending path order.
+///
+/// [`SourceItem::with_content`] and [`SourceItem::without_content`] make items without further types. `tests/embed` in the
+/// repository of br has a complete source.
+///
+/// # Rules for entries
+///
+/// If a source breaks one of these two rules, the backup ends with [`ErrorKind::Invalid`](crate::ErrorKind::Invalid):
+///
+/// - Paths ascend strictly, in the order of [`EntryPath`]: `/` is below every other byte, so `a/b` comes before `a-b`. Sort values of
+///   `EntryPath`, not strings.
+/// - Nothing is below an entry that is not a folder. Only a symbolic link may have entries below it.
+///
+/// If an entry breaks one of the following rules, the backup leaves it out or corrects its metadata, and names it in
+/// [`Backup::unread`](crate::model::Backup::unread):
+///
+/// - It passes [`Entry::check`]: the mode has at most twelve bits, nanoseconds are below 1,000,000,000, a symbolic link has a
+///   target, and so on.
+/// - The root is a folder.
+/// - No extended attribute occurs twice. Holes are sorted by offset and do not touch each other.
+/// - Entries with one `link_group` are names of one file: they have the same metadata and the same content.
+///
+/// These are conventions:
+///
+/// - Folders above a file may lack entries. Then a restore creates them with default metadata, and
+///   [`Snapshot::children`](crate::Snapshot::children) does not find them.
+/// - A file has its size, or 0 if it is not known, and no content: [`Details::open`] returns a reader of the bytes outside of holes.
+///   If there are more or fewer bytes than the entry says, the backup has the bytes that came, and says that the file changed
+///   meanwhile.
+/// - `ctime` and `inode` are only used to recognise unchanged files, see [`Source::can_skip_unchanged`]. A file with
+///   [`FileTime::UNKNOWN`](crate::model::FileTime::UNKNOWN) is always read again, and so is one that changed shortly before the
+///   earlier backup began.
+///
+/// # Threads
+///
+/// One thread calls [`Source::next`]; several worker threads call the methods of [`Details`] and [`ContentReader`]. All of them
+/// may block. A cancelled backup ends after the calls that are running.
 pub trait Source: Send {
     /// Returns the next item; `None` at the end.
     fn next(&mut self) -> Option<SourceItem>;

@@ -7,6 +7,7 @@ use crate::repository::Io;
 
 /// The result of a backup.
 #[derive(Debug, Clone)]
+#[must_use = "it says whether the backup is complete"]
 #[non_exhaustive]
 pub struct BackupReport {
     /// The backup as the catalog lists it. After a dry run it is not in the catalog.

@@ -10,6 +10,7 @@ const MAX_FILES: usize = 1_000;
 
 /// A file that cannot be restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DamagedFile {
     /// The file's path in the backups.
     pub path: String,

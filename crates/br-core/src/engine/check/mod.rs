@@ -76,6 +76,7 @@ impl CheckOptions {
 
 /// How much stored data a check reads.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
 pub enum ReadData {
     /// Read no pack in full; only check that all needed packs and chunks exist.
     #[default]
@@ -90,6 +91,7 @@ pub enum ReadData {
 
 /// The result of a check.
 #[derive(Debug, Clone, Default)]
+#[must_use = "it says whether the repository is sound"]
 #[non_exhaustive]
 pub struct CheckReport {
     /// Number of backups checked.
@@ -135,6 +137,7 @@ pub enum Severity {
 
 /// A problem found by a check.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Finding {
     /// How severe it is.
     pub severity: Severity,

@@ -15,10 +15,10 @@ mod hand_over;
 use crate::error::{Error, Result, Site};
 use crate::model::{Backup, Entry, EntryKind, EntryPath, Totals};
 use crate::progress::{Context, Event};
-use crate::repository::{BackupSelector, Gap, Io, Repository, TreeReader};
+use crate::repository::{BackupSelector, Gap, Io, Repository};
 use crate::sink::Sink;
 
-use super::view::{View, no_such_path};
+use super::view::{BackupView, no_such_path};
 pub(super) use hand_over::hand_over;
 
 /// What is exported.
@@ -40,6 +40,7 @@ impl ExportOptions {
 
 /// What came of an export.
 #[derive(Debug, Clone)]
+#[must_use]
 #[non_exhaustive]
 pub struct ExportReport {
     /// The backup that was exported, as the catalog has it.
@@ -59,12 +60,12 @@ pub struct ExportReport {
 /// missing or altered. The error of the sink when it takes no more. What the sink made until then is no export.
 pub async fn export<S: Sink + 'static>(
     repository: &Repository,
-    selector: &BackupSelector,
+    selector: impl Into<BackupSelector>,
     sink: S,
     options: &ExportOptions,
     context: &Context,
 ) -> Result<(S, ExportReport)> {
-    let (selector, options) = (selector.clone(), options.clone());
+    let (selector, options) = (selector.into(), options.clone());
     repository
         .run(context, move |io| run(io, &selector, sink, options))
         .await
@@ -76,26 +77,25 @@ fn run<S: Sink>(
     mut sink: S,
     options: ExportOptions,
 ) -> Result<(S, ExportReport)> {
-    let view = View::open(io)?;
-    let backup = view.position.state.find(selector)?.clone();
+    let view = BackupView::open(io, selector)?;
     let paths = options.paths;
     for path in &paths {
         // Better now than after hours of writing.
-        if !view.has(&backup, path).map_err(unlisted)? {
-            return Err(no_such_path(&backup, path));
+        if !view.has(path).map_err(unlisted)? {
+            return Err(no_such_path(&view.backup, path));
         }
     }
     if paths.is_empty() {
         io.context.progress.event(Event::Expect {
-            bytes: backup.totals.bytes,
-            entries: backup.totals.entries,
+            bytes: view.backup.totals.bytes,
+            entries: view.backup.totals.entries,
         });
     }
     let selected = |path: &EntryPath| {
         paths.is_empty() || paths.iter().any(|selected| path.is_within(selected))
     };
-    let entries = TreeReader::new(&view.reader, &backup)
-        .select(paths.clone())
+    let entries = view
+        .entries(paths.clone())
         .filter(|entry| entry.as_ref().map_or(true, |entry| selected(&entry.path)))
         .map(|entry| entry.map_err(unlisted));
     let mut totals = Totals::default();
@@ -106,6 +106,7 @@ fn run<S: Sink>(
         totals.add(&totals_of(entry));
         Ok(())
     })?;
+    let backup = view.backup;
     Ok((sink, ExportReport { backup, totals }))
 }
 

@@ -54,6 +54,7 @@ impl PruneOptions {
 
 /// The decisions of a prune. [`plan`] creates it, [`prune`] carries it out.
 #[derive(Debug, Clone)]
+#[must_use = "a plan deletes nothing by itself"]
 #[non_exhaustive]
 pub struct PrunePlan {
     /// Packs without any used chunk.
@@ -109,6 +110,7 @@ const UNFINISHED_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// The result of a prune.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[must_use]
 #[non_exhaustive]
 pub struct PruneReport {
     /// Packs deleted.

@@ -30,10 +30,10 @@ pub use report::RestoreReport;
 use crate::error::{Error, ErrorKind, Result, Site};
 use crate::model::Backup;
 use crate::progress::{Context, Event};
-use crate::repository::{BackupSelector, Io, Repository, TreeReader};
+use crate::repository::{BackupSelector, Io, Repository};
 use crate::target::{LocalTarget, TargetError};
 
-use super::view::{View, no_such_path};
+use super::view::{BackupView, View, no_such_path};
 use plan::Planner;
 use report::Shared;
 use scope::Scope;
@@ -49,12 +49,12 @@ const REMOTE_QUEUE: usize = 3;
 /// report.
 pub async fn restore(
     repository: &Repository,
-    selector: &BackupSelector,
-    target: PathBuf,
+    selector: impl Into<BackupSelector>,
+    target: impl Into<PathBuf>,
     options: &RestoreOptions,
     context: &Context,
 ) -> Result<RestoreReport> {
-    let (selector, options) = (selector.clone(), options.clone());
+    let (selector, target, options) = (selector.into(), target.into(), options.clone());
     repository
         .run(context, move |io| run(io, &selector, &target, &options))
         .await
@@ -67,19 +67,20 @@ fn run(
     options: &RestoreOptions,
 ) -> Result<RestoreReport> {
     let view = View::open(io)?;
-    let backup = view.position.state.find(selector)?.clone();
-    let scope = Scope::new(&backup, options);
+    let source = view.backup(selector)?;
+    let backup = &source.backup;
+    let scope = Scope::new(backup, options);
     scope.refuse_target(folder)?;
-    find_all(&view, &backup, options)?;
+    find_all(&source, options)?;
     let target = open_target(io, folder, &scope, options)?;
     if options.paths.is_empty() {
-        let Backup { totals, .. } = &backup;
+        let Backup { totals, .. } = backup;
         io.context.progress.event(Event::Expect {
             bytes: totals.bytes,
             entries: totals.entries,
         });
     }
-    let shared = Shared::new(io, &view, &backup, options);
+    let shared = Shared::new(io, &view, backup, options);
     let target = target.as_ref();
     match target {
         Some(target) if options.dry_run => target.look_at_case(&scope.leading_folders()),
@@ -90,7 +91,7 @@ fn run(
         None => {}
     }
     let mut planner = Planner::new(&shared, target, &scope, options);
-    let done = carry_out(io, &shared, &mut planner, &view, &backup);
+    let done = carry_out(io, &shared, &mut planner, &source);
     if let Some(target) = target {
         target.end();
     }
@@ -107,11 +108,9 @@ fn carry_out(
     io: &Io,
     shared: &Arc<Shared>,
     planner: &mut Planner<'_>,
-    view: &View,
-    backup: &Backup,
+    source: &BackupView,
 ) -> Result<()> {
-    let paths = planner.options().paths.clone();
-    let entries = TreeReader::new(&view.reader, backup).select(paths);
+    let entries = source.entries(planner.options().paths.clone());
     let planned = with_workers(io, shared, planner, |planner, tasks| {
         planner.run(io, entries, tasks)
     });
@@ -129,15 +128,15 @@ fn carry_out(
         })?;
         io.check_cancelled()?;
     }
-    planner.delete_surplus(backup)
+    planner.delete_surplus(&source.backup)
 }
 
 /// Fails before anything is written if a requested path is not in the backup.
-fn find_all(view: &View, backup: &Backup, options: &RestoreOptions) -> Result<()> {
+fn find_all(source: &BackupView, options: &RestoreOptions) -> Result<()> {
     for path in &options.paths {
         // If part of the tree is unreadable, the path may be in that part.
-        if !view.has(backup, path).unwrap_or(true) {
-            return Err(no_such_path(backup, path));
+        if !source.has(path).unwrap_or(true) {
+            return Err(no_such_path(&source.backup, path));
         }
     }
     Ok(())

@@ -35,6 +35,7 @@ pub struct RestoreOptions {
 
 /// What happens to existing files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Overwrite {
     /// Replace them.
     Always,

@@ -15,6 +15,7 @@ use crate::target::{Existing, MetadataOptions, Refused, TargetError, Warning};
 
 /// The result of a restore.
 #[derive(Debug, Clone)]
+#[must_use = "it names what was not restored"]
 #[non_exhaustive]
 pub struct RestoreReport {
     /// The backup that was restored.

@@ -163,8 +163,13 @@ impl LocalSource {
     ///
     /// # Errors
     /// When there is no path, none can be examined, one is empty or too long, or two would have overlapping paths in the backup.
-    pub fn new(paths: &[PathBuf], options: LocalSourceOptions) -> Result<Self, SourceError> {
-        let mut plan = Plan::new(paths)?;
+    pub fn new(
+        paths: &[impl AsRef<Path>],
+        options: LocalSourceOptions,
+    ) -> Result<Self, SourceError> {
+        // A slice and not an iterator: a single `&Path` is an iterator over its parts.
+        let paths: Vec<PathBuf> = paths.iter().map(|path| path.as_ref().to_owned()).collect();
+        let mut plan = Plan::new(&paths)?;
         Ok(Self {
             symlinked: std::mem::take(&mut plan.symlinked),
             walk: Walk::new(plan, options)?,

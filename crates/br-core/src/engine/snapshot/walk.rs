@@ -1,0 +1,125 @@
+//! Which entries a walk yields.
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use super::super::feed::FeedSender;
+use super::super::view::{BackupView, no_such_path};
+use crate::error::{Error, Result};
+use crate::model::{Entry, EntryPath};
+
+/// Which entries [`Snapshot::walk`](super::Snapshot::walk) yields. The default: all of them.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct WalkOptions {
+    /// How far below the start: 0 is the entry at the start itself, 1 also what is directly in it. Everything when `None`.
+    pub max_depth: Option<usize>,
+    glob: Option<Glob>,
+}
+
+#[derive(Debug, Clone)]
+struct Glob {
+    matcher: GlobMatcher,
+    /// It has no slash: it is about names.
+    is_name: bool,
+}
+
+impl WalkOptions {
+    /// Sets how far below the start the walk goes.
+    #[must_use]
+    pub const fn with_max_depth(mut self, depth: Option<usize>) -> Self {
+        self.max_depth = depth;
+        self
+    }
+
+    /// Yields only entries that a pattern matches: `*.rs` matches names in every folder, `src/*.rs` and `**/test/*` match paths
+    /// relative to the start. The walk looks into folders that the pattern does not match.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when the pattern is broken.
+    pub fn with_glob(mut self, pattern: &str) -> Result<Self> {
+        let glob = GlobBuilder::new(pattern).literal_separator(true).build();
+        let glob = glob.map_err(|error| {
+            Error::invalid(format!("`{pattern}` is not a pattern")).with_source(error)
+        })?;
+        self.glob = Some(Glob {
+            matcher: glob.compile_matcher(),
+            is_name: !pattern.contains('/'),
+        });
+        Ok(self)
+    }
+
+    /// Whether an entry at or below the start is yielded.
+    fn takes(&self, start: &EntryPath, entry: &Entry) -> bool {
+        self.glob.as_ref().is_none_or(|glob| {
+            let bytes = match glob.is_name {
+                true => entry.path.name(),
+                false => below(start, &entry.path),
+            };
+            glob.matcher.is_match(path_of(bytes))
+        })
+    }
+}
+
+/// The part of a path after a folder that it is within.
+fn below<'a>(folder: &EntryPath, path: &'a EntryPath) -> &'a [u8] {
+    let rest = path.as_bytes().get(folder.as_bytes().len()..);
+    let rest = rest.unwrap_or_default();
+    rest.strip_prefix(b"/").unwrap_or(rest)
+}
+
+fn path_of(bytes: &[u8]) -> &std::path::Path {
+    use std::os::unix::ffi::OsStrExt as _;
+    std::ffi::OsStr::from_bytes(bytes).as_ref()
+}
+
+/// Puts out what a walk yields.
+pub(super) fn walk(
+    view: &BackupView,
+    start: &EntryPath,
+    options: &WalkOptions,
+    out: &mut FeedSender<Entry>,
+) -> Result<()> {
+    let parts = start.parts().count();
+    let depth = options.max_depth.map(|depth| parts.saturating_add(depth));
+    let entries = view.entries(vec![start.clone()]);
+    let mut is_there = false;
+    for entry in entries.down_to(depth.unwrap_or(usize::MAX)) {
+        let entry = entry.map_err(|gap| gap.error)?;
+        if !entry.path.is_within(start) {
+            continue;
+        }
+        is_there = true;
+        if options.takes(start, &entry) && !out.put(entry) {
+            return Ok(());
+        }
+    }
+    // Also a path without entry, with entries deeper than the walk goes.
+    if is_there || start.is_root() || view.has(start).map_err(|gap| gap.error)? {
+        return Ok(());
+    }
+    Err(no_such_path(&view.backup, start))
+}
+
+/// Puts out what is directly in a folder.
+pub(super) fn children(
+    view: &BackupView,
+    folder: &EntryPath,
+    out: &mut FeedSender<Entry>,
+) -> Result<()> {
+    let parts = folder.parts().count() + 1;
+    let mut is_there = false;
+    for entry in view.entries(vec![folder.clone()]).down_to(parts) {
+        let entry = entry.map_err(|gap| gap.error)?;
+        if !entry.path.is_within(folder) {
+            continue;
+        }
+        is_there = true;
+        if entry.path.parts().count() == parts && !out.put(entry) {
+            return Ok(());
+        }
+    }
+    if is_there || folder.is_root() || view.has(folder).map_err(|gap| gap.error)? {
+        return Ok(());
+    }
+    Err(no_such_path(&view.backup, folder))
+}
