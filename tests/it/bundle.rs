@@ -38,12 +38,14 @@ fn import(repo: &TestRepo, bundle: &Path) -> BackupReport {
 
 /// Writes a backup into a bundle of the name that it had.
 fn write(repo: &TestRepo, backup: &Backup, dir: &Path) -> PathBuf {
-    let meta = br_core::model::EntryPath::new(b"META.hocon".to_vec()).unwrap();
-    let meta = repo.dump(backup.id, &meta).unwrap();
+    let path = br_core::model::EntryPath::new(b"META.hocon".to_vec()).unwrap();
+    let meta = repo.dump(backup.id, &path).unwrap();
+    let snapshot = block_on(repo.repository.snapshot(backup.id, &repo.context)).unwrap();
+    let mtime = block_on(snapshot.stat(&path)).unwrap().mtime.secs;
     let time = BundleTime::new(0, 0).unwrap();
     let options = BundleOptions::new(time, Meta::parse(&meta).unwrap())
         .with_sync(false)
-        .with_name(name_of(backup).unwrap(), meta);
+        .with_name(name_of(backup).unwrap(), meta, mtime.try_into().unwrap());
     let writer = BundleWriter::create(dir, options).unwrap();
     let sink = BundleSink::new(writer, Selection::default(), Silent).with_whole_bundle(true);
     let selector = BackupSelector::Prefix(backup.id.to_string());

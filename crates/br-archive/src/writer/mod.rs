@@ -136,7 +136,8 @@ impl BundleWriter {
             buffer: vec![0; BUFFER_BYTES],
             failed: false,
         };
-        let attributes = Attributes::plain(time.unix_seconds());
+        let mtime = writer.options.meta_mtime;
+        let attributes = Attributes::plain(mtime.unwrap_or_else(|| time.unix_seconds()));
         writer.write(&own_path(META_PATH)?, &meta, attributes)?;
         Ok(writer)
     }

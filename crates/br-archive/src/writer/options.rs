@@ -28,6 +28,8 @@ pub struct BundleOptions {
     pub meta: Meta,
     /// The exact bytes of `META.hocon` instead, for a bundle that already had one.
     pub meta_text: Option<Vec<u8>>,
+    /// Modification time of `META.hocon` in seconds since 1970; the time of the bundle when `None`.
+    pub meta_mtime: Option<u64>,
     /// The program that makes it, with its version, for the manifest.
     pub program: String,
     /// A description of the source, for the manifest.
@@ -58,6 +60,7 @@ impl BundleOptions {
             threads: None,
             meta,
             meta_text: None,
+            meta_mtime: None,
             program: concat!("br-archive ", env!("CARGO_PKG_VERSION")).to_owned(),
             source: String::new(),
             selection: Selection::default(),
@@ -75,13 +78,14 @@ impl BundleOptions {
         self
     }
 
-    /// Writes a bundle that already existed: with its name and format, the bytes of its `META.hocon`, and no manifest except the one among
-    /// its members.
+    /// Writes a bundle that already existed: with its name and format, the bytes and the modification time (seconds since 1970) of its
+    /// `META.hocon`, and no manifest except the one among its members.
     #[must_use]
-    pub fn with_name(mut self, name: BundleName, meta_text: Vec<u8>) -> Self {
+    pub fn with_name(mut self, name: BundleName, meta_text: Vec<u8>, meta_mtime: u64) -> Self {
         self.format = name.format();
         self.name = Some(name);
         self.meta_text = Some(meta_text);
+        self.meta_mtime = Some(meta_mtime);
         self.manifest = false;
         self
     }

@@ -242,7 +242,7 @@ fn existing_files_are_not_overwritten() {
     assert_eq!(error.to_string(), text);
     // A name that the caller set is not replaced by the next free one.
     let name = BundleName::of_file(path.file_name().unwrap().to_str().unwrap()).unwrap();
-    let named = options().with_name(name, b"edition = br\nversion = x\n".to_vec());
+    let named = options().with_name(name, b"edition = br\nversion = x\n".to_vec(), 7);
     let error = BundleWriter::create(dir.path(), named).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Exists);
     // Otherwise the writer uses the next free millisecond: here the second one, because the first is the name of a dangling link.

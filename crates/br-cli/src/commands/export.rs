@@ -389,12 +389,14 @@ async fn export_backup(
         Some(_) => Some(read_member(&repository, &backup, META_PATH, context).await?),
         None => None,
     };
-    let meta = meta_text.as_deref().and_then(|text| Meta::parse(text).ok());
+    let meta = meta_text
+        .as_ref()
+        .and_then(|(text, _)| Meta::parse(text).ok());
     let source = format!("backup {} of {}", backup.id, backup.host);
     let mut options = args.options(meta, source, context)?;
     let verbatim = args.is_verbatim() && name.is_some();
-    if let (Some(name), Some(text), true) = (name, meta_text, verbatim) {
-        options = options.with_name(name, text);
+    if let (Some(name), Some((text, mtime)), true) = (name, meta_text, verbatim) {
+        options = options.with_name(name, text, mtime);
     }
     let (selection, paths) = find_selected(args, &repository, &backup, context).await?;
     let dir = args.folder();
@@ -441,13 +443,13 @@ async fn find_selected(
     Ok((selection.with_paths(members), paths))
 }
 
-/// The content of a small file in a backup.
+/// Returns the content of a small file in a backup and its modification time.
 async fn read_member(
     repository: &br_core::Repository,
     backup: &Backup,
     path: &str,
     context: &CommandContext,
-) -> Result<Vec<u8>, CommandError> {
+) -> Result<(Vec<u8>, u64), CommandError> {
     let path = super::paths::entry_path(path.as_ref())?;
     let (to, mut from) = std::io::pipe()
         .map(|(from, to)| (to, from))
@@ -458,9 +460,12 @@ async fn read_member(
         let mut text = Vec::new();
         std::io::Read::read_to_end(&mut from, &mut text).map(|_| text)
     });
-    br_core::engine::dump::dump(repository, backup.id, path, to, &context.engine()).await?;
+    let entry =
+        br_core::engine::dump::dump(repository, backup.id, path, to, &context.engine()).await?;
+    let mtime = u64::try_from(entry.mtime.secs).unwrap_or(0);
     let text = read.await.map_err(std::io::Error::other).flatten();
-    text.map_err(|error| br_archive::Error::new(ErrorKind::Io, error.to_string()).into())
+    let text = text.map_err(|error| br_archive::Error::new(ErrorKind::Io, error.to_string()))?;
+    Ok((text, mtime))
 }
 
 fn print(exported: &Exported, seconds: f64, context: &CommandContext) -> Result<(), CommandError> {
