@@ -330,7 +330,10 @@ async fn closed_port_and_other_database_give_different_errors() {
 }
 
 /// Reports that a test cannot run here. In CI no test may be skipped.
-#[expect(clippy::print_stderr, reason = "whoever runs the tests should know")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the user who runs the tests must see what was skipped"
+)]
 fn skip(reason: &str) {
     assert!(
         std::env::var_os("CI_NO_SKIP").is_none(),

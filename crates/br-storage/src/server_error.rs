@@ -116,7 +116,7 @@ impl ServerError {
                 "the credentials have expired: get new ones"
             }
             "InvalidObjectState" | "BlobArchived" | "BlobBeingRehydrated" => {
-                "the object lies in an archive: have the provider restore it, then run again"
+                "the object is in an archive: have the provider restore it, then run again"
             }
             "NoSuchBucket" => "there is no bucket of that name: make it first",
             "ContainerNotFound" => "there is no container of that name: make it first",

@@ -1,8 +1,8 @@
 //! What a backup is: pure values, without I/O, clock, randomness or bytes on disk.
 //!
 //! [`Backup`] describes one backup, [`Entry`] one thing inside it, [`ChunkRef`] one piece of content, [`References`] what a
-//! backup uses of the repository. Invariant: an [`EntryPath`] that exists cannot leave the folder it is joined to, whoever made
-//! it. [`Entry::check`] has the rules for everything else that a source can say, and nothing that breaks one is ever stored.
+//! backup uses of the repository. Invariant: an [`EntryPath`] that exists cannot leave the folder it is joined to, whatever
+//! its source. [`Entry::check`] has the rules for everything else that a source can say, and nothing that breaks one is ever stored.
 
 mod backup;
 mod entry;

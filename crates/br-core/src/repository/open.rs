@@ -330,8 +330,8 @@ impl Repository {
         }
     }
 
-    /// Refuses to add to a repository whose format has features this program does not know, and warns when nobody else may
-    /// do so meanwhile.
+    /// Refuses to add to a repository whose format has features this program does not know, and warns when no other writer may
+    /// write at the same time.
     pub(crate) fn check_writable(&self, context: &Context) -> Result<()> {
         let config = self.config();
         config
