@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    backup, bundle, check, completions, delete, diff, dump, export, import, init, link, list, ls,
-    man, matrixone, prune, restore, show, stats, storage,
+    backup, bundle, check, completions, delete, diff, dump, export, forget, import, init, label,
+    link, list, ls, man, matrixone, prune, restore, show, stats, storage, undelete,
 };
 use crate::compat::mo_br;
 use crate::error::CommandError;
@@ -158,7 +158,13 @@ pub(crate) enum Command {
     Check(check::CheckArgs),
     Stats(stats::StatsArgs),
     Delete(delete::DeleteArgs),
+    Undelete(undelete::UndeleteArgs),
+    Forget(Box<forget::ForgetArgs>),
     Prune(prune::PruneArgs),
+    Pin(label::PinArgs),
+    Unpin(label::UnpinArgs),
+    Tag(label::TagCommand),
+    Annotate(label::AnnotateArgs),
     Export(Box<export::ExportArgs>),
     Import(Box<import::ImportArgs>),
     Bundle(bundle::BundleCommand),

@@ -40,7 +40,7 @@ impl Kept {
         match command {
             Command::Backup(_) | Command::Import(_) | Command::Matrixone(_) => Self::Stored,
             Command::Restore(_) => Self::Restored,
-            Command::Delete(_) | Command::Prune(_) => Self::Removed,
+            Command::Delete(_) | Command::Forget(_) | Command::Prune(_) => Self::Removed,
             _ => Self::Nothing,
         }
     }

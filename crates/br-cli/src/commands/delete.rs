@@ -60,6 +60,11 @@ pub(crate) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
     let ids = args.filter.apply_list(&args.ids)?;
     let repository = context.open().await?;
     let plan = delete::plan(&repository, ids, &context.engine()).await?;
+    if let Some(pinned) = plan.backups.iter().find(|backup| backup.pinned) {
+        let message = format!("backup {} is pinned: br deletes nothing", pinned.id);
+        let hint = format!("`br unpin {}` allows it", pinned.id);
+        return Err(CommandError::usage(message, hint));
+    }
     let output = &context.output;
     let asks =
         !args.yes && !args.dry_run && std::io::stdin().is_terminal() && Console::is_terminal();
@@ -95,7 +100,7 @@ pub(crate) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
     } else if !args.dry_run {
         let many = format::counted(plan.backups.len() as u64, "backup", "backups");
         output.console.note(&format!(
-            "{many} deleted; other backups are not affected, and `br prune` frees the space"
+            "{many} deleted; other backups are not affected. `br prune` frees the space, `br undelete` brings deleted backups back until then"
         ));
     }
     Ok(ExitStatus::Ok)

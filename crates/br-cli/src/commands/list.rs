@@ -25,7 +25,7 @@ const EXAMPLES: &str = "\
 /// List backups, oldest first
 ///
 /// ID is a short id that every command accepts. TIME is the start of the backup in local time, SIZE is what a restore writes.
-/// A backup is `incomplete` if br could not read something. With --verbose there are full ids and more columns: STORED is what
+/// A backup is `incomplete` if br could not read something, and `pinned` after `br pin`. With --verbose there are full ids and more columns: STORED is what
 /// the backup added to the repository, BASE is the backup whose unchanged files br did not read again; no backup depends on its
 /// base.
 ///
@@ -109,8 +109,11 @@ fn table(backups: &[Backup], short: &ShortIds, all: bool) -> Table {
         let base = |b: &Backup| b.base.map_or_else(String::new, |base| short.get(base));
         columns.push(("BASE", Box::new(base)));
     }
-    if backups.iter().any(|backup| !backup.is_complete()) {
-        columns.push(("STATE", Box::new(|b| state(b).to_owned())));
+    if backups
+        .iter()
+        .any(|backup| !backup.is_complete() || backup.pinned)
+    {
+        columns.push(("STATE", Box::new(state)));
     }
     columns.push(("PATHS", Box::new(|b| format::paths(&b.full_paths()))));
     let headings: Vec<_> = columns.iter().map(|(heading, _)| *heading).collect();
@@ -121,10 +124,13 @@ fn table(backups: &[Backup], short: &ShortIds, all: bool) -> Table {
     table
 }
 
-/// Whether a backup is complete.
-const fn state(backup: &Backup) -> &'static str {
-    match backup.is_complete() {
-        true => "complete",
-        false => "incomplete",
-    }
+/// Whether a backup is complete, and whether it is pinned.
+fn state(backup: &Backup) -> String {
+    let complete = if backup.is_complete() {
+        "complete"
+    } else {
+        "incomplete"
+    };
+    let pinned = if backup.pinned { ",pinned" } else { "" };
+    format!("{complete}{pinned}")
 }

@@ -10,8 +10,10 @@ pub(crate) mod delete;
 pub(crate) mod diff;
 pub(crate) mod dump;
 pub(crate) mod export;
+pub(crate) mod forget;
 pub(crate) mod import;
 pub(crate) mod init;
+pub(crate) mod label;
 pub(crate) mod link;
 pub(crate) mod list;
 pub(crate) mod ls;
@@ -25,6 +27,7 @@ pub(crate) mod show;
 mod sources;
 pub(crate) mod stats;
 pub(crate) mod storage;
+pub(crate) mod undelete;
 mod which;
 
 use crate::cli::Command;
@@ -46,7 +49,13 @@ pub(crate) async fn run(command: Command, context: &CommandContext) -> CommandRe
         Command::Check(args) => check::run(args, context).await,
         Command::Stats(args) => stats::run(&args, context).await,
         Command::Delete(args) => delete::run(args, context).await,
+        Command::Undelete(args) => undelete::run(&args, context).await,
+        Command::Forget(args) => forget::run(&args, context).await,
         Command::Prune(args) => prune::run(&args, context).await,
+        Command::Pin(args) => label::pin(&args, context).await,
+        Command::Unpin(args) => label::unpin(&args, context).await,
+        Command::Tag(args) => label::tag(args, context).await,
+        Command::Annotate(args) => label::annotate(args, context).await,
         Command::Export(args) => export::run(*args, context).await,
         Command::Import(args) => import::run(&args, context).await,
         Command::Bundle(args) => bundle::run(args, context).await,

@@ -119,6 +119,19 @@ fn fields(backup: &Backup) -> Vec<(&'static str, String)> {
         let text = format!("{entries} could not be read and are missing");
         fields.push(("incomplete", text));
     }
+    if backup.pinned {
+        fields.push(("pinned", "yes".to_owned()));
+    }
+    if let Some(note) = &backup.note {
+        fields.push(("note", format::text(note)));
+    }
+    if let Some(proof) = &backup.proven {
+        let (time, by) = (
+            format::local_time(proof.time),
+            format::text(proof.by.name()),
+        );
+        fields.push(("verified", format!("{time}, by {by}")));
+    }
     fields.push(("program", format::text(&backup.program)));
     fields
 }

@@ -162,6 +162,9 @@ pub(crate) struct BackupJson {
     unread: Vec<UnreadJson>,
     program: String,
     complete: bool,
+    pinned: bool,
+    note: Option<String>,
+    proven: Option<ProofJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     short_id: Option<String>,
 }
@@ -172,6 +175,13 @@ struct OriginJson {
     kind: String,
     version: Option<String>,
     position: Option<String>,
+}
+
+/// The last proof that a backup can be restored.
+#[derive(Debug, Serialize)]
+struct ProofJson {
+    time: String,
+    by: String,
 }
 
 /// Where the entry tree of a backup starts.
@@ -239,6 +249,12 @@ impl From<&Backup> for BackupJson {
             unread: unread.collect(),
             program: backup.program.clone(),
             complete: backup.is_complete(),
+            pinned: backup.pinned,
+            note: backup.note.clone(),
+            proven: backup.proven.as_ref().map(|proof| ProofJson {
+                time: proof.time.to_string(),
+                by: proof.by.name().to_owned(),
+            }),
             short_id: None,
         }
     }

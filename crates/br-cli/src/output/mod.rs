@@ -13,6 +13,7 @@ pub(crate) mod probe;
 mod progress;
 mod progress_text;
 pub(crate) mod report;
+pub(crate) mod retention;
 mod table;
 pub(crate) mod usage;
 mod waiting;

@@ -1,10 +1,9 @@
 //! Taking backups out of the catalog.
 
-use std::collections::BTreeSet;
-
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::LogEntry;
-use crate::model::{Backup, BackupId, normal_path};
+use crate::model::retention::GroupBy;
+use crate::model::{Backup, BackupId};
 use crate::progress::Context;
 use crate::repository::{Append, BackupSelector, Io, LogPosition, Repository, State, conflict};
 
@@ -51,6 +50,7 @@ pub async fn plan(
 }
 
 fn last_complete(state: &State, going: &[Backup]) -> Vec<BackupId> {
+    let group = |backup: &Backup| GroupBy::default().key(backup);
     let is_going = |backup: &&Backup| going.iter().any(|other| other.id == backup.id);
     let leaves_incomplete = |backup: &&Backup| {
         let wanted = group(backup);
@@ -68,40 +68,54 @@ fn last_complete(state: &State, going: &[Backup]) -> Vec<BackupId> {
     last.map(|backup| backup.id).collect()
 }
 
-/// What was backed up, whatever the order and the spelling of paths.
-fn group(backup: &Backup) -> (&str, BTreeSet<Vec<u8>>) {
-    let paths = backup.paths.iter();
-    let paths = paths.map(|path| normal_path(path, &backup.folder));
-    (&backup.host, paths.collect())
-}
-
 /// Takes the backups of a plan out of the catalog. Their data stays until `prune`, and no other backup depends on them.
 ///
 /// # Errors
-/// When the log cannot be read or added to.
+/// [`ErrorKind::Invalid`] when one of them is pinned. When the log cannot be read or added to.
 pub async fn delete(repository: &Repository, plan: &DeletePlan, context: &Context) -> Result<()> {
     repository.check_writable(context)?;
     let ids: Vec<_> = plan.backups.iter().map(|backup| backup.id).collect();
     let work = move |io: &Io| {
-        let mut position = LogPosition::read(io)?;
-        for _ in 0..MAX_RACES {
-            let live = &position.state.backups;
-            let backups: Vec<_> = ids
-                .iter()
-                .copied()
-                .filter(|id| live.contains_key(id))
-                .collect();
-            // Another process may have deleted them meanwhile: that is what was wanted.
-            if backups.is_empty() {
-                return Ok(());
-            }
-            // What frees space must be possible on a full disk.
-            let entry = LogEntry::Delete { backups };
-            if let Append::Done = position.append_on_full_disk(io, &entry)? {
-                return Ok(());
-            }
-        }
-        Err(conflict())
+        // Another process may have deleted some of them meanwhile: that is what was wanted.
+        let choose = |state: &State| {
+            let live = ids.iter().filter_map(|id| state.backups.get(id));
+            let live: Vec<&Backup> = live.collect();
+            refuse_pinned(&live)?;
+            Ok(live.into_iter().map(|backup| backup.id).collect())
+        };
+        append_delete(io, choose).map(drop)
     };
     repository.run(context, work).await
+}
+
+fn refuse_pinned(backups: &[&Backup]) -> Result<()> {
+    match backups.iter().find(|backup| backup.pinned) {
+        Some(backup) => Err(Error::invalid(format!(
+            "backup {} is pinned: nothing was deleted",
+            backup.id
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Appends an entry that deletes the chosen backups. If other processes append first, it chooses again. Returns the deleted ones.
+pub(super) fn append_delete(
+    io: &Io,
+    mut choose: impl FnMut(&State) -> Result<Vec<BackupId>>,
+) -> Result<Vec<BackupId>> {
+    let mut position = LogPosition::read(io)?;
+    for _ in 0..MAX_RACES {
+        let backups = choose(&position.state)?;
+        if backups.is_empty() {
+            return Ok(backups);
+        }
+        // What frees space must be possible on a full disk.
+        let entry = LogEntry::Delete {
+            backups: backups.clone(),
+        };
+        if let Append::Done = position.append_on_full_disk(io, &entry)? {
+            return Ok(backups);
+        }
+    }
+    Err(conflict())
 }

@@ -10,7 +10,9 @@ pub mod diff;
 pub mod dump;
 pub mod export;
 mod feed;
+pub mod forget;
 mod incomplete;
+pub mod label;
 pub mod ls;
 pub mod prune;
 mod references;
@@ -18,6 +20,7 @@ mod relocate;
 pub mod restore;
 pub mod snapshot;
 pub mod stats;
+pub mod undelete;
 mod view;
 
 pub use feed::Feed;

@@ -8,8 +8,8 @@ use super::bytes::{Decoder, put_bytes, put_varint};
 use super::config::as_text;
 use super::{FormatError, limits};
 use crate::model::{
-    Backup, BackupId, BackupKind, Changes, ChunkId, ChunkRef, Origin, PackId, Reason, References,
-    Totals, TreeRoot, Unread, escape, unescape,
+    Backup, BackupId, BackupKind, Changes, ChunkId, ChunkRef, Origin, PackId, Proof, Reason,
+    References, Totals, TreeRoot, Unread, escape, unescape,
 };
 
 /// A backup as JSON: in manifests, in the commit log and in the output of `br --json`. Raw bytes are written as text by [`escape`].
@@ -50,6 +50,18 @@ pub(crate) struct BackupV1 {
     )]
     unread: Vec<UnreadV1>,
     program: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pinned: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    proven: Option<ProofV1>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct ProofV1 {
+    time: Timestamp,
+    by: String,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -153,6 +165,12 @@ impl From<&Backup> for BackupV1 {
             unread_count: backup.unread_count,
             unread: backup.unread.iter().map(unread).collect(),
             program: backup.program.clone(),
+            note: backup.note.clone(),
+            pinned: backup.pinned,
+            proven: backup.proven.as_ref().map(|proof| ProofV1 {
+                time: proof.time,
+                by: proof.by.name().to_owned(),
+            }),
         }
     }
 }
@@ -221,6 +239,11 @@ impl TryFrom<BackupV1> for Backup {
                 .collect::<Result<_, FormatError>>()?,
             unread_count: wire.unread_count,
             program: wire.program,
+            note: wire.note,
+            pinned: wire.pinned,
+            proven: wire
+                .proven
+                .map(|proof| Proof::new(proof.time, proof.by.into())),
         })
     }
 }

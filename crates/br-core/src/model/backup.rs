@@ -43,6 +43,64 @@ pub struct Backup {
     pub unread_count: u64,
     /// The program that made it, with its version.
     pub program: String,
+    /// What a user noted about it.
+    pub note: Option<String>,
+    /// True when it must not be deleted.
+    pub pinned: bool,
+    /// The last proof that it can be restored.
+    pub proven: Option<Proof>,
+}
+
+/// A proof that a backup can be restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Proof {
+    /// When it was found.
+    pub time: Timestamp,
+    /// How it was found.
+    pub by: ProofMethod,
+}
+
+impl Proof {
+    /// A proof found at this time.
+    #[must_use]
+    pub const fn new(time: Timestamp, by: ProofMethod) -> Self {
+        Self { time, by }
+    }
+}
+
+/// How a backup was proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProofMethod {
+    /// All its data was read and verified.
+    Check,
+    /// It was restored and examined.
+    Drill,
+    /// A method that this version of the library has no name for.
+    Other(String),
+}
+
+impl ProofMethod {
+    /// One word for people, for JSON and for the repository.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Check => "check",
+            Self::Drill => "drill",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+impl From<String> for ProofMethod {
+    fn from(name: String) -> Self {
+        match name.as_str() {
+            "check" => Self::Check,
+            "drill" => Self::Drill,
+            _ => Self::Other(name),
+        }
+    }
 }
 
 impl Backup {

@@ -10,9 +10,12 @@ mod id;
 mod origin;
 mod path;
 mod references;
+pub mod retention;
 mod text;
 
-pub use backup::{Backup, BackupKind, Changes, Reason, Totals, TreeRoot, Unread};
+pub use backup::{
+    Backup, BackupKind, Changes, Proof, ProofMethod, Reason, Totals, TreeRoot, Unread,
+};
 pub use entry::{
     Content, Device, Entry, EntryError, EntryKind, Extent, FileContent, FileTime, Owner, Xattr,
 };

@@ -23,6 +23,19 @@ impl Backups {
         self.by_number.insert(number, backup);
     }
 
+    /// Adds a backup directly after another one, or as the oldest. An existing backup keeps its position. A backup whose predecessor does
+    /// not exist becomes the newest.
+    pub(crate) fn insert_after(&mut self, predecessor: Option<BackupId>, backup: Backup) {
+        let is_known = predecessor.is_none_or(|id| self.contains_key(&id));
+        if !is_known || self.contains_key(&backup.id) {
+            return self.insert(backup);
+        }
+        let mut all: Vec<Backup> = std::mem::take(self).into_values().collect();
+        let at = predecessor.and_then(|id| all.iter().position(|other| other.id == id));
+        all.insert(at.map_or(0, |at| at + 1), backup);
+        *self = all.into_iter().collect();
+    }
+
     /// Sorts backups in commit order, as given by `order`. A backup that is not in `order` is inserted after the last backup with a
     /// smaller id: if the clock was right, ids are ordered by the start of the backup.
     pub(crate) fn in_order(backups: impl IntoIterator<Item = Backup>, order: &[BackupId]) -> Self {
@@ -43,6 +56,16 @@ impl Backups {
     pub(crate) fn remove(&mut self, id: &BackupId) -> Option<Backup> {
         let number = self.numbers.remove(id)?;
         self.by_number.remove(&number)
+    }
+
+    /// A backup by its id.
+    pub(crate) fn get(&self, id: &BackupId) -> Option<&Backup> {
+        self.by_number.get(self.numbers.get(id)?)
+    }
+
+    /// A backup by its id.
+    pub(crate) fn get_mut(&mut self, id: &BackupId) -> Option<&mut Backup> {
+        self.by_number.get_mut(self.numbers.get(id)?)
     }
 
     /// True when there is a backup with this id.

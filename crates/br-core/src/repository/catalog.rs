@@ -335,10 +335,12 @@ impl Repository {
         let work = move |io: &Io| {
             let (position, _) = LogPosition::read_or_rebuild(io)?;
             let listed = position.state.find(&selector)?;
-            let (mut backup, _) = io.read_manifest(listed.id)?;
-            // A manifest's own length is known only after it is written, so take the value from the log.
-            backup.changes.bytes_stored = listed.changes.bytes_stored;
-            Ok(backup)
+            let (manifest, _) = io.read_manifest(listed.id)?;
+            // The log has what changed since the manifest was written, such as tags, and how many bytes the manifest itself added.
+            Ok(Backup {
+                unread: manifest.unread,
+                ..listed.clone()
+            })
         };
         self.run(context, work).await
     }

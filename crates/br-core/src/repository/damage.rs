@@ -117,6 +117,7 @@ fn append(io: &Io, found: &Found) -> Result<()> {
             segments_added: Vec::new(),
             segments_removed: Vec::new(),
             damaged,
+            proven: None,
         };
         if let Append::Done = position.append(io, entry)? {
             return Ok(());

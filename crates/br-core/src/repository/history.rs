@@ -3,13 +3,15 @@
 //! Unlike the newest checkpoint, [`History`] also knows which backups were deleted, which segments were ever named, and which entries are
 //! missing or altered. Invariant: an unreadable entry never hides a readable one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use jiff::Timestamp;
 
 use super::log::{self, Fetched};
 use super::{Io, Layout, State};
 use crate::error::{ErrorKind, Result, in_one_line};
 use crate::format::{LogEntry, LogRecord};
-use crate::model::{BackupId, SegmentId};
+use crate::model::{Backup, BackupId, SegmentId};
 
 /// Number of entries held in memory at the same time.
 const AT_ONCE: usize = 64;
@@ -21,6 +23,10 @@ pub(crate) struct History {
     pub(crate) state: State,
     /// Backups that were deleted.
     pub(crate) gone: BTreeSet<BackupId>,
+    /// Backups that were deleted after the last condemn entry: their data and manifests exist.
+    pub(crate) recoverable: Vec<DeletedBackup>,
+    /// For every deleted backup, the backup before it in the order of commits.
+    predecessors: HashMap<BackupId, Option<BackupId>>,
     /// Segments that some entry added or removed.
     pub(crate) segments: BTreeSet<SegmentId>,
     /// Entries that are missing or cannot be used, in order.
@@ -33,6 +39,14 @@ pub(crate) struct History {
     pub(crate) is_broken: bool,
     /// Digest of the previous entry; empty when it is unknown.
     digest: String,
+}
+
+/// A deleted backup.
+#[derive(Debug, Clone)]
+pub(crate) struct DeletedBackup {
+    pub(crate) backup: Backup,
+    /// When it was deleted.
+    pub(crate) deleted: Timestamp,
 }
 
 /// Log entries that are missing or cannot be used.
@@ -95,6 +109,7 @@ impl History {
                 .collect(),
             false => Vec::new(),
         };
+        let deleted = self.deleted_by(record);
         if let Err(error) = self.state.apply(&record.entry) {
             return self.note(seq, seq, &in_one_line(&error));
         }
@@ -102,8 +117,12 @@ impl History {
         match &record.entry {
             LogEntry::Commit { backup, .. } => {
                 self.gone.remove(&backup.id());
+                self.recoverable.retain(|one| one.backup.id != backup.id());
             }
-            LogEntry::Delete { backups } => self.gone.extend(backups),
+            LogEntry::Delete { backups } => {
+                self.gone.extend(backups);
+                self.recoverable.extend(deleted);
+            }
             LogEntry::Checkpoint { .. } => {
                 self.gone.extend(before);
                 let backups = &self.state.backups;
@@ -112,10 +131,47 @@ impl History {
                 self.checkpoint = Some(seq);
                 self.is_broken = false;
             }
-            LogEntry::Condemn { .. } | LogEntry::Swept { .. } | LogEntry::Reindex { .. } => {}
+            LogEntry::Condemn { .. } => self.recoverable.clear(),
+            LogEntry::Swept { .. } | LogEntry::Reindex { .. } => {}
         }
         let (added, removed) = record.entry.segments();
         self.segments.extend(added.iter().chain(removed));
+    }
+
+    /// The backups that an entry will delete, as they are before it.
+    fn deleted_by(&mut self, record: &LogRecord) -> Vec<DeletedBackup> {
+        let LogEntry::Delete { backups } = &record.entry else {
+            return Vec::new();
+        };
+        let going: HashSet<&BackupId> = backups.iter().collect();
+        let mut deleted = Vec::new();
+        let mut previous = None;
+        for backup in self.state.backups.values() {
+            if going.contains(&backup.id) {
+                self.predecessors.insert(backup.id, previous);
+                deleted.push(DeletedBackup {
+                    backup: backup.clone(),
+                    deleted: record.time,
+                });
+            }
+            previous = Some(backup.id);
+        }
+        deleted
+    }
+
+    /// The nearest backup before a deleted one, in the order of commits, that exists.
+    pub(crate) fn predecessor(&self, deleted: BackupId) -> Option<BackupId> {
+        let mut at = self.predecessors.get(&deleted).copied().flatten();
+        // Every step leads to an earlier commit, unless the log is hostile.
+        for _ in 0..self.predecessors.len() {
+            match at {
+                Some(id) if !self.state.backups.contains_key(&id) => {
+                    at = self.predecessors.get(&id).copied().flatten();
+                }
+                found => return found,
+            }
+        }
+        at.filter(|id| self.state.backups.contains_key(id))
     }
 
     fn note(&mut self, first: u64, last: u64, reason: &str) {

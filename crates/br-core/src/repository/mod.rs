@@ -38,7 +38,7 @@ pub(crate) use cache::Cache;
 pub use cache::CacheOptions;
 pub use catalog::{BackupFilter, BackupSelector, ShortIds};
 pub(crate) use damage::remember as remember_damage;
-pub(crate) use history::History;
+pub(crate) use history::{DeletedBackup, History};
 pub(crate) use index::{Index, IndexSegment, Place, find_packs, read_footer, read_segment};
 pub use init_options::InitOptions;
 pub(crate) use io::Io;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Backups;
-use crate::format::{DamagedPack, FormatError, LogEntry};
-use crate::model::{Backup, PackId, SegmentId};
+use crate::format::{DamagedPack, FormatError, LogEntry, Predecessor, ProvenBackups};
+use crate::model::{Backup, PackId, Proof, SegmentId};
 
 /// The state of a repository after some log entry.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -30,9 +30,14 @@ impl State {
                 backup,
                 segments_added,
                 segments_removed,
+                after,
             } => {
                 let backup = Backup::try_from((**backup).clone())?;
-                self.backups.insert(backup);
+                match after {
+                    None => self.backups.insert(backup),
+                    Some(Predecessor::None) => self.backups.insert_after(None, backup),
+                    Some(Predecessor::Backup(id)) => self.backups.insert_after(Some(*id), backup),
+                }
                 self.replace(segments_removed, segments_added);
             }
             LogEntry::Delete { backups } => {
@@ -60,9 +65,11 @@ impl State {
                 segments_added,
                 segments_removed,
                 damaged,
+                proven,
             } => {
                 self.replace(segments_removed, segments_added);
                 self.note_damage(damaged);
+                self.note_proof(proven.as_ref());
             }
             LogEntry::Checkpoint {
                 backups,
@@ -97,6 +104,16 @@ impl State {
                 self.damaged.remove(pack);
             } else {
                 self.damaged.insert(*pack, groups.iter().copied().collect());
+            }
+        }
+    }
+
+    fn note_proof(&mut self, proven: Option<&ProvenBackups>) {
+        let Some(proven) = proven else { return };
+        let proof = Proof::new(proven.time, proven.by.clone().into());
+        for id in &proven.backups {
+            if let Some(backup) = self.backups.get_mut(id) {
+                backup.proven = Some(proof.clone());
             }
         }
     }

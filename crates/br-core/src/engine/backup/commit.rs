@@ -65,6 +65,7 @@ pub(super) fn run(
             backup: Box::new((&backup.without_unread()).into()),
             segments_added: segments.added,
             segments_removed: segments.removed,
+            after: None,
         };
         match start.position.append(io, entry)? {
             Append::Lost(entries) => news = entries,

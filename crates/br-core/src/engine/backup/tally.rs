@@ -79,5 +79,8 @@ pub(super) fn describe(
         unread: tally.unread.clone(),
         unread_count: tally.unread_count,
         program: crate::PROGRAM.to_owned(),
+        note: None,
+        pinned: false,
+        proven: None,
     }
 }

@@ -1,11 +1,12 @@
 //! Verification of a repository: its structure and, if requested, every stored byte.
 //!
-//! [`check`] returns a [`CheckReport`] with [`Finding`]s as values. Invariant: a check changes nothing unless a repair is requested, and a
-//! repair only adds objects and log entries; it deletes no data that it could not read.
+//! [`check`] returns a [`CheckReport`] with [`Finding`]s as values. Invariant: without a repair, a check only adds log entries that record
+//! damage or proof; a repair adds objects and log entries, and deletes no data that it could not read.
 
 mod data;
 mod files;
 mod log;
+mod proof;
 mod repair;
 mod salvage;
 mod structure;
@@ -18,7 +19,7 @@ pub use files::DamagedFile;
 use files::Files;
 
 use crate::error::{Error, ErrorKind, Result, in_one_line};
-use crate::model::{Backup, ChunkId, PackId, References};
+use crate::model::{Backup, BackupId, ChunkId, PackId, References};
 use crate::progress::{Context, Event};
 use crate::repository::{BackupSelector, Io, Layout, Repository, conflict};
 
@@ -215,11 +216,24 @@ fn run(io: &Io, options: &CheckOptions) -> Result<CheckReport> {
             Err(error) => error.kind() == ErrorKind::Damaged,
         };
         // If the log has new entries, a prune may have removed the missing data: check again.
-        if !alarm || position.refresh(io)?.is_empty() {
-            return result;
+        if alarm && !position.refresh(io)?.is_empty() {
+            continue;
         }
+        if !alarm && result.is_ok() && options.data == ReadData::All {
+            proof::record(io, &wanted(&view, options)?);
+        }
+        return result;
     }
     Err(conflict())
+}
+
+/// The backups that are checked.
+fn wanted(view: &View, options: &CheckOptions) -> Result<Vec<BackupId>> {
+    let state = &view.position.state;
+    Ok(match &options.backup {
+        Some(selector) => vec![state.find(selector)?.id],
+        None => state.backups.values().map(|backup| backup.id).collect(),
+    })
 }
 
 /// Checks everything once.

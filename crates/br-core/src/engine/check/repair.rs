@@ -50,6 +50,7 @@ pub(super) fn index(io: &Io, report: &mut CheckReport) -> Result<()> {
                 segments_added,
                 segments_removed,
                 damaged: Vec::new(),
+                proven: None,
             }
         } else {
             LogEntry::Condemn {

@@ -74,12 +74,21 @@ impl Decision {
     /// Frees space on a full disk: deletes data that no backup relies on, and writes as little as possible. The packs condemned here stay
     /// in the index until a later prune has enough space to rewrite it.
     pub(super) fn free(mut self, io: &Io, work: &mut Work) -> Result<()> {
-        let removed = &self.position.gone;
-        let is_removed = |key: &String| {
+        let removed = self.position.gone.clone();
+        let is_segment = |key: &String| {
             Layout::id::<SegmentId>(key).is_some_and(|id| removed.segments.contains(&id))
-                || Layout::id::<BackupId>(key).is_some_and(|id| removed.backups.contains(&id))
         };
-        let mut keys: Vec<String> = self.leftovers.drain(..).filter(is_removed).collect();
+        let is_manifest = |key: &String| {
+            Layout::id::<BackupId>(key).is_some_and(|id| removed.backups.contains(&id))
+        };
+        let leftovers = std::mem::take(&mut self.leftovers);
+        // A deleted backup can come back until the next condemn entry, so its manifest stays until then.
+        let manifests: Vec<String> = leftovers
+            .iter()
+            .filter(|key| is_manifest(key))
+            .cloned()
+            .collect();
+        let mut keys: Vec<String> = leftovers.into_iter().filter(is_segment).collect();
         let condemned = &self.position.state.condemned;
         keys.extend(condemned.iter().map(|pack| Layout::pack(*pack)));
         let there = condemned.iter().filter_map(|pack| self.doomed.get(pack));
@@ -101,8 +110,8 @@ impl Decision {
         let news = match self.position.append_on_full_disk(io, &entry)? {
             Append::Lost(news) => news,
             Append::Done => {
-                let keys = packs.iter().map(|pack| Layout::pack(*pack)).collect();
-                io.delete_all(keys)?;
+                let packs_to_delete = packs.iter().map(|pack| Layout::pack(*pack));
+                io.delete_all(packs_to_delete.chain(manifests).collect())?;
                 let lengths = packs.iter().filter_map(|pack| self.doomed.get(pack));
                 work.note_freed(packs.len(), lengths.sum());
                 vec![entry]

@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 
-use super::{DamagedPack, LogEntry, LogRecord};
+use super::{DamagedPack, LogEntry, LogRecord, ProvenBackups};
 use crate::format::FormatError;
 use crate::format::bounded::{self, Ids, Listed, Segments};
 use crate::format::manifest::BackupV1;
@@ -33,6 +33,25 @@ struct Entry {
     segments_removed: Option<Segments>,
     #[serde(default, deserialize_with = "bounded::damaged")]
     damaged: Vec<DamagedPack>,
+    after: Option<String>,
+    proven: Option<Proven>,
+}
+
+#[derive(Deserialize)]
+struct Proven {
+    time: jiff::Timestamp,
+    by: String,
+    backups: Ids<BackupId>,
+}
+
+impl From<Proven> for ProvenBackups {
+    fn from(proven: Proven) -> Self {
+        Self {
+            time: proven.time,
+            by: proven.by,
+            backups: proven.backups.0,
+        }
+    }
 }
 
 const MALFORMED: FormatError =
@@ -79,6 +98,7 @@ impl TryFrom<Entry> for LogEntry {
                 backup: entry.backup.ok_or(MALFORMED)?,
                 segments_added: segments(entry.segments_added)?,
                 segments_removed: segments(entry.segments_removed)?,
+                after: entry.after.map(|text| text.parse()).transpose()?,
             },
             "delete" => Self::Delete {
                 backups: ids(entry.backups)?,
@@ -95,6 +115,7 @@ impl TryFrom<Entry> for LogEntry {
                 segments_added: segments(entry.segments_added)?,
                 segments_removed: segments(entry.segments_removed)?,
                 damaged: entry.damaged,
+                proven: entry.proven.map(ProvenBackups::from),
             },
             "checkpoint" => Self::Checkpoint {
                 backups: descriptions(entry.backups)?,

@@ -1,12 +1,14 @@
 //! Entries of the commit log (section 8).
 
+use std::str::FromStr;
+
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::FormatError;
 use super::config::as_text;
 use super::manifest::BackupV1;
-use crate::model::{BackupId, PackId, SegmentId};
+use crate::model::{Backup, BackupId, PackId, SegmentId};
 
 mod decode;
 
@@ -25,9 +27,12 @@ pub(crate) struct LogRecord {
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub(crate) enum LogEntry {
-    /// Adds a backup.
+    /// Adds a backup, or replaces the description of one.
     Commit {
         backup: Box<BackupV1>,
+        /// For a deleted backup that comes back: its predecessor in the order of backups.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        after: Option<Predecessor>,
         #[serde(with = "as_text::list")]
         segments_added: Vec<SegmentId>,
         #[serde(with = "as_text::list")]
@@ -52,7 +57,7 @@ pub(crate) enum LogEntry {
         #[serde(with = "as_text::list")]
         packs: Vec<PackId>,
     },
-    /// The index was merged or rebuilt, or the damaged groups of packs changed.
+    /// The index was merged or rebuilt, the damaged groups of packs changed, or backups were proven.
     Reindex {
         #[serde(with = "as_text::list")]
         segments_added: Vec<SegmentId>,
@@ -60,6 +65,8 @@ pub(crate) enum LogEntry {
         segments_removed: Vec<SegmentId>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         damaged: Vec<DamagedPack>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        proven: Option<ProvenBackups>,
     },
     /// The complete state before this entry.
     Checkpoint {
@@ -74,6 +81,28 @@ pub(crate) enum LogEntry {
 }
 
 impl LogEntry {
+    /// Replaces the description of a backup.
+    pub(crate) fn describe(backup: &Backup) -> Self {
+        Self::commit(backup, None)
+    }
+
+    /// Brings a deleted backup back, after its predecessor in the order of backups.
+    pub(crate) fn bring_back(backup: &Backup, predecessor: Option<BackupId>) -> Self {
+        Self::commit(
+            backup,
+            Some(predecessor.map_or(Predecessor::None, Predecessor::Backup)),
+        )
+    }
+
+    fn commit(backup: &Backup, after: Option<Predecessor>) -> Self {
+        Self::Commit {
+            backup: Box::new((&backup.without_unread()).into()),
+            after,
+            segments_added: Vec::new(),
+            segments_removed: Vec::new(),
+        }
+    }
+
     /// The segments that the entry adds to the index and removes from it. A checkpoint returns none: it lists all segments instead.
     pub(crate) fn segments(&self) -> (&[SegmentId], &[SegmentId]) {
         match self {
@@ -104,6 +133,45 @@ pub(crate) struct DamagedPack {
     pub(crate) pack: PackId,
     #[serde(deserialize_with = "super::bounded::groups")]
     pub(crate) groups: Vec<u32>,
+}
+
+/// Backups that were proven to be restorable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct ProvenBackups {
+    pub(crate) time: Timestamp,
+    pub(crate) by: String,
+    #[serde(with = "as_text::list")]
+    pub(crate) backups: Vec<BackupId>,
+}
+
+/// The backup before another one in the order of backups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Predecessor {
+    /// None: the other one is the oldest.
+    None,
+    /// This backup.
+    Backup(BackupId),
+}
+
+impl Serialize for Predecessor {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::None => to.serialize_str(""),
+            Self::Backup(id) => to.collect_str(id),
+        }
+    }
+}
+
+impl FromStr for Predecessor {
+    type Err = FormatError;
+
+    fn from_str(text: &str) -> Result<Self, FormatError> {
+        if text.is_empty() {
+            return Ok(Self::None);
+        }
+        let id = text.parse().map(Self::Backup);
+        id.map_err(|_| FormatError::Malformed("the predecessor of a backup is not an id"))
+    }
 }
 
 const TYPES: [&str; 6] = [

@@ -119,6 +119,11 @@ impl LogPosition {
         Ok(())
     }
 
+    /// Number of the last entry.
+    pub(crate) const fn last(&self) -> Option<u64> {
+        self.next.checked_sub(1)
+    }
+
     /// Appends an entry, unless another writer won the race.
     pub(crate) fn append(&mut self, io: &Io, entry: LogEntry) -> Result<Append> {
         if self.next > 0 && self.next.is_multiple_of(CHECKPOINT_EVERY) {

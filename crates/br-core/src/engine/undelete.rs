@@ -1,0 +1,133 @@
+//! Deleted backups that come back.
+//!
+//! [`candidates`] lists them, [`undelete`] brings some back. Invariant: a backup comes back only if no log entry since its deletion condemned
+//! data, so all of it is there.
+
+use jiff::Timestamp;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::LogEntry;
+use crate::model::{Backup, BackupId};
+use crate::progress::Context;
+use crate::repository::{
+    Append, BackupSelector, Backups, DeletedBackup, History, Io, LogPosition, Repository, State,
+    conflict,
+};
+
+/// Maximum commit retries after losing a race.
+const MAX_RACES: u32 = 20;
+
+/// A deleted backup that can come back.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Candidate {
+    /// The backup, as it was when it was deleted.
+    pub backup: Backup,
+    /// When it was deleted.
+    pub deleted: Timestamp,
+}
+
+/// Lists the deleted backups that can come back, in the order of their deletion: those deleted since the last prune. Reads the whole log.
+///
+/// # Errors
+/// When the log cannot be read, or an entry of it is missing or damaged.
+pub async fn candidates(repository: &Repository, context: &Context) -> Result<Vec<Candidate>> {
+    let work = |io: &Io| {
+        let (_, history) = read(io)?;
+        let deleted = history.recoverable.into_iter();
+        let candidate = |one: DeletedBackup| Candidate {
+            backup: one.backup,
+            deleted: one.deleted,
+        };
+        Ok(deleted.map(candidate).collect())
+    };
+    repository.run(context, work).await
+}
+
+/// Brings deleted backups back, at their old place in the order of backups. Returns them. A backup that another process brought back
+/// first is not an error.
+///
+/// # Errors
+/// [`ErrorKind::BackupNotFound`] when a selector names no backup that can come back: then nothing changes. When the log cannot be read or
+/// added to.
+pub async fn undelete(
+    repository: &Repository,
+    selectors: impl IntoIterator<Item: Into<BackupSelector>>,
+    context: &Context,
+) -> Result<Vec<Backup>> {
+    repository.check_writable(context)?;
+    let selectors: Vec<BackupSelector> = selectors.into_iter().map(Into::into).collect();
+    let work = move |io: &Io| {
+        let (_, history) = read(io)?;
+        let ids = find(&history, &selectors)?;
+        ids.into_iter().map(|id| append(io, id)).collect()
+    };
+    repository.run(context, work).await
+}
+
+/// Reads the whole log, and the state after its last entry.
+fn read(io: &Io) -> Result<(LogPosition, History)> {
+    for _ in 0..MAX_RACES {
+        // This also checks that the log did not go back.
+        let position = LogPosition::read(io)?;
+        let history = History::read(io)?;
+        if history.is_broken {
+            let message = "the commit log has damaged entries: deleted backups cannot come back";
+            return Err(Error::damaged(message));
+        }
+        // Another process may have appended in between.
+        if history.last == position.last() {
+            return Ok((position, history));
+        }
+    }
+    Err(conflict())
+}
+
+fn find(history: &History, selectors: &[BackupSelector]) -> Result<Vec<BackupId>> {
+    let deleted = history.recoverable.iter().map(|one| one.backup.clone());
+    let deleted = State {
+        backups: deleted.collect::<Backups>(),
+        ..State::default()
+    };
+    let mut ids = Vec::new();
+    for selector in selectors {
+        let backup = deleted.find(selector).map_err(|error| match error.kind() {
+            ErrorKind::BackupNotFound | ErrorKind::NoBackup => {
+                let message = format!(
+                    "no deleted backup `{selector}` can come back: a prune has removed it, or it was not deleted"
+                );
+                Error::new(ErrorKind::BackupNotFound, message)
+            }
+            _ => error,
+        })?;
+        if !ids.contains(&backup.id) {
+            ids.push(backup.id);
+        }
+    }
+    Ok(ids)
+}
+
+fn append(io: &Io, id: BackupId) -> Result<Backup> {
+    for _ in 0..MAX_RACES {
+        let (mut position, history) = read(io)?;
+        if let Some(backup) = history.state.backups.get(&id) {
+            return Ok(backup.clone());
+        }
+        let deleted = history.recoverable.iter().find(|one| one.backup.id == id);
+        let Some(deleted) = deleted else {
+            let message = format!("backup {id} cannot come back: a prune has removed it");
+            return Err(Error::new(ErrorKind::BackupNotFound, message));
+        };
+        let (manifest, _) = io.read_manifest(id)?;
+        if manifest.id != id {
+            return Err(Error::damaged(format!(
+                "the manifest of {id} is of another backup"
+            )));
+        }
+        let entry = LogEntry::bring_back(&deleted.backup, history.predecessor(id));
+        if let Append::Done = position.append(io, entry)? {
+            return Ok(deleted.backup.clone());
+        }
+    }
+    Err(conflict())
+}

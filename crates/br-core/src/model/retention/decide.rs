@@ -1,0 +1,127 @@
+//! The decision: a pure function of the policy, the backups and the time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::protect::{fill_up, protected};
+use super::rules::{Kept, Timeline};
+use super::{
+    Anomaly, GroupKey, KeepReason, RetentionDecision, RetentionGroup, RetentionPlan,
+    RetentionPolicy,
+};
+use crate::model::Backup;
+
+/// A backup that is dated later than this after the decision is in the future. Clocks of two machines may differ a little.
+const SLACK: SignedDuration = SignedDuration::from_hours(1);
+
+impl RetentionPlan {
+    /// Decides which backups stay. `backups` are in the order of their commits, the oldest first, as
+    /// [`Repository::backups`](crate::Repository::backups) returns them; `now` only tells which backups are dated in the future.
+    ///
+    /// A policy without rules keeps every backup.
+    pub fn decide(
+        policy: &RetentionPolicy,
+        backups: impl IntoIterator<Item = Backup>,
+        now: Timestamp,
+    ) -> Self {
+        let mut groups: BTreeMap<GroupKey, Vec<Backup>> = BTreeMap::new();
+        for backup in backups {
+            let key = policy.group_by.key(&backup);
+            groups.entry(key).or_default().push(backup);
+        }
+        let decide = |(key, backups)| decide_group(policy, key, backups, now);
+        Self {
+            groups: groups.into_iter().map(decide).collect(),
+        }
+    }
+}
+
+fn decide_group(
+    policy: &RetentionPolicy,
+    key: GroupKey,
+    backups: Vec<Backup>,
+    now: Timestamp,
+) -> RetentionGroup {
+    let (mut reasons, anomaly) = {
+        let all: Vec<&Backup> = backups.iter().collect();
+        let reasons = reasons(policy, &all, now);
+        let removes = reasons.iter().any(Vec::is_empty) && !policy.ignore_anomalies;
+        let anomaly = Anomaly::of(&all).filter(|_| removes);
+        (reasons, anomaly)
+    };
+    if anomaly.is_some() {
+        for reasons in reasons.iter_mut().filter(|reasons| reasons.is_empty()) {
+            reasons.push(KeepReason::Anomaly);
+        }
+    }
+    let decisions = backups.into_iter().zip(reasons);
+    let decisions = decisions.map(|(backup, reasons)| RetentionDecision { backup, reasons });
+    RetentionGroup {
+        key,
+        decisions: decisions.collect(),
+        anomaly,
+    }
+}
+
+/// The reasons to keep each backup of a group.
+fn reasons(policy: &RetentionPolicy, all: &[&Backup], now: Timestamp) -> Vec<Vec<KeepReason>> {
+    let latest = now.saturating_add(SLACK).unwrap_or(Timestamp::MAX);
+    let (dated, future): (Vec<usize>, Vec<usize>) =
+        (0..all.len()).partition(|at| all[*at].started <= latest);
+    let mut kept: Vec<Kept> = protected(all);
+    kept.extend(future.into_iter().map(|at| (at, KeepReason::InFuture)));
+    let readings = readings(all, &dated);
+    let is_in_none = |at: &usize| readings.iter().all(|reading| !reading.contains(at));
+    let unclear = dated.iter().filter(|at| is_in_none(at));
+    kept.extend(unclear.map(|at| (*at, KeepReason::UnclearTime)));
+    let zone = &policy.time_zone;
+    let whole = Timeline::new(all, dated.clone(), zone);
+    let readings = readings.map(|reading| Timeline::new(all, reading.into_iter().collect(), zone));
+    for rule in &policy.rules {
+        if rule.uses_times() {
+            let by_times = readings.iter().flat_map(|reading| reading.apply(rule));
+            kept.extend(by_times);
+        } else {
+            kept.extend(whole.apply(rule));
+        }
+    }
+    if policy.is_empty() {
+        kept.extend((0..all.len()).map(|at| (at, KeepReason::NoRule)));
+    }
+    let mut reasons = vec![Vec::new(); all.len()];
+    for (at, reason) in kept {
+        reasons[at].push(reason);
+    }
+    let is_kept: Vec<bool> = reasons.iter().map(|reasons| !reasons.is_empty()).collect();
+    for (at, reason) in fill_up(all, &is_kept, policy.minimum) {
+        reasons[at].push(reason);
+    }
+    for reasons in &mut reasons {
+        reasons.sort_unstable();
+        reasons.dedup();
+    }
+    reasons
+}
+
+/// The backups whose times can be believed. Where times contradict the order of commits, there are two readings: in the first one, earlier
+/// backups are right and a backup is left out that is dated before an earlier one. In the second one, later backups are right.
+fn readings(all: &[&Backup], dated: &[usize]) -> [BTreeSet<usize>; 2] {
+    let mut latest = Timestamp::MIN;
+    let mut earlier_is_right = BTreeSet::new();
+    for at in dated {
+        if all[*at].started >= latest {
+            latest = all[*at].started;
+            earlier_is_right.insert(*at);
+        }
+    }
+    let mut earliest = Timestamp::MAX;
+    let mut later_is_right = BTreeSet::new();
+    for at in dated.iter().rev() {
+        if all[*at].started <= earliest {
+            earliest = all[*at].started;
+            later_is_right.insert(*at);
+        }
+    }
+    [earlier_is_right, later_is_right]
+}
