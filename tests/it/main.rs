@@ -23,9 +23,11 @@ mod delta;
 mod entries;
 mod export;
 mod faults;
+mod forget;
 mod full;
 mod fuzz;
 mod kill;
+mod label;
 mod large;
 mod open;
 mod prune;
@@ -39,6 +41,7 @@ mod stream;
 mod support;
 mod threads;
 mod tidy;
+mod undelete;
 
 use std::path::Path;
 

@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use br_core::engine::{backup, delete};
+use br_core::engine::forget::{self, ForgetOptions};
+use br_core::engine::label::{self, LabelChange};
+use br_core::engine::{backup, delete, undelete};
+use br_core::jiff::tz::TimeZone;
 use br_core::model::BackupId;
+use br_core::model::retention::{KeepCount, RetentionPolicy, RetentionRule};
 use br_core::{BackupSelector, ErrorKind};
 use br_testkit::{Behaviour, MemorySource, TestRepo, Thing, When, block_on, noise};
 use proptest::prelude::*;
@@ -12,7 +16,30 @@ use proptest::sample::Index;
 
 use crate::support::cases;
 
-type Model = BTreeMap<BackupId, MemorySource>;
+/// The content of every backup.
+#[derive(Default)]
+struct Model {
+    live: BTreeMap<BackupId, MemorySource>,
+    /// Deleted ones, of which some may come back.
+    deleted: BTreeMap<BackupId, MemorySource>,
+}
+
+impl Model {
+    /// A deletion took effect.
+    fn delete(&mut self, id: &BackupId) {
+        if let Some(source) = self.live.remove(id) {
+            self.deleted.insert(*id, source);
+        }
+    }
+
+    /// A deleted backup is back.
+    fn bring_back(&mut self, id: &BackupId) {
+        if let Some(source) = self.deleted.remove(id) {
+            self.live.insert(*id, source);
+        }
+    }
+}
+
 /// Name and content of the files of a backup.
 type Files = BTreeMap<u8, u8>;
 
@@ -25,6 +52,11 @@ enum Work {
         files: Files,
     },
     Delete(Index),
+    Undelete(Index),
+    /// Keeps this number of backups of each host.
+    Forget(u32),
+    /// Adds a tag.
+    Tag(Index),
     Prune,
 }
 
@@ -52,6 +84,9 @@ fn work() -> impl Strategy<Value = Work> {
     prop_oneof![
         3 => (any::<bool>(), files).prop_map(|(host, files)| Work::Backup { host, files }),
         2 => any::<Index>().prop_map(Work::Delete),
+        2 => any::<Index>().prop_map(Work::Undelete),
+        1 => (1..4_u32).prop_map(Work::Forget),
+        1 => any::<Index>().prop_map(Work::Tag),
         1 => Just(Work::Prune),
     ]
 }
@@ -88,26 +123,63 @@ async fn work_on(repo: &TestRepo, work: &Work, model: &Mutex<Model>) -> br_core:
             let options = TestRepo::options(if *host { "one" } else { "other" });
             let made = backup::backup(&repo.repository, source.clone(), &options, &repo.context);
             let id = made.await?.backup.id;
-            model.lock().unwrap().insert(id, source);
+            model.lock().unwrap().live.insert(id, source);
         }
         Work::Delete(which) => {
-            let ids: Vec<_> = model.lock().unwrap().keys().copied().collect();
-            if ids.is_empty() {
+            let Some(id) = choose(*which, &model.lock().unwrap().live) else {
                 return Ok(());
-            }
-            let id = *which.get(&ids);
+            };
             let selectors = vec![BackupSelector::Prefix(id.to_string())];
             let plan = delete::plan(&repo.repository, selectors, &repo.context).await;
             // Others may have been faster.
-            if !model.lock().unwrap().contains_key(&id) {
+            if !model.lock().unwrap().live.contains_key(&id) {
                 return Ok(());
             }
             delete::delete(&repo.repository, &plan?, &repo.context).await?;
-            model.lock().unwrap().remove(&id);
+            model.lock().unwrap().delete(&id);
+        }
+        Work::Undelete(which) => {
+            let Some(id) = choose(*which, &model.lock().unwrap().deleted) else {
+                return Ok(());
+            };
+            match undelete::undelete(&repo.repository, [id], &repo.context).await {
+                Ok(_) => model.lock().unwrap().bring_back(&id),
+                // A prune came first.
+                Err(error) if error.kind() == ErrorKind::BackupNotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Work::Forget(number) => {
+            let last = RetentionRule::Last(KeepCount::Number(*number));
+            let policy = RetentionPolicy::new(TimeZone::UTC).keep(last);
+            // Sizes are random here.
+            let options = ForgetOptions::new(policy.with_ignore_anomalies(true));
+            let plan = forget::plan(&repo.repository, &options, &repo.context).await?;
+            for id in forget::forget(&repo.repository, &plan, &repo.context).await? {
+                model.lock().unwrap().delete(&id);
+            }
+        }
+        Work::Tag(which) => {
+            let Some(id) = choose(*which, &model.lock().unwrap().live) else {
+                return Ok(());
+            };
+            let change =
+                LabelChange::default().with_added_tags(vec![format!("t{}", which.index(9))]);
+            match label::label(&repo.repository, [id], &change, &repo.context).await {
+                Err(error) if error.kind() == ErrorKind::BackupNotFound => {
+                    assert!(!model.lock().unwrap().live.contains_key(&id), "{error}");
+                }
+                changed => drop(changed?),
+            }
         }
         Work::Prune => drop(repo.prune_async().await.map(|_| ())?),
     }
     Ok(())
+}
+
+fn choose(which: Index, among: &BTreeMap<BackupId, MemorySource>) -> Option<BackupId> {
+    let ids: Vec<_> = among.keys().copied().collect();
+    (!ids.is_empty()).then(|| *which.get(&ids))
 }
 
 /// Only the log shows which operations a process completed before it died.
@@ -121,10 +193,18 @@ fn catch_up(repo: &TestRepo, work: &Work, model: &Mutex<Model>) {
         .collect();
     if let Work::Backup { files, .. } = work {
         for id in &listed {
-            model.entry(*id).or_insert_with(|| source(files));
+            model.live.entry(*id).or_insert_with(|| source(files));
         }
-    } else if let Work::Delete(_) = work {
-        model.retain(|id, _| listed.contains(id));
+    } else {
+        let live: Vec<_> = model.live.keys().copied().collect();
+        for id in live.iter().filter(|id| !listed.contains(id)) {
+            assert!(
+                matches!(work, Work::Delete(_) | Work::Forget(_)),
+                "{work:?} lost a backup"
+            );
+            model.delete(id);
+        }
+        listed.iter().for_each(|id| model.bring_back(id));
     }
 }
 
@@ -134,14 +214,16 @@ fn run(steps: &[Step], encrypted: bool) {
     } else {
         TestRepo::new()
     };
-    let model = Arc::new(Mutex::new(Model::new()));
+    let model = Arc::new(Mutex::new(Model::default()));
     for (number, step) in steps.iter().enumerate() {
         let seed = 100 + 2 * number as u64;
         repo.faults.reset();
         match step {
             Step::Do(work) => block_on(work_on(&repo, work, &model)).unwrap(),
             Step::Reopen => repo = repo.reopen(seed),
-            Step::Check => repo.assert_holds(&format!("step {number}"), &model.lock().unwrap()),
+            Step::Check => {
+                repo.assert_holds(&format!("step {number}"), &model.lock().unwrap().live)
+            }
             Step::Die { work, at, when } => {
                 let when = if *when { When::Before } else { When::After };
                 repo.faults.stop_at(*at, when);
@@ -170,9 +252,9 @@ fn run(steps: &[Step], encrypted: bool) {
         }
     }
     let (repo, model) = (repo.reopen(99), model.lock().unwrap());
-    repo.assert_holds("at the end", &model);
+    repo.assert_holds("at the end", &model.live);
     let _ = repo.prune().unwrap();
-    repo.assert_holds("at the end, pruned", &model);
+    repo.assert_holds("at the end, pruned", &model.live);
     let findings = repo.check().unwrap().findings;
     assert!(findings.is_empty(), "nothing is left over: {findings:?}");
 }

@@ -30,15 +30,16 @@ macro_rules! on_store {
 }
 
 on_store! { local, br_testkit::StoreKind::Local,
-    bundle catalog concurrent crash damage delete delta entries export faults fuzz open prune repair snapshot state_machine
+    bundle catalog concurrent crash damage delete delta entries export faults forget fuzz label open prune repair snapshot state_machine
+    undelete
 }
 on_store! { s3, br_testkit::StoreKind::S3,
-    backup bundle cancel catalog changing concurrent crash damage delete delta entries export faults fuzz large open prune repair restore
-    snapshot state_machine stream
+    backup bundle cancel catalog changing concurrent crash damage delete delta entries export faults forget fuzz label large open prune repair restore
+    snapshot state_machine stream undelete
 }
 on_store! { endpoint, br_testkit::StoreKind::Endpoint,
-    backup bundle cancel catalog changing concurrent crash damage delete delta entries export faults fuzz large open prune repair restore
-    snapshot state_machine stream
+    backup bundle cancel catalog changing concurrent crash damage delete delta entries export faults forget fuzz label large open prune repair restore
+    snapshot state_machine stream undelete
 }
 
 /// Runs the tests of a theme on a store.

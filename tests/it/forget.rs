@@ -1,0 +1,180 @@
+//! Deletion by a policy, on a real repository.
+
+use br_core::engine::forget::{self, ForgetOptions, ForgetPlan};
+use br_core::engine::label::{self, LabelChange};
+use br_core::jiff::tz::TimeZone;
+use br_core::model::BackupId;
+use br_core::model::retention::{KeepCount, KeepReason, RetentionPolicy, RetentionRule};
+use br_core::{BackupFilter, ErrorKind};
+use br_testkit::{Behaviour, MemorySource, TestRepo, Thing, block_on, noise};
+
+/// A repository with this number of backups of one host, and their ids.
+fn repo_with(count: u64) -> (TestRepo, Vec<BackupId>) {
+    let repo = TestRepo::new();
+    let ids = (0..count).map(|n| backup(&repo, n)).collect();
+    (repo, ids)
+}
+
+fn backup(repo: &TestRepo, n: u64) -> BackupId {
+    let source = MemorySource::new().file("f", noise(n, 2_000));
+    let made = repo.backup_with(&source, &TestRepo::options("host"));
+    made.unwrap().backup.id
+}
+
+fn last(number: u32) -> RetentionPolicy {
+    let rule = RetentionRule::Last(KeepCount::Number(number));
+    RetentionPolicy::new(TimeZone::UTC).keep(rule)
+}
+
+fn plan(repo: &TestRepo, policy: RetentionPolicy) -> ForgetPlan {
+    let options = ForgetOptions::new(policy);
+    block_on(forget::plan(&repo.repository, &options, &repo.context)).unwrap()
+}
+
+fn forget(repo: &TestRepo, plan: &ForgetPlan) -> Vec<BackupId> {
+    block_on(forget::forget(&repo.repository, plan, &repo.context)).unwrap()
+}
+
+fn ids(repo: &TestRepo) -> Vec<BackupId> {
+    let backups = repo.reopen(77).backups().unwrap();
+    backups.iter().map(|backup| backup.id).collect()
+}
+
+#[test]
+fn forget_deletes_what_its_plan_removes() {
+    let (repo, all) = repo_with(5);
+    let plan = plan(&repo, last(2));
+    assert_eq!(ids(&repo), all, "a plan deletes nothing");
+    let removed: Vec<_> = plan.retention.removed().map(|backup| backup.id).collect();
+    assert_eq!(removed, all[..3]);
+    assert_eq!(forget(&repo, &plan), removed);
+    assert_eq!(ids(&repo), all[3..]);
+    let _ = repo.prune().unwrap();
+    assert!(repo.check().unwrap().findings.is_empty());
+    assert!(forget(&repo, &plan).is_empty(), "done already");
+}
+
+#[test]
+fn forget_without_rule_is_refused() {
+    let (repo, all) = repo_with(2);
+    let options = ForgetOptions::new(RetentionPolicy::new(TimeZone::UTC));
+    let error = block_on(forget::plan(&repo.repository, &options, &repo.context)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert_eq!(ids(&repo), all);
+}
+
+#[test]
+fn forget_spares_backup_that_another_deletion_made_the_last_one() {
+    let (repo, all) = repo_with(3);
+    let plan = plan(&repo, last(1));
+    // Another process deletes what the plan keeps.
+    repo.reopen(9).delete(&all[2..]).unwrap();
+    assert_eq!(forget(&repo, &plan), all[..1]);
+    assert_eq!(ids(&repo), all[1..2]);
+}
+
+#[test]
+fn forget_spares_backup_that_was_pinned_after_the_plan() {
+    let (repo, all) = repo_with(3);
+    let plan = plan(&repo, last(1));
+    let pin = LabelChange::default().with_pinned(true);
+    let _ = block_on(label::label(
+        &repo.repository,
+        [all[0]],
+        &pin,
+        &repo.context,
+    ))
+    .unwrap();
+    assert_eq!(forget(&repo, &plan), all[1..2]);
+}
+
+#[test]
+fn forget_deletes_no_more_than_planned_when_backups_are_added() {
+    let (repo, mut all) = repo_with(3);
+    let plan = plan(&repo, last(2));
+    all.extend((10..14).map(|n| backup(&repo.reopen(20 + n), n)));
+    assert_eq!(forget(&repo, &plan), all[..1]);
+    assert_eq!(ids(&repo), all[1..]);
+}
+
+#[test]
+fn two_forgets_at_every_step_keep_the_last_backup() {
+    let (repo, all) = repo_with(4);
+    let probe = repo.fork(5);
+    let plan_of = |repo: &TestRepo| plan(repo, last(1));
+    let _ = forget(&probe, &plan_of(&probe));
+    let operations = probe.faults.count();
+    for n in 0..operations {
+        let one = repo.fork(30 + n);
+        let other = one.reopen(60 + n);
+        one.faults.before(n, move || {
+            Box::pin(async move {
+                let options = ForgetOptions::new(last(1));
+                let plan = forget::plan(&other.repository, &options, &other.context);
+                let plan = plan.await.unwrap();
+                let _ = forget::forget(&other.repository, &plan, &other.context)
+                    .await
+                    .unwrap();
+            })
+        });
+        let _ = forget(&one, &plan_of(&one));
+        assert_eq!(ids(&one), all[3..], "operation {n}");
+    }
+}
+
+#[test]
+fn filter_limits_what_is_counted_and_deleted() {
+    let (repo, mut all) = repo_with(3);
+    let source = MemorySource::new().file("f", noise(99, 2_000));
+    for _ in 0..2 {
+        let made = repo
+            .backup_with(&source, &TestRepo::options("other"))
+            .unwrap();
+        all.push(made.backup.id);
+    }
+    let filter = BackupFilter::default().with_host(Some("other".to_owned()));
+    let options = ForgetOptions::new(last(1)).with_filter(filter);
+    let plan = block_on(forget::plan(&repo.repository, &options, &repo.context)).unwrap();
+    assert_eq!(forget(&repo, &plan), all[3..4]);
+}
+
+#[test]
+fn incomplete_backups_do_not_push_out_complete_ones() {
+    let (repo, mut all) = repo_with(2);
+    let bytes = noise(7, 2_000);
+    let mut unreadable = MemorySource::new().file("f", bytes.clone());
+    unreadable.insert("g", Thing::File(bytes.into()), 1, Behaviour::Vanishes);
+    for _ in 0..3 {
+        let made = repo
+            .backup_with(&unreadable, &TestRepo::options("host"))
+            .unwrap();
+        assert!(!made.backup.is_complete());
+        all.push(made.backup.id);
+    }
+    let plan = plan(&repo, last(1));
+    assert_eq!(forget(&repo, &plan), [all[0], all[2], all[3]]);
+    assert_eq!(ids(&repo), [all[1], all[4]]);
+}
+
+#[test]
+fn checked_backup_stays_as_the_last_proven_one() {
+    let (repo, mut all) = repo_with(1);
+    let checked = repo.check().unwrap();
+    assert!(checked.findings.is_empty());
+    all.extend((10..13).map(|n| backup(&repo.reopen(20 + n), n)));
+    let proven = &repo.reopen(3).backups().unwrap()[0];
+    let by = proven
+        .proven
+        .as_ref()
+        .map(|proof| proof.by.name().to_owned());
+    assert_eq!(by.as_deref(), Some("check"));
+    let plan = plan(&repo, last(1));
+    let first = plan.retention.decisions().next().unwrap();
+    assert_eq!(first.reasons, [KeepReason::LastProven]);
+    assert_eq!(forget(&repo, &plan), all[1..3]);
+    // Checkpoints keep the proof.
+    for n in 0..40 {
+        let _ = backup(&repo, 100 + n);
+    }
+    assert!(repo.reopen(5).backups().unwrap()[0].proven.is_some());
+}

@@ -1,0 +1,188 @@
+//! Deleted backups that come back.
+
+use std::collections::BTreeMap;
+
+use br_core::ErrorKind;
+use br_core::engine::undelete;
+use br_core::model::{Backup, BackupId};
+use br_testkit::{MemorySource, TestRepo, block_on, noise};
+
+/// A repository with this number of backups, and their sources.
+fn repo_with(count: u64) -> (TestRepo, Vec<Backup>, BTreeMap<BackupId, MemorySource>) {
+    let repo = TestRepo::new();
+    let mut sources = BTreeMap::new();
+    for n in 0..count {
+        let source = MemorySource::new()
+            .file("f", noise(n, 50_000))
+            .file("g", noise(1, 9_000));
+        let made = repo
+            .backup_with(&source, &TestRepo::options("host"))
+            .unwrap();
+        sources.insert(made.backup.id, source);
+    }
+    let backups = repo.backups().unwrap();
+    (repo, backups, sources)
+}
+
+fn undelete(repo: &TestRepo, ids: &[BackupId]) -> br_core::Result<Vec<Backup>> {
+    block_on(undelete::undelete(
+        &repo.repository,
+        ids.iter().copied(),
+        &repo.context,
+    ))
+}
+
+fn candidates(repo: &TestRepo) -> Vec<BackupId> {
+    let found = block_on(undelete::candidates(&repo.repository, &repo.context)).unwrap();
+    found.iter().map(|one| one.backup.id).collect()
+}
+
+#[test]
+fn deleted_backups_come_back_to_their_places() {
+    let (repo, all, sources) = repo_with(6);
+    let ids: Vec<_> = all.iter().map(|backup| backup.id).collect();
+    repo.delete(&[ids[0], ids[2]]).unwrap();
+    repo.delete(&[ids[3], ids[5]]).unwrap();
+    let repo = repo.reopen(2);
+    assert_eq!(candidates(&repo), [ids[0], ids[2], ids[3], ids[5]]);
+    // In an order in which the neighbours of some are still missing.
+    for at in [3, 5, 0, 2] {
+        let back = undelete(&repo, &[ids[at]]).unwrap();
+        assert_eq!(back, [all[at].clone()]);
+    }
+    assert_eq!(repo.reopen(3).backups().unwrap(), all);
+    assert!(candidates(&repo).is_empty());
+    repo.reopen(4).assert_holds("all back", &sources);
+    let _ = repo.prune().unwrap();
+    repo.reopen(5).assert_holds("after a prune", &sources);
+}
+
+#[test]
+fn order_survives_checkpoints() {
+    let (repo, all, _) = repo_with(4);
+    repo.delete(&[all[1].id]).unwrap();
+    let _ = undelete(&repo, &[all[1].id]).unwrap();
+    let source = MemorySource::new().file("f", noise(9, 100));
+    for _ in 0..40 {
+        let _ = repo
+            .backup_with(&source, &TestRepo::options("late"))
+            .unwrap();
+    }
+    assert_eq!(repo.reopen(3).backups().unwrap()[..4], all);
+    let checked = repo.check().unwrap();
+    assert!(checked.findings.is_empty(), "{:?}", checked.findings);
+}
+
+#[test]
+fn backup_cannot_come_back_after_a_prune() {
+    let (repo, all, _) = repo_with(3);
+    repo.delete(&[all[0].id]).unwrap();
+    let _ = repo.prune().unwrap();
+    assert!(candidates(&repo).is_empty());
+    let error = undelete(&repo, &[all[0].id]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BackupNotFound, "{error}");
+    assert_eq!(repo.reopen(2).backups().unwrap(), all[1..]);
+}
+
+#[test]
+fn unknown_backup_changes_nothing() {
+    let (repo, all, _) = repo_with(3);
+    repo.delete(&[all[0].id]).unwrap();
+    let error = undelete(&repo, &[all[0].id, all[1].id]).unwrap_err();
+    assert_eq!(
+        error.kind(),
+        ErrorKind::BackupNotFound,
+        "one was not deleted: {error}"
+    );
+    assert_eq!(repo.reopen(2).backups().unwrap(), all[1..]);
+    assert_eq!(undelete(&repo, &[all[0].id, all[0].id]).unwrap().len(), 1);
+}
+
+/// Either the backup is back and complete, or the prune was first and it is gone.
+#[test]
+fn prune_at_every_step_of_an_undelete_loses_no_live_backup() {
+    let (repo, all, sources) = repo_with(3);
+    repo.delete(&[all[1].id]).unwrap();
+    let count = |work: &dyn Fn(&TestRepo)| {
+        let probe = repo.fork(50);
+        work(&probe);
+        probe.faults.count()
+    };
+    let undeleting = count(&|probe| drop(undelete(probe, &[all[1].id]).unwrap()));
+    let pruning = count(&|probe| drop(probe.prune().map(|_| ()).unwrap()));
+    let verify = |what: &str, repo: &TestRepo| {
+        let repo = repo.reopen(900);
+        let listed: Vec<_> = repo
+            .backups()
+            .unwrap()
+            .iter()
+            .map(|backup| backup.id)
+            .collect();
+        let expected = sources.iter().filter(|(id, _)| listed.contains(id));
+        let expected = expected.map(|(id, source)| (*id, source.clone())).collect();
+        repo.assert_holds(what, &expected);
+        assert!(
+            listed.contains(&all[0].id) && listed.contains(&all[2].id),
+            "{what}"
+        );
+        listed.len()
+    };
+    let mut results = Vec::new();
+    for n in 0..undeleting {
+        let one = repo.fork(100 + n);
+        let other = one.reopen(200 + n);
+        one.faults.before(n, move || {
+            Box::pin(async move { drop(other.prune_async().await.map(|_| ()).unwrap()) })
+        });
+        let done = undelete(&one, &[all[1].id]);
+        let left = verify(
+            &format!("a prune before operation {n} of an undelete"),
+            &one,
+        );
+        assert_eq!(done.is_ok(), left == 3, "{done:?}");
+        results.push(left);
+    }
+    for n in 0..pruning {
+        let one = repo.fork(300 + n);
+        let other = one.reopen(400 + n);
+        let id = all[1].id;
+        one.faults.before(n, move || {
+            Box::pin(async move {
+                let done = undelete::undelete(&other.repository, [id], &other.context).await;
+                if let Err(error) = done {
+                    assert_eq!(error.kind(), ErrorKind::BackupNotFound, "{error}");
+                }
+            })
+        });
+        let _ = one.prune().unwrap();
+        results.push(verify(
+            &format!("an undelete before operation {n} of a prune"),
+            &one,
+        ));
+    }
+    assert!(results.contains(&2) && results.contains(&3), "{results:?}");
+}
+
+#[test]
+fn two_undeletes_at_every_step_bring_the_backup_back_once() {
+    let (repo, all, sources) = repo_with(3);
+    repo.delete(&[all[1].id]).unwrap();
+    let probe = repo.fork(50);
+    let _ = undelete(&probe, &[all[1].id]).unwrap();
+    let operations = probe.faults.count();
+    for n in 0..operations {
+        let one = repo.fork(100 + n);
+        let other = one.reopen(200 + n);
+        let id = all[1].id;
+        one.faults.before(n, move || {
+            Box::pin(async move {
+                let _ = undelete::undelete(&other.repository, [id], &other.context)
+                    .await
+                    .unwrap();
+            })
+        });
+        let _ = undelete(&one, &[all[1].id]).unwrap();
+        assert_eq!(one.reopen(300 + n).backups().unwrap(), all, "operation {n}");
+        one.reopen(400 + n).assert_holds("after two", &sources);
+    }
+}
