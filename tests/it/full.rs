@@ -121,9 +121,12 @@ fn backup_on_full_disk_continues_after_space_is_freed() {
 /// Files below a folder whose names are wanted.
 fn count(folder: &Path, wanted: &dyn Fn(&str) -> bool) -> usize {
     let items = fs::read_dir(folder).unwrap().map(|item| item.unwrap());
-    let count = |item: fs::DirEntry| match item.file_type().unwrap().is_dir() {
-        true => count(&item.path(), wanted),
-        false => usize::from(wanted(item.file_name().to_str().unwrap())),
+    let count = |item: fs::DirEntry| {
+        if item.file_type().unwrap().is_dir() {
+            count(&item.path(), wanted)
+        } else {
+            usize::from(wanted(item.file_name().to_str().unwrap()))
+        }
     };
     items.map(count).sum()
 }

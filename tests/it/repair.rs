@@ -628,9 +628,10 @@ fn next_backup_stores_data_again_that_reader_found_damaged() {
                 !check_with(&repo, &CheckOptions::default()).is_sound(),
                 "{what}: a look at the structure knows of it now"
             );
-            let base = match full {
-                true => br_core::engine::backup::Base::None,
-                false => br_core::engine::backup::Base::Auto,
+            let base = if full {
+                br_core::engine::backup::Base::None
+            } else {
+                br_core::engine::backup::Base::Auto
             };
             let options = TestRepo::options("host").with_base(base);
             let second = repo.backup_with(&source, &options).unwrap();
@@ -662,9 +663,10 @@ fn next_backup_stores_data_again_that_reader_found_damaged() {
 #[test]
 fn repair_keeps_intact_data_and_next_backup_completes_rest() {
     for encrypted in [false, true] {
-        let repo = match encrypted {
-            true => TestRepo::encrypted(),
-            false => TestRepo::new(),
+        let repo = if encrypted {
+            TestRepo::encrypted()
+        } else {
+            TestRepo::new()
         };
         // Several groups in one pack, of which one is damaged.
         let source = MemorySource::new()

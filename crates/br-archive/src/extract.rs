@@ -62,9 +62,10 @@ fn take(
     }
     let wanted = options.selection.takes(&path);
     if member.is_directory() {
-        return match wanted {
-            true => staging.create_dir(&path),
-            false => Ok(()),
+        return if wanted {
+            staging.create_dir(&path)
+        } else {
+            Ok(())
         };
     }
     if !wanted {

@@ -48,9 +48,12 @@ fn in_order(command: Command, of_stores: bool) -> Command {
         let _ = write!(end, "\n\n{ELSEWHERE}");
     }
     command
-        .mut_args(|arg| match arg.is_global_set() {
-            true => arg.hide_long_help(true),
-            false => arg,
+        .mut_args(|arg| {
+            if arg.is_global_set() {
+                arg.hide_long_help(true)
+            } else {
+                arg
+            }
         })
         .after_long_help(StyledStr::from(end))
         .mut_subcommands(|command| in_order(command, of_stores))

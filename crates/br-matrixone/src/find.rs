@@ -40,9 +40,10 @@ pub fn find(place: &Place, archive: &Archive, progress: &dyn Progress) -> Result
         if backup.unfinished.is_none() {
             let options = CheckOptions::default().with_level(CheckLevel::Existence);
             let report = check(archive, backup, &options, progress)?;
-            note.state = match report.is_good() {
-                true => State::Complete,
-                false => State::Failed,
+            note.state = if report.is_good() {
+                State::Complete
+            } else {
+                State::Failed
             };
             note.logical_size = Some(report.logical_bytes);
             note.stored_size = Some(report.stored_bytes);

@@ -275,9 +275,10 @@ fn abandoned_multipart_uploads_are_removed() {
 fn init_detects_store_that_overwrites() {
     for refuses in [false, true] {
         let bucket = Bucket::new();
-        match refuses {
-            true => bucket.server.refuse_conditions(true),
-            false => bucket.server.ignore_conditions(true),
+        if refuses {
+            bucket.server.refuse_conditions(true);
+        } else {
+            bucket.server.ignore_conditions(true);
         }
         assert!(!probe(&bucket).exclusive_create);
         let repository = bucket.init().unwrap();

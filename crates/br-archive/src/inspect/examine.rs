@@ -279,9 +279,10 @@ impl Examiner {
             let mut found = |text: String, emqx, is_problem| {
                 let mut finding = Finding::new(path.as_ref(), text);
                 finding.emqx = emqx;
-                match is_problem {
-                    true => self.problems.push(finding),
-                    false => warnings.push(finding),
+                if is_problem {
+                    self.problems.push(finding);
+                } else {
+                    warnings.push(finding);
                 }
             };
             let importable = table_sets::importable(&table.name, version);

@@ -537,12 +537,11 @@ fn interrupted_and_short_reads_are_retried() {
     impl Read for Interrupted {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             self.0 = !self.0;
-            match self.0 {
-                true => Err(io::ErrorKind::Interrupted.into()),
-                false => {
-                    buffer[0] = 1;
-                    Ok(1)
-                }
+            if self.0 {
+                Err(io::ErrorKind::Interrupted.into())
+            } else {
+                buffer[0] = 1;
+                Ok(1)
             }
         }
     }
@@ -566,9 +565,10 @@ fn interrupted_and_short_reads_are_retried() {
     impl<R: Read> Read for Trickle<R> {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             self.1 = !self.1;
-            match self.1 {
-                true => Err(io::ErrorKind::Interrupted.into()),
-                false => self.0.read(&mut buffer[..1]),
+            if self.1 {
+                Err(io::ErrorKind::Interrupted.into())
+            } else {
+                self.0.read(&mut buffer[..1])
             }
         }
     }

@@ -351,9 +351,10 @@ fn links_in_the_folder_are_not_followed() {
     ] {
         let folder = node_folder();
         let place = folder.path().join(link);
-        match place.is_dir() {
-            true => fs::remove_dir_all(&place).unwrap(),
-            false => drop(fs::remove_file(&place)),
+        if place.is_dir() {
+            fs::remove_dir_all(&place).unwrap();
+        } else {
+            drop(fs::remove_file(&place));
         }
         symlink(to, &place).unwrap();
         let before = snapshot(folder.path());

@@ -243,19 +243,17 @@ fn verdict(report: &CheckReport, structure_only: bool) -> String {
             format::counted(problems, "problem", "problems")
         ),
     };
-    let data = match structure_only {
-        true if report.packs_opened == 0 && report.packs > 0 => {
-            "packs were not read (--read-data reads them)".to_owned()
-        }
-        true => {
-            "only headers and footers of packs were read (--read-data reads all data)".to_owned()
-        }
-        false => format!(
+    let data = if !structure_only {
+        format!(
             "{} of {} read, {}",
             format::count(report.packs_read),
             format::counted(report.packs, "pack", "packs"),
             format::size(report.bytes_read)
-        ),
+        )
+    } else if report.packs_opened == 0 && report.packs > 0 {
+        "packs were not read (--read-data reads them)".to_owned()
+    } else {
+        "only headers and footers of packs were read (--read-data reads all data)".to_owned()
     };
     format!(
         "{verdict}: {}, {}, {}; {data}",

@@ -260,9 +260,10 @@ impl State {
     fn newest(&self, back: usize, filter: &BackupFilter) -> Result<&Backup> {
         let fitting = || self.backups.values().rev().filter(|b| filter.matches(b));
         fitting().nth(back).ok_or_else(|| {
-            let of = match filter.is_empty() {
-                true => String::new(),
-                false => format!(" that fits {filter}"),
+            let of = if filter.is_empty() {
+                String::new()
+            } else {
+                format!(" that fits {filter}")
             };
             let message = match (self.backups.is_empty(), fitting().count()) {
                 (true, _) => "the repository has no backup yet".to_owned(),

@@ -154,9 +154,12 @@ impl Excludes {
         let unused: Vec<_> = unused
             .filter(|pattern| seen.insert(&pattern.shown))
             .collect();
-        let say = |pattern: &&Pattern| match pattern.is_negated {
-            true => format!("the pattern `{}` took nothing back", pattern.shown),
-            false => format!("the pattern `{}` left nothing out", pattern.shown),
+        let say = |pattern: &&Pattern| {
+            if pattern.is_negated {
+                format!("the pattern `{}` took nothing back", pattern.shown)
+            } else {
+                format!("the pattern `{}` left nothing out", pattern.shown)
+            }
         };
         let mut notes: Vec<_> = unused.iter().take(MOST).map(say).collect();
         if unused.len() > MOST {
@@ -171,9 +174,10 @@ impl Pattern {
     /// Reads a pattern; `None` when it means nothing.
     fn read(bytes: &[u8], shown: String) -> Result<Option<Self>, String> {
         let text = as_text(bytes);
-        let text = match text.ends_with("\\ ") {
-            true => &text,
-            false => text.trim_end(),
+        let text = if text.ends_with("\\ ") {
+            &text
+        } else {
+            text.trim_end()
         };
         if text.is_empty() || text.starts_with('#') {
             return Ok(None);
@@ -230,10 +234,12 @@ impl Pattern {
             // The place that paths start from, which is never left out.
             return None;
         }
-        let start = match is_anchored {
-            true => "/",
-            false if joined.contains('/') && !joined.starts_with("**/") => "**/",
-            false => "",
+        let start = if is_anchored {
+            "/"
+        } else if joined.contains('/') && !joined.starts_with("**/") {
+            "**/"
+        } else {
+            ""
         };
         let end = if self.text.ends_with('/') { "/" } else { "" };
         Some(format!("{sign}{start}{joined}{end}"))
@@ -360,12 +366,11 @@ impl Set {
 
     /// Whether to leave out a path, and the line that says so.
     fn verdict(&self, path: &[u8], is_folder: bool) -> Option<(bool, &str)> {
-        let found = match self.has_bytes {
-            true => self.patterns.matched(Path::new(&*as_text(path)), is_folder),
-            false => {
-                let path = crate::platform::os_path(path);
-                self.patterns.matched(path, is_folder)
-            }
+        let found = if self.has_bytes {
+            self.patterns.matched(Path::new(&*as_text(path)), is_folder)
+        } else {
+            let path = crate::platform::os_path(path);
+            self.patterns.matched(path, is_folder)
         };
         match found {
             Match::None => None,

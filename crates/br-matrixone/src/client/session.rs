@@ -88,9 +88,10 @@ impl Session {
             // An encrypted statement is longer. So an incompletely sent one may count as sent, but a sent one
             // never counts as unsent.
             let is_sent = self.link.sent() - before >= sql.len() as u64 + OVERHEAD;
-            match is_sent {
-                true => sort(error, SessionError::Receive),
-                false => sort(error, SessionError::Send),
+            if is_sent {
+                sort(error, SessionError::Receive)
+            } else {
+                sort(error, SessionError::Send)
             }
         })
     }

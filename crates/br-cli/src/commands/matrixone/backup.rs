@@ -134,9 +134,10 @@ pub(super) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
         Place::S3(_) => typed_keys(context)?,
         _ => None,
     };
-    let repository = match args.in_place {
-        true => None,
-        false => context.additional_repository()?,
+    let repository = if args.in_place {
+        None
+    } else {
+        context.additional_repository()?
     };
     let repository = match repository {
         // Open the repository now: this finds mistakes before hours of work, and the password prompt comes first.

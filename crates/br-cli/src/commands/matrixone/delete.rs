@@ -56,10 +56,11 @@ pub(super) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
     if !args.not_delete_data {
         refuse_absent(&entry)?;
     }
-    let mut doomed = match args.not_delete_data && !args.cascade {
+    let mut doomed = if args.not_delete_data && !args.cascade {
         // With --not-delete-data the files stay, so other backups still have them.
-        true => Vec::new(),
-        false => dependents(&listing, &entry, context).await?,
+        Vec::new()
+    } else {
+        dependents(&listing, &entry, context).await?
     };
     if !doomed.is_empty() && !args.cascade {
         return Err(needed(&listing, &entry, &doomed));
@@ -91,16 +92,18 @@ fn needed(listing: &Listing, entry: &Entry, dependents: &[Entry]) -> CommandErro
     let is_known = |id| listing.entries.iter().any(|known| known.id == id);
     let names: Vec<_> = dependents
         .iter()
-        .map(|other| match is_known(other.id) {
-            true => other.id.to_string(),
-            false => format!("{} (only its files: it is not in the catalogue)", other.id),
+        .map(|other| {
+            if is_known(other.id) {
+                other.id.to_string()
+            } else {
+                format!("{} (only its files: it is not in the catalogue)", other.id)
+            }
         })
         .collect();
-    let hint = match dependents.iter().all(|other| is_known(other.id)) {
-        true => "delete them first, or delete all together with --cascade",
-        false => {
-            "delete all together with --cascade, including files that are not in the catalogue"
-        }
+    let hint = if dependents.iter().all(|other| is_known(other.id)) {
+        "delete them first, or delete all together with --cascade"
+    } else {
+        "delete all together with --cascade, including files that are not in the catalogue"
     };
     let message = format!("other backups need {}: {}", entry.id, names.join(", "));
     CommandError::usage(message, hint)

@@ -62,12 +62,13 @@ pub(super) async fn run(args: ListArgs, context: &CommandContext) -> CommandResu
         output.text(b"\nChecking the backup data(currently,no checksum)...\n\n")?;
     }
     let checked = check::look(Source::of(entry.clone(), context)?, context).await?;
-    match output.is_json() {
-        true => output.document(&serde_json::json!({
+    if output.is_json() {
+        output.document(&serde_json::json!({
             "backups": [EntryJson::from(&entry)],
             "check": CheckJson::from(&checked),
-        }))?,
-        false => check::print(&checked, context)?,
+        }))?;
+    } else {
+        check::print(&checked, context)?;
     }
     check::verdict_of(&checked)?;
     Ok(ExitStatus::Ok)

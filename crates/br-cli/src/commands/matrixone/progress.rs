@@ -59,10 +59,12 @@ impl ArchiveProgress {
         let more = self.more.swap(false, Ordering::Relaxed);
         let lines = checked.into_iter().map(|(_, dir, path)| {
             let path = format::text(&path);
-            match (dir == own, path.contains('/')) {
-                (false, _) => format!("check: {}/{path}", format::text(&dir)),
-                (true, true) => format!("check: {path}"),
-                (true, false) => format!("check: /{path}"),
+            if dir != own {
+                format!("check: {}/{path}", format::text(&dir))
+            } else if path.contains('/') {
+                format!("check: {path}")
+            } else {
+                format!("check: /{path}")
             }
         });
         lines.chain(more.then(|| "...".to_owned())).collect()

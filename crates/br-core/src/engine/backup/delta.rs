@@ -89,13 +89,15 @@ impl<'a> PreviousVersion<'a> {
             .chunks
             .get(self.next)
             .is_some_and(|chunk| chunk.id == *id);
-        let at = match is_next {
-            true => self.next,
-            false if self.chunks.len() > MAX_SEARCHED => return DeltaBases::default(),
-            false => match self.positions().get(id) {
+        let at = if is_next {
+            self.next
+        } else if self.chunks.len() > MAX_SEARCHED {
+            return DeltaBases::default();
+        } else {
+            match self.positions().get(id) {
                 Some(at) if *at >= self.next => *at,
                 _ => return DeltaBases::default(),
-            },
+            }
         };
         let passed = self.next..at;
         self.next = at + 1;
@@ -201,10 +203,11 @@ impl Deltas {
         let index = self.reader.index();
         let room = PREFIX_LEN.min((raw.len() as u64 * PREFIX_RATIO).max(MIN_PREFIX_LEN));
         let bases = bases(index, &like.chunks, room);
-        let delta = match bases.is_empty() {
-            true => None,
+        let delta = if bases.is_empty() {
+            None
+        } else {
             // Damage in the repository must not fail the backup: `check` reports it.
-            false => self.reader.read_bases(&bases).ok(),
+            self.reader.read_bases(&bases).ok()
         };
         let delta = delta.and_then(|prefix| compress_delta(self.level, &prefix, raw));
         let Some(stored) = delta else {

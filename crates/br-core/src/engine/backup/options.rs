@@ -183,10 +183,11 @@ pub(super) fn check_description(options: &BackupOptions) -> Result<()> {
         origin.kind.name().len() + texts.map(String::len).sum::<usize>()
     });
     let len = len + texts.sum::<usize>() + paths.sum::<usize>() + origin.sum::<usize>();
-    match len <= MAX_LEN {
-        true => Ok(()),
-        false => Err(Error::invalid(format!(
+    if len <= MAX_LEN {
+        Ok(())
+    } else {
+        Err(Error::invalid(format!(
             "host, user, paths, tags and origin together have {len} bytes, more than the maximum of {MAX_LEN}: name a folder above the paths"
-        ))),
+        )))
     }
 }

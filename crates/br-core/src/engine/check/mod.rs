@@ -315,9 +315,10 @@ fn report_data(
 ) {
     report.packs_read += found.packs_read;
     report.bytes_read += found.bytes_read;
-    let needed = match found.damaged.is_empty() {
-        true => std::collections::HashSet::new(),
-        false => structure::name_files(view, wanted, &found.damaged, files),
+    let needed = if found.damaged.is_empty() {
+        std::collections::HashSet::new()
+    } else {
+        structure::name_files(view, wanted, &found.damaged, files)
     };
     for pack in found.bad {
         let key = Layout::pack(pack.id);

@@ -51,9 +51,10 @@ impl WalkOptions {
     /// Whether an entry at or below the start is yielded.
     fn takes(&self, start: &EntryPath, entry: &Entry) -> bool {
         self.glob.as_ref().is_none_or(|glob| {
-            let bytes = match glob.is_name {
-                true => entry.path.name(),
-                false => below(start, &entry.path),
+            let bytes = if glob.is_name {
+                entry.path.name()
+            } else {
+                below(start, &entry.path)
             };
             glob.matcher.is_match(path_of(bytes))
         })

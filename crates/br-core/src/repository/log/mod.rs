@@ -95,9 +95,10 @@ impl LogPosition {
             )));
         }
         if self.last_digest.is_empty() && self.next > 0 {
-            match record.previous.is_empty() {
-                true => self.rebuilt_at = Some(self.next),
-                false => drop(self.digests.insert(self.next - 1, record.previous.clone())),
+            if record.previous.is_empty() {
+                self.rebuilt_at = Some(self.next);
+            } else {
+                drop(self.digests.insert(self.next - 1, record.previous.clone()));
             }
         }
         self.state

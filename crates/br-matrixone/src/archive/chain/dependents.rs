@@ -130,9 +130,10 @@ impl Held {
         let mut out = Shared::default();
         read_rows(archive.folder(), other, archive.limits(), &mut |row| {
             if let Some(at) = self.position(&row) {
-                match row.need_copy {
-                    true => out.copied.push(at),
-                    false => out.needed.push(at),
+                if row.need_copy {
+                    out.copied.push(at);
+                } else {
+                    out.needed.push(at);
                 }
             }
             Ok(())

@@ -126,9 +126,10 @@ impl Resolution {
         let mut rows = Vec::new();
         let mut list = read_rows(archive.folder(), backup, archive.limits(), &mut |row| {
             rows.push(row);
-            match rows.len() % 4096 == 0 && progress.is_cancelled() {
-                true => Err(Error::cancelled()),
-                false => Ok(()),
+            if rows.len() % 4096 == 0 && progress.is_cancelled() {
+                Err(Error::cancelled())
+            } else {
+                Ok(())
             }
         })?;
         list.is_proven |= compare_list(archive, backup, &list)?;

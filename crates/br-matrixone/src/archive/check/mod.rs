@@ -203,9 +203,12 @@ impl Check<'_> {
     fn list(&self, resolution: &Resolution, sum: Option<&TaeSum>) {
         let path = self.backup.path(TAE_LIST);
         let list = &resolution.list;
-        self.found(|found| match list.is_proven {
-            true => found.proven += 1,
-            false => found.count_unproven(&path, list.digest),
+        self.found(|found| {
+            if list.is_proven {
+                found.proven += 1;
+            } else {
+                found.count_unproven(&path, list.digest);
+            }
         });
         for conflict in &resolution.conflicts {
             let text = format!(

@@ -325,9 +325,10 @@ impl Disk {
                 let Ok(name) = name.into_string() else {
                     return Ok(());
                 };
-                let key = match folder.is_empty() {
-                    true => name.clone(),
-                    false => format!("{folder}/{name}"),
+                let key = if folder.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{folder}/{name}")
                 };
                 // A longer name is not a key. The limit also ends a cycle of symbolic links.
                 if key.len() > key::MAX_KEY_LEN + STAGING_SUFFIX_LEN {
