@@ -1,4 +1,4 @@
-//! Portable export bundles: named, verifiable `tar.gz` archives, written and read without trust.
+//! Portable export bundles: named, verifiable `tar.gz` archives. The reader trusts no bundle.
 //!
 //! It works on plain [`std::io::Read`] and [`std::io::Write`], and needs neither a repository nor an async runtime. [`br_emqx`] reads and
 //! checks the content of EMQX's bundles; this crate's interface uses some of its types.

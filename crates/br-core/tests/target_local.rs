@@ -1,4 +1,4 @@
-//! Laying entries out below a folder: what is written is exact, and nothing is ever written elsewhere.
+//! Tests of the local target: entries are written exactly, and nothing is written outside of its folder.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! The catalogue: notes on backups, import of the original tool's file, and errors.
+//! The catalogue: entries of backups, import of the original tool's file, and errors.
 
 #![expect(
     clippy::unwrap_used,

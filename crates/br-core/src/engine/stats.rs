@@ -1,4 +1,4 @@
-//! How much a repository holds.
+//! The size of a repository and its parts.
 
 use crate::error::Result;
 use crate::progress::Context;
@@ -24,7 +24,7 @@ pub struct Stats {
     pub packs: u64,
     /// Index segments.
     pub segments: u64,
-    /// Packs that were given up and not yet deleted.
+    /// Packs that were condemned and are not yet deleted.
     pub packs_condemned: u64,
 }
 

@@ -1,4 +1,4 @@
-//! A repository as it is at one moment: what operations that read start from.
+//! The state of a repository at one moment, which all reading operations start from.
 
 use std::sync::Arc;
 

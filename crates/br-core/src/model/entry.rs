@@ -1,4 +1,4 @@
-//! Things inside a backup: files, directories, links and their metadata.
+//! Entries of a backup: files, directories, links and their metadata.
 
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -1,6 +1,6 @@
 //! The last groups that were unpacked, in memory.
 //!
-//! [`GroupCache`] keeps them, groups of tree nodes apart from groups of data: reading a long file does not push out the tree.
+//! [`GroupCache`] keeps groups of tree nodes separate from groups of data, so that reading a long file does not evict the tree.
 //! Invariant: it holds no more bytes than its limit, except that it always keeps the newest group.
 
 use std::collections::VecDeque;

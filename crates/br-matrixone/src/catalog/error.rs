@@ -1,4 +1,4 @@
-//! Why the catalogue could not be read or changed.
+//! Errors of the catalogue.
 
 use std::io;
 use std::path::PathBuf;

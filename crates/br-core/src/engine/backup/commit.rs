@@ -1,4 +1,8 @@
 //! The last writes of a backup: index segment, manifest and log entry.
+//!
+//! [`run`] appends the log entry without reading newer entries first. If another process appended an entry in the meantime, the append
+//! fails and returns the new entries. If one of them condemns packs, [`rescue`] replaces the references to these packs; then `run` tries
+//! again. Invariant: when the log entry is appended, the writer has read every earlier entry, and the backup uses no condemned pack.
 
 use std::collections::BTreeSet;
 

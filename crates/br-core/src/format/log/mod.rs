@@ -1,4 +1,7 @@
 //! Entries of the commit log (section 8).
+//!
+//! [`LogRecord`] is an entry as stored, [`LogEntry`] the change that it describes. serde writes entries, and [`decode`] reads them.
+//! Invariant: an entry of a type that this version does not know is [`FormatError::Unknown`], not damage.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -21,7 +24,7 @@ pub(crate) struct LogRecord {
     pub(crate) entry: LogEntry,
 }
 
-/// A change of the repository.
+/// A change of the repository. [`TYPES`] has the names of the variants.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub(crate) enum LogEntry {
@@ -106,6 +109,8 @@ pub(crate) struct DamagedPack {
     pub(crate) groups: Vec<u32>,
 }
 
+/// The types of log entry, as stored. Keep these three equal: this list, the variants of [`LogEntry`], whose kebab-case names serde
+/// writes, and the `match` in [`decode`].
 const TYPES: [&str; 6] = [
     "commit",
     "delete",

@@ -1,4 +1,4 @@
-//! From typed paths to the walk.
+//! Converts typed paths to the starting points of the walk.
 //!
 //! [`Plan`] lists the paths to walk, [`Stop`] is one entry that the walk begins with, [`Way`] opens its folder. Invariant: the paths of
 //! the stops ascend strictly, and none is below a stop that is walked.
