@@ -27,7 +27,7 @@ const EXAMPLES: &str = "\
   br backup . --exclude '*.o' --exclude node_modules/ --dry-run
   pg_dump shop | br backup --stdin --stdin-name shop.sql";
 
-const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Locked];
+const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Conflict];
 
 /// Back up files and folders
 ///

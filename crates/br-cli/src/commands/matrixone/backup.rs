@@ -308,7 +308,7 @@ fn explain(error: &BackupError, id: &str) -> CommandError {
             "correct the arguments; br did not start a backup".to_owned(),
         ),
         BackupError::Busy => (
-            ExitStatus::Locked,
+            ExitStatus::Conflict,
             "run the command again when the other one has finished".to_owned(),
         ),
         BackupError::Unsound { .. } => (

@@ -70,7 +70,7 @@ pub(super) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
     // After a rebuild of the catalogue, a backup in progress may have a different entry.
     if doomed.iter().any(|entry| entry.state != State::Complete) && is_running(&catalog) {
         return Err(CommandError::new(
-            ExitStatus::Locked,
+            ExitStatus::Conflict,
             "a backup is running on this machine, and it may be the one to delete",
             "run the command again when it has finished",
         ));

@@ -37,7 +37,7 @@ pub(crate) const CODES: &[ExitStatus] = &[
     ExitStatus::Failure,
     ExitStatus::Usage,
     ExitStatus::RepositoryNotFound,
-    ExitStatus::Locked,
+    ExitStatus::Conflict,
     ExitStatus::AccessDenied,
     ExitStatus::StorageUnavailable,
     ExitStatus::Damaged,
@@ -258,7 +258,7 @@ impl From<CatalogError> for CommandError {
                 "give keys with --access-key-id and --secret-access-key-file",
             ),
             CatalogError::Busy(_) => (
-                ExitStatus::Locked,
+                ExitStatus::Conflict,
                 "run the command again when the other one has finished",
             ),
             CatalogError::Damaged { .. } => (
