@@ -1,4 +1,4 @@
-//! Taking backups out of the catalog.
+//! Removal of backups from the backup list.
 
 use br_core::engine::delete;
 use br_core::model::BackupId;

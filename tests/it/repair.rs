@@ -1,4 +1,4 @@
-//! What can be rebuilt: the index from packs, the catalog from manifests.
+//! What can be rebuilt: the index from packs, the backup list from manifests.
 
 use br_core::ErrorKind;
 use br_core::engine::check::{CheckOptions, ReadData, check};

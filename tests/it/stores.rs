@@ -30,14 +30,14 @@ macro_rules! on_store {
 }
 
 on_store! { local, br_testkit::StoreKind::Local,
-    bundle catalog concurrent crash damage delete delta entries export faults fuzz open prune repair snapshot state_machine
+    bundle backup_list concurrent crash damage delete delta entries export faults fuzz open prune repair snapshot state_machine
 }
 on_store! { s3, br_testkit::StoreKind::S3,
-    backup bundle cancel catalog changing concurrent crash damage delete delta entries export faults fuzz large open prune repair restore
+    backup bundle cancel backup_list changing concurrent crash damage delete delta entries export faults fuzz large open prune repair restore
     snapshot state_machine stream
 }
 on_store! { endpoint, br_testkit::StoreKind::Endpoint,
-    backup bundle cancel catalog changing concurrent crash damage delete delta entries export faults fuzz large open prune repair restore
+    backup bundle cancel backup_list changing concurrent crash damage delete delta entries export faults fuzz large open prune repair restore
     snapshot state_machine stream
 }
 

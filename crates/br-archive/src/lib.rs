@@ -35,7 +35,7 @@ pub use manifest::{
 };
 pub use name::{BundleName, BundleTime, Format, NameError};
 pub use path::{MemberPath, PathError};
-pub use progress::{Event, Progress, Silent};
+pub use progress::{BundleProgress, Event, NoBundleProgress};
 pub use reader::{BundleReader, Member};
 pub use select::{CONFIG_PATH, META_PATH, Selection, is_config, namespace, table_name};
 pub use tar::{MemberKind, TarHeader};

@@ -90,7 +90,7 @@ pub(crate) fn foreign_verb(verb: &str) -> Option<&'static str> {
         "create" | "save" | "snapshot" | "add" | "push" => "`br backup PATH` makes a backup",
         "extract" | "get" | "pull" => "`br restore ID --target DIR` restores a backup",
         "recover" => {
-            "`br restore ID --target DIR` restores a backup, `br check --repair-log` repairs a damaged catalog"
+            "`br restore ID --target DIR` restores a backup, `br check --repair-log` repairs a damaged backup list"
         }
         "verify" | "validate" | "fsck" => {
             "`br check` verifies the repository, with --read-data every byte"

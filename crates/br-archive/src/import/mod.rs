@@ -24,7 +24,7 @@ use crate::inspect::{Examined, Examiner, Inspection};
 use crate::manifest::MANIFEST_PATH;
 use crate::name::BundleName;
 use crate::path::MemberPath;
-use crate::progress::Progress;
+use crate::progress::BundleProgress;
 use crate::reader::{BundleReader, Member};
 use crate::select::{META_PATH, is_config, table_name};
 use crate::staging::{Existing, Staging, Target, is_reserved};
@@ -114,7 +114,7 @@ pub fn import(
     bundle: &Path,
     into: &Path,
     options: &ImportOptions,
-    progress: &mut dyn Progress,
+    progress: &mut dyn BundleProgress,
 ) -> Result<ImportReport> {
     let mut reader = BundleReader::open(bundle, &options.limits)?;
     let staging = if options.dry_run {
@@ -156,7 +156,7 @@ struct Import<'a> {
 }
 
 impl Import<'_> {
-    fn member(&mut self, member: &mut Member<'_>, progress: &mut dyn Progress) -> Result<()> {
+    fn member(&mut self, member: &mut Member<'_>, progress: &mut dyn BundleProgress) -> Result<()> {
         let path = member.path().clone();
         if is_reserved(&path) {
             return Err(Error::refused("this name is reserved for a running import"));
@@ -201,7 +201,7 @@ impl Import<'_> {
         &mut self,
         path: &MemberPath,
         member: &mut Member<'_>,
-        progress: &mut dyn Progress,
+        progress: &mut dyn BundleProgress,
     ) -> Result<()> {
         let old = self.existing(path)?;
         let header = member.header().clone();
@@ -226,7 +226,7 @@ impl Import<'_> {
         &mut self,
         path: &MemberPath,
         member: &mut Member<'_>,
-        progress: &mut dyn Progress,
+        progress: &mut dyn BundleProgress,
     ) -> Result<()> {
         let old = self.existing(path)?;
         let header = member.header().clone();
@@ -273,7 +273,7 @@ impl Import<'_> {
         &mut self,
         path: &MemberPath,
         member: &mut Member<'_>,
-        progress: &mut dyn Progress,
+        progress: &mut dyn BundleProgress,
     ) -> Result<()> {
         let old = self.existing(path)?;
         let header = member.header().clone();
@@ -321,7 +321,7 @@ impl Import<'_> {
     }
 
     /// Checks whether the bundle may be imported, and publishes the staging folder.
-    fn finish(mut self, name: BundleName, progress: &dyn Progress) -> Result<ImportReport> {
+    fn finish(mut self, name: BundleName, progress: &dyn BundleProgress) -> Result<ImportReport> {
         let inspection = std::mem::take(&mut self.examiner).finish(name, None)?;
         if let Some(error) = inspection.error() {
             return Err(error);

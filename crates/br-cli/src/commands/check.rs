@@ -61,7 +61,7 @@ pub(crate) struct CheckArgs {
     #[arg(long)]
     repair_index: bool,
 
-    /// Rebuild a damaged or lost catalog from the log and the manifests
+    /// Rebuild a damaged or lost backup list from the log and the manifests
     ///
     /// This also recovers complete backups that no log entry names, for example after the last entry was lost. A deleted backup
     /// does not reappear while the log still records its deletion.
@@ -167,7 +167,8 @@ fn advise(error: br_core::Error) -> CommandError {
     let damaged = error.kind() == br_core::ErrorKind::Damaged;
     let error = CommandError::from(error);
     if damaged {
-        return error.with_hint("`br check --repair-log` rebuilds the catalog from the manifests");
+        return error
+            .with_hint("`br check --repair-log` rebuilds the backup list from the manifests");
     }
     error
 }

@@ -1,4 +1,4 @@
-//! `br delete`: deletes backups from the catalog.
+//! `br delete`: deletes backups from the backup list.
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;

@@ -20,7 +20,7 @@ use jiff::tz::TimeZone;
 
 use super::paths::{PathInBackup, find_paths};
 use super::which::FilterArgs;
-use crate::bundles::{self, BundleProgress, LimitArgs, SelectionArgs};
+use crate::bundles::{self, BundleReporter, LimitArgs, SelectionArgs};
 use crate::cli::{examples, exit_codes_and};
 use crate::context::{CommandContext, variable};
 use crate::error::{CommandError, CommandResult};
@@ -415,7 +415,7 @@ async fn export_backup(
     let exported =
         br_core::engine::export::export(&repository, &selector, sink, &options, &engine).await;
     let (sink, _) = exported.map_err(bundles::explain_export)?;
-    let finish = move |_: &mut BundleProgress| {
+    let finish = move |_: &mut BundleReporter| {
         let (writer, left_out) = sink.finish()?;
         Ok((writer.finish()?, left_out.len() as u64))
     };

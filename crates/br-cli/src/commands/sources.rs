@@ -106,7 +106,7 @@ impl Input {
         Ok(Self::Stdin(path))
     }
 
-    /// The paths for the catalog.
+    /// The paths for the backup list.
     pub(super) fn typed(&self) -> Vec<Vec<u8>> {
         match self {
             Self::Paths { paths, .. } => paths

@@ -10,7 +10,7 @@ use super::view::View;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Backups in the catalog.
+    /// Backups of the repository.
     pub backups: u64,
     /// Bytes of all files of all backups.
     pub bytes_logical: u64,

@@ -13,7 +13,7 @@ use crate::repository::{BackupSelector, ChunkReader, Gap, Index, Io, LogPosition
 pub(crate) struct View {
     pub(crate) position: LogPosition,
     pub(crate) reader: Arc<ChunkReader>,
-    /// Why the log could not be read; the catalog was found by manifests then.
+    /// Why the log could not be read; the backup list was found by manifests then.
     pub(crate) log_damage: Option<Error>,
 }
 

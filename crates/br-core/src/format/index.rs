@@ -1,4 +1,4 @@
-//! Index segments: map chunk ids to places (section 5).
+//! Index segments: map chunk ids to locations (section 5).
 
 use super::bytes::{Decoder, put_varint};
 use super::pack::PackTable;

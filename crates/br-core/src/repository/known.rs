@@ -114,7 +114,7 @@ impl LogMemory {
 
     fn ways_out(&self) -> String {
         format!(
-            "if that was an accident, `check --repair-log` restores every complete backup to the catalog; if it was set back on \
+            "if that was an accident, `check --repair-log` restores every complete backup; if it was set back on \
              purpose, remove {}",
             self.path.display()
         )

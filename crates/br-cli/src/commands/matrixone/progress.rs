@@ -1,6 +1,6 @@
 //! Progress while files are checked or restored.
 //!
-//! [`ArchiveProgress`] counts, stops when the user cancels, and collects the file names that the manual of `mo_br` shows.
+//! [`ArchiveReporter`] counts, stops when the user cancels, and collects the file names that the manual of `mo_br` shows.
 //! Invariant: without `--verbose` it collects only a few small files, whatever the number of objects is.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +23,7 @@ const SMALL: [&str; 5] = [
 ];
 
 /// Counts progress, and stops the operation when the user cancels.
-pub(super) struct ArchiveProgress {
+pub(super) struct ArchiveReporter {
     reporter: Arc<ProgressReporter>,
     cancel: CancellationToken,
     /// Collect the names of all files.
@@ -41,7 +41,7 @@ struct Kept {
     restored: Vec<String>,
 }
 
-impl ArchiveProgress {
+impl ArchiveReporter {
     pub(super) fn new(reporter: &Arc<ProgressReporter>, context: &CommandContext) -> Self {
         Self {
             reporter: Arc::clone(reporter),
@@ -91,7 +91,7 @@ impl ArchiveProgress {
     }
 }
 
-impl archive::Progress for ArchiveProgress {
+impl archive::ArchiveProgress for ArchiveReporter {
     fn event(&self, event: archive::Event<'_>) {
         let (bytes, entries) = match event {
             archive::Event::Begun { files, bytes } => {

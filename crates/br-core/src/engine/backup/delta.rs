@@ -225,8 +225,8 @@ impl Deltas {
         }
         like.backoff.record(true);
         for base in &bases {
-            if let Some(place) = index.find_whole(base) {
-                references.insert(place.pack.id, place.slot);
+            if let Some(location) = index.find_whole(base) {
+                references.insert(location.pack.id, location.slot);
             }
         }
         Ok(Delta { stored, bases })
@@ -242,14 +242,14 @@ fn bases(index: &Index, chunks: &[ChunkRef], mut room: u64) -> Vec<ChunkId> {
             Some(_) => vec![chunk.id],
             None => index
                 .find(&chunk.id)
-                .map(|place| place.group.bases.clone())
+                .map(|location| location.group.bases.clone())
                 .unwrap_or_default(),
         };
         for id in rests_on {
-            let Some(place) = index.find_whole(&id).filter(|_| seen.insert(id)) else {
+            let Some(location) = index.find_whole(&id).filter(|_| seen.insert(id)) else {
                 continue;
             };
-            let len = u64::from(place.len);
+            let len = u64::from(location.len);
             if len > room || out.len() as u64 >= limits::GROUP_BASES {
                 return out;
             }

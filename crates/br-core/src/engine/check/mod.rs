@@ -39,7 +39,7 @@ pub struct CheckOptions {
     /// Rebuild a damaged index from the packs, and condemn missing packs. Together with [`CheckOptions::data`], also replace packs that
     /// have unreadable groups: their readable chunks are copied into new packs.
     pub repair_index: bool,
-    /// Rebuild the catalog from the log and the manifests if the commit log is damaged or lost, and restore complete backups that no log
+    /// Rebuild the backup list from the log and the manifests if the commit log is damaged or lost, and restore complete backups that no log
     /// entry names.
     pub repair_log: bool,
 }

@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::groups::{WantedGroup, fetch};
 use crate::error::{Error, Result};
 use crate::model::{ChunkRef, Content, Entry, EntryKind};
-use crate::repository::{ChunkReader, Place};
+use crate::repository::{ChunkLocation, ChunkReader};
 
 /// Maximum stored bytes of a window, and of a request. While one window is opened, the next is fetched.
 const WINDOW_STORED: u64 = 4 << 20;
@@ -51,7 +51,7 @@ pub(super) struct FilePart {
     pub(super) entry: u64,
     pub(super) chunk: ChunkRef,
     /// Its group and its offset in the group; `None` when it is in no pack.
-    pub(super) place: Option<(Arc<WantedGroup>, u32)>,
+    pub(super) location: Option<(Arc<WantedGroup>, u32)>,
 }
 
 /// Steps with opened chunks.
@@ -196,25 +196,25 @@ impl<'a> Planner<'a> {
 
     fn piece(&mut self, entry: u64, chunk: ChunkRef) -> FilePart {
         let reader = self.reader;
-        let place = reader.index().find(&chunk.id);
-        let place = place.filter(|place| place.len == chunk.len);
+        let location = reader.index().find(&chunk.id);
+        let location = location.filter(|location| location.len == chunk.len);
         FilePart {
             entry,
             chunk,
-            place: place.map(|place| (self.group(&place), place.start)),
+            location: location.map(|location| (self.group(&location), location.start)),
         }
     }
 
     /// The group of a chunk, which may have been requested already.
-    fn group(&mut self, place: &Place<'_>) -> Arc<WantedGroup> {
+    fn group(&mut self, location: &ChunkLocation<'_>) -> Arc<WantedGroup> {
         let is_it = |group: &Arc<WantedGroup>| {
-            group.number == place.group_number && group.pack == place.pack.id
+            group.number == location.group_number && group.pack == location.pack.id
         };
         let known = self.recent.iter().position(is_it);
         let group = match known.and_then(|at| self.recent.remove(at)) {
             Some(group) => group,
             None => {
-                let group = Arc::new(WantedGroup::new(place));
+                let group = Arc::new(WantedGroup::new(location));
                 self.window.stored += group.stored_len();
                 self.window.raw += u64::from(group.group.raw_len);
                 self.window.groups.push(Arc::clone(&group));

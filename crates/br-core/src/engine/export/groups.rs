@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use crate::error::Error;
 use crate::format::{Group, TAG_LEN};
 use crate::model::PackId;
-use crate::repository::{ChunkReader, Io, Layout, Place};
+use crate::repository::{ChunkLocation, ChunkReader, Io, Layout};
 
 /// If at most this number of unneeded bytes is between two groups, one request reads both, including the gap.
 const MAX_GAP: u64 = 256 << 10;
@@ -29,12 +29,12 @@ pub(super) struct WantedGroup {
 }
 
 impl WantedGroup {
-    pub(super) fn new(place: &Place<'_>) -> Self {
+    pub(super) fn new(location: &ChunkLocation<'_>) -> Self {
         Self {
-            pack: place.pack.id,
-            number: place.group_number,
-            group: place.group.clone(),
-            offset: place.group_offset,
+            pack: location.pack.id,
+            number: location.group_number,
+            group: location.group.clone(),
+            offset: location.group_offset,
             fetch: Mutex::default(),
             raw: OnceLock::new(),
         }

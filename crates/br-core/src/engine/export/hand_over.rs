@@ -124,7 +124,7 @@ fn open_all(reader: &ChunkReader, skipped: &AtomicU64, tasks: &Receiver<Task>) {
 fn open(reader: &ChunkReader, piece: &FilePart) -> Result<Bytes> {
     reader.io().check_cancelled()?;
     let chunk = piece.chunk;
-    let found = piece.place.as_ref().and_then(|(group, start)| {
+    let found = piece.location.as_ref().and_then(|(group, start)| {
         let raw = group.raw(reader)?;
         let range = *start as usize..*start as usize + chunk.len as usize;
         let is_right = |bytes: &&[u8]| reader.verify(&chunk.id, bytes);

@@ -43,7 +43,7 @@ impl ExportOptions {
 #[must_use]
 #[non_exhaustive]
 pub struct ExportReport {
-    /// The backup that was exported, as the catalog has it.
+    /// The backup that was exported, as the backup list has it.
     pub backup: Backup,
     /// The entries that the sink got.
     pub totals: Totals,

@@ -98,7 +98,7 @@ impl Repository {
 }
 
 impl Snapshot {
-    /// The backup, as the catalog has it. No request.
+    /// The backup, as the backup list has it. No request.
     #[must_use]
     pub fn backup(&self) -> &Backup {
         &self.inner.view.backup

@@ -36,7 +36,7 @@ pub(crate) enum LogEntry {
         #[serde(with = "as_text::list")]
         segments_removed: Vec<SegmentId>,
     },
-    /// Removes backups from the catalog.
+    /// Removes backups from the backup list.
     Delete {
         #[serde(with = "as_text::list")]
         backups: Vec<BackupId>,

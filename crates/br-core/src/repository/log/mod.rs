@@ -152,7 +152,7 @@ impl LogPosition {
         let object = io.new_object(ObjectKind::Log, io.context.runtime.object_id());
         let json = record.to_json();
         if json.len() as u64 > limits::LOG_ENTRY {
-            let message = "the catalog is too large for one log entry: delete backups";
+            let message = "the backup list is too large for one log entry: delete backups";
             return Err(Error::new(ErrorKind::Invalid, message));
         }
         let bytes = Bytes::from(format::write_object(&object, &[&json]));

@@ -1,4 +1,4 @@
-//! The catalog: the backups of a repository, and finding one by the text that a user types.
+//! Selection of a backup from the backup list, by the text that a user types.
 //!
 //! [`BackupSelector`] names a backup, [`BackupFilter`] limits the backups that `latest` selects from, [`ShortIds`] assigns each backup an
 //! id that is short enough to type. Invariant: the newest backup is the one that was committed last.
@@ -344,7 +344,7 @@ impl Repository {
         self.run(context, work).await
     }
 
-    /// Finds one backup in the catalog. Requests: as [`Repository::backups`].
+    /// Finds one backup in the backup list. Requests: as [`Repository::backups`].
     ///
     /// # Errors
     /// [`ErrorKind::NoBackup`] when the repository has no backup or none matches the filter,
