@@ -136,7 +136,10 @@ fn a_bundle_is_a_source_in_path_order() {
     assert_eq!(folders.count(), 1);
     drop(source);
     let left = fs::read_dir(folder.path()).unwrap().count();
-    assert_eq!(left, 1, "what was unpacked is gone, the bundle is there");
+    assert_eq!(
+        left, 1,
+        "the unpacked files are removed, and the bundle remains"
+    );
 }
 
 /// Nothing of a bundle reaches the repository if the bundle is damaged or truncated, or the selection does not exist.

@@ -340,7 +340,7 @@ fn partial_check_names_deltas_with_damaged_base() {
             assert_eq!(report.files[0].backups, [*second]);
         }
     }
-    assert!(found > 0, "some of the checks read that pack");
+    assert!(found > 0, "at least one partial check reads the pack");
 }
 
 /// The earlier version is deleted and pruned while a backup makes differences from it.

@@ -82,6 +82,6 @@ fn every_theme_runs_on_every_store() {
         assert!(s3::THEMES.contains(&theme), "{theme} on S3");
         assert!(endpoint::THEMES.contains(&theme), "{theme} on a server");
         let is_on_disk = ON_DISK.contains(&theme) != local::THEMES.contains(&theme);
-        assert!(is_on_disk, "{theme} on local disk, once");
+        assert!(is_on_disk, "{theme} runs on local disk only once");
     }
 }

@@ -48,7 +48,7 @@ impl Drop for MariaDb {
 fn skip(reason: &str) {
     assert!(
         std::env::var_os("CI_NO_SKIP").is_none(),
-        "not to be skipped: {reason}"
+        "this test must not be skipped here: {reason}"
     );
     eprintln!("skipped: {reason}");
 }

@@ -131,7 +131,7 @@ fn unknown_edition_is_refused_unless_br_made_the_bundle() {
 #[test]
 fn unknown_damaged_table_reports_its_damage() {
     let inspection = looked_at(&[("mnesia/emqx_acl~", b"corrupted")], None);
-    assert!(inspection.is_sound(), "EMQX does not look at it");
+    assert!(inspection.is_sound(), "EMQX ignores the member");
     let texts: Vec<_> = inspection
         .warnings
         .iter()

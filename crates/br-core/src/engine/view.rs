@@ -114,7 +114,7 @@ impl BackupView {
     }
 }
 
-/// The error for a path that was asked for and that a backup does not have.
+/// The error for a requested path that a backup does not have.
 pub(super) fn no_such_path(backup: &Backup, path: &EntryPath) -> Error {
     let message = format!("the backup {} has no `{path}`", backup.id);
     Error::new(ErrorKind::PathNotFound, message)

@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_segment_gives_back_what_it_was_built_from() {
+    fn segment_round_trips() {
         let group = |lengths: Vec<u32>| Group {
             codec: Codec::Raw,
             stored_len: lengths.iter().sum(),

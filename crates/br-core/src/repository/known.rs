@@ -177,6 +177,10 @@ mod tests {
             assert!(memory.read().is_err(), "cut at {at}");
         }
         memory.note(&entry(2)).unwrap();
-        assert_eq!(memory.read().unwrap(), Some(entry(2)), "damage is replaced");
+        assert_eq!(
+            memory.read().unwrap(),
+            Some(entry(2)),
+            "a damaged file is replaced"
+        );
     }
 }

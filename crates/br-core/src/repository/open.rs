@@ -146,7 +146,7 @@ impl Repository {
     }
 
     /// Opens the repository at a location. It cannot be cancelled: with a password a key is derived, which takes some tenths of a
-    /// second on a thread of its own, and continues when the future is dropped.
+    /// second on a separate thread, and continues when the future is dropped.
     ///
     /// Requests: one, or two with a password. The commit log is read by each operation, not by opening.
     ///
@@ -348,7 +348,7 @@ impl Repository {
         Ok(())
     }
 
-    /// Runs blocking work on a thread of its own. The work is told to stop when the future is dropped.
+    /// Runs blocking work on a separate thread. Dropping the future cancels the work.
     ///
     /// # Errors
     /// Those of the work, and when there is no async runtime or no thread.

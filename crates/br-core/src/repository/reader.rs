@@ -18,13 +18,13 @@ const CACHED: usize = 24 << 20;
 const MAX_GAP: u64 = 256 << 10;
 /// No request is longer, unless a single group is.
 const MAX_REQUEST: u64 = 8 << 20;
-/// Requests under way at once.
+/// Maximum concurrent requests.
 const PARALLEL: usize = 8;
 
-/// Which locations a request was for; where in the pack its bytes start, and the bytes.
+/// The result of a request: the locations it covers, the offset of its bytes in the pack, and the bytes.
 type FetchedRun = (Range<usize>, Result<(u64, Bytes)>);
 
-/// Reads chunks of a repository. What it returns has the id that was asked for.
+/// Reads chunks of a repository. The returned bytes have the requested id.
 #[derive(Debug)]
 pub(crate) struct ChunkReader {
     io: Io,
@@ -104,7 +104,7 @@ impl ChunkReader {
         self.read_at(id, &location)
     }
 
-    /// Reads a chunk from a certain location.
+    /// Reads a chunk from one location.
     pub(crate) fn read_at(&self, id: &ChunkId, location: &ChunkLocation<'_>) -> Result<Vec<u8>> {
         match self.read_location(id, location) {
             // A copy on this machine may be what is damaged.
@@ -202,7 +202,7 @@ impl ChunkReader {
         Ok(prefix)
     }
 
-    /// Reads a chunk where it is no delta, from another location if the first one is damaged.
+    /// Reads a chunk from a location where it is stored whole, and from another such location if the first one is damaged.
     fn read_whole(&self, id: &ChunkId) -> Result<Vec<u8>> {
         let mut last = None;
         for location in self
@@ -267,13 +267,13 @@ impl ChunkReader {
                 results[*at] = chunk.map(Ok);
             }
         }
-        // What did not work out is read alone: from another location, or with an error that names the reason.
+        // Read each failed chunk alone: from another location, or return an error that names the reason.
         let one =
             |(at, result): (usize, Option<_>)| result.unwrap_or_else(|| self.read(&chunks[at].id));
         results.into_iter().enumerate().map(one).collect()
     }
 
-    /// Fetches the groups of locations sorted by pack and offset: of each run the start in the pack, and the bytes.
+    /// Fetches the groups of locations, which are sorted by pack and offset. Returns the bytes of each run.
     fn fetch_runs(&self, locations: &[ChunkLocation<'_>]) -> Vec<FetchedRun> {
         let runs = plan_runs(locations);
         let io = &self.io;
@@ -290,7 +290,7 @@ impl ChunkReader {
     }
 }
 
-/// Joins neighbours into runs: which locations, and which bytes of their pack.
+/// Joins neighbouring locations into runs. Returns the locations of each run, and its range in the pack.
 fn plan_runs(locations: &[ChunkLocation<'_>]) -> Vec<(Range<usize>, Range<u64>)> {
     let mut runs: Vec<(Range<usize>, Range<u64>)> = Vec::new();
     for (at, location) in locations.iter().enumerate() {
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_delta_that_rests_on_a_delta_or_on_nothing_is_damage() {
+    async fn delta_with_missing_or_delta_base_is_damage() {
         for depth in [1, 2] {
             let reader = stored(false, move |key| {
                 let base = noise(1, 1000);

@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn selectors_print_what_was_parsed() {
+    fn selectors_round_trip() {
         for text in ["latest", "latest~1", "deadbeef", "01a1f839-0000"] {
             assert_eq!(text.parse::<BackupSelector>().unwrap().to_string(), text);
         }

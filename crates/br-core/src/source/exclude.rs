@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_mean_what_they_mean_in_gitignore() {
+    fn patterns_match_as_in_gitignore() {
         assert!(left_out(&["*.o"], "a/b/c.o", false));
         assert!(left_out(&["/home/u/cache"], "home/u/cache", true));
         assert!(!left_out(&["/u/cache"], "home/u/cache", true));
@@ -510,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_the_current_folder_is_no_pattern() {
+    fn name_of_current_folder_is_not_read_as_pattern() {
         let excludes = Excludes::parse(["./a"]).unwrap();
         let here = Some(&b"/[x]/{y,z}/*"[..]);
         let matcher = excludes.matcher(Anchor::Root, here).unwrap();
@@ -542,7 +542,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_matched_nothing_is_told_once() {
+    fn pattern_that_matched_nothing_is_reported_once() {
         let excludes = Excludes::parse(["*.o", "x", "x", "!y"]).unwrap();
         let matcher = excludes.matcher(Anchor::Root, None).unwrap();
         let used = excludes.unused();
@@ -562,7 +562,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_of_an_ignore_file_is_passed_over_and_told() {
+    fn bad_line_of_ignore_file_is_skipped_and_reported() {
         let content = b"\xef\xbb\xbf*.tmp\na[b\r\n!keep.tmp\r\n./top\n[z\n".to_vec();
         let (file, bad) = IgnoreFile::parse(&[content]);
         assert_eq!(file.verdict(b"x/a.tmp", false), Some(true));

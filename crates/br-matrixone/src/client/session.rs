@@ -154,7 +154,7 @@ mod tests {
     fn skip(reason: &str) {
         assert!(
             std::env::var_os("CI_NO_SKIP").is_none(),
-            "not to be skipped: {reason}"
+            "this test must not be skipped here: {reason}"
         );
         eprintln!("skipped: {reason}");
     }

@@ -188,7 +188,7 @@ fn all_bucket_options_reach_server() {
     assert_eq!(told.secret_access_key, SECRET);
     assert!(
         !cloud.s3.assumed_roles().is_empty(),
-        "br reads in the same role"
+        "br reads with the same role"
     );
     let statement = cloud.mo.server.statements().remove(0).text;
     assert!(

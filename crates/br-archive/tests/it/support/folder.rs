@@ -95,7 +95,7 @@ impl Watched {
         );
         let error = looked.map(|inspection| inspection.error());
         let error = error.unwrap_or_else(Some);
-        let error = error.unwrap_or_else(|| panic!("{what}: taken by inspect"));
+        let error = error.unwrap_or_else(|| panic!("{what}: inspect accepts the bundle"));
         let dry = options.clone().with_dry_run(true);
         for (name, options) in [
             ("empty", options),
@@ -105,14 +105,14 @@ impl Watched {
             ("full", &dry),
         ] {
             let Err(other) = import(bundle, &place(name), options, &mut NoBundleProgress) else {
-                panic!("{what}: taken by import into {name}");
+                panic!("{what}: import accepts the bundle into {name}");
             };
             assert_eq!(other.to_string(), error.to_string(), "{what}: {name}");
             assert_eq!(snapshot(self.path()), before, "{what}: {name}");
         }
         for name in ["empty", "deep/missing"] {
             let Err(other) = extract(bundle, &place(name), options, &mut NoBundleProgress) else {
-                panic!("{what}: taken by extract into {name}");
+                panic!("{what}: extract accepts the bundle into {name}");
             };
             assert_eq!(other.to_string(), error.to_string(), "{what}: {name}");
             assert_eq!(snapshot(self.path()), before, "{what}: {name}");

@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_replaced_stands_between_what_stayed() {
+    fn replaced_chunks_are_found_between_unchanged_ones() {
         let file = file(b"abcdef");
         let mut previous = PreviousVersion::of(Some(&file)).unwrap();
         assert_eq!(names(&previous.meet(&chunk(b'a').id)), b"");
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn hope_ends_and_comes_back() {
+    fn deltas_pause_after_misses_and_resume() {
         let file = file(b"ab");
         let mut previous = PreviousVersion::of(Some(&file)).unwrap();
         let like = previous.rest();

@@ -245,7 +245,7 @@ mod tests {
                 ..file()
             };
             let (bytes, result) = read(wrong, step).await;
-            assert!(bytes.len() < 11, "{} bytes came", bytes.len());
+            assert!(bytes.len() < 11, "{} bytes were returned", bytes.len());
             let error = result.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Damaged);
             assert!(error.to_string().contains("file"), "{error}");

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_from_a_newer_br_is_told_from_damage_whatever_its_fields() {
+    fn log_entry_of_unknown_type_is_unknown_not_malformed() {
         for text in [
             r#"{"type":"purge"}"#,
             r#"{"backup":7,"type":"purge"}"#,

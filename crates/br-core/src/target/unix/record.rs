@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_spellings_of_one_file_show_that_case_is_not_told_apart() {
+    fn one_file_under_two_spellings_shows_that_target_ignores_case() {
         let dir = tempfile::tempdir().unwrap();
         let root = std::fs::File::open(dir.path()).unwrap();
         let beneath = Beneath::new(root.into(), None);

@@ -396,7 +396,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn staging_names_are_told_from_others() {
+    fn staging_names_are_distinguished_from_object_names() {
         for name in ["a#1", "pack.data#42", "a#0"] {
             assert!(is_staging_name(name), "{name}");
         }
