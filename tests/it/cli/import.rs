@@ -303,10 +303,7 @@ fn refused_bundle_changes_nothing() {
             session
                 .run(["import", &bundle, "--into", "new"])
                 .expect(code);
-            assert!(
-                !session.at("new").exists(),
-                "{bundle}: no folder is created"
-            );
+            assert!(!session.at("new").exists(), "{bundle}: no folder appears");
         }
     }
     session.assert_output(
