@@ -17,7 +17,7 @@ fn round_trip(disk: &Disk) {
     let report = disk.backup();
     assert!(
         report.backup.is_complete(),
-        "all is read: {:?}",
+        "every file is read: {:?}",
         report.backup.unread
     );
     assert_eq!(
@@ -46,7 +46,7 @@ fn restore_from_encrypted_repository_gives_back_everything_unchanged() {
         let bytes = block_on(storage.get(&object.key, object.size)).unwrap();
         for secret in [&secret[..], b"folder-next"] {
             let found = bytes.windows(secret.len()).any(|window| window == secret);
-            assert!(!found, "{} has nothing in the clear", object.key);
+            assert!(!found, "{} contains no plain text", object.key);
         }
     }
 }
@@ -127,7 +127,7 @@ fn same_tree_has_same_root_for_every_way_of_reading() {
         );
         assert_eq!(
             again.changes.bytes_added, 0,
-            "what is there is not stored again"
+            "existing data is not stored again"
         );
     }
 }
@@ -187,13 +187,13 @@ fn changes_are_found_and_old_backups_stay_unchanged() {
     assert_eq!(
         changes.files_unchanged,
         totals.files - 3,
-        "others have not, whatever their metadata"
+        "all other files have the same content, whatever their metadata"
     );
     // `small` has another mode, which makes it look changed under each of its three names.
     assert_eq!(
         changes.bytes_read,
         3 + 513 + 131_077 + 3 * 131_072 + 1,
-        "what looks changed is read"
+        "files with changed metadata are read"
     );
     let found = differences(&disk, first.id, second.id);
     for wanted in [
@@ -249,11 +249,11 @@ fn a_dry_run_counts_and_stores_nothing() {
         .unwrap();
     assert!(
         report.dry_run && report.backup.changes.files_new == 2,
-        "it counts: {report:?}"
+        "the dry run counts files: {report:?}"
     );
     assert!(
         report.backup.changes.bytes_added >= 300_000,
-        "it knows what would be added"
+        "the dry run computes the added bytes"
     );
     assert_eq!(repo.keys(), keys, "nothing is stored");
     assert_eq!(repo.backups().unwrap(), [], "nothing is listed");
@@ -271,12 +271,12 @@ fn backup_of_other_host_or_paths_is_not_used_as_base() {
     assert_eq!(
         (other_host.base, other_host.kind),
         (None, BackupKind::Full),
-        "another host"
+        "a backup of another host is no base"
     );
     let mut options = TestRepo::options("host").with_tags(vec!["t".to_owned()]);
     options.paths = vec![b"/else".to_vec()];
     let other_paths = repo.backup_with(&source, &options).unwrap().backup;
-    assert_eq!(other_paths.base, None, "other paths");
+    assert_eq!(other_paths.base, None, "a backup of other paths is no base");
     assert_eq!(other_paths.tags, ["t"], "tags are kept");
     let base = Base::Backup(first.id.to_string().parse().unwrap());
     let told = repo
@@ -284,7 +284,7 @@ fn backup_of_other_host_or_paths_is_not_used_as_base() {
         .unwrap()
         .backup;
     assert_eq!(told.base, Some(first.id), "the named base is used");
-    assert_eq!(told.changes.files_unchanged, 1, "and used");
+    assert_eq!(told.changes.files_unchanged, 1, "the base is used");
     assert_eq!(repo.backups().unwrap().len(), 4, "all are listed");
 }
 
@@ -312,8 +312,16 @@ fn base_is_found_for_any_path_order_and_current_folder() {
         assert!(!backup.paths.iter().any(dots), "{:?}", backup.paths);
         assert_eq!(backup.folder, first.folder);
     }
-    assert_eq!(back_up(&["src"], "/x").base, None, "fewer paths");
-    assert_eq!(back_up(&["src", "ins"], "/y").base, None, "another folder");
+    assert_eq!(
+        back_up(&["src"], "/x").base,
+        None,
+        "a backup of fewer paths is no base"
+    );
+    assert_eq!(
+        back_up(&["src", "ins"], "/y").base,
+        None,
+        "a backup of another folder is no base"
+    );
 }
 
 /// The attribute file may be readable the next time.
@@ -327,7 +335,7 @@ fn next_backup_reads_entries_with_missing_metadata_again() {
     for round in 0..2 {
         let backup = repo.backup(&source).unwrap().backup;
         assert_eq!(backup.unread_count, 2, "round {round}: {:?}", backup.unread);
-        assert_eq!(backup.totals.entries, 3, "all of them are there");
+        assert_eq!(backup.totals.entries, 3, "all files are in the backup");
         assert_eq!(repo.files(backup.id).unwrap(), source.files());
     }
     let honest = MemorySource::new()
@@ -459,14 +467,17 @@ fn paths_longer_than_system_limit_are_backed_up_and_restored() {
     let before = disk.tree();
     assert!(
         before.items.keys().any(|path| path.len() > 4096),
-        "there is a path that long"
+        "the tree has a path of that length"
     );
     let report = disk.backup();
     assert!(report.backup.is_complete(), "{:?}", report.backup.unread);
     let _ = disk.restore_all(report.backup.id, "out");
     before.assert_same(&disk.copy("out"), "long paths come back");
     let again = disk.backup().backup;
-    assert_eq!(again.changes.files_unchanged, 25, "and are recognised");
+    assert_eq!(
+        again.changes.files_unchanged, 25,
+        "the long paths are recognised as unchanged"
+    );
 }
 
 #[test]
@@ -489,7 +500,7 @@ fn compressible_data_is_compressed_and_random_data_is_not() {
     let stored = noise_report.unwrap().backup.changes.bytes_stored;
     assert!(
         (2_000_000..2_050_000).contains(&stored),
-        "noise is stored as it is: {stored}"
+        "incompressible data is stored uncompressed: {stored}"
     );
 }
 

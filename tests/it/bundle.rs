@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use br_archive::{
-    BundleOptions, BundleTime, BundleWriter, Error, ErrorKind, Event, ImportOptions, Inspection,
-    Limits, Progress, Selection, Silent, inspect, to_hex,
+    BundleOptions, BundleProgress, BundleTime, BundleWriter, Error, ErrorKind, Event,
+    ImportOptions, Inspection, Limits, NoBundleProgress, Selection, inspect, to_hex,
 };
 use br_core::BackupSelector;
 use br_core::engine::backup::{BackupOptions, BackupReport, Base, backup};
@@ -23,7 +23,12 @@ const BASE: &str = "emqx-export-2023-06-19-15-14-19.947";
 
 /// Reads a bundle; it is unpacked next to the file.
 fn open(bundle: &Path, options: &ImportOptions) -> br_archive::Result<(BundleSource, Inspection)> {
-    BundleSource::open(bundle, bundle.parent().unwrap(), options, &mut Silent)
+    BundleSource::open(
+        bundle,
+        bundle.parent().unwrap(),
+        options,
+        &mut NoBundleProgress,
+    )
 }
 
 fn import(repo: &TestRepo, bundle: &Path) -> BackupReport {
@@ -47,7 +52,8 @@ fn write(repo: &TestRepo, backup: &Backup, dir: &Path) -> PathBuf {
         .with_sync(false)
         .with_name(name_of(backup).unwrap(), meta, mtime.try_into().unwrap());
     let writer = BundleWriter::create(dir, options).unwrap();
-    let sink = BundleSink::new(writer, Selection::default(), Silent).with_whole_bundle(true);
+    let sink =
+        BundleSink::new(writer, Selection::default(), NoBundleProgress).with_whole_bundle(true);
     let selector = BackupSelector::Prefix(backup.id.to_string());
     let options = ExportOptions::default();
     let written = export(&repo.repository, &selector, sink, &options, &repo.context);
@@ -59,7 +65,7 @@ fn write(repo: &TestRepo, backup: &Backup, dir: &Path) -> PathBuf {
 
 /// The SHA-256 of every member.
 fn sums(bundle: &Path) -> BTreeMap<String, String> {
-    let inspection = inspect(bundle, &Limits::default(), None, &mut Silent).unwrap();
+    let inspection = inspect(bundle, &Limits::default(), None, &mut NoBundleProgress).unwrap();
     assert!(inspection.is_sound(), "{:?}", inspection.problems);
     let members = inspection.members.iter();
     members
@@ -130,7 +136,10 @@ fn a_bundle_is_a_source_in_path_order() {
     assert_eq!(folders.count(), 1);
     drop(source);
     let left = fs::read_dir(folder.path()).unwrap().count();
-    assert_eq!(left, 1, "what was unpacked is gone, the bundle is there");
+    assert_eq!(
+        left, 1,
+        "the unpacked files are removed, and the bundle remains"
+    );
 }
 
 /// Nothing of a bundle reaches the repository if the bundle is damaged or truncated, or the selection does not exist.
@@ -168,7 +177,7 @@ fn invalid_bundle_source_leaves_repository_unchanged() {
 /// Cancels as soon as the operation starts.
 struct Stopped;
 
-impl Progress for Stopped {
+impl BundleProgress for Stopped {
     fn event(&mut self, _: Event<'_>) {}
 
     fn is_cancelled(&self) -> bool {
@@ -185,7 +194,7 @@ fn bundle_of_backup_contains_its_regular_files() {
     let options = BundleOptions::new(time, Meta::new("br", "0.1.0")).with_sync(false);
     let out = disk.fixture.at("out");
     let writer = BundleWriter::create(&out, options).unwrap();
-    let sink = BundleSink::new(writer, Selection::default(), Silent);
+    let sink = BundleSink::new(writer, Selection::default(), NoBundleProgress);
     let id: BackupId = report.backup.id;
     let selector = BackupSelector::Prefix(id.to_string());
     let options = ExportOptions::default();
@@ -194,7 +203,13 @@ fn bundle_of_backup_contains_its_regular_files() {
     let (writer, left_out) = sink.finish().unwrap();
     let bundle = writer.finish().unwrap().path;
     let extracted = disk.fixture.at("extracted");
-    br_archive::extract(&bundle, &extracted, &ImportOptions::new(1), &mut Silent).unwrap();
+    br_archive::extract(
+        &bundle,
+        &extracted,
+        &ImportOptions::new(1),
+        &mut NoBundleProgress,
+    )
+    .unwrap();
     let top = disk.stored("").to_string();
     let (tree, copy) = (disk.tree(), br_testkit::Snapshot::of(extracted.join(&top)));
     let mut missing = 0;

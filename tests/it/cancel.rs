@@ -107,6 +107,6 @@ fn backup_waiting_for_slow_file_can_be_cancelled() {
         let both = async { tokio::join!(work, stop).0 };
         tokio::time::timeout(Duration::from_secs(30), both).await
     });
-    let error = result.expect("it ends").unwrap_err();
+    let error = result.expect("the cancelled operation ends").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Interrupted);
 }

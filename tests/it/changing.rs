@@ -20,7 +20,7 @@ fn assert_unread(report: &BackupReport) {
         .collect();
     let failing = ["b gone", "c fails", "d fails late", "k unreadable"];
     assert_eq!(unread, failing, "what cannot be read is named, in order");
-    assert_eq!(backup.unread_count, 4, "and counted");
+    assert_eq!(backup.unread_count, 4, "unreadable entries are counted");
     assert!(
         !backup.is_complete(),
         "the backup says that something is missing"
@@ -28,7 +28,7 @@ fn assert_unread(report: &BackupReport) {
     let reasons = backup.unread.iter().map(|unread| &unread.reason.0);
     assert!(
         reasons.into_iter().all(|reason| !reason.is_empty()),
-        "with reasons"
+        "every unreadable entry has a reason"
     );
 }
 
@@ -61,7 +61,7 @@ fn failing_files_do_not_affect_other_files() {
     assert_eq!(
         told.failed.lock().unwrap().len(),
         4,
-        "and reported immediately"
+        "unreadable entries are reported immediately"
     );
     let warnings = told.warnings.lock().unwrap();
     assert_eq!(
@@ -70,14 +70,14 @@ fn failing_files_do_not_affect_other_files() {
     );
     let files = repo.files(backup.id).unwrap();
     let text: Vec<_> = files.keys().cloned().collect();
-    assert_eq!(text.len(), 8, "the others are there: {text:?}");
+    assert_eq!(text.len(), 8, "the other files are in the backup: {text:?}");
     let originals = source.files();
     assert_eq!(files["a good"], originals["a good"]);
     assert_eq!(files["z good"], originals["z good"]);
     assert_eq!(
         files["e shrinks"][..],
         noise(3, 1000)[..600],
-        "what was read of it"
+        "the backup has the bytes that were read"
     );
     assert_eq!(files["f shrinks much"][..], big[..1_000_000]);
     assert_eq!(files["g becomes empty"].len(), 0);
@@ -108,7 +108,7 @@ fn failing_files_do_not_affect_other_files() {
     let EntryKind::File(file) = &repo.entries(next.id).unwrap()[0].kind else {
         panic!()
     };
-    assert!(!file.torn, "and is whole now");
+    assert!(!file.torn, "the file is complete now");
 }
 
 /// Changes the real tree while it is walked.
@@ -219,7 +219,7 @@ fn real_files_that_change_between_walk_and_reading() {
     assert_eq!(
         read("grows"),
         [noise(1, 200_000), vec![7; 50_000]].concat(),
-        "what it was when opened"
+        "the backup has the content at the time of the open"
     );
     assert_eq!(read("shrinks"), noise(1, 700));
     disk.assert_sound();

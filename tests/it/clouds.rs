@@ -66,12 +66,19 @@ fn large_object_is_uploaded_in_blocks_and_to_named_tier() {
         let payload = Payload::from(content.clone()).with_rare_reads(true);
         let payload = payload.with_unique_key(true);
         let created = block_on(storage.create_new("packs/large", payload)).unwrap();
-        assert_eq!(created, Creation::Created, "also what is there already");
+        assert_eq!(
+            created,
+            Creation::Created,
+            "an existing object is reported as existing"
+        );
         let sent = storage.traffic().unwrap().bytes_sent >> 20;
-        assert_eq!(sent, 40, "it is sent once");
+        assert_eq!(sent, 40, "the object is sent once");
     }
     let traffic = storage.traffic().unwrap();
-    assert!(traffic.requests >= 5, "a look and three parts: {traffic:?}");
+    assert!(
+        traffic.requests >= 5,
+        "one check and three parts are sent: {traffic:?}"
+    );
     let len = content.len() as u64;
     assert_eq!(block_on(storage.get("packs/large", len)).unwrap(), content);
     let (end, size) = block_on(storage.get_suffix("packs/large", 1000)).unwrap();

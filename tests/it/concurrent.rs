@@ -128,7 +128,7 @@ fn with_retry(repo: &TestRepo, source: &MemorySource, what: &str) -> BackupId {
             assert_eq!(
                 error.kind(),
                 ErrorKind::Conflict,
-                "{what}: the only error is that others were faster: {error}: {:?}",
+                "{what}: the only error is a lost race: {error}: {:?}",
                 std::error::Error::source(&error)
             );
             repo.backup(source)
@@ -201,7 +201,7 @@ fn a_prune_inside_a_backup(base: bool, sleeps: bool) {
     let conflicts = conflicts.into_inner();
     assert!(
         conflicts < operations / 2,
-        "most backups get through: {conflicts} of {operations} do not"
+        "most backups succeed: {conflicts} of {operations} fail"
     );
 }
 

@@ -53,7 +53,7 @@ fn at_every_operation(
 ) {
     for when in [When::Before, When::After] {
         for n in steps(0..) {
-            assert!(n < 200, "the work comes to an end");
+            assert!(n < 200, "the work ends");
             let victim = repo.fork(1000 + n);
             victim.faults.stop_at(n, when);
             let result = work(&victim);
@@ -72,7 +72,7 @@ fn at_every_operation(
                 assert_eq!(
                     kind,
                     ErrorKind::Unavailable,
-                    "{what}: the store is to blame: {error}"
+                    "{what}: the error names the store: {error}"
                 );
             }
             let survivor = victim.reopen(2000 + n);
@@ -97,7 +97,7 @@ fn listed(what: &str, repo: &TestRepo, before: &Expected, new: &MemorySource) ->
     );
     assert!(
         all.len() <= before.len() + 1,
-        "{what}: at most the one that was made is new"
+        "{what}: at most the interrupted backup is new"
     );
     all
 }
@@ -110,7 +110,7 @@ fn a_backup_dies(encrypted: bool) {
         let mut all = listed(what, survivor, &before, &new);
         assert!(
             !succeeded || all.len() == 3,
-            "{what}: what was reported as done is there"
+            "{what}: the reported backup exists"
         );
         survivor.assert_holds(what, &all);
         let next = survivor
@@ -145,10 +145,7 @@ fn assert_clean(what: &str, repo: &TestRepo) {
         &repo.context,
     ))
     .unwrap();
-    assert_eq!(
-        stats.packs_condemned, 0,
-        "{what}: no pack stays condemned for ever"
-    );
+    assert_eq!(stats.packs_condemned, 0, "{what}: no pack stays condemned");
 }
 
 #[test]
@@ -217,7 +214,7 @@ fn lost_response_does_not_lose_backup() {
             if operation.verb == "put" && operation.key.starts_with("log/") {
                 assert!(
                     result.is_ok(),
-                    "{what}: the fate of a log entry is found out"
+                    "{what}: it is determined whether the log entry was written"
                 );
             }
             survivor.assert_holds(&what, &all);
@@ -238,7 +235,7 @@ fn crash_of_delete_at_any_point_is_atomic() {
             .any(|backup| backup.id == victim_id);
         assert!(
             !(succeeded && there),
-            "{what}: what was reported as done is done"
+            "{what}: the reported deletions happened"
         );
         let mut all = before.clone();
         if !there {
@@ -424,7 +421,7 @@ fn data_of_crashed_backup_is_not_stored_again() {
         let report = survivor.backup_with(&source, &options).unwrap();
         assert_eq!(
             report.packs_resumed, resumed,
-            "stopped at {n}: packs of the dead run are used"
+            "stopped at {n}: packs of the killed run are used"
         );
         let stored = report.backup.changes.bytes_stored;
         assert!(

@@ -218,12 +218,12 @@ fn every_damage_is_noticed(encrypted: bool) {
                 let white = |bytes: &[u8]| bytes.trim_ascii().to_vec();
                 let same =
                     bytes.is_some_and(|bytes| white(&bytes) == white(&whole.repo.object(key)));
-                assert!(same, "{what}: only white space is of no meaning");
+                assert!(same, "{what}: only a change of white space has no effect");
                 continue;
             }
             assert!(
                 seen.found,
-                "{what}: it is found; lost {:?}; {}",
+                "{what}: check finds the damage; lost {:?}; {}",
                 seen.lost, seen.texts
             );
             let name = key.rsplit('/').next().unwrap();
@@ -278,7 +278,7 @@ fn assert_names(report: &RestoreReport, pack: &str) -> BTreeSet<String> {
     assert_eq!(
         report.damaged,
         !failed.is_empty(),
-        "it is damage, not the target"
+        "the cause is damage, not the target"
     );
     assert_eq!(report.failed_count, failed.len() as u64);
     for (_, reason) in &report.failed {
@@ -296,9 +296,9 @@ fn assert_restored(
     for (path, content) in files {
         let there = fs::read(target.join(path));
         if failed.contains(path) {
-            assert!(there.is_err(), "{what}: no half of {path} is left");
+            assert!(there.is_err(), "{what}: no part of {path} is left");
         } else {
-            assert!(there.unwrap() == content[..], "{what}: {path} is whole");
+            assert!(there.unwrap() == content[..], "{what}: {path} is complete");
         }
     }
     let link = fs::read_link(target.join("link")).unwrap();
@@ -307,7 +307,7 @@ fn assert_restored(
         let name = item.unwrap().file_name();
         assert!(
             !name.to_string_lossy().starts_with(".br-"),
-            "{what}: nothing half-written stays"
+            "{what}: no unfinished file is left"
         );
     }
 }
@@ -449,7 +449,7 @@ fn chunk_stored_twice_survives_loss_of_one_copy() {
         let report = fork.check().unwrap();
         assert!(
             report.findings.iter().any(|finding| finding.object == pack),
-            "and the damage is found"
+            "check finds the damage"
         );
     }
 }
@@ -502,7 +502,7 @@ fn damaged_tree_node_loses_only_entries_below_it() {
     );
     assert!(
         report.failed[0].1.contains("entries"),
-        "with how much is missing: {:?}",
+        "the number of missing entries is reported: {:?}",
         report.failed
     );
     let restored = fs::read_dir(out.path()).unwrap().count();

@@ -1,4 +1,4 @@
-//! Taking backups out of the catalog.
+//! Removal of backups from the backup list.
 
 use br_core::engine::delete;
 use br_core::model::BackupId;
@@ -26,7 +26,7 @@ fn deleted_backup_is_removed_and_others_stay() {
     assert_eq!(
         left,
         [backups[0].clone(), backups[2].clone()],
-        "oldest first"
+        "backups are sorted by age, oldest first"
     );
     assert!(repo.size() >= size, "data stays until a prune");
     let error = repo.files(backups[1].id).unwrap_err();
@@ -48,7 +48,7 @@ fn repeated_delete_succeeds_but_unknown_id_is_error() {
         &repo.context,
     ))
     .unwrap();
-    assert_eq!(plan.backups.len(), 1, "each is named once");
+    assert_eq!(plan.backups.len(), 1, "each backup is named once");
     for _ in 0..2 {
         // Another process may have deleted it first: the result is the same.
         block_on(delete::delete(&repo.repository, &plan, &repo.context)).unwrap();
@@ -72,7 +72,7 @@ fn ambiguous_id_is_refused_with_list_of_matches() {
     let id = backups[2].id.to_string();
     assert!(
         error.to_string().contains(&id[id.len() - 8..]),
-        "it gives ids that fit one: {error}"
+        "the error lists the ids that match: {error}"
     );
     let latest = block_on(repo.repository.find(&BackupSelector::Latest, &repo.context)).unwrap();
     assert_eq!(latest.id, backups[2].id);
@@ -104,10 +104,14 @@ fn the_plan_names_the_last_complete_backup_when_incomplete_ones_are_left() {
         let plan = delete::plan(&repo.repository, ids, &repo.context);
         block_on(plan).unwrap().last_complete
     };
-    assert_eq!(last_complete(&ids[..1]), [], "another one is complete");
+    assert_eq!(last_complete(&ids[..1]), [], "the other backup is complete");
     assert_eq!(last_complete(&[ids[0], ids[2]]), [ids[0], ids[2]]);
-    assert_eq!(last_complete(&ids), [], "none is left at all");
-    assert_eq!(last_complete(&[other]), [], "none is left of that host");
+    assert_eq!(last_complete(&ids), [], "no backup is left");
+    assert_eq!(
+        last_complete(&[other]),
+        [],
+        "no backup of that host is left"
+    );
     repo.delete(&ids[..1]).unwrap();
     assert_eq!(last_complete(&ids[2..]), [ids[2]]);
 }

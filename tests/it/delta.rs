@@ -51,9 +51,10 @@ fn stored(repo: &TestRepo) -> u64 {
 
 /// A repository with two versions of a file; the second is stored as differences.
 fn two_versions(encrypted: bool) -> (TestRepo, Expected) {
-    let repo = match encrypted {
-        true => TestRepo::encrypted(),
-        false => TestRepo::new(),
+    let repo = if encrypted {
+        TestRepo::encrypted()
+    } else {
+        TestRepo::new()
     };
     let mut content = noise(1, 2 << 20);
     let mut all = Expected::new();
@@ -69,9 +70,10 @@ fn two_versions(encrypted: bool) -> (TestRepo, Expected) {
 #[test]
 fn small_change_stores_little_data() {
     for encrypted in [false, true] {
-        let repo = match encrypted {
-            true => TestRepo::encrypted(),
-            false => TestRepo::new(),
+        let repo = if encrypted {
+            TestRepo::encrypted()
+        } else {
+            TestRepo::new()
         };
         let mut content = noise(1, 8 << 20);
         let first = version(0, content.clone());
@@ -302,9 +304,10 @@ fn either_copy_of_delta_base_is_sufficient() {
     for (number, key) in (10..).zip(large(&repo)) {
         for lost in [false, true] {
             let worse = repo.fork(number);
-            match lost {
-                true => worse.set_object(&key, None),
-                false => rot(&worse, &key),
+            if lost {
+                worse.set_object(&key, None);
+            } else {
+                rot(&worse, &key);
             }
             for (id, source) in &all {
                 assert!(worse.files(*id).unwrap() == source.files(), "{key}");
@@ -337,7 +340,7 @@ fn partial_check_names_deltas_with_damaged_base() {
             assert_eq!(report.files[0].backups, [*second]);
         }
     }
-    assert!(found > 0, "some of the checks read that pack");
+    assert!(found > 0, "at least one partial check reads the pack");
 }
 
 /// The earlier version is deleted and pruned while a backup makes differences from it.
@@ -489,9 +492,10 @@ fn damage_to_unused_data_is_note() {
             "{:?}",
             report.findings
         );
-        match report.is_sound() {
-            true => sound += 1,
-            false => unsound += 1,
+        if report.is_sound() {
+            sound += 1;
+        } else {
+            unsound += 1;
         }
     }
     assert!(sound > 3 && unsound > 3, "{sound} {unsound}");

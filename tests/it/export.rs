@@ -82,7 +82,7 @@ fn export_disk(disk: &Disk, id: BackupId, paths: Vec<EntryPath>) -> Vec<(Entry, 
     assert_eq!(
         (totals.entries, totals.files, totals.bytes),
         (given.len() as u64, files.count() as u64, bytes as u64),
-        "the report counts what was given"
+        "the report counts the entries that the sink got"
     );
     given
 }
@@ -116,7 +116,7 @@ fn every_kind_of_entry_comes_with_its_content() {
         assert_eq!(
             entries,
             list(&disk, backup.id),
-            "what is listed, in the same order"
+            "the export has the listed entries in the same order"
         );
         assert!(entries.is_sorted_by(|one, next| one.path < next.path));
         let tree = disk.tree();
@@ -184,7 +184,7 @@ fn almost_empty_sparse_file_needs_no_digest() {
     let expected = [LEN.to_string().as_bytes(), b" ", &data].concat();
     assert!(
         taken(&given)[0].1 == expected,
-        "the data and nothing but zeros"
+        "the file has its data, and zeros elsewhere"
     );
 }
 
@@ -221,9 +221,9 @@ fn unknown_path_is_error_before_first_entry() {
     assert_eq!(error.kind(), ErrorKind::PathNotFound, "{error}");
     assert!(
         error.to_string().contains("many/no such"),
-        "it is named: {error}"
+        "the error names the path: {error}"
     );
-    assert_eq!(taken(&given), [], "the sink was given nothing");
+    assert_eq!(taken(&given), [], "the sink got no entry");
 
     let unknown = BackupId(uuid::Uuid::nil());
     let all = ExportOptions::default();
@@ -268,7 +268,7 @@ fn scattered_chunks_are_exported_in_order() {
     assert_eq!(report.unwrap().totals.files, 2_001);
     assert!(
         files(&taken(&given)) == source.files(),
-        "everything is as it was"
+        "the repository is unchanged"
     );
 }
 
@@ -328,7 +328,7 @@ fn content_may_be_left_unread() {
             assert!(*bytes == whole[..len], "{} up to {limit}", entry.path);
         }
         let [expect, advance] = *sums.0.lock().unwrap();
-        assert_eq!(expect, advance, "progress comes to its end");
+        assert_eq!(expect, advance, "progress reaches the total");
     }
 }
 
@@ -345,7 +345,7 @@ fn a_large_file_that_is_left_unread_is_not_fetched() {
         let (given, report) = export_with(&repo.repository, id, &all, &repo.context, read);
         let _ = report.unwrap();
         let given = taken(&given);
-        assert!(given[1].1 == noise(2, 5_000), "what follows comes");
+        assert!(given[1].1 == noise(2, 5_000), "later files are exported");
         repo.faults.count()
     };
     let whole = count(everything);
@@ -424,7 +424,7 @@ fn damaged_data_is_reported_and_not_exported() {
                 let (given, report) =
                     export_with(&copy.repository, *id, &all, &copy.context, everything);
                 for (file, bytes) in files(&taken(&given)) {
-                    assert!(bytes == expected[&file], "{key}: {file} is right");
+                    assert!(bytes == expected[&file], "{key}: {file} is correct");
                 }
                 let Err(error) = report else { continue };
                 assert_is_damage(&error);
@@ -441,7 +441,7 @@ fn damaged_data_is_reported_and_not_exported() {
                 }
             }
         }
-        assert!(named > 3, "{named} times a file is named");
+        assert!(named > 3, "{named} errors name a file");
     }
 }
 
@@ -459,7 +459,7 @@ fn export_fails_if_sink_ignores_damage() {
         let error = content.read_to_end(&mut bytes).unwrap_err();
         assert!(bytes.len() < 5_000_000 && noise(1, 5_000_000).starts_with(&bytes));
         let again = content.read(&mut [0; 10]).unwrap_err();
-        assert_eq!(error.to_string(), again.to_string(), "it stays failed");
+        assert_eq!(error.to_string(), again.to_string(), "later reads fail too");
         Ok(bytes)
     };
     let (_, report) = export_with(&repo.repository, id, &all, &repo.context, read);
@@ -470,7 +470,7 @@ fn export_fails_if_sink_ignores_damage() {
         Ok(Vec::new())
     });
     let _ = report.unwrap();
-    assert_eq!(taken(&given).len(), 1, "what is not read is not looked at");
+    assert_eq!(taken(&given).len(), 1, "unread content is not verified");
 }
 
 #[test]
@@ -488,7 +488,7 @@ fn unavailable_store_is_not_reported_as_damage() {
             Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{n}: {error}"),
         }
         if one.faults.count() <= n {
-            assert!(n > 3, "there was something to fail");
+            assert!(n > 3, "at least one operation failed");
             return;
         }
     }
@@ -523,6 +523,6 @@ fn export_can_be_cancelled_at_any_point() {
         assert_eq!(error.kind(), ErrorKind::Interrupted, "{when}: {error}");
         let given = taken(&given);
         let is_taken = |(entry, _): &(Entry, _)| entry.path.to_string() == when;
-        assert!(!given.iter().any(is_taken), "{when} was not taken");
+        assert!(!given.iter().any(is_taken), "the sink did not take {when}");
     }
 }

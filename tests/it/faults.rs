@@ -25,7 +25,7 @@ fn at_every_operation(work: impl Fn(&TestRepo) -> br_core::Result<()>) {
         let result = work(&one);
         if one.faults.count() <= n {
             result.unwrap();
-            assert!(n > 3, "there was something to fail");
+            assert!(n > 3, "at least one operation failed");
             return;
         }
         let operation = one.faults.operations()[usize::try_from(n).unwrap()].clone();
@@ -60,7 +60,11 @@ fn restore_with_store_errors_reports_missing_files_but_not_damage() {
             &repo.context,
         );
         let report = block_on(done)?;
-        assert!(!report.damaged, "it is no damage: {:?}", report.failed);
+        assert!(
+            !report.damaged,
+            "no damage is reported: {:?}",
+            report.failed
+        );
         for (path, content) in source().files() {
             let there = std::fs::read(target.join(&path));
             if report
@@ -68,9 +72,9 @@ fn restore_with_store_errors_reports_missing_files_but_not_damage() {
                 .iter()
                 .any(|(failed, _)| failed.to_string() == path)
             {
-                assert!(there.is_err(), "{path} was not restored, and not in part");
+                assert!(there.is_err(), "no part of {path} was restored");
             } else {
-                assert_eq!(there.unwrap(), content, "{path} is whole");
+                assert_eq!(there.unwrap(), content, "{path} is complete");
             }
         }
         Ok(())

@@ -97,13 +97,13 @@ fn backup_on_full_disk_continues_after_space_is_freed() {
     let report = block_on(check(&repository, &look, &context)).unwrap();
     assert!(
         report.is_sound(),
-        "what was there is sound: {:?}",
+        "existing backups are sound: {:?}",
         report.findings
     );
     assert_eq!(
         block_on(repository.backups(&context)).unwrap(),
         [first.backup],
-        "and nothing new is listed"
+        "no new backup is listed"
     );
     small.resize(80);
     let report = block_on(backup(&repository, files(40), &options, &context)).unwrap();
@@ -121,9 +121,12 @@ fn backup_on_full_disk_continues_after_space_is_freed() {
 /// Files below a folder whose names are wanted.
 fn count(folder: &Path, wanted: &dyn Fn(&str) -> bool) -> usize {
     let items = fs::read_dir(folder).unwrap().map(|item| item.unwrap());
-    let count = |item: fs::DirEntry| match item.file_type().unwrap().is_dir() {
-        true => count(&item.path(), wanted),
-        false => usize::from(wanted(item.file_name().to_str().unwrap())),
+    let count = |item: fs::DirEntry| {
+        if item.file_type().unwrap().is_dir() {
+            count(&item.path(), wanted)
+        } else {
+            usize::from(wanted(item.file_name().to_str().unwrap()))
+        }
     };
     items.map(count).sum()
 }
@@ -146,14 +149,14 @@ fn restore_on_full_disk_reports_missing_files() {
     let report = block_on(report).unwrap();
     assert!(
         report.failed_count >= 8,
-        "half of it does not fit: {report:?}"
+        "some files do not fit: {report:?}"
     );
-    assert!(!report.damaged, "that is not the repository's fault");
+    assert!(!report.damaged, "the error does not name the repository");
     for (path, reason) in &report.failed {
         assert!(reason.contains("No space left"), "{path}: {reason}");
         assert!(
             !target.join(path.to_string()).exists(),
-            "no half of {path} is left"
+            "no part of {path} is left"
         );
     }
     let failed: Vec<_> = report
@@ -166,7 +169,7 @@ fn restore_on_full_disk_reports_missing_files() {
             assert_eq!(
                 fs::read(target.join(&path)).unwrap(),
                 content,
-                "{path} is whole"
+                "{path} is complete"
             );
         }
     }
@@ -187,7 +190,7 @@ fn restore_on_full_disk_reports_missing_files() {
     assert_eq!(report.failed, []);
     assert!(
         report.files_unchanged >= 1,
-        "what is there is not written again: {report:?}"
+        "existing files are not written again: {report:?}"
     );
     for (path, content) in source.files() {
         assert_eq!(fs::read(target.join(&path)).unwrap(), content, "{path}");

@@ -87,7 +87,7 @@ fn use_all(repo: &TestRepo) {
             for (path, content) in &wanted {
                 let path = br_core::model::EntryPath::new(path.as_bytes()).unwrap();
                 if let Ok(bytes) = repo.dump(backup.id, &path) {
-                    assert_eq!(bytes, content[..], "{path} is right or an error");
+                    assert_eq!(bytes, content[..], "{path} is correct or an error");
                 }
             }
         }

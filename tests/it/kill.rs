@@ -93,8 +93,8 @@ fn killed_backup_leaves_intact_repository_and_next_run_continues() {
         }
         std::fs::remove_dir_all(br.home()).unwrap();
     }
-    assert!(resumed > 0, "packs of a killed run are used by the next");
-    assert!(committed < 12, "most runs were killed before their end");
+    assert!(resumed > 0, "the next run uses packs of a killed run");
+    assert!(committed < 12, "most runs were killed before they ended");
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn interrupted_backup_ends_cleanly() {
         let output = br_testkit::BrOutput::from(child.wait_with_output().unwrap()).expect(130);
         let last = output.stderr.lines().last().unwrap();
         assert_eq!(json(last)["code"], 130, "{last}");
-        assert_eq!(output.stdout, "", "there is no result");
+        assert_eq!(output.stdout, "", "the killed run printed no result");
     }
     let list = json(
         &br.run(["-r", "repository", "--json", "list"])

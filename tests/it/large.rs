@@ -57,7 +57,7 @@ fn holes_are_restored_as_holes_and_store_no_data() {
     let took = start.elapsed();
     assert!(
         took < Duration::from_secs(20),
-        "five gibibytes of nothing took {took:?}"
+        "5 GiB of holes took {took:?}"
     );
     disk.tree()
         .assert_same(&disk.copy("out"), "length, times and content are the same");
@@ -65,7 +65,7 @@ fn holes_are_restored_as_holes_and_store_no_data() {
     let copied = fs::metadata(&copy).unwrap().blocks();
     assert!(
         copied < 1000,
-        "holes are holes again: {copied} blocks instead of {blocks}"
+        "restored holes use no blocks: {copied} blocks instead of {blocks}"
     );
     let (original, copy) = (File::open(at).unwrap(), File::open(copy).unwrap());
     for offset in [0, GIB, 5 * GIB / 2, 5 * GIB / 2 + 12_345, 5 * GIB - 8192] {
@@ -113,5 +113,5 @@ fn file_of_two_gibibytes_is_restored() {
         );
         left -= now as u64;
     }
-    assert_eq!(file.read(&mut there).unwrap(), 0, "nothing follows");
+    assert_eq!(file.read(&mut there).unwrap(), 0, "the file ends here");
 }

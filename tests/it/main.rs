@@ -7,9 +7,9 @@
 )]
 
 mod backup;
+mod backup_list;
 mod bundle;
 mod cancel;
-mod catalog;
 mod changing;
 mod chaos;
 mod cli;

@@ -74,7 +74,11 @@ fn a_newer_minor_version_can_be_read_and_not_written() {
     let repo = repo.reopen(2);
     let keys = repo.keys();
     for (id, files) in &whole.backups {
-        assert_eq!(repo.files(*id).unwrap(), *files, "it can be read");
+        assert_eq!(
+            repo.files(*id).unwrap(),
+            *files,
+            "the repository can be read"
+        );
     }
     assert!(repo.check().unwrap().is_sound());
     let repair = CheckOptions::default().with_repair_index(true);
@@ -135,7 +139,7 @@ fn passwords() {
     assert_eq!(
         error.kind(),
         ErrorKind::NotEncrypted,
-        "a password for a repository that has none"
+        "a password for an unencrypted repository is an error"
     );
 }
 

@@ -62,7 +62,7 @@ fn prune_executes_its_plan() {
     assert!(planned.packs_unused >= 2, "{planned:?}");
     assert_eq!(
         planned.bytes_copied, 200_000,
-        "only what is used is copied: {planned:?}"
+        "only used chunks are copied: {planned:?}"
     );
     let report = block_on(prune(&repo.repository, &planned, &repo.context)).unwrap();
     assert_eq!(
@@ -82,9 +82,13 @@ fn prune_executes_its_plan() {
     assert_eq!(
         size(&after),
         size(&before) - report.bytes_deleted + report.bytes_written,
-        "the sums are right"
+        "the plan matches the report"
     );
-    assert!(size(&after) < 250_000, "little is left: {}", size(&after));
+    assert!(
+        size(&after) < 250_000,
+        "almost no unused data is left: {}",
+        size(&after)
+    );
     repo.assert_holds("after", &Expected::from([(kept, small)]));
     let stats = block_on(stats(&repo.repository, &repo.context)).unwrap();
     assert_eq!((stats.backups, stats.packs_condemned), (1, 0), "{stats:?}");
@@ -106,12 +110,12 @@ fn small_amount_of_unused_data_is_kept() {
     let planned = block_on(plan(&repo.repository, &lenient, &repo.context)).unwrap();
     assert_eq!(
         planned.packs_rewritten, 0,
-        "two percent of waste are left alone: {planned:?}"
+        "two percent of unused data are kept: {planned:?}"
     );
     let planned = block_on(plan(&repo.repository, &TestRepo::thorough(), &repo.context)).unwrap();
     assert!(
         planned.packs_rewritten >= 1,
-        "unless the option is given: {planned:?}"
+        "with the option, unused data is removed: {planned:?}"
     );
     let _ = block_on(prune(&repo.repository, &planned, &repo.context)).unwrap();
     repo.assert_holds("after", &Expected::from([(kept, most)]));
@@ -144,7 +148,7 @@ fn chunks_that_moved_again_and_again_are_found() {
     let added = report.changes.bytes_added;
     assert!(
         (186_000..195_000).contains(&added),
-        "what moved is not stored again: {added}"
+        "moved chunks are not stored again: {added}"
     );
     let last = hosts.pop().unwrap();
     repo.assert_holds("and a backup", &Expected::from([last, (report.id, next)]));
@@ -193,7 +197,7 @@ fn young_unknown_packs_are_kept() {
             .filter(|key| key.starts_with("packs/"))
             .count()
     };
-    assert_eq!(packs(&repo), 2, "a dead backup left its packs");
+    assert_eq!(packs(&repo), 2, "the killed backup left packs");
     let planned = block_on(plan(
         &repo.repository,
         &PruneOptions::default(),
@@ -202,7 +206,7 @@ fn young_unknown_packs_are_kept() {
     .unwrap();
     assert_eq!(
         planned.packs_leftover, 0,
-        "they may be of one that runs: {planned:?}"
+        "a running backup may need them: {planned:?}"
     );
     let planned = block_on(plan(&repo.repository, &TestRepo::thorough(), &repo.context)).unwrap();
     assert_eq!(planned.packs_leftover, 2, "{planned:?}");
@@ -302,10 +306,13 @@ fn a_prune_that_loses_races_copies_once() {
         operations.iter().filter(is_put).count()
     };
     assert!(puts("log/") > 3, "several attempts lost: {}", puts("log/"));
-    assert_eq!(puts("packs/"), 1, "what is used is copied once");
+    assert_eq!(puts("packs/"), 1, "used chunks are copied once");
     assert!(report.bytes_written < 1_000_000, "{report:?}");
     let planned = block_on(plan(&one.repository, &TestRepo::thorough(), &one.context)).unwrap();
-    assert!(planned.is_empty(), "nothing is left behind: {planned:?}");
+    assert!(
+        planned.is_empty(),
+        "no leftover packs are found: {planned:?}"
+    );
     assert_eq!(one.files(kept_id).unwrap(), kept.files());
     assert!(one.check().unwrap().findings.is_empty());
 }
@@ -333,7 +340,7 @@ fn partial_writes_of_killed_writers_are_removed_by_empty_plan() {
     assert_eq!(report.unfinished_removed, 1, "{report:?}");
     assert!(
         !old.exists() && young.exists(),
-        "a writer may still be at it"
+        "a writer may still use the file"
     );
 }
 
@@ -353,7 +360,7 @@ fn unreferenced_segments_and_manifests_have_same_grace_as_packs() {
     ))
     .unwrap();
     let _ = block_on(prune(&repo.repository, &planned, &repo.context)).unwrap();
-    assert_eq!(repo.keys(), before, "nothing goes within a day");
+    assert_eq!(repo.keys(), before, "nothing is deleted within a day");
     let options = br_core::engine::check::CheckOptions::default().with_repair_log(true);
     let checked = br_core::engine::check::check(&repo.repository, &options, &repo.context);
     assert!(block_on(checked).unwrap().is_sound());

@@ -1,4 +1,4 @@
-//! What can be rebuilt: the index from packs, the catalog from manifests.
+//! What can be rebuilt: the index from packs, the backup list from manifests.
 
 use br_core::ErrorKind;
 use br_core::engine::check::{CheckOptions, ReadData, check};
@@ -57,7 +57,7 @@ fn a_damaged_index_is_rebuilt() {
                 );
                 assert!(
                     repo.check().unwrap().findings.is_empty(),
-                    "{what}: and it works on"
+                    "{what}: later operations work"
                 );
             }
         }
@@ -113,7 +113,11 @@ fn a_damaged_log_is_named_and_rebuilt() {
             }
             let (context, told) = telling(&repo.context);
             let listed = block_on(repo.repository.backups(&context)).unwrap();
-            assert_eq!(listed.len(), 2, "{what}: the manifests tell");
+            assert_eq!(
+                listed.len(),
+                2,
+                "{what}: the backups are found by their manifests"
+            );
             let told = told.warnings.lock().unwrap().join("\n");
             assert!(told.contains(&key), "{what}: {told}");
             let error = repo.backup(&source()).unwrap_err();
@@ -121,7 +125,7 @@ fn a_damaged_log_is_named_and_rebuilt() {
             assert_eq!(
                 error.kind(),
                 ErrorKind::Damaged,
-                "{what}: nothing is added to it"
+                "{what}: nothing is added to the repository"
             );
             assert_eq!(repo.keys(), before, "{what}: nothing is written");
             let options = CheckOptions::default()
@@ -133,7 +137,7 @@ fn a_damaged_log_is_named_and_rebuilt() {
             assert_eq!(
                 repo.backups().unwrap().len(),
                 2,
-                "{what}: all backups are back"
+                "{what}: all backups are listed again"
             );
             for (id, files) in &whole.backups {
                 assert_eq!(repo.files(*id).unwrap(), *files, "{what}");
@@ -142,7 +146,7 @@ fn a_damaged_log_is_named_and_rebuilt() {
             assert_eq!(
                 repo.files(next).unwrap(),
                 source().files(),
-                "{what}: it works on"
+                "{what}: later operations work"
             );
             repo.delete(&[whole.backups[0].0]).unwrap();
             let _ = repo.prune().unwrap();
@@ -168,7 +172,11 @@ fn a_log_damaged_before_a_checkpoint_does_not_matter() {
         );
     }
     let repo = repo.reopen(2);
-    assert_eq!(repo.backups().unwrap().len(), 40, "a checkpoint has it all");
+    assert_eq!(
+        repo.backups().unwrap().len(),
+        40,
+        "a checkpoint has the whole state"
+    );
     let _ = repo.backup(&source()).unwrap();
     assert!(repo.check().unwrap().is_sound());
 }
@@ -219,7 +227,7 @@ fn a_missing_manifest_is_damage_and_stops_a_prune() {
     assert_eq!(
         repo.files(*id).unwrap(),
         *files,
-        "the files are there all the same"
+        "the files can be restored nevertheless"
     );
     let error = repo.prune().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
@@ -242,7 +250,7 @@ fn a_lost_pack_is_given_up_and_its_content_stored_again() {
             repo.set_object(&pack, None);
             assert!(
                 !repo.check().unwrap().is_sound(),
-                "{pack}: the loss is noticed"
+                "{pack}: the loss is detected"
             );
             let options = CheckOptions::default().with_repair_index(true);
             let report = block_on(check(&repo.repository, &options, &repo.context)).unwrap();
@@ -261,7 +269,7 @@ fn a_lost_pack_is_given_up_and_its_content_stored_again() {
             assert_eq!(
                 repo.files(latest.id).unwrap(),
                 whole.backups[1].1,
-                "{pack}: the new backup is whole"
+                "{pack}: the new backup is complete"
             );
             let lost_tree = report
                 .findings
@@ -278,7 +286,7 @@ fn a_lost_pack_is_given_up_and_its_content_stored_again() {
                     assert_eq!(
                         repo.files(*id).unwrap(),
                         *files,
-                        "{pack}: the old ones are, too"
+                        "{pack}: the old backups are complete too"
                     );
                 }
             }
@@ -359,7 +367,11 @@ fn a_lost_log_is_damage_in_every_command_and_rebuilt_on_request() {
         assert!(report.is_sound(), "{:?}", report.findings);
         assert_eq!(report.repaired.len(), 3, "{:?}", report.repaired);
         let repo = repo.reopen(5);
-        assert_eq!(repo.backups().unwrap().len(), 2, "all backups are back");
+        assert_eq!(
+            repo.backups().unwrap().len(),
+            2,
+            "all backups are listed again"
+        );
         let _ = repo.prune().unwrap();
         for (id, files) in &whole.backups {
             assert_eq!(repo.files(*id).unwrap(), *files);
@@ -405,9 +417,17 @@ fn machine_that_saw_newer_entry_refuses_older_log() {
     let report = repair_log(&mended);
     assert!(report.is_sound(), "{:?}", report.findings);
     let listed: Vec<_> = mended.backups().unwrap().iter().map(|b| b.id).collect();
-    assert_eq!(listed, [first, second], "its manifest brings it back");
+    assert_eq!(
+        listed,
+        [first, second],
+        "the backup is recovered from its manifest"
+    );
     back_up(&mended, 5);
-    assert_eq!(cut.reopen(14).backups().unwrap().len(), 3, "for everybody");
+    assert_eq!(
+        cut.reopen(14).backups().unwrap().len(),
+        3,
+        "other readers see the backup too"
+    );
     let _ = mended.prune().unwrap();
     assert!(mended.check().unwrap().is_sound());
     assert_eq!(mended.files(second).unwrap(), small(3).files());
@@ -484,7 +504,10 @@ fn backup_missing_from_log_is_recovered_unless_deleted() {
     let of = |name: &str| {
         let mut found = findings.iter().filter(|f| f.object.contains(name));
         let first = found.next().map(|f| (f.severity, f.message.clone()));
-        assert!(found.next().is_none(), "one line each: {findings:?}");
+        assert!(
+            found.next().is_none(),
+            "each pack has one finding: {findings:?}"
+        );
         first
     };
     let (severity, message) = of(&lost.to_string()).unwrap();
@@ -525,7 +548,7 @@ fn log_with_truncated_last_entry_is_read_without_write() {
             repo.faults.reset();
             let ids: Vec<_> = repo.backups().unwrap().iter().map(|b| b.id).collect();
             let wanted = [whole.backups[0].0, whole.backups[1].0, fourth];
-            assert_eq!(ids, wanted, "and not the one that was deleted");
+            assert_eq!(ids, wanted, "the deleted backup is not recovered");
             for (id, files) in &whole.backups {
                 assert_eq!(repo.files(*id).unwrap(), *files);
             }
@@ -579,7 +602,7 @@ fn a_check_reads_log_entries_before_the_newest_checkpoint() {
     let report = repo.check().unwrap();
     assert!(
         report.is_sound(),
-        "nothing needs them: {:?}",
+        "no backup needs the lost packs: {:?}",
         report.findings
     );
     let named: Vec<_> = report.findings.iter().map(|f| f.object.clone()).collect();
@@ -614,7 +637,7 @@ fn read_all() -> CheckOptions {
 #[test]
 fn next_backup_stores_data_again_that_reader_found_damaged() {
     let restore: fn(&TestRepo, BackupId) = |repo, id| {
-        assert!(repo.files(id).is_err(), "the damage is met");
+        assert!(repo.files(id).is_err(), "the run reads damaged data");
     };
     let checked: fn(&TestRepo, BackupId) = |repo, _| {
         assert!(!check_with(repo, &read_all()).is_sound());
@@ -626,11 +649,12 @@ fn next_backup_stores_data_again_that_reader_found_damaged() {
             let repo = repo.reopen(7);
             assert!(
                 !check_with(&repo, &CheckOptions::default()).is_sound(),
-                "{what}: a look at the structure knows of it now"
+                "{what}: a check of the structure reports the damage now"
             );
-            let base = match full {
-                true => br_core::engine::backup::Base::None,
-                false => br_core::engine::backup::Base::Auto,
+            let base = if full {
+                br_core::engine::backup::Base::None
+            } else {
+                br_core::engine::backup::Base::Auto
             };
             let options = TestRepo::options("host").with_base(base);
             let second = repo.backup_with(&source, &options).unwrap();
@@ -650,7 +674,7 @@ fn next_backup_stores_data_again_that_reader_found_damaged() {
             assert!(report.repaired.iter().any(|text| text.contains(&pack)));
             let _ = repo.prune().unwrap();
             let repo = repo.reopen(8);
-            assert!(!repo.keys().contains(&pack), "the damaged pack is gone");
+            assert!(!repo.keys().contains(&pack), "the damaged pack is deleted");
             assert!(check_with(&repo, &read_all()).is_sound());
             for id in [first, second.backup.id] {
                 assert_eq!(repo.files(id).unwrap(), source.files(), "{what} {full}");
@@ -662,9 +686,10 @@ fn next_backup_stores_data_again_that_reader_found_damaged() {
 #[test]
 fn repair_keeps_intact_data_and_next_backup_completes_rest() {
     for encrypted in [false, true] {
-        let repo = match encrypted {
-            true => TestRepo::encrypted(),
-            false => TestRepo::new(),
+        let repo = if encrypted {
+            TestRepo::encrypted()
+        } else {
+            TestRepo::new()
         };
         // Several groups in one pack, of which one is damaged.
         let source = MemorySource::new()
@@ -680,7 +705,7 @@ fn repair_keeps_intact_data_and_next_backup_completes_rest() {
         bytes[4_500_000] ^= 1;
         repo.set_object(&pack, Some(bytes));
         let report = check_with(&repo, &read_all().with_repair_index(true));
-        assert!(!report.is_sound(), "some of it is lost");
+        assert!(!report.is_sound(), "some chunks are lost");
         assert_eq!(report.files.len(), 1, "{:?}", report.files);
         assert_eq!(report.files[0].backups, [first]);
         let lost = br_core::model::EntryPath::new(report.files[0].path.as_bytes()).unwrap();
@@ -693,7 +718,7 @@ fn repair_keeps_intact_data_and_next_backup_completes_rest() {
         let second = repo.backup(&source).unwrap().backup;
         assert!(
             second.changes.bytes_stored < 3_000_000,
-            "only what was lost is stored again: {}",
+            "only lost chunks are stored again: {}",
             second.changes.bytes_stored
         );
         for id in [first, second.id] {

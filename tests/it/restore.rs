@@ -44,7 +44,7 @@ fn restore_writes_only_selected_paths() {
             let mut wanted = before.items[there.as_bytes()].clone();
             // The other names of this file were not selected.
             wanted.linked_to.clone_from(&item.linked_to);
-            assert_eq!(*item, wanted, "{there} is as it was");
+            assert_eq!(*item, wanted, "{there} is unchanged");
         }
         let wanted = before.items.keys().filter(|other| {
             **other == *path.as_bytes() || other.starts_with(format!("{path}/").as_bytes())
@@ -102,7 +102,7 @@ fn existing_files_with_same_metadata_are_not_rewritten() {
     assert_eq!(
         read("just a chunk"),
         [b'?'; 513],
-        "size and time are the same: not looked into"
+        "a file with the same size and time is not read"
     );
     assert_eq!(
         read("many/007"),
@@ -111,7 +111,7 @@ fn existing_files_with_same_metadata_are_not_rewritten() {
     );
     assert_eq!(
         report.files_restored, 2,
-        "the changed one and the missing one"
+        "the changed file and the missing file are written"
     );
     let copy = disk.copy("out").without("just a chunk");
     disk.tree()
@@ -124,7 +124,7 @@ fn overwrite_always_replaces_every_file() {
     let (disk, report) = over(Overwrite::Always);
     disk.tree()
         .assert_same(&disk.copy("out"), "all is as in the backup");
-    assert_eq!(report.files_unchanged, 0, "nothing is left alone");
+    assert_eq!(report.files_unchanged, 0, "every file is written");
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn overwrite_never_replaces_no_file() {
     assert_eq!(read("many/007"), b"changed", "a file that differs stays");
     let link = fs::read_link(disk.restored("out", "link")).unwrap();
     assert_eq!(link.to_str(), Some("elsewhere"), "a link stays as well");
-    assert_eq!(report.files_restored, 1, "only the missing one comes");
+    assert_eq!(report.files_restored, 1, "only the missing file is written");
 }
 
 #[test]
@@ -176,18 +176,23 @@ fn surplus_is_deleted_only_in_backed_up_folders() {
     assert_eq!(
         report.deleted.len(),
         2,
-        "only in the selected folder: {:?}",
+        "only entries of the selected folder are deleted: {:?}",
         report.deleted
     );
     assert!(
         disk.restored("out", "extra").exists(),
-        "what is outside of it stays"
+        "entries outside of the folder stay"
     );
 
     let report = disk
         .restore(id, "out", &options().with_delete(true))
         .unwrap();
-    assert_eq!(report.deleted.len(), 3, "the rest: {:?}", report.deleted);
+    assert_eq!(
+        report.deleted.len(),
+        3,
+        "the remaining entries are deleted: {:?}",
+        report.deleted
+    );
     assert_eq!(report.failed, []);
     disk.tree()
         .assert_same(&disk.copy("out"), "what was backed up is as it was");
@@ -207,13 +212,16 @@ fn a_dry_run_writes_nothing() {
         .unwrap();
     assert!(
         !disk.fixture.at("out").exists(),
-        "not even the folder is made"
+        "the target folder is not created"
     );
     assert_eq!(
         report.entries, backup.totals.entries,
-        "everything is looked at"
+        "every entry is counted"
     );
-    assert!(report.bytes_restored > 6_000_000, "and counted: {report:?}");
+    assert!(
+        report.bytes_restored > 6_000_000,
+        "the report has all counts: {report:?}"
+    );
 }
 
 #[test]
@@ -237,7 +245,7 @@ fn symlink_planted_in_target_is_not_followed() {
         let report = disk.restore(id, "out", &options).unwrap();
         assert!(
             !report.damaged,
-            "a target that is in the way is no damage: {:?}",
+            "an obstacle in the target is not reported as damage: {:?}",
             report.failed
         );
         kept.assert_same(
@@ -261,7 +269,7 @@ fn a_target_behind_a_file_is_refused() {
     assert_eq!(
         fs::read(disk.fixture.at("out")).unwrap(),
         b"a file",
-        "it stays"
+        "the existing entry stays"
     );
 }
 
@@ -306,7 +314,7 @@ fn an_unknown_backup_is_an_error() {
         .restore(br_core::model::BackupId(nil()), "out", &options())
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BackupNotFound, "{error}");
-    assert!(!disk.fixture.at("out").exists(), "nothing is made");
+    assert!(!disk.fixture.at("out").exists(), "nothing is created");
 }
 
 fn nil() -> uuid::Uuid {
@@ -329,17 +337,17 @@ fn kept_file_gets_no_additional_hard_links() {
         .unwrap();
     assert_eq!(report.failed, []);
     let read = |path| fs::read(disk.restored("out", path)).unwrap();
-    assert_eq!(read("a"), b"something else", "what is there stays");
+    assert_eq!(read("a"), b"something else", "the existing file stays");
     assert_eq!(
         read("b"),
         b"the content of both names",
-        "another name is not linked to it"
+        "no other name is linked to the existing file"
     );
     let copy = disk.copy("out");
     assert_eq!(
         copy.items[&b"c"[..]].linked_to,
         Some(b"b".to_vec()),
-        "the others are one file"
+        "the other names are one file"
     );
 }
 

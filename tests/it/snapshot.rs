@@ -303,7 +303,7 @@ fn fifty_stats_read_neither_the_log_nor_the_index() {
         let folder = path(&format!("d{folder:02}"));
         block_on(async { again.children(&folder).collect().await }).unwrap();
     }
-    assert_eq!(repo.faults.operations(), [], "everything is in memory");
+    assert_eq!(repo.faults.operations(), [], "all data is cached in memory");
 }
 
 /// A file of 64 MiB in a repository on a server that counts.
@@ -430,7 +430,7 @@ fn a_snapshot_outlives_the_runtime_that_opened_it() {
     let mut outside = std::pin::pin!(snapshot.stat(&large));
     let mut nothing = std::task::Context::from_waker(std::task::Waker::noop());
     let std::task::Poll::Ready(outside) = outside.as_mut().poll(&mut nothing) else {
-        panic!("outside of a runtime there is nothing to wait for");
+        panic!("outside of a runtime the call returns at once");
     };
     assert_eq!(kind(outside), ErrorKind::Invalid);
 }

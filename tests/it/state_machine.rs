@@ -256,7 +256,7 @@ fn run(steps: &[Step], encrypted: bool) {
     let _ = repo.prune().unwrap();
     repo.assert_holds("at the end, pruned", &model.live);
     let findings = repo.check().unwrap().findings;
-    assert!(findings.is_empty(), "nothing is left over: {findings:?}");
+    assert!(findings.is_empty(), "no leftovers are found: {findings:?}");
 }
 
 proptest! {

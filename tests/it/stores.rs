@@ -30,15 +30,15 @@ macro_rules! on_store {
 }
 
 on_store! { local, br_testkit::StoreKind::Local,
-    bundle catalog concurrent crash damage delete delta entries export faults forget fuzz label open prune repair snapshot state_machine
+    bundle backup_list concurrent crash damage delete delta entries export faults forget fuzz label open prune repair snapshot state_machine
     undelete
 }
 on_store! { s3, br_testkit::StoreKind::S3,
-    backup bundle cancel catalog changing concurrent crash damage delete delta entries export faults forget fuzz label large open prune repair restore
+    backup bundle cancel backup_list changing concurrent crash damage delete delta entries export faults forget fuzz label large open prune repair restore
     snapshot state_machine stream undelete
 }
 on_store! { endpoint, br_testkit::StoreKind::Endpoint,
-    backup bundle cancel catalog changing concurrent crash damage delete delta entries export faults forget fuzz label large open prune repair restore
+    backup bundle cancel backup_list changing concurrent crash damage delete delta entries export faults forget fuzz label large open prune repair restore
     snapshot state_machine stream undelete
 }
 
@@ -83,6 +83,6 @@ fn every_theme_runs_on_every_store() {
         assert!(s3::THEMES.contains(&theme), "{theme} on S3");
         assert!(endpoint::THEMES.contains(&theme), "{theme} on a server");
         let is_on_disk = ON_DISK.contains(&theme) != local::THEMES.contains(&theme);
-        assert!(is_on_disk, "{theme} on local disk, once");
+        assert!(is_on_disk, "{theme} runs on local disk only once");
     }
 }

@@ -47,7 +47,7 @@ fn streams_of_every_length_are_restored() {
         let there = std::fs::read(disk.fixture.at("out").join(&name)).unwrap();
         assert!(
             there == content,
-            "{len} bytes come back, in a folder that had to be made"
+            "{len} bytes are restored into a new folder"
         );
         let path = EntryPath::new(name.as_bytes()).unwrap();
         let entry = block_on(async {
@@ -121,7 +121,10 @@ fn failing_stream_makes_no_backup() {
         let error = disk.backup_with(source("db/s", breaks), &disk.options());
         let error = error.unwrap_err();
         assert_eq!(error.kind(), br_core::ErrorKind::Io, "{error}");
-        assert!(error.to_string().contains("db/s"), "it is named: {error}");
+        assert!(
+            error.to_string().contains("db/s"),
+            "the error names the stream: {error}"
+        );
         let cause = std::error::Error::source(&error).unwrap().to_string();
         assert!(cause.contains("the pipe broke"), "{cause}");
         let listed = block_on(disk.repository.backups(&disk.context)).unwrap();
@@ -148,14 +151,17 @@ fn interrupted_runs_without_a_journal_store_everything_once() {
     // When a run dies, its last data is not in a pack yet; each run stores it in a separate pack.
     assert!(
         sizes[2] < sizes[0] + (25 << 20),
-        "and stored once: {sizes:?}"
+        "packs are stored once: {sizes:?}"
     );
     let reader = std::io::Cursor::new(content.clone());
     let report = disk.backup_with(source("s", reader), &disk.options());
     let report = report.unwrap();
     assert!(report.packs_resumed >= 3, "{}", report.packs_resumed);
     let added = report.backup.changes.bytes_added;
-    assert!(added < 15 << 20, "only the rest is added: {added}");
+    assert!(
+        added < 15 << 20,
+        "only the remaining bytes are added: {added}"
+    );
     let prune = |grace| {
         let options = PruneOptions::default().with_grace(grace);
         block_on(async {
@@ -166,7 +172,10 @@ fn interrupted_runs_without_a_journal_store_everything_once() {
     let _ = prune(std::time::Duration::ZERO).unwrap();
     disk.assert_sound();
     let size = disk.store.size();
-    assert!(size < 72 << 20, "a prune removes what is left: {size}");
+    assert!(
+        size < 72 << 20,
+        "a prune removes the leftover packs: {size}"
+    );
     let options = RestoreOptions::default().with_owner(false);
     let _ = disk.restore(report.backup.id, "out", &options).unwrap();
     assert!(std::fs::read(disk.fixture.at("out/s")).unwrap() == content);
@@ -245,5 +254,5 @@ fn stream_chunks_do_not_depend_on_read_sizes() {
         .backup_with(source("s", short), &disk.options())
         .unwrap()
         .backup;
-    assert_eq!(first.tree, second.tree, "cuts depend on content alone");
+    assert_eq!(first.tree, second.tree, "cuts depend only on the content");
 }

@@ -55,7 +55,7 @@ fn feed_with_panicked_worker_ends_with_error() {
         let (_, lack) = list(&repo, at, "can't spawn worker thread");
         assert_eq!(lack.unwrap().kind(), ErrorKind::Io);
     }
-    panic!("the listing never came to its end");
+    panic!("the listing did not end");
 }
 
 /// Runs a future on a runtime that has one thread for blocking work, and gives up after a while.
@@ -70,7 +70,7 @@ fn on_one_blocking_thread<T>(future: impl Future<Output = T>) -> T {
         runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), future).await });
     // What hangs would hold up the end of the runtime as well.
     runtime.shutdown_background();
-    done.expect("it does not hang")
+    done.expect("the operation ends in time")
 }
 
 /// A new repository on local disk with one backup.

@@ -154,10 +154,7 @@ fn files_are_below_line_limit() {
             continue;
         }
         let lines = without_tests(&text).lines().count();
-        assert!(
-            lines <= MAX_LINES,
-            "{name} has {lines} lines: is there a second noun inside?"
-        );
+        assert!(lines <= MAX_LINES, "{name} has {lines} lines: split it");
     }
 }
 

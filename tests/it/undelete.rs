@@ -13,7 +13,7 @@ fn repo_with(count: u64) -> (TestRepo, Vec<Backup>, BTreeMap<BackupId, MemorySou
     let mut sources = BTreeMap::new();
     for n in 0..count {
         let source = MemorySource::new()
-            .file("f", noise(n, 50_000))
+            .file("f", noise(n, 50_000 + n as usize))
             .file("g", noise(1, 9_000));
         let made = repo
             .backup_with(&source, &TestRepo::options("host"))
@@ -88,14 +88,17 @@ fn backup_cannot_come_back_after_a_prune() {
 fn unknown_backup_changes_nothing() {
     let (repo, all, _) = repo_with(3);
     repo.delete(&[all[0].id]).unwrap();
-    let error = undelete(&repo, &[all[0].id, all[1].id]).unwrap_err();
-    assert_eq!(
-        error.kind(),
-        ErrorKind::BackupNotFound,
-        "one was not deleted: {error}"
-    );
+    let unknown = "01a1f839-0000-7000-8000-0000deadbeef".parse().unwrap();
+    let error = undelete(&repo, &[all[0].id, unknown]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BackupNotFound, "{error}");
     assert_eq!(repo.reopen(2).backups().unwrap(), all[1..]);
     assert_eq!(undelete(&repo, &[all[0].id, all[0].id]).unwrap().len(), 1);
+    assert_eq!(
+        undelete(&repo, &[all[0].id]).unwrap().len(),
+        1,
+        "it is back already"
+    );
+    assert_eq!(repo.reopen(3).backups().unwrap(), all);
 }
 
 /// Either the backup is back and complete, or the prune was first and it is gone.

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use br_archive::{
-    BundleOptions, BundleTime, BundleWriter, Event, Limits, MemberPath, Progress, Selection,
-    Silent, export, inspect,
+    BundleOptions, BundleProgress, BundleTime, BundleWriter, Event, Limits, MemberPath,
+    NoBundleProgress, Selection, export, inspect,
 };
 use br_emqx::meta::Meta;
 
@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// Reads the bundle again, as an importer would.
 fn verify(bundle: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    let inspection = inspect(bundle, &Limits::default(), None, &mut Silent)?;
+    let inspection = inspect(bundle, &Limits::default(), None, &mut NoBundleProgress)?;
     match inspection.error() {
         None => Ok(()),
         Some(error) => Err(error.into()),
@@ -67,7 +67,7 @@ fn now() -> Result<BundleTime, Box<dyn std::error::Error>> {
 /// Prints the paths that are left out.
 struct Tell;
 
-impl Progress for Tell {
+impl BundleProgress for Tell {
     fn event(&mut self, event: Event<'_>) {
         if let Event::LeftOut { path, reason } = event {
             eprintln!("left out {}: {reason}", path.display());

@@ -16,7 +16,7 @@ use crate::inspect::{Inspection, inspect};
 use crate::limits::Limits;
 use crate::manifest::MANIFEST_PATH;
 use crate::path::MemberPath;
-use crate::progress::Progress;
+use crate::progress::BundleProgress;
 use crate::reader::BundleReader;
 use crate::select::{is_config, table_name};
 
@@ -81,7 +81,7 @@ pub fn diff(
     second: &Path,
     limits: &Limits,
     keys: usize,
-    progress: &mut dyn Progress,
+    progress: &mut dyn BundleProgress,
 ) -> Result<BundleDiff> {
     let a = inspect(first, limits, None, progress)?;
     let b = inspect(second, limits, None, progress)?;

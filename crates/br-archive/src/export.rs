@@ -15,7 +15,7 @@ use br_emqx::table_sets;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::MANIFEST_PATH;
 use crate::path::MemberPath;
-use crate::progress::{Event, Progress};
+use crate::progress::{BundleProgress, Event};
 use crate::select::{META_PATH, Selection, is_config};
 use crate::writer::BundleWriter;
 
@@ -46,7 +46,7 @@ pub fn export(
     from: &Path,
     into: Option<&MemberPath>,
     selection: &Selection,
-    progress: &mut dyn Progress,
+    progress: &mut dyn BundleProgress,
 ) -> Result<ExportReport> {
     let metadata = fs::metadata(from)
         .map_err(|error| Error::io(format!("cannot look at {}", from.display()), error))?;
@@ -71,7 +71,7 @@ pub fn export(
 struct Export<'a> {
     writer: &'a mut BundleWriter,
     selection: &'a Selection,
-    progress: &'a mut dyn Progress,
+    progress: &'a mut dyn BundleProgress,
     report: ExportReport,
 }
 

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::export::select_config;
 use crate::import::{ImportOptions, set_time};
 use crate::inspect::{Examined, Examiner, Inspection};
-use crate::progress::Progress;
+use crate::progress::BundleProgress;
 use crate::reader::{BundleReader, Member};
 use crate::select::is_config;
 use crate::staging::{Staging, is_reserved};
@@ -23,7 +23,7 @@ pub fn extract(
     bundle: &Path,
     into: &Path,
     options: &ImportOptions,
-    progress: &mut dyn Progress,
+    progress: &mut dyn BundleProgress,
 ) -> Result<Inspection> {
     let mut reader = BundleReader::open(bundle, &options.limits)?;
     let mut staging = Staging::open(into, options.id)?;
@@ -54,7 +54,7 @@ fn take(
     examiner: &mut Examiner,
     staging: &mut Staging,
     options: &ImportOptions,
-    progress: &mut dyn Progress,
+    progress: &mut dyn BundleProgress,
 ) -> Result<()> {
     let (path, header) = (member.path().clone(), member.header().clone());
     if is_reserved(&path) {
@@ -62,9 +62,10 @@ fn take(
     }
     let wanted = options.selection.takes(&path);
     if member.is_directory() {
-        return match wanted {
-            true => staging.create_dir(&path),
-            false => Ok(()),
+        return if wanted {
+            staging.create_dir(&path)
+        } else {
+            Ok(())
         };
     }
     if !wanted {

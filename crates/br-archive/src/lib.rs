@@ -1,4 +1,4 @@
-//! Portable export bundles: named, verifiable `tar.gz` archives, written and read without trust.
+//! Portable export bundles: named, verifiable `tar.gz` archives. The reader trusts no bundle.
 //!
 //! It works on plain [`std::io::Read`] and [`std::io::Write`], and needs neither a repository nor an async runtime. [`br_emqx`] reads and
 //! checks the content of EMQX's bundles; this crate's interface uses some of its types.
@@ -35,7 +35,7 @@ pub use manifest::{
 };
 pub use name::{BundleName, BundleTime, Format, NameError};
 pub use path::{MemberPath, PathError};
-pub use progress::{Event, Progress, Silent};
+pub use progress::{BundleProgress, Event, NoBundleProgress};
 pub use reader::{BundleReader, Member};
 pub use select::{CONFIG_PATH, META_PATH, Selection, is_config, namespace, table_name};
 pub use tar::{MemberKind, TarHeader};

@@ -159,12 +159,13 @@ impl BundleName {
         let wrong = || NameError::Prefix(file_name.to_owned());
         let (base, format) = Format::split(file_name).ok_or_else(wrong)?;
         let path = crate::MemberPath::new(base).map_err(|_| wrong())?;
-        match path.file_name() == base && file_name.len() <= crate::Limits::NAME_BYTES {
-            true => Ok(Self {
+        if path.file_name() == base && file_name.len() <= crate::Limits::NAME_BYTES {
+            Ok(Self {
                 base: base.to_owned(),
                 format,
-            }),
-            false => Err(wrong()),
+            })
+        } else {
+            Err(wrong())
         }
     }
 

@@ -1,6 +1,6 @@
 //! Progress of operations.
 //!
-//! [`Progress`] receives [`Event`]s and can cancel the operation. Invariant: this crate prints nothing.
+//! [`BundleProgress`] receives [`Event`]s and can cancel the operation. Invariant: this crate prints nothing.
 
 use crate::path::MemberPath;
 
@@ -30,7 +30,7 @@ pub enum Event<'a> {
 }
 
 /// Receives events, and says when to stop.
-pub trait Progress {
+pub trait BundleProgress {
     /// Receives an event.
     fn event(&mut self, event: Event<'_>);
 
@@ -42,8 +42,8 @@ pub trait Progress {
 
 /// Reports nothing.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Silent;
+pub struct NoBundleProgress;
 
-impl Progress for Silent {
+impl BundleProgress for NoBundleProgress {
     fn event(&mut self, _event: Event<'_>) {}
 }

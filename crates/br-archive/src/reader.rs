@@ -42,9 +42,12 @@ impl BundleReader {
     /// # Errors
     /// If the file does not exist, or its name is not that of a bundle.
     pub fn open(path: &Path, limits: &Limits) -> Result<Self> {
-        let name = bundle_name(path).map_err(|error| match is_emqx4_export(path) {
-            true => Error::from(Refusal::EarlierFormat).because(error),
-            false => error,
+        let name = bundle_name(path).map_err(|error| {
+            if is_emqx4_export(path) {
+                Error::from(Refusal::EarlierFormat).because(error)
+            } else {
+                error
+            }
         })?;
         let file = File::open(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Error::from(Refusal::NotFound).because(error),
@@ -88,9 +91,10 @@ impl BundleReader {
     pub fn next(&mut self) -> Result<Option<Member<'_>>> {
         loop {
             let Some(header) = self.tar.next()? else {
-                return match self.names.has_file(META_PATH) {
-                    true => Ok(None),
-                    false => Err(Refusal::MissingBackupMeta.into()),
+                return if self.names.has_file(META_PATH) {
+                    Ok(None)
+                } else {
+                    Err(Refusal::MissingBackupMeta.into())
                 };
             };
             let path = self.admit(&header);

@@ -55,11 +55,12 @@ fn refuse_mo_br(arguments: &[OsString], command: &clap::Command) -> Result<(), C
         if !name.contains('_') && !ONLY_MO_BR.contains(&name) {
             continue;
         }
-        let hint = match long_options(command, false).contains(&hyphenated) {
-            true => format!("write --{hyphenated}; `br mo-br` runs command lines of mo_br unchanged"),
-            false => "`br mo-br` runs command lines of mo_br unchanged, and `br link mo_br` makes a link with that name; for a repository of br \
-                      write -r s3://BUCKET/FOLDER or -r FOLDER"
-                .to_owned(),
+        let hint = if long_options(command, false).contains(&hyphenated) {
+            format!("write --{hyphenated}; `br mo-br` runs command lines of mo_br unchanged")
+        } else {
+            "`br mo-br` runs command lines of mo_br unchanged, and `br link mo_br` makes a link with that name; for a repository of br \
+             write -r s3://BUCKET/FOLDER or -r FOLDER"
+                .to_owned()
         };
         return Err(CommandError::usage(
             format!("--{name} is an option of mo_br, not of br"),

@@ -1,12 +1,14 @@
 //! Shared by the bundle commands: arguments, progress, and explanations of errors.
 //!
-//! [`SelectionArgs`], [`LimitArgs`] and [`NodeArgs`] are arguments, [`BundleProgress`] reports progress. Invariant: work on a
+//! [`SelectionArgs`], [`LimitArgs`] and [`NodeArgs`] are arguments, [`BundleReporter`] reports progress. Invariant: work on a
 //! bundle runs on a separate thread and stops soon after the user cancels it.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use br_archive::{Error, ErrorKind, Event, Limits, MemberPath, PathError, Progress, Selection};
+use br_archive::{
+    BundleProgress, Error, ErrorKind, Event, Limits, MemberPath, PathError, Selection,
+};
 use br_core::Progress as _;
 use br_core::model::EntryPath;
 use br_emqx::rules::{Edition, Node, Refusal, Version};
@@ -156,14 +158,14 @@ impl NodeArgs {
 
 /// Receives the events of `br-archive`, counts them like those of the engine, and says whether to stop.
 #[derive(Clone)]
-pub(crate) struct BundleProgress {
+pub(crate) struct BundleReporter {
     reporter: Arc<ProgressReporter>,
     cancel: CancellationToken,
     /// Prints a line for each member, as EMQX does.
     narration: Option<(Narration, Output)>,
 }
 
-impl BundleProgress {
+impl BundleReporter {
     /// Prints the path of the bundle and, for an EMQX bundle, each member that br adds.
     pub(crate) fn narrate(&mut self, bundle: &Path, is_emqx: bool, output: &Output) {
         if output.is_json() || output.console.quiet {
@@ -184,7 +186,7 @@ fn say(output: &Output, lines: &[String]) {
     drop(printed.and_then(|()| out.finish()));
 }
 
-impl Progress for BundleProgress {
+impl BundleProgress for BundleReporter {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Advance { bytes } => {
@@ -222,7 +224,7 @@ impl Progress for BundleProgress {
 /// Reads a bundle on a separate thread and shows progress.
 pub(crate) async fn run<T: Send + 'static>(
     context: &CommandContext,
-    work: impl FnOnce(&mut BundleProgress) -> br_archive::Result<T> + Send + 'static,
+    work: impl FnOnce(&mut BundleReporter) -> br_archive::Result<T> + Send + 'static,
 ) -> Result<T, CommandError> {
     Ok(on_thread(context, work).await??)
 }
@@ -230,7 +232,7 @@ pub(crate) async fn run<T: Send + 'static>(
 /// Writes a bundle, like [`run`].
 pub(crate) async fn write<T: Send + 'static>(
     context: &CommandContext,
-    work: impl FnOnce(&mut BundleProgress) -> br_archive::Result<T> + Send + 'static,
+    work: impl FnOnce(&mut BundleReporter) -> br_archive::Result<T> + Send + 'static,
 ) -> Result<T, CommandError> {
     let written = on_thread(context, work).await?;
     written.map_err(|error| explain_writing(&error))
@@ -238,7 +240,7 @@ pub(crate) async fn write<T: Send + 'static>(
 
 async fn on_thread<T: Send + 'static>(
     context: &CommandContext,
-    work: impl FnOnce(&mut BundleProgress) -> br_archive::Result<T> + Send + 'static,
+    work: impl FnOnce(&mut BundleReporter) -> br_archive::Result<T> + Send + 'static,
 ) -> Result<br_archive::Result<T>, CommandError> {
     let (mut progress, guard) = progress(context);
     let done = tokio::task::spawn_blocking(move || work(&mut progress)).await;
@@ -255,11 +257,11 @@ async fn on_thread<T: Send + 'static>(
 }
 
 /// A progress reporter; progress is shown until the guard is dropped.
-pub(crate) fn progress(context: &CommandContext) -> (BundleProgress, ProgressGuard) {
+pub(crate) fn progress(context: &CommandContext) -> (BundleReporter, ProgressGuard) {
     let reporter = Arc::new(context.reporter().with_failures("left out"));
     let guard = ProgressGuard::start(&context.output.console, &reporter);
     let cancel = context.cancel.clone();
-    let progress = BundleProgress {
+    let progress = BundleReporter {
         reporter,
         cancel,
         narration: None,

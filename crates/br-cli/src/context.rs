@@ -307,9 +307,10 @@ impl CommandContext {
             let occupied =
                 error.kind() == ErrorKind::Invalid && std::error::Error::source(&error).is_none();
             let error = place.explain(error);
-            match occupied {
-                true => error.with_hint("name a new folder for the repository, or an empty one"),
-                false => error,
+            if occupied {
+                error.with_hint("name a new folder for the repository, or an empty one")
+            } else {
+                error
             }
         })
     }

@@ -162,7 +162,7 @@ const fn status(kind: ErrorKind) -> ExitStatus {
         ErrorKind::Unavailable => ExitStatus::StorageUnavailable,
         ErrorKind::Damaged => ExitStatus::Damaged,
         ErrorKind::UnsupportedFormat => ExitStatus::UnsupportedFormat,
-        ErrorKind::Conflict => ExitStatus::Locked,
+        ErrorKind::Conflict => ExitStatus::Conflict,
         ErrorKind::Interrupted => ExitStatus::Interrupted,
         _ => ExitStatus::Failure,
     }

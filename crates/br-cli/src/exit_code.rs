@@ -17,8 +17,8 @@ pub(crate) enum ExitStatus {
     Partial = 3,
     /// There is no repository at that location.
     RepositoryNotFound = 10,
-    /// Other writers changed the repository at the same time.
-    Locked = 11,
+    /// Other writers changed the repository at the same time, or another backup is running.
+    Conflict = 11,
     /// The password is wrong or missing, or the system refuses access.
     AccessDenied = 12,
     /// The store does not answer.
@@ -42,7 +42,7 @@ impl ExitStatus {
         Self::Usage,
         Self::Partial,
         Self::RepositoryNotFound,
-        Self::Locked,
+        Self::Conflict,
         Self::AccessDenied,
         Self::StorageUnavailable,
         Self::Damaged,
@@ -80,7 +80,7 @@ impl ExitStatus {
             Self::Usage => "wrong arguments",
             Self::Partial => "finished, but some entries could not be processed",
             Self::RepositoryNotFound => "there is no repository at that location",
-            Self::Locked => "other writers kept changing the repository",
+            Self::Conflict => "other writers kept changing the repository",
             Self::AccessDenied => "the password is wrong or missing, or access was denied",
             Self::StorageUnavailable => "the store does not answer: run the command again",
             Self::Damaged => "stored data or a bundle is missing or damaged",

@@ -48,9 +48,12 @@ fn in_order(command: Command, of_stores: bool) -> Command {
         let _ = write!(end, "\n\n{ELSEWHERE}");
     }
     command
-        .mut_args(|arg| match arg.is_global_set() {
-            true => arg.hide_long_help(true),
-            false => arg,
+        .mut_args(|arg| {
+            if arg.is_global_set() {
+                arg.hide_long_help(true)
+            } else {
+                arg
+            }
         })
         .after_long_help(StyledStr::from(end))
         .mut_subcommands(|command| in_order(command, of_stores))
@@ -87,7 +90,7 @@ pub(crate) fn foreign_verb(verb: &str) -> Option<&'static str> {
         "create" | "save" | "snapshot" | "add" | "push" => "`br backup PATH` makes a backup",
         "extract" | "get" | "pull" => "`br restore ID --target DIR` restores a backup",
         "recover" => {
-            "`br restore ID --target DIR` restores a backup, `br check --repair-log` repairs a damaged catalog"
+            "`br restore ID --target DIR` restores a backup, `br check --repair-log` repairs a damaged backup list"
         }
         "verify" | "validate" | "fsck" => {
             "`br check` verifies the repository, with --read-data every byte"

@@ -179,7 +179,7 @@ impl Origin {
                 "restore the folder `keys` from a copy of the repository: without it nothing can be read"
             }
             Some(ObjectKind::Log) => {
-                "`br check --repair-log` rebuilds the catalog from the manifests"
+                "`br check --repair-log` rebuilds the backup list from the manifests"
             }
             Some(ObjectKind::Index) => {
                 "`br check --repair-index` rebuilds the index from the packs"

@@ -28,9 +28,10 @@ pub(crate) fn watch(context: &CommandContext) -> Result<(), CommandError> {
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
     // With `nohup`, a closed terminal must not end the process.
-    let mut hang_up = match ignores_hang_up() {
-        true => None,
-        false => Some(listen(SignalKind::hangup())?),
+    let mut hang_up = if ignores_hang_up() {
+        None
+    } else {
+        Some(listen(SignalKind::hangup())?)
     };
     let (cancel, console) = (context.cancel.clone(), Arc::clone(&context.output.console));
     tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! Backs up what comes in on standard input as one file, without an async runtime of its own: `stream_in REPOSITORY NAME`.
+//! Backs up standard input as one file, without its own async runtime: `stream_in REPOSITORY NAME`.
 
 #![expect(clippy::print_stdout, reason = "an example")]
 

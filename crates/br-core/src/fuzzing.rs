@@ -1,4 +1,4 @@
-//! Decoders for fuzzing: any bytes give a value or an error. No part of the library's interface.
+//! Decoders for fuzzing: any bytes give a value or an error. Not part of the library's interface.
 
 use crate::format::{
     self, Cipher, Config, KeySlot, LogRecord, MasterKey, ObjectKind, PackTable, SealedObject,

@@ -1,10 +1,10 @@
 //! What a backup is, and what can be done with it: the library behind the `br` command.
 //!
-//! A [`Repository`] is on local disk or in an object store. [`engine`] has the operations, one verb a module; [`model`] the
-//! values they take and return; [`source`] is where backups read, [`target`] where restores write and [`sink`] where exports
-//! go. Every operation takes a [`Context`]: time and randomness, where progress goes, and a token to cancel it. The library
-//! prints nothing, reads no environment and never ends the process; [`blocking`] runs its operations for programs without an
-//! async runtime.
+//! A [`Repository`] is on local disk or in an object store. [`engine`] has the operations, one module for each verb; [`model`] the
+//! values they take and return; [`source`] what backups read from, [`target`] what restores write to and [`sink`] what exports
+//! write to. Every operation takes a [`Context`]: time and randomness, the receiver of progress events, and a token that cancels
+//! the operation. The library prints nothing, does not read the environment and never ends the process. [`blocking`] runs its
+//! operations for programs without an async runtime.
 //!
 //! ```
 //! use br_core::engine::backup::{backup, BackupOptions};
@@ -32,18 +32,18 @@
 //! # Reading
 //!
 //! [`Repository::snapshot`] opens one backup: look up entries, list folders, read any part of a file. Each call of
-//! [`ls`](engine::ls::ls), [`dump`](engine::dump::dump()) and the other verbs reads the commit log and the index again, a snapshot reads
-//! them once.
+//! [`ls`](engine::ls::ls), [`dump`](engine::dump::dump()) and the other verbs reads the commit log and the index again. A snapshot
+//! reads them once.
 //!
-//! # What a program keeps on its machine
+//! # Local folders
 //!
-//! Nothing is necessary. Two folders save time, and both may be deleted when no operation runs:
+//! The library needs no folder on the local machine. Two folders save time, and both may be deleted when no operation runs:
 //!
 //! - A journal ([`BackupOptions::journal`](engine::backup::BackupOptions::journal)): after an interrupted backup, the next one does
 //!   not read finished files again, if the source [can skip](source::Source::can_skip_unchanged) unchanged files, and finds the stored
-//!   packs without a listing. Without a journal no data is stored twice either.
+//!   packs without a listing. The journal does not affect deduplication: no data is stored twice without it either.
 //! - A cache ([`Repository::use_cache`]), for a repository on a server: copies of the index, of manifests and of tree nodes. It also
-//!   remembers the newest log entry, and so notices if the repository was set back.
+//!   remembers the newest log entry, and so detects a repository that was replaced by an older copy.
 //!
 //! # Requests
 //!
@@ -88,15 +88,15 @@ pub use bytes;
 pub use jiff;
 pub use tokio_util::sync::CancellationToken;
 
-/// This library with its version, as it signs what it writes.
+/// Name and version of this library. It is in every log entry that this library writes.
 pub const PROGRAM: &str = concat!("br ", env!("CARGO_PKG_VERSION"));
 
-/// Runs operations of this library to their end, for programs without an async runtime. Each call makes a runtime and ends it:
-/// put operations that belong together in one future. A [`Repository`] and a [`Snapshot`] may be used in several calls.
+/// Runs a future until it is complete, for programs without an async runtime. Each call starts a runtime and stops it, so put
+/// operations that belong together in one future. A [`Repository`] and a [`Snapshot`] may be used in several calls.
 ///
 /// # Errors
 /// [`ErrorKind::Invalid`] when called on a thread of a tokio runtime: there, await the operation itself. [`ErrorKind::Io`] when the
-/// system gives no threads. The inner result is the future's.
+/// system cannot start threads. The inner result is the future's.
 pub fn blocking<T>(future: impl Future<Output = T>) -> Result<T> {
     if tokio::runtime::Handle::try_current().is_ok() {
         let message =

@@ -1,4 +1,7 @@
-//! What an operation tells while it runs.
+//! Progress events of operations, and the context that every operation takes.
+//!
+//! An operation reports each [`Event`] to a [`Progress`]. Invariant: events only inform. What a `Progress` does with them changes no
+//! result.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,34 +12,34 @@ use crate::model::EntryPath;
 use crate::runtime::Runtime;
 use crate::source::Exclusion;
 
-/// Something worth telling while an operation runs.
+/// An event of a running operation.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// How much there is to do. May come more than once, and may be an estimate.
+    /// The total amount of work. May come more than once, and may be an estimate.
     Expect {
         /// Bytes.
         bytes: u64,
         /// Entries.
         entries: u64,
     },
-    /// More was done.
+    /// Work was done.
     Advance {
         /// Bytes done since the last such event.
         bytes: u64,
         /// Entries done since the last such event.
         entries: u64,
     },
-    /// An entry could not be handled, or not as a whole, and the operation continued.
+    /// An entry could not be processed completely, and the operation continued.
     Failed {
         /// Its path.
         path: &'a EntryPath,
         /// Why.
         reason: &'a str,
     },
-    /// Something that may be worth knowing.
+    /// Information that the user may ignore.
     Note {
-        /// What.
+        /// The text.
         message: &'a str,
     },
     /// What happens to an entry, or would happen in a dry run.
@@ -46,18 +49,18 @@ pub enum Event<'a> {
         /// What happens to it.
         action: Action,
     },
-    /// Something is left out of a backup on purpose. Comes only from a source that was asked to tell.
+    /// A backup leaves something out on purpose. Only a source with the option to report this sends it.
     LeftOut {
         /// Its path.
         path: &'a EntryPath,
         /// Why.
         reason: &'a Exclusion,
     },
-    /// The operation starts again, as another writer removed data that it relied on.
+    /// The operation starts again, because another writer removed data that it relied on.
     Restart,
-    /// Something that a person should know, and that does not stop the operation.
+    /// A problem that the user should know about and that does not stop the operation.
     Warning {
-        /// What.
+        /// The text.
         message: &'a str,
     },
 }
@@ -70,15 +73,15 @@ pub enum Action {
     New,
     /// Backup: it differs from what the base has.
     Changed,
-    /// Backup: it is as the base has it. Restore: it is there as the backup has it.
+    /// Backup: it is the same as in the base. Restore: the target already has it as in the backup.
     Unchanged,
-    /// Restore: it is made where nothing is.
+    /// Restore: the target has nothing at its path, so it is created.
     Create,
-    /// Restore: it takes the place of something else.
+    /// Restore: it replaces something else.
     Replace,
-    /// Restore: its content is there, and its mode, owner or time is set.
+    /// Restore: the target has its content; only mode, owner or time are set.
     Correct,
-    /// Restore: what is there stays, whatever it is.
+    /// Restore: whatever the target has at its path stays unchanged.
     Keep,
     /// Restore: it is not in the backup and is deleted.
     Remove,
@@ -104,7 +107,7 @@ impl Action {
     }
 }
 
-/// Takes events, from any thread. Must not block.
+/// A receiver of events. Operations call it from any thread, and it must not block.
 pub trait Progress: Send + Sync {
     /// Takes an event.
     fn event(&self, event: Event<'_>);
@@ -125,18 +128,18 @@ impl Progress for Silent {
     fn event(&self, _: Event<'_>) {}
 }
 
-/// What every operation needs and has no sensible default inside the library.
+/// Arguments that every operation needs and for which the library has no sensible default.
 ///
-/// Operations run on threads of their own and drive requests on the tokio runtime from which they are called. Outside of one
-/// they end with [`ErrorKind::Invalid`](crate::ErrorKind::Invalid); [`blocking`](crate::blocking) makes a runtime.
+/// Operations run on their own threads and send requests on the tokio runtime from which they are called. Outside of a runtime
+/// they end with [`ErrorKind::Invalid`](crate::ErrorKind::Invalid); [`blocking`](crate::blocking) starts one.
 #[derive(Clone)]
 pub struct Context {
     /// Time and randomness.
     pub runtime: Runtime,
-    /// Where events go.
+    /// The receiver of events.
     pub progress: Arc<dyn Progress>,
-    /// Cancel it, and the operation ends with [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted). It ends between two
-    /// steps: a `read` of a source or a `write` of a sink that blocks is waited for, as nothing can interrupt it.
+    /// Cancels the operation, which ends with [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) after its current step. A
+    /// blocked `read` of a source or `write` of a sink cannot be interrupted: the operation waits for it.
     pub cancel: CancellationToken,
 }
 
@@ -159,7 +162,7 @@ impl Context {
         }
     }
 
-    /// Sets where events go: a value of a type that implements [`Progress`], or a closure.
+    /// Sets the receiver of events: a value of a type that implements [`Progress`], or a closure.
     #[must_use]
     pub fn with_progress(mut self, progress: impl Progress + 'static) -> Self {
         self.progress = Arc::new(progress);

@@ -1,8 +1,7 @@
-//! Where an export goes: the [`Sink`] trait.
+//! What an export writes to: the [`Sink`] trait.
 //!
-//! A bundle, a database that is filled again, a program that only counts: each is an implementation of [`Sink`], as whatever
-//! can be backed up is one of [`Source`](crate::source::Source). Invariant: a sink is given entries in strictly ascending
-//! path order, a folder before what is in it, and no byte that was not verified.
+//! A sink may write a bundle, fill a database or only count entries. It is the counterpart of a [`Source`](crate::source::Source).
+//! Invariant: a sink gets entries in strictly ascending path order, a folder before its contents, and only verified bytes.
 
 use std::io::{self, Read};
 
@@ -10,16 +9,16 @@ use crate::model::Entry;
 
 /// Takes the entries of a backup with their content, in ascending path order.
 pub trait Sink: Send {
-    /// Takes one entry. `content` yields exactly the `size` bytes of a file, holes as zeros, and nothing for whatever is no
-    /// file. Names of one file (hard links) come as entries with the same `link_group`, each with the content.
+    /// Takes one entry. `content` yields exactly the `size` bytes of a file, holes as zeros. For other entries it is empty.
+    /// Names of one file (hard links) are entries with the same `link_group`, and each yields the content.
     ///
-    /// Every chunk was verified before its bytes come, and a file's last bytes come only when all of it has the SHA-256
-    /// that the backup noted. Until then, what came may be the start of a damaged file: who reads must read to the end
-    /// before relying on it. Content may be left unread, in part or as a whole; then it is not looked at further.
+    /// `content` yields the bytes of a chunk after verifying the chunk, and the last bytes of a file after comparing the file's SHA-256
+    /// with that in the backup. Bytes read before that may be the start of a damaged file, so read to the end before you rely on them.
+    /// A sink may leave content unread, partly or completely. Unread content is not verified.
     ///
     /// # Errors
-    /// When the entry cannot be taken, which ends the export with this error. An error of `content` may be passed on as it
-    /// is: the export ends with what caused it, whatever becomes of it here.
+    /// When the sink cannot take the entry: the export ends with this error. If `content` returned an error, the export ends with the
+    /// cause of that error, whatever the sink returns.
     fn entry(&mut self, entry: &Entry, content: &mut dyn Read) -> io::Result<()>;
 }
 

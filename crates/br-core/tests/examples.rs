@@ -1,4 +1,4 @@
-//! The example programs do what they say.
+//! Tests of the example programs.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 

@@ -188,7 +188,7 @@ fn names_are_bytes() {
 }
 
 #[test]
-fn deep_folders_with_paths_longer_than_the_system_takes() {
+fn deep_folders_with_paths_above_path_max_are_walked() {
     let dir = tempdir();
     let part = "d".repeat(60);
     let mut at = open_dir(dir.path());
@@ -352,7 +352,7 @@ fn hard_links_share_a_group() {
 }
 
 #[test]
-fn a_root_that_is_a_link_is_followed_and_said() {
+fn root_that_is_a_link_is_followed_and_reported() {
     let dir = tempdir();
     fs::create_dir(dir.path().join("real")).unwrap();
     fs::write(dir.path().join("real/file"), "").unwrap();
@@ -796,7 +796,7 @@ fn a_pattern_that_matched_nothing_is_noted_at_the_end() {
 
 /// Symptom: attributes of `chattr` were lost, and nothing said so.
 #[test]
-fn attributes_of_chattr_are_told_in_one_line() {
+fn attributes_of_chattr_are_reported_in_one_line() {
     let dir = tempdir();
     for name in ["a", "b", "c"] {
         fs::write(dir.path().join(name), "").unwrap();
@@ -830,7 +830,7 @@ fn attributes_of_chattr_are_told_in_one_line() {
 /// Symptom: an ignore file of more than 1 MiB was cut in the middle of a line, so that `/data/tmp` became `/data`, and the folder
 /// was missing from the backup.
 #[test]
-fn an_ignore_file_is_used_as_a_whole_or_named() {
+fn ignore_file_is_used_completely_or_reported() {
     let dir = tempdir();
     let write = |path: &str, content: &[u8]| {
         let at = dir.path().join(path);

@@ -1,4 +1,4 @@
-//! Laying entries out below a folder: what is written is exact, and nothing is ever written elsewhere.
+//! Tests of the local target: entries are written exactly, and nothing is written outside of its folder.
 
 #![expect(
     clippy::unwrap_used,
@@ -362,7 +362,7 @@ fn acls_and_modes_come_out_as_stored() {
 }
 
 #[test]
-fn metadata_of_what_exists_is_corrected() {
+fn metadata_of_existing_entries_is_corrected() {
     let mut t = fixture();
     fs::write(t.at("file"), "same").unwrap();
     fs::create_dir(t.at("dir")).unwrap();
@@ -449,9 +449,10 @@ fn an_owner_that_is_refused_costs_the_set_user_id_bit() {
     let owner = MetadataOptions::default().with_owner(!is_root());
     let warnings = t.cursor.write_small(&setuid, b"", &owner).unwrap();
     let refused: Vec<_> = warnings.iter().map(|warning| &warning.refused).collect();
-    match is_root() {
-        true => assert_eq!(refused, [&Refused::SetId]),
-        false => assert_eq!(refused, [&Refused::Owner, &Refused::SetId]),
+    if is_root() {
+        assert_eq!(refused, [&Refused::SetId]);
+    } else {
+        assert_eq!(refused, [&Refused::Owner, &Refused::SetId]);
     }
     let mode = fs::metadata(t.at("setuid")).unwrap().mode() & 0o7777;
     assert_eq!(mode, 0o755);
@@ -610,7 +611,7 @@ fn unfinished_files_leave_nothing() {
 }
 
 #[test]
-fn a_taken_temporary_name_is_passed_over() {
+fn taken_temporary_name_is_skipped() {
     let mut t = fixture();
     let outside = t.dir.path().join("outside/file");
     symlink(&outside, t.at(".br-0000000000000007")).unwrap();
@@ -676,7 +677,7 @@ fn hard_links() {
 }
 
 #[test]
-fn paths_longer_than_the_system_takes() {
+fn paths_above_path_max_are_restored() {
     let mut t = fixture();
     let part = "p".repeat(200);
     let long = vec![part.as_str(); 100].join("/");
@@ -852,7 +853,7 @@ fn only_links_that_were_there_are_followed() {
 }
 
 #[test]
-fn what_a_dead_restore_left_is_removed_and_what_a_living_one_has_is_not() {
+fn unfinished_files_of_killed_restore_are_removed_and_of_running_one_kept() {
     let t = fixture();
     fs::create_dir(t.at("d")).unwrap();
     let root = [EntryPath::root()];

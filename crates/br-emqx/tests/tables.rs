@@ -424,7 +424,7 @@ fn hostile_bytes_give_a_report_or_an_error() {
             look(&bytes);
         }
     }
-    assert!(sound > 3, "cuts between items cannot be seen");
+    assert!(sound > 3, "a truncation between items cannot be detected");
 }
 
 struct Failing;

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::archive::{self, Archive, CheckOptions, CheckReport, Digest, Limits, Problem, check};
-use super::catalog::{Catalog, CatalogError, Entry, Place, State};
+use super::catalogue::{BackupLocation, Catalogue, CatalogueEntry, CatalogueError, State};
 use super::client::{Client, ClientError, ConnectOptions};
 use super::sql::{BackupRequest, BackupTarget, Extent, S3Keys, S3Target, StatementError};
 use super::{BackupKind, BackupTs};
@@ -33,19 +33,19 @@ pub struct BackupOptions {
     /// The backup's id.
     pub id: Uuid,
     /// The archive root below which the server writes the backup.
-    pub place: Place,
+    pub place: BackupLocation,
     /// The keys with which the server accesses a bucket; `None` for the server's own.
     pub keys: Option<S3Keys>,
     /// How many files the server copies at once; `None` lets the server choose.
     pub parallelism: Option<u16>,
     /// The base of an incremental backup.
-    pub base: Option<Entry>,
+    pub base: Option<CatalogueEntry>,
 }
 
 impl BackupOptions {
     /// Makes the options of a full backup.
     #[must_use]
-    pub const fn new(id: Uuid, place: Place) -> Self {
+    pub const fn new(id: Uuid, place: BackupLocation) -> Self {
         Self {
             id,
             place,
@@ -71,7 +71,7 @@ impl BackupOptions {
 
     /// Makes the backup incremental with this base.
     #[must_use]
-    pub fn with_base(mut self, base: Option<Entry>) -> Self {
+    pub fn with_base(mut self, base: Option<CatalogueEntry>) -> Self {
         self.base = base;
         self
     }
@@ -100,7 +100,7 @@ pub fn new_id(unix_millis: u64, random: [u8; 10]) -> Uuid {
 #[non_exhaustive]
 pub struct BackupReport {
     /// The entry in the catalogue.
-    pub entry: Entry,
+    pub entry: CatalogueEntry,
     /// The result of reading all files.
     pub check: CheckReport,
 }
@@ -117,7 +117,7 @@ pub enum BackupError {
     Statement(#[from] StatementError),
     /// The catalogue cannot be read or changed.
     #[error(transparent)]
-    Catalog(#[from] CatalogError),
+    Catalogue(#[from] CatalogueError),
     /// The files that the server wrote cannot be read.
     #[error("the server reports the backup as finished, but it cannot be read")]
     Archive(#[source] archive::Error),
@@ -156,11 +156,11 @@ fn first(problems: &[Problem]) -> String {
 /// The environment of a backup.
 pub struct BackupContext<'a> {
     /// The catalogue that records the backup.
-    pub catalog: &'a Catalog,
+    pub catalogue: &'a Catalogue,
     /// The clock.
     pub clock: &'a (dyn Fn() -> Timestamp + Sync),
     /// Receives the progress of reading the files.
-    pub progress: Arc<dyn archive::Progress + Send>,
+    pub progress: Arc<dyn archive::ArchiveProgress + Send>,
     /// Cancels the backup.
     pub cancel: &'a CancellationToken,
 }
@@ -168,7 +168,7 @@ pub struct BackupContext<'a> {
 impl std::fmt::Debug for BackupContext<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BackupContext")
-            .field("catalog", &self.catalog.path())
+            .field("catalogue", &self.catalogue.path())
             .finish_non_exhaustive()
     }
 }
@@ -188,7 +188,7 @@ pub async fn backup(
     context: &BackupContext<'_>,
 ) -> Result<BackupReport, BackupError> {
     let BackupContext {
-        catalog,
+        catalogue,
         clock,
         progress,
         cancel,
@@ -198,7 +198,7 @@ pub async fn backup(
         None => Extent::Full,
         Some(base) => Extent::Since(check_base(base, &options.place)?),
     };
-    let _lock = lock(catalog, lock_name)?;
+    let _lock = lock(catalogue, lock_name)?;
     let mut client = Client::connect(server).await?;
     let request = BackupRequest {
         label: options.id.to_string(),
@@ -207,22 +207,22 @@ pub async fn backup(
         extent,
     };
     let statement = request.statement(client.version())?;
-    let mut entry = Entry::new(options.id, options.kind(), options.place.clone(), clock());
+    let mut entry = CatalogueEntry::new(options.id, options.kind(), options.place.clone(), clock());
     entry.sub_directory = Some(options.directory());
     entry.base = base.map(|base| base.id);
     entry.server_version = Some(client.version().to_string());
     let begun = entry.at_time;
-    catalog.add(entry)?;
+    catalogue.add(entry)?;
     let done = async {
         client.backup(&statement, cancel).await?;
         client.close().await;
-        let noted = noted(catalog, &options.place)?;
+        let noted = noted(catalogue, &options.place)?;
         verify(root, options.directory(), noted, Arc::clone(progress)).await
     };
     match done.await {
         Ok((found, check)) => {
             let now = clock();
-            let entry = catalog.update(options.id, |entry| {
+            let entry = catalogue.update(options.id, |entry| {
                 entry.state = State::Complete;
                 entry.complete_time = Some(now);
                 entry.duration = now.duration_since(begun).try_into().ok();
@@ -235,20 +235,20 @@ pub async fn backup(
         }
         Err(error) => {
             // The first error is the one to report.
-            drop(catalog.update(options.id, |entry| entry.state = State::Failed));
+            drop(catalogue.update(options.id, |entry| entry.state = State::Failed));
             Err(error)
         }
     }
 }
 
 /// Returns the time stamp from which an incremental backup starts.
-fn check_base(base: &Entry, place: &Place) -> Result<BackupTs, BackupError> {
+fn check_base(base: &CatalogueEntry, place: &BackupLocation) -> Result<BackupTs, BackupError> {
     let id = base.id;
     if base.state != State::Complete {
         let text = format!("{id} is {} and cannot be a base", base.state);
         return Err(BackupError::Base(text));
     }
-    let in_repository = matches!(base.place, Place::Repository { .. });
+    let in_repository = matches!(base.place, BackupLocation::Repository { .. });
     if !in_repository && !base.place.is_same(place) {
         let text = format!(
             "{id} lies elsewhere ({}): an incremental backup must lie below the same root as its base",
@@ -271,7 +271,7 @@ fn target(options: &BackupOptions) -> BackupTarget {
         root => format!("{root}/{directory}"),
     };
     match &options.place {
-        Place::S3(place) => BackupTarget::S3(S3Target {
+        BackupLocation::S3(place) => BackupTarget::S3(S3Target {
             endpoint: place.endpoint.clone(),
             bucket: place.bucket.clone(),
             filepath: below(&place.filepath),
@@ -280,7 +280,7 @@ fn target(options: &BackupOptions) -> BackupTarget {
             is_minio: place.is_minio,
             keys: options.keys.clone(),
         }),
-        Place::FileSystem { path } | Place::Repository { url: path, .. } => {
+        BackupLocation::FileSystem { path } | BackupLocation::Repository { url: path, .. } => {
             BackupTarget::FileSystem { path: below(path) }
         }
     }
@@ -288,8 +288,11 @@ fn target(options: &BackupOptions) -> BackupTarget {
 
 /// Returns the recorded digests of files below the root for which the server writes none. The new backup may
 /// share these files.
-fn noted(catalog: &Catalog, place: &Place) -> Result<BTreeMap<String, Digest>, CatalogError> {
-    let entries = catalog.list()?.entries.into_iter();
+fn noted(
+    catalogue: &Catalogue,
+    place: &BackupLocation,
+) -> Result<BTreeMap<String, Digest>, CatalogueError> {
+    let entries = catalogue.list()?.entries.into_iter();
     let there = entries.filter(|entry| entry.place.is_same(place));
     Ok(there.flat_map(|entry| entry.digests).collect())
 }
@@ -299,7 +302,7 @@ async fn verify(
     root: archive::Folder,
     directory: String,
     noted: BTreeMap<String, Digest>,
-    progress: Arc<dyn archive::Progress + Send>,
+    progress: Arc<dyn archive::ArchiveProgress + Send>,
 ) -> Result<(Option<BackupTs>, CheckReport), BackupError> {
     let work = move || {
         let archive = Archive::open(&root, &Limits::default())?.with_digests(noted);
@@ -322,10 +325,10 @@ async fn verify(
 }
 
 /// Takes the lock that is held while a backup of the cluster runs.
-fn lock(catalog: &Catalog, name: &str) -> Result<File, BackupError> {
+fn lock(catalogue: &Catalogue, name: &str) -> Result<File, BackupError> {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
     let name: String = name.chars().map(plain).collect();
-    let mut path = catalog.path().as_os_str().to_owned();
+    let mut path = catalogue.path().as_os_str().to_owned();
     path.push(format!(".{name}{LOCK}"));
     let path = PathBuf::from(path);
     let failed = |source| BackupError::Lock {
@@ -345,8 +348,8 @@ fn lock(catalog: &Catalog, name: &str) -> Result<File, BackupError> {
 /// Returns whether a process on this machine is taking a backup of any cluster that this catalogue will
 /// record.
 #[must_use]
-pub fn is_running(catalog: &Catalog) -> bool {
-    let path = catalog.path();
+pub fn is_running(catalogue: &Catalogue) -> bool {
+    let path = catalogue.path();
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());

@@ -8,8 +8,8 @@ use std::collections::HashSet;
 
 use uuid::Uuid;
 
-use super::archive::{self, Archive, ArchiveBackup, Progress, Result};
-use super::catalog::{Entry, Listing, State};
+use super::archive::{self, Archive, ArchiveBackup, ArchiveProgress, Result};
+use super::catalogue::{CatalogueEntry, Listing, State};
 use super::find;
 
 /// Returns the backups that cannot be restored without this one, in the order in which to delete them,
@@ -20,10 +20,10 @@ use super::find;
 /// If the list of a later backup cannot be read, the storage does not respond, or the caller cancels.
 pub fn dependents(
     listing: &Listing,
-    entry: &Entry,
+    entry: &CatalogueEntry,
     archive: Option<&Archive>,
-    progress: &dyn Progress,
-) -> Result<Vec<Entry>> {
+    progress: &dyn ArchiveProgress,
+) -> Result<Vec<CatalogueEntry>> {
     let noted = listing.dependents(entry.id);
     let mut out = noted.certain;
     match archive {
@@ -34,18 +34,19 @@ pub fn dependents(
         None => {}
     }
     // A backup without a time stamp is unfinished and comes first.
-    let order = |entry: &Entry| (entry.backup_ts.is_none(), entry.backup_ts, entry.at_time);
+    let order =
+        |entry: &CatalogueEntry| (entry.backup_ts.is_none(), entry.backup_ts, entry.at_time);
     out.sort_by_key(|entry| std::cmp::Reverse(order(entry)));
     Ok(out)
 }
 
 /// Adds the backups that use files of the deleted ones, until there are no more.
 fn add_found(
-    out: &mut Vec<Entry>,
+    out: &mut Vec<CatalogueEntry>,
     listing: &Listing,
-    entry: &Entry,
+    entry: &CatalogueEntry,
     archive: &Archive,
-    progress: &dyn Progress,
+    progress: &dyn ArchiveProgress,
 ) -> Result<()> {
     let mut known: HashSet<Uuid> = out.iter().map(|entry| entry.id).collect();
     known.insert(entry.id);
@@ -71,7 +72,7 @@ fn add_found(
 }
 
 /// Returns the complete backup that a catalogue entry describes.
-fn backup_of<'a>(archive: &'a Archive, entry: &Entry) -> Option<&'a ArchiveBackup> {
+fn backup_of<'a>(archive: &'a Archive, entry: &CatalogueEntry) -> Option<&'a ArchiveBackup> {
     archive
         .backups()
         .iter()

@@ -1,7 +1,7 @@
 //! Finding backups in an archive, for a catalogue that was lost or does not list them.
 //!
 //! [`find`] reads an archive root and returns a [`Found`];
-//! [`Catalog::rebuild`](super::catalog::Catalog::rebuild) adds its entries. [`entry`] makes the catalogue
+//! [`Catalogue::rebuild`](super::catalogue::Catalogue::rebuild) adds its entries. [`entry`] makes the catalogue
 //! entry of one backup. Invariant: a found backup counts as complete only if all its files exist and have the
 //! right sizes.
 
@@ -10,17 +10,17 @@ use uuid::Uuid;
 
 use super::BackupKind;
 use super::archive::{
-    Archive, ArchiveBackup, CheckLevel, CheckOptions, CheckReport, Progress, Result, TaeSum, check,
-    split_dir,
+    Archive, ArchiveBackup, ArchiveProgress, CheckLevel, CheckOptions, CheckReport, Result, TaeSum,
+    check, split_dir,
 };
-use super::catalog::{Entry, Origin, Place, State};
+use super::catalogue::{BackupLocation, CatalogueEntry, Origin, State};
 
 /// The backups that were found.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Found {
     /// Their catalogue entries, oldest first.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<CatalogueEntry>,
     /// Backups without an id, which the catalogue cannot record. They are checked and restored by their
     /// location.
     pub nameless: Vec<String>,
@@ -30,7 +30,11 @@ pub struct Found {
 ///
 /// # Errors
 /// If the storage does not respond, or the caller cancels.
-pub fn find(place: &Place, archive: &Archive, progress: &dyn Progress) -> Result<Found> {
+pub fn find(
+    place: &BackupLocation,
+    archive: &Archive,
+    progress: &dyn ArchiveProgress,
+) -> Result<Found> {
     let mut found = Found::default();
     for backup in archive.backups().iter().chain(archive.unfinished()) {
         let Some(mut note) = entry(place, archive, backup) else {
@@ -40,9 +44,10 @@ pub fn find(place: &Place, archive: &Archive, progress: &dyn Progress) -> Result
         if backup.unfinished.is_none() {
             let options = CheckOptions::default().with_level(CheckLevel::Existence);
             let report = check(archive, backup, &options, progress)?;
-            note.state = match report.is_good() {
-                true => State::Complete,
-                false => State::Failed,
+            note.state = if report.is_good() {
+                State::Complete
+            } else {
+                State::Failed
             };
             note.logical_size = Some(report.logical_bytes);
             note.stored_size = Some(report.stored_bytes);
@@ -57,13 +62,18 @@ pub fn find(place: &Place, archive: &Archive, progress: &dyn Progress) -> Result
 /// Makes the catalogue entry of a backup from the metadata in the archive. The entry does not count as
 /// complete, because the files were not checked.
 #[must_use]
-pub fn entry(place: &Place, archive: &Archive, backup: &ArchiveBackup) -> Option<Entry> {
+pub fn entry(
+    place: &BackupLocation,
+    archive: &Archive,
+    backup: &ArchiveBackup,
+) -> Option<CatalogueEntry> {
     let id = Uuid::try_parse(backup.id.as_ref()?).ok()?;
     let noted = backup.meta.as_ref();
     let kind = backup.kind.unwrap_or(BackupKind::Full);
     let at_time = noted.map(|entry| entry.at_time);
     let at_time = at_time.or_else(|| backup.made_at()).or_else(|| made_at(id));
-    let mut entry = Entry::new(id, kind, root(place, archive), at_time.unwrap_or_default());
+    let mut entry =
+        CatalogueEntry::new(id, kind, root(place, archive), at_time.unwrap_or_default());
     entry.sub_directory = Some(backup.dir.clone()).filter(|dir| !dir.is_empty());
     entry.duration = noted.and_then(|entry| entry.duration);
     entry.complete_time = noted
@@ -80,16 +90,16 @@ pub fn entry(place: &Place, archive: &Archive, backup: &ArchiveBackup) -> Option
 /// `tae_sum`. Returns `None` if the folder is not that of a backup.
 #[must_use]
 pub fn copy(
-    place: Place,
+    place: BackupLocation,
     directory: &str,
     (begun, complete): (Timestamp, Timestamp),
     sum: &[u8],
-) -> Option<Entry> {
+) -> Option<CatalogueEntry> {
     // A restore does not need it.
     let sum = TaeSum::parse_stored(sum).ok();
     let (kind, id) = split_dir(directory)?;
     let id = Uuid::try_parse(id).ok()?;
-    let mut entry = Entry::new(id, kind, place, begun);
+    let mut entry = CatalogueEntry::new(id, kind, place, begun);
     entry.sub_directory = Some(directory.to_owned());
     entry.complete_time = Some(complete);
     entry.backup_ts = sum.as_ref().and_then(|sum| sum.backup_ts);
@@ -99,7 +109,7 @@ pub fn copy(
 }
 
 /// Returns the archive root. Removes the folder of the backup from `place` if it names one.
-fn root(place: &Place, archive: &Archive) -> Place {
+fn root(place: &BackupLocation, archive: &Archive) -> BackupLocation {
     let Some(chosen) = archive.chosen() else {
         return place.clone();
     };
@@ -113,12 +123,12 @@ fn root(place: &Place, archive: &Archive) -> Place {
         }
     };
     match place.clone() {
-        Place::FileSystem { path } => Place::FileSystem { path: above(&path) },
-        Place::S3(mut bucket) => {
+        BackupLocation::FileSystem { path } => BackupLocation::FileSystem { path: above(&path) },
+        BackupLocation::S3(mut bucket) => {
             bucket.filepath = above(&bucket.filepath);
-            Place::S3(bucket)
+            BackupLocation::S3(bucket)
         }
-        repository @ Place::Repository { .. } => repository,
+        repository @ BackupLocation::Repository { .. } => repository,
     }
 }
 

@@ -3,7 +3,7 @@
 //! The server writes the files of a backup. This crate starts a backup, and checks, lists, restores and
 //! deletes backups. A [`Client`](client::Client) is a connection to a server and runs a
 //! [`BackupStatement`](sql::BackupStatement). An [`Archive`](archive::Archive) is a folder or a bucket with
-//! backups. A [`Catalog`](catalog::Catalog) is the local list of backups. [`backup()`](backup::backup) uses
+//! backups. A [`Catalogue`](catalogue::Catalogue) is the local list of backups. [`backup()`](backup::backup) uses
 //! all three: it takes a backup, checks its files and records it. [`find`] finds backups that the catalogue
 //! does not list, and [`delete`] finds the backups that depend on another one.
 //!
@@ -14,7 +14,7 @@ pub mod archive;
 pub mod backup;
 mod backup_kind;
 mod backup_ts;
-pub mod catalog;
+pub mod catalogue;
 pub mod client;
 pub mod delete;
 pub mod find;

@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn other_servers_are_told_apart() {
+    fn other_servers_are_recognised() {
         let product = |greeting| ServerVersion::parse(greeting).unwrap_err().product;
         assert_eq!(
             product("5.5.5-10.11.19-MariaDB-0+deb12u1"),

@@ -337,7 +337,7 @@ async fn closed_port_and_other_database_give_different_errors() {
 fn skip(reason: &str) {
     assert!(
         std::env::var_os("CI_NO_SKIP").is_none(),
-        "not to be skipped: {reason}"
+        "this test must not be skipped here: {reason}"
     );
     eprintln!("skipped: {reason}");
 }
@@ -347,7 +347,7 @@ async fn mariadb_is_not_matrixone() {
     let error = match Client::connect(&ConnectOptions::new("127.0.0.1", 3306, "root", "")).await {
         Err(ClientError::Refused { .. }) => return skip("there is no MariaDB here"),
         Err(error) => error,
-        Ok(_) => panic!("MariaDB passed for MatrixOne"),
+        Ok(_) => panic!("MariaDB was accepted as MatrixOne"),
     };
     let ClientError::NotMatrixOne { found, .. } = &error else {
         panic!("{error}");

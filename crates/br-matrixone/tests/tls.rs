@@ -48,7 +48,7 @@ impl Drop for MariaDb {
 fn skip(reason: &str) {
     assert!(
         std::env::var_os("CI_NO_SKIP").is_none(),
-        "not to be skipped: {reason}"
+        "this test must not be skipped here: {reason}"
     );
     eprintln!("skipped: {reason}");
 }
@@ -73,9 +73,10 @@ impl MariaDb {
         let sql = format!("CREATE USER dump@'%' IDENTIFIED BY '{PASSWORD}' REQUIRE SSL;\n");
         fs::write(path.join("init.sql"), sql).unwrap();
         // Root gives the server an unprivileged user, which must reach the folder.
-        let user = match shell(path, "[ $(id -u) -eq 0 ]") {
-            true => "--user=mysql",
-            false => "--user=",
+        let user = if shell(path, "[ $(id -u) -eq 0 ]") {
+            "--user=mysql"
+        } else {
+            "--user="
         };
         let install = format!(
             "mkdir data && chmod 755 . && {{ [ {user} = --user= ] || chown -R mysql . ; }} && mariadb-install-db {user} \

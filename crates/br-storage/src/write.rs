@@ -100,9 +100,10 @@ impl Storage {
     async fn settle(&self, path: &Path, payload: &Payload) -> Result<Creation> {
         let size = self.size_at(path).await?;
         let same = size == payload.len() && payload.is(&self.get_at(path, size).await?);
-        Ok(match same {
-            true => Creation::Created,
-            false => Creation::AlreadyExists,
+        Ok(if same {
+            Creation::Created
+        } else {
+            Creation::AlreadyExists
         })
     }
 

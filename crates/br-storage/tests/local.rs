@@ -137,7 +137,10 @@ async fn objects_appear_with_all_their_bytes() {
             }
         }
         assert_eq!(write.await.unwrap(), Creation::Created);
-        assert!(seen_before > 0, "the reader was there before the object");
+        assert!(
+            seen_before > 0,
+            "the reader started before the object existed"
+        );
     }
 }
 
@@ -174,7 +177,7 @@ async fn leftovers_are_invisible_and_swept() {
     assert_eq!(
         storage.sweep_staging("packs", long_ago).await.unwrap(),
         0,
-        "they may still be in use"
+        "young staging files may still be in use"
     );
     let later = newest + Duration::from_secs(1);
     assert_eq!(storage.sweep_staging("packs", later).await.unwrap(), 4);
@@ -189,7 +192,7 @@ async fn leftovers_are_invisible_and_swept() {
 /// A foreign file must not make a listing fail, and must not appear as an object.
 #[tokio::test]
 #[cfg(unix)]
-async fn foreign_names_are_no_objects() {
+async fn files_with_foreign_names_are_not_listed_as_objects() {
     use std::os::unix::ffi::OsStrExt;
     let root = tempfile::tempdir().unwrap();
     let storage = open(root.path());
@@ -229,7 +232,7 @@ fn only_directories_can_be_opened() {
         format!("cannot open {}", missing.display())
     );
     assert!(error.source().is_some());
-    assert!(!missing.exists(), "opening makes nothing");
+    assert!(!missing.exists(), "opening creates nothing");
     for result in [
         Storage::open(&location(&file), &options),
         Storage::create(&location(&file), &options),
@@ -253,7 +256,7 @@ async fn directories_are_made_for_their_owner_only() {
         assert_eq!(mode(&path), 0o700);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
         Storage::create(&location(&path), &options).unwrap();
-        assert_eq!(mode(&path), 0o750, "an existing directory is left as it is");
+        assert_eq!(mode(&path), 0o750, "an existing directory is unchanged");
     }
     assert_eq!(
         keys(&Storage::create(&location(&path), &options).unwrap()).await,
@@ -280,7 +283,7 @@ async fn objects_and_folders_are_for_their_owner_only_whatever_the_directory_all
         let storage = Storage::create(&location(root.path()), &StorageOptions::default()).unwrap();
         create(&storage, "packs/ab/abcd", b"x").await;
         create(&storage, "config", b"x").await;
-        assert_eq!(mode(root.path()), root_mode, "it stays as it is");
+        assert_eq!(mode(root.path()), root_mode, "the directory is unchanged");
         for name in ["packs/ab/abcd", "config"] {
             assert_eq!(
                 mode(&root.path().join(name)),
@@ -299,7 +302,7 @@ async fn objects_and_folders_are_for_their_owner_only_whatever_the_directory_all
 }
 
 #[tokio::test]
-async fn what_is_made_in_a_shared_directory_takes_the_bits_of_its_group() {
+async fn files_in_shared_directory_get_permissions_of_its_group() {
     let root = tempfile::tempdir().unwrap();
     let made = root.path().join("made");
     let options = StorageOptions::default().with_shared(true);
@@ -340,7 +343,7 @@ async fn what_root_makes_in_the_directory_of_another_user_belongs_to_that_user()
 
 /// Symptom: opening a FIFO waited forever for a writer.
 #[tokio::test]
-async fn what_is_no_regular_file_is_no_object() {
+async fn only_regular_files_are_objects() {
     let root = tempfile::tempdir().unwrap();
     let storage = open(root.path());
     let made = std::process::Command::new("mkfifo")
@@ -392,7 +395,7 @@ async fn a_directory_that_was_renamed_is_still_the_one_that_is_written_to() {
 
 #[tokio::test]
 #[cfg(target_os = "linux")]
-async fn nothing_is_written_below_a_mount_point_when_the_disk_is_gone() {
+async fn after_unmount_nothing_is_written_below_mount_point() {
     let Some(disk) = SmallDisk::mount() else {
         eprintln!("skipped: this user cannot mount a file system");
         return;

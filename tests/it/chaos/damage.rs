@@ -231,7 +231,7 @@ fn every_verb_survives(encrypted: bool) {
         "cache/",
         ".journal",
     ] {
-        assert!(of(part), "there is a file of {part}: {victims:?}");
+        assert!(of(part), "the repository has a file of {part}: {victims:?}");
     }
     let cases = victims
         .iter()
@@ -358,7 +358,7 @@ impl<'a> Case<'a> {
         if check.code == Some(0) {
             assert!(
                 all_restore && listed.code == Some(0),
-                "{}: check calls it sound: {check}",
+                "{}: check found no damage: {check}",
                 self.what
             );
         }
@@ -389,7 +389,7 @@ impl<'a> Case<'a> {
             assert_eq!(
                 output.code,
                 Some(0),
-                "{}: then as it was: {id} does not restore: {output}",
+                "{}: after undoing the damage, {id} does not restore: {output}",
                 self.what
             );
             let copy = Snapshot::of(self.home().join("out/tree"));

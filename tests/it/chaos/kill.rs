@@ -35,7 +35,11 @@ fn random_kills_of_every_command_lose_no_backup() {
         for id in machine.backups.keys() {
             assert!(listed.contains(id), "{what}: {id} is listed");
         }
-        assert_eq!(listed.len(), machine.backups.len(), "{what}: nothing else");
+        assert_eq!(
+            listed.len(),
+            machine.backups.len(),
+            "{what}: no other backup is listed"
+        );
         if let Some(id) = listed.last() {
             machine.assert_restores(id, &what);
         }

@@ -22,7 +22,7 @@ fn a_first_and_a_second_backup() {
     assert_eq!(full["backup"]["kind"], "full");
     assert_eq!(full["backup"]["base"], serde_json::Value::Null);
     assert_eq!(full["backup"]["bytes_read"], 50_006, "everything is read");
-    assert_eq!(full["backup"]["bytes_added"], 0, "and nothing stored again");
+    assert_eq!(full["backup"]["bytes_added"], 0, "no data is stored again");
 }
 
 #[test]
@@ -185,8 +185,8 @@ fn repository_named_as_path_is_not_backed_up() {
 fn parent_of_symlink_is_resolved_like_system_does() {
     let session = Session::with_repository();
     session.write("x/y/f", "");
-    session.write("x/b/f", "behind the link");
-    session.write("b/f", "beside the link");
+    session.write("x/b/f", "the folder behind the link is backed up");
+    session.write("b/f", "the folder next to the link is backed up");
     symlink("x/y", session.at("a")).unwrap();
     session.run(["backup", "a/../b"]).expect(0);
     let home = session.at("").canonicalize().unwrap();
@@ -194,15 +194,15 @@ fn parent_of_symlink_is_resolved_like_system_does() {
     let dumped = session
         .run(["dump", "latest", stored.to_str().unwrap()])
         .expect(0);
-    assert_eq!(dumped.stdout, "behind the link");
+    assert_eq!(dumped.stdout, "the folder behind the link is backed up");
     let again = session.json(["backup", "a/../b"]);
     assert_eq!(
         again["backup"]["files_unchanged"], 1,
-        "it has a base: {again}"
+        "the backup has a base: {again}"
     );
     session.run(["backup", "x/../b"]).expect(0);
     let dumped = session.run(["dump", "latest", "b/f"]).expect(0);
-    assert_eq!(dumped.stdout, "beside the link");
+    assert_eq!(dumped.stdout, "the folder next to the link is backed up");
 }
 
 #[test]
@@ -231,7 +231,10 @@ fn relative_patterns_match_for_all_forms_of_paths() {
     assert!(output.stderr.contains(note), "{output}");
     for pattern in ["[z", "[z-", "x/[z"] {
         let output = session.run(["backup", "docs", "-e", pattern]).expect(2);
-        assert!(output.stderr.contains(pattern), "it is named: {output}");
+        assert!(
+            output.stderr.contains(pattern),
+            "the path is named: {output}"
+        );
     }
 }
 

@@ -38,7 +38,11 @@ fn inspect_shows_contents_of_bundle() {
     session.assert_output("bundle inspect long", &output);
     let shown = session.json(["bundle", "inspect", A]);
     assert_eq!(shown["bundle"], BASE);
-    assert_eq!(shown["manifest"], serde_json::Value::Null, "EMQX has none");
+    assert_eq!(
+        shown["manifest"],
+        serde_json::Value::Null,
+        "EMQX has no such message"
+    );
     let members = shown["members"].as_array().unwrap();
     assert_eq!(members[0]["path"], "META.hocon");
     assert_eq!(members.len(), 9);
@@ -242,7 +246,7 @@ fn damaged_bundle_is_refused_with_list_of_errors() {
     session
         .run(["bundle", "extract", bundle, "--into", "new"])
         .expect(14);
-    assert!(!session.at("new").exists(), "nothing of it is used");
+    assert!(!session.at("new").exists(), "nothing of the bundle is used");
     session
         .run([
             "bundle",
@@ -467,7 +471,7 @@ fn control_characters_in_names_are_escaped() {
     let shown = outputs
         .iter()
         .any(|output| output.stdout.contains("\\x1b[2J"));
-    assert!(shown, "such names are shown, harmlessly");
+    assert!(shown, "names with control characters are shown escaped");
 }
 
 /// Other programs read bundles of br: the system's tar and gzip verify them.
@@ -484,7 +488,7 @@ fn system_tar_and_gzip_accept_bundles() {
             .output()
             .unwrap();
         assert!(output.status.success(), "{program}: {output:?}");
-        assert_eq!(output.stderr, b"", "{program} has nothing to say");
+        assert_eq!(output.stderr, b"", "{program} prints nothing");
     };
     test("gzip", "-t", &bundle);
     test("tar", "-tzf", &bundle);

@@ -239,7 +239,7 @@ fn repository_set_back_is_refused_but_copy_elsewhere_is_accepted() {
     assert_eq!(
         listed["backups"].as_array().unwrap().len(),
         1,
-        "it has its own log"
+        "the copy has its own log"
     );
     session.run(["check", "--repair-log"]).expect(0);
     let listed = session.json(["list"]);

@@ -456,7 +456,7 @@ fn every_command_line_in_the_documents_runs() {
         let found = used.contains(&(*document, *start));
         assert!(
             found,
-            "{document} has no line any more that begins with `{start}`"
+            "{document} no longer has a line that begins with `{start}`"
         );
     }
 }

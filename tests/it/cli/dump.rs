@@ -15,7 +15,10 @@ fn the_bytes_of_a_file_are_written() {
         .output()
         .unwrap();
     assert!(output.status.success() && output.stdout == noise(1, 50_000));
-    assert_eq!(output.stderr, b"", "and nothing else");
+    assert_eq!(
+        output.stderr, b"",
+        "stdout has only the content of the file"
+    );
 }
 
 #[test]

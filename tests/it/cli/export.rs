@@ -72,7 +72,11 @@ fn a_folder_becomes_a_bundle_that_tar_reads() {
     let manifest = json(std::str::from_utf8(&files["br/manifest.json"]).unwrap());
     assert_eq!(manifest["members"][1]["path"], "a.txt");
     let mode = fs::metadata(&bundle).unwrap().mode();
-    assert_eq!(mode & 0o077, 0, "there may be secrets in it: {mode:o}");
+    assert_eq!(
+        mode & 0o077,
+        0,
+        "only the owner may read the bundle: {mode:o}"
+    );
     session
         .run(["bundle", "verify", bundle.to_str().unwrap()])
         .expect(0);
@@ -118,7 +122,7 @@ fn folders_of_the_same_name_are_refused() {
         .run(["export", "docs/sub", "other/sub", "--dir", "out"])
         .expect(2);
     assert!(output.stderr.contains("the name `sub`"), "{output}");
-    assert!(!session.at("out").exists(), "nothing is made");
+    assert!(!session.at("out").exists(), "no bundle is created");
 }
 
 #[test]
@@ -195,7 +199,11 @@ fn options_set_all_properties_of_bundle() {
         .expect(0);
     let bundle = session.at("out/my-app-2026-01-02-03-04-05.678.tar.zst");
     let magic = &fs::read(&bundle).unwrap()[..4];
-    assert_eq!(magic, [0x28, 0xb5, 0x2f, 0xfd], "it is zstd");
+    assert_eq!(
+        magic,
+        [0x28, 0xb5, 0x2f, 0xfd],
+        "the bundle is compressed with zstd"
+    );
     let shown = session.json(["bundle", "inspect", bundle.to_str().unwrap()]);
     assert_eq!(
         (&shown["edition"], &shown["version"], &shown["sound"]),
@@ -246,7 +254,7 @@ fn the_name_is_in_local_time() {
     ])
     .expect(0);
     let utc = session.at(&format!("out/{BASE}.tar.gz"));
-    assert!(utc.exists(), "what is to be the same everywhere is UTC");
+    assert!(utc.exists(), "a reproducible bundle has its time in UTC");
 }
 
 #[test]
@@ -270,14 +278,23 @@ fn the_same_content_gives_the_same_bytes() {
     let at = ["--at", AT, "--reproducible"];
     let first = export("docs", "1", &at);
     let again = export("docs", "2", &[&at[..], &["--threads", "1"]].concat());
-    assert!(first == again, "made again, with another number of threads");
+    assert!(
+        first == again,
+        "the bundle is identical with another number of threads"
+    );
     assert!(first == export("copy", "0", &at), "a copy");
     let older = export("elsewhere/docs", "3", &at);
-    assert!(first == older, "other times, another place");
+    assert!(
+        first == older,
+        "the bundle is identical with other file times in another folder"
+    );
     // Without the option times are kept: two copies that have the same are needed.
     let first = export("docs", "4", &["--at", AT]);
     let copy = export("docs", "5", &["--at", AT]);
-    assert!(first == copy, "the same files at the same time");
+    assert!(
+        first == copy,
+        "the same files at the same time give the same bundle"
+    );
     assert!(first != older, "times are kept");
     let dated = session.br.clone().env("SOURCE_DATE_EPOCH", "1700000000");
     dated
@@ -305,7 +322,11 @@ fn existing_file_is_not_overwritten() {
     for _ in 0..3 {
         session.run(["export", "docs", "--dir", "out"]).expect(0);
     }
-    assert_eq!(session.bundles("out").len(), 4, "now has always a name");
+    assert_eq!(
+        session.bundles("out").len(),
+        4,
+        "the current time always has a name"
+    );
 }
 
 /// Symptom: the manifest of an imported bundle was exported in the middle of the bundle.
@@ -405,7 +426,7 @@ fn emqx_bundle_needs_edition_and_version() {
             .run([&["export", "docs", "--dir", "out"], arguments].concat());
         output.expect(2);
     }
-    assert!(!session.at("out").exists(), "nothing is made");
+    assert!(!session.at("out").exists(), "no bundle is created");
 }
 
 #[test]
@@ -440,7 +461,7 @@ fn a_backup_becomes_a_bundle() {
     assert_eq!(
         shown["manifest"]["source"],
         format!("backup {id} of h"),
-        "it says where it is from"
+        "the manifest names the origin"
     );
     assert_eq!(shown["manifest"]["whole"], false);
 }
@@ -498,7 +519,11 @@ fn imported_bundle_is_exported_unchanged() {
         .run(["export", &id, "--format", "tar.zst", "--dir", "zst"])
         .expect(0);
     let name = session.bundle("zst");
-    assert_eq!(name.extension().unwrap(), "zst", "another kind, a new name");
+    assert_eq!(
+        name.extension().unwrap(),
+        "zst",
+        "another kind of bundle gets a new name"
+    );
 }
 
 #[test]
@@ -537,7 +562,7 @@ fn export_refuses_missing_path() {
         assert_eq!(
             session.bundles("out"),
             [] as [PathBuf; 0],
-            "{arguments:?}: nothing is left"
+            "{arguments:?}: no file is left"
         );
     }
     let nowhere = super::br(&session.at("elsewhere"));
@@ -583,7 +608,7 @@ fn an_interrupted_export_leaves_nothing_behind() {
         let output = br_testkit::BrOutput::from(child.wait_with_output().unwrap()).expect(130);
         let last = output.stderr.lines().last().unwrap();
         assert_eq!(json(last)["code"], 130, "{last}");
-        assert_eq!(output.stdout, "", "there is no result");
+        assert_eq!(output.stdout, "", "no result was printed");
         assert_eq!(session.bundles("out"), [] as [PathBuf; 0], "{what}");
     }
 }

@@ -57,7 +57,7 @@ fn a_fresh_folder_gets_everything() {
     assert_eq!(
         contents(&session.at("new/node")),
         files(&EmqxNode::small()),
-        "byte by byte"
+        "the restored bundle is identical byte by byte"
     );
     let again = session
         .run(["import", &bundle, "--into", "new/node"])
@@ -86,7 +86,7 @@ fn merge_makes_changes_that_dry_run_shows() {
         .expect(16);
     assert!(
         dry.stderr.contains("is newer than EMQX version"),
-        "the folder is older: {dry}"
+        "the files of the folder are older: {dry}"
     );
     let arguments = ["import", &bundle, "--into", "node"];
     let node = ["--target-version", "5.1.0", "--target-edition", "ce"];
@@ -115,7 +115,7 @@ fn merge_makes_changes_that_dry_run_shows() {
     assert_eq!(
         change("META.hocon")["action"],
         "kept",
-        "the folder stays what it is"
+        "the folder is unchanged"
     );
     let keys = change("cluster.hocon")["keys"].as_array().unwrap().clone();
     let updated = keys.iter().filter(|key| key["action"] == "update");
@@ -215,7 +215,7 @@ fn a_bundle_that_is_not_of_emqx_is_merged_file_by_file() {
     assert_eq!(after["kept"], b"mine");
     assert!(
         after.keys().eq(["a.txt", "kept", "sub/b.bin"]),
-        "what the bundle says of itself is not part of it: {after:?}"
+        "the manifest of the bundle is not imported: {after:?}"
     );
 }
 
@@ -303,7 +303,7 @@ fn refused_bundle_changes_nothing() {
             session
                 .run(["import", &bundle, "--into", "new"])
                 .expect(code);
-            assert!(!session.at("new").exists(), "{bundle}: nothing is made");
+            assert!(!session.at("new").exists(), "{bundle}: no folder appears");
         }
     }
     session.assert_output(
@@ -505,7 +505,7 @@ fn an_interrupted_import_leaves_nothing_behind() {
             let output = output.expect(130);
             let last = output.stderr.lines().last().unwrap();
             assert_eq!(json(last)["code"], 130, "{last}");
-            assert_eq!(output.stdout, "", "there is no result");
+            assert_eq!(output.stdout, "", "no result was printed");
         }
         assert!(!session.at("new").exists(), "{signal}");
         let after = still(session.at("node"));
@@ -556,9 +556,9 @@ fn next_import_cleans_up_after_killed_import() {
     fs::copy(session.at("whole.tar.gz"), &fifo).unwrap();
     let there = contents(&session.at("node"));
     for (path, content) in files(&EmqxNode::small()) {
-        assert_eq!(there[&path], content, "{path} was not touched");
+        assert_eq!(there[&path], content, "{path} is unchanged");
     }
-    assert_ne!(there.len(), 9, "it left something behind");
+    assert_ne!(there.len(), 9, "the import left files behind");
     session.br.run(arguments).expect(0);
     let merged = contents(&session.at("node"));
     assert_eq!(merged.len(), 9, "{:?}", merged.keys());

@@ -103,7 +103,10 @@ fn an_incomplete_backup_is_marked() {
     session.assert_output("list incomplete", &nobody(&["list"], 0));
     let complete = nobody(&["list", "--complete"], 0).stdout;
     assert_eq!(complete.lines().count(), 2, "{complete}");
-    assert!(!complete.contains("STATE"), "all are: {complete}");
+    assert!(
+        !complete.contains("STATE"),
+        "all backups are complete: {complete}"
+    );
     let shown = nobody(&["show", "latest"], 0).stdout;
     assert!(shown.contains("incomplete"), "{shown}");
     let flag = |arguments: &[&str]| {

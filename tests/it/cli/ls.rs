@@ -91,7 +91,7 @@ fn odd_names_are_escaped() {
         .stdout;
     assert!(
         one.contains("docs/new\\x0aline"),
-        "it is named by its bytes: {one}"
+        "the file is found by its raw bytes: {one}"
     );
 }
 
@@ -111,7 +111,7 @@ fn closed_pipe_is_not_error() {
     let mut few = [0; 100];
     child.stdout.take().unwrap().read_exact(&mut few).unwrap();
     let output = br_testkit::BrOutput::from(child.wait_with_output().unwrap()).expect(0);
-    assert_eq!(output.stderr, "", "nothing is said");
+    assert_eq!(output.stderr, "", "nothing is printed");
 }
 
 /// Symptom: `br restore latest "$UNSET"` restored everything.
@@ -205,9 +205,13 @@ fn exact_name_takes_precedence_over_escaped_form() {
     assert_eq!(
         dump("odd/a\\\\b"),
         "two",
-        "by its bytes, and not as `a\\b` is shown"
+        "the name is found by its bytes, not in its escaped form"
     );
-    assert_eq!(dump("odd/a\\\\\\\\b"), "two", "as it is shown");
+    assert_eq!(
+        dump("odd/a\\\\\\\\b"),
+        "two",
+        "the name is found in its escaped form"
+    );
 }
 
 /// `sha256sum` reads raw names; on a terminal they could do anything.

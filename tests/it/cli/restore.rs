@@ -74,9 +74,12 @@ fn damaged_pack_loses_only_its_files_and_is_reported() {
     assert_eq!(
         fs::read(session.at("out/docs/a.txt")).unwrap(),
         b"hello\n",
-        "the rest is there"
+        "the other files are restored"
     );
-    assert!(!session.at("out/docs/sub/b.bin").exists(), "no half file");
+    assert!(
+        !session.at("out/docs/sub/b.bin").exists(),
+        "no part of a file is left"
+    );
     let output = session
         .run(["restore", "latest", "--target", "out2", "--json"])
         .expect(3);
@@ -152,7 +155,7 @@ fn restore_with_delete_keeps_repository_and_cache() {
     let output = run(&["restore", "latest", "--target", ".", "--delete", "-v"]).expect(0);
     assert!(
         !session.at("docs/new").exists(),
-        "what is not in the backup goes: {output}"
+        "files that are not in the backup are deleted: {output}"
     );
     assert!(
         session.at("docs/cache").exists(),

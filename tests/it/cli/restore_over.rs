@@ -209,7 +209,7 @@ fn parent_folders_keep_their_metadata() {
     assert_eq!(before[..3], after[..3], "one file changes no folder above");
     assert_eq!(
         before[3].0, after[3].0,
-        "its own folder has its permissions"
+        "the folder of the entry has its permissions"
     );
     assert_eq!(session.read("above/middle/folder/file"), "wanted");
 
@@ -218,7 +218,7 @@ fn parent_folders_keep_their_metadata() {
     assert_eq!(
         before[..2],
         after[..2],
-        "what was not backed up itself stays"
+        "entries that were not backed up stay"
     );
     assert_ne!(before[2].0, after[2].0, "the selected entry is unchanged");
     assert_ne!(before[3].0, after[3].0);
@@ -285,7 +285,10 @@ fn restore_does_not_write_into_repository() {
 fn put_in_the_way(session: &Session) {
     let out = |path: &str| session.at(&format!("out/{path}"));
     fs::remove_dir_all(out("")).ok();
-    session.write("out/docs/a.txt/inner/deep", "where a file belongs");
+    session.write(
+        "out/docs/a.txt/inner/deep",
+        "the file has its place in the folder",
+    );
     fs::create_dir_all(out("docs/link")).unwrap();
     symlink("/", out("docs/sub")).unwrap();
     session.write("out/docs/folder", "where a folder belongs");
@@ -334,7 +337,7 @@ fn dry_run_reports_same_as_real_run() {
             } else {
                 assert_eq!(
                     session.read("out/docs/a.txt/inner/deep"),
-                    "where a file belongs"
+                    "the file has its place in the folder"
                 );
             }
         }
@@ -355,8 +358,8 @@ fn hard_link_to_file_outside_is_not_changed() {
     session.restore(&["--target", "out"]).expect(0);
     let after = fs::metadata(&outside).unwrap();
     let of = |found: &fs::Metadata| (found.mode(), found.uid(), found.gid(), found.ino());
-    assert_eq!(of(&before), of(&after), "what is outside stays as it is");
-    assert_eq!(after.nlink(), 1, "the restored file is another one");
+    assert_eq!(of(&before), of(&after), "entries outside are unchanged");
+    assert_eq!(after.nlink(), 1, "the restored file has another inode");
     let original = Snapshot::of(session.at("docs"));
     original.assert_same(&Snapshot::of(session.at("out/docs")), "all is as it was");
 }
@@ -407,7 +410,7 @@ fn set_user_id_bit_is_not_restored_with_different_owner() {
     assert_eq!(again["files_restored"], 0, "{again}");
     assert_eq!(
         again["privileges_dropped"], 2,
-        "they are still missing: {again}"
+        "the files are still missing: {again}"
     );
     assert_eq!(session.mode("out/docs/other"), 0o755);
 
@@ -555,7 +558,7 @@ fn same_inode_on_two_file_systems_is_restored_as_two_files() {
     assert!(is_same, "the two had one inode number");
     let output = output.expect(0);
     assert_eq!(found, ["wanted"; 4], "{output}");
-    assert!(is_linked, "what can be linked is linked");
+    assert!(is_linked, "all names that can be linked are linked");
     assert!(output.stderr.contains("a separate file"), "{output}");
 }
 
@@ -664,7 +667,7 @@ fn start_restore_with(session: &Session, more: &[&str]) -> std::process::Child {
         child.wait().unwrap();
         fs::remove_dir_all(session.at("out")).unwrap();
     }
-    panic!("the restore was never seen with an unfinished file");
+    panic!("the test never saw an unfinished file");
 }
 
 /// Stops a restore as soon as it has unfinished files; false when it has written much by then.
@@ -720,7 +723,10 @@ fn restore_removes_leftovers_of_killed_restore() {
     child.kill().unwrap();
     child.wait().unwrap();
     let left = leftovers(&session);
-    assert!(!left.is_empty(), "something was left");
+    assert!(
+        !left.is_empty(),
+        "the killed restore left an unfinished file"
+    );
     session.write("out/docs/large/.br-0123456789abcdef", "not of that restore");
     // A restore of something else into the same folder.
     let dry = session.restored(&["docs/a.txt", "--target", "out", "--dry-run"]);
@@ -765,7 +771,7 @@ fn closed_terminal_ends_restore_cleanly() {
     }
     let status = status.unwrap();
     assert_eq!(status.code(), Some(130), "{status}");
-    assert!(leftovers(&session).is_empty(), "nothing unfinished is left");
+    assert!(leftovers(&session).is_empty(), "no unfinished file is left");
     assert!(
         !session
             .names("out")
@@ -803,8 +809,14 @@ fn dry_run_reports_unreadable_folder() {
             assert!(output.stderr.contains(reason), "{output}");
             assert!(output.stderr.contains("docs/closed"), "{output}");
             let all = output.to_string();
-            assert!(!all.contains("closed/file"), "no guesses: {output}");
-            assert!(!all.contains("closed/inner"), "no guesses: {output}");
+            assert!(
+                !all.contains("closed/file"),
+                "the message does not guess: {output}"
+            );
+            assert!(
+                !all.contains("closed/inner"),
+                "the message does not guess: {output}"
+            );
             assert_eq!(session.mode("out/docs/closed"), mode);
         }
     }
@@ -869,11 +881,11 @@ fn overwrite_never_keeps_file_that_appears_during_restore() {
     }
     signal(&child, "-CONT");
     child.wait().unwrap();
-    assert!(!mine.is_empty(), "some were still missing");
+    assert!(!mine.is_empty(), "some files were still missing");
     for path in &mine {
         assert_eq!(session.read(path), "mine", "{path}");
     }
-    assert!(leftovers(&session).is_empty(), "nothing unfinished stays");
+    assert!(leftovers(&session).is_empty(), "no unfinished file is left");
 }
 
 /// An unchanged file kept foreign attributes, an ACL that lets others write among them: only size, time, permissions and owner
@@ -928,7 +940,7 @@ fn attributes_of_an_unchanged_file_are_corrected() {
         let len = rustix::fs::getxattr(&copy, "user.mine", &mut value[..]).unwrap();
         assert_eq!(&value[..len], b"1");
         let acl = rustix::fs::getxattr(&copy, "system.posix_acl_access", &mut [0; 64][..]);
-        assert!(acl.is_err(), "the foreign right is gone");
+        assert!(acl.is_err(), "the other user's permission is removed");
     }
 }
 

@@ -49,7 +49,11 @@ fn a_line_end_and_a_byte_order_mark_are_not_part_of_a_password() {
             assert_eq!(output.code, Some(0), "{way} {bytes:?}: {output}");
         }
         let output = with_password(&session, way, b"open sesame ", &["list"]);
-        assert_eq!(output.code, Some(12), "{way}: a space is part of it");
+        assert_eq!(
+            output.code,
+            Some(12),
+            "{way}: a space is part of the secret"
+        );
     }
 }
 
@@ -69,7 +73,7 @@ fn empty_or_multi_line_password_is_refused() {
                 assert!(output.stderr.contains("hint: "), "{output}");
                 assert!(
                     !output.stderr.contains("sesame"),
-                    "no part of it is shown: {output}"
+                    "no part of the secret is shown: {output}"
                 );
                 assert!(!session.at("repository").exists(), "{way} {bytes:?}");
             }

@@ -545,9 +545,9 @@ fn file_size_limit_is_error_with_hint() {
     session.run(["check"]).expect(0);
     session.run(["backup", "docs"]).expect(0);
     let output = limited("restore latest --target out");
-    assert_ne!(output.code, None, "no signal ended it: {output}");
+    assert_ne!(output.code, None, "br was not ended by a signal: {output}");
     assert_ne!(output.code, Some(0), "{output}");
-    assert_eq!(staged(&session.at("out")), 0, "no half-written file stays");
+    assert_eq!(staged(&session.at("out")), 0, "no unfinished file is left");
     assert_eq!(staged(&session.at("repository")), 0);
 }
 

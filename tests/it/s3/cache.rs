@@ -59,7 +59,11 @@ fn objects_read_or_written_locally_are_not_fetched_again() {
             .count()
     };
     assert_eq!(fetched("packs") + fetched("index"), 0, "{requests:#?}");
-    assert_eq!(fetched("log"), 1, "the newest, to see that it is the same");
+    assert_eq!(
+        fetched("log"),
+        1,
+        "only the newest log entry is read, to compare it"
+    );
     // One of them lists packs: without a journal a backup looks for what an interrupted run left.
     assert!(requests.len() <= 6, "{requests:#?}");
     assert_eq!(entries(&bucket, dir.path(), first.backup.id), 20);
@@ -121,7 +125,11 @@ fn a_damaged_copy_is_fetched_again() {
         }
     }
     fs::remove_dir_all(dir.path()).unwrap();
-    assert_eq!(entries(&bucket, dir.path(), id), 20, "it is safe to delete");
+    assert_eq!(
+        entries(&bucket, dir.path(), id),
+        20,
+        "the cache may be deleted"
+    );
 }
 
 #[test]
@@ -183,7 +191,7 @@ fn cached_copies_do_not_hide_damage_from_check() {
         let found = bucket
             .check(&repository)
             .map_or(true, |report| !report.is_sound());
-        assert!(found, "damage of {key} is noticed");
+        assert!(found, "damage of {key} is detected");
         bucket.server.set_object(BUCKET, key, Some(bytes));
     }
     bucket.assert_sound(1, "everything is as it was");
@@ -193,7 +201,7 @@ fn cached_copies_do_not_hide_damage_from_check() {
             let name = part.as_os_str().as_encoded_bytes();
             name.starts_with(b".") && name.len() == 17
         })),
-        "what a check copied is gone: {left:?}"
+        "the check removed its copies: {left:?}"
     );
 }
 

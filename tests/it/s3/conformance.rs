@@ -9,7 +9,7 @@ use br_testkit::{Endpoint, block_on, skip};
 use super::{BUCKET, Bucket};
 
 #[test]
-fn a_bucket_conforms() {
+fn bucket_passes_conformance_suite() {
     let bucket = Bucket::new();
     let next = AtomicU64::new(0);
     block_on(conformance::all(async || {
@@ -21,7 +21,7 @@ fn a_bucket_conforms() {
 }
 
 #[test]
-fn repository_at_root_of_bucket_conforms() {
+fn root_of_bucket_passes_conformance_suite() {
     let bucket = Bucket::new();
     let next = AtomicU64::new(0);
     block_on(conformance::all(async || {
@@ -34,7 +34,7 @@ fn repository_at_root_of_bucket_conforms() {
 }
 
 #[test]
-fn a_folder_in_a_bucket_conforms() {
+fn folder_in_bucket_passes_conformance_suite() {
     let bucket = Bucket::new();
     let next = AtomicU64::new(0);
     let runtime = tokio::runtime::Runtime::new().unwrap();

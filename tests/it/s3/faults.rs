@@ -292,7 +292,7 @@ fn truncated_response_does_not_block() {
             let time = Duration::from_secs(10);
             tokio::time::timeout(time, storage.get("x", 1_000_000)).await
         };
-        let read = block_on(read).expect("it does not wait for itself");
+        let read = block_on(read).expect("the status does not count waits for its own limits");
         assert!(read.unwrap() == bytes, "{fault:?}");
     }
 }
@@ -401,7 +401,10 @@ fn server_restart_does_not_fail_backup() {
     std::thread::sleep(Duration::from_millis(300));
     bucket.server.stop();
     std::thread::sleep(outage);
-    assert!(!running.is_finished(), "it waits for the server");
+    assert!(
+        !running.is_finished(),
+        "the status says that br waits for the server"
+    );
     bucket.server.start_again();
     running.join().unwrap().unwrap();
     bucket.assert_sound(2, "started again");

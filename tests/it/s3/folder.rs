@@ -38,7 +38,7 @@ fn errors(folder: &Folder) -> Vec<Error> {
 }
 
 #[test]
-fn refusals_of_a_server_have_a_kind() {
+fn refusals_of_server_have_error_kind() {
     let bucket = Bucket::new();
     let runtime = Runtime::new().unwrap();
     let folder = folder(&bucket, &runtime);
@@ -65,7 +65,7 @@ fn refusals_of_a_server_have_a_kind() {
 }
 
 #[test]
-fn a_server_that_is_gone_is_unavailable() {
+fn stopped_server_is_reported_as_unavailable() {
     let mut bucket = Bucket::new();
     let network = bucket.options.network.clone();
     let network = network.with_retry_for(Duration::from_millis(300));
@@ -81,7 +81,7 @@ fn a_server_that_is_gone_is_unavailable() {
 }
 
 #[test]
-fn a_write_whose_answer_is_lost_is_created() {
+fn write_with_lost_response_is_reported_as_created() {
     for fault in [
         Fault::DropAfter,
         Fault::StatusAfter {
@@ -100,7 +100,7 @@ fn a_write_whose_answer_is_lost_is_created() {
 }
 
 #[test]
-fn a_file_that_is_cut_short_on_the_way_is_whole_or_an_error() {
+fn interrupted_read_of_file_is_retried_or_fails() {
     let bucket = Bucket::new();
     let runtime = Runtime::new().unwrap();
     let folder = folder(&bucket, &runtime);
@@ -120,7 +120,7 @@ fn a_file_that_is_cut_short_on_the_way_is_whole_or_an_error() {
 }
 
 #[test]
-fn an_abandoned_upload_is_aborted() {
+fn upload_is_aborted_when_writer_is_dropped() {
     let bucket = Bucket::new();
     let runtime = Runtime::new().unwrap();
     let folder = folder(&bucket, &runtime);

@@ -56,7 +56,7 @@ fn only_data_packs_go_to_the_cheap_class() {
     assert_eq!(
         classes.iter().filter(|(is_pack, _)| *is_pack).count(),
         2,
-        "one of data, one of tree nodes"
+        "there is one pack of data and one of tree nodes"
     );
 }
 
@@ -96,7 +96,7 @@ fn a_role_is_assumed_and_its_keys_are_used() {
         "arn:aws:iam::1:role/br".to_owned(),
         Some("ours & more".to_owned()),
     );
-    assert_eq!(assumed, [expected], "once, and kept");
+    assert_eq!(assumed, [expected], "the value is requested once and kept");
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn large_objects_are_uploaded_in_concurrent_parts() {
     assert_eq!(write(), Creation::Created);
     assert!(
         bucket.server.max_concurrent() >= 3,
-        "{} at once",
+        "{} requests at the same time",
         bucket.server.max_concurrent()
     );
     bucket.server.set_latency(Duration::ZERO);
@@ -256,28 +256,33 @@ fn abandoned_multipart_uploads_are_removed() {
     assert_eq!(
         bucket.server.uploads().len(),
         2,
-        "they could not be aborted"
+        "the uploads could not be aborted"
     );
     let hour = Duration::from_secs(3600);
     let before = SystemTime::now() - hour;
     assert_eq!(
         block_on(storage.sweep_staging("packs", before)).unwrap(),
         0,
-        "too young"
+        "an upload that is too young is not aborted"
     );
     bucket.server.set_upload_age(2 * hour);
     assert_eq!(block_on(storage.sweep_staging("packs", before)).unwrap(), 1);
     let left = (BUCKET.to_owned(), "folder/others/large".to_owned());
-    assert_eq!(bucket.server.uploads(), [left], "that is not ours");
+    assert_eq!(
+        bucket.server.uploads(),
+        [left],
+        "an upload of another program is not aborted"
+    );
 }
 
 #[test]
 fn init_detects_store_that_overwrites() {
     for refuses in [false, true] {
         let bucket = Bucket::new();
-        match refuses {
-            true => bucket.server.refuse_conditions(true),
-            false => bucket.server.ignore_conditions(true),
+        if refuses {
+            bucket.server.refuse_conditions(true);
+        } else {
+            bucket.server.ignore_conditions(true);
         }
         assert!(!probe(&bucket).exclusive_create);
         let repository = bucket.init().unwrap();
@@ -297,7 +302,7 @@ fn init_detects_store_that_overwrites() {
             );
         }
         bucket.assert_sound(3, "one after the other");
-        assert!(bucket.init().is_err(), "it is not made twice");
+        assert!(bucket.init().is_err(), "the object is not created twice");
         bucket.assert_sound(3, "init left it alone");
     }
 }

@@ -12,7 +12,7 @@ use crate::cli;
 const MACHINES: [&str; 2] = ["a", "b"];
 
 #[test]
-fn two_machines_back_up_into_one_bucket() {
+fn concurrent_backups_of_two_machines_into_one_bucket_succeed() {
     let server = S3Server::start();
     server.create_bucket("bucket");
     let here = Endpoint {

@@ -13,7 +13,7 @@ use crate::cluster::{Cluster, ClusterOptions};
 use crate::fault::{Fault, Faults};
 use crate::record::{BackupRecord, KillRecord, LoggedStatement, LoginRecord, Record};
 use crate::server::Running;
-use crate::sql::S3Place;
+use crate::sql::S3Target;
 use crate::state::{S3Writer, Settings, State};
 use crate::target::Target;
 use crate::version::MoVersion;
@@ -112,7 +112,7 @@ impl MoServerOptions {
     #[must_use]
     pub fn with_s3<F>(self, writer: F) -> Self
     where
-        F: Fn(&S3Place) -> Box<dyn Target> + Send + Sync + 'static,
+        F: Fn(&S3Target) -> Box<dyn Target> + Send + Sync + 'static,
     {
         let s3: Option<S3Writer> = Some(Arc::new(writer));
         Self { s3, ..self }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::archive::Backup;
 use crate::fault::{Armed, Fault};
 use crate::record::{BackupRecord, Outcome};
-use crate::sql::{BackupStatement, Place, S3Place, SqlError};
+use crate::sql::{BackupStatement, BackupTarget, S3Target, SqlError};
 use crate::state::{Session, State};
 use crate::step::{BackupError, Event, Phase, Summary, Verdict};
 use crate::target::{Folder, Target};
@@ -68,7 +68,7 @@ impl Job<'_> {
     /// Checks the target of the archive, and returns its name for the log.
     fn target(&self, statement: &BackupStatement) -> Result<(Box<dyn Target>, String), SqlError> {
         statement.check()?;
-        if let Place::Folder(folder) = &statement.place {
+        if let BackupTarget::Folder(folder) = &statement.place {
             let path = self.state.root.join(folder);
             return Ok((Box::new(Folder::new(path)), folder.clone()));
         }
@@ -77,7 +77,7 @@ impl Job<'_> {
         self.s3(&place).map(|target| (target, shown))
     }
 
-    fn s3(&self, place: &S3Place) -> Result<Box<dyn Target>, SqlError> {
+    fn s3(&self, place: &S3Target) -> Result<Box<dyn Target>, SqlError> {
         if place.endpoint == "disk" {
             let path = self.state.root.join(&place.bucket);
             let path = path.join(place.filepath.trim_matches('/'));

@@ -36,7 +36,7 @@ pub use fault::{Fault, Point};
 pub use handle::{MoServer, MoServerOptions};
 pub use mobr::{Made, MoBr};
 pub use record::{BackupRecord, KillRecord, LoggedStatement, LoginRecord, Outcome};
-pub use sql::S3Place;
+pub use sql::S3Target;
 pub use state::S3Writer;
 pub use step::{BackupError, Event, Observer, Phase, Summary, Verdict};
 pub use target::{Callback, Folder, Target};

@@ -1,6 +1,6 @@
 //! The files that `mo_br` adds to an archive of the server.
 //!
-//! [`MoBr`] keeps a root of nested backups with its catalog. Invariant: the catalog has one line for each backup, and the same line is in a
+//! [`MoBr`] keeps a root of nested backups with its catalogue. Invariant: the catalogue has one line for each backup, and the same line is in a
 //! file next to the backup.
 
 use std::fs;
@@ -14,12 +14,12 @@ use crate::step::{Summary, Verdict};
 use crate::target::{Folder, Target as _};
 use crate::ts::with_zone;
 
-/// A root of backups in the layout of `mo_br`: `full-<id>`, `incremental-<id>`, `<id>.meta`, and a catalog.
+/// A root of backups in the layout of `mo_br`: `full-<id>`, `incremental-<id>`, `<id>.meta`, and a catalogue.
 #[derive(Debug)]
 pub struct MoBr {
     root: PathBuf,
-    catalog: PathBuf,
-    /// The path of the root in the catalog.
+    catalogue: PathBuf,
+    /// The path of the root in the catalogue.
     shown: String,
 }
 
@@ -33,17 +33,17 @@ pub struct Made {
 }
 
 impl MoBr {
-    /// Writes backups below the root, and the catalog `mo_br.meta` in another folder.
+    /// Writes backups below the root, and the catalogue `mo_br.meta` in another folder.
     #[must_use]
-    pub fn new(root: &Path, catalog_folder: &Path) -> Self {
+    pub fn new(root: &Path, catalogue_folder: &Path) -> Self {
         Self {
             root: root.to_owned(),
-            catalog: catalog_folder.join("mo_br.meta"),
+            catalogue: catalogue_folder.join("mo_br.meta"),
             shown: root.display().to_string(),
         }
     }
 
-    /// Sets another path for the root in the catalog.
+    /// Sets another path for the root in the catalogue.
     #[must_use]
     pub fn shown_as(self, shown: impl Into<String>) -> Self {
         let shown = shown.into();
@@ -70,7 +70,7 @@ impl MoBr {
         Made { folder, summary }
     }
 
-    /// Writes the line of the catalog, in both places.
+    /// Writes the line of the catalogue, in both places.
     fn note(&self, backup: &Backup, id: &str, folder: &str, summary: &Summary) -> io::Result<()> {
         let seconds = summary.backup_ts.seconds();
         let line = csv_line(&[
@@ -96,10 +96,10 @@ impl MoBr {
             fs::write(self.root.join(name), bytes)?;
         }
         let mut options = fs::OpenOptions::new();
-        let mut catalog = options.create(true).append(true).open(&self.catalog)?;
-        catalog.write_all(line.as_bytes())?;
-        let digest = hex(&sha256(&fs::read(&self.catalog)?));
-        fs::write(self.catalog.with_extension("meta.sha256"), digest)
+        let mut catalogue = options.create(true).append(true).open(&self.catalogue)?;
+        catalogue.write_all(line.as_bytes())?;
+        let digest = hex(&sha256(&fs::read(&self.catalogue)?));
+        fs::write(self.catalogue.with_extension("meta.sha256"), digest)
     }
 }
 

@@ -13,12 +13,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::cluster::Cluster;
 use crate::fault::Faults;
 use crate::record::Record;
-use crate::sql::S3Place;
+use crate::sql::S3Target;
 use crate::target::Target;
 use crate::version::MoVersion;
 
 /// A function that makes the target of a backup to S3.
-pub type S3Writer = Arc<dyn Fn(&S3Place) -> Box<dyn Target> + Send + Sync>;
+pub type S3Writer = Arc<dyn Fn(&S3Target) -> Box<dyn Target> + Send + Sync>;
 
 /// Settings that a test may change while the server runs.
 #[derive(Debug, Clone)]

@@ -97,7 +97,7 @@ impl TestRepo {
             for (path, content) in &want {
                 assert!(
                     files[path] == content,
-                    "{what}: {path} of {id} is what was backed up"
+                    "{what}: {path} of {id} has the content that was backed up"
                 );
             }
         }

@@ -171,7 +171,7 @@ impl TestRepo {
         block_on(check(&self.repository, &options, &self.context))
     }
 
-    /// Takes backups out of the catalog.
+    /// Removes backups from the backup list.
     ///
     /// # Errors
     /// As [`delete::delete`].

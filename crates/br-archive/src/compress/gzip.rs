@@ -172,9 +172,10 @@ fn compress(
     }
     // Data that cannot be compressed grows by 5 bytes for every 16 KiB.
     let mut out = Vec::with_capacity(block.len() + block.len() / 1024 + 1024);
-    let flush = match is_last {
-        true => FlushCompress::Finish,
-        false => FlushCompress::Sync,
+    let flush = if is_last {
+        FlushCompress::Finish
+    } else {
+        FlushCompress::Sync
     };
     let status = compressor.compress_vec(block, &mut out, flush)?;
     let is_whole = compressor.total_in() == block.len() as u64;

@@ -32,9 +32,10 @@ impl Fork {
         let more = old
             .read(&mut [0])
             .map_err(|error| Error::io("cannot read the target", error))?;
-        match self.same && more == 0 {
-            true => Ok(ChangeKind::Unchanged),
-            false => Ok(ChangeKind::Update),
+        if self.same && more == 0 {
+            Ok(ChangeKind::Unchanged)
+        } else {
+            Ok(ChangeKind::Update)
         }
     }
 }

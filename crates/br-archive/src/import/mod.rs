@@ -24,7 +24,7 @@ use crate::inspect::{Examined, Examiner, Inspection};
 use crate::manifest::MANIFEST_PATH;
 use crate::name::BundleName;
 use crate::path::MemberPath;
-use crate::progress::Progress;
+use crate::progress::BundleProgress;
 use crate::reader::{BundleReader, Member};
 use crate::select::{META_PATH, is_config, table_name};
 use crate::staging::{Existing, Staging, Target, is_reserved};
@@ -114,12 +114,13 @@ pub fn import(
     bundle: &Path,
     into: &Path,
     options: &ImportOptions,
-    progress: &mut dyn Progress,
+    progress: &mut dyn BundleProgress,
 ) -> Result<ImportReport> {
     let mut reader = BundleReader::open(bundle, &options.limits)?;
-    let staging = match options.dry_run {
-        true => None,
-        false => Some(Staging::open(into, options.id)?),
+    let staging = if options.dry_run {
+        None
+    } else {
+        Some(Staging::open(into, options.id)?)
     };
     let mut import = Import {
         options,
@@ -155,7 +156,7 @@ struct Import<'a> {
 }
 
 impl Import<'_> {
-    fn member(&mut self, member: &mut Member<'_>, progress: &mut dyn Progress) -> Result<()> {
+    fn member(&mut self, member: &mut Member<'_>, progress: &mut dyn BundleProgress) -> Result<()> {
         let path = member.path().clone();
         if is_reserved(&path) {
             return Err(Error::refused("this name is reserved for a running import"));
@@ -174,9 +175,10 @@ impl Import<'_> {
         let is_config = is_config(&path);
         if self.examiner.may_be_emqx() && (is_config || table_name(&path).is_some()) {
             self.early |= self.meta.is_empty();
-            return match is_config {
-                true => self.config(&path, member, progress),
-                false => self.table(&path, member, progress),
+            return if is_config {
+                self.config(&path, member, progress)
+            } else {
+                self.table(&path, member, progress)
             };
         }
         self.file(&path, member, progress)
@@ -199,7 +201,7 @@ impl Import<'_> {
         &mut self,
         path: &MemberPath,
         member: &mut Member<'_>,
-        progress: &mut dyn Progress,
+        progress: &mut dyn BundleProgress,
     ) -> Result<()> {
         let old = self.existing(path)?;
         let header = member.header().clone();
@@ -224,7 +226,7 @@ impl Import<'_> {
         &mut self,
         path: &MemberPath,
         member: &mut Member<'_>,
-        progress: &mut dyn Progress,
+        progress: &mut dyn BundleProgress,
     ) -> Result<()> {
         let old = self.existing(path)?;
         let header = member.header().clone();
@@ -271,7 +273,7 @@ impl Import<'_> {
         &mut self,
         path: &MemberPath,
         member: &mut Member<'_>,
-        progress: &mut dyn Progress,
+        progress: &mut dyn BundleProgress,
     ) -> Result<()> {
         let old = self.existing(path)?;
         let header = member.header().clone();
@@ -296,9 +298,10 @@ impl Import<'_> {
                 Error::invalid(text).because(error)
             })?;
             let (merged, merges) = config::merge(&base, &incoming);
-            kind = match merges.iter().any(is_change) {
-                true => ChangeKind::Update,
-                false => ChangeKind::Unchanged,
+            kind = if merges.iter().any(is_change) {
+                ChangeKind::Update
+            } else {
+                ChangeKind::Unchanged
             };
             bytes = hocon::print(&merged).into_bytes();
             changes = Some(merges);
@@ -318,15 +321,16 @@ impl Import<'_> {
     }
 
     /// Checks whether the bundle may be imported, and publishes the staging folder.
-    fn finish(mut self, name: BundleName, progress: &dyn Progress) -> Result<ImportReport> {
+    fn finish(mut self, name: BundleName, progress: &dyn BundleProgress) -> Result<ImportReport> {
         let inspection = std::mem::take(&mut self.examiner).finish(name, None)?;
         if let Some(error) = inspection.error() {
             return Err(error);
         }
         inspection.require(&self.options.selection)?;
-        match inspection.is_emqx {
-            true => self.meta()?,
-            false => self.plain()?,
+        if inspection.is_emqx {
+            self.meta()?;
+        } else {
+            self.plain()?;
         }
         if progress.is_cancelled() {
             return Err(Error::cancelled());
@@ -373,9 +377,10 @@ impl Import<'_> {
                 let text = "in the target this says that the folder is not EMQX's";
                 return Err(Error::invalid(text).in_member(META_PATH));
             };
-            kind = match text == self.meta {
-                true => ChangeKind::Unchanged,
-                false => ChangeKind::Kept,
+            kind = if text == self.meta {
+                ChangeKind::Unchanged
+            } else {
+                ChangeKind::Kept
             };
         }
         if let Some(staging) = self.staging.as_mut().filter(|_| kind == ChangeKind::Insert) {
@@ -435,11 +440,10 @@ fn is_change(change: &ConfigChange) -> bool {
 
 fn merge_failed(error: table::MergeError) -> Error {
     let refusal = matches!(error, table::MergeError::DifferentSchema { .. });
-    match refusal {
-        true => Error::from(Refusal::DifferentTableSchema).because(error),
-        false => {
-            Error::invalid("the table cannot be merged into the one that is there").because(error)
-        }
+    if refusal {
+        Error::from(Refusal::DifferentTableSchema).because(error)
+    } else {
+        Error::invalid("the table cannot be merged into the one that is there").because(error)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::manifest::{MANIFEST_PATH, MAX_MANIFEST_BYTES, Manifest, to_hex};
 use crate::name::BundleName;
 use crate::path::MemberPath;
-use crate::progress::{Event, Progress};
+use crate::progress::{BundleProgress, Event};
 use crate::reader::Member;
 use crate::select::{CONFIG_PATH, META_PATH, is_config, namespace, table_name};
 
@@ -79,7 +79,7 @@ impl Examiner {
         member: &mut Member<'_>,
         copy: Option<&mut dyn Write>,
         wanted: bool,
-        progress: &mut dyn Progress,
+        progress: &mut dyn BundleProgress,
     ) -> Result<Examined> {
         let path = member.path().clone();
         let header = member.header().clone();
@@ -108,7 +108,7 @@ impl Examiner {
         member: &mut Member<'_>,
         copy: Option<&mut dyn Write>,
         wanted: bool,
-        progress: &mut dyn Progress,
+        progress: &mut dyn BundleProgress,
     ) -> Result<([u8; 32], Examined)> {
         let path = member.path().clone();
         let table = table_name(&path).filter(|_| wanted && self.may_be_emqx());
@@ -134,7 +134,7 @@ impl Examiner {
         limit: u64,
         copy: Option<&mut dyn Write>,
         wanted: bool,
-        progress: &mut dyn Progress,
+        progress: &mut dyn BundleProgress,
     ) -> Result<([u8; 32], Examined)> {
         if progress.is_cancelled() {
             return Err(Error::cancelled());
@@ -279,9 +279,10 @@ impl Examiner {
             let mut found = |text: String, emqx, is_problem| {
                 let mut finding = Finding::new(path.as_ref(), text);
                 finding.emqx = emqx;
-                match is_problem {
-                    true => self.problems.push(finding),
-                    false => warnings.push(finding),
+                if is_problem {
+                    self.problems.push(finding);
+                } else {
+                    warnings.push(finding);
                 }
             };
             let importable = table_sets::importable(&table.name, version);

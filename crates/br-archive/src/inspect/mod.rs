@@ -21,7 +21,7 @@ use crate::limits::Limits;
 use crate::manifest::Manifest;
 use crate::name::BundleName;
 use crate::path::MemberPath;
-use crate::progress::Progress;
+use crate::progress::BundleProgress;
 use crate::reader::BundleReader;
 use crate::select::{Selection, table_name};
 use crate::tar::TarHeader;
@@ -155,7 +155,7 @@ pub fn inspect(
     bundle: &Path,
     limits: &Limits,
     node: Option<&Node>,
-    progress: &mut dyn Progress,
+    progress: &mut dyn BundleProgress,
 ) -> Result<Inspection> {
     let mut reader = BundleReader::open(bundle, limits)?;
     let mut examiner = Examiner::new();

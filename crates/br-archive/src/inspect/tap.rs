@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result};
-use crate::progress::{Event, Progress};
+use crate::progress::{BundleProgress, Event};
 use crate::reader::Member;
 use crate::writer::BUFFER_BYTES;
 
@@ -14,14 +14,14 @@ pub(super) struct Tap<'a, 'b> {
     member: &'a mut Member<'b>,
     copy: Option<&'a mut dyn Write>,
     sha: Sha256,
-    progress: &'a mut dyn Progress,
+    progress: &'a mut dyn BundleProgress,
 }
 
 impl<'a, 'b> Tap<'a, 'b> {
     pub(super) fn new(
         member: &'a mut Member<'b>,
         copy: Option<&'a mut dyn Write>,
-        progress: &'a mut dyn Progress,
+        progress: &'a mut dyn BundleProgress,
     ) -> Self {
         Self {
             member,

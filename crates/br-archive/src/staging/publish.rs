@@ -17,9 +17,10 @@ impl Staging {
     pub(crate) fn publish(mut self, sync: bool) -> Result<()> {
         let mut swaps = Vec::new();
         plan(&self.new, &self.target, "", &mut swaps)?;
-        let prepared = match sync {
-            true => crate::platform::sync_file_system(&self.staging),
-            false => Ok(()),
+        let prepared = if sync {
+            crate::platform::sync_file_system(&self.staging)
+        } else {
+            Ok(())
         };
         prepared
             .and_then(|()| journal::write(&self.staging, &swaps))
@@ -39,9 +40,12 @@ impl Staging {
         }
         self.over = true;
         // Removing the journal commits the import. So all of it must be on disk before, and the replaced files may be deleted only after.
-        let settle = || match sync {
-            true => crate::platform::sync_file_system(&self.staging),
-            false => Ok(()),
+        let settle = || {
+            if sync {
+                crate::platform::sync_file_system(&self.staging)
+            } else {
+                Ok(())
+            }
         };
         settle().map_err(|error| self.failed(error))?;
         journal::remove(&self.staging)?;

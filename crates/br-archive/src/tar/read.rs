@@ -84,9 +84,10 @@ impl<R: Read> TarReader<R> {
             let name = String::from_utf8_lossy(error.as_bytes()).into_owned();
             Error::refused("the path is not valid UTF-8").in_member(name)
         })?;
-        let kind = match pax.is_sparse {
-            true => Err(Error::refused("sparse members have no place in a bundle")),
-            false => kind(header.entry_type(), &name),
+        let kind = if pax.is_sparse {
+            Err(Error::refused("sparse members have no place in a bundle"))
+        } else {
+            kind(header.entry_type(), &name)
         };
         let kind = kind.map_err(|error| error.in_member(&name))?;
         let size = match pax.size {
@@ -134,9 +135,10 @@ impl<R: Read> TarReader<R> {
             return Ok(None);
         }
         if !is_checksum_right(&header) {
-            let text = match header.as_ustar().is_some() || header.as_gnu().is_some() {
-                true => "Checksum failed",
-                false => "Unrecognized tar header format",
+            let text = if header.as_ustar().is_some() || header.as_gnu().is_some() {
+                "Checksum failed"
+            } else {
+                "Unrecognized tar header format"
             };
             return Err(Error::damaged(text));
         }

@@ -298,9 +298,12 @@ impl BundleWriter {
         }
         let finished = self.tar.finish().and_then(Compressor::finish);
         let mut out = finished.map_err(|error| failed_write(&self.target, error))?;
-        let synced = out.flush().and_then(|()| match self.options.sync {
-            true => out.file.sync_all(),
-            false => Ok(()),
+        let synced = out.flush().and_then(|()| {
+            if self.options.sync {
+                out.file.sync_all()
+            } else {
+                Ok(())
+            }
         });
         synced.map_err(|error| failed_write(&self.target, error))?;
         let changed = self.manifest.iter().filter(|member| member.changed);
@@ -354,12 +357,13 @@ impl BundleWriter {
             return Err(Error::refused(text).in_member(path.as_str()));
         }
         let normal = |mode: u32| if mode & 0o111 == 0 { 0o644 } else { 0o755 };
-        let attributes = match self.options.reproducible {
-            true => Attributes {
+        let attributes = if self.options.reproducible {
+            Attributes {
                 mode: normal(attributes.mode),
                 ..Attributes::plain(self.time.unix_seconds())
-            },
-            false => attributes,
+            }
+        } else {
+            attributes
         };
         let header = TarHeader {
             name: format!("{}/{path}", self.name.directory()),

@@ -170,13 +170,14 @@ impl BundleOptions {
             Format::TarZst => (3, 1..=19),
         };
         let level = self.level.unwrap_or(default);
-        match allowed.contains(&level) {
-            true => Ok(level),
-            false => Err(Error::invalid(format!(
+        if allowed.contains(&level) {
+            Ok(level)
+        } else {
+            Err(Error::invalid(format!(
                 "the level {level} is not from {} to {}",
                 allowed.start(),
                 allowed.end()
-            ))),
+            )))
         }
     }
 }

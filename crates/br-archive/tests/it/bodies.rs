@@ -18,13 +18,13 @@ pub(crate) const NAME: &str = "x-2026-01-02-03-04-05.678.tar.gz";
 const LOOK: u64 = 1 << 20;
 
 pub(crate) fn bundle(bytes: &[u8]) {
-    let name = BundleName::of_file(NAME).expect("it is a name");
+    let name = BundleName::of_file(NAME).expect("the text is a valid name");
     let limits = Limits::default()
         .with_members(1000)
         .with_member_bytes(1 << 30)
         .with_total_bytes(1 << 30);
     let from = Cursor::new(bytes.to_vec());
-    let mut reader = BundleReader::new(name, from, &limits).expect("there are threads");
+    let mut reader = BundleReader::new(name, from, &limits).expect("the system can start threads");
     loop {
         let mut member = match reader.next() {
             Ok(Some(member)) => member,
@@ -80,7 +80,7 @@ pub(crate) fn tar(bytes: &[u8]) {
 pub(crate) fn meta(bytes: &[u8]) {
     let Ok(meta) = Meta::parse(bytes) else { return };
     let text = meta.to_hocon();
-    let again = Meta::parse(text.as_bytes()).expect("what was written is read");
+    let again = Meta::parse(text.as_bytes()).expect("a written table can be read");
     assert_eq!(
         (&again.edition, &again.version),
         (&meta.edition, &meta.version)
@@ -92,7 +92,7 @@ pub(crate) fn hocon(bytes: &[u8]) {
         return;
     };
     let text = hocon::print(&object);
-    let again = hocon::parse(text.as_bytes()).expect("what was printed is read");
+    let again = hocon::parse(text.as_bytes()).expect("printed text can be parsed");
     let (object, again) = (hocon::Value::from(object), hocon::Value::from(again));
     assert!(object.means_same(&again), "{text}");
 }
@@ -127,7 +127,7 @@ pub(crate) fn term(bytes: &[u8]) {
         return;
     };
     let written = term::encode(&read);
-    let again = term::decode(&written).expect("what was encoded is decoded");
+    let again = term::decode(&written).expect("an encoded term can be decoded");
     assert_eq!(again, read);
     assert_eq!(term::encode(&again), written);
     drop(read.to_string());

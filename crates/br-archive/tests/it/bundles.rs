@@ -10,8 +10,8 @@ use std::path::Path;
 use std::process::Command;
 
 use br_archive::{
-    Attributes, BundleName, BundleReader, BundleWriter, ErrorKind, Event, Finding, Format, Limits,
-    MANIFEST_PATH, Progress, Selection, Silent, diff, export, extract, inspect,
+    Attributes, BundleName, BundleProgress, BundleReader, BundleWriter, ErrorKind, Event, Finding,
+    Format, Limits, MANIFEST_PATH, NoBundleProgress, Selection, diff, export, extract, inspect,
 };
 use br_emqx::meta::Meta;
 
@@ -101,11 +101,11 @@ fn written_bundle_is_read_back() {
         }
         assert_eq!(manifest.members.len() + 1, inspection.members.len());
         let into = dir.path().join(format!("{format:?}"));
-        extract(&path, &into, &import_options(), &mut Silent).unwrap();
+        extract(&path, &into, &import_options(), &mut NoBundleProgress).unwrap();
         has_all(&into, &members);
     }
     let [a, b] = Format::ALL.map(|format| dir.path().join(format!("{BASE}{}", format.extension())));
-    let difference = diff(&a, &b, &Limits::default(), 10, &mut Silent).unwrap();
+    let difference = diff(&a, &b, &Limits::default(), 10, &mut NoBundleProgress).unwrap();
     assert!(difference.members.is_empty(), "{:?}", difference.members);
 }
 
@@ -226,7 +226,7 @@ fn attributes_beyond_ustar_are_accepted() {
     let path = writer.finish().unwrap().path;
     sound(&path);
     let into = dir.path().join("into");
-    extract(&path, &into, &import_options(), &mut Silent).unwrap();
+    extract(&path, &into, &import_options(), &mut NoBundleProgress).unwrap();
     assert_eq!(contents(&into)["x"], b"x");
 }
 
@@ -507,7 +507,7 @@ fn highly_compressible_bundles_can_be_read() {
     assert_eq!(error.kind(), ErrorKind::Refused);
     let path = bundle(Format::TarZst, u64::MAX).unwrap();
     let unlimited = Limits::default().with_ratio(u64::MAX);
-    inspect(&path, &unlimited, None, &mut Silent).unwrap();
+    inspect(&path, &unlimited, None, &mut NoBundleProgress).unwrap();
 }
 
 /// Symptom: the writer padded a stream that ended early with zeros, and `inspect` reported the bundle as sound.
@@ -537,12 +537,11 @@ fn interrupted_and_short_reads_are_retried() {
     impl Read for Interrupted {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             self.0 = !self.0;
-            match self.0 {
-                true => Err(io::ErrorKind::Interrupted.into()),
-                false => {
-                    buffer[0] = 1;
-                    Ok(1)
-                }
+            if self.0 {
+                Err(io::ErrorKind::Interrupted.into())
+            } else {
+                buffer[0] = 1;
+                Ok(1)
             }
         }
     }
@@ -556,7 +555,13 @@ fn interrupted_and_short_reads_are_retried() {
     writer.add(&path, 3, attributes, &mut interrupted).unwrap();
     let report = writer.finish().unwrap();
     let into = dir.path().join("into");
-    extract(&report.path, &into, &import_options(), &mut Silent).unwrap();
+    extract(
+        &report.path,
+        &into,
+        &import_options(),
+        &mut NoBundleProgress,
+    )
+    .unwrap();
     let files = contents(&into);
     assert_eq!(files["whole"], b"abc");
     assert_eq!(files["interrupted"], [1, 1, 1]);
@@ -566,9 +571,10 @@ fn interrupted_and_short_reads_are_retried() {
     impl<R: Read> Read for Trickle<R> {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             self.1 = !self.1;
-            match self.1 {
-                true => Err(io::ErrorKind::Interrupted.into()),
-                false => self.0.read(&mut buffer[..1]),
+            if self.1 {
+                Err(io::ErrorKind::Interrupted.into())
+            } else {
+                self.0.read(&mut buffer[..1])
             }
         }
     }
@@ -626,7 +632,7 @@ fn failing_disk_gives_io_error() {
 /// Runs an action when a member starts.
 struct At<'a>(&'a str, &'a dyn Fn());
 
-impl Progress for At<'_> {
+impl BundleProgress for At<'_> {
     fn event(&mut self, event: Event<'_>) {
         if let Event::Member { path, .. } = event
             && path.as_str() == self.0
@@ -668,7 +674,7 @@ fn files_that_change_are_marked() {
         export(&mut writer, &from, None, &Selection::default(), &mut at).unwrap();
         let report = writer.finish().unwrap();
         let limits = Limits::default();
-        let inspection = inspect(&report.path, &limits, None, &mut Silent).unwrap();
+        let inspection = inspect(&report.path, &limits, None, &mut NoBundleProgress).unwrap();
         let texts = |findings: &[Finding]| -> Vec<_> {
             findings
                 .iter()
@@ -683,7 +689,12 @@ fn files_that_change_are_marked() {
         );
         assert_eq!(warnings.len(), usize::from(what == "grows"), "{warnings:?}");
         let into = dir.path().join("into");
-        let taken = extract(&report.path, &into, &import_options(), &mut Silent);
+        let taken = extract(
+            &report.path,
+            &into,
+            &import_options(),
+            &mut NoBundleProgress,
+        );
         assert_eq!(taken.is_ok(), what != "shrinks", "{what}");
         let changed = usize::from(what != "goes away");
         assert_eq!(report.changed.len(), changed, "{what}");
@@ -724,7 +735,14 @@ fn everything_except_files_is_left_out() {
     fs::create_dir_all(&deep).unwrap();
     fs::write(deep.join("file"), "x").unwrap();
     let mut writer = BundleWriter::create(&dir.path().join("to"), options()).unwrap();
-    let report = export(&mut writer, &from, None, &Selection::default(), &mut Silent).unwrap();
+    let report = export(
+        &mut writer,
+        &from,
+        None,
+        &Selection::default(),
+        &mut NoBundleProgress,
+    )
+    .unwrap();
     drop(socket);
     assert_eq!(report.members, 1);
     let mut reasons: Vec<_> = report
@@ -760,7 +778,7 @@ fn bundle_does_not_contain_itself() {
     fs::write(dir.path().join("x"), "x").unwrap();
     let mut writer = BundleWriter::create(dir.path(), options()).unwrap();
     let all = Selection::default();
-    let report = export(&mut writer, dir.path(), None, &all, &mut Silent).unwrap();
+    let report = export(&mut writer, dir.path(), None, &all, &mut NoBundleProgress).unwrap();
     assert_eq!((report.members, report.left_out_count), (1, 0));
     let written = writer.finish().unwrap();
     assert!(written.changed.is_empty());
@@ -787,12 +805,12 @@ fn a_selection_is_exported() {
         let into = dir.path().join("to");
         let options = emqx_options().with_selection(selection.clone());
         let mut writer = BundleWriter::create(&into, options).unwrap();
-        export(&mut writer, &from, None, &selection, &mut Silent).unwrap();
+        export(&mut writer, &from, None, &selection, &mut NoBundleProgress).unwrap();
         let path = writer.finish().unwrap().path;
         let inspection = sound(&path);
         assert_eq!(inspection.manifest.unwrap().selection, selection);
         let out = dir.path().join("out");
-        extract(&path, &out, &import_options(), &mut Silent).unwrap();
+        extract(&path, &out, &import_options(), &mut NoBundleProgress).unwrap();
         let mut files = contents(&out);
         fs::remove_dir_all(out).unwrap();
         files.retain(|path, _| !["META.hocon", MANIFEST_PATH].contains(&path.as_str()));
@@ -821,7 +839,7 @@ fn a_selection_is_exported() {
     assert!(config.contains('2') && !config.contains("mqtt"), "{config}");
     let unknown = all.clone().with_root_keys(Some(vec!["nonsense".into()]));
     let mut writer = BundleWriter::create(dir.path(), emqx_options()).unwrap();
-    let error = export(&mut writer, &from, None, &unknown, &mut Silent).unwrap_err();
+    let error = export(&mut writer, &from, None, &unknown, &mut NoBundleProgress).unwrap_err();
     assert_eq!(error.member(), Some("cluster.hocon"), "{error}");
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use br_archive::{Silent, extract};
+use br_archive::{NoBundleProgress, extract};
 
 use crate::support::folder::{contents, sound};
 use crate::support::raw::{Head, Tar, gzip, record, store};
@@ -16,7 +16,7 @@ fn read(bundle: &Path) -> BTreeMap<String, Vec<u8>> {
     sound(bundle);
     let dir = tempfile::tempdir().unwrap();
     let into = dir.path().join("into");
-    extract(bundle, &into, &import_options(), &mut Silent).unwrap();
+    extract(bundle, &into, &import_options(), &mut NoBundleProgress).unwrap();
     contents(&into)
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use br_archive::{Inspection, Limits, Silent, inspect, select_config};
+use br_archive::{Inspection, Limits, NoBundleProgress, inspect, select_config};
 use br_emqx::rules::{Edition, Node, Version};
 use tempfile::TempDir;
 
@@ -26,7 +26,13 @@ fn bundle(name: &str, meta: &str, members: &[(&str, &[u8])]) -> (TempDir, PathBu
 fn looked_at(members: &[(&str, &[u8])], version: Option<&str>) -> Inspection {
     let (_dir, path) = bundle(&format!("{BASE}.tar.gz"), META, members);
     let node = version.map(|text| Node::new(Edition::Ee, Version::parse(text).unwrap()));
-    inspect(&path, &Limits::default(), node.as_ref(), &mut Silent).unwrap()
+    inspect(
+        &path,
+        &Limits::default(),
+        node.as_ref(),
+        &mut NoBundleProgress,
+    )
+    .unwrap()
 }
 
 fn warnings(members: &[(&str, &[u8])], version: Option<&str>) -> Vec<String> {
@@ -86,7 +92,13 @@ fn retained_messages_need_an_index_before_5_7_1() {
     let at = |version: &str| {
         let (_dir, path) = bundle(&format!("{BASE}.tar.gz"), meta, members);
         let node = Node::new(Edition::Ee, Version::parse(version).unwrap());
-        let found = inspect(&path, &Limits::default(), Some(&node), &mut Silent).unwrap();
+        let found = inspect(
+            &path,
+            &Limits::default(),
+            Some(&node),
+            &mut NoBundleProgress,
+        )
+        .unwrap();
         found
             .warnings
             .iter()
@@ -102,7 +114,7 @@ fn unknown_edition_is_refused_unless_br_made_the_bundle() {
     for (edition, is_refused) in [("xx", true), ("br", false), ("ee", false)] {
         let meta = format!("edition = {edition}\nversion = \"5.8.1\"\n");
         let (_dir, path) = bundle(&format!("{BASE}.tar.gz"), &meta, members);
-        let found = inspect(&path, &Limits::default(), None, &mut Silent);
+        let found = inspect(&path, &Limits::default(), None, &mut NoBundleProgress);
         let refusal = found.map(drop).map_err(|error| {
             let refusal = error.refusal().map(br_emqx::rules::Refusal::atom);
             refusal.unwrap_or_default()
@@ -119,7 +131,7 @@ fn unknown_edition_is_refused_unless_br_made_the_bundle() {
 #[test]
 fn unknown_damaged_table_reports_its_damage() {
     let inspection = looked_at(&[("mnesia/emqx_acl~", b"corrupted")], None);
-    assert!(inspection.is_sound(), "EMQX does not look at it");
+    assert!(inspection.is_sound(), "EMQX ignores the member");
     let texts: Vec<_> = inspection
         .warnings
         .iter()
@@ -134,7 +146,7 @@ fn unknown_damaged_table_reports_its_damage() {
 #[test]
 fn name_ns_is_refused() {
     let (_dir, path) = bundle("ns.tar.gz", META, &[]);
-    let error = inspect(&path, &Limits::default(), None, &mut Silent).unwrap_err();
+    let error = inspect(&path, &Limits::default(), None, &mut NoBundleProgress).unwrap_err();
     assert_eq!(error.refusal().unwrap().atom(), "unsafe_backup_name");
 }
 
@@ -143,7 +155,7 @@ fn export_of_emqx_4_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("emqx-export-2023-1-2-3-4-5.json");
     std::fs::write(&path, b"{\"version\":\"4.4\",\"rules\":[]}").unwrap();
-    let error = inspect(&path, &Limits::default(), None, &mut Silent).unwrap_err();
+    let error = inspect(&path, &Limits::default(), None, &mut NoBundleProgress).unwrap_err();
     assert!(
         error.to_string().contains("as EMQX 4 exports it"),
         "{error}"

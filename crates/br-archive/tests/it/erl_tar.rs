@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use br_archive::{Silent, extract};
+use br_archive::{NoBundleProgress, extract};
 
 use crate::support::folder::{contents, sound};
 use crate::support::{BASE, META, emqx_options, import_options, skip, write};
@@ -89,7 +89,7 @@ fn bundles_of_erl_tar_are_read() {
     }
     sound(&bundle);
     let into = dir.path().join("into");
-    extract(&bundle, &into, &import_options(), &mut Silent).unwrap();
+    extract(&bundle, &into, &import_options(), &mut NoBundleProgress).unwrap();
     let files = contents(&into);
     for name in names() {
         assert!(

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use br_archive::{
-    BundleReader, Error, ErrorKind, Format, Limits, MANIFEST_PATH, Silent, extract, inspect,
+    BundleReader, Error, ErrorKind, Format, Limits, MANIFEST_PATH, NoBundleProgress, extract,
+    inspect,
 };
 use br_emqx::rules::{Edition, Node, Version};
 
@@ -430,7 +431,8 @@ fn unknown_edition_does_not_bypass_the_folders_node() {
         .file("mnesia/emqx_psk", "whatever")
         .store(watched.path());
     let full = watched.path().join("full");
-    let error = br_archive::import(&evil, &full, &import_options(), &mut Silent).unwrap_err();
+    let error =
+        br_archive::import(&evil, &full, &import_options(), &mut NoBundleProgress).unwrap_err();
     assert_eq!(error.refusal().unwrap().atom(), "invalid_edition");
     fs::remove_file(&evil).unwrap();
     assert_eq!(snapshot(watched.path()), before);
@@ -440,7 +442,8 @@ fn unknown_edition_does_not_bypass_the_folders_node() {
         .file("META.hocon", "edition = br\nversion = \"1\"\n")
         .store(watched.path());
     let empty = watched.path().join("empty");
-    let error = br_archive::import(&late, &empty, &import_options(), &mut Silent).unwrap_err();
+    let error =
+        br_archive::import(&late, &empty, &import_options(), &mut NoBundleProgress).unwrap_err();
     assert_eq!(error.member(), Some("META.hocon"));
     fs::remove_file(&late).unwrap();
     assert_eq!(snapshot(watched.path()), before);
@@ -496,7 +499,7 @@ fn many_configurations_are_too_many() {
         tar = tar.file(&format!("ns/n{number}/cluster.hocon"), &text);
     }
     let bundle = tar.store(watched.path());
-    let error = inspect(&bundle, &Limits::default(), None, &mut Silent).unwrap_err();
+    let error = inspect(&bundle, &Limits::default(), None, &mut NoBundleProgress).unwrap_err();
     assert_eq!(error.member(), Some("ns/n31/cluster.hocon"), "{error}");
 }
 
@@ -540,7 +543,7 @@ fn is_same_or_error(bytes: &[u8], format: Format, whole: &br_archive::Inspection
         .path()
         .join(format!("{}{}", whole.name.directory(), format.extension()));
     fs::write(&path, bytes).unwrap();
-    match inspect(&path, &Limits::default(), None, &mut Silent) {
+    match inspect(&path, &Limits::default(), None, &mut NoBundleProgress) {
         Err(error) => {
             let kind = error.kind();
             assert!(
@@ -784,9 +787,11 @@ fn the_staging_folder_cannot_be_written_to() {
         let before = snapshot(watched.path());
         for name in ["empty", "deep/missing"] {
             let into = watched.path().join(name);
-            let error = extract(&bundle, &into, &import_options(), &mut Silent).unwrap_err();
+            let error =
+                extract(&bundle, &into, &import_options(), &mut NoBundleProgress).unwrap_err();
             assert_eq!(error.member(), Some(path));
-            let imported = br_archive::import(&bundle, &into, &import_options(), &mut Silent);
+            let imported =
+                br_archive::import(&bundle, &into, &import_options(), &mut NoBundleProgress);
             assert_eq!(imported.unwrap_err().member(), Some(path));
             assert_eq!(snapshot(watched.path()), before);
         }
@@ -804,7 +809,7 @@ fn special_permissions_are_dropped() {
         )
         .store(watched.path());
     let into = watched.path().join("empty");
-    extract(&bundle, &into, &import_options(), &mut Silent).unwrap();
+    extract(&bundle, &into, &import_options(), &mut NoBundleProgress).unwrap();
     let (mode, _) = snapshot(&into)[&PathBuf::from("tool")];
     assert_eq!(mode & 0o7022, 0, "{mode:o}");
     assert_eq!(member("tool").as_str(), "tool");

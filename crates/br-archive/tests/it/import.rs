@@ -7,7 +7,8 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use br_archive::{
-    ChangeKind, ErrorKind, Event, ImportReport, Progress, Selection, Silent, extract, import,
+    BundleProgress, ChangeKind, ErrorKind, Event, ImportReport, NoBundleProgress, Selection,
+    extract, import,
 };
 use br_emqx::rules::{Edition, Node, Version};
 
@@ -96,9 +97,15 @@ fn a_bundle_is_merged_into_a_folder() {
     let before = snapshot(folder.path());
 
     let dry = import_options().with_dry_run(true);
-    let planned = import(&bundle, folder.path(), &dry, &mut Silent).unwrap();
+    let planned = import(&bundle, folder.path(), &dry, &mut NoBundleProgress).unwrap();
     assert_eq!(snapshot(folder.path()), before);
-    let done = import(&bundle, folder.path(), &import_options(), &mut Silent).unwrap();
+    let done = import(
+        &bundle,
+        folder.path(),
+        &import_options(),
+        &mut NoBundleProgress,
+    )
+    .unwrap();
     assert_eq!(changes(&planned), changes(&done));
     let changes = changes(&done);
     for (path, text) in [
@@ -156,7 +163,13 @@ fn a_bundle_is_merged_into_a_folder() {
 
     // A second import changes nothing.
     let after = snapshot(folder.path());
-    let again = import(&bundle, folder.path(), &import_options(), &mut Silent).unwrap();
+    let again = import(
+        &bundle,
+        folder.path(),
+        &import_options(),
+        &mut NoBundleProgress,
+    )
+    .unwrap();
     let undone = |kind| again.count(kind);
     assert_eq!(undone(ChangeKind::Insert) + undone(ChangeKind::Update), 0);
     assert_eq!(snapshot(folder.path()), after);
@@ -169,9 +182,9 @@ fn import_into_missing_folder_imports_everything() {
     let bundle = bundle(dir.path());
     let into = dir.path().join("a/b/c");
     let dry = import_options().with_dry_run(true);
-    let planned = import(&bundle, &into, &dry, &mut Silent).unwrap();
+    let planned = import(&bundle, &into, &dry, &mut NoBundleProgress).unwrap();
     assert!(!dir.path().join("a").exists());
-    let done = import(&bundle, &into, &import_options(), &mut Silent).unwrap();
+    let done = import(&bundle, &into, &import_options(), &mut NoBundleProgress).unwrap();
     assert_eq!(changes(&planned), changes(&done));
     assert_eq!(done.count(ChangeKind::Insert), 7);
     let files = contents(&into);
@@ -194,7 +207,7 @@ fn permissions_are_those_of_the_bundle() {
         .raw(head("data/x", b"x"), "x")
         .store(dir.path());
     let into = dir.path().join("into");
-    import(&bundle, &into, &import_options(), &mut Silent).unwrap();
+    import(&bundle, &into, &import_options(), &mut NoBundleProgress).unwrap();
     for path in ["mnesia/emqx_psk", "cluster.hocon", "data/x"] {
         let mode = fs::metadata(into.join(path)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{path}");
@@ -219,7 +232,8 @@ fn folder_decides_which_bundles_are_accepted() {
         let bundle = of(meta);
         for dry_run in [true, false] {
             let options = import_options().with_dry_run(dry_run);
-            let error = import(&bundle, folder.path(), &options, &mut Silent).unwrap_err();
+            let error =
+                import(&bundle, folder.path(), &options, &mut NoBundleProgress).unwrap_err();
             assert_eq!(error.refusal().unwrap().atom(), atom, "{meta}");
             assert_eq!(error.kind(), ErrorKind::Refused);
             assert_eq!(snapshot(folder.path()), before);
@@ -229,10 +243,16 @@ fn folder_decides_which_bundles_are_accepted() {
     let newer = Node::new(Edition::Ee, Version::parse("5.9.1").unwrap());
     let options = import_options().with_node(Some(newer)).with_dry_run(true);
     let bundle = of("edition = ee\nversion = \"5.9.0\"\n");
-    let report = import(&bundle, folder.path(), &options, &mut Silent).unwrap();
+    let report = import(&bundle, folder.path(), &options, &mut NoBundleProgress).unwrap();
     assert_eq!(report.count(ChangeKind::Kept), 1);
     let bundle = of("edition = ce\nversion = \"5.1.0\"\n");
-    let report = import(&bundle, folder.path(), &import_options(), &mut Silent).unwrap();
+    let report = import(
+        &bundle,
+        folder.path(),
+        &import_options(),
+        &mut NoBundleProgress,
+    )
+    .unwrap();
     assert_eq!(report.count(ChangeKind::Kept), 1);
     let meta = fs::read(folder.path().join("META.hocon")).unwrap();
     assert_eq!(meta, META.as_bytes());
@@ -251,7 +271,7 @@ fn plain_bundle_imports_files_unchanged() {
     let into = dir.path().join("into");
     fs::create_dir(&into).unwrap();
     fs::write(into.join("cluster.hocon"), "before").unwrap();
-    let report = import(&bundle, &into, &import_options(), &mut Silent).unwrap();
+    let report = import(&bundle, &into, &import_options(), &mut NoBundleProgress).unwrap();
     assert_eq!(report.count(ChangeKind::Insert), 2);
     assert_eq!(report.count(ChangeKind::Update), 1);
     let files = contents(&into);
@@ -313,7 +333,8 @@ fn a_failure_changes_nothing() {
         let before = snapshot(folder.path());
         for dry_run in [true, false] {
             let options = import_options().with_dry_run(dry_run);
-            let error = import(&bundle, folder.path(), &options, &mut Silent).unwrap_err();
+            let error =
+                import(&bundle, folder.path(), &options, &mut NoBundleProgress).unwrap_err();
             assert_eq!(error.kind(), kind, "{what}: {error}");
             if member.is_some() {
                 assert_eq!(error.member(), member, "{what}: {error}");
@@ -325,7 +346,13 @@ fn a_failure_changes_nothing() {
         .file("mnesia/emqx_psk", &other_fields)
         .store(dir.path());
     let folder = node_folder();
-    let error = import(&bundle, folder.path(), &import_options(), &mut Silent).unwrap_err();
+    let error = import(
+        &bundle,
+        folder.path(),
+        &import_options(),
+        &mut NoBundleProgress,
+    )
+    .unwrap_err();
     let refusal = error.refusal().unwrap();
     assert_eq!(refusal.atom(), "different_table_schema");
     assert_eq!(
@@ -351,15 +378,17 @@ fn links_in_the_folder_are_not_followed() {
     ] {
         let folder = node_folder();
         let place = folder.path().join(link);
-        match place.is_dir() {
-            true => fs::remove_dir_all(&place).unwrap(),
-            false => drop(fs::remove_file(&place)),
+        if place.is_dir() {
+            fs::remove_dir_all(&place).unwrap();
+        } else {
+            drop(fs::remove_file(&place));
         }
         symlink(to, &place).unwrap();
         let before = snapshot(folder.path());
         for dry_run in [true, false] {
             let options = import_options().with_dry_run(dry_run);
-            let error = import(&bundle, folder.path(), &options, &mut Silent).unwrap_err();
+            let error =
+                import(&bundle, folder.path(), &options, &mut NoBundleProgress).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Invalid, "{link}: {error}");
             assert_eq!(error.member(), Some(link), "{error}");
             assert_eq!(snapshot(folder.path()), before, "{link}");
@@ -378,7 +407,7 @@ fn import_respects_selection() {
         let folder = node_folder();
         let before = contents(folder.path());
         let options = import_options().with_selection(selection.clone());
-        let report = import(&bundle, folder.path(), &options, &mut Silent).unwrap();
+        let report = import(&bundle, folder.path(), &options, &mut NoBundleProgress).unwrap();
         let after = contents(folder.path());
         let changed = after
             .iter()
@@ -386,7 +415,7 @@ fn import_respects_selection() {
         let changed: Vec<_> = changed.map(|(path, _)| path.clone()).collect();
         // The same members are extracted, and also META.hocon.
         let into = folder.path().join("extracted");
-        let inspection = extract(&bundle, &into, &options, &mut Silent).unwrap();
+        let inspection = extract(&bundle, &into, &options, &mut NoBundleProgress).unwrap();
         assert_eq!(inspection.members.len(), report.inspection.members.len());
         let extracted: Vec<_> = contents(&into).into_keys().collect();
         (changed, extracted)
@@ -407,14 +436,14 @@ fn import_respects_selection() {
         Selection::default().with_table_sets(Some(vec!["banned".into(), "retainer".into()]));
     let folder = node_folder();
     let options = import_options().with_selection(absent);
-    let error = import(&bundle, folder.path(), &options, &mut Silent).unwrap_err();
+    let error = import(&bundle, folder.path(), &options, &mut NoBundleProgress).unwrap_err();
     assert!(error.to_string().contains("the set `retainer`"), "{error}");
     let keys = Selection::default()
         .with_paths(paths(&["cluster.hocon"]))
         .with_root_keys(Some(vec!["mqtt".into()]));
     let folder = node_folder();
     let options = import_options().with_selection(keys);
-    import(&bundle, folder.path(), &options, &mut Silent).unwrap();
+    import(&bundle, folder.path(), &options, &mut NoBundleProgress).unwrap();
     let config = fs::read_to_string(folder.path().join("cluster.hocon")).unwrap();
     assert!(
         config.contains("2MB") && !config.contains("new"),
@@ -425,12 +454,12 @@ fn import_respects_selection() {
 #[test]
 fn two_imports_into_one_folder_do_not_mix() {
     struct Second<'a>(&'a Path, &'a Path, bool);
-    impl Progress for Second<'_> {
+    impl BundleProgress for Second<'_> {
         fn event(&mut self, _: Event<'_>) {
             if !std::mem::replace(&mut self.2, true) {
                 let mut options = import_options();
                 options.id = 7;
-                let error = import(self.0, self.1, &options, &mut Silent).unwrap_err();
+                let error = import(self.0, self.1, &options, &mut NoBundleProgress).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::Exists, "{error}");
             }
         }
@@ -448,7 +477,7 @@ fn two_imports_into_one_folder_do_not_mix() {
             std::thread::spawn(move || {
                 let mut options = import_options();
                 options.id = id;
-                match import(&bundle, &into, &options, &mut Silent) {
+                match import(&bundle, &into, &options, &mut NoBundleProgress) {
                     Ok(_) => true,
                     Err(error) => {
                         assert_eq!(error.kind(), ErrorKind::Exists, "{error:?}");
@@ -468,7 +497,7 @@ struct Stop {
     left: Cell<u64>,
 }
 
-impl Progress for Stop {
+impl BundleProgress for Stop {
     fn event(&mut self, _: Event<'_>) {
         self.left.set(self.left.get().saturating_sub(1));
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use br_archive::{BundleWriter, Silent, extract, import};
+use br_archive::{BundleWriter, NoBundleProgress, extract, import};
 
 use crate::support::folder::in_memory;
 use crate::support::{child, import_options, member, options, write};
@@ -78,7 +78,7 @@ fn child_that_is_killed() {
         bundle.as_ref(),
         into.as_ref(),
         &import_options(),
-        &mut Silent,
+        &mut NoBundleProgress,
     )
     .unwrap();
 }
@@ -118,7 +118,7 @@ fn killed_import_leaves_old_or_new_folder() {
         running.kill().unwrap();
         running.wait().unwrap();
         torn += u64::from(versions(&folder).len() > 1);
-        import(&nothing, &folder, &import_options(), &mut Silent).unwrap();
+        import(&nothing, &folder, &import_options(), &mut NoBundleProgress).unwrap();
         let found = versions(&folder);
         assert_eq!(found.len(), 1, "round {round}: {found:?}");
         let names = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap());
@@ -150,7 +150,7 @@ fn killed_extraction_leaves_complete_or_no_folder() {
         std::thread::sleep(Duration::from_micros(round * 300));
         running.kill().unwrap();
         running.wait().unwrap();
-        match extract(&bundle, &folder, &import_options(), &mut Silent) {
+        match extract(&bundle, &folder, &import_options(), &mut NoBundleProgress) {
             Ok(_) => assert_eq!(versions(&folder), BTreeSet::from(["new"])),
             // The extraction finished before the kill.
             Err(error) => assert_eq!(error.kind(), br_archive::ErrorKind::Exists, "{error}"),

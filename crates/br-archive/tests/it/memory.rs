@@ -6,7 +6,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use br_archive::{ErrorKind, Limits, Silent, extract, inspect};
+use br_archive::{ErrorKind, Limits, NoBundleProgress, extract, inspect};
 use flate2::write::{DeflateEncoder, GzEncoder};
 use flate2::{Compression, FlushCompress};
 
@@ -26,7 +26,7 @@ fn now() -> Instant {
 fn child_that_is_refused() {
     let Some(path) = child::told() else { return };
     let path = Path::new(&path);
-    let error = inspect(path, &Limits::default(), None, &mut Silent).unwrap_err();
+    let error = inspect(path, &Limits::default(), None, &mut NoBundleProgress).unwrap_err();
     println!("refused: {error}");
     assert!(matches!(
         error.kind(),
@@ -35,7 +35,7 @@ fn child_that_is_refused() {
     let into = path.with_extension("into");
     // Skip the extraction of a million files, which would be slow.
     if !path.parent().unwrap().ends_with("members") {
-        extract(path, &into, &import_options(), &mut Silent).unwrap_err();
+        extract(path, &into, &import_options(), &mut NoBundleProgress).unwrap_err();
     }
     assert!(!into.exists());
     child::tell_memory();

@@ -27,7 +27,7 @@ const EXAMPLES: &str = "\
   br backup . --exclude '*.o' --exclude node_modules/ --dry-run
   pg_dump shop | br backup --stdin --stdin-name shop.sql";
 
-const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Locked];
+const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Conflict];
 
 /// Back up files and folders
 ///
@@ -283,9 +283,10 @@ fn print(
             duration_seconds: format::round_seconds(seconds),
         }));
     }
-    let id = match report.dry_run {
-        true => "none: dry run, nothing was stored".to_owned(),
-        false => backup.id.to_string(),
+    let id = if report.dry_run {
+        "none: dry run, nothing was stored".to_owned()
+    } else {
+        backup.id.to_string()
     };
     let mut fields = vec![("backup", id), ("type", show::kind(backup))];
     fields.extend(show::change_fields(&backup.changes));

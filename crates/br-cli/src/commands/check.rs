@@ -26,7 +26,7 @@ const EXAMPLES: &str = "\
   br check --read-data                  # read and verify every byte
   br check --read-data-subset 10%       # verify a random tenth, for example every night
   br check latest --read-data           # verify the data of one backup
-  br check --repair-index --read-data   # give up unreadable data; then back up the same data again";
+  br check --repair-index --read-data   # drop unreadable data; then back up the same data again";
 
 /// Verify the repository, and optionally repair it
 ///
@@ -35,7 +35,7 @@ const EXAMPLES: &str = "\
 /// it affects; everything else can still be restored.
 ///
 /// br records the damage in the repository: the next backup of the same data stores it again. With both --repair-index and
-/// --read-data, br gives up the data that it cannot read, and keeps the intact data next to it.
+/// --read-data, br replaces damaged packs: it copies the readable data and drops the rest.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(ExitStatus::REPOSITORY),
@@ -54,14 +54,14 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "SHARE", value_parser = parse_subset, conflicts_with = "read_data")]
     read_data_subset: Option<ReadData>,
 
-    /// Rebuild a damaged index from the packs, and give up missing packs
+    /// Rebuild a damaged index from the packs, and drop missing packs from it
     ///
     /// With --read-data (or --read-data-subset), br also replaces packs with damaged data: it copies the intact data. The next
     /// backup of the same files stores the lost data again, which also repairs older backups.
     #[arg(long)]
     repair_index: bool,
 
-    /// Rebuild a damaged or lost catalog from the log and the manifests
+    /// Rebuild a damaged or lost backup list from the log and the manifests
     ///
     /// This also recovers complete backups that no log entry names, for example after the last entry was lost. A deleted backup
     /// does not reappear while the log still records its deletion.
@@ -129,7 +129,7 @@ pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandRes
     Ok(ExitStatus::Damaged)
 }
 
-/// The hint for damage; `repaired` means that this run gave up the data that it could not read.
+/// The hint for damage; `repaired` means that this run dropped the data that it could not read.
 fn way_on(report: &CheckReport, repaired: bool) -> &'static str {
     let is_damaged = |folder: &str| {
         report.findings.iter().any(|finding| {
@@ -143,11 +143,11 @@ fn way_on(report: &CheckReport, repaired: bool) -> &'static str {
             "`br check --repair-log` rebuilds the log from the manifests; until then, backups can still be listed and restored"
         }
         (true, true) => {
-            "everything else can be restored; `br check --repair-log --repair-index --read-data` rebuilds the log and gives up \
+            "everything else can be restored; `br check --repair-log --repair-index --read-data` rebuilds the log and drops \
              unreadable data, then `br backup` of the same data stores it again"
         }
         (false, true) if !repaired => {
-            "everything else can be restored; `br check --repair-index --read-data` gives up unreadable data, then `br backup` of \
+            "everything else can be restored; `br check --repair-index --read-data` drops unreadable data, then `br backup` of \
              the same data stores it again"
         }
         (false, true) => {
@@ -167,7 +167,8 @@ fn advise(error: br_core::Error) -> CommandError {
     let damaged = error.kind() == br_core::ErrorKind::Damaged;
     let error = CommandError::from(error);
     if damaged {
-        return error.with_hint("`br check --repair-log` rebuilds the catalog from the manifests");
+        return error
+            .with_hint("`br check --repair-log` rebuilds the backup list from the manifests");
     }
     error
 }
@@ -243,19 +244,17 @@ fn verdict(report: &CheckReport, structure_only: bool) -> String {
             format::counted(problems, "problem", "problems")
         ),
     };
-    let data = match structure_only {
-        true if report.packs_opened == 0 && report.packs > 0 => {
-            "packs were not read (--read-data reads them)".to_owned()
-        }
-        true => {
-            "only headers and footers of packs were read (--read-data reads all data)".to_owned()
-        }
-        false => format!(
+    let data = if !structure_only {
+        format!(
             "{} of {} read, {}",
             format::count(report.packs_read),
             format::counted(report.packs, "pack", "packs"),
             format::size(report.bytes_read)
-        ),
+        )
+    } else if report.packs_opened == 0 && report.packs > 0 {
+        "packs were not read (--read-data reads them)".to_owned()
+    } else {
+        "only headers and footers of packs were read (--read-data reads all data)".to_owned()
     };
     format!(
         "{verdict}: {}, {}, {}; {data}",

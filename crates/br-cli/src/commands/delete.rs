@@ -1,4 +1,4 @@
-//! `br delete`: deletes backups from the catalog.
+//! `br delete`: deletes backups from the backup list.
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -29,8 +29,8 @@ const EXAMPLES: &str = "\
 /// cron job, br does not ask.
 #[derive(Debug, Args)]
 #[command(
-    after_help = exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Locked]),
-    after_long_help = examples(EXAMPLES, &exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Locked]))
+    after_help = exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Conflict]),
+    after_long_help = examples(EXAMPLES, &exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Conflict]))
 )]
 pub(crate) struct DeleteArgs {
     /// Backups: ids, short ids from `br list`, `latest`, or `latest~1` for the one before

@@ -20,7 +20,7 @@ use jiff::tz::TimeZone;
 
 use super::paths::{PathInBackup, find_paths};
 use super::which::FilterArgs;
-use crate::bundles::{self, BundleProgress, LimitArgs, SelectionArgs};
+use crate::bundles::{self, BundleReporter, LimitArgs, SelectionArgs};
 use crate::cli::{examples, exit_codes_and};
 use crate::context::{CommandContext, variable};
 use crate::error::{CommandError, CommandResult};
@@ -138,9 +138,10 @@ pub(crate) async fn run(args: ExportArgs, context: &CommandContext) -> CommandRe
     let seconds = context.runtime.clock.elapsed().saturating_sub(start);
     print(&exported, seconds.as_secs_f64(), context)?;
     let is_whole = exported.left_out == 0 && exported.report.changed.is_empty();
-    Ok(match is_whole {
-        true => ExitStatus::Ok,
-        false => ExitStatus::Partial,
+    Ok(if is_whole {
+        ExitStatus::Ok
+    } else {
+        ExitStatus::Partial
     })
 }
 
@@ -164,9 +165,10 @@ impl ExportArgs {
 
     /// The folder to write to. The current folder has an empty path, so that paths in it are shown without a prefix.
     fn folder(&self) -> PathBuf {
-        match self.dir == Path::new(".") {
-            true => PathBuf::new(),
-            false => self.dir.clone(),
+        if self.dir == Path::new(".") {
+            PathBuf::new()
+        } else {
+            self.dir.clone()
         }
     }
 
@@ -196,9 +198,10 @@ impl ExportArgs {
         };
         let is_emqx = meta.is_emqx();
         let prefix = self.prefix.clone().unwrap_or_else(|| {
-            let prefix = match is_emqx {
-                true => BundleName::EMQX_PREFIX,
-                false => BundleName::PREFIX,
+            let prefix = if is_emqx {
+                BundleName::EMQX_PREFIX
+            } else {
+                BundleName::PREFIX
             };
             prefix.to_owned()
         });
@@ -412,7 +415,7 @@ async fn export_backup(
     let exported =
         br_core::engine::export::export(&repository, &selector, sink, &options, &engine).await;
     let (sink, _) = exported.map_err(bundles::explain_export)?;
-    let finish = move |_: &mut BundleProgress| {
+    let finish = move |_: &mut BundleReporter| {
         let (writer, left_out) = sink.finish()?;
         Ok((writer.finish()?, left_out.len() as u64))
     };

@@ -24,7 +24,7 @@ use crate::output::retention::{self, ForgetJson};
 use crate::output::{Console, format};
 use crate::values::BadValue;
 
-const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Locked];
+const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Conflict];
 
 const EXAMPLES: &str = "\
   br forget --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --dry-run

@@ -217,9 +217,10 @@ async fn keep(args: &ImportArgs, context: &CommandContext) -> CommandResult {
     let mut seen = std::collections::HashSet::new();
     tags.retain(|tag| !tag.is_empty() && seen.insert(tag.clone()));
     let path = args.file.as_os_str().as_bytes().to_vec();
-    let folder = match args.file.is_relative() {
-        true => current_folder(),
-        false => Vec::new(),
+    let folder = if args.file.is_relative() {
+        current_folder()
+    } else {
+        Vec::new()
     };
     let options = BackupOptions::new(host_name(), user_name(), vec![path])
         .with_folder(folder)
@@ -234,9 +235,10 @@ async fn keep(args: &ImportArgs, context: &CommandContext) -> CommandResult {
     let seconds = context.runtime.clock.elapsed().saturating_sub(start);
     let report = report?;
     print_kept(&inspection, &report, seconds.as_secs_f64(), context)?;
-    Ok(match report.backup.is_complete() {
-        true => ExitStatus::Ok,
-        false => ExitStatus::Partial,
+    Ok(if report.backup.is_complete() {
+        ExitStatus::Ok
+    } else {
+        ExitStatus::Partial
     })
 }
 
@@ -251,9 +253,10 @@ fn print_kept(
         let json = ImportedJson::new(inspection, report, seconds);
         return output.document(&Summary::new(json));
     }
-    let id = match report.dry_run {
-        true => "none: dry run, nothing was stored".to_owned(),
-        false => backup.id.to_string(),
+    let id = if report.dry_run {
+        "none: dry run, nothing was stored".to_owned()
+    } else {
+        backup.id.to_string()
     };
     let mut fields = vec![
         ("bundle", format::text(inspection.name.directory())),

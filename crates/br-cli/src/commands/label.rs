@@ -1,4 +1,4 @@
-//! `br tag`, `br annotate`, `br pin`, `br unpin`: change what the catalog says about a backup.
+//! `br tag`, `br annotate`, `br pin`, `br unpin`: change what the backup list says about a backup.
 
 use br_core::BackupSelector;
 use br_core::engine::label::{self, LabelChange};
@@ -13,7 +13,7 @@ use crate::exit_code::ExitStatus;
 use crate::output::format;
 use crate::output::json::{BackupJson, Summary};
 
-const MORE_CODES: &[ExitStatus] = &[ExitStatus::Locked];
+const MORE_CODES: &[ExitStatus] = &[ExitStatus::Conflict];
 
 const TAG_EXAMPLES: &str = "\
   br tag add before-upgrade latest

@@ -62,9 +62,10 @@ pub(crate) async fn run(args: &ListArgs, context: &CommandContext) -> CommandRes
         return Ok(ExitStatus::Ok);
     }
     if backups.is_empty() {
-        output.console.note(match none {
-            true => "the repository has no backups yet; `br backup PATH` makes one",
-            false => "no backup matches; `br list` shows all",
+        output.console.note(if none {
+            "the repository has no backups yet; `br backup PATH` makes one"
+        } else {
+            "no backup matches; `br list` shows all"
         });
         return Ok(ExitStatus::Ok);
     }
@@ -88,9 +89,12 @@ fn table(backups: &[Backup], short: &ShortIds, all: bool) -> Table {
     let mut columns: Vec<Column<'_>> = vec![
         (
             "ID",
-            Box::new(|b| match all {
-                true => b.id.to_string(),
-                false => short.get(b.id),
+            Box::new(|b| {
+                if all {
+                    b.id.to_string()
+                } else {
+                    short.get(b.id)
+                }
             }),
         ),
         ("TIME", Box::new(|b| format::local_time(b.started))),

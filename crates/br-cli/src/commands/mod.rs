@@ -60,6 +60,8 @@ pub(crate) async fn run(command: Command, context: &CommandContext) -> CommandRe
         Command::Import(args) => import::run(&args, context).await,
         Command::Bundle(args) => bundle::run(args, context).await,
         Command::Matrixone(args) => matrixone::run(args, context).await,
+        // Ordinary command lines of mo_br never get here: they are translated before clap parses them. Only options of br before `mo-br`,
+        // such as `br --repo x mo-br list`, do.
         Command::MoBr(args) => Err(mo_br::refuse_options_before(&args)),
         Command::Link(args) => link::run(&args, context),
         Command::Storage(args) => storage::run(&args, context).await,

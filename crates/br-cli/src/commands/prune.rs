@@ -14,7 +14,7 @@ use crate::output::format;
 use crate::output::json::Summary;
 use crate::output::report::{PlanJson, PruneReportJson, PruneSummary};
 
-const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Locked];
+const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Conflict];
 
 const EXAMPLES: &str = "\
   br prune --dry-run

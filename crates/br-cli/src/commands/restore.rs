@@ -169,14 +169,16 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
         output.console.hint("devices, set-user-ID bits and similar were left out, because another user may write to the repository: --trust-repository restores them");
     }
     if report.failed_count == 0 && !report.damaged {
-        return Ok(match is_reduced {
-            true => ExitStatus::Partial,
-            false => ExitStatus::Ok,
+        return Ok(if is_reduced {
+            ExitStatus::Partial
+        } else {
+            ExitStatus::Ok
         });
     }
-    output.console.hint(match report.damaged {
-        true => "stored data is damaged: `br check --read-data` lists the affected files and how to repair them",
-        false => "fix the problems named above and run the command again: it skips files that are already restored",
+    output.console.hint(if report.damaged {
+        "stored data is damaged: `br check --read-data` lists the affected files and how to repair them"
+    } else {
+        "fix the problems named above and run the command again: it skips files that are already restored"
     });
     Ok(ExitStatus::Partial)
 }

@@ -23,9 +23,10 @@ use crate::stdin::PatientStdin;
 pub(super) struct SelectArgs {
     /// Leave out entries that match a pattern, as in .gitignore (can be repeated)
     ///
-    /// `name` and `src/name` match at any depth. A pattern that starts with a slash is an absolute path, or starts at the root of
-    /// the backup; one that starts with `./` or `../` starts at the current folder. A pattern that ends with a slash matches only
-    /// folders; `!` includes entries again that an earlier pattern left out.
+    /// `name` and `src/name` match at any depth. A pattern that starts with a slash is an absolute path if it is below the folder
+    /// where the paths of the backup start, and otherwise a path in the backup: after `cd /home/anna; br backup src`, both
+    /// `/home/anna/src/tmp` and `/src/tmp` match `src/tmp`. A pattern that starts with `./` or `../` starts at the current folder.
+    /// A pattern that ends with a slash matches only folders; `!` includes entries again that an earlier pattern left out.
     #[arg(short, long, value_name = "PATTERN")]
     exclude: Vec<OsString>,
 
@@ -105,7 +106,7 @@ impl Input {
         Ok(Self::Stdin(path))
     }
 
-    /// The paths for the catalog.
+    /// The paths for the backup list.
     pub(super) fn typed(&self) -> Vec<Vec<u8>> {
         match self {
             Self::Paths { paths, .. } => paths

@@ -217,9 +217,12 @@ fn kind(location: &Location) -> String {
 }
 
 fn capability_fields(found: &Capabilities) -> [(&'static str, String); 4] {
-    let answer = |good: bool, otherwise: &str| match good {
-        true => "yes".to_owned(),
-        false => format!("no: {otherwise}"),
+    let answer = |good: bool, otherwise: &str| {
+        if good {
+            "yes".to_owned()
+        } else {
+            format!("no: {otherwise}")
+        }
     };
     [
         (

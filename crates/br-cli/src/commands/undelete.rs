@@ -22,8 +22,8 @@ const EXAMPLES: &str = "\
 /// the list.
 #[derive(Debug, Args)]
 #[command(
-    after_help = exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Locked]),
-    after_long_help = examples(EXAMPLES, &exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Locked]))
+    after_help = exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Conflict]),
+    after_long_help = examples(EXAMPLES, &exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Conflict]))
 )]
 pub(crate) struct UndeleteArgs {
     /// Deleted backups: ids, or short ids from `br undelete`

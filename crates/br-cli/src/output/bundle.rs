@@ -150,9 +150,10 @@ fn parts(what: &str, counts: &[(u64, &str)]) -> String {
     let parts: Vec<_> = parts
         .map(|(count, word)| format!("{} {word}", format::count(*count)))
         .collect();
-    match parts.is_empty() {
-        true => format!("no {what}"),
-        false => format!("{what}: {}", parts.join(", ")),
+    if parts.is_empty() {
+        format!("no {what}")
+    } else {
+        format!("{what}: {}", parts.join(", "))
     }
 }
 

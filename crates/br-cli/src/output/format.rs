@@ -153,9 +153,10 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     }
     let mut out = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        match is_bad(c) {
-            true => out.push_str(&escape(c.encode_utf8(&mut [0; 4]).as_bytes())),
-            false => out.push(c),
+        if is_bad(c) {
+            out.push_str(&escape(c.encode_utf8(&mut [0; 4]).as_bytes()));
+        } else {
+            out.push(c);
         }
     }
     Cow::Owned(out)

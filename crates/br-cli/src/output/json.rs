@@ -19,11 +19,12 @@ pub(crate) fn to_line(value: &impl Serialize) -> String {
     }
     let mut out = String::with_capacity(line.len() + 16);
     for c in line.chars() {
-        match is_hidden(c) {
-            true => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
+        if is_hidden(c) {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
                 out.push_str(&format!("\\u{unit:04x}"));
-            }),
-            false => out.push(c),
+            });
+        } else {
+            out.push(c);
         }
     }
     out

@@ -76,25 +76,28 @@ impl Console {
         if self.quiet {
             return;
         }
-        match self.json {
-            true => self.document(&Message::Note { message }),
-            false => self.labelled(Style::Cyan, "note", message),
+        if self.json {
+            self.document(&Message::Note { message });
+        } else {
+            self.labelled(Style::Cyan, "note", message);
         }
     }
 
     /// Prints a warning.
     pub(crate) fn warning(&self, message: &str) {
-        match self.json {
-            true => self.document(&Message::Warning { message }),
-            false => self.labelled(Style::Yellow, "warning", message),
+        if self.json {
+            self.document(&Message::Warning { message });
+        } else {
+            self.labelled(Style::Yellow, "warning", message);
         }
     }
 
     /// Reports an entry that failed.
     pub(crate) fn failed(&self, label: &str, path: &str, reason: &str) {
-        match self.json {
-            true => self.document(&Message::Failed { path, reason }),
-            false => self.labelled(Style::Yellow, label, &format!("{path}: {reason}")),
+        if self.json {
+            self.document(&Message::Failed { path, reason });
+        } else {
+            self.labelled(Style::Yellow, label, &format!("{path}: {reason}"));
         }
     }
 
@@ -121,9 +124,10 @@ impl Console {
 
     /// Prints a hint.
     pub(crate) fn hint(&self, message: &str) {
-        match self.json {
-            true => self.document(&Message::Hint { message }),
-            false => self.labelled(Style::Cyan, "hint", message),
+        if self.json {
+            self.document(&Message::Hint { message });
+        } else {
+            self.labelled(Style::Cyan, "hint", message);
         }
     }
 

@@ -181,10 +181,12 @@ impl Drop for ProgressGuard {
 async fn show(reporter: Arc<ProgressReporter>) {
     let console = &reporter.console;
     let terminal = Console::is_terminal();
-    let every = match (console.json, terminal) {
-        (true, _) => JSON_EVERY,
-        (false, true) => BAR_EVERY,
-        (false, false) => LOG_EVERY,
+    let every = if console.json {
+        JSON_EVERY
+    } else if terminal {
+        BAR_EVERY
+    } else {
+        LOG_EVERY
     };
     if terminal && !console.json {
         tokio::time::sleep(BAR_AFTER).await;
@@ -219,9 +221,10 @@ fn draw(bar: &ProgressBar, status: &Status, rate: f64) {
     };
     let style =
         ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let spinner = match is_utf8(variable) {
-        true => "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ",
-        false => "|/-\\ ",
+    let spinner = if is_utf8(variable) {
+        "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "
+    } else {
+        "|/-\\ "
     };
     bar.set_style(style.progress_chars("=> ").tick_chars(spinner));
     bar.set_position((fraction(status).unwrap_or(0.0) * 1000.0) as u64);

@@ -1,4 +1,4 @@
-//! Taking backups out of the catalog.
+//! Removes backups from the backup list.
 
 use crate::error::{Error, Result};
 use crate::format::LogEntry;
@@ -7,10 +7,10 @@ use crate::model::{Backup, BackupId};
 use crate::progress::Context;
 use crate::repository::{Append, BackupSelector, Io, LogPosition, Repository, State, conflict};
 
-/// How often others may be faster before a deletion gives up.
+/// Maximum retries after other writers were faster.
 const MAX_RACES: u32 = 100;
 
-/// What [`delete`] takes out of the catalog. Made by [`plan`].
+/// The backups that [`delete`] removes. [`plan`] creates it.
 #[derive(Debug, Clone)]
 #[must_use = "a plan deletes nothing by itself"]
 #[non_exhaustive]
@@ -68,7 +68,7 @@ fn last_complete(state: &State, going: &[Backup]) -> Vec<BackupId> {
     last.map(|backup| backup.id).collect()
 }
 
-/// Takes the backups of a plan out of the catalog. Their data stays until `prune`, and no other backup depends on them.
+/// Removes the backups of a plan from the backup list. Their data stays until `prune`, and no other backup depends on them.
 ///
 /// # Errors
 /// [`ErrorKind::Invalid`] when one of them is pinned. When the log cannot be read or added to.

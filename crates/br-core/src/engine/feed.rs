@@ -24,7 +24,7 @@ const QUEUE: usize = 4;
 pub struct Feed<T> {
     receiver: mpsc::Receiver<Vec<T>>,
     ready: VecDeque<T>,
-    /// What becomes of the work, or why it did not start; `None` after that was told.
+    /// The result of the work, or the error that kept it from starting; `None` after it was returned.
     worker: Option<Result<Worker<()>>>,
 }
 

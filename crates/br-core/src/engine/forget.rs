@@ -1,7 +1,7 @@
 //! Deletion of the backups that a policy does not keep.
 //!
-//! [`plan`] reads the catalog and decides, [`forget`] deletes. Invariant: a backup is deleted only if the plan that the caller saw and a
-//! second decision, made on the catalog at the moment of the deletion, both remove it.
+//! [`plan`] reads the backup list and decides, [`forget`] deletes. Invariant: a backup is deleted only if the plan that the caller saw and a
+//! second decision, made on the backup list at the moment of the deletion, both remove it.
 
 use std::collections::HashSet;
 
@@ -87,7 +87,7 @@ pub async fn plan(
     repository.run(context, work).await
 }
 
-/// Deletes the backups that the plan removes, except those that must stay because the catalog has changed since. Their data stays until
+/// Deletes the backups that the plan removes, except those that must stay because the backup list has changed since. Their data stays until
 /// `prune`. Returns the deleted backups.
 ///
 /// # Errors

@@ -1,13 +1,13 @@
 //! Reports of operations that left something out, as errors.
 //!
-//! [`Incomplete`] has the report. Invariant: what was done stays done; the error only says that it was not everything.
+//! [`Incomplete`] has the report. Invariant: the error undoes nothing. The backup exists, and the restored entries stay.
 
 use std::fmt;
 
 use super::backup::BackupReport;
 use super::restore::RestoreReport;
 
-/// The operation came to its end and left something out. It has the report, which says what.
+/// The operation finished, but left something out. The report says what.
 #[derive(Debug, Clone)]
 pub struct Incomplete<R> {
     report: Box<R>,
@@ -15,13 +15,13 @@ pub struct Incomplete<R> {
 }
 
 impl<R> Incomplete<R> {
-    /// What came of the operation.
+    /// The report of the operation.
     #[must_use]
     pub fn report(&self) -> &R {
         &self.report
     }
 
-    /// What came of the operation.
+    /// The report of the operation.
     #[must_use]
     pub fn into_report(self) -> R {
         *self.report
@@ -41,7 +41,7 @@ impl BackupReport {
     /// ([`Backup::is_complete`](crate::model::Backup::is_complete)).
     ///
     /// # Errors
-    /// When something is missing. The backup exists all the same.
+    /// When something is missing. The backup exists nevertheless.
     pub fn into_complete(self) -> Result<Self, Incomplete<Self>> {
         if self.backup.is_complete() {
             return Ok(self);
@@ -55,10 +55,10 @@ impl BackupReport {
 }
 
 impl RestoreReport {
-    /// The report, if every entry was restored. Attributes that the target refused do not count.
+    /// The report, if every entry was restored. Attributes that the target refused do not count as failures.
     ///
     /// # Errors
-    /// When an entry was not restored. The others were.
+    /// When an entry was not restored. The other entries were restored.
     pub fn into_complete(self) -> Result<Self, Incomplete<Self>> {
         if self.failed_count == 0 {
             return Ok(self);

@@ -1,4 +1,4 @@
-//! Listing what is in a backup.
+//! Lists the entries of a backup.
 
 use super::feed::Feed;
 use super::view::BackupView;

@@ -1,7 +1,8 @@
-//! What can be done with a repository: one verb a file, each with its options and its report.
+//! The operations on a repository: one file for each verb, with its options and its report.
 //!
-//! Every operation is an `async` function that works on threads of its own and can be cancelled. Invariant: what destroys
-//! is planned first, and the plan is what is carried out.
+//! Every operation is an `async` function that runs on its own threads and can be cancelled. Invariant: `delete`, `prune` and
+//! `restore` can be planned without a change. `delete` removes exactly the backups of its plan, and `restore` takes the same decisions in
+//! a dry run and in the real run. `prune` decides again with the options of its plan, because the repository may have changed since.
 
 pub mod backup;
 pub mod check;

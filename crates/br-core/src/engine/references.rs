@@ -44,9 +44,9 @@ fn by_tree(reader: &Arc<ChunkReader>, backup: &Backup) -> Result<References> {
     let index = reader.index();
     let mut references = References::default();
     let mut note = |chunk: &ChunkRef| {
-        for place in index.find_all(&chunk.id) {
+        for location in index.find_all(&chunk.id) {
             // One of its bases may be lost, and stored again later.
-            add_live_references(index, &place, &mut references);
+            add_live_references(index, &location, &mut references);
         }
     };
     let mut tree = TreeReader::new(reader, backup).remember_nodes();

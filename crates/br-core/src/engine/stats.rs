@@ -1,4 +1,4 @@
-//! How much a repository holds.
+//! The size of a repository and its parts.
 
 use crate::error::Result;
 use crate::progress::Context;
@@ -10,7 +10,7 @@ use super::view::View;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Backups in the catalog.
+    /// Backups of the repository.
     pub backups: u64,
     /// Bytes of all files of all backups.
     pub bytes_logical: u64,
@@ -24,7 +24,7 @@ pub struct Stats {
     pub packs: u64,
     /// Index segments.
     pub segments: u64,
-    /// Packs that were given up and not yet deleted.
+    /// Packs that were condemned and are not yet deleted.
     pub packs_condemned: u64,
 }
 

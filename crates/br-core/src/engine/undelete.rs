@@ -44,8 +44,8 @@ pub async fn candidates(repository: &Repository, context: &Context) -> Result<Ve
     repository.run(context, work).await
 }
 
-/// Brings deleted backups back, at their old place in the order of backups. Returns them. A backup that another process brought back
-/// first is not an error.
+/// Brings deleted backups back, at their old place in the order of backups. Returns them. A backup that exists is not an
+/// error: nothing changes then.
 ///
 /// # Errors
 /// [`ErrorKind::BackupNotFound`] when a selector names no backup that can come back: then nothing changes. When the log cannot be read or
@@ -84,17 +84,19 @@ fn read(io: &Io) -> Result<(LogPosition, History)> {
 }
 
 fn find(history: &History, selectors: &[BackupSelector]) -> Result<Vec<BackupId>> {
+    // A backup that exists is a result, too: the caller, or another process, brought it back before.
     let deleted = history.recoverable.iter().map(|one| one.backup.clone());
-    let deleted = State {
-        backups: deleted.collect::<Backups>(),
+    let live = history.state.backups.values().cloned();
+    let all = State {
+        backups: live.chain(deleted).collect::<Backups>(),
         ..State::default()
     };
     let mut ids = Vec::new();
     for selector in selectors {
-        let backup = deleted.find(selector).map_err(|error| match error.kind() {
+        let backup = all.find(selector).map_err(|error| match error.kind() {
             ErrorKind::BackupNotFound | ErrorKind::NoBackup => {
                 let message = format!(
-                    "no deleted backup `{selector}` can come back: a prune has removed it, or it was not deleted"
+                    "no deleted backup `{selector}` can come back: there was none, or a prune has removed it"
                 );
                 Error::new(ErrorKind::BackupNotFound, message)
             }

@@ -1,4 +1,4 @@
-//! A repository as it is at one moment: what operations that read start from.
+//! The state of a repository at one moment, which all reading operations start from.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::repository::{BackupSelector, ChunkReader, Gap, Index, Io, LogPosition
 pub(crate) struct View {
     pub(crate) position: LogPosition,
     pub(crate) reader: Arc<ChunkReader>,
-    /// Why the log could not be read; the catalog was found by manifests then.
+    /// Why the log could not be read; the backup list was found by manifests then.
     pub(crate) log_damage: Option<Error>,
 }
 
@@ -114,7 +114,7 @@ impl BackupView {
     }
 }
 
-/// The error for a path that was asked for and that a backup does not have.
+/// The error for a requested path that a backup does not have.
 pub(super) fn no_such_path(backup: &Backup, path: &EntryPath) -> Error {
     let message = format!("the backup {} has no `{path}`", backup.id);
     Error::new(ErrorKind::PathNotFound, message)

@@ -181,9 +181,10 @@ impl<'de> Deserialize<'de> for Listed {
                         _ => return Err(mixed()),
                     }
                 }
-                Ok(match ids.is_empty() {
-                    true => Listed::Descriptions(backups),
-                    false => Listed::Ids(ids),
+                Ok(if ids.is_empty() {
+                    Listed::Descriptions(backups)
+                } else {
+                    Listed::Ids(ids)
                 })
             }
         }

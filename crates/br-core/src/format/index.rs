@@ -1,4 +1,4 @@
-//! Index segments: map chunk ids to places (section 5).
+//! Index segments: map chunk ids to locations (section 5).
 
 use super::bytes::{Decoder, put_varint};
 use super::pack::PackTable;
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_segment_gives_back_what_it_was_built_from() {
+    fn segment_round_trips() {
         let group = |lengths: Vec<u32>| Group {
             codec: Codec::Raw,
             stored_len: lengths.iter().sum(),

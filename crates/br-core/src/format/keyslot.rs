@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_cannot_make_its_reader_work_without_end() {
+    fn key_slot_with_excessive_cost_is_refused() {
         for (memory_kib, passes, lanes) in [(u32::MAX, 1, 1), (64, u32::MAX, 1), (64, 1, 1 << 20)] {
             let mut slot = slot();
             slot.kdf = Kdf {

@@ -345,9 +345,10 @@ fn read_entry(
     };
     let has_lists = flags & LISTS != 0;
     // The length of a file with lists is checked when the lists are read.
-    let checked = match has_lists {
-        true => entry.check_metadata().and_then(|()| entry.check_kind()),
-        false => entry.check(),
+    let checked = if has_lists {
+        entry.check_metadata().and_then(|()| entry.check_kind())
+    } else {
+        entry.check()
     };
     checked.map_err(|error| FormatError::Malformed(error.text()))?;
     Ok((entry, has_lists))

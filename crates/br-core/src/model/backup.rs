@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{BackupId, ChunkRef, Origin};
 
-/// One backup, as the catalog lists it.
+/// One backup, as it is in the backup list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Backup {

@@ -1,4 +1,4 @@
-//! Things inside a backup: files, directories, links and their metadata.
+//! Entries of a backup: files, directories, links and their metadata.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -190,9 +190,10 @@ impl FileTime {
     }
 
     pub(crate) const fn check(self) -> Result<(), EntryError> {
-        match self.nanos < 1_000_000_000 {
-            true => Ok(()),
-            false => Err(EntryError::Time),
+        if self.nanos < 1_000_000_000 {
+            Ok(())
+        } else {
+            Err(EntryError::Time)
         }
     }
 }
@@ -242,9 +243,10 @@ impl Owner {
     }
 
     pub(crate) const fn check(&self) -> Result<(), EntryError> {
-        match self.user.len() <= Self::MAX_NAME && self.group.len() <= Self::MAX_NAME {
-            true => Ok(()),
-            false => Err(EntryError::OwnerName),
+        if self.user.len() <= Self::MAX_NAME && self.group.len() <= Self::MAX_NAME {
+            Ok(())
+        } else {
+            Err(EntryError::OwnerName)
         }
     }
 }
@@ -271,9 +273,10 @@ impl Xattr {
         if self.name.is_empty() || self.name.contains(&0) {
             return Err(EntryError::XattrName);
         }
-        match self.name.len() <= Self::MAX_NAME && self.value.len() <= Self::MAX_VALUE {
-            true => Ok(()),
-            false => Err(EntryError::XattrLength),
+        if self.name.len() <= Self::MAX_NAME && self.value.len() <= Self::MAX_VALUE {
+            Ok(())
+        } else {
+            Err(EntryError::XattrLength)
         }
     }
 
@@ -367,9 +370,10 @@ impl Entry {
         self.ctime.check()?;
         self.owner.check()?;
         self.xattrs.iter().try_for_each(Xattr::check)?;
-        match self.xattrs.iter().map(Xattr::len).sum::<usize>() <= Xattr::MAX_SUM {
-            true => Ok(()),
-            false => Err(EntryError::XattrSum),
+        if self.xattrs.iter().map(Xattr::len).sum::<usize>() <= Xattr::MAX_SUM {
+            Ok(())
+        } else {
+            Err(EntryError::XattrSum)
         }
     }
 
@@ -406,17 +410,19 @@ impl FileContent {
             end = hole.offset.checked_add(hole.len).ok_or(EntryError::Holes)?;
             sum += hole.len;
         }
-        match end <= self.size {
-            true => Ok(sum),
-            false => Err(EntryError::Holes),
+        if end <= self.size {
+            Ok(sum)
+        } else {
+            Err(EntryError::Holes)
         }
     }
 
     /// Content and holes must be as long as the file.
     pub(crate) fn check_size(&self) -> Result<(), EntryError> {
-        match self.data_len().checked_add(self.hole_bytes()?) == Some(self.size) {
-            true => Ok(()),
-            false => Err(EntryError::Size),
+        if self.data_len().checked_add(self.hole_bytes()?) == Some(self.size) {
+            Ok(())
+        } else {
+            Err(EntryError::Size)
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Names of things: newtypes that cannot be mistaken for each other.
+//! Ids: one type for each kind of object, so that the compiler finds a mix-up.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,8 +1,8 @@
 //! What a backup is: pure values, without I/O, clock, randomness or bytes on disk.
 //!
-//! [`Backup`] describes one backup, [`Entry`] one thing inside it, [`ChunkRef`] one piece of content, [`References`] what a
-//! backup uses of the repository. Invariant: an [`EntryPath`] that exists cannot leave the folder it is joined to, whatever
-//! its source. [`Entry::check`] has the rules for everything else that a source can say, and nothing that breaks one is ever stored.
+//! [`Backup`] describes one backup, [`Entry`] one item inside it, [`ChunkRef`] one piece of content, [`References`] the chunks
+//! that a backup uses. Invariant: no [`EntryPath`] can lead out of the folder it is joined to. [`Entry::check`] has the rules for
+//! the other fields of an entry; br never stores an entry that breaks one.
 
 mod backup;
 mod entry;

@@ -177,9 +177,10 @@ impl PartialOrd for EntryPath {
 /// relative path starts there. Links are not followed. The path without parts is `/` or `.`.
 pub(crate) fn normal_path(path: &[u8], folder: &[u8]) -> Vec<u8> {
     let is_absolute = path.starts_with(b"/") || folder.starts_with(b"/");
-    let from = match path.starts_with(b"/") {
-        true => &[][..],
-        false => folder,
+    let from = if path.starts_with(b"/") {
+        &[][..]
+    } else {
+        folder
     };
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in from.split(|b| *b == b'/').chain(path.split(|b| *b == b'/')) {
@@ -190,10 +191,12 @@ pub(crate) fn normal_path(path: &[u8], folder: &[u8]) -> Vec<u8> {
             part => parts.push(part),
         }
     }
-    match (is_absolute, parts.is_empty()) {
-        (true, _) => [b"/", parts.join(&b'/').as_slice()].concat(),
-        (false, true) => b".".to_vec(),
-        (false, false) => parts.join(&b'/'),
+    if is_absolute {
+        [b"/", parts.join(&b'/').as_slice()].concat()
+    } else if parts.is_empty() {
+        b".".to_vec()
+    } else {
+        parts.join(&b'/')
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a backup uses of the repository.
+//! Reference sets: the chunks that a backup uses, as slots of packs.
 
 use std::collections::BTreeMap;
 

@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_that_is_not_sound_is_none() {
+    fn damaged_copy_is_not_returned() {
         let dir = tempfile::tempdir().unwrap();
         let key = "index/ab";
         for at in [0, 5, 9, 10, 41] {
@@ -349,7 +349,11 @@ mod tests {
                 &[Bytes::from_static(b"01234"), Bytes::from_static(b"56789")],
             );
             assert_eq!(cache.get(key, 10).unwrap(), "0123456789");
-            assert_eq!(cache.get(key, 9), None, "longer than allowed");
+            assert_eq!(
+                cache.get(key, 9),
+                None,
+                "an entry that is too long is not kept"
+            );
             assert_eq!(cache.range(key, 10, 3..6).unwrap(), "345");
             let path = cache.path(key);
             let mut bytes = fs::read(&path).unwrap();
@@ -357,7 +361,7 @@ mod tests {
             fs::write(&path, bytes).unwrap();
             let other = cache_in(dir.path(), 1 << 20);
             assert_eq!(other.range(key, 10, 3..6), None, "{at}");
-            assert!(!path.exists(), "what is damaged goes");
+            assert!(!path.exists(), "a damaged copy is deleted");
             assert_eq!(other.get(key, 10), None);
         }
         let cache = cache_in(dir.path(), 1 << 20);
@@ -383,7 +387,7 @@ mod tests {
         assert!(size <= 3 << 20, "{size}");
         assert!(
             cache.get("index/069", 1 << 20).is_some(),
-            "the newest stays"
+            "the newest copy stays"
         );
     }
 

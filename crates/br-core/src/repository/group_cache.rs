@@ -1,12 +1,12 @@
 //! The last groups that were unpacked, in memory.
 //!
-//! [`GroupCache`] keeps them, groups of tree nodes apart from groups of data: reading a long file does not push out the tree.
+//! [`GroupCache`] keeps groups of tree nodes separate from groups of data, so that reading a long file does not evict the tree.
 //! Invariant: it holds no more bytes than its limit, except that it always keeps the newest group.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use super::Place;
+use super::ChunkLocation;
 use crate::format::PackContent;
 use crate::model::PackId;
 
@@ -44,17 +44,17 @@ impl GroupCache {
         }
     }
 
-    fn shelf(&self, place: &Place<'_>) -> &Mutex<Shelf> {
-        match place.pack.table.content {
+    fn shelf(&self, location: &ChunkLocation<'_>) -> &Mutex<Shelf> {
+        match location.pack.table.content {
             PackContent::Tree => &self.tree,
             PackContent::Data => &self.data,
         }
     }
 
-    /// The group of a place, if it is here.
-    pub(super) fn get(&self, place: &Place<'_>) -> Option<GroupData> {
-        let key = (place.pack.id, place.group_number);
-        let groups = &mut self.shelf(place).lock().ok()?.groups;
+    /// The group of a location, if it is here.
+    pub(super) fn get(&self, location: &ChunkLocation<'_>) -> Option<GroupData> {
+        let key = (location.pack.id, location.group_number);
+        let groups = &mut self.shelf(location).lock().ok()?.groups;
         let at = groups.iter().position(|(other, _)| *other == key)?;
         let hit = groups.remove(at)?;
         let raw = Arc::clone(&hit.1);
@@ -62,10 +62,10 @@ impl GroupCache {
         Some(raw)
     }
 
-    /// Keeps the group of a place.
-    pub(super) fn put(&self, place: &Place<'_>, raw: &GroupData) {
-        let key = (place.pack.id, place.group_number);
-        let Ok(mut shelf) = self.shelf(place).lock() else {
+    /// Keeps the group of a location.
+    pub(super) fn put(&self, location: &ChunkLocation<'_>, raw: &GroupData) {
+        let key = (location.pack.id, location.group_number);
+        let Ok(mut shelf) = self.shelf(location).lock() else {
             return;
         };
         let shelf = &mut *shelf;

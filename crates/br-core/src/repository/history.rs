@@ -100,14 +100,14 @@ impl History {
                 "it is not the entry that the next one continues",
             );
         }
-        let before: Vec<_> = match is_checkpoint {
-            true => self
-                .state
+        let before: Vec<_> = if is_checkpoint {
+            self.state
                 .backups
                 .values()
                 .map(|backup| backup.id)
-                .collect(),
-            false => Vec::new(),
+                .collect()
+        } else {
+            Vec::new()
         };
         let deleted = self.deleted_by(record);
         if let Err(error) = self.state.apply(&record.entry) {
@@ -189,9 +189,10 @@ impl LogProblem {
     /// Text that names the entries of this problem.
     pub(crate) fn entries(&self) -> String {
         let (first, last) = (Layout::log(self.first), Layout::log(self.last));
-        match self.first == self.last {
-            true => first,
-            false => format!("{first} to {last}"),
+        if self.first == self.last {
+            first
+        } else {
+            format!("{first} to {last}")
         }
     }
 }

@@ -47,7 +47,7 @@ struct GroupStart {
 
 /// Where a chunk is stored.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place<'a> {
+pub(crate) struct ChunkLocation<'a> {
     pub(crate) pack: &'a PackEntry,
     /// The chunk's slot in the pack.
     pub(crate) slot: u32,
@@ -124,11 +124,11 @@ impl IndexSegment {
         let count = self.segment.packs[at].table.chunk_count() as u32;
         let mut ids = vec![ChunkId([0; 32]); count as usize];
         for (id, slot) in self.segment.ids.iter().zip(&self.segment.slots) {
-            if let Some(place) = slot
+            if let Some(cell) = slot
                 .checked_sub(first)
                 .and_then(|at| ids.get_mut(at as usize))
             {
-                *place = *id;
+                *cell = *id;
             }
         }
         Some(ids)
@@ -138,8 +138,8 @@ impl IndexSegment {
         &self.segment
     }
 
-    /// All places of a chunk in this segment.
-    fn find(&self, id: &ChunkId) -> impl Iterator<Item = Place<'_>> {
+    /// All locations of a chunk in this segment.
+    fn find(&self, id: &ChunkId) -> impl Iterator<Item = ChunkLocation<'_>> {
         let ids = &self.segment.ids;
         let range = self.prefixes.range(id);
         let first = range.start + ids[range.clone()].partition_point(|other| other < id);
@@ -150,13 +150,13 @@ impl IndexSegment {
         let slots = &self.segment.slots[first..first + same];
         slots
             .iter()
-            .map(|slot| self.place(*slot))
+            .map(|slot| self.location(*slot))
             .filter(|(_, dead)| !dead)
-            .map(|(place, _)| place)
+            .map(|(location, _)| location)
     }
 
-    /// The place of a slot of the segment, and whether its pack is condemned.
-    fn place(&self, slot: u32) -> (Place<'_>, bool) {
+    /// The location of a slot of the segment, and whether its pack is condemned.
+    fn location(&self, slot: u32) -> (ChunkLocation<'_>, bool) {
         // Find the last group that starts at or before the slot. An empty group has the same start as the group after it.
         let at = self.groups.partition_point(|group| group.slot <= slot) - 1;
         let GroupStart {
@@ -169,7 +169,7 @@ impl IndexSegment {
         let group_number = at as u32 - pack_group;
         let group = &entry.table.groups[group_number as usize];
         let nth = (slot - first) as usize;
-        let place = Place {
+        let location = ChunkLocation {
             pack: entry,
             slot: slot - pack_slot,
             group_number,
@@ -178,7 +178,7 @@ impl IndexSegment {
             start: group.lengths[..nth].iter().sum(),
             len: group.lengths[nth],
         };
-        (place, self.dead[pack as usize])
+        (location, self.dead[pack as usize])
     }
 }
 
@@ -247,23 +247,23 @@ impl Index {
         })
     }
 
-    /// A place of the chunk; a sound one if any.
-    pub(crate) fn find<'a>(&'a self, id: &'a ChunkId) -> Option<Place<'a>> {
+    /// A location of the chunk; a sound one if any.
+    pub(crate) fn find<'a>(&'a self, id: &'a ChunkId) -> Option<ChunkLocation<'a>> {
         self.find_all(id).next()
     }
 
-    /// A sound place where the chunk is stored whole, not as a delta.
-    pub(crate) fn find_whole(&self, id: &ChunkId) -> Option<Place<'_>> {
+    /// A sound location where the chunk is stored whole, not as a delta.
+    pub(crate) fn find_whole(&self, id: &ChunkId) -> Option<ChunkLocation<'_>> {
         self.segments.iter().find_map(|segment| {
-            let mut places = segment.find(id);
-            places.find(|place| !place.is_delta() && self.is_sound(place))
+            let mut locations = segment.find(id);
+            locations.find(|location| !location.is_delta() && self.is_sound(location))
         })
     }
 
-    /// False when the group of this place was found damaged.
-    pub(crate) fn is_sound(&self, place: &Place<'_>) -> bool {
-        let groups = self.bad_groups.get(&place.pack.id);
-        !groups.is_some_and(|groups| groups.contains(&place.group_number))
+    /// False when the group of this location was found damaged.
+    pub(crate) fn is_sound(&self, location: &ChunkLocation<'_>) -> bool {
+        let groups = self.bad_groups.get(&location.pack.id);
+        !groups.is_some_and(|groups| groups.contains(&location.group_number))
     }
 
     pub(crate) fn bad_groups(&self) -> &DamagedGroups {
@@ -286,17 +286,24 @@ impl Index {
         bases.into_iter().filter(is_lost).collect()
     }
 
-    /// All places of the chunk, the sound ones first. A chunk has several places if two writers stored it at the same time, or if it was
+    /// All locations of the chunk, the sound ones first. A chunk has several locations if two writers stored it at the same time, or if it was
     /// stored again after damage.
-    pub(crate) fn find_all<'a>(&'a self, id: &'a ChunkId) -> impl Iterator<Item = Place<'a>> {
-        let places = move || {
+    pub(crate) fn find_all<'a>(
+        &'a self,
+        id: &'a ChunkId,
+    ) -> impl Iterator<Item = ChunkLocation<'a>> {
+        let locations = move || {
             self.segments
                 .iter()
                 .flat_map(move |segment| segment.find(id))
         };
-        let damaged = (!self.bad_groups.is_empty()).then(places).into_iter();
-        let damaged = damaged.flatten().filter(|place| !self.is_sound(place));
-        places().filter(|place| self.is_sound(place)).chain(damaged)
+        let damaged = (!self.bad_groups.is_empty()).then(locations).into_iter();
+        let damaged = damaged
+            .flatten()
+            .filter(|location| !self.is_sound(location));
+        locations()
+            .filter(|location| self.is_sound(location))
+            .chain(damaged)
     }
 
     /// All moves, by the pack they start from.
@@ -372,7 +379,7 @@ pub(crate) fn read_footer(io: &Io, id: PackId) -> Result<StoredPack> {
     })
 }
 
-impl Place<'_> {
+impl ChunkLocation<'_> {
     /// True when the chunk can only be read together with its bases.
     pub(crate) fn is_delta(&self) -> bool {
         self.group.codec == Codec::ZstdDelta

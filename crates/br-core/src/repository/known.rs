@@ -114,7 +114,7 @@ impl LogMemory {
 
     fn ways_out(&self) -> String {
         format!(
-            "if that was an accident, `check --repair-log` restores every complete backup to the catalog; if it was set back on \
+            "if that was an accident, `check --repair-log` restores every complete backup; if it was set back on \
              purpose, remove {}",
             self.path.display()
         )
@@ -177,6 +177,10 @@ mod tests {
             assert!(memory.read().is_err(), "cut at {at}");
         }
         memory.note(&entry(2)).unwrap();
-        assert_eq!(memory.read().unwrap(), Some(entry(2)), "damage is replaced");
+        assert_eq!(
+            memory.read().unwrap(),
+            Some(entry(2)),
+            "a damaged file is replaced"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Keys of objects: all of them are built here.
+//! Keys of objects. No other module builds a key.
 
 use crate::model::{BackupId, PackId, SegmentId};
 

@@ -5,7 +5,6 @@
 
 mod backups;
 mod cache;
-mod catalog;
 mod damage;
 mod group_cache;
 mod history;
@@ -25,6 +24,7 @@ mod reserve;
 mod resolver;
 mod salvage;
 mod segments;
+mod selector;
 mod slots;
 mod state;
 #[cfg(test)]
@@ -36,10 +36,9 @@ pub(crate) mod worker;
 pub(crate) use backups::Backups;
 pub(crate) use cache::Cache;
 pub use cache::CacheOptions;
-pub use catalog::{BackupFilter, BackupSelector, ShortIds};
 pub(crate) use damage::remember as remember_damage;
 pub(crate) use history::{DeletedBackup, History};
-pub(crate) use index::{Index, IndexSegment, Place, find_packs, read_footer, read_segment};
+pub(crate) use index::{ChunkLocation, Index, IndexSegment, find_packs, read_footer, read_segment};
 pub use init_options::InitOptions;
 pub(crate) use io::Io;
 pub(crate) use journal::{Journal, Leftover};
@@ -53,6 +52,7 @@ pub(crate) use reserve::{give_up_reserve, keep_reserve};
 pub(crate) use resolver::Resolver;
 pub(crate) use salvage::Salvage;
 pub(crate) use segments::{SegmentPlan, WrittenSegments};
+pub use selector::{BackupFilter, BackupSelector, ShortIds};
 pub(crate) use state::{DamagedGroups, State};
 pub(crate) use tree_reader::{Gap, TreeReader};
 pub(crate) use tree_writer::TreeWriter;

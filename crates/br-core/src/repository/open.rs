@@ -92,9 +92,10 @@ impl Repository {
             name.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_hexdigit()))
         };
         // What a probe left that was killed, and nothing of the kind that others keep under that name.
-        let probed = match names.iter().any(|name| name == Layout::PROBE) {
-            true => storage.list(Layout::PROBE).await?,
-            false => Vec::new(),
+        let probed = if names.iter().any(|name| name == Layout::PROBE) {
+            storage.list(Layout::PROBE).await?
+        } else {
+            Vec::new()
         };
         let is_ours = probed.iter().all(|object| is_probe(&object.key));
         if !is_ours || !names.iter().all(is_harmless) {
@@ -145,7 +146,7 @@ impl Repository {
     }
 
     /// Opens the repository at a location. It cannot be cancelled: with a password a key is derived, which takes some tenths of a
-    /// second on a thread of its own, and continues when the future is dropped.
+    /// second on a separate thread, and continues when the future is dropped.
     ///
     /// Requests: one, or two with a password. The commit log is read by each operation, not by opening.
     ///
@@ -251,11 +252,12 @@ impl Repository {
     /// When the folder cannot be made. The repository can be used without.
     pub fn remember_log(&self, folder: &Path, context: &Context) -> Result<()> {
         let text = self.location();
-        let place = match self.storage().is_remote() {
-            true => text.to_owned(),
+        let place = if self.storage().is_remote() {
+            text.to_owned()
+        } else {
             // One folder may be named in several ways.
-            false => std::fs::canonicalize(text)
-                .map_or_else(|_| text.to_owned(), |path| path.display().to_string()),
+            std::fs::canonicalize(text)
+                .map_or_else(|_| text.to_owned(), |path| path.display().to_string())
         };
         let memory = LogMemory::open(folder, self.config().id, &place, &context.runtime);
         let memory = memory.map_err(|error| {
@@ -346,7 +348,7 @@ impl Repository {
         Ok(())
     }
 
-    /// Runs blocking work on a thread of its own. The work is told to stop when the future is dropped.
+    /// Runs blocking work on a separate thread. Dropping the future cancels the work.
     ///
     /// # Errors
     /// Those of the work, and when there is no async runtime or no thread.

@@ -60,9 +60,10 @@ impl Packer {
     /// Starts the packer. A pack is closed when it has `target_len` bytes.
     pub(crate) fn start(io: &Io, target_len: u64, on_stored: OnStored) -> Result<Self> {
         let (sender, receiver) = bounded(QUEUE);
-        let target_len = match io.storage().is_remote() {
-            true => target_len.max(REMOTE_PACK_LEN),
-            false => target_len,
+        let target_len = if io.storage().is_remote() {
+            target_len.max(REMOTE_PACK_LEN)
+        } else {
+            target_len
         };
         let work = Work {
             io: io.clone(),
@@ -172,9 +173,10 @@ impl Work {
 
     fn store(&mut self, pack: OpenPack) -> Result<()> {
         let (parts, stored) = pack.close();
-        let most = match self.io.storage().is_remote() {
-            true => REMOTE_IN_FLIGHT_BYTES,
-            false => IN_FLIGHT_BYTES,
+        let most = if self.io.storage().is_remote() {
+            REMOTE_IN_FLIGHT_BYTES
+        } else {
+            IN_FLIGHT_BYTES
         };
         while self.in_flight_bytes() + stored.entry.len > most && !self.in_flight.is_empty() {
             self.wait_for_oldest()?;

@@ -1,7 +1,7 @@
 //! Parts of tree packs in memory, in pages of fixed length.
 //!
 //! A node of a tree is short, and its neighbours in the pack are its neighbours in the tree. [`Pages`] fetches whole pages, so
-//! that looking around in a backup takes few requests. Invariant: it holds at most [`MAX_PAGES`] pages.
+//! that browsing a backup takes few requests. Invariant: it holds at most [`MAX_PAGES`] pages.
 
 use std::collections::VecDeque;
 use std::ops::Range;

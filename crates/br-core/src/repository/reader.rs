@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::group_cache::{GroupCache, GroupData};
-use super::{Index, Io, Layout, Place};
+use super::{ChunkLocation, Index, Io, Layout};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{self, ChunkIdKey, Codec, Group, TAG_LEN};
 use crate::model::{ChunkId, ChunkRef, PackId};
@@ -18,13 +18,13 @@ const CACHED: usize = 24 << 20;
 const MAX_GAP: u64 = 256 << 10;
 /// No request is longer, unless a single group is.
 const MAX_REQUEST: u64 = 8 << 20;
-/// Requests under way at once.
+/// Maximum concurrent requests.
 const PARALLEL: usize = 8;
 
-/// Which places a request was for; where in the pack its bytes start, and the bytes.
+/// The result of a request: the locations it covers, the offset of its bytes in the pack, and the bytes.
 type FetchedRun = (Range<usize>, Result<(u64, Bytes)>);
 
-/// Reads chunks of a repository. What it returns has the id that was asked for.
+/// Reads chunks of a repository. The returned bytes have the requested id.
 #[derive(Debug)]
 pub(crate) struct ChunkReader {
     io: Io,
@@ -82,11 +82,11 @@ impl ChunkReader {
         self.id_key.id(bytes) == *id
     }
 
-    /// Reads one chunk, from another place if the first one is damaged.
+    /// Reads one chunk, from another location if the first one is damaged.
     pub(crate) fn read(&self, id: &ChunkId) -> Result<Vec<u8>> {
         let mut last = None;
-        for place in self.index.find_all(id) {
-            match self.read_at(id, &place) {
+        for location in self.index.find_all(id) {
+            match self.read_at(id, &location) {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) if error.kind() == ErrorKind::Damaged => last = Some(error),
                 Err(error) => return Err(error),
@@ -97,21 +97,21 @@ impl ChunkReader {
 
     /// Reads a chunk from a certain pack.
     pub(crate) fn read_from(&self, pack: PackId, id: &ChunkId) -> Result<Vec<u8>> {
-        let mut places = self.index.find_all(id);
-        let place = places.find(|place| place.pack.id == pack);
-        let place = place
+        let mut locations = self.index.find_all(id);
+        let location = locations.find(|location| location.pack.id == pack);
+        let location = location
             .ok_or_else(|| Error::damaged_pack(format!("chunk {id} is not in pack {pack}")))?;
-        self.read_at(id, &place)
+        self.read_at(id, &location)
     }
 
-    /// Reads a chunk from a certain place.
-    pub(crate) fn read_at(&self, id: &ChunkId, place: &Place<'_>) -> Result<Vec<u8>> {
-        match self.read_place(id, place) {
+    /// Reads a chunk from one location.
+    pub(crate) fn read_at(&self, id: &ChunkId, location: &ChunkLocation<'_>) -> Result<Vec<u8>> {
+        match self.read_location(id, location) {
             // A copy on this machine may be what is damaged.
-            Err(error) if error.is_damage() && self.io.drop_copy(place.pack.id) => {
-                let read = self.read_place(id, place);
+            Err(error) if error.is_damage() && self.io.drop_copy(location.pack.id) => {
+                let read = self.read_location(id, location);
                 if read.is_ok() {
-                    let (pack, group) = (place.pack.id, place.group_number);
+                    let (pack, group) = (location.pack.id, location.group_number);
                     self.io.damage.forget(pack, group);
                 }
                 read
@@ -120,36 +120,40 @@ impl ChunkReader {
         }
     }
 
-    fn read_place(&self, id: &ChunkId, place: &Place<'_>) -> Result<Vec<u8>> {
-        let raw = self.group(place)?;
-        self.cut(id, place, &raw).ok_or_else(|| {
-            self.io.damage.note(place.pack.id, place.group_number);
-            wrong_chunk(place, id)
+    fn read_location(&self, id: &ChunkId, location: &ChunkLocation<'_>) -> Result<Vec<u8>> {
+        let raw = self.group(location)?;
+        self.cut(id, location, &raw).ok_or_else(|| {
+            self.io.damage.note(location.pack.id, location.group_number);
+            wrong_chunk(location, id)
         })
     }
 
     /// Reads the group a chunk is in.
-    fn group(&self, place: &Place<'_>) -> Result<GroupData> {
-        if let Some(raw) = self.cache.get(place) {
+    fn group(&self, location: &ChunkLocation<'_>) -> Result<GroupData> {
+        if let Some(raw) = self.cache.get(location) {
             return Ok(raw);
         }
-        let start = place.group_offset;
-        let end = start + u64::from(place.group.stored_len) + TAG_LEN as u64;
-        let sealed = self.io.block(self.io.pack_range(place.pack, start..end));
+        let start = location.group_offset;
+        let end = start + u64::from(location.group.stored_len) + TAG_LEN as u64;
+        let sealed = self.io.block(self.io.pack_range(location.pack, start..end));
         let sealed = sealed.inspect_err(|error| {
             if error.kind() == ErrorKind::Damaged {
-                self.io.damage.note(place.pack.id, place.group_number);
+                self.io.damage.note(location.pack.id, location.group_number);
             }
         })?;
-        let raw =
-            Arc::new(self.open_group(place.pack.id, place.group_number, place.group, &sealed)?);
-        self.cache.put(place, &raw);
+        let raw = Arc::new(self.open_group(
+            location.pack.id,
+            location.group_number,
+            location.group,
+            &sealed,
+        )?);
+        self.cache.put(location, &raw);
         Ok(raw)
     }
 
     /// The bytes of a chunk in an unpacked group, if it is there.
-    fn cut(&self, id: &ChunkId, place: &Place<'_>, raw: &[u8]) -> Option<Vec<u8>> {
-        let range = place.start as usize..(place.start + place.len) as usize;
+    fn cut(&self, id: &ChunkId, location: &ChunkLocation<'_>, raw: &[u8]) -> Option<Vec<u8>> {
+        let range = location.start as usize..(location.start + location.len) as usize;
         let bytes = raw.get(range).filter(|bytes| self.verify(id, bytes))?;
         Some(bytes.to_vec())
     }
@@ -198,11 +202,15 @@ impl ChunkReader {
         Ok(prefix)
     }
 
-    /// Reads a chunk where it is no delta, from another place if the first one is damaged.
+    /// Reads a chunk from a location where it is stored whole, and from another such location if the first one is damaged.
     fn read_whole(&self, id: &ChunkId) -> Result<Vec<u8>> {
         let mut last = None;
-        for place in self.index.find_all(id).filter(|place| !place.is_delta()) {
-            match self.read_at(id, &place) {
+        for location in self
+            .index
+            .find_all(id)
+            .filter(|location| !location.is_delta())
+        {
+            match self.read_at(id, &location) {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) if error.is_damage() => last = Some(error),
                 Err(error) => return Err(error),
@@ -217,56 +225,62 @@ impl ChunkReader {
         let mut results: Vec<Option<Result<Vec<u8>>>> = chunks.iter().map(|_| None).collect();
         let mut wanted = Vec::new();
         for (at, chunk) in chunks.iter().enumerate() {
-            let Some(place) = self.index.find(&chunk.id) else {
+            let Some(location) = self.index.find(&chunk.id) else {
                 continue;
             };
-            let cached = self.cache.get(&place);
-            let cached = cached.and_then(|raw| self.cut(&chunk.id, &place, &raw));
+            let cached = self.cache.get(&location);
+            let cached = cached.and_then(|raw| self.cut(&chunk.id, &location, &raw));
             match cached {
                 Some(bytes) => results[at] = Some(Ok(bytes)),
-                None => wanted.push((at, place)),
+                None => wanted.push((at, location)),
             }
         }
-        wanted.sort_by_key(|(_, place)| (place.pack.id, place.group_offset));
-        let places: Vec<_> = wanted.iter().map(|(_, place)| *place).collect();
-        for (runs, fetched) in self.fetch_runs(&places) {
+        wanted.sort_by_key(|(_, location)| (location.pack.id, location.group_offset));
+        let locations: Vec<_> = wanted.iter().map(|(_, location)| *location).collect();
+        for (runs, fetched) in self.fetch_runs(&locations) {
             let Ok(bytes) = fetched else { continue };
             // Neighbours are often in one group.
             let mut last = None;
-            for (at, place) in &wanted[runs] {
+            for (at, location) in &wanted[runs] {
                 if last
                     .as_ref()
-                    .is_none_or(|(group, _)| *group != place.group_offset)
+                    .is_none_or(|(group, _)| *group != location.group_offset)
                 {
-                    let offset = (place.group_offset - bytes.0) as usize;
-                    let end = offset + place.group.stored_len as usize + TAG_LEN;
+                    let offset = (location.group_offset - bytes.0) as usize;
+                    let end = offset + location.group.stored_len as usize + TAG_LEN;
                     let sealed = bytes.1.get(offset..end).unwrap_or_default();
-                    let raw =
-                        self.open_group(place.pack.id, place.group_number, place.group, sealed);
+                    let raw = self.open_group(
+                        location.pack.id,
+                        location.group_number,
+                        location.group,
+                        sealed,
+                    );
                     let raw = raw.ok().map(Arc::new);
                     if let Some(raw) = raw.as_ref().filter(|_| self.keeps_all) {
-                        self.cache.put(place, raw);
+                        self.cache.put(location, raw);
                     }
-                    last = Some((place.group_offset, raw));
+                    last = Some((location.group_offset, raw));
                 }
                 let raw = last.as_ref().and_then(|(_, raw)| raw.as_ref());
                 let id = &chunks[*at].id;
-                let chunk = raw.and_then(|raw| self.cut(id, place, raw));
+                let chunk = raw.and_then(|raw| self.cut(id, location, raw));
                 results[*at] = chunk.map(Ok);
             }
         }
-        // What did not work out is read alone: from another place, or with an error that names the reason.
+        // Read each failed chunk alone: from another location, or return an error that names the reason.
         let one =
             |(at, result): (usize, Option<_>)| result.unwrap_or_else(|| self.read(&chunks[at].id));
         results.into_iter().enumerate().map(one).collect()
     }
 
-    /// Fetches the groups of places sorted by pack and offset: of each run the start in the pack, and the bytes.
-    fn fetch_runs(&self, places: &[Place<'_>]) -> Vec<FetchedRun> {
-        let runs = plan_runs(places);
+    /// Fetches the groups of locations, which are sorted by pack and offset. Returns the bytes of each run.
+    fn fetch_runs(&self, locations: &[ChunkLocation<'_>]) -> Vec<FetchedRun> {
+        let runs = plan_runs(locations);
         let io = &self.io;
         let fetch = futures::stream::iter(runs).map(|(items, range)| async move {
-            let bytes = io.pack_range(places[items.start].pack, range.clone()).await;
+            let bytes = io
+                .pack_range(locations[items.start].pack, range.clone())
+                .await;
             (items, bytes.map(|bytes| (range.start, bytes)))
         });
         let all = fetch.buffered(PARALLEL).map(Ok::<_, Error>);
@@ -276,14 +290,14 @@ impl ChunkReader {
     }
 }
 
-/// Joins neighbours into runs: which places, and which bytes of their pack.
-fn plan_runs(places: &[Place<'_>]) -> Vec<(Range<usize>, Range<u64>)> {
+/// Joins neighbouring locations into runs. Returns the locations of each run, and its range in the pack.
+fn plan_runs(locations: &[ChunkLocation<'_>]) -> Vec<(Range<usize>, Range<u64>)> {
     let mut runs: Vec<(Range<usize>, Range<u64>)> = Vec::new();
-    for (at, place) in places.iter().enumerate() {
-        let start = place.group_offset;
-        let end = start + u64::from(place.group.stored_len) + TAG_LEN as u64;
+    for (at, location) in locations.iter().enumerate() {
+        let start = location.group_offset;
+        let end = start + u64::from(location.group.stored_len) + TAG_LEN as u64;
         if let Some((items, bytes)) = runs.last_mut() {
-            let same_pack = places[items.start].pack.id == place.pack.id;
+            let same_pack = locations[items.start].pack.id == location.pack.id;
             let near =
                 start <= bytes.end + MAX_GAP && end.max(bytes.end) - bytes.start <= MAX_REQUEST;
             if same_pack && near {
@@ -298,11 +312,11 @@ fn plan_runs(places: &[Place<'_>]) -> Vec<(Range<usize>, Range<u64>)> {
 }
 
 /// The error for a group whose checksum is right and whose content is not what the index says.
-fn wrong_chunk(place: &Place<'_>, id: &ChunkId) -> Error {
-    let pack = Layout::pack(place.pack.id);
+fn wrong_chunk(location: &ChunkLocation<'_>, id: &ChunkId) -> Error {
+    let pack = Layout::pack(location.pack.id);
     Error::damaged(format!(
         "group {} of {pack} does not hold chunk {id}",
-        place.group_number
+        location.group_number
     ))
 }
 
@@ -345,7 +359,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_delta_that_rests_on_a_delta_or_on_nothing_is_damage() {
+    async fn delta_with_missing_or_delta_base_is_damage() {
         for depth in [1, 2] {
             let reader = stored(false, move |key| {
                 let base = noise(1, 1000);

@@ -1,4 +1,4 @@
-//! Following chunks that were moved since a reference set was written.
+//! Finds chunks that were moved after a reference set was written.
 
 use std::collections::{HashMap, HashSet};
 

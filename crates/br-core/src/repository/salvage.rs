@@ -1,4 +1,4 @@
-//! Recovery of the catalog from manifests, for a log that lost entries.
+//! Recovery of the backup list from manifests, for a log that lost entries.
 //!
 //! [`Salvage`] finds backups that no log entry names. Invariant: a backup is recovered only if its manifest is readable, all its packs
 //! exist, and the log does not say that it was deleted.

@@ -9,7 +9,7 @@ use crate::model::{Backup, PackId, Proof, SegmentId};
 /// The state of a repository after some log entry.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct State {
-    /// The catalog, in the order of commits.
+    /// The backup list, in the order of commits.
     pub(crate) backups: Backups,
     /// Live index segments.
     pub(crate) segments: BTreeSet<SegmentId>,

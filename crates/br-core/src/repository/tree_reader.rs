@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_node_cannot_stand_in_two_places() {
+    async fn tree_with_repeated_node_is_refused() {
         let (a, b) = (leaf("a"), leaf("b"));
         let good = parent(1, &[("a", &a), ("b", &b)]);
         let entries = read(vec![a.clone(), b.clone(), good], 1).await;
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_tree_that_would_never_end_ends() {
+    async fn tree_of_repeated_nodes_is_read_in_bounded_time() {
         let names: Vec<String> = (0..200).map(|n| format!("{n:03}")).collect();
         let mut nodes = vec![leaf("000")];
         for level in 1..=8 {

@@ -1,7 +1,7 @@
-//! What a walk leaves out by name.
+//! Patterns that exclude paths from a walk.
 //!
-//! [`Excludes`] holds the patterns given for a whole backup, [`IgnoreFile`] those of an ignore file, for the folder it
-//! is in and all below. Invariant: a pattern is used as a whole or refused; each pattern of a backup can tell whether it
+//! [`Excludes`] holds the patterns for a whole backup, [`IgnoreFile`] those of an ignore file, which apply to its folder and
+//! everything below. Invariant: a pattern is used as a whole or refused. For each pattern of a backup it is known whether it
 //! matched anything.
 
 use std::borrow::Cow;
@@ -27,11 +27,11 @@ pub struct ExcludeError {
 
 /// Patterns for paths that stay out of a backup.
 ///
-/// The syntax is that of `.gitignore`, matched against paths in the backup. A pattern that starts with a slash is the absolute
-/// path of something below a source, or starts at the root of the backup. One that starts with `./` or `../` starts at the
-/// current folder. All others match at any depth: `cache` and `src/cache` both match `home/anna/src/cache`. A pattern that
-/// ends with a slash matches folders only; `!` takes back what an earlier pattern left out. What an excluded folder holds
-/// cannot be taken back.
+/// The syntax is that of `.gitignore`, matched against paths in the backup. A pattern that starts with a slash is an absolute
+/// path if it is below the folder where the paths of the backup start, and otherwise a path in the backup. A pattern that starts
+/// with `./` or `../` starts at the current folder. All others match at any depth: `cache` and `src/cache` both match
+/// `home/anna/src/cache`. A pattern that ends with a slash matches folders only. `!` includes again what an earlier pattern
+/// excluded, but not the contents of an excluded folder.
 #[derive(Debug, Clone, Default)]
 pub struct Excludes {
     patterns: Vec<Pattern>,
@@ -39,12 +39,12 @@ pub struct Excludes {
 
 #[derive(Debug, Clone)]
 struct Pattern {
-    /// As given, for people.
+    /// As given, for messages.
     shown: String,
     is_negated: bool,
     /// True when it starts at the current folder.
     is_here: bool,
-    /// What is behind `!`, as text. From where it starts if it starts at the current folder.
+    /// The translated pattern without the `!`.
     text: String,
 }
 
@@ -58,7 +58,7 @@ pub(super) enum Anchor {
 }
 
 impl Excludes {
-    /// Reads patterns, as raw bytes. Empty ones and those which start with `#` mean nothing.
+    /// Reads patterns, as raw bytes. Ignores empty patterns and those that start with `#`.
     ///
     /// # Errors
     /// When a pattern cannot be understood.
@@ -92,8 +92,8 @@ impl Excludes {
         self.patterns.is_empty()
     }
 
-    /// Makes the patterns ready for paths that start from `anchor`. `here` is the current folder; without it, patterns that
-    /// start there match only where paths do as well.
+    /// Compiles the patterns for paths that start from `anchor`. `here` is the current folder. If it is unknown, patterns that
+    /// start at the current folder apply only to paths that start there too.
     pub(super) fn matcher(
         &self,
         anchor: Anchor,
@@ -130,7 +130,7 @@ impl Excludes {
         })
     }
 
-    /// One cell for each pattern, to note in it that the pattern matched.
+    /// One cell for each pattern, which records whether the pattern matched.
     pub(super) fn unused(&self) -> Vec<Cell<bool>> {
         self.patterns.iter().map(|_| Cell::new(false)).collect()
     }
@@ -142,21 +142,24 @@ impl Excludes {
             .map_or("", |pattern| &pattern.shown)
     }
 
-    /// What to say of patterns that matched nothing.
+    /// Messages about patterns that matched nothing.
     pub(super) fn notes(&self, used: &[Cell<bool>]) -> Vec<String> {
-        /// More patterns are only counted: a list that is used for many machines has many that match nothing.
+        /// Further patterns are only counted: a list for many machines has many patterns that match nothing.
         const MOST: usize = 10;
         let with_use = self.patterns.iter().zip(used);
         let did_match = with_use.filter(|(_, used)| used.get());
-        // One that is given twice is one.
+        // Report a pattern that was given twice only once.
         let mut seen: HashSet<&str> = did_match.map(|(pattern, _)| &*pattern.shown).collect();
         let unused = self.patterns.iter();
         let unused: Vec<_> = unused
             .filter(|pattern| seen.insert(&pattern.shown))
             .collect();
-        let say = |pattern: &&Pattern| match pattern.is_negated {
-            true => format!("the pattern `{}` took nothing back", pattern.shown),
-            false => format!("the pattern `{}` left nothing out", pattern.shown),
+        let say = |pattern: &&Pattern| {
+            if pattern.is_negated {
+                format!("the pattern `{}` took nothing back", pattern.shown)
+            } else {
+                format!("the pattern `{}` left nothing out", pattern.shown)
+            }
         };
         let mut notes: Vec<_> = unused.iter().take(MOST).map(say).collect();
         if unused.len() > MOST {
@@ -168,12 +171,13 @@ impl Excludes {
 }
 
 impl Pattern {
-    /// Reads a pattern; `None` when it means nothing.
+    /// Reads a pattern; `None` for an empty line or a comment.
     fn read(bytes: &[u8], shown: String) -> Result<Option<Self>, String> {
         let text = as_text(bytes);
-        let text = match text.ends_with("\\ ") {
-            true => &text,
-            false => text.trim_end(),
+        let text = if text.ends_with("\\ ") {
+            &text
+        } else {
+            text.trim_end()
         };
         if text.is_empty() || text.starts_with('#') {
             return Ok(None);
@@ -183,7 +187,7 @@ impl Pattern {
             None => (false, text),
         };
         if text.is_empty() {
-            return Err("nothing stands after the `!`".to_owned());
+            return Err("there is nothing after the `!`".to_owned());
         }
         let first = text.split('/').next().unwrap_or_default();
         Ok(Some(Self {
@@ -194,8 +198,8 @@ impl Pattern {
         }))
     }
 
-    /// The pattern as a line of a `.gitignore` file at the place that paths start from: what the first `base_len` parts of the
-    /// current folder lead to. `None` when it leads out of that place.
+    /// The pattern as a line of a `.gitignore` file in the folder that paths start from. The first `base_len` parts of the current
+    /// folder are the path of that folder. `None` when the pattern leads out of that folder.
     fn line(&self, here: &[&[u8]], base_len: usize) -> Option<String> {
         let sign = if self.is_negated { "!" } else { "" };
         let is_odd = |part: &str| part.is_empty() || part == "." || part == "..";
@@ -227,13 +231,15 @@ impl Pattern {
             joined = below;
         }
         if joined.is_empty() {
-            // The place that paths start from, which is never left out.
+            // This is the folder that paths start from, which is never excluded.
             return None;
         }
-        let start = match is_anchored {
-            true => "/",
-            false if joined.contains('/') && !joined.starts_with("**/") => "**/",
-            false => "",
+        let start = if is_anchored {
+            "/"
+        } else if joined.contains('/') && !joined.starts_with("**/") {
+            "**/"
+        } else {
+            ""
         };
         let end = if self.text.ends_with('/') { "/" } else { "" };
         Some(format!("{sign}{start}{joined}{end}"))
@@ -253,16 +259,16 @@ fn below(pattern: &str, folder: &[&[u8]]) -> Option<String> {
     (!folder.is_empty() && !rest.is_empty()).then(|| rest.join("/"))
 }
 
-/// The patterns of a backup, for paths that start from one place.
+/// The patterns of a backup, for paths that start from one folder.
 #[derive(Debug)]
 pub(super) struct Matcher {
     set: Set,
-    /// The number of the pattern that became each line; the last one, as that decides.
+    /// For each line, the number of its pattern. If several patterns became the same line, the last one, because it decides.
     lines: HashMap<String, usize>,
 }
 
 impl Matcher {
-    /// Whether to leave out the entry at `path`; `None` when no pattern speaks of it. Notes in `used` which pattern decided.
+    /// Whether to exclude the entry at `path`; `None` when no pattern matches it. Records in `used` which pattern decided.
     pub(super) fn verdict(
         &self,
         path: &[u8],
@@ -297,8 +303,8 @@ pub(super) struct BadLine {
 }
 
 impl IgnoreFile {
-    /// Reads the content of files. Lines that cannot be understood leave nothing out, as too much in a backup does less harm
-    /// than too little; they are returned, for each file.
+    /// Reads the content of files. Lines that cannot be understood exclude nothing, because too much in a backup does less harm
+    /// than too little. Returns these lines for each file.
     pub(super) fn parse(contents: &[Vec<u8>]) -> (Self, Vec<Vec<BadLine>>) {
         let mut builder = strict();
         let mut texts = Vec::new();
@@ -309,7 +315,7 @@ impl IgnoreFile {
             for (number, line) in (1..).zip(content.split(|byte| *byte == b'\n')) {
                 let line = line.strip_suffix(b"\r").unwrap_or(line);
                 let text = as_text(line);
-                // Here, too, `./` says from where a path starts.
+                // As in the patterns of a backup, `./` anchors a pattern at the current folder, which is the folder of this file.
                 let text = match text.strip_prefix("./") {
                     Some(rest) => format!("/{}", translate(rest)),
                     None => translate(&text).into_owned(),
@@ -329,7 +335,7 @@ impl IgnoreFile {
         (Self(Set::new(set, texts.iter())), bad)
     }
 
-    /// Whether to leave out the entry at `path`, given from the file's folder; `None` when no pattern speaks of it.
+    /// Whether to exclude the entry at `path`, relative to the file's folder; `None` when no pattern matches it.
     pub(super) fn verdict(&self, path: &[u8], is_folder: bool) -> Option<bool> {
         let (verdict, _) = self.0.verdict(path, is_folder)?;
         Some(verdict)
@@ -342,7 +348,7 @@ impl IgnoreFile {
     }
 }
 
-/// Patterns, and whether bytes that are not UTF-8 are in them.
+/// Patterns, and whether they contain bytes that are not UTF-8.
 #[derive(Debug)]
 struct Set {
     patterns: Gitignore,
@@ -358,14 +364,13 @@ impl Set {
         }
     }
 
-    /// Whether to leave out a path, and the line that says so.
+    /// Whether to exclude a path, and the line that decides it.
     fn verdict(&self, path: &[u8], is_folder: bool) -> Option<(bool, &str)> {
-        let found = match self.has_bytes {
-            true => self.patterns.matched(Path::new(&*as_text(path)), is_folder),
-            false => {
-                let path = crate::platform::os_path(path);
-                self.patterns.matched(path, is_folder)
-            }
+        let found = if self.has_bytes {
+            self.patterns.matched(Path::new(&*as_text(path)), is_folder)
+        } else {
+            let path = crate::platform::os_path(path);
+            self.patterns.matched(path, is_folder)
         };
         match found {
             Match::None => None,
@@ -375,8 +380,7 @@ impl Set {
     }
 }
 
-/// The matcher works on text. Each byte that is not UTF-8 becomes a character of its own, from a range that represents
-/// nothing.
+/// The matcher works on text. Each byte that is not UTF-8 becomes one character of a range that has no assigned meaning.
 const FIRST_BYTE: u32 = 0x10_fe00;
 
 fn is_byte(c: char) -> bool {
@@ -396,7 +400,7 @@ fn as_text(bytes: &[u8]) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// A name as a pattern that matches it alone.
+/// A pattern that matches only this name.
 fn literal(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     for c in name.chars() {
@@ -450,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_mean_what_they_mean_in_gitignore() {
+    fn patterns_match_as_in_gitignore() {
         assert!(left_out(&["*.o"], "a/b/c.o", false));
         assert!(left_out(&["/home/u/cache"], "home/u/cache", true));
         assert!(!left_out(&["/u/cache"], "home/u/cache", true));
@@ -506,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_the_current_folder_is_no_pattern() {
+    fn name_of_current_folder_is_not_read_as_pattern() {
         let excludes = Excludes::parse(["./a"]).unwrap();
         let here = Some(&b"/[x]/{y,z}/*"[..]);
         let matcher = excludes.matcher(Anchor::Root, here).unwrap();
@@ -538,7 +542,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_matched_nothing_is_told_once() {
+    fn pattern_that_matched_nothing_is_reported_once() {
         let excludes = Excludes::parse(["*.o", "x", "x", "!y"]).unwrap();
         let matcher = excludes.matcher(Anchor::Root, None).unwrap();
         let used = excludes.unused();
@@ -558,7 +562,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_of_an_ignore_file_is_passed_over_and_told() {
+    fn bad_line_of_ignore_file_is_skipped_and_reported() {
         let content = b"\xef\xbb\xbf*.tmp\na[b\r\n!keep.tmp\r\n./top\n[z\n".to_vec();
         let (file, bad) = IgnoreFile::parse(&[content]);
         assert_eq!(file.verdict(b"x/a.tmp", false), Some(true));

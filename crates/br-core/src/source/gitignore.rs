@@ -1,11 +1,12 @@
-//! Patterns of git in the words of the matcher.
+//! Translation of git's patterns into the syntax of the crate `ignore`.
 //!
-//! The matcher takes braces for alternatives and knows no named classes; git does the opposite. [`translate`] makes a pattern
-//! mean what it means to git. Invariant: a pattern without braces and named classes stays as it is.
+//! `ignore` reads braces as alternatives and has no named classes such as `[:alpha:]`. Git reads braces as ordinary characters and
+//! has named classes. [`translate`] rewrites a pattern so that `ignore` matches what git would match. Invariant: a pattern without
+//! braces and named classes stays unchanged.
 
 use std::borrow::Cow;
 
-/// Named classes of characters, and what is in them. None begins with `!`, which would turn a class into its opposite.
+/// Named classes of characters and their members. No list begins with `!`, because that would negate the class.
 const CLASSES: [(&str, &str); 12] = [
     ("alnum", "0-9A-Za-z"),
     ("alpha", "A-Za-z"),
@@ -21,7 +22,7 @@ const CLASSES: [(&str, &str); 12] = [
     ("xdigit", "0-9A-Fa-f"),
 ];
 
-/// Makes a pattern mean what it means to git.
+/// Rewrites a pattern so that the matcher reads it as git does.
 pub(super) fn translate(pattern: &str) -> Cow<'_, str> {
     if !pattern.contains(['{', '}']) && !pattern.contains("[:") {
         return Cow::Borrowed(pattern);
@@ -49,7 +50,7 @@ pub(super) fn translate(pattern: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Bytes of the class in brackets that a text begins with; 1 when the bracket is never closed.
+/// Length in bytes of the bracketed class at the start of a text; 1 when the bracket is never closed.
 fn class_len(text: &str) -> usize {
     let mut at = 1;
     if text[at..].starts_with(['!', '^']) {
@@ -70,12 +71,12 @@ fn class_len(text: &str) -> usize {
     1
 }
 
-/// Bytes of the backslash that a text begins with, and of the character after it.
+/// Length in bytes of the backslash at the start of a text and the character after it.
 fn escaped_len(text: &str) -> usize {
     text.chars().take(2).map(char::len_utf8).sum()
 }
 
-/// Bytes of the `[:name:]` that a text begins with.
+/// Length in bytes of the `[:name:]` at the start of a text.
 fn named_len(text: &str) -> Option<usize> {
     let (name, _) = text.strip_prefix("[:")?.split_once(":]")?;
     let is_known = CLASSES.iter().any(|(known, _)| *known == name);
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_no_translation_stays_as_it_is() {
+    fn patterns_without_braces_and_named_classes_stay_unchanged() {
         for pattern in ["*.o", "a/**/b/", "!x", "[a-z]", "[z", "\\#x", ""] {
             assert_eq!(translate(pattern), pattern);
         }

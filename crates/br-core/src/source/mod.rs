@@ -1,9 +1,8 @@
-//! Where a backup reads: the [`Source`] trait and the sources that need nothing but the system.
+//! What a backup reads from: the [`Source`] trait, and the sources that need no other crate.
 //!
-//! [`LocalSource`] walks folders, [`StreamSource`] is one file made of a byte stream (any `Read`), [`MemorySource`] has files in
-//! memory. Whatever else can be backed up is
-//! another implementation of [`Source`]. Invariant: a source yields entries in strictly ascending path order, so that they
-//! can be compared with those of an earlier backup without holding either in memory.
+//! [`LocalSource`] walks folders, [`StreamSource`] is one file whose content is a byte stream (any `Read`), [`MemorySource`] has
+//! files in memory. Everything else that can be backed up is another implementation of [`Source`]. Invariant: a source yields
+//! entries in strictly ascending path order. So a backup can compare them with an earlier backup and hold neither in memory.
 
 use std::io::{self, Read};
 
@@ -51,7 +50,7 @@ pub use stream::StreamSource;
 /// - A file has its size, or 0 if it is not known, and no content: [`Details::open`] returns a reader of the bytes outside of holes.
 ///   If there are more or fewer bytes than the entry says, the backup has the bytes that came, and says that the file changed
 ///   meanwhile.
-/// - `ctime` and `inode` are only used to recognise unchanged files, see [`Source::can_skip_unchanged`]. A file with
+/// - `ctime` and `inode` serve only to recognise unchanged files, see [`Source::can_skip_unchanged`]. A file with
 ///   [`FileTime::UNKNOWN`](crate::model::FileTime::UNKNOWN) is always read again, and so is one that changed shortly before the
 ///   earlier backup began.
 ///
@@ -63,16 +62,16 @@ pub trait Source: Send {
     /// Returns the next item; `None` at the end.
     fn next(&mut self) -> Option<SourceItem>;
 
-    /// True when a file that has the same size, times and inode as in an earlier backup has the same content as well: then
-    /// its content is taken from there and the file is not read. Only a source that can prove it may say so. Otherwise every
-    /// file is read each time.
+    /// True when a file with the same size, times and inode as in an earlier backup must have the same content. Then the backup
+    /// uses the content of the earlier backup and does not read the file. Return true only if this is certain. If false, every
+    /// backup reads every file.
     fn can_skip_unchanged(&self) -> bool {
         false
     }
 
-    /// True when a backup that lacks one of the entries is worth nothing, as for a single stream. Then something that cannot be
-    /// read fails the backup with [`ErrorKind::Io`](crate::ErrorKind::Io), and nothing is committed. Otherwise the entry is
-    /// left out, and the backup names it.
+    /// True when a backup that lacks an entry is useless, as for a single stream. Then an entry that cannot be read fails the
+    /// backup with [`ErrorKind::Io`](crate::ErrorKind::Io), and nothing is committed. If false, the backup leaves the entry out
+    /// and names it.
     fn needs_everything(&self) -> bool {
         false
     }
@@ -95,30 +94,31 @@ impl<S: Source + ?Sized> Source for Box<S> {
 /// What a [`Source`] yields.
 #[non_exhaustive]
 pub enum SourceItem {
-    /// An entry. Its content and extended attributes are still missing: `details` has them.
+    /// An entry, without content and extended attributes: `details` has these.
     Entry {
         /// The entry; files have their size and no content.
         entry: Entry,
         /// Access to the rest.
         details: Box<dyn Details>,
     },
-    /// Something that could not be looked at. It will be missing from the backup.
+    /// Something that could not be read. It will be missing from the backup.
     ///
-    /// A folder that cannot be listed is yielded first as an entry, its metadata being known, and then as unreadable
-    /// with the same path: what it holds is missing. Only the paths of entries ascend strictly.
+    /// For a folder that cannot be listed, the source yields an entry with the folder's metadata and then this item with the same
+    /// path: the contents of the folder are missing. Only the paths of entries ascend strictly.
     Unreadable {
-        /// Where it would have been.
+        /// Its path.
         path: EntryPath,
         /// Why.
         error: io::Error,
     },
-    /// Something that the user should know, and that does not make the backup incomplete.
+    /// A problem that the user should know about and that does not make the backup incomplete.
     Warning(String),
-    /// Something that may be worth knowing.
+    /// Information that the user may ignore.
     Note(String),
-    /// Something that was left out on purpose, from a source that was asked to tell. The backup does not miss it.
+    /// Something that the source left out on purpose; it does not make the backup incomplete. Only a source with the option to report
+    /// this yields it.
     LeftOut {
-        /// Where it would have been.
+        /// Its path.
         path: EntryPath,
         /// Why.
         reason: Exclusion,
@@ -140,23 +140,23 @@ pub enum Exclusion {
     },
     /// A repository or a cache of br.
     OwnFolder,
-    /// What a folder with a `CACHEDIR.TAG` file holds.
+    /// The contents of a folder with a `CACHEDIR.TAG` file.
     Cache,
-    /// What another file system holds that is mounted there.
+    /// The contents of another file system that is mounted there.
     OtherFileSystem,
 }
 
-/// Access to what the walk left out, called on a worker thread and only for entries that may have changed.
+/// Access to the parts of an entry that the walk did not read. A worker thread calls it, only for entries that may have changed.
 pub trait Details: Send {
     /// Fills in the extended attributes of an entry that is not a regular file.
     ///
     /// # Errors
-    /// When the entry is gone: it counts as unreadable. Attributes that cannot be read are no error, see
+    /// When the entry no longer exists: it counts as unreadable. Attributes that cannot be read are no error, see
     /// [`Details::incomplete`].
     fn complete(&mut self, entry: &mut Entry) -> io::Result<()>;
 
-    /// What [`Details::complete`] could not find out, in words; `None` when nothing is missing. The entry is stored without it,
-    /// and the backup names the entry and the reason.
+    /// A text that says what [`Details::complete`] could not read; `None` when nothing is missing. The backup stores the entry without
+    /// it, and names the entry and the reason.
     fn incomplete(&self) -> Option<String> {
         None
     }
@@ -165,27 +165,27 @@ pub trait Details: Send {
     /// changed since the walk.
     ///
     /// # Errors
-    /// When the file vanished, is no regular file any more, or may not be read.
+    /// When the file no longer exists, is no longer a regular file, or may not be read.
     fn open(self: Box<Self>, entry: &mut Entry) -> io::Result<Box<dyn ContentReader>>;
 }
 
 /// Reads a file's bytes outside of its holes.
 pub trait ContentReader: Read + Send {
-    /// Looks at the file once more after the last byte was read. Returns false when it changed since it was opened, so
-    /// that the bytes may mix two states.
+    /// Checks the file again after the last byte was read. Returns false when the file changed since it was opened: the bytes may
+    /// then come from two versions of the file.
     ///
     /// # Errors
     /// When the content cannot be relied on at all: the file counts as unreadable.
     fn finish(&mut self) -> io::Result<bool>;
 
-    /// What could not be found out about the file besides its content, in words; `None` when nothing is missing. Asked after
-    /// [`ContentReader::finish`]. The file is stored without it, and the backup names the file and the reason.
+    /// A text that says which metadata of the file could not be read; `None` when nothing is missing. The backup calls it after
+    /// [`ContentReader::finish`], stores the file without this metadata, and names the file and the reason.
     fn incomplete(&self) -> Option<String> {
         None
     }
 
-    /// False when the size that was announced says nothing, as in `/proc`. Then a content of another length is not a change.
-    /// Asked after [`ContentReader::finish`].
+    /// False when the size in the metadata is meaningless, as in `/proc`. Then content of another length does not count as a change.
+    /// The backup calls it after [`ContentReader::finish`].
     fn is_size_reliable(&self) -> bool {
         true
     }

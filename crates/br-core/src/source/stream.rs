@@ -1,7 +1,7 @@
 //! A backup of one byte stream, such as a pipe.
 //!
-//! [`StreamSource`] makes one file entry of it. Invariant: the stream is read once and never skipped, as nothing tells
-//! whether it is the one of last time; a stream that fails makes no backup.
+//! [`StreamSource`] yields one file entry with the stream as its content. Invariant: a backup reads the stream once and never
+//! skips it, because it is not known whether it is the same stream as last time. If reading the stream fails, the backup fails.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -10,14 +10,14 @@ use std::sync::Arc;
 use super::{ContentReader, Details, Source, SourceItem};
 use crate::model::{Entry, EntryKind, EntryPath, FileContent, FileTime, Owner};
 
-/// One regular file whose content is a byte stream. The folders it is in are no entries.
+/// One regular file whose content is a byte stream. The folders above it have no entries.
 pub struct StreamSource {
     file: Option<(Entry, Box<StreamDetails>)>,
 }
 
 impl StreamSource {
-    /// Makes a file at `path`, which must not be the root, readable by its owner only. Its size is 0 until it was read;
-    /// `time` becomes the time of its last change.
+    /// Creates a file entry at `path`, which must not be the root. Only its owner may read it. Its size is 0 until the stream was
+    /// read; its modification time is `time`.
     #[must_use]
     pub fn new(
         path: EntryPath,

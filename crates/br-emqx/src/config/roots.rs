@@ -249,9 +249,10 @@ pub fn import_of(name: &str, node: Option<&Version>) -> Import {
     // Without a node, assume the newest.
     let has_reached = |release| node.is_none_or(|node| node.is_since(release));
     let is_imported = root.since.is_none_or(has_reached) && !root.until.is_some_and(has_reached);
-    match is_imported {
-        true => root.import,
-        false => Import::Ignored,
+    if is_imported {
+        root.import
+    } else {
+        Import::Ignored
     }
 }
 

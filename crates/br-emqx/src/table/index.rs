@@ -29,7 +29,7 @@ pub(super) enum Fate {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct IndexEntry {
     /// The last incoming record with this key.
     record: Fingerprint,
     /// The number of that record in the incoming table.
@@ -51,7 +51,7 @@ enum BaseSide {
 #[derive(Debug)]
 pub(super) struct Index {
     kind: TableKind,
-    incoming: HashMap<Fingerprint, Entry>,
+    incoming: HashMap<Fingerprint, IndexEntry>,
     only_in_base: HashSet<Fingerprint>,
     records_seen: u64,
     key_limit: usize,
@@ -78,7 +78,7 @@ impl Index {
     /// Adds the next record of the incoming table.
     pub(super) fn add_incoming(&mut self, record: &Record<'_>) {
         let (key, fingerprint) = self.fingerprints(record);
-        let entry = Entry {
+        let entry = IndexEntry {
             record: fingerprint,
             number: self.records_seen,
             base: BaseSide::Absent,

@@ -56,11 +56,12 @@ impl HkData {
                 "the next id of {key:?} is the largest possible number"
             ));
         }
-        match self.next_ids.contains_key(BOOTSTRAP) {
-            true => None,
-            false => Some(format!(
+        if self.next_ids.contains_key(BOOTSTRAP) {
+            None
+        } else {
+            Some(format!(
                 "it has no {BOOTSTRAP}: a cluster restored from it would initialise itself again"
-            )),
+            ))
         }
     }
 }

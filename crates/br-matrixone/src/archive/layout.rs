@@ -19,7 +19,7 @@ use super::limits::Limits;
 use super::path::join;
 use super::sha256::{Digest, SUFFIX};
 use super::tae_sum::TaeSum;
-use crate::catalog::{Entry, parse_meta_line};
+use crate::catalogue::{CatalogueEntry, parse_meta_line};
 use crate::{BackupKind, BackupTs};
 
 /// The file the server writes last.
@@ -35,7 +35,7 @@ fn is_uuid(text: &str) -> bool {
     text.len() == 36 && Uuid::try_parse(text).is_ok()
 }
 
-fn is_id(meta: &Entry, id: &str) -> bool {
+fn is_id(meta: &CatalogueEntry, id: &str) -> bool {
     Uuid::try_parse(id).is_ok_and(|id| id == meta.id)
 }
 
@@ -65,8 +65,8 @@ pub struct ArchiveBackup {
     pub time: Option<String>,
     /// The bytes of all its files, including those in earlier backups.
     pub bytes: Option<u64>,
-    /// The catalog line next to it.
-    pub meta: Option<Entry>,
+    /// The catalogue line next to it.
+    pub meta: Option<CatalogueEntry>,
     /// Why it cannot be restored; `None` for a complete backup.
     pub unfinished: Option<String>,
 }
@@ -103,7 +103,7 @@ pub struct Archive {
     limits: Limits,
     backups: Vec<ArchiveBackup>,
     unfinished: Vec<ArchiveBackup>,
-    gone: Vec<Entry>,
+    gone: Vec<CatalogueEntry>,
     indexes: Vec<String>,
     chosen: Option<String>,
     noted: BTreeMap<String, Digest>,
@@ -172,7 +172,7 @@ impl Archive {
             let inside = files::contents(&out.folder, dir, 10_000)?;
             out.add(dir, Some((kind, id)), meta, &inside)?;
         }
-        let is_there = |meta: &Entry| {
+        let is_there = |meta: &CatalogueEntry| {
             let mut all = out.backups.iter().chain(&out.unfinished);
             all.any(|backup| backup.id.as_ref().is_some_and(|id| is_id(meta, id)))
         };
@@ -193,7 +193,7 @@ impl Archive {
     }
 
     /// Reads the lines `<id>.meta`. Ignores malformed ones: their information is also elsewhere.
-    fn read_metas(&mut self, top: &FolderContents) -> Result<Vec<Entry>> {
+    fn read_metas(&mut self, top: &FolderContents) -> Result<Vec<CatalogueEntry>> {
         let mut out = Vec::new();
         for file in &top.files {
             let name = file.path.as_str();
@@ -218,7 +218,7 @@ impl Archive {
         &mut self,
         dir: &str,
         named: Option<(BackupKind, &str)>,
-        meta: Option<&Entry>,
+        meta: Option<&CatalogueEntry>,
         inside: &FolderContents,
     ) -> Result<()> {
         if self.backups.len() + self.unfinished.len() >= self.limits.backups {
@@ -304,9 +304,9 @@ impl Archive {
         &self.unfinished
     }
 
-    /// Catalog lines of backups whose folders no longer exist.
+    /// Catalogue lines of backups whose folders no longer exist.
     #[must_use]
-    pub fn gone(&self) -> &[Entry] {
+    pub fn gone(&self) -> &[CatalogueEntry] {
         &self.gone
     }
 

@@ -5,7 +5,7 @@
 //! ones: a [`Resolution`] says where each is. Invariant: only [`delete()`] changes an archive, and no hostile bytes in it lead out of the
 //! folders that the user named.
 //!
-//! All calls block. None of them prints; they report to a [`Progress`] from many threads, which can cancel them.
+//! All calls block. None of them prints; they report to a [`ArchiveProgress`] from many threads, which can cancel them.
 
 mod chain;
 mod check;
@@ -45,7 +45,7 @@ pub use limits::Limits;
 pub use mo_meta::{ConfigFile, MoMeta};
 pub use object::{BadHeader, HEADER_BYTES, ObjectHeader};
 pub use problem::{Problem, ProblemKind};
-pub use progress::{Event, Progress, Silent};
+pub use progress::{ArchiveProgress, Event, NoArchiveProgress};
 pub use restore::{
     Backend, FileService, PlannedFile, RestoreOptions, RestorePlan, RestoreReport, RestoreTarget,
     TnConfig,

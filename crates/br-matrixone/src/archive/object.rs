@@ -53,9 +53,10 @@ impl ObjectHeader {
         let offset = u32::from_le_bytes(part(head, 11));
         let length = u32::from_le_bytes(part(head, 15));
         let expected = u64::from(offset) + u64::from(length) + FOOTER_BYTES;
-        match expected == logical {
-            true => Ok(Self { offset, length }),
-            false => Err(BadHeader::Length(expected)),
+        if expected == logical {
+            Ok(Self { offset, length })
+        } else {
+            Err(BadHeader::Length(expected))
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::error::{Error, Result};
-use super::progress::Progress;
+use super::progress::ArchiveProgress;
 
 /// Most threads.
 const MOST: usize = 512;
@@ -22,7 +22,7 @@ pub(crate) fn default_threads() -> NonZeroUsize {
 pub(crate) fn for_each<T: Sync>(
     items: &[T],
     threads: NonZeroUsize,
-    progress: &dyn Progress,
+    progress: &dyn ArchiveProgress,
     work: impl Fn(&T) -> Result<()> + Sync,
 ) -> Result<()> {
     let next = AtomicUsize::new(0);

@@ -39,9 +39,10 @@ pub(crate) fn check(path: &str) -> Result<()> {
             _ => {}
         }
     }
-    match parts > Limits::PATH_PARTS {
-        true => refuse("it has too many parts"),
-        false => Ok(()),
+    if parts > Limits::PATH_PARTS {
+        refuse("it has too many parts")
+    } else {
+        Ok(())
     }
 }
 

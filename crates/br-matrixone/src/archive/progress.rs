@@ -1,6 +1,6 @@
 //! Progress of operations.
 //!
-//! [`Progress`] receives [`Event`]s from many threads at once, and can cancel the operation. Invariant: this module prints nothing.
+//! [`ArchiveProgress`] receives [`Event`]s from many threads at once, and can cancel the operation. Invariant: this module prints nothing.
 
 /// Something that happened.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +43,7 @@ pub enum Event<'a> {
 }
 
 /// Receives events, and says when to stop.
-pub trait Progress: Sync {
+pub trait ArchiveProgress: Sync {
     /// Receives an event.
     fn event(&self, event: Event<'_>);
 
@@ -55,8 +55,8 @@ pub trait Progress: Sync {
 
 /// Reports nothing.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Silent;
+pub struct NoArchiveProgress;
 
-impl Progress for Silent {
+impl ArchiveProgress for NoArchiveProgress {
     fn event(&self, _event: Event<'_>) {}
 }

@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use super::frame::{BadFrame, FrameReader, Framing};
 use super::object::{BadHeader, HEADER_BYTES, ObjectHeader};
 use super::problem::ProblemKind;
-use super::progress::{Event, Progress};
+use super::progress::{ArchiveProgress, Event};
 use super::sha256::Digest;
 
 const BUFFER_BYTES: usize = 256 << 10;
@@ -73,7 +73,7 @@ struct Pass<'a> {
     logical: u64,
     told: u64,
     most: u64,
-    progress: &'a dyn Progress,
+    progress: &'a dyn ArchiveProgress,
     sink: &'a mut dyn FnMut(&[u8]) -> io::Result<()>,
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn scan(
     mut from: impl Read,
     framing: Framing,
     most: u64,
-    progress: &dyn Progress,
+    progress: &dyn ArchiveProgress,
     sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
 ) -> Result<Scanned, ScanError> {
     let mut pass = Pass {

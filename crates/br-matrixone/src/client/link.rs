@@ -252,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hostile_packets_are_no_panic() {
+    fn hostile_packets_do_not_panic() {
         let mut packet = vec![10];
         packet.extend_from_slice(b"8.0.30-MatrixOne-v3.0.11\0");
         packet.extend_from_slice(&[7, 0, 0, 0]);

@@ -88,9 +88,10 @@ impl Session {
             // An encrypted statement is longer. So an incompletely sent one may count as sent, but a sent one
             // never counts as unsent.
             let is_sent = self.link.sent() - before >= sql.len() as u64 + OVERHEAD;
-            match is_sent {
-                true => sort(error, SessionError::Receive),
-                false => sort(error, SessionError::Send),
+            if is_sent {
+                sort(error, SessionError::Receive)
+            } else {
+                sort(error, SessionError::Send)
             }
         })
     }
@@ -153,7 +154,7 @@ mod tests {
     fn skip(reason: &str) {
         assert!(
             std::env::var_os("CI_NO_SKIP").is_none(),
-            "not to be skipped: {reason}"
+            "this test must not be skipped here: {reason}"
         );
         eprintln!("skipped: {reason}");
     }

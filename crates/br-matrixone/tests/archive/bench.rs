@@ -67,13 +67,13 @@ fn bench() {
             let threads = std::num::NonZeroUsize::new(threads).unwrap();
             let options = CheckOptions::default().with_threads(threads);
             let report = timed(&format!("check, {threads} threads"), bytes, || {
-                check(&archive, backup, &options, &Silent).unwrap()
+                check(&archive, backup, &options, &NoArchiveProgress).unwrap()
             });
             assert!(report.is_good());
         }
         let options = CheckOptions::default().with_level(CheckLevel::Existence);
         timed("check, existence", bytes, || {
-            check(&archive, backup, &options, &Silent).unwrap()
+            check(&archive, backup, &options, &NoArchiveProgress).unwrap()
         });
         for (threads, framing) in [
             (1, shape.framing),
@@ -83,13 +83,13 @@ fn bench() {
         ] {
             let target = dir.path().join("mo");
             let into = RestoreTarget::local(&target).unwrap().with_framing(framing);
-            let plan = RestorePlan::new(&archive, backup, into, &Silent).unwrap();
+            let plan = RestorePlan::new(&archive, backup, into, &NoArchiveProgress).unwrap();
             let threads = std::num::NonZeroUsize::new(threads).unwrap();
             let options = RestoreOptions::default().with_threads(threads);
             timed(
                 &format!("restore to {framing}, {threads} threads, synced"),
                 bytes,
-                || plan.execute(&options, &Silent).unwrap(),
+                || plan.execute(&options, &NoArchiveProgress).unwrap(),
             );
             std::fs::remove_dir_all(&target).unwrap();
             shell("sync");

@@ -15,7 +15,13 @@ fn breaks(shape: Shape, file: &str, kind: ProblemKind, hurt: impl Fn(&Path)) {
     hurt(&root.join(file));
     let archive = make::open(&root);
     let backup = archive.find(&make::id(3)).unwrap();
-    let report = check(&archive, backup, &CheckOptions::default(), &Silent).unwrap();
+    let report = check(
+        &archive,
+        backup,
+        &CheckOptions::default(),
+        &NoArchiveProgress,
+    )
+    .unwrap();
     let found: Vec<_> = report
         .problems
         .iter()
@@ -162,7 +168,7 @@ fn check_detects_damage_that_a_restore_ignores() {
             &archive,
             archive.only().unwrap(),
             &CheckOptions::default(),
-            &Silent,
+            &NoArchiveProgress,
         )
         .unwrap();
         let found: Vec<_> = report
@@ -196,7 +202,7 @@ fn check_reports_wrong_total_and_stray_files() {
         &archive,
         archive.only().unwrap(),
         &CheckOptions::default(),
-        &Silent,
+        &NoArchiveProgress,
     )
     .unwrap();
     assert_eq!(
@@ -218,7 +224,7 @@ fn existence_check_finds_missing_files() {
         &archive,
         archive.find(&make::id(3)).unwrap(),
         &options,
-        &Silent,
+        &NoArchiveProgress,
     )
     .unwrap();
     let found: Vec<_> = report
@@ -228,7 +234,13 @@ fn existence_check_finds_missing_files() {
         .collect();
     assert_eq!(found, [in_base(7)]);
     let own = CheckOptions::default().with_own_only(true);
-    let report = check(&archive, archive.find(&make::id(3)).unwrap(), &own, &Silent).unwrap();
+    let report = check(
+        &archive,
+        archive.find(&make::id(3)).unwrap(),
+        &own,
+        &NoArchiveProgress,
+    )
+    .unwrap();
     assert_eq!(report.problem_count, 1);
 }
 

@@ -38,7 +38,7 @@ fn missing_base_is_named_before_any_write() {
 }
 
 #[test]
-fn missing_base_without_catalog_line_is_located_by_time() {
+fn missing_base_without_catalogue_line_is_located_by_time() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
     make::chain(root, Shape::RAW);
@@ -46,7 +46,9 @@ fn missing_base_without_catalog_line_is_located_by_time() {
     std::fs::remove_file(root.join(format!("{}.meta", make::id(0)))).unwrap();
     let archive = make::open(root);
     let backup = archive.find(&make::id(2)).unwrap();
-    let missing = Resolution::of(&archive, backup, &Silent).unwrap().missing;
+    let missing = Resolution::of(&archive, backup, &NoArchiveProgress)
+        .unwrap()
+        .missing;
     assert_eq!(missing.len(), 7);
     for missing in missing {
         let Holder::Between {
@@ -69,7 +71,7 @@ fn dependents_are_found() {
     let archive = make::open(root);
     let needs = |number: u64| {
         let backup = archive.find(&make::id(number)).unwrap();
-        let found = dependents(&archive, &[backup], &Silent).unwrap();
+        let found = dependents(&archive, &[backup], &NoArchiveProgress).unwrap();
         found
             .into_iter()
             .map(|found| (found.id.unwrap(), found.files))
@@ -114,9 +116,15 @@ fn clones_are_found_in_every_backup() {
     let archive = make::open(&root);
     // Because of the clone's copy, the first backup is not needed.
     let first = archive.find(&make::id(0)).unwrap();
-    assert_eq!(dependents(&archive, &[first], &Silent).unwrap(), []);
+    assert_eq!(
+        dependents(&archive, &[first], &NoArchiveProgress).unwrap(),
+        []
+    );
     let second = archive.find(&make::id(1)).unwrap();
-    assert_eq!(dependents(&archive, &[second], &Silent).unwrap(), []);
+    assert_eq!(
+        dependents(&archive, &[second], &NoArchiveProgress).unwrap(),
+        []
+    );
     // The third backup can use either copy.
     for gone in [0, 1] {
         let aside = dir.path().join("aside");
@@ -147,7 +155,12 @@ fn file_with_same_name_and_other_size_is_not_used() {
         }],
     );
     let archive = make::open(root);
-    let found = Resolution::of(&archive, archive.find(&make::id(1)).unwrap(), &Silent).unwrap();
+    let found = Resolution::of(
+        &archive,
+        archive.find(&make::id(1)).unwrap(),
+        &NoArchiveProgress,
+    )
+    .unwrap();
     assert_eq!((found.files.len(), found.missing.len()), (0, 1));
 }
 

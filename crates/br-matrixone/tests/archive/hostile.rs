@@ -30,7 +30,7 @@ fn lists_with_paths_out_of_the_archive_are_refused() {
             &archive,
             archive.only().unwrap(),
             &CheckOptions::default(),
-            &Silent,
+            &NoArchiveProgress,
         )
         .unwrap();
         assert_eq!(report.problem_count, 1);
@@ -73,7 +73,7 @@ fn links_are_not_followed() {
         &archive,
         archive.only().unwrap(),
         &CheckOptions::default(),
-        &Silent,
+        &NoArchiveProgress,
     )
     .unwrap();
     assert!(
@@ -108,7 +108,7 @@ fn rows_are_limited() {
     make::backup(dir.path(), Shape::RAW, 0, 100, None, &make::cluster());
     let archive =
         Archive::open(&Folder::local(dir.path()), &Limits::default().with_rows(3)).unwrap();
-    let error = Resolution::of(&archive, archive.only().unwrap(), &Silent).unwrap_err();
+    let error = Resolution::of(&archive, archive.only().unwrap(), &NoArchiveProgress).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
 }
 
@@ -144,7 +144,7 @@ fn altered_metadata_never_panics() {
                 &archive,
                 archive.only().unwrap(),
                 &CheckOptions::default(),
-                &Silent,
+                &NoArchiveProgress,
             )
             .unwrap();
             assert!(!report.is_good(), "{file} at {at}");

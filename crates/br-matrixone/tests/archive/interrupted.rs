@@ -10,7 +10,7 @@ use crate::make::{self, Shape};
 /// Cancels after a number of events.
 struct Stop(AtomicU64, u64);
 
-impl Progress for Stop {
+impl ArchiveProgress for Stop {
     fn event(&self, _event: Event<'_>) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
@@ -20,10 +20,15 @@ impl Progress for Stop {
     }
 }
 
-fn run(root: &Path, target: &Path, progress: &dyn Progress) -> Result<RestoreReport> {
+fn run(root: &Path, target: &Path, progress: &dyn ArchiveProgress) -> Result<RestoreReport> {
     let archive = make::open(root);
     let backup = archive.find(&make::id(3))?;
-    let plan = RestorePlan::new(&archive, backup, RestoreTarget::local(target)?, &Silent)?;
+    let plan = RestorePlan::new(
+        &archive,
+        backup,
+        RestoreTarget::local(target)?,
+        &NoArchiveProgress,
+    )?;
     plan.execute(&RestoreOptions::default(), progress)
 }
 
@@ -39,7 +44,7 @@ fn cancelled_at_every_step() {
             Ok(_) => break,
         }
         assert!(!target.join("mo-data/local/hk_data").exists());
-        run(&root, &target, &Silent).unwrap();
+        run(&root, &target, &NoArchiveProgress).unwrap();
         make::assert_restored(&target, &all[3], Framing::Framed);
         std::fs::remove_dir_all(&target).unwrap();
     }
@@ -54,7 +59,7 @@ fn the_child_that_is_killed() {
     let (Some(root), Some(target)) = (std::env::var_os(ROOT), std::env::var_os(TARGET)) else {
         return;
     };
-    run(Path::new(&root), Path::new(&target), &Silent).unwrap();
+    run(Path::new(&root), Path::new(&target), &NoArchiveProgress).unwrap();
 }
 
 #[test]
@@ -81,7 +86,7 @@ fn killed_at_any_time() {
             child.kill().unwrap();
             child.wait().unwrap();
         }
-        match run(&root, &target, &Silent) {
+        match run(&root, &target, &NoArchiveProgress) {
             Ok(report) => kept += report.kept,
             // The child finished before the kill.
             Err(error) => assert!(
@@ -118,7 +123,7 @@ fn wrong_existing_files_are_replaced() {
         .unwrap();
     }
     std::fs::write(shared.join(".br-x.tmp"), "part").unwrap();
-    run(&root, &target, &Silent).unwrap();
+    run(&root, &target, &NoArchiveProgress).unwrap();
     make::assert_restored(&target, &all[3], Framing::Raw);
 }
 
@@ -134,11 +139,11 @@ fn restore_of_another_backup_does_not_continue() {
         &archive,
         other,
         RestoreTarget::local(&target).unwrap(),
-        &Silent,
+        &NoArchiveProgress,
     )
     .unwrap();
     let error = plan
-        .execute(&RestoreOptions::default(), &Silent)
+        .execute(&RestoreOptions::default(), &NoArchiveProgress)
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Exists);
     assert!(error.to_string().contains("another backup"), "{error}");

@@ -309,9 +309,12 @@ pub(crate) fn count(dir: &Path) -> usize {
     let Ok(entries) = fs::read_dir(dir) else {
         return 0;
     };
-    let count = |entry: fs::DirEntry| match entry.file_type().unwrap().is_dir() {
-        true => count(&entry.path()),
-        false => 1,
+    let count = |entry: fs::DirEntry| {
+        if entry.file_type().unwrap().is_dir() {
+            count(&entry.path())
+        } else {
+            1
+        }
     };
     entries.map(|entry| count(entry.unwrap())).sum()
 }

@@ -13,8 +13,8 @@ pub(crate) fn restore(root: &Path, id: &str, target: RestoreTarget) -> Result<Re
     } else {
         archive.find(id)?
     };
-    let plan = RestorePlan::new(&archive, backup, target, &Silent)?;
-    plan.execute(&RestoreOptions::default(), &Silent)
+    let plan = RestorePlan::new(&archive, backup, target, &NoArchiveProgress)?;
+    plan.execute(&RestoreOptions::default(), &NoArchiveProgress)
 }
 
 #[test]
@@ -28,7 +28,13 @@ fn every_shape_of_archive() {
         let backup = archive.only().unwrap();
         assert_eq!(backup.backup_ts.is_some(), shape.columns == 5);
         assert_eq!(backup.id.is_some(), shape.nested);
-        let report = check(&archive, backup, &CheckOptions::default(), &Silent).unwrap();
+        let report = check(
+            &archive,
+            backup,
+            &CheckOptions::default(),
+            &NoArchiveProgress,
+        )
+        .unwrap();
         assert!(report.is_good(), "{shape:?} {:?}", report.problems);
         assert_eq!((report.unproven_count, report.strays.len()), (1, 0));
         assert!(report.unproven.keys().all(|path| path.ends_with("_01000")));
@@ -72,7 +78,7 @@ fn every_backup_of_a_chain() {
                 &archive,
                 archive.find(&id).unwrap(),
                 &CheckOptions::default(),
-                &Silent,
+                &NoArchiveProgress,
             )
             .unwrap();
             assert!(report.is_good(), "{:?}", report.problems);
@@ -92,8 +98,9 @@ fn folder_of_one_backup_is_accepted() {
     assert_eq!(backup.id, Some(make::id(2)));
     let target = dir.path().join("mo");
     let into = RestoreTarget::local(&target).unwrap();
-    let plan = RestorePlan::new(&archive, backup, into, &Silent).unwrap();
-    plan.execute(&RestoreOptions::default(), &Silent).unwrap();
+    let plan = RestorePlan::new(&archive, backup, into, &NoArchiveProgress).unwrap();
+    plan.execute(&RestoreOptions::default(), &NoArchiveProgress)
+        .unwrap();
     make::assert_restored(&target, &all[2], Framing::Framed);
 }
 

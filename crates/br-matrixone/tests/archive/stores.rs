@@ -45,7 +45,13 @@ fn from_a_store_to_a_folder_and_to_a_store() {
     let folder = |prefix| folder_in(&store, prefix, &runtime);
     let archive = Archive::open(&folder("/backup1"), &Limits::default()).unwrap();
     let backup = archive.find(&make::id(3)).unwrap();
-    let report = check(&archive, backup, &CheckOptions::default(), &Silent).unwrap();
+    let report = check(
+        &archive,
+        backup,
+        &CheckOptions::default(),
+        &NoArchiveProgress,
+    )
+    .unwrap();
     assert!(report.is_good(), "{:?}", report.problems);
 
     // A cluster with the backend DISK needs frames.
@@ -53,17 +59,19 @@ fn from_a_store_to_a_folder_and_to_a_store() {
     let into = RestoreTarget::local(&target)
         .unwrap()
         .with_framing(Framing::Framed);
-    let plan = RestorePlan::new(&archive, backup, into, &Silent).unwrap();
-    plan.execute(&RestoreOptions::default(), &Silent).unwrap();
+    let plan = RestorePlan::new(&archive, backup, into, &NoArchiveProgress).unwrap();
+    plan.execute(&RestoreOptions::default(), &NoArchiveProgress)
+        .unwrap();
     make::assert_restored(&target, &all[3], Framing::Framed);
 
     let into = RestoreTarget::object(&folder("restored/mo")).unwrap();
-    let plan = RestorePlan::new(&archive, backup, into, &Silent).unwrap();
+    let plan = RestorePlan::new(&archive, backup, into, &NoArchiveProgress).unwrap();
     assert!(
         plan.files()
             .all(|file| file.to == "hk_data" || file.to.starts_with("data/"))
     );
-    plan.execute(&RestoreOptions::default(), &Silent).unwrap();
+    plan.execute(&RestoreOptions::default(), &NoArchiveProgress)
+        .unwrap();
     let restored = folder("restored/mo");
     for file in &all[3] {
         let found = restored
@@ -74,7 +82,7 @@ fn from_a_store_to_a_folder_and_to_a_store() {
     assert_eq!(restored.read("hk_data", 999).unwrap(), make::HK_DATA);
     assert_eq!(restored.contents("", 9).unwrap().files.len(), 1);
     assert_eq!(
-        plan.execute(&RestoreOptions::default(), &Silent)
+        plan.execute(&RestoreOptions::default(), &NoArchiveProgress)
             .unwrap_err()
             .kind(),
         ErrorKind::Exists

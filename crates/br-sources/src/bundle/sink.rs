@@ -4,8 +4,8 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt as _;
 
 use br_archive::{
-    Attributes, BundleWriter, Event, MANIFEST_PATH, MAX_MANIFEST_BYTES, META_PATH, MemberPath,
-    Progress, Selection, is_config, select_config,
+    Attributes, BundleProgress, BundleWriter, Event, MANIFEST_PATH, MAX_MANIFEST_BYTES, META_PATH,
+    MemberPath, Selection, is_config, select_config,
 };
 use br_core::model::{Entry, EntryKind, EntryPath};
 use br_core::sink::Sink;
@@ -27,7 +27,7 @@ pub struct BundleSink<P> {
     left_out: Vec<(EntryPath, String)>,
 }
 
-impl<P: Progress> BundleSink<P> {
+impl<P: BundleProgress> BundleSink<P> {
     /// Writes the entries that `selection` accepts.
     pub const fn new(writer: BundleWriter, selection: Selection, progress: P) -> Self {
         Self {
@@ -114,7 +114,7 @@ const fn plural(kind: &EntryKind) -> &'static str {
     }
 }
 
-impl<P: Progress + Send> Sink for BundleSink<P> {
+impl<P: BundleProgress + Send> Sink for BundleSink<P> {
     fn entry(&mut self, entry: &Entry, content: &mut dyn Read) -> io::Result<()> {
         let size = match &entry.kind {
             EntryKind::Directory => return Ok(()),

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use br_archive::{
-    ErrorKind, ImportOptions, InspectedMember, Inspection, MemberPath, Progress, TarHeader, extract,
+    BundleProgress, ErrorKind, ImportOptions, InspectedMember, Inspection, MemberPath, TarHeader,
+    extract,
 };
 use br_core::model::{Entry, EntryKind, EntryPath, FileContent, FileTime, Owner};
 use br_core::source::{ContentReader, Details, Source, SourceItem};
@@ -41,7 +42,7 @@ impl BundleSource {
         bundle: &Path,
         spool: &Path,
         options: &ImportOptions,
-        progress: &mut dyn Progress,
+        progress: &mut dyn BundleProgress,
     ) -> br_archive::Result<(Self, Inspection)> {
         let folder = tempfile::Builder::new()
             .prefix("br-bundle-")

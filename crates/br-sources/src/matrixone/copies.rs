@@ -7,7 +7,7 @@ use br_core::engine::dump::dump;
 use br_core::model::{Backup, EntryPath, OriginKind};
 use br_core::{Context, ErrorKind, Repository, Result};
 use br_matrixone::archive::split_dir;
-use br_matrixone::catalog::{Entry, Place};
+use br_matrixone::catalogue::{BackupLocation, CatalogueEntry};
 use br_matrixone::find;
 
 use super::TAG;
@@ -16,7 +16,7 @@ use super::TAG;
 ///
 /// # Errors
 /// If the repository cannot be read.
-pub async fn copies(repository: &Repository, context: &Context) -> Result<Vec<Entry>> {
+pub async fn copies(repository: &Repository, context: &Context) -> Result<Vec<CatalogueEntry>> {
     let mut out = Vec::new();
     for backup in repository.backups(context).await? {
         out.extend(copy(repository, &backup, context).await?);
@@ -29,7 +29,7 @@ async fn copy(
     repository: &Repository,
     backup: &Backup,
     context: &Context,
-) -> Result<Option<Entry>> {
+) -> Result<Option<CatalogueEntry>> {
     // Early versions of br recorded no origin, only a tag.
     let is_copy = match &backup.origin {
         Some(origin) => origin.kind == OriginKind::MatrixOne,
@@ -41,7 +41,7 @@ async fn copy(
     let Some(directory) = backup.paths.iter().find_map(|path| directory(path)) else {
         return Ok(None);
     };
-    let place = Place::Repository {
+    let place = BackupLocation::Repository {
         url: repository.location().to_string(),
         backup: backup.id.to_string(),
     };

@@ -4,7 +4,7 @@ use br_core::engine::backup::{BackupOptions, Base, backup_with_retry};
 use br_core::model::{Backup, Origin, OriginKind};
 use br_core::{Context, Repository};
 use br_matrixone::archive::{self, Folder};
-use br_matrixone::catalog::Entry;
+use br_matrixone::catalogue::CatalogueEntry;
 
 use super::{ArchiveSource, TAG};
 
@@ -41,7 +41,7 @@ pub enum KeepError {
 
 /// Returns the origin of a copy: the version of the server, and the time stamp up to which the backup is
 /// complete.
-fn origin(entry: &Entry) -> Origin {
+fn origin(entry: &CatalogueEntry) -> Origin {
     Origin::new(OriginKind::MatrixOne)
         .with_version(entry.server_version.clone())
         .with_position(entry.backup_ts.map(|ts| ts.to_string()))
@@ -56,7 +56,7 @@ fn origin(entry: &Entry) -> Origin {
 pub async fn keep(
     repository: &Repository,
     root: &Folder,
-    entry: &Entry,
+    entry: &CatalogueEntry,
     options: &KeepOptions,
     context: &Context,
 ) -> Result<Backup, KeepError> {

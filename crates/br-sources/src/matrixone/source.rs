@@ -128,12 +128,13 @@ impl Read for ArchiveContent {
 impl ContentReader for ArchiveContent {
     /// The server writes each file once, so a file of another length was not changed but damaged.
     fn finish(&mut self) -> io::Result<bool> {
-        match self.read == self.size {
-            true => Ok(true),
-            false => Err(io::Error::other(format!(
+        if self.read == self.size {
+            Ok(true)
+        } else {
+            Err(io::Error::other(format!(
                 "it has {} bytes, and the list says {}",
                 self.read, self.size
-            ))),
+            )))
         }
     }
 }

@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(
             error.kind(),
             HttpErrorKind::Unknown,
-            "it is not tried again"
+            "the request is not retried"
         );
         let source = Box::new(error);
         let error = object_store::Error::Generic {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_machine_that_is_nobody_has_no_credentials() {
+    async fn machine_without_identity_has_no_credentials() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let refusing = format!("http://{}/", listener.local_addr().unwrap());
         let server = std::thread::spawn(move || {

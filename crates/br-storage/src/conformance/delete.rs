@@ -10,17 +10,21 @@ pub async fn deletes_are_idempotent(storage: &Storage) {
     for _ in 0..2 {
         assert!(
             storage.delete("d/1").await.is_ok(),
-            "deleting a missing object is fine"
+            "deleting a missing object succeeds"
         );
     }
     for key in ["never", "never/was", "d/2/x"] {
         assert!(
             storage.delete(key).await.is_ok(),
-            "deleting a missing object is fine: {key}"
+            "deleting a missing object succeeds: {key}"
         );
     }
     let kind = storage.size("d/1").await.map_err(|error| error.kind());
-    assert_eq!(kind, Err(ErrorKind::NotFound), "a deleted object is gone");
+    assert_eq!(
+        kind,
+        Err(ErrorKind::NotFound),
+        "a deleted object no longer exists"
+    );
     assert_eq!(keys(storage, "d").await, ["d/2"], "other objects stay");
 }
 
@@ -28,7 +32,7 @@ pub async fn deletes_are_idempotent(storage: &Storage) {
 pub async fn many_deletes_report_the_failed(storage: &Storage) {
     assert!(
         storage.delete_all(Vec::new()).await.is_empty(),
-        "nothing to delete is fine"
+        "deleting no objects succeeds"
     );
     let all: Vec<String> = (0..64).map(|number| format!("d/{number:02}/x")).collect();
     for key in &all {

@@ -105,7 +105,7 @@ pub fn parts_of_files_are_exact(folder: &Folder) {
         assert_eq!(found, bytes.as_bytes(), "{range:?}");
     }
     for range in [0..11, 9..12, 11..11, 20..30] {
-        let error = part(range.clone()).expect_err("the file ends before");
+        let error = part(range.clone()).expect_err("the range is behind the end of the file");
         assert_eq!(error.kind(), ErrorKind::Truncated, "{range:?}");
     }
     #[expect(clippy::reversed_empty_ranges, reason = "it must be refused")]
@@ -150,7 +150,7 @@ pub fn taken_names_are_unchanged(folder: &Folder) {
         assert_eq!(read(folder, "f"), b"first", "the file is unchanged");
     }
     write(folder, "large", &large);
-    assert!(read(folder, "large") == large, "a large file is whole");
+    assert!(read(folder, "large") == large, "a large file is complete");
     assert_eq!(
         list(folder, ""),
         ["f 5".to_owned(), format!("large {LARGE}")]
@@ -160,11 +160,15 @@ pub fn taken_names_are_unchanged(folder: &Folder) {
 /// A file appears only when it is finished.
 pub fn abandoned_files_do_not_appear(folder: &Folder) {
     for len in [0, 10, LARGE] {
-        let mut writer = folder.create("a/f", 1).expect("a file can be begun");
+        let mut writer = folder.create("a/f", 1).expect("a file can be started");
         writer
             .write_all(&vec![1; len])
             .expect("a file can be written");
-        assert_eq!(size(folder, "a/f"), Err(ErrorKind::NotFound), "not yet");
+        assert_eq!(
+            size(folder, "a/f"),
+            Err(ErrorKind::NotFound),
+            "the file does not exist before it is finished"
+        );
         drop(writer);
         assert_eq!(list(folder, ""), [""; 0], "nothing is left");
     }
@@ -181,9 +185,9 @@ pub fn deleting_twice_succeeds(folder: &Folder) {
     assert_eq!(list(folder, ""), ["a/g 1"]);
     let remove = || folder.remove_empty_folders("a");
     remove().expect("folders without files are removed");
-    assert_eq!(read(folder, "a/g"), b"x", "the others stay");
+    assert_eq!(read(folder, "a/g"), b"x", "the other files stay");
     let contents = folder.contents("a", 9).expect("a folder can be listed");
-    assert!(contents.folders.is_empty(), "the empty folder is gone");
+    assert!(contents.folders.is_empty(), "the empty folder is removed");
     folder.delete("a/g").expect("a file can be deleted");
     for _ in 0..2 {
         remove().expect("a missing folder is fine");

@@ -76,7 +76,7 @@ pub async fn suffixes_tell_the_size(storage: &Storage) {
             .expect("an object has an end");
         assert_eq!(
             bytes, expected,
-            "the end has the wanted length, or all there is"
+            "the end has the requested length, or is the whole object"
         );
         assert_eq!(size, 10, "the size is that of the whole object");
     }
@@ -146,7 +146,7 @@ pub async fn folders_are_not_objects(storage: &Storage) {
         assert_eq!(kind, Err(ErrorKind::NotFound), "a folder has no size");
         assert!(
             storage.delete(key).await.is_ok(),
-            "there is no such object to be deleted"
+            "deleting an object with the name of a folder succeeds"
         );
     }
     assert_eq!(

@@ -42,7 +42,7 @@ pub async fn create_is_exclusive(storage: &Storage) {
         assert_eq!(
             creation.ok(),
             Some(Creation::AlreadyExists),
-            "a key that is taken by other bytes is reported as taken"
+            "a key that has other bytes is reported as taken"
         );
     }
     let again = storage
@@ -111,7 +111,7 @@ pub async fn empty_objects_are_objects(storage: &Storage) {
     assert_eq!(
         storage.get("empty", 0).await.ok(),
         Some(Bytes::new()),
-        "no bytes are not too many"
+        "an empty object is below every limit"
     );
     assert_eq!(
         storage.size("empty").await.ok(),
@@ -154,10 +154,14 @@ pub async fn large_objects_are_whole(storage: &Storage) {
     assert_eq!(
         storage.size("packs/00/large").await.ok(),
         Some(size),
-        "a large object is whole"
+        "a large object is complete"
     );
     let bytes = read(storage, "packs/00/large").await;
-    assert_eq!(bytes.len() as u64, size, "a large object is read whole");
+    assert_eq!(
+        bytes.len() as u64,
+        size,
+        "a large object is read completely"
+    );
     for (number, found) in (0..PIECES).zip(bytes.chunks(PIECE as usize)) {
         assert!(
             found == piece(number),

@@ -36,9 +36,10 @@ pub(super) fn check(path: &str) -> Result<(), InvalidPath> {
     if path.bytes().any(is_bad) || names().any(|name| matches!(name, "" | "." | "..")) {
         return Err(InvalidPath::Malformed);
     }
-    match names().count() > MAX_DEPTH {
-        true => Err(InvalidPath::TooDeep),
-        false => Ok(()),
+    if names().count() > MAX_DEPTH {
+        Err(InvalidPath::TooDeep)
+    } else {
+        Ok(())
     }
 }
 

@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_clear_path_is_noticed() {
+    fn ambiguous_paths_are_detected() {
         for (text, expected) in [
             ("user@host:/srv/backup", Lookalike::Remote),
             ("host:backup", Lookalike::Remote),

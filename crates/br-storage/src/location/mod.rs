@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_another_place_is_no_path() {
+    fn text_that_looks_like_another_address_is_not_a_path() {
         for text in [
             "user@host:/x",
             "host:backup",

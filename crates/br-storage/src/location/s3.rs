@@ -221,7 +221,11 @@ mod tests {
             ),
         ] {
             assert_eq!(shown(text), expected, "{text}");
-            assert_eq!(shown(expected), expected, "what is shown can be typed");
+            assert_eq!(
+                shown(expected),
+                expected,
+                "the displayed text can be parsed again"
+            );
         }
     }
 

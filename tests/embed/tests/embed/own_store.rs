@@ -96,7 +96,7 @@ async fn a_repository_is_in_a_store_of_the_program() -> TestResult {
     assert_eq!(
         store.reads.load(Ordering::Relaxed),
         reads,
-        "it is in memory"
+        "the store is in memory"
     );
     Ok(())
 }

@@ -105,7 +105,11 @@ fn backup_needed_only_according_to_files_is_not_deleted() {
     )
     .unwrap();
     let increment = super::id_of(&mo.run(&line).expect(0));
-    assert_eq!(mo.states().len(), 1, "this catalogue does not contain it");
+    assert_eq!(
+        mo.states().len(),
+        1,
+        "this catalogue does not contain the backup"
+    );
     let output = mo.run(&format!("delete {full}")).expect(2);
     assert!(output.stderr.contains(&increment), "{output}");
     let there = "--meta_path elsewhere/mo_br.meta";

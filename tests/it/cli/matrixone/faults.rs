@@ -30,7 +30,7 @@ fn a_connection_that_drops_at_any_point_leaves_no_backup() {
     let mo = Mo::of(4);
     mo.backup();
     let Outcome::Done(whole) = mo.server.backups().remove(0).outcome else {
-        panic!("the first one is whole");
+        panic!("the first backup is complete");
     };
     let points = (0..whole.written).map(Point::Files);
     let points = [Point::Start, Point::Written].into_iter().chain(points);

@@ -145,7 +145,7 @@ fn the_catalogue_of_mo_br_is_read_and_never_written() {
     assert!(list.contains(ID_1) && !list.contains(ID_2), "{list}");
     let gone = run(&format!("check {ID_2}")).expect(2);
     assert!(gone.stderr.contains("was deleted"), "{gone}");
-    assert_eq!(read(), before, "the files of mo_br are as they were");
+    assert_eq!(read(), before, "the files of mo_br are unchanged");
 
     // By its name in another folder, and damaged.
     fs::create_dir(session.at("elsewhere")).unwrap();

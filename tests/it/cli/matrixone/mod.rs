@@ -226,7 +226,7 @@ fn assert_holds(found: &BTreeMap<String, Vec<u8>>, objects: &[Object]) {
         let content = found.get(&object.name);
         assert!(
             content == Some(&object.content()),
-            "{} is as it was",
+            "{} is unchanged",
             object.name
         );
     }
@@ -270,5 +270,5 @@ fn until(condition: impl Fn() -> bool) {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    panic!("it does not come");
+    panic!("the expected event did not occur");
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use br_test_matrixone::{Callback, Fault, MoServerOptions, S3Place, Target};
+use br_test_matrixone::{Callback, Fault, MoServerOptions, S3Target, Target};
 use br_testkit::s3::{S3Server, S3ServerOptions};
 use br_testkit::{BrCmd, BrOutput};
 
@@ -19,7 +19,7 @@ pub(super) struct Cloud {
     pub(super) mo: Mo,
     pub(super) s3: Arc<S3Server>,
     /// The statements that the MatrixOne server received.
-    told: Arc<Mutex<Vec<S3Place>>>,
+    told: Arc<Mutex<Vec<S3Target>>>,
 }
 
 impl Cloud {
@@ -85,7 +85,7 @@ impl Cloud {
 }
 
 /// Writes an archive into a bucket, if the keys are right.
-fn target(server: &Arc<S3Server>, place: &S3Place) -> Box<dyn Target> {
+fn target(server: &Arc<S3Server>, place: &S3Target) -> Box<dyn Target> {
     let (server, place) = (Arc::clone(server), place.clone());
     Box::new(Callback(move |name: &str, bytes: &[u8]| {
         if (
@@ -188,7 +188,7 @@ fn all_bucket_options_reach_server() {
     assert_eq!(told.secret_access_key, SECRET);
     assert!(
         !cloud.s3.assumed_roles().is_empty(),
-        "br reads in the same role"
+        "br reads with the same role"
     );
     let statement = cloud.mo.server.statements().remove(0).text;
     assert!(

@@ -1,10 +1,10 @@
 //! The `BACKUP` statement.
 //!
-//! [`BackupStatement`] is the parsed statement, [`Place`] its target. Invariant: errors that the server detects only when the backup
+//! [`BackupStatement`] is the parsed statement, [`BackupTarget`] its target. Invariant: errors that the server detects only when the backup
 //! starts, such as a malformed time stamp, are not detected by the parser.
 
 use super::parse::Parser;
-use super::s3::S3Place;
+use super::s3::S3Target;
 use super::{SqlError, parse_u16};
 use crate::ts::Ts;
 use crate::version::MoVersion;
@@ -15,7 +15,7 @@ pub struct BackupStatement {
     /// The text after `BACKUP`; the server ignores it.
     pub label: String,
     /// The target of the archive.
-    pub place: Place,
+    pub place: BackupTarget,
     /// The text of `TYPE`; empty without it.
     pub kind: String,
     timestamp: String,
@@ -25,7 +25,7 @@ pub struct BackupStatement {
 
 /// The target of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum BackupTarget {
     /// A folder of the server.
     Folder(String),
     /// S3; the options are read when the backup starts.
@@ -38,14 +38,14 @@ impl BackupStatement {
         let label = parser.text()?;
         let mut statement = Self {
             label,
-            place: Place::S3,
+            place: BackupTarget::S3,
             kind: String::new(),
             timestamp: String::new(),
             parallelism: None,
             options: Vec::new(),
         };
         if parser.take_word("FILESYSTEM") {
-            statement.place = Place::Folder(parser.text()?);
+            statement.place = BackupTarget::Folder(parser.text()?);
             if version.has_parallelism() {
                 parser.word("PARALLELISM")?;
                 statement.parallelism = Some(parser.text()?);
@@ -69,8 +69,8 @@ impl BackupStatement {
     ///
     /// # Errors
     /// For a key that the server does not know, or a value it cannot use.
-    pub fn s3(&self, version: MoVersion) -> Result<S3Place, SqlError> {
-        S3Place::of(&self.options, version)
+    pub fn s3(&self, version: MoVersion) -> Result<S3Target, SqlError> {
+        S3Target::of(&self.options, version)
     }
 
     /// Checks folder and parallelism as the server does at the start of a backup.
@@ -78,7 +78,7 @@ impl BackupStatement {
     /// # Errors
     /// For a folder that is not a path of its file service, and for a parallelism that is not a number of 16 bits.
     pub fn check(&self) -> Result<(), SqlError> {
-        if let Place::Folder(folder) = &self.place
+        if let BackupTarget::Folder(folder) = &self.place
             && (folder.is_empty() || !folder.chars().all(is_of_path))
         {
             return Err(SqlError::new(20411, format!("invalid file path: {folder}")));

@@ -9,10 +9,10 @@ mod parse;
 mod s3;
 mod token;
 
-pub use backup::{BackupStatement, Place};
+pub use backup::{BackupStatement, BackupTarget};
 pub use mask::masked;
 pub use parse::{Expression, Item, Statement, parse};
-pub use s3::S3Place;
+pub use s3::S3Target;
 
 /// An error that the server answers.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The options of a backup to S3.
 //!
-//! [`S3Place`] is the parsed result. Invariant: a key that the release does not know is an error; a key that it reads but ignores is
+//! [`S3Target`] is the parsed result. Invariant: a key that the release does not know is an error; a key that it reads but ignores is
 //! dropped.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use crate::version::MoVersion;
 
 /// Where in S3 an archive goes.
 #[derive(Clone, PartialEq, Eq, Default)]
-pub struct S3Place {
+pub struct S3Target {
     /// The address of the service, or `disk` for a folder of the server.
     pub endpoint: String,
     /// The region.
@@ -31,17 +31,17 @@ pub struct S3Place {
     pub parallelism: u16,
 }
 
-impl fmt::Debug for S3Place {
+impl fmt::Debug for S3Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "S3Place({}/{}/{})",
+            "S3Target({}/{}/{})",
             self.endpoint, self.bucket, self.filepath
         )
     }
 }
 
-impl S3Place {
+impl S3Target {
     /// The key of a file of the archive.
     #[must_use]
     pub fn key(&self, name: &str) -> String {

@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use br_archive::{
-    Error, ErrorKind, ImportOptions, Inspection, Limits, Silent, extract, import, inspect,
+    Error, ErrorKind, ImportOptions, Inspection, Limits, NoBundleProgress, extract, import, inspect,
 };
 
 /// A folder in memory, if the system has one: the tests create thousands of small files, and none depends on the disk.
@@ -87,10 +87,15 @@ impl Watched {
     pub(crate) fn refuse(&self, bundle: &Path, options: &ImportOptions, what: &str) -> Error {
         let before = snapshot(self.path());
         let place = |name: &str| self.path().join(name);
-        let looked = inspect(bundle, &options.limits, options.node.as_ref(), &mut Silent);
+        let looked = inspect(
+            bundle,
+            &options.limits,
+            options.node.as_ref(),
+            &mut NoBundleProgress,
+        );
         let error = looked.map(|inspection| inspection.error());
         let error = error.unwrap_or_else(Some);
-        let error = error.unwrap_or_else(|| panic!("{what}: taken by inspect"));
+        let error = error.unwrap_or_else(|| panic!("{what}: inspect accepts the bundle"));
         let dry = options.clone().with_dry_run(true);
         for (name, options) in [
             ("empty", options),
@@ -99,15 +104,15 @@ impl Watched {
             ("deep/missing", &dry),
             ("full", &dry),
         ] {
-            let Err(other) = import(bundle, &place(name), options, &mut Silent) else {
-                panic!("{what}: taken by import into {name}");
+            let Err(other) = import(bundle, &place(name), options, &mut NoBundleProgress) else {
+                panic!("{what}: import accepts the bundle into {name}");
             };
             assert_eq!(other.to_string(), error.to_string(), "{what}: {name}");
             assert_eq!(snapshot(self.path()), before, "{what}: {name}");
         }
         for name in ["empty", "deep/missing"] {
-            let Err(other) = extract(bundle, &place(name), options, &mut Silent) else {
-                panic!("{what}: taken by extract into {name}");
+            let Err(other) = extract(bundle, &place(name), options, &mut NoBundleProgress) else {
+                panic!("{what}: extract accepts the bundle into {name}");
             };
             assert_eq!(other.to_string(), error.to_string(), "{what}: {name}");
             assert_eq!(snapshot(self.path()), before, "{what}: {name}");
@@ -120,7 +125,7 @@ impl Watched {
 
 /// Inspects a bundle, which must be sound.
 pub(crate) fn sound(bundle: &Path) -> Inspection {
-    let inspection = inspect(bundle, &Limits::default(), None, &mut Silent).unwrap();
+    let inspection = inspect(bundle, &Limits::default(), None, &mut NoBundleProgress).unwrap();
     assert!(inspection.is_sound(), "{:?}", inspection.problems);
     inspection
 }

@@ -9,16 +9,16 @@ use br_matrixone::archive;
 use br_matrixone::backup::{
     BackupContext, BackupError, BackupOptions, BackupReport, backup, new_id,
 };
-use br_matrixone::catalog::Place;
+use br_matrixone::catalogue::BackupLocation;
 use br_matrixone::client::{ClientError, ConnectOptions, DEFAULT_PORT, ServerReason};
 use br_sources::matrixone::{KeepError, KeepOptions, keep};
 use clap::{Args, ValueEnum};
 
 use super::list::EntryJson;
 use super::place::{LocationArgs, open, typed_keys};
-use super::progress::ArchiveProgress;
+use super::progress::ArchiveReporter;
 use super::server_tls::ServerTlsArgs;
-use super::{CODES, CatalogArgs};
+use super::{CODES, CatalogueArgs};
 use crate::cli::{examples, exit_codes};
 use crate::commands::sources::{host_name, user_name};
 use crate::context::{CommandContext, secret_variable};
@@ -106,7 +106,7 @@ pub(super) struct BackupArgs {
     compression: Option<String>,
 
     #[command(flatten)]
-    catalog: CatalogArgs,
+    catalogue: CatalogueArgs,
 }
 
 /// Scope of the backup.
@@ -121,7 +121,7 @@ enum TypeArg {
 
 pub(super) async fn run(args: BackupArgs, context: &CommandContext) -> CommandResult {
     let place = args.location.required(context)?;
-    let catalog = args.catalog.open()?;
+    let catalogue = args.catalogue.open()?;
     let base = args.base(context)?;
     let server = args.server(context)?;
     if args.compression.is_some() {
@@ -131,12 +131,13 @@ pub(super) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
             .note("--compression has no effect: MatrixOne ignores it");
     }
     let keys = match place {
-        Place::S3(_) => typed_keys(context)?,
+        BackupLocation::S3(_) => typed_keys(context)?,
         _ => None,
     };
-    let repository = match args.in_place {
-        true => None,
-        false => context.additional_repository()?,
+    let repository = if args.in_place {
+        None
+    } else {
+        context.additional_repository()?
     };
     let repository = match repository {
         // Open the repository now: this finds mistakes before hours of work, and the password prompt comes first.
@@ -156,12 +157,12 @@ pub(super) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
         .with_parallelism(args.parallelism)
         .with_base(base);
     let reporter = Arc::new(context.reporter());
-    let progress = Arc::new(ArchiveProgress::new(&reporter, context));
+    let progress = Arc::new(ArchiveReporter::new(&reporter, context));
     let (_, guard) = context.engine_with(&reporter);
     let clock = || context.runtime.clock.now();
     let name = format!("{}-{}", args.host, args.port);
     let surroundings = BackupContext {
-        catalog: &catalog,
+        catalogue: &catalogue,
         clock: &clock,
         progress,
         cancel: &context.cancel,
@@ -185,7 +186,7 @@ impl BackupArgs {
     fn base(
         &self,
         context: &CommandContext,
-    ) -> Result<Option<br_matrixone::catalog::Entry>, CommandError> {
+    ) -> Result<Option<br_matrixone::catalogue::CatalogueEntry>, CommandError> {
         match (&self.base_id, self.backup_type) {
             (None, Some(TypeArg::Incremental)) => Err(CommandError::usage(
                 "an incremental backup needs a base",
@@ -195,7 +196,7 @@ impl BackupArgs {
                 "a full backup has no base",
                 "leave out --base-id, or use --backup-type incremental",
             )),
-            (Some(id), _) => self.catalog.find(id, context).map(Some),
+            (Some(id), _) => self.catalogue.find(id, context).map(Some),
             (None, _) => Ok(None),
         }
     }
@@ -307,7 +308,7 @@ fn explain(error: &BackupError, id: &str) -> CommandError {
             "correct the arguments; br did not start a backup".to_owned(),
         ),
         BackupError::Busy => (
-            ExitStatus::Locked,
+            ExitStatus::Conflict,
             "run the command again when the other one has finished".to_owned(),
         ),
         BackupError::Unsound { .. } => (

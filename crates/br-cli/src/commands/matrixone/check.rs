@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::list;
 use super::place::{LocationArgs, Source, Wanted};
-use super::progress::ArchiveProgress;
-use super::{CODES, CatalogArgs, blocking};
+use super::progress::ArchiveReporter;
+use super::{CODES, CatalogueArgs, blocking};
 use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
@@ -45,7 +45,7 @@ pub(super) struct CheckArgs {
     location: LocationArgs,
 
     #[command(flatten)]
-    catalog: CatalogArgs,
+    catalogue: CatalogueArgs,
 }
 
 /// A verified backup.
@@ -65,7 +65,7 @@ struct Found {
 }
 
 pub(super) async fn run(args: CheckArgs, context: &CommandContext) -> CommandResult {
-    let source = Source::find(args.id.as_deref(), &args.location, &args.catalog, context)?;
+    let source = Source::find(args.id.as_deref(), &args.location, &args.catalogue, context)?;
     if let (Some(entry), false) = (&source.entry, context.output.is_json()) {
         list::print(std::slice::from_ref(entry), false, context)?;
         if !context.output.console.quiet {
@@ -77,7 +77,7 @@ pub(super) async fn run(args: CheckArgs, context: &CommandContext) -> CommandRes
 
 async fn check_source(source: Source, context: &CommandContext) -> CommandResult {
     let reporter = Arc::new(context.reporter());
-    let progress = ArchiveProgress::new(&reporter, context);
+    let progress = ArchiveReporter::new(&reporter, context);
     let (_, guard) = context.engine_with(&reporter);
     let found = blocking(move || find_all(&source, &progress)).await;
     drop(guard);
@@ -85,7 +85,7 @@ async fn check_source(source: Source, context: &CommandContext) -> CommandResult
 }
 
 /// Checks the selected backup, or all backups at a location if none is selected.
-fn find_all(source: &Source, progress: &ArchiveProgress) -> archive::Result<Found> {
+fn find_all(source: &Source, progress: &ArchiveReporter) -> archive::Result<Found> {
     let archive = source.archive()?;
     let several = archive.backups().len() > 1 && matches!(source.wanted, Wanted::Only);
     match source.wanted.pick(&archive) {
@@ -120,7 +120,7 @@ fn examine(
     archive: &Archive,
     backup: &ArchiveBackup,
     options: CheckOptions,
-    progress: &ArchiveProgress,
+    progress: &ArchiveReporter,
 ) -> archive::Result<Checked> {
     let report = check(archive, backup, &options, progress)?;
     Ok(Checked {
@@ -137,7 +137,7 @@ pub(super) async fn look(
     context: &CommandContext,
 ) -> Result<Checked, CommandError> {
     let reporter = Arc::new(context.reporter());
-    let progress = ArchiveProgress::new(&reporter, context);
+    let progress = ArchiveReporter::new(&reporter, context);
     let (_, guard) = context.engine_with(&reporter);
     let checked = blocking(move || {
         let archive = source.archive()?;

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use br_matrixone::archive;
 use br_matrixone::backup::is_running;
-use br_matrixone::catalog::{Catalog, CatalogError, Entry, Listing, Place, State};
+use br_matrixone::catalogue::{
+    BackupLocation, Catalogue, CatalogueEntry, CatalogueError, Listing, State,
+};
 use br_matrixone::delete;
 use clap::Args;
 
 use super::place::{Source, Wanted};
-use super::progress::ArchiveProgress;
-use super::{CODES, CatalogArgs, blocking};
+use super::progress::ArchiveReporter;
+use super::{CODES, CatalogueArgs, blocking};
 use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
@@ -46,20 +48,21 @@ pub(super) struct DeleteArgs {
     cascade: bool,
 
     #[command(flatten)]
-    catalog: CatalogArgs,
+    catalogue: CatalogueArgs,
 }
 
 pub(super) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandResult {
-    let catalog = args.catalog.open()?;
-    let listing = args.catalog.list(context)?;
+    let catalogue = args.catalogue.open()?;
+    let listing = args.catalogue.list(context)?;
     let entry = listing.find(&args.id)?;
     if !args.not_delete_data {
         refuse_absent(&entry)?;
     }
-    let mut doomed = match args.not_delete_data && !args.cascade {
+    let mut doomed = if args.not_delete_data && !args.cascade {
         // With --not-delete-data the files stay, so other backups still have them.
-        true => Vec::new(),
-        false => dependents(&listing, &entry, context).await?,
+        Vec::new()
+    } else {
+        dependents(&listing, &entry, context).await?
     };
     if !doomed.is_empty() && !args.cascade {
         return Err(needed(&listing, &entry, &doomed));
@@ -67,9 +70,9 @@ pub(super) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
     // Delete dependent backups first: an interruption must not leave a backup without its base.
     doomed.push(entry);
     // After a rebuild of the catalogue, a backup in progress may have a different entry.
-    if doomed.iter().any(|entry| entry.state != State::Complete) && is_running(&catalog) {
+    if doomed.iter().any(|entry| entry.state != State::Complete) && is_running(&catalogue) {
         return Err(CommandError::new(
-            ExitStatus::Locked,
+            ExitStatus::Conflict,
             "a backup is running on this machine, and it may be the one to delete",
             "run the command again when it has finished",
         ));
@@ -79,7 +82,7 @@ pub(super) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
         if context.cancel.is_cancelled() {
             return Err(CommandError::interrupted());
         }
-        delete_one(entry, &catalog, args.not_delete_data, context).await?;
+        delete_one(entry, &catalogue, args.not_delete_data, context).await?;
         deleted.push(entry.id.to_string());
     }
     print(&deleted, args.not_delete_data, context)?;
@@ -87,20 +90,26 @@ pub(super) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
 }
 
 /// The error about a backup that others need. The hint names only ids that are in the catalogue.
-fn needed(listing: &Listing, entry: &Entry, dependents: &[Entry]) -> CommandError {
+fn needed(
+    listing: &Listing,
+    entry: &CatalogueEntry,
+    dependents: &[CatalogueEntry],
+) -> CommandError {
     let is_known = |id| listing.entries.iter().any(|known| known.id == id);
     let names: Vec<_> = dependents
         .iter()
-        .map(|other| match is_known(other.id) {
-            true => other.id.to_string(),
-            false => format!("{} (only its files: it is not in the catalogue)", other.id),
+        .map(|other| {
+            if is_known(other.id) {
+                other.id.to_string()
+            } else {
+                format!("{} (only its files: it is not in the catalogue)", other.id)
+            }
         })
         .collect();
-    let hint = match dependents.iter().all(|other| is_known(other.id)) {
-        true => "delete them first, or delete all together with --cascade",
-        false => {
-            "delete all together with --cascade, including files that are not in the catalogue"
-        }
+    let hint = if dependents.iter().all(|other| is_known(other.id)) {
+        "delete them first, or delete all together with --cascade"
+    } else {
+        "delete all together with --cascade, including files that are not in the catalogue"
     };
     let message = format!("other backups need {}: {}", entry.id, names.join(", "));
     CommandError::usage(message, hint)
@@ -109,12 +118,12 @@ fn needed(listing: &Listing, entry: &Entry, dependents: &[Entry]) -> CommandErro
 /// Finds the backups that need a backup.
 async fn dependents(
     listing: &Listing,
-    entry: &Entry,
+    entry: &CatalogueEntry,
     context: &CommandContext,
-) -> Result<Vec<Entry>, CommandError> {
+) -> Result<Vec<CatalogueEntry>, CommandError> {
     let source = Source::of(entry.clone(), context)?;
     let reporter = Arc::new(context.reporter());
-    let progress = ArchiveProgress::new(&reporter, context);
+    let progress = ArchiveReporter::new(&reporter, context);
     let (listing, entry) = (listing.clone(), entry.clone());
     let work = move || {
         let archive = source.archive_if_any()?;
@@ -130,8 +139,8 @@ async fn dependents(
 
 /// Deletes one backup. It removes the catalogue entry last, so that an interrupted deletion can be repeated.
 async fn delete_one(
-    entry: &Entry,
-    catalog: &Catalog,
+    entry: &CatalogueEntry,
+    catalogue: &Catalogue,
     keep_data: bool,
     context: &CommandContext,
 ) -> Result<(), CommandError> {
@@ -140,9 +149,9 @@ async fn delete_one(
         let id = entry.id.to_string();
         blocking(move || remove(&source, &id)).await?;
     }
-    match catalog.remove(entry.id) {
+    match catalogue.remove(entry.id) {
         // A dependent backup that was found only by its files.
-        Err(CatalogError::NotFound(_)) => Ok(()),
+        Err(CatalogueError::NotFound(_)) => Ok(()),
         removed => Ok(removed?),
     }
 }
@@ -166,9 +175,9 @@ fn remove(source: &Source, id: &str) -> archive::Result<()> {
 }
 
 /// A missing folder may be on a file system that is not mounted; do not treat its backups as deleted.
-fn refuse_absent(entry: &Entry) -> Result<(), CommandError> {
+fn refuse_absent(entry: &CatalogueEntry) -> Result<(), CommandError> {
     match &entry.place {
-        Place::FileSystem { path }
+        BackupLocation::FileSystem { path }
             if entry.state == State::Complete && !Path::new(path).exists() =>
         {
             Err(CommandError::new(

@@ -1,13 +1,13 @@
 //! `br matrixone list`: lists MatrixOne backups.
 
-use br_matrixone::catalog::{Entry, Place};
+use br_matrixone::catalogue::{BackupLocation, CatalogueEntry};
 use clap::Args;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::check::{self, CheckJson};
 use super::place::Source;
-use super::{CODES, CatalogArgs};
+use super::{CODES, CatalogueArgs};
 use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
@@ -38,16 +38,16 @@ pub(super) struct ListArgs {
     not_check_data: bool,
 
     #[command(flatten)]
-    catalog: CatalogArgs,
+    catalogue: CatalogueArgs,
 }
 
 pub(super) async fn run(args: ListArgs, context: &CommandContext) -> CommandResult {
     let Some(id) = &args.id else {
-        let listing = args.catalog.list(context)?;
+        let listing = args.catalogue.list(context)?;
         print(&listing.entries, true, context)?;
         return Ok(ExitStatus::Ok);
     };
-    let entry = args.catalog.find(id, context)?;
+    let entry = args.catalogue.find(id, context)?;
     let output = &context.output;
     if !output.is_json() {
         print(std::slice::from_ref(&entry), false, context)?;
@@ -62,12 +62,13 @@ pub(super) async fn run(args: ListArgs, context: &CommandContext) -> CommandResu
         output.text(b"\nChecking the backup data(currently,no checksum)...\n\n")?;
     }
     let checked = check::look(Source::of(entry.clone(), context)?, context).await?;
-    match output.is_json() {
-        true => output.document(&serde_json::json!({
+    if output.is_json() {
+        output.document(&serde_json::json!({
             "backups": [EntryJson::from(&entry)],
             "check": CheckJson::from(&checked),
-        }))?,
-        false => check::print(&checked, context)?,
+        }))?;
+    } else {
+        check::print(&checked, context)?;
     }
     check::verdict_of(&checked)?;
     Ok(ExitStatus::Ok)
@@ -75,7 +76,7 @@ pub(super) async fn run(args: ListArgs, context: &CommandContext) -> CommandResu
 
 /// Prints the manual's table, or JSON.
 pub(super) fn print(
-    entries: &[Entry],
+    entries: &[CatalogueEntry],
     all: bool,
     context: &CommandContext,
 ) -> Result<(), CommandError> {
@@ -114,18 +115,18 @@ enum PlaceJson<'a> {
     },
 }
 
-impl<'a> From<&'a Place> for PlaceJson<'a> {
-    fn from(place: &'a Place) -> Self {
+impl<'a> From<&'a BackupLocation> for PlaceJson<'a> {
+    fn from(place: &'a BackupLocation) -> Self {
         match place {
-            Place::FileSystem { path } => Self::FileSystem { path },
-            Place::S3(place) => Self::S3 {
+            BackupLocation::FileSystem { path } => Self::FileSystem { path },
+            BackupLocation::S3(place) => Self::S3 {
                 endpoint: &place.endpoint,
                 bucket: &place.bucket,
                 filepath: &place.filepath,
                 region: &place.region,
                 is_minio: place.is_minio,
             },
-            Place::Repository { url, backup } => Self::Repository { url, backup },
+            BackupLocation::Repository { url, backup } => Self::Repository { url, backup },
         }
     }
 }
@@ -148,8 +149,8 @@ pub(super) struct EntryJson<'a> {
     server_version: Option<String>,
 }
 
-impl<'a> From<&'a Entry> for EntryJson<'a> {
-    fn from(entry: &'a Entry) -> Self {
+impl<'a> From<&'a CatalogueEntry> for EntryJson<'a> {
+    fn from(entry: &'a CatalogueEntry) -> Self {
         Self {
             id: entry.id.to_string(),
             kind: entry.kind.as_str(),

@@ -16,7 +16,9 @@ mod server_tls;
 use std::path::{Path, PathBuf};
 
 use br_matrixone::archive::{self, ErrorKind};
-use br_matrixone::catalog::{Catalog, CatalogError, DEFAULT_META_PATH, Entry, Listing, OWN_NAME};
+use br_matrixone::catalogue::{
+    Catalogue, CatalogueEntry, CatalogueError, DEFAULT_META_PATH, Listing, OWN_NAME,
+};
 use clap::{Args, Subcommand};
 
 use crate::cli::{examples, exit_codes};
@@ -37,7 +39,7 @@ pub(crate) const CODES: &[ExitStatus] = &[
     ExitStatus::Failure,
     ExitStatus::Usage,
     ExitStatus::RepositoryNotFound,
-    ExitStatus::Locked,
+    ExitStatus::Conflict,
     ExitStatus::AccessDenied,
     ExitStatus::StorageUnavailable,
     ExitStatus::Damaged,
@@ -109,15 +111,15 @@ enum Verb {
 
 /// The location of the catalogue.
 #[derive(Debug, Clone, Args)]
-pub(super) struct CatalogArgs {
+pub(super) struct CatalogueArgs {
     /// Catalogue of mo_br or of br; br keeps its own file next to mo_br's
     #[arg(long, value_name = "FILE", default_value = DEFAULT_META_PATH)]
     meta_path: PathBuf,
 }
 
-impl CatalogArgs {
-    fn open(&self) -> Result<Catalog, CommandError> {
-        Ok(Catalog::open(&self.meta_path)?)
+impl CatalogueArgs {
+    fn open(&self) -> Result<Catalogue, CommandError> {
+        Ok(Catalogue::open(&self.meta_path)?)
     }
 
     /// Refuses to continue without a catalogue: an empty list would look as if there were no backups.
@@ -157,7 +159,7 @@ impl CatalogArgs {
     }
 
     /// Finds the selected backup.
-    fn find(&self, id: &str, context: &CommandContext) -> Result<Entry, CommandError> {
+    fn find(&self, id: &str, context: &CommandContext) -> Result<CatalogueEntry, CommandError> {
         Ok(self.list(context)?.find(id)?)
     }
 }
@@ -244,29 +246,29 @@ impl From<archive::Error> for CommandError {
     }
 }
 
-impl From<CatalogError> for CommandError {
-    fn from(error: CatalogError) -> Self {
+impl From<CatalogueError> for CommandError {
+    fn from(error: CatalogueError) -> Self {
         let (status, hint) = match &error {
-            CatalogError::NotFound(_) | CatalogError::Several { .. } | CatalogError::Deleted(_) => {
-                (
-                    ExitStatus::Usage,
-                    "`br matrixone list` shows the backups in the catalogue; --meta-path names another catalogue",
-                )
-            }
-            CatalogError::SecretInPlace(_) => (
+            CatalogueError::NotFound(_)
+            | CatalogueError::Several { .. }
+            | CatalogueError::Deleted(_) => (
+                ExitStatus::Usage,
+                "`br matrixone list` shows the backups in the catalogue; --meta-path names another catalogue",
+            ),
+            CatalogueError::SecretInPlace(_) => (
                 ExitStatus::Usage,
                 "give keys with --access-key-id and --secret-access-key-file",
             ),
-            CatalogError::Busy(_) => (
-                ExitStatus::Locked,
+            CatalogueError::Busy(_) => (
+                ExitStatus::Conflict,
                 "run the command again when the other one has finished",
             ),
-            CatalogError::Damaged { .. } => (
+            CatalogueError::Damaged { .. } => (
                 ExitStatus::Damaged,
                 "the backups are not affected: use --location, which needs no catalogue; `br matrixone rebuild` creates a new \
                  catalogue",
             ),
-            CatalogError::Newer { .. } => (
+            CatalogueError::Newer { .. } => (
                 ExitStatus::UnsupportedFormat,
                 "use a newer br: this version does not know the format and changes nothing",
             ),

@@ -7,12 +7,12 @@ use std::path::Path;
 
 use br_core::{Location, S3Location};
 use br_matrixone::archive::{self, Archive, ArchiveBackup, Limits};
-use br_matrixone::catalog::{Entry, Place, S3Place};
+use br_matrixone::catalogue::{BackupLocation, CatalogueEntry, S3BackupLocation};
 use br_matrixone::sql::S3Keys;
 
 use clap::Args;
 
-use super::CatalogArgs;
+use super::CatalogueArgs;
 use crate::context::CommandContext;
 use crate::error::CommandError;
 use crate::storage::{BucketKeys, parse_location, refuse};
@@ -37,7 +37,7 @@ pub(super) struct Source {
     /// Which backup at this location.
     pub(super) wanted: Wanted,
     /// The entry in the catalogue; `None` when the location came from the command line.
-    pub(super) entry: Option<Entry>,
+    pub(super) entry: Option<CatalogueEntry>,
 }
 
 /// Selects a backup below a root.
@@ -46,7 +46,7 @@ pub(super) enum Wanted {
     /// The backup in this folder.
     Directory(String),
     /// The backup of a catalogue entry without a folder: in old releases the root was the backup.
-    Noted(Box<Entry>),
+    Noted(Box<CatalogueEntry>),
     /// The backup whose id starts with this text.
     Prefix(String),
     /// The only backup, or the one in the given folder.
@@ -58,7 +58,7 @@ impl Source {
     pub(super) fn find(
         id: Option<&str>,
         location: &LocationArgs,
-        catalog: &CatalogArgs,
+        catalogue: &CatalogueArgs,
         context: &CommandContext,
     ) -> Result<Self, CommandError> {
         if let Some(place) = location.place(context)? {
@@ -71,7 +71,7 @@ impl Source {
             });
         }
         match id {
-            Some(id) => Self::of(catalog.find(id, context)?, context),
+            Some(id) => Self::of(catalogue.find(id, context)?, context),
             None => Err(CommandError::usage(
                 "no backup is named",
                 "give the id of a backup in the catalogue, or name a folder or a bucket with --location",
@@ -80,7 +80,10 @@ impl Source {
     }
 
     /// A backup in the catalogue.
-    pub(super) fn of(entry: Entry, context: &CommandContext) -> Result<Self, CommandError> {
+    pub(super) fn of(
+        entry: CatalogueEntry,
+        context: &CommandContext,
+    ) -> Result<Self, CommandError> {
         let wanted = match &entry.sub_directory {
             Some(directory) => Wanted::Directory(directory.clone()),
             None => Wanted::Noted(Box::new(entry.clone())),
@@ -141,7 +144,10 @@ impl Wanted {
 
 impl LocationArgs {
     /// The location on the command line.
-    pub(super) fn place(&self, context: &CommandContext) -> Result<Option<Place>, CommandError> {
+    pub(super) fn place(
+        &self,
+        context: &CommandContext,
+    ) -> Result<Option<BackupLocation>, CommandError> {
         let Some(text) = &self.location else {
             return Ok(None);
         };
@@ -154,7 +160,7 @@ impl LocationArgs {
                 let bucket = context.complete_bucket(&bucket)?;
                 let keys = context.bucket_keys();
                 let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-                Ok(Some(Place::S3(S3Place {
+                Ok(Some(BackupLocation::S3(S3BackupLocation {
                     endpoint: text(bucket.endpoint()),
                     bucket: bucket.bucket().to_owned(),
                     filepath: bucket.prefix().to_owned(),
@@ -171,7 +177,10 @@ impl LocationArgs {
     }
 
     /// The location on the command line; required.
-    pub(super) fn required(&self, context: &CommandContext) -> Result<Place, CommandError> {
+    pub(super) fn required(
+        &self,
+        context: &CommandContext,
+    ) -> Result<BackupLocation, CommandError> {
         let place = self.place(context)?;
         place.ok_or_else(|| {
             CommandError::usage(
@@ -203,13 +212,13 @@ pub(super) fn typed_keys(context: &CommandContext) -> Result<Option<S3Keys>, Com
 
 /// Opens a location.
 pub(super) fn open(
-    place: &Place,
+    place: &BackupLocation,
     context: &CommandContext,
 ) -> Result<archive::Folder, CommandError> {
     match place {
-        Place::FileSystem { path } => Ok(archive::Folder::local(path.as_ref())),
-        Place::S3(bucket) => open_bucket(bucket, context),
-        Place::Repository { url, backup } => Err(CommandError::usage(
+        BackupLocation::FileSystem { path } => Ok(archive::Folder::local(path.as_ref())),
+        BackupLocation::S3(bucket) => open_bucket(bucket, context),
+        BackupLocation::Repository { url, backup } => Err(CommandError::usage(
             format!("this backup is in the repository {url}"),
             format!(
                 "restore it from there: `br -r {url} restore {backup} --target FOLDER`; `br -r {url} delete {backup}` deletes it, and \
@@ -221,7 +230,7 @@ pub(super) fn open(
 
 /// Opens a bucket with the keys from the command line or the environment.
 fn open_bucket(
-    bucket: &S3Place,
+    bucket: &S3BackupLocation,
     context: &CommandContext,
 ) -> Result<archive::Folder, CommandError> {
     let some = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
@@ -255,9 +264,9 @@ fn open_bucket(
 }
 
 /// A folder from the command line, as a location.
-fn folder(path: &Path) -> Result<Place, CommandError> {
+fn folder(path: &Path) -> Result<BackupLocation, CommandError> {
     let path = absolute(path)?;
-    Ok(Place::FileSystem { path })
+    Ok(BackupLocation::FileSystem { path })
 }
 
 /// Makes the path absolute: it must be the same folder for the server and for br.

@@ -1,6 +1,6 @@
 //! Progress while files are checked or restored.
 //!
-//! [`ArchiveProgress`] counts, stops when the user cancels, and collects the file names that the manual of `mo_br` shows.
+//! [`ArchiveReporter`] counts, stops when the user cancels, and collects the file names that the manual of `mo_br` shows.
 //! Invariant: without `--verbose` it collects only a few small files, whatever the number of objects is.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +23,7 @@ const SMALL: [&str; 5] = [
 ];
 
 /// Counts progress, and stops the operation when the user cancels.
-pub(super) struct ArchiveProgress {
+pub(super) struct ArchiveReporter {
     reporter: Arc<ProgressReporter>,
     cancel: CancellationToken,
     /// Collect the names of all files.
@@ -41,7 +41,7 @@ struct Kept {
     restored: Vec<String>,
 }
 
-impl ArchiveProgress {
+impl ArchiveReporter {
     pub(super) fn new(reporter: &Arc<ProgressReporter>, context: &CommandContext) -> Self {
         Self {
             reporter: Arc::clone(reporter),
@@ -59,10 +59,12 @@ impl ArchiveProgress {
         let more = self.more.swap(false, Ordering::Relaxed);
         let lines = checked.into_iter().map(|(_, dir, path)| {
             let path = format::text(&path);
-            match (dir == own, path.contains('/')) {
-                (false, _) => format!("check: {}/{path}", format::text(&dir)),
-                (true, true) => format!("check: {path}"),
-                (true, false) => format!("check: /{path}"),
+            if dir != own {
+                format!("check: {}/{path}", format::text(&dir))
+            } else if path.contains('/') {
+                format!("check: {path}")
+            } else {
+                format!("check: /{path}")
             }
         });
         lines.chain(more.then(|| "...".to_owned())).collect()
@@ -89,7 +91,7 @@ impl ArchiveProgress {
     }
 }
 
-impl archive::Progress for ArchiveProgress {
+impl archive::ArchiveProgress for ArchiveReporter {
     fn event(&self, event: archive::Event<'_>) {
         let (bytes, entries) = match event {
             archive::Event::Begun { files, bytes } => {

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use br_matrixone::archive::{Archive, Limits};
-use br_matrixone::catalog::{Place, State};
+use br_matrixone::catalogue::{BackupLocation, State};
 use br_matrixone::find::{self, Found};
 use br_sources::matrixone::copies;
 use clap::Args;
 
 use super::place::{LocationArgs, open};
-use super::progress::ArchiveProgress;
-use super::{CODES, CatalogArgs, blocking};
+use super::progress::ArchiveReporter;
+use super::{CODES, CatalogueArgs, blocking};
 use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
@@ -38,11 +38,11 @@ pub(super) struct RebuildArgs {
     location: LocationArgs,
 
     #[command(flatten)]
-    catalog: CatalogArgs,
+    catalogue: CatalogueArgs,
 }
 
 pub(super) async fn run(args: RebuildArgs, context: &CommandContext) -> CommandResult {
-    let catalog = args.catalog.open()?;
+    let catalogue = args.catalogue.open()?;
     let place = args.location.place(context)?;
     let repository = context.additional_repository()?;
     if place.is_none() && repository.is_none() {
@@ -71,7 +71,7 @@ pub(super) async fn run(args: RebuildArgs, context: &CommandContext) -> CommandR
     let incomplete = found.entries.iter();
     let incomplete = incomplete.filter(|entry| entry.state != State::Complete);
     let incomplete = incomplete.count() as u64;
-    let rebuilt = catalog.rebuild(found.entries)?;
+    let rebuilt = catalogue.rebuild(found.entries)?;
     let output = &context.output;
     if let Some(path) = &rebuilt.set_aside {
         let text = format!(
@@ -82,7 +82,7 @@ pub(super) async fn run(args: RebuildArgs, context: &CommandContext) -> CommandR
     }
     if output.is_json() {
         output.document(&Summary::new(serde_json::json!({
-            "catalog": catalog.path().to_string_lossy(),
+            "catalog": catalogue.path().to_string_lossy(),
             "added": rebuilt.added,
             "updated": rebuilt.updated,
             "kept": rebuilt.kept,
@@ -93,7 +93,7 @@ pub(super) async fn run(args: RebuildArgs, context: &CommandContext) -> CommandR
     }
     if !output.console.quiet {
         let added = format::counted(rebuilt.added as u64, "backup", "backups");
-        let mut line = format!("{added} added to {}", format::path(catalog.path()));
+        let mut line = format!("{added} added to {}", format::path(catalogue.path()));
         if rebuilt.updated > 0 {
             line += &format!(", {} corrected", format::count(rebuilt.updated as u64));
         }
@@ -109,10 +109,10 @@ pub(super) async fn run(args: RebuildArgs, context: &CommandContext) -> CommandR
 }
 
 /// Finds the backups below a root.
-async fn below(place: Place, context: &CommandContext) -> Result<Found, CommandError> {
+async fn below(place: BackupLocation, context: &CommandContext) -> Result<Found, CommandError> {
     let root = open(&place, context)?;
     let reporter = Arc::new(context.reporter());
-    let progress = ArchiveProgress::new(&reporter, context);
+    let progress = ArchiveReporter::new(&reporter, context);
     let work = move || {
         let archive = Archive::open(&root, &Limits::default())?;
         find::find(&place, &archive, &progress)

@@ -9,12 +9,12 @@ use br_core::{Location, S3Location, Secret};
 use br_matrixone::archive::{
     self, Folder, RestoreOptions, RestorePlan, RestoreReport, RestoreTarget, TnConfig,
 };
-use br_matrixone::catalog::State;
+use br_matrixone::catalogue::State;
 use clap::{Args, ValueEnum};
 
 use super::place::{LocationArgs, Source};
-use super::progress::ArchiveProgress;
-use super::{CODES, CatalogArgs, blocking};
+use super::progress::ArchiveReporter;
+use super::{CODES, CatalogueArgs, blocking};
 use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
@@ -85,7 +85,7 @@ pub(super) struct RestoreArgs {
     parallelism: Option<u16>,
 
     #[command(flatten)]
-    catalog: CatalogArgs,
+    catalogue: CatalogueArgs,
 }
 
 /// Where requests name the target bucket.
@@ -99,7 +99,7 @@ enum TargetAddressing {
 
 pub(super) async fn run(args: RestoreArgs, context: &CommandContext) -> CommandResult {
     let (target, to) = args.target(context)?;
-    let source = Source::find(args.id.as_deref(), &args.location, &args.catalog, context)?;
+    let source = Source::find(args.id.as_deref(), &args.location, &args.catalogue, context)?;
     refuse_unusable(&source)?;
     if args.target_secret_access_key.is_some() {
         let better = "use a profile, or AWS_SECRET_ACCESS_KEY";
@@ -112,7 +112,7 @@ pub(super) async fn run(args: RestoreArgs, context: &CommandContext) -> CommandR
         options = options.with_threads(threads);
     }
     let reporter = Arc::new(context.reporter());
-    let progress = Arc::new(ArchiveProgress::new(&reporter, context));
+    let progress = Arc::new(ArchiveReporter::new(&reporter, context));
     let (_, guard) = context.engine_with(&reporter);
     let teller = Arc::clone(&progress);
     let done = blocking(move || {

@@ -1,4 +1,4 @@
-//! Sizes, durations and times in the format of the original tool, a Go program. `catalog/values.rs` of br-matrixone parses them.
+//! Sizes, durations and times in the format of the original tool, a Go program. `catalogue/values.rs` of br-matrixone parses them.
 
 use std::fmt::Write as _;
 use std::time::Duration;

@@ -122,9 +122,10 @@ pub(super) fn normalise(paths: &[Vec<u8>], folder: &[u8]) -> (Vec<Vec<u8>>, Vec<
         parts.join(&b'/')
     };
     let out = paths.iter().zip(&typed).map(write).collect();
-    let folder = match is_one_folder && first > 0 && base.is_absolute {
-        true => absolute(above(first)),
-        false => folder.to_vec(),
+    let folder = if is_one_folder && first > 0 && base.is_absolute {
+        absolute(above(first))
+    } else {
+        folder.to_vec()
     };
     (out, folder)
 }

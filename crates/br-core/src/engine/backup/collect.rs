@@ -98,9 +98,10 @@ impl<'a> Collector<'a> {
                 is_warning,
             } => {
                 let message = &message;
-                let event = match is_warning {
-                    true => Event::Warning { message },
-                    false => Event::Note { message },
+                let event = if is_warning {
+                    Event::Warning { message }
+                } else {
+                    Event::Note { message }
                 };
                 self.io.context.progress.event(event);
                 return Ok(());

@@ -1,8 +1,12 @@
 //! The last writes of a backup: index segment, manifest and log entry.
+//!
+//! [`run`] appends the log entry without reading newer entries first. If another process appended an entry in the meantime, the append
+//! fails and returns the new entries. If one of them condemns packs, [`rescue`] replaces the references to these packs; then `run` tries
+//! again. Invariant: when the log entry is appended, the writer has read every earlier entry, and the backup uses no condemned pack.
 
 use std::collections::BTreeSet;
 
-use super::dedup::note_place;
+use super::dedup::note_location;
 use super::options::BackupOptions;
 use super::pipeline::Collected;
 use super::start::Start;
@@ -12,7 +16,7 @@ use crate::error::Result;
 use crate::format::LogEntry;
 use crate::model::{PackId, References};
 use crate::repository::{
-    Append, Index, IndexSegment, Io, LogPosition, Place, SegmentPlan, StoredPack, conflict,
+    Append, ChunkLocation, Index, IndexSegment, Io, LogPosition, SegmentPlan, StoredPack, conflict,
 };
 
 /// Maximum commit retries after losing a race.
@@ -135,9 +139,11 @@ fn rescue(
         for slot in slots {
             let id = ids.as_ref().and_then(|ids| ids.get(slot as usize));
             // Stored deltas may use this chunk as a base, and a base must be stored whole, so a delta does not replace it.
-            let is_left = |place: &Place<'_>| !place.is_delta() && !lost.contains(&place.pack.id);
-            let place = id.and_then(|id| newest.find_all(id).find(is_left));
-            if !place.is_some_and(|place| note_place(&newest, &place, references)) {
+            let is_left = |location: &ChunkLocation<'_>| {
+                !location.is_delta() && !lost.contains(&location.pack.id)
+            };
+            let location = id.and_then(|id| newest.find_all(id).find(is_left));
+            if !location.is_some_and(|location| note_location(&newest, &location, references)) {
                 wanted.insert(*pack, slot);
             }
         }

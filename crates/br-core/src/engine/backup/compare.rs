@@ -91,9 +91,10 @@ impl<'a> Compare<'a> {
                     .map_err(|gap| warn_of_gap(&*progress, &gap.error))
                     .ok()
             });
-            let started = match can_skip {
-                true => base.started,
-                false => Timestamp::MIN,
+            let started = if can_skip {
+                base.started
+            } else {
+                Timestamp::MIN
             };
             known.push(Known::new(Box::new(entries), started));
         }
@@ -224,9 +225,10 @@ fn action_of(now: &Entry, before: &Entry) -> Action {
     let is_same = is_same_kind
         && (now.mode, now.mtime) == (before.mode, before.mtime)
         && now.owner == before.owner;
-    match is_same {
-        true => Action::Unchanged,
-        false => Action::Changed,
+    if is_same {
+        Action::Unchanged
+    } else {
+        Action::Changed
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::format::ChunkIdKey;
 use crate::model::{ChunkId, References};
-use crate::repository::{ChunkReader, Index, Place};
+use crate::repository::{ChunkLocation, ChunkReader, Index};
 
 /// Number of locks. Several locks make it unlikely that workers wait for each other.
 const SHARDS: usize = 64;
@@ -57,12 +57,12 @@ impl Prover {
     }
 
     /// True when the chunk can be read. The reader remembers a chunk that cannot be read as damaged.
-    fn proves(&self, id: &ChunkId, place: &Place<'_>) -> bool {
+    fn proves(&self, id: &ChunkId, location: &ChunkLocation<'_>) -> bool {
         let shard = &self.proven[shard(id)];
         if shard.lock().is_ok_and(|proven| proven.contains(id)) {
             return true;
         }
-        let is_sound = self.reader.read_at(id, place).is_ok();
+        let is_sound = self.reader.read_at(id, location).is_ok();
         if let (true, Ok(mut proven)) = (is_sound, shard.lock()) {
             proven.insert(*id);
         }
@@ -97,17 +97,17 @@ impl Dedup {
         self.id_key.id(chunk)
     }
 
-    /// Adds the place of a stored chunk to the references. False when no usable copy of the chunk is stored.
+    /// Adds the location of a stored chunk to the references. False when no usable copy of the chunk is stored.
     pub(super) fn note_stored(&self, id: &ChunkId, references: &mut References) -> bool {
-        let mut places = self.index.find_all(id);
-        let proves = |place: &Place<'_>| {
+        let mut locations = self.index.find_all(id);
+        let proves = |location: &ChunkLocation<'_>| {
             let prover = self.prover.as_ref();
-            prover.is_none_or(|prover| prover.proves(id, place))
+            prover.is_none_or(|prover| prover.proves(id, location))
         };
-        places.any(|place| {
-            self.index.is_sound(&place)
-                && proves(&place)
-                && note_place(&self.index, &place, references)
+        locations.any(|location| {
+            self.index.is_sound(&location)
+                && proves(&location)
+                && note_location(&self.index, &location, references)
         })
     }
 
@@ -122,25 +122,33 @@ impl Dedup {
     }
 }
 
-/// Adds a place and the places of its bases to the references. Returns false and adds nothing when one of them is damaged or missing.
-pub(crate) fn note_place(index: &Index, place: &Place<'_>, references: &mut References) -> bool {
-    if !index.is_sound(place) {
+/// Adds a location and the locations of its bases to the references. Returns false and adds nothing when one of them is damaged or missing.
+pub(crate) fn note_location(
+    index: &Index,
+    location: &ChunkLocation<'_>,
+    references: &mut References,
+) -> bool {
+    if !index.is_sound(location) {
         return false;
     }
-    let bases = &place.group.bases;
+    let bases = &location.group.bases;
     let is_there = |base| index.find_whole(base).is_some();
     if !bases.iter().all(is_there) {
         return false;
     }
-    add_live_references(index, place, references);
+    add_live_references(index, location, references);
     true
 }
 
-/// Adds a place to the references, and those of its bases that still exist.
-pub(crate) fn add_live_references(index: &Index, place: &Place<'_>, references: &mut References) {
-    let bases = place.group.bases.iter();
+/// Adds a location to the references, and those of its bases that still exist.
+pub(crate) fn add_live_references(
+    index: &Index,
+    location: &ChunkLocation<'_>,
+    references: &mut References,
+) {
+    let bases = location.group.bases.iter();
     for base in bases.filter_map(|base| index.find_whole(base)) {
         references.insert(base.pack.id, base.slot);
     }
-    references.insert(place.pack.id, place.slot);
+    references.insert(location.pack.id, location.slot);
 }

@@ -89,13 +89,15 @@ impl<'a> PreviousVersion<'a> {
             .chunks
             .get(self.next)
             .is_some_and(|chunk| chunk.id == *id);
-        let at = match is_next {
-            true => self.next,
-            false if self.chunks.len() > MAX_SEARCHED => return DeltaBases::default(),
-            false => match self.positions().get(id) {
+        let at = if is_next {
+            self.next
+        } else if self.chunks.len() > MAX_SEARCHED {
+            return DeltaBases::default();
+        } else {
+            match self.positions().get(id) {
                 Some(at) if *at >= self.next => *at,
                 _ => return DeltaBases::default(),
-            },
+            }
         };
         let passed = self.next..at;
         self.next = at + 1;
@@ -201,10 +203,11 @@ impl Deltas {
         let index = self.reader.index();
         let room = PREFIX_LEN.min((raw.len() as u64 * PREFIX_RATIO).max(MIN_PREFIX_LEN));
         let bases = bases(index, &like.chunks, room);
-        let delta = match bases.is_empty() {
-            true => None,
+        let delta = if bases.is_empty() {
+            None
+        } else {
             // Damage in the repository must not fail the backup: `check` reports it.
-            false => self.reader.read_bases(&bases).ok(),
+            self.reader.read_bases(&bases).ok()
         };
         let delta = delta.and_then(|prefix| compress_delta(self.level, &prefix, raw));
         let Some(stored) = delta else {
@@ -222,8 +225,8 @@ impl Deltas {
         }
         like.backoff.record(true);
         for base in &bases {
-            if let Some(place) = index.find_whole(base) {
-                references.insert(place.pack.id, place.slot);
+            if let Some(location) = index.find_whole(base) {
+                references.insert(location.pack.id, location.slot);
             }
         }
         Ok(Delta { stored, bases })
@@ -239,14 +242,14 @@ fn bases(index: &Index, chunks: &[ChunkRef], mut room: u64) -> Vec<ChunkId> {
             Some(_) => vec![chunk.id],
             None => index
                 .find(&chunk.id)
-                .map(|place| place.group.bases.clone())
+                .map(|location| location.group.bases.clone())
                 .unwrap_or_default(),
         };
         for id in rests_on {
-            let Some(place) = index.find_whole(&id).filter(|_| seen.insert(id)) else {
+            let Some(location) = index.find_whole(&id).filter(|_| seen.insert(id)) else {
                 continue;
             };
-            let len = u64::from(place.len);
+            let len = u64::from(location.len);
             if len > room || out.len() as u64 >= limits::GROUP_BASES {
                 return out;
             }
@@ -280,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_replaced_stands_between_what_stayed() {
+    fn replaced_chunks_are_found_between_unchanged_ones() {
         let file = file(b"abcdef");
         let mut previous = PreviousVersion::of(Some(&file)).unwrap();
         assert_eq!(names(&previous.meet(&chunk(b'a').id)), b"");
@@ -305,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn hope_ends_and_comes_back() {
+    fn deltas_pause_after_misses_and_resume() {
         let file = file(b"ab");
         let mut previous = PreviousVersion::of(Some(&file)).unwrap();
         let like = previous.rest();

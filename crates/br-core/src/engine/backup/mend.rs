@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_entry_stays_as_it_is() {
+    fn valid_entry_stays_unchanged() {
         let mut entry = fifo();
         assert_eq!(Mender::default().mend(&mut entry), None);
         assert_eq!(entry, fifo());
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_one_inode_are_one_thing() {
+    fn names_of_one_inode_are_one_file() {
         let mut mender = Mender::default();
         let mut first = fifo();
         first.link_group = Some(1);

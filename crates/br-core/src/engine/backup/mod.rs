@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`backup`] runs the pipeline, [`BackupOptions`] configures it, [`BackupReport`] holds the result. Invariant: a backup's last write is
-//! the log entry that adds it to the catalog.
+//! the log entry that adds it to the backup list.
 
 mod base;
 mod block;

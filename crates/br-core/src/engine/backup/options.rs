@@ -15,7 +15,7 @@ pub struct BackupOptions {
     pub host: String,
     /// Name of the user.
     pub user: String,
-    /// The paths as typed, raw bytes. They are stored in the catalog, select the base, and matter to a restore: it treats a folder above
+    /// The paths as typed, raw bytes. They are stored in the backup list, select the base, and matter to a restore: it treats a folder above
     /// one of these paths as not backed up, so the folder keeps its metadata and its other contents. Pass the paths that the source was
     /// created with: every folder entry that is not above one of them counts as backed up, and a restore that deletes removes everything
     /// in it that has no entry. `.` and `..` are resolved in the stored paths, as text and without following links.
@@ -183,10 +183,11 @@ pub(super) fn check_description(options: &BackupOptions) -> Result<()> {
         origin.kind.name().len() + texts.map(String::len).sum::<usize>()
     });
     let len = len + texts.sum::<usize>() + paths.sum::<usize>() + origin.sum::<usize>();
-    match len <= MAX_LEN {
-        true => Ok(()),
-        false => Err(Error::invalid(format!(
+    if len <= MAX_LEN {
+        Ok(())
+    } else {
+        Err(Error::invalid(format!(
             "host, user, paths, tags and origin together have {len} bytes, more than the maximum of {MAX_LEN}: name a folder above the paths"
-        ))),
+        )))
     }
 }

@@ -51,9 +51,10 @@ pub(super) fn run(
         _ => None,
     };
     let journal = Arc::new(Mutex::new(journal));
-    let packer = match options.dry_run {
-        true => None,
-        false => Some(start_packer(io, start, &journal)?),
+    let packer = if options.dry_run {
+        None
+    } else {
+        Some(start_packer(io, start, &journal)?)
     };
     let prover = options
         .verify_known

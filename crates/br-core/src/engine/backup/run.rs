@@ -22,7 +22,7 @@ const MAX_ATTEMPTS: u32 = 2;
 /// # Errors
 /// When the repository cannot be read or written; [`ErrorKind::Invalid`] when the source breaks a rule that a
 /// backup requires, such as the order of paths; [`ErrorKind::Io`] when an entry of a source that needs everything
-/// cannot be read. After an error the backup is not in the catalog, but the next run uses the data stored so far
+/// cannot be read. After an error the backup is not in the backup list, but the next run uses the data stored so far
 /// ([`BackupOptions::journal`]).
 pub async fn backup(
     repository: &Repository,

@@ -10,7 +10,7 @@ use crate::repository::Io;
 #[must_use = "it says whether the backup is complete"]
 #[non_exhaustive]
 pub struct BackupReport {
-    /// The backup as the catalog lists it. After a dry run it is not in the catalog.
+    /// The backup as it is in the backup list. After a dry run it is not there.
     pub backup: Backup,
     /// Files that changed while they were read. They are in the backup, but may mix two states.
     pub torn: u64,

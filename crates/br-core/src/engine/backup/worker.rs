@@ -95,9 +95,10 @@ impl<'a> Worker<'a> {
                     entry,
                     unchanged_file,
                 } => {
-                    let file = match unchanged_file {
-                        true => FileOutcome::Unchanged,
-                        false => FileOutcome::NotAFile(Action::Unchanged),
+                    let file = if unchanged_file {
+                        FileOutcome::Unchanged
+                    } else {
+                        FileOutcome::NotAFile(Action::Unchanged)
                     };
                     Outcome::Entry {
                         entry,

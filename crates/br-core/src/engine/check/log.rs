@@ -28,7 +28,7 @@ pub(super) fn look(io: &Io, manifests: &[ObjectInfo], report: &mut CheckReport) 
     for backup in salvage.found {
         let message = format!(
             "a complete backup by {} that no log entry names: it was interrupted just before its commit, or the entry \
-             was lost; `check --repair-log` restores it to the catalog, `prune` removes it once it is a day old",
+             was lost; `check --repair-log` restores it to the backup list, `prune` removes it once it is a day old",
             backup.host
         );
         let key = crate::repository::Layout::manifest(backup.id);

@@ -40,7 +40,7 @@ pub struct CheckOptions {
     /// Rebuild a damaged index from the packs, and condemn missing packs. Together with [`CheckOptions::data`], also replace packs that
     /// have unreadable groups: their readable chunks are copied into new packs.
     pub repair_index: bool,
-    /// Rebuild the catalog from the log and the manifests if the commit log is damaged or lost, and restore complete backups that no log
+    /// Rebuild the backup list from the log and the manifests if the commit log is damaged or lost, and restore complete backups that no log
     /// entry names.
     pub repair_log: bool,
 }
@@ -329,9 +329,10 @@ fn report_data(
 ) {
     report.packs_read += found.packs_read;
     report.bytes_read += found.bytes_read;
-    let needed = match found.damaged.is_empty() {
-        true => std::collections::HashSet::new(),
-        false => structure::name_files(view, wanted, &found.damaged, files),
+    let needed = if found.damaged.is_empty() {
+        std::collections::HashSet::new()
+    } else {
+        structure::name_files(view, wanted, &found.damaged, files)
     };
     for pack in found.bad {
         let key = Layout::pack(pack.id);

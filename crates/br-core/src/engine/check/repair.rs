@@ -1,4 +1,4 @@
-//! Repairs: rebuild the index from packs, and the catalog from manifests.
+//! Repairs: rebuild the index from packs, and the backup list from manifests.
 
 use std::collections::BTreeSet;
 

@@ -10,7 +10,7 @@ use crate::engine::view::View;
 use crate::error::{ErrorKind, Result, in_one_line};
 use crate::format::{PackEntry, TAG_LEN};
 use crate::model::{Backup, ChunkId, Content, Entry, EntryKind, PackId, References};
-use crate::repository::{Index, Io, Layout, Place, TreeReader};
+use crate::repository::{ChunkLocation, Index, Io, Layout, TreeReader};
 
 use super::CheckReport;
 
@@ -209,17 +209,20 @@ impl Walk<'_> {
         let index = Arc::clone(self.view.reader.index());
         let mut lacks = Lacks::Everything;
         let (mut is_there, mut is_listed) = (false, false);
-        for place in index.find_all(id) {
+        for location in index.find_all(id) {
             // A base may be stored twice; one readable copy is enough.
-            let bases = place.group.bases.iter();
-            let bases: Vec<Vec<_>> = bases.map(|base| whole_places(&index, base)).collect();
-            let used = |place: &Place<'_>| self.used.contains(&place.pack.id, place.slot);
-            is_listed |= used(&place) && bases.iter().all(|places| places.iter().any(used));
-            let look = |place: &Place<'_>| self.look_at(&index, place);
-            let is_lost = |places: &&Vec<_>| !places.iter().any(|place| look(place).is_none());
+            let bases = location.group.bases.iter();
+            let bases: Vec<Vec<_>> = bases.map(|base| whole_locations(&index, base)).collect();
+            let used =
+                |location: &ChunkLocation<'_>| self.used.contains(&location.pack.id, location.slot);
+            is_listed |=
+                used(&location) && bases.iter().all(|locations| locations.iter().any(used));
+            let look = |location: &ChunkLocation<'_>| self.look_at(&index, location);
+            let is_lost =
+                |locations: &&Vec<_>| !locations.iter().any(|location| look(location).is_none());
             let lost = bases.iter().find(is_lost);
-            let found = match (look(&place), lost.map(|places| places.first())) {
-                (Some(why), _) => Lacks::Pack(place.pack.id, why),
+            let found = match (look(&location), lost.map(|locations| locations.first())) {
+                (Some(why), _) => Lacks::Pack(location.pack.id, why),
                 (None, Some(Some(base))) => {
                     let why = look(base).unwrap_or("files need it, and it is missing");
                     Lacks::Pack(base.pack.id, why)
@@ -249,13 +252,13 @@ impl Walk<'_> {
         }
     }
 
-    /// Returns why the chunk at this place cannot be used; `None` when it can.
-    fn look_at(&self, index: &Index, place: &Place<'_>) -> Option<&'static str> {
-        if self.present.get(&place.pack.id) != Some(&place.pack.len) {
+    /// Returns why the chunk at this location cannot be used; `None` when it can.
+    fn look_at(&self, index: &Index, location: &ChunkLocation<'_>) -> Option<&'static str> {
+        if self.present.get(&location.pack.id) != Some(&location.pack.len) {
             return Some("files need it, and it is missing or incomplete");
         }
         let known = "files need groups of it that an earlier run found damaged";
-        (self.losses.known_count && !index.is_sound(place)).then_some(known)
+        (self.losses.known_count && !index.is_sound(location)).then_some(known)
     }
 
     fn finish(self, key: &str, report: &mut CheckReport) {
@@ -276,10 +279,10 @@ enum Lacks {
     Everything,
 }
 
-/// The places where a chunk is stored whole.
-fn whole_places<'a>(index: &'a Index, id: &'a ChunkId) -> Vec<Place<'a>> {
-    let places = index.find_all(id);
-    places.filter(|place| !place.is_delta()).collect()
+/// The locations where a chunk is stored whole.
+fn whole_locations<'a>(index: &'a Index, id: &'a ChunkId) -> Vec<ChunkLocation<'a>> {
+    let locations = index.find_all(id);
+    locations.filter(|location| !location.is_delta()).collect()
 }
 
 /// The damaged chunk that makes this chunk unreadable: the chunk itself or, if no copy is readable, one of its bases.
@@ -287,12 +290,12 @@ fn damage_of(index: &Index, damaged: &DamagedChunks, id: &ChunkId) -> Option<Chu
     if damaged.contains_key(id) {
         return Some(*id);
     }
-    let of_bases = |place: Place<'_>| {
-        let mut bases = place.group.bases.iter();
+    let of_bases = |location: ChunkLocation<'_>| {
+        let mut bases = location.group.bases.iter();
         bases.find(|base| damaged.contains_key(base)).copied()
     };
-    let places: Option<Vec<_>> = index.find_all(id).map(of_bases).collect();
-    places?.first().copied()
+    let locations: Option<Vec<_>> = index.find_all(id).map(of_bases).collect();
+    locations?.first().copied()
 }
 
 /// Adds the files that need damaged chunks to `files`. Returns the damaged chunks that any backup needs.

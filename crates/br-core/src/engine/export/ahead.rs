@@ -1,8 +1,8 @@
-//! What is fetched ahead, and how far.
+//! Read-ahead of an export.
 //!
-//! The [`Planner`] goes through the entries and makes [`Step`]s of them: windows of steps whose groups are fetched together,
-//! cut into batches that are opened together. Invariant: the bytes that are on their way are bounded, however scattered the
-//! chunks are and however well they compressed.
+//! The [`Planner`] turns entries into [`Step`]s. It collects steps in windows and fetches the groups of a window together. Each
+//! window is cut into batches, and one thread opens the chunks of a batch. Invariant: the number of bytes in flight is bounded,
+//! for any distribution of the chunks over packs and for any compression ratio.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,23 +14,24 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::groups::{WantedGroup, fetch};
 use crate::error::{Error, Result};
 use crate::model::{ChunkRef, Content, Entry, EntryKind};
-use crate::repository::{ChunkReader, Place};
+use crate::repository::{ChunkLocation, ChunkReader};
 
-/// Stored bytes that are fetched together, and the longest request. While one window is opened, the next is fetched.
+/// Maximum stored bytes of a window, and of a request. While one window is opened, the next is fetched.
 const WINDOW_STORED: u64 = 4 << 20;
-/// The same as it is unpacked, in bytes.
+/// Maximum bytes of a window after decompression.
 const WINDOW_RAW: u64 = 32 << 20;
-/// Groups that are fetched together: as many requests when they are scattered.
+/// Maximum groups of a window: if they are scattered, each needs its own request.
 const WINDOW_GROUPS: usize = 64;
-/// Entries and chunks that are planned together.
+/// Maximum entries and chunks of a window.
 const WINDOW_STEPS: usize = 4096;
-/// Bytes of groups that are opened together.
+/// Maximum bytes of the groups of a batch.
 const BATCH_RAW: u64 = 2 << 20;
-/// Entries and chunks that are opened together.
+/// Maximum entries and chunks of a batch.
 const BATCH_STEPS: usize = 512;
-/// Batches that were opened, or are about to be, and wait for the sink.
+/// Maximum batches that wait for the sink.
 pub(super) const QUEUE: usize = 8;
-/// Groups kept for what comes later: files that changed since a backup are elsewhere than their neighbours.
+/// Bytes and number of groups kept for later chunks: a changed file is in another pack than its neighbours, so the groups of the
+/// neighbours are needed again after it.
 const RECENT_RAW: u64 = 16 << 20;
 const RECENT_GROUPS: usize = 64;
 
@@ -40,37 +41,37 @@ pub(super) enum Step<C> {
     Entry(Arc<Entry>),
     /// The next chunk of the last entry.
     Chunk(C),
-    /// Nothing follows.
+    /// The last step: the export fails.
     Failed(Error),
 }
 
-/// A chunk that is wanted.
+/// A chunk of an entry.
 pub(super) struct FilePart {
-    /// Number of its entry, counted from 1.
+    /// The number of its entry, from 1.
     pub(super) entry: u64,
     pub(super) chunk: ChunkRef,
-    /// Its group and where it starts in there; `None` when it is in no pack.
-    pub(super) place: Option<(Arc<WantedGroup>, u32)>,
+    /// Its group and its offset in the group; `None` when it is in no pack.
+    pub(super) location: Option<(Arc<WantedGroup>, u32)>,
 }
 
-/// Steps whose chunks are there.
+/// Steps with opened chunks.
 pub(super) type Opened = Vec<Step<Result<Bytes>>>;
 
-/// Steps to be opened, and where they go then.
+/// Steps to open, and the channel for the result.
 pub(super) struct Task {
     pub(super) steps: Vec<Step<FilePart>>,
     pub(super) done: Sender<Opened>,
 }
 
-/// Where a planner puts tasks: for any free worker, and in their order.
+/// Sends tasks to the workers, and the receivers of their results, in order, to the sink's thread.
 pub(super) struct FileSender {
     pub(super) tasks: Sender<Task>,
-    /// Bounded, and thereby everything is.
+    /// This channel is bounded, which bounds the whole read-ahead.
     pub(super) order: Sender<Receiver<Opened>>,
 }
 
 impl FileSender {
-    /// Hands out a task; false when the receiver is gone.
+    /// Sends a task; false when the receiver is gone.
     fn put(&self, steps: Vec<Step<FilePart>>) -> bool {
         let (done, opened) = bounded(1);
         self.order.send(opened).is_ok() && self.tasks.send(Task { steps, done }).is_ok()
@@ -85,7 +86,7 @@ struct ReadAheadLimit {
     steps: usize,
     stored: u64,
     raw: u64,
-    /// How much of `raw` is in earlier batches than the last one.
+    /// The part of `raw` that is in batches before the last one.
     raw_before: u64,
 }
 
@@ -110,17 +111,17 @@ impl ReadAheadLimit {
     }
 }
 
-/// The sink needs no more.
+/// The receiver is gone: the export has ended.
 struct Disconnected;
 
-/// Goes through the entries and hands out tasks.
+/// Makes tasks from entries and sends them.
 pub(super) struct Planner<'a> {
     reader: &'a ChunkReader,
-    /// The last entry whose content is left unread.
+    /// The number of the last entry whose content the sink left unread.
     skipped: &'a AtomicU64,
     out: FileSender,
     window: ReadAheadLimit,
-    /// The window before, whose bytes are on their way.
+    /// The previous window, whose groups are being fetched.
     fetched: ReadAheadLimit,
     /// Newest first.
     recent: VecDeque<Arc<WantedGroup>>,
@@ -138,7 +139,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Plans all entries. What goes wrong is the last step.
+    /// Plans all entries. An error becomes the last step.
     pub(super) fn run(mut self, entries: impl Iterator<Item = Result<Entry>>) {
         for (number, entry) in (1..).zip(entries) {
             let cancelled = self.reader.io().check_cancelled();
@@ -183,7 +184,7 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    /// Starts to fetch the window, and hands out the one before it meanwhile.
+    /// Starts to fetch the window, and sends the batches of the previous window.
     fn turn(&mut self) -> Result<(), Disconnected> {
         let groups = std::mem::take(&mut self.window.groups);
         fetch(self.reader.io(), groups, WINDOW_STORED);
@@ -195,25 +196,25 @@ impl<'a> Planner<'a> {
 
     fn piece(&mut self, entry: u64, chunk: ChunkRef) -> FilePart {
         let reader = self.reader;
-        let place = reader.index().find(&chunk.id);
-        let place = place.filter(|place| place.len == chunk.len);
+        let location = reader.index().find(&chunk.id);
+        let location = location.filter(|location| location.len == chunk.len);
         FilePart {
             entry,
             chunk,
-            place: place.map(|place| (self.group(&place), place.start)),
+            location: location.map(|location| (self.group(&location), location.start)),
         }
     }
 
-    /// The group of a place, which may be on its way already.
-    fn group(&mut self, place: &Place<'_>) -> Arc<WantedGroup> {
+    /// The group of a chunk, which may have been requested already.
+    fn group(&mut self, location: &ChunkLocation<'_>) -> Arc<WantedGroup> {
         let is_it = |group: &Arc<WantedGroup>| {
-            group.number == place.group_number && group.pack == place.pack.id
+            group.number == location.group_number && group.pack == location.pack.id
         };
         let known = self.recent.iter().position(is_it);
         let group = match known.and_then(|at| self.recent.remove(at)) {
             Some(group) => group,
             None => {
-                let group = Arc::new(WantedGroup::new(place));
+                let group = Arc::new(WantedGroup::new(location));
                 self.window.stored += group.stored_len();
                 self.window.raw += u64::from(group.group.raw_len);
                 self.window.groups.push(Arc::clone(&group));
@@ -225,7 +226,7 @@ impl<'a> Planner<'a> {
         group
     }
 
-    /// Keeps no more groups than it should.
+    /// Drops the oldest groups above the limits.
     fn forget(&mut self) {
         let mut raw = 0;
         let fits = |group: &&Arc<WantedGroup>| {

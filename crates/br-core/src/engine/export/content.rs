@@ -1,7 +1,7 @@
 //! The content of one entry as a stream.
 //!
-//! [`ContentStream`] puts holes between the bytes of chunks and hashes. Invariant: the last byte of a file is given out
-//! only when its SHA-256 is that of the backup.
+//! [`ContentStream`] inserts zeros for holes between the bytes of chunks, and hashes the file. Invariant: it returns the last byte of a
+//! file only if the SHA-256 of the file is the one in the backup.
 
 use std::io::{self, Read};
 
@@ -15,7 +15,7 @@ use crate::model::{Content, Entry, EntryKind, FileContent};
 use crate::progress::Event;
 use crate::repository::Io;
 
-/// Progress is reported each time this many bytes were read, and at the end of every entry.
+/// Report progress each time this number of bytes was read, and at the end of every entry.
 const TELL_EVERY: u64 = 1 << 20;
 
 /// Reads a file's bytes, holes as zeros; nothing for other entries.
@@ -24,13 +24,13 @@ pub(super) struct ContentStream<'a> {
     entry: &'a Entry,
     file: Option<&'a FileContent>,
     steps: &'a mut Steps,
-    /// Bytes that are there and were not read yet.
+    /// Bytes of the current chunk that were not read yet.
     ready: Bytes,
     chunks_left: usize,
     position: u64,
     /// The first hole that does not end at or before the position.
     next_hole: usize,
-    /// Until it was compared.
+    /// `None` after the comparison, and for a file without SHA-256.
     sha: Option<Sha256>,
     told: u64,
     failed: Option<Error>,
@@ -62,9 +62,9 @@ impl<'a> ContentStream<'a> {
         }
     }
 
-    /// Ends the entry, which came to `taken`. Returns whether all of it was read.
+    /// Ends the entry; `taken` is the result of the sink. Returns whether the sink read the whole content.
     pub(super) fn finish(self, taken: Result<()>) -> Result<bool> {
-        // What went wrong here comes first: who took it may know less, or may have ignored it.
+        // An error of this stream takes precedence: the sink may have ignored it, or may report less.
         if let Some(error) = self.failed {
             return Err(error);
         }
@@ -76,7 +76,7 @@ impl<'a> ContentStream<'a> {
         Ok(self.chunks_left == 0)
     }
 
-    /// The length of the data or of the hole that comes next, and whether it is a hole.
+    /// The length of the next data or hole, and whether it is a hole.
     fn stretch(&mut self, file: &FileContent) -> (u64, bool) {
         while let Some(hole) = file.holes.get(self.next_hole) {
             let end = hole.offset + hole.len;
@@ -165,7 +165,7 @@ impl Read for ContentStream<'_> {
                 }
             }
         }
-        // Not `io::ErrorKind::Interrupted`, after which everybody reads again.
+        // Not `io::ErrorKind::Interrupted`: callers retry after that.
         let error = self.failed.as_ref();
         let text = error.map_or_else(String::new, |error| in_one_line(error));
         Err(io::Error::other(text))
@@ -184,7 +184,7 @@ mod tests {
     use crate::progress::Context;
     use crate::repository::{ChunkReader, Index, InitOptions, Repository};
 
-    /// What comes of a file whose bytes are in its entry, read in pieces of `step`.
+    /// Reads a file whose bytes are in its entry, in pieces of `step`.
     async fn read(file: FileContent, step: usize) -> (Vec<u8>, Result<()>) {
         let entry = Entry {
             path: EntryPath::new("file".as_bytes()).unwrap(),
@@ -245,7 +245,7 @@ mod tests {
                 ..file()
             };
             let (bytes, result) = read(wrong, step).await;
-            assert!(bytes.len() < 11, "{} bytes came", bytes.len());
+            assert!(bytes.len() < 11, "{} bytes were returned", bytes.len());
             let error = result.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Damaged);
             assert!(error.to_string().contains("file"), "{error}");

@@ -1,7 +1,7 @@
-//! Groups that are on their way: fetched together, opened by who needs them first.
+//! Groups that an export has requested and not used yet.
 //!
-//! A [`WantedGroup`] is one of them, a [`Fetch`] the request that brings it with its neighbours. Invariant: a group is
-//! fetched and opened at most once while it is in use.
+//! One request, a [`Fetch`], reads several neighbouring groups. The first thread that needs a chunk of a [`WantedGroup`] opens the group.
+//! Invariant: a group is fetched and opened at most once while it is in use.
 
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -11,36 +11,36 @@ use tokio::task::JoinHandle;
 use crate::error::Error;
 use crate::format::{Group, TAG_LEN};
 use crate::model::PackId;
-use crate::repository::{ChunkReader, Io, Layout, Place};
+use crate::repository::{ChunkLocation, ChunkReader, Io, Layout};
 
-/// A gap of at most this many unneeded bytes is read along, rather than starting another request.
+/// If at most this number of unneeded bytes is between two groups, one request reads both, including the gap.
 const MAX_GAP: u64 = 256 << 10;
 
-/// A group of which chunks are wanted.
+/// A group that has chunks of the export.
 pub(super) struct WantedGroup {
     pub(super) pack: PackId,
     pub(super) number: u32,
     pub(super) group: Group,
     offset: u64,
-    /// Where its bytes come from; gone once it is opened.
+    /// The request for its bytes; `None` once the group is opened.
     fetch: Mutex<Option<Arc<Fetch>>>,
-    /// Its chunks' bytes; `None` inside when they cannot be had.
+    /// The bytes of its chunks; `None` inside when the group cannot be read.
     raw: OnceLock<Option<Bytes>>,
 }
 
 impl WantedGroup {
-    pub(super) fn new(place: &Place<'_>) -> Self {
+    pub(super) fn new(location: &ChunkLocation<'_>) -> Self {
         Self {
-            pack: place.pack.id,
-            number: place.group_number,
-            group: place.group.clone(),
-            offset: place.group_offset,
+            pack: location.pack.id,
+            number: location.group_number,
+            group: location.group.clone(),
+            offset: location.group_offset,
             fetch: Mutex::default(),
             raw: OnceLock::new(),
         }
     }
 
-    /// Bytes it has in its pack.
+    /// Its length in the pack.
     pub(super) fn stored_len(&self) -> u64 {
         u64::from(self.group.stored_len) + TAG_LEN as u64
     }
@@ -49,7 +49,7 @@ impl WantedGroup {
         self.offset + self.stored_len()
     }
 
-    /// Returns its chunks' bytes, not verified yet; `None` when they cannot be had from here.
+    /// Returns the bytes of its chunks, not verified yet; `None` when the group cannot be read.
     pub(super) fn raw(&self, reader: &ChunkReader) -> Option<Bytes> {
         let open = || {
             let fetch = self.fetch.lock().ok()?.take()?;
@@ -63,7 +63,7 @@ impl WantedGroup {
     }
 }
 
-/// A request for a stretch of a pack.
+/// A request for a range of a pack.
 struct Fetch {
     start: u64,
     request: Mutex<Option<Request>>,
@@ -73,7 +73,7 @@ struct Fetch {
 type Request = JoinHandle<Result<Bytes, br_storage::Error>>;
 
 impl Fetch {
-    /// Waits for the bytes. Why there are none is found out by who reads a chunk alone.
+    /// Waits for the bytes. Drops the error of a failed request: the caller then reads the chunk alone, which returns the reason.
     fn bytes(&self, io: &Io) -> Option<Bytes> {
         let wait = || {
             let request = self.request.lock().ok()?.take()?;
@@ -98,7 +98,7 @@ impl Drop for Fetch {
     }
 }
 
-/// Starts requests for groups, few of them and of at most `longest` bytes, unless a single group is longer.
+/// Starts requests for groups. It joins groups to few requests, each of at most `longest` bytes unless a single group is longer.
 pub(super) fn fetch(io: &Io, mut groups: Vec<Arc<WantedGroup>>, longest: u64) {
     groups.sort_unstable_by_key(|group| (group.pack, group.offset));
     let mut run: Vec<Arc<WantedGroup>> = Vec::new();

@@ -1,7 +1,7 @@
-//! Gives entries with their content, one after the other, to a sink.
+//! Passes entries with their content, one after the other, to a function.
 //!
-//! [`hand_over`] has a thread that plans, some that open and verify, and takes what they made in order on its own.
-//! Invariant: the threads end before it does, however it ends.
+//! [`hand_over`] starts one thread that plans requests, and several threads that decrypt, unpack and verify chunks. The calling thread
+//! takes their results in order. Invariant: all these threads end before [`hand_over`] returns, also after an error.
 
 use std::io::Read;
 use std::num::NonZero;
@@ -18,10 +18,10 @@ use crate::error::{Error, Result};
 use crate::model::Entry;
 use crate::repository::ChunkReader;
 
-/// More threads would open faster than one can hash the files.
+/// With more threads, chunks would be opened faster than one thread can hash the files.
 const MAX_OPENERS: usize = 3;
 
-/// Gives `take` every entry with its content.
+/// Calls `take` with every entry and its content.
 pub(in crate::engine) fn hand_over(
     reader: &Arc<ChunkReader>,
     entries: impl Iterator<Item = Result<Entry>> + Send,
@@ -52,7 +52,7 @@ fn take_all(
 ) -> Result<()> {
     let mut number = 0;
     while let Some(step) = steps.next()? {
-        // Chunks that come here were left unread.
+        // A chunk here belongs to content that was not read to the end.
         let Step::Entry(entry) = step else { continue };
         reader.io().check_cancelled()?;
         number += 1;
@@ -65,7 +65,7 @@ fn take_all(
     Ok(())
 }
 
-/// Steps in order, their chunks opened.
+/// The steps in order, with opened chunks.
 pub(super) struct Steps {
     batches: Receiver<Receiver<Opened>>,
     batch: std::vec::IntoIter<Step<Result<Bytes>>>,
@@ -96,7 +96,7 @@ impl Steps {
     }
 }
 
-/// One thread that opens.
+/// Opens the chunks of tasks, on one thread.
 fn open_all(reader: &ChunkReader, skipped: &AtomicU64, tasks: &Receiver<Task>) {
     for task in tasks {
         let mut opened = Vec::with_capacity(task.steps.len());
@@ -106,7 +106,7 @@ fn open_all(reader: &ChunkReader, skipped: &AtomicU64, tasks: &Receiver<Task>) {
                 Step::Failed(error) => Step::Failed(error),
                 Step::Chunk(piece) if skipped.load(Ordering::Relaxed) >= piece.entry => continue,
                 Step::Chunk(piece) => match open(reader, &piece) {
-                    // When the store does not answer, there is no use in asking it for the rest.
+                    // If the store does not answer, requests for the rest would fail too.
                     Err(error) if !error.is_damage() => Step::Failed(error),
                     result => Step::Chunk(result),
                 },
@@ -115,7 +115,7 @@ fn open_all(reader: &ChunkReader, skipped: &AtomicU64, tasks: &Receiver<Task>) {
                 break;
             }
         }
-        // When the receiver is gone, they are not needed.
+        // Without a receiver, the steps are not needed.
         let _ = task.done.send(opened);
     }
 }
@@ -124,7 +124,7 @@ fn open_all(reader: &ChunkReader, skipped: &AtomicU64, tasks: &Receiver<Task>) {
 fn open(reader: &ChunkReader, piece: &FilePart) -> Result<Bytes> {
     reader.io().check_cancelled()?;
     let chunk = piece.chunk;
-    let found = piece.place.as_ref().and_then(|(group, start)| {
+    let found = piece.location.as_ref().and_then(|(group, start)| {
         let raw = group.raw(reader)?;
         let range = *start as usize..*start as usize + chunk.len as usize;
         let is_right = |bytes: &&[u8]| reader.verify(&chunk.id, bytes);
@@ -133,7 +133,7 @@ fn open(reader: &ChunkReader, piece: &FilePart) -> Result<Bytes> {
     });
     let bytes = match found {
         Some(bytes) => bytes,
-        // From another place, or with an error that names the reason.
+        // Read another copy, or return an error that names the reason.
         None => reader.read(&chunk.id)?.into(),
     };
     if bytes.len() == chunk.len as usize {

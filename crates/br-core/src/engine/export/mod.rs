@@ -1,11 +1,11 @@
-//! Exporting: gives the entries of a backup with their content, in tree order, to a sink.
+//! Export: writes the entries of a backup with their content, in tree order, to a sink.
 //!
 //! ```text
 //! plan (tree, requests ahead) ──► openers (open, verify) ──► in order: content (holes, SHA-256) ──► sink
 //! ```
 //!
-//! [`export`] runs it with a [`Sink`], [`ExportOptions`] say what, [`ExportReport`] tells what came of it. Invariant: all or
-//! nothing. What is damaged or missing ends an export, as a bundle does not show what is missing from it.
+//! [`export`] runs it with a [`Sink`], [`ExportOptions`] select the entries, [`ExportReport`] has the result. Invariant: an export is
+//! complete, or it is an error. Damaged or missing data ends it, because a reader of a bundle cannot see that something is missing.
 
 mod ahead;
 mod content;
@@ -21,16 +21,16 @@ use crate::sink::Sink;
 use super::view::{BackupView, no_such_path};
 pub(super) use hand_over::hand_over;
 
-/// What is exported.
+/// Options of an export.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct ExportOptions {
-    /// Only these entries and what is below them, without the folders that lead there; everything when empty.
+    /// Only these entries and everything below them, without the folders above them; all entries when empty.
     pub paths: Vec<EntryPath>,
 }
 
 impl ExportOptions {
-    /// Exports only these entries and what is below them.
+    /// Exports only these entries and everything below them.
     #[must_use]
     pub fn with_paths(mut self, paths: Vec<EntryPath>) -> Self {
         self.paths = paths;
@@ -38,26 +38,26 @@ impl ExportOptions {
     }
 }
 
-/// What came of an export.
+/// The result of an export.
 #[derive(Debug, Clone)]
 #[must_use]
 #[non_exhaustive]
 pub struct ExportReport {
-    /// The backup that was exported, as the catalog has it.
+    /// The backup that was exported, as the backup list has it.
     pub backup: Backup,
-    /// What the sink was given.
+    /// The entries that the sink got.
     pub totals: Totals,
 }
 
-/// Gives the entries of a backup, or of a part of it, to a sink, and the sink back at the end.
+/// Writes the entries of a backup, or of a part of it, to a sink, and returns the sink.
 ///
-/// The sink runs on a thread of its own, while others fetch and verify ahead of it: some 32 MiB, whatever the backup holds.
-/// Cancelling is noticed between entries and whenever content is read.
+/// The sink runs on its own thread, while other threads read and verify about 32 MiB ahead of it, for a backup of any size. Cancellation
+/// takes effect between entries and whenever the sink reads content.
 ///
 /// # Errors
-/// As [`Repository::find`] when the backup is unknown, [`ErrorKind::PathNotFound`](crate::ErrorKind::PathNotFound) when it does
-/// not have a path that was asked for; then the sink was given nothing. [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) with the path when stored data is
-/// missing or altered. The error of the sink when it takes no more. What the sink made until then is no export.
+/// As [`Repository::find`] when the backup is unknown, and [`ErrorKind::PathNotFound`](crate::ErrorKind::PathNotFound) when it does
+/// not have a requested path; then the sink got no entry. [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) with the path when stored
+/// data is missing or altered. The error of the sink if it fails. After an error, discard what the sink has written.
 pub async fn export<S: Sink + 'static>(
     repository: &Repository,
     selector: impl Into<BackupSelector>,
@@ -80,7 +80,7 @@ fn run<S: Sink>(
     let view = BackupView::open(io, selector)?;
     let paths = options.paths;
     for path in &paths {
-        // Better now than after hours of writing.
+        // Find this out before the sink has written for hours.
         if !view.has(path).map_err(unlisted)? {
             return Err(no_such_path(&view.backup, path));
         }

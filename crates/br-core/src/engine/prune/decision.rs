@@ -33,7 +33,8 @@ pub(super) struct Decision {
 impl Decision {
     pub(super) fn make(io: &Io, work: &mut Work) -> Result<Self> {
         for _ in 0..MAX_RACES {
-            // List packs before reading the log: then the log names every pack that is stored and committed in between.
+            // List packs before reading the log. If another writer stores and commits packs in between, the log names them; in the
+            // opposite order they would look like leftovers.
             let stored = io.list(Layout::PACKS)?;
             let position = work.newest_position(io)?;
             match Self::decide(io, work, &stored, position) {

@@ -159,9 +159,10 @@ pub async fn prune(
     let (options, is_empty) = (plan.options.clone(), plan.is_empty());
     let work = move |io: &Io| {
         let unfinished_removed = remove_unfinished(io, &options);
-        let report = match is_empty {
-            true => PruneReport::default(),
-            false => Work::new(options).run(io)?,
+        let report = if is_empty {
+            PruneReport::default()
+        } else {
+            Work::new(options).run(io)?
         };
         Ok(PruneReport {
             unfinished_removed,

@@ -136,11 +136,11 @@ impl FileJob {
         let size = self.entry.size();
         let ends_in_hole = self.content().and_then(|file| file.holes.last());
         let ends_in_hole = ends_in_hole.is_some_and(|hole| hole.offset + hole.len == size);
-        let finished = match ends_in_hole {
-            true => file
-                .set_len(size)
-                .and_then(|()| file.finish(&self.entry, &shared.metadata)),
-            false => file.finish(&self.entry, &shared.metadata),
+        let finished = if ends_in_hole {
+            file.set_len(size)
+                .and_then(|()| file.finish(&self.entry, &shared.metadata))
+        } else {
+            file.finish(&self.entry, &shared.metadata)
         };
         shared.wrote(&self.entry, finished);
     }

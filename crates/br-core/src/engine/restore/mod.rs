@@ -161,9 +161,10 @@ fn open_target(
     };
     // The lower half is a counter for the unfinished files of this restore.
     let seed = u64::from_le_bytes(io.context.runtime.bytes()) & !u64::from(u32::MAX);
-    let opened = match options.dry_run {
-        true => LocalTarget::open_existing(path),
-        false => LocalTarget::open(path, true).map(Some),
+    let opened = if options.dry_run {
+        LocalTarget::open_existing(path)
+    } else {
+        LocalTarget::open(path, true).map(Some)
     };
     let Some(target) = opened.map_err(refused)? else {
         return Ok(None);

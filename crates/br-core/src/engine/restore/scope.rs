@@ -75,9 +75,10 @@ impl Scope {
     /// The folders that lead to all restored entries, the target itself first. Every restore of the same paths has the same list; the list
     /// for a part of them starts with these folders.
     pub(super) fn leading_folders(&self) -> Vec<EntryPath> {
-        let wanted = match self.selected.is_empty() {
-            true => &self.roots,
-            false => &self.selected,
+        let wanted = if self.selected.is_empty() {
+            &self.roots
+        } else {
+            &self.selected
         };
         let mut folders = vec![EntryPath::root()];
         let Some((first, others)) = wanted.split_first() else {
@@ -140,9 +141,10 @@ fn resolve(path: &Path) -> Option<PathBuf> {
     loop {
         if let Ok(real) = upper.canonicalize() {
             let rest = path.strip_prefix(upper).ok()?;
-            return Some(match rest.as_os_str().is_empty() {
-                true => real,
-                false => real.join(rest),
+            return Some(if rest.as_os_str().is_empty() {
+                real
+            } else {
+                real.join(rest)
             });
         }
         upper = upper.parent()?;

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_folded_as_ascii() {
+    fn names_that_are_not_utf8_are_folded_as_ascii() {
         assert_eq!(fold(b"A\xffB"), b"a\xffb");
     }
 }

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_without_an_entry_is_known_by_what_is_in_it() {
+    fn folder_without_entry_is_found_by_its_contents() {
         let path = |text: &str| EntryPath::new(text.as_bytes()).unwrap();
         assert_eq!(name_in(&path("a"), &path("a/b/c")).unwrap(), b"b");
         assert_eq!(name_in(&path(""), &path("a/b")).unwrap(), b"a");

@@ -1,7 +1,7 @@
 //! Reading a file of a backup at any offset.
 //!
-//! [`FileReader`] fetches the groups that have the requested bytes, and no others. Invariant: no byte is returned that was not
-//! verified with the id of its chunk.
+//! [`FileReader`] fetches only the groups that have the requested bytes. Invariant: it verifies each chunk with its id before it
+//! returns bytes of the chunk.
 
 use std::sync::Arc;
 
@@ -18,12 +18,11 @@ const BATCH: u64 = 16 << 20;
 
 /// A file of a [`Snapshot`], read at any offset. Clones share everything and are cheap; several reads may run at once.
 ///
-/// Holes read as zeros. Each chunk is verified before its bytes are returned; the SHA-256 of the whole file is not compared,
-/// which only [`Snapshot::dump`] can do.
+/// Holes read as zeros. Each chunk is verified before its bytes are returned. A reader does not compare the SHA-256 of the whole file;
+/// [`Snapshot::dump`] does.
 ///
 /// Requests of a read: none for holes, for small files, and for data that was read last; otherwise one for each run of nearby
-/// groups. A group has about 1 MiB before compression, and at most 16 MiB. A group that was stored as a difference takes its base
-/// in addition.
+/// groups. A group has about 1 MiB before compression, and at most 16 MiB. A delta also needs requests for its bases.
 #[derive(Debug, Clone)]
 pub struct FileReader {
     snapshot: Snapshot,
@@ -37,7 +36,7 @@ struct OpenFile {
 }
 
 impl FileReader {
-    /// Most bytes of one read.
+    /// Maximum bytes of one read.
     pub const MAX_READ: usize = 256 << 20;
 
     pub(super) fn new(snapshot: Snapshot, entry: Entry) -> Result<Self> {
@@ -67,12 +66,12 @@ impl FileReader {
         self.len() == 0
     }
 
-    /// Reads `len` bytes from `offset` on: fewer if the file ends before, none if `offset` is the end or after it.
+    /// Reads `len` bytes from `offset` on: fewer if the file ends earlier, none if `offset` is at or after the end.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for more than [`FileReader::MAX_READ`] bytes.
     /// [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) when data is missing or altered, and
-    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) when that may be because of a prune: open the snapshot again.
+    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) if a prune may be the cause: open the snapshot again.
     pub async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
         let left = self.len().saturating_sub(offset);
         let len = usize::try_from(left).map_or(len, |left| left.min(len));
@@ -98,7 +97,7 @@ impl FileReader {
         work.await.map(Bytes::from)
     }
 
-    /// Fills a buffer from `offset` on, and returns how many bytes there were: fewer than the buffer has if the file ends before.
+    /// Fills a buffer from `offset` on, and returns the number of bytes: less than the buffer's length if the file ends earlier.
     ///
     /// # Errors
     /// As [`FileReader::read_at`].
@@ -108,11 +107,11 @@ impl FileReader {
         Ok(bytes.len())
     }
 
-    /// The file as `Read` and `Seek`, for code that knows no async runtime. It has a runtime with one thread, works inside and
-    /// outside of other runtimes, and blocks the thread that calls it.
+    /// The file as `Read` and `Seek`, for code without an async runtime. The stream has its own runtime with one thread, works inside
+    /// and outside of other runtimes, and blocks the calling thread.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// When the system cannot start a thread.
     pub fn into_stream(self) -> Result<FileStream> {
         FileStream::new(self)
     }
@@ -145,7 +144,7 @@ impl OpenFile {
         let mut pieces = self.pieces(chunks, parts)?.into_iter().peekable();
         while pieces.peek().is_some() {
             reader.io().check_cancelled()?;
-            // Pieces of some chunks, and each of these chunks once.
+            // Collect pieces of several chunks, and each of these chunks once.
             let (mut batch, mut wanted, mut raw) = (Vec::new(), Vec::<usize>::new(), 0);
             while let Some((chunk, start, part)) = pieces.next_if(|_| raw < BATCH) {
                 if wanted.last() != Some(&chunk) {

@@ -1,7 +1,7 @@
 //! Where the bytes of a file are: in holes, in the entry, or in chunks.
 //!
-//! [`FileMap`] finds it by offset. Invariant: it never trusts that an entry's numbers agree with each other; what does not is
-//! an error or a hole, never a panic.
+//! [`FileMap`] maps an offset of the file to the content. Invariant: offsets and lengths of a damaged entry may contradict each other. This
+//! leads to an error or a hole, never to a panic.
 
 use std::ops::Range;
 
@@ -10,20 +10,20 @@ use crate::model::{ChunkRef, Content, FileContent};
 /// A file's content by offset.
 #[derive(Debug)]
 pub(super) struct FileMap {
-    /// Stretches outside of holes, ascending: offset in the file, offset in the content, length.
+    /// Ranges outside of holes, ascending: offset in the file, offset in the content, length.
     stretches: Vec<(u64, u64, u64)>,
     /// Where each chunk starts in the content.
     starts: Vec<u64>,
 }
 
-/// A part of the content, and where it goes.
+/// A part of the content, and its position in the result of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Part {
-    /// Where it goes in the answer.
+    /// Its offset in the result.
     pub(super) to: usize,
-    /// Where it starts in the content.
+    /// Its offset in the content.
     pub(super) from: u64,
-    /// How long it is.
+    /// Its length.
     pub(super) len: usize,
 }
 
@@ -49,7 +49,7 @@ impl FileMap {
         Self { stretches, starts }
     }
 
-    /// The parts of the content in a range of the file. What is in none of them is a hole.
+    /// The parts of the content in a range of the file. The rest of the range is holes.
     pub(super) fn parts(&self, range: Range<u64>) -> Vec<Part> {
         let first = self
             .stretches

@@ -2,7 +2,7 @@
 //!
 //! [`Snapshot`] is the handle, [`WalkOptions`] say which entries a walk yields, [`FileReader`] reads a file at any offset and
 //! [`FileStream`] is the same as `Read` and `Seek`. Invariant: a snapshot shows one backup as it was when it was opened. It reads
-//! the commit log and the index once, and never again while everything can be read.
+//! the commit log and the index once. It reads the log again only if data is missing, to find out whether a prune is the cause.
 
 mod file;
 mod file_map;
@@ -27,11 +27,11 @@ use crate::repository::{BackupSelector, Io, LogPosition, Repository};
 
 /// One backup, open for reading. Clones share everything and are cheap.
 ///
-/// It keeps the position in the commit log, the index, and of what it read last up to 40 MiB for the tree and 24 MiB for data of files.
-/// It takes no lock. A prune that runs meanwhile may delete or move data of the backup. Then a call fails with
-/// [`ErrorKind::Conflict`], and opening the backup again shows what is left: everything, unless the backup was deleted.
+/// It keeps the position in the commit log, the index, and a cache: up to 40 MiB of tree nodes and 24 MiB of file data.
+/// It takes no lock. While it is open, a prune may delete or move data of the backup. Then a call fails with
+/// [`ErrorKind::Conflict`]. Open the backup again: everything can be read, unless the backup was deleted.
 ///
-/// Every method works on the tokio runtime from which it is called, and ends with [`ErrorKind::Invalid`] outside of one.
+/// Every method works on the tokio runtime from which it is called, and ends with [`ErrorKind::Invalid`] outside of a runtime.
 /// Dropping the future of a call cancels that call. Cancelling the context that the snapshot was opened with cancels every call.
 ///
 /// ```
@@ -64,13 +64,13 @@ struct Inner {
     context: Context,
     view: BackupView,
     position: LogPosition,
-    /// Of the call that opened it; for what later calls share.
+    /// The access of the call that opened the snapshot. Later calls derive theirs from it.
     io: Io,
 }
 
 impl Repository {
-    /// Opens one backup for reading. Requests: those for the commit log and the index, as for `br list` and a segment more;
-    /// `docs/requests.md` has figures. None for the backup itself.
+    /// Opens one backup for reading. Requests: those for the commit log, as for `br list`, and those for the index; none for the
+    /// backup itself. `docs/requests.md` has figures.
     ///
     /// # Errors
     /// As [`Repository::find`], and when the log or the index cannot be read.
@@ -98,30 +98,30 @@ impl Repository {
 }
 
 impl Snapshot {
-    /// The backup, as the catalog has it. No request.
+    /// The backup, as the backup list has it. No request.
     #[must_use]
     pub fn backup(&self) -> &Backup {
         &self.inner.view.backup
     }
 
-    /// The entry at a path. Requests: none if the tree nodes that lead there are in memory, and the nodes near to one that was
-    /// read are; otherwise one for each level of the tree (one level up to some hundred entries, two up to some hundred
-    /// thousand), and for a file with more than some thousand chunks those for its chunk lists.
+    /// The entry at a path. Requests: none if the tree nodes that lead there are in memory, as nodes near a node that was read
+    /// usually are. Otherwise one for each level of the tree: one level up to some hundred entries, two up to some hundred
+    /// thousand. A file with more than some thousand chunks also needs requests for its chunk lists.
     ///
     /// # Errors
     /// [`ErrorKind::PathNotFound`] when the backup has no entry at the path. [`ErrorKind::Damaged`] when the tree cannot be
-    /// read there, and [`ErrorKind::Conflict`] when that may be because of a prune.
+    /// read there, and [`ErrorKind::Conflict`] if a prune may be the cause.
     pub async fn stat(&self, path: &EntryPath) -> Result<Entry> {
         let path = path.clone();
         self.run(move |view| view.stat(&path)).await
     }
 
     /// Streams the entries directly in a folder, in path order: those whose parent is `path`. Requests: as for
-    /// [`Snapshot::stat`], and for a folder with very many entries one for some thousand of them. Nodes that have only entries
-    /// further down are not read.
+    /// [`Snapshot::stat`], and for a large folder one for every few thousand entries. It does not read tree nodes that have only
+    /// entries of subfolders.
     ///
     /// A backup may have a file without entries for the folders above it, such as a stream that was stored as `db/dump.sql`.
-    /// Then the root has no child `db`; [`Snapshot::walk`] finds the file.
+    /// Then the root has no child `db`, but [`Snapshot::walk`] finds the file.
     ///
     /// # Errors
     /// The feed ends with an error as [`Snapshot::walk`].
@@ -130,7 +130,7 @@ impl Snapshot {
         self.feed(move |view, out| walk::children(view, &path, out))
     }
 
-    /// Streams the entry at a path and everything below it, in path order, as far as the options say. Requests: one for each
+    /// Streams the entry at a path and everything below it, in path order, limited by the options. Requests: one for each
     /// run of nearby tree nodes that are not in memory.
     ///
     /// # Errors
@@ -141,7 +141,7 @@ impl Snapshot {
         self.feed(move |view, out| walk::walk(view, &path, &options, out))
     }
 
-    /// Streams all entries, or those at and below `paths` with the folders that lead there: as [`ls`](super::ls::ls) does.
+    /// Streams all entries, or those at and below `paths` with the folders above them, as [`ls`](super::ls::ls) does.
     ///
     /// # Errors
     /// As [`Snapshot::walk`].
@@ -159,8 +159,8 @@ impl Snapshot {
         FileReader::new(self.clone(), entry)
     }
 
-    /// Writes the content of the file at `path` to `to`, from the first to the last byte and fetched ahead, and returns its
-    /// entry: as [`dump`](super::dump::dump()) does. Unlike a [`FileReader`] it compares the SHA-256 of the whole file.
+    /// Writes the whole content of the file at `path` to `to` and returns its entry, as [`dump`](super::dump::dump()) does. It reads
+    /// ahead and, unlike a [`FileReader`], compares the SHA-256 of the whole file.
     ///
     /// # Errors
     /// As [`dump`](super::dump::dump()).
@@ -174,7 +174,7 @@ impl Snapshot {
             .await
     }
 
-    /// Runs blocking work with the view.
+    /// Runs blocking work on the view.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&BackupView) -> Result<T> + Send + 'static,
@@ -206,7 +206,7 @@ impl Inner {
         }
     }
 
-    /// Finds out whether data is missing because a prune gave it up after the snapshot was opened.
+    /// Finds out whether data is missing because a prune removed it after the snapshot was opened.
     fn explain(&self, io: &Io, error: Error) -> Error {
         if !error.is_damage() {
             return error;

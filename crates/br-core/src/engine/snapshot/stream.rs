@@ -1,7 +1,7 @@
 //! A file of a backup as `Read` and `Seek`.
 //!
-//! [`FileStream`] runs the reads of a [`FileReader`] on a runtime that it owns. Invariant: it neither panics nor waits for the
-//! runtime of the caller, whichever thread it is used on.
+//! [`FileStream`] runs the reads of a [`FileReader`] on its own runtime. Invariant: on any thread, it neither panics nor waits for the
+//! runtime of the caller.
 
 use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -13,18 +13,18 @@ use tokio::runtime::Runtime;
 use super::FileReader;
 use crate::error::{Error, Result, in_one_line};
 
-/// Bytes that are read at least, for callers that read little at a time.
+/// Minimum bytes of a fetch, for callers that read little at a time.
 const AHEAD: usize = 1 << 20;
 
-/// A [`FileReader`] for code that blocks. Made by [`FileReader::into_stream`].
+/// A [`FileReader`] for blocking code. [`FileReader::into_stream`] creates it.
 ///
 /// It fetches at least 1 MiB at a time. Errors are `io::Error`s that have the [`Error`] of this library as their inner error.
 pub struct FileStream {
     reader: FileReader,
-    /// `None` only while it is dropped.
+    /// `None` only during the drop.
     runtime: Option<Runtime>,
     position: u64,
-    /// Bytes that were read, and where they are in the file.
+    /// Bytes that were fetched, and their offset in the file.
     ready: Bytes,
     ready_at: u64,
 }
@@ -45,7 +45,7 @@ impl FileStream {
         })
     }
 
-    /// The file that is read.
+    /// The reader of the file.
     #[must_use]
     pub fn reader(&self) -> &FileReader {
         &self.reader
@@ -67,7 +67,7 @@ impl FileStream {
         Ok(())
     }
 
-    /// What was read and is at the position.
+    /// The fetched bytes at the position.
     fn at_position(&self) -> &[u8] {
         let from = self.position.checked_sub(self.ready_at);
         let from = from.and_then(|from| usize::try_from(from).ok());
@@ -108,7 +108,7 @@ impl Seek for FileStream {
 
 impl Drop for FileStream {
     fn drop(&mut self) {
-        // A runtime must not be waited for inside of another one.
+        // Inside another runtime, waiting for this one would panic.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -124,7 +124,7 @@ impl fmt::Debug for FileStream {
     }
 }
 
-/// Never `io::ErrorKind::Interrupted`, after which callers read again.
+/// Never `io::ErrorKind::Interrupted`, because callers retry after it.
 fn to_io(error: Error) -> io::Error {
     let kind = error.io_kind().unwrap_or(io::ErrorKind::Other);
     match kind {

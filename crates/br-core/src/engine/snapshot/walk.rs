@@ -1,4 +1,7 @@
-//! Which entries a walk yields.
+//! Walks over the entries of a snapshot.
+//!
+//! [`WalkOptions`] select entries, [`walk`] and [`children`] send them. Invariant: entries come in path order, and tree nodes below the
+//! depth limit are not read.
 
 use globset::{GlobBuilder, GlobMatcher};
 
@@ -7,11 +10,11 @@ use super::super::view::{BackupView, no_such_path};
 use crate::error::{Error, Result};
 use crate::model::{Entry, EntryPath};
 
-/// Which entries [`Snapshot::walk`](super::Snapshot::walk) yields. The default: all of them.
+/// The entries that [`Snapshot::walk`](super::Snapshot::walk) yields. The default is all entries.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct WalkOptions {
-    /// How far below the start: 0 is the entry at the start itself, 1 also what is directly in it. Everything when `None`.
+    /// Maximum depth below the start: 0 is only the entry at the start, 1 also the entries directly in it. `None` means no limit.
     pub max_depth: Option<usize>,
     glob: Option<Glob>,
 }
@@ -19,12 +22,12 @@ pub struct WalkOptions {
 #[derive(Debug, Clone)]
 struct Glob {
     matcher: GlobMatcher,
-    /// It has no slash: it is about names.
+    /// The pattern has no slash and matches names, not paths.
     is_name: bool,
 }
 
 impl WalkOptions {
-    /// Sets how far below the start the walk goes.
+    /// Sets the maximum depth below the start.
     #[must_use]
     pub const fn with_max_depth(mut self, depth: Option<usize>) -> Self {
         self.max_depth = depth;
@@ -32,10 +35,10 @@ impl WalkOptions {
     }
 
     /// Yields only entries that a pattern matches: `*.rs` matches names in every folder, `src/*.rs` and `**/test/*` match paths
-    /// relative to the start. The walk looks into folders that the pattern does not match.
+    /// relative to the start. The walk also enters folders that the pattern does not match.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when the pattern is broken.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when the pattern is invalid.
     pub fn with_glob(mut self, pattern: &str) -> Result<Self> {
         let glob = GlobBuilder::new(pattern).literal_separator(true).build();
         let glob = glob.map_err(|error| {
@@ -51,9 +54,10 @@ impl WalkOptions {
     /// Whether an entry at or below the start is yielded.
     fn takes(&self, start: &EntryPath, entry: &Entry) -> bool {
         self.glob.as_ref().is_none_or(|glob| {
-            let bytes = match glob.is_name {
-                true => entry.path.name(),
-                false => below(start, &entry.path),
+            let bytes = if glob.is_name {
+                entry.path.name()
+            } else {
+                below(start, &entry.path)
             };
             glob.matcher.is_match(path_of(bytes))
         })
@@ -72,7 +76,7 @@ fn path_of(bytes: &[u8]) -> &std::path::Path {
     std::ffi::OsStr::from_bytes(bytes).as_ref()
 }
 
-/// Puts out what a walk yields.
+/// Sends the entries of a walk.
 pub(super) fn walk(
     view: &BackupView,
     start: &EntryPath,
@@ -93,14 +97,14 @@ pub(super) fn walk(
             return Ok(());
         }
     }
-    // Also a path without entry, with entries deeper than the walk goes.
+    // A path without an entry is valid too, if entries below it are deeper than the walk goes.
     if is_there || start.is_root() || view.has(start).map_err(|gap| gap.error)? {
         return Ok(());
     }
     Err(no_such_path(&view.backup, start))
 }
 
-/// Puts out what is directly in a folder.
+/// Sends the entries directly in a folder.
 pub(super) fn children(
     view: &BackupView,
     folder: &EntryPath,

@@ -11,17 +11,17 @@ use crate::format::manifest::BackupV1;
 use crate::model::{BackupId, PackId};
 
 #[derive(Deserialize)]
-struct Record {
+struct RawRecord {
     seq: u64,
     previous: String,
     time: jiff::Timestamp,
     program: String,
-    entry: Entry,
+    entry: RawEntry,
 }
 
 /// The fields of all types of log entry.
 #[derive(Deserialize)]
-struct Entry {
+struct RawEntry {
     r#type: String,
     backup: Option<Box<BackupV1>>,
     #[serde(default)]
@@ -58,7 +58,7 @@ const MALFORMED: FormatError =
     FormatError::Malformed("a field of the log entry is missing or wrong");
 
 pub(super) fn record(bytes: &[u8]) -> Result<LogRecord, FormatError> {
-    let Ok(record) = serde_json::from_slice::<Record>(bytes) else {
+    let Ok(record) = serde_json::from_slice::<RawRecord>(bytes) else {
         return Err(reason(bytes));
     };
     Ok(LogRecord {
@@ -87,10 +87,10 @@ fn reason(bytes: &[u8]) -> FormatError {
     }
 }
 
-impl TryFrom<Entry> for LogEntry {
+impl TryFrom<RawEntry> for LogEntry {
     type Error = FormatError;
 
-    fn try_from(entry: Entry) -> Result<Self, FormatError> {
+    fn try_from(entry: RawEntry) -> Result<Self, FormatError> {
         let segments = |segments: Option<Segments>| segments.map(|ids| ids.0).ok_or(MALFORMED);
         let packs = |packs: Option<Ids<PackId>>| packs.map(|ids| ids.0).ok_or(MALFORMED);
         Ok(match entry.r#type.as_str() {
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_from_a_newer_br_is_told_from_damage_whatever_its_fields() {
+    fn log_entry_of_unknown_type_is_unknown_not_malformed() {
         for text in [
             r#"{"type":"purge"}"#,
             r#"{"backup":7,"type":"purge"}"#,

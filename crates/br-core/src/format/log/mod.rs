@@ -1,4 +1,7 @@
 //! Entries of the commit log (section 8).
+//!
+//! [`LogRecord`] is an entry as stored, [`LogEntry`] the change that it describes. serde writes entries, and [`decode`] reads them.
+//! Invariant: an entry of a type that this version does not know is [`FormatError::Unknown`], not damage.
 
 use std::str::FromStr;
 
@@ -23,7 +26,7 @@ pub(crate) struct LogRecord {
     pub(crate) entry: LogEntry,
 }
 
-/// A change of the repository.
+/// A change of the repository. [`TYPES`] has the names of the variants.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub(crate) enum LogEntry {
@@ -38,7 +41,7 @@ pub(crate) enum LogEntry {
         #[serde(with = "as_text::list")]
         segments_removed: Vec<SegmentId>,
     },
-    /// Removes backups from the catalog.
+    /// Removes backups from the backup list.
     Delete {
         #[serde(with = "as_text::list")]
         backups: Vec<BackupId>,
@@ -174,6 +177,8 @@ impl FromStr for Predecessor {
     }
 }
 
+/// The types of log entry, as stored. Keep these three equal: this list, the variants of [`LogEntry`], whose kebab-case names serde
+/// writes, and the `match` in [`decode`].
 const TYPES: [&str; 6] = [
     "commit",
     "delete",

@@ -154,9 +154,10 @@ impl LogPosition {
         let same = copy.is_some()
             && there.ok() == copy
             && (newest..).zip(&numbers).all(|(n, there)| n == *there);
-        let position = match same {
-            true => Self::replay_copies(io, cache, newest),
-            false => None,
+        let position = if same {
+            Self::replay_copies(io, cache, newest)
+        } else {
+            None
         };
         let Some(mut position) = position else {
             cache.forget_log();

@@ -95,9 +95,10 @@ impl LogPosition {
             )));
         }
         if self.last_digest.is_empty() && self.next > 0 {
-            match record.previous.is_empty() {
-                true => self.rebuilt_at = Some(self.next),
-                false => drop(self.digests.insert(self.next - 1, record.previous.clone())),
+            if record.previous.is_empty() {
+                self.rebuilt_at = Some(self.next);
+            } else {
+                drop(self.digests.insert(self.next - 1, record.previous.clone()));
             }
         }
         self.state
@@ -156,7 +157,7 @@ impl LogPosition {
         let object = io.new_object(ObjectKind::Log, io.context.runtime.object_id());
         let json = record.to_json();
         if json.len() as u64 > limits::LOG_ENTRY {
-            let message = "the catalog is too large for one log entry: delete backups";
+            let message = "the backup list is too large for one log entry: delete backups";
             return Err(Error::new(ErrorKind::Invalid, message));
         }
         let bytes = Bytes::from(format::write_object(&object, &[&json]));

@@ -1,4 +1,4 @@
-//! From typed paths to the walk.
+//! Converts typed paths to the starting points of the walk.
 //!
 //! [`Plan`] lists the paths to walk, [`Stop`] is one entry that the walk begins with, [`Way`] opens its folder. Invariant: the paths of
 //! the stops ascend strictly, and none is below a stop that is walked.
@@ -174,13 +174,14 @@ impl Base {
     /// The position of this folder relative to the current folder.
     pub(super) fn anchor(&self) -> Anchor {
         let parts = self.path.components();
-        match self.path.is_absolute() {
-            true => Anchor::Root,
-            false => Anchor::Above(
+        if self.path.is_absolute() {
+            Anchor::Root
+        } else {
+            Anchor::Above(
                 parts
                     .filter(|part| matches!(part, Component::ParentDir))
                     .count(),
-            ),
+            )
         }
     }
 
@@ -231,9 +232,10 @@ pub(super) fn settle(typed: &Path) -> Cow<'_, Path> {
         let ends_with_name = settled.file_name().is_some();
         match component {
             Component::ParentDir if ends_with_name => {
-                let target = match settled.is_symlink() {
-                    true => settled.canonicalize().ok(),
-                    false => None,
+                let target = if settled.is_symlink() {
+                    settled.canonicalize().ok()
+                } else {
+                    None
                 };
                 has_changed |= target.is_some();
                 settled = target.unwrap_or(settled);

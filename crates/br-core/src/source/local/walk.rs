@@ -1,4 +1,4 @@
-//! The walk.
+//! The walk over local folders.
 //!
 //! [`Walk`] has one [`Level`] per folder and examines each name once. Invariant: at most [`MAX_OPEN`] levels keep their folder open; the
 //! walk opens the others again when it returns to them, and checks their inodes.

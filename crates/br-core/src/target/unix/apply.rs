@@ -73,9 +73,10 @@ pub(super) fn apply(
         if options.skips_attribute(&xattr.name) {
             continue;
         }
-        let result = match rights.capability || xattr.name != CAPABILITY {
-            true => subject.set_attribute(&xattr.name, &xattr.value),
-            false => Err(Errno::PERM),
+        let result = if rights.capability || xattr.name != CAPABILITY {
+            subject.set_attribute(&xattr.name, &xattr.value)
+        } else {
+            Err(Errno::PERM)
         };
         let refused = Refused::Attribute(xattr.name.clone());
         note(result, entry, refused, &mut warnings);

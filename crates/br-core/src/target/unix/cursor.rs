@@ -286,9 +286,10 @@ impl Cursor {
             Err(error) if is_no_folder(&error) => self.make_parents(parent)?,
             other => other?,
         };
-        match self.beneath.keeps_all() {
-            true => nodes::ensure_dir(&folder, path.name()),
-            false => nodes::make_dir(&folder, path.name()),
+        if self.beneath.keeps_all() {
+            nodes::ensure_dir(&folder, path.name())
+        } else {
+            nodes::make_dir(&folder, path.name())
         }
     }
 

@@ -499,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_taken_is_not_given_again() {
+    fn existing_file_is_not_replaced_by_publish() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         for publish in [publish_if_free, link_if_free] {
@@ -518,7 +518,7 @@ mod tests {
     }
 
     #[test]
-    fn without_openat2_links_are_no_way_either() {
+    fn without_openat2_links_are_not_followed_either() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("a/b")).unwrap();
         std::os::unix::fs::symlink("a", folder.path().join("link")).unwrap();

@@ -115,9 +115,12 @@ pub(super) fn has_other_case(folder: &Folder, name: &[u8], id: Option<(u64, u64)
 
 /// A name with upper and lower case swapped.
 fn swap_case(name: &[u8]) -> Vec<u8> {
-    let swap = |byte: &u8| match byte.is_ascii_lowercase() {
-        true => byte.to_ascii_uppercase(),
-        false => byte.to_ascii_lowercase(),
+    let swap = |byte: &u8| {
+        if byte.is_ascii_lowercase() {
+            byte.to_ascii_uppercase()
+        } else {
+            byte.to_ascii_lowercase()
+        }
     };
     name.iter().map(swap).collect()
 }
@@ -237,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_spellings_of_one_file_show_that_case_is_not_told_apart() {
+    fn one_file_under_two_spellings_shows_that_target_ignores_case() {
         let dir = tempfile::tempdir().unwrap();
         let root = std::fs::File::open(dir.path()).unwrap();
         let beneath = Beneath::new(root.into(), None);

@@ -98,9 +98,10 @@ impl Search {
         }
         match Framing::of_sizes(wanted.row.size, entry.size) {
             Some(framing) => {
-                let likeness = match wanted.row.need_copy {
-                    true => Likeness::Sure,
-                    false => Likeness::Own,
+                let likeness = if wanted.row.need_copy {
+                    Likeness::Sure
+                } else {
+                    Likeness::Own
                 };
                 wanted.found = Some(Found {
                     likeness,

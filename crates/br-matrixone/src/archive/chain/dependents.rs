@@ -10,7 +10,7 @@ use super::super::files;
 use super::super::frame::Framing;
 use super::super::layout::{Archive, ArchiveBackup, TAE};
 use super::super::lists::read_rows;
-use super::super::progress::Progress;
+use super::super::progress::ArchiveProgress;
 use super::super::tae_list::Row;
 use super::is_damage;
 
@@ -38,7 +38,7 @@ pub struct Dependent {
 pub fn dependents(
     archive: &Archive,
     doomed: &[&ArchiveBackup],
-    progress: &dyn Progress,
+    progress: &dyn ArchiveProgress,
 ) -> Result<Vec<Dependent>> {
     let held = Held::by(archive, doomed)?;
     let first = doomed.iter().map(|backup| backup.backup_ts).min().flatten();
@@ -130,9 +130,10 @@ impl Held {
         let mut out = Shared::default();
         read_rows(archive.folder(), other, archive.limits(), &mut |row| {
             if let Some(at) = self.position(&row) {
-                match row.need_copy {
-                    true => out.copied.push(at),
-                    false => out.needed.push(at),
+                if row.need_copy {
+                    out.copied.push(at);
+                } else {
+                    out.needed.push(at);
                 }
             }
             Ok(())

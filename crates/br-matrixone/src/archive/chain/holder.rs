@@ -1,6 +1,6 @@
 //! The backup that should have a missing file.
 //!
-//! A [`Holder`] is a guess from the best available source: the list of a backup, a file index, a catalog line, the times of the other
+//! A [`Holder`] is a guess from the best available source: the list of a backup, a file index, a catalogue line, the times of the other
 //! backups. Invariant: it is used in messages only.
 
 use std::collections::HashMap;

@@ -17,7 +17,7 @@ use super::layout::{Archive, ArchiveBackup, TAE, TAE_LIST};
 use super::lists::{ListFacts, read_rows};
 use super::path::join;
 use super::problem::{Problem, ProblemKind};
-use super::progress::Progress;
+use super::progress::ArchiveProgress;
 use super::sha256::Digest;
 use super::tae_list::{Row, TaeList};
 use candidates::Search;
@@ -122,13 +122,18 @@ impl Resolution {
     ///
     /// # Errors
     /// If the backup's own list is damaged, breaks a rule or exceeds a limit, or the storage does not answer.
-    pub fn of(archive: &Archive, backup: &ArchiveBackup, progress: &dyn Progress) -> Result<Self> {
+    pub fn of(
+        archive: &Archive,
+        backup: &ArchiveBackup,
+        progress: &dyn ArchiveProgress,
+    ) -> Result<Self> {
         let mut rows = Vec::new();
         let mut list = read_rows(archive.folder(), backup, archive.limits(), &mut |row| {
             rows.push(row);
-            match rows.len() % 4096 == 0 && progress.is_cancelled() {
-                true => Err(Error::cancelled()),
-                false => Ok(()),
+            if rows.len() % 4096 == 0 && progress.is_cancelled() {
+                Err(Error::cancelled())
+            } else {
+                Ok(())
             }
         })?;
         list.is_proven |= compare_list(archive, backup, &list)?;
@@ -183,7 +188,7 @@ impl Resolution {
         archive: &Archive,
         backup: &ArchiveBackup,
         search: &mut Search,
-        progress: &dyn Progress,
+        progress: &dyn ArchiveProgress,
     ) -> Result<()> {
         for earlier in earlier(archive, backup) {
             if search.is_over() {

@@ -41,7 +41,7 @@ impl Check<'_> {
         Ok(sum)
     }
 
-    /// Checks the catalog line in the root.
+    /// Checks the catalogue line in the root.
     fn root_file(&self, path: &str) -> Result<()> {
         let bytes = match files::read(self.archive.folder(), path, Limits::SMALL_BYTES) {
             Ok(bytes) => bytes.unwrap_or_default(),

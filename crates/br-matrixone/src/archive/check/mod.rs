@@ -16,7 +16,7 @@ use super::layout::{Archive, ArchiveBackup, TAE_LIST, TAE_SUM};
 use super::parallel::{default_threads, for_each};
 use super::path::join;
 use super::problem::{Problem, ProblemKind, Problems};
-use super::progress::{Event, Progress};
+use super::progress::{ArchiveProgress, Event};
 use super::scan::{ScanError, scan};
 use super::sha256::Digest;
 use super::tae_sum::TaeSum;
@@ -130,7 +130,7 @@ struct Check<'a> {
     archive: &'a Archive,
     backup: &'a ArchiveBackup,
     options: CheckOptions,
-    progress: &'a dyn Progress,
+    progress: &'a dyn ArchiveProgress,
     found: Mutex<Findings>,
 }
 
@@ -144,7 +144,7 @@ pub fn check(
     archive: &Archive,
     backup: &ArchiveBackup,
     options: &CheckOptions,
-    progress: &dyn Progress,
+    progress: &dyn ArchiveProgress,
 ) -> Result<CheckReport> {
     let check = Check {
         archive,
@@ -203,9 +203,12 @@ impl Check<'_> {
     fn list(&self, resolution: &Resolution, sum: Option<&TaeSum>) {
         let path = self.backup.path(TAE_LIST);
         let list = &resolution.list;
-        self.found(|found| match list.is_proven {
-            true => found.proven += 1,
-            false => found.count_unproven(&path, list.digest),
+        self.found(|found| {
+            if list.is_proven {
+                found.proven += 1;
+            } else {
+                found.count_unproven(&path, list.digest);
+            }
         });
         for conflict in &resolution.conflicts {
             let text = format!(

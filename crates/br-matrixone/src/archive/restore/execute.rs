@@ -13,7 +13,7 @@ use super::super::error::{Error, ErrorKind, Result};
 use super::super::files;
 use super::super::parallel::for_each;
 use super::super::problem::{Problem, ProblemKind, Problems};
-use super::super::progress::{Event, Progress};
+use super::super::progress::{ArchiveProgress, Event};
 use super::super::scan::{ScanError, scan};
 use super::inspect::{HK_NAME, Left, MARK, inspect};
 use super::plan::RestorePlan;
@@ -23,7 +23,7 @@ use super::{RestoreOptions, RestoreReport};
 /// A running restore.
 struct Run<'a> {
     plan: &'a RestorePlan<'a>,
-    progress: &'a dyn Progress,
+    progress: &'a dyn ArchiveProgress,
     done: AtomicU64,
     kept: AtomicU64,
     reframed: AtomicU64,
@@ -40,7 +40,7 @@ impl RestorePlan<'_> {
     pub fn execute(
         &self,
         options: &RestoreOptions,
-        progress: &dyn Progress,
+        progress: &dyn ArchiveProgress,
     ) -> Result<RestoreReport> {
         let shared = &self.target.shared.folder;
         let _shared = files::lock(shared)?;

@@ -75,17 +75,16 @@ pub(super) fn inspect(plan: &RestorePlan<'_>) -> Result<Left> {
             None => target.local.label_of(HK_NAME),
         });
     }
-    match in_the_way.is_empty() {
-        true => Ok(left),
-        false => {
-            in_the_way.truncate(NAMED);
-            let names = in_the_way.join(", ");
-            let text = format!(
-                "the target is not empty: it has {}; stop MatrixOne and move its data away first",
-                names.escape_debug()
-            );
-            Err(Error::new(ErrorKind::Exists, text))
-        }
+    if in_the_way.is_empty() {
+        Ok(left)
+    } else {
+        in_the_way.truncate(NAMED);
+        let names = in_the_way.join(", ");
+        let text = format!(
+            "the target is not empty: it has {}; stop MatrixOne and move its data away first",
+            names.escape_debug()
+        );
+        Err(Error::new(ErrorKind::Exists, text))
     }
 }
 

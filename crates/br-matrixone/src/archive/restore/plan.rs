@@ -8,7 +8,7 @@ use super::super::frame::Framing;
 use super::super::hk_data::HkData;
 use super::super::layout::{Archive, ArchiveBackup, HK_DATA, read_small};
 use super::super::lists::read_digest;
-use super::super::progress::Progress;
+use super::super::progress::ArchiveProgress;
 use super::super::sha256::Digest;
 use super::target::RestoreTarget;
 
@@ -48,7 +48,7 @@ impl<'a> RestorePlan<'a> {
         archive: &'a Archive,
         backup: &ArchiveBackup,
         target: RestoreTarget,
-        progress: &dyn Progress,
+        progress: &dyn ArchiveProgress,
     ) -> Result<Self> {
         if backup.unfinished.is_some() {
             let text = format!(

@@ -325,9 +325,10 @@ impl Disk {
                 let Ok(name) = name.into_string() else {
                     return Ok(());
                 };
-                let key = match folder.is_empty() {
-                    true => name.clone(),
-                    false => format!("{folder}/{name}"),
+                let key = if folder.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{folder}/{name}")
                 };
                 // A longer name is not a key. The limit also ends a cycle of symbolic links.
                 if key.len() > key::MAX_KEY_LEN + STAGING_SUFFIX_LEN {
@@ -395,7 +396,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn staging_names_are_told_from_others() {
+    fn staging_names_are_distinguished_from_object_names() {
         for name in ["a#1", "pack.data#42", "a#0"] {
             assert!(is_staging_name(name), "{name}");
         }

@@ -78,14 +78,20 @@ impl Disk {
             // The file of this name belongs to another writer, and stays.
             return Err(swept());
         }
-        let published = is_there.and_then(|_| match replace {
-            true => self.root.rename(staged, key),
-            false => self.root.link(staged, key),
+        let published = is_there.and_then(|_| {
+            if replace {
+                self.root.rename(staged, key)
+            } else {
+                self.root.link(staged, key)
+            }
         });
-        let published = published.map_err(|error| match is_absent(&error) {
-            // It was removed between the check and the link.
-            true => swept(),
-            false => error,
+        let published = published.map_err(|error| {
+            if is_absent(&error) {
+                // It was removed between the check and the link.
+                swept()
+            } else {
+                error
+            }
         });
         if !replace || published.is_err() {
             self.discard(staged);
@@ -153,9 +159,10 @@ impl Disk {
             Ok(range) => range,
             Err(error) => return Ok(Err(error)),
         };
-        let first = match options.head {
-            true => Bytes::new(),
-            false => read_part(&file, &range)?,
+        let first = if options.head {
+            Bytes::new()
+        } else {
+            read_part(&file, &range)?
         };
         Ok(Ok(Found {
             file,
@@ -203,9 +210,10 @@ fn parts(file: File, range: Range<u64>, location: Path) -> BoxStream<'static, Re
             let wanted = range.clone();
             let part = blocking(move || read_part(&file, &wanted)).await;
             let part = part.map_err(|error| store_error(&location, error))?;
-            let next = match part.is_empty() {
-                true => range.end,
-                false => range.start + part.len() as u64,
+            let next = if part.is_empty() {
+                range.end
+            } else {
+                range.start + part.len() as u64
             };
             Ok(Some((part, next..range.end)))
         }
@@ -331,9 +339,10 @@ impl ObjectStore for DiskStore {
         // If the file has become shorter, the stream ends early, and the caller notices.
         let has_rest = first.len() as u64 == PART_LEN && !rest.is_empty();
         let first = futures::stream::once(async move { Ok(first) });
-        let payload = match has_rest {
-            true => first.chain(parts(file, rest, location.clone())).boxed(),
-            false => first.boxed(),
+        let payload = if has_rest {
+            first.chain(parts(file, rest, location.clone())).boxed()
+        } else {
+            first.boxed()
         };
         Ok(GetResult {
             payload: GetResultPayload::Stream(payload),

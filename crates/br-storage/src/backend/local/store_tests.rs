@@ -29,7 +29,7 @@ fn names(folder: &tempfile::TempDir) -> Vec<String> {
 }
 
 #[test]
-fn a_file_whose_staging_name_was_swept_is_written_again() {
+fn file_is_written_again_if_its_staging_file_was_swept() {
     for (sweeps, replace) in [(1, false), (MAX_WRITES - 1, false), (1, true)] {
         let (folder, disk) = disk();
         let mut left = sweeps;

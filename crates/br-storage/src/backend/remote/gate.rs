@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn it_halves_when_told_to_and_recovers() {
+    async fn limit_halves_on_overload_and_recovers() {
         let gate = Gate::new(8);
         for _ in 0..5 {
             // These count as one burst.
@@ -130,11 +130,19 @@ mod tests {
             tokio::time::advance(ONE_BURST).await;
             gate.slow_down(None);
         }
-        assert_eq!(gate.state().limit, 1, "there is always room for one");
+        assert_eq!(
+            gate.state().limit,
+            1,
+            "at least one request is always allowed"
+        );
         for _ in 0..200 {
             gate.succeeded();
         }
-        assert_eq!(gate.state().limit, 8, "and never for more than allowed");
+        assert_eq!(
+            gate.state().limit,
+            8,
+            "the limit is never above the configured one"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn trying_ends_when_the_time_is_over_however_long_an_attempt_takes() {
+    async fn retries_end_at_time_limit_for_any_duration_of_attempts() {
         for (attempt, most) in [(2, 181_000), (13_000, 210_000), (400_000, 1_300_000)] {
             let attempt = Duration::from_millis(attempt);
             let (verdict, time, attempts) = try_until(&health(180), None, attempt).await;
@@ -203,7 +203,10 @@ mod tests {
         assert!(time < Duration::from_secs(1), "{time:?}");
         health.answered();
         let (_, time, _) = try_until(&health, None, Duration::from_millis(2)).await;
-        assert!(time >= Duration::from_secs(180), "an answer begins it anew");
+        assert!(
+            time >= Duration::from_secs(180),
+            "a response restarts the time limit"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -226,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_asks_is_told_what_is_waited_for() {
+    async fn status_reports_cause_of_wait() {
         let status = NetworkStatus::default();
         let health = Health::new(Duration::from_secs(180), status.clone());
         assert_eq!(status.waiting(), None);

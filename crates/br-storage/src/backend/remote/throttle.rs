@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(
             end - now,
             Duration::from_secs(1),
-            "for a piece of any length"
+            "the rule holds for a piece of any length"
         );
     }
 }

@@ -66,9 +66,10 @@ pub(crate) fn build_client(
         .https_only(!allow_http)
         .http1_only();
     // Loading the system's certificates takes time, and an unencrypted connection does not need them.
-    builder = match is_plain && options.proxy.is_none() {
-        true => builder.tls_certs_only(certificates),
-        false => builder.tls_certs_merge(certificates),
+    builder = if is_plain && options.proxy.is_none() {
+        builder.tls_certs_only(certificates)
+    } else {
+        builder.tls_certs_merge(certificates)
     };
     if let Some(proxy) = &options.proxy {
         builder = builder.proxy(reqwest::Proxy::all(proxy.reveal())?);

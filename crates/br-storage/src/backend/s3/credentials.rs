@@ -171,15 +171,18 @@ impl CredentialProvider for Metadata {
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
         let keys = self.inner.get_credential().await;
         self.has_answered.fetch_or(keys.is_ok(), Ordering::Relaxed);
-        keys.map_err(|error| match self.has_answered.load(Ordering::Relaxed) {
-            true => error,
-            false => object_store::Error::Unauthenticated {
-                path: String::new(),
-                source: "no credentials were found: there are none in the options, in \
-                         AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in a profile of AWS, nor does \
-                         a metadata service answer"
-                    .into(),
-            },
+        keys.map_err(|error| {
+            if self.has_answered.load(Ordering::Relaxed) {
+                error
+            } else {
+                object_store::Error::Unauthenticated {
+                    path: String::new(),
+                    source: "no credentials were found: there are none in the options, in \
+                     AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in a profile of AWS, nor does \
+                     a metadata service answer"
+                        .into(),
+                }
+            }
         })
     }
 }

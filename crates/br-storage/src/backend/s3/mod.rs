@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bucket_stands_where_the_provider_wants_it() {
+    fn bucket_is_in_host_or_path_as_provider_requires() {
         let options = StorageOptions::default();
         for (location, expected) in [
             ("s3://bucket/x", "https://bucket.s3.eu-west-1.amazonaws.com"),

@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_files_say_what_a_profile_is() {
+    fn profile_is_read_from_both_files() {
         let credentials = "[default]\naws_access_key_id = A\naws_secret_access_key=s/e+c=r\\et\n\
                            [work]\naws_access_key_id=W\naws_secret_access_key=w\naws_session_token=t\n";
         let config = "[default]\nregion=eu-west-1\n[profile work]\nregion = us-west-2\n\

@@ -52,9 +52,10 @@ pub(in crate::folder) struct LocalFolder {
 
 impl LocalFolder {
     pub(in crate::folder) fn new(root: &Path) -> Self {
-        let root = match root.as_os_str().is_empty() {
-            true => Path::new("."),
-            false => root,
+        let root = if root.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            root
         };
         Self {
             root: root.into(),
@@ -225,9 +226,10 @@ impl LocalFolder {
             file => File::from(file?),
         };
         let metadata = file.metadata()?;
-        match metadata.is_file() {
-            true => Ok((file, metadata.len())),
-            false => Err(irregular("it is not a regular file")),
+        if metadata.is_file() {
+            Ok((file, metadata.len()))
+        } else {
+            Err(irregular("it is not a regular file"))
         }
     }
 
@@ -314,12 +316,13 @@ impl LocalFolder {
 
     pub(in crate::folder) fn free_bytes(&self) -> Option<u64> {
         let folder = self.path();
-        let mut folders = folder
-            .ancestors()
-            .map(|folder| match folder.as_os_str().is_empty() {
-                true => Path::new("."),
-                false => folder,
-            });
+        let mut folders = folder.ancestors().map(|folder| {
+            if folder.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                folder
+            }
+        });
         let stat = folders.find_map(|folder| rustix::fs::statvfs(folder).ok())?;
         Some(stat.f_bavail.saturating_mul(stat.f_frsize))
     }

@@ -1,6 +1,6 @@
 //! The list of backups as a table, identical to the original tool's table, because programs read it.
 
-use br_matrixone::catalog::{Entry, State};
+use br_matrixone::catalogue::{CatalogueEntry, State};
 use jiff::tz::TimeZone;
 
 use super::human;
@@ -23,7 +23,7 @@ pub(crate) struct TableOptions {
 type Cell = Vec<String>;
 
 /// Draws a table, with a line break at the end.
-pub(crate) fn table(entries: &[Entry], options: &TableOptions) -> String {
+pub(crate) fn table(entries: &[CatalogueEntry], options: &TableOptions) -> String {
     let mut header = vec!["ID", "SIZE", "PATH", "AT TIME", "DURATION", "COMPLETE TIME"];
     if options.with_type {
         header.extend(["BACKUPTS", "BACKUPTYPE"]);
@@ -55,7 +55,7 @@ pub(crate) fn table(entries: &[Entry], options: &TableOptions) -> String {
     text
 }
 
-fn row(entry: &Entry, options: &TableOptions) -> Vec<Cell> {
+fn row(entry: &CatalogueEntry, options: &TableOptions) -> Vec<Cell> {
     let size = |bytes: Option<u64>| bytes.map_or_else(unknown, human::size);
     let ended = match (entry.state, entry.complete_time) {
         (State::Complete, Some(time)) => human::time(time, &options.zone),

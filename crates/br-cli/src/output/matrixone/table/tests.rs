@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use br_matrixone::BackupKind;
-use br_matrixone::catalog::{Entry, Place, S3Place, State, parse_meta_line};
+use br_matrixone::catalogue::{
+    BackupLocation, CatalogueEntry, S3BackupLocation, State, parse_meta_line,
+};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -15,8 +17,8 @@ const META: &str = "\
 81531c5a-1284-11ef-9ba3-26dd28356ef3,72123456,filesystem,,,,,,,false,/Users/admin/soft/backuppath/syncback2,2024-05-15 14:29:38 +0800,2.536263666s,2024-05-15 14:29:41 +0800,1715754578690660000-1,incremental,incremental-81531c5a-1284-11ef-9ba3-26dd28356ef3
 ";
 
-fn folder(path: &str) -> Place {
-    Place::FileSystem {
+fn folder(path: &str) -> BackupLocation {
+    BackupLocation::FileSystem {
         path: path.to_owned(),
     }
 }
@@ -33,8 +35,16 @@ fn time(text: &str) -> Timestamp {
     Timestamp::strptime("%Y-%m-%d %H:%M:%S %z", text).unwrap()
 }
 
-fn complete(number: &str, size: u64, place: Place, from: &str, nanos: u64, until: &str) -> Entry {
-    let mut entry = Entry::new(number.parse().unwrap(), BackupKind::Full, place, time(from));
+fn complete(
+    number: &str,
+    size: u64,
+    place: BackupLocation,
+    from: &str,
+    nanos: u64,
+    until: &str,
+) -> CatalogueEntry {
+    let mut entry =
+        CatalogueEntry::new(number.parse().unwrap(), BackupKind::Full, place, time(from));
     entry.logical_size = Some(size);
     entry.duration = Some(Duration::from_nanos(nanos));
     entry.complete_time = Some(time(until));
@@ -103,7 +113,7 @@ fn table_of_one_backup_wraps_long_path_as_in_manual() {
 
 #[test]
 fn list_of_original_catalogue_has_eight_columns_as_in_manual() {
-    let entries: Vec<Entry> = META
+    let entries: Vec<CatalogueEntry> = META
         .lines()
         .map(|line| parse_meta_line(line).unwrap())
         .collect();
@@ -124,14 +134,14 @@ fn list_of_original_catalogue_has_eight_columns_as_in_manual() {
 
 #[test]
 fn list_shows_bucket_and_running_backup_with_stored_size() {
-    let place = Place::S3(S3Place {
+    let place = BackupLocation::S3(S3BackupLocation {
         endpoint: "http://127.0.0.1:9000".to_owned(),
         bucket: "bucket1".to_owned(),
         filepath: "/backup1".to_owned(),
         is_minio: true,
-        ..S3Place::default()
+        ..S3BackupLocation::default()
     });
-    let mut entry = Entry::new(
+    let mut entry = CatalogueEntry::new(
         "2289638c-1284-11ef-85e4-26dd28356ef2".parse().unwrap(),
         BackupKind::Full,
         place,

@@ -35,7 +35,7 @@ impl Planner<'_> {
             self.shared.message(message);
             return Ok(());
         }
-        // Read the manifest: the catalog only has the number of unread entries, not their paths.
+        // Read the manifest: the backup list only has the number of unread entries, not their paths.
         let (backup, _) = self.shared.io.read_manifest(backup.id)?;
         if backup.unread_count > backup.unread.len() as u64 {
             let message = "nothing was deleted, because the backup could not read too many entries of its source";

@@ -108,13 +108,12 @@ impl Planner<'_> {
                 if !is_below_fresh {
                     self.fresh = Some(path.clone());
                 }
-                cursor.map_or(Ok(()), |cursor| match cursor.make_dir(path)? {
-                    true => Ok(()),
-                    // Another process created it first.
-                    false => {
+                cursor.map_or(Ok(()), |cursor| {
+                    if !cursor.make_dir(path)? {
+                        // Another process created it first.
                         self.fresh = None;
-                        Ok(())
                     }
+                    Ok(())
                 })
             }
         };

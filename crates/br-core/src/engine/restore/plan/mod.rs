@@ -331,9 +331,12 @@ impl<'a> Planner<'a> {
     fn keep(&self, entry: &Entry, existing: Option<&Existing>) {
         let files = u64::from(matches!(entry.kind, EntryKind::File(_)));
         let is_same = existing.is_none_or(|existing| is_same(entry, existing));
-        self.shared.update(|report| match is_same {
-            true => report.files_unchanged += files,
-            false => report.files_kept += files,
+        self.shared.update(|report| {
+            if is_same {
+                report.files_unchanged += files;
+            } else {
+                report.files_kept += files;
+            }
         });
         self.shared.advance(entry.size(), 1);
     }

@@ -44,7 +44,7 @@ impl Planner<'_> {
         }
         send_deltas(tasks, wanted.deltas);
         let mut groups: Vec<_> = wanted.groups.into_iter().collect();
-        groups.sort_unstable_by_key(|(place, _)| *place);
+        groups.sort_unstable_by_key(|(location, _)| *location);
         let mut run: Vec<GroupWork> = Vec::new();
         let mut range: Option<(PackId, Range<u64>)> = None;
         let reach = Reach::of(&self.shared.io);
@@ -80,7 +80,7 @@ impl Planner<'_> {
         let mut position = 0;
         for chunk in chunks {
             let index = self.shared.reader.index();
-            let Some(place) = index.find(&chunk.id) else {
+            let Some(location) = index.find(&chunk.id) else {
                 job.fail(
                     self.shared,
                     format!("chunk {} is in no pack", chunk.id),
@@ -88,7 +88,7 @@ impl Planner<'_> {
                 );
                 continue;
             };
-            if place.len != chunk.len {
+            if location.len != chunk.len {
                 job.fail(
                     self.shared,
                     format!("chunk {} has another length", chunk.id),
@@ -98,13 +98,13 @@ impl Planner<'_> {
             }
             let piece = WritePart {
                 id: chunk.id,
-                start: place.start,
-                len: place.len,
+                start: location.start,
+                len: location.len,
                 job: Arc::clone(job),
                 position,
             };
             position += u64::from(chunk.len);
-            let base = place.group.bases.first();
+            let base = location.group.bases.first();
             if let Some(base) = base.and_then(|base| index.find_whole(base)) {
                 wanted
                     .deltas
@@ -113,11 +113,11 @@ impl Planner<'_> {
             }
             let work = wanted
                 .groups
-                .entry((place.pack.id, place.group_offset))
+                .entry((location.pack.id, location.group_offset))
                 .or_insert_with(|| GroupWork {
-                    number: place.group_number,
-                    offset: place.group_offset,
-                    group: place.group.clone(),
+                    number: location.group_number,
+                    offset: location.group_offset,
+                    group: location.group.clone(),
                     pieces: Vec::new(),
                 });
             work.pieces.push(piece);

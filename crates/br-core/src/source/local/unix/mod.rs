@@ -193,9 +193,10 @@ impl Describer {
                 .entry(look.id())
                 .or_insert_with(|| link_group(&path))
         });
-        let ctime = match self.has_change_times(folder, look)? {
-            true => look.ctime(),
-            false => FileTime::UNKNOWN,
+        let ctime = if self.has_change_times(folder, look)? {
+            look.ctime()
+        } else {
+            FileTime::UNKNOWN
         };
         Ok(Entry {
             path,

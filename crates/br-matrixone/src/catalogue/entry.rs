@@ -14,13 +14,13 @@ use crate::{BackupKind, BackupTs};
 /// An entry of the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Entry {
+pub struct CatalogueEntry {
     /// The backup's id.
     pub id: Uuid,
     /// Whether the backup needs earlier ones.
     pub kind: BackupKind,
     /// Where the backup is. Contains no keys.
-    pub place: Place,
+    pub place: BackupLocation,
     /// The backup's folder in that place, such as `full-01942b54-…`; `None` if its files are directly in the
     /// place.
     pub sub_directory: Option<String>,
@@ -51,14 +51,14 @@ pub struct Entry {
 
 /// Where a backup is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum BackupLocation {
     /// In a folder.
     FileSystem {
         /// The folder that was given as `--path`.
         path: String,
     },
     /// In a bucket.
-    S3(S3Place),
+    S3(S3BackupLocation),
     /// In a repository of br.
     Repository {
         /// The repository's URL or path.
@@ -70,7 +70,7 @@ pub enum Place {
 
 /// A place in a bucket.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct S3Place {
+pub struct S3BackupLocation {
     /// URL of the service.
     pub endpoint: String,
     /// The bucket.
@@ -107,10 +107,10 @@ pub enum Origin {
     MoBr,
 }
 
-impl Entry {
+impl CatalogueEntry {
     /// Makes the entry of a backup that has just started.
     #[must_use]
-    pub fn new(id: Uuid, kind: BackupKind, place: Place, at_time: Timestamp) -> Self {
+    pub fn new(id: Uuid, kind: BackupKind, place: BackupLocation, at_time: Timestamp) -> Self {
         Self {
             id,
             kind,
@@ -131,7 +131,7 @@ impl Entry {
     }
 }
 
-impl Entry {
+impl CatalogueEntry {
     /// Returns whether this entry describes a backup that was found in its place. A backup directly in the
     /// place has no id: then the time stamps must be equal, or, if one of them is unknown, the start times
     /// must be less than 24 hours apart.
@@ -151,17 +151,17 @@ impl Entry {
     }
 }
 
-impl Entry {
+impl CatalogueEntry {
     /// Returns whether a found entry must replace this one.
     pub(super) fn is_outdated_by(&self, found: &Self) -> bool {
         let was_lost = matches!(self.state, State::Failed | State::Deleted);
-        let was_copy = matches!(self.place, Place::Repository { .. })
-            && !matches!(found.place, Place::Repository { .. });
+        let was_copy = matches!(self.place, BackupLocation::Repository { .. })
+            && !matches!(found.place, BackupLocation::Repository { .. });
         found.state == State::Complete && (was_lost || was_copy)
     }
 }
 
-impl Place {
+impl BackupLocation {
     /// Returns whether two places are the same, even if they are spelled differently: trailing slashes, and
     /// slashes around the folder in a bucket, are ignored.
     #[must_use]
@@ -201,7 +201,7 @@ impl fmt::Display for State {
 }
 
 /// Has the format of the original tool's list.
-impl fmt::Display for Place {
+impl fmt::Display for BackupLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::FileSystem { path } => write!(f, "BackupDir: filesystem  Path: {path}"),

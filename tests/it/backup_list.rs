@@ -118,7 +118,11 @@ fn a_backup_is_found_by_the_end_of_its_id() {
     let error = find_text(&repo, start).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AmbiguousId, "{error}");
     let end = &ids[0].to_string()[33..];
-    assert_ne!(find_text(&repo, end).ok(), Some(ids[0]), "too short");
+    assert_ne!(
+        find_text(&repo, end).ok(),
+        Some(ids[0]),
+        "an ambiguous prefix is refused"
+    );
 }
 
 #[test]
@@ -220,7 +224,7 @@ fn incomplete_backup_can_be_skipped_and_can_be_base() {
     let third = repo.backup(&whole).unwrap().backup;
     assert_eq!(third.base, Some(second.id));
     assert!(third.is_complete());
-    assert_eq!(third.changes.bytes_read, 3000, "what was missing is read");
+    assert_eq!(third.changes.bytes_read, 3000, "the missing entry is read");
     assert_eq!(third.changes.files_unchanged, 1);
     assert_eq!(repo.files(third.id).unwrap(), whole.files());
     assert_eq!(find(&repo, &complete).unwrap(), third.id);

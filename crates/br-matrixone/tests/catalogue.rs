@@ -1,4 +1,4 @@
-//! The catalogue: notes on backups, import of the original tool's file, and errors.
+//! The catalogue: entries of backups, import of the original tool's file, and errors.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,8 +10,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use br_matrixone::BackupKind;
-use br_matrixone::catalog::{
-    Catalog, CatalogError, Entry, OWN_NAME, Origin, Place, S3Place, State, Warning, parse_meta_line,
+use br_matrixone::catalogue::{
+    BackupLocation, Catalogue, CatalogueEntry, CatalogueError, OWN_NAME, Origin, S3BackupLocation,
+    State, Warning, parse_meta_line,
 };
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -31,21 +32,21 @@ fn id(text: &str) -> Uuid {
     text.parse().unwrap()
 }
 
-fn folder(path: &str) -> Place {
-    Place::FileSystem {
+fn folder(path: &str) -> BackupLocation {
+    BackupLocation::FileSystem {
         path: path.to_owned(),
     }
 }
 
-fn in_folder() -> (TempDir, Catalog) {
+fn in_folder() -> (TempDir, Catalogue) {
     let folder = tempfile::tempdir().unwrap();
-    let catalog = Catalog::open(&folder.path().join("mo_br.meta")).unwrap();
-    (folder, catalog)
+    let catalogue = Catalogue::open(&folder.path().join("mo_br.meta")).unwrap();
+    (folder, catalogue)
 }
 
-fn some(number: u128) -> Entry {
+fn some(number: u128) -> CatalogueEntry {
     let at = Timestamp::from_second(i64::try_from(number).unwrap()).unwrap();
-    Entry::new(Uuid::from_u128(number), BackupKind::Full, folder("/b"), at)
+    CatalogueEntry::new(Uuid::from_u128(number), BackupKind::Full, folder("/b"), at)
 }
 
 #[test]
@@ -92,7 +93,7 @@ fn lines_are_read_by_shape() {
     assert_eq!(bucket.kind, BackupKind::Incremental);
     assert_eq!(
         bucket.place,
-        Place::S3(S3Place {
+        BackupLocation::S3(S3BackupLocation {
             endpoint: "http://127.0.0.1:9000".to_owned(),
             bucket: "full".to_owned(),
             filepath: "a,\"b".to_owned(),
@@ -105,7 +106,7 @@ fn lines_are_read_by_shape() {
 
 #[test]
 fn unreadable_line_gives_warning() {
-    let (folder, catalog) = in_folder();
+    let (folder, catalogue) = in_folder();
     let meta = folder.path().join("mo_br.meta");
     let good = META.lines().next().unwrap();
     for bad in [
@@ -117,7 +118,7 @@ fn unreadable_line_gives_warning() {
         &good.replace("/Users", "")[..80],
     ] {
         fs::write(&meta, format!("{good}\n\n{bad}\n{good}x\n")).unwrap();
-        let listing = catalog.list().unwrap();
+        let listing = catalogue.list().unwrap();
         assert!(!listing.entries.is_empty(), "{bad}");
         assert!(
             matches!(
@@ -134,25 +135,25 @@ fn unreadable_line_gives_warning() {
         .map(|b| format!("{b:02x}"))
         .collect();
     fs::write(folder.path().join("mo_br.meta.sha256"), &digest).unwrap();
-    assert!(catalog.list().unwrap().warnings.is_empty());
+    assert!(catalogue.list().unwrap().warnings.is_empty());
     fs::write(folder.path().join("mo_br.meta.sha256"), "0".repeat(64)).unwrap();
-    let warnings = catalog.list().unwrap().warnings;
+    let warnings = catalogue.list().unwrap().warnings;
     assert!(matches!(warnings.as_slice(), [Warning::Checksum(_)]));
 }
 
 #[test]
 fn backup_is_added_changed_found_and_removed() {
-    let (folder, catalog) = in_folder();
-    assert!(catalog.list().unwrap().entries.is_empty());
+    let (folder, catalogue) = in_folder();
+    assert!(catalogue.list().unwrap().entries.is_empty());
     assert!(!folder.path().join(OWN_NAME).exists());
     let mut entry = some(1);
     entry.id = Uuid::from_u128(0xabcd << 64);
-    catalog.add(entry.clone()).unwrap();
+    catalogue.add(entry.clone()).unwrap();
     assert!(matches!(
-        catalog.add(entry.clone()),
-        Err(CatalogError::Exists(_))
+        catalogue.add(entry.clone()),
+        Err(CatalogueError::Exists(_))
     ));
-    let changed = catalog
+    let changed = catalogue
         .update(entry.id, |entry| {
             entry.state = State::Complete;
             entry.duration = Some(Duration::from_nanos(1));
@@ -161,41 +162,44 @@ fn backup_is_added_changed_found_and_removed() {
             entry.base = Some(Uuid::from_u128(9));
         })
         .unwrap();
-    assert_eq!(catalog.find("00000000-0000-ABCD").unwrap(), changed);
-    assert!(matches!(catalog.find("1"), Err(CatalogError::NotFound(_))));
-    catalog.add(some(1)).unwrap();
+    assert_eq!(catalogue.find("00000000-0000-ABCD").unwrap(), changed);
     assert!(matches!(
-        catalog.find("0000"),
-        Err(CatalogError::Several { .. })
+        catalogue.find("1"),
+        Err(CatalogueError::NotFound(_))
     ));
-    catalog.remove(entry.id).unwrap();
+    catalogue.add(some(1)).unwrap();
     assert!(matches!(
-        catalog.remove(entry.id),
-        Err(CatalogError::NotFound(_))
+        catalogue.find("0000"),
+        Err(CatalogueError::Several { .. })
     ));
-    assert_eq!(catalog.list().unwrap().entries, [some(1)]);
+    catalogue.remove(entry.id).unwrap();
+    assert!(matches!(
+        catalogue.remove(entry.id),
+        Err(CatalogueError::NotFound(_))
+    ));
+    assert_eq!(catalogue.list().unwrap().entries, [some(1)]);
 }
 
 #[test]
 fn the_original_tools_file_is_never_written() {
-    let (folder, catalog) = in_folder();
+    let (folder, catalogue) = in_folder();
     let meta = folder.path().join("mo_br.meta");
     fs::write(&meta, META).unwrap();
-    let taken_over = catalog.update(id(INCREMENT), |entry| entry.base = Some(id(FULL)));
+    let taken_over = catalogue.update(id(INCREMENT), |entry| entry.base = Some(id(FULL)));
     assert_eq!(taken_over.unwrap().origin, Origin::Own);
-    catalog.remove(id(FULL)).unwrap();
-    let listing = catalog.list().unwrap();
+    catalogue.remove(id(FULL)).unwrap();
+    let listing = catalogue.list().unwrap();
     assert_eq!((listing.entries.len(), listing.deleted.len()), (1, 1));
     assert!(matches!(
-        catalog.find("2289"),
-        Err(CatalogError::Deleted(_))
+        catalogue.find("2289"),
+        Err(CatalogueError::Deleted(_))
     ));
     assert_eq!(fs::read_to_string(&meta).unwrap(), META);
 }
 
 #[test]
 fn dependents_of_a_backup_are_listed() {
-    let (folder, catalog) = in_folder();
+    let (folder, catalogue) = in_folder();
     fs::write(folder.path().join("mo_br.meta"), META).unwrap();
     for (number, base, state) in [
         (1, None, State::Complete),
@@ -207,9 +211,9 @@ fn dependents_of_a_backup_are_listed() {
         let mut entry = some(number);
         entry.base = base.map(Uuid::from_u128);
         entry.state = state;
-        catalog.add(entry).unwrap();
+        catalogue.add(entry).unwrap();
     }
-    let listing = catalog.list().unwrap();
+    let listing = catalogue.list().unwrap();
     let dependents = listing.dependents(Uuid::from_u128(1));
     assert_eq!(
         dependents.certain,
@@ -238,7 +242,7 @@ fn dependents_of_a_backup_are_listed() {
 fn a_path_names_either_file() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let own = |name: &str| Catalog::open(&at(name)).unwrap().path().to_owned();
+    let own = |name: &str| Catalogue::open(&at(name)).unwrap().path().to_owned();
     assert_eq!(own("mo_br.meta"), at(OWN_NAME));
     assert_eq!(own("prod.meta"), at("prod.meta.br-matrixone.json"));
     assert_eq!(own(OWN_NAME), at(OWN_NAME));
@@ -251,100 +255,103 @@ fn a_path_names_either_file() {
     fs::write(at("list"), META).unwrap();
     assert_eq!(own("list"), at("list.br-matrixone.json"));
     assert_eq!(
-        Catalog::open(Path::new("mo_br.meta")).unwrap().path(),
+        Catalogue::open(Path::new("mo_br.meta")).unwrap().path(),
         Path::new(OWN_NAME)
     );
 }
 
 #[test]
 fn every_alteration_is_detected_and_repairable() {
-    let (_folder, catalog) = in_folder();
-    catalog.add(some(1)).unwrap();
-    catalog.add(some(2)).unwrap();
-    let whole = fs::read(catalog.path()).unwrap();
+    let (_folder, catalogue) = in_folder();
+    catalogue.add(some(1)).unwrap();
+    catalogue.add(some(2)).unwrap();
+    let whole = fs::read(catalogue.path()).unwrap();
     for len in 0..whole.len() - 1 {
         // Without its last line break the file is still complete.
-        fs::write(catalog.path(), &whole[..len]).unwrap();
-        let error = catalog.list().unwrap_err();
+        fs::write(catalogue.path(), &whole[..len]).unwrap();
+        let error = catalogue.list().unwrap_err();
         assert!(
-            matches!(error, CatalogError::Damaged { .. }),
+            matches!(error, CatalogueError::Damaged { .. }),
             "{len}: {error}"
         );
     }
     let text = String::from_utf8(whole).unwrap().replace("/b", "/c");
-    fs::write(catalog.path(), &text).unwrap();
-    let error = catalog.add(some(3)).unwrap_err();
+    fs::write(catalogue.path(), &text).unwrap();
+    let error = catalogue.add(some(3)).unwrap_err();
     assert!(error.to_string().contains("is damaged"), "{error}");
-    let rebuilt = catalog.rebuild(vec![some(1), some(3)]).unwrap();
+    let rebuilt = catalogue.rebuild(vec![some(1), some(3)]).unwrap();
     assert_eq!((rebuilt.added, rebuilt.kept), (2, 0));
     assert_eq!(
         fs::read_to_string(rebuilt.set_aside.unwrap()).unwrap(),
         text
     );
-    let again = catalog.rebuild(vec![some(1), some(2)]).unwrap();
+    let again = catalogue.rebuild(vec![some(1), some(2)]).unwrap();
     assert_eq!((again.added, again.kept, again.set_aside), (1, 1, None));
-    assert_eq!(catalog.list().unwrap().entries, [some(1), some(2), some(3)]);
+    assert_eq!(
+        catalogue.list().unwrap().entries,
+        [some(1), some(2), some(3)]
+    );
 }
 
 #[test]
 fn newer_catalogue_is_not_changed() {
-    let (_folder, catalog) = in_folder();
+    let (_folder, catalogue) = in_folder();
     let newer = r#"{"format":"br-matrixone","version":2,"backups":{}}"#;
-    fs::write(catalog.path(), newer).unwrap();
+    fs::write(catalogue.path(), newer).unwrap();
     assert!(matches!(
-        catalog.list(),
-        Err(CatalogError::Newer { version: 2, .. })
+        catalogue.list(),
+        Err(CatalogueError::Newer { version: 2, .. })
     ));
-    assert!(catalog.rebuild(vec![some(1)]).is_err());
-    assert_eq!(fs::read_to_string(catalog.path()).unwrap(), newer);
+    assert!(catalogue.rebuild(vec![some(1)]).is_err());
+    assert_eq!(fs::read_to_string(catalogue.path()).unwrap(), newer);
 }
 
 #[test]
 fn concurrent_changes_are_all_kept() {
-    let (_folder, catalog) = in_folder();
+    let (_folder, catalogue) = in_folder();
     std::thread::scope(|scope| {
         for number in 0..16 {
-            let catalog = &catalog;
-            scope.spawn(move || catalog.add(some(number)).unwrap());
+            let catalogue = &catalogue;
+            scope.spawn(move || catalogue.add(some(number)).unwrap());
         }
     });
-    assert_eq!(catalog.list().unwrap().entries.len(), 16);
+    assert_eq!(catalogue.list().unwrap().entries.len(), 16);
 }
 
 #[test]
 fn passwords_are_not_stored() {
-    let (_folder, catalog) = in_folder();
+    let (_folder, catalogue) = in_folder();
     let mut entry = some(1);
-    entry.place = Place::Repository {
+    entry.place = BackupLocation::Repository {
         url: "s3://key:secret@host/bucket".to_owned(),
         backup: "1".to_owned(),
     };
-    let error = catalog.add(entry.clone()).unwrap_err();
-    assert!(matches!(error, CatalogError::SecretInPlace(_)));
-    entry.place = Place::Repository {
+    let error = catalogue.add(entry.clone()).unwrap_err();
+    assert!(matches!(error, CatalogueError::SecretInPlace(_)));
+    entry.place = BackupLocation::Repository {
         url: "/backups/user@host".to_owned(),
         backup: "1".to_owned(),
     };
-    catalog.add(entry.clone()).unwrap();
-    assert_eq!(catalog.list().unwrap().entries, [entry]);
+    catalogue.add(entry.clone()).unwrap();
+    assert_eq!(catalogue.list().unwrap().entries, [entry]);
 }
 
 /// The format, byte by byte: a change here is a change of the format.
 #[test]
 fn format_is_unchanged() {
-    let (_folder, catalog) = in_folder();
+    let (_folder, catalogue) = in_folder();
     let mut entry = some(1);
     entry.sub_directory = Some("full-1".to_owned());
-    entry.place = Place::S3(S3Place {
+    entry.place = BackupLocation::S3(S3BackupLocation {
         endpoint: "http://h".to_owned(),
         bucket: "b".to_owned(),
-        ..S3Place::default()
+        ..S3BackupLocation::default()
     });
     entry.backup_ts = Some("5-1".parse().unwrap());
-    catalog.add(entry.clone()).unwrap();
-    let text = fs::read_to_string(catalog.path()).unwrap();
+    catalogue.add(entry.clone()).unwrap();
+    let text = fs::read_to_string(catalogue.path()).unwrap();
     assert_eq!(text, GOLDEN);
-    assert_eq!(catalog.list().unwrap().entries, [entry]);
+    assert_eq!(catalogue.list().unwrap().entries, [entry]);
 }
 
 const GOLDEN: &str = r#"{

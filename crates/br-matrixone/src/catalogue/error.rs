@@ -1,4 +1,4 @@
-//! Why the catalogue could not be read or changed.
+//! Errors of the catalogue.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,12 +7,12 @@ use thiserror::Error;
 use uuid::Uuid;
 
 /// A result of this module.
-pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
+pub type Result<T, E = CatalogueError> = std::result::Result<T, E>;
 
 /// Why an operation failed, and what the caller can do.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum CatalogError {
+pub enum CatalogueError {
     /// The system failed.
     #[error("cannot {what} {}", .path.display())]
     Io {

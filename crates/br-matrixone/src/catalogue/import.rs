@@ -8,7 +8,7 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::entry::{Entry, Origin, Place, S3Place, State};
+use super::entry::{BackupLocation, CatalogueEntry, Origin, S3BackupLocation, State};
 use super::error::Warning;
 use super::values;
 use crate::{BackupKind, BackupTs};
@@ -17,7 +17,7 @@ use crate::{BackupKind, BackupTs};
 const MAX_BYTES: u64 = 64 << 20;
 
 /// Reads the file. A missing file has no entries.
-pub(super) fn read(path: &Path) -> (Vec<Entry>, Vec<Warning>) {
+pub(super) fn read(path: &Path) -> (Vec<CatalogueEntry>, Vec<Warning>) {
     let (mut entries, mut warnings) = (Vec::new(), Vec::new());
     let bytes = match read_bytes(path) {
         Ok(Some(bytes)) => bytes,
@@ -50,7 +50,7 @@ pub(super) fn read(path: &Path) -> (Vec<Entry>, Vec<Warning>) {
 ///
 /// # Errors
 /// A text that says which field is missing.
-pub fn parse_meta_line(line: &str) -> Result<Entry, &'static str> {
+pub fn parse_meta_line(line: &str) -> Result<CatalogueEntry, &'static str> {
     let mut records = records(line);
     match (records.pop(), records.is_empty()) {
         (Some((_, fields)), true) => parse_record(&fields),
@@ -110,7 +110,7 @@ fn split_fields(line: &str) -> Vec<String> {
     fields
 }
 
-fn parse_record(fields: &[String]) -> Result<Entry, &'static str> {
+fn parse_record(fields: &[String]) -> Result<CatalogueEntry, &'static str> {
     let (first, rest) = fields.split_first().ok_or("it is empty")?;
     let id = Some(first.trim()).filter(|id| id.len() == 36);
     let id = id.and_then(|id| Uuid::try_parse(id).ok());
@@ -131,7 +131,7 @@ fn parse_record(fields: &[String]) -> Result<Entry, &'static str> {
         Some(word) if word.starts_with("incremental") => BackupKind::Incremental,
         _ => BackupKind::Full,
     };
-    let mut entry = Entry::new(id, kind, place, at_time);
+    let mut entry = CatalogueEntry::new(id, kind, place, at_time);
     entry.complete_time = times.next();
     entry.sub_directory = sub_directory.cloned();
     entry.duration = rest.iter().find_map(|field| values::parse_duration(field));
@@ -143,7 +143,7 @@ fn parse_record(fields: &[String]) -> Result<Entry, &'static str> {
 }
 
 /// Finds the place. Returns it and the other fields.
-fn split_place(fields: &[String]) -> Result<(Place, Vec<String>), &'static str> {
+fn split_place(fields: &[String]) -> Result<(BackupLocation, Vec<String>), &'static str> {
     let mut rest = fields.to_vec();
     if let Some(at) = rest
         .iter()
@@ -159,7 +159,7 @@ fn split_place(fields: &[String]) -> Result<(Place, Vec<String>), &'static str> 
             let path = path.or_else(|| relative_path(&rest));
             let path = path.ok_or("it has neither a path nor a bucket")?;
             let path = rest.remove(path);
-            Ok((Place::FileSystem { path }, rest))
+            Ok((BackupLocation::FileSystem { path }, rest))
         }
     }
 }
@@ -183,7 +183,7 @@ fn relative_path(fields: &[String]) -> Option<usize> {
 
 /// Endpoint, bucket, path and region are consecutive and in this order. They start at the endpoint, or else
 /// after the word `s3`.
-fn s3_place(fields: &mut Vec<String>, word: usize) -> Result<Place, &'static str> {
+fn s3_place(fields: &mut Vec<String>, word: usize) -> Result<BackupLocation, &'static str> {
     let endpoint = fields.iter().position(|field| field.contains("://"));
     let from = endpoint.unwrap_or(word + 1);
     if fields.len() < from + 4 {
@@ -191,12 +191,12 @@ fn s3_place(fields: &mut Vec<String>, word: usize) -> Result<Place, &'static str
     }
     let mut taken = fields.drain(from..from + 4);
     let mut take = || taken.next().unwrap_or_default();
-    let mut place = S3Place {
+    let mut place = S3BackupLocation {
         endpoint: take(),
         bucket: take(),
         filepath: take(),
         region: take(),
-        ..S3Place::default()
+        ..S3BackupLocation::default()
     };
     drop(taken);
     if place.bucket.is_empty() {
@@ -209,11 +209,11 @@ fn s3_place(fields: &mut Vec<String>, word: usize) -> Result<Place, &'static str
     };
     place.role_arn = fields.iter().find(is_role).cloned();
     place.is_minio = fields.iter().any(|field| field == "true");
-    Ok(Place::S3(place))
+    Ok(BackupLocation::S3(place))
 }
 
 /// Parses a place in the format of the list.
-fn shown_place(text: &str) -> Option<Place> {
+fn shown_place(text: &str) -> Option<BackupLocation> {
     let part = |key: &str, until: &str| {
         let after = text.split_once(key)?.1;
         Some(
@@ -225,15 +225,15 @@ fn shown_place(text: &str) -> Option<Place> {
         )
     };
     if text.contains("Bucket:") {
-        return Some(Place::S3(S3Place {
+        return Some(BackupLocation::S3(S3BackupLocation {
             endpoint: part("Endpoint:", " Bucket:")?,
             bucket: part("Bucket:", " FilePath:")?,
             filepath: part("FilePath:", "\n").unwrap_or_default(),
-            ..S3Place::default()
+            ..S3BackupLocation::default()
         }));
     }
     let path = part("Path:", "\n")?;
-    Some(Place::FileSystem { path })
+    Some(BackupLocation::FileSystem { path })
 }
 
 fn is_sub_directory(field: &str) -> bool {

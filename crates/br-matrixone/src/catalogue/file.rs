@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::entry::{Entry, Origin, Place, S3Place, State};
-use super::error::{CatalogError, Result};
+use super::entry::{BackupLocation, CatalogueEntry, Origin, S3BackupLocation, State};
+use super::error::{CatalogueError, Result};
 use crate::BackupKind;
 
 const FORMAT: &str = "br-matrixone";
@@ -36,7 +36,7 @@ struct Head {
 }
 
 #[derive(Serialize, Deserialize)]
-struct CatalogV1 {
+struct CatalogueV1 {
     format: String,
     version: u32,
     sha256: String,
@@ -50,7 +50,7 @@ struct EntryV1 {
     #[serde(with = "KindV1")]
     kind: BackupKind,
     #[serde(with = "PlaceV1")]
-    place: Place,
+    place: BackupLocation,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sub_directory: Option<String>,
     at_time: Timestamp,
@@ -91,13 +91,13 @@ enum StateV1 {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "Place", tag = "type", rename_all = "snake_case")]
+#[serde(remote = "BackupLocation", tag = "type", rename_all = "snake_case")]
 enum PlaceV1 {
     #[serde(rename = "filesystem")]
     FileSystem {
         path: String,
     },
-    S3(#[serde(with = "S3PlaceV1")] S3Place),
+    S3(#[serde(with = "S3PlaceV1")] S3BackupLocation),
     Repository {
         url: String,
         backup: String,
@@ -105,7 +105,7 @@ enum PlaceV1 {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "S3Place", deny_unknown_fields)]
+#[serde(remote = "S3BackupLocation", deny_unknown_fields)]
 struct S3PlaceV1 {
     endpoint: String,
     bucket: String,
@@ -116,8 +116,8 @@ struct S3PlaceV1 {
 }
 
 /// Reads the file. A missing file has no entries.
-pub(super) fn read(path: &Path) -> Result<Vec<Entry>> {
-    let damaged = |why: &str| CatalogError::Damaged {
+pub(super) fn read(path: &Path) -> Result<Vec<CatalogueEntry>> {
+    let damaged = |why: &str| CatalogueError::Damaged {
         path: path.to_owned(),
         why: why.to_owned(),
     };
@@ -137,17 +137,17 @@ pub(super) fn read(path: &Path) -> Result<Vec<Entry>> {
         return Err(damaged("it is something else"));
     }
     if head.version != VERSION {
-        return Err(CatalogError::Newer {
+        return Err(CatalogueError::Newer {
             path: path.to_owned(),
             version: head.version,
         });
     }
-    let catalog: CatalogV1 =
+    let catalogue: CatalogueV1 =
         serde_json::from_slice(&bytes).map_err(|error| damaged(&error.to_string()))?;
-    if digest(&catalog.backups).ok() != Some(catalog.sha256) {
+    if digest(&catalogue.backups).ok() != Some(catalogue.sha256) {
         return Err(damaged("it does not match its checksum"));
     }
-    let entries = catalog.backups.into_iter().map(EntryV1::into_entry);
+    let entries = catalogue.backups.into_iter().map(EntryV1::into_entry);
     entries
         .collect::<Option<_>>()
         .ok_or_else(|| damaged("a BACKUPTS in it is none"))
@@ -177,14 +177,14 @@ impl Lock {
                 Err(fs::TryLockError::Error(error)) => return Err(failed("lock", &beside, error)),
             }
         }
-        Err(CatalogError::Busy(path.to_owned()))
+        Err(CatalogueError::Busy(path.to_owned()))
     }
 
     /// Replaces the file; it is on disk when this returns.
-    pub(super) fn write(&self, path: &Path, entries: &[Entry]) -> Result<()> {
+    pub(super) fn write(&self, path: &Path, entries: &[CatalogueEntry]) -> Result<()> {
         let write = || -> io::Result<()> {
             let backups: Vec<EntryV1> = entries.iter().map(EntryV1::of).collect();
-            let catalog = CatalogV1 {
+            let catalogue = CatalogueV1 {
                 format: FORMAT.to_owned(),
                 version: VERSION,
                 sha256: digest(&backups)?,
@@ -194,7 +194,7 @@ impl Lock {
             // crash.
             let new = with_suffix(path, ".new");
             let mut file = File::create(&new)?;
-            serde_json::to_writer_pretty(&mut file, &catalog)?;
+            serde_json::to_writer_pretty(&mut file, &catalogue)?;
             file.write_all(b"\n")?;
             file.sync_all()?;
             fs::rename(&new, path)?;
@@ -229,8 +229,8 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn failed(what: &'static str, path: &Path, source: io::Error) -> CatalogError {
-    CatalogError::Io {
+fn failed(what: &'static str, path: &Path, source: io::Error) -> CatalogueError {
+    CatalogueError::Io {
         what,
         path: path.to_owned(),
         source,
@@ -242,7 +242,7 @@ fn digest(backups: &[EntryV1]) -> io::Result<String> {
 }
 
 impl EntryV1 {
-    fn of(entry: &Entry) -> Self {
+    fn of(entry: &CatalogueEntry) -> Self {
         let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         Self {
             id: entry.id,
@@ -266,14 +266,14 @@ impl EntryV1 {
         }
     }
 
-    fn into_entry(self) -> Option<Entry> {
+    fn into_entry(self) -> Option<CatalogueEntry> {
         let backup_ts = match self.backup_ts {
             Some(text) => Some(text.parse().ok()?),
             None => None,
         };
         let digests = self.digests.into_iter();
         let digests = digests.map(|(path, digest)| Some((path, digest.parse().ok()?)));
-        Some(Entry {
+        Some(CatalogueEntry {
             id: self.id,
             kind: self.kind,
             place: self.place,

@@ -1,4 +1,4 @@
-//! The catalog: the backups of a repository, and finding one by the text that a user types.
+//! Selection of a backup from the backup list, by the text that a user types.
 //!
 //! [`BackupSelector`] names a backup, [`BackupFilter`] limits the backups that `latest` selects from, [`ShortIds`] assigns each backup an
 //! id that is short enough to type. Invariant: the newest backup is the one that was committed last.
@@ -260,9 +260,10 @@ impl State {
     fn newest(&self, back: usize, filter: &BackupFilter) -> Result<&Backup> {
         let fitting = || self.backups.values().rev().filter(|b| filter.matches(b));
         fitting().nth(back).ok_or_else(|| {
-            let of = match filter.is_empty() {
-                true => String::new(),
-                false => format!(" that fits {filter}"),
+            let of = if filter.is_empty() {
+                String::new()
+            } else {
+                format!(" that fits {filter}")
             };
             let message = match (self.backups.is_empty(), fitting().count()) {
                 (true, _) => "the repository has no backup yet".to_owned(),
@@ -345,7 +346,7 @@ impl Repository {
         self.run(context, work).await
     }
 
-    /// Finds one backup in the catalog. Requests: as [`Repository::backups`].
+    /// Finds one backup in the backup list. Requests: as [`Repository::backups`].
     ///
     /// # Errors
     /// [`ErrorKind::NoBackup`] when the repository has no backup or none matches the filter,
@@ -387,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn selectors_print_what_was_parsed() {
+    fn selectors_round_trip() {
         for text in ["latest", "latest~1", "deadbeef", "01a1f839-0000"] {
             assert_eq!(text.parse::<BackupSelector>().unwrap().to_string(), text);
         }

@@ -1,7 +1,7 @@
 //! The list of MatrixOne backups on this host.
 //!
-//! A [`Catalog`] consists of two files: `mo_br.meta` of the original tool, which br reads and never writes,
-//! and br's own `br-matrixone.json`. A [`Listing`] merges them into [`Entry`]s. Invariant: the catalogue
+//! A [`Catalogue`] consists of two files: `mo_br.meta` of the original tool, which br reads and never writes,
+//! and br's own `br-matrixone.json`. A [`Listing`] merges them into [`CatalogueEntry`]s. Invariant: the catalogue
 //! holds no key, and the backups can be used without it; it can be rebuilt from them.
 //!
 //! `--meta_path` may name either file. A file that begins with `{`, or whose name ends in
@@ -26,8 +26,8 @@ use self::file::Lock;
 use super::BackupKind;
 use super::sql::has_user_info;
 
-pub use entry::{Entry, Origin, Place, S3Place, State};
-pub use error::{CatalogError, Result, Warning};
+pub use entry::{BackupLocation, CatalogueEntry, Origin, S3BackupLocation, State};
+pub use error::{CatalogueError, Result, Warning};
 pub use import::parse_meta_line;
 
 /// The default file: in the current folder, as with the original tool.
@@ -37,7 +37,7 @@ pub const OWN_NAME: &str = "br-matrixone.json";
 
 /// The catalogue in a folder.
 #[derive(Debug, Clone)]
-pub struct Catalog {
+pub struct Catalogue {
     own: PathBuf,
     foreign: Option<PathBuf>,
 }
@@ -47,9 +47,9 @@ pub struct Catalog {
 #[non_exhaustive]
 pub struct Listing {
     /// The backups that were not deleted.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<CatalogueEntry>,
     /// The deleted backups that the original tool's file still lists.
-    pub deleted: Vec<Entry>,
+    pub deleted: Vec<CatalogueEntry>,
     /// Problems in the files.
     pub warnings: Vec<Warning>,
 }
@@ -59,10 +59,10 @@ pub struct Listing {
 #[non_exhaustive]
 pub struct Dependents {
     /// The backups whose chain of bases contains it.
-    pub certain: Vec<Entry>,
+    pub certain: Vec<CatalogueEntry>,
     /// Later incremental backups of the original tool in the same place. The original tool does not record
     /// the base.
-    pub possible: Vec<Entry>,
+    pub possible: Vec<CatalogueEntry>,
 }
 
 /// The result of a rebuild.
@@ -80,7 +80,7 @@ pub struct Rebuilt {
     pub set_aside: Option<PathBuf>,
 }
 
-impl Catalog {
+impl Catalogue {
     /// Determines the files that a path given as `--meta_path` names. They need not exist yet.
     ///
     /// # Errors
@@ -121,7 +121,7 @@ impl Catalog {
         let foreign = foreign
             .into_iter()
             .filter(|entry| !known.contains(&entry.id));
-        let mut all: Vec<Entry> = own.into_iter().chain(foreign).collect();
+        let mut all: Vec<CatalogueEntry> = own.into_iter().chain(foreign).collect();
         all.sort_by_key(|entry| entry.at_time);
         let (deleted, entries) = all
             .into_iter()
@@ -137,7 +137,7 @@ impl Catalog {
     ///
     /// # Errors
     /// If no backup or several backups match, or the catalogue cannot be read.
-    pub fn find(&self, prefix: &str) -> Result<Entry> {
+    pub fn find(&self, prefix: &str) -> Result<CatalogueEntry> {
         self.list()?.find(prefix)
     }
 
@@ -145,11 +145,11 @@ impl Catalog {
     ///
     /// # Errors
     /// If the id is taken, the place contains a password, or the catalogue cannot be changed.
-    pub fn add(&self, entry: Entry) -> Result<()> {
+    pub fn add(&self, entry: CatalogueEntry) -> Result<()> {
         refuse_secrets(&entry.place)?;
         self.change(|entries| {
             if entries.iter().any(|known| known.id == entry.id) {
-                return Err(CatalogError::Exists(entry.id));
+                return Err(CatalogueError::Exists(entry.id));
             }
             entries.push(entry);
             Ok(())
@@ -161,7 +161,11 @@ impl Catalog {
     ///
     /// # Errors
     /// If the backup is not listed, the place contains a password, or the catalogue cannot be changed.
-    pub fn update(&self, id: Uuid, change: impl FnOnce(&mut Entry)) -> Result<Entry> {
+    pub fn update(
+        &self,
+        id: Uuid,
+        change: impl FnOnce(&mut CatalogueEntry),
+    ) -> Result<CatalogueEntry> {
         self.change(|entries| {
             let known = entries.iter().position(|entry| entry.id == id);
             let at = match known {
@@ -169,7 +173,7 @@ impl Catalog {
                 None => {
                     let (foreign, _) = self.read_foreign();
                     let found = foreign.into_iter().find(|entry| entry.id == id);
-                    entries.push(found.ok_or_else(|| CatalogError::NotFound(id.to_string()))?);
+                    entries.push(found.ok_or_else(|| CatalogueError::NotFound(id.to_string()))?);
                     entries.len() - 1
                 }
             };
@@ -197,7 +201,7 @@ impl Catalog {
             let before = entries.len();
             entries.retain(|entry| entry.id != id);
             if entries.len() == before {
-                return Err(CatalogError::NotFound(id.to_string()));
+                return Err(CatalogueError::NotFound(id.to_string()));
             }
             Ok(())
         })
@@ -209,14 +213,14 @@ impl Catalog {
     /// # Errors
     /// If a place contains a password, a newer version wrote the catalogue, or the catalogue cannot be
     /// changed.
-    pub fn rebuild(&self, found: Vec<Entry>) -> Result<Rebuilt> {
+    pub fn rebuild(&self, found: Vec<CatalogueEntry>) -> Result<Rebuilt> {
         found
             .iter()
             .try_for_each(|entry| refuse_secrets(&entry.place))?;
         let lock = Lock::take(&self.own)?;
         let (mut entries, set_aside) = match file::read(&self.own) {
             Ok(entries) => (entries, None),
-            Err(CatalogError::Damaged { .. }) => (Vec::new(), Some(lock.set_aside(&self.own)?)),
+            Err(CatalogueError::Damaged { .. }) => (Vec::new(), Some(lock.set_aside(&self.own)?)),
             Err(error) => return Err(error),
         };
         let (mut added, mut updated, mut kept) = (0, 0, 0);
@@ -245,7 +249,7 @@ impl Catalog {
         })
     }
 
-    fn read_foreign(&self) -> (Vec<Entry>, Vec<Warning>) {
+    fn read_foreign(&self) -> (Vec<CatalogueEntry>, Vec<Warning>) {
         let Some(path) = &self.foreign else {
             return Default::default();
         };
@@ -253,7 +257,7 @@ impl Catalog {
     }
 
     /// Reads the file again under the lock, so that no change of another process is lost.
-    fn change<T>(&self, change: impl FnOnce(&mut Vec<Entry>) -> Result<T>) -> Result<T> {
+    fn change<T>(&self, change: impl FnOnce(&mut Vec<CatalogueEntry>) -> Result<T>) -> Result<T> {
         let lock = Lock::take(&self.own)?;
         let mut entries = file::read(&self.own)?;
         let value = change(&mut entries)?;
@@ -267,21 +271,21 @@ impl Listing {
     ///
     /// # Errors
     /// If no backup or several backups match, or the backup was deleted.
-    pub fn find(&self, prefix: &str) -> Result<Entry> {
+    pub fn find(&self, prefix: &str) -> Result<CatalogueEntry> {
         let wanted = prefix.to_ascii_lowercase();
-        let matches = |entry: &&Entry| entry.id.to_string().starts_with(&wanted);
-        let not_found = || CatalogError::NotFound(prefix.to_owned());
+        let matches = |entry: &&CatalogueEntry| entry.id.to_string().starts_with(&wanted);
+        let not_found = || CatalogueError::NotFound(prefix.to_owned());
         if wanted.is_empty() {
             return Err(not_found());
         }
-        let found: Vec<&Entry> = self.entries.iter().filter(matches).collect();
+        let found: Vec<&CatalogueEntry> = self.entries.iter().filter(matches).collect();
         match found.as_slice() {
             [entry] => Ok((*entry).clone()),
             [] => Err(match self.deleted.iter().find(matches) {
-                Some(entry) => CatalogError::Deleted(entry.id),
+                Some(entry) => CatalogueError::Deleted(entry.id),
                 None => not_found(),
             }),
-            several => Err(CatalogError::Several {
+            several => Err(CatalogueError::Several {
                 prefix: prefix.to_owned(),
                 ids: several.iter().map(|entry| entry.id).collect(),
             }),
@@ -301,7 +305,7 @@ impl Listing {
         // Repeats until it finds no more: clocks can be wrong, so the base need not be listed before its
         // dependents.
         loop {
-            let more: Vec<Entry> = alive()
+            let more: Vec<CatalogueEntry> = alive()
                 .filter(|entry| entry.base.is_some_and(|base| needed.contains(&base)))
                 .filter(|entry| !needed.contains(&entry.id))
                 .cloned()
@@ -315,7 +319,7 @@ impl Listing {
         let Some(asked) = self.entries.iter().find(|entry| entry.id == id) else {
             return dependents;
         };
-        let may_need = |entry: &&Entry| {
+        let may_need = |entry: &&CatalogueEntry| {
             entry.kind == BackupKind::Incremental
                 && entry.base.is_none()
                 && entry.id != id
@@ -334,7 +338,7 @@ fn begins_as_ours(path: &Path) -> Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => Err(error),
     };
-    let len = read.map_err(|source| CatalogError::Io {
+    let len = read.map_err(|source| CatalogueError::Io {
         what: "read",
         path: path.to_owned(),
         source,
@@ -342,13 +346,13 @@ fn begins_as_ours(path: &Path) -> Result<bool> {
     Ok(start[..len].trim_ascii_start().first() == Some(&b'{'))
 }
 
-fn refuse_secrets(place: &Place) -> Result<()> {
+fn refuse_secrets(place: &BackupLocation) -> Result<()> {
     match place {
-        Place::S3(place) if has_user_info(&place.endpoint) => {
-            Err(CatalogError::SecretInPlace("the endpoint"))
+        BackupLocation::S3(place) if has_user_info(&place.endpoint) => {
+            Err(CatalogueError::SecretInPlace("the endpoint"))
         }
-        Place::Repository { url, .. } if url.contains("://") && has_user_info(url) => {
-            Err(CatalogError::SecretInPlace("the repository"))
+        BackupLocation::Repository { url, .. } if url.contains("://") && has_user_info(url) => {
+            Err(CatalogueError::SecretInPlace("the repository"))
         }
         _ => Ok(()),
     }
