@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::model::EntryPath;
 use crate::runtime::Runtime;
 use crate::source::Exclusion;
+use crate::warning::{Note, Warning};
 
 /// Something worth telling while an operation runs.
 #[derive(Debug, Clone)]
@@ -35,10 +36,7 @@ pub enum Event<'a> {
         reason: &'a str,
     },
     /// Something that may be worth knowing.
-    Note {
-        /// What.
-        message: &'a str,
-    },
+    Note(&'a Note),
     /// What happens to an entry, or would happen in a dry run.
     Entry {
         /// Its path.
@@ -56,10 +54,7 @@ pub enum Event<'a> {
     /// The operation starts again, as another writer removed data that it relied on.
     Restart,
     /// Something that a person should know, and that does not stop the operation.
-    Warning {
-        /// What.
-        message: &'a str,
-    },
+    Warning(&'a Warning),
 }
 
 /// What happens to an entry.

@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use br_core::{Note, Warning};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
@@ -73,19 +74,37 @@ impl Console {
 
     /// Prints a note.
     pub(crate) fn note(&self, message: &str) {
+        self.print_note(None, message);
+    }
+
+    /// Prints a note of an operation.
+    pub(super) fn note_of(&self, note: &Note) {
+        self.print_note(Some(note.kind()), &note.to_string());
+    }
+
+    fn print_note(&self, kind: Option<&str>, message: &str) {
         if self.quiet {
             return;
         }
         match self.json {
-            true => self.document(&Message::Note { message }),
+            true => self.document(&Message::Note { message, kind }),
             false => self.labelled(Style::Cyan, "note", message),
         }
     }
 
     /// Prints a warning.
     pub(crate) fn warning(&self, message: &str) {
+        self.print_warning(None, message);
+    }
+
+    /// Prints a warning of an operation.
+    pub(super) fn warning_of(&self, warning: &Warning) {
+        self.print_warning(Some(warning.kind()), &warning.to_string());
+    }
+
+    fn print_warning(&self, kind: Option<&str>, message: &str) {
         match self.json {
-            true => self.document(&Message::Warning { message }),
+            true => self.document(&Message::Warning { message, kind }),
             false => self.labelled(Style::Yellow, "warning", message),
         }
     }

@@ -8,6 +8,7 @@
 use std::io::{self, Read};
 
 use crate::model::{Entry, EntryPath};
+use crate::warning::{Note, Warning};
 
 mod exclude;
 mod gitignore;
@@ -113,9 +114,9 @@ pub enum SourceItem {
         error: io::Error,
     },
     /// Something that the user should know, and that does not make the backup incomplete.
-    Warning(String),
+    Warning(Warning),
     /// Something that may be worth knowing.
-    Note(String),
+    Note(Note),
     /// Something that was left out on purpose, from a source that was asked to tell. The backup does not miss it.
     LeftOut {
         /// Where it would have been.
@@ -200,8 +201,8 @@ impl std::fmt::Debug for SourceItem {
                 .field("path", path)
                 .field("error", error)
                 .finish(),
-            Self::Warning(message) => f.debug_tuple("Warning").field(message).finish(),
-            Self::Note(message) => f.debug_tuple("Note").field(message).finish(),
+            Self::Warning(warning) => f.debug_tuple("Warning").field(warning).finish(),
+            Self::Note(note) => f.debug_tuple("Note").field(note).finish(),
             Self::LeftOut { path, reason } => f
                 .debug_struct("LeftOut")
                 .field("path", path)

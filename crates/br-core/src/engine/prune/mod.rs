@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::progress::Context;
 use crate::repository::{Io, Layout, Repository};
 
+use crate::warning::Warning;
 /// Options of a prune.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -178,10 +179,7 @@ fn remove_unfinished(io: &Io, options: &PruneOptions) -> u64 {
     let swept = io.block(io.storage().sweep_staging(Layout::PACKS, older_than));
     swept.map_or_else(
         |error| {
-            let cause = crate::error::in_one_line(&error);
-            io.warn(&format!(
-                "cannot remove unfinished files and uploads: {cause}"
-            ));
+            io.warn(&Warning::UnfinishedNotRemoved { error });
             0
         },
         |swept| swept as u64,
