@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::Serialize;
+
 use crate::error::Result;
 use crate::format::LogEntry;
 use crate::model::{Backup, BackupId, normal_path};
@@ -12,7 +14,7 @@ use crate::repository::{Append, BackupSelector, Io, LogPosition, Repository, Sta
 const MAX_RACES: u32 = 100;
 
 /// What [`delete`] takes out of the catalog. Made by [`plan`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[must_use = "a plan deletes nothing by itself"]
 #[non_exhaustive]
 pub struct DeletePlan {

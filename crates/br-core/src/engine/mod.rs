@@ -2,6 +2,10 @@
 //!
 //! Every operation is an `async` function that works on threads of its own and can be cancelled. Invariant: what destroys
 //! is planned first, and the plan is what is carried out.
+//!
+//! Reports and plans, and the [`Backup`](crate::model::Backup) in them, implement [`serde::Serialize`] for logs: fields have their
+//! names in Rust, ids and paths are text. Fields may be added in every version; the stable form for other programs is that of
+//! `br --json`. Differences and entries do not implement it, as they hold content.
 
 pub mod backup;
 pub mod check;

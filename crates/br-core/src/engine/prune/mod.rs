@@ -10,13 +10,14 @@ mod work;
 use std::time::Duration;
 
 use decision::Decision;
+use serde::Serialize;
 use work::Work;
 
 use crate::error::Result;
 use crate::progress::Context;
 use crate::repository::{Io, Layout, Repository};
-
 use crate::warning::Warning;
+
 /// Options of a prune.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -54,7 +55,7 @@ impl PruneOptions {
 }
 
 /// The decisions of a prune. [`plan`] creates it, [`prune`] carries it out.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[must_use = "a plan deletes nothing by itself"]
 #[non_exhaustive]
 pub struct PrunePlan {
@@ -76,6 +77,7 @@ pub struct PrunePlan {
     pub bytes_copied: u64,
     /// Index segments and manifests that no log entry names.
     pub objects_leftover: u64,
+    #[serde(skip)]
     options: PruneOptions,
 }
 
@@ -110,7 +112,7 @@ impl PrunePlan {
 const UNFINISHED_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// The result of a prune.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[must_use]
 #[non_exhaustive]
 pub struct PruneReport {

@@ -5,6 +5,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
+use serde::Serialize;
+
 use super::{Overwrite, RestoreOptions};
 use crate::engine::view::View;
 use crate::error::{Error, Result, in_one_line};
@@ -15,7 +17,7 @@ use crate::target::{Existing, MetadataOptions, MetadataWarning, Refused, TargetE
 use crate::warning::Warning;
 
 /// The result of a restore.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[must_use = "it names what was not restored"]
 #[non_exhaustive]
 pub struct RestoreReport {
