@@ -226,6 +226,7 @@ pub(crate) fn mode(entry: &Entry) -> String {
         EntryKind::Socket => 's',
         EntryKind::CharDevice(_) => 'c',
         EntryKind::BlockDevice(_) => 'b',
+        _ => '?',
     };
     let mut out = String::from(kind);
     for (shift, special, with, without) in [

@@ -19,6 +19,7 @@ use crate::warning::Note;
 /// A pattern that cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("bad pattern `{pattern}`: {reason}")]
+#[non_exhaustive]
 pub struct ExcludeError {
     /// The pattern as given.
     pub pattern: String,
