@@ -225,6 +225,10 @@ impl Note {
 }
 
 impl fmt::Display for Warning {
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one text for each variant, nothing else"
+    )]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoExclusiveCreate => f.write_str(
