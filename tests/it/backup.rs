@@ -149,6 +149,7 @@ fn differences(disk: &Disk, from: BackupId, to: BackupId) -> Vec<String> {
                 Difference::Changed {
                     to, content: false, ..
                 } => format!("~{}", name(&to.path)),
+                other => panic!("{other:?}"),
             });
         }
         all
@@ -419,7 +420,7 @@ fn a_hundred_thousand_small_files_in_one_folder() {
     let inline = |entry: &br_core::model::Entry| match &entry.kind {
         EntryKind::File(file) => match &file.content {
             br_core::model::Content::Inline(bytes) => bytes.to_vec(),
-            br_core::model::Content::Chunks(_) => Vec::new(),
+            _ => Vec::new(),
         },
         _ => b"folder".to_vec(),
     };

@@ -43,13 +43,9 @@ pub(crate) fn whole(encrypted: bool) -> Whole {
 
 /// An error with all its causes.
 pub(crate) fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+    [vec![error.to_string()], error.causes()]
+        .concat()
+        .join(": ")
 }
 
 /// The possible results of reading a damaged repository.

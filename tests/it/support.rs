@@ -178,7 +178,7 @@ pub(crate) struct Told {
 impl Progress for Told {
     fn event(&self, event: Event<'_>) {
         match event {
-            Event::Warning { message } => self.warnings.lock().unwrap().push(message.to_owned()),
+            Event::Warning(warning) => self.warnings.lock().unwrap().push(warning.to_string()),
             Event::Failed { path, reason } => {
                 self.failed
                     .lock()

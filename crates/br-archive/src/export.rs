@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use br_emqx::config::{is_root, select_roots};
@@ -41,8 +41,8 @@ impl ExportReport {
 ///
 /// # Errors
 /// If `from` does not exist, the bundle cannot be written, a limit is reached, or the caller cancels.
-pub fn export(
-    writer: &mut BundleWriter,
+pub fn export<W: Write>(
+    writer: &mut BundleWriter<W>,
     from: &Path,
     into: Option<&MemberPath>,
     selection: &Selection,
@@ -68,14 +68,14 @@ pub fn export(
     Ok(export.report)
 }
 
-struct Export<'a> {
-    writer: &'a mut BundleWriter,
+struct Export<'a, W: Write> {
+    writer: &'a mut BundleWriter<W>,
     selection: &'a Selection,
     progress: &'a mut dyn BundleProgress,
     report: ExportReport,
 }
 
-impl Export<'_> {
+impl<W: Write> Export<'_, W> {
     fn folder(&mut self, folder: &Path, into: Option<&MemberPath>) -> Result<()> {
         let names = fs::read_dir(folder).and_then(|entries| {
             entries

@@ -28,7 +28,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use export::{ExportReport, export, select_config};
 pub use extract::extract;
 pub use import::{Change, ChangeKind, ImportOptions, ImportReport, import};
-pub use inspect::{ConfigReport, Finding, InspectedMember, Inspection, inspect};
+pub use inspect::{ConfigReport, Finding, InspectedMember, Inspection, inspect, inspect_reader};
 pub use limits::Limits;
 pub use manifest::{
     MANIFEST_PATH, MANIFEST_VERSION, MAX_MANIFEST_BYTES, Manifest, ManifestMember, to_hex,

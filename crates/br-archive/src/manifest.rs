@@ -46,6 +46,7 @@ pub struct Manifest {
 
 /// One member in the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ManifestMember {
     /// Its path below the top directory.
     pub path: String,

@@ -4,7 +4,7 @@
 //! [`Limits`]; after the last member the whole file was read and its checksums were right.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Cursor, Read};
 use std::path::Path;
 
 use br_emqx::rules::Refusal;
@@ -12,11 +12,14 @@ use br_emqx::rules::Refusal;
 use crate::compress::{ReadAhead, decompress};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
-use crate::name::BundleName;
+use crate::name::{BundleName, Format};
 use crate::names::Names;
 use crate::path::MemberPath;
 use crate::select::META_PATH;
 use crate::tar::{MemberKind, TarHeader, TarReader};
+
+/// The first bytes of a zstd frame.
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// Reads one bundle from front to back.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub struct BundleReader {
     limits: Limits,
     names: Names,
     bytes: u64,
+    /// The first header, read to learn the name.
+    first: Option<TarHeader>,
 }
 
 /// A member of a bundle. Reading from it gives its content.
@@ -71,6 +76,37 @@ impl BundleReader {
             limits: *limits,
             names: Names::default(),
             bytes: 0,
+            first: None,
+        })
+    }
+
+    /// Reads a bundle from a stream whose name is not known: the name is that of the top directory. So a renamed bundle is not noticed.
+    ///
+    /// # Errors
+    /// If the stream cannot be read, does not begin with a bundle, or no thread can be started.
+    pub fn unnamed(mut from: impl Read + Send + 'static, limits: &Limits) -> Result<Self> {
+        let mut start = Vec::new();
+        let magic = ZSTD_MAGIC.len() as u64;
+        from.by_ref()
+            .take(magic)
+            .read_to_end(&mut start)
+            .map_err(Error::input)?;
+        let format = match start == ZSTD_MAGIC {
+            true => Format::TarZst,
+            false => Format::TarGz,
+        };
+        let mut tar = TarReader::new(decompress(Cursor::new(start).chain(from), limits)?);
+        let first = tar.next()?.ok_or(Refusal::MissingBackupMeta)?;
+        let top = first.name.split('/').next().unwrap_or_default();
+        let name = BundleName::of_file(&format!("{top}{}", format.extension()));
+        let name = name.map_err(|error| Error::from(Refusal::BadArchiveDir).because(error))?;
+        Ok(Self {
+            tar,
+            name,
+            limits: *limits,
+            names: Names::default(),
+            bytes: 0,
+            first: Some(first),
         })
     }
 
@@ -90,7 +126,11 @@ impl BundleReader {
     )]
     pub fn next(&mut self) -> Result<Option<Member<'_>>> {
         loop {
-            let Some(header) = self.tar.next()? else {
+            let header = match self.first.take() {
+                Some(header) => Some(header),
+                None => self.tar.next()?,
+            };
+            let Some(header) = header else {
                 return if self.names.has_file(META_PATH) {
                     Ok(None)
                 } else {
@@ -157,9 +197,7 @@ fn bundle_name(path: &Path) -> Result<BundleName> {
     }
     match BundleName::of_file(file_name) {
         Ok(name) => Ok(name),
-        Err(_) if crate::Format::split(file_name).is_some() => {
-            Err(Refusal::UnsafeBackupName.into())
-        }
+        Err(_) if Format::split(file_name).is_some() => Err(Refusal::UnsafeBackupName.into()),
         Err(_) => Err(Refusal::BadBackupName.into()),
     }
 }

@@ -82,6 +82,7 @@ impl CommandError {
             self.causes.push(error.to_string());
             next = error.source();
         }
+        self.causes.dedup();
         self
     }
 
@@ -172,10 +173,7 @@ impl From<br_core::Error> for CommandError {
     fn from(error: br_core::Error) -> Self {
         let mut out =
             Self::from_origin(Origin::of(&error), status(error.kind()), error.to_string());
-        if let Some(cause) = error.source() {
-            out = out.because(cause);
-        }
-        out.causes.dedup();
+        out.causes = error.causes();
         out
     }
 }

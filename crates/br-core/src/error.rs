@@ -13,6 +13,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why an operation failed. Its text is a lower-case fragment that names the object; the causes are in
 /// [`source`](std::error::Error::source).
+///
+/// The causes are errors of their own types, for `downcast_ref`: [`StorageError`](crate::StorageError) for a store, [`io::Error`] for local
+/// files. An error of a store has the same text as the `StorageError` that is its cause; [`Error::causes`] leaves out such a repetition.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -242,6 +245,12 @@ impl Error {
         self.object
     }
 
+    /// The texts of the causes, the nearest first.
+    #[must_use]
+    pub fn causes(&self) -> Vec<String> {
+        causes(self)
+    }
+
     /// The error of the operating system, if it caused this one.
     #[must_use]
     pub const fn io_kind(&self) -> Option<io::ErrorKind> {
@@ -249,14 +258,24 @@ impl Error {
     }
 }
 
+/// The texts of the causes of an error, the nearest first, without texts that repeat the one before.
+fn causes(error: &dyn std::error::Error) -> Vec<String> {
+    let mut texts = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        texts.push(error.to_string());
+        cause = error.source();
+    }
+    texts.dedup();
+    texts.split_off(1)
+}
+
 /// An error and its causes in one line, for reports that store text.
 pub(crate) fn in_one_line(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
+    for cause in causes(error) {
         text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
+        text.push_str(&cause);
     }
     text
 }
@@ -329,8 +348,7 @@ impl From<br_storage::Error> for Error {
             out.object = error.key().and_then(ObjectKind::named_in);
         }
         out.io = error.io_kind();
-        out.source = std::error::Error::source(&error).map(|source| source.to_string().into());
-        out
+        out.with_source(error)
     }
 }
 
@@ -359,5 +377,27 @@ mod tests {
             assert_eq!(Error::damaged(text).object(), kind, "{text}");
         }
         assert_eq!(Error::damaged("x").site(), Site::Repository);
+    }
+
+    #[test]
+    fn error_of_store_has_storage_error_as_source_and_no_repeated_cause() {
+        let cause = "s3://".parse::<br_storage::Location>().unwrap_err();
+        let error = Error::from(cause);
+        let source = std::error::Error::source(&error).unwrap();
+        let storage = source.downcast_ref::<br_storage::Error>().unwrap();
+        assert_eq!(storage.kind(), br_storage::ErrorKind::Invalid);
+        assert_eq!(storage.to_string(), error.to_string());
+        let reason = std::error::Error::source(storage).unwrap().to_string();
+        assert_eq!(error.causes().join("|"), reason);
+        assert_eq!(in_one_line(&error), format!("{error}: {reason}"));
+    }
+
+    #[test]
+    fn error_of_local_file_has_io_error_as_source() {
+        let error = Error::io("cannot read x", io::ErrorKind::PermissionDenied.into());
+        let source = std::error::Error::source(&error).unwrap();
+        let source = source.downcast_ref::<io::Error>().unwrap();
+        assert_eq!(source.kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(error.causes(), [source.to_string()]);
     }
 }

@@ -67,6 +67,7 @@ pub mod runtime;
 pub mod sink;
 pub mod source;
 pub mod target;
+mod warning;
 
 pub use br_storage::{
     Addressing, AssumeRole, BucketLocation, Capabilities, ErrorKind as StorageErrorKind, Location,
@@ -82,6 +83,7 @@ pub use progress::{Action, Context, Event, Progress, Silent};
 pub use repository::{
     BackupFilter, BackupSelector, CacheOptions, InitOptions, Repository, ShortIds,
 };
+pub use warning::{Note, Warning};
 
 pub use br_storage::{Error as StorageError, object_store};
 pub use bytes;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::model::EntryPath;
 use crate::runtime::Runtime;
 use crate::source::Exclusion;
+use crate::warning::{Note, Warning};
 
 /// An event of a running operation.
 #[derive(Debug, Clone)]
@@ -38,10 +39,7 @@ pub enum Event<'a> {
         reason: &'a str,
     },
     /// Information that the user may ignore.
-    Note {
-        /// The text.
-        message: &'a str,
-    },
+    Note(&'a Note),
     /// What happens to an entry, or would happen in a dry run.
     Entry {
         /// Its path.
@@ -59,10 +57,7 @@ pub enum Event<'a> {
     /// The operation starts again, because another writer removed data that it relied on.
     Restart,
     /// A problem that the user should know about and that does not stop the operation.
-    Warning {
-        /// The text.
-        message: &'a str,
-    },
+    Warning(&'a Warning),
 }
 
 /// What happens to an entry.

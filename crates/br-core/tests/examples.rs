@@ -83,3 +83,31 @@ fn a_stream_is_backed_up() {
     assert!(output.status.success());
     assert_eq!(output.stdout, b"stored 300000 bytes\n");
 }
+
+/// The examples that need no arguments.
+#[test]
+fn examples_of_embedding_do_what_they_say() {
+    let cases: [(&str, &[&str]); 6] = [
+        ("custom_source", &["backed up 2 rows"]),
+        ("custom_sink", &["2 etc/app.toml", "1 notes.txt"]),
+        ("progress", &["bad line 2", "2 files, "]),
+        (
+            "cancel_resume",
+            &["cancelled", "stored before: true", "stored again: false"],
+        ),
+        (
+            "random_access",
+            &["6000000 bytes", "line 250000", "line 499999"],
+        ),
+        (
+            "own_object_store",
+            &["safe for two writers: true", "\"backups\":1"],
+        ),
+    ];
+    for (name, expected) in cases {
+        let text = output(&mut example(name));
+        for part in expected {
+            assert!(text.contains(part), "{name} does not print {part}: {text}");
+        }
+    }
+}

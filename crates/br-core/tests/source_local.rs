@@ -698,8 +698,8 @@ fn told(paths: &[PathBuf], options: LocalSourceOptions) -> Told {
             SourceItem::Unreadable { path, error } => {
                 told.unreadable.push(format!("{path}: {error}"));
             }
-            SourceItem::Warning(message) => told.warnings.push(message),
-            SourceItem::Note(message) => told.notes.push(message),
+            SourceItem::Warning(warning) => told.warnings.push(warning.to_string()),
+            SourceItem::Note(note) => told.notes.push(note.to_string()),
             other => panic!("{other:?}"),
         }
     }
@@ -774,7 +774,7 @@ fn walk_notes(root: &Path, options: LocalSourceOptions) -> (Found, Vec<String>) 
                 found.push((entry, details));
             }
             SourceItem::Entry { .. } => {}
-            SourceItem::Note(message) => notes.push(message),
+            SourceItem::Note(note) => notes.push(note.to_string()),
             other => panic!("{other:?}"),
         }
     }

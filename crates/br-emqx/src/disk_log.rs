@@ -69,6 +69,7 @@ pub enum LogDamage {
 
 /// Why an item could not be read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LogError {
     /// The input failed.
     #[error("cannot read")]

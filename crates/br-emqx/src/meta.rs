@@ -7,6 +7,7 @@ use super::rules::Refusal;
 
 /// Why a file is not a valid `META.hocon`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum MetaError {
     /// It is not HOCON.
     #[error(transparent)]

@@ -102,7 +102,7 @@ fn refusal(bytes: &[u8]) -> Option<TableProblem> {
     match all() {
         Ok(()) => None,
         Err(TableError::Problem(problem)) => Some(problem),
-        Err(TableError::Io(error)) => panic!("{error}"),
+        Err(error) => panic!("{error}"),
     }
 }
 

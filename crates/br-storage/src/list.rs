@@ -16,6 +16,7 @@ use crate::{
 
 /// An object in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ObjectInfo {
     /// The whole key, including the folder that was listed.
     pub key: String,

@@ -81,6 +81,7 @@ impl Change {
 
 /// How a file changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ChangeKind {
     /// The folder did not have it.
     Insert,

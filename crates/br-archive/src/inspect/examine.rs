@@ -28,7 +28,7 @@ const MAX_META_BYTES: u64 = 1 << 20;
 const MAX_CONFIG_BYTES: u64 = hocon::MAX_BYTES as u64;
 
 /// The edition in bundles that br makes from content other than EMQX's.
-const OWN_EDITION: &str = "br";
+pub(crate) const OWN_EDITION: &str = "br";
 
 /// The first release with namespaces.
 const NAMESPACES_SINCE: Release = (6, 0, 0);

@@ -14,7 +14,7 @@ use br_emqx::rules::Node;
 use br_emqx::table::TableReport;
 use br_emqx::table_sets;
 
-pub(crate) use examine::{Examined, Examiner};
+pub(crate) use examine::{Examined, Examiner, OWN_EDITION};
 
 use crate::error::{Error, Result};
 use crate::limits::Limits;
@@ -157,14 +157,26 @@ pub fn inspect(
     node: Option<&Node>,
     progress: &mut dyn BundleProgress,
 ) -> Result<Inspection> {
-    let mut reader = BundleReader::open(bundle, limits)?;
+    let reader = BundleReader::open(bundle, limits)?;
+    let mut inspection = inspect_reader(reader, node, progress)?;
+    inspection.stored_bytes = fs::metadata(bundle).map_or(0, |metadata| metadata.len());
+    Ok(inspection)
+}
+
+/// As [`inspect`], for a reader that has returned no member yet, such as that of a stream.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn inspect_reader(
+    mut reader: BundleReader,
+    node: Option<&Node>,
+    progress: &mut dyn Progress,
+) -> Result<Inspection> {
     let mut examiner = Examiner::new();
     while let Some(mut member) = reader.next()? {
         if !member.is_directory() {
             examiner.examine(&mut member, None, true, progress)?;
         }
     }
-    let mut inspection = examiner.finish(reader.name().clone(), node)?;
-    inspection.stored_bytes = fs::metadata(bundle).map_or(0, |metadata| metadata.len());
-    Ok(inspection)
+    examiner.finish(reader.name().clone(), node)
 }

@@ -24,6 +24,7 @@ pub enum MemberKind {
 
 /// The metadata of a member in its tar header.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TarHeader {
     /// The path in the archive, without a trailing slash.
     pub name: String,

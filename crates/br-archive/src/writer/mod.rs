@@ -1,9 +1,10 @@
 //! Writer of bundles.
 //!
-//! [`BundleWriter`] adds members in order, [`BundleOptions`] configure it. Invariant: the bundle appears under its name only when it is
-//! complete and, with `sync`, on disk; until then it is `.<name>.part`, which is removed when the writer is dropped. Nothing is ever
+//! [`BundleWriter`] adds members in order, [`BundleOptions`] configure it. Invariant: a bundle in a folder appears under its name only when
+//! it is complete and, with `sync`, on disk; until then it is `.<name>.part`, which is removed when the writer is dropped. Nothing is ever
 //! overwritten.
 
+mod file;
 mod options;
 mod publish;
 
@@ -14,7 +15,6 @@ use std::thread;
 
 use br_emqx::meta::Meta;
 use sha2::{Digest as _, Sha256};
-use tempfile::TempPath;
 
 use crate::compress::Compressor;
 use crate::error::{Error, ErrorKind, Result};
@@ -26,8 +26,9 @@ use crate::path::MemberPath;
 use crate::select::META_PATH;
 use crate::tar::{MemberKind, TarHeader, TarWriter};
 
+use file::BundleFile;
 pub use options::BundleOptions;
-use publish::{Hashing, Reserved, publish, reserve};
+use publish::Hashing;
 
 /// Size of the buffer for content.
 pub(crate) const BUFFER_BYTES: usize = 256 << 10;
@@ -64,7 +65,7 @@ impl Attributes {
 pub struct WriteReport {
     /// The bundle's name.
     pub name: BundleName,
-    /// Its path.
+    /// Its path; empty for a bundle that was written to a writer of the caller.
     pub path: PathBuf,
     /// Number of its members.
     pub members: u64,
@@ -78,13 +79,12 @@ pub struct WriteReport {
     pub changed: Vec<MemberPath>,
 }
 
-/// Writes one bundle.
+/// Writes one bundle: to a file ([`create`](BundleWriter::create)), or to any writer ([`new`](BundleWriter::new)).
 #[derive(Debug)]
-pub struct BundleWriter {
-    tar: TarWriter<Compressor<Hashing>>,
-    /// Removes the file unless it is published.
-    part: TempPath,
-    target: PathBuf,
+pub struct BundleWriter<W: Write = File> {
+    tar: TarWriter<Compressor<Hashing<W>>>,
+    /// The file that `create` made; `None` for a writer of the caller.
+    file: Option<BundleFile>,
     name: BundleName,
     time: BundleTime,
     options: BundleOptions,
@@ -96,26 +96,29 @@ pub struct BundleWriter {
     failed: bool,
 }
 
-impl BundleWriter {
-    /// Begins a bundle in the folder `dir`, which is created if it is missing, and writes its `META.hocon`.
+impl<W: Write> BundleWriter<W> {
+    /// Begins a bundle that is written to `to`, and writes its `META.hocon`. Its name is that of the options, or of their prefix and
+    /// time. The options `next_free` and `sync` have no effect.
     ///
     /// # Errors
-    /// If the name exists, an option is wrong, or the operating system reports an error.
-    pub fn create(dir: &Path, options: BundleOptions) -> Result<Self> {
-        fs::create_dir_all(dir).map_err(|error| {
-            Error::io(format!("cannot make the folder {}", dir.display()), error)
-        })?;
-        let Reserved {
-            name,
-            time,
-            target,
-            part,
-            file,
-        } = reserve(dir, &options)?;
+    /// If an option is wrong, or `to` reports an error.
+    pub fn new(to: W, options: BundleOptions) -> Result<Self> {
+        let time = options.time;
+        let name = options.name(time)?;
+        Self::begin_bundle(to, None, name, time, options)
+    }
+
+    fn begin_bundle(
+        to: W,
+        file: Option<BundleFile>,
+        name: BundleName,
+        time: BundleTime,
+        options: BundleOptions,
+    ) -> Result<Self> {
         let cores = thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let level = options.checked_level()?;
         let threads = options.threads.unwrap_or(cores).clamp(1, 64);
-        let to = Hashing::new(file);
+        let to = Hashing::new(to);
         let compressor = Compressor::new(to, options.format, level, threads);
         let compressor = compressor.map_err(|error| Error::io("cannot compress", error))?;
         let meta = match &options.meta_text {
@@ -124,8 +127,7 @@ impl BundleWriter {
         };
         let mut writer = Self {
             tar: TarWriter::new(compressor),
-            part,
-            target,
+            file,
             name,
             time,
             options,
@@ -146,12 +148,6 @@ impl BundleWriter {
     #[must_use]
     pub const fn name(&self) -> &BundleName {
         &self.name
-    }
-
-    /// The path at which the bundle will appear.
-    #[must_use]
-    pub fn target(&self) -> &Path {
-        &self.target
     }
 
     /// Adds a member from memory.
@@ -247,10 +243,9 @@ impl BundleWriter {
 
     /// True for the file that the bundle is written to, which may be in the exported folder.
     pub(crate) fn is_own(&self, from: &Path, metadata: &fs::Metadata) -> bool {
-        from.file_name() == self.part.file_name()
-            && self.part.symlink_metadata().is_ok_and(|own| {
-                crate::platform::identity(&own) == crate::platform::identity(metadata)
-            })
+        self.file
+            .as_ref()
+            .is_some_and(|file| file.is(from, metadata))
     }
 
     /// False once a member could not be completely read or written: the bundle is then incomplete.
@@ -264,48 +259,30 @@ impl BundleWriter {
         self.left_out += 1;
     }
 
-    /// Writes the manifest and publishes the bundle.
+    /// Writes the manifest and the end of the bundle, and returns the writer. The path in the report is empty.
     ///
     /// # Errors
-    /// If the operating system reports an error, or the name exists by now. The bundle is then removed.
-    pub fn finish(mut self) -> Result<WriteReport> {
+    /// If a member is incomplete, or the writer reports an error. What was written is then not a bundle.
+    pub fn finish_writer(self) -> Result<(W, WriteReport)> {
+        let (out, report, _) = self.complete()?;
+        Ok((out, report))
+    }
+
+    /// Writes the rest of the bundle and flushes it.
+    fn complete(mut self) -> Result<(W, WriteReport, Option<BundleFile>)> {
         if self.failed {
             return Err(Error::invalid(
                 "a member is incomplete, and so is the bundle",
             ));
         }
         if self.options.manifest {
-            let manifest = Manifest {
-                name: self.name.directory().to_owned(),
-                time: self.time,
-                program: self.options.program.clone(),
-                source: self.options.source.clone(),
-                selection: self.options.selection.clone(),
-                left_out: self.left_out,
-                members: std::mem::take(&mut self.manifest),
-            };
-            let json = manifest.to_json();
-            if json.len() as u64 > MAX_MANIFEST_BYTES {
-                let text = format!("the manifest would have more than {MAX_MANIFEST_BYTES} bytes");
-                return Err(Error::refused(text).in_member(MANIFEST_PATH));
-            }
-            self.manifest = manifest.members;
-            let attributes = Attributes::plain(self.time.unix_seconds());
-            self.begin(&own_path(MANIFEST_PATH)?, json.len() as u64, attributes)?;
-            let written = self.tar.content().write_all(&json);
-            written.map_err(|error| failed_write(&self.target, error))?;
-            self.bytes += json.len() as u64;
+            self.write_manifest()?;
         }
+        let file = self.file;
+        let failed = |error| failed_write(file.as_ref(), error);
         let finished = self.tar.finish().and_then(Compressor::finish);
-        let mut out = finished.map_err(|error| failed_write(&self.target, error))?;
-        let synced = out.flush().and_then(|()| {
-            if self.options.sync {
-                out.file.sync_all()
-            } else {
-                Ok(())
-            }
-        });
-        synced.map_err(|error| failed_write(&self.target, error))?;
+        let mut out = finished.map_err(failed)?;
+        out.flush().map_err(failed)?;
         let changed = self.manifest.iter().filter(|member| member.changed);
         let changed = changed.filter_map(|member| MemberPath::new(&member.path).ok());
         let report = WriteReport {
@@ -314,10 +291,11 @@ impl BundleWriter {
             stored_bytes: out.bytes,
             sha256: out.sha.finalize().into(),
             changed: changed.collect(),
-            path: self.target.clone(),
+            path: file
+                .as_ref()
+                .map_or_else(PathBuf::new, |file| file.target.clone()),
             name: self.name,
         };
-        drop(out.file);
         let allowed = report
             .stored_bytes
             .saturating_mul(self.options.limits.ratio);
@@ -325,8 +303,31 @@ impl BundleWriter {
             let text = "the bundle compresses so well that readers would take it for a bomb";
             return Err(Error::refused(text));
         }
-        publish(self.part, &self.target, self.options.sync)?;
-        Ok(report)
+        Ok((out.to, report, file))
+    }
+
+    fn write_manifest(&mut self) -> Result<()> {
+        let manifest = Manifest {
+            name: self.name.directory().to_owned(),
+            time: self.time,
+            program: self.options.program.clone(),
+            source: self.options.source.clone(),
+            selection: self.options.selection.clone(),
+            left_out: self.left_out,
+            members: std::mem::take(&mut self.manifest),
+        };
+        let json = manifest.to_json();
+        if json.len() as u64 > MAX_MANIFEST_BYTES {
+            let text = format!("the manifest would have more than {MAX_MANIFEST_BYTES} bytes");
+            return Err(Error::refused(text).in_member(MANIFEST_PATH));
+        }
+        self.manifest = manifest.members;
+        let attributes = Attributes::plain(self.time.unix_seconds());
+        self.begin(&own_path(MANIFEST_PATH)?, json.len() as u64, attributes)?;
+        let written = self.tar.content().write_all(&json);
+        written.map_err(|error| self.write_error(error))?;
+        self.bytes += json.len() as u64;
+        Ok(())
     }
 
     /// Refuses names that are reserved for the bundle itself, and members over a limit.
@@ -422,10 +423,7 @@ impl BundleWriter {
             let bytes = buffer.get(..n).unwrap_or_default();
             sha.update(bytes);
             let written = self.tar.content().write_all(bytes);
-            written.map_err(|error| {
-                self.failed = true;
-                failed_write(&self.target, error)
-            })?;
+            written.map_err(|error| self.write_error(error))?;
             left -= n as u64;
         }
         let end = match early {
@@ -438,7 +436,7 @@ impl BundleWriter {
 
     fn write_error(&mut self, error: io::Error) -> Error {
         self.failed = true;
-        failed_write(&self.target, error)
+        failed_write(self.file.as_ref(), error)
     }
 }
 
@@ -463,8 +461,11 @@ fn read(from: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-fn failed_write(target: &Path, error: io::Error) -> Error {
-    Error::io(format!("cannot write {}", target.display()), error)
+fn failed_write(file: Option<&BundleFile>, error: io::Error) -> Error {
+    match file {
+        Some(file) => publish::failed_write(&file.target, error),
+        None => Error::io("cannot write the bundle", error),
+    }
 }
 
 fn own_path(path: &str) -> Result<MemberPath> {

@@ -2,6 +2,7 @@
 
 use super::Meta;
 use crate::error::{Error, Result};
+use crate::inspect::OWN_EDITION;
 use crate::limits::Limits;
 use crate::name::{BundleName, BundleTime, Format};
 use crate::select::Selection;
@@ -69,6 +70,13 @@ impl BundleOptions {
             sync: true,
             limits: Limits::default(),
         }
+    }
+
+    /// The defaults for content other than EMQX's: as [`BundleOptions::new`], with the edition `br` and the version of this library in
+    /// `META.hocon`.
+    #[must_use]
+    pub fn generic(time: BundleTime) -> Self {
+        Self::new(time, Meta::new(OWN_EDITION, env!("CARGO_PKG_VERSION")))
     }
 
     /// Sets the prefix of the name.

@@ -8,7 +8,7 @@ use br_emqx::rules::Refusal;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempPath;
 
-use super::{BundleOptions, failed_write};
+use super::BundleOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::{BundleName, BundleTime};
 
@@ -84,33 +84,38 @@ pub(super) fn publish(part: TempPath, target: &Path, sync: bool) -> Result<()> {
     Ok(())
 }
 
-/// A file that computes the SHA-256 of what is written to it.
+/// The error for a file that cannot be written.
+pub(super) fn failed_write(target: &Path, error: io::Error) -> Error {
+    Error::io(format!("cannot write {}", target.display()), error)
+}
+
+/// A writer that computes the SHA-256 of what is written to it.
 #[derive(Debug)]
-pub(super) struct Hashing {
-    pub(super) file: File,
+pub(super) struct Hashing<W> {
+    pub(super) to: W,
     pub(super) sha: Sha256,
     pub(super) bytes: u64,
 }
 
-impl Hashing {
-    pub(super) fn new(file: File) -> Self {
+impl<W> Hashing<W> {
+    pub(super) fn new(to: W) -> Self {
         Self {
-            file,
+            to,
             sha: Sha256::new(),
             bytes: 0,
         }
     }
 }
 
-impl Write for Hashing {
+impl<W: Write> Write for Hashing<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n = self.file.write(bytes)?;
+        let n = self.to.write(bytes)?;
         self.sha.update(bytes.get(..n).unwrap_or_default());
         self.bytes += n as u64;
         Ok(n)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.to.flush()
     }
 }

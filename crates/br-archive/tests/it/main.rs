@@ -12,5 +12,6 @@ mod import;
 mod kill;
 mod memory;
 mod mutants;
+mod streams;
 mod support;
 mod tree;

@@ -52,7 +52,9 @@ pub(crate) async fn run(args: &DiffArgs, context: &CommandContext) -> CommandRes
     let mut summary = DiffSummary::default();
     while let Some(difference) = feed.next().await {
         let difference = difference?;
-        let shown = Shown::from(&difference);
+        let Some(shown) = Shown::new(&difference) else {
+            continue;
+        };
         *shown.counter(&mut summary) += 1;
         if output.is_json() {
             lines.document(&shown.json())?;
@@ -77,9 +79,10 @@ struct Shown<'a> {
     to: Option<&'a Entry>,
 }
 
-impl<'a> From<&'a Difference> for Shown<'a> {
-    fn from(difference: &'a Difference) -> Self {
-        match difference {
+impl<'a> Shown<'a> {
+    /// `None` for a kind of difference that this program does not know.
+    fn new(difference: &'a Difference) -> Option<Self> {
+        Some(match difference {
             Difference::Added(entry) => Self {
                 sign: '+',
                 entry,
@@ -101,11 +104,10 @@ impl<'a> From<&'a Difference> for Shown<'a> {
                     to: Some(to),
                 }
             }
-        }
+            _ => return None,
+        })
     }
-}
 
-impl<'a> Shown<'a> {
     fn counter<'s>(&self, summary: &'s mut DiffSummary) -> &'s mut u64 {
         match self.sign {
             '+' => &mut summary.added,

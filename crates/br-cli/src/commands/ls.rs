@@ -145,6 +145,7 @@ fn sha256(entry: &Entry) -> Option<[u8; 32]> {
         Content::Chunks(chunks) if chunks.is_empty() => inline_sha256(file, &[]),
         Content::Chunks(_) => file.sha256,
         Content::Inline(bytes) => file.sha256.or_else(|| inline_sha256(file, bytes)),
+        _ => file.sha256,
     }
 }
 

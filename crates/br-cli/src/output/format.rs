@@ -92,14 +92,15 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 /// An error and its causes on one line.
 pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+    let mut texts = vec![error.to_string()];
     let mut next = error.source();
     while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        texts.push(cause.to_string());
         next = cause.source();
     }
-    text
+    // The error of a storage is the cause of an error with the same text.
+    texts.dedup();
+    texts.join(": ")
 }
 
 /// Seconds for JSON, to the millisecond.
@@ -226,6 +227,7 @@ pub(crate) fn mode(entry: &Entry) -> String {
         EntryKind::Socket => 's',
         EntryKind::CharDevice(_) => 'c',
         EntryKind::BlockDevice(_) => 'b',
+        _ => '?',
     };
     let mut out = String::from(kind);
     for (shift, special, with, without) in [

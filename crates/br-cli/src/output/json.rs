@@ -36,9 +36,13 @@ pub(crate) fn to_line(value: &impl Serialize) -> String {
 pub(crate) enum Message<'a> {
     Note {
         message: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        kind: Option<&'a str>,
     },
     Warning {
         message: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        kind: Option<&'a str>,
     },
     Hint {
         message: &'a str,

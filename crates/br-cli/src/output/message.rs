@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use br_core::{Note, Warning};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
@@ -73,11 +74,20 @@ impl Console {
 
     /// Prints a note.
     pub(crate) fn note(&self, message: &str) {
+        self.print_note(None, message);
+    }
+
+    /// Prints a note of an operation.
+    pub(super) fn note_of(&self, note: &Note) {
+        self.print_note(Some(note.kind()), &note.to_string());
+    }
+
+    fn print_note(&self, kind: Option<&str>, message: &str) {
         if self.quiet {
             return;
         }
         if self.json {
-            self.document(&Message::Note { message });
+            self.document(&Message::Note { message, kind });
         } else {
             self.labelled(Style::Cyan, "note", message);
         }
@@ -85,8 +95,17 @@ impl Console {
 
     /// Prints a warning.
     pub(crate) fn warning(&self, message: &str) {
+        self.print_warning(None, message);
+    }
+
+    /// Prints a warning of an operation.
+    pub(super) fn warning_of(&self, warning: &Warning) {
+        self.print_warning(Some(warning.kind()), &warning.to_string());
+    }
+
+    fn print_warning(&self, kind: Option<&str>, message: &str) {
         if self.json {
-            self.document(&Message::Warning { message });
+            self.document(&Message::Warning { message, kind });
         } else {
             self.labelled(Style::Yellow, "warning", message);
         }

@@ -137,12 +137,12 @@ impl Progress for ProgressReporter {
             Event::Failed { path, reason } if self.shows(&self.failures) => {
                 self.console.failed(self.failure, &path.to_string(), reason);
             }
-            Event::Note { message } => self.console.note(message),
+            Event::Note(note) => self.console.note_of(note),
             Event::Restart => self
                 .console
                 .note("another writer changed the repository: retrying"),
-            Event::Warning { message } if self.shows(&self.warnings) => {
-                self.console.warning(message);
+            Event::Warning(warning) if self.shows(&self.warnings) => {
+                self.console.warning_of(warning);
             }
             _ => {}
         }

@@ -118,6 +118,7 @@ pub(crate) const fn severity(severity: Severity) -> &'static str {
     match severity {
         Severity::Note => "note",
         Severity::Damage => "damage",
+        _ => "other",
     }
 }
 

@@ -1,5 +1,7 @@
 //! Removes backups from the backup list.
 
+use serde::Serialize;
+
 use crate::error::{Error, Result};
 use crate::format::LogEntry;
 use crate::model::retention::GroupBy;
@@ -11,7 +13,7 @@ use crate::repository::{Append, BackupSelector, Io, LogPosition, Repository, Sta
 const MAX_RACES: u32 = 100;
 
 /// The backups that [`delete`] removes. [`plan`] creates it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[must_use = "a plan deletes nothing by itself"]
 #[non_exhaustive]
 pub struct DeletePlan {

@@ -12,6 +12,7 @@ use crate::repository::{BackupSelector, Repository};
 
 /// An entry that differs between two backups.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Difference {
     /// Only in the second.
     Added(Entry),

@@ -3,6 +3,10 @@
 //! Every operation is an `async` function that runs on its own threads and can be cancelled. Invariant: `delete`, `prune` and
 //! `restore` can be planned without a change. `delete` removes exactly the backups of its plan, and `restore` takes the same decisions in
 //! a dry run and in the real run. `prune` decides again with the options of its plan, because the repository may have changed since.
+//!
+//! Reports and plans, and the [`Backup`](crate::model::Backup) in them, implement [`serde::Serialize`] for logs: fields have their
+//! names in Rust, ids and paths are text. Fields may be added in every version; the stable form for other programs is that of
+//! `br --json`. Differences and entries do not implement it, because they hold content.
 
 pub mod backup;
 pub mod check;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::backup::add_live_references;
 use crate::error::Result;
 use crate::model::{Backup, ChunkRef, Content, EntryKind, FileContent, PackId, References};
-use crate::progress::Event;
 pub(crate) use crate::repository::Resolver;
 use crate::repository::{ChunkReader, Index, Io, State, TreeReader};
+use crate::warning::Warning;
 
 /// The union of the references of all live backups, with moves resolved, and the packs that their manifests name.
 pub(crate) fn all_references(
@@ -25,13 +25,7 @@ pub(crate) fn all_references(
         let (_, mut own) = io.read_manifest(backup.id)?;
         named.extend(own.iter().map(|(pack, _)| *pack));
         if !resolver.resolve(&mut own) {
-            let message = format!(
-                "backup {} names packs that no longer exist: br walks its tree instead",
-                backup.id
-            );
-            io.context
-                .progress
-                .event(Event::Warning { message: &message });
+            io.warn(&Warning::PacksMissing { backup: backup.id });
             own = by_tree(&reader, backup)?;
         }
         all.union(&own);

@@ -1,5 +1,7 @@
 //! The size of a repository and its parts.
 
+use serde::Serialize;
+
 use crate::error::Result;
 use crate::progress::Context;
 use crate::repository::Repository;
@@ -7,7 +9,7 @@ use crate::repository::Repository;
 use super::view::View;
 
 /// Figures about a repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
     /// Backups of the repository.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::feed::FeedSender;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Backup, Entry, EntryKind, EntryPath};
-use crate::progress::Event;
 use crate::repository::{BackupSelector, ChunkReader, Gap, Index, Io, LogPosition, TreeReader};
+use crate::warning::Warning;
 
 /// The log and the index, read once.
 #[derive(Debug)]
@@ -22,11 +22,10 @@ impl View {
         let (mut position, log_damage) = LogPosition::read_or_rebuild(io)?;
         let index = Index::read_newest(io, &mut position)?;
         for (id, reason) in &index.damaged {
-            let message =
-                format!("index segment {id} cannot be read and was rebuilt in memory: {reason}");
-            io.context
-                .progress
-                .event(Event::Warning { message: &message });
+            io.warn(&Warning::SegmentRebuilt {
+                segment: *id,
+                reason: reason.clone(),
+            });
         }
         let reader = Arc::new(ChunkReader::new(io, Arc::new(index)));
         Ok(Self {

@@ -11,6 +11,7 @@ const FORMAT: &str = "br repository";
 
 /// The configuration of a repository. It never changes after `init`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Config {
     format: String,
     /// Format version that the repository was created with.
@@ -30,6 +31,7 @@ pub struct Config {
 
 /// What a store guaranteed when the repository was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct StoreConfig {
     /// The store refuses to create an object with an existing key. Without this, only one writer may be active at a time.
     pub exclusive_create: bool,

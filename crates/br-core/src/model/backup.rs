@@ -1,11 +1,13 @@
 //! The description of one backup.
 
 use jiff::Timestamp;
+use serde::Serialize;
 
+use super::text::{escaped, escaped_list};
 use super::{BackupId, ChunkRef, Origin};
 
 /// One backup, as it is in the backup list.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Backup {
     /// Its id.
@@ -21,8 +23,10 @@ pub struct Backup {
     /// Name of the user who made it.
     pub user: String,
     /// The paths as typed, raw bytes, without `.` and `..` parts.
+    #[serde(serialize_with = "escaped_list")]
     pub paths: Vec<Vec<u8>>,
     /// The folder that relative paths started from; empty when there were none.
+    #[serde(serialize_with = "escaped")]
     pub folder: Vec<u8>,
     /// Words given by the user.
     pub tags: Vec<String>,
@@ -31,6 +35,7 @@ pub struct Backup {
     /// When everything was stored.
     pub finished: Timestamp,
     /// The entry tree; `None` when there is no entry at all.
+    #[serde(skip)]
     pub tree: Option<TreeRoot>,
     /// What is in it.
     pub totals: Totals,
@@ -52,7 +57,7 @@ pub struct Backup {
 }
 
 /// A proof that a backup can be restored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Proof {
     /// When it was found.
@@ -90,6 +95,12 @@ impl ProofMethod {
             Self::Drill => "drill",
             Self::Other(name) => name,
         }
+    }
+}
+
+impl Serialize for ProofMethod {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.name())
     }
 }
 
@@ -138,7 +149,8 @@ impl Backup {
 }
 
 /// How much a backup read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum BackupKind {
     /// Every file was read.
@@ -169,7 +181,7 @@ pub struct TreeRoot {
 }
 
 /// Totals over entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct Totals {
     /// All entries.
@@ -193,7 +205,7 @@ impl Totals {
 }
 
 /// What a backup found and did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct Changes {
     /// Files that the base does not have.
@@ -211,15 +223,16 @@ pub struct Changes {
 }
 
 /// An entry that could not be read, or not as a whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Unread {
     /// Its path in the backup.
+    #[serde(serialize_with = "escaped")]
     pub path: Vec<u8>,
     /// Why.
     pub reason: Reason,
 }
 
 /// Why an entry is missing from a backup, or what of its metadata is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reason(pub String);

@@ -31,6 +31,7 @@ pub struct Entry {
 
 /// What an [`Entry`] is.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EntryKind {
     /// A regular file.
     File(FileContent),
@@ -117,6 +118,7 @@ impl FileContent {
 
 /// The bytes of a file outside of its holes.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Content {
     /// Few enough bytes to be in the entry.
     Inline(Box<[u8]>),

@@ -1,7 +1,9 @@
 //! What a backup was made from.
 
+use serde::{Serialize, Serializer};
+
 /// The source of a backup: its kind, and for a system its version and position.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Origin {
     /// The kind of source.
@@ -65,6 +67,13 @@ impl OriginKind {
             Self::MatrixOne => "matrixone",
             Self::Other(name) => name,
         }
+    }
+}
+
+/// As [`OriginKind::name`].
+impl Serialize for OriginKind {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.name())
     }
 }
 

@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
+use serde::{Serialize, Serializer};
+
 use super::text::escape;
 
 /// Why bytes are not an entry path.
@@ -207,6 +209,13 @@ pub(crate) fn compare(a: &[u8], b: &[u8]) -> Ordering {
     match same {
         Some(at) => rank(a[at]).cmp(&rank(b[at])),
         None => a.len().cmp(&b.len()),
+    }
+}
+
+/// The text of the path.
+impl Serialize for EntryPath {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
     }
 }
 

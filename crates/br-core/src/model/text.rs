@@ -1,5 +1,7 @@
 //! Raw bytes as text, without loss: names on Unix need not be UTF-8.
 
+use serde::Serializer;
+
 /// Writes bytes as text: UTF-8 stays as it is, a backslash becomes `\\`, a character of which [`is_hidden`] is true and a
 /// byte that is not UTF-8 become `\xHH`. [`unescape`] reads it back.
 #[must_use]
@@ -22,6 +24,16 @@ pub fn escape(bytes: &[u8]) -> String {
         hex(&mut out, part.invalid());
     }
     out
+}
+
+/// Serialises bytes as [`escape`] writes them.
+pub(super) fn escaped<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&escape(bytes))
+}
+
+/// Serialises a list of bytes as [`escape`] writes them.
+pub(super) fn escaped_list<S: Serializer>(list: &[Vec<u8>], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(list.iter().map(|bytes| escape(bytes)))
 }
 
 /// True for characters that cannot be seen, or that change the order or the place of others: control characters, line

@@ -19,7 +19,8 @@ use crate::format::{
 };
 use crate::model::Backup;
 use crate::model::{BackupId, ObjectId, PackId, References};
-use crate::progress::Context;
+use crate::progress::{Context, Event};
+use crate::warning::Warning;
 
 /// Longer packs are never copied as a whole.
 const MAX_COPIED_PACK: u64 = 80 << 20;
@@ -135,9 +136,8 @@ impl Io {
     }
 
     /// Reports a problem that does not stop the operation.
-    pub(crate) fn warn(&self, message: &str) {
-        let progress = &self.context.progress;
-        progress.event(crate::progress::Event::Warning { message });
+    pub(crate) fn warn(&self, warning: &Warning) {
+        self.context.progress.event(Event::Warning(warning));
     }
 
     pub(crate) fn check_cancelled(&self) -> Result<()> {

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::model::RepositoryId;
 use crate::platform::{create_private_file, create_private_folder, open_regular};
 use crate::runtime::Runtime;
+use crate::warning::Warning;
 
 /// First line of the file.
 const MAGIC: &str = "br newest log entry 1";
@@ -121,11 +122,9 @@ impl LogMemory {
     }
 
     /// The warning for an invalid file.
-    pub(crate) fn unreadable(&self, error: &io::Error) -> String {
-        format!(
-            "{} cannot be read ({error}): this time br cannot check whether the repository went back",
-            self.path.display()
-        )
+    pub(crate) fn unreadable(&self, error: io::Error) -> Warning {
+        let path = self.path.clone();
+        Warning::NewestLogUnreadable { path, error }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, ObjectKind, Result, Site};
 use crate::format::{Cipher, Config, KdfCost, KeySlot, MasterKey, StoreConfig, limits};
 use crate::progress::{Context, Event};
 use crate::runtime::Runtime;
+use crate::warning::Warning;
 
 /// The folder in a cache where newest log entries are remembered.
 const KNOWN: &str = "known";
@@ -341,9 +342,8 @@ impl Repository {
             .check_writable()
             .map_err(|error| Error::format(Layout::CONFIG, error))?;
         if !config.store.exclusive_create {
-            let message = "this store does not refuse a second object of one name: make sure that no other br writes to \
-                           this repository meanwhile";
-            context.progress.event(Event::Warning { message });
+            let warning = Warning::NoExclusiveCreate;
+            context.progress.event(Event::Warning(&warning));
         }
         Ok(())
     }

@@ -14,10 +14,12 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use super::gitignore::translate;
 use crate::model::escape;
+use crate::warning::Note;
 
 /// A pattern that cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("bad pattern `{pattern}`: {reason}")]
+#[non_exhaustive]
 pub struct ExcludeError {
     /// The pattern as given.
     pub pattern: String,
@@ -143,7 +145,7 @@ impl Excludes {
     }
 
     /// Messages about patterns that matched nothing.
-    pub(super) fn notes(&self, used: &[Cell<bool>]) -> Vec<String> {
+    pub(super) fn notes(&self, used: &[Cell<bool>]) -> Vec<Note> {
         /// Further patterns are only counted: a list for many machines has many patterns that match nothing.
         const MOST: usize = 10;
         let with_use = self.patterns.iter().zip(used);
@@ -154,17 +156,14 @@ impl Excludes {
         let unused: Vec<_> = unused
             .filter(|pattern| seen.insert(&pattern.shown))
             .collect();
-        let say = |pattern: &&Pattern| {
-            if pattern.is_negated {
-                format!("the pattern `{}` took nothing back", pattern.shown)
-            } else {
-                format!("the pattern `{}` left nothing out", pattern.shown)
-            }
+        let note = |pattern: &&Pattern| Note::PatternUnused {
+            pattern: pattern.shown.clone(),
+            is_negated: pattern.is_negated,
         };
-        let mut notes: Vec<_> = unused.iter().take(MOST).map(say).collect();
+        let mut notes: Vec<_> = unused.iter().take(MOST).map(note).collect();
         if unused.len() > MOST {
-            let more = unused.len() - MOST;
-            notes.push(format!("{more} more patterns matched nothing"));
+            let more = (unused.len() - MOST) as u64;
+            notes.push(Note::PatternsUnused { more });
         }
         notes
     }
@@ -551,10 +550,14 @@ mod tests {
             "the pattern `x` left nothing out",
             "the pattern `!y` took nothing back",
         ];
-        assert_eq!(excludes.notes(&used), expected);
+        let texts = |excludes: &Excludes, used: &[Cell<bool>]| {
+            let notes = excludes.notes(used).into_iter();
+            notes.map(|note| note.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(texts(&excludes, &used), expected);
         let many: Vec<_> = (0..30).map(|number| format!("p{number}")).collect();
         let many = Excludes::parse(&many).unwrap();
-        let notes = many.notes(&many.unused());
+        let notes = texts(&many, &many.unused());
         assert_eq!(
             (notes.len(), notes[10].as_str()),
             (11, "20 more patterns matched nothing")

@@ -7,6 +7,7 @@
 use std::io::{self, Read};
 
 use crate::model::{Entry, EntryPath};
+use crate::warning::{Note, Warning};
 
 mod exclude;
 mod gitignore;
@@ -112,9 +113,9 @@ pub enum SourceItem {
         error: io::Error,
     },
     /// A problem that the user should know about and that does not make the backup incomplete.
-    Warning(String),
+    Warning(Warning),
     /// Information that the user may ignore.
-    Note(String),
+    Note(Note),
     /// Something that the source left out on purpose; it does not make the backup incomplete. Only a source with the option to report
     /// this yields it.
     LeftOut {
@@ -200,8 +201,8 @@ impl std::fmt::Debug for SourceItem {
                 .field("path", path)
                 .field("error", error)
                 .finish(),
-            Self::Warning(message) => f.debug_tuple("Warning").field(message).finish(),
-            Self::Note(message) => f.debug_tuple("Note").field(message).finish(),
+            Self::Warning(warning) => f.debug_tuple("Warning").field(warning).finish(),
+            Self::Note(note) => f.debug_tuple("Note").field(note).finish(),
             Self::LeftOut { path, reason } => f
                 .debug_struct("LeftOut")
                 .field("path", path)

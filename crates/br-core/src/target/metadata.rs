@@ -86,7 +86,7 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot set {refused} of `{path}`")]
 #[non_exhaustive]
-pub struct Warning {
+pub struct MetadataWarning {
     /// The entry.
     pub path: EntryPath,
     /// The missing metadata.

@@ -13,6 +13,6 @@ mod metadata;
 mod unix;
 
 pub use error::TargetError;
-pub use metadata::{MetadataOptions, Refused, Warning};
+pub use metadata::{MetadataOptions, MetadataWarning, Refused};
 pub use unix::{Cursor, Existing, LocalTarget, NewFile, SharedFile};
 pub(crate) use unix::{may_set_owner, user};

@@ -21,6 +21,7 @@ pub enum DifferenceKind {
 
 /// A place at which two configurations differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ConfigDifference {
     /// The place.
     pub path: ConfigPath,
@@ -30,6 +31,7 @@ pub struct ConfigDifference {
 
 /// The differences between two configurations.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ConfigDiff {
     /// The places, at most [`MAX_FINDINGS`].
     pub differences: Vec<ConfigDifference>,

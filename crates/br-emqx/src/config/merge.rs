@@ -25,6 +25,7 @@ pub enum ChangeKind {
 
 /// One change of an import.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ConfigChange {
     /// The place.
     pub path: ConfigPath,

@@ -9,6 +9,7 @@ use crate::hocon::{Object, Value};
 
 /// What kind of secret it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum SecretKind {
     /// A private key.
     PrivateKey,

@@ -5,6 +5,7 @@
 
 /// Why a text cannot be read as HOCON.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum HoconError {
     /// Longer than [`MAX_BYTES`](super::MAX_BYTES).
     #[error("it is longer than the limit of {} bytes", super::MAX_BYTES)]

@@ -158,6 +158,7 @@ fn bad_record(table: &str, tag: &str, arity: usize) -> String {
 
 /// Why a table could not be read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TableError {
     /// The input failed.
     #[error("cannot read")]

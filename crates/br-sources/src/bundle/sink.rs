@@ -111,6 +111,7 @@ const fn plural(kind: &EntryKind) -> &'static str {
         EntryKind::Fifo => "named pipes",
         EntryKind::Socket => "sockets",
         EntryKind::CharDevice(_) | EntryKind::BlockDevice(_) => "devices",
+        _ => "entries of other kinds",
     }
 }
 

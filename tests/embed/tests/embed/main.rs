@@ -1,6 +1,7 @@
 //! One file for each use of the library.
 
 mod cancel_resume;
+mod errors;
 mod own_sink;
 mod own_source;
 mod own_store;

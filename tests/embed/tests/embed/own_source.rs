@@ -56,7 +56,7 @@ impl<I: Iterator<Item = Row> + Send> Source for Table<I> {
         }
         let row = self.rows.next()?;
         let item = self.row(row);
-        Some(item.unwrap_or_else(|error| SourceItem::Warning(error.to_string())))
+        Some(item.unwrap_or_else(|error| SourceItem::Warning(error.to_string().into())))
     }
 
     /// A row that changes gets another version.

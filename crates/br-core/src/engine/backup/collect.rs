@@ -15,6 +15,7 @@ use crate::format::{Compressor, PackContent};
 use crate::model::{ChunkRef, Entry, EntryKind, EntryPath, References, Totals, TreeRoot};
 use crate::progress::Event;
 use crate::repository::{Io, Journal, RawGroup, TreeWriter};
+use crate::warning::Warning;
 
 /// Builds the tree from finished jobs.
 pub(super) struct Collector<'a> {
@@ -93,17 +94,12 @@ impl<'a> Collector<'a> {
                 self.io.context.progress.event(event);
                 return Ok(());
             }
-            Outcome::Told {
-                message,
-                is_warning,
-            } => {
-                let message = &message;
-                let event = if is_warning {
-                    Event::Warning { message }
-                } else {
-                    Event::Note { message }
-                };
-                self.io.context.progress.event(event);
+            Outcome::Warning(warning) => {
+                self.io.warn(&warning);
+                return Ok(());
+            }
+            Outcome::Note(note) => {
+                self.io.context.progress.event(Event::Note(&note));
                 return Ok(());
             }
         };
@@ -187,8 +183,8 @@ impl<'a> Collector<'a> {
             && content.torn
         {
             self.tally.torn += 1;
-            let message = format!("{} changed while it was read", entry.path);
-            progress.event(Event::Warning { message: &message });
+            let path = path.clone();
+            self.io.warn(&Warning::ChangedDuringRead { path });
         }
     }
 

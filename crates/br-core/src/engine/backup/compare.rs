@@ -14,6 +14,7 @@ use crate::model::{Content, Entry, EntryKind, EntryPath, References};
 use crate::progress::{Action, Event, Progress};
 use crate::repository::{ChunkReader, Io, TreeReader};
 use crate::source::{Details, Source, SourceItem};
+use crate::warning::Warning;
 
 /// A job is full when its files have this many bytes.
 const JOB_BYTES: u64 = 1 << 20;
@@ -87,9 +88,7 @@ impl<'a> Compare<'a> {
             let reader = Arc::new(ChunkReader::new(io, Arc::clone(&start.index)));
             let progress = Arc::clone(&io.context.progress);
             let entries = TreeReader::new(&reader, base).filter_map(move |entry| {
-                entry
-                    .map_err(|gap| warn_of_gap(&*progress, &gap.error))
-                    .ok()
+                entry.map_err(|gap| warn_of_gap(&*progress, gap.error)).ok()
             });
             let started = if can_skip {
                 base.started
@@ -124,14 +123,8 @@ impl<'a> Compare<'a> {
                     reason: error.to_string(),
                 },
                 SourceItem::LeftOut { path, reason } => Item::LeftOut { path, reason },
-                SourceItem::Warning(message) => Item::Told {
-                    message,
-                    is_warning: true,
-                },
-                SourceItem::Note(message) => Item::Told {
-                    message,
-                    is_warning: false,
-                },
+                SourceItem::Warning(warning) => Item::Warning(warning),
+                SourceItem::Note(note) => Item::Note(note),
             };
             if let Item::Fetch { entry, .. } = &item {
                 self.open += 1;
@@ -241,11 +234,8 @@ fn is_same_other(now: &Entry, before: &Entry) -> bool {
         && now.inode == before.inode
 }
 
-fn warn_of_gap(progress: &dyn Progress, error: &crate::Error) {
-    if error.kind() == crate::ErrorKind::Interrupted {
-        return;
+fn warn_of_gap(progress: &dyn Progress, error: crate::Error) {
+    if error.kind() != crate::ErrorKind::Interrupted {
+        progress.event(Event::Warning(&Warning::BaseUnreadable { error }));
     }
-    let message =
-        format!("part of the base cannot be read, so br reads the files there again: {error}");
-    progress.event(Event::Warning { message: &message });
 }

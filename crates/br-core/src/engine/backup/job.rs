@@ -3,6 +3,7 @@
 use crate::model::{Entry, EntryPath, FileContent};
 use crate::progress::Action;
 use crate::source::{Details, Exclusion};
+use crate::warning::{Note, Warning};
 
 /// A sequence of consecutive items.
 pub(super) struct Job {
@@ -31,8 +32,10 @@ pub(super) enum Item {
     Failed { path: EntryPath, reason: String },
     /// The entry is excluded on purpose.
     LeftOut { path: EntryPath, reason: Exclusion },
-    /// A message from the source.
-    Told { message: String, is_warning: bool },
+    /// A warning of the source.
+    Warning(Warning),
+    /// A note of the source.
+    Note(Note),
 }
 
 /// How a file compares with the base.
@@ -78,6 +81,8 @@ pub(super) enum Outcome {
     Failed { path: EntryPath, reason: String },
     /// The entry is excluded on purpose.
     LeftOut { path: EntryPath, reason: Exclusion },
-    /// A message from the source.
-    Told { message: String, is_warning: bool },
+    /// A warning of the source.
+    Warning(Warning),
+    /// A note of the source.
+    Note(Note),
 }

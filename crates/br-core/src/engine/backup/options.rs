@@ -48,6 +48,7 @@ pub struct BackupOptions {
 
 /// The base: the earlier backup that shows which files are unchanged, and whose data new data may resemble.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Base {
     /// The newest backup of the same host and paths, if any. The order of the paths does not matter, nor the folder they were typed in, if
     /// they lead to the same location and have the same paths in the backup.

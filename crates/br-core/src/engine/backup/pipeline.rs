@@ -19,11 +19,11 @@ use super::tally::Tally;
 use super::walk_limit::WalkLimit;
 use super::worker::{Outputs, Worker};
 use crate::chunker::Chunker;
-use crate::error::{Error, Result, in_one_line};
+use crate::error::{Error, Result};
 use crate::model::{References, Totals, TreeRoot};
-use crate::progress::Event;
 use crate::repository::{ChunkReader, Io, Journal, Packer, RawGroup, StoredPack, target_pack_len};
 use crate::source::Source;
+use crate::warning::Warning;
 
 /// Finished jobs that may wait for the collector.
 const FINISHED_QUEUE: usize = 16;
@@ -94,13 +94,7 @@ pub(super) fn run(
 /// If the journal cannot be written, an interrupted backup cannot be resumed, but the backup itself continues.
 fn open_journal(folder: &std::path::Path, io: &Io) -> Option<Journal> {
     Journal::create(folder, io)
-        .map_err(|error| {
-            let reason = in_one_line(&error);
-            let message = format!("if this backup is interrupted, it cannot be resumed: {reason}");
-            io.context
-                .progress
-                .event(Event::Warning { message: &message });
-        })
+        .map_err(|error| io.warn(&Warning::NoJournal { error }))
         .ok()
 }
 

@@ -12,6 +12,7 @@ use crate::model::{Backup, PackId, Totals};
 use crate::progress::Event;
 use crate::repository::{Index, IndexSegment, Io, Layout, Leftover, LogPosition, keep_reserve};
 use crate::source::Source;
+use crate::warning::Warning;
 
 /// The state that a backup starts from.
 pub(super) struct Start {
@@ -46,10 +47,10 @@ impl Start {
         }
         let mut index = Index::read_newest(io, &mut position)?;
         for (id, reason) in &index.damaged {
-            let message = format!("index segment {id} was set aside: {reason}");
-            io.context
-                .progress
-                .event(Event::Warning { message: &message });
+            io.warn(&Warning::SegmentSetAside {
+                segment: *id,
+                reason: reason.clone(),
+            });
         }
         let base = base::choose(&position, options)?;
         let packs_resumed = adopt(io, &position, &mut index, stored)?;

@@ -1,12 +1,14 @@
 //! Counters and the report of a backup.
 
+use serde::Serialize;
+
 use super::options::BackupOptions;
 use super::start::Start;
 use crate::model::{Backup, BackupKind, Changes, Reason, Totals, Unread};
 use crate::repository::Io;
 
 /// The result of a backup.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[must_use = "it says whether the backup is complete"]
 #[non_exhaustive]
 pub struct BackupReport {

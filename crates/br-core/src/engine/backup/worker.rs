@@ -108,13 +108,8 @@ impl<'a> Worker<'a> {
                 }
                 Item::Failed { path, reason } => Outcome::Failed { path, reason },
                 Item::LeftOut { path, reason } => Outcome::LeftOut { path, reason },
-                Item::Told {
-                    message,
-                    is_warning,
-                } => Outcome::Told {
-                    message,
-                    is_warning,
-                },
+                Item::Warning(warning) => Outcome::Warning(warning),
+                Item::Note(note) => Outcome::Note(note),
                 Item::Fetch {
                     entry,
                     details,

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 
+use serde::Serialize;
+
 use crate::model::BackupId;
 
 /// Maximum number of files that the report names.
 const MAX_FILES: usize = 1_000;
 
 /// A file that cannot be restored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DamagedFile {
     /// The file's path in the backups.

@@ -17,6 +17,7 @@ use std::thread;
 use br_storage::ObjectInfo;
 pub use files::DamagedFile;
 use files::Files;
+use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result, in_one_line};
 use crate::model::{Backup, BackupId, ChunkId, PackId, References};
@@ -91,7 +92,7 @@ pub enum ReadData {
 }
 
 /// The result of a check.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 #[must_use = "it says whether the repository is sound"]
 #[non_exhaustive]
 pub struct CheckReport {
@@ -128,7 +129,9 @@ impl CheckReport {
 }
 
 /// How severe a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Severity {
     /// Worth knowing; no data is lost.
     Note,
@@ -137,7 +140,7 @@ pub enum Severity {
 }
 
 /// A problem found by a check.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Finding {
     /// How severe it is.

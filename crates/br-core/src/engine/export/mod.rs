@@ -12,6 +12,8 @@ mod content;
 mod groups;
 mod hand_over;
 
+use serde::Serialize;
+
 use crate::error::{Error, Result, Site};
 use crate::model::{Backup, Entry, EntryKind, EntryPath, Totals};
 use crate::progress::{Context, Event};
@@ -39,7 +41,7 @@ impl ExportOptions {
 }
 
 /// The result of an export.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[must_use]
 #[non_exhaustive]
 pub struct ExportReport {

@@ -12,6 +12,7 @@ use crate::progress::Event;
 use crate::repository::{
     Append, IndexSegment, Io, Layout, SegmentPlan, keep_reserve, read_segment,
 };
+use crate::warning::Warning;
 
 impl Decision {
     /// Copies, condemns and deletes; `None` when another process changed the repository first.
@@ -162,15 +163,12 @@ impl Decision {
         let objects = keys.len() as u64;
         keys.extend(self.doomed.keys().map(|pack| Layout::pack(*pack)));
         let failed = io.delete_all(keys)?;
-        for (key, error) in &failed {
-            io.warn(&format!(
-                "{key} was not deleted; the next prune tries again: {error}"
-            ));
+        let failures = failed.len() as u64;
+        let mut kept: BTreeSet<PackId> = BTreeSet::new();
+        for (key, error) in failed {
+            kept.extend(Layout::id::<PackId>(&key));
+            io.warn(&Warning::NotDeleted { key, error });
         }
-        let kept: BTreeSet<PackId> = failed
-            .iter()
-            .filter_map(|(key, _)| Layout::id(key))
-            .collect();
         self.doomed.retain(|pack, _| !kept.contains(pack));
         let packs: Vec<_> = self.doomed.keys().copied().collect();
         for _ in 0..MAX_RACES {
@@ -187,9 +185,9 @@ impl Decision {
             packs_deleted: packs.len() as u64,
             bytes_deleted: self.doomed.values().sum::<u64>() + work.bytes_freed(),
             bytes_written: work.bytes_written(),
-            objects_deleted: objects - (failed.len() - kept.len()) as u64,
+            objects_deleted: objects - (failures - kept.len() as u64),
             unfinished_removed: 0,
-            failed: failed.len() as u64 + work.not_rewritten,
+            failed: failures + work.not_rewritten,
         })
     }
 }

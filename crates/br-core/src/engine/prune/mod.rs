@@ -10,11 +10,13 @@ mod work;
 use std::time::Duration;
 
 use decision::Decision;
+use serde::Serialize;
 use work::Work;
 
 use crate::error::Result;
 use crate::progress::Context;
 use crate::repository::{Io, Layout, Repository};
+use crate::warning::Warning;
 
 /// Options of a prune.
 #[derive(Debug, Clone)]
@@ -53,7 +55,7 @@ impl PruneOptions {
 }
 
 /// The decisions of a prune. [`plan`] creates it, [`prune`] carries it out.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[must_use = "a plan deletes nothing by itself"]
 #[non_exhaustive]
 pub struct PrunePlan {
@@ -75,6 +77,7 @@ pub struct PrunePlan {
     pub bytes_copied: u64,
     /// Index segments and manifests that no log entry names.
     pub objects_leftover: u64,
+    #[serde(skip)]
     options: PruneOptions,
 }
 
@@ -109,7 +112,7 @@ impl PrunePlan {
 const UNFINISHED_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// The result of a prune.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[must_use]
 #[non_exhaustive]
 pub struct PruneReport {
@@ -179,10 +182,7 @@ fn remove_unfinished(io: &Io, options: &PruneOptions) -> u64 {
     let swept = io.block(io.storage().sweep_staging(Layout::PACKS, older_than));
     swept.map_or_else(
         |error| {
-            let cause = crate::error::in_one_line(&error);
-            io.warn(&format!(
-                "cannot remove unfinished files and uploads: {cause}"
-            ));
+            io.warn(&Warning::UnfinishedNotRemoved { error });
             0
         },
         |swept| swept as u64,

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::{LogEntry, Move};
 use crate::model::{PackId, References, SegmentId};
 use crate::repository::{Io, Layout, LogPosition, StoredPack, conflict};
+use crate::warning::Warning;
 
 /// How the run deals with a full disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,9 +90,7 @@ impl Work {
                 self.options.max_unused = 1.0;
                 self.not_rewritten = to_rewrite;
                 self.copied.give_up();
-                io.warn(&format!(
-                    "there is no space to copy the used chunks of {to_rewrite} packs: the packs stay until a prune has enough space"
-                ));
+                io.warn(&Warning::NoSpaceToCopy { packs: to_rewrite });
             }
             Space::WithoutCopies if self.packs_freed > 0 => return self.stop(io).map(Some),
             Space::WithoutCopies => return Err(error),
@@ -104,7 +103,7 @@ impl Work {
     fn stop(&self, io: &Io) -> Result<PruneReport> {
         let segments = self.segments.iter().map(|id| Layout::segment(*id));
         io.delete_all(segments.collect())?;
-        io.warn("there is no space to finish: free some space and run the prune again");
+        io.warn(&Warning::NoSpaceToFinish);
         Ok(PruneReport {
             packs_deleted: self.packs_freed,
             bytes_deleted: self.bytes_freed,

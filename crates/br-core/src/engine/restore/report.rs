@@ -5,16 +5,19 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
+use serde::Serialize;
+
 use super::{Overwrite, RestoreOptions};
 use crate::engine::view::View;
 use crate::error::{Error, Result, in_one_line};
 use crate::model::{Backup, BackupId, Entry, EntryKind, EntryPath, Xattr};
 use crate::progress::Event;
 use crate::repository::Io;
-use crate::target::{Existing, MetadataOptions, Refused, TargetError, Warning};
+use crate::target::{Existing, MetadataOptions, MetadataWarning, Refused, TargetError};
+use crate::warning::Warning;
 
 /// The result of a restore.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[must_use = "it names what was not restored"]
 #[non_exhaustive]
 pub struct RestoreReport {
@@ -126,19 +129,22 @@ impl Shared {
         self.failed.lock().ok()?.get(path).copied()
     }
 
-    pub(super) fn message(&self, message: &str) {
-        self.io.context.progress.event(Event::Warning { message });
-    }
-
     pub(super) fn target_failed(&self, path: &EntryPath, error: &TargetError) {
         self.failed(path, in_one_line(error), false);
     }
 
-    pub(super) fn warn(&self, warnings: &[Warning]) {
+    /// Counts metadata that was not set, and reports it.
+    pub(super) fn warn(&self, warnings: Vec<MetadataWarning>) {
+        self.count(&warnings);
+        for warning in warnings {
+            self.io.warn(&Warning::Metadata(warning));
+        }
+    }
+
+    fn count(&self, warnings: &[MetadataWarning]) {
         let (mut refused, mut failures) = (0, Vec::new());
         let mut dropped = HashSet::new();
         for warning in warnings {
-            self.message(&format!("{warning}: {}", warning.source));
             match &warning.refused {
                 Refused::SetId => {
                     dropped.insert(&warning.path);
@@ -167,10 +173,10 @@ impl Shared {
     }
 
     /// Records the result of writing an entry.
-    pub(super) fn wrote(&self, entry: &Entry, result: Result<Vec<Warning>, TargetError>) {
+    pub(super) fn wrote(&self, entry: &Entry, result: Result<Vec<MetadataWarning>, TargetError>) {
         match result {
             Ok(warnings) => {
-                self.warn(&warnings);
+                self.warn(warnings);
                 self.note_left_out(entry);
                 if matches!(entry.kind, EntryKind::File(_)) {
                     self.update(|report| report.files_restored += 1);
@@ -188,9 +194,8 @@ impl Shared {
 
     fn keep_what_appeared(&self, entry: &Entry) {
         let path = &entry.path;
-        self.message(&format!(
-            "another program created {path} during the restore; br keeps that file"
-        ));
+        self.io
+            .warn(&Warning::CreatedDuringRestore { path: path.clone() });
         if let Ok(mut failed) = self.failed.lock() {
             failed.insert(path.clone(), false);
         }

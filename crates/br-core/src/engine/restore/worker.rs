@@ -103,7 +103,7 @@ fn write_sparse(
     shared: &Shared,
     cursor: &mut Cursor,
     entry: &Entry,
-) -> Result<Vec<crate::target::Warning>, crate::target::TargetError> {
+) -> Result<Vec<crate::target::MetadataWarning>, crate::target::TargetError> {
     let EntryKind::File(content) = &entry.kind else {
         return Ok(Vec::new());
     };

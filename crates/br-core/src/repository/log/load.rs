@@ -4,6 +4,7 @@ use super::{CHECKPOINT_EVERY, LogPosition, fetch, list, list_async, missing, par
 use crate::error::{Error, ErrorKind, ObjectKind, Result};
 use crate::format::{LogEntry, LogRecord, limits};
 use crate::repository::{Cache, History, Io, KnownEntry, Layout, Salvage};
+use crate::warning::Warning;
 
 impl LogPosition {
     /// Reads the log: the newest checkpoint and all later entries.
@@ -25,14 +26,10 @@ impl LogPosition {
             return Err(error);
         }
         if io.repository.is_first_warning() {
-            let cause = crate::error::in_one_line(&error);
-            let useless = match salvage.useless.len() {
-                0 => String::new(),
-                some => format!(", except {some} that cannot be used"),
-            };
-            io.warn(&format!(
-                "{cause}; br lists the backups whose manifests it found{useless}; deleted backups may be among them"
-            ));
+            io.warn(&Warning::LogUnreadable {
+                reason: crate::error::in_one_line(&error),
+                unusable: salvage.useless.len() as u64,
+            });
         }
         let position = Self {
             state: salvage.state,
@@ -128,9 +125,7 @@ impl LogPosition {
         if let Err(error) = memory.note(&KnownEntry { seq, digest })
             && io.repository.is_first_warning()
         {
-            io.warn(&format!(
-                "cannot save the number of the newest log entry on this machine: {error}"
-            ));
+            io.warn(&Warning::NewestLogNotSaved { error });
         }
     }
 
@@ -239,7 +234,7 @@ impl LogPosition {
 fn known(io: &Io) -> Option<KnownEntry> {
     let memory = io.repository.log_memory()?;
     memory.read().unwrap_or_else(|error| {
-        io.warn(&memory.unreadable(&error));
+        io.warn(&memory.unreadable(error));
         None
     })
 }

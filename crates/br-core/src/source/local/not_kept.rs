@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use super::unix::{Attribute, Look};
 use crate::model::EntryPath;
+use crate::warning::Note;
 
 /// Counts the files and folders with `chattr` attributes, which a backup does not keep.
 #[derive(Debug, Default)]
@@ -28,22 +29,12 @@ impl NotKept {
         self.attributes.extend(set);
     }
 
-    /// One line about all of them; `None` when the count is zero.
-    pub(super) fn message(&self) -> Option<String> {
-        let letters: Vec<_> = self
-            .attributes
-            .iter()
-            .map(|a| format!("+{}", a.letter()))
-            .collect();
-        let (letters, first) = (letters.join(", "), &self.first);
-        match self.count {
-            0 => None,
-            1 => Some(format!(
-                "{first} has attributes of chattr ({letters}), which are not kept"
-            )),
-            count => Some(format!(
-                "{count} files and folders have attributes of chattr ({letters}), which are not kept; the first is {first}"
-            )),
-        }
+    /// One note about all of them; `None` when the count is zero.
+    pub(super) fn summary(&self) -> Option<Note> {
+        (self.count > 0).then(|| Note::AttributesNotKept {
+            count: self.count,
+            first: self.first.clone(),
+            letters: self.attributes.iter().map(|a| a.letter()).collect(),
+        })
     }
 }

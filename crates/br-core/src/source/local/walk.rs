@@ -18,6 +18,7 @@ use super::{LocalSourceOptions, SourceError};
 use crate::model::EntryPath;
 use crate::source::exclude::{Anchor, BadLine, IgnoreFile, Matcher};
 use crate::source::{Details, Exclusion, SourceItem};
+use crate::warning::Warning;
 
 /// Maximum number of levels that keep their folder open.
 const MAX_OPEN: usize = 128;
@@ -160,7 +161,7 @@ impl Walk {
             } else {
                 self.has_ended = true;
                 let notes = self.options.excludes.notes(&self.excludes.used);
-                let notes = notes.into_iter().chain(self.not_kept.message());
+                let notes = notes.into_iter().chain(self.not_kept.summary());
                 self.queued.extend(notes.map(SourceItem::Note));
                 None
             };
@@ -359,9 +360,8 @@ impl Walk {
                     shown.push(path);
                 }
                 Ok(None) => {
-                    let message =
-                        format!("{path} is not a regular file: its patterns are not used");
-                    self.queued.push_back(SourceItem::Warning(message));
+                    let warning = Warning::IgnoreFileNotRegular { path };
+                    self.queued.push_back(SourceItem::Warning(warning));
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
@@ -383,14 +383,19 @@ impl Walk {
     }
 
     fn warn_of_bad_lines(&mut self, path: &EntryPath, bad: &[BadLine]) {
-        for BadLine { number, error } in bad.iter().take(MAX_BAD_LINES) {
-            let message = format!("line {number} of {path} leaves nothing out: {error}");
-            self.queued.push_back(SourceItem::Warning(message));
-        }
+        let lines = bad.iter().take(MAX_BAD_LINES).map(|bad| {
+            SourceItem::Warning(Warning::IgnoreLine {
+                path: path.clone(),
+                line: bad.number as u64,
+                error: bad.error.clone(),
+            })
+        });
+        self.queued.extend(lines);
         if bad.len() > MAX_BAD_LINES {
-            let more = bad.len() - MAX_BAD_LINES;
-            let message = format!("{more} more lines of {path} cannot be understood");
-            self.queued.push_back(SourceItem::Warning(message));
+            let more = (bad.len() - MAX_BAD_LINES) as u64;
+            let path = path.clone();
+            let warning = Warning::IgnoreLines { path, more };
+            self.queued.push_back(SourceItem::Warning(warning));
         }
     }
 

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::folders::Folder;
 use crate::model::{Entry, EntryKind};
-use crate::target::{MetadataOptions, Refused, Warning};
+use crate::target::{MetadataOptions, MetadataWarning, Refused};
 
 /// Maximum length of a list of attribute names on Linux.
 const NAMES_MAX: usize = 64 * 1024;
@@ -57,7 +57,7 @@ pub(super) fn apply(
     entry: &Entry,
     options: &MetadataOptions,
     surplus: Surplus,
-) -> io::Result<Vec<Warning>> {
+) -> io::Result<Vec<MetadataWarning>> {
     let mut warnings = Vec::new();
     if options.owner {
         note(
@@ -85,7 +85,7 @@ pub(super) fn apply(
         let mode = entry.mode & 0o7777 & !rights.refused_bits;
         note(subject.set_mode(mode), entry, Refused::Mode, &mut warnings);
         if options.set_id && rights.refused_bits != 0 {
-            warnings.push(Warning {
+            warnings.push(MetadataWarning {
                 path: entry.path.clone(),
                 refused: Refused::SetId,
                 source: io::Error::other("it has another owner than in the backup"),
@@ -136,7 +136,12 @@ impl Rights {
 }
 
 /// Turns an error into a warning.
-fn note(result: Result<(), Errno>, entry: &Entry, refused: Refused, warnings: &mut Vec<Warning>) {
+fn note(
+    result: Result<(), Errno>,
+    entry: &Entry,
+    refused: Refused,
+    warnings: &mut Vec<MetadataWarning>,
+) {
     let Err(error) = result else { return };
     let is_refusal = match error {
         Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS => true,
@@ -148,7 +153,7 @@ fn note(result: Result<(), Errno>, entry: &Entry, refused: Refused, warnings: &m
         }
         _ => false,
     };
-    warnings.push(Warning {
+    warnings.push(MetadataWarning {
         path: entry.path.clone(),
         refused,
         source: error.into(),

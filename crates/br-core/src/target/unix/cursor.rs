@@ -18,7 +18,7 @@ use super::nodes::{self, Existing, is_no_folder};
 use super::remove;
 use super::shared::SharedFile;
 use crate::model::{Entry, EntryKind, EntryPath};
-use crate::target::{MetadataOptions, TargetError, Warning};
+use crate::target::{MetadataOptions, MetadataWarning, TargetError};
 
 /// Writes to a target; each thread has its own cursor.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl Cursor {
         entry: &Entry,
         bytes: &[u8],
         options: &MetadataOptions,
-    ) -> Result<Vec<Warning>, TargetError> {
+    ) -> Result<Vec<MetadataWarning>, TargetError> {
         let written = self
             .parent_to_write(&entry.path)
             .and_then(|(folder, name)| {
@@ -114,7 +114,7 @@ impl Cursor {
         &mut self,
         entry: &Entry,
         options: &MetadataOptions,
-    ) -> Result<Vec<Warning>, TargetError> {
+    ) -> Result<Vec<MetadataWarning>, TargetError> {
         let made = self
             .parent_to_write(&entry.path)
             .and_then(|(folder, name)| {
@@ -159,7 +159,7 @@ impl Cursor {
         &mut self,
         entry: &Entry,
         options: &MetadataOptions,
-    ) -> Result<Vec<Warning>, TargetError> {
+    ) -> Result<Vec<MetadataWarning>, TargetError> {
         self.set_metadata_inner(entry, options)
             .map_err(TargetError::entry(&entry.path, "set the metadata of"))
     }
@@ -328,7 +328,7 @@ impl Cursor {
         &mut self,
         entry: &Entry,
         options: &MetadataOptions,
-    ) -> io::Result<Vec<Warning>> {
+    ) -> io::Result<Vec<MetadataWarning>> {
         let (folder, name) = self.place(&entry.path)?;
         let file = nodes::open(&folder, name, &entry.kind)?;
         let subject = match &file {

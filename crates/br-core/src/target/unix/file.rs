@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::apply::{Subject, Surplus, apply};
 use super::folders::{Beneath, Folder, Temporary};
 use crate::model::{Entry, EntryPath};
-use crate::target::{MetadataOptions, TargetError, Warning};
+use crate::target::{MetadataOptions, MetadataWarning, TargetError};
 
 /// An unfinished file with a temporary name. Dropping it before [`NewFile::finish`] deletes it.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl NewFile {
         self,
         entry: &Entry,
         options: &MetadataOptions,
-    ) -> Result<Vec<Warning>, TargetError> {
+    ) -> Result<Vec<MetadataWarning>, TargetError> {
         let Self {
             beneath,
             path,
@@ -100,7 +100,7 @@ pub(super) fn finish(
     name: &[u8],
     entry: &Entry,
     options: &MetadataOptions,
-) -> io::Result<Vec<Warning>> {
+) -> io::Result<Vec<MetadataWarning>> {
     let surplus = Surplus::in_new(&temporary.folder);
     let warnings = apply(Subject::Open(file), entry, options, surplus)?;
     temporary.publish(beneath, name)?;

@@ -14,7 +14,7 @@ use super::apply::{Subject, Surplus, apply};
 use super::file;
 use super::folders::{Beneath, Folder, TemporaryName};
 use crate::model::{Entry, EntryPath};
-use crate::target::{MetadataOptions, TargetError, Warning};
+use crate::target::{MetadataOptions, MetadataWarning, TargetError};
 
 /// Maximum number of shared files that stay open.
 const MAX_OPEN: usize = 64;
@@ -82,12 +82,16 @@ impl SharedFile {
         &self,
         entry: &Entry,
         options: &MetadataOptions,
-    ) -> Result<Vec<Warning>, TargetError> {
+    ) -> Result<Vec<MetadataWarning>, TargetError> {
         self.finish_inner(entry, options)
             .map_err(TargetError::entry(&self.path, "finish the file"))
     }
 
-    fn finish_inner(&self, entry: &Entry, options: &MetadataOptions) -> io::Result<Vec<Warning>> {
+    fn finish_inner(
+        &self,
+        entry: &Entry,
+        options: &MetadataOptions,
+    ) -> io::Result<Vec<MetadataWarning>> {
         if self.is_finished.load(Ordering::Acquire) {
             return Err(io::Error::other("the file is already finished"));
         }

@@ -5,6 +5,7 @@ use crate::error::{Result, in_one_line};
 use crate::model::{Backup, EntryPath};
 use crate::progress::Action;
 use crate::target::Cursor;
+use crate::warning::Warning;
 
 impl Planner<'_> {
     /// Deletes a folder that is in the way of another kind of entry.
@@ -31,15 +32,15 @@ impl Planner<'_> {
             return Ok(());
         };
         if self.gaps > 0 {
-            let message = "nothing was deleted, because part of the backup cannot be listed";
-            self.shared.message(message);
+            self.shared.io.warn(&Warning::NothingDeletedUnlisted);
             return Ok(());
         }
         // Read the manifest: the backup list only has the number of unread entries, not their paths.
         let (backup, _) = self.shared.io.read_manifest(backup.id)?;
         if backup.unread_count > backup.unread.len() as u64 {
-            let message = "nothing was deleted, because the backup could not read too many entries of its source";
-            self.shared.message(message);
+            let unread = backup.unread_count;
+            let warning = Warning::NothingDeletedUnread { unread };
+            self.shared.io.warn(&warning);
             return Ok(());
         }
         let mut cursor = target.cursor();
@@ -50,17 +51,13 @@ impl Planner<'_> {
                 self.shared.target_failed(folder, error);
             }
         }
-        for folder in &surplus.mounted {
-            self.shared.message(&format!(
-                "{folder} was not emptied: another file system is mounted there"
-            ));
+        for path in surplus.mounted {
+            self.shared.io.warn(&Warning::MountPointKept { path });
         }
         for path in surplus.found {
             self.shared.io.check_cancelled()?;
             if self.scope.must_stay(target.real_path(&path)) {
-                self.shared.message(&format!(
-                    "{path} was not deleted: br keeps its own data there"
-                ));
+                self.shared.io.warn(&Warning::OwnDataKept { path });
                 continue;
             }
             if !self.options.dry_run
@@ -80,7 +77,7 @@ impl Planner<'_> {
         for entry in std::mem::take(&mut self.folders).iter().rev() {
             match cursor.set_metadata(entry, &self.shared.metadata) {
                 Ok(warnings) => {
-                    self.shared.warn(&warnings);
+                    self.shared.warn(warnings);
                     self.shared.note_left_out(entry);
                 }
                 Err(error) => self.shared.target_failed(&entry.path, &error),

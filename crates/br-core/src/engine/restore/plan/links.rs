@@ -7,9 +7,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::judge::Verdict;
 use super::{Overwrite, Planner};
-use crate::error::in_one_line;
 use crate::model::{Entry, EntryKind, EntryPath, FileTime};
 use crate::target::{Existing, TargetError};
+use crate::warning::Warning;
 
 /// Maximum number of files of a group that a name is tried to be linked to.
 const ATTEMPTS: usize = 4;
@@ -140,12 +140,10 @@ impl Planner<'_> {
                     self.links.push(link);
                 }
                 Err(error) => {
-                    if let Some((path, error)) = error {
-                        let reason = in_one_line(&error);
-                        let entry = &link.entry.path;
-                        self.shared.message(&format!(
-                            "{entry} becomes a separate file, because it cannot be linked to {path}: {reason}"
-                        ));
+                    if let Some((to, error)) = error {
+                        let path = link.entry.path.clone();
+                        let warning = Warning::NotLinked { path, to, error };
+                        self.shared.io.warn(&warning);
                         self.shared.update(|report| report.links_separate += 1);
                     }
                     if let Some(group) = self.groups.get_mut(&link.group) {

@@ -348,7 +348,7 @@ impl<'a> Planner<'a> {
             return;
         };
         match cursor.set_metadata(entry, &self.shared.metadata) {
-            Ok(warnings) => self.shared.warn(&warnings),
+            Ok(warnings) => self.shared.warn(warnings),
             Err(error) => self.shared.target_failed(&entry.path, &error),
         }
     }
