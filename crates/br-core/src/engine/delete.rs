@@ -6,10 +6,9 @@ use crate::error::Result;
 use crate::format::LogEntry;
 use crate::model::{Backup, BackupId, normal_path};
 use crate::progress::Context;
-use crate::repository::{Append, BackupSelector, Io, LogPosition, Repository, State, conflict};
-
-/// How often others may be faster before a deletion gives up.
-const MAX_RACES: u32 = 100;
+use crate::repository::{
+    Append, BackupSelector, Io, LogPosition, MAX_COMMIT_RACES, Repository, State, conflict,
+};
 
 /// What [`delete`] takes out of the catalog. Made by [`plan`].
 #[derive(Debug, Clone)]
@@ -84,7 +83,7 @@ pub async fn delete(repository: &Repository, plan: &DeletePlan, context: &Contex
     let ids: Vec<_> = plan.backups.iter().map(|backup| backup.id).collect();
     let work = move |io: &Io| {
         let mut position = LogPosition::read(io)?;
-        for _ in 0..MAX_RACES {
+        for _ in 0..MAX_COMMIT_RACES {
             let live = &position.state.backups;
             let backups: Vec<_> = ids
                 .iter()
