@@ -19,10 +19,10 @@ use br_matrixone::archive::{self, ErrorKind};
 use br_matrixone::catalog::{Catalog, CatalogError, DEFAULT_META_PATH, Entry, Listing, OWN_NAME};
 use clap::{Args, Subcommand};
 
-use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
+use crate::help::{examples, exit_codes};
 use crate::output::format;
 
 const EXAMPLES: &str = "\
@@ -32,19 +32,7 @@ const EXAMPLES: &str = "\
   br matrixone check 01942b54
   br matrixone restore 01942b54 --target /srv/matrixone";
 
-pub(crate) const CODES: &[ExitStatus] = &[
-    ExitStatus::Ok,
-    ExitStatus::Failure,
-    ExitStatus::Usage,
-    ExitStatus::RepositoryNotFound,
-    ExitStatus::Locked,
-    ExitStatus::AccessDenied,
-    ExitStatus::StorageUnavailable,
-    ExitStatus::Damaged,
-    ExitStatus::UnsupportedFormat,
-    ExitStatus::Refused,
-    ExitStatus::Interrupted,
-];
+const CODES: &[ExitStatus] = ExitStatus::MATRIXONE;
 
 /// Back up MatrixOne clusters, and check and restore their backups
 ///
