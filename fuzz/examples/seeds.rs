@@ -1,4 +1,4 @@
-//! Makes inputs to start from: a bundle in each form, and what is in it.
+//! Makes inputs to start from: a bundle in each form, what is in it, and what the objects of a repository contain.
 
 use std::fs;
 use std::io::Read as _;
@@ -56,6 +56,9 @@ fn main() -> Result {
     save("table", "psk", &table)?;
     for (number, item) in items().iter().enumerate() {
         save("term", &number.to_string(), &encode(item))?;
+    }
+    for (number, (target, bytes)) in br_core::fuzzing::seeds().iter().enumerate() {
+        save(target, &number.to_string(), bytes)?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use br_archive::{
     Attributes, BundleOptions, BundleReader, BundleTime, BundleWriter, Limits, MemberPath,
-    Selection, Silent, WriteReport, export, inspect_reader,
+    NoBundleProgress, Selection, WriteReport, export, inspect_reader,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let (bytes, _) = write(Vec::new(), &folder)?;
     let reader = BundleReader::unnamed(Cursor::new(bytes), &Limits::default())?;
-    let inspection = inspect_reader(reader, None, &mut Silent)?;
+    let inspection = inspect_reader(reader, None, &mut NoBundleProgress)?;
     if let Some(error) = inspection.error() {
         return Err(error.into());
     }
@@ -43,7 +43,13 @@ fn write<W: Write>(to: W, folder: &Path) -> Result<(W, WriteReport), Box<dyn std
     let note = Attributes::plain(time.unix_seconds());
     writer.add_bytes(&MemberPath::new("README")?, b"made by myapp\n", note)?;
     let (everything, below) = (Selection::default(), MemberPath::new("config")?);
-    export(&mut writer, folder, Some(&below), &everything, &mut Silent)?;
+    export(
+        &mut writer,
+        folder,
+        Some(&below),
+        &everything,
+        &mut NoBundleProgress,
+    )?;
     Ok(writer.finish_writer()?)
 }
 

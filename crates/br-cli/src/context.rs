@@ -16,9 +16,10 @@ use br_core::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::GlobalOptions;
+use crate::environment::{environment, variable};
 use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
+use crate::global_options::GlobalOptions;
 use crate::output::{Console, Output, ProgressGuard, ProgressReporter, format};
 use crate::password::Password;
 use crate::secret;
@@ -36,6 +37,8 @@ pub(crate) struct CommandContext {
     pub(crate) cancel: CancellationToken,
     /// Time and randomness.
     pub(crate) runtime: Runtime,
+    /// The whole command line, for the commands that print it.
+    pub(crate) grammar: fn() -> clap::Command,
     options: GlobalOptions,
     /// Where the repository is; set when a command first needs it.
     place: OnceLock<StoreLocation>,
@@ -47,11 +50,16 @@ pub(crate) struct CommandContext {
 
 impl CommandContext {
     /// Creates a context with the system's clock and random numbers.
-    pub(crate) fn new(options: GlobalOptions, output: Output) -> Self {
+    pub(crate) fn new(
+        options: GlobalOptions,
+        output: Output,
+        grammar: fn() -> clap::Command,
+    ) -> Self {
         Self {
             output,
             cancel: CancellationToken::new(),
             runtime: Runtime::system(),
+            grammar,
             options,
             place: OnceLock::new(),
             warned: OnceLock::new(),
@@ -433,37 +441,6 @@ impl CommandContext {
             },
             () = self.cancel.cancelled() => Err(CommandError::interrupted()),
         }
-    }
-}
-
-/// The value of an environment variable, unchanged.
-fn environment(name: &str) -> Option<OsString> {
-    std::env::var_os(name)
-}
-
-/// The value of an environment variable; `None` if it is empty.
-pub(crate) fn variable(name: &str) -> Option<OsString> {
-    std::env::var_os(name).filter(|value| !value.is_empty())
-}
-
-/// The value of a variable that holds or names a secret. An empty one is an error: if a secret failed to expand, br must not
-/// continue without it.
-pub(crate) fn secret_variable(name: &str) -> Result<Option<OsString>, CommandError> {
-    not_empty(name, std::env::var_os(name))
-}
-
-/// Refuses a variable that is set but empty.
-pub(crate) fn not_empty(
-    name: &str,
-    value: Option<OsString>,
-) -> Result<Option<OsString>, CommandError> {
-    match value {
-        Some(value) if value.is_empty() => Err(CommandError::new(
-            ExitStatus::AccessDenied,
-            format!("{name} is set but empty"),
-            format!("set {name} to a value, or remove it with `unset {name}`"),
-        )),
-        value => Ok(value),
     }
 }
 

@@ -64,6 +64,21 @@ impl ExitStatus {
         Self::Interrupted,
     ];
 
+    /// Codes of the commands for backups of MatrixOne.
+    pub(crate) const MATRIXONE: &[Self] = &[
+        Self::Ok,
+        Self::Failure,
+        Self::Usage,
+        Self::RepositoryNotFound,
+        Self::Conflict,
+        Self::AccessDenied,
+        Self::StorageUnavailable,
+        Self::Damaged,
+        Self::UnsupportedFormat,
+        Self::Refused,
+        Self::Interrupted,
+    ];
+
     /// Codes of commands that need no repository.
     pub(crate) const PLAIN: &[Self] = &[Self::Ok, Self::Failure, Self::Usage];
 

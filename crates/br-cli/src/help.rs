@@ -2,12 +2,14 @@
 //!
 //! clap prints options first and the text at the end last. [`for_long_help`] prints a command's own options first, then its
 //! examples and exit codes, then the global options; storage options appear only in `br help storage`. [`for_manual`] gives the
-//! manual the text of every option. Invariant: this module does not change which command lines are valid.
+//! manual the text of every option. [`examples`] and [`exit_codes`] make the end of a command's help. Invariant: this module does not change which command lines are valid.
 
 use std::fmt::Write as _;
 
 use clap::builder::StyledStr;
 use clap::{Arg, Command};
+
+use crate::exit_code::ExitStatus;
 
 /// Heading of the options that every command's help explains.
 const GLOBAL: &str = "Global options";
@@ -18,6 +20,35 @@ const ELSEWHERE: &str =
     "Storage options, such as keys, endpoints and limits for S3: `br help storage`";
 /// Maximum columns of a line.
 const MAX_WIDTH: usize = 100;
+
+/// The end of a command's short help: its exit codes.
+pub(crate) fn exit_codes(statuses: &[ExitStatus]) -> String {
+    exit_codes_and(statuses, &[])
+}
+
+/// The end of a command's short help, for commands with additional exit codes.
+pub(crate) fn exit_codes_and(statuses: &[ExitStatus], more: &[ExitStatus]) -> String {
+    let mut all: Vec<_> = statuses.iter().chain(more).collect();
+    all.sort_by_key(|status| status.code());
+    let rows = all
+        .iter()
+        .map(|status| format!("  {:>3}  {}", status.code(), status.meaning()));
+    format!("Exit codes:\n{}", rows.collect::<Vec<_>>().join("\n"))
+}
+
+/// The end of a command's long help: examples and exit codes.
+pub(crate) fn examples(examples: &str, codes: &str) -> String {
+    format!("Examples:\n{}\n\n{codes}", indent(examples))
+}
+
+/// Indents every line that is not empty.
+pub(crate) fn indent(text: &str) -> String {
+    let lines = text.lines().map(|line| match line.trim() {
+        "" => String::new(),
+        line => format!("  {line}"),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
 
 /// Prepares the commands for the manual, which includes options that the short help leaves out.
 pub(crate) fn for_manual(command: Command) -> Command {

@@ -7,8 +7,6 @@ use std::io;
 
 use br_core::{ErrorKind, ObjectKind, Site};
 
-use crate::cli::Command;
-
 /// Where an error came from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin {
@@ -35,16 +33,6 @@ pub(crate) enum Kept {
 }
 
 impl Kept {
-    /// What a command keeps.
-    pub(crate) const fn of(command: &Command) -> Self {
-        match command {
-            Command::Backup(_) | Command::Import(_) | Command::Matrixone(_) => Self::Stored,
-            Command::Restore(_) => Self::Restored,
-            Command::Delete(_) | Command::Forget(_) | Command::Prune(_) => Self::Removed,
-            _ => Self::Nothing,
-        }
-    }
-
     const fn retry_advice(self) -> &'static str {
         match self {
             Self::Nothing => "run the command again",

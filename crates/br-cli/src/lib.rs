@@ -1,6 +1,6 @@
 //! The br command line: reads arguments and prints results; `br-core` does the work.
 //!
-//! [`main`] is the whole program. `cli` declares the command line, `arguments` prepares it before clap parses it, `compat`
+//! [`main`] is the whole program. `cli` declares the command line, `arguments` and `words` prepare it before clap parses it, `compat`
 //! translates command lines of other tools, `values` parses option values, `storage` finds the repository and its store,
 //! `secret` reads passwords and keys, `bundles` is shared by the bundle commands, `commands` has one file per command, `hint`
 //! has the advice for errors, `output` prints. Invariant: the exit code says how a command ended, and every error comes with
@@ -12,8 +12,10 @@ mod cli;
 mod commands;
 mod compat;
 mod context;
+mod environment;
 mod error;
 mod exit_code;
+mod global_options;
 mod help;
 mod hint;
 mod output;
@@ -23,6 +25,7 @@ mod signal;
 mod stdin;
 mod storage;
 mod values;
+mod words;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
@@ -33,7 +36,6 @@ use clap::{CommandFactory as _, Parser as _};
 use crate::cli::Cli;
 use crate::context::CommandContext;
 use crate::error::{BadLine, CommandError};
-use crate::hint::Kept;
 use crate::output::{Console, Output};
 
 /// Runs the program and returns its exit code.
@@ -65,13 +67,14 @@ pub fn main() -> ExitCode {
         console.error(&error);
         return ExitCode::from(error.status.code());
     }
-    let kept = Kept::of(&cli.command);
+    let kept = cli.command.kept();
     raise_open_files();
     let context = CommandContext::new(
         cli.global,
         Output {
             console: Arc::clone(&console),
         },
+        Cli::command,
     );
     hide_panic_about_lack_of_threads();
     let run = || {

@@ -8,10 +8,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::cli::GlobalOptions;
-use crate::context::secret_variable;
+use crate::environment::secret_variable;
 use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
+use crate::global_options::GlobalOptions;
 use crate::secret::{BadSecret, Secret};
 
 /// A password.

@@ -56,9 +56,6 @@ mod chunker;
 pub mod engine;
 mod error;
 mod format;
-#[cfg(feature = "fuzzing")]
-#[doc(hidden)]
-pub mod fuzzing;
 pub mod model;
 mod platform;
 mod progress;
@@ -76,6 +73,9 @@ pub use br_storage::{
 };
 pub use engine::snapshot::{FileReader, FileStream, Snapshot, WalkOptions};
 pub use error::{Error, ErrorKind, ObjectKind, Result, Site};
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub use format::fuzzing;
 pub use format::{
     ChunkerConfig, Cipher, Config, FORMAT_VERSION, FormatError, FormatVersion, StoreConfig,
 };

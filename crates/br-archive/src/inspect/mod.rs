@@ -170,7 +170,7 @@ pub fn inspect(
 pub fn inspect_reader(
     mut reader: BundleReader,
     node: Option<&Node>,
-    progress: &mut dyn Progress,
+    progress: &mut dyn BundleProgress,
 ) -> Result<Inspection> {
     let mut examiner = Examiner::new();
     while let Some(mut member) = reader.next()? {

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use br_archive::{
     Attributes, BundleName, BundleOptions, BundleReader, BundleWriter, ErrorKind, Format, Limits,
-    Silent, inspect_reader,
+    NoBundleProgress, inspect_reader,
 };
 
 use crate::support::{member, options, time};
@@ -39,7 +39,7 @@ fn unnamed_stream_gets_name_of_top_directory_and_format_of_content() {
         let limits = Limits::default();
         let reader = BundleReader::unnamed(Cursor::new(bytes.clone()), &limits).unwrap();
         assert_eq!(reader.name(), &name);
-        let inspection = inspect_reader(reader, None, &mut Silent).unwrap();
+        let inspection = inspect_reader(reader, None, &mut NoBundleProgress).unwrap();
         assert!(inspection.error().is_none(), "{:?}", inspection.problems);
         assert_eq!(inspection.meta.edition, "br");
         assert_eq!(inspection.members.len(), 3);
@@ -105,7 +105,7 @@ fn example_writes_bundle_to_standard_output() {
     assert!(errors.ends_with(": 4 members\n"), "{errors}");
     let limits = Limits::default();
     let reader = BundleReader::unnamed(Cursor::new(output.stdout), &limits).unwrap();
-    let inspection = inspect_reader(reader, None, &mut Silent).unwrap();
+    let inspection = inspect_reader(reader, None, &mut NoBundleProgress).unwrap();
     let paths: Vec<_> = inspection.members.iter().map(|m| m.path.as_str()).collect();
     assert_eq!(
         paths,

@@ -12,10 +12,10 @@ use clap::{Args, ValueEnum};
 
 use super::show;
 use super::sources::{self, Input, SelectArgs};
-use crate::cli::{examples, exit_codes_and};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
+use crate::help::{examples, exit_codes_and};
 use crate::output::json::{BackupJson, BackupSummary, Summary};
 use crate::output::{ProgressReporter, format};
 use crate::values;

@@ -7,10 +7,10 @@ use br_core::engine::check::{CheckOptions, CheckReport, Finding, ReadData, Sever
 use clap::Args;
 
 use super::which::FilterArgs;
-use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
+use crate::help::{examples, exit_codes};
 use crate::output::format;
 use crate::output::json::Summary;
 use crate::output::report::{CheckSummary, severity};

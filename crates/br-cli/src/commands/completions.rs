@@ -1,12 +1,12 @@
 //! `br completions`: prints a completion script for a shell.
 
-use clap::{Args, CommandFactory as _};
+use clap::Args;
 use clap_complete::Shell;
 
-use crate::cli::{Cli, examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::CommandResult;
 use crate::exit_code::ExitStatus;
+use crate::help::{examples, exit_codes};
 
 const EXAMPLES: &str = "\
   br completions bash > ~/.local/share/bash-completion/completions/br
@@ -27,7 +27,7 @@ pub(crate) struct CompletionsArgs {
 
 pub(crate) fn run(args: &CompletionsArgs, context: &CommandContext) -> CommandResult {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "br", &mut script);
+    clap_complete::generate(args.shell, &mut (context.grammar)(), "br", &mut script);
     context.output.text(&script)?;
     Ok(ExitStatus::Ok)
 }

@@ -9,10 +9,10 @@ use clap::Args;
 use serde::Serialize;
 
 use super::which::FilterArgs;
-use crate::cli::{examples, exit_codes_and};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
+use crate::help::{examples, exit_codes_and};
 use crate::output::json::{BackupJson, Summary};
 use crate::output::{Console, Output, format};
 

@@ -6,10 +6,10 @@ use br_core::model::Entry;
 use clap::Args;
 
 use super::which::FilterArgs;
-use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::CommandResult;
 use crate::exit_code::ExitStatus;
+use crate::help::{examples, exit_codes};
 use crate::output::format;
 use crate::output::json::{DiffSummary, DifferenceJson, EntryJson, Summary};
 

@@ -7,10 +7,10 @@ use clap::Args;
 
 use super::paths::PathInBackup;
 use super::which::FilterArgs;
-use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult, is_broken_pipe};
 use crate::exit_code::ExitStatus;
+use crate::help::{examples, exit_codes};
 
 const EXAMPLES: &str = "\
   br dump latest etc/fstab > fstab

@@ -15,10 +15,10 @@ use br_core::{BackupSelector, Repository};
 use clap::{Args, ValueEnum};
 
 use super::which::FilterArgs;
-use crate::cli::{examples, exit_codes_and};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
+use crate::help::{examples, exit_codes_and};
 use crate::output::json::Summary;
 use crate::output::retention::{self, ForgetJson};
 use crate::output::{Console, format};

@@ -3,10 +3,10 @@
 use br_core::Location;
 use clap::Args;
 
-use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
+use crate::help::{examples, exit_codes};
 use crate::output::Console;
 use crate::output::json::RepositoryJson;
 use crate::password::Password;

@@ -6,10 +6,10 @@ use clap::Args;
 use serde::Serialize;
 
 use super::which::FilterArgs;
-use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::CommandResult;
 use crate::exit_code::ExitStatus;
+use crate::help::{examples, exit_codes};
 use crate::output::json::BackupJson;
 use crate::output::{Table, format};
 

@@ -9,10 +9,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::paths::{find_paths, paths_in_backup};
 use super::which::FilterArgs;
-use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::CommandResult;
 use crate::exit_code::ExitStatus;
+use crate::help::{examples, exit_codes};
 use crate::output::format;
 use crate::output::json::EntryJson;
 

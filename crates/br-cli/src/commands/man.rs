@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _};
+use clap::Args;
 
-use crate::cli::{Cli, examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
-use crate::help;
+use crate::help::{self, examples, exit_codes};
 use crate::values;
 
 const EXAMPLES: &str = "\
@@ -28,7 +27,7 @@ pub(crate) struct ManArgs {
 }
 
 pub(crate) fn run(args: &ManArgs, context: &CommandContext) -> CommandResult {
-    let command = help::for_manual(Cli::command().disable_help_subcommand(true));
+    let command = help::for_manual((context.grammar)().disable_help_subcommand(true));
     match &args.dir {
         None => {
             let mut page = Vec::new();

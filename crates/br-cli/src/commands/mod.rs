@@ -2,38 +2,88 @@
 //!
 //! Invariant: a command reads its arguments, calls the engine, and prints the result; the engine does everything else.
 
-pub(crate) mod backup;
-pub(crate) mod bundle;
-pub(crate) mod check;
-pub(crate) mod completions;
-pub(crate) mod delete;
-pub(crate) mod diff;
-pub(crate) mod dump;
-pub(crate) mod export;
-pub(crate) mod forget;
-pub(crate) mod import;
-pub(crate) mod init;
-pub(crate) mod label;
-pub(crate) mod link;
-pub(crate) mod list;
-pub(crate) mod ls;
-pub(crate) mod man;
-pub(crate) mod matrixone;
+mod backup;
+mod bundle;
+mod check;
+mod completions;
+mod delete;
+mod diff;
+mod dump;
+mod export;
+mod forget;
+mod import;
+mod init;
+mod label;
+mod link;
+mod list;
+mod ls;
+mod man;
+mod matrixone;
 mod paths;
-pub(crate) mod prune;
+mod prune;
 mod reference;
-pub(crate) mod restore;
-pub(crate) mod show;
+mod restore;
+mod show;
 mod sources;
-pub(crate) mod stats;
-pub(crate) mod storage;
-pub(crate) mod undelete;
+mod stats;
+mod storage;
+mod undelete;
 mod which;
 
-use crate::cli::Command;
+use clap::Subcommand;
+
 use crate::compat::mo_br;
 use crate::context::CommandContext;
 use crate::error::CommandResult;
+use crate::hint::Kept;
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Init(init::InitArgs),
+    Backup(Box<backup::BackupArgs>),
+    List(list::ListArgs),
+    Show(show::ShowArgs),
+    Ls(ls::LsArgs),
+    Diff(diff::DiffArgs),
+    Dump(dump::DumpArgs),
+    Restore(restore::RestoreArgs),
+    Check(check::CheckArgs),
+    Stats(stats::StatsArgs),
+    Delete(delete::DeleteArgs),
+    Undelete(undelete::UndeleteArgs),
+    Forget(Box<forget::ForgetArgs>),
+    Prune(prune::PruneArgs),
+    Pin(label::PinArgs),
+    Unpin(label::UnpinArgs),
+    Tag(label::TagCommand),
+    Annotate(label::AnnotateArgs),
+    Export(Box<export::ExportArgs>),
+    Import(Box<import::ImportArgs>),
+    Bundle(bundle::BundleCommand),
+    Matrixone(matrixone::MatrixOneCommand),
+    #[command(name = "mo-br")]
+    MoBr(mo_br::MoBrArgs),
+    Link(link::LinkArgs),
+    Storage(storage::StorageCommand),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+    /// Print the reference of all commands as Markdown
+    #[command(hide = true)]
+    Reference,
+}
+
+impl Command {
+    /// What the command keeps when it is interrupted.
+    pub(crate) const fn kept(&self) -> Kept {
+        match self {
+            Self::Backup(_) | Self::Import(_) | Self::Matrixone(_) => Kept::Stored,
+            Self::Restore(_) => Kept::Restored,
+            Self::Delete(_) | Self::Forget(_) | Self::Prune(_) => Kept::Removed,
+            _ => Kept::Nothing,
+        }
+    }
+}
 
 /// Runs a command.
 pub(crate) async fn run(command: Command, context: &CommandContext) -> CommandResult {

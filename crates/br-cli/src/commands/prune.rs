@@ -6,10 +6,10 @@ use std::time::Duration;
 use br_core::engine::prune::{self, PruneOptions, PrunePlan, PruneReport};
 use clap::Args;
 
-use crate::cli::{examples, exit_codes_and};
 use crate::context::CommandContext;
 use crate::error::CommandResult;
 use crate::exit_code::ExitStatus;
+use crate::help::{examples, exit_codes_and};
 use crate::output::format;
 use crate::output::json::Summary;
 use crate::output::report::{PlanJson, PruneReportJson, PruneSummary};

@@ -12,10 +12,11 @@ use clap::{Args, ValueEnum};
 
 use super::paths::{find_paths, paths_in_backup};
 use super::which::FilterArgs;
-use crate::cli::{examples, exit_codes_and};
-use crate::context::{CommandContext, variable};
+use crate::context::CommandContext;
+use crate::environment::variable;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
+use crate::help::{examples, exit_codes_and};
 use crate::output::format;
 use crate::output::json::Summary;
 use crate::output::report::RestoreSummary;

@@ -3,10 +3,10 @@
 use br_core::{Capabilities, ErrorKind, Location, Speed, Storage, Traffic};
 use clap::{Args, Subcommand};
 
-use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
+use crate::help::{examples, exit_codes};
 use crate::output::format;
 use crate::output::probe::{ProbeJson, Verdict};
 use crate::storage::StoreLocation;

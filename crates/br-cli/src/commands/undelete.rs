@@ -5,10 +5,10 @@ use br_core::{BackupSelector, ShortIds};
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::{examples, exit_codes_and};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
+use crate::help::{examples, exit_codes_and};
 use crate::output::json::{BackupJson, Summary};
 use crate::output::{Output, Table, format};
 

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::format;
 use super::json::{self, Message};
-use crate::context::variable;
+use crate::environment::variable;
 use crate::error::CommandError;
 
 /// Writes to stderr.

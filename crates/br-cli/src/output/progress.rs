@@ -19,7 +19,7 @@ use super::format;
 use super::json::{Message, Status};
 use super::progress_text::{Fitted, Rate, describe, fraction};
 use super::waiting;
-use crate::context::variable;
+use crate::environment::variable;
 
 /// A shorter operation shows no bar.
 const BAR_AFTER: Duration = Duration::from_millis(250);

@@ -9,7 +9,7 @@ use br_core::{AssumeRole, S3Credentials, S3Encryption, Secret};
 
 use super::args::StorageArgs;
 use super::{Variables, text_variable};
-use crate::context::not_empty;
+use crate::environment::not_empty;
 use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
 use crate::secret::{self, BadSecret};

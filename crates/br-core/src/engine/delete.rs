@@ -7,10 +7,9 @@ use crate::format::LogEntry;
 use crate::model::retention::GroupBy;
 use crate::model::{Backup, BackupId};
 use crate::progress::Context;
-use crate::repository::{Append, BackupSelector, Io, LogPosition, Repository, State, conflict};
-
-/// Maximum retries after other writers were faster.
-const MAX_RACES: u32 = 100;
+use crate::repository::{
+    Append, BackupSelector, Io, LogPosition, MAX_COMMIT_RACES, Repository, State, conflict,
+};
 
 /// The backups that [`delete`] removes. [`plan`] creates it.
 #[derive(Debug, Clone, Serialize)]
@@ -106,7 +105,7 @@ pub(super) fn append_delete(
     mut choose: impl FnMut(&State) -> Result<Vec<BackupId>>,
 ) -> Result<Vec<BackupId>> {
     let mut position = LogPosition::read(io)?;
-    for _ in 0..MAX_RACES {
+    for _ in 0..MAX_COMMIT_RACES {
         let backups = choose(&position.state)?;
         if backups.is_empty() {
             return Ok(backups);

@@ -6,10 +6,9 @@ use crate::error::Result;
 use crate::format::LogEntry;
 use crate::model::Backup;
 use crate::progress::Context;
-use crate::repository::{Append, BackupSelector, Io, LogPosition, Repository, conflict};
-
-/// Maximum commit retries after losing a race.
-const MAX_RACES: u32 = 100;
+use crate::repository::{
+    Append, BackupSelector, Io, LogPosition, MAX_COMMIT_RACES, Repository, conflict,
+};
 
 /// What to change. The default changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -109,7 +108,7 @@ fn append(
     id: &BackupSelector,
     change: &LabelChange,
 ) -> Result<Backup> {
-    for _ in 0..MAX_RACES {
+    for _ in 0..MAX_COMMIT_RACES {
         let before = position.state.find(id)?;
         let after = change.apply(before);
         if after == *before {

@@ -7,10 +7,9 @@ use crate::error::{Error, Result};
 use crate::format::{Compressor, Move, PackContent};
 use crate::model::{ChunkRef, PackId, References};
 use crate::progress::Event;
-use crate::repository::{ChunkReader, Index, Io, Packer, RawGroup, StoredPack, target_pack_len};
-
-/// A group is closed when it has this many bytes before compression.
-const GROUP_LEN: usize = 1 << 20;
+use crate::repository::{
+    ChunkReader, GROUP_LEN, Index, Io, Packer, RawGroup, StoredPack, target_pack_len,
+};
 
 /// Result of copying: the new packs and the moves into them.
 #[derive(Debug, Default)]

@@ -10,12 +10,9 @@ use crate::format::LogEntry;
 use crate::model::{Backup, BackupId};
 use crate::progress::Context;
 use crate::repository::{
-    Append, BackupSelector, Backups, DeletedBackup, History, Io, LogPosition, Repository, State,
-    conflict,
+    Append, BackupSelector, Backups, DeletedBackup, History, Io, LogPosition, MAX_RACES,
+    Repository, State, conflict,
 };
-
-/// Maximum commit retries after losing a race.
-const MAX_RACES: u32 = 20;
 
 /// A deleted backup that can come back.
 #[derive(Debug, Clone)]
@@ -120,7 +117,12 @@ fn append(io: &Io, id: BackupId) -> Result<Backup> {
             let message = format!("backup {id} cannot come back: a prune has removed it");
             return Err(Error::new(ErrorKind::BackupNotFound, message));
         };
-        let (manifest, _) = io.read_manifest(id)?;
+        let manifest = match io.read_manifest(id) {
+            Ok((manifest, _)) => manifest,
+            // A prune may have deleted it since the log was read.
+            Err(error) if error.is_damage() && !position.refresh(io)?.is_empty() => continue,
+            Err(error) => return Err(error),
+        };
         if manifest.id != id {
             return Err(Error::damaged(format!(
                 "the manifest of {id} is of another backup"

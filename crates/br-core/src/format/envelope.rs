@@ -13,7 +13,7 @@ pub(crate) const HEADER_LEN: usize = 32;
 /// Length of the tag after every sealed piece.
 pub(crate) const TAG_LEN: usize = 16;
 /// Length of a frame's head.
-const FRAME_HEAD_LEN: usize = 12;
+pub(crate) const FRAME_HEAD_LEN: usize = 12;
 /// Length of the header bytes that are authenticated with each piece: all but the header's checksum.
 const AAD_LEN: usize = 28;
 /// A frame decompresses to at most this many times its stored length …
@@ -160,8 +160,19 @@ impl SealedObject {
         head[0] = codec.byte();
         head[4..8].copy_from_slice(&len_u32(payload.len()).to_le_bytes());
         head[8..12].copy_from_slice(&len_u32(stored.len()).to_le_bytes());
-        let tag = self.key.seal(number, &self.frame_aad(&head), &mut stored);
-        out.extend_from_slice(&head);
+        self.seal_frame(number, &head, stored, out);
+    }
+
+    /// Appends a frame with this head.
+    pub(super) fn seal_frame(
+        &self,
+        number: u32,
+        head: &[u8; FRAME_HEAD_LEN],
+        mut stored: Vec<u8>,
+        out: &mut Vec<u8>,
+    ) {
+        let tag = self.key.seal(number, &self.frame_aad(head), &mut stored);
+        out.extend_from_slice(head);
         out.extend_from_slice(&stored);
         out.extend_from_slice(&tag);
     }

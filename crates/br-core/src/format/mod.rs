@@ -10,6 +10,8 @@ mod config;
 mod cut;
 mod envelope;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod index;
 mod journal;
 mod keys;
@@ -26,7 +28,7 @@ pub(crate) use codec::{Codec, Compressor, compress_delta, decompress, decompress
 pub use config::{ChunkerConfig, Cipher, Config, StoreConfig};
 pub(crate) use cut::NodeCutter;
 pub(crate) use envelope::{
-    HEADER_LEN, ObjectKind, SealedObject, TAG_LEN, read_object, write_object,
+    FRAME_HEAD_LEN, HEADER_LEN, ObjectKind, SealedObject, TAG_LEN, read_object, write_object,
 };
 pub use error::FormatError;
 pub(crate) use index::{Move, PackEntry, Segment, SegmentBuilder};

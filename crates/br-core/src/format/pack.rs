@@ -163,13 +163,7 @@ impl PackTable {
             .ok_or(FormatError::Length)?;
         let (payload, rest) = object.read_frame(FOOTER_NUMBER, footer, limits::FOOTER)?;
         Decoder::new(rest).finish()?;
-        let mut read = Decoder::new(&payload);
-        let table = Self::decode(&mut read)?;
-        let mut ids = Vec::with_capacity(table.chunk_count());
-        for _ in 0..table.chunk_count() {
-            ids.push(ChunkId(read.array()?));
-        }
-        read.finish()?;
+        let (table, ids) = Self::decode_footer(&payload)?;
         if trailer[4..8] != (table.groups.len() as u32).to_le_bytes() {
             return Err(FormatError::Malformed(
                 "the trailer has a different number of groups",
@@ -178,6 +172,18 @@ impl PackTable {
         if table.groups_end() + end.len() as u64 != pack_len {
             return Err(FormatError::Length);
         }
+        Ok((table, ids))
+    }
+
+    /// Decodes the payload of a footer.
+    pub(super) fn decode_footer(payload: &[u8]) -> Result<(Self, Vec<ChunkId>), FormatError> {
+        let mut read = Decoder::new(payload);
+        let table = Self::decode(&mut read)?;
+        let mut ids = Vec::with_capacity(table.chunk_count());
+        for _ in 0..table.chunk_count() {
+            ids.push(ChunkId(read.array()?));
+        }
+        read.finish()?;
         Ok((table, ids))
     }
 }

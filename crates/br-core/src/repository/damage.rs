@@ -6,14 +6,12 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use super::races::MAX_NOTE_RACES;
 use super::state::DamagedGroups;
 use super::{Append, Index, Io, LogPosition};
 use crate::error::Result;
 use crate::format::{DamagedPack, LogEntry};
 use crate::model::PackId;
-
-/// Maximum commit retries after losing a race; after that the next reader finds the same damage.
-const MAX_RACES: u32 = 4;
 
 /// The damage found so far. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -82,7 +80,7 @@ pub(crate) fn remember(io: &Io) {
 }
 
 fn append(io: &Io, found: &Found) -> Result<()> {
-    for _ in 0..MAX_RACES {
+    for _ in 0..MAX_NOTE_RACES {
         let mut position = LogPosition::read(io)?;
         let known = &position.state.damaged;
         let is_news = |(pack, groups): (&PackId, &BTreeSet<u32>)| {

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::prefix_table::PrefixTable;
+use super::races::MAX_RACES;
 use super::state::DamagedGroups;
 use super::{Io, Layout, LogPosition, State, StoredPack};
 use crate::error::{Error, ErrorKind, Result};
@@ -214,8 +215,6 @@ impl Index {
     /// Reads the index at the newest log entry. If a segment cannot be read because another writer replaced and deleted it, refreshes the
     /// position and reads the index again.
     pub(crate) fn read_newest(io: &Io, position: &mut LogPosition) -> Result<Self> {
-        /// Maximum retries after another process changed the index.
-        const MAX_RACES: u32 = 20;
         let mut index = Self::read(io, &position.state)?;
         for _ in 0..MAX_RACES {
             if index.damaged.is_empty() || position.refresh(io)?.is_empty() {

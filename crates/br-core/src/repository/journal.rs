@@ -9,15 +9,14 @@ use jiff::Timestamp;
 use super::Io;
 use crate::error::{Error, Result, Site};
 use crate::format::{
-    HEADER_LEN, JournalRecord, LeafBuilder, MAX_CHUNKS_IN_ENTRY, ObjectKind, SealedObject, TAG_LEN,
-    limits,
+    FRAME_HEAD_LEN, HEADER_LEN, JournalRecord, LeafBuilder, MAX_CHUNKS_IN_ENTRY, ObjectKind,
+    SealedObject, TAG_LEN, limits,
 };
 use crate::model::{Content, Entry, EntryKind, FileContent, PackId, hex};
 use crate::platform::{create_private_file, create_private_folder, open_regular};
 
 /// A leaf of entries is written when it has about this length.
 const LEAF_LEN: usize = 64 << 10;
-const FRAME_HEAD_LEN: usize = 12;
 
 /// Writes the journal of a backup. Deleted after the commit.
 #[derive(Debug)]

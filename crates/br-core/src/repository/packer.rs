@@ -15,6 +15,8 @@ use crate::format::{
 };
 use crate::model::{ChunkId, ChunkRef, PackId};
 
+/// A group is closed when its chunks have this many bytes before compression.
+pub(crate) const GROUP_LEN: usize = 1 << 20;
 /// Groups that wait for the packer; each has about 1 MiB before compression.
 const QUEUE: usize = 8;
 /// Maximum bytes of packs that are being stored at the same time.

@@ -8,10 +8,10 @@ use br_emqx::table::TableChanges;
 use clap::Args;
 
 use crate::bundles::{self, CODES, LimitArgs};
-use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
+use crate::help::{examples, exit_codes};
 use crate::output::bundle::records;
 use crate::output::bundle_json::BundleDiffJson;
 use crate::output::{Lines, format};

@@ -6,10 +6,10 @@ use br_archive::{ImportOptions, extract};
 use clap::Args;
 
 use crate::bundles::{self, CODES, LimitArgs, SelectionArgs};
-use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::CommandResult;
 use crate::exit_code::ExitStatus;
+use crate::help::{examples, exit_codes};
 use crate::output::format;
 use crate::values;
 

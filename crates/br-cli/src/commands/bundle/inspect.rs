@@ -9,10 +9,10 @@ use clap::Args;
 use jiff::Timestamp;
 
 use crate::bundles::{self, CODES, LimitArgs, NodeArgs};
-use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
+use crate::help::{examples, exit_codes};
 use crate::output::bundle::finding;
 use crate::output::bundle_json::InspectionJson;
 use crate::output::{Lines, Table, format};

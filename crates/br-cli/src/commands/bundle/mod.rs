@@ -8,9 +8,9 @@ mod verify;
 use clap::{Args, Subcommand};
 
 use crate::bundles::CODES;
-use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::CommandResult;
+use crate::help::{examples, exit_codes};
 
 const EXAMPLES: &str = "\
   br bundle inspect emqx-export-2023-06-19-15-14-19.947.tar.gz

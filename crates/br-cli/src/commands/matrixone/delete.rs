@@ -14,10 +14,10 @@ use clap::Args;
 use super::place::{Source, Wanted};
 use super::progress::ArchiveReporter;
 use super::{CODES, CatalogueArgs, blocking};
-use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
+use crate::help::{examples, exit_codes};
 use crate::output::format;
 use crate::output::json::Summary;
 

@@ -8,10 +8,10 @@ use serde::Serialize;
 use super::check::{self, CheckJson};
 use super::place::Source;
 use super::{CODES, CatalogueArgs};
-use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
+use crate::help::{examples, exit_codes};
 use crate::output::format;
 use crate::output::matrixone::{TableOptions, table};
 

@@ -21,10 +21,10 @@ use br_matrixone::catalogue::{
 };
 use clap::{Args, Subcommand};
 
-use crate::cli::{examples, exit_codes};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
+use crate::help::{examples, exit_codes};
 use crate::output::format;
 
 const EXAMPLES: &str = "\
@@ -34,19 +34,7 @@ const EXAMPLES: &str = "\
   br matrixone check 01942b54
   br matrixone restore 01942b54 --target /srv/matrixone";
 
-pub(crate) const CODES: &[ExitStatus] = &[
-    ExitStatus::Ok,
-    ExitStatus::Failure,
-    ExitStatus::Usage,
-    ExitStatus::RepositoryNotFound,
-    ExitStatus::Conflict,
-    ExitStatus::AccessDenied,
-    ExitStatus::StorageUnavailable,
-    ExitStatus::Damaged,
-    ExitStatus::UnsupportedFormat,
-    ExitStatus::Refused,
-    ExitStatus::Interrupted,
-];
+const CODES: &[ExitStatus] = ExitStatus::MATRIXONE;
 
 /// Back up MatrixOne clusters, and check and restore their backups
 ///

@@ -14,10 +14,10 @@ use std::path::Path;
 use clap::{Args, CommandFactory as _, Parser as _};
 
 use self::grammar::Line;
-use crate::arguments;
-use crate::cli::{examples, exit_codes};
-use crate::commands::matrixone;
 use crate::error::{BadLine, CommandError};
+use crate::exit_code::ExitStatus;
+use crate::help::{examples, exit_codes};
+use crate::words;
 
 /// The program name for which `br` uses this command line.
 pub(crate) const NAME: &str = "mo_br";
@@ -34,8 +34,8 @@ const EXAMPLES: &str = "\
 /// the options of br.
 #[derive(Debug, Args)]
 #[command(
-    after_help = exit_codes(matrixone::CODES),
-    after_long_help = examples(EXAMPLES, &exit_codes(matrixone::CODES)),
+    after_help = exit_codes(ExitStatus::MATRIXONE),
+    after_long_help = examples(EXAMPLES, &exit_codes(ExitStatus::MATRIXONE)),
     disable_help_flag = true
 )]
 pub(crate) struct MoBrArgs {
@@ -87,8 +87,8 @@ pub(crate) fn own_arguments(arguments: &[OsString]) -> Option<Vec<OsString>> {
 /// [`BadLine::Parser`] for help and for unknown arguments, [`BadLine::Command`] for options that contradict each other.
 pub(crate) fn arguments_for_br(arguments: Vec<OsString>) -> Result<Vec<OsString>, BadLine> {
     let command = command();
-    arguments::refuse_one_dash(&arguments, &command)?;
-    let arguments = arguments::drop_second_help(arguments);
+    words::refuse_one_dash(&arguments, &command)?;
+    let arguments = words::drop_second_help(arguments);
     let arguments = spelling::without_empty_values(
         spelling::with_plain_flags(spelling::with_underscores(arguments)),
         &command,

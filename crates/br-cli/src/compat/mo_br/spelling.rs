@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
-use crate::arguments;
+use crate::words;
 
 /// Flags that scripts also use with a value.
 const FLAGS: [&str; 5] = [
@@ -69,7 +69,7 @@ pub(super) fn without_empty_values(
     arguments: Vec<OsString>,
     command: &clap::Command,
 ) -> Vec<OsString> {
-    let options: BTreeSet<String> = arguments::long_options(command, true);
+    let options: BTreeSet<String> = words::long_options(command, true);
     let takes_value = |word: &OsString| {
         let name = word.to_str().and_then(|word| word.strip_prefix("--"));
         name.is_some_and(|name| options.contains(&name.replace('_', "-")))

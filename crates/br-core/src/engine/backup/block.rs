@@ -11,10 +11,7 @@ use super::delta::{Delta, DeltaBases};
 use super::shared::{Disconnected, Shared};
 use crate::format::{Codec, Compressor, PackContent};
 use crate::model::{ChunkRef, References};
-use crate::repository::RawGroup;
-
-/// A group is closed when its chunks have this many bytes before compression.
-pub(super) const GROUP_LEN: usize = 1 << 20;
+use crate::repository::{GROUP_LEN, RawGroup};
 
 /// Chunks that are waiting to be compressed.
 #[derive(Default)]

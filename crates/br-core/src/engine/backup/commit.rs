@@ -16,11 +16,9 @@ use crate::error::Result;
 use crate::format::LogEntry;
 use crate::model::{PackId, References};
 use crate::repository::{
-    Append, ChunkLocation, Index, IndexSegment, Io, LogPosition, SegmentPlan, StoredPack, conflict,
+    Append, ChunkLocation, Index, IndexSegment, Io, LogPosition, MAX_COMMIT_RACES, SegmentPlan,
+    StoredPack, conflict,
 };
-
-/// Maximum commit retries after losing a race.
-const MAX_RACES: u32 = 100;
 
 pub(super) fn run(
     io: &Io,
@@ -51,7 +49,7 @@ pub(super) fn run(
     // Do not look for newer log entries first: that would cost a request, and a failed append returns them anyway.
     let mut news = Vec::new();
     let mut manifest_written = false;
-    for _ in 0..MAX_RACES {
+    for _ in 0..MAX_COMMIT_RACES {
         if let Some(lost) = condemned(&news) {
             let (position, packs) = (&start.position, &mut packs);
             rescue(io, position, &mut index, &lost, packs, &mut references)?;

@@ -5,14 +5,14 @@ use std::sync::atomic::Ordering;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, select_biased};
 
-use super::block::{Block, GROUP_LEN, Storer};
+use super::block::{Block, Storer};
 use super::delta::PreviousVersion;
 use super::digest::FileDigest;
 use super::job::{FileOutcome, Finished, Item, Job, Outcome};
 use super::shared::{Disconnected, Shared};
 use crate::model::{ChunkRef, Content, Entry, EntryKind, FileContent, References};
 use crate::progress::{Action, Event};
-use crate::repository::RawGroup;
+use crate::repository::{GROUP_LEN, RawGroup};
 use crate::source::{ContentReader, Details};
 
 /// Number of bytes per read of a file.

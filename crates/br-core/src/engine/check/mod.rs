@@ -22,13 +22,10 @@ use serde::Serialize;
 use crate::error::{Error, ErrorKind, Result, in_one_line};
 use crate::model::{Backup, BackupId, ChunkId, PackId, References};
 use crate::progress::{Context, Event};
-use crate::repository::{BackupSelector, Io, Layout, Repository, conflict};
+use crate::repository::{BackupSelector, Io, Layout, MAX_RACES, Repository, conflict};
 
 use super::references::Resolver;
 use super::view::View;
-
-/// Maximum retries after another process changed the repository during a check.
-const MAX_RACES: u32 = 20;
 
 /// Options of a check.
 #[derive(Debug, Clone, Default)]

@@ -3,10 +3,7 @@
 use crate::error::Result;
 use crate::format::{LogEntry, ProvenBackups};
 use crate::model::{BackupId, ProofMethod};
-use crate::repository::{Append, Io, LogPosition};
-
-/// Maximum commit retries after losing a race; after that the next check records its own proof.
-const MAX_RACES: u32 = 4;
+use crate::repository::{Append, Io, LogPosition, MAX_NOTE_RACES};
 
 /// Records that all data of these backups was read and is sound, if the repository is writable. Best effort: errors are ignored, because the
 /// caller has the report.
@@ -20,7 +17,7 @@ pub(super) fn record(io: &Io, backups: &[BackupId]) {
 
 fn append(io: &Io, backups: &[BackupId]) -> Result<()> {
     let mut position = LogPosition::read(io)?;
-    for _ in 0..MAX_RACES {
+    for _ in 0..MAX_NOTE_RACES {
         let live = |id: &&BackupId| position.state.backups.contains_key(id);
         let proven = ProvenBackups {
             time: io.context.runtime.clock.now(),

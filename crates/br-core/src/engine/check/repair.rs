@@ -7,12 +7,9 @@ use crate::error::{ErrorKind, Result, in_one_line};
 use crate::format::LogEntry;
 use crate::model::{PackId, SegmentId};
 use crate::repository::{
-    Append, History, Io, Layout, LogPosition, Salvage, SegmentPlan, State, conflict, find_packs,
-    read_segment,
+    Append, History, Io, Layout, LogPosition, MAX_RACES, Salvage, SegmentPlan, State, conflict,
+    find_packs, read_segment,
 };
-
-/// Maximum commit retries after losing a race.
-const MAX_RACES: u32 = 20;
 
 /// Replaces unreadable segments by a new one, built from the footers of the packs. Condemns missing packs, so that the next backup stores
 /// their chunks again.

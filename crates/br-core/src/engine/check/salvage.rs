@@ -10,12 +10,9 @@ use crate::format::LogEntry;
 use crate::model::{PackId, References};
 use crate::progress::Event;
 use crate::repository::{
-    Append, DamagedGroups, Index, Io, Layout, LogPosition, SegmentPlan, conflict, read_segment,
-    remember_damage as remember,
+    Append, DamagedGroups, Index, Io, Layout, LogPosition, MAX_RACES, SegmentPlan, conflict,
+    read_segment, remember_damage as remember,
 };
-
-/// Maximum commit retries after losing a race.
-const MAX_RACES: u32 = 20;
 
 /// Reads packs and replaces damaged ones. The chunks of damaged groups then count as missing, and the next backup that finds them at its
 /// source stores them again.

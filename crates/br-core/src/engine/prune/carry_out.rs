@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::decision::{Decision, MAX_RACES};
+use super::decision::Decision;
 use super::{PruneReport, Work};
 use crate::engine::relocate::relocate_some;
 use crate::error::Result;
@@ -10,7 +10,7 @@ use crate::format::{LogEntry, Move};
 use crate::model::{BackupId, PackId, References, SegmentId};
 use crate::progress::Event;
 use crate::repository::{
-    Append, IndexSegment, Io, Layout, SegmentPlan, keep_reserve, read_segment,
+    Append, IndexSegment, Io, Layout, MAX_RACES, SegmentPlan, keep_reserve, read_segment,
 };
 use crate::warning::Warning;
 

@@ -10,10 +10,7 @@ use crate::engine::references::all_references;
 use crate::error::{Error, Result};
 use crate::format::PackTable;
 use crate::model::{BackupId, PackId, References, SegmentId};
-use crate::repository::{Index, Io, Layout, LogPosition, conflict};
-
-/// Maximum commit retries after losing a race.
-pub(super) const MAX_RACES: u32 = 20;
+use crate::repository::{Index, Io, Layout, LogPosition, MAX_RACES, conflict};
 
 /// A plan with the data needed to carry it out.
 pub(super) struct Decision {

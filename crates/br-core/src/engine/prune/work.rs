@@ -5,13 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use super::decision::{Decision, MAX_RACES};
+use super::decision::Decision;
 use super::{PruneOptions, PruneReport};
 use crate::engine::relocate::Relocated;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{LogEntry, Move};
 use crate::model::{PackId, References, SegmentId};
-use crate::repository::{Io, Layout, LogPosition, StoredPack, conflict};
+use crate::repository::{Io, Layout, LogPosition, MAX_RACES, StoredPack, conflict};
 use crate::warning::Warning;
 
 /// How the run deals with a full disk.
