@@ -34,10 +34,9 @@ use super::{
     retry::{Retry, Verdict},
     throttle::PIECE,
 };
-use crate::{
-    options::NetworkOptions,
-    waiting::{NetworkStatus, WaitCause},
-};
+#[cfg(feature = "s3")]
+use crate::waiting::NetworkStatus;
+use crate::{options::NetworkOptions, waiting::WaitCause};
 
 /// The timeout for connecting to a server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,6 +45,7 @@ const SIGNATURE_TIME: Duration = Duration::from_secs(600);
 /// Connection attempts before the first response of a server.
 const FIRST_ATTEMPTS: u32 = 4;
 /// How long requests to a token service are retried. Keys are renewed minutes before they expire.
+#[cfg(feature = "s3")]
 const TOKEN_TIME: Duration = Duration::from_secs(20);
 
 /// Makes the HTTP client for a server. `is_plain` says that its URL begins with `http://`.
