@@ -6,7 +6,7 @@ use br_core::jiff::tz::TimeZone;
 use br_core::model::BackupId;
 use br_core::model::retention::{KeepCount, KeepReason, RetentionPolicy, RetentionRule};
 use br_core::{BackupFilter, ErrorKind};
-use br_testkit::{Behaviour, MemorySource, TestRepo, Thing, block_on, noise};
+use br_testkit::{Behaviour, Corruption, MemorySource, TestRepo, Thing, block_on, noise};
 
 /// A repository with this number of backups of one host, and their ids.
 fn repo_with(count: u64) -> (TestRepo, Vec<BackupId>) {
@@ -16,7 +16,7 @@ fn repo_with(count: u64) -> (TestRepo, Vec<BackupId>) {
 }
 
 fn backup(repo: &TestRepo, n: u64) -> BackupId {
-    let source = MemorySource::new().file("f", noise(n, 2_000));
+    let source = MemorySource::new().file("f", noise(n, 2_000 + n as usize));
     let made = repo.backup_with(&source, &TestRepo::options("host"));
     made.unwrap().backup.id
 }
@@ -177,4 +177,30 @@ fn checked_backup_stays_as_the_last_proven_one() {
         let _ = backup(&repo, 100 + n);
     }
     assert!(repo.reopen(5).backups().unwrap()[0].proven.is_some());
+}
+
+#[test]
+fn damaged_backup_loses_its_proof_and_deletion_waits_for_repair() {
+    let (repo, mut all) = repo_with(2);
+    let before = repo.keys();
+    all.push(backup(&repo, 5));
+    assert!(repo.check().unwrap().is_sound());
+    // The data that only the last backup needs.
+    let added = repo.keys().into_iter().filter(|key| !before.contains(key));
+    for key in added.filter(|key| key.starts_with("packs/")) {
+        repo.faults.corrupt(key, Corruption::Flip(40));
+    }
+    let checked = repo.check().unwrap();
+    assert_eq!(checked.damaged_backups, all[2..]);
+    let proven = |repo: &TestRepo| -> Vec<bool> {
+        let backups = repo.backups().unwrap();
+        backups.iter().map(|one| one.proven.is_some()).collect()
+    };
+    assert_eq!(proven(&repo), [true, true, false]);
+    let held = plan(&repo, last(1));
+    assert!(held.is_held_by_damage);
+    assert!(forget(&repo, &held).is_empty());
+    let forced = plan(&repo, last(1).with_ignore_anomalies(true));
+    let second = forced.retention.decisions().nth(1).unwrap();
+    assert_eq!(second.reasons, [KeepReason::LastProven]);
 }

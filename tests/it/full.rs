@@ -100,11 +100,9 @@ fn backup_on_full_disk_continues_after_space_is_freed() {
         "existing backups are sound: {:?}",
         report.findings
     );
-    assert_eq!(
-        block_on(repository.backups(&context)).unwrap(),
-        [first.backup],
-        "no new backup is listed"
-    );
+    let listed = block_on(repository.backups(&context)).unwrap();
+    let listed: Vec<_> = listed.iter().map(|backup| backup.id).collect();
+    assert_eq!(listed, [first.backup.id], "no new backup is listed");
     small.resize(80);
     let report = block_on(backup(&repository, files(40), &options, &context)).unwrap();
     assert_eq!(report.backup.totals.files, 40);

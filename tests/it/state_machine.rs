@@ -222,7 +222,7 @@ fn run(steps: &[Step], encrypted: bool) {
             Step::Do(work) => block_on(work_on(&repo, work, &model)).unwrap(),
             Step::Reopen => repo = repo.reopen(seed),
             Step::Check => {
-                repo.assert_holds(&format!("step {number}"), &model.lock().unwrap().live)
+                repo.assert_holds(&format!("step {number}"), &model.lock().unwrap().live);
             }
             Step::Die { work, at, when } => {
                 let when = if *when { When::Before } else { When::After };

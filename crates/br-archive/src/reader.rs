@@ -91,9 +91,10 @@ impl BundleReader {
             .take(magic)
             .read_to_end(&mut start)
             .map_err(Error::input)?;
-        let format = match start == ZSTD_MAGIC {
-            true => Format::TarZst,
-            false => Format::TarGz,
+        let format = if start == ZSTD_MAGIC {
+            Format::TarZst
+        } else {
+            Format::TarGz
         };
         let mut tar = TarReader::new(decompress(Cursor::new(start).chain(from), limits)?);
         let first = tar.next()?.ok_or(Refusal::MissingBackupMeta)?;

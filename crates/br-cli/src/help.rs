@@ -105,9 +105,8 @@ fn render(options: Vec<Arg>) -> StyledStr {
 pub(crate) fn foreign_verb(verb: &str) -> Option<&'static str> {
     Some(match verb {
         "snapshots" | "archives" | "backups" | "versions" => "`br list` shows the backups",
-        "forget" | "rm" | "remove" | "expire" => {
-            "`br delete ID` deletes a backup, and `br prune` frees its space"
-        }
+        "rm" | "remove" => "`br delete ID` deletes a backup, and `br prune` frees its space",
+        "expire" | "retention" => "`br forget` deletes the backups that a policy does not keep",
         "find" | "tree" | "files" => {
             "`br ls latest` lists the entries of a backup, `br ls latest PATH` a part of it"
         }
@@ -141,7 +140,6 @@ pub(crate) fn foreign_verb(verb: &str) -> Option<&'static str> {
         "copy" | "clone" | "sync" | "mirror" => {
             "br does not copy backups: copy the folder of the repository as a whole, or back up to two repositories"
         }
-        "tag" => "tags are set when a backup is made: `br backup --tag TAG`",
         "create-repo" | "repo-create" | "new" => "`br init` creates a repository",
         "version" => "`br --version` shows the version",
         _ => return None,
@@ -160,7 +158,8 @@ mod tests {
         let command = Cli::command();
         for verb in [
             "snapshots",
-            "forget",
+            "rm",
+            "expire",
             "find",
             "mount",
             "cat",
@@ -174,7 +173,6 @@ mod tests {
             "info",
             "key",
             "copy",
-            "tag",
             "new",
             "version",
         ] {

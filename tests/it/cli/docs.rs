@@ -70,7 +70,7 @@ const NOT_RUN: [(&str, &str, &str); 10] = [
 ];
 
 /// Events before a line that the document does not show: document, start of the line, and the event.
-const BEFORE: [(&str, &str, &str); 9] = [
+const BEFORE: [(&str, &str, &str); 10] = [
     (
         "README.md",
         "br diff --repo",
@@ -90,6 +90,11 @@ const BEFORE: [(&str, &str, &str); 9] = [
         "docs/cli/exit-codes.md",
         "br backup /home",
         "br -r srv/backup init",
+    ),
+    (
+        "docs/retention.md",
+        "br forget --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --dry-run",
+        "br -r srv/backup backup --init docs",
     ),
     (
         "docs/emqx.md",
@@ -427,7 +432,7 @@ fn run(document: &str, used: &mut Vec<(&'static str, &'static str)>, failures: &
                 let output = sandbox.bash(before);
                 assert_eq!(output.code, Some(0), "before {document}:{number}: {output}");
             }
-            if document == "docs/cli/exit-codes.md" {
+            if ["docs/cli/exit-codes.md", "docs/retention.md"].contains(&document) {
                 sandbox.exports = "export BR_REPOSITORY=srv/backup\n".to_owned();
             }
             let command = sandbox.translate(&text);

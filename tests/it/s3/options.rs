@@ -151,7 +151,7 @@ fn unworkable_options_are_refused_with_message() {
     elsewhere.server = empty;
     for error in [elsewhere.init().unwrap_err(), elsewhere.open().unwrap_err()] {
         assert_eq!(error.kind(), ErrorKind::RepositoryNotFound, "{error}");
-        let cause = std::error::Error::source(&error).unwrap().to_string();
+        let cause = error.causes().join(": ");
         assert!(cause.contains("bucket"), "{cause}");
     }
 }
@@ -167,7 +167,7 @@ fn unreachable_server_fails_within_seconds() {
     let error = opened.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     assert!(start.elapsed() < Duration::from_secs(15));
-    let cause = std::error::Error::source(&error).unwrap().to_string();
+    let cause = error.causes().join(": ");
     assert!(
         cause.contains("refused") && cause.contains("4 attempts"),
         "{cause}"

@@ -100,7 +100,7 @@ pub(crate) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
     } else if !args.dry_run {
         let many = format::counted(plan.backups.len() as u64, "backup", "backups");
         output.console.note(&format!(
-            "{many} deleted; other backups are not affected. `br prune` frees the space, `br undelete` brings deleted backups back until then"
+            "{many} deleted; other backups are not affected. `br prune` frees the space; until then, `br undelete` brings backups back"
         ));
     }
     Ok(ExitStatus::Ok)

@@ -112,32 +112,32 @@ struct RuleArgs {
     #[arg(long, value_name = "N", value_parser = count)]
     keep_yearly: Option<KeepCount>,
 
-    /// Keep all backups of this time before the newest one, such as `7d` or `1y6m` (y, m months, w, d, h)
+    /// Keep all backups of this time before the newest complete one, such as `7d` or `1y6m` (y, m months, w, d, h)
     #[arg(long, value_name = "TIME", value_parser = span)]
     keep_within: Option<KeepSpan>,
 
-    /// Keep one backup an hour of this time before the newest one
+    /// Keep one backup an hour of this time before the newest complete one
     #[arg(long, value_name = "TIME", value_parser = span)]
     keep_within_hourly: Option<KeepSpan>,
 
-    /// Keep one backup a day of this time before the newest one
+    /// Keep one backup a day of this time before the newest complete one
     #[arg(long, value_name = "TIME", value_parser = span)]
     keep_within_daily: Option<KeepSpan>,
 
-    /// Keep one backup a week of this time before the newest one
+    /// Keep one backup a week of this time before the newest complete one
     #[arg(long, value_name = "TIME", value_parser = span)]
     keep_within_weekly: Option<KeepSpan>,
 
-    /// Keep one backup a month of this time before the newest one
+    /// Keep one backup a month of this time before the newest complete one
     #[arg(long, value_name = "TIME", value_parser = span)]
     keep_within_monthly: Option<KeepSpan>,
 
-    /// Keep one backup a year of this time before the newest one
+    /// Keep one backup a year of this time before the newest complete one
     #[arg(long, value_name = "TIME", value_parser = span)]
     keep_within_yearly: Option<KeepSpan>,
 
     /// Keep all backups with this tag; `a,b`: with both (can be repeated)
-    #[arg(long, value_name = "TAG")]
+    #[arg(long, value_name = "TAG", value_parser = tags)]
     keep_tag: Vec<String>,
 
     /// Keep this backup (can be repeated)
@@ -245,6 +245,14 @@ fn span(text: &str) -> Result<KeepSpan, BadValue> {
         .map_err(|error| BadValue::new(error.to_string(), hint))
 }
 
+fn tags(text: &str) -> Result<String, BadValue> {
+    if text.split(',').any(str::is_empty) {
+        let hint = "for example, write --keep-tag release, or --keep-tag a,b";
+        return Err(BadValue::new("a tag must not be empty", hint));
+    }
+    Ok(text.to_owned())
+}
+
 fn time_zone(text: &str) -> Result<TimeZone, BadValue> {
     let hint = "for example, write Europe/Berlin or UTC";
     TimeZone::get(text).map_err(|_| BadValue::new(format!("there is no time zone `{text}`"), hint))
@@ -265,6 +273,31 @@ impl ForgetArgs {
             .with_paths(has(GroupPart::Paths))
             .with_origin(has(GroupPart::Origin))
             .with_tags(has(GroupPart::Tags)))
+    }
+
+    /// Refuses to delete by tags that no backup has; with other rules, only warns.
+    fn check_tags(&self, plan: &ForgetPlan, context: &CommandContext) -> Result<(), CommandError> {
+        let rules = self.rules.rules(Vec::new());
+        let only_tags = rules
+            .iter()
+            .all(|rule| matches!(rule, RetentionRule::Tags(_)));
+        for tags in &self.rules.keep_tag {
+            let mut wanted = tags.split(',');
+            let has = |tag: &str| {
+                let mut all = plan.retention.decisions();
+                all.any(|one| one.backup.tags.iter().any(|other| other == tag))
+            };
+            let Some(unknown) = wanted.find(|tag| !has(tag)) else {
+                continue;
+            };
+            let message = format!("no backup has the tag `{unknown}` of --keep-tag");
+            if only_tags && self.rules.keep_id.is_empty() {
+                let hint = "`br list` shows the tags; nothing was deleted";
+                return Err(CommandError::usage(message, hint));
+            }
+            context.output.console.warning(&message);
+        }
+        Ok(())
     }
 
     async fn options(
@@ -307,6 +340,7 @@ pub(crate) async fn run(args: &ForgetArgs, context: &CommandContext) -> CommandR
         retention::print(&plan.retention, args.dry_run, output)?;
     }
     let status = warn_of_anomalies(&plan, context);
+    args.check_tags(&plan, context)?;
     if asks {
         let many = format::counted(going as u64, "backup", "backups");
         if !context.confirm(format!("Delete {many}?")).await? {
@@ -323,9 +357,11 @@ pub(crate) async fn run(args: &ForgetArgs, context: &CommandContext) -> CommandR
         drop(guard);
         deleted = done?;
     }
-    let freed = match args.prune && !args.dry_run {
-        true => Some(prune(&repository, context).await?),
-        false => None,
+    // After a warning, data that `br undelete` may need stays.
+    let freed = if args.prune && !args.dry_run && status == ExitStatus::Ok {
+        Some(prune(&repository, context).await?)
+    } else {
+        None
     };
     if output.is_json() {
         output.document(&Summary::new(ForgetJson::new(
@@ -335,7 +371,8 @@ pub(crate) async fn run(args: &ForgetArgs, context: &CommandContext) -> CommandR
             freed,
         )))?;
     } else {
-        note(args, going, deleted.len(), freed, context);
+        let is_empty = plan.retention.groups.is_empty();
+        note(args, going, deleted.len(), freed, is_empty, context);
     }
     Ok(status)
 }
@@ -344,13 +381,21 @@ fn warn_of_anomalies(plan: &ForgetPlan, context: &CommandContext) -> ExitStatus 
     let mut status = ExitStatus::Ok;
     for group in &plan.retention.groups {
         if let Some(anomaly) = &group.anomaly {
+            let group_newest = group.decisions.last();
             let group = retention::group_name(&group.key);
             let what = retention::anomaly_text(anomaly);
+            let newest = group_newest.map_or_else(String::new, |one| format!(" {}", one.backup.id));
             context.output.console.warning(&format!(
-                "br deletes nothing of {group}: its newest backup has {what}"
+                "br deletes nothing of {group}: its newest backup{newest} has {what}"
             ));
             status = ExitStatus::Partial;
         }
+    }
+    if plan.is_held_by_damage {
+        let console = &context.output.console;
+        console.warning("br deletes nothing: the repository has damaged data, and backups that would stay may need it");
+        console.hint("run `br check --read-data`, repair the repository, and run the command again; --force deletes anyway");
+        return ExitStatus::Partial;
     }
     if status == ExitStatus::Partial {
         let hint = "look at the newest backup; if it is right, run the command again with --force";
@@ -373,18 +418,23 @@ fn note(
     going: usize,
     deleted: usize,
     freed: Option<u64>,
+    plan_is_empty: bool,
     context: &CommandContext,
 ) {
     let console = &context.output.console;
-    if args.dry_run {
+    if args.dry_run && !plan_is_empty {
         return;
     }
     let many = format::counted(deleted as u64, "backup", "backups");
+    if plan_is_empty {
+        console.warning("no backup matches the filter options");
+        return;
+    }
     match freed {
         Some(freed) => console.note(&format!("{many} deleted, {} freed", format::size(freed))),
         None if deleted == 0 => console.note("the policy keeps every backup"),
         None => console.note(&format!(
-            "{many} deleted; `br prune` frees the space, `br undelete` brings them back until then"
+            "{many} deleted; `br prune` frees the space; until then, `br undelete` brings backups back"
         )),
     }
     if deleted < going {

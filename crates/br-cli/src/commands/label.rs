@@ -1,5 +1,7 @@
 //! `br tag`, `br annotate`, `br pin`, `br unpin`: change what the backup list says about a backup.
 
+use std::str::FromStr;
+
 use br_core::BackupSelector;
 use br_core::engine::label::{self, LabelChange};
 use clap::{Args, Subcommand};
@@ -12,6 +14,7 @@ use crate::exit_code::ExitStatus;
 use crate::help::{examples, exit_codes_and};
 use crate::output::format;
 use crate::output::json::{BackupJson, Summary};
+use crate::values::BadValue;
 
 const MORE_CODES: &[ExitStatus] = &[ExitStatus::Conflict];
 
@@ -57,16 +60,28 @@ enum TagChange {
 #[derive(Debug, Args)]
 struct TagArgs {
     /// Tags, separated by commas
-    #[arg(
-        value_name = "TAG",
-        value_delimiter = ',',
-        num_args = 1,
-        required = true
-    )]
-    tags: Vec<String>,
+    #[arg(value_name = "TAG")]
+    tags: TagList,
 
     #[command(flatten)]
     which: WhichArgs,
+}
+
+/// Tags, separated by commas; at least one.
+#[derive(Debug, Clone)]
+struct TagList(Vec<String>);
+
+impl FromStr for TagList {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let tags: Vec<String> = text.split(',').map(str::to_owned).collect();
+        if tags.iter().any(String::is_empty) {
+            let hint = "separate tags by single commas, such as daily,web";
+            return Err(BadValue::new(format!("`{text}` has an empty tag"), hint));
+        }
+        Ok(Self(tags))
+    }
 }
 
 /// Set the note of a backup
@@ -134,10 +149,10 @@ pub(crate) async fn tag(args: TagCommand, context: &CommandContext) -> CommandRe
     let change = LabelChange::default();
     match args.change {
         TagChange::Add(args) => {
-            apply(&args.which, &change.with_added_tags(args.tags), context).await
+            apply(&args.which, &change.with_added_tags(args.tags.0), context).await
         }
         TagChange::Remove(args) => {
-            apply(&args.which, &change.with_removed_tags(args.tags), context).await
+            apply(&args.which, &change.with_removed_tags(args.tags.0), context).await
         }
     }
 }

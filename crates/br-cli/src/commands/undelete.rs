@@ -1,7 +1,7 @@
 //! `br undelete`: brings deleted backups back.
 
 use br_core::engine::undelete::{self, Candidate};
-use br_core::{BackupSelector, ShortIds};
+use br_core::{BackupSelector, ErrorKind, ShortIds};
 use clap::Args;
 use serde::Serialize;
 
@@ -45,13 +45,23 @@ struct DeletedJson {
 }
 
 pub(crate) async fn run(args: &UndeleteArgs, context: &CommandContext) -> CommandResult {
+    if let Some(id) = args.ids.iter().find(|id| !id.is_id()) {
+        let message = format!("`{id}` does not name a deleted backup");
+        let hint = "`br undelete` shows the backups that can come back, and their ids";
+        return Err(CommandError::usage(message, hint));
+    }
     let repository = context.open().await?;
     let output = &context.output;
     if args.ids.is_empty() {
         let candidates = undelete::candidates(&repository, &context.engine()).await?;
         return list(&candidates, output);
     }
-    let restored = undelete::undelete(&repository, &args.ids, &context.engine()).await?;
+    let restored = undelete::undelete(&repository, &args.ids, &context.engine()).await;
+    let restored = restored.map_err(|error| match error.kind() {
+        ErrorKind::BackupNotFound => CommandError::from(error)
+            .with_hint("`br undelete` shows the backups that can come back, and their ids"),
+        _ => error.into(),
+    })?;
     if output.is_json() {
         output.document(&Summary::new(UndeleteSummary {
             restored: restored.iter().map(BackupJson::from).collect(),

@@ -58,9 +58,10 @@ fn table(group: &RetentionGroup, short: &ShortIds, dry_run: bool, full: bool) ->
         let backup = &decision.backup;
         table.row(vec![
             if decision.is_kept() { "keep" } else { goes }.to_owned(),
-            match full {
-                true => backup.id.to_string(),
-                false => short.get(backup.id),
+            if full {
+                backup.id.to_string()
+            } else {
+                short.get(backup.id)
             },
             format::local_time(backup.started),
             format::size(backup.totals.bytes),
@@ -98,6 +99,7 @@ fn reason(reason: &KeepReason) -> String {
         KeepReason::LastProven => "newest verified".to_owned(),
         KeepReason::InFuture => "dated in the future".to_owned(),
         KeepReason::UnclearTime => "unclear time".to_owned(),
+        KeepReason::Damage => "repository is damaged".to_owned(),
         KeepReason::Anomaly => "newest backup looks wrong".to_owned(),
         _ => "kept".to_owned(),
     }
@@ -132,13 +134,18 @@ pub(crate) fn group_name(key: &GroupKey) -> String {
         parts.push(format!("paths {}", format::paths(&paths)));
     }
     parts.extend(key.origin.as_ref().map(|origin| format::text(origin)));
-    if let Some(tags) = key.tags.as_ref().filter(|tags| !tags.is_empty()) {
-        let tags: Vec<_> = tags.iter().map(|tag| format::text(tag)).collect();
-        parts.push(format!("tags {}", tags.join(",")));
+    if let Some(tags) = &key.tags {
+        let names: Vec<_> = tags.iter().map(|tag| format::text(tag)).collect();
+        parts.push(if tags.is_empty() {
+            "no tags".to_owned()
+        } else {
+            format!("tags {}", names.join(","))
+        });
     }
-    match parts.is_empty() {
-        true => "all backups".to_owned(),
-        false => parts.join(", "),
+    if parts.is_empty() {
+        "all backups".to_owned()
+    } else {
+        parts.join(", ")
     }
 }
 
@@ -234,6 +241,7 @@ impl From<&KeepReason> for ReasonJson {
             KeepReason::LastProven => ("last-proven", None),
             KeepReason::InFuture => ("in-future", None),
             KeepReason::UnclearTime => ("unclear-time", None),
+            KeepReason::Damage => ("damage", None),
             KeepReason::Anomaly => ("anomaly", None),
             _ => ("other", None),
         };

@@ -139,8 +139,7 @@ impl StoreLocation {
 
     /// Explains why the store cannot be opened.
     pub(crate) fn explain(&self, error: br_core::Error) -> CommandError {
-        let (kind, cause) = (error.kind(), std::error::Error::source(&error));
-        let cause = cause.map(ToString::to_string);
+        let (kind, cause) = (error.kind(), error.causes().into_iter().next());
         let error = CommandError::from(error).at_store(self.is_remote());
         let hint = match (&self.location, kind, cause) {
             (Location::S3(_), ErrorKind::Invalid, Some(cause)) if cause.starts_with("http ") => {

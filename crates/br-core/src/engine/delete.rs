@@ -72,7 +72,7 @@ fn last_complete(state: &State, going: &[Backup]) -> Vec<BackupId> {
 /// Removes the backups of a plan from the backup list. Their data stays until `prune`, and no other backup depends on them.
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`] when one of them is pinned. When the log cannot be read or added to.
+/// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when one of them is pinned. When the log cannot be read or added to.
 pub async fn delete(repository: &Repository, plan: &DeletePlan, context: &Context) -> Result<()> {
     repository.check_writable(context)?;
     let ids: Vec<_> = plan.backups.iter().map(|backup| backup.id).collect();

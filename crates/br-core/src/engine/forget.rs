@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::delete::append_delete;
 use crate::error::{Error, Result};
 use crate::model::BackupId;
-use crate::model::retention::{RetentionPlan, RetentionPolicy};
+use crate::model::retention::{KeepReason, RetentionPlan, RetentionPolicy};
 use crate::progress::Context;
 use crate::repository::{BackupFilter, Io, LogPosition, Repository, State};
 
@@ -49,6 +49,8 @@ impl ForgetOptions {
 pub struct ForgetPlan {
     /// The decision about every backup that matches the filter.
     pub retention: RetentionPlan,
+    /// True if nothing is deleted because the log records damaged data: the backups that would stay may be the damaged ones.
+    pub is_held_by_damage: bool,
     options: ForgetOptions,
     now: Timestamp,
 }
@@ -57,8 +59,15 @@ impl ForgetPlan {
     fn make(options: &ForgetOptions, state: &State, now: Timestamp) -> Self {
         let backups = state.backups.values();
         let backups = backups.filter(|backup| options.filter.matches(backup));
+        let mut retention = RetentionPlan::decide(&options.policy, backups.cloned(), now);
+        let is_damaged = !state.damaged.is_empty() && retention.removed().next().is_some();
+        let is_held = is_damaged && !options.policy.ignore_anomalies;
+        if is_held {
+            retention.hold(&KeepReason::Damage);
+        }
         Self {
-            retention: RetentionPlan::decide(&options.policy, backups.cloned(), now),
+            retention,
+            is_held_by_damage: is_held,
             options: options.clone(),
             now,
         }

@@ -5,6 +5,7 @@
 
 use jiff::Timestamp;
 
+use super::delete::append_delete;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::LogEntry;
 use crate::model::{Backup, BackupId};
@@ -114,8 +115,7 @@ fn append(io: &Io, id: BackupId) -> Result<Backup> {
         }
         let deleted = history.recoverable.iter().find(|one| one.backup.id == id);
         let Some(deleted) = deleted else {
-            let message = format!("backup {id} cannot come back: a prune has removed it");
-            return Err(Error::new(ErrorKind::BackupNotFound, message));
+            return Err(pruned(id));
         };
         let manifest = match io.read_manifest(id) {
             Ok((manifest, _)) => manifest,
@@ -130,8 +130,29 @@ fn append(io: &Io, id: BackupId) -> Result<Backup> {
         }
         let entry = LogEntry::bring_back(&deleted.backup, history.predecessor(id));
         if let Append::Done = position.append(io, entry)? {
-            return Ok(deleted.backup.clone());
+            return match io.read_manifest(id) {
+                Err(error) if error.is_damage() => Err(take_back(io, id)),
+                _ => Ok(deleted.backup.clone()),
+            };
         }
     }
     Err(conflict())
+}
+
+/// Deletes a backup again whose manifest was deleted at the moment of its commit, by a prune on a full disk without a reserve.
+fn take_back(io: &Io, id: BackupId) -> Error {
+    let deleted = append_delete(io, |state| {
+        Ok(state
+            .backups
+            .get(&id)
+            .map(|backup| backup.id)
+            .into_iter()
+            .collect())
+    });
+    deleted.err().unwrap_or_else(|| pruned(id))
+}
+
+fn pruned(id: BackupId) -> Error {
+    let message = format!("backup {id} cannot come back: a prune has removed it");
+    Error::new(ErrorKind::BackupNotFound, message)
 }

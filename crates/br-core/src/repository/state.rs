@@ -110,10 +110,12 @@ impl State {
 
     fn note_proof(&mut self, proven: Option<&ProvenBackups>) {
         let Some(proven) = proven else { return };
-        let proof = Proof::new(proven.time, proven.by.clone().into());
+        // An empty method takes the proof back.
+        let by = Some(proven.by.clone()).filter(|by| !by.is_empty());
+        let proof = by.map(|by| Proof::new(proven.time, by.into()));
         for id in &proven.backups {
             if let Some(backup) = self.backups.get_mut(id) {
-                backup.proven = Some(proof.clone());
+                backup.proven = proof.clone();
             }
         }
     }

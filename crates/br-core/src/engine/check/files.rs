@@ -26,17 +26,30 @@ pub(super) struct Files {
     named: BTreeMap<String, BTreeSet<BackupId>>,
     /// Hashes of the paths of all damaged files, including those that are not named.
     seen: HashSet<u64>,
+    /// All backups with a damaged file, tree or manifest.
+    affected: BTreeSet<BackupId>,
     hasher: RandomState,
 }
 
 impl Files {
     pub(super) fn add(&mut self, path: &str, backup: BackupId) {
         self.seen.insert(self.hasher.hash_one(path));
+        self.affected.insert(backup);
         if let Some(backups) = self.named.get_mut(path) {
             backups.insert(backup);
         } else if self.named.len() < MAX_FILES {
             self.named.insert(path.to_owned(), [backup].into());
         }
+    }
+
+    /// Records that a backup cannot be restored in full, whichever files it concerns.
+    pub(super) fn mark(&mut self, backup: BackupId) {
+        self.affected.insert(backup);
+    }
+
+    /// All backups that cannot be restored in full.
+    pub(super) fn affected(&self) -> Vec<BackupId> {
+        self.affected.iter().copied().collect()
     }
 
     /// Returns the named files by path, and the number of all damaged files.

@@ -107,6 +107,8 @@ pub struct CheckReport {
     pub bytes_read: u64,
     /// The problems found, the most severe first.
     pub findings: Vec<Finding>,
+    /// Backups that cannot be restored in full.
+    pub damaged_backups: Vec<BackupId>,
     /// Files that cannot be restored, by path. If there are too many, only some are named.
     pub files: Vec<DamagedFile>,
     /// Number of files that cannot be restored.
@@ -219,8 +221,8 @@ fn run(io: &Io, options: &CheckOptions) -> Result<CheckReport> {
         if alarm && !position.refresh(io)?.is_empty() {
             continue;
         }
-        if !alarm && result.is_ok() && options.data == ReadData::All {
-            proof::record(io, &wanted(&view, options)?);
+        if let Ok(report) = &result {
+            proof::record(io, &wanted(&view, options)?, report, options.data);
         }
         return result;
     }
@@ -291,6 +293,7 @@ fn look(
     };
     report_data(view, &wanted, found, &mut losses.files, &mut report);
     losses.report(&mut report);
+    report.damaged_backups = losses.files.affected();
     let (files, count) = losses.files.finish();
     (report.files, report.files_count) = (files, count);
     report

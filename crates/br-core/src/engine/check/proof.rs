@@ -1,28 +1,44 @@
 //! The record of a successful check in the log.
 
+use std::collections::BTreeSet;
+
+use super::{CheckReport, ReadData};
 use crate::error::Result;
 use crate::format::{LogEntry, ProvenBackups};
 use crate::model::{BackupId, ProofMethod};
 use crate::repository::{Append, Io, LogPosition, MAX_NOTE_RACES};
 
-/// Records that all data of these backups was read and is sound, if the repository is writable. Best effort: errors are ignored, because the
-/// caller has the report.
-pub(super) fn record(io: &Io, backups: &[BackupId]) {
+/// Records the result of a check, if the repository is writable: the sound backups are proven if all data was read, and the damaged ones lose
+/// their proof. Best effort: errors are ignored, because the caller has the report.
+pub(super) fn record(io: &Io, backups: &[BackupId], report: &CheckReport, data: ReadData) {
     let config = io.repository.config();
     let may_write = config.version.check_writable().is_ok() && config.store.exclusive_create;
-    if !backups.is_empty() && may_write && io.storage().is_own() {
-        let _ = append(io, backups);
+    if !may_write || !io.storage().is_own() {
+        return;
+    }
+    let damaged: BTreeSet<BackupId> = report.damaged_backups.iter().copied().collect();
+    let sound = backups.iter().filter(|id| !damaged.contains(id));
+    let sound: Vec<BackupId> = sound.copied().collect();
+    let _ = append(io, &report.damaged_backups, None);
+    if data == ReadData::All {
+        let _ = append(io, &sound, Some(&ProofMethod::Check));
     }
 }
 
-fn append(io: &Io, backups: &[BackupId]) -> Result<()> {
+fn append(io: &Io, backups: &[BackupId], by: Option<&ProofMethod>) -> Result<()> {
+    if backups.is_empty() {
+        return Ok(());
+    }
     let mut position = LogPosition::read(io)?;
     for _ in 0..MAX_NOTE_RACES {
-        let live = |id: &&BackupId| position.state.backups.contains_key(id);
+        let changes = |id: &&BackupId| {
+            let backup = position.state.backups.get(id);
+            backup.is_some_and(|backup| by.is_some() || backup.proven.is_some())
+        };
         let proven = ProvenBackups {
             time: io.context.runtime.clock.now(),
-            by: ProofMethod::Check.name().to_owned(),
-            backups: backups.iter().filter(live).copied().collect(),
+            by: by.map_or(String::new(), |by| by.name().to_owned()),
+            backups: backups.iter().filter(changes).copied().collect(),
         };
         if proven.backups.is_empty() {
             return Ok(());

@@ -124,10 +124,12 @@ pub(super) fn backup(
             if described.tree != backup.tree {
                 let message = "it does not describe the backup that the log names";
                 report.findings.push(Finding::damage(&key, message));
+                losses.files.mark(backup.id);
             }
             references
         }
         Err(error) if error.kind() == ErrorKind::Damaged => {
+            losses.files.mark(backup.id);
             report
                 .findings
                 .push(Finding::damage(&key, in_one_line(&error)));
@@ -166,6 +168,7 @@ pub(super) fn backup(
                 if !gap.error.is_damage() {
                     return Err(gap.error);
                 }
+                walk.losses.files.mark(backup.id);
                 let message = format!(
                     "{}; {} entries from {} on cannot be listed",
                     in_one_line(&gap.error),

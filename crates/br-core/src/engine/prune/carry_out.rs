@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::decision::Decision;
 use super::{PruneReport, Work};
 use crate::engine::relocate::relocate_some;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::format::{LogEntry, Move};
 use crate::model::{BackupId, PackId, References, SegmentId};
 use crate::progress::Event;
@@ -84,7 +84,7 @@ impl Decision {
         };
         let leftovers = std::mem::take(&mut self.leftovers);
         // A deleted backup can come back until the next condemn entry, so its manifest stays until then.
-        let manifests: Vec<String> = leftovers
+        let mut manifests: Vec<String> = leftovers
             .iter()
             .filter(|key| is_manifest(key))
             .cloned()
@@ -108,7 +108,16 @@ impl Decision {
             segments_added: Vec::new(),
             segments_removed: Vec::new(),
         };
-        let news = match self.position.append_on_full_disk(io, &entry)? {
+        let mut appended = self.position.append_on_full_disk(io, &entry);
+        if appended
+            .as_ref()
+            .is_err_and(|error| error.kind() == ErrorKind::Full)
+        {
+            // Without a reserve only these manifests can make space for the entry. An undelete looks for its manifest again after its commit.
+            io.delete_all(std::mem::take(&mut manifests))?;
+            appended = self.position.append_on_full_disk(io, &entry);
+        }
+        let news = match appended? {
             Append::Lost(news) => news,
             Append::Done => {
                 let packs_to_delete = packs.iter().map(|pack| Layout::pack(*pack));

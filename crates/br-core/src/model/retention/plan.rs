@@ -66,6 +66,8 @@ pub enum KeepReason {
     UnclearTime,
     /// The newest backup of its group looks wrong.
     Anomaly,
+    /// The repository has recorded damage: the backups that would stay may not be sound.
+    Damage,
     /// The policy has no rule.
     NoRule,
 }
@@ -84,6 +86,17 @@ impl RetentionPlan {
         self.decisions()
             .filter(|decision| !decision.is_kept())
             .map(|decision| &decision.backup)
+    }
+
+    /// Keeps every backup, for this reason.
+    pub(crate) fn hold(&mut self, reason: &KeepReason) {
+        let all = self
+            .groups
+            .iter_mut()
+            .flat_map(|group| &mut group.decisions);
+        for decision in all.filter(|decision| !decision.is_kept()) {
+            decision.reasons.push(reason.clone());
+        }
     }
 
     /// Number of backups that stay.

@@ -64,9 +64,10 @@ impl<'a> Timeline<'a> {
             if complete.is_used_up() {
                 break;
             }
-            let counter = match backup.is_complete() {
-                true => &mut complete,
-                false => &mut incomplete,
+            let counter = if backup.is_complete() {
+                &mut complete
+            } else {
+                &mut incomplete
             };
             if counter.take() {
                 kept.push((at, KeepReason::Last));
@@ -82,9 +83,10 @@ impl<'a> Timeline<'a> {
             if complete.is_used_up() {
                 return kept;
             }
-            let counter = match self.backups[at].is_complete() {
-                true => &mut complete,
-                false => &mut incomplete,
+            let counter = if self.backups[at].is_complete() {
+                &mut complete
+            } else {
+                &mut incomplete
             };
             if counter.take() {
                 kept.push((at, self.reason(period, at)));
