@@ -159,7 +159,7 @@ fn incomplete_backups_do_not_push_out_complete_ones() {
 #[test]
 fn checked_backup_stays_as_the_last_proven_one() {
     let (repo, mut all) = repo_with(1);
-    let checked = repo.check().unwrap();
+    let checked = repo.prove().unwrap();
     assert!(checked.findings.is_empty());
     all.extend((10..13).map(|n| backup(&repo.reopen(20 + n), n)));
     let proven = &repo.reopen(3).backups().unwrap()[0];
@@ -184,13 +184,13 @@ fn damaged_backup_loses_its_proof_and_deletion_waits_for_repair() {
     let (repo, mut all) = repo_with(2);
     let before = repo.keys();
     all.push(backup(&repo, 5));
-    assert!(repo.check().unwrap().is_sound());
+    assert!(repo.prove().unwrap().is_sound());
     // The data that only the last backup needs.
     let added = repo.keys().into_iter().filter(|key| !before.contains(key));
     for key in added.filter(|key| key.starts_with("packs/")) {
         repo.faults.corrupt(key, Corruption::Flip(40));
     }
-    let checked = repo.check().unwrap();
+    let checked = repo.prove().unwrap();
     assert_eq!(checked.damaged_backups, all[2..]);
     let proven = |repo: &TestRepo| -> Vec<bool> {
         let backups = repo.backups().unwrap();

@@ -58,6 +58,16 @@ fn deleted_backups_come_back_to_their_places() {
 }
 
 #[test]
+fn backups_deleted_one_after_the_other_come_back_in_order() {
+    let (repo, all, _) = repo_with(3);
+    repo.delete(&[all[1].id]).unwrap();
+    repo.delete(&[all[2].id]).unwrap();
+    let _ = undelete(&repo, &[all[1].id]).unwrap();
+    let _ = undelete(&repo, &[all[2].id]).unwrap();
+    assert_eq!(repo.reopen(2).backups().unwrap(), all);
+}
+
+#[test]
 fn order_survives_checkpoints() {
     let (repo, all, _) = repo_with(4);
     repo.delete(&[all[1].id]).unwrap();

@@ -71,7 +71,9 @@ impl Ledger {
     }
 
     fn check(&self, cache: &std::path::Path, data: ReadData) {
-        let options = CheckOptions::default().with_data(data);
+        let options = CheckOptions::default()
+            .with_data(data)
+            .with_record_proof(data == ReadData::All);
         let repository = self.open(Some(cache));
         let report = block_on(check(&repository, &options, &self.bucket.context)).unwrap();
         assert!(report.is_sound());

@@ -171,6 +171,17 @@ impl TestRepo {
         block_on(check(&self.repository, &options, &self.context))
     }
 
+    /// As [`TestRepo::check`], and records which backups are proven.
+    ///
+    /// # Errors
+    /// As [`check`].
+    pub fn prove(&self) -> Result<CheckReport> {
+        let options = CheckOptions::default()
+            .with_data(ReadData::All)
+            .with_record_proof(true);
+        block_on(check(&self.repository, &options, &self.context))
+    }
+
     /// Removes backups from the backup list.
     ///
     /// # Errors

@@ -34,7 +34,7 @@ const EXAMPLES: &str = "\
 /// backup exists. On a local disk it also reads the header and the footer of each pack. br lists the damage and the files that
 /// it affects; everything else can still be restored.
 ///
-/// br records the damage in the repository: the next backup of the same data stores it again. With both --repair-index and
+/// With --read-data, br records in the repository which backups it verified. It also records the damage: the next backup of the same data stores it again. With both --repair-index and
 /// --read-data, br replaces damaged packs: it copies the readable data and drops the rest.
 #[derive(Debug, Args)]
 #[command(
@@ -53,6 +53,13 @@ pub(crate) struct CheckArgs {
     /// Read and verify a random part of the stored data: 10% or 512MiB
     #[arg(long, value_name = "SHARE", value_parser = parse_subset, conflicts_with = "read_data")]
     read_data_subset: Option<ReadData>,
+
+    /// Do not record in the repository which backups --read-data verified
+    ///
+    /// `br forget` never deletes the newest verified backup of a group. Give this option for a copy of a repository that another
+    /// program keeps equal to the original, such as rsync: a record would make the copy differ.
+    #[arg(long)]
+    no_record: bool,
 
     /// Rebuild a damaged index from the packs, and drop missing packs from it
     ///
@@ -108,6 +115,7 @@ pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandRes
     let options = CheckOptions::default()
         .with_backup(id)
         .with_data(data)
+        .with_record_proof(!args.no_record)
         .with_repair_index(args.repair_index)
         .with_repair_log(args.repair_log);
     let reporter = Arc::new(context.reporter());

@@ -246,11 +246,11 @@ fn span(text: &str) -> Result<KeepSpan, BadValue> {
 }
 
 fn tags(text: &str) -> Result<String, BadValue> {
-    if text.split(',').any(str::is_empty) {
+    if text.split(',').any(|tag| tag.trim().is_empty()) {
         let hint = "for example, write --keep-tag release, or --keep-tag a,b";
         return Err(BadValue::new("a tag must not be empty", hint));
     }
-    Ok(text.to_owned())
+    Ok(text.split(',').map(str::trim).collect::<Vec<_>>().join(","))
 }
 
 fn time_zone(text: &str) -> Result<TimeZone, BadValue> {

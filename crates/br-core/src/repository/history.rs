@@ -3,7 +3,7 @@
 //! Unlike the newest checkpoint, [`History`] also knows which backups were deleted, which segments were ever named, and which entries are
 //! missing or altered. Invariant: an unreadable entry never hides a readable one.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use jiff::Timestamp;
 
@@ -25,8 +25,10 @@ pub(crate) struct History {
     pub(crate) gone: BTreeSet<BackupId>,
     /// Backups that were deleted after the last condemn entry: their data and manifests exist.
     pub(crate) recoverable: Vec<DeletedBackup>,
-    /// For every deleted backup, the backup before it in the order of commits.
-    predecessors: HashMap<BackupId, Option<BackupId>>,
+    /// All backups that were ever committed, in the order of their first commits.
+    order: Vec<BackupId>,
+    /// The same, for look-ups.
+    known: HashSet<BackupId>,
     /// Segments that some entry added or removed.
     pub(crate) segments: BTreeSet<SegmentId>,
     /// Entries that are missing or cannot be used, in order.
@@ -116,6 +118,7 @@ impl History {
         self.digest = blake3::hash(bytes).to_hex().to_string();
         match &record.entry {
             LogEntry::Commit { backup, .. } => {
+                self.note_order(backup.id());
                 self.gone.remove(&backup.id());
                 self.recoverable.retain(|one| one.backup.id != backup.id());
             }
@@ -124,6 +127,8 @@ impl History {
                 self.recoverable.extend(deleted);
             }
             LogEntry::Checkpoint { .. } => {
+                let listed: Vec<_> = self.state.backups.values().map(|one| one.id).collect();
+                listed.into_iter().for_each(|id| self.note_order(id));
                 self.gone.extend(before);
                 let backups = &self.state.backups;
                 self.gone.retain(|id| !backups.contains_key(id));
@@ -139,39 +144,29 @@ impl History {
     }
 
     /// The backups that an entry will delete, as they are before it.
-    fn deleted_by(&mut self, record: &LogRecord) -> Vec<DeletedBackup> {
+    fn deleted_by(&self, record: &LogRecord) -> Vec<DeletedBackup> {
         let LogEntry::Delete { backups } = &record.entry else {
             return Vec::new();
         };
-        let going: HashSet<&BackupId> = backups.iter().collect();
-        let mut deleted = Vec::new();
-        let mut previous = None;
-        for backup in self.state.backups.values() {
-            if going.contains(&backup.id) {
-                self.predecessors.insert(backup.id, previous);
-                deleted.push(DeletedBackup {
-                    backup: backup.clone(),
-                    deleted: record.time,
-                });
-            }
-            previous = Some(backup.id);
-        }
-        deleted
+        let live = backups.iter().filter_map(|id| self.state.backups.get(id));
+        let deleted = live.map(|backup| DeletedBackup {
+            backup: backup.clone(),
+            deleted: record.time,
+        });
+        deleted.collect()
     }
 
     /// The nearest backup before a deleted one, in the order of commits, that exists.
     pub(crate) fn predecessor(&self, deleted: BackupId) -> Option<BackupId> {
-        let mut at = self.predecessors.get(&deleted).copied().flatten();
-        // Every step leads to an earlier commit, unless the log is hostile.
-        for _ in 0..self.predecessors.len() {
-            match at {
-                Some(id) if !self.state.backups.contains_key(&id) => {
-                    at = self.predecessors.get(&id).copied().flatten();
-                }
-                found => return found,
-            }
+        let before = self.order.iter().take_while(|id| **id != deleted);
+        let live = before.filter(|id| self.state.backups.contains_key(id));
+        live.last().copied()
+    }
+
+    fn note_order(&mut self, id: BackupId) {
+        if self.known.insert(id) {
+            self.order.push(id);
         }
-        at.filter(|id| self.state.backups.contains_key(id))
     }
 
     fn note(&mut self, first: u64, last: u64, reason: &str) {

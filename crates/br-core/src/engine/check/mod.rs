@@ -41,6 +41,9 @@ pub struct CheckOptions {
     /// Rebuild the backup list from the log and the manifests if the commit log is damaged or lost, and restore complete backups that no log
     /// entry names.
     pub repair_log: bool,
+    /// Record in the log which backups were proven, if all data is read. Not for a copy of a repository that another program keeps equal to
+    /// the original: the copy would differ.
+    pub record_proof: bool,
 }
 
 impl CheckOptions {
@@ -62,6 +65,13 @@ impl CheckOptions {
     #[must_use]
     pub const fn with_repair_index(mut self, repair: bool) -> Self {
         self.repair_index = repair;
+        self
+    }
+
+    /// Sets whether to record which backups were proven.
+    #[must_use]
+    pub const fn with_record_proof(mut self, record: bool) -> Self {
+        self.record_proof = record;
         self
     }
 
@@ -222,7 +232,8 @@ fn run(io: &Io, options: &CheckOptions) -> Result<CheckReport> {
             continue;
         }
         if let Ok(report) = &result {
-            proof::record(io, &wanted(&view, options)?, report, options.data);
+            let proves = options.record_proof && options.data == ReadData::All;
+            proof::record(io, &wanted(&view, options)?, report, proves);
         }
         return result;
     }

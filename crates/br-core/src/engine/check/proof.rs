@@ -2,15 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{CheckReport, ReadData};
+use super::CheckReport;
 use crate::error::Result;
 use crate::format::{LogEntry, ProvenBackups};
 use crate::model::{BackupId, ProofMethod};
 use crate::repository::{Append, Io, LogPosition, MAX_NOTE_RACES};
 
-/// Records the result of a check, if the repository is writable: the sound backups are proven if all data was read, and the damaged ones lose
-/// their proof. Best effort: errors are ignored, because the caller has the report.
-pub(super) fn record(io: &Io, backups: &[BackupId], report: &CheckReport, data: ReadData) {
+/// Records the result of a check, if the repository is writable: damaged backups lose their proof, and if `proves`, sound ones are proven. Best effort: errors are ignored, because the caller has the report.
+pub(super) fn record(io: &Io, backups: &[BackupId], report: &CheckReport, proves: bool) {
     let config = io.repository.config();
     let may_write = config.version.check_writable().is_ok() && config.store.exclusive_create;
     if !may_write || !io.storage().is_own() {
@@ -20,7 +19,7 @@ pub(super) fn record(io: &Io, backups: &[BackupId], report: &CheckReport, data: 
     let sound = backups.iter().filter(|id| !damaged.contains(id));
     let sound: Vec<BackupId> = sound.copied().collect();
     let _ = append(io, &report.damaged_backups, None);
-    if data == ReadData::All {
+    if proves {
         let _ = append(io, &sound, Some(&ProofMethod::Check));
     }
 }

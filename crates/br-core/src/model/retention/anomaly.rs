@@ -13,7 +13,7 @@ const USUAL: usize = 10;
 pub enum Anomaly {
     /// It has no bytes at all.
     Empty {
-        /// Usual bytes.
+        /// Bytes of the last complete backup that has some.
         usual: u64,
     },
     /// It has less than half of the usual bytes.
@@ -36,13 +36,18 @@ impl Anomaly {
     /// Compares the newest of these backups, which are in the order of their commits, with the complete ones before it.
     pub(super) fn of(backups: &[&Backup]) -> Option<Self> {
         let (newest, earlier) = backups.split_last()?;
-        let complete = earlier.iter().rev().filter(|backup| backup.is_complete());
+        let complete = || earlier.iter().rev().filter(|backup| backup.is_complete());
+        // However many empty backups follow: only a person can say that this is right.
+        let last_with_data = complete()
+            .map(|backup| backup.totals.bytes)
+            .find(|bytes| *bytes > 0);
+        if let (0, Some(usual)) = (newest.totals.bytes, last_with_data) {
+            return Some(Self::Empty { usual });
+        }
+        let complete = complete();
         let totals: Vec<_> = complete.take(USUAL).map(|backup| backup.totals).collect();
         let bytes = newest.totals.bytes;
         let usual = median(totals.iter().map(|totals| totals.bytes))?;
-        if bytes == 0 && usual > 0 {
-            return Some(Self::Empty { usual });
-        }
         if bytes < usual.div_ceil(2) {
             return Some(Self::FewBytes { bytes, usual });
         }

@@ -77,7 +77,10 @@ fn reasons(policy: &RetentionPolicy, all: &[&Backup], now: Timestamp) -> Vec<Vec
     kept.extend(unclear.map(|at| (*at, KeepReason::UnclearTime)));
     let zone = &policy.time_zone;
     let whole = Timeline::new(all, dated.clone(), zone);
-    let readings = readings.map(|reading| Timeline::new(all, reading.into_iter().collect(), zone));
+    let in_place = Timeline::in_place(all, dated.clone(), zone);
+    let [earlier, later] =
+        readings.map(|reading| Timeline::new(all, reading.into_iter().collect(), zone));
+    let readings = [earlier, later, in_place];
     for rule in &policy.rules {
         if rule.uses_times() {
             let by_times = readings.iter().flat_map(|reading| reading.apply(rule));
@@ -94,7 +97,7 @@ fn reasons(policy: &RetentionPolicy, all: &[&Backup], now: Timestamp) -> Vec<Vec
         reasons[at].push(reason);
     }
     let is_kept: Vec<bool> = reasons.iter().map(|reasons| !reasons.is_empty()).collect();
-    for (at, reason) in fill_up(all, &is_kept, policy.minimum) {
+    for (at, reason) in fill_up(all, &dated, &is_kept, policy.minimum) {
         reasons[at].push(reason);
     }
     for reasons in &mut reasons {

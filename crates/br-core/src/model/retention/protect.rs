@@ -25,10 +25,15 @@ pub(super) fn protected(backups: &[&Backup]) -> Vec<Kept> {
     kept
 }
 
-/// The newest complete backups that are missing for the minimum.
-pub(super) fn fill_up(backups: &[&Backup], is_kept: &[bool], minimum: u32) -> Vec<Kept> {
+/// The newest complete backups that are missing for the minimum. Only those at the positions `dated` count.
+pub(super) fn fill_up(
+    backups: &[&Backup],
+    dated: &[usize],
+    is_kept: &[bool],
+    minimum: u32,
+) -> Vec<Kept> {
     let complete = || {
-        let all = backups.iter().enumerate().rev();
+        let all = dated.iter().rev().map(|at| (*at, backups[*at]));
         all.filter(|(_, backup)| backup.is_complete())
     };
     let there = complete().filter(|(at, _)| is_kept[*at]).count();

@@ -2,6 +2,7 @@
 //!
 //! Invariant: the times of a [`Timeline`] never decrease, so the backups of a period are next to each other.
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::{KeepCount, KeepReason, KeepSpan, Period, RetentionRule};
@@ -10,6 +11,7 @@ use crate::model::Backup;
 /// Backups of a group in the order of their commits. Their times never decrease.
 pub(super) struct Timeline<'a> {
     backups: Vec<&'a Backup>,
+    times: Vec<Timestamp>,
     /// The position of each in the whole group.
     positions: Vec<usize>,
     zone: &'a TimeZone,
@@ -23,9 +25,26 @@ impl<'a> Timeline<'a> {
     pub(super) fn new(group: &[&'a Backup], positions: Vec<usize>, zone: &'a TimeZone) -> Self {
         Self {
             backups: positions.iter().map(|at| group[*at]).collect(),
+            times: positions.iter().map(|at| group[*at].started).collect(),
             positions,
             zone,
         }
+    }
+
+    /// As [`Timeline::new`], with a backup that is dated before an earlier one at the time of that one: so it is judged by its place in the
+    /// order of commits, too.
+    pub(super) fn in_place(
+        group: &[&'a Backup],
+        positions: Vec<usize>,
+        zone: &'a TimeZone,
+    ) -> Self {
+        let mut timeline = Self::new(group, positions, zone);
+        let mut latest = Timestamp::MIN;
+        for time in &mut timeline.times {
+            latest = latest.max(*time);
+            *time = latest;
+        }
+        timeline
     }
 
     /// The backups that a rule keeps.
@@ -116,7 +135,7 @@ impl<'a> Timeline<'a> {
     /// The newest complete backup of each period, or the newest incomplete one where there is no complete one. The latest period is first;
     /// backups before `from` are left out.
     fn newest_of_each(&self, period: Period, from: usize) -> Vec<usize> {
-        let number = |at: usize| period.number(self.backups[at].started, self.zone);
+        let number = |at: usize| period.number(self.times[at], self.zone);
         let mut newest: Vec<(_, usize)> = Vec::new();
         for at in (from..self.backups.len()).rev() {
             let of = number(at);
@@ -141,16 +160,16 @@ impl<'a> Timeline<'a> {
     /// The first backup that is younger than `span`, counted back from the newest complete one.
     fn start_of(&self, span: &KeepSpan) -> usize {
         // Counted from an incomplete backup, the time would remove complete ones.
-        let complete = self.backups.iter().rfind(|backup| backup.is_complete());
-        let Some(newest) = complete.or(self.backups.last()) else {
+        let complete = self.backups.iter().rposition(|backup| backup.is_complete());
+        let newest = complete.or_else(|| self.backups.len().checked_sub(1));
+        let Some(newest) = newest else {
             return 0;
         };
-        let start = span.before(newest.started, self.zone);
-        self.backups
-            .partition_point(|backup| backup.started <= start)
+        let start = span.before(self.times[newest], self.zone);
+        self.times.partition_point(|time| *time <= start)
     }
 
     fn reason(&self, period: Period, at: usize) -> KeepReason {
-        KeepReason::Every(period, period.label(self.backups[at].started, self.zone))
+        KeepReason::Every(period, period.label(self.times[at], self.zone))
     }
 }

@@ -368,6 +368,32 @@ fn strange_newest_backup_holds_its_group() {
 }
 
 #[test]
+fn empty_backups_hold_the_group_however_many_there_are() {
+    let mut all = backups((0..40).map(|n| n * DAY));
+    for backup in &mut all[2..] {
+        backup.totals.bytes = 0;
+    }
+    assert_eq!(kept(&policy("last=2"), &all).len(), 40);
+}
+
+#[test]
+fn backup_with_time_of_1970_is_judged_by_its_place() {
+    let mut times: Vec<i64> = (0..6).map(|n| n * DAY).collect();
+    times[3] = -20_000 * DAY;
+    assert_eq!(
+        kept(&policy("within=30d"), &backups(times)),
+        [0, 1, 2, 3, 4, 5]
+    );
+}
+
+#[test]
+fn minimum_does_not_count_backups_of_the_future() {
+    let all = backups([0, DAY, 2 * DAY, 500 * DAY, 501 * DAY]);
+    let plan = decide(&policy("tag=x").with_minimum(2), &all, at(3 * DAY));
+    assert_eq!(numbers(&plan, |reasons| !reasons.is_empty()), [1, 2, 3, 4]);
+}
+
+#[test]
 fn strange_backups_in_a_row_hold_the_group() {
     let mut all = backups((0..14).map(|n| n * DAY));
     for backup in &mut all[10..] {
