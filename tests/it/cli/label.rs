@@ -20,6 +20,7 @@ fn tags_are_added_and_removed() {
     session.run(["tag", "add", "a"]).expect(2);
     session.run(["tag", "add", "a,,b", "latest"]).expect(2);
     session.run(["tag", "add", "", "latest"]).expect(2);
+    session.run(["tag", "add", "a\tb", "latest"]).expect(2);
     session.run(["tag", "add", "a", "ffffffff"]).expect(2);
 }
 

@@ -14,7 +14,7 @@ use crate::exit_code::ExitStatus;
 use crate::help::{examples, exit_codes_and};
 use crate::output::format;
 use crate::output::json::{BackupJson, Summary};
-use crate::values::BadValue;
+use crate::values::{self, BadValue};
 
 const MORE_CODES: &[ExitStatus] = &[ExitStatus::Conflict];
 
@@ -75,11 +75,9 @@ impl FromStr for TagList {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        let tags: Vec<String> = text.split(',').map(str::to_owned).collect();
-        if tags.iter().any(String::is_empty) {
-            let hint = "separate tags by single commas, such as daily,web";
-            return Err(BadValue::new(format!("`{text}` has an empty tag"), hint));
-        }
+        let word = values::word("br tag add daily latest");
+        let tags = text.split(',').map(|tag| word(tag.trim()));
+        let tags = tags.collect::<Result<Vec<String>, BadValue>>()?;
         Ok(Self(tags))
     }
 }
