@@ -303,6 +303,7 @@ impl ForgetArgs {
     async fn options(
         &self,
         repository: &Repository,
+        group_by: GroupBy,
         context: &CommandContext,
     ) -> Result<ForgetOptions, CommandError> {
         let mut ids = Vec::new();
@@ -312,7 +313,7 @@ impl ForgetArgs {
         let zone = self.time_zone.clone().unwrap_or_else(TimeZone::system);
         let mut policy = RetentionPolicy::new(zone)
             .with_minimum(self.rules.min)
-            .with_group_by(self.group_by()?)
+            .with_group_by(group_by)
             .with_ignore_anomalies(self.force);
         policy.rules = self.rules.rules(ids);
         if policy.is_empty() {
@@ -325,9 +326,9 @@ impl ForgetArgs {
 }
 
 pub(crate) async fn run(args: &ForgetArgs, context: &CommandContext) -> CommandResult {
-    args.group_by()?;
+    let group_by = args.group_by()?;
     let repository = context.open().await?;
-    let options = args.options(&repository, context).await?;
+    let options = args.options(&repository, group_by, context).await?;
     let plan = forget::plan(&repository, &options, &context.engine()).await?;
     let output = &context.output;
     let going = plan.retention.removed().count();

@@ -146,9 +146,7 @@ fn print_plan(report: &ImportReport, context: &CommandContext) -> Result<(), Com
         ]);
     }
     let mut lines = context.output.lines();
-    for line in table.lines() {
-        lines.line(&line)?;
-    }
+    lines.table(table, None, &[])?;
     lines.line(&format!("{}; dry run: nothing was changed", counts(report)))?;
     lines.finish()
 }

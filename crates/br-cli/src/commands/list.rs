@@ -69,15 +69,10 @@ pub(crate) async fn run(args: &ListArgs, context: &CommandContext) -> CommandRes
         });
         return Ok(ExitStatus::Ok);
     }
-    let mut table = table(&backups, &short, output.is_verbose());
+    let table = table(&backups, &short, output.is_verbose());
     let width = output.terminal_width().filter(|_| !output.is_verbose());
-    if let Some(width) = width {
-        table.fit(width, &SHRINK);
-    }
     let mut lines = output.lines();
-    for line in table.lines() {
-        lines.line(&width.map_or_else(|| line.clone(), |width| format::cut(&line, width)))?;
-    }
+    lines.table(table, width, &SHRINK)?;
     lines.finish()?;
     Ok(ExitStatus::Ok)
 }

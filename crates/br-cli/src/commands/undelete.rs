@@ -113,8 +113,6 @@ fn print(candidates: &[Candidate], output: &Output) -> Result<(), CommandError> 
         ]);
     }
     let mut lines = output.lines();
-    for line in table.lines() {
-        lines.line(&line)?;
-    }
+    lines.table(table, None, &[])?;
     lines.finish()
 }

@@ -131,6 +131,21 @@ impl Lines {
         writeln!(self.0, "{text}").map_err(|error| CommandError::output(&error))
     }
 
+    /// Prints a table. With the width of a terminal, the table fits it: `shrink` as for [`Table::fit`].
+    pub(crate) fn table(
+        &mut self,
+        mut table: Table,
+        width: Option<usize>,
+        shrink: &[(&str, usize)],
+    ) -> Result<(), CommandError> {
+        let Some(width) = width else {
+            return table.lines().iter().try_for_each(|line| self.line(line));
+        };
+        table.fit(width, shrink);
+        let mut lines = table.lines().into_iter();
+        lines.try_for_each(|line| self.line(&format::cut(&line, width)))
+    }
+
     /// Prints raw bytes.
     pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), CommandError> {
         self.0

@@ -28,13 +28,8 @@ pub(crate) fn print(
             lines.line("")?;
         }
         lines.line(&group_name(&group.key))?;
-        let mut table = table(group, &short, dry_run, output.is_verbose());
-        if let Some(width) = width {
-            table.fit(width, &SHRINK);
-        }
-        for line in table.lines() {
-            lines.line(&width.map_or_else(|| line.clone(), |width| format::cut(&line, width)))?;
-        }
+        let table = table(group, &short, dry_run, output.is_verbose());
+        lines.table(table, width, &SHRINK)?;
     }
     let going = plan.removed().count() as u64;
     let (kept, going) = (

@@ -1,6 +1,7 @@
 //! Changes of what a user says about a backup: tags, note, pin.
 //!
-//! [`label`] applies a [`LabelChange`]. Invariant: only the description in the backup list changes; content, times and the order of backups stay.
+//! [`label`] applies a [`LabelChange`]. Invariant: only the description in the backup list changes; content, times and the order of backups
+//! stay.
 
 use crate::error::Result;
 use crate::format::LogEntry;

@@ -142,12 +142,8 @@ fn append(io: &Io, id: BackupId) -> Result<Backup> {
 /// Deletes a backup again whose manifest was deleted at the moment of its commit, by a prune on a full disk without a reserve.
 fn take_back(io: &Io, id: BackupId) -> Error {
     let deleted = append_delete(io, |state| {
-        Ok(state
-            .backups
-            .get(&id)
-            .map(|backup| backup.id)
-            .into_iter()
-            .collect())
+        let is_live = state.backups.contains_key(&id);
+        Ok(is_live.then_some(id).into_iter().collect())
     });
     deleted.err().unwrap_or_else(|| pruned(id))
 }

@@ -70,9 +70,7 @@ pub(crate) fn remember(io: &Io) {
         Ok(mut found) => std::mem::take(&mut *found),
         Err(_) => return,
     };
-    let config = io.repository.config();
-    let may_write = config.version.check_writable().is_ok() && config.store.exclusive_create;
-    if found.bad.is_empty() && found.sound.is_empty() || !may_write || !io.storage().is_own() {
+    if found.bad.is_empty() && found.sound.is_empty() || !io.may_take_notes() {
         return;
     }
     // Ignore a failure: the caller's own report names the damage.

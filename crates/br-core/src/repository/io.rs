@@ -140,6 +140,13 @@ impl Io {
         self.context.progress.event(Event::Warning(warning));
     }
 
+    /// True if an operation that only reads may add a log entry with what it found: damage, or proof.
+    pub(crate) fn may_take_notes(&self) -> bool {
+        let config = self.repository.config();
+        let is_writable = config.version.check_writable().is_ok();
+        is_writable && config.store.exclusive_create && self.storage().is_own()
+    }
+
     pub(crate) fn check_cancelled(&self) -> Result<()> {
         if self.context.cancel.is_cancelled() {
             Err(Error::interrupted())

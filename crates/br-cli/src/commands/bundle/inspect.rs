@@ -179,10 +179,7 @@ fn tables(reports: &[TableReport], lines: &mut Lines) -> Result<(), CommandError
             header.map_or_else(|| "-".to_owned(), |header| format::text(&header.node)),
         ]);
     }
-    for line in table.lines() {
-        lines.line(&line)?;
-    }
-    Ok(())
+    lines.table(table, None, &[])
 }
 
 fn files(inspection: &Inspection, lines: &mut Lines) -> Result<(), CommandError> {
@@ -197,10 +194,7 @@ fn files(inspection: &Inspection, lines: &mut Lines) -> Result<(), CommandError>
             format::text(member.path.as_str()),
         ]);
     }
-    for line in table.lines() {
-        lines.line(&line)?;
-    }
-    Ok(())
+    lines.table(table, None, &[])
 }
 
 fn places(configs: &[ConfigReport], lines: &mut Lines) -> Result<(), CommandError> {

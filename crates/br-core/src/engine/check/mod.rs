@@ -222,7 +222,8 @@ fn run(io: &Io, options: &CheckOptions) -> Result<CheckReport> {
         };
         let view = View::open(io)?;
         let mut position = view.position.clone();
-        let result = look(io, options, &view, &manifests, report.clone());
+        let wanted = wanted(&view, options)?;
+        let result = look(io, options, &view, &wanted, &manifests, report.clone());
         let alarm = match &result {
             Ok(report) => !report.is_sound(),
             Err(error) => error.kind() == ErrorKind::Damaged,
@@ -233,19 +234,19 @@ fn run(io: &Io, options: &CheckOptions) -> Result<CheckReport> {
         }
         if let Ok(report) = &result {
             let proves = options.record_proof && options.data == ReadData::All;
-            proof::record(io, &wanted(&view, options)?, report, proves);
+            proof::record(io, &wanted, report, proves);
         }
         return result;
     }
     Err(conflict())
 }
 
-/// The backups that are checked.
-fn wanted(view: &View, options: &CheckOptions) -> Result<Vec<BackupId>> {
+/// The backups to check.
+fn wanted(view: &View, options: &CheckOptions) -> Result<Vec<Backup>> {
     let state = &view.position.state;
     Ok(match &options.backup {
-        Some(selector) => vec![state.find(selector)?.id],
-        None => state.backups.values().map(|backup| backup.id).collect(),
+        Some(selector) => vec![state.find(selector)?.clone()],
+        None => state.backups.values().cloned().collect(),
     })
 }
 
@@ -254,6 +255,7 @@ fn look(
     io: &Io,
     options: &CheckOptions,
     view: &View,
+    wanted: &[Backup],
     manifests: &[ObjectInfo],
     mut report: CheckReport,
 ) -> Result<CheckReport> {
@@ -265,10 +267,6 @@ fn look(
         }
         (Some(_), None) => {}
     }
-    let wanted = match &options.backup {
-        Some(selector) => vec![view.position.state.find(selector)?.clone()],
-        None => view.position.state.backups.values().cloned().collect(),
-    };
     let index = view.reader.index();
     for (id, reason) in &index.damaged {
         report.findings.push(Finding::damage(
@@ -279,7 +277,7 @@ fn look(
     // A check that reads every pack ignores damage recorded by earlier runs.
     let mut losses = structure::Losses::new(options.data != ReadData::All);
     let found = if options.backup.is_some() {
-        let used = look_at_structure(io, options, view, &wanted, &mut losses, &mut report)?;
+        let used = look_at_structure(io, options, view, wanted, &mut losses, &mut report)?;
         read_data(io, view, options.data, Some(&used), &mut report)?
     } else {
         // Reading packs does not depend on the structure check: run both in parallel.
@@ -290,7 +288,7 @@ fn look(
             };
             let reading = thread::Builder::new().spawn_scoped(scope, read);
             let losses = &mut losses;
-            let looked = look_at_structure(io, options, view, &wanted, losses, &mut report);
+            let looked = look_at_structure(io, options, view, wanted, losses, &mut report);
             let (found, read) = match reading {
                 Ok(thread) => thread
                     .join()
@@ -302,7 +300,7 @@ fn look(
             Ok::<_, Error>(found)
         })?
     };
-    report_data(view, &wanted, found, &mut losses.files, &mut report);
+    report_data(view, wanted, found, &mut losses.files, &mut report);
     losses.report(&mut report);
     report.damaged_backups = losses.files.affected();
     let (files, count) = losses.files.finish();

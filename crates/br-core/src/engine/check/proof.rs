@@ -5,19 +5,18 @@ use std::collections::BTreeSet;
 use super::CheckReport;
 use crate::error::Result;
 use crate::format::{LogEntry, ProvenBackups};
-use crate::model::{BackupId, ProofMethod};
+use crate::model::{Backup, BackupId, ProofMethod};
 use crate::repository::{Append, Io, LogPosition, MAX_NOTE_RACES};
 
-/// Records the result of a check, if the repository is writable: damaged backups lose their proof, and if `proves`, sound ones are proven. Best effort: errors are ignored, because the caller has the report.
-pub(super) fn record(io: &Io, backups: &[BackupId], report: &CheckReport, proves: bool) {
-    let config = io.repository.config();
-    let may_write = config.version.check_writable().is_ok() && config.store.exclusive_create;
-    if !may_write || !io.storage().is_own() {
+/// Records the result of a check, if the repository is writable: damaged backups lose their proof, and if `proves`, sound ones are proven.
+/// Best effort: errors are ignored, because the caller has the report.
+pub(super) fn record(io: &Io, checked: &[Backup], report: &CheckReport, proves: bool) {
+    if !io.may_take_notes() {
         return;
     }
     let damaged: BTreeSet<BackupId> = report.damaged_backups.iter().copied().collect();
-    let sound = backups.iter().filter(|id| !damaged.contains(id));
-    let sound: Vec<BackupId> = sound.copied().collect();
+    let sound = checked.iter().map(|backup| backup.id);
+    let sound: Vec<BackupId> = sound.filter(|id| !damaged.contains(id)).collect();
     let _ = append(io, &report.damaged_backups, None);
     if proves {
         let _ = append(io, &sound, Some(&ProofMethod::Check));

@@ -75,21 +75,18 @@ impl Decision {
     /// Frees space on a full disk: deletes data that no backup relies on, and writes as little as possible. The packs condemned here stay
     /// in the index until a later prune has enough space to rewrite it.
     pub(super) fn free(mut self, io: &Io, work: &mut Work) -> Result<()> {
-        let removed = self.position.gone.clone();
+        let leftovers = std::mem::take(&mut self.leftovers);
+        let removed = &self.position.gone;
         let is_segment = |key: &String| {
             Layout::id::<SegmentId>(key).is_some_and(|id| removed.segments.contains(&id))
         };
         let is_manifest = |key: &String| {
             Layout::id::<BackupId>(key).is_some_and(|id| removed.backups.contains(&id))
         };
-        let leftovers = std::mem::take(&mut self.leftovers);
         // A deleted backup can come back until the next condemn entry, so its manifest stays until then.
-        let mut manifests: Vec<String> = leftovers
-            .iter()
-            .filter(|key| is_manifest(key))
-            .cloned()
-            .collect();
-        let mut keys: Vec<String> = leftovers.into_iter().filter(is_segment).collect();
+        let (mut manifests, others): (Vec<String>, Vec<String>) =
+            leftovers.into_iter().partition(is_manifest);
+        let mut keys: Vec<String> = others.into_iter().filter(is_segment).collect();
         let condemned = &self.position.state.condemned;
         keys.extend(condemned.iter().map(|pack| Layout::pack(*pack)));
         let there = condemned.iter().filter_map(|pack| self.doomed.get(pack));

@@ -71,22 +71,23 @@ fn reasons(policy: &RetentionPolicy, all: &[&Backup], now: Timestamp) -> Vec<Vec
         (0..all.len()).partition(|at| all[*at].started <= latest);
     let mut kept: Vec<Kept> = protected(all);
     kept.extend(future.into_iter().map(|at| (at, KeepReason::InFuture)));
-    let readings = readings(all, &dated);
-    let is_in_none = |at: &usize| readings.iter().all(|reading| !reading.contains(at));
-    let unclear = dated.iter().filter(|at| is_in_none(at));
-    kept.extend(unclear.map(|at| (*at, KeepReason::UnclearTime)));
     let zone = &policy.time_zone;
-    let whole = Timeline::new(all, dated.clone(), zone);
+    // Where times contradict the order of commits, there are more readings than this one, and either keeps.
     let in_place = Timeline::in_place(all, dated.clone(), zone);
-    let [earlier, later] =
-        readings.map(|reading| Timeline::new(all, reading.into_iter().collect(), zone));
-    let readings = [earlier, later, in_place];
+    let mut others = Vec::new();
+    if !dated.is_sorted_by_key(|at| all[*at].started) {
+        let readings = readings(all, &dated);
+        let is_in_none = |at: &usize| readings.iter().all(|reading| !reading.contains(at));
+        let unclear = dated.iter().filter(|at| is_in_none(at));
+        kept.extend(unclear.map(|at| (*at, KeepReason::UnclearTime)));
+        others.extend(
+            readings.map(|reading| Timeline::new(all, reading.into_iter().collect(), zone)),
+        );
+    }
     for rule in &policy.rules {
+        kept.extend(in_place.apply(rule));
         if rule.uses_times() {
-            let by_times = readings.iter().flat_map(|reading| reading.apply(rule));
-            kept.extend(by_times);
-        } else {
-            kept.extend(whole.apply(rule));
+            kept.extend(others.iter().flat_map(|reading| reading.apply(rule)));
         }
     }
     if policy.is_empty() {
