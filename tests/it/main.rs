@@ -26,6 +26,8 @@ mod faults;
 mod forget;
 mod full;
 mod fuzz;
+mod head;
+mod keys;
 mod kill;
 mod label;
 mod large;

@@ -267,6 +267,13 @@ impl CommandContext {
 
     /// Opens the repository. Prompts for the password if one is needed and there is a terminal.
     pub(crate) async fn open(&self) -> Result<Repository, CommandError> {
+        Ok(self.open_with_password().await?.0)
+    }
+
+    /// As [`CommandContext::open`]; also returns the password.
+    pub(crate) async fn open_with_password(
+        &self,
+    ) -> Result<(Repository, Option<Password>), CommandError> {
         let place = self.place()?;
         let mut password = self.password()?;
         let given = password.is_some();
@@ -281,7 +288,7 @@ impl CommandContext {
             let error = match opened {
                 Ok(repository) => {
                     self.use_cache(&repository);
-                    return Ok(repository);
+                    return Ok((repository, password));
                 }
                 Err(error) => error,
             };

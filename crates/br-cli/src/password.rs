@@ -39,13 +39,13 @@ impl Password {
     /// Options take precedence over the environment, and a file over a command over the password itself.
     pub(crate) fn find(options: &GlobalOptions) -> Result<Option<Self>, CommandError> {
         if let Some(file) = Self::file(options)? {
-            return Self::from_file(&file).map(Some);
+            return Self::from_file(&file, "--password-file or BR_PASSWORD_FILE").map(Some);
         }
         if let Some(command) = &options.password_command {
-            return Self::from_command(command.as_ref()).map(Some);
+            return Self::from_command(command.as_ref(), COMMAND).map(Some);
         }
         if let Some(command) = secret_variable("BR_PASSWORD_COMMAND")? {
-            return Self::from_command(&command).map(Some);
+            return Self::from_command(&command, COMMAND).map(Some);
         }
         let Some(value) = secret_variable("BR_PASSWORD")? else {
             return Ok(None);
@@ -86,14 +86,14 @@ impl Password {
         }
     }
 
-    fn from_file(path: &Path) -> Result<Self, CommandError> {
-        let secret = Secret::of_file(path, "--password-file").map_err(|error| {
+    /// Reads the password from the file that `option` names.
+    pub(crate) fn from_file(path: &Path, option: &str) -> Result<Self, CommandError> {
+        let first = option.split(' ').next().unwrap_or(option);
+        let secret = Secret::of_file(path, first).map_err(|error| {
+            let check = format!("check {option}");
             let (message, hint) = match error {
                 BadSecret::Empty => ("is empty", "write the password into it"),
-                BadSecret::Io(_) | BadSecret::Taken(_) => (
-                    "cannot be read",
-                    "check --password-file or BR_PASSWORD_FILE",
-                ),
+                BadSecret::Io(_) | BadSecret::Taken(_) => ("cannot be read", &*check),
                 _ => ("contains no valid password", ONE_LINE),
             };
             let message = format!("the password file {} {message}", path.display());
@@ -106,9 +106,11 @@ impl Password {
         Ok(Self(secret))
     }
 
-    fn from_command(command: &OsStr) -> Result<Self, CommandError> {
-        const HINT: &str = "run the command of --password-command or BR_PASSWORD_COMMAND yourself: it must \
-                            print only the password, on one line, and exit with 0";
+    /// Takes the password from the output of the command that `option` names.
+    pub(crate) fn from_command(command: &OsStr, option: &str) -> Result<Self, CommandError> {
+        let hint = &*format!(
+            "run the command of {option} yourself: it must print only the password, on one line, and exit with 0"
+        );
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(command).env_remove("BR_PASSWORD");
         shell.stdin(Stdio::inherit()).stderr(Stdio::inherit());
@@ -118,19 +120,22 @@ impl Password {
         if !output.status.success() {
             drop(Secret::of_output(output.stdout));
             let message = format!("the password command failed: {}", output.status);
-            return Err(refused(message, HINT));
+            return Err(refused(message, hint));
         }
         let secret = Secret::of_output(output.stdout).map_err(|error| match error {
-            BadSecret::Empty => refused("the password command printed no password", HINT),
+            BadSecret::Empty => refused("the password command printed no password", hint),
             BadSecret::SeveralLines => refused(
                 "the password command printed more than one line",
                 "print one line only, as in --password-command 'pass show backup | head -n 1'",
             ),
-            error => refused("the password command printed no password", HINT).because(&error),
+            error => refused("the password command printed no password", hint).because(&error),
         })?;
         Ok(Self(secret))
     }
 }
+
+/// The options that name a command for the password.
+const COMMAND: &str = "--password-command or BR_PASSWORD_COMMAND";
 
 /// The rule for passwords.
 const ONE_LINE: &str = "a password is one line of text and must not be empty; br ignores a line break at the end and a byte \
@@ -152,12 +157,12 @@ mod tests {
 
     #[test]
     fn command_output_of_one_line_is_password() {
-        let password = Password::from_command("printf 'one two\\r\\n'".as_ref()).unwrap();
+        let password = Password::from_command("printf 'one two\\r\\n'".as_ref(), COMMAND).unwrap();
         assert_eq!(password.as_bytes(), b"one two");
-        let error = Password::from_command("echo secret; exit 3".as_ref()).unwrap_err();
+        let error = Password::from_command("echo secret; exit 3".as_ref(), COMMAND).unwrap_err();
         assert_eq!(error.status, ExitStatus::AccessDenied);
         assert!(!format!("{error:?}").contains("secret"));
-        assert!(Password::from_command("true".as_ref()).is_err());
-        assert!(Password::from_command("printf 'one\\ntwo\\n'".as_ref()).is_err());
+        assert!(Password::from_command("true".as_ref(), COMMAND).is_err());
+        assert!(Password::from_command("printf 'one\\ntwo\\n'".as_ref(), COMMAND).is_err());
     }
 }

@@ -177,7 +177,7 @@ impl Error {
     /// An error for an object that cannot be decoded.
     pub(crate) fn format(object: &str, error: FormatError) -> Self {
         let kind = match error {
-            FormatError::Password => ErrorKind::Password,
+            FormatError::Password | FormatError::OutdatedKey => ErrorKind::Password,
             ref newer if newer.is_newer() => ErrorKind::UnsupportedFormat,
             _ => ErrorKind::Damaged,
         };

@@ -81,7 +81,8 @@ pub use format::{
 };
 pub use progress::{Action, Context, Event, Progress, Silent};
 pub use repository::{
-    BackupFilter, BackupSelector, CacheOptions, InitOptions, Repository, ShortIds,
+    BackupFilter, BackupSelector, CacheOptions, InitOptions, Key, LogHead, LogHeadError,
+    MasterKeyChange, NewKey, Repository, ShortIds,
 };
 pub use warning::{Note, Warning};
 

@@ -70,7 +70,7 @@ const NOT_RUN: [(&str, &str, &str); 10] = [
 ];
 
 /// Events before a line that the document does not show: document, start of the line, and the event.
-const BEFORE: [(&str, &str, &str); 10] = [
+const BEFORE: [(&str, &str, &str); 11] = [
     (
         "README.md",
         "br diff --repo",
@@ -95,6 +95,12 @@ const BEFORE: [(&str, &str, &str); 10] = [
         "docs/retention.md",
         "br forget --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --dry-run",
         "br -r srv/backup backup --init docs",
+    ),
+    (
+        "docs/keys.md",
+        "br key list",
+        "mkdir -p root && umask 077 && echo 'open sesame' | tee root/password root/new-password && \
+         br -r srv/backup --password-file root/password init",
     ),
     (
         "docs/emqx.md",
@@ -435,6 +441,10 @@ fn run(document: &str, used: &mut Vec<(&'static str, &'static str)>, failures: &
             if ["docs/cli/exit-codes.md", "docs/retention.md"].contains(&document) {
                 sandbox.exports = "export BR_REPOSITORY=srv/backup\n".to_owned();
             }
+            if document == "docs/keys.md" {
+                sandbox.exports =
+                    "export BR_REPOSITORY=srv/backup BR_PASSWORD_FILE=root/password\n".to_owned();
+            }
             let command = sandbox.translate(&text);
             let output = sandbox.bash(&command);
             if output.code != Some(0) {
@@ -467,12 +477,13 @@ fn every_command_line_in_the_documents_runs() {
 }
 
 /// Examples of the help that no test can run, by beginning, and why.
-const EXAMPLES_NOT_RUN: [(&str, &str); 6] = [
+const EXAMPLES_NOT_RUN: [(&str, &str); 7] = [
     (
         "br -r /mnt/disk/backup init --encrypt",
         "it asks on a terminal",
     ),
     ("br backup / ", "it reads the whole machine"),
+    ("br key", "docs/keys.md has the same commands, and is run"),
     (
         "br matrixone",
         "docs/matrixone.md has the same commands, and is run",

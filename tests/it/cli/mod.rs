@@ -15,6 +15,7 @@ mod help;
 mod hostile;
 mod import;
 mod init;
+mod key;
 mod label;
 mod list;
 mod ls;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use br_core::BackupSelector;
 use br_core::engine::check::{CheckOptions, CheckReport, Finding, ReadData, Severity};
+use br_core::{BackupSelector, Error, ErrorKind, LogHead};
 use clap::Args;
 
 use super::which::FilterArgs;
@@ -75,6 +75,12 @@ pub(crate) struct CheckArgs {
     #[arg(long)]
     repair_log: bool,
 
+    /// Fail if the repository lacks this entry of its log, as `br export-head` printed it
+    ///
+    /// This detects that backups were removed from the storage, or that an old copy of the repository took its place.
+    #[arg(long, value_name = "NUMBER/DIGEST")]
+    expect: Option<LogHead>,
+
     // Must be the last field: its heading applies to all options that follow.
     #[command(flatten)]
     filter: FilterArgs,
@@ -104,9 +110,27 @@ fn of_nothing(text: &str) -> String {
     format!("`{text}` reads nothing: write 10% or 512MiB, or leave out the option")
 }
 
+fn explain_expected(error: Error) -> CommandError {
+    let is_about_log = error.kind() == ErrorKind::Damaged;
+    let error = CommandError::from(error);
+    if is_about_log {
+        return error.with_hint(
+            "find out who changed the storage; after `check --repair-log`, or when an old copy was put back on purpose, \
+             run `br export-head` again",
+        );
+    }
+    error
+}
+
 pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandResult {
     let id = args.filter.apply_list(args.id.as_slice())?.pop();
     let repository = context.open().await?;
+    if let Some(expected) = &args.expect {
+        repository
+            .expect_head(expected, &context.engine())
+            .await
+            .map_err(explain_expected)?;
+    }
     let data = match args.read_data_subset {
         Some(subset) => subset,
         None if args.read_data => ReadData::All,
@@ -171,8 +195,8 @@ fn way_on(report: &CheckReport, repaired: bool) -> &'static str {
 }
 
 /// If the log cannot be read, the check ends; only a repair helps.
-fn advise(error: br_core::Error) -> CommandError {
-    let damaged = error.kind() == br_core::ErrorKind::Damaged;
+fn advise(error: Error) -> CommandError {
+    let damaged = error.kind() == ErrorKind::Damaged;
     let error = CommandError::from(error);
     if damaged {
         return error

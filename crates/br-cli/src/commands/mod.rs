@@ -10,9 +10,11 @@ mod delete;
 mod diff;
 mod dump;
 mod export;
+mod export_head;
 mod forget;
 mod import;
 mod init;
+mod key;
 mod label;
 mod link;
 mod list;
@@ -58,7 +60,9 @@ pub(crate) enum Command {
     Unpin(label::UnpinArgs),
     Tag(label::TagCommand),
     Annotate(label::AnnotateArgs),
+    Key(key::KeyCommand),
     Export(Box<export::ExportArgs>),
+    ExportHead(export_head::ExportHeadArgs),
     Import(Box<import::ImportArgs>),
     Bundle(bundle::BundleCommand),
     Matrixone(matrixone::MatrixOneCommand),
@@ -106,7 +110,9 @@ pub(crate) async fn run(command: Command, context: &CommandContext) -> CommandRe
         Command::Unpin(args) => label::unpin(&args, context).await,
         Command::Tag(args) => label::tag(args, context).await,
         Command::Annotate(args) => label::annotate(args, context).await,
+        Command::Key(args) => key::run(args, context).await,
         Command::Export(args) => export::run(*args, context).await,
+        Command::ExportHead(args) => export_head::run(&args, context).await,
         Command::Import(args) => import::run(&args, context).await,
         Command::Bundle(args) => bundle::run(args, context).await,
         Command::Matrixone(args) => matrixone::run(args, context).await,

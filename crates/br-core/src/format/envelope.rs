@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use super::bytes::Decoder;
 use super::codec::{self, Codec};
-use super::keys::ObjectKey;
-use super::{Cipher, FORMAT_VERSION, FormatError, FormatVersion, MasterKey};
+use super::keys::{KEY_MARK_LEN, ObjectKey};
+use super::{Cipher, FORMAT_VERSION, FormatError, FormatVersion, Keyring};
 use crate::model::ObjectId;
 
 /// Length of an object's header.
@@ -70,8 +70,19 @@ impl std::fmt::Debug for SealedObject {
 }
 
 impl SealedObject {
-    /// Creates the header of a new object.
-    pub(crate) fn new(master: &MasterKey, cipher: Cipher, kind: ObjectKind, id: ObjectId) -> Self {
+    /// Creates the header of a new object, under the current master key.
+    pub(crate) fn new(keys: &Keyring, cipher: Cipher, kind: ObjectKind, id: ObjectId) -> Self {
+        Self::with_key(keys, keys.current(), cipher, kind, id)
+    }
+
+    /// Creates the header that an object under the master key `number` has.
+    pub(crate) fn with_key(
+        keys: &Keyring,
+        number: u8,
+        cipher: Cipher,
+        kind: ObjectKind,
+        id: ObjectId,
+    ) -> Self {
         let mut header = [0; HEADER_LEN];
         header[..4].copy_from_slice(&MAGIC);
         header[4] = kind.byte();
@@ -79,18 +90,19 @@ impl SealedObject {
         header[6] = FORMAT_VERSION.minor;
         header[7] = cipher.byte();
         header[8..24].copy_from_slice(id.as_bytes());
+        header[24..28].copy_from_slice(&keys.mark(number));
         let sum = header_sum(&header);
         header[28..].copy_from_slice(&sum);
         Self {
             header,
             id,
-            key: master.object_key(cipher, kind, id),
+            key: keys.key(number).object_key(cipher, kind, id),
         }
     }
 
     /// Reads a header.
     pub(crate) fn read(
-        master: &MasterKey,
+        keys: &Keyring,
         cipher: Cipher,
         kind: ObjectKind,
         bytes: &[u8],
@@ -114,9 +126,9 @@ impl SealedObject {
         if header[7] != cipher.byte() {
             return Err(FormatError::Malformed("its cipher is not the repository's"));
         }
-        if header[24..28] != [0; 4] {
-            return Err(FormatError::Unknown("flags"));
-        }
+        let mut mark = [0; KEY_MARK_LEN];
+        mark.copy_from_slice(&header[24..28]);
+        let master = keys.find(mark)?;
         let mut id = [0; 16];
         id.copy_from_slice(&header[8..24]);
         let id = ObjectId(id);
@@ -243,13 +255,13 @@ pub(crate) fn write_object(object: &SealedObject, frames: &[&[u8]]) -> Vec<u8> {
 
 /// Reads an object that consists of a header and exactly `N` frames of at most `limit` bytes each.
 pub(crate) fn read_object<const N: usize>(
-    master: &MasterKey,
+    keys: &Keyring,
     cipher: Cipher,
     kind: ObjectKind,
     bytes: &[u8],
     limit: u64,
 ) -> Result<(ObjectId, [Vec<u8>; N]), FormatError> {
-    let object = SealedObject::read(master, cipher, kind, bytes)?;
+    let object = SealedObject::read(keys, cipher, kind, bytes)?;
     let mut rest = &bytes[HEADER_LEN..];
     let mut frames = [const { Vec::new() }; N];
     for (number, frame) in (0..).zip(&mut frames) {
@@ -260,6 +272,11 @@ pub(crate) fn read_object<const N: usize>(
     } else {
         Err(FormatError::Length)
     }
+}
+
+/// Number of the master key that an object was written with, from its first bytes. The object must have been read successfully.
+pub(crate) fn key_number(object: &[u8]) -> u8 {
+    object.get(24).copied().unwrap_or_default()
 }
 
 fn header_sum(header: &[u8; HEADER_LEN]) -> [u8; 4] {
@@ -276,47 +293,48 @@ fn len_u32(len: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::MasterKey;
 
-    fn object(cipher: Cipher) -> (MasterKey, Vec<u8>) {
-        let master = MasterKey::new([7; 32]);
-        let object = SealedObject::new(&master, cipher, ObjectKind::Log, ObjectId([1; 16]));
+    fn object(cipher: Cipher) -> (Keyring, Vec<u8>) {
+        let keys = Keyring::single(MasterKey::new([7; 32]));
+        let object = SealedObject::new(&keys, cipher, ObjectKind::Log, ObjectId([1; 16]));
         let bytes = write_object(&object, &[b"one", &[b'x'; 5000]]);
-        (master, bytes)
+        (keys, bytes)
     }
 
-    fn read(master: &MasterKey, cipher: Cipher, bytes: &[u8]) -> Result<[Vec<u8>; 2], FormatError> {
-        read_object(master, cipher, ObjectKind::Log, bytes, 10_000).map(|(_, frames)| frames)
+    fn read(keys: &Keyring, cipher: Cipher, bytes: &[u8]) -> Result<[Vec<u8>; 2], FormatError> {
+        read_object(keys, cipher, ObjectKind::Log, bytes, 10_000).map(|(_, frames)| frames)
     }
 
     #[test]
     fn every_flipped_bit_and_every_cut_is_noticed() {
         for cipher in [Cipher::None, Cipher::Aes256Gcm] {
-            let (master, bytes) = object(cipher);
-            assert_eq!(read(&master, cipher, &bytes).unwrap()[0], b"one");
+            let (keys, bytes) = object(cipher);
+            assert_eq!(read(&keys, cipher, &bytes).unwrap()[0], b"one");
             for bit in 0..bytes.len() * 8 {
                 let mut bad = bytes.clone();
                 bad[bit / 8] ^= 1 << (bit % 8);
-                assert!(read(&master, cipher, &bad).is_err(), "{cipher:?} bit {bit}");
+                assert!(read(&keys, cipher, &bad).is_err(), "{cipher:?} bit {bit}");
             }
             for len in 0..bytes.len() {
                 assert!(
-                    read(&master, cipher, &bytes[..len]).is_err(),
+                    read(&keys, cipher, &bytes[..len]).is_err(),
                     "{cipher:?} cut at {len}"
                 );
             }
-            assert!(read(&master, cipher, &[&bytes[..], b"x"].concat()).is_err());
+            assert!(read(&keys, cipher, &[&bytes[..], b"x"].concat()).is_err());
         }
     }
 
     #[test]
     fn what_shrinks_to_almost_nothing_is_stored_as_it_is() {
-        let master = MasterKey::new([7; 32]);
-        let object = SealedObject::new(&master, Cipher::None, ObjectKind::Log, ObjectId([1; 16]));
+        let keys = Keyring::single(MasterKey::new([7; 32]));
+        let object = SealedObject::new(&keys, Cipher::None, ObjectKind::Log, ObjectId([1; 16]));
         for (len, is_raw) in [(15 << 20, false), (30 << 20, true)] {
             let payload = vec![b'x'; len];
             let bytes = write_object(&object, &[&payload]);
             assert_eq!(bytes.len() > len, is_raw);
-            let read = read_object::<1>(&master, Cipher::None, ObjectKind::Log, &bytes, 1 << 30);
+            let read = read_object::<1>(&keys, Cipher::None, ObjectKind::Log, &bytes, 1 << 30);
             assert!(read.unwrap().1[0] == payload);
         }
     }
@@ -325,7 +343,7 @@ mod tests {
     fn an_encrypted_object_shows_nothing_and_needs_its_key() {
         let (_, bytes) = object(Cipher::Aes256Gcm);
         assert!(!bytes.windows(3).any(|w| w == b"one"));
-        let other = MasterKey::new([8; 32]);
+        let other = Keyring::single(MasterKey::new([8; 32]));
         assert_eq!(
             read(&other, Cipher::Aes256Gcm, &bytes),
             Err(FormatError::Checksum)
@@ -334,8 +352,8 @@ mod tests {
 
     #[test]
     fn limits_hold_before_anything_is_unpacked() {
-        let (master, bytes) = object(Cipher::None);
-        let result = read_object::<2>(&master, Cipher::None, ObjectKind::Log, &bytes, 4999);
+        let (keys, bytes) = object(Cipher::None);
+        let result = read_object::<2>(&keys, Cipher::None, ObjectKind::Log, &bytes, 4999);
         assert!(
             matches!(result, Err(FormatError::Limit { .. })),
             "{result:?}"

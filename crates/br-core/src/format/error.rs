@@ -35,6 +35,9 @@ pub enum FormatError {
     /// The passphrase does not open any key slot.
     #[error("the password is wrong")]
     Password,
+    /// The object was written with a master key that the key slot in use does not have.
+    #[error("the master key was changed after this password was added")]
+    OutdatedKey,
 }
 
 impl FormatError {

@@ -13,13 +13,13 @@ use super::config::with_checksum;
 use super::envelope::FRAME_HEAD_LEN;
 use super::manifest::BackupV1;
 use super::{
-    Child, Cipher, Codec, Config, Group, JournalRecord, KdfCost, KeySlot, LeafBuilder, LogEntry,
-    LogRecord, MasterKey, ObjectKind, PackContent, PackEntry, PackTable, SealedObject, Segment,
+    Child, Cipher, Codec, Config, Group, JournalRecord, KdfCost, KeySlot, Keyring, LeafBuilder,
+    LogEntry, LogRecord, ObjectKind, PackContent, PackEntry, PackTable, SealedObject, Segment,
     SegmentBuilder, StoreConfig, limits,
 };
 use crate::model::{
     Backup, BackupId, BackupKind, Changes, ChunkId, ChunkRef, Content, Entry, EntryKind, EntryPath,
-    FileContent, FileTime, ObjectId, Origin, Owner, PackId, Proof, ProofMethod, References,
+    FileContent, FileTime, KeyId, ObjectId, Origin, Owner, PackId, Proof, ProofMethod, References,
     RepositoryId, SegmentId, Totals, TreeRoot, Xattr,
 };
 
@@ -82,7 +82,7 @@ pub fn envelope(bytes: &[u8]) {
             ObjectKind::Journal,
         ] {
             let _ =
-                super::read_object::<2>(&MasterKey::public(), cipher, kind, bytes, limits::SEGMENT);
+                super::read_object::<2>(&Keyring::public(), cipher, kind, bytes, limits::SEGMENT);
         }
         let Some((head, stored)) = bytes.split_first_chunk::<FRAME_HEAD_LEN>() else {
             continue;
@@ -201,7 +201,7 @@ pub fn journal(bytes: &[u8]) {
 }
 
 fn object(kind: ObjectKind, cipher: Cipher) -> SealedObject {
-    SealedObject::new(&MasterKey::public(), cipher, kind, ObjectId([0; 16]))
+    SealedObject::new(&Keyring::public(), cipher, kind, ObjectId([0; 16]))
 }
 
 /// Sound inputs to start from, each with the name of its target.
@@ -256,8 +256,8 @@ fn sample_documents() -> [(&'static str, Vec<u8>); 2] {
         passes: 1,
     };
     let secrets = ([1; 16], [2; 12]);
-    let (master, created) = (MasterKey::public(), Timestamp::UNIX_EPOCH);
-    let slot = KeySlot::wrap(&master, &config, b"p", "first", created, secrets, cost)
+    let made = ("first", Timestamp::UNIX_EPOCH, false);
+    let slot = KeySlot::wrap(&Keyring::public(), &config, b"p", made, secrets, cost)
         .expect("the cost of the sample is sound");
     [("config", config), ("keyslot", slot.to_bytes())]
 }
@@ -435,12 +435,14 @@ fn sample_log() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
                 by: "check".to_owned(),
                 backups: vec![BackupId(uuid::Uuid::from_u128(1))],
             }),
+            keys_removed: vec![KeyId([4; 16])],
         },
         LogEntry::Checkpoint {
             backups: vec![backup],
             segments,
             condemned: packs,
             damaged,
+            keys_removed: vec![KeyId([4; 16])],
         },
     ];
     (1..).zip(entries).map(|(seq, entry)| {

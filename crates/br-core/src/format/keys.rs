@@ -1,4 +1,10 @@
 //! Keys, and sealing with them (sections 2 and 3).
+//!
+//! A [`Keyring`] holds the master keys of a repository. Invariant: key 0 alone gives chunk ids and the Gear table, so deduplication
+//! continues when the master key changes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use blake3::Hasher;
@@ -8,7 +14,141 @@ use super::envelope::{ObjectKind, TAG_LEN};
 use super::{Cipher, FormatError};
 use crate::model::{ChunkId, ObjectId};
 
-/// The key from which all other keys are derived. All zeros in an unencrypted repository.
+/// Maximum master keys of a repository.
+pub(crate) const MAX_MASTER_KEYS: usize = 16;
+
+/// The header bytes that say which master key an object was written with: the number of the key, and its check value.
+pub(super) const KEY_MARK_LEN: usize = 4;
+
+/// All master keys of a repository, and the number of the current one. Clones share the current number.
+#[derive(Clone)]
+pub(crate) struct Keyring {
+    keys: Arc<[MasterKey]>,
+    current: Arc<AtomicU8>,
+    /// The newest log entry has at least this key number.
+    floor: u8,
+}
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keyring")
+            .field("keys", &self.keys.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Keyring {
+    /// A ring of 1 to [`MAX_MASTER_KEYS`] keys, key 0 first. Key 0 is current, until an object is read that says otherwise.
+    pub(crate) fn new(keys: Vec<MasterKey>) -> Result<Self, FormatError> {
+        if keys.is_empty() || keys.len() > MAX_MASTER_KEYS {
+            return Err(FormatError::Limit {
+                what: "master keys",
+                limit: MAX_MASTER_KEYS as u64,
+            });
+        }
+        Ok(Self {
+            keys: keys.into(),
+            current: Arc::default(),
+            floor: 0,
+        })
+    }
+
+    /// The ring of a repository whose master key was never changed.
+    pub(crate) fn single(key: MasterKey) -> Self {
+        Self {
+            keys: Arc::new([key]),
+            current: Arc::default(),
+            floor: 0,
+        }
+    }
+
+    /// Sets the smallest key number that the newest log entry can have.
+    pub(super) fn with_floor(mut self, number: usize) -> Self {
+        self.floor = u8::try_from(number).unwrap_or(u8::MAX);
+        self
+    }
+
+    /// The smallest key number that the newest log entry can have.
+    pub(crate) const fn floor(&self) -> u8 {
+        self.floor
+    }
+
+    /// The ring of an unencrypted repository.
+    pub(crate) fn public() -> Self {
+        Self::single(MasterKey::public())
+    }
+
+    /// The keys in use, and `new` after them as the current one.
+    pub(crate) fn changed_to(&self, new: MasterKey) -> Result<Self, FormatError> {
+        let mut keys = self.in_use()?.keys.to_vec();
+        keys.push(new);
+        let ring = Self::new(keys)?;
+        ring.advance_to(self.current() + 1);
+        Ok(ring)
+    }
+
+    /// The keys in use, without one that an unfinished change added.
+    pub(crate) fn in_use(&self) -> Result<Self, FormatError> {
+        let used = usize::from(self.current()) + 1;
+        let ring = Self::new(self.keys[..used].to_vec())?;
+        ring.advance_to(self.current());
+        Ok(ring)
+    }
+
+    pub(crate) fn keys(&self) -> &[MasterKey] {
+        &self.keys
+    }
+
+    /// Key 0, which gives chunk ids and the Gear table.
+    pub(crate) fn first(&self) -> &MasterKey {
+        &self.keys[0]
+    }
+
+    /// The number of the key for new objects.
+    pub(crate) fn current(&self) -> u8 {
+        self.current.load(Ordering::Relaxed)
+    }
+
+    /// Uses this key for new objects, because a log entry was written with it. Never goes back to an earlier key.
+    pub(crate) fn advance_to(&self, number: u8) {
+        if usize::from(number) < self.keys.len() {
+            self.current.fetch_max(number, Ordering::Relaxed);
+        }
+    }
+
+    /// The numbers of all keys, the current one first.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u8> {
+        let current = self.current();
+        let others = (0..self.keys.len() as u8).rev();
+        std::iter::once(current).chain(others.filter(move |number| *number != current))
+    }
+
+    /// The header bytes for objects of this key.
+    pub(super) fn mark(&self, number: u8) -> [u8; KEY_MARK_LEN] {
+        let mut mark = [number, 0, 0, 0];
+        if number > 0 {
+            mark[1..].copy_from_slice(&self.keys[usize::from(number)].check_value());
+        }
+        mark
+    }
+
+    /// The key that header bytes name.
+    pub(super) fn find(&self, mark: [u8; KEY_MARK_LEN]) -> Result<&MasterKey, FormatError> {
+        let number = mark[0];
+        if usize::from(number) >= MAX_MASTER_KEYS || (number == 0 && mark[1..] != [0; 3]) {
+            return Err(FormatError::Unknown("flags"));
+        }
+        let key = self.keys.get(usize::from(number));
+        key.filter(|_| self.mark(number) == mark)
+            .ok_or(FormatError::OutdatedKey)
+    }
+
+    pub(super) fn key(&self, number: u8) -> &MasterKey {
+        &self.keys[usize::from(number)]
+    }
+}
+
+/// A key from which other keys are derived. All zeros in an unencrypted repository.
 #[derive(Clone)]
 pub(crate) struct MasterKey(Zeroizing<[u8; 32]>);
 
@@ -30,6 +170,12 @@ impl MasterKey {
 
     pub(crate) fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// Tells keys with the same number apart. Reveals nothing about the key.
+    fn check_value(&self) -> [u8; 3] {
+        let digest = blake3::derive_key("br repository v1 key check", &*self.0);
+        [digest[0], digest[1], digest[2]]
     }
 
     pub(crate) fn chunk_id_key(&self) -> ChunkIdKey {

@@ -28,13 +28,14 @@ pub(crate) use codec::{Codec, Compressor, compress_delta, decompress, decompress
 pub use config::{ChunkerConfig, Cipher, Config, StoreConfig};
 pub(crate) use cut::NodeCutter;
 pub(crate) use envelope::{
-    FRAME_HEAD_LEN, HEADER_LEN, ObjectKind, SealedObject, TAG_LEN, read_object, write_object,
+    FRAME_HEAD_LEN, HEADER_LEN, ObjectKind, SealedObject, TAG_LEN, key_number, read_object,
+    write_object,
 };
 pub use error::FormatError;
 pub(crate) use index::{Move, PackEntry, Segment, SegmentBuilder};
 pub(crate) use journal::JournalRecord;
-pub(crate) use keys::{ChunkIdKey, MasterKey};
-pub(crate) use keyslot::{KdfCost, KeySlot};
+pub(crate) use keys::{ChunkIdKey, Keyring, MasterKey};
+pub(crate) use keyslot::{KdfCost, KeySlot, MAX_LABEL_LEN};
 pub(crate) use leaf::{Leaf, LeafBuilder, decode_leaf};
 pub(crate) use list::{MAX_CHUNKS_IN_ENTRY, decode_list, encode_list, split_lists};
 pub(crate) use log::{DamagedPack, LogEntry, LogRecord, Predecessor, ProvenBackups};

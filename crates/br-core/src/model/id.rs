@@ -99,6 +99,11 @@ bytes_id!(
     SegmentId,
     16
 );
+bytes_id!(
+    /// Names a key slot: a password of the repository.
+    KeyId,
+    16
+);
 
 impl From<ObjectId> for PackId {
     fn from(id: ObjectId) -> Self {

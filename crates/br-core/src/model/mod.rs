@@ -20,7 +20,7 @@ pub use entry::{
     Content, Device, Entry, EntryError, EntryKind, Extent, FileContent, FileTime, Owner, Xattr,
 };
 pub use id::{
-    BackupId, ChunkId, ChunkRef, IdPrefixError, ObjectId, PackId, RepositoryId, SegmentId,
+    BackupId, ChunkId, ChunkRef, IdPrefixError, KeyId, ObjectId, PackId, RepositoryId, SegmentId,
 };
 pub(crate) use id::{hex, unhex};
 pub use origin::{Origin, OriginKind};

@@ -109,13 +109,7 @@ fn append(io: &Io, found: &Found) -> Result<()> {
         if damaged.is_empty() {
             return Ok(());
         }
-        let entry = LogEntry::Reindex {
-            segments_added: Vec::new(),
-            segments_removed: Vec::new(),
-            damaged,
-            proven: None,
-        };
-        if let Append::Done = position.append(io, entry)? {
+        if let Append::Done = position.append(io, LogEntry::damage(damaged))? {
             return Ok(());
         }
     }

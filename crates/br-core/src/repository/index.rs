@@ -371,7 +371,8 @@ pub(crate) fn read_footer(io: &Io, id: PackId) -> Result<StoredPack> {
         end = io.block(io.storage().get_range(&key, len - wanted..len))?;
     }
     let end = &end[end.len() - wanted as usize..];
-    let (table, ids) = PackTable::read_footer(&io.pack_object(id), end, len).map_err(named)?;
+    let footer = io.open_in_pack(id, |object| PackTable::read_footer(object, end, len));
+    let (table, ids) = footer.map_err(named)?;
     Ok(StoredPack {
         entry: PackEntry { id, len, table },
         ids,

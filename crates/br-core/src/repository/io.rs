@@ -15,7 +15,7 @@ use super::pages::Pages;
 use super::{Cache, Layout, Repository, worker};
 use crate::error::{Error, Result};
 use crate::format::{
-    self, Cipher, MasterKey, ObjectKind, PackContent, PackEntry, SealedObject, limits,
+    self, Cipher, FormatError, Keyring, ObjectKind, PackContent, PackEntry, SealedObject, limits,
 };
 use crate::model::Backup;
 use crate::model::{BackupId, ObjectId, PackId, References};
@@ -123,8 +123,8 @@ impl Io {
         self.repository.storage()
     }
 
-    pub(crate) fn master(&self) -> &MasterKey {
-        self.repository.master()
+    pub(crate) fn keyring(&self) -> &Keyring {
+        self.repository.keyring()
     }
 
     pub(crate) fn cipher(&self) -> Cipher {
@@ -248,12 +248,31 @@ impl Io {
 
     /// Creates the header of a new object.
     pub(crate) fn new_object(&self, kind: ObjectKind, id: ObjectId) -> SealedObject {
-        SealedObject::new(self.master(), self.cipher(), kind, id)
+        SealedObject::new(self.keyring(), self.cipher(), kind, id)
     }
 
-    /// The header that a pack with this id must have.
-    pub(crate) fn pack_object(&self, id: PackId) -> SealedObject {
-        self.new_object(ObjectKind::Pack, ObjectId(id.0))
+    /// The headers that a pack with this id can have: one for each master key, the current one first.
+    pub(crate) fn pack_objects(&self, id: PackId) -> impl Iterator<Item = SealedObject> {
+        let (keys, cipher) = (self.keyring(), self.cipher());
+        keys.numbers().map(move |number| {
+            SealedObject::with_key(keys, number, cipher, ObjectKind::Pack, ObjectId(id.0))
+        })
+    }
+
+    /// Tries `open` with each header that the pack can have, until one fits. Returns the first error if none does.
+    pub(crate) fn open_in_pack<T>(
+        &self,
+        id: PackId,
+        mut open: impl FnMut(&SealedObject) -> Result<T, FormatError>,
+    ) -> Result<T, FormatError> {
+        let mut first = None;
+        for object in self.pack_objects(id) {
+            match open(&object) {
+                Err(error) => drop(first.get_or_insert(error)),
+                opened => return opened,
+            }
+        }
+        Err(first.unwrap_or(FormatError::Checksum))
     }
 
     /// Reads an object of `N` frames and checks its kind.
@@ -264,7 +283,7 @@ impl Io {
         limit: u64,
     ) -> Result<(ObjectId, [Vec<u8>; N])> {
         let read =
-            |bytes: &[u8]| format::read_object(self.master(), self.cipher(), kind, bytes, limit);
+            |bytes: &[u8]| format::read_object(self.keyring(), self.cipher(), kind, bytes, limit);
         let cache = self.cache().filter(|_| Cache::keeps(key));
         if let Some(bytes) = cache.and_then(|cache| cache.get(key, limit)) {
             match read(&bytes) {

@@ -191,7 +191,7 @@ impl Records {
         let mut header = [0; HEADER_LEN];
         file.read_exact(&mut header).ok()?;
         let object =
-            SealedObject::read(io.master(), io.cipher(), ObjectKind::Journal, &header).ok()?;
+            SealedObject::read(io.keyring(), io.cipher(), ObjectKind::Journal, &header).ok()?;
         Some(Self {
             file,
             object,

@@ -20,7 +20,7 @@ const MAGIC: &str = "br newest log entry 1";
 const MAX_LEN: u64 = 1024;
 
 /// Stores the newest known log entry of one repository at one location.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct LogMemory {
     path: PathBuf,
     runtime: Runtime,

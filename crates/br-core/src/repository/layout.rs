@@ -1,6 +1,6 @@
 //! Keys of objects. No other module builds a key.
 
-use crate::model::{BackupId, PackId, SegmentId};
+use crate::model::{BackupId, KeyId, PackId, SegmentId};
 
 /// Builds and reads object keys.
 #[derive(Debug, Clone, Copy)]
@@ -19,10 +19,10 @@ impl Layout {
     pub(crate) const RESERVE: &'static str = "reserve";
 
     /// The name of the first key slot. It is fixed, so that finding it needs no listing.
-    pub(crate) const FIRST_KEY: [u8; 16] = [0; 16];
+    pub(crate) const FIRST_KEY: KeyId = KeyId([0; 16]);
 
-    pub(crate) fn key_slot(id: [u8; 16]) -> String {
-        format!("{}/{}", Self::KEYS, crate::model::hex(&id))
+    pub(crate) fn key_slot(id: KeyId) -> String {
+        format!("{}/{id}", Self::KEYS)
     }
 
     pub(crate) fn pack(id: PackId) -> String {

@@ -10,7 +10,8 @@ use bytes::Bytes;
 
 use super::{Cache, CacheOptions, InitOptions, Io, Layout, LogMemory, LogPosition, slots};
 use crate::error::{Error, ErrorKind, ObjectKind, Result, Site};
-use crate::format::{Cipher, Config, KdfCost, KeySlot, MasterKey, StoreConfig, limits};
+use crate::format::{Cipher, Config, Keyring, MasterKey, StoreConfig, limits};
+use crate::model::KeyId;
 use crate::progress::{Context, Event};
 use crate::runtime::Runtime;
 use crate::warning::Warning;
@@ -31,7 +32,9 @@ struct Inner {
     config: Config,
     /// `br.json` as it was read.
     config_bytes: Bytes,
-    master: MasterKey,
+    keys: Keyring,
+    /// The key slot that the password opened.
+    opened_by: Option<KeyId>,
     cache: OnceLock<Arc<Cache>>,
     memory: OnceLock<LogMemory>,
     /// What concerns the whole log was said.
@@ -113,35 +116,24 @@ impl Repository {
         let store = probe(&storage, runtime).await?;
         let config = Config::new(runtime.repository_id(), runtime.clock.now(), cipher, store);
         let bytes = config.to_bytes();
-        let master = match &options.password {
-            None => MasterKey::public(),
+        let (keys, opened_by) = match &options.password {
+            None => (Keyring::public(), None),
             Some(password) => {
-                let master = MasterKey::new(runtime.bytes());
-                let cost = if options.weak_key_derivation {
-                    KdfCost {
-                        memory_kib: 64,
-                        passes: 1,
-                    }
-                } else {
-                    KdfCost::default()
-                };
-                let random = (runtime.bytes(), runtime.bytes());
-                let now = runtime.clock.now();
-                let wrap = move |config: &[u8], password: &[u8]| {
-                    KeySlot::wrap(&master, config, password, "first", now, random, cost)
-                        .map(|slot| (slot, master))
-                        .map_err(|error| Error::format("a new key slot", error))
-                };
-                let (slot, master) = slots::derive(&bytes, password, wrap).await?;
-                slots::store(&storage, slot.to_bytes(), runtime).await?;
-                master
+                let keys = Keyring::single(MasterKey::new(runtime.bytes()));
+                let cost = options.kdf_cost();
+                let slot = slots::wrap(&keys, &bytes, password, "first", cost, runtime).await?;
+                let id = slots::store_first(&storage, slot.to_bytes(), runtime).await?;
+                (keys, Some(id))
             }
         };
         match storage
             .create_new(Layout::CONFIG, Payload::from(bytes.clone()))
             .await?
         {
-            Creation::Created => Ok(Self::from_parts(storage, config, bytes.into(), master)),
+            Creation::Created => {
+                let unlocked = (keys, opened_by);
+                Ok(Self::from_parts(storage, config, bytes.into(), unlocked))
+            }
             Creation::AlreadyExists => Err(exists()),
         }
     }
@@ -159,11 +151,18 @@ impl Repository {
         options: &StorageOptions,
         password: Option<&[u8]>,
     ) -> Result<Self> {
-        let storage = Storage::open(location, options).map_err(|error| match error.kind() {
-            StorageError::LocationNotFound => not_found(&location.to_string()),
-            _ => error.into(),
-        })?;
-        Self::open_storage(storage, password).await
+        Self::open_storage(open_store(location, options)?, password).await
+    }
+
+    /// Opens a store and reads `br.json`.
+    pub(super) async fn read_config(
+        location: &Location,
+        options: &StorageOptions,
+    ) -> Result<(Storage, Config)> {
+        let storage = open_store(location, options)?;
+        let config = storage.get(Layout::CONFIG, limits::DOCUMENT).await;
+        let (config, _) = parse_config(&storage, config).await?;
+        Ok((storage, config))
     }
 
     /// Opens the repository in a store.
@@ -179,17 +178,9 @@ impl Repository {
         };
         let config = storage.get(Layout::CONFIG, limits::DOCUMENT);
         let (config, slot) = futures::future::join(config, slot).await;
-        let bytes = match config {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == StorageError::NotFound => {
-                return Err(without_config(&storage).await);
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let config = Config::from_bytes(&bytes)
-            .map_err(|error| Error::format(&object(&storage, Layout::CONFIG), error))?;
-        let master = match (config.cipher, password) {
-            (Cipher::None, None) => MasterKey::public(),
+        let (config, bytes) = parse_config(&storage, config).await?;
+        let unlocked = match (config.cipher, password) {
+            (Cipher::None, None) => (Keyring::public(), None),
             (Cipher::None, Some(_)) => {
                 let message = format!(
                     "a password was given, and the repository at {} is not encrypted",
@@ -201,16 +192,19 @@ impl Repository {
                 let message = format!("the repository at {} is encrypted", storage.location_text());
                 return Err(Error::new(ErrorKind::Password, message));
             }
-            (_, Some(password)) => slots::unlock(&storage, slot, &bytes, password).await?,
+            (_, Some(password)) => {
+                let (id, keys) = slots::unlock(&storage, slot, &bytes, password).await?;
+                (keys, Some(id))
+            }
         };
-        Ok(Self::from_parts(storage, config, bytes, master))
+        Ok(Self::from_parts(storage, config, bytes, unlocked))
     }
 
     fn from_parts(
         storage: Storage,
         config: Config,
         config_bytes: Bytes,
-        master: MasterKey,
+        (keys, opened_by): (Keyring, Option<KeyId>),
     ) -> Self {
         if !config.store.exclusive_create {
             storage.assume_single_writer();
@@ -220,7 +214,8 @@ impl Repository {
                 storage,
                 config,
                 config_bytes,
-                master,
+                keys,
+                opened_by,
                 cache: OnceLock::new(),
                 memory: OnceLock::new(),
                 warned: AtomicBool::new(false),
@@ -305,8 +300,32 @@ impl Repository {
         &self.inner.storage
     }
 
-    pub(crate) fn master(&self) -> &MasterKey {
-        &self.inner.master
+    pub(crate) fn keyring(&self) -> &Keyring {
+        &self.inner.keys
+    }
+
+    /// The key slot that the password opened; `None` when the repository is not encrypted.
+    pub(super) fn opened_by(&self) -> Option<KeyId> {
+        self.inner.opened_by
+    }
+
+    /// The bytes of `br.json`.
+    pub(super) fn config_bytes(&self) -> &Bytes {
+        &self.inner.config_bytes
+    }
+
+    /// The same repository with other master keys, opened by another key slot.
+    pub(super) fn with_keys(&self, keys: Keyring, opened_by: KeyId) -> Self {
+        let (config, bytes) = (self.config().clone(), self.inner.config_bytes.clone());
+        let unlocked = (keys, Some(opened_by));
+        let other = Self::from_parts(self.storage().clone(), config, bytes, unlocked);
+        if let Some(cache) = self.cache() {
+            let _ = other.inner.cache.set(cache);
+        }
+        if let Some(memory) = self.log_memory() {
+            let _ = other.inner.memory.set(memory.clone());
+        }
+        other
     }
 
     /// Refuses to say that something is in the repository when the folder that was opened is not where it was, or holds
@@ -365,6 +384,29 @@ impl Repository {
         let read = |io: &Io| Ok(LogPosition::read_or_rebuild(io)?.0);
         self.run(context, read).await
     }
+}
+
+fn open_store(location: &Location, options: &StorageOptions) -> Result<Storage> {
+    Storage::open(location, options).map_err(|error| match error.kind() {
+        StorageError::LocationNotFound => not_found(&location.to_string()),
+        _ => error.into(),
+    })
+}
+
+async fn parse_config(
+    storage: &Storage,
+    answer: br_storage::Result<Bytes>,
+) -> Result<(Config, Bytes)> {
+    let bytes = match answer {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == StorageError::NotFound => {
+            return Err(without_config(storage).await);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let config = Config::from_bytes(&bytes)
+        .map_err(|error| Error::format(&object(storage, Layout::CONFIG), error))?;
+    Ok((config, bytes))
 }
 
 /// Finds out what the store promises.

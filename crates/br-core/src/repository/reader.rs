@@ -9,7 +9,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use super::group_cache::{GroupCache, GroupData};
 use super::{ChunkLocation, Index, Io, Layout};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{self, ChunkIdKey, Codec, Group, TAG_LEN};
+use crate::format::{self, ChunkIdKey, Codec, Group, SealedObject, TAG_LEN};
 use crate::model::{ChunkId, ChunkRef, PackId};
 
 /// Bytes of unpacked groups that are cached, of data and of tree nodes each.
@@ -37,7 +37,7 @@ pub(crate) struct ChunkReader {
 
 impl ChunkReader {
     pub(crate) fn new(io: &Io, index: Arc<Index>) -> Self {
-        let id_key = io.master().chunk_id_key();
+        let id_key = io.keyring().first().chunk_id_key();
         Self {
             io: io.clone(),
             index,
@@ -173,11 +173,8 @@ impl ChunkReader {
             }
             error
         };
-        let stored = self
-            .io
-            .pack_object(pack)
-            .open(number, sealed)
-            .map_err(named)?;
+        let open = |object: &SealedObject| object.open(number, sealed);
+        let stored = self.io.open_in_pack(pack, open).map_err(named)?;
         let raw_len = group.raw_len as usize;
         match group.codec {
             Codec::Raw => Ok(stored.into_owned()),

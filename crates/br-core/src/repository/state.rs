@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Backups;
 use crate::format::{DamagedPack, FormatError, LogEntry, Predecessor, ProvenBackups};
-use crate::model::{Backup, PackId, Proof, SegmentId};
+use crate::model::{Backup, KeyId, PackId, Proof, SegmentId};
 
 /// The state of a repository after some log entry.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -17,7 +17,13 @@ pub(crate) struct State {
     pub(crate) condemned: BTreeSet<PackId>,
     /// Groups of packs that a reader found damaged.
     pub(crate) damaged: DamagedGroups,
+    /// Removed key slots, the last one at the end. Their objects may still exist.
+    pub(crate) keys_removed: Vec<KeyId>,
 }
+
+/// Maximum removed key slots that a checkpoint carries. More than a repository can have, so that a writer which opened the repository
+/// before a checkpoint still learns that its own slot was removed.
+const KEYS_REMOVED: usize = 256;
 
 /// Groups that cannot be read, by pack.
 pub(crate) type DamagedGroups = BTreeMap<PackId, BTreeSet<u32>>;
@@ -66,16 +72,19 @@ impl State {
                 segments_removed,
                 damaged,
                 proven,
+                keys_removed,
             } => {
                 self.replace(segments_removed, segments_added);
                 self.note_damage(damaged);
                 self.note_proof(proven.as_ref());
+                self.note_removed_keys(keys_removed);
             }
             LogEntry::Checkpoint {
                 backups,
                 segments,
                 condemned,
                 damaged,
+                keys_removed,
             } => {
                 let backups = backups.iter().cloned().map(Backup::try_from);
                 *self = Self {
@@ -83,8 +92,10 @@ impl State {
                     segments: segments.iter().copied().collect(),
                     condemned: condemned.iter().copied().collect(),
                     damaged: DamagedGroups::default(),
+                    keys_removed: Vec::new(),
                 };
                 self.note_damage(damaged);
+                self.note_removed_keys(keys_removed);
             }
         }
         Ok(())
@@ -120,6 +131,13 @@ impl State {
         }
     }
 
+    fn note_removed_keys(&mut self, removed: &[KeyId]) {
+        self.keys_removed.retain(|key| !removed.contains(key));
+        self.keys_removed.extend(removed);
+        let surplus = self.keys_removed.len().saturating_sub(KEYS_REMOVED);
+        drop(self.keys_removed.drain(..surplus));
+    }
+
     /// The whole state as one log entry.
     pub(crate) fn checkpoint(&self) -> LogEntry {
         LogEntry::Checkpoint {
@@ -127,6 +145,7 @@ impl State {
             segments: self.segments.iter().copied().collect(),
             condemned: self.condemned.iter().copied().collect(),
             damaged: damaged_packs(&self.damaged),
+            keys_removed: self.keys_removed.clone(),
         }
     }
 }

@@ -50,7 +50,7 @@ pub(super) async fn stored(
     let work = move |io: &Io| {
         let packer = Packer::start(io, 1 << 20, Box::new(|_| {}))?;
         let sender = packer.sender();
-        for group in groups(&io.master().chunk_id_key()) {
+        for group in groups(&io.keyring().first().chunk_id_key()) {
             sender.send(group).unwrap();
         }
         drop(sender);

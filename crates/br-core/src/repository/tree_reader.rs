@@ -370,7 +370,7 @@ mod tests {
         let index = Arc::clone(reader.index());
         let work = move |io: &super::super::Io| {
             let reader = Arc::new(ChunkReader::new(io, index));
-            let id = io.master().chunk_id_key().id(&root);
+            let id = io.keyring().first().chunk_id_key().id(&root);
             let node = ChunkRef {
                 id,
                 len: root.len() as u32,

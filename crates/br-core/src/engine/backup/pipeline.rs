@@ -59,8 +59,11 @@ pub(super) fn run(
     let prover = options
         .verify_known
         .then(|| Prover::new(ChunkReader::new(io, Arc::clone(&start.index))));
-    let dedup =
-        Dedup::new(Arc::clone(&start.index), io.master().chunk_id_key()).with_prover(prover);
+    let dedup = Dedup::new(
+        Arc::clone(&start.index),
+        io.keyring().first().chunk_id_key(),
+    )
+    .with_prover(prover);
     let groups = packer.as_ref().map(Packer::sender);
     let piped = pipe(
         io,
@@ -127,7 +130,7 @@ fn pipe(
     groups: Option<&Sender<RawGroup>>,
     journal: &Mutex<Option<Journal>>,
 ) -> Result<Piped> {
-    let chunker = Chunker::new(io.master(), &io.repository.config().chunker);
+    let chunker = Chunker::new(io.keyring().first(), &io.repository.config().chunker);
     let deltas = start.deltas.then(|| {
         let reader = ChunkReader::new(io, Arc::clone(&start.index));
         Deltas::new(reader, options.level)

@@ -390,7 +390,7 @@ fn check_frame(
     let named = |error| Error::format(&key, error);
     if piece.bytes.start == 0 {
         let header = &bytes[..HEADER_LEN.min(bytes.len())];
-        let object = SealedObject::read(io.master(), io.cipher(), ObjectKind::Pack, header);
+        let object = SealedObject::read(io.keyring(), io.cipher(), ObjectKind::Pack, header);
         let object = object.map_err(named)?;
         if PackId::from(object.id()) != pack.id {
             let message = format!("{key} is another pack, {}", object.id());
@@ -407,8 +407,8 @@ fn check_frame(
     if footer_len + TRAILER_LEN as u64 != end.len() as u64 {
         return Err(named(crate::format::FormatError::Length));
     }
-    let (table, footer_ids) =
-        PackTable::read_footer(&io.pack_object(pack.id), end, pack.len).map_err(named)?;
+    let read = |object: &SealedObject| PackTable::read_footer(object, end, pack.len);
+    let (table, footer_ids) = io.open_in_pack(pack.id, read).map_err(named)?;
     if table == pack.table && footer_ids == ids {
         Ok(())
     } else {

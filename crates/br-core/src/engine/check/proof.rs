@@ -41,13 +41,7 @@ fn append(io: &Io, backups: &[BackupId], by: Option<&ProofMethod>) -> Result<()>
         if proven.backups.is_empty() {
             return Ok(());
         }
-        let entry = LogEntry::Reindex {
-            segments_added: Vec::new(),
-            segments_removed: Vec::new(),
-            damaged: Vec::new(),
-            proven: Some(proven),
-        };
-        if let Append::Done = position.append(io, entry)? {
+        if let Append::Done = position.append(io, LogEntry::proof(proven))? {
             return Ok(());
         }
     }

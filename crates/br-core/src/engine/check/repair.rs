@@ -43,12 +43,7 @@ pub(super) fn index(io: &Io, report: &mut CheckReport) -> Result<()> {
         let segments = plan.write()?;
         let (segments_added, segments_removed) = (segments.added, segments.removed);
         let entry = if survey.missing.is_empty() {
-            LogEntry::Reindex {
-                segments_added,
-                segments_removed,
-                damaged: Vec::new(),
-                proven: None,
-            }
+            LogEntry::index(segments_added, segments_removed)
         } else {
             LogEntry::Condemn {
                 packs: survey.missing.iter().copied().collect(),

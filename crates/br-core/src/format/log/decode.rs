@@ -8,7 +8,7 @@ use super::{DamagedPack, LogEntry, LogRecord, ProvenBackups};
 use crate::format::FormatError;
 use crate::format::bounded::{self, Ids, Listed, Segments};
 use crate::format::manifest::BackupV1;
-use crate::model::{BackupId, PackId};
+use crate::model::{BackupId, KeyId, PackId};
 
 #[derive(Deserialize)]
 struct RawRecord {
@@ -35,6 +35,7 @@ struct RawEntry {
     damaged: Vec<DamagedPack>,
     after: Option<String>,
     proven: Option<Proven>,
+    keys_removed: Option<Ids<KeyId>>,
 }
 
 #[derive(Deserialize)]
@@ -93,6 +94,7 @@ impl TryFrom<RawEntry> for LogEntry {
     fn try_from(entry: RawEntry) -> Result<Self, FormatError> {
         let segments = |segments: Option<Segments>| segments.map(|ids| ids.0).ok_or(MALFORMED);
         let packs = |packs: Option<Ids<PackId>>| packs.map(|ids| ids.0).ok_or(MALFORMED);
+        let keys = |keys: Option<Ids<KeyId>>| keys.map_or_else(Vec::new, |ids| ids.0);
         Ok(match entry.r#type.as_str() {
             "commit" => Self::Commit {
                 backup: entry.backup.ok_or(MALFORMED)?,
@@ -116,12 +118,14 @@ impl TryFrom<RawEntry> for LogEntry {
                 segments_removed: segments(entry.segments_removed)?,
                 damaged: entry.damaged,
                 proven: entry.proven.map(ProvenBackups::from),
+                keys_removed: keys(entry.keys_removed),
             },
             "checkpoint" => Self::Checkpoint {
                 backups: descriptions(entry.backups)?,
                 segments: segments(entry.segments)?,
                 condemned: packs(entry.condemned)?,
                 damaged: entry.damaged,
+                keys_removed: keys(entry.keys_removed),
             },
             _ => return Err(FormatError::Unknown("type of log entry")),
         })

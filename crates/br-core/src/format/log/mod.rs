@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::FormatError;
 use super::config::as_text;
 use super::manifest::BackupV1;
-use crate::model::{Backup, BackupId, PackId, SegmentId};
+use crate::model::{Backup, BackupId, KeyId, PackId, SegmentId};
 
 mod decode;
 
@@ -60,7 +60,7 @@ pub(crate) enum LogEntry {
         #[serde(with = "as_text::list")]
         packs: Vec<PackId>,
     },
-    /// The index was merged or rebuilt, the damaged groups of packs changed, or backups were proven.
+    /// The index was merged or rebuilt, the damaged groups of packs changed, backups were proven, or key slots are removed.
     Reindex {
         #[serde(with = "as_text::list")]
         segments_added: Vec<SegmentId>,
@@ -70,6 +70,8 @@ pub(crate) enum LogEntry {
         damaged: Vec<DamagedPack>,
         #[serde(skip_serializing_if = "Option::is_none")]
         proven: Option<ProvenBackups>,
+        #[serde(skip_serializing_if = "Vec::is_empty", with = "as_text::list")]
+        keys_removed: Vec<KeyId>,
     },
     /// The complete state before this entry.
     Checkpoint {
@@ -80,10 +82,56 @@ pub(crate) enum LogEntry {
         condemned: Vec<PackId>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         damaged: Vec<DamagedPack>,
+        #[serde(skip_serializing_if = "Vec::is_empty", with = "as_text::list")]
+        keys_removed: Vec<KeyId>,
     },
 }
 
 impl LogEntry {
+    /// Changes the index.
+    pub(crate) const fn index(
+        segments_added: Vec<SegmentId>,
+        segments_removed: Vec<SegmentId>,
+    ) -> Self {
+        Self::Reindex {
+            segments_added,
+            segments_removed,
+            damaged: Vec::new(),
+            proven: None,
+            keys_removed: Vec::new(),
+        }
+    }
+
+    /// Records damaged groups.
+    pub(crate) const fn damage(damaged: Vec<DamagedPack>) -> Self {
+        Self::note(damaged, None, Vec::new())
+    }
+
+    /// Records a proof.
+    pub(crate) const fn proof(proven: ProvenBackups) -> Self {
+        Self::note(Vec::new(), Some(proven), Vec::new())
+    }
+
+    /// Removes key slots.
+    pub(crate) const fn remove_keys(keys: Vec<KeyId>) -> Self {
+        Self::note(Vec::new(), None, keys)
+    }
+
+    /// A `reindex` entry that leaves the index as it is.
+    const fn note(
+        damaged: Vec<DamagedPack>,
+        proven: Option<ProvenBackups>,
+        keys_removed: Vec<KeyId>,
+    ) -> Self {
+        Self::Reindex {
+            segments_added: Vec::new(),
+            segments_removed: Vec::new(),
+            damaged,
+            proven,
+            keys_removed,
+        }
+    }
+
     /// Replaces the description of a backup.
     pub(crate) fn describe(backup: &Backup) -> Self {
         Self::commit(backup, None)

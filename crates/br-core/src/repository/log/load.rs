@@ -86,6 +86,7 @@ impl LogPosition {
 
     /// Refuses a log that lacks the newest entry that this machine knew before reading; then remembers the newest entry.
     fn compare(&self, io: &Io, known: Option<&KnownEntry>) -> Result<()> {
+        self.check_key(io)?;
         let Some(memory) = io.repository.log_memory() else {
             return Ok(());
         };

@@ -31,6 +31,8 @@ pub(crate) struct LogPosition {
     last_digest: String,
     /// Digests of all entries that were read, and of the entries that they name as their previous one.
     digests: BTreeMap<u64, String>,
+    /// Number of the master key of the last entry.
+    key_number: u8,
     /// Number of the checkpoint at which the log was rebuilt, if the log was read from there.
     rebuilt_at: Option<u64>,
     /// Backups and segments that the entries read so far removed.
@@ -67,6 +69,7 @@ impl LogPosition {
             return Err(missing(next));
         }
         let entries = self.accept_all(fetch(io, &(self.next..=last).collect::<Vec<_>>())?)?;
+        self.check_key(io)?;
         self.remember(io);
         Ok(entries)
     }
@@ -101,6 +104,11 @@ impl LogPosition {
                 drop(self.digests.insert(self.next - 1, record.previous.clone()));
             }
         }
+        let number = format::key_number(bytes);
+        if number < self.key_number {
+            return Err(old_key(&key));
+        }
+        self.key_number = number;
         self.state
             .apply(&record.entry)
             .map_err(|error| Error::format(&key, error))?;
@@ -108,6 +116,15 @@ impl LogPosition {
         self.last_digest = blake3::hash(bytes).to_hex().to_string();
         self.digests.insert(self.next, self.last_digest.clone());
         self.next += 1;
+        Ok(())
+    }
+
+    /// Refuses a log whose last entry was written with an old master key. Only the log's end is checked: entries before it may be from
+    /// before the change.
+    fn check_key(&self, io: &Io) -> Result<()> {
+        if self.next > 0 && self.key_number < io.keyring().floor() {
+            return Err(old_key(&Layout::log(self.next - 1)));
+        }
         Ok(())
     }
 
@@ -123,6 +140,11 @@ impl LogPosition {
     /// Number of the last entry.
     pub(crate) const fn last(&self) -> Option<u64> {
         self.next.checked_sub(1)
+    }
+
+    /// Digest of the last entry's object, in hexadecimal.
+    pub(super) fn last_digest(&self) -> &str {
+        &self.last_digest
     }
 
     /// Appends an entry, unless another writer won the race.
@@ -238,6 +260,12 @@ fn create(io: &Io, key: &str, bytes: &Bytes) -> Result<bool> {
     Ok(creation == Creation::Created)
 }
 
+fn old_key(key: &str) -> Error {
+    Error::damaged(format!(
+        "{key} was written with an old master key after the master key was changed"
+    ))
+}
+
 fn missing(seq: u64) -> Error {
     Error::damaged(format!("{} is missing", Layout::log(seq)))
 }
@@ -304,8 +332,10 @@ pub(super) fn fetch(io: &Io, numbers: &[u64]) -> Result<Vec<Fetched>> {
 }
 
 fn parse(io: &Io, bytes: &[u8]) -> Result<LogRecord, FormatError> {
-    let (master, cipher) = (io.master(), io.cipher());
+    let (keys, cipher) = (io.keyring(), io.cipher());
     let (_, [json]) =
-        format::read_object::<1>(master, cipher, ObjectKind::Log, bytes, limits::LOG_ENTRY)?;
-    LogRecord::from_json(&json)
+        format::read_object::<1>(keys, cipher, ObjectKind::Log, bytes, limits::LOG_ENTRY)?;
+    let record = LogRecord::from_json(&json)?;
+    keys.advance_to(format::key_number(bytes));
+    Ok(record)
 }

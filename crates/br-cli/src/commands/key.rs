@@ -1,0 +1,424 @@
+//! `br key`: lists, adds, removes and changes the keys of an encrypted repository.
+
+use std::fs::OpenOptions;
+use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use br_core::runtime::Runtime;
+use br_core::{Error, ErrorKind, Key, NewKey, Repository};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use crate::context::CommandContext;
+use crate::error::{CommandError, CommandResult};
+use crate::exit_code::ExitStatus;
+use crate::help::{examples, exit_codes_and};
+use crate::output::json::Summary;
+use crate::output::{Console, Output, Table, format};
+use crate::password::Password;
+
+const MORE_CODES: &[ExitStatus] = &[ExitStatus::Conflict];
+
+const EXAMPLES: &str = "\
+  br key list
+  br key add backup-server --generate /root/br.key
+  br key passwd
+  br key remove alice
+  br key rotate";
+
+/// Manage the keys of an encrypted repository
+///
+/// Each key is a password that opens the repository, and has a label that says who uses it.
+#[derive(Debug, Args)]
+#[command(
+    after_help = exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES),
+    after_long_help = examples(EXAMPLES, &exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES))
+)]
+pub(crate) struct KeyCommand {
+    #[command(subcommand)]
+    action: KeyAction,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyAction {
+    /// List the keys
+    ///
+    /// This needs no password. If one is given, br also shows which key it opens.
+    #[command(
+        after_help = exit_codes_and(ExitStatus::REPOSITORY, &[]),
+        after_long_help = examples("  br key list", &exit_codes_and(ExitStatus::REPOSITORY, &[]))
+    )]
+    List,
+    /// Add a key
+    #[command(
+        after_help = exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES),
+        after_long_help = examples(
+            "  br key add alice\n  br key add backup-server --generate /root/br.key",
+            &exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES)
+        )
+    )]
+    Add(AddArgs),
+    /// Remove a key
+    ///
+    /// br refuses to remove the key whose password opened the repository: use the password of another key, or `br key passwd`.
+    ///
+    /// A person who copied the key from the storage before and knows its password can still read the repository. `br key rotate`
+    /// keeps later backups from such a person.
+    #[command(
+        after_help = exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES),
+        after_long_help = examples("  br key remove alice", &exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES))
+    )]
+    Remove(RemoveArgs),
+    /// Replace the password in use by another one
+    #[command(
+        after_help = exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES),
+        after_long_help = examples(
+            "  br key passwd\n  br key passwd --new-password-file /root/new",
+            &exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES)
+        )
+    )]
+    Passwd(PasswdArgs),
+    /// Change the master key, and remove all keys but the one in use
+    ///
+    /// Use this when a person who knows a password must not read later backups. br encrypts everything that it writes from now on
+    /// with a new master key. Existing backups stay as they are: who knows an old password and can read the storage can still
+    /// read them. To encrypt everything anew, copy the backups into a new repository.
+    ///
+    /// Commands of br that run meanwhile stop with exit code 12; run them again.
+    #[command(
+        after_help = exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES),
+        after_long_help = examples("  br key rotate\n  br key add alice", &exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES))
+    )]
+    Rotate(RotateArgs),
+}
+
+#[derive(Debug, Args)]
+struct AddArgs {
+    /// Who uses the key: a name for it
+    #[arg(value_name = "LABEL")]
+    label: String,
+
+    #[command(flatten)]
+    new: NewPasswordArgs,
+}
+
+#[derive(Debug, Args)]
+struct RemoveArgs {
+    /// The key: its label, or the first digits of its id
+    #[arg(value_name = "KEY")]
+    key: String,
+}
+
+#[derive(Debug, Args)]
+struct PasswdArgs {
+    #[command(flatten)]
+    new: NewPasswordArgs,
+}
+
+#[derive(Debug, Args)]
+struct RotateArgs {
+    /// Do not ask for confirmation
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// Where the new password comes from. On a terminal, br prompts for it if no option says.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct NewPasswordArgs {
+    /// Read the new password from a file; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    new_password_file: Option<PathBuf>,
+
+    /// Take the new password from the output of a command
+    #[arg(long, value_name = "COMMAND")]
+    new_password_command: Option<String>,
+
+    /// Create a random password and write it into this new file
+    #[arg(long, value_name = "FILE")]
+    generate: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct KeySummary {
+    keys: Vec<KeyJson>,
+}
+
+#[derive(Serialize)]
+struct RotateSummary {
+    key: KeyJson,
+    removed: Vec<KeyJson>,
+    master_keys: usize,
+}
+
+/// A key, as `--json` shows it.
+#[derive(Serialize)]
+struct KeyJson {
+    id: String,
+    label: String,
+    created: Option<String>,
+    memory_kib: u32,
+    passes: u32,
+    current: bool,
+    unfinished: bool,
+    problem: Option<String>,
+}
+
+impl From<&Key> for KeyJson {
+    fn from(key: &Key) -> Self {
+        Self {
+            id: key.id.to_string(),
+            label: key.label.clone(),
+            created: key.created.map(|created| created.to_string()),
+            memory_kib: key.memory_kib,
+            passes: key.passes,
+            current: key.current,
+            unfinished: key.unfinished,
+            problem: key.problem.clone(),
+        }
+    }
+}
+
+pub(crate) async fn run(args: KeyCommand, context: &CommandContext) -> CommandResult {
+    match args.action {
+        KeyAction::List => list(context).await,
+        KeyAction::Add(args) => add(&args, context).await,
+        KeyAction::Remove(args) => remove(&args, context).await,
+        KeyAction::Passwd(args) => passwd(&args, context).await,
+        KeyAction::Rotate(args) => rotate(&args, context).await,
+    }
+}
+
+async fn list(context: &CommandContext) -> CommandResult {
+    let keys = if context.password()?.is_some() {
+        let repository = context.open().await?;
+        repository.keys().await?
+    } else {
+        let place = context.place()?;
+        let keys = Repository::list_keys(&place.location, &place.options).await;
+        keys.map_err(|error| place.explain(error))?
+    };
+    let output = &context.output;
+    if output.is_json() {
+        return print_json(&keys, output);
+    }
+    let mut table = Table::new(&["ID", "LABEL", "CREATED", "GUESS", "STATE"], &[]);
+    for key in &keys {
+        table.row(vec![
+            key.id.to_string()[..8].to_owned(),
+            format::text(&key.label),
+            key.created.map(format::local_time).unwrap_or_default(),
+            guess(key),
+            state(key),
+        ]);
+    }
+    let mut lines = output.lines();
+    lines.table(table, None, &[])?;
+    lines.finish()?;
+    Ok(ExitStatus::Ok)
+}
+
+/// The cost of one password guess.
+fn guess(key: &Key) -> String {
+    if key.problem.is_some() {
+        return String::new();
+    }
+    let memory = format::size(u64::from(key.memory_kib) << 10);
+    let passes = format::counted(u64::from(key.passes), "pass", "passes");
+    format!("{memory}, {passes}")
+}
+
+fn state(key: &Key) -> String {
+    match &key.problem {
+        Some(problem) => format!("unusable: {problem}"),
+        None if key.current => "in use".to_owned(),
+        None if key.unfinished => "interrupted `br key rotate`".to_owned(),
+        None => String::new(),
+    }
+}
+
+fn print_json(keys: &[Key], output: &Output) -> CommandResult {
+    output.document(&Summary::new(KeySummary {
+        keys: keys.iter().map(KeyJson::from).collect(),
+    }))?;
+    Ok(ExitStatus::Ok)
+}
+
+async fn add(args: &AddArgs, context: &CommandContext) -> CommandResult {
+    let repository = context.open().await?;
+    let password = NewPassword::read(&args.new, context)?;
+    let new = password.key(&args.label);
+    let key = password.kept_if(repository.add_key(&new, &context.engine()).await)?;
+    report(&key, "added", context)
+}
+
+async fn remove(args: &RemoveArgs, context: &CommandContext) -> CommandResult {
+    let repository = context.open().await?;
+    let key = repository.remove_key(&args.key, &context.engine()).await;
+    report(&key.map_err(explain)?, "removed", context)
+}
+
+async fn passwd(args: &PasswdArgs, context: &CommandContext) -> CommandResult {
+    let repository = context.open().await?;
+    let label = current(&repository).await?.label;
+    let password = NewPassword::read(&args.new, context)?;
+    let new = password.key(&label);
+    let key = password.kept_if(repository.change_password(&new, &context.engine()).await)?;
+    report(&key, "has a new password", context)
+}
+
+async fn rotate(args: &RotateArgs, context: &CommandContext) -> CommandResult {
+    let (repository, password) = context.open_with_password().await?;
+    let keys = repository.keys().await?;
+    let others: Vec<&Key> = keys.iter().filter(|key| !key.current).collect();
+    let must_ask = !args.yes && std::io::stdin().is_terminal() && Console::is_terminal();
+    if must_ask && !others.is_empty() {
+        let labels: Vec<String> = others.iter().map(|key| format::text(&key.label)).collect();
+        let question = format!(
+            "Change the master key and remove the keys {}?",
+            labels.join(", ")
+        );
+        if !context.confirm(question).await? {
+            context.output.console.note("nothing was changed");
+            return Ok(ExitStatus::Ok);
+        }
+    }
+    let label = current(&repository).await?.label;
+    let password = password.as_ref().map(Password::as_bytes);
+    let new = NewKey::new(password.unwrap_or_default(), label);
+    let (_, change) = repository
+        .change_master_key(&new, &context.engine())
+        .await
+        .map_err(explain)?;
+    let output = &context.output;
+    if output.is_json() {
+        output.document(&Summary::new(RotateSummary {
+            key: KeyJson::from(&change.key),
+            removed: change.removed.iter().map(KeyJson::from).collect(),
+            master_keys: change.master_keys,
+        }))?;
+        return Ok(ExitStatus::Ok);
+    }
+    let console = &output.console;
+    console.note("the master key was changed; existing backups stay readable");
+    for key in &change.removed {
+        let label = format::text(&key.label);
+        console.note(&format!("the key {label} was removed"));
+    }
+    if !console.quiet && !change.removed.is_empty() {
+        console.hint("`br key add LABEL` gives a user a new key");
+    }
+    Ok(ExitStatus::Ok)
+}
+
+async fn current(repository: &Repository) -> Result<Key, CommandError> {
+    let keys = repository.keys().await?;
+    let current = keys.into_iter().find(|key| key.current);
+    current.ok_or_else(|| {
+        CommandError::new(
+            ExitStatus::Conflict,
+            "another process removed the key in use",
+            "give the password of another key: `br key list` shows them",
+        )
+    })
+}
+
+fn report(key: &Key, what: &str, context: &CommandContext) -> CommandResult {
+    let output = &context.output;
+    if output.is_json() {
+        return print_json(std::slice::from_ref(key), output);
+    }
+    let label = format::text(&key.label);
+    output.console.note(&format!("the key {label} {what}"));
+    Ok(ExitStatus::Ok)
+}
+
+fn explain(error: Error) -> CommandError {
+    match error.kind() {
+        ErrorKind::Invalid => {
+            CommandError::from(error).with_hint("`br key list` shows the keys of the repository")
+        }
+        ErrorKind::Password => CommandError::from(error).with_hint(
+            "run the command again, or give the password of another key: `br key list` shows them",
+        ),
+        _ => error.into(),
+    }
+}
+
+/// A new password, and the file that was made for it.
+struct NewPassword {
+    password: Password,
+    generated: Option<PathBuf>,
+}
+
+impl NewPassword {
+    fn read(args: &NewPasswordArgs, context: &CommandContext) -> Result<Self, CommandError> {
+        let mut generated = None;
+        let password = if let Some(file) = &args.new_password_file {
+            context.warn_of_file("--new-password-file", file);
+            Password::from_file(file, "--new-password-file")?
+        } else if let Some(command) = &args.new_password_command {
+            Password::from_command(command.as_ref(), "--new-password-command")?
+        } else if let Some(file) = &args.generate {
+            generate(file)?;
+            generated = Some(file.clone());
+            Password::from_file(file, "--generate")?
+        } else if Console::is_terminal() {
+            Password::ask_new()?
+        } else {
+            return Err(CommandError::usage(
+                "there is no new password, and no terminal to prompt for one",
+                "give --new-password-file, --new-password-command or --generate",
+            ));
+        };
+        Ok(Self {
+            password,
+            generated,
+        })
+    }
+
+    fn key(&self, label: &str) -> NewKey {
+        NewKey::new(self.password.as_bytes(), label)
+    }
+
+    /// Passes the result on. After an error that leaves the repository as it was, removes the generated file again.
+    fn kept_if(&self, result: br_core::Result<Key>) -> Result<Key, CommandError> {
+        result.map_err(|error| {
+            let is_unused = matches!(
+                error.kind(),
+                ErrorKind::Invalid | ErrorKind::NotEncrypted | ErrorKind::Password
+            );
+            if is_unused && let Some(file) = &self.generated {
+                let _ = std::fs::remove_file(file);
+            }
+            explain(error)
+        })
+    }
+}
+
+/// Writes a random password of 256 bits into a new file that only its owner can read.
+fn generate(file: &Path) -> Result<(), CommandError> {
+    let mut bytes = [0; 32];
+    Runtime::system().random.fill(&mut bytes);
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut options = OpenOptions::new();
+    let written = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)
+        .and_then(|mut file| {
+            file.write_all(format!("{digits}\n").as_bytes())?;
+            file.sync_all()
+        });
+    written.map_err(|error| {
+        let message = format!("cannot write a new password into {}", format::path(file));
+        CommandError::new(
+            ExitStatus::Usage,
+            message,
+            "name a file with --generate that does not exist yet",
+        )
+        .because(&error)
+    })
+}

@@ -1,0 +1,469 @@
+//! The keys of an encrypted repository: passwords, and the master keys behind them.
+//!
+//! A [`Key`] is a key slot, which one password opens. Invariant: a key is removed by a log entry first, and never by itself, so two processes
+//! cannot remove the last two keys.
+
+use br_storage::{Location, StorageOptions};
+use jiff::Timestamp;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::slots::{self, Found};
+use super::{Append, Io, Layout, LogPosition, MAX_COMMIT_RACES, Repository, conflict};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{FormatError, KdfCost, KeySlot, LogEntry, MAX_LABEL_LEN, MasterKey, limits};
+use crate::model::{KeyId, escape};
+use crate::progress::Context;
+
+/// A key of a repository: one password that opens it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Key {
+    /// The key's name in the store.
+    pub id: KeyId,
+    /// Who uses the key. Chosen by a user, so escape it before it is printed.
+    pub label: String,
+    /// When the key was added. `None` if the key is unreadable.
+    pub created: Option<Timestamp>,
+    /// Memory for one password guess, in KiB.
+    pub memory_kib: u32,
+    /// Passes over this memory for one password guess.
+    pub passes: u32,
+    /// Whether this key opened the repository.
+    pub current: bool,
+    /// Whether a change of the master key was interrupted after it added this key.
+    pub unfinished: bool,
+    /// Why the key is unusable.
+    pub problem: Option<String>,
+}
+
+/// A password to add.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct NewKey {
+    password: Zeroizing<Vec<u8>>,
+    label: String,
+    weak: bool,
+}
+
+impl std::fmt::Debug for NewKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewKey")
+            .field("label", &self.label)
+            .finish_non_exhaustive()
+    }
+}
+
+impl NewKey {
+    /// A password, and a label that says who uses it. Valid UTF-8 is normalised, so that other keyboards can type the password; any other bytes
+    /// are used as they are.
+    #[must_use]
+    pub fn new(password: impl Into<Vec<u8>>, label: impl Into<String>) -> Self {
+        Self {
+            password: Zeroizing::new(password.into()),
+            label: label.into(),
+            weak: false,
+        }
+    }
+
+    /// Uses a fast key derivation, which makes password guesses cheap: for tests only.
+    #[must_use]
+    pub const fn with_weak_key_derivation(mut self) -> Self {
+        self.weak = true;
+        self
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.password.is_empty() {
+            return Err(Error::invalid("the new password must not be empty"));
+        }
+        if self.label.is_empty() || self.label.len() > MAX_LABEL_LEN {
+            let message = format!("a label has 1 to {MAX_LABEL_LEN} bytes");
+            return Err(Error::invalid(message));
+        }
+        Ok(())
+    }
+}
+
+/// What a change of the master key did.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct MasterKeyChange {
+    /// The only key that is left.
+    pub key: Key,
+    /// The keys that were removed. Their users need a new one.
+    pub removed: Vec<Key>,
+    /// The number of master keys in the repository, old ones included.
+    pub master_keys: usize,
+}
+
+impl Repository {
+    /// Lists the keys of the repository at a location, oldest first, without a password.
+    ///
+    /// Requests: one for `br.json`, a listing, and one for each key.
+    ///
+    /// # Errors
+    /// As [`Repository::open`] without a password, but [`ErrorKind::NotEncrypted`] when the repository is not encrypted.
+    pub async fn list_keys(location: &Location, options: &StorageOptions) -> Result<Vec<Key>> {
+        let (storage, config) = Self::read_config(location, options).await?;
+        if config.cipher == crate::format::Cipher::None {
+            return Err(without_keys(storage.location_text()));
+        }
+        Ok(describe(slots::read_all(&storage, None).await?, None))
+    }
+
+    /// The keys of this repository, oldest first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotEncrypted`], and what the store answers.
+    pub async fn keys(&self) -> Result<Vec<Key>> {
+        let own = self.own_key()?;
+        Ok(describe(
+            slots::read_all(self.storage(), None).await?,
+            Some(own),
+        ))
+    }
+
+    /// Adds a password. The label must be unused.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when the password is empty, the label is empty, too long or used, or the repository has 32 keys already;
+    /// [`ErrorKind::NotEncrypted`]; [`ErrorKind::Password`] when another process removed the key that opened this repository.
+    pub async fn add_key(&self, new: &NewKey, context: &Context) -> Result<Key> {
+        new.check()?;
+        let own = self.writable_key(context)?;
+        let new = new.clone();
+        let work = move |io: &Io| {
+            drop(begin(io, own)?);
+            let found = io.block(slots::read_all(io.storage(), None))?;
+            check_room(&found, &new.label)?;
+            add(io, &new, false)
+        };
+        self.run(context, work).await
+    }
+
+    /// Removes a key, given by its label or the start of its id: its password no longer opens the repository. A copy of the key slot that
+    /// somebody made before still does; [`Repository::change_master_key`] makes it useless for later backups.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when there is no such key, there are several, or it is the key that opened this repository.
+    pub async fn remove_key(&self, which: &str, context: &Context) -> Result<Key> {
+        let own = self.writable_key(context)?;
+        let which = which.to_owned();
+        let work = move |io: &Io| {
+            let mut position = begin(io, own)?;
+            let found = io.block(slots::read_all(io.storage(), None))?;
+            let key = find(describe(found, Some(own)), &which)?;
+            if key.current {
+                let message = format!("`{which}` is the key that opened the repository");
+                return Err(Error::invalid(message));
+            }
+            remove(io, &mut position, own, &[key.id])?;
+            Ok(key)
+        };
+        self.run(context, work).await
+    }
+
+    /// Replaces the password that opened this repository by another one, which gets the same label. The new password works before the
+    /// old one stops to work.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when the password is empty, [`ErrorKind::NotEncrypted`], and [`ErrorKind::Password`] as
+    /// [`Repository::add_key`].
+    pub async fn change_password(&self, new: &NewKey, context: &Context) -> Result<Key> {
+        new.check()?;
+        let own = self.writable_key(context)?;
+        let new = new.clone();
+        let work = move |io: &Io| {
+            let mut position = begin(io, own)?;
+            let key = add(io, &new, false)?;
+            remove(io, &mut position, own, &[own])?;
+            Ok(key)
+        };
+        self.run(context, work).await
+    }
+
+    /// Encrypts everything that is written from now on with a new master key, and removes all keys but the one with this password. What
+    /// is in the repository stays as it is and readable.
+    ///
+    /// Returns the repository with the new master key. This value can no longer be used, and neither can other processes that opened
+    /// the repository before: their operations fail with [`ErrorKind::Password`], and nothing is lost.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Password`] when the password is not the one that opened this repository, [`ErrorKind::Conflict`] when another process
+    /// changed the master key meanwhile, and [`ErrorKind::Invalid`] when the repository has 16 master keys already.
+    pub async fn change_master_key(
+        &self,
+        new: &NewKey,
+        context: &Context,
+    ) -> Result<(Self, MasterKeyChange)> {
+        new.check()?;
+        let own = self.writable_key(context)?;
+        let (repository, new, cloned) = (self.clone(), new.clone(), context.clone());
+        let work = move |io: &Io| change_master_key(&repository, io, own, &new, &cloned);
+        self.run(context, work).await
+    }
+
+    fn own_key(&self) -> Result<KeyId> {
+        self.opened_by()
+            .ok_or_else(|| without_keys(self.location()))
+    }
+
+    fn writable_key(&self, context: &Context) -> Result<KeyId> {
+        let own = self.own_key()?;
+        self.check_writable(context)?;
+        Ok(own)
+    }
+}
+
+fn without_keys(location: &str) -> Error {
+    let message = format!("the repository at {location} is not encrypted, so it has no keys");
+    Error::new(ErrorKind::NotEncrypted, message)
+}
+
+/// Reads the log for a change of the keys, and deletes what an interrupted removal left.
+fn begin(io: &Io, own: KeyId) -> Result<LogPosition> {
+    let position = LogPosition::read(io)?;
+    let objects = io.list(Layout::KEYS)?;
+    let ids = objects
+        .iter()
+        .filter_map(|object| Layout::id::<KeyId>(&object.key));
+    let left: Vec<KeyId> = ids
+        .filter(|id| position.state.keys_removed.contains(id))
+        .collect();
+    delete_slots(io, &left)?;
+    // After the deletion: another key may have the same password, and the next attempt opens that one.
+    check_own(own, &position)?;
+    Ok(position)
+}
+
+/// Refuses to go on when the key that opened the repository was removed: the remover may rely on another key that this process wants
+/// to remove.
+fn check_own(own: KeyId, position: &LogPosition) -> Result<()> {
+    if position.state.keys_removed.contains(&own) {
+        let message = "the key that opened the repository was removed meanwhile, or by a command that was interrupted";
+        return Err(Error::new(ErrorKind::Password, message));
+    }
+    Ok(())
+}
+
+fn check_room(found: &[Found], label: &str) -> Result<()> {
+    if found.len() >= limits::KEY_SLOTS {
+        let message = format!(
+            "the repository has {} keys, which is the limit",
+            limits::KEY_SLOTS
+        );
+        return Err(Error::invalid(message));
+    }
+    let is_used = |(_, slot): &Found| slot.as_ref().is_ok_and(|slot| slot.label == label);
+    if found.iter().any(is_used) {
+        let label = escape(label.as_bytes());
+        return Err(Error::invalid(format!(
+            "there is a key with the label `{label}`"
+        )));
+    }
+    Ok(())
+}
+
+/// Stores a key with the master keys in use, and makes sure that its password opens it.
+fn add(io: &Io, new: &NewKey, unfinished: bool) -> Result<Key> {
+    let keys = if unfinished {
+        io.keyring().clone()
+    } else {
+        io.keyring().in_use().map_err(unusable)?
+    };
+    let runtime = &io.context.runtime;
+    let cost = if new.weak {
+        KdfCost::WEAK
+    } else {
+        KdfCost::default()
+    };
+    let config = io.repository.config_bytes();
+    let (created, random) = (runtime.clock.now(), (runtime.bytes(), runtime.bytes()));
+    let made = (&*new.label, created, unfinished);
+    let slot = KeySlot::wrap(&keys, config, &new.password, made, random, cost).map_err(unusable)?;
+    let id = io.block(slots::store(io.storage(), slot.to_bytes(), runtime))?;
+    let stored = io.block(io.storage().get(&Layout::key_slot(id), limits::DOCUMENT))?;
+    let opened =
+        KeySlot::from_bytes(&stored).and_then(|slot| slot.unwrap_keys(config, &new.password));
+    let named = |error| Error::format(&Layout::key_slot(id), error);
+    drop(opened.map_err(named)?);
+    Ok(key(id, Ok(slot), None))
+}
+
+fn unusable(error: FormatError) -> Error {
+    Error::format("a new key slot", error)
+}
+
+/// Removes keys: first in the log, then their objects.
+fn remove(io: &Io, position: &mut LogPosition, own: KeyId, keys: &[KeyId]) -> Result<()> {
+    position.begin(io)?;
+    for _ in 0..MAX_COMMIT_RACES {
+        if let Append::Done = position.append(io, LogEntry::remove_keys(keys.to_vec()))? {
+            return delete_slots(io, keys);
+        }
+        check_own(own, position)?;
+    }
+    Err(conflict())
+}
+
+fn delete_slots(io: &Io, keys: &[KeyId]) -> Result<()> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let keys = keys.iter().map(|key| Layout::key_slot(*key)).collect();
+    match io.delete_all(keys)?.into_iter().next() {
+        None => Ok(()),
+        Some((_, error)) => Err(error.into()),
+    }
+}
+
+fn change_master_key(
+    repository: &Repository,
+    io: &Io,
+    own: KeyId,
+    new: &NewKey,
+    context: &Context,
+) -> Result<(Repository, MasterKeyChange)> {
+    let mut position = begin(io, own)?;
+    check_password(io, own, new)?;
+    let own = leave_first_slot(io, &mut position, own, new)?;
+    let master = MasterKey::new(io.context.runtime.bytes());
+    let keys = io.keyring().changed_to(master).map_err(|_| {
+        Error::invalid(
+            "the repository has 16 master keys, which is the limit: copy it into a new one",
+        )
+    })?;
+    let changed = repository.with_keys(keys, own);
+    let new_io = Io::new(&changed, context)?;
+    let unfinished = add(&new_io, new, true)?;
+    match commit_change(io, &new_io, &mut position, own, unfinished.id) {
+        Ok(removed) => {
+            let key = add(&new_io, new, false)?;
+            let mut surplus: Vec<KeyId> = removed.iter().map(|key| key.id).collect();
+            surplus.push(unfinished.id);
+            delete_slots(&new_io, &surplus)?;
+            let removed = removed.into_iter().filter(|key| key.id != own).collect();
+            let master_keys = changed.keyring().keys().len();
+            let changed = changed.with_keys(changed.keyring().clone(), key.id);
+            let report = MasterKeyChange {
+                key,
+                removed,
+                master_keys,
+            };
+            Ok((changed, report))
+        }
+        Err(error) => {
+            // Best effort: an unfinished key does no harm.
+            let _ = delete_slots(io, &[unfinished.id]);
+            Err(error)
+        }
+    }
+}
+
+/// Makes sure that the new key has the password of the key in use.
+fn check_password(io: &Io, own: KeyId, new: &NewKey) -> Result<()> {
+    let key = Layout::key_slot(own);
+    let stored = io.block(io.storage().get(&key, limits::DOCUMENT))?;
+    let opened = KeySlot::from_bytes(&stored)
+        .and_then(|slot| slot.unwrap_keys(io.repository.config_bytes(), &new.password));
+    opened.map(drop).map_err(|error| Error::format(&key, error))
+}
+
+/// Gives the key in use a random name if it has the fixed name of the first key: readers try that name before they look for newer keys.
+fn leave_first_slot(
+    io: &Io,
+    position: &mut LogPosition,
+    own: KeyId,
+    new: &NewKey,
+) -> Result<KeyId> {
+    if own != Layout::FIRST_KEY {
+        return Ok(own);
+    }
+    let key = add(io, new, false)?;
+    remove(io, position, own, &[own])?;
+    Ok(key.id)
+}
+
+/// Writes the log entry that puts the new master key into use. Returns the keys that it removes.
+fn commit_change(
+    io: &Io,
+    new_io: &Io,
+    position: &mut LogPosition,
+    own: KeyId,
+    unfinished: KeyId,
+) -> Result<Vec<Key>> {
+    position.begin(io)?;
+    for _ in 0..MAX_COMMIT_RACES {
+        let found = io.block(slots::read_all(io.storage(), Some(unfinished)))?;
+        let removed = describe(found, Some(own));
+        let ids = removed.iter().map(|key| key.id).collect();
+        match position.append(new_io, LogEntry::remove_keys(ids)) {
+            Ok(Append::Done) => return Ok(removed),
+            Ok(Append::Lost(_)) => check_own(own, position)?,
+            Err(error) if error.kind() == ErrorKind::Password => {
+                let message = "another process changed the master key meanwhile";
+                return Err(Error::new(ErrorKind::Conflict, message));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(conflict())
+}
+
+/// The key with this label, or whose id begins with these digits.
+fn find(keys: Vec<Key>, which: &str) -> Result<Key> {
+    let shown = escape(which.as_bytes());
+    let mut by_label: Vec<Key> = keys
+        .iter()
+        .filter(|key| key.label == which)
+        .cloned()
+        .collect();
+    if by_label.is_empty() && which.len() >= 4 {
+        let begins = |key: &Key| key.id.to_string().starts_with(which);
+        by_label = keys.into_iter().filter(begins).collect();
+    }
+    match by_label.len() {
+        1 => Ok(by_label.swap_remove(0)),
+        0 => Err(Error::invalid(format!("there is no key `{shown}`"))),
+        _ => Err(Error::invalid(format!(
+            "there are several keys `{shown}`: use an id"
+        ))),
+    }
+}
+
+/// Keys in the order in which they were added.
+fn describe(found: Vec<Found>, own: Option<KeyId>) -> Vec<Key> {
+    let mut keys: Vec<Key> = found
+        .into_iter()
+        .map(|(id, slot)| key(id, slot, own))
+        .collect();
+    keys.sort_by_key(|key| (key.created.is_none(), key.created, key.id));
+    keys
+}
+
+fn key(id: KeyId, slot: Result<KeySlot, FormatError>, own: Option<KeyId>) -> Key {
+    let current = own == Some(id);
+    match slot {
+        Ok(slot) => Key {
+            id,
+            label: slot.label,
+            created: Some(slot.created),
+            memory_kib: slot.kdf.memory_kib,
+            passes: slot.kdf.passes,
+            current,
+            unfinished: slot.unfinished,
+            problem: None,
+        },
+        Err(error) => Key {
+            id,
+            label: String::new(),
+            created: None,
+            memory_kib: 0,
+            passes: 0,
+            current,
+            unfinished: false,
+            problem: Some(error.to_string()),
+        },
+    }
+}
