@@ -115,6 +115,16 @@ impl From<String> for ProofMethod {
 }
 
 impl Backup {
+    /// This backup with the tags, the note and the pin of another description.
+    pub(crate) fn with_labels_of(&self, other: Self) -> Self {
+        Self {
+            tags: other.tags,
+            note: other.note,
+            pinned: other.pinned,
+            ..self.clone()
+        }
+    }
+
     /// How many unread entries a backup names; more are only counted.
     pub const MAX_UNREAD: usize = 1_000;
 

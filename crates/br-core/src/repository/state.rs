@@ -39,6 +39,11 @@ impl State {
                 after,
             } => {
                 let backup = Backup::try_from((**backup).clone())?;
+                // Only labels change. A writer cannot replace the content of another's backup.
+                let backup = match self.backups.get(&backup.id) {
+                    Some(before) => before.with_labels_of(backup),
+                    None => backup,
+                };
                 match after {
                     None => self.backups.insert(backup),
                     Some(Predecessor::None) => self.backups.insert_after(None, backup),

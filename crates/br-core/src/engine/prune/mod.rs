@@ -188,3 +188,48 @@ fn remove_unfinished(io: &Io, options: &PruneOptions) -> u64 {
         |swept| swept as u64,
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::backup::{BackupOptions, backup};
+    use crate::error::ErrorKind;
+    use crate::format::LogEntry;
+    use crate::repository::{InitOptions, LogPosition};
+    use crate::source::MemorySource;
+    use br_storage::Storage;
+
+    /// A program with an error, or an attacker with a writer's credentials, condemns packs that a backup needs.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nothing_is_deleted_while_a_backup_needs_a_condemned_pack() {
+        let context = Context::system();
+        let repository =
+            Repository::init_storage(Storage::memory(), &InitOptions::default(), &context).await;
+        let repository = repository.unwrap();
+        let noise = blake3::hash(b"b").as_bytes().repeat(9_000);
+        let source = MemorySource::new([("a", vec![7; 300_000]), ("b", noise)]).unwrap();
+        let options = BackupOptions::new("host", "user", vec![b"/".to_vec()]);
+        let _ = backup(&repository, source, &options, &context)
+            .await
+            .unwrap();
+        let condemn = |io: &Io| {
+            let mut position = LogPosition::read(io)?;
+            let packs = io.list(Layout::PACKS)?;
+            let packs = packs.iter().filter_map(|object| Layout::id(&object.key));
+            let entry = LogEntry::Condemn {
+                packs: packs.collect(),
+                segments_added: Vec::new(),
+                segments_removed: Vec::new(),
+            };
+            position.append(io, entry).map(drop)
+        };
+        repository.run(&context, condemn).await.unwrap();
+        for grace in [Duration::ZERO, Duration::from_secs(24 * 3600)] {
+            let options = PruneOptions::default().with_grace(grace);
+            let error = plan(&repository, &options, &context).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
+        }
+        let packs = repository.storage().list(Layout::PACKS).await.unwrap();
+        assert_eq!(packs.len(), 2, "data and tree");
+    }
+}
