@@ -16,6 +16,7 @@ mod cli;
 #[cfg(feature = "azure")]
 mod clouds;
 mod concurrent;
+mod copy;
 mod crash;
 mod damage;
 mod delete;

@@ -274,14 +274,43 @@ impl CommandContext {
     pub(crate) async fn open_with_password(
         &self,
     ) -> Result<(Repository, Option<Password>), CommandError> {
-        let place = self.place()?;
-        let mut password = self.password()?;
+        self.open_at(self.place()?, self.password()?).await
+    }
+
+    /// Uses this location as the repository of the command.
+    pub(crate) fn use_repository(&self, named: Option<&str>) -> Result<(), CommandError> {
+        self.warn_of_secrets();
+        let named = named.or(self.options.repo.as_deref());
+        // Options of buckets may be meant for the other repository.
+        let place = StoreLocation::additional(&self.options.storage, named, &environment)?;
+        let _ = self.place.set(match place {
+            Some(place) => place,
+            None => self.find_place(None)?,
+        });
+        Ok(())
+    }
+
+    /// A repository in addition to that of the command. `profile` has its keys, if they are not those of the storage options.
+    pub(crate) fn other_repository(
+        &self,
+        named: &str,
+        profile: Option<&str>,
+    ) -> Result<StoreLocation, CommandError> {
+        self.warn_of_secrets();
+        let storage = self.options.storage.with_profile(profile);
+        let place = StoreLocation::additional(&storage, Some(named), &environment)?;
+        place.map_or_else(|| self.find_place(Some(named)), Ok)
+    }
+
+    /// Opens the repository at a location. Prompts for the password if one is needed, none is given and there is a terminal.
+    pub(crate) async fn open_at(
+        &self,
+        place: &StoreLocation,
+        mut password: Option<Password>,
+    ) -> Result<(Repository, Option<Password>), CommandError> {
         let given = password.is_some();
-        let mut attempts = if Console::is_terminal() && !given {
-            MAX_ATTEMPTS
-        } else {
-            0
-        };
+        let may_ask = Console::is_terminal() && !given;
+        let mut attempts = if may_ask { MAX_ATTEMPTS } else { 0 };
         loop {
             let bytes = password.as_ref().map(Password::as_bytes);
             let opened = Repository::open(&place.location, &place.options, bytes).await;

@@ -47,11 +47,16 @@ impl Password {
         if let Some(command) = secret_variable("BR_PASSWORD_COMMAND")? {
             return Self::from_command(&command, COMMAND).map(Some);
         }
-        let Some(value) = secret_variable("BR_PASSWORD")? else {
+        Self::of_variable("BR_PASSWORD")
+    }
+
+    /// The password in a variable, if the variable is set.
+    pub(crate) fn of_variable(name: &str) -> Result<Option<Self>, CommandError> {
+        let Some(value) = secret_variable(name)? else {
             return Ok(None);
         };
         let secret = Secret::of_variable(value).map_err(|error| {
-            refused("cannot use the password in BR_PASSWORD", ONE_LINE).because(&error)
+            refused(format!("cannot use the password in {name}"), ONE_LINE).because(&error)
         })?;
         Ok(Some(Self(secret)))
     }
@@ -113,6 +118,7 @@ impl Password {
         );
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(command).env_remove("BR_PASSWORD");
+        shell.env_remove("BR_FROM_PASSWORD");
         shell.stdin(Stdio::inherit()).stderr(Stdio::inherit());
         let output = shell.output().map_err(|error| {
             refused("cannot run the password command", "br runs it with `sh`").because(&error)

@@ -87,7 +87,7 @@ fn a_stream_is_backed_up() {
 /// The examples that need no arguments.
 #[test]
 fn examples_of_embedding_do_what_they_say() {
-    let cases: [(&str, &[&str]); 6] = [
+    let cases: [(&str, &[&str]); 7] = [
         ("custom_source", &["backed up 2 rows"]),
         ("custom_sink", &["2 etc/app.toml", "1 notes.txt"]),
         ("progress", &["bad line 2", "2 files, "]),
@@ -98,6 +98,10 @@ fn examples_of_embedding_do_what_they_say() {
         (
             "random_access",
             &["6000000 bytes", "line 250000", "line 499999"],
+        ),
+        (
+            "copy_backups",
+            &["1 copied, 0 there", "0 copied, 1 there", "true"],
         ),
         (
             "own_object_store",

@@ -70,7 +70,7 @@ const NOT_RUN: [(&str, &str, &str); 10] = [
 ];
 
 /// Events before a line that the document does not show: document, start of the line, and the event.
-const BEFORE: [(&str, &str, &str); 11] = [
+const BEFORE: [(&str, &str, &str); 13] = [
     (
         "README.md",
         "br diff --repo",
@@ -95,6 +95,16 @@ const BEFORE: [(&str, &str, &str); 11] = [
         "docs/retention.md",
         "br forget --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --dry-run",
         "br -r srv/backup backup --init docs",
+    ),
+    (
+        "docs/copy.md",
+        "br --repo /mnt/usb/copy copy --init",
+        "br -r srv/backup backup --init docs && mkdir -p mnt/usb",
+    ),
+    (
+        "docs/copy.md",
+        "br copy --from /srv/sealed",
+        "br -r srv/sealed backup --init --password-file etc/br.password docs && (umask 77; echo other > etc/br.other)",
     ),
     (
         "docs/keys.md",
@@ -477,12 +487,16 @@ fn every_command_line_in_the_documents_runs() {
 }
 
 /// Examples of the help that no test can run, by beginning, and why.
-const EXAMPLES_NOT_RUN: [(&str, &str); 7] = [
+const EXAMPLES_NOT_RUN: [(&str, &str); 8] = [
     (
         "br -r /mnt/disk/backup init --encrypt",
         "it asks on a terminal",
     ),
     ("br backup / ", "it reads the whole machine"),
+    (
+        "br copy --from s3://",
+        "docs/copy.md has such a command, and is run",
+    ),
     ("br key", "docs/keys.md has the same commands, and is run"),
     (
         "br matrixone",

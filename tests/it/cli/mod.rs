@@ -4,6 +4,7 @@ mod backup;
 mod bundle;
 mod check;
 mod completions;
+mod copy;
 mod delete;
 mod diff;
 mod docs;

@@ -3,9 +3,10 @@
 
 use br_core::engine::backup::{BackupReport, backup};
 use br_core::engine::check::{CheckOptions, ReadData, check};
+use br_core::engine::copy::{CopyOptions, copy};
 use br_core::engine::restore::{RestoreOptions, restore};
 use br_core::engine::{delete, ls, prune};
-use br_core::{BackupSelector, InitOptions, Repository};
+use br_core::{BackupSelector, InitOptions, Location, Repository};
 use br_testkit::{Behaviour, MemorySource, TestRepo, Thing, block_on, noise};
 
 use super::Bucket;
@@ -80,6 +81,20 @@ impl Ledger {
     }
 }
 
+/// Copies the repository into another one, twice.
+fn note_copies(ledger: &mut Ledger, here: Option<&std::path::Path>) {
+    let options = InitOptions::default();
+    let other = Repository::init(&Location::Memory, &options, &ledger.bucket.context);
+    let other = block_on(other).unwrap();
+    for what in ["`copy` from it", "the same, when nothing is new"] {
+        let (source, context) = (ledger.open(here), &ledger.bucket.context);
+        let options = CopyOptions::default();
+        let copied = copy(&source, &other, &options, context);
+        assert!(block_on(copied).unwrap().is_complete());
+        ledger.note(what);
+    }
+}
+
 #[test]
 fn every_operation_needs_documented_number_of_requests() {
     let bucket = Bucket::new();
@@ -125,6 +140,7 @@ fn every_operation_needs_documented_number_of_requests() {
     ledger.note("`check`");
     ledger.check(dir.path(), ReadData::All);
     ledger.note("`check --read-data`");
+    note_copies(&mut ledger, here);
     let repository = ledger.open(here);
     block_on(async {
         let context = &ledger.bucket.context;

@@ -48,19 +48,21 @@ impl TestRepo {
     /// Makes one in the clear.
     #[must_use]
     pub fn new() -> Self {
-        Self::init(None)
+        Self::init(None, 1)
     }
 
     /// Makes an encrypted one.
     #[must_use]
     pub fn encrypted() -> Self {
-        Self::init(Some(PASSWORD))
+        Self::init(Some(PASSWORD), 1)
     }
 
-    fn init(password: Option<&'static [u8]>) -> Self {
+    /// Makes one with other random numbers: repositories of the same seed have the same id and the same key.
+    #[must_use]
+    pub fn init(password: Option<&'static [u8]>, seed: u64) -> Self {
         let store = TestStore::chosen_or(StoreKind::Memory);
         let faults = FaultyStore::new(store.objects());
-        let context = crate::context(1);
+        let context = crate::context(seed);
         let mut options = InitOptions::default();
         if let Some(password) = password {
             options = options.with_password(password).with_weak_key_derivation();

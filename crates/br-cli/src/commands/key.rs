@@ -83,7 +83,7 @@ enum KeyAction {
     ///
     /// Use this when a person who knows a password must not read later backups. br encrypts everything that it writes from now on
     /// with a new master key. Existing backups stay as they are: who knows an old password and can read the storage can still
-    /// read them. To encrypt everything anew, copy the backups into a new repository.
+    /// read them. To encrypt everything anew, use `br copy` with a new repository.
     ///
     /// Commands of br that run meanwhile stop with exit code 12; run them again.
     #[command(

@@ -6,6 +6,7 @@ mod backup;
 mod bundle;
 mod check;
 mod completions;
+mod copy;
 mod delete;
 mod diff;
 mod dump;
@@ -26,6 +27,7 @@ mod prune;
 mod reference;
 mod restore;
 mod show;
+mod source_repository;
 mod sources;
 mod stats;
 mod storage;
@@ -52,6 +54,7 @@ pub(crate) enum Command {
     Restore(restore::RestoreArgs),
     Check(check::CheckArgs),
     Stats(stats::StatsArgs),
+    Copy(Box<copy::CopyArgs>),
     Delete(delete::DeleteArgs),
     Undelete(undelete::UndeleteArgs),
     Forget(Box<forget::ForgetArgs>),
@@ -81,7 +84,7 @@ impl Command {
     /// What the command keeps when it is interrupted.
     pub(crate) const fn kept(&self) -> Kept {
         match self {
-            Self::Backup(_) | Self::Import(_) | Self::Matrixone(_) => Kept::Stored,
+            Self::Backup(_) | Self::Copy(_) | Self::Import(_) | Self::Matrixone(_) => Kept::Stored,
             Self::Restore(_) => Kept::Restored,
             Self::Delete(_) | Self::Forget(_) | Self::Prune(_) => Kept::Removed,
             _ => Kept::Nothing,
@@ -102,6 +105,7 @@ pub(crate) async fn run(command: Command, context: &CommandContext) -> CommandRe
         Command::Restore(args) => restore::run(&args, context).await,
         Command::Check(args) => check::run(args, context).await,
         Command::Stats(args) => stats::run(&args, context).await,
+        Command::Copy(args) => copy::run(&args, context).await,
         Command::Delete(args) => delete::run(args, context).await,
         Command::Undelete(args) => undelete::run(&args, context).await,
         Command::Forget(args) => forget::run(&args, context).await,

@@ -119,6 +119,9 @@ fn fields(backup: &Backup) -> Vec<(&'static str, String)> {
         let text = format!("{entries} could not be read and are missing");
         fields.push(("incomplete", text));
     }
+    if let Some(original) = backup.copy_of {
+        fields.push(("copy of", original.to_string()));
+    }
     if backup.pinned {
         fields.push(("pinned", "yes".to_owned()));
     }

@@ -170,6 +170,7 @@ pub(crate) struct BackupJson {
     pinned: bool,
     note: Option<String>,
     proven: Option<ProofJson>,
+    copy_of: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     short_id: Option<String>,
 }
@@ -260,6 +261,7 @@ impl From<&Backup> for BackupJson {
                 time: proof.time.to_string(),
                 by: proof.by.name().to_owned(),
             }),
+            copy_of: backup.copy_of.map(|id| id.to_string()),
             short_id: None,
         }
     }

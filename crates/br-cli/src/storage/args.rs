@@ -201,6 +201,18 @@ pub(crate) struct StorageArgs {
 }
 
 impl StorageArgs {
+    /// The same options with the keys of a profile.
+    pub(crate) fn with_profile(&self, profile: Option<&str>) -> Self {
+        let mut args = self.clone();
+        if let Some(profile) = profile {
+            args.profile = Some(profile.to_owned());
+            (args.access_key_id, args.secret_access_key) = (None, None);
+            args.secret_access_key_file = None;
+            args.no_sign_request = false;
+        }
+        args
+    }
+
     /// The first option on the command line that only a server has.
     pub(crate) fn typed(&self) -> Option<&'static str> {
         let typed = [

@@ -10,6 +10,7 @@
 
 pub mod backup;
 pub mod check;
+pub mod copy;
 pub mod delete;
 pub mod diff;
 pub mod dump;

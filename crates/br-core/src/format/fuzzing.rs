@@ -339,6 +339,7 @@ fn sample_backup() -> Backup {
         note: Some("n".to_owned()),
         pinned: true,
         proven: Some(Proof::new(Timestamp::UNIX_EPOCH, ProofMethod::Check)),
+        copy_of: Some(BackupId(uuid::Uuid::from_u128(3))),
     }
 }
 

@@ -56,6 +56,12 @@ pub(crate) struct BackupV1 {
     pinned: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     proven: Option<ProofV1>,
+    #[serde(
+        with = "as_text::option",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    copy_of: Option<BackupId>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -171,6 +177,7 @@ impl From<&Backup> for BackupV1 {
                 time: proof.time,
                 by: proof.by.name().to_owned(),
             }),
+            copy_of: backup.copy_of,
         }
     }
 }
@@ -244,6 +251,7 @@ impl TryFrom<BackupV1> for Backup {
             proven: wire
                 .proven
                 .map(|proof| Proof::new(proof.time, proof.by.into())),
+            copy_of: wire.copy_of,
         })
     }
 }

@@ -54,6 +54,8 @@ pub struct Backup {
     pub pinned: bool,
     /// The last proof that it can be restored.
     pub proven: Option<Proof>,
+    /// The backup that this one is a copy of, in another repository. A copy of a copy names the first one.
+    pub copy_of: Option<BackupId>,
 }
 
 /// A proof that a backup can be restored.
@@ -140,6 +142,13 @@ impl Backup {
             }
         };
         self.paths.iter().map(full).collect()
+    }
+
+    /// The id of the backup that was made first: of the original if this is a copy, or else its own. Copies in several repositories have
+    /// the same.
+    #[must_use]
+    pub fn original_id(&self) -> BackupId {
+        self.copy_of.unwrap_or(self.id)
     }
 
     /// The same without the names of what could not be read, as the commit log has it: the manifest has them.

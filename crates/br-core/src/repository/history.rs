@@ -25,6 +25,8 @@ pub(crate) struct History {
     pub(crate) gone: BTreeSet<BackupId>,
     /// Backups that were deleted after the last condemn entry: their data and manifests exist.
     pub(crate) recoverable: Vec<DeletedBackup>,
+    /// The originals of all backups that were ever committed, deleted ones included.
+    pub(crate) originals: HashSet<BackupId>,
     /// All backups that were ever committed, in the order of their first commits.
     order: Vec<BackupId>,
     /// The same, for look-ups.
@@ -119,6 +121,8 @@ impl History {
         match &record.entry {
             LogEntry::Commit { backup, .. } => {
                 self.note_order(backup.id());
+                let committed = self.state.backups.get(&backup.id());
+                self.originals.extend(committed.map(Backup::original_id));
                 self.gone.remove(&backup.id());
                 self.recoverable.retain(|one| one.backup.id != backup.id());
             }
@@ -129,6 +133,8 @@ impl History {
             LogEntry::Checkpoint { .. } => {
                 let listed: Vec<_> = self.state.backups.values().map(|one| one.id).collect();
                 listed.into_iter().for_each(|id| self.note_order(id));
+                let backups = self.state.backups.values();
+                self.originals.extend(backups.map(Backup::original_id));
                 self.gone.extend(before);
                 let backups = &self.state.backups;
                 self.gone.retain(|id| !backups.contains_key(id));

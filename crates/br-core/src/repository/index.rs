@@ -135,6 +135,17 @@ impl IndexSegment {
         Some(ids)
     }
 
+    /// The chunks of all packs, in slot order, packs in order.
+    pub(crate) fn ids_by_slot(&self) -> Vec<ChunkId> {
+        let mut ids = vec![ChunkId([0; 32]); self.segment.ids.len()];
+        for (id, slot) in self.segment.ids.iter().zip(&self.segment.slots) {
+            if let Some(cell) = ids.get_mut(*slot as usize) {
+                *cell = *id;
+            }
+        }
+        ids
+    }
+
     pub(crate) fn segment(&self) -> &Segment {
         &self.segment
     }

@@ -64,6 +64,19 @@ impl Io {
         })
     }
 
+    /// Access to another repository, in the same operation.
+    pub(crate) fn to(&self, repository: &Repository) -> Self {
+        Self {
+            repository: repository.clone(),
+            context: self.context.clone(),
+            handle: self.handle.clone(),
+            cache: repository.cache(),
+            partly: Arc::default(),
+            pages: None,
+            damage: DamageNotes::default(),
+        }
+    }
+
     /// The same access, for a snapshot: it keeps parts of tree packs in memory.
     pub(crate) fn lasting(&self) -> Self {
         Self {

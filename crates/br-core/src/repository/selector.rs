@@ -278,12 +278,18 @@ impl State {
     fn by_part(&self, text: &str) -> Result<&Backup> {
         let part = text.replace('-', "").to_ascii_lowercase();
         let has_end = part.len() >= BackupSelector::MIN_END;
-        let fits = |backup: &&Backup| {
-            let digits = digits_of(backup.id);
+        let is_part_of = |id: BackupId| {
+            let digits = digits_of(id);
             let has_start = !part.is_empty() && digits.starts_with(&part);
             has_start || (has_end && digits.ends_with(&part))
         };
-        let fitting: Vec<&Backup> = self.backups.values().rev().filter(fits).collect();
+        let all = || self.backups.values().rev();
+        let mut fitting: Vec<&Backup> = all().filter(|backup| is_part_of(backup.id)).collect();
+        if fitting.is_empty() {
+            // A copy is also found by the id that it has in the repository it was copied from.
+            let copies = all().filter(|backup| backup.copy_of.is_some_and(is_part_of));
+            fitting = copies.collect();
+        }
         match fitting.as_slice() {
             [] => Err(unknown(&text)),
             [backup] => Ok(backup),

@@ -39,12 +39,7 @@ impl<'a> Collector<'a> {
         groups: Option<&'a Sender<RawGroup>>,
         journal: &'a Mutex<Option<Journal>>,
     ) -> Self {
-        let nodes = NodeStore {
-            dedup,
-            groups,
-            compressor: Compressor::new(3),
-            bytes_added: 0,
-        };
+        let nodes = NodeStore::new(dedup, groups);
         let (tree, tally) = (TreeWriter::default(), Tally::default());
         Self {
             io,
@@ -202,15 +197,30 @@ impl<'a> Collector<'a> {
 }
 
 /// Stores tree nodes that the repository does not have yet.
-struct NodeStore<'a> {
+pub(in crate::engine) struct NodeStore<'a> {
     dedup: &'a Dedup,
     groups: Option<&'a Sender<RawGroup>>,
     compressor: Compressor,
-    bytes_added: u64,
+    /// Bytes of the nodes that were stored, before compression.
+    pub(in crate::engine) bytes_added: u64,
 }
 
-impl NodeStore<'_> {
-    fn store(&mut self, node: &[u8], references: &mut References) -> Result<ChunkRef> {
+impl<'a> NodeStore<'a> {
+    /// Stores nodes through `groups`; `None` in a dry run.
+    pub(in crate::engine) fn new(dedup: &'a Dedup, groups: Option<&'a Sender<RawGroup>>) -> Self {
+        Self {
+            dedup,
+            groups,
+            compressor: Compressor::new(3),
+            bytes_added: 0,
+        }
+    }
+
+    pub(in crate::engine) fn store(
+        &mut self,
+        node: &[u8],
+        references: &mut References,
+    ) -> Result<ChunkRef> {
         let chunk = ChunkRef {
             id: self.dedup.id(node),
             len: node.len() as u32,

@@ -1,8 +1,9 @@
 //! The last writes of a backup: index segment, manifest and log entry.
 //!
-//! [`run`] appends the log entry without reading newer entries first. If another process appended an entry in the meantime, the append
-//! fails and returns the new entries. If one of them condemns packs, [`rescue`] replaces the references to these packs; then `run` tries
-//! again. Invariant: when the log entry is appended, the writer has read every earlier entry, and the backup uses no condemned pack.
+//! [`Committer`] appends the log entry without reading newer entries first. If another process appended an entry in the meantime, the
+//! append fails and returns the new entries. If one of them condemns packs, [`rescue`] replaces the references to these packs; then the
+//! committer tries again. Invariant: when the log entry is appended, the writer has read every earlier entry, and the backup uses no
+//! condemned pack.
 
 use std::collections::BTreeSet;
 
@@ -13,16 +14,16 @@ use super::start::Start;
 use super::tally::{BackupReport, describe};
 use crate::engine::relocate::relocate;
 use crate::error::Result;
-use crate::format::LogEntry;
-use crate::model::{PackId, References};
+use crate::format::{LogEntry, Predecessor};
+use crate::model::{Backup, PackId, References};
 use crate::repository::{
     Append, ChunkLocation, Index, IndexSegment, Io, LogPosition, MAX_COMMIT_RACES, SegmentPlan,
-    StoredPack, conflict,
+    State, StoredPack, WrittenSegments, conflict,
 };
 
 pub(super) fn run(
     io: &Io,
-    mut start: Start,
+    start: Start,
     collected: Collected,
     options: &BackupOptions,
 ) -> Result<BackupReport> {
@@ -30,57 +31,177 @@ pub(super) fn run(
         tally,
         tree,
         totals,
-        mut packs,
-        mut references,
+        packs,
+        references,
         journal,
     } = collected;
-    let mut backup = describe(io, &start, options, &tally, (tree, totals));
-    let report = |backup| BackupReport {
+    let backup = describe(io, &start, options, &tally, (tree, totals));
+    let mut report = BackupReport {
         backup,
         torn: tally.torn,
         packs_resumed: start.packs_resumed,
         dry_run: options.dry_run,
     };
     if options.dry_run {
-        return Ok(report(backup));
+        return Ok(report);
     }
-    add_resumed(&start.index, &references, &mut packs);
-    let mut index = (*start.index).clone();
-    // Do not look for newer log entries first: that would cost a request, and a failed append returns them anyway.
-    let mut news = Vec::new();
-    let mut manifest_written = false;
-    for _ in 0..MAX_COMMIT_RACES {
-        if let Some(lost) = condemned(&news) {
-            let (position, packs) = (&start.position, &mut packs);
-            rescue(io, position, &mut index, &lost, packs, &mut references)?;
-            // A prune deletes manifests that no log entry names, so write the manifest again.
-            manifest_written = false;
+    let mut committer = Committer::new(start.position, &start.index);
+    committer.add_packs(packs);
+    let mut draft = Draft {
+        backup: report.backup,
+        references,
+        counts_writes: true,
+    };
+    committer.commit(io, &mut draft, |_| Some(Place::Last))?;
+    if let Some(journal) = journal {
+        journal.remove();
+    }
+    start.leftover.remove();
+    report.backup = draft.backup;
+    Ok(report)
+}
+
+/// Where a backup comes in the order of backups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) enum Place {
+    /// It is the newest.
+    Last,
+    /// Directly after its predecessor.
+    After(Predecessor),
+}
+
+/// A backup whose data is stored and that is not in the log yet.
+#[derive(Debug)]
+pub(in crate::engine) struct Draft {
+    /// The description. The committer chooses the id.
+    pub(in crate::engine) backup: Backup,
+    pub(in crate::engine) references: References,
+    /// Whether the bytes that the committer writes count as bytes stored by the backup.
+    pub(in crate::engine) counts_writes: bool,
+}
+
+/// Commits backups, one after the other, whose packs were stored by the same process.
+#[derive(Debug)]
+pub(in crate::engine) struct Committer {
+    position: LogPosition,
+    index: Index,
+    /// Stored packs that no segment in the log describes.
+    packs: Vec<StoredPack>,
+    /// Packs that segments of this committer describe, and that are in the log.
+    described: BTreeSet<PackId>,
+    /// Packs that other processes condemned since the index was read.
+    lost: BTreeSet<PackId>,
+}
+
+impl Committer {
+    /// Commits after this position. The index is the one that the references were made with.
+    pub(in crate::engine) fn new(position: LogPosition, index: &Index) -> Self {
+        Self {
+            position,
+            index: index.clone(),
+            packs: Vec::new(),
+            described: BTreeSet::new(),
+            lost: BTreeSet::new(),
         }
-        let segments = write_segments(io, &start.position, &packs)?;
-        if !manifest_written {
-            backup.changes.bytes_stored += segments.bytes_written;
-            backup.id = io.context.runtime.backup_id();
-            backup.changes.bytes_stored += io.create_manifest(&backup, &references)?;
-            manifest_written = true;
-        }
-        let entry = LogEntry::Commit {
-            backup: Box::new((&backup.without_unread()).into()),
-            segments_added: segments.added,
-            segments_removed: segments.removed,
-            after: None,
-        };
-        match start.position.append(io, entry)? {
-            Append::Lost(entries) => news = entries,
-            Append::Done => {
-                if let Some(journal) = journal {
-                    journal.remove();
+    }
+
+    /// Adds packs that the next backup brings.
+    pub(in crate::engine) fn add_packs(&mut self, packs: Vec<StoredPack>) {
+        self.packs.extend(packs);
+    }
+
+    /// Commits a backup. Before each attempt `place` is called with the newest state. Returns false, and commits nothing, when it
+    /// returns `None`.
+    pub(in crate::engine) fn commit(
+        &mut self,
+        io: &Io,
+        draft: &mut Draft,
+        place: impl Fn(&State) -> Option<Place>,
+    ) -> Result<bool> {
+        add_resumed(&self.index, &draft.references, &mut self.packs);
+        let described = &self.described;
+        self.packs
+            .retain(|pack| !described.contains(&pack.entry.id));
+        // Do not look for newer log entries first: that would cost a request, and a failed append returns them anyway.
+        let mut is_rescued = self.lost.is_empty();
+        let mut manifest_written = false;
+        for _ in 0..MAX_COMMIT_RACES {
+            let Some(place) = place(&self.position.state) else {
+                return Ok(false);
+            };
+            if !is_rescued {
+                self.rescue(io, &mut draft.references)?;
+                is_rescued = true;
+                // A prune deletes manifests that no log entry names, so write the manifest again.
+                manifest_written = false;
+            }
+            let segments = self.write_segments(io)?;
+            if !manifest_written {
+                let backup = &mut draft.backup;
+                if draft.counts_writes {
+                    backup.changes.bytes_stored += segments.bytes_written;
                 }
-                start.leftover.remove();
-                return Ok(report(backup));
+                backup.id = io.context.runtime.backup_id();
+                let written = io.create_manifest(backup, &draft.references)?;
+                if draft.counts_writes {
+                    backup.changes.bytes_stored += written;
+                }
+                manifest_written = true;
+            }
+            match self
+                .position
+                .append(io, entry(&draft.backup, segments, place))?
+            {
+                Append::Lost(news) => {
+                    if let Some(lost) = condemned(&news) {
+                        self.lost.extend(lost);
+                        is_rescued = false;
+                    }
+                }
+                Append::Done => {
+                    let packs = self.packs.drain(..);
+                    self.described.extend(packs.map(|pack| pack.entry.id));
+                    return Ok(true);
+                }
             }
         }
+        Err(conflict())
     }
-    Err(conflict())
+
+    /// The state after the newest entry that was read.
+    pub(in crate::engine) const fn state(&self) -> &State {
+        &self.position.state
+    }
+
+    /// The position after the last commit, and whether another process condemned packs meanwhile.
+    pub(in crate::engine) fn finish(self) -> (LogPosition, bool) {
+        (self.position, !self.lost.is_empty())
+    }
+
+    fn rescue(&mut self, io: &Io, references: &mut References) -> Result<()> {
+        let (position, packs) = (&self.position, &mut self.packs);
+        rescue(io, position, &mut self.index, &self.lost, packs, references)
+    }
+
+    /// Writes a segment for the new packs, merged with small existing segments.
+    fn write_segments(&self, io: &Io) -> Result<WrittenSegments> {
+        let mut plan = SegmentPlan::new(io, &self.position.state);
+        plan.add_packs(&self.packs);
+        plan.merge_small()?;
+        plan.write()
+    }
+}
+
+fn entry(backup: &Backup, segments: WrittenSegments, place: Place) -> LogEntry {
+    LogEntry::Commit {
+        backup: Box::new((&backup.without_unread()).into()),
+        segments_added: segments.added,
+        segments_removed: segments.removed,
+        after: match place {
+            Place::Last => None,
+            Place::After(predecessor) => Some(predecessor),
+        },
+    }
 }
 
 /// The packs that these entries condemn; `None` when the entries contain no prune.
@@ -158,16 +279,4 @@ fn rescue(
     }
     packs.extend(moved.packs);
     Ok(())
-}
-
-/// Writes a segment for the new packs, merged with small existing segments.
-fn write_segments(
-    io: &Io,
-    position: &LogPosition,
-    packs: &[StoredPack],
-) -> Result<crate::repository::WrittenSegments> {
-    let mut plan = SegmentPlan::new(io, &position.state);
-    plan.add_packs(packs);
-    plan.merge_small()?;
-    plan.write()
 }

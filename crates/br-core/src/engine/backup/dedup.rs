@@ -34,7 +34,7 @@ pub(super) type IdMap<V> = HashMap<ChunkId, V, BuildHasherDefault<IdHasher>>;
 
 /// Decides whether a chunk must be stored.
 #[derive(Debug)]
-pub(super) struct Dedup {
+pub(in crate::engine) struct Dedup {
     index: Arc<Index>,
     id_key: ChunkIdKey,
     claimed: Vec<Mutex<IdSet>>,
@@ -75,7 +75,7 @@ fn shard(id: &ChunkId) -> usize {
 }
 
 impl Dedup {
-    pub(super) fn new(index: Arc<Index>, id_key: ChunkIdKey) -> Self {
+    pub(in crate::engine) fn new(index: Arc<Index>, id_key: ChunkIdKey) -> Self {
         let claimed = std::iter::repeat_with(Mutex::default)
             .take(SHARDS)
             .collect();
@@ -93,12 +93,12 @@ impl Dedup {
         self
     }
 
-    pub(super) fn id(&self, chunk: &[u8]) -> ChunkId {
+    pub(in crate::engine) fn id(&self, chunk: &[u8]) -> ChunkId {
         self.id_key.id(chunk)
     }
 
     /// Adds the location of a stored chunk to the references. False when no usable copy of the chunk is stored.
-    pub(super) fn note_stored(&self, id: &ChunkId, references: &mut References) -> bool {
+    pub(in crate::engine) fn note_stored(&self, id: &ChunkId, references: &mut References) -> bool {
         let mut locations = self.index.find_all(id);
         let proves = |location: &ChunkLocation<'_>| {
             let prover = self.prover.as_ref();
@@ -111,8 +111,25 @@ impl Dedup {
         })
     }
 
+    /// The index that this decides by.
+    pub(in crate::engine) fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    /// True when a usable copy of the chunk is stored.
+    pub(in crate::engine) fn is_stored(&self, id: &ChunkId) -> bool {
+        let mut locations = self.index.find_all(id);
+        locations.any(|location| is_usable(&self.index, &location))
+    }
+
+    /// True when the chunk was claimed.
+    pub(in crate::engine) fn is_claimed(&self, id: &ChunkId) -> bool {
+        let claimed = self.claimed[shard(id)].lock();
+        claimed.is_ok_and(|claimed| claimed.contains(id))
+    }
+
     /// True when the chunk is neither stored nor claimed; the caller must then store it.
-    pub(super) fn claim(&self, id: ChunkId, references: &mut References) -> bool {
+    pub(in crate::engine) fn claim(&self, id: ChunkId, references: &mut References) -> bool {
         if self.note_stored(&id, references) {
             return false;
         }
@@ -128,16 +145,17 @@ pub(crate) fn note_location(
     location: &ChunkLocation<'_>,
     references: &mut References,
 ) -> bool {
-    if !index.is_sound(location) {
-        return false;
-    }
-    let bases = &location.group.bases;
-    let is_there = |base| index.find_whole(base).is_some();
-    if !bases.iter().all(is_there) {
+    if !is_usable(index, location) {
         return false;
     }
     add_live_references(index, location, references);
     true
+}
+
+/// True when the location is not damaged and its bases exist.
+fn is_usable(index: &Index, location: &ChunkLocation<'_>) -> bool {
+    let is_there = |base| index.find_whole(base).is_some();
+    index.is_sound(location) && location.group.bases.iter().all(is_there)
 }
 
 /// Adds a location to the references, and those of its bases that still exist.

@@ -28,7 +28,11 @@ mod tally;
 mod walk_limit;
 mod worker;
 
+pub(super) use collect::NodeStore;
+pub(super) use commit::{Committer, Draft, Place};
 pub(crate) use dedup::add_live_references;
+pub(super) use dedup::{Dedup, note_location};
 pub use options::{BackupOptions, Base};
 pub use run::{backup, backup_with_retry};
+pub(super) use start::{adopt, find_stored};
 pub use tally::BackupReport;

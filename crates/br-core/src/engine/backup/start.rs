@@ -79,7 +79,11 @@ impl Start {
 /// Finds the packs that interrupted runs left. Lists all stored packs if there is no journal, and also after an interrupted run on this
 /// machine, because its last packs may be stored but missing from its journal. Must be called before the log is read: then the index
 /// contains every pack that another writer commits in between.
-fn find_stored(io: &Io, leftover: &Leftover, has_journal: bool) -> Result<BTreeSet<PackId>> {
+pub(in crate::engine) fn find_stored(
+    io: &Io,
+    leftover: &Leftover,
+    has_journal: bool,
+) -> Result<BTreeSet<PackId>> {
     let mut stored: BTreeSet<PackId> = leftover.packs.iter().copied().collect();
     if !has_journal || leftover.is_any() {
         let listed = io.list(Layout::PACKS)?;
@@ -93,7 +97,7 @@ fn find_stored(io: &Io, leftover: &Leftover, has_journal: bool) -> Result<BTreeS
 }
 
 /// Adds stored packs that no segment describes to the index, unless they are condemned or can no longer be read.
-fn adopt(
+pub(in crate::engine) fn adopt(
     io: &Io,
     position: &LogPosition,
     index: &mut Index,

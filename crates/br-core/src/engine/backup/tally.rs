@@ -84,5 +84,6 @@ pub(super) fn describe(
         note: None,
         pinned: false,
         proven: None,
+        copy_of: None,
     }
 }

@@ -46,6 +46,7 @@ fn backup(n: usize, started: Timestamp) -> Backup {
         note: None,
         pinned: false,
         proven: None,
+        copy_of: None,
     }
 }
 

@@ -1,0 +1,89 @@
+//! A second repository, which a command only reads: `br copy --from`, `br check --repair-from`.
+//!
+//! [`SourceArgs::open`] opens it. Invariant: its password comes from its own options and variables, never from those of the repository of
+//! the command.
+
+use std::path::PathBuf;
+
+use br_core::Repository;
+use clap::Args;
+
+use crate::context::CommandContext;
+use crate::environment::secret_variable;
+use crate::error::CommandError;
+use crate::exit_code::ExitStatus;
+use crate::password::Password;
+
+/// How the source is opened.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Repository to copy from")]
+pub(super) struct SourceArgs {
+    /// Read the password of the source from a file [env: BR_FROM_PASSWORD_FILE]
+    ///
+    /// You can also set BR_FROM_PASSWORD to the password. The other password options are for the repository to copy to.
+    #[arg(long, value_name = "FILE", conflicts_with = "from_password_command")]
+    from_password_file: Option<PathBuf>,
+
+    /// Take the password of the source from the output of a command [env: BR_FROM_PASSWORD_COMMAND]
+    #[arg(long, value_name = "COMMAND")]
+    from_password_command: Option<String>,
+
+    /// Take the keys of the source's bucket from this profile
+    #[arg(long, value_name = "NAME")]
+    from_profile: Option<String>,
+}
+
+impl SourceArgs {
+    /// Opens the repository that an option names.
+    pub(super) async fn open(
+        &self,
+        option: &str,
+        named: &str,
+        context: &CommandContext,
+    ) -> Result<Repository, CommandError> {
+        let place = context.other_repository(named, self.from_profile.as_deref())?;
+        let opened = context.open_at(&place, self.password(context)?).await;
+        let opened = opened.map(|(repository, _)| repository);
+        opened.map_err(|error| match error.status {
+            ExitStatus::RepositoryNotFound => {
+                let hint = format!("check {option}: there must be a repository at {}", place.location);
+                error.with_hint(hint)
+            }
+            ExitStatus::AccessDenied => error.with_hint(
+                "give the password of this repository with --from-password-file, --from-password-command or BR_FROM_PASSWORD, and only if it is \
+                 encrypted; for a bucket, check its keys",
+            ),
+            _ => error,
+        })
+    }
+
+    /// The password of the source, if one is given.
+    fn password(&self, context: &CommandContext) -> Result<Option<Password>, CommandError> {
+        let is_typed = self.from_password_file.is_some() || self.from_password_command.is_some();
+        let set = |name| {
+            if is_typed {
+                Ok(None)
+            } else {
+                secret_variable(name)
+            }
+        };
+        let file = match &self.from_password_file {
+            Some(file) => Some(file.clone()),
+            None => set("BR_FROM_PASSWORD_FILE")?.map(PathBuf::from),
+        };
+        if let Some(file) = file {
+            context.warn_of_file("--from-password-file", &file);
+            const OPTION: &str = "--from-password-file or BR_FROM_PASSWORD_FILE";
+            return Password::from_file(&file, OPTION).map(Some);
+        }
+        let command = match &self.from_password_command {
+            Some(command) => Some(command.into()),
+            None => set("BR_FROM_PASSWORD_COMMAND")?,
+        };
+        if let Some(command) = command {
+            const OPTION: &str = "--from-password-command or BR_FROM_PASSWORD_COMMAND";
+            return Password::from_command(&command, OPTION).map(Some);
+        }
+        Password::of_variable("BR_FROM_PASSWORD")
+    }
+}

@@ -1,0 +1,82 @@
+use crate::error::{Error, Result};
+use crate::repository::{BackupFilter, BackupSelector};
+
+/// Options of a copy. The default copies all backups that the target lacks.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct CopyOptions {
+    /// The backups of the source to copy; empty: all that match the filter.
+    pub backups: Vec<BackupSelector>,
+    /// Which backups count if none is selected.
+    pub filter: BackupFilter,
+    /// Compression level of zstd, 1 to 19, for data that cannot be stored as it was compressed in the source.
+    pub level: i32,
+    /// Number of worker threads; `None` means one per core.
+    pub threads: Option<usize>,
+    /// Find out what would be copied, and store nothing.
+    pub dry_run: bool,
+}
+
+impl Default for CopyOptions {
+    fn default() -> Self {
+        Self {
+            backups: Vec::new(),
+            filter: BackupFilter::default(),
+            level: 3,
+            threads: None,
+            dry_run: false,
+        }
+    }
+}
+
+impl CopyOptions {
+    /// Sets the backups to copy.
+    #[must_use]
+    pub fn with_backups(mut self, backups: impl IntoIterator<Item: Into<BackupSelector>>) -> Self {
+        self.backups = backups.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Limits the copy to the backups that match.
+    #[must_use]
+    pub fn with_filter(mut self, filter: BackupFilter) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// Sets the compression level of zstd, from 1 to 19.
+    #[must_use]
+    pub const fn with_level(mut self, level: i32) -> Self {
+        self.level = level;
+        self
+    }
+
+    /// Sets the number of worker threads.
+    #[must_use]
+    pub const fn with_threads(mut self, threads: Option<usize>) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Sets whether this is a dry run.
+    #[must_use]
+    pub const fn with_dry_run(mut self, dry_run: bool) -> Self {
+        self.dry_run = dry_run;
+        self
+    }
+
+    /// Refuses invalid values.
+    pub(super) fn check(&self) -> Result<()> {
+        if !(1..=19).contains(&self.level) {
+            let message = format!(
+                "the compression level must be from 1 to 19, not {}",
+                self.level
+            );
+            return Err(Error::invalid(message));
+        }
+        if self.threads == Some(0) {
+            return Err(Error::invalid("a copy needs at least one worker thread"));
+        }
+        Ok(())
+    }
+}
