@@ -286,7 +286,7 @@ fn wrong_password_does_not_change_the_master_key() {
 }
 
 #[test]
-fn repository_in_the_clear_has_no_keys() {
+fn unencrypted_repository_has_no_keys() {
     let repo = TestRepo::new();
     for error in [
         add(&repo, SECOND, "second").unwrap_err(),

@@ -61,7 +61,7 @@ fn only_the_labels_change() {
 }
 
 #[test]
-fn labels_that_are_there_need_no_entry() {
+fn unchanged_labels_write_no_entry() {
     let (repo, all) = repo_with(1);
     let change = LabelChange::default().with_added_tags(tags(&["a"]));
     let _ = label(&repo, &[all[0].id], &change).unwrap();

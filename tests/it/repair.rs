@@ -407,11 +407,11 @@ fn machine_that_saw_newer_entry_refuses_older_log() {
     let other = before.fork(9);
     back_up(&other, 4);
     assert_all_refuse("a different history", &open(&other, 10), first);
-    // A damaged entry does not hide that the log went back.
+    // A damaged entry does not hide that the log was rolled back.
     let worse = before.fork(11);
     worse.set_object(&log_keys(&worse).pop().unwrap(), Some(vec![0; 90]));
     let error = open(&worse, 12).backups().unwrap_err();
-    assert!(chain(&error).contains("went back"), "{}", chain(&error));
+    assert!(chain(&error).contains("rolled back"), "{}", chain(&error));
 
     let mended = open(&cut, 13);
     let report = repair_log(&mended);
@@ -486,7 +486,7 @@ fn local_state_does_not_block_repairs_and_other_writers() {
     let listed = block_on(repo.repository.backups(&context)).unwrap();
     assert_eq!(listed.len(), 71);
     let told = told.warnings.lock().unwrap().join("\n");
-    assert!(told.contains("went back"), "{told}");
+    assert!(told.contains("rolled back"), "{told}");
 }
 
 #[test]

@@ -371,7 +371,7 @@ mod tests {
                 "there is no key slot below keys in /srv",
                 Some(ObjectKind::KeySlot),
             ),
-            ("moves of chunks form a circle in the index", None),
+            ("moves of chunks form a cycle in the index", None),
             ("chunk 0123 is in no pack", None),
         ] {
             assert_eq!(Error::damaged(text).object(), kind, "{text}");

@@ -248,7 +248,7 @@ impl fmt::Display for Warning {
             ),
             Self::NewestLogUnreadable { path, error } => write!(
                 f,
-                "{} cannot be read ({error}): this time br cannot check whether the repository went back",
+                "{} cannot be read ({error}): this time br cannot check whether the repository was rolled back",
                 path.display()
             ),
             Self::SegmentRebuilt { segment, reason } => write!(

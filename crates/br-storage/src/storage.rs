@@ -151,7 +151,6 @@ impl Storage {
     /// A folder on local disk is held open: writes go to the folder that was opened, even if it was renamed
     /// or unmounted. Call this before you report that something was stored at the location. For a server the
     /// check always succeeds.
-    /// *there* asks first. A server has no such difference.
     ///
     /// # Errors
     ///

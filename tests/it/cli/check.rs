@@ -232,7 +232,7 @@ fn repository_set_back_is_refused_but_copy_elsewhere_is_accepted() {
     };
     fs::remove_file(log_entries(&session).pop().unwrap()).unwrap();
     let output = session.run(["list"]).expect(14);
-    assert!(output.stderr.contains("went back"), "{}", output.stderr);
+    assert!(output.stderr.contains("rolled back"), "{}", output.stderr);
     session.run(["prune"]).expect(14);
     copy("repository", "copy");
     let listed = session.json(["-r", "./copy", "list"]);

@@ -70,7 +70,12 @@ const NOT_RUN: [(&str, &str, &str); 10] = [
 ];
 
 /// Events before a line that the document does not show: document, start of the line, and the event.
-const BEFORE: [(&str, &str, &str); 13] = [
+const BEFORE: [(&str, &str, &str); 14] = [
+    (
+        "docs/append-only.md",
+        "br export-head",
+        "br -r srv/backup backup --init docs",
+    ),
     (
         "README.md",
         "br diff --repo",
@@ -448,7 +453,13 @@ fn run(document: &str, used: &mut Vec<(&'static str, &'static str)>, failures: &
                 let output = sandbox.bash(before);
                 assert_eq!(output.code, Some(0), "before {document}:{number}: {output}");
             }
-            if ["docs/cli/exit-codes.md", "docs/retention.md"].contains(&document) {
+            if [
+                "docs/append-only.md",
+                "docs/cli/exit-codes.md",
+                "docs/retention.md",
+            ]
+            .contains(&document)
+            {
                 sandbox.exports = "export BR_REPOSITORY=srv/backup\n".to_owned();
             }
             if document == "docs/keys.md" {

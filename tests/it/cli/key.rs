@@ -130,7 +130,7 @@ fn new_master_key_removes_other_keys_and_old_backups_stay() {
 }
 
 #[test]
-fn repository_in_the_clear_has_no_keys() {
+fn unencrypted_repository_has_no_keys() {
     let session = Session::with_backup();
     let list = session.run(["key", "list"]).expect(12);
     assert!(list.stderr.contains("not encrypted"), "{list}");

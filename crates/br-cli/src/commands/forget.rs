@@ -387,7 +387,7 @@ fn warn_of_anomalies(plan: &ForgetPlan, context: &CommandContext) -> ExitStatus 
             let what = retention::anomaly_text(anomaly);
             let newest = group_newest.map_or_else(String::new, |one| format!(" {}", one.backup.id));
             context.output.console.warning(&format!(
-                "br deletes nothing of {group}: its newest backup{newest} has {what}"
+                "br deletes nothing in {group}: its newest backup{newest} has {what}"
             ));
             status = ExitStatus::Partial;
         }

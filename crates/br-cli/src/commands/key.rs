@@ -82,8 +82,8 @@ enum KeyAction {
     /// Change the master key, and remove all keys but the one in use
     ///
     /// Use this when a person who knows a password must not read later backups. br encrypts everything that it writes from now on
-    /// with a new master key. Existing backups stay as they are: who knows an old password and can read the storage can still
-    /// read them. To encrypt everything anew, use `br copy` with a new repository.
+    /// with a new master key. Existing backups stay as they are: a person who knows an old password and can read the storage can
+    /// still read them. To encrypt everything again, use `br copy` with a new repository.
     ///
     /// Commands of br that run meanwhile stop with exit code 12; run them again.
     #[command(

@@ -90,7 +90,7 @@ impl<T: Send + 'static> Feed<T> {
                     batch: Vec::with_capacity(BATCH),
                 };
                 let result = work(&io, &mut outlet);
-                // False when the reader is gone, who needs no result either.
+                // False when the receiver was dropped, so no result is needed.
                 let _ = outlet.flush();
                 result
             })

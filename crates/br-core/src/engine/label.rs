@@ -1,4 +1,4 @@
-//! Changes of what a user says about a backup: tags, note, pin.
+//! Changes tags, note and pin of a backup.
 //!
 //! [`label`] applies a [`LabelChange`]. Invariant: only the description in the backup list changes; content, times and the order of backups
 //! stay.

@@ -1,4 +1,4 @@
-//! Deleted backups that come back.
+//! Undeletes backups.
 //!
 //! [`candidates`] lists them, [`undelete`] brings some back. Invariant: a backup comes back only if no log entry since its deletion condemned
 //! data, so all of it is there.

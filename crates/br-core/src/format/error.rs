@@ -32,7 +32,7 @@ pub enum FormatError {
     /// A format version that this library cannot read or write.
     #[error("it has format version {0}, this br knows {known}", known = FORMAT_VERSION)]
     Version(FormatVersion),
-    /// The passphrase does not open any key slot.
+    /// The password does not open the key slot.
     #[error("the password is wrong")]
     Password,
     /// The object was written with a master key that the key slot in use does not have.

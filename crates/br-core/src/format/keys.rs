@@ -172,7 +172,7 @@ impl MasterKey {
         &self.0
     }
 
-    /// Tells keys with the same number apart. Reveals nothing about the key.
+    /// Distinguishes keys with the same number. Reveals nothing about the key.
     fn check_value(&self) -> [u8; 3] {
         let digest = blake3::derive_key("br repository v1 key check", &*self.0);
         [digest[0], digest[1], digest[2]]

@@ -328,10 +328,10 @@ impl EntryError {
             Self::XattrSum => "its extended attributes are too long",
             Self::Target => "its target is empty or has a NUL byte",
             Self::TargetLength => "its target is too long",
-            Self::Holes => "its holes overlap, are empty or end behind the file",
+            Self::Holes => "its holes overlap, are empty or end after the end of the file",
             Self::HoleCount => "it has too many holes",
             Self::Size => "its content and its holes are not as long as the file",
-            Self::Root => "the root of a backup is a folder, and this is none",
+            Self::Root => "the root of a backup must be a folder",
         }
     }
 }

@@ -100,7 +100,7 @@ bytes_id!(
     16
 );
 bytes_id!(
-    /// Names a key slot: a password of the repository.
+    /// Names a key slot, which one password opens.
     KeyId,
     16
 );

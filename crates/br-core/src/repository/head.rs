@@ -72,7 +72,7 @@ impl Repository {
     /// Makes sure that the repository still has the history that ended with `expected`: that the log has this entry, and that all later
     /// entries continue it.
     ///
-    /// Requests: one for each entry after the expected one, beside those for reading the log.
+    /// Requests: one for each entry after the expected one, in addition to those for reading the log.
     ///
     /// # Errors
     /// [`ErrorKind::Damaged`] when the log ends before, has another entry, or was rebuilt since; and when the log cannot be read.
@@ -103,7 +103,7 @@ fn expect(io: &Io, expected: LogHead) -> Result<()> {
         };
         let missing = Layout::log(expected.seq);
         return Err(other_history(format!(
-            "the repository went back: {missing} is expected, and {now}"
+            "the repository was rolled back: {missing} is expected, and {now}"
         )));
     };
     let mut before = hex(&expected.digest);

@@ -1,7 +1,7 @@
 //! The keys of an encrypted repository: passwords, and the master keys behind them.
 //!
-//! A [`Key`] is a key slot, which one password opens. Invariant: a key is removed by a log entry first, and never by itself, so two processes
-//! cannot remove the last two keys.
+//! A [`Key`] is a key slot, which one password opens. Invariant: a log entry removes a key before its object is deleted, and no process removes the key that it opened the
+//! repository with. So two processes cannot remove the last two keys.
 
 use br_storage::{Location, StorageOptions};
 use jiff::Timestamp;
@@ -115,7 +115,7 @@ impl Repository {
     /// The keys of this repository, oldest first.
     ///
     /// # Errors
-    /// [`ErrorKind::NotEncrypted`], and what the store answers.
+    /// [`ErrorKind::NotEncrypted`], and errors of the store.
     pub async fn keys(&self) -> Result<Vec<Key>> {
         let own = self.own_key()?;
         Ok(describe(
@@ -142,8 +142,8 @@ impl Repository {
         self.run(context, work).await
     }
 
-    /// Removes a key, given by its label or the start of its id: its password no longer opens the repository. A copy of the key slot that
-    /// somebody made before still does; [`Repository::change_master_key`] makes it useless for later backups.
+    /// Removes a key, given by its label or the start of its id: its password no longer opens the repository. An earlier copy of the
+    /// key slot still opens it; [`Repository::change_master_key`] makes the copy useless for later backups.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when there is no such key, there are several, or it is the key that opened this repository.
@@ -165,7 +165,7 @@ impl Repository {
     }
 
     /// Replaces the password that opened this repository by another one, which gets the same label. The new password works before the
-    /// old one stops to work.
+    /// old one stops working.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the password is empty, [`ErrorKind::NotEncrypted`], and [`ErrorKind::Password`] as
@@ -183,8 +183,8 @@ impl Repository {
         self.run(context, work).await
     }
 
-    /// Encrypts everything that is written from now on with a new master key, and removes all keys but the one with this password. What
-    /// is in the repository stays as it is and readable.
+    /// Encrypts everything that is written from now on with a new master key, and removes all keys but the one with this password. Existing data stays unchanged and
+    /// readable.
     ///
     /// Returns the repository with the new master key. This value can no longer be used, and neither can other processes that opened
     /// the repository before: their operations fail with [`ErrorKind::Password`], and nothing is lost.
@@ -237,11 +237,10 @@ fn begin(io: &Io, own: KeyId) -> Result<LogPosition> {
     Ok(position)
 }
 
-/// Refuses to go on when the key that opened the repository was removed: the remover may rely on another key that this process wants
-/// to remove.
+/// Fails if the key that opened the repository was removed: to continue could remove the last key.
 fn check_own(own: KeyId, position: &LogPosition) -> Result<()> {
     if position.state.keys_removed.contains(&own) {
-        let message = "the key that opened the repository was removed meanwhile, or by a command that was interrupted";
+        let message = "the key that opened the repository was removed by another process or by an interrupted command";
         return Err(Error::new(ErrorKind::Password, message));
     }
     Ok(())

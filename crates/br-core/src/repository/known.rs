@@ -97,7 +97,7 @@ impl LogMemory {
             None => "the log is empty now".to_owned(),
         };
         let message = format!(
-            "the repository went back: this machine has seen {seen}, and {now}; {}",
+            "the repository was rolled back: this machine has seen {seen}, and {now}; {}",
             self.ways_out()
         );
         Error::damaged(message)

@@ -1,4 +1,4 @@
-//! Keys of objects. No other module builds a key.
+//! Names of objects in the store. No other module builds one.
 
 use crate::model::{BackupId, KeyId, PackId, SegmentId};
 

@@ -21,7 +21,7 @@ const KNOWN: &str = "known";
 
 /// An open repository. Clones share everything and are cheap; operations may run at the same time, also in several processes.
 ///
-/// It keeps the configuration and the key, and nothing of the content: each operation begins with the commit log as it is then.
+/// It keeps the configuration and the key, but no content: each operation reads the commit log again.
 #[derive(Clone)]
 pub struct Repository {
     inner: Arc<Inner>,
@@ -37,7 +37,7 @@ struct Inner {
     opened_by: Option<KeyId>,
     cache: OnceLock<Arc<Cache>>,
     memory: OnceLock<LogMemory>,
-    /// What concerns the whole log was said.
+    /// True once warnings about the whole log were reported.
     warned: AtomicBool,
 }
 
@@ -87,15 +87,14 @@ impl Repository {
         if names.iter().any(|name| name == Layout::CONFIG) {
             return Err(exists());
         }
-        // Key slots of an init that was interrupted may be there, and what file systems put into every new one; anything
-        // else is not ours to mix with.
+        // The folder may contain key slots of an interrupted init and files that file systems create. Refuse anything else.
         let is_harmless =
             |name: &String| [Layout::KEYS, Layout::PROBE, "lost+found"].contains(&name.as_str());
         let is_probe = |key: &str| {
             let name = key.strip_prefix("probe/").and_then(|name| name.get(..16));
             name.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_hexdigit()))
         };
-        // What a probe left that was killed, and nothing of the kind that others keep under that name.
+        // Leftover objects of a killed probe, but no other files in a folder of that name.
         let probed = if names.iter().any(|name| name == Layout::PROBE) {
             storage.list(Layout::PROBE).await?
         } else {
@@ -104,7 +103,7 @@ impl Repository {
         let is_ours = probed.iter().all(|object| is_probe(&object.key));
         if !is_ours || !names.iter().all(is_harmless) {
             let place = storage.location_text();
-            let message = format!("{place} is not empty, and not a repository");
+            let message = format!("{place} is neither empty nor a repository");
             return Err(Error::invalid(message).at(Site::Repository));
         }
         let runtime = &context.runtime;
@@ -145,7 +144,7 @@ impl Repository {
     ///
     /// # Errors
     /// [`ErrorKind::RepositoryNotFound`], [`ErrorKind::Password`], [`ErrorKind::NotEncrypted`],
-    /// [`ErrorKind::UnsupportedFormat`], [`ErrorKind::Damaged`] when only `br.json` is missing, and what the store answers.
+    /// [`ErrorKind::UnsupportedFormat`], [`ErrorKind::Damaged`] when only `br.json` is missing, and errors of the store.
     pub async fn open(
         location: &Location,
         options: &StorageOptions,
@@ -170,7 +169,7 @@ impl Repository {
     /// # Errors
     /// As [`Repository::open`].
     pub async fn open_storage(storage: Storage, password: Option<&[u8]>) -> Result<Self> {
-        // Asked for at once, as every answer of a server takes its time.
+        // Request both in parallel to save a round trip.
         let slot = async {
             let key = Layout::key_slot(Layout::FIRST_KEY);
             password?;
@@ -223,11 +222,11 @@ impl Repository {
         }
     }
 
-    /// Keeps copies of small objects on this machine, so that they are not fetched again and again. Of use when the
-    /// repository is on a server ([`Storage::is_remote`]). The first call counts.
+    /// Keeps copies of small objects on this machine, so that they are not fetched again and again. Useful for a repository on a server ([`Storage::is_remote`]). Later
+    /// calls have no effect.
     ///
     /// # Errors
-    /// When the folder cannot be made. The repository can be used without.
+    /// When the folder cannot be created. The repository still works without it.
     pub fn use_cache(&self, options: &CacheOptions, context: &Context) -> Result<()> {
         let cache = Cache::open(options, self.config().id, &context.runtime).map_err(|error| {
             Error::io(
@@ -242,10 +241,10 @@ impl Repository {
 
     /// Remembers the newest entry of the commit log in a folder of this machine, and refuses the repository when it lacks that
     /// entry later: then it was set back, or has lost entries. [`Repository::use_cache`] does this as well, in the cache's
-    /// folder. The first call counts.
+    /// folder. Later calls have no effect.
     ///
     /// # Errors
-    /// When the folder cannot be made. The repository can be used without.
+    /// When the folder cannot be created. The repository still works without it.
     pub fn remember_log(&self, folder: &Path, context: &Context) -> Result<()> {
         let text = self.location();
         let place = if self.storage().is_remote() {
@@ -267,7 +266,7 @@ impl Repository {
         self.inner.memory.get()
     }
 
-    /// True once: what concerns the whole repository is said only once.
+    /// Returns true on the first call only, so that a warning about the whole repository is reported once.
     pub(crate) fn is_first_warning(&self) -> bool {
         !self.inner.warned.swap(true, Ordering::Relaxed)
     }
@@ -288,7 +287,7 @@ impl Repository {
         self.config().cipher != Cipher::None
     }
 
-    /// Where it lies, without secrets.
+    /// The location, without secrets.
     #[must_use]
     pub fn location(&self) -> &str {
         self.inner.storage.location_text()
@@ -328,8 +327,8 @@ impl Repository {
         other
     }
 
-    /// Refuses to say that something is in the repository when the folder that was opened is not where it was, or holds
-    /// another repository by now. A server has neither mount points nor folders that are swapped: there nothing is asked.
+    /// Fails if the path no longer leads to the folder that was opened, or if that folder holds another repository. Does nothing for a
+    /// repository on a server.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] and [`ErrorKind::Conflict`].
@@ -379,7 +378,7 @@ impl Repository {
         Io::new(self, context)?.run(work).await
     }
 
-    /// What is in the repository, for those who only look.
+    /// The newest position in the log, for operations that only read.
     pub(crate) async fn position(&self, context: &Context) -> Result<LogPosition> {
         let read = |io: &Io| Ok(LogPosition::read_or_rebuild(io)?.0);
         self.run(context, read).await
@@ -415,7 +414,7 @@ async fn probe(storage: &Storage, runtime: &Runtime) -> Result<StoreConfig> {
     let found = storage.probe(&name).await?;
     if !found.ranges {
         let place = storage.location_text();
-        let message = format!("the store of {place} does not give out parts of objects");
+        let message = format!("the store of {place} cannot read parts of objects");
         return Err(Error::invalid(message).at(Site::Repository));
     }
     if !found.exclusive_create {
@@ -438,11 +437,11 @@ fn not_found(place: &str) -> Error {
     )
 }
 
-/// What it means that there is no `br.json`: no repository, or one that lost it. What an interrupted `init` leaves is no
-/// repository, and neither is a foreign folder in which one name happens to be ours.
+/// Distinguishes "no repository" from "a repository without `br.json`". Leftovers of an interrupted `init` are no repository, and
+/// neither is another program's folder with one matching name.
 async fn without_config(storage: &Storage) -> Error {
     let absent = not_found(storage.location_text());
-    // The answer is known already: a listing that fails adds nothing.
+    // Ignore a failed listing: the error is already known.
     let Ok(names) = storage.top_level().await else {
         return absent;
     };

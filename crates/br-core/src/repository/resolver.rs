@@ -44,7 +44,7 @@ impl<'a> Resolver<'a> {
                 follow(&self.moves, pack, references)?;
             }
         }
-        let circle = Error::damaged("moves of chunks form a circle in the index");
+        let circle = Error::damaged("moves of chunks form a cycle in the index");
         Err(circle.about(ObjectKind::Index))
     }
 }

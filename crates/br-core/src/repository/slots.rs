@@ -1,4 +1,4 @@
-//! The key slots of an encrypted repository: stored, listed, and tried by `open`.
+//! Stores and lists the key slots of an encrypted repository, and tries a password on them.
 //!
 //! [`unlock`] finds the slot that a password opens. Invariant: no key is derived on a thread of the async runtime.
 

@@ -15,7 +15,7 @@ const BYTES_AHEAD: u64 = 16 << 20;
 /// How many chunk lists are fetched together; each is up to 300 KB.
 const LISTS_AHEAD: usize = 16;
 
-/// A stretch of the tree that cannot be read.
+/// A range of entries that cannot be read.
 #[derive(Debug)]
 pub(crate) struct Gap {
     /// Path of the first entry of it, as far as known.
@@ -25,7 +25,7 @@ pub(crate) struct Gap {
     pub(crate) error: Error,
 }
 
-/// Reads entries in order; memory is that of a few leaves. Goes on behind a damaged node.
+/// Reads entries in order; memory is that of a few leaves. Continues after a damaged node.
 #[derive(Debug)]
 pub(crate) struct TreeReader {
     reader: Arc<ChunkReader>,
@@ -53,8 +53,7 @@ struct Node {
 }
 
 impl Node {
-    /// Whether what the node holds is what its parent said: it starts there and ends before what follows. Thus no node can
-    /// are in two places, and a tree ends.
+    /// True when the node starts and ends where its parent says. So no node occurs twice, and every walk ends.
     fn spans(&self, first: Option<&EntryPath>, last: Option<&EntryPath>) -> bool {
         let starts = first.is_some_and(|first| self.is_root || *first == self.child.first);
         let ends = last.is_some_and(|last| self.until.as_ref().is_none_or(|until| last < until));
@@ -232,7 +231,7 @@ impl TreeReader {
             Ok(())
         } else {
             Err(Error::damaged(format!(
-                "the chunk lists of {} are not as long as it is",
+                "the chunk lists of {} do not add up to its size",
                 entry.path
             )))
         }

@@ -1,5 +1,6 @@
 //! Repositories in S3, with a separate server for every test.
 
+mod append_only;
 mod probe;
 
 use std::fs;

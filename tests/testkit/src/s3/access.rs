@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::header::AUTHORIZATION;
+use hyper::header::{AUTHORIZATION, IF_NONE_MATCH};
 use hyper::http::request::Parts;
-use hyper::{Response, Uri};
+use hyper::{Method, Response, Uri};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3Result, s3_error};
 use url::form_urlencoded;
@@ -20,6 +20,10 @@ use super::answer::error;
 pub(super) const ROLE_KEY: &str = "ASIA-role";
 pub(super) const ROLE_SECRET: &str = "role-secret";
 pub(super) const ROLE_TOKEN: &str = "role-token";
+
+/// The key pair of a writer: it may only read, and create objects that do not exist.
+pub(super) const WRITER_KEY: &str = "AKIA-writer";
+pub(super) const WRITER_SECRET: &str = "writer-secret";
 
 #[derive(Debug)]
 struct Session {
@@ -84,6 +88,9 @@ impl Access {
             return Some(error(400, "ExpiredToken"));
         }
         let key = key(request).unwrap_or_default();
+        if key == WRITER_KEY && !is_allowed_to_writer(request) {
+            return Some(error(403, "AccessDenied"));
+        }
         let needed = if key == self.key {
             session.token.as_deref()
         } else {
@@ -97,8 +104,31 @@ impl Access {
         if key == self.key {
             return Some(&self.secret);
         }
+        if key == WRITER_KEY {
+            return Some(WRITER_SECRET);
+        }
         let is_assumed = !self.session.lock().unwrap().roles.is_empty();
         (key == ROLE_KEY && is_assumed).then_some(ROLE_SECRET)
+    }
+}
+
+/// The policy of docs/append-only.md: reading, listing, and writes that do not replace an object.
+fn is_allowed_to_writer(request: &Parts) -> bool {
+    let is_part = parameter(&request.uri, "partNumber").is_some();
+    let has_upload = parameter(&request.uri, "uploadId").is_some();
+    let is_conditional = request
+        .headers
+        .get(IF_NONE_MATCH)
+        .is_some_and(|value| value == "*");
+    match request.method {
+        Method::GET | Method::HEAD => true,
+        // Aborts an upload, or deletes an object.
+        Method::DELETE => has_upload,
+        Method::PUT => is_part || is_conditional,
+        // Begins an upload, completes one, or deletes many objects.
+        Method::POST if parameter(&request.uri, "uploads").is_some() => true,
+        Method::POST => has_upload && is_conditional,
+        _ => false,
     }
 }
 

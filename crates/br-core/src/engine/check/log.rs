@@ -14,7 +14,7 @@ pub(super) fn look(io: &Io, manifests: &[ObjectInfo], report: &mut CheckReport) 
         report.findings.push(match history.checkpoint {
             Some(checkpoint) if problem.last < checkpoint => {
                 let message =
-                    format!("{message}; a later checkpoint has what it said, so nothing needs it");
+                    format!("{message}; a later checkpoint contains its data, so it is not needed");
                 Finding::note(problem.entries(), message)
             }
             _ => {

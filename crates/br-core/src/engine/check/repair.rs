@@ -158,7 +158,7 @@ pub(super) fn log(io: &Io, report: &mut CheckReport) -> Result<()> {
             .extend(trouble.map(|why| format!("the commit log was rebuilt: {why}")));
         for backup in &salvage.found {
             report.repaired.push(format!(
-                "backup {} is back: it is complete, and no log entry named it",
+                "backup {} was recovered: it is complete, and no log entry named it",
                 backup.id
             ));
         }

@@ -367,7 +367,7 @@ impl Converter<'_> {
             return Ok(stored);
         }
         let path = &entry.path;
-        let message = format!("the chunk lists of {path} are not as long as it is");
+        let message = format!("the chunk lists of {path} do not add up to its size");
         Err(Error::damaged(message))
     }
 

@@ -2,6 +2,9 @@
 //!
 //! [`plan`] decides what to remove, [`prune`] carries a plan out. Invariant: a pack is deleted only after a log entry condemned it, and
 //! the writer of that entry had read every earlier entry. This needs no lock and no clock.
+//!
+//! If another process appends an entry first, the prune reads the new entries, decides again and uses the copies it made already. After
+//! [`MAX_RACES`](crate::repository::MAX_RACES) attempts it fails with a conflict.
 
 mod carry_out;
 mod decision;

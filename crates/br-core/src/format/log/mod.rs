@@ -30,7 +30,7 @@ pub(crate) struct LogRecord {
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub(crate) enum LogEntry {
-    /// Adds a backup, or replaces the description of one.
+    /// Adds a backup, or changes the labels of one.
     Commit {
         backup: Box<BackupV1>,
         /// For a deleted backup that comes back: its predecessor in the order of backups.

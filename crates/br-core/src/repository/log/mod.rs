@@ -88,14 +88,12 @@ impl LogPosition {
     fn accept(&mut self, record: &LogRecord, bytes: &[u8]) -> Result<()> {
         let key = Layout::log(self.next);
         if record.seq != self.next {
-            let message = format!("{key} says that it is entry {}", record.seq);
+            let message = format!("{key} contains entry number {}", record.seq);
             return Err(Error::damaged(message));
         }
         if !self.last_digest.is_empty() && record.previous != self.last_digest {
             let before = Layout::log(self.next - 1);
-            return Err(Error::damaged(format!(
-                "{before} is not the entry that {key} continues"
-            )));
+            return Err(Error::damaged(format!("{key} does not follow {before}")));
         }
         if self.last_digest.is_empty() && self.next > 0 {
             if record.previous.is_empty() {
