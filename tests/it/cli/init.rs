@@ -18,7 +18,7 @@ fn init_refuses_folder_with_other_files() {
     let session = Session::new();
     session.write("repository/photo.jpg", "precious");
     let output = session.run(["init"]).expect(2);
-    assert!(output.stderr.contains("not empty"), "{output}");
+    assert!(output.stderr.contains("neither empty"), "{output}");
     assert_eq!(
         fs::read(session.at("repository/photo.jpg")).unwrap(),
         b"precious"

@@ -381,7 +381,7 @@ fn probe_does_not_touch_other_objects() {
     }
     assert!(probe(&bucket).exclusive_create);
     let error = bucket.init().unwrap_err();
-    assert!(error.to_string().contains("not empty"), "{error}");
+    assert!(error.to_string().contains("neither empty"), "{error}");
     let mut left = bucket.server.keys(BUCKET);
     left.sort();
     assert_eq!(left, ["folder/probe/a/b", "folder/probe/results.csv"]);
