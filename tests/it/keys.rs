@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use br_core::engine::check::{CheckOptions, check};
 use br_core::model::BackupId;
 use br_core::{ErrorKind, Key, MasterKeyChange, NewKey, Repository};
-use br_testkit::{MemorySource, TestRepo, When, block_on, noise};
+use br_testkit::{MemorySource, TestRepo, When, block_on, noise, steps};
 
 /// The password that `TestRepo::encrypted` uses.
 const FIRST: &[u8] = b"open sesame";
@@ -338,7 +338,7 @@ fn interrupted_change_of_keys_leaves_a_password_that_can_repeat_it() {
     for (name, change) in CHANGES {
         let probe = base.fork(5);
         change(&probe).unwrap();
-        for n in 0..probe.faults.count() {
+        for n in steps(0..probe.faults.count()) {
             for when in [When::Before, When::After] {
                 let place = format!("{name}, stopped {when:?} operation {n}");
                 let victim = base.fork(5);
@@ -397,7 +397,7 @@ fn two_changes_of_keys_at_once_leave_a_usable_key() {
     for (name, change) in CHANGES {
         let probe = base.fork(5);
         change(&probe).unwrap();
-        for n in 0..probe.faults.count() {
+        for n in steps(0..probe.faults.count()) {
             for (other_name, other) in others {
                 let one = base.fork(5);
                 let two = TestRepo::open(one.store.clone(), Some(SECOND), 6).unwrap();
@@ -431,7 +431,7 @@ fn change_of_the_master_key_during_a_backup_loses_nothing() {
     let (base, sources) = filled();
     let probe = base.fork(5);
     let _ = backup(&probe, 4).unwrap();
-    for n in 0..probe.faults.count() {
+    for n in steps(0..probe.faults.count()) {
         let writer = base.fork(5);
         let other = TestRepo::open(writer.store.clone(), Some(FIRST), 6).unwrap();
         writer.faults.before(n, move || {
