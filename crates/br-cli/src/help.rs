@@ -134,12 +134,10 @@ pub(crate) fn foreign_verb(verb: &str) -> Option<&'static str> {
         "info" | "du" | "size" => {
             "`br stats` shows the size of the repository, `br show ID` describes one backup"
         }
-        "key" | "passwd" | "password" => {
-            "the password of a repository cannot be changed: create a new repository with `br init --encrypt`"
+        "passwd" | "password" | "keys" => {
+            "`br key passwd` changes the password, `br key list` shows all keys"
         }
-        "copy" | "clone" | "sync" | "mirror" => {
-            "br does not copy backups: copy the folder of the repository as a whole, or back up to two repositories"
-        }
+        "clone" | "sync" | "mirror" => "`br copy --from REPOSITORY` copies backups",
         "create-repo" | "repo-create" | "new" => "`br init` creates a repository",
         "version" => "`br --version` shows the version",
         _ => return None,
@@ -171,8 +169,8 @@ mod tests {
             "compact",
             "repair",
             "info",
-            "key",
-            "copy",
+            "passwd",
+            "mirror",
             "new",
             "version",
         ] {
