@@ -184,7 +184,7 @@ fn new_objects_have_the_new_master_key_and_old_backups_stay_readable() {
     }
     // The handle from before cannot go on.
     assert_eq!(backup(&repo, 8).unwrap_err().kind(), ErrorKind::Password);
-    // An old slot that somebody kept opens old data only.
+    // The old slots, put back, open the repository, but not its log.
     for (key, bytes) in kept.iter().filter(|(key, _)| key.starts_with("keys/")) {
         changed.set_object(key, Some(bytes.to_vec()));
     }
@@ -380,6 +380,41 @@ fn interrupted_change_of_keys_leaves_a_password_that_can_repeat_it() {
                 let (_, last) = open_any(&victim, &[THIRD, FIRST], 7).expect(&place);
                 last.assert_holds(&place, &all);
                 assert!(last.check().unwrap().findings.is_empty(), "{place}");
+            }
+        }
+    }
+}
+
+/// As after an answer that was lost: the store did what the command takes for failed, and the command goes on.
+#[test]
+fn failed_request_during_a_change_of_keys_locks_nobody_out() {
+    let (base, sources) = filled();
+    let _ = add(&base, SECOND, "second").unwrap();
+    // The next log entry, or the one after it, is a checkpoint: also under a new master key.
+    let late = base.fork(4);
+    while last_log(&late) < 30 {
+        let _ = backup(&late, 0).unwrap();
+    }
+    for base in [base, late] {
+        let sources: BTreeMap<_, _> = sources.clone();
+        for (name, change) in CHANGES {
+            let probe = base.fork(5);
+            change(&probe).unwrap();
+            for n in steps(0..probe.faults.count()) {
+                for when in [When::Before, When::After] {
+                    let place = format!("{name}, {when:?} operation {n} failed");
+                    let victim = base.fork(5);
+                    victim.faults.fail_once(n, when);
+                    let _ = change(&victim);
+                    let (_, opened) = open_any(&victim, &[THIRD, FIRST], 6).expect(&place);
+                    let ids: Vec<BackupId> = sources.keys().copied().collect();
+                    for id in ids {
+                        let files = opened.files(id);
+                        assert!(files.is_ok(), "{place}: {:?}", files.err());
+                    }
+                    let made = backup(&opened, 3);
+                    assert!(made.is_ok(), "{place}: {:?}", made.err());
+                }
             }
         }
     }

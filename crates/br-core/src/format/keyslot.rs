@@ -36,10 +36,15 @@ pub(crate) struct KdfCost {
 
 impl KdfCost {
     /// Almost no cost: for tests only.
-    pub(crate) const WEAK: Self = Self {
+    const WEAK: Self = Self {
         memory_kib: 64,
         passes: 1,
     };
+
+    /// The usual cost, or almost none.
+    pub(crate) fn new(weak: bool) -> Self {
+        if weak { Self::WEAK } else { Self::default() }
+    }
 }
 
 impl Default for KdfCost {

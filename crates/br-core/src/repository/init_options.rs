@@ -5,7 +5,6 @@ use std::fmt;
 use br_storage::StorageOptions;
 
 use crate::error::{Error, Result};
-use crate::format::KdfCost;
 
 /// The options of a new repository.
 #[derive(Clone, Default)]
@@ -40,15 +39,6 @@ impl InitOptions {
     pub fn with_storage(mut self, storage: StorageOptions) -> Self {
         self.storage = storage;
         self
-    }
-
-    /// The cost of a password guess.
-    pub(super) fn kdf_cost(&self) -> KdfCost {
-        if self.weak_key_derivation {
-            KdfCost::WEAK
-        } else {
-            KdfCost::default()
-        }
     }
 
     /// Refuses an empty password: it protects nothing and probably comes from an unset variable.

@@ -158,7 +158,8 @@ impl Repository {
                 let message = format!("`{which}` is the key that opened the repository");
                 return Err(Error::invalid(message));
             }
-            remove(io, &mut position, own, &[key.id])?;
+            log_removal(io, &mut position, own, &[key.id])??;
+            delete_slots(io, &[key.id])?;
             Ok(key)
         };
         self.run(context, work).await
@@ -176,15 +177,13 @@ impl Repository {
         let new = new.clone();
         let work = move |io: &Io| {
             let mut position = begin(io, own)?;
-            let key = add(io, &new, false)?;
-            remove(io, &mut position, own, &[own])?;
-            Ok(key)
+            replace(io, &mut position, own, &new)
         };
         self.run(context, work).await
     }
 
-    /// Encrypts everything that is written from now on with a new master key, and removes all keys but the one with this password. Existing data stays unchanged and
-    /// readable.
+    /// Encrypts everything that is written from now on with a new master key, and removes all keys but the one with this password.
+    /// Existing data stays unchanged and readable.
     ///
     /// Returns the repository with the new master key. This value can no longer be used, and neither can other processes that opened
     /// the repository before: their operations fail with [`ErrorKind::Password`], and nothing is lost.
@@ -269,41 +268,54 @@ fn add(io: &Io, new: &NewKey, unfinished: bool) -> Result<Key> {
     let keys = if unfinished {
         io.keyring().clone()
     } else {
-        io.keyring().in_use().map_err(unusable)?
+        let in_use = io.keyring().in_use();
+        in_use.map_err(|error| Error::format("a new key slot", error))?
     };
     let runtime = &io.context.runtime;
-    let cost = if new.weak {
-        KdfCost::WEAK
-    } else {
-        KdfCost::default()
-    };
-    let config = io.repository.config_bytes();
-    let (created, random) = (runtime.clock.now(), (runtime.bytes(), runtime.bytes()));
-    let made = (&*new.label, created, unfinished);
-    let slot = KeySlot::wrap(&keys, config, &new.password, made, random, cost).map_err(unusable)?;
+    let (config, cost) = (io.repository.config_bytes(), KdfCost::new(new.weak));
+    let made = (&*new.label, unfinished);
+    let slot = slots::make(&keys, config, &new.password, made, cost, runtime)?;
     let id = io.block(slots::store(io.storage(), slot.to_bytes(), runtime))?;
-    let stored = io.block(io.storage().get(&Layout::key_slot(id), limits::DOCUMENT))?;
-    let opened =
-        KeySlot::from_bytes(&stored).and_then(|slot| slot.unwrap_keys(config, &new.password));
-    let named = |error| Error::format(&Layout::key_slot(id), error);
-    drop(opened.map_err(named)?);
+    check_password(io, id, new)?;
     Ok(key(id, Ok(slot), None))
 }
 
-fn unusable(error: FormatError) -> Error {
-    Error::format("a new key slot", error)
+/// Adds a key and removes the one that opened the repository.
+fn replace(io: &Io, position: &mut LogPosition, own: KeyId, new: &NewKey) -> Result<Key> {
+    let key = add(io, new, false)?;
+    let logged = log_removal(io, position, own, &[own])?;
+    withdraw_if_refused(io, key.id, logged)?;
+    delete_slots(io, &[own])?;
+    Ok(key)
 }
 
-/// Removes keys: first in the log, then their objects.
-fn remove(io: &Io, position: &mut LogPosition, own: KeyId, keys: &[KeyId]) -> Result<()> {
+/// Writes the log entry that removes keys. The inner error means that the entry was certainly not written. After the outer error that is
+/// unknown.
+fn log_removal(
+    io: &Io,
+    position: &mut LogPosition,
+    own: KeyId,
+    keys: &[KeyId],
+) -> Result<Result<()>> {
     position.begin(io)?;
     for _ in 0..MAX_COMMIT_RACES {
         if let Append::Done = position.append(io, LogEntry::remove_keys(keys.to_vec()))? {
-            return delete_slots(io, keys);
+            return Ok(Ok(()));
         }
-        check_own(own, position)?;
+        if let Err(refused) = check_own(own, position) {
+            return Ok(Err(refused));
+        }
     }
-    Err(conflict())
+    Ok(Err(conflict()))
+}
+
+/// Deletes a key that was added for a change that the log refused. Best effort: the key opens nothing that its password does not open
+/// already. Not after other errors: if the entry was written, this may be the only usable key.
+fn withdraw_if_refused<T>(io: &Io, key: KeyId, logged: Result<T>) -> Result<T> {
+    if logged.is_err() {
+        let _ = delete_slots(io, &[key]);
+    }
+    logged
 }
 
 fn delete_slots(io: &Io, keys: &[KeyId]) -> Result<()> {
@@ -326,43 +338,34 @@ fn change_master_key(
 ) -> Result<(Repository, MasterKeyChange)> {
     let mut position = begin(io, own)?;
     check_password(io, own, new)?;
-    let own = leave_first_slot(io, &mut position, own, new)?;
     let master = MasterKey::new(io.context.runtime.bytes());
     let keys = io.keyring().changed_to(master).map_err(|_| {
         Error::invalid(
             "the repository has 16 master keys, which is the limit: copy it into a new one",
         )
     })?;
+    let own = leave_first_slot(io, &mut position, own, new)?;
     let changed = repository.with_keys(keys, own);
     let new_io = Io::new(&changed, context)?;
     let unfinished = add(&new_io, new, true)?;
-    match commit_change(io, &new_io, &mut position, own, unfinished.id) {
-        Ok(removed) => {
-            let key = add(&new_io, new, false)?;
-            let mut surplus: Vec<KeyId> = removed.iter().map(|key| key.id).collect();
-            surplus.push(unfinished.id);
-            delete_slots(&new_io, &surplus)?;
-            let removed = removed.into_iter().filter(|key| key.id != own).collect();
-            let master_keys = changed.keyring().keys().len();
-            let changed = changed.with_keys(changed.keyring().clone(), key.id);
-            let report = MasterKeyChange {
-                key,
-                removed,
-                master_keys,
-            };
-            Ok((changed, report))
-        }
-        Err(error) => {
-            // Best effort: an unfinished key does no harm.
-            let _ = delete_slots(io, &[unfinished.id]);
-            Err(error)
-        }
-    }
+    let logged = log_change(io, &new_io, &mut position, own, unfinished.id)?;
+    let removed = withdraw_if_refused(io, unfinished.id, logged)?;
+    let key = add(&new_io, new, false)?;
+    let mut surplus: Vec<KeyId> = removed.iter().map(|key| key.id).collect();
+    surplus.push(unfinished.id);
+    delete_slots(&new_io, &surplus)?;
+    let report = MasterKeyChange {
+        removed: removed.into_iter().filter(|key| key.id != own).collect(),
+        master_keys: changed.keyring().keys().len(),
+        key,
+    };
+    let keys = changed.keyring().clone();
+    Ok((changed.with_keys(keys, report.key.id), report))
 }
 
-/// Makes sure that the new key has the password of the key in use.
-fn check_password(io: &Io, own: KeyId, new: &NewKey) -> Result<()> {
-    let key = Layout::key_slot(own);
+/// Makes sure that a stored key opens with this password.
+fn check_password(io: &Io, id: KeyId, new: &NewKey) -> Result<()> {
+    let key = Layout::key_slot(id);
     let stored = io.block(io.storage().get(&key, limits::DOCUMENT))?;
     let opened = KeySlot::from_bytes(&stored)
         .and_then(|slot| slot.unwrap_keys(io.repository.config_bytes(), &new.password));
@@ -379,32 +382,38 @@ fn leave_first_slot(
     if own != Layout::FIRST_KEY {
         return Ok(own);
     }
-    let key = add(io, new, false)?;
-    remove(io, position, own, &[own])?;
-    Ok(key.id)
+    Ok(replace(io, position, own, new)?.id)
 }
 
-/// Writes the log entry that puts the new master key into use. Returns the keys that it removes.
-fn commit_change(
+/// Writes the log entry that puts the new master key into use, and returns the keys that it removes. Errors as in [`log_removal`].
+fn log_change(
     io: &Io,
     new_io: &Io,
     position: &mut LogPosition,
     own: KeyId,
     unfinished: KeyId,
-) -> Result<Vec<Key>> {
+) -> Result<Result<Vec<Key>>> {
     position.begin(io)?;
     for _ in 0..MAX_COMMIT_RACES {
         let found = io.block(slots::read_all(io.storage(), Some(unfinished)))?;
         let removed = describe(found, Some(own));
         let ids = removed.iter().map(|key| key.id).collect();
-        match position.append(new_io, LogEntry::remove_keys(ids)) {
-            Ok(Append::Done) => return Ok(removed),
-            Ok(Append::Lost(_)) => check_own(own, position)?,
+        let refused = match position.append(new_io, LogEntry::remove_keys(ids)) {
+            Ok(Append::Done) => return Ok(Ok(removed)),
+            Ok(Append::Lost(_)) => check_own(own, position).err(),
+            // Another process wrote an entry that this one cannot read.
             Err(error) if error.kind() == ErrorKind::Password => {
                 let message = "another process changed the master key meanwhile";
-                return Err(Error::new(ErrorKind::Conflict, message));
+                Some(Error::new(ErrorKind::Conflict, message))
             }
             Err(error) => return Err(error),
+        };
+        // A checkpoint before the entry puts the new master key into use as well.
+        let is_in_use = position.key_number() == new_io.keyring().current();
+        match refused {
+            Some(refused) if is_in_use => return Err(refused),
+            Some(refused) => return Ok(Err(refused)),
+            None => {}
         }
     }
     Err(conflict())

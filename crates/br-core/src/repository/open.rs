@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::{Cache, CacheOptions, InitOptions, Io, Layout, LogMemory, LogPosition, slots};
 use crate::error::{Error, ErrorKind, ObjectKind, Result, Site};
-use crate::format::{Cipher, Config, Keyring, MasterKey, StoreConfig, limits};
+use crate::format::{Cipher, Config, KdfCost, Keyring, MasterKey, StoreConfig, limits};
 use crate::model::KeyId;
 use crate::progress::{Context, Event};
 use crate::runtime::Runtime;
@@ -119,8 +119,12 @@ impl Repository {
             None => (Keyring::public(), None),
             Some(password) => {
                 let keys = Keyring::single(MasterKey::new(runtime.bytes()));
-                let cost = options.kdf_cost();
-                let slot = slots::wrap(&keys, &bytes, password, "first", cost, runtime).await?;
+                let cost = KdfCost::new(options.weak_key_derivation);
+                let (ring, clock) = (keys.clone(), runtime.clone());
+                let make = move |config: &[u8], password: &[u8]| {
+                    slots::make(&ring, config, password, ("first", false), cost, &clock)
+                };
+                let slot = slots::derive(&bytes, password, make).await?;
                 let id = slots::store_first(&storage, slot.to_bytes(), runtime).await?;
                 (keys, Some(id))
             }

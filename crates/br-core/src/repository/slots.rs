@@ -78,29 +78,19 @@ pub(super) async fn derive<T: Send + 'static>(
     worker::finish(&mut worker::start(move || work(&config, &password))?).await
 }
 
-/// Makes a slot with these master keys.
-pub(super) async fn wrap(
+/// Makes a slot with these master keys. Derives a key, so not on a thread of the async runtime.
+pub(super) fn make(
     keys: &Keyring,
     config: &[u8],
     password: &[u8],
-    label: &str,
+    (label, unfinished): (&str, bool),
     cost: KdfCost,
     runtime: &Runtime,
 ) -> Result<KeySlot> {
-    let (keys, label) = (keys.clone(), label.to_owned());
-    let (created, random) = (runtime.clock.now(), (runtime.bytes(), runtime.bytes()));
-    let wrap = move |config: &[u8], password: &[u8]| {
-        KeySlot::wrap(
-            &keys,
-            config,
-            password,
-            (&label, created, false),
-            random,
-            cost,
-        )
-        .map_err(|error| Error::format("a new key slot", error))
-    };
-    derive(config, password, wrap).await
+    let made = (label, runtime.clock.now(), unfinished);
+    let random = (runtime.bytes(), runtime.bytes());
+    let slot = KeySlot::wrap(keys, config, password, made, random, cost);
+    slot.map_err(|error| Error::format("a new key slot", error))
 }
 
 /// Opens a slot with a password. The inner error says that the password does not open it, or why it is unusable.

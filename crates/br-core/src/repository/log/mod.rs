@@ -140,6 +140,11 @@ impl LogPosition {
         self.next.checked_sub(1)
     }
 
+    /// Number of the master key of the last entry.
+    pub(super) const fn key_number(&self) -> u8 {
+        self.key_number
+    }
+
     /// Digest of the last entry's object, in hexadecimal.
     pub(super) fn last_digest(&self) -> &str {
         &self.last_digest
