@@ -21,7 +21,7 @@ use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
 use crate::global_options::GlobalOptions;
 use crate::output::{Console, Output, ProgressGuard, ProgressReporter, format};
-use crate::password::Password;
+use crate::password::{Password, PasswordNames};
 use crate::secret;
 use crate::storage::{BucketKeys, StoreLocation};
 
@@ -226,14 +226,14 @@ impl CommandContext {
 
     /// The password, if the user has given one.
     pub(crate) fn password(&self) -> Result<Option<Password>, CommandError> {
-        if let Some(file) = Password::file(&self.options)? {
-            let option = match self.options.password_file {
-                Some(_) => "--password-file",
-                None => "BR_PASSWORD_FILE",
-            };
-            self.warn_of_file(option, &file);
-        }
-        Password::find(&self.options)
+        let options = &self.options;
+        let (file, command) = (&options.password_file, &options.password_command);
+        Password::find(
+            &PasswordNames::REPOSITORY,
+            file.as_deref(),
+            command.as_deref(),
+            |option, file| self.warn_of_file(option, file),
+        )
     }
 
     /// Refuses repository options for a command that uses no repository.

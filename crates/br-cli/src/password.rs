@@ -3,7 +3,7 @@
 //! [`Password::find`] decides. Invariant: an empty password is an error from every source: most likely a variable is not set,
 //! and br must not create an unencrypted repository because of that.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,12 +11,37 @@ use std::process::{Command, Stdio};
 use crate::environment::secret_variable;
 use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
-use crate::global_options::GlobalOptions;
 use crate::secret::{BadSecret, Secret};
 
 /// A password.
 #[derive(Debug, Clone)]
 pub(crate) struct Password(Secret);
+
+/// The options and variables that can give the password of a repository.
+#[derive(Debug)]
+pub(crate) struct PasswordNames {
+    /// Option and variable for a file.
+    file: [&'static str; 2],
+    /// Option and variable for a command.
+    command: [&'static str; 2],
+    /// Variable for the password itself.
+    value: &'static str,
+}
+
+impl PasswordNames {
+    /// For the repository of the command.
+    pub(crate) const REPOSITORY: Self = Self {
+        file: ["--password-file", "BR_PASSWORD_FILE"],
+        command: ["--password-command", "BR_PASSWORD_COMMAND"],
+        value: "BR_PASSWORD",
+    };
+    /// For a second repository, which is only read.
+    pub(crate) const SOURCE: Self = Self {
+        file: ["--from-password-file", "BR_FROM_PASSWORD_FILE"],
+        command: ["--from-password-command", "BR_FROM_PASSWORD_COMMAND"],
+        value: "BR_FROM_PASSWORD",
+    };
+}
 
 impl Password {
     /// The password as bytes.
@@ -24,39 +49,39 @@ impl Password {
         self.0.as_bytes()
     }
 
-    /// The password file, if the user names one.
-    ///
-    /// The option takes precedence over the environment.
-    pub(crate) fn file(options: &GlobalOptions) -> Result<Option<PathBuf>, CommandError> {
-        if options.password_file.is_some() || options.password_command.is_some() {
-            return Ok(options.password_file.clone());
-        }
-        Ok(secret_variable("BR_PASSWORD_FILE")?.map(PathBuf::from))
-    }
-
-    /// Reads the password from the given source; `None` if no source is given.
+    /// Reads the password from where the user says; `None` if the user says nothing. Calls `warn` with the name of the option or the
+    /// variable before it reads a file.
     ///
     /// Options take precedence over the environment, and a file over a command over the password itself.
-    pub(crate) fn find(options: &GlobalOptions) -> Result<Option<Self>, CommandError> {
-        if let Some(file) = Self::file(options)? {
-            return Self::from_file(&file, "--password-file or BR_PASSWORD_FILE").map(Some);
+    pub(crate) fn find(
+        names: &PasswordNames,
+        file: Option<&Path>,
+        command: Option<&str>,
+        warn: impl FnOnce(&str, &Path),
+    ) -> Result<Option<Self>, CommandError> {
+        let is_typed = file.is_some() || command.is_some();
+        let [option, variable] = names.file;
+        let (named_by, file) = match file {
+            None if !is_typed => (variable, secret_variable(variable)?.map(PathBuf::from)),
+            file => (option, file.map(Path::to_owned)),
+        };
+        if let Some(file) = file {
+            warn(named_by, &file);
+            return Self::from_file(&file, &names.file.join(" or ")).map(Some);
         }
-        if let Some(command) = &options.password_command {
-            return Self::from_command(command.as_ref(), COMMAND).map(Some);
+        let command = match command {
+            None => secret_variable(names.command[1])?,
+            command => command.map(OsString::from),
+        };
+        if let Some(command) = command {
+            return Self::from_command(&command, &names.command.join(" or ")).map(Some);
         }
-        if let Some(command) = secret_variable("BR_PASSWORD_COMMAND")? {
-            return Self::from_command(&command, COMMAND).map(Some);
-        }
-        Self::of_variable("BR_PASSWORD")
-    }
-
-    /// The password in a variable, if the variable is set.
-    pub(crate) fn of_variable(name: &str) -> Result<Option<Self>, CommandError> {
-        let Some(value) = secret_variable(name)? else {
+        let Some(value) = secret_variable(names.value)? else {
             return Ok(None);
         };
         let secret = Secret::of_variable(value).map_err(|error| {
-            refused(format!("cannot use the password in {name}"), ONE_LINE).because(&error)
+            let message = format!("cannot use the password in {}", names.value);
+            refused(message, ONE_LINE).because(&error)
         })?;
         Ok(Some(Self(secret)))
     }
@@ -140,9 +165,6 @@ impl Password {
     }
 }
 
-/// The options that name a command for the password.
-const COMMAND: &str = "--password-command or BR_PASSWORD_COMMAND";
-
 /// The rule for passwords.
 const ONE_LINE: &str = "a password is one line of text and must not be empty; br ignores a line break at the end and a byte \
                         order mark at the start";
@@ -163,12 +185,17 @@ mod tests {
 
     #[test]
     fn command_output_of_one_line_is_password() {
-        let password = Password::from_command("printf 'one two\\r\\n'".as_ref(), COMMAND).unwrap();
+        let password =
+            Password::from_command("printf 'one two\\r\\n'".as_ref(), "--password-command")
+                .unwrap();
         assert_eq!(password.as_bytes(), b"one two");
-        let error = Password::from_command("echo secret; exit 3".as_ref(), COMMAND).unwrap_err();
+        let error = Password::from_command("echo secret; exit 3".as_ref(), "--password-command")
+            .unwrap_err();
         assert_eq!(error.status, ExitStatus::AccessDenied);
         assert!(!format!("{error:?}").contains("secret"));
-        assert!(Password::from_command("true".as_ref(), COMMAND).is_err());
-        assert!(Password::from_command("printf 'one\\ntwo\\n'".as_ref(), COMMAND).is_err());
+        assert!(Password::from_command("true".as_ref(), "--password-command").is_err());
+        assert!(
+            Password::from_command("printf 'one\\ntwo\\n'".as_ref(), "--password-command").is_err()
+        );
     }
 }

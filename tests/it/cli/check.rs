@@ -4,7 +4,7 @@ use std::fs;
 
 use br_testkit::set_time;
 
-use super::{Session, json};
+use super::{Session, files_below, json};
 
 #[test]
 fn intact_repository_has_no_findings() {
@@ -177,7 +177,7 @@ fn object_count(session: &Session) -> usize {
 #[test]
 fn lost_log_folder_exits_14_for_every_command_and_prune_removes_nothing() {
     let session = Session::with_two_backups();
-    for item in walk(&session.at("repository")) {
+    for item in files_below(&session.at("repository")) {
         set_time(&item, 1_600_000_000, 0);
     }
     fs::remove_dir_all(session.at("repository/log")).unwrap();
@@ -205,19 +205,6 @@ fn lost_log_folder_exits_14_for_every_command_and_prune_removes_nothing() {
     session
         .run(["restore", "latest", "--target", "out"])
         .expect(0);
-}
-
-fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
-    let mut all = Vec::new();
-    for item in fs::read_dir(folder).unwrap() {
-        let path = item.unwrap().path();
-        if path.is_dir() {
-            all.extend(walk(&path));
-        } else {
-            all.push(path);
-        }
-    }
-    all
 }
 
 #[test]

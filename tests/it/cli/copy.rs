@@ -1,6 +1,6 @@
 //! `br copy`.
 
-use super::{Session, json};
+use super::{Session, files_below, json};
 
 impl Session {
     /// Runs br for the repository `copy`.
@@ -164,7 +164,7 @@ fn mistakes_are_explained() {
 fn damaged_backup_ends_with_partial_success() {
     let session = Session::with_backup();
     let packs = session.at("repository/packs");
-    let mut packs: Vec<_> = walk(&packs);
+    let mut packs: Vec<_> = files_below(&packs);
     packs.sort_by_key(|pack| std::fs::metadata(pack).unwrap().len());
     let data = packs.pop().unwrap();
     let mut bytes = std::fs::read(&data).unwrap();
@@ -181,19 +181,6 @@ fn damaged_backup_ends_with_partial_success() {
     assert_eq!(report["damaged"][0]["first"][0]["path"], "docs/sub/b.bin");
     let text = session.on_copy(["copy", "--from", "repository"]).expect(3);
     assert!(text.stderr.contains("was not copied"), "{}", text.stderr);
-}
-
-fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
-    let mut all = Vec::new();
-    for item in std::fs::read_dir(folder).unwrap() {
-        let path = item.unwrap().path();
-        if path.is_dir() {
-            all.extend(walk(&path));
-        } else {
-            all.push(path);
-        }
-    }
-    all
 }
 
 #[test]

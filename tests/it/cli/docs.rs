@@ -13,7 +13,7 @@ use br_test_matrixone::{MoServer, MoServerOptions};
 use br_testkit::s3::S3Server;
 use br_testkit::{BrCmd, BrOutput, EmqxNode};
 
-use super::json;
+use super::{files_below, json};
 
 /// Lines that no test can run, by document and beginning, and why.
 const NOT_RUN: [(&str, &str, &str); 10] = [
@@ -179,18 +179,10 @@ fn root() -> PathBuf {
 
 /// The documents, by their paths below the root.
 fn documents() -> Vec<String> {
-    fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
-        for item in fs::read_dir(folder).unwrap() {
-            let path = item.unwrap().path();
-            if path.is_dir() {
-                collect(&path, into);
-            } else if path.extension().is_some_and(|extension| extension == "md") {
-                into.push(path);
-            }
-        }
-    }
+    let is_document = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "md");
     let mut paths = vec![root().join("README.md"), root().join("CONTRIBUTING.md")];
-    collect(&root().join("docs"), &mut paths);
+    let docs = files_below(&root().join("docs"));
+    paths.extend(docs.into_iter().filter(is_document));
     paths.sort();
     let name = |path: &PathBuf| path.strip_prefix(root()).unwrap().display().to_string();
     paths.iter().map(name).collect()

@@ -55,6 +55,20 @@ pub(crate) fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
+/// All files in a folder and the folders below it.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let items = fs::read_dir(folder).unwrap();
+    let paths = items.map(|item| item.unwrap().path());
+    let below = paths.map(|path| {
+        if path.is_dir() {
+            files_below(&path)
+        } else {
+            vec![path]
+        }
+    });
+    below.flatten().collect()
+}
+
 /// Reads JSON lines.
 fn json_lines(text: &str) -> Vec<Value> {
     text.lines().map(json).collect()
@@ -203,18 +217,7 @@ impl Session {
 
     /// The objects of the repository in a folder, the largest first.
     fn objects(&self, folder: &str) -> Vec<PathBuf> {
-        fn collect(folder: &Path, all: &mut Vec<PathBuf>) {
-            for item in fs::read_dir(folder).unwrap() {
-                let path = item.unwrap().path();
-                if path.is_dir() {
-                    collect(&path, all);
-                } else {
-                    all.push(path);
-                }
-            }
-        }
-        let mut all = Vec::new();
-        collect(&self.at("repository").join(folder), &mut all);
+        let mut all = files_below(&self.at("repository").join(folder));
         all.sort_by_key(|path| std::cmp::Reverse(fs::metadata(path).unwrap().len()));
         all
     }

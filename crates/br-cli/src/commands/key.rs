@@ -261,9 +261,10 @@ async fn remove(args: &RemoveArgs, context: &CommandContext) -> CommandResult {
 
 async fn passwd(args: &PasswdArgs, context: &CommandContext) -> CommandResult {
     let repository = context.open().await?;
-    let label = current(&repository).await?.label;
+    let keys = repository.keys().await?;
+    let label = &current(&keys)?.label;
     let password = NewPassword::read(&args.new, context)?;
-    let new = password.key(&label);
+    let new = password.key(label);
     let key = password.kept_if(repository.change_password(&new, &context.engine()).await)?;
     report(&key, "has a new password", context)
 }
@@ -284,9 +285,9 @@ async fn rotate(args: &RotateArgs, context: &CommandContext) -> CommandResult {
             return Ok(ExitStatus::Ok);
         }
     }
-    let label = current(&repository).await?.label;
+    let label = &current(&keys)?.label;
     let password = password.as_ref().map(Password::as_bytes);
-    let new = NewKey::new(password.unwrap_or_default(), label);
+    let new = NewKey::new(password.unwrap_or_default(), label.as_str());
     let (_, change) = repository
         .change_master_key(&new, &context.engine())
         .await
@@ -312,9 +313,9 @@ async fn rotate(args: &RotateArgs, context: &CommandContext) -> CommandResult {
     Ok(ExitStatus::Ok)
 }
 
-async fn current(repository: &Repository) -> Result<Key, CommandError> {
-    let keys = repository.keys().await?;
-    let current = keys.into_iter().find(|key| key.current);
+/// The key in use.
+fn current(keys: &[Key]) -> Result<&Key, CommandError> {
+    let current = keys.iter().find(|key| key.current);
     current.ok_or_else(|| {
         CommandError::new(
             ExitStatus::Conflict,

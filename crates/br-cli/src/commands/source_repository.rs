@@ -1,4 +1,4 @@
-//! A second repository, which a command only reads: `br copy --from`, `br check --repair-from`.
+//! A second repository, which a command only reads: `br copy --from`.
 //!
 //! [`SourceArgs::open`] opens it. Invariant: its password comes from its own options and variables, never from those of the repository of
 //! the command.
@@ -9,10 +9,9 @@ use br_core::Repository;
 use clap::Args;
 
 use crate::context::CommandContext;
-use crate::environment::secret_variable;
 use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
-use crate::password::Password;
+use crate::password::{Password, PasswordNames};
 
 /// How the source is opened.
 #[derive(Debug, Args)]
@@ -59,31 +58,12 @@ impl SourceArgs {
 
     /// The password of the source, if one is given.
     fn password(&self, context: &CommandContext) -> Result<Option<Password>, CommandError> {
-        let is_typed = self.from_password_file.is_some() || self.from_password_command.is_some();
-        let set = |name| {
-            if is_typed {
-                Ok(None)
-            } else {
-                secret_variable(name)
-            }
-        };
-        let file = match &self.from_password_file {
-            Some(file) => Some(file.clone()),
-            None => set("BR_FROM_PASSWORD_FILE")?.map(PathBuf::from),
-        };
-        if let Some(file) = file {
-            context.warn_of_file("--from-password-file", &file);
-            const OPTION: &str = "--from-password-file or BR_FROM_PASSWORD_FILE";
-            return Password::from_file(&file, OPTION).map(Some);
-        }
-        let command = match &self.from_password_command {
-            Some(command) => Some(command.into()),
-            None => set("BR_FROM_PASSWORD_COMMAND")?,
-        };
-        if let Some(command) = command {
-            const OPTION: &str = "--from-password-command or BR_FROM_PASSWORD_COMMAND";
-            return Password::from_command(&command, OPTION).map(Some);
-        }
-        Password::of_variable("BR_FROM_PASSWORD")
+        let (file, command) = (&self.from_password_file, &self.from_password_command);
+        Password::find(
+            &PasswordNames::SOURCE,
+            file.as_deref(),
+            command.as_deref(),
+            |option, file| context.warn_of_file(option, file),
+        )
     }
 }

@@ -13,6 +13,7 @@ use crate::format::{
     TRAILER_LEN, limits,
 };
 use crate::model::{ChunkId, PackId, SegmentId};
+use crate::warning::Warning;
 
 /// All live segments.
 #[derive(Debug, Clone, Default)]
@@ -234,6 +235,16 @@ impl Index {
             index = Self::read(io, &position.state)?;
         }
         Ok(index)
+    }
+
+    /// Warns of the segments that cannot be read.
+    pub(crate) fn warn_of_damage(&self, io: &Io) {
+        for (segment, reason) in &self.damaged {
+            io.warn(&Warning::SegmentSetAside {
+                segment: *segment,
+                reason: reason.clone(),
+            });
+        }
     }
 
     pub(crate) fn push(&mut self, segment: IndexSegment) {

@@ -264,23 +264,18 @@ impl Io {
         SealedObject::new(self.keyring(), self.cipher(), kind, id)
     }
 
-    /// The headers that a pack with this id can have: one for each master key, the current one first.
-    pub(crate) fn pack_objects(&self, id: PackId) -> impl Iterator<Item = SealedObject> {
-        let (keys, cipher) = (self.keyring(), self.cipher());
-        keys.numbers().map(move |number| {
-            SealedObject::with_key(keys, number, cipher, ObjectKind::Pack, ObjectId(id.0))
-        })
-    }
-
-    /// Tries `open` with each header that the pack can have, until one fits. Returns the first error if none does.
+    /// Tries `open` with each header that the pack can have, one for each master key and the current one first, until one fits. Returns
+    /// the first error if none does.
     pub(crate) fn open_in_pack<T>(
         &self,
         id: PackId,
         mut open: impl FnMut(&SealedObject) -> Result<T, FormatError>,
     ) -> Result<T, FormatError> {
         let mut first = None;
-        for object in self.pack_objects(id) {
-            match open(&object) {
+        let (keys, cipher) = (self.keyring(), self.cipher());
+        for number in keys.numbers() {
+            let (kind, id) = (ObjectKind::Pack, ObjectId(id.0));
+            match open(&SealedObject::with_key(keys, number, cipher, kind, id)) {
                 Err(error) => drop(first.get_or_insert(error)),
                 opened => return opened,
             }

@@ -53,7 +53,7 @@ pub(crate) use log::{Append, LogPosition, conflict};
 pub use open::Repository;
 pub(crate) use packer::{GROUP_LEN, Packer, RawGroup, StoredPack, target_pack_len};
 pub(crate) use races::{MAX_COMMIT_RACES, MAX_NOTE_RACES, MAX_RACES};
-pub(crate) use reader::ChunkReader;
+pub(crate) use reader::{ChunkReader, MAX_GAP, MAX_REQUEST};
 pub(crate) use reserve::{give_up_reserve, keep_reserve};
 pub(crate) use resolver::Resolver;
 pub(crate) use salvage::Salvage;

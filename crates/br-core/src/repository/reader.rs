@@ -14,10 +14,10 @@ use crate::model::{ChunkId, ChunkRef, PackId};
 
 /// Bytes of unpacked groups that are cached, of data and of tree nodes each.
 const CACHED: usize = 24 << 20;
-/// A gap of at most this many unneeded bytes is read along, rather than starting another request.
-const MAX_GAP: u64 = 256 << 10;
+/// A gap of at most this many unneeded bytes between two groups is read too, instead of starting another request.
+pub(crate) const MAX_GAP: u64 = 256 << 10;
 /// No request is longer, unless a single group is.
-const MAX_REQUEST: u64 = 8 << 20;
+pub(crate) const MAX_REQUEST: u64 = 8 << 20;
 /// Maximum concurrent requests.
 const PARALLEL: usize = 8;
 

@@ -182,16 +182,16 @@ impl S3Server {
         &self.service.access.key
     }
 
-    /// The key pair of a writer that the server allows only to read, and to create objects that do not exist.
-    #[must_use]
-    pub const fn writer_keys() -> (&'static str, &'static str) {
-        (super::access::WRITER_KEY, super::access::WRITER_SECRET)
-    }
-
     /// The secret key that goes with it.
     #[must_use]
     pub fn secret_key(&self) -> &str {
         &self.service.access.secret
+    }
+
+    /// The key pair of a writer that the server allows only to read, and to create objects that do not exist.
+    #[must_use]
+    pub const fn writer_keys() -> (&'static str, &'static str) {
+        (super::access::WRITER_KEY, super::access::WRITER_SECRET)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

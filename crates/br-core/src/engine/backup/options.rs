@@ -114,20 +114,12 @@ impl BackupOptions {
 
     /// Refuses invalid values.
     pub(super) fn check(&self) -> Result<()> {
-        let message = if self.host.trim().is_empty() {
-            "the host name of a backup must not be empty".to_owned()
-        } else if !LEVELS.contains(&self.level) {
-            let (from, to) = (LEVELS.start(), LEVELS.end());
-            format!(
-                "the compression level must be from {from} to {to}, not {}",
-                self.level
-            )
-        } else if self.threads == Some(0) {
-            "a backup needs at least one worker thread, not 0".to_owned()
-        } else {
-            return Ok(());
-        };
-        Err(Error::invalid(message))
+        if self.host.trim().is_empty() {
+            return Err(Error::invalid(
+                "the host name of a backup must not be empty",
+            ));
+        }
+        check_work("a backup", self.level, self.threads)
     }
 
     /// Sets the compression level of zstd, from 1 to 19.
@@ -171,6 +163,20 @@ impl BackupOptions {
         self.dry_run = dry_run;
         self
     }
+}
+
+/// Refuses a compression level and a number of worker threads that `what` cannot work with.
+pub(in crate::engine) fn check_work(what: &str, level: i32, threads: Option<usize>) -> Result<()> {
+    if !LEVELS.contains(&level) {
+        let (from, to) = (LEVELS.start(), LEVELS.end());
+        let message = format!("the compression level must be from {from} to {to}, not {level}");
+        return Err(Error::invalid(message));
+    }
+    if threads == Some(0) {
+        let message = format!("{what} needs at least one worker thread, not 0");
+        return Err(Error::invalid(message));
+    }
+    Ok(())
 }
 
 /// Refuses a description that would make the log entry too long.

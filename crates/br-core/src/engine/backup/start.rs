@@ -12,7 +12,6 @@ use crate::model::{Backup, PackId, Totals};
 use crate::progress::Event;
 use crate::repository::{Index, IndexSegment, Io, Layout, Leftover, LogPosition, keep_reserve};
 use crate::source::Source;
-use crate::warning::Warning;
 
 /// The state that a backup starts from.
 pub(super) struct Start {
@@ -46,12 +45,7 @@ impl Start {
             keep_reserve(io);
         }
         let mut index = Index::read_newest(io, &mut position)?;
-        for (id, reason) in &index.damaged {
-            io.warn(&Warning::SegmentSetAside {
-                segment: *id,
-                reason: reason.clone(),
-            });
-        }
+        index.warn_of_damage(io);
         let base = base::choose(&position, options)?;
         let packs_resumed = adopt(io, &position, &mut index, stored)?;
         if let Some(base) = &base {

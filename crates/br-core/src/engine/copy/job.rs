@@ -33,8 +33,6 @@ pub(super) struct Job {
     pub(super) bytes_read: u64,
     pub(super) bytes_added: u64,
     pub(super) bytes_stored: u64,
-    /// The packs that were stored.
-    pub(super) packs: Vec<StoredPack>,
 }
 
 /// For each backup the number of its root in the trees, which an empty backup does not have, or what is lost.
@@ -53,7 +51,6 @@ impl Job {
             bytes_read: 0,
             bytes_added: 0,
             bytes_stored: 0,
-            packs: Vec::new(),
         }
     }
 
@@ -124,7 +121,7 @@ impl Job {
         *unreadable = failed.into_inner().unwrap_or_default();
         self.bytes_read += counts.bytes_read.load(Ordering::Relaxed);
         self.bytes_added += counts.bytes_added.load(Ordering::Relaxed);
-        self.add_packs(packs);
+        self.add_packs(&packs);
         Ok(())
     }
 
@@ -162,15 +159,14 @@ impl Job {
     }
 
     /// Adds new packs to the index.
-    fn add_packs(&mut self, packs: Vec<StoredPack>) {
+    fn add_packs(&mut self, packs: &[StoredPack]) {
         if packs.is_empty() {
             return;
         }
         self.bytes_stored += packs.iter().map(|pack| pack.entry.len).sum::<u64>();
         let mut index = Index::clone(&self.target.index);
-        index.push(IndexSegment::from_packs(&packs));
+        index.push(IndexSegment::from_packs(packs));
         self.target.index = Arc::new(index);
-        self.packs.extend(packs);
     }
 
     fn copy_trees(
@@ -206,7 +202,7 @@ impl Job {
             Ok(())
         });
         self.trees = trees;
-        self.add_packs(packs?);
+        self.add_packs(&packs?);
         Ok(roots)
     }
 }

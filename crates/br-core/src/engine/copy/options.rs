@@ -1,4 +1,7 @@
-use crate::error::{Error, Result};
+//! Options of a copy. Invariant: invalid values are refused before anything is read.
+
+use crate::engine::backup::check_work;
+use crate::error::Result;
 use crate::repository::{BackupFilter, BackupSelector};
 
 /// Options of a copy. The default copies all backups that the target lacks.
@@ -67,16 +70,6 @@ impl CopyOptions {
 
     /// Refuses invalid values.
     pub(super) fn check(&self) -> Result<()> {
-        if !(1..=19).contains(&self.level) {
-            let message = format!(
-                "the compression level must be from 1 to 19, not {}",
-                self.level
-            );
-            return Err(Error::invalid(message));
-        }
-        if self.threads == Some(0) {
-            return Err(Error::invalid("a copy needs at least one worker thread"));
-        }
-        Ok(())
+        check_work("a copy", self.level, self.threads)
     }
 }

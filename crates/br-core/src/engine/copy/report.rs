@@ -1,3 +1,7 @@
+//! The result of a copy.
+//!
+//! [`CopyReport`] names the backups that were copied, and those that were not, with the reason.
+
 use serde::Serialize;
 
 use crate::model::{Backup, BackupId, EntryPath};

@@ -131,8 +131,6 @@ impl Copy {
 
     fn batch(&mut self, batch: Vec<Planned>) -> Result<()> {
         let roots = self.job.transfer(&batch)?;
-        // The index has the new packs: a commit describes those that its backup uses.
-        self.job.packs.clear();
         self.commit_all(batch, roots)
     }
 

@@ -8,12 +8,8 @@ use std::sync::Arc;
 
 use crate::format::{Codec, Group, PackEntry, TAG_LEN};
 use crate::model::{ChunkId, PackId, References};
-use crate::repository::Index;
+use crate::repository::{Index, MAX_GAP, MAX_REQUEST};
 
-/// A gap of at most this many unneeded bytes is read along, rather than starting another request.
-const MAX_GAP: u64 = 256 << 10;
-/// No request is longer, unless a single group is.
-const MAX_REQUEST: u64 = 8 << 20;
 /// Maximum number of deltas in a request: the bases of each take memory and time.
 const MAX_DELTAS: usize = 16;
 

@@ -10,7 +10,6 @@ use crate::model::{Backup, BackupId, PackId};
 use crate::repository::{
     ChunkReader, Index, IndexSegment, Io, Leftover, LogPosition, StoredPack, keep_reserve,
 };
-use crate::warning::Warning;
 
 /// The repository that is copied from.
 pub(super) struct Source {
@@ -30,7 +29,7 @@ impl Source {
         } else {
             Index::read_newest(&io, &mut position)?
         };
-        warn_of_segments(&io, &index);
+        index.warn_of_damage(&io);
         let index = Arc::new(index);
         let reader = Arc::new(ChunkReader::new(&io, Arc::clone(&index)));
         Ok(Self {
@@ -84,7 +83,7 @@ impl Target {
             keep_reserve(io);
         }
         let mut index = Index::read_newest(io, &mut position)?;
-        warn_of_segments(io, &index);
+        index.warn_of_damage(io);
         let packs_resumed = adopt(io, &position, &mut index, stored)?;
         Ok(Self {
             io: io.clone(),
@@ -126,13 +125,4 @@ fn keep_undescribed(old: &Index, new: &mut Index) {
 
 const fn is_prune(entry: &LogEntry) -> bool {
     matches!(entry, LogEntry::Condemn { .. })
-}
-
-fn warn_of_segments(io: &Io, index: &Index) {
-    for (segment, reason) in &index.damaged {
-        io.warn(&Warning::SegmentSetAside {
-            segment: *segment,
-            reason: reason.clone(),
-        });
-    }
 }

@@ -11,10 +11,7 @@ use tokio::task::JoinHandle;
 use crate::error::Error;
 use crate::format::{Group, TAG_LEN};
 use crate::model::PackId;
-use crate::repository::{ChunkLocation, ChunkReader, Io, Layout};
-
-/// If at most this number of unneeded bytes is between two groups, one request reads both, including the gap.
-const MAX_GAP: u64 = 256 << 10;
+use crate::repository::{ChunkLocation, ChunkReader, Io, Layout, MAX_GAP};
 
 /// A group that has chunks of the export.
 pub(super) struct WantedGroup {

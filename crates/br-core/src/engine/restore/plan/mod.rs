@@ -23,7 +23,7 @@ use super::{Overwrite, RestoreOptions};
 use crate::error::{Result, in_one_line};
 use crate::model::{Content, Entry, EntryKind, EntryPath, escape};
 use crate::progress::{Action, Event};
-use crate::repository::{Gap, Io, TreeReader};
+use crate::repository::{Gap, Io, MAX_GAP, TreeReader};
 use crate::target::{Cursor, Existing, LocalTarget, TargetError};
 use judge::{Verdict, is_same};
 use links::{Link, LinkGroups};
@@ -38,8 +38,6 @@ const REMOTE_WINDOW_BYTES: u64 = 4 << 30;
 const REMOTE_WINDOW_FILES: usize = 65_536;
 const REMOTE_RUN_LEN: u64 = 26 << 20;
 const REMOTE_MAX_GAP: u64 = 1 << 20;
-/// Gaps of at most this many unneeded bytes are fetched together with the groups around them.
-const MAX_GAP: u64 = 256 << 10;
 /// Number of small entries per task.
 const BATCH: usize = 128;
 
