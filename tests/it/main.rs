@@ -28,6 +28,7 @@ mod forget;
 mod full;
 mod fuzz;
 mod head;
+mod key_slots;
 mod keys;
 mod kill;
 mod label;

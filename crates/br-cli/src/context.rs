@@ -11,14 +11,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use br_core::model::Backup;
 use br_core::runtime::Runtime;
 use br_core::{
-    BackupSelector, CacheOptions, Context, ErrorKind, InitOptions, Location, Repository,
-    S3Location, Secret, Storage, StorageOptions,
+    BackupSelector, CacheOptions, Context, ErrorKind, Location, Repository, S3Location, Secret,
+    Storage,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::environment::{environment, variable};
 use crate::error::CommandError;
-use crate::exit_code::ExitStatus;
 use crate::global_options::GlobalOptions;
 use crate::output::{Console, Output, ProgressGuard, ProgressReporter, format};
 use crate::password::{Password, PasswordNames};
@@ -332,79 +331,6 @@ impl CommandContext {
                 "Password for {}: ",
                 place.location
             ))?);
-        }
-    }
-
-    /// Creates a repository.
-    pub(crate) async fn create(
-        &self,
-        place: &StoreLocation,
-        password: Option<&Password>,
-    ) -> Result<Repository, CommandError> {
-        let mut options = InitOptions::default().with_storage(place.options.clone());
-        if let Some(password) = password {
-            options = options.with_password(password.as_bytes());
-        }
-        let made = Repository::init(&place.location, &options, &self.engine()).await;
-        made.map_err(|error| {
-            // Without a cause, the error is about the folder itself, not about access to it.
-            let occupied =
-                error.kind() == ErrorKind::Invalid && std::error::Error::source(&error).is_none();
-            let error = place.explain(error);
-            if occupied {
-                error.with_hint("name a new folder for the repository, or an empty one")
-            } else {
-                error
-            }
-        })
-    }
-
-    /// Opens the repository; with `init`, creates it if it is missing. A dry run creates it in memory.
-    pub(crate) async fn open_or_init(
-        &self,
-        place: &StoreLocation,
-        init: bool,
-        dry_run: bool,
-    ) -> Result<Repository, CommandError> {
-        let console = &self.output.console;
-        let error = match self.open().await {
-            Ok(repository) => return Ok(repository),
-            Err(error) => error,
-        };
-        // With a cause, the error is about access, such as a missing bucket.
-        let is_missing = error.status == ExitStatus::RepositoryNotFound && error.causes.is_empty();
-        if !init || !is_missing {
-            return Err(error);
-        }
-        if dry_run {
-            console.note(&format!(
-                "there is no repository at {} yet: the dry run uses an empty one",
-                place.location
-            ));
-            let memory = StoreLocation {
-                location: Location::Memory,
-                options: StorageOptions::default(),
-            };
-            return self.create(&memory, None).await;
-        }
-        let password = self.password()?;
-        let repository = self.create(place, password.as_ref()).await?;
-        console.note(&format!(
-            "created a new repository at {}",
-            repository.location()
-        ));
-        if password.is_none() {
-            self.note_unencrypted();
-        }
-        Ok(repository)
-    }
-
-    /// Notes that a new repository is not encrypted, and how to get an encrypted one.
-    pub(crate) fn note_unencrypted(&self) {
-        let console = &self.output.console;
-        console.note("the repository is not encrypted; this cannot be changed later");
-        if !console.quiet {
-            console.hint("to get an encrypted one, run `br init --encrypt` at another location");
         }
     }
 

@@ -82,7 +82,8 @@ impl Origin {
                 "use the existing repository, or choose another location with --repo"
             }
             ErrorKind::Password => {
-                "give the correct password with --password-file, --password-command or BR_PASSWORD"
+                "give the correct password with --password-file, --password-command or BR_PASSWORD; if the master key was just changed, run \
+                 the command again"
             }
             ErrorKind::NotEncrypted => "leave out the password: the repository is not encrypted",
             ErrorKind::Denied => self.denied(),
@@ -164,7 +165,8 @@ impl Origin {
                 "restore br.json from a copy of the repository: without it nothing can be read"
             }
             Some(ObjectKind::KeySlot) => {
-                "restore the folder `keys` from a copy of the repository: without it nothing can be read"
+                "give the password of another key; if there is none, restore the folder `keys` from a copy of the repository: without a key \
+                 nothing can be read"
             }
             Some(ObjectKind::Log) => {
                 "`br check --repair-log` rebuilds the backup list from the manifests"

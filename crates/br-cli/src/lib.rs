@@ -12,6 +12,7 @@ mod cli;
 mod commands;
 mod compat;
 mod context;
+mod create;
 mod environment;
 mod error;
 mod exit_code;

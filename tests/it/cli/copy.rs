@@ -141,6 +141,31 @@ fn each_repository_has_its_own_password() {
 }
 
 #[test]
+fn encrypted_source_needs_a_password_for_a_new_repository() {
+    let session = Session::new();
+    session.write_secret("first", "open sesame\n");
+    for arguments in [&["init"][..], &["backup", "docs", "--host", "h"]] {
+        session
+            .br
+            .run(arguments.iter().chain(&["--password-file", "first"]))
+            .expect(0);
+    }
+    let from = ["copy", "--from", "repository", "--init"];
+    let from_password = ["--from-password-file", "first"];
+    let copy = session.br.clone().env("BR_REPOSITORY", "copy");
+    let refused = copy.run(from.iter().chain(&from_password)).expect(2);
+    assert!(refused.stderr.contains("would not be"), "{refused}");
+    assert!(!session.at("copy").exists());
+    let to_password = ["--password-file", "first"];
+    let with_both = from.iter().chain(&from_password).chain(&to_password);
+    copy.run(with_both).expect(0);
+    // A repository without encryption must be created on purpose.
+    let plain = session.br.clone().env("BR_REPOSITORY", "plain");
+    plain.run(["init"]).expect(0);
+    plain.run(from.iter().chain(&from_password)).expect(0);
+}
+
+#[test]
 fn mistakes_are_explained() {
     let session = Session::with_backup();
     let same = session.run(["copy", "--from", "repository"]).expect(2);

@@ -69,6 +69,45 @@ fn added_password_opens_the_repository_until_it_is_removed() {
 }
 
 #[test]
+fn several_keys_are_removed_and_an_ambiguous_name_is_refused() {
+    let session = encrypted();
+    for (label, file) in [("a", "a"), ("b", "b"), ("c", "c")] {
+        let add = ["key", "add", label, "--generate", file];
+        with(&session, "first", &add).expect(0);
+    }
+    let list = session.json(["key", "list"]);
+    let id = list["keys"][3]["id"].as_str().unwrap()[..6].to_owned();
+    let add = ["key", "add", &id, "--generate", "d"];
+    with(&session, "first", &add).expect(0);
+    let ambiguous = with(&session, "first", &["key", "remove", &id]).expect(2);
+    assert!(ambiguous.stderr.contains("several keys"), "{ambiguous}");
+    let partly = with(&session, "first", &["key", "remove", "a", "zzz", "b"]).expect(2);
+    assert!(partly.stderr.contains("`zzz`"), "{partly}");
+    assert!(partly.stderr.contains("the key a was removed"), "{partly}");
+    with(&session, "first", &["key", "remove", "b", "c"]).expect(0);
+    assert_eq!(labels(&session), ["first".to_owned(), id]);
+}
+
+#[test]
+fn unused_password_file_is_removed_when_the_key_cannot_be_stored() {
+    let session = encrypted();
+    let keys = session.at("repository/keys");
+    let (read_only, writable) = (
+        fs::Permissions::from_mode(0o500),
+        fs::Permissions::from_mode(0o700),
+    );
+    fs::set_permissions(&keys, read_only).unwrap();
+    let add = ["key", "add", "server", "--generate", "second"];
+    let refused = with(&session, "first", &add);
+    fs::set_permissions(&keys, writable).unwrap();
+    // Root may write in spite of the permissions.
+    if refused.code == Some(0) {
+        return;
+    }
+    assert!(!session.at("second").exists(), "{refused}");
+}
+
+#[test]
 fn list_needs_no_password_and_shows_which_key_is_in_use() {
     let session = encrypted();
     with(

@@ -148,7 +148,9 @@ pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
         Some(name) => Input::stdin(name)?,
         None => Input::paths(&args.paths, &args.select, lists)?,
     };
-    let repository = context.open_or_init(place, args.init, args.dry_run).await?;
+    let repository = context
+        .open_or_init(place, args.init.into(), args.dry_run)
+        .await?;
     let options = options(&args, &input, context);
     if let (Some(journal), false) = (&options.journal, args.dry_run) {
         // The folder must exist before it can be recognised and excluded; if it cannot be created, the engine reports that.

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::source_repository::SourceArgs;
 use super::which::FilterArgs;
 use crate::context::CommandContext;
+use crate::create::Init;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
 use crate::help::{examples, exit_codes_and};
@@ -81,7 +82,12 @@ pub(crate) async fn run(args: &CopyArgs, context: &CommandContext) -> CommandRes
     context.use_repository(args.to.as_deref())?;
     let source = args.source.open("--from", &args.from, context).await?;
     let place = context.place()?;
-    let target = context.open_or_init(place, args.init, args.dry_run).await?;
+    let init = match (args.init, source.is_encrypted()) {
+        (false, _) => Init::Never,
+        (true, false) => Init::IfMissing,
+        (true, true) => Init::EncryptedIfMissing,
+    };
+    let target = context.open_or_init(place, init, args.dry_run).await?;
     let reporter = Arc::new(context.reporter());
     let (engine, guard) = context.engine_with(&reporter);
     let options = options.with_dry_run(args.dry_run);

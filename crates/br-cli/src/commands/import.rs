@@ -13,6 +13,7 @@ use super::show;
 use super::sources::{current_folder, host_name, user_name};
 use crate::bundles::{self, LimitArgs, NodeArgs, SelectionArgs};
 use crate::context::CommandContext;
+use crate::create::Init;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
 use crate::help::{examples, exit_codes_and};
@@ -202,7 +203,9 @@ async fn keep(args: &ImportArgs, context: &CommandContext) -> CommandResult {
     })?;
     begin(args, context)?;
     // Open the repository before reading the bundle: this finds mistakes early, and a password prompt comes first.
-    let repository = context.open_or_init(place, false, args.dry_run).await?;
+    let repository = context
+        .open_or_init(place, Init::Never, args.dry_run)
+        .await?;
     let (file, options) = (args.file.clone(), args.options(context));
     let spool = std::env::temp_dir();
     let opened = bundles::run(context, move |progress| {

@@ -59,7 +59,7 @@ enum KeyAction {
         )
     )]
     Add(AddArgs),
-    /// Remove a key
+    /// Remove keys
     ///
     /// br refuses to remove the key whose password opened the repository: use the password of another key, or `br key passwd`.
     ///
@@ -105,9 +105,9 @@ struct AddArgs {
 
 #[derive(Debug, Args)]
 struct RemoveArgs {
-    /// The key: its label, or the first digits of its id
-    #[arg(value_name = "KEY")]
-    key: String,
+    /// The keys: labels, or the first digits of ids
+    #[arg(value_name = "KEY", required = true)]
+    keys: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -206,7 +206,7 @@ async fn list(context: &CommandContext) -> CommandResult {
     let mut table = Table::new(&["ID", "LABEL", "CREATED", "GUESS", "STATE"], &[]);
     for key in &keys {
         table.row(vec![
-            key.id.to_string()[..8].to_owned(),
+            short_id(key),
             format::text(&key.label),
             key.created.map(format::local_time).unwrap_or_default(),
             guess(key),
@@ -250,13 +250,26 @@ async fn add(args: &AddArgs, context: &CommandContext) -> CommandResult {
     let password = NewPassword::read(&args.new, context)?;
     let new = password.key(&args.label);
     let key = password.kept_if(repository.add_key(&new, &context.engine()).await)?;
-    report(&key, "added", context)
+    report(&[key], "was added", context)
 }
 
 async fn remove(args: &RemoveArgs, context: &CommandContext) -> CommandResult {
     let repository = context.open().await?;
-    let key = repository.remove_key(&args.key, &context.engine()).await;
-    report(&key.map_err(explain)?, "removed", context)
+    let mut removed = Vec::new();
+    let mut result = Ok(ExitStatus::Ok);
+    for which in &args.keys {
+        match repository.remove_key(which, &context.engine()).await {
+            Ok(key) => removed.push(key),
+            Err(error) => {
+                result = Err(explain_removal(error));
+                break;
+            }
+        }
+    }
+    if result.is_ok() || !removed.is_empty() {
+        report(&removed, "was removed", context)?;
+    }
+    result
 }
 
 async fn passwd(args: &PasswdArgs, context: &CommandContext) -> CommandResult {
@@ -266,7 +279,7 @@ async fn passwd(args: &PasswdArgs, context: &CommandContext) -> CommandResult {
     let password = NewPassword::read(&args.new, context)?;
     let new = password.key(label);
     let key = password.kept_if(repository.change_password(&new, &context.engine()).await)?;
-    report(&key, "has a new password", context)
+    report(&[key], "has a new password", context)
 }
 
 async fn rotate(args: &RotateArgs, context: &CommandContext) -> CommandResult {
@@ -275,7 +288,7 @@ async fn rotate(args: &RotateArgs, context: &CommandContext) -> CommandResult {
     let others: Vec<&Key> = keys.iter().filter(|key| !key.current).collect();
     let must_ask = !args.yes && std::io::stdin().is_terminal() && Console::is_terminal();
     if must_ask && !others.is_empty() {
-        let labels: Vec<String> = others.iter().map(|key| format::text(&key.label)).collect();
+        let labels: Vec<String> = others.iter().map(|key| name(key)).collect();
         let question = format!(
             "Change the master key and remove the keys {}?",
             labels.join(", ")
@@ -304,8 +317,7 @@ async fn rotate(args: &RotateArgs, context: &CommandContext) -> CommandResult {
     let console = &output.console;
     console.note("the master key was changed; existing backups stay readable");
     for key in &change.removed {
-        let label = format::text(&key.label);
-        console.note(&format!("the key {label} was removed"));
+        console.note(&format!("the key {} was removed", name(key)));
     }
     if !console.quiet && !change.removed.is_empty() {
         console.hint("`br key add LABEL` gives a user a new key");
@@ -325,21 +337,46 @@ fn current(keys: &[Key]) -> Result<&Key, CommandError> {
     })
 }
 
-fn report(key: &Key, what: &str, context: &CommandContext) -> CommandResult {
+fn report(keys: &[Key], what: &str, context: &CommandContext) -> CommandResult {
     let output = &context.output;
     if output.is_json() {
-        return print_json(std::slice::from_ref(key), output);
+        return print_json(keys, output);
     }
-    let label = format::text(&key.label);
-    output.console.note(&format!("the key {label} {what}"));
+    for key in keys {
+        output
+            .console
+            .note(&format!("the key {} {what}", name(key)));
+    }
     Ok(ExitStatus::Ok)
+}
+
+/// The label, or the id of a key whose label cannot be read.
+fn name(key: &Key) -> String {
+    if key.problem.is_none() {
+        format::text(&key.label)
+    } else {
+        short_id(key)
+    }
+}
+
+fn short_id(key: &Key) -> String {
+    key.id.to_string()[..8].to_owned()
+}
+
+fn explain_removal(error: Error) -> CommandError {
+    let is_wrong = error.kind() == ErrorKind::Invalid;
+    let error = explain(error);
+    if is_wrong {
+        error.with_hint("`br key list` shows the keys of the repository; `br key passwd` replaces the one in use")
+    } else {
+        error
+    }
 }
 
 fn explain(error: Error) -> CommandError {
     match error.kind() {
-        ErrorKind::Invalid => {
-            CommandError::from(error).with_hint("`br key list` shows the keys of the repository")
-        }
+        ErrorKind::Invalid => CommandError::from(error)
+            .with_hint("correct the argument: `br key list` shows the keys of the repository"),
         ErrorKind::Password => CommandError::from(error).with_hint(
             "run the command again, or give the password of another key: `br key list` shows them",
         ),
@@ -386,9 +423,15 @@ impl NewPassword {
     /// Passes the result on. After an error that leaves the repository as it was, removes the generated file again.
     fn kept_if(&self, result: br_core::Result<Key>) -> Result<Key, CommandError> {
         result.map_err(|error| {
+            // After any other error, the key may exist in the repository.
             let is_unused = matches!(
                 error.kind(),
-                ErrorKind::Invalid | ErrorKind::NotEncrypted | ErrorKind::Password
+                ErrorKind::Invalid
+                    | ErrorKind::NotEncrypted
+                    | ErrorKind::Password
+                    | ErrorKind::Denied
+                    | ErrorKind::Full
+                    | ErrorKind::UnsupportedFormat
             );
             if is_unused && let Some(file) = &self.generated {
                 let _ = std::fs::remove_file(file);
@@ -415,11 +458,11 @@ fn generate(file: &Path) -> Result<(), CommandError> {
         });
     written.map_err(|error| {
         let message = format!("cannot write a new password into {}", format::path(file));
-        CommandError::new(
-            ExitStatus::Usage,
-            message,
-            "name a file with --generate that does not exist yet",
-        )
-        .because(&error)
+        let hint = if error.kind() == std::io::ErrorKind::AlreadyExists {
+            "name a file with --generate that does not exist yet"
+        } else {
+            "name a file with --generate that br can create"
+        };
+        CommandError::new(ExitStatus::Usage, message, hint).because(&error)
     })
 }

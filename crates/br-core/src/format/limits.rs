@@ -40,8 +40,12 @@ pub(crate) const XATTRS: u64 = Xattr::MAX_SUM as u64;
 pub(crate) const HOLES: u64 = 1 << 17;
 /// The configuration or a key slot.
 pub(crate) const DOCUMENT: u64 = 1 << 20;
-/// Number of key slots that are tried.
+/// Number of key slots in a repository. The changes of a key exceed it for a moment.
 pub(crate) const KEY_SLOTS: usize = 32;
+/// Number of key slots on which a password is tried. More than there should be: a person who may only create objects can add useless ones.
+pub(crate) const TRIED_KEY_SLOTS: usize = 2 * KEY_SLOTS;
+/// Number of key slots that are read.
+pub(crate) const LISTED_KEY_SLOTS: usize = 1_000;
 /// Number of entries in a leaf; writers close a leaf at 256 KiB.
 pub(crate) const LEAF_ENTRIES: u64 = 1 << 16;
 /// Number of children of an inner node; writers close a node at 1,024.

@@ -28,7 +28,6 @@ mod resolver;
 mod salvage;
 mod segments;
 mod selector;
-mod slots;
 mod state;
 #[cfg(test)]
 mod testing;
@@ -46,6 +45,7 @@ pub(crate) use index::{ChunkLocation, Index, IndexSegment, find_packs, read_foot
 pub use init_options::InitOptions;
 pub(crate) use io::Io;
 pub(crate) use journal::{Journal, Leftover};
+pub(crate) use keys::slots::read as read_key_slots;
 pub use keys::{Key, MasterKeyChange, NewKey};
 pub(crate) use known::{KnownEntry, LogMemory};
 pub(crate) use layout::Layout;

@@ -8,7 +8,8 @@ use std::sync::{Arc, OnceLock};
 use br_storage::{Creation, ErrorKind as StorageError, Location, Payload, Storage, StorageOptions};
 use bytes::Bytes;
 
-use super::{Cache, CacheOptions, InitOptions, Io, Layout, LogMemory, LogPosition, slots};
+use super::keys::slots;
+use super::{Cache, CacheOptions, InitOptions, Io, Layout, LogMemory, LogPosition};
 use crate::error::{Error, ErrorKind, ObjectKind, Result, Site};
 use crate::format::{Cipher, Config, KdfCost, Keyring, MasterKey, StoreConfig, limits};
 use crate::model::KeyId;
@@ -144,7 +145,7 @@ impl Repository {
     /// Opens the repository at a location. It cannot be cancelled: with a password a key is derived, which takes some tenths of a
     /// second on a separate thread, and continues when the future is dropped.
     ///
-    /// Requests: one, or two with a password. The commit log is read by each operation, not by opening.
+    /// Requests: one, or three with a password, in parallel, and one for each key slot unless the password opens the first one. The commit log is read by each operation, not by opening.
     ///
     /// # Errors
     /// [`ErrorKind::RepositoryNotFound`], [`ErrorKind::Password`], [`ErrorKind::NotEncrypted`],
@@ -173,14 +174,15 @@ impl Repository {
     /// # Errors
     /// As [`Repository::open`].
     pub async fn open_storage(storage: Storage, password: Option<&[u8]>) -> Result<Self> {
-        // Request both in parallel to save a round trip.
-        let slot = async {
+        // Request all in parallel to save round trips.
+        let slots = async {
             let key = Layout::key_slot(Layout::FIRST_KEY);
             password?;
-            Some(storage.get(&key, limits::DOCUMENT).await)
+            let first = storage.get(&key, limits::DOCUMENT);
+            Some(futures::future::join(first, slots::list(&storage)).await)
         };
         let config = storage.get(Layout::CONFIG, limits::DOCUMENT);
-        let (config, slot) = futures::future::join(config, slot).await;
+        let (config, slots) = futures::future::join(config, slots).await;
         let (config, bytes) = parse_config(&storage, config).await?;
         let unlocked = match (config.cipher, password) {
             (Cipher::None, None) => (Keyring::public(), None),
@@ -196,7 +198,9 @@ impl Repository {
                 return Err(Error::new(ErrorKind::Password, message));
             }
             (_, Some(password)) => {
-                let (id, keys) = slots::unlock(&storage, slot, &bytes, password).await?;
+                let (first, listed) =
+                    slots.ok_or_else(|| Error::internal("no key slot was read"))?;
+                let (id, keys) = slots::unlock(&storage, first, listed?, &bytes, password).await?;
                 (keys, Some(id))
             }
         };

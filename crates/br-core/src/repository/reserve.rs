@@ -1,7 +1,7 @@
 //! The reserve: space on a local disk that is freed when the disk is full, so that a log entry can still be written.
 //!
-//! Backups and prunes create the reserve if it is missing; deletions and prunes free it. Invariant: a backup never uses the reserve, so
-//! operations that free space can always write their log entry.
+//! Backups and prunes create the reserve if it is missing; deletions, prunes and changes of keys free it. Invariant: a backup never uses the
+//! reserve, so operations that free space can write their log entry, and a leaked password can be removed.
 
 use br_storage::Payload;
 

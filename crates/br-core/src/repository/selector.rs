@@ -77,7 +77,9 @@ impl FromStr for BackupSelector {
     fn from_str(text: &str) -> Result<Self> {
         let is_id = |c: char| c == '-' || c.is_ascii_hexdigit();
         let wrong = || {
-            let message = format!("`{text}` is not a backup id");
+            let message = format!(
+                "`{text}` is not a backup id: use an id, its first digits, `latest` or `latest~1`"
+            );
             Error::invalid(message)
         };
         match text {

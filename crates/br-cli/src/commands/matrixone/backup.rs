@@ -21,6 +21,7 @@ use super::server_tls::ServerTlsArgs;
 use super::{CODES, CatalogueArgs};
 use crate::commands::sources::{host_name, user_name};
 use crate::context::CommandContext;
+use crate::create::Init;
 use crate::environment::secret_variable;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
@@ -142,7 +143,7 @@ pub(super) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
     };
     let repository = match repository {
         // Open the repository now: this finds mistakes before hours of work, and the password prompt comes first.
-        Some(place) => Some(context.open_or_init(place, false, false).await?),
+        Some(place) => Some(context.open_or_init(place, Init::Never, false).await?),
         None => {
             context.refuse_password_options("this command uses none")?;
             None

@@ -5,6 +5,7 @@
 
 mod data;
 mod files;
+mod keys;
 mod log;
 mod proof;
 mod repair;
@@ -128,7 +129,7 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
-    /// True when no data that a backup needs is missing or altered.
+    /// True when no data that a backup needs is missing or altered, and no key is damaged.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.findings
@@ -260,7 +261,10 @@ fn look(
     mut report: CheckReport,
 ) -> Result<CheckReport> {
     match (&options.backup, &view.log_damage) {
-        (None, _) => log::look(io, manifests, &mut report)?,
+        (None, _) => {
+            log::look(io, manifests, &mut report)?;
+            keys::look(io, view, &mut report)?;
+        }
         (Some(_), Some(error)) => {
             let finding = Finding::damage(Layout::LOG, in_one_line(error));
             report.findings.push(finding);

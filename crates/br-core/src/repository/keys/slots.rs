@@ -4,18 +4,24 @@
 
 use br_storage::{Creation, ErrorKind as StorageError, Payload, Storage};
 use bytes::Bytes;
+use futures::StreamExt as _;
 use zeroize::Zeroizing;
 
-use super::open::object;
-use super::{Layout, worker};
-use crate::error::{Error, ErrorKind, Result};
+use super::super::open::object;
+use super::super::{Layout, worker};
+use crate::error::{Error, ErrorKind, Result, in_one_line};
 use crate::format::{FormatError, KdfCost, KeySlot, Keyring, limits};
 use crate::model::{KeyId, escape};
 use crate::runtime::Runtime;
 
+/// Maximum slots that are fetched in parallel.
+const PARALLEL: usize = 8;
+/// Maximum labels in an error.
+const MAX_NAMED: usize = 16;
+
 /// Stores a key slot under the fixed name of the first one, or, if that exists, for example after an interrupted `init`, under a random
 /// name. Returns the name.
-pub(super) async fn store_first(
+pub(in crate::repository) async fn store_first(
     storage: &Storage,
     slot: Vec<u8>,
     runtime: &Runtime,
@@ -29,7 +35,11 @@ pub(super) async fn store_first(
 }
 
 /// Stores a key slot under a random name, and returns the name.
-pub(super) async fn store(storage: &Storage, slot: Vec<u8>, runtime: &Runtime) -> Result<KeyId> {
+pub(in crate::repository) async fn store(
+    storage: &Storage,
+    slot: Vec<u8>,
+    runtime: &Runtime,
+) -> Result<KeyId> {
     let id = KeyId(runtime.bytes());
     let key = Layout::key_slot(id);
     match storage.create_new(&key, Payload::from(slot)).await? {
@@ -39,37 +49,53 @@ pub(super) async fn store(storage: &Storage, slot: Vec<u8>, runtime: &Runtime) -
 }
 
 /// A key slot and its name. The inner error says why the slot is unusable.
-pub(super) type Found = (KeyId, Result<KeySlot, FormatError>);
+pub(crate) type Found = (KeyId, Result<KeySlot, FormatError>);
 
-/// Reads all key slots except `known`, those with the most master keys first: they are the newest.
-pub(super) async fn read_all(storage: &Storage, known: Option<KeyId>) -> Result<Vec<Found>> {
-    let objects = storage.list(Layout::KEYS).await?;
-    if objects.len() > limits::KEY_SLOTS {
-        let (what, limit) = ("key slots", limits::KEY_SLOTS as u64);
-        let place = object(storage, Layout::KEYS);
-        return Err(Error::format(&place, FormatError::Limit { what, limit }));
-    }
+/// The key slots in the store, the oldest first. A person who may only create objects cannot put one before the owner's slots.
+///
+/// Ignores all but the oldest thousand.
+pub(in crate::repository) async fn list(storage: &Storage) -> Result<Vec<KeyId>> {
+    let mut objects = storage.list(Layout::KEYS).await?;
+    // Of the same age, the first slot comes last: it may have been put back.
+    objects.sort_by(|one, other| (one.modified, &other.key).cmp(&(other.modified, &one.key)));
     let ids = objects
         .iter()
-        .filter_map(|object| Layout::id::<KeyId>(&object.key))
-        .filter(|id| Some(*id) != known);
+        .filter_map(|object| Layout::id::<KeyId>(&object.key));
+    Ok(ids.take(limits::LISTED_KEY_SLOTS).collect())
+}
+
+/// Reads all key slots except `known`, the oldest first.
+pub(super) async fn read_all(storage: &Storage, known: Option<KeyId>) -> Result<Vec<Found>> {
+    read(storage, list(storage).await?, known).await
+}
+
+/// Reads these key slots except `known`.
+pub(crate) async fn read(
+    storage: &Storage,
+    ids: Vec<KeyId>,
+    known: Option<KeyId>,
+) -> Result<Vec<Found>> {
+    let ids = ids.into_iter().filter(|id| Some(*id) != known);
+    let requests = futures::stream::iter(ids).map(|id| async move {
+        let key = Layout::key_slot(id);
+        (id, storage.get(&key, limits::DOCUMENT).await)
+    });
+    let mut fetched = requests.buffered(PARALLEL);
     let mut found = Vec::new();
-    for id in ids {
-        match storage.get(&Layout::key_slot(id), limits::DOCUMENT).await {
+    while let Some((id, bytes)) = fetched.next().await {
+        match bytes {
             Ok(bytes) => found.push((id, KeySlot::from_bytes(&bytes))),
             // Another process removed it after the listing.
             Err(error) if error.kind() == StorageError::NotFound => {}
             Err(error) => return Err(error.into()),
         }
     }
-    let keys = |slot: &Result<KeySlot, _>| slot.as_ref().map_or(0, KeySlot::key_count);
-    found.sort_by_key(|(_, slot)| std::cmp::Reverse(keys(slot)));
     Ok(found)
 }
 
 /// Runs `work`, which derives a key from the password. Key derivation is slow on purpose, so it runs on a thread outside the async
 /// runtime.
-pub(super) async fn derive<T: Send + 'static>(
+pub(in crate::repository) async fn derive<T: Send + 'static>(
     config: &[u8],
     password: &[u8],
     work: impl FnOnce(&[u8], &[u8]) -> Result<T> + Send + 'static,
@@ -79,7 +105,7 @@ pub(super) async fn derive<T: Send + 'static>(
 }
 
 /// Makes a slot with these master keys. Derives a key, so not on a thread of the async runtime.
-pub(super) fn make(
+pub(in crate::repository) fn make(
     keys: &Keyring,
     config: &[u8],
     password: &[u8],
@@ -94,7 +120,7 @@ pub(super) fn make(
 }
 
 /// Opens a slot with a password. The inner error says that the password does not open it, or why it is unusable.
-pub(super) async fn open(
+pub(in crate::repository) async fn open(
     slot: KeySlot,
     config: &[u8],
     password: &[u8],
@@ -104,33 +130,49 @@ pub(super) async fn open(
 }
 
 /// The first key slot, as `open` fetched it.
-pub(super) type FirstSlot = Option<br_storage::Result<Bytes>>;
+pub(in crate::repository) type FirstSlot = br_storage::Result<Bytes>;
 
-/// Tries the password on the first key slot, which the caller fetched already, and then on all others. Returns the slot's name and the
-/// master keys.
-pub(super) async fn unlock(
+/// Finds the slot that a password opens. Returns its name and the master keys. The caller fetched the first slot and the list already.
+///
+/// The password may open several slots: an interrupted change of the master key leaves one, and a removed slot can be put back. The one with
+/// the most master keys is current.
+pub(in crate::repository) async fn unlock(
     storage: &Storage,
     first: FirstSlot,
+    listed: Vec<KeyId>,
     config: &[u8],
     password: &[u8],
 ) -> Result<(KeyId, Keyring)> {
     let mut attempt = Attempt::new(storage, config, password);
+    let mut tried = None;
     match first {
-        Some(Ok(bytes)) => {
+        // A change of the master key leaves no slot with this name. So if it is the oldest slot, it is current.
+        Ok(bytes) if listed.first().is_none_or(|id| *id == Layout::FIRST_KEY) => {
             let slot = (Layout::FIRST_KEY, KeySlot::from_bytes(&bytes));
             if let Some(opened) = attempt.try_slot(slot).await? {
                 return Ok(opened);
             }
+            tried = Some(Layout::FIRST_KEY);
         }
-        Some(Err(error)) if error.kind() != StorageError::NotFound => return Err(error.into()),
+        Err(error) if error.kind() != StorageError::NotFound => return Err(error.into()),
         _ => {}
     }
-    for slot in read_all(storage, Some(Layout::FIRST_KEY)).await? {
+    let mut best: Option<(KeyId, Keyring)> = None;
+    for slot in read(storage, listed, tried).await? {
+        let count = slot.1.as_ref().map_or(0, KeySlot::key_count);
+        if let Some((_, keys)) = &best
+            && count <= keys.keys().len()
+        {
+            continue;
+        }
+        if attempt.labels.len() >= limits::TRIED_KEY_SLOTS {
+            break;
+        }
         if let Some(opened) = attempt.try_slot(slot).await? {
-            return Ok(opened);
+            best = Some(opened);
         }
     }
-    Err(attempt.failed())
+    best.ok_or_else(|| attempt.failed())
 }
 
 /// A password that is tried on one slot after the other.
@@ -140,7 +182,7 @@ struct Attempt<'a> {
     password: &'a [u8],
     /// Labels of the slots that another password opens.
     labels: Vec<String>,
-    /// Why a slot is unusable.
+    /// Why a slot is unusable: the first reason.
     unusable: Option<Error>,
 }
 
@@ -170,32 +212,36 @@ impl<'a> Attempt<'a> {
         match opened {
             Ok(keys) => return Ok(Some((id, keys))),
             Err(FormatError::Password) => {}
-            // Report a damaged slot rather than a wrong password.
             Err(error) => {
                 let key = object(self.storage, &Layout::key_slot(id));
-                self.unusable = Some(Error::format(&key, error));
+                self.unusable
+                    .get_or_insert_with(|| Error::format(&key, error));
             }
         }
         Ok(None)
     }
 
     fn failed(self) -> Error {
-        if let Some(error) = self.unusable {
-            return error;
-        }
+        let place = self.storage.location_text();
         if self.labels.is_empty() {
-            let place = object(self.storage, Layout::KEYS);
-            return Error::damaged(format!("there is no key slot below {place}"));
+            return self.unusable.unwrap_or_else(|| {
+                let place = object(self.storage, Layout::KEYS);
+                Error::damaged(format!("there is no key slot below {place}"))
+            });
         }
-        let mut message = format!(
-            "cannot open the repository at {}",
-            self.storage.location_text()
-        );
+        let mut message = format!("cannot open the repository at {place}");
         if self.labels.len() > 1 {
             let label = |label: &String| format!("`{}`", escape(label.as_bytes()));
-            let labels: Vec<String> = self.labels.iter().map(label).collect();
+            let named = self.labels.iter().take(MAX_NAMED).map(label);
             message.push_str(", which has the keys ");
-            message.push_str(&labels.join(", "));
+            message.push_str(&named.collect::<Vec<_>>().join(", "));
+            if let Some(more @ 1..) = self.labels.len().checked_sub(MAX_NAMED) {
+                message.push_str(&format!(" and {more} more"));
+            }
+        }
+        // It may be the slot of this password.
+        if let Some(unusable) = self.unusable {
+            message.push_str(&format!("; a key is unusable: {}", in_one_line(&unusable)));
         }
         Error::new(ErrorKind::Password, message).with_source(FormatError::Password)
     }

@@ -1,101 +1,20 @@
-//! The keys of an encrypted repository: passwords, and the master keys behind them.
-//!
-//! A [`Key`] is a key slot, which one password opens. Invariant: a log entry removes a key before its object is deleted, and no process removes the key that it opened the
-//! repository with. So two processes cannot remove the last two keys.
+//! Lists, adds, removes and replaces keys, and changes the master key.
 
 use br_storage::{Location, StorageOptions};
-use jiff::Timestamp;
-use serde::Serialize;
-use zeroize::Zeroizing;
 
+use super::super::{
+    Append, Io, Layout, LogPosition, MAX_COMMIT_RACES, Repository, conflict, give_up_reserve,
+};
+use super::key::{describe, key};
 use super::slots::{self, Found};
-use super::{Append, Io, Layout, LogPosition, MAX_COMMIT_RACES, Repository, conflict};
+use super::{Key, MasterKeyChange, NewKey};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{FormatError, KdfCost, KeySlot, LogEntry, MAX_LABEL_LEN, MasterKey, limits};
+use crate::format::{KdfCost, KeySlot, LogEntry, MasterKey, limits};
 use crate::model::{KeyId, escape};
 use crate::progress::Context;
 
-/// A key of a repository: one password that opens it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Key {
-    /// The key's name in the store.
-    pub id: KeyId,
-    /// Who uses the key. Chosen by a user, so escape it before it is printed.
-    pub label: String,
-    /// When the key was added. `None` if the key is unreadable.
-    pub created: Option<Timestamp>,
-    /// Memory for one password guess, in KiB.
-    pub memory_kib: u32,
-    /// Passes over this memory for one password guess.
-    pub passes: u32,
-    /// Whether this key opened the repository.
-    pub current: bool,
-    /// Whether a change of the master key was interrupted after it added this key.
-    pub unfinished: bool,
-    /// Why the key is unusable.
-    pub problem: Option<String>,
-}
-
-/// A password to add.
-#[derive(Clone)]
-#[non_exhaustive]
-pub struct NewKey {
-    password: Zeroizing<Vec<u8>>,
-    label: String,
-    weak: bool,
-}
-
-impl std::fmt::Debug for NewKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("NewKey")
-            .field("label", &self.label)
-            .finish_non_exhaustive()
-    }
-}
-
-impl NewKey {
-    /// A password, and a label that says who uses it. Valid UTF-8 is normalised, so that other keyboards can type the password; any other bytes
-    /// are used as they are.
-    #[must_use]
-    pub fn new(password: impl Into<Vec<u8>>, label: impl Into<String>) -> Self {
-        Self {
-            password: Zeroizing::new(password.into()),
-            label: label.into(),
-            weak: false,
-        }
-    }
-
-    /// Uses a fast key derivation, which makes password guesses cheap: for tests only.
-    #[must_use]
-    pub const fn with_weak_key_derivation(mut self) -> Self {
-        self.weak = true;
-        self
-    }
-
-    fn check(&self) -> Result<()> {
-        if self.password.is_empty() {
-            return Err(Error::invalid("the new password must not be empty"));
-        }
-        if self.label.is_empty() || self.label.len() > MAX_LABEL_LEN {
-            let message = format!("a label has 1 to {MAX_LABEL_LEN} bytes");
-            return Err(Error::invalid(message));
-        }
-        Ok(())
-    }
-}
-
-/// What a change of the master key did.
-#[derive(Debug, Clone, Serialize)]
-#[non_exhaustive]
-pub struct MasterKeyChange {
-    /// The only key that is left.
-    pub key: Key,
-    /// The keys that were removed. Their users need a new one.
-    pub removed: Vec<Key>,
-    /// The number of master keys in the repository, old ones included.
-    pub master_keys: usize,
-}
+/// Room for the keys that changes add at the same time.
+const ROOM: usize = 8;
 
 impl Repository {
     /// Lists the keys of the repository at a location, oldest first, without a password.
@@ -127,7 +46,7 @@ impl Repository {
     /// Adds a password. The label must be unused.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when the password is empty, the label is empty, too long or used, or the repository has 32 keys already;
+    /// [`ErrorKind::Invalid`] when the password is empty, the label is empty, too long or used, or the repository has 32 usable keys already;
     /// [`ErrorKind::NotEncrypted`]; [`ErrorKind::Password`] when another process removed the key that opened this repository.
     pub async fn add_key(&self, new: &NewKey, context: &Context) -> Result<Key> {
         new.check()?;
@@ -136,7 +55,8 @@ impl Repository {
         let work = move |io: &Io| {
             drop(begin(io, own)?);
             let found = io.block(slots::read_all(io.storage(), None))?;
-            check_room(&found, &new.label)?;
+            check_room(&found, limits::KEY_SLOTS)?;
+            check_label(&found, &new.label)?;
             add(io, &new, false)
         };
         self.run(context, work).await
@@ -165,8 +85,8 @@ impl Repository {
         self.run(context, work).await
     }
 
-    /// Replaces the password that opened this repository by another one, which gets the same label. The new password works before the
-    /// old one stops working.
+    /// Replaces the password that opened this repository by another one. Removes all keys with the old key's label. The new password works
+    /// before the old one stops working.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the password is empty, [`ErrorKind::NotEncrypted`], and [`ErrorKind::Password`] as
@@ -220,7 +140,7 @@ fn without_keys(location: &str) -> Error {
     Error::new(ErrorKind::NotEncrypted, message)
 }
 
-/// Reads the log for a change of the keys, and deletes what an interrupted removal left.
+/// Reads the log for a change of the keys, and deletes removed keys that are still there.
 fn begin(io: &Io, own: KeyId) -> Result<LogPosition> {
     let position = LogPosition::read(io)?;
     let objects = io.list(Layout::KEYS)?;
@@ -245,19 +165,24 @@ fn check_own(own: KeyId, position: &LogPosition) -> Result<()> {
     Ok(())
 }
 
-fn check_room(found: &[Found], label: &str) -> Result<()> {
-    if found.len() >= limits::KEY_SLOTS {
+fn check_room(found: &[Found], limit: usize) -> Result<()> {
+    let usable = found.iter().filter(|(_, slot)| slot.is_ok()).count();
+    if usable >= limit {
         let message = format!(
-            "the repository has {} keys, which is the limit",
+            "the repository has {usable} keys, and {} is the limit: remove keys that are not needed",
             limits::KEY_SLOTS
         );
         return Err(Error::invalid(message));
     }
+    Ok(())
+}
+
+fn check_label(found: &[Found], label: &str) -> Result<()> {
     let is_used = |(_, slot): &Found| slot.as_ref().is_ok_and(|slot| slot.label == label);
     if found.iter().any(is_used) {
         let label = escape(label.as_bytes());
         return Err(Error::invalid(format!(
-            "there is a key with the label `{label}`"
+            "there is a key with the label `{label}`: choose another label, or remove that key first"
         )));
     }
     Ok(())
@@ -265,6 +190,9 @@ fn check_room(found: &[Found], label: &str) -> Result<()> {
 
 /// Stores a key with the master keys in use, and makes sure that its password opens it.
 fn add(io: &Io, new: &NewKey, unfinished: bool) -> Result<Key> {
+    // Readers try the oldest keys, so a new one must not come after too many others.
+    let found = io.block(slots::read_all(io.storage(), None))?;
+    check_room(&found, limits::TRIED_KEY_SLOTS - ROOM)?;
     let keys = if unfinished {
         io.keyring().clone()
     } else {
@@ -275,18 +203,36 @@ fn add(io: &Io, new: &NewKey, unfinished: bool) -> Result<Key> {
     let (config, cost) = (io.repository.config_bytes(), KdfCost::new(new.weak));
     let made = (&*new.label, unfinished);
     let slot = slots::make(&keys, config, &new.password, made, cost, runtime)?;
-    let id = io.block(slots::store(io.storage(), slot.to_bytes(), runtime))?;
+    let store = || io.block(slots::store(io.storage(), slot.to_bytes(), runtime));
+    let id = match store() {
+        Err(error) if error.kind() == ErrorKind::Full && give_up_reserve(io) => store(),
+        stored => stored,
+    }?;
     check_password(io, id, new)?;
     Ok(key(id, Ok(slot), None))
 }
 
-/// Adds a key and removes the one that opened the repository.
+/// Adds a key and removes the one that opened the repository, with all keys that have its label: an interrupted change of the password may have left one.
 fn replace(io: &Io, position: &mut LogPosition, own: KeyId, new: &NewKey) -> Result<Key> {
     let key = add(io, new, false)?;
-    let logged = log_removal(io, position, own, &[own])?;
+    let old = same_label(io, own)?;
+    let old: Vec<KeyId> = old.into_iter().filter(|id| *id != key.id).collect();
+    let logged = log_removal(io, position, own, &old)?;
     withdraw_if_refused(io, key.id, logged)?;
-    delete_slots(io, &[own])?;
+    delete_slots(io, &old)?;
     Ok(key)
+}
+
+/// A key, and all others with its label.
+fn same_label(io: &Io, own: KeyId) -> Result<Vec<KeyId>> {
+    let found = describe(io.block(slots::read_all(io.storage(), None))?, Some(own));
+    let label = found
+        .iter()
+        .find(|key| key.current)
+        .map(|key| key.label.clone());
+    let has_label = |key: &Key| key.problem.is_none() && Some(&key.label) == label.as_ref();
+    let others = found.iter().filter(|key| !key.current && has_label(key));
+    Ok([own].into_iter().chain(others.map(|key| key.id)).collect())
 }
 
 /// Writes the log entry that removes keys. The inner error means that the entry was certainly not written. After the outer error that is
@@ -299,7 +245,8 @@ fn log_removal(
 ) -> Result<Result<()>> {
     position.begin(io)?;
     for _ in 0..MAX_COMMIT_RACES {
-        if let Append::Done = position.append(io, LogEntry::remove_keys(keys.to_vec()))? {
+        let entry = LogEntry::remove_keys(keys.to_vec());
+        if let Append::Done = position.append_on_full_disk(io, &entry)? {
             return Ok(Ok(()));
         }
         if let Err(refused) = check_own(own, position) {
@@ -398,7 +345,7 @@ fn log_change(
         let found = io.block(slots::read_all(io.storage(), Some(unfinished)))?;
         let removed = describe(found, Some(own));
         let ids = removed.iter().map(|key| key.id).collect();
-        let refused = match position.append(new_io, LogEntry::remove_keys(ids)) {
+        let refused = match position.append_on_full_disk(new_io, &LogEntry::remove_keys(ids)) {
             Ok(Append::Done) => return Ok(Ok(removed)),
             Ok(Append::Lost(_)) => check_own(own, position).err(),
             // Another process wrote an entry that this one cannot read.
@@ -422,56 +369,16 @@ fn log_change(
 /// The key with this label, or whose id begins with these digits.
 fn find(keys: Vec<Key>, which: &str) -> Result<Key> {
     let shown = escape(which.as_bytes());
-    let mut by_label: Vec<Key> = keys
-        .iter()
-        .filter(|key| key.label == which)
-        .cloned()
+    let has_id = |key: &Key| which.len() >= 4 && key.id.to_string().starts_with(which);
+    let mut found: Vec<Key> = keys
+        .into_iter()
+        .filter(|key| (key.problem.is_none() && key.label == which) || has_id(key))
         .collect();
-    if by_label.is_empty() && which.len() >= 4 {
-        let begins = |key: &Key| key.id.to_string().starts_with(which);
-        by_label = keys.into_iter().filter(begins).collect();
-    }
-    match by_label.len() {
-        1 => Ok(by_label.swap_remove(0)),
+    match found.len() {
+        1 => Ok(found.swap_remove(0)),
         0 => Err(Error::invalid(format!("there is no key `{shown}`"))),
         _ => Err(Error::invalid(format!(
             "there are several keys `{shown}`: use an id"
         ))),
-    }
-}
-
-/// Keys in the order in which they were added.
-fn describe(found: Vec<Found>, own: Option<KeyId>) -> Vec<Key> {
-    let mut keys: Vec<Key> = found
-        .into_iter()
-        .map(|(id, slot)| key(id, slot, own))
-        .collect();
-    keys.sort_by_key(|key| (key.created.is_none(), key.created, key.id));
-    keys
-}
-
-fn key(id: KeyId, slot: Result<KeySlot, FormatError>, own: Option<KeyId>) -> Key {
-    let current = own == Some(id);
-    match slot {
-        Ok(slot) => Key {
-            id,
-            label: slot.label,
-            created: Some(slot.created),
-            memory_kib: slot.kdf.memory_kib,
-            passes: slot.kdf.passes,
-            current,
-            unfinished: slot.unfinished,
-            problem: None,
-        },
-        Err(error) => Key {
-            id,
-            label: String::new(),
-            created: None,
-            memory_kib: 0,
-            passes: 0,
-            current,
-            unfinished: false,
-            problem: Some(error.to_string()),
-        },
     }
 }

@@ -1,0 +1,215 @@
+//! Key slots that an interruption, damage or a person with write access left.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use br_core::engine::check::{self, CheckOptions, CheckReport, Severity};
+use br_core::model::BackupId;
+use br_core::{ErrorKind, Key, NewKey, Repository};
+use br_testkit::{MemorySource, TestRepo, When, block_on, noise};
+
+/// The password that `TestRepo::encrypted` uses.
+const FIRST: &[u8] = b"open sesame";
+const SECOND: &[u8] = b"second";
+const THIRD: &[u8] = b"third";
+
+fn new_key(password: &[u8], label: &str) -> NewKey {
+    NewKey::new(password, label).with_weak_key_derivation()
+}
+
+fn add(repo: &TestRepo, password: &[u8], label: &str) -> br_core::Result<Key> {
+    block_on(
+        repo.repository
+            .add_key(&new_key(password, label), &repo.context),
+    )
+}
+
+fn change_password(repo: &TestRepo, password: &[u8]) -> br_core::Result<Key> {
+    let new = new_key(password, "first");
+    block_on(repo.repository.change_password(&new, &repo.context))
+}
+
+fn rotate(repo: &TestRepo) -> Repository {
+    let new = new_key(FIRST, "first");
+    let changed = block_on(repo.repository.change_master_key(&new, &repo.context));
+    changed.unwrap().0
+}
+
+fn open(repo: &TestRepo, password: &'static [u8]) -> br_core::Result<TestRepo> {
+    // Every handle has other random names.
+    static SEED: AtomicU64 = AtomicU64::new(100);
+    let seed = SEED.fetch_add(1, Ordering::Relaxed);
+    TestRepo::open(repo.store.clone(), Some(password), seed)
+}
+
+fn check(repo: &TestRepo) -> CheckReport {
+    let options = CheckOptions::default();
+    block_on(check::check(&repo.repository, &options, &repo.context)).unwrap()
+}
+
+fn keys(repo: &TestRepo) -> Vec<Key> {
+    block_on(repo.repository.keys()).unwrap()
+}
+
+fn slots(repo: &TestRepo) -> BTreeMap<String, Vec<u8>> {
+    let keys = repo.keys().into_iter();
+    keys.filter(|key| key.starts_with("keys/"))
+        .map(|key| (key.clone(), repo.object(&key).to_vec()))
+        .collect()
+}
+
+fn filled() -> (TestRepo, BTreeMap<BackupId, MemorySource>) {
+    let repo = TestRepo::encrypted();
+    let source = MemorySource::new().file("f", noise(1, 60_000));
+    let made = repo
+        .backup_with(&source, &TestRepo::options("host"))
+        .unwrap();
+    (repo, [(made.backup.id, source)].into())
+}
+
+/// Asserts that all data can be read, whatever a check says about the keys.
+fn assert_readable(repo: &TestRepo, sources: &BTreeMap<BackupId, MemorySource>) {
+    for id in sources.keys() {
+        assert_eq!(repo.files(*id).unwrap().len(), 1);
+    }
+}
+
+/// Puts objects with new names, as a person who may only create objects can.
+fn plant(repo: &TestRepo, slots: impl IntoIterator<Item = Vec<u8>>) -> Vec<String> {
+    let planted = slots.into_iter().enumerate().map(|(n, bytes)| {
+        let key = format!("keys/{:032x}", 0x1234_0000 + n);
+        repo.set_object(&key, Some(bytes));
+        key
+    });
+    planted.collect()
+}
+
+fn findings<'a>(report: &'a CheckReport, key: &str) -> Vec<(Severity, &'a str)> {
+    let findings = report.findings.iter();
+    findings
+        .filter(|finding| finding.object == key)
+        .map(|finding| (finding.severity, &*finding.message))
+        .collect()
+}
+
+#[test]
+fn current_slot_opens_when_removed_ones_are_put_back() {
+    let (repo, sources) = filled();
+    let mut old = slots(&repo);
+    let mut last = repo;
+    for _ in 0..3 {
+        let _ = rotate(&last);
+        last = open(&last, FIRST).unwrap();
+        // All removed slots, the one of 32 zeros among them, are newer than the current one.
+        for (key, bytes) in &old {
+            last.set_object(key, Some(bytes.clone()));
+        }
+        open(&last, FIRST)
+            .unwrap()
+            .assert_holds("with old slots", &sources);
+        let report = check(&last);
+        for key in old.keys() {
+            let found = findings(&report, key);
+            assert_eq!(found.len(), 1, "{key}");
+            assert!(found[0].1.contains("was removed"), "{found:?}");
+        }
+        let _ = add(&last, SECOND, "second").unwrap();
+        let left = slots(&last);
+        assert!(
+            old.keys().all(|key| !left.contains_key(key)),
+            "removed again"
+        );
+        old.extend(left);
+    }
+}
+
+#[test]
+fn password_that_an_interruption_left_twice_is_replaced() {
+    let (base, sources) = filled();
+    let probe = base.fork(5);
+    let _ = change_password(&probe, SECOND).unwrap();
+    for n in 0..probe.faults.count() {
+        for when in [When::Before, When::After] {
+            let place = format!("stopped {when:?} operation {n}");
+            let victim = base.fork(5);
+            victim.faults.stop_at(n, when);
+            let _ = change_password(&victim, SECOND);
+            // As a user would: the old password first.
+            let again = open(&victim, FIRST).and_then(|old| change_password(&old, SECOND));
+            let repaired = open(&victim, SECOND).expect(&place);
+            assert!(again.is_ok() || open(&victim, FIRST).is_err(), "{place}");
+            let _ = change_password(&repaired, THIRD).expect(&place);
+            for password in [FIRST, SECOND] {
+                assert!(open(&victim, password).is_err(), "{place}");
+            }
+            let last = open(&victim, THIRD).expect(&place);
+            assert_eq!(keys(&last).len(), 1, "{place}");
+            last.assert_holds(&place, &sources);
+        }
+    }
+}
+
+#[test]
+fn useless_objects_do_not_stop_changes_of_keys() {
+    let (repo, sources) = filled();
+    let junk = (0..100).map(|n| noise(n, 300));
+    let planted = plant(&repo, junk);
+    repo.set_object("keys/readme.txt", Some(b"hello".to_vec()));
+    let _ = add(&repo, SECOND, "second").unwrap();
+    assert_readable(&open(&repo, SECOND).unwrap(), &sources);
+    let report = check(&repo);
+    for key in &planted {
+        assert_eq!(findings(&report, key)[0].0, Severity::Damage, "{key}");
+    }
+    assert_eq!(findings(&report, "keys/readme.txt")[0].0, Severity::Note);
+    let id = planted[0]["keys/".len()..].to_owned();
+    let _ = block_on(repo.repository.remove_key(&id, &repo.context)).unwrap();
+    assert_eq!(keys(&repo).len(), 2 + 99);
+    let error = open(&repo, THIRD).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Password, "{error}");
+    let _ = rotate(&repo);
+    assert_eq!(
+        slots(&repo).len(),
+        2,
+        "the current key, and the foreign file"
+    );
+    assert_readable(&open(&repo, FIRST).unwrap(), &sources);
+}
+
+#[test]
+fn readable_slots_of_others_leave_the_owner_in_control() {
+    let (repo, sources) = filled();
+    // Slots with many master keys, from another repository.
+    let mut other = TestRepo::encrypted();
+    for _ in 0..8 {
+        let _ = rotate(&other);
+        other = open(&other, FIRST).unwrap();
+    }
+    let before = slots(&other);
+    let _ = add(&other, b"foreign", "foreign").unwrap();
+    let mut added = slots(&other).into_iter();
+    let foreign = added.find(|(key, _)| !before.contains_key(key)).unwrap().1;
+    let planted = plant(&repo, vec![foreign; 54]);
+    assert_readable(&open(&repo, FIRST).unwrap(), &sources);
+    let error = add(&repo, SECOND, "second").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    let _ = change_password(&repo, SECOND).unwrap();
+    let own = open(&repo, SECOND).unwrap();
+    assert_readable(&own, &sources);
+    for key in &planted[..30] {
+        let id = key["keys/".len()..].to_owned();
+        let _ = block_on(own.repository.remove_key(&id, &own.context)).unwrap();
+    }
+    let _ = add(&own, THIRD, "third").unwrap();
+    assert_readable(&open(&repo, THIRD).unwrap(), &sources);
+}
+
+#[test]
+fn new_password_is_refused_where_too_many_keys_come_before_it() {
+    let (repo, sources) = filled();
+    let foreign = slots(&TestRepo::encrypted()).into_values().next().unwrap();
+    let _ = plant(&repo, vec![foreign; 80]);
+    let error = change_password(&repo, SECOND).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert_readable(&open(&repo, FIRST).unwrap(), &sources);
+}
