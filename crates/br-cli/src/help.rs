@@ -107,7 +107,8 @@ pub(crate) fn foreign_verb(verb: &str) -> Option<&'static str> {
         "snapshots" | "archives" | "backups" | "versions" => "`br list` shows the backups",
         "rm" | "remove" => "`br delete ID` deletes a backup, and `br prune` frees its space",
         "expire" | "retention" => "`br forget` deletes the backups that a policy does not keep",
-        "find" | "tree" | "files" => {
+        "search" | "locate" => "`br find PATTERN` searches all backups",
+        "tree" | "files" => {
             "`br ls latest` lists the entries of a backup, `br ls latest PATH` a part of it"
         }
         "mount" | "umount" | "browse" => {
@@ -158,7 +159,7 @@ mod tests {
             "snapshots",
             "rm",
             "expire",
-            "find",
+            "search",
             "mount",
             "cat",
             "unlock",

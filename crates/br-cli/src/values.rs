@@ -3,14 +3,16 @@
 //! A [`BadValue`] says what is wrong, and gives an example of a correct value as the hint. Invariant: no message comes from a
 //! number parser of the standard library, because that does not know the option or its range.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use br_core::Lookalike;
-use clap::builder::{PathBufValueParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PathBufValueParser, TypedValueParser};
+
+use crate::output::format::parse_size;
 
 /// Maximum number of worker threads.
 const MAX_THREADS: usize = 256;
@@ -81,6 +83,31 @@ pub(crate) fn word(
             return Err(BadValue::new("it contains control characters", hint()));
         }
         Ok(trimmed.to_owned())
+    }
+}
+
+/// Reads the name of an entry in a folder.
+pub(crate) fn name(example: &'static str) -> impl TypedValueParser<Value = OsString> {
+    OsStringValueParser::new().try_map(move |name| {
+        let bytes = name.as_encoded_bytes();
+        if bytes.is_empty() || bytes.contains(&b'/') {
+            let message = "it must be a name, without a slash";
+            return Err(BadValue::new(
+                message,
+                format!("for example, write {example}"),
+            ));
+        }
+        Ok(name)
+    })
+}
+
+/// Reads a number of bytes, such as `500M`.
+pub(crate) fn size(
+    example: &'static str,
+) -> impl Fn(&str) -> Result<u64, BadValue> + Clone + Send + Sync + 'static {
+    move |text| {
+        parse_size(text)
+            .map_err(|message| BadValue::new(message, format!("for example, write {example}")))
     }
 }
 

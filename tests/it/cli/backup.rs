@@ -369,3 +369,65 @@ left out   docs/x.o: pattern `*.o`
     let short = session.br.run(short).expect(0).stdout;
     assert!(!short.contains("docs/a.txt"), "{short}");
 }
+
+#[test]
+fn marked_folders_large_files_and_names_in_any_case_are_left_out() {
+    let session = Session::new();
+    session.write("docs/cache/.nobackup", "");
+    session.write("docs/cache/junk", "junk");
+    session.write("docs/Thumbs.DB", "thumbs");
+    session.write("docs/large", &"x".repeat(3_000));
+    session.write("docs/limit", &"x".repeat(2_048));
+    let options = [
+        "--exclude-if-present",
+        ".nobackup",
+        "--exclude-larger-than",
+        "2K",
+        "--iexclude",
+        "thumbs.db",
+    ];
+    session.run(["init"]).expect(0);
+    let backup = ["backup", "docs", "--host", "h"];
+    let plan = ["--dry-run", "--verbose"];
+    let shown = session.br.run(backup.iter().chain(&options).chain(&plan));
+    let shown = shown.expect(0);
+    let text = format!("{}{}", shown.stdout, shown.stderr);
+    for reason in [
+        "because it has .nobackup",
+        "it has 2.9 KiB",
+        "pattern `thumbs.db`",
+    ] {
+        assert!(text.contains(reason), "{reason}: {text}");
+    }
+    session.br.run(backup.iter().chain(&options)).expect(0);
+    let listed = session.run(["ls", "latest"]).expect(0).stdout;
+    for (path, expected) in [
+        ("docs/cache/.nobackup", true),
+        ("docs/cache/junk", false),
+        ("docs/Thumbs.DB", false),
+        ("docs/large", false),
+        ("docs/limit", true),
+    ] {
+        assert_eq!(listed.lines().any(|line| line == path), expected, "{path}");
+    }
+    // A path that is named is never left out.
+    session
+        .run([
+            "backup",
+            "docs/large",
+            "--host",
+            "h",
+            "--exclude-larger-than",
+            "2K",
+        ])
+        .expect(0);
+    let listed = session.run(["ls", "latest"]).expect(0).stdout;
+    assert!(listed.contains("docs/large"), "{listed}");
+    for bad in [
+        ["--exclude-if-present", "a/b"],
+        ["--exclude-larger-than", "many"],
+        ["--iexclude", "!"],
+    ] {
+        session.br.run(backup.iter().chain(&bad)).expect(2);
+    }
+}

@@ -11,6 +11,7 @@ mod docs;
 mod dump;
 mod exit_codes;
 mod export;
+mod find;
 mod forget;
 mod help;
 mod hostile;

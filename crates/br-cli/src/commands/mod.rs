@@ -12,6 +12,7 @@ mod diff;
 mod dump;
 mod export;
 mod export_head;
+mod find;
 mod forget;
 mod import;
 mod init;
@@ -49,6 +50,7 @@ pub(crate) enum Command {
     List(list::ListArgs),
     Show(show::ShowArgs),
     Ls(ls::LsArgs),
+    Find(find::FindArgs),
     Diff(diff::DiffArgs),
     Dump(dump::DumpArgs),
     Restore(restore::RestoreArgs),
@@ -100,6 +102,7 @@ pub(crate) async fn run(command: Command, context: &CommandContext) -> CommandRe
         Command::List(args) => list::run(&args, context).await,
         Command::Show(args) => show::run(&args, context).await,
         Command::Ls(args) => ls::run(&args, context).await,
+        Command::Find(args) => find::run(&args, context).await,
         Command::Diff(args) => diff::run(&args, context).await,
         Command::Dump(args) => dump::run(&args, context).await,
         Command::Restore(args) => restore::run(&args, context).await,

@@ -16,6 +16,7 @@ use crate::context::CommandContext;
 use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
 use crate::stdin::PatientStdin;
+use crate::values;
 
 /// Exclusions from the backup.
 #[derive(Debug, Args)]
@@ -34,6 +35,10 @@ pub(super) struct SelectArgs {
     #[arg(long, value_name = "FILE")]
     exclude_file: Vec<PathBuf>,
 
+    /// As --exclude, but ignore the case of letters (can be repeated)
+    #[arg(long, value_name = "PATTERN")]
+    iexclude: Vec<OsString>,
+
     /// Ignore .brignore files
     #[arg(long)]
     no_ignore: bool,
@@ -41,6 +46,18 @@ pub(super) struct SelectArgs {
     /// Leave out the contents of folders that contain a CACHEDIR.TAG
     #[arg(long)]
     exclude_caches: bool,
+
+    /// Leave out the contents of folders that contain an entry with this name (can be repeated)
+    ///
+    /// br keeps the entry itself, so that the restored folder has it as well.
+    #[arg(long, value_name = "NAME", value_parser = values::name("--exclude-if-present .nobackup"))]
+    exclude_if_present: Vec<OsString>,
+
+    /// Leave out files that are larger, such as `500M` or `2GiB`
+    ///
+    /// A file that PATH names is never left out.
+    #[arg(long, value_name = "SIZE", value_parser = values::size("--exclude-larger-than 500M"))]
+    exclude_larger_than: Option<u64>,
 
     /// Leave out other file systems mounted below the paths
     #[arg(short = 'x', long)]
@@ -53,8 +70,11 @@ impl SelectArgs {
         let typed = [
             ("--exclude", !self.exclude.is_empty()),
             ("--exclude-file", !self.exclude_file.is_empty()),
+            ("--iexclude", !self.iexclude.is_empty()),
             ("--no-ignore", self.no_ignore),
             ("--exclude-caches", self.exclude_caches),
+            ("--exclude-if-present", !self.exclude_if_present.is_empty()),
+            ("--exclude-larger-than", self.exclude_larger_than.is_some()),
             ("--one-file-system", self.one_file_system),
         ];
         typed
@@ -175,11 +195,16 @@ fn options(select: &SelectArgs) -> Result<LocalSourceOptions, CommandError> {
         let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         patterns.extend(lines.map(<[u8]>::to_vec));
     }
-    let excludes = Excludes::parse(&patterns).map_err(|error| bad_pattern(&error))?;
+    let ignoring_case = select.iexclude.iter().map(|pattern| pattern.as_bytes());
+    let excludes = Excludes::parse(&patterns)
+        .and_then(|excludes| excludes.and_ignoring_case(ignoring_case))
+        .map_err(|error| bad_pattern(&error))?;
     let options = LocalSourceOptions::default()
         .with_excludes(excludes)
         .with_folder(std::env::current_dir().ok())
         .with_exclude_caches(select.exclude_caches)
+        .with_exclude_if_present(select.exclude_if_present.clone())
+        .with_exclude_larger_than(select.exclude_larger_than)
         .with_one_file_system(select.one_file_system);
     Ok(if select.no_ignore {
         options.with_ignore_files(Vec::new())

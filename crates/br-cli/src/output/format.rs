@@ -172,6 +172,8 @@ pub(crate) fn exclusion(reason: &Exclusion) -> String {
         }
         Exclusion::OwnFolder => "br keeps its own data there".to_owned(),
         Exclusion::Cache => "its contents, because it is marked as a cache".to_owned(),
+        Exclusion::Marked(name) => format!("its contents, because it has {}", text(name)),
+        Exclusion::TooLarge { size: len } => format!("it has {}", size(*len)),
         Exclusion::OtherFileSystem => {
             "its contents, because another file system is mounted there".to_owned()
         }

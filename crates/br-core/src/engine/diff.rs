@@ -98,7 +98,8 @@ fn compare(from: Entry, to: Entry) -> Option<Difference> {
     })
 }
 
-fn same_content(from: &EntryKind, to: &EntryKind) -> bool {
+/// Whether two entries have the same kind, and the same content or link target.
+pub(super) fn same_content(from: &EntryKind, to: &EntryKind) -> bool {
     let (EntryKind::File(from), EntryKind::File(to)) = (from, to) else {
         return from == to;
     };

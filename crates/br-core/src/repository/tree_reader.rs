@@ -1,12 +1,14 @@
 //! Streams the entries of a backup, in path order.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::ChunkReader;
 use crate::error::{Error, Result};
 use crate::format::{self, Child, Leaf};
-use crate::model::{Backup, ChunkRef, Content, Entry, EntryKind, EntryPath, Totals, TreeRoot};
+use crate::model::{
+    Backup, ChunkId, ChunkRef, Content, Entry, EntryKind, EntryPath, Totals, TreeRoot,
+};
 
 /// How many leaves are fetched together.
 const LEAVES_AHEAD: usize = 96;
@@ -33,7 +35,12 @@ pub(crate) struct TreeReader {
     selection: Vec<EntryPath>,
     /// Nodes still to be read, last one first, with their level and the first path behind them.
     pending: Vec<Node>,
-    ready: VecDeque<Result<Entry, Gap>>,
+    /// Entries and gaps to return, each with the node it comes from.
+    ready: VecDeque<(ChunkId, Result<Entry, Gap>)>,
+    /// Leaves that are not read.
+    known: HashSet<ChunkId>,
+    /// Those of them that the tree has, as far as it was read.
+    passed: Vec<ChunkId>,
     /// How many leaves are fetched together.
     leaves_ahead: usize,
     /// Entries with more parts in their path are left out.
@@ -83,6 +90,8 @@ impl TreeReader {
             selection: Vec::new(),
             pending: root.into_iter().collect(),
             ready: VecDeque::new(),
+            known: HashSet::new(),
+            passed: Vec::new(),
             leaves_ahead: LEAVES_AHEAD,
             max_parts: usize::MAX,
             visited: None,
@@ -112,6 +121,25 @@ impl TreeReader {
             && (self.max_parts == usize::MAX || path.parts().count() <= self.max_parts)
     }
 
+    /// Does not read these leaves.
+    pub(crate) fn pass_over(mut self, known: HashSet<ChunkId>) -> Self {
+        self.known = known;
+        self
+    }
+
+    /// After the last entry: the leaves that were not to be read, and those of them that the tree has.
+    pub(crate) fn into_passed(self) -> (HashSet<ChunkId>, Vec<ChunkId>) {
+        (self.known, self.passed)
+    }
+
+    /// As [`TreeReader::next`], with the node that the entry comes from.
+    pub(crate) fn next_with_node(&mut self) -> Option<(ChunkId, Result<Entry, Gap>)> {
+        if self.ready.is_empty() {
+            self.fill();
+        }
+        self.ready.pop_front()
+    }
+
     /// Remembers the nodes it reads.
     pub(crate) fn remember_nodes(mut self) -> Self {
         self.visited = Some(Vec::new());
@@ -139,10 +167,15 @@ impl TreeReader {
                 && bytes < BYTES_AHEAD
                 && self.pending.last().is_some_and(|node| node.level == level)
             {
-                nodes.extend(self.pending.pop());
-                bytes += nodes
-                    .last()
-                    .map_or(0, |node| u64::from(node.child.node.len));
+                let Some(node) = self.pending.pop() else {
+                    break;
+                };
+                if level == 0 && self.known.contains(&node.child.node.id) {
+                    self.passed.push(node.child.node.id);
+                    continue;
+                }
+                bytes += u64::from(node.child.node.len);
+                nodes.push(node);
             }
             let chunks: Vec<_> = nodes.iter().map(|node| node.child.node).collect();
             let read = self.reader.read_many(&chunks);
@@ -163,7 +196,7 @@ impl TreeReader {
             });
             match entries {
                 Ok(leaf) => self.take_leaf(node, leaf),
-                Err(error) => self.ready.push_back(Err(gap(node, error))),
+                Err(error) => self.put(node, Err(gap(node, error))),
             }
             return;
         }
@@ -172,15 +205,19 @@ impl TreeReader {
         });
         match children {
             Ok(children) => self.push_children(node, children),
-            Err(error) => self.ready.push_back(Err(gap(node, error))),
+            Err(error) => self.put(node, Err(gap(node, error))),
         }
+    }
+
+    fn put(&mut self, node: &Node, item: Result<Entry, Gap>) {
+        self.ready.push_back((node.child.node.id, item));
     }
 
     fn take_leaf(&mut self, node: &Node, leaf: Leaf) {
         let Leaf { mut entries, lists } = leaf;
         let ends = [entries.first(), entries.last()].map(|entry| entry.map(|entry| &entry.path));
         if !node.spans(ends[0], ends[1]) {
-            self.ready.push_back(Err(misplaced(node)));
+            self.put(node, Err(misplaced(node)));
             return;
         }
         let mut lost = HashMap::new();
@@ -199,11 +236,9 @@ impl TreeReader {
                         entries: 1,
                         error,
                     };
-                    self.ready.push_back(Err(gap));
+                    self.put(node, Err(gap));
                 }
-                None if self.is_wanted(&entry.path) => {
-                    self.ready.push_back(Ok(entry));
-                }
+                None if self.is_wanted(&entry.path) => self.put(node, Ok(entry)),
                 None => {}
             }
         }
@@ -240,7 +275,7 @@ impl TreeReader {
     fn push_children(&mut self, node: &Node, children: Vec<Child>) {
         let ends = [children.first(), children.last()].map(|child| child.map(|child| &child.first));
         if !node.spans(ends[0], ends[1]) {
-            self.ready.push_back(Err(misplaced(node)));
+            self.put(node, Err(misplaced(node)));
             return;
         }
         let mut until = node.until.clone();
@@ -265,10 +300,7 @@ impl Iterator for TreeReader {
     type Item = Result<Entry, Gap>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.ready.is_empty() {
-            self.fill();
-        }
-        self.ready.pop_front()
+        self.next_with_node().map(|(_, item)| item)
     }
 }
 
@@ -331,7 +363,7 @@ mod tests {
     use super::super::testing::{group, stored};
     use super::*;
     use crate::format::{ChunkIdKey, Codec, LeafBuilder, MasterKey, encode_node};
-    use crate::model::{ChunkId, FileTime, Owner};
+    use crate::model::{FileTime, Owner};
     use crate::progress::Context;
 
     fn leaf(name: &str) -> Vec<u8> {

@@ -48,6 +48,7 @@ struct Pattern {
     is_here: bool,
     /// The translated pattern without the `!`.
     text: String,
+    ignores_case: bool,
 }
 
 /// The folder that the paths of a walk start from.
@@ -67,17 +68,38 @@ impl Excludes {
     pub fn parse<P: AsRef<[u8]>>(
         patterns: impl IntoIterator<Item = P>,
     ) -> Result<Self, ExcludeError> {
-        let mut out = Vec::new();
+        Self::default().and(patterns, false)
+    }
+
+    /// Adds patterns that ignore the case of letters, after the others. Otherwise as [`Excludes::parse`].
+    ///
+    /// # Errors
+    /// When a pattern cannot be understood.
+    pub fn and_ignoring_case<P: AsRef<[u8]>>(
+        self,
+        patterns: impl IntoIterator<Item = P>,
+    ) -> Result<Self, ExcludeError> {
+        self.and(patterns, true)
+    }
+
+    fn and<P: AsRef<[u8]>>(
+        self,
+        patterns: impl IntoIterator<Item = P>,
+        ignores_case: bool,
+    ) -> Result<Self, ExcludeError> {
+        let mut out = self.patterns;
         for bytes in patterns {
             let shown = escape(bytes.as_ref());
             let refused = |reason: String| ExcludeError {
                 pattern: shown.clone(),
                 reason,
             };
-            let Some(pattern) = Pattern::read(bytes.as_ref(), shown.clone()).map_err(refused)?
+            let Some(mut pattern) =
+                Pattern::read(bytes.as_ref(), shown.clone()).map_err(refused)?
             else {
                 continue;
             };
+            pattern.ignores_case = ignores_case;
             strict()
                 .add_line(None, &pattern.text)
                 .map_err(|error| refused(reason(error)))?;
@@ -115,7 +137,8 @@ impl Excludes {
             let Some(line) = pattern.line(&here, base_len) else {
                 continue;
             };
-            let added = builder.add_line(None, &line);
+            let ready = builder.case_insensitive(pattern.ignores_case);
+            let added = ready.and_then(|builder| builder.add_line(None, &line));
             added.map_err(|error| ExcludeError {
                 pattern: pattern.shown.clone(),
                 reason: reason(error),
@@ -194,6 +217,7 @@ impl Pattern {
             is_negated,
             is_here: first == "." || first == "..",
             text: translate(text).into_owned(),
+            ignores_case: false,
         }))
     }
 

@@ -143,6 +143,13 @@ pub enum Exclusion {
     OwnFolder,
     /// The contents of a folder with a `CACHEDIR.TAG` file.
     Cache,
+    /// The contents of a folder that has a file with this name.
+    Marked(String),
+    /// A file that is too large.
+    TooLarge {
+        /// Its length in bytes.
+        size: u64,
+    },
     /// The contents of another file system that is mounted there.
     OtherFileSystem,
 }

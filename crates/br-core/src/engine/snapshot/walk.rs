@@ -3,11 +3,10 @@
 //! [`WalkOptions`] select entries, [`walk`] and [`children`] send them. Invariant: entries come in path order, and tree nodes below the
 //! depth limit are not read.
 
-use globset::{GlobBuilder, GlobMatcher};
-
 use super::super::feed::FeedSender;
+use super::super::pattern::PathPattern;
 use super::super::view::{BackupView, no_such_path};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{Entry, EntryPath};
 
 /// The entries that [`Snapshot::walk`](super::Snapshot::walk) yields. The default is all entries.
@@ -16,14 +15,7 @@ use crate::model::{Entry, EntryPath};
 pub struct WalkOptions {
     /// Maximum depth below the start: 0 is only the entry at the start, 1 also the entries directly in it. `None` means no limit.
     pub max_depth: Option<usize>,
-    glob: Option<Glob>,
-}
-
-#[derive(Debug, Clone)]
-struct Glob {
-    matcher: GlobMatcher,
-    /// The pattern has no slash and matches names, not paths.
-    is_name: bool,
+    glob: Option<PathPattern>,
 }
 
 impl WalkOptions {
@@ -40,27 +32,14 @@ impl WalkOptions {
     /// # Errors
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when the pattern is invalid.
     pub fn with_glob(mut self, pattern: &str) -> Result<Self> {
-        let glob = GlobBuilder::new(pattern).literal_separator(true).build();
-        let glob = glob.map_err(|error| {
-            Error::invalid(format!("`{pattern}` is not a pattern")).with_source(error)
-        })?;
-        self.glob = Some(Glob {
-            matcher: glob.compile_matcher(),
-            is_name: !pattern.contains('/'),
-        });
+        self.glob = Some(PathPattern::parse(pattern, false)?);
         Ok(self)
     }
 
     /// Whether an entry at or below the start is yielded.
     fn takes(&self, start: &EntryPath, entry: &Entry) -> bool {
-        self.glob.as_ref().is_none_or(|glob| {
-            let bytes = if glob.is_name {
-                entry.path.name()
-            } else {
-                below(start, &entry.path)
-            };
-            glob.matcher.is_match(path_of(bytes))
-        })
+        let path = below(start, &entry.path);
+        self.glob.as_ref().is_none_or(|glob| glob.matches(path))
     }
 }
 
@@ -69,11 +48,6 @@ fn below<'a>(folder: &EntryPath, path: &'a EntryPath) -> &'a [u8] {
     let rest = path.as_bytes().get(folder.as_bytes().len()..);
     let rest = rest.unwrap_or_default();
     rest.strip_prefix(b"/").unwrap_or(rest)
-}
-
-fn path_of(bytes: &[u8]) -> &std::path::Path {
-    use std::os::unix::ffi::OsStrExt as _;
-    std::ffi::OsStr::from_bytes(bytes).as_ref()
 }
 
 /// Sends the entries of a walk.

@@ -4,12 +4,14 @@
 //! `unix`. Invariant: no path is ever joined for a system call. Every entry is examined relative to an open folder, so that paths of any
 //! length work, and a folder that is moved during the walk cannot redirect it.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{ExcludeError, Excludes, Source, SourceItem};
 use crate::model::EntryPath;
 
+mod active_excludes;
 mod names;
 mod not_kept;
 mod roots;
@@ -68,6 +70,10 @@ pub struct LocalSourceOptions {
     pub ignore_files: Vec<String>,
     /// Exclude the contents of folders that have a `CACHEDIR.TAG` file, except this file.
     pub exclude_caches: bool,
+    /// Exclude the contents of folders that have an entry with one of these names, except this entry.
+    pub exclude_if_present: Vec<OsString>,
+    /// Exclude files that are longer than this, in bytes. The paths to back up themselves are never excluded.
+    pub exclude_larger_than: Option<u64>,
     /// Exclude the contents of mount points whose device none of the paths is on. The folder itself is backed up, empty.
     pub one_file_system: bool,
     /// Folders to exclude wherever the walk finds them: a repository should not contain itself.
@@ -85,6 +91,8 @@ impl Default for LocalSourceOptions {
             excludes: Excludes::default(),
             ignore_files: vec![".brignore".to_owned()],
             exclude_caches: false,
+            exclude_if_present: Vec::new(),
+            exclude_larger_than: None,
             one_file_system: false,
             skipped_folders: Vec::new(),
             folder: None,
@@ -112,6 +120,20 @@ impl LocalSourceOptions {
     #[must_use]
     pub const fn with_exclude_caches(mut self, yes: bool) -> Self {
         self.exclude_caches = yes;
+        self
+    }
+
+    /// Sets the names that exclude the contents of their folder.
+    #[must_use]
+    pub fn with_exclude_if_present(mut self, names: Vec<OsString>) -> Self {
+        self.exclude_if_present = names;
+        self
+    }
+
+    /// Sets the length above which a file is excluded, in bytes.
+    #[must_use]
+    pub const fn with_exclude_larger_than(mut self, bytes: Option<u64>) -> Self {
+        self.exclude_larger_than = bytes;
         self
     }
 

@@ -3,20 +3,19 @@
 //! [`Walk`] has one [`Level`] per folder and examines each name once. Invariant: at most [`MAX_OPEN`] levels keep their folder open; the
 //! walk opens the others again when it returns to them, and checks their inodes.
 
-use std::cell::Cell;
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::vec;
 
+use super::active_excludes::ActiveExcludes;
 use super::names::{Names, last_part};
 use super::not_kept::NotKept;
 use super::roots::{Missing, Plan, Stop, Way};
 use super::unix::{Describer, Folder, Links, ListBuffer, LocalDetails, Look, Me, folder_id};
 use super::{LocalSourceOptions, SourceError};
-use crate::model::EntryPath;
-use crate::source::exclude::{Anchor, BadLine, IgnoreFile, Matcher};
+use crate::model::{EntryPath, escape};
+use crate::source::exclude::{BadLine, IgnoreFile};
 use crate::source::{Details, Exclusion, SourceItem};
 use crate::warning::Warning;
 
@@ -72,46 +71,6 @@ struct Pending {
     links: Links,
     id: (u64, u64),
     is_own: bool,
-}
-
-/// The patterns for the whole backup, prepared for the walk.
-#[derive(Debug)]
-struct ActiveExcludes {
-    /// A matcher for each starting folder of the paths.
-    matchers: HashMap<Anchor, Matcher>,
-    /// The starting folder of the current path.
-    anchor: Anchor,
-    /// Which patterns matched.
-    used: Vec<Cell<bool>>,
-}
-
-impl ActiveExcludes {
-    fn new(stops: &[Stop], options: &LocalSourceOptions) -> Result<Self, SourceError> {
-        let mut matchers = HashMap::new();
-        if !options.excludes.is_empty() {
-            let here = options.folder.as_ref().map(|folder| folder.as_os_str());
-            for anchor in stops.iter().map(|stop| stop.base.anchor()) {
-                let here = here.map(std::ffi::OsStr::as_encoded_bytes);
-                if let Entry::Vacant(place) = matchers.entry(anchor) {
-                    place.insert(options.excludes.matcher(anchor, here)?);
-                }
-            }
-        }
-        Ok(Self {
-            matchers,
-            anchor: Anchor::Root,
-            used: options.excludes.unused(),
-        })
-    }
-
-    fn verdict(&self, path: &[u8], is_folder: bool) -> Option<bool> {
-        let matcher = self.matchers.get(&self.anchor)?;
-        matcher.verdict(path, is_folder, &self.used)
-    }
-
-    fn decided_by(&self, path: &[u8], is_folder: bool) -> Option<usize> {
-        self.matchers.get(&self.anchor)?.decided_by(path, is_folder)
-    }
 }
 
 impl Walk {
@@ -239,6 +198,10 @@ impl Walk {
         if is_left_out(&self.excludes, &self.levels, &self.path, look.is_folder()) {
             return self.left_out_by_pattern(look.is_folder());
         }
+        let limit = self.options.exclude_larger_than;
+        if look.is_file() && limit.is_some_and(|limit| look.size() > limit) {
+            return self.left_out(Exclusion::TooLarge { size: look.size() });
+        }
         let path = match EntryPath::new(self.path.as_slice()) {
             Ok(path) => path,
             Err(error) => return Some(self.unreadable(io::Error::other(error))),
@@ -318,6 +281,13 @@ impl Walk {
         if self.options.exclude_caches && is_cache(&folder, &names) {
             names.keep_only(CACHE_TAG);
             let item = self.left_out(Exclusion::Cache);
+            self.queued.extend(item);
+        }
+        let markers = self.options.exclude_if_present.iter();
+        let mut markers = markers.map(|name| name.as_encoded_bytes());
+        if let Some(marker) = markers.find(|name| names.contains(name)) {
+            names.keep_only(marker);
+            let item = self.left_out(Exclusion::Marked(escape(marker)));
             self.queued.extend(item);
         }
         let ignore = self.read_ignore_files(&folder, &names);

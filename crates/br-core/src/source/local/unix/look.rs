@@ -138,7 +138,7 @@ impl Look {
         self.node
     }
 
-    pub(super) fn size(&self) -> u64 {
+    pub(in crate::source::local) fn size(&self) -> u64 {
         self.size
     }
 
