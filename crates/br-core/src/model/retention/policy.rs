@@ -20,7 +20,7 @@ pub struct RetentionPolicy {
     pub group_by: GroupBy,
     /// Time zone of hours, days, weeks, months and years.
     pub time_zone: TimeZone,
-    /// Removes backups even in groups whose newest backup looks wrong.
+    /// Removes backups even from groups whose newest backup looks wrong, and even if the repository has damaged data.
     pub ignore_anomalies: bool,
 }
 
@@ -85,7 +85,7 @@ impl RetentionPolicy {
         self
     }
 
-    /// Sets whether backups are removed even where the newest backup looks wrong.
+    /// Sets whether backups are removed even if the newest backup looks wrong or the repository has damaged data.
     #[must_use]
     pub const fn with_ignore_anomalies(mut self, ignore: bool) -> Self {
         self.ignore_anomalies = ignore;
@@ -117,7 +117,7 @@ impl RetentionRule {
 }
 
 impl KeepCount {
-    /// One backup less may be kept; false when none may be kept any more.
+    /// Uses up one of the backups that may be kept. False if none is left.
     pub(super) const fn take(&mut self) -> bool {
         match self {
             Self::All => true,
