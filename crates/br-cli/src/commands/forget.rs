@@ -38,7 +38,8 @@ const EXAMPLES: &str = "\
 /// `br check --read-data` has verified, and pinned backups. Incomplete backups do not count.
 ///
 /// If the newest backup of a group has no data, or less than half of the usual bytes or files, br deletes nothing in this group and
-/// ends with exit code 3.
+/// ends with exit code 3. If the repository has damaged data, br deletes nothing at all and ends with exit code 3, because backups
+/// that would stay may need that data. --force deletes in both cases.
 ///
 /// On a terminal, br shows what it will delete and asks for confirmation; --yes skips that. `br undelete` brings backups back
 /// until the next prune.
@@ -60,7 +61,7 @@ pub(crate) struct ForgetArgs {
     #[arg(long)]
     prune: bool,
 
-    /// Delete even where the newest backup looks wrong
+    /// Delete even if the newest backup of a group looks wrong, or if the repository has damaged data
     #[arg(long)]
     force: bool,
 
