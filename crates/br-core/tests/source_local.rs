@@ -788,8 +788,8 @@ fn a_pattern_that_matched_nothing_is_noted_at_the_end() {
     let excludes = Excludes::parse(["*.o", "cache/", "!keep"]).unwrap();
     let (_, notes) = walk_notes(dir.path(), options().with_excludes(excludes));
     let expected = [
-        "the pattern `cache/` left nothing out",
-        "the pattern `!keep` took nothing back",
+        "the pattern `cache/` excluded nothing",
+        "the pattern `!keep` re-included nothing",
     ];
     assert_eq!(notes, expected);
 }
@@ -813,14 +813,14 @@ fn attributes_of_chattr_are_reported_in_one_line() {
         return;
     }
     let b = stored(&dir.path().join("b"));
-    let one = format!("{b} has attributes of chattr (+d), which are not kept");
+    let one = format!("{b} has attributes of chattr (+d), which a backup does not keep");
     assert_eq!(notes(), [one]);
     if !chattr("+i", "c") {
         eprintln!("skipped: only root sets the attribute +i");
         return;
     }
     let two = format!(
-        "2 files and folders have attributes of chattr (+d, +i), which are not kept; the first is {b}"
+        "2 files and folders have attributes of chattr (+d, +i), which a backup does not keep; the first is {b}"
     );
     let told = notes();
     assert!(chattr("-i", "c"));

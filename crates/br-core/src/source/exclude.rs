@@ -547,8 +547,8 @@ mod tests {
         let used = excludes.unused();
         matcher.verdict(b"a.o", false, &used);
         let expected = [
-            "the pattern `x` left nothing out",
-            "the pattern `!y` took nothing back",
+            "the pattern `x` excluded nothing",
+            "the pattern `!y` re-included nothing",
         ];
         let texts = |excludes: &Excludes, used: &[Cell<bool>]| {
             let notes = excludes.notes(used).into_iter();
@@ -560,7 +560,7 @@ mod tests {
         let notes = texts(&many, &many.unused());
         assert_eq!(
             (notes.len(), notes[10].as_str()),
-            (11, "20 more patterns matched nothing")
+            (11, "20 more patterns had no effect")
         );
     }
 
