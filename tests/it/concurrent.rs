@@ -148,7 +148,7 @@ fn a_prune_inside_a_backup(base: bool, sleeps: bool) {
         .backup
         .id;
     let host = if base { "host" } else { "another" };
-    let doomed = repo
+    let deleted = repo
         .backup_with(&source(2), &TestRepo::options(host))
         .unwrap()
         .backup
@@ -162,7 +162,7 @@ fn a_prune_inside_a_backup(base: bool, sleeps: bool) {
             let other = other.clone();
             move || {
                 Box::pin(async move {
-                    delete_async(&other, doomed).await;
+                    delete_async(&other, deleted).await;
                     let _ = other.prune_async().await.unwrap();
                     if sleeps {
                         // Much happens before the backup wakes up: its packs are made again, used, and given up again.
@@ -249,8 +249,8 @@ fn prune_that_moves_chunks_does_not_stop_backup() {
     let repo = TestRepo::new();
     let kept = source(2).file("more", noise(5, 30_000));
     let whole = kept.clone().file("surplus", noise(6, 200_000));
-    let doomed = repo
-        .backup_with(&whole, &TestRepo::options("doomed"))
+    let deleted = repo
+        .backup_with(&whole, &TestRepo::options("deleted"))
         .unwrap()
         .backup
         .id;
@@ -263,7 +263,7 @@ fn prune_that_moves_chunks_does_not_stop_backup() {
             let other = other.clone();
             move || {
                 Box::pin(async move {
-                    delete_async(&other, doomed).await;
+                    delete_async(&other, deleted).await;
                     prune(&other).await;
                 })
             }
@@ -296,9 +296,9 @@ fn prunable() -> (TestRepo, Expected) {
             .id;
         all.insert(id, source);
     }
-    let doomed: Vec<_> = all.keys().copied().step_by(2).collect();
-    repo.delete(&doomed).unwrap();
-    all.retain(|id, _| !doomed.contains(id));
+    let deleted: Vec<_> = all.keys().copied().step_by(2).collect();
+    repo.delete(&deleted).unwrap();
+    all.retain(|id, _| !deleted.contains(id));
     (repo, all)
 }
 
@@ -446,9 +446,9 @@ fn seventy_backups_by_two_writers_cross_checkpoints() {
         "a checkpoint saves reading what is before: {} reads",
         reads("get")
     );
-    let doomed: Vec<_> = all.keys().copied().take(60).collect();
-    fresh.delete(&doomed).unwrap();
-    all.retain(|id, _| !doomed.contains(id));
+    let deleted: Vec<_> = all.keys().copied().take(60).collect();
+    fresh.delete(&deleted).unwrap();
+    all.retain(|id, _| !deleted.contains(id));
     let _ = fresh.prune().unwrap();
     fresh.reopen(4).assert_holds("after deleting sixty", &all);
 }

@@ -355,17 +355,17 @@ fn prune_during_backup_keeps_delta_bases() {
     let third = version(3, content);
     let probe = repo.fork(9);
     let _ = probe.backup_with(&third, &options("host")).unwrap();
-    let doomed: Vec<BackupId> = all.keys().copied().collect();
+    let deleted: Vec<BackupId> = all.keys().copied().collect();
     let conflicts = AtomicU64::new(0);
     for n in steps(0..probe.faults.count()) {
         let one = repo.fork(100 + n);
         let other = one.reopen(200 + n);
         one.faults.before(n, {
-            let (other, doomed) = (other.clone(), doomed.clone());
+            let (other, deleted) = (other.clone(), deleted.clone());
             move || {
                 Box::pin(async move {
                     let context = &other.context;
-                    let plan = delete::plan(&other.repository, doomed, context).await;
+                    let plan = delete::plan(&other.repository, deleted, context).await;
                     delete::delete(&other.repository, &plan.unwrap(), context)
                         .await
                         .unwrap();
@@ -465,14 +465,14 @@ fn damage_to_unused_data_is_note() {
     let repo = TestRepo::new();
     let file = |seed| noise(seed, 2 << 20);
     let both = MemorySource::new().file("a", file(1)).file("b", file(2));
-    let doomed = repo.backup(&both).unwrap().backup.id;
+    let deleted = repo.backup(&both).unwrap().backup.id;
     let kept = MemorySource::new().file("a", file(1));
     let id = repo
         .backup_with(&kept, &options("other"))
         .unwrap()
         .backup
         .id;
-    repo.delete(&[doomed]).unwrap();
+    repo.delete(&[deleted]).unwrap();
     let sizes = repo.sizes().into_iter();
     let (pack, len) = sizes
         .filter(|(key, _)| key.starts_with("packs/"))

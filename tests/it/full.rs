@@ -256,21 +256,21 @@ fn delete_and_prune_work_on_completely_full_disk() {
             .fold(MemorySource::new(), file)
             .file("own", noise(99, 1 << 20));
         let alone = (20..24).fold(MemorySource::new(), file);
-        let doomed = [
-            back_up(&files(8), "doomed").unwrap(),
+        let deleted = [
+            back_up(&files(8), "deleted").unwrap(),
             back_up(&alone, "alone").unwrap(),
         ];
         let id = back_up(&other, "kept").unwrap();
         let what = format!("{kept:?}, reserve {with_reserve}");
         if !with_reserve {
             // Deleted while there was space; then the reserve was used up.
-            delete_backups(&repository, &doomed, &context).unwrap();
+            delete_backups(&repository, &deleted, &context).unwrap();
             fs::remove_file(small.at("repository/reserve")).unwrap();
         }
         fill(&small.at("filler"));
         assert_eq!(available(&small), 0, "{what}");
         if with_reserve {
-            delete_backups(&repository, &doomed, &context).unwrap();
+            delete_backups(&repository, &deleted, &context).unwrap();
             fill(&small.at("more"));
             assert_eq!(available(&small), 0, "{what}");
         }

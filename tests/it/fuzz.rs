@@ -21,13 +21,13 @@ fn whole() -> &'static TestRepo {
     static WHOLE: OnceLock<TestRepo> = OnceLock::new();
     WHOLE.get_or_init(|| {
         let repo = TestRepo::new();
-        let doomed = repo
+        let deleted = repo
             .backup(&source().file("more", noise(2, 9000)))
             .unwrap()
             .backup
             .id;
         let _ = repo.backup(&source()).unwrap();
-        repo.delete(&[doomed]).unwrap();
+        repo.delete(&[deleted]).unwrap();
         let _ = repo.prune().unwrap();
         repo
     })

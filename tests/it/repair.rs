@@ -184,13 +184,13 @@ fn a_log_damaged_before_a_checkpoint_does_not_matter() {
 #[test]
 fn rebuilt_log_keeps_moved_chunks() {
     let repo = TestRepo::new();
-    let doomed = repo
+    let deleted = repo
         .backup(&source().file("surplus", noise(9, 300_000)))
         .unwrap()
         .backup
         .id;
     let kept = repo.backup(&source()).unwrap().backup.id;
-    repo.delete(&[doomed]).unwrap();
+    repo.delete(&[deleted]).unwrap();
     let _ = repo.prune().unwrap();
     let last = repo
         .keys()

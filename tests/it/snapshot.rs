@@ -363,18 +363,18 @@ fn a_prune_meanwhile_is_a_conflict_and_opening_again_helps() {
         .file("kept", content[..100_000].to_vec())
         .file("small", noise(2, 50_000));
     let kept = repo.backup(&keeps).unwrap().backup.id;
-    let doomed = MemorySource::new().file("doomed", noise(3, 4 << 20));
-    let doomed = repo.backup_with(&doomed, &TestRepo::options("other"));
-    let doomed = doomed.unwrap().backup.id;
-    let (gone, stays) = (open(&repo, doomed), open(&repo, kept));
-    let file = open_file(&gone, "doomed");
-    repo.delete(&[doomed]).unwrap();
+    let deleted = MemorySource::new().file("deleted", noise(3, 4 << 20));
+    let deleted = repo.backup_with(&deleted, &TestRepo::options("other"));
+    let deleted = deleted.unwrap().backup.id;
+    let (gone, stays) = (open(&repo, deleted), open(&repo, kept));
+    let file = open_file(&gone, "deleted");
+    repo.delete(&[deleted]).unwrap();
     let _ = repo.prune().unwrap();
 
     assert_eq!(kind(block_on(file.read_at(0, 10))), ErrorKind::Conflict);
     let error = block_on(file.read_at(0, 10)).unwrap_err();
     assert!(error.to_string().contains("open it again"), "{error}");
-    let again = repo.repository.snapshot(doomed, &repo.context);
+    let again = repo.repository.snapshot(deleted, &repo.context);
     assert_eq!(kind(block_on(again)), ErrorKind::BackupNotFound);
 
     // Whatever the prune did to its data: it can be read, or opening it again helps.
