@@ -76,7 +76,7 @@ impl Decision {
     /// in the index until a later prune has enough space to rewrite it.
     pub(super) fn free(mut self, io: &Io, work: &mut Work) -> Result<()> {
         let leftovers = std::mem::take(&mut self.leftovers);
-        let removed = &self.position.gone;
+        let removed = &self.position.removed;
         let is_segment = |key: &String| {
             Layout::id::<SegmentId>(key).is_some_and(|id| removed.segments.contains(&id))
         };

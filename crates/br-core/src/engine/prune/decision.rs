@@ -167,7 +167,7 @@ fn leftover_objects(
     position: &LogPosition,
     options: &PruneOptions,
 ) -> Result<Vec<String>> {
-    let (state, gone) = (&position.state, &position.gone);
+    let (state, removed) = (&position.state, &position.removed);
     let now = SystemTime::from(io.context.runtime.clock.now());
     let is_old = |object: &ObjectInfo| {
         now.duration_since(object.modified).unwrap_or_default() >= options.grace
@@ -178,7 +178,7 @@ fn leftover_objects(
             continue;
         };
         let is_named = state.segments.contains(&id);
-        if !is_named && (gone.segments.contains(&id) || is_old(&object)) {
+        if !is_named && (removed.segments.contains(&id) || is_old(&object)) {
             keys.push(object.key);
         }
     }
@@ -187,7 +187,7 @@ fn leftover_objects(
             continue;
         };
         let is_named = state.backups.contains_key(&id);
-        if !is_named && (gone.backups.contains(&id) || is_old(&object)) {
+        if !is_named && (removed.backups.contains(&id) || is_old(&object)) {
             keys.push(object.key);
         }
     }
