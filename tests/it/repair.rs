@@ -413,24 +413,24 @@ fn machine_that_saw_newer_entry_refuses_older_log() {
     let error = open(&worse, 12).backups().unwrap_err();
     assert!(chain(&error).contains("rolled back"), "{}", chain(&error));
 
-    let mended = open(&cut, 13);
-    let report = repair_log(&mended);
+    let repaired = open(&cut, 13);
+    let report = repair_log(&repaired);
     assert!(report.is_sound(), "{:?}", report.findings);
-    let listed: Vec<_> = mended.backups().unwrap().iter().map(|b| b.id).collect();
+    let listed: Vec<_> = repaired.backups().unwrap().iter().map(|b| b.id).collect();
     assert_eq!(
         listed,
         [first, second],
         "the backup is recovered from its manifest"
     );
-    back_up(&mended, 5);
+    back_up(&repaired, 5);
     assert_eq!(
         cut.reopen(14).backups().unwrap().len(),
         3,
         "other readers see the backup too"
     );
-    let _ = mended.prune().unwrap();
-    assert!(mended.check().unwrap().is_sound());
-    assert_eq!(mended.files(second).unwrap(), small(3).files());
+    let _ = repaired.prune().unwrap();
+    assert!(repaired.check().unwrap().is_sound());
+    assert_eq!(repaired.files(second).unwrap(), small(3).files());
 }
 
 #[test]

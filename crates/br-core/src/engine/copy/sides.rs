@@ -52,8 +52,8 @@ impl Source {
         if self.is_rebuilt {
             return Ok(());
         }
-        let news = self.position.refresh(&self.io)?;
-        if !news.iter().any(is_prune) {
+        let new_entries = self.position.refresh(&self.io)?;
+        if !new_entries.iter().any(is_prune) {
             return Ok(());
         }
         let message = "a prune removed data of the source while it was copied: copy again";
@@ -95,8 +95,8 @@ impl Target {
 
     /// Continues at the position after a batch. True when a prune condemned packs meanwhile, which `was_pruned` may say already.
     pub(super) fn advance(&mut self, mut position: LogPosition, was_pruned: bool) -> Result<bool> {
-        let news = position.refresh(&self.io)?;
-        let was_pruned = was_pruned || news.iter().any(is_prune);
+        let new_entries = position.refresh(&self.io)?;
+        let was_pruned = was_pruned || new_entries.iter().any(is_prune);
         let mut index = Index::read_newest(&self.io, &mut position)?;
         if !was_pruned {
             keep_undescribed(&self.index, &mut index);

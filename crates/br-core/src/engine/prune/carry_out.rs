@@ -52,8 +52,8 @@ impl Decision {
             segments_added: segments.added,
             segments_removed: segments.removed,
         };
-        if let Append::Lost(news) = self.position.append_on_full_disk(io, &entry)? {
-            work.lost_race(self.position, &news);
+        if let Append::Lost(new_entries) = self.position.append_on_full_disk(io, &entry)? {
+            work.lost_race(self.position, &new_entries);
             return Ok(None);
         }
         let unnamed = dropped.into_iter().chain(lost);
@@ -114,8 +114,8 @@ impl Decision {
             io.delete_all(std::mem::take(&mut manifests))?;
             appended = self.position.append_on_full_disk(io, &entry);
         }
-        let news = match appended? {
-            Append::Lost(news) => news,
+        let new_entries = match appended? {
+            Append::Lost(new_entries) => new_entries,
             Append::Done => {
                 let packs_to_delete = packs.iter().map(|pack| Layout::pack(*pack));
                 io.delete_all(packs_to_delete.chain(manifests).collect())?;
@@ -124,7 +124,7 @@ impl Decision {
                 vec![entry]
             }
         };
-        work.lost_race(self.position, &news);
+        work.lost_race(self.position, &new_entries);
         Ok(())
     }
 
