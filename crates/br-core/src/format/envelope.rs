@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::bytes::Decoder;
 use super::codec::{self, Codec};
-use super::keys::{KEY_MARK_LEN, ObjectKey};
+use super::keyring::{KEY_MARK_LEN, ObjectKey};
 use super::{Cipher, FORMAT_VERSION, FormatError, FormatVersion, Keyring};
 use crate::model::ObjectId;
 
