@@ -33,14 +33,14 @@ fn whole() -> &'static TestRepo {
     })
 }
 
-/// What becomes of an object.
+/// A change of an object's bytes.
 #[derive(Debug, Clone)]
 enum Change {
     Replace(Vec<u8>),
     Overwrite(Index, Vec<u8>),
     Insert(Index, Vec<u8>),
     Cut(Index, Index),
-    /// The header stays: what follows is read further.
+    /// Keeps the header, so that the reader decodes the bytes after it.
     KeepHeader(Vec<u8>),
 }
 

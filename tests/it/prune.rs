@@ -1,4 +1,4 @@
-//! Removing what nothing uses, and nothing else.
+//! A prune removes unused data, and nothing else.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -57,7 +57,7 @@ fn prune_executes_its_plan() {
     let options = TestRepo::thorough();
     let planned = block_on(plan(&repo.repository, &options, &repo.context)).unwrap();
     assert_eq!(repo.sizes(), before, "planning changes nothing");
-    // Data of `deleted` is partly used, the rest is not at all.
+    // Some data of `deleted` is still used. The data of `alone` is not used at all.
     assert_eq!(planned.packs_rewritten, 1, "{planned:?}");
     assert!(planned.packs_unused >= 2, "{planned:?}");
     assert_eq!(
@@ -125,7 +125,7 @@ fn small_amount_of_unused_data_is_kept() {
 fn chunks_that_moved_again_and_again_are_found() {
     let repo = TestRepo::new();
     let mut hosts = Vec::new();
-    // Each prune uses a part of the data of the one before.
+    // Each backup uses half of the files of the backup before.
     for n in 0..6 {
         let source = files(0..(1 << (6 - n)), 3_000);
         hosts.push((back_up(&repo, &source, &format!("host{n}")), source));
@@ -265,7 +265,8 @@ fn a_pack_that_cannot_be_copied_stops_the_prune_before_it_removes_anything() {
     assert_eq!(repo.files(kept).unwrap().len(), 5);
 }
 
-/// A prune that met a commit in each attempt copied everything again, and left all but the last copy behind.
+/// Symptom: if another writer committed during each attempt, a prune copied all used chunks again, and left every copy but the last one in
+/// the store.
 #[test]
 fn a_prune_that_loses_races_copies_once() {
     let repo = TestRepo::new();
@@ -350,7 +351,7 @@ fn unreferenced_segments_and_manifests_have_same_grace_as_packs() {
     let kept = back_up(&repo, &files(0..5, 5_000), "kept");
     let lost = back_up(&repo, &files(5..9, 5_000), "lost");
     let last = repo.keys().into_iter().rfind(|key| key.starts_with("log/"));
-    // The log entry of the second backup is gone: this machine cannot know about it.
+    // The log entry of the second backup is lost, so this machine does not know the backup.
     repo.set_object(&last.unwrap(), None);
     let before = repo.keys();
     let planned = block_on(plan(

@@ -1,4 +1,4 @@
-//! What can be rebuilt: the index from packs, the backup list from manifests.
+//! Repairs: `check` rebuilds the index from the packs, and the backup list from the manifests.
 
 use br_core::ErrorKind;
 use br_core::engine::check::{CheckOptions, ReadData, check};
@@ -393,16 +393,16 @@ fn machine_that_saw_newer_entry_refuses_older_log() {
         remember(&repo, dir.path());
         repo
     };
-    // Only the last entry is gone; everything was set back; everything is gone.
+    // The last log entry is lost; the whole repository was rolled back; all log entries are lost.
     let cut = repo.fork(4);
     cut.set_object(&last, None);
-    assert_all_refuse("the last entry is gone", &open(&cut, 5), first);
-    assert_all_refuse("the repository was set back", &open(&before, 6), first);
+    assert_all_refuse("the last entry is lost", &open(&cut, 5), first);
+    assert_all_refuse("the repository was rolled back", &open(&before, 6), first);
     let emptied = repo.fork(7);
     for key in emptied.keys().iter().filter(|key| *key != "br.json") {
         emptied.set_object(key, None);
     }
-    assert_all_refuse("everything is gone", &open(&emptied, 8), first);
+    assert_all_refuse("all entries are lost", &open(&emptied, 8), first);
     // Other writers continued: the entry number is used again, for a different entry.
     let other = before.fork(9);
     back_up(&other, 4);
@@ -466,7 +466,7 @@ fn local_state_does_not_block_repairs_and_other_writers() {
     let other = repo.reopen(2);
     remember(&other, there.path());
     back_up(&repo, 1);
-    // Away for longer than a checkpoint takes.
+    // Others write more entries than there are between two checkpoints, while this machine does not read the log.
     for seed in 10..80 {
         back_up(&other, seed % 20);
     }
@@ -633,7 +633,7 @@ fn read_all() -> CheckOptions {
     CheckOptions::default().with_data(ReadData::All)
 }
 
-/// Was: after a flipped bit every backup of the same data was as unrestorable as the first, a full one included.
+/// Symptom: after a bit flipped in a pack, no later backup of the same data could be restored either, not even a full one.
 #[test]
 fn next_backup_stores_data_again_that_reader_found_damaged() {
     let restore: fn(&TestRepo, BackupId) = |repo, id| {
@@ -691,7 +691,7 @@ fn repair_keeps_intact_data_and_next_backup_completes_rest() {
         } else {
             TestRepo::new()
         };
-        // Several groups in one pack, of which one is damaged.
+        // One pack with several groups; one of the groups is damaged.
         let source = MemorySource::new()
             .folder("d")
             .file("d/a", noise(1, 3_000_000))

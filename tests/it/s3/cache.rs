@@ -1,4 +1,4 @@
-//! Copies on this machine: fewer requests, and never another result.
+//! The cache on this machine: it saves requests and never changes a result.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -64,7 +64,7 @@ fn objects_read_or_written_locally_are_not_fetched_again() {
         1,
         "only the newest log entry is read, to compare it"
     );
-    // One of them lists packs: without a journal a backup looks for what an interrupted run left.
+    // One of the requests lists packs: without a journal, a backup looks for packs of interrupted runs.
     assert!(requests.len() <= 6, "{requests:#?}");
     assert_eq!(entries(&bucket, dir.path(), first.backup.id), 20);
 }
