@@ -1,4 +1,4 @@
-//! Every code of the contract in `docs/cli/exit-codes.md` that can be had without a network; 130 is in `kill.rs`.
+//! Every code of the contract in `docs/cli/exit-codes.md` that a test can cause without a network; `kill.rs` tests 130.
 
 use std::collections::BTreeMap;
 use std::fs;
