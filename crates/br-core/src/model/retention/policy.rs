@@ -32,9 +32,9 @@ pub enum RetentionRule {
     Last(KeepCount),
     /// The newest backup of each of the latest periods that have a backup. If there are fewer periods, also the oldest backup.
     Every(Period, KeepCount),
-    /// All backups of this time before the newest backup.
+    /// All backups of this time before the newest complete backup.
     Within(KeepSpan),
-    /// The newest backup of each period of this time before the newest backup.
+    /// The newest backup of each period of this time before the newest complete backup.
     EveryWithin(Period, KeepSpan),
     /// All backups that have all of these tags.
     Tags(Vec<String>),
