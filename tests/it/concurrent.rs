@@ -546,7 +546,7 @@ fn incomplete_log_listing_is_not_reported_as_damage() {
     }
 }
 
-/// Symptom: `list` during a backup on the same machine reported that the repository was set back.
+/// Symptom: `list` during a backup on the same machine reported that the repository was rolled back.
 #[test]
 fn entry_recorded_by_concurrent_process_is_not_reported_as_loss() {
     let repo = TestRepo::new();

@@ -30,7 +30,7 @@ pub enum Warning {
         /// Why.
         error: io::Error,
     },
-    /// This machine cannot read which log entry was the newest, and so cannot check whether the repository was set back.
+    /// This machine cannot read which log entry was the newest, and so cannot check whether the repository was rolled back.
     NewestLogUnreadable {
         /// The file.
         path: PathBuf,

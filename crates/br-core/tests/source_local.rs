@@ -677,7 +677,7 @@ fn a_file_replaced_by_a_folder_and_the_reverse() {
     assert_eq!(unreadable, [stored(&dir.path().join("folder"))]);
 }
 
-/// What a source tells besides entries.
+/// What a source reports in addition to entries.
 #[derive(Debug, Default)]
 struct Told {
     names: Vec<String>,

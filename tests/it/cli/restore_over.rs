@@ -750,7 +750,10 @@ fn restore_keeps_unfinished_files_of_running_restore() {
     assert!(child.wait().unwrap().success());
     assert!(leftovers(&session).is_empty());
     let original = Snapshot::of(session.at("docs"));
-    original.assert_same(&Snapshot::of(session.at("out/docs")), "it went on");
+    original.assert_same(
+        &Snapshot::of(session.at("out/docs")),
+        "the restore continued",
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The keys of an encrypted repository: passwords, and the master keys behind them.
 //!
-//! A [`Key`] is a key slot, which one password opens. Invariant: a log entry removes a key before its object is deleted, and no process removes the key that it opened the
-//! repository with. So two processes cannot remove the last two keys.
+//! A [`Key`] is a key slot, which one password opens. Invariant: a log entry removes a key before its object is deleted, and no process
+//! removes the key that it opened the repository with. So two processes cannot remove the last two keys.
 
 use br_storage::{Location, StorageOptions};
 use jiff::Timestamp;
@@ -220,7 +220,7 @@ fn without_keys(location: &str) -> Error {
     Error::new(ErrorKind::NotEncrypted, message)
 }
 
-/// Reads the log for a change of the keys, and deletes what an interrupted removal left.
+/// Reads the log for a change of the keys, and deletes the key slots that an interrupted removal left.
 fn begin(io: &Io, own: KeyId) -> Result<LogPosition> {
     let position = LogPosition::read(io)?;
     let objects = io.list(Layout::KEYS)?;

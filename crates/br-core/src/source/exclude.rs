@@ -492,7 +492,7 @@ mod tests {
         assert!(!out("../../../a", "a", root) && !out("../a", "a", here));
     }
 
-    /// Symptom: `-e "$PWD/src/cache"` was of no effect on `br backup src`.
+    /// Symptom: `-e "$PWD/src/cache"` had no effect on `br backup src`.
     #[test]
     fn an_absolute_pattern_matches_where_paths_are_relative() {
         let out = |pattern: &str, path: &str, anchor| {

@@ -15,7 +15,7 @@ use crate::repository::{
 pub(super) struct Source {
     pub(super) io: Io,
     position: LogPosition,
-    /// The log was rebuilt in memory, so it cannot be read on.
+    /// The log was rebuilt in memory, so newer entries cannot be read.
     is_rebuilt: bool,
     pub(super) index: Arc<Index>,
     pub(super) reader: Arc<ChunkReader>,
@@ -47,7 +47,7 @@ impl Source {
         backup.map_or(id, Backup::original_id)
     }
 
-    /// Fails when a prune condemned packs since the index was read: then data that cannot be read is not damaged but gone.
+    /// Fails when a prune condemned packs since the index was read: then unreadable data is not damaged, but was deleted.
     pub(super) fn check_unpruned(&mut self) -> Result<()> {
         if self.is_rebuilt {
             return Ok(());
@@ -93,7 +93,7 @@ impl Target {
         })
     }
 
-    /// Continues at the position after a batch. True when a prune condemned packs meanwhile, which `was_pruned` may say already.
+    /// Continues at the position after a batch. True when a prune condemned packs meanwhile, or if `was_pruned` is true already.
     pub(super) fn advance(&mut self, mut position: LogPosition, was_pruned: bool) -> Result<bool> {
         let new_entries = position.refresh(&self.io)?;
         let was_pruned = was_pruned || new_entries.iter().any(is_prune);
