@@ -108,7 +108,7 @@ fn replaced_objects() {
 
 /// No digest of the rewritten object is recorded: only its header can be checked.
 #[test]
-fn headers_of_files_without_a_digest() {
+fn damaged_header_of_file_without_digest_is_detected() {
     let file = format!(
         "{}/tae/{}",
         make::dir_of(3),
@@ -125,7 +125,7 @@ fn headers_of_files_without_a_digest() {
 }
 
 #[test]
-fn the_list_and_hk_data() {
+fn damage_of_list_and_hk_data_is_detected() {
     let list = format!("{}/tae/tae_list", make::dir_of(3));
     let hk_data = format!("{}/hakeeper/hk_data", make::dir_of(3));
     breaks(Shape::RAW, &list, ProblemKind::Format, |path| {
@@ -259,7 +259,7 @@ fn restore_continues_after_repair() {
         flip(&root.join(in_base(seed)), 99);
     }
     let report = restore(&root, &make::id(3), RestoreTarget::local(&target).unwrap()).unwrap();
-    // The rewritten object has no digest, so that it is copied again; so is hk_data.
+    // The rewritten object has no digest, so the restore copies it again, and hk_data as well.
     assert_eq!(report.files - report.kept, 4);
     make::assert_restored(&target, &all[3], Framing::Raw);
 }
