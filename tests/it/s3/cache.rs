@@ -158,7 +158,7 @@ fn bucket_set_back_is_not_read_from_stale_cache() {
         assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
         assert!(error.to_string().contains("a different history"), "{error}");
     }
-    // It was set back on purpose.
+    // It was rolled back on purpose.
     fs::remove_dir_all(dir.path().join("known")).unwrap();
     for _ in 0..2 {
         let repository = bucket.open_cached(dir.path());
@@ -169,7 +169,7 @@ fn bucket_set_back_is_not_read_from_stale_cache() {
     let _ = bucket
         .backup(&bucket.open_cached(dir.path()), &source(4))
         .unwrap();
-    bucket.assert_sound(3, "set back");
+    bucket.assert_sound(3, "rolled back");
 }
 
 #[test]
