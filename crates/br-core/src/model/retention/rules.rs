@@ -75,7 +75,7 @@ impl<'a> Timeline<'a> {
         fitting.map(|(at, _)| (at, reason.clone())).collect()
     }
 
-    /// The newest complete backups, and the same number of incomplete ones that are newer than the oldest of them.
+    /// Keeps at most `count` complete backups and at most `count` incomplete ones, from the newest back. Stops after the last complete one.
     fn last(&self, count: KeepCount) -> Vec<Kept> {
         let (mut complete, mut incomplete) = (count, count);
         let mut kept = Vec::new();
