@@ -216,7 +216,7 @@ fn each_kind_is_written_with_exact_metadata() {
 }
 
 #[test]
-fn devices() {
+fn devices_are_created_with_their_numbers() {
     let mut t = fixture();
     let device = Device { major: 1, minor: 3 };
     let null = Entry {
@@ -658,7 +658,7 @@ fn several_threads_write_thousands_of_shared_files() {
 }
 
 #[test]
-fn hard_links() {
+fn hard_links_share_an_inode() {
     let mut t = fixture();
     t.cursor.make_dir(&path("d")).unwrap();
     t.cursor

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_for_many_keys_fails_all_which_are_not_known_to_be_gone() {
+    fn error_for_many_keys_fails_all_that_are_not_known_to_be_deleted() {
         let timeout = failed(std::io::ErrorKind::TimedOut);
         let left = failures(paths(&["a", "b", "c"]), vec![timeout, Ok("b".into())]);
         assert_eq!(names(&left), ["a", "c"]);

@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_chunk_is_read_from_its_other_place_when_one_is_wrong() {
+    async fn chunk_with_a_damaged_copy_is_read_from_the_other_copy() {
         let data = noise(1, 5000);
         let expected = data.clone();
         let reader = stored(false, move |key| {

@@ -59,7 +59,7 @@ fn in_last(seed: u64) -> String {
 }
 
 #[test]
-fn flipped_bits() {
+fn flipped_bits_are_detected() {
     for file in [in_base(9), in_last(304)] {
         breaks(Shape::RAW, &file, ProblemKind::Digest, |path| {
             flip(path, 3000);
@@ -74,7 +74,7 @@ fn flipped_bits() {
 }
 
 #[test]
-fn truncated_objects() {
+fn truncated_objects_are_detected() {
     for shape in [Shape::RAW, Shape::FRAMED] {
         for less in [1, 2, 2048, 4000] {
             breaks(shape, &in_base(9), ProblemKind::Size, |path| {
@@ -88,7 +88,7 @@ fn truncated_objects() {
 }
 
 #[test]
-fn missing_objects() {
+fn missing_objects_are_detected() {
     let remove = |path: &Path| std::fs::remove_file(path).unwrap();
     for shape in [Shape::RAW, Shape::FRAMED] {
         breaks(shape, &in_base(9), ProblemKind::Missing, remove);
@@ -97,7 +97,7 @@ fn missing_objects() {
 }
 
 #[test]
-fn replaced_objects() {
+fn replaced_objects_are_detected() {
     for shape in [Shape::RAW, Shape::FRAMED] {
         let other = |path: &Path| {
             std::fs::write(path, make::framed(&make::object(77, 5000), shape.framing)).unwrap();
