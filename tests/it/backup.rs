@@ -26,8 +26,8 @@ fn round_trip(disk: &Disk) {
         "the first backup is a full one"
     );
     let _ = disk.restore_all(report.backup.id, "out");
-    before.assert_same(&disk.copy("out"), "what is restored is what was backed up");
-    before.assert_same(&disk.tree(), "a backup changes nothing of what it reads");
+    before.assert_same(&disk.copy("out"), "the restored tree equals the original");
+    before.assert_same(&disk.tree(), "a backup does not change the tree");
     disk.assert_sound();
 }
 
@@ -106,7 +106,7 @@ fn unchanged_files_are_not_read_again() {
     let _ = disk.restore_all(second.id, "out");
     disk.tree().assert_same(
         &disk.copy("out"),
-        "the second backup is as whole as the first",
+        "the second backup is as complete as the first",
     );
 }
 
@@ -214,8 +214,8 @@ fn changes_are_found_and_old_backups_stay_unchanged() {
     }
     let _ = disk.restore_all(first.id, "old");
     let _ = disk.restore_all(second.id, "new");
-    old_tree.assert_same(&disk.copy("old"), "the first backup is what was there then");
-    new_tree.assert_same(&disk.copy("new"), "the second backup is what is there now");
+    old_tree.assert_same(&disk.copy("old"), "the first backup has the old tree");
+    new_tree.assert_same(&disk.copy("new"), "the second backup has the new tree");
     disk.assert_sound();
 }
 
@@ -289,7 +289,7 @@ fn backup_of_other_host_or_paths_is_not_used_as_base() {
     assert_eq!(repo.backups().unwrap().len(), 4, "all are listed");
 }
 
-/// Symptom: `src ins` and `ins src`, and `../src` typed elsewhere, were other paths, so that everything was read again.
+/// Symptom: br took `src ins` and `ins src`, or `../src` typed in another folder, for different paths, and read everything again.
 #[test]
 fn base_is_found_for_any_path_order_and_current_folder() {
     let repo = TestRepo::new();
@@ -325,7 +325,7 @@ fn base_is_found_for_any_path_order_and_current_folder() {
     );
 }
 
-/// The attribute file may be readable the next time.
+/// A backup of a file without its metadata is not final: the metadata may be readable the next time.
 #[test]
 fn next_backup_reads_entries_with_missing_metadata_again() {
     let repo = TestRepo::new();
@@ -390,7 +390,7 @@ impl Again for TestRepo {
     }
 }
 
-/// A token of the kind that a context has.
+/// A cancellation token, as a context has one.
 fn br_core_cancel() -> tokio_util::sync::CancellationToken {
     tokio_util::sync::CancellationToken::new()
 }

@@ -1,4 +1,4 @@
-//! Which backup is meant: by its id, by a part of it, or as the latest of some.
+//! Selecting a backup by its id, by a part of its id, or as the latest one that matches a filter.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,7 +60,7 @@ fn listed(repo: &TestRepo) -> Vec<BackupId> {
     backups.iter().map(|backup| backup.id).collect()
 }
 
-/// A backup made under a clock that was ten years ahead stayed `latest` and base for ten years.
+/// Symptom: a backup from a machine whose clock was ten years ahead stayed `latest`, and the base of new backups, for ten years.
 #[test]
 fn latest_backup_is_last_commit_despite_wrong_clocks() {
     let (repo, ids) = with_a_clock_ahead();
@@ -109,11 +109,11 @@ fn a_backup_is_found_by_the_end_of_its_id() {
         assert_eq!(find_text(&repo, &text.to_uppercase()).unwrap(), *id);
         assert_eq!(find_text(&repo, &id.to_string()).unwrap(), *id);
         assert_eq!(find_text(&repo, &id.0.simple().to_string()).unwrap(), *id);
-        // An end may reach over hyphens.
+        // The typed end may be longer than the last group of digits, and is then written without hyphens.
         let long = &id.0.simple().to_string()[10..];
         assert_eq!(find_text(&repo, long).unwrap(), *id);
     }
-    // The starts of ids are the time, which these backups share.
+    // An id starts with the time, which is the same for these backups.
     let start = &ids[0].to_string()[..8];
     let error = find_text(&repo, start).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AmbiguousId, "{error}");
@@ -208,7 +208,7 @@ fn latest_counts_only_backups_that_match_filter() {
     assert_eq!(latest(0, both), None, "no backup has both");
 }
 
-/// What an incomplete backup misses is read again by the next one, although it is its base.
+/// An incomplete backup can be the base of the next one, which reads the missing entries again.
 #[test]
 fn incomplete_backup_can_be_skipped_and_can_be_base() {
     let repo = TestRepo::new();

@@ -1,4 +1,4 @@
-//! Bundles as a source and as a sink: what goes into a repository comes out the same, and what bundles share is stored once.
+//! Bundles as a source and as a sink: a bundle leaves the repository unchanged, and data that several bundles share is stored once.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -73,8 +73,8 @@ fn sums(bundle: &Path) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// What operators do: an export every hour, of which hardly anything differs. A further one costs a small part of the first, and
-/// each is exported unchanged.
+/// As operators do: one export an hour, with few differences. Each further export takes a small part of the space of the first, and br
+/// writes each one back unchanged.
 #[test]
 fn hourly_exports_store_only_changes() {
     let folder = tempfile::tempdir().unwrap();
@@ -185,7 +185,7 @@ impl BundleProgress for Stopped {
     }
 }
 
-/// A tree with everything that a file system has: its regular files are in the bundle, byte by byte, and the rest is named.
+/// A tree with every kind of entry: the bundle has its regular files, byte for byte, and the report names the other entries.
 #[test]
 fn bundle_of_backup_contains_its_regular_files() {
     let disk = Disk::new(TreeFixture::rich());
@@ -237,7 +237,7 @@ fn bundle_of_backup_contains_its_regular_files() {
     assert!(copy.items.contains_key(&b"folder/large"[..]));
 }
 
-/// Backups that were no bundles have no name to be written back under, whatever they are tagged with.
+/// A backup that was not imported from a bundle has no bundle name, even if its tags look like one.
 #[test]
 fn only_imported_bundles_have_bundle_name() {
     let folder = tempfile::tempdir().unwrap();

@@ -11,10 +11,10 @@ use br_core::source::{ContentReader, Details, Source, SourceItem};
 use br_testkit::{TestRepo, block_on};
 use tokio_util::sync::CancellationToken;
 
-/// More entries than may wait behind one file that takes long.
+/// More entries than the walk may find while one slow file is read.
 const ENTRIES: u32 = 60_000;
 
-/// One file that does not end before it is cancelled, then very many empty ones.
+/// One file that does not end until the backup is cancelled, and then many empty files.
 struct Endless {
     next: u32,
     cancel: CancellationToken,
@@ -85,8 +85,8 @@ impl ContentReader for Slow {
     }
 }
 
-/// The walk may run only a limited distance ahead of a slow file. When reading that file is cancelled, no thread advanced the
-/// limit: the walk waited forever, and the other workers waited for the walk.
+/// The walk may run only a limited distance ahead of a slow file. Symptom: when a backup was cancelled while it read that file, it never
+/// ended. Cause: no thread advanced the limit, so the walk waited forever, and the other workers waited for the walk.
 #[test]
 fn backup_waiting_for_slow_file_can_be_cancelled() {
     let repo = TestRepo::new();

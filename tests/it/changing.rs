@@ -225,8 +225,8 @@ fn real_files_that_change_between_walk_and_reading() {
     disk.assert_sound();
 }
 
-/// An image of erofs with one file `f`: the same inodes and times whatever the file holds, as with programs that make the same image
-/// each time.
+/// An image of erofs with one file `f`. Its inode numbers and times do not depend on the content of the file, as with programs that build
+/// reproducible images.
 fn image(content: &[u8]) -> Vec<u8> {
     const BLOCK: usize = 4096;
     const TIME: u64 = 1_500_000_000;
@@ -272,8 +272,8 @@ fn mount(image: &std::path::Path, at: &std::path::Path) -> bool {
     mount.is_ok_and(|output| output.status.success())
 }
 
-/// Symptom: another image, mounted where the one of the last backup was, whose file had the same size, times and inode, was backed
-/// up with the old content, exit 0.
+/// Symptom: another image was mounted at the path of the image in the last backup, and its file had the same size, times and inode. The new
+/// backup had the old content, and br ended with exit code 0.
 #[test]
 fn a_file_of_another_image_at_the_same_path_is_read() {
     let fixture = TreeFixture::new();

@@ -1,4 +1,4 @@
-//! Several work on one repository at once, without locks and without trusting any clock.
+//! Several processes use one repository at the same time, without locks and without relying on clocks.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -120,7 +120,7 @@ fn two_concurrent_backups_can_both_merge_segments() {
     }
 }
 
-/// Runs a backup; when it gives up as others were faster, the next one must not.
+/// Runs a backup. If it gives up because other writers were faster, a second attempt must succeed.
 fn with_retry(repo: &TestRepo, source: &MemorySource, what: &str) -> BackupId {
     match repo.backup(source) {
         Ok(report) => report.backup.id,
@@ -139,7 +139,7 @@ fn with_retry(repo: &TestRepo, source: &MemorySource, what: &str) -> BackupId {
     }
 }
 
-/// A backup relies on data that only one other backup used; that one is deleted and pruned during the backup.
+/// A backup relies on data that only one other backup uses. During the backup, that one is deleted and its data is pruned.
 fn a_prune_inside_a_backup(base: bool, sleeps: bool) {
     let repo = TestRepo::new();
     let kept = repo
@@ -148,7 +148,7 @@ fn a_prune_inside_a_backup(base: bool, sleeps: bool) {
         .backup
         .id;
     let host = if base { "host" } else { "another" };
-    let doomed = repo
+    let deleted = repo
         .backup_with(&source(2), &TestRepo::options(host))
         .unwrap()
         .backup
@@ -162,10 +162,10 @@ fn a_prune_inside_a_backup(base: bool, sleeps: bool) {
             let other = other.clone();
             move || {
                 Box::pin(async move {
-                    delete_async(&other, doomed).await;
+                    delete_async(&other, deleted).await;
                     let _ = other.prune_async().await.unwrap();
                     if sleeps {
-                        // Much happens before the backup wakes up: its packs are made again, used, and given up again.
+                        // While the backup sleeps, other backups store and use its data again, and are then deleted and pruned.
                         let again = backup_async(&other, source(2), "other").await;
                         let more = backup_async(&other, source(4), "other").await;
                         delete_async(&other, again).await;
@@ -249,8 +249,8 @@ fn prune_that_moves_chunks_does_not_stop_backup() {
     let repo = TestRepo::new();
     let kept = source(2).file("more", noise(5, 30_000));
     let whole = kept.clone().file("surplus", noise(6, 200_000));
-    let doomed = repo
-        .backup_with(&whole, &TestRepo::options("doomed"))
+    let deleted = repo
+        .backup_with(&whole, &TestRepo::options("deleted"))
         .unwrap()
         .backup
         .id;
@@ -263,7 +263,7 @@ fn prune_that_moves_chunks_does_not_stop_backup() {
             let other = other.clone();
             move || {
                 Box::pin(async move {
-                    delete_async(&other, doomed).await;
+                    delete_async(&other, deleted).await;
                     prune(&other).await;
                 })
             }
@@ -283,7 +283,7 @@ fn prune_that_moves_chunks_does_not_stop_backup() {
     }
 }
 
-/// A repository where a prune has something of everything to do.
+/// A repository in which a prune has every kind of work to do.
 fn prunable() -> (TestRepo, Expected) {
     let repo = TestRepo::new();
     let mut all = Expected::new();
@@ -296,9 +296,9 @@ fn prunable() -> (TestRepo, Expected) {
             .id;
         all.insert(id, source);
     }
-    let doomed: Vec<_> = all.keys().copied().step_by(2).collect();
-    repo.delete(&doomed).unwrap();
-    all.retain(|id, _| !doomed.contains(id));
+    let deleted: Vec<_> = all.keys().copied().step_by(2).collect();
+    repo.delete(&deleted).unwrap();
+    all.retain(|id, _| !deleted.contains(id));
     (repo, all)
 }
 
@@ -443,12 +443,12 @@ fn seventy_backups_by_two_writers_cross_checkpoints() {
     assert_eq!(fresh.backups().unwrap().len(), 70);
     assert!(
         reads("get") <= 32,
-        "a checkpoint saves reading what is before: {} reads",
+        "a reader skips the entries before a checkpoint: {} reads",
         reads("get")
     );
-    let doomed: Vec<_> = all.keys().copied().take(60).collect();
-    fresh.delete(&doomed).unwrap();
-    all.retain(|id, _| !doomed.contains(id));
+    let deleted: Vec<_> = all.keys().copied().take(60).collect();
+    fresh.delete(&deleted).unwrap();
+    all.retain(|id, _| !deleted.contains(id));
     let _ = fresh.prune().unwrap();
     fresh.reopen(4).assert_holds("after deleting sixty", &all);
 }
@@ -492,7 +492,7 @@ fn many_writers_on_one_disk_lose_no_backup() {
     assert!(report.findings.is_empty(), "{:?}", report.findings);
 }
 
-/// Symptom: a folder that was read while others committed showed an entry without the one before, and the log counted as damaged.
+/// Symptom: br listed the log while other writers committed. The listing had an entry but not the one before it, so br reported damage.
 #[test]
 fn incomplete_log_listing_is_not_reported_as_damage() {
     let repo = TestRepo::new();
@@ -520,7 +520,7 @@ fn incomplete_log_listing_is_not_reported_as_damage() {
         reader.faults.overlook_once(entry);
         assert!(reader.check().unwrap().findings.is_empty(), "{entry}");
     }
-    // A writer that lost a race reads what came in between.
+    // A writer that lost a race reads the entries that other writers added.
     let fork = repo.fork(8);
     let operations = count(&fork, |repo| {
         block_on(backup_async(repo, source(9), "a"));
@@ -546,7 +546,7 @@ fn incomplete_log_listing_is_not_reported_as_damage() {
     }
 }
 
-/// Symptom: `list` during a backup on the same machine reported that the repository was set back.
+/// Symptom: `list` during a backup on the same machine reported that the repository was rolled back.
 #[test]
 fn entry_recorded_by_concurrent_process_is_not_reported_as_loss() {
     let repo = TestRepo::new();

@@ -1,4 +1,4 @@
-//! Backups are copied into another repository: all of them, once, verified, and in their order.
+//! Copies into another repository: every backup is copied once and verified, and the order of the backups stays the same.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ fn two_pairs() -> [(TestRepo, TestRepo); 2] {
     [same_key, other_key]
 }
 
-/// A small tree, for the same.
+/// A small tree, for tests that repeat a copy many times.
 fn tiny(seed: u64) -> MemorySource {
     let file = Thing::File(noise(seed, 3000).into());
     let mut source = MemorySource::new().file("shared", noise(1, 2000));
@@ -81,7 +81,7 @@ fn fill(repo: &TestRepo, sources: impl IntoIterator<Item = MemorySource>) -> Exp
     sources.into_iter().map(backup).collect()
 }
 
-/// What the copies in `to` must hold, when `expected` is what their originals hold.
+/// The expected content of the copies in `to`, from the expected content of their originals.
 fn of_copies(to: &TestRepo, expected: &Expected) -> Expected {
     let held = |backup: Backup| {
         let source = expected.get(&backup.original_id()).unwrap();
@@ -135,7 +135,7 @@ fn packs(repo: &TestRepo) -> u64 {
 }
 
 #[test]
-fn copies_hold_what_the_originals_hold() {
+fn copies_have_the_content_of_their_originals() {
     for (from, to) in pairs() {
         let what = format!("{:?} to {:?}", from.repository, to.repository);
         let expected = fill(&from, [source(1), source(2), MemorySource::new()]);
@@ -245,7 +245,7 @@ fn second_copy_reads_and_stores_only_what_is_new() {
 }
 
 #[test]
-fn a_copy_goes_back_and_on_without_a_second_one() {
+fn copying_back_or_onward_makes_no_second_copy() {
     let [.., (from, to)] = pairs();
     let third = TestRepo::init(None, 3);
     let expected = fill(&from, [source(1), source(2)]);
@@ -399,7 +399,7 @@ fn copy_into_repository_with_the_same_files_stores_little() {
         let before = packs(&to);
         let report = copy_all(&from, &to);
         let is_encrypted = |repo: &TestRepo| repo.repository.is_encrypted();
-        // Each key cuts large files at other places; smaller files are one chunk under every key.
+        // Chunk borders in large files depend on the key. A small file is one chunk under every key.
         let limit = if is_encrypted(&from) || is_encrypted(&to) {
             1_000_000
         } else {
@@ -484,7 +484,7 @@ fn lost_manifest_of_the_source_does_not_matter() {
     }
 }
 
-/// Stops a copy at every operation of the target or of the source, before and after it took effect.
+/// Stops a copy at every operation of the target or of the source, before and after that operation took effect.
 fn dies_at_every_operation(encrypted: bool, in_target: bool) {
     let from = TestRepo::new();
     let to = if encrypted {
@@ -569,7 +569,7 @@ fn prune_in_the_target_during_a_copy_loses_nothing() {
     for (from, to) in two_pairs() {
         let mut expected = fill(&from, [tiny(5)]);
         let _ = copy_all(&from, &to);
-        // The prune removes what the copy is about to rely on.
+        // The prune removes data that the copy is about to rely on.
         let gone = to.backups().unwrap()[0].id;
         expected.extend(fill(&from, [tiny(6)]));
         let probe = to.fork(40);

@@ -17,7 +17,7 @@ fn tiny(seed: u64) -> MemorySource {
         .folder("d")
         .file("d/shared", noise(1, 2000))
         .with("l", Thing::Link(b"e".to_vec()));
-    // Another time, or the files would pass for those of the backup before.
+    // A different time: otherwise the files would count as unchanged since the last backup.
     let time = 1_400_000_000 + seed.cast_signed();
     let inline = Thing::File(format!("inline {seed}").into());
     source.insert("d/inline", inline, time, Behaviour::Honest);
@@ -45,7 +45,7 @@ fn two_backups(encrypted: bool) -> (TestRepo, Expected) {
     (repo, expected)
 }
 
-/// Stops `work` at every operation, before and after it took effect, and lets `verify` look at what survives.
+/// Stops `work` at every operation, before and after that operation took effect, and calls `verify` with the remaining repository.
 fn at_every_operation(
     repo: &TestRepo,
     work: impl Fn(&TestRepo) -> br_core::Result<()>,
@@ -81,7 +81,7 @@ fn at_every_operation(
     }
 }
 
-/// The listed backups, when all that are not in `before` must be `new`.
+/// The listed backups and their content: a backup that is not in `before` must have the content `new`.
 fn listed(what: &str, repo: &TestRepo, before: &Expected, new: &MemorySource) -> Expected {
     let listed = repo
         .backups()
@@ -126,7 +126,7 @@ fn a_backup_dies(encrypted: bool) {
     });
 }
 
-/// Nothing is left that nothing needs.
+/// Asserts that the repository has no unused objects.
 fn assert_clean(what: &str, repo: &TestRepo) {
     let findings = repo.check().unwrap().findings;
     assert!(
@@ -247,7 +247,7 @@ fn crash_of_delete_at_any_point_is_atomic() {
     });
 }
 
-/// A repository in which a prune has all it can have to do: unused packs, thin ones, moves of before, leftovers.
+/// A repository in which a prune has every kind of work: unused packs, packs with little used data, earlier moves, leftovers.
 fn much_to_prune() -> (TestRepo, Expected) {
     let repo = TestRepo::new();
     let mut all = Expected::new();
@@ -271,10 +271,10 @@ fn much_to_prune() -> (TestRepo, Expected) {
         all.insert(id, source);
         ids.push(id);
     }
-    // Packs of the first are moved once already.
+    // Moves the used chunks of the first backup to other packs.
     repo.delete(&ids[..1]).unwrap();
     let _ = repo.prune().unwrap();
-    // The one whose packs the others share, and one in between.
+    // The next prune has work: the backup whose packs the others share is deleted, and a later one.
     repo.delete(&[ids[1], ids[3]]).unwrap();
     for id in [ids[0], ids[1], ids[3]] {
         all.remove(&id);
@@ -452,7 +452,7 @@ fn data_of_crashed_backup_is_not_stored_again() {
     }
 }
 
-/// Symptom: after Ctrl-C the last packs were stored a second time, as the journal did not have them yet.
+/// Symptom: after Ctrl-C the last packs were stored a second time, because the journal did not name them yet.
 #[test]
 fn pack_missing_from_journal_is_not_stored_again() {
     let source = MemorySource::new()

@@ -1,4 +1,4 @@
-//! Stored bytes are altered, shortened, lost or swapped: it is noticed, named, and costs no more than it must.
+//! Stored bytes are altered, truncated, lost or swapped: br detects the damage, names it, and loses only the data that it affects.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -72,7 +72,7 @@ struct Noticed {
     found: bool,
 }
 
-/// Opens, lists, checks and reads everything. Whatever is read is right, or an error.
+/// Opens, lists, checks and reads everything. Each read must return the right content or an error.
 fn look(what: &str, whole: &Whole, key: &str, bytes: Option<Vec<u8>>, seed: u64) -> Noticed {
     let copy = whole.repo.fork(seed);
     copy.set_object(key, bytes);
@@ -137,7 +137,7 @@ fn look(what: &str, whole: &Whole, key: &str, bytes: Option<Vec<u8>>, seed: u64)
     seen
 }
 
-/// Everything that can become of an object.
+/// Every way in which an object is damaged here.
 pub(crate) fn damages(whole: &Whole, key: &str) -> Vec<(String, Option<Vec<u8>>)> {
     let bytes = whole.repo.object(key);
     let mut all = vec![
@@ -192,8 +192,8 @@ fn every_damage_is_noticed(encrypted: bool) {
         for (number, (how, bytes)) in damages(&whole, key).into_iter().enumerate() {
             let what = format!("{key} {how}");
             let seen = look(&what, &whole, key, bytes.clone(), 1000 + number as u64);
-            // The newest entry of the log has no successor that would miss it: a backup less is listed, unless this machine
-            // remembers the entry. The remaining manifest has a separate line.
+            // No later entry shows that the newest log entry is lost. So one backup less is listed, unless this machine remembers the
+            // entry. `check` has a separate finding for the manifest of that backup.
             if *key == last_log && bytes.is_none() {
                 assert!(
                     seen.unlisted && seen.lost.is_empty(),
@@ -223,7 +223,7 @@ fn every_damage_is_noticed(encrypted: bool) {
                 seen.lost, seen.texts
             );
             let name = key.rsplit('/').next().unwrap();
-            // A key slot that is gone has no name.
+            // A lost key slot cannot be named: no other object refers to it.
             let name = match (key.split('/').next(), &bytes) {
                 (Some("keys"), None) => "no key slot",
                 _ => name,
@@ -254,12 +254,12 @@ fn every_damage_is_detected_and_named_in_encrypted_repository() {
     every_damage_is_noticed(true);
 }
 
-/// The files of the second backup that use a pack of data. Which pack a chunk is in shows when the pack is gone.
+/// The files of the second backup that use a pack of data: those that cannot be restored without the pack.
 fn lost_without(whole: &Whole, key: &str) -> BTreeSet<String> {
     let lost = look("probe", whole, key, None, 5).lost.into_iter();
     let of_second = lost.filter(|(number, _)| *number == 1);
     let of_second: BTreeSet<_> = of_second.map(|(_, path)| path).collect();
-    // Without tree nodes nothing is known about the entries, including their inline content.
+    // Without tree nodes, br knows no entries, and so no inline content either.
     if of_second.contains("d/inline") {
         BTreeSet::new()
     } else {
@@ -401,7 +401,7 @@ fn a_check_names_the_files_that_are_lost() {
 fn chunk_stored_twice_survives_loss_of_one_copy() {
     let (one, all) = (TestRepo::new(), source());
     let other = one.reopen(2);
-    // Both begin with an empty repository and store the same.
+    // Both begin with an empty repository and store the same data.
     let operations = {
         let probe = one.fork(9);
         let _ = probe.backup(&all).unwrap();
@@ -562,7 +562,7 @@ fn a_check_names_each_damaged_file_once_with_its_backups() {
     }
 }
 
-/// A pack that was overwritten with zeros has its length and nothing else.
+/// A pack that was overwritten with zeros has the right length, but no valid header or footer.
 #[test]
 fn a_check_without_data_reads_headers_and_footers_on_a_disk() {
     let whole = whole(false);
@@ -598,7 +598,7 @@ fn a_check_without_data_reads_headers_and_footers_on_a_disk() {
     }
 }
 
-/// A program that chooses advice needs the kind of object, but the error about a chunk that is in no pack named none.
+/// Symptom: the error about a chunk that is in no pack named no kind of object. A program needs that kind to choose its advice.
 #[test]
 fn error_about_lost_chunk_names_pack_as_object_kind() {
     let whole = whole(false);

@@ -1,4 +1,4 @@
-//! What changed a little in a large file is stored as a difference, and is as safe as everything else.
+//! Small changes in a large file are stored as deltas. They are as safe as other data.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +23,7 @@ fn options(host: &str) -> BackupOptions {
     TestRepo::options(host).with_deltas(Some(true))
 }
 
-/// A file, changed at another time than the one before.
+/// A version of a file; each version has a different time.
 fn version(number: i64, content: Vec<u8>) -> MemorySource {
     let mut source = MemorySource::new().file("small", "small");
     source.insert(
@@ -145,29 +145,29 @@ fn moved_grown_and_unrelated_content_is_restored() {
         })
     };
     for (what, content) in [
-        ("something was put in", insert(1_000_000, 100)),
-        ("much was put in", insert(1_000_000, 2_000_000)),
-        ("it begins with something else", insert(0, 10)),
+        ("some bytes were inserted", insert(1_000_000, 100)),
+        ("many bytes were inserted", insert(1_000_000, 2_000_000)),
+        ("some bytes were inserted at the start", insert(0, 10)),
         (
-            "something was cut out",
+            "a part was removed",
             with(&|content| drop(content.drain(5_000..1_500_000))),
         ),
         ("it grew", with(&|content| content.extend(noise(3, 50_000)))),
         (
-            "it was cut short",
+            "it was truncated",
             with(&|content| content.truncate(100_000)),
         ),
         ("it is another file", noise(9, 3 << 20)),
         (
-            "it was turned around",
+            "it was rotated",
             with(&|content| content.rotate_left(1 << 20)),
         ),
         (
-            "it is twice the same",
+            "it was doubled",
             with(&|content| content.extend_from_within(..)),
         ),
         (
-            "all of it is a little different",
+            "bytes changed everywhere",
             with(&|content| scatter(content, 5000, 3)),
         ),
         ("it is empty", Vec::new()),
@@ -184,7 +184,7 @@ fn moved_grown_and_unrelated_content_is_restored() {
     }
 }
 
-/// What never says that a file is unchanged may still be compared.
+/// br compares the entries of a source with the base, even if the source never reports an entry as unchanged.
 #[test]
 fn a_stream_is_compared_with_the_one_before() {
     let repo = TestRepo::new();
@@ -319,7 +319,7 @@ fn either_copy_of_delta_base_is_sufficient() {
     }
 }
 
-/// A check that reads only some packs says what all suffers from the damage that it finds.
+/// A check that reads only some packs names every file that the damage affects.
 #[test]
 fn partial_check_names_deltas_with_damaged_base() {
     let (repo, all) = two_versions(false);
@@ -343,7 +343,7 @@ fn partial_check_names_deltas_with_damaged_base() {
     assert!(found > 0, "at least one partial check reads the pack");
 }
 
-/// The earlier version is deleted and pruned while a backup makes differences from it.
+/// The earlier version is deleted and pruned while a backup stores deltas against it.
 #[test]
 fn prune_during_backup_keeps_delta_bases() {
     let (repo, all) = two_versions(false);
@@ -355,17 +355,17 @@ fn prune_during_backup_keeps_delta_bases() {
     let third = version(3, content);
     let probe = repo.fork(9);
     let _ = probe.backup_with(&third, &options("host")).unwrap();
-    let doomed: Vec<BackupId> = all.keys().copied().collect();
+    let deleted: Vec<BackupId> = all.keys().copied().collect();
     let conflicts = AtomicU64::new(0);
     for n in steps(0..probe.faults.count()) {
         let one = repo.fork(100 + n);
         let other = one.reopen(200 + n);
         one.faults.before(n, {
-            let (other, doomed) = (other.clone(), doomed.clone());
+            let (other, deleted) = (other.clone(), deleted.clone());
             move || {
                 Box::pin(async move {
                     let context = &other.context;
-                    let plan = delete::plan(&other.repository, doomed, context).await;
+                    let plan = delete::plan(&other.repository, deleted, context).await;
                     delete::delete(&other.repository, &plan.unwrap(), context)
                         .await
                         .unwrap();
@@ -465,14 +465,14 @@ fn damage_to_unused_data_is_note() {
     let repo = TestRepo::new();
     let file = |seed| noise(seed, 2 << 20);
     let both = MemorySource::new().file("a", file(1)).file("b", file(2));
-    let doomed = repo.backup(&both).unwrap().backup.id;
+    let deleted = repo.backup(&both).unwrap().backup.id;
     let kept = MemorySource::new().file("a", file(1));
     let id = repo
         .backup_with(&kept, &options("other"))
         .unwrap()
         .backup
         .id;
-    repo.delete(&[doomed]).unwrap();
+    repo.delete(&[deleted]).unwrap();
     let sizes = repo.sizes().into_iter();
     let (pack, len) = sizes
         .filter(|(key, _)| key.starts_with("packs/"))

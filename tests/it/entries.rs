@@ -1,4 +1,5 @@
-//! Sources that say odd things: whatever backs up as complete can be listed, dumped and restored, and nothing spoils its neighbours.
+//! Sources with invalid entries: a backup that counts as complete can be listed, dumped and restored, and an invalid entry does not affect
+//! other entries.
 
 use std::io::{self, Cursor, Read};
 use std::sync::{Arc, Mutex};
@@ -111,10 +112,10 @@ fn list(repo: &TestRepo, id: BackupId) -> Vec<Entry> {
     })
 }
 
-/// What makes an entry odd.
+/// A change that makes an entry invalid.
 type Change = fn(&mut Entry);
 
-/// A writer whose bytes can be looked at later.
+/// A writer whose bytes the test can read later.
 #[derive(Debug, Clone, Default)]
 struct Shared(Arc<Mutex<Vec<u8>>>);
 
@@ -184,8 +185,8 @@ fn neighbours() -> Given {
         .and(file("a/good", 3, Vec::new()), b"abc")
 }
 
-/// Symptom: a mode with the bits of the file's type, and the like, made a backup that could not be listed, including its other entries.
-/// Cause: the writer knew fewer rules than the reader. Metadata is left out and named now, and the content is kept.
+/// Symptom: after one entry with invalid metadata, such as a mode with the bits of the file type, the whole backup could not be listed.
+/// Cause: the writer checked fewer rules than the reader. Fix: br drops invalid metadata, names it, and keeps the content.
 #[test]
 fn invalid_metadata_is_left_out_and_content_is_kept() {
     let xattr = |name: &[u8], len| Xattr {
@@ -309,8 +310,8 @@ fn a_source_that_breaks_the_order_of_paths_is_refused_before_anything_is_committ
     );
 }
 
-/// Symptom: content that was shorter or longer than announced was stored as if all were well, and longer content of a sparse file
-/// made an unreadable backup.
+/// Symptom: content that was shorter or longer than announced was stored without a warning, and longer content of a sparse file made the
+/// backup unreadable.
 #[test]
 fn content_with_unexpected_length_is_stored_and_marked() {
     let hole = |offset, len| vec![Extent { offset, len }];
@@ -337,7 +338,7 @@ fn content_with_unexpected_length_is_stored_and_marked() {
     }
 }
 
-/// Symptom: a source with default times got the old content for the new one.
+/// Symptom: if a source gave default times, the backup had the old content of a changed file.
 #[test]
 fn source_without_change_evidence_is_always_read() {
     let repo = TestRepo::new();
@@ -353,7 +354,7 @@ fn source_without_change_evidence_is_always_read() {
     assert_eq!(second.changes.files_unchanged, 0);
 }
 
-/// Owners with names of thousands of bytes, and paths of tens of thousands, fill nodes faster than their number says.
+/// Owner names of thousands of bytes, and paths of tens of thousands, fill a node long before it has its maximum number of entries.
 #[test]
 fn long_names_do_not_exceed_node_size_limit() {
     let repo = TestRepo::new();

@@ -1,4 +1,4 @@
-//! Exporting: every entry in order with its verified content, or an error that says why not.
+//! Exports: the sink gets every entry in order with its verified content, or the export ends with an error that gives the reason.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -254,7 +254,7 @@ fn scattered_chunks_are_exported_in_order() {
             let time = 1_500_000_000 + round as i64;
             source.insert(path, Thing::File(bytes.into()), time, Behaviour::Honest);
         };
-        // Later backups store what changed elsewhere; some of it is the same as something else.
+        // Later backups store changed chunks in other packs. Some of these chunks equal existing ones.
         for number in (0..2_000).filter(|number| round == 0 || number % 11 == round) {
             let bytes = content(number % 1_500, round);
             put(&format!("{:02}/{number:04}", number % 7), bytes);
@@ -300,7 +300,7 @@ fn content_may_be_left_unread() {
     let id = repo.backup(&source).unwrap().backup.id;
     let all = ExportOptions::default();
     let expected = source.files();
-    // Nothing, the start, a chunk and a bit, everything but the end.
+    // Nothing, the start, a little more than a chunk, everything but the end.
     for limit in [0, 1, 100_000, 999, 2_999_999] {
         let sums = Arc::new(Sums::default());
         let context = Context {

@@ -1,4 +1,4 @@
-//! The store does not answer for a moment: that is no damage, and nothing is taken for anything else than it is.
+//! The store fails for a moment: br does not report damage, and never returns a wrong result.
 
 use br_core::engine::diff::diff;
 use br_core::engine::restore::{RestoreOptions, restore};
@@ -14,7 +14,7 @@ fn source() -> MemorySource {
         .file("large", noise(2, 1_000_000))
 }
 
-/// Lets every operation fail once, and looks at what comes of it.
+/// Lets every operation fail once, and checks the result.
 fn at_every_operation(work: impl Fn(&TestRepo) -> br_core::Result<()>) {
     let repo = TestRepo::encrypted();
     let _ = repo.backup(&source()).unwrap();

@@ -64,7 +64,7 @@ fn forget_without_rule_is_refused() {
 }
 
 #[test]
-fn forget_spares_backup_that_another_deletion_made_the_last_one() {
+fn forget_keeps_backup_that_another_deletion_made_the_last_one() {
     let (repo, all) = repo_with(3);
     let plan = plan(&repo, last(1));
     // Another process deletes what the plan keeps.
@@ -74,7 +74,7 @@ fn forget_spares_backup_that_another_deletion_made_the_last_one() {
 }
 
 #[test]
-fn forget_spares_backup_that_was_pinned_after_the_plan() {
+fn forget_keeps_backup_that_was_pinned_after_the_plan() {
     let (repo, all) = repo_with(3);
     let plan = plan(&repo, last(1));
     let pin = LabelChange::default().with_pinned(true);

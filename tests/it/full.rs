@@ -116,7 +116,7 @@ fn backup_on_full_disk_continues_after_space_is_freed() {
     );
 }
 
-/// Files below a folder whose names are wanted.
+/// Counts the files below a folder that have a wanted name.
 fn count(folder: &Path, wanted: &dyn Fn(&str) -> bool) -> usize {
     let items = fs::read_dir(folder).unwrap().map(|item| item.unwrap());
     let count = |item: fs::DirEntry| {
@@ -195,7 +195,7 @@ fn restore_on_full_disk_reports_missing_files() {
     }
 }
 
-/// Takes every byte that is left.
+/// Fills the file system completely.
 fn fill(path: &Path) {
     use std::io::Write as _;
     let mut file = fs::File::create(path).unwrap();
@@ -233,11 +233,11 @@ fn prune_all(repository: &Repository, context: &Context) -> br_core::Result<prun
     })
 }
 
-/// With no byte free nothing could be written, so nothing could be deleted either.
+/// Symptom: on a disk without a free byte, br could write no log entry, so it could delete nothing.
 #[test]
 fn delete_and_prune_work_on_completely_full_disk() {
-    // A pack of four files is freed, and a pack of eight files is partly in use: nothing must be copied, or some data, or more data
-    // than there is space for.
+    // The prune frees a pack of four files. Of a pack of eight files, some are still used: the prune must copy nothing, some data, or more
+    // data than there is space for.
     for (kept, with_reserve) in [(0..0, true), (6..8, true), (2..8, true), (6..8, false)] {
         let Some(small) = Tmpfs::new(36) else { return };
         let context = Context::system();
@@ -256,21 +256,21 @@ fn delete_and_prune_work_on_completely_full_disk() {
             .fold(MemorySource::new(), file)
             .file("own", noise(99, 1 << 20));
         let alone = (20..24).fold(MemorySource::new(), file);
-        let doomed = [
-            back_up(&files(8), "doomed").unwrap(),
+        let deleted = [
+            back_up(&files(8), "deleted").unwrap(),
             back_up(&alone, "alone").unwrap(),
         ];
         let id = back_up(&other, "kept").unwrap();
         let what = format!("{kept:?}, reserve {with_reserve}");
         if !with_reserve {
             // Deleted while there was space; then the reserve was used up.
-            delete_backups(&repository, &doomed, &context).unwrap();
+            delete_backups(&repository, &deleted, &context).unwrap();
             fs::remove_file(small.at("repository/reserve")).unwrap();
         }
         fill(&small.at("filler"));
         assert_eq!(available(&small), 0, "{what}");
         if with_reserve {
-            delete_backups(&repository, &doomed, &context).unwrap();
+            delete_backups(&repository, &deleted, &context).unwrap();
             fill(&small.at("more"));
             assert_eq!(available(&small), 0, "{what}");
         }

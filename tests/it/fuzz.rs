@@ -21,26 +21,26 @@ fn whole() -> &'static TestRepo {
     static WHOLE: OnceLock<TestRepo> = OnceLock::new();
     WHOLE.get_or_init(|| {
         let repo = TestRepo::new();
-        let doomed = repo
+        let deleted = repo
             .backup(&source().file("more", noise(2, 9000)))
             .unwrap()
             .backup
             .id;
         let _ = repo.backup(&source()).unwrap();
-        repo.delete(&[doomed]).unwrap();
+        repo.delete(&[deleted]).unwrap();
         let _ = repo.prune().unwrap();
         repo
     })
 }
 
-/// What becomes of an object.
+/// A change of an object's bytes.
 #[derive(Debug, Clone)]
 enum Change {
     Replace(Vec<u8>),
     Overwrite(Index, Vec<u8>),
     Insert(Index, Vec<u8>),
     Cut(Index, Index),
-    /// The header stays: what follows is read further.
+    /// Keeps the header, so that the reader decodes the bytes after it.
     KeepHeader(Vec<u8>),
 }
 

@@ -4,7 +4,7 @@ use br_core::ErrorKind;
 use br_testkit::{MemorySource, TestRepo, block_on, noise};
 
 #[test]
-fn expected_head_is_found_unless_the_log_went_back_or_was_replaced() {
+fn expected_head_is_found_unless_the_log_was_rolled_back_or_replaced() {
     let repo = TestRepo::new();
     let backup = |repo: &TestRepo, n: u64| {
         let source = MemorySource::new().file("f", noise(n, 1_000));
@@ -31,7 +31,7 @@ fn expected_head_is_found_unless_the_log_went_back_or_was_replaced() {
         ErrorKind::Damaged,
         "the log ends before: {error}"
     );
-    // Another history of the same length, and one spliced in from it.
+    // Another history of the same length, and then a log with one entry from that history.
     for n in 100..170 {
         backup(&fork, n);
     }

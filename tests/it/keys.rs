@@ -107,7 +107,7 @@ fn handle_whose_key_was_removed_changes_no_keys() {
     let _ = add(&repo, SECOND, "second").unwrap();
     let second = open(&repo, SECOND, 2).unwrap();
     let _ = remove(&second, "first").unwrap();
-    // So many entries that the removal is only in a checkpoint.
+    // Enough entries that a reader sees the removal only in a checkpoint.
     for _ in 0..40 {
         let _ = backup(&second, 0).unwrap();
     }
@@ -182,9 +182,9 @@ fn new_objects_have_the_new_master_key_and_old_backups_stay_readable() {
         let number = u8::from(key != log_key(3));
         assert_eq!(changed.object(&key)[24], number, "{key}");
     }
-    // The handle from before cannot go on.
+    // The handle that was opened before the change cannot write.
     assert_eq!(backup(&repo, 8).unwrap_err().kind(), ErrorKind::Password);
-    // The old slots, put back, open the repository, but not its log.
+    // If the old key slots are restored, the old password opens the repository, but br cannot read its log.
     for (key, bytes) in kept.iter().filter(|(key, _)| key.starts_with("keys/")) {
         changed.set_object(key, Some(bytes.to_vec()));
     }
@@ -232,7 +232,7 @@ fn log_that_continues_with_an_old_master_key_is_refused() {
     let (_, _) = rotate(&repo, FIRST).unwrap();
     let changed = open(&repo, FIRST, 2).unwrap();
     let next = last_log(&changed) + 1;
-    // Entries of a process that still has only the old master key: the ordinary ones up to this number, a checkpoint among them.
+    // A process that has only the old master key writes all entries up to this number, including a checkpoint.
     while last_log(&fork) < 32 {
         let _ = backup(&fork, 5).unwrap();
     }
@@ -361,7 +361,7 @@ fn interrupted_change_of_keys_leaves_a_password_that_can_repeat_it() {
                     _ => change(&opened),
                 };
                 match again {
-                    // The key is there, or gone.
+                    // The command already added or removed the key before it was interrupted.
                     Err(error) => {
                         assert!(["add", "remove"].contains(&name), "{place}: {error}");
                         assert_eq!(error.kind(), ErrorKind::Invalid, "{place}: {error}");
@@ -385,9 +385,9 @@ fn interrupted_change_of_keys_leaves_a_password_that_can_repeat_it() {
     }
 }
 
-/// As after an answer that was lost: the store did what the command takes for failed, and the command goes on.
+/// As when a response is lost: the store executed the request, the command sees an error and continues.
 #[test]
-fn failed_request_during_a_change_of_keys_locks_nobody_out() {
+fn failed_request_during_a_change_of_keys_leaves_a_usable_key() {
     let (base, sources) = filled();
     let _ = add(&base, SECOND, "second").unwrap();
     // The next log entry, or the one after it, is a checkpoint: also under a new master key.

@@ -9,7 +9,7 @@ use futures::FutureExt as _;
 
 use crate::damage::{chain, source, whole};
 
-/// `br.json` with another version, as its writer would sign it.
+/// `br.json` with another version, and with the right checksum.
 fn config_with_version(repo: &TestRepo, major: u64, minor: u64) -> Vec<u8> {
     let mut json: serde_json::Value = serde_json::from_slice(&repo.object("br.json")).unwrap();
     json["version"] = serde_json::json!({"major": major, "minor": minor});
@@ -118,7 +118,7 @@ fn configuration_replaced_by_unencrypted_one_is_detected() {
 }
 
 #[test]
-fn passwords() {
+fn wrong_or_unneeded_password_is_refused() {
     let encrypted = whole(true).repo;
     for wrong in [
         None,
@@ -143,8 +143,8 @@ fn passwords() {
     );
 }
 
-/// Symptom: `br init` was advised, and then refused as the folder was not empty. Cause: a missing `br.json` always counted as
-/// "no repository". Fix: br looks at the other objects.
+/// Symptom: if `br.json` was lost, the hint was to run `br init`, which then failed because the folder was not empty. Cause: a missing
+/// `br.json` always counted as "no repository". Fix: br looks at the other objects.
 #[test]
 fn repository_without_configuration_is_damaged_not_missing() {
     for encrypted in [false, true] {

@@ -1,4 +1,4 @@
-//! Removing what nothing uses, and nothing else.
+//! A prune removes unused data, and nothing else.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -49,15 +49,15 @@ fn prune_removes_nothing_if_all_data_is_used() {
 fn prune_executes_its_plan() {
     let repo = TestRepo::new();
     let (big, small) = (files(0..40, 50_000), files(0..4, 50_000));
-    let doomed = back_up(&repo, &big, "doomed");
+    let deleted = back_up(&repo, &big, "deleted");
     let kept = back_up(&repo, &small, "kept");
     let alone = back_up(&repo, &files(100..110, 20_000), "alone");
-    repo.delete(&[doomed, alone]).unwrap();
+    repo.delete(&[deleted, alone]).unwrap();
     let before = repo.sizes();
     let options = TestRepo::thorough();
     let planned = block_on(plan(&repo.repository, &options, &repo.context)).unwrap();
     assert_eq!(repo.sizes(), before, "planning changes nothing");
-    // Data of `doomed` is partly used, the rest is not at all.
+    // Some data of `deleted` is still used. The data of `alone` is not used at all.
     assert_eq!(planned.packs_rewritten, 1, "{planned:?}");
     assert!(planned.packs_unused >= 2, "{planned:?}");
     assert_eq!(
@@ -101,9 +101,9 @@ fn small_amount_of_unused_data_is_kept() {
     let whole = files(0..50, 20_000);
     let mut most = whole.clone();
     most.remove("f007");
-    let doomed = back_up(&repo, &whole, "doomed");
+    let deleted = back_up(&repo, &whole, "deleted");
     let kept = back_up(&repo, &most, "kept");
-    repo.delete(&[doomed]).unwrap();
+    repo.delete(&[deleted]).unwrap();
     let lenient = PruneOptions::default()
         .with_max_unused(0.10)
         .with_grace(Duration::ZERO);
@@ -125,7 +125,7 @@ fn small_amount_of_unused_data_is_kept() {
 fn chunks_that_moved_again_and_again_are_found() {
     let repo = TestRepo::new();
     let mut hosts = Vec::new();
-    // Each prune uses a part of the data of the one before.
+    // Each backup uses half of the files of the backup before.
     for n in 0..6 {
         let source = files(0..(1 << (6 - n)), 3_000);
         hosts.push((back_up(&repo, &source, &format!("host{n}")), source));
@@ -218,15 +218,15 @@ fn young_unknown_packs_are_kept() {
 #[test]
 fn nothing_is_pruned_from_a_damaged_repository() {
     let repo = TestRepo::new();
-    let doomed = back_up(&repo, &files(0..20, 5_000), "a");
+    let deleted = back_up(&repo, &files(0..20, 5_000), "a");
     back_up(&repo, &files(10..30, 5_000), "b");
-    repo.delete(&[doomed]).unwrap();
+    repo.delete(&[deleted]).unwrap();
     for key in repo
         .keys()
         .into_iter()
         .filter(|key| key.starts_with("index/") || key.starts_with("manifests/"))
     {
-        if key.contains(&doomed.to_string()) {
+        if key.contains(&deleted.to_string()) {
             continue;
         }
         let fork = repo.fork(3);
@@ -241,9 +241,9 @@ fn nothing_is_pruned_from_a_damaged_repository() {
 #[test]
 fn a_pack_that_cannot_be_copied_stops_the_prune_before_it_removes_anything() {
     let repo = TestRepo::new();
-    let doomed = back_up(&repo, &files(0..20, 5_000), "a");
+    let deleted = back_up(&repo, &files(0..20, 5_000), "a");
     let kept = back_up(&repo, &files(10..15, 5_000), "b");
-    repo.delete(&[doomed]).unwrap();
+    repo.delete(&[deleted]).unwrap();
     let packs: Vec<_> = repo
         .keys()
         .into_iter()
@@ -265,14 +265,15 @@ fn a_pack_that_cannot_be_copied_stops_the_prune_before_it_removes_anything() {
     assert_eq!(repo.files(kept).unwrap().len(), 5);
 }
 
-/// A prune that met a commit in each attempt copied everything again, and left all but the last copy behind.
+/// Symptom: if another writer committed during each attempt, a prune copied all used chunks again, and left every copy but the last one in
+/// the store.
 #[test]
 fn a_prune_that_loses_races_copies_once() {
     let repo = TestRepo::new();
     let (whole, kept) = (files(0..60, 40_000), files(0..20, 40_000));
-    let doomed = back_up(&repo, &whole, "doomed");
+    let deleted = back_up(&repo, &whole, "deleted");
     let kept_id = back_up(&repo, &kept, "kept");
-    repo.delete(&[doomed]).unwrap();
+    repo.delete(&[deleted]).unwrap();
     let condemn = {
         let probe = repo.fork(9);
         let _ = probe.prune().unwrap();
@@ -350,7 +351,7 @@ fn unreferenced_segments_and_manifests_have_same_grace_as_packs() {
     let kept = back_up(&repo, &files(0..5, 5_000), "kept");
     let lost = back_up(&repo, &files(5..9, 5_000), "lost");
     let last = repo.keys().into_iter().rfind(|key| key.starts_with("log/"));
-    // The log entry of the second backup is gone: this machine cannot know about it.
+    // The log entry of the second backup is lost, so this machine does not know the backup.
     repo.set_object(&last.unwrap(), None);
     let before = repo.keys();
     let planned = block_on(plan(

@@ -1,4 +1,4 @@
-//! What can be rebuilt: the index from packs, the backup list from manifests.
+//! Repairs: `check` rebuilds the index from the packs, and the backup list from the manifests.
 
 use br_core::ErrorKind;
 use br_core::engine::check::{CheckOptions, ReadData, check};
@@ -184,13 +184,13 @@ fn a_log_damaged_before_a_checkpoint_does_not_matter() {
 #[test]
 fn rebuilt_log_keeps_moved_chunks() {
     let repo = TestRepo::new();
-    let doomed = repo
+    let deleted = repo
         .backup(&source().file("surplus", noise(9, 300_000)))
         .unwrap()
         .backup
         .id;
     let kept = repo.backup(&source()).unwrap().backup.id;
-    repo.delete(&[doomed]).unwrap();
+    repo.delete(&[deleted]).unwrap();
     let _ = repo.prune().unwrap();
     let last = repo
         .keys()
@@ -393,16 +393,16 @@ fn machine_that_saw_newer_entry_refuses_older_log() {
         remember(&repo, dir.path());
         repo
     };
-    // Only the last entry is gone; everything was set back; everything is gone.
+    // The last log entry is lost; the whole repository was rolled back; all log entries are lost.
     let cut = repo.fork(4);
     cut.set_object(&last, None);
-    assert_all_refuse("the last entry is gone", &open(&cut, 5), first);
-    assert_all_refuse("the repository was set back", &open(&before, 6), first);
+    assert_all_refuse("the last entry is lost", &open(&cut, 5), first);
+    assert_all_refuse("the repository was rolled back", &open(&before, 6), first);
     let emptied = repo.fork(7);
     for key in emptied.keys().iter().filter(|key| *key != "br.json") {
         emptied.set_object(key, None);
     }
-    assert_all_refuse("everything is gone", &open(&emptied, 8), first);
+    assert_all_refuse("all entries are lost", &open(&emptied, 8), first);
     // Other writers continued: the entry number is used again, for a different entry.
     let other = before.fork(9);
     back_up(&other, 4);
@@ -413,24 +413,24 @@ fn machine_that_saw_newer_entry_refuses_older_log() {
     let error = open(&worse, 12).backups().unwrap_err();
     assert!(chain(&error).contains("rolled back"), "{}", chain(&error));
 
-    let mended = open(&cut, 13);
-    let report = repair_log(&mended);
+    let repaired = open(&cut, 13);
+    let report = repair_log(&repaired);
     assert!(report.is_sound(), "{:?}", report.findings);
-    let listed: Vec<_> = mended.backups().unwrap().iter().map(|b| b.id).collect();
+    let listed: Vec<_> = repaired.backups().unwrap().iter().map(|b| b.id).collect();
     assert_eq!(
         listed,
         [first, second],
         "the backup is recovered from its manifest"
     );
-    back_up(&mended, 5);
+    back_up(&repaired, 5);
     assert_eq!(
         cut.reopen(14).backups().unwrap().len(),
         3,
         "other readers see the backup too"
     );
-    let _ = mended.prune().unwrap();
-    assert!(mended.check().unwrap().is_sound());
-    assert_eq!(mended.files(second).unwrap(), small(3).files());
+    let _ = repaired.prune().unwrap();
+    assert!(repaired.check().unwrap().is_sound());
+    assert_eq!(repaired.files(second).unwrap(), small(3).files());
 }
 
 #[test]
@@ -466,7 +466,7 @@ fn local_state_does_not_block_repairs_and_other_writers() {
     let other = repo.reopen(2);
     remember(&other, there.path());
     back_up(&repo, 1);
-    // Away for longer than a checkpoint takes.
+    // Others write more entries than there are between two checkpoints, while this machine does not read the log.
     for seed in 10..80 {
         back_up(&other, seed % 20);
     }
@@ -633,7 +633,7 @@ fn read_all() -> CheckOptions {
     CheckOptions::default().with_data(ReadData::All)
 }
 
-/// Was: after a flipped bit every backup of the same data was as unrestorable as the first, a full one included.
+/// Symptom: after a bit flipped in a pack, no later backup of the same data could be restored either, not even a full one.
 #[test]
 fn next_backup_stores_data_again_that_reader_found_damaged() {
     let restore: fn(&TestRepo, BackupId) = |repo, id| {
@@ -691,7 +691,7 @@ fn repair_keeps_intact_data_and_next_backup_completes_rest() {
         } else {
             TestRepo::new()
         };
-        // Several groups in one pack, of which one is damaged.
+        // One pack with several groups; one of the groups is damaged.
         let source = MemorySource::new()
             .folder("d")
             .file("d/a", noise(1, 3_000_000))

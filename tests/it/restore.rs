@@ -195,7 +195,7 @@ fn surplus_is_deleted_only_in_backed_up_folders() {
     );
     assert_eq!(report.failed, []);
     disk.tree()
-        .assert_same(&disk.copy("out"), "what was backed up is as it was");
+        .assert_same(&disk.copy("out"), "all backed-up entries are unchanged");
     assert!(
         beside.exists() && top.exists(),
         "siblings of a leading folder stay"
@@ -351,8 +351,8 @@ fn kept_file_gets_no_additional_hard_links() {
     );
 }
 
-/// Deletion used the paths that a backup names, and did nothing when its entries are elsewhere. A folder counts as backed up if
-/// it has an entry and is not a parent of one of the paths.
+/// Symptom: a restore looked for surplus files only below the paths that the backup names. If its entries were elsewhere, it deleted none.
+/// Fix: a folder counts as backed up if it has an entry and is not a parent of one of the paths.
 #[test]
 fn surplus_is_deleted_in_all_folders_with_entries() {
     for paths in [vec![], vec![b"db".to_vec()]] {

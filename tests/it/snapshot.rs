@@ -1,4 +1,4 @@
-//! Looking around in one backup and reading parts of its files, with few requests and few bytes.
+//! Snapshots: listing one backup and reading parts of its files, with few requests and few bytes.
 
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ fn names(entries: &[Entry]) -> Vec<String> {
     entries.iter().map(|entry| entry.path.to_string()).collect()
 }
 
-/// One file of which only the bytes outside of holes are stored.
+/// A source with one sparse file; only the bytes outside of the holes are stored.
 struct Holed(Option<(Entry, Vec<u8>)>);
 
 impl Holed {
@@ -96,11 +96,11 @@ impl ContentReader for HoledDetails {
 struct Known {
     reader: FileReader,
     bytes: Vec<u8>,
-    /// Its objects go with it.
+    /// Kept, because the objects are deleted when it is dropped.
     _repo: TestRepo,
 }
 
-/// Files of all sorts: with holes, with differences, in the entry, of very many chunks.
+/// Files that are stored in different ways: with holes, as deltas, inline in the entry, in very many chunks.
 fn known() -> Vec<Known> {
     let repo = TestRepo::new();
     let mut content = noise(1, 3 << 20);
@@ -356,28 +356,28 @@ fn kind<T>(result: Result<T>) -> ErrorKind {
 }
 
 #[test]
-fn a_prune_meanwhile_is_a_conflict_and_opening_again_helps() {
+fn read_after_a_prune_is_a_conflict_until_the_snapshot_is_opened_again() {
     let repo = TestRepo::new();
     let content = noise(1, 2 << 20);
     let keeps = MemorySource::new()
         .file("kept", content[..100_000].to_vec())
         .file("small", noise(2, 50_000));
     let kept = repo.backup(&keeps).unwrap().backup.id;
-    let doomed = MemorySource::new().file("doomed", noise(3, 4 << 20));
-    let doomed = repo.backup_with(&doomed, &TestRepo::options("other"));
-    let doomed = doomed.unwrap().backup.id;
-    let (gone, stays) = (open(&repo, doomed), open(&repo, kept));
-    let file = open_file(&gone, "doomed");
-    repo.delete(&[doomed]).unwrap();
+    let deleted = MemorySource::new().file("deleted", noise(3, 4 << 20));
+    let deleted = repo.backup_with(&deleted, &TestRepo::options("other"));
+    let deleted = deleted.unwrap().backup.id;
+    let (gone, stays) = (open(&repo, deleted), open(&repo, kept));
+    let file = open_file(&gone, "deleted");
+    repo.delete(&[deleted]).unwrap();
     let _ = repo.prune().unwrap();
 
     assert_eq!(kind(block_on(file.read_at(0, 10))), ErrorKind::Conflict);
     let error = block_on(file.read_at(0, 10)).unwrap_err();
     assert!(error.to_string().contains("open it again"), "{error}");
-    let again = repo.repository.snapshot(doomed, &repo.context);
+    let again = repo.repository.snapshot(deleted, &repo.context);
     assert_eq!(kind(block_on(again)), ErrorKind::BackupNotFound);
 
-    // Whatever the prune did to its data: it can be read, or opening it again helps.
+    // The kept backup can be read, or can be read after it is opened again, depending on what the prune moved.
     if let Err(error) =
         block_on(async { stays.open_file(&path("kept")).await?.read_at(0, 9).await })
     {
@@ -390,7 +390,7 @@ fn a_prune_meanwhile_is_a_conflict_and_opening_again_helps() {
 }
 
 #[test]
-fn damage_without_a_prune_is_damage() {
+fn unreadable_data_without_a_prune_is_reported_as_damage() {
     let repo = TestRepo::new();
     let source = MemorySource::new().file("large", noise(1, 1 << 20));
     let snapshot = open(&repo, repo.backup(&source).unwrap().backup.id);

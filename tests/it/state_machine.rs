@@ -20,7 +20,7 @@ use crate::support::cases;
 #[derive(Default)]
 struct Model {
     live: BTreeMap<BackupId, MemorySource>,
-    /// Deleted ones, of which some may come back.
+    /// Deleted backups. An undelete may bring some of them back.
     deleted: BTreeMap<BackupId, MemorySource>,
 }
 
@@ -115,7 +115,7 @@ fn source(files: &Files) -> MemorySource {
     source
 }
 
-/// Does something, and notes in the model what came of it.
+/// Runs one operation, and records its result in the model.
 async fn work_on(repo: &TestRepo, work: &Work, model: &Mutex<Model>) -> br_core::Result<()> {
     match work {
         Work::Backup { host, files } => {
@@ -131,7 +131,7 @@ async fn work_on(repo: &TestRepo, work: &Work, model: &Mutex<Model>) -> br_core:
             };
             let selectors = vec![BackupSelector::Prefix(id.to_string())];
             let plan = delete::plan(&repo.repository, selectors, &repo.context).await;
-            // Others may have been faster.
+            // Another process may have deleted the backup first.
             if !model.lock().unwrap().live.contains_key(&id) {
                 return Ok(());
             }
@@ -152,7 +152,7 @@ async fn work_on(repo: &TestRepo, work: &Work, model: &Mutex<Model>) -> br_core:
         Work::Forget(number) => {
             let last = RetentionRule::Last(KeepCount::Number(*number));
             let policy = RetentionPolicy::new(TimeZone::UTC).keep(last);
-            // Sizes are random here.
+            // Backups have random sizes here, so the newest one may look wrong.
             let options = ForgetOptions::new(policy.with_ignore_anomalies(true));
             let plan = forget::plan(&repo.repository, &options, &repo.context).await?;
             for id in forget::forget(&repo.repository, &plan, &repo.context).await? {

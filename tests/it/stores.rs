@@ -1,4 +1,4 @@
-//! The tests of each theme again, on other stores: a theme must hold wherever the objects are.
+//! Runs the tests of each theme again on other stores: they must pass on every store.
 //!
 //! The tests of a theme choose their store by the environment (`br_testkit::StoreKind`). Each test here runs one theme on one store, by
 //! running this program again.
@@ -44,7 +44,7 @@ on_store! { endpoint, br_testkit::StoreKind::Endpoint,
 
 /// Runs the tests of a theme on a store.
 fn run(theme: &str, kind: StoreKind) {
-    // Within such a run there is nothing to repeat.
+    // This process was started by such a test, and runs one theme only.
     if StoreKind::chosen().is_some() {
         return;
     }
@@ -59,7 +59,7 @@ fn run(theme: &str, kind: StoreKind) {
         command.args(["--skip", &format!("{other}::")]);
     }
     if kind == StoreKind::Endpoint {
-        // Tests on such a server wait more than they compute.
+        // Tests on a server wait more than they compute.
         command.arg("--test-threads=4");
     }
     let output = command.output().unwrap();

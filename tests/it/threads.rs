@@ -36,8 +36,8 @@ fn list(repo: &TestRepo, at: u64, message: &'static str) -> (usize, Option<Error
     listed
 }
 
-/// Symptom: a listing was cut short and looked complete. Cause: the feed ended when its channel closed, which a panic does as
-/// well. Fix: the result of the worker says how the feed ends.
+/// Symptom: an incomplete listing looked complete. Cause: the feed ended when its channel closed, and a panic of the worker closes it, too.
+/// Fix: the result of the worker says how the feed ends.
 #[test]
 fn feed_with_panicked_worker_ends_with_error() {
     let repo = whole(false).repo;
@@ -152,7 +152,7 @@ fn operation_outside_of_runtime_is_clear_error() {
 
 /// Symptom: `blocking` panicked. Cause: tokio does when a runtime starts another one and waits for it.
 #[test]
-fn blocking_inside_of_a_runtime_is_an_error_in_words() {
+fn blocking_inside_of_runtime_is_clear_error() {
     let result = block_on(async { br_core::blocking(async { 1 }) });
     let error = result.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);

@@ -1,4 +1,4 @@
-//! The shape of the workspace: who may use whom, how long files may be, who may print, and that documents keep up.
+//! Rules of the workspace: permitted dependencies between crates, the length of files, which code may print, complete documents.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::Command;
 /// Lines of a file without its tests.
 const MAX_LINES: usize = 500;
 
-/// Which crate may depend on which of ours, and how.
+/// The permitted dependencies between the crates of the workspace.
 const EDGES: [(&str, &str); 20] = [
     ("br-archive", "br-emqx"),
     ("br-core", "br-storage"),
@@ -31,7 +31,7 @@ const EDGES: [(&str, &str); 20] = [
     ("br-tests", "br-testkit"),
 ];
 
-/// Edges of tests only.
+/// Dependencies that only tests may have.
 const TEST_EDGES: [(&str, &str); 4] = [
     ("br-storage", "br-storage"),
     ("br-tests", "br-emqx"),

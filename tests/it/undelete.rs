@@ -1,4 +1,4 @@
-//! Deleted backups that come back.
+//! Undeleting backups.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ fn deleted_backups_come_back_to_their_places() {
     repo.delete(&[ids[3], ids[5]]).unwrap();
     let repo = repo.reopen(2);
     assert_eq!(candidates(&repo), [ids[0], ids[2], ids[3], ids[5]]);
-    // In an order in which the neighbours of some are still missing.
+    // In an order in which some backups come back before their neighbours.
     for at in [3, 5, 0, 2] {
         let back = undelete(&repo, &[ids[at]]).unwrap();
         assert_eq!(back, [all[at].clone()]);
@@ -111,7 +111,7 @@ fn unknown_backup_changes_nothing() {
     assert_eq!(repo.reopen(3).backups().unwrap(), all);
 }
 
-/// Either the backup is back and complete, or the prune was first and it is gone.
+/// Either the backup is listed and complete, or the prune came first and the backup stays deleted.
 #[test]
 fn prune_at_every_step_of_an_undelete_loses_no_live_backup() {
     let (repo, all, sources) = repo_with(3);

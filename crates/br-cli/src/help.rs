@@ -2,7 +2,8 @@
 //!
 //! clap prints options first and the text at the end last. [`for_long_help`] prints a command's own options first, then its
 //! examples and exit codes, then the global options; storage options appear only in `br help storage`. [`for_manual`] gives the
-//! manual the text of every option. [`examples`] and [`exit_codes`] make the end of a command's help. Invariant: this module does not change which command lines are valid.
+//! manual the text of every option. [`examples`] and [`exit_codes`] make the end of a command's help. Invariant: this module does
+//! not change which command lines are valid.
 
 use std::fmt::Write as _;
 

@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let location = Location::Local(repository);
     let repository = Repository::init(&location, &InitOptions::default(), &context).await?;
 
-    // A restore tells by the path of the source what was backed up, and what only is above it.
+    // From this path, a restore knows which folders were backed up, and which only lead to them.
     let path = folder.as_os_str().as_encoded_bytes().to_vec();
     let source = LocalSource::new(&[folder], LocalSourceOptions::default())?;
     let options = BackupOptions::new("my-host", "me", vec![path]);

@@ -76,11 +76,11 @@ pub enum Action {
     Replace,
     /// Restore: the target has its content; only mode, owner or time are set.
     Correct,
-    /// Restore: whatever the target has at its path stays unchanged.
+    /// Restore: the existing entry at its path stays unchanged.
     Keep,
     /// Restore: it is not in the backup and is deleted.
     Remove,
-    /// Restore: it is not restored, as the options say.
+    /// Restore: it is not restored, because the options exclude it.
     LeaveOut,
 }
 

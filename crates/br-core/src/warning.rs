@@ -1,4 +1,4 @@
-//! What an operation tells besides its result: [`Warning`] and [`Note`].
+//! What an operation reports in addition to its result: [`Warning`] and [`Note`].
 //!
 //! A program matches on the variants, or prints the text of [`Display`](fmt::Display). Both types gain variants over time; `kind` has
 //! a word for each of them that never changes.
@@ -12,7 +12,7 @@ use crate::model::{BackupId, EntryPath, SegmentId};
 use crate::source::ExcludeError;
 use crate::target::{MetadataWarning, TargetError};
 
-/// Something that a person should know, and that does not stop the operation.
+/// Something that the user should know, and that does not stop the operation.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Warning {
@@ -30,7 +30,7 @@ pub enum Warning {
         /// Why.
         error: io::Error,
     },
-    /// This machine cannot read which log entry was the newest, and so cannot check whether the repository was set back.
+    /// This machine cannot read which log entry was the newest, and so cannot check whether the repository was rolled back.
     NewestLogUnreadable {
         /// The file.
         path: PathBuf,
@@ -44,7 +44,7 @@ pub enum Warning {
         /// Why, in one line.
         reason: String,
     },
-    /// A backup does not use an index segment, as it cannot be read.
+    /// A backup or a copy does not use an index segment, because it cannot be read.
     SegmentSetAside {
         /// The segment.
         segment: SegmentId,
@@ -56,7 +56,7 @@ pub enum Warning {
         /// The backup.
         backup: BackupId,
     },
-    /// Backup: a file changed while it was read. The backup has what was read.
+    /// Backup: a file changed while it was read. The backup has the content that br read.
     ChangedDuringRead {
         /// The file.
         path: EntryPath,
@@ -76,7 +76,7 @@ pub enum Warning {
         /// The file.
         path: EntryPath,
     },
-    /// Backup: a line of an ignore file cannot be understood. It leaves nothing out.
+    /// Backup: a line of an ignore file is not a valid pattern. It excludes nothing.
     IgnoreLine {
         /// The file.
         path: EntryPath,
@@ -85,7 +85,7 @@ pub enum Warning {
         /// Why.
         error: ExcludeError,
     },
-    /// Backup: more lines of an ignore file cannot be understood than were reported one by one.
+    /// Backup: an ignore file has more invalid lines than were reported one by one.
     IgnoreLines {
         /// The file.
         path: EntryPath,
@@ -94,12 +94,12 @@ pub enum Warning {
     },
     /// Restore: some metadata of an entry was not set.
     Metadata(MetadataWarning),
-    /// Restore: another program created a file during the restore, and nothing may be overwritten.
+    /// Restore: another program created a file during the restore, and the restore may not overwrite files.
     CreatedDuringRestore {
         /// The file.
         path: EntryPath,
     },
-    /// Restore: a name became a separate file, as it could not be linked to the other name of the file.
+    /// Restore: a name became a separate file, because it could not be linked to the other name of the file.
     NotLinked {
         /// The name.
         path: EntryPath,
@@ -108,19 +108,19 @@ pub enum Warning {
         /// Why.
         error: TargetError,
     },
-    /// Restore: nothing was deleted, as part of the backup cannot be listed.
+    /// Restore: nothing was deleted, because part of the backup cannot be listed.
     NothingDeletedUnlisted,
-    /// Restore: nothing was deleted, as the backup does not name all entries that it could not read.
+    /// Restore: nothing was deleted, because the backup does not name all entries that it could not read.
     NothingDeletedUnread {
         /// Number of entries that the backup could not read.
         unread: u64,
     },
-    /// Restore: a folder was not emptied, as another file system is mounted there.
+    /// Restore: a folder was not emptied, because another file system is mounted there.
     MountPointKept {
         /// The folder.
         path: EntryPath,
     },
-    /// Restore: something was not deleted, as br keeps its own data there.
+    /// Restore: an entry was not deleted, because br keeps its own data there.
     OwnDataKept {
         /// Where.
         path: EntryPath,
@@ -137,7 +137,7 @@ pub enum Warning {
         /// Why.
         error: Error,
     },
-    /// Prune: there is no space to copy what is still used of some packs. They stay.
+    /// Prune: there is no space to copy the used data of some packs. The packs stay.
     NoSpaceToCopy {
         /// Number of packs.
         packs: u64,
@@ -156,7 +156,7 @@ pub enum Note {
     PatternUnused {
         /// The pattern as given.
         pattern: String,
-        /// Whether it takes back what an earlier pattern left out.
+        /// Whether it includes entries again that an earlier pattern excluded.
         is_negated: bool,
     },
     /// Backup: more exclude patterns matched nothing than were reported one by one.
@@ -232,37 +232,46 @@ impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoExclusiveCreate => f.write_str(
-                "this store does not refuse a second object of one name: make sure that no other br writes to this repository \
-                 meanwhile",
+                "this store does not refuse to overwrite an object: make sure that no other br writes to this repository at the \
+                 same time",
             ),
             Self::LogUnreadable { reason, unusable } => {
-                write!(f, "{reason}; br lists the backups whose manifests it found")?;
+                write!(f, "{reason}; br uses the backups whose manifests it found")?;
                 if *unusable > 0 {
                     write!(f, ", except {unusable} that cannot be used")?;
                 }
-                f.write_str("; deleted backups may be among them")
+                f.write_str("; these may include deleted backups")
             }
             Self::NewestLogNotSaved { error } => write!(
                 f,
-                "cannot save the number of the newest log entry on this machine: {error}"
+                "cannot save the number of the newest log entry on this machine: {error}; without it, br may not notice that the \
+                 repository was rolled back"
             ),
             Self::NewestLogUnreadable { path, error } => write!(
                 f,
-                "{} cannot be read ({error}): this time br cannot check whether the repository was rolled back",
+                "{} cannot be read ({error}): this time br cannot check whether the repository was rolled back; br tries to \
+                 write this file again",
                 path.display()
             ),
             Self::SegmentRebuilt { segment, reason } => write!(
                 f,
-                "index segment {segment} cannot be read and was rebuilt in memory: {reason}"
+                "index segment {segment} cannot be read, so br rebuilt it in memory; `check --repair-index` repairs it: {reason}"
             ),
             Self::SegmentSetAside { segment, reason } => {
-                write!(f, "index segment {segment} was set aside: {reason}")
+                write!(
+                    f,
+                    "index segment {segment} cannot be read, so br does not use it; `check --repair-index` repairs it: {reason}"
+                )
             }
             Self::PacksMissing { backup } => write!(
                 f,
-                "backup {backup} names packs that no longer exist: br walks its tree instead"
+                "backup {backup} names packs that no longer exist, so br reads its tree to find its data; `check` shows whether data \
+                 is missing"
             ),
-            Self::ChangedDuringRead { path } => write!(f, "{path} changed while it was read"),
+            Self::ChangedDuringRead { path } => write!(
+                f,
+                "{path} changed while it was read: the backup may have a mix of its old and new content"
+            ),
             Self::BaseUnreadable { error } => write!(
                 f,
                 "part of the base cannot be read, so br reads the files there again: {error}"
@@ -271,37 +280,51 @@ impl fmt::Display for Warning {
                 let reason = in_one_line(error);
                 write!(
                     f,
-                    "if this backup is interrupted, it cannot be resumed: {reason}"
+                    "br cannot write the journal, so this backup cannot be resumed if it is interrupted: {reason}"
                 )
             }
             Self::IgnoreFileNotRegular { path } => {
-                write!(f, "{path} is not a regular file: its patterns are not used")
+                write!(
+                    f,
+                    "{path} is not a regular file, so br does not use its patterns"
+                )
             }
             Self::IgnoreLine { path, line, error } => {
-                write!(f, "line {line} of {path} leaves nothing out: {error}")
+                write!(
+                    f,
+                    "line {line} of {path} is not a valid pattern, so br ignores it: {error}"
+                )
             }
             Self::IgnoreLines { path, more } => {
-                write!(f, "{more} more lines of {path} cannot be understood")
+                write!(
+                    f,
+                    "{more} more lines of {path} are not valid patterns, so br ignores them"
+                )
             }
             Self::Metadata(warning) => write!(f, "{warning}: {}", warning.source),
             Self::CreatedDuringRestore { path } => write!(
                 f,
-                "another program created {path} during the restore; br keeps that file"
+                "another program created {path} during the restore, and br keeps that file; to replace it, run `restore` again with \
+                 `--overwrite always`"
             ),
             Self::NotLinked { path, to, error } => write!(
                 f,
-                "{path} becomes a separate file, because it cannot be linked to {to}: {}",
+                "{path} is restored as a separate file, because it cannot be linked to {to}: {}",
                 in_one_line(error)
             ),
             Self::NothingDeletedUnlisted => {
-                f.write_str("nothing was deleted, because part of the backup cannot be listed")
+                f.write_str(
+                    "nothing was deleted, because part of the backup cannot be listed; `check` shows the damage",
+                )
             }
-            Self::NothingDeletedUnread { .. } => f.write_str(
-                "nothing was deleted, because the backup could not read too many entries of its source",
+            Self::NothingDeletedUnread { unread } => write!(
+                f,
+                "nothing was deleted: the backup could not read {unread} entries of its source and does not name all of them, so br \
+                 cannot know which files of the target were in the source"
             ),
             Self::MountPointKept { path } => write!(
                 f,
-                "{path} was not emptied: another file system is mounted there"
+                "{path} was not emptied: another file system is mounted there; to empty the folder, unmount it or delete its content"
             ),
             Self::OwnDataKept { path } => {
                 write!(f, "{path} was not deleted: br keeps its own data there")
@@ -312,15 +335,17 @@ impl fmt::Display for Warning {
             ),
             Self::UnfinishedNotRemoved { error } => write!(
                 f,
-                "cannot remove unfinished files and uploads: {}",
+                "cannot remove unfinished files and uploads of killed writers; the next prune tries again: {}",
                 in_one_line(error)
             ),
             Self::NoSpaceToCopy { packs } => write!(
                 f,
-                "there is no space to copy the used chunks of {packs} packs: the packs stay until a prune has enough space"
+                "there is no space to copy the used data of {packs} packs, so the packs stay; free some space and run `prune` again"
             ),
             Self::NoSpaceToFinish => {
-                f.write_str("there is no space to finish: free some space and run the prune again")
+                f.write_str(
+                    "there is no space to finish the prune: free some space and run `prune` again",
+                )
             }
             Self::Source(text) => f.write_str(text),
         }
@@ -333,11 +358,11 @@ impl fmt::Display for Note {
             Self::PatternUnused {
                 pattern,
                 is_negated: true,
-            } => write!(f, "the pattern `{pattern}` took nothing back"),
+            } => write!(f, "the pattern `{pattern}` re-included nothing"),
             Self::PatternUnused { pattern, .. } => {
-                write!(f, "the pattern `{pattern}` left nothing out")
+                write!(f, "the pattern `{pattern}` excluded nothing")
             }
-            Self::PatternsUnused { more } => write!(f, "{more} more patterns matched nothing"),
+            Self::PatternsUnused { more } => write!(f, "{more} more patterns had no effect"),
             Self::AttributesNotKept {
                 count,
                 first,
@@ -348,11 +373,12 @@ impl fmt::Display for Note {
                 match count {
                     1 => write!(
                         f,
-                        "{first} has attributes of chattr ({letters}), which are not kept"
+                        "{first} has attributes of chattr ({letters}), which a backup does not keep"
                     ),
                     _ => write!(
                         f,
-                        "{count} files and folders have attributes of chattr ({letters}), which are not kept; the first is {first}"
+                        "{count} files and folders have attributes of chattr ({letters}), which a backup does not keep; \
+                         the first is {first}"
                     ),
                 }
             }
@@ -361,7 +387,7 @@ impl fmt::Display for Note {
     }
 }
 
-/// What a source outside of this library has to say.
+/// The text of a source outside of this library.
 impl From<String> for Warning {
     fn from(text: String) -> Self {
         Self::Source(text)
@@ -374,7 +400,7 @@ impl From<&str> for Warning {
     }
 }
 
-/// What a source outside of this library has to say.
+/// The text of a source outside of this library.
 impl From<String> for Note {
     fn from(text: String) -> Self {
         Self::Source(text)
@@ -398,7 +424,7 @@ mod tests {
             (
                 Warning::ChangedDuringRead { path: path.clone() },
                 "changed_during_read",
-                "a/b changed while it was read",
+                "a/b changed while it was read: the backup may have a mix of its old and new content",
             ),
             (
                 Warning::LogUnreadable {
@@ -406,8 +432,8 @@ mod tests {
                     unusable: 2,
                 },
                 "log_unreadable",
-                "log/1 is damaged; br lists the backups whose manifests it found, except 2 that cannot be used; deleted backups \
-                 may be among them",
+                "log/1 is damaged; br uses the backups whose manifests it found, except 2 that cannot be used; these may include \
+                 deleted backups",
             ),
             (Warning::from("a text"), "source", "a text"),
         ] {
@@ -420,7 +446,7 @@ mod tests {
         };
         assert_eq!(
             note.to_string(),
-            "2 files and folders have attributes of chattr (+a, +i), which are not kept; the first is a/b"
+            "2 files and folders have attributes of chattr (+a, +i), which a backup does not keep; the first is a/b"
         );
     }
 }

@@ -19,7 +19,7 @@ use br_core::{BackupSelector, Context, InitOptions, Location, Repository, Storag
 
 const PASSWORD: &str = "golden";
 
-/// What every golden repository holds, but for the content of directories and links.
+/// The entries of every golden repository.
 const EXPECTED: [(&str, &str, u64); 8] = [
     (".", "directory", 0),
     ("empty", "file", 0),
@@ -117,7 +117,7 @@ async fn a_repository_of_version_1_0_with_deltas_is_read() {
         ("repository-1.0-deltas-encrypted", Some(PASSWORD)),
     ] {
         let latest = holds_what_is_expected(&open(name, password).await).await;
-        // One byte of `folder/large` is another one than in the backup before.
+        // One byte of `folder/large` differs from the backup before.
         let changes = latest.changes;
         assert!(changes.bytes_added > 16 << 10, "{changes:?}");
         assert!(changes.bytes_stored < 8 << 10, "{changes:?}");
@@ -182,7 +182,7 @@ fn make_tree(root: &Path) {
     assert!(link.unwrap().success());
 }
 
-/// Writes one byte of `folder/large`, behind what `gone` has as well.
+/// Writes one byte of `folder/large`, after the part that is equal to the file `gone`.
 fn change_large(root: &Path, byte: &[u8]) {
     let file = File::options().write(true).open(root.join("folder/large"));
     let file = file.unwrap();

@@ -1,4 +1,4 @@
-//! Walking real folders: order, kinds, metadata, and everything that can go wrong meanwhile.
+//! Walking real folders: order, kinds, metadata, and errors during the walk.
 
 #![expect(
     clippy::unwrap_used,
@@ -65,7 +65,7 @@ fn walk(root: &Path) -> Found {
     walk_with(root, options())
 }
 
-/// Where an absolute path is stored.
+/// The path in the backup of an absolute path.
 fn stored(path: &Path) -> EntryPath {
     EntryPath::new(&path.as_os_str().as_bytes()[1..]).unwrap()
 }
@@ -228,7 +228,7 @@ fn deep_folders_with_paths_above_path_max_are_walked() {
     assert_eq!(text, "z299");
 }
 
-/// Walks without keeping anything, and returns how many files this process had open at most.
+/// Walks without keeping entries, and returns the maximum number of files that this process had open.
 fn max_open_during(mut source: LocalSource, check: impl Fn(usize)) -> usize {
     let (mut most, mut entries) = (0, 0);
     while let Some(item) = source.next() {
@@ -254,7 +254,7 @@ fn a_folder_with_many_files() {
 }
 
 #[test]
-fn patterns_ignore_files_and_caches_leave_things_out() {
+fn patterns_ignore_files_and_cache_tags_exclude_entries() {
     let dir = tempdir();
     let root = dir.path();
     for folder in ["src/deep", "target/x", "cache"] {
@@ -297,7 +297,7 @@ fn patterns_ignore_files_and_caches_leave_things_out() {
 }
 
 #[test]
-fn a_root_is_taken_whatever_the_patterns_say() {
+fn root_is_walked_even_if_a_pattern_matches_it() {
     let dir = tempdir();
     fs::create_dir(dir.path().join("target")).unwrap();
     let excludes = Excludes::parse(["target", "/tmp"]).unwrap();
@@ -306,7 +306,7 @@ fn a_root_is_taken_whatever_the_patterns_say() {
 }
 
 #[test]
-fn another_file_system_stays_out_unless_it_was_named() {
+fn another_file_system_is_excluded_unless_it_was_named() {
     let dir = tempdir();
     let inner = dir.path().join("mounted");
     fs::create_dir(&inner).unwrap();
@@ -374,7 +374,7 @@ fn root_that_is_a_link_is_followed_and_reported() {
 }
 
 #[test]
-fn roots_that_overlap_or_collide() {
+fn overlapping_roots_are_walked_once_and_colliding_ones_refused() {
     let dir = tempdir();
     let root = dir.path();
     fs::create_dir_all(root.join("a/b")).unwrap();
@@ -466,7 +466,7 @@ fn holes_are_not_read() {
 }
 
 #[test]
-fn a_file_of_one_hole() {
+fn file_of_one_hole_has_no_data() {
     let dir = tempdir();
     File::create(dir.path().join("hole"))
         .unwrap()
@@ -525,7 +525,7 @@ fn attributes_and_acls_are_read_sorted() {
 }
 
 #[test]
-fn times_far_off() {
+fn times_before_1970_and_after_2038_are_read() {
     let dir = tempdir();
     for (name, secs) in [("before", -2_000_000_000), ("after", 5_000_000_000)] {
         let path = dir.path().join(name);
@@ -555,7 +555,7 @@ fn times_far_off() {
 }
 
 #[test]
-fn files_that_change_between_the_walk_and_the_end() {
+fn files_that_change_after_the_walk_are_reported() {
     let dir = tempdir();
     for name in [
         "grows", "shrinks", "touched", "same", "gone", "pipe", "link",
@@ -612,7 +612,7 @@ fn files_that_change_between_the_walk_and_the_end() {
 }
 
 #[test]
-fn what_vanishes_during_the_walk_is_passed_over() {
+fn entry_that_vanishes_during_the_walk_is_skipped() {
     let dir = tempdir();
     for name in ["a", "b", "c"] {
         fs::create_dir(dir.path().join(name)).unwrap();
@@ -635,7 +635,7 @@ fn what_vanishes_during_the_walk_is_passed_over() {
 }
 
 #[test]
-fn a_folder_that_may_not_be_read_is_an_entry_and_unreadable() {
+fn folder_without_read_permission_is_entry_and_unreadable() {
     if rustix::process::geteuid().is_root() {
         eprintln!("skipped: root may read everything");
         return;
@@ -658,7 +658,7 @@ fn a_folder_that_may_not_be_read_is_an_entry_and_unreadable() {
 }
 
 #[test]
-fn a_file_replaced_by_a_folder_and_the_reverse() {
+fn folder_replaced_by_link_is_unreadable() {
     let dir = tempdir();
     fs::create_dir(dir.path().join("folder")).unwrap();
     let mut source = LocalSource::new(&[dir.path().to_owned()], options()).unwrap();
@@ -677,7 +677,7 @@ fn a_file_replaced_by_a_folder_and_the_reverse() {
     assert_eq!(unreadable, [stored(&dir.path().join("folder"))]);
 }
 
-/// What a source tells besides entries.
+/// What a source reports in addition to entries.
 #[derive(Debug, Default)]
 struct Told {
     names: Vec<String>,
@@ -706,7 +706,7 @@ fn told(paths: &[PathBuf], options: LocalSourceOptions) -> Told {
     told
 }
 
-/// Symptom: one mistyped path among several made no backup at all.
+/// Symptom: with one mistyped path among several, br made no backup.
 #[test]
 fn a_missing_path_among_others_is_unreadable_and_the_others_are_walked() {
     let dir = tempdir();
@@ -788,13 +788,13 @@ fn a_pattern_that_matched_nothing_is_noted_at_the_end() {
     let excludes = Excludes::parse(["*.o", "cache/", "!keep"]).unwrap();
     let (_, notes) = walk_notes(dir.path(), options().with_excludes(excludes));
     let expected = [
-        "the pattern `cache/` left nothing out",
-        "the pattern `!keep` took nothing back",
+        "the pattern `cache/` excluded nothing",
+        "the pattern `!keep` re-included nothing",
     ];
     assert_eq!(notes, expected);
 }
 
-/// Symptom: attributes of `chattr` were lost, and nothing said so.
+/// Symptom: a backup lost the attributes of `chattr` without a message.
 #[test]
 fn attributes_of_chattr_are_reported_in_one_line() {
     let dir = tempdir();
@@ -813,22 +813,22 @@ fn attributes_of_chattr_are_reported_in_one_line() {
         return;
     }
     let b = stored(&dir.path().join("b"));
-    let one = format!("{b} has attributes of chattr (+d), which are not kept");
+    let one = format!("{b} has attributes of chattr (+d), which a backup does not keep");
     assert_eq!(notes(), [one]);
     if !chattr("+i", "c") {
         eprintln!("skipped: only root sets the attribute +i");
         return;
     }
     let two = format!(
-        "2 files and folders have attributes of chattr (+d, +i), which are not kept; the first is {b}"
+        "2 files and folders have attributes of chattr (+d, +i), which a backup does not keep; the first is {b}"
     );
     let told = notes();
     assert!(chattr("-i", "c"));
     assert_eq!(told, [two]);
 }
 
-/// Symptom: an ignore file of more than 1 MiB was cut in the middle of a line, so that `/data/tmp` became `/data`, and the folder
-/// was missing from the backup.
+/// Symptom: br cut an ignore file of more than 1 MiB in the middle of a line. So `/data/tmp` became `/data`, and the folder was missing
+/// from the backup.
 #[test]
 fn ignore_file_is_used_completely_or_reported() {
     let dir = tempdir();
@@ -868,7 +868,7 @@ fn ignore_file_is_used_completely_or_reported() {
     );
 }
 
-/// Where the system lists no more than 64 KiB of names. Symptom: such a file was missing from the backup.
+/// The system lists at most 64 KiB of attribute names. Symptom: a file with more of them was missing from the backup.
 #[test]
 fn a_file_whose_attributes_cannot_be_listed_keeps_its_content() {
     let dir = tempdir();
@@ -909,7 +909,7 @@ fn a_file_whose_attributes_cannot_be_listed_keeps_its_content() {
     assert!(missing.unwrap().contains("cannot be listed"));
 }
 
-/// Reads a file of the kernel's, and says what was announced, what came, and whether it changed.
+/// Reads a file of the kernel. Returns the announced size, the bytes that were read, and whether the file changed.
 fn read_whole(path: &str) -> (u64, Vec<u8>, bool, bool) {
     let paths = [PathBuf::from(path)];
     let (mut found, _) = collect(LocalSource::new(&paths, options()).unwrap());
@@ -921,9 +921,9 @@ fn read_whole(path: &str) -> (u64, Vec<u8>, bool, bool) {
     (entry.size(), bytes, is_same, reader.is_size_reliable())
 }
 
-/// Symptom: files of `/proc` were stored empty without a word, and those of `/sys` were said to have changed.
+/// Symptom: br stored files of `/proc` as empty without a message, and reported files of `/sys` as changed.
 #[test]
-fn files_of_the_kernel_are_read_to_their_end_whatever_their_size() {
+fn files_of_the_kernel_are_read_completely_for_any_announced_size() {
     let (size, bytes, is_same, is_reliable) = read_whole("/proc/version");
     assert_eq!(bytes, fs::read("/proc/version").unwrap());
     assert!(size == 0 && !bytes.is_empty() && is_same && !is_reliable);

@@ -61,7 +61,7 @@ fn xattr(name: &str, value: &[u8]) -> Xattr {
     }
 }
 
-/// As an engine asks: owners are set by root only.
+/// As the engine does: only root sets owners.
 fn options() -> MetadataOptions {
     MetadataOptions::default().with_owner(is_root())
 }
@@ -76,7 +76,7 @@ struct Fixture {
     cursor: Cursor,
 }
 
-/// A target with a folder next to it that must stay as it is.
+/// A target, and a folder next to it that must stay unchanged.
 fn fixture() -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("outside")).unwrap();
@@ -146,7 +146,7 @@ const ACL: &[u8] =
     \xff\xff\x10\0\x04\0\xff\xff\xff\xff\x20\0\0\0\xff\xff\xff\xff";
 
 #[test]
-fn each_kind_comes_out_with_exact_metadata() {
+fn each_kind_is_written_with_exact_metadata() {
     let mut t = fixture();
     assert!(t.cursor.make_dir(&path("d")).unwrap());
     let small = Entry {
@@ -216,7 +216,7 @@ fn each_kind_comes_out_with_exact_metadata() {
 }
 
 #[test]
-fn devices() {
+fn devices_are_created_with_their_numbers() {
     let mut t = fixture();
     let device = Device { major: 1, minor: 3 };
     let null = Entry {
@@ -247,7 +247,7 @@ fn devices() {
 }
 
 #[test]
-fn what_a_source_reads_comes_out_the_same() {
+fn entries_of_a_source_are_written_unchanged() {
     let mut t = fixture();
     let name = |bytes: &[u8]| EntryPath::new(bytes).unwrap();
     for bytes in [b"\xff\n".as_slice(), &[b'n'; 255]] {
@@ -281,10 +281,10 @@ fn what_a_source_reads_comes_out_the_same() {
 }
 
 #[test]
-fn acls_and_modes_come_out_as_stored() {
+fn acls_and_modes_are_set_as_stored() {
     let mut t = fixture();
     let root = t.at("");
-    // A default ACL of the target's folder must not leak into what is made there.
+    // New entries must not inherit a default ACL of the target's folder.
     let set = |at: &Path, name| rustix::fs::setxattr(at, name, ACL, XattrFlags::empty());
     if set(&root, "system.posix_acl_default").is_err() {
         eprintln!("skipped: no ACLs here");
@@ -394,7 +394,7 @@ fn metadata_of_existing_entries_is_corrected() {
     assert_eq!(get_xattr(&t.at("file"), "user.old"), None);
     assert_eq!(get_xattr(&t.at("dir"), "user.old"), None);
     assert_eq!(get_xattr(&t.at("file"), "user.new").is_some(), has_xattrs);
-    // Without the right to read it, the file is reached through its name.
+    // Without the right to read the file, the target changes it through its name.
     let blind = Entry {
         mode: 0o200,
         ..wanted.clone()
@@ -415,7 +415,7 @@ fn metadata_of_existing_entries_is_corrected() {
 }
 
 #[test]
-fn attributes_that_are_refused_are_warnings() {
+fn refused_attributes_give_warnings() {
     let mut t = fixture();
     let mut odd = file("odd");
     odd.xattrs = vec![xattr("unknown.namespace", b"")];
@@ -434,7 +434,7 @@ fn attributes_that_are_refused_are_warnings() {
 }
 
 #[test]
-fn an_owner_that_is_refused_costs_the_set_user_id_bit() {
+fn set_user_id_bit_is_not_set_if_the_owner_is_refused() {
     let mut t = fixture();
     let mut setuid = Entry {
         mode: 0o6755,
@@ -445,7 +445,7 @@ fn an_owner_that_is_refused_costs_the_set_user_id_bit() {
         gid: 54_321,
         ..Owner::default()
     });
-    // Root may set any owner, and does not when it is told so.
+    // Root may set any owner, but does not if the options say so.
     let owner = MetadataOptions::default().with_owner(!is_root());
     let warnings = t.cursor.write_small(&setuid, b"", &owner).unwrap();
     let refused: Vec<_> = warnings.iter().map(|warning| &warning.refused).collect();
@@ -459,7 +459,7 @@ fn an_owner_that_is_refused_costs_the_set_user_id_bit() {
 }
 
 #[test]
-fn planted_links_lead_nowhere() {
+fn planted_links_are_not_followed() {
     let mut t = fixture();
     let outside = t.dir.path().join("outside");
     for name in ["dir", "deep", "unmade", "listed"] {
@@ -517,7 +517,7 @@ fn planted_links_lead_nowhere() {
 }
 
 #[test]
-fn a_folder_swapped_for_a_link_meanwhile_leads_nowhere() {
+fn link_that_replaces_a_folder_meanwhile_is_not_followed() {
     let mut t = fixture();
     t.cursor.make_dir(&path("d/e")).unwrap();
     let shared = t.cursor.create_shared(&path("d/e/shared")).unwrap();
@@ -543,7 +543,7 @@ fn a_folder_swapped_for_a_link_meanwhile_leads_nowhere() {
 }
 
 #[test]
-fn the_target_itself_may_be_no_link() {
+fn target_that_is_a_link_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let real = dir.path().join("real");
     fs::create_dir(&real).unwrap();
@@ -568,7 +568,7 @@ fn the_target_itself_may_be_no_link() {
 }
 
 #[test]
-fn what_is_in_the_way() {
+fn obstacles_are_replaced_unless_they_are_full_folders() {
     let mut t = fixture();
     fs::write(t.at("folder"), "a file").unwrap();
     fs::create_dir(t.at("empty")).unwrap();
@@ -595,7 +595,7 @@ fn what_is_in_the_way() {
 }
 
 #[test]
-fn unfinished_files_leave_nothing() {
+fn unfinished_files_are_removed() {
     let mut t = fixture();
     let new = t.cursor.create_file(&path("new")).unwrap();
     new.write_at(0, b"half").unwrap();
@@ -623,7 +623,7 @@ fn taken_temporary_name_is_skipped() {
 }
 
 #[test]
-fn thousands_of_shared_files_from_several_threads() {
+fn several_threads_write_thousands_of_shared_files() {
     let mut t = fixture();
     t.cursor.make_dir(&path("d")).unwrap();
     let open_before = fs::read_dir("/proc/self/fd").unwrap().count();
@@ -658,7 +658,7 @@ fn thousands_of_shared_files_from_several_threads() {
 }
 
 #[test]
-fn hard_links() {
+fn hard_links_share_an_inode() {
     let mut t = fixture();
     t.cursor.make_dir(&path("d")).unwrap();
     t.cursor
@@ -720,7 +720,7 @@ fn deleting_follows_no_link_and_no_mount() {
         }
         at = rustix::fs::openat(&at, "deep", OFlags::DIRECTORY, Mode::empty()).unwrap();
     }
-    // A cursor that has used a folder notices when it is gone.
+    // A cursor notices that a folder it has used no longer exists.
     let mut other = t.target.cursor();
     other.inspect(&path("tree/a/file")).unwrap();
     t.cursor.remove_tree(&path("tree")).unwrap();
@@ -758,7 +758,7 @@ fn deleting_follows_no_link_and_no_mount() {
 }
 
 #[test]
-fn times_far_off() {
+fn times_before_1970_and_after_2038_are_set() {
     let mut t = fixture();
     for secs in [-2_000_000_000, 5_000_000_000] {
         let far = Entry {
@@ -778,7 +778,7 @@ fn times_far_off() {
 }
 
 #[test]
-fn names_are_bytes_in_messages_too() {
+fn messages_escape_control_characters_in_names() {
     let mut t = fixture();
     let odd = EntryPath::new(b"no\n/such".as_slice()).unwrap();
     let error = t.cursor.create_file(&odd).unwrap_err();
@@ -786,7 +786,7 @@ fn names_are_bytes_in_messages_too() {
 }
 
 #[test]
-fn only_links_that_were_there_are_followed() {
+fn only_links_that_existed_before_are_followed() {
     let t = fixture();
     let outside = t.dir.path().join("outside");
     fs::create_dir_all(t.at("real/deep")).unwrap();

@@ -51,12 +51,12 @@ fn add_found(
     let mut known: HashSet<Uuid> = out.iter().map(|entry| entry.id).collect();
     known.insert(entry.id);
     loop {
-        let doomed = std::iter::once(entry).chain(out.iter());
+        let to_delete = std::iter::once(entry).chain(out.iter());
         // No backup depends on one that is unfinished or missing.
-        let doomed: Vec<_> = doomed
+        let to_delete: Vec<_> = to_delete
             .filter_map(|entry| backup_of(archive, entry))
             .collect();
-        let found = archive::dependents(archive, &doomed, progress)?;
+        let found = archive::dependents(archive, &to_delete, progress)?;
         let of = |dir: &str| archive.backups().iter().find(|backup| backup.dir == dir);
         let backups = found.iter().filter_map(|found| of(&found.dir));
         let notes = backups.filter_map(|backup| find::entry(&entry.place, archive, backup));

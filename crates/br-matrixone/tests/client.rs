@@ -244,7 +244,7 @@ async fn cancel(backup: Backup) -> (Result<(), ClientError>, Vec<(u32, String)>)
 }
 
 #[tokio::test]
-async fn a_backup_runs_and_the_connection_stays() {
+async fn connection_stays_open_after_a_backup() {
     let server = serve(V3, Backup::Finish).await;
     let mut client = Client::connect(&options(server.port)).await.unwrap();
     assert_eq!(client.version().to_string(), "MatrixOne v3.0.11");

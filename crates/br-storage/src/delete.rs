@@ -108,12 +108,12 @@ fn failures(
             })
             .collect();
     }
-    let mut gone = HashSet::new();
+    let mut deleted = HashSet::new();
     let mut reason = None;
     for answer in answers {
         match answer {
             Ok(path) => {
-                gone.insert(path);
+                deleted.insert(path);
             }
             Err(error) => reason = reason.or(Some(error)),
         }
@@ -124,7 +124,7 @@ fn failures(
     }));
     paths
         .into_iter()
-        .filter(|path| !gone.contains(path))
+        .filter(|path| !deleted.contains(path))
         .map(|path| (path, Arc::clone(&reason)))
         .collect()
 }
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn answers_belong_to_the_keys_in_order() {
-        let source = "gone".into();
+        let source = "deleted".into();
         let missing = StoreError::NotFound {
             path: "c".into(),
             source,
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_for_many_keys_fails_all_which_are_not_known_to_be_gone() {
+    fn error_for_many_keys_fails_all_that_are_not_known_to_be_deleted() {
         let timeout = failed(std::io::ErrorKind::TimedOut);
         let left = failures(paths(&["a", "b", "c"]), vec![timeout, Ok("b".into())]);
         assert_eq!(names(&left), ["a", "c"]);

@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cause_below_decides_the_kind() {
+    fn innermost_cause_decides_the_kind() {
         let table = [
             (io::ErrorKind::StorageFull, ErrorKind::Full),
             (io::ErrorKind::QuotaExceeded, ErrorKind::Full),
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_leaves_the_cause_to_the_source() {
+    fn text_does_not_contain_the_cause() {
         let cause = nested(io::ErrorKind::StorageFull);
         let error = Error::from_store(
             Operation::Write,

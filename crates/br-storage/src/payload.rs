@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_the_whole() {
+    fn parts_together_equal_the_payload() {
         let pieces = [&b"abc"[..], b"", b"defghij", b"k"].map(Bytes::from_static);
         let payload = Payload::from(pieces.to_vec());
         for len in 1..12 {

@@ -323,7 +323,7 @@ async fn files_in_shared_directory_get_permissions_of_its_group() {
 
 /// Symptom: after one run as root in the repository of another user, that user could not read it.
 #[tokio::test]
-async fn what_root_makes_in_the_directory_of_another_user_belongs_to_that_user() {
+async fn files_that_root_creates_in_directory_of_another_user_belong_to_that_user() {
     use std::os::unix::fs::{MetadataExt as _, chown};
     let root = tempfile::tempdir().unwrap();
     let (user, group) = (65_534, 12_345);

@@ -1,4 +1,4 @@
-//! What a program does that embeds `br-core`, written as such a program would: with the public interface and nothing else.
+//! Programs that embed `br-core`, written as other authors would write them: only with the public interface.
 //!
 //! The programs are tests, one file for each use, in `tests/embed`. [`repository`] is what they start from. Invariant: the crate
 //! depends on no other crate of br, so it fails to compile if the interface lacks something.

@@ -16,13 +16,13 @@ const PRUNERS: u64 = 2;
 const SECONDS: usize = 6;
 /// A writer keeps this many backups and offers the others for deletion.
 const KEPT: usize = 4;
-/// Exit code of a run that lost too many races; running it again is all there is to do.
+/// Exit code of a run that lost too many races. Running it again is sufficient.
 const CONFLICT: i32 = 11;
 
-/// What all of them share.
+/// The state that all machines share.
 #[derive(Default)]
 struct Crowd {
-    /// Backups that their makers gave up.
+    /// Backups that their writers no longer need.
     unwanted: Mutex<Vec<String>>,
     end: AtomicBool,
     backups: AtomicUsize,
@@ -132,7 +132,7 @@ fn write(crowd: &Crowd, mut machine: Machine) -> Machine {
             machine.committed(report["backup"]["id"].as_str().unwrap());
             crowd.backups.fetch_add(1, Ordering::Relaxed);
         } else {
-            // The log decides whether a killed run got to its end.
+            // The log shows whether a killed run committed its change.
             for id in machine.listed() {
                 if !machine.backups.contains_key(&id) && !is_unwanted(crowd, &id) {
                     machine.committed(&id);

@@ -18,7 +18,7 @@ const MOST: Duration = Duration::from_secs(30);
 const ORDERLY: [i32; 7] = [0, 1, 3, 10, 12, 14, 15];
 /// In an ordinary run one of this many cases is tried; with `BR_CHAOS=2` or more, all.
 const EVERY: usize = 5;
-/// The same for an encrypted repository, where each run of br takes its time over the password.
+/// The same for an encrypted repository, where each run of br spends time on the key derivation.
 const EVERY_ENCRYPTED: usize = 20;
 
 /// A machine with a repository in its home, an interrupted run's journal, and copies of everything in `saved`. Each case
@@ -119,7 +119,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// What becomes of a file.
+/// A way to damage a file.
 #[derive(Debug, Clone, Copy)]
 enum Damage {
     Removed,
@@ -306,7 +306,7 @@ impl<'a> Case<'a> {
         self.template.dir.path().join("home")
     }
 
-    /// Nothing is spared for being young.
+    /// Makes all objects old, so that the grace period of a prune protects none of them.
     fn make_old(&self) {
         let find = Command::new("find")
             .arg(self.home().join("repository"))
@@ -324,7 +324,7 @@ impl<'a> Case<'a> {
         assert!(find.unwrap().success());
     }
 
-    /// Runs a verb, which must end in order.
+    /// Runs a command, which must end cleanly.
     fn run(&self, arguments: &[&str]) -> BrOutput {
         let what = format!("{}: br {}", self.what, arguments.join(" "));
         let mut command = self.template.br.command(arguments);
@@ -362,7 +362,7 @@ impl<'a> Case<'a> {
                 self.what
             );
         }
-        // Where no repository is seen, nothing is made.
+        // These commands must not create a repository if br finds none.
         self.run(&["backup", "tree", "--host", "h"]);
         self.run(&["prune", "--max-unused", "0%"]);
     }

@@ -56,7 +56,7 @@ fn random_kills_of_every_command_lose_no_backup() {
 
 /// Starts br and kills it after a random time. True unless it had already exited.
 fn kill(machine: &mut Machine, arguments: &[String]) -> bool {
-    // Most runs take about that long: the moments spread over all of it.
+    // Most runs take about this long, so the kills are spread over the whole run.
     let after = machine.random.below(150_000);
     let mut child = machine.start(arguments);
     let start = now();

@@ -218,7 +218,7 @@ fn relative_patterns_match_for_all_forms_of_paths() {
         ] {
             let output = session.run(["backup", path, "-e", pattern]).expect(0);
             assert!(
-                !output.stderr.contains("left nothing out"),
+                !output.stderr.contains("excluded nothing"),
                 "{pattern}: {output}"
             );
             let listed = session.run(["ls", "latest"]).expect(0).stdout;
@@ -227,7 +227,7 @@ fn relative_patterns_match_for_all_forms_of_paths() {
         }
     }
     let output = session.run(["backup", "docs", "-e", "nothing/*"]).expect(0);
-    let note = "the pattern `nothing/*` left nothing out";
+    let note = "the pattern `nothing/*` excluded nothing";
     assert!(output.stderr.contains(note), "{output}");
     for pattern in ["[z", "[z-", "x/[z"] {
         let output = session.run(["backup", "docs", "-e", pattern]).expect(2);

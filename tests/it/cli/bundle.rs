@@ -112,7 +112,7 @@ fn intact_bundle_passes_verify() {
     assert_eq!(session.json(["bundle", "verify", A])["sound"], true);
 }
 
-/// Some nodes do not take the bundle: newer ones do, older ones and those of the other edition do not.
+/// Newer nodes accept the bundle. Older nodes and nodes of the other edition do not.
 #[test]
 fn verify_reports_which_node_version_accepts_bundle() {
     let session = session();
@@ -369,7 +369,7 @@ fn no_command_shows_the_value_of_a_secret() {
     ] {
         keep(session.br.run(arguments));
     }
-    // Once more, with everything that makes commands talk, and with what goes wrong.
+    // Again, with verbose output and with errors.
     let config = fs::read(session.at("extracted/cluster.hocon")).unwrap();
     let broken = [&config[..], b"broken = { \"hushDATABASE"].concat();
     session.write("node/cluster.hocon", broken);

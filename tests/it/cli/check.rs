@@ -127,7 +127,7 @@ fn a_log_is_repaired() {
     );
 }
 
-/// A lost manifest costs no file, and one command puts the repository in order.
+/// A lost manifest loses no file, and one command repairs the repository.
 #[test]
 fn a_backup_without_its_manifest_is_restored_and_then_deleted() {
     let session = Session::with_two_backups();
@@ -173,7 +173,7 @@ fn object_count(session: &Session) -> usize {
     folders.map(count).sum()
 }
 
-/// The log folder was lost. Every command took the repository for an empty one, and `prune` removed all backups.
+/// Symptom: after the log folder was lost, every command treated the repository as empty, and `prune` removed all backups.
 #[test]
 fn lost_log_folder_exits_14_for_every_command_and_prune_removes_nothing() {
     let session = Session::with_two_backups();
@@ -257,7 +257,7 @@ fn truncated_last_log_entry_leaves_everything_readable() {
             "{command:?}: {output}"
         );
     }
-    // Where data is damaged as well, one command does both.
+    // If data is damaged as well, one command repairs both.
     let fork = session.at("fork");
     let copied = std::process::Command::new("cp")
         .args(["-a"])

@@ -213,7 +213,7 @@ fn blocks(document: &str) -> Vec<Block> {
 }
 
 impl Block {
-    /// The commands of a block: a line each, or all of it when it is a script.
+    /// The commands of a block: one per line, or the whole block if it is a script.
     fn commands(self) -> Vec<Line> {
         let is_script = self.lines.iter().any(|line| line.text.starts_with("case "));
         let mut out: Vec<Line> = Vec::new();
@@ -394,7 +394,7 @@ impl Sandbox {
     /// The end of the id of the newest backup in the repository of a line.
     fn backup_id(&self, words: &[String]) -> String {
         let named = match words {
-            // After another program it means something else.
+            // `-r` of another program means something else.
             [br, option, ..] if br == "br" && option == "-r" => Some(1),
             _ => words.iter().position(|word| word == "--repo"),
         };
@@ -421,7 +421,7 @@ fn is_id(word: &str) -> bool {
             .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Runs a document; notes what of the lists was used, and what failed.
+/// Runs a document. Records which items of the lists were used, and which lines failed.
 fn run(document: &str, used: &mut Vec<(&'static str, &'static str)>, failures: &mut Vec<String>) {
     let mut sandbox = None;
     for block in blocks(document)
@@ -623,7 +623,7 @@ fn every_command_that_a_sentence_names_exists() {
 #[test]
 fn command_lines_are_in_blocks_that_are_run() {
     for document in documents() {
-        // Made from the help, whose examples are parsed where it is made.
+        // The reference is generated from the help. Its generator parses the examples.
         if document == "docs/cli/reference.md" {
             continue;
         }

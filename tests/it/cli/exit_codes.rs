@@ -1,4 +1,4 @@
-//! Every code of the contract in `docs/cli/exit-codes.md` that can be had without a network; 130 is in `kill.rs`.
+//! Every code of the contract in `docs/cli/exit-codes.md` that a test can cause without a network; `kill.rs` tests 130.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,7 @@ fn success_and_usage() {
 }
 
 #[test]
-fn no_repository() {
+fn missing_repository_has_code_10() {
     let session = Session::new();
     for command in [
         &["list"][..],
@@ -35,7 +35,7 @@ fn no_repository() {
 }
 
 #[test]
-fn damaged() {
+fn damaged_data_has_code_14() {
     let session = Session::with_backup();
     session.damage(&session.objects("log")[0]);
     for command in [
@@ -53,7 +53,7 @@ fn damaged() {
 }
 
 #[test]
-fn refused() {
+fn bundle_that_breaks_a_rule_has_code_16() {
     let session = Session::with_backup();
     session
         .run(["export", "latest", "--dir", "out", "-q"])
@@ -75,7 +75,7 @@ fn refused() {
 }
 
 #[test]
-fn newer_format() {
+fn newer_format_has_code_15() {
     let session = Session::with_backup();
     let path = session.at("repository/br.json");
     let mut config = json(&fs::read_to_string(&path).unwrap());
@@ -105,7 +105,7 @@ fn path_that_is_not_folder_is_usage_error() {
 }
 
 #[test]
-fn access_refused() {
+fn refused_access_has_code_12() {
     let session = Session::with_backup();
     for arguments in [&["list"][..], &["check"], &["backup", "docs"]] {
         let Some(output) = session.run_as_nobody(arguments) else {

@@ -230,7 +230,7 @@ fn options_set_all_properties_of_bundle() {
     );
 }
 
-/// The name shows local time, as on the clocks where it was made.
+/// The name of a bundle has the local time of the machine that wrote it.
 #[test]
 fn the_name_is_in_local_time() {
     let session = plain();
@@ -288,7 +288,7 @@ fn the_same_content_gives_the_same_bytes() {
         first == older,
         "the bundle is identical with other file times in another folder"
     );
-    // Without the option times are kept: two copies that have the same are needed.
+    // Without the option, a bundle keeps file times, so the test needs two copies with the same times.
     let first = export("docs", "4", &["--at", AT]);
     let copy = export("docs", "5", &["--at", AT]);
     assert!(
@@ -349,7 +349,7 @@ fn imported_br_bundle_is_exported_byte_for_byte() {
     assert_eq!(fs::read(written).unwrap(), fs::read(original).unwrap());
 }
 
-/// br names, counts and notes in the bundle what the bundle cannot hold, so that no user relies on it.
+/// br names and counts the entries that a bundle cannot hold, and lists them in the bundle, so that no user relies on them.
 #[test]
 fn entries_that_bundle_cannot_hold_are_left_out_and_reported() {
     let session = Session::new();

@@ -207,7 +207,7 @@ fn tag_that_no_backup_has_deletes_nothing() {
 }
 
 #[test]
-fn filter_that_matches_nothing_is_told() {
+fn filter_that_matches_nothing_is_reported() {
     let session = with_backups(1);
     let output = session
         .run(["forget", "--keep-last", "1", "--host", "nosuch"])

@@ -67,7 +67,7 @@ fn with_log(payload: &[u8]) -> (Session, usize) {
     (session, object.len())
 }
 
-/// Was: a log entry of 24 KB took 4.4 GiB.
+/// Symptom: br needed 4.4 GiB of memory for a log entry of 24 KB.
 #[test]
 fn a_small_log_entry_does_not_fill_the_memory() {
     let zeros = "0,".repeat(100 << 20);
@@ -86,7 +86,7 @@ fn a_small_log_entry_does_not_fill_the_memory() {
     }
 }
 
-/// The same without compression that would give it away: the text itself is as long as it is.
+/// As above, but without compression: the text itself is long. br must not need a multiple of its length.
 #[test]
 fn a_log_entry_takes_no_more_memory_than_its_text() {
     let mut noise = br_testkit::noise(3, 12 << 20).into_iter();
@@ -102,7 +102,7 @@ fn a_log_entry_takes_no_more_memory_than_its_text() {
     assert!(output.stderr.contains("newer"), "{output}");
 }
 
-/// Was: a segment of 32 KB took 1 GiB.
+/// Symptom: br needed 1 GiB of memory for a segment of 32 KB.
 #[test]
 fn a_small_index_segment_does_not_fill_the_memory() {
     let id = [9; 16];
@@ -117,7 +117,7 @@ fn a_small_index_segment_does_not_fill_the_memory() {
     assert!(matches!(output.code, Some(14)), "{output}");
 }
 
-/// Was: a checkpoint of 4 MB took 90 seconds.
+/// Symptom: br needed 90 seconds for a checkpoint of 4 MB.
 #[test]
 fn a_checkpoint_that_names_a_million_segments_is_refused_at_once() {
     let ids: Vec<String> = (0..1_000_000_u64)
@@ -151,7 +151,7 @@ fn excessive_number_of_key_slots_is_refused() {
     assert!(output.stderr.contains("key slots"), "{output}");
 }
 
-/// Was: br waited for a writer of the FIFO without end.
+/// Symptom: br waited forever for a writer of the FIFO.
 #[test]
 fn fifo_as_configuration_is_error() {
     let session = Session::with_backup();
@@ -165,7 +165,7 @@ fn fifo_as_configuration_is_error() {
     }
 }
 
-/// Starts a backup of standard input, waits until it is under way, does something, and lets it end.
+/// Starts a backup of standard input, waits until it runs, calls `then`, and lets the backup end.
 fn interfere(session: &Session, repository: &Path, then: impl FnOnce()) -> BrOutput {
     let mut command = session
         .br

@@ -18,7 +18,7 @@ const OTHER_VERSION: &str = "is newer than EMQX version";
 
 const BASE: &str = "emqx-export-2023-06-19-15-14-19.947";
 
-/// A node that differs from the small one in a bit of everything.
+/// A node that differs from the small one in each kind of data.
 fn other() -> EmqxNode {
     let mut node = EmqxNode::small();
     node.version = "5.0.4".to_owned();
@@ -298,7 +298,7 @@ fn refused_bundle_changes_nothing() {
             assert!(output.stderr.contains("\nhint: "), "{bundle}: {output}");
         }
         before.assert_same(&still(session.at("node")), &bundle);
-        // Only these two are fine for a folder that is no node's yet.
+        // Only these two accept a folder that does not belong to a node yet.
         if ![OTHER_EDITION, OTHER_VERSION].contains(&words) {
             session
                 .run(["import", &bundle, "--into", "new"])
@@ -333,7 +333,7 @@ fn refused_bundle_changes_nothing() {
     assert!(output.stderr.contains("--into DIR"), "{output}");
 }
 
-/// A link in the folder would lead the import elsewhere.
+/// Through a link in the folder, an import could write outside of the folder.
 #[test]
 fn links_in_the_folder_are_not_followed() {
     let (session, bundle) = session();
@@ -444,7 +444,7 @@ fn imported_br_bundle_is_exported_with_its_manifest() {
     assert!(without_manifest(members(&back)).len() < members(&back).len());
 }
 
-/// Half of a bundle comes through a pipe, so that an import is in its middle; then something happens to it, and the rest comes.
+/// Writes half of a bundle to a pipe, so that an import is half done; then calls `event`, and writes the rest.
 fn in_the_middle(br: &BrCmd, arguments: &[&str], fifo: &Path, event: impl Fn(&Child)) -> BrOutput {
     let bundle = fs::read(br.home().join("whole.tar.gz")).unwrap();
     let child = br
@@ -458,7 +458,7 @@ fn in_the_middle(br: &BrCmd, arguments: &[&str], fifo: &Path, event: impl Fn(&Ch
     pipe.write_all(first).unwrap();
     std::thread::sleep(Duration::from_millis(300));
     event(&child);
-    // Slowly, so that it cannot come to its end before it notices.
+    // Slowly, so that the import does not end before it notices the event.
     for part in rest.chunks(rest.len() / 10) {
         std::thread::sleep(Duration::from_millis(100));
         if pipe.write_all(part).is_err() {
@@ -538,7 +538,7 @@ fn second_concurrent_import_into_folder_is_refused() {
         .expect(0);
 }
 
-/// A killed import cannot clear up; the next one does, and the folder is as if nothing had happened.
+/// A killed import leaves files behind. The next import removes them and restores the folder.
 #[test]
 fn next_import_cleans_up_after_killed_import() {
     let (session, fifo) = pipe();
@@ -562,7 +562,7 @@ fn next_import_cleans_up_after_killed_import() {
     session.br.run(arguments).expect(0);
     let merged = contents(&session.at("node"));
     assert_eq!(merged.len(), 9, "{:?}", merged.keys());
-    // And at any moment later: the folder is that of before or of after, once the next import is done.
+    // At any later moment: after the next import, the folder has either the old content or the new content.
     for round in 1..=10_u32 {
         fs::remove_dir_all(session.at("node")).unwrap();
         EmqxNode::small().unpack(&session.at("node"));

@@ -47,7 +47,7 @@ fn every_command_accepts_the_ids_that_are_listed() {
     session.run(["dump", id, "docs/a.txt"]).expect(0);
     session.run(["diff", id, short[1]]).expect(0);
     session.run(["check", id]).expect(0);
-    // A link has no place in a bundle.
+    // A bundle cannot hold a link.
     session.run(["export", id, "--dir", "bundle"]).expect(3);
     session
         .run(["restore", id, "--target", "out", "--dry-run"])
@@ -125,7 +125,7 @@ fn an_incomplete_backup_is_marked() {
     );
 }
 
-/// The list was 150 columns wide and wrapped.
+/// Symptom: the list was 150 columns wide, and the terminal wrapped its lines.
 #[test]
 fn list_is_shortened_on_terminal_and_full_in_pipe() {
     let session = Session::with_repository();
@@ -170,7 +170,7 @@ fn an_empty_repository_has_an_empty_list() {
     assert_eq!(session.json(["list"]), serde_json::json!({"backups": []}));
 }
 
-/// A tag or a host can be as odd as a name.
+/// Tags and host names can contain invisible characters, as file names can.
 #[test]
 fn invisible_characters_are_escaped() {
     let session = Session::with_repository();

@@ -131,7 +131,7 @@ fn an_empty_path_is_refused_and_a_slash_is_everything() {
     assert_eq!(session.run(["ls", "latest", "/"]).expect(0).stdout, all);
 }
 
-/// An absent path was an empty list.
+/// Symptom: for a path that is not in the backup, br printed an empty list.
 #[test]
 fn an_absent_path_is_an_error() {
     let session = Session::with_backup();
@@ -214,7 +214,7 @@ fn exact_name_takes_precedence_over_escaped_form() {
     );
 }
 
-/// `sha256sum` reads raw names; on a terminal they could do anything.
+/// `sha256sum` needs raw names. On a terminal, a raw name could contain control characters.
 #[test]
 fn sums_on_a_terminal_have_no_hidden_characters() {
     let session = Session::with_repository();

@@ -1,4 +1,4 @@
-//! The program as a person or a script sees it: a file a command, and what holds for all of them.
+//! The program as a user or a script sees it: one file per command, and tests of all commands.
 
 mod backup;
 mod bundle;
@@ -45,7 +45,7 @@ use std::time::Duration;
 use br_testkit::{BrCmd, BrOutput, Snapshot, is_root, set_time, skip};
 use serde_json::Value;
 
-/// A br with a home, which is made.
+/// A br with a home folder, which is created.
 pub(crate) fn br(home: &Path) -> BrCmd {
     fs::create_dir_all(home).unwrap();
     BrCmd::new(env!("CARGO_BIN_EXE_br-dup"), home).env("BR_CACHE_DIR", "cache")
@@ -162,7 +162,7 @@ impl Session {
             skip("only root can switch to another user");
             return None;
         }
-        // Where it was built, others may not go.
+        // Other users may not enter the folder in which it was built.
         let program = self.dir.path().join("br-of-everybody");
         if !program.exists() {
             fs::copy(env!("CARGO_BIN_EXE_br-dup"), &program).unwrap();
@@ -316,7 +316,7 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-/// A folder without the times of folders, which change when something comes and goes.
+/// A snapshot without the times of folders, which change when an entry is created or removed in them.
 fn still(folder: impl AsRef<Path>) -> Snapshot {
     let mut snapshot = Snapshot::of(folder);
     let folders = snapshot.items.values_mut();

@@ -140,8 +140,8 @@ fn a_target_must_be_named() {
     assert!(!session.at("out").exists());
 }
 
-/// A restore to where everything came from deletes what is not in the backup: that is never the repository itself, which is
-/// left out of the backups it holds.
+/// A restore with `--delete` to the original folder deletes entries that are not in the backup. It must not delete the repository, which is
+/// not part of its own backups.
 #[test]
 fn restore_with_delete_keeps_repository_and_cache() {
     let session = Session::with_backup();

@@ -281,7 +281,7 @@ fn restore_does_not_write_into_repository() {
     before.assert_same(&Snapshot::of(session.at("repository")), "nothing changed");
 }
 
-/// Puts all kinds of things where others belong.
+/// Creates entries of the wrong kind at the paths of backed-up entries.
 fn put_in_the_way(session: &Session) {
     let out = |path: &str| session.at(&format!("out/{path}"));
     fs::remove_dir_all(out("")).ok();
@@ -509,7 +509,7 @@ fn attributes(path: &Path) -> Vec<String> {
     names
 }
 
-/// Two file systems give their files the same inode numbers, and no link leads from one to the other.
+/// Files on two file systems can have the same inode number, and a hard link cannot lead from one file system to another.
 #[test]
 fn same_inode_on_two_file_systems_is_restored_as_two_files() {
     let session = Session::with_backup();
@@ -580,7 +580,7 @@ fn hard_link_is_restored_when_first_name_cannot_be_written() {
     session.give("repository", NOBODY);
     fs::create_dir_all(session.at("out/docs/1")).unwrap();
     session.give("out", NOBODY);
-    // Nothing can be made in this one.
+    // No entry can be created in this folder.
     session.give("out/docs/1", 0);
     session.set_mode("out/docs/1", 0o555);
     let arguments = ["restore", "latest", "--target", "out", "--no-cache"];
@@ -634,7 +634,7 @@ fn user_can_restore_into_own_read_only_folder() {
     assert!(!session.at("out/docs/surplus").exists());
 }
 
-/// Starts a restore of much, and stops it while it has unfinished files, long before its end.
+/// Starts a restore of a large tree, and stops it early, while it has unfinished files.
 fn start_restore(session: &Session) -> std::process::Child {
     start_restore_with(session, &[])
 }
@@ -670,7 +670,7 @@ fn start_restore_with(session: &Session, more: &[&str]) -> std::process::Child {
     panic!("the test never saw an unfinished file");
 }
 
-/// Stops a restore as soon as it has unfinished files; false when it has written much by then.
+/// Stops a restore as soon as it has unfinished files; false if it has already written too much.
 fn is_stopped_early(session: &Session, child: &std::process::Child) -> bool {
     for _ in 0..20_000 {
         if !leftovers(session).is_empty() {
@@ -750,14 +750,17 @@ fn restore_keeps_unfinished_files_of_running_restore() {
     assert!(child.wait().unwrap().success());
     assert!(leftovers(&session).is_empty());
     let original = Snapshot::of(session.at("docs"));
-    original.assert_same(&Snapshot::of(session.at("out/docs")), "it went on");
+    original.assert_same(
+        &Snapshot::of(session.at("out/docs")),
+        "the restore continued",
+    );
 }
 
 #[test]
 fn closed_terminal_ends_restore_cleanly() {
     let session = Session::with_backup();
     let mut status = None;
-    // On a busy machine the restore may be done before it learns of the signal.
+    // On a busy machine the restore may end before the signal arrives.
     for _ in 0..20 {
         let mut child = start_restore(&session);
         signal(&child, "-HUP");
@@ -780,8 +783,8 @@ fn closed_terminal_ends_restore_cleanly() {
     );
 }
 
-/// A dry run treated a folder that its owner may not read as empty, and did not show what the real run deletes in it. An error
-/// while reading the folder counted as "nothing there". Now br reports it.
+/// Symptom: a dry run treated a folder that its owner may not read as empty, and did not show what the real run deletes in it. Cause: an
+/// error while reading the folder counted as "no entries". Fix: br reports the error.
 #[test]
 fn dry_run_reports_unreadable_folder() {
     if !is_root() {
@@ -855,8 +858,8 @@ fn unreadable_entries_fail_in_dry_and_real_run() {
     assert_eq!(session.read("out/docs/closed/file"), "old");
 }
 
-/// A file that appeared after the restore had looked was replaced: publishing was a plain rename. Now it never replaces anything
-/// when nothing may be overwritten.
+/// Symptom: with `--overwrite never`, a restore replaced a file that appeared after br had looked at its path. Cause: br used a plain rename
+/// to give a file its name. Fix: with this option, br uses a rename that replaces nothing.
 #[test]
 fn overwrite_never_keeps_file_that_appears_during_restore() {
     let session = Session::with_backup();
@@ -888,8 +891,8 @@ fn overwrite_never_keeps_file_that_appears_during_restore() {
     assert!(leftovers(&session).is_empty(), "no unfinished file is left");
 }
 
-/// An unchanged file kept foreign attributes, an ACL that lets others write among them: only size, time, permissions and owner
-/// were compared.
+/// Symptom: an unchanged file kept attributes that the backup does not have, even an ACL that lets others write. Cause: br compared only size,
+/// time, permissions and owner.
 #[test]
 fn attributes_of_an_unchanged_file_are_corrected() {
     let session = Session::with_backup();
@@ -944,7 +947,7 @@ fn attributes_of_an_unchanged_file_are_corrected() {
     }
 }
 
-/// Data that `backup -x` left out counted as surplus, and a restore emptied the mounted file system.
+/// Symptom: a restore emptied a mounted file system. Cause: data that `backup -x` had left out counted as surplus.
 #[test]
 fn mounted_file_system_missing_from_backup_is_not_emptied() {
     let session = Session::with_backup();
@@ -976,7 +979,7 @@ fn mounted_file_system_missing_from_backup_is_not_emptied() {
     assert!(!session.at("out/docs/full/surplus").exists());
 }
 
-/// "deleted 0 entries", and half of a folder was gone.
+/// Symptom: br reported "deleted 0 entries" after it had deleted half of a folder.
 #[test]
 fn failed_deletion_reports_deleted_entries() {
     if !is_root() {
@@ -985,7 +988,7 @@ fn failed_deletion_reports_deleted_entries() {
     let session = Session::with_backup();
     session.give("repository", NOBODY);
     session.write("out/docs/surplus/a", "goes");
-    session.write("out/docs/surplus/b/stays", "is of somebody else");
+    session.write("out/docs/surplus/b/stays", "belongs to another user");
     session.give("out", NOBODY);
     session.give("out/docs/surplus/b", 0);
     session.set_mode("out/docs/surplus/b", 0o755);
@@ -997,7 +1000,7 @@ fn failed_deletion_reports_deleted_entries() {
     assert!(output.stderr.contains(told), "{output}");
 }
 
-/// A dry run found fault with nothing, and the real restore refused the target.
+/// Symptom: a dry run accepted a target that the real restore refused.
 #[test]
 fn a_dry_run_refuses_the_targets_that_a_real_run_refuses() {
     let session = Session::with_backup();
@@ -1021,14 +1024,14 @@ fn a_dry_run_refuses_the_targets_that_a_real_run_refuses() {
     assert!(!session.at("new").exists());
 }
 
-/// On a case-insensitive file system, a restore of `README` over `readme` deleted it as surplus.
+/// Symptom: on a case-insensitive file system, a restore of `README` over `readme` deleted the file as surplus.
 #[test]
 fn another_spelling_of_one_file_is_not_surplus() {
     let session = Session::with_backup();
     session.write("docs/README", "wanted");
     session.back_up(&["docs"]);
     session.restore(&["--target", "out"]).expect(0);
-    // Another name of the same file is what such a file system shows.
+    // A hard link has the same effect as such a file system: two names lead to one file.
     let (one, other) = ("out/docs/README", "out/docs/readme");
     fs::hard_link(session.at(one), session.at(other)).unwrap();
     session.write("out/docs/ReadMe", "another file");

@@ -1,4 +1,4 @@
-//! Passwords and keys: one rule for all the ways in.
+//! Passwords and keys: one rule for all the ways to give them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -37,7 +37,7 @@ fn unknown_or_ambiguous_id_is_refused() {
     empty.assert_output("show nothing", &empty.run(["show", "latest"]).expect(2));
 }
 
-/// A dump of a database became `latest`, and the next command looked for a file of `/etc` in it.
+/// Symptom: the dump of a database became `latest`, and the next command looked for a file of `/etc` in it.
 #[test]
 fn every_command_filters_latest_by_host_path_and_tag() {
     let session = Session::with_two_backups();

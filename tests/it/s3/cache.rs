@@ -1,4 +1,4 @@
-//! Copies on this machine: fewer requests, and never another result.
+//! The cache on this machine: it saves requests and never changes a result.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -64,7 +64,7 @@ fn objects_read_or_written_locally_are_not_fetched_again() {
         1,
         "only the newest log entry is read, to compare it"
     );
-    // One of them lists packs: without a journal a backup looks for what an interrupted run left.
+    // One of the requests lists packs: without a journal, a backup looks for packs of interrupted runs.
     assert!(requests.len() <= 6, "{requests:#?}");
     assert_eq!(entries(&bucket, dir.path(), first.backup.id), 20);
 }
@@ -158,7 +158,7 @@ fn bucket_set_back_is_not_read_from_stale_cache() {
         assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
         assert!(error.to_string().contains("a different history"), "{error}");
     }
-    // It was set back on purpose.
+    // It was rolled back on purpose.
     fs::remove_dir_all(dir.path().join("known")).unwrap();
     for _ in 0..2 {
         let repository = bucket.open_cached(dir.path());
@@ -169,7 +169,7 @@ fn bucket_set_back_is_not_read_from_stale_cache() {
     let _ = bucket
         .backup(&bucket.open_cached(dir.path()), &source(4))
         .unwrap();
-    bucket.assert_sound(3, "set back");
+    bucket.assert_sound(3, "rolled back");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Whatever goes wrong on the way: either all is well, or there is a clear error; never a wrong repository.
+//! Faults of the network and of the server: an operation succeeds or returns a clear error, and the repository stays correct.
 
 #![expect(
     clippy::disallowed_methods,
@@ -17,7 +17,7 @@ use br_testkit::{TestRepo, block_on};
 
 use super::{Bucket, source};
 
-/// Faults that pass: a client that tries again has success.
+/// Transient faults: a retry succeeds.
 const PASSING: &[(&str, Fault)] = &[
     (
         "503",
@@ -135,7 +135,7 @@ fn data_altered_in_transfer_is_detected() {
                 let repository = bucket.open();
                 let result =
                     repository.and_then(|repository| bucket.backup(&repository, &source(2)));
-                // A key of a listing that is altered names nothing; the rest is noticed by its checksum.
+                // An altered key in a listing names no object. Checksums show that other data was altered.
                 let backups = if result.is_ok() { 2 } else { 1 };
                 bucket.assert_sound(backups, &what);
             }
@@ -202,7 +202,7 @@ fn slow_connection_is_not_failure() {
     let bytes = br_testkit::noise(1, 300_000);
     let created = block_on(storage.create_new("slow", bytes.clone().into())).unwrap();
     assert_eq!(created, br_storage::Creation::Created);
-    // Six seconds in all, with a time-out of two: something moves all the time.
+    // Six seconds in total, with a timeout of two seconds: some bytes arrive all the time.
     let slow = Fault::SlowBody {
         chunk: 50_000,
         pause: Duration::from_secs(1),
@@ -270,7 +270,7 @@ fn stale_listings_lose_no_backup() {
     let repository = bucket.init().unwrap();
     let _ = bucket.backup(&repository, &source(1)).unwrap();
     bucket.server.stale_lists(true);
-    // The log shows one entry and has two by now: who goes by the listing meets the other one.
+    // The stale listing shows one log entry, but there are two: a writer that relies on the listing finds its number in use.
     let _ = bucket.backup(&repository, &source(2)).unwrap();
     let third = bucket.backup(&bucket.open().unwrap(), &source(3));
     bucket.server.stale_lists(false);
@@ -352,7 +352,7 @@ fn constant_503_fails_after_retry_time() {
     bucket.assert_sound(1, "refused");
 }
 
-/// The time belongs to the server: what fails after it was over is not waited for once more.
+/// The retry time counts for the whole server: requests that fail after that time are not retried.
 #[test]
 fn concurrent_reads_from_dead_server_share_retry_time() {
     let mut bucket = Bucket::new();

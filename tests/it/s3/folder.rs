@@ -1,4 +1,4 @@
-//! A folder in a bucket of a server that refuses, is gone, or loses an answer.
+//! A folder in a bucket: the server refuses requests, is stopped, or loses a response.
 
 use std::io::{Read as _, Write as _};
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn write(folder: &Folder, bytes: &[u8]) -> Result<Creation, Error> {
     writer.finish()
 }
 
-/// What each operation fails with.
+/// The error of each operation.
 fn errors(folder: &Folder) -> Vec<Error> {
     let failed = [
         folder

@@ -91,7 +91,7 @@ impl Bucket {
         assert_eq!(listed.len(), backups, "{what}");
     }
 
-    /// The number of requests and their kinds since the last look.
+    /// The requests since the last call.
     fn requests(&self) -> Vec<String> {
         let requests = self.server.requests();
         self.server.reset_requests();

@@ -287,7 +287,7 @@ fn init_detects_store_that_overwrites() {
         assert!(!probe(&bucket).exclusive_create);
         let repository = bucket.init().unwrap();
         assert!(!repository.config().store.exclusive_create);
-        // One writer at a time is served well, also by other handles.
+        // One writer at a time can use the store, also through another handle.
         for seed in 1..4 {
             let repository = bucket.open().unwrap();
             let (context, told) = crate::support::telling(&bucket.context);
@@ -303,7 +303,7 @@ fn init_detects_store_that_overwrites() {
         }
         bucket.assert_sound(3, "one after the other");
         assert!(bucket.init().is_err(), "the object is not created twice");
-        bucket.assert_sound(3, "init left it alone");
+        bucket.assert_sound(3, "init did not change the repository");
     }
 }
 
@@ -362,7 +362,7 @@ fn concurrent_connections_are_limited() {
 
 #[test]
 fn unsigned_requests_are_refused() {
-    // The server checks signatures: an unsigned request is refused, not crashed upon.
+    // The server checks signatures: it refuses an unsigned request, and does not crash.
     let mut bucket = Bucket::new();
     bucket.init().unwrap();
     let s3 = s3(&bucket).with_credentials(S3Credentials::Anonymous);

@@ -24,7 +24,7 @@ fn source(version: u64) -> MemorySource {
     source
 }
 
-/// Counts what an operation asks of the server.
+/// Counts the requests of an operation.
 struct Ledger {
     bucket: Bucket,
     lines: Vec<String>,

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// A br to run, apart from everything else on the machine: own home, empty environment, UTC.
+/// A br to run, isolated from the rest of the machine: own home, empty environment, UTC.
 #[derive(Debug, Clone)]
 pub struct BrCmd {
     program: PathBuf,
@@ -24,7 +24,7 @@ pub struct BrOutput {
 }
 
 impl BrCmd {
-    /// A program with a home, which is also where it starts.
+    /// A program with a home, which is also its working folder.
     #[must_use]
     pub fn new(program: impl Into<PathBuf>, home: impl Into<PathBuf>) -> Self {
         Self {
@@ -41,14 +41,14 @@ impl BrCmd {
         self
     }
 
-    /// Takes another copy of the program.
+    /// Runs another copy of the program.
     #[must_use]
     pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
         self.program = program.into();
         self
     }
 
-    /// Where it starts.
+    /// The folder in which it starts.
     #[must_use]
     pub fn home(&self) -> &Path {
         &self.home
@@ -74,12 +74,12 @@ impl BrCmd {
         command
     }
 
-    /// Runs it to its end.
+    /// Runs it until it exits.
     pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> BrOutput {
         self.command(arguments).output().unwrap().into()
     }
 
-    /// Runs it to its end with something to read.
+    /// Runs it until it exits, with standard input.
     pub fn run_with_input<S: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = S>,
@@ -115,7 +115,7 @@ impl BrOutput {
     /// Asserts the exit code.
     ///
     /// # Panics
-    /// When it is another.
+    /// When it has another code.
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "exit code; it was\n{self}");

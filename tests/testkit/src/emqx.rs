@@ -12,7 +12,7 @@ use md5::{Digest as _, Md5};
 use crate::fixture::set_time;
 use crate::runtime::Noise;
 
-/// An Erlang term, as far as tables need them.
+/// An Erlang term, of the kinds that tables need.
 #[derive(Debug, Clone)]
 enum Term {
     Atom(String),
@@ -129,7 +129,7 @@ pub struct EmqxNode {
 }
 
 impl EmqxNode {
-    /// Words of which each secret has one in it.
+    /// Words; each secret contains one of them.
     pub const SECRETS: [&str; 7] = [
         "hushADMIN",
         "hushUSER",
@@ -160,7 +160,7 @@ impl EmqxNode {
         node
     }
 
-    /// A node with this many users and some 90 kB of rules.
+    /// A node with this number of users and about 90 kB of rules.
     #[must_use]
     pub fn large(users: u32) -> Self {
         let mut node = Self::small();
@@ -230,7 +230,7 @@ impl EmqxNode {
         &mut found.unwrap().records
     }
 
-    /// An hour in the life of a node made by [`EmqxNode::large`]: two users change their password, one comes, one goes, and a rule
+    /// An hour in the life of a node made by [`EmqxNode::large`]: two users change their password, one user is added, one is deleted, and a rule
     /// is edited.
     pub fn live(&mut self) {
         self.time += 3600;

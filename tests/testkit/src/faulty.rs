@@ -31,7 +31,7 @@ pub enum Corruption {
 }
 
 impl Corruption {
-    /// The changed bytes; `None` when the object is gone.
+    /// The changed bytes; `None` if the object no longer exists.
     #[must_use]
     pub fn apply(self, bytes: &[u8]) -> Option<Vec<u8>> {
         let part = |of: u8| bytes.len() * usize::from(of) / 256;
@@ -62,7 +62,7 @@ type Hook = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
 
 #[derive(Default)]
 struct Plan {
-    /// From this operation on nothing works: the process died.
+    /// All operations from this one on fail: the process died.
     stop: Option<(u64, When)>,
     /// This operation fails, the others work.
     fail: Option<(u64, When)>,
@@ -111,7 +111,7 @@ impl FaultyStore {
         self.plan.lock().unwrap().fail = Some((n, when));
     }
 
-    /// Runs something just before operation `n`.
+    /// Calls a function immediately before operation `n`.
     pub fn before(&self, n: u64, hook: impl FnOnce() -> BoxFuture<'static, ()> + Send + 'static) {
         self.plan.lock().unwrap().hooks.push((n, Box::new(hook)));
     }
@@ -125,12 +125,12 @@ impl FaultyStore {
             .push((pattern.into(), how));
     }
 
-    /// The next listing that would have a key lacks it, as when the object was made while a folder was read.
+    /// The next listing that would have a key lacks it, as if the object was created while the folder was read.
     pub fn overlook_once(&self, key: impl Into<String>) {
         self.plan.lock().unwrap().overlooked = Some(key.into());
     }
 
-    /// Forgets all plans and counts from 0 again.
+    /// Removes all planned faults, and counts from 0 again.
     pub fn reset(&self) {
         *self.plan.lock().unwrap() = Plan::default();
         self.count.store(0, Ordering::SeqCst);

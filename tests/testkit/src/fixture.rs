@@ -42,7 +42,7 @@ impl TreeFixture {
         Self { dir }
     }
 
-    /// A small tree of everything a file system has.
+    /// A small tree with every kind of entry.
     #[must_use]
     pub fn rich() -> Self {
         let fixture = Self::new();

@@ -2,9 +2,9 @@
 //!
 //! [`FaultyStore`] fails on purpose at any operation, [`TestRepo`] is a repository in it with a clock and randomness that
 //! repeat, [`MemorySource`] is a source without a disk, [`TreeFixture`] makes real trees, [`Snapshot`] describes them so
-//! that two can be compared, [`EmqxNode`] has what an EMQX exports, and [`BrCmd`] runs the real program. [`s3`] is an S3 server
+//! that two can be compared, [`EmqxNode`] has the files that EMQX exports, and [`BrCmd`] runs the real program. [`s3`] is an S3 server
 //! in memory.
-//! Invariant: with the same seed the same things happen.
+//! Invariant: a test with the same seed does the same.
 
 #![expect(
     clippy::unwrap_used,

@@ -50,7 +50,7 @@ impl TestRepo {
     /// The files of a backup with their contents.
     ///
     /// # Errors
-    /// When anything of it cannot be read.
+    /// When a part of it cannot be read.
     pub fn files(&self, id: BackupId) -> Result<BTreeMap<String, Bytes>> {
         let mut files = BTreeMap::new();
         for entry in self.entries(id)? {

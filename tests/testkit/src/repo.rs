@@ -1,4 +1,4 @@
-//! A repository, in memory unless the environment says otherwise, and what tests do with it all the time.
+//! A repository, in memory unless the environment says otherwise, and operations that many tests need.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub(crate) const PASSWORD: &[u8] = b"open sesame";
 /// A repository in a [`FaultyStore`].
 #[derive(Debug, Clone)]
 pub struct TestRepo {
-    /// Where the objects are; using it directly is not counted.
+    /// The store of the objects. Operations on it are not counted.
     pub store: TestStore,
     /// The fault layer below the repository.
     pub faults: Arc<FaultyStore>,
@@ -45,19 +45,19 @@ pub struct TestRepo {
 }
 
 impl TestRepo {
-    /// Makes one in the clear.
+    /// Creates an unencrypted repository.
     #[must_use]
     pub fn new() -> Self {
         Self::init(None, 1)
     }
 
-    /// Makes an encrypted one.
+    /// Creates an encrypted repository.
     #[must_use]
     pub fn encrypted() -> Self {
         Self::init(Some(PASSWORD), 1)
     }
 
-    /// Makes one with other random numbers: repositories of the same seed have the same id and the same key.
+    /// Creates a repository with other random numbers: repositories of the same seed have the same id and the same key.
     #[must_use]
     pub fn init(password: Option<&'static [u8]>, seed: u64) -> Self {
         let store = TestStore::chosen_or(StoreKind::Memory);
@@ -111,13 +111,13 @@ impl TestRepo {
         Self::open(self.store.clone(), self.password, seed).unwrap()
     }
 
-    /// A copy of everything, as it is now.
+    /// A copy of the repository in its current state.
     #[must_use]
     pub fn fork(&self, seed: u64) -> Self {
         Self::open(self.store.fork(), self.password, seed).unwrap()
     }
 
-    /// As [`TestRepo::fork`], when the copy may not open.
+    /// As [`TestRepo::fork`], but the copy may fail to open.
     ///
     /// # Errors
     /// As [`Repository::open_storage`].
@@ -125,7 +125,7 @@ impl TestRepo {
         Self::open(self.store.clone(), self.password, seed)
     }
 
-    /// Options for a backup by `host`, on one thread, so that it does the same each time.
+    /// Options for a backup by `host`, on one thread, so that every run does the same.
     #[must_use]
     pub fn options(host: &str) -> BackupOptions {
         BackupOptions::new(host, "user", vec![b"/".to_vec()]).with_threads(Some(1))
@@ -214,7 +214,7 @@ impl TestRepo {
         prune::prune(&self.repository, &plan, &self.context).await
     }
 
-    /// Options for a prune that tolerates no waste and spares nothing.
+    /// Options for a prune without tolerated waste and without grace period.
     #[must_use]
     pub fn thorough() -> PruneOptions {
         PruneOptions::default()

@@ -8,8 +8,7 @@ use br_core::Context;
 use br_core::runtime::{Clock, Random, Runtime};
 use jiff::{SignedDuration, Timestamp};
 
-/// A clock that moves only on request, and by a millisecond at each reading: ids made one after the other then have this sort
-/// order.
+/// A clock that moves only on request, and by a millisecond each time it is read. So ids sort in the order in which they were created.
 #[derive(Debug)]
 pub struct ManualClock {
     millis: AtomicU64,
@@ -19,7 +18,7 @@ impl ManualClock {
     /// When every such clock starts: 2026-01-02 03:04:05 UTC.
     pub const START: i64 = 1_767_323_045;
 
-    /// Moves the clock on.
+    /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
         let millis = u64::try_from(by.as_millis()).unwrap();
         self.millis.fetch_add(millis, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Tests that need what this machine may not have.
+//! Skips tests that need something that this machine may not have.
 
 /// Says why a test was not run. With `CI_NO_SKIP=1` in the environment that is a failure.
 ///
@@ -17,7 +17,7 @@ pub fn skip(why: &str) {
     eprintln!("skipped: {why}");
 }
 
-/// Says that a test takes too long to be run unasked. That is no failure anywhere.
+/// Says that a test takes too long to run by default. This is never a failure.
 #[expect(
     clippy::print_stderr,
     reason = "the user must see which tests are skipped"

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-/// One thing in a folder.
+/// One entry of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     /// `file`, `folder`, `link`, `fifo`, `socket`, `char` or `block`.
@@ -42,7 +42,7 @@ pub struct Item {
 /// Everything below a folder, and the folder itself under the empty path.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Snapshot {
-    /// What there is, by path.
+    /// The entries by path.
     pub items: BTreeMap<Vec<u8>, Item>,
 }
 
@@ -50,7 +50,7 @@ impl Snapshot {
     /// Describes a folder. Paths of any length are followed.
     ///
     /// # Panics
-    /// When something cannot be looked at.
+    /// When an entry cannot be examined.
     #[must_use]
     pub fn of(folder: impl AsRef<Path>) -> Self {
         let mut walk = Walk::default();
@@ -67,7 +67,7 @@ impl Snapshot {
         self
     }
 
-    /// Forgets the times of a folder, which change when something in it does.
+    /// Removes the times of a folder, which change when an entry is created or deleted in it.
     #[must_use]
     pub fn without_time(mut self, path: &str) -> Self {
         if let Some(item) = self.items.get_mut(path.as_bytes()) {
@@ -83,11 +83,11 @@ impl Snapshot {
         self.items.keys().map(text).collect()
     }
 
-    /// What differs, a line each; empty when nothing does.
+    /// The differences, one per line; empty if there are none.
     #[must_use]
     pub fn differences(&self, other: &Self) -> String {
         let mut text = String::new();
-        // Long paths say enough by their start.
+        // The start of a long path is sufficient.
         let name = |path: &[u8]| {
             let path = String::from_utf8_lossy(path).into_owned();
             path.chars().take(200).collect::<String>()
@@ -146,7 +146,7 @@ impl Walk {
         };
         if kind.is_symlink() {
             item.target = fs::read_link(at).unwrap().as_os_str().as_bytes().to_vec();
-            // Which permission bits a link has is the system's affair.
+            // The permission bits of a link depend on the system.
             item.mode = 0;
         }
         if kind.is_file() {
@@ -202,7 +202,7 @@ fn kind_name(kind: &fs::FileType) -> &'static str {
     }
 }
 
-/// Hashes a file. Very long ones, which are sparse, by their ends and length only.
+/// Hashes a file. Of a very long file, which is sparse, hashes only the length and both ends.
 fn hash(at: &Path, len: u64) -> io::Result<blake3::Hash> {
     const WHOLE: u64 = 64 << 20;
     let mut hasher = blake3::Hasher::new();

@@ -17,14 +17,14 @@ pub enum Thing {
     Folder,
     /// A symbolic link.
     Link(Vec<u8>),
-    /// Something the walk cannot look at.
+    /// An entry that the walk cannot examine.
     Unreadable,
 }
 
 /// How a file behaves when it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Behaviour {
-    /// As it should.
+    /// It yields its content.
     #[default]
     Honest,
     /// It cannot be opened.
@@ -54,17 +54,17 @@ pub struct MemorySource {
     items: BTreeMap<EntryPath, Item>,
 }
 
-/// When everything was changed last, unless said otherwise: long before any test's clock.
+/// The default modification time: long before the clock of any test.
 const TIME: i64 = 1_500_000_000;
 
 impl MemorySource {
-    /// Nothing.
+    /// An empty source.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds something, or replaces it.
+    /// Adds an entry, or replaces it.
     #[must_use]
     pub fn with(mut self, path: &str, thing: Thing) -> Self {
         self.insert(path, thing, TIME, Behaviour::Honest);
@@ -110,7 +110,7 @@ impl MemorySource {
         );
     }
 
-    /// Takes something away.
+    /// Removes an entry.
     pub fn remove(&mut self, path: &str) {
         self.items.remove(&EntryPath::new(path.as_bytes()).unwrap());
     }

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::repo::block_on;
 use crate::s3::S3Server;
 
-/// What keeps the objects.
+/// The kind of store that has the objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreKind {
     /// The memory of this process.
@@ -58,8 +58,8 @@ impl StoreKind {
     }
 }
 
-/// The steps of a test that does the same at every point of an operation. On a server outside of this process, where a
-/// request takes a thousand times as long, it does so at every eleventh.
+/// The points at which a test interrupts an operation: all of them, or every eleventh on a server outside of this process, where a request
+/// takes a thousand times as long.
 pub fn steps<I: IntoIterator>(all: I) -> impl Iterator<Item = I::Item> {
     let step = match StoreKind::chosen() {
         Some(StoreKind::Endpoint) => 11,
@@ -75,7 +75,7 @@ pub struct Endpoint {
     pub url: String,
     /// Id of the access key.
     pub access_key: String,
-    /// The secret of it.
+    /// Its secret.
     pub secret_key: String,
     /// An existing bucket; tests write to separate folders in it.
     pub bucket: String,
@@ -120,7 +120,7 @@ impl Endpoint {
     }
 }
 
-/// An empty place for objects, which goes with the last handle.
+/// An empty place for objects, which is deleted with the last handle.
 #[derive(Debug, Clone)]
 pub struct TestStore {
     inner: Arc<Inner>,
@@ -169,7 +169,7 @@ impl TestStore {
         Self::with(kind, location, options, bucket, folder)
     }
 
-    /// One of the kind that the environment chooses, or else of this one.
+    /// A store of the kind that the environment chooses, or else of this kind.
     #[must_use]
     pub fn chosen_or(kind: StoreKind) -> Self {
         Self::new(StoreKind::chosen().unwrap_or(kind))
@@ -203,13 +203,13 @@ impl TestStore {
         self.inner.kind
     }
 
-    /// Where it is.
+    /// Its location.
     #[must_use]
     pub fn location(&self) -> &Location {
         &self.inner.location
     }
 
-    /// How it is opened.
+    /// The options to open it.
     #[must_use]
     pub fn options(&self) -> &StorageOptions {
         &self.inner.options
@@ -227,7 +227,7 @@ impl TestStore {
         self.inner.storage.object_store()
     }
 
-    /// A copy of everything, as it is now.
+    /// A copy of the store in its current state.
     ///
     /// # Panics
     /// When it cannot be copied.

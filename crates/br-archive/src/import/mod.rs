@@ -349,7 +349,7 @@ impl Import<'_> {
     /// without a merge.
     fn plain(&self) -> Result<()> {
         if self.early {
-            let text = "it comes after members that only it tells how to take";
+            let text = "it must come before the tables and configurations, because it says how to import them";
             return Err(Error::refused(text).in_member(META_PATH));
         }
         Ok(())

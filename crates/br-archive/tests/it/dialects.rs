@@ -54,7 +54,7 @@ fn files(root: &Path, long: bool) -> BTreeMap<String, Vec<u8>> {
 
 /// GNU tar writes folders as members, owner names, and records of 10 KiB.
 #[test]
-fn gnu_tar() {
+fn bundles_of_gnu_tar_are_read() {
     for (format, long) in [
         ("v7", false),
         ("oldgnu", true),
@@ -79,7 +79,7 @@ fn gnu_tar() {
 }
 
 #[test]
-fn python() {
+fn bundles_of_python_are_read() {
     let script = "import sys, tarfile\n\
                   f = {'ustar': tarfile.USTAR_FORMAT, 'gnu': tarfile.GNU_FORMAT, 'pax': tarfile.PAX_FORMAT}\n\
                   with tarfile.open(sys.argv[1], 'w:gz', format=f[sys.argv[2]]) as t:\n\
@@ -116,7 +116,7 @@ fn simple() -> Tar {
 
 /// The first bytes, not the name, show the compression. EMQX does the same for plain tar.
 #[test]
-fn every_compression() {
+fn every_compression_is_detected() {
     let tar = simple().end();
     let gz = gzip(&tar);
     for (what, bytes) in [
@@ -165,7 +165,7 @@ fn every_compression() {
 }
 
 #[test]
-fn every_end() {
+fn every_end_marker_is_accepted() {
     for zeros in [512, 1024, 9 * 512, 10_240, 1 << 20] {
         let bytes = [simple().0, vec![0; zeros]].concat();
         assert_eq!(read_bytes(&gzip(&bytes)), expected(), "{zeros}");
@@ -232,7 +232,7 @@ fn numbers_end_in_many_ways() {
 }
 
 #[test]
-fn extended_headers() {
+fn extended_headers_are_read() {
     let long = format!("{}/{}", "d".repeat(150), "n".repeat(150));
     let name = format!("{BASE}/{long}");
     let is_read = |tar: Tar, what: &str| {
@@ -296,7 +296,7 @@ fn extended_headers() {
 
 /// Other programs may put `META.hocon` in another place, and may list the top directory or not.
 #[test]
-fn every_order() {
+fn members_in_any_order_are_accepted() {
     let folder = |tar: Tar, name: &str| tar.raw(Head::new(name, 0).kind(b'5'), "");
     let tar = folder(Tar::new(), BASE).file("x", "content");
     let tar = folder(tar, &format!("{BASE}/")).file("META.hocon", META);

@@ -34,8 +34,9 @@ const EXAMPLES: &str = "\
 /// backup exists. On a local disk it also reads the header and the footer of each pack. br lists the damage and the files that
 /// it affects; everything else can still be restored.
 ///
-/// With --read-data, br records in the repository which backups it verified. It also records the damage: the next backup of the same data stores it again. With both --repair-index and
-/// --read-data, br replaces damaged packs: it copies the readable data and drops the rest.
+/// With --read-data, br records in the repository which backups it verified. It also records the damage: the next backup of the
+/// same data stores it again. With both --repair-index and --read-data, br replaces damaged packs: it copies the readable data and
+/// drops the rest.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(ExitStatus::REPOSITORY),

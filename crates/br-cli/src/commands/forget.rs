@@ -38,7 +38,8 @@ const EXAMPLES: &str = "\
 /// `br check --read-data` has verified, and pinned backups. Incomplete backups do not count.
 ///
 /// If the newest backup of a group has no data, or less than half of the usual bytes or files, br deletes nothing in this group and
-/// ends with exit code 3.
+/// ends with exit code 3. If the repository has damaged data, br deletes nothing at all and ends with exit code 3, because backups
+/// that would stay may need that data. --force deletes in both cases.
 ///
 /// On a terminal, br shows what it will delete and asks for confirmation; --yes skips that. `br undelete` brings backups back
 /// until the next prune.
@@ -60,7 +61,7 @@ pub(crate) struct ForgetArgs {
     #[arg(long)]
     prune: bool,
 
-    /// Delete even where the newest backup looks wrong
+    /// Delete even if the newest backup of a group looks wrong, or if the repository has damaged data
     #[arg(long)]
     force: bool,
 
@@ -331,8 +332,8 @@ pub(crate) async fn run(args: &ForgetArgs, context: &CommandContext) -> CommandR
     let options = args.options(&repository, group_by, context).await?;
     let plan = forget::plan(&repository, &options, &context.engine()).await?;
     let output = &context.output;
-    let going = plan.retention.removed().count();
-    let asks = going > 0
+    let planned = plan.retention.removed().count();
+    let asks = planned > 0
         && !args.yes
         && !args.dry_run
         && std::io::stdin().is_terminal()
@@ -343,14 +344,14 @@ pub(crate) async fn run(args: &ForgetArgs, context: &CommandContext) -> CommandR
     let status = warn_of_anomalies(&plan, context);
     args.check_tags(&plan, context)?;
     if asks {
-        let many = format::counted(going as u64, "backup", "backups");
+        let many = format::counted(planned as u64, "backup", "backups");
         if !context.confirm(format!("Delete {many}?")).await? {
             output.console.note("nothing was deleted");
             return Ok(ExitStatus::Ok);
         }
     }
     let mut deleted = Vec::new();
-    if !args.dry_run && going > 0 {
+    if !args.dry_run && planned > 0 {
         // With a reporter, because the engine may have a warning.
         let reporter = Arc::new(context.reporter());
         let (engine, guard) = context.engine_with(&reporter);
@@ -373,7 +374,7 @@ pub(crate) async fn run(args: &ForgetArgs, context: &CommandContext) -> CommandR
         )))?;
     } else {
         let is_empty = plan.retention.groups.is_empty();
-        note(args, going, deleted.len(), freed, is_empty, context);
+        note(args, planned, deleted.len(), freed, is_empty, context);
     }
     Ok(status)
 }
@@ -416,7 +417,7 @@ async fn prune(repository: &Repository, context: &CommandContext) -> Result<u64,
 
 fn note(
     args: &ForgetArgs,
-    going: usize,
+    planned: usize,
     deleted: usize,
     freed: Option<u64>,
     plan_is_empty: bool,
@@ -438,10 +439,10 @@ fn note(
             "{many} deleted; `br prune` frees the space; until then, `br undelete` brings backups back"
         )),
     }
-    if deleted < going {
-        let spared = format::counted((going - deleted) as u64, "backup", "backups");
+    if deleted < planned {
+        let kept = format::counted((planned - deleted) as u64, "backup", "backups");
         console.note(&format!(
-            "{spared} stayed, because the repository changed meanwhile"
+            "{kept} stayed, because the repository changed meanwhile"
         ));
     }
 }

@@ -25,9 +25,9 @@ const EXAMPLES: &str = "\
 /// List backups, oldest first
 ///
 /// ID is a short id that every command accepts. TIME is the start of the backup in local time, SIZE is what a restore writes.
-/// A backup is `incomplete` if br could not read something, and `pinned` after `br pin`. With --verbose there are full ids and more columns: STORED is what
-/// the backup added to the repository, BASE is the backup whose unchanged files br did not read again; no backup depends on its
-/// base.
+/// A backup is `incomplete` if br could not read something, and `pinned` after `br pin`. With --verbose there are full ids and more
+/// columns: STORED is what the backup added to the repository, BASE is the backup whose unchanged files br did not read again; no
+/// backup depends on its base.
 ///
 /// `latest` is the last backup in the list, even if clocks were wrong. On a terminal, br shortens long cells with `…`;
 /// --verbose shows them in full, and so does output to a file or a pipe.

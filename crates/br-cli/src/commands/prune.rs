@@ -106,26 +106,29 @@ fn plan_fields(plan: &PrunePlan) -> Vec<(&'static str, String)> {
     }
     if plan.packs_leftover > 0 {
         fields.push((
-            "leftover",
+            "delete",
             format!("{} of unfinished backups", packs(plan.packs_leftover)),
         ));
     }
     if plan.packs_spared > 0 {
         let packs = packs(plan.packs_spared);
         fields.push((
-            "spare",
+            "keep",
             format!("{packs} that may belong to a running backup, see --grace"),
         ));
     }
     if plan.packs_condemned > 0 {
         fields.push((
-            "continue",
-            format!("{} that an earlier prune left", packs(plan.packs_condemned)),
+            "delete",
+            format!(
+                "{} that an earlier prune condemned",
+                packs(plan.packs_condemned)
+            ),
         ));
     }
     if plan.objects_leftover > 0 {
         let objects = format::counted(plan.objects_leftover, "object", "objects");
-        fields.push(("tidy", format!("{objects} that nothing refers to")));
+        fields.push(("delete", format!("{objects} that nothing uses")));
     }
     fields.push(("removes", format::size(plan.bytes_removed)));
     fields
@@ -138,11 +141,15 @@ fn report_fields(report: &PruneReport) -> Vec<(&'static str, String)> {
     let mut fields = vec![("deleted", deleted)];
     if report.objects_deleted > 0 {
         let objects = format::counted(report.objects_deleted, "object", "objects");
-        fields.push(("tidied", format!("{objects} that nothing refers to")));
+        fields.push(("deleted", format!("{objects} that nothing uses")));
     }
     if report.unfinished_removed > 0 {
-        let writes = format::counted(report.unfinished_removed, "write", "writes");
-        fields.push(("swept", format!("{writes} that did not finish")));
+        let writes = format::counted(
+            report.unfinished_removed,
+            "unfinished write",
+            "unfinished writes",
+        );
+        fields.push(("deleted", format!("{writes} of killed processes")));
     }
     if report.bytes_written > 0 {
         fields.push(("written", format::size(report.bytes_written)));

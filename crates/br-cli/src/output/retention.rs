@@ -1,4 +1,4 @@
-//! Which backups stay and which go, for users and as JSON.
+//! Which backups stay and which are deleted, for users and as JSON.
 
 use br_core::ShortIds;
 use br_core::model::retention::{

@@ -18,11 +18,11 @@ use crate::repository::{
 pub struct DeletePlan {
     /// The backups, each once, in the order they were named.
     pub backups: Vec<Backup>,
-    /// Those of them that are complete, and after which only incomplete ones of the same host and paths are left.
+    /// Those of them that are the last complete backup of their host and paths: the deletion leaves only incomplete ones there.
     pub last_complete: Vec<BackupId>,
 }
 
-/// Finds the backups that are meant, without deleting anything.
+/// Finds the selected backups, without deleting anything.
 ///
 /// # Errors
 /// When one of them is unknown or ambiguous.
@@ -77,7 +77,7 @@ pub async fn delete(repository: &Repository, plan: &DeletePlan, context: &Contex
     repository.check_writable(context)?;
     let ids: Vec<_> = plan.backups.iter().map(|backup| backup.id).collect();
     let work = move |io: &Io| {
-        // Another process may have deleted some of them meanwhile: that is what was wanted.
+        // Another process may have deleted some of them meanwhile: the result is the same.
         let choose = |state: &State| {
             let live = ids.iter().filter_map(|id| state.backups.get(id));
             let live: Vec<&Backup> = live.collect();
@@ -110,7 +110,7 @@ pub(super) fn append_delete(
         if backups.is_empty() {
             return Ok(backups);
         }
-        // What frees space must be possible on a full disk.
+        // A deletion must be possible on a full disk, because it lets a prune free space.
         let entry = LogEntry::Delete {
             backups: backups.clone(),
         };

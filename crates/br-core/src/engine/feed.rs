@@ -9,12 +9,12 @@ use crate::progress::Context;
 use crate::repository::worker::{self, Worker};
 use crate::repository::{Io, Repository};
 
-/// Items of a batch; fewer messages between threads than one an item.
+/// Items of a batch. Batches need fewer messages between threads than single items.
 const BATCH: usize = 512;
-/// Batches that wait for the reader.
+/// Maximum number of batches that wait for the reader.
 const QUEUE: usize = 4;
 
-/// A stream of results. Dropping it ends the work behind it.
+/// A stream of results. Dropping it ends the operation.
 ///
 /// The work starts when the feed is made, on the tokio runtime from which the function is called, and pauses while some thousand
 /// results wait to be read. Outside of a runtime the first [`Feed::next`] returns
@@ -29,11 +29,11 @@ pub struct Feed<T> {
 }
 
 impl<T: Send + 'static> Feed<T> {
-    /// Returns the next item; `None` when the work came to its end.
+    /// Returns the next item; `None` after the last one.
     ///
     /// # Errors
-    /// When the work failed, and [`ErrorKind::Internal`](crate::ErrorKind::Internal) when it ended without a result. Nothing
-    /// follows an error.
+    /// When the work failed, and [`ErrorKind::Internal`](crate::ErrorKind::Internal) when it ended without a result. No
+    /// item follows an error.
     pub async fn next(&mut self) -> Option<Result<T>> {
         loop {
             if let Some(item) = self.ready.pop_front() {
@@ -46,7 +46,7 @@ impl<T: Send + 'static> Feed<T> {
         }
     }
 
-    /// Waits for all items. They are in memory together: use it for what is known to be small.
+    /// Waits for all items, and returns them. Use it only if all of them fit in memory.
     ///
     /// # Errors
     /// As [`Feed::next`].
@@ -58,7 +58,7 @@ impl<T: Send + 'static> Feed<T> {
         Ok(all)
     }
 
-    /// A channel that closes says only that the worker is gone. Its result says whether the listing is complete.
+    /// A closed channel shows only that the worker has ended. The result of the worker shows whether the items are complete.
     async fn end(&mut self) -> Option<Result<T>> {
         let result = match self.worker.as_mut()? {
             Ok(worker) => worker::finish(worker).await,
@@ -68,7 +68,7 @@ impl<T: Send + 'static> Feed<T> {
         result.err().map(Err)
     }
 
-    /// Starts work that puts items out. `work` ends early when putting fails: the reader is gone.
+    /// Starts `work`, which sends the items. `work` must end early if sending fails, because then the reader was dropped.
     pub(crate) fn start(
         repository: &Repository,
         context: &Context,
@@ -103,7 +103,7 @@ impl<T: Send + 'static> Feed<T> {
     }
 }
 
-/// Where the work behind a [`Feed`] puts its items.
+/// The sending end of a [`Feed`].
 #[derive(Debug)]
 pub(crate) struct FeedSender<T> {
     sender: mpsc::Sender<Vec<T>>,
@@ -111,7 +111,7 @@ pub(crate) struct FeedSender<T> {
 }
 
 impl<T> FeedSender<T> {
-    /// Puts an item out; false when the reader is gone.
+    /// Sends an item; false if the reader was dropped.
     pub(crate) fn put(&mut self, item: T) -> bool {
         self.batch.push(item);
         self.batch.len() < BATCH || self.flush()

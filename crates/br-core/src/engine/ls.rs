@@ -14,8 +14,9 @@ use crate::repository::{BackupSelector, Io, Repository};
 /// Requests: those for the commit log, the index, and one for each run of nearby tree nodes.
 ///
 /// # Errors
-/// The feed ends with an error when it was called outside of a tokio runtime, when the backup is unknown or a part of its tree cannot be read, and before the first entry
-/// with [`ErrorKind::PathNotFound`](crate::ErrorKind::PathNotFound) when the backup does not have one of the paths.
+/// The feed ends with an error when it was called outside of a tokio runtime, when the backup is unknown or a part of its tree cannot be
+/// read, and before the first entry with [`ErrorKind::PathNotFound`](crate::ErrorKind::PathNotFound) when the backup does not have one of
+/// the paths.
 pub fn ls(
     repository: &Repository,
     backup: impl Into<BackupSelector>,
@@ -28,7 +29,7 @@ pub fn ls(
     })
 }
 
-/// Tells for each path whether a backup has something at it or below it.
+/// Returns for each path whether a backup has an entry at the path or below it.
 ///
 /// # Errors
 /// When the backup is unknown or a part of its tree cannot be read.

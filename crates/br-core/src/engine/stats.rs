@@ -30,7 +30,7 @@ pub struct Stats {
     pub packs_condemned: u64,
 }
 
-/// Adds up what is in the repository.
+/// Adds up the sizes and numbers in the repository.
 ///
 /// # Errors
 /// When log or index cannot be read.

@@ -66,7 +66,7 @@ pub async fn undelete(
 /// Reads the whole log, and the state after its last entry.
 fn read(io: &Io) -> Result<(LogPosition, History)> {
     for _ in 0..MAX_RACES {
-        // This also checks that the log did not go back.
+        // This also checks that the log was not rolled back.
         let position = LogPosition::read(io)?;
         let history = History::read(io)?;
         if history.is_broken {
@@ -139,7 +139,7 @@ fn append(io: &Io, id: BackupId) -> Result<Backup> {
     Err(conflict())
 }
 
-/// Deletes a backup again whose manifest was deleted at the moment of its commit, by a prune on a full disk without a reserve.
+/// Deletes a backup again if its manifest disappeared during its commit: a prune on a full disk without a reserve deletes such manifests.
 fn take_back(io: &Io, id: BackupId) -> Error {
     let deleted = append_delete(io, |state| {
         let is_live = state.backups.contains_key(&id);

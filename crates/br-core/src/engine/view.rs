@@ -13,7 +13,7 @@ use crate::warning::Warning;
 pub(crate) struct View {
     pub(crate) position: LogPosition,
     pub(crate) reader: Arc<ChunkReader>,
-    /// Why the log could not be read; the backup list was found by manifests then.
+    /// Why the log could not be read. In that case, the backup list comes from the manifests.
     pub(crate) log_damage: Option<Error>,
 }
 
@@ -35,7 +35,7 @@ impl View {
         })
     }
 
-    /// The backup that a person means.
+    /// The backup that a selector selects.
     pub(crate) fn backup(&self, selector: &BackupSelector) -> Result<BackupView> {
         Ok(BackupView {
             backup: self.position.state.find(selector)?.clone(),
@@ -75,7 +75,7 @@ impl BackupView {
     /// The entry at a path.
     pub(super) fn stat(&self, path: &EntryPath) -> Result<Entry> {
         let entries = self.entries(vec![path.clone()]).near();
-        // What is below the path is not needed.
+        // The entries below the path are not needed.
         for entry in entries.down_to(path.parts().count()) {
             let entry = entry.map_err(|gap| gap.error)?;
             if entry.path == *path {
@@ -97,7 +97,7 @@ impl BackupView {
         }
     }
 
-    /// Puts out all entries, or those at and below `paths` with the folders that lead there.
+    /// Sends all entries, or those at and below `paths` with the folders that lead there.
     pub(super) fn list(&self, paths: Vec<EntryPath>, out: &mut FeedSender<Entry>) -> Result<()> {
         for path in &paths {
             if !self.has(path).map_err(|gap| gap.error)? {

@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_shrink_is_kept_as_it_is() {
+    fn data_is_compressed_only_if_it_shrinks() {
         let noise: Vec<u8> = (0..10_000u64)
             .flat_map(|i| *blake3::hash(&i.to_le_bytes()).as_bytes())
             .collect();

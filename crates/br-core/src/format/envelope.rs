@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::bytes::Decoder;
 use super::codec::{self, Codec};
-use super::keys::{KEY_MARK_LEN, ObjectKey};
+use super::keyring::{KEY_MARK_LEN, ObjectKey};
 use super::{Cipher, FORMAT_VERSION, FormatError, FormatVersion, Keyring};
 use crate::model::ObjectId;
 
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_shrinks_to_almost_nothing_is_stored_as_it_is() {
+    fn extremely_compressible_data_is_stored_uncompressed() {
         let keys = Keyring::single(MasterKey::new([7; 32]));
         let object = SealedObject::new(&keys, Cipher::None, ObjectKind::Log, ObjectId([1; 16]));
         for (len, is_raw) in [(15 << 20, false), (30 << 20, true)] {

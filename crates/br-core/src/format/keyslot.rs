@@ -12,7 +12,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
 use super::config::{with_checksum, without_checksum};
-use super::keys::{MAX_MASTER_KEYS, aes_key};
+use super::keyring::{MAX_MASTER_KEYS, aes_key};
 use super::{FormatError, Keyring, MasterKey};
 use crate::model::{hex, unhex};
 

@@ -14,7 +14,7 @@ mod error;
 pub mod fuzzing;
 mod index;
 mod journal;
-mod keys;
+mod keyring;
 mod keyslot;
 mod leaf;
 pub(crate) mod limits;
@@ -34,7 +34,7 @@ pub(crate) use envelope::{
 pub use error::FormatError;
 pub(crate) use index::{Move, PackEntry, Segment, SegmentBuilder};
 pub(crate) use journal::JournalRecord;
-pub(crate) use keys::{ChunkIdKey, Keyring, MasterKey};
+pub(crate) use keyring::{ChunkIdKey, Keyring, MasterKey};
 pub(crate) use keyslot::{KdfCost, KeySlot, MAX_LABEL_LEN};
 pub(crate) use leaf::{Leaf, LeafBuilder, decode_leaf};
 pub(crate) use list::{MAX_CHUNKS_IN_ENTRY, decode_list, encode_list, split_lists};

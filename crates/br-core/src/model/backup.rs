@@ -14,7 +14,7 @@ pub struct Backup {
     pub id: BackupId,
     /// Whether everything was read, or only what changed since `base`.
     pub kind: BackupKind,
-    /// The backup whose unchanged files were not read again. Nothing depends on it: chunks are shared, not chained.
+    /// The backup that this one was compared with: files that are unchanged since then were not read. A restore does not need it.
     pub base: Option<BackupId>,
     /// What it was made from; `None` for backups of early versions, which did not record it.
     pub origin: Option<Origin>,
@@ -28,7 +28,7 @@ pub struct Backup {
     /// The folder that relative paths started from; empty when there were none.
     #[serde(serialize_with = "escaped")]
     pub folder: Vec<u8>,
-    /// Words given by the user.
+    /// The tags that the user gave.
     pub tags: Vec<String>,
     /// When it began.
     pub started: Timestamp,
@@ -37,18 +37,18 @@ pub struct Backup {
     /// The entry tree; `None` when there is no entry at all.
     #[serde(skip)]
     pub tree: Option<TreeRoot>,
-    /// What is in it.
+    /// Totals of its entries.
     pub totals: Totals,
-    /// What the backup did.
+    /// What changed since the base, and what the backup read and stored.
     pub changes: Changes,
-    /// Entries that are missing as they could not be read, and entries that are there without some of their metadata: at most
+    /// Entries that are missing because they could not be read, and entries that lack some of their metadata: at most
     /// [`Backup::MAX_UNREAD`] of them. Empty in listings; the manifest has them.
     pub unread: Vec<Unread>,
-    /// How many there are.
+    /// The number of these entries, which may be larger than the list.
     pub unread_count: u64,
     /// The program that made it, with its version.
     pub program: String,
-    /// What a user noted about it.
+    /// A note of a user.
     pub note: Option<String>,
     /// True when it must not be deleted.
     pub pinned: bool,
@@ -62,9 +62,9 @@ pub struct Backup {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Proof {
-    /// When it was found.
+    /// When the proof was made.
     pub time: Timestamp,
-    /// How it was found.
+    /// How the proof was made.
     pub by: ProofMethod,
 }
 
@@ -127,7 +127,7 @@ impl Backup {
         }
     }
 
-    /// How many unread entries a backup names; more are only counted.
+    /// Maximum number of unread entries that a backup names. Further ones are only counted.
     pub const MAX_UNREAD: usize = 1_000;
 
     /// The paths with the folder that relative ones started from.
@@ -151,7 +151,7 @@ impl Backup {
         self.copy_of.unwrap_or(self.id)
     }
 
-    /// The same without the names of what could not be read, as the commit log has it: the manifest has them.
+    /// The same description without the names of unread entries, as the commit log stores it. The manifest has the names.
     #[must_use]
     pub fn without_unread(&self) -> Self {
         Self {
@@ -214,7 +214,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Adds what another part of the tree holds; saturates, as the numbers may come from a damaged store.
+    /// Adds the totals of another part of the tree. Saturates, because the numbers may come from a damaged store.
     pub fn add(&mut self, other: &Self) {
         self.entries = self.entries.saturating_add(other.entries);
         self.files = self.files.saturating_add(other.files);
@@ -231,7 +231,7 @@ pub struct Changes {
     pub files_new: u64,
     /// Files that differ from the base.
     pub files_changed: u64,
-    /// Files that were not read, as nothing about them changed.
+    /// Files that were not read, because their metadata shows no change.
     pub files_unchanged: u64,
     /// Bytes read from files.
     pub bytes_read: u64,
@@ -241,7 +241,7 @@ pub struct Changes {
     pub bytes_stored: u64,
 }
 
-/// An entry that could not be read, or not as a whole.
+/// An entry that br could not read, or could not read completely.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Unread {

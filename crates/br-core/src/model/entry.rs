@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::{ChunkRef, EntryPath};
 
-/// One thing inside a backup with its metadata.
+/// One item in a backup, with its metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Where it is in the backup.
@@ -81,7 +81,7 @@ pub struct FileContent {
     pub size: u64,
     /// The bytes outside of holes.
     pub content: Content,
-    /// Stretches that read as zeros and take no space, ascending, not touching each other.
+    /// Ranges that read as zeros and take no space, in ascending order. They neither overlap nor touch.
     pub holes: Vec<Extent>,
     /// SHA-256 of all `size` bytes. Absent for inline content and for files with very large holes.
     pub sha256: Option<[u8; 32]>,
@@ -99,7 +99,7 @@ impl FileContent {
         }
     }
 
-    /// The stretches outside of holes, ascending: where the content's bytes go, in order.
+    /// The ranges outside of holes, in ascending order: the bytes of the content belong there.
     pub fn data_extents(&self) -> impl Iterator<Item = Extent> {
         let end = |hole: &Extent| hole.offset.saturating_add(hole.len);
         let ends = self.holes.iter().map(move |hole| (hole.offset, end(hole)));
@@ -120,9 +120,9 @@ impl FileContent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Content {
-    /// Few enough bytes to be in the entry.
+    /// The bytes themselves, if they are few.
     Inline(Box<[u8]>),
-    /// Pieces stored apart, in order.
+    /// The chunks that contain the bytes, in order.
     Chunks(Vec<ChunkRef>),
 }
 
@@ -132,7 +132,7 @@ impl Default for Content {
     }
 }
 
-/// A stretch of a file, in bytes.
+/// A range of a file, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
     /// Where it starts.
@@ -173,7 +173,7 @@ pub struct Xattr {
 }
 
 impl FileTime {
-    /// Later than every time that occurs, so that nothing is ever taken for unchanged because of it.
+    /// Later than every real time, so that no entry counts as unchanged because of it.
     pub const UNKNOWN: Self = Self {
         secs: i64::MAX,
         nanos: 0,
@@ -350,7 +350,7 @@ const MAX_TARGET: usize = 65_535;
 const MAX_HOLES: usize = 1 << 17;
 
 impl Entry {
-    /// Whether the entry keeps every rule of the format: readers accept it then. Readers and writers use this one function.
+    /// Checks that the entry follows every rule of the format. Readers and writers use this function, so readers accept what writers store.
     ///
     /// # Errors
     /// The first rule that it breaks.
@@ -534,7 +534,7 @@ mod tests {
         };
         assert_eq!(whole.data_extents().collect::<Vec<_>>(), [extent(0, 5)]);
         assert_eq!(FileContent::default().data_extents().count(), 0);
-        // A hole that no file can have: the fields are public.
+        // The fields are public, so a caller can make a hole that no file can have.
         let odd = FileContent {
             size: 5,
             holes: vec![extent(u64::MAX, 2)],

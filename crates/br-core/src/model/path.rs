@@ -113,7 +113,7 @@ impl EntryPath {
         Self::new([&self.0, b"/".as_slice(), name].concat())
     }
 
-    /// True when the path is `folder` or is below it. The root holds everything.
+    /// True when the path is `folder` or is below it. The root contains everything.
     #[must_use]
     pub fn is_within(&self, folder: &Self) -> bool {
         folder.is_root()
@@ -175,7 +175,7 @@ impl PartialOrd for EntryPath {
     }
 }
 
-/// A path of a machine in one spelling: `./a//b/` is `a/b`, and `..` takes back the part before it. With a `folder` a
+/// A path of a machine in one spelling: `./a//b/` is `a/b`, and `..` removes the part before it. With a `folder` a
 /// relative path starts there. Links are not followed. The path without parts is `/` or `.`.
 pub(crate) fn normal_path(path: &[u8], folder: &[u8]) -> Vec<u8> {
     let is_absolute = path.starts_with(b"/") || folder.starts_with(b"/");

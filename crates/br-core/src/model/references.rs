@@ -35,7 +35,7 @@ impl References {
         }
     }
 
-    /// Takes a pack out and returns its slots.
+    /// Removes a pack, and returns its slots.
     pub fn remove(&mut self, pack: &PackId) -> Option<RoaringBitmap> {
         self.packs.remove(pack)
     }

@@ -2,7 +2,7 @@
 
 use serde::Serializer;
 
-/// Writes bytes as text: UTF-8 stays as it is, a backslash becomes `\\`, a character of which [`is_hidden`] is true and a
+/// Writes bytes as text: UTF-8 stays as it is, a backslash becomes `\\`, a character for which [`is_hidden`] is true and a
 /// byte that is not UTF-8 become `\xHH`. [`unescape`] reads it back.
 #[must_use]
 pub fn escape(bytes: &[u8]) -> String {

@@ -81,11 +81,11 @@ fn append(io: &Io, found: &Found) -> Result<()> {
     for _ in 0..MAX_NOTE_RACES {
         let mut position = LogPosition::read(io)?;
         let known = &position.state.damaged;
-        let is_news = |(pack, groups): (&PackId, &BTreeSet<u32>)| {
+        let is_new = |(pack, groups): (&PackId, &BTreeSet<u32>)| {
             known.get(pack).is_none_or(|known| !groups.is_subset(known))
         };
-        let is_mended = |pack: &PackId| known.contains_key(pack) && !found.bad.contains_key(pack);
-        if !found.bad.iter().any(is_news) && !found.sound.iter().any(is_mended) {
+        let is_repaired = |pack: &PackId| known.contains_key(pack) && !found.bad.contains_key(pack);
+        if !found.bad.iter().any(is_new) && !found.sound.iter().any(is_repaired) {
             return Ok(());
         }
         // Skip packs that were condemned since they were read.
@@ -101,8 +101,8 @@ fn append(io: &Io, found: &Found) -> Result<()> {
                 damaged.push(DamagedPack { pack, groups });
             }
         }
-        let mended = found.sound.iter().filter(|pack| is_mended(pack));
-        damaged.extend(mended.map(|pack| DamagedPack {
+        let repaired = found.sound.iter().filter(|pack| is_repaired(pack));
+        damaged.extend(repaired.map(|pack| DamagedPack {
             pack: *pack,
             groups: Vec::new(),
         }));

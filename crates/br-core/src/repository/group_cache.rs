@@ -16,7 +16,7 @@ pub(super) type GroupData = Arc<Vec<u8>>;
 /// A pack and the number of a group in it.
 type Key = (PackId, u32);
 
-/// Most groups of one shelf: a search goes through all of them.
+/// Maximum number of groups in a shelf: a lookup compares with all of them.
 const MAX_GROUPS: usize = 256;
 
 /// Keeps groups, newest first.
@@ -24,7 +24,7 @@ const MAX_GROUPS: usize = 256;
 pub(super) struct GroupCache {
     tree: Mutex<Shelf>,
     data: Mutex<Shelf>,
-    /// Most bytes of each of the two.
+    /// Maximum bytes of each shelf.
     max_len: usize,
 }
 
@@ -35,7 +35,7 @@ struct Shelf {
 }
 
 impl GroupCache {
-    /// A cache of at most `max_len` bytes of tree nodes and as many of data.
+    /// A cache of at most `max_len` bytes of tree nodes, and the same amount of data.
     pub(super) fn new(max_len: usize) -> Self {
         Self {
             tree: Mutex::default(),
@@ -51,7 +51,7 @@ impl GroupCache {
         }
     }
 
-    /// The group of a location, if it is here.
+    /// The group of a location, if it is in the cache.
     pub(super) fn get(&self, location: &ChunkLocation<'_>) -> Option<GroupData> {
         let key = (location.pack.id, location.group_number);
         let groups = &mut self.shelf(location).lock().ok()?.groups;

@@ -22,7 +22,7 @@ pub(crate) struct History {
     /// The state after the last entry, without the entries that are unreadable.
     pub(crate) state: State,
     /// Backups that were deleted.
-    pub(crate) gone: BTreeSet<BackupId>,
+    pub(crate) deleted: BTreeSet<BackupId>,
     /// Backups that were deleted after the last condemn entry: their data and manifests exist.
     pub(crate) recoverable: Vec<DeletedBackup>,
     /// The originals of all backups that were ever committed, deleted ones included.
@@ -123,11 +123,11 @@ impl History {
                 self.note_order(backup.id());
                 let committed = self.state.backups.get(&backup.id());
                 self.originals.extend(committed.map(Backup::original_id));
-                self.gone.remove(&backup.id());
+                self.deleted.remove(&backup.id());
                 self.recoverable.retain(|one| one.backup.id != backup.id());
             }
             LogEntry::Delete { backups } => {
-                self.gone.extend(backups);
+                self.deleted.extend(backups);
                 self.recoverable.extend(deleted);
             }
             LogEntry::Checkpoint { .. } => {
@@ -135,9 +135,9 @@ impl History {
                 listed.into_iter().for_each(|id| self.note_order(id));
                 let backups = self.state.backups.values();
                 self.originals.extend(backups.map(Backup::original_id));
-                self.gone.extend(before);
+                self.deleted.extend(before);
                 let backups = &self.state.backups;
-                self.gone.retain(|id| !backups.contains_key(id));
+                self.deleted.retain(|id| !backups.contains_key(id));
                 self.segments.extend(&self.state.segments);
                 self.checkpoint = Some(seq);
                 self.is_broken = false;

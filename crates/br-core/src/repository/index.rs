@@ -196,7 +196,7 @@ impl IndexSegment {
 }
 
 impl Index {
-    /// Reads every live segment. An unreadable one is set aside, and its packs are found by listing the store.
+    /// Reads every live segment. If one is unreadable, its packs are found by listing the store.
     pub(crate) fn read(io: &Io, state: &State) -> Result<Self> {
         let mut index = Self {
             bad_groups: Arc::new(state.damaged.clone()),

@@ -1,6 +1,6 @@
 //! The newest log entry that this machine knows.
 //!
-//! [`LogMemory`] stores the number and the digest of this entry in a file. If the log later lacks the entry, it was set back or damaged.
+//! [`LogMemory`] stores the number and the digest of this entry in a file. If the log later lacks the entry, it was rolled back or damaged.
 //! Invariant: the stored entry is only replaced by one with a higher number.
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Making and opening repositories.
+//! Creating and opening repositories.
 
 use std::fmt;
 use std::path::Path;
@@ -52,7 +52,7 @@ impl fmt::Debug for Repository {
 }
 
 impl Repository {
-    /// Makes a repository at a location. Requests: about 16, most of them to find out what the store guarantees.
+    /// Creates a repository at a location. Requests: about 16, most of them to find out what the store guarantees.
     ///
     /// # Errors
     /// [`ErrorKind::RepositoryExists`] when there is one, [`ErrorKind::Invalid`] when the folder holds something else or the
@@ -67,7 +67,7 @@ impl Repository {
         Self::init_storage(storage, options, context).await
     }
 
-    /// Makes a repository in a store.
+    /// Creates a repository in a store.
     ///
     /// # Errors
     /// As [`Repository::init`].
@@ -230,8 +230,8 @@ impl Repository {
         }
     }
 
-    /// Keeps copies of small objects on this machine, so that they are not fetched again and again. Useful for a repository on a server ([`Storage::is_remote`]). Later
-    /// calls have no effect.
+    /// Keeps copies of small objects on this machine, so that they are not fetched repeatedly. Useful for a repository on a server
+    /// ([`Storage::is_remote`]). Later calls have no effect.
     ///
     /// # Errors
     /// When the folder cannot be created. The repository still works without it.
@@ -248,7 +248,7 @@ impl Repository {
     }
 
     /// Remembers the newest entry of the commit log in a folder of this machine, and refuses the repository when it lacks that
-    /// entry later: then it was set back, or has lost entries. [`Repository::use_cache`] does this as well, in the cache's
+    /// entry later: then it was rolled back, or has lost entries. [`Repository::use_cache`] does this as well, in the cache's
     /// folder. Later calls have no effect.
     ///
     /// # Errors
@@ -416,7 +416,7 @@ async fn parse_config(
     Ok((config, bytes))
 }
 
-/// Finds out what the store promises.
+/// Finds out what the store guarantees.
 async fn probe(storage: &Storage, runtime: &Runtime) -> Result<StoreConfig> {
     let name = crate::model::hex(&runtime.bytes::<8>());
     let found = storage.probe(&name).await?;

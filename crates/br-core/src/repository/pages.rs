@@ -1,6 +1,6 @@
 //! Parts of tree packs in memory, in pages of fixed length.
 //!
-//! A node of a tree is short, and its neighbours in the pack are its neighbours in the tree. [`Pages`] fetches whole pages, so
+//! A node of a tree is short, and its neighbours in the pack are also its neighbours in the tree. [`Pages`] fetches whole pages, so
 //! that browsing a backup takes few requests. Invariant: it holds at most [`MAX_PAGES`] pages.
 
 use std::collections::VecDeque;
@@ -17,7 +17,7 @@ use crate::model::PackId;
 
 /// Bytes of a page.
 const PAGE_LEN: u64 = 512 << 10;
-/// Most pages that are kept: 16 MiB.
+/// Maximum number of pages in memory: 16 MiB.
 const MAX_PAGES: usize = 32;
 
 /// Keeps pages, newest first.
@@ -48,13 +48,13 @@ impl Pages {
         if let Some(((_, first), (_, last))) = first.zip(last) {
             let wanted = first * PAGE_LEN..((last + 1) * PAGE_LEN).min(pack.len);
             let Ok(bytes) = storage.get_range(&key, wanted.clone()).await else {
-                // What is wrong with the rest of a page does not matter here.
+                // Damage in the rest of the page does not matter here.
                 return Ok(storage.get_range(&key, range).await?);
             };
             for number in first..=last {
                 let from = (number * PAGE_LEN - wanted.start) as usize;
                 let to = bytes.len().min(from + PAGE_LEN as usize);
-                // Not a slice, which would keep all of them in memory.
+                // Copy the bytes: a slice would keep the whole pages in memory.
                 let page = Bytes::copy_from_slice(bytes.get(from..to).unwrap_or_default());
                 self.put(pack.id, number, page.clone());
                 pages[(number - numbers.start) as usize] = Some(page);
@@ -70,7 +70,7 @@ impl Pages {
         Ok(out.into())
     }
 
-    /// Drops what is kept of a pack; true if there was something.
+    /// Drops the pages of a pack; true if there were any.
     pub(super) fn drop_pack(&self, pack: PackId) -> bool {
         let Ok(mut pages) = self.0.lock() else {
             return false;

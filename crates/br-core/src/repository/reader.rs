@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::{self, ChunkIdKey, Codec, Group, SealedObject, TAG_LEN};
 use crate::model::{ChunkId, ChunkRef, PackId};
 
-/// Bytes of unpacked groups that are cached, of data and of tree nodes each.
+/// Maximum bytes of unpacked groups in the cache: this many of data, and this many of tree nodes.
 const CACHED: usize = 24 << 20;
 /// A gap of at most this many unneeded bytes between two groups is read too, instead of starting another request.
 pub(crate) const MAX_GAP: u64 = 256 << 10;
@@ -77,7 +77,7 @@ impl ChunkReader {
         &self.index
     }
 
-    /// Checks that bytes are the chunk they are taken for.
+    /// Checks that bytes are the expected chunk.
     pub(crate) fn verify(&self, id: &ChunkId, bytes: &[u8]) -> bool {
         self.id_key.id(bytes) == *id
     }
@@ -107,7 +107,7 @@ impl ChunkReader {
     /// Reads a chunk from one location.
     pub(crate) fn read_at(&self, id: &ChunkId, location: &ChunkLocation<'_>) -> Result<Vec<u8>> {
         match self.read_location(id, location) {
-            // A copy on this machine may be what is damaged.
+            // Perhaps only the copy on this machine is damaged.
             Err(error) if error.is_damage() && self.io.drop_copy(location.pack.id) => {
                 let read = self.read_location(id, location);
                 if read.is_ok() {
@@ -151,7 +151,7 @@ impl ChunkReader {
         Ok(raw)
     }
 
-    /// The bytes of a chunk in an unpacked group, if it is there.
+    /// The bytes of a chunk in an unpacked group, if the group has them.
     fn cut(&self, id: &ChunkId, location: &ChunkLocation<'_>, raw: &[u8]) -> Option<Vec<u8>> {
         let range = location.start as usize..(location.start + location.len) as usize;
         let bytes = raw.get(range).filter(|bytes| self.verify(id, bytes))?;
@@ -186,7 +186,7 @@ impl ChunkReader {
         }
     }
 
-    /// Reads the chunks a delta rests on. They must not be deltas themselves, so this does not recurse further.
+    /// Reads the bases of a delta. Bases are not deltas, so this does not recurse further.
     pub(crate) fn read_bases(&self, bases: &[ChunkId]) -> Result<Vec<u8>> {
         let mut prefix = Vec::new();
         for id in bases {
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_chunk_is_read_from_its_other_place_when_one_is_wrong() {
+    async fn chunk_with_a_damaged_copy_is_read_from_the_other_copy() {
         let data = noise(1, 5000);
         let expected = data.clone();
         let reader = stored(false, move |key| {

@@ -7,7 +7,7 @@ use crate::error::{Error, ObjectKind, Result};
 use crate::format::Move;
 use crate::model::{PackId, References};
 
-/// Finds where chunks are now that reference sets name. Made once and used for many sets: it knows all packs and moves.
+/// Finds the current locations of the chunks in reference sets. It knows all packs and moves, so create it once and use it for many sets.
 pub(crate) struct Resolver<'a> {
     alive: HashSet<PackId>,
     moves: HashMap<PackId, Vec<&'a Move>>,

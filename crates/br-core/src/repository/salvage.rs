@@ -77,7 +77,7 @@ fn unnamed(manifests: &[ObjectInfo], history: &History) -> Vec<BackupId> {
         .iter()
         .filter_map(|object| Layout::id(&object.key));
     let is_named =
-        |id: &BackupId| history.state.backups.contains_key(id) || history.gone.contains(id);
+        |id: &BackupId| history.state.backups.contains_key(id) || history.deleted.contains(id);
     ids.filter(|id| !is_named(id)).collect()
 }
 

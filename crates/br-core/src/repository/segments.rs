@@ -91,7 +91,7 @@ impl<'a> SegmentPlan<'a> {
         self.removed.push(id);
     }
 
-    /// Merges small segments if there are many, but skips segments that are much larger than all merged so far.
+    /// Merges small segments if there are many. Skips segments that are much larger than all that are merged so far.
     pub(crate) fn merge_small(&mut self) -> Result<()> {
         if self.state.segments.len() < MAX_SEGMENTS {
             return Ok(());

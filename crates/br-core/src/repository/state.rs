@@ -126,7 +126,7 @@ impl State {
 
     fn note_proof(&mut self, proven: Option<&ProvenBackups>) {
         let Some(proven) = proven else { return };
-        // An empty method takes the proof back.
+        // An empty method removes the proof.
         let by = Some(proven.by.clone()).filter(|by| !by.is_empty());
         let proof = by.map(|by| Proof::new(proven.time, by.into()));
         for id in &proven.backups {

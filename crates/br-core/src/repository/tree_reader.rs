@@ -10,30 +10,30 @@ use crate::model::{
     Backup, ChunkId, ChunkRef, Content, Entry, EntryKind, EntryPath, Totals, TreeRoot,
 };
 
-/// How many leaves are fetched together.
+/// Maximum number of leaves that are fetched together.
 const LEAVES_AHEAD: usize = 96;
-/// Unless they are longer than this together, in bytes.
+/// Maximum bytes of leaves that are fetched together.
 const BYTES_AHEAD: u64 = 16 << 20;
-/// How many chunk lists are fetched together; each is up to 300 KB.
+/// Maximum number of chunk lists that are fetched together; each has up to 300 KB.
 const LISTS_AHEAD: usize = 16;
 
 /// A range of entries that cannot be read.
 #[derive(Debug)]
 pub(crate) struct Gap {
-    /// Path of the first entry of it, as far as known.
+    /// Path of the first entry in the range, if known.
     pub(crate) first: EntryPath,
-    /// How many entries are missing, as far as known.
+    /// Number of missing entries, if known.
     pub(crate) entries: u64,
     pub(crate) error: Error,
 }
 
-/// Reads entries in order; memory is that of a few leaves. Continues after a damaged node.
+/// Reads entries in order, and keeps only a few leaves in memory. Continues after a damaged node.
 #[derive(Debug)]
 pub(crate) struct TreeReader {
     reader: Arc<ChunkReader>,
     /// Subtrees to read; empty: everything.
     selection: Vec<EntryPath>,
-    /// Nodes still to be read, last one first, with their level and the first path behind them.
+    /// Nodes still to be read, the last one first, with their level and the first path after them.
     pending: Vec<Node>,
     /// Entries and gaps to return, each with the node it comes from.
     ready: VecDeque<(ChunkId, Result<Entry, Gap>)>,
@@ -53,7 +53,7 @@ pub(crate) struct TreeReader {
 struct Node {
     level: u8,
     child: Child,
-    /// First path of what follows; `None` at the end.
+    /// The first path after the node; `None` at the end.
     until: Option<EntryPath>,
     /// The start of the root is unknown.
     is_root: bool,
@@ -104,13 +104,13 @@ impl TreeReader {
         self
     }
 
-    /// Reads one leaf after the other: the first entries are all that is wanted.
+    /// Reads one leaf after the other: for callers that need only the first entries.
     pub(crate) fn near(mut self) -> Self {
         self.leaves_ahead = 1;
         self
     }
 
-    /// Reads only entries whose path has at most this number of parts, and none of the nodes that have only others.
+    /// Reads only entries whose path has at most this number of parts, and skips nodes without such entries.
     pub(crate) fn down_to(mut self, max_parts: usize) -> Self {
         self.max_parts = max_parts;
         self
@@ -154,7 +154,7 @@ impl TreeReader {
             .unwrap_or_default()
     }
 
-    /// Reads on until entries are ready or the tree ends.
+    /// Continues to read until entries are ready or the tree ends.
     fn fill(&mut self) {
         while self.ready.is_empty() {
             let Some(level) = self.pending.last().map(|node| node.level) else {
@@ -346,7 +346,7 @@ fn overlaps(selection: &[EntryPath], first: &EntryPath, until: Option<&EntryPath
     selection.is_empty() || selection.iter().any(|s| first.is_within(s) || leads(s))
 }
 
-/// True when all entries from `first` up to `until` are below one entry with `max_parts` parts: then all of them have more.
+/// True when all entries from `first` up to `until` are below one entry with `max_parts` parts, so that all of them have more parts.
 fn is_too_deep(first: &EntryPath, until: Option<&EntryPath>, max_parts: usize) -> bool {
     let Some(until) = until.filter(|_| max_parts != usize::MAX) else {
         return false;
@@ -383,7 +383,7 @@ mod tests {
         leaf.finish()
     }
 
-    /// Reads a tree of nodes made by hand: children are named by position and the first path that is claimed.
+    /// Reads a tree of hand-made nodes: each child has a position and the first path that its parent claims for it.
     async fn read(nodes: Vec<Vec<u8>>, height: u8) -> Vec<Result<String, String>> {
         let root = nodes.last().unwrap().clone();
         let key = |key: &ChunkIdKey, nodes: &[Vec<u8>]| -> Vec<ChunkId> {

@@ -516,7 +516,7 @@ mod tests {
         assert!(!out("../../../a", "a", root) && !out("../a", "a", here));
     }
 
-    /// Symptom: `-e "$PWD/src/cache"` was of no effect on `br backup src`.
+    /// Symptom: `-e "$PWD/src/cache"` had no effect on `br backup src`.
     #[test]
     fn an_absolute_pattern_matches_where_paths_are_relative() {
         let out = |pattern: &str, path: &str, anchor| {
@@ -571,8 +571,8 @@ mod tests {
         let used = excludes.unused();
         matcher.verdict(b"a.o", false, &used);
         let expected = [
-            "the pattern `x` left nothing out",
-            "the pattern `!y` took nothing back",
+            "the pattern `x` excluded nothing",
+            "the pattern `!y` re-included nothing",
         ];
         let texts = |excludes: &Excludes, used: &[Cell<bool>]| {
             let notes = excludes.notes(used).into_iter();
@@ -584,7 +584,7 @@ mod tests {
         let notes = texts(&many, &many.unused());
         assert_eq!(
             (notes.len(), notes[10].as_str()),
-            (11, "20 more patterns matched nothing")
+            (11, "20 more patterns had no effect")
         );
     }
 

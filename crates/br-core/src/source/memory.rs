@@ -31,7 +31,7 @@ pub struct MemorySource {
 }
 
 impl MemorySource {
-    /// Takes files in any order. Of two with one path the last counts.
+    /// Takes files in any order. If two files have the same path, the last one counts.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when a path is not valid or is the root, or when a file is above another
@@ -67,14 +67,14 @@ impl MemorySource {
         })
     }
 
-    /// Sets when everything was changed last. The default is 1970.
+    /// Sets the modification time of all files and folders. The default is 1970.
     #[must_use]
     pub const fn with_time(mut self, time: FileTime) -> Self {
         self.time = time;
         self
     }
 
-    /// Sets who owns everything.
+    /// Sets the owner of all files and folders.
     #[must_use]
     pub fn with_owner(mut self, owner: Owner) -> Self {
         self.owner = Arc::new(owner);

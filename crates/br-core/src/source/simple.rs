@@ -57,7 +57,7 @@ where
     }
 }
 
-/// A reader of which nothing more is known.
+/// The content reader for a plain `Read`.
 struct Plain<R>(R);
 
 impl<R: Read> Read for Plain<R> {

@@ -419,7 +419,7 @@ fn objects(inner: impl Strategy<Value = Value>) -> impl Strategy<Value = Object>
 
 proptest! {
     #[test]
-    fn what_is_printed_reads_back(root in objects(values())) {
+    fn printed_configuration_is_parsed_to_the_same_value(root in objects(values())) {
         let printed = print(&root);
         let back = parse(printed.as_bytes());
         prop_assert_eq!(back.as_ref(), Ok(&root), "{}", printed);

@@ -28,7 +28,7 @@ fn versions_are_read_as_emqx_reads_them() {
 }
 
 #[test]
-fn the_rule_of_5_compares_each_number_for_itself() {
+fn rule_of_emqx_5_compares_each_number_separately() {
     let node = node(Edition::Ee, "5.8.4");
     for version in ["5.1.0", "5.8.9", "5.8.4-rc.1", "4.4.0", "x.2"] {
         assert_eq!(import("ee", version, &node), Ok(()), "{version}");

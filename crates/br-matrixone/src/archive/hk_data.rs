@@ -150,7 +150,7 @@ mod tests {
     const GOOD: &[u8] = b"\x08\xac\x02\x12\x11\x0a\x0d_mo_bootstrap\x10\x05";
 
     #[test]
-    fn known_bytes() {
+    fn known_bytes_are_decoded() {
         let data = HkData::parse(GOOD).unwrap();
         assert_eq!(data.next_id, 300);
         assert_eq!(data.next_ids["_mo_bootstrap"], 5);

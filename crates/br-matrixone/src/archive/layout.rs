@@ -103,7 +103,7 @@ pub struct Archive {
     limits: Limits,
     backups: Vec<ArchiveBackup>,
     unfinished: Vec<ArchiveBackup>,
-    gone: Vec<CatalogueEntry>,
+    deleted: Vec<CatalogueEntry>,
     indexes: Vec<String>,
     chosen: Option<String>,
     noted: BTreeMap<String, Digest>,
@@ -149,7 +149,7 @@ impl Archive {
             limits: *limits,
             backups: Vec::new(),
             unfinished: Vec::new(),
-            gone: Vec::new(),
+            deleted: Vec::new(),
             indexes: Vec::new(),
             chosen: None,
             noted: BTreeMap::new(),
@@ -176,7 +176,7 @@ impl Archive {
             let mut all = out.backups.iter().chain(&out.unfinished);
             all.any(|backup| backup.id.as_ref().is_some_and(|id| is_id(meta, id)))
         };
-        out.gone = metas
+        out.deleted = metas
             .iter()
             .filter(|meta| !is_there(meta))
             .cloned()
@@ -306,8 +306,8 @@ impl Archive {
 
     /// Catalogue lines of backups whose folders no longer exist.
     #[must_use]
-    pub fn gone(&self) -> &[CatalogueEntry] {
-        &self.gone
+    pub fn deleted(&self) -> &[CatalogueEntry] {
+        &self.deleted
     }
 
     /// The folder of one backup below the root, if the user named that instead of the root.

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes() {
+    fn quoted_fields_are_parsed() {
         assert_eq!(fields("a,,b").unwrap(), ["a", "", "b"]);
         assert_eq!(fields(r#""a,b","c""d",e"#).unwrap(), ["a,b", "c\"d", "e"]);
         assert_eq!(fields(r#""never closed,b"#).unwrap().len(), 1);

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_shapes() {
+    fn all_three_forms_of_digest_files_are_read() {
         let digest = Digest::of(b"abc");
         let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(digest.to_string(), hex);

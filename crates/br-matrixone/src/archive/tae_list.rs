@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn both_generations() {
+    fn lists_of_both_generations_are_read() {
         let list = read(&format!(
             "b_00001,12,{HEX},false,17-1\na_00000,7,,true,18-0\n"
         ))

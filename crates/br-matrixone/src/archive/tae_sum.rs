@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_generations() {
+    fn sums_of_both_generations_are_read() {
         let sum =
             TaeSum::parse(b"2024-05-15 03:56:44,65000000,1715745404915410000-1,full\n").unwrap();
         assert_eq!(sum.time, "2024-05-15 03:56:44");

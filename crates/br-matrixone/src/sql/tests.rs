@@ -93,7 +93,7 @@ fn values_are_quoted() {
 }
 
 #[test]
-fn what_the_server_would_misread_is_refused() {
+fn value_that_the_server_would_misread_is_refused() {
     let refused = |path: &str| {
         let request = request(folder(path), None, Extent::Full);
         built(&request, NEWEST).unwrap_err()

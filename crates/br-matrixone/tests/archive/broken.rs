@@ -59,7 +59,7 @@ fn in_last(seed: u64) -> String {
 }
 
 #[test]
-fn flipped_bits() {
+fn flipped_bits_are_detected() {
     for file in [in_base(9), in_last(304)] {
         breaks(Shape::RAW, &file, ProblemKind::Digest, |path| {
             flip(path, 3000);
@@ -74,7 +74,7 @@ fn flipped_bits() {
 }
 
 #[test]
-fn truncated_objects() {
+fn truncated_objects_are_detected() {
     for shape in [Shape::RAW, Shape::FRAMED] {
         for less in [1, 2, 2048, 4000] {
             breaks(shape, &in_base(9), ProblemKind::Size, |path| {
@@ -88,7 +88,7 @@ fn truncated_objects() {
 }
 
 #[test]
-fn missing_objects() {
+fn missing_objects_are_detected() {
     let remove = |path: &Path| std::fs::remove_file(path).unwrap();
     for shape in [Shape::RAW, Shape::FRAMED] {
         breaks(shape, &in_base(9), ProblemKind::Missing, remove);
@@ -97,7 +97,7 @@ fn missing_objects() {
 }
 
 #[test]
-fn replaced_objects() {
+fn replaced_objects_are_detected() {
     for shape in [Shape::RAW, Shape::FRAMED] {
         let other = |path: &Path| {
             std::fs::write(path, make::framed(&make::object(77, 5000), shape.framing)).unwrap();
@@ -108,7 +108,7 @@ fn replaced_objects() {
 
 /// No digest of the rewritten object is recorded: only its header can be checked.
 #[test]
-fn headers_of_files_without_a_digest() {
+fn damaged_header_of_file_without_digest_is_detected() {
     let file = format!(
         "{}/tae/{}",
         make::dir_of(3),
@@ -125,7 +125,7 @@ fn headers_of_files_without_a_digest() {
 }
 
 #[test]
-fn the_list_and_hk_data() {
+fn damage_of_list_and_hk_data_is_detected() {
     let list = format!("{}/tae/tae_list", make::dir_of(3));
     let hk_data = format!("{}/hakeeper/hk_data", make::dir_of(3));
     breaks(Shape::RAW, &list, ProblemKind::Format, |path| {
@@ -259,7 +259,7 @@ fn restore_continues_after_repair() {
         flip(&root.join(in_base(seed)), 99);
     }
     let report = restore(&root, &make::id(3), RestoreTarget::local(&target).unwrap()).unwrap();
-    // The rewritten object has no digest, so that it is copied again; so is hk_data.
+    // The rewritten object has no digest, so the restore copies it again, and hk_data as well.
     assert_eq!(report.files - report.kept, 4);
     make::assert_restored(&target, &all[3], Framing::Raw);
 }

@@ -33,7 +33,7 @@ fn run(root: &Path, target: &Path, progress: &dyn ArchiveProgress) -> Result<Res
 }
 
 #[test]
-fn cancelled_at_every_step() {
+fn restore_cancelled_at_any_step_continues() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("archive");
     let all = make::chain(&root, Shape::FRAMED);
@@ -63,7 +63,7 @@ fn the_child_that_is_killed() {
 }
 
 #[test]
-fn killed_at_any_time() {
+fn restore_killed_at_any_time_continues() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("archive");
     let mut files = make::cluster();

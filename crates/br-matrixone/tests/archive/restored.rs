@@ -18,7 +18,7 @@ pub(crate) fn restore(root: &Path, id: &str, target: RestoreTarget) -> Result<Re
 }
 
 #[test]
-fn every_shape_of_archive() {
+fn every_layout_of_archive_is_restored() {
     for shape in Shape::ALL {
         let dir = tempfile::tempdir().unwrap();
         let (root, target) = (dir.path().join("archive"), dir.path().join("mo"));
@@ -65,7 +65,7 @@ fn restore_adds_and_removes_frames() {
 }
 
 #[test]
-fn every_backup_of_a_chain() {
+fn every_backup_of_a_chain_is_restored() {
     for shape in [Shape::FRAMED, Shape::RAW] {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("archive");
@@ -105,7 +105,7 @@ fn folder_of_one_backup_is_accepted() {
 }
 
 #[test]
-fn folders_of_a_configuration() {
+fn folders_of_a_configuration_are_used() {
     let dir = tempfile::tempdir().unwrap();
     let (root, target) = (dir.path().join("archive"), dir.path().join("mo"));
     let files = make::cluster();

@@ -35,7 +35,7 @@ fn upload(
 }
 
 #[test]
-fn from_a_store_to_a_folder_and_to_a_store() {
+fn backup_in_a_store_is_restored_to_a_folder_and_to_a_store() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("archive");
     let all = make::chain(&root, Shape::RAW);
@@ -90,7 +90,7 @@ fn from_a_store_to_a_folder_and_to_a_store() {
 }
 
 #[test]
-fn the_folder_of_one_backup_in_a_store() {
+fn folder_of_one_backup_in_a_store_is_accepted() {
     let dir = tempfile::tempdir().unwrap();
     make::chain(dir.path(), Shape::FRAMED);
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -38,11 +38,11 @@ pub async fn many_deletes_report_the_failed(storage: &Storage) {
     for key in &all {
         create(storage, key, b"x".to_vec()).await;
     }
-    let mut doomed = all[..63].to_vec();
-    doomed.insert(0, "d/missing".to_owned());
-    doomed.insert(30, "d/../refused".to_owned());
-    doomed.push("d/00/x".to_owned());
-    let failed = storage.delete_all(doomed).await;
+    let mut to_delete = all[..63].to_vec();
+    to_delete.insert(0, "d/missing".to_owned());
+    to_delete.insert(30, "d/../refused".to_owned());
+    to_delete.push("d/00/x".to_owned());
+    let failed = storage.delete_all(to_delete).await;
     let failed: Vec<_> = failed
         .iter()
         .map(|(key, error)| (key.as_str(), error.kind()))

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_refused_in_words_and_not_repeated() {
+    fn malformed_url_is_refused_without_repeating_it() {
         for (text, expected) in [
             ("gs:hunter2", "gs://BUCKET/FOLDER"),
             ("gs://", "gs://BUCKET/FOLDER"),

@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_refused_in_words() {
+    fn malformed_url_is_refused_with_reason() {
         for (text, expected) in [
             ("s3://", "s3://BUCKET/FOLDER"),
             ("s3:bucket/x", "s3://BUCKET/FOLDER"),

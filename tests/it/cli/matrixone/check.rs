@@ -182,8 +182,8 @@ fn unfinished_backup_fails_check() {
     }
 }
 
-/// The server leaves some files without a digest, and without checksums nothing in them shows that a bit was flipped. Who read the backup
-/// when it was made knows.
+/// The server writes no digest for some files. Without checksums, such a file does not show that a bit was flipped. br detects it with the
+/// digest that it recorded during the backup.
 #[test]
 fn files_without_digest_are_verified_with_digest_from_backup_run() {
     let cluster = ClusterOptions {

@@ -48,7 +48,7 @@ fn not_delete_data_removes_only_catalogue_entry() {
     mo.run(&format!("check {full} {place}")).expect(0);
 }
 
-/// As `mo_br` laid backups out at first, in a folder that may have other things in it.
+/// The layout of early releases of `mo_br`: the backup's files are in the named folder itself, next to unrelated files.
 #[test]
 fn deleting_backup_without_folder_keeps_unrelated_files() {
     let mo = Mo::new();

@@ -1,4 +1,4 @@
-//! When a backup does not come to its end, or only seems to: it is never listed as complete.
+//! Backups that do not finish, or only seem to: br never lists them as complete.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::{Mo, PASSWORD, until};
 
 const BACKUP: &str = "matrixone backup SERVER --location backups";
 
-/// The latest backup is incomplete, is said to be so, and can be deleted.
+/// The latest backup is incomplete, br says so, and it can be deleted.
 #[track_caller]
 fn assert_failed(mo: &Mo) {
     let (id, state) = mo.states().pop().unwrap();
@@ -93,7 +93,7 @@ fn server_errors_are_reported_with_hints() {
     assert_failed(&mo);
 }
 
-/// Releases before 4.2 leave out objects that are gone, and say that all went well.
+/// Releases before 4.2 leave out objects that no longer exist, and report success.
 #[test]
 fn silently_skipped_objects_are_detected() {
     let mo = Mo::new();

@@ -53,7 +53,7 @@ check: "
     );
     let tae = mo.at(&format!("backups/full-{id}/tae"));
     let object = object_in(&tae);
-    // Only the size is looked at.
+    // This check compares only sizes.
     change(&object, |bytes| bytes[100] ^= 1);
     mo.run(&format!("list {}", &id[..13])).expect(0);
     fs::remove_file(&object).unwrap();

@@ -25,13 +25,13 @@ use serde_json::Value;
 
 use super::{Session, contents, json};
 
-/// The password of the cluster, where a test does not say another one.
+/// The password of the cluster, unless a test sets another one.
 const PASSWORD: &str = "hunter2-of-the-cluster";
 /// Bytes of a block in a file with checksums, and of the checksum before it.
 const BLOCK: usize = 2048;
 const CHECKSUM: usize = 4;
 
-/// A line of `br matrixone`, or of `br` when it begins with `br`, as it is; any other is one of `mo_br`.
+/// The arguments for a line: a line that begins with `br` or `matrixone` is one of br; any other line is one of `mo_br`.
 fn in_grammar(mut words: Vec<String>) -> Vec<String> {
     match words[0].as_str() {
         "matrixone" => {}
@@ -154,7 +154,7 @@ impl Mo {
         assert_holds(&found, objects);
     }
 
-    /// Waits until the server is where a fault holds it up.
+    /// Waits until a fault blocks the server.
     fn until_it_waits(&self) {
         until(|| self.server.waiting() == 1);
     }
@@ -202,7 +202,7 @@ fn id_of(output: &BrOutput) -> String {
     id.unwrap_or_else(|| panic!("{output}")).to_owned()
 }
 
-/// The files below a folder, without the checksums of their blocks, each of which is right.
+/// The files below a folder, without the checksums of their blocks. Asserts that every checksum is right.
 fn unframed(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let files = contents(folder).into_iter();
     files.map(|(path, bytes)| (path, unframe(&bytes))).collect()
@@ -261,7 +261,7 @@ fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     fs::write(path, bytes).unwrap();
 }
 
-/// Waits for what another thread brings about.
+/// Waits for a condition that another thread makes true.
 #[track_caller]
 fn until(condition: impl Fn() -> bool) {
     for _ in 0..1500 {

@@ -1,4 +1,4 @@
-//! The page for operators of MatrixOne keeps up with the tests, and names every option of `mo_br`.
+//! The page for operators of MatrixOne names only tests that exist, and every option of `mo_br`.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -16,7 +16,7 @@ fn empty_values_are_ignored() {
         .expect(0);
     let listed = mo.run(r#"list "" --meta_path="#).expect(0);
     assert!(listed.stdout.contains(&id), "{listed}");
-    // Not in the manner of mo_br an empty value is a mistake.
+    // In a command line of br, an empty value is an error.
     let output = mo.run(r#"br backup docs -r repo --region """#).expect(2);
     assert!(output.stderr.contains("--region"), "{output}");
 }

@@ -16,7 +16,7 @@ fn writer(cloud: &Cloud) -> BrCmd {
         .env("BR_S3_SECRET_ACCESS_KEY", secret)
 }
 
-/// A client of the bucket with the writer's keys, which does what it likes.
+/// A client of the bucket with the writer's keys, which is not br.
 fn thief(cloud: &Cloud) -> AmazonS3 {
     let (key, secret) = S3Server::writer_keys();
     let builder = AmazonS3Builder::new()

@@ -16,7 +16,7 @@ const KEY: &str = "AKIAEXAMPLE";
 const SECRET: &str = "hunter2/hunter2+hunter2";
 const BUCKET: &str = "bucket1";
 
-/// A session with a server that has a bucket, and nothing said about it in the environment.
+/// A session with a server that has a bucket. The environment does not name them.
 struct Cloud {
     session: Session,
     server: S3Server,
@@ -245,7 +245,7 @@ fn mistakes_are_explained() {
         assert!(output.stderr.contains("\nhint: "), "{arguments}: {output}");
         assert!(!output.stderr.contains("hunter2"), "{arguments}: {output}");
     }
-    // Nothing that is typed in the wrong place is repeated.
+    // Error messages do not repeat a secret that was typed in the wrong place.
     for arguments in [
         format!("list --secret-acess-key={SECRET}"),
         format!("list --server-side-encryption {SECRET} -r s3://bucket1"),
@@ -393,7 +393,7 @@ fn store_that_overwrites_has_warning() {
     assert!(!output.stderr.contains("warning"), "{output}");
 }
 
-/// A server that fails is waited for, with words, and given up when the time is over.
+/// br waits for a server that fails, reports that it waits, and gives up after the retry time.
 #[test]
 #[expect(
     clippy::disallowed_methods,

@@ -18,7 +18,10 @@ pub(crate) fn here(name: &str) -> PathBuf {
 }
 
 /// Prints why a test was skipped. With `CI_NO_SKIP=1` in the environment, fails instead.
-#[expect(clippy::print_stderr, reason = "whoever runs the tests should see it")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the user who runs the tests must see it"
+)]
 pub(crate) fn skip(why: &str) {
     let forbidden = std::env::var_os("CI_NO_SKIP").is_some_and(|value| value == "1");
     assert!(!forbidden, "this test must not be skipped here: {why}");

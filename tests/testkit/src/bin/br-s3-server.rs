@@ -1,8 +1,8 @@
 //! An S3 server in memory, for measuring how programs use one.
 //!
 //! `br-s3-server --port P [--latency-ms N] [--bucket NAME] [--counts-file F]` serves until it is interrupted or terminated.
-//! It accepts the key pair in `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`. How many requests there were, by kind, is in
-//! the counts file, and `GET /_counts` answers it and counts from 0 again.
+//! It accepts the key pair in `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`. The counts file has the
+//! number of requests by kind. `GET /_counts` returns it and counts from 0 again.
 
 #![expect(
     clippy::print_stdout,

@@ -17,7 +17,7 @@ use tokio::time::{Sleep, sleep};
 use super::fault::Fault;
 use super::log::Busy;
 
-/// How long sent bytes have to leave before the connection is reset.
+/// The time for sent bytes to reach the client before the connection is reset.
 const FLUSH: Duration = Duration::from_millis(20);
 
 /// An answer with a body of XML.
@@ -67,7 +67,7 @@ impl AnswerBody {
             Some(Fault::CutBody(at)) if at < body.rest.len() => {
                 body.cut = body.rest.len() - at;
                 body.rest.truncate(at);
-                // The head must leave, too.
+                // The header must be sent, too.
                 body.wait = Some(Box::pin(sleep(FLUSH)));
                 body.pause = FLUSH;
             }
@@ -82,7 +82,7 @@ impl AnswerBody {
         body
     }
 
-    /// The request is handled when its last byte is on its way: the client may send the next one before this is dropped.
+    /// The request counts as handled when its last byte is sent: the client may send the next one before this is dropped.
     fn release(&mut self) {
         if self.is_end_stream() {
             self.busy = None;

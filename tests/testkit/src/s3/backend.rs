@@ -1,7 +1,7 @@
-//! What S3's operations do.
+//! The operations of S3.
 //!
-//! [`Backend`] is what `s3s` hands requests to once their signatures were checked. Invariant: the lock is held to look things
-//! up and to put them in, never while bytes come in or are hashed.
+//! `s3s` passes requests to [`Backend`] after it has checked their signatures. Invariant: the lock is held only to look up and to store
+//! values, never while bytes are received or hashed.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -50,7 +50,7 @@ fn size(length: usize) -> Option<i64> {
     i64::try_from(length).ok()
 }
 
-/// Fails when an object is not to be read.
+/// Fails if an object may not be read.
 fn check_read(
     object: &Object,
     if_match: Option<&ETagCondition>,

@@ -1,6 +1,6 @@
 //! The body of a request, and whether it matches its headers.
 //!
-//! [`Content::read`] takes a body in and checks it. Invariant: a [`Content`] has every checksum that its request named.
+//! [`Content::read`] reads a body and checks it. Invariant: a [`Content`] has every checksum that its request named.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -24,12 +24,12 @@ const SHA256: &str = "x-amz-checksum-sha256";
 pub(super) struct Content {
     pub(super) data: Bytes,
     pub(super) md5: [u8; 16],
-    /// Those that the request named.
+    /// The digests that the request named.
     pub(super) checksum: Checksum,
 }
 
 impl Content {
-    /// What does not come from a request.
+    /// Content that does not come from a request.
     pub(super) fn of(data: Bytes) -> Self {
         Self {
             md5: Md5::digest(&data).into(),

@@ -1,4 +1,4 @@
-//! What goes wrong, and when.
+//! Faults, and when they happen.
 //!
 //! A [`Fault`] is one way to fail, a [`Rule`] says which requests it hits, and [`Faults`] holds the rules and the hook of a
 //! server. Invariant: a request meets at most one fault.
@@ -12,38 +12,38 @@ use super::log::RequestInfo;
 /// One way to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// This status with this error code is the answer, and nothing was done.
+    /// The server answers with this status and error code, and does not execute the request.
     Status {
         /// The HTTP status.
         code: u16,
         /// The error code in the answer, such as `SlowDown`.
         name: &'static str,
     },
-    /// This status with this error code is the answer, yet everything was done.
+    /// The server executes the request, but answers with this status and error code.
     StatusAfter {
         /// The HTTP status.
         code: u16,
         /// The error code in the answer, such as `InternalError`.
         name: &'static str,
     },
-    /// The connection is reset without an answer, and nothing was done.
+    /// The server resets the connection without an answer, and does not execute the request.
     DropBefore,
-    /// The connection is reset without an answer, yet everything was done.
+    /// The server executes the request, but resets the connection without an answer.
     DropAfter,
-    /// The connection is reset after this many bytes of the answer's body. An answer that is not longer is not harmed.
+    /// The connection is reset after this number of bytes of the answer's body. A shorter answer is not affected.
     CutBody(usize),
-    /// One bit of this byte of the answer's body is flipped. An answer that is not longer is not harmed.
+    /// One bit of this byte of the answer's body is flipped. A shorter answer is not affected.
     FlipByte(usize),
     /// The request waits before it is handled.
     Delay(Duration),
-    /// The answer's body trickles.
+    /// The answer's body is sent slowly.
     SlowBody {
-        /// How many bytes come at once.
+        /// The number of bytes that are sent at once.
         chunk: usize,
-        /// How long nothing comes after them.
+        /// The pause after them.
         pause: Duration,
     },
-    /// There is never an answer, and nothing was done.
+    /// The server never answers, and does not execute the request.
     Hang,
 }
 
@@ -93,7 +93,7 @@ impl Rule {
         Self { part, ..self }
     }
 
-    /// The first matches are spared.
+    /// The rule ignores this number of matches first.
     #[must_use]
     pub fn after(self, after: u64) -> Self {
         Self { after, ..self }
@@ -158,7 +158,7 @@ impl Faults {
         *self.hook.lock().unwrap() = None;
     }
 
-    /// The fault a request meets: of the first rule that hits it, which later rules then do not see, else of the hook.
+    /// The fault for a request: that of the first rule that hits it, or else that of the hook. Later rules do not count the request.
     pub(super) fn pick(&self, request: &RequestInfo) -> Option<Fault> {
         let mut rules = self.rules.lock().unwrap();
         if let Some(rule) = rules.iter_mut().find_map(|rule| {

@@ -18,7 +18,7 @@ const KMS_KEY: HeaderName = HeaderName::from_static("x-amz-server-side-encryptio
 const LOCK_MODE: HeaderName = HeaderName::from_static("x-amz-object-lock-mode");
 const LOCK_UNTIL: HeaderName = HeaderName::from_static("x-amz-object-lock-retain-until-date");
 
-/// How an object is stored, as the request that wrote it wanted it.
+/// How an object is stored, as the request that wrote it requested.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObjectAttributes {
     /// `x-amz-storage-class`.
@@ -46,7 +46,7 @@ impl ObjectAttributes {
     }
 }
 
-/// What describes an object's content; a copy has it, too.
+/// Headers that describe an object's content; a copy has them, too.
 fn describes(name: &HeaderName) -> bool {
     let names = [
         CACHE_CONTROL,
@@ -58,7 +58,7 @@ fn describes(name: &HeaderName) -> bool {
     names.contains(name) || name.as_str().starts_with("x-amz-meta-")
 }
 
-/// What says how an object is stored; a copy has its own.
+/// Headers that say how an object is stored; a copy has its own.
 fn stores(name: &HeaderName) -> bool {
     [STORAGE_CLASS, ENCRYPTION, KMS_KEY, LOCK_MODE, LOCK_UNTIL].contains(name)
 }
@@ -94,7 +94,7 @@ pub(super) fn kept_by_copy(source: &HeaderMap, request: &HeaderMap) -> HeaderMap
     copy
 }
 
-/// What must hold for a write to take place.
+/// The condition of a write.
 #[derive(Debug, Default)]
 pub(super) struct Condition {
     if_match: Option<ETagCondition>,

@@ -19,14 +19,14 @@ pub(super) struct Query {
     pub(super) prefix: String,
     /// Keys with this delimiter after the prefix are grouped; empty for no groups.
     pub(super) delimiter: String,
-    /// Only what comes after this key.
+    /// Only keys after this one.
     pub(super) after: Option<String>,
     /// Where the previous page ended: a key, or a group, which is then left out completely.
     pub(super) resume: Option<String>,
     pub(super) max: Option<i32>,
 }
 
-/// What one answer holds.
+/// The content of one response.
 #[derive(Debug, Default)]
 pub(super) struct Page {
     objects: Vec<(String, Arc<Object>)>,
@@ -35,7 +35,7 @@ pub(super) struct Page {
     pub(super) next: Option<String>,
 }
 
-/// A key behind all that start with a prefix.
+/// A key that sorts after all keys with a prefix.
 fn behind(prefix: &str) -> String {
     format!("{prefix}{}", char::MAX)
 }

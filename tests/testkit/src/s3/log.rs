@@ -1,7 +1,7 @@
 //! The requests to a server.
 //!
 //! [`RequestInfo`] is one request, [`Log`] holds all of them with their counts, and [`Busy`] marks one that is being
-//! handled. Invariant: a request is in the log before anything is done about it.
+//! handled. Invariant: a request is in the log before the server handles it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use hyper::Request;
 use hyper::header::CONTENT_LENGTH;
 
-/// A request that came in.
+/// A received request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestInfo {
     /// The HTTP method.
@@ -19,7 +19,7 @@ pub struct RequestInfo {
     pub path: String,
     /// The query as it was sent, without the question mark.
     pub query: String,
-    /// How long the body is, as the request says.
+    /// The length of the body, as the request says.
     pub bytes_in: u64,
 }
 
@@ -85,7 +85,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Notes a request, which is being handled until the mark is dropped.
+    /// Records a request. It counts as running until the mark is dropped.
     pub(super) fn begin(self: &Arc<Self>, request: RequestInfo) -> Busy {
         let mut entries = self.entries.lock().unwrap();
         *entries.counts.entry(request.operation()).or_default() += 1;
@@ -99,7 +99,7 @@ impl Log {
         self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// How many bytes of bodies came in and went out.
+    /// The number of bytes in bodies that were received and sent.
     pub(super) fn bytes(&self) -> (u64, u64) {
         let bytes_in = self.bytes_in.load(Ordering::Relaxed);
         (bytes_in, self.bytes_out.load(Ordering::Relaxed))

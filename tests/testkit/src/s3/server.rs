@@ -1,7 +1,7 @@
-//! A server with its socket, and all that tests do with it.
+//! A server with its socket, and the operations that tests need.
 //!
-//! [`S3Server`] runs until it is dropped, [`S3ServerOptions`] say how it starts. Invariant: when the value is gone, so are the
-//! port and every connection.
+//! [`S3Server`] runs until it is dropped, [`S3ServerOptions`] say how it starts. Invariant: when the value is dropped, the
+//! port and every connection are closed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -145,7 +145,7 @@ impl Drop for S3Server {
 }
 
 impl S3Server {
-    /// Starts one without any bucket, with the default options.
+    /// Starts a server without buckets, with the default options.
     #[must_use]
     pub fn start() -> Self {
         S3ServerOptions::default().start()
@@ -170,7 +170,7 @@ impl S3Server {
         self.running = Some(spawn(listener, Arc::clone(&self.service)));
     }
 
-    /// Where it listens: `http://127.0.0.1:PORT`.
+    /// Its URL: `http://127.0.0.1:PORT`.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
@@ -213,7 +213,7 @@ impl S3Server {
         Some(object.data.clone())
     }
 
-    /// Plants an object, or removes it.
+    /// Stores an object, or removes it.
     ///
     /// # Panics
     /// When there is no such bucket.
@@ -257,12 +257,12 @@ impl S3Server {
             .collect()
     }
 
-    /// Makes the uploads that are open now look as if they had been initiated that long ago.
+    /// Makes the uploads that are open now look as if they had been initiated this long ago.
     pub fn set_upload_age(&self, age: Duration) {
         self.state().age_uploads(age);
     }
 
-    /// Makes a bucket hold what another one holds, and nothing else. Contents are shared.
+    /// Replaces the content of a bucket by that of another one. Both share the bytes.
     ///
     /// # Panics
     /// When there is no bucket to copy.
@@ -273,7 +273,7 @@ impl S3Server {
     }
 }
 
-/// How it misbehaves.
+/// Its faults.
 impl S3Server {
     /// Whether writes ignore `If-None-Match` and `If-Match`: the object is overwritten.
     pub fn ignore_conditions(&self, on: bool) {
@@ -285,7 +285,7 @@ impl S3Server {
         self.state().refuse_conditions = on;
     }
 
-    /// Whether lists show the state at the time when this was switched on.
+    /// Whether lists show the state at the time of this call.
     pub fn stale_lists(&self, on: bool) {
         let mut state = self.state();
         state.stale = on.then(|| state.buckets.clone());
@@ -301,12 +301,12 @@ impl S3Server {
         self.service.faults.inject(rule);
     }
 
-    /// Asks a function about every request that no rule hits; it replaces the one before.
+    /// Calls a function for every request that no rule hits. Replaces the previous function.
     pub fn hook(&self, hook: impl Fn(&RequestInfo) -> Option<Fault> + Send + Sync + 'static) {
         self.service.faults.hook(Arc::new(hook));
     }
 
-    /// Forgets all rules and the hook.
+    /// Removes all rules and the hook.
     pub fn clear_faults(&self) {
         self.service.faults.clear();
     }
@@ -329,12 +329,12 @@ impl S3Server {
         self.service.access.set_expired(true);
     }
 
-    /// Takes [`S3Server::expire_credentials`] back.
+    /// Undoes [`S3Server::expire_credentials`].
     pub fn renew_credentials(&self) {
         self.service.access.set_expired(false);
     }
 
-    /// How long the key pair of a role that is assumed later is said to last; an hour by default. It works for ever.
+    /// Sets the announced lifetime of key pairs of roles that are assumed later; an hour by default. The key pairs never expire.
     pub fn set_role_lifetime(&self, lifetime: Duration) {
         self.service.access.set_role_lifetime(lifetime);
     }
@@ -354,7 +354,7 @@ impl S3Server {
         self.service.log.requests()
     }
 
-    /// Forgets all requests and counts from 0 again.
+    /// Removes all requests from the log, and counts from 0 again.
     pub fn reset_requests(&self) {
         self.service.log.reset();
     }
@@ -365,19 +365,19 @@ impl S3Server {
         self.service.log.counts()
     }
 
-    /// How many requests were being handled at once, at most.
+    /// The maximum number of requests that were handled at the same time.
     #[must_use]
     pub fn max_concurrent(&self) -> usize {
         self.service.log.max_concurrent()
     }
 
-    /// How many bytes came in as bodies of requests.
+    /// The number of bytes in the bodies of requests.
     #[must_use]
     pub fn bytes_in(&self) -> u64 {
         self.service.log.bytes().0
     }
 
-    /// How many bytes went out as bodies of answers.
+    /// The number of bytes in the bodies of responses.
     #[must_use]
     pub fn bytes_out(&self) -> u64 {
         self.service.log.bytes().1

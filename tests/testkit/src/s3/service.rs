@@ -26,7 +26,7 @@ use super::log::{Log, RequestInfo};
 use super::state::State;
 use super::sts;
 
-/// Answers with the counts and forgets them; no bucket can have this name.
+/// A request for this path returns the counts and resets them. No bucket can have this name.
 const COUNTS: &str = "/_counts";
 
 /// A server without its socket.
@@ -138,7 +138,7 @@ impl Service {
     }
 }
 
-/// The body of a request, whose bytes are counted as they come in.
+/// The body of a request, whose bytes are counted when they are received.
 #[derive(Debug)]
 struct Received {
     body: Incoming,

@@ -64,7 +64,7 @@ pub(super) struct Upload {
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) buckets: BTreeMap<String, Objects>,
-    /// What lists are answered from, when not from the buckets.
+    /// The content that lists show, if it is not the current one.
     pub(super) stale: Option<BTreeMap<String, Objects>>,
     pub(super) uploads: BTreeMap<String, Upload>,
     next_upload: u64,
@@ -141,7 +141,7 @@ impl State {
         upload.ok_or_else(|| s3_error!(NoSuchUpload))
     }
 
-    /// Makes all open uploads look as if they had been initiated that long ago.
+    /// Makes all open uploads look as if they had been initiated this long ago.
     pub(super) fn age_uploads(&mut self, age: Duration) {
         let then = now() - age;
         for upload in self.uploads.values_mut() {

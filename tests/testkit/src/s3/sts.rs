@@ -1,4 +1,4 @@
-//! The service that hands out key pairs of roles.
+//! The service that issues key pairs of roles.
 //!
 //! [`answer`] handles its requests, whose signature is not checked. Invariant: the key pair in the answer works from then on.
 
@@ -17,7 +17,7 @@ pub(super) fn is_meant(request: &Parts) -> bool {
     request.method == Method::POST && request.uri.path() == "/"
 }
 
-/// Answers `AssumeRole` and its likes, whose fields are in the body or in the query.
+/// Answers `AssumeRole` and similar requests, whose fields are in the body or in the query.
 pub(super) fn answer(access: &Access, request: &Parts, body: &[u8]) -> Response<Bytes> {
     let query = request.uri.query().unwrap_or_default().as_bytes();
     let field = |name: &str| {

@@ -45,7 +45,7 @@ pub(crate) fn memory_of(test: &str, told: &str) -> (u64, String) {
 }
 
 /// Prints the peak memory of this process.
-#[expect(clippy::print_stdout, reason = "that is how a child tells")]
+#[expect(clippy::print_stdout, reason = "the child reports through its output")]
 pub(crate) fn tell_memory() {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM"));

@@ -58,19 +58,19 @@ pub(super) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
     if !args.not_delete_data {
         refuse_absent(&entry)?;
     }
-    let mut doomed = if args.not_delete_data && !args.cascade {
+    let mut to_delete = if args.not_delete_data && !args.cascade {
         // With --not-delete-data the files stay, so other backups still have them.
         Vec::new()
     } else {
         dependents(&listing, &entry, context).await?
     };
-    if !doomed.is_empty() && !args.cascade {
-        return Err(needed(&listing, &entry, &doomed));
+    if !to_delete.is_empty() && !args.cascade {
+        return Err(needed(&listing, &entry, &to_delete));
     }
     // Delete dependent backups first: an interruption must not leave a backup without its base.
-    doomed.push(entry);
+    to_delete.push(entry);
     // After a rebuild of the catalogue, a backup in progress may have a different entry.
-    if doomed.iter().any(|entry| entry.state != State::Complete) && is_running(&catalogue) {
+    if to_delete.iter().any(|entry| entry.state != State::Complete) && is_running(&catalogue) {
         return Err(CommandError::new(
             ExitStatus::Conflict,
             "a backup is running on this machine, and it may be the one to delete",
@@ -78,7 +78,7 @@ pub(super) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
         ));
     }
     let mut deleted = Vec::new();
-    for entry in &doomed {
+    for entry in &to_delete {
         if context.cancel.is_cancelled() {
             return Err(CommandError::interrupted());
         }

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_folders_are_one_set_wherever_they_were_typed() {
+    fn same_folders_give_same_set_from_any_current_folder() {
         let roots = |paths: &[&str], folder: &str| {
             let paths: Vec<_> = paths.iter().map(|path| path.as_bytes().to_vec()).collect();
             Roots::new(&paths, folder.as_bytes())

@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::dedup::Dedup;
 use super::job::{FileOutcome, Finished, Outcome};
-use super::mend::{Mender, forget_change_time};
+use super::sanitize::{Sanitizer, forget_change_time};
 use super::tally::Tally;
 use super::walk_limit::WalkLimit;
 use crate::error::{Error, ErrorKind, Result};
@@ -25,7 +25,7 @@ pub(super) struct Collector<'a> {
     tree: TreeWriter,
     pub(super) tally: Tally,
     pub(super) references: References,
-    mender: Mender,
+    sanitizer: Sanitizer,
     /// The last entry that cannot have entries below it.
     last_end: Option<EntryPath>,
     /// Whether an entry that cannot be read fails the backup.
@@ -48,7 +48,7 @@ impl<'a> Collector<'a> {
             tree,
             tally,
             references: References::default(),
-            mender: Mender::default(),
+            sanitizer: Sanitizer::default(),
             last_end: None,
             needs_everything: false,
         }
@@ -99,11 +99,11 @@ impl<'a> Collector<'a> {
             }
         };
         self.check_place(&entry)?;
-        let mended = self.mender.mend(&mut entry);
+        let dropped = self.sanitizer.sanitize(&mut entry);
         if let Err(error) = entry.check() {
             return self.leave_out(&entry.path, error.to_string());
         }
-        let missing: Vec<_> = missing.into_iter().chain(mended).collect();
+        let missing: Vec<_> = missing.into_iter().chain(dropped).collect();
         if !missing.is_empty() {
             forget_change_time(&mut entry);
             self.name(&entry.path, missing.join("; "));

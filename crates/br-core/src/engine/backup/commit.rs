@@ -152,8 +152,8 @@ impl Committer {
                 .position
                 .append(io, entry(&draft.backup, segments, place))?
             {
-                Append::Lost(news) => {
-                    if let Some(lost) = condemned(&news) {
+                Append::Lost(new_entries) => {
+                    if let Some(lost) = condemned(&new_entries) {
                         self.lost.extend(lost);
                         is_rescued = false;
                     }

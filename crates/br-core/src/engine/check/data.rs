@@ -54,7 +54,7 @@ pub(super) fn choose<'a>(
 pub(super) struct Found {
     /// Packs with at least one damaged part.
     pub(super) bad: Vec<BadPack>,
-    /// Chunks of which no readable copy exists, with the pack that should contain them.
+    /// Chunks that have no readable copy, with the pack that should contain them.
     pub(super) damaged: DamagedChunks,
     pub(super) packs_read: u64,
     pub(super) bytes_read: u64,

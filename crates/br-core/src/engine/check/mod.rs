@@ -391,5 +391,5 @@ fn read_data(
     data::read(io, view, &packs)
 }
 
-/// Chunks of which no readable copy exists, with the pack that should contain them.
+/// Chunks that have no readable copy, with the pack that should contain them.
 type DamagedChunks = HashMap<ChunkId, PackId>;

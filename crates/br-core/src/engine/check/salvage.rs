@@ -47,7 +47,7 @@ fn replace(io: &Io, data: ReadData, report: &mut CheckReport) -> Result<()> {
         if bad.is_empty() {
             return Ok(());
         }
-        // If a prune condemned some of these packs, it copied their used chunks already, so copy again only what is left.
+        // If a prune condemned some of these packs, it copied their used chunks already. Then copy only the remaining packs again.
         let moved = match copied.take().filter(|_| bad.len() == before) {
             Some(moved) => moved,
             None => relocate(io, index.clone(), &sound_slots(&index, &bad))?,

@@ -1,6 +1,6 @@
 //! Copies slots of the source's packs: planner, fetchers and workers, each on separate threads.
 //!
-//! [`copy_slots`] runs them. Invariant: the data on its way is limited by the number of threads, whatever the size of the source.
+//! [`copy_slots`] runs them. Invariant: the amount of data in flight depends on the number of threads, not on the size of the source.
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,7 +34,7 @@ pub(super) fn copy_slots(
     let cores = thread::available_parallelism().map_or(2, NonZero::get);
     let workers = threads.unwrap_or(cores).clamp(1, 64);
     let fetchers = match shared.source.io.storage().is_remote() {
-        // One thread does the same every time.
+        // With one thread, every run sends the same requests in the same order.
         _ if threads == Some(1) => 1,
         true => REMOTE_FETCHERS,
         false => LOCAL_FETCHERS,
@@ -55,7 +55,7 @@ pub(super) fn copy_slots(
             let work = move || work_all(shared, &fetched, groups, stop);
             threads.push(scope.spawn(move || stopping(stop, work)));
         }
-        // Only the threads hold the channels, which close when the threads end.
+        // Drop these handles so that only the threads hold the channels, which close when the threads end.
         drop((runs, fetched_sender, fetched));
         let mut result = Ok(());
         for thread in threads {

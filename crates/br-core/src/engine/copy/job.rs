@@ -35,7 +35,7 @@ pub(super) struct Job {
     pub(super) bytes_stored: u64,
 }
 
-/// For each backup the number of its root in the trees, which an empty backup does not have, or what is lost.
+/// For each backup: the number of its root in the trees (an empty backup has none), or the data that is lost.
 pub(super) type Roots = Vec<Result<Option<u32>, Lost>>;
 
 impl Job {
@@ -81,7 +81,7 @@ impl Job {
         let lost = roots.iter().filter_map(|root| root.as_ref().err());
         let missing = self.slots_of(lost.flat_map(|lost| &lost.chunks));
         if missing.iter().len() > 0 {
-            // The reference sets did not lead to these chunks: the trees do.
+            // The reference sets do not contain these chunks, but the trees need them.
             self.copy_data(&missing, &mut unreadable)?;
             roots = self.copy_trees(batch, &unreadable)?;
         }

@@ -1,7 +1,7 @@
 //! Finds the ids of chunks from the trees of a backup that both repositories have.
 //!
 //! The trees have the same entries in the same order, with the ids of either repository. [`learn`] walks both. Invariant: it notes ids only
-//! for files with the same path, length, SHA-256 and lengths of chunks; of anything else it learns nothing, and it is then read.
+//! for files with the same path, length, SHA-256 and lengths of chunks. It learns nothing from other files, so their data is read.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::repository::ChunkReader;
 /// How many pairs of nodes are fetched together.
 const NODES_AHEAD: usize = 96;
 
-/// Learns the ids of everything in a backup, `source`, of which `target` is the copy.
+/// Learns the ids of all chunks in the backup `source`, whose copy is `target`.
 pub(super) fn learn(
     from: &Source,
     to: &Target,
@@ -58,7 +58,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Walks pairs of nodes of one level. Returns the number of each node of which everything was learned.
+    /// Walks pairs of nodes of one level. Returns the numbers of the nodes whose ids were all learned.
     fn pairs(&mut self, level: u8, pairs: &[(Child, Child)]) -> Result<Vec<Option<u32>>> {
         let known = pairs.iter().map(|(one, _)| self.trees.get(&one.node.id));
         let mut done: Vec<Option<u32>> = known.collect();
@@ -70,7 +70,7 @@ impl Walk<'_> {
             let ones = self.from.reader.read_many(&ones);
             let others = self.reader.read_many(&others);
             for ((at, one), other) in some.iter().zip(ones).zip(others) {
-                // What cannot be read here is reported when it is needed.
+                // Unreadable nodes are reported when their data is needed.
                 if let (Ok(one), Ok(other)) = (one, other) {
                     let (source, target) = &pairs[*at];
                     done[*at] = self.node(level, (source, target.node), &one, &other)?;

@@ -11,9 +11,9 @@
 //!
 //! Costs: the source's log, index and manifests of the backups to copy; then each run of nearby groups with one request of at most 8 MiB,
 //! and the tree nodes. Only chunks that the target lacks are read. If the keys differ, their ids are known from the trees of backups
-//! that both repositories have. A group of which everything is copied is stored with the same compressed bytes, also a delta if its
-//! bases are in the target. Memory: the indexes of both repositories, 32 bytes for each chunk that is copied if the keys differ, and at
-//! most about 200 MiB of data on its way.
+//! that both repositories have. A group that is copied completely is stored with the same compressed bytes; so is a delta, if its
+//! bases are in the target. Memory: the indexes of both repositories, 32 bytes for each copied chunk if the keys differ, and at most
+//! about 200 MiB of data in flight.
 
 mod data;
 mod ids;
@@ -37,9 +37,9 @@ use crate::repository::{Io, Repository};
 
 /// Copies backups that the target lacks, oldest first. The source is only read, and nothing is recorded there.
 ///
-/// A copy has a new id, and [`Backup::copy_of`](crate::model::Backup::copy_of) names its original. Times, host, tags, note, pin, origin and paths stay; the proof does not.
-/// A backup with damaged data in the source is reported and not copied. After an error the backups that were committed stay,
-/// and the next call uses the data that was stored.
+/// A copy has a new id, and [`Backup::copy_of`](crate::model::Backup::copy_of) names its original. The copy keeps times, host, tags, note,
+/// pin, origin and paths, but not the proof. A backup with damaged data in the source is reported and not copied. After an error the
+/// backups that were committed stay, and the next call uses the data that was stored.
 ///
 /// # Errors
 /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when both repositories have the same id. [`ErrorKind::Conflict`](crate::ErrorKind::Conflict)

@@ -21,7 +21,7 @@ pub(super) struct Selection {
     pub(super) wanted: Vec<Backup>,
     /// The ones that it has.
     pub(super) present: Vec<Backup>,
-    /// The ones that it had, and that were not selected by their id.
+    /// The ones that were deleted in the target, and were not selected by their id.
     pub(super) deleted: Vec<Backup>,
 }
 
@@ -112,7 +112,7 @@ pub(super) fn plan(
     Ok(planned)
 }
 
-/// Reads the manifest of a backup. Without it, the backup is found by its tree.
+/// Reads the manifest of a backup. If it is lost, the chunks of the backup are found by its tree.
 fn read_manifest(source: &mut Source, listed: Backup) -> Result<(Backup, References)> {
     let (manifest, mut references) = match source.io.read_manifest(listed.id) {
         Ok(read) => read,
@@ -139,7 +139,7 @@ fn read_manifest(source: &mut Source, listed: Backup) -> Result<(Backup, Referen
     Ok((backup, data))
 }
 
-/// The slots that are not in `seen`, to which it adds them.
+/// Returns the slots that are not in `seen`, and adds them to `seen`.
 fn new_slots(references: &References, seen: &mut References) -> References {
     let mut fresh = References::default();
     for (pack, slots) in references.iter() {

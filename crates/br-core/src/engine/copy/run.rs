@@ -215,7 +215,7 @@ fn find_copy(state: &State, original: BackupId) -> Option<&Backup> {
     backups.find(|backup| backup.original_id() == original)
 }
 
-/// Where a copy comes in the order of backups: before the first backup that is newer in the source, or at the end. `None` if the
+/// The place of a copy in the order of backups: before the first backup that is newer in the source, or at the end. `None` if the
 /// target has a copy already.
 fn place(state: &State, original: BackupId, order: &[BackupId]) -> Option<Place> {
     let from = order.iter().skip_while(|id| **id != original);

@@ -15,7 +15,7 @@ use crate::repository::{
 pub(super) struct Source {
     pub(super) io: Io,
     position: LogPosition,
-    /// The log was rebuilt in memory, so it cannot be read on.
+    /// The log was rebuilt in memory, so newer entries cannot be read.
     is_rebuilt: bool,
     pub(super) index: Arc<Index>,
     pub(super) reader: Arc<ChunkReader>,
@@ -47,13 +47,13 @@ impl Source {
         backup.map_or(id, Backup::original_id)
     }
 
-    /// Fails when a prune condemned packs since the index was read: then data that cannot be read is not damaged but gone.
+    /// Fails when a prune condemned packs since the index was read: then unreadable data is not damaged, but was deleted.
     pub(super) fn check_unpruned(&mut self) -> Result<()> {
         if self.is_rebuilt {
             return Ok(());
         }
-        let news = self.position.refresh(&self.io)?;
-        if !news.iter().any(is_prune) {
+        let new_entries = self.position.refresh(&self.io)?;
+        if !new_entries.iter().any(is_prune) {
             return Ok(());
         }
         let message = "a prune removed data of the source while it was copied: copy again";
@@ -93,10 +93,10 @@ impl Target {
         })
     }
 
-    /// Continues at the position after a batch. True when a prune condemned packs meanwhile, which `was_pruned` may say already.
+    /// Continues at the position after a batch. True when a prune condemned packs meanwhile, or if `was_pruned` is true already.
     pub(super) fn advance(&mut self, mut position: LogPosition, was_pruned: bool) -> Result<bool> {
-        let news = position.refresh(&self.io)?;
-        let was_pruned = was_pruned || news.iter().any(is_prune);
+        let new_entries = position.refresh(&self.io)?;
+        let was_pruned = was_pruned || new_entries.iter().any(is_prune);
         let mut index = Index::read_newest(&self.io, &mut position)?;
         if !was_pruned {
             keep_undescribed(&self.index, &mut index);

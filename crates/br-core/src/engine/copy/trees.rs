@@ -16,7 +16,7 @@ use crate::format::{
 };
 use crate::model::{ChunkId, ChunkRef, Content, Entry, EntryKind, EntryPath, References, TreeRoot};
 
-/// How many nodes are fetched together, unless they are longer than this together, in bytes.
+/// Maximum number of nodes that are fetched together, and the maximum of their bytes.
 const NODES_AHEAD: usize = 96;
 const BYTES_AHEAD: u64 = 16 << 20;
 /// How many damaged entries a report names.
@@ -144,7 +144,7 @@ impl Converter<'_> {
         Ok(done.into_iter().next().flatten())
     }
 
-    /// Copies nodes of one level, which are siblings. `until` is the first path behind them.
+    /// Copies nodes of one level, which are siblings. `until` is the first path after them.
     fn nodes(
         &mut self,
         level: u8,
@@ -373,7 +373,7 @@ impl Converter<'_> {
 
     fn store_node(&mut self, bytes: &[u8]) -> Result<ChunkRef> {
         debug_assert!(bytes.len() as u64 <= format::limits::TREE_NODE);
-        // Where the node is, is known only when its pack is complete.
+        // The location of the node is known only when its pack is complete.
         self.store.store(bytes, &mut References::default())
     }
 }

@@ -1,6 +1,6 @@
 //! Copies the chunks of a group: open, verify, find the new ids, store what the target lacks.
 //!
-//! Invariant: bytes go on to the packer only after each chunk in them was checked against its id in the source.
+//! Invariant: bytes reach the packer only after each chunk in them was checked against its id in the source.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

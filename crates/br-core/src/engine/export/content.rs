@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_byte_comes_only_when_the_digest_is_right() {
+    async fn last_byte_is_returned_only_if_the_digest_matches() {
         for step in 1..13 {
             let wrong = FileContent {
                 sha256: Some([1; 32]),

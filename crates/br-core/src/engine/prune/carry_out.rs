@@ -32,7 +32,7 @@ impl Decision {
         // Condemn packs that an earlier attempt wrote and this one does not use.
         for (pack, len) in work.useless(&packs) {
             self.condemn.insert(pack, None);
-            self.doomed.insert(pack, len);
+            self.to_delete.insert(pack, len);
         }
         let mut segments = SegmentPlan::new(io, &self.position.state);
         segments.add_packs(&packs);
@@ -40,7 +40,7 @@ impl Decision {
         segments.add_moves(moves);
         for id in self.segments_to_replace() {
             let segment = read_segment(io, id)?;
-            segments.replace(id, segment, |pack| self.doomed.contains_key(pack));
+            segments.replace(id, segment, |pack| self.to_delete.contains_key(pack));
         }
         segments.drop_moves_from(|pack| !needed.contains(pack));
         let segments = segments.write()?;
@@ -52,8 +52,8 @@ impl Decision {
             segments_added: segments.added,
             segments_removed: segments.removed,
         };
-        if let Append::Lost(news) = self.position.append_on_full_disk(io, &entry)? {
-            work.lost_race(self.position, &news);
+        if let Append::Lost(new_entries) = self.position.append_on_full_disk(io, &entry)? {
+            work.lost_race(self.position, &new_entries);
             return Ok(None);
         }
         let unnamed = dropped.into_iter().chain(lost);
@@ -76,7 +76,7 @@ impl Decision {
     /// in the index until a later prune has enough space to rewrite it.
     pub(super) fn free(mut self, io: &Io, work: &mut Work) -> Result<()> {
         let leftovers = std::mem::take(&mut self.leftovers);
-        let removed = &self.position.gone;
+        let removed = &self.position.removed;
         let is_segment = |key: &String| {
             Layout::id::<SegmentId>(key).is_some_and(|id| removed.segments.contains(&id))
         };
@@ -89,7 +89,7 @@ impl Decision {
         let mut keys: Vec<String> = others.into_iter().filter(is_segment).collect();
         let condemned = &self.position.state.condemned;
         keys.extend(condemned.iter().map(|pack| Layout::pack(*pack)));
-        let there = condemned.iter().filter_map(|pack| self.doomed.get(pack));
+        let there = condemned.iter().filter_map(|pack| self.to_delete.get(pack));
         let there: Vec<u64> = there.copied().filter(|len| *len > 0).collect();
         io.delete_all(keys)?;
         work.note_freed(there.len(), there.iter().sum());
@@ -114,17 +114,17 @@ impl Decision {
             io.delete_all(std::mem::take(&mut manifests))?;
             appended = self.position.append_on_full_disk(io, &entry);
         }
-        let news = match appended? {
-            Append::Lost(news) => news,
+        let new_entries = match appended? {
+            Append::Lost(new_entries) => new_entries,
             Append::Done => {
                 let packs_to_delete = packs.iter().map(|pack| Layout::pack(*pack));
                 io.delete_all(packs_to_delete.chain(manifests).collect())?;
-                let lengths = packs.iter().filter_map(|pack| self.doomed.get(pack));
+                let lengths = packs.iter().filter_map(|pack| self.to_delete.get(pack));
                 work.note_freed(packs.len(), lengths.sum());
                 vec![entry]
             }
         };
-        work.lost_race(self.position, &news);
+        work.lost_race(self.position, &new_entries);
         Ok(())
     }
 
@@ -154,7 +154,7 @@ impl Decision {
             segment
                 .packs()
                 .iter()
-                .any(|pack| self.doomed.contains_key(&pack.id))
+                .any(|pack| self.to_delete.contains_key(&pack.id))
         };
         self.index
             .segments()
@@ -167,7 +167,7 @@ impl Decision {
     fn sweep(mut self, io: &Io, work: &Work) -> Result<PruneReport> {
         let mut keys = std::mem::take(&mut self.leftovers);
         let objects = keys.len() as u64;
-        keys.extend(self.doomed.keys().map(|pack| Layout::pack(*pack)));
+        keys.extend(self.to_delete.keys().map(|pack| Layout::pack(*pack)));
         let failed = io.delete_all(keys)?;
         let failures = failed.len() as u64;
         let mut kept: BTreeSet<PackId> = BTreeSet::new();
@@ -175,8 +175,8 @@ impl Decision {
             kept.extend(Layout::id::<PackId>(&key));
             io.warn(&Warning::NotDeleted { key, error });
         }
-        self.doomed.retain(|pack, _| !kept.contains(pack));
-        let packs: Vec<_> = self.doomed.keys().copied().collect();
+        self.to_delete.retain(|pack, _| !kept.contains(pack));
+        let packs: Vec<_> = self.to_delete.keys().copied().collect();
         for _ in 0..MAX_RACES {
             let entry = LogEntry::Swept {
                 packs: packs.clone(),
@@ -189,7 +189,7 @@ impl Decision {
         keep_reserve(io);
         Ok(PruneReport {
             packs_deleted: packs.len() as u64,
-            bytes_deleted: self.doomed.values().sum::<u64>() + work.bytes_freed(),
+            bytes_deleted: self.to_delete.values().sum::<u64>() + work.bytes_freed(),
             bytes_written: work.bytes_written(),
             objects_deleted: objects - (failures - kept.len() as u64),
             unfinished_removed: 0,

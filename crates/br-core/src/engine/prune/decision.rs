@@ -19,7 +19,7 @@ pub(super) struct Decision {
     /// Packs to condemn, with the slots that must be copied first.
     pub(super) condemn: BTreeMap<PackId, Option<roaring::RoaringBitmap>>,
     /// All packs to delete, with their lengths.
-    pub(super) doomed: BTreeMap<PackId, u64>,
+    pub(super) to_delete: BTreeMap<PackId, u64>,
     /// Packs that manifests name: the index must keep moves from these packs.
     pub(super) named: BTreeSet<PackId>,
     /// Keys of segments and manifests that the log does not name.
@@ -55,7 +55,7 @@ impl Decision {
         let (used, named) = all_references(io, &position.state, &index)?;
         let mut decision = Self {
             condemn: BTreeMap::new(),
-            doomed: BTreeMap::new(),
+            to_delete: BTreeMap::new(),
             named,
             leftovers: leftover_objects(io, &position, &work.options)?,
             plan: PrunePlan::new(work.options.clone()),
@@ -65,7 +65,7 @@ impl Decision {
         decision.plan.objects_leftover = decision.leftovers.len() as u64;
         decision.judge_packs(&used)?;
         decision.find_leftovers(io, stored, work);
-        decision.plan.bytes_removed = decision.doomed.values().sum();
+        decision.plan.bytes_removed = decision.to_delete.values().sum();
         Ok(decision)
     }
 
@@ -81,7 +81,7 @@ impl Decision {
             total += pack.len;
             let Some(slots) = used.get(&pack.id) else {
                 self.plan.packs_unused += 1;
-                self.doomed.insert(pack.id, pack.len);
+                self.to_delete.insert(pack.id, pack.len);
                 self.condemn.insert(pack.id, None);
                 continue;
             };
@@ -109,7 +109,7 @@ impl Decision {
             unused -= waste;
             self.plan.packs_rewritten += 1;
             self.plan.bytes_copied += live;
-            self.doomed.insert(pack, len);
+            self.to_delete.insert(pack, len);
             self.condemn.insert(pack, used.get(&pack).cloned());
         }
         self.plan.packs_kept =
@@ -125,19 +125,19 @@ impl Decision {
         // A condemned pack may be deleted already, but still lack its `swept` entry.
         for id in &self.position.state.condemned {
             self.plan.packs_condemned += 1;
-            self.doomed.insert(*id, 0);
+            self.to_delete.insert(*id, 0);
         }
         for object in stored {
             let Some(id) = Layout::id::<PackId>(&object.key) else {
                 continue;
             };
             if self.position.state.condemned.contains(&id) {
-                self.doomed.insert(id, object.size);
+                self.to_delete.insert(id, object.size);
             } else if !known.contains(&id) {
                 let age = now.duration_since(object.modified).unwrap_or_default();
                 if age >= self.plan.options.grace {
                     self.plan.packs_leftover += 1;
-                    self.doomed.insert(id, object.size);
+                    self.to_delete.insert(id, object.size);
                     self.condemn.insert(id, None);
                 } else {
                     self.plan.packs_spared += 1;
@@ -167,7 +167,7 @@ fn leftover_objects(
     position: &LogPosition,
     options: &PruneOptions,
 ) -> Result<Vec<String>> {
-    let (state, gone) = (&position.state, &position.gone);
+    let (state, removed) = (&position.state, &position.removed);
     let now = SystemTime::from(io.context.runtime.clock.now());
     let is_old = |object: &ObjectInfo| {
         now.duration_since(object.modified).unwrap_or_default() >= options.grace
@@ -178,7 +178,7 @@ fn leftover_objects(
             continue;
         };
         let is_named = state.segments.contains(&id);
-        if !is_named && (gone.segments.contains(&id) || is_old(&object)) {
+        if !is_named && (removed.segments.contains(&id) || is_old(&object)) {
             keys.push(object.key);
         }
     }
@@ -187,7 +187,7 @@ fn leftover_objects(
             continue;
         };
         let is_named = state.backups.contains_key(&id);
-        if !is_named && (gone.backups.contains(&id) || is_old(&object)) {
+        if !is_named && (removed.backups.contains(&id) || is_old(&object)) {
             keys.push(object.key);
         }
     }

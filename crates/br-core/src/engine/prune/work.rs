@@ -117,8 +117,8 @@ impl Work {
         let position = match self.position.take() {
             None => LogPosition::read(io)?,
             Some(mut position) => {
-                let news = position.refresh(io)?;
-                self.apply_news(&news);
+                let new_entries = position.refresh(io)?;
+                self.apply_new_entries(&new_entries);
                 position
             }
         };
@@ -134,20 +134,24 @@ impl Work {
         if error.kind() != ErrorKind::Damaged {
             return Err(error);
         }
-        let news = position.refresh(io)?;
-        self.apply_news(&news);
-        if news.is_empty() { Err(error) } else { Ok(()) }
+        let new_entries = position.refresh(io)?;
+        self.apply_new_entries(&new_entries);
+        if new_entries.is_empty() {
+            Err(error)
+        } else {
+            Ok(())
+        }
     }
 
     /// Another writer won the race: continues from a position that includes its entries.
-    pub(super) fn lost_race(&mut self, position: LogPosition, news: &[LogEntry]) {
-        self.apply_news(news);
+    pub(super) fn lost_race(&mut self, position: LogPosition, new_entries: &[LogEntry]) {
+        self.apply_new_entries(new_entries);
         self.position = Some(position);
     }
 
     /// Drops own packs that another process condemned: a prune cannot distinguish packs that are not in the log yet from leftovers.
-    fn apply_news(&mut self, news: &[LogEntry]) {
-        for entry in news {
+    fn apply_new_entries(&mut self, new_entries: &[LogEntry]) {
+        for entry in new_entries {
             if let LogEntry::Condemn { packs, .. } = entry {
                 self.copied.forget(&packs.iter().copied().collect());
             }

@@ -37,7 +37,7 @@ impl Anomaly {
     pub(super) fn of(backups: &[&Backup]) -> Option<Self> {
         let (newest, earlier) = backups.split_last()?;
         let complete = || earlier.iter().rev().filter(|backup| backup.is_complete());
-        // However many empty backups follow: only a person can say that this is right.
+        // Any number of empty backups in a row is an anomaly: only a person can say that they are right.
         let last_with_data = complete()
             .map(|backup| backup.totals.bytes)
             .find(|bytes| *bytes > 0);

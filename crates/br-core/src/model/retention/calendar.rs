@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// A unit of the calendar of which a rule keeps one backup each.
+/// A unit of the calendar. A rule keeps one backup for each hour, each day, and so on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Period {

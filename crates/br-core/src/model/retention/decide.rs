@@ -12,12 +12,12 @@ use super::{
 };
 use crate::model::Backup;
 
-/// A backup that is dated later than this after the decision is in the future. Clocks of two machines may differ a little.
+/// A backup is in the future if it is dated more than this after the decision. Clocks of two machines may differ a little.
 const SLACK: SignedDuration = SignedDuration::from_hours(1);
 
 impl RetentionPlan {
     /// Decides which backups stay. `backups` are in the order of their commits, the oldest first, as
-    /// [`Repository::backups`](crate::Repository::backups) returns them; `now` only tells which backups are dated in the future.
+    /// [`Repository::backups`](crate::Repository::backups) returns them; `now` is used only to find the backups that are dated in the future.
     ///
     /// A policy without rules keeps every backup.
     pub fn decide(
@@ -72,22 +72,20 @@ fn reasons(policy: &RetentionPolicy, all: &[&Backup], now: Timestamp) -> Vec<Vec
     let mut kept: Vec<Kept> = protected(all);
     kept.extend(future.into_iter().map(|at| (at, KeepReason::InFuture)));
     let zone = &policy.time_zone;
-    // Where times contradict the order of commits, there are more readings than this one, and either keeps.
+    // If times contradict the order of commits, there are two more timelines. A backup stays if any timeline keeps it.
     let in_place = Timeline::in_place(all, dated.clone(), zone);
     let mut others = Vec::new();
     if !dated.is_sorted_by_key(|at| all[*at].started) {
-        let readings = readings(all, &dated);
-        let is_in_none = |at: &usize| readings.iter().all(|reading| !reading.contains(at));
+        let trusted = trusted_sets(all, &dated);
+        let is_in_none = |at: &usize| trusted.iter().all(|set| !set.contains(at));
         let unclear = dated.iter().filter(|at| is_in_none(at));
         kept.extend(unclear.map(|at| (*at, KeepReason::UnclearTime)));
-        others.extend(
-            readings.map(|reading| Timeline::new(all, reading.into_iter().collect(), zone)),
-        );
+        others.extend(trusted.map(|set| Timeline::new(all, set.into_iter().collect(), zone)));
     }
     for rule in &policy.rules {
         kept.extend(in_place.apply(rule));
         if rule.uses_times() {
-            kept.extend(others.iter().flat_map(|reading| reading.apply(rule)));
+            kept.extend(others.iter().flat_map(|timeline| timeline.apply(rule)));
         }
     }
     if policy.is_empty() {
@@ -108,24 +106,24 @@ fn reasons(policy: &RetentionPolicy, all: &[&Backup], now: Timestamp) -> Vec<Vec
     reasons
 }
 
-/// The backups whose times can be believed. Where times contradict the order of commits, there are two readings: in the first one, earlier
-/// backups are right and a backup is left out that is dated before an earlier one. In the second one, later backups are right.
-fn readings(all: &[&Backup], dated: &[usize]) -> [BTreeSet<usize>; 2] {
+/// Two sets of backups whose times do not contradict the order of commits. The first set trusts earlier backups: it leaves out every backup
+/// that is dated before an earlier one. The second set trusts later backups: it leaves out every backup that is dated after a later one.
+fn trusted_sets(all: &[&Backup], dated: &[usize]) -> [BTreeSet<usize>; 2] {
     let mut latest = Timestamp::MIN;
-    let mut earlier_is_right = BTreeSet::new();
+    let mut trust_earlier = BTreeSet::new();
     for at in dated {
         if all[*at].started >= latest {
             latest = all[*at].started;
-            earlier_is_right.insert(*at);
+            trust_earlier.insert(*at);
         }
     }
     let mut earliest = Timestamp::MAX;
-    let mut later_is_right = BTreeSet::new();
+    let mut trust_later = BTreeSet::new();
     for at in dated.iter().rev() {
         if all[*at].started <= earliest {
             earliest = all[*at].started;
-            later_is_right.insert(*at);
+            trust_later.insert(*at);
         }
     }
-    [earlier_is_right, later_is_right]
+    [trust_earlier, trust_later]
 }

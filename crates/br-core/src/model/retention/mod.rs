@@ -1,7 +1,7 @@
 //! Retention: which backups stay, and why.
 //!
-//! [`RetentionPolicy`] has the rules, [`RetentionPlan::decide`] applies them to the backups of a repository. Invariant: a wrong or false
-//! time of a backup can keep a backup, but never remove one.
+//! [`RetentionPolicy`] has the rules, [`RetentionPlan::decide`] applies them to the backups of a repository. Invariant: a time
+//! that contradicts the order of commits can keep a backup, but never remove another one.
 
 mod anomaly;
 mod calendar;

@@ -30,7 +30,7 @@ pub struct RetentionGroup {
 pub struct RetentionDecision {
     /// The backup.
     pub backup: Backup,
-    /// Why it stays. Empty when it goes.
+    /// Why it stays. Empty if the plan removes it.
     pub reasons: Vec<KeepReason>,
 }
 
@@ -66,7 +66,7 @@ pub enum KeepReason {
     UnclearTime,
     /// The newest backup of its group looks wrong.
     Anomaly,
-    /// The repository has recorded damage: the backups that would stay may not be sound.
+    /// The log records damaged data: the backups that would stay may need it.
     Damage,
     /// The policy has no rule.
     NoRule,
@@ -81,14 +81,14 @@ impl RetentionDecision {
 }
 
 impl RetentionPlan {
-    /// The backups that go, group by group, the oldest first.
+    /// The backups that the plan removes, group by group, the oldest first.
     pub fn removed(&self) -> impl Iterator<Item = &Backup> {
         self.decisions()
             .filter(|decision| !decision.is_kept())
             .map(|decision| &decision.backup)
     }
 
-    /// Keeps every backup, for this reason.
+    /// Keeps the backups that the plan would remove, for this reason.
     pub(crate) fn hold(&mut self, reason: &KeepReason) {
         let all = self
             .groups

@@ -20,7 +20,7 @@ pub struct RetentionPolicy {
     pub group_by: GroupBy,
     /// Time zone of hours, days, weeks, months and years.
     pub time_zone: TimeZone,
-    /// Removes backups even in groups whose newest backup looks wrong.
+    /// Removes backups even from groups whose newest backup looks wrong, and even if the repository has damaged data.
     pub ignore_anomalies: bool,
 }
 
@@ -32,9 +32,9 @@ pub enum RetentionRule {
     Last(KeepCount),
     /// The newest backup of each of the latest periods that have a backup. If there are fewer periods, also the oldest backup.
     Every(Period, KeepCount),
-    /// All backups of this time before the newest backup.
+    /// All backups of this time before the newest complete backup.
     Within(KeepSpan),
-    /// The newest backup of each period of this time before the newest backup.
+    /// The newest backup of each period of this time before the newest complete backup.
     EveryWithin(Period, KeepSpan),
     /// All backups that have all of these tags.
     Tags(Vec<String>),
@@ -85,7 +85,7 @@ impl RetentionPolicy {
         self
     }
 
-    /// Sets whether backups are removed even where the newest backup looks wrong.
+    /// Sets whether backups are removed even if the newest backup looks wrong or the repository has damaged data.
     #[must_use]
     pub const fn with_ignore_anomalies(mut self, ignore: bool) -> Self {
         self.ignore_anomalies = ignore;
@@ -117,7 +117,7 @@ impl RetentionRule {
 }
 
 impl KeepCount {
-    /// One backup less may be kept; false when none may be kept any more.
+    /// Uses up one of the backups that may be kept. False if none is left.
     pub(super) const fn take(&mut self) -> bool {
         match self {
             Self::All => true,

@@ -31,8 +31,8 @@ impl<'a> Timeline<'a> {
         }
     }
 
-    /// As [`Timeline::new`], with a backup that is dated before an earlier one at the time of that one: so it is judged by its place in the
-    /// order of commits, too.
+    /// As [`Timeline::new`], but a backup that is dated before an earlier one gets the time of that earlier one. So its place in the order of
+    /// commits counts, not its wrong date.
     pub(super) fn in_place(
         group: &[&'a Backup],
         positions: Vec<usize>,
@@ -75,7 +75,7 @@ impl<'a> Timeline<'a> {
         fitting.map(|(at, _)| (at, reason.clone())).collect()
     }
 
-    /// Incomplete backups do not count, but as many of them stay while complete ones are still kept.
+    /// Keeps at most `count` complete backups and at most `count` incomplete ones, from the newest back. Stops after the last complete one.
     fn last(&self, count: KeepCount) -> Vec<Kept> {
         let (mut complete, mut incomplete) = (count, count);
         let mut kept = Vec::new();
@@ -111,7 +111,7 @@ impl<'a> Timeline<'a> {
                 kept.push((at, self.reason(period, at)));
             }
         }
-        // The longest possible history while the rule has periods left.
+        // The rule has periods left: keep the oldest backup too, so that the history is as long as possible.
         let left = match self.oldest() {
             Some(at) if self.backups[at].is_complete() => complete,
             _ => incomplete,
@@ -132,7 +132,7 @@ impl<'a> Timeline<'a> {
         kept
     }
 
-    /// The newest complete backup of each period, or the newest incomplete one where there is no complete one. The latest period is first;
+    /// The newest complete backup of each period, or the newest incomplete one if there is no complete one. The latest period is first;
     /// backups before `from` are left out.
     fn newest_of_each(&self, period: Period, from: usize) -> Vec<usize> {
         let number = |at: usize| period.number(self.times[at], self.zone);
@@ -159,7 +159,7 @@ impl<'a> Timeline<'a> {
 
     /// The first backup that is younger than `span`, counted back from the newest complete one.
     fn start_of(&self, span: &KeepSpan) -> usize {
-        // Counted from an incomplete backup, the time would remove complete ones.
+        // If the time were counted back from an incomplete backup, the rule could remove complete ones.
         let complete = self.backups.iter().rposition(|backup| backup.is_complete());
         let newest = complete.or_else(|| self.backups.len().checked_sub(1));
         let Some(newest) = newest else {

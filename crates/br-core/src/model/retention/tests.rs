@@ -1,4 +1,4 @@
-//! Retention compared with restic and borg, cases of its own, and properties.
+//! Retention: comparison with restic and borg, cases that only br has, and properties.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -119,13 +119,13 @@ struct Case {
     timeline: String,
     policy: String,
     kept: Vec<usize>,
-    /// Whose result it is: `restic` (0.14), `borg` (1.2.4), or `both`.
+    /// The program that gave this result: `restic` (0.14), `borg` (1.2.4), or `both`.
     by: String,
 }
 
-/// `peers.json` has what the real programs kept of archives with these times. Left out are the cases in which they disagree: a rule of borg
-/// does not count archives that an earlier rule keeps. `borg` alone says that the oldest archive stays while a rule has periods left, which
-/// restic does since 0.16.
+/// `peers.json` says which archives with these times the real programs kept. It leaves out cases in which the programs disagree: a rule of
+/// borg does not count archives that an earlier rule keeps. Only borg keeps the oldest archive while a rule has periods left; restic does so
+/// since 0.16.
 #[test]
 fn rules_keep_what_restic_and_borg_keep() {
     let peers: Peers = serde_json::from_str(include_str!("peers.json")).unwrap();
@@ -454,7 +454,7 @@ proptest! {
         }
     }
 
-    /// Whatever time it claims, a new backup removes only backups of its own period, or the oldest of a rule if it begins a period.
+    /// A new backup with any time removes only backups of its own period, or the oldest backup of a rule if it begins a new period.
     #[test]
     fn new_backup_with_any_time_removes_only_what_its_period_replaces(
         policy in any_policy(), all in any_history(), shift in -400 * DAY..0i64,

@@ -1,7 +1,7 @@
 //! The keys of an encrypted repository: passwords, and the master keys behind them.
 //!
-//! A [`Key`] is a key slot, which one password opens. Invariant: a log entry removes a key before its object is deleted, and no process removes the key that it opened the
-//! repository with. So two processes cannot remove the last two keys.
+//! A [`Key`] is a key slot, which one password opens. Invariant: a log entry removes a key before its object is deleted, and no process
+//! removes the key that it opened the repository with. So two processes cannot remove the last two keys.
 
 mod change;
 mod key;

@@ -104,7 +104,7 @@ pub(in crate::repository) async fn derive<T: Send + 'static>(
     worker::finish(&mut worker::start(move || work(&config, &password))?).await
 }
 
-/// Makes a slot with these master keys. Derives a key, so not on a thread of the async runtime.
+/// Makes a slot with these master keys. Derives a key, so it must not run on a thread of the async runtime.
 pub(in crate::repository) fn make(
     keys: &Keyring,
     config: &[u8],

@@ -131,7 +131,7 @@ impl LogPosition {
     }
 
     /// Reads the local copies and fetches newer entries, with one listing of the store. `None` when the copies do not match the store, for
-    /// example because a bucket was set back to an earlier state.
+    /// example because a bucket was rolled back to an earlier state.
     fn read_copies(io: &Io) -> Result<Option<Self>> {
         let Some(cache) = io.cache() else {
             return Ok(None);

@@ -36,12 +36,12 @@ pub(crate) struct LogPosition {
     /// Number of the checkpoint at which the log was rebuilt, if the log was read from there.
     rebuilt_at: Option<u64>,
     /// Backups and segments that the entries read so far removed.
-    pub(crate) gone: Gone,
+    pub(crate) removed: Removed,
 }
 
 /// Removed backups and segments: objects that the log no longer needs.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Gone {
+pub(crate) struct Removed {
     pub(crate) backups: BTreeSet<BackupId>,
     pub(crate) segments: BTreeSet<SegmentId>,
 }
@@ -110,7 +110,7 @@ impl LogPosition {
         self.state
             .apply(&record.entry)
             .map_err(|error| Error::format(&key, error))?;
-        self.gone.add(&record.entry);
+        self.removed.add(&record.entry);
         self.last_digest = blake3::hash(bytes).to_hex().to_string();
         self.digests.insert(self.next, self.last_digest.clone());
         self.next += 1;
@@ -232,7 +232,7 @@ impl LogPosition {
     }
 }
 
-impl Gone {
+impl Removed {
     fn add(&mut self, entry: &LogEntry) {
         match entry {
             LogEntry::Commit { backup, .. } => drop(self.backups.remove(&backup.id())),

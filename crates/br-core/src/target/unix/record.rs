@@ -129,11 +129,11 @@ fn swap_case(name: &[u8]) -> Vec<u8> {
 pub(super) fn folds_case(beneath: &Beneath, folder: &Folder) -> Option<bool> {
     let listed = beneath.listed_folder(folder.as_fd(), b".").ok()?;
     let names = remove::list(listed.as_fd()).ok()?;
-    let tells = |name: &&Vec<u8>| {
+    let is_useful = |name: &&Vec<u8>| {
         let other = swap_case(name);
         other != **name && names.binary_search(&other).is_err()
     };
-    let name = names.iter().find(tells)?;
+    let name = names.iter().find(is_useful)?;
     let stat = rustix::fs::statat(folder, &**name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
     Some(has_other_case(
         folder,

@@ -37,11 +37,15 @@ pub struct Dependent {
 /// If the list of a backup that may be later cannot be read: then the result is unknown.
 pub fn dependents(
     archive: &Archive,
-    doomed: &[&ArchiveBackup],
+    to_delete: &[&ArchiveBackup],
     progress: &dyn ArchiveProgress,
 ) -> Result<Vec<Dependent>> {
-    let held = Held::by(archive, doomed)?;
-    let first = doomed.iter().map(|backup| backup.backup_ts).min().flatten();
+    let held = Held::by(archive, to_delete)?;
+    let first = to_delete
+        .iter()
+        .map(|backup| backup.backup_ts)
+        .min()
+        .flatten();
     let mut out = Vec::new();
     // Which of these files are also in other backups that are not later than the current one.
     let mut others: HashSet<usize> = HashSet::new();
@@ -49,12 +53,12 @@ pub fn dependents(
         if progress.is_cancelled() {
             return Err(Error::cancelled());
         }
-        if doomed.iter().any(|backup| backup.dir == other.dir) {
+        if to_delete.iter().any(|backup| backup.dir == other.dir) {
             continue;
         }
         let is_later = first.zip(other.backup_ts).map(|(first, ts)| ts >= first);
         let found = match held.compare(archive, other) {
-            // It needs no later backup, and it cannot replace the doomed ones.
+            // It needs no later backup, and it cannot replace those to be deleted.
             Err(error) if is_later == Some(false) && is_damage(&error) => continue,
             found => found?,
         };
@@ -87,9 +91,9 @@ struct Shared {
 impl Held {
     /// The files that these backups have, by their lists. If a list is damaged, by the files in the folder, because the list may be
     /// repaired.
-    fn by(archive: &Archive, doomed: &[&ArchiveBackup]) -> Result<Self> {
+    fn by(archive: &Archive, to_delete: &[&ArchiveBackup]) -> Result<Self> {
         let mut files = Vec::new();
-        for backup in doomed {
+        for backup in to_delete {
             let before = files.len();
             let read = read_rows(archive.folder(), backup, archive.limits(), &mut |row| {
                 if row.need_copy {

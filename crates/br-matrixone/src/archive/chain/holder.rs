@@ -24,7 +24,7 @@ pub enum Holder {
     /// The backup in this folder below the root; empty for the root itself.
     Backup(String),
     /// A backup that is no longer below the root.
-    Gone {
+    Missing {
         /// Its folder: `full-<id>`.
         dir: String,
     },
@@ -42,7 +42,7 @@ impl fmt::Display for Holder {
         match self {
             Self::Backup(dir) if dir.is_empty() => f.write_str("the backup itself"),
             Self::Backup(dir) => f.write_str(dir),
-            Self::Gone { dir } => write!(f, "{dir}, which no longer exists,"),
+            Self::Missing { dir } => write!(f, "{dir}, which no longer exists,"),
             Self::Between { after, before } => {
                 f.write_str("a backup that no longer exists")?;
                 match (after, before) {
@@ -64,7 +64,7 @@ pub(super) struct Holders {
     /// Folders by path, from the file index.
     index: HashMap<String, String>,
     /// Deleted backups, by their points in time.
-    gone: Vec<(BackupTs, String)>,
+    deleted: Vec<(BackupTs, String)>,
     /// The points in time of the existing backups, up to the chosen one.
     times: Vec<BackupTs>,
 }
@@ -73,7 +73,7 @@ impl Holders {
     pub(super) fn new(archive: &Archive, backup: &ArchiveBackup, lost: &[Lost]) -> Result<Self> {
         let mut out = Self {
             index: HashMap::new(),
-            gone: Vec::new(),
+            deleted: Vec::new(),
             times: Vec::new(),
         };
         let unlisted = lost.iter().filter(|lost| lost.listed_in.is_none());
@@ -81,16 +81,16 @@ impl Holders {
         if unlisted.is_empty() {
             return Ok(out);
         }
-        let gone = archive.gone().iter();
-        out.gone.extend(gone.filter_map(|meta| {
+        let deleted = archive.deleted().iter();
+        out.deleted.extend(deleted.filter_map(|meta| {
             let named = meta.sub_directory.clone();
             let dir = named.unwrap_or_else(|| format!("{}-{}", meta.kind, meta.id));
             Some((meta.backup_ts?, dir))
         }));
         let unfinished = archive.unfinished().iter();
-        out.gone
+        out.deleted
             .extend(unfinished.filter_map(|other| Some((other.backup_ts?, other.dir.clone()))));
-        out.gone.sort();
+        out.deleted.sort();
         let times = archive.backups().iter().filter_map(|other| other.backup_ts);
         out.times = times.filter(|ts| Some(*ts) <= backup.backup_ts).collect();
         out.read_index(archive, backup, &unlisted)?;
@@ -138,7 +138,7 @@ impl Holders {
             return Holder::Backup(dir);
         }
         if let Some(dir) = self.index.get(row.path.as_ref()) {
-            return Holder::Gone { dir: dir.clone() };
+            return Holder::Missing { dir: dir.clone() };
         }
         // The first backup after the creation of the object should have copied it.
         let before = self
@@ -146,11 +146,11 @@ impl Holders {
             .iter()
             .copied()
             .find(|time| row.ts.is_none_or(|ts| *time >= ts));
-        let mut gone = self.gone.iter().filter(|(time, _)| {
+        let mut deleted = self.deleted.iter().filter(|(time, _)| {
             row.ts.is_none_or(|ts| *time >= ts) && before.is_none_or(|before| *time < before)
         });
-        match gone.next() {
-            Some((_, dir)) => Holder::Gone { dir: dir.clone() },
+        match deleted.next() {
+            Some((_, dir)) => Holder::Missing { dir: dir.clone() },
             None => Holder::Between {
                 after: row.ts,
                 before,

@@ -295,7 +295,7 @@ impl Missing {
     pub(crate) fn problem(&self, own: &str) -> Problem {
         let Self { size, holder, .. } = self;
         let dir = match holder {
-            Holder::Backup(dir) | Holder::Gone { dir, .. } => dir,
+            Holder::Backup(dir) | Holder::Missing { dir, .. } => dir,
             Holder::Between { .. } => own,
         };
         let path = join(&join(dir, TAE), &self.path);

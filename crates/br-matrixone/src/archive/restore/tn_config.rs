@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_two_services() {
+    fn both_file_services_are_found() {
         let text = "service-type = \"TN\"\ndata-dir = \"./mo-data\"\n[[fileservice]]\nname = \"LOCAL\"\nbackend = \"DISK\"\n\
             [[fileservice]]\nname = 'SHARED'\nbackend = \"DISK-V2\"\ndata-dir = \"mo-data/shared2\"\n[fileservice.cache]\nmemory-capacity = \"1GB\"\n\
             [[fileservice]]\nname = \"ETL\"\nbackend = \"DISK-ETL\"\n";

@@ -59,7 +59,7 @@ fn a_file_that_is_swept_every_time_is_an_error_and_not_an_absence() {
 }
 
 #[test]
-fn the_file_of_another_writer_is_never_published_for_ones_own() {
+fn file_of_another_writer_is_never_published() {
     for replace in [false, true] {
         let (folder, disk) = disk();
         let mut first = true;

@@ -1,7 +1,7 @@
 //! Removal of metadata that breaks a rule of the format.
 //!
-//! [`Mender`] changes an entry so that every reader accepts it. Invariant: invalid metadata never excludes a file's content from the
-//! backup. The mender drops invalid metadata and names it; it never changes an entry's content or link target.
+//! [`Sanitizer`] changes an entry so that every reader accepts it. Invariant: invalid metadata never excludes a file's content from the
+//! backup. The sanitizer drops invalid metadata and names it; it never changes an entry's content or link target.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use crate::model::{Entry, EntryError, EntryKind, FileTime, Owner, Xattr, escape}
 
 /// Drops metadata that readers would refuse.
 #[derive(Debug, Default)]
-pub(super) struct Mender {
+pub(super) struct Sanitizer {
     /// Fingerprint of the first entry of each link group.
     groups: HashMap<u64, [u8; 16]>,
 }
 
-impl Mender {
+impl Sanitizer {
     /// Drops metadata that breaks a rule; returns a description of the dropped metadata.
-    pub(super) fn mend(&mut self, entry: &mut Entry) -> Option<String> {
+    pub(super) fn sanitize(&mut self, entry: &mut Entry) -> Option<String> {
         let mut reasons = Vec::new();
         if entry.mode > 0o7777 {
             entry.mode &= 0o7777;
@@ -37,7 +37,7 @@ impl Mender {
             });
             reasons.push(error.to_string());
         }
-        mend_xattrs(&mut entry.xattrs, &mut reasons);
+        sanitize_xattrs(&mut entry.xattrs, &mut reasons);
         if let Some(group) = entry.link_group {
             let what = fingerprint(&entry.kind);
             let is_folder = entry.kind == EntryKind::Directory;
@@ -56,7 +56,7 @@ pub(super) const fn forget_change_time(entry: &mut Entry) {
     entry.ctime = FileTime::UNKNOWN;
 }
 
-fn mend_xattrs(xattrs: &mut Vec<Xattr>, reasons: &mut Vec<String>) {
+fn sanitize_xattrs(xattrs: &mut Vec<Xattr>, reasons: &mut Vec<String>) {
     if !xattrs.is_sorted() {
         xattrs.sort_unstable();
     }
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn valid_entry_stays_unchanged() {
         let mut entry = fifo();
-        assert_eq!(Mender::default().mend(&mut entry), None);
+        assert_eq!(Sanitizer::default().sanitize(&mut entry), None);
         assert_eq!(entry, fifo());
     }
 
@@ -164,7 +164,7 @@ mod tests {
             xattr(b"user.b", 2),
             xattr(b"user.a", 65_536),
         ];
-        let reason = Mender::default().mend(&mut entry).unwrap();
+        let reason = Sanitizer::default().sanitize(&mut entry).unwrap();
         assert_eq!(entry.check(), Ok(()));
         assert_eq!(
             (entry.mode, entry.mtime.nanos, entry.owner.uid),
@@ -181,15 +181,15 @@ mod tests {
 
     #[test]
     fn names_of_one_inode_are_one_file() {
-        let mut mender = Mender::default();
+        let mut sanitizer = Sanitizer::default();
         let mut first = fifo();
         first.link_group = Some(1);
         let mut same = first.clone();
         let mut other = first.clone();
         other.kind = EntryKind::Socket;
         for entry in [&mut first, &mut same] {
-            assert_eq!(mender.mend(entry), None);
+            assert_eq!(sanitizer.sanitize(entry), None);
         }
-        assert!(mender.mend(&mut other).is_some() && other.link_group.is_none());
+        assert!(sanitizer.sanitize(&mut other).is_some() && other.link_group.is_none());
     }
 }

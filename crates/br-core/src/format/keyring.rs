@@ -109,7 +109,7 @@ impl Keyring {
         self.current.load(Ordering::Relaxed)
     }
 
-    /// Uses this key for new objects, because a log entry was written with it. Never goes back to an earlier key.
+    /// Uses this key for new objects, because a log entry was written with it. Never returns to an earlier key.
     pub(crate) fn advance_to(&self, number: u8) {
         if usize::from(number) < self.keys.len() {
             self.current.fetch_max(number, Ordering::Relaxed);
