@@ -22,13 +22,20 @@ struct Model {
     live: BTreeMap<BackupId, MemorySource>,
     /// Deleted backups. An undelete may bring some of them back.
     deleted: BTreeMap<BackupId, MemorySource>,
+    /// How often each backup was deleted or brought back.
+    changes: BTreeMap<BackupId, u64>,
 }
 
 impl Model {
+    fn changes(&self, id: &BackupId) -> u64 {
+        self.changes.get(id).copied().unwrap_or_default()
+    }
+
     /// A deletion took effect.
     fn delete(&mut self, id: &BackupId) {
         if let Some(source) = self.live.remove(id) {
             self.deleted.insert(*id, source);
+            *self.changes.entry(*id).or_default() += 1;
         }
     }
 
@@ -36,8 +43,34 @@ impl Model {
     fn bring_back(&mut self, id: &BackupId) {
         if let Some(source) = self.deleted.remove(id) {
             self.live.insert(*id, source);
+            *self.changes.entry(*id).or_default() += 1;
         }
     }
+}
+
+/// Records that an operation deleted a backup or brought it back. If another process changed the same backup meanwhile, only the log shows
+/// which change came last.
+async fn settle(
+    repo: &TestRepo,
+    model: &Mutex<Model>,
+    id: BackupId,
+    changes_before: u64,
+    is_live: bool,
+) -> br_core::Result<()> {
+    let is_alone = model.lock().unwrap().changes(&id) == changes_before;
+    let is_live = if is_alone {
+        is_live
+    } else {
+        let listed = repo.repository.backups(&repo.context).await?;
+        listed.iter().any(|backup| backup.id == id)
+    };
+    let mut model = model.lock().unwrap();
+    if is_live {
+        model.bring_back(&id);
+    } else {
+        model.delete(&id);
+    }
+    Ok(())
 }
 
 /// Name and content of the files of a backup.
@@ -129,6 +162,7 @@ async fn work_on(repo: &TestRepo, work: &Work, model: &Mutex<Model>) -> br_core:
             let Some(id) = choose(*which, &model.lock().unwrap().live) else {
                 return Ok(());
             };
+            let before = model.lock().unwrap().changes(&id);
             let selectors = vec![BackupSelector::Prefix(id.to_string())];
             let plan = delete::plan(&repo.repository, selectors, &repo.context).await;
             // Another process may have deleted the backup first.
@@ -136,14 +170,15 @@ async fn work_on(repo: &TestRepo, work: &Work, model: &Mutex<Model>) -> br_core:
                 return Ok(());
             }
             delete::delete(&repo.repository, &plan?, &repo.context).await?;
-            model.lock().unwrap().delete(&id);
+            settle(repo, model, id, before, false).await?;
         }
         Work::Undelete(which) => {
             let Some(id) = choose(*which, &model.lock().unwrap().deleted) else {
                 return Ok(());
             };
+            let before = model.lock().unwrap().changes(&id);
             match undelete::undelete(&repo.repository, [id], &repo.context).await {
-                Ok(_) => model.lock().unwrap().bring_back(&id),
+                Ok(_) => settle(repo, model, id, before, true).await?,
                 // A prune came first.
                 Err(error) if error.kind() == ErrorKind::BackupNotFound => {}
                 Err(error) => return Err(error),

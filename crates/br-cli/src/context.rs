@@ -311,13 +311,8 @@ impl CommandContext {
         let may_ask = Console::is_terminal() && !given;
         let mut attempts = if may_ask { MAX_ATTEMPTS } else { 0 };
         loop {
-            let bytes = password.as_ref().map(Password::as_bytes);
-            let opened = Repository::open(&place.location, &place.options, bytes).await;
-            let error = match opened {
-                Ok(repository) => {
-                    self.use_cache(&repository);
-                    return Ok((repository, password));
-                }
+            let error = match self.try_open(place, password.as_ref()).await {
+                Ok(repository) => return Ok((repository, password)),
                 Err(error) => error,
             };
             if error.kind() != ErrorKind::Password || attempts == 0 {
@@ -332,6 +327,31 @@ impl CommandContext {
                 place.location
             ))?);
         }
+    }
+
+    /// As [`CommandContext::open_at`], but does not need the password if the repository is not encrypted.
+    pub(crate) async fn open_with_any(
+        &self,
+        place: &StoreLocation,
+        password: Option<&Password>,
+    ) -> Result<Repository, CommandError> {
+        let password = match self.try_open(place, password).await {
+            Ok(repository) => return Ok(repository),
+            Err(error) if error.kind() == ErrorKind::NotEncrypted => None,
+            Err(_) => password.cloned(),
+        };
+        Ok(self.open_at(place, password).await?.0)
+    }
+
+    async fn try_open(
+        &self,
+        place: &StoreLocation,
+        password: Option<&Password>,
+    ) -> br_core::Result<Repository> {
+        let bytes = password.map(Password::as_bytes);
+        let repository = Repository::open(&place.location, &place.options, bytes).await?;
+        self.use_cache(&repository);
+        Ok(repository)
     }
 
     /// Finds the backup that an argument selects.

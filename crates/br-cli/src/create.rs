@@ -57,8 +57,24 @@ impl CommandContext {
         init: Init,
         dry_run: bool,
     ) -> Result<Repository, CommandError> {
+        let password = self.password()?;
+        let opened = self.open_at(place, password.clone()).await;
+        let opened = opened.map(|(repository, _)| repository);
+        self.or_init(opened, place, password.as_ref(), init, dry_run)
+            .await
+    }
+
+    /// Passes an opened repository on; with `init`, creates it if it is missing. A dry run creates it in memory.
+    pub(crate) async fn or_init(
+        &self,
+        opened: Result<Repository, CommandError>,
+        place: &StoreLocation,
+        password: Option<&Password>,
+        init: Init,
+        dry_run: bool,
+    ) -> Result<Repository, CommandError> {
         let console = &self.output.console;
-        let error = match self.open().await {
+        let error = match opened {
             Ok(repository) => return Ok(repository),
             Err(error) => error,
         };
@@ -67,7 +83,6 @@ impl CommandContext {
         if init == Init::Never || !is_missing {
             return Err(error);
         }
-        let password = self.password()?;
         if init == Init::EncryptedIfMissing && password.is_none() {
             return Err(CommandError::usage(
                 "the source is encrypted, and the new repository would not be",
@@ -85,7 +100,7 @@ impl CommandContext {
             };
             return self.create(&memory, None).await;
         }
-        let repository = self.create(place, password.as_ref()).await?;
+        let repository = self.create(place, password).await?;
         console.note(&format!(
             "created a new repository at {}",
             repository.location()

@@ -41,6 +41,12 @@ impl PasswordNames {
         command: ["--from-password-command", "BR_FROM_PASSWORD_COMMAND"],
         value: "BR_FROM_PASSWORD",
     };
+    /// For further repositories of a backup.
+    pub(crate) const COPY_TO: Self = Self {
+        file: ["--copy-to-password-file", "BR_COPY_TO_PASSWORD_FILE"],
+        command: ["--copy-to-password-command", "BR_COPY_TO_PASSWORD_COMMAND"],
+        value: "BR_COPY_TO_PASSWORD",
+    };
 }
 
 impl Password {

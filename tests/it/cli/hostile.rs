@@ -133,7 +133,7 @@ fn a_checkpoint_that_names_a_million_segments_is_refused_at_once() {
 }
 
 #[test]
-fn excessive_number_of_key_slots_is_refused() {
+fn excessive_number_of_key_slots_does_not_delay_the_right_password() {
     let session = Session::new();
     session.write("password", "right\n");
     session.write("wrong", "wrong\n");
@@ -147,8 +147,9 @@ fn excessive_number_of_key_slots_is_refused() {
     session
         .run(["list", "--password-file", "password"])
         .expect(0);
-    let output = session.run(["list", "--password-file", "wrong"]);
-    assert!(output.stderr.contains("key slots"), "{output}");
+    // br tries a wrong password on 64 of them.
+    let output = session.run(["list", "--password-file", "wrong"]).expect(12);
+    assert!(output.stderr.contains("and 48 more"), "{output}");
 }
 
 /// Symptom: br waited forever for a writer of the FIFO.

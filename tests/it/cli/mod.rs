@@ -5,6 +5,7 @@ mod bundle;
 mod check;
 mod completions;
 mod copy;
+mod copy_to;
 mod delete;
 mod diff;
 mod docs;

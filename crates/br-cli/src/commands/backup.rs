@@ -10,13 +10,14 @@ use br_core::model::Origin;
 use br_core::{BackupSelector, Repository};
 use clap::{Args, ValueEnum};
 
+use super::copy_to::{self, CopyToArgs, Targets};
 use super::show;
 use super::sources::{self, Input, SelectArgs};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
 use crate::help::{examples, exit_codes_and};
-use crate::output::json::{BackupJson, BackupSummary, Summary};
+use crate::output::json::{BackupJson, BackupSummary, CopyJson, Summary};
 use crate::output::{ProgressReporter, format};
 use crate::values;
 
@@ -25,6 +26,7 @@ const EXAMPLES: &str = "\
   br backup ~/documents ~/photos
   br backup / --one-file-system --exclude-caches --exclude /tmp --tag daily
   br backup . --exclude '*.o' --exclude node_modules/ --dry-run
+  br backup ~/documents --copy-to s3://bucket/backups --init
   pg_dump shop | br backup --stdin --stdin-name shop.sql";
 
 const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Conflict];
@@ -115,7 +117,10 @@ pub(crate) struct BackupArgs {
     #[arg(long, value_name = "NAME")]
     stdin_name: Option<OsString>,
 
-    // Must be the last field: its heading applies to all options that follow.
+    // Must be the last fields: their headings apply to all options that follow.
+    #[command(flatten)]
+    copies: CopyToArgs,
+
     #[command(flatten)]
     select: SelectArgs,
 }
@@ -142,25 +147,41 @@ enum Deltas {
 
 pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandResult {
     args.check()?;
-    let place = context.place()?;
+    let mut targets = Targets::find(&args.copies, context)?;
     let lists = args.dry_run && context.output.is_verbose();
     let input = match &args.stdin_name {
         Some(name) => Input::stdin(name)?,
         None => Input::paths(&args.paths, &args.select, lists)?,
     };
-    let repository = context
-        .open_or_init(place, args.init.into(), args.dry_run)
-        .await?;
+    let mut repository = targets.open(args.init, args.dry_run, context).await?;
     let options = options(&args, &input, context);
     if let (Some(journal), false) = (&options.journal, args.dry_run) {
         // The folder must exist before it can be recognised and excluded; if it cannot be created, the engine reports that.
         let _ = std::fs::create_dir_all(journal);
     }
     let reporter = Arc::new(context.reporter().with_entries(lists));
-    let report = back_up(&repository, &input, &options, context, &reporter).await?;
-    print(&args, &report, reporter.elapsed().as_secs_f64(), context)?;
+    let report = loop {
+        let folders = targets.folders();
+        match back_up(&repository, &input, &options, folders, context, &reporter).await {
+            Ok(report) => break report,
+            // Standard input cannot be read again.
+            Err(error) if input.is_stdin() => return Err(error),
+            Err(error) => targets.failed(error, context)?,
+        }
+        repository = targets.open(args.init, args.dry_run, context).await?;
+    };
+    let seconds = reporter.elapsed().as_secs_f64();
+    let copies = if args.dry_run {
+        Vec::new()
+    } else {
+        targets
+            .copy(&repository, &report.backup, args.init, context)
+            .await?
+    };
+    let status = copy_to::partial(&repository, &copies, context)?;
+    print(&args, &report, copies, seconds, context)?;
     if report.backup.is_complete() {
-        return Ok(ExitStatus::Ok);
+        return Ok(status);
     }
     context.output.console.hint(&format!(
         "some entries are missing from this backup or incomplete: make them readable, or leave them out with --exclude{}",
@@ -229,11 +250,15 @@ async fn back_up(
     repository: &Repository,
     input: &Input,
     options: &BackupOptions,
+    folders: Vec<PathBuf>,
     context: &CommandContext,
     reporter: &Arc<ProgressReporter>,
 ) -> Result<BackupReport, CommandError> {
     let (engine, _guard) = context.engine_with(reporter);
-    let open = async || input.open(context.own_folders()?, context);
+    let open = async || {
+        let own = context.own_folders()?.into_iter().chain(folders.clone());
+        input.open(own.collect(), context)
+    };
     match input {
         Input::Stdin(_) => Ok(backup(repository, open().await?, options, &engine).await?),
         Input::Paths { .. } => backup_with_retry(repository, open, options, &engine).await,
@@ -266,6 +291,7 @@ fn options(args: &BackupArgs, input: &Input, context: &CommandContext) -> Backup
 fn print(
     args: &BackupArgs,
     report: &BackupReport,
+    copies: Vec<CopyJson>,
     seconds: f64,
     context: &CommandContext,
 ) -> Result<(), CommandError> {
@@ -283,6 +309,7 @@ fn print(
             packs_resumed: report.packs_resumed,
             dry_run: report.dry_run,
             duration_seconds: format::round_seconds(seconds),
+            copies,
         }));
     }
     let id = if report.dry_run {
@@ -297,6 +324,7 @@ fn print(
         "duration",
         format::speed(backup.changes.bytes_read, seconds),
     ));
+    fields.extend(copy_to::fields(&copies));
     if report.packs_resumed > 0 {
         let packs = format::counted(report.packs_resumed, "pack", "packs");
         fields.push((

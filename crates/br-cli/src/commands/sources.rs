@@ -137,6 +137,11 @@ impl Input {
         }
     }
 
+    /// Whether this is standard input.
+    pub(super) const fn is_stdin(&self) -> bool {
+        matches!(self, Self::Stdin(_))
+    }
+
     /// What the backup is made from.
     pub(super) const fn kind(&self) -> OriginKind {
         match self {

@@ -275,6 +275,19 @@ pub(crate) struct BackupSummary {
     pub(crate) packs_resumed: u64,
     pub(crate) dry_run: bool,
     pub(crate) duration_seconds: f64,
+    /// The repositories of `--copy-to`, and the repository itself if it failed.
+    pub(crate) copies: Vec<CopyJson>,
+}
+
+/// One of several repositories of a backup.
+#[derive(Debug, Serialize)]
+pub(crate) struct CopyJson {
+    pub(crate) location: String,
+    /// The id of the copy; `None` if it failed.
+    pub(crate) backup: Option<String>,
+    pub(crate) bytes_stored: u64,
+    /// Why it failed.
+    pub(crate) error: Option<String>,
 }
 
 /// An entry of a backup.
