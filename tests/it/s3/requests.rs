@@ -4,9 +4,15 @@
 use br_core::engine::backup::{BackupReport, backup};
 use br_core::engine::check::{CheckOptions, ReadData, check};
 use br_core::engine::copy::{CopyOptions, copy};
+use br_core::engine::find::{FindOptions, find};
+use br_core::engine::forget::ForgetOptions;
+use br_core::engine::label::{LabelChange, label};
 use br_core::engine::restore::{RestoreOptions, restore};
-use br_core::engine::{delete, ls, prune};
-use br_core::{BackupSelector, InitOptions, Location, Repository};
+use br_core::engine::undelete::undelete;
+use br_core::engine::{delete, forget, ls, prune};
+use br_core::jiff::tz::TimeZone;
+use br_core::model::retention::{KeepCount, RetentionPolicy, RetentionRule};
+use br_core::{BackupSelector, InitOptions, Location, NewKey, Repository};
 use br_testkit::{Behaviour, MemorySource, TestRepo, Thing, block_on, noise};
 
 use super::Bucket;
@@ -95,6 +101,60 @@ fn note_copies(ledger: &mut Ledger, here: Option<&std::path::Path>) {
     }
 }
 
+/// Changes what the list says, deletes by a policy, and brings a backup back.
+fn note_list_changes(ledger: &mut Ledger, here: Option<&std::path::Path>) {
+    let repository = ledger.open(here);
+    let change = LabelChange::default().with_added_tags(vec!["weekly".to_owned()]);
+    let context = ledger.bucket.context.clone();
+    let _ = block_on(label(
+        &repository,
+        [BackupSelector::Latest],
+        &change,
+        &context,
+    ))
+    .unwrap();
+    ledger.note("`tag add`, `pin`, `annotate`");
+    let repository = ledger.open(here);
+    let last = RetentionRule::Last(KeepCount::Number(1));
+    let options = ForgetOptions::new(RetentionPolicy::new(TimeZone::UTC).keep(last));
+    let forgotten = block_on(async {
+        let plan = forget::plan(&repository, &options, &context).await?;
+        forget::forget(&repository, &plan, &context).await
+    });
+    let forgotten = forgotten.unwrap();
+    ledger.note("`forget`");
+    let repository = ledger.open(here);
+    block_on(undelete(&repository, [forgotten[0]], &context)).unwrap();
+    ledger.note("`undelete`");
+    let repository = ledger.open(here);
+    let options = FindOptions::default()
+        .with_pattern("small/*7", false)
+        .unwrap();
+    block_on(find(&repository, &options, &context)).unwrap();
+    ledger.note("`find`");
+}
+
+fn note_keys(ledger: &mut Ledger, here: Option<&std::path::Path>) {
+    let new = |password: &str, label: &str| NewKey::new(password, label).with_weak_key_derivation();
+    let context = ledger.bucket.context.clone();
+    let location = ledger.bucket.location();
+    let listed = Repository::list_keys(&location, &ledger.bucket.options);
+    assert_eq!(block_on(listed).unwrap().len(), 1);
+    ledger.note("`key list`, one key");
+    let repository = ledger.open(here);
+    block_on(repository.add_key(&new("second", "second"), &context)).unwrap();
+    ledger.note("`key add`");
+    let repository = ledger.open(here);
+    block_on(repository.remove_key("second", &context)).unwrap();
+    ledger.note("`key remove`");
+    let repository = ledger.open(here);
+    block_on(repository.change_password(&new("secret", "first"), &context)).unwrap();
+    ledger.note("`key passwd`");
+    let repository = ledger.open(here);
+    block_on(repository.change_master_key(&new("secret", "first"), &context)).unwrap();
+    ledger.note("`key rotate`");
+}
+
 #[test]
 fn every_operation_needs_documented_number_of_requests() {
     let bucket = Bucket::new();
@@ -159,6 +219,8 @@ fn every_operation_needs_documented_number_of_requests() {
     ledger.note("`prune`");
     let _ = ledger.backup(dir.path(), 1, false);
     ledger.note("unchanged `backup` without a journal");
+    note_list_changes(&mut ledger, here);
+    note_keys(&mut ledger, here);
     let document = include_str!("../../../docs/requests.md");
     let missing: Vec<_> = ledger
         .lines

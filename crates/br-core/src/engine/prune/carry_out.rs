@@ -188,7 +188,8 @@ impl Decision {
         }
         keep_reserve(io);
         Ok(PruneReport {
-            packs_deleted: packs.len() as u64,
+            // An earlier run may have deleted some of them already.
+            packs_deleted: self.to_delete.values().filter(|len| **len > 0).count() as u64,
             bytes_deleted: self.to_delete.values().sum::<u64>() + work.bytes_freed(),
             bytes_written: work.bytes_written(),
             objects_deleted: objects - (failures - kept.len() as u64),

@@ -63,8 +63,8 @@ impl fmt::Display for Holder {
 pub(super) struct Holders {
     /// Folders by path, from the file index.
     index: HashMap<String, String>,
-    /// Deleted backups, by their points in time.
-    deleted: Vec<(BackupTs, String)>,
+    /// Deleted and unfinished backups, by their points in time.
+    others: Vec<(BackupTs, Holder)>,
     /// The points in time of the existing backups, up to the chosen one.
     times: Vec<BackupTs>,
 }
@@ -73,7 +73,7 @@ impl Holders {
     pub(super) fn new(archive: &Archive, backup: &ArchiveBackup, lost: &[Lost]) -> Result<Self> {
         let mut out = Self {
             index: HashMap::new(),
-            deleted: Vec::new(),
+            others: Vec::new(),
             times: Vec::new(),
         };
         let unlisted = lost.iter().filter(|lost| lost.listed_in.is_none());
@@ -82,15 +82,17 @@ impl Holders {
             return Ok(out);
         }
         let deleted = archive.deleted().iter();
-        out.deleted.extend(deleted.filter_map(|meta| {
+        out.others.extend(deleted.filter_map(|meta| {
             let named = meta.sub_directory.clone();
             let dir = named.unwrap_or_else(|| format!("{}-{}", meta.kind, meta.id));
-            Some((meta.backup_ts?, dir))
+            Some((meta.backup_ts?, Holder::Missing { dir }))
         }));
         let unfinished = archive.unfinished().iter();
-        out.deleted
-            .extend(unfinished.filter_map(|other| Some((other.backup_ts?, other.dir.clone()))));
-        out.deleted.sort();
+        out.others.extend(unfinished.filter_map(|other| {
+            let holder = Holder::Backup(other.dir.clone());
+            Some((other.backup_ts?, holder))
+        }));
+        out.others.sort_by_key(|(time, _)| *time);
         let times = archive.backups().iter().filter_map(|other| other.backup_ts);
         out.times = times.filter(|ts| Some(*ts) <= backup.backup_ts).collect();
         out.read_index(archive, backup, &unlisted)?;
@@ -146,11 +148,11 @@ impl Holders {
             .iter()
             .copied()
             .find(|time| row.ts.is_none_or(|ts| *time >= ts));
-        let mut deleted = self.deleted.iter().filter(|(time, _)| {
+        let mut others = self.others.iter().filter(|(time, _)| {
             row.ts.is_none_or(|ts| *time >= ts) && before.is_none_or(|before| *time < before)
         });
-        match deleted.next() {
-            Some((_, dir)) => Holder::Missing { dir: dir.clone() },
+        match others.next() {
+            Some((_, holder)) => holder.clone(),
             None => Holder::Between {
                 after: row.ts,
                 before,
