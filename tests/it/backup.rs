@@ -135,7 +135,7 @@ fn same_tree_has_same_root_for_every_way_of_reading() {
 /// Paths that differ between two backups, with a sign.
 fn differences(disk: &Disk, from: BackupId, to: BackupId) -> Vec<String> {
     block_on(async {
-        let mut feed = diff(&disk.repository, from, to, &disk.context);
+        let mut feed = diff(&disk.repository, from, to, Vec::new(), &disk.context);
         let mut all = Vec::new();
         let name =
             |path: &br_core::model::EntryPath| String::from_utf8_lossy(path.name()).into_owned();

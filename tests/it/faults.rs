@@ -98,7 +98,8 @@ fn listing_with_store_errors_is_complete_or_error() {
         let figures = block_on(stats(&repo.repository, &repo.context))?;
         assert_eq!((figures.backups, figures.packs), (1, 2));
         block_on(async {
-            let mut feed = diff(&repo.repository, backup.id, backup.id, &repo.context);
+            let id = backup.id;
+            let mut feed = diff(&repo.repository, id, id, Vec::new(), &repo.context);
             match feed.next().await {
                 None => Ok(()),
                 Some(Err(error)) => Err(error),

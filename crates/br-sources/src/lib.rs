@@ -1,10 +1,10 @@
 //! Adapters for data other than files.
 //!
 //! Each module implements the traits [`Source`](br_core::source::Source) and [`Sink`](br_core::sink::Sink) of
-//! `br-core` for one kind of data, and has a cargo feature of its name; both are on by default. [`bundle`]
+//! `br-core` for one kind of data, and has a cargo feature of its name; all are on by default. [`bundle`]
 //! has [`BundleSource`](bundle::BundleSource) and [`BundleSink`](bundle::BundleSink) for the export bundles
 //! of `br-archive`. [`matrixone`] has [`ArchiveSource`](matrixone::ArchiveSource) for the archives of
-//! `br-matrixone`. Invariant: a module only converts; it does not depend on the layout of a repository or of
+//! `br-matrixone`, and [`tar`] has [`TarSink`](tar::TarSink) for tar archives. Invariant: a module only converts; it does not depend on the layout of a repository or of
 //! an archive.
 //!
 //! A program that backs up only folders does not need this crate.
@@ -13,6 +13,8 @@
 pub mod bundle;
 #[cfg(feature = "matrixone")]
 pub mod matrixone;
+#[cfg(feature = "tar")]
+pub mod tar;
 
 /// The example of the README, as a test.
 #[cfg(all(doctest, feature = "bundle"))]

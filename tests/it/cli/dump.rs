@@ -42,3 +42,129 @@ fn an_output_that_fails_is_an_error() {
     let output = BrOutput::from(output.unwrap()).expect(1);
     assert!(output.stderr.contains("No space left"), "{output}");
 }
+
+/// Runs the system's tar on the output of a dump.
+fn tar(session: &Session, archive: &[u8], options: &str) -> std::process::Output {
+    std::fs::write(session.at("dump.tar"), archive).unwrap();
+    std::fs::create_dir_all(session.at("from-tar")).unwrap();
+    let script = format!("tar {options} -f ../dump.tar");
+    let mut command = std::process::Command::new("sh");
+    command
+        .args(["-c", &script])
+        .current_dir(session.at("from-tar"));
+    command.output().unwrap()
+}
+
+#[test]
+fn archive_of_a_folder_has_what_a_restore_has() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+    let session = Session::new();
+    let long = format!("docs/{}/{}", "d".repeat(120), "n".repeat(180));
+    session.write(&long, "long");
+    std::os::unix::fs::symlink("../a//b/./c", session.at("docs/odd")).unwrap();
+    let far = "t".repeat(300);
+    std::os::unix::fs::symlink(&far, session.at("docs/far")).unwrap();
+    std::fs::hard_link(session.at("docs/a.txt"), session.at("docs/same")).unwrap();
+    let script = fs_mode(0o751);
+    std::fs::set_permissions(session.at("docs/a.txt"), script).unwrap();
+    session.write("docs/empty", "");
+    session.write("other/x", "not in the archive");
+    session.run(["init"]).expect(0);
+    session
+        .run(["backup", "docs", "other", "--host", "h"])
+        .expect(0);
+    let dump = ["dump", "latest", "docs", "--format", "tar"];
+    let output = session.br.command(dump).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let unpacked = tar(&session, &output.stdout, "-xp");
+    assert!(
+        unpacked.status.success() && unpacked.stderr.is_empty(),
+        "{unpacked:?}"
+    );
+    session
+        .run(["restore", "latest", "docs", "--target", "restored"])
+        .expect(0);
+    let (ours, theirs) = (session.at("restored"), session.at("from-tar"));
+    let names = |folder: &std::path::Path| {
+        let files = super::files_below(folder).into_iter();
+        let mut names: Vec<_> = files
+            .map(|file| file.strip_prefix(folder).unwrap().to_owned())
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&ours), names(&theirs));
+    for path in [
+        "docs",
+        "docs/a.txt",
+        "docs/same",
+        "docs/empty",
+        "docs/odd",
+        "docs/sub",
+        &long,
+    ] {
+        let look = |at: &std::path::Path| std::fs::symlink_metadata(at.join(path)).unwrap();
+        let (one, other) = (look(&ours), look(&theirs));
+        assert_eq!(
+            one.permissions().mode(),
+            other.permissions().mode(),
+            "{path}"
+        );
+        assert_eq!(
+            (one.mtime(), one.mtime_nsec()),
+            (other.mtime(), other.mtime_nsec()),
+            "{path}"
+        );
+        assert_eq!(one.nlink() > 1, other.nlink() > 1, "{path}");
+    }
+    for link in ["docs/odd", "docs/far"] {
+        let target = |at: &std::path::Path| std::fs::read_link(at.join(link)).unwrap();
+        assert_eq!(target(&ours).as_os_str(), target(&theirs).as_os_str());
+    }
+    let whole = ["dump", "latest", ".", "--format", "tar"];
+    let output = session.br.command(whole).output().unwrap();
+    let listed = tar(&session, &output.stdout, "-t");
+    assert!(
+        String::from_utf8_lossy(&listed.stdout).contains("other/x"),
+        "{listed:?}"
+    );
+}
+
+fn fs_mode(mode: u32) -> std::fs::Permissions {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::Permissions::from_mode(mode)
+}
+
+#[test]
+fn folder_needs_a_format() {
+    let session = Session::with_backup();
+    let output = session.run(["dump", "latest", "docs"]).expect(2);
+    assert!(output.stderr.contains("--format tar"), "{output}");
+}
+
+#[test]
+fn archive_of_damaged_data_has_no_end() {
+    let session = Session::with_backup();
+    session.write("docs/z", noise(7, 400_000));
+    session.run(["backup", "docs", "--host", "h"]).expect(0);
+    for pack in super::files_below(&session.at("repository/packs")) {
+        let mut bytes = std::fs::read(&pack).unwrap();
+        if bytes.len() > 300_000 {
+            bytes[200_000] ^= 1;
+            std::fs::write(&pack, bytes).unwrap();
+        }
+    }
+    let dump = ["dump", "latest", "docs", "--format", "tar"];
+    let output = session.br.command(dump).output().unwrap();
+    assert_eq!(output.status.code(), Some(14));
+    let listed = tar(&session, &output.stdout, "-t");
+    assert!(
+        !listed.status.success(),
+        "tar notices that the archive is cut"
+    );
+}

@@ -1,6 +1,7 @@
 //! `br restore`.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use br_testkit::Snapshot;
 
@@ -208,4 +209,86 @@ remove     docs/extra
     before.assert_same(&Snapshot::of(session.at("out")), "nothing was written");
     let short = run(&["-n"]).stdout;
     assert!(!short.contains("docs/a.txt"), "{short}");
+}
+
+#[test]
+fn patterns_select_what_is_restored() {
+    let session = Session::new();
+    for path in [
+        "docs/photos/a.jpg",
+        "docs/photos/b.JPG",
+        "docs/photos/thumbnails/t.jpg",
+        "docs/photos/notes.txt",
+        "docs/deep/er/c.jpg",
+        "docs/empty/x.txt",
+    ] {
+        session.write(path, path);
+    }
+    session.run(["init"]).expect(0);
+    session.run(["backup", "docs", "--host", "h"]).expect(0);
+    let deep = "docs/deep/er/c.jpg";
+    let (a, b) = ("docs/photos/a.jpg", "docs/photos/b.JPG");
+    let (t, notes) = ("docs/photos/thumbnails/t.jpg", "docs/photos/notes.txt");
+    for (number, (arguments, expected)) in [
+        (&["--include", "*.jpg"][..], &[deep, a, t][..]),
+        (
+            &[
+                "--include",
+                "*.jpg",
+                "--ignore-case",
+                "--exclude",
+                "thumbnails",
+            ],
+            &[deep, a, b],
+        ),
+        (&["--include", "/docs/photos"], &[a, b, notes, t]),
+        (
+            &["--include", "photos/*", "--exclude", "*.jpg"],
+            &[b, notes],
+        ),
+        (&["--include", "*.zip"], &[]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let target = format!("out{number}");
+        let restore = ["restore", "latest", "--target", &target];
+        session.br.run(restore.iter().chain(arguments)).expect(0);
+        let root = session.at(&target);
+        let mut found: Vec<String> = if root.exists() {
+            let below = super::files_below(&root).into_iter();
+            below
+                .map(|path| path.strip_prefix(&root).unwrap().display().to_string())
+                .collect()
+        } else {
+            Vec::new()
+        };
+        found.sort();
+        assert_eq!(found, expected, "{arguments:?}");
+        assert!(!root.join("docs/empty").exists(), "{arguments:?}");
+    }
+    // A folder that only leads to a selected entry keeps its permissions.
+    let out = session.at("out0/docs/photos");
+    fs::set_permissions(&out, fs::Permissions::from_mode(0o700)).unwrap();
+    let again = [
+        "restore",
+        "latest",
+        "--target",
+        "out0",
+        "--include",
+        "*.jpg",
+    ];
+    session.run(again).expect(0);
+    let mode = fs::metadata(&out).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    for wrong in [
+        &["--include", "[", "--target", "x"][..],
+        &["--include", "a", "--delete", "--target", "x"],
+        &["--ignore-case", "--target", "x"],
+    ] {
+        session
+            .br
+            .run(["restore", "latest"].iter().chain(wrong))
+            .expect(2);
+    }
 }

@@ -1,10 +1,13 @@
 //! `br diff`: compares two backups.
 
+use std::ffi::OsString;
+
 use br_core::BackupSelector;
 use br_core::engine::diff::Difference;
 use br_core::model::Entry;
 use clap::Args;
 
+use super::paths::{find_paths, paths_in_backup};
 use super::which::FilterArgs;
 use crate::context::CommandContext;
 use crate::error::CommandResult;
@@ -15,6 +18,7 @@ use crate::output::json::{DiffSummary, DifferenceJson, EntryJson, Summary};
 
 const EXAMPLES: &str = "\
   br diff latest~1 latest --path /etc
+  br diff latest~1 latest etc/nginx
   br diff 8c90d327 latest --json | jq -r 'select(.type == \"removed\") | .path'";
 
 /// Show the differences between two backups
@@ -35,6 +39,10 @@ pub(crate) struct DiffArgs {
     #[arg(value_name = "ID")]
     to: BackupSelector,
 
+    /// Only these paths and everything below them
+    #[arg(value_name = "PATH")]
+    paths: Vec<OsString>,
+
     // Must be the last field: its heading applies to all options that follow.
     #[command(flatten)]
     filter: FilterArgs,
@@ -42,11 +50,13 @@ pub(crate) struct DiffArgs {
 
 pub(crate) async fn run(args: &DiffArgs, context: &CommandContext) -> CommandResult {
     let [from, to] = args.filter.apply_all([&args.from, &args.to])?;
+    let typed = paths_in_backup(&args.paths)?;
     let repository = context.open().await?;
     let from = context.find(&repository, &from).await?;
     let to = context.find(&repository, &to).await?;
     let engine = context.engine();
-    let mut feed = br_core::engine::diff::diff(&repository, from.id, to.id, &engine);
+    let paths = find_paths(&typed, &repository, &to, context).await?;
+    let mut feed = br_core::engine::diff::diff(&repository, from.id, to.id, paths, &engine);
     let output = &context.output;
     let mut lines = output.lines();
     let mut summary = DiffSummary::default();

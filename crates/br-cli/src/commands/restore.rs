@@ -26,6 +26,7 @@ use crate::values;
 const EXAMPLES: &str = "\
   br restore latest --target /tmp/restored
   br restore latest home/anna/photos --target /tmp/restored
+  br restore latest --target /tmp/restored --include '*.jpg' --exclude thumbnails
   br restore latest~1 --host web1 --path /etc --target /tmp/etc-before
   br restore 8c90d327 --target / --overwrite if-changed
   br restore latest --target /srv/www --delete --dry-run";
@@ -60,6 +61,20 @@ pub(crate) struct RestoreArgs {
     /// What to do with existing files
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = OverwriteArg::IfChanged)]
     overwrite: OverwriteArg,
+
+    /// Restore only entries that match a pattern, and everything below them (can be repeated)
+    ///
+    /// `*.jpg` matches names in every folder, `photos/*.jpg` the end of a path, and `/home/*/photos` a whole path in the backup.
+    #[arg(long, value_name = "PATTERN", conflicts_with = "delete")]
+    include: Vec<String>,
+
+    /// Do not restore entries that match a pattern, nor anything below them (can be repeated)
+    #[arg(long, value_name = "PATTERN", conflicts_with = "delete")]
+    exclude: Vec<String>,
+
+    /// Ignore the case of letters in --include and --exclude
+    #[arg(long)]
+    ignore_case: bool,
 
     /// Delete entries in restored folders that are not in the backup
     ///
@@ -134,6 +149,7 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
     if args.no_owner {
         options = options.with_owner(false);
     }
+    options = with_patterns(options, args)?;
     let id = args.filter.apply(&args.id)?;
     let typed = paths_in_backup(&args.paths)?;
     let repository = context.open().await?;
@@ -182,6 +198,29 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
         "fix the problems named above and run the command again: it skips files that are already restored"
     });
     Ok(ExitStatus::Partial)
+}
+
+fn with_patterns(
+    mut options: RestoreOptions,
+    args: &RestoreArgs,
+) -> Result<RestoreOptions, CommandError> {
+    if args.ignore_case && args.include.is_empty() && args.exclude.is_empty() {
+        let message = "--ignore-case has no effect without --include or --exclude";
+        return Err(CommandError::usage(message, "leave it out"));
+    }
+    let explain = |error: br_core::Error| {
+        let hint = "write patterns as in a shell, such as '*.jpg' or 'photos/**/*.jpg'";
+        CommandError::from(error).with_hint(hint)
+    };
+    for pattern in &args.include {
+        let added = options.with_include(pattern, args.ignore_case);
+        options = added.map_err(explain)?;
+    }
+    for pattern in &args.exclude {
+        let added = options.with_exclude(pattern, args.ignore_case);
+        options = added.map_err(explain)?;
+    }
+    Ok(options)
 }
 
 /// Adds the exclusions of the options, and those for a repository that another user may write to.

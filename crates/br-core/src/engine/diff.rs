@@ -4,9 +4,9 @@ use std::cmp::Ordering;
 use std::iter::Peekable;
 
 use super::feed::{Feed, FeedSender};
-use super::view::View;
+use super::view::{BackupView, View, no_such_path};
 use crate::error::Result;
-use crate::model::{Content, Entry, EntryKind};
+use crate::model::{Content, Entry, EntryKind, EntryPath};
 use crate::progress::Context;
 use crate::repository::{BackupSelector, Repository};
 
@@ -29,25 +29,47 @@ pub enum Difference {
     },
 }
 
-/// Streams what differs between two backups, in path order. Inode numbers and change times do not count.
+/// Streams what differs between two backups, in path order: everything, or what is at and below `paths`. Inode numbers and change times do
+/// not count.
 ///
 /// # Errors
-/// The feed ends with an error when it was called outside of a tokio runtime, when a backup is unknown or a part of its tree cannot be read.
+/// The feed ends with an error when it was called outside of a tokio runtime, when a backup is unknown or a part of its tree cannot be read,
+/// and with [`ErrorKind::PathNotFound`](crate::ErrorKind::PathNotFound) when neither backup has one of the paths.
 pub fn diff(
     repository: &Repository,
     from: impl Into<BackupSelector>,
     to: impl Into<BackupSelector>,
+    paths: Vec<EntryPath>,
     context: &Context,
 ) -> Feed<Difference> {
     let (from, to) = (from.into(), to.into());
     Feed::start(repository, context, move |io, out| {
         let view = View::open(io)?;
-        let entries = |selector: &BackupSelector| {
-            let entries = view.backup(selector)?.entries(Vec::new());
-            Ok::<_, crate::Error>(entries.map(|entry| entry.map_err(|gap| gap.error)))
-        };
-        merge(entries(&from)?.peekable(), entries(&to)?.peekable(), out)
+        let (from, to) = (view.backup(&from)?, view.backup(&to)?);
+        for path in &paths {
+            let has = |backup: &BackupView| backup.has(path).map_err(|gap| gap.error);
+            if !has(&from)? && !has(&to)? {
+                return Err(no_such_path(&to.backup, path));
+            }
+        }
+        let entries = |backup: &BackupView| entries(backup, &paths).peekable();
+        merge(entries(&from), entries(&to), out)
     })
+}
+
+/// The entries of a backup at and below these paths; all if there are none.
+fn entries(
+    backup: &BackupView,
+    paths: &[EntryPath],
+) -> impl Iterator<Item = Result<Entry>> + use<> {
+    let paths = paths.to_vec();
+    let entries = backup.entries(paths.clone());
+    let entries = entries.map(|entry| entry.map_err(|gap| gap.error));
+    // The reader also returns the folders that lead to the paths.
+    let is_wanted = move |path: &EntryPath| {
+        paths.is_empty() || paths.iter().any(|wanted| path.is_within(wanted))
+    };
+    entries.filter(move |entry| entry.as_ref().map_or(true, |entry| is_wanted(&entry.path)))
 }
 
 fn merge(

@@ -38,17 +38,8 @@ impl FindOptions {
     /// # Errors
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when the pattern is invalid or empty.
     pub fn with_pattern(mut self, pattern: &str, ignores_case: bool) -> Result<Self> {
-        let trimmed = pattern.trim_end_matches('/');
-        if trimmed.trim_start_matches('/').is_empty() {
-            return Err(Error::invalid(format!("`{pattern}` is not a pattern")));
-        }
-        self.patterns.push(match trimmed.strip_prefix('/') {
-            Some(whole) => PathPattern::whole(whole, ignores_case)?,
-            None if trimmed.contains('/') => {
-                PathPattern::whole(&format!("**/{trimmed}"), ignores_case)?
-            }
-            None => PathPattern::parse(trimmed, ignores_case)?,
-        });
+        self.patterns
+            .push(PathPattern::anywhere(pattern, ignores_case)?);
         Ok(self)
     }
 

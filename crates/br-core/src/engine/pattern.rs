@@ -20,8 +20,21 @@ impl PathPattern {
         Self::new(pattern, ignores_case, is_name)
     }
 
+    /// A pattern for entries of a backup: `*.rs` matches names in every folder, `src/*.rs` the end of a path, and `/src/*.rs` a whole path.
+    pub(super) fn anywhere(pattern: &str, ignores_case: bool) -> Result<Self> {
+        let trimmed = pattern.trim_end_matches('/');
+        if trimmed.trim_start_matches('/').is_empty() {
+            return Err(Error::invalid(format!("`{pattern}` is not a pattern")));
+        }
+        match trimmed.strip_prefix('/') {
+            Some(whole) => Self::whole(whole, ignores_case),
+            None if trimmed.contains('/') => Self::whole(&format!("**/{trimmed}"), ignores_case),
+            None => Self::parse(trimmed, ignores_case),
+        }
+    }
+
     /// A pattern for the whole path.
-    pub(super) fn whole(pattern: &str, ignores_case: bool) -> Result<Self> {
+    fn whole(pattern: &str, ignores_case: bool) -> Result<Self> {
         Self::new(pattern, ignores_case, false)
     }
 

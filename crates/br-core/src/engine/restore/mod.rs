@@ -13,6 +13,7 @@ mod options;
 mod plan;
 mod report;
 mod scope;
+mod select;
 mod spelling;
 mod surplus;
 mod worker;
@@ -37,6 +38,7 @@ use super::view::{BackupView, View, no_such_path};
 use plan::Planner;
 use report::Shared;
 use scope::Scope;
+use select::Selected;
 use worker::Task;
 
 /// Maximum requests that wait for a worker when the repository is on a server; each fetches up to 26 MiB.
@@ -66,6 +68,10 @@ fn run(
     folder: &Path,
     options: &RestoreOptions,
 ) -> Result<RestoreReport> {
+    if options.delete && !options.selection.is_everything() {
+        let message = "patterns and the deletion of surplus entries exclude each other";
+        return Err(Error::invalid(message));
+    }
     let view = View::open(io)?;
     let source = view.backup(selector)?;
     let backup = &source.backup;
@@ -73,7 +79,7 @@ fn run(
     scope.refuse_target(folder)?;
     find_all(&source, options)?;
     let target = open_target(io, folder, &scope, options)?;
-    if options.paths.is_empty() {
+    if options.paths.is_empty() && options.selection.is_everything() {
         let Backup { totals, .. } = backup;
         io.context.progress.event(Event::Expect {
             bytes: totals.bytes,
@@ -111,8 +117,13 @@ fn carry_out(
     source: &BackupView,
 ) -> Result<()> {
     let entries = source.entries(planner.options().paths.clone());
+    let selection = &planner.options().selection;
     let planned = with_workers(io, shared, planner, |planner, tasks| {
-        planner.run(io, entries, tasks)
+        if selection.is_everything() {
+            planner.run(io, entries, tasks)
+        } else {
+            planner.run(io, Selected::new(entries, selection), tasks)
+        }
     });
     io.check_cancelled()?;
     planned?;

@@ -4,6 +4,9 @@
 
 use std::path::PathBuf;
 
+use super::super::pattern::PathPattern;
+use super::select::Selection;
+use crate::error::Result;
 use crate::model::EntryPath;
 use crate::target::MetadataOptions;
 
@@ -13,6 +16,8 @@ use crate::target::MetadataOptions;
 pub struct RestoreOptions {
     /// Restore only these entries and everything below them; all entries when empty.
     pub paths: Vec<EntryPath>,
+    /// Restore only entries that these patterns select.
+    pub(super) selection: Selection,
     /// What happens to existing files.
     pub overwrite: Overwrite,
     /// Delete everything in restored folders that is not in the backup, including files that were excluded from it.
@@ -50,6 +55,7 @@ impl Default for RestoreOptions {
     fn default() -> Self {
         Self {
             paths: Vec::new(),
+            selection: Selection::default(),
             overwrite: Overwrite::default(),
             delete: false,
             protected: Vec::new(),
@@ -69,6 +75,28 @@ impl RestoreOptions {
     pub fn with_paths(mut self, paths: Vec<EntryPath>) -> Self {
         self.paths = paths;
         self
+    }
+
+    /// Restores only entries that this pattern or another one matches, with everything below them. `*.rs` matches names in every folder,
+    /// `src/*.rs` the end of a path, and `/src/*.rs` a whole path in the backup. `*` and `?` do not match a slash, and `**` matches any
+    /// number of folders.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when the pattern is invalid or empty.
+    pub fn with_include(mut self, pattern: &str, ignores_case: bool) -> Result<Self> {
+        let pattern = PathPattern::anywhere(pattern, ignores_case)?;
+        self.selection.includes.push(pattern);
+        Ok(self)
+    }
+
+    /// Does not restore entries that this pattern matches, and nothing below them. The syntax is that of [`RestoreOptions::with_include`].
+    ///
+    /// # Errors
+    /// As [`RestoreOptions::with_include`].
+    pub fn with_exclude(mut self, pattern: &str, ignores_case: bool) -> Result<Self> {
+        let pattern = PathPattern::anywhere(pattern, ignores_case)?;
+        self.selection.excludes.push(pattern);
+        Ok(self)
     }
 
     /// Sets what happens to existing files.

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::RestoreOptions;
+use super::select::Selection;
 use crate::error::{Error, Result, Site};
 use crate::model::{Backup, EntryPath};
 use crate::source::stored_path;
@@ -14,6 +15,8 @@ use crate::source::stored_path;
 pub(super) struct Scope {
     /// The requested entries; empty means all.
     selected: Vec<EntryPath>,
+    /// The patterns of the entries.
+    selection: Selection,
     /// The paths that were backed up. Folders above them are in the backup only because they lead to them.
     roots: Vec<EntryPath>,
     /// Folders in which nothing may be written or deleted, with links resolved.
@@ -26,6 +29,7 @@ impl Scope {
         let protected = options.protected.iter();
         Self {
             selected: options.paths.clone(),
+            selection: options.selection.clone(),
             roots: roots.collect(),
             protected: protected
                 .filter_map(|path| path.canonicalize().ok())
@@ -40,7 +44,7 @@ impl Scope {
                 .selected
                 .iter()
                 .any(|selected| path.is_within(selected));
-        !is_requested || self.is_implied(path)
+        !is_requested || !self.selection.takes(path) || self.is_implied(path)
     }
 
     /// True for a folder that was not backed up itself, but leads to a path that was. Every other folder with an entry was backed up.

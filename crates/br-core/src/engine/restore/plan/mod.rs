@@ -23,7 +23,7 @@ use super::{Overwrite, RestoreOptions};
 use crate::error::{Result, in_one_line};
 use crate::model::{Content, Entry, EntryKind, EntryPath, escape};
 use crate::progress::{Action, Event};
-use crate::repository::{Gap, Io, MAX_GAP, TreeReader};
+use crate::repository::{Gap, Io, MAX_GAP};
 use crate::target::{Cursor, Existing, LocalTarget, TargetError};
 use judge::{Verdict, is_same};
 use links::{Link, LinkGroups};
@@ -155,7 +155,7 @@ impl<'a> Planner<'a> {
     pub(super) fn run(
         &mut self,
         io: &Io,
-        entries: TreeReader,
+        entries: impl Iterator<Item = Result<Entry, Gap>>,
         tasks: Option<&Sender<Task>>,
     ) -> Result<()> {
         let mut reach = Reach::of(io).at_first();
