@@ -376,8 +376,8 @@ fn marked_folders_large_files_and_names_in_any_case_are_left_out() {
     session.write("docs/cache/.nobackup", "");
     session.write("docs/cache/junk", "junk");
     session.write("docs/Thumbs.DB", "thumbs");
-    session.write("docs/large", &"x".repeat(3_000));
-    session.write("docs/limit", &"x".repeat(2_048));
+    session.write("docs/large", "x".repeat(3_000));
+    session.write("docs/limit", "x".repeat(2_048));
     let options = [
         "--exclude-if-present",
         ".nobackup",

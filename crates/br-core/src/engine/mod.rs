@@ -18,6 +18,7 @@ pub mod export;
 mod feed;
 pub mod find;
 pub mod forget;
+pub mod growth;
 mod incomplete;
 pub mod label;
 pub mod ls;

@@ -21,16 +21,30 @@ pub(crate) fn all_references(
     let mut all = References::default();
     let mut named = BTreeSet::new();
     for backup in state.backups.values() {
-        io.check_cancelled()?;
-        let (_, mut own) = io.read_manifest(backup.id)?;
-        named.extend(own.iter().map(|(pack, _)| *pack));
-        if !resolver.resolve(&mut own) {
-            io.warn(&Warning::PacksMissing { backup: backup.id });
-            own = by_tree(&reader, backup)?;
-        }
-        all.union(&own);
+        let note = |pack: &PackId| {
+            named.insert(*pack);
+        };
+        all.union(&of_backup(io, &reader, &resolver, backup, note)?);
     }
     Ok((all, named))
+}
+
+/// The references of a backup, with moves resolved. `named` gets the packs that its manifest names.
+pub(super) fn of_backup(
+    io: &Io,
+    reader: &Arc<ChunkReader>,
+    resolver: &Resolver<'_>,
+    backup: &Backup,
+    named: impl FnMut(&PackId),
+) -> Result<References> {
+    io.check_cancelled()?;
+    let (_, mut own) = io.read_manifest(backup.id)?;
+    own.iter().map(|(pack, _)| pack).for_each(named);
+    if !resolver.resolve(&mut own) {
+        io.warn(&Warning::PacksMissing { backup: backup.id });
+        own = by_tree(reader, backup)?;
+    }
+    Ok(own)
 }
 
 /// A backup's references, found by walking its tree. Chunks without any copy are lost already and are skipped.
