@@ -26,7 +26,8 @@ fn add(repo: &TestRepo, password: &[u8], label: &str) -> br_core::Result<Key> {
 
 fn change_password(repo: &TestRepo, password: &[u8]) -> br_core::Result<Key> {
     let new = new_key(password, "first");
-    block_on(repo.repository.change_password(&new, &repo.context))
+    let changed = block_on(repo.repository.change_password(&new, &repo.context));
+    changed.map(|(_, key)| key)
 }
 
 fn rotate(repo: &TestRepo) -> Repository {

@@ -27,7 +27,8 @@ fn remove(repo: &TestRepo, which: &str) -> br_core::Result<Key> {
 
 fn change_password(repo: &TestRepo, password: &[u8]) -> br_core::Result<Key> {
     let new = new_key(password, "first");
-    block_on(repo.repository.change_password(&new, &repo.context))
+    let changed = block_on(repo.repository.change_password(&new, &repo.context));
+    changed.map(|(_, key)| key)
 }
 
 fn rotate(repo: &TestRepo, password: &[u8]) -> br_core::Result<(Repository, MasterKeyChange)> {
@@ -120,6 +121,24 @@ fn handle_whose_key_was_removed_changes_no_keys() {
         assert_eq!(error.kind(), ErrorKind::Password, "{error}");
     }
     assert_eq!(labels(&second), ["second"]);
+}
+
+#[test]
+fn returned_repository_changes_keys_after_a_changed_password() {
+    let (repo, _) = filled();
+    let context = &repo.context;
+    let new = new_key(SECOND, "first");
+    let changed = block_on(repo.repository.change_password(&new, context));
+    let (changed, key) = changed.unwrap();
+    assert!(key.current);
+    let keys = block_on(changed.keys()).unwrap();
+    assert_eq!(keys, [key]);
+    block_on(changed.add_key(&new_key(THIRD, "third"), context)).unwrap();
+    let error = block_on(repo.repository.add_key(&new_key(b"4", "4"), context));
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Password);
+    let third = new_key(SECOND, "first");
+    let (rotated, change) = block_on(changed.change_master_key(&third, context)).unwrap();
+    assert_eq!(block_on(rotated.keys()).unwrap(), [change.key]);
 }
 
 #[test]

@@ -4,9 +4,10 @@ use std::fmt;
 use std::io;
 
 use crate::format::FormatError;
+use crate::model::retention::KeepSpanError;
 use crate::model::{EntryError, IdPrefixError, PathError};
 use crate::repository::Layout;
-use crate::source::SourceError;
+use crate::source::{ExcludeError, SourceError};
 
 /// A result of this library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -313,6 +314,18 @@ impl From<EntryError> for Error {
 
 impl From<IdPrefixError> for Error {
     fn from(error: IdPrefixError) -> Self {
+        Self::invalid(error.to_string())
+    }
+}
+
+impl From<ExcludeError> for Error {
+    fn from(error: ExcludeError) -> Self {
+        SourceError::from(error).into()
+    }
+}
+
+impl From<KeepSpanError> for Error {
+    fn from(error: KeepSpanError) -> Self {
         Self::invalid(error.to_string())
     }
 }

@@ -88,7 +88,10 @@ fn a_stream_is_backed_up() {
 #[test]
 fn examples_of_embedding_do_what_they_say() {
     let cases: [(&str, &[&str]); 7] = [
-        ("custom_source", &["backed up 2 rows"]),
+        (
+            "custom_source",
+            &["2 rows, read 10 bytes", "2 rows, read 0 bytes"],
+        ),
         ("custom_sink", &["2 etc/app.toml", "1 notes.txt"]),
         ("progress", &["bad line 2", "2 files, "]),
         (

@@ -278,7 +278,8 @@ async fn passwd(args: &PasswdArgs, context: &CommandContext) -> CommandResult {
     let label = &current(&keys)?.label;
     let password = NewPassword::read(&args.new, context)?;
     let new = password.key(label);
-    let key = password.kept_if(repository.change_password(&new, &context.engine()).await)?;
+    let changed = repository.change_password(&new, &context.engine()).await;
+    let key = password.kept_if(changed.map(|(_, key)| key))?;
     report(&[key], "has a new password", context)
 }
 

@@ -92,7 +92,7 @@ impl BackupView {
             EntryKind::File(_) => Ok(entry),
             other => {
                 let what = other.name();
-                Err(Error::invalid(format!("{path} is a {what}, not a file")))
+                Err(Error::invalid(format!("`{path}` is a {what}, not a file")))
             }
         }
     }

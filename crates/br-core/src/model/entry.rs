@@ -430,7 +430,8 @@ impl FileContent {
 }
 
 impl Entry {
-    /// A regular file of `size` bytes whose content a source gives. Mode 0644, owner 0, times unknown: set what is known.
+    /// A regular file of `size` bytes whose content a source gives. Mode 0644, owner 0, modified in 1970: set what is known. Every backup reads
+    /// it, unless [`Entry::with_change_time`] is set and [`Source::can_skip_unchanged`](crate::source::Source::can_skip_unchanged) is true.
     #[must_use]
     pub fn file(path: EntryPath, size: u64) -> Self {
         let file = FileContent {
@@ -440,16 +441,25 @@ impl Entry {
         Self::new(path, EntryKind::File(file), 0o644)
     }
 
-    /// A folder. Mode 0755, owner 0, times unknown: set what is known.
+    /// A folder. Mode 0755, owner 0, modified in 1970: set what is known.
     #[must_use]
     pub fn directory(path: EntryPath) -> Self {
         Self::new(path, EntryKind::Directory, 0o755)
     }
 
-    /// A symbolic link. Mode 0777, owner 0, times unknown: set what is known.
+    /// A symbolic link. Mode 0777, owner 0, modified in 1970: set what is known.
     #[must_use]
     pub fn symlink(path: EntryPath, target: impl Into<Box<[u8]>>) -> Self {
         Self::new(path, EntryKind::Symlink(target.into()), 0o777)
+    }
+
+    /// Sets when the content and the metadata changed last, for a source that knows it. A backup does not read a file again that has the
+    /// same time and size as before, if [`Source::can_skip_unchanged`](crate::source::Source::can_skip_unchanged) is true.
+    #[must_use]
+    pub fn with_change_time(mut self, time: impl Into<FileTime>) -> Self {
+        self.mtime = time.into();
+        self.ctime = self.mtime;
+        self
     }
 
     fn new(path: EntryPath, kind: EntryKind, mode: u32) -> Self {

@@ -103,7 +103,8 @@ impl EntryPath {
     ///
     /// # Errors
     /// When `name` is not a single valid part, or the path would be too long.
-    pub fn join(&self, name: &[u8]) -> Result<Self, PathError> {
+    pub fn join(&self, name: impl AsRef<[u8]>) -> Result<Self, PathError> {
+        let name = name.as_ref();
         if name.contains(&b'/') || name.is_empty() {
             return Err(PathError::Part);
         }

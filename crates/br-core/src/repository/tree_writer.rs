@@ -41,7 +41,7 @@ impl TreeWriter {
     pub(crate) fn push(&mut self, entry: &Entry, store: &mut StoreNode<'_>) -> Result<()> {
         if self.last.as_ref().is_some_and(|last| *last >= entry.path) {
             return Err(Error::invalid(format!(
-                "the source returned {} out of order: paths must ascend, and each path must be unique",
+                "the source returned `{}` out of order: paths must ascend, and each path must be unique",
                 entry.path
             )));
         }

@@ -54,7 +54,7 @@ impl MemorySource {
             };
             while !folder.is_root() {
                 if items.entry(folder.clone()).or_default().is_some() {
-                    let message = format!("{folder} is a file, and {path} is in it");
+                    let message = format!("`{folder}` is a file, and `{path}` is in it");
                     return Err(Error::invalid(message).at(Site::Source));
                 }
                 folder = EntryPath::new(folder.parent().unwrap_or_default())?;

@@ -65,7 +65,7 @@ pub trait Source: Send {
 
     /// True when a file with the same size, times and inode as in an earlier backup must have the same content. Then the backup
     /// uses the content of the earlier backup and does not read the file. Return true only if this is certain. If false, every
-    /// backup reads every file.
+    /// backup reads every file. Files without a known `ctime` are always read: see [`Entry::with_change_time`].
     fn can_skip_unchanged(&self) -> bool {
         false
     }

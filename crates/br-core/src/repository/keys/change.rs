@@ -88,10 +88,13 @@ impl Repository {
     /// Replaces the password that opened this repository by another one. Removes all keys with the old key's label. The new password works
     /// before the old one stops working.
     ///
+    /// Returns the repository, opened with the new password. With this value, backups continue to work, and changes of keys fail with
+    /// [`ErrorKind::Password`].
+    ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the password is empty, [`ErrorKind::NotEncrypted`], and [`ErrorKind::Password`] as
     /// [`Repository::add_key`].
-    pub async fn change_password(&self, new: &NewKey, context: &Context) -> Result<Key> {
+    pub async fn change_password(&self, new: &NewKey, context: &Context) -> Result<(Self, Key)> {
         new.check()?;
         let own = self.writable_key(context)?;
         let new = new.clone();
@@ -99,7 +102,8 @@ impl Repository {
             let mut position = begin(io, own)?;
             replace(io, &mut position, own, &new)
         };
-        self.run(context, work).await
+        let key = self.run(context, work).await?;
+        Ok((self.with_keys(self.keyring().clone(), key.id), key))
     }
 
     /// Encrypts everything that is written from now on with a new master key, and removes all keys but the one with this password.
@@ -159,7 +163,7 @@ fn begin(io: &Io, own: KeyId) -> Result<LogPosition> {
 /// Fails if the key that opened the repository was removed: to continue could remove the last key.
 fn check_own(own: KeyId, position: &LogPosition) -> Result<()> {
     if position.state.keys_removed.contains(&own) {
-        let message = "the key that opened the repository was removed by another process or by an interrupted command";
+        let message = "the key that opened the repository was removed or replaced since";
         return Err(Error::new(ErrorKind::Password, message));
     }
     Ok(())
@@ -220,7 +224,10 @@ fn replace(io: &Io, position: &mut LogPosition, own: KeyId, new: &NewKey) -> Res
     let logged = log_removal(io, position, own, &old)?;
     withdraw_if_refused(io, key.id, logged)?;
     delete_slots(io, &old)?;
-    Ok(key)
+    Ok(Key {
+        current: true,
+        ..key
+    })
 }
 
 /// A key, and all others with its label.
@@ -304,7 +311,10 @@ fn change_master_key(
     let report = MasterKeyChange {
         removed: removed.into_iter().filter(|key| key.id != own).collect(),
         master_keys: changed.keyring().keys().len(),
-        key,
+        key: Key {
+            current: true,
+            ..key
+        },
     };
     let keys = changed.keyring().clone();
     Ok((changed.with_keys(keys, report.key.id), report))
