@@ -6,6 +6,7 @@
 
 mod backup;
 mod entry;
+mod file_time;
 mod id;
 mod origin;
 mod path;
@@ -16,9 +17,8 @@ mod text;
 pub use backup::{
     Backup, BackupKind, Changes, Proof, ProofMethod, Reason, Totals, TreeRoot, Unread,
 };
-pub use entry::{
-    Content, Device, Entry, EntryError, EntryKind, Extent, FileContent, FileTime, Owner, Xattr,
-};
+pub use entry::{Content, Device, Entry, EntryError, EntryKind, Extent, FileContent, Owner, Xattr};
+pub use file_time::FileTime;
 pub use id::{
     BackupId, ChunkId, ChunkRef, IdPrefixError, KeyId, ObjectId, PackId, RepositoryId, SegmentId,
 };
