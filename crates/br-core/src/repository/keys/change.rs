@@ -57,7 +57,7 @@ impl Repository {
             let found = io.block(slots::read_all(io.storage(), None))?;
             check_room(&found, limits::KEY_SLOTS)?;
             check_label(&found, &new.label)?;
-            add(io, &new, false)
+            store(io, &new, false)
         };
         self.run(context, work).await
     }
@@ -192,11 +192,15 @@ fn check_label(found: &[Found], label: &str) -> Result<()> {
     Ok(())
 }
 
-/// Stores a key with the master keys in use, and makes sure that its password opens it.
+/// Stores a key for a change that removes others. Readers try the oldest keys, so it must not come after too many others.
 fn add(io: &Io, new: &NewKey, unfinished: bool) -> Result<Key> {
-    // Readers try the oldest keys, so a new one must not come after too many others.
     let found = io.block(slots::read_all(io.storage(), None))?;
     check_room(&found, limits::TRIED_KEY_SLOTS - ROOM)?;
+    store(io, new, unfinished)
+}
+
+/// Stores a key with the master keys in use, and makes sure that its password opens it. The caller must have checked that there is room.
+fn store(io: &Io, new: &NewKey, unfinished: bool) -> Result<Key> {
     let keys = if unfinished {
         io.keyring().clone()
     } else {
@@ -207,9 +211,9 @@ fn add(io: &Io, new: &NewKey, unfinished: bool) -> Result<Key> {
     let (config, cost) = (io.repository.config_bytes(), KdfCost::new(new.weak));
     let made = (&*new.label, unfinished);
     let slot = slots::make(&keys, config, &new.password, made, cost, runtime)?;
-    let store = || io.block(slots::store(io.storage(), slot.to_bytes(), runtime));
-    let id = match store() {
-        Err(error) if error.kind() == ErrorKind::Full && give_up_reserve(io) => store(),
+    let create = || io.block(slots::store(io.storage(), slot.to_bytes(), runtime));
+    let id = match create() {
+        Err(error) if error.kind() == ErrorKind::Full && give_up_reserve(io) => create(),
         stored => stored,
     }?;
     check_password(io, id, new)?;
