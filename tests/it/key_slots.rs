@@ -5,30 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use br_core::engine::check::{self, CheckOptions, CheckReport, Severity};
 use br_core::model::BackupId;
-use br_core::{ErrorKind, Key, NewKey, Repository};
+use br_core::{ErrorKind, Key, Repository};
 use br_testkit::{MemorySource, TestRepo, When, block_on, noise};
 
-/// The password that `TestRepo::encrypted` uses.
-const FIRST: &[u8] = b"open sesame";
-const SECOND: &[u8] = b"second";
-const THIRD: &[u8] = b"third";
-
-fn new_key(password: &[u8], label: &str) -> NewKey {
-    NewKey::new(password, label).with_weak_key_derivation()
-}
-
-fn add(repo: &TestRepo, password: &[u8], label: &str) -> br_core::Result<Key> {
-    block_on(
-        repo.repository
-            .add_key(&new_key(password, label), &repo.context),
-    )
-}
-
-fn change_password(repo: &TestRepo, password: &[u8]) -> br_core::Result<Key> {
-    let new = new_key(password, "first");
-    let changed = block_on(repo.repository.change_password(&new, &repo.context));
-    changed.map(|(_, key)| key)
-}
+use super::keys::{FIRST, SECOND, THIRD, add, change_password, new_key};
 
 fn rotate(repo: &TestRepo) -> Repository {
     let new = new_key(FIRST, "first");

@@ -8,15 +8,15 @@ use br_core::{ErrorKind, Key, MasterKeyChange, NewKey, Repository};
 use br_testkit::{MemorySource, TestRepo, When, block_on, noise, steps};
 
 /// The password that `TestRepo::encrypted` uses.
-const FIRST: &[u8] = b"open sesame";
-const SECOND: &[u8] = b"second";
-const THIRD: &[u8] = b"third";
+pub(super) const FIRST: &[u8] = b"open sesame";
+pub(super) const SECOND: &[u8] = b"second";
+pub(super) const THIRD: &[u8] = b"third";
 
-fn new_key(password: &[u8], label: &str) -> NewKey {
+pub(super) fn new_key(password: &[u8], label: &str) -> NewKey {
     NewKey::new(password, label).with_weak_key_derivation()
 }
 
-fn add(repo: &TestRepo, password: &[u8], label: &str) -> br_core::Result<Key> {
+pub(super) fn add(repo: &TestRepo, password: &[u8], label: &str) -> br_core::Result<Key> {
     let new = new_key(password, label);
     block_on(repo.repository.add_key(&new, &repo.context))
 }
@@ -25,7 +25,7 @@ fn remove(repo: &TestRepo, which: &str) -> br_core::Result<Key> {
     block_on(repo.repository.remove_key(which, &repo.context))
 }
 
-fn change_password(repo: &TestRepo, password: &[u8]) -> br_core::Result<Key> {
+pub(super) fn change_password(repo: &TestRepo, password: &[u8]) -> br_core::Result<Key> {
     let new = new_key(password, "first");
     let changed = block_on(repo.repository.change_password(&new, &repo.context));
     changed.map(|(_, key)| key)

@@ -227,12 +227,22 @@ impl CommandContext {
     pub(crate) fn password(&self) -> Result<Option<Password>, CommandError> {
         let options = &self.options;
         let (file, command) = (&options.password_file, &options.password_command);
-        Password::find(
+        self.find_password(
             &PasswordNames::REPOSITORY,
             file.as_deref(),
             command.as_deref(),
-            |option, file| self.warn_of_file(option, file),
         )
+    }
+
+    /// A password, if the user has given one by these options or variables.
+    pub(crate) fn find_password(
+        &self,
+        names: &PasswordNames,
+        file: Option<&Path>,
+        command: Option<&str>,
+    ) -> Result<Option<Password>, CommandError> {
+        let warn = |option: &str, file: &Path| self.warn_of_file(option, file);
+        Password::find(names, file, command, warn)
     }
 
     /// Refuses repository options for a command that uses no repository.

@@ -19,6 +19,17 @@ pub(crate) enum Init {
     EncryptedIfMissing,
 }
 
+impl Init {
+    /// For a copy: an encrypted source gets an encrypted copy.
+    pub(crate) fn for_copy(init: bool, source: &Repository) -> Self {
+        match (init, source.is_encrypted()) {
+            (false, _) => Self::Never,
+            (true, false) => Self::IfMissing,
+            (true, true) => Self::EncryptedIfMissing,
+        }
+    }
+}
+
 impl From<bool> for Init {
     fn from(init: bool) -> Self {
         if init { Self::IfMissing } else { Self::Never }

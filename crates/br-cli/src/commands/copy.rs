@@ -82,11 +82,7 @@ pub(crate) async fn run(args: &CopyArgs, context: &CommandContext) -> CommandRes
     context.use_repository(args.to.as_deref())?;
     let source = args.source.open("--from", &args.from, context).await?;
     let place = context.place()?;
-    let init = match (args.init, source.is_encrypted()) {
-        (false, _) => Init::Never,
-        (true, false) => Init::IfMissing,
-        (true, true) => Init::EncryptedIfMissing,
-    };
+    let init = Init::for_copy(args.init, &source);
     let target = context.open_or_init(place, init, args.dry_run).await?;
     let reporter = Arc::new(context.reporter());
     let (engine, guard) = context.engine_with(&reporter);

@@ -56,12 +56,8 @@ impl CopyToArgs {
         if self.copy_to.is_empty() {
             return Ok(None);
         }
-        Password::find(
-            &PasswordNames::COPY_TO,
-            self.copy_to_password_file.as_deref(),
-            self.copy_to_password_command.as_deref(),
-            |option, file| context.warn_of_file(option, file),
-        )
+        let (file, command) = (&self.copy_to_password_file, &self.copy_to_password_command);
+        context.find_password(&PasswordNames::COPY_TO, file.as_deref(), command.as_deref())
     }
 }
 
@@ -188,11 +184,7 @@ impl Targets {
     ) -> Result<Vec<CopyJson>, CommandError> {
         let at = self.outcomes.len();
         drop(self.targets.remove(at));
-        let init = match (init, source.is_encrypted()) {
-            (false, _) => Init::Never,
-            (true, false) => Init::IfMissing,
-            (true, true) => Init::EncryptedIfMissing,
-        };
+        let init = Init::for_copy(init, source);
         while self.outcomes.len() < self.targets.len() {
             let copied = match self.open_next(init, false, context).await {
                 Ok(target) => copy_one(source, &target, backup, context).await,

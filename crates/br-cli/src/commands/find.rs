@@ -8,9 +8,10 @@ use clap::Args;
 use serde::Serialize;
 
 use super::ls::sum;
+use super::paths::bad_pattern;
 use super::which::FilterArgs;
 use crate::context::CommandContext;
-use crate::error::{CommandError, CommandResult};
+use crate::error::CommandResult;
 use crate::exit_code::ExitStatus;
 use crate::help::{examples, exit_codes_and};
 use crate::output::format;
@@ -52,10 +53,7 @@ pub(crate) async fn run(args: &FindArgs, context: &CommandContext) -> CommandRes
     let mut options = FindOptions::default().with_filter(args.filter.filter());
     for pattern in &args.patterns {
         let with_pattern = options.with_pattern(pattern, args.ignore_case);
-        options = with_pattern.map_err(|error| {
-            let hint = "write patterns as in a shell, such as '*.jpg' or 'src/**/*.rs'";
-            CommandError::from(error).with_hint(hint)
-        })?;
+        options = with_pattern.map_err(bad_pattern)?;
     }
     let repository = context.open().await?;
     let engine = context.engine();

@@ -74,6 +74,12 @@ pub(super) async fn find_paths(
     Ok(typed.iter().map(choose).collect())
 }
 
+/// The error about a pattern for entries of a backup.
+pub(super) fn bad_pattern(error: br_core::Error) -> CommandError {
+    let hint = "write patterns as in a shell, such as '*.jpg' or 'src/**/*.rs'";
+    CommandError::from(error).with_hint(hint)
+}
+
 /// Parses one path as typed.
 pub(super) fn entry_path(typed: &OsStr) -> Result<EntryPath, CommandError> {
     if typed.is_empty() {

@@ -10,7 +10,7 @@ use br_core::engine::restore::{Overwrite, RestoreOptions, RestoreReport};
 use br_core::{BackupSelector, Location, Repository};
 use clap::{Args, ValueEnum};
 
-use super::paths::{find_paths, paths_in_backup};
+use super::paths::{bad_pattern, find_paths, paths_in_backup};
 use super::which::FilterArgs;
 use crate::context::CommandContext;
 use crate::environment::variable;
@@ -208,17 +208,13 @@ fn with_patterns(
         let message = "--ignore-case has no effect without --include or --exclude";
         return Err(CommandError::usage(message, "leave it out"));
     }
-    let explain = |error: br_core::Error| {
-        let hint = "write patterns as in a shell, such as '*.jpg' or 'photos/**/*.jpg'";
-        CommandError::from(error).with_hint(hint)
-    };
     for pattern in &args.include {
         let added = options.with_include(pattern, args.ignore_case);
-        options = added.map_err(explain)?;
+        options = added.map_err(bad_pattern)?;
     }
     for pattern in &args.exclude {
         let added = options.with_exclude(pattern, args.ignore_case);
-        options = added.map_err(explain)?;
+        options = added.map_err(bad_pattern)?;
     }
     Ok(options)
 }

@@ -59,11 +59,6 @@ impl SourceArgs {
     /// The password of the source, if one is given.
     fn password(&self, context: &CommandContext) -> Result<Option<Password>, CommandError> {
         let (file, command) = (&self.from_password_file, &self.from_password_command);
-        Password::find(
-            &PasswordNames::SOURCE,
-            file.as_deref(),
-            command.as_deref(),
-            |option, file| context.warn_of_file(option, file),
-        )
+        context.find_password(&PasswordNames::SOURCE, file.as_deref(), command.as_deref())
     }
 }

@@ -90,15 +90,7 @@ impl Uses {
 /// The bytes of these slots before compression, and about how many of the stored bytes are theirs.
 fn lengths(pack: &PackEntry, slots: &RoaringBitmap) -> (u64, u64) {
     let (mut raw, mut stored) = (0, 0);
-    let mut slot = 0;
-    for group in &pack.table.groups {
-        let mut used = 0;
-        for len in &group.lengths {
-            if slots.contains(slot) {
-                used += u64::from(*len);
-            }
-            slot += 1;
-        }
+    for (group, used) in pack.table.used(slots) {
         raw += used;
         stored += used * u64::from(group.stored_len) / u64::from(group.raw_len.max(1));
     }

@@ -1,5 +1,7 @@
 //! Pack tables: the groups and chunks of a pack, and where they are (section 4).
 
+use roaring::RoaringBitmap;
+
 use super::bytes::{Decoder, put_varint};
 use super::codec::Codec;
 use super::envelope::{HEADER_LEN, SealedObject, TAG_LEN};
@@ -46,6 +48,16 @@ impl PackTable {
     /// Number of chunks.
     pub(crate) fn chunk_count(&self) -> usize {
         self.groups.iter().map(|g| g.lengths.len()).sum()
+    }
+
+    /// Each group, with the raw bytes of its chunks in these slots.
+    pub(crate) fn used(&self, slots: &RoaringBitmap) -> impl Iterator<Item = (&Group, u64)> {
+        let mut next = 0..;
+        self.groups.iter().map(move |group| {
+            let lengths = group.lengths.iter().zip(next.by_ref());
+            let used = lengths.filter(|(_, slot)| slots.contains(*slot));
+            (group, used.map(|(len, _)| u64::from(*len)).sum())
+        })
     }
 
     /// Offset of each group's sealed bytes.

@@ -150,13 +150,8 @@ impl Decision {
 /// Raw bytes of all chunks of a pack, and of the used ones.
 fn live_bytes(table: &PackTable, slots: &roaring::RoaringBitmap) -> (u64, u64) {
     let lengths = table.groups.iter().flat_map(|group| &group.lengths);
-    let (mut raw, mut live) = (0, 0);
-    for (slot, len) in (0..).zip(lengths) {
-        raw += u64::from(*len);
-        if slots.contains(slot) {
-            live += u64::from(*len);
-        }
-    }
+    let raw = lengths.map(|len| u64::from(*len)).sum();
+    let live = table.used(slots).map(|(_, used)| used).sum();
     (raw, live)
 }
 
