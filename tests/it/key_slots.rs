@@ -194,3 +194,40 @@ fn new_password_is_refused_where_too_many_keys_come_before_it() {
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     assert_readable(&open(&repo, FIRST).unwrap(), &sources);
 }
+
+#[test]
+fn object_that_is_too_large_for_a_key_does_not_lock_the_repository() {
+    let (repo, sources) = filled();
+    let _ = change_password(&repo, SECOND).unwrap();
+    let large = vec![0; (1 << 20) + 1];
+    // Also in the place of the first key, which readers fetch before they list the others.
+    for name in ["5".repeat(32), "0".repeat(32)] {
+        repo.set_object(&format!("keys/{name}"), Some(large.clone()));
+        let own = open(&repo, SECOND).unwrap();
+        assert_readable(&own, &sources);
+        let key = format!("keys/{name}");
+        assert_eq!(findings(&check(&own), &key)[0].0, Severity::Damage);
+        let removed = block_on(own.repository.remove_key(&name, &own.context));
+        // The log says that the first key was removed, so every change of keys deletes it.
+        let is_deleted_before = name.starts_with('0');
+        assert_eq!(removed.is_err(), is_deleted_before, "{removed:?}");
+        assert!(!slots(&repo).contains_key(&key));
+    }
+}
+
+#[test]
+fn keys_stay_as_they_are_where_readers_would_not_reach_a_new_one() {
+    let (repo, sources) = filled();
+    let _ = plant(&repo, (0..1_100).map(|_| b"junk".to_vec()));
+    let before = slots(&repo);
+    let new = new_key(FIRST, "first");
+    for error in [
+        add(&repo, SECOND, "second").unwrap_err(),
+        change_password(&repo, SECOND).unwrap_err(),
+        block_on(repo.repository.change_master_key(&new, &repo.context)).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    }
+    assert_eq!(slots(&repo), before);
+    assert_readable(&open(&repo, FIRST).unwrap(), &sources);
+}

@@ -169,7 +169,15 @@ fn check_own(own: KeyId, position: &LogPosition) -> Result<()> {
     Ok(())
 }
 
+/// Fails if there are too many keys, or so many other objects that readers would not reach a new key.
 fn check_room(found: &[Found], limit: usize) -> Result<()> {
+    if found.len() >= limits::LISTED_KEY_SLOTS - ROOM {
+        let message = format!(
+            "there are too many objects below {} for a new key: remove those that are no keys",
+            Layout::KEYS
+        );
+        return Err(Error::invalid(message));
+    }
     let usable = found.iter().filter(|(_, slot)| slot.is_ok()).count();
     if usable >= limit {
         let message = format!(

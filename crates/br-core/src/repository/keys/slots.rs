@@ -82,15 +82,24 @@ pub(crate) async fn read(
     });
     let mut fetched = requests.buffered(PARALLEL);
     let mut found = Vec::new();
-    while let Some((id, bytes)) = fetched.next().await {
-        match bytes {
-            Ok(bytes) => found.push((id, KeySlot::from_bytes(&bytes))),
-            // Another process removed it after the listing.
-            Err(error) if error.kind() == StorageError::NotFound => {}
-            Err(error) => return Err(error.into()),
-        }
+    while let Some((id, fetched)) = fetched.next().await {
+        // Another process may have removed it after the listing.
+        found.extend(slot_of(fetched)?.map(|slot| (id, slot)));
     }
     Ok(found)
+}
+
+/// The slot in an object; `None` if there is no object. One that is too large is unusable, and does not fail the operation.
+fn slot_of(fetched: br_storage::Result<Bytes>) -> Result<Option<Result<KeySlot, FormatError>>> {
+    match fetched {
+        Ok(bytes) => Ok(Some(KeySlot::from_bytes(&bytes))),
+        Err(error) if error.kind() == StorageError::NotFound => Ok(None),
+        Err(error) if error.kind() == StorageError::TooLarge => {
+            let (what, limit) = ("bytes in a key slot", limits::DOCUMENT);
+            Ok(Some(Err(FormatError::Limit { what, limit })))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Runs `work`, which derives a key from the password. Key derivation is slow on purpose, so it runs on a thread outside the async
@@ -145,17 +154,14 @@ pub(in crate::repository) async fn unlock(
 ) -> Result<(KeyId, Keyring)> {
     let mut attempt = Attempt::new(storage, config, password);
     let mut tried = None;
-    match first {
-        // A change of the master key leaves no slot with this name. So if it is the oldest slot, it is current.
-        Ok(bytes) if listed.first().is_none_or(|id| *id == Layout::FIRST_KEY) => {
-            let slot = (Layout::FIRST_KEY, KeySlot::from_bytes(&bytes));
-            if let Some(opened) = attempt.try_slot(slot).await? {
-                return Ok(opened);
-            }
-            tried = Some(Layout::FIRST_KEY);
+    // A change of the master key leaves no slot with this name. So if it is the oldest slot, it is current.
+    if let Some(slot) = slot_of(first)?
+        && listed.first().is_none_or(|id| *id == Layout::FIRST_KEY)
+    {
+        if let Some(opened) = attempt.try_slot((Layout::FIRST_KEY, slot)).await? {
+            return Ok(opened);
         }
-        Err(error) if error.kind() != StorageError::NotFound => return Err(error.into()),
-        _ => {}
+        tried = Some(Layout::FIRST_KEY);
     }
     let mut best: Option<(KeyId, Keyring)> = None;
     for slot in read(storage, listed, tried).await? {
