@@ -105,6 +105,38 @@ fn current_slot_opens_when_removed_ones_are_put_back() {
 }
 
 #[test]
+fn removed_key_that_is_put_back_under_another_name_is_reported() {
+    let (repo, sources) = filled();
+    // Removes the slot of 32 zeros.
+    let first = slots(&repo);
+    let _ = change_password(&repo, SECOND).unwrap();
+    let own = open(&repo, SECOND).unwrap();
+    let _ = add(&own, THIRD, "third").unwrap();
+    let before = slots(&own);
+    let _ = block_on(own.repository.remove_key("third", &own.context)).unwrap();
+    let after = slots(&own);
+    let removed = before
+        .into_iter()
+        .filter(|(key, _)| !after.contains_key(key));
+    let removed: Vec<Vec<u8>> = first
+        .into_iter()
+        .chain(removed)
+        .map(|(_, bytes)| bytes)
+        .collect();
+    assert_eq!(removed.len(), 2);
+    for key in plant(&own, removed) {
+        let found = check(&own);
+        let found = findings(&found, &key);
+        assert_eq!(found.len(), 1, "{key}");
+        assert!(found[0].1.contains("under another name"), "{found:?}");
+        let name = &key["keys/".len()..];
+        let _ = block_on(own.repository.remove_key(name, &own.context)).unwrap();
+    }
+    assert_eq!(slots(&own), after);
+    assert_readable(&open(&own, SECOND).unwrap(), &sources);
+}
+
+#[test]
 fn password_that_an_interruption_left_twice_is_replaced() {
     let (base, sources) = filled();
     let probe = base.fork(5);

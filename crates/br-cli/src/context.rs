@@ -339,20 +339,6 @@ impl CommandContext {
         }
     }
 
-    /// As [`CommandContext::open_at`], but does not need the password if the repository is not encrypted.
-    pub(crate) async fn open_with_any(
-        &self,
-        place: &StoreLocation,
-        password: Option<&Password>,
-    ) -> Result<Repository, CommandError> {
-        let password = match self.try_open(place, password).await {
-            Ok(repository) => return Ok(repository),
-            Err(error) if error.kind() == ErrorKind::NotEncrypted => None,
-            Err(_) => password.cloned(),
-        };
-        Ok(self.open_at(place, password).await?.0)
-    }
-
     async fn try_open(
         &self,
         place: &StoreLocation,

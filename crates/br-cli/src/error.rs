@@ -86,6 +86,13 @@ impl CommandError {
         self
     }
 
+    /// The message and its causes in one line.
+    pub(crate) fn reasons(&self) -> String {
+        let reasons = std::iter::once(&self.message).chain(&self.causes);
+        let reasons: Vec<&str> = reasons.map(String::as_str).collect();
+        reasons.join(": ")
+    }
+
     /// Replaces the hint.
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();

@@ -90,8 +90,8 @@ pub(crate) fn word(
 pub(crate) fn name(example: &'static str) -> impl TypedValueParser<Value = OsString> {
     OsStringValueParser::new().try_map(move |name| {
         let bytes = name.as_encoded_bytes();
-        if bytes.is_empty() || bytes.contains(&b'/') {
-            let message = "it must be a name, without a slash";
+        if matches!(bytes, b"" | b"." | b"..") || bytes.contains(&b'/') {
+            let message = "it must be the name of an entry, without a slash";
             return Err(BadValue::new(
                 message,
                 format!("for example, write {example}"),

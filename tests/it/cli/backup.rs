@@ -371,6 +371,61 @@ left out   docs/x.o: pattern `*.o`
 }
 
 #[test]
+fn named_path_is_kept_if_an_option_excludes_it_below_another_path() {
+    let session = Session::new();
+    session.write("docs/a", "a");
+    session.write("docs/large", "x".repeat(3_000));
+    session.write("docs/out/deep/named/in", "in");
+    session.write("docs/out/deep/other", "other");
+    session.write("docs/out/other", "other");
+    session.write("docs/cache/.nobackup", "");
+    session.write("docs/cache/sub/named", "named");
+    session.write("docs/cache/sub/other", "other");
+    session.write("docs/.brignore", "ignored\n");
+    session.write("docs/ignored", "named");
+    session.run(["init"]).expect(0);
+    let paths = [
+        "docs",
+        "docs/large",
+        "docs/out/deep/named",
+        "docs/cache/sub/named",
+        "docs/ignored",
+    ];
+    let options = [
+        "--exclude-larger-than",
+        "2K",
+        "--exclude",
+        "out/",
+        "--exclude-if-present",
+        ".nobackup",
+    ];
+    let backup = ["backup"].iter().chain(&paths).chain(&options);
+    session.br.run(backup).expect(0);
+    let listed = session.run(["ls", "latest"]).expect(0).stdout;
+    let mut files: Vec<&str> = listed.lines().collect();
+    files.sort_unstable();
+    let expected = [
+        "docs",
+        "docs/.brignore",
+        "docs/a",
+        "docs/a.txt",
+        "docs/cache",
+        "docs/cache/.nobackup",
+        "docs/cache/sub",
+        "docs/cache/sub/named",
+        "docs/ignored",
+        "docs/large",
+        "docs/link",
+        "docs/out",
+        "docs/out/deep",
+        "docs/out/deep/named",
+        "docs/out/deep/named/in",
+        "docs/sub",
+    ];
+    assert_eq!(files, expected);
+}
+
+#[test]
 fn marked_folders_large_files_and_names_in_any_case_are_left_out() {
     let session = Session::new();
     session.write("docs/cache/.nobackup", "");
@@ -425,6 +480,7 @@ fn marked_folders_large_files_and_names_in_any_case_are_left_out() {
     assert!(listed.contains("docs/large"), "{listed}");
     for bad in [
         ["--exclude-if-present", "a/b"],
+        ["--exclude-if-present", ".."],
         ["--exclude-larger-than", "many"],
         ["--iexclude", "!"],
     ] {

@@ -106,12 +106,92 @@ fn repositories_have_the_same_password_or_their_own() {
     let third = session.br.clone().env("BR_REPOSITORY", "third");
     third.run(["check", "--password-file", "two"]).expect(0);
     third.run(["check", "--password-file", "one"]).expect(12);
-    // A repository without encryption needs no password, if it was created so on purpose.
+}
+
+#[test]
+fn repository_that_is_not_encrypted_gets_the_backup_only_on_purpose() {
+    let session = Session::with_docs();
+    session.write_secret("one", "first password\n");
+    session.run(["init", "--password-file", "one"]).expect(0);
     let plain = session.br.clone().env("BR_REPOSITORY", "plain");
     plain.run(["init"]).expect(0);
     let to = ["--password-file", "one", "--copy-to", "plain"];
-    session.br.run(BACKUP.iter().chain(&to)).expect(0);
+    let own = ["--copy-to-password-file", "one"];
+    for options in [&[][..], &own] {
+        let refused = session.br.run(BACKUP.iter().chain(&to).chain(options));
+        let refused = refused.expect(3);
+        assert!(refused.stderr.contains("not encrypted"), "{refused}");
+        assert!(
+            refused.stderr.contains("--copy-to-no-password"),
+            "{refused}"
+        );
+        assert!(session.copies("plain").is_empty());
+    }
+    let on_purpose = ["--copy-to-no-password"];
+    let all = BACKUP.iter().chain(&to).chain(&on_purpose);
+    session.br.run(all).expect(0);
     assert_eq!(session.copies("plain").len(), 1);
+}
+
+fn damage(session: &Session, repository: &str) {
+    for pack in super::files_below(&session.at(&format!("{repository}/packs"))) {
+        session.damage(&pack);
+    }
+}
+
+impl Session {
+    /// Two repositories with the same backup of a file that is stored in packs.
+    fn with_two() -> (Self, Vec<&'static str>) {
+        let session = Self::with_docs();
+        let large: String = (0..20_000).map(|line| format!("line {line}\n")).collect();
+        session.write("docs/large", &large);
+        let to = ["--copy-to", "second"];
+        let all: Vec<&str> = BACKUP.into_iter().chain(to).collect();
+        session.br.run(all.iter().chain(&["--init"])).expect(0);
+        (session, all)
+    }
+}
+
+#[test]
+fn existing_data_of_every_repository_is_verified() {
+    for damaged in ["repository", "second"] {
+        let (session, all) = Session::with_two();
+        damage(&session, damaged);
+        session
+            .br
+            .run(all.iter().chain(&["--verify-known"]))
+            .expect(0);
+        for repository in ["repository", "second"] {
+            session.assert_restores(repository);
+        }
+    }
+}
+
+#[test]
+fn damage_of_the_first_repository_does_not_keep_others_from_the_backup() {
+    let (session, _) = Session::with_two();
+    damage(&session, "repository");
+    // A repository that has no data yet.
+    let to = ["--copy-to", "third", "--init"];
+    let backup = session.br.run(BACKUP.iter().chain(&to)).expect(0);
+    assert!(backup.stderr.contains("reads the files again"), "{backup}");
+    session.assert_restores("third");
+    let listed = session.copies("third");
+    assert_eq!(listed.len(), 1);
+    assert!(listed[0]["copy_of"].is_null(), "{}", listed[0]);
+}
+
+#[test]
+fn dry_run_opens_every_repository() {
+    let session = Session::with_docs();
+    session.run(["init"]).expect(0);
+    let to = ["--dry-run", "--copy-to", "second"];
+    let missing = session.br.run(BACKUP.iter().chain(&to)).expect(3);
+    assert!(missing.stderr.contains("did not get"), "{missing}");
+    let with_init = BACKUP.iter().chain(&to).chain(&["--init"]);
+    let would = session.br.run(with_init).expect(0);
+    assert!(would.stdout.contains("would copy to"), "{would}");
+    assert!(!session.at("second").exists());
 }
 
 #[test]
@@ -129,10 +209,23 @@ fn repositories_in_the_backed_up_folder_are_left_out() {
 fn mistakes_are_explained() {
     let session = Session::with_docs();
     session.run(["init"]).expect(0);
-    let twice = session
+    std::os::unix::fs::symlink("repository", session.at("link")).unwrap();
+    let url = format!("file://{}", session.at("repository").display());
+    for name in ["repository", "./repository", "link", &url] {
+        let twice = session.br.run(BACKUP.iter().chain(&["--copy-to", name]));
+        assert!(twice.expect(2).stderr.contains("named twice"), "{name}");
+    }
+    let files = session.at("repository");
+    let copied = std::process::Command::new("cp")
+        .arg("-r")
+        .arg(&files)
+        .arg(session.at("rsynced"))
+        .status();
+    assert!(copied.unwrap().success());
+    let same = session
         .br
-        .run(BACKUP.iter().chain(&["--copy-to", "repository"]));
-    assert!(twice.expect(2).stderr.contains("named twice"));
+        .run(BACKUP.iter().chain(&["--copy-to", "rsynced"]));
+    assert!(same.expect(3).stderr.contains("same repository"));
     let without = ["--copy-to-password-file", "x"];
     session.br.run(BACKUP.iter().chain(&without)).expect(2);
     let dry = ["--dry-run", "--copy-to", "second", "--init"];

@@ -149,7 +149,8 @@ fn excessive_number_of_key_slots_does_not_delay_the_right_password() {
         .expect(0);
     // br tries a wrong password on 64 of them.
     let output = session.run(["list", "--password-file", "wrong"]).expect(12);
-    assert!(output.stderr.contains("and 48 more"), "{output}");
+    assert!(output.stderr.contains("the label `first`"), "{output}");
+    assert!(output.stderr.contains("only the 64 oldest"), "{output}");
 }
 
 /// Symptom: br waited forever for a writer of the FIFO.

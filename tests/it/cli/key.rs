@@ -155,7 +155,10 @@ fn new_master_key_removes_other_keys_and_old_backups_stay() {
         &["key", "add", "alice", "--generate", "second"],
     )
     .expect(0);
-    let rotated = with(&session, "first", &["key", "rotate"]).expect(0);
+    // Without a terminal, br cannot ask whether to remove the other keys.
+    let refused = with(&session, "first", &["key", "rotate"]).expect(2);
+    assert!(refused.stderr.contains("--yes"), "{refused}");
+    let rotated = with(&session, "first", &["key", "rotate", "--yes"]).expect(0);
     assert!(rotated.stderr.contains("alice"), "{rotated}");
     assert_eq!(labels(&session), ["first"]);
     with(&session, "second", &["list"]).expect(12);

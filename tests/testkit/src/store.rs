@@ -58,12 +58,17 @@ impl StoreKind {
     }
 }
 
-/// The points at which a test interrupts an operation: all of them, or every eleventh on a server outside of this process, where a request
-/// takes a thousand times as long.
+/// The points at which a test interrupts an operation, or the kinds of damage that it tries.
+///
+/// In memory these are all of them. The other stores behave the same above `Storage`, and one operation takes up to a thousand times as
+/// long, so the tests try some there. With `BR_TEST_ALL_STEPS` they try all.
 pub fn steps<I: IntoIterator>(all: I) -> impl Iterator<Item = I::Item> {
     let step = match StoreKind::chosen() {
-        Some(StoreKind::Endpoint) => 11,
-        _ => 1,
+        _ if std::env::var_os("BR_TEST_ALL_STEPS").is_some() => 1,
+        None | Some(StoreKind::Memory) => 1,
+        Some(StoreKind::Local) => 5,
+        Some(StoreKind::S3) => 11,
+        Some(StoreKind::Endpoint) => 29,
     };
     all.into_iter().step_by(step)
 }

@@ -10,7 +10,7 @@ use br_core::model::Origin;
 use br_core::{BackupSelector, Repository};
 use clap::{Args, ValueEnum};
 
-use super::copy_to::{self, CopyToArgs, Targets};
+use super::copy_to::{self, CopyMode, CopyToArgs, Targets};
 use super::show;
 use super::sources::{self, Input, SelectArgs};
 use crate::context::CommandContext;
@@ -94,7 +94,7 @@ pub(crate) struct BackupArgs {
     )]
     deltas: Deltas,
 
-    /// Read existing data in the repository before relying on it
+    /// Read existing data in the repositories before relying on it
     ///
     /// If br cannot read some of the data, it stores it again and records the damage. This takes as long as reading the data
     /// from the repository.
@@ -171,14 +171,33 @@ pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
         repository = targets.open(args.init, args.dry_run, context).await?;
     };
     let seconds = reporter.elapsed().as_secs_f64();
-    let copies = if args.dry_run {
-        Vec::new()
-    } else {
-        targets
-            .copy(&repository, &report.backup, args.init, context)
-            .await?
+    let mode = CopyMode {
+        init: args.init,
+        verify_known: args.verify_known,
+        dry_run: args.dry_run,
     };
-    let status = copy_to::partial(&repository, &copies, context)?;
+    let folders = targets.folders();
+    let again = async |target: &Repository| {
+        if input.is_stdin() {
+            let message = "standard input cannot be read again";
+            let hint = "`br check --read-data` of the first repository names its damage";
+            return Err(CommandError::new(ExitStatus::Damaged, message, hint));
+        }
+        let reporter = Arc::new(context.reporter());
+        back_up(
+            target,
+            &input,
+            &options,
+            folders.clone(),
+            context,
+            &reporter,
+        )
+        .await
+    };
+    let copies = targets
+        .copy(&repository, &report.backup, mode, again, context)
+        .await?;
+    let status = copy_to::partial(&repository, &copies, args.dry_run, context)?;
     print(&args, &report, copies, seconds, context)?;
     if report.backup.is_complete() {
         return Ok(status);

@@ -57,6 +57,12 @@ pub(crate) struct CopyArgs {
     #[arg(long)]
     init: bool,
 
+    /// Read existing data in the repository before relying on it
+    ///
+    /// If br cannot read some of the data, it copies it again and records the damage.
+    #[arg(long, hide_short_help = true)]
+    verify_known: bool,
+
     /// Show what br would copy
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -86,7 +92,9 @@ pub(crate) async fn run(args: &CopyArgs, context: &CommandContext) -> CommandRes
     let target = context.open_or_init(place, init, args.dry_run).await?;
     let reporter = Arc::new(context.reporter());
     let (engine, guard) = context.engine_with(&reporter);
-    let options = options.with_dry_run(args.dry_run);
+    let options = options
+        .with_dry_run(args.dry_run)
+        .with_verify_known(args.verify_known);
     let report = copy::copy(&source, &target, &options, &engine).await;
     drop(guard);
     let report = report.map_err(refused)?;

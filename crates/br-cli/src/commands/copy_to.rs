@@ -5,9 +5,10 @@
 
 use std::path::PathBuf;
 
-use br_core::engine::copy::{CopyOptions, CopyReport, copy};
-use br_core::model::Backup;
-use br_core::{BackupSelector, Location, Repository};
+use br_core::engine::backup::BackupReport;
+use br_core::engine::copy::{CopyOptions, copy};
+use br_core::model::{Backup, BackupId};
+use br_core::{Location, Repository};
 use clap::Args;
 
 use crate::context::CommandContext;
@@ -26,13 +27,14 @@ pub(super) struct CopyToArgs {
     /// Also store the backup in this repository (can be repeated)
     ///
     /// br reads the files once, and then copies the new backup like `br copy`. If a repository fails, br warns, goes on with the
-    /// others and exits with 3; `br copy` copies the backup later.
+    /// others and exits with 3; `br copy` copies the backup later. If the first repository turns out to be damaged, br reads the files
+    /// again for the others.
     #[arg(long, value_name = "URL|PATH")]
     copy_to: Vec<String>,
 
     /// Read the password of these repositories from a file [env: BR_COPY_TO_PASSWORD_FILE] [default: the password of --repo]
     ///
-    /// You can also set BR_COPY_TO_PASSWORD to the password.
+    /// You can also set BR_COPY_TO_PASSWORD to the password. br refuses a password for a repository that is not encrypted.
     #[arg(
         long,
         value_name = "FILE",
@@ -45,19 +47,33 @@ pub(super) struct CopyToArgs {
     #[arg(long, value_name = "COMMAND", requires = "copy_to")]
     copy_to_password_command: Option<String>,
 
+    /// These repositories have no password: they are not encrypted
+    #[arg(
+        long,
+        requires = "copy_to",
+        conflicts_with_all = ["copy_to_password_file", "copy_to_password_command"]
+    )]
+    copy_to_no_password: bool,
+
     /// Take the keys of these repositories' buckets from this profile
     #[arg(long, value_name = "NAME", requires = "copy_to")]
     copy_to_profile: Option<String>,
 }
 
 impl CopyToArgs {
-    /// The password of these repositories, if one is given.
-    fn password(&self, context: &CommandContext) -> Result<Option<Password>, CommandError> {
-        if self.copy_to.is_empty() {
+    /// The password of these repositories. `own` is the one of the first repository.
+    fn password(
+        &self,
+        own: Option<&Password>,
+        context: &CommandContext,
+    ) -> Result<Option<Password>, CommandError> {
+        if self.copy_to.is_empty() || self.copy_to_no_password {
             return Ok(None);
         }
         let (file, command) = (&self.copy_to_password_file, &self.copy_to_password_command);
-        context.find_password(&PasswordNames::COPY_TO, file.as_deref(), command.as_deref())
+        let names = &PasswordNames::COPY_TO;
+        let found = context.find_password(names, file.as_deref(), command.as_deref())?;
+        Ok(found.or_else(|| own.cloned()))
     }
 }
 
@@ -75,8 +91,19 @@ pub(super) struct Targets {
 struct Target {
     place: StoreLocation,
     password: Option<Password>,
-    /// An option names it. Its password is not needed if it is not encrypted.
+    /// `--copy-to` names it.
     is_further: bool,
+}
+
+/// How the further repositories get the backup.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CopyMode {
+    /// Create missing repositories.
+    pub(super) init: bool,
+    /// Read existing data before relying on it.
+    pub(super) verify_known: bool,
+    /// Only find out whether the repositories can be opened.
+    pub(super) dry_run: bool,
 }
 
 impl Targets {
@@ -90,11 +117,11 @@ impl Targets {
             password: context.password()?,
             is_further: false,
         };
-        let password = args.password(context)?.or_else(|| own.password.clone());
+        let password = args.password(own.password.as_ref(), context)?;
         let mut targets = vec![own];
         for named in &args.copy_to {
             let place = context.other_repository(named, args.copy_to_profile.as_deref())?;
-            let is_known = |other: &Target| other.place.location == place.location;
+            let is_known = |other: &Target| is_same(&other.place.location, &place.location);
             if targets.iter().any(is_known) {
                 let message = format!("{} is named twice", place.location);
                 let hint = "name other repositories with --copy-to";
@@ -158,74 +185,111 @@ impl Targets {
         dry_run: bool,
         context: &CommandContext,
     ) -> Result<Repository, CommandError> {
-        let Target {
-            place,
-            password,
-            is_further,
-        } = &self.targets[self.outcomes.len()];
-        let opened = if *is_further {
-            context.open_with_any(place, password.as_ref()).await
-        } else {
-            let opened = context.open_at(place, password.clone()).await;
-            opened.map(|(repository, _)| repository)
-        };
-        context
-            .or_init(opened, place, password.as_ref(), init, dry_run)
-            .await
+        let target = &self.targets[self.outcomes.len()];
+        let (place, password) = (&target.place, target.password.as_ref());
+        let opened = context.open_at(place, password.cloned()).await;
+        let opened = opened.map(|(repository, _)| repository);
+        let opened = context.or_init(opened, place, password, init, dry_run);
+        opened.await.map_err(|error| match error.status {
+            ExitStatus::AccessDenied if target.is_further => error.with_hint(
+                "give the password of this repository with --copy-to-password-file, or use --copy-to-no-password if it is not encrypted; for \
+                 a bucket, check its keys",
+            ),
+            _ => error,
+        })
     }
 
-    /// Copies a backup into the repositories after the one that was opened last. Returns what happened to each but the one with the backup.
+    /// Copies a backup into the repositories after the one that was opened last. If the new backup cannot be read, `again` makes another one
+    /// directly in the repository. Returns what happened to each repository except the one with the backup.
     pub(super) async fn copy(
         mut self,
         source: &Repository,
         backup: &Backup,
-        init: bool,
+        mode: CopyMode,
+        again: impl AsyncFn(&Repository) -> Result<BackupReport, CommandError>,
         context: &CommandContext,
     ) -> Result<Vec<CopyJson>, CommandError> {
         let at = self.outcomes.len();
         drop(self.targets.remove(at));
-        let init = Init::for_copy(init, source);
+        let init = Init::for_copy(mode.init, source);
         while self.outcomes.len() < self.targets.len() {
-            let copied = match self.open_next(init, false, context).await {
-                Ok(target) => copy_one(source, &target, backup, context).await,
+            let copied = match self.open_next(init, mode.dry_run, context).await {
+                Ok(_) if mode.dry_run => Ok(Stored::default()),
+                Ok(target) => match copy_one(source, &target, backup, mode, context).await {
+                    Err(error) if error.status == ExitStatus::Damaged => {
+                        context.output.console.warning(&format!(
+                            "the new backup cannot be copied to {}: {}; br reads the files again",
+                            target.location(),
+                            error.reasons()
+                        ));
+                        again(&target).await.map(Stored::from)
+                    }
+                    copied => copied,
+                },
                 Err(error) => Err(error),
             };
             match copied {
                 Err(error) if error.status == ExitStatus::Interrupted => return Err(error),
                 Err(error) => self.note(Err(&error), context),
-                Ok(report) => self.note(Ok(&report), context),
+                Ok(stored) => self.note(Ok(&stored), context),
             }
         }
         Ok(self.outcomes)
     }
 
-    fn note(&mut self, outcome: Result<&CopyReport, &CommandError>, context: &CommandContext) {
+    fn note(&mut self, outcome: Result<&Stored, &CommandError>, context: &CommandContext) {
         let target = &self.targets[self.outcomes.len()];
         let location = target.place.location.to_string();
         let console = &context.output.console;
         self.outcomes.push(match outcome {
-            Ok(report) => CopyJson {
+            Ok(stored) => CopyJson {
                 location,
-                backup: report
-                    .copied
-                    .first()
-                    .map(|copied| copied.backup.id.to_string()),
-                bytes_stored: report.bytes_stored,
+                backup: stored.backup.map(|id| id.to_string()),
+                bytes_stored: stored.bytes,
                 error: None,
             },
             Err(error) => {
-                let reasons = std::iter::once(&error.message).chain(&error.causes);
-                let reasons: Vec<&str> = reasons.map(String::as_str).collect();
-                let reason = reasons.join(": ");
-                console.warning(&format!("{location} did not get the backup: {reason}"));
+                let reasons = error.reasons();
+                console.warning(&format!("{location} did not get the backup: {reasons}"));
+                console.hint(&error.hint);
                 CopyJson {
                     location,
                     backup: None,
                     bytes_stored: 0,
-                    error: Some(reason),
+                    error: Some(reasons),
                 }
             }
         });
+    }
+}
+
+/// True when both are the same folder or bucket.
+fn is_same(one: &Location, other: &Location) -> bool {
+    let resolved = |location: &Location| match location {
+        Location::Local(folder) => std::fs::canonicalize(folder)
+            .or_else(|_| std::path::absolute(folder))
+            .ok(),
+        _ => None,
+    };
+    match (resolved(one), resolved(other)) {
+        (Some(one), Some(other)) => one == other,
+        _ => one == other,
+    }
+}
+
+/// What a repository got.
+#[derive(Debug, Default)]
+struct Stored {
+    backup: Option<BackupId>,
+    bytes: u64,
+}
+
+impl From<BackupReport> for Stored {
+    fn from(report: BackupReport) -> Self {
+        Self {
+            backup: Some(report.backup.id),
+            bytes: report.backup.changes.bytes_stored,
+        }
     }
 }
 
@@ -233,17 +297,30 @@ async fn copy_one(
     source: &Repository,
     target: &Repository,
     backup: &Backup,
+    mode: CopyMode,
     context: &CommandContext,
-) -> Result<CopyReport, CommandError> {
-    let options = CopyOptions::default().with_backups(vec![BackupSelector::from(backup.id)]);
+) -> Result<Stored, CommandError> {
+    if source.config().id == target.config().id {
+        let message = "it is the same repository, or a copy of its files";
+        let hint = "name other repositories with --copy-to; `br init` or --init creates one";
+        return Err(CommandError::usage(message, hint));
+    }
+    let options = CopyOptions::default()
+        .with_backups([backup.id])
+        .with_verify_known(mode.verify_known);
     let reporter = std::sync::Arc::new(context.reporter());
     let (engine, _guard) = context.engine_with(&reporter);
     let report = copy(source, target, &options, &engine).await?;
     if report.is_complete() {
-        return Ok(report);
+        // If another process copied it meanwhile, the original id finds the copy.
+        let copied = report.copied.first();
+        return Ok(Stored {
+            backup: Some(copied.map_or(backup.id, |copied| copied.backup.id)),
+            bytes: report.bytes_stored,
+        });
     }
-    let hint = "`br check --read-data` names the damage";
-    let message = "a part of the new backup cannot be read";
+    let message = format!("a part of its data in {} is damaged", source.location());
+    let hint = "`br check --read-data` of this repository names the damage";
     Err(CommandError::new(ExitStatus::Damaged, message, hint))
 }
 
@@ -251,6 +328,9 @@ async fn copy_one(
 pub(super) fn fields(copies: &[CopyJson]) -> Vec<(&'static str, String)> {
     let done = copies.iter().filter(|copy| copy.error.is_none());
     let line = |copy: &CopyJson| {
+        if copy.backup.is_none() {
+            return ("would copy to", copy.location.clone());
+        }
         let stored = format::size(copy.bytes_stored);
         ("copied to", format!("{}, stored {stored}", copy.location))
     };
@@ -261,15 +341,23 @@ pub(super) fn fields(copies: &[CopyJson]) -> Vec<(&'static str, String)> {
 pub(super) fn partial(
     source: &Repository,
     copies: &[CopyJson],
+    dry_run: bool,
     context: &CommandContext,
 ) -> CommandResult {
-    if let Some(failed) = copies.iter().find(|copy| copy.error.is_some()) {
+    let Some(failed) = copies.iter().find(|copy| copy.error.is_some()) else {
+        return Ok(ExitStatus::Ok);
+    };
+    if !dry_run {
+        let password = if source.is_encrypted() {
+            " --from-password-file FILE"
+        } else {
+            ""
+        };
         context.output.console.hint(&format!(
-            "fix the cause; then `br copy --from {} --to {}` copies the backup, or run the command again",
+            "when the cause is fixed, `br copy --from {}{password} --to {}` copies the backup; the next `br backup` stores only its own backup",
             source.location(),
             failed.location
         ));
-        return Ok(ExitStatus::Partial);
     }
-    Ok(ExitStatus::Ok)
+    Ok(ExitStatus::Partial)
 }

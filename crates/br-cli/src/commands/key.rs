@@ -118,7 +118,7 @@ struct PasswdArgs {
 
 #[derive(Debug, Args)]
 struct RotateArgs {
-    /// Do not ask for confirmation
+    /// Remove the other keys without asking; required if there are other keys and no terminal
     #[arg(long, short)]
     yes: bool,
 }
@@ -287,13 +287,16 @@ async fn rotate(args: &RotateArgs, context: &CommandContext) -> CommandResult {
     let (repository, password) = context.open_with_password().await?;
     let keys = repository.keys().await?;
     let others: Vec<&Key> = keys.iter().filter(|key| !key.current).collect();
-    let must_ask = !args.yes && std::io::stdin().is_terminal() && Console::is_terminal();
-    if must_ask && !others.is_empty() {
+    if !args.yes && !others.is_empty() {
         let labels: Vec<String> = others.iter().map(|key| name(key)).collect();
-        let question = format!(
-            "Change the master key and remove the keys {}?",
-            labels.join(", ")
-        );
+        let labels = labels.join(", ");
+        if !(std::io::stdin().is_terminal() && Console::is_terminal()) {
+            let message =
+                format!("this removes the keys {labels}, and there is no terminal to ask");
+            let hint = "give --yes to remove them; `br key list` shows whose they are";
+            return Err(CommandError::usage(message, hint));
+        }
+        let question = format!("Change the master key and remove the keys {labels}?");
         if !context.confirm(question).await? {
             context.output.console.note("nothing was changed");
             return Ok(ExitStatus::Ok);

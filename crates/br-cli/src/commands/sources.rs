@@ -35,7 +35,9 @@ pub(super) struct SelectArgs {
     #[arg(long, value_name = "FILE")]
     exclude_file: Vec<PathBuf>,
 
-    /// As --exclude, but ignore the case of letters (can be repeated)
+    /// As --exclude, but ignore the case of ASCII letters (can be repeated)
+    ///
+    /// These patterns come after those of --exclude and --exclude-file.
     #[arg(long, value_name = "PATTERN")]
     iexclude: Vec<OsString>,
 
@@ -55,7 +57,7 @@ pub(super) struct SelectArgs {
 
     /// Leave out files that are larger, such as `500M` or `2GiB`
     ///
-    /// A file that PATH names is never left out.
+    /// A file that PATH names is never left out, also if another PATH contains it.
     #[arg(long, value_name = "SIZE", value_parser = values::size("--exclude-larger-than 500M"))]
     exclude_larger_than: Option<u64>,
 

@@ -14,13 +14,15 @@ use zeroize::Zeroizing;
 use super::config::{with_checksum, without_checksum};
 use super::keyring::{MAX_MASTER_KEYS, aes_key};
 use super::{FormatError, Keyring, MasterKey};
-use crate::model::{hex, unhex};
+use crate::model::{KeyId, hex, unhex};
 
 /// Version 1: one master key, and the password in any Unicode form.
 const V1: u32 = 1;
 /// Version 2: several master keys, all fields authenticated, and the password in Normalization Form C.
 const V2: u32 = 2;
 const AAD: &[u8] = b"br key slot v";
+/// Begins what the name of a slot is derived from.
+const NAME: &[u8] = b"key slot name";
 const DIGEST_LEN: usize = 32;
 const KEY_LEN: usize = 32;
 const TAG_LEN: usize = 16;
@@ -156,6 +158,18 @@ impl KeySlot {
             }
         }
         Err(FormatError::Password)
+    }
+
+    /// The name of its object. A copy of the slot under another name is found by it.
+    pub(crate) fn name(&self) -> KeyId {
+        let mut hasher = blake3::Hasher::new();
+        let _ = hasher.update(NAME);
+        for field in [&self.nonce, &self.wrapped] {
+            let _ = hasher.update(field.as_bytes());
+        }
+        let mut name = [0; 16];
+        hasher.finalize_xof().fill(&mut name);
+        KeyId(name)
     }
 
     /// Number of master keys in the slot.

@@ -126,7 +126,7 @@ impl Repository {
                     slots::make(&ring, config, password, ("first", false), cost, &clock)
                 };
                 let slot = slots::derive(&bytes, password, make).await?;
-                let id = slots::store_first(&storage, slot.to_bytes(), runtime).await?;
+                let id = slots::store_first(&storage, &slot).await?;
                 (keys, Some(id))
             }
         };

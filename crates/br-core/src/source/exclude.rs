@@ -16,6 +16,9 @@ use super::gitignore::translate;
 use crate::model::escape;
 use crate::warning::Note;
 
+/// Maximum length of a pattern in bytes: no path is longer.
+pub(crate) const MAX_PATTERN: usize = 4096;
+
 /// A pattern that cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("bad pattern `{pattern}`: {reason}")]
@@ -211,6 +214,7 @@ impl Pattern {
         if text.is_empty() {
             return Err("there is nothing after the `!`".to_owned());
         }
+        check_len(text)?;
         let first = text.split('/').next().unwrap_or_default();
         Ok(Some(Self {
             shown,
@@ -343,10 +347,12 @@ impl IgnoreFile {
                     Some(rest) => format!("/{}", translate(rest)),
                     None => translate(&text).into_owned(),
                 };
-                match builder.add_line(None, &text) {
+                let checked = check_len(&text);
+                let added = checked.and_then(|()| builder.add_line(None, &text).map_err(reason));
+                match added {
                     Ok(_) => texts.push(text),
-                    Err(error) => {
-                        let (pattern, reason) = (escape(line), reason(error));
+                    Err(reason) => {
+                        let pattern = escape(&line[..line.len().min(MAX_PATTERN)]);
                         let error = ExcludeError { pattern, reason };
                         bad_here.push(BadLine { number, error });
                     }
@@ -369,6 +375,14 @@ impl IgnoreFile {
         let (_, line) = self.0.verdict(path, is_folder)?;
         Some(line)
     }
+}
+
+/// Refuses patterns that take much time and memory.
+fn check_len(pattern: &str) -> Result<(), String> {
+    if pattern.len() > MAX_PATTERN {
+        return Err(format!("it has more than {MAX_PATTERN} bytes"));
+    }
+    Ok(())
 }
 
 /// Patterns, and whether they contain bytes that are not UTF-8.

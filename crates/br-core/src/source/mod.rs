@@ -16,6 +16,7 @@ mod memory;
 mod simple;
 mod stream;
 
+pub(crate) use exclude::MAX_PATTERN;
 pub use exclude::{ExcludeError, Excludes};
 pub(crate) use local::stored_path;
 pub use local::{LocalSource, LocalSourceOptions, SourceError};

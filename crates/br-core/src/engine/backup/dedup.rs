@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex};
 
 use crate::format::ChunkIdKey;
-use crate::model::{ChunkId, References};
+use crate::model::{ChunkId, PackId, References};
 use crate::repository::{ChunkLocation, ChunkReader, Index};
 
 /// Number of locks. Several locks make it unlikely that workers wait for each other.
@@ -38,26 +38,36 @@ pub(in crate::engine) struct Dedup {
     index: Arc<Index>,
     id_key: ChunkIdKey,
     claimed: Vec<Mutex<IdSet>>,
-    prover: Option<Prover>,
+    prover: Option<Arc<Prover>>,
 }
 
-/// Reads stored chunks before the backup relies on them, and remembers the ones that were readable.
+/// Reads stored chunks before the operation relies on them, and remembers the ones that were readable.
 #[derive(Debug)]
-pub(super) struct Prover {
+pub(in crate::engine) struct Prover {
     reader: ChunkReader,
+    /// The packs that were stored before the operation.
+    earlier: HashSet<PackId>,
     proven: Vec<Mutex<IdSet>>,
 }
 
 impl Prover {
-    pub(super) fn new(reader: ChunkReader) -> Self {
+    pub(in crate::engine) fn new(reader: ChunkReader) -> Self {
         let proven = std::iter::repeat_with(Mutex::default)
             .take(SHARDS)
             .collect();
-        Self { reader, proven }
+        let earlier = reader.index().packs().map(|pack| pack.id).collect();
+        Self {
+            reader,
+            earlier,
+            proven,
+        }
     }
 
-    /// True when the chunk can be read. The reader remembers a chunk that cannot be read as damaged.
+    /// True when the chunk can be read, or this operation stored it. The reader remembers a chunk that cannot be read as damaged.
     fn proves(&self, id: &ChunkId, location: &ChunkLocation<'_>) -> bool {
+        if !self.earlier.contains(&location.pack.id) {
+            return true;
+        }
         let shard = &self.proven[shard(id)];
         if shard.lock().is_ok_and(|proven| proven.contains(id)) {
             return true;
@@ -87,8 +97,8 @@ impl Dedup {
         }
     }
 
-    /// With a prover, [`Self::note_stored`] reads stored chunks before it relies on them.
-    pub(super) fn with_prover(mut self, prover: Option<Prover>) -> Self {
+    /// With a prover, this reads stored chunks before it relies on them.
+    pub(in crate::engine) fn with_prover(mut self, prover: Option<Arc<Prover>>) -> Self {
         self.prover = prover;
         self
     }
@@ -100,26 +110,28 @@ impl Dedup {
     /// Adds the location of a stored chunk to the references. False when no usable copy of the chunk is stored.
     pub(in crate::engine) fn note_stored(&self, id: &ChunkId, references: &mut References) -> bool {
         let mut locations = self.index.find_all(id);
-        let proves = |location: &ChunkLocation<'_>| {
-            let prover = self.prover.as_ref();
-            prover.is_none_or(|prover| prover.proves(id, location))
-        };
         locations.any(|location| {
             self.index.is_sound(&location)
-                && proves(&location)
+                && self.proves(id, &location)
                 && note_location(&self.index, &location, references)
         })
     }
 
-    /// The index that this decides by.
-    pub(in crate::engine) fn index(&self) -> &Arc<Index> {
-        &self.index
+    fn proves(&self, id: &ChunkId, location: &ChunkLocation<'_>) -> bool {
+        let prover = self.prover.as_ref();
+        prover.is_none_or(|prover| prover.proves(id, location))
     }
 
     /// True when a usable copy of the chunk is stored.
     pub(in crate::engine) fn is_stored(&self, id: &ChunkId) -> bool {
         let mut locations = self.index.find_all(id);
-        locations.any(|location| is_usable(&self.index, &location))
+        locations.any(|location| is_usable(&self.index, &location) && self.proves(id, &location))
+    }
+
+    /// True when a usable copy of the chunk is stored that is no delta.
+    pub(in crate::engine) fn is_stored_whole(&self, id: &ChunkId) -> bool {
+        let location = self.index.find_whole(id);
+        location.is_some_and(|location| self.proves(id, &location))
     }
 
     /// True when the chunk was claimed.
@@ -140,7 +152,7 @@ impl Dedup {
 }
 
 /// Adds a location and the locations of its bases to the references. Returns false and adds nothing when one of them is damaged or missing.
-pub(crate) fn note_location(
+pub(super) fn note_location(
     index: &Index,
     location: &ChunkLocation<'_>,
     references: &mut References,

@@ -58,7 +58,7 @@ pub(super) fn run(
     };
     let prover = options
         .verify_known
-        .then(|| Prover::new(ChunkReader::new(io, Arc::clone(&start.index))));
+        .then(|| Arc::new(Prover::new(ChunkReader::new(io, Arc::clone(&start.index)))));
     let dedup = Dedup::new(
         Arc::clone(&start.index),
         io.keyring().first().chunk_id_key(),

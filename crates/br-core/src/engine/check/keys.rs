@@ -38,6 +38,12 @@ pub(super) fn look(io: &Io, view: &View, report: &mut CheckReport) -> Result<()>
                 "this key was removed, but it exists, so its password still opens the repository: a removal was interrupted, or the \
                  object was put back; the next `br key add`, `remove`, `passwd` or `rotate` deletes it",
             ),
+            Ok(slot) if removed.contains(&slot.name()) => Finding::note(
+                key,
+                format!(
+                    "it is a key that was removed, under another name, so its password opens the repository: `br key remove {short}` removes it"
+                ),
+            ),
             Ok(_) => continue,
         };
         report.findings.push(finding);

@@ -12,15 +12,18 @@ use crossbeam_channel::Sender;
 use super::data::copy_slots;
 use super::ids::Ids;
 use super::learn::learn;
+use super::options::CopyOptions;
 use super::plan::Planned;
 use super::runs::Kind;
 use super::sides::{Source, Target};
 use super::trees::{Converter, Lost, Trees};
 use super::worker::{Counts, Shared};
-use crate::engine::backup::{Dedup, NodeStore};
+use crate::engine::backup::{Dedup, NodeStore, Prover};
 use crate::error::Result;
 use crate::model::{Backup, ChunkId, References};
-use crate::repository::{Index, IndexSegment, Packer, RawGroup, StoredPack, target_pack_len};
+use crate::repository::{
+    ChunkReader, Index, IndexSegment, Packer, RawGroup, StoredPack, target_pack_len,
+};
 
 /// A running transfer.
 pub(super) struct Job {
@@ -28,6 +31,7 @@ pub(super) struct Job {
     pub(super) target: Target,
     pub(super) ids: Ids,
     pub(super) trees: Trees,
+    prover: Option<Arc<Prover>>,
     level: i32,
     threads: Option<usize>,
     pub(super) bytes_read: u64,
@@ -39,15 +43,20 @@ pub(super) struct Job {
 pub(super) type Roots = Vec<Result<Option<u32>, Lost>>;
 
 impl Job {
-    pub(super) fn new(source: Source, target: Target, level: i32, threads: Option<usize>) -> Self {
+    pub(super) fn new(source: Source, target: Target, options: &CopyOptions) -> Self {
         let ids = Ids::new(source.io.keyring().first(), target.io.keyring().first());
+        let prover = options.verify_known.then(|| {
+            let reader = ChunkReader::new(&target.io, Arc::clone(&target.index));
+            Arc::new(Prover::new(reader))
+        });
         Self {
             source,
             target,
             ids,
             trees: Trees::default(),
-            level,
-            threads,
+            prover,
+            level: options.level,
+            threads: options.threads,
             bytes_read: 0,
             bytes_added: 0,
             bytes_stored: 0,
@@ -57,7 +66,8 @@ impl Job {
     /// Decides by the target's index as it is now.
     pub(super) fn dedup(&self) -> Dedup {
         let index = Arc::clone(&self.target.index);
-        Dedup::new(index, self.target.io.keyring().first().chunk_id_key())
+        let id_key = self.target.io.keyring().first().chunk_id_key();
+        Dedup::new(index, id_key).with_prover(self.prover.clone())
     }
 
     /// Learns ids from a backup of the source and its copy in the target.
@@ -65,8 +75,9 @@ impl Job {
         if self.ids.are_equal() {
             return Ok(());
         }
-        let pair = (original, copy);
-        learn(&self.source, &self.target, pair, &self.ids, &mut self.trees)
+        let dedup = self.dedup();
+        let (to, pair) = ((&self.target, &dedup), (original, copy));
+        learn(&self.source, to, pair, &self.ids, &mut self.trees)
     }
 
     /// Transfers the data of some backups, then their trees.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::ids::Ids;
 use super::sides::{Source, Target};
 use super::trees::{Node, Trees, fingerprint};
-use crate::engine::backup::note_location;
+use crate::engine::backup::Dedup;
 use crate::error::Result;
 use crate::format::{Child, Leaf, decode_leaf, decode_list, decode_node};
 use crate::model::{
@@ -22,7 +22,7 @@ const NODES_AHEAD: usize = 96;
 /// Learns the ids of all chunks in the backup `source`, whose copy is `target`.
 pub(super) fn learn(
     from: &Source,
-    to: &Target,
+    (to, dedup): (&Target, &Dedup),
     (source, target): (&Backup, &Backup),
     ids: &Ids,
     trees: &mut Trees,
@@ -41,6 +41,7 @@ pub(super) fn learn(
     let mut walk = Walk {
         from,
         to,
+        dedup,
         reader: ChunkReader::new(&to.io, Arc::clone(&to.index)),
         ids,
         trees,
@@ -52,6 +53,8 @@ pub(super) fn learn(
 struct Walk<'a> {
     from: &'a Source,
     to: &'a Target,
+    /// Knows the chunks of the target.
+    dedup: &'a Dedup,
     reader: ChunkReader,
     ids: &'a Ids,
     trees: &'a mut Trees,
@@ -165,11 +168,9 @@ impl Walk<'_> {
         if lengths(ones) != lengths(others) {
             return false;
         }
-        let index = &self.to.index;
         let mut is_whole = true;
         for (one, other) in ones.iter().zip(others) {
-            let mut locations = index.find_all(&other.id);
-            if !locations.any(|location| note_location(index, &location, content)) {
+            if !self.dedup.note_stored(&other.id, content) {
                 is_whole = false;
                 continue;
             }

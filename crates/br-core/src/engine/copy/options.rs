@@ -16,6 +16,8 @@ pub struct CopyOptions {
     pub level: i32,
     /// Number of worker threads; `None` means one per core.
     pub threads: Option<usize>,
+    /// Read the target's data before relying on it. Damaged data is stored again and recorded.
+    pub verify_known: bool,
     /// Find out what would be copied, and store nothing.
     pub dry_run: bool,
 }
@@ -27,6 +29,7 @@ impl Default for CopyOptions {
             filter: BackupFilter::default(),
             level: 3,
             threads: None,
+            verify_known: false,
             dry_run: false,
         }
     }
@@ -58,6 +61,13 @@ impl CopyOptions {
     #[must_use]
     pub const fn with_threads(mut self, threads: Option<usize>) -> Self {
         self.threads = threads;
+        self
+    }
+
+    /// Sets whether the target's data is read before the copy relies on it.
+    #[must_use]
+    pub const fn with_verify_known(mut self, verify: bool) -> Self {
+        self.verify_known = verify;
         self
     }
 

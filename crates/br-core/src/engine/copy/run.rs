@@ -49,7 +49,7 @@ pub(super) fn run(source_io: Io, target_io: &Io, options: &CopyOptions) -> Resul
             packs_resumed: target.packs_resumed,
             ..report
         },
-        job: Job::new(source, target, options.level, options.threads),
+        job: Job::new(source, target, options),
         order,
     };
     copy.learn(&wanted, &present)?;

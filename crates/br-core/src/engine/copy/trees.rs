@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::ids::Ids;
 use super::report::DamagedEntry;
 use super::sides::Source;
-use crate::engine::backup::{Dedup, NodeStore, note_location};
+use crate::engine::backup::{Dedup, NodeStore};
 use crate::error::{Error, Result, in_one_line};
 use crate::format::{
     self, Child, Leaf, LeafBuilder, decode_leaf, decode_list, decode_node, encode_list,
@@ -337,11 +337,8 @@ impl Converter<'_> {
 
     /// The id in the target of a chunk of the source, if it is there.
     fn locate(&self, id: &ChunkId, content: &mut References) -> Option<ChunkId> {
-        let index = self.dedup.index();
         let id = self.ids.find(&self.source.index, id)?;
-        let mut locations = index.find_all(&id);
-        let is_noted = locations.any(|location| note_location(index, &location, content));
-        is_noted.then_some(id)
+        self.dedup.note_stored(&id, content).then_some(id)
     }
 
     /// Reads the chunks of a file that has them in lists. Returns the lists, stored in the target, if they stay as they are.

@@ -53,7 +53,7 @@ impl Shared<'_> {
 
     /// True when the target will have this chunk stored whole.
     fn is_whole(&self, target: &ChunkId) -> bool {
-        self.dedup.index().find_whole(target).is_some()
+        self.dedup.is_stored_whole(target)
             || self.whole.is_some_and(|whole| whole.is_claimed(target))
     }
 }

@@ -219,7 +219,7 @@ fn store(io: &Io, new: &NewKey, unfinished: bool) -> Result<Key> {
     let (config, cost) = (io.repository.config_bytes(), KdfCost::new(new.weak));
     let made = (&*new.label, unfinished);
     let slot = slots::make(&keys, config, &new.password, made, cost, runtime)?;
-    let create = || io.block(slots::store(io.storage(), slot.to_bytes(), runtime));
+    let create = || io.block(slots::store(io.storage(), &slot));
     let id = match create() {
         Err(error) if error.kind() == ErrorKind::Full && give_up_reserve(io) => create(),
         stored => stored,
@@ -262,9 +262,10 @@ fn log_removal(
     own: KeyId,
     keys: &[KeyId],
 ) -> Result<Result<()>> {
+    let names = names_to_remove(io, keys)?;
     position.begin(io)?;
     for _ in 0..MAX_COMMIT_RACES {
-        let entry = LogEntry::remove_keys(keys.to_vec());
+        let entry = LogEntry::remove_keys(names.clone());
         if let Append::Done = position.append_on_full_disk(io, &entry)? {
             return Ok(Ok(()));
         }
@@ -273,6 +274,16 @@ fn log_removal(
         }
     }
     Ok(Err(conflict()))
+}
+
+/// The names that the log must say are removed. The first slot can be put back under its own name, too.
+fn names_to_remove(io: &Io, keys: &[KeyId]) -> Result<Vec<KeyId>> {
+    let mut names = keys.to_vec();
+    if keys.contains(&Layout::FIRST_KEY) {
+        let found = io.block(slots::read(io.storage(), vec![Layout::FIRST_KEY], None))?;
+        names.extend(found.iter().flat_map(|(_, slot)| slot).map(KeySlot::name));
+    }
+    Ok(names)
 }
 
 /// Deletes a key that was added for a change that the log refused. Best effort: the key opens nothing that its password does not open
@@ -341,7 +352,7 @@ fn check_password(io: &Io, id: KeyId, new: &NewKey) -> Result<()> {
     opened.map(drop).map_err(|error| Error::format(&key, error))
 }
 
-/// Gives the key in use a random name if it has the fixed name of the first key: readers try that name before they look for newer keys.
+/// Gives the key in use another name if it has the fixed name of the first key: readers try that name before they look for newer keys.
 fn leave_first_slot(
     io: &Io,
     position: &mut LogPosition,
@@ -366,8 +377,9 @@ fn log_change(
     for _ in 0..MAX_COMMIT_RACES {
         let found = io.block(slots::read_all(io.storage(), Some(unfinished)))?;
         let removed = describe(found, Some(own));
-        let ids = removed.iter().map(|key| key.id).collect();
-        let refused = match position.append_on_full_disk(new_io, &LogEntry::remove_keys(ids)) {
+        let ids: Vec<KeyId> = removed.iter().map(|key| key.id).collect();
+        let entry = LogEntry::remove_keys(names_to_remove(io, &ids)?);
+        let refused = match position.append_on_full_disk(new_io, &entry) {
             Ok(Append::Done) => return Ok(Ok(removed)),
             Ok(Append::Lost(_)) => check_own(own, position).err(),
             // Another process wrote an entry that this one cannot read.

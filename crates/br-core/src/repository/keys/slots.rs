@@ -19,30 +19,25 @@ const PARALLEL: usize = 8;
 /// Maximum labels in an error.
 const MAX_NAMED: usize = 16;
 
-/// Stores a key slot under the fixed name of the first one, or, if that exists, for example after an interrupted `init`, under a random
+/// Stores a key slot under the fixed name of the first one, or, if that exists, for example after an interrupted `init`, under its own
 /// name. Returns the name.
-pub(in crate::repository) async fn store_first(
-    storage: &Storage,
-    slot: Vec<u8>,
-    runtime: &Runtime,
-) -> Result<KeyId> {
-    let payload = Payload::from(slot.clone());
+pub(in crate::repository) async fn store_first(storage: &Storage, slot: &KeySlot) -> Result<KeyId> {
+    let payload = Payload::from(slot.to_bytes());
     let first = Layout::key_slot(Layout::FIRST_KEY);
     match storage.create_new(&first, payload).await? {
         Creation::Created => Ok(Layout::FIRST_KEY),
-        Creation::AlreadyExists => store(storage, slot, runtime).await,
+        Creation::AlreadyExists => store(storage, slot).await,
     }
 }
 
-/// Stores a key slot under a random name, and returns the name.
-pub(in crate::repository) async fn store(
-    storage: &Storage,
-    slot: Vec<u8>,
-    runtime: &Runtime,
-) -> Result<KeyId> {
-    let id = KeyId(runtime.bytes());
+/// Stores a key slot under its name, and returns the name.
+pub(in crate::repository) async fn store(storage: &Storage, slot: &KeySlot) -> Result<KeyId> {
+    let id = slot.name();
     let key = Layout::key_slot(id);
-    match storage.create_new(&key, Payload::from(slot)).await? {
+    match storage
+        .create_new(&key, Payload::from(slot.to_bytes()))
+        .await?
+    {
         Creation::Created => Ok(id),
         Creation::AlreadyExists => Err(Error::internal(format!("{key} exists already"))),
     }
@@ -237,13 +232,24 @@ impl<'a> Attempt<'a> {
         }
         let mut message = format!("cannot open the repository at {place}");
         if self.labels.len() > 1 {
-            let label = |label: &String| format!("`{}`", escape(label.as_bytes()));
-            let named = self.labels.iter().take(MAX_NAMED).map(label);
-            message.push_str(", which has the keys ");
+            let mut labels: Vec<&String> = Vec::new();
+            for label in &self.labels {
+                if !labels.contains(&label) {
+                    labels.push(label);
+                }
+            }
+            let named = labels.iter().take(MAX_NAMED);
+            let named = named.map(|label| format!("`{}`", escape(label.as_bytes())));
+            let many = if labels.len() == 1 { "label" } else { "labels" };
+            message.push_str(&format!(", which has keys with the {many} "));
             message.push_str(&named.collect::<Vec<_>>().join(", "));
-            if let Some(more @ 1..) = self.labels.len().checked_sub(MAX_NAMED) {
+            if let Some(more @ 1..) = labels.len().checked_sub(MAX_NAMED) {
                 message.push_str(&format!(" and {more} more"));
             }
+        }
+        if self.labels.len() >= limits::TRIED_KEY_SLOTS {
+            let tried = limits::TRIED_KEY_SLOTS;
+            message.push_str(&format!("; br tried only the {tried} oldest keys"));
         }
         // It may be the slot of this password.
         if let Some(unusable) = self.unusable {

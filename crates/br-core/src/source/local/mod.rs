@@ -12,6 +12,8 @@ use super::{ExcludeError, Excludes, Source, SourceItem};
 use crate::model::EntryPath;
 
 mod active_excludes;
+mod control_files;
+mod named;
 mod names;
 mod not_kept;
 mod roots;

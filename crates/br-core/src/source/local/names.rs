@@ -30,10 +30,10 @@ impl Names {
             .is_ok()
     }
 
-    /// Removes all names except one.
-    pub(super) fn keep_only(&mut self, name: &[u8]) {
+    /// Removes the names that are not to be kept.
+    pub(super) fn retain(&mut self, keeps: impl Fn(&[u8]) -> bool) {
         let bytes = &self.bytes;
-        self.items.retain(|item| &bytes[item.0..item.1] == name);
+        self.items.retain(|item| keeps(&bytes[item.0..item.1]));
     }
 
     /// Returns the next name.

@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::SourceError;
+use super::named::NamedPaths;
 use super::unix::{Folder, Links};
 use crate::model::{EntryPath, PathError};
 use crate::source::exclude::Anchor;
@@ -18,6 +19,8 @@ use crate::source::exclude::Anchor;
 pub(super) struct Plan {
     /// In path order.
     pub(super) stops: Vec<Stop>,
+    /// The typed paths below other ones.
+    pub(super) named: NamedPaths,
     /// The typed paths that are symbolic links.
     pub(super) symlinked: Vec<PathBuf>,
     /// The devices that the paths are on.
@@ -74,6 +77,7 @@ impl Plan {
                 && root.path.is_within(&outer.path)
             {
                 check_nested(outer, &root)?;
+                plan.named.push(root.path);
                 continue;
             }
             plan.add_stops(&root, kept.as_ref());

@@ -9,6 +9,8 @@ use std::io;
 use std::vec;
 
 use super::active_excludes::ActiveExcludes;
+use super::control_files::{CACHE_TAG, is_cache, read_ignore_file};
+use super::named::{NamedPaths, Naming};
 use super::names::{Names, last_part};
 use super::not_kept::NotKept;
 use super::roots::{Missing, Plan, Stop, Way};
@@ -22,14 +24,8 @@ use crate::warning::Warning;
 /// Maximum number of levels that keep their folder open.
 const MAX_OPEN: usize = 128;
 
-/// Maximum length of an ignore file.
-const IGNORE_FILE_MAX: usize = 1 << 20;
-
 /// Maximum number of bad lines that are reported per ignore file.
 const MAX_BAD_LINES: usize = 10;
-
-const CACHE_TAG: &[u8] = b"CACHEDIR.TAG";
-const CACHE_SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
 
 /// A walk over all stops.
 pub(super) struct Walk {
@@ -39,6 +35,7 @@ pub(super) struct Walk {
     /// Device and inode of excluded folders.
     skipped: Vec<(u64, u64)>,
     stops: vec::IntoIter<Stop>,
+    named: NamedPaths,
     missing: vec::IntoIter<Missing>,
     /// Items to yield before the walk continues.
     queued: VecDeque<SourceItem>,
@@ -64,6 +61,8 @@ struct Level {
     names: Names,
     path_len: usize,
     ignore: Option<IgnoreFile>,
+    /// The folder is excluded, except for the typed paths in it.
+    only_named: bool,
 }
 
 struct Pending {
@@ -71,6 +70,8 @@ struct Pending {
     links: Links,
     id: (u64, u64),
     is_own: bool,
+    /// As in [`Level`].
+    only_named: bool,
 }
 
 impl Walk {
@@ -82,6 +83,7 @@ impl Walk {
             options,
             devices: plan.devices,
             stops: plan.stops.into_iter(),
+            named: plan.named,
             missing: plan.missing.into_iter(),
             queued: VecDeque::new(),
             has_ended: false,
@@ -195,11 +197,19 @@ impl Walk {
         if look.is_folder() && self.skipped.contains(&look.id()) {
             return self.left_out(Exclusion::OwnFolder);
         }
-        if is_left_out(&self.excludes, &self.levels, &self.path, look.is_folder()) {
-            return self.left_out_by_pattern(look.is_folder());
+        let naming = self.named.of(&self.path);
+        let is_excluded = is_left_out(&self.excludes, &self.levels, &self.path, look.is_folder());
+        if is_excluded {
+            let item = self.left_out_by_pattern(look.is_folder());
+            match naming {
+                Naming::None => return item,
+                Naming::Leads => self.queued.extend(item),
+                Naming::Named => {}
+            }
         }
         let limit = self.options.exclude_larger_than;
-        if look.is_file() && limit.is_some_and(|limit| look.size() > limit) {
+        let is_too_large = look.is_file() && limit.is_some_and(|limit| look.size() > limit);
+        if is_too_large && naming == Naming::None {
             return self.left_out(Exclusion::TooLarge { size: look.size() });
         }
         let path = match EntryPath::new(self.path.as_slice()) {
@@ -215,7 +225,11 @@ impl Walk {
         };
         self.not_kept.note(&entry.path, &look);
         if look.is_folder() && self.may_enter(&look) {
-            self.pending = Some(self.pending(&folder, &look, Links::Keep));
+            let only_named = is_excluded || self.levels.last().is_some_and(|l| l.only_named);
+            self.pending = Some(Pending {
+                only_named: only_named && naming == Naming::Leads,
+                ..self.pending(&folder, &look, Links::Keep)
+            });
         } else if look.is_folder() {
             let item = self.left_out(Exclusion::OtherFileSystem);
             self.queued.extend(item);
@@ -265,6 +279,7 @@ impl Walk {
             links,
             id: look.id(),
             is_own: look.is_own(self.me),
+            only_named: false,
         }
     }
 
@@ -278,17 +293,14 @@ impl Walk {
         };
         let folder = pending.parent.open(name, pending.links, pending.is_own)?;
         let mut names = folder.list(&mut self.buffer)?;
-        if self.options.exclude_caches && is_cache(&folder, &names) {
-            names.keep_only(CACHE_TAG);
-            let item = self.left_out(Exclusion::Cache);
+        let mut only_named = pending.only_named;
+        if let Some((marker, reason)) = self.marker(&folder, &names).filter(|_| !only_named) {
+            only_named = true;
+            names.retain(|name| name == marker || self.is_named(name));
+            let item = self.left_out(reason);
             self.queued.extend(item);
-        }
-        let markers = self.options.exclude_if_present.iter();
-        let mut markers = markers.map(|name| name.as_encoded_bytes());
-        if let Some(marker) = markers.find(|name| names.contains(name)) {
-            names.keep_only(marker);
-            let item = self.left_out(Exclusion::Marked(escape(marker)));
-            self.queued.extend(item);
+        } else if only_named {
+            names.retain(|name| self.is_named(name));
         }
         let ignore = self.read_ignore_files(&folder, &names);
         if let Some(upper) = self.levels.len().checked_sub(MAX_OPEN)
@@ -304,8 +316,30 @@ impl Walk {
             names,
             path_len,
             ignore,
+            only_named,
         });
         Ok(())
+    }
+
+    /// The name that excludes the other contents of a folder, if it has one.
+    fn marker(&self, folder: &Folder, names: &Names) -> Option<(Vec<u8>, Exclusion)> {
+        if self.options.exclude_caches && is_cache(folder, names) {
+            return Some((CACHE_TAG.to_vec(), Exclusion::Cache));
+        }
+        let mut markers = self.options.exclude_if_present.iter();
+        let marker = markers.find(|name| names.contains(name.as_encoded_bytes()))?;
+        let marker = marker.as_encoded_bytes();
+        Some((marker.to_vec(), Exclusion::Marked(escape(marker))))
+    }
+
+    /// True when a name in the folder at `path` is a typed path or leads to one.
+    fn is_named(&self, name: &[u8]) -> bool {
+        let mut path = self.path.clone();
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(name);
+        self.named.of(&path) != Naming::None
     }
 
     /// Reads the ignore files of the folder at `path`. Reports files and lines that cannot be used; a file is never used in part because
@@ -446,24 +480,4 @@ fn is_left_out(excludes: &ActiveExcludes, levels: &[Level], path: &[u8], is_fold
         file.verdict(relative.strip_prefix(b"/").unwrap_or(relative), is_folder)
     });
     verdicts.next().unwrap_or(false)
-}
-
-/// Reads a whole ignore file; `None` when it is not a regular file.
-fn read_ignore_file(folder: &Folder, name: &[u8]) -> io::Result<Option<Vec<u8>>> {
-    if !folder.look(name, Links::Keep)?.is_file() {
-        return Ok(None);
-    }
-    let content = folder.read_start(name, IGNORE_FILE_MAX + 1)?;
-    if content.len() > IGNORE_FILE_MAX {
-        let text = format!("it has more than {IGNORE_FILE_MAX} bytes");
-        return Err(io::Error::other(text));
-    }
-    Ok(Some(content))
-}
-
-fn is_cache(folder: &Folder, names: &Names) -> bool {
-    names.contains(CACHE_TAG)
-        && folder
-            .read_start(CACHE_TAG, CACHE_SIGNATURE.len())
-            .is_ok_and(|start| start == CACHE_SIGNATURE)
 }
