@@ -10,7 +10,7 @@ use br_core::engine::restore::{RestoreOptions, RestoreReport, restore};
 use br_core::model::{BackupId, EntryPath};
 use br_core::source::{LocalSource, LocalSourceOptions, Source, SourceItem};
 use br_core::{BackupSelector, Context, Event, InitOptions, Progress, Repository, Result};
-use br_testkit::{Snapshot, StoreKind, TestStore, TreeFixture, block_on};
+use br_testkit::{Snapshot, StoreKind, TestStore, TreeFixture, block_on, every_nth};
 
 /// A repository, on local disk unless the environment says otherwise, and a tree on local disk.
 pub(crate) struct Disk {
@@ -208,10 +208,10 @@ pub(crate) fn is_slow_wanted() -> bool {
 /// How many cases a property is tried with.
 pub(crate) fn cases(usually: u32) -> proptest::test_runner::Config {
     proptest::test_runner::Config {
-        cases: match StoreKind::chosen() {
-            _ if is_slow_wanted() => usually * 20,
-            Some(StoreKind::Endpoint) => usually / 10 + 1,
-            _ => usually,
+        cases: if is_slow_wanted() {
+            usually * 20
+        } else {
+            usually.div_ceil(every_nth() as u32)
         },
         failure_persistence: None,
         ..proptest::test_runner::Config::default()

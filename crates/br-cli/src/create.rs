@@ -108,6 +108,7 @@ impl CommandContext {
             let memory = StoreLocation {
                 location: Location::Memory,
                 options: StorageOptions::default(),
+                password: None,
             };
             return self.create(&memory, None).await;
         }

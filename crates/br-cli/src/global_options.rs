@@ -19,7 +19,7 @@ use crate::values;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalOptions {
-    /// Location of the repository: a path or a URL [env: BR_REPOSITORY]
+    /// Location of the repository: a path, a URL, or a name from a configuration file [env: BR_REPOSITORY]
     #[arg(short = 'r', long, global = true, value_name = "URL|PATH")]
     pub(crate) repo: Option<String>,
 
@@ -44,6 +44,12 @@ pub(crate) struct GlobalOptions {
     /// interrupted, the next one continues from there. A restore needs nothing from this folder.
     #[arg(long, global = true, value_name = "DIR", value_parser = values::folder())]
     pub(crate) cache_dir: Option<PathBuf>,
+
+    /// Read this configuration file instead of the usual ones [env: BR_CONFIG]
+    ///
+    /// The usual ones are /etc/br/br.toml, /etc/br/br.d/*.toml and ~/.config/br/br.toml. `br help config` explains them.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 
     /// Use no cache folder
     #[arg(long, global = true)]

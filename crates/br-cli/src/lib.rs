@@ -1,7 +1,7 @@
 //! The br command line: reads arguments and prints results; `br-core` does the work.
 //!
 //! [`main`] is the whole program. `cli` declares the command line, `arguments` and `words` prepare it before clap parses it, `compat`
-//! translates command lines of other tools, `values` parses option values, `storage` finds the repository and its store,
+//! translates command lines of other tools, `config` reads configuration files, `values` parses option values, `storage` finds the repository and its store,
 //! `secret` reads passwords and keys, `bundles` is shared by the bundle commands, `commands` has one file per command, `hint`
 //! has the advice for errors, `output` prints. Invariant: the exit code says how a command ended, and every error comes with
 //! advice.
@@ -11,6 +11,7 @@ mod bundles;
 mod cli;
 mod commands;
 mod compat;
+mod config;
 mod context;
 mod create;
 mod environment;
@@ -32,46 +33,26 @@ use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser as _};
 
 use crate::cli::Cli;
+use crate::config::Config;
 use crate::context::CommandContext;
 use crate::error::{BadLine, CommandError};
+use crate::exit_code::ExitStatus;
 use crate::output::{Console, Output};
 
 /// Runs the program and returns its exit code.
 pub fn main() -> ExitCode {
-    let arguments: Vec<_> = std::env::args_os().collect();
-    let is_json = arguments.iter().any(|word| word == "--json");
-    let arguments = match arguments::prepare(arguments.clone()) {
-        Ok(arguments) => arguments,
-        Err(BadLine::Parser(error)) => {
-            let status = output::usage::print(error, &arguments, compat::mo_br::command);
-            return ExitCode::from(status.code());
-        }
-        Err(BadLine::Command(error)) => {
-            Console::new(is_json, false, false).error(&error);
-            return ExitCode::from(error.status.code());
-        }
+    let (cli, config, console) = match read_command_line() {
+        Ok(read) => read,
+        Err(status) => return ExitCode::from(status.code()),
     };
-    let cli = match Cli::try_parse_from(&arguments) {
-        Ok(cli) => cli,
-        Err(error) => {
-            let grammar = || help::for_long_help(Cli::command());
-            let status = output::usage::print(error, &arguments, grammar);
-            return ExitCode::from(status.code());
-        }
-    };
-    let options = &cli.global;
-    let console = Arc::new(Console::new(options.json, options.quiet, options.verbose));
-    if let Err(error) = options.check() {
-        console.error(&error);
-        return ExitCode::from(error.status.code());
-    }
     let kept = cli.command.kept();
     raise_open_files();
     let context = CommandContext::new(
         cli.global,
+        Arc::new(config),
         Output {
             console: Arc::clone(&console),
         },
@@ -104,6 +85,61 @@ pub fn main() -> ExitCode {
         error.status
     });
     ExitCode::from(status.code())
+}
+
+/// Reads the command line and the configuration files. The error was shown, or it is help that the user requested.
+fn read_command_line() -> Result<(Cli, Config, Arc<Console>), ExitStatus> {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let is_json = arguments.iter().any(|word| word == "--json");
+    let is_mo_br = compat::mo_br::own_arguments(&arguments).is_some();
+    let arguments = match arguments::prepare(arguments.clone()) {
+        Ok(arguments) => arguments,
+        Err(BadLine::Parser(error)) => {
+            let grammar = compat::mo_br::command;
+            return Err(output::usage::print(error, &arguments, grammar));
+        }
+        Err(BadLine::Command(error)) => {
+            Console::new(is_json, false, false).error(&error);
+            return Err(error.status);
+        }
+    };
+    let refused = |error| {
+        let grammar = || help::for_long_help(Cli::command());
+        output::usage::print(error, &arguments, grammar)
+    };
+    let mut cli = Cli::try_parse_from(&arguments).map_err(refused)?;
+    let options = &cli.global;
+    let console = Console::new(options.json, options.quiet, options.verbose);
+    let shown = |error: CommandError| {
+        console.error(&error);
+        error.status
+    };
+    options.check().map_err(shown)?;
+    let mut config = Config::default();
+    if !is_mo_br && cli.command.uses_config() {
+        config = load_config(&cli).map_err(shown)?;
+    }
+    if !config.commands.is_empty() {
+        let grammar = config.with_defaults(Cli::command());
+        let matches = grammar.try_get_matches_from(&arguments).map_err(refused)?;
+        cli = Cli::from_arg_matches(&matches).map_err(refused)?;
+    }
+    Ok((cli, config, Arc::new(console)))
+}
+
+/// Reads the configuration files.
+fn load_config(cli: &Cli) -> Result<Config, CommandError> {
+    let named = cli
+        .global
+        .config
+        .clone()
+        .or_else(config::config_from_environment);
+    let (config, problems) = Config::load(named.as_deref(), Cli::command());
+    let others = problems.len().saturating_sub(1);
+    match problems.into_iter().next() {
+        Some(first) => Err(first.into_error(others)),
+        None => Ok(config),
+    }
 }
 
 /// Suppresses the panic message when a thread cannot be started; br reports that as an error.

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::config::SecretReference;
 use crate::environment::secret_variable;
 use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
@@ -90,6 +91,44 @@ impl Password {
             refused(message, ONE_LINE).because(&error)
         })?;
         Ok(Some(Self(secret)))
+    }
+
+    /// Reads the secret that a configuration file refers to. Calls `warn` before it reads a file.
+    pub(crate) fn of_reference(
+        reference: &SecretReference,
+        warn: impl FnOnce(&str, &Path),
+    ) -> Result<Self, CommandError> {
+        let shown = reference.to_string();
+        if let Some(file) = reference.file()? {
+            warn(&shown, &file);
+            return Self::from_file(&file, &shown);
+        }
+        match reference {
+            SecretReference::Command(command) => Self::from_command(OsStr::new(command), &shown),
+            SecretReference::Variable(name) => {
+                let value = secret_variable(name)?.ok_or_else(|| {
+                    refused(
+                        format!("{name} is not set, and a configuration file refers to it"),
+                        "set the variable, or correct the configuration file",
+                    )
+                })?;
+                let secret = Secret::of_variable(value).map_err(|error| {
+                    let message = format!("cannot use the password in {name}");
+                    refused(message, ONE_LINE).because(&error)
+                })?;
+                Ok(Self(secret))
+            }
+            SecretReference::File(_) | SecretReference::Credential(_) => {
+                Err(refused("the secret is in no file", ONE_LINE))
+            }
+        }
+    }
+
+    /// The secret as text, for a key.
+    pub(crate) fn to_text(&self) -> Result<br_core::Secret, CommandError> {
+        self.0
+            .to_text()
+            .map_err(|error| refused("the key cannot be used", ONE_LINE).because(&error))
     }
 
     /// Prompts for the password on the terminal.

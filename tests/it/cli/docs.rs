@@ -70,7 +70,7 @@ const NOT_RUN: [(&str, &str, &str); 10] = [
 ];
 
 /// Events before a line that the document does not show: document, start of the line, and the event.
-const BEFORE: [(&str, &str, &str); 14] = [
+const BEFORE: [(&str, &str, &str); 15] = [
     (
         "docs/append-only.md",
         "br export-head",
@@ -95,6 +95,11 @@ const BEFORE: [(&str, &str, &str); 14] = [
         "docs/cli/exit-codes.md",
         "br backup /home",
         "br -r srv/backup init",
+    ),
+    (
+        "docs/config.md",
+        "br --config /etc/br/br.toml config check",
+        "umask 077 && echo one > etc/br/main.password && echo two > etc/br/offsite.password",
     ),
     (
         "docs/retention.md",
@@ -272,6 +277,26 @@ impl Sandbox {
         sandbox
     }
 
+    /// With the files that the document shows: blocks of TOML that begin with a path.
+    fn of(document: &str) -> Self {
+        let sandbox = Self::new();
+        for block in blocks(document) {
+            let first = block.lines.first().map(|line| line.text.as_str());
+            let path = first.and_then(|line| line.strip_prefix("# /"));
+            let (Some(path), "toml") = (path, &*block.language) else {
+                continue;
+            };
+            let lines = block.lines.iter().map(|line| line.text.as_str());
+            let text = lines.collect::<Vec<_>>().join("\n");
+            // Paths from the root are taken below the home.
+            let text = text.replace("\"/", "\"").replace("file:/", "file:");
+            let at = sandbox.at(path);
+            fs::create_dir_all(at.parent().unwrap()).unwrap();
+            fs::write(at, text).unwrap();
+        }
+        sandbox
+    }
+
     /// Puts the files that the documents use into the home, and tools that a test machine does not have.
     fn fill(&self, tools: &Path) {
         for (path, text) in [
@@ -439,7 +464,7 @@ fn run(document: &str, used: &mut Vec<(&'static str, &'static str)>, failures: &
                 used.push((of, start));
                 continue;
             }
-            let sandbox = sandbox.get_or_insert_with(Sandbox::new);
+            let sandbox = sandbox.get_or_insert_with(|| Sandbox::of(document));
             if let Some((of, start, before)) = BEFORE.iter().find(starts) {
                 used.push((of, start));
                 let output = sandbox.bash(before);
@@ -547,6 +572,11 @@ fn prepare(sandbox: &Sandbox, example: &str) {
         BUNDLES[1]
     );
     sandbox.bash(&script).expect(0);
+    if example.starts_with("br run") || example.contains(" config ") {
+        let script = r#"mkdir -p .config/br
+            printf '[sets.home]\npaths = ["home"]\n[sets.mail]\npaths = ["etc"]\n' | tee br.toml > .config/br/br.toml"#;
+        sandbox.bash(script).expect(0);
+    }
     if example.contains("mnt/disk") && !example.contains("init") {
         let script = format!(
             "br -r mnt/disk/backup init -q; br -r mnt/disk/backup import -q {bundle}.tar.gz

@@ -4,6 +4,7 @@ mod backup;
 mod bundle;
 mod check;
 mod completions;
+mod config;
 mod copy;
 mod copy_to;
 mod delete;

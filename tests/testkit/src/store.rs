@@ -58,19 +58,24 @@ impl StoreKind {
     }
 }
 
-/// The points at which a test interrupts an operation, or the kinds of damage that it tries.
-///
-/// In memory these are all of them. The other stores behave the same above `Storage`, and one operation takes up to a thousand times as
-/// long, so the tests try some there. With `BR_TEST_ALL_STEPS` they try all.
+/// The points at which a test interrupts an operation, or the kinds of damage that it tries: those that [`every_nth`] leaves.
 pub fn steps<I: IntoIterator>(all: I) -> impl Iterator<Item = I::Item> {
-    let step = match StoreKind::chosen() {
+    all.into_iter().step_by(every_nth())
+}
+
+/// Which part of its cases a test with many cases tries: one of this number.
+///
+/// In memory these are all. The other stores behave the same above `Storage`, and one operation takes up to a thousand times as long.
+/// With `BR_TEST_ALL_STEPS` they are all on every store.
+#[must_use]
+pub fn every_nth() -> usize {
+    match StoreKind::chosen() {
         _ if std::env::var_os("BR_TEST_ALL_STEPS").is_some() => 1,
         None | Some(StoreKind::Memory) => 1,
         Some(StoreKind::Local) => 5,
         Some(StoreKind::S3) => 11,
         Some(StoreKind::Endpoint) => 29,
-    };
-    all.into_iter().step_by(step)
+    }
 }
 
 /// An S3 server that the environment names.

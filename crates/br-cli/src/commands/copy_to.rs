@@ -61,19 +61,14 @@ pub(super) struct CopyToArgs {
 }
 
 impl CopyToArgs {
-    /// The password of these repositories. `own` is the one of the first repository.
-    fn password(
-        &self,
-        own: Option<&Password>,
-        context: &CommandContext,
-    ) -> Result<Option<Password>, CommandError> {
+    /// The password of these repositories, if one is given.
+    fn password(&self, context: &CommandContext) -> Result<Option<Password>, CommandError> {
         if self.copy_to.is_empty() || self.copy_to_no_password {
             return Ok(None);
         }
         let (file, command) = (&self.copy_to_password_file, &self.copy_to_password_command);
         let names = &PasswordNames::COPY_TO;
-        let found = context.find_password(names, file.as_deref(), command.as_deref())?;
-        Ok(found.or_else(|| own.cloned()))
+        context.find_password(names, file.as_deref(), command.as_deref())
     }
 }
 
@@ -117,7 +112,8 @@ impl Targets {
             password: context.password()?,
             is_further: false,
         };
-        let password = args.password(own.password.as_ref(), context)?;
+        let given = args.password(context)?;
+        let inherited = own.password.clone().filter(|_| !args.copy_to_no_password);
         let mut targets = vec![own];
         for named in &args.copy_to {
             let place = context.other_repository(named, args.copy_to_profile.as_deref())?;
@@ -127,9 +123,14 @@ impl Targets {
                 let hint = "name other repositories with --copy-to";
                 return Err(CommandError::usage(message, hint));
             }
+            let password = match &given {
+                None if args.copy_to_no_password => None,
+                None => context.own_password(&place)?.or_else(|| inherited.clone()),
+                given => given.clone(),
+            };
             targets.push(Target {
                 place,
-                password: password.clone(),
+                password,
                 is_further: true,
             });
         }

@@ -6,6 +6,7 @@ mod backup;
 mod bundle;
 mod check;
 mod completions;
+mod config;
 mod copy;
 mod copy_to;
 mod delete;
@@ -28,6 +29,7 @@ mod paths;
 mod prune;
 mod reference;
 mod restore;
+mod run;
 mod show;
 mod source_repository;
 mod sources;
@@ -48,6 +50,7 @@ use crate::hint::Kept;
 pub(crate) enum Command {
     Init(init::InitArgs),
     Backup(Box<backup::BackupArgs>),
+    Run(run::RunArgs),
     List(list::ListArgs),
     Show(show::ShowArgs),
     Ls(ls::LsArgs),
@@ -76,6 +79,7 @@ pub(crate) enum Command {
     MoBr(mo_br::MoBrArgs),
     Link(link::LinkArgs),
     Storage(storage::StorageCommand),
+    Config(config::ConfigCommand),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
     /// Print the reference of all commands as Markdown
@@ -84,10 +88,27 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// True for commands that need what the configuration files say.
+    pub(crate) const fn uses_config(&self) -> bool {
+        !matches!(
+            self,
+            Self::Config(_)
+                | Self::MoBr(_)
+                | Self::Link(_)
+                | Self::Completions(_)
+                | Self::Man(_)
+                | Self::Reference
+        )
+    }
+
     /// What the command keeps when it is interrupted.
     pub(crate) const fn kept(&self) -> Kept {
         match self {
-            Self::Backup(_) | Self::Copy(_) | Self::Import(_) | Self::Matrixone(_) => Kept::Stored,
+            Self::Backup(_)
+            | Self::Run(_)
+            | Self::Copy(_)
+            | Self::Import(_)
+            | Self::Matrixone(_) => Kept::Stored,
             Self::Restore(_) => Kept::Restored,
             Self::Delete(_) | Self::Forget(_) | Self::Prune(_) => Kept::Removed,
             _ => Kept::Nothing,
@@ -100,6 +121,7 @@ pub(crate) async fn run(command: Command, context: &CommandContext) -> CommandRe
     match command {
         Command::Init(args) => init::run(&args, context).await,
         Command::Backup(args) => backup::run(*args, context).await,
+        Command::Run(args) => run::run(&args, context).await,
         Command::List(args) => list::run(&args, context).await,
         Command::Show(args) => show::run(&args, context).await,
         Command::Ls(args) => ls::run(&args, context).await,
@@ -129,6 +151,7 @@ pub(crate) async fn run(command: Command, context: &CommandContext) -> CommandRe
         Command::MoBr(args) => Err(mo_br::refuse_options_before(&args)),
         Command::Link(args) => link::run(&args, context),
         Command::Storage(args) => storage::run(&args, context).await,
+        Command::Config(args) => config::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
         Command::Man(args) => man::run(&args, context),
         Command::Reference => reference::run(context),

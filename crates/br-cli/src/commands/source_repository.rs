@@ -41,7 +41,11 @@ impl SourceArgs {
         context: &CommandContext,
     ) -> Result<Repository, CommandError> {
         let place = context.other_repository(named, self.from_profile.as_deref())?;
-        let opened = context.open_at(&place, self.password(context)?).await;
+        let password = match self.password(context)? {
+            None => context.own_password(&place)?,
+            given => given,
+        };
+        let opened = context.open_at(&place, password).await;
         let opened = opened.map(|(repository, _)| repository);
         opened.map_err(|error| match error.status {
             ExitStatus::RepositoryNotFound => {

@@ -213,6 +213,54 @@ impl StorageArgs {
         args
     }
 
+    /// The same options, and for those that are not given the values of `file`. `is_set` says whether the environment has a variable.
+    pub(crate) fn or(&self, file: Self, is_set: impl Fn(&str) -> bool) -> Self {
+        let mut args = self.clone();
+        let has_key = args.access_key_id.is_some()
+            || args.secret_access_key.is_some()
+            || args.secret_access_key_file.is_some()
+            || args.profile.is_some()
+            || args.no_sign_request
+            || is_set("BR_S3_ACCESS_KEY_ID")
+            || is_set("BR_S3_SECRET_ACCESS_KEY");
+        if !has_key {
+            args.access_key_id = file.access_key_id;
+            args.secret_access_key = file.secret_access_key;
+            args.profile = file.profile;
+            args.no_sign_request = file.no_sign_request;
+        }
+        if !is_set("BR_S3_ENDPOINT") {
+            args.endpoint = args.endpoint.or(file.endpoint);
+        }
+        if !is_set("BR_S3_REGION") {
+            args.region = args.region.or(file.region);
+        }
+        if args.role_arn.is_none() {
+            args.role_arn = file.role_arn;
+            args.external_id = args.external_id.or(file.external_id);
+        }
+        args.addressing = args.addressing.or(file.addressing);
+        args.allow_http |= file.allow_http;
+        if args.ca_certificate.is_empty() {
+            args.ca_certificate = file.ca_certificate;
+        }
+        args.proxy = args.proxy.or(file.proxy);
+        args.storage_class = args.storage_class.or(file.storage_class);
+        args.server_side_encryption = args.server_side_encryption.or(file.server_side_encryption);
+        args.connections = args.connections.or(file.connections);
+        args.limit_upload = args.limit_upload.or(file.limit_upload);
+        args.limit_download = args.limit_download.or(file.limit_download);
+        args.retry_for = args.retry_for.or(file.retry_for);
+        args.send_checksums |= file.send_checksums;
+        args
+    }
+
+    /// The same options with this secret access key.
+    pub(crate) fn with_secret_access_key(mut self, key: Secret) -> Self {
+        self.secret_access_key = Some(key);
+        self
+    }
+
     /// The first option on the command line that only a server has.
     pub(crate) fn typed(&self) -> Option<&'static str> {
         let typed = [

@@ -14,6 +14,7 @@ use br_core::{
 };
 
 pub(crate) use self::args::{StorageArgs, parse_secret};
+use crate::config::SecretReference;
 use crate::error::CommandError;
 
 /// Looks up an environment variable, unchanged.
@@ -42,6 +43,8 @@ pub(crate) struct StoreLocation {
     pub(crate) location: Location,
     /// The options.
     pub(crate) options: StorageOptions,
+    /// The password that a configuration file has for the repository.
+    pub(crate) password: Option<SecretReference>,
 }
 
 impl StoreLocation {
@@ -69,6 +72,7 @@ impl StoreLocation {
             options: StorageOptions::default()
                 .with_network(network(args)?)
                 .with_s3(s3(args, variables)?),
+            password: None,
         })
     }
 
@@ -87,6 +91,7 @@ impl StoreLocation {
             location @ (Location::Local(_) | Location::Memory) => Ok(Some(Self {
                 location,
                 options: StorageOptions::default(),
+                password: None,
             })),
             _ => Self::find(args, Some(&named), variables).map(Some),
         }
@@ -117,6 +122,7 @@ impl StoreLocation {
             options: StorageOptions::default()
                 .with_network(network(&args)?)
                 .with_s3(s3),
+            password: None,
         })
     }
 
@@ -128,8 +134,11 @@ impl StoreLocation {
                 "leave it out, or name the repository as s3://BUCKET/FOLDER",
             ));
         }
-        let options = StorageOptions::default();
-        Ok(Self { location, options })
+        Ok(Self {
+            location,
+            options: StorageOptions::default(),
+            password: None,
+        })
     }
 
     /// True when the store is a server.

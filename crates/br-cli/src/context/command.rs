@@ -16,6 +16,7 @@ use br_core::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Config;
 use crate::environment::{environment, variable};
 use crate::error::CommandError;
 use crate::global_options::GlobalOptions;
@@ -38,9 +39,11 @@ pub(crate) struct CommandContext {
     pub(crate) runtime: Runtime,
     /// The whole command line, for the commands that print it.
     pub(crate) grammar: fn() -> clap::Command,
-    options: GlobalOptions,
+    pub(super) options: GlobalOptions,
+    /// What the configuration files say.
+    pub(crate) config: Arc<Config>,
     /// Where the repository is; set when a command first needs it.
-    place: OnceLock<StoreLocation>,
+    pub(super) place: OnceLock<StoreLocation>,
     /// Set after br has warned of secrets on the command line.
     warned: OnceLock<()>,
     /// Files with secrets that br has warned of.
@@ -51,6 +54,7 @@ impl CommandContext {
     /// Creates a context with the system's clock and random numbers.
     pub(crate) fn new(
         options: GlobalOptions,
+        config: Arc<Config>,
         output: Output,
         grammar: fn() -> clap::Command,
     ) -> Self {
@@ -60,10 +64,28 @@ impl CommandContext {
             runtime: Runtime::system(),
             grammar,
             options,
+            config,
             place: OnceLock::new(),
             warned: OnceLock::new(),
             open_files: Mutex::default(),
         }
+    }
+
+    /// A context for another command line of the same process.
+    pub(crate) fn for_line(&self, options: GlobalOptions) -> Self {
+        let output = Output {
+            console: Arc::clone(&self.output.console),
+        };
+        Self {
+            cancel: self.cancel.clone(),
+            runtime: self.runtime.clone(),
+            ..Self::new(options, Arc::clone(&self.config), output, self.grammar)
+        }
+    }
+
+    /// The options that all commands accept.
+    pub(crate) const fn global_options(&self) -> &GlobalOptions {
+        &self.options
     }
 
     /// The engine context for a short operation. Warnings are shown.
@@ -97,15 +119,6 @@ impl CommandContext {
         let mut context = self.engine();
         context.progress = Arc::<ProgressReporter>::clone(reporter);
         (context, guard)
-    }
-
-    /// Where the repository is, and the options of its store.
-    pub(crate) fn place(&self) -> Result<&StoreLocation, CommandError> {
-        if let Some(place) = self.place.get() {
-            return Ok(place);
-        }
-        let place = self.find_place(self.options.repo.as_deref())?;
-        Ok(self.place.get_or_init(|| place))
     }
 
     /// True when an option names a repository, not only the environment.
@@ -149,29 +162,8 @@ impl CommandContext {
         opened.map_err(|error| place.explain(error.into()))
     }
 
-    /// The repository named in addition to another location; later calls use this repository.
-    pub(crate) fn additional_repository(&self) -> Result<Option<&StoreLocation>, CommandError> {
-        let named = self.options.repo.as_deref();
-        let place = StoreLocation::additional(&self.options.storage, named, &environment)?;
-        Ok(place.map(|place| self.place.get_or_init(|| place)))
-    }
-
-    /// The store that an argument names, or the store of the repository if there is no argument.
-    pub(crate) fn place_at(&self, named: Option<&str>) -> Result<StoreLocation, CommandError> {
-        if named.is_some() && self.options.repo.is_some() {
-            let message = "--repo and the argument both name a store";
-            return Err(CommandError::usage(message, "leave one of them out"));
-        }
-        self.find_place(named.or(self.options.repo.as_deref()))
-    }
-
-    fn find_place(&self, named: Option<&str>) -> Result<StoreLocation, CommandError> {
-        self.warn_of_secrets();
-        StoreLocation::find(&self.options.storage, named, &environment)
-    }
-
     /// Warns of secrets on the command line.
-    fn warn_of_secrets(&self) {
+    pub(super) fn warn_of_secrets(&self) {
         if self.warned.set(()).is_err() {
             return;
         }
@@ -227,11 +219,15 @@ impl CommandContext {
     pub(crate) fn password(&self) -> Result<Option<Password>, CommandError> {
         let options = &self.options;
         let (file, command) = (&options.password_file, &options.password_command);
-        self.find_password(
+        let given = self.find_password(
             &PasswordNames::REPOSITORY,
             file.as_deref(),
             command.as_deref(),
-        )
+        )?;
+        match given {
+            Some(password) => Ok(Some(password)),
+            None => self.own_password(self.place()?),
+        }
     }
 
     /// A password, if the user has given one by these options or variables.
@@ -284,31 +280,6 @@ impl CommandContext {
         &self,
     ) -> Result<(Repository, Option<Password>), CommandError> {
         self.open_at(self.place()?, self.password()?).await
-    }
-
-    /// Uses this location as the repository of the command.
-    pub(crate) fn use_repository(&self, named: Option<&str>) -> Result<(), CommandError> {
-        self.warn_of_secrets();
-        let named = named.or(self.options.repo.as_deref());
-        // Options of buckets may be meant for the other repository.
-        let place = StoreLocation::additional(&self.options.storage, named, &environment)?;
-        let _ = self.place.set(match place {
-            Some(place) => place,
-            None => self.find_place(None)?,
-        });
-        Ok(())
-    }
-
-    /// A repository in addition to that of the command. `profile` has its keys, if they are not those of the storage options.
-    pub(crate) fn other_repository(
-        &self,
-        named: &str,
-        profile: Option<&str>,
-    ) -> Result<StoreLocation, CommandError> {
-        self.warn_of_secrets();
-        let storage = self.options.storage.with_profile(profile);
-        let place = StoreLocation::additional(&storage, Some(named), &environment)?;
-        place.map_or_else(|| self.find_place(Some(named)), Ok)
     }
 
     /// Opens the repository at a location. Prompts for the password if one is needed, none is given and there is a terminal.
@@ -399,7 +370,11 @@ impl CommandContext {
             .cache_dir
             .clone()
             .or_else(|| set("BR_CACHE_DIR"));
-        given.or_else(|| {
+        let of_file = || {
+            let setting = self.config.cache_dir.as_ref()?;
+            setting.value.texts().first().map(PathBuf::from)
+        };
+        given.or_else(of_file).or_else(|| {
             let xdg = set("XDG_CACHE_HOME");
             let home = || std::env::home_dir().map(|home| home.join(".cache"));
             let base = xdg.filter(|dir| dir.is_absolute()).or_else(home)?;

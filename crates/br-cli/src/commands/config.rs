@@ -1,0 +1,309 @@
+//! `br config`: shows and checks the configuration files.
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use crate::config::{
+    Config, Place, Problem, SecretReference, Setting, Value, config_from_environment, default_files,
+};
+use crate::context::CommandContext;
+use crate::environment::{environment, variable};
+use crate::error::CommandResult;
+use crate::exit_code::ExitStatus;
+use crate::help::{examples, exit_codes};
+use crate::output::format;
+use crate::output::json::Summary;
+
+const EXAMPLES: &str = "\
+  br config check
+  br config show
+  br --config ./br.toml config check";
+
+/// Variables that take precedence over the configuration files.
+const VARIABLES: [&str; 11] = [
+    "BR_CONFIG",
+    "BR_REPOSITORY",
+    "BR_PASSWORD",
+    "BR_PASSWORD_FILE",
+    "BR_PASSWORD_COMMAND",
+    "BR_CACHE_DIR",
+    "BR_S3_ENDPOINT",
+    "BR_S3_REGION",
+    "BR_S3_ACCESS_KEY_ID",
+    "BR_S3_SECRET_ACCESS_KEY",
+    "BR_COPY_TO_PASSWORD",
+];
+
+/// Show and check the configuration files
+///
+/// br reads /etc/br/br.toml, /etc/br/br.d/*.toml and ~/.config/br/br.toml, or only the file of --config or BR_CONFIG. Options take precedence over the variables of
+/// br, and these over the files. An example:
+///
+/// [repositories.main]
+/// location = "/srv/backup"
+/// password = "file:/etc/br/main.password"
+///
+/// [defaults]
+/// repository = "main"
+///
+/// [backup]
+/// exclude = ["*.tmp"]
+///
+/// [policies.standard]
+/// keep-daily = 7
+///
+/// [sets.home]
+/// paths = ["/home"]
+/// policy = "standard"
+///
+/// `--repo main` then means this repository, `br backup` has the exclusions, and `br run` backs up the sets. A section with the name of a command has its long options.
+/// References to secrets are `file:PATH`, `command:COMMAND`, `env:NAME` and `credential:NAME`.
+#[derive(Debug, Args)]
+#[command(
+    verbatim_doc_comment,
+    after_help = exit_codes(ExitStatus::PLAIN),
+    after_long_help = examples(EXAMPLES, &exit_codes(ExitStatus::PLAIN))
+)]
+pub(crate) struct ConfigCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Show every setting and where it comes from
+    ///
+    /// Also names the variables that take precedence over the files. Secrets are not shown.
+    #[command(
+        after_help = exit_codes(ExitStatus::PLAIN),
+        after_long_help = examples("  br config show\n  br config show --json", &exit_codes(ExitStatus::PLAIN))
+    )]
+    Show,
+    /// Check the files, and explain mistakes by line
+    ///
+    /// br also checks that the files and variables with secrets exist. It runs no command and opens no repository.
+    #[command(
+        after_help = exit_codes(ExitStatus::PLAIN),
+        after_long_help = examples("  br config check", &exit_codes(ExitStatus::PLAIN))
+    )]
+    Check,
+}
+
+pub(crate) fn run(args: &ConfigCommand, context: &CommandContext) -> CommandResult {
+    context.refuse_repository_options("`br config` opens none")?;
+    let named = context.global_options().config.clone();
+    let named = named.or_else(config_from_environment);
+    let (config, problems) = Config::load(named.as_deref(), (context.grammar)());
+    match args.action {
+        Action::Show => show(&config, problems, context),
+        Action::Check => check(&config, problems, context),
+    }
+}
+
+#[derive(Serialize)]
+struct ShowSummary {
+    files: Vec<String>,
+    settings: Vec<SettingJson>,
+    environment: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct SettingJson {
+    section: String,
+    key: String,
+    value: serde_json::Value,
+    file: String,
+    line: usize,
+}
+
+fn show(config: &Config, problems: Vec<Problem>, context: &CommandContext) -> CommandResult {
+    let others = problems.len().saturating_sub(1);
+    if let Some(first) = problems.into_iter().next() {
+        return Err(first.into_error(others));
+    }
+    let output = &context.output;
+    let is_set = |name: &&&str| environment(name).is_some();
+    let variables: Vec<&str> = VARIABLES.iter().filter(is_set).copied().collect();
+    let sections = sections(config);
+    if output.is_json() {
+        let settings = sections.iter().flat_map(|(section, settings)| {
+            let setting = |setting: &Setting| SettingJson {
+                section: section.clone(),
+                key: setting.key.clone(),
+                value: json(setting),
+                file: format::path(&setting.place.file),
+                line: setting.place.line,
+            };
+            settings.iter().map(setting).collect::<Vec<_>>()
+        });
+        output.document(&Summary::new(ShowSummary {
+            files: config.files.iter().map(|file| format::path(file)).collect(),
+            settings: settings.collect(),
+            environment: variables,
+        }))?;
+        return Ok(ExitStatus::Ok);
+    }
+    let mut lines = output.lines();
+    for (section, settings) in &sections {
+        lines.line(&format!("[{section}]"))?;
+        let texts: Vec<String> = settings.iter().map(text).collect();
+        let width = texts
+            .iter()
+            .map(|text| text.chars().count())
+            .max()
+            .unwrap_or(0);
+        for (setting, text) in settings.iter().zip(texts) {
+            lines.line(&format!("{text:width$}  # {}", setting.place))?;
+        }
+    }
+    lines.finish()?;
+    if config.files.is_empty() {
+        let files: Vec<String> = default_files()
+            .iter()
+            .map(|file| format::path(file))
+            .collect();
+        let note = format!(
+            "there is no configuration file; br looks for {}",
+            files.join(", ")
+        );
+        output.console.note(&note);
+    }
+    if !variables.is_empty() {
+        let note = format!("these variables take precedence: {}", variables.join(", "));
+        output.console.note(&note);
+    }
+    Ok(ExitStatus::Ok)
+}
+
+/// All settings by section.
+fn sections(config: &Config) -> Vec<(String, Vec<Setting>)> {
+    let mut out = Vec::new();
+    for (name, repository) in &config.repositories {
+        out.push((format!("repositories.{name}"), repository.settings.clone()));
+    }
+    let defaults = config.repository.iter().chain(&config.cache_dir);
+    out.push(("defaults".to_owned(), defaults.cloned().collect()));
+    for (name, settings) in &config.commands {
+        out.push((name.clone(), settings.clone()));
+    }
+    for (name, settings) in &config.policies {
+        out.push((format!("policies.{name}"), settings.clone()));
+    }
+    for (name, set) in &config.sets {
+        out.push((format!("sets.{name}"), set.settings.clone()));
+    }
+    out.retain(|(_, settings)| !settings.is_empty());
+    out
+}
+
+/// True when a value can contain a secret.
+fn is_hidden(setting: &Setting) -> bool {
+    matches!(&*setting.key, "proxy" | "server-side-encryption")
+}
+
+fn json(setting: &Setting) -> serde_json::Value {
+    match &setting.value {
+        _ if is_hidden(setting) => serde_json::Value::Null,
+        Value::Switch(yes) => (*yes).into(),
+        Value::Text(text) => text.clone().into(),
+        Value::List(texts) => texts.clone().into(),
+    }
+}
+
+/// `keep-daily = "7"`.
+fn text(setting: &Setting) -> String {
+    let value = match json(setting) {
+        serde_json::Value::Null => "…".to_owned(),
+        value => value.to_string(),
+    };
+    format!("{} = {value}", setting.key)
+}
+
+#[derive(Serialize)]
+struct CheckSummary {
+    files: Vec<String>,
+    mistakes: Vec<MistakeJson>,
+}
+
+#[derive(Serialize)]
+struct MistakeJson {
+    file: String,
+    line: usize,
+    message: String,
+    hint: String,
+}
+
+fn check(config: &Config, mut problems: Vec<Problem>, context: &CommandContext) -> CommandResult {
+    for repository in config.repositories.values() {
+        let references = repository
+            .password
+            .iter()
+            .chain(&repository.secret_access_key);
+        problems.extend(references.filter_map(|one| missing(one, &repository.place, context)));
+    }
+    problems.sort_by(|one, other| one.place.cmp(&other.place));
+    let output = &context.output;
+    let status = if problems.is_empty() {
+        ExitStatus::Ok
+    } else {
+        ExitStatus::Usage
+    };
+    if output.is_json() {
+        let mistakes = problems.into_iter().map(|problem| MistakeJson {
+            file: format::path(&problem.place.file),
+            line: problem.place.line,
+            message: problem.message,
+            hint: problem.hint,
+        });
+        output.document(&Summary::new(CheckSummary {
+            files: config.files.iter().map(|file| format::path(file)).collect(),
+            mistakes: mistakes.collect(),
+        }))?;
+        return Ok(status);
+    }
+    let mut lines = output.lines();
+    for problem in &problems {
+        lines.line(&format!("{}: {}", problem.place, problem.message))?;
+        lines.line(&format!("  {}", problem.hint))?;
+    }
+    lines.finish()?;
+    if problems.is_empty() {
+        let files = format::counted(config.files.len() as u64, "file", "files");
+        output.summary(&[("checked", format!("{files}, no mistakes"))])?;
+    }
+    Ok(status)
+}
+
+/// The problem of a reference to a secret that is not there.
+fn missing(
+    reference: &SecretReference,
+    place: &Place,
+    context: &CommandContext,
+) -> Option<Problem> {
+    let problem = |message: String, hint: &str| {
+        Some(Problem {
+            place: place.clone(),
+            message,
+            hint: hint.to_owned(),
+        })
+    };
+    if let SecretReference::Variable(name) = reference {
+        if variable(name).is_some() {
+            return None;
+        }
+        return problem(
+            format!("the variable {name} of `{reference}` is not set"),
+            "set it where br runs",
+        );
+    }
+    let file = match reference.file() {
+        Ok(file) => file?,
+        Err(error) => return problem(error.message, &error.hint),
+    };
+    context.warn_of_file(&reference.to_string(), &file);
+    let error = std::fs::File::open(&file).err()?;
+    problem(
+        format!("the file of `{reference}` cannot be read: {error}"),
+        "create the file, or correct its path",
+    )
+}

@@ -1,0 +1,195 @@
+//! `br run`: backs up the sets of the configuration files.
+//!
+//! A set is a few command lines: `br backup`, and `br forget` for each repository. [`lines_of`] makes them. Invariant: br runs them as if
+//! they were typed.
+
+use clap::{Args, FromArgMatches as _};
+
+use super::Command;
+use crate::config::{BackupSet, Config, words};
+use crate::context::CommandContext;
+use crate::error::{CommandError, CommandResult};
+use crate::exit_code::ExitStatus;
+use crate::global_options::GlobalOptions;
+use crate::help::{examples, exit_codes_and};
+use crate::output::format;
+
+const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Conflict];
+
+const EXAMPLES: &str = "\
+  br run             # all sets
+  br run home mail
+  br run --dry-run   # only show the command lines";
+
+/// Back up the sets of the configuration files
+///
+/// br backs up the paths of each set into its repositories, with the name of the set as a tag, and then deletes the backups with this tag that the policy of
+/// the set does not keep. After a failure br goes on with the next set, and ends with the exit code of the first failure.
+/// `br help config` explains the files.
+#[derive(Debug, Args)]
+#[command(
+    after_help = exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES),
+    after_long_help = examples(EXAMPLES, &exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES))
+)]
+pub(crate) struct RunArgs {
+    /// Names of sets [default: all]
+    #[arg(value_name = "SET")]
+    sets: Vec<String>,
+
+    /// Show the command lines, and run nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+pub(crate) async fn run(args: &RunArgs, context: &CommandContext) -> CommandResult {
+    if context.names_repository() {
+        let message = "--repo has no effect: the sets name their repositories";
+        let hint = "leave it out, or use `br backup`";
+        return Err(CommandError::usage(message, hint));
+    }
+    let config = &context.config;
+    let sets = chosen(&args.sets, config)?;
+    if args.dry_run {
+        let mut lines = context.output.lines();
+        for (name, set) in sets {
+            for line in lines_of(name, set, config) {
+                lines.line(&shown(&line))?;
+            }
+        }
+        lines.finish()?;
+        return Ok(ExitStatus::Ok);
+    }
+    let mut first = ExitStatus::Ok;
+    for (name, set) in sets {
+        for line in lines_of(name, set, config) {
+            context
+                .output
+                .console
+                .note(&format!("set {name}: {}", shown(&line)));
+            let status = run_line(&line, context).await?;
+            if first == ExitStatus::Ok {
+                first = status;
+            }
+            if !matches!(status, ExitStatus::Ok | ExitStatus::Partial) {
+                break;
+            }
+        }
+    }
+    Ok(first)
+}
+
+/// The sets with these names, or all.
+fn chosen<'c>(
+    names: &[String],
+    config: &'c Config,
+) -> Result<Vec<(&'c str, &'c BackupSet)>, CommandError> {
+    if config.sets.is_empty() {
+        let message = "the configuration files have no sets";
+        let hint = "add a section such as `[sets.home]`; `br help config` has an example";
+        return Err(CommandError::usage(message, hint));
+    }
+    if names.is_empty() {
+        let all = config.sets.iter();
+        return Ok(all.map(|(name, set)| (name.as_str(), set)).collect());
+    }
+    let find = |name: &String| {
+        let found = config.sets.get_key_value(name);
+        found
+            .map(|(name, set)| (name.as_str(), set))
+            .ok_or_else(|| {
+                let known: Vec<&str> = config.sets.keys().map(String::as_str).collect();
+                let message = format!("there is no set `{name}`");
+                CommandError::usage(message, format!("the sets are {}", known.join(", ")))
+            })
+    };
+    names.iter().map(find).collect()
+}
+
+/// The command lines of a set, without the name of the program.
+fn lines_of(name: &str, set: &BackupSet, config: &Config) -> Vec<Vec<String>> {
+    let repository = set.repository.iter().map(|name| format!("--repo={name}"));
+    let mut backup: Vec<String> = repository.collect();
+    backup.push("backup".to_owned());
+    backup.extend(set.options.iter().flat_map(words));
+    backup.push(format!("--tag={name}"));
+    backup.extend(set.copy_to.iter().map(|name| format!("--copy-to={name}")));
+    backup.push("--".to_owned());
+    backup.extend(set.paths.iter().cloned());
+    let mut lines = vec![backup];
+    let Some(policy) = set
+        .policy
+        .as_ref()
+        .and_then(|policy| config.policies.get(policy))
+    else {
+        return lines;
+    };
+    let first = std::iter::once(set.repository.as_ref());
+    for repository in first.chain(set.copy_to.iter().map(Some)) {
+        let repository = repository.iter().map(|name| format!("--repo={name}"));
+        let mut forget: Vec<String> = repository.collect();
+        forget.push("forget".to_owned());
+        forget.extend(policy.iter().flat_map(words));
+        forget.push(format!("--tag={name}"));
+        forget.push("--yes".to_owned());
+        if set.prune {
+            forget.push("--prune".to_owned());
+        }
+        lines.push(forget);
+    }
+    lines
+}
+
+/// Runs a command line. Shows an error, and returns its exit code; only an interruption is an error of this function.
+async fn run_line(line: &[String], context: &CommandContext) -> CommandResult {
+    let grammar = context.config.with_defaults((context.grammar)());
+    let words = std::iter::once("br").chain(line.iter().map(String::as_str));
+    let matches = grammar.try_get_matches_from(words);
+    let parsed = matches.and_then(|matches| {
+        let command = Command::from_arg_matches(&matches)?;
+        Ok((command, GlobalOptions::from_arg_matches(&matches)?))
+    });
+    let (command, parsed) = parsed.map_err(|error| {
+        let text = error.to_string();
+        let reason = text.lines().next().unwrap_or_default();
+        let message = reason.trim_start_matches("error: ").to_owned();
+        CommandError::usage(
+            message,
+            "correct the configuration file; `br run --dry-run` shows the command line",
+        )
+    })?;
+    let options = GlobalOptions {
+        repo: parsed.repo,
+        ..context.global_options().clone()
+    };
+    let own = context.for_line(options);
+    let kept = command.kept();
+    match Box::pin(super::run(command, &own)).await {
+        Ok(status) => Ok(status),
+        Err(error) => {
+            let error = match own.is_remote() {
+                Some(is_remote) => error.at_store(is_remote),
+                None => error,
+            };
+            let error = error.advised(kept);
+            if error.status == ExitStatus::Interrupted {
+                return Err(error);
+            }
+            context.output.console.error(&error);
+            Ok(error.status)
+        }
+    }
+}
+
+/// A command line as one would type it.
+fn shown(line: &[String]) -> String {
+    let words = line.iter().map(|word| {
+        let is_plain = |c: char| c.is_alphanumeric() || "-_=./:,@%+".contains(c);
+        if !word.is_empty() && word.chars().all(is_plain) {
+            word.clone()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    });
+    let words: Vec<String> = words.collect();
+    format::visible(&format!("br {}", words.join(" "))).into_owned()
+}

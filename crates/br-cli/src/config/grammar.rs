@@ -1,0 +1,259 @@
+//! The sections of a configuration file and their keys.
+//!
+//! [`Grammar`] takes the keys of commands from clap. Invariant: a key of a command's section is a long option of the command, with the same
+//! rules for its value.
+
+use clap::{Arg, ArgAction, Command, Parser};
+
+use super::document::{NAMED, Section, Setting, Value};
+use super::problem::Problem;
+use super::reference::SecretReference;
+use crate::storage::StorageArgs;
+
+/// A command line with the options of a store.
+#[derive(Debug, Parser)]
+#[command(no_binary_name = true, disable_help_flag = true)]
+pub(super) struct StoreLine {
+    #[command(flatten)]
+    pub(super) storage: StorageArgs,
+}
+
+/// The kind of a value.
+#[derive(Debug, Clone)]
+enum Kind {
+    Switch,
+    Text,
+    List,
+    Secret,
+    /// As the option of a command.
+    Option(Box<Arg>),
+}
+
+/// The sections and keys of a configuration file.
+pub(super) struct Grammar {
+    br: Command,
+}
+
+/// Options of `br forget` that are no part of a policy.
+const NO_POLICY: [&str; 9] = [
+    "dry-run", "yes", "prune", "force", "host", "path", "tag", "complete", "help",
+];
+/// Options of `br backup` that a set has another key for.
+const NO_SET: [&str; 9] = [
+    "copy-to",
+    "init",
+    "dry-run",
+    "stdin",
+    "stdin-name",
+    "copy-to-password-file",
+    "copy-to-password-command",
+    "copy-to-no-password",
+    "help",
+];
+/// Storage options that hold a secret or name one.
+const NO_STORE: [&str; 2] = ["secret-access-key", "secret-access-key-file"];
+
+impl Grammar {
+    pub(super) fn new(mut br: Command) -> Self {
+        br.build();
+        Self { br }
+    }
+
+    /// Checks a section, and removes the settings that have problems. False if the section itself is unknown.
+    pub(super) fn check(&self, section: &mut Section, problems: &mut Vec<Problem>) -> bool {
+        let Some(keys) = self.keys(&section.kind) else {
+            let known = self.sections();
+            let message = format!("unknown section `{}`", section.kind);
+            let hint = suggest(&section.kind, known.iter().map(String::as_str));
+            problems.push(Problem::new(&section.place, message, hint));
+            return false;
+        };
+        section.settings.retain_mut(|setting| {
+            let found = keys.iter().find(|(key, _)| *key == setting.key);
+            let problem = match found {
+                None => {
+                    let message = format!("unknown key `{}`", setting.key);
+                    let hint = suggest(&setting.key, keys.iter().map(|(key, _)| key.as_str()));
+                    Some(Problem::new(&setting.place, message, hint))
+                }
+                Some((_, kind)) => kind.check(setting),
+            };
+            let is_sound = problem.is_none();
+            problems.extend(problem);
+            is_sound
+        });
+        true
+    }
+
+    fn sections(&self) -> Vec<String> {
+        let commands = self
+            .br
+            .get_subcommands()
+            .filter(|one| is_with_defaults(one));
+        let commands = commands.map(|one| one.get_name().to_owned());
+        let others = NAMED.iter().chain(&["defaults"]);
+        commands
+            .chain(others.map(|&name| name.to_owned()))
+            .collect()
+    }
+
+    fn keys(&self, kind: &str) -> Option<Vec<(String, Kind)>> {
+        let own = |keys: &[(&str, Kind)]| -> Vec<(String, Kind)> {
+            let keys = keys.iter();
+            keys.map(|(key, kind)| ((*key).to_owned(), kind.clone()))
+                .collect()
+        };
+        let mut keys = match kind {
+            "defaults" => own(&[("repository", Kind::Text), ("cache-dir", Kind::Text)]),
+            "repositories" => own(&[
+                ("location", Kind::Text),
+                ("password", Kind::Secret),
+                ("secret-access-key", Kind::Secret),
+            ]),
+            "sets" => own(&[
+                ("paths", Kind::List),
+                ("repository", Kind::Text),
+                ("copy-to", Kind::List),
+                ("policy", Kind::Text),
+                ("prune", Kind::Switch),
+            ]),
+            _ => Vec::new(),
+        };
+        match kind {
+            "defaults" => {}
+            "repositories" => {
+                let store = <StoreLine as clap::CommandFactory>::command();
+                keys.extend(options(&store, true, &NO_STORE));
+            }
+            "policies" => keys.extend(options(self.command("forget")?, false, &NO_POLICY)),
+            "sets" => keys.extend(options(self.command("backup")?, false, &NO_SET)),
+            _ => keys = options(self.command(kind)?, false, &["help"]),
+        }
+        Some(keys)
+    }
+
+    fn command(&self, name: &str) -> Option<&Command> {
+        let mut commands = self.br.get_subcommands();
+        commands.find(|one| one.get_name() == name && is_with_defaults(one))
+    }
+}
+
+/// True for commands whose options can have defaults in a file.
+fn is_with_defaults(command: &Command) -> bool {
+    let name = command.get_name();
+    let is_other = matches!(
+        name,
+        "config" | "run" | "mo-br" | "link" | "completions" | "man" | "help"
+    );
+    !is_other && !command.is_hide_set() && !command.has_subcommands()
+}
+
+/// The long options of a command. `global`: those that all commands have.
+fn options(command: &Command, global: bool, without: &[&str]) -> Vec<(String, Kind)> {
+    let is_option = |arg: &&Arg| {
+        let long = arg.get_long().unwrap_or_default();
+        !long.is_empty()
+            && !without.contains(&long)
+            && arg.is_global_set() == global
+            && !arg.is_required_set()
+    };
+    let options = command.get_arguments().filter(is_option);
+    options
+        .map(|arg| {
+            let long = arg.get_long().unwrap_or_default().to_owned();
+            (long, Kind::Option(Box::new(arg.clone())))
+        })
+        .collect()
+}
+
+impl Kind {
+    fn check(&self, setting: &mut Setting) -> Option<Problem> {
+        let key = &setting.key;
+        let wants = |what: &str| {
+            let message = format!("`{key}` must be {what}");
+            let hint = format!("correct the value of `{key}`");
+            Some(Problem::new(&setting.place, message, hint))
+        };
+        match (self, &setting.value) {
+            (Self::Switch, Value::Switch(_))
+            | (Self::Text, Value::Text(_))
+            | (Self::List, Value::List(_)) => None,
+            (Self::List, Value::Text(text)) => {
+                setting.value = Value::List(vec![text.clone()]);
+                None
+            }
+            (Self::Secret, Value::Text(text)) if SecretReference::parse(text).is_some() => None,
+            (Self::Secret, _) => {
+                // The error does not repeat the value: it may be the secret.
+                let message = format!("`{key}` is no reference to a secret");
+                let hint = SecretReference::FORMS;
+                Some(Problem::new(&setting.place, message, hint))
+            }
+            (Self::Switch, _) => wants("true or false"),
+            (Self::Text, _) => wants("text in quotes"),
+            (Self::List, _) => wants("a list of text"),
+            (Self::Option(arg), _) => check_option(arg, setting),
+        }
+    }
+}
+
+/// Checks a value by the rules of the option.
+fn check_option(arg: &Arg, setting: &Setting) -> Option<Problem> {
+    let key = &setting.key;
+    let problem = |message: String| {
+        Problem::new(
+            &setting.place,
+            message,
+            format!("correct the value of `{key}`"),
+        )
+    };
+    let takes_list = matches!(arg.get_action(), ArgAction::Append);
+    match (arg.get_action().takes_values(), &setting.value) {
+        (false, Value::Switch(_)) => return None,
+        (false, _) => return Some(problem(format!("`{key}` must be true or false"))),
+        (true, Value::Switch(_)) => {
+            return Some(problem(format!(
+                "`{key}` must be text in quotes or a number"
+            )));
+        }
+        (true, Value::List(texts)) if !takes_list && texts.len() != 1 => {
+            return Some(problem(format!("`{key}` must be one value, not a list")));
+        }
+        _ => {}
+    }
+    let alone = Arg::new("value")
+        .long(key.clone())
+        .action(arg.get_action().clone())
+        .value_parser(arg.get_value_parser().clone())
+        .value_delimiter(arg.get_value_delimiter());
+    let line = Command::new("br")
+        .no_binary_name(true)
+        .disable_help_flag(true)
+        .arg(alone);
+    let words = setting
+        .value
+        .texts()
+        .iter()
+        .map(|text| format!("--{key}={text}"));
+    let error = line.try_get_matches_from(words).err()?;
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    let first = first.trim_start_matches("error: ");
+    let reason = first.split_once("': ").map_or(first, |(_, reason)| reason);
+    // The value of these options may be a secret in the wrong place.
+    let shown = match setting.value.texts() {
+        [text] if !matches!(&**key, "proxy" | "server-side-encryption") => format!("`{text}`"),
+        _ => "its value".to_owned(),
+    };
+    Some(problem(format!("`{key}` cannot be {shown}: {reason}")))
+}
+
+/// The most similar name, as a hint.
+fn suggest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let scored = known.map(|known| (strsim::jaro_winkler(name, known), known));
+    let best = scored.max_by(|(a, _), (b, _)| a.total_cmp(b));
+    match best {
+        Some((score, known)) if score > 0.75 => format!("write `{known}`, or remove it"),
+        _ => "remove it; `br help config` explains the sections and keys".to_owned(),
+    }
+}

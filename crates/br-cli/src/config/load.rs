@@ -1,0 +1,243 @@
+//! Finds the configuration files, reads them and merges them.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use clap::Command;
+
+use super::document::{Section, Setting, Value, parse};
+use super::grammar::Grammar;
+use super::problem::{Place, Problem};
+use super::reference::SecretReference;
+use super::settings::{BackupSet, Config, NamedRepository};
+use crate::environment::variable;
+
+/// Maximum length of a file.
+const MAX_LEN: u64 = 1 << 20;
+/// Permission bits that let the group or others change a file.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+/// The file that the environment names instead of the default ones.
+pub(crate) fn config_from_environment() -> Option<PathBuf> {
+    variable("BR_CONFIG").map(PathBuf::from)
+}
+
+/// The files that br reads if none is named.
+pub(crate) fn default_files() -> Vec<PathBuf> {
+    let system = Path::new("/etc/br");
+    let mut files = vec![system.join("br.toml")];
+    let parts = std::fs::read_dir(system.join("br.d")).into_iter().flatten();
+    let parts = parts.filter_map(|item| Some(item.ok()?.path()));
+    let mut parts: Vec<_> = parts
+        .filter(|path| path.extension().is_some_and(|end| end == "toml"))
+        .collect();
+    parts.sort();
+    files.extend(parts);
+    let xdg = variable("XDG_CONFIG_HOME").map(PathBuf::from);
+    let home = || std::env::home_dir().map(|home| home.join(".config"));
+    let folder = xdg.filter(|folder| folder.is_absolute()).or_else(home);
+    files.extend(folder.map(|folder| folder.join("br/br.toml")));
+    files
+}
+
+impl Config {
+    /// Reads the file that is named, or the default files that exist. Returns what is understood, and the problems.
+    pub(crate) fn load(named: Option<&Path>, br: Command) -> (Self, Vec<Problem>) {
+        let (files, is_named) = match named {
+            Some(file) => (vec![file.to_owned()], true),
+            None => (default_files(), false),
+        };
+        let mut problems = Vec::new();
+        let mut texts = Vec::new();
+        for file in files {
+            match read(&file) {
+                Ok(text) => texts.push((file, text)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !is_named => {}
+                Err(error) => {
+                    let place = Place { file, line: 0 };
+                    let message = format!("the configuration file cannot be read: {error}");
+                    let hint = "correct --config or BR_CONFIG, or the permissions of the file";
+                    problems.push(Problem::new(&place, message, hint));
+                }
+            }
+        }
+        if texts.is_empty() {
+            return (Self::default(), problems);
+        }
+        let grammar = Grammar::new(br);
+        let mut merged = Merged::default();
+        for (file, text) in &texts {
+            for mut section in parse(file, text, &mut problems) {
+                if grammar.check(&mut section, &mut problems) {
+                    merged.add(section);
+                }
+            }
+        }
+        let mut config = merged.into_config(&mut problems);
+        config.files = texts.into_iter().map(|(file, _)| file).collect();
+        config.check_names(&mut problems);
+        (config, problems)
+    }
+
+    /// Checks that the sections that a section names exist.
+    fn check_names(&self, problems: &mut Vec<Problem>) {
+        let mut missing = |place: &Place, kind: &str, name: &str| {
+            let message = format!("there is no section `[{kind}.{name}]`");
+            let hint = format!("add the section, or correct the name `{name}`");
+            problems.push(Problem::new(place, message, hint));
+        };
+        for set in self.sets.values() {
+            for name in set.repository.iter().chain(&set.copy_to) {
+                if !self.repositories.contains_key(name) {
+                    missing(&set.place, "repositories", name);
+                }
+            }
+            if let Some(policy) = &set.policy
+                && !self.policies.contains_key(policy)
+            {
+                missing(&set.place, "policies", policy);
+            }
+        }
+    }
+}
+
+/// Reads a file that only its owner can change.
+fn read(file: &Path) -> io::Result<String> {
+    let found = std::fs::metadata(file)?;
+    let is_own = found.uid() == 0 || found.uid() == rustix::process::geteuid().as_raw();
+    if found.is_file() && (found.mode() & WRITABLE_BY_OTHERS != 0 || !is_own) {
+        return Err(io::Error::other(
+            "other users can change it; `chmod go-w` prevents that, and it must belong to you or to root",
+        ));
+    }
+    if found.len() > MAX_LEN {
+        return Err(io::Error::other("it is larger than 1 MiB"));
+    }
+    std::fs::read_to_string(file)
+}
+
+/// The kind and the name of a section.
+type SectionName = (String, Option<String>);
+/// Where a section is first, and its settings by key.
+type SectionContent = (Place, BTreeMap<String, Setting>);
+
+/// Settings of all files by section. A later file takes precedence.
+#[derive(Debug, Default)]
+struct Merged(BTreeMap<SectionName, SectionContent>);
+
+impl Merged {
+    fn add(&mut self, section: Section) {
+        let place = section.place;
+        let new = || (place, BTreeMap::new());
+        let (_, settings) = self
+            .0
+            .entry((section.kind, section.name))
+            .or_insert_with(new);
+        for setting in section.settings {
+            settings.insert(setting.key.clone(), setting);
+        }
+    }
+
+    fn into_config(self, problems: &mut Vec<Problem>) -> Config {
+        let mut config = Config::default();
+        for ((kind, name), (place, mut settings)) in self.0 {
+            match (kind.as_str(), name) {
+                ("defaults", _) => {
+                    config.repository = settings.remove("repository");
+                    config.cache_dir = settings.remove("cache-dir");
+                }
+                ("repositories", Some(name)) => {
+                    let repository = repository(&name, place, settings);
+                    insert(&mut config.repositories, name, repository, problems);
+                }
+                ("policies", Some(name)) => {
+                    config
+                        .policies
+                        .insert(name, settings.into_values().collect());
+                }
+                ("sets", Some(name)) => {
+                    let set = set(&name, place, settings);
+                    insert(&mut config.sets, name, set, problems);
+                }
+                _ => {
+                    config
+                        .commands
+                        .insert(kind, settings.into_values().collect());
+                }
+            }
+        }
+        config
+    }
+}
+
+fn insert<T>(
+    all: &mut BTreeMap<String, T>,
+    name: String,
+    item: Result<T, Problem>,
+    problems: &mut Vec<Problem>,
+) {
+    match item {
+        Ok(item) => drop(all.insert(name, item)),
+        Err(problem) => problems.push(problem),
+    }
+}
+
+fn repository(
+    name: &str,
+    place: Place,
+    settings: BTreeMap<String, Setting>,
+) -> Result<NamedRepository, Problem> {
+    if name.is_empty() || name.contains(['/', ':', '\\']) || name.starts_with(['.', '-', '~']) {
+        let message = format!("`{name}` could be a location");
+        let hint = "give the repository a name without `/` and `:`, such as `main`";
+        return Err(Problem::new(&place, message, hint));
+    }
+    let text = |key: &str| settings.get(key)?.value.texts().first().cloned();
+    let reference = |key: &str| SecretReference::parse(&text(key)?);
+    let Some(location) = text("location") else {
+        let message = format!("the repository `{name}` has no location");
+        let hint = "add a line such as `location = \"/srv/backup\"`";
+        return Err(Problem::new(&place, message, hint));
+    };
+    Ok(NamedRepository {
+        location,
+        password: reference("password"),
+        secret_access_key: reference("secret-access-key"),
+        settings: settings.into_values().collect(),
+        place,
+    })
+}
+
+fn set(
+    name: &str,
+    place: Place,
+    mut settings: BTreeMap<String, Setting>,
+) -> Result<BackupSet, Problem> {
+    let all = settings.values().cloned().collect();
+    let mut take = |key: &str| settings.remove(key).map(|setting| setting.value);
+    let texts = |value: Option<Value>| value.map_or_else(Vec::new, |value| value.texts().to_vec());
+    let paths = texts(take("paths"));
+    let is_word = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    if paths.is_empty() || name.is_empty() || !name.chars().all(is_word) {
+        let (message, hint) = if paths.is_empty() {
+            let message = format!("the set `{name}` has no paths");
+            (message, "add a line such as `paths = [\"/home\"]`")
+        } else {
+            let message = format!("`{name}` is no name of a set, because backups get it as a tag");
+            (message, "use letters, digits, `-`, `_` and `.`")
+        };
+        return Err(Problem::new(&place, message, hint));
+    }
+    Ok(BackupSet {
+        paths,
+        repository: texts(take("repository")).into_iter().next(),
+        copy_to: texts(take("copy-to")),
+        policy: texts(take("policy")).into_iter().next(),
+        prune: take("prune") == Some(Value::Switch(true)),
+        options: settings.into_values().collect(),
+        settings: all,
+        place,
+    })
+}

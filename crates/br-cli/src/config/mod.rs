@@ -1,0 +1,20 @@
+//! Configuration files: `br.toml`.
+//!
+//! [`Config::load`] reads them. `document` turns the text of a file into settings, `grammar` knows the sections and their keys, `load` finds and
+//! merges the files, `settings` has the result, `reference` the references to secrets. Invariant: every setting is understood and has its place in a file, or is
+//! a [`Problem`].
+//!
+//! The keys of a command's section are the long options of the command, so the grammar comes from clap.
+
+mod document;
+mod grammar;
+mod load;
+mod problem;
+mod reference;
+mod settings;
+
+pub(crate) use document::{Setting, Value};
+pub(crate) use load::{config_from_environment, default_files};
+pub(crate) use problem::{Place, Problem};
+pub(crate) use reference::SecretReference;
+pub(crate) use settings::{BackupSet, Config, words};

@@ -1,0 +1,59 @@
+//! What is wrong with a configuration file, and where.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::error::CommandError;
+use crate::output::format;
+
+/// A place in a file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) file: PathBuf,
+    /// Counts from 1; 0 means the whole file.
+    pub(crate) line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = format::path(&self.file);
+        match self.line {
+            0 => write!(f, "{file}"),
+            line => write!(f, "{file}, line {line}"),
+        }
+    }
+}
+
+/// A mistake in a configuration file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) place: Place,
+    /// What is wrong, a lower-case fragment.
+    pub(crate) message: String,
+    /// What to do.
+    pub(crate) hint: String,
+}
+
+impl Problem {
+    pub(super) fn new(place: &Place, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            place: place.clone(),
+            message: message.into(),
+            hint: hint.into(),
+        }
+    }
+
+    /// The error for the first of several problems.
+    pub(crate) fn into_error(self, others: usize) -> CommandError {
+        let message = format!("{}: {}", self.place, self.message);
+        let hint = match others {
+            0 => self.hint,
+            _ => format!(
+                "{}; `br config check` lists all {} mistakes",
+                self.hint,
+                others + 1
+            ),
+        };
+        CommandError::usage(message, hint)
+    }
+}

@@ -1,0 +1,285 @@
+//! `br config`, `br run`, and the effect of configuration files on other commands.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::{Session, json};
+
+const MAIN: &str = r#"
+[repositories.main]
+location = "repository"
+password = "file:one"
+
+[repositories.offsite]
+location = "second"
+password = "command:echo two words"
+
+[defaults]
+repository = "main"
+
+[backup]
+exclude = ["*.tmp"]
+compression = 7
+
+[policies.standard]
+keep-last = 2
+
+[sets.docs]
+paths = ["docs"]
+copy-to = ["offsite"]
+policy = "standard"
+prune = true
+host = "h"
+"#;
+
+/// A session whose repository is named by configuration files only.
+fn session(text: &str) -> Session {
+    let mut session = Session::new();
+    session.br = session.br.clone().env("BR_REPOSITORY", "");
+    session.write(".config/br/br.toml", text);
+    session.write_secret("one", "first password\n");
+    session.write("docs/x.tmp", "x");
+    session
+}
+
+fn filled() -> Session {
+    let session = session(MAIN);
+    for name in ["main", "offsite"] {
+        session.run(["-r", name, "init"]).expect(0);
+    }
+    session
+}
+
+fn paths(session: &Session, arguments: &[&str]) -> Vec<String> {
+    let listed = session.br.run(arguments).expect(0).stdout;
+    listed.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn names_select_repositories_with_their_passwords() {
+    let session = filled();
+    let encrypted = session.run(["list", "--json"]).expect(0);
+    assert!(session.at("repository/br.json").exists(), "{encrypted}");
+    session.run(["backup", "docs", "--host", "h"]).expect(0);
+    assert!(!paths(&session, &["ls", "latest"]).contains(&"docs/x.tmp".to_owned()));
+    session.run(["-r", "main", "check"]).expect(0);
+    // The other repository has no backup yet.
+    session.run(["-r", "offsite", "show", "latest"]).expect(2);
+    session
+        .run(["copy", "--from", "main", "--to", "offsite"])
+        .expect(0);
+    session.run(["-r", "offsite", "show", "latest"]).expect(0);
+    let both = ["backup", "docs", "--host", "h", "--copy-to", "offsite"];
+    session.run(both).expect(0);
+    let listed = session.run(["-r", "offsite", "list", "--json"]).expect(0);
+    assert_eq!(json(&listed.stdout)["backups"].as_array().unwrap().len(), 2);
+    // A folder of the same name.
+    let folder = session.run(["-r", "./main", "list"]).expect(10);
+    assert!(folder.stderr.contains("main"), "{folder}");
+}
+
+#[test]
+fn command_line_and_environment_take_precedence() {
+    let session = filled();
+    let typed = ["backup", "docs", "--host", "h", "--exclude", "a.txt"];
+    session.run(typed).expect(0);
+    let listed = paths(&session, &["ls", "latest"]);
+    assert!(listed.contains(&"docs/x.tmp".to_owned()), "{listed:?}");
+    assert!(!listed.contains(&"docs/a.txt".to_owned()), "{listed:?}");
+    let offsite = session.br.clone().env("BR_REPOSITORY", "offsite");
+    offsite.run(["show", "latest"]).expect(2);
+    session.write_secret("wrong", "wrong\n");
+    session.run(["list", "--password-file", "wrong"]).expect(12);
+    let wrong = session.br.clone().env("BR_PASSWORD", "wrong");
+    wrong.run(["list"]).expect(12);
+    // Without the file, no repository is named.
+    session.run(["--config", "/dev/null", "list"]).expect(2);
+    session.write_secret("other.toml", "[defaults]\nrepository = \"second\"\n");
+    let other = session.br.clone().env("BR_CONFIG", "other.toml");
+    let password = ["list", "--password-command", "echo two words"];
+    other.run(password).expect(0);
+}
+
+#[test]
+fn run_backs_up_sets_and_applies_their_policies() {
+    let session = filled();
+    for number in 0..4 {
+        session.write("docs/a.txt", format!("version {number}"));
+        session.run(["run"]).expect(0);
+    }
+    // A backup without the tag of the set stays.
+    session.run(["backup", "docs", "--host", "h"]).expect(0);
+    session.run(["run", "docs"]).expect(0);
+    for (name, expected) in [("main", 3), ("offsite", 2)] {
+        let listed = session.run(["-r", name, "list", "--json"]).expect(0);
+        let listed = json(&listed.stdout);
+        assert_eq!(
+            listed["backups"].as_array().unwrap().len(),
+            expected,
+            "{name}"
+        );
+    }
+    let lines = paths(&session, &["run", "--dry-run"]);
+    assert_eq!(
+        lines,
+        [
+            "br backup --host=h --tag=docs --copy-to=offsite -- docs",
+            "br forget --keep-last=2 --tag=docs --yes --prune",
+            "br --repo=offsite forget --keep-last=2 --tag=docs --yes --prune",
+        ]
+    );
+    session.run(["run", "other"]).expect(2);
+    session.run(["-r", "main", "run"]).expect(2);
+}
+
+#[test]
+fn set_that_fails_does_not_keep_others_from_their_backup() {
+    let more = r#"
+[repositories.gone]
+location = "gone"
+
+[sets.a]
+paths = ["docs"]
+repository = "gone"
+policy = "standard"
+"#;
+    let session = session(&format!("{MAIN}{more}"));
+    for name in ["main", "offsite"] {
+        session.run(["-r", name, "init"]).expect(0);
+    }
+    let output = session.run(["run"]).expect(10);
+    assert!(output.stderr.contains("set a: br --repo=gone"), "{output}");
+    assert!(!output.stderr.contains("gone forget"), "{output}");
+    session.run(["show", "latest"]).expect(0);
+}
+
+#[test]
+fn mistakes_are_named_with_their_line() {
+    for (text, line, message, hint) in [
+        (
+            "[backup]\nexlude = [\"x\"]\n",
+            2,
+            "unknown key `exlude`",
+            "`exclude`",
+        ),
+        ("[bakcup]\n", 1, "unknown section `bakcup`", "`backup`"),
+        (
+            "[backup]\ncompression = 99\n",
+            2,
+            "`compression` cannot be `99`",
+            "compression",
+        ),
+        (
+            "[backup]\nexclude-caches = \"yes\"\n",
+            2,
+            "true or false",
+            "exclude-caches",
+        ),
+        (
+            "[repositories.main]\npassword = \"hunter2\"\n",
+            2,
+            "no reference",
+            "file:PATH",
+        ),
+        (
+            "[repositories.main]\npassword = \"env:P\"\n",
+            1,
+            "has no location",
+            "location",
+        ),
+        (
+            "[sets.a]\npaths = [\"x\"]\npolicy = \"p\"\n",
+            1,
+            "[policies.p]",
+            "add the section",
+        ),
+        ("[sets.a]\n", 1, "has no paths", "paths"),
+        (
+            "[policies.p]\nkeep-daily = \"many\"\n",
+            2,
+            "keep-daily",
+            "keep-daily",
+        ),
+        ("[backup]\nexclude = [\"a\"\n", 2, "", "syntax"),
+    ] {
+        let session = session(text);
+        let checked = session.run(["config", "check"]).expect(2);
+        let place = format!("br.toml, line {line}: ");
+        assert!(checked.stdout.contains(&place), "{text}: {checked}");
+        assert!(checked.stdout.contains(message), "{text}: {checked}");
+        assert!(checked.stdout.contains(hint), "{text}: {checked}");
+        assert!(!checked.stdout.contains("hunter2"), "{checked}");
+        // Every other command refuses the file, except those that do not need it.
+        let refused = session.run(["-r", "repository", "list"]).expect(2);
+        assert!(
+            refused.stderr.contains("br.toml, line "),
+            "{text}: {refused}"
+        );
+        assert!(!refused.stderr.contains("hunter2"), "{refused}");
+        session.run(["completions", "bash"]).expect(0);
+        let checked = session.run(["config", "check", "--json"]).expect(2);
+        let checked = json(&checked.stdout);
+        let mut mistakes = checked["mistakes"].as_array().unwrap().iter();
+        assert!(mistakes.any(|mistake| mistake["line"] == line), "{checked}");
+    }
+}
+
+#[test]
+fn secrets_that_are_missing_are_mistakes() {
+    for (reference, message) in [
+        ("file:nowhere", "cannot be read"),
+        ("env:NOT_SET", "NOT_SET"),
+        ("credential:br", "CREDENTIALS_DIRECTORY"),
+    ] {
+        let text = format!("[repositories.main]\nlocation = \"r\"\npassword = \"{reference}\"\n");
+        let session = session(&text);
+        let checked = session.run(["config", "check"]).expect(2);
+        assert!(checked.stdout.contains(message), "{checked}");
+        session.run(["-r", "main", "list"]).expect(12);
+    }
+    let text = "[repositories.main]\nlocation = \"r\"\npassword = \"credential:br\"\n";
+    let session = session(text);
+    session.write_secret("credentials/br", "third password\n");
+    let folder = session.at("credentials");
+    let br = session
+        .br
+        .clone()
+        .env("CREDENTIALS_DIRECTORY", folder.to_str().unwrap());
+    br.run(["config", "check"]).expect(0);
+    br.run(["-r", "main", "init"]).expect(0);
+    br.run(["-r", "main", "check"]).expect(0);
+}
+
+#[test]
+fn file_that_others_can_change_is_refused() {
+    let session = session(MAIN);
+    let file = session.at(".config/br/br.toml");
+    let mode = std::fs::Permissions::from_mode(0o666);
+    std::fs::set_permissions(file, mode).unwrap();
+    let refused = session.run(["list"]).expect(2);
+    assert!(
+        refused.stderr.contains("other users can change it"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn show_names_the_place_of_every_setting() {
+    let session = session(MAIN);
+    let shown = session.run(["config", "show"]).expect(0);
+    assert!(shown.stdout.contains("[repositories.main]"), "{shown}");
+    assert!(shown.stdout.contains("br.toml, line 14"), "{shown}");
+    let shown = session.run(["config", "show", "--json"]).expect(0);
+    let shown = json(&shown.stdout);
+    let settings = shown["settings"].as_array().unwrap();
+    let exclude = settings.iter().find(|one| one["key"] == "exclude").unwrap();
+    assert_eq!(exclude["section"], "backup");
+    assert_eq!(exclude["value"][0], "*.tmp");
+    assert_eq!(exclude["line"], 14);
+}
+
+#[test]
+fn mo_br_reads_no_configuration_file() {
+    let session = session("[backup]\nnonsense = 1\n");
+    session.run(["mo-br", "list"]).expect(10);
+    session.run(["list"]).expect(2);
+}
