@@ -17,6 +17,8 @@ use crate::source::{ContentReader, Details};
 
 /// Number of bytes per read of a file.
 const READ_LEN: usize = 1 << 20;
+/// Bytes that are read first if the length is unknown.
+const PROBE_LEN: u64 = 4095;
 /// Smaller files are not stored as deltas: that would take longer than it saves.
 const MIN_DELTA: usize = 32 << 10;
 /// Files with more bytes of holes than this get no SHA-256: hashing zeros would take longer than the backup.
@@ -183,11 +185,12 @@ impl<'a> Worker<'a> {
         let expected = file.size - holes;
         let known = known.filter(|_| self.shared.deltas.is_some());
         let previous = PreviousVersion::of(known);
-        // A stream does not know its length in advance.
+        // A stream does not know its length in advance. Most files of length 0 are really empty.
         let is_announced = file.size > 0;
-        let read = if !is_announced || expected > u64::from(self.shared.config.small_file) {
+        let read = if expected > u64::from(self.shared.config.small_file) {
             self.read_large(file, holes, &mut *reader, previous, Vec::new())?
         } else {
+            let expected = if is_announced { expected } else { PROBE_LEN };
             self.read_small(file, holes, expected, &mut *reader, previous)?
         };
         let data_len = match read {
