@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use br_core::engine::backup::BackupOptions;
-use br_core::engine::copy::{CopyOptions, CopyReport, copy};
+use br_core::engine::check::{CheckOptions, CheckReport, ReadData, check};
+use br_core::engine::copy::{CopyOptions, CopyReport, copy, repair};
 use br_core::engine::label::{self, LabelChange};
 use br_core::engine::restore::{RestoreOptions, restore};
 use br_core::model::{Backup, BackupId, Origin, OriginKind};
@@ -470,12 +471,7 @@ fn damaged_data_of_the_target_is_copied_again_only_if_it_is_verified() {
         for (from, to) in pairs() {
             let mut expected = fill(&from, [source(1)]);
             let _ = copy_all(&from, &to);
-            for key in to.keys().iter().filter(|key| key.starts_with("packs/")) {
-                let mut bytes = to.object(key).to_vec();
-                let middle = bytes.len() / 2;
-                bytes[middle] ^= 1;
-                to.set_object(key, Some(bytes));
-            }
+            damage(&to);
             expected.extend(fill(&from, [source(2)]));
             let options = options().with_verify_known(verify);
             let report = copy_with(&from, &to, &options).unwrap();
@@ -487,6 +483,99 @@ fn damaged_data_of_the_target_is_copied_again_only_if_it_is_verified() {
                 assert_copied("verified", &from, &to, &expected);
             }
         }
+    }
+}
+
+/// Changes a byte in the middle of every pack of the first backups.
+fn damage(repo: &TestRepo) {
+    for key in repo.keys().iter().filter(|key| key.starts_with("packs/")) {
+        let mut bytes = repo.object(key).to_vec();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        repo.set_object(key, Some(bytes));
+    }
+}
+
+fn check_all(repo: &TestRepo, repairs: bool) -> CheckReport {
+    let options = CheckOptions::default()
+        .with_data(ReadData::All)
+        .with_repair_index(repairs);
+    block_on(check(&repo.repository, &options, &repo.context)).unwrap()
+}
+
+#[test]
+fn damaged_repository_is_repaired_from_its_copies() {
+    for (original, copy) in pairs() {
+        // In both directions: the original from the copy, and the copy from the original.
+        for original_is_damaged in [true, false] {
+            let (original, copy) = (original.fork(31), copy.fork(32));
+            let expected = fill(&original, [source(1), source(2), source(3)]);
+            let _ = copy_all(&original, &copy);
+            let (damaged, other) = if original_is_damaged {
+                (&original, &copy)
+            } else {
+                (&copy, &original)
+            };
+            damage(damaged);
+            let lost = check_all(damaged, true);
+            assert!(!lost.is_sound());
+            let keys = other.keys();
+            let repaired = block_on(repair(
+                &damaged.repository,
+                &other.repository,
+                &damaged.context,
+            ));
+            let repaired = repaired.unwrap();
+            assert_eq!((repaired.compared, repaired.missing.len()), (3, 0));
+            assert!(repaired.damaged.is_empty(), "{:?}", repaired.damaged);
+            assert!(repaired.bytes_stored > 0);
+            assert_eq!(
+                other.keys(),
+                keys,
+                "nothing is recorded in the other repository"
+            );
+            let report = check_all(damaged, false);
+            assert!(report.is_sound(), "{:?}", report.findings);
+            let reopened = damaged.reopen(8);
+            // A prune keeps what was stored again.
+            let _ = reopened.prune().unwrap();
+            let again = reopened.reopen(9);
+            let expected = of_copies(&again, &expected);
+            assert_eq!(expected.len(), 3);
+            again.assert_holds("repaired", &expected);
+            assert!(check_all(&again, false).is_sound());
+            let second = block_on(repair(&again.repository, &other.repository, &again.context));
+            assert_eq!(
+                second.unwrap().bytes_stored,
+                0,
+                "there is nothing left to do"
+            );
+        }
+    }
+}
+
+#[test]
+fn backup_without_a_copy_stays_damaged_and_is_named() {
+    for (original, copy) in pairs() {
+        let _ = fill(&original, [source(1)]);
+        let _ = copy_all(&original, &copy);
+        let own = MemorySource::new().file("lone", noise(78, 40_000));
+        let id = *fill(&original, [own]).keys().next().unwrap();
+        damage(&original);
+        let _ = check_all(&original, true);
+        let repaired = block_on(repair(
+            &original.repository,
+            &copy.repository,
+            &original.context,
+        ));
+        assert_eq!(repaired.unwrap().missing, [id]);
+        let report = check_all(&original, false);
+        assert!(!report.is_sound());
+        assert!(
+            report.files.iter().all(|file| file.path == "lone"),
+            "{:?}",
+            report.files
+        );
     }
 }
 

@@ -104,6 +104,30 @@ fn current_slot_opens_when_removed_ones_are_put_back() {
     }
 }
 
+/// Symptom: a removed slot that was put back with its old time opened with an old master key, and every command was refused.
+#[test]
+fn removed_slot_that_is_older_than_the_current_one_does_not_lock_the_repository() {
+    let (repo, sources) = filled();
+    let first = slots(&repo);
+    let _ = rotate(&repo);
+    let new = slots(&repo);
+    // The current slot is stored again after the removed one, so the removed one is older.
+    for (key, bytes) in first.iter().chain(&new) {
+        if repo.keys().contains(key) {
+            repo.set_object(key, None);
+        }
+        repo.set_object(key, Some(bytes.clone()));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let own = open(&repo, FIRST).unwrap();
+    own.assert_holds("with the removed slot", &sources);
+    let report = check(&own);
+    let removed = first.keys().next().unwrap();
+    assert_eq!(findings(&report, removed).len(), 1);
+    let _ = add(&own, SECOND, "second").unwrap();
+    assert!(!slots(&own).contains_key(removed));
+}
+
 #[test]
 fn removed_key_that_is_put_back_under_another_name_is_reported() {
     let (repo, sources) = filled();

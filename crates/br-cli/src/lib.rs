@@ -33,7 +33,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser as _};
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::cli::Cli;
 use crate::config::Config;
@@ -107,7 +107,10 @@ fn read_command_line() -> Result<(Cli, Config, Arc<Console>), ExitStatus> {
         let grammar = || help::for_long_help(Cli::command());
         output::usage::print(error, &arguments, grammar)
     };
-    let mut cli = Cli::try_parse_from(&arguments).map_err(refused)?;
+    let typed = Cli::command()
+        .try_get_matches_from(&arguments)
+        .map_err(refused)?;
+    let mut cli = Cli::from_arg_matches(&typed).map_err(refused)?;
     let options = &cli.global;
     let console = Console::new(options.json, options.quiet, options.verbose);
     let shown = |error: CommandError| {
@@ -120,7 +123,7 @@ fn read_command_line() -> Result<(Cli, Config, Arc<Console>), ExitStatus> {
         config = load_config(&cli).map_err(shown)?;
     }
     if !config.commands.is_empty() {
-        let grammar = config.with_defaults(Cli::command());
+        let grammar = config.with_defaults(Cli::command(), &typed);
         let matches = grammar.try_get_matches_from(&arguments).map_err(refused)?;
         cli = Cli::from_arg_matches(&matches).map_err(refused)?;
     }

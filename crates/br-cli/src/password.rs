@@ -118,7 +118,7 @@ impl Password {
                 })?;
                 Ok(Self(secret))
             }
-            SecretReference::File(_) | SecretReference::Credential(_) => {
+            SecretReference::File(_) | SecretReference::Credential(_) | SecretReference::None => {
                 Err(refused("the secret is in no file", ONE_LINE))
             }
         }
@@ -187,8 +187,10 @@ impl Password {
             "run the command of {option} yourself: it must print only the password, on one line, and exit with 0"
         );
         let mut shell = Command::new("sh");
-        shell.arg("-c").arg(command).env_remove("BR_PASSWORD");
-        shell.env_remove("BR_FROM_PASSWORD");
+        shell.arg("-c").arg(command);
+        for name in OTHER_SECRETS {
+            shell.env_remove(name);
+        }
         shell.stdin(Stdio::inherit()).stderr(Stdio::inherit());
         let output = shell.output().map_err(|error| {
             refused("cannot run the password command", "br runs it with `sh`").because(&error)
@@ -209,6 +211,15 @@ impl Password {
         Ok(Self(secret))
     }
 }
+
+/// Variables of br with secrets, which a password command does not need.
+const OTHER_SECRETS: [&str; 5] = [
+    "BR_PASSWORD",
+    "BR_FROM_PASSWORD",
+    "BR_COPY_TO_PASSWORD",
+    "BR_S3_SECRET_ACCESS_KEY",
+    "BR_MATRIXONE_PASSWORD",
+];
 
 /// The rule for passwords.
 const ONE_LINE: &str = "a password is one line of text and must not be empty; br ignores a line break at the end and a byte \

@@ -93,7 +93,7 @@ fn command_line_and_environment_take_precedence() {
     wrong.run(["list"]).expect(12);
     // Without the file, no repository is named.
     session.run(["--config", "/dev/null", "list"]).expect(2);
-    session.write_secret("other.toml", "[defaults]\nrepository = \"second\"\n");
+    session.write_secret("other.toml", "[defaults]\nrepository = \"./second\"\n");
     let other = session.br.clone().env("BR_CONFIG", "other.toml");
     let password = ["list", "--password-command", "echo two words"];
     other.run(password).expect(0);
@@ -122,8 +122,8 @@ fn run_backs_up_sets_and_applies_their_policies() {
     assert_eq!(
         lines,
         [
-            "br backup --host=h --tag=docs --copy-to=offsite -- docs",
-            "br forget --keep-last=2 --tag=docs --yes --prune",
+            "br --repo=main backup --compression=7 '--exclude=*.tmp' --host=h --tag=docs --copy-to=offsite -- docs",
+            "br --repo=main forget --keep-last=2 --tag=docs --yes --prune",
             "br --repo=offsite forget --keep-last=2 --tag=docs --yes --prune",
         ]
     );
@@ -152,61 +152,107 @@ policy = "standard"
     session.run(["show", "latest"]).expect(0);
 }
 
+/// Files with a mistake: its line, a part of the message, and of the hint.
+const MISTAKES: &[(&str, usize, &str, &str)] = &[
+    (
+        "[backup]\nexlude = [\"x\"]\n",
+        2,
+        "unknown key `exlude`",
+        "`exclude`",
+    ),
+    ("[bakcup]\n", 1, "unknown section `bakcup`", "`backup`"),
+    (
+        "[backup]\ncompression = 99\n",
+        2,
+        "`compression` cannot be `99`",
+        "compression",
+    ),
+    (
+        "[backup]\nexclude-caches = \"yes\"\n",
+        2,
+        "true or false",
+        "exclude-caches",
+    ),
+    (
+        "[repositories.main]\npassword = \"hunter2\"\n",
+        2,
+        "no reference",
+        "file:PATH",
+    ),
+    (
+        "[repositories.main]\npassword = \"env:P\"\n",
+        1,
+        "has no location",
+        "location",
+    ),
+    (
+        "[sets.a]\npaths = [\"x\"]\npolicy = \"p\"\n",
+        3,
+        "[policies.p]",
+        "add the section",
+    ),
+    ("[sets.a]\n", 1, "has no paths", "paths"),
+    (
+        "[sets.a]\npaths = [\"x\"]\n",
+        1,
+        "has no repository",
+        "[defaults]",
+    ),
+    (
+        "[defaults]\nrepository = \"mian\"\n",
+        2,
+        "[repositories.mian]",
+        "./NAME",
+    ),
+    (
+        "[backup]\ncopy-to = [\"gone\"]\n",
+        2,
+        "[repositories.gone]",
+        "./NAME",
+    ),
+    ("[policies.p]\nmin = 3\n", 2, "no rule", "keep-daily"),
+    (
+        "[backup]\ndry-run = true\n",
+        2,
+        "unknown key `dry-run`",
+        "remove it",
+    ),
+    (
+        "[check]\nread-data = true\nread-data-subset = \"1%\"\n",
+        3,
+        "contradict",
+        "remove one",
+    ),
+    (
+        "[repositories.m]\nlocation = \"~/r\"\n",
+        2,
+        "does not replace",
+        "whole path",
+    ),
+    (
+        "[repositories.m]\nlocation = \"s3://user:hunter2@bucket/x\"\n",
+        2,
+        "has a key",
+        "secret-access-key",
+    ),
+    (
+        "[policies.p]\nkeep-daily = \"many\"\n",
+        2,
+        "keep-daily",
+        "keep-daily",
+    ),
+    ("[backup]\nexclude = [\"a\"\n", 2, "", "syntax"),
+];
+
 #[test]
 fn mistakes_are_named_with_their_line() {
-    for (text, line, message, hint) in [
-        (
-            "[backup]\nexlude = [\"x\"]\n",
-            2,
-            "unknown key `exlude`",
-            "`exclude`",
-        ),
-        ("[bakcup]\n", 1, "unknown section `bakcup`", "`backup`"),
-        (
-            "[backup]\ncompression = 99\n",
-            2,
-            "`compression` cannot be `99`",
-            "compression",
-        ),
-        (
-            "[backup]\nexclude-caches = \"yes\"\n",
-            2,
-            "true or false",
-            "exclude-caches",
-        ),
-        (
-            "[repositories.main]\npassword = \"hunter2\"\n",
-            2,
-            "no reference",
-            "file:PATH",
-        ),
-        (
-            "[repositories.main]\npassword = \"env:P\"\n",
-            1,
-            "has no location",
-            "location",
-        ),
-        (
-            "[sets.a]\npaths = [\"x\"]\npolicy = \"p\"\n",
-            1,
-            "[policies.p]",
-            "add the section",
-        ),
-        ("[sets.a]\n", 1, "has no paths", "paths"),
-        (
-            "[policies.p]\nkeep-daily = \"many\"\n",
-            2,
-            "keep-daily",
-            "keep-daily",
-        ),
-        ("[backup]\nexclude = [\"a\"\n", 2, "", "syntax"),
-    ] {
+    for (text, line, message, hint) in MISTAKES {
         let session = session(text);
         let checked = session.run(["config", "check"]).expect(2);
         let place = format!("br.toml, line {line}: ");
         assert!(checked.stdout.contains(&place), "{text}: {checked}");
-        assert!(checked.stdout.contains(message), "{text}: {checked}");
-        assert!(checked.stdout.contains(hint), "{text}: {checked}");
+        assert!(checked.stdout.contains(*message), "{text}: {checked}");
+        assert!(checked.stdout.contains(*hint), "{text}: {checked}");
         assert!(!checked.stdout.contains("hunter2"), "{checked}");
         // Every other command refuses the file, except those that do not need it.
         let refused = session.run(["-r", "repository", "list"]).expect(2);
@@ -219,7 +265,10 @@ fn mistakes_are_named_with_their_line() {
         let checked = session.run(["config", "check", "--json"]).expect(2);
         let checked = json(&checked.stdout);
         let mut mistakes = checked["mistakes"].as_array().unwrap().iter();
-        assert!(mistakes.any(|mistake| mistake["line"] == line), "{checked}");
+        assert!(
+            mistakes.any(|mistake| mistake["line"] == *line),
+            "{checked}"
+        );
     }
 }
 
@@ -249,17 +298,94 @@ fn secrets_that_are_missing_are_mistakes() {
     br.run(["-r", "main", "check"]).expect(0);
 }
 
+/// Symptom: a default that excludes a typed option took its place, and the command did less than was typed.
+#[test]
+fn typed_option_switches_off_defaults_that_contradict_it() {
+    let text = format!("{MAIN}\n[check]\nread-data-subset = \"1%\"\n");
+    let session = session(&text);
+    session.run(["init"]).expect(0);
+    for number in 0..3 {
+        session.write("docs/a.txt", format!("version {number}"));
+        session.run(["backup", "docs"]).expect(0);
+    }
+    let checked = session.run(["check", "--read-data", "--json"]).expect(0);
+    let checked = json(&checked.stdout);
+    assert_eq!(checked["packs_read"], checked["packs"], "{checked}");
+}
+
+/// Symptom: `br run` backed up into the repository of BR_REPOSITORY, and deleted backups there.
+#[test]
+fn run_uses_only_the_repositories_and_passwords_of_its_sets() {
+    let session = filled();
+    session
+        .run(["--config", "/dev/null", "-r", "other", "init"])
+        .expect(0);
+    let br = session.br.clone().env("BR_REPOSITORY", "other");
+    let br = br.env("BR_PASSWORD", "first password");
+    br.run(["run"]).expect(0);
+    assert!(!session.at("other/manifests").exists());
+    for name in ["main", "offsite"] {
+        session.run(["-r", name, "show", "latest"]).expect(0);
+    }
+}
+
+#[test]
+fn setting_of_a_set_replaces_that_of_the_command() {
+    let text = MAIN.replace("host = \"h\"", "host = \"h\"\nexclude = []");
+    let session = session(&text);
+    for name in ["main", "offsite"] {
+        session.run(["-r", name, "init"]).expect(0);
+    }
+    session.run(["run"]).expect(0);
+    assert!(paths(&session, &["ls", "latest"]).contains(&"docs/x.tmp".to_owned()));
+}
+
+#[test]
+fn repository_without_a_password_gets_backups_of_an_encrypted_one_only_if_its_section_says_so() {
+    for (password, expected) in [("", 3), ("password = \"none\"\n", 0)] {
+        let text = format!("{MAIN}\n[repositories.plain]\nlocation = \"plain\"\n{password}");
+        let session = session(&text.replace("copy-to = [\"offsite\"]", "copy-to = [\"plain\"]"));
+        session.run(["-r", "main", "init"]).expect(0);
+        session
+            .run(["--config", "/dev/null", "-r", "plain", "init"])
+            .expect(0);
+        let output = session.run(["run"]);
+        assert_eq!(output.code, Some(expected), "{password}: {output}");
+    }
+}
+
+#[test]
+fn file_that_is_no_regular_file_is_refused_at_once() {
+    let session = session(MAIN);
+    let file = session.at(".config/br/br.toml");
+    std::fs::remove_file(&file).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&file).status();
+    assert!(made.unwrap().success());
+    for arguments in [
+        &["list"][..],
+        &["config", "check"],
+        &["--config", "/dev/zero", "list"],
+    ] {
+        let refused = session.br.run(arguments).expect(2);
+        let text = format!("{}{}", refused.stdout, refused.stderr);
+        assert!(text.contains("not a regular file"), "{refused}");
+    }
+}
+
 #[test]
 fn file_that_others_can_change_is_refused() {
     let session = session(MAIN);
     let file = session.at(".config/br/br.toml");
     let mode = std::fs::Permissions::from_mode(0o666);
-    std::fs::set_permissions(file, mode).unwrap();
+    std::fs::set_permissions(&file, mode).unwrap();
     let refused = session.run(["list"]).expect(2);
-    assert!(
-        refused.stderr.contains("other users can change it"),
-        "{refused}"
-    );
+    assert!(refused.stderr.contains("other users can"), "{refused}");
+    let mode = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(&file, mode).unwrap();
+    session.run(["config", "check"]).expect(0);
+    let mode = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(file.parent().unwrap(), mode).unwrap();
+    session.run(["list"]).expect(2);
 }
 
 #[test]

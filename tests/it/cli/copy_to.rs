@@ -173,8 +173,9 @@ fn damage_of_the_first_repository_does_not_keep_others_from_the_backup() {
     damage(&session, "repository");
     // A repository that has no data yet.
     let to = ["--copy-to", "third", "--init"];
-    let backup = session.br.run(BACKUP.iter().chain(&to)).expect(0);
+    let backup = session.br.run(BACKUP.iter().chain(&to)).expect(3);
     assert!(backup.stderr.contains("reads the files again"), "{backup}");
+    assert!(backup.stderr.contains("repository is damaged"), "{backup}");
     session.assert_restores("third");
     let listed = session.copies("third");
     assert_eq!(listed.len(), 1);

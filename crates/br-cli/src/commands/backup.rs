@@ -197,8 +197,8 @@ pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
     let copies = targets
         .copy(&repository, &report.backup, mode, again, context)
         .await?;
-    let status = copy_to::partial(&repository, &copies, args.dry_run, context)?;
-    print(&args, &report, copies, seconds, context)?;
+    let status = copies.status(&repository, args.dry_run, context);
+    print(&args, &report, copies.outcomes, seconds, context)?;
     if report.backup.is_complete() {
         return Ok(status);
     }

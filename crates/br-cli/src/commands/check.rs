@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use br_core::engine::check::{CheckOptions, CheckReport, Finding, ReadData, Severity};
-use br_core::{BackupSelector, Error, ErrorKind, LogHead};
+use br_core::engine::check::{self, CheckOptions, CheckReport, Finding, ReadData, Severity};
+use br_core::engine::copy;
+use br_core::{BackupSelector, Error, ErrorKind, LogHead, Repository};
 use clap::Args;
 
+use super::source_repository::SourceArgs;
 use super::which::FilterArgs;
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
@@ -26,7 +28,8 @@ const EXAMPLES: &str = "\
   br check --read-data                  # read and verify every byte
   br check --read-data-subset 10%       # verify a random tenth, for example every night
   br check latest --read-data           # verify the data of one backup
-  br check --repair-index --read-data   # drop unreadable data; then back up the same data again";
+  br check --repair-index --read-data   # drop unreadable data; then back up the same data again
+  br check --read-data --repair-from s3://bucket/copies   # take damaged data from a copy";
 
 /// Verify the repository, and optionally repair it
 ///
@@ -76,11 +79,21 @@ pub(crate) struct CheckArgs {
     #[arg(long)]
     repair_log: bool,
 
+    /// Store damaged and missing data again, from a repository with copies of the backups
+    ///
+    /// br checks the repository as with --repair-index, takes the data that was lost from the other repository (see `br copy`), and checks again. With --read-data it
+    /// finds all damage, otherwise only missing packs.
+    #[arg(long, value_name = "URL|PATH")]
+    repair_from: Option<String>,
+
     /// Fail if the repository lacks this entry of its log, as `br export-head` printed it
     ///
     /// This detects that backups were removed from the storage, or that an old copy of the repository took its place.
     #[arg(long, value_name = "NUMBER/DIGEST")]
     expect: Option<LogHead>,
+
+    #[command(flatten)]
+    source: SourceArgs,
 
     // Must be the last field: its heading applies to all options that follow.
     #[command(flatten)]
@@ -143,11 +156,15 @@ pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandRes
         .with_record_proof(!args.no_record)
         .with_repair_index(args.repair_index)
         .with_repair_log(args.repair_log);
-    let reporter = Arc::new(context.reporter());
-    let (engine, guard) = context.engine_with(&reporter);
-    let report = br_core::engine::check::check(&repository, &options, &engine).await;
-    drop(guard);
-    let report = report.map_err(advise)?;
+    let report = match &args.repair_from {
+        None => check(&repository, &options, context).await?,
+        Some(from) => {
+            let other = args.source.open("--repair-from", from, context).await?;
+            let options = options.clone().with_repair_index(true);
+            let report = check(&repository, &options, context).await?;
+            repair(&repository, &other, report, &options, context).await?
+        }
+    };
     let output = &context.output;
     if output.is_json() {
         output.document(&Summary::new(CheckSummary::from(&report)))?;
@@ -157,9 +174,54 @@ pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandRes
     if report.is_sound() {
         return Ok(ExitStatus::Ok);
     }
-    let repaired = options.repair_index && data != ReadData::None;
+    let repairs = options.repair_index || args.repair_from.is_some();
+    let repaired = repairs && data != ReadData::None;
     output.console.hint(way_on(&report, repaired));
     Ok(ExitStatus::Damaged)
+}
+
+async fn check(
+    repository: &Repository,
+    options: &CheckOptions,
+    context: &CommandContext,
+) -> Result<CheckReport, CommandError> {
+    let reporter = Arc::new(context.reporter());
+    let (engine, _guard) = context.engine_with(&reporter);
+    let report = check::check(repository, options, &engine).await;
+    report.map_err(advise)
+}
+
+/// Stores damaged data again from another repository, and checks again.
+async fn repair(
+    repository: &Repository,
+    other: &Repository,
+    first: CheckReport,
+    options: &CheckOptions,
+    context: &CommandContext,
+) -> Result<CheckReport, CommandError> {
+    if first.is_sound() {
+        return Ok(first);
+    }
+    let reporter = Arc::new(context.reporter());
+    let (engine, guard) = context.engine_with(&reporter);
+    let repaired = copy::repair(repository, other, &engine).await;
+    drop(guard);
+    let repaired = repaired?;
+    let mut report = check(repository, options, context).await?;
+    let mut steps = first.repaired;
+    steps.push(format!(
+        "{} of data were stored again from {}",
+        format::size(repaired.bytes_added),
+        other.location()
+    ));
+    steps.append(&mut report.repaired);
+    report.repaired = steps;
+    if !repaired.missing.is_empty() {
+        let many = format::counted(repaired.missing.len() as u64, "backup", "backups");
+        let console = &context.output.console;
+        console.note(&format!("{} has no copy of {many}", other.location()));
+    }
+    Ok(report)
 }
 
 /// The hint for damage; `repaired` means that this run dropped the data that it could not read.

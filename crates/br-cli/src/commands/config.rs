@@ -4,7 +4,8 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::config::{
-    Config, Place, Problem, SecretReference, Setting, Value, config_from_environment, default_files,
+    Config, Place, Problem, SecretReference, Setting, Value, config_from_environment,
+    default_files, place_of,
 };
 use crate::context::CommandContext;
 use crate::environment::{environment, variable};
@@ -235,11 +236,15 @@ struct MistakeJson {
 
 fn check(config: &Config, mut problems: Vec<Problem>, context: &CommandContext) -> CommandResult {
     for repository in config.repositories.values() {
-        let references = repository
-            .password
-            .iter()
-            .chain(&repository.secret_access_key);
-        problems.extend(references.filter_map(|one| missing(one, &repository.place, context)));
+        let references = [
+            ("password", &repository.password),
+            ("secret-access-key", &repository.secret_access_key),
+        ];
+        for (key, reference) in references {
+            let place = place_of(&repository.settings, key).unwrap_or(&repository.place);
+            let reference = reference.as_ref();
+            problems.extend(reference.and_then(|one| missing(one, place, context)));
+        }
     }
     problems.sort_by(|one, other| one.place.cmp(&other.place));
     let output = &context.output;

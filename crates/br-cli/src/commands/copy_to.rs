@@ -13,7 +13,7 @@ use clap::Args;
 
 use crate::context::CommandContext;
 use crate::create::Init;
-use crate::error::{CommandError, CommandResult};
+use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
 use crate::output::format;
 use crate::output::json::CopyJson;
@@ -81,6 +81,15 @@ pub(super) struct Targets {
     outcomes: Vec<CopyJson>,
 }
 
+/// What happened to the copies of a backup.
+#[derive(Debug)]
+pub(super) struct Copies {
+    /// Each repository except the one with the backup.
+    pub(super) outcomes: Vec<CopyJson>,
+    /// The new backup could not be read from the repository that has it.
+    source_is_damaged: bool,
+}
+
 /// A repository, and the password that opens it.
 #[derive(Debug)]
 struct Target {
@@ -124,7 +133,7 @@ impl Targets {
                 return Err(CommandError::usage(message, hint));
             }
             let password = match &given {
-                None if args.copy_to_no_password => None,
+                None if args.copy_to_no_password || place.has_no_password() => None,
                 None => context.own_password(&place)?.or_else(|| inherited.clone()),
                 given => given.clone(),
             };
@@ -209,7 +218,8 @@ impl Targets {
         mode: CopyMode,
         again: impl AsyncFn(&Repository) -> Result<BackupReport, CommandError>,
         context: &CommandContext,
-    ) -> Result<Vec<CopyJson>, CommandError> {
+    ) -> Result<Copies, CommandError> {
+        let mut source_is_damaged = false;
         let at = self.outcomes.len();
         drop(self.targets.remove(at));
         let init = Init::for_copy(mode.init, source);
@@ -218,6 +228,7 @@ impl Targets {
                 Ok(_) if mode.dry_run => Ok(Stored::default()),
                 Ok(target) => match copy_one(source, &target, backup, mode, context).await {
                     Err(error) if error.status == ExitStatus::Damaged => {
+                        source_is_damaged = true;
                         context.output.console.warning(&format!(
                             "the new backup cannot be copied to {}: {}; br reads the files again",
                             target.location(),
@@ -235,7 +246,10 @@ impl Targets {
                 Ok(stored) => self.note(Ok(&stored), context),
             }
         }
-        Ok(self.outcomes)
+        Ok(Copies {
+            outcomes: self.outcomes,
+            source_is_damaged,
+        })
     }
 
     fn note(&mut self, outcome: Result<&Stored, &CommandError>, context: &CommandContext) {
@@ -338,27 +352,39 @@ pub(super) fn fields(copies: &[CopyJson]) -> Vec<(&'static str, String)> {
     done.map(line).collect()
 }
 
-/// The result of a backup that some of the repositories did not get.
-pub(super) fn partial(
-    source: &Repository,
-    copies: &[CopyJson],
-    dry_run: bool,
-    context: &CommandContext,
-) -> CommandResult {
-    let Some(failed) = copies.iter().find(|copy| copy.error.is_some()) else {
-        return Ok(ExitStatus::Ok);
-    };
-    if !dry_run {
-        let password = if source.is_encrypted() {
-            " --from-password-file FILE"
+impl Copies {
+    /// The exit status. Says what to do if it is not success.
+    pub(super) fn status(
+        &self,
+        source: &Repository,
+        dry_run: bool,
+        context: &CommandContext,
+    ) -> ExitStatus {
+        let console = &context.output.console;
+        let failed = self.outcomes.iter().find(|copy| copy.error.is_some());
+        if self.source_is_damaged {
+            console.warning(&format!(
+                "data in {} is damaged: the new backup there cannot be restored completely",
+                source.location()
+            ));
+            console.hint("`br check --read-data` names the damage and records it; the next backup stores this data again");
+        }
+        if let (Some(failed), false) = (failed, dry_run) {
+            let password = if source.is_encrypted() {
+                " --from-password-file FILE"
+            } else {
+                ""
+            };
+            console.hint(&format!(
+                "when the cause is fixed, `br copy --from {}{password} --to {}` copies the backup; the next `br backup` stores only its own backup",
+                source.location(),
+                failed.location
+            ));
+        }
+        if failed.is_some() || self.source_is_damaged {
+            ExitStatus::Partial
         } else {
-            ""
-        };
-        context.output.console.hint(&format!(
-            "when the cause is fixed, `br copy --from {}{password} --to {}` copies the backup; the next `br backup` stores only its own backup",
-            source.location(),
-            failed.location
-        ));
+            ExitStatus::Ok
+        }
     }
-    Ok(ExitStatus::Partial)
 }

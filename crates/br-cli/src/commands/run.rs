@@ -6,7 +6,7 @@
 use clap::{Args, FromArgMatches as _};
 
 use super::Command;
-use crate::config::{BackupSet, Config, words};
+use crate::config::{BackupSet, Config, Setting, words};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
@@ -23,8 +23,8 @@ const EXAMPLES: &str = "\
 
 /// Back up the sets of the configuration files
 ///
-/// br backs up the paths of each set into its repositories, with the name of the set as a tag, and then deletes the backups with this tag that the policy of
-/// the set does not keep. After a failure br goes on with the next set, and ends with the exit code of the first failure.
+/// br backs up the paths of each set into its repositories, with the name of the set as a tag. Then it applies the policy of the set to the backups with this tag, in each
+/// repository; with `prune`, it also frees the space. If the backup fails, br does not apply the policy and goes on with the next set. The exit code is that of the first failure.
 /// `br help config` explains the files.
 #[derive(Debug, Args)]
 #[command(
@@ -66,11 +66,12 @@ pub(crate) async fn run(args: &RunArgs, context: &CommandContext) -> CommandResu
                 .output
                 .console
                 .note(&format!("set {name}: {}", shown(&line)));
-            let status = run_line(&line, context).await?;
+            let status = run_line(name, &line, context).await?;
             if first == ExitStatus::Ok {
                 first = status;
             }
-            if !matches!(status, ExitStatus::Ok | ExitStatus::Partial) {
+            let is_done = matches!(status, ExitStatus::Ok | ExitStatus::Partial);
+            if line.is_backup && !is_done {
                 break;
             }
         }
@@ -105,17 +106,38 @@ fn chosen<'c>(
     names.iter().map(find).collect()
 }
 
-/// The command lines of a set, without the name of the program.
-fn lines_of(name: &str, set: &BackupSet, config: &Config) -> Vec<Vec<String>> {
-    let repository = set.repository.iter().map(|name| format!("--repo={name}"));
-    let mut backup: Vec<String> = repository.collect();
-    backup.push("backup".to_owned());
-    backup.extend(set.options.iter().flat_map(words));
+/// A command line of a set.
+struct Line {
+    /// The words without the name of the program.
+    words: Vec<String>,
+    is_backup: bool,
+}
+
+/// The command lines of a set.
+fn lines_of(name: &str, set: &BackupSet, config: &Config) -> Vec<Line> {
+    // Not that of the environment, which is for other commands.
+    let own = set
+        .repository
+        .clone()
+        .or_else(|| config.default_repository());
+    let own = own.unwrap_or_default();
+    let mut backup = vec![format!("--repo={own}"), "backup".to_owned()];
+    // The options of the set replace those of the section `[backup]`.
+    let of_backup = config.commands.get("backup").into_iter().flatten();
+    let is_replaced = |one: &&Setting| {
+        let keys = set.settings.iter().map(|setting| &setting.key);
+        keys.into_iter().any(|key| *key == one.key)
+    };
+    let of_backup = of_backup.filter(|one| !is_replaced(one));
+    backup.extend(of_backup.chain(&set.options).flat_map(words));
     backup.push(format!("--tag={name}"));
     backup.extend(set.copy_to.iter().map(|name| format!("--copy-to={name}")));
     backup.push("--".to_owned());
     backup.extend(set.paths.iter().cloned());
-    let mut lines = vec![backup];
+    let mut lines = vec![Line {
+        words: backup,
+        is_backup: true,
+    }];
     let Some(policy) = set
         .policy
         .as_ref()
@@ -123,26 +145,27 @@ fn lines_of(name: &str, set: &BackupSet, config: &Config) -> Vec<Vec<String>> {
     else {
         return lines;
     };
-    let first = std::iter::once(set.repository.as_ref());
-    for repository in first.chain(set.copy_to.iter().map(Some)) {
-        let repository = repository.iter().map(|name| format!("--repo={name}"));
-        let mut forget: Vec<String> = repository.collect();
-        forget.push("forget".to_owned());
+    for repository in std::iter::once(&own).chain(&set.copy_to) {
+        let mut forget = vec![format!("--repo={repository}"), "forget".to_owned()];
         forget.extend(policy.iter().flat_map(words));
         forget.push(format!("--tag={name}"));
         forget.push("--yes".to_owned());
         if set.prune {
             forget.push("--prune".to_owned());
         }
-        lines.push(forget);
+        lines.push(Line {
+            words: forget,
+            is_backup: false,
+        });
     }
     lines
 }
 
 /// Runs a command line. Shows an error, and returns its exit code; only an interruption is an error of this function.
-async fn run_line(line: &[String], context: &CommandContext) -> CommandResult {
-    let grammar = context.config.with_defaults((context.grammar)());
-    let words = std::iter::once("br").chain(line.iter().map(String::as_str));
+async fn run_line(set: &str, line: &Line, context: &CommandContext) -> CommandResult {
+    // Without the defaults of the files: the line of a backup has them, and those of `br forget` would add rules to the policy.
+    let grammar = (context.grammar)();
+    let words = std::iter::once("br").chain(line.words.iter().map(String::as_str));
     let matches = grammar.try_get_matches_from(words);
     let parsed = matches.and_then(|matches| {
         let command = Command::from_arg_matches(&matches)?;
@@ -161,7 +184,7 @@ async fn run_line(line: &[String], context: &CommandContext) -> CommandResult {
         repo: parsed.repo,
         ..context.global_options().clone()
     };
-    let own = context.for_line(options);
+    let own = context.for_set(options);
     let kept = command.kept();
     match Box::pin(super::run(command, &own)).await {
         Ok(status) => Ok(status),
@@ -174,6 +197,7 @@ async fn run_line(line: &[String], context: &CommandContext) -> CommandResult {
             if error.status == ExitStatus::Interrupted {
                 return Err(error);
             }
+            let error = error.in_file(&format!("set {set}"));
             context.output.console.error(&error);
             Ok(error.status)
         }
@@ -181,8 +205,8 @@ async fn run_line(line: &[String], context: &CommandContext) -> CommandResult {
 }
 
 /// A command line as one would type it.
-fn shown(line: &[String]) -> String {
-    let words = line.iter().map(|word| {
+fn shown(line: &Line) -> String {
+    let words = line.words.iter().map(|word| {
         let is_plain = |c: char| c.is_alphanumeric() || "-_=./:,@%+".contains(c);
         if !word.is_empty() && word.chars().all(is_plain) {
             word.clone()

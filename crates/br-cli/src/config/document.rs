@@ -50,7 +50,7 @@ impl Value {
 
     fn read(value: &DeValue<'_>) -> Option<Self> {
         let text = |value: &DeValue<'_>| match value {
-            DeValue::String(text) => Some(text.to_string()),
+            DeValue::String(text) => Some(text.to_string()).filter(|text| !text.contains('\0')),
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
                 .ok()
                 .map(|number| number.to_string()),
@@ -70,7 +70,8 @@ impl Value {
 
 /// Reads the sections of a file.
 pub(super) fn parse(file: &Path, text: &str, problems: &mut Vec<Problem>) -> Vec<Section> {
-    let line_of = |at: usize| 1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count();
+    let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
+    let line_of = |at: usize| 1 + ends.partition_point(|end| *end < at);
     let place_at = |at: usize| Place {
         file: file.to_owned(),
         line: line_of(at),

@@ -8,6 +8,7 @@ use clap::{Arg, ArgAction, Command, Parser};
 use super::document::{NAMED, Section, Setting, Value};
 use super::problem::Problem;
 use super::reference::SecretReference;
+use super::settings::{contradict, find};
 use crate::storage::StorageArgs;
 
 /// A command line with the options of a store.
@@ -34,22 +35,24 @@ pub(super) struct Grammar {
     br: Command,
 }
 
+/// Maximum number of mistakes that are explained.
+const MAX_PROBLEMS: usize = 200;
+/// Options that a user must type: a forgotten setting would change what the command does, or answer its question.
+const NO_DEFAULT: [&str; 7] = [
+    "dry-run",
+    "yes",
+    "force",
+    "init",
+    "stdin",
+    "repair-log",
+    "help",
+];
 /// Options of `br forget` that are no part of a policy.
 const NO_POLICY: [&str; 9] = [
     "dry-run", "yes", "prune", "force", "host", "path", "tag", "complete", "help",
 ];
 /// Options of `br backup` that a set has another key for.
-const NO_SET: [&str; 9] = [
-    "copy-to",
-    "init",
-    "dry-run",
-    "stdin",
-    "stdin-name",
-    "copy-to-password-file",
-    "copy-to-password-command",
-    "copy-to-no-password",
-    "help",
-];
+const NO_SET: [&str; 6] = ["copy-to", "init", "dry-run", "stdin", "stdin-name", "help"];
 /// Storage options that hold a secret or name one.
 const NO_STORE: [&str; 2] = ["secret-access-key", "secret-access-key-file"];
 
@@ -69,6 +72,9 @@ impl Grammar {
             return false;
         };
         section.settings.retain_mut(|setting| {
+            if problems.len() >= MAX_PROBLEMS {
+                return false;
+            }
             let found = keys.iter().find(|(key, _)| *key == setting.key);
             let problem = match found {
                 None => {
@@ -82,7 +88,30 @@ impl Grammar {
             problems.extend(problem);
             is_sound
         });
+        self.check_contradictions(section, problems);
         true
+    }
+
+    /// Finds settings of a command that exclude each other.
+    fn check_contradictions(&self, section: &Section, problems: &mut Vec<Problem>) {
+        let Some(command) = self.command(&section.kind) else {
+            return;
+        };
+        for (at, one) in section.settings.iter().enumerate() {
+            for other in &section.settings[at + 1..] {
+                let (Some(first), Some(second)) =
+                    (find(command, &one.key), find(command, &other.key))
+                else {
+                    continue;
+                };
+                if contradict(command, first, second) {
+                    let message =
+                        format!("`{}` and `{}` contradict each other", one.key, other.key);
+                    let hint = "remove one of them";
+                    problems.push(Problem::new(&other.place, message, hint));
+                }
+            }
+        }
     }
 
     fn sections(&self) -> Vec<String> {
@@ -127,7 +156,7 @@ impl Grammar {
             }
             "policies" => keys.extend(options(self.command("forget")?, false, &NO_POLICY)),
             "sets" => keys.extend(options(self.command("backup")?, false, &NO_SET)),
-            _ => keys = options(self.command(kind)?, false, &["help"]),
+            _ => keys = options(self.command(kind)?, false, &NO_DEFAULT),
         }
         Some(keys)
     }
@@ -154,6 +183,8 @@ fn options(command: &Command, global: bool, without: &[&str]) -> Vec<(String, Ki
         let long = arg.get_long().unwrap_or_default();
         !long.is_empty()
             && !without.contains(&long)
+            // Each repository has its own password, in its section.
+            && !long.contains("password")
             && arg.is_global_set() == global
             && !arg.is_required_set()
     };

@@ -1,7 +1,8 @@
 //! Finds the configuration files, reads them and merges them.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::Metadata;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,7 @@ use clap::Command;
 
 use super::document::{Section, Setting, Value, parse};
 use super::grammar::Grammar;
+use super::names::place_of;
 use super::problem::{Place, Problem};
 use super::reference::SecretReference;
 use super::settings::{BackupSet, Config, NamedRepository};
@@ -18,6 +20,8 @@ use crate::environment::variable;
 const MAX_LEN: u64 = 1 << 20;
 /// Permission bits that let the group or others change a file.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
+/// Permission bit of a folder in which only the owner of a file can replace it.
+const STICKY: u32 = 0o1000;
 
 /// The file that the environment names instead of the default ones.
 pub(crate) fn config_from_environment() -> Option<PathBuf> {
@@ -80,42 +84,39 @@ impl Config {
         config.check_names(&mut problems);
         (config, problems)
     }
-
-    /// Checks that the sections that a section names exist.
-    fn check_names(&self, problems: &mut Vec<Problem>) {
-        let mut missing = |place: &Place, kind: &str, name: &str| {
-            let message = format!("there is no section `[{kind}.{name}]`");
-            let hint = format!("add the section, or correct the name `{name}`");
-            problems.push(Problem::new(place, message, hint));
-        };
-        for set in self.sets.values() {
-            for name in set.repository.iter().chain(&set.copy_to) {
-                if !self.repositories.contains_key(name) {
-                    missing(&set.place, "repositories", name);
-                }
-            }
-            if let Some(policy) = &set.policy
-                && !self.policies.contains_key(policy)
-            {
-                missing(&set.place, "policies", policy);
-            }
-        }
-    }
 }
 
 /// Reads a file that only its owner can change.
 fn read(file: &Path) -> io::Result<String> {
+    if file == Path::new("/dev/null") {
+        return Ok(String::new());
+    }
+    // Not opened before this: opening a named pipe can block.
     let found = std::fs::metadata(file)?;
-    let is_own = found.uid() == 0 || found.uid() == rustix::process::geteuid().as_raw();
-    if found.is_file() && (found.mode() & WRITABLE_BY_OTHERS != 0 || !is_own) {
+    if !found.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = std::fs::metadata(folder.unwrap_or(Path::new(".")))?;
+    if is_open(&found) || is_open(&folder) && folder.mode() & STICKY == 0 {
         return Err(io::Error::other(
-            "other users can change it; `chmod go-w` prevents that, and it must belong to you or to root",
+            "other users can change the file or its folder; both must belong to you or to root, and `chmod go-w` closes them",
         ));
     }
-    if found.len() > MAX_LEN {
+    let mut text = String::new();
+    let file = std::fs::File::open(file)?;
+    if file.take(MAX_LEN + 1).read_to_string(&mut text)? as u64 > MAX_LEN {
         return Err(io::Error::other("it is larger than 1 MiB"));
     }
-    std::fs::read_to_string(file)
+    Ok(text)
+}
+
+/// True when other users can change a file or a folder.
+fn is_open(found: &Metadata) -> bool {
+    let is_own = found.uid() == 0 || found.uid() == rustix::process::geteuid().as_raw();
+    !is_own || found.mode() & WRITABLE_BY_OTHERS != 0
 }
 
 /// The kind and the name of a section.
@@ -194,6 +195,7 @@ fn repository(
         let hint = "give the repository a name without `/` and `:`, such as `main`";
         return Err(Problem::new(&place, message, hint));
     }
+    let at = place.clone();
     let text = |key: &str| settings.get(key)?.value.texts().first().cloned();
     let reference = |key: &str| SecretReference::parse(&text(key)?);
     let Some(location) = text("location") else {
@@ -201,6 +203,15 @@ fn repository(
         let hint = "add a line such as `location = \"/srv/backup\"`";
         return Err(Problem::new(&place, message, hint));
     };
+    let authority = location.split_once("://").map(|(_, rest)| rest);
+    let authority = authority.and_then(|rest| rest.split('/').next());
+    if authority.is_some_and(|authority| authority.contains('@')) {
+        // The error does not repeat the location: it has a key.
+        let message = format!("the location of the repository `{name}` has a key");
+        let hint = "write it as `access-key-id` and `secret-access-key = \"file:PATH\"`";
+        let place = place_of(&settings.into_values().collect::<Vec<_>>(), "location").cloned();
+        return Err(Problem::new(&place.unwrap_or(at), message, hint));
+    }
     Ok(NamedRepository {
         location,
         password: reference("password"),

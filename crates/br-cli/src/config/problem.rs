@@ -46,14 +46,14 @@ impl Problem {
     /// The error for the first of several problems.
     pub(crate) fn into_error(self, others: usize) -> CommandError {
         let message = format!("{}: {}", self.place, self.message);
-        let hint = match others {
-            0 => self.hint,
-            _ => format!(
-                "{}; `br config check` lists all {} mistakes",
-                self.hint,
-                others + 1
-            ),
+        let more = match others {
+            0 => String::new(),
+            _ => format!("; `br config check` lists all {} mistakes", others + 1),
         };
+        let hint = format!(
+            "{}{more}; with `--config /dev/null` br reads no file",
+            self.hint
+        );
         CommandError::usage(message, hint)
     }
 }

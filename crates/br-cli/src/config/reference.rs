@@ -19,14 +19,19 @@ pub(crate) enum SecretReference {
     Variable(String),
     /// A credential of a systemd service.
     Credential(String),
+    /// There is no secret: the repository is not encrypted.
+    None,
 }
 
 impl SecretReference {
     /// The forms of a reference, for hints.
     pub(super) const FORMS: &str =
-        "write \"file:PATH\", \"command:COMMAND\", \"env:NAME\" or \"credential:NAME\"";
+        "write \"file:PATH\", \"command:COMMAND\", \"env:NAME\", \"credential:NAME\" or \"none\"";
 
     pub(super) fn parse(text: &str) -> Option<Self> {
+        if text == "none" {
+            return Some(Self::None);
+        }
         let (kind, rest) = text.split_once(':')?;
         if rest.is_empty() {
             return None;
@@ -64,6 +69,7 @@ impl fmt::Display for SecretReference {
             Self::Command(command) => write!(f, "command:{command}"),
             Self::Variable(name) => write!(f, "env:{name}"),
             Self::Credential(name) => write!(f, "credential:{name}"),
+            Self::None => write!(f, "none"),
         }
     }
 }
@@ -79,6 +85,7 @@ mod tests {
             "command:pass show x",
             "env:P",
             "credential:br",
+            "none",
         ] {
             let reference = SecretReference::parse(text).unwrap();
             assert_eq!(reference.to_string(), text);

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use clap::{Command, Parser as _};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command, Parser as _};
 
 use super::document::{Setting, Value};
 use super::grammar::StoreLine;
@@ -56,22 +57,58 @@ pub(crate) struct BackupSet {
 }
 
 impl Config {
-    /// Gives the options of commands their defaults. Values that are typed take precedence.
-    pub(crate) fn with_defaults(&self, mut br: Command) -> Command {
-        for (name, settings) in &self.commands {
-            br = br.mut_subcommand(name, |command| settings.iter().fold(command, with_default));
-        }
-        br
+    /// The repository of commands that name none.
+    pub(crate) fn default_repository(&self) -> Option<String> {
+        self.repository.as_ref()?.value.texts().first().cloned()
+    }
+
+    /// Gives the options of the command that was typed their defaults. Options that are typed, and options that contradict a typed one, get none.
+    pub(crate) fn with_defaults(&self, br: Command, typed: &ArgMatches) -> Command {
+        let Some((name, matches)) = typed.subcommand() else {
+            return br;
+        };
+        let Some(settings) = self.commands.get(name) else {
+            return br;
+        };
+        br.mut_subcommand(name, |command| {
+            let typed: Vec<Arg> = command
+                .get_arguments()
+                .filter(|arg| is_typed(arg, matches))
+                .cloned()
+                .collect();
+            let fits = |setting: &&Setting| {
+                let own = find(&command, &setting.key);
+                own.is_some_and(|own| !typed.iter().any(|one| contradict(&command, own, one)))
+            };
+            let settings: Vec<&Setting> = settings.iter().filter(fits).collect();
+            settings.into_iter().fold(command, with_default)
+        })
     }
 }
 
+fn is_typed(arg: &Arg, matches: &ArgMatches) -> bool {
+    let source = matches.try_contains_id(arg.get_id().as_str());
+    source.is_ok_and(|has| has)
+        && matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
+}
+
+/// The option with this long name.
+pub(super) fn find<'c>(command: &'c Command, long: &str) -> Option<&'c Arg> {
+    let mut all = command.get_arguments();
+    all.find(|arg| arg.get_long() == Some(long))
+}
+
+/// True when two options of a command exclude each other.
+pub(super) fn contradict(command: &Command, one: &Arg, other: &Arg) -> bool {
+    let excludes = |one: &Arg, other: &Arg| {
+        let excluded = command.get_arg_conflicts_with(one);
+        excluded.iter().any(|arg| arg.get_id() == other.get_id())
+    };
+    excludes(one, other) || excludes(other, one)
+}
+
 fn with_default(command: Command, setting: &Setting) -> Command {
-    let has_name = |arg: &&clap::Arg| arg.get_long() == Some(&setting.key);
-    let Some(id) = command
-        .get_arguments()
-        .find(has_name)
-        .map(|arg| arg.get_id().clone())
-    else {
+    let Some(id) = find(&command, &setting.key).map(|arg| arg.get_id().clone()) else {
         return command;
     };
     command.mut_arg(id, |arg| match &setting.value {

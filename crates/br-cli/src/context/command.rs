@@ -44,6 +44,8 @@ pub(crate) struct CommandContext {
     pub(crate) config: Arc<Config>,
     /// Where the repository is; set when a command first needs it.
     pub(super) place: OnceLock<StoreLocation>,
+    /// The command is a part of `br run`.
+    is_of_set: bool,
     /// Set after br has warned of secrets on the command line.
     warned: OnceLock<()>,
     /// Files with secrets that br has warned of.
@@ -66,19 +68,22 @@ impl CommandContext {
             options,
             config,
             place: OnceLock::new(),
+            is_of_set: false,
             warned: OnceLock::new(),
             open_files: Mutex::default(),
         }
     }
 
-    /// A context for another command line of the same process.
-    pub(crate) fn for_line(&self, options: GlobalOptions) -> Self {
+    /// A context for a command line of a set. The passwords of the configuration files take precedence, because the variables and options are for
+    /// one repository.
+    pub(crate) fn for_set(&self, options: GlobalOptions) -> Self {
         let output = Output {
             console: Arc::clone(&self.output.console),
         };
         Self {
             cancel: self.cancel.clone(),
             runtime: self.runtime.clone(),
+            is_of_set: true,
             ..Self::new(options, Arc::clone(&self.config), output, self.grammar)
         }
     }
@@ -217,6 +222,9 @@ impl CommandContext {
 
     /// The password, if the user has given one.
     pub(crate) fn password(&self) -> Result<Option<Password>, CommandError> {
+        if self.is_of_set && self.place()?.password.is_some() {
+            return self.own_password(self.place()?);
+        }
         let options = &self.options;
         let (file, command) = (&options.password_file, &options.password_command);
         let given = self.find_password(

@@ -130,7 +130,7 @@ impl CommandContext {
         &self,
         place: &StoreLocation,
     ) -> Result<Option<Password>, CommandError> {
-        let reference = place.password.as_ref();
+        let reference = place.password.as_ref().filter(|_| !place.has_no_password());
         reference
             .map(|reference| self.read_reference(reference))
             .transpose()

@@ -141,6 +141,11 @@ impl StoreLocation {
         })
     }
 
+    /// True when a configuration file says that the repository has no password.
+    pub(crate) fn has_no_password(&self) -> bool {
+        self.password == Some(SecretReference::None)
+    }
+
     /// True when the store is a server.
     pub(crate) const fn is_remote(&self) -> bool {
         !matches!(self.location, Location::Local(_) | Location::Memory)

@@ -180,6 +180,16 @@ impl Job {
         self.target.index = Arc::new(index);
     }
 
+    /// The packs that no log entry describes yet.
+    pub(super) fn undescribed(&self) -> Vec<StoredPack> {
+        let segments = self.target.index.segments().iter();
+        let own = segments.filter(|segment| segment.id.is_none());
+        let packs = own.flat_map(|segment| segment.segment().clone().into_parts().0);
+        packs
+            .map(|(entry, ids)| StoredPack { entry, ids })
+            .collect()
+    }
+
     fn copy_trees(
         &mut self,
         batch: &[Planned],

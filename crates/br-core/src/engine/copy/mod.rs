@@ -6,7 +6,7 @@
 //!                          └─► trees: decode, new ids, encode ────────────────────────┘─► commit, oldest first
 //! ```
 //!
-//! [`copy`] copies, [`CopyOptions`] selects, [`CopyReport`] holds the result. Invariant: every chunk that is stored in the target was checked
+//! [`copy`] copies, [`repair`] copies only what is damaged, [`CopyOptions`] selects, [`CopyReport`] holds the result. Invariant: every chunk that is stored in the target was checked
 //! against its id in the source, and a backup is committed only if everything in its tree is in the target.
 //!
 //! Costs: the source's log, index and manifests of the backups to copy; then each run of nearby groups with one request of at most 8 MiB,
@@ -21,6 +21,7 @@ mod job;
 mod learn;
 mod options;
 mod plan;
+mod repair;
 mod report;
 mod run;
 mod runs;
@@ -29,7 +30,7 @@ mod trees;
 mod worker;
 
 pub use options::CopyOptions;
-pub use report::{CopiedBackup, CopyReport, DamagedBackup, DamagedEntry};
+pub use report::{CopiedBackup, CopyReport, DamagedBackup, DamagedEntry, RepairReport};
 
 use crate::error::{Error, Result};
 use crate::progress::Context;
@@ -59,6 +60,27 @@ pub async fn copy(
     let (source, options) = (source.clone(), options.clone());
     let work = move |io: &Io| run::run(io.to(&source), io, &options);
     target.run(context, work).await
+}
+
+/// Stores damaged and missing data of a repository again, from another repository that has copies of its backups. The other repository
+/// is only read.
+///
+/// Before it, [`check`](crate::engine::check::check) must find the damage and drop it from the index: with
+/// [`ReadData::All`](crate::engine::check::ReadData::All) and `repair_index`.
+///
+/// Manifests and the log are not repaired.
+///
+/// # Errors
+/// As [`copy`].
+pub async fn repair(
+    damaged: &Repository,
+    other: &Repository,
+    context: &Context,
+) -> Result<RepairReport> {
+    damaged.check_writable(context)?;
+    let other = other.clone();
+    let work = move |io: &Io| repair::run(io.to(&other), io, &CopyOptions::default());
+    damaged.run(context, work).await
 }
 
 fn refuse_same(source: &Repository, target: &Repository) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The result of a copy.
 //!
-//! [`CopyReport`] names the backups that were copied, and those that were not, with the reason.
+//! [`CopyReport`] names the backups that were copied, and those that were not, with the reason. [`RepairReport`] says what a repair stored again.
 
 use serde::Serialize;
 
@@ -66,6 +66,25 @@ pub struct DamagedEntry {
     pub path: EntryPath,
     /// Why.
     pub reason: String,
+}
+
+/// The result of a repair from another repository.
+#[derive(Debug, Clone, Default, Serialize)]
+#[must_use = "it says what could not be repaired"]
+#[non_exhaustive]
+pub struct RepairReport {
+    /// Number of backups that both repositories have.
+    pub compared: u64,
+    /// Backups that the other repository does not have.
+    pub missing: Vec<BackupId>,
+    /// Backups with data that is damaged in the other repository, too. The backups are those of the other repository.
+    pub damaged: Vec<DamagedBackup>,
+    /// Bytes read from the other repository: packs of data, as they are stored.
+    pub bytes_read: u64,
+    /// Bytes of chunks that were stored again, before compression.
+    pub bytes_added: u64,
+    /// Bytes of packs that were written.
+    pub bytes_stored: u64,
 }
 
 impl CopyReport {

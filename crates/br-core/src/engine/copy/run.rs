@@ -115,18 +115,9 @@ impl Copy {
         let bytes = planned.iter().map(|planned| planned.bytes_new).sum();
         let progress = Arc::clone(&self.job.target.io.context.progress);
         progress.event(Event::Expect { bytes, entries: 0 });
-        let mut batch: Vec<Planned> = Vec::new();
-        for one in planned {
-            batch.push(one);
-            let bytes: u64 = batch.iter().map(|planned| planned.bytes_to_read).sum();
-            if batch.len() >= BATCH_BACKUPS || bytes >= BATCH_BYTES {
-                self.batch(std::mem::take(&mut batch))?;
-            }
-        }
-        if batch.is_empty() {
-            return Ok(());
-        }
-        self.batch(batch)
+        batches(planned)
+            .into_iter()
+            .try_for_each(|batch| self.batch(batch))
     }
 
     fn batch(&mut self, batch: Vec<Planned>) -> Result<()> {
@@ -209,8 +200,27 @@ impl Copy {
     }
 }
 
+/// Divides the work into batches.
+pub(super) fn batches(planned: Vec<Planned>) -> Vec<Vec<Planned>> {
+    let mut batches = Vec::new();
+    let mut batch: Vec<Planned> = Vec::new();
+    let mut bytes = 0;
+    for one in planned {
+        bytes += one.bytes_to_read;
+        batch.push(one);
+        if batch.len() >= BATCH_BACKUPS || bytes >= BATCH_BYTES {
+            batches.push(std::mem::take(&mut batch));
+            bytes = 0;
+        }
+    }
+    if !batch.is_empty() {
+        batches.push(batch);
+    }
+    batches
+}
+
 /// The backup with this original.
-fn find_copy(state: &State, original: BackupId) -> Option<&Backup> {
+pub(super) fn find_copy(state: &State, original: BackupId) -> Option<&Backup> {
     let mut backups = state.backups.values();
     backups.find(|backup| backup.original_id() == original)
 }

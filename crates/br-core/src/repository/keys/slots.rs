@@ -149,9 +149,9 @@ pub(in crate::repository) async fn unlock(
 ) -> Result<(KeyId, Keyring)> {
     let mut attempt = Attempt::new(storage, config, password);
     let mut tried = None;
-    // A change of the master key leaves no slot with this name. So if it is the oldest slot, it is current.
+    // If there is no other slot, it is current. The age says nothing: on a disk, a person with write access can set it.
     if let Some(slot) = slot_of(first)?
-        && listed.first().is_none_or(|id| *id == Layout::FIRST_KEY)
+        && listed.iter().all(|id| *id == Layout::FIRST_KEY)
     {
         if let Some(opened) = attempt.try_slot((Layout::FIRST_KEY, slot)).await? {
             return Ok(opened);

@@ -1,0 +1,113 @@
+//! Repairs a repository from another one that has copies of its backups.
+//!
+//! Damaged and missing chunks are copied like those of a backup that the target lacks, because a damaged chunk counts as missing. No backup is
+//! committed: a log entry adds the new packs to the index, and the backups that need the chunks find them there.
+
+use std::collections::HashSet;
+
+use super::job::Job;
+use super::options::CopyOptions;
+use super::plan::plan;
+use super::report::{DamagedBackup, RepairReport};
+use super::run::{batches, find_copy};
+use super::sides::{Source, Target};
+use crate::error::Result;
+use crate::format::LogEntry;
+use crate::model::{Backup, BackupId, PackId};
+use crate::repository::{
+    Append, Io, LogPosition, MAX_COMMIT_RACES, SegmentPlan, StoredPack, conflict,
+};
+
+pub(super) fn run(source_io: Io, target_io: &Io, options: &CopyOptions) -> Result<RepairReport> {
+    let (position, log_error) = LogPosition::read_or_rebuild(&source_io)?;
+    let target_position = LogPosition::read(target_io)?;
+    let of = |position: &LogPosition| -> Vec<Backup> {
+        position.state.backups.values().cloned().collect()
+    };
+    let (originals, copies) = (of(&target_position), of(&position));
+    let known: HashSet<BackupId> = originals.iter().map(Backup::original_id).collect();
+    let there: HashSet<BackupId> = copies.iter().map(Backup::original_id).collect();
+    let missing = originals
+        .iter()
+        .filter(|one| !there.contains(&one.original_id()));
+    let mut report = RepairReport {
+        missing: missing.map(|one| one.id).collect(),
+        ..RepairReport::default()
+    };
+    let wanted: Vec<Backup> = copies
+        .into_iter()
+        .filter(|one| known.contains(&one.original_id()))
+        .collect();
+    report.compared = wanted.len() as u64;
+    if wanted.is_empty() {
+        return Ok(report);
+    }
+    let source = Source::read(source_io, position, log_error.is_some())?;
+    let target = Target::read(target_io, target_position, false)?;
+    let mut job = Job::new(source, target, options);
+    for copy in &wanted {
+        let own = find_copy(&job.target.position.state, copy.original_id()).cloned();
+        if let Some(own) = own {
+            job.learn(copy, &own)?;
+        }
+    }
+    let dedup = job.dedup();
+    let planned = plan(&mut job.source, &dedup, &job.ids, wanted)?;
+    drop(dedup);
+    for batch in batches(planned) {
+        let roots = job.transfer(&batch)?;
+        for (planned, root) in batch.into_iter().zip(roots) {
+            if let Err(lost) = root {
+                report.damaged.push(DamagedBackup {
+                    backup: planned.backup,
+                    entries: lost.entries,
+                    first: lost.first,
+                });
+            }
+        }
+        add_to_index(&mut job)?;
+    }
+    report.bytes_read = job.bytes_read;
+    report.bytes_added = job.bytes_added;
+    report.bytes_stored = job.bytes_stored;
+    Ok(report)
+}
+
+/// Adds the packs that were stored to the index of the repository.
+fn add_to_index(job: &mut Job) -> Result<()> {
+    let mut packs = job.undescribed();
+    if packs.is_empty() {
+        return Ok(());
+    }
+    let io = job.target.io.clone();
+    let mut position = std::mem::take(&mut job.target.position);
+    for _ in 0..MAX_COMMIT_RACES {
+        let mut segments = SegmentPlan::new(&io, &position.state);
+        segments.add_packs(&packs);
+        segments.merge_small()?;
+        let written = segments.write()?;
+        let entry = LogEntry::index(written.added, written.removed);
+        let Append::Lost(new_entries) = position.append(&io, entry)? else {
+            let _ = job.target.advance(position, false)?;
+            return Ok(());
+        };
+        remove_condemned(&new_entries, &mut packs);
+        if packs.is_empty() {
+            break;
+        }
+    }
+    Err(conflict())
+}
+
+/// Removes the packs that another process condemned: a prune cannot tell them from leftovers.
+fn remove_condemned(entries: &[LogEntry], packs: &mut Vec<StoredPack>) {
+    for entry in entries {
+        if let LogEntry::Condemn {
+            packs: condemned, ..
+        } = entry
+        {
+            let condemned: HashSet<&PackId> = condemned.iter().collect();
+            packs.retain(|pack| !condemned.contains(&pack.entry.id));
+        }
+    }
+}
