@@ -508,3 +508,13 @@ fn change_of_the_master_key_during_a_backup_loses_nothing() {
         assert!(opened.prove().unwrap().findings.is_empty());
     }
 }
+
+/// Symptom: after a change of the password, the old one still opened the repository by another key.
+#[test]
+fn password_of_another_key_is_refused() {
+    let (repo, _) = filled();
+    let error = add(&repo, FIRST, "second").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert!(error.to_string().contains("`first`"), "{error}");
+    assert_eq!(labels(&repo), ["first"]);
+}

@@ -35,4 +35,4 @@ pub use runtime::{ManualClock, Noise, SeededRandom, context, noise};
 pub use skip::{is_root, skip, skip_slow};
 pub use snapshot::{Item, Snapshot};
 pub use source::{Behaviour, MemorySource, Thing};
-pub use store::{Endpoint, StoreKind, TestStore, every_nth, steps};
+pub use store::{Endpoint, StoreKind, TestStore, every_nth, steps, tries_all_steps};

@@ -63,6 +63,12 @@ pub fn steps<I: IntoIterator>(all: I) -> impl Iterator<Item = I::Item> {
     all.into_iter().step_by(every_nth())
 }
 
+/// True when tests try all their cases on every store: for a run at night.
+#[must_use]
+pub fn tries_all_steps() -> bool {
+    std::env::var_os("BR_TEST_ALL_STEPS").is_some()
+}
+
 /// Which part of its cases a test with many cases tries: one of this number.
 ///
 /// In memory these are all. The other stores behave the same above `Storage`, and one operation takes up to a thousand times as long.
@@ -70,7 +76,7 @@ pub fn steps<I: IntoIterator>(all: I) -> impl Iterator<Item = I::Item> {
 #[must_use]
 pub fn every_nth() -> usize {
     match StoreKind::chosen() {
-        _ if std::env::var_os("BR_TEST_ALL_STEPS").is_some() => 1,
+        _ if tries_all_steps() => 1,
         None | Some(StoreKind::Memory) => 1,
         Some(StoreKind::Local) => 5,
         Some(StoreKind::S3) => 11,

@@ -37,28 +37,32 @@ const VARIABLES: [&str; 11] = [
 
 /// Show and check the configuration files
 ///
-/// br reads /etc/br/br.toml, /etc/br/br.d/*.toml and ~/.config/br/br.toml, or only the file of --config or BR_CONFIG. Options take precedence over the variables of
-/// br, and these over the files. An example:
+/// br reads /etc/br/br.toml, /etc/br/br.d/*.toml (in the order of their names) and
+/// ~/.config/br/br.toml, or only the file of --config or BR_CONFIG. Options take precedence over
+/// the variables of br, and these over the files. An example:
 ///
-/// [repositories.main]
-/// location = "/srv/backup"
-/// password = "file:/etc/br/main.password"
+///     [repositories.main]
+///     location = "/srv/backup"
+///     password = "file:/etc/br/main.password"
 ///
-/// [defaults]
-/// repository = "main"
+///     [defaults]
+///     repository = "main"
 ///
-/// [backup]
-/// exclude = ["*.tmp"]
+///     [backup]
+///     exclude = ["*.tmp"]
 ///
-/// [policies.standard]
-/// keep-daily = 7
+///     [policies.standard]
+///     keep-daily = 7
 ///
-/// [sets.home]
-/// paths = ["/home"]
-/// policy = "standard"
+///     [sets.home]
+///     paths = ["/home"]
+///     copy-to = ["offsite"]   # further repositories
+///     policy = "standard"
+///     prune = true            # also free the space
 ///
-/// `--repo main` then means this repository, `br backup` has the exclusions, and `br run` backs up the sets. A section with the name of a command has its long options.
-/// References to secrets are `file:PATH`, `command:COMMAND`, `env:NAME` and `credential:NAME`.
+/// `--repo main` then means this repository. `[backup]` sets defaults of the options of
+/// `br backup`, and other commands have such sections, too. `br run` backs up the sets. Passwords
+/// are references: file:PATH, command:COMMAND, env:NAME, credential:NAME, or none.
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,

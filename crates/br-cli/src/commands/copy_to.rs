@@ -32,9 +32,10 @@ pub(super) struct CopyToArgs {
     #[arg(long, value_name = "URL|PATH")]
     copy_to: Vec<String>,
 
-    /// Read the password of these repositories from a file [env: BR_COPY_TO_PASSWORD_FILE] [default: the password of --repo]
+    /// Read the password of these repositories from a file [env: BR_COPY_TO_PASSWORD_FILE]
     ///
-    /// You can also set BR_COPY_TO_PASSWORD to the password. br refuses a password for a repository that is not encrypted.
+    /// You can also set BR_COPY_TO_PASSWORD to the password. The default is the password that a configuration file has for the repository, or that of --repo. br refuses a
+    /// password for a repository that is not encrypted.
     #[arg(
         long,
         value_name = "FILE",

@@ -26,8 +26,8 @@ const EXAMPLES: &str = "\
 
 /// Search all backups for files and folders
 ///
-/// br shows every version of each match, the newest first, with the number of backups that have it and the newest of them. To get a
-/// version back, give this id and the path to `br restore` or `br dump`.
+/// br shows every version of each match, the newest first, with the number of backups that have it and the id of the newest of them. To get a
+/// version back, give the id after `in` or `newest` and the path to `br restore` or `br dump`.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES),

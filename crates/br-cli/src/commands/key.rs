@@ -88,7 +88,7 @@ enum KeyAction {
     /// Commands of br that run meanwhile stop with exit code 12; run them again.
     #[command(
         after_help = exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES),
-        after_long_help = examples("  br key rotate\n  br key add alice", &exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES))
+        after_long_help = examples("  br key rotate\n  br key add alice   # afterwards: other people need new passwords", &exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES))
     )]
     Rotate(RotateArgs),
 }

@@ -55,7 +55,7 @@ pub(super) struct SelectArgs {
     #[arg(long, value_name = "NAME", value_parser = values::name("--exclude-if-present .nobackup"))]
     exclude_if_present: Vec<OsString>,
 
-    /// Leave out files that are larger, such as `500M` or `2GiB`
+    /// Leave out files that are larger, such as `500M` (MiB) or `2G` (GiB)
     ///
     /// A file that PATH names is never left out, also if another PATH contains it.
     #[arg(long, value_name = "SIZE", value_parser = values::size("--exclude-larger-than 500M"))]

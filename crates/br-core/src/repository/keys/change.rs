@@ -46,7 +46,8 @@ impl Repository {
     /// Adds a password. The label must be unused.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when the password is empty, the label is empty, too long or used, or the repository has 32 usable keys already;
+    /// [`ErrorKind::Invalid`] when the password is empty or another key has it, the label is empty, too long or used, or the repository has 32 usable
+    /// keys already;
     /// [`ErrorKind::NotEncrypted`]; [`ErrorKind::Password`] when another process removed the key that opened this repository.
     pub async fn add_key(&self, new: &NewKey, context: &Context) -> Result<Key> {
         new.check()?;
@@ -57,6 +58,7 @@ impl Repository {
             let found = io.block(slots::read_all(io.storage(), None))?;
             check_room(&found, limits::KEY_SLOTS)?;
             check_label(&found, &new.label)?;
+            check_other_passwords(io, found, &new)?;
             store(io, &new, false)
         };
         self.run(context, work).await
@@ -196,6 +198,21 @@ fn check_label(found: &[Found], label: &str) -> Result<()> {
         return Err(Error::invalid(format!(
             "there is a key with the label `{label}`: choose another label, or remove that key first"
         )));
+    }
+    Ok(())
+}
+
+/// Fails if a key has this password already: the removal of one of the two keys would not make the password useless.
+fn check_other_passwords(io: &Io, found: Vec<Found>, new: &NewKey) -> Result<()> {
+    let config = io.repository.config_bytes();
+    for slot in found.into_iter().filter_map(|(_, slot)| slot.ok()) {
+        let label = slot.label.clone();
+        if io.block(slots::open(slot, config, &new.password))?.is_ok() {
+            let label = escape(label.as_bytes());
+            return Err(Error::invalid(format!(
+                "the key `{label}` has this password already"
+            )));
+        }
     }
     Ok(())
 }
