@@ -41,24 +41,24 @@ const VARIABLES: [&str; 11] = [
 /// ~/.config/br/br.toml, or only the file of --config or BR_CONFIG. Options take precedence over
 /// the variables of br, and these over the files. An example:
 ///
-///     [repositories.main]
-///     location = "/srv/backup"
-///     password = "file:/etc/br/main.password"
+///   [repositories.main]
+///   location = "/srv/backup"
+///   password = "file:/etc/br/main.password"
 ///
-///     [defaults]
-///     repository = "main"
+///   [defaults]
+///   repository = "main"
 ///
-///     [backup]
-///     exclude = ["*.tmp"]
+///   [backup]
+///   exclude = ["*.tmp"]
 ///
-///     [policies.standard]
-///     keep-daily = 7
+///   [policies.standard]
+///   keep-daily = 7
 ///
-///     [sets.home]
-///     paths = ["/home"]
-///     copy-to = ["offsite"]   # further repositories
-///     policy = "standard"
-///     prune = true            # also free the space
+///   [sets.home]
+///   paths = ["/home"]
+///   copy-to = ["offsite"]   # further repositories
+///   policy = "standard"
+///   prune = true            # also free the space
 ///
 /// `--repo main` then means this repository. `[backup]` sets defaults of the options of
 /// `br backup`, and other commands have such sections, too. `br run` backs up the sets. Passwords
