@@ -36,7 +36,7 @@ use std::sync::Arc;
 use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::cli::Cli;
-use crate::config::Config;
+use crate::config::{Config, Problem};
 use crate::context::CommandContext;
 use crate::error::{BadLine, CommandError};
 use crate::exit_code::ExitStatus;
@@ -74,11 +74,7 @@ pub fn main() -> ExitCode {
         Err(panic) => panic::resume_unwind(panic),
     };
     let status = result.unwrap_or_else(|error| {
-        let error = match context.is_remote() {
-            Some(is_remote) => error.at_store(is_remote),
-            None => error,
-        };
-        let error = error.advised(kept);
+        let error = context.advise(error, kept);
         if !error.silent {
             console.error(&error);
         }
@@ -120,7 +116,9 @@ fn read_command_line() -> Result<(Cli, Config, Arc<Console>), ExitStatus> {
     options.check().map_err(shown)?;
     let mut config = Config::default();
     if !is_mo_br && cli.command.uses_config() {
-        config = load_config(&cli).map_err(shown)?;
+        let (loaded, problems) = Config::load(options.config.clone(), Cli::command());
+        Problem::refuse(&problems).map_err(shown)?;
+        config = loaded;
     }
     if !config.commands.is_empty() {
         let grammar = config.with_defaults(Cli::command(), &typed);
@@ -128,21 +126,6 @@ fn read_command_line() -> Result<(Cli, Config, Arc<Console>), ExitStatus> {
         cli = Cli::from_arg_matches(&matches).map_err(refused)?;
     }
     Ok((cli, config, Arc::new(console)))
-}
-
-/// Reads the configuration files.
-fn load_config(cli: &Cli) -> Result<Config, CommandError> {
-    let named = cli
-        .global
-        .config
-        .clone()
-        .or_else(config::config_from_environment);
-    let (config, problems) = Config::load(named.as_deref(), Cli::command());
-    let others = problems.len().saturating_sub(1);
-    match problems.into_iter().next() {
-        Some(first) => Err(first.into_error(others)),
-        None => Ok(config),
-    }
 }
 
 /// Suppresses the panic message when a thread cannot be started; br reports that as an error.

@@ -86,11 +86,7 @@ impl Password {
         let Some(value) = secret_variable(names.value)? else {
             return Ok(None);
         };
-        let secret = Secret::of_variable(value).map_err(|error| {
-            let message = format!("cannot use the password in {}", names.value);
-            refused(message, ONE_LINE).because(&error)
-        })?;
-        Ok(Some(Self(secret)))
+        Self::from_variable(names.value, value).map(Some)
     }
 
     /// Reads the secret that a configuration file refers to. Calls `warn` before it reads a file.
@@ -112,11 +108,7 @@ impl Password {
                         "set the variable, or correct the configuration file",
                     )
                 })?;
-                let secret = Secret::of_variable(value).map_err(|error| {
-                    let message = format!("cannot use the password in {name}");
-                    refused(message, ONE_LINE).because(&error)
-                })?;
-                Ok(Self(secret))
+                Self::from_variable(name, value)
             }
             SecretReference::File(_) | SecretReference::Credential(_) | SecretReference::None => {
                 Err(refused("the secret is in no file", ONE_LINE))
@@ -177,6 +169,15 @@ impl Password {
                 BadSecret::Empty => out,
                 error => out.because(&error),
             }
+        })?;
+        Ok(Self(secret))
+    }
+
+    /// Takes the value of a variable as the password.
+    fn from_variable(name: &str, value: OsString) -> Result<Self, CommandError> {
+        let secret = Secret::of_variable(value).map_err(|error| {
+            let message = format!("cannot use the password in {name}");
+            refused(message, ONE_LINE).because(&error)
         })?;
         Ok(Self(secret))
     }

@@ -4,8 +4,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::config::{
-    Config, Place, Problem, SecretReference, Setting, Value, config_from_environment,
-    default_files, place_of,
+    Config, Place, Problem, SecretReference, Setting, Value, default_files, place_of,
 };
 use crate::context::CommandContext;
 use crate::environment::{environment, variable};
@@ -97,10 +96,9 @@ enum Action {
 pub(crate) fn run(args: &ConfigCommand, context: &CommandContext) -> CommandResult {
     context.refuse_repository_options("`br config` opens none")?;
     let named = context.global_options().config.clone();
-    let named = named.or_else(config_from_environment);
-    let (config, problems) = Config::load(named.as_deref(), (context.grammar)());
+    let (config, problems) = Config::load(named, (context.grammar)());
     match args.action {
-        Action::Show => show(&config, problems, context),
+        Action::Show => show(&config, &problems, context),
         Action::Check => check(&config, problems, context),
     }
 }
@@ -121,11 +119,8 @@ struct SettingJson {
     line: usize,
 }
 
-fn show(config: &Config, problems: Vec<Problem>, context: &CommandContext) -> CommandResult {
-    let others = problems.len().saturating_sub(1);
-    if let Some(first) = problems.into_iter().next() {
-        return Err(first.into_error(others));
-    }
+fn show(config: &Config, problems: &[Problem], context: &CommandContext) -> CommandResult {
+    Problem::refuse(problems)?;
     let output = &context.output;
     let is_set = |name: &&&str| environment(name).is_some();
     let variables: Vec<&str> = VARIABLES.iter().filter(is_set).copied().collect();
@@ -201,14 +196,9 @@ fn sections(config: &Config) -> Vec<(String, Vec<Setting>)> {
     out
 }
 
-/// True when a value can contain a secret.
-fn is_hidden(setting: &Setting) -> bool {
-    matches!(&*setting.key, "proxy" | "server-side-encryption")
-}
-
 fn json(setting: &Setting) -> serde_json::Value {
     match &setting.value {
-        _ if is_hidden(setting) => serde_json::Value::Null,
+        _ if setting.is_hidden() => serde_json::Value::Null,
         Value::Switch(yes) => (*yes).into(),
         Value::Text(text) => text.clone().into(),
         Value::List(texts) => texts.clone().into(),

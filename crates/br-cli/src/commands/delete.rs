@@ -1,6 +1,5 @@
 //! `br delete`: deletes backups from the backup list.
 
-use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use br_core::BackupSelector;
@@ -66,8 +65,7 @@ pub(crate) async fn run(args: DeleteArgs, context: &CommandContext) -> CommandRe
         return Err(CommandError::usage(message, hint));
     }
     let output = &context.output;
-    let asks =
-        !args.yes && !args.dry_run && std::io::stdin().is_terminal() && Console::is_terminal();
+    let asks = !args.yes && !args.dry_run && Console::can_confirm();
     if !output.is_json() && (asks || !output.console.quiet) {
         print(&plan, args.dry_run, output)?;
     }

@@ -1,6 +1,5 @@
 //! `br forget`: deletes the backups that a policy does not keep.
 
-use std::io::IsTerminal as _;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -333,11 +332,7 @@ pub(crate) async fn run(args: &ForgetArgs, context: &CommandContext) -> CommandR
     let plan = forget::plan(&repository, &options, &context.engine()).await?;
     let output = &context.output;
     let planned = plan.retention.removed().count();
-    let asks = planned > 0
-        && !args.yes
-        && !args.dry_run
-        && std::io::stdin().is_terminal()
-        && Console::is_terminal();
+    let asks = planned > 0 && !args.yes && !args.dry_run && Console::can_confirm();
     if !output.is_json() && (asks || !output.console.quiet) {
         retention::print(&plan.retention, args.dry_run, output)?;
     }

@@ -1,7 +1,7 @@
 //! `br key`: lists, adds, removes and changes the keys of an encrypted repository.
 
 use std::fs::OpenOptions;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -290,7 +290,7 @@ async fn rotate(args: &RotateArgs, context: &CommandContext) -> CommandResult {
     if !args.yes && !others.is_empty() {
         let labels: Vec<String> = others.iter().map(|key| name(key)).collect();
         let labels = labels.join(", ");
-        if !(std::io::stdin().is_terminal() && Console::is_terminal()) {
+        if !Console::can_confirm() {
             let message =
                 format!("this removes the keys {labels}, and there is no terminal to ask");
             let hint = "give --yes to remove them; `br key list` shows whose they are";

@@ -6,13 +6,13 @@
 use clap::{Args, FromArgMatches as _};
 
 use super::Command;
-use crate::config::{BackupSet, Config, Setting, words};
+use crate::config::{BackupSet, Config, place_of, words};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
 use crate::global_options::GlobalOptions;
 use crate::help::{examples, exit_codes_and};
-use crate::output::format;
+use crate::output::{format, usage};
 
 const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Conflict];
 
@@ -115,20 +115,11 @@ struct Line {
 
 /// The command lines of a set.
 fn lines_of(name: &str, set: &BackupSet, config: &Config) -> Vec<Line> {
-    // Not that of the environment, which is for other commands.
-    let own = set
-        .repository
-        .clone()
-        .or_else(|| config.default_repository());
-    let own = own.unwrap_or_default();
+    let own = config.repository_of(set).unwrap_or_default();
     let mut backup = vec![format!("--repo={own}"), "backup".to_owned()];
     // The options of the set replace those of the section `[backup]`.
     let of_backup = config.commands.get("backup").into_iter().flatten();
-    let is_replaced = |one: &&Setting| {
-        let keys = set.settings.iter().map(|setting| &setting.key);
-        keys.into_iter().any(|key| *key == one.key)
-    };
-    let of_backup = of_backup.filter(|one| !is_replaced(one));
+    let of_backup = of_backup.filter(|one| place_of(&set.settings, &one.key).is_none());
     backup.extend(of_backup.chain(&set.options).flat_map(words));
     backup.push(format!("--tag={name}"));
     backup.extend(set.copy_to.iter().map(|name| format!("--copy-to={name}")));
@@ -145,7 +136,7 @@ fn lines_of(name: &str, set: &BackupSet, config: &Config) -> Vec<Line> {
     else {
         return lines;
     };
-    for repository in std::iter::once(&own).chain(&set.copy_to) {
+    for repository in std::iter::once(own).chain(set.copy_to.iter().map(String::as_str)) {
         let mut forget = vec![format!("--repo={repository}"), "forget".to_owned()];
         forget.extend(policy.iter().flat_map(words));
         forget.push(format!("--tag={name}"));
@@ -172,13 +163,8 @@ async fn run_line(set: &str, line: &Line, context: &CommandContext) -> CommandRe
         Ok((command, GlobalOptions::from_arg_matches(&matches)?))
     });
     let (command, parsed) = parsed.map_err(|error| {
-        let text = error.to_string();
-        let reason = text.lines().next().unwrap_or_default();
-        let message = reason.trim_start_matches("error: ").to_owned();
-        CommandError::usage(
-            message,
-            "correct the configuration file; `br run --dry-run` shows the command line",
-        )
+        let hint = "correct the configuration file; `br run --dry-run` shows the command line";
+        CommandError::usage(usage::first_line(&error), hint)
     })?;
     let options = GlobalOptions {
         repo: parsed.repo,
@@ -189,11 +175,7 @@ async fn run_line(set: &str, line: &Line, context: &CommandContext) -> CommandRe
     match Box::pin(super::run(command, &own)).await {
         Ok(status) => Ok(status),
         Err(error) => {
-            let error = match own.is_remote() {
-                Some(is_remote) => error.at_store(is_remote),
-                None => error,
-            };
-            let error = error.advised(kept);
+            let error = own.advise(error, kept);
             if error.status == ExitStatus::Interrupted {
                 return Err(error);
             }

@@ -38,6 +38,18 @@ pub(crate) enum Value {
     List(Vec<String>),
 }
 
+impl Setting {
+    /// The value as one text; of a list, the first.
+    pub(crate) fn text(&self) -> Option<&str> {
+        self.value.texts().first().map(String::as_str)
+    }
+
+    /// True when the value can contain a secret.
+    pub(crate) fn is_hidden(&self) -> bool {
+        matches!(&*self.key, "proxy" | "server-side-encryption")
+    }
+}
+
 impl Value {
     /// The values of the option on a command line; for a switch none.
     pub(crate) fn texts(&self) -> &[String] {

@@ -9,6 +9,7 @@ use super::document::{NAMED, Section, Setting, Value};
 use super::problem::Problem;
 use super::reference::SecretReference;
 use super::settings::{contradict, find};
+use crate::output::usage;
 use crate::storage::StorageArgs;
 
 /// A command line with the options of a store.
@@ -267,13 +268,12 @@ fn check_option(arg: &Arg, setting: &Setting) -> Option<Problem> {
         .iter()
         .map(|text| format!("--{key}={text}"));
     let error = line.try_get_matches_from(words).err()?;
-    let text = error.to_string();
-    let first = text.lines().next().unwrap_or_default();
-    let first = first.trim_start_matches("error: ");
-    let reason = first.split_once("': ").map_or(first, |(_, reason)| reason);
-    // The value of these options may be a secret in the wrong place.
+    let first = usage::first_line(&error);
+    let reason = first
+        .split_once("': ")
+        .map_or(&*first, |(_, reason)| reason);
     let shown = match setting.value.texts() {
-        [text] if !matches!(&**key, "proxy" | "server-side-encryption") => format!("`{text}`"),
+        [text] if !setting.is_hidden() => format!("`{text}`"),
         _ => "its value".to_owned(),
     };
     Some(problem(format!("`{key}` cannot be {shown}: {reason}")))

@@ -10,7 +10,6 @@ use clap::Command;
 
 use super::document::{Section, Setting, Value, parse};
 use super::grammar::Grammar;
-use super::names::place_of;
 use super::problem::{Place, Problem};
 use super::reference::SecretReference;
 use super::settings::{BackupSet, Config, NamedRepository};
@@ -24,7 +23,7 @@ const WRITABLE_BY_OTHERS: u32 = 0o022;
 const STICKY: u32 = 0o1000;
 
 /// The file that the environment names instead of the default ones.
-pub(crate) fn config_from_environment() -> Option<PathBuf> {
+fn config_from_environment() -> Option<PathBuf> {
     variable("BR_CONFIG").map(PathBuf::from)
 }
 
@@ -47,10 +46,10 @@ pub(crate) fn default_files() -> Vec<PathBuf> {
 }
 
 impl Config {
-    /// Reads the file that is named, or the default files that exist. Returns what is understood, and the problems.
-    pub(crate) fn load(named: Option<&Path>, br: Command) -> (Self, Vec<Problem>) {
-        let (files, is_named) = match named {
-            Some(file) => (vec![file.to_owned()], true),
+    /// Reads the file that `--config` or the environment names, or the default files that exist. Returns what is understood, and the problems.
+    pub(crate) fn load(option: Option<PathBuf>, br: Command) -> (Self, Vec<Problem>) {
+        let (files, is_named) = match option.or_else(config_from_environment) {
+            Some(file) => (vec![file], true),
             None => (default_files(), false),
         };
         let mut problems = Vec::new();
@@ -195,10 +194,9 @@ fn repository(
         let hint = "give the repository a name without `/` and `:`, such as `main`";
         return Err(Problem::new(&place, message, hint));
     }
-    let at = place.clone();
-    let text = |key: &str| settings.get(key)?.value.texts().first().cloned();
-    let reference = |key: &str| SecretReference::parse(&text(key)?);
-    let Some(location) = text("location") else {
+    let text = |key: &str| settings.get(key)?.text();
+    let reference = |key: &str| SecretReference::parse(text(key)?);
+    let Some(location) = text("location").map(str::to_owned) else {
         let message = format!("the repository `{name}` has no location");
         let hint = "add a line such as `location = \"/srv/backup\"`";
         return Err(Problem::new(&place, message, hint));
@@ -209,8 +207,8 @@ fn repository(
         // The error does not repeat the location: it has a key.
         let message = format!("the location of the repository `{name}` has a key");
         let hint = "write it as `access-key-id` and `secret-access-key = \"file:PATH\"`";
-        let place = place_of(&settings.into_values().collect::<Vec<_>>(), "location").cloned();
-        return Err(Problem::new(&place.unwrap_or(at), message, hint));
+        let place = settings.get("location").map_or(&place, |one| &one.place);
+        return Err(Problem::new(place, message, hint));
     }
     Ok(NamedRepository {
         location,

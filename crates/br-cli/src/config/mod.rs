@@ -15,7 +15,7 @@ mod reference;
 mod settings;
 
 pub(crate) use document::{Setting, Value};
-pub(crate) use load::{config_from_environment, default_files};
+pub(crate) use load::default_files;
 pub(crate) use names::place_of;
 pub(crate) use problem::{Place, Problem};
 pub(crate) use reference::SecretReference;

@@ -2,7 +2,7 @@
 
 use super::document::Setting;
 use super::problem::{Place, Problem};
-use super::settings::Config;
+use super::settings::{BackupSet, Config};
 
 impl Config {
     /// Adds the problems that no section has alone.
@@ -23,15 +23,14 @@ impl Config {
                 problems.push(Problem::new(&first.place, message, hint));
             }
         }
-        for name in self.sets.keys() {
-            self.check_set(name, problems);
+        for (name, set) in &self.sets {
+            self.check_set(name, set, problems);
         }
     }
 
-    fn check_set(&self, name: &str, problems: &mut Vec<Problem>) {
-        let set = &self.sets[name];
+    fn check_set(&self, name: &str, set: &BackupSet, problems: &mut Vec<Problem>) {
         let place = |key: &str| place_of(&set.settings, key).unwrap_or(&set.place);
-        let own = set.repository.clone().or_else(|| self.default_repository());
+        let own = self.repository_of(set);
         if own.is_none() {
             let message = format!("the set `{name}` has no repository");
             let hint = "add `repository = \"NAME\"` to the set, or to the section `[defaults]`";
@@ -42,7 +41,7 @@ impl Config {
         }
         for named in &set.copy_to {
             self.check_repository(named, place("copy-to"), problems);
-            if own.as_ref() == Some(named) {
+            if own == Some(named) {
                 let message = format!("`{named}` is the repository of the set `{name}` itself");
                 let hint = "remove it from `copy-to`";
                 problems.push(Problem::new(place("copy-to"), message, hint));

@@ -43,17 +43,20 @@ impl Problem {
         }
     }
 
-    /// The error for the first of several problems.
-    pub(crate) fn into_error(self, others: usize) -> CommandError {
-        let message = format!("{}: {}", self.place, self.message);
-        let more = match others {
-            0 => String::new(),
-            _ => format!("; `br config check` lists all {} mistakes", others + 1),
+    /// Fails if there are problems, and names the first of them.
+    pub(crate) fn refuse(problems: &[Self]) -> Result<(), CommandError> {
+        let Some(first) = problems.first() else {
+            return Ok(());
+        };
+        let message = format!("{}: {}", first.place, first.message);
+        let more = match problems.len() {
+            1 => String::new(),
+            many => format!("; `br config check` lists all {many} mistakes"),
         };
         let hint = format!(
             "{}{more}; with `--config /dev/null` br reads no file",
-            self.hint
+            first.hint
         );
-        CommandError::usage(message, hint)
+        Err(CommandError::usage(message, hint))
     }
 }

@@ -58,8 +58,14 @@ pub(crate) struct BackupSet {
 
 impl Config {
     /// The repository of commands that name none.
-    pub(crate) fn default_repository(&self) -> Option<String> {
-        self.repository.as_ref()?.value.texts().first().cloned()
+    pub(crate) fn default_repository(&self) -> Option<&str> {
+        self.repository.as_ref()?.text()
+    }
+
+    /// The first repository of a set. That of the environment is for other commands.
+    pub(crate) fn repository_of<'s>(&'s self, set: &'s BackupSet) -> Option<&'s str> {
+        let own = set.repository.as_deref();
+        own.or_else(|| self.default_repository())
     }
 
     /// Gives the options of the command that was typed their defaults. Options that are typed, and options that contradict a typed one, get none.

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::environment::{environment, variable};
 use crate::error::CommandError;
 use crate::global_options::GlobalOptions;
+use crate::hint::Kept;
 use crate::output::{Console, Output, ProgressGuard, ProgressReporter, format};
 use crate::password::{Password, PasswordNames};
 use crate::secret;
@@ -215,6 +216,15 @@ impl CommandContext {
         self.place.get().map(StoreLocation::is_remote)
     }
 
+    /// Completes the hint of the error that ends a command.
+    pub(crate) fn advise(&self, error: CommandError, kept: Kept) -> CommandError {
+        let error = match self.is_remote() {
+            Some(is_remote) => error.at_store(is_remote),
+            None => error,
+        };
+        error.advised(kept)
+    }
+
     /// Where the repository is.
     pub(crate) fn location(&self) -> Result<&Location, CommandError> {
         Ok(&self.place()?.location)
@@ -378,10 +388,7 @@ impl CommandContext {
             .cache_dir
             .clone()
             .or_else(|| set("BR_CACHE_DIR"));
-        let of_file = || {
-            let setting = self.config.cache_dir.as_ref()?;
-            setting.value.texts().first().map(PathBuf::from)
-        };
+        let of_file = || self.config.cache_dir.as_ref()?.text().map(PathBuf::from);
         given.or_else(of_file).or_else(|| {
             let xdg = set("XDG_CACHE_HOME");
             let home = || std::env::home_dir().map(|home| home.join(".cache"));

@@ -90,13 +90,10 @@ impl CommandContext {
     ) -> Result<Resolved, CommandError> {
         let of_environment = || variable("BR_REPOSITORY")?.into_string().ok();
         let named = named.map(str::to_owned).or_else(of_environment);
-        let default = || {
-            // A variable that is no text is an error later.
-            let is_free = variable("BR_REPOSITORY").is_none();
-            let setting = self.config.repository.as_ref().filter(|_| is_free)?;
-            setting.value.texts().first().cloned()
-        };
-        let named = named.or_else(default);
+        // A variable that is no text is an error later.
+        let is_free = variable("BR_REPOSITORY").is_none();
+        let default = self.config.default_repository().filter(|_| is_free);
+        let named = named.or_else(|| default.map(str::to_owned));
         let Some(section) = named
             .as_ref()
             .and_then(|name| self.config.repositories.get(name))

@@ -67,6 +67,11 @@ impl Console {
         io::stderr().is_terminal()
     }
 
+    /// True when br can ask for a confirmation and read the answer.
+    pub(crate) fn can_confirm() -> bool {
+        io::stdin().is_terminal() && Self::is_terminal()
+    }
+
     /// True when labels have colours.
     pub(super) fn has_color(&self) -> bool {
         self.color

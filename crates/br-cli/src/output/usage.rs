@@ -13,6 +13,13 @@ use crate::values::BadValue;
 
 const HELP: &str = "`--help` explains the command";
 
+/// The first line of a message of the parser, without its label.
+pub(crate) fn first_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    first.trim_start_matches("error: ").to_owned()
+}
+
 /// Prints the output of clap for a command line of `grammar`: requested help and version to stdout, errors to stderr with a hint,
 /// like all errors.
 pub(crate) fn print(

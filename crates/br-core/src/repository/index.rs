@@ -260,6 +260,13 @@ impl Index {
         &self.segments
     }
 
+    /// The packs that were stored and that no log entry describes yet.
+    pub(crate) fn undescribed(&self) -> impl Iterator<Item = StoredPack> {
+        let own = self.segments.iter().filter(|segment| segment.id.is_none());
+        let packs = own.flat_map(|segment| segment.segment().clone().into_parts().0);
+        packs.map(|(entry, ids)| StoredPack { entry, ids })
+    }
+
     /// All packs that are not condemned.
     pub(crate) fn packs(&self) -> impl Iterator<Item = &PackEntry> {
         self.segments.iter().flat_map(|segment| {

@@ -159,13 +159,42 @@ impl Committer {
                     }
                 }
                 Append::Done => {
-                    let packs = self.packs.drain(..);
-                    self.described.extend(packs.map(|pack| pack.entry.id));
+                    self.note_described();
                     return Ok(true);
                 }
             }
         }
         Err(conflict())
+    }
+
+    /// Adds the stored packs that no log entry describes to the index, without a backup. Fails with a conflict if other processes condemned
+    /// all of them: a prune cannot tell them from leftovers.
+    pub(in crate::engine) fn commit_packs(&mut self, io: &Io) -> Result<()> {
+        self.packs = self.index.undescribed().collect();
+        if self.packs.is_empty() {
+            return Ok(());
+        }
+        for _ in 0..MAX_COMMIT_RACES {
+            let segments = self.write_segments(io)?;
+            let entry = LogEntry::index(segments.added, segments.removed);
+            let Append::Lost(new_entries) = self.position.append(io, entry)? else {
+                self.note_described();
+                return Ok(());
+            };
+            self.lost
+                .extend(condemned(&new_entries).into_iter().flatten());
+            let lost = &self.lost;
+            self.packs.retain(|pack| !lost.contains(&pack.entry.id));
+            if self.packs.is_empty() {
+                break;
+            }
+        }
+        Err(conflict())
+    }
+
+    fn note_described(&mut self) {
+        let packs = self.packs.drain(..);
+        self.described.extend(packs.map(|pack| pack.entry.id));
     }
 
     /// The state after the newest entry that was read.
@@ -216,17 +245,11 @@ fn condemned(entries: &[LogEntry]) -> Option<BTreeSet<PackId>> {
 
 /// Adds referenced packs that are in no stored segment, such as those of an interrupted run, to the packs of this backup's segment.
 fn add_resumed(index: &Index, references: &References, packs: &mut Vec<StoredPack>) {
-    for segment in index
-        .segments()
-        .iter()
-        .filter(|segment| segment.id.is_none())
-    {
-        let (stored, _) = segment.segment().clone().into_parts();
-        for (entry, ids) in stored {
-            let known = packs.iter().any(|pack| pack.entry.id == entry.id);
-            if !known && references.get(&entry.id).is_some() {
-                packs.push(StoredPack { entry, ids });
-            }
+    for pack in index.undescribed() {
+        let id = pack.entry.id;
+        let known = packs.iter().any(|pack| pack.entry.id == id);
+        if !known && references.get(&id).is_some() {
+            packs.push(pack);
         }
     }
 }

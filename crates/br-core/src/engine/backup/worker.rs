@@ -190,7 +190,8 @@ impl<'a> Worker<'a> {
         let read = if expected > u64::from(self.shared.config.small_file) {
             self.read_large(file, holes, &mut *reader, previous, Vec::new())?
         } else {
-            let expected = if is_announced { expected } else { PROBE_LEN };
+            let probe = PROBE_LEN.min(self.shared.config.small_file.into());
+            let expected = if is_announced { expected } else { probe };
             self.read_small(file, holes, expected, &mut *reader, previous)?
         };
         let data_len = match read {

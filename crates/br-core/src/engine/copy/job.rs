@@ -18,7 +18,7 @@ use super::runs::Kind;
 use super::sides::{Source, Target};
 use super::trees::{Converter, Lost, Trees};
 use super::worker::{Counts, Shared};
-use crate::engine::backup::{Dedup, NodeStore, Prover};
+use crate::engine::backup::{Committer, Dedup, NodeStore, Prover};
 use crate::error::Result;
 use crate::model::{Backup, ChunkId, References};
 use crate::repository::{
@@ -180,14 +180,19 @@ impl Job {
         self.target.index = Arc::new(index);
     }
 
-    /// The packs that no log entry describes yet.
-    pub(super) fn undescribed(&self) -> Vec<StoredPack> {
-        let segments = self.target.index.segments().iter();
-        let own = segments.filter(|segment| segment.id.is_none());
-        let packs = own.flat_map(|segment| segment.segment().clone().into_parts().0);
-        packs
-            .map(|(entry, ids)| StoredPack { entry, ids })
-            .collect()
+    /// Begins to commit what was transferred. [`Self::finish`] must follow.
+    pub(super) fn committer(&mut self) -> Committer {
+        let position = std::mem::take(&mut self.target.position);
+        Committer::new(position, &self.target.index)
+    }
+
+    /// Continues after the commits of a batch.
+    pub(super) fn finish(&mut self, committer: Committer) -> Result<()> {
+        let (position, was_pruned) = committer.finish();
+        if self.target.advance(position, was_pruned)? {
+            self.trees.clear();
+        }
+        Ok(())
     }
 
     fn copy_trees(

@@ -8,15 +8,12 @@ use std::collections::HashSet;
 use super::job::Job;
 use super::options::CopyOptions;
 use super::plan::plan;
-use super::report::{DamagedBackup, RepairReport};
+use super::report::RepairReport;
 use super::run::{batches, find_copy};
 use super::sides::{Source, Target};
 use crate::error::Result;
-use crate::format::LogEntry;
-use crate::model::{Backup, BackupId, PackId};
-use crate::repository::{
-    Append, Io, LogPosition, MAX_COMMIT_RACES, SegmentPlan, StoredPack, conflict,
-};
+use crate::model::{Backup, BackupId};
+use crate::repository::{Io, LogPosition};
 
 pub(super) fn run(source_io: Io, target_io: &Io, options: &CopyOptions) -> Result<RepairReport> {
     let (position, log_error) = LogPosition::read_or_rebuild(&source_io)?;
@@ -57,57 +54,17 @@ pub(super) fn run(source_io: Io, target_io: &Io, options: &CopyOptions) -> Resul
     for batch in batches(planned) {
         let roots = job.transfer(&batch)?;
         for (planned, root) in batch.into_iter().zip(roots) {
-            if let Err(lost) = root {
-                report.damaged.push(DamagedBackup {
-                    backup: planned.backup,
-                    entries: lost.entries,
-                    first: lost.first,
-                });
-            }
+            let lost = root.err();
+            report
+                .damaged
+                .extend(lost.map(|lost| lost.of(planned.backup)));
         }
-        add_to_index(&mut job)?;
+        let mut committer = job.committer();
+        committer.commit_packs(target_io)?;
+        job.finish(committer)?;
     }
     report.bytes_read = job.bytes_read;
     report.bytes_added = job.bytes_added;
     report.bytes_stored = job.bytes_stored;
     Ok(report)
-}
-
-/// Adds the packs that were stored to the index of the repository.
-fn add_to_index(job: &mut Job) -> Result<()> {
-    let mut packs = job.undescribed();
-    if packs.is_empty() {
-        return Ok(());
-    }
-    let io = job.target.io.clone();
-    let mut position = std::mem::take(&mut job.target.position);
-    for _ in 0..MAX_COMMIT_RACES {
-        let mut segments = SegmentPlan::new(&io, &position.state);
-        segments.add_packs(&packs);
-        segments.merge_small()?;
-        let written = segments.write()?;
-        let entry = LogEntry::index(written.added, written.removed);
-        let Append::Lost(new_entries) = position.append(&io, entry)? else {
-            let _ = job.target.advance(position, false)?;
-            return Ok(());
-        };
-        remove_condemned(&new_entries, &mut packs);
-        if packs.is_empty() {
-            break;
-        }
-    }
-    Err(conflict())
-}
-
-/// Removes the packs that another process condemned: a prune cannot tell them from leftovers.
-fn remove_condemned(entries: &[LogEntry], packs: &mut Vec<StoredPack>) {
-    for entry in entries {
-        if let LogEntry::Condemn {
-            packs: condemned, ..
-        } = entry
-        {
-            let condemned: HashSet<&PackId> = condemned.iter().collect();
-            packs.retain(|pack| !condemned.contains(&pack.entry.id));
-        }
-    }
 }

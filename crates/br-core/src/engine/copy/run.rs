@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::job::{Job, Roots};
 use super::options::CopyOptions;
 use super::plan::{Planned, Selection, plan, select};
-use super::report::{CopiedBackup, CopyReport, DamagedBackup, DamagedEntry};
+use super::report::{CopiedBackup, CopyReport, DamagedEntry};
 use super::sides::{Source, Target};
 use super::trees::Lost;
 use crate::engine::backup::{Committer, Dedup, Draft, Place};
@@ -127,20 +127,14 @@ impl Copy {
 
     fn commit_all(&mut self, batch: Vec<Planned>, roots: Roots) -> Result<()> {
         let dedup = self.job.dedup();
-        let target = &mut self.job.target;
-        let position = std::mem::take(&mut target.position);
-        let mut committer = Committer::new(position, &target.index);
+        let mut committer = self.job.committer();
         for (planned, root) in batch.into_iter().zip(roots) {
             match root {
                 Ok(root) => self.commit(&mut committer, &dedup, planned, root)?,
                 Err(lost) => self.report_damage(planned.backup, lost),
             }
         }
-        let (position, was_pruned) = committer.finish();
-        if self.job.target.advance(position, was_pruned)? {
-            self.job.trees.clear();
-        }
-        Ok(())
+        self.job.finish(committer)
     }
 
     fn commit(
@@ -192,11 +186,7 @@ impl Copy {
         for DamagedEntry { path, reason } in &lost.first {
             progress.event(Event::Failed { path, reason });
         }
-        self.report.damaged.push(DamagedBackup {
-            backup,
-            entries: lost.entries,
-            first: lost.first,
-        });
+        self.report.damaged.push(lost.of(backup));
     }
 }
 

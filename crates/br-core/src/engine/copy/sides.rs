@@ -110,14 +110,10 @@ impl Target {
 /// Keeps stored packs that no commit describes yet: those of an interrupted run, and of a backup that turned out to be damaged.
 fn keep_undescribed(old: &Index, new: &mut Index) {
     let known: HashSet<PackId> = new.packs().map(|pack| pack.id).collect();
-    let mut rest = Vec::new();
-    for segment in old.segments().iter().filter(|segment| segment.id.is_none()) {
-        let (packs, _) = segment.segment().clone().into_parts();
-        let unknown = packs
-            .into_iter()
-            .filter(|(entry, _)| !known.contains(&entry.id));
-        rest.extend(unknown.map(|(entry, ids)| StoredPack { entry, ids }));
-    }
+    let rest = old
+        .undescribed()
+        .filter(|pack| !known.contains(&pack.entry.id));
+    let rest: Vec<StoredPack> = rest.collect();
     if !rest.is_empty() {
         new.push(IndexSegment::from_packs(&rest));
     }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::ids::Ids;
-use super::report::DamagedEntry;
+use super::report::{DamagedBackup, DamagedEntry};
 use super::sides::Source;
 use crate::engine::backup::{Dedup, NodeStore};
 use crate::error::{Error, Result, in_one_line};
@@ -14,7 +14,9 @@ use crate::format::{
     self, Child, Leaf, LeafBuilder, decode_leaf, decode_list, decode_node, encode_list,
     encode_node, split_lists,
 };
-use crate::model::{ChunkId, ChunkRef, Content, Entry, EntryKind, EntryPath, References, TreeRoot};
+use crate::model::{
+    Backup, ChunkId, ChunkRef, Content, Entry, EntryKind, EntryPath, References, TreeRoot,
+};
 
 /// Maximum number of nodes that are fetched together, and the maximum of their bytes.
 const NODES_AHEAD: usize = 96;
@@ -112,6 +114,15 @@ impl Lost {
 
     pub(super) const fn is_empty(&self) -> bool {
         self.entries == 0
+    }
+
+    /// The report about the backup that lost this.
+    pub(super) fn of(self, backup: Backup) -> DamagedBackup {
+        DamagedBackup {
+            backup,
+            entries: self.entries,
+            first: self.first,
+        }
     }
 }
 

@@ -171,7 +171,8 @@ fn check_own(own: KeyId, position: &LogPosition) -> Result<()> {
     Ok(())
 }
 
-/// Fails if there are too many keys, or so many other objects that readers would not reach a new key.
+/// Fails if there are too many keys. Also fails if there are too many other objects: readers look at the oldest thousand only, and a new key
+/// would come after them.
 fn check_room(found: &[Found], limit: usize) -> Result<()> {
     if found.len() >= limits::LISTED_KEY_SLOTS - ROOM {
         let message = format!(
