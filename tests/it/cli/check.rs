@@ -276,3 +276,61 @@ fn truncated_last_log_entry_leaves_everything_readable() {
     session.run(["check", "--repair-log"]).expect(0);
     session.run(["backup", "docs"]).expect(0);
 }
+
+/// The nightly check: it may end early, and the next one continues.
+#[test]
+fn check_with_budget_continues_with_oldest_data_until_backups_are_proven() {
+    let session = Session::with_two_backups();
+    let nightly = ["check", "--max-age", "1d", "--budget", "1B"];
+    let packs = session.json(["check"])["packs"].as_u64().unwrap();
+    assert!(packs > 2, "the test needs several packs");
+    let proven = || {
+        let list = session.json(["list"]);
+        let backups = list["backups"].as_array().unwrap();
+        backups.iter().all(|backup| !backup["proven"].is_null())
+    };
+    for left in (0..packs).rev() {
+        assert!(!proven(), "{left} packs were not read yet");
+        let report = session.json(nightly);
+        assert_eq!(report["packs_read"], 1, "{report}");
+        assert_eq!(report["packs_due"], left, "{report}");
+        assert_eq!(report["verified_since"].is_null(), left > 0, "{report}");
+    }
+    assert!(proven());
+    assert_eq!(session.json(nightly)["packs_read"], 0);
+    // Without an age, a check verifies the oldest data again.
+    let report = session.json(["check", "--budget", "1B"]);
+    assert_eq!(report["packs_read"], 1, "{report}");
+
+    let output = session.run(["check", "--max-age", "1d"]).expect(0);
+    assert!(
+        output.stdout.contains("all data was verified since"),
+        "{output}"
+    );
+    // Another machine has verified nothing.
+    let elsewhere = ["check", "--max-age", "1d", "--cache-dir", "elsewhere"];
+    assert_eq!(session.json(elsewhere)["packs_read"].as_u64(), Some(packs));
+    let output = session
+        .run(["check", "--max-age", "1d", "--no-cache"])
+        .expect(2);
+    assert!(output.stderr.contains("--cache-dir"), "{output}");
+}
+
+#[test]
+fn damaged_data_is_due_until_it_is_repaired() {
+    let session = Session::with_backup();
+    session.run(["check", "--read-data"]).expect(0);
+    session.damage(&session.objects("packs")[0]);
+    // This damage is younger than the verification.
+    session.run(["check", "--max-age", "1d"]).expect(0);
+    session.run(["check", "--max-age", "0"]).expect(14);
+    session.run(["check", "--max-age", "1d"]).expect(14);
+    session
+        .run(["check", "--max-age", "1d", "--budget", "1B"])
+        .expect(14);
+    session
+        .run(["check", "--repair-index", "--read-data"])
+        .expect(14);
+    session.run(["backup", "docs", "--host", "h"]).expect(0);
+    session.run(["check", "--max-age", "1d"]).expect(0);
+}

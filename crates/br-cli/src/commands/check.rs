@@ -1,6 +1,7 @@
 //! `br check`: verifies a repository.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use br_core::engine::check::{self, CheckOptions, CheckReport, Finding, ReadData, Severity};
 use br_core::engine::copy;
@@ -26,7 +27,8 @@ const SHOWN_BACKUPS: usize = 3;
 const EXAMPLES: &str = "\
   br check                              # check that nothing is missing
   br check --read-data                  # read and verify every byte
-  br check --read-data-subset 10%       # verify a random tenth, for example every night
+  br check --read-data-subset 10%       # verify a random tenth
+  br check --max-age 30d --budget 20min # every night: verify what was not verified for 30 days, at most 20 minutes
   br check latest --read-data           # verify the data of one backup
   br check --repair-index --read-data   # drop unreadable data; then back up the same data again
   br check --read-data --repair-from s3://bucket/copies   # take damaged data from a copy";
@@ -57,6 +59,19 @@ pub(crate) struct CheckArgs {
     /// Read and verify a random part of the stored data: 10% or 512MiB
     #[arg(long, value_name = "SHARE", value_parser = parse_subset, conflicts_with = "read_data")]
     read_data_subset: Option<ReadData>,
+
+    /// Read and verify the data that this machine did not verify within this time, the oldest verification first
+    ///
+    /// br remembers in its cache folder when it verified which data. If nothing is left to verify, br records all intact backups as
+    /// verified, as with --read-data.
+    #[arg(long, value_name = "TIME", value_parser = format::parse_duration, conflicts_with_all = ["read_data", "read_data_subset", "repair_index", "repair_from"])]
+    max_age: Option<Duration>,
+
+    /// Stop reading data after this time or this many bytes: 10min or 50GiB
+    ///
+    /// The next check continues with the data whose verification is the oldest. br always reads at least one pack.
+    #[arg(long, value_name = "LIMIT", value_parser = parse_budget, conflicts_with_all = ["read_data", "read_data_subset", "repair_index", "repair_from"])]
+    budget: Option<Budget>,
 
     /// Do not record in the repository which backups --read-data verified
     ///
@@ -100,6 +115,26 @@ pub(crate) struct CheckArgs {
     filter: FilterArgs,
 }
 
+impl CheckArgs {
+    fn data(&self) -> ReadData {
+        let (max_bytes, max_time) = match self.budget {
+            Some(Budget::Bytes(bytes)) => (Some(bytes), None),
+            Some(Budget::Time(time)) => (None, Some(time)),
+            None => (None, None),
+        };
+        match self.read_data_subset {
+            Some(subset) => subset,
+            None if self.read_data => ReadData::All,
+            None if self.max_age.is_some() || self.budget.is_some() => ReadData::Due {
+                max_age: self.max_age.unwrap_or_default(),
+                max_bytes,
+                max_time,
+            },
+            None => ReadData::None,
+        }
+    }
+}
+
 fn parse_subset(text: &str) -> Result<ReadData, String> {
     let subset = if text.ends_with('%') {
         format::parse_percent(text).map(ReadData::Fraction)?
@@ -117,6 +152,29 @@ fn parse_subset(text: &str) -> Result<ReadData, String> {
         ReadData::Bytes(0) => Err(of_nothing(text)),
         ReadData::Fraction(share) if share <= 0.0 => Err(of_nothing(text)),
         subset => Ok(subset),
+    }
+}
+
+/// How much a check reads at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Budget {
+    Time(Duration),
+    Bytes(u64),
+}
+
+fn parse_budget(text: &str) -> Result<Budget, String> {
+    let size = format::parse_size(text);
+    let has_unit = !text.ends_with(|c: char| c.is_ascii_digit());
+    match (format::parse_duration(text), size) {
+        (Ok(time), _) if time.is_zero() => {
+            Err(format!("`{text}` reads nothing: write 10min or 50GiB"))
+        }
+        (Ok(time), _) => Ok(Budget::Time(time)),
+        (_, Ok(0)) => Err(format!("`{text}` reads nothing: write 10min or 50GiB")),
+        (_, Ok(size)) if has_unit => Ok(Budget::Bytes(size)),
+        _ => Err(format!(
+            "`{text}` is neither a time nor a size: write 10min or 50GiB"
+        )),
     }
 }
 
@@ -138,6 +196,13 @@ fn explain_expected(error: Error) -> CommandError {
 
 pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandResult {
     let id = args.filter.apply_list(args.id.as_slice())?.pop();
+    let data = args.data();
+    if matches!(data, ReadData::Due { .. }) && context.cache_dir().is_none() {
+        let message =
+            "--max-age and --budget need the cache folder, where br remembers what it verified";
+        let hint = "leave out --no-cache, or name a folder with --cache-dir";
+        return Err(CommandError::usage(message, hint));
+    }
     let repository = context.open().await?;
     if let Some(expected) = &args.expect {
         repository
@@ -145,11 +210,6 @@ pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandRes
             .await
             .map_err(explain_expected)?;
     }
-    let data = match args.read_data_subset {
-        Some(subset) => subset,
-        None if args.read_data => ReadData::All,
-        None => ReadData::None,
-    };
     let options = CheckOptions::default()
         .with_backup(id)
         .with_data(data)
@@ -169,7 +229,7 @@ pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandRes
     if output.is_json() {
         output.document(&Summary::new(CheckSummary::from(&report)))?;
     } else {
-        print(&report, data == ReadData::None, output)?;
+        print(&report, data, output)?;
     }
     if report.is_sound() {
         return Ok(ExitStatus::Ok);
@@ -268,7 +328,7 @@ fn advise(error: Error) -> CommandError {
     error
 }
 
-fn print(report: &CheckReport, structure_only: bool, output: &Output) -> Result<(), CommandError> {
+fn print(report: &CheckReport, data: ReadData, output: &Output) -> Result<(), CommandError> {
     let mut lines = output.lines();
     for repaired in &report.repaired {
         lines.line(&format!("repaired: {}", format::text(repaired)))?;
@@ -278,7 +338,10 @@ fn print(report: &CheckReport, structure_only: bool, output: &Output) -> Result<
     }
     print_files(report, output.is_verbose(), &mut lines)?;
     if !(report.is_sound() && output.console.quiet) {
-        lines.line(&verdict(report, structure_only))?;
+        lines.line(&verdict(report, data == ReadData::None))?;
+        if let ReadData::Due { max_age, .. } = data {
+            lines.line(&due(report, !max_age.is_zero()))?;
+        }
     }
     lines.finish()
 }
@@ -324,6 +387,20 @@ fn print_files(report: &CheckReport, all: bool, lines: &mut Lines) -> Result<(),
     Ok(())
 }
 
+/// Says which data is not verified yet.
+fn due(report: &CheckReport, has_age: bool) -> String {
+    match (report.packs_due, report.verified_since) {
+        (1.., _) if has_age => {
+            let packs = format::counted(report.packs_due, "pack", "packs");
+            format!("{packs} left to verify: run the command again")
+        }
+        (_, Some(since)) => format!("all data was verified since {}", format::local_time(since)),
+        (_, None) => {
+            "some data was never verified on this machine: run the command again".to_owned()
+        }
+    }
+}
+
 fn verdict(report: &CheckReport, structure_only: bool) -> String {
     let findings = report.findings.iter();
     let is_damage = |finding: &&Finding| finding.severity == Severity::Damage;
@@ -362,6 +439,17 @@ fn verdict(report: &CheckReport, structure_only: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn budget_can_be_time_or_size() {
+        let minutes = |n: u64| Ok(Budget::Time(Duration::from_secs(60 * n)));
+        assert_eq!(parse_budget("10min"), minutes(10));
+        assert_eq!(parse_budget("10m"), minutes(10));
+        assert_eq!(parse_budget("50GiB"), Ok(Budget::Bytes(50 << 30)));
+        for wrong in ["0", "0s", "0MiB", "10", "soon", "-1h", ""] {
+            assert!(parse_budget(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn subset_can_be_percentage_or_size() {

@@ -358,13 +358,15 @@ impl CommandContext {
     }
 
     /// Enables the local state for a repository: the number of the newest log entry, so that br detects a repository that was set
-    /// back, and for a repository on a server a cache of small objects. br also works without it, but more slowly.
+    /// back, the times at which br verified its data, and for a repository on a server a cache of small objects. br also works without it, but more slowly.
     fn use_cache(&self, repository: &Repository) {
         let Some(folder) = self.cache_dir() else {
             return;
         };
         let engine = self.engine();
-        let mut used = repository.remember_log(&folder.join("known"), &engine);
+        let mut used = repository
+            .remember_log(&folder.join("known"), &engine)
+            .and_then(|()| repository.remember_checks(&folder.join("verified"), &engine));
         if used.is_ok() && repository.storage().is_remote() {
             let options = CacheOptions::new(folder.join("objects"));
             used = repository.use_cache(&options, &engine);

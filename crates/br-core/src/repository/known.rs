@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use super::Layout;
 use crate::error::Error;
-use crate::model::RepositoryId;
 use crate::platform::{create_private_file, create_private_folder, open_regular};
 use crate::runtime::Runtime;
 use crate::warning::Warning;
@@ -35,17 +34,11 @@ pub(crate) struct KnownEntry {
 }
 
 impl LogMemory {
-    /// `location` is part of the file name, because a copy of a repository has the same id but a separate log.
-    pub(crate) fn open(
-        folder: &Path,
-        id: RepositoryId,
-        location: &str,
-        runtime: &Runtime,
-    ) -> io::Result<Self> {
+    /// `name` is the file's name in `folder`.
+    pub(crate) fn open(folder: &Path, name: &str, runtime: &Runtime) -> io::Result<Self> {
         create_private_folder(folder)?;
-        let location = blake3::hash(location.as_bytes()).to_hex();
         Ok(Self {
-            path: folder.join(format!("{id}-{}", &location[..16])),
+            path: folder.join(name),
             runtime: runtime.clone(),
         })
     }
@@ -153,8 +146,7 @@ mod tests {
     #[test]
     fn only_a_newer_entry_replaces_the_one_that_is_known() {
         let dir = tempfile::tempdir().unwrap();
-        let id = RepositoryId(uuid::Uuid::nil());
-        let memory = LogMemory::open(dir.path(), id, "here", &Runtime::system()).unwrap();
+        let memory = LogMemory::open(dir.path(), "here", &Runtime::system()).unwrap();
         assert_eq!(memory.read().unwrap(), None);
         let entry = |seq| KnownEntry {
             seq,
@@ -164,7 +156,7 @@ mod tests {
             memory.note(&entry(seq)).unwrap();
         }
         assert_eq!(memory.read().unwrap(), Some(entry(7)));
-        let elsewhere = LogMemory::open(dir.path(), id, "there", &Runtime::system()).unwrap();
+        let elsewhere = LogMemory::open(dir.path(), "there", &Runtime::system()).unwrap();
         assert_eq!(elsewhere.read().unwrap(), None, "a copy has its own log");
         let bytes = fs::read(&memory.path).unwrap();
         for at in 0..bytes.len() {

@@ -1,7 +1,6 @@
 //! Creating and opening repositories.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -9,7 +8,7 @@ use br_storage::{Creation, ErrorKind as StorageError, Location, Payload, Storage
 use bytes::Bytes;
 
 use super::keys::slots;
-use super::{Cache, CacheOptions, InitOptions, Io, Layout, LogMemory, LogPosition};
+use super::{Cache, InitOptions, Io, Layout, LogMemory, LogPosition, VerifiedPacks};
 use crate::error::{Error, ErrorKind, ObjectKind, Result, Site};
 use crate::format::{Cipher, Config, KdfCost, Keyring, MasterKey, StoreConfig, limits};
 use crate::model::KeyId;
@@ -17,18 +16,15 @@ use crate::progress::{Context, Event};
 use crate::runtime::Runtime;
 use crate::warning::Warning;
 
-/// The folder in a cache where newest log entries are remembered.
-const KNOWN: &str = "known";
-
 /// An open repository. Clones share everything and are cheap; operations may run at the same time, also in several processes.
 ///
 /// It keeps the configuration and the key, but no content: each operation reads the commit log again.
 #[derive(Clone)]
 pub struct Repository {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     storage: Storage,
     config: Config,
     /// `br.json` as it was read.
@@ -36,8 +32,9 @@ struct Inner {
     keys: Keyring,
     /// The key slot that the password opened.
     opened_by: Option<KeyId>,
-    cache: OnceLock<Arc<Cache>>,
-    memory: OnceLock<LogMemory>,
+    pub(super) cache: OnceLock<Arc<Cache>>,
+    pub(super) memory: OnceLock<LogMemory>,
+    pub(super) verified: OnceLock<VerifiedPacks>,
     /// True once warnings about the whole log were reported.
     warned: AtomicBool,
 }
@@ -225,62 +222,15 @@ impl Repository {
                 opened_by,
                 cache: OnceLock::new(),
                 memory: OnceLock::new(),
+                verified: OnceLock::new(),
                 warned: AtomicBool::new(false),
             }),
         }
     }
 
-    /// Keeps copies of small objects on this machine, so that they are not fetched repeatedly. Useful for a repository on a server
-    /// ([`Storage::is_remote`]). Later calls have no effect.
-    ///
-    /// # Errors
-    /// When the folder cannot be created. The repository still works without it.
-    pub fn use_cache(&self, options: &CacheOptions, context: &Context) -> Result<()> {
-        let cache = Cache::open(options, self.config().id, &context.runtime).map_err(|error| {
-            Error::io(
-                format!("cannot use the cache {}", options.folder.display()),
-                error,
-            )
-            .at(Site::Cache)
-        })?;
-        let _ = self.inner.cache.set(Arc::new(cache));
-        self.remember_log(&options.folder.join(KNOWN), context)
-    }
-
-    /// Remembers the newest entry of the commit log in a folder of this machine, and refuses the repository when it lacks that
-    /// entry later: then it was rolled back, or has lost entries. [`Repository::use_cache`] does this as well, in the cache's
-    /// folder. Later calls have no effect.
-    ///
-    /// # Errors
-    /// When the folder cannot be created. The repository still works without it.
-    pub fn remember_log(&self, folder: &Path, context: &Context) -> Result<()> {
-        let text = self.location();
-        let place = if self.storage().is_remote() {
-            text.to_owned()
-        } else {
-            // One folder may be named in several ways.
-            std::fs::canonicalize(text)
-                .map_or_else(|_| text.to_owned(), |path| path.display().to_string())
-        };
-        let memory = LogMemory::open(folder, self.config().id, &place, &context.runtime);
-        let memory = memory.map_err(|error| {
-            Error::io(format!("cannot use {}", folder.display()), error).at(Site::Cache)
-        })?;
-        let _ = self.inner.memory.set(memory);
-        Ok(())
-    }
-
-    pub(crate) fn log_memory(&self) -> Option<&LogMemory> {
-        self.inner.memory.get()
-    }
-
     /// Returns true on the first call only, so that a warning about the whole repository is reported once.
     pub(crate) fn is_first_warning(&self) -> bool {
         !self.inner.warned.swap(true, Ordering::Relaxed)
-    }
-
-    pub(crate) fn cache(&self) -> Option<Arc<Cache>> {
-        self.inner.cache.get().cloned()
     }
 
     /// The repository's configuration.

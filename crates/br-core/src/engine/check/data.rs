@@ -5,8 +5,9 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
-use super::{DamagedChunks, ReadData};
+use super::{DamagedChunks, ReadData, due};
 use crate::engine::view::View;
 use crate::error::{Error, ErrorKind, Result, in_one_line};
 use crate::format::{
@@ -19,20 +20,27 @@ use crate::repository::{Index, IndexSegment, Io, Layout};
 /// Threads that read packs from a server: more than there may be cores, because they mostly wait.
 const REMOTE_READERS: usize = 4;
 
-/// Chooses the packs to read: all packs in scope, or a random sample.
-pub(super) fn choose<'a>(
-    io: &Io,
-    index: &'a Index,
-    scope: Option<&References>,
-    data: ReadData,
-) -> Vec<&'a PackEntry> {
+/// The packs of the backups to check, or all packs.
+pub(super) fn packs<'a>(index: &'a Index, scope: Option<&References>) -> Vec<&'a PackEntry> {
     let in_scope = |pack: &&PackEntry| scope.is_none_or(|scope| scope.get(&pack.id).is_some());
     let mut packs: Vec<_> = index.packs().filter(in_scope).collect();
     packs.sort_by_key(|pack| pack.id);
     packs.dedup_by_key(|pack| pack.id);
+    packs
+}
+
+/// Chooses the packs to read: all of them, a random sample, or those that are due.
+pub(super) fn choose<'a>(
+    io: &Io,
+    mut packs: Vec<&'a PackEntry>,
+    data: ReadData,
+) -> Result<Vec<&'a PackEntry>> {
     let most = match data {
-        ReadData::None => return Vec::new(),
-        ReadData::All => return packs,
+        ReadData::None => return Ok(Vec::new()),
+        ReadData::All => return Ok(packs),
+        ReadData::Due {
+            max_age, max_bytes, ..
+        } => return due::choose(io, packs, max_age, max_bytes),
         ReadData::Fraction(fraction) => {
             let total: u64 = packs.iter().map(|pack| pack.len).sum();
             (total as f64 * fraction.clamp(0.0, 1.0)) as u64
@@ -46,7 +54,7 @@ pub(super) fn choose<'a>(
         sum += pack.len;
         wanted
     });
-    packs
+    Ok(packs)
 }
 
 /// Result of reading packs.
@@ -56,6 +64,8 @@ pub(super) struct Found {
     pub(super) bad: Vec<BadPack>,
     /// Chunks that have no readable copy, with the pack that should contain them.
     pub(super) damaged: DamagedChunks,
+    /// Packs that were read in full and are intact.
+    pub(super) sound: Vec<PackId>,
     pub(super) packs_read: u64,
     pub(super) bytes_read: u64,
     failed: Option<Error>,
@@ -102,10 +112,20 @@ pub(super) fn on_all_cores(
     .map_err(|_| Error::internal("a check thread panicked"))
 }
 
-/// Reads packs in full.
-pub(super) fn read(io: &Io, view: &View, packs: &[&PackEntry]) -> Result<Found> {
+/// Reads packs in full, and remembers which ones are intact. Begins no further pack after `max_time`.
+pub(super) fn read(
+    io: &Io,
+    view: &View,
+    packs: &[&PackEntry],
+    max_time: Option<Duration>,
+) -> Result<Found> {
     let found = Mutex::new(Found::default());
+    let clock = &io.context.runtime.clock;
+    let end = max_time.map(|time| clock.elapsed().saturating_add(time));
     on_all_cores(io, packs, |pack| {
+        if end.is_some_and(|end| clock.elapsed() >= end) {
+            return false;
+        }
         let result = read_pack(io, view, pack);
         found
             .lock()
@@ -114,6 +134,7 @@ pub(super) fn read(io: &Io, view: &View, packs: &[&PackEntry]) -> Result<Found> 
     let mut found = found
         .into_inner()
         .map_err(|_| Error::internal("a check thread panicked"))?;
+    due::remember(io, view.reader.index(), &found);
     if let Some(error) = found.failed.take() {
         return Err(error);
     }
@@ -130,6 +151,9 @@ impl Found {
             Ok(bad) => {
                 self.packs_read += 1;
                 self.bytes_read += pack.len;
+                if bad.is_empty() {
+                    self.sound.push(pack.id);
+                }
                 match bad.first() {
                     Some(first) => {
                         let more = match bad.len() - 1 {

@@ -4,6 +4,7 @@
 //! damage or proof; a repair adds objects and log entries, and deletes no data that it could not read.
 
 mod data;
+mod due;
 mod files;
 mod keys;
 mod log;
@@ -14,10 +15,12 @@ mod structure;
 
 use std::collections::HashMap;
 use std::thread;
+use std::time::Duration;
 
 use br_storage::ObjectInfo;
 pub use files::DamagedFile;
 use files::Files;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result, in_one_line};
@@ -97,6 +100,25 @@ pub enum ReadData {
     Fraction(f64),
     /// Random packs with about this many bytes.
     Bytes(u64),
+    /// The packs that this machine did not verify lately, those with the oldest verification first. [`Repository::use_cache`] or
+    /// [`Repository::remember_checks`] must have been called.
+    Due {
+        /// Packs that were verified within this time are not read.
+        max_age: Duration,
+        /// Read about this many bytes at most.
+        max_bytes: Option<u64>,
+        /// Begin no further pack after this time.
+        max_time: Option<Duration>,
+    },
+}
+
+impl ReadData {
+    const fn max_time(self) -> Option<Duration> {
+        match self {
+            Self::Due { max_time, .. } => max_time,
+            Self::None | Self::All | Self::Fraction(_) | Self::Bytes(_) => None,
+        }
+    }
 }
 
 /// The result of a check.
@@ -116,6 +138,11 @@ pub struct CheckReport {
     pub packs_read: u64,
     /// Bytes of the packs that were read in full.
     pub bytes_read: u64,
+    /// Packs that are due and were not read, because [`ReadData::Due`] has a limit. They are the first ones in the next check.
+    pub packs_due: u64,
+    /// The time of the oldest verification of all packs in the check. `None` if this machine did not verify all of them, or
+    /// remembers no verification.
+    pub verified_since: Option<Timestamp>,
     /// The problems found, the most severe first.
     pub findings: Vec<Finding>,
     /// Backups that cannot be restored in full.
@@ -234,12 +261,25 @@ fn run(io: &Io, options: &CheckOptions) -> Result<CheckReport> {
             continue;
         }
         if let Ok(report) = &result {
-            let proves = options.record_proof && options.data == ReadData::All;
-            proof::record(io, &wanted, report, proves);
+            proof::record(
+                io,
+                &wanted,
+                report,
+                options.record_proof && proves(options, report),
+            );
         }
         return result;
     }
     Err(conflict())
+}
+
+/// True if a check read or remembers all the data that the backups need.
+fn proves(options: &CheckOptions, report: &CheckReport) -> bool {
+    match options.data {
+        ReadData::All => true,
+        ReadData::Due { .. } => report.packs_due == 0,
+        ReadData::None | ReadData::Fraction(_) | ReadData::Bytes(_) => false,
+    }
 }
 
 /// The backups to check.
@@ -301,6 +341,8 @@ fn look(
             }?;
             looked?;
             report.packs_opened = read.packs_opened;
+            report.packs_due = read.packs_due;
+            report.verified_since = read.verified_since;
             Ok::<_, Error>(found)
         })?
     };
@@ -375,11 +417,12 @@ fn read_data(
     scope: Option<&References>,
     report: &mut CheckReport,
 ) -> Result<data::Found> {
-    let index = view.reader.index();
-    let mut packs = data::choose(io, index, scope, data);
+    let start = io.context.runtime.clock.now();
+    let all = data::packs(view.reader.index(), scope);
+    let mut packs = data::choose(io, all.clone(), data)?;
     if !io.storage().is_remote() {
         let chosen: std::collections::HashSet<PackId> = packs.iter().map(|pack| pack.id).collect();
-        let mut others = data::choose(io, index, scope, ReadData::All);
+        let mut others = all.clone();
         others.retain(|pack| !chosen.contains(&pack.id));
         report.packs_opened = others.len() as u64;
         packs.extend(data::look_at_frames(io, view, &others)?);
@@ -388,7 +431,11 @@ fn read_data(
     io.context
         .progress
         .event(Event::Expect { bytes, entries: 0 });
-    data::read(io, view, &packs)
+    let found = data::read(io, view, &packs, data.max_time())?;
+    if data != ReadData::None {
+        due::report(io, all, data, start, &found, report);
+    }
+    Ok(found)
 }
 
 /// Chunks that have no readable copy, with the pack that should contain them.

@@ -25,12 +25,13 @@ pub(super) fn packs(io: &Io, data: ReadData, report: &mut CheckReport) -> Result
 
 fn replace(io: &Io, data: ReadData, report: &mut CheckReport) -> Result<()> {
     let view = View::open(io)?;
-    let chosen = data::choose(io, view.reader.index(), None, data);
+    let packs = data::packs(view.reader.index(), None);
+    let chosen = data::choose(io, packs, data)?;
     let bytes = chosen.iter().map(|pack| pack.len).sum();
     io.context
         .progress
         .event(Event::Expect { bytes, entries: 0 });
-    let found = data::read(io, &view, &chosen)?;
+    let found = data::read(io, &view, &chosen, data.max_time())?;
     report.packs_read = found.packs_read;
     report.bytes_read = found.bytes_read;
     let damaged = io.damage.bad_groups();
