@@ -1,0 +1,111 @@
+//! Makes a repository with many backups and chunks, for `benches/large.py`.
+//!
+//! `large_repository FOLDER BACKUPS CHUNKS`: a hundred hosts in turn, one backup an hour for each. Every backup has a few files of the host and one new
+//! file. The last backup of each host has in addition its share of the chunks.
+
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
+
+use std::io::Cursor;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use br_core::engine::backup::{BackupOptions, backup};
+use br_core::jiff::Timestamp;
+use br_core::model::{Entry, EntryPath, FileTime};
+use br_core::runtime::{Clock, Runtime};
+use br_core::source::{Source, SourceItem};
+use br_core::{Context, InitOptions, Location, Repository};
+
+const HOSTS: u64 = 100;
+/// Size of every file: one chunk.
+const FILE: usize = 4096;
+/// Files that all backups of a host have.
+const KEPT: u64 = 20;
+
+#[tokio::main]
+async fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let folder = arguments.next().unwrap();
+    let backups: u64 = arguments.next().unwrap().parse().unwrap();
+    let chunks: u64 = arguments.next().unwrap().parse().unwrap();
+
+    let clock = Arc::new(Hourly(AtomicI64::new(1_577_836_800)));
+    let mut context = Context::system();
+    context.runtime = Runtime {
+        clock: Arc::<Hourly>::clone(&clock),
+        ..Runtime::system()
+    };
+    let location: Location = folder.parse().unwrap();
+    let repository = Repository::init(&location, &InitOptions::default(), &context)
+        .await
+        .unwrap();
+    let each = chunks.saturating_sub(backups) / HOSTS;
+    for number in 0..backups {
+        let host = number % HOSTS;
+        let files = if number + HOSTS >= backups {
+            each
+        } else {
+            KEPT
+        };
+        let first = host * each;
+        let files = Files::new(first..first + files, chunks + number);
+        let paths = vec![b"/srv".to_vec()];
+        let options = BackupOptions::new(format!("host-{host}"), "root", paths);
+        let _ = backup(&repository, files, &options, &context)
+            .await
+            .unwrap();
+        clock.0.fetch_add(3600 / HOSTS as i64, Ordering::Relaxed);
+        if number % 1000 == 0 {
+            println!("{number} backups");
+        }
+    }
+}
+
+/// A clock that the program sets.
+struct Hourly(AtomicI64);
+
+impl Clock for Hourly {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(self.0.load(Ordering::Relaxed)).unwrap()
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// Files with numbers; a number decides the content.
+struct Files {
+    root: bool,
+    numbers: std::iter::Chain<Range<u64>, std::iter::Once<u64>>,
+}
+
+impl Files {
+    fn new(numbers: Range<u64>, last: u64) -> Self {
+        let numbers = numbers.chain(std::iter::once(last));
+        Self {
+            root: true,
+            numbers,
+        }
+    }
+}
+
+impl Source for Files {
+    fn next(&mut self) -> Option<SourceItem> {
+        if std::mem::take(&mut self.root) {
+            let root = Entry::directory(EntryPath::default());
+            return Some(SourceItem::without_content(root));
+        }
+        let number = self.numbers.next()?;
+        let path = EntryPath::new(format!("{number:012}").into_bytes()).unwrap();
+        let mut entry = Entry::file(path, FILE as u64);
+        entry.mtime = FileTime::default();
+        Some(SourceItem::with_content(entry, move || {
+            let mut content = vec![0; FILE];
+            content[..8].copy_from_slice(&number.to_le_bytes());
+            Ok(Cursor::new(content))
+        }))
+    }
+}
