@@ -1,6 +1,7 @@
 //! Repositories in S3, with a separate server for every test.
 
 mod append_only;
+mod policy;
 mod probe;
 
 use std::fs;
