@@ -50,6 +50,7 @@ pub fn main() -> ExitCode {
     };
     let kept = cli.command.kept();
     raise_open_files();
+    forbid_core_files();
     let context = CommandContext::new(
         cli.global,
         Arc::new(config),
@@ -139,6 +140,15 @@ fn hide_panic_about_lack_of_threads() {
             report(info);
         }
     }));
+}
+
+/// The memory of br has passwords and keys. A core file, which the system writes after a crash, would have them as well.
+fn forbid_core_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Core);
+    limit.current = Some(0);
+    // Without the limit, br works all the same.
+    let _ = setrlimit(Resource::Core, limit);
 }
 
 /// Raises the limit of open files to the maximum: walking a deep tree keeps folders open.
