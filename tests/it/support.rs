@@ -217,3 +217,11 @@ pub(crate) fn cases(usually: u32) -> proptest::test_runner::Config {
         ..proptest::test_runner::Config::default()
     }
 }
+
+/// As [`cases`], times `BR_SIMULATIONS`.
+pub(crate) fn simulations(usually: u32) -> proptest::test_runner::Config {
+    let times = std::env::var("BR_SIMULATIONS").map_or(1, |times| times.parse().unwrap());
+    let mut config = cases(usually);
+    config.cases *= times;
+    config
+}

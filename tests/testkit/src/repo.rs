@@ -27,9 +27,6 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     RUNTIME.get_or_init(make).block_on(future)
 }
 
-/// The password of encrypted test repositories.
-pub(crate) const PASSWORD: &[u8] = b"open sesame";
-
 /// A repository in a [`FaultyStore`].
 #[derive(Debug, Clone)]
 pub struct TestRepo {
@@ -45,6 +42,9 @@ pub struct TestRepo {
 }
 
 impl TestRepo {
+    /// The password of encrypted test repositories.
+    pub const PASSWORD: &[u8] = b"open sesame";
+
     /// Creates an unencrypted repository.
     #[must_use]
     pub fn new() -> Self {
@@ -54,7 +54,7 @@ impl TestRepo {
     /// Creates an encrypted repository.
     #[must_use]
     pub fn encrypted() -> Self {
-        Self::init(Some(PASSWORD), 1)
+        Self::init(Some(Self::PASSWORD), 1)
     }
 
     /// Creates a repository with other random numbers: repositories of the same seed have the same id and the same key.
@@ -209,7 +209,20 @@ impl TestRepo {
     /// # Errors
     /// As [`prune::prune`].
     pub async fn prune_async(&self) -> Result<PruneReport> {
-        let options = Self::thorough();
+        self.prune_with(Self::thorough()).await
+    }
+
+    /// As [`TestRepo::prune_async`], but keeps the data of backups that were deleted within a year.
+    ///
+    /// # Errors
+    /// As [`prune::prune`].
+    pub async fn prune_keeping_deleted(&self) -> Result<PruneReport> {
+        let year = Duration::from_secs(365 * 24 * 3600);
+        self.prune_with(Self::thorough().with_keep_deleted(year))
+            .await
+    }
+
+    async fn prune_with(&self, options: PruneOptions) -> Result<PruneReport> {
         let plan = prune::plan(&self.repository, &options, &self.context).await?;
         prune::prune(&self.repository, &plan, &self.context).await
     }

@@ -12,11 +12,21 @@ use jiff::{SignedDuration, Timestamp};
 #[derive(Debug)]
 pub struct ManualClock {
     millis: AtomicU64,
+    start: i64,
 }
 
 impl ManualClock {
     /// When every such clock starts: 2026-01-02 03:04:05 UTC.
     pub const START: i64 = 1_767_323_045;
+
+    /// A clock that is fast by this number of seconds, or slow by a negative one.
+    #[must_use]
+    pub fn off_by(seconds: i64) -> Self {
+        Self {
+            millis: AtomicU64::new(0),
+            start: Self::START + seconds,
+        }
+    }
 
     /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
@@ -27,9 +37,7 @@ impl ManualClock {
 
 impl Default for ManualClock {
     fn default() -> Self {
-        Self {
-            millis: AtomicU64::new(0),
-        }
+        Self::off_by(0)
     }
 }
 
@@ -37,7 +45,7 @@ impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         let millis = self.millis.fetch_add(1, Ordering::Relaxed);
         let since = SignedDuration::from_millis(i64::try_from(millis).unwrap());
-        Timestamp::from_second(Self::START).unwrap() + since
+        Timestamp::from_second(self.start).unwrap() + since
     }
 
     fn elapsed(&self) -> Duration {
