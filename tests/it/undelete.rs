@@ -112,8 +112,14 @@ fn unknown_backup_changes_nothing() {
 }
 
 /// Either the backup is listed and complete, or the prune came first and the backup stays deleted.
-#[test]
-fn prune_at_every_step_of_an_undelete_loses_no_live_backup() {
+fn prune_at_every_step_of_an_undelete(keeps: bool) {
+    let prune = move |repo: TestRepo| async move {
+        if keeps {
+            repo.prune_keeping_deleted().await
+        } else {
+            repo.prune_async().await
+        }
+    };
     let (repo, all, sources) = repo_with(3);
     repo.delete(&[all[1].id]).unwrap();
     let count = |work: &dyn Fn(&TestRepo)| {
@@ -123,7 +129,7 @@ fn prune_at_every_step_of_an_undelete_loses_no_live_backup() {
     };
     let undeleting = count(&|probe| drop(undelete(probe, &[all[1].id]).unwrap()));
     let pruning = count(&|probe| {
-        let _ = probe.prune().unwrap();
+        let _ = block_on(prune(probe.clone())).unwrap();
     });
     let verify = |what: &str, repo: &TestRepo| {
         let repo = repo.reopen(900);
@@ -148,7 +154,7 @@ fn prune_at_every_step_of_an_undelete_loses_no_live_backup() {
         let other = one.reopen(200 + n);
         one.faults.before(n, move || {
             Box::pin(async move {
-                let _ = other.prune_async().await.unwrap();
+                let _ = prune(other).await.unwrap();
             })
         });
         let done = undelete(&one, &[all[1].id]);
@@ -171,13 +177,77 @@ fn prune_at_every_step_of_an_undelete_loses_no_live_backup() {
                 }
             })
         });
-        let _ = one.prune().unwrap();
+        let _ = block_on(prune(one.clone())).unwrap();
         results.push(verify(
             &format!("an undelete before operation {n} of a prune"),
             &one,
         ));
     }
-    assert!(results.contains(&2) && results.contains(&3), "{results:?}");
+    assert!(results.contains(&3), "{results:?}");
+    assert_eq!(results.contains(&2), !keeps, "{results:?}");
+}
+
+#[test]
+fn prune_at_every_step_of_an_undelete_loses_no_live_backup() {
+    prune_at_every_step_of_an_undelete(false);
+}
+
+#[test]
+fn prune_that_keeps_deleted_backups_stops_no_undelete() {
+    prune_at_every_step_of_an_undelete(true);
+}
+
+#[test]
+fn deleted_backup_comes_back_after_prunes_that_keep_it() {
+    let (repo, all, mut sources) = repo_with(5);
+    // Its pack has data of the other backups, so a prune rewrites it.
+    repo.delete(&[all[0].id]).unwrap();
+    let _ = repo.prune().unwrap();
+    sources.remove(&all[0].id);
+    repo.delete(&[all[1].id, all[3].id]).unwrap();
+    for round in 0..3 {
+        let kept = block_on(repo.prune_keeping_deleted()).unwrap();
+        assert_eq!(kept.packs_deleted, 0, "round {round}: {kept:?}");
+    }
+    assert_eq!(candidates(&repo), [all[1].id, all[3].id]);
+    let _ = undelete(&repo, &[all[3].id]).unwrap();
+    let _ = block_on(repo.prune_keeping_deleted()).unwrap();
+    let _ = undelete(&repo, &[all[1].id]).unwrap();
+    assert_eq!(repo.reopen(2).backups().unwrap(), all[1..]);
+    repo.reopen(3).assert_holds("both are back", &sources);
+    let _ = repo.prune().unwrap();
+    repo.reopen(4).assert_holds("pruned", &sources);
+}
+
+/// A prune moves data that deleted and live backups share; the deleted backup finds it.
+#[test]
+fn deleted_backup_comes_back_after_its_data_moved() {
+    let repo = TestRepo::new();
+    let back_up = |names: &[u64]| {
+        let files = names.iter().map(|n| (format!("{n}"), noise(*n, 40_000)));
+        let source = files.fold(MemorySource::new(), |source, (name, content)| {
+            source.file(&name, content)
+        });
+        let made = repo
+            .backup_with(&source, &TestRepo::options("host"))
+            .unwrap();
+        (made.backup.id, source)
+    };
+    // One pack with three files, of which two stay in use.
+    let (first, _) = back_up(&[1, 2, 3]);
+    let (second, source) = back_up(&[1, 2]);
+    let (third, other) = back_up(&[2]);
+    repo.delete(&[first]).unwrap();
+    repo.delete(&[second]).unwrap();
+    // The first one cannot come back afterwards: a prune that keeps nothing ran, and then the second one was deleted again.
+    let _ = undelete(&repo, &[second]).unwrap();
+    let _ = repo.prune().unwrap();
+    repo.delete(&[second]).unwrap();
+    let _ = block_on(repo.prune_keeping_deleted()).unwrap();
+    assert_eq!(candidates(&repo), [second]);
+    let _ = undelete(&repo, &[second]).unwrap();
+    let sources = BTreeMap::from([(second, source), (third, other)]);
+    repo.reopen(3).assert_holds("moved data", &sources);
 }
 
 #[test]

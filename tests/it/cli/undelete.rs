@@ -1,6 +1,8 @@
 //! `br undelete`.
 
-use super::Session;
+use std::fs;
+
+use super::{Session, files_below};
 
 #[test]
 fn deleted_backup_is_listed_and_comes_back() {
@@ -16,7 +18,7 @@ fn deleted_backup_is_listed_and_comes_back() {
     assert_eq!(session.ids(), ids, "at its old place");
     let none = session.run(["undelete"]).expect(0);
     assert!(
-        none.stderr.contains("no backup was deleted"),
+        none.stderr.contains("no deleted backup can come back"),
         "{}",
         none.stderr
     );
@@ -38,4 +40,32 @@ fn pruned_backup_does_not_come_back() {
         output.stderr
     );
     assert_eq!(session.ids(), ids[1..]);
+}
+
+/// The time at which the storage got the deletion decides, not the clock of the process that deleted.
+#[test]
+fn prune_keeps_backups_that_were_deleted_recently() {
+    let session = Session::with_two_backups();
+    session.write("docs/a.txt", "third\n");
+    session.run(["backup", "docs", "--host", "h"]).expect(0);
+    let ids = session.ids();
+    let newest_entry = || {
+        let mut entries = files_below(&session.at("repository/log"));
+        entries.sort();
+        entries.pop().unwrap()
+    };
+    session.run(["delete", &ids[0], "--yes"]).expect(0);
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(40 * 24 * 3600);
+    let entry = fs::File::open(newest_entry()).unwrap();
+    entry.set_modified(long_ago).unwrap();
+    session.run(["delete", &ids[1], "--yes"]).expect(0);
+    let output = session.run(["prune", "--keep-deleted", "30d"]).expect(0);
+    assert!(output.stdout.contains("1 deleted backup"), "{output}");
+    session.run(["undelete", &ids[0]]).expect(2);
+    session.run(["undelete", &ids[1]]).expect(0);
+    session.run(["check", "--read-data"]).expect(0);
+    assert_eq!(session.ids(), ids[1..]);
+    session.run(["delete", &ids[1], "--yes"]).expect(0);
+    session.run(["prune"]).expect(0);
+    session.run(["undelete", &ids[1]]).expect(2);
 }

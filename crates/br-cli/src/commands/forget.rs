@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use br_core::engine::forget::{self, ForgetOptions, ForgetPlan};
 use br_core::engine::prune::{self, PruneOptions};
@@ -59,6 +60,10 @@ pub(crate) struct ForgetArgs {
     /// Free the space as well, as `br prune` does
     #[arg(long)]
     prune: bool,
+
+    /// With --prune: keep the data of backups that were deleted within this time, so that `br undelete` brings them back
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = format::parse_duration)]
+    keep_deleted: Duration,
 
     /// Delete even if the newest backup of a group looks wrong, or if the repository has damaged data
     #[arg(long)]
@@ -356,7 +361,7 @@ pub(crate) async fn run(args: &ForgetArgs, context: &CommandContext) -> CommandR
     }
     // After a warning, data that `br undelete` may need stays.
     let freed = if args.prune && !args.dry_run && status == ExitStatus::Ok {
-        Some(prune(&repository, context).await?)
+        Some(prune(&repository, args.keep_deleted, context).await?)
     } else {
         None
     };
@@ -401,10 +406,15 @@ fn warn_of_anomalies(plan: &ForgetPlan, context: &CommandContext) -> ExitStatus 
     status
 }
 
-async fn prune(repository: &Repository, context: &CommandContext) -> Result<u64, CommandError> {
+async fn prune(
+    repository: &Repository,
+    keep_deleted: Duration,
+    context: &CommandContext,
+) -> Result<u64, CommandError> {
+    let options = PruneOptions::default().with_keep_deleted(keep_deleted);
     let reporter = Arc::new(context.reporter());
     let (engine, guard) = context.engine_with(&reporter);
-    let plan = prune::plan(repository, &PruneOptions::default(), &engine).await?;
+    let plan = prune::plan(repository, &options, &engine).await?;
     let report = prune::prune(repository, &plan, &engine).await?;
     drop(guard);
     Ok(report.bytes_deleted.saturating_sub(report.bytes_written))

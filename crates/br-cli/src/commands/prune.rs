@@ -19,6 +19,7 @@ const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Conflict];
 const EXAMPLES: &str = "\
   br prune --dry-run
   br prune
+  br prune --keep-deleted 30d   # `br undelete` can still bring back what was deleted in the last 30 days
   br prune --max-unused 0%   # free as much as possible, and copy more";
 
 /// Remove unused data to free space
@@ -42,12 +43,19 @@ pub(crate) struct PruneArgs {
     /// Keep data of unfinished backups that is younger than this
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = format::parse_duration)]
     grace: Duration,
+
+    /// Keep the data of backups that were deleted within this time, so that `br undelete` brings them back
+    ///
+    /// What counts is the time at which the storage got the deletion, so a machine with a wrong clock, or an attacker, cannot date it back.
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = format::parse_duration)]
+    keep_deleted: Duration,
 }
 
 pub(crate) async fn run(args: &PruneArgs, context: &CommandContext) -> CommandResult {
     let options = PruneOptions::default()
         .with_max_unused(args.max_unused)
-        .with_grace(args.grace);
+        .with_grace(args.grace)
+        .with_keep_deleted(args.keep_deleted);
     let repository = context.open().await?;
     let reporter = Arc::new(context.reporter());
     let (engine, guard) = context.engine_with(&reporter);
@@ -90,6 +98,10 @@ pub(crate) async fn run(args: &PruneArgs, context: &CommandContext) -> CommandRe
 fn plan_fields(plan: &PrunePlan) -> Vec<(&'static str, String)> {
     let packs = |number| format::counted(number, "pack", "packs");
     let mut fields = vec![("keep", packs(plan.packs_kept))];
+    if plan.deleted_kept > 0 {
+        let backups = format::counted(plan.deleted_kept, "deleted backup", "deleted backups");
+        fields.push(("keep", format!("{backups}, see --keep-deleted")));
+    }
     if plan.packs_unused > 0 {
         fields.push((
             "delete",

@@ -18,8 +18,8 @@ const EXAMPLES: &str = "\
 
 /// Bring deleted backups back
 ///
-/// Without an ID, br lists the backups that can come back: those deleted since the last prune. A backup returns to its old place in
-/// the list.
+/// Without an ID, br lists the backups that can come back: those deleted since the last prune, and those that `br prune --keep-deleted`
+/// kept. A backup returns to its old place in the list.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Conflict]),
@@ -87,9 +87,7 @@ fn list(candidates: &[Candidate], output: &Output) -> CommandResult {
         return Ok(ExitStatus::Ok);
     }
     if candidates.is_empty() {
-        output
-            .console
-            .note("no backup was deleted since the last prune");
+        output.console.note("no deleted backup can come back");
         return Ok(ExitStatus::Ok);
     }
     print(candidates, output)?;

@@ -6,6 +6,7 @@ use br_core::engine::check::{CheckReport, DamagedFile, Finding, Severity};
 use br_core::engine::prune::{PrunePlan, PruneReport};
 use br_core::engine::restore::RestoreReport;
 use br_core::engine::stats::Stats;
+use br_core::jiff::Timestamp;
 use br_core::model::EntryPath;
 use serde::Serialize;
 
@@ -57,6 +58,8 @@ pub(crate) struct CheckSummary<'a> {
     packs_opened: u64,
     packs_read: u64,
     bytes_read: u64,
+    packs_due: u64,
+    verified_since: Option<Timestamp>,
     findings: Vec<FindingJson<'a>>,
     files: Vec<DamagedFileJson<'a>>,
     files_count: u64,
@@ -73,6 +76,8 @@ impl<'a> From<&'a CheckReport> for CheckSummary<'a> {
             packs_opened: report.packs_opened,
             packs_read: report.packs_read,
             bytes_read: report.bytes_read,
+            packs_due: report.packs_due,
+            verified_since: report.verified_since,
             findings: report.findings.iter().map(FindingJson::from).collect(),
             files: report.files.iter().map(DamagedFileJson::from).collect(),
             files_count: report.files_count,
@@ -204,6 +209,7 @@ pub(crate) struct PlanJson {
     bytes_removed: u64,
     bytes_copied: u64,
     objects_leftover: u64,
+    deleted_kept: u64,
 }
 
 impl From<&PrunePlan> for PlanJson {
@@ -218,6 +224,7 @@ impl From<&PrunePlan> for PlanJson {
             bytes_removed: plan.bytes_removed,
             bytes_copied: plan.bytes_copied,
             objects_leftover: plan.objects_leftover,
+            deleted_kept: plan.deleted_kept,
         }
     }
 }

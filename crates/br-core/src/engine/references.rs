@@ -4,47 +4,56 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::backup::add_live_references;
+use super::needed::refuse_if_readable;
 use crate::error::Result;
 use crate::model::{Backup, ChunkRef, Content, EntryKind, FileContent, PackId, References};
 pub(crate) use crate::repository::Resolver;
-use crate::repository::{ChunkReader, Index, Io, State, TreeReader};
+use crate::repository::{ChunkReader, Index, Io, TreeReader};
 use crate::warning::Warning;
 
-/// The union of the references of all live backups, with moves resolved, and the packs that their manifests name.
-pub(crate) fn all_references(
+/// The union of the references of backups, with moves resolved, and the packs that their manifests name.
+///
+/// # Errors
+/// When a backup needs readable data that the log or the index does not count as used: see [`needed`](super::needed).
+pub(crate) fn all_references<'a>(
     io: &Io,
-    state: &State,
+    backups: impl Iterator<Item = &'a Backup>,
     index: &Index,
 ) -> Result<(References, BTreeSet<PackId>)> {
     let reader = Arc::new(ChunkReader::new(io, Arc::new(index.clone())));
     let resolver = Resolver::new(index);
     let mut all = References::default();
     let mut named = BTreeSet::new();
-    for backup in state.backups.values() {
+    for backup in backups {
         let note = |pack: &PackId| {
             named.insert(*pack);
         };
-        all.union(&of_backup(io, &reader, &resolver, backup, note)?);
+        let (own, is_complete) = of_backup(io, &reader, &resolver, backup, note)?;
+        if !is_complete {
+            refuse_if_readable(io, index, &resolver, backup.id)?;
+        }
+        all.union(&own);
     }
     Ok((all, named))
 }
 
-/// The references of a backup, with moves resolved. `named` gets the packs that its manifest names.
+/// The references of a backup, with moves resolved, and whether that found all data in the index. `named` gets the packs that its manifest
+/// names.
 pub(super) fn of_backup(
     io: &Io,
     reader: &Arc<ChunkReader>,
     resolver: &Resolver<'_>,
     backup: &Backup,
     named: impl FnMut(&PackId),
-) -> Result<References> {
+) -> Result<(References, bool)> {
     io.check_cancelled()?;
     let (_, mut own) = io.read_manifest(backup.id)?;
     own.iter().map(|(pack, _)| pack).for_each(named);
-    if !resolver.resolve(&mut own) {
-        io.warn(&Warning::PacksMissing { backup: backup.id });
-        own = by_tree(reader, backup)?;
+    if resolver.resolve(&mut own) {
+        return Ok((own, true));
     }
-    Ok(own)
+    io.warn(&Warning::PacksMissing { backup: backup.id });
+    Ok((by_tree(reader, backup)?, false))
 }
 
 /// A backup's references, found by walking its tree. Chunks without any copy are lost already and are skipped.

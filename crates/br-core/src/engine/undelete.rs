@@ -1,18 +1,20 @@
 //! Undeletes backups.
 //!
-//! [`candidates`] lists them, [`undelete`] brings some back. Invariant: a backup comes back only if no log entry since its deletion condemned
-//! data, so all of it is there.
+//! [`candidates`] lists them, [`undelete`] brings some back. Invariant: a backup comes back only if all its data exists: no log entry since
+//! its deletion condemned data, or the packs that it needs are not condemned.
 
 use jiff::Timestamp;
 
 use super::delete::append_delete;
+use super::deleted::{has_all_data, read_history, recoverable};
+use super::references::Resolver;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::LogEntry;
 use crate::model::{Backup, BackupId};
 use crate::progress::Context;
 use crate::repository::{
-    Append, BackupSelector, Backups, DeletedBackup, History, Io, LogPosition, MAX_RACES,
-    Repository, State, conflict,
+    Append, BackupSelector, Backups, DeletedBackup, History, Index, Io, MAX_RACES, Repository,
+    State, conflict,
 };
 
 /// A deleted backup that can come back.
@@ -25,14 +27,15 @@ pub struct Candidate {
     pub deleted: Timestamp,
 }
 
-/// Lists the deleted backups that can come back, in the order of their deletion: those deleted since the last prune. Reads the whole log.
+/// Lists the deleted backups that can come back, in the order of their deletion: those deleted since the last prune, and those whose data the
+/// prunes kept ([`PruneOptions::keep_deleted`](super::prune::PruneOptions::keep_deleted)). Reads the whole log.
 ///
 /// # Errors
 /// When the log cannot be read, or an entry of it is missing or damaged.
 pub async fn candidates(repository: &Repository, context: &Context) -> Result<Vec<Candidate>> {
     let work = |io: &Io| {
-        let (_, history) = read(io)?;
-        let deleted = history.recoverable.into_iter();
+        let (position, history) = read_history(io)?;
+        let deleted = recoverable(io, &position, history)?.into_iter();
         let candidate = |one: DeletedBackup| Candidate {
             backup: one.backup,
             deleted: one.deleted,
@@ -56,29 +59,11 @@ pub async fn undelete(
     repository.check_writable(context)?;
     let selectors: Vec<BackupSelector> = selectors.into_iter().map(Into::into).collect();
     let work = move |io: &Io| {
-        let (_, history) = read(io)?;
+        let (_, history) = read_history(io)?;
         let ids = find(&history, &selectors)?;
         ids.into_iter().map(|id| append(io, id)).collect()
     };
     repository.run(context, work).await
-}
-
-/// Reads the whole log, and the state after its last entry.
-fn read(io: &Io) -> Result<(LogPosition, History)> {
-    for _ in 0..MAX_RACES {
-        // This also checks that the log was not rolled back.
-        let position = LogPosition::read(io)?;
-        let history = History::read(io)?;
-        if history.is_broken {
-            let message = "the commit log has damaged entries: deleted backups cannot come back";
-            return Err(Error::damaged(message));
-        }
-        // Another process may have appended in between.
-        if history.last == position.last() {
-            return Ok((position, history));
-        }
-    }
-    Err(conflict())
 }
 
 fn find(history: &History, selectors: &[BackupSelector]) -> Result<Vec<BackupId>> {
@@ -109,7 +94,7 @@ fn find(history: &History, selectors: &[BackupSelector]) -> Result<Vec<BackupId>
 
 fn append(io: &Io, id: BackupId) -> Result<Backup> {
     for _ in 0..MAX_RACES {
-        let (mut position, history) = read(io)?;
+        let (mut position, history) = read_history(io)?;
         if let Some(backup) = history.state.backups.get(&id) {
             return Ok(backup.clone());
         }
@@ -117,6 +102,16 @@ fn append(io: &Io, id: BackupId) -> Result<Backup> {
         let Some(deleted) = deleted else {
             return Err(pruned(id));
         };
+        if deleted.condemned {
+            let index = Index::read(io, &position.state)?;
+            if !has_all_data(io, &Resolver::new(&index), id)? {
+                // A prune may have changed the index since the log was read.
+                if position.refresh(io)?.is_empty() {
+                    return Err(pruned(id));
+                }
+                continue;
+            }
+        }
         let manifest = match io.read_manifest(id) {
             Ok((manifest, _)) => manifest,
             // A prune may have deleted it since the log was read.

@@ -23,8 +23,11 @@ pub(crate) struct History {
     pub(crate) state: State,
     /// Backups that were deleted.
     pub(crate) deleted: BTreeSet<BackupId>,
-    /// Backups that were deleted after the last condemn entry: their data and manifests exist.
+    /// Backups that were deleted and whose data may exist: those deleted after the last condemn entry and, after
+    /// [`History::read_with_deleted`], those whose manifest exists.
     pub(crate) recoverable: Vec<DeletedBackup>,
+    /// The manifests that exist.
+    manifests: HashSet<BackupId>,
     /// The originals of all backups that were ever committed, deleted ones included.
     pub(crate) originals: HashSet<BackupId>,
     /// All backups that were ever committed, in the order of their first commits.
@@ -49,8 +52,12 @@ pub(crate) struct History {
 #[derive(Debug, Clone)]
 pub(crate) struct DeletedBackup {
     pub(crate) backup: Backup,
-    /// When it was deleted.
+    /// When it was deleted, by the clock of the process that did it.
     pub(crate) deleted: Timestamp,
+    /// The number of the log entry that deleted it.
+    pub(crate) entry: u64,
+    /// True if a later entry condemned packs: they may be packs of this backup.
+    pub(crate) condemned: bool,
 }
 
 /// Log entries that are missing or cannot be used.
@@ -64,13 +71,28 @@ pub(crate) struct LogProblem {
 impl History {
     /// Reads every entry. Problems of single entries are recorded; only a store that does not answer is an error.
     pub(crate) fn read(io: &Io) -> Result<Self> {
-        let mut history = Self::default();
+        Self::default().read_log(io)
+    }
+
+    /// As [`History::read`], and also finds deleted backups that a prune kept.
+    pub(crate) fn read_with_deleted(io: &Io) -> Result<Self> {
+        let manifests = io.list(Layout::MANIFESTS)?;
+        let manifests = manifests.iter().filter_map(|one| Layout::id(&one.key));
+        let history = Self {
+            manifests: manifests.collect(),
+            ..Self::default()
+        };
+        history.read_log(io)
+    }
+
+    fn read_log(mut self, io: &Io) -> Result<Self> {
+        let history = &mut self;
         for numbers in log::list(io, 0)?.chunks(AT_ONCE) {
             for (seq, fetched) in numbers.iter().zip(log::fetch(io, numbers)?) {
                 history.take(*seq, fetched)?;
             }
         }
-        Ok(history)
+        Ok(self)
     }
 
     fn take(&mut self, seq: u64, (record, bytes): Fetched) -> Result<()> {
@@ -104,16 +126,7 @@ impl History {
                 "it is not the entry that the next one continues",
             );
         }
-        let before: Vec<_> = if is_checkpoint {
-            self.state
-                .backups
-                .values()
-                .map(|backup| backup.id)
-                .collect()
-        } else {
-            Vec::new()
-        };
-        let deleted = self.deleted_by(record);
+        let deleted = self.deleted_by(seq, record);
         if let Err(error) = self.state.apply(&record.entry) {
             return self.note(seq, seq, &in_one_line(&error));
         }
@@ -135,29 +148,46 @@ impl History {
                 listed.into_iter().for_each(|id| self.note_order(id));
                 let backups = self.state.backups.values();
                 self.originals.extend(backups.map(Backup::original_id));
-                self.deleted.extend(before);
                 let backups = &self.state.backups;
-                self.deleted.retain(|id| !backups.contains_key(id));
+                let is_gone = |id: &BackupId| !backups.contains_key(id);
+                self.deleted.extend(deleted.iter().map(|one| one.backup.id));
+                self.deleted.retain(is_gone);
+                self.recoverable.extend(deleted);
+                self.recoverable.retain(|one| is_gone(&one.backup.id));
                 self.segments.extend(&self.state.segments);
                 self.checkpoint = Some(seq);
                 self.is_broken = false;
             }
-            LogEntry::Condemn { .. } => self.recoverable.clear(),
+            LogEntry::Condemn { .. } => {
+                let manifests = &self.manifests;
+                self.recoverable
+                    .retain(|one| manifests.contains(&one.backup.id));
+                for one in &mut self.recoverable {
+                    one.condemned = true;
+                }
+            }
             LogEntry::Swept { .. } | LogEntry::Reindex { .. } => {}
         }
         let (added, removed) = record.entry.segments();
         self.segments.extend(added.iter().chain(removed));
     }
 
-    /// The backups that an entry will delete, as they are before it.
-    fn deleted_by(&self, record: &LogRecord) -> Vec<DeletedBackup> {
-        let LogEntry::Delete { backups } = &record.entry else {
-            return Vec::new();
+    /// The backups that an entry will delete, as they are before it. A checkpoint deletes the backups that it lacks: a program with an error
+    /// or an attacker wrote it, because a checkpoint of br lacks none.
+    fn deleted_by(&self, seq: u64, record: &LogRecord) -> Vec<DeletedBackup> {
+        let backups: Vec<&Backup> = match &record.entry {
+            LogEntry::Delete { backups } => backups
+                .iter()
+                .filter_map(|id| self.state.backups.get(id))
+                .collect(),
+            LogEntry::Checkpoint { .. } => self.state.backups.values().collect(),
+            _ => Vec::new(),
         };
-        let live = backups.iter().filter_map(|id| self.state.backups.get(id));
-        let deleted = live.map(|backup| DeletedBackup {
+        let deleted = backups.into_iter().map(|backup| DeletedBackup {
             backup: backup.clone(),
             deleted: record.time,
+            entry: seq,
+            condemned: false,
         });
         deleted.collect()
     }

@@ -21,6 +21,11 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// True if the index describes the pack and it is not condemned.
+    pub(crate) fn knows(&self, pack: &PackId) -> bool {
+        self.alive.contains(pack)
+    }
+
     /// Follows moves; false when that does not lead to packs that the index describes, as after a loss of packs or a repair.
     pub(crate) fn resolve(&self, references: &mut References) -> bool {
         self.follow_moves(references).is_ok()

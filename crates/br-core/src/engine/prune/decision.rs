@@ -1,15 +1,16 @@
 //! Decision of a prune: reads the repository to find the packs and objects to delete, and changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use br_storage::ObjectInfo;
 
 use super::{PruneOptions, PrunePlan, Work};
+use crate::engine::deleted::deleted_within;
 use crate::engine::references::all_references;
 use crate::error::{Error, Result};
 use crate::format::PackTable;
-use crate::model::{BackupId, PackId, References, SegmentId};
+use crate::model::{Backup, BackupId, PackId, References, SegmentId};
 use crate::repository::{Index, Io, Layout, LogPosition, MAX_RACES, conflict};
 
 /// A plan with the data needed to carry it out.
@@ -52,16 +53,22 @@ impl Decision {
                 "{key} is damaged: nothing is pruned"
             )));
         }
-        let (used, named) = all_references(io, &position.state, &index)?;
+        let kept = match work.options.keep_deleted {
+            Duration::ZERO => Vec::new(),
+            time => deleted_within(io, &position, &index, time)?,
+        };
+        let backups = position.state.backups.values().chain(&kept);
+        let (used, named) = all_references(io, backups, &index)?;
         let mut decision = Self {
             condemn: BTreeMap::new(),
             to_delete: BTreeMap::new(),
             named,
-            leftovers: leftover_objects(io, &position, &work.options)?,
+            leftovers: leftover_objects(io, &position, &kept, &work.options)?,
             plan: PrunePlan::new(work.options.clone()),
             position,
             index,
         };
+        decision.plan.deleted_kept = kept.len() as u64;
         decision.plan.objects_leftover = decision.leftovers.len() as u64;
         decision.judge_packs(&used)?;
         decision.find_leftovers(io, stored, work);
@@ -160,6 +167,7 @@ fn live_bytes(table: &PackTable, slots: &roaring::RoaringBitmap) -> (u64, u64) {
 fn leftover_objects(
     io: &Io,
     position: &LogPosition,
+    kept: &[Backup],
     options: &PruneOptions,
 ) -> Result<Vec<String>> {
     let (state, removed) = (&position.state, &position.removed);
@@ -181,7 +189,8 @@ fn leftover_objects(
         let Some(id) = Layout::id::<BackupId>(&object.key) else {
             continue;
         };
-        let is_named = state.backups.contains_key(&id);
+        let is_kept = kept.iter().any(|backup| backup.id == id);
+        let is_named = is_kept || state.backups.contains_key(&id);
         if !is_named && (removed.backups.contains(&id) || is_old(&object)) {
             keys.push(object.key);
         }

@@ -30,6 +30,9 @@ pub struct PruneOptions {
     /// Packs, segments and manifests that no log entry names are kept until they are this old. A running backup may still need them, and
     /// until then a repair can restore a backup whose log entry was lost.
     pub grace: Duration,
+    /// Keep the data of backups that were deleted within this time, so that [`undelete`](super::undelete) brings them back. The time of a
+    /// deletion is the time at which the store got its log entry, so a writer cannot date it back. Reads the whole log if it is not zero.
+    pub keep_deleted: Duration,
 }
 
 impl Default for PruneOptions {
@@ -37,6 +40,7 @@ impl Default for PruneOptions {
         Self {
             max_unused: 0.05,
             grace: Duration::from_secs(24 * 3600),
+            keep_deleted: Duration::ZERO,
         }
     }
 }
@@ -53,6 +57,13 @@ impl PruneOptions {
     #[must_use]
     pub const fn with_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
+        self
+    }
+
+    /// Sets how long the data of deleted backups stays.
+    #[must_use]
+    pub const fn with_keep_deleted(mut self, time: Duration) -> Self {
+        self.keep_deleted = time;
         self
     }
 }
@@ -80,6 +91,8 @@ pub struct PrunePlan {
     pub bytes_copied: u64,
     /// Index segments and manifests that no log entry names.
     pub objects_leftover: u64,
+    /// Deleted backups whose data stays.
+    pub deleted_kept: u64,
     #[serde(skip)]
     options: PruneOptions,
 }
@@ -96,6 +109,7 @@ impl PrunePlan {
             bytes_removed: 0,
             bytes_copied: 0,
             objects_leftover: 0,
+            deleted_kept: 0,
             options,
         }
     }
@@ -196,15 +210,16 @@ fn remove_unfinished(io: &Io, options: &PruneOptions) -> u64 {
 mod tests {
     use super::*;
     use crate::engine::backup::{BackupOptions, backup};
+    use crate::engine::undelete;
     use crate::error::ErrorKind;
-    use crate::format::LogEntry;
-    use crate::repository::{InitOptions, LogPosition};
+    use crate::format::{LogEntry, PackContent, PackEntry};
+    use crate::model::PackId;
+    use crate::repository::{Backups, Index, InitOptions, LogPosition, SegmentPlan, read_segment};
     use crate::source::MemorySource;
     use br_storage::Storage;
 
-    /// A program with an error, or an attacker with a writer's credentials, condemns packs that a backup needs.
-    #[tokio::test(flavor = "multi_thread")]
-    async fn nothing_is_deleted_while_a_backup_needs_a_condemned_pack() {
+    /// A repository with one backup, whose data and tree are in two packs.
+    async fn repository() -> (Repository, Context) {
         let context = Context::system();
         let repository =
             Repository::init_storage(Storage::memory(), &InitOptions::default(), &context).await;
@@ -215,24 +230,130 @@ mod tests {
         let _ = backup(&repository, source, &options, &context)
             .await
             .unwrap();
-        let condemn = |io: &Io| {
+        (repository, context)
+    }
+
+    /// A program with an error, or an attacker with a writer's credentials, adds log entries.
+    async fn append(
+        repository: &Repository,
+        context: &Context,
+        entries: impl Fn(&Io, &LogPosition) -> Result<Vec<LogEntry>> + Send + 'static,
+    ) {
+        let work = move |io: &Io| {
             let mut position = LogPosition::read(io)?;
-            let packs = io.list(Layout::PACKS)?;
-            let packs = packs.iter().filter_map(|object| Layout::id(&object.key));
-            let entry = LogEntry::Condemn {
-                packs: packs.collect(),
-                segments_added: Vec::new(),
-                segments_removed: Vec::new(),
-            };
-            position.append(io, entry).map(drop)
+            for entry in entries(io, &position)? {
+                let _ = position.append(io, entry)?;
+            }
+            Ok(())
         };
-        repository.run(&context, condemn).await.unwrap();
+        repository.run(context, work).await.unwrap();
+    }
+
+    /// Condemns the packs of one kind, or all.
+    fn condemn(io: &Io, position: &LogPosition, content: Option<PackContent>) -> Result<LogEntry> {
+        let index = Index::read(io, &position.state)?;
+        let is_wanted = |pack: &&PackEntry| content.is_none_or(|kind| pack.table.content == kind);
+        let packs = index.packs().filter(is_wanted).map(|pack| pack.id);
+        Ok(LogEntry::Condemn {
+            packs: packs.collect(),
+            segments_added: Vec::new(),
+            segments_removed: Vec::new(),
+        })
+    }
+
+    async fn assert_refused(repository: &Repository, context: &Context, options: PruneOptions) {
         for grace in [Duration::ZERO, Duration::from_secs(24 * 3600)] {
-            let options = PruneOptions::default().with_grace(grace);
-            let error = plan(&repository, &options, &context).await.unwrap_err();
+            let options = options.clone().with_grace(grace);
+            let error = plan(repository, &options, context).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
         }
         let packs = repository.storage().list(Layout::PACKS).await.unwrap();
         assert_eq!(packs.len(), 2, "data and tree");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nothing_is_deleted_while_a_backup_needs_a_condemned_pack() {
+        for content in [None, Some(PackContent::Data), Some(PackContent::Tree)] {
+            let (repository, context) = repository().await;
+            append(&repository, &context, move |io, position| {
+                Ok(vec![condemn(io, position, content)?])
+            })
+            .await;
+            assert_refused(&repository, &context, PruneOptions::default()).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nothing_is_deleted_while_the_index_lacks_a_pack_that_a_backup_needs() {
+        let (repository, context) = repository().await;
+        append(&repository, &context, |_, position| {
+            let segments = position.state.segments.iter().copied().collect();
+            Ok(vec![LogEntry::index(Vec::new(), segments)])
+        })
+        .await;
+        assert_refused(&repository, &context, PruneOptions::default()).await;
+    }
+
+    /// The tree can be read, and its data cannot be found.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nothing_is_deleted_while_the_index_lacks_only_data() {
+        let (repository, context) = repository().await;
+        append(&repository, &context, |io, position| {
+            let mut segments = SegmentPlan::new(io, &position.state);
+            for id in &position.state.segments {
+                let segment = read_segment(io, *id)?;
+                let data = |entry: &PackEntry| entry.table.content == PackContent::Data;
+                let packs: Vec<PackId> = segment
+                    .packs
+                    .iter()
+                    .filter(|entry| data(entry))
+                    .map(|entry| entry.id)
+                    .collect();
+                segments.replace(*id, segment, |pack| packs.contains(pack));
+            }
+            let written = segments.write()?;
+            Ok(vec![LogEntry::index(written.added, written.removed)])
+        })
+        .await;
+        assert_refused(&repository, &context, PruneOptions::default()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn prune_that_keeps_deleted_backups_believes_no_forged_checkpoint() {
+        let (repository, context) = repository().await;
+        append(&repository, &context, |_, position| {
+            let mut state = position.state.clone();
+            state.backups = Backups::default();
+            Ok(vec![state.checkpoint()])
+        })
+        .await;
+        assert!(repository.backups(&context).await.unwrap().is_empty());
+        let options = PruneOptions::default().with_keep_deleted(Duration::from_secs(3600));
+        let found = plan(&repository, &options, &context).await.unwrap();
+        assert_eq!((found.deleted_kept, found.packs_unused), (1, 0));
+        let _ = prune(&repository, &found, &context).await.unwrap();
+        let back = undelete::candidates(&repository, &context).await.unwrap();
+        let id = back[0].backup.id;
+        let _ = undelete::undelete(&repository, [id], &context)
+            .await
+            .unwrap();
+        assert_eq!(repository.backups(&context).await.unwrap().len(), 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn prune_that_keeps_deleted_backups_refuses_to_delete_their_condemned_data() {
+        for content in [None, Some(PackContent::Data), Some(PackContent::Tree)] {
+            let (repository, context) = repository().await;
+            append(&repository, &context, move |io, position| {
+                let backups = position.state.backups.values();
+                let delete = LogEntry::Delete {
+                    backups: backups.map(|backup| backup.id).collect(),
+                };
+                Ok(vec![delete, condemn(io, position, content)?])
+            })
+            .await;
+            let options = PruneOptions::default().with_keep_deleted(Duration::from_secs(3600));
+            assert_refused(&repository, &context, options).await;
+        }
     }
 }

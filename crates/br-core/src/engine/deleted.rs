@@ -1,0 +1,110 @@
+//! Deleted backups whose data still exists.
+//!
+//! Invariant: a backup counts as recoverable only if its manifest exists and all its data is in packs that are not condemned.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use super::needed::refuse_if_readable;
+use super::references::Resolver;
+use crate::error::{Error, Result};
+use crate::model::{Backup, BackupId};
+use crate::repository::{
+    DeletedBackup, History, Index, Io, Layout, LogPosition, MAX_RACES, conflict,
+};
+
+/// Reads the whole log, and the state after its last entry.
+pub(super) fn read_history(io: &Io) -> Result<(LogPosition, History)> {
+    for _ in 0..MAX_RACES {
+        // This also checks that the log was not rolled back.
+        let position = LogPosition::read(io)?;
+        let history = History::read_with_deleted(io)?;
+        if history.is_broken {
+            let message = "the commit log has damaged entries: deleted backups cannot come back";
+            return Err(Error::damaged(message));
+        }
+        // Another process may have appended in between.
+        if history.last == position.last() {
+            return Ok((position, history));
+        }
+    }
+    Err(conflict())
+}
+
+/// The deleted backups that can come back, in the order of their deletion.
+pub(super) fn recoverable(
+    io: &Io,
+    position: &LogPosition,
+    history: History,
+) -> Result<Vec<DeletedBackup>> {
+    let mut deleted = history.recoverable;
+    if deleted.iter().any(|one| one.condemned) {
+        let index = Index::read(io, &position.state)?;
+        let resolver = Resolver::new(&index);
+        let mut failed = None;
+        deleted.retain(|one| {
+            !one.condemned
+                || has_all_data(io, &resolver, one.backup.id).unwrap_or_else(|error| {
+                    failed = Some(error);
+                    false
+                })
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+    }
+    Ok(deleted)
+}
+
+/// True if the manifest exists and all data that it names.
+pub(super) fn has_all_data(io: &Io, resolver: &Resolver<'_>, id: BackupId) -> Result<bool> {
+    match io.read_manifest(id) {
+        Ok((_, mut references)) => Ok(resolver.resolve(&mut references)),
+        Err(error) if error.is_damage() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The backups that were deleted within this time. The time of a deletion is the time at which the store got the log entry: the time in the
+/// entry comes from the writer's clock, and the writer may be an attacker.
+///
+/// # Errors
+/// When some data of such a backup can be read but counts as unused: a prune that keeps the backup does not condemn its data. After an
+/// interrupted prune that kept no deleted backups, only a prune of the same kind continues.
+pub(super) fn deleted_within(
+    io: &Io,
+    position: &LogPosition,
+    index: &Index,
+    time: Duration,
+) -> Result<Vec<Backup>> {
+    let objects = io.list(Layout::LOG)?;
+    let times = objects
+        .iter()
+        .filter_map(|object| Some((Layout::log_seq(&object.key)?, object.modified)));
+    let times: HashMap<u64, SystemTime> = times.collect();
+    let (newest, history) = read_history(io)?;
+    if newest.last() != position.last() {
+        return Err(Error::damaged("the commit log has new entries"));
+    }
+    let since = io.context.runtime.before(time);
+    let resolver = Resolver::new(index);
+    let mut kept = Vec::new();
+    for one in history.recoverable {
+        let is_old = times.get(&one.entry).is_some_and(|time| *time < since);
+        if is_old {
+            continue;
+        }
+        let id = one.backup.id;
+        let mut references = match io.read_manifest(id) {
+            Ok((_, references)) => references,
+            Err(error) if error.is_damage() => continue,
+            Err(error) => return Err(error),
+        };
+        if resolver.resolve(&mut references) {
+            kept.push(one.backup);
+        } else {
+            refuse_if_readable(io, index, &resolver, id)?;
+        }
+    }
+    Ok(kept)
+}
