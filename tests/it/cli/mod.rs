@@ -13,6 +13,7 @@ mod docs;
 mod dump;
 mod exit_codes;
 mod export;
+mod files_from;
 mod find;
 mod forget;
 mod help;

@@ -11,6 +11,7 @@ use br_core::{BackupSelector, Repository};
 use clap::{Args, ValueEnum};
 
 use super::copy_to::{self, CopyMode, CopyToArgs, Targets};
+use super::files_from::FilesFromArgs;
 use super::show;
 use super::sources::{self, Input, SelectArgs};
 use crate::context::CommandContext;
@@ -27,6 +28,7 @@ const EXAMPLES: &str = "\
   br backup / --one-file-system --exclude-caches --exclude /tmp --tag daily
   br backup . --exclude '*.o' --exclude node_modules/ --dry-run
   br backup ~/documents --copy-to s3://bucket/backups --init
+  find home -name '*.jpg' -print0 | br backup --files-from-raw -
   pg_dump shop | br backup --stdin --stdin-name shop.sql";
 
 const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Conflict];
@@ -49,8 +51,11 @@ const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Conflict];
 )]
 pub(crate) struct BackupArgs {
     /// Files and folders to back up (can be repeated)
-    #[arg(value_name = "PATH", required_unless_present = "stdin")]
+    #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "files_from", "files_from_raw"])]
     paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    lists: FilesFromArgs,
 
     /// Create the repository if it does not exist
     ///
@@ -151,7 +156,12 @@ pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
     let lists = args.dry_run && context.output.is_verbose();
     let input = match &args.stdin_name {
         Some(name) => Input::stdin(name)?,
-        None => Input::paths(&args.paths, &args.select, lists)?,
+        None => {
+            let paths = args.lists.add_to(&args.paths, context)?;
+            let input = Input::paths(&paths, &args.select, lists)?;
+            args.lists.warn(&paths, &context.output.console);
+            input
+        }
     };
     let mut repository = targets.open(args.init, args.dry_run, context).await?;
     let options = options(&args, &input, context);
@@ -231,7 +241,12 @@ impl BackupArgs {
             return Err(CommandError::usage(message, hint));
         }
         if !self.stdin {
-            return Ok(());
+            return self.lists.check();
+        }
+        if let Some(option) = self.lists.typed() {
+            let message = format!("--stdin and {option} contradict each other");
+            let hint = "make two backups: one of the paths, and one of standard input";
+            return Err(CommandError::usage(message, hint));
         }
         if let Some(path) = self.paths.first() {
             let message = format!(

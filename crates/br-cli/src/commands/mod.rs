@@ -14,6 +14,7 @@ mod diff;
 mod dump;
 mod export;
 mod export_head;
+mod files_from;
 mod find;
 mod forget;
 mod import;

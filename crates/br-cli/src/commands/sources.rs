@@ -11,10 +11,12 @@ use br_core::source::{
 };
 use clap::Args;
 
+use super::files_from::LINE_ENDS;
 use super::paths::entry_path;
 use crate::context::CommandContext;
 use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
+use crate::output::{Output, SHOWN, format};
 use crate::stdin::PatientStdin;
 use crate::values;
 
@@ -175,12 +177,28 @@ impl Input {
             }
         };
         let source = LocalSource::new(paths, options).map_err(|error| refused(&error))?;
-        for link in source.symlinked_roots() {
-            let link = link.display();
-            let note = format!("{link} is a symbolic link: br backs up its target");
-            context.output.console.note(&note);
-        }
+        note_links(source.symlinked_roots(), &context.output);
         Ok(Box::new(source))
+    }
+}
+
+/// Reports the paths that are links.
+fn note_links(links: &[PathBuf], output: &Output) {
+    let shown = if output.is_verbose() {
+        links.len()
+    } else {
+        links.len().min(SHOWN as usize)
+    };
+    for link in &links[..shown] {
+        let link = link.display();
+        let note = format!("{link} is a symbolic link: br backs up its target");
+        output.console.note(&note);
+    }
+    if links.len() > shown {
+        let more = format::count((links.len() - shown) as u64);
+        output
+            .console
+            .note(&format!("and {more} more symbolic links (-v shows all)"));
     }
 }
 
@@ -247,8 +265,13 @@ fn refused(error: &SourceError) -> CommandError {
             )
             .because(source);
         }
-        SourceError::Path { source, .. } => {
-            return CommandError::usage(error.to_string(), "check the path").because(source);
+        SourceError::Path { path, source } => {
+            let hint = if path.as_os_str().as_bytes().ends_with(b"\r") {
+                format!("check the paths: {LINE_ENDS}")
+            } else {
+                "check the path".to_owned()
+            };
+            return CommandError::usage(error.to_string(), hint).because(source);
         }
         SourceError::Conflict { .. } => "make two backups, or name a folder that contains both",
         _ => "back up the folder that the link points to separately",

@@ -39,12 +39,14 @@ pub(super) struct Grammar {
 /// Maximum number of mistakes that are explained.
 const MAX_PROBLEMS: usize = 200;
 /// Options that a user must type: a forgotten setting would change what the command does, or answer its question.
-const NO_DEFAULT: [&str; 7] = [
+const NO_DEFAULT: [&str; 9] = [
     "dry-run",
     "yes",
     "force",
     "init",
     "stdin",
+    "files-from",
+    "files-from-raw",
     "repair-log",
     "help",
 ];
@@ -52,8 +54,17 @@ const NO_DEFAULT: [&str; 7] = [
 const NO_POLICY: [&str; 9] = [
     "dry-run", "yes", "prune", "force", "host", "path", "tag", "complete", "help",
 ];
-/// Options of `br backup` that a set has another key for.
-const NO_SET: [&str; 6] = ["copy-to", "init", "dry-run", "stdin", "stdin-name", "help"];
+/// Options of `br backup` that a set has another key for, or cannot have.
+const NO_SET: [&str; 8] = [
+    "copy-to",
+    "init",
+    "dry-run",
+    "stdin",
+    "stdin-name",
+    "files-from",
+    "files-from-raw",
+    "help",
+];
 /// Storage options that hold a secret or name one.
 const NO_STORE: [&str; 2] = ["secret-access-key", "secret-access-key-file"];
 

@@ -186,10 +186,15 @@ pub(crate) fn path(path: &Path) -> String {
     escape(path.as_os_str().as_bytes())
 }
 
-/// Several paths in one table cell.
+/// Several paths in one table cell: at most 20, because a backup of a list may have very many.
 pub(crate) fn paths(paths: &[Vec<u8>]) -> String {
-    let paths: Vec<_> = paths.iter().map(|path| escape(path)).collect();
-    paths.join(",")
+    const MOST: usize = 20;
+    let shown: Vec<_> = paths.iter().take(MOST).map(|path| escape(path)).collect();
+    let shown = shown.join(",");
+    match paths.len().saturating_sub(MOST) {
+        0 => shown,
+        more => format!("{shown} and {} more", count(more as u64)),
+    }
 }
 
 /// The number of terminal columns that a text uses.

@@ -65,6 +65,11 @@ fn long_path_is_shortened_in_the_middle() {
     assert_eq!(cut("日本語日本語", 8), "日…本語");
     assert!(width(&cut("日本語日本語", 8)) <= 8);
     assert_eq!(paths(&[b"a\nb".to_vec()]), "a\\x0ab");
+    let many = vec![b"x".to_vec(); 1_021];
+    assert_eq!(
+        paths(&many),
+        format!("{} and 1,001 more", ["x"; 20].join(","))
+    );
 }
 
 #[test]

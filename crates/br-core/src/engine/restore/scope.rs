@@ -17,20 +17,40 @@ pub(super) struct Scope {
     selected: Vec<EntryPath>,
     /// The patterns of the entries.
     selection: Selection,
-    /// The paths that were backed up. Folders above them are in the backup only because they lead to them.
+    /// The paths that were backed up, in path order: there may be very many. Folders above them are in the backup only because they lead to
+    /// them.
     roots: Vec<EntryPath>,
+    /// Those of them that are not below another one.
+    outer_roots: Vec<EntryPath>,
     /// Folders in which nothing may be written or deleted, with links resolved.
     protected: Vec<PathBuf>,
 }
 
 impl Scope {
     pub(super) fn new(backup: &Backup, options: &RestoreOptions) -> Self {
-        let roots = backup.paths.iter().filter_map(|path| stored_path(path));
+        let mut roots: Vec<_> = backup
+            .paths
+            .iter()
+            .filter_map(|path| stored_path(path))
+            .collect();
+        roots.sort();
+        roots.dedup();
+        let mut outer_roots: Vec<EntryPath> = Vec::new();
+        for root in &roots {
+            // In path order, what is below a path comes directly after it.
+            if !outer_roots
+                .last()
+                .is_some_and(|outer| root.is_within(outer))
+            {
+                outer_roots.push(root.clone());
+            }
+        }
         let protected = options.protected.iter();
         Self {
             selected: options.paths.clone(),
             selection: options.selection.clone(),
-            roots: roots.collect(),
+            roots,
+            outer_roots,
             protected: protected
                 .filter_map(|path| path.canonicalize().ok())
                 .collect(),
@@ -49,13 +69,17 @@ impl Scope {
 
     /// True for a folder that was not backed up itself, but leads to a path that was. Every other folder with an entry was backed up.
     pub(super) fn is_implied(&self, path: &EntryPath) -> bool {
-        self.roots.iter().any(|root| root.is_within(path))
-            && !self.roots.iter().any(|root| path.is_within(root))
+        let at = self.outer_roots.partition_point(|root| root < path);
+        let (before, after) = self.outer_roots.split_at(at);
+        let leads = after
+            .first()
+            .is_some_and(|root| root.is_within(path) && root != path);
+        leads && !before.last().is_some_and(|root| path.is_within(root))
     }
 
     /// True for a path that the backup was given. If the path was a link, the backup followed it.
     pub(super) fn is_root(&self, path: &EntryPath) -> bool {
-        self.roots.contains(path)
+        self.roots.binary_search(path).is_ok()
     }
 
     /// The paths whose links the restore follows: the paths that were backed up, and the folders that lead to them. The backup followed
