@@ -29,6 +29,7 @@ mod matrixone;
 mod prune;
 mod restore;
 mod restore_over;
+mod restore_places;
 mod s3;
 mod secrets;
 mod shared;

@@ -6,12 +6,12 @@ use std::io::BufWriter;
 
 use br_core::engine::export::{ExportOptions, export};
 use br_core::model::{BackupId, EntryPath};
-use br_core::{BackupSelector, ErrorKind, Repository};
+use br_core::{ErrorKind, Repository};
 use br_sources::tar::TarSink;
 use clap::{Args, ValueEnum};
 
 use super::paths::PathInBackup;
-use super::which::FilterArgs;
+use super::which::{BackupAndPath, FilterArgs};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult, is_broken_pipe};
 use crate::exit_code::ExitStatus;
@@ -35,13 +35,13 @@ const EXAMPLES: &str = "\
     after_long_help = examples(EXAMPLES, &exit_codes(ExitStatus::REPOSITORY))
 )]
 pub(crate) struct DumpArgs {
-    /// Backup: an id, a short id from `br list`, `latest`, or `latest~1` for the one before
-    #[arg(value_name = "ID")]
-    id: BackupSelector,
+    /// Backup: an id, a short id from `br list`, `latest`, or `latest~1` for the one before; or a path in it: `ID:PATH`
+    #[arg(value_name = "ID", value_parser = BackupAndPath::parser())]
+    id: BackupAndPath,
 
     /// Path of the file or the folder in the backup; `.` is the whole backup
     #[arg(value_name = "PATH")]
-    path: OsString,
+    path: Option<OsString>,
 
     /// Write an archive: of a folder with everything below it, or of one entry
     #[arg(long, value_name = "FORMAT")]
@@ -71,8 +71,15 @@ pub(crate) async fn run(args: &DumpArgs, context: &CommandContext) -> CommandRes
             "redirect it to a file with `> FILE`, or give --force",
         ));
     }
-    let id = args.filter.apply(&args.id)?;
-    let path = PathInBackup::parse(&args.path)?;
+    let id = args.filter.apply(&args.id.id)?;
+    let path = match (args.id.path(args.path.as_slice())?, &args.path) {
+        (Some(path), _) => path,
+        (None, Some(path)) => PathInBackup::parse(path)?,
+        (None, None) => {
+            let hint = "name a file or a folder as `br ls` shows it; `.` is the whole backup";
+            return Err(CommandError::usage("no path to write", hint));
+        }
+    };
     let repository = context.open().await?;
     let backup = context.find(&repository, &id).await?;
     let path = path.find(&repository, &backup, context).await?;

@@ -2,13 +2,12 @@
 
 use std::ffi::OsString;
 
-use br_core::BackupSelector;
 use br_core::model::{Content, Entry, EntryKind, FileContent, escape};
 use clap::Args;
 use sha2::{Digest as _, Sha256};
 
-use super::paths::{find_paths, paths_in_backup};
-use super::which::FilterArgs;
+use super::paths::find_paths;
+use super::which::{BackupAndPath, FilterArgs};
 use crate::context::CommandContext;
 use crate::error::CommandResult;
 use crate::exit_code::ExitStatus;
@@ -36,9 +35,9 @@ const EXAMPLES: &str = "\
     after_long_help = examples(EXAMPLES, &exit_codes(ExitStatus::REPOSITORY))
 )]
 pub(crate) struct LsArgs {
-    /// Backup: an id, a short id from `br list`, `latest`, or `latest~1` for the one before
-    #[arg(value_name = "ID")]
-    id: BackupSelector,
+    /// Backup: an id, a short id from `br list`, `latest`, or `latest~1` for the one before; or a path in it: `ID:PATH`
+    #[arg(value_name = "ID", value_parser = BackupAndPath::parser())]
+    id: BackupAndPath,
 
     /// Only these paths and everything below them
     #[arg(value_name = "PATH")]
@@ -58,8 +57,8 @@ pub(crate) struct LsArgs {
 }
 
 pub(crate) async fn run(args: &LsArgs, context: &CommandContext) -> CommandResult {
-    let id = args.filter.apply(&args.id)?;
-    let typed = paths_in_backup(&args.paths)?;
+    let id = args.filter.apply(&args.id.id)?;
+    let typed = args.id.paths(&args.paths)?;
     let repository = context.open().await?;
     let backup = context.find(&repository, &id).await?;
     let paths = find_paths(&typed, &repository, &backup, context).await?;

@@ -11,7 +11,7 @@ use br_core::{BackupSelector, Location, Repository};
 use clap::{Args, ValueEnum};
 
 use super::paths::{bad_pattern, find_paths, paths_in_backup};
-use super::which::FilterArgs;
+use super::which::{BackupAndPath, FilterArgs};
 use crate::context::CommandContext;
 use crate::environment::variable;
 use crate::error::{CommandError, CommandResult};
@@ -26,6 +26,7 @@ use crate::values;
 const EXAMPLES: &str = "\
   br restore latest --target /tmp/restored
   br restore latest home/anna/photos --target /tmp/restored
+  br restore latest:home/anna/photos --target /tmp/photos   # without the folders home/anna/photos
   br restore latest --target /tmp/restored --include '*.jpg' --exclude thumbnails
   br restore latest~1 --host web1 --path /etc --target /tmp/etc-before
   br restore 8c90d327 --target / --overwrite if-changed
@@ -46,9 +47,12 @@ const EXAMPLES: &str = "\
     after_long_help = examples(EXAMPLES, &exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Partial]))
 )]
 pub(crate) struct RestoreArgs {
-    /// Backup: an id, a short id from `br list`, `latest`, or `latest~1` for the one before
-    #[arg(value_name = "ID")]
-    id: BackupSelector,
+    /// Backup: an id, a short id from `br list`, `latest`, or `latest~1` for the one before; or a folder in it: `ID:FOLDER`
+    ///
+    /// With a folder, such as `latest:home/anna`, br restores what is in the folder directly into the target. A target that exists
+    /// keeps its own mode, owner and times. With --delete, br also deletes entries in the target that are not in the folder.
+    #[arg(value_name = "ID", value_parser = BackupAndPath::parser())]
+    id: BackupAndPath,
 
     /// Restore only these paths and everything below them, as `br ls` shows them
     #[arg(value_name = "PATH")]
@@ -57,6 +61,18 @@ pub(crate) struct RestoreArgs {
     /// Folder to restore into; created if it is missing
     #[arg(short, long, value_name = "DIR", value_parser = values::folder())]
     target: PathBuf,
+
+    /// Leave out the first N parts of each path, like tar
+    ///
+    /// br leaves out entries with fewer parts, and counts them. Folders that get the same path become one folder. If files or
+    /// other entries get the same path, br restores nothing. With --delete, br deletes nothing directly in the target.
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        value_parser = values::number(0..=32_768_usize, "the number of parts", "--strip-components 2")
+    )]
+    strip_components: Option<usize>,
 
     /// What to do with existing files
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = OverwriteArg::IfChanged)]
@@ -150,11 +166,17 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
         options = options.with_owner(false);
     }
     options = with_patterns(options, args)?;
-    let id = args.filter.apply(&args.id)?;
+    let id = args.filter.apply(&args.id.id)?;
+    let folder = args.id.path(&args.paths)?;
     let typed = paths_in_backup(&args.paths)?;
     let repository = context.open().await?;
     let backup = context.find(&repository, &id).await?;
-    options = options.with_paths(find_paths(&typed, &repository, &backup, context).await?);
+    options = options
+        .with_paths(find_paths(&typed, &repository, &backup, context).await?)
+        .with_stripped_parts(args.strip_components.unwrap_or(0));
+    if let Some(folder) = folder {
+        options = options.with_folder(folder.find(&repository, &backup, context).await?);
+    }
     let is_foreign = !args.trust_repository && is_foreign(&repository, context)?;
     options = without_privileges(options, args, is_foreign);
     let lists = args.dry_run && context.output.is_verbose();
@@ -180,6 +202,12 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
         )))?;
     } else {
         print(args, &report, seconds, output)?;
+    }
+    if report.stripped > 0 {
+        let entries = format::counted(report.stripped, "entry", "entries");
+        output.console.note(&format!(
+            "--strip-components left out {entries} with too few parts in the path"
+        ));
     }
     let is_reduced = is_foreign && report.left_out > 0;
     if is_reduced {

@@ -1,15 +1,61 @@
 //! Selects a backup: by id, or `latest` among the backups that the filter options match.
 //!
-//! All commands share [`FilterArgs`]. Invariant: an option without effect is refused.
+//! All commands share [`FilterArgs`]; [`BackupAndPath`] is a backup with a path in it. Invariant: an option without effect is refused.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 
 use br_core::{BackupFilter, BackupSelector};
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 
+use super::paths::{PathInBackup, paths_in_backup};
 use super::sources::current_folder;
 use crate::error::CommandError;
+
+/// A backup, or a path in it: `latest:home/anna`.
+#[derive(Debug, Clone)]
+pub(super) struct BackupAndPath {
+    pub(super) id: BackupSelector,
+    path: Option<OsString>,
+}
+
+impl BackupAndPath {
+    /// Reads an argument. Ids contain no colon, so the first one ends the id.
+    pub(super) fn parser() -> impl TypedValueParser<Value = Self> {
+        OsStringValueParser::new().try_map(|typed| {
+            let bytes = typed.as_bytes();
+            let colon = bytes.iter().position(|byte| *byte == b':');
+            let (id, path) = match colon {
+                None => (bytes, None),
+                Some(at) => (&bytes[..at], Some(&bytes[at + 1..])),
+            };
+            let id = String::from_utf8_lossy(id).parse()?;
+            let path = path.map(|path| OsStr::from_bytes(path).to_owned());
+            Ok::<_, br_core::Error>(Self { id, path })
+        })
+    }
+
+    /// The path after the colon. Refuses other paths in addition to it.
+    pub(super) fn path(&self, others: &[OsString]) -> Result<Option<PathInBackup>, CommandError> {
+        let Some(path) = &self.path else {
+            return Ok(None);
+        };
+        if let Some(other) = others.first() {
+            let (id, path, other) = (&self.id, path.display(), other.display());
+            let message = format!("{id}:{path} and the path {other} contradict each other");
+            let hint = "write the backup without a colon, and all paths after it";
+            return Err(CommandError::usage(message, hint));
+        }
+        PathInBackup::parse(path).map(Some)
+    }
+
+    /// The path after the colon, or else the other paths. No path means everything.
+    pub(super) fn paths(&self, others: &[OsString]) -> Result<Vec<PathInBackup>, CommandError> {
+        self.path(others)?;
+        paths_in_backup(self.path.as_ref().map_or(others, std::slice::from_ref))
+    }
+}
 
 /// Filter options.
 #[derive(Debug, Clone, Default, Args)]

@@ -10,6 +10,7 @@
 
 mod files;
 mod options;
+mod place;
 mod plan;
 mod report;
 mod scope;
@@ -31,14 +32,14 @@ pub use report::RestoreReport;
 use crate::error::{Error, ErrorKind, Result, Site};
 use crate::model::Backup;
 use crate::progress::{Context, Event};
-use crate::repository::{BackupSelector, Io, Repository};
+use crate::repository::{BackupSelector, Gap, Io, Repository};
 use crate::target::{LocalTarget, TargetError};
 
 use super::view::{BackupView, View, no_such_path};
+use place::{Placed, Places};
 use plan::Planner;
 use report::Shared;
 use scope::Scope;
-use select::Selected;
 use worker::Task;
 
 /// Maximum requests that wait for a worker when the repository is on a server; each fetches up to 26 MiB.
@@ -75,11 +76,15 @@ fn run(
     let view = View::open(io)?;
     let source = view.backup(selector)?;
     let backup = &source.backup;
-    let scope = Scope::new(backup, options);
-    scope.refuse_target(folder)?;
     find_all(&source, options)?;
+    let mut places = Places::new(options);
+    let sources = place::find_sources(io, &source, options, &mut places)?;
+    places.keeps_target = folder.symlink_metadata().is_ok();
+    let scope = Scope::new(backup, options, places);
+    scope.refuse_target(folder)?;
+    place::refuse_clashes(io, &source, options, &scope, &sources.folders)?;
     let target = open_target(io, folder, &scope, options)?;
-    if options.paths.is_empty() && options.selection.is_everything() {
+    if options.wanted().is_empty() && options.selection.is_everything() {
         let Backup { totals, .. } = backup;
         io.context.progress.event(Event::Expect {
             bytes: totals.bytes,
@@ -87,6 +92,7 @@ fn run(
         });
     }
     let shared = Shared::new(io, &view, backup, options);
+    shared.update(|report| report.stripped = sources.left_out);
     let target = target.as_ref();
     match target {
         Some(target) if options.dry_run => target.look_at_case(&scope.leading_folders()),
@@ -97,7 +103,8 @@ fn run(
         None => {}
     }
     let mut planner = Planner::new(&shared, target, &scope, options);
-    let done = carry_out(io, &shared, &mut planner, &source);
+    let entries = place::placed(&source, options, &scope, &sources.folders);
+    let done = carry_out(io, &shared, &mut planner, entries, &source);
     if let Some(target) = target {
         target.end();
     }
@@ -114,16 +121,11 @@ fn carry_out(
     io: &Io,
     shared: &Arc<Shared>,
     planner: &mut Planner<'_>,
+    entries: impl Iterator<Item = Result<Placed, Gap>>,
     source: &BackupView,
 ) -> Result<()> {
-    let entries = source.entries(planner.options().paths.clone());
-    let selection = &planner.options().selection;
     let planned = with_workers(io, shared, planner, |planner, tasks| {
-        if selection.is_everything() {
-            planner.run(io, entries, tasks)
-        } else {
-            planner.run(io, Selected::new(entries, selection), tasks)
-        }
+        planner.run(io, entries, tasks)
     });
     io.check_cancelled()?;
     planned?;
@@ -145,6 +147,12 @@ fn carry_out(
 /// Fails before anything is written if a requested path is not in the backup.
 fn find_all(source: &BackupView, options: &RestoreOptions) -> Result<()> {
     for path in &options.paths {
+        if !path.is_within(&options.folder) {
+            let message = format!("`{path}` is not in the folder `{}`", options.folder);
+            return Err(Error::invalid(message));
+        }
+    }
+    for path in &options.wanted() {
         // If part of the tree is unreadable, the path may be in that part.
         if !source.has(path).unwrap_or(true) {
             return Err(no_such_path(&source.backup, path));

@@ -16,6 +16,10 @@ use crate::target::MetadataOptions;
 pub struct RestoreOptions {
     /// Restore only these entries and everything below them; all entries when empty.
     pub paths: Vec<EntryPath>,
+    /// Restore only what is below this folder, into the target itself; the root means everything.
+    pub folder: EntryPath,
+    /// Leave out the first parts of each path, after those of `folder`.
+    pub stripped_parts: usize,
     /// Restore only entries that these patterns select.
     pub(super) selection: Selection,
     /// What happens to existing files.
@@ -55,6 +59,8 @@ impl Default for RestoreOptions {
     fn default() -> Self {
         Self {
             paths: Vec::new(),
+            folder: EntryPath::root(),
+            stripped_parts: 0,
             selection: Selection::default(),
             overwrite: Overwrite::default(),
             delete: false,
@@ -74,6 +80,24 @@ impl RestoreOptions {
     #[must_use]
     pub fn with_paths(mut self, paths: Vec<EntryPath>) -> Self {
         self.paths = paths;
+        self
+    }
+
+    /// Restores only what is below this folder of the backup, into the target itself: the target takes the place of the folder. A target that
+    /// exists keeps its metadata. The requested paths must be in the folder. Patterns match the paths in the backup, and the report has the
+    /// paths in the target.
+    #[must_use]
+    pub fn with_folder(mut self, folder: EntryPath) -> Self {
+        self.folder = folder;
+        self
+    }
+
+    /// Leaves out the first parts of each path, after those of the folder that is restored, as the option `--strip-components` of tar does.
+    /// Entries with too few parts are left out. Folders that get the same path become one folder; a restore of other entries that get the
+    /// same path, or of more than 256 folders into one, fails before it writes anything.
+    #[must_use]
+    pub const fn with_stripped_parts(mut self, parts: usize) -> Self {
+        self.stripped_parts = parts;
         self
     }
 
@@ -160,6 +184,15 @@ impl RestoreOptions {
     pub const fn with_threads(mut self, threads: Option<usize>) -> Self {
         self.threads = threads;
         self
+    }
+
+    /// The paths in the backup that are restored; all when empty.
+    pub(super) fn wanted(&self) -> Vec<EntryPath> {
+        if self.paths.is_empty() && !self.folder.is_root() {
+            vec![self.folder.clone()]
+        } else {
+            self.paths.clone()
+        }
     }
 
     /// The metadata options for the target.

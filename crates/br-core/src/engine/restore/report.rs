@@ -47,6 +47,9 @@ pub struct RestoreReport {
     pub privileges_dropped: u64,
     /// Number of entries that were left out, or lost bits or attributes, because the options exclude these.
     pub left_out: u64,
+    /// Number of entries that have no path in the target, because the options leave out the first parts of all paths. Does not include
+    /// folders that contain other entries.
+    pub stripped: u64,
     /// Number of names that became separate files, because they could not be linked to the other names of their file.
     pub links_separate: u64,
     /// Unfinished files of earlier, killed restores that were removed.
@@ -87,6 +90,7 @@ impl Shared {
             attributes_refused: 0,
             privileges_dropped: 0,
             left_out: 0,
+            stripped: 0,
             links_separate: 0,
             leftovers_removed: 0,
         };

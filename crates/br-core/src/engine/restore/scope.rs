@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::RestoreOptions;
+use super::place::Places;
 use super::select::Selection;
 use crate::error::{Error, Result, Site};
 use crate::model::{Backup, EntryPath};
@@ -13,6 +14,8 @@ use crate::source::stored_path;
 
 /// The limits of a restore.
 pub(super) struct Scope {
+    /// Where the target gets the entries. Unless a function says that a path is in the target, it is in the backup.
+    places: Places,
     /// The requested entries; empty means all.
     selected: Vec<EntryPath>,
     /// The patterns of the entries.
@@ -27,7 +30,7 @@ pub(super) struct Scope {
 }
 
 impl Scope {
-    pub(super) fn new(backup: &Backup, options: &RestoreOptions) -> Self {
+    pub(super) fn new(backup: &Backup, options: &RestoreOptions, places: Places) -> Self {
         let mut roots: Vec<_> = backup
             .paths
             .iter()
@@ -47,7 +50,8 @@ impl Scope {
         }
         let protected = options.protected.iter();
         Self {
-            selected: options.paths.clone(),
+            places,
+            selected: options.wanted(),
             selection: options.selection.clone(),
             roots,
             outer_roots,
@@ -55,6 +59,15 @@ impl Scope {
                 .filter_map(|path| path.canonicalize().ok())
                 .collect(),
         }
+    }
+
+    pub(super) const fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// The requested entries; empty means all.
+    pub(super) fn selected(&self) -> &[EntryPath] {
+        &self.selected
     }
 
     /// True for a folder that only leads to restored entries.
@@ -77,12 +90,13 @@ impl Scope {
         leads && !before.last().is_some_and(|root| path.is_within(root))
     }
 
-    /// True for a path that the backup was given. If the path was a link, the backup followed it.
+    /// True for a path in the target that the backup was given. If the path was a link, the backup followed it.
     pub(super) fn is_root(&self, path: &EntryPath) -> bool {
-        self.roots.binary_search(path).is_ok()
+        let path = self.places.in_backup(path);
+        self.roots.binary_search(&path).is_ok()
     }
 
-    /// The paths whose links the restore follows: the paths that were backed up, and the folders that lead to them. The backup followed
+    /// The paths in the target whose links the restore follows: the paths that were backed up, and the folders that lead to them. The backup followed
     /// these links, too.
     pub(super) fn links_to_follow(&self) -> Vec<EntryPath> {
         let mut links = Vec::new();
@@ -95,12 +109,16 @@ impl Scope {
                 links.push(root.clone());
             }
         }
+        if !self.places.are_unchanged() {
+            let places = links.iter().filter_map(|path| self.places.of(path));
+            links = places.filter(|path| !path.is_root()).collect();
+        }
         links.sort();
         links.dedup();
         links
     }
 
-    /// The folders that lead to all restored entries, the target itself first. Every restore of the same paths has the same list; the list
+    /// The folders in the target that lead to all restored entries, the target itself first. Every restore of the same paths has the same list; the list
     /// for a part of them starts with these folders.
     pub(super) fn leading_folders(&self) -> Vec<EntryPath> {
         let wanted = if self.selected.is_empty() {
@@ -113,9 +131,10 @@ impl Scope {
             return folders;
         };
         let on_the_way = above(first).into_iter().chain([first.clone()]);
-        folders.extend(on_the_way.take_while(|path| {
-            !path.is_root() && others.iter().all(|other| other.is_within(path))
-        }));
+        let on_the_way = on_the_way
+            .take_while(|path| !path.is_root() && others.iter().all(|other| other.is_within(path)));
+        let places = on_the_way.filter_map(|path| self.places.of(&path));
+        folders.extend(places.filter(|path| !path.is_root()));
         folders
     }
 

@@ -73,13 +73,7 @@ impl SurplusFinder {
 
     /// Returns the surplus of folders that were backed up and selected. Excludes folders that only lead to these, because the backup never
     /// covered their contents, and entries that the backup could not read.
-    pub(super) fn finish(
-        mut self,
-        cursor: &mut Cursor,
-        backup: &Backup,
-        scope: &Scope,
-        selection: &[EntryPath],
-    ) -> Surplus {
+    pub(super) fn finish(mut self, cursor: &mut Cursor, backup: &Backup, scope: &Scope) -> Surplus {
         self.close_until(None, cursor);
         let unread: Vec<_> = backup
             .unread
@@ -89,16 +83,19 @@ impl SurplusFinder {
         let within = |path: &EntryPath, folders: &[EntryPath]| {
             folders.iter().any(|folder| path.is_within(folder))
         };
+        let selection = scope.selected();
         let is_meant = |folder: &EntryPath| {
+            let folder = &scope.places().in_backup(folder);
             !scope.is_implied(folder)
                 && (selection.is_empty() || within(folder, selection))
                 && !within(folder, &unread)
         };
         self.found.retain(|path| {
+            let in_backup = &scope.places().in_backup(path);
             let folder = path.parent().and_then(|parent| EntryPath::new(parent).ok());
             folder.is_some_and(|folder| is_meant(&folder))
-                && !within(path, &unread)
-                && !unread.iter().any(|unread| unread.is_within(path))
+                && !within(in_backup, &unread)
+                && !unread.iter().any(|unread| unread.is_within(in_backup))
         });
         self.unlisted.retain(|(folder, _)| is_meant(folder));
         self.mounted.retain(is_meant);

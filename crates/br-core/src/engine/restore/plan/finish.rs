@@ -44,7 +44,7 @@ impl Planner<'_> {
             return Ok(());
         }
         let mut cursor = target.cursor();
-        let surplus = surplus.finish(&mut cursor, &backup, self.scope, &self.options.paths);
+        let surplus = surplus.finish(&mut cursor, &backup, self.scope);
         for (folder, error) in &surplus.unlisted {
             // A folder that could not be created or entered was already reported.
             if !self.is_unseen(folder) && self.shared.failure(folder).is_none() {

@@ -7,13 +7,16 @@ use crate::progress::Action;
 use crate::target::TargetError;
 
 impl Planner<'_> {
-    pub(super) fn plan_folder(&mut self, entry: Entry) {
+    pub(super) fn plan_folder(&mut self, entry: Entry, leads: bool) {
         self.leave_folders(&entry.path);
-        let leads = self.scope.leads(&entry.path);
         if entry.path.is_root() {
             self.shared.advance(0, 1);
             self.open.push(EntryPath::root());
             if !leads {
+                if !self.scope.places().are_unchanged() {
+                    // The target is new, and takes the place of a folder that may be private.
+                    self.set_at_once(&entry);
+                }
                 self.folders.push(entry);
             }
             return;
@@ -132,7 +135,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Sets the metadata of a new folder that only leads to restored entries. If this restore is killed, a later one finds the folder as
+    /// Sets the metadata of a new folder before its entries are restored. If this restore is killed, a later one finds the folder as
     /// an existing one and keeps its metadata, so it must not keep its private initial mode.
     fn set_at_once(&mut self, entry: &Entry) {
         if let Some(cursor) = self.cursor.as_mut().filter(|_| !self.options.dry_run) {

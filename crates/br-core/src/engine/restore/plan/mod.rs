@@ -14,6 +14,7 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 
 use super::files::FileJob;
+use super::place::Placed;
 use super::report::Shared;
 use super::scope::Scope;
 use super::spelling::Spellings;
@@ -155,15 +156,15 @@ impl<'a> Planner<'a> {
     pub(super) fn run(
         &mut self,
         io: &Io,
-        entries: impl Iterator<Item = Result<Entry, Gap>>,
+        entries: impl Iterator<Item = Result<Placed, Gap>>,
         tasks: Option<&Sender<Task>>,
     ) -> Result<()> {
         let mut reach = Reach::of(io).at_first();
         self.open_target_folder();
         for entry in entries {
             io.check_cancelled()?;
-            let entry = match entry {
-                Ok(entry) => entry,
+            let Placed { entry, leads } = match entry {
+                Ok(placed) => placed,
                 Err(gap) => {
                     self.gap(gap)?;
                     continue;
@@ -173,7 +174,7 @@ impl<'a> Planner<'a> {
             if let (Some(surplus), Some(cursor)) = (&mut self.surplus, &mut self.cursor) {
                 surplus.visit(&entry, cursor);
             }
-            self.plan(entry);
+            self.plan(entry, leads);
             if self.batch.len() >= BATCH {
                 self.send_batch(tasks);
             }
@@ -212,12 +213,12 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    fn plan(&mut self, entry: Entry) {
+    fn plan(&mut self, entry: Entry, leads: bool) {
         if self.fails_as_blocked(&entry.path) || self.fails_as_clash(&entry) {
             return;
         }
         if let EntryKind::Directory = entry.kind {
-            self.plan_folder(entry);
+            self.plan_folder(entry, leads);
             return;
         }
         self.ensure_parent(&entry.path);
