@@ -229,3 +229,71 @@ fn sums_on_a_terminal_have_no_hidden_characters() {
     );
     assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown:?}");
 }
+
+#[test]
+fn depth_limits_the_listed_levels() {
+    let session = Session::with_backup();
+    session.write("docs/sub/deep/c.txt", "c");
+    session.run(["backup", "docs"]).expect(0);
+    let list = |arguments: &[&str]| {
+        let output = session.br.run(["ls"].iter().chain(arguments)).expect(0);
+        output.stdout.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(list(&["latest", "--depth", "1"]), ["docs"]);
+    let two = ["docs", "docs/a.txt", "docs/link", "docs/sub"];
+    assert_eq!(list(&["latest", "--depth", "2"]), two);
+    let children = ["docs/a.txt", "docs/link", "docs/sub"];
+    assert_eq!(list(&["latest", "docs", "--depth", "1"]), children);
+    assert_eq!(list(&["latest:docs", "--depth", "1"]), children);
+    // A file is listed itself, and paths of different depths have the same number of levels.
+    assert_eq!(
+        list(&["latest", "docs/sub", "docs/a.txt", "--depth", "1"]),
+        ["docs/a.txt", "docs/sub/b.bin", "docs/sub/deep"]
+    );
+    assert_eq!(
+        list(&["latest", "docs", "docs/sub/deep", "--depth", "1"]),
+        ["docs/a.txt", "docs/link", "docs/sub", "docs/sub/deep/c.txt"]
+    );
+    assert_eq!(list(&["latest", "--depth", "9"]), list(&["latest"]));
+    for depth in ["0", "-1", "x"] {
+        session.run(["ls", "latest", "--depth", depth]).expect(2);
+    }
+}
+
+#[test]
+fn entries_are_sorted_by_size_time_and_path() {
+    let session = Session::new();
+    for (path, size, time) in [("docs/big", 70_000, 5), ("docs/new", 3, 2_000_000_000)] {
+        session.write(path, vec![b'x'; size]);
+        br_testkit::set_time(&session.at(path), time, 7);
+    }
+    session.run(["backup", "--init", "docs"]).expect(0);
+    let list = |arguments: &[&str]| {
+        let line = ["ls", "latest", "docs/big", "docs/new", "docs/a.txt"];
+        let output = session.br.run(line.iter().chain(arguments)).expect(0);
+        output.stdout.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let by_path = ["docs/a.txt", "docs/big", "docs/new"];
+    assert_eq!(list(&[]), by_path);
+    assert_eq!(list(&["--sort", "path"]), by_path);
+    assert_eq!(list(&["--reverse"]), ["docs/new", "docs/big", "docs/a.txt"]);
+    let by_size = ["docs/new", "docs/a.txt", "docs/big"];
+    assert_eq!(list(&["--sort", "size"]), by_size);
+    let by_time = ["docs/big", "docs/a.txt", "docs/new"];
+    assert_eq!(list(&["--sort", "time"]), by_time);
+    assert_eq!(list(&["--sort", "size", "--reverse"])[0], "docs/big");
+    // Every form of the output has the same order.
+    let json: Vec<_> = list(&["--sort", "size", "--json"]);
+    let json = json_lines(&json.join("\n"));
+    let paths: Vec<_> = json
+        .iter()
+        .map(|entry| entry["path"].as_str().unwrap())
+        .collect();
+    assert_eq!(paths, by_size);
+    for form in ["--sha256", "-l"] {
+        let lines = list(&["--sort", "time", form]);
+        for (line, path) in lines.iter().zip(by_time) {
+            assert!(line.ends_with(path), "{lines:?}");
+        }
+    }
+}

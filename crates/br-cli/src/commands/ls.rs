@@ -2,18 +2,21 @@
 
 use std::ffi::OsString;
 
-use br_core::model::{Content, Entry, EntryKind, FileContent, escape};
+use br_core::engine::ls::ls_to_depth;
+use br_core::model::{Content, Entry, EntryKind, EntryPath, FileContent, escape};
 use clap::Args;
 use sha2::{Digest as _, Sha256};
 
+use super::ls_order::{Sort, Sorter, is_near};
 use super::paths::find_paths;
 use super::which::{BackupAndPath, FilterArgs};
 use crate::context::CommandContext;
 use crate::error::CommandResult;
 use crate::exit_code::ExitStatus;
 use crate::help::{examples, exit_codes};
-use crate::output::format;
-use crate::output::json::EntryJson;
+use crate::output::json::{EntryJson, to_line};
+use crate::output::{Output, format};
+use crate::values;
 
 /// Maximum length of the holes of an inline file that is hashed.
 const MAX_HOLES: u64 = 256 << 20;
@@ -21,6 +24,8 @@ const MAX_HOLES: u64 = 256 << 20;
 const EXAMPLES: &str = "\
   br ls latest
   br ls latest -l home/anna/photos
+  br ls latest:home/anna --depth 1
+  br ls latest -l --sort size --reverse | head
   br ls latest --sha256 | (cd /restored && sha256sum -c)
   br ls latest --json | jq -r 'select(.size > 1e9) | .path'";
 
@@ -51,6 +56,23 @@ pub(crate) struct LsArgs {
     #[arg(long, conflicts_with = "long")]
     sha256: bool,
 
+    /// List only entries at most N levels below the paths, or below the root of the backup; 1 is the direct children
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        value_parser = values::number(1..=32_768_usize, "the depth", "--depth 1")
+    )]
+    depth: Option<usize>,
+
+    /// Order of the entries; for every order except the one by path, br keeps the output in memory, at most 512 MiB
+    #[arg(long, value_name = "ORDER", value_enum, default_value_t = Sort::Path)]
+    sort: Sort,
+
+    /// Reverse the order
+    #[arg(long)]
+    reverse: bool,
+
     // Must be the last field: its heading applies to all options that follow.
     #[command(flatten)]
     filter: FilterArgs,
@@ -63,34 +85,28 @@ pub(crate) async fn run(args: &LsArgs, context: &CommandContext) -> CommandResul
     let backup = context.find(&repository, &id).await?;
     let paths = find_paths(&typed, &repository, &backup, context).await?;
     let engine = context.engine();
-    let mut feed = br_core::engine::ls::ls(&repository, backup.id, paths.clone(), &engine);
+    let depth = args.depth.unwrap_or(usize::MAX);
+    let mut feed = ls_to_depth(&repository, backup.id, paths.clone(), depth, &engine);
     let output = &context.output;
     let mut lines = output.lines();
-    // `sha256sum` reads raw names, but a terminal must only get visible characters.
-    let is_terminal = output.is_terminal();
+    let mut sorter = Sorter::new(args.sort, args.reverse);
     let mut without_sum = 0_u64;
     while let Some(entry) = feed.next().await {
         let entry = entry?;
-        // The engine also returns the parent folders of the requested paths.
-        if !paths.is_empty() && !paths.iter().any(|path| entry.path.is_within(path)) {
+        if !is_listed(&entry, &paths, args.depth) {
             continue;
         }
-        if output.is_json() {
-            lines.document(&EntryJson::new(&entry, sum(&entry)))?;
-        } else if args.sha256 {
-            match sha256(&entry) {
-                Some(sum) if is_terminal => {
-                    lines.line(&format!("{}  {}", hex(&sum), entry.path))?;
-                }
-                Some(sum) => lines.raw(&sum_line(&sum, entry.path.as_bytes()))?,
-                None if matches!(entry.kind, EntryKind::File(_)) => without_sum += 1,
-                None => {}
-            }
-        } else if args.long {
-            lines.line(&long_line(&entry))?;
-        } else {
-            lines.line(&entry.path.to_string())?;
+        let Some(line) = line(&entry, args, output) else {
+            without_sum += u64::from(matches!(entry.kind, EntryKind::File(_)));
+            continue;
+        };
+        match &mut sorter {
+            Some(sorter) => sorter.push(&entry, line)?,
+            None => lines.raw(&line)?,
         }
+    }
+    for line in sorter.into_iter().flat_map(Sorter::finish) {
+        lines.raw(&line)?;
     }
     lines.finish()?;
     if without_sum > 0 {
@@ -100,6 +116,36 @@ pub(crate) async fn run(args: &LsArgs, context: &CommandContext) -> CommandResul
             .warning(&format!("{files} very large holes and no stored SHA-256"));
     }
     Ok(ExitStatus::Ok)
+}
+
+/// Whether the user requested an entry. The engine also returns the parent folders of the requested paths.
+fn is_listed(entry: &Entry, paths: &[EntryPath], depth: Option<usize>) -> bool {
+    let root = [EntryPath::root()];
+    let mut above = if paths.is_empty() { &root } else { paths }.iter();
+    above.any(|path| {
+        entry.path.is_within(path) && depth.is_none_or(|depth| is_near(depth, entry, path))
+    })
+}
+
+/// The line of an entry, with its end; `None` if there is no sum of it.
+fn line(entry: &Entry, args: &LsArgs, output: &Output) -> Option<Vec<u8>> {
+    let text = if output.is_json() {
+        to_line(&EntryJson::new(entry, sum(entry)))
+    } else if args.sha256 {
+        let sum = sha256(entry)?;
+        // `sha256sum` reads raw names, but a terminal must only get visible characters.
+        if !output.is_terminal() {
+            return Some(sum_line(&sum, entry.path.as_bytes()));
+        }
+        format::visible(&format!("{}  {}", hex(&sum), entry.path)).into()
+    } else if args.long {
+        format::visible(&long_line(entry)).into()
+    } else {
+        format::visible(&entry.path.to_string()).into()
+    };
+    let mut line = text.into_bytes();
+    line.push(b'\n');
+    Some(line)
 }
 
 fn long_line(entry: &Entry) -> String {

@@ -24,6 +24,7 @@ mod label;
 mod link;
 mod list;
 mod ls;
+mod ls_order;
 mod man;
 mod matrixone;
 mod paths;

@@ -25,7 +25,27 @@ pub fn ls(
 ) -> Feed<Entry> {
     let selector = backup.into();
     Feed::start(repository, context, move |io, out| {
-        BackupView::open(io, &selector)?.list(paths, out)
+        BackupView::open(io, &selector)?.list(paths, usize::MAX, out)
+    })
+}
+
+/// Like [`ls`], but leaves out entries that are more than `depth` levels below the deepest of the paths, or below the root if there are no
+/// paths. Skips the tree nodes that have only such entries.
+///
+/// # Errors
+/// As [`ls`].
+pub fn ls_to_depth(
+    repository: &Repository,
+    backup: impl Into<BackupSelector>,
+    paths: Vec<EntryPath>,
+    depth: usize,
+    context: &Context,
+) -> Feed<Entry> {
+    let selector = backup.into();
+    Feed::start(repository, context, move |io, out| {
+        let deepest = paths.iter().map(|path| path.parts().count()).max();
+        let max_parts = deepest.unwrap_or(0).saturating_add(depth);
+        BackupView::open(io, &selector)?.list(paths, max_parts, out)
     })
 }
 

@@ -97,14 +97,19 @@ impl BackupView {
         }
     }
 
-    /// Sends all entries, or those at and below `paths` with the folders that lead there.
-    pub(super) fn list(&self, paths: Vec<EntryPath>, out: &mut FeedSender<Entry>) -> Result<()> {
+    /// Sends all entries with at most `max_parts` parts, or those at and below `paths` with the folders that lead there.
+    pub(super) fn list(
+        &self,
+        paths: Vec<EntryPath>,
+        max_parts: usize,
+        out: &mut FeedSender<Entry>,
+    ) -> Result<()> {
         for path in &paths {
             if !self.has(path).map_err(|gap| gap.error)? {
                 return Err(no_such_path(&self.backup, path));
             }
         }
-        for entry in self.entries(paths) {
+        for entry in self.entries(paths).down_to(max_parts) {
             if !out.put(entry.map_err(|gap| gap.error)?) {
                 break;
             }

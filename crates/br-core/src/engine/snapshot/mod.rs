@@ -146,7 +146,7 @@ impl Snapshot {
     /// # Errors
     /// As [`Snapshot::walk`].
     pub fn list(&self, paths: Vec<EntryPath>) -> Feed<Entry> {
-        self.feed(move |view, out| view.list(paths, out))
+        self.feed(move |view, out| view.list(paths, usize::MAX, out))
     }
 
     /// Opens a file for reading at any offset. Requests: those of [`Snapshot::stat`].
