@@ -37,6 +37,7 @@ mod open;
 mod prune;
 mod repair;
 mod restore;
+mod rewrite;
 mod s3;
 mod snapshot;
 mod state_machine;

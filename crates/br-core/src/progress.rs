@@ -80,7 +80,7 @@ pub enum Action {
     Keep,
     /// Restore: it is not in the backup and is deleted.
     Remove,
-    /// Restore: it is not restored, because the options exclude it.
+    /// Restore: it is not restored, because the options exclude it. Rewrite: the new backup does not have it.
     LeaveOut,
 }
 

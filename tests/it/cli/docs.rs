@@ -70,7 +70,12 @@ const NOT_RUN: [(&str, &str, &str); 10] = [
 ];
 
 /// Events before a line that the document does not show: document, start of the line, and the event.
-const BEFORE: [(&str, &str, &str); 15] = [
+const BEFORE: [(&str, &str, &str); 16] = [
+    (
+        "docs/rewrite.md",
+        "br rewrite latest --exclude '*.iso' --dry-run",
+        "br -r srv/backup backup --init docs",
+    ),
     (
         "docs/append-only.md",
         "br export-head",
@@ -474,6 +479,7 @@ fn run(document: &str, used: &mut Vec<(&'static str, &'static str)>, failures: &
                 "docs/append-only.md",
                 "docs/cli/exit-codes.md",
                 "docs/retention.md",
+                "docs/rewrite.md",
             ]
             .contains(&document)
             {

@@ -30,6 +30,7 @@ mod prune;
 mod restore;
 mod restore_over;
 mod restore_places;
+mod rewrite;
 mod s3;
 mod secrets;
 mod shared;

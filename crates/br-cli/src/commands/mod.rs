@@ -31,6 +31,7 @@ mod paths;
 mod prune;
 mod reference;
 mod restore;
+mod rewrite;
 mod run;
 mod show;
 mod source_repository;
@@ -63,6 +64,7 @@ pub(crate) enum Command {
     Check(check::CheckArgs),
     Stats(stats::StatsArgs),
     Copy(Box<copy::CopyArgs>),
+    Rewrite(rewrite::RewriteArgs),
     Delete(delete::DeleteArgs),
     Undelete(undelete::UndeleteArgs),
     Forget(Box<forget::ForgetArgs>),
@@ -109,6 +111,7 @@ impl Command {
             Self::Backup(_)
             | Self::Run(_)
             | Self::Copy(_)
+            | Self::Rewrite(_)
             | Self::Import(_)
             | Self::Matrixone(_) => Kept::Stored,
             Self::Restore(_) => Kept::Restored,
@@ -134,6 +137,7 @@ pub(crate) async fn run(command: Command, context: &CommandContext) -> CommandRe
         Command::Check(args) => check::run(args, context).await,
         Command::Stats(args) => stats::run(&args, context).await,
         Command::Copy(args) => copy::run(&args, context).await,
+        Command::Rewrite(args) => rewrite::run(args, context).await,
         Command::Delete(args) => delete::run(args, context).await,
         Command::Undelete(args) => undelete::run(&args, context).await,
         Command::Forget(args) => forget::run(&args, context).await,

@@ -122,6 +122,9 @@ fn fields(backup: &Backup) -> Vec<(&'static str, String)> {
     if let Some(original) = backup.copy_of {
         fields.push(("copy of", original.to_string()));
     }
+    if let Some(original) = backup.rewrite_of {
+        fields.push(("rewrite of", original.to_string()));
+    }
     if backup.pinned {
         fields.push(("pinned", "yes".to_owned()));
     }

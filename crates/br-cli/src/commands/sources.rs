@@ -202,15 +202,15 @@ fn note_links(links: &[PathBuf], output: &Output) {
     }
 }
 
-fn options(select: &SelectArgs) -> Result<LocalSourceOptions, CommandError> {
+/// Reads the patterns of these options.
+pub(super) fn patterns(
+    exclude: &[OsString],
+    exclude_file: &[PathBuf],
+    iexclude: &[OsString],
+) -> Result<Excludes, CommandError> {
     let mut patterns: Vec<Vec<u8>> = Vec::new();
-    patterns.extend(
-        select
-            .exclude
-            .iter()
-            .map(|pattern| pattern.as_bytes().to_vec()),
-    );
-    for file in &select.exclude_file {
+    patterns.extend(exclude.iter().map(|pattern| pattern.as_bytes().to_vec()));
+    for file in exclude_file {
         let text = std::fs::read(file).map_err(|error| {
             let message = format!("cannot read the patterns in {}", file.display());
             CommandError::usage(message, "check --exclude-file").because(&error)
@@ -220,10 +220,14 @@ fn options(select: &SelectArgs) -> Result<LocalSourceOptions, CommandError> {
         let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         patterns.extend(lines.map(<[u8]>::to_vec));
     }
-    let ignoring_case = select.iexclude.iter().map(|pattern| pattern.as_bytes());
-    let excludes = Excludes::parse(&patterns)
+    let ignoring_case = iexclude.iter().map(|pattern| pattern.as_bytes());
+    Excludes::parse(&patterns)
         .and_then(|excludes| excludes.and_ignoring_case(ignoring_case))
-        .map_err(|error| bad_pattern(&error))?;
+        .map_err(|error| bad_pattern(&error))
+}
+
+fn options(select: &SelectArgs) -> Result<LocalSourceOptions, CommandError> {
+    let excludes = patterns(&select.exclude, &select.exclude_file, &select.iexclude)?;
     let options = LocalSourceOptions::default()
         .with_excludes(excludes)
         .with_folder(std::env::current_dir().ok())

@@ -171,6 +171,7 @@ pub(crate) struct BackupJson {
     note: Option<String>,
     proven: Option<ProofJson>,
     copy_of: Option<String>,
+    rewrite_of: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     short_id: Option<String>,
 }
@@ -262,6 +263,7 @@ impl From<&Backup> for BackupJson {
                 by: proof.by.name().to_owned(),
             }),
             copy_of: backup.copy_of.map(|id| id.to_string()),
+            rewrite_of: backup.rewrite_of.map(|id| id.to_string()),
             short_id: None,
         }
     }

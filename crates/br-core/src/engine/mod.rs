@@ -29,6 +29,7 @@ pub mod prune;
 mod references;
 mod relocate;
 pub mod restore;
+pub mod rewrite;
 pub mod snapshot;
 pub mod stats;
 pub mod undelete;

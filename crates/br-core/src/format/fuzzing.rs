@@ -340,6 +340,7 @@ fn sample_backup() -> Backup {
         pinned: true,
         proven: Some(Proof::new(Timestamp::UNIX_EPOCH, ProofMethod::Check)),
         copy_of: Some(BackupId(uuid::Uuid::from_u128(3))),
+        rewrite_of: Some(BackupId(uuid::Uuid::from_u128(4))),
     }
 }
 

@@ -62,6 +62,12 @@ pub(crate) struct BackupV1 {
         skip_serializing_if = "Option::is_none"
     )]
     copy_of: Option<BackupId>,
+    #[serde(
+        with = "as_text::option",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    rewrite_of: Option<BackupId>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -178,6 +184,7 @@ impl From<&Backup> for BackupV1 {
                 by: proof.by.name().to_owned(),
             }),
             copy_of: backup.copy_of,
+            rewrite_of: backup.rewrite_of,
         }
     }
 }
@@ -252,6 +259,7 @@ impl TryFrom<BackupV1> for Backup {
                 .proven
                 .map(|proof| Proof::new(proof.time, proof.by.into())),
             copy_of: wire.copy_of,
+            rewrite_of: wire.rewrite_of,
         })
     }
 }

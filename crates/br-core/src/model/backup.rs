@@ -56,6 +56,8 @@ pub struct Backup {
     pub proven: Option<Proof>,
     /// The backup that this one is a copy of, in another repository. A copy of a copy names the first one.
     pub copy_of: Option<BackupId>,
+    /// The backup that this one was made from without some of its entries. That backup may be deleted, or in another repository.
+    pub rewrite_of: Option<BackupId>,
 }
 
 /// A proof that a backup can be restored.

@@ -158,8 +158,27 @@ impl Excludes {
         })
     }
 
+    /// Checks that the patterns can be used for the entries of a backup, as [`rewrite`](crate::engine::rewrite::rewrite) does.
+    ///
+    /// # Errors
+    /// When a pattern starts at the current folder.
+    pub fn check_for_entries(&self) -> Result<(), ExcludeError> {
+        self.for_entries().map(drop)
+    }
+
+    /// Compiles the patterns for the entries of a backup: a pattern that starts with a slash starts at the root of the backup.
+    pub(crate) fn for_entries(&self) -> Result<Matcher, ExcludeError> {
+        if let Some(pattern) = self.patterns.iter().find(|pattern| pattern.is_here) {
+            return Err(ExcludeError {
+                pattern: pattern.shown.clone(),
+                reason: "it starts at the current folder, which a backup does not have".to_owned(),
+            });
+        }
+        self.matcher(Anchor::Root, None)
+    }
+
     /// One cell for each pattern, which records whether the pattern matched.
-    pub(super) fn unused(&self) -> Vec<Cell<bool>> {
+    pub(crate) fn unused(&self) -> Vec<Cell<bool>> {
         self.patterns.iter().map(|_| Cell::new(false)).collect()
     }
 
@@ -171,7 +190,7 @@ impl Excludes {
     }
 
     /// Messages about patterns that matched nothing.
-    pub(super) fn notes(&self, used: &[Cell<bool>]) -> Vec<Note> {
+    pub(crate) fn notes(&self, used: &[Cell<bool>]) -> Vec<Note> {
         /// Further patterns are only counted: a list for many machines has many patterns that match nothing.
         const MOST: usize = 10;
         let with_use = self.patterns.iter().zip(used);
@@ -288,7 +307,7 @@ fn below(pattern: &str, folder: &[&[u8]]) -> Option<String> {
 
 /// The patterns of a backup, for paths that start from one folder.
 #[derive(Debug)]
-pub(super) struct Matcher {
+pub(crate) struct Matcher {
     set: Set,
     /// For each line, the number of its pattern. If several patterns became the same line, the last one, because it decides.
     lines: HashMap<String, usize>,
@@ -296,7 +315,7 @@ pub(super) struct Matcher {
 
 impl Matcher {
     /// Whether to exclude the entry at `path`; `None` when no pattern matches it. Records in `used` which pattern decided.
-    pub(super) fn verdict(
+    pub(crate) fn verdict(
         &self,
         path: &[u8],
         is_folder: bool,

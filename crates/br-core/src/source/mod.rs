@@ -17,6 +17,7 @@ mod simple;
 mod stream;
 
 pub(crate) use exclude::MAX_PATTERN;
+pub(crate) use exclude::Matcher as EntryMatcher;
 pub use exclude::{ExcludeError, Excludes};
 pub(crate) use local::stored_path;
 pub use local::{LocalSource, LocalSourceOptions, SourceError};

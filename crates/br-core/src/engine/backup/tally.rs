@@ -85,5 +85,6 @@ pub(super) fn describe(
         pinned: false,
         proven: None,
         copy_of: None,
+        rewrite_of: None,
     }
 }

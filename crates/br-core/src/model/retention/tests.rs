@@ -47,6 +47,7 @@ fn backup(n: usize, started: Timestamp) -> Backup {
         pinned: false,
         proven: None,
         copy_of: None,
+        rewrite_of: None,
     }
 }
 
