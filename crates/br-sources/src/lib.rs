@@ -4,7 +4,8 @@
 //! `br-core` for one kind of data, and has a cargo feature of its name; all are on by default. [`bundle`]
 //! has [`BundleSource`](bundle::BundleSource) and [`BundleSink`](bundle::BundleSink) for the export bundles
 //! of `br-archive`. [`matrixone`] has [`ArchiveSource`](matrixone::ArchiveSource) for the archives of
-//! `br-matrixone`, and [`tar`] has [`TarSink`](tar::TarSink) for tar archives. Invariant: a module only converts; it does not depend on the layout of a repository or of
+//! `br-matrixone`, [`tar`] has [`TarSink`](tar::TarSink) for tar archives, and [`zip`] has
+//! [`ZipSink`](zip::ZipSink) for zip archives. Invariant: a module only converts; it does not depend on the layout of a repository or of
 //! an archive.
 //!
 //! A program that backs up only folders does not need this crate.
@@ -15,6 +16,8 @@ pub mod bundle;
 pub mod matrixone;
 #[cfg(feature = "tar")]
 pub mod tar;
+#[cfg(feature = "zip")]
+pub mod zip;
 
 /// The example of the README, as a test.
 #[cfg(all(doctest, feature = "bundle"))]

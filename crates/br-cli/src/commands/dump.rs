@@ -1,13 +1,14 @@
 //! `br dump`: writes a file of a backup, or a folder as an archive, to stdout.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::BufWriter;
+use std::io::{self, BufWriter};
 
 use br_core::engine::export::{ExportOptions, export};
 use br_core::model::{BackupId, EntryPath};
+use br_core::sink::Sink;
 use br_core::{ErrorKind, Repository};
 use br_sources::tar::TarSink;
+use br_sources::zip::ZipSink;
 use clap::{Args, ValueEnum};
 
 use super::paths::PathInBackup;
@@ -23,12 +24,14 @@ const BUFFER: usize = 256 << 10;
 const EXAMPLES: &str = "\
   br dump latest etc/fstab > fstab
   br dump latest --path dump.sql dump.sql | psql shop
-  br dump latest home/anna --format tar > anna.tar";
+  br dump latest home/anna --format tar > anna.tar
+  br dump latest home/anna --format zip > anna.zip";
 
-/// Write the content of a file, or a folder as a tar archive, to stdout
+/// Write the content of a file, or a folder as a tar or zip archive, to stdout
 ///
 /// br verifies each chunk before it writes it, and the SHA-256 of each file at its end: check the exit code before you use
-/// the output. An archive has the paths of the backup, with owners, exact times, hard links and extended attributes.
+/// the output. An archive has the paths of the backup. A tar archive has owners, exact times, hard links and extended attributes; a
+/// zip archive has permissions, links and times in seconds.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(ExitStatus::REPOSITORY),
@@ -59,8 +62,10 @@ pub(crate) struct DumpArgs {
 /// A kind of archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// POSIX (pax), uncompressed
+    /// POSIX (pax), uncompressed, with everything that a backup has except sockets
     Tar,
+    /// Compressed, for programs that read nothing else: no owners, hard links, attributes, devices and names that are not UTF-8
+    Zip,
 }
 
 pub(crate) async fn run(args: &DumpArgs, context: &CommandContext) -> CommandResult {
@@ -84,8 +89,22 @@ pub(crate) async fn run(args: &DumpArgs, context: &CommandContext) -> CommandRes
     let backup = context.find(&repository, &id).await?;
     let path = path.find(&repository, &backup, context).await?;
     let (stdout, engine) = (output.raw()?, context.engine());
-    if args.format == Some(Format::Tar) {
-        return write_tar(&repository, backup.id, path, stdout, context).await;
+    let archive = Archive {
+        repository: &repository,
+        backup: backup.id,
+        path: path.clone(),
+        context,
+    };
+    match args.format {
+        Some(Format::Tar) => {
+            let sink = TarSink::new(BufWriter::with_capacity(BUFFER, stdout));
+            return archive.write(sink, TarSink::finish).await;
+        }
+        Some(Format::Zip) => {
+            let sink = ZipSink::new(BufWriter::with_capacity(BUFFER, stdout));
+            return archive.write(sink, ZipSink::finish).await;
+        }
+        None => {}
     }
     let dumped = br_core::engine::dump::dump(&repository, backup.id, path, stdout, &engine).await;
     match dumped {
@@ -94,31 +113,40 @@ pub(crate) async fn run(args: &DumpArgs, context: &CommandContext) -> CommandRes
     }
 }
 
-async fn write_tar(
-    repository: &Repository,
+/// The part of a backup that an archive gets.
+struct Archive<'a> {
+    repository: &'a Repository,
     backup: BackupId,
     path: EntryPath,
-    stdout: File,
-    context: &CommandContext,
-) -> CommandResult {
-    let mut options = ExportOptions::default();
-    if !path.is_root() {
-        options = options.with_paths(vec![path]);
+    context: &'a CommandContext,
+}
+
+impl Archive<'_> {
+    /// Writes the archive with a sink. `finish` writes its end and returns the entries that the archive cannot hold.
+    async fn write<S: Sink + 'static, W>(
+        self,
+        sink: S,
+        finish: impl FnOnce(S) -> io::Result<(W, Vec<EntryPath>)>,
+    ) -> CommandResult {
+        let mut options = ExportOptions::default();
+        if !self.path.is_root() {
+            options = options.with_paths(vec![self.path]);
+        }
+        let engine = self.context.engine();
+        let written = export(self.repository, self.backup, sink, &options, &engine).await;
+        let (sink, _) = match written {
+            Ok(written) => written,
+            Err(error) => return explain(error),
+        };
+        let (_, left_out) = finish(sink).map_err(|error| CommandError::output(&error))?;
+        for path in &left_out {
+            let console = &self.context.output.console;
+            console.note(&format!(
+                "{path} is not in the archive, which cannot hold it: `br ls -l` shows what it is"
+            ));
+        }
+        Ok(ExitStatus::Ok)
     }
-    let sink = TarSink::new(BufWriter::with_capacity(BUFFER, stdout));
-    let written = export(repository, backup, sink, &options, &context.engine()).await;
-    let (sink, _) = match written {
-        Ok(written) => written,
-        Err(error) => return explain(error),
-    };
-    let (_, left_out) = sink
-        .finish()
-        .map_err(|error| CommandError::output(&error))?;
-    for path in &left_out {
-        let console = &context.output.console;
-        console.note(&format!("{path} is a socket, and is not in the archive"));
-    }
-    Ok(ExitStatus::Ok)
 }
 
 fn explain(error: br_core::Error) -> CommandResult {
@@ -126,7 +154,7 @@ fn explain(error: br_core::Error) -> CommandResult {
         // The reader has closed the pipe.
         _ if is_broken_pipe(&error) => Ok(ExitStatus::Ok),
         ErrorKind::Invalid => Err(CommandError::from(error)
-            .with_hint("add `--format tar` to get it as an archive; `br ls ID` shows the entries")),
+            .with_hint("add `--format tar` or `--format zip` to get it as an archive; `br ls ID` shows the entries")),
         _ => Err(error.into()),
     }
 }
