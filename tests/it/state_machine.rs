@@ -368,14 +368,17 @@ fn run(steps: &[Step], encrypted: bool) {
                 repo.faults.before(*at, move || {
                     Box::pin(async move {
                         for work in &others {
-                            match work_on(&mut other, &from, work, &theirs).await {
+                            let mut done = work_on(&mut other, &from, work, &theirs).await;
+                            if done.is_ok() {
+                                done = adopt_copies(&other, &theirs).await;
+                            }
+                            match done {
                                 // The process that it interrupts has changed the master key.
                                 Err(error) if is_change && error.kind() == ErrorKind::Password => {
                                     break;
                                 }
                                 done => done.unwrap(),
                             }
-                            adopt_copies(&other, &theirs).await.unwrap();
                         }
                     })
                 });

@@ -70,7 +70,12 @@ const NOT_RUN: [(&str, &str, &str); 10] = [
 ];
 
 /// Events before a line that the document does not show: document, start of the line, and the event.
-const BEFORE: [(&str, &str, &str); 16] = [
+const BEFORE: [(&str, &str, &str); 17] = [
+    (
+        "docs/check.md",
+        "br check  ",
+        "br -r srv/backup backup --init docs",
+    ),
     (
         "docs/rewrite.md",
         "br rewrite latest --exclude '*.iso' --dry-run",
@@ -477,6 +482,7 @@ fn run(document: &str, used: &mut Vec<(&'static str, &'static str)>, failures: &
             }
             if [
                 "docs/append-only.md",
+                "docs/check.md",
                 "docs/cli/exit-codes.md",
                 "docs/retention.md",
                 "docs/rewrite.md",
