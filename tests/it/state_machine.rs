@@ -216,19 +216,15 @@ async fn work_on(
             }
         }
         Work::Tag(which) => {
-            let Some(id) = choose(*which, &model.lock().unwrap().live) else {
-                return Ok(());
-            };
-            let change =
-                LabelChange::default().with_added_tags(vec![format!("t{}", which.index(9))]);
-            match label::label(&repo.repository, [id], &change, &repo.context).await {
-                Err(error) if error.kind() == ErrorKind::BackupNotFound => {
-                    assert!(!model.lock().unwrap().live.contains_key(&id), "{error}");
-                }
-                changed => drop(changed?),
-            }
+            tag(repo, *which, model).await?;
         }
-        Work::Prune(true) => repo.prune_keeping_deleted().await.map(drop)?,
+        Work::Prune(true) => match repo.prune_keeping_deleted().await {
+            // A prune that keeps nothing was interrupted: only a prune of the same kind completes it.
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                assert!(model.lock().unwrap().may_lack_deleted, "{error}");
+            }
+            done => done.map(drop)?,
+        },
         Work::Prune(false) => {
             model.lock().unwrap().may_lack_deleted = true;
             repo.prune_async().await.map(drop)?;
@@ -251,6 +247,21 @@ async fn work_on(
                 Err(error) => return Err(error),
             }
         }
+    }
+    Ok(())
+}
+
+/// Adds a tag to a backup.
+async fn tag(repo: &TestRepo, which: Index, model: &Mutex<Model>) -> br_core::Result<()> {
+    let Some(id) = choose(which, &model.lock().unwrap().live) else {
+        return Ok(());
+    };
+    let change = LabelChange::default().with_added_tags(vec![format!("t{}", which.index(9))]);
+    match label::label(&repo.repository, [id], &change, &repo.context).await {
+        Err(error) if error.kind() == ErrorKind::BackupNotFound => {
+            assert!(!model.lock().unwrap().live.contains_key(&id), "{error}");
+        }
+        changed => drop(changed?),
     }
     Ok(())
 }

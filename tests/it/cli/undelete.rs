@@ -44,6 +44,7 @@ fn pruned_backup_does_not_come_back() {
 
 /// The time at which the storage got the deletion decides, not the clock of the process that deleted.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "sets the time of a file")]
 fn prune_keeps_backups_that_were_deleted_recently() {
     let session = Session::with_two_backups();
     session.write("docs/a.txt", "third\n");

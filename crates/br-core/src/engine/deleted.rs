@@ -103,8 +103,19 @@ pub(super) fn deleted_within(
         if resolver.resolve(&mut references) {
             kept.push(one.backup);
         } else {
-            refuse_if_readable(io, index, &resolver, id)?;
+            refuse_if_readable(io, index, &resolver, id).map_err(|error| explain(id, error))?;
         }
     }
     Ok(kept)
+}
+
+fn explain(id: BackupId, error: Error) -> Error {
+    if !error.is_damage() {
+        return error;
+    }
+    let message = format!(
+        "data of backup {id} is to be kept, because the backup was deleted recently, but counts as unused: nothing is pruned. \
+         If a prune that keeps no deleted backups was interrupted, run it again"
+    );
+    Error::damaged(message).with_source(error)
 }

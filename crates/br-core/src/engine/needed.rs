@@ -44,13 +44,16 @@ pub(super) fn refuse_if_readable(
     Ok(())
 }
 
+/// A chunk, and the pack that has it.
+type Wanted = (PackId, ChunkId);
+
 /// The packs that exist and that the index does not use, and the chunks of `named` in them that have no other sound copy.
 fn unused_packs(
     io: &Io,
     index: &Index,
     resolver: &Resolver<'_>,
     named: &References,
-) -> Result<(Vec<StoredPack>, Vec<(PackId, ChunkId)>)> {
+) -> Result<(Vec<StoredPack>, Vec<Wanted>)> {
     let (mut packs, mut wanted) = (Vec::new(), Vec::new());
     for (pack, slots) in named.iter().filter(|(pack, _)| !resolver.knows(pack)) {
         io.check_cancelled()?;

@@ -364,7 +364,14 @@ fn change_master_key(
 /// Makes sure that a stored key opens with this password.
 fn check_password(io: &Io, id: KeyId, new: &NewKey) -> Result<()> {
     let key = Layout::key_slot(id);
-    let stored = io.block(io.storage().get(&key, limits::DOCUMENT))?;
+    let stored = match io.block(io.storage().get(&key, limits::DOCUMENT)) {
+        Ok(stored) => stored,
+        Err(error) => {
+            // Another process may have removed the key since the log was read.
+            check_own(id, &LogPosition::read(io)?)?;
+            return Err(error.into());
+        }
+    };
     let opened = KeySlot::from_bytes(&stored)
         .and_then(|slot| slot.unwrap_keys(io.repository.config_bytes(), &new.password));
     opened.map(drop).map_err(|error| Error::format(&key, error))
