@@ -369,7 +369,7 @@ fn check_password(io: &Io, id: KeyId, new: &NewKey) -> Result<()> {
         Err(error) => {
             // Another process may have removed the key since the log was read.
             check_own(id, &LogPosition::read(io)?)?;
-            return Err(error.into());
+            return Err(error);
         }
     };
     let opened = KeySlot::from_bytes(&stored)
