@@ -409,3 +409,28 @@ fn mo_br_reads_no_configuration_file() {
     session.run(["mo-br", "list"]).expect(10);
     session.run(["list"]).expect(2);
 }
+
+/// A prune of a set keeps the same data as `br prune` does.
+#[test]
+fn run_prunes_with_keep_deleted_of_policy_or_of_prune() {
+    for (in_policy, in_prune, is_kept) in [
+        ("", "", false),
+        ("keep-deleted = \"14d\"", "", true),
+        ("", "keep-deleted = \"14d\"", true),
+        ("keep-deleted = \"0\"", "keep-deleted = \"14d\"", false),
+    ] {
+        let session = session(&format!(
+            "[repositories.main]\nlocation = \"./main\"\n[defaults]\nrepository = \"main\"\n\
+             [prune]\n{in_prune}\n[policies.short]\nkeep-last = 1\n{in_policy}\n\
+             [sets.docs]\npaths = [\"docs\"]\npolicy = \"short\"\nprune = true\nhost = \"h\"\n"
+        ));
+        session.run(["init"]).expect(0);
+        session.run(["run"]).expect(0);
+        let first = session.ids()[0].clone();
+        session.write("docs/a.txt", "changed\n");
+        session.run(["run"]).expect(0);
+        assert_eq!(session.ids().len(), 1);
+        let code = session.run(["undelete", &first]).code;
+        assert_eq!(code == Some(0), is_kept, "{in_policy:?} {in_prune:?}");
+    }
+}

@@ -273,7 +273,7 @@ fn zip_archive_lacks_what_it_cannot_hold_and_says_so() {
         .run(["backup", "--init", "docs", "--host", "h"])
         .expect(0);
     let dumped = zip(&session, "docs");
-    assert_eq!(dumped.code, Some(0), "{dumped}");
+    assert_eq!(dumped.code, Some(3), "{dumped}");
     for left_out in [r"docs/not utf-8 \xff", "docs/to-odd", "docs/socket"] {
         let message = format!("{left_out} is not in the archive");
         assert!(dumped.stderr.contains(&message), "{dumped}");

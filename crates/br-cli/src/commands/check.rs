@@ -64,7 +64,7 @@ pub(crate) struct CheckArgs {
     ///
     /// br remembers in its cache folder when it verified which data. If nothing is left to verify, br records all intact backups as
     /// verified, as with --read-data.
-    #[arg(long, value_name = "TIME", value_parser = format::parse_duration, conflicts_with_all = ["read_data", "read_data_subset", "repair_index", "repair_from"])]
+    #[arg(long, value_name = "TIME", value_parser = format::parse_age, conflicts_with_all = ["read_data", "read_data_subset", "repair_index", "repair_from"])]
     max_age: Option<Duration>,
 
     /// Stop reading data after this time or this many bytes: 10min or 50GiB
@@ -339,7 +339,9 @@ fn print(report: &CheckReport, data: ReadData, output: &Output) -> Result<(), Co
     print_files(report, output.is_verbose(), &mut lines)?;
     if !(report.is_sound() && output.console.quiet) {
         lines.line(&verdict(report, data == ReadData::None))?;
-        if let ReadData::Due { max_age, .. } = data {
+        if let ReadData::Due { max_age, .. } = data
+            && report.is_sound()
+        {
             lines.line(&due(report, !max_age.is_zero()))?;
         }
     }

@@ -16,7 +16,7 @@ use super::which::{BackupAndPath, FilterArgs};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult, is_broken_pipe};
 use crate::exit_code::ExitStatus;
-use crate::help::{examples, exit_codes};
+use crate::help::{examples, exit_codes_and};
 
 /// Bytes written at once.
 const BUFFER: usize = 256 << 10;
@@ -31,11 +31,12 @@ const EXAMPLES: &str = "\
 ///
 /// br verifies each chunk before it writes it, and the SHA-256 of each file at its end: check the exit code before you use
 /// the output. An archive has the paths of the backup. A tar archive has owners, exact times, hard links and extended attributes; a
-/// zip archive has permissions, links and times in seconds.
+/// zip archive has permissions, links and times in seconds. If something does not fit into a zip archive, br leaves it out, names it and exits
+/// with 3.
 #[derive(Debug, Args)]
 #[command(
-    after_help = exit_codes(ExitStatus::REPOSITORY),
-    after_long_help = examples(EXAMPLES, &exit_codes(ExitStatus::REPOSITORY))
+    after_help = exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Partial]),
+    after_long_help = examples(EXAMPLES, &exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Partial]))
 )]
 pub(crate) struct DumpArgs {
     /// Backup: an id, a short id from `br list`, `latest`, or `latest~1` for the one before; or a path in it: `ID:PATH`
@@ -98,11 +99,19 @@ pub(crate) async fn run(args: &DumpArgs, context: &CommandContext) -> CommandRes
     match args.format {
         Some(Format::Tar) => {
             let sink = TarSink::new(BufWriter::with_capacity(BUFFER, stdout));
-            return archive.write(sink, TarSink::finish).await;
+            return archive
+                .write(sink, TarSink::finish)
+                .await
+                .map(|_| ExitStatus::Ok);
         }
         Some(Format::Zip) => {
             let sink = ZipSink::new(BufWriter::with_capacity(BUFFER, stdout));
-            return archive.write(sink, ZipSink::finish).await;
+            let left_out = archive.write(sink, ZipSink::finish).await?;
+            return Ok(if left_out == 0 {
+                ExitStatus::Ok
+            } else {
+                ExitStatus::Partial
+            });
         }
         None => {}
     }
@@ -127,7 +136,7 @@ impl Archive<'_> {
         self,
         sink: S,
         finish: impl FnOnce(S) -> io::Result<(W, Vec<EntryPath>)>,
-    ) -> CommandResult {
+    ) -> Result<usize, CommandError> {
         let mut options = ExportOptions::default();
         if !self.path.is_root() {
             options = options.with_paths(vec![self.path]);
@@ -136,16 +145,16 @@ impl Archive<'_> {
         let written = export(self.repository, self.backup, sink, &options, &engine).await;
         let (sink, _) = match written {
             Ok(written) => written,
-            Err(error) => return explain(error),
+            Err(error) => return explain(error).map(|_| 0),
         };
         let (_, left_out) = finish(sink).map_err(|error| CommandError::output(&error))?;
         for path in &left_out {
             let console = &self.context.output.console;
             console.note(&format!(
-                "{path} is not in the archive, which cannot hold it: `br ls -l` shows what it is"
+                "{path} is not in the archive: its type or its name does not fit, and `--format tar` may hold it"
             ));
         }
-        Ok(ExitStatus::Ok)
+        Ok(left_out.len())
     }
 }
 

@@ -42,7 +42,7 @@ const EXAMPLES: &str = "\
 /// that would stay may need that data. --force deletes in both cases.
 ///
 /// On a terminal, br shows what it will delete and asks for confirmation; --yes skips that. `br undelete` brings backups back
-/// until the next prune.
+/// until a prune removes their data.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES),
@@ -62,7 +62,7 @@ pub(crate) struct ForgetArgs {
     prune: bool,
 
     /// With --prune: keep the data of backups that were deleted within this time, so that `br undelete` brings them back
-    #[arg(long, value_name = "TIME", default_value = "0", value_parser = format::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = format::parse_age)]
     keep_deleted: Duration,
 
     /// Delete even if the newest backup of a group looks wrong, or if the repository has damaged data

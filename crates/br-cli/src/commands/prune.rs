@@ -46,8 +46,8 @@ pub(crate) struct PruneArgs {
 
     /// Keep the data of backups that were deleted within this time, so that `br undelete` brings them back
     ///
-    /// What counts is the time at which the storage got the deletion, so a machine with a wrong clock, or an attacker, cannot date it back.
-    #[arg(long, value_name = "TIME", default_value = "0", value_parser = format::parse_duration)]
+    /// What counts is the time at which the storage got the deletion, so neither a wrong clock nor an attacker can make it look older.
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = format::parse_age)]
     keep_deleted: Duration,
 }
 

@@ -22,7 +22,7 @@ use crate::output::{Console, format};
 const EXAMPLES: &str = "\
   br rewrite latest --exclude '*.iso' --dry-run
   br rewrite latest latest~1 --exclude /home/anna/secret --delete
-  br rewrite latest --host web1 --exclude cache/ --delete --yes && br prune";
+  br rewrite latest --host web1 --exclude cache/ --delete --yes && br prune --max-unused 0%";
 
 /// Store backups again without some entries
 ///

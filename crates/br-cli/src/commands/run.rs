@@ -106,6 +106,9 @@ fn chosen<'c>(
     names.iter().map(find).collect()
 }
 
+/// The setting of `[prune]` that also applies to the sets.
+const KEEP_DELETED: &str = "keep-deleted";
+
 /// A command line of a set.
 struct Line {
     /// The words without the name of the program.
@@ -143,6 +146,11 @@ fn lines_of(name: &str, set: &BackupSet, config: &Config) -> Vec<Line> {
         forget.push("--yes".to_owned());
         if set.prune {
             forget.push("--prune".to_owned());
+            // The same data stays as after `br prune`, unless the policy says otherwise.
+            let of_prune = config.commands.get("prune").into_iter().flatten();
+            let of_prune = of_prune.filter(|one| one.key == KEEP_DELETED);
+            let of_prune = of_prune.filter(|one| place_of(policy, &one.key).is_none());
+            forget.extend(of_prune.flat_map(words));
         }
         lines.push(Line {
             words: forget,

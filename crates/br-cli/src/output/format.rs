@@ -315,6 +315,24 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(wrong)
 }
 
+/// Parses an age: `30min`, `24h`, `30d`, `4w`, `1y`, or `0`. `m` is refused, because other options take it as months.
+pub(crate) fn parse_age(text: &str) -> Result<Duration, String> {
+    let (number, unit) = split_unit(text);
+    let days = match unit {
+        "m" => {
+            return Err(format!(
+                "`{text}` may mean minutes or months: write for example 30min or 30d"
+            ));
+        }
+        "w" => 7,
+        "y" => 365,
+        _ => return parse_duration(text),
+    };
+    parse_duration(&format!("{number}d"))?
+        .checked_mul(days)
+        .ok_or_else(|| format!("`{text}` is too long"))
+}
+
 fn split_unit(text: &str) -> (&str, &str) {
     let text = text.trim();
     let end = text

@@ -151,6 +151,23 @@ fn percentage_and_duration_are_parsed() {
     for text in ["5", "101%", "-1%", "%", "NaN%"] {
         assert!(parse_percent(text).is_err(), "{text}");
     }
+    for (text, days) in [
+        ("0", 0),
+        ("48h", 2),
+        ("30d", 30),
+        ("4w", 28),
+        ("1y", 365),
+        ("1440min", 1),
+    ] {
+        assert_eq!(
+            parse_age(text),
+            Ok(Duration::from_secs(days * 86_400)),
+            "{text}"
+        );
+    }
+    for wrong in ["1m", "2", "w", "1.5d", "99999999999999999w", "-1d"] {
+        assert!(parse_age(wrong).is_err(), "{wrong}");
+    }
     assert_eq!(parse_duration("24h"), Ok(Duration::from_secs(86_400)));
     assert_eq!(parse_duration("7d"), Ok(Duration::from_secs(7 * 86_400)));
     assert_eq!(parse_duration("0"), Ok(Duration::ZERO));

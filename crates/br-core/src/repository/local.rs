@@ -16,7 +16,7 @@ const VERIFIED: &str = "verified";
 
 impl Repository {
     /// Keeps copies of small objects on this machine, so that they are not fetched repeatedly. Useful for a repository on a server
-    /// ([`Storage::is_remote`]). Later calls have no effect.
+    /// (`Storage::is_remote`). Later calls have no effect.
     ///
     /// # Errors
     /// When the folder cannot be created. The repository still works without it.
