@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use br_core::ErrorKind;
+use br_core::engine::check::{CheckOptions, check};
 use br_core::engine::undelete;
 use br_core::model::{Backup, BackupId};
 use br_testkit::{MemorySource, TestRepo, block_on, noise};
@@ -272,4 +273,80 @@ fn two_undeletes_at_every_step_bring_the_backup_back_once() {
         assert_eq!(one.reopen(300 + n).backups().unwrap(), all, "operation {n}");
         one.reopen(400 + n).assert_holds("after two", &sources);
     }
+}
+
+/// The data of the deleted backup stays in any case, because another backup has it. Its manifest does not.
+#[test]
+fn undelete_at_every_step_of_a_prune_leaves_no_backup_without_manifest() {
+    let repo = TestRepo::new();
+    let shared = MemorySource::new().file("f", noise(1, 50_000));
+    let options = TestRepo::options("host");
+    let junk = shared.clone().file("junk", noise(2, 50_000));
+    let junk = repo.backup_with(&junk, &options).unwrap().backup.id;
+    let deleted = repo.backup_with(&shared, &options).unwrap().backup.id;
+    let live = repo.backup_with(&shared, &options).unwrap().backup.id;
+    repo.delete(&[junk, deleted]).unwrap();
+    let probe = repo.fork(50);
+    let _ = probe.prune().unwrap();
+    for n in 0..probe.faults.count() {
+        let one = repo.fork(100 + n);
+        let other = one.reopen(400 + n);
+        one.faults.before(n, move || {
+            Box::pin(async move {
+                let done = undelete::undelete(&other.repository, [deleted], &other.context).await;
+                if let Err(error) = done {
+                    let kinds = [ErrorKind::BackupNotFound, ErrorKind::Conflict];
+                    assert!(kinds.contains(&error.kind()), "{error}");
+                }
+            })
+        });
+        let _ = one.prune().unwrap();
+        let listed = one.reopen(700 + n).backups().unwrap();
+        assert!(listed.iter().any(|backup| backup.id == live));
+        let sources = listed.iter().map(|backup| (backup.id, shared.clone()));
+        let what = format!("an undelete before operation {n} of a prune");
+        one.reopen(800 + n).assert_holds(&what, &sources.collect());
+    }
+}
+
+/// Without the index segment that says where a prune moved its data, the tree of the backup leads to it.
+#[test]
+fn deleted_backup_stays_when_the_moves_of_its_data_are_lost() {
+    let repo = TestRepo::new();
+    let options = TestRepo::options("host");
+    let kept = MemorySource::new().file("kept", noise(1, 50_000));
+    let junk = kept.clone().file("junk", noise(2, 50_000));
+    let junk = repo.backup_with(&junk, &options).unwrap().backup.id;
+    let deleted = repo.backup_with(&kept, &options).unwrap().backup.id;
+    repo.delete(&[junk]).unwrap();
+    let _ = repo.prune().unwrap();
+    let other = MemorySource::new().file("other", noise(3, 50_000));
+    let other_id = repo.backup_with(&other, &options).unwrap().backup.id;
+    repo.delete(&[deleted]).unwrap();
+    let _ = block_on(repo.prune_keeping_deleted()).unwrap();
+    let segments = block_on(repo.repository.storage().list("index")).unwrap();
+    assert!(!segments.is_empty());
+    for (n, segment) in (0..).zip(&segments) {
+        let repo = repo.fork(100 + n);
+        block_on(repo.repository.storage().delete(&segment.key)).unwrap();
+        let repair = CheckOptions::default().with_repair_index(true);
+        let _ = block_on(check(&repo.repository, &repair, &repo.context)).unwrap();
+        let _ = block_on(repo.prune_keeping_deleted()).unwrap();
+        let _ = undelete(&repo, &[deleted]).unwrap();
+        let sources = BTreeMap::from([(deleted, kept.clone()), (other_id, other.clone())]);
+        repo.reopen(200 + n).assert_holds(&segment.key, &sources);
+    }
+}
+
+/// Its data may be complete, and nothing else would keep it.
+#[test]
+fn prune_that_keeps_deleted_backups_refuses_when_a_manifest_is_lost() {
+    let (repo, all, _) = repo_with(3);
+    repo.delete(&[all[1].id]).unwrap();
+    let key = format!("manifests/{}", all[1].id);
+    block_on(repo.repository.storage().delete(&key)).unwrap();
+    let error = block_on(repo.prune_keeping_deleted()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
+    let _ = repo.prune().unwrap();
+    let _ = block_on(repo.prune_keeping_deleted()).unwrap();
 }

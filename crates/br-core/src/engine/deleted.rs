@@ -3,14 +3,15 @@
 //! Invariant: a backup counts as recoverable only if its manifest exists and all its data is in packs that are not condemned.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::needed::refuse_if_readable;
-use super::references::Resolver;
+use super::references::{Resolver, has_all_data};
 use crate::error::{Error, Result};
 use crate::model::{Backup, BackupId};
 use crate::repository::{
-    DeletedBackup, History, Index, Io, Layout, LogPosition, MAX_RACES, conflict,
+    ChunkReader, DeletedBackup, History, Index, Io, Layout, LogPosition, MAX_RACES, conflict,
 };
 
 /// Reads the whole log, and the state after its last entry.
@@ -39,12 +40,13 @@ pub(super) fn recoverable(
 ) -> Result<Vec<DeletedBackup>> {
     let mut deleted = history.recoverable;
     if deleted.iter().any(|one| one.condemned) {
-        let index = Index::read(io, &position.state)?;
+        let index = Arc::new(Index::read(io, &position.state)?);
+        let reader = Arc::new(ChunkReader::new(io, Arc::clone(&index)));
         let resolver = Resolver::new(&index);
         let mut failed = None;
         deleted.retain(|one| {
             !one.condemned
-                || has_all_data(io, &resolver, one.backup.id).unwrap_or_else(|error| {
+                || can_come_back(io, &reader, &resolver, &one.backup).unwrap_or_else(|error| {
                     failed = Some(error);
                     false
                 })
@@ -56,12 +58,16 @@ pub(super) fn recoverable(
     Ok(deleted)
 }
 
-/// True if the manifest exists and all data that it names.
-pub(super) fn has_all_data(io: &Io, resolver: &Resolver<'_>, id: BackupId) -> Result<bool> {
-    match io.read_manifest(id) {
-        Ok((_, mut references)) => Ok(resolver.resolve(&mut references)),
+/// True if the manifest exists and all data of the backup.
+pub(super) fn can_come_back(
+    io: &Io,
+    reader: &Arc<ChunkReader>,
+    resolver: &Resolver<'_>,
+    backup: &Backup,
+) -> Result<bool> {
+    match has_all_data(io, reader, resolver, backup) {
         Err(error) if error.is_damage() => Ok(false),
-        Err(error) => Err(error),
+        found => found,
     }
 }
 
@@ -88,6 +94,7 @@ pub(super) fn deleted_within(
     }
     let since = io.context.runtime.before(time);
     let resolver = Resolver::new(index);
+    let reader = Arc::new(ChunkReader::new(io, Arc::new(index.clone())));
     let mut kept = Vec::new();
     for one in history.recoverable {
         let is_old = times.get(&one.entry).is_some_and(|time| *time < since);
@@ -95,26 +102,26 @@ pub(super) fn deleted_within(
             continue;
         }
         let id = one.backup.id;
-        let mut references = match io.read_manifest(id) {
-            Ok((_, references)) => references,
-            Err(error) if error.is_damage() => continue,
+        if let Err(error) = io.read_manifest(id) {
+            return Err(explain(id, "its manifest cannot be read", error));
+        }
+        // Lost data is not kept, but the rest of the backup is.
+        match has_all_data(io, &reader, &resolver, &one.backup) {
+            Ok(_) => kept.push(one.backup),
+            Err(error) if error.is_damage() => refuse_if_readable(io, index, &resolver, id)
+                .map_err(|error| explain(id, "some of its data counts as unused", error))?,
             Err(error) => return Err(error),
-        };
-        if resolver.resolve(&mut references) {
-            kept.push(one.backup);
-        } else {
-            refuse_if_readable(io, index, &resolver, id).map_err(|error| explain(id, error))?;
         }
     }
     Ok(kept)
 }
 
-fn explain(id: BackupId, error: Error) -> Error {
+fn explain(id: BackupId, what: &str, error: Error) -> Error {
     if !error.is_damage() {
         return error;
     }
     let message = format!(
-        "data of backup {id} is to be kept, because the backup was deleted recently, but counts as unused: nothing is pruned. \
+        "backup {id} was deleted recently and is to be kept, but {what}: nothing is pruned. \
          If a prune that keeps no deleted backups was interrupted, run it again"
     );
     Error::damaged(message).with_source(error)

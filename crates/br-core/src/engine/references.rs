@@ -53,14 +53,31 @@ pub(super) fn of_backup(
         return Ok((own, true));
     }
     io.warn(&Warning::PacksMissing { backup: backup.id });
-    Ok((by_tree(reader, backup)?, false))
+    Ok((by_tree(reader, backup)?.0, false))
 }
 
-/// A backup's references, found by walking its tree. Chunks without any copy are lost already and are skipped.
-fn by_tree(reader: &Arc<ChunkReader>, backup: &Backup) -> Result<References> {
+/// Whether all data of a backup can be found: by its manifest and the moves or, if they were lost, by its tree.
+///
+/// # Errors
+/// [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) if neither its manifest nor its tree can be read.
+pub(super) fn has_all_data(
+    io: &Io,
+    reader: &Arc<ChunkReader>,
+    resolver: &Resolver<'_>,
+    backup: &Backup,
+) -> Result<bool> {
+    let (_, mut own) = io.read_manifest(backup.id)?;
+    Ok(resolver.resolve(&mut own) || by_tree(reader, backup)?.1)
+}
+
+/// A backup's references, found by walking its tree, and whether every chunk has a copy. Chunks without any copy are lost already and are
+/// skipped.
+fn by_tree(reader: &Arc<ChunkReader>, backup: &Backup) -> Result<(References, bool)> {
     let index = reader.index();
     let mut references = References::default();
+    let mut is_complete = true;
     let mut note = |chunk: &ChunkRef| {
+        is_complete &= index.find(&chunk.id).is_some();
         for location in index.find_all(&chunk.id) {
             // One of its bases may be lost, and stored again later.
             add_live_references(index, &location, &mut references);
@@ -81,5 +98,5 @@ fn by_tree(reader: &Arc<ChunkReader>, backup: &Backup) -> Result<References> {
         tree.take_nodes().iter().for_each(&mut note);
     }
     tree.take_nodes().iter().for_each(&mut note);
-    Ok(references)
+    Ok((references, is_complete))
 }

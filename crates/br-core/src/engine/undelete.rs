@@ -3,18 +3,20 @@
 //! [`candidates`] lists them, [`undelete`] brings some back. Invariant: a backup comes back only if all its data exists: no log entry since
 //! its deletion condemned data, or the packs that it needs are not condemned.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::delete::append_delete;
-use super::deleted::{has_all_data, read_history, recoverable};
+use super::deleted::{can_come_back, read_history, recoverable};
 use super::references::Resolver;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::LogEntry;
 use crate::model::{Backup, BackupId};
 use crate::progress::Context;
 use crate::repository::{
-    Append, BackupSelector, Backups, DeletedBackup, History, Index, Io, MAX_RACES, Repository,
-    State, conflict,
+    Append, BackupSelector, Backups, ChunkReader, DeletedBackup, History, Index, Io, MAX_RACES,
+    Repository, State, conflict,
 };
 
 /// A deleted backup that can come back.
@@ -103,13 +105,19 @@ fn append(io: &Io, id: BackupId) -> Result<Backup> {
             return Err(pruned(id));
         };
         if deleted.condemned {
-            let index = Index::read(io, &position.state)?;
-            if !has_all_data(io, &Resolver::new(&index), id)? {
+            let index = Arc::new(Index::read(io, &position.state)?);
+            let reader = Arc::new(ChunkReader::new(io, Arc::clone(&index)));
+            if !can_come_back(io, &reader, &Resolver::new(&index), &deleted.backup)? {
                 // A prune may have changed the index since the log was read.
                 if position.refresh(io)?.is_empty() {
                     return Err(pruned(id));
                 }
                 continue;
+            }
+            if !position.state.condemned.is_empty() {
+                // A prune that has not finished may still delete the manifest.
+                let message = "a prune is running, or was interrupted: run the command again when `br prune` has finished";
+                return Err(Error::new(ErrorKind::Conflict, message));
             }
         }
         let manifest = match io.read_manifest(id) {

@@ -1,5 +1,6 @@
 //! Reads packs in full and verifies every authentication tag and every chunk id.
 
+use std::collections::HashSet;
 use std::num::NonZero;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -112,18 +113,21 @@ pub(super) fn on_all_cores(
     .map_err(|_| Error::internal("a check thread panicked"))
 }
 
-/// Reads packs in full, and remembers which ones are intact. Begins no further pack after `max_time`.
+/// Reads packs in full, and remembers which ones are intact. Begins no further pack after `max_time`,
+/// except those in `always`.
 pub(super) fn read(
     io: &Io,
     view: &View,
     packs: &[&PackEntry],
+    always: &HashSet<PackId>,
     max_time: Option<Duration>,
 ) -> Result<Found> {
     let found = Mutex::new(Found::default());
     let clock = &io.context.runtime.clock;
     let end = max_time.map(|time| clock.elapsed().saturating_add(time));
     on_all_cores(io, packs, |pack| {
-        if end.is_some_and(|end| clock.elapsed() >= end) {
+        let is_late = end.is_some_and(|end| clock.elapsed() >= end);
+        if is_late && !always.contains(&pack.id) {
             return false;
         }
         let result = read_pack(io, view, pack);

@@ -420,18 +420,22 @@ fn read_data(
     let start = io.context.runtime.clock.now();
     let all = data::packs(view.reader.index(), scope);
     let mut packs = data::choose(io, all.clone(), data)?;
+    let mut bad_frames = Vec::new();
     if !io.storage().is_remote() {
         let chosen: std::collections::HashSet<PackId> = packs.iter().map(|pack| pack.id).collect();
         let mut others = all.clone();
         others.retain(|pack| !chosen.contains(&pack.id));
         report.packs_opened = others.len() as u64;
-        packs.extend(data::look_at_frames(io, view, &others)?);
+        bad_frames = data::look_at_frames(io, view, &others)?;
     }
+    // Read packs with known damage first: a limit of time must not hide it.
+    let always: std::collections::HashSet<PackId> = bad_frames.iter().map(|pack| pack.id).collect();
+    packs.splice(0..0, bad_frames);
     let bytes = packs.iter().map(|pack| pack.len).sum();
     io.context
         .progress
         .event(Event::Expect { bytes, entries: 0 });
-    let found = data::read(io, view, &packs, data.max_time())?;
+    let found = data::read(io, view, &packs, &always, data.max_time())?;
     if data != ReadData::None {
         due::report(io, all, data, start, &found, report);
     }

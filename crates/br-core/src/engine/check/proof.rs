@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use super::CheckReport;
 use crate::error::Result;
 use crate::format::{LogEntry, ProvenBackups};
@@ -17,13 +19,20 @@ pub(super) fn record(io: &Io, checked: &[Backup], report: &CheckReport, proves: 
     let damaged: BTreeSet<BackupId> = report.damaged_backups.iter().copied().collect();
     let sound = checked.iter().map(|backup| backup.id);
     let sound: Vec<BackupId> = sound.filter(|id| !damaged.contains(id)).collect();
-    let _ = append(io, &report.damaged_backups, None);
+    let _ = append(io, &report.damaged_backups, None, None);
     if proves {
-        let _ = append(io, &sound, Some(&ProofMethod::Check));
+        // The data may have been read by an earlier check.
+        let time = report.verified_since;
+        let _ = append(io, &sound, Some(&ProofMethod::Check), time);
     }
 }
 
-fn append(io: &Io, backups: &[BackupId], by: Option<&ProofMethod>) -> Result<()> {
+fn append(
+    io: &Io,
+    backups: &[BackupId],
+    by: Option<&ProofMethod>,
+    time: Option<Timestamp>,
+) -> Result<()> {
     if backups.is_empty() {
         return Ok(());
     }
@@ -34,7 +43,7 @@ fn append(io: &Io, backups: &[BackupId], by: Option<&ProofMethod>) -> Result<()>
             backup.is_some_and(|backup| by.is_some() || backup.proven.is_some())
         };
         let proven = ProvenBackups {
-            time: io.context.runtime.clock.now(),
+            time: time.unwrap_or_else(|| io.context.runtime.clock.now()),
             by: by.map_or(String::new(), |by| by.name().to_owned()),
             backups: backups.iter().filter(changes).copied().collect(),
         };

@@ -1,6 +1,6 @@
 //! Replaces packs that have unreadable groups: copies the sound groups into new packs and drops the damaged ones.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::{CheckReport, ReadData, data};
 use crate::engine::relocate::{Relocated, relocate};
@@ -31,7 +31,7 @@ fn replace(io: &Io, data: ReadData, report: &mut CheckReport) -> Result<()> {
     io.context
         .progress
         .event(Event::Expect { bytes, entries: 0 });
-    let found = data::read(io, &view, &chosen, data.max_time())?;
+    let found = data::read(io, &view, &chosen, &HashSet::new(), data.max_time())?;
     report.packs_read = found.packs_read;
     report.bytes_read = found.bytes_read;
     let damaged = io.damage.bad_groups();
