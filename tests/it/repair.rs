@@ -779,3 +779,41 @@ fn damage_is_remembered_past_a_checkpoint() {
     let _ = repo.backup(&source).unwrap();
     assert_eq!(repo.files(first).unwrap(), source.files());
 }
+
+/// A limit of time must not hide damage that the check sees at once.
+#[test]
+fn check_without_time_left_still_reports_pack_with_damaged_header() {
+    let folder = tempfile::tempdir().unwrap();
+    let repo = TestRepo::new();
+    let _ = repo.backup(&source()).unwrap();
+    let checks = |repo: &TestRepo| {
+        repo.repository
+            .remember_checks(folder.path(), &repo.context)
+            .unwrap();
+    };
+    checks(&repo);
+    let _ = check_with(&repo, &read_all());
+    let keys = repo.keys().into_iter();
+    let pack = keys
+        .filter(|key| key.starts_with("packs/"))
+        .max_by_key(|key| repo.object(key).len())
+        .unwrap();
+    let mut bytes = repo.object(&pack).to_vec();
+    bytes[12] ^= 4;
+    repo.set_object(&pack, Some(bytes));
+    let repo = repo.reopen(2);
+    checks(&repo);
+    let due = ReadData::Due {
+        max_age: std::time::Duration::from_secs(30 * 24 * 3600),
+        max_bytes: None,
+        max_time: Some(std::time::Duration::ZERO),
+    };
+    let options = CheckOptions::default().with_data(due);
+    if repo.repository.storage().is_remote() {
+        // Packs on a server are only listed.
+        return;
+    }
+    let report = check_with(&repo, &options);
+    assert!(!report.is_sound(), "{report:?}");
+    assert_eq!(report.packs_read, 1, "{report:?}");
+}
