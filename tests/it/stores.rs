@@ -15,12 +15,13 @@ const ELSEWHERE: [&str; 10] = [
 const ON_DISK: [&str; 6] = ["backup", "cancel", "changing", "large", "restore", "stream"];
 
 /// Themes about the content of objects, which differ in nothing between servers. On a server they run only with all steps.
-const SAME_ON_EVERY_SERVER: [&str; 6] = [
+const SAME_ON_EVERY_SERVER: [&str; 7] = [
     "bundle",
     "damage",
     "fuzz",
     "key_slots",
     "repair",
+    "rewrite",
     "snapshot",
 ];
 
