@@ -3,7 +3,7 @@
 //! Invariant: files and folders created here are readable only by their owner.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 /// Creates a folder and missing folders above it.
@@ -34,6 +34,18 @@ pub(crate) fn create_private_file(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
+}
+
+/// Replaces a file at once, or leaves it as it is. `name` is the name of the temporary file next to it.
+pub(crate) fn replace_private_file(path: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let staging = path.with_file_name(name);
+    let write = || {
+        let mut file = create_private_file(&staging)?;
+        file.write_all(bytes)?;
+        file.sync_data()?;
+        fs::rename(&staging, path)
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&staging)))
 }
 
 /// Opens a regular file for reading; fails for any other kind of file. Does not block on a FIFO.

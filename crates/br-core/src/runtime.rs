@@ -68,6 +68,11 @@ impl Runtime {
         SystemTime::UNIX_EPOCH + since.unwrap_or_default().saturating_sub(age)
     }
 
+    /// A new name for a temporary file, which listings do not show.
+    pub(crate) fn hidden_name(&self) -> String {
+        format!(".{}", crate::model::hex(&self.bytes::<8>()))
+    }
+
     pub(crate) fn object_id(&self) -> ObjectId {
         ObjectId(self.bytes())
     }

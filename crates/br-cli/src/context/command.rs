@@ -358,7 +358,8 @@ impl CommandContext {
     }
 
     /// Enables the local state for a repository: the number of the newest log entry, so that br detects a repository that was set
-    /// back, the times at which br verified its data, and for a repository on a server a cache of small objects. br also works without it, but more slowly.
+    /// back, the times at which br verified its data, and for a repository on a server a cache of small objects. br also works without
+    /// it, but more slowly.
     fn use_cache(&self, repository: &Repository) {
         let Some(folder) = self.cache_dir() else {
             return;

@@ -65,7 +65,10 @@ pub(super) fn can_come_back(
     resolver: &Resolver<'_>,
     backup: &Backup,
 ) -> Result<bool> {
-    match has_all_data(io, reader, resolver, backup) {
+    let found = io
+        .read_manifest(backup.id)
+        .and_then(|(_, own)| has_all_data(reader, resolver, backup, own));
+    match found {
         Err(error) if error.is_damage() => Ok(false),
         found => found,
     }
@@ -102,11 +105,11 @@ pub(super) fn deleted_within(
             continue;
         }
         let id = one.backup.id;
-        if let Err(error) = io.read_manifest(id) {
-            return Err(explain(id, "its manifest cannot be read", error));
-        }
+        let manifest = io.read_manifest(id);
+        let (_, own) =
+            manifest.map_err(|error| explain(id, "its manifest cannot be read", error))?;
         // Lost data is not kept, but the rest of the backup is.
-        match has_all_data(io, &reader, &resolver, &one.backup) {
+        match has_all_data(&reader, &resolver, &one.backup, own) {
             Ok(_) => kept.push(one.backup),
             Err(error) if error.is_damage() => refuse_if_readable(io, index, &resolver, id)
                 .map_err(|error| explain(id, "some of its data counts as unused", error))?,

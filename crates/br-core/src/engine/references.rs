@@ -56,17 +56,16 @@ pub(super) fn of_backup(
     Ok((by_tree(reader, backup)?.0, false))
 }
 
-/// Whether all data of a backup can be found: by its manifest and the moves or, if they were lost, by its tree.
+/// Whether all data of a backup can be found: by the references of its manifest and the moves or, if they were lost, by its tree.
 ///
 /// # Errors
-/// [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) if neither its manifest nor its tree can be read.
+/// [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) if neither leads to the whole tree.
 pub(super) fn has_all_data(
-    io: &Io,
     reader: &Arc<ChunkReader>,
     resolver: &Resolver<'_>,
     backup: &Backup,
+    mut own: References,
 ) -> Result<bool> {
-    let (_, mut own) = io.read_manifest(backup.id)?;
     Ok(resolver.resolve(&mut own) || by_tree(reader, backup)?.1)
 }
 

@@ -127,8 +127,7 @@ impl Cache {
 
     /// Creates a cache for one operation: empty at first, and deleted on drop.
     pub(crate) fn fresh(&self) -> io::Result<Self> {
-        let name = crate::model::hex(&self.runtime.bytes::<8>());
-        let folder = self.folder.join(format!(".{name}"));
+        let folder = self.folder.join(self.runtime.hidden_name());
         create_private_folder(&folder)?;
         Ok(Self {
             folder,
@@ -228,8 +227,7 @@ impl Cache {
     }
 
     fn write(&self, key: &str, pieces: &[Bytes]) -> io::Result<u64> {
-        let name = crate::model::hex(&self.runtime.bytes::<8>());
-        let staging = self.folder.join(format!(".{name}"));
+        let staging = self.folder.join(self.runtime.hidden_name());
         let mut file = create_private_file(&staging)?;
         let mut write = || {
             let mut hasher = blake3::Hasher::new();

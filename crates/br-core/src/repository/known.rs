@@ -3,13 +3,12 @@
 //! [`LogMemory`] stores the number and the digest of this entry in a file. If the log later lacks the entry, it was rolled back or damaged.
 //! Invariant: the stored entry is only replaced by one with a higher number.
 
-use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Layout;
 use crate::error::Error;
-use crate::platform::{create_private_file, create_private_folder, open_regular};
+use crate::platform::{create_private_folder, open_regular, replace_private_file};
 use crate::runtime::Runtime;
 use crate::warning::Warning;
 
@@ -71,15 +70,8 @@ impl LogMemory {
         }
         let body = format!("{MAGIC}\n{}\n{}\n", entry.seq, entry.digest);
         let sum = blake3::hash(body.as_bytes()).to_hex();
-        let name = crate::model::hex(&self.runtime.bytes::<8>());
-        let staging = self.path.with_file_name(format!(".{name}"));
-        let write = || {
-            let mut file = create_private_file(&staging)?;
-            writeln!(file, "{body}{sum}")?;
-            file.sync_data()?;
-            fs::rename(&staging, &self.path)
-        };
-        write().inspect_err(|_| drop(fs::remove_file(&staging)))
+        let name = self.runtime.hidden_name();
+        replace_private_file(&self.path, &name, format!("{body}{sum}\n").as_bytes())
     }
 
     /// The error for a log that ends before the known entry.
@@ -141,6 +133,8 @@ fn parse(text: &str) -> Option<KnownEntry> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -4,14 +4,13 @@
 //! The file may be lost or deleted: then packs count as never verified.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
 use crate::model::PackId;
-use crate::platform::{create_private_file, create_private_folder, open_regular};
+use crate::platform::{create_private_folder, open_regular, replace_private_file};
 use crate::runtime::Runtime;
 
 const MAGIC: &[u8; 8] = b"brvrfy1\n";
@@ -57,7 +56,8 @@ impl VerifiedPacks {
         parse(&bytes)
     }
 
-    /// Stores the current time for `verified`. Keeps the times of the packs that `exists` accepts, and forgets the other ones. `damaged` packs lose their time.
+    /// Stores the current time for `verified`. Keeps the times of the packs that `exists` accepts, and forgets the other ones. `damaged`
+    /// packs lose their time.
     pub(crate) fn note(
         &self,
         verified: &[PackId],
@@ -71,15 +71,7 @@ impl VerifiedPacks {
         for pack in damaged {
             times.remove(pack);
         }
-        let name = crate::model::hex(&self.runtime.bytes::<8>());
-        let staging = self.path.with_file_name(format!(".{name}"));
-        let write = || {
-            let mut file = create_private_file(&staging)?;
-            file.write_all(&bytes(&times))?;
-            file.sync_data()?;
-            fs::rename(&staging, &self.path)
-        };
-        write().inspect_err(|_| drop(fs::remove_file(&staging)))
+        replace_private_file(&self.path, &self.runtime.hidden_name(), &bytes(&times))
     }
 }
 
@@ -111,6 +103,8 @@ fn parse(bytes: &[u8]) -> Option<BTreeMap<PackId, Timestamp>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -166,10 +166,12 @@ impl Decision {
 
     fn sweep(mut self, io: &Io, work: &Work) -> Result<PruneReport> {
         let mut keys = std::mem::take(&mut self.leftovers);
-        // An undelete may have brought back a backup whose data other backups share.
-        self.position.refresh(io)?;
-        let backups = &self.position.state.backups;
-        keys.retain(|key| !Layout::id(key).is_some_and(|id| backups.contains_key(&id)));
+        if keys.iter().any(|key| Layout::id::<BackupId>(key).is_some()) {
+            // An undelete may have brought back a backup whose data other backups share.
+            self.position.refresh(io)?;
+            let backups = &self.position.state.backups;
+            keys.retain(|key| !Layout::id(key).is_some_and(|id| backups.contains_key(&id)));
+        }
         let objects = keys.len() as u64;
         keys.extend(self.to_delete.keys().map(|pack| Layout::pack(*pack)));
         let failed = io.delete_all(keys)?;
