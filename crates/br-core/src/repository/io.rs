@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use br_storage::{Creation, ObjectInfo, Storage};
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex as AsyncMutex;
 
@@ -142,6 +143,11 @@ impl Io {
 
     pub(crate) fn cipher(&self) -> Cipher {
         self.repository.config().cipher
+    }
+
+    /// When the repository was created.
+    pub(crate) fn created(&self) -> Timestamp {
+        self.repository.config().created
     }
 
     pub(crate) fn handle(&self) -> &Handle {

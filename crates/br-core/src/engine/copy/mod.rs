@@ -19,6 +19,7 @@ mod data;
 mod ids;
 mod job;
 mod learn;
+mod missed;
 mod options;
 mod plan;
 mod repair;

@@ -12,6 +12,9 @@ pub struct CopyOptions {
     pub backups: Vec<BackupSelector>,
     /// Which backups count if none is selected.
     pub filter: BackupFilter,
+    /// Also copy the backups of the same host, paths and tags that the target missed before the selected ones: those after the newest one of
+    /// them that it has. If the target has no other backups, those that were made since it was created.
+    pub catch_up: bool,
     /// Compression level of zstd, 1 to 19, for data that cannot be stored as it was compressed in the source.
     pub level: i32,
     /// Number of worker threads; `None` means one per core.
@@ -27,6 +30,7 @@ impl Default for CopyOptions {
         Self {
             backups: Vec::new(),
             filter: BackupFilter::default(),
+            catch_up: false,
             level: 3,
             threads: None,
             verify_known: false,
@@ -47,6 +51,13 @@ impl CopyOptions {
     #[must_use]
     pub fn with_filter(mut self, filter: BackupFilter) -> Self {
         self.filter = filter;
+        self
+    }
+
+    /// Sets whether the copy includes backups that earlier copies missed.
+    #[must_use]
+    pub const fn with_catch_up(mut self, catch_up: bool) -> Self {
+        self.catch_up = catch_up;
         self
     }
 

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use super::ids::Ids;
+use super::missed;
 use super::options::CopyOptions;
 use super::runs::{Kind, plan_runs};
 use super::sides::Source;
@@ -23,11 +24,14 @@ pub(super) struct Selection {
     pub(super) present: Vec<Backup>,
     /// The ones that were deleted in the target, and were not selected by their id.
     pub(super) deleted: Vec<Backup>,
+    /// The number of those that the source missed, if the copy looks for them.
+    pub(super) source_missed: u64,
 }
 
 /// Selects backups. Reads the whole log of the target only if it lacks one of them.
 pub(super) fn select(
     source: &State,
+    source_io: &Io,
     target: &State,
     target_io: &Io,
     options: &CopyOptions,
@@ -41,6 +45,17 @@ pub(super) fn select(
             named.insert(id);
         }
     }
+    let mut source_missed = 0;
+    if options.catch_up {
+        let ends = source.backups.values();
+        let ends: Vec<Backup> = ends
+            .filter(|one| chosen.contains(&one.id))
+            .cloned()
+            .collect();
+        chosen.extend(missed::find(source, target, target_io.created(), &ends));
+        let missed = missed::find(target, source, source_io.created(), &ends);
+        source_missed = missed.len() as u64;
+    }
     let is_chosen = |backup: &Backup| {
         if options.backups.is_empty() {
             options.filter.matches(backup)
@@ -49,7 +64,10 @@ pub(super) fn select(
         }
     };
     let there: HashSet<BackupId> = target.backups.values().map(Backup::original_id).collect();
-    let mut selection = Selection::default();
+    let mut selection = Selection {
+        source_missed,
+        ..Selection::default()
+    };
     for backup in source.backups.values().filter(|backup| is_chosen(backup)) {
         if there.contains(&backup.original_id()) {
             selection.present.push(backup.clone());

@@ -30,10 +30,12 @@ pub(super) fn run(source_io: Io, target_io: &Io, options: &CopyOptions) -> Resul
         wanted,
         present,
         deleted,
-    } = select(&position.state, state, target_io, options)?;
+        source_missed,
+    } = select(&position.state, &source_io, state, target_io, options)?;
     let report = CopyReport {
         present: present.iter().map(|backup| backup.id).collect(),
         deleted,
+        source_missed,
         dry_run: options.dry_run,
         ..CopyReport::default()
     };
