@@ -5,11 +5,12 @@
 
 use std::ffi::OsString;
 
-use clap::CommandFactory as _;
+use clap::{ArgMatches, Args as _, CommandFactory as _};
 
 use crate::cli::Cli;
 use crate::compat::mo_br;
 use crate::error::{BadLine, CommandError};
+use crate::global_options::GlobalOptions;
 use crate::words::{drop_second_help, long_options, refuse_one_dash, words};
 
 /// Returns the command line for the parser.
@@ -24,6 +25,24 @@ pub(crate) fn prepare(arguments: Vec<OsString>) -> Result<Vec<OsString>, BadLine
     refuse_one_dash(&arguments, &command)?;
     refuse_mo_br(&arguments, &command)?;
     Ok(drop_second_help(arguments))
+}
+
+/// All repositories that `--repo` names, before and after the name of the command.
+///
+/// clap keeps only the values at one of the two places.
+pub(crate) fn repositories(arguments: &[OsString], typed: &ArgMatches) -> Vec<String> {
+    let values = |matches: &ArgMatches| -> Vec<String> {
+        let values = matches.get_many::<String>("repo");
+        values.into_iter().flatten().cloned().collect()
+    };
+    let kept = values(typed);
+    let before = GlobalOptions::augment_args(clap::Command::new("br"));
+    let before = before.allow_external_subcommands(true);
+    let before = before.try_get_matches_from(arguments);
+    match before.map(|matches| values(&matches)) {
+        Ok(before) if before != kept => before.into_iter().chain(kept).collect(),
+        _ => kept,
+    }
 }
 
 /// Options of `mo_br` that `br` does not have in any spelling.

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 
 use crate::error::CommandError;
 use crate::storage::StorageArgs;
@@ -20,8 +20,20 @@ use crate::values;
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalOptions {
     /// Location of the repository: a path, a URL, or a name from a configuration file [env: BR_REPOSITORY]
-    #[arg(short = 'r', long, global = true, value_name = "URL|PATH")]
+    ///
+    /// Only `br backup` accepts it more than once: it makes the backup in the first repository, and copies it into the others like --copy-to.
+    #[arg(
+        short = 'r',
+        long,
+        global = true,
+        action = ArgAction::Append,
+        value_name = "URL|PATH"
+    )]
     pub(crate) repo: Option<String>,
+
+    /// The repositories that --repo names after the first one.
+    #[arg(skip)]
+    pub(crate) further: Vec<String>,
 
     /// Read the repository's password from a file [env: BR_PASSWORD_FILE]
     ///

@@ -115,17 +115,32 @@ fn read_command_line() -> Result<(Cli, Config, Arc<Console>), ExitStatus> {
         error.status
     };
     options.check().map_err(shown)?;
+    let mut repositories = arguments::repositories(&arguments, &typed);
+    let further = repositories.split_off(repositories.len().min(1));
+    if !further.is_empty() && !cli.command.takes_repositories() {
+        let message = "--repo is given more than once, but the command works with one repository";
+        let hint = "leave out all but one; only `br backup` accepts several";
+        return Err(shown(CommandError::usage(message, hint)));
+    }
     let mut config = Config::default();
     if !is_mo_br && cli.command.uses_config() {
         let (loaded, problems) = Config::load(options.config.clone(), Cli::command());
         Problem::refuse(&problems).map_err(shown)?;
         config = loaded;
     }
+    if !further.is_empty()
+        && let Some(settings) = config.commands.get_mut("backup")
+    {
+        // A typed list replaces that of the file.
+        settings.retain(|setting| setting.key != "copy-to");
+    }
     if !config.commands.is_empty() {
         let grammar = config.with_defaults(Cli::command(), &typed);
         let matches = grammar.try_get_matches_from(&arguments).map_err(refused)?;
         cli = Cli::from_arg_matches(&matches).map_err(refused)?;
     }
+    cli.global.repo = repositories.pop();
+    cli.global.further = further;
     Ok((cli, config, Arc::new(console)))
 }
 

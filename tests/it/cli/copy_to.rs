@@ -130,7 +130,8 @@ fn repository_that_is_not_encrypted_gets_the_backup_only_on_purpose() {
     let on_purpose = ["--copy-to-no-password"];
     let all = BACKUP.iter().chain(&to).chain(&on_purpose);
     session.br.run(all).expect(0);
-    assert_eq!(session.copies("plain").len(), 1);
+    // Also the two backups that it missed before.
+    assert_eq!(session.copies("plain").len(), 3);
 }
 
 fn damage(session: &Session, repository: &str) {
@@ -251,4 +252,163 @@ fn standard_input_goes_into_every_repository() {
     ];
     session.br.run_with_input(backup, b"hello\n").expect(0);
     session.assert_restores("second");
+}
+
+#[test]
+fn second_repository_option_of_backup_names_a_copy() {
+    let session = Session::with_docs();
+    for (number, line) in [
+        &["-r", "first", "backup", "-r", "second", "docs", "--init"][..],
+        &["backup", "-rfirst", "docs", "--repo=second", "--host", "h"],
+        &[
+            "-r", "first", "--repo", "second", "backup", "docs", "--host", "h",
+        ],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        session.br.run(line).expect(0);
+        for repository in ["first", "second"] {
+            assert_eq!(session.copies(repository).len(), number + 1, "{line:?}");
+        }
+    }
+    assert!(
+        !session.at("repository").exists(),
+        "-r replaces the variable"
+    );
+    session.assert_restores("second");
+    let three = ["-r", "first", "-r", "second", "--copy-to", "third"];
+    session
+        .br
+        .run(BACKUP.iter().chain(&three).chain(&["--init"]))
+        .expect(0);
+    session.assert_restores("third");
+}
+
+#[test]
+fn named_repositories_of_backup_have_their_own_passwords() {
+    let session = Session::with_docs();
+    session.write_secret("one", "first password\n");
+    session.write_secret("two", "second password\n");
+    session.write(
+        "br.toml",
+        "[repositories.main]\nlocation = \"first\"\npassword = \"file:one\"\n\
+         [repositories.offsite]\nlocation = \"second\"\npassword = \"file:two\"\n\
+         [backup]\ncopy-to = [\"third\"]\n[repositories.third]\nlocation = \"third\"\n",
+    );
+    let config = ["--config", "br.toml"];
+    let to = ["-r", "main", "-r", "offsite", "--init"];
+    session
+        .br
+        .run(config.iter().chain(&BACKUP).chain(&to))
+        .expect(0);
+    for (name, password) in [("first", "one"), ("second", "two")] {
+        let br = session.br.clone().env("BR_REPOSITORY", name);
+        br.run(["check", "--password-file", password]).expect(0);
+    }
+    assert!(
+        !session.at("third").exists(),
+        "typed ones replace the list of the file"
+    );
+    let given = [
+        "-r",
+        "main",
+        "-r",
+        "fourth",
+        "--copy-to-password-file",
+        "two",
+        "--init",
+    ];
+    session
+        .br
+        .run(config.iter().chain(&BACKUP).chain(&given))
+        .expect(0);
+    let fourth = session.br.clone().env("BR_REPOSITORY", "fourth");
+    fourth.run(["check", "--password-file", "two"]).expect(0);
+}
+
+#[test]
+fn other_commands_refuse_a_second_repository() {
+    let session = Session::with_docs();
+    for line in [
+        &["list", "-r", "first", "-r", "second"][..],
+        &["-r", "first", "list", "-r", "second"],
+        &["-r", "first", "init", "-r", "second"],
+    ] {
+        let refused = session.br.run(line).expect(2);
+        assert!(refused.stderr.contains("one repository"), "{refused}");
+    }
+    session
+        .br
+        .run(["-r", "first", "init", "-r", "first"])
+        .expect(0);
+}
+
+#[test]
+fn next_backup_copies_what_a_failed_repository_missed() {
+    for broken in ["repository", "second"] {
+        let session = Session::with_docs();
+        let to = ["--copy-to", "second"];
+        let all: Vec<&str> = BACKUP.into_iter().chain(to).collect();
+        session.br.run(BACKUP).expect(10);
+        session.br.run(["init"]).expect(0);
+        // Made before the second repository exists: it never gets this one.
+        session.br.run(BACKUP).expect(0);
+        session.br.run(all.iter().chain(&["--init"])).expect(0);
+        std::fs::rename(session.at(broken), session.at("elsewhere")).unwrap();
+        for text in ["second\n", "third\n"] {
+            session.write("docs/b.txt", text);
+            session.br.run(&all).expect(3);
+        }
+        std::fs::rename(session.at("elsewhere"), session.at(broken)).unwrap();
+        session.write("docs/b.txt", "fourth\n");
+        let caught_up = session.br.run(&all).expect(0);
+        assert!(caught_up.stdout.contains("caught up"), "{caught_up}");
+        let sums = |repository: &str| -> Vec<u64> {
+            let listed = session.copies(repository);
+            listed
+                .iter()
+                .map(|one| one["bytes"].as_u64().unwrap())
+                .collect()
+        };
+        assert_eq!(sums("second").len(), 4, "{broken}");
+        assert_eq!(
+            sums("repository")[1..],
+            sums("second"),
+            "{broken}: the order is the same"
+        );
+        session.br.run(&all).expect(0);
+        assert_eq!(sums("repository")[1..], sums("second"), "{broken}");
+        session.assert_restores("repository");
+        session.assert_restores("second");
+    }
+}
+
+#[test]
+fn backup_deleted_in_the_copy_does_not_return() {
+    let session = Session::with_docs();
+    let to = ["--copy-to", "second"];
+    let all: Vec<&str> = BACKUP.into_iter().chain(to).collect();
+    session.br.run(all.iter().chain(&["--init"])).expect(0);
+    session.br.run(&all).expect(0);
+    let second = session.br.clone().env("BR_REPOSITORY", "second");
+    second.run(["delete", "latest", "--yes"]).expect(0);
+    session.br.run(&all).expect(0);
+    assert_eq!(session.copies("second").len(), 2);
+    assert_eq!(session.copies("repository").len(), 3);
+}
+
+#[test]
+fn empty_repository_catches_up_since_it_was_created() {
+    let session = Session::with_docs();
+    session.br.run(["init"]).expect(0);
+    session.br.run(BACKUP).expect(0);
+    let second = session.br.clone().env("BR_REPOSITORY", "second");
+    second.run(["init"]).expect(0);
+    std::fs::rename(session.at("second"), session.at("elsewhere")).unwrap();
+    let to = ["--copy-to", "second"];
+    session.br.run(BACKUP.iter().chain(&to)).expect(3);
+    std::fs::rename(session.at("elsewhere"), session.at("second")).unwrap();
+    session.br.run(BACKUP.iter().chain(&to)).expect(0);
+    assert_eq!(session.copies("second").len(), 2);
 }

@@ -1,16 +1,17 @@
-//! Several repositories for one backup: `br backup --copy-to`.
+//! Several repositories for one backup: `br backup --copy-to`, and `-r` more than once.
 //!
 //! The files are read once, for the first repository that works. The others get a copy of the new backup. Invariant: a repository that
-//! fails does not keep the others from getting the backup.
+//! fails does not keep the others from getting the backup, and gets it with the next one.
 
 use std::path::PathBuf;
 
 use br_core::engine::backup::BackupReport;
-use br_core::engine::copy::{CopyOptions, copy};
-use br_core::model::{Backup, BackupId};
+use br_core::model::Backup;
 use br_core::{Location, Repository};
 use clap::Args;
 
+use super::copy_new::{Stored, bring_back, copy_one};
+use crate::config::place_of;
 use crate::context::CommandContext;
 use crate::create::Init;
 use crate::error::CommandError;
@@ -26,8 +27,8 @@ use crate::storage::StoreLocation;
 pub(super) struct CopyToArgs {
     /// Also store the backup in this repository (can be repeated)
     ///
-    /// br reads the files once, and then copies the new backup like `br copy`. If a repository fails, br warns, goes on with the
-    /// others and exits with 3; `br copy` copies the backup later. If the first repository turns out to be damaged, br reads the files
+    /// `-r` more than once has the same meaning. br reads the files once, and then copies the new backup like `br copy`. If a repository fails, br warns, goes on with the
+    /// others and exits with 3; the next backup also copies what was missed. If the first repository turns out to be damaged, br reads the files
     /// again for the others.
     #[arg(long, value_name = "URL|PATH")]
     copy_to: Vec<String>,
@@ -36,35 +37,62 @@ pub(super) struct CopyToArgs {
     ///
     /// You can also set BR_COPY_TO_PASSWORD to the password. The default is the password that a configuration file has for the repository, or that of --repo. br refuses a
     /// password for a repository that is not encrypted.
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "copy_to",
-        conflicts_with = "copy_to_password_command"
-    )]
+    #[arg(long, value_name = "FILE", conflicts_with = "copy_to_password_command")]
     copy_to_password_file: Option<PathBuf>,
 
     /// Take the password of these repositories from the output of a command [env: BR_COPY_TO_PASSWORD_COMMAND]
-    #[arg(long, value_name = "COMMAND", requires = "copy_to")]
+    #[arg(long, value_name = "COMMAND")]
     copy_to_password_command: Option<String>,
 
     /// These repositories have no password: they are not encrypted
     #[arg(
         long,
-        requires = "copy_to",
         conflicts_with_all = ["copy_to_password_file", "copy_to_password_command"]
     )]
     copy_to_no_password: bool,
 
     /// Take the keys of these repositories' buckets from this profile
-    #[arg(long, value_name = "NAME", requires = "copy_to")]
+    #[arg(long, value_name = "NAME")]
     copy_to_profile: Option<String>,
 }
 
 impl CopyToArgs {
+    /// The further repositories as they are named.
+    fn named<'n>(&'n self, context: &'n CommandContext) -> Vec<&'n String> {
+        let of_repo = context.global_options().further.iter();
+        of_repo.chain(&self.copy_to).collect()
+    }
+
+    /// Refuses typed options about further repositories if there are none.
+    fn check(&self, context: &CommandContext) -> Result<(), CommandError> {
+        let settings = context.config.commands.get("backup");
+        let is_setting = |key: &str| place_of(settings.map_or(&[], Vec::as_slice), key).is_some();
+        let given = [
+            (
+                "copy-to-password-file",
+                self.copy_to_password_file.is_some(),
+            ),
+            (
+                "copy-to-password-command",
+                self.copy_to_password_command.is_some(),
+            ),
+            ("copy-to-no-password", self.copy_to_no_password),
+            ("copy-to-profile", self.copy_to_profile.is_some()),
+        ];
+        let mut idle = given.into_iter();
+        match idle.find(|(key, given)| *given && !is_setting(key)) {
+            Some((key, _)) if self.named(context).is_empty() => {
+                let message = format!("--{key} has no effect without a further repository");
+                let hint = format!("add --copy-to, or leave out --{key}");
+                Err(CommandError::usage(message, hint))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The password of these repositories, if one is given.
     fn password(&self, context: &CommandContext) -> Result<Option<Password>, CommandError> {
-        if self.copy_to.is_empty() || self.copy_to_no_password {
+        if self.named(context).is_empty() || self.copy_to_no_password {
             return Ok(None);
         }
         let (file, command) = (&self.copy_to_password_file, &self.copy_to_password_command);
@@ -113,7 +141,9 @@ pub(super) struct CopyMode {
 
 impl Targets {
     pub(super) fn find(args: &CopyToArgs, context: &CommandContext) -> Result<Self, CommandError> {
-        if !args.copy_to.is_empty() {
+        args.check(context)?;
+        let named = args.named(context);
+        if !named.is_empty() {
             // Options of buckets may be meant for another repository.
             context.use_repository(None)?;
         }
@@ -125,12 +155,12 @@ impl Targets {
         let given = args.password(context)?;
         let inherited = own.password.clone().filter(|_| !args.copy_to_no_password);
         let mut targets = vec![own];
-        for named in &args.copy_to {
+        for named in named {
             let place = context.other_repository(named, args.copy_to_profile.as_deref())?;
             let is_known = |other: &Target| is_same(&other.place.location, &place.location);
             if targets.iter().any(is_known) {
                 let message = format!("{} is named twice", place.location);
-                let hint = "name other repositories with --copy-to";
+                let hint = "name different repositories with -r and --copy-to";
                 return Err(CommandError::usage(message, hint));
             }
             let password = match &given {
@@ -237,6 +267,9 @@ impl Targets {
                         ));
                         again(&target).await.map(Stored::from)
                     }
+                    Ok(stored) if stored.source_missed > 0 => {
+                        Ok(bring_back(source, &target, stored, mode, context).await?)
+                    }
                     copied => copied,
                 },
                 Err(error) => Err(error),
@@ -262,6 +295,8 @@ impl Targets {
                 location,
                 backup: stored.backup.map(|id| id.to_string()),
                 bytes_stored: stored.bytes,
+                caught_up: stored.caught_up,
+                returned: stored.returned,
                 error: None,
             },
             Err(error) => {
@@ -272,6 +307,8 @@ impl Targets {
                     location,
                     backup: None,
                     bytes_stored: 0,
+                    caught_up: 0,
+                    returned: 0,
                     error: Some(reasons),
                 }
             }
@@ -293,53 +330,6 @@ fn is_same(one: &Location, other: &Location) -> bool {
     }
 }
 
-/// What a repository got.
-#[derive(Debug, Default)]
-struct Stored {
-    backup: Option<BackupId>,
-    bytes: u64,
-}
-
-impl From<BackupReport> for Stored {
-    fn from(report: BackupReport) -> Self {
-        Self {
-            backup: Some(report.backup.id),
-            bytes: report.backup.changes.bytes_stored,
-        }
-    }
-}
-
-async fn copy_one(
-    source: &Repository,
-    target: &Repository,
-    backup: &Backup,
-    mode: CopyMode,
-    context: &CommandContext,
-) -> Result<Stored, CommandError> {
-    if source.config().id == target.config().id {
-        let message = "it is the same repository, or a copy of its files";
-        let hint = "name other repositories with --copy-to; `br init` or --init creates one";
-        return Err(CommandError::usage(message, hint));
-    }
-    let options = CopyOptions::default()
-        .with_backups([backup.id])
-        .with_verify_known(mode.verify_known);
-    let reporter = std::sync::Arc::new(context.reporter());
-    let (engine, _guard) = context.engine_with(&reporter);
-    let report = copy(source, target, &options, &engine).await?;
-    if report.is_complete() {
-        // If another process copied it meanwhile, the original id finds the copy.
-        let copied = report.copied.first();
-        return Ok(Stored {
-            backup: Some(copied.map_or(backup.id, |copied| copied.backup.id)),
-            bytes: report.bytes_stored,
-        });
-    }
-    let message = format!("a part of its data in {} is damaged", source.location());
-    let hint = "`br check --read-data` of this repository names the damage";
-    Err(CommandError::new(ExitStatus::Damaged, message, hint))
-}
-
 /// Lines of the summary.
 pub(super) fn fields(copies: &[CopyJson]) -> Vec<(&'static str, String)> {
     let done = copies.iter().filter(|copy| copy.error.is_none());
@@ -350,7 +340,20 @@ pub(super) fn fields(copies: &[CopyJson]) -> Vec<(&'static str, String)> {
         let stored = format::size(copy.bytes_stored);
         ("copied to", format!("{}, stored {stored}", copy.location))
     };
-    done.map(line).collect()
+    let backups = |many| format::counted(many, "earlier backup", "earlier backups");
+    let mut lines = Vec::new();
+    for copy in done {
+        lines.push(line(copy));
+        if copy.caught_up > 0 {
+            let text = format!("{} copied to {}", backups(copy.caught_up), copy.location);
+            lines.push(("caught up", text));
+        }
+        if copy.returned > 0 {
+            let text = format!("{} copied from {}", backups(copy.returned), copy.location);
+            lines.push(("caught up", text));
+        }
+    }
+    lines
 }
 
 impl Copies {
@@ -377,7 +380,7 @@ impl Copies {
                 ""
             };
             console.hint(&format!(
-                "when the cause is fixed, `br copy --from {}{password} --to {}` copies the backup; the next `br backup` stores only its own backup",
+                "when the cause is fixed, the next `br backup` also copies this one; or run `br copy --from {}{password} --to {}`",
                 source.location(),
                 failed.location
             ));

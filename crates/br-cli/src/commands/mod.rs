@@ -8,6 +8,7 @@ mod check;
 mod completions;
 mod config;
 mod copy;
+mod copy_new;
 mod copy_to;
 mod delete;
 mod diff;
@@ -103,6 +104,11 @@ impl Command {
                 | Self::Man(_)
                 | Self::Reference
         )
+    }
+
+    /// True for commands that work with several repositories of `--repo`.
+    pub(crate) const fn takes_repositories(&self) -> bool {
+        matches!(self, Self::Backup(_))
     }
 
     /// What the command keeps when it is interrupted.

@@ -288,6 +288,10 @@ pub(crate) struct CopyJson {
     /// The id of the copy; `None` if it failed.
     pub(crate) backup: Option<String>,
     pub(crate) bytes_stored: u64,
+    /// Earlier backups that it got now, because it failed before.
+    pub(crate) caught_up: u64,
+    /// Earlier backups that the first repository got from it now, because that one failed before.
+    pub(crate) returned: u64,
     /// Why it failed.
     pub(crate) error: Option<String>,
 }
