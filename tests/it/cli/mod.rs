@@ -5,6 +5,7 @@ mod bundle;
 mod check;
 mod completions;
 mod config;
+mod config_schema;
 mod copy;
 mod copy_to;
 mod delete;

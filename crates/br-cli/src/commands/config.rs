@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::config::{
-    Config, Place, Problem, SecretReference, Setting, Value, default_files, place_of,
+    Config, Place, Problem, SecretReference, Setting, Value, default_files, place_of, schema,
 };
 use crate::context::CommandContext;
 use crate::environment::{environment, variable};
@@ -91,16 +91,36 @@ enum Action {
         after_long_help = examples("  br config check", &exit_codes(ExitStatus::PLAIN))
     )]
     Check,
+    /// Print a JSON schema of the files, for editors
+    ///
+    /// An editor with the schema completes the sections and keys, and marks unknown ones. docs/config.md explains how to use it.
+    #[command(
+        after_help = exit_codes(ExitStatus::PLAIN),
+        after_long_help = examples("  br config schema > br.schema.json", &exit_codes(ExitStatus::PLAIN))
+    )]
+    Schema,
 }
 
 pub(crate) fn run(args: &ConfigCommand, context: &CommandContext) -> CommandResult {
     context.refuse_repository_options("`br config` opens none")?;
+    if matches!(args.action, Action::Schema) {
+        return print_schema(context);
+    }
     let named = context.global_options().config.clone();
     let (config, problems) = Config::load(named, (context.grammar)());
     match args.action {
         Action::Show => show(&config, &problems, context),
-        Action::Check => check(&config, problems, context),
+        Action::Check | Action::Schema => check(&config, problems, context),
     }
+}
+
+fn print_schema(context: &CommandContext) -> CommandResult {
+    let schema = schema((context.grammar)());
+    let text = format!("{schema:#}");
+    let mut lines = context.output.lines();
+    text.lines().try_for_each(|line| lines.line(line))?;
+    lines.finish()?;
+    Ok(ExitStatus::Ok)
 }
 
 #[derive(Serialize)]

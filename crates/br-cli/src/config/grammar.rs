@@ -22,13 +22,22 @@ pub(super) struct StoreLine {
 
 /// The kind of a value.
 #[derive(Debug, Clone)]
-enum Kind {
+pub(super) enum Kind {
     Switch,
     Text,
     List,
     Secret,
     /// As the option of a command.
     Option(Box<Arg>),
+}
+
+/// A key of a section.
+#[derive(Debug, Clone)]
+pub(super) struct Key {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    /// What it means, in one sentence.
+    pub(super) about: String,
 }
 
 /// The sections and keys of a configuration file.
@@ -87,14 +96,14 @@ impl Grammar {
             if problems.len() >= MAX_PROBLEMS {
                 return false;
             }
-            let found = keys.iter().find(|(key, _)| *key == setting.key);
+            let found = keys.iter().find(|key| key.name == setting.key);
             let problem = match found {
                 None => {
                     let message = format!("unknown key `{}`", setting.key);
-                    let hint = suggest(&setting.key, keys.iter().map(|(key, _)| key.as_str()));
+                    let hint = suggest(&setting.key, keys.iter().map(|key| key.name.as_str()));
                     Some(Problem::new(&setting.place, message, hint))
                 }
-                Some((_, kind)) => kind.check(setting),
+                Some(key) => key.kind.check(setting),
             };
             let is_sound = problem.is_none();
             problems.extend(problem);
@@ -126,7 +135,7 @@ impl Grammar {
         }
     }
 
-    fn sections(&self) -> Vec<String> {
+    pub(super) fn sections(&self) -> Vec<String> {
         let commands = self
             .br
             .get_subcommands()
@@ -138,25 +147,58 @@ impl Grammar {
             .collect()
     }
 
-    fn keys(&self, kind: &str) -> Option<Vec<(String, Kind)>> {
-        let own = |keys: &[(&str, Kind)]| -> Vec<(String, Kind)> {
-            let keys = keys.iter();
-            keys.map(|(key, kind)| ((*key).to_owned(), kind.clone()))
-                .collect()
+    /// What a section is for, in one sentence.
+    pub(super) fn about(kind: &str) -> String {
+        match kind {
+            "defaults" => "What all commands use".to_owned(),
+            "repositories" => "Repositories by name".to_owned(),
+            "policies" => "Rules of `br forget` by name".to_owned(),
+            "sets" => "What `br run` backs up, by name".to_owned(),
+            command => format!("Defaults of the options of `br {command}`"),
+        }
+    }
+
+    pub(super) fn keys(&self, kind: &str) -> Option<Vec<Key>> {
+        let own = |keys: &[(&str, Kind, &str)]| -> Vec<Key> {
+            let key = |(name, kind, about): &(&str, Kind, &str)| Key {
+                name: (*name).to_owned(),
+                kind: kind.clone(),
+                about: (*about).to_owned(),
+            };
+            keys.iter().map(key).collect()
         };
         let mut keys = match kind {
-            "defaults" => own(&[("repository", Kind::Text), ("cache-dir", Kind::Text)]),
+            "defaults" => own(&[
+                (
+                    "repository",
+                    Kind::Text,
+                    "The repository that commands use without --repo",
+                ),
+                (
+                    "cache-dir",
+                    Kind::Text,
+                    "Folder for caches and the backup journal",
+                ),
+            ]),
             "repositories" => own(&[
-                ("location", Kind::Text),
-                ("password", Kind::Secret),
-                ("secret-access-key", Kind::Secret),
+                ("location", Kind::Text, "Path or URL"),
+                ("password", Kind::Secret, "Where the password is"),
+                (
+                    "secret-access-key",
+                    Kind::Secret,
+                    "Where the secret key of the bucket is",
+                ),
             ]),
             "sets" => own(&[
-                ("paths", Kind::List),
-                ("repository", Kind::Text),
-                ("copy-to", Kind::List),
-                ("policy", Kind::Text),
-                ("prune", Kind::Switch),
+                ("paths", Kind::List, "Files and folders"),
+                ("repository", Kind::Text, "Name of the repository"),
+                ("copy-to", Kind::List, "Names of further repositories"),
+                ("policy", Kind::Text, "Name of the policy"),
+                (
+                    "prune",
+                    Kind::Switch,
+                    "Also free the space of backups that the policy does not keep",
+                ),
             ]),
             _ => Vec::new(),
         };
@@ -190,7 +232,7 @@ fn is_with_defaults(command: &Command) -> bool {
 }
 
 /// The long options of a command. `global`: those that all commands have.
-fn options(command: &Command, global: bool, without: &[&str]) -> Vec<(String, Kind)> {
+fn options(command: &Command, global: bool, without: &[&str]) -> Vec<Key> {
     let is_option = |arg: &&Arg| {
         let long = arg.get_long().unwrap_or_default();
         !long.is_empty()
@@ -201,12 +243,12 @@ fn options(command: &Command, global: bool, without: &[&str]) -> Vec<(String, Ki
             && !arg.is_required_set()
     };
     let options = command.get_arguments().filter(is_option);
-    options
-        .map(|arg| {
-            let long = arg.get_long().unwrap_or_default().to_owned();
-            (long, Kind::Option(Box::new(arg.clone())))
-        })
-        .collect()
+    let key = |arg: &Arg| Key {
+        name: arg.get_long().unwrap_or_default().to_owned(),
+        kind: Kind::Option(Box::new(arg.clone())),
+        about: arg.get_help().map(ToString::to_string).unwrap_or_default(),
+    };
+    options.map(key).collect()
 }
 
 impl Kind {

@@ -1,7 +1,7 @@
 //! Configuration files: `br.toml`.
 //!
 //! [`Config::load`] reads them. `document` turns the text of a file into settings, `grammar` knows the sections and their keys, `load` finds and
-//! merges the files, `names` checks what sections say about each other, `settings` has the result, `reference` the references to secrets. Invariant: every setting is understood and has its place in a file, or is
+//! merges the files, `names` checks what sections say about each other, `settings` has the result, `schema` writes the grammar for editors, `reference` the references to secrets. Invariant: every setting is understood and has its place in a file, or is
 //! a [`Problem`].
 //!
 //! The keys of a command's section are the long options of the command, so the grammar comes from clap.
@@ -12,6 +12,7 @@ mod load;
 mod names;
 mod problem;
 mod reference;
+mod schema;
 mod settings;
 
 pub(crate) use document::{Setting, Value};
@@ -19,4 +20,5 @@ pub(crate) use load::default_files;
 pub(crate) use names::place_of;
 pub(crate) use problem::{Place, Problem};
 pub(crate) use reference::SecretReference;
+pub(crate) use schema::schema;
 pub(crate) use settings::{BackupSet, Config, words};
