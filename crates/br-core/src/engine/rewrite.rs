@@ -305,10 +305,12 @@ impl Work<'_> {
         }
         let manifest = self.io.read_manifest(original.id);
         let (mut unread, mut unread_count) = (Vec::new(), original.unread_count);
+        let mut configuration = None;
         // If the manifest is damaged, only the number is known.
         if let Ok((manifest, _)) = manifest {
             let named = manifest.unread.len();
             unread = manifest.unread;
+            configuration = manifest.configuration;
             unread.retain(|unread| !self.filter.leaves_out(unread));
             unread_count = unread_count.saturating_sub((named - unread.len()) as u64);
         }
@@ -317,6 +319,7 @@ impl Work<'_> {
             totals,
             unread,
             unread_count,
+            configuration,
             // The new backup is not proven, and has no copies.
             proven: None,
             copy_of: None,
@@ -394,5 +397,5 @@ fn commit(
         return Err(Error::new(ErrorKind::Conflict, message));
     }
     let (position, _) = committer.finish();
-    Ok((draft.backup.without_unread(), position))
+    Ok((draft.backup.as_listed(), position))
 }

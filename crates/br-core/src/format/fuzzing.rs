@@ -18,9 +18,10 @@ use super::{
     SegmentBuilder, StoreConfig, limits,
 };
 use crate::model::{
-    Backup, BackupId, BackupKind, Changes, ChunkId, ChunkRef, Content, Entry, EntryKind, EntryPath,
-    FileContent, FileTime, KeyId, ObjectId, Origin, Owner, PackId, Proof, ProofMethod, References,
-    RepositoryId, SegmentId, Totals, TreeRoot, Xattr,
+    Backup, BackupId, BackupKind, Changes, ChunkId, ChunkRef, Configuration, ConfigurationFile,
+    ConfiguredRepository, Content, Entry, EntryKind, EntryPath, FileContent, FileTime, KeyId,
+    ObjectId, Origin, Owner, PackId, Proof, ProofMethod, References, RepositoryId, SegmentId,
+    Totals, TreeRoot, Xattr,
 };
 
 /// A decoder and the name of its target.
@@ -341,6 +342,18 @@ fn sample_backup() -> Backup {
         proven: Some(Proof::new(Timestamp::UNIX_EPOCH, ProofMethod::Check)),
         copy_of: Some(BackupId(uuid::Uuid::from_u128(3))),
         rewrite_of: Some(BackupId(uuid::Uuid::from_u128(4))),
+        configuration: Some(
+            Configuration::new("home", "Linux")
+                .with_files(vec![ConfigurationFile::new(
+                    "/etc/br/br.toml".to_owned(),
+                    "[defaults]".to_owned(),
+                    vec!["proxy".to_owned()],
+                )])
+                .with_repositories(vec![ConfiguredRepository::new(
+                    "main".to_owned(),
+                    "/srv/backup".to_owned(),
+                )]),
+        ),
     }
 }
 

@@ -8,8 +8,9 @@ use super::bytes::{Decoder, put_bytes, put_varint};
 use super::config::as_text;
 use super::{FormatError, limits};
 use crate::model::{
-    Backup, BackupId, BackupKind, Changes, ChunkId, ChunkRef, Origin, PackId, Proof, Reason,
-    References, Totals, TreeRoot, Unread, escape, unescape,
+    Backup, BackupId, BackupKind, Changes, ChunkId, ChunkRef, Configuration, ConfigurationFile,
+    ConfiguredRepository, Origin, PackId, Proof, Reason, References, Totals, TreeRoot, Unread,
+    escape, unescape,
 };
 
 /// A backup as JSON: in manifests, in the commit log and in the output of `br --json`. Raw bytes are written as text by [`escape`].
@@ -68,6 +69,74 @@ pub(crate) struct BackupV1 {
         skip_serializing_if = "Option::is_none"
     )]
     rewrite_of: Option<BackupId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    configuration: Option<ConfigurationV1>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct ConfigurationV1 {
+    set: String,
+    system: String,
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "super::bounded::names"
+    )]
+    files: Vec<FileV1>,
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "super::bounded::names"
+    )]
+    repositories: Vec<RepositoryV1>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct FileV1 {
+    path: String,
+    text: String,
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "super::bounded::names"
+    )]
+    removed: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct RepositoryV1 {
+    name: String,
+    location: String,
+}
+
+impl From<&Configuration> for ConfigurationV1 {
+    fn from(configuration: &Configuration) -> Self {
+        let file = |file: &ConfigurationFile| FileV1 {
+            path: file.path.clone(),
+            text: file.text.clone(),
+            removed: file.removed.clone(),
+        };
+        let repository = |one: &ConfiguredRepository| RepositoryV1 {
+            name: one.name.clone(),
+            location: one.location.clone(),
+        };
+        Self {
+            set: configuration.set.clone(),
+            system: configuration.system.clone(),
+            files: configuration.files.iter().map(file).collect(),
+            repositories: configuration.repositories.iter().map(repository).collect(),
+        }
+    }
+}
+
+impl From<ConfigurationV1> for Configuration {
+    fn from(wire: ConfigurationV1) -> Self {
+        let file = |file: FileV1| ConfigurationFile::new(file.path, file.text, file.removed);
+        let repository = |one: RepositoryV1| ConfiguredRepository::new(one.name, one.location);
+        Self::new(wire.set, wire.system)
+            .with_files(wire.files.into_iter().map(file).collect())
+            .with_repositories(wire.repositories.into_iter().map(repository).collect())
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -185,6 +254,7 @@ impl From<&Backup> for BackupV1 {
             }),
             copy_of: backup.copy_of,
             rewrite_of: backup.rewrite_of,
+            configuration: backup.configuration.as_ref().map(Into::into),
         }
     }
 }
@@ -260,6 +330,7 @@ impl TryFrom<BackupV1> for Backup {
                 .map(|proof| Proof::new(proof.time, proof.by.into())),
             copy_of: wire.copy_of,
             rewrite_of: wire.rewrite_of,
+            configuration: wire.configuration.map(Into::into),
         })
     }
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::text::{escaped, escaped_list};
-use super::{BackupId, ChunkRef, Origin};
+use super::{BackupId, ChunkRef, Configuration, Origin};
 
 /// One backup, as it is in the backup list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -58,6 +58,8 @@ pub struct Backup {
     pub copy_of: Option<BackupId>,
     /// The backup that this one was made from without some of its entries. That backup may be deleted, or in another repository.
     pub rewrite_of: Option<BackupId>,
+    /// The configuration of the machine that made it, if it was recorded. Without files in listings; the manifest has them.
+    pub configuration: Option<Configuration>,
 }
 
 /// A proof that a backup can be restored.
@@ -153,12 +155,25 @@ impl Backup {
         self.copy_of.unwrap_or(self.id)
     }
 
-    /// The same description without the names of unread entries, as the commit log stores it. The manifest has the names.
+    /// The same description as the commit log stores it: without the names of unread entries and without configuration files. The manifest has
+    /// both.
     #[must_use]
-    pub fn without_unread(&self) -> Self {
+    pub fn as_listed(&self) -> Self {
+        let configuration = self.configuration.as_ref();
+        let names = |one: &Configuration| Configuration::new(&*one.set, &*one.system);
         Self {
             unread: Vec::new(),
+            configuration: configuration.map(names),
             ..self.clone()
+        }
+    }
+
+    /// This description with what only the manifest has.
+    pub(crate) fn with_parts_of(self, manifest: Self) -> Self {
+        Self {
+            unread: manifest.unread,
+            configuration: manifest.configuration,
+            ..self
         }
     }
 

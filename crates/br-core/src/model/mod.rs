@@ -5,6 +5,7 @@
 //! the other fields of an entry; br never stores an entry that breaks one.
 
 mod backup;
+mod configuration;
 mod entry;
 mod file_time;
 mod id;
@@ -17,6 +18,7 @@ mod text;
 pub use backup::{
     Backup, BackupKind, Changes, Proof, ProofMethod, Reason, Totals, TreeRoot, Unread,
 };
+pub use configuration::{Configuration, ConfigurationFile, ConfiguredRepository};
 pub use entry::{Content, Device, Entry, EntryError, EntryKind, Extent, FileContent, Owner, Xattr};
 pub use file_time::FileTime;
 pub use id::{

@@ -63,7 +63,7 @@ impl Salvage {
         if !salvage.found.is_empty() {
             // Keep the commit order: a recovered backup does not become the newest one.
             let order: Vec<BackupId> = history.state.backups.values().map(|b| b.id).collect();
-            let found = salvage.found.iter().map(Backup::without_unread);
+            let found = salvage.found.iter().map(Backup::as_listed);
             let named = history.state.backups.values().cloned();
             salvage.state.backups = Backups::in_order(named.chain(found), &order);
         }

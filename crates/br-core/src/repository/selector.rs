@@ -329,7 +329,7 @@ impl Repository {
         Ok(position.state.backups.into_values().collect())
     }
 
-    /// Finds one backup and reads its manifest, so that, unlike [`Repository::find`], the result names the unread entries.
+    /// Finds one backup and reads its manifest, so that, unlike [`Repository::find`], the result names the unread entries, and has the configuration files.
     ///
     /// Requests: as [`Repository::backups`], and one for the manifest.
     ///
@@ -346,10 +346,7 @@ impl Repository {
             let listed = position.state.find(&selector)?;
             let (manifest, _) = io.read_manifest(listed.id)?;
             // The log has what changed since the manifest was written, such as tags, and how many bytes the manifest itself added.
-            Ok(Backup {
-                unread: manifest.unread,
-                ..listed.clone()
-            })
+            Ok(listed.clone().with_parts_of(manifest))
         };
         self.run(context, work).await
     }

@@ -223,7 +223,7 @@ impl Committer {
 
 fn entry(backup: &Backup, segments: WrittenSegments, place: Place) -> LogEntry {
     LogEntry::Commit {
-        backup: Box::new((&backup.without_unread()).into()),
+        backup: Box::new((&backup.as_listed()).into()),
         segments_added: segments.added,
         segments_removed: segments.removed,
         after: match place {

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
-use crate::model::Origin;
+use crate::model::{Configuration, Origin};
 use crate::repository::BackupSelector;
 
 /// Valid compression levels.
@@ -24,6 +24,8 @@ pub struct BackupOptions {
     pub folder: Vec<u8>,
     /// The source that the backup is made from.
     pub origin: Option<Origin>,
+    /// The configuration of this machine, which the backup keeps for another one.
+    pub configuration: Option<Configuration>,
     /// Tags to find the backup by.
     pub tags: Vec<String>,
     /// The base: which earlier backup to compare with.
@@ -73,6 +75,7 @@ impl BackupOptions {
             paths,
             folder: Vec::new(),
             origin: None,
+            configuration: None,
             tags: Vec::new(),
             base: Base::Auto,
             level: 3,
@@ -95,6 +98,13 @@ impl BackupOptions {
     #[must_use]
     pub fn with_origin(mut self, origin: Origin) -> Self {
         self.origin = Some(origin);
+        self
+    }
+
+    /// Sets the configuration of this machine. It must have no secrets.
+    #[must_use]
+    pub fn with_configuration(mut self, configuration: Option<Configuration>) -> Self {
+        self.configuration = configuration;
         self
     }
 

@@ -86,5 +86,6 @@ pub(super) fn describe(
         proven: None,
         copy_of: None,
         rewrite_of: None,
+        configuration: options.configuration.clone(),
     }
 }

@@ -93,7 +93,7 @@ pub(super) fn select(
 
 /// A backup to copy.
 pub(super) struct Planned {
-    /// The backup as it is in the source, with its unread entries.
+    /// The backup as it is in the source, with its unread entries and its configuration.
     pub(super) backup: Backup,
     /// Slots of data packs of the source that no earlier backup of the plan needs.
     pub(super) fresh: References,
@@ -150,11 +150,7 @@ fn read_manifest(source: &mut Source, listed: Backup) -> Result<(Backup, Referen
             data.insert_slots(pack.id, slots);
         }
     }
-    let backup = Backup {
-        unread: manifest.unread,
-        ..listed
-    };
-    Ok((backup, data))
+    Ok((listed.with_parts_of(manifest), data))
 }
 
 /// Returns the slots that are not in `seen`, and adds them to `seen`.

@@ -177,7 +177,7 @@ impl Copy {
             self.report.present.push(source.id);
             return Ok(());
         }
-        let backup = draft.backup.without_unread();
+        let backup = draft.backup.as_listed();
         let planned = would_copy(planned);
         self.report.copied.push(CopiedBackup { backup, ..planned });
         Ok(())

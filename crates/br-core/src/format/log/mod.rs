@@ -147,7 +147,7 @@ impl LogEntry {
 
     fn commit(backup: &Backup, after: Option<Predecessor>) -> Self {
         Self::Commit {
-            backup: Box::new((&backup.without_unread()).into()),
+            backup: Box::new((&backup.as_listed()).into()),
             after,
             segments_added: Vec::new(),
             segments_removed: Vec::new(),

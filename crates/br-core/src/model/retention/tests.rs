@@ -48,6 +48,7 @@ fn backup(n: usize, started: Timestamp) -> Backup {
         proven: None,
         copy_of: None,
         rewrite_of: None,
+        configuration: None,
     }
 }
 
