@@ -600,6 +600,11 @@ fn prepare(sandbox: &Sandbox, example: &str) {
         );
         sandbox.bash(&script).expect(0);
     }
+    if example.contains(" bootstrap") {
+        let script = r#"printf '[sets.home]\npaths = ["home"]\nhost = "web1"\nrepository = "./mnt/disk/backup"\n' > lost.toml
+            br --config lost.toml run -q"#;
+        sandbox.bash(script).expect(0);
+    }
     if example.contains("/srv/backup init") {
         sandbox.bash("rm -r srv/backup").expect(0);
     }

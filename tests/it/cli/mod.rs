@@ -1,6 +1,7 @@
 //! The program as a user or a script sees it: one file per command, and tests of all commands.
 
 mod backup;
+mod bootstrap;
 mod bundle;
 mod check;
 mod completions;

@@ -312,6 +312,7 @@ fn options(args: &BackupArgs, input: &Input, context: &CommandContext) -> Backup
     BackupOptions::new(host, sources::user_name(), input.typed())
         .with_folder(input.folder())
         .with_origin(Origin::new(input.kind()))
+        .with_configuration(context.portable_config())
         .with_tags(tags)
         .with_base(base)
         .with_level(args.compression)
@@ -337,8 +338,11 @@ fn print(
             .note("there is no earlier backup of these paths on this host: this one is full");
     }
     if output.is_json() {
+        let mut backup = backup.clone();
+        // The files are long, and the user has them.
+        backup.configuration = backup.as_listed().configuration;
         return output.document(&Summary::new(BackupSummary {
-            backup: BackupJson::from(backup),
+            backup: BackupJson::from(&backup),
             torn: report.torn,
             packs_resumed: report.packs_resumed,
             dry_run: report.dry_run,

@@ -294,7 +294,7 @@ fn check(config: &Config, mut problems: Vec<Problem>, context: &CommandContext) 
 }
 
 /// The problem of a reference to a secret that is not there.
-fn missing(
+pub(super) fn missing(
     reference: &SecretReference,
     place: &Place,
     context: &CommandContext,

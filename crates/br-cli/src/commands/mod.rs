@@ -3,6 +3,8 @@
 //! Invariant: a command reads its arguments, calls the engine, and prints the result; the engine does everything else.
 
 mod backup;
+mod bootstrap;
+mod bootstrap_steps;
 mod bundle;
 mod check;
 mod completions;
@@ -55,6 +57,7 @@ pub(crate) enum Command {
     Init(init::InitArgs),
     Backup(Box<backup::BackupArgs>),
     Run(run::RunArgs),
+    Bootstrap(bootstrap::BootstrapArgs),
     List(list::ListArgs),
     Show(show::ShowArgs),
     Ls(ls::LsArgs),
@@ -132,6 +135,7 @@ pub(crate) async fn run(command: Command, context: &CommandContext) -> CommandRe
     match command {
         Command::Init(args) => init::run(&args, context).await,
         Command::Backup(args) => backup::run(*args, context).await,
+        Command::Bootstrap(args) => bootstrap::run(&args, context).await,
         Command::Run(args) => run::run(&args, context).await,
         Command::List(args) => list::run(&args, context).await,
         Command::Show(args) => show::run(&args, context).await,

@@ -269,7 +269,10 @@ fn without_privileges(
 
 /// True when a user other than this one and root may have written to the repository: in an unencrypted repository nothing proves
 /// who wrote the data. For a server, br knows only that it got keys for it.
-fn is_foreign(repository: &Repository, context: &CommandContext) -> Result<bool, CommandError> {
+pub(super) fn is_foreign(
+    repository: &Repository,
+    context: &CommandContext,
+) -> Result<bool, CommandError> {
     let Location::Local(folder) = context.location()? else {
         return Ok(false);
     };

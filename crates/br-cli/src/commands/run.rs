@@ -178,7 +178,7 @@ async fn run_line(set: &str, line: &Line, context: &CommandContext) -> CommandRe
         repo: parsed.repo,
         ..context.global_options().clone()
     };
-    let own = context.for_set(options);
+    let own = context.for_set(set, options);
     let kept = command.kept();
     match Box::pin(super::run(command, &own)).await {
         Ok(status) => Ok(status),
@@ -196,7 +196,14 @@ async fn run_line(set: &str, line: &Line, context: &CommandContext) -> CommandRe
 
 /// A command line as one would type it.
 fn shown(line: &Line) -> String {
-    let words = line.words.iter().map(|word| {
+    let program = std::iter::once("br".to_owned());
+    let words: Vec<String> = program.chain(line.words.iter().cloned()).collect();
+    quoted(&words)
+}
+
+/// Words with the quotes that a shell needs.
+pub(super) fn quoted(words: &[String]) -> String {
+    let words = words.iter().map(|word| {
         let is_plain = |c: char| c.is_alphanumeric() || "-_=./:,@%+".contains(c);
         if !word.is_empty() && word.chars().all(is_plain) {
             word.clone()
@@ -205,5 +212,5 @@ fn shown(line: &Line) -> String {
         }
     });
     let words: Vec<String> = words.collect();
-    format::visible(&format!("br {}", words.join(" "))).into_owned()
+    format::visible(&words.join(" ")).into_owned()
 }

@@ -125,6 +125,12 @@ fn fields(backup: &Backup) -> Vec<(&'static str, String)> {
     if let Some(original) = backup.rewrite_of {
         fields.push(("rewrite of", original.to_string()));
     }
+    if let Some(configuration) = &backup.configuration {
+        let files = format::counted(configuration.files.len() as u64, "file", "files");
+        let set = format::text(&configuration.set);
+        let text = format!("{files}, of the set {set}; `br bootstrap` writes them");
+        fields.push(("configuration", text));
+    }
     if backup.pinned {
         fields.push(("pinned", "yes".to_owned()));
     }

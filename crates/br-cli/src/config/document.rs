@@ -46,8 +46,13 @@ impl Setting {
 
     /// True when the value can contain a secret.
     pub(crate) fn is_hidden(&self) -> bool {
-        matches!(&*self.key, "proxy" | "server-side-encryption")
+        is_hidden_key(&self.key)
     }
+}
+
+/// True when the value of a key can contain a secret.
+pub(super) fn is_hidden_key(key: &str) -> bool {
+    matches!(key, "proxy" | "server-side-encryption")
 }
 
 impl Value {

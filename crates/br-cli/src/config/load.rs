@@ -66,6 +66,14 @@ impl Config {
                 }
             }
         }
+        let (config, more) = Self::from_texts(texts, br);
+        problems.extend(more);
+        (config, problems)
+    }
+
+    /// Reads the contents of files. Returns what is understood, and the problems.
+    pub(crate) fn from_texts(texts: Vec<(PathBuf, String)>, br: Command) -> (Self, Vec<Problem>) {
+        let mut problems = Vec::new();
         if texts.is_empty() {
             return (Self::default(), problems);
         }
@@ -79,7 +87,8 @@ impl Config {
             }
         }
         let mut config = merged.into_config(&mut problems);
-        config.files = texts.into_iter().map(|(file, _)| file).collect();
+        config.files = texts.iter().map(|(file, _)| file.clone()).collect();
+        config.texts = texts;
         config.check_names(&mut problems);
         (config, problems)
     }

@@ -1,7 +1,7 @@
 //! Configuration files: `br.toml`.
 //!
 //! [`Config::load`] reads them. `document` turns the text of a file into settings, `grammar` knows the sections and their keys, `load` finds and
-//! merges the files, `names` checks what sections say about each other, `settings` has the result, `schema` writes the grammar for editors, `reference` the references to secrets. Invariant: every setting is understood and has its place in a file, or is
+//! merges the files, `names` checks what sections say about each other, `portable` makes the copy that a backup keeps, `settings` has the result, `schema` writes the grammar for editors, `reference` the references to secrets. Invariant: every setting is understood and has its place in a file, or is
 //! a [`Problem`].
 //!
 //! The keys of a command's section are the long options of the command, so the grammar comes from clap.
@@ -10,6 +10,7 @@ mod document;
 mod grammar;
 mod load;
 mod names;
+mod portable;
 mod problem;
 mod reference;
 mod schema;

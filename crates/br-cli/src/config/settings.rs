@@ -17,6 +17,8 @@ use crate::storage::StorageArgs;
 pub(crate) struct Config {
     /// The files that exist, in the order in which they are read.
     pub(crate) files: Vec<PathBuf>,
+    /// The same files with their contents.
+    pub(crate) texts: Vec<(PathBuf, String)>,
     /// The repository of commands that name none.
     pub(crate) repository: Option<Setting>,
     /// The cache folder.

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use br_core::model::Backup;
+use br_core::model::{Backup, Configuration};
 use br_core::runtime::Runtime;
 use br_core::{
     BackupSelector, CacheOptions, Context, ErrorKind, Location, Repository, S3Location, Secret,
@@ -45,8 +45,8 @@ pub(crate) struct CommandContext {
     pub(crate) config: Arc<Config>,
     /// Where the repository is; set when a command first needs it.
     pub(super) place: OnceLock<StoreLocation>,
-    /// The command is a part of `br run`.
-    is_of_set: bool,
+    /// The set whose backup `br run` makes, if the command is a part of it.
+    set: Option<String>,
     /// Set after br has warned of secrets on the command line.
     warned: OnceLock<()>,
     /// Files with secrets that br has warned of.
@@ -69,7 +69,7 @@ impl CommandContext {
             options,
             config,
             place: OnceLock::new(),
-            is_of_set: false,
+            set: None,
             warned: OnceLock::new(),
             open_files: Mutex::default(),
         }
@@ -77,16 +77,22 @@ impl CommandContext {
 
     /// A context for a command line of a set. The passwords of the configuration files take precedence, because the variables and options are for
     /// one repository.
-    pub(crate) fn for_set(&self, options: GlobalOptions) -> Self {
+    pub(crate) fn for_set(&self, set: &str, options: GlobalOptions) -> Self {
         let output = Output {
             console: Arc::clone(&self.output.console),
         };
         Self {
             cancel: self.cancel.clone(),
             runtime: self.runtime.clone(),
-            is_of_set: true,
+            set: Some(set.to_owned()),
             ..Self::new(options, Arc::clone(&self.config), output, self.grammar)
         }
+    }
+
+    /// The configuration that a backup of a set keeps for another machine.
+    pub(crate) fn portable_config(&self) -> Option<Configuration> {
+        let set = self.set.as_deref()?;
+        Some(self.config.portable(set))
     }
 
     /// The options that all commands accept.
@@ -232,7 +238,7 @@ impl CommandContext {
 
     /// The password, if the user has given one.
     pub(crate) fn password(&self) -> Result<Option<Password>, CommandError> {
-        if self.is_of_set && self.place()?.password.is_some() {
+        if self.set.is_some() && self.place()?.password.is_some() {
             return self.own_password(self.place()?);
         }
         let options = &self.options;

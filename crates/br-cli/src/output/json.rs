@@ -4,7 +4,7 @@
 //! backup is `.`.
 
 use br_core::Repository;
-use br_core::model::{Backup, Entry, EntryKind, escape, is_hidden};
+use br_core::model::{Backup, Configuration, Entry, EntryKind, escape, is_hidden};
 use serde::Serialize;
 
 use super::format::file_time_exact;
@@ -172,6 +172,7 @@ pub(crate) struct BackupJson {
     proven: Option<ProofJson>,
     copy_of: Option<String>,
     rewrite_of: Option<String>,
+    configuration: Option<Configuration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     short_id: Option<String>,
 }
@@ -264,6 +265,7 @@ impl From<&Backup> for BackupJson {
             }),
             copy_of: backup.copy_of.map(|id| id.to_string()),
             rewrite_of: backup.rewrite_of.map(|id| id.to_string()),
+            configuration: backup.configuration.clone(),
             short_id: None,
         }
     }
