@@ -40,6 +40,7 @@ mod restore;
 mod rewrite;
 mod s3;
 mod snapshot;
+mod spot;
 mod state_machine;
 mod stores;
 mod stream;

@@ -15,14 +15,7 @@ use crate::source::stored_path;
 pub(super) fn choose(position: &LogPosition, options: &BackupOptions) -> Result<Option<Backup>> {
     Ok(match &options.base {
         Base::None => None,
-        Base::Auto => {
-            let wanted = Roots::new(&options.paths, &options.folder);
-            let same = |backup: &&Backup| {
-                backup.host == options.host && Roots::new(&backup.paths, &backup.folder) == wanted
-            };
-            let mut newest_first = position.state.backups.values().rev();
-            newest_first.find(same).cloned()
-        }
+        Base::Auto => newest_of(position, options),
         Base::Backup(selector) => Some(position.state.find(selector)?.clone()),
         Base::Tagged(tags) => {
             let has = |backup: &Backup, tag: &String| backup.tags.contains(tag);
@@ -33,6 +26,20 @@ pub(super) fn choose(position: &LogPosition, options: &BackupOptions) -> Result<
             tagged.max_by_key(|backup| shared(backup)).cloned()
         }
     })
+}
+
+/// The newest backup of the same host and paths.
+pub(in crate::engine) fn newest_of(
+    position: &LogPosition,
+    options: &BackupOptions,
+) -> Option<Backup> {
+    let (paths, folder) = normalise(&options.paths, &options.folder);
+    let wanted = Roots::new(&paths, &folder);
+    let same = |backup: &&Backup| {
+        backup.host == options.host && Roots::new(&backup.paths, &backup.folder) == wanted
+    };
+    let mut newest_first = position.state.backups.values().rev();
+    newest_first.find(same).cloned()
 }
 
 /// The folders that were backed up and their paths in the backup, as a set: order and repetition do not matter.

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use crate::model::{Extent, FileContent};
 
 /// SHA-256 of a file, with holes read as zeros.
-pub(super) struct FileDigest {
+pub(in crate::engine) struct FileDigest {
     sha: Sha256,
     /// Data extents that are not hashed yet, the last one first.
     extents: Vec<Extent>,
@@ -16,7 +16,7 @@ pub(super) struct FileDigest {
 }
 
 impl FileDigest {
-    pub(super) fn new(file: &FileContent) -> Self {
+    pub(in crate::engine) fn new(file: &FileContent) -> Self {
         let mut extents: Vec<_> = if file.holes.is_empty() {
             Vec::new()
         } else {
@@ -41,7 +41,7 @@ impl FileDigest {
         }
     }
 
-    pub(super) fn update(&mut self, mut data: &[u8]) {
+    pub(in crate::engine) fn update(&mut self, mut data: &[u8]) {
         while let Some(extent) = self.extents.last_mut().filter(|_| !data.is_empty()) {
             let Extent { offset, len } = *extent;
             let here = (data.len() as u64).min(len);
@@ -61,7 +61,7 @@ impl FileDigest {
         self.sha.update(data);
     }
 
-    pub(super) fn finish(mut self) -> [u8; 32] {
+    pub(in crate::engine) fn finish(mut self) -> [u8; 32] {
         self.zeros_until(self.size);
         self.sha.finalize().into()
     }

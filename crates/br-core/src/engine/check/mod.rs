@@ -1,6 +1,6 @@
 //! Verification of a repository: its structure and, if requested, every stored byte.
 //!
-//! [`check`] returns a [`CheckReport`] with [`Finding`]s as values. Invariant: without a repair, a check only adds log entries that record
+//! [`check`] returns a [`CheckReport`] with [`Finding`]s as values. [`spot`] compares the source with its newest backup. Invariant: without a repair, a check only adds log entries that record
 //! damage or proof; a repair adds objects and log entries, and deletes no data that it could not read.
 
 mod data;
@@ -11,6 +11,7 @@ mod log;
 mod proof;
 mod repair;
 mod salvage;
+mod spot;
 mod structure;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ pub use files::DamagedFile;
 use files::Files;
 use jiff::Timestamp;
 use serde::Serialize;
+pub use spot::{Sample, SpotFile, SpotFiles, SpotOptions, SpotReport, spot};
 
 use crate::error::{Error, ErrorKind, Result, in_one_line};
 use crate::model::{Backup, BackupId, ChunkId, PackId, References};
