@@ -70,7 +70,12 @@ const NOT_RUN: [(&str, &str, &str); 10] = [
 ];
 
 /// Events before a line that the document does not show: document, start of the line, and the event.
-const BEFORE: [(&str, &str, &str); 17] = [
+const BEFORE: [(&str, &str, &str); 18] = [
+    (
+        "docs/check.md",
+        "br check --spot /home  ",
+        "br -r srv/backup backup home",
+    ),
     (
         "docs/check.md",
         "br check  ",

@@ -4,6 +4,7 @@ mod backup;
 mod bootstrap;
 mod bundle;
 mod check;
+mod check_spot;
 mod completions;
 mod config;
 mod config_schema;

@@ -220,6 +220,23 @@ pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
 }
 
 impl BackupArgs {
+    /// What the backup reads, for a command that compares it. `select` replaces the exclusions.
+    pub(super) fn input(&self, select: Option<&SelectArgs>) -> Result<Input, CommandError> {
+        Input::paths(&self.paths, select.unwrap_or(&self.select), false)
+    }
+
+    /// The name of this machine in the backup.
+    pub(super) fn host_name(&self) -> String {
+        self.host.clone().unwrap_or_else(sources::host_name)
+    }
+
+    /// The folders of repositories and caches, which the backup leaves out.
+    pub(super) fn left_out(&self, context: &CommandContext) -> Result<Vec<PathBuf>, CommandError> {
+        let mut folders = context.own_folders()?;
+        folders.extend(self.copies.folders(context)?);
+        Ok(folders)
+    }
+
     /// Refuses options that would have no effect.
     fn check(&self) -> Result<(), CommandError> {
         let is_full = self.backup_type == Some(BackupType::Full);
@@ -300,7 +317,6 @@ async fn back_up(
 }
 
 fn options(args: &BackupArgs, input: &Input, context: &CommandContext) -> BackupOptions {
-    let host = args.host.clone().unwrap_or_else(sources::host_name);
     let base = match (&args.base_id, args.backup_type) {
         (Some(id), _) => Base::Backup(id.clone()),
         (None, Some(BackupType::Full)) => Base::None,
@@ -309,7 +325,7 @@ fn options(args: &BackupArgs, input: &Input, context: &CommandContext) -> Backup
     let mut tags: Vec<_> = args.tag.iter().map(|tag| tag.trim().to_owned()).collect();
     let mut seen = std::collections::HashSet::new();
     tags.retain(|tag| !tag.is_empty() && seen.insert(tag.clone()));
-    BackupOptions::new(host, sources::user_name(), input.typed())
+    BackupOptions::new(args.host_name(), sources::user_name(), input.typed())
         .with_folder(input.folder())
         .with_origin(Origin::new(input.kind()))
         .with_configuration(context.portable_config())

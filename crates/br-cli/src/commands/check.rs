@@ -1,5 +1,6 @@
 //! `br check`: verifies a repository.
 
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use br_core::engine::copy;
 use br_core::{BackupSelector, Error, ErrorKind, LogHead, Repository};
 use clap::Args;
 
+use super::check_spot::SpotArgs;
 use super::source_repository::SourceArgs;
 use super::which::FilterArgs;
 use crate::context::CommandContext;
@@ -30,6 +32,7 @@ const EXAMPLES: &str = "\
   br check --read-data-subset 10%       # verify a random tenth
   br check --max-age 30d --budget 20min # every night: verify what was not verified for 30 days, at most 20 minutes
   br check latest --read-data           # verify the data of one backup
+  br check --spot /home /etc            # compare a random part of the files with their newest backup
   br check --repair-index --read-data   # drop unreadable data; then back up the same data again
   br check --read-data --repair-from s3://bucket/copies   # take damaged data from a copy";
 
@@ -48,9 +51,9 @@ const EXAMPLES: &str = "\
     after_long_help = examples(EXAMPLES, &exit_codes(ExitStatus::REPOSITORY))
 )]
 pub(crate) struct CheckArgs {
-    /// Check only this backup and its data: an id, a short id from `br list`, `latest`, or `latest~1`
-    #[arg(value_name = "ID")]
-    id: Option<BackupSelector>,
+    /// Check only this backup and its data: an id, a short id from `br list`, `latest`, or `latest~1`; with --spot, the paths of the backup
+    #[arg(value_name = "ID|PATH")]
+    names: Vec<OsString>,
 
     /// Read and verify all stored data
     #[arg(long)]
@@ -110,12 +113,51 @@ pub(crate) struct CheckArgs {
     #[command(flatten)]
     source: SourceArgs,
 
+    #[command(flatten)]
+    spot: SpotArgs,
+
     // Must be the last field: its heading applies to all options that follow.
     #[command(flatten)]
     filter: FilterArgs,
 }
 
 impl CheckArgs {
+    /// The backups that the arguments name: at most one.
+    fn ids(&self) -> Result<Vec<BackupSelector>, CommandError> {
+        if self.names.len() > 1 {
+            let message = "a check is about one backup or about all of them";
+            let hint = "name one backup or none; --spot compares paths";
+            return Err(CommandError::usage(message, hint));
+        }
+        let parse = |name: &OsString| {
+            let hint = "name a backup, or compare paths with --spot";
+            let parsed = name.to_string_lossy().parse();
+            parsed.map_err(|error| CommandError::from(error).with_hint(hint))
+        };
+        self.names.iter().map(parse).collect()
+    }
+
+    /// Refuses options about stored data for a comparison of files.
+    fn refuse_with_spot(&self) -> Result<(), CommandError> {
+        let given = [
+            ("--read-data", self.read_data),
+            ("--read-data-subset", self.read_data_subset.is_some()),
+            ("--max-age", self.max_age.is_some()),
+            ("--budget", self.budget.is_some()),
+            ("--repair-index", self.repair_index),
+            ("--repair-log", self.repair_log),
+            ("--repair-from", self.repair_from.is_some()),
+            ("--expect", self.expect.is_some()),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((option, _)) => Err(CommandError::usage(
+                format!("--spot and {option} contradict each other"),
+                "run two checks: one of the stored data, and one with --spot",
+            )),
+        }
+    }
+
     fn data(&self) -> ReadData {
         let (max_bytes, max_time) = match self.budget {
             Some(Budget::Bytes(bytes)) => (Some(bytes), None),
@@ -195,7 +237,12 @@ fn explain_expected(error: Error) -> CommandError {
 }
 
 pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandResult {
-    let id = args.filter.apply_list(args.id.as_slice())?.pop();
+    if args.spot.is_given() {
+        args.refuse_with_spot()?;
+        return args.spot.run(&args.names, &args.filter, context).await;
+    }
+    args.spot.refuse_alone()?;
+    let id = args.filter.apply_list(&args.ids()?)?.pop();
     let data = args.data();
     if matches!(data, ReadData::Due { .. }) && context.cache_dir().is_none() {
         let message =

@@ -63,6 +63,18 @@ impl CopyToArgs {
         of_repo.chain(&self.copy_to).collect()
     }
 
+    /// The local folders of the further repositories, which do not belong into the backup.
+    pub(super) fn folders(&self, context: &CommandContext) -> Result<Vec<PathBuf>, CommandError> {
+        let mut folders = Vec::new();
+        for named in self.named(context) {
+            let place = context.other_repository(named, self.copy_to_profile.as_deref())?;
+            if let Location::Local(folder) = place.location {
+                folders.push(folder);
+            }
+        }
+        Ok(folders)
+    }
+
     /// Refuses typed options about further repositories if there are none.
     fn check(&self, context: &CommandContext) -> Result<(), CommandError> {
         let settings = context.config.commands.get("backup");

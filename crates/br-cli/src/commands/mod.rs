@@ -7,6 +7,7 @@ mod bootstrap;
 mod bootstrap_steps;
 mod bundle;
 mod check;
+mod check_spot;
 mod completions;
 mod config;
 mod copy;

@@ -6,6 +6,7 @@
 use clap::{Args, FromArgMatches as _};
 
 use super::Command;
+use super::backup::BackupArgs;
 use crate::config::{BackupSet, Config, place_of, words};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
@@ -160,11 +161,44 @@ fn lines_of(name: &str, set: &BackupSet, config: &Config) -> Vec<Line> {
     lines
 }
 
-/// Runs a command line. Shows an error, and returns its exit code; only an interruption is an error of this function.
-async fn run_line(set: &str, line: &Line, context: &CommandContext) -> CommandResult {
+/// The backup of a set: its command, and the context that it runs in.
+pub(super) fn backup_of(
+    set: &str,
+    context: &CommandContext,
+) -> Result<(Box<BackupArgs>, CommandContext), CommandError> {
+    let config = &context.config;
+    let chosen = chosen(&[set.to_owned()], config)?;
+    let lines = chosen
+        .into_iter()
+        .flat_map(|(name, set)| lines_of(name, set, config));
+    let line = lines.into_iter().find(|line| line.is_backup);
+    let words = line.map(|line| line.words).unwrap_or_default();
+    let (args, options) = backup_line(&words, context)?;
+    Ok((args, context.for_set(set, options)))
+}
+
+/// The words as a command line of `br backup`.
+pub(super) fn backup_line(
+    words: &[String],
+    context: &CommandContext,
+) -> Result<(Box<BackupArgs>, GlobalOptions), CommandError> {
+    match parse(words, context)? {
+        (Command::Backup(args), options) => Ok((args, options)),
+        _ => Err(CommandError::usage(
+            "this is no command line of `br backup`",
+            "correct the configuration file",
+        )),
+    }
+}
+
+/// A command, and the options that all commands accept: those of this process with the repository of the words.
+fn parse(
+    words: &[String],
+    context: &CommandContext,
+) -> Result<(Command, GlobalOptions), CommandError> {
     // Without the defaults of the files: the line of a backup has them, and those of `br forget` would add rules to the policy.
     let grammar = (context.grammar)();
-    let words = std::iter::once("br").chain(line.words.iter().map(String::as_str));
+    let words = std::iter::once("br").chain(words.iter().map(String::as_str));
     let matches = grammar.try_get_matches_from(words);
     let parsed = matches.and_then(|matches| {
         let command = Command::from_arg_matches(&matches)?;
@@ -178,6 +212,12 @@ async fn run_line(set: &str, line: &Line, context: &CommandContext) -> CommandRe
         repo: parsed.repo,
         ..context.global_options().clone()
     };
+    Ok((command, options))
+}
+
+/// Runs a command line. Shows an error, and returns its exit code; only an interruption is an error of this function.
+async fn run_line(set: &str, line: &Line, context: &CommandContext) -> CommandResult {
+    let (command, options) = parse(&line.words, context)?;
     let own = context.for_set(set, options);
     let kept = command.kept();
     match Box::pin(super::run(command, &own)).await {

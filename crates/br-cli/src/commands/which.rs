@@ -79,6 +79,17 @@ pub(super) struct FilterArgs {
 }
 
 impl FilterArgs {
+    /// The host, and the first other of these options on the command line.
+    pub(super) fn host_and_other(&self) -> (Option<&str>, Option<&'static str>) {
+        let others = [
+            ("--path", !self.path.is_empty()),
+            ("--tag", !self.tag.is_empty()),
+            ("--complete", self.complete),
+        ];
+        let other = others.into_iter().find(|(_, given)| *given);
+        (self.host.as_deref(), other.map(|(name, _)| name))
+    }
+
     /// The filter from the command line.
     pub(super) fn filter(&self) -> BackupFilter {
         let paths = self.path.iter().map(|path| path.as_bytes().to_vec());
