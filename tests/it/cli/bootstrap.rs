@@ -153,6 +153,11 @@ fn existing_files_are_not_overwritten() {
     ];
     session.write(FILE, own);
     let bootstrap: Vec<&str> = password.into_iter().chain(["bootstrap"]).collect();
+    let dry = session
+        .br
+        .run(bootstrap.iter().chain(&["--dry-run"]))
+        .expect(0);
+    assert!(dry.stdout.contains("only --force replaces it"), "{dry}");
     let refused = session.br.run(&bootstrap).expect(2);
     assert!(refused.stderr.contains("--force"), "{refused}");
     assert_eq!(fs::read_to_string(&file).unwrap(), own);

@@ -263,24 +263,22 @@ fn write(at: &Path, text: &str) -> io::Result<()> {
         .mode(0o755)
         .create(folder)?;
     let part = at.with_extension("toml.new");
-    let result = (|| {
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o644)
-            .open(&part)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&part, at)
-    })();
-    if result
-        .as_ref()
-        .is_err_and(|error: &io::Error| error.kind() != io::ErrorKind::AlreadyExists)
-    {
-        // The error says what failed; a part that stays is reported by the next run.
+    // A br that was killed may have left it.
+    let _ = fs::remove_file(&part);
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .open(&part)?;
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&part, at));
+    if written.is_err() {
+        // The error says what failed.
         let _ = fs::remove_file(&part);
     }
-    result
+    written
 }
 
 fn failed(what: &str, path: &Path, error: &io::Error) -> CommandError {
@@ -376,7 +374,8 @@ fn print(
         let what = match (file.state, args.dry_run) {
             (FileState::Unchanged, _) => "unchanged:",
             (FileState::New, true) => "would write:",
-            (FileState::Replaced, true) => "would replace:",
+            (FileState::Replaced, true) if args.force => "would replace:",
+            (FileState::Replaced, true) => "exists and differs, only --force replaces it:",
             (FileState::New, false) => "written:",
             (FileState::Replaced, false) => "replaced:",
         };
@@ -390,4 +389,28 @@ fn print(
         }
     }
     lines.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_configuration_files_are_written_to_their_own_paths() {
+        for path in ["/etc/br/br.toml", "/root/.config/br/br.toml", "/srv/x.toml"] {
+            assert!(check_path(Path::new(path), false).is_ok(), "{path}");
+        }
+        for path in [
+            "/etc/cron.d/x",
+            "/root/.ssh/authorized_keys",
+            "/srv/x.toml/y",
+        ] {
+            assert!(check_path(Path::new(path), false).is_err(), "{path}");
+            assert!(check_path(Path::new(path), true).is_ok(), "{path}");
+        }
+        for path in ["br.toml", "/etc/../x.toml", "../x.toml", ""] {
+            assert!(check_path(Path::new(path), false).is_err(), "{path}");
+            assert!(check_path(Path::new(path), true).is_err(), "{path}");
+        }
+    }
 }
