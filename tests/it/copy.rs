@@ -30,6 +30,9 @@ fn pairs() -> Vec<(TestRepo, TestRepo)> {
         pairs.push((plain(1), plain(2)));
         pairs.push((TestRepo::encrypted(), plain(2)));
         pairs.push((plain(1), TestRepo::init(Some(OTHER), 2)));
+        // Here the target must not hold content in its entries.
+        pairs.push((plain(1), TestRepo::with_write_only_keys(2)));
+        pairs.push((TestRepo::with_write_only_keys(1), plain(2)));
     }
     pairs
 }
@@ -79,6 +82,11 @@ fn source(seed: u64) -> MemorySource {
     source
 }
 
+/// Whether entries hold short content.
+fn inline(repo: &TestRepo) -> bool {
+    repo.repository.config().chunker.inline > 0
+}
+
 /// Backs up some sources, and returns them by the ids of the backups.
 fn fill(repo: &TestRepo, sources: impl IntoIterator<Item = MemorySource>) -> Expected {
     let backup = |source: MemorySource| (repo.backup(&source).unwrap().backup.id, source);
@@ -120,15 +128,26 @@ fn assert_copied(what: &str, from: &TestRepo, to: &TestRepo, expected: &Expected
     }
 }
 
-/// Chunk ids depend on the key.
+/// Chunk ids depend on the key, and so does whether an entry holds a few bytes itself.
 fn forget_ids(entry: &mut br_core::model::Entry) {
-    use br_core::model::{ChunkId, Content, EntryKind};
-    if let EntryKind::File(file) = &mut entry.kind
-        && let Content::Chunks(chunks) = &mut file.content
-    {
-        for chunk in chunks {
-            chunk.id = ChunkId([0; 32]);
+    use br_core::model::{ChunkId, ChunkRef, Content, EntryKind};
+    let id = ChunkId([0; 32]);
+    let EntryKind::File(file) = &mut entry.kind else {
+        return;
+    };
+    match &mut file.content {
+        Content::Inline(bytes) if bytes.is_empty() => {}
+        Content::Inline(bytes) => {
+            let len = bytes.len() as u32;
+            file.sha256 = None;
+            file.content = Content::Chunks(vec![ChunkRef { id, len }]);
         }
+        Content::Chunks(chunks) => {
+            chunks.iter_mut().for_each(|chunk| chunk.id = id);
+            // An entry that holds its content has no digest.
+            file.sha256 = file.sha256.filter(|_| file.size > 512);
+        }
+        _ => {}
     }
 }
 
@@ -234,8 +253,10 @@ fn second_copy_reads_and_stores_only_what_is_new() {
         expected.extend(fill(&from, [source(2)]));
         let third = copy_all(&from, &to);
         assert_eq!(third.copied.len(), 1, "{what}");
+        // An entry of the target may need content that the source has in a group with other content.
+        let reads_content = !inline(&from) && inline(&to);
         assert!(
-            third.bytes_read < 60_000,
+            third.bytes_read < if reads_content { 1_200_000 } else { 60_000 },
             "{what}: {} bytes read",
             third.bytes_read
         );
@@ -486,11 +507,16 @@ fn damaged_data_of_the_target_is_copied_again_only_if_it_is_verified() {
     }
 }
 
-/// Changes a byte in the middle of every pack of the first backups.
+/// Changes a byte in a group of every pack of the first backups.
 fn damage(repo: &TestRepo) {
     for key in repo.keys().iter().filter(|key| key.starts_with("packs/")) {
         let mut bytes = repo.object(key).to_vec();
-        let middle = bytes.len() / 2;
+        // The footer is most of a short pack.
+        let middle = if bytes.len() < 1000 {
+            33
+        } else {
+            bytes.len() / 2
+        };
         bytes[middle] ^= 1;
         repo.set_object(key, Some(bytes));
     }

@@ -48,6 +48,7 @@ mod support;
 mod threads;
 mod tidy;
 mod undelete;
+mod write_only;
 
 use std::path::Path;
 

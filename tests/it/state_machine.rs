@@ -12,7 +12,7 @@ use br_core::jiff::tz::TimeZone;
 use br_core::model::BackupId;
 use br_core::model::retention::{KeepCount, RetentionPolicy, RetentionRule};
 use br_core::runtime::Clock;
-use br_core::{BackupSelector, ErrorKind, NewKey};
+use br_core::{BackupSelector, ErrorKind, NewKey, Repository};
 use br_testkit::{Behaviour, ManualClock, MemorySource, TestRepo, Thing, When, block_on, noise};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -105,6 +105,15 @@ enum Work {
     ChangeMasterKey,
 }
 
+/// Kinds of repositories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    Encrypted,
+    /// One host has a write-only key.
+    WithWriteOnlyKeys,
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Do(Work),
@@ -171,11 +180,7 @@ async fn work_on(
 ) -> br_core::Result<()> {
     match work {
         Work::Backup { host, files } => {
-            let source = source(files);
-            let options = TestRepo::options(if *host { "one" } else { "other" });
-            let made = backup::backup(&repo.repository, source.clone(), &options, &repo.context);
-            let id = made.await?.backup.id;
-            model.lock().unwrap().live.insert(id, source);
+            back_up(repo, *host, source(files), model).await?;
         }
         Work::Delete(which) => {
             let Some(id) = choose(*which, &model.lock().unwrap().live) else {
@@ -249,6 +254,40 @@ async fn work_on(
         }
     }
     Ok(())
+}
+
+/// Makes a backup by one of two hosts.
+async fn back_up(
+    repo: &TestRepo,
+    host: bool,
+    source: MemorySource,
+    model: &Mutex<Model>,
+) -> br_core::Result<()> {
+    let options = TestRepo::options(if host { "one" } else { "other" });
+    let writer = writer(repo, host).await;
+    let make = || backup::backup(&writer, source.clone(), &options, &repo.context);
+    let mut made = make().await;
+    let is_conflict = |error: &br_core::Error| error.kind() == ErrorKind::Conflict;
+    // A write-only key cannot copy what a prune condemned meanwhile.
+    if writer.is_write_only() && made.as_ref().is_err_and(is_conflict) {
+        made = make().await;
+    }
+    let id = made?.backup.id;
+    model.lock().unwrap().live.insert(id, source);
+    Ok(())
+}
+
+/// How a process opens the repository for a backup: one host has a write-only key where such keys are possible. Another process may change
+/// the keys meanwhile; then it uses the key that it has.
+async fn writer(repo: &TestRepo, host: bool) -> Repository {
+    let is_encrypted = repo.repository.is_encrypted();
+    if host
+        && is_encrypted
+        && let Ok(writer) = repo.write_only().await
+    {
+        return writer.repository;
+    }
+    repo.repository.clone()
 }
 
 /// Adds a tag to a backup.
@@ -339,11 +378,12 @@ fn catch_up(repo: &TestRepo, work: &Work, all: &Mutex<Model>) {
     }
 }
 
-fn run(steps: &[Step], encrypted: bool) {
-    let mut repo = if encrypted {
-        TestRepo::encrypted()
-    } else {
-        TestRepo::new()
+fn run(steps: &[Step], kind: Kind) {
+    let encrypted = kind != Kind::Plain;
+    let mut repo = match kind {
+        Kind::Plain => TestRepo::new(),
+        Kind::Encrypted => TestRepo::encrypted(),
+        Kind::WithWriteOnlyKeys => TestRepo::with_write_only_keys(1),
     };
     let (elsewhere, originals) = other(encrypted);
     let model = Arc::new(Mutex::new(Model {
@@ -427,8 +467,12 @@ proptest! {
     #[test]
     fn repository_content_matches_model(
         steps in prop::collection::vec(step(), 1..25),
-        encrypted in any::<bool>(),
+        kind in prop_oneof![
+            2 => Just(Kind::Plain),
+            1 => Just(Kind::Encrypted),
+            1 => Just(Kind::WithWriteOnlyKeys),
+        ],
     ) {
-        run(&steps, encrypted);
+        run(&steps, kind);
     }
 }

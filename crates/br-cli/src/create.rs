@@ -43,7 +43,18 @@ impl CommandContext {
         place: &StoreLocation,
         password: Option<&Password>,
     ) -> Result<Repository, CommandError> {
-        let mut options = InitOptions::default().with_storage(place.options.clone());
+        self.create_with(place, password, InitOptions::default())
+            .await
+    }
+
+    /// As [`CommandContext::create`], with options.
+    pub(crate) async fn create_with(
+        &self,
+        place: &StoreLocation,
+        password: Option<&Password>,
+        options: InitOptions,
+    ) -> Result<Repository, CommandError> {
+        let mut options = options.with_storage(place.options.clone());
         if let Some(password) = password {
             options = options.with_password(password.as_bytes());
         }

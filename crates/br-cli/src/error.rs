@@ -164,9 +164,10 @@ const fn status(kind: ErrorKind) -> ExitStatus {
         | ErrorKind::AmbiguousId
         | ErrorKind::PathNotFound => ExitStatus::Usage,
         ErrorKind::RepositoryNotFound => ExitStatus::RepositoryNotFound,
-        ErrorKind::Password | ErrorKind::NotEncrypted | ErrorKind::Denied => {
-            ExitStatus::AccessDenied
-        }
+        ErrorKind::Password
+        | ErrorKind::NotEncrypted
+        | ErrorKind::KeyRights
+        | ErrorKind::Denied => ExitStatus::AccessDenied,
         ErrorKind::Unavailable => ExitStatus::StorageUnavailable,
         ErrorKind::Damaged => ExitStatus::Damaged,
         ErrorKind::UnsupportedFormat => ExitStatus::UnsupportedFormat,
@@ -209,6 +210,7 @@ mod tests {
             (ErrorKind::RepositoryExists, 1),
             (ErrorKind::Password, 12),
             (ErrorKind::NotEncrypted, 12),
+            (ErrorKind::KeyRights, 12),
             (ErrorKind::Denied, 12),
             (ErrorKind::Full, 1),
             (ErrorKind::Unavailable, 13),

@@ -86,6 +86,9 @@ impl Origin {
                  the command again"
             }
             ErrorKind::NotEncrypted => "leave out the password: the repository is not encrypted",
+            ErrorKind::KeyRights => {
+                "give the password of another key with --password-file, --password-command or BR_PASSWORD: `br key list` shows the keys and what they can do"
+            }
             ErrorKind::Denied => self.denied(),
             ErrorKind::Full | ErrorKind::Io if self.io == Some(io::ErrorKind::FileTooLarge) => {
                 return format!("raise the file size limit (`ulimit -f` shows it), and {again}");
@@ -208,6 +211,7 @@ mod tests {
             ErrorKind::RepositoryExists,
             ErrorKind::Password,
             ErrorKind::NotEncrypted,
+            ErrorKind::KeyRights,
             ErrorKind::Denied,
             ErrorKind::Full,
             ErrorKind::Unavailable,

@@ -1,12 +1,14 @@
 //! Secrets: one reader for passwords and keys from all sources.
 //!
 //! [`Secret::of_file`], [`Secret::of_output`], [`Secret::of_variable`] and [`Secret::of_prompt`] share these rules: a secret is one
-//! line and not empty; a byte order mark at the start and one line break (`\n` or `\r\n`) at the end are ignored. Invariant: a
+//! line and not empty; a byte order mark at the start and one line break (`\n` or `\r\n`) at the end are ignored. In a file of `age-keygen`,
+//! it is the line with the secret key. Invariant: a
 //! secret never appears in debug output, in an error or in an argument, and its memory is wiped when it is dropped.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{self, IsTerminal as _, Read as _};
+use std::ops::Range;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -16,6 +18,8 @@ use zeroize::Zeroizing;
 
 /// Maximum length of a secret, in bytes.
 const MOST: usize = 64 << 10;
+/// Begins the secret key of a recipient of the age format.
+const IDENTITY: &[u8] = b"AGE-SECRET-KEY-1";
 /// Permission bits that let the group or others read a file.
 const READABLE_BY_OTHERS: u32 = 0o044;
 
@@ -128,6 +132,10 @@ impl Secret {
         if bytes.starts_with(MARK) {
             bytes.drain(..MARK.len());
         }
+        if let Some(identity) = identity_in(&bytes) {
+            bytes.copy_within(identity.clone(), 0);
+            bytes.truncate(identity.len());
+        }
         let end = bytes.iter().position(|byte| *byte == b'\n');
         if let Some(end) = end {
             let more = &bytes[end..];
@@ -144,6 +152,23 @@ impl Secret {
         }
         Ok(Self(bytes))
     }
+}
+
+/// Where the only secret key of a recipient is, in a file as `age-keygen` writes it: one line among comments.
+fn identity_in(text: &[u8]) -> Option<Range<usize>> {
+    let mut found = None;
+    let mut start = 0;
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let content = line.trim_ascii();
+        let is_comment = content.is_empty() || content.starts_with(b"#");
+        if content.starts_with(IDENTITY) && found.is_none() {
+            found = Some(start..start + line.trim_ascii_end().len());
+        } else if !is_comment {
+            return None;
+        }
+        start += line.len();
+    }
+    found
 }
 
 /// True when the group or others may read this file.

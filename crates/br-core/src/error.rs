@@ -49,6 +49,8 @@ pub enum ErrorKind {
     Password,
     /// A password was given, but the repository is not encrypted. Open it without a password; asking for another one does not help.
     NotEncrypted,
+    /// The key that opened the repository does not permit the operation. Open the repository with another key.
+    KeyRights,
     /// The system or the store refused access. Get the permission.
     Denied,
     /// No space is left. Free some space and run the operation again: it reuses the data stored so far.
@@ -179,6 +181,7 @@ impl Error {
     pub(crate) fn format(object: &str, error: FormatError) -> Self {
         let kind = match error {
             FormatError::Password | FormatError::OutdatedKey => ErrorKind::Password,
+            FormatError::WriteOnly => ErrorKind::KeyRights,
             ref newer if newer.is_newer() => ErrorKind::UnsupportedFormat,
             _ => ErrorKind::Damaged,
         };

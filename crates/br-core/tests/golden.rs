@@ -15,9 +15,15 @@ use br_core::engine::ls::ls;
 use br_core::engine::prune::{PruneOptions, plan, prune};
 use br_core::model::{Backup, EntryKind, Origin, OriginKind};
 use br_core::source::{LocalSource, LocalSourceOptions};
-use br_core::{BackupSelector, Context, InitOptions, Location, Repository, StorageOptions};
+use br_core::{BackupSelector, Context, InitOptions, Location, NewKey, Repository, StorageOptions};
 
 const PASSWORD: &str = "golden";
+/// The password of the write-only key.
+const WRITER: &str = "golden writer";
+#[cfg(feature = "age")]
+const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+#[cfg(feature = "age")]
+const IDENTITY: &str = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
 
 /// The entries of every golden repository.
 const EXPECTED: [(&str, &str, u64); 8] = [
@@ -144,6 +150,43 @@ async fn a_repository_of_version_1_0_records_the_origin_since_it_was_added() {
     assert_eq!(early.origin, None);
 }
 
+#[tokio::test]
+async fn a_repository_of_version_1_0_with_a_write_only_key_is_read() {
+    const NAME: &str = "repository-1.0-write-only";
+    holds_what_is_expected(&open(NAME, Some(PASSWORD)).await).await;
+    let writer = open(NAME, Some(WRITER)).await;
+    assert!(writer.is_write_only());
+    let options = CheckOptions::default();
+    let report = check(&writer, &options, &Context::system()).await.unwrap();
+    assert!(report.is_sound(), "{:?}", report.findings);
+}
+
+#[cfg(feature = "age")]
+#[tokio::test]
+async fn a_repository_of_version_1_0_with_a_recipient_is_read() {
+    holds_what_is_expected(&open("repository-1.0-write-only", Some(IDENTITY)).await).await;
+}
+
+/// Adds a write-only key and a recipient. Returns the repository as the write-only key opens it.
+async fn with_more_keys(repository: &Repository, location: &Location) -> Repository {
+    let context = Context::system();
+    let writer = NewKey::new(WRITER, "writer").with_weak_key_derivation();
+    let writer = writer.with_write_only();
+    let _ = repository.add_key(&writer, &context).await.unwrap();
+    #[cfg(feature = "age")]
+    let _ = repository
+        .add_key(&NewKey::for_recipient(RECIPIENT, "safe"), &context)
+        .await
+        .unwrap();
+    Repository::open(
+        location,
+        &StorageOptions::default(),
+        Some(WRITER.as_bytes()),
+    )
+    .await
+    .unwrap()
+}
+
 /// Content that compresses a little, the same on every machine.
 fn content(len: usize) -> Vec<u8> {
     let mut state = 1u32;
@@ -198,6 +241,11 @@ async fn write(folder: &Path, options: InitOptions) {
     let repository = Repository::init(&location, &options, &context)
         .await
         .unwrap();
+    let writer = if options.write_only_keys {
+        with_more_keys(&repository, &location).await
+    } else {
+        repository.clone()
+    };
     let root = [tree.path().to_owned()];
     let source = || {
         // Stored as `.`: the tree's place on this machine does not matter.
@@ -217,9 +265,8 @@ async fn write(folder: &Path, options: InitOptions) {
         let options = BackupOptions::new("host", "user", vec![b".".to_vec()])
             .with_origin(origin())
             .with_tags(vec![tag.to_owned()]);
-        let _ = backup(&repository, source(), &options, &context)
-            .await
-            .unwrap();
+        let by = if tag == "first" { &writer } else { &repository };
+        let _ = backup(by, source(), &options, &context).await.unwrap();
     }
     let oldest = repository.backups(&context).await.unwrap()[0].id;
     let deleted = delete::plan(&repository, [oldest], &context).await.unwrap();
@@ -247,7 +294,12 @@ async fn golden_repositories_are_written_on_request() {
         .with_weak_key_derivation();
     write(
         &folder.join(format!("repository-{version}-origin-encrypted")),
-        encrypted,
+        encrypted.clone(),
+    )
+    .await;
+    write(
+        &folder.join(format!("repository-{version}-write-only")),
+        encrypted.with_write_only_keys(),
     )
     .await;
 }

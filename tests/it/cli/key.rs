@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use br_testkit::BrOutput;
 
@@ -199,4 +200,152 @@ fn label_with_control_characters_is_escaped() {
     let wrong = wrong.run(["list"]).expect(12);
     assert!(!wrong.stderr.contains('\u{1b}'), "{wrong}");
     with(&session, "first", &["key", "remove", label]).expect(0);
+}
+
+#[test]
+fn machine_with_a_write_only_key_backs_up_and_cannot_restore() {
+    let session = Session::new();
+    session.write_secret("first", "open sesame\n");
+    with(&session, "first", &["init", "--write-only-keys"]).expect(0);
+    let add = ["key", "add", "web1", "--write-only", "--generate", "web1"];
+    with(&session, "first", &add).expect(0);
+    let backup = ["backup", "docs", "--host", "h", "--json"];
+    with(&session, "web1", &backup).expect(0);
+    with(&session, "web1", &backup).expect(0);
+    for allowed in [
+        vec!["list"],
+        vec!["ls", "latest"],
+        vec!["check"],
+        vec!["stats"],
+        vec!["find", "*"],
+    ] {
+        with(&session, "web1", &allowed).expect(0);
+    }
+    for refused in [
+        vec!["restore", "latest", "--target", "out"],
+        vec!["dump", "latest", "docs/a.txt"],
+        vec!["check", "--read-data"],
+        vec!["prune", "--dry-run"],
+        vec!["prune"],
+        vec!["key", "add", "full", "--generate", "full"],
+        vec!["key", "remove", "first"],
+        vec!["key", "rotate", "--yes"],
+    ] {
+        let error = with(&session, "web1", &refused).expect(12);
+        assert!(error.stderr.contains("only writes"), "{error}");
+        assert!(error.stderr.contains("br key list"), "{error}");
+    }
+    assert!(!session.at("full").exists() && !session.at("out").exists());
+    let list = with(&session, "web1", &["key", "list"]).expect(0);
+    assert!(list.stdout.contains("in use, write-only"), "{list}");
+    with(&session, "first", &["restore", "latest", "--target", "out"]).expect(0);
+    with(&session, "first", &["check", "--read-data"]).expect(0);
+    let plain = Session::new();
+    let refused = plain.br.run(["init", "--write-only-keys"]).expect(2);
+    assert!(refused.stderr.contains("--encrypt"), "{refused}");
+}
+
+#[test]
+fn keys_of_the_age_programs_open_the_repository() {
+    let session = encrypted();
+    let made = Command::new("age-keygen")
+        .arg("-o")
+        .arg(session.at("safe"))
+        .output();
+    let Ok(made) = made else {
+        return br_testkit::skip("there is no age-keygen");
+    };
+    assert!(made.status.success());
+    let printed = Command::new("age-keygen")
+        .arg("-y")
+        .arg(session.at("safe"))
+        .output();
+    let recipient = String::from_utf8(printed.unwrap().stdout).unwrap();
+    let add = ["key", "add", "safe", "--recipient", recipient.trim()];
+    with(&session, "first", &add).expect(0);
+    with(&session, "safe", &["restore", "latest", "--target", "out"]).expect(0);
+    // A secret key that is itself encrypted, here for a second one.
+    let home = session.at("");
+    let encrypt = "age-keygen -o second 2>/dev/null && age -e -i second -o safe.age safe";
+    let encrypted = Command::new("sh")
+        .args(["-c", encrypt])
+        .current_dir(&home)
+        .status();
+    assert!(encrypted.unwrap().success());
+    let command = "age --decrypt -i second safe.age";
+    let list = session.br.run(["list", "--password-command", command]);
+    list.expect(0);
+    // The program of the format reads what the slot wraps.
+    let keys = session.json(["key", "list"]);
+    let id = keys["keys"][1]["id"].as_str().unwrap().to_owned();
+    let slot = fs::read(session.at("repository").join("keys").join(id)).unwrap();
+    let slot: serde_json::Value = serde_json::from_slice(&slot).unwrap();
+    let wrapped = slot["wrapped"].as_str().unwrap().as_bytes();
+    let bytes = wrapped
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap());
+    fs::write(session.at("wrapped"), bytes.collect::<Vec<u8>>()).unwrap();
+    let opened = Command::new("age")
+        .args(["-d", "-i", "safe", "wrapped"])
+        .current_dir(&home)
+        .output();
+    assert_eq!(
+        opened.unwrap().stdout.len(),
+        32 + 32 + 32,
+        "a master key and two digests"
+    );
+}
+
+#[test]
+fn file_of_age_keygen_opens_the_repository_in_place_of_a_password() {
+    let session = encrypted();
+    let recipient = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+    let add = ["key", "add", "safe", "--recipient", recipient];
+    with(&session, "first", &add).expect(0);
+    let secret = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
+    let file = format!("# created: 2026-01-01T00:00:00Z\n# public key: {recipient}\n{secret}\n");
+    session.write_secret("safe", &file);
+    session.write_secret("bare", format!("{secret}\n"));
+    for file in ["safe", "bare"] {
+        let to = format!("out-{file}");
+        with(&session, file, &["restore", "latest", "--target", &to]).expect(0);
+        let list = with(&session, file, &["key", "list"]).expect(0);
+        assert!(
+            list.stdout.contains(&format!("in use, for {recipient}")),
+            "{list}"
+        );
+        assert!(!list.stdout.contains("SECRET"), "{list}");
+    }
+    let refused = with(&session, "safe", &["backup", "docs", "--host", "h"]).expect(12);
+    assert!(refused.stderr.contains("with a password"), "{refused}");
+    session.write_secret("both", format!("{secret}\n{secret}\n"));
+    let refused = with(&session, "both", &["list"]).expect(12);
+    assert!(refused.stderr.contains("more than one line"), "{refused}");
+    session.write_secret("wrong", secret.replace("AEX", "AEY"));
+    with(&session, "wrong", &["list"]).expect(12);
+    for contradiction in [
+        ["key", "add", "x", "--recipient", recipient, "--write-only"].to_vec(),
+        [
+            "key",
+            "add",
+            "x",
+            "--recipient",
+            recipient,
+            "--generate",
+            "f",
+        ]
+        .to_vec(),
+        ["key", "add", "x", "--recipient", secret].to_vec(),
+        ["key", "add", "x", "--recipient", recipient].to_vec(),
+    ] {
+        with(&session, "first", &contradiction).expect(2);
+    }
+    // After the loss of the password.
+    with(
+        &session,
+        "safe",
+        &["key", "add", "new", "--generate", "new"],
+    )
+    .expect(0);
+    with(&session, "new", &["backup", "docs", "--host", "h"]).expect(0);
 }

@@ -12,7 +12,7 @@ use br_core::engine::check::{CheckOptions, CheckReport, ReadData, check};
 use br_core::engine::prune::{PruneOptions, PruneReport};
 use br_core::engine::{delete, prune};
 use br_core::model::{Backup, BackupId};
-use br_core::{Context, InitOptions, Repository, Result, Storage};
+use br_core::{Context, InitOptions, NewKey, Repository, Result, Storage};
 
 /// Runs a future to its end on a runtime that all tests share.
 ///
@@ -57,13 +57,24 @@ impl TestRepo {
         Self::init(Some(Self::PASSWORD), 1)
     }
 
+    /// Creates an encrypted repository that can have write-only keys.
+    #[must_use]
+    pub fn with_write_only_keys(seed: u64) -> Self {
+        let options = InitOptions::default().with_write_only_keys();
+        Self::init_with(Some(Self::PASSWORD), options, seed)
+    }
+
     /// Creates a repository with other random numbers: repositories of the same seed have the same id and the same key.
     #[must_use]
     pub fn init(password: Option<&'static [u8]>, seed: u64) -> Self {
+        Self::init_with(password, InitOptions::default(), seed)
+    }
+
+    fn init_with(password: Option<&'static [u8]>, options: InitOptions, seed: u64) -> Self {
         let store = TestStore::chosen_or(StoreKind::Memory);
         let faults = FaultyStore::new(store.objects());
         let context = crate::context(seed);
-        let mut options = InitOptions::default();
+        let mut options = options;
         if let Some(password) = password {
             options = options.with_password(password).with_weak_key_derivation();
         }
@@ -102,6 +113,26 @@ impl TestRepo {
             repository,
             context,
             password,
+        })
+    }
+
+    /// The same repository, opened by a write-only key. Adds the key if there is none.
+    ///
+    /// # Errors
+    /// As [`Repository::add_key`] and [`Repository::open_storage`].
+    pub async fn write_only(&self) -> Result<Self> {
+        const WRITER: &[u8] = b"only writes";
+        let keys = self.repository.keys().await?;
+        if !keys.iter().any(|key| key.write_only) {
+            let new = NewKey::new(WRITER, "writer").with_weak_key_derivation();
+            let new = new.with_write_only();
+            let _ = self.repository.add_key(&new, &self.context).await?;
+        }
+        let storage = Self::storage_of(&self.faults);
+        Ok(Self {
+            repository: Repository::open_storage(storage, Some(WRITER)).await?,
+            password: Some(WRITER),
+            ..self.clone()
         })
     }
 

@@ -1,6 +1,6 @@
 //! `br init`: creates a repository.
 
-use br_core::Location;
+use br_core::{InitOptions, Location};
 use clap::Args;
 
 use crate::context::CommandContext;
@@ -15,6 +15,7 @@ const EXAMPLES: &str = "\
   br -r /mnt/disk/backup init
   br -r /mnt/disk/backup init --encrypt
   br -r /srv/backup init --shared
+  br -r /mnt/disk/backup init --encrypt --write-only-keys
   br -r /mnt/disk/backup --password-command 'pass show backup' init
   br -r s3://bucket/folder init";
 
@@ -43,6 +44,14 @@ pub(crate) struct InitArgs {
     #[arg(long)]
     encrypt: bool,
 
+    /// Allow keys that make backups but cannot read the content of files
+    ///
+    /// A machine with such a key cannot read what other machines stored, nor its own old backups. Names, sizes and times of files, and their
+    /// extended attributes, stay readable to it. The repository must be encrypted. This cannot be changed later. `br key add --write-only`
+    /// adds such a key.
+    #[arg(long)]
+    write_only_keys: bool,
+
     /// Share the repository with the group of its folder
     ///
     /// The folder gets mode 2770: members of its group may back up, restore and prune, and all objects belong to the group. Without
@@ -68,7 +77,17 @@ pub(crate) async fn run(args: &InitArgs, context: &CommandContext) -> CommandRes
         None if args.encrypt => Some(ask()?),
         given => given,
     };
-    let repository = context.create(&place, password.as_ref()).await?;
+    if args.write_only_keys && password.is_none() {
+        return Err(CommandError::usage(
+            "write-only keys are for encrypted repositories, and there is no password",
+            "add --encrypt, or give the password with --password-file, --password-command or BR_PASSWORD",
+        ));
+    }
+    let mut options = InitOptions::default();
+    options.write_only_keys = args.write_only_keys;
+    let repository = context
+        .create_with(&place, password.as_ref(), options)
+        .await?;
     let output = &context.output;
     if output.is_json() {
         output.document(&RepositoryJson::from(&repository))?;

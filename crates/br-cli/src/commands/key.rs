@@ -1,15 +1,10 @@
 //! `br key`: lists, adds, removes and changes the keys of an encrypted repository.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
-
-use br_core::runtime::Runtime;
 use br_core::{Error, ErrorKind, Key, NewKey, Repository};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::new_password::{NewPassword, NewPasswordArgs};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
@@ -29,7 +24,7 @@ const EXAMPLES: &str = "\
 
 /// Manage the keys of an encrypted repository
 ///
-/// Each key is a password that opens the repository, and has a label that says who uses it.
+/// Each key is a password or a recipient of age that opens the repository, and has a label that says who uses it.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES),
@@ -54,7 +49,7 @@ enum KeyAction {
     #[command(
         after_help = exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES),
         after_long_help = examples(
-            "  br key add alice\n  br key add backup-server --generate /root/br.key",
+            "  br key add alice\n  br key add backup-server --generate /root/br.key\n  br key add web1 --write-only --generate /root/web1.key",
             &exit_codes_and(ExitStatus::REPOSITORY, MORE_CODES)
         )
     )]
@@ -99,6 +94,20 @@ struct AddArgs {
     #[arg(value_name = "LABEL")]
     label: String,
 
+    /// Add a key that makes backups but cannot read the content of files
+    ///
+    /// Such a key can also list backups, compare them and check their structure, and it can neither restore nor prune. `br init --write-only-keys` must have created the
+    /// repository.
+    #[arg(long, conflicts_with = "recipient")]
+    write_only: bool,
+
+    /// Add a key for a recipient of age instead of a password: a public key, `age1…`, that `age-keygen` printed
+    ///
+    /// The file of `age-keygen` with the secret key then opens the repository: give it with --password-file. Such a key restores, checks and
+    /// prunes. br makes no backups with it, because anyone can encrypt something for a recipient.
+    #[arg(long, value_name = "RECIPIENT", conflicts_with = "NewPasswordArgs")]
+    recipient: Option<String>,
+
     #[command(flatten)]
     new: NewPasswordArgs,
 }
@@ -123,23 +132,6 @@ struct RotateArgs {
     yes: bool,
 }
 
-/// Where the new password comes from. On a terminal, br prompts for it if no option says.
-#[derive(Debug, Args)]
-#[group(multiple = false)]
-struct NewPasswordArgs {
-    /// Read the new password from a file; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    new_password_file: Option<PathBuf>,
-
-    /// Take the new password from the output of a command
-    #[arg(long, value_name = "COMMAND")]
-    new_password_command: Option<String>,
-
-    /// Create a random password and write it into this new file
-    #[arg(long, value_name = "FILE")]
-    generate: Option<PathBuf>,
-}
-
 #[derive(Serialize)]
 struct KeySummary {
     keys: Vec<KeyJson>,
@@ -160,6 +152,8 @@ struct KeyJson {
     created: Option<String>,
     memory_kib: u32,
     passes: u32,
+    recipient: Option<String>,
+    write_only: bool,
     current: bool,
     unfinished: bool,
     problem: Option<String>,
@@ -173,6 +167,8 @@ impl From<&Key> for KeyJson {
             created: key.created.map(|created| created.to_string()),
             memory_kib: key.memory_kib,
             passes: key.passes,
+            recipient: key.recipient.clone(),
+            write_only: key.write_only,
             current: key.current,
             unfinished: key.unfinished,
             problem: key.problem.clone(),
@@ -221,7 +217,7 @@ async fn list(context: &CommandContext) -> CommandResult {
 
 /// The cost of one password guess.
 fn guess(key: &Key) -> String {
-    if key.problem.is_some() {
+    if key.problem.is_some() || key.recipient.is_some() {
         return String::new();
     }
     let memory = format::size(u64::from(key.memory_kib) << 10);
@@ -230,12 +226,18 @@ fn guess(key: &Key) -> String {
 }
 
 fn state(key: &Key) -> String {
-    match &key.problem {
-        Some(problem) => format!("unusable: {problem}"),
-        None if key.current => "in use".to_owned(),
-        None if key.unfinished => "interrupted `br key rotate`".to_owned(),
-        None => String::new(),
+    if let Some(problem) = &key.problem {
+        return format!("unusable: {problem}");
     }
+    let recipient = key.recipient.as_ref();
+    let states = [
+        key.current.then(|| "in use".to_owned()),
+        key.write_only.then(|| "write-only".to_owned()),
+        recipient.map(|recipient| format!("for {}", format::text(recipient))),
+        key.unfinished
+            .then(|| "interrupted `br key rotate`".to_owned()),
+    ];
+    states.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn print_json(keys: &[Key], output: &Output) -> CommandResult {
@@ -247,8 +249,16 @@ fn print_json(keys: &[Key], output: &Output) -> CommandResult {
 
 async fn add(args: &AddArgs, context: &CommandContext) -> CommandResult {
     let repository = context.open().await?;
+    if let Some(recipient) = &args.recipient {
+        let new = NewKey::for_recipient(recipient, &*args.label);
+        let added = repository.add_key(&new, &context.engine()).await;
+        return report(&[added.map_err(explain)?], "was added", context);
+    }
     let password = NewPassword::read(&args.new, context)?;
-    let new = password.key(&args.label);
+    let mut new = password.key(&args.label);
+    if args.write_only {
+        new = new.with_write_only();
+    }
     let key = password.kept_if(repository.add_key(&new, &context.engine()).await)?;
     report(&[key], "was added", context)
 }
@@ -377,7 +387,7 @@ fn explain_removal(error: Error) -> CommandError {
     }
 }
 
-fn explain(error: Error) -> CommandError {
+pub(super) fn explain(error: Error) -> CommandError {
     match error.kind() {
         ErrorKind::Invalid => CommandError::from(error)
             .with_hint("correct the argument: `br key list` shows the keys of the repository"),
@@ -386,87 +396,4 @@ fn explain(error: Error) -> CommandError {
         ),
         _ => error.into(),
     }
-}
-
-/// A new password, and the file that was made for it.
-struct NewPassword {
-    password: Password,
-    generated: Option<PathBuf>,
-}
-
-impl NewPassword {
-    fn read(args: &NewPasswordArgs, context: &CommandContext) -> Result<Self, CommandError> {
-        let mut generated = None;
-        let password = if let Some(file) = &args.new_password_file {
-            context.warn_of_file("--new-password-file", file);
-            Password::from_file(file, "--new-password-file")?
-        } else if let Some(command) = &args.new_password_command {
-            Password::from_command(command.as_ref(), "--new-password-command")?
-        } else if let Some(file) = &args.generate {
-            generate(file)?;
-            generated = Some(file.clone());
-            Password::from_file(file, "--generate")?
-        } else if Console::is_terminal() {
-            Password::ask_new()?
-        } else {
-            return Err(CommandError::usage(
-                "there is no new password, and no terminal to prompt for one",
-                "give --new-password-file, --new-password-command or --generate",
-            ));
-        };
-        Ok(Self {
-            password,
-            generated,
-        })
-    }
-
-    fn key(&self, label: &str) -> NewKey {
-        NewKey::new(self.password.as_bytes(), label)
-    }
-
-    /// Passes the result on. After an error that leaves the repository as it was, removes the generated file again.
-    fn kept_if(&self, result: br_core::Result<Key>) -> Result<Key, CommandError> {
-        result.map_err(|error| {
-            // After any other error, the key may exist in the repository.
-            let is_unused = matches!(
-                error.kind(),
-                ErrorKind::Invalid
-                    | ErrorKind::NotEncrypted
-                    | ErrorKind::Password
-                    | ErrorKind::Denied
-                    | ErrorKind::Full
-                    | ErrorKind::UnsupportedFormat
-            );
-            if is_unused && let Some(file) = &self.generated {
-                let _ = std::fs::remove_file(file);
-            }
-            explain(error)
-        })
-    }
-}
-
-/// Writes a random password of 256 bits into a new file that only its owner can read.
-fn generate(file: &Path) -> Result<(), CommandError> {
-    let mut bytes = [0; 32];
-    Runtime::system().random.fill(&mut bytes);
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut options = OpenOptions::new();
-    let written = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)
-        .and_then(|mut file| {
-            file.write_all(format!("{digits}\n").as_bytes())?;
-            file.sync_all()
-        });
-    written.map_err(|error| {
-        let message = format!("cannot write a new password into {}", format::path(file));
-        let hint = if error.kind() == std::io::ErrorKind::AlreadyExists {
-            "name a file with --generate that does not exist yet"
-        } else {
-            "name a file with --generate that br can create"
-        };
-        CommandError::new(ExitStatus::Usage, message, hint).because(&error)
-    })
 }

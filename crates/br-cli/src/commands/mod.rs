@@ -31,6 +31,7 @@ mod ls;
 mod ls_order;
 mod man;
 mod matrixone;
+mod new_password;
 mod paths;
 mod prune;
 mod reference;

@@ -28,6 +28,7 @@ pub async fn dump(
     mut to: impl Write + Send + 'static,
     context: &Context,
 ) -> Result<Entry> {
+    repository.check_reads_content("a dump")?;
     let selector = backup.into();
     let work = move |io: &Io| write(&BackupView::open(io, &selector)?, &path, &mut to);
     repository.run(context, work).await

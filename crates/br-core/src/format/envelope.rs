@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::bytes::Decoder;
 use super::codec::{self, Codec};
 use super::keyring::{KEY_MARK_LEN, ObjectKey};
+use super::reading_key::{PackSeal, SenderKey, check_cipher};
 use super::{Cipher, FORMAT_VERSION, FormatError, FormatVersion, Keyring};
 use crate::model::ObjectId;
 
@@ -14,6 +15,8 @@ pub(crate) const HEADER_LEN: usize = 32;
 pub(crate) const TAG_LEN: usize = 16;
 /// Length of a frame's head.
 pub(crate) const FRAME_HEAD_LEN: usize = 12;
+/// Offset in the header of the number of the master key.
+const KEY_NUMBER: usize = 24;
 /// Length of the header bytes that are authenticated with each piece: all but the header's checksum.
 const AAD_LEN: usize = 28;
 /// A frame decompresses to at most this many times its stored length …
@@ -90,7 +93,7 @@ impl SealedObject {
         header[6] = FORMAT_VERSION.minor;
         header[7] = cipher.byte();
         header[8..24].copy_from_slice(id.as_bytes());
-        header[24..28].copy_from_slice(&keys.mark(number));
+        header[KEY_NUMBER..AAD_LEN].copy_from_slice(&keys.mark(number));
         let sum = header_sum(&header);
         header[28..].copy_from_slice(&sum);
         Self {
@@ -98,6 +101,44 @@ impl SealedObject {
             id,
             key: keys.key(number).object_key(cipher, kind, id),
         }
+    }
+
+    /// The same new pack with the key for its groups, if the repository has reading keys. `random` gives fresh random bytes.
+    pub(crate) fn for_readers(
+        &self,
+        keys: &Keyring,
+        random: impl FnOnce() -> [u8; 32],
+    ) -> Result<Option<(Self, SenderKey)>, FormatError> {
+        let Some(reading) = keys.reading_key(self.header[KEY_NUMBER]) else {
+            return Ok(None);
+        };
+        let (key, sender) = reading.seal(self.id, random())?;
+        let object = Self {
+            header: self.header,
+            id: self.id,
+            key,
+        };
+        Ok(Some((object, sender)))
+    }
+
+    /// The header that a pack under the master key `number` has, with the key for its groups.
+    pub(crate) fn of_pack(
+        keys: &Keyring,
+        number: u8,
+        cipher: Cipher,
+        pack: PackSeal,
+    ) -> Result<Self, FormatError> {
+        let id = ObjectId(pack.id.0);
+        let object = Self::with_key(keys, number, cipher, ObjectKind::Pack, id);
+        let Some(sender) = pack.sender else {
+            return Ok(object);
+        };
+        check_cipher(cipher)?;
+        let reading = keys.reading_key(number).ok_or(FormatError::Malformed(
+            "it is encrypted for readers, and the repository has no reading keys",
+        ))?;
+        let key = reading.open(id, sender)?;
+        Ok(Self { key, ..object })
     }
 
     /// Reads a header.
@@ -127,7 +168,7 @@ impl SealedObject {
             return Err(FormatError::Malformed("its cipher is not the repository's"));
         }
         let mut mark = [0; KEY_MARK_LEN];
-        mark.copy_from_slice(&header[24..28]);
+        mark.copy_from_slice(&header[KEY_NUMBER..AAD_LEN]);
         let master = keys.find(mark)?;
         let mut id = [0; 16];
         id.copy_from_slice(&header[8..24]);
@@ -276,7 +317,7 @@ pub(crate) fn read_object<const N: usize>(
 
 /// Number of the master key that an object was written with, from its first bytes. The object must have been read successfully.
 pub(crate) fn key_number(object: &[u8]) -> u8 {
-    object.get(24).copied().unwrap_or_default()
+    object.get(KEY_NUMBER).copied().unwrap_or_default()
 }
 
 fn header_sum(header: &[u8; HEADER_LEN]) -> [u8; 4] {

@@ -38,6 +38,11 @@ pub enum FormatError {
     /// The object was written with a master key that the key slot in use does not have.
     #[error("the master key was changed after this password was added")]
     OutdatedKey,
+    /// The content of files is encrypted for a reading key, and the key slot in use has only its public half.
+    #[error(
+        "the key that opened the repository only writes: it cannot decrypt the content of files"
+    )]
+    WriteOnly,
 }
 
 impl FormatError {

@@ -14,8 +14,8 @@ use super::envelope::FRAME_HEAD_LEN;
 use super::manifest::BackupV1;
 use super::{
     Child, Cipher, Codec, Config, Group, JournalRecord, KdfCost, KeySlot, Keyring, LeafBuilder,
-    LogEntry, LogRecord, ObjectKind, PackContent, PackEntry, PackTable, SealedObject, Segment,
-    SegmentBuilder, StoreConfig, limits,
+    LogEntry, LogRecord, MasterKey, ObjectKind, PackContent, PackEntry, PackTable, ReadingKey,
+    SealedObject, Segment, SegmentBuilder, SenderKey, SlotLock, StoreConfig, limits,
 };
 use crate::model::{
     Backup, BackupId, BackupKind, Changes, ChunkId, ChunkRef, Configuration, ConfigurationFile,
@@ -248,7 +248,7 @@ const TOTALS: Totals = Totals {
     bytes: 80,
 };
 
-fn sample_documents() -> [(&'static str, Vec<u8>); 2] {
+fn sample_documents() -> Vec<(&'static str, Vec<u8>)> {
     let id = RepositoryId(uuid::Uuid::from_u128(7));
     let store = StoreConfig::default();
     let config = Config::new(id, Timestamp::UNIX_EPOCH, Cipher::Aes256Gcm, store).to_bytes();
@@ -258,9 +258,17 @@ fn sample_documents() -> [(&'static str, Vec<u8>); 2] {
     };
     let secrets = ([1; 16], [2; 12]);
     let made = ("first", Timestamp::UNIX_EPOCH, false);
-    let slot = KeySlot::wrap(&Keyring::public(), &config, b"p", made, secrets, cost)
-        .expect("the cost of the sample is sound");
-    [("config", config), ("keyslot", slot.to_bytes())]
+    let reading = vec![ReadingKey::of_secret([3; 32])];
+    let reading = Keyring::new(vec![MasterKey::public()], reading).expect("one of each is sound");
+    let lock = SlotLock::Password(b"p", cost);
+    let slots = [Keyring::public(), reading.write_only(), reading].map(|keys| {
+        let slot = KeySlot::wrap(&keys, &config, lock, made, secrets);
+        slot.expect("the samples are sound").to_bytes()
+    });
+    let slots = slots.into_iter().map(|slot| ("keyslot", slot));
+    std::iter::once(("config", config.clone()))
+        .chain(slots)
+        .collect()
 }
 
 fn sample_leaf() -> Vec<u8> {
@@ -387,6 +395,7 @@ fn sample_packs() -> Vec<(&'static str, Vec<u8>)> {
     };
     let table = PackTable {
         content: PackContent::Data,
+        sender: Some(SenderKey([8; 32])),
         groups: vec![
             group(Codec::Raw, Vec::new(), &[70, 10]),
             group(Codec::ZstdDelta, vec![ids[0]], &[90]),

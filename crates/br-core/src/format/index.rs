@@ -2,7 +2,7 @@
 
 use super::bytes::{Decoder, put_varint};
 use super::pack::PackTable;
-use super::{FormatError, limits};
+use super::{FormatError, PackSeal, limits};
 use crate::model::{ChunkId, PackId};
 
 /// A pack's description in a segment.
@@ -12,6 +12,16 @@ pub(crate) struct PackEntry {
     /// Length of the whole object in bytes.
     pub(crate) len: u64,
     pub(crate) table: PackTable,
+}
+
+impl PackEntry {
+    /// What is needed to open its groups.
+    pub(crate) const fn seal(&self) -> PackSeal {
+        PackSeal {
+            id: self.id,
+            sender: self.table.sender,
+        }
+    }
 }
 
 /// Slots whose chunks were copied to another pack.
@@ -214,6 +224,7 @@ mod tests {
             len: 1000,
             table: PackTable {
                 content: PackContent::Data,
+                sender: None,
                 groups,
             },
         };

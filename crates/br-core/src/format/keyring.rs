@@ -1,7 +1,7 @@
 //! Keys, and sealing with them (sections 2 and 3).
 //!
 //! A [`Keyring`] holds the master keys of a repository. Invariant: key 0 alone gives chunk ids and the Gear table, so deduplication
-//! continues when the master key changes.
+//! continues when the master key changes. A repository with reading keys has one for each master key, or none.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -11,7 +11,7 @@ use blake3::Hasher;
 use zeroize::Zeroizing;
 
 use super::envelope::{ObjectKind, TAG_LEN};
-use super::{Cipher, FormatError};
+use super::{Cipher, FormatError, ReadingKey};
 use crate::model::{ChunkId, ObjectId};
 
 /// Maximum master keys of a repository.
@@ -24,9 +24,13 @@ pub(super) const KEY_MARK_LEN: usize = 4;
 #[derive(Clone)]
 pub(crate) struct Keyring {
     keys: Arc<[MasterKey]>,
+    /// The reading key of each master key; empty in a repository without them.
+    reading: Arc<[ReadingKey]>,
     current: Arc<AtomicU8>,
     /// The newest log entry has at least this key number.
     floor: u8,
+    /// A person who knows only the recipient may have made the key slot.
+    of_recipient: bool,
 }
 
 impl std::fmt::Debug for Keyring {
@@ -38,28 +42,70 @@ impl std::fmt::Debug for Keyring {
 }
 
 impl Keyring {
-    /// A ring of 1 to [`MAX_MASTER_KEYS`] keys, key 0 first. Key 0 is current, until an object is read that says otherwise.
-    pub(crate) fn new(keys: Vec<MasterKey>) -> Result<Self, FormatError> {
+    /// A ring of 1 to [`MAX_MASTER_KEYS`] keys, key 0 first, and the reading key of each or none at all. Key 0 is current, until an object is
+    /// read that says otherwise.
+    pub(crate) fn new(keys: Vec<MasterKey>, reading: Vec<ReadingKey>) -> Result<Self, FormatError> {
         if keys.is_empty() || keys.len() > MAX_MASTER_KEYS {
             return Err(FormatError::Limit {
                 what: "master keys",
                 limit: MAX_MASTER_KEYS as u64,
             });
         }
+        if !reading.is_empty() && reading.len() != keys.len() {
+            return Err(FormatError::Malformed("a master key has no reading key"));
+        }
         Ok(Self {
             keys: keys.into(),
+            reading: reading.into(),
             current: Arc::default(),
             floor: 0,
+            of_recipient: false,
         })
     }
 
-    /// The ring of a repository whose master key was never changed.
+    /// The ring of a repository without reading keys whose master key was never changed.
     pub(crate) fn single(key: MasterKey) -> Self {
         Self {
             keys: Arc::new([key]),
+            reading: Arc::default(),
             current: Arc::default(),
             floor: 0,
+            of_recipient: false,
         }
+    }
+
+    /// Marks the ring as that of a recipient.
+    pub(super) fn with_recipient(mut self) -> Self {
+        self.of_recipient = true;
+        self
+    }
+
+    /// Whether anyone who knows the recipient may have made the key slot, with master keys of their own.
+    pub(crate) const fn is_of_recipient(&self) -> bool {
+        self.of_recipient
+    }
+
+    /// The same ring, without the secret halves of the reading keys.
+    pub(crate) fn write_only(&self) -> Self {
+        let reading = self.reading.iter().map(ReadingKey::public_only);
+        Self {
+            reading: reading.collect(),
+            ..self.clone()
+        }
+    }
+
+    /// Whether the content of files cannot be read with this ring.
+    pub(crate) fn is_write_only(&self) -> bool {
+        self.reading.iter().any(|key| key.secret().is_none())
+    }
+
+    /// The reading keys, one for each master key, or none.
+    pub(crate) fn reading_keys(&self) -> &[ReadingKey] {
+        &self.reading
+    }
+
+    pub(super) fn reading_key(&self, number: u8) -> Option<&ReadingKey> {
+        self.reading.get(usize::from(number))
     }
 
     /// Sets the smallest key number that the newest log entry can have.
@@ -78,11 +124,19 @@ impl Keyring {
         Self::single(MasterKey::public())
     }
 
-    /// The keys in use, and `new` after them as the current one.
-    pub(crate) fn changed_to(&self, new: MasterKey) -> Result<Self, FormatError> {
-        let mut keys = self.in_use()?.keys.to_vec();
+    /// The keys in use, and `new` after them as the current one. The reading key is used only if the ring has reading keys.
+    pub(crate) fn changed_to(
+        &self,
+        new: MasterKey,
+        new_reading: ReadingKey,
+    ) -> Result<Self, FormatError> {
+        let used = self.in_use()?;
+        let (mut keys, mut reading) = (used.keys.to_vec(), used.reading.to_vec());
         keys.push(new);
-        let ring = Self::new(keys)?;
+        if !reading.is_empty() {
+            reading.push(new_reading);
+        }
+        let ring = Self::new(keys, reading)?;
         ring.advance_to(self.current() + 1);
         Ok(ring)
     }
@@ -90,7 +144,8 @@ impl Keyring {
     /// The keys in use, without one that an unfinished change added.
     pub(crate) fn in_use(&self) -> Result<Self, FormatError> {
         let used = usize::from(self.current()) + 1;
-        let ring = Self::new(self.keys[..used].to_vec())?;
+        let reading = self.reading.iter().take(used).cloned().collect();
+        let ring = Self::new(self.keys[..used].to_vec(), reading)?;
         ring.advance_to(self.current());
         Ok(ring)
     }

@@ -1,7 +1,7 @@
-//! Key slots: the master keys wrapped by a password (section 2).
+//! Key slots: the master keys wrapped by a password, or for a recipient (section 2).
 //!
-//! [`KeySlot`] is a slot as stored. Invariant: the label and the cost of a slot of version 2 are authenticated, so a slot that opens has
-//! the label it was made with.
+//! [`KeySlot`] is a slot as stored. Invariant: all fields of a slot are authenticated from version 2 on, so a slot that opens has the label and
+//! the rights it was made with.
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::aead::{Aad, Nonce};
@@ -13,19 +13,25 @@ use zeroize::Zeroizing;
 
 use super::config::{with_checksum, without_checksum};
 use super::keyring::{MAX_MASTER_KEYS, aes_key};
-use super::{FormatError, Keyring, MasterKey};
+use super::reading_key::READING_KEY_LEN;
+use super::{FormatError, Keyring, MasterKey, ReadingKey, recipient};
 use crate::model::{KeyId, hex, unhex};
 
 /// Version 1: one master key, and the password in any Unicode form.
 const V1: u32 = 1;
 /// Version 2: several master keys, all fields authenticated, and the password in Normalization Form C.
 const V2: u32 = 2;
+/// Version 3: also reading keys, or a recipient in place of the password.
+const V3: u32 = 3;
 const AAD: &[u8] = b"br key slot v";
 /// Begins what the name of a slot is derived from.
 const NAME: &[u8] = b"key slot name";
 const DIGEST_LEN: usize = 32;
 const KEY_LEN: usize = 32;
 const TAG_LEN: usize = 16;
+/// Longest secret of a slot, with room for the digest or the tag after it: the secret must not move in memory.
+const MAX_SECRET_LEN: usize =
+    MAX_MASTER_KEYS * (KEY_LEN + READING_KEY_LEN) + 2 * DIGEST_LEN + TAG_LEN;
 /// Maximum length of a label.
 pub(crate) const MAX_LABEL_LEN: usize = 256;
 
@@ -64,6 +70,8 @@ const MAX_MEMORY_KIB: u32 = 1 << 20;
 const MAX_PASSES: u32 = 16;
 const MAX_LANES: u32 = 8;
 
+const WRONG_FIELD: FormatError = FormatError::Malformed("a field of the key slot is wrong");
+
 /// A key slot as stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct KeySlot {
@@ -73,9 +81,39 @@ pub(crate) struct KeySlot {
     /// The master key is being changed, so the last key of the slot may not be in use.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) unfinished: bool,
-    pub(crate) kdf: Kdf,
+    /// Which halves of the reading keys the slot has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reading: Option<ReadingHalf>,
+    /// Number of master keys, from version 3 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    keys: Option<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kdf: Option<Kdf>,
+    /// Who opens the slot instead of a password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) recipient: Option<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     nonce: String,
     wrapped: String,
+}
+
+/// A half of each reading key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ReadingHalf {
+    /// Decrypts the content of files, and encrypts it.
+    Secret,
+    /// Only encrypts it.
+    Public,
+}
+
+/// What opens a new slot.
+#[derive(Clone, Copy)]
+pub(crate) enum SlotLock<'a> {
+    /// A password, and the cost of a guess.
+    Password(&'a [u8], KdfCost),
+    /// A recipient of the age format.
+    Recipient(&'a str),
 }
 
 /// The key derivation of a slot.
@@ -93,71 +131,133 @@ impl KeySlot {
     pub(crate) fn wrap(
         keys: &Keyring,
         config: &[u8],
-        password: &[u8],
+        lock: SlotLock<'_>,
         (label, created, unfinished): (&str, Timestamp, bool),
         (salt, nonce): ([u8; 16], [u8; 12]),
-        cost: KdfCost,
     ) -> Result<Self, FormatError> {
-        let kdf = Kdf {
-            name: "argon2id".to_owned(),
-            memory_kib: cost.memory_kib,
-            passes: cost.passes,
-            lanes: 1,
-            salt: hex(&salt),
+        let reading = match keys.reading_keys() {
+            [] => None,
+            _ if keys.is_write_only() => Some(ReadingHalf::Public),
+            _ => Some(ReadingHalf::Secret),
         };
+        let (kdf, recipient) = match lock {
+            SlotLock::Password(_, cost) => (Some(Kdf::new(cost, salt)), None),
+            SlotLock::Recipient(recipient) => (None, Some(recipient.to_owned())),
+        };
+        let is_new = reading.is_some() || recipient.is_some();
         let mut slot = Self {
-            version: V2,
+            version: if is_new { V3 } else { V2 },
             label: label.to_owned(),
             created,
             unfinished,
+            reading,
+            keys: is_new.then_some(keys.keys().len() as u8),
+            nonce: kdf.as_ref().map(|_| hex(&nonce)).unwrap_or_default(),
             kdf,
-            nonce: hex(&nonce),
+            recipient,
             wrapped: String::new(),
         };
-        let mut secret = Zeroizing::new(Vec::new());
-        for key in keys.keys() {
-            secret.extend_from_slice(key.as_bytes());
+        let mut secret = secret_of(keys, config);
+        match lock {
+            SlotLock::Password(password, _) => slot.seal(&mut secret, password, nonce)?,
+            SlotLock::Recipient(recipient) => {
+                secret.extend_from_slice(blake3::hash(&slot.associated_data()).as_bytes());
+                slot.wrapped = hex(&recipient::seal(recipient, &secret)?);
+            }
         }
-        secret.extend_from_slice(blake3::hash(config).as_bytes());
-        // The encrypted copy replaces the secret in place; the tag must not move it to another place in memory.
-        secret.reserve_exact(TAG_LEN);
-        aes_key(&*slot.kdf.derive(&composed(password))?)
-            .seal_in_place_append_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(slot.associated_data()),
-                &mut *secret,
-            )
-            .expect("a few hundred bytes are within AES-GCM's limit");
-        slot.wrapped = hex(&secret);
         Ok(slot)
     }
 
-    /// Unwraps the master keys and checks that `config`, the bytes of `br.json`, are those they were wrapped with.
+    /// Encrypts the secret with a password.
+    fn seal(
+        &mut self,
+        secret: &mut Zeroizing<Vec<u8>>,
+        password: &[u8],
+        nonce: [u8; 12],
+    ) -> Result<(), FormatError> {
+        let kdf = self.kdf.as_ref().ok_or(WRONG_FIELD)?;
+        aes_key(&*kdf.derive(&composed(password))?)
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(self.associated_data()),
+                &mut **secret,
+            )
+            .expect("a few hundred bytes are within AES-GCM's limit");
+        self.wrapped = hex(secret);
+        Ok(())
+    }
+
+    /// Unwraps the master keys and checks that `config`, the bytes of `br.json`, are those they were wrapped with. The password may be the
+    /// secret key of a recipient.
     pub(crate) fn unwrap_keys(
         &self,
         config: &[u8],
         password: &[u8],
     ) -> Result<Keyring, FormatError> {
-        let malformed = || FormatError::Malformed("a field of the key slot is wrong");
-        let nonce: [u8; 12] = unhex(&self.nonce).ok_or_else(malformed)?;
-        let wrapped = hex_bytes(&self.wrapped).ok_or_else(malformed)?;
-        if self.key_count() <= usize::from(self.unfinished) || self.key_count() > MAX_MASTER_KEYS {
-            return Err(malformed());
+        let count = self.key_count();
+        if count <= usize::from(self.unfinished) || count > MAX_MASTER_KEYS {
+            return Err(WRONG_FIELD);
         }
+        let secret = if self.recipient.is_some() {
+            self.open_as_recipient(password)?
+        } else {
+            self.open_with_password(password)?
+        };
+        let keys = read_secret(&secret, config, self.reading)?;
+        if keys.keys().len() != count {
+            return Err(FormatError::Length);
+        }
+        let keys = keys.with_floor(count - 1 - usize::from(self.unfinished));
+        Ok(match &self.recipient {
+            Some(_) => keys.with_recipient(),
+            None => keys,
+        })
+    }
+
+    fn open_with_password(&self, password: &[u8]) -> Result<Zeroizing<Vec<u8>>, FormatError> {
+        // Nobody types the secret key of a recipient as a password: save the time of the derivation.
+        if recipient::is_identity(password) {
+            return Err(FormatError::Password);
+        }
+        let kdf = self.kdf.as_ref().ok_or(WRONG_FIELD)?;
+        let nonce: [u8; 12] = unhex(&self.nonce).ok_or(WRONG_FIELD)?;
+        let wrapped = hex_bytes(&self.wrapped).ok_or(WRONG_FIELD)?;
         for form in self.forms(password) {
             let mut opened = Zeroizing::new(wrapped.clone());
-            let secret = aes_key(&*self.kdf.derive(&form)?).open_in_place(
+            let secret = aes_key(&*kdf.derive(&form)?).open_in_place(
                 Nonce::assume_unique_for_key(nonce),
                 Aad::from(self.associated_data()),
                 &mut opened[..],
             );
             if let Ok(secret) = secret {
-                let keys = read_secret(secret, config)?;
-                let unused = usize::from(self.unfinished);
-                return Ok(keys.with_floor(self.key_count() - 1 - unused));
+                let len = secret.len();
+                opened.truncate(len);
+                return Ok(opened);
             }
         }
         Err(FormatError::Password)
+    }
+
+    /// Opens the slot of a recipient. The last bytes of the secret are the digest of the other fields.
+    fn open_as_recipient(&self, identity: &[u8]) -> Result<Zeroizing<Vec<u8>>, FormatError> {
+        if !recipient::is_identity(identity) {
+            return Err(FormatError::Password);
+        }
+        let is_of_another = |own| Some(own) != self.recipient;
+        if recipient::recipient_of(identity).is_some_and(is_of_another) {
+            return Err(FormatError::Password);
+        }
+        let wrapped = hex_bytes(&self.wrapped).ok_or(WRONG_FIELD)?;
+        let mut secret = recipient::open(identity, &wrapped)?;
+        let (_, digest) = secret
+            .split_last_chunk::<DIGEST_LEN>()
+            .ok_or(FormatError::Length)?;
+        if digest != blake3::hash(&self.associated_data()).as_bytes() {
+            return Err(FormatError::Checksum);
+        }
+        let len = secret.len() - DIGEST_LEN;
+        secret.truncate(len);
+        Ok(secret)
     }
 
     /// The name of its object. A copy of the slot under another name is found by it.
@@ -174,6 +274,9 @@ impl KeySlot {
 
     /// Number of master keys in the slot.
     pub(crate) fn key_count(&self) -> usize {
+        if let Some(keys) = self.keys {
+            return keys.into();
+        }
         (self.wrapped.len() / 2).saturating_sub(DIGEST_LEN + TAG_LEN) / KEY_LEN
     }
 
@@ -213,16 +316,32 @@ impl KeySlot {
         let value: Value =
             serde_json::from_slice(bytes).map_err(|_| FormatError::Kind("a key slot"))?;
         let version = value.get("version").and_then(Value::as_u64);
-        if ![Some(V1.into()), Some(V2.into())].contains(&version) {
+        if ![V1, V2, V3]
+            .map(|known| Some(known.into()))
+            .contains(&version)
+        {
             return Err(FormatError::Unknown("version of key slot"));
         }
         let slot: Self = serde_json::from_value(without_checksum(value)?)
             .map_err(|_| FormatError::Malformed("a field is missing or wrong"))?;
+        slot.check_fields()?;
         if slot.label.len() > MAX_LABEL_LEN {
             let (what, limit) = ("bytes in a label", MAX_LABEL_LEN as u64);
             return Err(FormatError::Limit { what, limit });
         }
         Ok(slot)
+    }
+
+    /// Checks that the slot has the fields of its version.
+    fn check_fields(&self) -> Result<(), FormatError> {
+        let is_new = self.version == V3;
+        let has_one_lock = self.kdf.is_some() != self.recipient.is_some();
+        let has_new = self.recipient.is_some() || self.reading.is_some();
+        if has_one_lock && has_new == is_new && self.keys.is_some() == is_new {
+            Ok(())
+        } else {
+            Err(WRONG_FIELD)
+        }
     }
 }
 
@@ -234,8 +353,27 @@ fn composed(password: &[u8]) -> Zeroizing<Vec<u8>> {
     })
 }
 
+/// What a slot wraps.
+fn secret_of(keys: &Keyring, config: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut secret = Zeroizing::new(Vec::with_capacity(MAX_SECRET_LEN));
+    for (number, key) in keys.keys().iter().enumerate() {
+        secret.extend_from_slice(key.as_bytes());
+        if let Some(reading) = keys.reading_keys().get(number) {
+            // A ring that lacks a secret half gives a slot with public halves only.
+            let secret_half = reading.secret().filter(|_| !keys.is_write_only());
+            secret.extend_from_slice(secret_half.unwrap_or_else(|| reading.public()));
+        }
+    }
+    secret.extend_from_slice(blake3::hash(config).as_bytes());
+    secret
+}
+
 /// The master keys of an opened slot.
-fn read_secret(secret: &[u8], config: &[u8]) -> Result<Keyring, FormatError> {
+fn read_secret(
+    secret: &[u8],
+    config: &[u8],
+    reading: Option<ReadingHalf>,
+) -> Result<Keyring, FormatError> {
     let (keys, digest) = secret
         .split_last_chunk::<DIGEST_LEN>()
         .ok_or(FormatError::Length)?;
@@ -244,11 +382,24 @@ fn read_secret(secret: &[u8], config: &[u8]) -> Result<Keyring, FormatError> {
             "br.json was replaced since the key was made",
         ));
     }
-    let (keys, rest) = keys.as_chunks::<KEY_LEN>();
+    let (parts, rest) = keys.as_chunks::<KEY_LEN>();
     if !rest.is_empty() {
         return Err(FormatError::Length);
     }
-    Keyring::new(keys.iter().map(|key| MasterKey::new(*key)).collect())
+    let Some(half) = reading else {
+        let keys = parts.iter().map(|key| MasterKey::new(*key));
+        return Keyring::new(keys.collect(), Vec::new());
+    };
+    let (pairs, rest) = parts.as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(FormatError::Length);
+    }
+    let reading = pairs.iter().map(|[_, key]| match half {
+        ReadingHalf::Secret => ReadingKey::of_secret(*key),
+        ReadingHalf::Public => ReadingKey::of_public(*key),
+    });
+    let keys = pairs.iter().map(|[key, _]| MasterKey::new(*key));
+    Keyring::new(keys.collect(), reading.collect())
 }
 
 /// Reads lower-case hexadecimal digits of any number.
@@ -260,6 +411,16 @@ fn hex_bytes(text: &str) -> Option<Vec<u8>> {
 }
 
 impl Kdf {
+    fn new(cost: KdfCost, salt: [u8; 16]) -> Self {
+        Self {
+            name: "argon2id".to_owned(),
+            memory_kib: cost.memory_kib,
+            passes: cost.passes,
+            lanes: 1,
+            salt: hex(&salt),
+        }
+    }
+
     fn derive(&self, password: &[u8]) -> Result<Zeroizing<[u8; 32]>, FormatError> {
         if self.name != "argon2id" {
             return Err(FormatError::Unknown("key derivation"));
@@ -292,20 +453,23 @@ mod tests {
     use super::*;
 
     fn ring(keys: u8) -> Keyring {
-        Keyring::new((0..keys).map(|byte| MasterKey::new([byte; 32])).collect()).unwrap()
+        let keys = (0..keys).map(|byte| MasterKey::new([byte; 32]));
+        Keyring::new(keys.collect(), Vec::new()).unwrap()
+    }
+
+    /// A ring with reading keys.
+    fn reading_ring(keys: u8) -> Keyring {
+        let reading = (0..keys).map(|byte| ReadingKey::of_secret([100 + byte; 32]));
+        Keyring::new(ring(keys).keys().to_vec(), reading.collect()).unwrap()
+    }
+
+    fn wrap(keys: &Keyring, lock: SlotLock<'_>) -> KeySlot {
+        let (made, random) = (("first", Timestamp::UNIX_EPOCH, false), ([1; 16], [2; 12]));
+        KeySlot::wrap(keys, b"config", lock, made, random).unwrap()
     }
 
     fn slot(keys: &Keyring, password: &str) -> KeySlot {
-        let (made, random) = (("first", Timestamp::UNIX_EPOCH, false), ([1; 16], [2; 12]));
-        let slot = KeySlot::wrap(
-            keys,
-            b"config",
-            password.as_bytes(),
-            made,
-            random,
-            KdfCost::WEAK,
-        );
-        slot.unwrap()
+        wrap(keys, SlotLock::Password(password.as_bytes(), KdfCost::WEAK))
     }
 
     fn open(slot: &KeySlot, config: &str, password: &str) -> Result<Vec<[u8; 32]>, FormatError> {
@@ -350,7 +514,7 @@ mod tests {
             let mut old = slot(&ring(1), "replaced below");
             old.version = V1;
             let mut secret = [[0; 32], *blake3::hash(b"config").as_bytes()].concat();
-            let key = old.kdf.derive(stored.as_bytes()).unwrap();
+            let key = old.kdf.as_ref().unwrap().derive(stored.as_bytes()).unwrap();
             let nonce = Nonce::assume_unique_for_key(unhex(&old.nonce).unwrap());
             let aad = Aad::from(b"br key slot v1");
             aes_key(&key)
@@ -371,7 +535,7 @@ mod tests {
         let mut label = sound.clone();
         label.label = "second".to_owned();
         let mut cost = sound.clone();
-        cost.kdf.passes = 2;
+        cost.kdf.as_mut().unwrap().passes = 2;
         let mut created = sound;
         created.created = Timestamp::from_second(1).unwrap();
         for altered in [label, cost, created] {
@@ -380,6 +544,84 @@ mod tests {
                 open(&altered, "config", "secret").unwrap_err(),
                 FormatError::Password
             );
+        }
+    }
+
+    #[test]
+    fn a_slot_has_the_reading_keys_of_its_ring() {
+        for count in [1, 2, 16] {
+            let ring = reading_ring(count);
+            for (ring, is_write_only) in [(ring.clone(), false), (ring.write_only(), true)] {
+                let stored = KeySlot::from_bytes(&slot(&ring, "secret").to_bytes()).unwrap();
+                assert_eq!((stored.version, stored.key_count()), (V3, count.into()));
+                let opened = stored.unwrap_keys(b"config", b"secret").unwrap();
+                assert_eq!(opened.is_write_only(), is_write_only);
+                assert_eq!(opened.reading_keys().len(), usize::from(count));
+                for (one, other) in opened.reading_keys().iter().zip(ring.reading_keys()) {
+                    assert_eq!(one.public(), other.public());
+                    assert_eq!(one.secret(), other.secret());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_write_only_slot_called_a_reading_one_does_not_open() {
+        let mut slot = slot(&reading_ring(1).write_only(), "secret");
+        slot.reading = Some(ReadingHalf::Secret);
+        let slot = KeySlot::from_bytes(&slot.to_bytes()).unwrap();
+        let opened = open(&slot, "config", "secret");
+        assert_eq!(opened.unwrap_err(), FormatError::Password);
+    }
+
+    #[cfg(feature = "age")]
+    #[test]
+    fn only_the_identity_of_its_recipient_opens_a_slot() {
+        let ((identity, recipient), (other, _)) = (recipient::sample(), recipient::sample());
+        for ring in [ring(1), ring(16), reading_ring(16)] {
+            let slot = wrap(&ring, SlotLock::Recipient(&recipient));
+            let slot = KeySlot::from_bytes(&slot.to_bytes()).unwrap();
+            let opened = slot.unwrap_keys(b"config", identity.as_bytes()).unwrap();
+            assert!(opened.is_of_recipient());
+            assert_eq!(opened.is_write_only(), ring.is_write_only());
+            assert_eq!(opened.keys().len(), ring.keys().len());
+            for wrong in [&*other, "secret"] {
+                let error = open(&slot, "config", wrong).unwrap_err();
+                assert_eq!(error, FormatError::Password);
+            }
+            assert!(open(&slot, "other", &identity).is_err());
+            let mut altered = slot.clone();
+            altered.label = "second".to_owned();
+            assert_eq!(
+                open(&altered, "config", &identity).unwrap_err(),
+                FormatError::Checksum
+            );
+        }
+    }
+
+    #[test]
+    fn a_slot_with_the_fields_of_another_version_is_refused() {
+        let recipient = "age1".to_owned();
+        let password = slot(&ring(1), "secret");
+        let both = KeySlot {
+            recipient: Some(recipient),
+            ..password.clone()
+        };
+        let neither = KeySlot {
+            kdf: None,
+            ..password.clone()
+        };
+        let reading = KeySlot {
+            reading: Some(ReadingHalf::Public),
+            ..password
+        };
+        let counted = KeySlot {
+            keys: None,
+            ..slot(&reading_ring(1), "secret")
+        };
+        for wrong in [both, neither, reading, counted] {
+            let read = KeySlot::from_bytes(&wrong.to_bytes());
+            assert!(matches!(read, Err(FormatError::Malformed(_))));
         }
     }
 
@@ -397,12 +639,8 @@ mod tests {
     fn key_slot_with_excessive_cost_is_refused() {
         for (memory_kib, passes, lanes) in [(u32::MAX, 1, 1), (64, u32::MAX, 1), (64, 1, 1 << 20)] {
             let mut slot = slot(&ring(1), "secret");
-            slot.kdf = Kdf {
-                memory_kib,
-                passes,
-                lanes,
-                ..slot.kdf
-            };
+            let kdf = slot.kdf.as_mut().unwrap();
+            (kdf.memory_kib, kdf.passes, kdf.lanes) = (memory_kib, passes, lanes);
             assert!(matches!(
                 open(&slot, "config", ""),
                 Err(FormatError::Limit { .. })

@@ -23,6 +23,8 @@ mod log;
 mod manifest;
 mod node;
 mod pack;
+mod reading_key;
+mod recipient;
 
 pub(crate) use codec::{Codec, Compressor, compress_delta, decompress, decompress_delta};
 pub use config::{ChunkerConfig, Cipher, Config, StoreConfig};
@@ -35,13 +37,15 @@ pub use error::FormatError;
 pub(crate) use index::{Move, PackEntry, Segment, SegmentBuilder};
 pub(crate) use journal::JournalRecord;
 pub(crate) use keyring::{ChunkIdKey, Keyring, MasterKey};
-pub(crate) use keyslot::{KdfCost, KeySlot, MAX_LABEL_LEN};
+pub(crate) use keyslot::{KdfCost, KeySlot, MAX_LABEL_LEN, ReadingHalf, SlotLock};
 pub(crate) use leaf::{Leaf, LeafBuilder, decode_leaf};
 pub(crate) use list::{MAX_CHUNKS_IN_ENTRY, decode_list, encode_list, split_lists};
 pub(crate) use log::{DamagedPack, LogEntry, LogRecord, Predecessor, ProvenBackups};
 pub(crate) use manifest::{backup_from_json, backup_to_json, decode_references, encode_references};
 pub(crate) use node::{Child, decode_node, encode_node};
 pub(crate) use pack::{Group, PackContent, PackTable, TRAILER_LEN};
+pub(crate) use reading_key::{PackSeal, ReadingKey, SenderKey};
+pub(crate) use recipient::{is_identity, is_recipient};
 
 /// The version of the repository format that this library writes.
 pub const FORMAT_VERSION: FormatVersion = FormatVersion { major: 1, minor: 0 };

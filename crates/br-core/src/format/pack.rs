@@ -5,7 +5,7 @@ use roaring::RoaringBitmap;
 use super::bytes::{Decoder, put_varint};
 use super::codec::Codec;
 use super::envelope::{HEADER_LEN, SealedObject, TAG_LEN};
-use super::{FormatError, limits};
+use super::{FormatError, SenderKey, limits};
 use crate::model::ChunkId;
 
 /// Length of a pack's trailer.
@@ -13,6 +13,10 @@ pub(crate) const TRAILER_LEN: usize = 16;
 const TRAILER_MAGIC: &[u8; 8] = b"brpack1\n";
 /// The footer's number among the sealed pieces of the pack.
 const FOOTER_NUMBER: u32 = u32::MAX;
+/// The first byte of a pack table.
+const DATA: u8 = 0;
+const TREE: u8 = 1;
+const DATA_FOR_READERS: u8 = 2;
 
 /// The content of a pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +45,8 @@ pub(crate) struct Group {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PackTable {
     pub(crate) content: PackContent,
+    /// Present if the groups are encrypted for a reading key, which only data can be.
+    pub(crate) sender: Option<SenderKey>,
     pub(crate) groups: Vec<Group>,
 }
 
@@ -76,10 +82,14 @@ impl PackTable {
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        out.push(match self.content {
-            PackContent::Data => 0,
-            PackContent::Tree => 1,
-        });
+        match (self.content, self.sender) {
+            (PackContent::Data, None) => out.push(DATA),
+            (PackContent::Tree, _) => out.push(TREE),
+            (PackContent::Data, Some(sender)) => {
+                out.push(DATA_FOR_READERS);
+                out.extend_from_slice(&sender.0);
+            }
+        }
         put_varint(out, self.groups.len() as u64);
         for group in &self.groups {
             out.push(group.codec.byte());
@@ -101,9 +111,10 @@ impl PackTable {
     }
 
     pub(super) fn decode(read: &mut Decoder<'_>) -> Result<Self, FormatError> {
-        let content = match read.u8()? {
-            0 => PackContent::Data,
-            1 => PackContent::Tree,
+        let (content, sender) = match read.u8()? {
+            DATA => (PackContent::Data, None),
+            TREE => (PackContent::Tree, None),
+            DATA_FOR_READERS => (PackContent::Data, Some(SenderKey(read.array()?))),
             _ => return Err(FormatError::Unknown("content of a pack")),
         };
         let count = read.count(limits::PACK_GROUPS, "groups")?;
@@ -129,7 +140,11 @@ impl PackTable {
                 return Err(FormatError::Limit { what, limit });
             }
         }
-        Ok(Self { content, groups })
+        Ok(Self {
+            content,
+            sender,
+            groups,
+        })
     }
 
     /// Appends footer and trailer to a pack.

@@ -9,8 +9,8 @@ use super::state::DamagedGroups;
 use super::{Io, Layout, LogPosition, State, StoredPack};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{
-    Codec, Group, HEADER_LEN, Move, ObjectKind, PackEntry, PackTable, Segment, SegmentBuilder,
-    TRAILER_LEN, limits,
+    Codec, Group, HEADER_LEN, Move, ObjectKind, PackEntry, PackSeal, PackTable, Segment,
+    SegmentBuilder, TRAILER_LEN, limits,
 };
 use crate::model::{ChunkId, PackId, SegmentId};
 use crate::warning::Warning;
@@ -400,7 +400,9 @@ pub(crate) fn read_footer(io: &Io, id: PackId) -> Result<StoredPack> {
         end = io.block(io.storage().get_range(&key, len - wanted..len))?;
     }
     let end = &end[end.len() - wanted as usize..];
-    let footer = io.open_in_pack(id, |object| PackTable::read_footer(object, end, len));
+    let footer = io.open_in_pack(PackSeal::of_footer(id), |object| {
+        PackTable::read_footer(object, end, len)
+    });
     let (table, ids) = footer.map_err(named)?;
     Ok(StoredPack {
         entry: PackEntry { id, len, table },

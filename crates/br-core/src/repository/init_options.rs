@@ -4,6 +4,7 @@ use std::fmt;
 
 use br_storage::StorageOptions;
 
+use super::keys::check_new_password;
 use crate::error::{Error, Result};
 
 /// The options of a new repository.
@@ -14,6 +15,8 @@ pub struct InitOptions {
     pub password: Option<Vec<u8>>,
     /// Options of the store.
     pub storage: StorageOptions,
+    /// Allow keys that only write. Needs a password.
+    pub write_only_keys: bool,
     /// Use a fast key derivation, which makes password guesses cheap: for tests only.
     pub weak_key_derivation: bool,
 }
@@ -47,8 +50,20 @@ impl InitOptions {
             Some(password) if password.is_empty() => Err(Error::invalid(
                 "the password of a new repository must not be empty",
             )),
-            _ => Ok(()),
+            Some(password) => check_new_password(password),
+            None if self.write_only_keys => Err(Error::invalid(
+                "a repository with write-only keys needs a password",
+            )),
+            None => Ok(()),
         }
+    }
+
+    /// Allows keys that only write ([`NewKey::with_write_only`](crate::NewKey::with_write_only)). Then the content of every file is encrypted for
+    /// those who hold a full key, and none is stored in the entries.
+    #[must_use]
+    pub const fn with_write_only_keys(mut self) -> Self {
+        self.write_only_keys = true;
+        self
     }
 
     /// Uses a fast key derivation, which makes password guesses cheap: for tests only.

@@ -16,7 +16,8 @@ use super::pages::Pages;
 use super::{Cache, Layout, Repository, worker};
 use crate::error::{Error, Result};
 use crate::format::{
-    self, Cipher, FormatError, Keyring, ObjectKind, PackContent, PackEntry, SealedObject, limits,
+    self, Cipher, FormatError, Keyring, ObjectKind, PackContent, PackEntry, PackSeal, SealedObject,
+    limits,
 };
 use crate::model::Backup;
 use crate::model::{BackupId, ObjectId, PackId, References};
@@ -274,14 +275,14 @@ impl Io {
     /// the first error if none does.
     pub(crate) fn open_in_pack<T>(
         &self,
-        id: PackId,
+        pack: PackSeal,
         mut open: impl FnMut(&SealedObject) -> Result<T, FormatError>,
     ) -> Result<T, FormatError> {
         let mut first = None;
         let (keys, cipher) = (self.keyring(), self.cipher());
         for number in keys.numbers() {
-            let (kind, id) = (ObjectKind::Pack, ObjectId(id.0));
-            match open(&SealedObject::with_key(keys, number, cipher, kind, id)) {
+            let object = SealedObject::of_pack(keys, number, cipher, pack);
+            match object.and_then(|object| open(&object)) {
                 Err(error) => drop(first.get_or_insert(error)),
                 opened => return opened,
             }

@@ -10,7 +10,9 @@ use bytes::Bytes;
 use super::keys::slots;
 use super::{Cache, InitOptions, Io, Layout, LogMemory, LogPosition, VerifiedPacks};
 use crate::error::{Error, ErrorKind, ObjectKind, Result, Site};
-use crate::format::{Cipher, Config, KdfCost, Keyring, MasterKey, StoreConfig, limits};
+use crate::format::{
+    Cipher, Config, KdfCost, Keyring, MasterKey, ReadingKey, SlotLock, StoreConfig, limits,
+};
 use crate::model::KeyId;
 use crate::progress::{Context, Event};
 use crate::runtime::Runtime;
@@ -111,16 +113,21 @@ impl Repository {
             Cipher::None
         };
         let store = probe(&storage, runtime).await?;
-        let config = Config::new(runtime.repository_id(), runtime.clock.now(), cipher, store);
+        let mut config = Config::new(runtime.repository_id(), runtime.clock.now(), cipher, store);
+        if options.write_only_keys {
+            // Entries are not encrypted for readers, so they must not hold content.
+            config.chunker.inline = 0;
+        }
         let bytes = config.to_bytes();
         let (keys, opened_by) = match &options.password {
             None => (Keyring::public(), None),
             Some(password) => {
-                let keys = Keyring::single(MasterKey::new(runtime.bytes()));
+                let keys = new_keys(options, runtime)?;
                 let cost = KdfCost::new(options.weak_key_derivation);
                 let (ring, clock) = (keys.clone(), runtime.clone());
                 let make = move |config: &[u8], password: &[u8]| {
-                    slots::make(&ring, config, password, ("first", false), cost, &clock)
+                    let lock = SlotLock::Password(password, cost);
+                    slots::make(&ring, config, lock, ("first", false), &clock)
                 };
                 let slot = slots::derive(&bytes, password, make).await?;
                 let id = slots::store_first(&storage, &slot).await?;
@@ -285,6 +292,33 @@ impl Repository {
         other
     }
 
+    /// Whether the key that opened the repository only writes: it makes backups, lists and checks them, and cannot read the content of files.
+    #[must_use]
+    pub fn is_write_only(&self) -> bool {
+        self.inner.keys.is_write_only()
+    }
+
+    /// Fails if the key that opened the repository cannot read the content of files. For operations that read it: they must not take content
+    /// that this key cannot read for damaged.
+    pub(crate) fn check_reads_content(&self, what: &str) -> Result<()> {
+        if self.is_write_only() {
+            let message = format!(
+                "{what} needs the content of files, and the key that opened the repository only writes"
+            );
+            return Err(Error::new(ErrorKind::KeyRights, message));
+        }
+        Ok(())
+    }
+
+    /// Fails if a person who knows only the recipient may have made the repository: new content must not go there.
+    pub(crate) fn check_takes_content(&self) -> Result<()> {
+        if self.inner.keys.is_of_recipient() {
+            let message = "the secret key of a recipient opened the repository, and does not prove who made it: back up with a password";
+            return Err(Error::new(ErrorKind::KeyRights, message));
+        }
+        Ok(())
+    }
+
     /// Fails if the path no longer leads to the folder that was opened, or if that folder holds another repository. Does nothing for a
     /// repository on a server.
     ///
@@ -341,6 +375,16 @@ impl Repository {
         let read = |io: &Io| Ok(LogPosition::read_or_rebuild(io)?.0);
         self.run(context, read).await
     }
+}
+
+/// The master keys of a new repository.
+fn new_keys(options: &InitOptions, runtime: &Runtime) -> Result<Keyring> {
+    let master = MasterKey::new(runtime.bytes());
+    let reading = options
+        .write_only_keys
+        .then(|| ReadingKey::of_secret(runtime.bytes()));
+    Keyring::new(vec![master], reading.into_iter().collect())
+        .map_err(|error| Error::format("a new key slot", error))
 }
 
 fn open_store(location: &Location, options: &StorageOptions) -> Result<Storage> {

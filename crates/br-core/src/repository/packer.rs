@@ -125,6 +125,8 @@ struct Upload {
 
 struct OpenPack {
     object: SealedObject,
+    /// The object with the key for the groups, if it is another one.
+    for_readers: Option<SealedObject>,
     parts: Vec<Bytes>,
     len: u64,
     /// Approximate length of the footer, in bytes.
@@ -158,7 +160,7 @@ impl Work {
         let slot = usize::from(group.content == PackContent::Tree);
         let mut pack = match self.open[slot].take() {
             Some(pack) => pack,
-            None => OpenPack::new(&self.io, group.content),
+            None => OpenPack::new(&self.io, group.content)?,
         };
         pack.add(group);
         let full = pack.len >= self.target_len
@@ -245,20 +247,29 @@ impl Drop for Work {
 }
 
 impl OpenPack {
-    fn new(io: &Io, content: PackContent) -> Self {
-        let object = io.new_object(ObjectKind::Pack, io.context.runtime.object_id());
+    fn new(io: &Io, content: PackContent) -> Result<Self> {
+        let runtime = &io.context.runtime;
+        let object = io.new_object(ObjectKind::Pack, runtime.object_id());
         let header = Bytes::copy_from_slice(object.header());
-        Self {
+        let for_readers = match content {
+            PackContent::Data => object.for_readers(io.keyring(), || runtime.bytes()),
+            PackContent::Tree => Ok(None),
+        };
+        let for_readers = for_readers.map_err(|error| Error::format("a new pack", error))?;
+        let (for_readers, sender) = for_readers.unzip();
+        Ok(Self {
             object,
+            for_readers,
             len: header.len() as u64,
             parts: vec![header],
             footer_len: 0,
             table: PackTable {
                 content,
+                sender,
                 groups: Vec::new(),
             },
             ids: Vec::new(),
-        }
+        })
     }
 
     fn add(&mut self, group: RawGroup) {
@@ -272,7 +283,8 @@ impl OpenPack {
         let number = self.table.groups.len() as u32;
         let stored_len = stored.len() as u32;
         stored.reserve_exact(TAG_LEN);
-        self.object.seal(number, &mut stored);
+        let object = self.for_readers.as_ref().unwrap_or(&self.object);
+        object.seal(number, &mut stored);
         self.len += stored.len() as u64;
         self.parts.push(stored.into());
         self.footer_len += 16 + 36 * (chunks.len() + bases.len()) as u64;

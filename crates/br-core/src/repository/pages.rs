@@ -116,6 +116,7 @@ mod tests {
             len: bytes.len() as u64,
             table: PackTable {
                 content: PackContent::Tree,
+                sender: None,
                 groups: Vec::new(),
             },
         };

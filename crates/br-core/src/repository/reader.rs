@@ -9,7 +9,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use super::group_cache::{GroupCache, GroupData};
 use super::{ChunkLocation, Index, Io, Layout};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{self, ChunkIdKey, Codec, Group, SealedObject, TAG_LEN};
+use crate::format::{self, ChunkIdKey, Codec, Group, PackSeal, SealedObject, TAG_LEN};
 use crate::model::{ChunkId, ChunkRef, PackId};
 
 /// Maximum bytes of unpacked groups in the cache: this many of data, and this many of tree nodes.
@@ -142,7 +142,7 @@ impl ChunkReader {
             }
         })?;
         let raw = Arc::new(self.open_group(
-            location.pack.id,
+            location.pack.seal(),
             location.group_number,
             location.group,
             &sealed,
@@ -161,15 +161,16 @@ impl ChunkReader {
     /// Opens and unpacks a group from its sealed bytes.
     pub(crate) fn open_group(
         &self,
-        pack: PackId,
+        pack: PackSeal,
         number: u32,
         group: &Group,
         sealed: &[u8],
     ) -> Result<Vec<u8>> {
         let named = |error| {
-            let error = Error::format(&format!("group {number} of {}", Layout::pack(pack)), error);
+            let name = format!("group {number} of {}", Layout::pack(pack.id));
+            let error = Error::format(&name, error);
             if error.kind() == ErrorKind::Damaged {
-                self.io.damage.note(pack, number);
+                self.io.damage.note(pack.id, number);
             }
             error
         };
@@ -247,7 +248,7 @@ impl ChunkReader {
                     let end = offset + location.group.stored_len as usize + TAG_LEN;
                     let sealed = bytes.1.get(offset..end).unwrap_or_default();
                     let raw = self.open_group(
-                        location.pack.id,
+                        location.pack.seal(),
                         location.group_number,
                         location.group,
                         sealed,

@@ -291,7 +291,8 @@ fn rescue(
         }
     }
     let moved = relocate(io, index.clone(), &wanted).map_err(|error| match error.kind() {
-        crate::ErrorKind::Damaged => conflict().with_source(error),
+        // A write-only key cannot copy content. The next attempt reads it from the source again.
+        crate::ErrorKind::Damaged | crate::ErrorKind::KeyRights => conflict().with_source(error),
         _ => error,
     })?;
     add_resumed(&newest, references, packs);

@@ -6,6 +6,16 @@ use sha2::{Digest as _, Sha256};
 
 use crate::model::{Extent, FileContent};
 
+/// A file with more bytes of holes than this has no digest: hashing so many zeros takes too long.
+const MAX_HASHED_HOLES: u64 = 256 << 20;
+
+/// SHA-256 of a file whose data is at hand, if it has one.
+pub(in crate::engine) fn sha256_of(file: &FileContent, data: &[u8]) -> Option<[u8; 32]> {
+    let mut digest = FileDigest::if_short(file)?;
+    digest.update(data);
+    Some(digest.finish())
+}
+
 /// SHA-256 of a file, with holes read as zeros.
 pub(in crate::engine) struct FileDigest {
     sha: Sha256,
@@ -16,6 +26,13 @@ pub(in crate::engine) struct FileDigest {
 }
 
 impl FileDigest {
+    /// A digest, unless the file has too many bytes of holes.
+    pub(super) fn if_short(file: &FileContent) -> Option<Self> {
+        let is_short = |holes| holes <= MAX_HASHED_HOLES;
+        let holes = file.hole_bytes();
+        holes.is_ok_and(is_short).then(|| Self::new(file))
+    }
+
     pub(in crate::engine) fn new(file: &FileContent) -> Self {
         let mut extents: Vec<_> = if file.holes.is_empty() {
             Vec::new()

@@ -33,7 +33,7 @@ pub(super) use collect::NodeStore;
 pub(super) use commit::{Committer, Draft, Place};
 pub(crate) use dedup::add_live_references;
 pub(super) use dedup::{Dedup, Prover};
-pub(super) use digest::FileDigest;
+pub(super) use digest::{FileDigest, sha256_of};
 pub(super) use options::check_work;
 pub use options::{BackupOptions, Base};
 pub use run::{backup, backup_with_retry};

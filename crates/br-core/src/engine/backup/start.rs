@@ -53,6 +53,8 @@ impl Start {
             io.context.progress.event(Event::Expect { bytes, entries });
         }
         let deltas = options.deltas.unwrap_or(!io.storage().is_remote());
+        // A delta needs the content of its bases.
+        let deltas = deltas && !io.repository.is_write_only();
         let skips = source.can_skip_unchanged();
         let needs_everything = source.needs_everything();
         Ok(Self {

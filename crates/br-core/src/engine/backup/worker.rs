@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, select_biased};
 
 use super::block::{Block, Storer};
 use super::delta::PreviousVersion;
-use super::digest::FileDigest;
+use super::digest::{FileDigest, sha256_of};
 use super::job::{FileOutcome, Finished, Item, Job, Outcome};
 use super::shared::{Disconnected, Shared};
 use crate::model::{ChunkRef, Content, Entry, EntryKind, FileContent, References};
@@ -21,8 +21,6 @@ const READ_LEN: usize = 1 << 20;
 const PROBE_LEN: u64 = 4095;
 /// Smaller files are not stored as deltas: that would take longer than it saves.
 const MIN_DELTA: usize = 32 << 10;
-/// Files with more bytes of holes than this get no SHA-256: hashing zeros would take longer than the backup.
-const MAX_HASHED_HOLES: u64 = 256 << 20;
 
 /// The output channels of a worker. In a dry run there is none for groups.
 pub(super) struct Outputs {
@@ -188,11 +186,11 @@ impl<'a> Worker<'a> {
         // A stream does not know its length in advance. Most files of length 0 are really empty.
         let is_announced = file.size > 0;
         let read = if expected > u64::from(self.shared.config.small_file) {
-            self.read_large(file, holes, &mut *reader, previous, Vec::new())?
+            self.read_large(file, &mut *reader, previous, Vec::new())?
         } else {
             let probe = PROBE_LEN.min(self.shared.config.small_file.into());
             let expected = if is_announced { expected } else { probe };
-            self.read_small(file, holes, expected, &mut *reader, previous)?
+            self.read_small(file, expected, &mut *reader, previous)?
         };
         let data_len = match read {
             Ok(len) => len,
@@ -221,7 +219,6 @@ impl<'a> Worker<'a> {
     fn read_small(
         &mut self,
         file: &mut FileContent,
-        holes: u64,
         expected: u64,
         reader: &mut dyn ContentReader,
         mut previous: Option<PreviousVersion<'_>>,
@@ -240,7 +237,7 @@ impl<'a> Worker<'a> {
         }
         if len as u64 > expected {
             let start = self.buffer[..len].to_vec();
-            return self.read_large(file, holes, reader, previous, start);
+            return self.read_large(file, reader, previous, start);
         }
         let data = &self.buffer[..len];
         self.advance(len as u64);
@@ -248,11 +245,7 @@ impl<'a> Worker<'a> {
             file.content = Content::Inline(data.into());
             return Ok(Ok(len as u64));
         }
-        file.sha256 = (holes <= MAX_HASHED_HOLES).then(|| {
-            let mut digest = FileDigest::new(file);
-            digest.update(data);
-            digest.finish()
-        });
+        file.sha256 = sha256_of(file, data);
         let shared = self.shared;
         let id = shared.dedup.id(data);
         let chunk = ChunkRef {
@@ -281,13 +274,12 @@ impl<'a> Worker<'a> {
     fn read_large(
         &mut self,
         file: &mut FileContent,
-        holes: u64,
         reader: &mut dyn ContentReader,
         mut previous: Option<PreviousVersion<'_>>,
         read: Vec<u8>,
     ) -> Result<io::Result<u64>, Disconnected> {
         let shared = self.shared;
-        let mut digest = (holes <= MAX_HASHED_HOLES).then(|| FileDigest::new(file));
+        let mut digest = FileDigest::if_short(file);
         let mut chunks = Vec::new();
         let mut block = Block::default();
         let mut buffer = std::mem::take(&mut self.buffer);

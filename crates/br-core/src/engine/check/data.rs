@@ -12,7 +12,8 @@ use super::{DamagedChunks, ReadData, due};
 use crate::engine::view::View;
 use crate::error::{Error, ErrorKind, Result, in_one_line};
 use crate::format::{
-    Group, HEADER_LEN, ObjectKind, PackEntry, PackTable, SealedObject, TAG_LEN, TRAILER_LEN,
+    Group, HEADER_LEN, ObjectKind, PackEntry, PackSeal, PackTable, SealedObject, TAG_LEN,
+    TRAILER_LEN,
 };
 use crate::model::{ChunkId, PackId, References};
 use crate::progress::Event;
@@ -311,7 +312,7 @@ fn check_groups(
         let sealed = &bytes[start..start + group.stored_len as usize + TAG_LEN];
         let raw = view
             .reader
-            .open_group(pack.id, number as u32, group, sealed);
+            .open_group(pack.seal(), number as u32, group, sealed);
         match raw {
             Ok(raw) => {
                 for id in wrong_chunks(view, &raw, group, here) {
@@ -436,7 +437,9 @@ fn check_frame(
         return Err(named(crate::format::FormatError::Length));
     }
     let read = |object: &SealedObject| PackTable::read_footer(object, end, pack.len);
-    let (table, footer_ids) = io.open_in_pack(pack.id, read).map_err(named)?;
+    let (table, footer_ids) = io
+        .open_in_pack(PackSeal::of_footer(pack.id), read)
+        .map_err(named)?;
     if table == pack.table && footer_ids == ids {
         Ok(())
     } else {

@@ -220,7 +220,11 @@ pub async fn check(
     options: &CheckOptions,
     context: &Context,
 ) -> Result<CheckReport> {
+    if options.data != ReadData::None {
+        repository.check_reads_content("a check of all data")?;
+    }
     if options.repair_index || options.repair_log {
+        repository.check_reads_content("a repair")?;
         repository.check_writable(context)?;
     }
     let options = options.clone();

@@ -11,6 +11,7 @@ use crossbeam_channel::Sender;
 
 use super::data::copy_slots;
 use super::ids::Ids;
+use super::inline::{Change, InlineStore};
 use super::learn::learn;
 use super::options::CopyOptions;
 use super::plan::Planned;
@@ -86,6 +87,10 @@ impl Job {
         for planned in batch {
             slots.union(&planned.fresh);
         }
+        if let Change::ToEntries(limit) = Change::between(&self.source.io, &self.target.io) {
+            // Most short chunks become content of entries. Chunks at the end of longer files are copied below.
+            slots = self.longer_than(&slots, limit);
+        }
         let mut unreadable = HashMap::new();
         self.copy_data(&slots, &mut unreadable)?;
         let mut roots = self.copy_trees(batch, &unreadable)?;
@@ -100,6 +105,21 @@ impl Job {
             self.source.check_unpruned()?;
         }
         Ok(roots)
+    }
+
+    /// The slots without those of the index whose chunks have at most this number of bytes.
+    fn longer_than(&self, slots: &References, limit: u32) -> References {
+        let mut longer = slots.clone();
+        for pack in self.source.index.packs() {
+            let Some(used) = longer.remove(&pack.id) else {
+                continue;
+            };
+            let lengths = pack.table.groups.iter().flat_map(|group| &group.lengths);
+            let lengths = (0..).zip(lengths);
+            let kept = lengths.filter(|(slot, len)| **len > limit && used.contains(*slot));
+            kept.for_each(|(slot, _)| longer.insert(pack.id, slot));
+        }
+        longer
     }
 
     /// One location of each chunk.
@@ -204,6 +224,7 @@ impl Job {
         let mut trees = std::mem::take(&mut self.trees);
         let mut roots = Vec::new();
         let packs = self.with_packer(|groups| {
+            let mut inline = InlineStore::new(&self.source.io, &self.target.io, &dedup, groups);
             for planned in batch {
                 let Some(root) = planned.backup.tree else {
                     roots.push(Ok(None));
@@ -215,6 +236,7 @@ impl Job {
                     dedup: &dedup,
                     trees: &mut trees,
                     store: NodeStore::new(&dedup, Some(groups)),
+                    inline: &mut inline,
                     unreadable,
                     lost: Lost::default(),
                 };
@@ -225,7 +247,7 @@ impl Job {
                     _ => Err(lost),
                 });
             }
-            Ok(())
+            inline.flush()
         });
         self.trees = trees;
         self.add_packs(&packs?);

@@ -120,7 +120,7 @@ impl Walk<'_> {
             target,
             first,
             children,
-            lists: Vec::new(),
+            stored_beside: Vec::new(),
             content: References::default(),
         };
         Ok(Some(self.trees.push(source.node.id, node)))
@@ -142,6 +142,11 @@ impl Walk<'_> {
             };
             let (list_a, list_b) = (in_lists(one), in_lists(other));
             lists.extend(list_b.iter().flatten().map(|list| list.id));
+            if let Some(chunk) = moved(a, b) {
+                let mut note = |id| self.dedup.note_stored(&id, &mut content);
+                is_whole &= is_same(a, b) && chunk.is_none_or(|chunk| note(chunk.id));
+                continue;
+            }
             let chunks_a = chunks(a, list_a.as_deref(), &self.from.reader);
             let chunks_b = chunks(b, list_b.as_deref(), &self.reader);
             is_whole &= match (chunks_a, chunks_b) {
@@ -155,7 +160,7 @@ impl Walk<'_> {
             target,
             first,
             children: Vec::new(),
-            lists,
+            stored_beside: lists,
             content,
         };
         is_whole.then(|| self.trees.push(source, node))
@@ -206,10 +211,30 @@ fn chunks(
     }
 }
 
+/// The chunk in the target of a file whose content is in an entry on one side only; none inside if the target has it in the entry.
+fn moved(one: &Entry, other: &Entry) -> Option<Option<ChunkRef>> {
+    let (EntryKind::File(one), EntryKind::File(other)) = (&one.kind, &other.kind) else {
+        return None;
+    };
+    match (&one.content, &other.content) {
+        (Content::Inline(bytes), Content::Chunks(chunks)) => match chunks.as_slice() {
+            [chunk] if chunk.len as usize == bytes.len() => Some(Some(*chunk)),
+            _ => None,
+        },
+        (Content::Chunks(chunks), Content::Inline(bytes)) => match chunks.as_slice() {
+            [chunk] if chunk.len as usize == bytes.len() => Some(None),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// True when two entries are the same file of the same backup.
 fn is_same(one: &Entry, other: &Entry) -> bool {
+    let is_moved = moved(one, other).is_some();
     let digest = |entry: &Entry| match &entry.kind {
-        EntryKind::File(file) => Some((file.size, file.sha256)),
+        // Content in an entry has no digest.
+        EntryKind::File(file) => Some((file.size, file.sha256.filter(|_| !is_moved))),
         _ => None,
     };
     one.path == other.path && one.mtime == other.mtime && digest(one) == digest(other)

@@ -17,6 +17,7 @@
 
 mod data;
 mod ids;
+mod inline;
 mod job;
 mod learn;
 mod missed;
@@ -55,6 +56,8 @@ pub async fn copy(
 ) -> Result<CopyReport> {
     options.check()?;
     refuse_same(source, target)?;
+    source.check_reads_content("a copy")?;
+    target.check_takes_content()?;
     if !options.dry_run {
         target.check_writable(context)?;
     }
@@ -78,6 +81,8 @@ pub async fn repair(
     other: &Repository,
     context: &Context,
 ) -> Result<RepairReport> {
+    other.check_reads_content("a repair")?;
+    damaged.check_takes_content()?;
     damaged.check_writable(context)?;
     let other = other.clone();
     let work = move |io: &Io| repair::run(io.to(&other), io, &CopyOptions::default());

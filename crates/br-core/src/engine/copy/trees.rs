@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use super::ids::Ids;
+use super::inline::InlineStore;
 use super::report::{DamagedBackup, DamagedEntry};
 use super::sides::Source;
 use crate::engine::backup::{Dedup, NodeStore};
@@ -40,8 +41,8 @@ pub(super) struct Node {
     /// Fingerprint of the path of its first entry.
     pub(super) first: u64,
     pub(super) children: Vec<u32>,
-    /// The chunk lists of its files, in the target.
-    pub(super) lists: Vec<ChunkId>,
+    /// Chunks in the target that were stored with the trees: the chunk lists of its files, and what the source holds inline.
+    pub(super) stored_beside: Vec<ChunkId>,
     /// Where the content of its files is in the target.
     pub(super) content: References,
 }
@@ -74,7 +75,7 @@ impl Trees {
         while let Some(number) = pending.pop() {
             let node = self.node(number);
             references.union(&node.content);
-            for id in std::iter::once(&node.target.id).chain(&node.lists) {
+            for id in std::iter::once(&node.target.id).chain(&node.stored_beside) {
                 if !dedup.note_stored(id, &mut references) {
                     return Err(Error::internal(format!("tree node {id} was not stored")));
                 }
@@ -127,19 +128,20 @@ impl Lost {
 }
 
 /// Copies the tree of one backup.
-pub(super) struct Converter<'a> {
+pub(super) struct Converter<'a, 's> {
     pub(super) source: &'a Source,
     pub(super) ids: &'a Ids,
     /// Knows the chunks of the target, those of this batch included.
     pub(super) dedup: &'a Dedup,
     pub(super) trees: &'a mut Trees,
     pub(super) store: NodeStore<'a>,
+    pub(super) inline: &'a mut InlineStore<'s>,
     /// Why chunks could not be read.
     pub(super) unreadable: &'a HashMap<ChunkId, String>,
     pub(super) lost: Lost,
 }
 
-impl Converter<'_> {
+impl Converter<'_, '_> {
     /// Copies the tree with this root; returns its root in the target, or `None` if something is lost.
     pub(super) fn tree(&mut self, root: TreeRoot, entries: u64) -> Result<Option<u32>> {
         let totals = crate::model::Totals {
@@ -249,7 +251,7 @@ impl Converter<'_> {
             target,
             first,
             children: done,
-            lists: Vec::new(),
+            stored_beside: Vec::new(),
             content: References::default(),
         };
         Ok(Some(self.trees.push(child.node.id, node)))
@@ -265,16 +267,20 @@ impl Converter<'_> {
         let Leaf { mut entries, lists } = leaf;
         let mut lists: HashMap<usize, Vec<ChunkRef>> = lists.into_iter().collect();
         let mut builder = LeafBuilder::default();
-        let mut all_lists = Vec::new();
+        let mut stored_beside = Vec::new();
         let mut content = References::default();
         let mut is_whole = true;
         for (at, entry) in entries.iter_mut().enumerate() {
             let listed = lists.remove(&at);
-            let copied = self.entry(entry, listed.as_deref(), &mut content);
+            let copied = match self.move_content(entry, &mut stored_beside) {
+                Ok(true) => Ok(Some(Vec::new())),
+                Ok(false) => self.entry(entry, listed.as_deref(), &mut content),
+                Err(error) => Err(error),
+            };
             match copied {
                 Ok(Some(new_lists)) => {
                     builder.push(entry, &new_lists);
-                    all_lists.extend(new_lists.iter().map(|list| list.id));
+                    stored_beside.extend(new_lists.iter().map(|list| list.id));
                 }
                 Ok(None) => is_whole = false,
                 Err(error) if error.is_damage() => {
@@ -296,10 +302,20 @@ impl Converter<'_> {
             target,
             first,
             children: Vec::new(),
-            lists: all_lists,
+            stored_beside,
             content,
         };
         Ok(Some(self.trees.push(source, node)))
+    }
+
+    /// Moves the content of a short file. True if nothing else is left to do for the entry.
+    fn move_content(&mut self, entry: &mut Entry, stored: &mut Vec<ChunkId>) -> Result<bool> {
+        let EntryKind::File(file) = &mut entry.kind else {
+            return Ok(false);
+        };
+        let (moved, chunk) = self.inline.convert(self.source, file)?;
+        stored.extend(chunk.map(|chunk| chunk.id));
+        Ok(moved)
     }
 
     /// Gives an entry the ids of the target. Returns the chunk lists that it has there, or `None` if a chunk is not in the target.

@@ -170,7 +170,7 @@ impl<'a> Worker<'a> {
             |error| Error::format(&format!("group {} of {}", job.number, run.pack.id), error);
         let open = |object: &SealedObject| object.open(job.number as u32, sealed);
         let stored = io
-            .open_in_pack(run.pack.id, open)
+            .open_in_pack(run.pack.seal(), open)
             .map_err(named)?
             .into_owned();
         let raw_len = group.raw_len as usize;

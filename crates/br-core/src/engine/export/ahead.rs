@@ -208,7 +208,7 @@ impl<'a> Planner<'a> {
     /// The group of a chunk, which may have been requested already.
     fn group(&mut self, location: &ChunkLocation<'_>) -> Arc<WantedGroup> {
         let is_it = |group: &Arc<WantedGroup>| {
-            group.number == location.group_number && group.pack == location.pack.id
+            group.number == location.group_number && group.pack.id == location.pack.id
         };
         let known = self.recent.iter().position(is_it);
         let group = match known.and_then(|at| self.recent.remove(at)) {

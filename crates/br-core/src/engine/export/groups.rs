@@ -9,13 +9,12 @@ use bytes::Bytes;
 use tokio::task::JoinHandle;
 
 use crate::error::Error;
-use crate::format::{Group, TAG_LEN};
-use crate::model::PackId;
+use crate::format::{Group, PackSeal, TAG_LEN};
 use crate::repository::{ChunkLocation, ChunkReader, Io, Layout, MAX_GAP};
 
 /// A group that has chunks of the export.
 pub(super) struct WantedGroup {
-    pub(super) pack: PackId,
+    pub(super) pack: PackSeal,
     pub(super) number: u32,
     pub(super) group: Group,
     offset: u64,
@@ -28,7 +27,7 @@ pub(super) struct WantedGroup {
 impl WantedGroup {
     pub(super) fn new(location: &ChunkLocation<'_>) -> Self {
         Self {
-            pack: location.pack.id,
+            pack: location.pack.seal(),
             number: location.group_number,
             group: location.group.clone(),
             offset: location.group_offset,
@@ -118,7 +117,7 @@ fn fetch_run(io: &Io, run: &[Arc<WantedGroup>]) {
     let Some((first, last)) = run.first().zip(run.last()) else {
         return;
     };
-    let (storage, key) = (io.storage().clone(), Layout::pack(first.pack));
+    let (storage, key) = (io.storage().clone(), Layout::pack(first.pack.id));
     let (start, end) = (first.offset, last.end());
     let request = async move { storage.get_range(&key, start..end).await };
     let fetch = Arc::new(Fetch {

@@ -67,6 +67,7 @@ pub async fn export<S: Sink + 'static>(
     options: &ExportOptions,
     context: &Context,
 ) -> Result<(S, ExportReport)> {
+    repository.check_reads_content("an export")?;
     let (selector, options) = (selector.into(), options.clone());
     repository
         .run(context, move |io| run(io, &selector, sink, options))

@@ -156,6 +156,7 @@ pub async fn plan(
     options: &PruneOptions,
     context: &Context,
 ) -> Result<PrunePlan> {
+    repository.check_reads_content("a prune")?;
     let options = options.clone();
     repository
         .run(context, move |io| {
@@ -175,6 +176,7 @@ pub async fn prune(
     plan: &PrunePlan,
     context: &Context,
 ) -> Result<PruneReport> {
+    repository.check_reads_content("a prune")?;
     repository.check_writable(context)?;
     let (options, is_empty) = (plan.options.clone(), plan.is_empty());
     let work = move |io: &Io| {

@@ -57,6 +57,7 @@ pub async fn restore(
     options: &RestoreOptions,
     context: &Context,
 ) -> Result<RestoreReport> {
+    repository.check_reads_content("a restore")?;
     let (selector, target, options) = (selector.into(), target.into(), options.clone());
     repository
         .run(context, move |io| run(io, &selector, &target, &options))

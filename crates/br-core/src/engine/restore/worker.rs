@@ -9,8 +9,8 @@ use tokio::task::JoinHandle;
 use super::files::FileJob;
 use super::report::Shared;
 use crate::error::{Error, Result, in_one_line};
-use crate::format::{Group, TAG_LEN};
-use crate::model::{ChunkId, ChunkRef, Content, Entry, EntryKind, PackId};
+use crate::format::{Group, PackSeal, TAG_LEN};
+use crate::model::{ChunkId, ChunkRef, Content, Entry, EntryKind};
 use crate::target::Cursor;
 
 /// A task for a worker.
@@ -23,7 +23,7 @@ pub(super) enum TaskKind {
     Small(Vec<Entry>),
     /// Groups of one pack. `bytes` fetches them, beginning at offset `start` of the pack.
     Groups {
-        pack: PackId,
+        pack: PackSeal,
         start: u64,
         bytes: JoinHandle<Result<Bytes, br_storage::Error>>,
         groups: Vec<GroupWork>,
@@ -131,7 +131,7 @@ fn data_len(entry: &Entry) -> u64 {
 fn write_groups(
     shared: &Shared,
     cursor: &mut Cursor,
-    pack: PackId,
+    pack: PackSeal,
     start: u64,
     fetched: &Result<Bytes>,
     groups: Vec<GroupWork>,

@@ -1,15 +1,15 @@
-//! Lists, adds, removes and replaces keys, and changes the master key.
+//! Lists, adds, removes and replaces keys.
 
 use br_storage::{Location, StorageOptions};
 
 use super::super::{
     Append, Io, Layout, LogPosition, MAX_COMMIT_RACES, Repository, conflict, give_up_reserve,
 };
-use super::key::{describe, key};
+use super::key::{OpenedBy, describe, key};
 use super::slots::{self, Found};
-use super::{Key, MasterKeyChange, NewKey};
+use super::{Key, NewKey};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{KdfCost, KeySlot, LogEntry, MasterKey, limits};
+use crate::format::{KeySlot, LogEntry, limits};
 use crate::model::{KeyId, escape};
 use crate::progress::Context;
 
@@ -46,8 +46,8 @@ impl Repository {
     /// Adds a password. The label must be unused.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when the password is empty or another key has it, the label is empty, too long or used, or the repository has 32 usable
-    /// keys already;
+    /// [`ErrorKind::Invalid`] when the password is empty or another key has it, the recipient is wrong or another key has it, the label is empty, too long or used, the repository has 32 usable
+    /// keys already, or it can have no write-only keys; [`ErrorKind::KeyRights`] when a write-only key opened the repository and the new key is none;
     /// [`ErrorKind::NotEncrypted`]; [`ErrorKind::Password`] when another process removed the key that opened this repository.
     pub async fn add_key(&self, new: &NewKey, context: &Context) -> Result<Key> {
         new.check()?;
@@ -55,6 +55,7 @@ impl Repository {
         let new = new.clone();
         let work = move |io: &Io| {
             drop(begin(io, own)?);
+            check_rights(io, &new)?;
             let found = io.block(slots::read_all(io.storage(), None))?;
             check_room(&found, limits::KEY_SLOTS)?;
             check_label(&found, &new.label)?;
@@ -68,7 +69,8 @@ impl Repository {
     /// key slot still opens it; [`Repository::change_master_key`] makes the copy useless for later backups.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when there is no such key, there are several, or it is the key that opened this repository.
+    /// [`ErrorKind::Invalid`] when there is no such key, there are several, or it is the key that opened this repository;
+    /// [`ErrorKind::KeyRights`] when a write-only key opened the repository and this key is none.
     pub async fn remove_key(&self, which: &str, context: &Context) -> Result<Key> {
         let own = self.writable_key(context)?;
         let which = which.to_owned();
@@ -79,6 +81,9 @@ impl Repository {
             if key.current {
                 let message = format!("`{which}` is the key that opened the repository");
                 return Err(Error::invalid(message));
+            }
+            if io.keyring().is_write_only() && !key.write_only {
+                return Err(rights("a key that only writes can remove only such keys"));
             }
             log_removal(io, &mut position, own, &[key.id])??;
             delete_slots(io, &[key.id])?;
@@ -94,39 +99,19 @@ impl Repository {
     /// [`ErrorKind::Password`].
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when the password is empty, [`ErrorKind::NotEncrypted`], and [`ErrorKind::Password`] as
-    /// [`Repository::add_key`].
+    /// [`ErrorKind::Invalid`] when the password is empty, [`ErrorKind::KeyRights`] when the secret key of a recipient opened the repository,
+    /// [`ErrorKind::NotEncrypted`], and [`ErrorKind::Password`] as [`Repository::add_key`].
     pub async fn change_password(&self, new: &NewKey, context: &Context) -> Result<(Self, Key)> {
         new.check()?;
         let own = self.writable_key(context)?;
         let new = new.clone();
         let work = move |io: &Io| {
             let mut position = begin(io, own)?;
+            check_has_password(io)?;
             replace(io, &mut position, own, &new)
         };
         let key = self.run(context, work).await?;
         Ok((self.with_keys(self.keyring().clone(), key.id), key))
-    }
-
-    /// Encrypts everything that is written from now on with a new master key, and removes all keys but the one with this password.
-    /// Existing data stays unchanged and readable.
-    ///
-    /// Returns the repository with the new master key. This value can no longer be used, and neither can other processes that opened
-    /// the repository before: their operations fail with [`ErrorKind::Password`], and nothing is lost.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Password`] when the password is not the one that opened this repository, [`ErrorKind::Conflict`] when another process
-    /// changed the master key meanwhile, and [`ErrorKind::Invalid`] when the repository has 16 master keys already.
-    pub async fn change_master_key(
-        &self,
-        new: &NewKey,
-        context: &Context,
-    ) -> Result<(Self, MasterKeyChange)> {
-        new.check()?;
-        let own = self.writable_key(context)?;
-        let (repository, new, cloned) = (self.clone(), new.clone(), context.clone());
-        let work = move |io: &Io| change_master_key(&repository, io, own, &new, &cloned);
-        self.run(context, work).await
     }
 
     fn own_key(&self) -> Result<KeyId> {
@@ -134,7 +119,7 @@ impl Repository {
             .ok_or_else(|| without_keys(self.location()))
     }
 
-    fn writable_key(&self, context: &Context) -> Result<KeyId> {
+    pub(super) fn writable_key(&self, context: &Context) -> Result<KeyId> {
         let own = self.own_key()?;
         self.check_writable(context)?;
         Ok(own)
@@ -146,8 +131,34 @@ fn without_keys(location: &str) -> Error {
     Error::new(ErrorKind::NotEncrypted, message)
 }
 
+pub(super) fn rights(message: &str) -> Error {
+    Error::new(ErrorKind::KeyRights, message)
+}
+
+/// Fails if the new key would have rights that the key in use lacks, or that no key of the repository can have.
+fn check_rights(io: &Io, new: &NewKey) -> Result<()> {
+    let keys = io.keyring();
+    if new.write_only && keys.reading_keys().is_empty() {
+        return Err(Error::invalid(
+            "the repository cannot have write-only keys: only `init` can allow them, so copy the backups into a new repository",
+        ));
+    }
+    if keys.is_write_only() && !new.write_only {
+        return Err(rights("a key that only writes can add only such keys"));
+    }
+    Ok(())
+}
+
+/// Fails if the secret key of a recipient opened the repository.
+pub(super) fn check_has_password(io: &Io) -> Result<()> {
+    if io.keyring().is_of_recipient() {
+        return Err(rights("the key in use has no password, but a recipient"));
+    }
+    Ok(())
+}
+
 /// Reads the log for a change of the keys, and deletes removed keys that are still there.
-fn begin(io: &Io, own: KeyId) -> Result<LogPosition> {
+pub(super) fn begin(io: &Io, own: KeyId) -> Result<LogPosition> {
     let position = LogPosition::read(io)?;
     let objects = io.list(Layout::KEYS)?;
     let ids = objects
@@ -163,7 +174,7 @@ fn begin(io: &Io, own: KeyId) -> Result<LogPosition> {
 }
 
 /// Fails if the key that opened the repository was removed: to continue could remove the last key.
-fn check_own(own: KeyId, position: &LogPosition) -> Result<()> {
+pub(super) fn check_own(own: KeyId, position: &LogPosition) -> Result<()> {
     if position.state.keys_removed.contains(&own) {
         let message = "the key that opened the repository was removed or replaced since";
         return Err(Error::new(ErrorKind::Password, message));
@@ -208,10 +219,17 @@ fn check_other_passwords(io: &Io, found: Vec<Found>, new: &NewKey) -> Result<()>
     let config = io.repository.config_bytes();
     for slot in found.into_iter().filter_map(|(_, slot)| slot.ok()) {
         let label = slot.label.clone();
-        if io.block(slots::open(slot, config, &new.password))?.is_ok() {
+        let (is_same, what) = match &new.opened_by {
+            OpenedBy::Recipient(one) => (slot.recipient.as_ref() == Some(one), "recipient"),
+            OpenedBy::Password(password) => {
+                let opened = io.block(slots::open(slot, config, password))?;
+                (opened.is_ok(), "password")
+            }
+        };
+        if is_same {
             let label = escape(label.as_bytes());
             return Err(Error::invalid(format!(
-                "the key `{label}` has this password already"
+                "the key `{label}` has this {what} already"
             )));
         }
     }
@@ -219,7 +237,7 @@ fn check_other_passwords(io: &Io, found: Vec<Found>, new: &NewKey) -> Result<()>
 }
 
 /// Stores a key for a change that removes others. Readers try the oldest keys, so it must not come after too many others.
-fn add(io: &Io, new: &NewKey, unfinished: bool) -> Result<Key> {
+pub(super) fn add(io: &Io, new: &NewKey, unfinished: bool) -> Result<Key> {
     let found = io.block(slots::read_all(io.storage(), None))?;
     check_room(&found, limits::TRIED_KEY_SLOTS - ROOM)?;
     store(io, new, unfinished)
@@ -233,21 +251,33 @@ fn store(io: &Io, new: &NewKey, unfinished: bool) -> Result<Key> {
         let in_use = io.keyring().in_use();
         in_use.map_err(|error| Error::format("a new key slot", error))?
     };
+    let keys = if new.write_only {
+        keys.write_only()
+    } else {
+        keys
+    };
     let runtime = &io.context.runtime;
-    let (config, cost) = (io.repository.config_bytes(), KdfCost::new(new.weak));
-    let made = (&*new.label, unfinished);
-    let slot = slots::make(&keys, config, &new.password, made, cost, runtime)?;
+    let (config, made) = (io.repository.config_bytes(), (&*new.label, unfinished));
+    let slot = slots::make(&keys, config, new.lock(), made, runtime)?;
     let create = || io.block(slots::store(io.storage(), &slot));
     let id = match create() {
         Err(error) if error.kind() == ErrorKind::Full && give_up_reserve(io) => create(),
         stored => stored,
     }?;
-    check_password(io, id, new)?;
+    match new.opened_by {
+        OpenedBy::Password(_) => check_password(io, id, new)?,
+        OpenedBy::Recipient(_) => check_stored(io, id, &slot)?,
+    }
     Ok(key(id, Ok(slot), None))
 }
 
 /// Adds a key and removes the one that opened the repository, with all keys that have its label: an interrupted change of the password may have left one.
-fn replace(io: &Io, position: &mut LogPosition, own: KeyId, new: &NewKey) -> Result<Key> {
+pub(super) fn replace(
+    io: &Io,
+    position: &mut LogPosition,
+    own: KeyId,
+    new: &NewKey,
+) -> Result<Key> {
     let key = add(io, new, false)?;
     let old = same_label(io, own)?;
     let old: Vec<KeyId> = old.into_iter().filter(|id| *id != key.id).collect();
@@ -295,7 +325,7 @@ fn log_removal(
 }
 
 /// The names that the log must say are removed. The first slot can be put back under its own name, too.
-fn names_to_remove(io: &Io, keys: &[KeyId]) -> Result<Vec<KeyId>> {
+pub(super) fn names_to_remove(io: &Io, keys: &[KeyId]) -> Result<Vec<KeyId>> {
     let mut names = keys.to_vec();
     if keys.contains(&Layout::FIRST_KEY) {
         let found = io.block(slots::read(io.storage(), vec![Layout::FIRST_KEY], None))?;
@@ -306,14 +336,14 @@ fn names_to_remove(io: &Io, keys: &[KeyId]) -> Result<Vec<KeyId>> {
 
 /// Deletes a key that was added for a change that the log refused. Best effort: the key opens nothing that its password does not open
 /// already. Not after other errors: if the entry was written, this may be the only usable key.
-fn withdraw_if_refused<T>(io: &Io, key: KeyId, logged: Result<T>) -> Result<T> {
+pub(super) fn withdraw_if_refused<T>(io: &Io, key: KeyId, logged: Result<T>) -> Result<T> {
     if logged.is_err() {
         let _ = delete_slots(io, &[key]);
     }
     logged
 }
 
-fn delete_slots(io: &Io, keys: &[KeyId]) -> Result<()> {
+pub(super) fn delete_slots(io: &Io, keys: &[KeyId]) -> Result<()> {
     if keys.is_empty() {
         return Ok(());
     }
@@ -324,45 +354,8 @@ fn delete_slots(io: &Io, keys: &[KeyId]) -> Result<()> {
     }
 }
 
-fn change_master_key(
-    repository: &Repository,
-    io: &Io,
-    own: KeyId,
-    new: &NewKey,
-    context: &Context,
-) -> Result<(Repository, MasterKeyChange)> {
-    let mut position = begin(io, own)?;
-    check_password(io, own, new)?;
-    let master = MasterKey::new(io.context.runtime.bytes());
-    let keys = io.keyring().changed_to(master).map_err(|_| {
-        Error::invalid(
-            "the repository has 16 master keys, which is the limit: copy it into a new one",
-        )
-    })?;
-    let own = leave_first_slot(io, &mut position, own, new)?;
-    let changed = repository.with_keys(keys, own);
-    let new_io = Io::new(&changed, context)?;
-    let unfinished = add(&new_io, new, true)?;
-    let logged = log_change(io, &new_io, &mut position, own, unfinished.id)?;
-    let removed = withdraw_if_refused(io, unfinished.id, logged)?;
-    let key = add(&new_io, new, false)?;
-    let mut surplus: Vec<KeyId> = removed.iter().map(|key| key.id).collect();
-    surplus.push(unfinished.id);
-    delete_slots(&new_io, &surplus)?;
-    let report = MasterKeyChange {
-        removed: removed.into_iter().filter(|key| key.id != own).collect(),
-        master_keys: changed.keyring().keys().len(),
-        key: Key {
-            current: true,
-            ..key
-        },
-    };
-    let keys = changed.keyring().clone();
-    Ok((changed.with_keys(keys, report.key.id), report))
-}
-
 /// Makes sure that a stored key opens with this password.
-fn check_password(io: &Io, id: KeyId, new: &NewKey) -> Result<()> {
+pub(super) fn check_password(io: &Io, id: KeyId, new: &NewKey) -> Result<()> {
     let key = Layout::key_slot(id);
     let stored = match io.block(io.storage().get(&key, limits::DOCUMENT)) {
         Ok(stored) => stored,
@@ -372,57 +365,22 @@ fn check_password(io: &Io, id: KeyId, new: &NewKey) -> Result<()> {
             return Err(error);
         }
     };
+    let OpenedBy::Password(password) = &new.opened_by else {
+        return Err(rights("the key in use needs a password"));
+    };
     let opened = KeySlot::from_bytes(&stored)
-        .and_then(|slot| slot.unwrap_keys(io.repository.config_bytes(), &new.password));
+        .and_then(|slot| slot.unwrap_keys(io.repository.config_bytes(), password));
     opened.map(drop).map_err(|error| Error::format(&key, error))
 }
 
-/// Gives the key in use another name if it has the fixed name of the first key: readers try that name before they look for newer keys.
-fn leave_first_slot(
-    io: &Io,
-    position: &mut LogPosition,
-    own: KeyId,
-    new: &NewKey,
-) -> Result<KeyId> {
-    if own != Layout::FIRST_KEY {
-        return Ok(own);
+/// Makes sure that the store has the slot of a recipient, which only the recipient can open.
+fn check_stored(io: &Io, id: KeyId, slot: &KeySlot) -> Result<()> {
+    let key = Layout::key_slot(id);
+    let stored = io.block(io.storage().get(&key, limits::DOCUMENT))?;
+    if stored == slot.to_bytes() {
+        return Ok(());
     }
-    Ok(replace(io, position, own, new)?.id)
-}
-
-/// Writes the log entry that puts the new master key into use, and returns the keys that it removes. Errors as in [`log_removal`].
-fn log_change(
-    io: &Io,
-    new_io: &Io,
-    position: &mut LogPosition,
-    own: KeyId,
-    unfinished: KeyId,
-) -> Result<Result<Vec<Key>>> {
-    position.begin(io)?;
-    for _ in 0..MAX_COMMIT_RACES {
-        let found = io.block(slots::read_all(io.storage(), Some(unfinished)))?;
-        let removed = describe(found, Some(own));
-        let ids: Vec<KeyId> = removed.iter().map(|key| key.id).collect();
-        let entry = LogEntry::remove_keys(names_to_remove(io, &ids)?);
-        let refused = match position.append_on_full_disk(new_io, &entry) {
-            Ok(Append::Done) => return Ok(Ok(removed)),
-            Ok(Append::Lost(_)) => check_own(own, position).err(),
-            // Another process wrote an entry that this one cannot read.
-            Err(error) if error.kind() == ErrorKind::Password => {
-                let message = "another process changed the master key meanwhile";
-                Some(Error::new(ErrorKind::Conflict, message))
-            }
-            Err(error) => return Err(error),
-        };
-        // A checkpoint before the entry puts the new master key into use as well.
-        let is_in_use = position.key_number() == new_io.keyring().current();
-        match refused {
-            Some(refused) if is_in_use => return Err(refused),
-            Some(refused) => return Ok(Err(refused)),
-            None => {}
-        }
-    }
-    Err(conflict())
+    Err(Error::damaged(format!("{key} is not as it was written")))
 }
 
 /// The key with this label, or whose id begins with these digits.

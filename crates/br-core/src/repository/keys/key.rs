@@ -6,10 +6,12 @@ use zeroize::Zeroizing;
 
 use super::slots::Found;
 use crate::error::{Error, Result};
-use crate::format::{FormatError, KeySlot, MAX_LABEL_LEN};
+use crate::format::{
+    FormatError, KdfCost, KeySlot, MAX_LABEL_LEN, ReadingHalf, SlotLock, is_identity, is_recipient,
+};
 use crate::model::KeyId;
 
-/// A key of a repository: one password that opens it.
+/// A key of a repository: one password, or one recipient, that opens it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Key {
@@ -19,10 +21,14 @@ pub struct Key {
     pub label: String,
     /// When the key was added. `None` if the key is unreadable.
     pub created: Option<Timestamp>,
-    /// Memory for one password guess, in KiB.
+    /// Memory for one password guess, in KiB; 0 for a recipient.
     pub memory_kib: u32,
-    /// Passes over this memory for one password guess.
+    /// Passes over this memory for one password guess; 0 for a recipient.
     pub passes: u32,
+    /// The recipient of the age format who opens the repository instead of a password.
+    pub recipient: Option<String>,
+    /// Whether the key only writes: it makes backups and cannot read the content of files.
+    pub write_only: bool,
     /// Whether this key opened the repository.
     pub current: bool,
     /// Whether a change of the master key was interrupted after it added this key.
@@ -31,13 +37,21 @@ pub struct Key {
     pub problem: Option<String>,
 }
 
-/// A password to add.
+/// A key to add.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct NewKey {
-    pub(super) password: Zeroizing<Vec<u8>>,
+    pub(super) opened_by: OpenedBy,
     pub(super) label: String,
-    pub(super) weak: bool,
+    pub(super) write_only: bool,
+    weak: bool,
+}
+
+/// What opens a new key.
+#[derive(Clone)]
+pub(super) enum OpenedBy {
+    Password(Zeroizing<Vec<u8>>),
+    Recipient(String),
 }
 
 impl std::fmt::Debug for NewKey {
@@ -54,10 +68,30 @@ impl NewKey {
     #[must_use]
     pub fn new(password: impl Into<Vec<u8>>, label: impl Into<String>) -> Self {
         Self {
-            password: Zeroizing::new(password.into()),
+            opened_by: OpenedBy::Password(Zeroizing::new(password.into())),
             label: label.into(),
+            write_only: false,
             weak: false,
         }
+    }
+
+    /// A recipient of the age format, `age1…`, whose secret key opens the repository in place of a password, and a label. Anyone who knows a
+    /// recipient and may write to the store can make such a key, for a repository of their own, so br makes no backups with it.
+    #[must_use]
+    pub fn for_recipient(recipient: impl Into<String>, label: impl Into<String>) -> Self {
+        Self {
+            opened_by: OpenedBy::Recipient(recipient.into()),
+            label: label.into(),
+            write_only: false,
+            weak: false,
+        }
+    }
+
+    /// Makes a key that only writes. The repository must have reading keys ([`InitOptions::with_write_only_keys`](crate::InitOptions::with_write_only_keys)).
+    #[must_use]
+    pub const fn with_write_only(mut self) -> Self {
+        self.write_only = true;
+        self
     }
 
     /// Uses a fast key derivation, which makes password guesses cheap: for tests only.
@@ -68,8 +102,19 @@ impl NewKey {
     }
 
     pub(super) fn check(&self) -> Result<()> {
-        if self.password.is_empty() {
-            return Err(Error::invalid("the new password must not be empty"));
+        match &self.opened_by {
+            OpenedBy::Password(password) => check_new_password(password)?,
+            OpenedBy::Recipient(_) if self.write_only => {
+                let message =
+                    "a key for a recipient cannot be write-only: br makes no backups with it";
+                return Err(Error::invalid(message));
+            }
+            OpenedBy::Recipient(recipient) if is_recipient(recipient) => {}
+            OpenedBy::Recipient(_) => {
+                let message =
+                    "a recipient is a public key that `age-keygen` printed, such as age1…";
+                return Err(Error::invalid(message));
+            }
         }
         if self.label.is_empty() || self.label.len() > MAX_LABEL_LEN {
             let message = format!("a label has 1 to {MAX_LABEL_LEN} bytes");
@@ -77,6 +122,26 @@ impl NewKey {
         }
         Ok(())
     }
+
+    /// What opens the slot.
+    pub(super) fn lock(&self) -> SlotLock<'_> {
+        match &self.opened_by {
+            OpenedBy::Password(password) => SlotLock::Password(password, KdfCost::new(self.weak)),
+            OpenedBy::Recipient(recipient) => SlotLock::Recipient(recipient),
+        }
+    }
+}
+
+/// Refuses an empty password, and a secret key in place of a recipient.
+pub(in crate::repository) fn check_new_password(password: &[u8]) -> Result<()> {
+    if password.is_empty() {
+        return Err(Error::invalid("the new password must not be empty"));
+    }
+    if is_identity(password) {
+        let message = "this is the secret key of a recipient, not a password: add a key for its recipient, age1…";
+        return Err(Error::invalid(message));
+    }
+    Ok(())
 }
 
 /// What a change of the master key did.
@@ -109,8 +174,10 @@ pub(super) fn key(id: KeyId, slot: Result<KeySlot, FormatError>, own: Option<Key
             id,
             label: slot.label,
             created: Some(slot.created),
-            memory_kib: slot.kdf.memory_kib,
-            passes: slot.kdf.passes,
+            memory_kib: slot.kdf.as_ref().map_or(0, |kdf| kdf.memory_kib),
+            passes: slot.kdf.as_ref().map_or(0, |kdf| kdf.passes),
+            write_only: slot.reading == Some(ReadingHalf::Public),
+            recipient: slot.recipient,
             current,
             unfinished: slot.unfinished,
             problem: None,
@@ -121,6 +188,8 @@ pub(super) fn key(id: KeyId, slot: Result<KeySlot, FormatError>, own: Option<Key
             created: None,
             memory_kib: 0,
             passes: 0,
+            recipient: None,
+            write_only: false,
             current,
             unfinished: false,
             problem: Some(error.to_string()),

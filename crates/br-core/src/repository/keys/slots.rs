@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::super::open::object;
 use super::super::{Layout, worker};
 use crate::error::{Error, ErrorKind, Result, in_one_line};
-use crate::format::{FormatError, KdfCost, KeySlot, Keyring, limits};
+use crate::format::{FormatError, KeySlot, Keyring, SlotLock, limits};
 use crate::model::{KeyId, escape};
 use crate::runtime::Runtime;
 
@@ -108,18 +108,17 @@ pub(in crate::repository) async fn derive<T: Send + 'static>(
     worker::finish(&mut worker::start(move || work(&config, &password))?).await
 }
 
-/// Makes a slot with these master keys. Derives a key, so it must not run on a thread of the async runtime.
+/// Makes a slot with these master keys. With a password it derives a key, so it must not run on a thread of the async runtime.
 pub(in crate::repository) fn make(
     keys: &Keyring,
     config: &[u8],
-    password: &[u8],
+    lock: SlotLock<'_>,
     (label, unfinished): (&str, bool),
-    cost: KdfCost,
     runtime: &Runtime,
 ) -> Result<KeySlot> {
     let made = (label, runtime.clock.now(), unfinished);
     let random = (runtime.bytes(), runtime.bytes());
-    let slot = KeySlot::wrap(keys, config, password, made, random, cost);
+    let slot = KeySlot::wrap(keys, config, lock, made, random);
     slot.map_err(|error| Error::format("a new key slot", error))
 }
 

@@ -9,8 +9,8 @@ use crossbeam_channel::Sender;
 use super::{Planner, Reach};
 use crate::engine::restore::files::FileJob;
 use crate::engine::restore::worker::{GroupWork, Task, TaskKind, WritePart};
-use crate::format::TAG_LEN;
-use crate::model::{Content, EntryKind, PackId};
+use crate::format::{PackSeal, TAG_LEN};
+use crate::model::{Content, EntryKind};
 use crate::repository::Layout;
 
 /// Maximum number of base groups for the deltas in one task: not more than the reader keeps unpacked.
@@ -19,7 +19,7 @@ const DELTA_BASES: usize = 6;
 const DELTA_BYTES: u64 = 8 << 20;
 
 /// A group: its pack and its offset there.
-type GroupPlace = (PackId, u64);
+type GroupPlace = (PackSeal, u64);
 
 /// The chunks that the files of a window need.
 #[derive(Default)]
@@ -46,7 +46,7 @@ impl Planner<'_> {
         let mut groups: Vec<_> = wanted.groups.into_iter().collect();
         groups.sort_unstable_by_key(|(location, _)| *location);
         let mut run: Vec<GroupWork> = Vec::new();
-        let mut range: Option<(PackId, Range<u64>)> = None;
+        let mut range: Option<(PackSeal, Range<u64>)> = None;
         let reach = Reach::of(&self.shared.io);
         for ((pack, start), work) in groups {
             let end = start + u64::from(work.group.stored_len) + TAG_LEN as u64;
@@ -108,12 +108,12 @@ impl Planner<'_> {
             if let Some(base) = base.and_then(|base| index.find_whole(base)) {
                 wanted
                     .deltas
-                    .push(((base.pack.id, base.group_offset), piece));
+                    .push(((base.pack.seal(), base.group_offset), piece));
                 continue;
             }
             let work = wanted
                 .groups
-                .entry((location.pack.id, location.group_offset))
+                .entry((location.pack.seal(), location.group_offset))
                 .or_insert_with(|| GroupWork {
                     number: location.group_number,
                     offset: location.group_offset,
@@ -128,11 +128,11 @@ impl Planner<'_> {
     fn send_run(
         &self,
         tasks: &Sender<Task>,
-        (pack, range): (PackId, Range<u64>),
+        (pack, range): (PackSeal, Range<u64>),
         groups: Vec<GroupWork>,
     ) {
         let storage = self.shared.io.storage().clone();
-        let (key, start) = (Layout::pack(pack), range.start);
+        let (key, start) = (Layout::pack(pack.id), range.start);
         let bytes = self
             .shared
             .io
