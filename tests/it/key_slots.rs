@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use br_core::engine::check::{self, CheckOptions, CheckReport, Severity};
 use br_core::model::BackupId;
 use br_core::{ErrorKind, Key, Repository};
-use br_testkit::{MemorySource, TestRepo, When, block_on, noise};
+use br_testkit::{MemorySource, TestRepo, When, block_on, noise, steps};
 
 use super::keys::{FIRST, SECOND, THIRD, add, change_password, new_key};
 
@@ -286,4 +286,33 @@ fn keys_stay_as_they_are_where_readers_would_not_reach_a_new_one() {
     }
     assert_eq!(slots(&repo), before);
     assert_readable(&open(&repo, FIRST).unwrap(), &sources);
+}
+
+/// Each change makes a master key of its own. The one that the log has in use must be found among those that were never used.
+#[test]
+fn two_interrupted_changes_of_the_master_key_leave_a_password_that_works() {
+    let (base, sources) = filled();
+    let mut tried = 0;
+    for first in steps(8..30) {
+        for second in steps(8..30) {
+            let repo = base.fork(31);
+            for at in [first, second] {
+                let dying = open(&repo, FIRST).unwrap();
+                dying.faults.stop_at(at, When::After);
+                let new = new_key(FIRST, "first");
+                let change = dying.repository.change_master_key(&new, &dying.context);
+                let _ = block_on(change);
+            }
+            let what = format!("died after {first}, then after {second}");
+            let repo = open(&repo, FIRST).unwrap();
+            repo.assert_holds(&what, &sources);
+            // The first command that changes keys may fail because its own key was removed.
+            let _ = block_on(repo.repository.remove_key("none", &repo.context));
+            let repo = open(&repo, FIRST).unwrap();
+            let _ = rotate(&repo);
+            open(&repo, FIRST).unwrap().assert_holds(&what, &sources);
+            tried += 1;
+        }
+    }
+    assert!(tried > 0);
 }

@@ -218,9 +218,15 @@ pub(crate) fn cases(usually: u32) -> proptest::test_runner::Config {
     }
 }
 
-/// As [`cases`], times `BR_SIMULATIONS`.
+/// As [`cases`], times `BR_SIMULATIONS`. Far fewer on stores that are slower than memory.
 pub(crate) fn simulations(usually: u32) -> proptest::test_runner::Config {
     let times = std::env::var("BR_SIMULATIONS").map_or(1, |times| times.parse().unwrap());
+    let is_slow = !matches!(StoreKind::chosen(), None | Some(StoreKind::Memory));
+    let usually = if is_slow {
+        usually.div_ceil(30)
+    } else {
+        usually
+    };
     let mut config = cases(usually);
     config.cases *= times;
     config

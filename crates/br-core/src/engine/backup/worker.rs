@@ -280,6 +280,7 @@ impl<'a> Worker<'a> {
     ) -> Result<io::Result<u64>, Disconnected> {
         let shared = self.shared;
         let mut digest = FileDigest::if_short(file);
+        let expected = file.size - file.hole_bytes().unwrap_or_default();
         let mut chunks = Vec::new();
         let mut block = Block::default();
         let mut buffer = std::mem::take(&mut self.buffer);
@@ -294,7 +295,7 @@ impl<'a> Worker<'a> {
             while !ended && buffer.len() - start < shared.chunker.max_len() {
                 buffer.drain(..start);
                 start = 0;
-                match read_more(reader, &mut buffer) {
+                match read_more(reader, &mut buffer, next_len(total, expected)) {
                     Ok(0) => ended = true,
                     Ok(len) => {
                         if let Some(digest) = &mut digest {
@@ -391,9 +392,23 @@ fn is_same(now: &FileContent, before: &FileContent) -> bool {
     now.size == before.size && now.content == before.content && now.holes == before.holes
 }
 
-fn read_more(reader: &mut dyn ContentReader, buffer: &mut Vec<u8>) -> io::Result<usize> {
+/// How many bytes to ask for next. Not more than the file should have left, because the buffer is filled with zeros first.
+fn next_len(read: u64, expected: u64) -> usize {
+    match expected.checked_sub(read) {
+        // One more, to notice a file that has grown.
+        Some(left) if expected > 0 => left.saturating_add(1).min(READ_LEN as u64) as usize,
+        // A stream, or a file that has grown.
+        _ => READ_LEN,
+    }
+}
+
+fn read_more(
+    reader: &mut dyn ContentReader,
+    buffer: &mut Vec<u8>,
+    len: usize,
+) -> io::Result<usize> {
     let before = buffer.len();
-    buffer.resize(before + READ_LEN, 0);
+    buffer.resize(before + len, 0);
     let result = loop {
         match reader.read(&mut buffer[before..]) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -48,19 +48,21 @@ impl Repository {
     /// # Errors
     /// [`ErrorKind::Invalid`] when the password is empty or another key has it, the recipient is wrong or another key has it, the label is empty, too long or used, the repository has 32 usable
     /// keys already, or it can have no write-only keys; [`ErrorKind::KeyRights`] when a write-only key opened the repository and the new key is none;
-    /// [`ErrorKind::NotEncrypted`]; [`ErrorKind::Password`] when another process removed the key that opened this repository.
+    /// [`ErrorKind::Conflict`] when another process changed the master key meanwhile; [`ErrorKind::NotEncrypted`]; [`ErrorKind::Password`] when another process removed the key that opened this repository.
     pub async fn add_key(&self, new: &NewKey, context: &Context) -> Result<Key> {
         new.check()?;
         let own = self.writable_key(context)?;
         let new = new.clone();
         let work = move |io: &Io| {
-            drop(begin(io, own)?);
+            let position = begin(io, own)?;
             check_rights(io, &new)?;
             let found = io.block(slots::read_all(io.storage(), None))?;
             check_room(&found, limits::KEY_SLOTS)?;
             check_label(&found, &new.label)?;
             check_other_passwords(io, found, &new)?;
-            store(io, &new, false)
+            let key = store(io, &new, false)?;
+            check_in_use(io, position, key.id)?;
+            Ok(key)
         };
         self.run(context, work).await
     }
@@ -234,6 +236,18 @@ fn check_other_passwords(io: &Io, found: Vec<Found>, new: &NewKey) -> Result<()>
         }
     }
     Ok(())
+}
+
+/// Fails if another process changed the master key since the position was read, and deletes the new key: it has only the old master keys.
+fn check_in_use(io: &Io, mut position: LogPosition, new: KeyId) -> Result<()> {
+    match position.refresh(io) {
+        Err(error) if error.kind() == ErrorKind::Password => {
+            delete_slots(io, &[new])?;
+            let message = "another process changed the master key meanwhile: the key was not added";
+            Err(Error::new(ErrorKind::Conflict, message).with_source(error))
+        }
+        other => other.map(drop),
+    }
 }
 
 /// Stores a key for a change that removes others. Readers try the oldest keys, so it must not come after too many others.

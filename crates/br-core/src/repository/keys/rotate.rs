@@ -70,6 +70,7 @@ fn change_master_key(
     let mut surplus: Vec<KeyId> = removed.iter().map(|key| key.id).collect();
     surplus.push(unfinished.id);
     delete_slots(&new_io, &surplus)?;
+    delete_slots(&new_io, &outdated(&new_io)?)?;
     let report = MasterKeyChange {
         removed: removed.into_iter().filter(|key| key.id != own).collect(),
         master_keys: changed.keyring().keys().len(),
@@ -80,6 +81,16 @@ fn change_master_key(
     };
     let keys = changed.keyring().clone();
     Ok((changed.with_keys(keys, report.key.id), report))
+}
+
+/// Keys that lack the newest master key: other processes added them after the log entry was written.
+fn outdated(io: &Io) -> Result<Vec<KeyId>> {
+    let count = io.keyring().keys().len();
+    let found = io.block(slots::read_all(io.storage(), None))?;
+    let is_outdated =
+        |(_, slot): &slots::Found| slot.as_ref().is_ok_and(|slot| slot.key_count() < count);
+    let outdated = found.iter().filter(|found| is_outdated(found));
+    Ok(outdated.map(|(id, _)| *id).collect())
 }
 
 /// Gives the key in use another name if it has the fixed name of the first key: readers try that name before they look for newer keys.

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::super::open::object;
 use super::super::{Layout, worker};
 use crate::error::{Error, ErrorKind, Result, in_one_line};
-use crate::format::{FormatError, KeySlot, Keyring, SlotLock, limits};
+use crate::format::{FormatError, HEADER_LEN, KeySlot, Keyring, SlotLock, limits};
 use crate::model::{KeyId, escape};
 use crate::runtime::Runtime;
 
@@ -137,8 +137,8 @@ pub(in crate::repository) type FirstSlot = br_storage::Result<Bytes>;
 
 /// Finds the slot that a password opens. Returns its name and the master keys. The caller fetched the first slot and the list already.
 ///
-/// The password may open several slots: an interrupted change of the master key leaves one, and a removed slot can be put back. The one with
-/// the most master keys is current.
+/// The password may open several slots: interrupted changes of the master key leave some, and a removed slot can be put back. The one with
+/// the most master keys is current. Of several unfinished ones, each with another newest master key, the log decides.
 pub(in crate::repository) async fn unlock(
     storage: &Storage,
     first: FirstSlot,
@@ -157,22 +157,51 @@ pub(in crate::repository) async fn unlock(
         }
         tried = Some(Layout::FIRST_KEY);
     }
-    let mut best: Option<(KeyId, Keyring)> = None;
+    let mut best: Vec<(KeyId, Keyring)> = Vec::new();
+    let mut best_is_finished = false;
     for slot in read(storage, listed, tried).await? {
-        let count = slot.1.as_ref().map_or(0, KeySlot::key_count);
-        if let Some((_, keys)) = &best
-            && count <= keys.keys().len()
-        {
+        let found = slot.1.as_ref().ok();
+        let count = found.map_or(0, KeySlot::key_count);
+        let is_finished = found.is_some_and(|slot| !slot.unfinished);
+        let most = best.first().map_or(0, |(_, keys)| keys.keys().len());
+        if count < most || (count == most && best_is_finished) {
             continue;
         }
         if attempt.labels.len() >= limits::TRIED_KEY_SLOTS {
             break;
         }
         if let Some(opened) = attempt.try_slot(slot).await? {
-            best = Some(opened);
+            // A finished slot was stored after the log had its newest master key.
+            if count > most || is_finished {
+                best.clear();
+            }
+            best_is_finished = is_finished;
+            best.push(opened);
         }
     }
-    best.ok_or_else(|| attempt.failed())
+    if best.len() > 1 {
+        return of_log(storage, best).await;
+    }
+    best.pop().ok_or_else(|| attempt.failed())
+}
+
+/// Of several keyrings, the one that reads the newest log entry.
+async fn of_log(storage: &Storage, mut found: Vec<(KeyId, Keyring)>) -> Result<(KeyId, Keyring)> {
+    let log = storage.list(Layout::LOG).await?;
+    let newest = log
+        .iter()
+        .filter_map(|object| Layout::log_seq(&object.key))
+        .max();
+    let mut at = 0;
+    if let Some(newest) = newest {
+        let header = storage
+            .get_range(&Layout::log(newest), 0..HEADER_LEN as u64)
+            .await?;
+        let reads = |(_, keys): &(KeyId, Keyring)| keys.made_header(&header);
+        // If none reads it, reading the log returns the reason.
+        at = found.iter().position(reads).unwrap_or_default();
+    }
+    Ok(found.swap_remove(at))
 }
 
 /// A password that is tried on one slot after the other.
