@@ -87,9 +87,8 @@ fn document(path: &str) -> String {
 fn published_schema_is_the_one_that_br_prints() {
     let session = Session::new();
     let printed = session.run(["config", "schema"]).expect(0).stdout;
-    assert_eq!(
-        document("docs/br.schema.json"),
-        printed,
+    assert!(
+        document("docs/br.schema.json") == printed,
         "run `br config schema > docs/br.schema.json`"
     );
 }
