@@ -1,7 +1,7 @@
 //! Makes a repository with many backups and chunks, for `benches/large.py`.
 //!
-//! `large_repository FOLDER BACKUPS CHUNKS`: a hundred hosts in turn, one backup an hour for each. Every backup has a few files of the host and one new
-//! file. The last backup of each host has in addition its share of the chunks.
+//! `large_repository FOLDER BACKUPS CHUNKS`: a hundred hosts, one backup an hour for each. Every backup has a few files of the host and one new file. The last
+//! backup of each host has in addition its share of the chunks.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 
@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use br_core::engine::backup::{BackupOptions, backup};
+use br_core::engine::copy::{CopyOptions, copy};
 use br_core::jiff::Timestamp;
 use br_core::model::{Entry, EntryPath, FileTime};
 use br_core::runtime::{Clock, Runtime};
@@ -37,30 +38,37 @@ async fn main() {
         clock: Arc::<Hourly>::clone(&clock),
         ..Runtime::system()
     };
-    let location: Location = folder.parse().unwrap();
-    let repository = Repository::init(&location, &InitOptions::default(), &context)
-        .await
-        .unwrap();
+    let target = init(&folder, &context).await;
     let each = chunks.saturating_sub(backups) / HOSTS;
-    for number in 0..backups {
-        let host = number % HOSTS;
-        let files = if number + HOSTS >= backups {
-            each
-        } else {
-            KEPT
-        };
-        let first = host * each;
-        let files = Files::new(first..first + files, chunks + number);
-        let paths = vec![b"/srv".to_vec()];
-        let options = BackupOptions::new(format!("host-{host}"), "root", paths);
-        let _ = backup(&repository, files, &options, &context)
-            .await
-            .unwrap();
-        clock.0.fetch_add(3600 / HOSTS as i64, Ordering::Relaxed);
-        if number % 1000 == 0 {
-            println!("{number} backups");
+    for host in 0..HOSTS {
+        // A backup reads the whole list of backups. So make the backups of a host apart, and copy them.
+        let apart = format!("{folder}.host");
+        let source = init(&apart, &context).await;
+        let count = backups / HOSTS;
+        for number in 0..count {
+            let files = if number + 1 == count { each } else { KEPT };
+            let first = host * each;
+            let files = Files::new(first..first + files, chunks + host * count + number);
+            let paths = vec![b"/srv".to_vec()];
+            let options = BackupOptions::new(format!("host-{host}"), "root", paths);
+            let _ = backup(&source, files, &options, &context).await.unwrap();
+            clock.0.fetch_add(3600, Ordering::Relaxed);
         }
+        clock
+            .0
+            .fetch_sub(3600 * count.cast_signed(), Ordering::Relaxed);
+        let copied = copy(&source, &target, &CopyOptions::default(), &context).await;
+        println!("host {host}: {} backups", copied.unwrap().copied.len());
+        std::fs::remove_dir_all(&apart).unwrap();
     }
+}
+
+async fn init(folder: &str, context: &Context) -> Repository {
+    let location: Location = folder.parse().unwrap();
+    let options = InitOptions::default();
+    Repository::init(&location, &options, context)
+        .await
+        .unwrap()
 }
 
 /// A clock that the program sets.

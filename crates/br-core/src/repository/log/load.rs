@@ -193,7 +193,7 @@ impl LogPosition {
     fn read_store(io: &Io, numbers: &[u64], last: u64) -> Result<Self> {
         let mut position = Self::default();
         // Entries before a gap are useless: without a checkpoint after the gap, the log cannot be read.
-        let (mut oldest, mut from) = (last, last - last % CHECKPOINT_EVERY);
+        let mut oldest = last;
         for number in numbers.iter().rev() {
             if *number == oldest || *number + 1 == oldest {
                 oldest = *number;
@@ -201,9 +201,9 @@ impl LogPosition {
                 break;
             }
         }
-        from = from.max(oldest);
+        let mut from = (last - last % CHECKPOINT_EVERY).max(oldest);
+        let mut records = fetch(io, &(from..=last).collect::<Vec<_>>())?;
         loop {
-            let records = fetch(io, &(from..=last).collect::<Vec<_>>())?;
             // A rebuilt log has an extra checkpoint, and the entries before it may be damaged.
             let checkpoint = records.iter().rposition(|(record, _)| {
                 matches!(
@@ -226,7 +226,12 @@ impl LogPosition {
             if from == oldest {
                 return Err(missing(oldest - 1));
             }
-            from = from.saturating_sub(CHECKPOINT_EVERY).max(oldest);
+            // Checkpoints of long lists are far apart.
+            let more = CHECKPOINT_EVERY.max(records.len() as u64);
+            let before = from.saturating_sub(more).max(oldest);
+            let mut earlier = fetch(io, &(before..from).collect::<Vec<_>>())?;
+            earlier.append(&mut records);
+            (records, from) = (earlier, before);
         }
     }
 }

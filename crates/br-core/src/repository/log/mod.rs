@@ -16,8 +16,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::{self, FormatError, LogEntry, LogRecord, ObjectKind, limits};
 use crate::model::{BackupId, SegmentId};
 
-/// One entry in this many is a checkpoint.
+/// Checkpoints have numbers that this divides.
 const CHECKPOINT_EVERY: u64 = 32;
+/// A checkpoint is due when there are as many entries as backups divided by this: otherwise checkpoints of long lists would fill the log.
+const BACKUPS_PER_ENTRY: u64 = 100;
 /// Maximum log entries that are fetched in parallel.
 const PARALLEL: usize = 16;
 
@@ -33,6 +35,8 @@ pub(crate) struct LogPosition {
     digests: BTreeMap<u64, String>,
     /// Number of the master key of the last entry.
     key_number: u8,
+    /// Number of the last checkpoint that was read.
+    checkpoint: u64,
     /// Number of the checkpoint at which the log was rebuilt, if the log was read from there.
     rebuilt_at: Option<u64>,
     /// Backups and segments that the entries read so far removed.
@@ -110,6 +114,9 @@ impl LogPosition {
         self.state
             .apply(&record.entry)
             .map_err(|error| Error::format(&key, error))?;
+        if let LogEntry::Checkpoint { .. } = record.entry {
+            self.checkpoint = record.seq;
+        }
         self.removed.add(&record.entry);
         self.last_digest = blake3::hash(bytes).to_hex().to_string();
         self.digests.insert(self.next, self.last_digest.clone());
@@ -152,13 +159,18 @@ impl LogPosition {
 
     /// Appends an entry, unless another writer won the race.
     pub(crate) fn append(&mut self, io: &Io, entry: LogEntry) -> Result<Append> {
-        if self.next > 0 && self.next.is_multiple_of(CHECKPOINT_EVERY) {
+        if self.is_checkpoint_due() {
             let checkpoint = self.state.checkpoint();
             if let Append::Lost(entries) = self.append_one(io, checkpoint)? {
                 return Ok(Append::Lost(entries));
             }
         }
         self.append_one(io, entry)
+    }
+
+    fn is_checkpoint_due(&self) -> bool {
+        let backups = self.state.backups.len() as u64;
+        is_checkpoint_due(self.next, self.checkpoint, backups)
     }
 
     /// As [`LogPosition::append`], but frees the reserve when the disk is full. Only for entries that help to free space.
@@ -341,4 +353,45 @@ fn parse(io: &Io, bytes: &[u8]) -> Result<LogRecord, FormatError> {
     let record = LogRecord::from_json(&json)?;
     keys.advance_to(format::key_number(bytes));
     Ok(record)
+}
+
+/// Whether a checkpoint comes before entry `next`, when the last one has the number `checkpoint`.
+const fn is_checkpoint_due(next: u64, checkpoint: u64, backups: u64) -> bool {
+    let entries = next.saturating_sub(checkpoint);
+    next > 0 && next.is_multiple_of(CHECKPOINT_EVERY) && entries >= backups / BACKUPS_PER_ENTRY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checkpoints_of_long_lists_are_further_apart() {
+        for (next, checkpoint, backups, is_due) in [
+            (0, 0, 0, false),
+            (31, 0, 30, false),
+            (32, 0, 31, true),
+            (33, 0, 32, false),
+            (64, 32, 3_299, true),
+            (64, 32, 3_300, false),
+            (96, 32, 3_300, true),
+            (100_000, 99_008, 99_000, true),
+            (100_000, 99_040, 99_000, false),
+        ] {
+            let found = is_checkpoint_due(next, checkpoint, backups);
+            assert_eq!(found, is_due, "{next}, {checkpoint}, {backups}");
+        }
+    }
+
+    #[test]
+    fn all_checkpoints_together_stay_in_proportion_to_the_log() {
+        let (mut checkpoint, mut listed) = (0, 0);
+        // Every entry is a backup.
+        for next in 1..=100_000 {
+            if is_checkpoint_due(next, checkpoint, next) {
+                (checkpoint, listed) = (next, listed + next);
+            }
+        }
+        assert!(listed < 110 * 100_000, "{listed} backups in checkpoints");
+    }
 }
