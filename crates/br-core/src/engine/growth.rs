@@ -42,9 +42,7 @@ fn run(io: &Io) -> Result<Vec<BackupGrowth>> {
     let view = View::open(io)?;
     let index = view.reader.index();
     let resolver = Resolver::new(index);
-    let read = |backup: &Backup| {
-        of_backup(io, &view.reader, &resolver, backup, |_| ()).map(|(own, _)| own)
-    };
+    let read = |backup: &Backup| of_backup(io, &view.reader, &resolver, backup);
     let backups = &view.position.state.backups;
     let mut uses = Uses::default();
     for backup in backups.values() {

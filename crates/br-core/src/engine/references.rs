@@ -6,9 +6,11 @@ use std::sync::Arc;
 use super::backup::add_live_references;
 use super::needed::refuse_if_readable;
 use crate::error::Result;
-use crate::model::{Backup, ChunkRef, Content, EntryKind, FileContent, PackId, References};
+use crate::model::{
+    Backup, BackupId, ChunkRef, Content, EntryKind, FileContent, PackId, References,
+};
 pub(crate) use crate::repository::Resolver;
-use crate::repository::{ChunkReader, Index, Io, TreeReader};
+use crate::repository::{ChunkReader, Index, Io, TreeReader, read_manifests};
 use crate::warning::Warning;
 
 /// The union of the references of backups, with moves resolved, and the packs that their manifests name.
@@ -24,34 +26,43 @@ pub(crate) fn all_references<'a>(
     let resolver = Resolver::new(index);
     let mut all = References::default();
     let mut named = BTreeSet::new();
-    for backup in backups {
-        let note = |pack: &PackId| {
-            named.insert(*pack);
-        };
-        let (own, is_complete) = of_backup(io, &reader, &resolver, backup, note)?;
+    let backups: Vec<&Backup> = backups.collect();
+    let ids: Vec<BackupId> = backups.iter().map(|backup| backup.id).collect();
+    read_manifests(io, &ids, |at, own| {
+        named.extend(own.iter().map(|(pack, _)| *pack));
+        let (own, is_complete) = resolved(&reader, &resolver, backups[at], own)?;
         if !is_complete {
-            refuse_if_readable(io, index, &resolver, backup.id)?;
+            refuse_if_readable(io, index, &resolver, ids[at])?;
         }
         all.union(&own);
-    }
+        Ok(())
+    })?;
     Ok((all, named))
 }
 
-/// The references of a backup, with moves resolved, and whether that found all data in the index. `named` gets the packs that its manifest
-/// names.
+/// The references of a backup, with moves resolved.
 pub(super) fn of_backup(
     io: &Io,
     reader: &Arc<ChunkReader>,
     resolver: &Resolver<'_>,
     backup: &Backup,
-    named: impl FnMut(&PackId),
-) -> Result<(References, bool)> {
+) -> Result<References> {
     io.check_cancelled()?;
-    let (_, mut own) = io.read_manifest(backup.id)?;
-    own.iter().map(|(pack, _)| pack).for_each(named);
+    let (_, own) = io.read_manifest(backup.id)?;
+    resolved(reader, resolver, backup, own).map(|(own, _)| own)
+}
+
+/// The references that the manifest of a backup names, with moves resolved, and whether that found all data in the index.
+fn resolved(
+    reader: &Arc<ChunkReader>,
+    resolver: &Resolver<'_>,
+    backup: &Backup,
+    mut own: References,
+) -> Result<(References, bool)> {
     if resolver.resolve(&mut own) {
         return Ok((own, true));
     }
+    let io = reader.io();
     io.warn(&Warning::PacksMissing { backup: backup.id });
     Ok((by_tree(reader, backup)?.0, false))
 }
