@@ -15,7 +15,7 @@ use crate::hint::{Kept, Origin};
 pub(crate) type CommandResult = Result<ExitStatus, CommandError>;
 
 /// Why a command failed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct CommandError {
     /// The exit code.
     pub(crate) status: ExitStatus,

@@ -158,3 +158,18 @@ fn mistakes_are_explained() {
         session.br.run(line).expect(2);
     }
 }
+
+#[test]
+fn source_without_files_is_no_success_if_the_backup_has_some() {
+    let session = session();
+    let away = session.at("away");
+    fs::create_dir(&away).unwrap();
+    for found in fs::read_dir(session.at("docs")).unwrap() {
+        let found = found.unwrap();
+        fs::rename(found.path(), away.join(found.file_name())).unwrap();
+    }
+    let output = session
+        .run(["check", "--spot", "docs", "--host", "h"])
+        .expect(3);
+    assert!(output.stderr.contains("mounted"), "{output}");
+}

@@ -412,3 +412,65 @@ fn empty_repository_catches_up_since_it_was_created() {
     session.br.run(BACKUP.iter().chain(&to)).expect(0);
     assert_eq!(session.copies("second").len(), 2);
 }
+
+#[test]
+fn repository_without_its_password_does_not_keep_others_from_the_backup() {
+    let session = Session::with_docs();
+    for name in ["one", "two"] {
+        session.write_secret(&format!("{name}.password"), &format!("{name}\n"));
+        let init = [
+            "-r",
+            name,
+            "--password-file",
+            &format!("{name}.password"),
+            "init",
+        ];
+        session.br.run(init).expect(0);
+    }
+    let config = "[repositories.one]\nlocation = 'one'\npassword = 'file:one.password'\n\
+                  [repositories.two]\nlocation = 'two'\npassword = 'file:two.password'\n\
+                  [sets.docs]\nrepository = 'one'\ncopy-to = 'two'\npaths = 'docs'\n";
+    session.write("br.toml", config);
+    let run = ["--config", "br.toml", "run"];
+    let count = |name: &str| {
+        let file = format!("{name}.kept");
+        let file = if session.at(&file).exists() {
+            file
+        } else {
+            format!("{name}.password")
+        };
+        let list = ["-r", name, "--password-file", &file, "list", "--json"];
+        let list = json(&session.br.run(list).expect(0).stdout);
+        list["backups"].as_array().unwrap().len()
+    };
+    for (missing, other) in [("two", "one"), ("one", "two")] {
+        let (file, kept) = (format!("{missing}.password"), format!("{missing}.kept"));
+        std::fs::rename(session.at(&file), session.at(&kept)).unwrap();
+        let before = (count(missing), count(other));
+        let output = session.br.run(run).expect(3);
+        assert!(output.stderr.contains("did not get the backup"), "{output}");
+        assert!(output.stderr.contains(&file), "{output}");
+        assert_eq!(
+            (count(missing), count(other)),
+            (before.0, before.1 + 1),
+            "{missing}"
+        );
+        std::fs::rename(session.at(&kept), session.at(&file)).unwrap();
+        session.br.run(run).expect(0);
+        assert_eq!(count(missing), count(other), "the next run catches up");
+    }
+    let typed = [
+        "backup",
+        "docs",
+        "-r",
+        "one",
+        "-r",
+        "two",
+        "--password-file",
+        "one.password",
+    ];
+    let typed = [&typed[..], &["--copy-to-password-file", "none"]].concat();
+    let before = count("one");
+    session.br.run(typed).expect(3);
+    assert_eq!(count("one"), before + 1);
+}

@@ -226,6 +226,17 @@ fn machine_with_a_write_only_key_backs_up_and_cannot_restore() {
         vec!["dump", "latest", "docs/a.txt"],
         vec!["check", "--read-data"],
         vec!["prune", "--dry-run"],
+        vec!["forget", "--keep-last", "1", "--prune"],
+        vec![
+            "copy",
+            "--to",
+            "copy",
+            "--init",
+            "--from",
+            "repository",
+            "--from-password-file",
+            "web1",
+        ],
         vec!["prune"],
         vec!["key", "add", "full", "--generate", "full"],
         vec!["key", "remove", "first"],
@@ -235,7 +246,16 @@ fn machine_with_a_write_only_key_backs_up_and_cannot_restore() {
         assert!(error.stderr.contains("only writes"), "{error}");
         assert!(error.stderr.contains("br key list"), "{error}");
     }
-    assert!(!session.at("full").exists() && !session.at("out").exists());
+    for nothing in ["full", "out", "copy"] {
+        assert!(!session.at(nothing).exists(), "{nothing}");
+    }
+    let listed = with(&session, "web1", &["list", "--json"]).expect(0);
+    let listed: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
+    assert_eq!(
+        listed["backups"].as_array().unwrap().len(),
+        2,
+        "nothing is deleted"
+    );
     let list = with(&session, "web1", &["key", "list"]).expect(0);
     assert!(list.stdout.contains("in use, write-only"), "{list}");
     with(&session, "first", &["restore", "latest", "--target", "out"]).expect(0);
@@ -318,6 +338,8 @@ fn file_of_age_keygen_opens_the_repository_in_place_of_a_password() {
     }
     let refused = with(&session, "safe", &["backup", "docs", "--host", "h"]).expect(12);
     assert!(refused.stderr.contains("with a password"), "{refused}");
+    let refused = with(&session, "safe", &["key", "rotate", "--yes"]).expect(12);
+    assert!(refused.stderr.contains("for a recipient"), "{refused}");
     session.write_secret("both", format!("{secret}\n{secret}\n"));
     let refused = with(&session, "both", &["list"]).expect(12);
     assert!(refused.stderr.contains("more than one line"), "{refused}");

@@ -157,10 +157,27 @@ impl SpotArgs {
             print(&report, output)?;
         }
         if !report.is_sound() {
-            output.console.hint(
-                "run `br backup` with --backup-type full, which reads every file, and then this check again; files that are missing may be left out by an exclusion that this command does not have",
-            );
+            if report.different.count > 0 {
+                output.console.hint(
+                    "a file or the backup changed without a trace: compare the file with a restored one before the next full backup stores it; `br pin` keeps the backup",
+                );
+            }
+            if report.missing.count > 0 {
+                output.console.hint(
+                    "`br backup` stores the missing files, unless an exclusion of the backup leaves them out that this command does not have",
+                );
+            }
             return Ok(ExitStatus::Damaged);
+        }
+        let files = report.backup.totals.files;
+        if report.files == 0 && files > 0 {
+            output.console.warning(&format!(
+                "there is no file to compare, and the backup has {}",
+                format::counted(files, "file", "files")
+            ));
+            let hint = "look whether the file system is mounted and the path is right";
+            output.console.hint(hint);
+            return Ok(ExitStatus::Partial);
         }
         if report.unreadable.count > 0 {
             let hint = "run br as a user with permission to read these files, such as root";

@@ -44,6 +44,10 @@ const VARIABLES: [&str; 11] = [
 ///   location = "/srv/backup"
 ///   password = "file:/etc/br/main.password"
 ///
+///   [repositories.offsite]
+///   location = "s3://bucket/backup"
+///   password = "file:/etc/br/offsite.password"
+///
 ///   [defaults]
 ///   repository = "main"
 ///

@@ -87,6 +87,12 @@ pub(crate) async fn run(args: &CopyArgs, context: &CommandContext) -> CommandRes
     };
     context.use_repository(args.to.as_deref())?;
     let source = args.source.open("--from", &args.from, context).await?;
+    if source.is_write_only() {
+        let message =
+            "a copy needs the content of files, and the key that opened the source only writes";
+        let hint = "give the password of another key of the source: `br key list` shows the keys and what they can do";
+        return Err(CommandError::new(ExitStatus::AccessDenied, message, hint));
+    }
     let place = context.place()?;
     let init = Init::for_copy(args.init, &source);
     let target = context.open_or_init(place, init, args.dry_run).await?;

@@ -136,8 +136,31 @@ pub(super) struct Copies {
 struct Target {
     place: StoreLocation,
     password: Option<Password>,
+    /// Why the password cannot be had, which is a failure of this repository only.
+    problem: Option<CommandError>,
     /// `--copy-to` names it.
     is_further: bool,
+}
+
+impl Target {
+    /// A repository with what was found out about its password. Fails if the command line is wrong.
+    fn new(
+        place: StoreLocation,
+        password: Result<Option<Password>, CommandError>,
+        is_further: bool,
+    ) -> Result<Self, CommandError> {
+        let (password, problem) = match password {
+            Ok(password) => (password, None),
+            Err(error) if error.status == ExitStatus::AccessDenied => (None, Some(error)),
+            Err(error) => return Err(error),
+        };
+        Ok(Self {
+            place,
+            password,
+            problem,
+            is_further,
+        })
+    }
 }
 
 /// How the further repositories get the backup.
@@ -159,12 +182,8 @@ impl Targets {
             // Options of buckets may be meant for another repository.
             context.use_repository(None)?;
         }
-        let own = Target {
-            place: context.place()?.clone(),
-            password: context.password()?,
-            is_further: false,
-        };
-        let given = args.password(context)?;
+        let own = Target::new(context.place()?.clone(), context.password(), false)?;
+        let given = args.password(context);
         let inherited = own.password.clone().filter(|_| !args.copy_to_no_password);
         let mut targets = vec![own];
         for named in named {
@@ -176,15 +195,14 @@ impl Targets {
                 return Err(CommandError::usage(message, hint));
             }
             let password = match &given {
-                None if args.copy_to_no_password || place.has_no_password() => None,
-                None => context.own_password(&place)?.or_else(|| inherited.clone()),
-                given => given.clone(),
+                Ok(None) if args.copy_to_no_password || place.has_no_password() => Ok(None),
+                Ok(None) => context
+                    .own_password(&place)
+                    .map(|own| own.or_else(|| inherited.clone())),
+                Ok(given) => Ok(given.clone()),
+                Err(error) => Err(error.clone()),
             };
-            targets.push(Target {
-                place,
-                password,
-                is_further: true,
-            });
+            targets.push(Target::new(place, password, true)?);
         }
         Ok(Self {
             targets,
@@ -233,12 +251,15 @@ impl Targets {
 
     /// Opens the next repository.
     async fn open_next(
-        &self,
+        &mut self,
         init: Init,
         dry_run: bool,
         context: &CommandContext,
     ) -> Result<Repository, CommandError> {
-        let target = &self.targets[self.outcomes.len()];
+        let target = &mut self.targets[self.outcomes.len()];
+        if let Some(problem) = target.problem.take() {
+            return Err(problem);
+        }
         let (place, password) = (&target.place, target.password.as_ref());
         let opened = context.open_at(place, password.cloned()).await;
         let opened = opened.map(|(repository, _)| repository);

@@ -333,6 +333,11 @@ impl ForgetArgs {
 pub(crate) async fn run(args: &ForgetArgs, context: &CommandContext) -> CommandResult {
     let group_by = args.group_by()?;
     let repository = context.open().await?;
+    if args.prune && repository.is_write_only() {
+        let message = "--prune needs the content of files, and the key that opened the repository only writes: nothing was deleted";
+        let hint = "leave --prune out (`prune` in a set), and run it with another key: `br key list` shows the keys and what they can do";
+        return Err(CommandError::new(ExitStatus::AccessDenied, message, hint));
+    }
     let options = args.options(&repository, group_by, context).await?;
     let plan = forget::plan(&repository, &options, &context.engine()).await?;
     let output = &context.output;

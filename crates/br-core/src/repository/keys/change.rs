@@ -104,12 +104,12 @@ impl Repository {
     /// [`ErrorKind::Invalid`] when the password is empty, [`ErrorKind::KeyRights`] when the secret key of a recipient opened the repository,
     /// [`ErrorKind::NotEncrypted`], and [`ErrorKind::Password`] as [`Repository::add_key`].
     pub async fn change_password(&self, new: &NewKey, context: &Context) -> Result<(Self, Key)> {
-        new.check()?;
         let own = self.writable_key(context)?;
+        self.check_has_password()?;
+        new.check()?;
         let new = new.clone();
         let work = move |io: &Io| {
             let mut position = begin(io, own)?;
-            check_has_password(io)?;
             replace(io, &mut position, own, &new)
         };
         let key = self.run(context, work).await?;
@@ -119,6 +119,15 @@ impl Repository {
     fn own_key(&self) -> Result<KeyId> {
         self.opened_by()
             .ok_or_else(|| without_keys(self.location()))
+    }
+
+    /// Fails if the secret key of a recipient opened the repository.
+    pub(super) fn check_has_password(&self) -> Result<()> {
+        if self.keyring().is_of_recipient() {
+            let message = "the key in use is for a recipient and has no password: add a key with a password, and use that one";
+            return Err(rights(message));
+        }
+        Ok(())
     }
 
     pub(super) fn writable_key(&self, context: &Context) -> Result<KeyId> {
@@ -147,14 +156,6 @@ fn check_rights(io: &Io, new: &NewKey) -> Result<()> {
     }
     if keys.is_write_only() && !new.write_only {
         return Err(rights("a key that only writes can add only such keys"));
-    }
-    Ok(())
-}
-
-/// Fails if the secret key of a recipient opened the repository.
-pub(super) fn check_has_password(io: &Io) -> Result<()> {
-    if io.keyring().is_of_recipient() {
-        return Err(rights("the key in use has no password, but a recipient"));
     }
     Ok(())
 }

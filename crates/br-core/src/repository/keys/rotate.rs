@@ -2,8 +2,8 @@
 
 use super::super::{Append, Io, Layout, LogPosition, MAX_COMMIT_RACES, Repository, conflict};
 use super::change::{
-    add, begin, check_has_password, check_own, check_password, delete_slots, names_to_remove,
-    replace, rights, withdraw_if_refused,
+    add, begin, check_own, check_password, delete_slots, names_to_remove, replace, rights,
+    withdraw_if_refused,
 };
 use super::key::describe;
 use super::slots;
@@ -29,8 +29,9 @@ impl Repository {
         new: &NewKey,
         context: &Context,
     ) -> Result<(Self, MasterKeyChange)> {
-        new.check()?;
         let own = self.writable_key(context)?;
+        self.check_has_password()?;
+        new.check()?;
         let (repository, new, cloned) = (self.clone(), new.clone(), context.clone());
         let work = move |io: &Io| change_master_key(&repository, io, own, &new, &cloned);
         self.run(context, work).await
@@ -50,7 +51,6 @@ fn change_master_key(
             "a key that only writes cannot change the master key",
         ));
     }
-    check_has_password(io)?;
     check_password(io, own, new)?;
     let runtime = &io.context.runtime;
     let master = MasterKey::new(runtime.bytes());
