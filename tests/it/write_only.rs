@@ -301,17 +301,24 @@ fn the_identity_of_a_recipient_reads_and_takes_no_content() {
         assert_refused("backup", opened.backup(&source(2)));
         let new = NewKey::new("new", "new").with_weak_key_derivation();
         let (keys, context) = (&opened.repository, &opened.context);
+        let entries = repo.keys();
         assert_refused("password", block_on(keys.change_password(&new, context)));
         assert_refused(
             "master key",
             block_on(keys.change_master_key(&new, context)),
         );
-        // After the loss of every password, a recipient adds one.
-        let _ = block_on(keys.add_key(&new, context)).unwrap();
-        let _ = block_on(keys.remove_key("first", context)).unwrap();
-        let opened = TestRepo::open(repo.store.clone(), Some(b"new"), 10).unwrap();
-        opened.assert_holds("new password", &expected);
-        let _ = back_up(&opened, 2);
+        assert_refused("new key", block_on(keys.add_key(&new, context)));
+        assert_refused("prune", opened.prune());
+        let id = *expected.keys().next().unwrap();
+        assert_refused("delete", opened.delete(&[id]));
+        assert_sound(opened.prove());
+        assert_eq!(repo.keys(), entries, "nothing is written");
+        // After the loss of every password, a copy is a repository with a new one.
+        let copied = TestRepo::init(Some(b"new"), 40);
+        let options = CopyOptions::default();
+        let report = copy(keys, &copied.repository, &options, &copied.context);
+        let id = block_on(report).unwrap().copied[0].backup.id;
+        copied.assert_holds("copy", &[(id, source(1))].into());
     }
 }
 
@@ -327,4 +334,55 @@ fn a_wrong_recipient_is_refused() {
     let new = NewKey::new(IDENTITY, "safe").with_weak_key_derivation();
     let added = block_on(repo.repository.add_key(&new, &repo.context));
     assert_eq!(added.unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+/// Anyone with a master key can write such an entry, also a write-only key, and nobody can tell who wrote it.
+#[test]
+fn entry_that_removes_every_full_key_deletes_none_of_the_last_ones() {
+    let (repo, writer) = both();
+    let expected: Expected = [back_up(&writer, 1)].into();
+    let full = block_on(repo.repository.keys()).unwrap().remove(0).id;
+    // An owner with another full key removes the first one, and the deletion of its slot fails.
+    let new = NewKey::new("second", "second").with_weak_key_derivation();
+    let _ = block_on(repo.repository.add_key(&new, &repo.context)).unwrap();
+    let second = TestRepo::open(repo.store.clone(), Some(b"second"), 20).unwrap();
+    let slot = format!("keys/{full}");
+    let bytes = repo.object(&slot).to_vec();
+    let removed = second.repository.remove_key("first", &second.context);
+    assert!(block_on(removed).is_ok());
+    repo.set_object(&slot, Some(bytes.clone()));
+    // Neither a write-only key nor the key itself deletes it.
+    let new = NewKey::new("third", "third").with_weak_key_derivation();
+    let new = new.with_write_only();
+    let _ = block_on(writer.repository.add_key(&new, &writer.context)).unwrap();
+    let opened = TestRepo::open(repo.store.clone(), Some(TestRepo::PASSWORD), 21).unwrap();
+    let refused = block_on(opened.repository.add_key(&new, &opened.context)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Password);
+    assert_eq!(repo.object(&slot).to_vec(), bytes);
+    opened.assert_holds("removed key", &expected);
+    // Another full key does.
+    let new = NewKey::new("fourth", "fourth").with_weak_key_derivation();
+    let _ = block_on(second.repository.add_key(&new, &second.context)).unwrap();
+    assert!(!repo.keys().contains(&slot));
+}
+
+#[test]
+fn write_only_key_with_the_label_of_a_full_one_does_not_replace_it() {
+    let (repo, writer) = both();
+    let keys = || block_on(repo.repository.keys()).unwrap();
+    let new = NewKey::new("mine", "first").with_weak_key_derivation();
+    let taken = block_on(
+        writer
+            .repository
+            .add_key(&new.clone().with_write_only(), &writer.context),
+    );
+    assert_eq!(taken.unwrap_err().kind(), ErrorKind::Invalid);
+    // `change_password` takes any label.
+    let changed = block_on(writer.repository.change_password(&new, &writer.context));
+    let (mine, _) = changed.unwrap();
+    let again = NewKey::new("again", "first").with_weak_key_derivation();
+    let _ = block_on(mine.change_password(&again, &writer.context)).unwrap();
+    let full: Vec<_> = keys().into_iter().filter(|key| !key.write_only).collect();
+    assert_eq!((full.len(), &*full[0].label), (1, "first"));
+    assert!(TestRepo::open(repo.store.clone(), Some(TestRepo::PASSWORD), 30).is_ok());
 }

@@ -337,9 +337,9 @@ fn file_of_age_keygen_opens_the_repository_in_place_of_a_password() {
         assert!(!list.stdout.contains("SECRET"), "{list}");
     }
     let refused = with(&session, "safe", &["backup", "docs", "--host", "h"]).expect(12);
-    assert!(refused.stderr.contains("with a password"), "{refused}");
+    assert!(refused.stderr.contains("only reads"), "{refused}");
     let refused = with(&session, "safe", &["key", "rotate", "--yes"]).expect(12);
-    assert!(refused.stderr.contains("for a recipient"), "{refused}");
+    assert!(refused.stderr.contains("only reads"), "{refused}");
     session.write_secret("both", format!("{secret}\n{secret}\n"));
     let refused = with(&session, "both", &["list"]).expect(12);
     assert!(refused.stderr.contains("more than one line"), "{refused}");
@@ -362,12 +362,34 @@ fn file_of_age_keygen_opens_the_repository_in_place_of_a_password() {
     ] {
         with(&session, "first", &contradiction).expect(2);
     }
-    // After the loss of the password.
-    with(
+    let refused = with(
         &session,
         "safe",
         &["key", "add", "new", "--generate", "new"],
     )
-    .expect(0);
-    with(&session, "new", &["backup", "docs", "--host", "h"]).expect(0);
+    .expect(12);
+    assert!(refused.stderr.contains("only reads"), "{refused}");
+    assert!(!session.at("new").exists());
+    // After the loss of the password.
+    session.write_secret("new", "a new password\n");
+    let copy = [
+        "copy",
+        "--from",
+        "repository",
+        "--from-password-file",
+        "safe",
+        "--to",
+        "rescued",
+        "--init",
+    ];
+    with(&session, "new", &copy).expect(0);
+    let restore = [
+        "-r",
+        "rescued",
+        "restore",
+        "latest",
+        "--target",
+        "out-rescued",
+    ];
+    with(&session, "new", &restore).expect(0);
 }

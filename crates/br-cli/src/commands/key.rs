@@ -103,8 +103,8 @@ struct AddArgs {
 
     /// Add a key for a recipient of age instead of a password: a public key, `age1…`, that `age-keygen` printed
     ///
-    /// The file of `age-keygen` with the secret key then opens the repository: give it with --password-file. Such a key restores, checks and
-    /// prunes. br makes no backups with it, because anyone can encrypt something for a recipient.
+    /// The file of `age-keygen` with the secret key then opens the repository: give it with --password-file. Such a key only reads, because
+    /// anyone can encrypt something for a recipient: it restores, checks and is the source of copies.
     #[arg(long, value_name = "RECIPIENT", conflicts_with = "NewPasswordArgs")]
     recipient: Option<String>,
 

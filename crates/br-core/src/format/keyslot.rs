@@ -272,6 +272,14 @@ impl KeySlot {
         KeyId(name)
     }
 
+    /// True if the slot was probably made in place of another one, which an interrupted change left: it has the same label, and is newer. The
+    /// slot with the fixed name of the first key is older than any other, whatever the clocks say.
+    pub(crate) fn replaces(&self, other: &Self, other_is_first: bool) -> bool {
+        let is_copy = self.name() == other.name();
+        let is_newer = other_is_first || self.created > other.created;
+        self.label == other.label && !is_copy && is_newer
+    }
+
     /// Number of master keys in the slot.
     pub(crate) fn key_count(&self) -> usize {
         if let Some(keys) = self.keys {

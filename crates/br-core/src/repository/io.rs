@@ -164,7 +164,8 @@ impl Io {
     pub(crate) fn may_take_notes(&self) -> bool {
         let config = self.repository.config();
         let is_writable = config.version.check_writable().is_ok();
-        is_writable && config.store.exclusive_create && self.storage().is_own()
+        let is_proven = !self.keyring().is_of_recipient();
+        is_writable && is_proven && config.store.exclusive_create && self.storage().is_own()
     }
 
     pub(crate) fn check_cancelled(&self) -> Result<()> {

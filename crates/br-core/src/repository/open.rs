@@ -310,15 +310,6 @@ impl Repository {
         Ok(())
     }
 
-    /// Fails if a person who knows only the recipient may have made the repository: new content must not go there.
-    pub(crate) fn check_takes_content(&self) -> Result<()> {
-        if self.inner.keys.is_of_recipient() {
-            let message = "the secret key of a recipient opened the repository, and does not prove who made it: back up with a password";
-            return Err(Error::new(ErrorKind::KeyRights, message));
-        }
-        Ok(())
-    }
-
     /// Fails if the path no longer leads to the folder that was opened, or if that folder holds another repository. Does nothing for a
     /// repository on a server.
     ///
@@ -343,9 +334,13 @@ impl Repository {
         }
     }
 
-    /// Refuses to add to a repository whose format has features this program does not know, and warns when no other writer may
+    /// Refuses to change a repository that a recipient opened, or whose format has features this program does not know, and warns when no other writer may
     /// write at the same time.
     pub(crate) fn check_writable(&self, context: &Context) -> Result<()> {
+        if self.inner.keys.is_of_recipient() {
+            let message = "the secret key of a recipient only reads: anyone who knows the recipient may have made the key, for data of their own";
+            return Err(Error::new(ErrorKind::KeyRights, message));
+        }
         let config = self.config();
         config
             .version

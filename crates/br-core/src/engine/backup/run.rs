@@ -31,7 +31,6 @@ pub async fn backup(
     context: &Context,
 ) -> Result<BackupReport> {
     options.check()?;
-    repository.check_takes_content()?;
     repository.check_writable(context)?;
     let mut options = options.clone();
     check_description(&options)?;

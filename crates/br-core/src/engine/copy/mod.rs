@@ -57,7 +57,6 @@ pub async fn copy(
     options.check()?;
     refuse_same(source, target)?;
     source.check_reads_content("a copy")?;
-    target.check_takes_content()?;
     if !options.dry_run {
         target.check_writable(context)?;
     }
@@ -82,7 +81,6 @@ pub async fn repair(
     context: &Context,
 ) -> Result<RepairReport> {
     other.check_reads_content("a repair")?;
-    damaged.check_takes_content()?;
     damaged.check_writable(context)?;
     let other = other.clone();
     let work = move |io: &Io| repair::run(io.to(&other), io, &CopyOptions::default());

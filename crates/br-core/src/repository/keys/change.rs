@@ -105,7 +105,6 @@ impl Repository {
     /// [`ErrorKind::NotEncrypted`], and [`ErrorKind::Password`] as [`Repository::add_key`].
     pub async fn change_password(&self, new: &NewKey, context: &Context) -> Result<(Self, Key)> {
         let own = self.writable_key(context)?;
-        self.check_has_password()?;
         new.check()?;
         let new = new.clone();
         let work = move |io: &Io| {
@@ -119,15 +118,6 @@ impl Repository {
     fn own_key(&self) -> Result<KeyId> {
         self.opened_by()
             .ok_or_else(|| without_keys(self.location()))
-    }
-
-    /// Fails if the secret key of a recipient opened the repository.
-    pub(super) fn check_has_password(&self) -> Result<()> {
-        if self.keyring().is_of_recipient() {
-            let message = "the key in use is for a recipient and has no password: add a key with a password, and use that one";
-            return Err(rights(message));
-        }
-        Ok(())
     }
 
     pub(super) fn writable_key(&self, context: &Context) -> Result<KeyId> {
@@ -163,6 +153,11 @@ fn check_rights(io: &Io, new: &NewKey) -> Result<()> {
 /// Reads the log for a change of the keys, and deletes removed keys that are still there.
 pub(super) fn begin(io: &Io, own: KeyId) -> Result<LogPosition> {
     let position = LogPosition::read(io)?;
+    let has_write_only_keys = !io.keyring().reading_keys().is_empty();
+    if has_write_only_keys {
+        // Before the deletion: a write-only key can write that all others are removed. The last full key must stay.
+        check_own(own, &position)?;
+    }
     let objects = io.list(Layout::KEYS)?;
     let ids = objects
         .iter()
@@ -170,7 +165,13 @@ pub(super) fn begin(io: &Io, own: KeyId) -> Result<LogPosition> {
     let left: Vec<KeyId> = ids
         .filter(|id| position.state.keys_removed.contains(id))
         .collect();
-    delete_slots(io, &left)?;
+    if io.keyring().is_write_only() {
+        let left = describe(io.block(slots::read(io.storage(), left, None))?, None);
+        let write_only = left.iter().filter(|key| key.write_only);
+        delete_slots(io, &write_only.map(|key| key.id).collect::<Vec<_>>())?;
+    } else {
+        delete_slots(io, &left)?;
+    }
     // After the deletion: another key may have the same password, and the next attempt opens that one.
     check_own(own, &position)?;
     Ok(position)
@@ -312,7 +313,10 @@ fn same_label(io: &Io, own: KeyId) -> Result<Vec<KeyId>> {
         .iter()
         .find(|key| key.current)
         .map(|key| key.label.clone());
-    let has_label = |key: &Key| key.problem.is_none() && Some(&key.label) == label.as_ref();
+    // A write-only key may have taken the label of a full one.
+    let may_remove = |key: &Key| key.write_only || !io.keyring().is_write_only();
+    let has_label =
+        |key: &Key| key.problem.is_none() && Some(&key.label) == label.as_ref() && may_remove(key);
     let others = found.iter().filter(|key| !key.current && has_label(key));
     Ok([own].into_iter().chain(others.map(|key| key.id)).collect())
 }

@@ -75,8 +75,8 @@ impl NewKey {
         }
     }
 
-    /// A recipient of the age format, `age1…`, whose secret key opens the repository in place of a password, and a label. Anyone who knows a
-    /// recipient and may write to the store can make such a key, for a repository of their own, so br makes no backups with it.
+    /// A recipient of the age format, `age1…`, whose secret key opens the repository in place of a password, and a label. Such a key only reads:
+    /// anyone who knows a recipient and may write to the store can make one, with master keys of their own.
     #[must_use]
     pub fn for_recipient(recipient: impl Into<String>, label: impl Into<String>) -> Self {
         Self {
@@ -106,7 +106,7 @@ impl NewKey {
             OpenedBy::Password(password) => check_new_password(password)?,
             OpenedBy::Recipient(_) if self.write_only => {
                 let message =
-                    "a key for a recipient cannot be write-only: br makes no backups with it";
+                    "a key for a recipient cannot be write-only: it only reads";
                 return Err(Error::invalid(message));
             }
             OpenedBy::Recipient(recipient) if is_recipient(recipient) => {}

@@ -30,7 +30,6 @@ impl Repository {
         context: &Context,
     ) -> Result<(Self, MasterKeyChange)> {
         let own = self.writable_key(context)?;
-        self.check_has_password()?;
         new.check()?;
         let (repository, new, cloned) = (self.clone(), new.clone(), context.clone());
         let work = move |io: &Io| change_master_key(&repository, io, own, &new, &cloned);

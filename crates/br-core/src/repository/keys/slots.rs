@@ -158,24 +158,31 @@ pub(in crate::repository) async fn unlock(
         tried = Some(Layout::FIRST_KEY);
     }
     let mut best: Vec<(KeyId, Keyring)> = Vec::new();
-    let mut best_is_finished = false;
-    for slot in read(storage, listed, tried).await? {
-        let found = slot.1.as_ref().ok();
+    // The best slot, if it is finished.
+    let mut finished: Option<KeySlot> = None;
+    for (id, slot) in read(storage, listed, tried).await? {
+        let found = slot.as_ref().ok();
         let count = found.map_or(0, KeySlot::key_count);
-        let is_finished = found.is_some_and(|slot| !slot.unfinished);
+        let found = found.filter(|slot| !slot.unfinished).cloned();
         let most = best.first().map_or(0, |(_, keys)| keys.keys().len());
-        if count < most || (count == most && best_is_finished) {
+        let is_first = best.first().is_some_and(|(id, _)| *id == Layout::FIRST_KEY);
+        let replaces = |best: &KeySlot| {
+            let found = found.as_ref();
+            found.is_some_and(|found| found.replaces(best, is_first))
+        };
+        if count < most || (count == most && finished.as_ref().is_some_and(|best| !replaces(best)))
+        {
             continue;
         }
         if attempt.labels.len() >= limits::TRIED_KEY_SLOTS {
             break;
         }
-        if let Some(opened) = attempt.try_slot(slot).await? {
+        if let Some(opened) = attempt.try_slot((id, slot)).await? {
             // A finished slot was stored after the log had its newest master key.
-            if count > most || is_finished {
+            if count > most || found.is_some() {
                 best.clear();
             }
-            best_is_finished = is_finished;
+            finished = found;
             best.push(opened);
         }
     }
