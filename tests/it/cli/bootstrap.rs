@@ -207,3 +207,22 @@ fn repository_without_configuration_is_explained() {
     assert!(refused.stderr.contains("br run"), "{refused}");
     session.run(["bootstrap", "--list"]).expect(0);
 }
+
+#[test]
+fn what_is_no_file_and_what_is_beside_a_file_stays() {
+    let session = machine();
+    let at = session.at(FILE);
+    let there = session.at("to").join(at.strip_prefix("/").unwrap());
+    fs::create_dir_all(there.parent().unwrap()).unwrap();
+    let beside = there.with_extension("toml.new");
+    fs::write(&beside, "precious").unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&there).status();
+    assert!(made.unwrap().success());
+    let bootstrap = ["-r", "main", "bootstrap", "--to", "to", "--force"];
+    let refused = session.run(bootstrap).expect(1);
+    assert!(refused.stderr.contains("regular file"), "{refused}");
+    fs::remove_file(&there).unwrap();
+    session.run(bootstrap).expect(0);
+    assert_eq!(fs::read_to_string(&beside).unwrap(), "precious");
+    assert!(there.is_file());
+}

@@ -209,12 +209,8 @@ impl Plan {
                 Some(folder) => folder.join(own.strip_prefix("/").unwrap_or(own)),
                 None => own.to_owned(),
             };
-            let state = match fs::read(&at) {
-                Ok(bytes) if bytes == file.text.as_bytes() => FileState::Unchanged,
-                Ok(_) => FileState::Replaced,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => FileState::New,
-                Err(error) => return Err(failed("read", &at, &error)),
-            };
+            check_no_other(&at, &files)?;
+            let state = state_of(&at, &file.text).map_err(|error| failed("read", &at, &error))?;
             files.push(PlannedFile {
                 path: format::path(&at),
                 state,
@@ -240,6 +236,37 @@ impl Plan {
     }
 }
 
+/// Refuses a path that is that of another file, or above or below it.
+fn check_no_other(at: &Path, others: &[PlannedFile]) -> Result<(), CommandError> {
+    let collides = |other: &&PlannedFile| at.starts_with(&other.at) || other.at.starts_with(at);
+    match others.iter().find(collides) {
+        None => Ok(()),
+        Some(other) => Err(CommandError::usage(
+            format!(
+                "the backup has two configuration files at one place: {} and {}",
+                other.path,
+                format::path(at)
+            ),
+            "use the configuration of another backup or machine: --list shows them",
+        )),
+    }
+}
+
+/// What is at a path. Reads only regular files: reading a pipe waits for ever.
+fn state_of(at: &Path, text: &str) -> io::Result<FileState> {
+    match fs::metadata(at) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(FileState::New),
+        Err(error) => return Err(error),
+        Ok(found) if !found.is_file() => return Err(io::Error::other("it is not a regular file")),
+        Ok(_) => {}
+    }
+    if fs::read(at)? == text.as_bytes() {
+        Ok(FileState::Unchanged)
+    } else {
+        Ok(FileState::Replaced)
+    }
+}
+
 /// Refuses paths that are no configuration files: the repository could have been written by another user.
 fn check_path(path: &Path, is_elsewhere: bool) -> Result<(), CommandError> {
     let is_plain = |part: Component<'_>| matches!(part, Component::RootDir | Component::Normal(_));
@@ -262,7 +289,8 @@ fn write(at: &Path, text: &str) -> io::Result<()> {
         .recursive(true)
         .mode(0o755)
         .create(folder)?;
-    let part = at.with_extension("toml.new");
+    let name = at.file_name().unwrap_or_default();
+    let part = at.with_file_name(format!(".{}.br-part", name.display()));
     // A br that was killed may have left it.
     let _ = fs::remove_file(&part);
     let mut file = fs::OpenOptions::new()

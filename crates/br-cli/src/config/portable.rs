@@ -2,6 +2,8 @@
 //!
 //! [`Config::portable`] makes it. Invariant: it has no secrets. The files have only references to them; values that can hold one are removed.
 
+use std::path::{Component, Path, PathBuf};
+
 use std::ops::Range;
 
 use br_core::model::{Configuration, ConfigurationFile, ConfiguredRepository};
@@ -19,7 +21,7 @@ impl Config {
     /// What a backup of a set keeps for another machine.
     pub(crate) fn portable(&self, set: &str) -> Configuration {
         let files = self.texts.iter().map(|(path, text)| {
-            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            let path = plain(path);
             let (text, removed) = without_secrets(text);
             ConfigurationFile::new(path.to_string_lossy().into_owned(), text, removed)
         });
@@ -31,6 +33,19 @@ impl Config {
             .with_files(files.collect())
             .with_repositories(repositories.collect())
     }
+}
+
+/// The absolute path without `..`, which `br bootstrap` refuses. Links stay: the file is configured where the link is.
+fn plain(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut plain = PathBuf::new();
+    for part in absolute.components() {
+        match part {
+            Component::ParentDir => drop(plain.pop()),
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// The text of a file without values that can hold a secret, and the names of their settings.

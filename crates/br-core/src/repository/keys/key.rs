@@ -105,8 +105,7 @@ impl NewKey {
         match &self.opened_by {
             OpenedBy::Password(password) => check_new_password(password)?,
             OpenedBy::Recipient(_) if self.write_only => {
-                let message =
-                    "a key for a recipient cannot be write-only: it only reads";
+                let message = "a key for a recipient cannot be write-only: it only reads";
                 return Err(Error::invalid(message));
             }
             OpenedBy::Recipient(recipient) if is_recipient(recipient) => {}
