@@ -417,7 +417,7 @@ fn empty_repository_catches_up_since_it_was_created() {
 fn repository_without_its_password_does_not_keep_others_from_the_backup() {
     let session = Session::with_docs();
     for name in ["one", "two"] {
-        session.write_secret(&format!("{name}.password"), &format!("{name}\n"));
+        session.write_secret(&format!("{name}.password"), format!("{name}\n"));
         let init = [
             "-r",
             name,
