@@ -13,6 +13,7 @@ use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 use super::content::Content;
 use super::headers::{Condition, kept, kept_by_copy};
 use super::list::Query;
+use super::lock;
 use super::multipart;
 use super::state::{Object, State, now};
 
@@ -76,6 +77,10 @@ impl S3 for Backend {
         request: S3Request<CreateBucketInput>,
     ) -> Answer<CreateBucketOutput> {
         let mut state = self.state();
+        if request.input.object_lock_enabled_for_bucket == Some(true) {
+            let bucket = request.input.bucket.clone();
+            state.locks.entry(bucket).or_default();
+        }
         state.buckets.entry(request.input.bucket).or_default();
         answer(CreateBucketOutput::default())
     }
@@ -188,9 +193,7 @@ impl S3 for Backend {
         request: S3Request<DeleteObjectInput>,
     ) -> Answer<DeleteObjectOutput> {
         let mut state = self.state();
-        state
-            .objects_mut(&request.input.bucket)?
-            .remove(&request.input.key);
+        state.delete(&request.input.bucket, &request.input.key)?;
         answer(DeleteObjectOutput::default())
     }
 
@@ -204,17 +207,25 @@ impl S3 for Backend {
         }
         let mut deleted = Vec::new();
         let mut state = self.state();
-        let objects = state.objects_mut(&request.input.bucket)?;
+        let mut errors = Vec::new();
         for object in delete.objects {
-            objects.remove(&object.key);
-            deleted.push(DeletedObject {
-                key: Some(object.key),
-                ..DeletedObject::default()
-            });
+            match state.delete(&request.input.bucket, &object.key) {
+                Ok(()) => deleted.push(DeletedObject {
+                    key: Some(object.key),
+                    ..DeletedObject::default()
+                }),
+                Err(error) => errors.push(Error {
+                    code: Some(error.code().as_str().to_owned()),
+                    key: Some(object.key),
+                    message: error.message().map(str::to_owned),
+                    version_id: None,
+                }),
+            }
         }
         let is_quiet = delete.quiet.unwrap_or(false);
         answer(DeleteObjectsOutput {
             deleted: (!is_quiet).then_some(deleted),
+            errors: (!errors.is_empty()).then_some(errors),
             ..DeleteObjectsOutput::default()
         })
     }
@@ -242,6 +253,50 @@ impl S3 for Backend {
             copy_object_result: Some(result),
             ..CopyObjectOutput::default()
         })
+    }
+
+    async fn get_object_lock_configuration(
+        &self,
+        request: S3Request<GetObjectLockConfigurationInput>,
+    ) -> Answer<GetObjectLockConfigurationOutput> {
+        let state = self.state();
+        answer(GetObjectLockConfigurationOutput {
+            object_lock_configuration: Some(state.lock(&request.input.bucket)?.document()),
+        })
+    }
+
+    async fn get_object_retention(
+        &self,
+        request: S3Request<GetObjectRetentionInput>,
+    ) -> Answer<GetObjectRetentionOutput> {
+        let (input, state) = (request.input, self.state());
+        state.lock(&input.bucket)?;
+        let retention = lock::of(&*state.object(&input.bucket, &input.key)?)?;
+        answer(GetObjectRetentionOutput {
+            retention: Some(retention),
+        })
+    }
+
+    async fn put_object_retention(
+        &self,
+        request: S3Request<PutObjectRetentionInput>,
+    ) -> Answer<PutObjectRetentionOutput> {
+        if !request.headers.contains_key("content-md5") {
+            return Err(s3_error!(
+                InvalidRequest,
+                "Missing required header for this request: Content-MD5"
+            ));
+        }
+        let input = request.input;
+        let mut state = self.state();
+        state.lock(&input.bucket)?;
+        let mut object = Object::clone(&*state.object(&input.bucket, &input.key)?);
+        let may_bypass = input.bypass_governance_retention == Some(true);
+        let retention = input.retention.ok_or_else(|| s3_error!(MalformedXML))?;
+        lock::extend(&mut object, &retention, may_bypass)?;
+        let objects = state.objects_mut(&input.bucket)?;
+        objects.insert(input.key, Arc::new(object));
+        answer(PutObjectRetentionOutput::default())
     }
 
     async fn list_objects(

@@ -15,8 +15,9 @@ use s3s::{S3Result, s3_error};
 const STORAGE_CLASS: HeaderName = HeaderName::from_static("x-amz-storage-class");
 const ENCRYPTION: HeaderName = HeaderName::from_static("x-amz-server-side-encryption");
 const KMS_KEY: HeaderName = HeaderName::from_static("x-amz-server-side-encryption-aws-kms-key-id");
-const LOCK_MODE: HeaderName = HeaderName::from_static("x-amz-object-lock-mode");
-const LOCK_UNTIL: HeaderName = HeaderName::from_static("x-amz-object-lock-retain-until-date");
+pub(super) const LOCK_MODE: HeaderName = HeaderName::from_static("x-amz-object-lock-mode");
+pub(super) const LOCK_UNTIL: HeaderName =
+    HeaderName::from_static("x-amz-object-lock-retain-until-date");
 
 /// How an object is stored, as the request that wrote it requested.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

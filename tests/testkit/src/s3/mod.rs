@@ -12,6 +12,7 @@ mod content;
 mod fault;
 mod headers;
 mod list;
+mod lock;
 mod log;
 mod multipart;
 mod server;

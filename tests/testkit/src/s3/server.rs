@@ -21,7 +21,8 @@ use tokio::sync::oneshot;
 use super::access::Access;
 use super::content::Content;
 use super::fault::{Fault, Rule};
-use super::headers::ObjectAttributes;
+use super::headers::{LOCK_MODE, LOCK_UNTIL, ObjectAttributes};
+use super::lock::Lock;
 use super::log::RequestInfo;
 use super::service::Service;
 use super::state::{Object, State};
@@ -204,6 +205,26 @@ impl S3Server {
     /// Creates a bucket, unless it exists.
     pub fn create_bucket(&self, name: &str) {
         self.state().buckets.entry(name.to_owned()).or_default();
+    }
+
+    /// Creates a bucket with object lock. `default` is the mode and the number of days of the retention that new objects get.
+    pub fn create_locking_bucket(&self, name: &str, default: Option<(&str, i32)>) {
+        self.create_bucket(name);
+        let default = default.map(|(mode, days)| (mode.to_owned(), days));
+        self.state().locks.insert(name.to_owned(), Lock { default });
+    }
+
+    /// Ends the retention of all objects in a bucket, as if time had passed.
+    ///
+    /// # Panics
+    /// When there is no such bucket.
+    pub fn end_retention(&self, bucket: &str) {
+        let mut state = self.state();
+        for object in state.objects_mut(bucket).unwrap().values_mut() {
+            let headers = &mut Arc::make_mut(object).headers;
+            headers.remove(LOCK_MODE);
+            headers.remove(LOCK_UNTIL);
+        }
     }
 
     /// The content of an object.

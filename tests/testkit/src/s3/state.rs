@@ -14,6 +14,7 @@ use s3s::{S3Result, s3_error};
 
 use super::content::Content;
 use super::headers::Condition;
+use super::lock::{Lock, check_unlocked};
 
 /// The time of day.
 #[expect(
@@ -64,6 +65,8 @@ pub(super) struct Upload {
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) buckets: BTreeMap<String, Objects>,
+    /// The buckets with object lock.
+    pub(super) locks: BTreeMap<String, Lock>,
     /// The content that lists show, if it is not the current one.
     pub(super) stale: Option<BTreeMap<String, Objects>>,
     pub(super) uploads: BTreeMap<String, Upload>,
@@ -103,7 +106,7 @@ impl State {
         &mut self,
         bucket: &str,
         key: String,
-        object: Object,
+        mut object: Object,
         condition: &Condition,
     ) -> S3Result<()> {
         if self.refuse_conditions && !condition.is_none() {
@@ -114,8 +117,31 @@ impl State {
         if !ignore {
             condition.check(objects.get(&key).map(|object| object.tag.as_str()))?;
         }
-        objects.insert(key, Arc::new(object));
+        if let Some(old) = objects.get(&key) {
+            check_unlocked(old)?;
+        }
+        if let Some(lock) = self.locks.get(bucket) {
+            lock.apply(&mut object.headers);
+        }
+        self.objects_mut(bucket)?.insert(key, Arc::new(object));
         Ok(())
+    }
+
+    /// Deletes an object, unless it is locked.
+    pub(super) fn delete(&mut self, bucket: &str, key: &str) -> S3Result<()> {
+        let objects = self.objects_mut(bucket)?;
+        if let Some(object) = objects.get(key) {
+            check_unlocked(object)?;
+        }
+        objects.remove(key);
+        Ok(())
+    }
+
+    /// The rule of a bucket with object lock.
+    pub(super) fn lock(&self, bucket: &str) -> S3Result<&Lock> {
+        self.objects(bucket)?;
+        let lock = self.locks.get(bucket);
+        lock.ok_or_else(|| s3_error!(ObjectLockConfigurationNotFoundError))
     }
 
     /// Opens an upload and names it.
