@@ -60,3 +60,14 @@ fn the_server_of_the_environment_conforms() {
         Storage::open(&there.location(&folder), &there.options()).unwrap()
     }));
 }
+
+#[test]
+fn many_objects_are_deleted_with_one_request() {
+    let bucket = Bucket::new();
+    let storage = bucket.storage();
+    // The list of names is so long that it is sent in pieces.
+    let keys = (0..1000).map(|number| format!("packs/ab/{number:064}"));
+    let failed = block_on(storage.delete_all(keys.collect()));
+    assert!(failed.is_empty(), "{:?}", failed[0]);
+    assert_eq!(bucket.server.requests().len(), 1);
+}

@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::header::TRANSFER_ENCODING;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 use s3s::Body;
@@ -109,6 +110,10 @@ impl Service {
         if sts::is_meant(&head) {
             let body = self.read(body).await?;
             return Ok(sts::answer(&self.access, &head, &body));
+        }
+        if head.headers.contains_key(TRANSFER_ENCODING) {
+            self.read(body).await?;
+            return Ok(error(411, "MissingContentLength"));
         }
         if let Some(refusal) = self.access.refusal(&head) {
             self.read(body).await?;

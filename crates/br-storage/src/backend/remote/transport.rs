@@ -15,7 +15,10 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
-use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
+use http::{
+    HeaderMap, StatusCode,
+    header::{CONTENT_LENGTH, RETRY_AFTER},
+};
 use http_body_util::BodyExt as _;
 use object_store::{
     ClientOptions,
@@ -269,14 +272,23 @@ impl Transport {
             .map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
         let mut request = reqwest::Request::new(parts.method, url);
         *request.headers_mut() = parts.headers;
-        *request.body_mut() = Some(match body.as_bytes() {
+        let body = match body.as_bytes() {
             Some(bytes) if bytes.len() <= PIECE => {
                 let sent = bytes.len() as u64;
                 self.link.counters.bytes_sent.fetch_add(sent, Relaxed);
                 bytes.clone().into()
             }
-            _ => self.spread(body, moved),
-        });
+            _ => {
+                // The client does not know the length of a body in pieces, and S3 refuses requests without it.
+                let length = body.content_length().into();
+                request
+                    .headers_mut()
+                    .entry(CONTENT_LENGTH)
+                    .or_insert(length);
+                self.spread(body, moved)
+            }
+        };
+        *request.body_mut() = Some(body);
         Ok(request)
     }
 
