@@ -62,6 +62,10 @@ pub enum Operation {
     Probe,
     /// Removing the leftovers of killed writers.
     Sweep,
+    /// Reading until when an object is locked, or whether the bucket locks objects.
+    ReadLock,
+    /// Extending the lock of an object.
+    ExtendLock,
 }
 
 /// A failed operation on a storage.
@@ -194,6 +198,8 @@ impl fmt::Display for Error {
             Operation::Delete => ("delete", "from"),
             Operation::Probe => ("probe", "in"),
             Operation::Sweep => ("remove unfinished files from", "in"),
+            Operation::ReadLock => ("read the lock of", "in"),
+            Operation::ExtendLock => ("extend the lock of", "in"),
         };
         match &self.key {
             // An invalid key may hold any characters. Escaping does not change a valid key.

@@ -14,6 +14,9 @@
 //! Each error has an [`ErrorKind`], which says what the caller must do. Keys are restricted (see
 //! [`Storage`]), so that they are valid file names, URL paths and object keys without encoding.
 //!
+//! In a bucket of S3 with object lock, [`Storage::extend_retention`] keeps everyone from deleting an object before a
+//! time.
+//!
 //! A [`Folder`] gives the same access to files of other programs: on local disk or in a store, under any
 //! name, listed and read as streams.
 //!
@@ -50,6 +53,7 @@ mod options;
 mod payload;
 mod probe;
 mod read;
+mod retention;
 mod retry_policy;
 mod secret;
 mod server_error;
@@ -69,6 +73,7 @@ pub use options::{
 };
 pub use payload::Payload;
 pub use probe::{Capabilities, Speed};
+pub use retention::{ObjectLock, Retention, RetentionMode};
 pub use secret::Secret;
 pub use storage::Storage;
 pub use traffic::Traffic;

@@ -63,6 +63,12 @@ impl ServerError {
         })
     }
 
+    /// Returns the code that the server sent.
+    #[cfg(feature = "s3")]
+    pub(crate) fn code(&self) -> &str {
+        &self.code
+    }
+
     /// Returns what the caller must do.
     pub(crate) fn kind(&self) -> ErrorKind {
         match (&*self.code, self.status) {

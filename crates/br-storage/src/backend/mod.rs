@@ -41,6 +41,9 @@ pub(crate) struct Backend {
     /// Unfinished uploads on a server.
     #[cfg(feature = "s3")]
     pub(crate) uploads: Option<Arc<s3::Uploads>>,
+    /// Retention of objects.
+    #[cfg(feature = "s3")]
+    pub(crate) locks: Option<Arc<s3::Locks>>,
     /// The storage class of objects that are rarely read.
     pub(crate) rare_class: Option<String>,
 }
@@ -55,6 +58,8 @@ impl Backend {
             link: None,
             #[cfg(feature = "s3")]
             uploads: None,
+            #[cfg(feature = "s3")]
+            locks: None,
             rare_class: None,
         }
     }

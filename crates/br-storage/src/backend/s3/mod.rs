@@ -1,13 +1,16 @@
 //! Objects in a bucket of S3, or of a server with its protocol.
 //!
 //! [`open`] makes a store of `object_store` from a location and options. Requests go through
-//! [`super::remote`], keys come from [`credentials`], and [`uploads`] aborts the uploads of killed writers.
+//! [`super::remote`], keys come from [`credentials`], [`uploads`] aborts the uploads of killed writers, and
+//! [`locks`] reads and extends the retention of objects.
 //! Invariant: this code relies on nothing that a provider promises beyond the protocol; the probe finds out
 //! what the server really does.
 
 mod assume_role;
 mod credentials;
+mod locks;
 mod profile;
+mod requests;
 mod uploads;
 
 use std::sync::Arc;
@@ -15,7 +18,8 @@ use std::sync::Arc;
 use object_store::aws::{AmazonS3Builder, Checksum};
 use url::Url;
 
-pub(crate) use self::uploads::Uploads;
+use self::requests::Requests;
+pub(crate) use self::{locks::Locks, uploads::Uploads};
 use super::{
     Backend,
     remote::{Connector, Server},
@@ -42,18 +46,22 @@ pub(crate) fn open(location: &S3Location, options: &StorageOptions) -> Result<Ba
     let address = BucketAddress::new(location, options)?;
     let (link, connector) = address.server.connect()?;
     let store = address.store(&connector)?;
-    let uploads = Uploads {
+    let requests = Arc::new(Requests {
         client: connector.client(),
         credentials: Arc::clone(store.credentials()),
         url: address.bucket_url(),
         region: address.region.clone(),
         prefix: location.prefix().to_owned(),
         is_signed: options.s3.credentials != S3Credentials::Anonymous,
+    });
+    let uploads = Uploads {
+        requests: Arc::clone(&requests),
     };
     let store = address.server.in_folder(store, location.prefix())?;
     Ok(Backend {
         link: Some(link),
         uploads: Some(Arc::new(uploads)),
+        locks: Some(Arc::new(Locks { requests })),
         rare_class: options.s3.storage_class.clone(),
         ..Backend::new(store)
     })
