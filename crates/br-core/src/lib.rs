@@ -68,8 +68,8 @@ mod warning;
 
 pub use br_storage::{
     Addressing, AssumeRole, BucketLocation, Capabilities, ErrorKind as StorageErrorKind, Location,
-    Lookalike, NetworkOptions, NetworkStatus, S3Credentials, S3Encryption, S3Location, S3Options,
-    Secret, Speed, Storage, StorageOptions, Traffic,
+    Lookalike, NetworkOptions, NetworkStatus, RetentionMode, S3Credentials, S3Encryption,
+    S3Location, S3Options, Secret, Speed, Storage, StorageOptions, Traffic,
 };
 pub use engine::snapshot::{FileReader, FileStream, Snapshot, WalkOptions};
 pub use error::{Error, ErrorKind, ObjectKind, Result, Site};

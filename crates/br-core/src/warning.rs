@@ -7,6 +7,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use jiff::Timestamp;
+
 use crate::error::{Error, in_one_line};
 use crate::model::{BackupId, EntryPath, SegmentId};
 use crate::source::ExcludeError;
@@ -132,6 +134,23 @@ pub enum Warning {
         /// Why.
         error: br_storage::Error,
     },
+    /// Prune: objects are locked, so the store does not delete them yet. A later prune deletes them.
+    StillLocked {
+        /// Number of objects.
+        objects: u64,
+        /// The latest end of their locks.
+        until: Timestamp,
+    },
+    /// Lock: an object that a backup needs does not exist.
+    NeededMissing {
+        /// Its key.
+        key: String,
+    },
+    /// Lock: this machine cannot remember what it locked.
+    LocksNotSaved {
+        /// Why.
+        error: io::Error,
+    },
     /// Prune: unfinished files and uploads of killed writers were not removed.
     UnfinishedNotRemoved {
         /// Why.
@@ -203,6 +222,9 @@ impl Warning {
             Self::MountPointKept { .. } => "mount_point_kept",
             Self::OwnDataKept { .. } => "own_data_kept",
             Self::NotDeleted { .. } => "not_deleted",
+            Self::StillLocked { .. } => "still_locked",
+            Self::NeededMissing { .. } => "needed_missing",
+            Self::LocksNotSaved { .. } => "locks_not_saved",
             Self::UnfinishedNotRemoved { .. } => "unfinished_not_removed",
             Self::NoSpaceToCopy { .. } => "no_space_to_copy",
             Self::NoSpaceToFinish => "no_space_to_finish",
@@ -332,6 +354,18 @@ impl fmt::Display for Warning {
             Self::NotDeleted { key, error } => write!(
                 f,
                 "{key} was not deleted; the next prune tries again: {error}"
+            ),
+            Self::StillLocked { objects, until } => write!(
+                f,
+                "{objects} objects are locked until {} at the latest, so they stay; a later prune deletes them",
+                until.strftime("%Y-%m-%d %H:%M UTC")
+            ),
+            Self::NeededMissing { key } => {
+                write!(f, "{key} is missing, and a backup needs it: run `check`")
+            }
+            Self::LocksNotSaved { error } => write!(
+                f,
+                "cannot remember on this machine which objects were locked, so the next run locks all of them again: {error}"
             ),
             Self::UnfinishedNotRemoved { error } => write!(
                 f,

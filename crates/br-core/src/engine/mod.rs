@@ -22,6 +22,7 @@ pub mod forget;
 pub mod growth;
 mod incomplete;
 pub mod label;
+pub mod lock;
 pub mod ls;
 mod needed;
 mod pattern;

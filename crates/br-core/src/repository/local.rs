@@ -1,11 +1,12 @@
-//! What this machine keeps about a repository: copies of small objects, the newest log entry it saw, and when it verified which pack.
+//! What this machine keeps about a repository: copies of small objects, the newest log entry it saw, when it verified which pack, and what it
+//! locked.
 //!
 //! Invariant: all of it may be deleted. Then br reads more from the store, and this machine no longer notices a rollback.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Cache, CacheOptions, LogMemory, Repository, VerifiedPacks};
+use super::{Cache, CacheOptions, LockMemory, LogMemory, Repository, VerifiedPacks};
 use crate::error::{Error, Result, Site};
 use crate::progress::Context;
 
@@ -13,6 +14,8 @@ use crate::progress::Context;
 const KNOWN: &str = "known";
 /// Folder of [`VerifiedPacks`] in the cache's folder.
 const VERIFIED: &str = "verified";
+/// Folder of [`LockMemory`] in the cache's folder.
+const LOCKED: &str = "locked";
 
 impl Repository {
     /// Keeps copies of small objects on this machine, so that they are not fetched repeatedly. Useful for a repository on a server
@@ -30,7 +33,8 @@ impl Repository {
         })?;
         let _ = self.inner.cache.set(Arc::new(cache));
         self.remember_log(&options.folder.join(KNOWN), context)?;
-        self.remember_checks(&options.folder.join(VERIFIED), context)
+        self.remember_checks(&options.folder.join(VERIFIED), context)?;
+        self.remember_locks(&options.folder.join(LOCKED), context)
     }
 
     /// Remembers in a folder of this machine when a check verified which pack, for
@@ -43,6 +47,19 @@ impl Repository {
         let verified = VerifiedPacks::open(folder, &self.local_name(), &context.runtime);
         let verified = verified.map_err(|error| no_folder(folder, error))?;
         let _ = self.inner.verified.set(verified);
+        Ok(())
+    }
+
+    /// Remembers in a folder of this machine until when [`lock::extend`](crate::engine::lock::extend) locked which object, so that the next
+    /// extension leaves out objects that stay locked. [`Repository::use_cache`] does this as well, in the cache's folder. Later calls have
+    /// no effect.
+    ///
+    /// # Errors
+    /// When the folder cannot be created. The repository still works without it.
+    pub fn remember_locks(&self, folder: &Path, context: &Context) -> Result<()> {
+        let locks = LockMemory::open(folder, &self.local_name(), &context.runtime);
+        let locks = locks.map_err(|error| no_folder(folder, error))?;
+        let _ = self.inner.locks.set(locks);
         Ok(())
     }
 
@@ -76,6 +93,10 @@ impl Repository {
 
     pub(crate) fn verified_packs(&self) -> Option<&VerifiedPacks> {
         self.inner.verified.get()
+    }
+
+    pub(crate) fn lock_memory(&self) -> Option<&LockMemory> {
+        self.inner.locks.get()
     }
 
     pub(crate) fn log_memory(&self) -> Option<&LogMemory> {

@@ -8,7 +8,7 @@ use br_storage::{Creation, ErrorKind as StorageError, Location, Payload, Storage
 use bytes::Bytes;
 
 use super::keys::slots;
-use super::{Cache, InitOptions, Io, Layout, LogMemory, LogPosition, VerifiedPacks};
+use super::{Cache, InitOptions, Io, Layout, LockMemory, LogMemory, LogPosition, VerifiedPacks};
 use crate::error::{Error, ErrorKind, ObjectKind, Result, Site};
 use crate::format::{
     Cipher, Config, KdfCost, Keyring, MasterKey, ReadingKey, SlotLock, StoreConfig, limits,
@@ -37,6 +37,7 @@ pub(super) struct Inner {
     pub(super) cache: OnceLock<Arc<Cache>>,
     pub(super) memory: OnceLock<LogMemory>,
     pub(super) verified: OnceLock<VerifiedPacks>,
+    pub(super) locks: OnceLock<LockMemory>,
     /// True once warnings about the whole log were reported.
     warned: AtomicBool,
 }
@@ -230,6 +231,7 @@ impl Repository {
                 cache: OnceLock::new(),
                 memory: OnceLock::new(),
                 verified: OnceLock::new(),
+                locks: OnceLock::new(),
                 warned: AtomicBool::new(false),
             }),
         }
