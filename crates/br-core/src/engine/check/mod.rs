@@ -7,6 +7,7 @@ mod data;
 mod due;
 mod files;
 mod keys;
+mod locks;
 mod log;
 mod proof;
 mod repair;
@@ -50,6 +51,8 @@ pub struct CheckOptions {
     /// Record in the log which backups were proven, if all data is read. Not for a copy of a repository that another program keeps equal to
     /// the original: the copy would differ.
     pub record_proof: bool,
+    /// Ask the server whether all objects that backups need stay locked for at least this time.
+    pub locked_for: Option<Duration>,
 }
 
 impl CheckOptions {
@@ -78,6 +81,13 @@ impl CheckOptions {
     #[must_use]
     pub const fn with_record_proof(mut self, record: bool) -> Self {
         self.record_proof = record;
+        self
+    }
+
+    /// Sets for how long objects must stay locked.
+    #[must_use]
+    pub const fn with_locked_for(mut self, time: Option<Duration>) -> Self {
+        self.locked_for = time;
         self
     }
 
@@ -158,6 +168,13 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
+    /// True when something must be done although no data is lost.
+    #[must_use]
+    pub fn has_warnings(&self) -> bool {
+        let mut findings = self.findings.iter();
+        findings.any(|finding| finding.severity == Severity::Warning)
+    }
+
     /// True when no data that a backup needs is missing or altered, and no key is damaged.
     #[must_use]
     pub fn is_sound(&self) -> bool {
@@ -174,6 +191,8 @@ impl CheckReport {
 pub enum Severity {
     /// Worth knowing; no data is lost.
     Note,
+    /// No data is lost, but something must be done.
+    Warning,
     /// Stored data is missing or altered.
     Damage,
 }
@@ -197,6 +216,13 @@ impl Finding {
             severity: Severity::Damage,
             object,
             message,
+        }
+    }
+
+    fn warning(object: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::damage(object, message)
         }
     }
 
@@ -226,6 +252,9 @@ pub async fn check(
     if options.repair_index || options.repair_log {
         repository.check_reads_content("a repair")?;
         repository.check_writable(context)?;
+    }
+    if options.locked_for.is_some() {
+        let _ = repository.storage().object_lock().await?;
     }
     let options = options.clone();
     // Ignore the local cache: the check must read from the store.
@@ -355,6 +384,9 @@ fn look(
     report_data(view, wanted, found, &mut losses.files, &mut report);
     losses.report(&mut report);
     report.damaged_backups = losses.files.affected();
+    if let Some(time) = options.locked_for {
+        locks::look(io, view, time, &mut report)?;
+    }
     let (files, count) = losses.files.finish();
     (report.files, report.files_count) = (files, count);
     report
