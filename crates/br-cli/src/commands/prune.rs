@@ -167,6 +167,11 @@ fn report_fields(report: &PruneReport) -> Vec<(&'static str, String)> {
         fields.push(("written", format::size(report.bytes_written)));
     }
     fields.push(("freed", format::size(freed)));
+    if let Some(until) = report.locked_until {
+        let objects = format::counted(report.locked, "object", "objects");
+        let until = format::local_time(until);
+        fields.push(("kept", format!("{objects}, locked until {until}")));
+    }
     if report.failed > 0 {
         let objects = format::counted(report.failed, "object", "objects");
         fields.push(("failed", format!("{objects} could not be deleted")));

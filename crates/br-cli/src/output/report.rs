@@ -122,6 +122,7 @@ impl<'a> From<&'a DamagedFile> for DamagedFileJson<'a> {
 pub(crate) const fn severity(severity: Severity) -> &'static str {
     match severity {
         Severity::Note => "note",
+        Severity::Warning => "warning",
         Severity::Damage => "damage",
         _ => "other",
     }
@@ -238,6 +239,8 @@ pub(crate) struct PruneReportJson {
     bytes_written: u64,
     objects_deleted: u64,
     unfinished_removed: u64,
+    locked: u64,
+    locked_until: Option<String>,
     failed: u64,
 }
 
@@ -249,6 +252,8 @@ impl From<&PruneReport> for PruneReportJson {
             bytes_written: report.bytes_written,
             objects_deleted: report.objects_deleted,
             unfinished_removed: report.unfinished_removed,
+            locked: report.locked,
+            locked_until: report.locked_until.map(|until| until.to_string()),
             failed: report.failed,
         }
     }

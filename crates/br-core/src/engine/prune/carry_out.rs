@@ -1,9 +1,12 @@
 //! Execution of a prune: copy used chunks, condemn packs, delete them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
 
 use super::decision::Decision;
 use super::{PruneReport, Work};
+use crate::engine::lock::{Found, retentions};
 use crate::engine::relocate::relocate_some;
 use crate::error::{ErrorKind, Result};
 use crate::format::{LogEntry, Move};
@@ -175,11 +178,17 @@ impl Decision {
         let objects = keys.len() as u64;
         keys.extend(self.to_delete.keys().map(|pack| Layout::pack(*pack)));
         let failed = io.delete_all(keys)?;
+        let refused = failed.len() as u64;
+        let is_pack = |(key, _): &(String, _)| Layout::id::<PackId>(key);
+        let kept: BTreeSet<PackId> = failed.iter().filter_map(is_pack).collect();
+        let (failed, locked_until) = without_locked(io, failed);
         let failures = failed.len() as u64;
-        let mut kept: BTreeSet<PackId> = BTreeSet::new();
         for (key, error) in failed {
-            kept.extend(Layout::id::<PackId>(&key));
             io.warn(&Warning::NotDeleted { key, error });
+        }
+        if let Some(until) = locked_until {
+            let objects = refused - failures;
+            io.warn(&Warning::StillLocked { objects, until });
         }
         self.to_delete.retain(|pack, _| !kept.contains(pack));
         let packs: Vec<_> = self.to_delete.keys().copied().collect();
@@ -198,9 +207,39 @@ impl Decision {
             packs_deleted: self.to_delete.values().filter(|len| **len > 0).count() as u64,
             bytes_deleted: self.to_delete.values().sum::<u64>() + work.bytes_freed(),
             bytes_written: work.bytes_written(),
-            objects_deleted: objects - (failures - kept.len() as u64),
+            objects_deleted: objects - (refused - kept.len() as u64),
             unfinished_removed: 0,
+            locked: refused - failures,
+            locked_until,
             failed: failures + work.not_rewritten,
         })
     }
+}
+
+/// An object that the store did not delete, and why.
+type Refused = (String, br_storage::Error);
+
+/// Leaves out the objects that are locked, and returns the latest end of their locks. In a bucket that keeps versions a locked object can
+/// be hidden, so only some servers refuse.
+fn without_locked(io: &Io, failed: Vec<Refused>) -> (Vec<Refused>, Option<Timestamp>) {
+    let is_refused = |(_, error): &&Refused| error.kind() == br_storage::ErrorKind::Denied;
+    let refused: Vec<_> = failed.iter().filter(is_refused).collect();
+    if refused.is_empty() || io.block(io.storage().object_lock()).is_err() {
+        return (failed, None);
+    }
+    let keys = refused.into_iter().map(|(key, _)| key.clone()).collect();
+    let now = io.context.runtime.clock.now();
+    // If the server does not say it, the first errors are what to report.
+    let found = retentions(io, keys).unwrap_or_default();
+    let locked: BTreeMap<String, Timestamp> = found
+        .into_iter()
+        .filter_map(|(key, found)| match found {
+            Found::Lock(Some((_, until))) if until > now => Some((key, until)),
+            _ => None,
+        })
+        .collect();
+    let until = locked.values().max().copied();
+    let mut failed = failed;
+    failed.retain(|(key, _)| !locked.contains_key(key));
+    (failed, until)
 }

@@ -13,6 +13,7 @@ mod work;
 use std::time::Duration;
 
 use decision::Decision;
+use jiff::Timestamp;
 use serde::Serialize;
 use work::Work;
 
@@ -143,6 +144,10 @@ pub struct PruneReport {
     pub objects_deleted: u64,
     /// Unfinished files and uploads of killed writers that were removed.
     pub unfinished_removed: u64,
+    /// Objects that are locked, so the store does not delete them yet. Their packs stay condemned, and a later prune deletes them.
+    pub locked: u64,
+    /// The latest end of their locks.
+    pub locked_until: Option<Timestamp>,
     /// Objects that could not be deleted, and packs that could not be rewritten for lack of space; the next prune tries again.
     pub failed: u64,
 }
