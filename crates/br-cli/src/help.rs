@@ -116,7 +116,7 @@ pub(crate) fn foreign_verb(verb: &str) -> Option<&'static str> {
             "br cannot mount a backup: `br ls ID` lists a backup, `br dump ID PATH` writes one file of it, and `br restore ID PATH --target DIR` restores a part"
         }
         "cat" | "print" => "`br dump ID PATH` writes a file of a backup to standard output",
-        "unlock" | "break-lock" | "lock" => {
+        "unlock" | "break-lock" => {
             "br uses no locks: several br processes can use a repository at the same time"
         }
         "create" | "save" | "snapshot" | "add" | "push" => "`br backup PATH` makes a backup",

@@ -285,6 +285,7 @@ impl Sandbox {
         for bucket in BUCKETS {
             s3.create_bucket(bucket);
         }
+        s3.create_locking_bucket("locked-bucket", None);
         let mo = MoServerOptions::default().with_password(PASSWORD).start();
         let tools = dir.path().join("tools");
         fs::create_dir_all(&tools).unwrap();
@@ -650,6 +651,12 @@ fn every_example_of_the_help_runs() {
         let mut sandbox = Sandbox::new();
         sandbox.exports = "export BR_REPOSITORY=srv/backup\n".to_owned();
         prepare(&sandbox, &text);
+        if text.contains("br lock ") || text.contains("--locked-for") {
+            sandbox.exports = "export BR_REPOSITORY=s3://locked-bucket/backups\n".to_owned();
+            sandbox
+                .bash("br backup -q --init etc; br lock extend --for 30d -q")
+                .expect(0);
+        }
         let command = sandbox.translate(&text);
         let output = sandbox.bash(&command);
         if output.code != Some(0) {
@@ -676,7 +683,8 @@ fn every_command_that_a_sentence_names_exists() {
             let words: Vec<_> = span.split_whitespace().skip(1).collect();
             let is_command = |word: &&&str| word.bytes().all(|byte| byte.is_ascii_lowercase());
             let start = usize::from(words[0] == "-r") * 2;
-            let depth = if ["bundle", "key", "matrixone", "storage"].contains(&words[start]) {
+            let depth = if ["bundle", "key", "lock", "matrixone", "storage"].contains(&words[start])
+            {
                 2
             } else {
                 1

@@ -1,21 +1,24 @@
 //! The number of requests of each operation: object storage bills them, and each one costs a round trip. `docs/requests.md`
 //! documents these numbers.
 
+use std::time::Duration;
+
 use br_core::engine::backup::{BackupReport, backup};
 use br_core::engine::check::{CheckOptions, ReadData, check};
 use br_core::engine::copy::{CopyOptions, copy};
 use br_core::engine::find::{FindOptions, find};
 use br_core::engine::forget::ForgetOptions;
 use br_core::engine::label::{LabelChange, label};
+use br_core::engine::lock::{self, LockOptions};
 use br_core::engine::restore::{RestoreOptions, restore};
 use br_core::engine::undelete::undelete;
 use br_core::engine::{delete, forget, ls, prune};
 use br_core::jiff::tz::TimeZone;
 use br_core::model::retention::{KeepCount, RetentionPolicy, RetentionRule};
-use br_core::{BackupSelector, InitOptions, Location, NewKey, Repository};
+use br_core::{BackupSelector, Context, InitOptions, Location, NewKey, Repository};
 use br_testkit::{Behaviour, MemorySource, TestRepo, Thing, block_on, noise};
 
-use super::Bucket;
+use super::{BUCKET, Bucket};
 
 /// 300 small files, three of which differ from version to version, and one that fills two packs.
 fn source(version: u64) -> MemorySource {
@@ -155,6 +158,24 @@ fn note_keys(ledger: &mut Ledger, here: Option<&std::path::Path>) {
     ledger.note("`key rotate`");
 }
 
+/// Locks everything, twice, and asks until when it is locked.
+fn note_locks(ledger: &mut Ledger, here: Option<&std::path::Path>) {
+    ledger.bucket.server.create_locking_bucket(BUCKET, None);
+    // Locks end by the clock of the server.
+    let context = Context::system();
+    let options = LockOptions::new(Duration::from_secs(30 * 24 * 3600));
+    for what in ["`lock extend`", "the same, when everything is locked"] {
+        let repository = ledger.open(here);
+        let locked = block_on(lock::extend(&repository, &options, &context)).unwrap();
+        assert_eq!(locked.missing, 0);
+        ledger.note(what);
+    }
+    let repository = ledger.open(here);
+    let status = block_on(lock::status(&repository, &context)).unwrap();
+    assert_eq!(status.unlocked, 0);
+    ledger.note("`lock status`");
+}
+
 #[test]
 fn every_operation_needs_documented_number_of_requests() {
     let bucket = Bucket::new();
@@ -221,6 +242,7 @@ fn every_operation_needs_documented_number_of_requests() {
     ledger.note("unchanged `backup` without a journal");
     note_list_changes(&mut ledger, here);
     note_keys(&mut ledger, here);
+    note_locks(&mut ledger, here);
     let document = include_str!("../../../docs/requests.md");
     let missing: Vec<_> = ledger
         .lines

@@ -10,12 +10,14 @@ use br_core::{BackupSelector, Error, ErrorKind, LogHead, Repository};
 use clap::Args;
 
 use super::check_spot::SpotArgs;
+use super::check_verdict::{due, verdict};
+use super::lock;
 use super::source_repository::SourceArgs;
 use super::which::FilterArgs;
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
-use crate::help::{examples, exit_codes};
+use crate::help::{examples, exit_codes_and};
 use crate::output::format;
 use crate::output::json::Summary;
 use crate::output::report::{CheckSummary, severity};
@@ -33,6 +35,7 @@ const EXAMPLES: &str = "\
   br check --max-age 30d --budget 20min # every night: verify what was not verified for 30 days, at most 20 minutes
   br check latest --read-data           # verify the data of one backup
   br check --spot /home /etc            # compare a random part of the files with their newest backup
+  br check --locked-for 7d              # check that no needed object can be deleted for 7 days (object lock)
   br check --repair-index --read-data   # drop unreadable data; then back up the same data again
   br check --read-data --repair-from s3://bucket/copies   # take damaged data from a copy";
 
@@ -47,8 +50,8 @@ const EXAMPLES: &str = "\
 /// drops the rest.
 #[derive(Debug, Args)]
 #[command(
-    after_help = exit_codes(ExitStatus::REPOSITORY),
-    after_long_help = examples(EXAMPLES, &exit_codes(ExitStatus::REPOSITORY))
+    after_help = exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Partial]),
+    after_long_help = examples(EXAMPLES, &exit_codes_and(ExitStatus::REPOSITORY, &[ExitStatus::Partial]))
 )]
 pub(crate) struct CheckArgs {
     /// Check only this backup and its data: an id, a short id from `br list`, `latest`, or `latest~1`; with --spot, the paths of the backup
@@ -110,6 +113,12 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "NUMBER/DIGEST")]
     expect: Option<LogHead>,
 
+    /// Warn if an object that backups need is not locked for at least this time: see `br lock`
+    ///
+    /// br asks the server about each object. With a warning and no damage, the exit code is 3.
+    #[arg(long, value_name = "TIME", value_parser = format::parse_age)]
+    locked_for: Option<Duration>,
+
     #[command(flatten)]
     source: SourceArgs,
 
@@ -148,6 +157,7 @@ impl CheckArgs {
             ("--repair-log", self.repair_log),
             ("--repair-from", self.repair_from.is_some()),
             ("--expect", self.expect.is_some()),
+            ("--locked-for", self.locked_for.is_some()),
         ];
         match given.into_iter().find(|(_, given)| *given) {
             None => Ok(()),
@@ -243,6 +253,10 @@ pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandRes
     }
     args.spot.refuse_alone()?;
     let id = args.filter.apply_list(&args.ids()?)?.pop();
+    if args.locked_for.is_some() && id.is_some() {
+        let message = "--locked-for is about the objects of all backups";
+        return Err(CommandError::usage(message, "name no backup"));
+    }
     let data = args.data();
     if matches!(data, ReadData::Due { .. }) && context.cache_dir().is_none() {
         let message =
@@ -262,7 +276,8 @@ pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandRes
         .with_data(data)
         .with_record_proof(!args.no_record)
         .with_repair_index(args.repair_index)
-        .with_repair_log(args.repair_log);
+        .with_repair_log(args.repair_log)
+        .with_locked_for(args.locked_for);
     let report = match &args.repair_from {
         None => check(&repository, &options, context).await?,
         Some(from) => {
@@ -279,7 +294,11 @@ pub(crate) async fn run(args: CheckArgs, context: &CommandContext) -> CommandRes
         print(&report, data, output)?;
     }
     if report.is_sound() {
-        return Ok(ExitStatus::Ok);
+        return Ok(if report.has_warnings() {
+            ExitStatus::Partial
+        } else {
+            ExitStatus::Ok
+        });
     }
     let repairs = options.repair_index || args.repair_from.is_some();
     let repaired = repairs && data != ReadData::None;
@@ -367,7 +386,7 @@ fn way_on(report: &CheckReport, repaired: bool) -> &'static str {
 /// If the log cannot be read, the check ends; only a repair helps.
 fn advise(error: Error) -> CommandError {
     let damaged = error.kind() == ErrorKind::Damaged;
-    let error = CommandError::from(error);
+    let error = lock::advise(error);
     if damaged {
         return error
             .with_hint("`br check --repair-log` rebuilds the backup list from the manifests");
@@ -434,55 +453,6 @@ fn print_files(report: &CheckReport, all: bool, lines: &mut Lines) -> Result<(),
         lines.line(&format!("  and {} more{all}", format::count(more)))?;
     }
     Ok(())
-}
-
-/// Says which data is not verified yet.
-fn due(report: &CheckReport, has_age: bool) -> String {
-    match (report.packs_due, report.verified_since) {
-        (1.., _) if has_age => {
-            let packs = format::counted(report.packs_due, "pack", "packs");
-            format!("{packs} left to verify: run the command again")
-        }
-        (_, Some(since)) => format!("all data was verified since {}", format::local_time(since)),
-        (_, None) => {
-            "some data was never verified on this machine: run the command again".to_owned()
-        }
-    }
-}
-
-fn verdict(report: &CheckReport, structure_only: bool) -> String {
-    let findings = report.findings.iter();
-    let is_damage = |finding: &&Finding| finding.severity == Severity::Damage;
-    let problems = findings.filter(is_damage).count() as u64;
-    let notes = report.findings.len() as u64 - problems;
-    let notes_text = format::counted(notes, "note", "notes");
-    let verdict = match (problems, notes) {
-        (0, 0) => "no problems found".to_owned(),
-        (0, _) => format!("no damage found, {notes_text}"),
-        (_, 0) => format!("{} found", format::counted(problems, "problem", "problems")),
-        (_, _) => format!(
-            "{} and {notes_text} found",
-            format::counted(problems, "problem", "problems")
-        ),
-    };
-    let data = if !structure_only {
-        format!(
-            "{} of {} read, {}",
-            format::count(report.packs_read),
-            format::counted(report.packs, "pack", "packs"),
-            format::size(report.bytes_read)
-        )
-    } else if report.packs_opened == 0 && report.packs > 0 {
-        "packs were not read (--read-data reads them)".to_owned()
-    } else {
-        "only headers and footers of packs were read (--read-data reads all data)".to_owned()
-    };
-    format!(
-        "{verdict}: {}, {}, {}; {data}",
-        format::counted(report.backups, "backup", "backups"),
-        format::counted(report.entries, "entry", "entries"),
-        format::counted(report.packs, "pack", "packs"),
-    )
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod bootstrap_steps;
 mod bundle;
 mod check;
 mod check_spot;
+mod check_verdict;
 mod completions;
 mod config;
 mod copy;
@@ -27,6 +28,7 @@ mod key;
 mod label;
 mod link;
 mod list;
+mod lock;
 mod ls;
 mod ls_order;
 mod man;
@@ -80,6 +82,7 @@ pub(crate) enum Command {
     Tag(label::TagCommand),
     Annotate(label::AnnotateArgs),
     Key(key::KeyCommand),
+    Lock(lock::LockCommand),
     Export(Box<export::ExportArgs>),
     ExportHead(export_head::ExportHeadArgs),
     Import(Box<import::ImportArgs>),
@@ -159,6 +162,7 @@ pub(crate) async fn run(command: Command, context: &CommandContext) -> CommandRe
         Command::Tag(args) => label::tag(args, context).await,
         Command::Annotate(args) => label::annotate(args, context).await,
         Command::Key(args) => key::run(args, context).await,
+        Command::Lock(args) => lock::run(&args, context).await,
         Command::Export(args) => export::run(*args, context).await,
         Command::ExportHead(args) => export_head::run(&args, context).await,
         Command::Import(args) => import::run(&args, context).await,

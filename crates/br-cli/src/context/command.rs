@@ -373,7 +373,8 @@ impl CommandContext {
         let engine = self.engine();
         let mut used = repository
             .remember_log(&folder.join("known"), &engine)
-            .and_then(|()| repository.remember_checks(&folder.join("verified"), &engine));
+            .and_then(|()| repository.remember_checks(&folder.join("verified"), &engine))
+            .and_then(|()| repository.remember_locks(&folder.join("locked"), &engine));
         if used.is_ok() && repository.storage().is_remote() {
             let options = CacheOptions::new(folder.join("objects"));
             used = repository.use_cache(&options, &engine);

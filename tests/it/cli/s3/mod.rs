@@ -1,6 +1,7 @@
 //! Repositories in S3, with a separate server for every test.
 
 mod append_only;
+mod lock;
 mod policy;
 mod probe;
 

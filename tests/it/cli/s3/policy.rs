@@ -15,25 +15,45 @@ struct Account {
 }
 
 /// A bucket with versions, in which the writer may do what the policy allows.
-struct Bucket {
+pub(super) struct Bucket {
     endpoint: Endpoint,
     name: String,
     owner: Account,
     writer: Account,
-    session: Session,
+    pub(super) session: Session,
 }
 
 impl Bucket {
     /// `None` if the environment names no server with a second user.
     fn new() -> Option<Self> {
+        let bucket = Self::named("append-only")?;
+        let owner = std::env::var("BR_TEST_S3_OWNER_ARN").ok()?;
+        let writer = std::env::var("BR_TEST_S3_WRITER_ARN").ok()?;
+        let policy = documented_policy(&bucket.name, &owner, &writer);
+        bucket.as_owner("PUT", "", "");
+        bucket.as_owner("PUT", "?versioning=", VERSIONING);
+        bucket.as_owner("PUT", "?policy=", &policy);
+        Some(bucket)
+    }
+
+    /// A bucket with object lock, without a default retention.
+    pub(super) fn locking() -> Option<Self> {
+        let bucket = Self::named("locking")?;
+        let lock = "x-amz-bucket-object-lock-enabled: true";
+        let (status, answer) = bucket.request_with(&bucket.owner, "PUT", "", "", Some(lock));
+        assert_eq!(status, 200, "{answer}");
+        Some(bucket)
+    }
+
+    fn named(name: &str) -> Option<Self> {
         let endpoint = Endpoint::from_env()?;
         let writer = |name: &str| std::env::var(format!("BR_TEST_S3_WRITER_{name}")).ok();
         let owner = Account {
             key: endpoint.access_key.clone(),
             secret: endpoint.secret_key.clone(),
         };
-        let bucket = Self {
-            name: format!("append-only-{}", std::process::id()),
+        Some(Self {
+            name: format!("{name}-{}", std::process::id()),
             owner,
             writer: Account {
                 key: writer("ACCESS_KEY_ID")?,
@@ -41,16 +61,10 @@ impl Bucket {
             },
             endpoint,
             session: Session::new(),
-        };
-        let owner = std::env::var("BR_TEST_S3_OWNER_ARN").ok()?;
-        let policy = documented_policy(&bucket.name, &owner, &writer("ARN")?);
-        bucket.as_owner("PUT", "", "");
-        bucket.as_owner("PUT", "?versioning=", VERSIONING);
-        bucket.as_owner("PUT", "?policy=", &policy);
-        Some(bucket)
+        })
     }
 
-    fn as_owner(&self, method: &str, path: &str, body: &str) -> String {
+    pub(super) fn as_owner(&self, method: &str, path: &str, body: &str) -> String {
         let (status, answer) = self.request(&self.owner, method, path, body);
         assert!(
             (200..300).contains(&status),
@@ -59,8 +73,23 @@ impl Bucket {
         answer
     }
 
-    /// Sends a signed request about the bucket. Returns the status and the answer.
+    pub(super) fn request_of_owner(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        self.request(&self.owner, method, path, body)
+    }
+
     fn request(&self, account: &Account, method: &str, path: &str, body: &str) -> (u16, String) {
+        self.request_with(account, method, path, body, None)
+    }
+
+    /// Sends a signed request about the bucket. Returns the status and the answer.
+    fn request_with(
+        &self,
+        account: &Account,
+        method: &str,
+        path: &str,
+        body: &str,
+        header: Option<&str>,
+    ) -> (u16, String) {
         let separator = if path.starts_with('?') || path.is_empty() {
             ""
         } else {
@@ -77,6 +106,7 @@ impl Bucket {
             ])
             .args(["--user", &format!("{}:{}", account.key, account.secret)])
             .args(["--header", &format!("x-amz-content-sha256: {sum}")])
+            .args(header.iter().flat_map(|header| ["--header", header]))
             .args(["--data-binary", "@-", &url])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -93,6 +123,10 @@ impl Bucket {
         (status.parse().unwrap(), answer.to_owned())
     }
 
+    pub(super) fn br_of_owner(&self) -> BrCmd {
+        self.br(&self.owner)
+    }
+
     fn br(&self, account: &Account) -> BrCmd {
         let url = format!("s3://{}/backups?endpoint={}", self.name, self.endpoint.url);
         let br = self.session.br.clone().env("BR_REPOSITORY", &url);
@@ -103,7 +137,7 @@ impl Bucket {
     }
 
     /// Key and version of each object and each delete marker.
-    fn versions(&self) -> Vec<(String, String)> {
+    pub(super) fn versions(&self) -> Vec<(String, String)> {
         let answer = self.as_owner("GET", "?versions=", "");
         let field = |of: &str, name: &str| {
             let from = of.find(&format!("<{name}>")).unwrap() + name.len() + 2;
