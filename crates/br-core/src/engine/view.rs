@@ -36,7 +36,7 @@ impl View {
     }
 
     /// The backup that a selector selects.
-    pub(crate) fn backup(&self, selector: &BackupSelector) -> Result<BackupView> {
+    pub(super) fn backup(&self, selector: &BackupSelector) -> Result<BackupView> {
         Ok(BackupView {
             backup: self.position.state.find(selector)?.clone(),
             reader: Arc::clone(&self.reader),

@@ -17,7 +17,7 @@ pub use self::report::{LockOptions, LockPlan, LockReport, LockStatus};
 use super::view::View;
 use crate::error::{Error, Result};
 use crate::progress::{Context, Event};
-use crate::repository::{Io, MAX_RACES, Repository, conflict};
+use crate::repository::{Io, LockMemory, MAX_RACES, Repository, conflict};
 use crate::warning::Warning;
 
 /// Objects after which this machine remembers what it locked.
@@ -127,7 +127,7 @@ pub(crate) fn retentions(io: &Io, keys: Vec<String>) -> Result<Vec<(String, Foun
     expect(io, keys.len());
     for keys in batches(keys) {
         let storage = io.storage();
-        let answers = at_once(io, keys, async |key| storage.retention(key).await)?;
+        let answers = at_once(io, keys, &async |key| storage.retention(key).await)?;
         for (key, answer) in answers {
             let found = match answer {
                 Ok(lock) => Found::Lock(lock.map(|lock| (lock.mode, end(lock)))),
@@ -163,9 +163,9 @@ fn expect(io: &Io, objects: usize) {
 fn at_once<T>(
     io: &Io,
     keys: Vec<String>,
-    request: impl AsyncFn(&str) -> Result<T, StorageError>,
+    request: &impl AsyncFn(&str) -> Result<T, StorageError>,
 ) -> Result<Vec<(String, Result<T, StorageError>)>> {
-    let (request, progress) = (&request, &io.context.progress);
+    let progress = &io.context.progress;
     let limit = io.storage().connections().max(1);
     io.block(async {
         let answers = stream::iter(keys).map(|key| async move {
@@ -236,7 +236,7 @@ struct Work<'a> {
 impl<'a> Work<'a> {
     fn new(io: &'a Io, target: Target, needed: Needed) -> Self {
         let memory = io.repository.lock_memory();
-        let known = memory.map(|memory| memory.read()).unwrap_or_default();
+        let known = memory.map(LockMemory::read).unwrap_or_default();
         let objects = needed.keys.len() as u64;
         let mut fresh_until = Timestamp::MAX;
         let mut keys = needed.keys;
@@ -295,7 +295,7 @@ impl<'a> Work<'a> {
             let request = async |key: &str| storage.extend_retention(key, to).await;
             let mut failure = None;
             let mut locked = Vec::new();
-            for (key, answer) in at_once(self.io, keys, request)? {
+            for (key, answer) in at_once(self.io, keys, &request)? {
                 match answer {
                     Ok(lock) => {
                         let until = end(lock);
