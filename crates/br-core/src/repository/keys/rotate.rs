@@ -102,7 +102,14 @@ fn leave_first_slot(
     if own != Layout::FIRST_KEY {
         return Ok(own);
     }
-    Ok(replace(io, position, own, new)?.id)
+    let found = describe(io.block(slots::read_all(io.storage(), None))?, Some(own));
+    let current = found.into_iter().find(|key| key.current);
+    // With the same label: if the change is interrupted, a reader sees which of the two is the newer one.
+    let mut new = new.clone();
+    if let Some(current) = current {
+        new.label = current.label;
+    }
+    Ok(replace(io, position, own, &new)?.id)
 }
 
 /// Writes the log entry that puts the new master key into use, and returns the keys that it removes. Errors as in [`log_removal`].
