@@ -1,4 +1,4 @@
-//! Retention of objects: until when nobody can delete them.
+//! Retention of objects: the time before which the server refuses to delete them.
 //!
 //! [`Retention`] is a time and a mode; the methods of [`Storage`] here read and extend it. Invariant: no method
 //! shortens a retention or weakens its mode.

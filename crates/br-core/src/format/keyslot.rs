@@ -215,7 +215,7 @@ impl KeySlot {
     }
 
     fn open_with_password(&self, password: &[u8]) -> Result<Zeroizing<Vec<u8>>, FormatError> {
-        // Nobody types the secret key of a recipient as a password: save the time of the derivation.
+        // br accepts no such password for a new key, so it need not be tried.
         if recipient::is_identity(password) {
             return Err(FormatError::Password);
         }

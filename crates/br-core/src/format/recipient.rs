@@ -1,7 +1,7 @@
 //! Recipients of the age format: people who open a key slot with a file instead of a password (section 2).
 //!
-//! Without the feature `age`, no text is a recipient and no slot of a recipient opens. Invariant: whoever knows a recipient can seal for it, so
-//! an opened slot proves nothing about its origin.
+//! Without the feature `age`, br accepts no recipient and opens no slot of one. Invariant: an opened slot proves nothing about its origin,
+//! because anyone who knows a recipient can encrypt for it.
 
 use super::FormatError;
 

@@ -4,27 +4,23 @@
 //! the file only after the server accepted or reported the lock. The file may be lost or deleted: then every object is locked again.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use br_storage::RetentionMode;
 use jiff::Timestamp;
 
-use crate::platform::{create_private_folder, open_regular, replace_private_file};
+use super::record_file::RecordFile;
 use crate::runtime::Runtime;
 
-const MAGIC: &[u8; 8] = b"brlock1\n";
-/// Bytes of the hash of a key, of the mode, and of a time in seconds since 1970.
-const RECORD_LEN: usize = 16 + 1 + 8;
-const SUM_LEN: usize = 32;
-/// A larger file was not written by br: it would describe ten million objects.
-const MAX_LEN: u64 = 250_000_000;
+const MAGIC: [u8; 8] = *b"brlock1\n";
+/// Bytes of the mode, and of a time in seconds since 1970. The id is the hash of a key.
+const VALUE_LEN: usize = 1 + 8;
 
 /// The file with the locks of one repository at one location.
 #[derive(Debug, Clone)]
 pub(crate) struct LockMemory {
-    path: PathBuf,
-    runtime: Runtime,
+    file: RecordFile<VALUE_LEN>,
 }
 
 type Lock = (RetentionMode, Timestamp);
@@ -50,29 +46,19 @@ fn id(key: &str) -> [u8; 16] {
 impl LockMemory {
     /// `name` is the file's name in `folder`.
     pub(crate) fn open(folder: &Path, name: &str, runtime: &Runtime) -> io::Result<Self> {
-        create_private_folder(folder)?;
-        Ok(Self {
-            path: folder.join(name),
-            runtime: runtime.clone(),
-        })
+        let file = RecordFile::open(folder, name, MAGIC, runtime)?;
+        Ok(Self { file })
     }
 
     /// Returns the locks. A missing or invalid file has none.
     pub(crate) fn read(&self) -> KnownLocks {
-        let now = self.runtime.clock.now();
-        let mut locks = self.load().unwrap_or_default();
+        let now = self.file.now();
+        let locks = self.file.read().into_iter();
+        let locks: Option<BTreeMap<_, _>> =
+            locks.map(|(id, value)| Some((id, lock(value)?))).collect();
+        let mut locks = locks.unwrap_or_default();
         locks.retain(|_, (_, until)| *until > now);
         KnownLocks(locks)
-    }
-
-    fn load(&self) -> Option<BTreeMap<[u8; 16], Lock>> {
-        let file = open_regular(&self.path).ok()?;
-        let mut bytes = Vec::new();
-        file.take(MAX_LEN + 1).read_to_end(&mut bytes).ok()?;
-        if bytes.len() as u64 > MAX_LEN {
-            return None;
-        }
-        parse(&bytes)
     }
 
     /// Adds locks, and forgets those that have ended.
@@ -80,41 +66,26 @@ impl LockMemory {
         let KnownLocks(mut locks) = self.read();
         let new = locked.iter();
         locks.extend(new.map(|(key, mode, until)| (id(key), (*mode, *until))));
-        replace_private_file(&self.path, &self.runtime.hidden_name(), &bytes(&locks))
+        let locks = locks.into_iter().map(|(id, lock)| (id, value(lock)));
+        self.file.write(&locks.collect())
     }
 }
 
-fn bytes(locks: &BTreeMap<[u8; 16], Lock>) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(MAGIC.len() + locks.len() * RECORD_LEN + SUM_LEN);
-    bytes.extend_from_slice(MAGIC);
-    for (id, (mode, until)) in locks {
-        bytes.extend_from_slice(id);
-        bytes.push(u8::from(*mode == RetentionMode::Compliance));
-        bytes.extend_from_slice(&until.as_second().to_le_bytes());
-    }
-    let sum = blake3::hash(&bytes);
-    bytes.extend_from_slice(sum.as_bytes());
-    bytes
+fn value((mode, until): Lock) -> [u8; VALUE_LEN] {
+    let mut value = [0; VALUE_LEN];
+    value[0] = u8::from(mode == RetentionMode::Compliance);
+    value[1..].copy_from_slice(&until.as_second().to_le_bytes());
+    value
 }
 
-fn parse(bytes: &[u8]) -> Option<BTreeMap<[u8; 16], Lock>> {
-    let (body, sum) = bytes.split_last_chunk::<SUM_LEN>()?;
-    if blake3::hash(body) != *sum {
-        return None;
-    }
-    let records = body.strip_prefix(MAGIC)?.chunks_exact(RECORD_LEN);
-    let record = |record: &[u8]| {
-        let (id, rest) = record.split_first_chunk::<16>()?;
-        let (mode, time) = rest.split_first()?;
-        let mode = match mode {
-            0 => RetentionMode::Governance,
-            1 => RetentionMode::Compliance,
-            _ => return None,
-        };
-        let seconds = i64::from_le_bytes(time.try_into().ok()?);
-        Some((*id, (mode, Timestamp::from_second(seconds).ok()?)))
+fn lock([mode, seconds @ ..]: [u8; VALUE_LEN]) -> Option<Lock> {
+    let mode = match mode {
+        0 => RetentionMode::Governance,
+        1 => RetentionMode::Compliance,
+        _ => return None,
     };
-    records.map(record).collect()
+    let until = Timestamp::from_second(i64::from_le_bytes(seconds)).ok()?;
+    Some((mode, until))
 }
 
 #[cfg(test)]
@@ -141,13 +112,13 @@ mod tests {
         let expected = Some((RetentionMode::Compliance, later));
         assert_eq!(locks.get("packs/one"), expected);
         assert_eq!(locks.get("packs/two"), None, "it has ended");
-        let bytes = fs::read(&memory.path).unwrap();
+        let bytes = fs::read(memory.file.path()).unwrap();
         for at in 0..bytes.len() {
             let mut bad = bytes.clone();
             bad[at] ^= 1;
-            fs::write(&memory.path, bad).unwrap();
+            fs::write(memory.file.path(), bad).unwrap();
             assert_eq!(memory.read(), KnownLocks::default(), "flipped at {at}");
-            fs::write(&memory.path, &bytes[..at]).unwrap();
+            fs::write(memory.file.path(), &bytes[..at]).unwrap();
             assert_eq!(memory.read(), KnownLocks::default(), "cut at {at}");
         }
     }

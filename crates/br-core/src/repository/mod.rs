@@ -26,6 +26,7 @@ mod pages;
 mod prefix_table;
 mod races;
 mod reader;
+mod record_file;
 mod reserve;
 mod resolver;
 mod salvage;

@@ -1,4 +1,4 @@
-//! Object lock: nobody can delete what live backups need before a time.
+//! Object lock: the server keeps what live backups need until a time, and refuses to delete it before.
 //!
 //! [`extend`] extends the retention of these objects, [`plan`] says what that would cost, [`status`] asks the server. Invariant: no
 //! retention is shortened, and an extension that was stopped can be repeated: it only sets a later end.
