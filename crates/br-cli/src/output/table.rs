@@ -1,7 +1,5 @@
 //! Tables for users.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table as Grid, TableStyle};
-
 use super::format;
 
 /// Spaces between columns.
@@ -61,24 +59,23 @@ impl Table {
 
     /// The lines, heading first, without trailing spaces.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let mut grid = Grid::new();
-        grid.load_style(TableStyle::new())
-            .set_content_arrangement(ContentArrangement::Disabled)
-            .set_header(&self.columns);
-        for at in 0..self.columns.len() {
-            if let Some(cells) = grid.column_mut(at) {
-                let last = at + 1 == self.columns.len();
-                cells.set_padding((0, if last { 0 } else { GAP as u16 }));
-                if self.right.contains(&at) {
-                    cells.set_cell_alignment(CellAlignment::Right);
-                }
-            }
+        let widths: Vec<_> = (0..self.columns.len()).map(|at| self.width(at)).collect();
+        let rows = std::iter::once(&self.columns).chain(&self.rows);
+        rows.map(|cells| self.line(cells, &widths)).collect()
+    }
+
+    fn line(&self, cells: &[String], widths: &[usize]) -> String {
+        let mut line = String::with_capacity(widths.iter().sum::<usize>() + GAP * widths.len());
+        for (at, (cell, width)) in cells.iter().zip(widths).enumerate() {
+            let padding = width - format::width(cell);
+            let is_right = self.right.contains(&at);
+            let before = if is_right { padding } else { 0 };
+            line.extend(std::iter::repeat_n(' ', before));
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(' ', padding - before + GAP));
         }
-        for row in &self.rows {
-            grid.add_row(row);
-        }
-        let lines = grid.lines();
-        lines.map(|line| line.trim_end().to_owned()).collect()
+        line.truncate(line.trim_end().len());
+        line
     }
 }
 
