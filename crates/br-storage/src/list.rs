@@ -40,16 +40,17 @@ impl Storage {
         self.repeat(|| self.list_from(prefix, None)).await
     }
 
-    /// Like [`Storage::list`], but returns only the objects whose keys are greater than `after`.
+    /// Returns the keys of the objects below a folder that are greater than `after`, sorted by their bytes.
     ///
-    /// `after` is compared with whole keys; an object of that key need not exist.
+    /// On a disk this is several times as fast as [`Storage::list`]. `after` is compared with whole keys; an object of
+    /// that key need not exist.
     ///
     /// # Errors
     ///
     /// As for [`Storage::list`].
-    pub async fn list_after(&self, prefix: &str, after: &str) -> Result<Vec<ObjectInfo>> {
+    pub async fn keys_after(&self, prefix: &str, after: &str) -> Result<Vec<String>> {
         let after = key::parse_folder(after).map_err(|error| self.key_error(after, error))?;
-        self.repeat(|| self.list_from(prefix, after.clone())).await
+        self.repeat(|| self.keys_from(prefix, after.clone())).await
     }
 
     /// Returns the names of all entries directly in the location, including folders and foreign files,
@@ -80,6 +81,22 @@ impl Storage {
         };
         names.sort();
         Ok(names)
+    }
+
+    async fn keys_from(&self, prefix: &str, after: Option<Path>) -> Result<Vec<String>> {
+        let Some(disk) = self.disk() else {
+            let objects = self.list_from(prefix, after).await?;
+            return Ok(objects.into_iter().map(|object| object.key).collect());
+        };
+        let _ = key::parse_folder(prefix).map_err(|error| self.key_error(prefix, error))?;
+        let mut keys = disk
+            .keys(prefix)
+            .await
+            .map_err(|error| self.io_error(Operation::List, prefix, error))?;
+        let after = after.as_ref().map_or("", Path::as_ref);
+        keys.retain(|key| key.as_str() > after);
+        keys.sort_unstable();
+        Ok(keys)
     }
 
     async fn list_from(&self, prefix: &str, after: Option<Path>) -> Result<Vec<ObjectInfo>> {

@@ -52,7 +52,7 @@ fn operations_can_be_sent_to_other_threads() {
     sendable(storage.get("a", 1));
     sendable(storage.get_range("a", 0..1));
     sendable(storage.get_suffix("a", 1));
-    sendable(storage.list_after("a", "a"));
+    sendable(storage.keys_after("a", "a"));
     sendable(storage.delete_all(Vec::new()));
     sendable(storage.sweep_staging("packs", std::time::UNIX_EPOCH));
 }

@@ -195,7 +195,7 @@ pub async fn invalid_keys_are_refused(storage: &Storage) {
         // As a prefix or a start key, the empty text means everything.
         if !key.is_empty() {
             errors.push(storage.list(key).await.err());
-            errors.push(storage.list_after("a", key).await.err());
+            errors.push(storage.keys_after("a", key).await.err());
         }
         for error in errors {
             let kind = error.map(|error| error.kind());

@@ -194,11 +194,8 @@ pub(in crate::repository) async fn unlock(
 
 /// Of several keyrings, the one that reads the newest log entry.
 async fn of_log(storage: &Storage, mut found: Vec<(KeyId, Keyring)>) -> Result<(KeyId, Keyring)> {
-    let log = storage.list(Layout::LOG).await?;
-    let newest = log
-        .iter()
-        .filter_map(|object| Layout::log_seq(&object.key))
-        .max();
+    let log = storage.keys_after(Layout::LOG, "").await?;
+    let newest = log.iter().filter_map(|key| Layout::log_seq(key)).max();
     let mut at = 0;
     if let Some(newest) = newest {
         let header = storage

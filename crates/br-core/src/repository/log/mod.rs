@@ -302,11 +302,11 @@ async fn list_async(io: &Io, from: u64) -> Result<Vec<u64>> {
 
 async fn list_once(io: &Io, from: u64) -> Result<Vec<u64>> {
     let after = from.checked_sub(1).map(Layout::log).unwrap_or_default();
-    let objects = io.storage().list_after(Layout::LOG, &after).await?;
-    let numbers = objects
+    let keys = io.storage().keys_after(Layout::LOG, &after).await?;
+    Ok(keys
         .iter()
-        .filter_map(|object| Layout::log_seq(&object.key));
-    Ok(numbers.collect())
+        .filter_map(|key| Layout::log_seq(key))
+        .collect())
 }
 
 pub(super) type Fetched = (Result<LogRecord>, Bytes);

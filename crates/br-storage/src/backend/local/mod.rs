@@ -45,7 +45,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use root::{Root, is_absent};
+use root::{FolderItem, Root, is_absent};
 use rustix::fs::FileType;
 use store::{DiskStore, folder_of};
 
@@ -247,17 +247,33 @@ impl Disk {
         let (disk, folder) = (Arc::clone(self), folder.to_owned());
         blocking(move || {
             let mut objects = Vec::new();
-            disk.walk(&folder, &key::is_segment, &mut |key, stat| {
-                if key::is_key(&key) {
+            disk.walk(&folder, &key::is_segment, &mut |key, item| {
+                if key::is_key(&key)
+                    && let Some(stat) = item.stat()?
+                {
                     objects.push(ObjectInfo {
                         key,
                         size: stat.st_size.try_into().unwrap_or(0),
-                        modified: modified(stat),
+                        modified: modified(&stat),
                     });
                 }
                 Ok(())
             })?;
             Ok(objects)
+        })
+        .await
+    }
+
+    /// Returns the keys of all objects below a folder, as [`Disk::list`], without reading the metadata of each file.
+    pub(crate) async fn keys(self: &Arc<Self>, folder: &str) -> io::Result<Vec<String>> {
+        let (disk, folder) = (Arc::clone(self), folder.to_owned());
+        blocking(move || {
+            let mut keys = Vec::new();
+            disk.walk(&folder, &key::is_segment, &mut |key, _| {
+                keys.extend(Some(key).filter(|key| key::is_key(key)));
+                Ok(())
+            })?;
+            Ok(keys)
         })
         .await
     }
@@ -268,14 +284,16 @@ impl Disk {
         let (disk, folder) = (Arc::clone(self), folder.to_owned());
         blocking(move || {
             let mut children = Vec::new();
-            let add = &mut |name: std::ffi::OsString, stat: &rustix::fs::Stat| {
-                let name = name.to_string_lossy().into_owned();
-                if !is_staging_name(&name) {
+            let add = &mut |item: FolderItem<'_>| {
+                let name = item.name().to_string_lossy().into_owned();
+                if !is_staging_name(&name)
+                    && let Some(stat) = item.stat()?
+                {
                     children.push(Child {
                         name,
                         is_folder: FileType::from_raw_mode(stat.st_mode) == FileType::Directory,
                         size: stat.st_size.try_into().unwrap_or(0),
-                        modified: modified(stat),
+                        modified: modified(&stat),
                     });
                 }
                 Ok(())
@@ -295,8 +313,9 @@ impl Disk {
         let disk = Arc::clone(self);
         blocking(move || {
             let mut removed = 0;
-            disk.walk("", &is_staging_name, &mut |name, stat| {
-                if modified(stat) < older_than {
+            disk.walk("", &is_staging_name, &mut |name, item| {
+                let stat = item.stat()?;
+                if stat.is_some_and(|stat| modified(&stat) < older_than) {
                     match disk.root.remove_file(&name) {
                         Ok(()) => removed += 1,
                         // Its writer has finished, or another process sweeps at the same time.
@@ -316,13 +335,13 @@ impl Disk {
         &self,
         folder: &str,
         wanted: &dyn Fn(&str) -> bool,
-        visit: &mut dyn FnMut(String, &rustix::fs::Stat) -> io::Result<()>,
+        visit: &mut dyn FnMut(String, &FolderItem<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
         self.root.check_exists()?;
         let mut folders = vec![folder.to_owned()];
         while let Some(folder) = folders.pop() {
-            let read = self.root.read_folder(&folder, &mut |name, stat| {
-                let Ok(name) = name.into_string() else {
+            let read = self.root.read_folder(&folder, &mut |item| {
+                let Ok(name) = item.name().into_string() else {
                     return Ok(());
                 };
                 let key = if folder.is_empty() {
@@ -334,9 +353,9 @@ impl Disk {
                 if key.len() > key::MAX_KEY_LEN + STAGING_SUFFIX_LEN {
                     return Ok(());
                 }
-                match FileType::from_raw_mode(stat.st_mode) {
-                    FileType::Directory if key::is_segment(&name) => folders.push(key),
-                    FileType::RegularFile if wanted(&name) => visit(key, stat)?,
+                match item.kind()? {
+                    Some(FileType::Directory) if key::is_segment(&name) => folders.push(key),
+                    Some(FileType::RegularFile) if wanted(&name) => visit(key, &item)?,
                     _ => {}
                 }
                 Ok(())

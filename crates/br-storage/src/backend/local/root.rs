@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{AtFlags, CWD, Dir, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Uid};
 
 /// The mode of folders, unless the root is shared with its group.
 const PRIVATE_FOLDER: u32 = 0o700;
@@ -198,11 +198,11 @@ impl Root {
         File::from(self.open_folder(name)?).sync_all()
     }
 
-    /// Returns the names in a folder and the metadata of their files. Dangling links are left out.
+    /// Calls back for each name in a folder.
     pub(super) fn read_folder(
         &self,
         name: &str,
-        visit: &mut dyn FnMut(OsString, &rustix::fs::Stat) -> io::Result<()>,
+        visit: &mut dyn FnMut(FolderItem<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
         let folder = self.open_folder(name)?;
         for item in Dir::read_from(&folder)? {
@@ -211,15 +211,45 @@ impl Root {
             if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
             }
-            if let Some(stat) = stat(&folder, name)? {
-                visit(OsString::from_vec(name.to_bytes().to_vec()), &stat)?;
-            }
+            visit(FolderItem {
+                folder: &folder,
+                name,
+                kind: item.file_type(),
+            })?;
         }
         Ok(())
     }
 }
 
-/// Follows links, so that folders may be on other disks.
+/// A name in a folder. It may be a dangling link, and its file may be deleted at any time.
+pub(super) struct FolderItem<'a> {
+    folder: &'a OwnedFd,
+    name: &'a CStr,
+    /// The type that the folder knows: a link, or unknown on some file systems.
+    kind: FileType,
+}
+
+impl FolderItem<'_> {
+    pub(super) fn name(&self) -> OsString {
+        OsString::from_vec(self.name.to_bytes().to_vec())
+    }
+
+    /// Returns the type of the file. Reads its metadata only if the folder does not know the type.
+    pub(super) fn kind(&self) -> io::Result<Option<FileType>> {
+        match self.kind {
+            FileType::Unknown | FileType::Symlink => Ok(self
+                .stat()?
+                .map(|stat| FileType::from_raw_mode(stat.st_mode))),
+            kind => Ok(Some(kind)),
+        }
+    }
+
+    /// Returns the metadata of the file; `None` if there is none. Follows links, so that folders may be on other disks.
+    pub(super) fn stat(&self) -> io::Result<Option<rustix::fs::Stat>> {
+        stat(self.folder, self.name)
+    }
+}
+
 fn stat(folder: &OwnedFd, name: &CStr) -> io::Result<Option<rustix::fs::Stat>> {
     match rustix::fs::statat(folder.as_fd(), name, AtFlags::empty()) {
         Ok(stat) => Ok(Some(stat)),
