@@ -6,8 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::needed::refuse_if_readable;
-use super::references::{Resolver, has_all_data};
+use super::references::ReferenceFinder;
 use crate::error::{Error, Result};
 use crate::model::{Backup, BackupId};
 use crate::repository::{
@@ -41,12 +40,12 @@ pub(super) fn recoverable(
     let mut deleted = history.recoverable;
     if deleted.iter().any(|one| one.condemned) {
         let index = Arc::new(Index::read(io, &position.state)?);
-        let reader = Arc::new(ChunkReader::new(io, Arc::clone(&index)));
-        let resolver = Resolver::new(&index);
+        let reader = Arc::new(ChunkReader::new(io, index));
+        let finder = ReferenceFinder::new(&reader);
         let mut failed = None;
         deleted.retain(|one| {
             !one.condemned
-                || can_come_back(io, &reader, &resolver, &one.backup).unwrap_or_else(|error| {
+                || can_come_back(io, &finder, &one.backup).unwrap_or_else(|error| {
                     failed = Some(error);
                     false
                 })
@@ -61,13 +60,12 @@ pub(super) fn recoverable(
 /// True if the manifest exists and all data of the backup.
 pub(super) fn can_come_back(
     io: &Io,
-    reader: &Arc<ChunkReader>,
-    resolver: &Resolver<'_>,
+    finder: &ReferenceFinder<'_>,
     backup: &Backup,
 ) -> Result<bool> {
     let found = io
         .read_manifest(backup.id)
-        .and_then(|(_, own)| has_all_data(reader, resolver, backup, own));
+        .and_then(|(_, own)| finder.has_all_data(backup, own));
     match found {
         Err(error) if error.is_damage() => Ok(false),
         found => found,
@@ -83,7 +81,7 @@ pub(super) fn can_come_back(
 pub(super) fn deleted_within(
     io: &Io,
     position: &LogPosition,
-    index: &Index,
+    finder: &ReferenceFinder<'_>,
     time: Duration,
 ) -> Result<Vec<Backup>> {
     let objects = io.list(Layout::LOG)?;
@@ -96,8 +94,6 @@ pub(super) fn deleted_within(
         return Err(Error::damaged("the commit log has new entries"));
     }
     let since = io.context.runtime.before(time);
-    let resolver = Resolver::new(index);
-    let reader = Arc::new(ChunkReader::new(io, Arc::new(index.clone())));
     let mut kept = Vec::new();
     for one in history.recoverable {
         let is_old = times.get(&one.entry).is_some_and(|time| *time < since);
@@ -109,9 +105,10 @@ pub(super) fn deleted_within(
         let (_, own) =
             manifest.map_err(|error| explain(id, "its manifest cannot be read", error))?;
         // Lost data is not kept, but the rest of the backup is.
-        match has_all_data(&reader, &resolver, &one.backup, own) {
+        match finder.has_all_data(&one.backup, own) {
             Ok(_) => kept.push(one.backup),
-            Err(error) if error.is_damage() => refuse_if_readable(io, index, &resolver, id)
+            Err(error) if error.is_damage() => finder
+                .refuse_if_readable(id)
                 .map_err(|error| explain(id, "some of its data counts as unused", error))?,
             Err(error) => return Err(error),
         }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use roaring::RoaringBitmap;
 use serde::Serialize;
 
-use super::references::{Resolver, of_backup};
+use super::references::ReferenceFinder;
 use super::view::View;
 use crate::error::Result;
 use crate::format::PackEntry;
@@ -41,8 +41,8 @@ pub async fn growth(repository: &Repository, context: &Context) -> Result<Vec<Ba
 fn run(io: &Io) -> Result<Vec<BackupGrowth>> {
     let view = View::open(io)?;
     let index = view.reader.index();
-    let resolver = Resolver::new(index);
-    let read = |backup: &Backup| of_backup(io, &view.reader, &resolver, backup);
+    let finder = ReferenceFinder::new(&view.reader);
+    let read = |backup: &Backup| finder.of_backup(backup);
     let backups = &view.position.state.backups;
     let mut uses = Uses::default();
     for backup in backups.values() {

@@ -21,7 +21,7 @@ pub(super) fn refuse_if_readable(
     resolver: &Resolver<'_>,
     id: BackupId,
 ) -> Result<()> {
-    let (_, named) = io.read_manifest(id)?;
+    let named = io.read_references(id)?;
     let (packs, wanted) = unused_packs(io, index, resolver, &named)?;
     if wanted.is_empty() {
         return Ok(());

@@ -1,83 +1,126 @@
-//! The references of all backups together.
+//! Which slots of which packs backups use.
+//!
+//! [`ReferenceFinder`] reads it from manifests. Invariant: a set of references that it returns names only packs that the index describes.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::backup::add_live_references;
 use super::needed::refuse_if_readable;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{
     Backup, BackupId, ChunkRef, Content, EntryKind, FileContent, PackId, References,
 };
-pub(crate) use crate::repository::Resolver;
-use crate::repository::{ChunkReader, Index, Io, TreeReader, read_manifests};
+use crate::repository::{
+    ChunkReader, Index, Io, Layout, PackTables, Resolver, State, TreeReader, read_manifests,
+};
 use crate::warning::Warning;
 
-/// The union of the references of backups, with moves resolved, and the packs that their manifests name.
-///
-/// # Errors
-/// When a backup needs readable data that the log or the index does not count as used: see [`needed`](super::needed).
-pub(crate) fn all_references<'a>(
-    io: &Io,
-    backups: impl Iterator<Item = &'a Backup>,
-    index: &Index,
-) -> Result<(References, BTreeSet<PackId>)> {
-    let reader = Arc::new(ChunkReader::new(io, Arc::new(index.clone())));
-    let resolver = Resolver::new(index);
-    let mut all = References::default();
-    let mut named = BTreeSet::new();
-    let backups: Vec<&Backup> = backups.collect();
-    let ids: Vec<BackupId> = backups.iter().map(|backup| backup.id).collect();
-    read_manifests(io, &ids, |at, own| {
-        named.extend(own.iter().map(|(pack, _)| *pack));
-        let (own, is_complete) = resolved(&reader, &resolver, backups[at], own)?;
-        if !is_complete {
-            refuse_if_readable(io, index, &resolver, ids[at])?;
+/// Finds the packs and slots that backups use. It knows all packs and moves, so create it once and use it for many backups.
+pub(crate) struct ReferenceFinder<'a> {
+    io: &'a Io,
+    resolver: Resolver<'a>,
+    /// Reads trees, for backups whose references lead nowhere. Needs the whole index.
+    reader: OnceCell<Arc<ChunkReader>>,
+    /// The state to read the index from, if there is no reader yet.
+    state: Option<&'a State>,
+}
+
+impl<'a> ReferenceFinder<'a> {
+    /// With the whole index.
+    pub(crate) fn new(reader: &'a Arc<ChunkReader>) -> Self {
+        Self {
+            io: reader.io(),
+            resolver: reader.index().resolver(),
+            reader: Arc::clone(reader).into(),
+            state: None,
         }
-        all.union(&own);
-        Ok(())
-    })?;
-    Ok((all, named))
-}
-
-/// The references of a backup, with moves resolved.
-pub(super) fn of_backup(
-    io: &Io,
-    reader: &Arc<ChunkReader>,
-    resolver: &Resolver<'_>,
-    backup: &Backup,
-) -> Result<References> {
-    io.check_cancelled()?;
-    let (_, own) = io.read_manifest(backup.id)?;
-    resolved(reader, resolver, backup, own).map(|(own, _)| own)
-}
-
-/// The references that the manifest of a backup names, with moves resolved, and whether that found all data in the index.
-fn resolved(
-    reader: &Arc<ChunkReader>,
-    resolver: &Resolver<'_>,
-    backup: &Backup,
-    mut own: References,
-) -> Result<(References, bool)> {
-    if resolver.resolve(&mut own) {
-        return Ok((own, true));
     }
-    let io = reader.io();
-    io.warn(&Warning::PacksMissing { backup: backup.id });
-    Ok((by_tree(reader, backup)?.0, false))
-}
 
-/// Whether all data of a backup can be found: by the references of its manifest and the moves or, if they were lost, by its tree.
-///
-/// # Errors
-/// [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) if neither leads to the whole tree.
-pub(super) fn has_all_data(
-    reader: &Arc<ChunkReader>,
-    resolver: &Resolver<'_>,
-    backup: &Backup,
-    mut own: References,
-) -> Result<bool> {
-    Ok(resolver.resolve(&mut own) || by_tree(reader, backup)?.1)
+    /// With the pack tables only. Reads the whole index when a backup needs it.
+    pub(crate) fn with_tables(io: &'a Io, tables: &'a PackTables, state: &'a State) -> Self {
+        Self {
+            io,
+            resolver: tables.resolver(),
+            reader: OnceCell::new(),
+            state: Some(state),
+        }
+    }
+
+    /// The union of the references of backups, with moves resolved, and the packs that their manifests name.
+    ///
+    /// # Errors
+    /// When a backup needs readable data that the log or the index does not count as used: see [`needed`](super::needed).
+    pub(crate) fn of_all<'b>(
+        &self,
+        backups: impl Iterator<Item = &'b Backup>,
+    ) -> Result<(References, BTreeSet<PackId>)> {
+        let mut all = References::default();
+        let mut named = BTreeSet::new();
+        let backups: Vec<&Backup> = backups.collect();
+        let ids: Vec<BackupId> = backups.iter().map(|backup| backup.id).collect();
+        read_manifests(self.io, &ids, |at, own| {
+            named.extend(own.iter().map(|(pack, _)| *pack));
+            let (own, is_complete) = self.resolved(backups[at], own)?;
+            if !is_complete {
+                self.refuse_if_readable(ids[at])?;
+            }
+            all.union(&own);
+            Ok(())
+        })?;
+        Ok((all, named))
+    }
+
+    /// The references of a backup, with moves resolved.
+    pub(super) fn of_backup(&self, backup: &Backup) -> Result<References> {
+        self.io.check_cancelled()?;
+        let own = self.io.read_references(backup.id)?;
+        self.resolved(backup, own).map(|(own, _)| own)
+    }
+
+    /// The references that the manifest of a backup names, with moves resolved, and whether that found all data in the index.
+    fn resolved(&self, backup: &Backup, mut own: References) -> Result<(References, bool)> {
+        if self.resolver.resolve(&mut own) {
+            return Ok((own, true));
+        }
+        self.io.warn(&Warning::PacksMissing { backup: backup.id });
+        Ok((by_tree(self.reader()?, backup)?.0, false))
+    }
+
+    /// Whether all data of a backup can be found: by the references of its manifest and the moves or, if they were lost, by its tree.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) if neither leads to the whole tree.
+    pub(super) fn has_all_data(&self, backup: &Backup, mut own: References) -> Result<bool> {
+        Ok(self.resolver.resolve(&mut own) || by_tree(self.reader()?, backup)?.1)
+    }
+
+    /// Refuses if some data of a backup can be read, is nowhere else, and counts as unused: see [`needed`](super::needed).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) if there is such data.
+    pub(super) fn refuse_if_readable(&self, id: BackupId) -> Result<()> {
+        refuse_if_readable(self.io, self.reader()?.index(), &self.resolver, id)
+    }
+
+    fn reader(&self) -> Result<&Arc<ChunkReader>> {
+        if self.reader.get().is_none()
+            && let Some(state) = self.state
+        {
+            let index = Index::read(self.io, state)?;
+            // Another writer replaced and deleted a segment since the pack tables were read.
+            if let Some((id, reason)) = index.damaged.first() {
+                let key = Layout::segment(*id);
+                return Err(Error::damaged(format!("{key}: {reason}")));
+            }
+            let _ = self
+                .reader
+                .set(Arc::new(ChunkReader::new(self.io, Arc::new(index))));
+        }
+        let reader = self.reader.get();
+        reader.ok_or_else(|| Error::internal("there is no index to find references with"))
+    }
 }
 
 /// A backup's references, found by walking its tree, and whether every chunk has a copy. Chunks without any copy are lost already and are

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::delete::append_delete;
 use super::deleted::{can_come_back, read_history, recoverable};
-use super::references::Resolver;
+use super::references::ReferenceFinder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::LogEntry;
 use crate::model::{Backup, BackupId};
@@ -70,8 +70,11 @@ pub async fn undelete(
 
 fn find(history: &History, selectors: &[BackupSelector]) -> Result<Vec<BackupId>> {
     // A backup that exists is a result, too: the caller, or another process, brought it back before.
-    let deleted = history.recoverable.iter().map(|one| one.backup.clone());
-    let live = history.state.backups.values().cloned();
+    let deleted = history
+        .recoverable
+        .iter()
+        .map(|one| Arc::new(one.backup.clone()));
+    let live = history.state.backups.shared().cloned();
     let all = State {
         backups: live.chain(deleted).collect::<Backups>(),
         ..State::default()
@@ -106,8 +109,8 @@ fn append(io: &Io, id: BackupId) -> Result<Backup> {
         };
         if deleted.condemned {
             let index = Arc::new(Index::read(io, &position.state)?);
-            let reader = Arc::new(ChunkReader::new(io, Arc::clone(&index)));
-            if !can_come_back(io, &reader, &Resolver::new(&index), &deleted.backup)? {
+            let reader = Arc::new(ChunkReader::new(io, index));
+            if !can_come_back(io, &ReferenceFinder::new(&reader), &deleted.backup)? {
                 // A prune may have changed the index since the log was read.
                 if position.refresh(io)?.is_empty() {
                     return Err(pruned(id));

@@ -6,13 +6,14 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor, value};
 
 use super::log::DamagedPack;
-use super::manifest::BackupV1;
-use crate::model::{BackupId, SegmentId};
+use super::manifest::Described;
+use crate::model::{Backup, BackupId, SegmentId};
 
 /// Maximum live index segments. Writers merge small segments when there are about a dozen.
 pub(super) const SEGMENTS: usize = 16_384;
@@ -128,12 +129,12 @@ impl<'de> Deserialize<'de> for Segments {
 /// Backups by id or by full description: each of the two is used by one type of log entry.
 pub(super) enum Listed {
     Ids(Vec<BackupId>),
-    Descriptions(Vec<BackupV1>),
+    Descriptions(Vec<Arc<Backup>>),
 }
 
 enum ListedOne {
     Id(BackupId),
-    Description(Box<BackupV1>),
+    Description(Arc<Backup>),
 }
 
 impl<'de> Deserialize<'de> for ListedOne {
@@ -152,8 +153,8 @@ impl<'de> Deserialize<'de> for ListedOne {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ListedOne, A::Error> {
-                let backup = BackupV1::deserialize(value::MapAccessDeserializer::new(map))?;
-                Ok(ListedOne::Description(Box::new(backup)))
+                let backup = Described::deserialize(value::MapAccessDeserializer::new(map))?;
+                Ok(ListedOne::Description(backup.0))
             }
         }
         from.deserialize_any(One)
@@ -177,7 +178,7 @@ impl<'de> Deserialize<'de> for Listed {
                 while let Some(one) = seq.next_element()? {
                     match one {
                         ListedOne::Id(id) if backups.is_empty() => ids.push(id),
-                        ListedOne::Description(backup) if ids.is_empty() => backups.push(*backup),
+                        ListedOne::Description(backup) if ids.is_empty() => backups.push(backup),
                         _ => return Err(mixed()),
                     }
                 }

@@ -11,7 +11,6 @@ use serde_json::Value;
 
 use super::config::with_checksum;
 use super::envelope::FRAME_HEAD_LEN;
-use super::manifest::BackupV1;
 use super::{
     Child, Cipher, Codec, Config, Group, JournalRecord, KdfCost, KeySlot, Keyring, LeafBuilder,
     LogEntry, LogRecord, MasterKey, ObjectKind, PackContent, PackEntry, PackTable, ReadingKey,
@@ -139,6 +138,8 @@ pub fn pack(bytes: &[u8]) {
 pub fn segment(bytes: &[u8]) {
     if let Ok(segment) = Segment::decode(bytes) {
         assert_eq!(Segment::decode(&segment.encode()), Ok(segment.clone()));
+        let tables = (segment.packs.clone(), segment.moves.clone());
+        assert_eq!(Segment::decode_tables(bytes), Ok(tables));
         let _ = segment.into_parts();
     }
 }
@@ -425,14 +426,14 @@ fn sample_packs() -> Vec<(&'static str, Vec<u8>)> {
 /// A log entry of each type.
 fn sample_log() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     let (packs, segments) = (vec![PackId([1; 16])], vec![SegmentId([1; 16])]);
-    let backup = BackupV1::from(&sample_backup());
+    let backup = Arc::new(sample_backup());
     let damaged = vec![super::DamagedPack {
         pack: packs[0],
         groups: vec![0, 3],
     }];
     let entries = [
         LogEntry::Commit {
-            backup: Box::new(backup.clone()),
+            backup: Arc::clone(&backup),
             after: Some(super::Predecessor::Backup(BackupId(uuid::Uuid::from_u128(
                 2,
             )))),

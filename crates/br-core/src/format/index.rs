@@ -134,20 +134,7 @@ impl Segment {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         let mut read = Decoder::new(bytes);
-        let count = read.count(u64::MAX, "packs")?;
-        let mut packs = Vec::new();
-        let mut chunks = 0;
-        for _ in 0..count {
-            let id = PackId(read.array()?);
-            let len = read.bounded(limits::PACK, "bytes in a pack")?;
-            let table = PackTable::decode(&mut read)?;
-            chunks += table.chunk_count();
-            // Each chunk still needs an id and a slot.
-            if chunks.saturating_mul(36) > read.rest().len() {
-                return Err(FormatError::Length);
-            }
-            packs.push(PackEntry { id, len, table });
-        }
+        let (packs, chunks) = decode_packs(&mut read)?;
         let ids = read.take(chunks.checked_mul(32).ok_or(FormatError::Length)?)?;
         let ids: Vec<_> = ids.as_chunks().0.iter().map(|id| ChunkId(*id)).collect();
         let slots = read.take(chunks * 4)?;
@@ -167,6 +154,35 @@ impl Segment {
             moves,
         })
     }
+
+    /// Decodes only the packs and the moves.
+    pub(crate) fn decode_tables(bytes: &[u8]) -> Result<(Vec<PackEntry>, Vec<Move>), FormatError> {
+        let mut read = Decoder::new(bytes);
+        let (packs, chunks) = decode_packs(&mut read)?;
+        let _ = read.take(chunks.checked_mul(36).ok_or(FormatError::Length)?)?;
+        let moves = decode_moves(&mut read)?;
+        read.finish()?;
+        Ok((packs, moves))
+    }
+}
+
+/// Decodes the packs, and counts their chunks.
+fn decode_packs(read: &mut Decoder<'_>) -> Result<(Vec<PackEntry>, usize), FormatError> {
+    let count = read.count(u64::MAX, "packs")?;
+    let mut packs = Vec::new();
+    let mut chunks = 0;
+    for _ in 0..count {
+        let id = PackId(read.array()?);
+        let len = read.bounded(limits::PACK, "bytes in a pack")?;
+        let table = PackTable::decode(read)?;
+        chunks += table.chunk_count();
+        // Each chunk still needs an id and a slot.
+        if chunks.saturating_mul(36) > read.rest().len() {
+            return Err(FormatError::Length);
+        }
+        packs.push(PackEntry { id, len, table });
+    }
+    Ok((packs, chunks))
 }
 
 fn decode_moves(read: &mut Decoder<'_>) -> Result<Vec<Move>, FormatError> {
@@ -244,6 +260,8 @@ mod tests {
         let segment = builder.build();
         let bytes = segment.encode();
         assert_eq!(Segment::decode(&bytes).unwrap(), segment);
+        let tables = Segment::decode_tables(&bytes).unwrap();
+        assert_eq!(tables, (segment.packs.clone(), segment.moves.clone()));
         let (packs, moves) = segment.into_parts();
         assert_eq!(
             packs,
@@ -252,6 +270,8 @@ mod tests {
         assert_eq!(moves, [moved]);
         for len in 0..bytes.len() {
             assert!(Segment::decode(&bytes[..len]).is_err(), "cut at {len}");
+            let tables = Segment::decode_tables(&bytes[..len]);
+            assert!(tables.is_err(), "cut at {len}");
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Manifests: the description of a backup as JSON, and its reference set (section 7).
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use roaring::RoaringBitmap;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::bytes::{Decoder, put_bytes, put_varint};
 use super::config::as_text;
@@ -15,7 +18,7 @@ use crate::model::{
 
 /// A backup as JSON: in manifests, in the commit log and in the output of `br --json`. Raw bytes are written as text by [`escape`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct BackupV1 {
+struct BackupV1 {
     #[serde(with = "as_text")]
     id: BackupId,
     kind: Kind,
@@ -193,13 +196,6 @@ struct UnreadV1 {
     reason: String,
 }
 
-impl BackupV1 {
-    /// The backup's id.
-    pub(crate) const fn id(&self) -> BackupId {
-        self.id
-    }
-}
-
 impl From<&Backup> for BackupV1 {
     fn from(backup: &Backup) -> Self {
         let Totals {
@@ -335,6 +331,32 @@ impl TryFrom<BackupV1> for Backup {
     }
 }
 
+/// A backup, decoded from its description.
+pub(super) struct Described(pub(super) Arc<Backup>);
+
+impl<'de> Deserialize<'de> for Described {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let backup = Backup::try_from(BackupV1::deserialize(from)?).map_err(D::Error::custom)?;
+        Ok(Self(Arc::new(backup)))
+    }
+}
+
+/// Serialises backups as their descriptions.
+pub(super) mod described {
+    use super::{Arc, Backup, BackupV1, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(backup: &Backup, to: S) -> Result<S::Ok, S::Error> {
+        BackupV1::from(backup).serialize(to)
+    }
+
+    pub(crate) fn serialize_list<S: Serializer>(
+        backups: &[Arc<Backup>],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(backups.iter().map(|backup| BackupV1::from(&**backup)))
+    }
+}
+
 pub(crate) fn backup_to_json(backup: &Backup) -> Vec<u8> {
     serde_json::to_vec(&BackupV1::from(backup)).expect("plain values become JSON")
 }
@@ -343,6 +365,18 @@ pub(crate) fn backup_from_json(bytes: &[u8]) -> Result<Backup, FormatError> {
     let wire: BackupV1 = serde_json::from_slice(bytes)
         .map_err(|_| FormatError::Malformed("a field of the backup is missing or wrong"))?;
     wire.try_into()
+}
+
+/// Decodes only the id of a backup.
+pub(crate) fn backup_id_from_json(bytes: &[u8]) -> Result<BackupId, FormatError> {
+    #[derive(Deserialize)]
+    struct OnlyId {
+        #[serde(with = "as_text")]
+        id: BackupId,
+    }
+    let wire: OnlyId = serde_json::from_slice(bytes)
+        .map_err(|_| FormatError::Malformed("the id of the backup is missing or wrong"))?;
+    Ok(wire.id)
 }
 
 pub(crate) fn encode_references(references: &References) -> Vec<u8> {

@@ -41,7 +41,9 @@ pub(crate) use keyslot::{KdfCost, KeySlot, MAX_LABEL_LEN, ReadingHalf, SlotLock}
 pub(crate) use leaf::{Leaf, LeafBuilder, decode_leaf};
 pub(crate) use list::{MAX_CHUNKS_IN_ENTRY, decode_list, encode_list, split_lists};
 pub(crate) use log::{DamagedPack, LogEntry, LogRecord, Predecessor, ProvenBackups};
-pub(crate) use manifest::{backup_from_json, backup_to_json, decode_references, encode_references};
+pub(crate) use manifest::{
+    backup_from_json, backup_id_from_json, backup_to_json, decode_references, encode_references,
+};
 pub(crate) use node::{Child, decode_node, encode_node};
 pub(crate) use pack::{Group, PackContent, PackTable, TRAILER_LEN};
 pub(crate) use reading_key::{PackSeal, ReadingKey, SenderKey};

@@ -122,10 +122,10 @@ impl From<String> for ProofMethod {
 
 impl Backup {
     /// This backup with the tags, the note and the pin of another description.
-    pub(crate) fn with_labels_of(&self, other: Self) -> Self {
+    pub(crate) fn with_labels_of(&self, other: &Self) -> Self {
         Self {
-            tags: other.tags,
-            note: other.note,
+            tags: other.tags.clone(),
+            note: other.note.clone(),
             pinned: other.pinned,
             ..self.clone()
         }

@@ -54,6 +54,12 @@ impl References {
             .is_some_and(|slots| slots.contains(slot))
     }
 
+    /// True when no slot is in the set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.packs.is_empty()
+    }
+
     /// The packs with their slots, ascending.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&PackId, &RoaringBitmap)> {
         self.packs.iter()

@@ -127,17 +127,15 @@ impl History {
             );
         }
         let deleted = self.deleted_by(seq, record);
-        if let Err(error) = self.state.apply(&record.entry) {
-            return self.note(seq, seq, &in_one_line(&error));
-        }
+        self.state.apply(&record.entry);
         self.digest = blake3::hash(bytes).to_hex().to_string();
         match &record.entry {
             LogEntry::Commit { backup, .. } => {
-                self.note_order(backup.id());
-                let committed = self.state.backups.get(&backup.id());
+                self.note_order(backup.id);
+                let committed = self.state.backups.get(&backup.id);
                 self.originals.extend(committed.map(Backup::original_id));
-                self.deleted.remove(&backup.id());
-                self.recoverable.retain(|one| one.backup.id != backup.id());
+                self.deleted.remove(&backup.id);
+                self.recoverable.retain(|one| one.backup.id != backup.id);
             }
             LogEntry::Delete { backups } => {
                 self.deleted.extend(backups);

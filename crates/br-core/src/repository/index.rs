@@ -1,12 +1,12 @@
 //! The index in memory: sorted segments, looked up by chunk id.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::prefix_table::PrefixTable;
 use super::races::MAX_RACES;
 use super::state::DamagedGroups;
-use super::{Io, Layout, LogPosition, State, StoredPack};
+use super::{Io, Layout, LogPosition, Resolver, State, StoredPack};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{
     Codec, Group, HEADER_LEN, Move, ObjectKind, PackEntry, PackSeal, PackTable, Segment,
@@ -334,13 +334,9 @@ impl Index {
             .chain(damaged)
     }
 
-    /// All moves, by the pack they start from.
-    pub(crate) fn moves(&self) -> HashMap<PackId, Vec<&Move>> {
-        let mut moves: HashMap<PackId, Vec<&Move>> = HashMap::new();
-        for moved in self.segments.iter().flat_map(|segment| segment.moves()) {
-            moves.entry(moved.from).or_default().push(moved);
-        }
-        moves
+    pub(crate) fn resolver(&self) -> Resolver<'_> {
+        let moves = self.segments.iter().flat_map(|segment| segment.moves());
+        Resolver::new(self.packs(), moves)
     }
 }
 
@@ -350,6 +346,12 @@ fn cause_text(error: &Error) -> String {
 
 /// Reads a stored segment.
 pub(crate) fn read_segment(io: &Io, id: SegmentId) -> Result<Segment> {
+    let payload = segment_payload(io, id)?;
+    Segment::decode(&payload).map_err(|error| Error::format(&Layout::segment(id), error))
+}
+
+/// Reads a stored segment and checks its id, but does not decode it.
+pub(super) fn segment_payload(io: &Io, id: SegmentId) -> Result<Vec<u8>> {
     let key = Layout::segment(id);
     let (object, [payload]) = io.read_object(&key, ObjectKind::Segment, limits::SEGMENT)?;
     if SegmentId::from(object) != id {
@@ -357,7 +359,7 @@ pub(crate) fn read_segment(io: &Io, id: SegmentId) -> Result<Segment> {
             "{key} is another segment, {object}"
         )));
     }
-    Segment::decode(&payload).map_err(|error| Error::format(&key, error))
+    Ok(payload)
 }
 
 /// Packs whose footer cannot be read, with the reason.

@@ -191,6 +191,19 @@ impl Io {
         })
     }
 
+    /// As [`Io::block`], for reads of small objects only. On a disk this thread reads the files: that takes less time than to
+    /// wait for another thread.
+    pub(crate) fn block_on_read<T, E: Into<Error>>(
+        &self,
+        future: impl Future<Output = Result<T, E>>,
+    ) -> Result<T> {
+        if !self.storage().is_local_disk() {
+            return self.block(future);
+        }
+        self.check_cancelled()?;
+        futures::executor::block_on(future).map_err(Into::into)
+    }
+
     /// Reads a range of a pack. Packs of tree nodes are read often, and finally in full, so the second request for such a pack copies the
     /// whole pack to this machine.
     pub(crate) async fn pack_range(&self, pack: &PackEntry, range: Range<u64>) -> Result<Bytes> {
@@ -308,7 +321,7 @@ impl Io {
                 Err(_) => drop(cache.map(|cache| cache.remove(key))),
             }
         }
-        let bytes = self.block(self.storage().get(key, limit))?;
+        let bytes = self.block_on_read(self.storage().get(key, limit))?;
         let object = read(&bytes).map_err(|error| Error::format(key, error))?;
         self.keep(key, &[bytes]);
         Ok(object)
@@ -329,19 +342,39 @@ impl Io {
 
     /// Reads a backup's manifest.
     pub(crate) fn read_manifest(&self, id: BackupId) -> Result<(Backup, References)> {
+        let (description, references) = self.read_manifest_frames(id)?;
+        let backup = format::backup_from_json(&description);
+        let backup = backup.map_err(|error| Error::format(&Layout::manifest(id), error))?;
+        check_manifest(id, backup.id)?;
+        Ok((backup, references))
+    }
+
+    /// Reads the reference set in a backup's manifest.
+    pub(crate) fn read_references(&self, id: BackupId) -> Result<References> {
+        let (description, references) = self.read_manifest_frames(id)?;
+        let found = format::backup_id_from_json(&description);
+        let found = found.map_err(|error| Error::format(&Layout::manifest(id), error))?;
+        check_manifest(id, found)?;
+        Ok(references)
+    }
+
+    /// Reads the description in a manifest, as JSON, and its reference set.
+    fn read_manifest_frames(&self, id: BackupId) -> Result<(Vec<u8>, References)> {
         let key = Layout::manifest(id);
         let (_, [description, references]) =
             self.read_object(&key, ObjectKind::Manifest, limits::MANIFEST)?;
-        let named = |error| Error::format(&key, error);
-        let backup = format::backup_from_json(&description).map_err(named)?;
-        let references = format::decode_references(&references).map_err(named)?;
-        if backup.id == id {
-            Ok((backup, references))
-        } else {
-            Err(Error::damaged(format!(
-                "{key} describes another backup, {}",
-                backup.id
-            )))
-        }
+        let references =
+            format::decode_references(&references).map_err(|error| Error::format(&key, error))?;
+        Ok((description, references))
     }
+}
+
+fn check_manifest(id: BackupId, found: BackupId) -> Result<()> {
+    if found == id {
+        return Ok(());
+    }
+    let key = Layout::manifest(id);
+    Err(Error::damaged(format!(
+        "{key} describes another backup, {found}"
+    )))
 }

@@ -29,7 +29,7 @@ pub(crate) fn read_manifests(
 ) -> Result<()> {
     let read = |at: usize| {
         io.check_cancelled()?;
-        io.read_manifest(ids[at]).map(|(_, references)| references)
+        io.read_references(ids[at])
     };
     if ids.len() < MANY {
         return (0..ids.len()).try_for_each(|at| each(at, read(at)?));

@@ -2,9 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Index;
 use crate::error::{Error, ObjectKind, Result};
-use crate::format::Move;
+use crate::format::{Move, PackEntry};
 use crate::model::{PackId, References};
 
 /// Finds the current locations of the chunks in reference sets. It knows all packs and moves, so create it once and use it for many sets.
@@ -14,10 +13,17 @@ pub(crate) struct Resolver<'a> {
 }
 
 impl<'a> Resolver<'a> {
-    pub(crate) fn new(index: &'a Index) -> Self {
+    pub(super) fn new(
+        packs: impl Iterator<Item = &'a PackEntry>,
+        moves: impl Iterator<Item = &'a Move>,
+    ) -> Self {
+        let mut by_pack: HashMap<PackId, Vec<&Move>> = HashMap::new();
+        for moved in moves {
+            by_pack.entry(moved.from).or_default().push(moved);
+        }
         Self {
-            alive: index.packs().map(|pack| pack.id).collect(),
-            moves: index.moves(),
+            alive: packs.map(|pack| pack.id).collect(),
+            moves: by_pack,
         }
     }
 

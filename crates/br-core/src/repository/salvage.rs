@@ -39,7 +39,7 @@ impl Salvage {
         let mut state = with_segments(io, history)?;
         condemn_missing(io, &mut state, history, &present)?;
         let index = Index::read(io, &state)?;
-        let resolver = Resolver::new(&index);
+        let resolver = index.resolver();
         for id in unnamed {
             io.check_cancelled()?;
             match io.read_manifest(id) {

@@ -1,10 +1,11 @@
 //! The state of a repository, derived from log entries. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::Backups;
-use crate::format::{DamagedPack, FormatError, LogEntry, Predecessor, ProvenBackups};
-use crate::model::{Backup, KeyId, PackId, Proof, SegmentId};
+use crate::format::{DamagedPack, LogEntry, Predecessor, ProvenBackups};
+use crate::model::{KeyId, PackId, Proof, SegmentId};
 
 /// The state of a repository after some log entry.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -30,7 +31,7 @@ pub(crate) type DamagedGroups = BTreeMap<PackId, BTreeSet<u32>>;
 
 impl State {
     /// Applies an entry. Removing a missing item is not an error: two writers may have merged the same segments.
-    pub(crate) fn apply(&mut self, entry: &LogEntry) -> Result<(), FormatError> {
+    pub(crate) fn apply(&mut self, entry: &LogEntry) {
         match entry {
             LogEntry::Commit {
                 backup,
@@ -38,11 +39,10 @@ impl State {
                 segments_removed,
                 after,
             } => {
-                let backup = Backup::try_from((**backup).clone())?;
                 // Only labels change. A writer cannot replace the content of another's backup.
                 let backup = match self.backups.get(&backup.id) {
-                    Some(before) => before.with_labels_of(backup),
-                    None => backup,
+                    Some(before) => Arc::new(before.with_labels_of(backup)),
+                    None => Arc::clone(backup),
                 };
                 match after {
                     None => self.backups.insert(backup),
@@ -91,9 +91,8 @@ impl State {
                 damaged,
                 keys_removed,
             } => {
-                let backups = backups.iter().cloned().map(Backup::try_from);
                 *self = Self {
-                    backups: backups.collect::<Result<_, _>>()?,
+                    backups: backups.iter().cloned().collect(),
                     segments: segments.iter().copied().collect(),
                     condemned: condemned.iter().copied().collect(),
                     damaged: DamagedGroups::default(),
@@ -103,7 +102,6 @@ impl State {
                 self.note_removed_keys(keys_removed);
             }
         }
-        Ok(())
     }
 
     fn replace(&mut self, removed: &[SegmentId], added: &[SegmentId]) {
@@ -146,7 +144,7 @@ impl State {
     /// The whole state as one log entry.
     pub(crate) fn checkpoint(&self) -> LogEntry {
         LogEntry::Checkpoint {
-            backups: self.backups.values().map(Into::into).collect(),
+            backups: self.backups.shared().cloned().collect(),
             segments: self.segments.iter().copied().collect(),
             condemned: self.condemned.iter().copied().collect(),
             damaged: damaged_packs(&self.damaged),

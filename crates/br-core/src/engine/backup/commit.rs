@@ -6,6 +6,7 @@
 //! condemned pack.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::dedup::note_location;
 use super::options::BackupOptions;
@@ -223,7 +224,7 @@ impl Committer {
 
 fn entry(backup: &Backup, segments: WrittenSegments, place: Place) -> LogEntry {
     LogEntry::Commit {
-        backup: Box::new((&backup.as_listed()).into()),
+        backup: Arc::new(backup.as_listed()),
         segments_added: segments.added,
         segments_removed: segments.removed,
         after: match place {

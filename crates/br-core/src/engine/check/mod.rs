@@ -31,7 +31,6 @@ use crate::model::{Backup, BackupId, ChunkId, PackId, References};
 use crate::progress::{Context, Event};
 use crate::repository::{BackupSelector, Io, Layout, MAX_RACES, Repository, conflict};
 
-use super::references::Resolver;
 use super::view::View;
 
 /// Options of a check.
@@ -405,7 +404,7 @@ fn look_at_structure(
     report: &mut CheckReport,
 ) -> Result<References> {
     let present = structure::packs(io, view, options.backup.is_none(), report)?;
-    let resolver = Resolver::new(view.reader.index());
+    let resolver = view.reader.index().resolver();
     let mut used = References::default();
     for backup in wanted {
         let references = structure::backup(io, view, backup, &present, &resolver, losses, report)?;

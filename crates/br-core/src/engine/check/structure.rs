@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use super::files::Files;
 use super::{DamagedChunks, Finding};
-use crate::engine::references::Resolver;
 use crate::engine::view::View;
 use crate::error::{ErrorKind, Result, in_one_line};
 use crate::format::{PackEntry, TAG_LEN};
 use crate::model::{Backup, ChunkId, Content, Entry, EntryKind, PackId, References};
-use crate::repository::{ChunkLocation, Index, Io, Layout, TreeReader};
+use crate::repository::{ChunkLocation, Index, Io, Layout, Resolver, TreeReader};
 
 use super::CheckReport;
 

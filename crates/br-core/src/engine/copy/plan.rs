@@ -13,7 +13,7 @@ use super::sides::Source;
 use crate::engine::backup::Dedup;
 use crate::error::Result;
 use crate::model::{Backup, BackupId, PackId, References};
-use crate::repository::{History, Io, Resolver, State};
+use crate::repository::{History, Io, State};
 
 /// The selected backups, in the order of the source.
 #[derive(Debug, Default)]
@@ -140,7 +140,7 @@ fn read_manifest(source: &mut Source, listed: Backup) -> Result<(Backup, Referen
         }
         Err(error) => return Err(error),
     };
-    let resolver = Resolver::new(&source.index);
+    let resolver = source.index.resolver();
     // If this leads to packs that no longer exist, their chunks are found by the tree.
     let _ = resolver.resolve(&mut references);
     let mut data = References::default();

@@ -2,7 +2,7 @@
 
 use br_storage::ObjectInfo;
 
-use crate::engine::references::all_references;
+use crate::engine::references::ReferenceFinder;
 use crate::engine::view::View;
 use crate::error::Result;
 use crate::format::Cipher;
@@ -37,7 +37,7 @@ impl Needed {
         keys.extend(state.segments.iter().map(|id| Layout::segment(*id)));
         let backups = || state.backups.values();
         keys.extend(backups().map(|backup| Layout::manifest(backup.id)));
-        let (references, _) = all_references(io, backups(), view.reader.index())?;
+        let (references, _) = ReferenceFinder::new(&view.reader).of_all(backups())?;
         let packs = references.iter();
         let number = packs.len() as u64;
         keys.extend(packs.map(|(pack, _)| Layout::pack(*pack)));

@@ -13,7 +13,7 @@ use crate::format::{LogEntry, Move};
 use crate::model::{BackupId, PackId, References, SegmentId};
 use crate::progress::Event;
 use crate::repository::{
-    Append, IndexSegment, Io, Layout, MAX_RACES, SegmentPlan, keep_reserve, read_segment,
+    Append, Index, Io, Layout, MAX_RACES, SegmentPlan, keep_reserve, read_segment,
 };
 use crate::warning::Warning;
 
@@ -28,9 +28,7 @@ impl Decision {
                 .progress
                 .event(Event::Expect { bytes, entries: 0 });
         }
-        let (moved, done) = relocate_some(io, self.index.clone(), &missing);
-        work.add(moved);
-        done?;
+        self.copy(io, work, &missing)?;
         let (packs, moves) = work.split(&wanted);
         // Condemn packs that an earlier attempt wrote and this one does not use.
         for (pack, len) in work.useless(&packs) {
@@ -41,9 +39,10 @@ impl Decision {
         segments.add_packs(&packs);
         let needed = self.moves_needed(&moves);
         segments.add_moves(moves);
-        for id in self.segments_to_replace() {
+        let is_deleted = |pack: &PackId| self.to_delete.contains_key(pack);
+        for id in self.tables.segments_with(is_deleted) {
             let segment = read_segment(io, id)?;
-            segments.replace(id, segment, |pack| self.to_delete.contains_key(pack));
+            segments.replace(id, segment, is_deleted);
         }
         segments.drop_moves_from(|pack| !needed.contains(pack));
         let segments = segments.write()?;
@@ -62,6 +61,17 @@ impl Decision {
         let unnamed = dropped.into_iter().chain(lost);
         self.leftovers.extend(unnamed.map(Layout::segment));
         self.sweep(io, work).map(Some)
+    }
+
+    /// Copies slots into new packs.
+    fn copy(&self, io: &Io, work: &mut Work, wanted: &References) -> Result<()> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let index = Index::read(io, &self.position.state)?;
+        let (moved, done) = relocate_some(io, index, wanted);
+        work.add(moved);
+        done
     }
 
     /// The slots to copy before their packs are deleted.
@@ -134,12 +144,7 @@ impl Decision {
     /// Packs from which some manifest needs a chain of moves to start or continue.
     fn moves_needed(&self, new: &[Move]) -> BTreeSet<PackId> {
         let mut needed = self.named.clone();
-        let old = self
-            .index
-            .segments()
-            .iter()
-            .flat_map(|segment| segment.moves());
-        let moves: Vec<_> = old.chain(new).collect();
+        let moves: Vec<_> = self.tables.moves().chain(new).collect();
         loop {
             let before = needed.len();
             let more = moves.iter().filter(|moved| needed.contains(&moved.from));
@@ -149,22 +154,6 @@ impl Decision {
                 return needed;
             }
         }
-    }
-
-    /// Live segments that describe a pack to be deleted.
-    fn segments_to_replace(&self) -> BTreeSet<SegmentId> {
-        let touched = |segment: &&std::sync::Arc<IndexSegment>| {
-            segment
-                .packs()
-                .iter()
-                .any(|pack| self.to_delete.contains_key(&pack.id))
-        };
-        self.index
-            .segments()
-            .iter()
-            .filter(touched)
-            .filter_map(|segment| segment.id)
-            .collect()
     }
 
     fn sweep(mut self, io: &Io, work: &Work) -> Result<PruneReport> {

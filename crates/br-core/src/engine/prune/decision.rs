@@ -7,16 +7,16 @@ use br_storage::ObjectInfo;
 
 use super::{PruneOptions, PrunePlan, Work};
 use crate::engine::deleted::deleted_within;
-use crate::engine::references::all_references;
-use crate::error::{Error, Result};
+use crate::engine::references::ReferenceFinder;
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::PackTable;
 use crate::model::{Backup, BackupId, PackId, References, SegmentId};
-use crate::repository::{Index, Io, Layout, LogPosition, MAX_RACES, conflict};
+use crate::repository::{Io, Layout, LogPosition, MAX_RACES, PackTables, conflict};
 
 /// A plan with the data needed to carry it out.
 pub(super) struct Decision {
     pub(super) position: LogPosition,
-    pub(super) index: Index,
+    pub(super) tables: PackTables,
     /// Packs to condemn, with the slots that must be copied first.
     pub(super) condemn: BTreeMap<PackId, Option<roaring::RoaringBitmap>>,
     /// All packs to delete, with their lengths.
@@ -46,19 +46,14 @@ impl Decision {
     fn decide(io: &Io, work: &Work, stored: &[ObjectInfo], position: LogPosition) -> Result<Self> {
         // A segment that another writer replaced and deleted shows up as damage here. The log then has new entries, and the caller
         // retries.
-        let index = Index::read(io, &position.state)?;
-        if let Some((id, _)) = index.damaged.first() {
-            let key = Layout::segment(*id);
-            return Err(Error::damaged(format!(
-                "{key} is damaged: nothing is pruned"
-            )));
-        }
+        let tables = PackTables::read(io, &position.state).map_err(nothing_pruned)?;
+        let finder = ReferenceFinder::with_tables(io, &tables, &position.state);
         let kept = match work.options.keep_deleted {
             Duration::ZERO => Vec::new(),
-            time => deleted_within(io, &position, &index, time)?,
+            time => deleted_within(io, &position, &finder, time)?,
         };
         let backups = position.state.backups.values().chain(&kept);
-        let (used, named) = all_references(io, backups, &index)?;
+        let (used, named) = finder.of_all(backups)?;
         let mut decision = Self {
             condemn: BTreeMap::new(),
             to_delete: BTreeMap::new(),
@@ -66,7 +61,7 @@ impl Decision {
             leftovers: leftover_objects(io, &position, &kept, &work.options)?,
             plan: PrunePlan::new(work.options.clone()),
             position,
-            index,
+            tables,
         };
         decision.plan.deleted_kept = kept.len() as u64;
         decision.plan.objects_leftover = decision.leftovers.len() as u64;
@@ -81,7 +76,7 @@ impl Decision {
         let mut wasteful = Vec::new();
         let (mut total, mut unused) = (0, 0);
         let mut known = BTreeSet::new();
-        for pack in self.index.packs() {
+        for pack in self.tables.packs() {
             if !known.insert(pack.id) {
                 continue;
             }
@@ -126,7 +121,7 @@ impl Decision {
 
     /// Finds packs in the store that the index does not describe.
     fn find_leftovers(&mut self, io: &Io, stored: &[ObjectInfo], work: &Work) {
-        let mut known: BTreeSet<_> = self.index.packs().map(|pack| pack.id).collect();
+        let mut known: BTreeSet<_> = self.tables.packs().map(|pack| pack.id).collect();
         known.extend(work.own_packs());
         let now = SystemTime::from(io.context.runtime.clock.now());
         // A condemned pack may be deleted already, but still lack its `swept` entry.
@@ -152,6 +147,14 @@ impl Decision {
             }
         }
     }
+}
+
+/// Says that a damaged segment is the reason why nothing is pruned.
+fn nothing_pruned(error: Error) -> Error {
+    if error.kind() != ErrorKind::Damaged {
+        return error;
+    }
+    Error::damaged(format!("{error}: nothing is pruned")).with_source(error)
 }
 
 /// Raw bytes of all chunks of a pack, and of the used ones.

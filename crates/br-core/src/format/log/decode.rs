@@ -2,13 +2,15 @@
 //!
 //! Invariant: memory is bounded by the decoded values; there is no generic JSON value in between.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use super::{DamagedPack, LogEntry, LogRecord, ProvenBackups};
 use crate::format::FormatError;
 use crate::format::bounded::{self, Ids, Listed, Segments};
-use crate::format::manifest::BackupV1;
-use crate::model::{BackupId, KeyId, PackId};
+use crate::format::manifest::Described;
+use crate::model::{Backup, BackupId, KeyId, PackId};
 
 #[derive(Deserialize)]
 struct RawRecord {
@@ -23,7 +25,7 @@ struct RawRecord {
 #[derive(Deserialize)]
 struct RawEntry {
     r#type: String,
-    backup: Option<Box<BackupV1>>,
+    backup: Option<Described>,
     #[serde(default)]
     backups: Option<Listed>,
     packs: Option<Ids<PackId>>,
@@ -97,7 +99,7 @@ impl TryFrom<RawEntry> for LogEntry {
         let keys = |keys: Option<Ids<KeyId>>| keys.map_or_else(Vec::new, |ids| ids.0);
         Ok(match entry.r#type.as_str() {
             "commit" => Self::Commit {
-                backup: entry.backup.ok_or(MALFORMED)?,
+                backup: entry.backup.ok_or(MALFORMED)?.0,
                 segments_added: segments(entry.segments_added)?,
                 segments_removed: segments(entry.segments_removed)?,
                 after: entry.after.map(|text| text.parse()).transpose()?,
@@ -140,7 +142,7 @@ fn ids(backups: Option<Listed>) -> Result<Vec<BackupId>, FormatError> {
     }
 }
 
-fn descriptions(backups: Option<Listed>) -> Result<Vec<BackupV1>, FormatError> {
+fn descriptions(backups: Option<Listed>) -> Result<Vec<Arc<Backup>>, FormatError> {
     match backups {
         Some(Listed::Descriptions(backups)) => Ok(backups),
         _ => Err(MALFORMED),

@@ -4,13 +4,14 @@
 //! Invariant: an entry of a type that this version does not know is [`FormatError::Unknown`], not damage.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::FormatError;
 use super::config::as_text;
-use super::manifest::BackupV1;
+use super::manifest::described;
 use crate::model::{Backup, BackupId, KeyId, PackId, SegmentId};
 
 mod decode;
@@ -32,7 +33,8 @@ pub(crate) struct LogRecord {
 pub(crate) enum LogEntry {
     /// Adds a backup, or changes the labels of one.
     Commit {
-        backup: Box<BackupV1>,
+        #[serde(serialize_with = "described::serialize")]
+        backup: Arc<Backup>,
         /// For a deleted backup that comes back: its predecessor in the order of backups.
         #[serde(skip_serializing_if = "Option::is_none")]
         after: Option<Predecessor>,
@@ -75,7 +77,8 @@ pub(crate) enum LogEntry {
     },
     /// The complete state before this entry.
     Checkpoint {
-        backups: Vec<BackupV1>,
+        #[serde(serialize_with = "described::serialize_list")]
+        backups: Vec<Arc<Backup>>,
         #[serde(with = "as_text::list")]
         segments: Vec<SegmentId>,
         #[serde(with = "as_text::list")]
@@ -147,7 +150,7 @@ impl LogEntry {
 
     fn commit(backup: &Backup, after: Option<Predecessor>) -> Self {
         Self::Commit {
-            backup: Box::new((&backup.as_listed()).into()),
+            backup: Arc::new(backup.as_listed()),
             after,
             segments_added: Vec::new(),
             segments_removed: Vec::new(),

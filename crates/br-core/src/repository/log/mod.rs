@@ -111,9 +111,7 @@ impl LogPosition {
             return Err(old_key(&key));
         }
         self.key_number = number;
-        self.state
-            .apply(&record.entry)
-            .map_err(|error| Error::format(&key, error))?;
+        self.state.apply(&record.entry);
         if let LogEntry::Checkpoint { .. } = record.entry {
             self.checkpoint = record.seq;
         }
@@ -247,7 +245,7 @@ impl LogPosition {
 impl Removed {
     fn add(&mut self, entry: &LogEntry) {
         match entry {
-            LogEntry::Commit { backup, .. } => drop(self.backups.remove(&backup.id())),
+            LogEntry::Commit { backup, .. } => drop(self.backups.remove(&backup.id)),
             LogEntry::Delete { backups } => self.backups.extend(backups),
             _ => {}
         }
@@ -303,10 +301,7 @@ async fn list_async(io: &Io, from: u64) -> Result<Vec<u64>> {
 async fn list_once(io: &Io, from: u64) -> Result<Vec<u64>> {
     let after = from.checked_sub(1).map(Layout::log).unwrap_or_default();
     let keys = io.storage().keys_after(Layout::LOG, &after).await?;
-    Ok(keys
-        .iter()
-        .filter_map(|key| Layout::log_seq(key))
-        .collect())
+    Ok(keys.iter().filter_map(|key| Layout::log_seq(key)).collect())
 }
 
 pub(super) type Fetched = (Result<LogRecord>, Bytes);
@@ -325,7 +320,7 @@ pub(super) fn fetch(io: &Io, numbers: &[u64]) -> Result<Vec<Fetched>> {
         };
         Ok::<_, Error>((key, bytes))
     });
-    let fetched = io.block(requests.buffered(PARALLEL).try_collect::<Vec<_>>())?;
+    let fetched = io.block_on_read(requests.buffered(PARALLEL).try_collect::<Vec<_>>())?;
     let mut records = Vec::with_capacity(fetched.len());
     for (key, bytes) in fetched {
         records.push(match bytes {
