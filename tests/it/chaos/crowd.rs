@@ -1,10 +1,13 @@
 //! Many machines back up into one repository while others delete and prune; some are stopped, some are killed.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use br_testkit::{BrCmd, Endpoint, skip};
 use rustix::process::Signal;
 
 use super::{Machine, assert_sound, factor, now, seed, signal, wait};
@@ -35,43 +38,84 @@ struct Crowd {
 #[test]
 fn many_writers_and_pruners_at_once_lose_no_backup() {
     let dir = tempfile::tempdir().unwrap();
-    let seed = seed();
     let repository = dir.path().join("repository");
     let repository = repository.to_str().unwrap();
-    let admin = br(&dir.path().join("admin")).env("BR_REPOSITORY", repository);
+    run(dir.path(), |br| br.env("BR_REPOSITORY", repository));
+}
+
+/// On a disk only: a server refuses requests of a machine whose clock is wrong.
+#[test]
+fn many_writers_and_pruners_with_clocks_off_by_a_year_lose_no_backup() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(clock) = WrongClock::build(dir.path()) else {
+        return skip("no C compiler; it is needed to change the clock of a process");
+    };
+    let repository = dir.path().join("repository");
+    let repository = repository.to_str().unwrap();
+    run(dir.path(), |br| {
+        let years = match br.home().file_name().and_then(std::ffi::OsStr::to_str) {
+            Some("w0" | "p0") => 1,
+            Some("w1" | "p1") => -1,
+            _ => 0,
+        };
+        clock.set(br.env("BR_REPOSITORY", repository), years)
+    });
+}
+
+#[test]
+fn many_writers_and_pruners_at_once_lose_no_backup_on_a_server() {
+    let Some(endpoint) = Endpoint::from_env() else {
+        return skip("no BR_TEST_S3_ENDPOINT; docs/testing.md explains how to start a server");
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let folder = format!("crowd-{}", std::process::id());
+    let url = endpoint.location(&folder).to_string();
+    run(dir.path(), |br| {
+        br.env("BR_REPOSITORY", &url)
+            .env("BR_S3_ACCESS_KEY_ID", &endpoint.access_key)
+            .env("BR_S3_SECRET_ACCESS_KEY", &endpoint.secret_key)
+            .env("BR_S3_REGION", &endpoint.region)
+    });
+}
+
+/// Runs all machines, each with a home below `dir`, until the time is over. `prepare` says how a machine reaches the repository.
+fn run(dir: &Path, prepare: impl Fn(BrCmd) -> BrCmd + Sync) {
+    let seed = seed();
+    let machine = |host: &str, seed| {
+        let home = prepare(br(&dir.join(host)));
+        Machine::new(home, host, seed)
+    };
+    let admin = prepare(br(&dir.join("admin")));
     admin.run(["init"]).expect(0);
     let crowd = Crowd::default();
     let machines = std::thread::scope(|scope| {
-        let crowd = &crowd;
+        let (crowd, machine) = (&crowd, &machine);
         let writers: Vec<_> = (0..WRITERS)
+            .map(|n| scope.spawn(move || write(crowd, machine(&format!("w{n}"), seed * 100 + n))))
+            .collect();
+        let pruners: Vec<_> = (0..PRUNERS)
             .map(|n| {
-                let host = format!("w{n}");
-                let home = dir.path().join(&host);
-                scope.spawn(move || {
-                    let machine = Machine::new(&home, repository, &host, seed * 100 + n);
-                    write(crowd, machine)
-                })
+                scope.spawn(move || prune(crowd, machine(&format!("p{n}"), seed * 100 + 50 + n)))
             })
             .collect();
-        for n in 0..PRUNERS {
-            let home = dir.path().join(format!("p{n}"));
-            let seed = seed * 100 + 50 + n;
-            scope.spawn(move || prune(crowd, &home, repository, seed));
-        }
         let start = now();
         let most = Duration::from_secs((SECONDS * factor()) as u64);
+        let is_finished = std::thread::ScopedJoinHandle::is_finished;
         while start.elapsed() < most
-            && !writers
+            && !writers.iter().any(is_finished)
+            && !pruners
                 .iter()
                 .any(std::thread::ScopedJoinHandle::is_finished)
         {
             std::thread::sleep(Duration::from_millis(20));
         }
         crowd.end.store(true, Ordering::Relaxed);
-        writers
+        let ended = writers.into_iter().map(|writer| writer.join().unwrap());
+        let machines = ended.collect::<Vec<_>>();
+        pruners
             .into_iter()
-            .map(|writer| writer.join().unwrap())
-            .collect::<Vec<_>>()
+            .for_each(|pruner| pruner.join().unwrap());
+        machines
     });
     eprintln!(
         "{:?} backups, {:?} prunes, {:?} stops, {:?} kills, {:?} conflicts",
@@ -88,6 +132,72 @@ fn many_writers_and_pruners_at_once_lose_no_backup() {
     for machine in &machines {
         machine.assert_all_restore(&what);
     }
+}
+
+/// A library that changes the clock of the programs that load it.
+struct WrongClock(PathBuf);
+
+impl WrongClock {
+    /// Compiles it; `None` without a C compiler.
+    fn build(dir: &Path) -> Option<Self> {
+        let (source, library) = (dir.join("clock.c"), dir.join("clock.so"));
+        fs::write(&source, CLOCK).unwrap();
+        let mut compiler = Command::new("cc");
+        compiler
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .args([&library, &source]);
+        let made = compiler.status().ok()?;
+        assert!(made.success(), "the library is compiled");
+        Some(Self(library))
+    }
+
+    fn set(&self, br: BrCmd, years: i64) -> BrCmd {
+        let seconds = (years * 365 * 24 * 3600).to_string();
+        br.env("LD_PRELOAD", self.0.to_str().unwrap())
+            .env("CLOCK_OFFSET", &seconds)
+    }
+}
+
+const CLOCK: &str = r#"
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+int clock_gettime(clockid_t clock, struct timespec *time) {
+    int failed = syscall(SYS_clock_gettime, clock, time);
+    const char *offset = getenv("CLOCK_OFFSET");
+    if (!failed && offset && clock == CLOCK_REALTIME) time->tv_sec += atol(offset);
+    return failed;
+}
+"#;
+
+#[test]
+fn wrong_clock_changes_the_time_of_a_backup() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(clock) = WrongClock::build(dir.path()) else {
+        return skip("no C compiler; it is needed to change the clock of a process");
+    };
+    let machine = clock.set(
+        br(&dir.path().join("home")).env("BR_REPOSITORY", "repository"),
+        1,
+    );
+    machine.run(["init"]).expect(0);
+    fs::write(machine.home().join("file"), "content").unwrap();
+    let report = json(&machine.run(["--json", "backup", "file"]).expect(0).stdout);
+    let started = report["backup"]["started"].as_str().unwrap();
+    let started: br_core::jiff::Timestamp = started.parse().unwrap();
+    let ahead = started.as_second() - seconds_since_1970();
+    assert!((364..=366).contains(&(ahead / (24 * 3600))), "{ahead} s");
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "compares with the clock of the system"
+)]
+fn seconds_since_1970() -> i64 {
+    br_core::jiff::Timestamp::now().as_second()
 }
 
 /// Runs br, which may be paused or killed. `None` when it was killed.
@@ -151,8 +261,7 @@ fn is_unwanted(crowd: &Crowd, id: &String) -> bool {
     crowd.unwanted.lock().unwrap().contains(id)
 }
 
-fn prune(crowd: &Crowd, home: &Path, repository: &str, seed: u64) {
-    let mut machine = Machine::new(home, repository, "pruner", seed);
+fn prune(crowd: &Crowd, mut machine: Machine) {
     while !crowd.end.load(Ordering::Relaxed) {
         let unwanted = crowd.unwanted.lock().unwrap().clone();
         let listed: Vec<_> = listed_of_all(&machine);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use br_testkit::{BrOutput, Noise, Snapshot};
 
 use super::{Machine, factor, seed, wait_at_most};
+use crate::cli::br;
 
 /// No verb takes that long on a small repository, unless it hangs.
 const MOST: Duration = Duration::from_secs(30);
@@ -39,7 +40,7 @@ impl Template {
     fn new(encrypted: bool, seed: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().join("home");
-        let mut machine = Machine::new(&home, "repository", "h", seed);
+        let mut machine = Machine::new(br(&home).env("BR_REPOSITORY", "repository"), "h", seed);
         if encrypted {
             machine.br = machine.br.clone().env("BR_PASSWORD", "secret");
         }

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use br_testkit::Noise;
 
 use super::{Machine, assert_sound, seed};
+use crate::cli::br;
 use crate::full::Tmpfs;
 
 /// Fills the disk to its last byte.
@@ -22,7 +23,11 @@ fn every_command_on_full_disk_ends_cleanly_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let repository = disk.at("repository");
     let home = dir.path().join("home");
-    let mut machine = Machine::new(&home, repository.to_str().unwrap(), "h", seed());
+    let mut machine = Machine::new(
+        br(&home).env("BR_REPOSITORY", repository.to_str().unwrap()),
+        "h",
+        seed(),
+    );
     machine.br.run(["init"]).expect(0);
     for _ in 0..4 {
         machine.change_tree();

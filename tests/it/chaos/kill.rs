@@ -4,6 +4,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;
 
 use super::{Machine, assert_sound, factor, now, seed};
+use crate::cli::br;
 
 /// Kills in an ordinary run.
 const KILLS: usize = 20;
@@ -12,7 +13,11 @@ const KILLS: usize = 20;
 fn random_kills_of_every_command_lose_no_backup() {
     let dir = tempfile::tempdir().unwrap();
     let seed = seed();
-    let mut machine = Machine::new(&dir.path().join("home"), "repository", "h", seed);
+    let mut machine = Machine::new(
+        br(&dir.path().join("home")).env("BR_REPOSITORY", "repository"),
+        "h",
+        seed,
+    );
     machine.br.run(["init"]).expect(0);
     let mut killed = 0;
     let mut round = 0;

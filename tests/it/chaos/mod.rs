@@ -12,13 +12,13 @@ mod kill;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use br_testkit::{BrCmd, BrOutput, Noise, Snapshot};
 
-use crate::cli::{br, json};
+use crate::cli::json;
 
 /// How many times the usual number of rounds to run.
 fn factor() -> usize {
@@ -43,10 +43,10 @@ struct Machine {
 }
 
 impl Machine {
-    /// A machine with a separate home and an existing repository elsewhere.
-    fn new(home: &Path, repository: &str, host: &str, seed: u64) -> Self {
+    /// A machine with a separate home, which `br` and its environment know, as they know the repository.
+    fn new(br: BrCmd, host: &str, seed: u64) -> Self {
         let mut machine = Self {
-            br: br(home).env("BR_REPOSITORY", repository),
+            br,
             host: host.to_owned(),
             random: Noise::new(seed),
             backups: BTreeMap::new(),
