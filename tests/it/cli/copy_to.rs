@@ -385,6 +385,41 @@ fn next_backup_copies_what_a_failed_repository_missed() {
 }
 
 #[test]
+fn next_backup_copies_what_each_repository_missed_after_both_failed_in_turn() {
+    let session = Session::with_docs();
+    let to = ["--copy-to", "second", "--init"];
+    let all: Vec<&str> = BACKUP.into_iter().chain(to).collect();
+    session.br.run(&all).expect(0);
+    for (broken, text) in [("second", "second\n"), ("repository", "third run\n")] {
+        std::fs::rename(session.at(broken), session.at("elsewhere")).unwrap();
+        session.write("docs/b.txt", text);
+        session.br.run(&all[..all.len() - 1]).expect(3);
+        std::fs::rename(session.at("elsewhere"), session.at(broken)).unwrap();
+    }
+    let forgotten = ["delete", "latest", "--yes"];
+    session.write("docs/b.txt", "the fourth run\n");
+    session.br.run(&all).expect(0);
+    let sizes = |repository: &str| -> Vec<u64> {
+        let listed = session.copies(repository);
+        let sizes = listed.iter().map(|one| one["bytes"].as_u64().unwrap());
+        sizes.collect()
+    };
+    let (first, second) = (sizes("repository"), sizes("second"));
+    assert_eq!(first.len(), 4, "{first:?} {second:?}");
+    assert_eq!(second.len(), 4, "{first:?} {second:?}");
+    assert_eq!(first.last(), second.last(), "the newest is the same");
+    session.br.run(forgotten).expect(0);
+    session.br.run(&all).expect(0);
+    assert_eq!(
+        sizes("repository").len(),
+        4,
+        "the deleted one stays deleted"
+    );
+    session.assert_restores("repository");
+    session.assert_restores("second");
+}
+
+#[test]
 fn backup_deleted_in_the_copy_does_not_return() {
     let session = Session::with_docs();
     let to = ["--copy-to", "second"];

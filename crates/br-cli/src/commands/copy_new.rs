@@ -23,7 +23,7 @@ pub(super) struct Stored {
     /// Earlier backups that it got now.
     pub(super) caught_up: u64,
     /// Backups that it has and that the first repository missed.
-    pub(super) source_missed: u64,
+    pub(super) source_missed: Vec<BackupId>,
     /// The number of those that the first repository got now.
     pub(super) returned: u64,
 }
@@ -51,7 +51,7 @@ pub(super) async fn copy_one(
         let hint = "name other repositories; `br init` or --init creates one";
         return Err(CommandError::usage(message, hint));
     }
-    let report = copy_missed(source, target, backup.id, mode, context).await?;
+    let report = copy_missed(source, target, backup.id, Vec::new(), mode, context).await?;
     if report
         .damaged
         .iter()
@@ -75,17 +75,19 @@ pub(super) async fn copy_one(
     })
 }
 
-/// Copies a backup and the earlier ones that the target missed.
+/// Copies a backup and the earlier ones that the target missed; `missed` are some of them that are known already.
 async fn copy_missed(
     source: &Repository,
     target: &Repository,
     backup: BackupId,
+    missed: Vec<BackupId>,
     mode: CopyMode,
     context: &CommandContext,
 ) -> Result<CopyReport, CommandError> {
     let options = CopyOptions::default()
         .with_backups([backup])
         .with_catch_up(true)
+        .with_missed(missed)
         .with_verify_known(mode.verify_known);
     let reporter = Arc::new(context.reporter());
     let (engine, _guard) = context.engine_with(&reporter);
@@ -104,7 +106,9 @@ pub(super) async fn bring_back(
     let Some(newest) = stored.backup else {
         return Ok(stored);
     };
-    match copy_missed(other, first, newest, mode, context).await {
+    // The copy to the other repository may have moved the newest common backup past these.
+    let missed = stored.source_missed.clone();
+    match copy_missed(other, first, newest, missed, mode, context).await {
         Ok(report) => {
             warn_of_damage(&report, other, first, context);
             Ok(Stored {

@@ -300,7 +300,7 @@ impl Targets {
                         ));
                         again(&target).await.map(Stored::from)
                     }
-                    Ok(stored) if stored.source_missed > 0 => {
+                    Ok(stored) if !stored.source_missed.is_empty() => {
                         Ok(bring_back(source, &target, stored, mode, context).await?)
                     }
                     copied => copied,

@@ -2,6 +2,7 @@
 
 use crate::engine::backup::check_work;
 use crate::error::Result;
+use crate::model::BackupId;
 use crate::repository::{BackupFilter, BackupSelector};
 
 /// Options of a copy. The default copies all backups that the target lacks.
@@ -15,6 +16,9 @@ pub struct CopyOptions {
     /// Also copy the backups of the same host, paths and tags that the target missed before the selected ones: those after the newest one of
     /// them that it has. If the target has no other backups, those that were made since it was created.
     pub catch_up: bool,
+    /// Besides the selected backups, copy these of the source if the target never had them: those that a copy in the other direction reported as
+    /// [`source_missed`](super::CopyReport::source_missed).
+    pub missed: Vec<BackupId>,
     /// Compression level of zstd, 1 to 19, for data that cannot be stored as it was compressed in the source.
     pub level: i32,
     /// Number of worker threads; `None` means one per core.
@@ -31,6 +35,7 @@ impl Default for CopyOptions {
             backups: Vec::new(),
             filter: BackupFilter::default(),
             catch_up: false,
+            missed: Vec::new(),
             level: 3,
             threads: None,
             verify_known: false,
@@ -58,6 +63,13 @@ impl CopyOptions {
     #[must_use]
     pub const fn with_catch_up(mut self, catch_up: bool) -> Self {
         self.catch_up = catch_up;
+        self
+    }
+
+    /// Sets the backups that a copy in the other direction found to be missing in the target.
+    #[must_use]
+    pub fn with_missed(mut self, missed: Vec<BackupId>) -> Self {
+        self.missed = missed;
         self
     }
 

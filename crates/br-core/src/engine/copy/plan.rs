@@ -24,8 +24,8 @@ pub(super) struct Selection {
     pub(super) present: Vec<Backup>,
     /// The ones that were deleted in the target, and were not selected by their id.
     pub(super) deleted: Vec<Backup>,
-    /// The number of those that the source missed, if the copy looks for them.
-    pub(super) source_missed: u64,
+    /// Backups of the target that the source missed, if the copy looks for them.
+    pub(super) source_missed: Vec<BackupId>,
 }
 
 /// Selects backups. Reads the whole log of the target only if it lacks one of them.
@@ -45,7 +45,7 @@ pub(super) fn select(
             named.insert(id);
         }
     }
-    let mut source_missed = 0;
+    let mut source_missed = Vec::new();
     if options.catch_up {
         let ends = source.backups.values();
         let ends: Vec<Backup> = ends
@@ -54,8 +54,13 @@ pub(super) fn select(
             .collect();
         chosen.extend(missed::find(source, target, target_io.created(), &ends));
         let missed = missed::find(target, source, source_io.created(), &ends);
-        source_missed = missed.len() as u64;
+        let missed = target
+            .backups
+            .values()
+            .filter(|one| missed.contains(&one.id));
+        source_missed = missed.map(|backup| backup.id).collect();
     }
+    chosen.extend(&options.missed);
     let is_chosen = |backup: &Backup| {
         if options.backups.is_empty() {
             options.filter.matches(backup)

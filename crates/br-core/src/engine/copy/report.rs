@@ -20,9 +20,9 @@ pub struct CopyReport {
     pub deleted: Vec<Backup>,
     /// Selected backups that were not copied because their data is damaged in the source.
     pub damaged: Vec<DamagedBackup>,
-    /// With [`CopyOptions::catch_up`](super::CopyOptions::catch_up): the number of backups of the target that the source missed. A copy in the
-    /// other direction brings them.
-    pub source_missed: u64,
+    /// With [`CopyOptions::catch_up`](super::CopyOptions::catch_up): the backups of the target that the source missed. A copy in the other
+    /// direction with [`CopyOptions::missed`](super::CopyOptions::missed) brings them.
+    pub source_missed: Vec<BackupId>,
     /// Bytes read from the source: packs of data, as they are stored.
     pub bytes_read: u64,
     /// Bytes of chunks that the target did not have, before compression.
