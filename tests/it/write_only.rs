@@ -120,6 +120,9 @@ fn a_write_only_key_reads_no_content_and_calls_nothing_damaged() {
         });
         assert_refused(name, read);
     }
+    let verifying = TestRepo::options("host").with_verify_known(true);
+    let verified = writer.backup_with(&source(2), &verifying);
+    assert_refused("backup with verify_known", verified);
     let to = tempfile::tempdir().unwrap();
     let options = RestoreOptions::default();
     let restored = restore(&writer.repository, id, to.path(), &options, context);

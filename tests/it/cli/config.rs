@@ -298,6 +298,27 @@ fn secrets_that_are_missing_are_mistakes() {
     br.run(["-r", "main", "check"]).expect(0);
 }
 
+#[test]
+fn storage_options_that_do_not_fit_the_location_are_mistakes() {
+    for (location, setting, message) in [
+        ("r", "endpoint = \"http://127.0.0.1:9\"", "is not in S3"),
+        ("s3://bucket/folder", "access-key-id = \"key\"", "secret"),
+        ("ftp://host/folder", "", "ftp"),
+    ] {
+        let text = format!("[repositories.main]\nlocation = \"{location}\"\n{setting}\n");
+        let session = session(&text);
+        let checked = session.run(["config", "check"]).expect(2);
+        assert!(checked.stdout.contains(message), "{checked}");
+        assert!(checked.stdout.contains("br.toml, line 2:"), "{checked}");
+        let refused = session.run(["-r", "main", "list"]).expect(2);
+        assert!(refused.stderr.contains(message), "{refused}");
+    }
+    let text = "[repositories.main]\nlocation = \"s3://bucket/folder\"\naccess-key-id = \"key\"\nsecret-access-key = \"env:KEY\"\n";
+    let session = session(text);
+    let br = session.br.clone().env("KEY", "secret");
+    br.run(["config", "check"]).expect(0);
+}
+
 /// Symptom: a default that excludes a typed option took its place, and the command did less than was typed.
 #[test]
 fn typed_option_switches_off_defaults_that_contradict_it() {

@@ -4,7 +4,8 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::config::{
-    Config, Place, Problem, SecretReference, Setting, Value, default_files, place_of, schema,
+    Config, NamedRepository, Place, Problem, SecretReference, Setting, Value, default_files,
+    place_of, schema,
 };
 use crate::context::CommandContext;
 use crate::environment::{environment, variable};
@@ -13,6 +14,7 @@ use crate::exit_code::ExitStatus;
 use crate::help::{examples, exit_codes};
 use crate::output::format;
 use crate::output::json::Summary;
+use crate::storage::StoreLocation;
 
 const EXAMPLES: &str = "\
   br config check
@@ -263,6 +265,7 @@ fn check(config: &Config, mut problems: Vec<Problem>, context: &CommandContext) 
             let reference = reference.as_ref();
             problems.extend(reference.and_then(|one| missing(one, place, context)));
         }
+        problems.extend(wrong_place(repository));
     }
     problems.sort_by(|one, other| one.place.cmp(&other.place));
     let output = &context.output;
@@ -295,6 +298,23 @@ fn check(config: &Config, mut problems: Vec<Problem>, context: &CommandContext) 
         output.summary(&[("checked", format!("{files}, no mistakes"))])?;
     }
     Ok(status)
+}
+
+/// A location that is wrong, or options that do not fit it.
+fn wrong_place(repository: &NamedRepository) -> Option<Problem> {
+    let mut storage = repository.storage();
+    if repository.secret_access_key.is_some() {
+        // Its value does not matter here.
+        storage = storage.with_secret_access_key(String::new().into());
+    }
+    let location = Some(repository.location.as_str());
+    let error = StoreLocation::find(&storage, location, &environment).err()?;
+    let place = place_of(&repository.settings, "location").unwrap_or(&repository.place);
+    Some(Problem {
+        place: place.clone(),
+        message: error.message,
+        hint: error.hint,
+    })
 }
 
 /// The problem of a reference to a secret that is not there.

@@ -92,10 +92,13 @@ pub(crate) async fn run(args: &InitArgs, context: &CommandContext) -> CommandRes
     if output.is_json() {
         output.document(&RepositoryJson::from(&repository))?;
     } else {
-        let encrypted = if repository.is_encrypted() {
-            "yes"
-        } else {
-            "no"
+        let encrypted = match (
+            repository.is_encrypted(),
+            repository.allows_write_only_keys(),
+        ) {
+            (true, true) => "yes, with write-only keys",
+            (true, false) => "yes",
+            (false, _) => "no",
         };
         output.summary(&[
             ("repository", repository.location().to_owned()),

@@ -22,4 +22,4 @@ pub(crate) use names::place_of;
 pub(crate) use problem::{Place, Problem};
 pub(crate) use reference::SecretReference;
 pub(crate) use schema::schema;
-pub(crate) use settings::{BackupSet, Config, words};
+pub(crate) use settings::{BackupSet, Config, NamedRepository, words};

@@ -120,6 +120,7 @@ pub(crate) struct RepositoryJson<'a> {
     location: &'a str,
     id: String,
     encrypted: bool,
+    write_only_keys: bool,
     created: String,
     format: String,
 }
@@ -131,6 +132,7 @@ impl<'a> From<&'a Repository> for RepositoryJson<'a> {
             location: repository.location(),
             id: config.id.to_string(),
             encrypted: repository.is_encrypted(),
+            write_only_keys: repository.allows_write_only_keys(),
             created: config.created.to_string(),
             format: config.version.to_string(),
         }

@@ -315,15 +315,6 @@ pub(crate) fn read_object<const N: usize>(
     }
 }
 
-impl Keyring {
-    /// True if the ring has the master key that the header of an object names.
-    pub(crate) fn made_header(&self, object: &[u8]) -> bool {
-        let mark = object.get(KEY_NUMBER..AAD_LEN);
-        let mark = mark.and_then(|mark| mark.first_chunk::<KEY_MARK_LEN>());
-        mark.is_some_and(|mark| self.find(*mark).is_ok())
-    }
-}
-
 /// Number of the master key that an object was written with, from its first bytes. The object must have been read successfully.
 pub(crate) fn key_number(object: &[u8]) -> u8 {
     object.get(KEY_NUMBER).copied().unwrap_or_default()

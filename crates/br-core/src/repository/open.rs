@@ -205,7 +205,9 @@ impl Repository {
             (_, Some(password)) => {
                 let (first, listed) =
                     slots.ok_or_else(|| Error::internal("no key slot was read"))?;
-                let (id, keys) = slots::unlock(&storage, first, listed?, &bytes, password).await?;
+                let (id, keys) =
+                    slots::unlock(&storage, first, listed?, (config.cipher, &bytes), password)
+                        .await?;
                 (keys, Some(id))
             }
         };
@@ -298,6 +300,12 @@ impl Repository {
     #[must_use]
     pub fn is_write_only(&self) -> bool {
         self.inner.keys.is_write_only()
+    }
+
+    /// Whether the repository can have write-only keys: [`InitOptions::write_only_keys`](super::InitOptions) decides it once.
+    #[must_use]
+    pub fn allows_write_only_keys(&self) -> bool {
+        !self.inner.keys.reading_keys().is_empty()
     }
 
     /// Fails if the key that opened the repository cannot read the content of files. For operations that read it: they must not take content

@@ -31,6 +31,9 @@ pub async fn backup(
     context: &Context,
 ) -> Result<BackupReport> {
     options.check()?;
+    if options.verify_known {
+        repository.check_reads_content("a backup that verifies known data")?;
+    }
     repository.check_writable(context)?;
     let mut options = options.clone();
     check_description(&options)?;

@@ -57,6 +57,9 @@ pub async fn copy(
     options.check()?;
     refuse_same(source, target)?;
     source.check_reads_content("a copy")?;
+    if options.verify_known {
+        target.check_reads_content("a copy that verifies known data")?;
+    }
     if !options.dry_run {
         target.check_writable(context)?;
     }

@@ -10,7 +10,9 @@ use zeroize::Zeroizing;
 use super::super::open::object;
 use super::super::{Layout, worker};
 use crate::error::{Error, ErrorKind, Result, in_one_line};
-use crate::format::{FormatError, HEADER_LEN, KeySlot, Keyring, SlotLock, limits};
+use crate::format::{
+    Cipher, FormatError, KeySlot, Keyring, ObjectKind, SlotLock, is_identity, limits, read_object,
+};
 use crate::model::{KeyId, escape};
 use crate::runtime::Runtime;
 
@@ -138,14 +140,16 @@ pub(in crate::repository) type FirstSlot = br_storage::Result<Bytes>;
 /// Finds the slot that a password opens. Returns its name and the master keys. The caller fetched the first slot and the list already.
 ///
 /// The password may open several slots: interrupted changes of the master key leave some, and a removed slot can be put back. The one with
-/// the most master keys is current. Of several unfinished ones, each with another newest master key, the log decides.
+/// the most master keys is current. Of several unfinished ones, each with another newest master key, the log decides; so it does of several
+/// slots of a recipient, because anyone can make one with invented keys.
 pub(in crate::repository) async fn unlock(
     storage: &Storage,
     first: FirstSlot,
     listed: Vec<KeyId>,
-    config: &[u8],
+    (cipher, config): (Cipher, &[u8]),
     password: &[u8],
 ) -> Result<(KeyId, Keyring)> {
+    let is_identity = is_identity(password);
     let mut attempt = Attempt::new(storage, config, password);
     let mut tried = None;
     // If there is no other slot, it is current. The age says nothing: on a disk, a person with write access can set it.
@@ -170,8 +174,9 @@ pub(in crate::repository) async fn unlock(
             let found = found.as_ref();
             found.is_some_and(|found| found.replaces(best, is_first))
         };
-        if count < most || (count == most && finished.as_ref().is_some_and(|best| !replaces(best)))
-        {
+        let is_older = count < most
+            || (count == most && finished.as_ref().is_some_and(|best| !replaces(best)));
+        if is_older && !is_identity {
             continue;
         }
         if attempt.labels.len() >= limits::TRIED_KEY_SLOTS {
@@ -179,7 +184,7 @@ pub(in crate::repository) async fn unlock(
         }
         if let Some(opened) = attempt.try_slot((id, slot)).await? {
             // A finished slot was stored after the log had its newest master key.
-            if count > most || found.is_some() {
+            if !is_identity && (count > most || found.is_some()) {
                 best.clear();
             }
             finished = found;
@@ -187,21 +192,26 @@ pub(in crate::repository) async fn unlock(
         }
     }
     if best.len() > 1 {
-        return of_log(storage, best).await;
+        return of_log(storage, cipher, best).await;
     }
     best.pop().ok_or_else(|| attempt.failed())
 }
 
 /// Of several keyrings, the one that reads the newest log entry.
-async fn of_log(storage: &Storage, mut found: Vec<(KeyId, Keyring)>) -> Result<(KeyId, Keyring)> {
+async fn of_log(
+    storage: &Storage,
+    cipher: Cipher,
+    mut found: Vec<(KeyId, Keyring)>,
+) -> Result<(KeyId, Keyring)> {
     let log = storage.keys_after(Layout::LOG, "").await?;
     let newest = log.iter().filter_map(|key| Layout::log_seq(key)).max();
     let mut at = 0;
     if let Some(newest) = newest {
-        let header = storage
-            .get_range(&Layout::log(newest), 0..HEADER_LEN as u64)
-            .await?;
-        let reads = |(_, keys): &(KeyId, Keyring)| keys.made_header(&header);
+        let entry = storage.get(&Layout::log(newest), limits::LOG_ENTRY).await?;
+        let reads = |(_, keys): &(KeyId, Keyring)| {
+            let (kind, limit) = (ObjectKind::Log, limits::LOG_ENTRY);
+            read_object::<1>(keys, cipher, kind, &entry, limit).is_ok()
+        };
         // If none reads it, reading the log returns the reason.
         at = found.iter().position(reads).unwrap_or_default();
     }
@@ -288,5 +298,53 @@ impl<'a> Attempt<'a> {
             message.push_str(&format!("; a key is unusable: {}", in_one_line(&unusable)));
         }
         Error::new(ErrorKind::Password, message).with_source(FormatError::Password)
+    }
+}
+
+#[cfg(all(test, feature = "age"))]
+mod tests {
+    use super::*;
+    use crate::format::MasterKey;
+    use crate::progress::Context;
+    use crate::repository::{InitOptions, Io, LogPosition, Repository};
+
+    const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+    const IDENTITY: &[u8] =
+        b"AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
+
+    /// A person who knows the recipient and may create objects makes slots with other master keys.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn identity_opens_the_slot_that_reads_the_log_among_forged_ones() {
+        let context = Context::system();
+        let mut options = InitOptions::default().with_password(*b"password");
+        options.weak_key_derivation = true;
+        let storage = Storage::memory();
+        let repository = Repository::init_storage(storage.clone(), &options, &context).await;
+        let repository = repository.unwrap();
+        let config = storage.get(Layout::CONFIG, limits::DOCUMENT).await.unwrap();
+        let add = async |keys: &Keyring| {
+            let lock = SlotLock::Recipient(RECIPIENT);
+            let slot = make(keys, &config, lock, ("safe", false), &context.runtime);
+            store(&storage, &slot.unwrap()).await.unwrap()
+        };
+        let invented = |count| {
+            let keys = (0..count).map(|_| MasterKey::new(context.runtime.bytes()));
+            Keyring::new(keys.collect(), Vec::new()).unwrap()
+        };
+        add(&invented(1)).await;
+        add(&invented(2)).await;
+        let genuine = add(repository.keyring()).await;
+        add(&invented(1)).await;
+        add(&invented(2)).await;
+        write_first_entry(&repository, &context).await;
+        let opened = Repository::open_storage(storage.clone(), Some(IDENTITY)).await;
+        let opened = opened.unwrap();
+        assert_eq!(opened.opened_by(), Some(genuine));
+        assert!(opened.backups(&context).await.unwrap().is_empty());
+    }
+
+    async fn write_first_entry(repository: &Repository, context: &Context) {
+        let begin = |io: &Io| LogPosition::read(io)?.begin(io);
+        repository.run(context, begin).await.unwrap();
     }
 }
