@@ -325,6 +325,32 @@ fn the_identity_of_a_recipient_reads_and_takes_no_content() {
     }
 }
 
+/// Symptom: the only key that was left was write-only, and nobody could read the content of files any more.
+#[test]
+fn a_key_with_fewer_rights_replaces_no_full_one() {
+    for repo in [TestRepo::encrypted(), TestRepo::with_write_only_keys(1)] {
+        let (id, expected) = back_up(&repo, 1);
+        let (keys, context) = (&repo.repository, &repo.context);
+        let own = String::from_utf8(TestRepo::PASSWORD.to_vec()).unwrap();
+        for lesser in [
+            NewKey::new(own.clone(), "first")
+                .with_weak_key_derivation()
+                .with_write_only(),
+            NewKey::new("other", "first")
+                .with_weak_key_derivation()
+                .with_write_only(),
+            NewKey::for_recipient(RECIPIENT, "first"),
+        ] {
+            let refused = block_on(keys.change_password(&lesser, context)).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
+            let refused = block_on(keys.change_master_key(&lesser, context)).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
+        }
+        repo.reopen(3)
+            .assert_holds("full key", &[(id, expected)].into());
+    }
+}
+
 #[test]
 fn a_wrong_recipient_is_refused() {
     let repo = TestRepo::encrypted();

@@ -101,11 +101,12 @@ impl Repository {
     /// [`ErrorKind::Password`].
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when the password is empty, [`ErrorKind::KeyRights`] when the secret key of a recipient opened the repository,
+    /// [`ErrorKind::Invalid`] when the password is empty or the new key would have fewer rights; [`ErrorKind::KeyRights`] when the secret key of a recipient opened the repository,
     /// [`ErrorKind::NotEncrypted`], and [`ErrorKind::Password`] as [`Repository::add_key`].
     pub async fn change_password(&self, new: &NewKey, context: &Context) -> Result<(Self, Key)> {
         let own = self.writable_key(context)?;
         new.check()?;
+        new.check_replacement(self.is_write_only())?;
         let new = new.clone();
         let work = move |io: &Io| {
             let mut position = begin(io, own)?;

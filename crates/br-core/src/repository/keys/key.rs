@@ -122,6 +122,20 @@ impl NewKey {
         Ok(())
     }
 
+    /// Fails if the key has fewer rights than the key in use, which it is to replace.
+    pub(super) fn check_replacement(&self, is_write_only: bool) -> Result<()> {
+        let lost = match &self.opened_by {
+            OpenedBy::Recipient(_) => {
+                "a key for a recipient cannot replace a password: it only reads"
+            }
+            OpenedBy::Password(_) if self.write_only && !is_write_only => {
+                "a write-only key cannot replace a full one: nobody could read the content of files any more"
+            }
+            OpenedBy::Password(_) => return Ok(()),
+        };
+        Err(Error::invalid(format!("{lost}; add it as a further key")))
+    }
+
     /// What opens the slot.
     pub(super) fn lock(&self) -> SlotLock<'_> {
         match &self.opened_by {

@@ -22,7 +22,8 @@ impl Repository {
     ///
     /// # Errors
     /// [`ErrorKind::Password`] when the password is not the one that opened this repository, [`ErrorKind::Conflict`] when another process
-    /// changed the master key meanwhile, [`ErrorKind::Invalid`] when the repository has 16 master keys already, and
+    /// changed the master key meanwhile, [`ErrorKind::Invalid`] when the repository has 16 master keys already or the key is write-only or for
+    /// a recipient, and
     /// [`ErrorKind::KeyRights`] when a write-only key or the secret key of a recipient opened the repository.
     pub async fn change_master_key(
         &self,
@@ -31,6 +32,9 @@ impl Repository {
     ) -> Result<(Self, MasterKeyChange)> {
         let own = self.writable_key(context)?;
         new.check()?;
+        if !self.is_write_only() {
+            new.check_replacement(false)?;
+        }
         let (repository, new, cloned) = (self.clone(), new.clone(), context.clone());
         let work = move |io: &Io| change_master_key(&repository, io, own, &new, &cloned);
         self.run(context, work).await
