@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use br_core::engine::backup::BackupOptions;
+use br_core::engine::backup::{BackupOptions, backup};
 use br_core::engine::restore::{Overwrite, RestoreOptions, restore};
+use br_core::source::{LocalSource, LocalSourceOptions};
 use br_core::{BackupSelector, Context, ErrorKind, Site};
-use br_testkit::{Snapshot, TreeFixture, block_on, set_time};
+use br_testkit::{Snapshot, TestRepo, TreeFixture, block_on, set_time};
 
 use crate::support::Disk;
 
@@ -402,4 +403,38 @@ fn invalid_target_path_is_refused_in_dry_and_real_run() {
         error.kind()
     });
     assert_eq!(kinds[0], kinds[1]);
+}
+
+/// Symptom: without paths, the backup seemed to have everything, and a restore that deletes removed what was next to the folder.
+#[test]
+fn backup_without_paths_has_those_of_its_source() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    fs::write(tree.join("file"), "content").unwrap();
+    let repo = TestRepo::new();
+    let source = LocalSource::new(&[&tree], LocalSourceOptions::default()).unwrap();
+    let without = BackupOptions::new("host", "user", Vec::new());
+    let made = block_on(backup(&repo.repository, source, &without, &repo.context));
+    let made = made.unwrap().backup;
+    let typed = tree.as_os_str().as_encoded_bytes().to_vec();
+    assert_eq!(made.paths, [typed]);
+    // The same folders below another target.
+    let out = tempfile::tempdir().unwrap();
+    let below = |path: &Path| out.path().join(path.strip_prefix("/").unwrap());
+    let (beside, surplus) = (dir.path().join("beside"), tree.join("surplus"));
+    fs::create_dir_all(below(&tree)).unwrap();
+    for file in [&beside, &surplus] {
+        fs::write(below(file), "not in the backup").unwrap();
+    }
+    let options = options().with_delete(true);
+    let restored = restore(
+        &repo.repository,
+        made.id,
+        out.path(),
+        &options,
+        &repo.context,
+    );
+    let _ = block_on(restored).unwrap();
+    assert!(below(&beside).exists() && !below(&surplus).exists());
 }

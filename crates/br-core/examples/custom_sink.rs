@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let location = Location::Local(folder.path().join("repository"));
     let repository = Repository::init(&location, &InitOptions::default(), &context).await?;
     let source = MemorySource::new([("etc/app.toml", "a = 1\nb = 2\n"), ("notes.txt", "one\n")])?;
-    let options = BackupOptions::new("my-host", "me", vec![]);
+    let options = BackupOptions::new("my-host", "me", vec![b"/".to_vec()]);
     let _ = backup(&repository, source, &options, &context).await?;
 
     let everything = ExportOptions::default();

@@ -26,7 +26,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
 
     let source = MemorySource::new([("notes.txt", "to keep")])?;
-    let options = BackupOptions::new("my-host", "me", vec![]);
+    let options = BackupOptions::new("my-host", "me", vec![b"/".to_vec()]);
     let _ = backup(&repository, source, &options, &context).await?;
 
     let again = Repository::open_storage(storage, Some(b"secret")).await?;

@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let repository = Repository::init(&location, &InitOptions::default(), &context).await?;
     let lines: String = (0..500_000).map(|n| format!("line {n:06}\n")).collect();
     let source = MemorySource::new([("app.log", lines)])?;
-    let options = BackupOptions::new("my-host", "me", vec![]);
+    let options = BackupOptions::new("my-host", "me", vec![b"/".to_vec()]);
     let _ = backup(&repository, source, &options, &context).await?;
 
     let snapshot = repository

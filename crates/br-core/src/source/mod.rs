@@ -26,8 +26,8 @@ pub use stream::StreamSource;
 
 /// A stream of entries to back up, in ascending path order.
 ///
-/// [`SourceItem::with_content`] and [`SourceItem::without_content`] make items without further types. `tests/embed` in the
-/// repository of br has a complete source.
+/// [`SourceItem::with_content`] and [`SourceItem::without_content`] make items without further types. The example `custom_source` is a
+/// complete source.
 ///
 /// # Rules for entries
 ///
@@ -65,6 +65,12 @@ pub trait Source: Send {
     /// Returns the next item; `None` at the end.
     fn next(&mut self) -> Option<SourceItem>;
 
+    /// The paths that the source was created with. A backup without [`BackupOptions::paths`](crate::engine::backup::BackupOptions::paths) uses
+    /// them. Empty for a source that has none.
+    fn paths(&self) -> SourcePaths {
+        SourcePaths::default()
+    }
+
     /// True when a file with the same size, times and inode as in an earlier backup must have the same content. Then the backup
     /// uses the content of the earlier backup and does not read the file. Return true only if this is certain. If false, every
     /// backup reads every file. Files without a known `ctime` are always read: see [`Entry::with_change_time`].
@@ -80,7 +86,20 @@ pub trait Source: Send {
     }
 }
 
+/// The paths of a source, for the description of a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SourcePaths {
+    /// The paths as typed, raw bytes.
+    pub paths: Vec<Vec<u8>>,
+    /// The folder that relative ones start from; empty when no path is relative.
+    pub folder: Vec<u8>,
+}
+
 impl<S: Source + ?Sized> Source for Box<S> {
+    fn paths(&self) -> SourcePaths {
+        (**self).paths()
+    }
+
     fn next(&mut self) -> Option<SourceItem> {
         (**self).next()
     }

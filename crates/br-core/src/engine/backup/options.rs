@@ -19,6 +19,11 @@ pub struct BackupOptions {
     /// one of these paths as not backed up, so the folder keeps its metadata and its other contents. Pass the paths that the source was
     /// created with: every folder entry that is not above one of them counts as backed up, and a restore that deletes removes everything
     /// in it that has no entry. `.` and `..` are resolved in the stored paths, as text and without following links.
+    ///
+    /// Empty: the paths of [`Source::paths`](crate::source::Source::paths), which [`LocalSource`](crate::source::LocalSource) has.
+    ///
+    /// Retention groups backups by host and paths, and a group loses its older backups. So give different data another host or other
+    /// paths, also if its source has no paths.
     pub paths: Vec<Vec<u8>>,
     /// The folder that relative paths start from; empty when no path is relative.
     pub folder: Vec<u8>,

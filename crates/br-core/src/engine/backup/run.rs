@@ -7,7 +7,7 @@ use super::{base, commit, pipeline};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Context, Event};
 use crate::repository::{Io, Repository};
-use crate::source::Source;
+use crate::source::{Source, SourcePaths};
 
 /// Maximum attempts at a backup, including the first.
 const MAX_ATTEMPTS: u32 = 2;
@@ -36,6 +36,10 @@ pub async fn backup(
     }
     repository.check_writable(context)?;
     let mut options = options.clone();
+    if options.paths.is_empty() {
+        let SourcePaths { paths, folder } = source.paths();
+        (options.paths, options.folder) = (paths, folder);
+    }
     check_description(&options)?;
     (options.paths, options.folder) = base::normalise(&options.paths, &options.folder);
     repository

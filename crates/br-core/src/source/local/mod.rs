@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{ExcludeError, Excludes, Source, SourceItem};
+use super::{ExcludeError, Excludes, Source, SourceItem, SourcePaths};
 use crate::model::EntryPath;
 
 mod active_excludes;
@@ -178,6 +178,7 @@ impl LocalSourceOptions {
 #[derive(Debug)]
 pub struct LocalSource {
     walk: Walk,
+    paths: SourcePaths,
     symlinked: Vec<PathBuf>,
 }
 
@@ -195,6 +196,7 @@ impl LocalSource {
         let paths: Vec<PathBuf> = paths.iter().map(|path| path.as_ref().to_owned()).collect();
         let mut plan = Plan::new(&paths)?;
         Ok(Self {
+            paths: described(&paths),
             symlinked: std::mem::take(&mut plan.symlinked),
             walk: Walk::new(plan, options)?,
         })
@@ -214,6 +216,17 @@ impl LocalSource {
     }
 }
 
+/// The paths with the current folder, if one is relative.
+fn described(paths: &[PathBuf]) -> SourcePaths {
+    let bytes = |path: &Path| unix::bytes(path).to_vec();
+    let is_relative = paths.iter().any(|path| path.is_relative());
+    let folder = is_relative.then(|| std::env::current_dir().ok()).flatten();
+    SourcePaths {
+        paths: paths.iter().map(|path| bytes(path)).collect(),
+        folder: folder.map_or_else(Vec::new, |folder| bytes(&folder)),
+    }
+}
+
 /// The path in the backup of a path that was typed as these bytes; `None` when it is too long.
 pub(crate) fn stored_path(typed: &[u8]) -> Option<EntryPath> {
     let typed = Path::new(unix::os_str(typed));
@@ -223,6 +236,10 @@ pub(crate) fn stored_path(typed: &[u8]) -> Option<EntryPath> {
 impl Source for LocalSource {
     fn next(&mut self) -> Option<SourceItem> {
         self.walk.next()
+    }
+
+    fn paths(&self) -> SourcePaths {
+        self.paths.clone()
     }
 
     /// The system updates the inode's change time with every change of a file. On file systems where it does not, such as read-only

@@ -262,6 +262,11 @@ pub(super) fn folder_id(path: &Path) -> Option<(u64, u64)> {
     Some((stat.st_dev, stat.st_ino))
 }
 
+/// A path as raw bytes.
+pub(super) fn bytes(path: &Path) -> &[u8] {
+    path.as_os_str().as_bytes()
+}
+
 /// Bytes as an `OsStr`.
 pub(super) fn os_str(bytes: &[u8]) -> &OsStr {
     OsStrExt::from_bytes(bytes)
