@@ -1,12 +1,14 @@
 //! Deletion by a policy, on a real repository.
 
+use br_core::engine::check::{CheckOptions, CheckReport, ReadData, check};
+use br_core::engine::copy::{CopyOptions, copy, repair};
 use br_core::engine::forget::{self, ForgetOptions, ForgetPlan};
 use br_core::engine::label::{self, LabelChange};
 use br_core::jiff::tz::TimeZone;
 use br_core::model::BackupId;
 use br_core::model::retention::{KeepCount, KeepReason, RetentionPolicy, RetentionRule};
 use br_core::{BackupFilter, ErrorKind};
-use br_testkit::{Behaviour, Corruption, MemorySource, TestRepo, Thing, block_on, noise};
+use br_testkit::{Behaviour, Corruption, MemorySource, TestRepo, Thing, When, block_on, noise};
 
 /// A repository with this number of backups of one host, and their ids.
 fn repo_with(count: u64) -> (TestRepo, Vec<BackupId>) {
@@ -202,5 +204,110 @@ fn damaged_backup_loses_its_proof_and_deletion_waits_for_repair() {
     assert!(forget(&repo, &held).is_empty());
     let forced = plan(&repo, last(1).with_ignore_anomalies(true));
     let second = forced.retention.decisions().nth(1).unwrap();
-    assert_eq!(second.reasons, [KeepReason::LastProven]);
+    let reasons = [
+        KeepReason::Last,
+        KeepReason::LastComplete,
+        KeepReason::LastProven,
+    ];
+    assert_eq!(second.reasons, reasons, "the damaged one does not count");
+}
+
+/// Three backups; the data that only the newest needs is lost or altered. Returns a repository with copies of all, too.
+fn with_damaged_newest(is_lost: bool) -> (TestRepo, TestRepo, Vec<BackupId>) {
+    let (repo, mut all) = repo_with(2);
+    let before = repo.keys();
+    all.push(backup(&repo, 5));
+    let copies = TestRepo::init(None, 50);
+    let options = CopyOptions::default();
+    let copied = copy(
+        &repo.repository,
+        &copies.repository,
+        &options,
+        &repo.context,
+    );
+    assert_eq!(block_on(copied).unwrap().copied.len(), 3);
+    let added = repo.keys().into_iter().filter(|key| !before.contains(key));
+    let packs: Vec<_> = added.filter(|key| key.starts_with("packs/")).collect();
+    // The largest pack has the data, the other one the tree.
+    let data = packs
+        .iter()
+        .max_by_key(|key| repo.object(key).len())
+        .unwrap();
+    let mut bytes = repo.object(data).to_vec();
+    bytes[1000] ^= 1;
+    repo.set_object(data, (!is_lost).then_some(bytes));
+    (repo, copies, all)
+}
+
+fn repair_index(repo: &TestRepo) -> br_core::Result<CheckReport> {
+    let options = CheckOptions::default().with_data(ReadData::All);
+    let options = options.with_repair_index(true);
+    block_on(check(&repo.repository, &options, &repo.context))
+}
+
+fn kept(repo: &TestRepo) -> Vec<BackupId> {
+    let plan = plan(repo, last(1));
+    let kept = plan.retention.decisions().filter(|one| one.is_kept());
+    kept.map(|one| one.backup.id).collect()
+}
+
+/// Symptom: after the repair nothing held the deletion, and the only backup that stayed was the damaged one.
+#[test]
+fn damaged_backup_takes_the_place_of_no_good_one_after_the_index_was_repaired() {
+    for is_lost in [false, true] {
+        let (repo, copies, all) = with_damaged_newest(is_lost);
+        assert_eq!(repo.check().unwrap().damaged_backups, all[2..]);
+        assert_eq!(repair_index(&repo).unwrap().damaged_backups, all[2..]);
+        for _ in 0..2 {
+            assert_eq!(kept(&repo), all[1..], "the last good one stays");
+            let marks = repo.reopen(7).backups().unwrap();
+            let marks: Vec<_> = marks.iter().map(|one| one.damaged.is_some()).collect();
+            assert_eq!(marks, [false, false, true]);
+            // A check of the structure sees the same.
+            let structure = CheckOptions::default();
+            let found = block_on(check(&repo.repository, &structure, &repo.context));
+            assert_eq!(found.unwrap().damaged_backups, all[2..]);
+        }
+        let repaired = block_on(repair(&repo.repository, &copies.repository, &repo.context));
+        assert_eq!(repaired.unwrap().damaged.len(), 0);
+        assert!(repo.check().unwrap().is_sound());
+        assert!(repo.reopen(8).backups().unwrap()[2].damaged.is_none());
+        assert_eq!(kept(&repo), all[2..], "its data is back");
+    }
+}
+
+#[test]
+fn last_good_backup_stays_when_the_repair_of_the_index_stops_at_any_step() {
+    for is_lost in [false, true] {
+        let (repo, _copies, all) = with_damaged_newest(is_lost);
+        // The damage is known: from here on, there is no moment at which the good backup can go.
+        assert_eq!(repo.check().unwrap().damaged_backups, all[2..]);
+        for when in [When::Before, When::After] {
+            for step in 0.. {
+                let victim = repo.fork(60);
+                victim.faults.stop_at(step, when);
+                let repaired = repair_index(&victim);
+                if victim.faults.count() <= step {
+                    assert_eq!(repaired.unwrap().damaged_backups, all[2..]);
+                    break;
+                }
+                let after = victim.fork(61);
+                assert!(kept(&after).contains(&all[1]), "step {step} {when:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn marks_of_damaged_backups_survive_checkpoints() {
+    let (repo, _copies, all) = with_damaged_newest(true);
+    assert_eq!(repair_index(&repo).unwrap().damaged_backups, all[2..]);
+    for n in 0..40 {
+        let source = MemorySource::new().file("g", noise(n, 100));
+        let made = repo.backup_with(&source, &TestRepo::options("other"));
+        let _ = made.unwrap();
+    }
+    let backups = repo.reopen(9).backups().unwrap();
+    assert!(backups[2].damaged.is_some() && backups[3].damaged.is_none());
+    assert!(kept(&repo).contains(&all[1]));
 }

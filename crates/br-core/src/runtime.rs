@@ -1,6 +1,8 @@
 //! Time and randomness: the library gets both from here only.
 //!
-//! [`Runtime`] has a [`Clock`] and a [`Random`]. Invariant: with a fixed clock and a seeded random source, every operation is repeatable.
+//! [`Runtime`] has a [`Clock`] and a [`Random`]. Invariant: with a fixed clock and a seeded random source, every operation with one worker
+//! thread is repeatable; with several, threads take random numbers in any order. A seed must not repeat in one repository: ids would. The
+//! times of stored objects come from the store.
 
 use std::fmt;
 use std::sync::Arc;

@@ -25,7 +25,8 @@ const EXAMPLES: &str = "\
 /// List backups, oldest first
 ///
 /// ID is a short id that every command accepts. TIME is the start of the backup in local time, SIZE is what a restore writes.
-/// A backup is `incomplete` if br could not read something, and `pinned` after `br pin`. With --verbose there are full ids and more
+/// A backup is `incomplete` if br could not read something, `damaged` if a check found that some of its data is lost, and `pinned`
+/// after `br pin`. With --verbose there are full ids and more
 /// columns: STORED is what the backup added to the repository, BASE is the backup whose unchanged files br did not read again; no
 /// backup depends on its base.
 ///
@@ -110,7 +111,7 @@ fn table(backups: &[Backup], short: &ShortIds, all: bool) -> Table {
     }
     if backups
         .iter()
-        .any(|backup| !backup.is_complete() || backup.pinned)
+        .any(|backup| !backup.is_intact() || backup.pinned)
     {
         columns.push(("STATE", Box::new(state)));
     }
@@ -123,13 +124,18 @@ fn table(backups: &[Backup], short: &ShortIds, all: bool) -> Table {
     table
 }
 
-/// Whether a backup is complete, and whether it is pinned.
+/// Whether a backup is complete, damaged, and pinned.
 fn state(backup: &Backup) -> String {
     let complete = if backup.is_complete() {
         "complete"
     } else {
         "incomplete"
     };
+    let damaged = if backup.damaged.is_some() {
+        ",damaged"
+    } else {
+        ""
+    };
     let pinned = if backup.pinned { ",pinned" } else { "" };
-    format!("{complete}{pinned}")
+    format!("{complete}{damaged}{pinned}")
 }

@@ -119,6 +119,11 @@ fn fields(backup: &Backup) -> Vec<(&'static str, String)> {
         let text = format!("{entries} could not be read and are missing");
         fields.push(("incomplete", text));
     }
+    if let Some(found) = backup.damaged {
+        let found = format::local_time(found);
+        let text = format!("a check at {found} found that some of its data is lost or damaged");
+        fields.push(("damaged", text));
+    }
     if let Some(original) = backup.copy_of {
         fields.push(("copy of", original.to_string()));
     }

@@ -172,6 +172,7 @@ pub(crate) struct BackupJson {
     pinned: bool,
     note: Option<String>,
     proven: Option<ProofJson>,
+    damaged: Option<String>,
     copy_of: Option<String>,
     rewrite_of: Option<String>,
     configuration: Option<Configuration>,
@@ -261,6 +262,7 @@ impl From<&Backup> for BackupJson {
             complete: backup.is_complete(),
             pinned: backup.pinned,
             note: backup.note.clone(),
+            damaged: backup.damaged.map(|time| time.to_string()),
             proven: backup.proven.as_ref().map(|proof| ProofJson {
                 time: proof.time.to_string(),
                 by: proof.by.name().to_owned(),

@@ -71,7 +71,9 @@ fn why(decision: &RetentionDecision) -> String {
         return "no rule keeps it".to_owned();
     }
     let reasons: Vec<String> = decision.reasons.iter().map(reason).collect();
-    let state = if decision.backup.is_complete() {
+    let state = if decision.backup.damaged.is_some() {
+        " (damaged)"
+    } else if decision.backup.is_complete() {
         ""
     } else {
         " (incomplete)"

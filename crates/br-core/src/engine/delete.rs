@@ -60,11 +60,11 @@ fn last_complete(state: &State, going: &[Backup]) -> Vec<BackupId> {
         let is_last = left.all(|other| {
             let is_alike = group(other) == wanted;
             is_left |= is_alike;
-            !is_alike || !other.is_complete()
+            !is_alike || !other.is_intact()
         });
         is_last && is_left
     };
-    let complete = going.iter().filter(|backup| backup.is_complete());
+    let complete = going.iter().filter(|backup| backup.is_intact());
     let last = complete.filter(leaves_incomplete);
     last.map(|backup| backup.id).collect()
 }

@@ -349,6 +349,7 @@ fn sample_backup() -> Backup {
         note: Some("n".to_owned()),
         pinned: true,
         proven: Some(Proof::new(Timestamp::UNIX_EPOCH, ProofMethod::Check)),
+        damaged: Some(Timestamp::UNIX_EPOCH),
         copy_of: Some(BackupId(uuid::Uuid::from_u128(3))),
         rewrite_of: Some(BackupId(uuid::Uuid::from_u128(4))),
         configuration: Some(
@@ -459,6 +460,11 @@ fn sample_log() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
                 time: Timestamp::UNIX_EPOCH,
                 by: "check".to_owned(),
                 backups: vec![BackupId(uuid::Uuid::from_u128(1))],
+            }),
+            examined: Some(super::ExaminedBackups {
+                time: Timestamp::UNIX_EPOCH,
+                damaged: vec![BackupId(uuid::Uuid::from_u128(1))],
+                sound: vec![BackupId(uuid::Uuid::from_u128(2))],
             }),
             keys_removed: vec![KeyId([4; 16])],
         },

@@ -60,6 +60,8 @@ struct BackupV1 {
     pinned: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     proven: Option<ProofV1>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    damaged: Option<Timestamp>,
     #[serde(
         with = "as_text::option",
         default,
@@ -248,6 +250,7 @@ impl From<&Backup> for BackupV1 {
                 time: proof.time,
                 by: proof.by.name().to_owned(),
             }),
+            damaged: backup.damaged,
             copy_of: backup.copy_of,
             rewrite_of: backup.rewrite_of,
             configuration: backup.configuration.as_ref().map(Into::into),
@@ -324,6 +327,7 @@ impl TryFrom<BackupV1> for Backup {
             proven: wire
                 .proven
                 .map(|proof| Proof::new(proof.time, proof.by.into())),
+            damaged: wire.damaged,
             copy_of: wire.copy_of,
             rewrite_of: wire.rewrite_of,
             configuration: wire.configuration.map(Into::into),

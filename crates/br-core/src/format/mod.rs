@@ -40,7 +40,9 @@ pub(crate) use keyring::{ChunkIdKey, Keyring, MasterKey};
 pub(crate) use keyslot::{KdfCost, KeySlot, MAX_LABEL_LEN, ReadingHalf, SlotLock};
 pub(crate) use leaf::{Leaf, LeafBuilder, decode_leaf};
 pub(crate) use list::{MAX_CHUNKS_IN_ENTRY, decode_list, encode_list, split_lists};
-pub(crate) use log::{DamagedPack, LogEntry, LogRecord, Predecessor, ProvenBackups};
+pub(crate) use log::{
+    DamagedPack, ExaminedBackups, LogEntry, LogRecord, Predecessor, ProvenBackups,
+};
 pub(crate) use manifest::{
     backup_from_json, backup_id_from_json, backup_to_json, decode_references, encode_references,
 };

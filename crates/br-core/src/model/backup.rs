@@ -16,7 +16,7 @@ pub struct Backup {
     pub kind: BackupKind,
     /// The backup that this one was compared with: files that are unchanged since then were not read. A restore does not need it.
     pub base: Option<BackupId>,
-    /// What it was made from; `None` for backups of early versions, which did not record it.
+    /// What it was made from; `None` if its maker did not say.
     pub origin: Option<Origin>,
     /// Name of the machine.
     pub host: String,
@@ -54,6 +54,9 @@ pub struct Backup {
     pub pinned: bool,
     /// The last proof that it can be restored.
     pub proven: Option<Proof>,
+    /// When a check found that some of its data is lost or damaged; `None` if none did, or if a later check found all of it. Such a backup
+    /// does not count for retention.
+    pub damaged: Option<Timestamp>,
     /// The backup that this one is a copy of, in another repository. A copy of a copy names the first one.
     pub copy_of: Option<BackupId>,
     /// The backup that this one was made from without some of its entries. That backup may be deleted, or in another repository.
@@ -175,6 +178,12 @@ impl Backup {
             configuration: manifest.configuration,
             ..self
         }
+    }
+
+    /// True when the backup is complete and no check found it damaged.
+    #[must_use]
+    pub const fn is_intact(&self) -> bool {
+        self.is_complete() && self.damaged.is_none()
     }
 
     /// True when every entry of the source is in the backup, with all its metadata.

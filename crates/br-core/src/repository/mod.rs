@@ -61,7 +61,7 @@ pub(crate) use manifests::read_manifests;
 pub use open::Repository;
 pub(crate) use pack_tables::PackTables;
 pub(crate) use packer::{GROUP_LEN, Packer, RawGroup, StoredPack, target_pack_len};
-pub(crate) use races::{MAX_COMMIT_RACES, MAX_NOTE_RACES, MAX_RACES};
+pub(crate) use races::{MAX_COMMIT_RACES, MAX_RACES};
 pub(crate) use reader::{ChunkReader, MAX_GAP, MAX_REQUEST};
 pub(crate) use reserve::{give_up_reserve, keep_reserve};
 pub(crate) use resolver::Resolver;

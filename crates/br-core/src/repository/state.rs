@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Backups;
-use crate::format::{DamagedPack, LogEntry, Predecessor, ProvenBackups};
+use crate::format::{DamagedPack, ExaminedBackups, LogEntry, Predecessor, ProvenBackups};
 use crate::model::{KeyId, PackId, Proof, SegmentId};
 
 /// The state of a repository after some log entry.
@@ -77,11 +77,13 @@ impl State {
                 segments_removed,
                 damaged,
                 proven,
+                examined,
                 keys_removed,
             } => {
                 self.replace(segments_removed, segments_added);
                 self.note_damage(damaged);
                 self.note_proof(proven.as_ref());
+                self.note_examined(examined.as_ref());
                 self.note_removed_keys(keys_removed);
             }
             LogEntry::Checkpoint {
@@ -129,7 +131,25 @@ impl State {
         let proof = by.map(|by| Proof::new(proven.time, by.into()));
         for id in &proven.backups {
             if let Some(backup) = self.backups.get_mut(id) {
+                if proof.is_some() {
+                    backup.damaged = None;
+                }
                 backup.proven = proof.clone();
+            }
+        }
+    }
+
+    fn note_examined(&mut self, examined: Option<&ExaminedBackups>) {
+        let Some(examined) = examined else { return };
+        for id in &examined.sound {
+            if let Some(backup) = self.backups.get_mut(id) {
+                backup.damaged = None;
+            }
+        }
+        for id in &examined.damaged {
+            if let Some(backup) = self.backups.get_mut(id) {
+                backup.damaged = Some(examined.time);
+                backup.proven = None;
             }
         }
     }

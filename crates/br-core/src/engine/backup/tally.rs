@@ -84,6 +84,7 @@ pub(super) fn describe(
         note: None,
         pinned: false,
         proven: None,
+        damaged: None,
         copy_of: None,
         rewrite_of: None,
         configuration: options.configuration.clone(),

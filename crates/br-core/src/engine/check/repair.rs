@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::proof::record_losses;
 use super::{CheckReport, Finding};
 use crate::error::{ErrorKind, Result, in_one_line};
 use crate::format::LogEntry;
@@ -18,6 +19,17 @@ pub(super) fn index(io: &Io, report: &mut CheckReport) -> Result<()> {
         let present: BTreeSet<PackId> = pack_ids(io)?;
         let mut position = LogPosition::read(io)?;
         let survey = Survey::make(io, &position.state, &present)?;
+        if !survey.missing.is_empty() {
+            let (segments, condemned) = (
+                position.state.segments.clone(),
+                position.state.condemned.clone(),
+            );
+            record_losses(io, |pack, _| survey.missing.contains(pack))?;
+            let _ = position.refresh(io)?;
+            if position.state.segments != segments || position.state.condemned != condemned {
+                continue;
+            }
+        }
         let mut found = Vec::new();
         if !survey.damaged.is_empty() {
             let condemned = &position.state.condemned;

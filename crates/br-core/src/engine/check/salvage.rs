@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use roaring::RoaringBitmap;
+
+use super::proof::record_losses;
 use super::{CheckReport, ReadData, data};
 use crate::engine::relocate::{Relocated, relocate};
 use crate::engine::view::View;
@@ -37,6 +40,7 @@ fn replace(io: &Io, data: ReadData, report: &mut CheckReport) -> Result<()> {
     let damaged = io.damage.bad_groups();
     let is_bad = |bad: &&data::BadPack| bad.frame || bad.groups > 0;
     let mut bad: BTreeSet<PackId> = found.bad.iter().filter(is_bad).map(|bad| bad.id).collect();
+    record_lost_slots(io, &bad, &damaged)?;
     let mut copied: Option<Relocated> = None;
     for _ in 0..MAX_RACES {
         let mut position = LogPosition::read(io)?;
@@ -78,6 +82,21 @@ fn replace(io: &Io, data: ReadData, report: &mut CheckReport) -> Result<()> {
         copied = Some(moved);
     }
     Err(conflict())
+}
+
+fn record_lost_slots(io: &Io, bad: &BTreeSet<PackId>, damaged: &DamagedGroups) -> Result<()> {
+    if bad.is_empty() {
+        return Ok(());
+    }
+    let position = LogPosition::read(io)?;
+    let mut index = Index::read(io, &position.state)?;
+    index.add_bad_groups(damaged);
+    let sound = sound_slots(&index, bad);
+    record_losses(io, |pack, slots| {
+        let is_sound =
+            |slots: &RoaringBitmap| sound.get(pack).is_some_and(|all| slots.is_subset(all));
+        bad.contains(pack) && !is_sound(slots)
+    })
 }
 
 fn report_replaced(

@@ -166,6 +166,7 @@ impl Copy {
                 tree,
                 // This repository has not proven it.
                 proven: None,
+                damaged: None,
                 ..source.clone()
             },
             references,

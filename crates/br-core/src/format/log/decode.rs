@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{DamagedPack, LogEntry, LogRecord, ProvenBackups};
+use super::{DamagedPack, ExaminedBackups, LogEntry, LogRecord, ProvenBackups};
 use crate::format::FormatError;
 use crate::format::bounded::{self, Ids, Listed, Segments};
 use crate::format::manifest::Described;
@@ -37,6 +37,7 @@ struct RawEntry {
     damaged: Vec<DamagedPack>,
     after: Option<String>,
     proven: Option<Proven>,
+    examined: Option<Examined>,
     keys_removed: Option<Ids<KeyId>>,
 }
 
@@ -53,6 +54,23 @@ impl From<Proven> for ProvenBackups {
             time: proven.time,
             by: proven.by,
             backups: proven.backups.0,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Examined {
+    time: jiff::Timestamp,
+    damaged: Ids<BackupId>,
+    sound: Ids<BackupId>,
+}
+
+impl From<Examined> for ExaminedBackups {
+    fn from(examined: Examined) -> Self {
+        Self {
+            time: examined.time,
+            damaged: examined.damaged.0,
+            sound: examined.sound.0,
         }
     }
 }
@@ -120,6 +138,7 @@ impl TryFrom<RawEntry> for LogEntry {
                 segments_removed: segments(entry.segments_removed)?,
                 damaged: entry.damaged,
                 proven: entry.proven.map(ProvenBackups::from),
+                examined: entry.examined.map(ExaminedBackups::from),
                 keys_removed: keys(entry.keys_removed),
             },
             "checkpoint" => Self::Checkpoint {

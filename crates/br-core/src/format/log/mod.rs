@@ -62,7 +62,7 @@ pub(crate) enum LogEntry {
         #[serde(with = "as_text::list")]
         packs: Vec<PackId>,
     },
-    /// The index was merged or rebuilt, the damaged groups of packs changed, backups were proven, or key slots are removed.
+    /// The index was merged or rebuilt, the damaged groups of packs changed, backups were proven or found damaged, or key slots are removed.
     Reindex {
         #[serde(with = "as_text::list")]
         segments_added: Vec<SegmentId>,
@@ -72,6 +72,8 @@ pub(crate) enum LogEntry {
         damaged: Vec<DamagedPack>,
         #[serde(skip_serializing_if = "Option::is_none")]
         proven: Option<ProvenBackups>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        examined: Option<ExaminedBackups>,
         #[serde(skip_serializing_if = "Vec::is_empty", with = "as_text::list")]
         keys_removed: Vec<KeyId>,
     },
@@ -101,6 +103,7 @@ impl LogEntry {
             segments_removed,
             damaged: Vec::new(),
             proven: None,
+            examined: None,
             keys_removed: Vec::new(),
         }
     }
@@ -113,6 +116,18 @@ impl LogEntry {
     /// Records a proof.
     pub(crate) const fn proof(proven: ProvenBackups) -> Self {
         Self::note(Vec::new(), Some(proven), Vec::new())
+    }
+
+    /// Records which backups are damaged.
+    pub(crate) const fn examined(examined: ExaminedBackups) -> Self {
+        Self::Reindex {
+            segments_added: Vec::new(),
+            segments_removed: Vec::new(),
+            damaged: Vec::new(),
+            proven: None,
+            examined: Some(examined),
+            keys_removed: Vec::new(),
+        }
     }
 
     /// Removes key slots.
@@ -131,6 +146,7 @@ impl LogEntry {
             segments_removed: Vec::new(),
             damaged,
             proven,
+            examined: None,
             keys_removed,
         }
     }
@@ -196,6 +212,18 @@ pub(crate) struct ProvenBackups {
     pub(crate) by: String,
     #[serde(with = "as_text::list")]
     pub(crate) backups: Vec<BackupId>,
+}
+
+/// What a check found out about backups.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct ExaminedBackups {
+    pub(crate) time: Timestamp,
+    /// Some of their data is lost or damaged.
+    #[serde(with = "as_text::list")]
+    pub(crate) damaged: Vec<BackupId>,
+    /// They are no longer damaged.
+    #[serde(with = "as_text::list")]
+    pub(crate) sound: Vec<BackupId>,
 }
 
 /// The backup before another one in the order of backups.

@@ -12,7 +12,7 @@ pub(super) fn protected(backups: &[&Backup]) -> Vec<Kept> {
     };
     let mut kept = Vec::new();
     kept.extend(newest(|_| true, KeepReason::Newest));
-    kept.extend(newest(Backup::is_complete, KeepReason::LastComplete));
+    kept.extend(newest(Backup::is_intact, KeepReason::LastComplete));
     kept.extend(newest(
         |backup| backup.proven.is_some(),
         KeepReason::LastProven,
@@ -34,7 +34,7 @@ pub(super) fn fill_up(
 ) -> Vec<Kept> {
     let complete = || {
         let all = dated.iter().rev().map(|at| (*at, backups[*at]));
-        all.filter(|(_, backup)| backup.is_complete())
+        all.filter(|(_, backup)| backup.is_intact())
     };
     let there = complete().filter(|(at, _)| is_kept[*at]).count();
     let lacking = (minimum as usize).saturating_sub(there);

@@ -83,7 +83,7 @@ impl<'a> Timeline<'a> {
             if complete.is_used_up() {
                 break;
             }
-            let counter = if backup.is_complete() {
+            let counter = if backup.is_intact() {
                 &mut complete
             } else {
                 &mut incomplete
@@ -102,7 +102,7 @@ impl<'a> Timeline<'a> {
             if complete.is_used_up() {
                 return kept;
             }
-            let counter = if self.backups[at].is_complete() {
+            let counter = if self.backups[at].is_intact() {
                 &mut complete
             } else {
                 &mut incomplete
@@ -113,7 +113,7 @@ impl<'a> Timeline<'a> {
         }
         // The rule has periods left: keep the oldest backup too, so that the history is as long as possible.
         let left = match self.oldest() {
-            Some(at) if self.backups[at].is_complete() => complete,
+            Some(at) if self.backups[at].is_intact() => complete,
             _ => incomplete,
         };
         if let Some(at) = self.oldest().filter(|_| !left.is_used_up()) {
@@ -141,7 +141,7 @@ impl<'a> Timeline<'a> {
             let of = number(at);
             match newest.last_mut() {
                 Some((last, best)) if *last == of => {
-                    if self.backups[at].is_complete() && !self.backups[*best].is_complete() {
+                    if self.backups[at].is_intact() && !self.backups[*best].is_intact() {
                         *best = at;
                     }
                 }
@@ -153,14 +153,14 @@ impl<'a> Timeline<'a> {
 
     /// The oldest complete backup; without any, the oldest backup.
     fn oldest(&self) -> Option<usize> {
-        let complete = self.backups.iter().position(|backup| backup.is_complete());
+        let complete = self.backups.iter().position(|backup| backup.is_intact());
         complete.or_else(|| (!self.backups.is_empty()).then_some(0))
     }
 
     /// The first backup that is younger than `span`, counted back from the newest complete one.
     fn start_of(&self, span: &KeepSpan) -> usize {
         // If the time were counted back from an incomplete backup, the rule could remove complete ones.
-        let complete = self.backups.iter().rposition(|backup| backup.is_complete());
+        let complete = self.backups.iter().rposition(|backup| backup.is_intact());
         let newest = complete.or_else(|| self.backups.len().checked_sub(1));
         let Some(newest) = newest else {
             return 0;

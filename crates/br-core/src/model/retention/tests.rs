@@ -46,6 +46,7 @@ fn backup(n: usize, started: Timestamp) -> Backup {
         note: None,
         pinned: false,
         proven: None,
+        damaged: None,
         copy_of: None,
         rewrite_of: None,
         configuration: None,
