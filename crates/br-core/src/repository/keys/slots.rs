@@ -336,15 +336,11 @@ mod tests {
         let genuine = add(repository.keyring()).await;
         add(&invented(1)).await;
         add(&invented(2)).await;
-        write_first_entry(&repository, &context).await;
+        let begin = |io: &Io| LogPosition::read(io)?.begin(io);
+        repository.run(&context, begin).await.unwrap();
         let opened = Repository::open_storage(storage.clone(), Some(IDENTITY)).await;
         let opened = opened.unwrap();
         assert_eq!(opened.opened_by(), Some(genuine));
         assert!(opened.backups(&context).await.unwrap().is_empty());
-    }
-
-    async fn write_first_entry(repository: &Repository, context: &Context) {
-        let begin = |io: &Io| LogPosition::read(io)?.begin(io);
-        repository.run(context, begin).await.unwrap();
     }
 }
