@@ -79,6 +79,7 @@ fn many_writers_and_pruners_at_once_lose_no_backup_on_a_server() {
 }
 
 /// Runs all machines, each with a home below `dir`, until the time is over. `prepare` says how a machine reaches the repository.
+#[expect(clippy::print_stderr, reason = "says what happened")]
 fn run(dir: &Path, prepare: impl Fn(BrCmd) -> BrCmd + Sync) {
     let seed = seed();
     let machine = |host: &str, seed| {
