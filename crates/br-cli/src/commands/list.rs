@@ -3,7 +3,7 @@
 use br_core::ShortIds;
 use br_core::model::Backup;
 use clap::Args;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::which::FilterArgs;
 use crate::context::CommandContext;
@@ -44,8 +44,19 @@ pub(crate) struct ListArgs {
 }
 
 #[derive(Serialize)]
-struct BackupsJson {
-    backups: Vec<BackupJson>,
+struct BackupsJson<'a> {
+    backups: ListJson<'a>,
+}
+
+/// The backups, converted one at a time.
+struct ListJson<'a>(&'a [Backup], &'a ShortIds);
+
+impl Serialize for ListJson<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self(backups, short) = self;
+        let json = |backup: &Backup| BackupJson::from(backup).with_short_id(short.get(backup.id));
+        to.collect_seq(backups.iter().map(json))
+    }
 }
 
 pub(crate) async fn run(args: &ListArgs, context: &CommandContext) -> CommandResult {
@@ -57,8 +68,7 @@ pub(crate) async fn run(args: &ListArgs, context: &CommandContext) -> CommandRes
     backups.retain(|backup| filter.matches(backup));
     let output = &context.output;
     if output.is_json() {
-        let json = |backup: &Backup| BackupJson::from(backup).with_short_id(short.get(backup.id));
-        let backups = backups.iter().map(json).collect();
+        let backups = ListJson(&backups, &short);
         output.document(&BackupsJson { backups })?;
         return Ok(ExitStatus::Ok);
     }
