@@ -224,24 +224,9 @@ impl From<&RetentionDecision> for DecisionJson {
 
 impl From<&KeepReason> for ReasonJson {
     fn from(reason: &KeepReason) -> Self {
-        let (rule, period) = match reason {
-            KeepReason::Last => ("last", None),
-            KeepReason::Every(period, label) => (period.name(), Some(label.clone())),
-            KeepReason::Oldest(period) => ("oldest", Some(period.name().to_owned())),
-            KeepReason::Within(span) => ("within", Some(span.to_string())),
-            KeepReason::Tags(_) => ("tag", None),
-            KeepReason::Id => ("id", None),
-            KeepReason::Minimum => ("minimum", None),
-            KeepReason::Pinned => ("pinned", None),
-            KeepReason::Newest => ("newest", None),
-            KeepReason::LastComplete => ("last-complete", None),
-            KeepReason::LastProven => ("last-proven", None),
-            KeepReason::InFuture => ("in-future", None),
-            KeepReason::UnclearTime => ("unclear-time", None),
-            KeepReason::Damage => ("damage", None),
-            KeepReason::Anomaly => ("anomaly", None),
-            _ => ("other", None),
-        };
-        Self { rule, period }
+        Self {
+            rule: reason.name(),
+            period: reason.period(),
+        }
     }
 }

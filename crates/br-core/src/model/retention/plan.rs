@@ -72,6 +72,42 @@ pub enum KeepReason {
     NoRule,
 }
 
+impl KeepReason {
+    /// One word for programs and logs, such as `daily` or `last-complete`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Last => "last",
+            Self::Every(period, _) => period.name(),
+            Self::Oldest(_) => "oldest",
+            Self::Within(_) => "within",
+            Self::Tags(_) => "tag",
+            Self::Id => "id",
+            Self::Minimum => "minimum",
+            Self::Pinned => "pinned",
+            Self::Newest => "newest",
+            Self::LastComplete => "last-complete",
+            Self::LastProven => "last-proven",
+            Self::InFuture => "in-future",
+            Self::UnclearTime => "unclear-time",
+            Self::Anomaly => "anomaly",
+            Self::Damage => "damage",
+            Self::NoRule => "no-rule",
+        }
+    }
+
+    /// The hour, day, … that a backup stays for, the period of a rule that keeps the oldest backup, or the time span of a rule.
+    #[must_use]
+    pub fn period(&self) -> Option<String> {
+        match self {
+            Self::Every(_, label) => Some(label.clone()),
+            Self::Oldest(period) => Some(period.name().to_owned()),
+            Self::Within(span) => Some(span.to_string()),
+            _ => None,
+        }
+    }
+}
+
 impl RetentionDecision {
     /// True when the backup stays.
     #[must_use]
