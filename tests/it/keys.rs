@@ -517,4 +517,11 @@ fn password_of_another_key_is_refused() {
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     assert!(error.to_string().contains("`first`"), "{error}");
     assert_eq!(labels(&repo), ["first"]);
+    add(&repo, SECOND, "second").unwrap();
+    let error = change_password(&repo, SECOND).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert!(error.to_string().contains("`second`"), "{error}");
+    assert!(open(&repo, FIRST, 5).is_ok());
+    // The same password again is no change.
+    change_password(&repo, FIRST).unwrap();
 }

@@ -9,7 +9,7 @@ use super::key::{OpenedBy, describe, key};
 use super::slots::{self, Found};
 use super::{Key, NewKey};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{KeySlot, LogEntry, limits};
+use crate::format::{KeySlot, LogEntry, ReadingHalf, limits};
 use crate::model::{KeyId, escape};
 use crate::progress::Context;
 
@@ -101,7 +101,7 @@ impl Repository {
     /// [`ErrorKind::Password`].
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when the password is empty or the new key would have fewer rights; [`ErrorKind::KeyRights`] when the secret key of a recipient opened the repository,
+    /// [`ErrorKind::Invalid`] when the password is empty or that of another key, or the new key would have fewer rights; [`ErrorKind::KeyRights`] when the secret key of a recipient opened the repository,
     /// [`ErrorKind::NotEncrypted`], and [`ErrorKind::Password`] as [`Repository::add_key`].
     pub async fn change_password(&self, new: &NewKey, context: &Context) -> Result<(Self, Key)> {
         let own = self.writable_key(context)?;
@@ -110,6 +110,16 @@ impl Repository {
         let new = new.clone();
         let work = move |io: &Io| {
             let mut position = begin(io, own)?;
+            let mut others = io.block(slots::read_all(io.storage(), None))?;
+            let replaced = same_label(io, own)?;
+            // The key may be there already, after an interrupted change.
+            let is_write_only = io.keyring().is_write_only();
+            let is_same = |slot: &KeySlot| {
+                slot.label == new.label
+                    && (slot.reading == Some(ReadingHalf::Public)) == is_write_only
+            };
+            others.retain(|(id, slot)| !replaced.contains(id) && !slot.as_ref().is_ok_and(is_same));
+            check_other_passwords(io, others, &new)?;
             replace(io, &mut position, own, &new)
         };
         let key = self.run(context, work).await?;
