@@ -64,6 +64,48 @@ fn a_damaged_index_is_rebuilt() {
     }
 }
 
+/// Symptom: the repair dropped the last groups of a pack that lacked only bytes after them.
+#[test]
+fn pack_with_another_end_loses_no_readable_group_in_a_repair() {
+    for encrypted in [false, true] {
+        let whole = whole(encrypted);
+        let keys = whole.repo.keys();
+        for key in keys.iter().filter(|key| key.starts_with("packs/")) {
+            let bytes = whole.repo.object(key).to_vec();
+            let longer = [&bytes[..], b"x"].concat();
+            for (how, bytes) in [
+                ("without its last byte", bytes[..bytes.len() - 1].to_vec()),
+                ("without its trailer", bytes[..bytes.len() - 16].to_vec()),
+                ("with another byte", longer),
+            ] {
+                let what = format!("{key} {how}");
+                let repo = whole.repo.fork(3);
+                repo.set_object(key, Some(bytes));
+                let found = repo.check().unwrap();
+                assert!(!found.is_sound(), "{what}");
+                assert!(found.damaged_backups.is_empty(), "{what}: {found:?}");
+                let options = CheckOptions::default()
+                    .with_data(ReadData::All)
+                    .with_repair_index(true);
+                let report = block_on(check(&repo.repository, &options, &repo.context)).unwrap();
+                assert!(report.is_sound(), "{what}: {:?}", report.findings);
+                assert!(
+                    report.repaired[0].contains("0 of its"),
+                    "{what}: {report:?}"
+                );
+                let repo = repo.reopen(4);
+                let _ = repo.prune().unwrap();
+                assert!(repo.check().unwrap().findings.is_empty(), "{what}");
+                for (id, files) in &whole.backups {
+                    assert_eq!(repo.files(*id).unwrap(), *files, "{what}");
+                }
+                let marked = repo.backups().unwrap();
+                assert!(marked.iter().all(|one| one.damaged.is_none()), "{what}");
+            }
+        }
+    }
+}
+
 #[test]
 fn backup_to_repository_with_damaged_index_is_complete() {
     let whole = whole(false);

@@ -240,13 +240,7 @@ fn read_pack(io: &Io, view: &View, pack: &PackEntry) -> Result<Vec<BadPart>> {
                 check_groups(view, pack, &piece, &bytes, here, &mut bad)?;
             }
             Err(error) if error.kind() == ErrorKind::Damaged => {
-                let mut here = here;
-                for (number, group) in (piece.groups.start as u32..).zip(groups) {
-                    io.damage.note(pack.id, number);
-                    let (ids, rest) = here.split_at(group.lengths.len());
-                    here = rest;
-                    bad.push(BadPart::group(number, &error, ids));
-                }
+                read_groups(io, view, pack, piece.groups.clone(), here, &error, &mut bad)?;
             }
             Err(error) => return Err(error),
         }
@@ -256,6 +250,54 @@ fn read_pack(io: &Io, view: &View, pack: &PackEntry) -> Result<Vec<BadPart>> {
             .event(Event::Advance { bytes, entries: 0 });
     }
     Ok(bad)
+}
+
+/// Reads the groups of a piece that cannot be read as a whole one by one: the end of the pack may be missing.
+fn read_groups(
+    io: &Io,
+    view: &View,
+    pack: &PackEntry,
+    groups: Range<usize>,
+    mut ids: &[ChunkId],
+    error: &Error,
+    bad: &mut Vec<BadPart>,
+) -> Result<()> {
+    let key = Layout::pack(pack.id);
+    bad.push(BadPart::frame(error));
+    let size = match io.block(io.storage().size(&key)) {
+        Ok(size) => size,
+        Err(error) if error.kind() == ErrorKind::Damaged => 0,
+        Err(error) => return Err(error),
+    };
+    for (number, start) in pack
+        .table
+        .offsets()
+        .enumerate()
+        .skip(groups.start)
+        .take(groups.len())
+    {
+        let group = &pack.table.groups[number];
+        let (here, rest) = ids.split_at(group.lengths.len());
+        ids = rest;
+        let part = GroupPart {
+            groups: number..number + 1,
+            bytes: start..start + u64::from(group.stored_len) + TAG_LEN as u64,
+        };
+        let read = if part.bytes.end <= size {
+            io.block(io.storage().get_range(&key, part.bytes.clone()))
+        } else {
+            Err(Error::damaged(in_one_line(error)))
+        };
+        match read {
+            Ok(bytes) => check_groups(view, pack, &part, &bytes, here, bad)?,
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                io.damage.note(pack.id, number as u32);
+                bad.push(BadPart::group(number as u32, &error, here));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// A part of a pack that is read with one request.

@@ -1,6 +1,6 @@
 //! Replaces packs that have unreadable groups: copies the sound groups into new packs and drops the damaged ones.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use roaring::RoaringBitmap;
 
@@ -9,7 +9,7 @@ use super::{CheckReport, ReadData, data};
 use crate::engine::relocate::{Relocated, relocate};
 use crate::engine::view::View;
 use crate::error::{ErrorKind, Result};
-use crate::format::LogEntry;
+use crate::format::{LogEntry, PackEntry};
 use crate::model::{PackId, References};
 use crate::progress::Event;
 use crate::repository::{
@@ -40,6 +40,7 @@ fn replace(io: &Io, data: ReadData, report: &mut CheckReport) -> Result<()> {
     let damaged = io.damage.bad_groups();
     let is_bad = |bad: &&data::BadPack| bad.frame || bad.groups > 0;
     let mut bad: BTreeSet<PackId> = found.bad.iter().filter(is_bad).map(|bad| bad.id).collect();
+    bad.extend(with_wrong_length(io, &chosen)?);
     record_lost_slots(io, &bad, &damaged)?;
     let mut copied: Option<Relocated> = None;
     for _ in 0..MAX_RACES {
@@ -82,6 +83,18 @@ fn replace(io: &Io, data: ReadData, report: &mut CheckReport) -> Result<()> {
         copied = Some(moved);
     }
     Err(conflict())
+}
+
+/// The packs that have another length than the index says. Their groups may be sound.
+fn with_wrong_length(io: &Io, packs: &[&PackEntry]) -> Result<Vec<PackId>> {
+    let objects = io.list(Layout::PACKS)?;
+    let sizes = objects
+        .iter()
+        .filter_map(|object| Some((Layout::id::<PackId>(&object.key)?, object.size)));
+    let sizes: HashMap<PackId, u64> = sizes.collect();
+    let differs = |pack: &&&PackEntry| sizes.get(&pack.id).is_some_and(|size| *size != pack.len);
+    let wrong = packs.iter().filter(differs);
+    Ok(wrong.map(|pack| pack.id).collect())
 }
 
 fn record_lost_slots(io: &Io, bad: &BTreeSet<PackId>, damaged: &DamagedGroups) -> Result<()> {

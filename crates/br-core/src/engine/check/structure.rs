@@ -256,7 +256,9 @@ impl Walk<'_> {
 
     /// Returns why the chunk at this location cannot be used; `None` when it can.
     fn look_at(&self, index: &Index, location: &ChunkLocation<'_>) -> Option<&'static str> {
-        if self.present.get(&location.pack.id) != Some(&location.pack.len) {
+        let end = location.group_offset + u64::from(location.group.stored_len) + TAG_LEN as u64;
+        let len = self.present.get(&location.pack.id);
+        if len.is_none_or(|len| *len < end) {
             return Some("files need it, and it is missing or incomplete");
         }
         let known = "files need groups of it that an earlier run found damaged";
