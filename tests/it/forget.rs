@@ -298,6 +298,30 @@ fn last_good_backup_stays_when_the_repair_of_the_index_stops_at_any_step() {
     }
 }
 
+/// Symptom: the marks were older than the backup that had stored the lost data again, and `--min` did not protect the backups.
+#[test]
+fn damaged_backups_stay_until_a_check_looks_at_them_again() {
+    let (repo, all) = repo_with(4);
+    let data = |repo: &TestRepo| -> Vec<String> {
+        let packs = repo.keys().into_iter();
+        packs.filter(|key| key.starts_with("packs/")).collect()
+    };
+    for key in data(&repo) {
+        repo.set_object(&key, None);
+    }
+    assert_eq!(repair_index(&repo).unwrap().damaged_backups, all);
+    let newest = backup(&repo, 3);
+    let policy = last(1).with_minimum(2);
+    let held = plan(&repo, policy.clone());
+    assert_eq!(held.retention.removed().count(), 0);
+    let reasons = &held.retention.decisions().next().unwrap().reasons;
+    assert_eq!(*reasons, [KeepReason::Damage]);
+    let forced = plan(&repo, policy.with_ignore_anomalies(true));
+    let kept = forced.retention.decisions().filter(|one| one.is_kept());
+    let kept: Vec<_> = kept.map(|one| one.backup.id).collect();
+    assert_eq!(kept, [newest]);
+}
+
 #[test]
 fn marks_of_damaged_backups_survive_checkpoints() {
     let (repo, _copies, all) = with_damaged_newest(true);

@@ -99,6 +99,14 @@ fn reasons(policy: &RetentionPolicy, all: &[&Backup], now: Timestamp) -> Vec<Vec
     for (at, reason) in fill_up(all, &dated, &is_kept, policy.minimum) {
         reasons[at].push(reason);
     }
+    if !policy.ignore_anomalies {
+        // A check may find their data again: the next backup stores it, or a repair.
+        for at in (0..all.len()).filter(|at| all[*at].damaged.is_some()) {
+            if reasons[at].is_empty() {
+                reasons[at].push(KeepReason::Damage);
+            }
+        }
+    }
     for reasons in &mut reasons {
         reasons.sort_unstable();
         reasons.dedup();

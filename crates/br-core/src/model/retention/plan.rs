@@ -66,7 +66,7 @@ pub enum KeepReason {
     UnclearTime,
     /// The newest backup of its group looks wrong.
     Anomaly,
-    /// The log records damaged data: the backups that would stay may need it.
+    /// The backup is damaged, or the log records damaged data that the backups that would stay may need.
     Damage,
     /// The policy has no rule.
     NoRule,
