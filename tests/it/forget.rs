@@ -322,6 +322,44 @@ fn damaged_backups_stay_until_a_check_looks_at_them_again() {
     assert_eq!(kept, [newest]);
 }
 
+/// Symptom: the check and the copy stopped at the pack, no backup was marked, and the last good one was deleted.
+#[test]
+fn data_that_the_disk_cannot_read_is_damaged_and_no_repair_drops_it() {
+    let (repo, mut all) = repo_with(2);
+    let before = repo.keys();
+    all.push(backup(&repo, 5));
+    let added = repo.keys().into_iter().filter(|key| !before.contains(key));
+    let packs: Vec<_> = added.filter(|key| key.starts_with("packs/")).collect();
+    let data = packs
+        .iter()
+        .max_by_key(|key| repo.object(key).len())
+        .unwrap();
+    repo.faults.corrupt(data.clone(), Corruption::BadSector);
+    let found = repo.check().unwrap();
+    assert_eq!(found.damaged_backups, all[2..], "{:?}", found.findings);
+    assert_eq!(plan(&repo, last(1)).retention.removed().count(), 0);
+    assert_eq!(repair_index(&repo).unwrap().damaged_backups, all[2..]);
+    assert!(kept(&repo).contains(&all[1]));
+    // A copy has the backups that can be read.
+    let copies = TestRepo::init(None, 50);
+    let options = CopyOptions::default();
+    let copied = copy(
+        &repo.repository,
+        &copies.repository,
+        &options,
+        &repo.context,
+    );
+    let copied = block_on(copied).unwrap();
+    assert_eq!(copied.copied.len(), 2);
+    assert_eq!(copied.damaged[0].backup.id, all[2]);
+    // On another disk, the data can be read.
+    repo.faults.reset();
+    assert!(repo.check().unwrap().is_sound());
+    let marks = repo.reopen(9).backups().unwrap();
+    assert!(marks.iter().all(|one| one.damaged.is_none()));
+    assert_eq!(kept(&repo), all[2..]);
+}
+
 #[test]
 fn marks_of_damaged_backups_survive_checkpoints() {
     let (repo, _copies, all) = with_damaged_newest(true);

@@ -231,6 +231,13 @@ impl Error {
         matches!(self.kind, ErrorKind::Damaged | ErrorKind::UnsupportedFormat)
     }
 
+    /// True when a disk could not read the bytes. They may still be there.
+    pub(crate) fn is_bad_medium(&self) -> bool {
+        let cause = std::error::Error::source(self);
+        let cause = cause.and_then(|cause| cause.downcast_ref::<br_storage::Error>());
+        cause.is_some_and(|cause| cause.kind() == br_storage::ErrorKind::Unreadable)
+    }
+
     /// What the caller can do.
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
@@ -347,7 +354,11 @@ impl From<br_storage::Error> for Error {
             Storage::Invalid | Storage::Unsupported => ErrorKind::Invalid,
             // A missing or truncated object that something refers to is damage. Failing to write, list or delete because something is
             // missing is a failure of the store.
-            Storage::NotFound | Storage::TooLarge | Storage::Truncated | Storage::NotAFile
+            Storage::NotFound
+            | Storage::TooLarge
+            | Storage::Truncated
+            | Storage::NotAFile
+            | Storage::Unreadable
                 if error.operation() == Operation::Read =>
             {
                 ErrorKind::Damaged

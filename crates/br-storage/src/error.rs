@@ -34,6 +34,9 @@ pub enum ErrorKind {
     /// On disk, the object's name belongs to something other than a regular file: treat the object as
     /// damaged.
     NotAFile,
+    /// The disk cannot read the bytes of the object, as with a bad sector: treat the object as damaged. A network
+    /// file system may report it for a while only.
+    Unreadable,
     /// The storage cannot be reached at the moment: run again later.
     Unavailable,
     /// Anything else, such as a failing disk: report it together with its cause.
@@ -141,6 +144,7 @@ impl Error {
             (ErrorKind::Other, Operation::Read, Some(io::ErrorKind::InvalidData)) => {
                 ErrorKind::NotAFile
             }
+            (ErrorKind::Other, Operation::Read, _) if is_bad_medium(cause) => ErrorKind::Unreadable,
             (kind, ..) => kind,
         };
         Self {
@@ -314,6 +318,22 @@ pub(crate) fn io_kind_within(error: &object_store::Error) -> Option<io::ErrorKin
         next = error.source();
     }
     None
+}
+
+/// Returns whether the system could not read the disk (`EIO`).
+fn is_bad_medium(error: &object_store::Error) -> bool {
+    #[cfg(unix)]
+    const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
+    #[cfg(not(unix))]
+    const EIO: i32 = i32::MIN;
+    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return error.raw_os_error() == Some(EIO);
+        }
+        next = error.source();
+    }
+    false
 }
 
 fn kind_of_io(kind: io::ErrorKind) -> ErrorKind {

@@ -28,6 +28,8 @@ pub enum Corruption {
     Truncate(u8),
     /// The object does not exist.
     Hide,
+    /// The disk cannot read the object: `EIO`.
+    BadSector,
 }
 
 impl Corruption {
@@ -36,7 +38,7 @@ impl Corruption {
     pub fn apply(self, bytes: &[u8]) -> Option<Vec<u8>> {
         let part = |of: u8| bytes.len() * usize::from(of) / 256;
         match self {
-            Self::Hide => None,
+            Self::Hide | Self::BadSector => None,
             Self::Truncate(at) => Some(bytes[..part(at)].to_vec()),
             Self::Flip(at) => {
                 let mut bytes = bytes.to_vec();
@@ -208,6 +210,8 @@ impl FaultyStore {
         let after = self.begin("get", location.as_ref()).await?;
         let result = match self.corruption(location.as_ref()) {
             None => self.inner.get_opts(location, options).await,
+            Some(Corruption::BadSector) if !options.head => Err(bad_sector()),
+            Some(Corruption::BadSector) => self.inner.get_opts(location, options).await,
             Some(how) => {
                 let bytes = self.inner.get(location).await?.bytes().await?;
                 let altered = InMemory::new();
@@ -218,6 +222,15 @@ impl FaultyStore {
             }
         };
         if after { Err(failure()) } else { result }
+    }
+}
+
+/// The error of a disk that cannot read a file.
+fn bad_sector() -> object_store::Error {
+    let source = std::io::Error::from(rustix::io::Errno::IO);
+    object_store::Error::Generic {
+        store: "faulty",
+        source: Box::new(source),
     }
 }
 

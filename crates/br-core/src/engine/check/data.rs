@@ -82,6 +82,8 @@ pub(super) struct BadPack {
     pub(super) frame: bool,
     /// Number of groups whose own bytes are damaged.
     pub(super) groups: usize,
+    /// The disk could not read a part, so the pack may be whole.
+    pub(super) is_bad_medium: bool,
 }
 
 /// Calls `work` for each pack, on all cores. Stops early when `work` returns false.
@@ -169,6 +171,7 @@ impl Found {
                             id: pack.id,
                             reason: format!("{}{more}", first.reason),
                             frame: bad.iter().any(|bad| bad.group.is_none()),
+                            is_bad_medium: bad.iter().any(|bad| bad.is_bad_medium),
                             groups: io.damage.count(pack.id),
                         });
                     }
@@ -197,6 +200,8 @@ struct BadPart {
     /// `None` for the header, the footer, or a contradiction with the index.
     group: Option<u32>,
     chunks: Vec<ChunkId>,
+    /// The disk could not read it, so it may be whole.
+    is_bad_medium: bool,
 }
 
 impl BadPart {
@@ -205,6 +210,7 @@ impl BadPart {
             reason: in_one_line(error),
             group: None,
             chunks: Vec::new(),
+            is_bad_medium: error.is_bad_medium(),
         }
     }
 
@@ -213,6 +219,7 @@ impl BadPart {
             reason: in_one_line(error),
             group: Some(number),
             chunks: chunks.to_vec(),
+            is_bad_medium: error.is_bad_medium(),
         }
     }
 }

@@ -38,7 +38,8 @@ fn replace(io: &Io, data: ReadData, report: &mut CheckReport) -> Result<()> {
     report.packs_read = found.packs_read;
     report.bytes_read = found.bytes_read;
     let damaged = io.damage.bad_groups();
-    let is_bad = |bad: &&data::BadPack| bad.frame || bad.groups > 0;
+    // Data that a disk cannot read may still be there, and be readable on another one.
+    let is_bad = |bad: &&data::BadPack| !bad.is_bad_medium && (bad.frame || bad.groups > 0);
     let mut bad: BTreeSet<PackId> = found.bad.iter().filter(is_bad).map(|bad| bad.id).collect();
     bad.extend(with_wrong_length(io, &chosen)?);
     record_lost_slots(io, &bad, &damaged)?;
