@@ -106,6 +106,49 @@ fn pack_with_another_end_loses_no_readable_group_in_a_repair() {
     }
 }
 
+/// Symptom: after a repair while the folder of the packs was not there, no command took the packs back.
+#[test]
+fn packs_that_were_away_during_a_repair_come_back() {
+    for encrypted in [false, true] {
+        for lost in ["all", "one"] {
+            let whole = whole(encrypted);
+            let repo = whole.repo.fork(3);
+            let packs = repo.keys().into_iter();
+            let mut packs: Vec<_> = packs.filter(|key| key.starts_with("packs/")).collect();
+            if lost == "one" {
+                packs.truncate(1);
+            }
+            let away: Vec<_> = packs.iter().map(|key| repo.object(key).to_vec()).collect();
+            packs.iter().for_each(|key| repo.set_object(key, None));
+            let options = CheckOptions::default().with_repair_index(true);
+            let repair = |repo: &TestRepo| {
+                block_on(check(&repo.repository, &options, &repo.context)).unwrap()
+            };
+            assert!(!repair(&repo).is_sound());
+            let again = packs.iter().zip(away);
+            again.for_each(|(key, bytes)| repo.set_object(key, Some(bytes)));
+            let back = repair(&repo);
+            assert!(back.is_sound(), "{lost}: {:?}", back.findings);
+            assert_eq!(back.repaired.len(), packs.len(), "{:?}", back.repaired);
+            let repo = repo.reopen(4);
+            assert!(
+                repair(&repo).repaired.is_empty(),
+                "there is nothing left to do"
+            );
+            for (id, files) in &whole.backups {
+                assert_eq!(repo.files(*id).unwrap(), *files, "{lost}");
+            }
+            let _ = repo.prune().unwrap();
+            assert!(repo.check().unwrap().findings.is_empty(), "{lost}");
+            for (id, files) in &whole.backups {
+                assert_eq!(repo.files(*id).unwrap(), *files, "{lost}");
+            }
+            let marked = repo.backups().unwrap();
+            assert!(marked.iter().all(|one| one.damaged.is_none()), "{lost}");
+        }
+    }
+}
+
 #[test]
 fn backup_to_repository_with_damaged_index_is_complete() {
     let whole = whole(false);

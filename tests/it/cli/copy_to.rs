@@ -419,6 +419,32 @@ fn next_backup_copies_what_each_repository_missed_after_both_failed_in_turn() {
     session.assert_restores("second");
 }
 
+/// Symptom: the first repository had deleted every backup that both had, and the others were never copied.
+#[test]
+fn next_backup_copies_what_a_repository_missed_although_retention_left_no_common_backup() {
+    let session = Session::with_docs();
+    let to = ["--copy-to", "second", "--init"];
+    let all: Vec<&str> = BACKUP.into_iter().chain(to).collect();
+    session.br.run(&all).expect(0);
+    std::fs::rename(session.at("second"), session.at("elsewhere")).unwrap();
+    for text in ["second run", "the third run", "the run that is the fourth"] {
+        session.write("docs/b.txt", text);
+        session.br.run(&all[..all.len() - 1]).expect(3);
+    }
+    session.br.run(["forget", "--keep-last", "3"]).expect(0);
+    assert_eq!(session.copies("repository").len(), 3);
+    std::fs::rename(session.at("elsewhere"), session.at("second")).unwrap();
+    session.br.run(&all).expect(0);
+    assert_eq!(session.copies("second").len(), 5);
+    session.assert_restores("second");
+    session.br.run(&all).expect(0);
+    assert_eq!(
+        session.copies("repository").len(),
+        5,
+        "the deleted one stays deleted"
+    );
+}
+
 #[test]
 fn backup_deleted_in_the_copy_does_not_return() {
     let session = Session::with_docs();

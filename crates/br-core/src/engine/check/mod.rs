@@ -14,6 +14,7 @@ mod repair;
 mod salvage;
 mod spot;
 mod structure;
+mod take_back;
 
 use std::collections::HashMap;
 use std::thread;
@@ -269,6 +270,7 @@ fn run(io: &Io, options: &CheckOptions) -> Result<CheckReport> {
     let mut options = options.clone();
     if options.repair_index {
         repair::index(io, &mut report)?;
+        take_back::packs(io, &mut report)?;
         if options.data != ReadData::None {
             salvage::packs(io, options.data, &mut report)?;
             // The repair read the requested data already.

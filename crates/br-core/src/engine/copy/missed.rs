@@ -12,7 +12,8 @@ use crate::model::{Backup, BackupId};
 use crate::repository::State;
 
 /// The backups of `from` that `to` missed: those of the same host, paths and tags before each backup of `ends`, and after the newest one that `to` has. If
-/// `to` has no other backup at all, those that were finished after it was created.
+/// `to` has no other backup at all, those that were finished after it was created; if it has only backups that `from` lacks, those that were finished
+/// after the newest of them.
 pub(super) fn find(
     from: &State,
     to: &State,
@@ -41,10 +42,25 @@ pub(super) fn find(
         let after = match alike.iter().rposition(known) {
             Some(at) => &alike[at + 1..],
             None if there.is_empty() => &alike[..],
-            None => &[],
+            // Retention deleted the ones that both had.
+            None => since_newest(to, |backup| group_by.key(backup) == group, &alike),
         };
         let is_young = |backup: &&&Backup| !there.is_empty() || backup.finished > created;
         missed.extend(after.iter().filter(is_young).map(|backup| backup.id));
     }
     missed
+}
+
+/// Of these backups, those that were finished after the newest one of the group in `to`; none if `to` has no such backup.
+fn since_newest<'a, 'b>(
+    to: &State,
+    is_alike: impl Fn(&Backup) -> bool,
+    backups: &'b [&'a Backup],
+) -> &'b [&'a Backup] {
+    let there = to.backups.values().filter(|backup| is_alike(backup));
+    let Some(newest) = there.map(|backup| backup.finished).max() else {
+        return &[];
+    };
+    let first = backups.iter().position(|backup| backup.finished > newest);
+    first.map_or(&[], |first| &backups[first..])
 }
