@@ -212,11 +212,22 @@ fn damaged_backup_loses_its_proof_and_deletion_waits_for_repair() {
     assert_eq!(second.reasons, reasons, "the damaged one does not count");
 }
 
+/// A backup, and the pack of data that only this one needs.
+fn backup_with_own_pack(repo: &TestRepo) -> (BackupId, String) {
+    let before = repo.keys();
+    let id = backup(repo, 5);
+    let added = repo.keys().into_iter().filter(|key| !before.contains(key));
+    let packs = added.filter(|key| key.starts_with("packs/"));
+    // The largest pack has the data, the other one the tree.
+    let data = packs.max_by_key(|key| repo.object(key).len());
+    (id, data.unwrap())
+}
+
 /// Three backups; the data that only the newest needs is lost or altered. Returns a repository with copies of all, too.
 fn with_damaged_newest(is_lost: bool) -> (TestRepo, TestRepo, Vec<BackupId>) {
     let (repo, mut all) = repo_with(2);
-    let before = repo.keys();
-    all.push(backup(&repo, 5));
+    let (id, data) = backup_with_own_pack(&repo);
+    all.push(id);
     let copies = TestRepo::init(None, 50);
     let options = CopyOptions::default();
     let copied = copy(
@@ -226,16 +237,9 @@ fn with_damaged_newest(is_lost: bool) -> (TestRepo, TestRepo, Vec<BackupId>) {
         &repo.context,
     );
     assert_eq!(block_on(copied).unwrap().copied.len(), 3);
-    let added = repo.keys().into_iter().filter(|key| !before.contains(key));
-    let packs: Vec<_> = added.filter(|key| key.starts_with("packs/")).collect();
-    // The largest pack has the data, the other one the tree.
-    let data = packs
-        .iter()
-        .max_by_key(|key| repo.object(key).len())
-        .unwrap();
-    let mut bytes = repo.object(data).to_vec();
+    let mut bytes = repo.object(&data).to_vec();
     bytes[1000] ^= 1;
-    repo.set_object(data, (!is_lost).then_some(bytes));
+    repo.set_object(&data, (!is_lost).then_some(bytes));
     (repo, copies, all)
 }
 
@@ -326,15 +330,9 @@ fn damaged_backups_stay_until_a_check_looks_at_them_again() {
 #[test]
 fn data_that_the_disk_cannot_read_is_damaged_and_no_repair_drops_it() {
     let (repo, mut all) = repo_with(2);
-    let before = repo.keys();
-    all.push(backup(&repo, 5));
-    let added = repo.keys().into_iter().filter(|key| !before.contains(key));
-    let packs: Vec<_> = added.filter(|key| key.starts_with("packs/")).collect();
-    let data = packs
-        .iter()
-        .max_by_key(|key| repo.object(key).len())
-        .unwrap();
-    repo.faults.corrupt(data.clone(), Corruption::BadSector);
+    let (id, data) = backup_with_own_pack(&repo);
+    all.push(id);
+    repo.faults.corrupt(data, Corruption::BadSector);
     let found = repo.check().unwrap();
     assert_eq!(found.damaged_backups, all[2..], "{:?}", found.findings);
     assert_eq!(plan(&repo, last(1)).retention.removed().count(), 0);

@@ -22,7 +22,10 @@ pub(super) fn record(io: &Io, checked: &[Backup], report: &CheckReport, proves: 
     let damaged: BTreeSet<BackupId> = report.damaged_backups.iter().copied().collect();
     let sound = checked.iter().map(|backup| backup.id);
     let sound: Vec<BackupId> = sound.filter(|id| !damaged.contains(id)).collect();
-    let _ = append_examined(io, &report.damaged_backups, &sound);
+    let is_marked = |backup: &Backup| backup.damaged.is_some();
+    if !damaged.is_empty() || checked.iter().any(is_marked) {
+        let _ = append_examined(io, &report.damaged_backups, &sound);
+    }
     if proves {
         // The data may have been read by an earlier check.
         let time = report.verified_since;

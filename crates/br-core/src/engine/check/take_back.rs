@@ -3,6 +3,8 @@
 //! A repair condemns packs that are missing. If they were only away, for example because a disk was not mounted, their data is copied into new
 //! packs. Invariant: a pack that was condemned is never used again, because a prune may delete it at any time.
 
+use std::collections::HashSet;
+
 use super::CheckReport;
 use crate::engine::relocate::relocate;
 use crate::error::Result;
@@ -56,6 +58,7 @@ fn needed(
     index: &Index,
     packs: &[StoredPack],
 ) -> Result<References> {
+    let ids: HashSet<PackId> = packs.iter().map(|pack| pack.entry.id).collect();
     let mut used = References::default();
     for backup in position.state.backups.values() {
         io.check_cancelled()?;
@@ -64,10 +67,8 @@ fn needed(
             Err(error) if error.is_damage() => continue,
             Err(error) => return Err(error),
         };
-        for pack in packs {
-            if let Some(slots) = own.get(&pack.entry.id) {
-                used.insert_slots(pack.entry.id, slots);
-            }
+        for (pack, slots) in own.iter().filter(|(pack, _)| ids.contains(pack)) {
+            used.insert_slots(*pack, slots);
         }
     }
     for pack in packs {

@@ -129,7 +129,7 @@ impl NewKey {
                 "a key for a recipient cannot replace a password: it only reads"
             }
             OpenedBy::Password(_) if self.write_only && !is_write_only => {
-                "a write-only key cannot replace a full one: nobody could read the content of files any more"
+                "a write-only key cannot replace a full one: then no key could read the content of files"
             }
             OpenedBy::Password(_) => return Ok(()),
         };
