@@ -1,7 +1,7 @@
 //! Deletion by a policy, on a real repository.
 
 use br_core::engine::check::{CheckOptions, CheckReport, ReadData, check};
-use br_core::engine::copy::{CopyOptions, copy, repair};
+use br_core::engine::copy::{CopyOptions, CopyReport, copy, repair};
 use br_core::engine::forget::{self, ForgetOptions, ForgetPlan};
 use br_core::engine::label::{self, LabelChange};
 use br_core::jiff::tz::TimeZone;
@@ -212,22 +212,19 @@ fn damaged_backup_loses_its_proof_and_deletion_waits_for_repair() {
     assert_eq!(second.reasons, reasons, "the damaged one does not count");
 }
 
-/// A backup, and the pack of data that only this one needs.
-fn backup_with_own_pack(repo: &TestRepo) -> (BackupId, String) {
+/// Three backups, and the pack of data that only the newest needs.
+fn three_backups() -> (TestRepo, Vec<BackupId>, String) {
+    let (repo, mut all) = repo_with(2);
     let before = repo.keys();
-    let id = backup(repo, 5);
+    all.push(backup(&repo, 5));
     let added = repo.keys().into_iter().filter(|key| !before.contains(key));
     let packs = added.filter(|key| key.starts_with("packs/"));
     // The largest pack has the data, the other one the tree.
     let data = packs.max_by_key(|key| repo.object(key).len());
-    (id, data.unwrap())
+    (repo, all, data.unwrap())
 }
 
-/// Three backups; the data that only the newest needs is lost or altered. Returns a repository with copies of all, too.
-fn with_damaged_newest(is_lost: bool) -> (TestRepo, TestRepo, Vec<BackupId>) {
-    let (repo, mut all) = repo_with(2);
-    let (id, data) = backup_with_own_pack(&repo);
-    all.push(id);
+fn copy_all(repo: &TestRepo) -> (TestRepo, CopyReport) {
     let copies = TestRepo::init(None, 50);
     let options = CopyOptions::default();
     let copied = copy(
@@ -236,7 +233,15 @@ fn with_damaged_newest(is_lost: bool) -> (TestRepo, TestRepo, Vec<BackupId>) {
         &options,
         &repo.context,
     );
-    assert_eq!(block_on(copied).unwrap().copied.len(), 3);
+    let report = block_on(copied).unwrap();
+    (copies, report)
+}
+
+/// Three backups; the data that only the newest needs is lost or altered. Returns a repository with copies of all, too.
+fn with_damaged_newest(is_lost: bool) -> (TestRepo, TestRepo, Vec<BackupId>) {
+    let (repo, all, data) = three_backups();
+    let (copies, copied) = copy_all(&repo);
+    assert_eq!(copied.copied.len(), 3);
     let mut bytes = repo.object(&data).to_vec();
     bytes[1000] ^= 1;
     repo.set_object(&data, (!is_lost).then_some(bytes));
@@ -329,9 +334,7 @@ fn damaged_backups_stay_until_a_check_looks_at_them_again() {
 /// Symptom: the check and the copy stopped at the pack, no backup was marked, and the last good one was deleted.
 #[test]
 fn data_that_the_disk_cannot_read_is_damaged_and_no_repair_drops_it() {
-    let (repo, mut all) = repo_with(2);
-    let (id, data) = backup_with_own_pack(&repo);
-    all.push(id);
+    let (repo, all, data) = three_backups();
     repo.faults.corrupt(data, Corruption::BadSector);
     let found = repo.check().unwrap();
     assert_eq!(found.damaged_backups, all[2..], "{:?}", found.findings);
@@ -339,15 +342,7 @@ fn data_that_the_disk_cannot_read_is_damaged_and_no_repair_drops_it() {
     assert_eq!(repair_index(&repo).unwrap().damaged_backups, all[2..]);
     assert!(kept(&repo).contains(&all[1]));
     // A copy has the backups that can be read.
-    let copies = TestRepo::init(None, 50);
-    let options = CopyOptions::default();
-    let copied = copy(
-        &repo.repository,
-        &copies.repository,
-        &options,
-        &repo.context,
-    );
-    let copied = block_on(copied).unwrap();
+    let (_copies, copied) = copy_all(&repo);
     assert_eq!(copied.copied.len(), 2);
     assert_eq!(copied.damaged[0].backup.id, all[2]);
     // On another disk, the data can be read.

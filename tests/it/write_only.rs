@@ -325,7 +325,7 @@ fn the_identity_of_a_recipient_reads_and_takes_no_content() {
     }
 }
 
-/// Symptom: the only key that was left was write-only, and nobody could read the content of files any more.
+/// Symptom: the only key that was left was write-only, so no key could read the content of files.
 #[test]
 fn a_key_with_fewer_rights_replaces_no_full_one() {
     for repo in [TestRepo::encrypted(), TestRepo::with_write_only_keys(1)] {

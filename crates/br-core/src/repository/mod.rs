@@ -65,7 +65,7 @@ pub(crate) use races::{MAX_COMMIT_RACES, MAX_RACES};
 pub(crate) use reader::{ChunkReader, MAX_GAP, MAX_REQUEST};
 pub(crate) use reserve::{give_up_reserve, keep_reserve};
 pub(crate) use resolver::Resolver;
-pub(crate) use salvage::Salvage;
+pub(crate) use salvage::{Salvage, present_packs};
 pub(crate) use segments::{SegmentPlan, WrittenSegments};
 pub use selector::{BackupFilter, BackupSelector, ShortIds};
 pub(crate) use state::{DamagedGroups, State};

@@ -7,5 +7,5 @@ pub(crate) const MAX_RACES: u32 = 20;
 /// Maximum attempts to commit a backup, a deletion, or a change of labels or keys. More than [`MAX_RACES`]: an attempt needs only a few
 /// requests, and a backup that gives up has read all files for nothing.
 pub(crate) const MAX_COMMIT_RACES: u32 = 100;
-/// Maximum attempts to record damage or proof. Few, because nothing is lost: the next reader finds the same damage.
+/// Maximum attempts to record damaged groups. Few, because nothing is lost: the next reader finds the same damage.
 pub(crate) const MAX_NOTE_RACES: u32 = 4;

@@ -81,7 +81,8 @@ fn unnamed(manifests: &[ObjectInfo], history: &History) -> Vec<BackupId> {
     ids.filter(|id| !is_named(id)).collect()
 }
 
-fn present_packs(io: &Io) -> Result<BTreeMap<PackId, u64>> {
+/// The packs in the store, with their lengths.
+pub(crate) fn present_packs(io: &Io) -> Result<BTreeMap<PackId, u64>> {
     let objects = io.list(Layout::PACKS)?;
     let packs = objects.iter();
     Ok(packs

@@ -37,13 +37,13 @@ pub(super) fn record(io: &Io, checked: &[Backup], report: &CheckReport, proves: 
 /// that the newest backups are useless, and until then `forget` could delete the good ones.
 ///
 /// # Errors
-/// When the log or a manifest cannot be read, or the log cannot be added to.
+/// When a manifest cannot be read, or the log cannot be read or added to.
 pub(super) fn record_losses(
     io: &Io,
+    position: &LogPosition,
+    index: Index,
     is_lost: impl Fn(&PackId, &RoaringBitmap) -> bool,
 ) -> Result<()> {
-    let position = LogPosition::read(io)?;
-    let index = Index::read(io, &position.state)?;
     let reader = Arc::new(ChunkReader::new(io, Arc::new(index)));
     let finder = ReferenceFinder::new(&reader);
     let mut damaged = Vec::new();

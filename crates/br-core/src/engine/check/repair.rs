@@ -8,8 +8,8 @@ use crate::error::{ErrorKind, Result, in_one_line};
 use crate::format::LogEntry;
 use crate::model::{PackId, SegmentId};
 use crate::repository::{
-    Append, History, Io, Layout, LogPosition, MAX_RACES, Salvage, SegmentPlan, State, conflict,
-    find_packs, read_segment,
+    Append, History, Index, Io, Layout, LogPosition, MAX_RACES, Salvage, SegmentPlan, State,
+    conflict, find_packs, present_packs, read_segment,
 };
 
 /// Replaces unreadable segments by a new one, built from the footers of the packs. Condemns missing packs, so that the next backup stores
@@ -24,7 +24,10 @@ pub(super) fn index(io: &Io, report: &mut CheckReport) -> Result<()> {
                 position.state.segments.clone(),
                 position.state.condemned.clone(),
             );
-            record_losses(io, |pack, _| survey.missing.contains(pack))?;
+            let index = Index::read(io, &position.state)?;
+            record_losses(io, &position, index, |pack, _| {
+                survey.missing.contains(pack)
+            })?;
             let _ = position.refresh(io)?;
             if position.state.segments != segments || position.state.condemned != condemned {
                 continue;
@@ -83,11 +86,7 @@ pub(super) fn index(io: &Io, report: &mut CheckReport) -> Result<()> {
 }
 
 fn pack_ids(io: &Io) -> Result<BTreeSet<PackId>> {
-    let objects = io.list(Layout::PACKS)?;
-    Ok(objects
-        .iter()
-        .filter_map(|object| Layout::id(&object.key))
-        .collect())
+    Ok(present_packs(io)?.into_keys().collect())
 }
 
 /// The packs that the live segments describe.

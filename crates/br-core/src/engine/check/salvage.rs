@@ -1,6 +1,6 @@
 //! Replaces packs that have unreadable groups: copies the sound groups into new packs and drops the damaged ones.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use roaring::RoaringBitmap;
 
@@ -14,7 +14,7 @@ use crate::model::{PackId, References};
 use crate::progress::Event;
 use crate::repository::{
     Append, DamagedGroups, Index, Io, Layout, LogPosition, MAX_RACES, SegmentPlan, conflict,
-    read_segment, remember_damage as remember,
+    present_packs, read_segment, remember_damage as remember,
 };
 
 /// Reads packs and replaces damaged ones. The chunks of damaged groups then count as missing, and the next backup that finds them at its
@@ -88,11 +88,7 @@ fn replace(io: &Io, data: ReadData, report: &mut CheckReport) -> Result<()> {
 
 /// The packs that have another length than the index says. Their groups may be sound.
 fn with_wrong_length(io: &Io, packs: &[&PackEntry]) -> Result<Vec<PackId>> {
-    let objects = io.list(Layout::PACKS)?;
-    let sizes = objects
-        .iter()
-        .filter_map(|object| Some((Layout::id::<PackId>(&object.key)?, object.size)));
-    let sizes: HashMap<PackId, u64> = sizes.collect();
+    let sizes = present_packs(io)?;
     let differs = |pack: &&&PackEntry| sizes.get(&pack.id).is_some_and(|size| *size != pack.len);
     let wrong = packs.iter().filter(differs);
     Ok(wrong.map(|pack| pack.id).collect())
@@ -106,7 +102,7 @@ fn record_lost_slots(io: &Io, bad: &BTreeSet<PackId>, damaged: &DamagedGroups) -
     let mut index = Index::read(io, &position.state)?;
     index.add_bad_groups(damaged);
     let sound = sound_slots(&index, bad);
-    record_losses(io, |pack, slots| {
+    record_losses(io, &position, index, |pack, slots| {
         let is_sound =
             |slots: &RoaringBitmap| sound.get(pack).is_some_and(|all| slots.is_subset(all));
         bad.contains(pack) && !is_sound(slots)

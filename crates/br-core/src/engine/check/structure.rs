@@ -1,6 +1,6 @@
 //! Check of the structure: does all data that the backups need exist?
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::files::Files;
@@ -9,26 +9,21 @@ use crate::engine::view::View;
 use crate::error::{ErrorKind, Result, in_one_line};
 use crate::format::{PackEntry, TAG_LEN};
 use crate::model::{Backup, ChunkId, Content, Entry, EntryKind, PackId, References};
-use crate::repository::{ChunkLocation, Index, Io, Layout, Resolver, TreeReader};
+use crate::repository::{ChunkLocation, Index, Io, Layout, Resolver, TreeReader, present_packs};
 
 use super::CheckReport;
 
 /// Packs in the store, with their lengths.
-pub(super) type Present = HashMap<PackId, u64>;
+pub(super) type Present = BTreeMap<PackId, u64>;
 
 /// Lists the packs and compares them with the index. `all` also reports packs that the index does not describe.
 pub(super) fn packs(io: &Io, view: &View, all: bool, report: &mut CheckReport) -> Result<Present> {
-    let mut present = Present::new();
-    for object in io.list(Layout::PACKS)? {
-        if let Some(id) = Layout::id(&object.key) {
-            present.insert(id, object.size);
-        }
-    }
+    let present = present_packs(io)?;
     report.packs = present.len() as u64;
     if !all {
         return Ok(present);
     }
-    let mut unknown: BTreeMap<_, _> = present.iter().map(|(id, len)| (*id, *len)).collect();
+    let mut unknown = present.clone();
     for pack in view.reader.index().packs() {
         unknown.remove(&pack.id);
         let key = Layout::pack(pack.id);

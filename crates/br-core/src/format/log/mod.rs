@@ -110,35 +110,29 @@ impl LogEntry {
 
     /// Records damaged groups.
     pub(crate) const fn damage(damaged: Vec<DamagedPack>) -> Self {
-        Self::note(damaged, None, Vec::new())
+        Self::note(damaged, None, None, Vec::new())
     }
 
     /// Records a proof.
     pub(crate) const fn proof(proven: ProvenBackups) -> Self {
-        Self::note(Vec::new(), Some(proven), Vec::new())
+        Self::note(Vec::new(), Some(proven), None, Vec::new())
     }
 
     /// Records which backups are damaged.
     pub(crate) const fn examined(examined: ExaminedBackups) -> Self {
-        Self::Reindex {
-            segments_added: Vec::new(),
-            segments_removed: Vec::new(),
-            damaged: Vec::new(),
-            proven: None,
-            examined: Some(examined),
-            keys_removed: Vec::new(),
-        }
+        Self::note(Vec::new(), None, Some(examined), Vec::new())
     }
 
     /// Removes key slots.
     pub(crate) const fn remove_keys(keys: Vec<KeyId>) -> Self {
-        Self::note(Vec::new(), None, keys)
+        Self::note(Vec::new(), None, None, keys)
     }
 
     /// A `reindex` entry that leaves the index as it is.
     const fn note(
         damaged: Vec<DamagedPack>,
         proven: Option<ProvenBackups>,
+        examined: Option<ExaminedBackups>,
         keys_removed: Vec<KeyId>,
     ) -> Self {
         Self::Reindex {
@@ -146,7 +140,7 @@ impl LogEntry {
             segments_removed: Vec::new(),
             damaged,
             proven,
-            examined: None,
+            examined,
             keys_removed,
         }
     }

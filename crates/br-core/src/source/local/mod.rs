@@ -178,7 +178,8 @@ impl LocalSourceOptions {
 #[derive(Debug)]
 pub struct LocalSource {
     walk: Walk,
-    paths: SourcePaths,
+    /// As typed.
+    paths: Vec<PathBuf>,
     symlinked: Vec<PathBuf>,
 }
 
@@ -196,9 +197,9 @@ impl LocalSource {
         let paths: Vec<PathBuf> = paths.iter().map(|path| path.as_ref().to_owned()).collect();
         let mut plan = Plan::new(&paths)?;
         Ok(Self {
-            paths: described(&paths),
             symlinked: std::mem::take(&mut plan.symlinked),
             walk: Walk::new(plan, options)?,
+            paths,
         })
     }
 
@@ -239,7 +240,7 @@ impl Source for LocalSource {
     }
 
     fn paths(&self) -> SourcePaths {
-        self.paths.clone()
+        described(&self.paths)
     }
 
     /// The system updates the inode's change time with every change of a file. On file systems where it does not, such as read-only
