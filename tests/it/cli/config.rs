@@ -210,7 +210,12 @@ const MISTAKES: &[(&str, usize, &str, &str)] = &[
         "[repositories.gone]",
         "./NAME",
     ),
-    ("[policies.p]\nmin = 3\n", 2, "no rule", "keep-daily"),
+    (
+        "[repositories.m]\nlocation = \"/r\"\n[defaults]\nrepository = \"m\"\n[backup]\ncopy-to = [\"m\"]\n",
+        6,
+        "[defaults]",
+        "copy-to",
+    ),
     (
         "[backup]\ndry-run = true\n",
         2,
@@ -270,6 +275,31 @@ fn mistakes_are_named_with_their_line() {
             "{checked}"
         );
     }
+}
+
+#[test]
+fn policies_and_sets_that_a_run_would_refuse_are_mistakes() {
+    for (policy, message) in [
+        ("min = 3", "no rule"),
+        ("keep-daily = 0", "no rule"),
+        ("keep-within = \"0d\"", "no rule"),
+        ("keep-deleted = \"7d\"", "no rule"),
+        ("keep-last = 1\ngroup-by = [\"host\", \"none\"]", "none"),
+    ] {
+        let session = session(&format!("[policies.p]\n{policy}\n"));
+        let checked = session.run(["config", "check"]).expect(2);
+        assert!(checked.stdout.contains("br.toml, line 2: policy `p`: "));
+        assert!(checked.stdout.contains(message), "{checked}");
+        let refused = session.run(["run"]).expect(2);
+        assert!(refused.stderr.contains("br.toml, line 2: "), "{refused}");
+        // Other commands do not use the policy.
+        session.run(["-r", "repository", "list"]).expect(10);
+    }
+    let set = "[sets.s]\npaths = [\"x\"]\nrepository = \"/r\"\nbackup-type = \"full\"\nbase-id = \"latest\"\n";
+    let session = session(set);
+    let checked = session.run(["config", "check"]).expect(2);
+    assert!(checked.stdout.contains("line 1: set `s`: "), "{checked}");
+    session.run(["run"]).expect(2);
 }
 
 #[test]

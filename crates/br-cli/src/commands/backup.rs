@@ -238,7 +238,7 @@ impl BackupArgs {
     }
 
     /// Refuses options that would have no effect.
-    fn check(&self) -> Result<(), CommandError> {
+    pub(super) fn check(&self) -> Result<(), CommandError> {
         let is_full = self.backup_type == Some(BackupType::Full);
         if is_full && self.base_id.is_some() {
             let hint = "leave out --base-id, or use --backup-type incremental";

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::run::mistakes;
 use crate::config::{
     Config, NamedRepository, Place, Problem, SecretReference, Setting, Value, default_files,
     place_of, schema,
@@ -255,6 +256,9 @@ struct MistakeJson {
 }
 
 fn check(config: &Config, mut problems: Vec<Problem>, context: &CommandContext) -> CommandResult {
+    if problems.is_empty() {
+        problems = mistakes(config, context);
+    }
     for repository in config.repositories.values() {
         let references = [
             ("password", &repository.password),

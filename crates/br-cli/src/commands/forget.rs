@@ -264,6 +264,19 @@ fn time_zone(text: &str) -> Result<TimeZone, BadValue> {
 }
 
 impl ForgetArgs {
+    /// Refuses options that no repository can make right.
+    pub(super) fn check(&self) -> Result<(), CommandError> {
+        self.group_by()?;
+        let mut policy = RetentionPolicy::new(TimeZone::UTC);
+        policy.rules = self.rules.rules(Vec::new());
+        if policy.is_empty() && self.rules.keep_id.is_empty() {
+            let message = "no rule says what to keep";
+            let hint = "for example, write --keep-daily 7 --keep-weekly 4, or --preset 30d";
+            return Err(CommandError::usage(message, hint));
+        }
+        Ok(())
+    }
+
     fn group_by(&self) -> Result<GroupBy, CommandError> {
         let has = |part| self.group_by.contains(&part);
         if has(GroupPart::None) && self.group_by.len() > 1 {
@@ -321,16 +334,12 @@ impl ForgetArgs {
             .with_group_by(group_by)
             .with_ignore_anomalies(self.force);
         policy.rules = self.rules.rules(ids);
-        if policy.is_empty() {
-            let message = "no rule says what to keep";
-            let hint = "for example, write --keep-daily 7 --keep-weekly 4, or --preset 30d";
-            return Err(CommandError::usage(message, hint));
-        }
         Ok(ForgetOptions::new(policy).with_filter(self.filter.filter()))
     }
 }
 
 pub(crate) async fn run(args: &ForgetArgs, context: &CommandContext) -> CommandResult {
+    args.check()?;
     let group_by = args.group_by()?;
     let repository = context.open().await?;
     if args.prune && repository.is_write_only() {

@@ -7,7 +7,7 @@ use clap::{Args, FromArgMatches as _};
 
 use super::Command;
 use super::backup::BackupArgs;
-use crate::config::{BackupSet, Config, place_of, words};
+use crate::config::{BackupSet, Config, Place, Problem, place_of, words};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
@@ -49,6 +49,7 @@ pub(crate) async fn run(args: &RunArgs, context: &CommandContext) -> CommandResu
         return Err(CommandError::usage(message, hint));
     }
     let config = &context.config;
+    Problem::refuse(&mistakes(config, context))?;
     let sets = chosen(&args.sets, config)?;
     if args.dry_run {
         let mut lines = context.output.lines();
@@ -159,6 +160,37 @@ fn lines_of(name: &str, set: &BackupSet, config: &Config) -> Vec<Line> {
         });
     }
     lines
+}
+
+/// The policies and sets whose command lines br would refuse.
+pub(super) fn mistakes(config: &Config, context: &CommandContext) -> Vec<Problem> {
+    let problem = |place: &Place, name: String, error: CommandError| Problem {
+        place: place.clone(),
+        message: format!("{name}: {}", error.message),
+        hint: error.hint,
+    };
+    let check = |words: &[String]| match parse(words, context)?.0 {
+        Command::Backup(args) => args.check(),
+        Command::Forget(args) => args.check(),
+        _ => Ok(()),
+    };
+    let mut out = Vec::new();
+    for (name, policy) in &config.policies {
+        let words = std::iter::once("forget".to_owned()).chain(policy.iter().flat_map(words));
+        let error = check(&words.collect::<Vec<_>>()).err();
+        let place = policy.iter().map(|one| &one.place).min();
+        out.extend(
+            place
+                .zip(error)
+                .map(|(place, error)| problem(place, format!("policy `{name}`"), error)),
+        );
+    }
+    for (name, set) in &config.sets {
+        let line = lines_of(name, set, config).into_iter().next();
+        let error = line.and_then(|line| check(&line.words).err());
+        out.extend(error.map(|error| problem(&set.place, format!("set `{name}`"), error)));
+    }
+    out
 }
 
 /// The backup of a set: its command, and the context that it runs in.

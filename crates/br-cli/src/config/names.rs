@@ -9,20 +9,21 @@ impl Config {
     pub(super) fn check_names(&self, problems: &mut Vec<Problem>) {
         let of_backup = self.commands.get("backup").into_iter().flatten();
         let copy_to = of_backup.filter(|setting| setting.key == "copy-to");
-        for setting in self.repository.iter().chain(copy_to) {
+        for setting in self.repository.iter().chain(copy_to.clone()) {
             for name in setting.value.texts() {
                 self.check_repository(name, &setting.place, problems);
             }
         }
-        self.check_homes(problems);
-        for (name, policy) in &self.policies {
-            let is_rule = |one: &Setting| one.key.starts_with("keep-") || one.key == "preset";
-            if let (Some(first), false) = (policy.first(), policy.iter().any(is_rule)) {
-                let message = format!("no rule of the policy `{name}` says what to keep");
-                let hint = "add a rule such as `keep-daily = 7`";
-                problems.push(Problem::new(&first.place, message, hint));
+        for setting in copy_to {
+            let own = self.default_repository();
+            let mut names = setting.value.texts().iter();
+            if let Some(named) = names.find(|name| Some(name.as_str()) == own) {
+                let message = format!("`{named}` is the repository of the section `[defaults]`");
+                let hint = "remove it from `copy-to`";
+                problems.push(Problem::new(&setting.place, message, hint));
             }
         }
+        self.check_homes(problems);
         for (name, set) in &self.sets {
             self.check_set(name, set, problems);
         }
