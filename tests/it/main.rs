@@ -15,6 +15,7 @@ mod chaos;
 mod cli;
 #[cfg(feature = "azure")]
 mod clouds;
+mod command;
 mod concurrent;
 mod copy;
 mod crash;

@@ -12,7 +12,9 @@ const ELSEWHERE: [&str; 10] = [
     "chaos", "cli", "clouds", "full", "kill", "s3", "stores", "support", "threads", "tidy",
 ];
 /// Themes that are on local disk already.
-const ON_DISK: [&str; 6] = ["backup", "cancel", "changing", "large", "restore", "stream"];
+const ON_DISK: [&str; 7] = [
+    "backup", "cancel", "changing", "command", "large", "restore", "stream",
+];
 
 /// Themes about the content of objects, which differ in nothing between servers. On a server they run only with all steps.
 const SAME_ON_EVERY_SERVER: [&str; 7] = [

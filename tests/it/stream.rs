@@ -6,7 +6,7 @@ use br_core::engine::ls::ls;
 use br_core::engine::prune::{self, PruneOptions};
 use br_core::engine::restore::RestoreOptions;
 use br_core::model::{EntryKind, EntryPath, FileTime, Owner};
-use br_core::source::StreamSource;
+use br_core::source::{StreamError, StreamRules, StreamSource};
 use br_testkit::{TreeFixture, block_on, noise};
 
 use crate::support::Disk;
@@ -31,9 +31,9 @@ fn streams_of_every_length_are_restored() {
         let content = noise(len as u64, len);
         let name = format!("db/dump-{len}.sql");
         let reader = std::io::Cursor::new(content.clone());
-        let report = disk
-            .backup_with(source(&name, reader), &disk.options())
-            .unwrap();
+        let source =
+            source(&name, reader).with_rules(StreamRules::default().with_allow_empty(true));
+        let report = disk.backup_with(source, &disk.options()).unwrap();
         assert!(report.backup.is_complete());
         let totals = report.backup.totals;
         assert_eq!(
@@ -132,6 +132,29 @@ fn failing_stream_makes_no_backup() {
         assert_eq!(listed, [first], "nothing is committed");
         assert!(disk.check().is_sound());
     }
+}
+
+/// Symptom: `false | br backup --stdin` made an empty backup, which became `latest`.
+#[test]
+fn an_empty_stream_and_a_dump_that_is_cut_off_make_no_backup() {
+    let disk = Disk::new(TreeFixture::new());
+    let dump = "-- MySQL dump 10.13  Distrib 8.0.36\nINSERT INTO t VALUES (1);\n";
+    for (content, is_empty) in [("", true), (dump, false)] {
+        let stream = source("shop.sql", std::io::Cursor::new(content));
+        let error = disk.backup_with(stream, &disk.options()).unwrap_err();
+        assert_eq!(error.kind(), br_core::ErrorKind::Io, "{error}");
+        let cause = std::error::Error::source(&error).unwrap();
+        let cause = cause.downcast_ref::<std::io::Error>().unwrap().get_ref();
+        let cause = cause.unwrap().downcast_ref::<StreamError>().unwrap();
+        assert_eq!(*cause == StreamError::Empty, is_empty, "{cause}");
+    }
+    let listed = block_on(disk.repository.backups(&disk.context)).unwrap();
+    assert!(listed.is_empty());
+    let complete = format!("{dump}-- Dump completed on 2026-11-29  1:02:03\n");
+    let stream = source("shop.sql", std::io::Cursor::new(complete));
+    let backup = disk.backup_with(stream, &disk.options()).unwrap().backup;
+    let mark = backup.streams[0].end_mark.as_deref();
+    assert_eq!(mark, Some("-- Dump completed"));
 }
 
 /// Symptom: three interrupted runs of one stream left 87, 175, 264 MB. Cause: without a journal a run did not know what the run

@@ -12,6 +12,20 @@ use br_core::source::{LocalSource, LocalSourceOptions, Source, SourceItem};
 use br_core::{BackupSelector, Context, Event, InitOptions, Progress, Repository, Result};
 use br_testkit::{Snapshot, StoreKind, TestStore, TreeFixture, block_on, every_nth};
 
+/// Measures how long something takes.
+pub(crate) struct Stopwatch(std::time::Instant);
+
+impl Stopwatch {
+    #[expect(clippy::disallowed_methods, reason = "a test may take the time")]
+    pub(crate) fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    pub(crate) fn elapsed(&self) -> std::time::Duration {
+        self.0.elapsed()
+    }
+}
+
 /// A repository, on local disk unless the environment says otherwise, and a tree on local disk.
 pub(crate) struct Disk {
     pub(crate) fixture: TreeFixture,

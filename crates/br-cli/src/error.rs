@@ -9,7 +9,7 @@ use std::io;
 use br_core::ErrorKind;
 
 use crate::exit_code::ExitStatus;
-use crate::hint::{Kept, Origin};
+use crate::hint::{Kept, Origin, of_stream};
 
 /// The result of a command: its exit status or its error.
 pub(crate) type CommandResult = Result<ExitStatus, CommandError>;
@@ -182,7 +182,10 @@ impl From<br_core::Error> for CommandError {
         let mut out =
             Self::from_origin(Origin::of(&error), status(error.kind()), error.to_string());
         out.causes = error.causes();
-        out
+        match of_stream(&error) {
+            Some(hint) => out.with_hint(hint),
+            None => out,
+        }
     }
 }
 

@@ -5,7 +5,8 @@
 
 use std::io;
 
-use br_core::{ErrorKind, ObjectKind, Site};
+use br_core::source::StreamError;
+use br_core::{ErrorKind, ObjectKind, ProgramError, Site};
 
 /// Where an error came from.
 #[derive(Debug, Clone, Copy)]
@@ -185,6 +186,32 @@ impl Origin {
             }
         }
     }
+}
+
+/// What the user can do if a stream did not become a backup; `None` for other errors.
+pub(crate) fn of_stream(error: &br_core::Error) -> Option<&'static str> {
+    let source = std::error::Error::source(error)?;
+    let io = source.downcast_ref::<io::Error>()?;
+    let mut error = io.get_ref()?.downcast_ref::<StreamError>()?;
+    while let StreamError::BadOutput { reason, .. } = error {
+        error = reason;
+    }
+    Some(match error {
+        StreamError::Empty => "if an empty stream is right, add --allow-empty",
+        StreamError::NoEndMark { .. } => {
+            "make the dump again; if its last line is right, give its beginning with --expect-trailer"
+        }
+        StreamError::Program(ProgramError::NotStarted { .. }) => {
+            "check the name of the program and the variable PATH"
+        }
+        StreamError::Program(ProgramError::TimedOut { .. }) => {
+            "find out what the program waits for, or give it more time with --command-timeout"
+        }
+        StreamError::Program(ProgramError::WaitsForTerminal { .. }) => {
+            "give the program its password in a file that only you can read, such as ~/.my.cnf or ~/.pgpass"
+        }
+        _ => "correct what the program reports, and run the command again",
+    })
 }
 
 #[cfg(test)]

@@ -58,6 +58,7 @@ mod error;
 mod format;
 pub mod model;
 mod platform;
+mod process;
 mod progress;
 mod repository;
 pub mod runtime;
@@ -79,6 +80,7 @@ pub use format::fuzzing;
 pub use format::{
     ChunkerConfig, Cipher, Config, FORMAT_VERSION, FormatError, FormatVersion, StoreConfig,
 };
+pub use process::{ProgramEnd, ProgramError};
 pub use progress::{Action, Context, Event, Progress, Silent};
 pub use repository::{
     BackupFilter, BackupSelector, CacheOptions, InitOptions, Key, LogHead, LogHeadError,

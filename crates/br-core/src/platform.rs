@@ -5,6 +5,10 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus};
+use std::time::Duration;
+
+use crate::process::ProgramEnd;
 
 /// Creates a folder and missing folders above it.
 pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
@@ -76,4 +80,106 @@ pub(crate) fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> io::R
         file.seek(io::SeekFrom::Start(offset))?;
         file.read_exact(bytes)
     }
+}
+
+/// Gives a program a process group of its own, so that it can be ended together with all that it starts, and so that Ctrl-C reaches only br.
+pub(crate) fn set_own_group(command: &mut Command) {
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(command, 0);
+    #[cfg(not(unix))]
+    let _ = command;
+}
+
+/// Ends a program and, on Unix, all of its process group. Gives it some time for its own clean-up.
+pub(crate) fn end_group(child: &mut Child, grace: Duration) {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Pid, Signal, kill_process_group};
+        let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let signal = |signal| group.map(|group| kill_process_group(group, signal));
+        // A stopped program handles the signal only after it continues.
+        let _ = (signal(Signal::TERM), signal(Signal::CONT));
+        const STEP: Duration = Duration::from_millis(10);
+        let mut left = grace;
+        while matches!(child.try_wait(), Ok(None)) && !left.is_zero() {
+            std::thread::sleep(STEP);
+            left = left.saturating_sub(STEP);
+        }
+        let _ = signal(Signal::KILL);
+    }
+    #[cfg(not(unix))]
+    let _ = (grace, child.kill());
+    let _ = child.wait();
+}
+
+/// True if a signal stopped the program. That happens when it reads from the terminal, which belongs to another process group.
+pub(crate) fn is_stopped(child: &Child) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+        let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else {
+            return false;
+        };
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        matches!(waitid(WaitId::Pid(pid), options), Ok(Some(_)))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = child;
+        false
+    }
+}
+
+/// Waits until there is output to read, or the output has ended. False if neither happens in time.
+pub(crate) fn wait_readable(output: &ChildStdout, time: Duration) -> io::Result<bool> {
+    #[cfg(unix)]
+    {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let time = Timespec::try_from(time).map_err(io::Error::other)?;
+        let mut ready = [PollFd::new(output, PollFlags::IN)];
+        match poll(&mut ready, Some(&time)) {
+            Ok(number) => Ok(number > 0),
+            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (output, time);
+        Ok(true)
+    }
+}
+
+/// Waits until a program takes input, or has closed it. False if neither happens in time. Writes to `input` never block afterwards: they
+/// fail with [`io::ErrorKind::WouldBlock`] instead.
+pub(crate) fn wait_writable(input: &ChildStdin, time: Duration) -> io::Result<bool> {
+    #[cfg(unix)]
+    {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        rustix::io::ioctl_fionbio(input, true)?;
+        let time = Timespec::try_from(time).map_err(io::Error::other)?;
+        let mut ready = [PollFd::new(input, PollFlags::OUT)];
+        match poll(&mut ready, Some(&time)) {
+            Ok(number) => Ok(number > 0),
+            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (input, time);
+        Ok(true)
+    }
+}
+
+/// How a program failed; `None` if it exited with code 0.
+pub(crate) fn failure(status: ExitStatus) -> Option<ProgramEnd> {
+    if status.success() {
+        return None;
+    }
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        return Some(ProgramEnd::Signal(signal));
+    }
+    Some(ProgramEnd::Code(status.code().unwrap_or(-1)))
 }

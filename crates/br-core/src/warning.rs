@@ -63,6 +63,13 @@ pub enum Warning {
         /// The file.
         path: EntryPath,
     },
+    /// Backup: a stream was compressed already, so br finds little of it in earlier backups.
+    CompressedStream {
+        /// The stream.
+        path: EntryPath,
+        /// The format, such as `gzip`.
+        format: String,
+    },
     /// Backup: part of the base cannot be read. The files there are read again.
     BaseUnreadable {
         /// Why.
@@ -209,6 +216,7 @@ impl Warning {
             Self::SegmentSetAside { .. } => "segment_set_aside",
             Self::PacksMissing { .. } => "packs_missing",
             Self::ChangedDuringRead { .. } => "changed_during_read",
+            Self::CompressedStream { .. } => "compressed_stream",
             Self::BaseUnreadable { .. } => "base_unreadable",
             Self::NoJournal { .. } => "no_journal",
             Self::IgnoreFileNotRegular { .. } => "ignore_file_not_regular",
@@ -293,6 +301,11 @@ impl fmt::Display for Warning {
             Self::ChangedDuringRead { path } => write!(
                 f,
                 "{path} changed while it was read: the backup may have a mix of its old and new content"
+            ),
+            Self::CompressedStream { path, format } => write!(
+                f,
+                "{path} was compressed already ({format}): br compresses data itself, and without that compression a backup stores only what \
+                 changed"
             ),
             Self::BaseUnreadable { error } => write!(
                 f,

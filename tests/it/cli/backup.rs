@@ -281,7 +281,7 @@ fn empty_files_and_streams_have_a_sha_256() {
         .unwrap();
     assert!(checked.status.success(), "{checked:?}");
     for content in [&b""[..], b"short"] {
-        let arguments = ["backup", "--stdin", "--stdin-name", "s"];
+        let arguments = ["backup", "--stdin", "--stdin-name", "s", "--allow-empty"];
         session.br.run_with_input(arguments, content).expect(0);
         let output = session.run(["ls", "latest", "--sha256"]).expect(0);
         assert_eq!(output.stdout.lines().count(), 1, "{output}");

@@ -75,7 +75,7 @@ const NOT_RUN: [(&str, &str, &str); 11] = [
 ];
 
 /// Events before a line that the document does not show: document, start of the line, and the event.
-const BEFORE: [(&str, &str, &str); 20] = [
+const BEFORE: [(&str, &str, &str); 21] = [
     (
         "docs/check.md",
         "br check --spot /home  ",
@@ -120,6 +120,11 @@ const BEFORE: [(&str, &str, &str); 20] = [
         "docs/config.md",
         "br --config /etc/br/br.toml config check",
         "umask 077 && echo one > etc/br/main.password && echo two > etc/br/offsite.password",
+    ),
+    (
+        "docs/databases.md",
+        "br backup --stdin-from-command --stdin-name shop.sql -- pg_dump shop  ",
+        "br -r srv/backup init",
     ),
     (
         "docs/retention.md",
@@ -367,8 +372,13 @@ impl Sandbox {
             ("jq", "cat > /dev/null"),
             ("man", "cat > /dev/null"),
             ("psql", "cat > /dev/null"),
+            ("pg_restore", "cat > /dev/null"),
+            ("mysql", "cat > /dev/null"),
+            ("mariadb", "cat > /dev/null"),
             ("pass", "echo 'open sesame'"),
             ("pg_dump", "echo 'CREATE TABLE t (c int);'"),
+            ("pg_dumpall", "echo 'CREATE ROLE r;'"),
+            ("mariadb-dump", "echo 'CREATE TABLE t (c int);'"),
             ("emqx", export.as_str()),
         ] {
             let at = tools.join(tool);
@@ -511,6 +521,7 @@ fn run(document: &str, used: &mut Vec<(&'static str, &'static str)>, failures: &
                 "docs/append-only.md",
                 "docs/check.md",
                 "docs/cli/exit-codes.md",
+                "docs/databases.md",
                 "docs/retention.md",
                 "docs/rewrite.md",
             ]
@@ -603,7 +614,7 @@ fn prepare(sandbox: &Sandbox, example: &str) {
         mkdir -p etc/nginx etc/app var/lib/apps srv/www srv/emqx/backup
         mkdir -p usr/local/bin .local/share/bash-completion/completions .config/fish/completions
         rm {}.tar.gz; cp {bundle}.tar.gz monday; cp {bundle}.tar.gz tuesday; cp {bundle}.tar.gz srv/emqx/backup
-        touch etc/fstab dump.sql home/anna/photos/1.jpg etc/nginx/conf etc/app/conf var/lib/apps/conf
+        touch etc/fstab dump.sql shop.sql home/anna/photos/1.jpg etc/nginx/conf etc/app/conf var/lib/apps/conf
         br init -q
         br backup -q dump.sql
         for n in 1 2 3; do br backup -q etc home --host web1 --tag daily; done
@@ -626,6 +637,9 @@ fn prepare(sandbox: &Sandbox, example: &str) {
             br -r mnt/disk/backup backup -q etc"
         );
         sandbox.bash(&script).expect(0);
+    }
+    if example.contains("--to-command") {
+        sandbox.bash("br backup -q shop.sql").expect(0);
     }
     if example.contains(" bootstrap") {
         let script = r#"printf '[sets.home]\npaths = ["home"]\nhost = "web1"\nrepository = "./mnt/disk/backup"\n' > lost.toml

@@ -39,6 +39,7 @@ mod secrets;
 mod shared;
 mod show;
 mod stats;
+mod stream;
 mod undelete;
 mod words;
 

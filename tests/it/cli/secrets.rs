@@ -351,6 +351,7 @@ fn running_br_has_no_secret_in_its_command_line_and_writes_no_core_file() {
         program,
         "backup",
         "--stdin",
+        "--allow-empty",
         "--stdin-name",
         "x",
     ];

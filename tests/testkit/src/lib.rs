@@ -2,7 +2,8 @@
 //!
 //! [`FaultyStore`] fails on purpose at any operation, [`TestRepo`] is a repository in it with a clock and randomness that
 //! repeat, [`MemorySource`] is a source without a disk, [`TreeFixture`] makes real trees, [`Snapshot`] describes them so
-//! that two can be compared, [`EmqxNode`] has the files that EMQX exports, and [`BrCmd`] runs the real program. [`s3`] is an S3 server
+//! that two can be compared, [`EmqxNode`] has the files that EMQX exports, and [`BrCmd`] runs the real program. [`MariaDb`] and
+//! [`Postgres`] are real servers, [`s3`] is an S3 server
 //! in memory.
 //! Invariant: a test with the same seed does the same.
 
@@ -21,6 +22,7 @@ mod look;
 mod repo;
 mod runtime;
 pub mod s3;
+mod servers;
 mod skip;
 mod snapshot;
 mod source;
@@ -32,6 +34,7 @@ pub use faulty::{Corruption, FaultyStore, Operation, When};
 pub use fixture::{TreeFixture, set_time};
 pub use repo::{TestRepo, block_on};
 pub use runtime::{ManualClock, Noise, SeededRandom, context, noise};
+pub use servers::{MariaDb, Postgres};
 pub use skip::{is_root, skip, skip_slow};
 pub use snapshot::{Item, Snapshot};
 pub use source::{Behaviour, MemorySource, Thing};

@@ -1,7 +1,5 @@
 //! `br backup`: creates a backup.
 
-use std::ffi::OsString;
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,6 +12,7 @@ use super::copy_to::{self, CopyMode, CopyToArgs, Targets};
 use super::files_from::FilesFromArgs;
 use super::show;
 use super::sources::{self, Input, SelectArgs};
+use super::stream::StreamArgs;
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
@@ -29,7 +28,7 @@ const EXAMPLES: &str = "\
   br backup . --exclude '*.o' --exclude node_modules/ --dry-run
   br backup ~/documents --copy-to s3://bucket/backups --init
   find home -name '*.jpg' -print0 | br backup --files-from-raw -
-  pg_dump shop | br backup --stdin --stdin-name shop.sql";
+  br backup --stdin-from-command --stdin-name shop.sql -- pg_dump shop";
 
 const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Conflict];
 
@@ -51,7 +50,7 @@ const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Conflict];
 )]
 pub(crate) struct BackupArgs {
     /// Files and folders to back up (can be repeated)
-    #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "files_from", "files_from_raw"])]
+    #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "stdin_from_command", "files_from", "files_from_raw"])]
     paths: Vec<PathBuf>,
 
     #[command(flatten)]
@@ -114,15 +113,10 @@ pub(crate) struct BackupArgs {
     #[arg(short = 'n', long)]
     dry_run: bool,
 
-    /// Back up standard input
-    #[arg(long, requires = "stdin_name")]
-    stdin: bool,
-
-    /// Path of standard input in the backup
-    #[arg(long, value_name = "NAME")]
-    stdin_name: Option<OsString>,
-
     // Must be the last fields: their headings apply to all options that follow.
+    #[command(flatten)]
+    stream: StreamArgs,
+
     #[command(flatten)]
     copies: CopyToArgs,
 
@@ -154,8 +148,8 @@ pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
     args.check()?;
     let mut targets = Targets::find(&args.copies, context)?;
     let lists = args.dry_run && context.output.is_verbose();
-    let input = match &args.stdin_name {
-        Some(name) => Input::stdin(name)?,
+    let input = match args.stream.stream(&args.paths)? {
+        Some(stream) => Input::Stream(stream),
         None => {
             let paths = args.lists.add_to(&args.paths, context)?;
             let input = Input::paths(&paths, &args.select, lists)?;
@@ -249,38 +243,18 @@ impl BackupArgs {
             let hint = "leave out --deltas, or use --backup-type incremental";
             return Err(CommandError::usage(message, hint));
         }
-        if let (false, Some(name)) = (self.stdin, &self.stdin_name) {
-            let message = "--stdin-name needs --stdin";
-            let hint = format!(
-                "add --stdin --stdin-name {} and leave out the paths",
-                name.display()
-            );
-            return Err(CommandError::usage(message, hint));
-        }
-        if !self.stdin {
+        self.stream.check(&self.paths)?;
+        let Some(stream) = self.stream.typed() else {
             return self.lists.check();
-        }
+        };
         if let Some(option) = self.lists.typed() {
-            let message = format!("--stdin and {option} contradict each other");
-            let hint = "make two backups: one of the paths, and one of standard input";
-            return Err(CommandError::usage(message, hint));
-        }
-        if let Some(path) = self.paths.first() {
-            let message = format!(
-                "--stdin and the path {} contradict each other",
-                format::path(path)
-            );
-            let hint = "make two backups: one of the paths, and one of standard input";
+            let message = format!("{stream} and {option} contradict each other");
+            let hint = "make two backups: one of the paths, and one of the stream";
             return Err(CommandError::usage(message, hint));
         }
         if let Some(option) = self.select.typed() {
-            let message = format!("{option} has no effect with --stdin");
+            let message = format!("{option} has no effect with {stream}");
             return Err(CommandError::usage(message, "leave it out"));
-        }
-        if std::io::stdin().is_terminal() {
-            let hint =
-                "pipe data into it, as in `pg_dump shop | br backup --stdin --stdin-name shop.sql`";
-            return Err(CommandError::usage("standard input is a terminal", hint));
         }
         Ok(())
     }
@@ -296,7 +270,7 @@ impl From<Deltas> for Option<bool> {
     }
 }
 
-/// Runs the backup. After a conflict, br can read paths again, but not standard input.
+/// Runs the backup. After a conflict, br reads paths again and starts a program again; standard input cannot be read again.
 async fn back_up(
     repository: &Repository,
     input: &Input,
@@ -310,10 +284,10 @@ async fn back_up(
         let own = context.own_folders()?.into_iter().chain(folders.clone());
         input.open(own.collect(), context)
     };
-    match input {
-        Input::Stdin(_) => Ok(backup(repository, open().await?, options, &engine).await?),
-        Input::Paths { .. } => backup_with_retry(repository, open, options, &engine).await,
+    if input.is_stdin() {
+        return Ok(backup(repository, open().await?, options, &engine).await?);
     }
+    backup_with_retry(repository, open, options, &engine).await
 }
 
 fn options(args: &BackupArgs, input: &Input, context: &CommandContext) -> BackupOptions {

@@ -38,6 +38,7 @@ mod paths;
 mod prune;
 mod reference;
 mod restore;
+mod restore_to_command;
 mod rewrite;
 mod run;
 mod show;
@@ -45,6 +46,7 @@ mod source_repository;
 mod sources;
 mod stats;
 mod storage;
+mod stream;
 mod undelete;
 mod which;
 

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use br_core::engine::restore::{Overwrite, RestoreOptions, RestoreReport};
@@ -11,6 +11,7 @@ use br_core::{BackupSelector, Location, Repository};
 use clap::{Args, ValueEnum};
 
 use super::paths::{bad_pattern, find_paths, paths_in_backup};
+use super::restore_to_command::ToCommandArgs;
 use super::which::{BackupAndPath, FilterArgs};
 use crate::context::CommandContext;
 use crate::environment::variable;
@@ -30,9 +31,10 @@ const EXAMPLES: &str = "\
   br restore latest --target /tmp/restored --include '*.jpg' --exclude thumbnails
   br restore latest~1 --host web1 --path /etc --target /tmp/etc-before
   br restore 8c90d327 --target / --overwrite if-changed
-  br restore latest --target /srv/www --delete --dry-run";
+  br restore latest --target /srv/www --delete --dry-run
+  br restore latest shop.sql --to-command -- mysql shop";
 
-/// Restore a backup, or a part of it, into a folder
+/// Restore a backup, or a part of it, into a folder or into a program
 ///
 /// br verifies each chunk, and a file appears under its name only when it is complete. br names damaged files, leaves them out
 /// and restores the rest. It restores owners if root runs it. Existing parent folders of restored entries keep their permissions,
@@ -59,8 +61,8 @@ pub(crate) struct RestoreArgs {
     paths: Vec<OsString>,
 
     /// Folder to restore into; created if it is missing
-    #[arg(short, long, value_name = "DIR", value_parser = values::folder())]
-    target: PathBuf,
+    #[arg(short, long, value_name = "DIR", value_parser = values::folder(), required_unless_present = "to_command")]
+    target: Option<PathBuf>,
 
     /// Leave out the first N parts of each path, like tar
     ///
@@ -129,7 +131,10 @@ pub(crate) struct RestoreArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::threads)]
     threads: Option<usize>,
 
-    // Must be the last field: its heading applies to all options that follow.
+    // Must be the last fields: their headings apply to all options that follow.
+    #[command(flatten)]
+    to_command: ToCommandArgs,
+
     #[command(flatten)]
     filter: FilterArgs,
 }
@@ -156,6 +161,11 @@ impl From<OverwriteArg> for Overwrite {
 }
 
 pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> CommandResult {
+    let id = args.filter.apply(&args.id.id)?;
+    let Some(target) = &args.target else {
+        let to_command = &args.to_command;
+        return to_command.run(&args.id, &id, &args.paths, context).await;
+    };
     let mut options = RestoreOptions::default()
         .with_overwrite(args.overwrite.into())
         .with_delete(args.delete)
@@ -166,7 +176,6 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
         options = options.with_owner(false);
     }
     options = with_patterns(options, args)?;
-    let id = args.filter.apply(&args.id.id)?;
     let folder = args.id.path(&args.paths)?;
     let typed = paths_in_backup(&args.paths)?;
     let repository = context.open().await?;
@@ -184,15 +193,15 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
     let reporter = Arc::new(reporter.with_entries(lists));
     let id = BackupSelector::from(backup.id);
     let (engine, guard) = context.engine_with(&reporter);
-    let target = args.target.clone();
     let restored =
-        br_core::engine::restore::restore(&repository, &id, target, &options, &engine).await;
+        br_core::engine::restore::restore(&repository, &id, target.clone(), &options, &engine)
+            .await;
     drop(guard);
     let report = restored?;
     let seconds = reporter.elapsed().as_secs_f64();
     let output = &context.output;
     if output.is_json() {
-        let target = format::path(&args.target);
+        let target = format::path(target);
         let seconds = format::round_seconds(seconds);
         output.document(&Summary::new(RestoreSummary::new(
             &report,
@@ -201,7 +210,7 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
             seconds,
         )))?;
     } else {
-        print(args, &report, seconds, output)?;
+        print(args, target, &report, seconds, output)?;
     }
     if report.stripped > 0 {
         let entries = format::counted(report.stripped, "entry", "entries");
@@ -305,6 +314,7 @@ pub(super) fn is_foreign(
 
 fn print(
     args: &RestoreArgs,
+    target: &Path,
     report: &RestoreReport,
     seconds: f64,
     output: &Output,
@@ -338,7 +348,7 @@ fn print(
     };
     let mut fields = vec![
         ("backup", report.backup.to_string()),
-        ("target", format::path(&args.target)),
+        ("target", format::path(target)),
         ("files", files),
         ("written", format::size(report.bytes_restored)),
         ("duration", format::speed(report.bytes_restored, seconds)),

@@ -1,17 +1,17 @@
 //! `br show`: describes one backup.
 
 use br_core::BackupSelector;
-use br_core::model::{Backup, escape};
+use br_core::model::{Backup, StreamRecord, escape};
 use clap::Args;
 use serde::Serialize;
 
 use super::which::FilterArgs;
 use crate::context::CommandContext;
-use crate::error::CommandResult;
+use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
 use crate::help::{examples, exit_codes};
-use crate::output::format;
 use crate::output::json::BackupJson;
+use crate::output::{Lines, format};
 
 /// Maximum number of unread entries shown without `--verbose`.
 const SHOWN: usize = 20;
@@ -77,8 +77,21 @@ pub(crate) async fn run(args: &ShowArgs, context: &CommandContext) -> CommandRes
     if more > 0 {
         lines.line(&format!("  and {} more", format::count(more)))?;
     }
+    print_messages(&backup, &mut lines)?;
     lines.finish()?;
     Ok(ExitStatus::Ok)
+}
+
+/// What programs wrote to their standard error during the backup.
+fn print_messages(backup: &Backup, lines: &mut Lines) -> Result<(), CommandError> {
+    for stream in backup.streams.iter().filter(|one| !one.messages.is_empty()) {
+        let program = stream.program.as_deref().unwrap_or_default();
+        lines.line(&format!("\nmessages of {}:", format::text(program)))?;
+        for line in stream.messages.lines() {
+            lines.line(&format!("  {}", format::text(line)))?;
+        }
+    }
+    Ok(())
 }
 
 fn fields(backup: &Backup) -> Vec<(&'static str, String)> {
@@ -136,6 +149,7 @@ fn fields(backup: &Backup) -> Vec<(&'static str, String)> {
         let text = format!("{files}, of the set {set}; `br bootstrap` writes them");
         fields.push(("configuration", text));
     }
+    fields.extend(backup.streams.iter().map(|one| ("stream", stream(one))));
     if backup.pinned {
         fields.push(("pinned", "yes".to_owned()));
     }
@@ -164,6 +178,21 @@ fn origin(backup: &Backup) -> String {
     }
     if let Some(position) = &origin.position {
         out += &format!(" at {}", format::text(position));
+    }
+    out
+}
+
+/// `shop.sql, by mysqldump, ends with "-- Dump completed"`.
+fn stream(record: &StreamRecord) -> String {
+    let mut out = escape(&record.path);
+    if let Some(program) = &record.program {
+        out += &format!(", by {}", format::text(program));
+    }
+    if let Some(mark) = &record.end_mark {
+        out += &format!(", ends with `{}`", format::text(mark));
+    }
+    if let Some(compression) = &record.compression {
+        out += &format!(", compressed by {}", format::text(compression));
     }
     out
 }

@@ -1,23 +1,22 @@
-//! What a backup reads: paths, or standard input.
+//! What a backup reads: paths, or a stream.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use br_core::model::{EntryPath, FileTime, OriginKind, Owner};
+use br_core::model::OriginKind;
 use br_core::source::{
-    ExcludeError, Excludes, LocalSource, LocalSourceOptions, Source, SourceError, StreamSource,
+    ExcludeError, Excludes, LocalSource, LocalSourceOptions, Source, SourceError,
 };
 use clap::Args;
 
 use super::files_from::LINE_ENDS;
-use super::paths::entry_path;
+use super::stream::Stream;
 use crate::context::CommandContext;
 use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
 use crate::output::{Output, SHOWN, format};
-use crate::stdin::PatientStdin;
 use crate::values;
 
 /// Exclusions from the backup.
@@ -98,8 +97,8 @@ pub(super) enum Input {
         /// Exclusions.
         options: LocalSourceOptions,
     },
-    /// Standard input, stored as a file at this path.
-    Stdin(EntryPath),
+    /// A stream, stored as one file.
+    Stream(Stream),
 }
 
 impl Input {
@@ -117,19 +116,6 @@ impl Input {
         Ok(Self::Paths { paths, options })
     }
 
-    /// Parses the path for standard input.
-    pub(super) fn stdin(name: &OsStr) -> Result<Self, CommandError> {
-        let path = entry_path(name)?;
-        if path.is_root() {
-            let hint = "name a file, such as --stdin-name dump.sql";
-            return Err(CommandError::usage(
-                "the name of standard input is empty",
-                hint,
-            ));
-        }
-        Ok(Self::Stdin(path))
-    }
-
     /// The paths for the backup list.
     pub(super) fn typed(&self) -> Vec<Vec<u8>> {
         match self {
@@ -137,20 +123,20 @@ impl Input {
                 .iter()
                 .map(|path| path.as_os_str().as_bytes().to_vec())
                 .collect(),
-            Self::Stdin(path) => vec![path.as_bytes().to_vec()],
+            Self::Stream(stream) => vec![stream.path().as_bytes().to_vec()],
         }
     }
 
-    /// Whether this is standard input.
+    /// True if this is standard input, which can be read only once.
     pub(super) const fn is_stdin(&self) -> bool {
-        matches!(self, Self::Stdin(_))
+        matches!(self, Self::Stream(stream) if stream.is_stdin())
     }
 
     /// What the backup is made from.
     pub(super) const fn kind(&self) -> OriginKind {
         match self {
             Self::Paths { .. } => OriginKind::Files,
-            Self::Stdin(_) => OriginKind::Stream,
+            Self::Stream(_) => OriginKind::Stream,
         }
     }
 
@@ -171,7 +157,7 @@ impl Input {
         context: &CommandContext,
     ) -> Result<Box<dyn Source>, CommandError> {
         let (paths, options) = match self {
-            Self::Stdin(path) => return Ok(stdin(path.clone(), context)),
+            Self::Stream(stream) => return Ok(stream.open(context)),
             Self::Paths { paths, options } => {
                 (paths, options.clone().with_skipped_folders(skipped))
             }
@@ -281,23 +267,6 @@ fn refused(error: &SourceError) -> CommandError {
         _ => "back up the folder that the link points to separately",
     };
     CommandError::usage(error.to_string(), hint)
-}
-
-/// Standard input as a file.
-fn stdin(path: EntryPath, context: &CommandContext) -> Box<dyn Source> {
-    let owner = Owner {
-        uid: nix::unistd::geteuid().as_raw(),
-        gid: nix::unistd::getegid().as_raw(),
-        user: user_name(),
-        group: String::new(),
-    };
-    let nanos = context.runtime.clock.now().as_nanosecond();
-    let time = FileTime {
-        secs: i64::try_from(nanos.div_euclid(1_000_000_000)).unwrap_or(0),
-        nanos: u32::try_from(nanos.rem_euclid(1_000_000_000)).unwrap_or(0),
-    };
-    let reader = PatientStdin::new(context.cancel.clone());
-    Box::new(StreamSource::new(path, reader, time, owner))
 }
 
 /// The folder that relative paths start from.

@@ -4,7 +4,7 @@
 //! backup is `.`.
 
 use br_core::Repository;
-use br_core::model::{Backup, Configuration, Entry, EntryKind, escape, is_hidden};
+use br_core::model::{Backup, Configuration, Entry, EntryKind, StreamRecord, escape, is_hidden};
 use serde::Serialize;
 
 use super::format::file_time_exact;
@@ -176,6 +176,8 @@ pub(crate) struct BackupJson {
     copy_of: Option<String>,
     rewrite_of: Option<String>,
     configuration: Option<Configuration>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    streams: Vec<StreamJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     short_id: Option<String>,
 }
@@ -208,6 +210,28 @@ struct TreeJson {
 struct UnreadJson {
     path: String,
     reason: String,
+}
+
+/// How a stream in a backup came to its end.
+#[derive(Debug, Serialize)]
+struct StreamJson {
+    path: String,
+    program: Option<String>,
+    end_mark: Option<String>,
+    compression: Option<String>,
+    messages: String,
+}
+
+impl From<&StreamRecord> for StreamJson {
+    fn from(record: &StreamRecord) -> Self {
+        Self {
+            path: escape(&record.path),
+            program: record.program.clone(),
+            end_mark: record.end_mark.clone(),
+            compression: record.compression.clone(),
+            messages: record.messages.clone(),
+        }
+    }
 }
 
 impl BackupJson {
@@ -270,6 +294,7 @@ impl From<&Backup> for BackupJson {
             copy_of: backup.copy_of.map(|id| id.to_string()),
             rewrite_of: backup.rewrite_of.map(|id| id.to_string()),
             configuration: backup.configuration.clone(),
+            streams: backup.streams.iter().map(StreamJson::from).collect(),
             short_id: None,
         }
     }

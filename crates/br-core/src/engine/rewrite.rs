@@ -305,12 +305,12 @@ impl Work<'_> {
         }
         let manifest = self.io.read_manifest(original.id);
         let (mut unread, mut unread_count) = (Vec::new(), original.unread_count);
-        let mut configuration = None;
+        let (mut configuration, mut streams) = (None, Vec::new());
         // If the manifest is damaged, only the number is known.
         if let Ok((manifest, _)) = manifest {
             let named = manifest.unread.len();
             unread = manifest.unread;
-            configuration = manifest.configuration;
+            (configuration, streams) = (manifest.configuration, manifest.streams);
             unread.retain(|unread| !self.filter.leaves_out(unread));
             unread_count = unread_count.saturating_sub((named - unread.len()) as u64);
         }
@@ -320,6 +320,7 @@ impl Work<'_> {
             unread,
             unread_count,
             configuration,
+            streams,
             // The new backup is not proven, and has no copies.
             proven: None,
             copy_of: None,

@@ -20,7 +20,7 @@ use crate::model::{
     Backup, BackupId, BackupKind, Changes, ChunkId, ChunkRef, Configuration, ConfigurationFile,
     ConfiguredRepository, Content, Entry, EntryKind, EntryPath, FileContent, FileTime, KeyId,
     ObjectId, Origin, Owner, PackId, Proof, ProofMethod, References, RepositoryId, SegmentId,
-    Totals, TreeRoot, Xattr,
+    StreamRecord, Totals, TreeRoot, Xattr,
 };
 
 /// A decoder and the name of its target.
@@ -364,6 +364,13 @@ fn sample_backup() -> Backup {
                     "/srv/backup".to_owned(),
                 )]),
         ),
+        streams: vec![
+            StreamRecord::new("shop.sql")
+                .with_program(Some("mysqldump".to_owned()))
+                .with_end_mark(Some("-- Dump completed".to_owned()))
+                .with_compression(Some("gzip".to_owned()))
+                .with_messages("m".to_owned()),
+        ],
     }
 }
 

@@ -25,6 +25,7 @@ mod node;
 mod pack;
 mod reading_key;
 mod recipient;
+mod reference_set;
 
 pub(crate) use codec::{Codec, Compressor, compress_delta, decompress, decompress_delta};
 pub use config::{ChunkerConfig, Cipher, Config, StoreConfig};
@@ -43,13 +44,12 @@ pub(crate) use list::{MAX_CHUNKS_IN_ENTRY, decode_list, encode_list, split_lists
 pub(crate) use log::{
     DamagedPack, ExaminedBackups, LogEntry, LogRecord, Predecessor, ProvenBackups,
 };
-pub(crate) use manifest::{
-    backup_from_json, backup_id_from_json, backup_to_json, decode_references, encode_references,
-};
+pub(crate) use manifest::{backup_from_json, backup_id_from_json, backup_to_json};
 pub(crate) use node::{Child, decode_node, encode_node};
 pub(crate) use pack::{Group, PackContent, PackTable, TRAILER_LEN};
 pub(crate) use reading_key::{PackSeal, ReadingKey, SenderKey};
 pub(crate) use recipient::{is_identity, is_recipient};
+pub(crate) use reference_set::{decode_references, encode_references};
 
 /// The version of the repository format that this library writes.
 pub const FORMAT_VERSION: FormatVersion = FormatVersion { major: 1, minor: 0 };

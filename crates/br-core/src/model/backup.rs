@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::text::{escaped, escaped_list};
-use super::{BackupId, ChunkRef, Configuration, Origin};
+use super::{BackupId, ChunkRef, Configuration, Origin, StreamRecord};
 
 /// One backup, as it is in the backup list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -63,6 +63,8 @@ pub struct Backup {
     pub rewrite_of: Option<BackupId>,
     /// The configuration of the machine that made it, if it was recorded. Without files in listings; the manifest has them.
     pub configuration: Option<Configuration>,
+    /// How the streams in it came to their ends. Empty in listings; the manifest has them.
+    pub streams: Vec<StreamRecord>,
 }
 
 /// A proof that a backup can be restored.
@@ -158,8 +160,8 @@ impl Backup {
         self.copy_of.unwrap_or(self.id)
     }
 
-    /// The same description as the commit log stores it: without the names of unread entries and without configuration files. The manifest has
-    /// both.
+    /// The same description as the commit log stores it: without the names of unread entries, configuration files and records of streams. The
+    /// manifest has all of them.
     #[must_use]
     pub fn as_listed(&self) -> Self {
         let configuration = self.configuration.as_ref();
@@ -167,6 +169,7 @@ impl Backup {
         Self {
             unread: Vec::new(),
             configuration: configuration.map(names),
+            streams: Vec::new(),
             ..self.clone()
         }
     }
@@ -176,6 +179,7 @@ impl Backup {
         Self {
             unread: manifest.unread,
             configuration: manifest.configuration,
+            streams: manifest.streams,
             ..self
         }
     }

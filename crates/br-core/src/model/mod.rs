@@ -13,6 +13,7 @@ mod origin;
 mod path;
 mod references;
 pub mod retention;
+mod stream;
 mod text;
 
 pub use backup::{
@@ -29,4 +30,5 @@ pub use origin::{Origin, OriginKind};
 pub(crate) use path::normal_path;
 pub use path::{EntryPath, PathError};
 pub use references::References;
+pub use stream::StreamRecord;
 pub use text::{escape, is_hidden, unescape};

@@ -1,21 +1,24 @@
 //! What a backup reads from: the [`Source`] trait, and the sources that need no other crate.
 //!
-//! [`LocalSource`] walks folders, [`StreamSource`] is one file whose content is a byte stream (any `Read`), [`MemorySource`] has
-//! files in memory. Everything else that can be backed up is another implementation of [`Source`]. Invariant: a source yields
+//! [`LocalSource`] walks folders, [`CommandSource`] runs programs and takes their output, [`StreamSource`] is one file whose content is a
+//! byte stream (any `Read`), [`MemorySource`] has files in memory. Everything else that can be backed up is another implementation of [`Source`]. Invariant: a source yields
 //! entries in strictly ascending path order. So a backup can compare them with an earlier backup and hold neither in memory.
 
 use std::io::{self, Read};
 
-use crate::model::{Entry, EntryPath};
+use crate::model::{Entry, EntryPath, StreamRecord};
 use crate::warning::{Note, Warning};
 
+mod command;
 mod exclude;
 mod gitignore;
 mod local;
 mod memory;
 mod simple;
 mod stream;
+mod stream_check;
 
+pub use command::{CommandSource, CommandStream};
 pub(crate) use exclude::MAX_PATTERN;
 pub(crate) use exclude::Matcher as EntryMatcher;
 pub use exclude::{ExcludeError, Excludes};
@@ -23,6 +26,7 @@ pub(crate) use local::stored_path;
 pub use local::{LocalSource, LocalSourceOptions, SourceError};
 pub use memory::MemorySource;
 pub use stream::StreamSource;
+pub use stream_check::{StreamError, StreamRules};
 
 /// A stream of entries to back up, in ascending path order.
 ///
@@ -210,6 +214,12 @@ pub trait ContentReader: Read + Send {
     /// A text that says which metadata of the file could not be read; `None` when nothing is missing. The backup calls it after
     /// [`ContentReader::finish`], stores the file without this metadata, and names the file and the reason.
     fn incomplete(&self) -> Option<String> {
+        None
+    }
+
+    /// What is known of a stream that has ended; `None` for a file. The backup calls it after [`ContentReader::finish`], and keeps it in
+    /// [`Backup::streams`](crate::model::Backup::streams).
+    fn record(&mut self) -> Option<StreamRecord> {
         None
     }
 

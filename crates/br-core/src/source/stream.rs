@@ -1,16 +1,21 @@
 //! A backup of one byte stream, such as a pipe.
 //!
 //! [`StreamSource`] yields one file entry with the stream as its content. Invariant: a backup reads the stream once and never
-//! skips it, because it is not known whether it is the same stream as last time. If reading the stream fails, the backup fails.
+//! skips it, because it is not known whether it is the same stream as last time. If reading the stream fails, or the stream breaks its
+//! [`StreamRules`], the backup fails.
 
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use super::{ContentReader, Details, Source, SourceItem};
-use crate::model::{Entry, EntryKind, EntryPath, FileContent, FileTime, Owner};
+use super::stream_check::{StreamCheck, StreamRules};
+use super::{ContentReader, Details, Source, SourceItem, SourcePaths};
+use crate::model::{Entry, EntryKind, EntryPath, FileContent, FileTime, Owner, StreamRecord};
 
 /// One regular file whose content is a byte stream. The folders above it have no entries.
+///
+/// Nobody can see from the bytes of a pipe whether the program that wrote them failed. For the output of a program, use
+/// [`CommandSource`](super::CommandSource).
 pub struct StreamSource {
     file: Option<(Entry, Box<StreamDetails>)>,
 }
@@ -25,20 +30,39 @@ impl StreamSource {
         time: FileTime,
         owner: Owner,
     ) -> Self {
-        let entry = Entry {
-            path,
-            kind: EntryKind::File(FileContent::default()),
-            mode: 0o600,
-            owner: Arc::new(owner),
-            mtime: time,
-            ctime: time,
-            inode: 0,
-            xattrs: Vec::new(),
-            link_group: None,
+        let details = StreamDetails {
+            path: path.clone(),
+            reader: Box::new(reader),
+            check: StreamCheck::new(StreamRules::default()),
+            record: None,
         };
         Self {
-            file: Some((entry, Box::new(StreamDetails(Box::new(reader))))),
+            file: Some((stream_entry(path, time, owner), Box::new(details))),
         }
+    }
+
+    /// Sets what the stream must be like.
+    #[must_use]
+    pub fn with_rules(mut self, rules: StreamRules) -> Self {
+        if let Some((_, details)) = &mut self.file {
+            details.check = StreamCheck::new(rules);
+        }
+        self
+    }
+}
+
+/// The entry of a stream: only its owner may read it, and its size is not known yet.
+pub(super) fn stream_entry(path: EntryPath, time: FileTime, owner: Owner) -> Entry {
+    Entry {
+        path,
+        kind: EntryKind::File(FileContent::default()),
+        mode: 0o600,
+        owner: Arc::new(owner),
+        mtime: time,
+        ctime: time,
+        inode: 0,
+        xattrs: Vec::new(),
+        link_group: None,
     }
 }
 
@@ -46,6 +70,17 @@ impl Source for StreamSource {
     fn next(&mut self) -> Option<SourceItem> {
         let (entry, details) = self.file.take()?;
         Some(SourceItem::Entry { entry, details })
+    }
+
+    fn paths(&self) -> SourcePaths {
+        let paths = self
+            .file
+            .iter()
+            .map(|(entry, _)| entry.path.as_bytes().to_vec());
+        SourcePaths {
+            paths: paths.collect(),
+            folder: Vec::new(),
+        }
     }
 
     fn needs_everything(&self) -> bool {
@@ -62,7 +97,12 @@ impl fmt::Debug for StreamSource {
     }
 }
 
-struct StreamDetails(Box<dyn Read + Send>);
+struct StreamDetails {
+    path: EntryPath,
+    reader: Box<dyn Read + Send>,
+    check: StreamCheck,
+    record: Option<StreamRecord>,
+}
 
 impl Details for StreamDetails {
     fn complete(&mut self, _entry: &mut Entry) -> io::Result<()> {
@@ -76,13 +116,24 @@ impl Details for StreamDetails {
 
 impl Read for StreamDetails {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
+        let len = self.reader.read(buffer)?;
+        self.check.update(buffer.get(..len).unwrap_or_default());
+        Ok(len)
     }
 }
 
 impl ContentReader for StreamDetails {
     fn finish(&mut self) -> io::Result<bool> {
+        let checked = self.check.finish()?;
+        let record = StreamRecord::new(self.path.as_bytes())
+            .with_end_mark(checked.end_mark)
+            .with_compression(checked.compression.map(str::to_owned));
+        self.record = Some(record);
         Ok(true)
+    }
+
+    fn record(&mut self) -> Option<StreamRecord> {
+        self.record.take()
     }
 }
 

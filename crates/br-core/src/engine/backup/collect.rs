@@ -1,6 +1,7 @@
 //! The collector: puts the workers' results into path order and builds the entry tree.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Mutex;
 
 use crossbeam_channel::{Receiver, Sender};
@@ -10,9 +11,11 @@ use super::job::{FileOutcome, Finished, Outcome};
 use super::sanitize::{Sanitizer, forget_change_time};
 use super::tally::Tally;
 use super::walk_limit::WalkLimit;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Site};
 use crate::format::{Compressor, PackContent};
-use crate::model::{ChunkRef, Entry, EntryKind, EntryPath, References, Totals, TreeRoot};
+use crate::model::{
+    ChunkRef, Entry, EntryKind, EntryPath, References, StreamRecord, Totals, TreeRoot,
+};
 use crate::progress::Event;
 use crate::repository::{Io, Journal, RawGroup, TreeWriter};
 use crate::warning::Warning;
@@ -76,13 +79,14 @@ impl<'a> Collector<'a> {
     }
 
     fn take(&mut self, outcome: Outcome) -> Result<()> {
-        let (mut entry, file, missing) = match outcome {
+        let (mut entry, file, missing, stream) = match outcome {
             Outcome::Entry {
                 entry,
                 file,
                 missing,
-            } => (entry, file, missing),
-            Outcome::Failed { path, reason } => return self.leave_out(&path, reason),
+                stream,
+            } => (entry, file, missing, stream),
+            Outcome::Failed { path, error } => return self.leave_out(&path, error),
             Outcome::LeftOut { path, reason } => {
                 let (path, reason) = (&path, &reason);
                 let event = Event::LeftOut { path, reason };
@@ -101,7 +105,7 @@ impl<'a> Collector<'a> {
         self.check_place(&entry)?;
         let dropped = self.sanitizer.sanitize(&mut entry);
         if let Err(error) = entry.check() {
-            return self.leave_out(&entry.path, error.to_string());
+            return self.leave_out(&entry.path, io::Error::other(error));
         }
         let missing: Vec<_> = missing.into_iter().chain(dropped).collect();
         if !missing.is_empty() {
@@ -109,6 +113,9 @@ impl<'a> Collector<'a> {
             self.name(&entry.path, missing.join("; "));
         }
         self.count(&entry, file);
+        if let Some(record) = stream {
+            self.note_stream(&entry.path, *record);
+        }
         if let Ok(mut journal) = self.journal.lock()
             && journal
                 .as_mut()
@@ -138,13 +145,24 @@ impl<'a> Collector<'a> {
     }
 
     /// Reports an entry that could not be read, or fails if the source needs everything.
-    fn leave_out(&mut self, path: &EntryPath, reason: String) -> Result<()> {
+    fn leave_out(&mut self, path: &EntryPath, error: io::Error) -> Result<()> {
         if self.needs_everything {
             let message = format!("cannot read {path}: nothing was backed up");
-            return Err(Error::new(ErrorKind::Io, message).with_source(reason));
+            return Err(Error::new(ErrorKind::Io, message)
+                .at(Site::Source)
+                .with_source(error));
         }
-        self.name(path, reason);
+        self.name(path, error.to_string());
         Ok(())
+    }
+
+    /// Keeps what is known of a stream, and warns if it was compressed already.
+    fn note_stream(&mut self, path: &EntryPath, record: StreamRecord) {
+        if let Some(format) = &record.compression {
+            let (path, format) = (path.clone(), format.clone());
+            self.io.warn(&Warning::CompressedStream { path, format });
+        }
+        self.tally.stream(record);
     }
 
     /// Reports an entry that is missing from the backup or lacks metadata.

@@ -118,10 +118,7 @@ impl<'a> Compare<'a> {
         while let Some(item) = self.source.next() {
             let item = match item {
                 SourceItem::Entry { entry, details } => self.decide(entry, details),
-                SourceItem::Unreadable { path, error } => Item::Failed {
-                    path,
-                    reason: error.to_string(),
-                },
+                SourceItem::Unreadable { path, error } => Item::Failed { path, error },
                 SourceItem::LeftOut { path, reason } => Item::LeftOut { path, reason },
                 SourceItem::Warning(warning) => Item::Warning(warning),
                 SourceItem::Note(note) => Item::Note(note),

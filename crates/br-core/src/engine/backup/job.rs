@@ -1,6 +1,8 @@
 //! Data passed between the stages of a backup: jobs from the walk to the workers, results from the workers to the collector.
 
-use crate::model::{Entry, EntryPath, FileContent};
+use std::io;
+
+use crate::model::{Entry, EntryPath, FileContent, StreamRecord};
 use crate::progress::Action;
 use crate::source::{Details, Exclusion};
 use crate::warning::{Note, Warning};
@@ -29,7 +31,7 @@ pub(super) enum Item {
         action: Action,
     },
     /// The entry could not be examined.
-    Failed { path: EntryPath, reason: String },
+    Failed { path: EntryPath, error: io::Error },
     /// The entry is excluded on purpose.
     LeftOut { path: EntryPath, reason: Exclusion },
     /// A warning of the source.
@@ -76,9 +78,11 @@ pub(super) enum Outcome {
         file: FileOutcome,
         /// Which metadata could not be read.
         missing: Option<String>,
+        /// How the stream ended, if it is one.
+        stream: Option<Box<StreamRecord>>,
     },
     /// The entry could not be read.
-    Failed { path: EntryPath, reason: String },
+    Failed { path: EntryPath, error: io::Error },
     /// The entry is excluded on purpose.
     LeftOut { path: EntryPath, reason: Exclusion },
     /// A warning of the source.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::options::BackupOptions;
 use super::start::Start;
-use crate::model::{Backup, BackupKind, Changes, Reason, Totals, Unread};
+use crate::model::{Backup, BackupKind, Changes, Reason, StreamRecord, Totals, Unread};
 use crate::repository::Io;
 
 /// The result of a backup.
@@ -29,6 +29,7 @@ pub(super) struct Tally {
     pub(super) unread: Vec<Unread>,
     pub(super) unread_count: u64,
     pub(super) torn: u64,
+    pub(super) streams: Vec<StreamRecord>,
 }
 
 impl Tally {
@@ -46,6 +47,12 @@ impl Tally {
                 path,
                 reason: Reason(reason),
             });
+        }
+    }
+
+    pub(super) fn stream(&mut self, record: StreamRecord) {
+        if self.streams.len() < StreamRecord::MAX_NUMBER {
+            self.streams.push(record);
         }
     }
 }
@@ -88,5 +95,6 @@ pub(super) fn describe(
         copy_of: None,
         rewrite_of: None,
         configuration: options.configuration.clone(),
+        streams: tally.streams.clone(),
     }
 }

@@ -10,7 +10,7 @@ use super::delta::PreviousVersion;
 use super::digest::{FileDigest, sha256_of};
 use super::job::{FileOutcome, Finished, Item, Job, Outcome};
 use super::shared::{Disconnected, Shared};
-use crate::model::{ChunkRef, Content, Entry, EntryKind, FileContent, References};
+use crate::model::{ChunkRef, Content, Entry, EntryKind, FileContent, References, StreamRecord};
 use crate::progress::{Action, Event};
 use crate::repository::{GROUP_LEN, RawGroup};
 use crate::source::{ContentReader, Details};
@@ -21,6 +21,9 @@ const READ_LEN: usize = 1 << 20;
 const PROBE_LEN: u64 = 4095;
 /// Smaller files are not stored as deltas: that would take longer than it saves.
 const MIN_DELTA: usize = 32 << 10;
+
+/// Which metadata of a file could not be read, and how the stream ended if it is one.
+type ReadEnd = (Option<String>, Option<Box<StreamRecord>>);
 
 /// The output channels of a worker. In a dry run there is none for groups.
 pub(super) struct Outputs {
@@ -104,9 +107,10 @@ impl<'a> Worker<'a> {
                         entry,
                         file,
                         missing: None,
+                        stream: None,
                     }
                 }
-                Item::Failed { path, reason } => Outcome::Failed { path, reason },
+                Item::Failed { path, error } => Outcome::Failed { path, error },
                 Item::LeftOut { path, reason } => Outcome::LeftOut { path, reason },
                 Item::Warning(warning) => Outcome::Warning(warning),
                 Item::Note(note) => Outcome::Note(note),
@@ -135,10 +139,10 @@ impl<'a> Worker<'a> {
         let result = if matches!(entry.kind, EntryKind::File(_)) {
             self.read(&mut entry, details, known.as_deref())?
         } else {
-            complete(&mut entry, &mut *details)
+            complete(&mut entry, &mut *details).map(|missing| (missing, None))
         };
         Ok(match result {
-            Ok(missing) => {
+            Ok((missing, stream)) => {
                 let file = match (&entry.kind, known) {
                     (EntryKind::File(now), Some(before)) if is_same(now, &before) => {
                         FileOutcome::Same
@@ -151,22 +155,23 @@ impl<'a> Worker<'a> {
                     entry,
                     file,
                     missing,
+                    stream,
                 }
             }
             Err(error) => Outcome::Failed {
                 path: entry.path,
-                reason: error.to_string(),
+                error,
             },
         })
     }
 
-    /// Reads a file's content. Returns which metadata could not be read.
+    /// Reads a file's content. Returns which metadata could not be read, and how the stream ended if it is one.
     fn read(
         &mut self,
         entry: &mut Entry,
         details: Box<dyn Details>,
         known: Option<&FileContent>,
-    ) -> Result<io::Result<Option<String>>, Disconnected> {
+    ) -> Result<io::Result<ReadEnd>, Disconnected> {
         let mut reader = match details.open(entry) {
             Ok(reader) => reader,
             Err(error) => return Ok(Err(error)),
@@ -205,7 +210,7 @@ impl<'a> Worker<'a> {
         if data_len != expected {
             set_data_len(file, data_len);
         }
-        Ok(Ok(reader.incomplete()))
+        Ok(Ok((reader.incomplete(), reader.record().map(Box::new))))
     }
 
     fn advance(&self, bytes: u64) {

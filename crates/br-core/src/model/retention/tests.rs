@@ -50,6 +50,7 @@ fn backup(n: usize, started: Timestamp) -> Backup {
         copy_of: None,
         rewrite_of: None,
         configuration: None,
+        streams: Vec::new(),
     }
 }
 

@@ -1,0 +1,220 @@
+//! The options of `br backup` for streams: standard input, or the output of a program.
+
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use br_core::model::{EntryPath, FileTime, Owner};
+use br_core::source::{CommandSource, CommandStream, Source, StreamRules, StreamSource};
+use clap::Args;
+
+use super::paths::entry_path;
+use super::sources::user_name;
+use crate::context::CommandContext;
+use crate::error::CommandError;
+use crate::output::format;
+use crate::stdin::PatientStdin;
+
+/// A backup of a stream.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Streams")]
+pub(super) struct StreamArgs {
+    /// Back up the output of a program; PATH is the program, and what follows are its arguments
+    ///
+    /// br runs the program without a shell. It makes no backup, and fails, if the program exits with another code than 0, is killed, writes nothing, or
+    /// if a dump of mysqldump, mariadb-dump, pg_dump, pg_dumpall or sqlite3 lacks its last line.
+    #[arg(long, requires = "stdin_name", conflicts_with = "stdin")]
+    stdin_from_command: bool,
+
+    /// Back up standard input; br cannot see whether the program before the pipe failed, so prefer --stdin-from-command
+    #[arg(long, requires = "stdin_name")]
+    stdin: bool,
+
+    /// Path of the stream in the backup
+    #[arg(long, value_name = "NAME")]
+    stdin_name: Option<OsString>,
+
+    /// Make no backup unless the last line of the stream begins with TEXT
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    expect_trailer: Option<String>,
+
+    /// Accept a stream without any byte
+    #[arg(long)]
+    allow_empty: bool,
+
+    /// End the program after this time, and make no backup
+    #[arg(long, value_name = "TIME", value_parser = format::parse_duration)]
+    command_timeout: Option<Duration>,
+}
+
+/// A stream to back up.
+#[derive(Debug)]
+pub(super) struct Stream {
+    path: EntryPath,
+    rules: StreamRules,
+    origin: StreamOrigin,
+}
+
+#[derive(Debug)]
+enum StreamOrigin {
+    Stdin,
+    Program {
+        program: PathBuf,
+        arguments: Vec<PathBuf>,
+        time_limit: Option<Duration>,
+    },
+}
+
+impl StreamArgs {
+    /// The stream that these options and the arguments name; `None` if they name files.
+    pub(super) fn stream(&self, paths: &[PathBuf]) -> Result<Option<Stream>, CommandError> {
+        let Some(name) = &self.stdin_name else {
+            return Ok(None);
+        };
+        let path = entry_path(name)?;
+        if path.is_root() {
+            let hint = "name a file, such as --stdin-name dump.sql";
+            return Err(CommandError::usage("the name of the stream is empty", hint));
+        }
+        let rules = StreamRules::default()
+            .with_allow_empty(self.allow_empty)
+            .with_end_mark(self.expect_trailer.clone());
+        let origin = match paths.split_first() {
+            Some((program, arguments)) => StreamOrigin::Program {
+                program: program.clone(),
+                arguments: arguments.to_vec(),
+                time_limit: self.command_timeout,
+            },
+            None => StreamOrigin::Stdin,
+        };
+        Ok(Some(Stream {
+            path,
+            rules,
+            origin,
+        }))
+    }
+
+    /// The option that makes the backup one of a stream.
+    pub(super) fn typed(&self) -> Option<&'static str> {
+        match self {
+            Self { stdin: true, .. } => Some("--stdin"),
+            Self {
+                stdin_from_command: true,
+                ..
+            } => Some("--stdin-from-command"),
+            _ => None,
+        }
+    }
+
+    /// Refuses options that contradict each other or would have no effect.
+    pub(super) fn check(&self, paths: &[PathBuf]) -> Result<(), CommandError> {
+        let Some(typed) = self.typed() else {
+            return self.check_without_stream();
+        };
+        if self.stdin_from_command && paths.is_empty() {
+            let hint = "write it after `--`, as in `br backup --stdin-from-command --stdin-name shop.sql -- mysqldump shop`";
+            return Err(CommandError::usage(
+                format!("{typed} needs a program"),
+                hint,
+            ));
+        }
+        if self.stdin
+            && let Some(path) = paths.first()
+        {
+            let message = format!(
+                "--stdin and the path {} contradict each other",
+                format::path(path)
+            );
+            let hint = "make two backups: one of the paths, and one of standard input; if it is a program, use --stdin-from-command";
+            return Err(CommandError::usage(message, hint));
+        }
+        if self.stdin && self.command_timeout.is_some() {
+            let message = "--command-timeout has no effect with --stdin";
+            let hint = "leave it out, or use --stdin-from-command";
+            return Err(CommandError::usage(message, hint));
+        }
+        if self.stdin && std::io::stdin().is_terminal() {
+            let hint = "write for example `br backup --stdin-from-command --stdin-name shop.sql -- pg_dump shop`";
+            return Err(CommandError::usage("standard input is a terminal", hint));
+        }
+        Ok(())
+    }
+
+    fn check_without_stream(&self) -> Result<(), CommandError> {
+        if let Some(name) = &self.stdin_name {
+            let message = "--stdin-name needs --stdin-from-command or --stdin";
+            let hint = format!(
+                "write for example `br backup --stdin-from-command --stdin-name {} -- pg_dump shop`",
+                name.display()
+            );
+            return Err(CommandError::usage(message, hint));
+        }
+        let others = [
+            ("--expect-trailer", self.expect_trailer.is_some()),
+            ("--allow-empty", self.allow_empty),
+            ("--command-timeout", self.command_timeout.is_some()),
+        ];
+        match others.into_iter().find(|(_, typed)| *typed) {
+            Some((option, _)) => {
+                let message = format!("{option} has no effect without --stdin-from-command");
+                Err(CommandError::usage(message, "leave it out"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Stream {
+    /// Its path in the backup.
+    pub(super) const fn path(&self) -> &EntryPath {
+        &self.path
+    }
+
+    /// True if the stream can be read only once.
+    pub(super) const fn is_stdin(&self) -> bool {
+        matches!(self.origin, StreamOrigin::Stdin)
+    }
+
+    /// Opens the stream. A program starts when the backup reads its output.
+    pub(super) fn open(&self, context: &CommandContext) -> Box<dyn Source> {
+        let owner = Owner {
+            uid: nix::unistd::geteuid().as_raw(),
+            gid: nix::unistd::getegid().as_raw(),
+            user: user_name(),
+            group: String::new(),
+        };
+        let nanos = context.runtime.clock.now().as_nanosecond();
+        let time = FileTime {
+            secs: i64::try_from(nanos.div_euclid(1_000_000_000)).unwrap_or(0),
+            nanos: u32::try_from(nanos.rem_euclid(1_000_000_000)).unwrap_or(0),
+        };
+        let (path, rules) = (self.path.clone(), self.rules.clone());
+        let cancel = context.cancel.clone();
+        match &self.origin {
+            StreamOrigin::Stdin => {
+                let reader = PatientStdin::new(cancel);
+                let source = StreamSource::new(path, reader, time, owner);
+                Box::new(source.with_rules(rules))
+            }
+            StreamOrigin::Program {
+                program,
+                arguments,
+                time_limit,
+            } => {
+                let mut command = Command::new(program);
+                command.args(arguments);
+                let name = program.file_name().unwrap_or(program.as_os_str());
+                let name = name.to_string_lossy().into_owned();
+                let console = Arc::clone(&context.output.console);
+                let stream = CommandStream::new(path, command)
+                    .with_rules(rules)
+                    .with_time_limit(*time_limit)
+                    .with_on_message(move |line| console.note(&format!("{name}: {line}")));
+                Box::new(CommandSource::new(vec![stream], time, owner, cancel))
+            }
+        }
+    }
+}

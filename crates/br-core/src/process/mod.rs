@@ -1,0 +1,146 @@
+//! Programs that write a stream for a backup, or take one from a restore.
+//!
+//! [`Process`] runs a program and watches it, [`ProgramError`] says how it failed, `messages` keeps what it writes to its standard error.
+//! Invariant: a program never outlives its [`Process`], unless it ended by itself. No shell is involved, and arguments are neither stored
+//! nor printed, because they may contain passwords.
+
+mod error;
+mod messages;
+mod timer;
+
+use std::path::Path;
+use std::process::{Child, Command};
+use std::thread;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::error::after_colon;
+pub use self::error::{ProgramEnd, ProgramError};
+pub(crate) use self::messages::{Messages, OnMessage};
+use self::timer::Timer;
+use crate::platform;
+
+/// How often a waiting read or write looks whether the program may go on.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long a program that must end has for its own clean-up.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// The name of a program, without its folder and its arguments.
+pub(crate) fn program_name(command: &Command) -> String {
+    let program = Path::new(command.get_program());
+    let name = program.file_name().unwrap_or(program.as_os_str());
+    name.to_string_lossy().into_owned()
+}
+
+/// A program that runs.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) program: String,
+    child: Child,
+    messages: Messages,
+    timer: Option<Timer>,
+    cancel: CancellationToken,
+    has_ended: bool,
+}
+
+impl Process {
+    /// Starts a program whose standard streams the caller has set, standard error as a pipe. Returns its child for the other pipes.
+    pub(crate) fn start(
+        mut command: Command,
+        time_limit: Option<Duration>,
+        on_message: Option<OnMessage>,
+        cancel: CancellationToken,
+    ) -> Result<Self, ProgramError> {
+        let program = program_name(&command);
+        platform::set_own_group(&mut command);
+        let mut child = command.spawn().map_err(|error| ProgramError::NotStarted {
+            program: program.clone(),
+            reason: error.to_string(),
+        })?;
+        let messages = Messages::new(on_message);
+        if let Some(stderr) = child.stderr.take() {
+            messages.read(stderr);
+        }
+        Ok(Self {
+            program,
+            child,
+            messages,
+            timer: time_limit.map(Timer::start),
+            cancel,
+            has_ended: false,
+        })
+    }
+
+    /// The pipes that the caller has set up.
+    pub(crate) const fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    pub(crate) const fn messages(&self) -> &Messages {
+        &self.messages
+    }
+
+    /// Fails if the program must not go on.
+    pub(crate) fn look(&self) -> Result<(), ProgramError> {
+        if self.cancel.is_cancelled() {
+            return Err(ProgramError::Interrupted);
+        }
+        if platform::is_stopped(&self.child) {
+            let program = self.program.clone();
+            return Err(ProgramError::WaitsForTerminal { program });
+        }
+        match &self.timer {
+            Some(timer) if timer.is_over() => Err(ProgramError::TimedOut {
+                program: self.program.clone(),
+                limit: timer.limit,
+                messages: self.messages.last_lines(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until the program has ended. Fails if it failed, or if it must not go on. `look` is called again and again.
+    pub(crate) fn wait<E: From<ProgramError>>(
+        &mut self,
+        look: impl Fn(&Self) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut pause = Duration::from_millis(1);
+        let status = loop {
+            let status = self.child.try_wait().map_err(|error| {
+                // The system no longer knows the program, so its end is not known.
+                self.has_ended = true;
+                ProgramError::NotStarted {
+                    program: self.program.clone(),
+                    reason: error.to_string(),
+                }
+            })?;
+            if let Some(status) = status {
+                break status;
+            }
+            look(self)?;
+            thread::sleep(pause);
+            pause = (pause * 2).min(LOOK_EVERY);
+        };
+        self.has_ended = true;
+        self.messages.wait();
+        match platform::failure(status) {
+            None => Ok(()),
+            Some(end) => Err(ProgramError::Failed {
+                program: self.program.clone(),
+                end,
+                messages: self.messages.last_lines(),
+            }
+            .into()),
+        }
+    }
+}
+
+impl Drop for Process {
+    /// Ends the program and all that it started, unless it ended by itself.
+    fn drop(&mut self) {
+        if !self.has_ended {
+            platform::end_group(&mut self.child, GRACE);
+        }
+    }
+}

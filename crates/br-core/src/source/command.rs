@@ -1,0 +1,280 @@
+//! A backup of what programs write to their standard output, such as dumps of databases.
+//!
+//! [`CommandSource`] yields one file for each [`CommandStream`]. Invariant: the file is in a backup only if the program exited with code 0
+//! and its output passed the [`StreamRules`]. Otherwise the whole backup fails, because the source
+//! [needs everything](Source::needs_everything).
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, Read};
+use std::process::{ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::stream::stream_entry;
+use super::stream_check::{StreamCheck, StreamError, StreamRules};
+use super::{ContentReader, Details, Source, SourceItem, SourcePaths};
+use crate::model::{Entry, EntryPath, FileTime, Owner, StreamRecord};
+use crate::platform;
+use crate::process::{LOOK_EVERY, OnMessage, Process, ProgramError, program_name};
+
+/// A program, and the path of its output in the backup.
+pub struct CommandStream {
+    path: EntryPath,
+    command: Command,
+    rules: StreamRules,
+    time_limit: Option<Duration>,
+    on_message: Option<OnMessage>,
+}
+
+impl CommandStream {
+    /// The output of a program as a file at `path`, which must not be the root.
+    ///
+    /// The program gets no input. Its standard output and standard error are replaced. On Unix it gets a process group of its own. A
+    /// [`Command`] passes arguments as they are: no shell interprets them.
+    #[must_use]
+    pub fn new(path: EntryPath, command: Command) -> Self {
+        Self {
+            path,
+            command,
+            rules: StreamRules::default(),
+            time_limit: None,
+            on_message: None,
+        }
+    }
+
+    /// Sets what the output must be like.
+    #[must_use]
+    pub fn with_rules(mut self, rules: StreamRules) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// Sets how long the program may run. Without a limit, a backup waits for a program that never ends.
+    #[must_use]
+    pub const fn with_time_limit(mut self, limit: Option<Duration>) -> Self {
+        self.time_limit = limit;
+        self
+    }
+
+    /// Sets what takes each line that the program writes to its standard error, on a thread of its own. The backup keeps these lines in any
+    /// case: see [`StreamRecord::messages`].
+    #[must_use]
+    pub fn with_on_message(mut self, take: impl FnMut(&str) + Send + 'static) -> Self {
+        self.on_message = Some(Box::new(take));
+        self
+    }
+}
+
+impl fmt::Debug for CommandStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CommandStream")
+            .field("path", &self.path)
+            .field("program", &program_name(&self.command))
+            .field("rules", &self.rules)
+            .field("time_limit", &self.time_limit)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The outputs of programs, one file each. The folders above them have no entries.
+///
+/// A worker of the backup starts a program when it is about to read its output. Several programs may run at the same time. If one of them
+/// fails, the others are ended, and the backup fails: its error has a [`StreamError`] as its cause.
+#[derive(Debug)]
+pub struct CommandSource {
+    streams: VecDeque<CommandStream>,
+    time: FileTime,
+    owner: Owner,
+    shared: Arc<Shared>,
+}
+
+/// What the streams of a source have in common.
+#[derive(Debug)]
+struct Shared {
+    cancel: CancellationToken,
+    /// Why a program failed.
+    failure: Mutex<Option<String>>,
+}
+
+impl CommandSource {
+    /// The files get this modification time and this owner; only the owner may read them. `cancel` ends the programs: give it the token of
+    /// the [`Context`](crate::Context) that the backup gets.
+    #[must_use]
+    pub fn new(
+        mut streams: Vec<CommandStream>,
+        time: FileTime,
+        owner: Owner,
+        cancel: CancellationToken,
+    ) -> Self {
+        streams.sort_by(|one, other| one.path.cmp(&other.path));
+        Self {
+            streams: streams.into(),
+            time,
+            owner,
+            shared: Arc::new(Shared {
+                cancel,
+                failure: Mutex::new(None),
+            }),
+        }
+    }
+}
+
+impl Source for CommandSource {
+    fn next(&mut self) -> Option<SourceItem> {
+        let stream = self.streams.pop_front()?;
+        let entry = stream_entry(stream.path.clone(), self.time, self.owner.clone());
+        let shared = Arc::clone(&self.shared);
+        let details = Box::new(Prepared { stream, shared });
+        Some(SourceItem::Entry { entry, details })
+    }
+
+    fn paths(&self) -> SourcePaths {
+        let paths = self.streams.iter();
+        SourcePaths {
+            paths: paths
+                .map(|stream| stream.path.as_bytes().to_vec())
+                .collect(),
+            folder: Vec::new(),
+        }
+    }
+
+    fn needs_everything(&self) -> bool {
+        true
+    }
+}
+
+/// A program that was not started yet.
+struct Prepared {
+    stream: CommandStream,
+    shared: Arc<Shared>,
+}
+
+impl Details for Prepared {
+    fn complete(&mut self, _entry: &mut Entry) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn open(self: Box<Self>, _entry: &mut Entry) -> io::Result<Box<dyn ContentReader>> {
+        let Self { stream, shared } = *self;
+        shared.check()?;
+        let running = Running::start(stream, Arc::clone(&shared));
+        running
+            .map(|running| Box::new(running) as Box<dyn ContentReader>)
+            .map_err(|error| shared.note(error).into())
+    }
+}
+
+impl Shared {
+    /// Fails if the backup was cancelled or another program failed.
+    fn check(&self) -> Result<(), StreamError> {
+        if self.cancel.is_cancelled() {
+            return Err(ProgramError::Interrupted.into());
+        }
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*failure {
+            Some(reason) => Err(StreamError::OtherFailed(reason.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Remembers the first failure, so that the other programs end.
+    fn note(&self, error: StreamError) -> StreamError {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.get_or_insert_with(|| error.to_string());
+        error
+    }
+}
+
+/// A program that runs, and its output.
+struct Running {
+    path: EntryPath,
+    process: Process,
+    stdout: ChildStdout,
+    check: StreamCheck,
+    shared: Arc<Shared>,
+    record: Option<StreamRecord>,
+}
+
+impl Running {
+    fn start(stream: CommandStream, shared: Arc<Shared>) -> Result<Self, StreamError> {
+        let mut command = stream.command;
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let cancel = shared.cancel.clone();
+        let mut process = Process::start(command, stream.time_limit, stream.on_message, cancel)?;
+        let stdout = process.child().stdout.take();
+        let stdout = stdout.ok_or_else(|| ProgramError::NotStarted {
+            program: process.program.clone(),
+            reason: "it has no output".to_owned(),
+        })?;
+        Ok(Self {
+            path: stream.path,
+            process,
+            stdout,
+            check: StreamCheck::new(stream.rules),
+            shared,
+            record: None,
+        })
+    }
+
+    fn read_output(&mut self, buffer: &mut [u8]) -> Result<io::Result<usize>, StreamError> {
+        loop {
+            self.shared.check()?;
+            self.process.look()?;
+            match platform::wait_readable(&self.stdout, LOOK_EVERY) {
+                Ok(true) => return Ok(self.stdout.read(buffer)),
+                Ok(false) => {}
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+    }
+
+    fn end(&mut self) -> Result<StreamRecord, StreamError> {
+        let shared = &self.shared;
+        self.process.wait(|process| {
+            shared.check()?;
+            Ok::<_, StreamError>(process.look()?)
+        })?;
+        let (program, messages) = (self.process.program.clone(), self.process.messages());
+        let checked = self
+            .check
+            .finish()
+            .map_err(|reason| StreamError::BadOutput {
+                program: program.clone(),
+                reason: Box::new(reason),
+                messages: messages.last_lines(),
+            })?;
+        Ok(StreamRecord::new(self.path.as_bytes())
+            .with_program(Some(program))
+            .with_end_mark(checked.end_mark)
+            .with_compression(checked.compression.map(str::to_owned))
+            .with_messages(messages.all()))
+    }
+}
+
+impl Read for Running {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self
+            .read_output(buffer)
+            .map_err(|error| self.shared.note(error))??;
+        self.check.update(&buffer[..len]);
+        Ok(len)
+    }
+}
+
+impl ContentReader for Running {
+    fn finish(&mut self) -> io::Result<bool> {
+        let record = self.end().map_err(|error| self.shared.note(error))?;
+        self.record = Some(record);
+        Ok(true)
+    }
+
+    fn record(&mut self) -> Option<StreamRecord> {
+        self.record.take()
+    }
+}

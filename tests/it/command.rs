@@ -1,0 +1,259 @@
+//! Backups of what programs write.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use br_core::engine::backup::BackupOptions;
+use br_core::engine::restore::RestoreOptions;
+use br_core::model::{EntryPath, FileTime, Owner};
+use br_core::source::{CommandSource, CommandStream, StreamError, StreamRules};
+use br_core::{Context, Error, ErrorKind, ProgramError};
+use br_testkit::{TreeFixture, block_on};
+
+use crate::support::{Disk, Stopwatch};
+
+/// A shell that runs a script.
+fn sh(script: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", script]);
+    command
+}
+
+fn stream(path: &str, script: &str) -> CommandStream {
+    CommandStream::new(path.parse::<EntryPath>().unwrap(), sh(script))
+}
+
+fn source(streams: Vec<CommandStream>, context: &Context) -> CommandSource {
+    CommandSource::new(
+        streams,
+        FileTime::default(),
+        Owner::default(),
+        context.cancel.clone(),
+    )
+}
+
+fn options() -> BackupOptions {
+    BackupOptions::new("host", "user", Vec::new())
+}
+
+/// Backs up one program, which must fail.
+fn failure(disk: &Disk, stream: CommandStream) -> Error {
+    let source = source(vec![stream], &disk.context);
+    let error = disk.backup_with(source, &options()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+    let listed = block_on(disk.repository.backups(&disk.context)).unwrap();
+    assert!(listed.is_empty(), "nothing is committed");
+    error
+}
+
+fn cause(error: &Error) -> &StreamError {
+    let io = std::error::Error::source(error).unwrap();
+    let io = io.downcast_ref::<std::io::Error>().unwrap();
+    io.get_ref().unwrap().downcast_ref().unwrap()
+}
+
+const DUMP: &str = "printf -- '-- MySQL dump 10.13\\nINSERT INTO t VALUES (1);\\n'";
+const END: &str = "printf -- '-- Dump completed\\n'";
+
+#[test]
+fn the_output_of_programs_is_restored_and_their_messages_are_kept() {
+    let disk = Disk::new(TreeFixture::new());
+    let messages = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&messages);
+    let dump = stream("db/shop.sql", &format!("{DUMP}; echo careful >&2; {END}"))
+        .with_on_message(move |line| seen.lock().unwrap().push(line.to_owned()));
+    let large = stream("a.bin", "head -c 3000000 /dev/zero; echo done");
+    let source = source(vec![dump, large], &disk.context);
+    let backup = disk.backup_with(source, &options()).unwrap().backup;
+    assert_eq!(backup.paths, [b"a.bin".to_vec(), b"db/shop.sql".to_vec()]);
+    assert_eq!(*messages.lock().unwrap(), ["careful"]);
+    let listed = block_on(disk.repository.backups(&disk.context)).unwrap();
+    assert!(listed[0].streams.is_empty(), "the manifest has the records");
+    let id = br_core::BackupSelector::from(backup.id);
+    let described = block_on(disk.repository.describe(&id, &disk.context)).unwrap();
+    assert_eq!(described.streams, backup.streams);
+    let [first, second] = &*described.streams else {
+        panic!("{:?}", described.streams)
+    };
+    assert_eq!((&*first.path, &first.end_mark), (&b"a.bin"[..], &None));
+    assert_eq!(second.program.as_deref(), Some("sh"));
+    assert_eq!(second.end_mark.as_deref(), Some("-- Dump completed"));
+    assert_eq!(second.messages, "careful\n");
+    let options = RestoreOptions::default().with_owner(false);
+    let _ = disk.restore(backup.id, "out", &options).unwrap();
+    let text = std::fs::read_to_string(disk.fixture.at("out/db/shop.sql")).unwrap();
+    assert_eq!(text.lines().count(), 3, "{text}");
+    let large = std::fs::read(disk.fixture.at("out/a.bin")).unwrap();
+    assert_eq!(large.len(), 3_000_005);
+    disk.assert_sound();
+}
+
+/// Each of these makes a backup with other tools that read a pipe.
+#[test]
+fn a_program_that_fails_makes_no_backup() {
+    let disk = Disk::new(TreeFixture::new());
+    for (script, expected) in [
+        (
+            "echo no access >&2; exit 2".to_owned(),
+            "sh failed with exit code 2: no access",
+        ),
+        (format!("{DUMP}; exit 3"), "sh failed with exit code 3"),
+        (
+            format!("{DUMP}; {END}; exit 1"),
+            "sh failed with exit code 1",
+        ),
+        (format!("{DUMP}; kill -9 $$"), "sh was ended by signal 9"),
+        (
+            "head -c 3000000 /dev/zero; kill -9 $$".to_owned(),
+            "sh was ended by signal 9",
+        ),
+        (
+            DUMP.to_owned(),
+            "the output of sh is not accepted: its last line",
+        ),
+        (
+            format!("{DUMP}; {END}; {DUMP}"),
+            "the output of sh is not accepted: its last line",
+        ),
+        (
+            "true".to_owned(),
+            "the output of sh is not accepted: it is empty",
+        ),
+        ("echo lost >&2".to_owned(), "it is empty: lost"),
+    ] {
+        let error = failure(&disk, stream("shop.sql", &script));
+        assert!(error.to_string().contains("shop.sql"), "{error}");
+        let cause = cause(&error).to_string();
+        assert!(cause.contains(expected), "{script}: {cause}");
+    }
+    let missing = Command::new("/no/such/program");
+    let missing = CommandStream::new("x".parse::<EntryPath>().unwrap(), missing);
+    let error = failure(&disk, missing);
+    assert!(
+        matches!(
+            cause(&error),
+            StreamError::Program(ProgramError::NotStarted { .. })
+        ),
+        "{error}"
+    );
+    let rules = StreamRules::default().with_end_mark(Some("the end".to_owned()));
+    let error = failure(&disk, stream("x", "echo a").with_rules(rules));
+    assert!(cause(&error).to_string().contains("`the end`"), "{error}");
+    assert!(disk.check().is_sound());
+}
+
+/// True when a program that the script named by this argument still runs.
+fn runs(argument: &str) -> bool {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    processes.into_iter().any(|process| {
+        let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let mut words = line.split(|byte| *byte == 0);
+        words.any(|word| word == argument.as_bytes())
+    })
+}
+
+#[test]
+fn a_program_that_hangs_is_ended_with_all_that_it_started() {
+    let disk = Disk::new(TreeFixture::new());
+    // The argument is unlikely to be that of another `sleep`.
+    for (at, script) in [
+        // Before the first byte, after some, after the output was closed, and in a child that ignores the polite signal.
+        "sleep 61234.ID",
+        "echo a; sleep 61234.ID",
+        "echo a; exec >&-; sleep 61234.ID",
+        "echo a; (trap '' TERM; sleep 61234.ID); true",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = format!("{}{at}", std::process::id());
+        let script = script.replace("ID", &id);
+        let limit = Some(Duration::from_millis(700));
+        let start = Stopwatch::start();
+        let error = failure(&disk, stream("x", &script).with_time_limit(limit));
+        let is_timeout = matches!(
+            cause(&error),
+            StreamError::Program(ProgramError::TimedOut { .. })
+        );
+        assert!(is_timeout, "{script}: {error}");
+        assert!(start.elapsed() < Duration::from_secs(8), "{script}");
+        assert!(!runs(&format!("61234.{id}")), "{script} still runs");
+    }
+}
+
+#[test]
+fn a_cancelled_backup_ends_the_program() {
+    let disk = Disk::new(TreeFixture::new());
+    let context = disk.context.clone().with_cancel(Default::default());
+    let argument = format!("62345.{}", std::process::id());
+    let stream = stream("x", &format!("echo a; sleep {argument}"));
+    let source = source(vec![stream], &context);
+    let cancel = context.cancel.clone();
+    let wanted = argument.clone();
+    let canceller = std::thread::spawn(move || {
+        while !runs(&wanted) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        cancel.cancel();
+    });
+    let options = options();
+    let backup = br_core::engine::backup::backup(&disk.repository, source, &options, &context);
+    let error = block_on(backup).unwrap_err();
+    canceller.join().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
+    assert!(!runs(&argument), "the program still runs");
+}
+
+#[test]
+fn one_program_that_fails_ends_the_others_and_is_named() {
+    let argument = format!("63456.{}", std::process::id());
+    let waits = format!("echo a; sleep {argument}");
+    let fails = "sleep 1; echo broken >&2; exit 4";
+    // Enough for two workers, so that programs run at the same time.
+    let names: Vec<String> = (0..300).map(|number| format!("{number:03}")).collect();
+    for failing in ["000", "299"] {
+        let disk = Disk::new(TreeFixture::new());
+        let script = |name: &str| match name {
+            _ if name == failing => fails,
+            "000" | "299" => &*waits,
+            _ => "echo a",
+        };
+        let streams = names.iter().map(|name| stream(name, script(name)));
+        let source = source(streams.collect(), &disk.context);
+        let options = options().with_threads(Some(2));
+        let start = Stopwatch::start();
+        let error = disk.backup_with(source, &options).unwrap_err();
+        assert!(start.elapsed() < Duration::from_secs(60), "{failing}");
+        let cause = cause(&error).to_string();
+        assert!(cause.contains("broken"), "{failing}: {cause}");
+        assert!(!runs(&argument), "{failing}: the program still runs");
+    }
+}
+
+/// A program in the background that keeps the pipes open does not hold up a program that has ended.
+#[test]
+fn messages_of_a_program_left_behind_are_not_waited_for() {
+    let disk = Disk::new(TreeFixture::new());
+    let script = "sleep 20 >/dev/null & echo data";
+    let source = source(vec![stream("x", script)], &disk.context);
+    let start = Stopwatch::start();
+    let _ = disk.backup_with(source, &options()).unwrap();
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn arguments_are_passed_as_they_are_and_recorded_nowhere() {
+    let disk = Disk::new(TreeFixture::new());
+    let mut command = Command::new(Path::new("/usr/bin/env"));
+    command.args(["printf", "%s", "$(id) ; hunter2 *"]);
+    let stream = CommandStream::new("x".parse::<EntryPath>().unwrap(), command);
+    let source = source(vec![stream], &disk.context);
+    let backup = disk.backup_with(source, &options()).unwrap().backup;
+    assert!(!format!("{:?}", backup.streams).contains("hunter2"));
+    let options = RestoreOptions::default().with_owner(false);
+    let _ = disk.restore(backup.id, "out", &options).unwrap();
+    let text = std::fs::read_to_string(disk.fixture.at("out/x")).unwrap();
+    assert_eq!(text, "$(id) ; hunter2 *");
+}

@@ -1,0 +1,96 @@
+//! A PostgreSQL server.
+
+use std::process::Command;
+use std::thread;
+
+use super::{PAUSE, Server, TRIES, command_of, folder_of, has_programs, success, user_of};
+
+/// A PostgreSQL server with the superuser `postgres`, who needs no password.
+#[derive(Debug)]
+pub struct Postgres(Server);
+
+impl Postgres {
+    /// Starts a server; `None` if it is not installed.
+    #[must_use]
+    pub fn start() -> Option<Self> {
+        if !has_programs(&["postgres", "initdb", "psql", "pg_dump"]) {
+            return None;
+        }
+        let user = user_of("postgres");
+        let folder = folder_of(user);
+        let data = folder.path().join("data");
+        let made = command_of("initdb", user)
+            .arg("--pgdata")
+            .arg(&data)
+            .args([
+                "--no-sync",
+                "--auth=trust",
+                "--username=postgres",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+            ])
+            .status();
+        assert!(made.unwrap().success(), "initdb fails");
+        let child = command_of("postgres", user)
+            .arg("-D")
+            .arg(&data)
+            .arg("-k")
+            .arg(folder.path())
+            .args([
+                "-c",
+                "listen_addresses=",
+                "-c",
+                "fsync=off",
+                "-c",
+                "unix_socket_permissions=0777",
+            ])
+            .spawn()
+            .unwrap();
+        let server = Self(Server { child, folder });
+        for _ in 0..TRIES {
+            let mut ready = server.client("psql");
+            let ready = ready.args(["-c", "SELECT 1", "postgres"]).output().unwrap();
+            if ready.status.success() {
+                return Some(server);
+            }
+            thread::sleep(PAUSE);
+        }
+        panic!("postgres does not answer");
+    }
+
+    /// A program of PostgreSQL that connects to this server, with the words that br needs to run it.
+    #[must_use]
+    pub fn words(&self, program: &str) -> Vec<String> {
+        let host = format!("--host={}", self.0.folder().display());
+        vec![program.to_owned(), host, "--username=postgres".to_owned()]
+    }
+
+    /// A program of PostgreSQL that connects to this server.
+    #[must_use]
+    pub fn client(&self, program: &str) -> Command {
+        let words = self.words(program);
+        let mut command = Command::new(program);
+        command.args(&words[1..]);
+        command
+    }
+
+    /// Runs statements in a database, and returns the rows without a header.
+    ///
+    /// # Panics
+    /// When a statement fails.
+    pub fn sql(&self, database: &str, statements: &str) -> String {
+        let mut client = self.client("psql");
+        let options = [
+            "-X",
+            "-A",
+            "-t",
+            "-q",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-c",
+            statements,
+            database,
+        ];
+        success(&client.args(options).output().unwrap())
+    }
+}
