@@ -381,3 +381,152 @@ fn a_dump_of_postgresql_goes_back_into_the_server() {
         "{refused}"
     );
 }
+
+/// The paths of the newest backup.
+fn paths_in(session: &Session) -> Vec<String> {
+    let listed = session.run(["ls", "latest"]).expect(0).stdout;
+    listed.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn programs_and_files_are_one_backup() {
+    let session = Session::with_repository();
+    let arguments = [
+        "backup",
+        "docs",
+        "--stream",
+        "db/shop.sql=sh -c \"echo '-- MySQL dump 1'; echo '-- Dump completed'\"",
+        "--stream",
+        r"a.txt=printf '%s|' 'x  y' \$HOME $(id)",
+    ];
+    session.run(arguments).expect(0);
+    session.run(arguments).expect(0);
+    let paths = paths_in(&session);
+    for path in [
+        "a.txt",
+        "db/shop.sql",
+        "docs",
+        "docs/a.txt",
+        "docs/sub/b.bin",
+    ] {
+        assert!(paths.iter().any(|line| line == path), "{path}: {paths:?}");
+    }
+    let shown = session.run(["show", "latest", "--json"]).expect(0);
+    let backup = &json(&shown.stdout)["backup"];
+    assert_eq!(backup["kind"], "incremental");
+    assert_eq!(
+        backup["files_unchanged"], 4,
+        "the programs wrote the same: {backup}"
+    );
+    assert!(
+        backup["bytes_read"].as_u64() < Some(200),
+        "files are not read again: {backup}"
+    );
+    assert_eq!(backup["streams"].as_array().unwrap().len(), 2);
+    let text = session.run(["dump", "latest", "a.txt"]).expect(0).stdout;
+    assert_eq!(text, "x  y|$HOME|$(id)|", "no shell replaces anything");
+    session
+        .run(["restore", "latest", "--target", "out"])
+        .expect(0);
+    assert!(session.at("out/db/shop.sql").exists() && session.at("out/docs/a.txt").exists());
+}
+
+#[test]
+fn a_program_that_fails_is_missing_from_the_backup_of_the_files() {
+    let session = Session::with_repository();
+    let fails = "db/shop.sql=sh -c 'echo denied >&2; echo part; exit 2'";
+    let works = "db/other.sql=echo whole";
+    let output = session
+        .run(["backup", "docs", "--stream", fails, "--stream", works])
+        .expect(3);
+    assert!(
+        output.stderr.contains("sh failed with exit code 2: denied"),
+        "{output}"
+    );
+    let paths = paths_in(&session);
+    assert!(!paths.contains(&"db/shop.sql".to_owned()), "{paths:?}");
+    assert!(paths.contains(&"db/other.sql".to_owned()) && paths.contains(&"docs/a.txt".to_owned()));
+    let shown = session.run(["show", "latest"]).expect(0).stdout;
+    assert!(
+        shown.contains("db/shop.sql: sh failed with exit code 2: denied"),
+        "{shown}"
+    );
+    // Without files there is no backup.
+    let output = session
+        .run(["backup", "--stream", works, "--stream", fails])
+        .expect(1);
+    assert!(output.stderr.contains("nothing was backed up"), "{output}");
+    assert_eq!(session.count(), 1);
+}
+
+#[test]
+fn wrong_streams_are_refused() {
+    let session = Session::with_repository();
+    for (stream, message) in [
+        ("mysqldump shop", "has no `=`"),
+        ("a=", "has no command"),
+        ("a='x", "has a quote that does not end"),
+        ("=x", "empty"),
+        ("../a=x", "not a valid path"),
+    ] {
+        let output = session
+            .run(["backup", "docs", "--stream", stream])
+            .expect(2);
+        assert!(output.stderr.contains(message), "{stream}: {output}");
+    }
+    let twice = [
+        "backup", "docs", "--stream", "a=echo 1", "--stream", "a=echo 2",
+    ];
+    let output = session.run(twice).expect(2);
+    assert!(
+        output.stderr.contains("two streams have the name a"),
+        "{output}"
+    );
+    for name in ["docs/a.txt", "docs/a.txt/x", "docs"] {
+        let stream = format!("{name}=echo 1");
+        let output = session
+            .run(["backup", "docs", "--stream", &stream])
+            .expect(2);
+        assert!(
+            output.stderr.contains("--stream") && output.stderr.contains(name),
+            "{output}"
+        );
+    }
+    let alone = ["backup", "--stream", "a=echo 1", "--exclude", "x"];
+    session.run(alone).expect(2);
+    session
+        .run([
+            "backup",
+            "--stdin-from-command",
+            "--stdin-name=x",
+            "--stream",
+            "a=echo 1",
+            "echo",
+        ])
+        .expect(2);
+    assert_eq!(session.count(), 0);
+}
+
+#[test]
+fn a_set_has_files_and_programs() {
+    let session = Session::with_repository();
+    let set = "[repositories.main]\nlocation = \"./repository\"\n[backup]\ncommand-timeout = \"1h\"\n\
+        [policies.last]\nkeep-last = 1\n[sets.shop]\npaths = [\"docs\"]\nrepository = \"main\"\npolicy = \"last\"\n\
+        stream = [\"db/shop.sql=sh -c 'echo 1; test ! -e broken'\"]\n[sets.only]\nrepository = \"main\"\nstream = \"a=echo 1\"\n";
+    session.write_secret("br.toml", set);
+    let run = |words: &[&str]| session.br.run(["--config", "br.toml"].iter().chain(words));
+    run(&["config", "check"]).expect(0);
+    run(&["run"]).expect(0);
+    assert_eq!(session.count(), 2);
+    run(&["backup", "docs", "-r", "main"]).expect(0);
+    run(&["check", "--spot", "--set", "shop"]).expect(0);
+    // The policy does not replace the last complete backup by the broken one.
+    session.write("broken", "");
+    run(&["run", "shop"]).expect(3);
+    let list = session.json(["list", "--tag", "shop"]);
+    let complete = list["backups"].as_array().unwrap().iter();
+    let complete: Vec<_> = complete
+        .map(|backup| backup["complete"].as_bool().unwrap())
+        .collect();
+    assert_eq!(complete, [true, false]);
+}

@@ -28,7 +28,8 @@ const EXAMPLES: &str = "\
   br backup . --exclude '*.o' --exclude node_modules/ --dry-run
   br backup ~/documents --copy-to s3://bucket/backups --init
   find home -name '*.jpg' -print0 | br backup --files-from-raw -
-  br backup --stdin-from-command --stdin-name shop.sql -- pg_dump shop";
+  br backup --stdin-from-command --stdin-name shop.sql -- pg_dump shop
+  br backup /etc/nginx --stream 'db/shop.sql=pg_dump shop' --stream 'db/roles.sql=pg_dumpall --globals-only'";
 
 const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Conflict];
 
@@ -50,7 +51,7 @@ const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Conflict];
 )]
 pub(crate) struct BackupArgs {
     /// Files and folders to back up (can be repeated)
-    #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "stdin_from_command", "files_from", "files_from_raw"])]
+    #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "stdin_from_command", "stream", "files_from", "files_from_raw"])]
     paths: Vec<PathBuf>,
 
     #[command(flatten)]
@@ -148,15 +149,7 @@ pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
     args.check()?;
     let mut targets = Targets::find(&args.copies, context)?;
     let lists = args.dry_run && context.output.is_verbose();
-    let input = match args.stream.stream(&args.paths)? {
-        Some(stream) => Input::Stream(stream),
-        None => {
-            let paths = args.lists.add_to(&args.paths, context)?;
-            let input = Input::paths(&paths, &args.select, lists)?;
-            args.lists.warn(&paths, &context.output.console);
-            input
-        }
-    };
+    let input = args.input(lists, context)?;
     let mut repository = targets.open(args.init, args.dry_run, context).await?;
     let options = options(&args, &input, context);
     if let (Some(journal), false) = (&options.journal, args.dry_run) {
@@ -214,9 +207,19 @@ pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
 }
 
 impl BackupArgs {
-    /// What the backup reads, for a command that compares it. `select` replaces the exclusions.
-    pub(super) fn input(&self, select: Option<&SelectArgs>) -> Result<Input, CommandError> {
-        Input::paths(&self.paths, select.unwrap_or(&self.select), false)
+    /// What the backup reads.
+    fn input(&self, lists: bool, context: &CommandContext) -> Result<Input, CommandError> {
+        let (streams, paths) = self.stream.streams(&self.paths)?;
+        let paths = self.lists.add_to(paths, context)?;
+        let input = Input::new(&paths, streams, &self.select, lists)?;
+        self.lists.warn(&paths, &context.output.console);
+        Ok(input)
+    }
+
+    /// The same for a command that compares it. `select` replaces the exclusions.
+    pub(super) fn compared(&self, select: Option<&SelectArgs>) -> Result<Input, CommandError> {
+        let (streams, paths) = self.stream.streams(&self.paths)?;
+        Input::new(paths, streams, select.unwrap_or(&self.select), false)
     }
 
     /// The name of this machine in the backup.
@@ -245,6 +248,11 @@ impl BackupArgs {
         }
         self.stream.check(&self.paths)?;
         let Some(stream) = self.stream.typed() else {
+            let is_alone = self.stream.is_alone(&self.paths) && self.lists.typed().is_none();
+            if let (true, Some(option)) = (is_alone, self.select.typed()) {
+                let message = format!("{option} has no effect without a path");
+                return Err(CommandError::usage(message, "leave it out, or name a path"));
+            }
             return self.lists.check();
         };
         if let Some(option) = self.lists.typed() {

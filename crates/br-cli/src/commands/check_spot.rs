@@ -126,7 +126,7 @@ impl SpotArgs {
         context: &CommandContext,
     ) -> CommandResult {
         let select = self.select.typed().map(|_| &self.select);
-        let input = backup.input(select)?;
+        let input = backup.compared(select)?;
         let host = host.map_or_else(|| backup.host_name(), str::to_owned);
         let mut options = SpotOptions::new(host, input.typed())
             .with_folder(input.folder())
@@ -136,7 +136,9 @@ impl SpotArgs {
             options = options.with_sample(sample);
         }
         let repository = context.open().await?;
-        let source = input.open(backup.left_out(context)?, context)?;
+        let source = input
+            .without_streams()
+            .open(backup.left_out(context)?, context)?;
         let reporter = Arc::new(context.reporter());
         let (engine, guard) = context.engine_with(&reporter);
         let report = spot(&repository, source, &options, &engine).await;

@@ -1,18 +1,18 @@
-//! What a backup reads: paths, or a stream.
+//! What a backup reads: paths, streams, or both.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use br_core::model::OriginKind;
 use br_core::source::{
-    ExcludeError, Excludes, LocalSource, LocalSourceOptions, Source, SourceError,
+    CombinedSource, ExcludeError, Excludes, LocalSource, LocalSourceOptions, Source, SourceError,
 };
 use clap::Args;
 
 use super::files_from::LINE_ENDS;
-use super::stream::Stream;
+use super::stream::{self, Stream};
 use crate::context::CommandContext;
 use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
@@ -87,66 +87,78 @@ impl SelectArgs {
     }
 }
 
-/// The input of a backup; it is known to exist.
+/// The input of a backup: files, streams, or both. The files are known to exist.
 #[derive(Debug)]
-pub(super) enum Input {
-    /// Local paths.
-    Paths {
-        /// As typed, without trailing slashes.
-        paths: Vec<PathBuf>,
-        /// Exclusions.
-        options: LocalSourceOptions,
-    },
-    /// A stream, stored as one file.
-    Stream(Stream),
+pub(super) struct Input {
+    files: Option<Files>,
+    streams: Vec<Stream>,
+}
+
+/// Files and folders.
+#[derive(Debug)]
+struct Files {
+    /// As typed, without trailing slashes.
+    paths: Vec<PathBuf>,
+    options: LocalSourceOptions,
 }
 
 impl Input {
-    /// Checks the paths before a repository is created.
-    pub(super) fn paths(
+    /// Checks the paths before a repository is created. Without a path, only the streams are backed up.
+    pub(super) fn new(
         typed: &[PathBuf],
+        streams: Vec<Stream>,
         select: &SelectArgs,
         lists: bool,
     ) -> Result<Self, CommandError> {
+        if typed.is_empty() && !streams.is_empty() {
+            let files = None;
+            return Ok(Self { files, streams });
+        }
         let options = options(select)?.with_left_out_told(lists);
         // Shells complete folder names with a slash; the path is the same without it.
         let paths = typed.iter().map(|path| without_slash(path));
         let paths: Vec<_> = paths.map(|path| LocalSource::settle(&path)).collect();
         LocalSource::new(&paths, options.clone()).map_err(|error| refused(&error))?;
-        Ok(Self::Paths { paths, options })
+        refuse_same_place(&paths, &streams)?;
+        let files = Some(Files { paths, options });
+        Ok(Self { files, streams })
+    }
+
+    /// The same files without the streams.
+    pub(super) fn without_streams(mut self) -> Self {
+        self.streams.clear();
+        self
     }
 
     /// The paths for the backup list.
     pub(super) fn typed(&self) -> Vec<Vec<u8>> {
-        match self {
-            Self::Paths { paths, .. } => paths
-                .iter()
-                .map(|path| path.as_os_str().as_bytes().to_vec())
-                .collect(),
-            Self::Stream(stream) => vec![stream.path().as_bytes().to_vec()],
-        }
+        let paths = self.files.iter().flat_map(|files| &files.paths);
+        let paths = paths.map(|path| path.as_os_str().as_bytes().to_vec());
+        let streams = self.streams.iter();
+        let streams = streams.map(|stream| stream.path().as_bytes().to_vec());
+        paths.chain(streams).collect()
     }
 
     /// True if this is standard input, which can be read only once.
-    pub(super) const fn is_stdin(&self) -> bool {
-        matches!(self, Self::Stream(stream) if stream.is_stdin())
+    pub(super) fn is_stdin(&self) -> bool {
+        self.streams.iter().any(Stream::is_stdin)
     }
 
     /// What the backup is made from.
     pub(super) const fn kind(&self) -> OriginKind {
-        match self {
-            Self::Paths { .. } => OriginKind::Files,
-            Self::Stream(_) => OriginKind::Stream,
+        match self.files {
+            Some(_) => OriginKind::Files,
+            None => OriginKind::Stream,
         }
     }
 
     /// The folder that relative paths start from, if there are any.
     pub(super) fn folder(&self) -> Vec<u8> {
-        match self {
-            Self::Paths { paths, .. } if paths.iter().any(|path| path.is_relative()) => {
-                current_folder()
-            }
-            _ => Vec::new(),
+        let mut paths = self.files.iter().flat_map(|files| &files.paths);
+        if paths.any(|path| path.is_relative()) {
+            current_folder()
+        } else {
+            Vec::new()
         }
     }
 
@@ -156,16 +168,57 @@ impl Input {
         skipped: Vec<PathBuf>,
         context: &CommandContext,
     ) -> Result<Box<dyn Source>, CommandError> {
-        let (paths, options) = match self {
-            Self::Stream(stream) => return Ok(stream.open(context)),
-            Self::Paths { paths, options } => {
-                (paths, options.clone().with_skipped_folders(skipped))
-            }
+        let Some(Files { paths, options }) = &self.files else {
+            // If one program fails, there is no backup at all.
+            return Ok(stream::open(&self.streams, context));
         };
+        let options = options.clone().with_skipped_folders(skipped);
         let source = LocalSource::new(paths, options).map_err(|error| refused(&error))?;
         note_links(source.symlinked_roots(), &context.output);
-        Ok(Box::new(source))
+        if self.streams.is_empty() {
+            return Ok(Box::new(source));
+        }
+        // If one program fails, the backup has everything else.
+        let mut sources: Vec<Box<dyn Source>> = vec![Box::new(source)];
+        let streams = self.streams.iter().map(std::slice::from_ref);
+        sources.extend(streams.map(|stream| stream::open(stream, context)));
+        Ok(Box::new(CombinedSource::new(sources)))
     }
+}
+
+/// Refuses a stream that would have the place of a file in the backup, or be below one.
+fn refuse_same_place(paths: &[PathBuf], streams: &[Stream]) -> Result<(), CommandError> {
+    for path in paths {
+        let is_absolute = path.is_absolute();
+        let root = path.components();
+        let root: PathBuf = root
+            .filter(|part| matches!(part, Component::Normal(_)))
+            .collect();
+        for stream in streams {
+            let name = Path::new(OsStr::from_bytes(stream.path().as_bytes()));
+            let mut places = name
+                .ancestors()
+                .filter(|place| !place.as_os_str().is_empty());
+            let is_taken = places.any(|place| {
+                let at = if is_absolute {
+                    Path::new("/").join(place)
+                } else {
+                    place.into()
+                };
+                let is_folder = place != name && at.is_dir();
+                place.starts_with(&root) && at.symlink_metadata().is_ok() && !is_folder
+            });
+            if is_taken || root.starts_with(name) {
+                let name = stream.path();
+                let message = format!(
+                    "the name {name} of --stream is also a file or folder of {}",
+                    path.display()
+                );
+                return Err(CommandError::usage(message, "give the stream another name"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Reports the paths that are links.

@@ -1,6 +1,6 @@
 //! The options of `br backup` for streams: standard input, or the output of a program.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::Command;
@@ -17,6 +17,7 @@ use crate::context::CommandContext;
 use crate::error::CommandError;
 use crate::output::format;
 use crate::stdin::PatientStdin;
+use crate::values::BadValue;
 
 /// A backup of a stream.
 #[derive(Debug, Args)]
@@ -32,6 +33,13 @@ pub(super) struct StreamArgs {
     /// Back up standard input; br cannot see whether the program before the pipe failed, so prefer --stdin-from-command
     #[arg(long, requires = "stdin_name")]
     stdin: bool,
+
+    /// Back up the output of a program as the file NAME, together with the PATHs (can be repeated)
+    ///
+    /// `--stream 'db/shop.sql=mysqldump shop'` splits the command into words as a shell does, with quotes and backslashes; nothing else is replaced. The rules of --stdin-from-command
+    /// apply. If a program fails, the backup has everything else, is incomplete, and br exits with 3. Without a PATH, there is no backup then.
+    #[arg(long, value_name = "NAME=COMMAND", value_parser = named_command, conflicts_with_all = ["stdin", "stdin_from_command"])]
+    stream: Vec<NamedCommand>,
 
     /// Path of the stream in the backup
     #[arg(long, value_name = "NAME")]
@@ -69,19 +77,18 @@ enum StreamOrigin {
 }
 
 impl StreamArgs {
-    /// The stream that these options and the arguments name; `None` if they name files.
-    pub(super) fn stream(&self, paths: &[PathBuf]) -> Result<Option<Stream>, CommandError> {
-        let Some(name) = &self.stdin_name else {
-            return Ok(None);
-        };
-        let path = entry_path(name)?;
-        if path.is_root() {
-            let hint = "name a file, such as --stdin-name dump.sql";
-            return Err(CommandError::usage("the name of the stream is empty", hint));
-        }
+    /// The streams that these options name, and the paths that are files.
+    pub(super) fn streams<'p>(
+        &self,
+        paths: &'p [PathBuf],
+    ) -> Result<(Vec<Stream>, &'p [PathBuf]), CommandError> {
         let rules = StreamRules::default()
             .with_allow_empty(self.allow_empty)
             .with_end_mark(self.expect_trailer.clone());
+        let Some(name) = &self.stdin_name else {
+            return Ok((self.named(&rules)?, paths));
+        };
+        let path = stream_path(name)?;
         let origin = match paths.split_first() {
             Some((program, arguments)) => StreamOrigin::Program {
                 program: program.clone(),
@@ -90,11 +97,38 @@ impl StreamArgs {
             },
             None => StreamOrigin::Stdin,
         };
-        Ok(Some(Stream {
+        let stream = Stream {
             path,
             rules,
             origin,
-        }))
+        };
+        Ok((vec![stream], &[]))
+    }
+
+    /// The streams of `--stream`.
+    fn named(&self, rules: &StreamRules) -> Result<Vec<Stream>, CommandError> {
+        let mut streams: Vec<Stream> = Vec::new();
+        for NamedCommand { name, words } in &self.stream {
+            let path = stream_path(name)?;
+            if streams.iter().any(|other| other.path == path) {
+                let message = format!("two streams have the name {path}");
+                return Err(CommandError::usage(
+                    message,
+                    "give each --stream its own name",
+                ));
+            }
+            let mut words = words.iter().map(PathBuf::from);
+            streams.push(Stream {
+                path,
+                rules: rules.clone(),
+                origin: StreamOrigin::Program {
+                    program: words.next().unwrap_or_default(),
+                    arguments: words.collect(),
+                    time_limit: self.command_timeout,
+                },
+            });
+        }
+        Ok(streams)
     }
 
     /// The option that makes the backup one of a stream.
@@ -107,6 +141,11 @@ impl StreamArgs {
             } => Some("--stdin-from-command"),
             _ => None,
         }
+    }
+
+    /// True if there is nothing but programs to back up.
+    pub(super) fn is_alone(&self, paths: &[PathBuf]) -> bool {
+        !self.stream.is_empty() && paths.is_empty()
     }
 
     /// Refuses options that contradict each other or would have no effect.
@@ -131,11 +170,6 @@ impl StreamArgs {
             let hint = "make two backups: one of the paths, and one of standard input; if it is a program, use --stdin-from-command";
             return Err(CommandError::usage(message, hint));
         }
-        if self.stdin && self.command_timeout.is_some() {
-            let message = "--command-timeout has no effect with --stdin";
-            let hint = "leave it out, or use --stdin-from-command";
-            return Err(CommandError::usage(message, hint));
-        }
         if self.stdin && std::io::stdin().is_terminal() {
             let hint = "write for example `br backup --stdin-from-command --stdin-name shop.sql -- pg_dump shop`";
             return Err(CommandError::usage("standard input is a terminal", hint));
@@ -152,14 +186,17 @@ impl StreamArgs {
             );
             return Err(CommandError::usage(message, hint));
         }
+        if !self.stream.is_empty() {
+            return Ok(());
+        }
         let others = [
             ("--expect-trailer", self.expect_trailer.is_some()),
             ("--allow-empty", self.allow_empty),
-            ("--command-timeout", self.command_timeout.is_some()),
         ];
         match others.into_iter().find(|(_, typed)| *typed) {
             Some((option, _)) => {
-                let message = format!("{option} has no effect without --stdin-from-command");
+                let message =
+                    format!("{option} has no effect without --stdin-from-command or --stream");
                 Err(CommandError::usage(message, "leave it out"))
             }
             None => Ok(()),
@@ -177,27 +214,34 @@ impl Stream {
     pub(super) const fn is_stdin(&self) -> bool {
         matches!(self.origin, StreamOrigin::Stdin)
     }
+}
 
-    /// Opens the stream. A program starts when the backup reads its output.
-    pub(super) fn open(&self, context: &CommandContext) -> Box<dyn Source> {
-        let owner = Owner {
-            uid: nix::unistd::geteuid().as_raw(),
-            gid: nix::unistd::getegid().as_raw(),
-            user: user_name(),
-            group: String::new(),
-        };
-        let nanos = context.runtime.clock.now().as_nanosecond();
-        let time = FileTime {
-            secs: i64::try_from(nanos.div_euclid(1_000_000_000)).unwrap_or(0),
-            nanos: u32::try_from(nanos.rem_euclid(1_000_000_000)).unwrap_or(0),
-        };
-        let (path, rules) = (self.path.clone(), self.rules.clone());
-        let cancel = context.cancel.clone();
-        match &self.origin {
+/// Opens streams. A program starts when the backup reads its output.
+pub(super) fn open(streams: &[Stream], context: &CommandContext) -> Box<dyn Source> {
+    let owner = Owner {
+        uid: nix::unistd::geteuid().as_raw(),
+        gid: nix::unistd::getegid().as_raw(),
+        user: user_name(),
+        group: String::new(),
+    };
+    let nanos = context.runtime.clock.now().as_nanosecond();
+    let time = FileTime {
+        secs: i64::try_from(nanos.div_euclid(1_000_000_000)).unwrap_or(0),
+        nanos: u32::try_from(nanos.rem_euclid(1_000_000_000)).unwrap_or(0),
+    };
+    let cancel = context.cancel.clone();
+    let mut commands = Vec::new();
+    for Stream {
+        path,
+        rules,
+        origin,
+    } in streams
+    {
+        let (path, rules) = (path.clone(), rules.clone());
+        match origin {
             StreamOrigin::Stdin => {
-                let reader = PatientStdin::new(cancel);
-                let source = StreamSource::new(path, reader, time, owner);
-                Box::new(source.with_rules(rules))
+                let source = StreamSource::new(path, PatientStdin::new(cancel), time, owner);
+                return Box::new(source.with_rules(rules));
             }
             StreamOrigin::Program {
                 program,
@@ -207,14 +251,54 @@ impl Stream {
                 let mut command = Command::new(program);
                 command.args(arguments);
                 let name = program.file_name().unwrap_or(program.as_os_str());
-                let name = name.to_string_lossy().into_owned();
+                let name = format::text(&name.to_string_lossy());
                 let console = Arc::clone(&context.output.console);
                 let stream = CommandStream::new(path, command)
                     .with_rules(rules)
                     .with_time_limit(*time_limit)
-                    .with_on_message(move |line| console.note(&format!("{name}: {line}")));
-                Box::new(CommandSource::new(vec![stream], time, owner, cancel))
+                    .with_on_message(move |line| {
+                        console.note(&format!("{name}: {}", format::text(line)));
+                    });
+                commands.push(stream);
             }
         }
     }
+    Box::new(CommandSource::new(commands, time, owner, cancel))
+}
+
+/// The value of `--stream`.
+#[derive(Debug, Clone)]
+struct NamedCommand {
+    name: OsString,
+    words: Vec<String>,
+}
+
+fn named_command(text: &str) -> Result<NamedCommand, BadValue> {
+    let hint = "for example, write --stream 'db/shop.sql=mysqldump shop'";
+    let Some((name, command)) = text.split_once('=') else {
+        return Err(BadValue::new(format!("`{text}` has no `=`"), hint));
+    };
+    match shlex::split(command) {
+        None => Err(BadValue::new(
+            format!("`{command}` has a quote that does not end"),
+            hint,
+        )),
+        Some(words) if words.is_empty() => {
+            Err(BadValue::new(format!("`{text}` has no command"), hint))
+        }
+        Some(words) => Ok(NamedCommand {
+            name: name.trim().into(),
+            words,
+        }),
+    }
+}
+
+/// The path of a stream in a backup.
+fn stream_path(name: &OsStr) -> Result<EntryPath, CommandError> {
+    let path = entry_path(name)?;
+    if path.is_root() {
+        let hint = "name a file, such as dump.sql";
+        return Err(CommandError::usage("the name of the stream is empty", hint));
+    }
+    Ok(path)
 }

@@ -48,13 +48,14 @@ pub(super) struct Grammar {
 /// Maximum number of mistakes that are explained.
 const MAX_PROBLEMS: usize = 200;
 /// Options that a user must type: a forgotten setting would change what the command does, or answer its question.
-const NO_DEFAULT: [&str; 13] = [
+const NO_DEFAULT: [&str; 14] = [
     "dry-run",
     "yes",
     "force",
     "init",
     "stdin",
     "stdin-from-command",
+    "stream",
     "to-command",
     "expect-trailer",
     "allow-empty",
@@ -68,16 +69,13 @@ const NO_POLICY: [&str; 9] = [
     "dry-run", "yes", "prune", "force", "host", "path", "tag", "complete", "help",
 ];
 /// Options of `br backup` that a set has another key for, or cannot have.
-const NO_SET: [&str; 12] = [
+const NO_SET: [&str; 9] = [
     "copy-to",
     "init",
     "dry-run",
     "stdin",
     "stdin-from-command",
     "stdin-name",
-    "expect-trailer",
-    "allow-empty",
-    "command-timeout",
     "files-from",
     "files-from-raw",
     "help",

@@ -234,13 +234,15 @@ fn set(
     mut settings: BTreeMap<String, Setting>,
 ) -> Result<BackupSet, Problem> {
     let all = settings.values().cloned().collect();
+    let has_streams = settings.contains_key("stream");
     let mut take = |key: &str| settings.remove(key).map(|setting| setting.value);
     let texts = |value: Option<Value>| value.map_or_else(Vec::new, |value| value.texts().to_vec());
     let paths = texts(take("paths"));
     let is_word = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-    if paths.is_empty() || name.is_empty() || !name.chars().all(is_word) {
-        let (message, hint) = if paths.is_empty() {
-            let message = format!("the set `{name}` has no paths");
+    let has_input = !paths.is_empty() || has_streams;
+    if !has_input || name.is_empty() || !name.chars().all(is_word) {
+        let (message, hint) = if !has_input {
+            let message = format!("the set `{name}` has no paths and no streams");
             (message, "add a line such as `paths = [\"/home\"]`")
         } else {
             let message = format!("`{name}` is no name of a set, because backups get it as a tag");

@@ -1,7 +1,7 @@
 //! What a backup reads from: the [`Source`] trait, and the sources that need no other crate.
 //!
 //! [`LocalSource`] walks folders, [`CommandSource`] runs programs and takes their output, [`StreamSource`] is one file whose content is a
-//! byte stream (any `Read`), [`MemorySource`] has files in memory. Everything else that can be backed up is another implementation of [`Source`]. Invariant: a source yields
+//! byte stream (any `Read`), [`MemorySource`] has files in memory, and [`CombinedSource`] merges sources. Everything else that can be backed up is another implementation of [`Source`]. Invariant: a source yields
 //! entries in strictly ascending path order. So a backup can compare them with an earlier backup and hold neither in memory.
 
 use std::io::{self, Read};
@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use crate::model::{Entry, EntryPath, StreamRecord};
 use crate::warning::{Note, Warning};
 
+mod combined;
 mod command;
 mod exclude;
 mod gitignore;
@@ -18,6 +19,7 @@ mod simple;
 mod stream;
 mod stream_check;
 
+pub use combined::CombinedSource;
 pub use command::{CommandSource, CommandStream};
 pub(crate) use exclude::MAX_PATTERN;
 pub(crate) use exclude::Matcher as EntryMatcher;
