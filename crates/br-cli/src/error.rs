@@ -100,6 +100,19 @@ impl CommandError {
         self
     }
 
+    /// Replaces the hints about options that name a repository and its password: a set has keys for both.
+    pub(crate) fn advised_for_set(self, repository: &str) -> Self {
+        match self.status {
+            ExitStatus::RepositoryNotFound => self.with_hint(format!(
+                "check that the disk of the repository {repository} is mounted, and `location` in the configuration file; `br -r {repository} init` creates a new repository"
+            )),
+            ExitStatus::AccessDenied if self.hint.contains("--password-file") => self.with_hint(format!(
+                "check `password` of the repository {repository} in the configuration file"
+            )),
+            _ => self,
+        }
+    }
+
     /// Names the file that the error is about.
     pub(crate) fn in_file(mut self, name: &str) -> Self {
         self.message = format!("{name}: {}", self.message);

@@ -75,7 +75,9 @@ impl Origin {
             ErrorKind::NoBackup => "`br list` shows the backups, `br backup PATH` makes one",
             ErrorKind::BackupNotFound => "`br list` shows the backups and their ids",
             ErrorKind::AmbiguousId => "use an id that `br list` shows: it matches only one backup",
-            ErrorKind::PathNotFound => "use a path that `br ls ID` shows",
+            ErrorKind::PathNotFound => {
+                "use a path that `br ls ID` shows; `br find NAME` shows the backups that have a file, and --path or --tag selects among them"
+            }
             ErrorKind::RepositoryNotFound => {
                 "check --repo or BR_REPOSITORY; `br init` or `br backup --init` creates a new repository"
             }
@@ -182,7 +184,7 @@ impl Origin {
                 "`br check` names the backup whose manifest is lost: restore what you need from it, then `br delete` it"
             }
             _ => {
-                "`br check --read-data` lists the affected files and how to repair them; everything else can be restored"
+                "`br check --read-data` lists the affected files and how to repair them, also from a copy; everything else can be restored"
             }
         }
     }

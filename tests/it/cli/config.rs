@@ -303,6 +303,32 @@ fn policies_and_sets_that_a_run_would_refuse_are_mistakes() {
 }
 
 #[test]
+fn a_run_ends_with_the_code_of_a_failure_even_if_files_were_missing_before() {
+    let text = "[repositories.m]\nlocation = \"./r\"\n[defaults]\nrepository = \"m\"\n\
+        [sets.a]\npaths = [\"docs\", \"nowhere\"]\n[sets.b]\npaths = [\"nowhere\"]\n";
+    let session = session(text);
+    session.run(["-r", "m", "init"]).expect(0);
+    session.run(["run", "a"]).expect(3);
+    session.run(["run", "a", "b"]).expect(2);
+    session.run(["run"]).expect(2);
+}
+
+/// Symptom: `br -r offsit init` made an unencrypted repository in the current folder.
+#[test]
+fn a_mistyped_name_of_a_repository_is_refused() {
+    let session = session("[repositories.offsite]\nlocation = \"./r\"\n");
+    for command in [&["init"][..], &["list"], &["backup", "--init", "docs"]] {
+        let refused = session
+            .br
+            .run(["-r", "offsit"].iter().chain(command))
+            .expect(2);
+        assert!(refused.stderr.contains("offsite"), "{refused}");
+    }
+    session.run(["-r", "./offsit", "init"]).expect(0);
+    session.run(["-r", "offsit", "list"]).expect(0);
+}
+
+#[test]
 fn secrets_that_are_missing_are_mistakes() {
     for (reference, message) in [
         ("file:nowhere", "cannot be read"),

@@ -314,7 +314,7 @@ fn named_repositories_of_backup_have_their_own_passwords() {
         "-r",
         "main",
         "-r",
-        "fourth",
+        "./fourth",
         "--copy-to-password-file",
         "two",
         "--init",
@@ -323,7 +323,7 @@ fn named_repositories_of_backup_have_their_own_passwords() {
         .br
         .run(config.iter().chain(&BACKUP).chain(&given))
         .expect(0);
-    let fourth = session.br.clone().env("BR_REPOSITORY", "fourth");
+    let fourth = session.br.clone().env("BR_REPOSITORY", "./fourth");
     fourth.run(["check", "--password-file", "two"]).expect(0);
 }
 

@@ -170,7 +170,7 @@ fn lists_that_cannot_be_used_are_refused() {
         ),
         (
             &["--stdin", "--stdin-name", "x", "--files-from", "list"],
-            "--stdin and --files-from contradict each other",
+            "'--stdin' cannot be used with '--files-from",
         ),
     ] {
         let output = session.br.run(["backup"].iter().chain(arguments)).expect(2);

@@ -218,3 +218,27 @@ fn filter_that_matches_nothing_is_reported() {
         output.stderr
     );
 }
+
+/// Symptom: if the backups that the policy would delete were damaged themselves, `br forget` ended with 0 and "the policy keeps every backup".
+#[test]
+fn damage_of_every_older_backup_is_not_passed_over() {
+    let session = Session::with_two_backups();
+    for pack in session.objects("packs") {
+        session.damage(&pack);
+    }
+    session.run(["check", "--read-data"]).expect(14);
+    for more in [&[][..], &["--dry-run"], &["--prune"]] {
+        let forget = ["forget", "--keep-last", "1", "--yes"];
+        let output = session.br.run(forget.iter().chain(more)).expect(3);
+        assert!(output.stderr.contains("br deletes nothing"), "{output}");
+        assert!(!output.stderr.contains("keeps every backup"), "{output}");
+    }
+    // After a repair, the damaged backups are known.
+    let repair = ["check", "--read-data", "--repair-index"];
+    session.br.run(repair);
+    let output = session
+        .run(["forget", "--keep-last", "1", "--yes"])
+        .expect(0);
+    assert!(output.stderr.contains("damaged ones stay"), "{output}");
+    assert_eq!(session.ids().len(), 2);
+}

@@ -247,24 +247,7 @@ impl BackupArgs {
             return Err(CommandError::usage(message, hint));
         }
         self.stream.check(&self.paths)?;
-        let Some(stream) = self.stream.typed() else {
-            let is_alone = self.stream.is_alone(&self.paths) && self.lists.typed().is_none();
-            if let (true, Some(option)) = (is_alone, self.select.typed()) {
-                let message = format!("{option} has no effect without a path");
-                return Err(CommandError::usage(message, "leave it out, or name a path"));
-            }
-            return self.lists.check();
-        };
-        if let Some(option) = self.lists.typed() {
-            let message = format!("{stream} and {option} contradict each other");
-            let hint = "make two backups: one of the paths, and one of the stream";
-            return Err(CommandError::usage(message, hint));
-        }
-        if let Some(option) = self.select.typed() {
-            let message = format!("{option} has no effect with {stream}");
-            return Err(CommandError::usage(message, "leave it out"));
-        }
-        Ok(())
+        self.lists.check()
     }
 }
 

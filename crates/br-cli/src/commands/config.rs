@@ -185,21 +185,22 @@ fn show(config: &Config, problems: &[Problem], context: &CommandContext) -> Comm
     }
     lines.finish()?;
     if config.files.is_empty() {
-        let files: Vec<String> = default_files()
-            .iter()
-            .map(|file| format::path(file))
-            .collect();
-        let note = format!(
-            "there is no configuration file; br looks for {}",
-            files.join(", ")
-        );
-        output.console.note(&note);
+        note_files(context);
     }
     if !variables.is_empty() {
         let note = format!("these variables take precedence: {}", variables.join(", "));
         output.console.note(&note);
     }
     Ok(ExitStatus::Ok)
+}
+
+/// Says which files br looks for.
+fn note_files(context: &CommandContext) {
+    let files = default_files();
+    let files: Vec<String> = files.iter().map(|file| format::path(file)).collect();
+    let files = files.join(", ");
+    let note = format!("there is no configuration file; br looks for {files}");
+    context.output.console.note(&note);
 }
 
 /// All settings by section.
@@ -297,7 +298,9 @@ fn check(config: &Config, mut problems: Vec<Problem>, context: &CommandContext) 
         lines.line(&format!("  {}", problem.hint))?;
     }
     lines.finish()?;
-    if problems.is_empty() {
+    if config.files.is_empty() {
+        note_files(context);
+    } else if problems.is_empty() {
         let files = format::counted(config.files.len() as u64, "file", "files");
         output.summary(&[("checked", format!("{files}, no mistakes"))])?;
     }

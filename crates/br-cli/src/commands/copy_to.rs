@@ -407,15 +407,17 @@ impl Copies {
             console.hint("`br check --read-data` names the damage and records it; the next backup stores this data again");
         }
         if let (Some(failed), false) = (failed, dry_run) {
-            let password = if source.is_encrypted() {
-                " --from-password-file FILE"
-            } else {
-                ""
+            let (from, to) = (source.location(), &*failed.location);
+            let name = |location| context.config.name_of(location);
+            let (from, to) = match (name(from), name(to)) {
+                (Some(from), Some(to)) => (from.to_owned(), to.to_owned()),
+                _ if source.is_encrypted() => {
+                    (format!("{from} --from-password-file FILE"), to.to_owned())
+                }
+                _ => (from.to_owned(), to.to_owned()),
             };
             console.hint(&format!(
-                "when the cause is fixed, the next `br backup` also copies this one; or run `br copy --from {}{password} --to {}`",
-                source.location(),
-                failed.location
+                "when the cause is fixed, `br copy --from {from} --to {to}` copies what is missing there; the next `br backup` copies this backup too, unless the repository there is new"
             ));
         }
         if failed.is_some() || self.source_is_damaged {

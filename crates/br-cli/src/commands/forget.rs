@@ -9,7 +9,7 @@ use br_core::engine::prune::{self, PruneOptions};
 use br_core::jiff::tz::TimeZone;
 use br_core::model::BackupId;
 use br_core::model::retention::{
-    GroupBy, KeepCount, KeepSpan, Period, RetentionPolicy, RetentionRule,
+    GroupBy, KeepCount, KeepReason, KeepSpan, Period, RetentionPolicy, RetentionRule,
 };
 use br_core::{BackupSelector, Repository};
 use clap::{Args, ValueEnum};
@@ -387,8 +387,7 @@ pub(crate) async fn run(args: &ForgetArgs, context: &CommandContext) -> CommandR
             freed,
         )))?;
     } else {
-        let is_empty = plan.retention.groups.is_empty();
-        note(args, planned, deleted.len(), freed, is_empty, context);
+        note(args, &plan, deleted.len(), freed, status, context);
     }
     Ok(status)
 }
@@ -410,12 +409,13 @@ fn warn_of_anomalies(plan: &ForgetPlan, context: &CommandContext) -> ExitStatus 
     if plan.is_held_by_damage {
         let console = &context.output.console;
         console.warning("br deletes nothing: the repository has damaged data, and backups that would stay may need it");
-        console.hint("run `br check --read-data`, repair the repository, and run the command again; --force deletes anyway");
+        console.hint("run `br check --read-data`, repair the repository, and run the command again; `br forget --force` deletes anyway");
         return ExitStatus::Partial;
     }
     if status == ExitStatus::Partial {
-        let hint = "look at the newest backup; if it is right, run the command again with --force";
-        context.output.console.hint(hint);
+        let again = context.force_advice();
+        let hint = format!("look at the newest backup; if it is right, {again}");
+        context.output.console.hint(&hint);
     }
     status
 }
@@ -436,12 +436,16 @@ async fn prune(
 
 fn note(
     args: &ForgetArgs,
-    planned: usize,
+    plan: &ForgetPlan,
     deleted: usize,
     freed: Option<u64>,
-    plan_is_empty: bool,
+    status: ExitStatus,
     context: &CommandContext,
 ) {
+    let plan_is_empty = plan.retention.groups.is_empty();
+    let planned = plan.retention.removed().count();
+    let mut decisions = plan.retention.decisions();
+    let has_damaged = decisions.any(|one| one.reasons == [KeepReason::Damage]);
     let console = &context.output.console;
     if args.dry_run && !plan_is_empty {
         return;
@@ -453,7 +457,13 @@ fn note(
     }
     match freed {
         Some(freed) => console.note(&format!("{many} deleted, {} freed", format::size(freed))),
-        None if deleted == 0 => console.note("the policy keeps every backup"),
+        // The warning above says why.
+        None if deleted == 0 && status != ExitStatus::Ok => {}
+        None if deleted == 0 => console.note(if has_damaged {
+            "no backup was deleted; damaged ones stay until `br delete` or `br forget --force` deletes them"
+        } else {
+            "the policy keeps every backup"
+        }),
         None => console.note(&format!(
             "{many} deleted; `br prune` frees the space; until then, `br undelete` brings backups back"
         )),

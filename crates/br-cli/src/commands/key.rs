@@ -187,13 +187,27 @@ pub(crate) async fn run(args: KeyCommand, context: &CommandContext) -> CommandRe
 }
 
 async fn list(context: &CommandContext) -> CommandResult {
-    let keys = if context.password()?.is_some() {
-        let repository = context.open().await?;
-        repository.keys().await?
-    } else {
-        let place = context.place()?;
-        let keys = Repository::list_keys(&place.location, &place.options).await;
-        keys.map_err(|error| place.explain(error))?
+    let is_typed = context.has_own_password();
+    let opened = match context.password() {
+        Ok(None) => None,
+        // With a password, br also knows which key is in use.
+        Ok(Some(_)) => Some(context.open().await),
+        Err(error) => Some(Err(error)),
+    };
+    let keys = match opened {
+        Some(Ok(repository)) => repository.keys().await?,
+        Some(Err(error)) if is_typed || error.status != ExitStatus::AccessDenied => {
+            return Err(error);
+        }
+        opened => {
+            // A configuration file with a password that is out of date must not hide which keys exist.
+            if let Some(Err(error)) = opened {
+                context.output.console.warning(&error.message);
+            }
+            let place = context.place()?;
+            let keys = Repository::list_keys(&place.location, &place.options).await;
+            keys.map_err(|error| place.explain(error))?
+        }
     };
     let output = &context.output;
     if output.is_json() {

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use br_core::engine::dump::dump_to_command;
-use br_core::target::CommandTarget;
-use br_core::{BackupSelector, Error, Site};
+use br_core::target::{CommandTarget, CommandTargetError};
+use br_core::{BackupSelector, Error, ProgramError, Site};
 use clap::Args;
 use serde::Serialize;
 
 use super::paths::PathInBackup;
+use super::stream::message;
 use super::which::BackupAndPath;
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
@@ -81,7 +82,7 @@ impl ToCommandArgs {
         let (console, label) = (Arc::clone(&context.output.console), name.clone());
         let target = CommandTarget::new(command)
             .with_time_limit(self.command_timeout)
-            .with_on_message(move |line| console.note(&format!("{label}: {}", format::text(line))));
+            .with_on_message(move |line| console.note(&message(&label, line)));
         let reporter = Arc::new(context.reporter());
         let (engine, guard) = context.engine_with(&reporter);
         let restored = dump_to_command(&repository, backup.id, path.clone(), target, &engine).await;
@@ -112,7 +113,19 @@ impl ToCommandArgs {
 /// Says what is left to do after a failure.
 fn explain(error: Error, program: &str) -> CommandError {
     let is_of_program = error.site() == Site::Output;
+    let cause = std::error::Error::source(&error);
+    let cause = cause.and_then(|cause| cause.downcast_ref::<CommandTargetError>());
+    let is_missing = matches!(
+        cause,
+        Some(CommandTargetError::Program {
+            error: ProgramError::NotStarted { .. },
+            ..
+        })
+    );
     let error = CommandError::from(error);
+    if is_missing {
+        return error.with_hint("check the name of the program and the variable PATH");
+    }
     if is_of_program {
         let hint = format!(
             "look at the messages of {program}, undo what it has done, and run the command again"

@@ -25,7 +25,8 @@ const EXAMPLES: &str = "\
 /// Back up the sets of the configuration files
 ///
 /// br backs up the paths of each set into its repositories, with the name of the set as a tag. Then it applies the policy of the set to the backups with this tag, in each
-/// repository; with `prune`, it also frees the space. If the backup fails, br does not apply the policy and goes on with the next set. The exit code is that of the first failure.
+/// repository; with `prune`, it also frees the space. If the backup fails, br does not apply the policy and goes on with the next set. The exit code is that of the first failure, or 3 if
+/// nothing failed and something is missing.
 /// `br help config` explains the files.
 #[derive(Debug, Args)]
 #[command(
@@ -69,10 +70,12 @@ pub(crate) async fn run(args: &RunArgs, context: &CommandContext) -> CommandResu
                 .console
                 .note(&format!("set {name}: {}", shown(&line)));
             let status = run_line(name, &line, context).await?;
-            if first == ExitStatus::Ok {
+            let is_done = matches!(status, ExitStatus::Ok | ExitStatus::Partial);
+            // A failure says more than a part that is missing.
+            let is_worse = first == ExitStatus::Ok || first == ExitStatus::Partial && !is_done;
+            if is_worse {
                 first = status;
             }
-            let is_done = matches!(status, ExitStatus::Ok | ExitStatus::Partial);
             if line.is_backup && !is_done {
                 break;
             }
@@ -186,9 +189,23 @@ pub(super) fn mistakes(config: &Config, context: &CommandContext) -> Vec<Problem
         );
     }
     for (name, set) in &config.sets {
-        let line = lines_of(name, set, config).into_iter().next();
-        let error = line.and_then(|line| check(&line.words).err());
-        out.extend(error.map(|error| problem(&set.place, format!("set `{name}`"), error)));
+        for line in lines_of(name, set, config) {
+            let place = if line.is_backup {
+                Some(&set.place)
+            } else {
+                // Other mistakes of a policy are found above.
+                let policy = set
+                    .policy
+                    .as_ref()
+                    .and_then(|policy| config.policies.get(policy));
+                let is_empty = policy.is_some_and(Vec::is_empty);
+                place_of(&set.settings, "policy").filter(|_| is_empty)
+            };
+            if let (Some(place), Err(error)) = (place, check(&line.words)) {
+                out.push(problem(place, format!("set `{name}`"), error));
+                break;
+            }
+        }
     }
     out
 }

@@ -19,6 +19,20 @@ use crate::output::format;
 use crate::stdin::PatientStdin;
 use crate::values::BadValue;
 
+/// Options that are about files. Settings of the configuration files for them give way to a stream.
+const OF_FILES: [&str; 10] = [
+    "files_from",
+    "files_from_raw",
+    "exclude",
+    "exclude_file",
+    "iexclude",
+    "no_ignore",
+    "exclude_caches",
+    "exclude_if_present",
+    "exclude_larger_than",
+    "one_file_system",
+];
+
 /// A backup of a stream.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Streams")]
@@ -27,11 +41,11 @@ pub(super) struct StreamArgs {
     ///
     /// br runs the program without a shell. It makes no backup, and fails, if the program exits with another code than 0, is killed, writes nothing, or
     /// if a dump of mysqldump, mariadb-dump, pg_dump, pg_dumpall or sqlite3 lacks its last line.
-    #[arg(long, requires = "stdin_name", conflicts_with = "stdin")]
+    #[arg(long, requires = "stdin_name", conflicts_with = "stdin", conflicts_with_all = OF_FILES)]
     stdin_from_command: bool,
 
     /// Back up standard input; br cannot see whether the program before the pipe failed, so prefer --stdin-from-command
-    #[arg(long, requires = "stdin_name")]
+    #[arg(long, requires = "stdin_name", conflicts_with_all = OF_FILES)]
     stdin: bool,
 
     /// Back up the output of a program as the file NAME, together with the PATHs (can be repeated)
@@ -131,32 +145,15 @@ impl StreamArgs {
         Ok(streams)
     }
 
-    /// The option that makes the backup one of a stream.
-    pub(super) fn typed(&self) -> Option<&'static str> {
-        match self {
-            Self { stdin: true, .. } => Some("--stdin"),
-            Self {
-                stdin_from_command: true,
-                ..
-            } => Some("--stdin-from-command"),
-            _ => None,
-        }
-    }
-
-    /// True if there is nothing but programs to back up.
-    pub(super) fn is_alone(&self, paths: &[PathBuf]) -> bool {
-        !self.stream.is_empty() && paths.is_empty()
-    }
-
     /// Refuses options that contradict each other or would have no effect.
     pub(super) fn check(&self, paths: &[PathBuf]) -> Result<(), CommandError> {
-        let Some(typed) = self.typed() else {
+        if !self.stdin && !self.stdin_from_command {
             return self.check_without_stream();
-        };
+        }
         if self.stdin_from_command && paths.is_empty() {
             let hint = "write it after `--`, as in `br backup --stdin-from-command --stdin-name shop.sql -- mysqldump shop`";
             return Err(CommandError::usage(
-                format!("{typed} needs a program"),
+                "--stdin-from-command needs a program",
                 hint,
             ));
         }
@@ -256,14 +253,22 @@ pub(super) fn open(streams: &[Stream], context: &CommandContext) -> Box<dyn Sour
                 let stream = CommandStream::new(path, command)
                     .with_rules(rules)
                     .with_time_limit(*time_limit)
-                    .with_on_message(move |line| {
-                        console.note(&format!("{name}: {}", format::text(line)));
-                    });
+                    .with_on_message(move |line| console.note(&message(&name, line)));
                 commands.push(stream);
             }
         }
     }
     Box::new(CommandSource::new(commands, time, owner, cancel))
+}
+
+/// A message of a program. Programs often name themselves.
+pub(super) fn message(program: &str, line: &str) -> String {
+    let text = line.replace('\t', " ");
+    let text = format::text(&text);
+    match text.strip_prefix(program) {
+        Some(rest) if rest.starts_with(':') => text,
+        _ => format!("{program}: {text}"),
+    }
 }
 
 /// The value of `--stream`.

@@ -64,6 +64,13 @@ impl Config {
         self.repository.as_ref()?.text()
     }
 
+    /// The name of the repository at a location.
+    pub(crate) fn name_of(&self, location: &str) -> Option<&str> {
+        let mut all = self.repositories.iter();
+        all.find(|(_, repository)| repository.location == location)
+            .map(|(name, _)| name.as_str())
+    }
+
     /// The first repository of a set. That of the environment is for other commands.
     pub(crate) fn repository_of<'s>(&'s self, set: &'s BackupSet) -> Option<&'s str> {
         let own = set.repository.as_deref();

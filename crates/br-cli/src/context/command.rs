@@ -228,7 +228,20 @@ impl CommandContext {
             Some(is_remote) => error.at_store(is_remote),
             None => error,
         };
-        error.advised(kept)
+        let error = error.advised(kept);
+        match (&self.set, &self.options.repo) {
+            // The command line has no options for the repository of a set.
+            (Some(_), Some(repository)) => error.advised_for_set(repository),
+            _ => error,
+        }
+    }
+
+    /// How to run the command with --force.
+    pub(crate) const fn force_advice(&self) -> &'static str {
+        match self.set {
+            Some(_) => "run the line of `br forget` that `br run --dry-run` shows, with --force",
+            None => "run the command again with --force",
+        }
     }
 
     /// Where the repository is.
@@ -252,6 +265,13 @@ impl CommandContext {
             Some(password) => Ok(Some(password)),
             None => self.own_password(self.place()?),
         }
+    }
+
+    /// True if an option or a variable has the password, and not only the configuration file.
+    pub(crate) fn has_own_password(&self) -> bool {
+        let variables = ["BR_PASSWORD", "BR_PASSWORD_FILE", "BR_PASSWORD_COMMAND"];
+        self.options.typed_password().is_some()
+            || variables.iter().any(|name| variable(name).is_some())
     }
 
     /// A password, if the user has given one by these options or variables.

@@ -98,6 +98,7 @@ impl CommandContext {
             .as_ref()
             .and_then(|name| self.config.repositories.get(name))
         else {
+            self.refuse_unknown(named.as_deref())?;
             return Ok(Resolved {
                 location: named,
                 storage: storage.clone(),
@@ -115,6 +116,25 @@ impl CommandContext {
             storage: storage.or(file, is_set),
             password: section.password.clone(),
         })
+    }
+
+    /// Refuses a word that is neither the name of a repository nor a folder, if the configuration files name repositories: it is probably
+    /// mistyped, and `br init` would create a repository in the current folder.
+    fn refuse_unknown(&self, named: Option<&str>) -> Result<(), CommandError> {
+        let known = &self.config.repositories;
+        let Some(name) = named.filter(|name| !name.is_empty() && !name.contains(['/', ':'])) else {
+            return Ok(());
+        };
+        if known.is_empty() || Path::new(name).exists() {
+            return Ok(());
+        }
+        let known: Vec<&str> = known.keys().map(String::as_str).collect();
+        let message = format!("the configuration files have no repository `{name}`");
+        let hint = format!(
+            "write one of {}; a folder is written as `./{name}`",
+            known.join(", ")
+        );
+        Err(CommandError::usage(message, hint))
     }
 
     fn read_reference(&self, reference: &SecretReference) -> Result<Password, CommandError> {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::delete::append_delete;
 use crate::error::{Error, Result};
 use crate::model::BackupId;
-use crate::model::retention::{KeepReason, RetentionPlan, RetentionPolicy};
+use crate::model::retention::{KeepReason, RetentionDecision, RetentionPlan, RetentionPolicy};
 use crate::progress::Context;
 use crate::repository::{BackupFilter, Io, LogPosition, Repository, State};
 
@@ -60,7 +60,10 @@ impl ForgetPlan {
         let backups = state.backups.values();
         let backups = backups.filter(|backup| options.filter.matches(backup));
         let mut retention = RetentionPlan::decide(&options.policy, backups.cloned(), now);
-        let is_damaged = !state.damaged.is_empty() && retention.removed().next().is_some();
+        // Also when damage alone keeps a backup that the rules would delete.
+        let would_go =
+            |one: &RetentionDecision| one.reasons.is_empty() || one.reasons == [KeepReason::Damage];
+        let is_damaged = !state.damaged.is_empty() && retention.decisions().any(would_go);
         let is_held = is_damaged && !options.policy.ignore_anomalies;
         if is_held {
             retention.hold(&KeepReason::Damage);

@@ -84,8 +84,12 @@ impl<'a> ReferenceFinder<'a> {
         if self.resolver.resolve(&mut own) {
             return Ok((own, true));
         }
-        self.io.warn(&Warning::PacksMissing { backup: backup.id });
-        Ok((by_tree(self.reader()?, backup)?.0, false))
+        let (references, is_complete) = by_tree(self.reader()?, backup)?;
+        // After a repair the data is elsewhere: then only the way to find it is longer.
+        if !is_complete {
+            self.io.warn(&Warning::PacksMissing { backup: backup.id });
+        }
+        Ok((references, false))
     }
 
     /// Whether all data of a backup can be found: by the references of its manifest and the moves or, if they were lost, by its tree.

@@ -27,7 +27,7 @@ pub enum ProgramError {
         messages: String,
     },
     /// It did not end in time, and was ended.
-    #[error("{program} did not end within {} seconds{}", .limit.as_secs_f64(), after_colon(.messages))]
+    #[error("{program} did not end within {limit:?}{}", after_colon(.messages))]
     TimedOut {
         /// The program.
         program: String,

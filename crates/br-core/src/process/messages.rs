@@ -17,7 +17,7 @@ const TAIL: usize = StreamRecord::MAX_MESSAGES;
 /// Maximum length of a line; the rest of it counts as another line.
 const MAX_LINE: u64 = 4 << 10;
 /// How many lines an error quotes.
-const LAST_LINES: usize = 3;
+const LAST_LINES: usize = 8;
 /// How long to wait for the last messages of a program that has ended. A program that it left behind may keep the pipe open.
 const WAIT: Duration = Duration::from_secs(1);
 

@@ -68,7 +68,7 @@ impl fmt::Debug for CommandTarget {
 #[non_exhaustive]
 pub enum CommandTargetError {
     /// It failed.
-    #[error("{error}; it got {written} bytes, and what it did with them is not undone")]
+    #[error("{error}{}", bytes_got(*.written))]
     Program {
         /// How.
         error: ProgramError,
@@ -88,6 +88,14 @@ pub enum CommandTargetError {
     /// The system did not pass the bytes on.
     #[error("cannot write to the program: {0}")]
     Write(String),
+}
+
+/// How many bytes a program got, as the end of a sentence.
+fn bytes_got(written: u64) -> String {
+    match written {
+        0 => String::new(),
+        written => format!("; it got {written} bytes, and what it did with them is not undone"),
+    }
 }
 
 /// Bytes that are held back until all of the content is verified.

@@ -165,6 +165,7 @@ impl Found {
                     Some(first) => {
                         let more = match bad.len() - 1 {
                             0 => String::new(),
+                            1 => " (and one more group)".to_owned(),
                             more => format!(" (and {more} more groups)"),
                         };
                         self.bad.push(BadPack {

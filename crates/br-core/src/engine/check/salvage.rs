@@ -122,8 +122,8 @@ fn report_replaced(
             pack.table.groups.len(),
         );
         report.repaired.push(format!(
-            "{key} was replaced: {lost} of its {all} groups are damaged and were dropped, the others were copied; the next \
-             backup of the same data stores the missing chunks again"
+            "{key} was replaced without its damaged groups ({lost} of {all}); the next backup of the same data, or `--repair-from`, stores the \
+             missing chunks again"
         ));
     }
 }

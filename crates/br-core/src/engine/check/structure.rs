@@ -43,8 +43,8 @@ pub(super) fn packs(io: &Io, view: &View, all: bool, report: &mut CheckReport) -
     if !unknown.is_empty() {
         let bytes: u64 = unknown.values().sum();
         let message = format!(
-            "{} packs with {:.1} MiB belong to no backup: left by an interrupted backup, replaced by a \
-             repair, or being written right now; `prune` removes them once they are a day old",
+            "packs that belong to no backup: {}, {:.1} MiB, left by an interrupted or failed backup, replaced by a \
+             repair, or being written right now; `prune` removes them",
             unknown.len(),
             bytes as f64 / f64::from(1 << 20)
         );
@@ -134,8 +134,7 @@ pub(super) fn backup(
     let mut used = references.clone();
     let resolved = resolver.resolve(&mut used);
     if !resolved {
-        let message =
-            "its reference set names packs that no longer exist: `prune` walks its tree instead";
+        let message = "its list of packs is older than a repair: `prune` reads its tree instead, which takes longer";
         report.findings.push(Finding::note(&key, message));
     }
     let mut walk = Walk {
