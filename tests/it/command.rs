@@ -164,6 +164,8 @@ fn a_program_that_hangs_is_ended_with_all_that_it_started() {
         "echo a; sleep 61234.ID",
         "echo a; exec >&-; sleep 61234.ID",
         "echo a; (trap '' TERM; sleep 61234.ID); true",
+        "echo a; setsid sleep 61234.ID; true",
+        "echo a; timeout 60 sleep 61234.ID; true",
     ]
     .into_iter()
     .enumerate()
@@ -230,6 +232,21 @@ fn one_program_that_fails_ends_the_others_and_is_named() {
         assert!(cause.contains("broken"), "{failing}: {cause}");
         assert!(!runs(&argument), "{failing}: the program still runs");
     }
+}
+
+/// Symptom: br waited for the end of the output of a program that had failed, because another one kept it open.
+#[test]
+fn a_program_that_has_failed_is_not_waited_for() {
+    let disk = Disk::new(TreeFixture::new());
+    let argument = format!("64567.{}", std::process::id());
+    let start = Stopwatch::start();
+    let error = failure(
+        &disk,
+        stream("x", &format!("echo a; sleep {argument} & exit 7")),
+    );
+    assert!(cause(&error).to_string().contains("exit code 7"), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(10));
+    assert!(!runs(&argument), "what it started still runs");
 }
 
 /// A program in the background that keeps the pipes open does not hold up a program that has ended.

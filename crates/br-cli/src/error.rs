@@ -27,6 +27,8 @@ pub(crate) struct CommandError {
     pub(crate) hint: String,
     /// The origin of the error, while the hint is the default one for it.
     origin: Option<Origin>,
+    /// Whether the source of a backup failed, and not its repository.
+    pub(crate) is_of_source: bool,
     /// Print nothing, because the reader of the output is gone.
     pub(crate) silent: bool,
 }
@@ -66,6 +68,7 @@ impl CommandError {
             causes: Vec::new(),
             hint,
             origin: None,
+            is_of_source: false,
             silent: false,
         }
     }
@@ -195,6 +198,7 @@ impl From<br_core::Error> for CommandError {
         let mut out =
             Self::from_origin(Origin::of(&error), status(error.kind()), error.to_string());
         out.causes = error.causes();
+        out.is_of_source = error.site() == br_core::Site::Source && error.kind() == ErrorKind::Io;
         match of_stream(&error) {
             Some(hint) => out.with_hint(hint),
             None => out,

@@ -5,7 +5,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus};
+use std::process::{Child, ChildStdin, ChildStdout, Command};
 use std::time::Duration;
 
 use crate::process::ProgramEnd;
@@ -90,44 +90,126 @@ pub(crate) fn set_own_group(command: &mut Command) {
     let _ = command;
 }
 
-/// Ends a program and, on Unix, all of its process group. Gives it some time for its own clean-up.
+/// How a program is doing.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum ChildState {
+    Running,
+    /// It was stopped because it reads from the terminal, or writes to it: the terminal belongs to another process group.
+    WaitsForTerminal,
+    /// It has ended: how it failed, or `None` after the exit code 0.
+    Ended(Option<ProgramEnd>),
+}
+
+/// How a program is doing. Its exit code stays available for `wait`, so its number is not given to another process.
+pub(crate) fn child_state(child: &Child) -> ChildState {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Pid, Signal, WaitId, WaitIdOptions as Options, waitid};
+        let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else {
+            return ChildState::Running;
+        };
+        let look = |options| {
+            waitid(
+                WaitId::Pid(pid),
+                options | Options::NOHANG | Options::NOWAIT,
+            )
+        };
+        if let Ok(Some(status)) = look(Options::EXITED) {
+            let failure = match (status.exit_status(), status.terminating_signal()) {
+                (Some(0), _) => None,
+                (Some(code), _) => Some(ProgramEnd::Code(code)),
+                (None, signal) => Some(ProgramEnd::Signal(signal.unwrap_or(0))),
+            };
+            return ChildState::Ended(failure);
+        }
+        let terminal = [Signal::TTIN.as_raw(), Signal::TTOU.as_raw()];
+        match look(Options::STOPPED) {
+            Ok(Some(status))
+                if status
+                    .stopping_signal()
+                    .is_some_and(|by| terminal.contains(&by)) =>
+            {
+                ChildState::WaitsForTerminal
+            }
+            _ => ChildState::Running,
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = child;
+        ChildState::Running
+    }
+}
+
+/// Ends a program and, on Unix, its process group and the programs that these have started. Gives them some time for their own clean-up.
 pub(crate) fn end_group(child: &mut Child, grace: Duration) {
     #[cfg(unix)]
     {
-        use rustix::process::{Pid, Signal, kill_process_group};
-        let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let signal = |signal| group.map(|group| kill_process_group(group, signal));
-        // A stopped program handles the signal only after it continues.
-        let _ = (signal(Signal::TERM), signal(Signal::CONT));
+        use rustix::process::{Pid, Signal, kill_process, kill_process_group};
         const STEP: Duration = Duration::from_millis(10);
+        let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let mut started = descendants(child.id());
+        let end = |started: &[Pid], signal| {
+            // An error means that the process has ended.
+            let _ = group.map(|group| kill_process_group(group, signal));
+            for process in started {
+                let _ = kill_process(*process, signal);
+            }
+        };
+        end(&started, Signal::TERM);
+        // A stopped program handles the signal only after it continues.
+        end(&started, Signal::CONT);
         let mut left = grace;
-        while matches!(child.try_wait(), Ok(None)) && !left.is_zero() {
+        while matches!(child_state(child), ChildState::Running) && !left.is_zero() {
             std::thread::sleep(STEP);
             left = left.saturating_sub(STEP);
         }
-        let _ = signal(Signal::KILL);
+        started.extend(descendants(child.id()));
+        end(&started, Signal::KILL);
     }
     #[cfg(not(unix))]
     let _ = (grace, child.kill());
     let _ = child.wait();
 }
 
-/// True if a signal stopped the program. That happens when it reads from the terminal, which belongs to another process group.
-pub(crate) fn is_stopped(child: &Child) -> bool {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
-        let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else {
-            return false;
+/// The processes that a process has started, and those that they have started. Only on Linux.
+#[cfg(unix)]
+fn descendants(of: u32) -> Vec<rustix::process::Pid> {
+    let mut parents = Vec::new();
+    for item in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(id) = item
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<u32>().ok())
+        else {
+            continue;
         };
-        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        matches!(waitid(WaitId::Pid(pid), options), Ok(Some(_)))
+        let stat = fs::read_to_string(item.path().join("stat")).unwrap_or_default();
+        // The name of the program, in parentheses, may contain anything.
+        let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let parent = rest.split_whitespace().nth(1);
+        parents.extend(
+            parent
+                .and_then(|parent| parent.parse::<u32>().ok())
+                .map(|parent| (id, parent)),
+        );
     }
-    #[cfg(not(unix))]
-    {
-        let _ = child;
-        false
+    let mut found = vec![of];
+    let mut next = 0;
+    while let Some(parent) = found.get(next).copied() {
+        next += 1;
+        found.extend(
+            parents
+                .iter()
+                .filter(|(_, of)| *of == parent)
+                .map(|(id, _)| *id),
+        );
     }
+    let ids = found
+        .into_iter()
+        .skip(1)
+        .filter_map(|id| i32::try_from(id).ok());
+    ids.filter_map(rustix::process::Pid::from_raw).collect()
 }
 
 /// Waits until there is output to read, or the output has ended. False if neither happens in time.
@@ -172,14 +254,27 @@ pub(crate) fn wait_writable(input: &ChildStdin, time: Duration) -> io::Result<bo
     }
 }
 
-/// How a program failed; `None` if it exited with code 0.
-pub(crate) fn failure(status: ExitStatus) -> Option<ProgramEnd> {
-    if status.success() {
-        return None;
-    }
+/// How many bytes a program has not read yet from its input.
+pub(crate) fn unread(input: &ChildStdin) -> u64 {
     #[cfg(unix)]
-    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
-        return Some(ProgramEnd::Signal(signal));
+    return rustix::io::ioctl_fionread(input).unwrap_or(0);
+    #[cfg(not(unix))]
+    {
+        let _ = input;
+        0
     }
-    Some(ProgramEnd::Code(status.code().unwrap_or(-1)))
+}
+
+/// The same pipe once more, to be held open by another process.
+pub(crate) fn same_input(input: &ChildStdin) -> Option<std::process::Stdio> {
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsFd as _;
+        Some(input.as_fd().try_clone_to_owned().ok()?.into())
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = input;
+        None
+    }
 }

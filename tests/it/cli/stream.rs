@@ -1,9 +1,11 @@
 //! `br backup --stdin-from-command` and `--stdin`, and `br restore --to-command`.
 
 use std::fs;
+use std::process::Stdio;
 use std::time::Duration;
 
 use br_testkit::{BrOutput, MariaDb, Postgres};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Session, json};
 use crate::support::Stopwatch;
@@ -115,6 +117,7 @@ fn a_program_that_fails_makes_no_backup_and_no_retention() {
             "--stdin-from-command",
             "--stdin-name=x",
             "--command-timeout=1s",
+            "--",
             "sleep",
             "100",
         ])
@@ -198,6 +201,7 @@ fn a_program_that_does_not_take_the_file_is_named() {
         "shop.sql",
         "--to-command",
         "--command-timeout=1s",
+        "--",
         "sleep",
         "100",
     ];
@@ -392,7 +396,7 @@ fn settings_for_files_do_not_keep_streams_from_a_backup() {
     session.write_secret("br.toml", config);
     let run = |words: &[&str]| session.br.run(["--config", "br.toml"].iter().chain(words));
     let name = "--stdin-name=x";
-    run(&["backup", "--stdin-from-command", name, "echo", "1"]).expect(0);
+    run(&["backup", "--stdin-from-command", name, "--", "echo", "1"]).expect(0);
     run(&["backup", "--stream", "a=echo 1"]).expect(0);
     run(&["run"]).expect(0);
     let words = ["--config", "br.toml", "backup", "--stdin", name];
@@ -554,4 +558,148 @@ fn a_set_has_files_and_programs() {
         .map(|backup| backup["complete"].as_bool().unwrap())
         .collect();
     assert_eq!(complete, [true, false]);
+}
+
+/// Symptom: `br backup --stdin-from-command --stdin-name x pg_dump --host db1 shop` dumped another server, because br took `--host`.
+#[test]
+fn a_program_needs_two_dashes_before_it() {
+    let session = Session::with_repository();
+    let dump = ["backup", "--stdin-from-command", "--stdin-name=x"];
+    let wrong = dump.iter().chain(&["echo", "-n", "--host", "db1"]);
+    let refused = session.br.run(wrong).expect(2);
+    assert!(
+        refused.stderr.contains("write `--` before the program"),
+        "{refused}"
+    );
+    session
+        .br
+        .run(dump.iter().chain(&["--", "echo", "-n", "--host", "db1"]))
+        .expect(0);
+    let text = session.run(["dump", "latest", "x"]).expect(0).stdout;
+    assert_eq!(text, "--host db1");
+    let refused = session
+        .run(["restore", "latest", "x", "--to-command", "cat", "-v"])
+        .expect(2);
+    assert!(
+        refused.stderr.contains("`--` before the program"),
+        "{refused}"
+    );
+    // Without these options, `--` is what it always was.
+    session.run(["backup", "--", "docs"]).expect(0);
+    session
+        .run(["restore", "latest", "--target", "out", "--", "docs"])
+        .expect(0);
+    let trailer = [
+        "backup",
+        "--stdin-from-command",
+        "--stdin-name=x",
+        "--expect-trailer",
+        "-- end ",
+    ];
+    session
+        .br
+        .run(trailer.iter().chain(&["--", "echo", "-- end"]))
+        .expect(0);
+}
+
+/// br must not look like a normal end of the input to a client of a database: it would commit half of the file.
+#[test]
+fn a_killed_restore_ends_the_program_before_its_input_ends() {
+    let session = Session::with_repository();
+    session
+        .back_up_command(&words(["head", "-c", "30000000", "/dev/zero"]))
+        .expect(0);
+    // Reads slowly, and says when it has seen the end.
+    let script = "while [ $(head -c 100000 | wc -c) -gt 0 ]; do sleep 0.01; done; echo end >seen";
+    for round in 0..6 {
+        let arguments = [
+            "restore",
+            "latest",
+            "shop.sql",
+            "--to-command",
+            "--",
+            "sh",
+            "-c",
+            script,
+        ];
+        let mut br = session.br.command(arguments);
+        let mut child = br
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(300 + 50 * round));
+        let process = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        let signals: &[Signal] = match round % 3 {
+            0 => &[Signal::KILL],
+            1 => &[Signal::TERM, Signal::TERM],
+            _ => &[Signal::QUIT],
+        };
+        for signal in signals {
+            let _ = kill_process(process, *signal);
+        }
+        child.wait().unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(
+            !session.at("seen").exists(),
+            "round {round}: the program has seen an end"
+        );
+    }
+}
+
+#[test]
+fn a_program_that_reads_nothing_is_an_error() {
+    let session = Session::with_repository();
+    session
+        .back_up_command(&words(["head", "-c", "5000", "/dev/zero"]))
+        .expect(0);
+    for script in ["true", "head -c 100 >/dev/null", "exec <&-; sleep 0.3"] {
+        let output = session.restore_into(&words(["sh", "-c", script])).expect(1);
+        assert!(
+            output.stderr.contains("did not read all of its input"),
+            "{script}: {output}"
+        );
+    }
+    session
+        .restore_into(&words(["sh", "-c", "sleep 0.3; cat >/dev/null"]))
+        .expect(0);
+    let verified = [
+        "restore",
+        "latest",
+        "shop.sql",
+        "--to-command",
+        "--verify-first",
+        "--",
+        "cat",
+    ];
+    session.run(verified).expect(0);
+}
+
+#[test]
+fn a_program_fails_once_for_all_repositories_and_gets_no_password_of_br() {
+    let session = Session::with_repository();
+    session.run(["-r", "second", "init"]).expect(0);
+    let script = "echo run >>runs; echo \"<$BR_PASSWORD>\" >&2; exit 3";
+    let arguments = [
+        "-r",
+        "repository",
+        "backup",
+        "-r",
+        "second",
+        "--stdin-from-command",
+        "--stdin-name=x",
+        "--",
+        "sh",
+        "-c",
+        script,
+    ];
+    let output = session.run(arguments).expect(1);
+    assert!(
+        output.stderr.contains("sh failed with exit code 3: <>"),
+        "{output}"
+    );
+    assert_eq!(fs::read_to_string(session.at("runs")).unwrap(), "run\n");
+    let br = session.br.clone().env("BR_PASSWORD", "secret");
+    let output = br.run(arguments);
+    assert!(!output.stderr.contains("<secret>"), "{output}");
 }

@@ -51,7 +51,7 @@ const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Conflict];
 )]
 pub(crate) struct BackupArgs {
     /// Files and folders to back up (can be repeated)
-    #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "stdin_from_command", "stream", "files_from", "files_from_raw"])]
+    #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "stdin_from_command", "stream", "files_from", "files_from_raw", "program"])]
     paths: Vec<PathBuf>,
 
     #[command(flatten)]
@@ -209,8 +209,10 @@ pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
 impl BackupArgs {
     /// What the backup reads.
     fn input(&self, lists: bool, context: &CommandContext) -> Result<Input, CommandError> {
-        let (streams, paths) = self.stream.streams(&self.paths)?;
-        let paths = self.lists.add_to(paths, context)?;
+        let streams = self.stream.streams()?;
+        let paths = self
+            .lists
+            .add_to(&self.stream.paths(&self.paths), context)?;
         let input = Input::new(&paths, streams, &self.select, lists)?;
         self.lists.warn(&paths, &context.output.console);
         Ok(input)
@@ -218,8 +220,9 @@ impl BackupArgs {
 
     /// The same for a command that compares it. `select` replaces the exclusions.
     pub(super) fn compared(&self, select: Option<&SelectArgs>) -> Result<Input, CommandError> {
-        let (streams, paths) = self.stream.streams(&self.paths)?;
-        Input::new(paths, streams, select.unwrap_or(&self.select), false)
+        let streams = self.stream.streams()?;
+        let paths = self.stream.paths(&self.paths);
+        Input::new(&paths, streams, select.unwrap_or(&self.select), false)
     }
 
     /// The name of this machine in the backup.

@@ -240,7 +240,9 @@ impl Targets {
         error: CommandError,
         context: &CommandContext,
     ) -> Result<(), CommandError> {
-        let is_final = matches!(error.status, ExitStatus::Usage | ExitStatus::Interrupted);
+        // A program that fails would only fail again for the next repository.
+        let is_final = matches!(error.status, ExitStatus::Usage | ExitStatus::Interrupted)
+            || error.is_of_source;
         let tried = self.outcomes.len();
         if is_final || tried + 1 >= self.targets.len() {
             return Err(error);

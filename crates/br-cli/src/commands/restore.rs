@@ -162,10 +162,11 @@ impl From<OverwriteArg> for Overwrite {
 
 pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> CommandResult {
     let id = args.filter.apply(&args.id.id)?;
+    let to_command = &args.to_command;
     let Some(target) = &args.target else {
-        let to_command = &args.to_command;
         return to_command.run(&args.id, &id, &args.paths, context).await;
     };
+    let paths = to_command.paths(&args.paths);
     let mut options = RestoreOptions::default()
         .with_overwrite(args.overwrite.into())
         .with_delete(args.delete)
@@ -176,8 +177,8 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
         options = options.with_owner(false);
     }
     options = with_patterns(options, args)?;
-    let folder = args.id.path(&args.paths)?;
-    let typed = paths_in_backup(&args.paths)?;
+    let folder = args.id.path(&paths)?;
+    let typed = paths_in_backup(&paths)?;
     let repository = context.open().await?;
     let backup = context.find(&repository, &id).await?;
     options = options

@@ -2,18 +2,17 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use br_core::engine::dump::dump_to_command;
+use br_core::engine::dump::{dump, dump_to_command};
 use br_core::target::{CommandTarget, CommandTargetError};
 use br_core::{BackupSelector, Error, ProgramError, Site};
 use clap::Args;
 use serde::Serialize;
 
 use super::paths::PathInBackup;
-use super::stream::message;
+use super::stream::{command, message};
 use super::which::BackupAndPath;
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
@@ -25,7 +24,7 @@ use crate::output::json::Summary;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Restore into a program")]
 pub(super) struct ToCommandArgs {
-    /// Give the file PATH to a program as its standard input; what follows PATH is the program with its arguments
+    /// Give the file PATH to a program as its standard input; what follows `--` is the program with its arguments
     ///
     /// br runs the program without a shell, and verifies the whole file before it passes on the last part of it. br fails if the program exits with
     /// another code than 0. What the program did until then is not undone.
@@ -37,6 +36,17 @@ pub(super) struct ToCommandArgs {
         ]
     )]
     pub(super) to_command: bool,
+
+    /// The program of --to-command with its arguments; without that option, further paths
+    #[arg(last = true, value_name = "PROGRAM")]
+    program: Vec<OsString>,
+
+    /// Verify the whole file before the program starts; reads it twice
+    ///
+    /// If the program passes the file on to another machine or a container, as ssh, docker and kubectl do, br cannot stop what runs there when it finds damage in
+    /// the middle.
+    #[arg(long, requires = "to_command")]
+    verify_first: bool,
 
     /// End the program after this time
     #[arg(long, value_name = "TIME", requires = "to_command", value_parser = format::parse_duration)]
@@ -55,30 +65,51 @@ struct ToCommandSummary {
 }
 
 impl ToCommandArgs {
-    /// Runs the restore. `words` are the path, unless `from` has it, and the program with its arguments.
+    /// The paths on the command line.
+    pub(super) fn paths(&self, paths: &[OsString]) -> Vec<OsString> {
+        paths.iter().chain(&self.program).cloned().collect()
+    }
+
+    /// Runs the restore. `paths` has one path, unless `from` has it.
     pub(super) async fn run(
         &self,
         from: &BackupAndPath,
         id: &BackupSelector,
-        words: &[OsString],
+        paths: &[OsString],
         context: &CommandContext,
     ) -> CommandResult {
         let example = "for example, write `br restore latest shop.sql --to-command -- mysql shop`";
-        let (path, words) = match (from.path(&[])?, words.split_first()) {
-            (Some(path), _) => (path, words),
-            (None, Some((path, words))) => (PathInBackup::parse(path)?, words),
-            (None, None) => return Err(CommandError::usage("no path to restore", example)),
+        let path = match (from.path(paths)?, paths) {
+            (Some(path), _) => path,
+            (None, [path]) => PathInBackup::parse(path)?,
+            (None, []) => return Err(CommandError::usage("no path to restore", example)),
+            (None, _) => {
+                return Err(CommandError::usage(
+                    "write one path, and `--` before the program",
+                    example,
+                ));
+            }
         };
-        let Some((program, arguments)) = words.split_first() else {
+        let Some((program, arguments)) = self.program.split_first() else {
             return Err(CommandError::usage("--to-command needs a program", example));
         };
         let repository = context.open().await?;
         let backup = context.find(&repository, id).await?;
         let path = path.find(&repository, &backup, context).await?;
-        let mut command = Command::new(program);
-        command.args(arguments);
+        if self.verify_first {
+            let engine = context.engine();
+            dump(
+                &repository,
+                backup.id,
+                path.clone(),
+                std::io::sink(),
+                &engine,
+            )
+            .await?;
+        }
+        let command = command(program, arguments);
         let name = Path::new(program).file_name().unwrap_or(program);
-        let name = format::text(&name.to_string_lossy());
+        let name = name.to_string_lossy().into_owned();
         let (console, label) = (Arc::clone(&context.output.console), name.clone());
         let target = CommandTarget::new(command)
             .with_time_limit(self.command_timeout)
@@ -125,6 +156,16 @@ fn explain(error: Error, program: &str) -> CommandError {
     let error = CommandError::from(error);
     if is_missing {
         return error.with_hint("check the name of the program and the variable PATH");
+    }
+    if error.status == ExitStatus::Interrupted {
+        return error.with_hint(format!(
+            "undo what {program} has done, and run the command again"
+        ));
+    }
+    if error.status == ExitStatus::Damaged {
+        return error.with_hint(format!(
+            "br ended {program}: undo what it has done; `br check --read-data` lists the damage and how to repair it"
+        ));
     }
     if is_of_program {
         let hint = format!(

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ const OF_FILES: [&str; 10] = [
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Streams")]
 pub(super) struct StreamArgs {
-    /// Back up the output of a program; PATH is the program, and what follows are its arguments
+    /// Back up the output of a program: what follows `--` is the program with its arguments
     ///
     /// br runs the program without a shell. It makes no backup, and fails, if the program exits with another code than 0, is killed, writes nothing, or
     /// if a dump of mysqldump, mariadb-dump, pg_dump, pg_dumpall or sqlite3 lacks its last line.
@@ -55,12 +55,16 @@ pub(super) struct StreamArgs {
     #[arg(long, value_name = "NAME=COMMAND", value_parser = named_command, conflicts_with_all = ["stdin", "stdin_from_command"])]
     stream: Vec<NamedCommand>,
 
+    /// The program of --stdin-from-command with its arguments; without that option, further paths
+    #[arg(last = true, value_name = "PROGRAM")]
+    program: Vec<OsString>,
+
     /// Path of the stream in the backup
     #[arg(long, value_name = "NAME")]
     stdin_name: Option<OsString>,
 
     /// Make no backup unless the last line of the stream begins with TEXT
-    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, value_parser = end_mark)]
     expect_trailer: Option<String>,
 
     /// Accept a stream without any byte
@@ -84,26 +88,32 @@ pub(super) struct Stream {
 enum StreamOrigin {
     Stdin,
     Program {
-        program: PathBuf,
-        arguments: Vec<PathBuf>,
+        program: OsString,
+        arguments: Vec<OsString>,
         time_limit: Option<Duration>,
     },
 }
 
 impl StreamArgs {
-    /// The streams that these options name, and the paths that are files.
-    pub(super) fn streams<'p>(
-        &self,
-        paths: &'p [PathBuf],
-    ) -> Result<(Vec<Stream>, &'p [PathBuf]), CommandError> {
+    /// The paths of files on the command line.
+    pub(super) fn paths(&self, paths: &[PathBuf]) -> Vec<PathBuf> {
+        if self.stdin_from_command {
+            return Vec::new();
+        }
+        let after = self.program.iter().map(PathBuf::from);
+        paths.iter().cloned().chain(after).collect()
+    }
+
+    /// The streams that these options name.
+    pub(super) fn streams(&self) -> Result<Vec<Stream>, CommandError> {
         let rules = StreamRules::default()
             .with_allow_empty(self.allow_empty)
             .with_end_mark(self.expect_trailer.clone());
         let Some(name) = &self.stdin_name else {
-            return Ok((self.named(&rules)?, paths));
+            return self.named(&rules);
         };
         let path = stream_path(name)?;
-        let origin = match paths.split_first() {
+        let origin = match self.program.split_first() {
             Some((program, arguments)) => StreamOrigin::Program {
                 program: program.clone(),
                 arguments: arguments.to_vec(),
@@ -116,7 +126,7 @@ impl StreamArgs {
             rules,
             origin,
         };
-        Ok((vec![stream], &[]))
+        Ok(vec![stream])
     }
 
     /// The streams of `--stream`.
@@ -131,7 +141,7 @@ impl StreamArgs {
                     "give each --stream its own name",
                 ));
             }
-            let mut words = words.iter().map(PathBuf::from);
+            let mut words = words.iter().map(OsString::from);
             streams.push(Stream {
                 path,
                 rules: rules.clone(),
@@ -150,7 +160,14 @@ impl StreamArgs {
         if !self.stdin && !self.stdin_from_command {
             return self.check_without_stream();
         }
-        if self.stdin_from_command && paths.is_empty() {
+        if self.stdin_from_command
+            && let Some(path) = paths.first()
+        {
+            let message = format!("write `--` before the program {}", format::path(path));
+            let hint = "br would take its options for those of br: `br backup --stdin-from-command --stdin-name shop.sql -- mysqldump shop`";
+            return Err(CommandError::usage(message, hint));
+        }
+        if self.stdin_from_command && self.program.is_empty() {
             let hint = "write it after `--`, as in `br backup --stdin-from-command --stdin-name shop.sql -- mysqldump shop`";
             return Err(CommandError::usage(
                 "--stdin-from-command needs a program",
@@ -245,10 +262,9 @@ pub(super) fn open(streams: &[Stream], context: &CommandContext) -> Box<dyn Sour
                 arguments,
                 time_limit,
             } => {
-                let mut command = Command::new(program);
-                command.args(arguments);
-                let name = program.file_name().unwrap_or(program.as_os_str());
-                let name = format::text(&name.to_string_lossy());
+                let command = command(program, arguments);
+                let name = Path::new(program).file_name().unwrap_or(program);
+                let name = name.to_string_lossy().into_owned();
                 let console = Arc::clone(&context.output.console);
                 let stream = CommandStream::new(path, command)
                     .with_rules(rules)
@@ -264,11 +280,47 @@ pub(super) fn open(streams: &[Stream], context: &CommandContext) -> Box<dyn Sour
 /// A message of a program. Programs often name themselves.
 pub(super) fn message(program: &str, line: &str) -> String {
     let text = line.replace('\t', " ");
-    let text = format::text(&text);
     match text.strip_prefix(program) {
         Some(rest) if rest.starts_with(':') => text,
         _ => format!("{program}: {text}"),
     }
+}
+
+/// The value of `--expect-trailer`.
+fn end_mark(text: &str) -> Result<String, BadValue> {
+    let text = text.trim_end();
+    let hint = "for example, write --expect-trailer '-- Dump completed'";
+    if text.contains('\n') {
+        return Err(BadValue::new("the text has more than one line", hint));
+    }
+    if text.is_empty() || text == "--" {
+        return Err(BadValue::new("the text says nothing", hint));
+    }
+    Ok(text.to_owned())
+}
+
+/// Variables with passwords of br, which a program does not get.
+const SECRETS: [&str; 7] = [
+    "BR_PASSWORD",
+    "BR_COPY_TO_PASSWORD",
+    "BR_FROM_PASSWORD",
+    "BR_NEW_PASSWORD",
+    "BR_MATRIXONE_PASSWORD",
+    "BR_S3_ACCESS_KEY_ID",
+    "BR_S3_SECRET_ACCESS_KEY",
+];
+
+/// A program, with the environment of br except the passwords of br.
+pub(super) fn command(
+    program: &OsStr,
+    arguments: impl IntoIterator<Item: AsRef<OsStr>>,
+) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    for name in SECRETS {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// The value of `--stream`.

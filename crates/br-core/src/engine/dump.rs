@@ -62,8 +62,12 @@ pub async fn dump_to_command(
         let written = write(&view, &path, &mut input);
         match written {
             Ok(entry) => {
-                let messages = input.finish().map_err(of_program)?;
-                Ok((entry, messages))
+                let finished = input.finish();
+                // Then the error of the program is only that it was ended.
+                if finished.is_err() {
+                    io.check_cancelled()?;
+                }
+                Ok((entry, finished.map_err(of_program)?))
             }
             // If the program has ended, its own error says why it takes no more.
             Err(error) if error.site() == Site::Output => {

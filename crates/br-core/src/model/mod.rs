@@ -31,4 +31,5 @@ pub(crate) use path::normal_path;
 pub use path::{EntryPath, PathError};
 pub use references::References;
 pub use stream::StreamRecord;
+pub(crate) use stream::shortened;
 pub use text::{escape, is_hidden, unescape};

@@ -70,7 +70,7 @@ impl StreamRecord {
 }
 
 /// The text with at most [`StreamRecord::MAX_MESSAGES`] bytes.
-fn shortened(text: String) -> String {
+pub(crate) fn shortened(text: String) -> String {
     /// Length of the beginning that stays. The end matters more: it has the error.
     const HEAD: usize = StreamRecord::MAX_MESSAGES / 4;
     const GAP: &str = "\n…\n";

@@ -3,12 +3,11 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{BufRead as _, BufReader, Read};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::model::StreamRecord;
+use crate::model::{StreamRecord, shortened};
 
 /// Length of the beginning that is kept.
 const HEAD: usize = StreamRecord::MAX_MESSAGES / 4;
@@ -20,6 +19,7 @@ const MAX_LINE: u64 = 4 << 10;
 const LAST_LINES: usize = 8;
 /// How long to wait for the last messages of a program that has ended. A program that it left behind may keep the pipe open.
 const WAIT: Duration = Duration::from_secs(1);
+const STEP: Duration = Duration::from_millis(5);
 
 /// Takes a line that a program wrote.
 pub(crate) type OnMessage = Box<dyn FnMut(&str) + Send>;
@@ -27,9 +27,9 @@ pub(crate) type OnMessage = Box<dyn FnMut(&str) + Send>;
 /// Reads the messages of a program on threads of their own, and keeps some of them.
 pub(crate) struct Messages {
     kept: Arc<Mutex<Kept>>,
-    /// Each thread has a clone of the sender: the receiver is disconnected when all of them have ended.
-    guard: Sender<()>,
-    end: Receiver<()>,
+    on_message: Option<Arc<Mutex<OnMessage>>>,
+    /// Each thread that reads has a clone.
+    readers: Arc<()>,
 }
 
 #[derive(Default)]
@@ -37,7 +37,6 @@ struct Kept {
     head: String,
     tail: VecDeque<String>,
     tail_len: usize,
-    on_message: Option<OnMessage>,
 }
 
 impl fmt::Debug for Messages {
@@ -48,23 +47,19 @@ impl fmt::Debug for Messages {
 
 impl Messages {
     pub(crate) fn new(on_message: Option<OnMessage>) -> Self {
-        let (guard, end) = channel();
-        let kept = Kept {
-            on_message,
-            ..Kept::default()
-        };
         Self {
-            kept: Arc::new(Mutex::new(kept)),
-            guard,
-            end,
+            kept: Arc::default(),
+            on_message: on_message.map(|take| Arc::new(Mutex::new(take))),
+            readers: Arc::new(()),
         }
     }
 
     /// Reads messages to their end on a thread of its own.
     pub(crate) fn read(&self, from: impl Read + Send + 'static) {
-        let (kept, guard) = (Arc::clone(&self.kept), self.guard.clone());
+        let (kept, on_message) = (Arc::clone(&self.kept), self.on_message.clone());
+        let reader = Arc::clone(&self.readers);
         thread::spawn(move || {
-            let _ends_with_this_thread = guard;
+            let _ends_with_this_thread = reader;
             let mut lines = BufReader::new(from);
             let mut line = Vec::new();
             loop {
@@ -74,24 +69,31 @@ impl Messages {
                 if !matches!(read, Ok(len) if len > 0) {
                     break;
                 }
-                lock(&kept).push(String::from_utf8_lossy(&line).trim_end());
+                let text = String::from_utf8_lossy(&line);
+                let text = text.trim_end();
+                lock(&kept).push(text);
+                // After the lock, because it may block.
+                if let (Some(take), false) = (&on_message, text.is_empty()) {
+                    lock(take)(text);
+                }
             }
         });
     }
 
     /// Waits for the end of the messages, but not long.
-    pub(crate) fn wait(&mut self) {
-        // The receiver is disconnected only if no sender is left.
-        self.guard = channel().0;
-        // Nothing is ever sent: both results mean that there is nothing more to wait for.
-        let _ = self.end.recv_timeout(WAIT);
+    pub(crate) fn wait(&self) {
+        let mut left = WAIT;
+        while Arc::strong_count(&self.readers) > 1 && !left.is_zero() {
+            thread::sleep(STEP);
+            left = left.saturating_sub(STEP);
+        }
     }
 
     /// The messages that were kept.
     pub(crate) fn all(&self) -> String {
         let kept = lock(&self.kept);
         let tail: String = kept.tail.iter().map(String::as_str).collect();
-        format!("{}{tail}", kept.head)
+        shortened(format!("{}{tail}", kept.head))
     }
 
     /// The last messages, for an error.
@@ -104,9 +106,6 @@ impl Messages {
 
 impl Kept {
     fn push(&mut self, line: &str) {
-        if let (Some(take), false) = (&mut self.on_message, line.is_empty()) {
-            take(line);
-        }
         let line = format!("{line}\n");
         if self.tail.is_empty() && self.head.len() + line.len() <= HEAD {
             self.head.push_str(&line);

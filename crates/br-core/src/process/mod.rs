@@ -1,15 +1,16 @@
 //! Programs that write a stream for a backup, or take one from a restore.
 //!
-//! [`Process`] runs a program and watches it, [`ProgramError`] says how it failed, `messages` keeps what it writes to its standard error.
-//! Invariant: a program never outlives its [`Process`], unless it ended by itself. No shell is involved, and arguments are neither stored
-//! nor printed, because they may contain passwords.
+//! [`Process`] runs a program and watches it, [`ProgramError`] says how it failed, `messages` keeps what it writes to its standard error, `timer`
+//! limits its time, and `guard` ends it if br dies. Invariant: a program never outlives its [`Process`], unless it ended by itself. No shell
+//! interprets arguments, and they are neither stored nor printed, because they may contain passwords.
 
 mod error;
+mod guard;
 mod messages;
 mod timer;
 
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -17,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::error::after_colon;
 pub use self::error::{ProgramEnd, ProgramError};
+use self::guard::Guard;
 pub(crate) use self::messages::{Messages, OnMessage};
 use self::timer::Timer;
-use crate::platform;
+use crate::platform::{self, ChildState};
 
 /// How often a waiting read or write looks whether the program may go on.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -41,11 +43,12 @@ pub(crate) struct Process {
     messages: Messages,
     timer: Option<Timer>,
     cancel: CancellationToken,
+    guard: Option<Guard>,
     has_ended: bool,
 }
 
 impl Process {
-    /// Starts a program whose standard streams the caller has set, standard error as a pipe. Returns its child for the other pipes.
+    /// Starts a program whose standard streams the caller has set, standard error as a pipe.
     pub(crate) fn start(
         mut command: Command,
         time_limit: Option<Duration>,
@@ -68,6 +71,7 @@ impl Process {
             messages,
             timer: time_limit.map(Timer::start),
             cancel,
+            guard: None,
             has_ended: false,
         })
     }
@@ -81,18 +85,35 @@ impl Process {
         &self.messages
     }
 
-    /// Fails if the program must not go on.
+    /// Makes sure that the program ends if br is killed, before `held` closes. Replaces an earlier guard.
+    pub(crate) fn guard(&mut self, held: Option<Stdio>) {
+        // The earlier guard ends after the new one has begun.
+        let _earlier = std::mem::replace(&mut self.guard, Guard::start(&self.child, held));
+    }
+
+    /// Fails if the program must not go on, or has failed.
     pub(crate) fn look(&self) -> Result<(), ProgramError> {
+        let program = || self.program.clone();
         if self.cancel.is_cancelled() {
             return Err(ProgramError::Interrupted);
         }
-        if platform::is_stopped(&self.child) {
-            let program = self.program.clone();
-            return Err(ProgramError::WaitsForTerminal { program });
+        match platform::child_state(&self.child) {
+            ChildState::WaitsForTerminal => {
+                return Err(ProgramError::WaitsForTerminal { program: program() });
+            }
+            ChildState::Ended(Some(end)) => {
+                self.messages.wait();
+                return Err(ProgramError::Failed {
+                    program: program(),
+                    end,
+                    messages: self.messages.last_lines(),
+                });
+            }
+            ChildState::Running | ChildState::Ended(None) => {}
         }
         match &self.timer {
             Some(timer) if timer.is_over() => Err(ProgramError::TimedOut {
-                program: self.program.clone(),
+                program: program(),
                 limit: timer.limit,
                 messages: self.messages.last_lines(),
             }),
@@ -100,44 +121,35 @@ impl Process {
         }
     }
 
-    /// Waits until the program has ended. Fails if it failed, or if it must not go on. `look` is called again and again.
+    /// True if the program exited with code 0.
+    pub(crate) fn has_succeeded(&self) -> bool {
+        matches!(platform::child_state(&self.child), ChildState::Ended(None))
+    }
+
+    /// Waits until the program has exited with code 0. Fails if it failed, or if it must not go on. `look` is called again and again.
     pub(crate) fn wait<E: From<ProgramError>>(
         &mut self,
         look: impl Fn(&Self) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut pause = Duration::from_millis(1);
-        let status = loop {
-            let status = self.child.try_wait().map_err(|error| {
-                // The system no longer knows the program, so its end is not known.
-                self.has_ended = true;
-                ProgramError::NotStarted {
-                    program: self.program.clone(),
-                    reason: error.to_string(),
-                }
-            })?;
-            if let Some(status) = status {
-                break status;
-            }
+        loop {
             look(self)?;
+            if self.has_succeeded() {
+                break;
+            }
             thread::sleep(pause);
             pause = (pause * 2).min(LOOK_EVERY);
-        };
+        }
         self.has_ended = true;
         self.messages.wait();
-        match platform::failure(status) {
-            None => Ok(()),
-            Some(end) => Err(ProgramError::Failed {
-                program: self.program.clone(),
-                end,
-                messages: self.messages.last_lines(),
-            }
-            .into()),
-        }
+        // It has ended, so this does not wait. Its end is known already.
+        let _ = self.child.wait();
+        Ok(())
     }
 }
 
 impl Drop for Process {
-    /// Ends the program and all that it started, unless it ended by itself.
+    /// Ends the program and all that it started, unless it succeeded.
     fn drop(&mut self) {
         if !self.has_ended {
             platform::end_group(&mut self.child, GRACE);

@@ -212,6 +212,7 @@ impl Running {
             program: process.program.clone(),
             reason: "it has no output".to_owned(),
         })?;
+        process.guard(None);
         Ok(Self {
             path: stream.path,
             process,

@@ -82,18 +82,20 @@ struct DumpFormat {
 const POSTGRES_END: &str = "-- PostgreSQL database dump complete";
 const POSTGRES_CLUSTER_END: &str = "-- PostgreSQL database cluster dump complete";
 
-/// Formats whose end is known. A script may write several dumps into one stream, so a dump of one program may end as that of another.
-const FORMATS: [DumpFormat; 3] = [
+/// Formats whose end is known. A script may write dumps of several programs into one stream. A dump of a whole PostgreSQL cluster contains
+/// complete dumps of its databases, so only its own mark ends it.
+const FORMATS: [DumpFormat; 4] = [
     DumpFormat {
         beginnings: &["-- MySQL dump ", "-- MariaDB dump "],
         end_marks: &["-- Dump completed", POSTGRES_END, POSTGRES_CLUSTER_END],
     },
     DumpFormat {
-        beginnings: &[
-            "--\n-- PostgreSQL database dump\n",
-            "--\n-- PostgreSQL database cluster dump\n",
-        ],
+        beginnings: &["--\n-- PostgreSQL database dump\n"],
         end_marks: &[POSTGRES_END, POSTGRES_CLUSTER_END, "-- Dump completed"],
+    },
+    DumpFormat {
+        beginnings: &["--\n-- PostgreSQL database cluster dump\n"],
+        end_marks: &[POSTGRES_CLUSTER_END],
     },
     DumpFormat {
         beginnings: &["PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n"],
@@ -121,6 +123,8 @@ pub(super) struct StreamCheck {
     rules: StreamRules,
     head: Vec<u8>,
     tail: Vec<u8>,
+    /// Whether bytes before the tail were dropped.
+    is_long: bool,
 }
 
 /// What is known of a complete stream.
@@ -136,13 +140,14 @@ impl StreamCheck {
     /// Bytes of the beginning that are kept.
     const HEAD: usize = 512;
     /// Bytes of the end that are kept. The last lines must not be longer.
-    const TAIL: usize = 8 << 10;
+    const TAIL: usize = 64 << 10;
 
     pub(super) const fn new(rules: StreamRules) -> Self {
         Self {
             rules,
             head: Vec::new(),
             tail: Vec::new(),
+            is_long: false,
         }
     }
 
@@ -150,8 +155,10 @@ impl StreamCheck {
     pub(super) fn update(&mut self, bytes: &[u8]) {
         let missing = Self::HEAD - self.head.len();
         self.head.extend(&bytes[..bytes.len().min(missing)]);
-        let bytes = &bytes[bytes.len().saturating_sub(Self::TAIL)..];
         let surplus = (self.tail.len() + bytes.len()).saturating_sub(Self::TAIL);
+        self.is_long |= surplus > 0;
+        let bytes = &bytes[bytes.len().saturating_sub(Self::TAIL)..];
+        let surplus = surplus.min(self.tail.len());
         self.tail.drain(..surplus);
         self.tail.extend(bytes);
     }
@@ -159,28 +166,20 @@ impl StreamCheck {
     /// Judges the stream, which has ended.
     pub(super) fn finish(&self) -> Result<Checked, StreamError> {
         let compression = compression(&self.head);
-        if self.head.is_empty() {
-            if !self.rules.allow_empty {
-                return Err(StreamError::Empty);
-            }
-            return Ok(Checked {
-                end_mark: None,
-                compression,
-            });
-        }
-        let own = self.rules.end_mark.as_deref();
-        let known = format(&self.head).map_or(&[][..], |format| format.end_marks);
-        let marks: Vec<&str> = match own {
+        let unmarked = Checked {
+            end_mark: None,
+            compression,
+        };
+        let marks: Vec<&str> = match self.rules.end_mark.as_deref() {
             Some(own) => vec![own],
-            None => known.to_vec(),
+            None if self.head.is_empty() && self.rules.allow_empty => return Ok(unmarked),
+            None if self.head.is_empty() => return Err(StreamError::Empty),
+            None => end_marks(&self.head).to_vec(),
         };
         let Some(first) = marks.first() else {
-            return Ok(Checked {
-                end_mark: None,
-                compression,
-            });
+            return Ok(unmarked);
         };
-        let last = last_line(&self.tail);
+        let last = last_line(&self.tail, self.is_long);
         let found = marks.iter().find(|mark| last.starts_with(mark.as_bytes()));
         let Some(found) = found else {
             let mark = (*first).to_owned();
@@ -193,30 +192,49 @@ impl StreamCheck {
     }
 }
 
-/// The format of a dump that begins so.
-fn format(head: &[u8]) -> Option<&'static DumpFormat> {
+/// The end marks of a dump that begins so; none if it is no dump. Also of a dump that was cut off in its first line.
+fn end_marks(head: &[u8]) -> &'static [&'static str] {
+    // Terminals, as of `ssh -t`, add carriage returns, and editors byte order marks.
+    let head: Vec<u8> = head.iter().copied().filter(|byte| *byte != b'\r').collect();
+    let head = head
+        .strip_prefix(b"\xef\xbb\xbf")
+        .unwrap_or(&head)
+        .trim_ascii_start();
     let mut sandbox = SANDBOX_LINES.iter();
     let head = if sandbox.any(|line| head.starts_with(line.as_bytes())) {
-        let end = head.iter().position(|byte| *byte == b'\n')?;
-        &head[end + 1..]
+        let end = head.iter().position(|byte| *byte == b'\n');
+        let rest = end.map_or(&[][..], |end| &head[end + 1..]);
+        // Only MariaDB writes this line.
+        if rest.is_empty() {
+            b"-- MariaDB dump "
+        } else {
+            rest
+        }
     } else {
         head
     };
-    let begins = |format: &&DumpFormat| {
-        let mut beginnings = format.beginnings.iter();
-        beginnings.any(|beginning| head.starts_with(beginning.as_bytes()))
-    };
-    FORMATS.iter().find(begins)
+    let mut all = FORMATS.iter();
+    let found = all.find(|format| format.beginnings.iter().any(|one| begins(head, one)));
+    found.map_or(&[], |format| format.end_marks)
 }
 
-/// The last line that says something.
-fn last_line(tail: &[u8]) -> &[u8] {
-    let mut lines = tail
-        .rsplit(|byte| *byte == b'\n')
-        .map(<[u8]>::trim_ascii_end);
-    let says_something =
-        |line: &&[u8]| !line.is_empty() && *line != b"--" && !line.starts_with(b"\\unrestrict ");
-    lines.find(says_something).unwrap_or_default()
+/// True if the stream begins with this text, or is only the beginning of it. A few bytes say nothing.
+fn begins(head: &[u8], text: &str) -> bool {
+    const FEW: usize = 8;
+    let len = head.len().min(text.len());
+    len >= FEW && head[..len] == text.as_bytes()[..len]
+}
+
+/// The last line that says something. If the beginning of the stream is missing, the first line of `tail` may be a part of a longer one.
+fn last_line(tail: &[u8], is_part: bool) -> &[u8] {
+    let mut lines = tail.rsplit(|byte| *byte == b'\n');
+    let says_something = |line: &[u8]| {
+        let line = line.trim_ascii_end();
+        !line.is_empty() && line != b"--" && !line.starts_with(b"\\unrestrict ")
+    };
+    let found = lines.find(|line| says_something(line)).unwrap_or_default();
+    let is_first = std::ptr::eq(found.as_ptr(), tail.as_ptr());
+    if is_part && is_first { &[] } else { found }
 }
 
 /// The format of compressed data that begins so.
@@ -291,7 +309,11 @@ mod tests {
                 POSTGRES_CLUSTER_END,
             ),
             (
-                format!("--\n-- PostgreSQL database cluster dump\n--\n--\n{POSTGRES_END}\n--\n\n"),
+                format!("\u{feff}\n{MYSQL}data\n-- Dump completed\n"),
+                "-- Dump completed",
+            ),
+            (
+                format!("{POSTGRES}data\n{POSTGRES_END}\n").replace('\n', "\r\n"),
                 POSTGRES_END,
             ),
             (
@@ -315,6 +337,19 @@ mod tests {
             format!("{MARIADB}{rows}('-- Dump completed"),
             format!("{POSTGRES}{rows}--\n-- PostgreSQL database dump com"),
             "PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\nROLLBACK; -- due to errors\n".to_owned(),
+            // In the first line, with the line ends of a terminal, between two databases of a cluster, and in a long line.
+            "-- MySQL dum".to_owned(),
+            "/*M!999999\\- enable the sandbox mode */ \n".to_owned(),
+            "--\n-- PostgreSQL data".to_owned(),
+            POSTGRES.replace('\n', "\r\n"),
+            format!(
+                "--\n-- PostgreSQL database cluster dump\n--\n{POSTGRES}{POSTGRES_END}\n--\n\n"
+            ),
+            format!(
+                "{MYSQL}{}-- Dump completed{}",
+                "x".repeat(100_000),
+                "y".repeat((64 << 10) - 17)
+            ),
         ] {
             let error = end_of(&text).unwrap_err();
             assert!(matches!(error, StreamError::NoEndMark { .. }), "{text}");
@@ -322,8 +357,23 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_stream_has_no_end_mark() {
+        let rules = StreamRules::default()
+            .with_allow_empty(true)
+            .with_end_mark(Some("END".to_owned()));
+        assert!(matches!(
+            check(&[], rules),
+            Err(StreamError::NoEndMark { .. })
+        ));
+    }
+
+    #[test]
     fn a_stream_of_another_format_needs_a_byte_and_the_given_end_mark() {
         assert_eq!(end_of(""), Err(StreamError::Empty));
+        for text in ["\n", "-", "--\n", "-- MySQL", "PRAGMA"] {
+            let is_dump = text.len() >= 8;
+            assert_eq!(end_of(text).is_err(), is_dump, "{text:?}");
+        }
         assert_eq!(end_of("x"), Ok(None));
         let empty = StreamRules::default().with_allow_empty(true);
         assert!(check(&[], empty).is_ok());
@@ -338,9 +388,9 @@ mod tests {
     fn the_end_is_found_however_the_stream_is_cut() {
         let text = format!(
             "{POSTGRES}{}--\n{POSTGRES_END}\n--\n\n",
-            "row\n".repeat(5_000)
+            "row\n".repeat(50_000)
         );
-        for len in [1, 7, 100, 511, 512, 513, 8_191, 8_192, 8_193, 1 << 20] {
+        for len in [1, 7, 100, 511, 512, 513, 65_535, 65_536, 65_537, 1 << 20] {
             let parts: Vec<&[u8]> = text.as_bytes().chunks(len).collect();
             assert!(check(&parts, StreamRules::default()).is_ok(), "{len}");
         }
@@ -360,6 +410,6 @@ mod tests {
         );
         assert_eq!(of(b"PGDMP\x01\x0e\0\x04\x08\x01\0\0\0\0\0"), None);
         assert_eq!(of(b"PGDMP\x01"), None);
-        assert_eq!(of(b"-- MySQL dump"), None);
+        assert_eq!(of(b"-- text"), None);
     }
 }

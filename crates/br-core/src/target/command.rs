@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Write};
 use std::process::{ChildStdin, Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -98,6 +99,8 @@ fn bytes_got(written: u64) -> String {
     }
 }
 
+/// How long to wait until the program has read more.
+const PAUSE: Duration = Duration::from_millis(2);
 /// Bytes that are held back until all of the content is verified.
 const HELD_BACK: usize = 128 << 10;
 
@@ -128,10 +131,21 @@ impl CommandInput {
         else {
             return Ok(String::new());
         };
-        drop(input);
         let written = self.written;
-        let ended = process.wait(Process::look);
-        ended.map_err(|error| CommandTargetError::Program { error, written })?;
+        let failed = |error| CommandTargetError::Program { error, written };
+        // Bytes in the pipe have no reader yet. After the end of the pipe, nothing would show that the program did not read them.
+        while platform::unread(&input) > 0 {
+            process.look().map_err(failed)?;
+            if process.has_succeeded() {
+                let program = process.program.clone();
+                return Err(CommandTargetError::NotRead { program, written });
+            }
+            thread::sleep(PAUSE);
+        }
+        // The guard must not hold the pipe any more: its end is what the program waits for.
+        process.guard(None);
+        drop(input);
+        process.wait(Process::look).map_err(failed)?;
         Ok(process.messages().all())
     }
 
@@ -166,6 +180,7 @@ impl CommandInput {
                     let (program, reason) = (process.program.clone(), "it has no input".to_owned());
                     failed(ProgramError::NotStarted { program, reason })
                 })?;
+                process.guard(platform::same_input(&input));
                 self.state = State::Running(process, input);
             }
             other => self.state = other,
@@ -212,6 +227,8 @@ impl CommandInput {
         else {
             return CommandTargetError::Write("it has ended".to_owned());
         };
+        // The program has closed the pipe, so its end tells it nothing.
+        process.guard(None);
         drop(input);
         match process.wait(Process::look) {
             Ok(()) => CommandTargetError::NotRead {
