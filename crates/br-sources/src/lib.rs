@@ -4,7 +4,8 @@
 //! `br-core` for one kind of data, and has a cargo feature of its name; all are on by default. [`bundle`]
 //! has [`BundleSource`](bundle::BundleSource) and [`BundleSink`](bundle::BundleSink) for the export bundles
 //! of `br-archive`. [`matrixone`] has [`ArchiveSource`](matrixone::ArchiveSource) for the archives of
-//! `br-matrixone`, [`tar`] has [`TarSink`](tar::TarSink) for tar archives, and [`zip`] has
+//! `br-matrixone`, [`mysql`] has [`MySqlServer`](mysql::MySqlServer) for the dump programs of MySQL and MariaDB,
+//! [`postgres`] has [`PostgresServer`](postgres::PostgresServer) for those of PostgreSQL, [`tar`] has [`TarSink`](tar::TarSink) for tar archives, and [`zip`] has
 //! [`ZipSink`](zip::ZipSink) for zip archives. Invariant: a module only converts; it does not depend on the layout of a repository or of
 //! an archive.
 //!
@@ -14,6 +15,10 @@
 pub mod bundle;
 #[cfg(feature = "matrixone")]
 pub mod matrixone;
+#[cfg(feature = "mysql")]
+pub mod mysql;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "tar")]
 pub mod tar;
 #[cfg(feature = "zip")]

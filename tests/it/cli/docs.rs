@@ -123,8 +123,8 @@ const BEFORE: [(&str, &str, &str); 21] = [
     ),
     (
         "docs/databases.md",
-        "br backup --stdin-from-command --stdin-name shop.sql -- pg_dump shop  ",
-        "br -r srv/backup init",
+        "br backup --mysql all          ",
+        "test -d srv/backup/log || br -r srv/backup init",
     ),
     (
         "docs/retention.md",
@@ -371,14 +371,27 @@ impl Sandbox {
         for (tool, script) in [
             ("jq", "cat > /dev/null"),
             ("man", "cat > /dev/null"),
-            ("psql", "cat > /dev/null"),
+            (
+                "psql",
+                r#"case "$*" in *version_num*) echo 150001;; *pg_database*) echo shop;; *) cat > /dev/null;; esac"#,
+            ),
+            ("createdb", "true"),
             ("pg_restore", "cat > /dev/null"),
             ("mysql", "cat > /dev/null"),
-            ("mariadb", "cat > /dev/null"),
+            (
+                "mariadb",
+                r#"case "$*" in *VERSION*) printf '10.11.1-MariaDB\t0\n';; *schemata*) echo shop;; *) cat > /dev/null;; esac"#,
+            ),
             ("pass", "echo 'open sesame'"),
-            ("pg_dump", "echo 'CREATE TABLE t (c int);'"),
+            (
+                "pg_dump",
+                r#"case "$*" in *--version*) echo 'pg_dump (PostgreSQL) 15.1';; *) echo 'CREATE TABLE t (c int);';; esac"#,
+            ),
             ("pg_dumpall", "echo 'CREATE ROLE r;'"),
-            ("mariadb-dump", "echo 'CREATE TABLE t (c int);'"),
+            (
+                "mariadb-dump",
+                r#"case "$*" in *--version*) echo MariaDB;; *--help*) echo --system;; *) echo 'CREATE TABLE t (c int);';; esac"#,
+            ),
             ("emqx", export.as_str()),
         ] {
             let at = tools.join(tool);

@@ -29,6 +29,8 @@ mod list;
 mod ls;
 mod man;
 mod matrixone;
+mod mysql;
+mod postgres;
 mod prune;
 mod restore;
 mod restore_over;

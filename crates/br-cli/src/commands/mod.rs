@@ -41,6 +41,7 @@ mod restore;
 mod restore_to_command;
 mod rewrite;
 mod run;
+mod servers;
 mod show;
 mod source_repository;
 mod sources;

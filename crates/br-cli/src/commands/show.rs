@@ -191,6 +191,9 @@ fn stream(record: &StreamRecord) -> String {
     if let Some(mark) = &record.end_mark {
         out += &format!(", ends with `{}`", format::text(mark));
     }
+    if let Some(position) = &record.position {
+        out += &format!(", at {}", format::text(position));
+    }
     if let Some(compression) = &record.compression {
         out += &format!(", compressed by {}", format::text(compression));
     }

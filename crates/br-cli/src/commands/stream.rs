@@ -1,5 +1,6 @@
 //! The options of `br backup` for streams: standard input, or the output of a program.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -8,10 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use br_core::model::{EntryPath, FileTime, Owner};
-use br_core::source::{CommandSource, CommandStream, Source, StreamRules, StreamSource};
+use br_core::source::{
+    CombinedSource, CommandSource, CommandStream, Source, SourceItem, StreamRules, StreamSource,
+};
 use clap::Args;
 
 use super::paths::entry_path;
+use super::servers::{Server, ServerArgs};
 use super::sources::user_name;
 use crate::context::CommandContext;
 use crate::error::CommandError;
@@ -55,6 +59,9 @@ pub(super) struct StreamArgs {
     #[arg(long, value_name = "NAME=COMMAND", value_parser = named_command, conflicts_with_all = ["stdin", "stdin_from_command"])]
     stream: Vec<NamedCommand>,
 
+    #[command(flatten)]
+    servers: ServerArgs,
+
     /// The program of --stdin-from-command with its arguments; without that option, further paths
     #[arg(last = true, value_name = "PROGRAM")]
     program: Vec<OsString>,
@@ -92,6 +99,10 @@ enum StreamOrigin {
         arguments: Vec<OsString>,
         time_limit: Option<Duration>,
     },
+    Server {
+        server: Server,
+        time_limit: Option<Duration>,
+    },
 }
 
 impl StreamArgs {
@@ -110,7 +121,26 @@ impl StreamArgs {
             .with_allow_empty(self.allow_empty)
             .with_end_mark(self.expect_trailer.clone());
         let Some(name) = &self.stdin_name else {
-            return self.named(&rules);
+            let mut streams = self.named(&rules)?;
+            for server in self.servers.servers()? {
+                streams.push(Stream {
+                    path: stream_path(server.folder().as_ref())?,
+                    rules: rules.clone(),
+                    origin: StreamOrigin::Server {
+                        server,
+                        time_limit: self.command_timeout,
+                    },
+                });
+            }
+            let mut seen = HashSet::new();
+            if let Some(twice) = streams.iter().find(|one| !seen.insert(&one.path)) {
+                let message = format!("two streams have the name {}", twice.path);
+                return Err(CommandError::usage(
+                    message,
+                    "give each --stream its own name",
+                ));
+            }
+            return Ok(streams);
         };
         let path = stream_path(name)?;
         let origin = match self.program.split_first() {
@@ -134,13 +164,6 @@ impl StreamArgs {
         let mut streams: Vec<Stream> = Vec::new();
         for NamedCommand { name, words } in &self.stream {
             let path = stream_path(name)?;
-            if streams.iter().any(|other| other.path == path) {
-                let message = format!("two streams have the name {path}");
-                return Err(CommandError::usage(
-                    message,
-                    "give each --stream its own name",
-                ));
-            }
             let mut words = words.iter().map(OsString::from);
             streams.push(Stream {
                 path,
@@ -245,36 +268,61 @@ pub(super) fn open(streams: &[Stream], context: &CommandContext) -> Box<dyn Sour
     };
     let cancel = context.cancel.clone();
     let mut commands = Vec::new();
+    let mut sources: Vec<Box<dyn Source>> = Vec::new();
     for Stream {
         path,
         rules,
         origin,
     } in streams
     {
-        let (path, rules) = (path.clone(), rules.clone());
+        let mut add = |path, program: &OsStr, arguments: &[OsString], time_limit| {
+            let name = Path::new(program).file_name().unwrap_or(program);
+            let name = name.to_string_lossy().into_owned();
+            let console = Arc::clone(&context.output.console);
+            let stream = CommandStream::new(path, command(program, arguments))
+                .with_rules(rules.clone())
+                .with_time_limit(time_limit)
+                .with_on_message(move |line| console.note(&message(&name, line)));
+            commands.push(stream);
+        };
         match origin {
             StreamOrigin::Stdin => {
-                let source = StreamSource::new(path, PatientStdin::new(cancel), time, owner);
-                return Box::new(source.with_rules(rules));
+                let reader = PatientStdin::new(cancel);
+                let source = StreamSource::new(path.clone(), reader, time, owner);
+                return Box::new(source.with_rules(rules.clone()));
             }
             StreamOrigin::Program {
                 program,
                 arguments,
                 time_limit,
-            } => {
-                let command = command(program, arguments);
-                let name = Path::new(program).file_name().unwrap_or(program);
-                let name = name.to_string_lossy().into_owned();
-                let console = Arc::clone(&context.output.console);
-                let stream = CommandStream::new(path, command)
-                    .with_rules(rules)
-                    .with_time_limit(*time_limit)
-                    .with_on_message(move |line| console.note(&message(&name, line)));
-                commands.push(stream);
-            }
+            } => add(path.clone(), program, arguments, *time_limit),
+            StreamOrigin::Server { server, time_limit } => match server.dumps(context) {
+                Ok(dumps) => {
+                    for dump in dumps {
+                        add(dump.path, &dump.program, &dump.arguments, *time_limit);
+                    }
+                }
+                Err(reason) => sources.push(Box::new(Unreachable(Some((path.clone(), reason))))),
+            },
         }
     }
-    Box::new(CommandSource::new(commands, time, owner, cancel))
+    sources.push(Box::new(CommandSource::new(commands, time, owner, cancel)));
+    Box::new(CombinedSource::new(sources))
+}
+
+/// A stream that cannot be had, with the reason.
+struct Unreachable(Option<(EntryPath, String)>);
+
+impl Source for Unreachable {
+    fn next(&mut self) -> Option<SourceItem> {
+        let (path, reason) = self.0.take()?;
+        let error = std::io::Error::other(reason);
+        Some(SourceItem::Unreadable { path, error })
+    }
+
+    fn needs_everything(&self) -> bool {
+        true
+    }
 }
 
 /// A message of a program. Programs often name themselves.

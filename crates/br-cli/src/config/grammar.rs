@@ -48,7 +48,7 @@ pub(super) struct Grammar {
 /// Maximum number of mistakes that are explained.
 const MAX_PROBLEMS: usize = 200;
 /// Options that a user must type: a forgotten setting would change what the command does, or answer its question.
-const NO_DEFAULT: [&str; 14] = [
+const NO_DEFAULT: [&str; 16] = [
     "dry-run",
     "yes",
     "force",
@@ -56,6 +56,8 @@ const NO_DEFAULT: [&str; 14] = [
     "stdin",
     "stdin-from-command",
     "stream",
+    "mysql",
+    "postgres",
     "to-command",
     "expect-trailer",
     "allow-empty",

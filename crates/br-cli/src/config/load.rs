@@ -234,7 +234,8 @@ fn set(
     mut settings: BTreeMap<String, Setting>,
 ) -> Result<BackupSet, Problem> {
     let all = settings.values().cloned().collect();
-    let has_streams = settings.contains_key("stream");
+    let of_streams = ["stream", "mysql", "postgres"];
+    let has_streams = of_streams.iter().any(|key| settings.contains_key(*key));
     let mut take = |key: &str| settings.remove(key).map(|setting| setting.value);
     let texts = |value: Option<Value>| value.map_or_else(Vec::new, |value| value.texts().to_vec());
     let paths = texts(take("paths"));

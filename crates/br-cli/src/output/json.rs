@@ -218,6 +218,7 @@ struct StreamJson {
     path: String,
     program: Option<String>,
     end_mark: Option<String>,
+    position: Option<String>,
     compression: Option<String>,
     messages: String,
 }
@@ -228,6 +229,7 @@ impl From<&StreamRecord> for StreamJson {
             path: escape(&record.path),
             program: record.program.clone(),
             end_mark: record.end_mark.clone(),
+            position: record.position.clone(),
             compression: record.compression.clone(),
             messages: record.messages.clone(),
         }

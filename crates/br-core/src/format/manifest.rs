@@ -90,6 +90,8 @@ struct StreamV1 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     end_mark: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    position: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     compression: Option<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     messages: String,
@@ -101,6 +103,7 @@ impl From<&StreamRecord> for StreamV1 {
             path: escape(&record.path),
             program: record.program.clone(),
             end_mark: record.end_mark.clone(),
+            position: record.position.clone(),
             compression: record.compression.clone(),
             messages: record.messages.clone(),
         }
@@ -112,6 +115,7 @@ impl StreamV1 {
         StreamRecord::new(path)
             .with_program(self.program)
             .with_end_mark(self.end_mark)
+            .with_position(self.position)
             .with_compression(self.compression)
             .with_messages(self.messages)
     }

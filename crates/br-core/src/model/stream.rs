@@ -16,6 +16,8 @@ pub struct StreamRecord {
     pub program: Option<String>,
     /// The text with which its format ends, if the format has one. The backup checked that the stream ends with it.
     pub end_mark: Option<String>,
+    /// The position of the database that a dump says it is of, such as `CHANGE MASTER TO …`.
+    pub position: Option<String>,
     /// The format in which it was already compressed, such as `gzip`.
     pub compression: Option<String>,
     /// What the program wrote to its standard error: at most [`StreamRecord::MAX_MESSAGES`] bytes.
@@ -35,6 +37,7 @@ impl StreamRecord {
             path: path.into(),
             program: None,
             end_mark: None,
+            position: None,
             compression: None,
             messages: String::new(),
         }
@@ -51,6 +54,13 @@ impl StreamRecord {
     #[must_use]
     pub fn with_end_mark(mut self, end_mark: Option<String>) -> Self {
         self.end_mark = end_mark;
+        self
+    }
+
+    /// Sets the position of the database.
+    #[must_use]
+    pub fn with_position(mut self, position: Option<String>) -> Self {
+        self.position = position;
         self
     }
 

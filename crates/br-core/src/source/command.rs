@@ -253,6 +253,7 @@ impl Running {
         Ok(StreamRecord::new(self.path.as_bytes())
             .with_program(Some(program))
             .with_end_mark(checked.end_mark)
+            .with_position(checked.position)
             .with_compression(checked.compression.map(str::to_owned))
             .with_messages(messages.all()))
     }

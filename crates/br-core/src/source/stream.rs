@@ -127,6 +127,7 @@ impl ContentReader for StreamDetails {
         let checked = self.check.finish()?;
         let record = StreamRecord::new(self.path.as_bytes())
             .with_end_mark(checked.end_mark)
+            .with_position(checked.position)
             .with_compression(checked.compression.map(str::to_owned));
         self.record = Some(record);
         Ok(true)

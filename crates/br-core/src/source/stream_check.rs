@@ -132,13 +132,15 @@ pub(super) struct StreamCheck {
 pub(super) struct Checked {
     /// The end mark that it has.
     pub(super) end_mark: Option<String>,
+    /// The position of the database that it says it is of.
+    pub(super) position: Option<String>,
     /// The format in which it is compressed.
     pub(super) compression: Option<&'static str>,
 }
 
 impl StreamCheck {
     /// Bytes of the beginning that are kept.
-    const HEAD: usize = 512;
+    const HEAD: usize = 4 << 10;
     /// Bytes of the end that are kept. The last lines must not be longer.
     const TAIL: usize = 64 << 10;
 
@@ -168,6 +170,7 @@ impl StreamCheck {
         let compression = compression(&self.head);
         let unmarked = Checked {
             end_mark: None,
+            position: None,
             compression,
         };
         let marks: Vec<&str> = match self.rules.end_mark.as_deref() {
@@ -187,6 +190,7 @@ impl StreamCheck {
         };
         Ok(Checked {
             end_mark: Some((*found).to_owned()),
+            position: position(&self.head),
             compression,
         })
     }
@@ -216,6 +220,24 @@ fn end_marks(head: &[u8]) -> &'static [&'static str] {
     let mut all = FORMATS.iter();
     let found = all.find(|format| format.beginnings.iter().any(|one| begins(head, one)));
     found.map_or(&[], |format| format.end_marks)
+}
+
+/// The position that a dump of MySQL or MariaDB has in a comment.
+fn position(head: &[u8]) -> Option<String> {
+    const POSITIONS: [&[u8]; 3] = [
+        b"-- SET GLOBAL gtid_slave_pos=",
+        b"-- CHANGE MASTER TO ",
+        b"-- CHANGE REPLICATION SOURCE TO ",
+    ];
+    let lines = head.split(|byte| *byte == b'\n');
+    let found = lines.filter(|line| POSITIONS.iter().any(|start| line.starts_with(start)));
+    let text = |line: &[u8]| {
+        String::from_utf8_lossy(&line[3..])
+            .trim_end_matches([';', '\r'])
+            .to_owned()
+    };
+    let found: Vec<String> = found.map(text).collect();
+    (!found.is_empty()).then(|| found.join("; "))
 }
 
 /// True if the stream begins with this text, or is only the beginning of it. A few bytes say nothing.

@@ -1,7 +1,7 @@
 //! A MariaDB server.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 
 use super::{PAUSE, Server, TRIES, command_of, folder_of, has_programs, success, user_of};
@@ -20,15 +20,26 @@ impl MariaDb {
         let user = user_of("mysql");
         let folder = folder_of(user);
         let data = format!("--datadir={}", folder.path().join("data").display());
-        let installed = command_of("mariadb-install-db", user)
-            .args([
-                "--no-defaults",
-                &data,
-                "--auth-root-authentication-method=normal",
-                "--skip-test-db",
-            ])
-            .status();
-        assert!(installed.unwrap().success(), "mariadb-install-db fails");
+        let install = || {
+            command_of("mariadb-install-db", user)
+                .args([
+                    "--no-defaults",
+                    &data,
+                    "--auth-root-authentication-method=normal",
+                    "--skip-test-db",
+                ])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .output()
+                .unwrap()
+        };
+        // It fails now and then when several run at the same time.
+        let mut installed = install();
+        if !installed.status.success() {
+            let _ = std::fs::remove_dir_all(folder.path().join("data"));
+            installed = install();
+        }
+        success(&installed);
         let at = |name: &str| folder.path().join(name).display().to_string();
         let child = command_of("mariadbd", user)
             .args([
@@ -79,6 +90,16 @@ impl MariaDb {
         let mut command = Command::new(program);
         command.args(&words[1..]);
         command
+    }
+
+    /// Runs one statement that contains semicolons, such as the definition of a routine.
+    ///
+    /// # Panics
+    /// When the statement fails.
+    pub fn define(&self, statement: &str) {
+        let mut client = self.client("mariadb");
+        let output = client.args(["--delimiter=//", "-e", statement]).output();
+        success(&output.unwrap());
     }
 
     /// Runs statements, and returns the rows without a header.

@@ -93,7 +93,8 @@ fn command_of(program: &str, user: Option<Ids>) -> Command {
 
 /// The output of a command that must succeed.
 fn success(output: &Output) -> String {
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{}: {text}", output.status);
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{}: {out}{err}", output.status);
+    out
 }

@@ -1,5 +1,6 @@
 //! A PostgreSQL server.
 
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 
@@ -58,6 +59,12 @@ impl Postgres {
         panic!("postgres does not answer");
     }
 
+    /// The folder of its socket, for `PGHOST`.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.0.folder()
+    }
+
     /// A program of PostgreSQL that connects to this server, with the words that br needs to run it.
     #[must_use]
     pub fn words(&self, program: &str) -> Vec<String> {
@@ -80,6 +87,8 @@ impl Postgres {
     /// When a statement fails.
     pub fn sql(&self, database: &str, statements: &str) -> String {
         let mut client = self.client("psql");
+        // As a variable, because as an argument a name with `=` is a connection string.
+        client.env("PGDATABASE", database);
         let options = [
             "-X",
             "-A",
@@ -89,7 +98,6 @@ impl Postgres {
             "ON_ERROR_STOP=1",
             "-c",
             statements,
-            database,
         ];
         success(&client.args(options).output().unwrap())
     }

@@ -1,0 +1,148 @@
+//! The programs that dump a server.
+
+use std::ffi::{OsStr, OsString};
+use std::process::{Command, Stdio};
+
+use super::error::MySqlError;
+use super::probe::{MySqlOptions, MySqlServer};
+
+/// A program that writes a dump to its standard output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MySqlDump {
+    /// The name of the dump, such as `dump.sql`.
+    pub name: &'static str,
+    /// The program.
+    pub program: OsString,
+    /// Its arguments. None of them is a secret.
+    pub arguments: Vec<OsString>,
+}
+
+/// The file with the databases.
+const DUMP: &str = "dump.sql";
+/// The file with users and rights.
+const USERS: &str = "users.sql";
+
+impl MySqlDump {
+    pub(super) fn all(
+        server: &MySqlServer,
+        options: &MySqlOptions,
+    ) -> Result<Vec<Self>, MySqlError> {
+        let program = program_for(server)?;
+        let dump = |name, own: Vec<OsString>| {
+            let mut arguments = options.first_arguments();
+            arguments.extend(own);
+            Self {
+                name,
+                program: program.name.into(),
+                arguments,
+            }
+        };
+        let mut own = words(&[
+            "--single-transaction",
+            "--quick",
+            "--routines",
+            "--events",
+            "--triggers",
+            "--hex-blob",
+            "--default-character-set=utf8mb4",
+            "--skip-dump-date",
+        ]);
+        if program.has("--dump-history") {
+            // System-versioned tables have earlier versions of their rows.
+            own.push("--dump-history".into());
+        }
+        own.extend(words(program.options_for(server)));
+        if server.has_binary_log {
+            own.push(program.position().into());
+        }
+        own.push("--databases".into());
+        own.extend(server.databases.iter().map(OsString::from));
+        let mut dumps = vec![dump(DUMP, own)];
+        if server.is_mariadb() && program.has("--system") {
+            let own = words(&["--system=users", "--insert-ignore", "--skip-dump-date"]);
+            dumps.push(dump(USERS, own));
+        }
+        Ok(dumps)
+    }
+}
+
+fn words(words: &[&str]) -> Vec<OsString> {
+    words.iter().map(OsString::from).collect()
+}
+
+/// A dump program, and the options that it knows.
+struct DumpProgram {
+    name: &'static str,
+    is_mariadb: bool,
+    help: String,
+}
+
+/// Finds the dump program of a server. That of the other one cannot read its system tables.
+fn program_for(server: &MySqlServer) -> Result<DumpProgram, MySqlError> {
+    let (kind, names) = if server.is_mariadb() {
+        ("MariaDB", &["mariadb-dump", "mysqldump"][..])
+    } else {
+        ("MySQL", &["mysqldump"][..])
+    };
+    let programs = names.iter().filter_map(|name| DumpProgram::find(name));
+    let mut fitting = programs.filter(|program| program.is_mariadb == server.is_mariadb());
+    fitting.next().ok_or(MySqlError::NoDumpProgram {
+        server: kind,
+        program: names.first().copied().unwrap_or_default(),
+    })
+}
+
+impl DumpProgram {
+    fn find(name: &'static str) -> Option<Self> {
+        let version = text_of(name, "--version")?;
+        Some(Self {
+            name,
+            is_mariadb: version.contains("MariaDB"),
+            help: text_of(name, "--help")?,
+        })
+    }
+
+    /// True if the program knows an option. Versions differ.
+    fn has(&self, option: &str) -> bool {
+        self.help.contains(option)
+    }
+
+    /// The option that writes the position in the binary log as a comment.
+    fn position(&self) -> &'static str {
+        if self.has("--source-data") {
+            "--source-data=2"
+        } else {
+            "--master-data=2"
+        }
+    }
+
+    /// The options that only this program has, as far as it has them.
+    fn options_for(&self, server: &MySqlServer) -> &'static [&'static str] {
+        if server.is_mariadb() {
+            // Only with a position there is a global transaction id to write.
+            return if server.has_binary_log {
+                &["--gtid"]
+            } else {
+                &[]
+            };
+        }
+        if self.has("--set-gtid-purged") {
+            &["--no-tablespaces", "--set-gtid-purged=OFF"]
+        } else {
+            &["--no-tablespaces"]
+        }
+    }
+}
+
+/// What a program prints with this option.
+fn text_of(program: &str, option: impl AsRef<OsStr>) -> Option<String> {
+    // Without the option files of this user: a broken one is reported by the dump itself.
+    let output = Command::new(program)
+        .arg("--no-defaults")
+        .arg(option)
+        .stdin(Stdio::null())
+        .output();
+    let output = output.ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}

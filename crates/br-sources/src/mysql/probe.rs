@@ -1,0 +1,174 @@
+//! What a server is, and what it has.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use super::dump::MySqlDump;
+use super::error::MySqlError;
+
+/// Schemas of the server itself. Users have a dump of their own; the others are made by the server.
+const OWN_SCHEMAS: [&str; 4] = ["information_schema", "mysql", "performance_schema", "sys"];
+/// Clients, the better one first.
+const CLIENTS: [&str; 2] = ["mariadb", "mysql"];
+/// Unsafe tables that are named.
+const MAX_NAMED: usize = 10;
+
+/// Which server to dump, and what of it.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct MySqlOptions {
+    /// The databases; empty for all.
+    pub databases: Vec<String>,
+    /// An option file with the address, the user and the password, in addition to the usual ones.
+    pub defaults_file: Option<PathBuf>,
+}
+
+impl MySqlOptions {
+    /// Limits the dump to these databases. Empty for all.
+    #[must_use]
+    pub fn with_databases(mut self, databases: Vec<String>) -> Self {
+        self.databases = databases;
+        self
+    }
+
+    /// Sets an option file with the address, the user and the password.
+    #[must_use]
+    pub fn with_defaults_file(mut self, file: Option<PathBuf>) -> Self {
+        self.defaults_file = file;
+        self
+    }
+
+    /// The arguments that every program needs first.
+    pub(super) fn first_arguments(&self) -> Vec<OsString> {
+        let file = self.defaults_file.iter().map(|file| {
+            let mut option = OsString::from("--defaults-extra-file=");
+            option.push(file);
+            option
+        });
+        file.collect()
+    }
+}
+
+/// A server that answered.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct MySqlServer {
+    /// Its version, such as `10.11.19-MariaDB`.
+    pub version: String,
+    /// The databases to dump.
+    pub databases: Vec<String>,
+    /// Tables to dump whose engine is not InnoDB, at most ten: if others write to them during the dump, it may have a mix of states.
+    pub unsafe_tables: Vec<String>,
+    /// True if the server writes a binary log: then the dump says where in it the dump was made.
+    pub has_binary_log: bool,
+    options: MySqlOptions,
+}
+
+impl MySqlServer {
+    /// Asks the server. Blocks for some tenths of a second; a server that does not answer is given up after ten seconds.
+    ///
+    /// # Errors
+    /// When there is no client, the server does not answer, or it has nothing to dump.
+    pub fn probe(options: MySqlOptions) -> Result<Self, MySqlError> {
+        if let Some(name) = options.databases.iter().find(|name| !is_name(name)) {
+            let name = name.clone();
+            return Err(MySqlError::BadName { name });
+        }
+        let rows = ask(&options, "SELECT VERSION(), @@log_bin")?;
+        let [version, log_bin] = rows.first().map(Vec::as_slice).unwrap_or_default() else {
+            let answer = format!("{rows:?}");
+            return Err(MySqlError::Answer { answer });
+        };
+        let mut databases = options.databases.clone();
+        if databases.is_empty() {
+            let all = ask(
+                &options,
+                "SELECT schema_name FROM information_schema.schemata ORDER BY 1",
+            )?;
+            let names = all.into_iter().filter_map(|row| row.into_iter().next());
+            databases = names
+                .filter(|name| !OWN_SCHEMAS.contains(&&*name.to_lowercase()))
+                .collect();
+        }
+        if databases.is_empty() {
+            return Err(MySqlError::NoDatabase);
+        }
+        if let Some(name) = databases.iter().find(|name| !is_name(name)) {
+            let name = name.clone();
+            return Err(MySqlError::BadName { name });
+        }
+        let names: Vec<String> = databases.iter().map(|name| quoted(name)).collect();
+        let tables = format!(
+            "SELECT CONCAT(table_schema, '.', table_name) FROM information_schema.tables WHERE table_type = 'BASE TABLE' AND engine <> 'InnoDB' \
+             AND table_schema IN ({}) ORDER BY 1 LIMIT {MAX_NAMED}",
+            names.join(", ")
+        );
+        let unsafe_tables = ask(&options, &tables)?;
+        Ok(Self {
+            version: version.clone(),
+            has_binary_log: log_bin == "1",
+            databases,
+            unsafe_tables: unsafe_tables.into_iter().flatten().collect(),
+            options,
+        })
+    }
+
+    /// True for MariaDB, false for MySQL.
+    #[must_use]
+    pub fn is_mariadb(&self) -> bool {
+        self.version.contains("MariaDB")
+    }
+
+    /// The programs that dump the server, and the names of their dumps: `dump.sql` with the databases and, from MariaDB, `users.sql` with the users
+    /// and their rights.
+    ///
+    /// # Errors
+    /// When the dump program of the server is missing.
+    pub fn dumps(&self) -> Result<Vec<MySqlDump>, MySqlError> {
+        MySqlDump::all(self, &self.options)
+    }
+}
+
+/// True for a name that cannot be an option of the dump program.
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('-') && !name.contains(['\0', '\n'])
+}
+
+/// A text as a string of SQL.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// Asks the server with a client, and returns the rows.
+fn ask(options: &MySqlOptions, statement: &str) -> Result<Vec<Vec<String>>, MySqlError> {
+    let mut last = None;
+    for program in CLIENTS {
+        let mut client = Command::new(program);
+        client
+            .args(options.first_arguments())
+            .args([
+                "--batch",
+                "--skip-column-names",
+                "--raw",
+                "--connect-timeout=10",
+            ])
+            .args(["--default-character-set=utf8mb4", "-e", statement])
+            .stdin(Stdio::null());
+        match client.output() {
+            Ok(output) if output.status.success() => {
+                let text = String::from_utf8_lossy(&output.stdout);
+                let row = |line: &str| line.split('\t').map(str::to_owned).collect();
+                return Ok(text.lines().map(row).collect());
+            }
+            Ok(output) => {
+                let message = String::from_utf8_lossy(&output.stderr)
+                    .trim()
+                    .replace('\n', "; ");
+                return Err(MySqlError::Refused { message });
+            }
+            Err(source) => last = Some(MySqlError::NoClient { program, source }),
+        }
+    }
+    Err(last.unwrap_or(MySqlError::NoDatabase))
+}

@@ -1,0 +1,139 @@
+//! What a server is, and what it has.
+
+use std::process::{Command, Stdio};
+
+use super::dump::{self, PostgresDump};
+use super::error::PostgresError;
+
+/// The variable that names a section of the service file.
+const SERVICE: &str = "service=";
+/// The database that every server has.
+const FIRST_DATABASE: &str = "postgres";
+
+/// Which server to dump, and what of it.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct PostgresOptions {
+    /// The databases; empty for all.
+    pub databases: Vec<String>,
+    /// A section of the service file, with address and user.
+    pub service: Option<String>,
+}
+
+impl PostgresOptions {
+    /// Limits the dump to these databases. Empty for all.
+    #[must_use]
+    pub fn with_databases(mut self, databases: Vec<String>) -> Self {
+        self.databases = databases;
+        self
+    }
+
+    /// Sets a section of the service file.
+    #[must_use]
+    pub fn with_service(mut self, service: Option<String>) -> Self {
+        self.service = service;
+        self
+    }
+
+    /// The connection to a database, as one argument: a connection string, in which a name can hold any character.
+    pub(super) fn connection(&self, database: &str) -> String {
+        let service = self
+            .service
+            .iter()
+            .map(|name| format!("{SERVICE}{} ", quoted(name)));
+        format!("{}dbname={}", service.collect::<String>(), quoted(database))
+    }
+}
+
+/// A value in a connection string.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+/// A server that answered.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PostgresServer {
+    /// Its version, such as `15.20`.
+    pub version: String,
+    /// Its major version.
+    pub major: u32,
+    /// The databases to dump.
+    pub databases: Vec<String>,
+    options: PostgresOptions,
+}
+
+impl PostgresServer {
+    /// Asks the server. Blocks for some tenths of a second; a server that does not answer is given up after ten seconds.
+    ///
+    /// # Errors
+    /// When there is no client, the server does not answer, or it lacks one of the databases.
+    pub fn probe(options: PostgresOptions) -> Result<Self, PostgresError> {
+        let version = ask(&options, "SHOW server_version")?;
+        let number = ask(&options, "SHOW server_version_num")?;
+        let major = number.trim().parse::<u32>().map(|number| number / 10_000);
+        let Ok(major) = major else {
+            return Err(PostgresError::Answer { answer: number });
+        };
+        let all = ask(
+            &options,
+            "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname",
+        )?;
+        let all: Vec<String> = all.lines().map(str::to_owned).collect();
+        let databases = if options.databases.is_empty() {
+            all
+        } else {
+            if let Some(name) = options.databases.iter().find(|name| !all.contains(name)) {
+                let name = name.clone();
+                return Err(PostgresError::NoDatabase { name });
+            }
+            options.databases.clone()
+        };
+        Ok(Self {
+            version: version.trim().to_owned(),
+            major,
+            databases,
+            options,
+        })
+    }
+
+    /// The programs that dump the server, and the names of their dumps: `globals.sql` with the roles and tablespaces, and `NAME.dump` for each database.
+    ///
+    /// # Errors
+    /// When every `pg_dump` on this machine is older than the server.
+    pub fn dumps(&self) -> Result<Vec<PostgresDump>, PostgresError> {
+        dump::all(self, &self.options)
+    }
+}
+
+/// Asks the server with a client, and returns the rows.
+fn ask(options: &PostgresOptions, statement: &str) -> Result<String, PostgresError> {
+    let connection = options.connection(FIRST_DATABASE);
+    let output = Command::new("psql")
+        .args([
+            "--no-psqlrc",
+            "--no-align",
+            "--tuples-only",
+            "--quiet",
+            "--no-password",
+        ])
+        .args([
+            "--set=ON_ERROR_STOP=1",
+            "--command",
+            statement,
+            "--dbname",
+            &connection,
+        ])
+        .env("PGCONNECT_TIMEOUT", "10")
+        .env("PGCLIENTENCODING", "UTF8")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(PostgresError::NoClient)?;
+    if !output.status.success() {
+        let message = String::from_utf8_lossy(&output.stderr)
+            .trim()
+            .replace('\n', "; ");
+        return Err(PostgresError::Refused { message });
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

@@ -1,0 +1,259 @@
+//! `br backup --mysql`, with a real MariaDB.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use br_testkit::{BrOutput, MariaDb};
+
+use super::{Session, json};
+
+/// Every kind of thing that dumps get wrong.
+const AWKWARD: &str = r#"
+CREATE DATABASE shop CHARACTER SET utf8mb4;
+CREATE DATABASE `odd name-1`;
+USE shop;
+CREATE TABLE item (
+  id INT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(100), data LONGBLOB, doc JSON, flags BIT(10), place GEOMETRY,
+  price DECIMAL(12,4), at DATETIME(6), year YEAR, kind ENUM('a','ü'), more SET('x','y'), hidden INT INVISIBLE DEFAULT 7,
+  twice DECIMAL(12,4) AS (price * 2) VIRTUAL, kept INT AS (hidden * 3) STORED, UNIQUE (name), CHECK (price >= 0)
+) ENGINE=InnoDB;
+INSERT INTO item (name, data, doc, flags, place, price, at, year, kind, more)
+  VALUES ('Müller 🦀 \'"\\', X'00ff0a0d27', '{"a": [1, "ü"]}', b'1010101010', POINT(1, 2), 12.3456, '2026-11-29 12:00:00.123456', 2026, 'ü', 'x,y');
+INSERT INTO item (name, data) VALUES ('large', REPEAT(X'0102', 100000)), (NULL, NULL), ('', '');
+CREATE TABLE part (id INT PRIMARY KEY, item INT, FOREIGN KEY (item) REFERENCES item (id) ON DELETE CASCADE);
+INSERT INTO part VALUES (1, 1), (2, 2);
+CREATE TABLE history (id INT PRIMARY KEY, v INT) WITH SYSTEM VERSIONING;
+INSERT INTO history VALUES (1, 10); UPDATE history SET v = 11; DELETE FROM history;
+CREATE TABLE slices (id INT, PRIMARY KEY (id)) PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN MAXVALUE);
+INSERT INTO slices VALUES (1), (100);
+CREATE SEQUENCE numbers START WITH 100; SELECT NEXTVAL(numbers);
+CREATE VIEW second_view AS SELECT id, name FROM item; CREATE VIEW first_view AS SELECT * FROM second_view WHERE id > 1;
+CREATE TABLE `odd ``name` (`a b` INT, `select` TEXT);
+INSERT INTO `odd ``name` VALUES (1, 'x');
+CREATE TABLE `odd name-1`.t (id INT); INSERT INTO `odd name-1`.t VALUES (5);
+CREATE USER anna@'%' IDENTIFIED BY 'a password'; GRANT SELECT, INSERT ON shop.* TO anna@'%';
+"#;
+
+/// Statements with a delimiter of their own.
+const ROUTINES: [&str; 4] = [
+    "CREATE PROCEDURE shop.both() BEGIN SELECT 1; SELECT 'ü'; END",
+    "CREATE FUNCTION shop.twice(n INT) RETURNS INT DETERMINISTIC BEGIN RETURN n * 2; END",
+    "CREATE TRIGGER shop.before_item BEFORE INSERT ON shop.item FOR EACH ROW SET NEW.name = CONCAT(NEW.name, '')",
+    "CREATE EVENT shop.nightly ON SCHEDULE EVERY 1 DAY STARTS '2030-01-01 00:00:00' DO DELETE FROM shop.part WHERE id < 0",
+];
+
+impl Session {
+    /// With an option file for the server.
+    fn for_server(server: &MariaDb) -> Self {
+        let session = Self::with_repository();
+        let options = format!(
+            "[client]\nsocket={}\nuser=root\n",
+            server.socket().display()
+        );
+        session.write_secret("my.cnf", options);
+        session
+    }
+
+    fn back_up_mysql(&self, databases: &str) -> BrOutput {
+        self.run([
+            "backup",
+            "--mysql",
+            databases,
+            "--mysql-defaults-file",
+            "my.cnf",
+        ])
+    }
+
+    fn restore_mysql(&self, path: &str, server: &MariaDb) -> BrOutput {
+        let start = ["restore", "latest", path, "--to-command", "--"].map(str::to_owned);
+        self.br
+            .run(start.into_iter().chain(server.words("mariadb")))
+    }
+}
+
+/// A dump of everything, by the program itself.
+fn dump(server: &MariaDb) -> String {
+    let mut program = server.client("mariadb-dump");
+    program.args([
+        "--routines",
+        "--events",
+        "--triggers",
+        "--hex-blob",
+        "--skip-dump-date",
+        "--dump-history",
+    ]);
+    let output = program
+        .args(["--databases", "shop", "odd name-1"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn two_servers() -> Option<(MariaDb, MariaDb)> {
+    Some((MariaDb::start()?, MariaDb::start()?))
+}
+
+#[test]
+fn a_server_with_everything_awkward_comes_back() {
+    let Some((server, other)) = two_servers() else {
+        return;
+    };
+    server.sql(AWKWARD);
+    for routine in ROUTINES {
+        server.define(routine);
+    }
+    let session = Session::for_server(&server);
+    let output = session.back_up_mysql("all").expect(0);
+    assert!(!output.stderr.contains("warning"), "{output}");
+    session.restore_mysql("mysql/users.sql", &other).expect(0);
+    session.restore_mysql("mysql/dump.sql", &other).expect(0);
+    assert_eq!(dump(&server), dump(&other));
+    assert_eq!(
+        server.sql("CHECKSUM TABLE shop.item, shop.history"),
+        other.sql("CHECKSUM TABLE shop.item, shop.history")
+    );
+    let grants = "SHOW GRANTS FOR anna@'%'";
+    assert_eq!(server.sql(grants), other.sql(grants));
+    assert_eq!(
+        other.sql("SELECT COUNT(*) FROM shop.history FOR SYSTEM_TIME ALL"),
+        "2\n"
+    );
+    assert_eq!(
+        other.sql("SELECT twice, kept, hidden FROM shop.item WHERE id = 1"),
+        "24.6912\t21\t7\n"
+    );
+    // A second time into the same server: the dump replaces what is there.
+    session.restore_mysql("mysql/users.sql", &other).expect(0);
+    session.restore_mysql("mysql/dump.sql", &other).expect(0);
+    assert_eq!(dump(&server), dump(&other));
+    let shown = session.run(["show", "latest", "--json"]).expect(0);
+    let position = json(&shown.stdout)["backup"]["streams"][0]["position"].clone();
+    assert!(
+        position
+            .as_str()
+            .unwrap()
+            .contains("MASTER_LOG_FILE='binlog."),
+        "{position}"
+    );
+}
+
+/// Money moves between accounts all the time, and the sum never changes. It must be right in every restored copy.
+#[test]
+fn a_dump_is_of_one_moment() {
+    let Some((server, other)) = two_servers() else {
+        return;
+    };
+    server.sql(
+        "CREATE DATABASE bank; CREATE TABLE bank.one (id INT PRIMARY KEY, amount INT); CREATE TABLE bank.two LIKE bank.one;
+         INSERT INTO bank.one SELECT seq, 1000 FROM bank.seq_1_to_2000; INSERT INTO bank.two SELECT * FROM bank.one;",
+    );
+    let session = Session::for_server(&server);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut rounds = 0;
+            while !stop.load(Ordering::Relaxed) {
+                rounds += 1;
+                let id = rounds % 2_000 + 1;
+                server.sql(&format!(
+                    "BEGIN; UPDATE bank.one SET amount = amount - 7 WHERE id = {id}; UPDATE bank.two SET amount = amount + 7 WHERE id = {}; COMMIT",
+                    2_001 - id
+                ));
+            }
+            rounds
+        });
+        let mut sums = Vec::new();
+        for _ in 0..20 {
+            session.back_up_mysql("bank").expect(0);
+            session.restore_mysql("mysql/dump.sql", &other).expect(0);
+            sums.push(other.sql("SELECT SUM(amount) FROM (SELECT * FROM bank.one UNION ALL SELECT * FROM bank.two) a"));
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(writer.join().unwrap() > 20);
+        assert!(sums.iter().all(|sum| sum == "4000000\n"), "{sums:?}");
+    });
+}
+
+#[test]
+fn what_a_server_refuses_is_named() {
+    let Some(server) = MariaDb::start() else {
+        return;
+    };
+    let session = Session::for_server(&server);
+    let none = session.back_up_mysql("all").expect(1);
+    assert!(none.stderr.contains("the server has no database"), "{none}");
+    server.sql("CREATE DATABASE shop; CREATE TABLE shop.old (id INT) ENGINE=MyISAM; CREATE TABLE shop.new (id INT) ENGINE=InnoDB");
+    let output = session.back_up_mysql("all").expect(0);
+    assert!(
+        output.stderr.contains("not InnoDB tables") && output.stderr.contains("shop.old"),
+        "{output}"
+    );
+    let missing = session.back_up_mysql("shop,gone").expect(1);
+    assert!(missing.stderr.contains("gone"), "{missing}");
+    session.back_up_mysql("all,shop").expect(2);
+    session.back_up_mysql("--help").expect(2);
+    server.sql("CREATE USER br@localhost IDENTIFIED BY 'secret-of-br'");
+    let socket = server.socket().display().to_string();
+    session.write_secret(
+        "my.cnf",
+        format!("[client]\nsocket={socket}\nuser=br\npassword=wrong\n"),
+    );
+    let denied = session.back_up_mysql("shop").expect(1);
+    assert!(denied.stderr.contains("Access denied"), "{denied}");
+    session.write_secret(
+        "my.cnf",
+        format!("[client]\nsocket={socket}\nuser=br\npassword=secret-of-br\n"),
+    );
+    let denied = session.back_up_mysql("shop").expect(1);
+    assert!(!denied.stderr.contains("secret-of-br"), "{denied}");
+    // The rights that the document names are enough.
+    let grants =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/databases.md")).unwrap();
+    let grant = grants
+        .lines()
+        .find(|line| line.starts_with("GRANT SELECT"))
+        .unwrap();
+    server.sql(grant);
+    session.back_up_mysql("shop").expect(0);
+    // Without the server, the backup has the files.
+    session.write_secret("my.cnf", "[client]\nsocket=/no/such/socket\n");
+    let arguments = [
+        "backup",
+        "docs",
+        "--mysql",
+        "shop",
+        "--mysql-defaults-file",
+        "my.cnf",
+    ];
+    let partial = session.run(arguments).expect(3);
+    assert!(
+        partial.stderr.contains("unreadable: mysql:") && partial.stderr.contains("Can't connect"),
+        "{partial}"
+    );
+    let listed = session.run(["ls", "latest"]).expect(0).stdout;
+    assert!(
+        listed.contains("docs/a.txt") && !listed.contains("mysql"),
+        "{listed}"
+    );
+}
+
+#[test]
+fn a_set_has_a_server() {
+    let Some(server) = MariaDb::start() else {
+        return;
+    };
+    server.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT); INSERT INTO shop.t VALUES (1)");
+    let session = Session::for_server(&server);
+    let set = "[repositories.main]\nlocation = \"./repository\"\n[sets.shop]\nrepository = \"main\"\npaths = [\"docs\"]\n\
+        mysql = [\"all\"]\nmysql-defaults-file = \"my.cnf\"\n";
+    session.write_secret("br.toml", set);
+    session
+        .run(["--config", "br.toml", "config", "check"])
+        .expect(0);
+    session.run(["--config", "br.toml", "run"]).expect(0);
+    let listed = session.run(["ls", "latest"]).expect(0).stdout;
+    for path in ["docs/a.txt", "mysql/dump.sql", "mysql/users.sql"] {
+        assert!(listed.contains(path), "{listed}");
+    }
+}

@@ -1,0 +1,253 @@
+//! `br backup --postgres`, with a real PostgreSQL.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use br_testkit::{BrCmd, BrOutput, Postgres};
+
+use super::Session;
+
+/// Every kind of thing that dumps get wrong.
+const AWKWARD: &str = r#"
+CREATE EXTENSION pgcrypto; CREATE EXTENSION hstore;
+CREATE DOMAIN price AS numeric(12,4) CHECK (VALUE >= 0);
+CREATE TYPE kind AS ENUM ('a', 'ü'); CREATE TYPE pair AS (x int, y text);
+CREATE TABLE item (
+  id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text UNIQUE, data bytea, doc jsonb, tags text[], k kind, p pair, cost price, h hstore,
+  at timestamptz DEFAULT now(), span int4range, twice numeric GENERATED ALWAYS AS (cost * 2) STORED, EXCLUDE USING gist (span WITH &&)
+);
+INSERT INTO item (name, data, doc, tags, k, p, cost, h, at, span)
+  VALUES (E'Müller 🦀 \'"\\\n', '\x00ff0a0d27', '{"a": [1, "ü"]}', '{x,"y z"}', 'ü', '(1,"b c")', 12.3456, 'a=>1', '2026-11-29 12:00:00.123456+01', '[1,5)');
+INSERT INTO item (name, data) SELECT md5(n::text), decode(repeat(md5(n::text), 50), 'hex') FROM generate_series(1, 2000) n;
+CREATE TABLE part (id bigserial, item int REFERENCES item ON DELETE CASCADE, note varchar(5) COLLATE "C");
+INSERT INTO part (item) SELECT id FROM item LIMIT 100; SELECT nextval('part_id_seq');
+CREATE TABLE slices (id int, day date) PARTITION BY RANGE (day);
+CREATE TABLE slices_2026 PARTITION OF slices FOR VALUES FROM ('2026-01-01') TO ('2027-01-01'); CREATE TABLE slices_rest PARTITION OF slices DEFAULT;
+INSERT INTO slices VALUES (1, '2026-05-05'), (2, '1999-01-01');
+CREATE VIEW second_view AS SELECT id, name FROM item; CREATE VIEW first_view AS SELECT * FROM second_view WHERE id > 1;
+CREATE MATERIALIZED VIEW counted AS SELECT count(*) FROM item; CREATE INDEX ON item USING gin (doc);
+CREATE FUNCTION changed() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN NEW.note := upper(NEW.note); RETURN NEW; END $f$;
+CREATE TRIGGER on_part BEFORE INSERT ON part FOR EACH ROW EXECUTE FUNCTION changed();
+ALTER TABLE item ENABLE ROW LEVEL SECURITY; CREATE POLICY own ON item FOR SELECT TO anna USING (id < 10);
+GRANT SELECT ON item TO anna; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO anna;
+CREATE PUBLICATION pub FOR TABLE item; COMMENT ON TABLE item IS 'it''s an item';
+CREATE TABLE "odd ""Name" ("a b" int, "select" text); INSERT INTO "odd ""Name" VALUES (1, E'tab\there');
+CREATE UNLOGGED TABLE quick (id int); CREATE SCHEMA other; CREATE TABLE other.t (id int);
+SELECT lo_from_bytea(4711, 'a large object');
+"#;
+
+/// A br that finds the server.
+fn br_for(session: &Session, server: &Postgres) -> BrCmd {
+    let folder = server.folder().display().to_string();
+    session
+        .br
+        .clone()
+        .env("PGHOST", &folder)
+        .env("PGUSER", "postgres")
+}
+
+fn restore(br: &BrCmd, path: &str, words: &[&str]) -> BrOutput {
+    br.run(
+        ["restore", "latest", path, "--to-command", "--"]
+            .iter()
+            .chain(words),
+    )
+}
+
+/// A dump of a database by the program itself, without the lines that differ each time.
+fn dump(server: &Postgres, database: &str) -> String {
+    let output = server
+        .client("pg_dump")
+        .env("PGDATABASE", database)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines = text
+        .lines()
+        .filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn two_servers() -> Option<(Postgres, Postgres)> {
+    Some((Postgres::start()?, Postgres::start()?))
+}
+
+#[test]
+fn a_server_with_everything_awkward_comes_back() {
+    let Some((server, other)) = two_servers() else {
+        return;
+    };
+    server.sql("postgres", "CREATE ROLE anna LOGIN PASSWORD 'a password'");
+    server.sql("postgres", "CREATE DATABASE shop");
+    server.sql("postgres", "CREATE DATABASE \"odd = 'name\"");
+    server.sql("shop", AWKWARD);
+    server.sql(
+        "odd = 'name",
+        "CREATE TABLE t (id int); INSERT INTO t VALUES (5)",
+    );
+    let session = Session::with_repository();
+    let br = br_for(&session, &server);
+    let output = br.run(["backup", "--postgres", "all"]).expect(0);
+    assert!(!output.stderr.contains("warning"), "{output}");
+    let listed = session.run(["ls", "latest"]).expect(0).stdout;
+    assert!(
+        listed.contains("postgres/shop.dump") && listed.contains("postgres/odd = 'name.dump"),
+        "{listed}"
+    );
+    let br = br_for(&session, &other);
+    restore(
+        &br,
+        "postgres/globals.sql",
+        &["psql", "-X", "-q", "-d", "postgres"],
+    )
+    .expect(0);
+    for database in ["shop", "odd = 'name"] {
+        other.sql("postgres", &format!("CREATE DATABASE \"{database}\""));
+        let connection = format!("dbname='{}'", database.replace('\'', "\\'"));
+        let words = [
+            "pg_restore",
+            "--exit-on-error",
+            "--single-transaction",
+            "-d",
+            &connection,
+        ];
+        restore(&br, &format!("postgres/{database}.dump"), &words).expect(0);
+        assert_eq!(
+            dump(&server, database),
+            dump(&other, database),
+            "{database}"
+        );
+    }
+    assert_eq!(
+        other.sql("shop", "SELECT convert_from(lo_get(4711), 'UTF8')"),
+        "a large object\n"
+    );
+    let password = "SELECT rolpassword FROM pg_authid WHERE rolname = 'anna'";
+    assert_eq!(
+        server.sql("postgres", password),
+        other.sql("postgres", password)
+    );
+    // Only a part, and with the settings of the database.
+    let words = [
+        "pg_restore",
+        "--exit-on-error",
+        "--create",
+        "-d",
+        "postgres",
+    ];
+    other.sql("postgres", "DROP DATABASE shop");
+    restore(&br, "postgres/shop.dump", &words).expect(0);
+    assert_eq!(dump(&server, "shop"), dump(&other, "shop"));
+}
+
+/// Money moves between accounts all the time, and the sum never changes. It must be right in every restored copy.
+#[test]
+fn a_dump_is_of_one_moment() {
+    let Some(server) = Postgres::start() else {
+        return;
+    };
+    server.sql("postgres", "CREATE DATABASE bank");
+    server.sql(
+        "bank",
+        "CREATE TABLE one (id int PRIMARY KEY, amount int); CREATE TABLE two (LIKE one INCLUDING ALL);
+         INSERT INTO one SELECT n, 1000 FROM generate_series(1, 2000) n; INSERT INTO two SELECT * FROM one",
+    );
+    let session = Session::with_repository();
+    let br = br_for(&session, &server);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut rounds = 0;
+            while !stop.load(Ordering::Relaxed) {
+                rounds += 1;
+                let id = rounds % 2_000 + 1;
+                server.sql(
+                    "bank",
+                    &format!("BEGIN; UPDATE one SET amount = amount - 7 WHERE id = {id}; UPDATE two SET amount = amount + 7 WHERE id = {}; COMMIT", 2_001 - id),
+                );
+            }
+            rounds
+        });
+        let mut sums = Vec::new();
+        for _ in 0..20 {
+            br.run(["backup", "--postgres", "bank"]).expect(0);
+            server.sql("postgres", "CREATE DATABASE copy");
+            restore(
+                &br,
+                "postgres/bank.dump",
+                &["pg_restore", "--exit-on-error", "-d", "copy"],
+            )
+            .expect(0);
+            sums.push(server.sql(
+                "copy",
+                "SELECT sum(amount) FROM (SELECT * FROM one UNION ALL SELECT * FROM two) a",
+            ));
+            server.sql("postgres", "DROP DATABASE copy");
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(writer.join().unwrap() > 20);
+        assert!(sums.iter().all(|sum| sum == "4000000\n"), "{sums:?}");
+    });
+}
+
+#[test]
+fn what_a_server_refuses_is_named() {
+    let Some(server) = Postgres::start() else {
+        return;
+    };
+    server.sql("postgres", "CREATE DATABASE shop");
+    let session = Session::with_repository();
+    let br = br_for(&session, &server);
+    let missing = br.run(["backup", "--postgres", "shop,gone"]).expect(1);
+    assert!(missing.stderr.contains("no database `gone`"), "{missing}");
+    br.run(["backup", "--postgres", "all,shop"]).expect(2);
+    let denied = br
+        .clone()
+        .env("PGUSER", "nobody")
+        .run(["backup", "--postgres", "shop"])
+        .expect(1);
+    assert!(denied.stderr.contains("nobody"), "{denied}");
+    // Without the server, the backup has the files.
+    let lost = br.clone().env("PGHOST", "/no/such/folder");
+    let partial = lost.run(["backup", "docs", "--postgres", "shop"]).expect(3);
+    assert!(
+        partial.stderr.contains("the server does not answer"),
+        "{partial}"
+    );
+    let listed = session.run(["ls", "latest"]).expect(0).stdout;
+    assert!(
+        listed.contains("docs/a.txt") && !listed.contains("postgres"),
+        "{listed}"
+    );
+    // An old pg_dump in PATH is passed over, and if there is no other one, the error says what is needed.
+    let tools = session.at("tools");
+    fs::create_dir(&tools).unwrap();
+    for (name, script) in [
+        ("pg_dump", "echo 'pg_dump (PostgreSQL) 9.6'"),
+        (
+            "psql",
+            "case \"$*\" in *num*) echo 990000;; *) echo 99.0;; esac",
+        ),
+    ] {
+        fs::write(tools.join(name), format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(tools.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:/usr/bin:/bin", tools.display());
+    let newer = br
+        .clone()
+        .env("PATH", &path)
+        .run(["backup", "--postgres", "all"])
+        .expect(1);
+    assert!(
+        newer.stderr.contains("version 9") && newer.stderr.contains("postgresql-client-99"),
+        "{newer}"
+    );
+    fs::remove_file(tools.join("psql")).unwrap();
+    if std::path::Path::new("/usr/lib/postgresql").exists() {
+        br.env("PATH", &path)
+            .run(["backup", "--postgres", "shop"])
+            .expect(0);
+    }
+}
