@@ -180,7 +180,7 @@ fn a_program_that_hangs_is_ended_with_all_that_it_started() {
             StreamError::Program(ProgramError::TimedOut { .. })
         );
         assert!(is_timeout, "{script}: {error}");
-        assert!(start.elapsed() < Duration::from_secs(8), "{script}");
+        assert!(start.elapsed() < Duration::from_secs(20), "{script}");
         assert!(!runs(&format!("61234.{id}")), "{script} still runs");
     }
 }

@@ -47,11 +47,11 @@ on_store! { local, br_testkit::StoreKind::Local,
     undelete write_only
 }
 on_store! { s3, br_testkit::StoreKind::S3,
-    backup bundle cancel backup_list changing concurrent copy crash damage delete delta entries export faults forget fuzz head key_slots keys label large open prune repair restore rewrite
+    backup bundle cancel backup_list changing command concurrent copy crash damage delete delta entries export faults forget fuzz head key_slots keys label large open prune repair restore rewrite
     snapshot spot state_machine stream undelete write_only
 }
 on_store! { endpoint, br_testkit::StoreKind::Endpoint,
-    backup bundle cancel backup_list changing concurrent copy crash damage delete delta entries export faults forget fuzz head key_slots keys label large open prune repair restore rewrite
+    backup bundle cancel backup_list changing command concurrent copy crash damage delete delta entries export faults forget fuzz head key_slots keys label large open prune repair restore rewrite
     snapshot spot state_machine stream undelete write_only
 }
 

@@ -87,7 +87,25 @@ fn a_stream_is_backed_up() {
 /// The examples that need no arguments.
 #[test]
 fn examples_of_embedding_do_what_they_say() {
-    let cases: [(&str, &[&str]); 7] = [
+    let cases: [(&str, &[&str]); 9] = [
+        (
+            "dump_programs",
+            &[
+                "sh failed with exit code 1",
+                "its last line does not begin with `-- end`",
+                "12 bytes",
+                "lines: 2",
+            ],
+        ),
+        (
+            "daily_operation",
+            &[
+                "deleted 3",
+                "last, newest",
+                "sound: true",
+                "key second, in use: false",
+            ],
+        ),
         (
             "custom_source",
             &["2 rows, read 10 bytes", "2 rows, read 0 bytes"],

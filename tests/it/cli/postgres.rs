@@ -209,6 +209,17 @@ fn what_a_server_refuses_is_named() {
         .run(["backup", "--postgres", "shop"])
         .expect(1);
     assert!(denied.stderr.contains("nobody"), "{denied}");
+    // The rights that the document names are enough.
+    server.sql(
+        "postgres",
+        "CREATE ROLE reader LOGIN PASSWORD 'x'; GRANT pg_read_all_data TO reader",
+    );
+    let reader = br.clone().env("PGUSER", "reader");
+    let output = reader.run(["backup", "--postgres", "all"]).expect(0);
+    assert!(
+        output.stderr.contains("without their passwords"),
+        "{output}"
+    );
     // Without the server, the backup has the files.
     let lost = br.clone().env("PGHOST", "/no/such/folder");
     let partial = lost.run(["backup", "docs", "--postgres", "shop"]).expect(3);

@@ -116,6 +116,10 @@ impl Server {
             Self::Postgres(options) => {
                 let server =
                     PostgresServer::probe(options.clone()).map_err(|error| error.to_string())?;
+                if !server.is_superuser {
+                    let warning = "roles are dumped without their passwords, because the user is no superuser";
+                    context.output.console.warning(warning);
+                }
                 let dumps = server
                     .dumps()
                     .map_err(|error| error.to_string())?

@@ -32,8 +32,8 @@ pub struct CommandStream {
 impl CommandStream {
     /// The output of a program as a file at `path`, which must not be the root.
     ///
-    /// The program gets no input. Its standard output and standard error are replaced. On Unix it gets a process group of its own. A
-    /// [`Command`] passes arguments as they are: no shell interprets them.
+    /// The program gets no input. Its standard output and standard error are replaced. A [`Command`] passes arguments as they are: no shell
+    /// interprets them. On Unix the program gets a process group of its own, and a second process, `/bin/sh`, ends it if this process is killed.
     #[must_use]
     pub fn new(path: EntryPath, command: Command) -> Self {
         Self {

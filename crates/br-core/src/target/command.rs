@@ -20,8 +20,8 @@ pub struct CommandTarget {
 }
 
 impl CommandTarget {
-    /// The program. Its standard streams are replaced, and on Unix it gets a process group of its own. A [`Command`] passes arguments as
-    /// they are: no shell interprets them.
+    /// The program. Its standard streams are replaced. A [`Command`] passes arguments as they are: no shell interprets them. On Unix the program
+    /// gets a process group of its own, and a second process, `/bin/sh`, ends it if this process is killed.
     #[must_use]
     pub const fn new(command: Command) -> Self {
         Self {

@@ -31,7 +31,7 @@ pub(super) fn all(
         Some(folder) => folder.join(name).into(),
         None => OsString::from(name),
     };
-    let globals = PostgresDump {
+    let mut globals = PostgresDump {
         name: "globals.sql".to_owned(),
         program: program("pg_dumpall"),
         arguments: vec![
@@ -40,6 +40,9 @@ pub(super) fn all(
             format!("--dbname={}", options.connection("postgres")).into(),
         ],
     };
+    if !server.is_superuser {
+        globals.arguments.push("--no-role-passwords".into());
+    }
     // An uncompressed archive: br compresses it, and `pg_restore` can choose what to restore from it.
     let database = |name: &String| PostgresDump {
         name: format!("{name}.dump"),

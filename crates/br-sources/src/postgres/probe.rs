@@ -60,6 +60,8 @@ pub struct PostgresServer {
     pub major: u32,
     /// The databases to dump.
     pub databases: Vec<String>,
+    /// False if the user may not read the passwords of roles: then the roles are dumped without them.
+    pub is_superuser: bool,
     options: PostgresOptions,
 }
 
@@ -75,6 +77,7 @@ impl PostgresServer {
         let Ok(major) = major else {
             return Err(PostgresError::Answer { answer: number });
         };
+        let is_superuser = ask(&options, "SHOW is_superuser")?.trim() == "on";
         let all = ask(
             &options,
             "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname",
@@ -93,6 +96,7 @@ impl PostgresServer {
             version: version.trim().to_owned(),
             major,
             databases,
+            is_superuser,
             options,
         })
     }

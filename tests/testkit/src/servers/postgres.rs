@@ -4,23 +4,44 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 
+use crate::skip::skip;
+
 use super::{PAUSE, Server, TRIES, command_of, folder_of, has_programs, success, user_of};
 
 /// A PostgreSQL server with the superuser `postgres`, who needs no password.
 #[derive(Debug)]
 pub struct Postgres(Server);
 
+/// A program of the server. Debian has them outside of PATH, in a folder for each version.
+fn find(program: &str) -> Option<String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let versions = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let versions = versions.map(|item| item.path().join("bin"));
+    let mut all = std::env::split_paths(&path)
+        .chain(versions)
+        .map(|folder| folder.join(program));
+    all.find(|path| path.exists())
+        .map(|path| path.display().to_string())
+}
+
 impl Postgres {
     /// Starts a server; `None` if it is not installed.
     #[must_use]
     pub fn start() -> Option<Self> {
-        if !has_programs(&["postgres", "initdb", "psql", "pg_dump"]) {
+        if !has_programs(&["psql", "pg_dump", "pg_restore"]) {
             return None;
         }
+        let (Some(initdb), Some(postgres)) = (find("initdb"), find("postgres")) else {
+            skip("the server of PostgreSQL is not installed");
+            return None;
+        };
         let user = user_of("postgres");
         let folder = folder_of(user);
         let data = folder.path().join("data");
-        let made = command_of("initdb", user)
+        let made = command_of(&initdb, user)
             .arg("--pgdata")
             .arg(&data)
             .args([
@@ -32,7 +53,7 @@ impl Postgres {
             ])
             .status();
         assert!(made.unwrap().success(), "initdb fails");
-        let child = command_of("postgres", user)
+        let child = command_of(&postgres, user)
             .arg("-D")
             .arg(&data)
             .arg("-k")
