@@ -19,7 +19,7 @@ const WRITE_LEN: usize = 128 << 10;
 /// Requests: those for the commit log, the index, the tree nodes that lead to the file, and one for each run of nearby data.
 ///
 /// # Errors
-/// [`ErrorKind::PathNotFound`](crate::ErrorKind::PathNotFound) when there is no such path, and errors when it is no file, its
+/// [`ErrorKind::PathNotFound`] when there is no such path, and errors when it is no file, its
 /// data is damaged (checked before it is written, and once more against the file's
 /// SHA-256 at the end), or `to` fails.
 pub async fn dump(
@@ -44,7 +44,7 @@ pub async fn dump(
 /// Requests: as [`dump()`].
 ///
 /// # Errors
-/// Those of [`dump()`], and [`ErrorKind::Io`](crate::ErrorKind::Io) at [`Site::Output`] when the program fails: then the cause is a
+/// Those of [`dump()`], and [`ErrorKind::Io`] at [`Site::Output`] when the program fails: then the cause is a
 /// [`CommandTargetError`]. If the content is damaged, br ends the program. In each case, what the program has done with the bytes that it
 /// got is not undone.
 pub async fn dump_to_command(
