@@ -198,11 +198,21 @@ impl IndexSegment {
 impl Index {
     /// Reads every live segment. If one is unreadable, its packs are found by listing the store.
     pub(crate) fn read(io: &Io, state: &State) -> Result<Self> {
+        Self::default().read_more(io, state)
+    }
+
+    /// As [`Index::read`], and takes the segments that this index has already.
+    fn read_more(&self, io: &Io, state: &State) -> Result<Self> {
         let mut index = Self {
             bad_groups: Arc::new(state.damaged.clone()),
             ..Self::default()
         };
         for id in &state.segments {
+            let mut known = self.segments.iter();
+            if let Some(known) = known.find(|segment| segment.id == Some(*id)) {
+                index.segments.push(Arc::clone(known));
+                continue;
+            }
             match read_segment(io, *id) {
                 Ok(segment) => {
                     let segment = IndexSegment::new(Some(*id), segment, &state.condemned);
@@ -235,6 +245,16 @@ impl Index {
             index = Self::read(io, &position.state)?;
         }
         Ok(index)
+    }
+
+    /// As [`Index::read_newest`], and does not read the segments again that this index has. Only if no pack was condemned since it was read: a
+    /// segment does not have the packs that were condemned before.
+    pub(crate) fn refreshed(&self, io: &Io, position: &mut LogPosition) -> Result<Self> {
+        let index = self.read_more(io, &position.state)?;
+        if index.damaged.is_empty() {
+            return Ok(index);
+        }
+        Self::read_newest(io, position)
     }
 
     /// Warns of the segments that cannot be read.

@@ -97,7 +97,12 @@ impl Target {
     pub(super) fn advance(&mut self, mut position: LogPosition, was_pruned: bool) -> Result<bool> {
         let new_entries = position.refresh(&self.io)?;
         let was_pruned = was_pruned || new_entries.iter().any(is_prune);
-        let mut index = Index::read_newest(&self.io, &mut position)?;
+        let is_same = !was_pruned && position.state.condemned == self.position.state.condemned;
+        let mut index = if is_same {
+            self.index.refreshed(&self.io, &mut position)?
+        } else {
+            Index::read_newest(&self.io, &mut position)?
+        };
         if !was_pruned {
             keep_undescribed(&self.index, &mut index);
         }
