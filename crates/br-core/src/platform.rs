@@ -215,16 +215,7 @@ fn descendants(of: u32) -> Vec<rustix::process::Pid> {
 /// Waits until there is output to read, or the output has ended. False if neither happens in time.
 pub(crate) fn wait_readable(output: &ChildStdout, time: Duration) -> io::Result<bool> {
     #[cfg(unix)]
-    {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let time = Timespec::try_from(time).map_err(io::Error::other)?;
-        let mut ready = [PollFd::new(output, PollFlags::IN)];
-        match poll(&mut ready, Some(&time)) {
-            Ok(number) => Ok(number > 0),
-            Err(rustix::io::Errno::INTR) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
+    return wait_for(output, rustix::event::PollFlags::IN, time);
     #[cfg(not(unix))]
     {
         let _ = (output, time);
@@ -237,20 +228,29 @@ pub(crate) fn wait_readable(output: &ChildStdout, time: Duration) -> io::Result<
 pub(crate) fn wait_writable(input: &ChildStdin, time: Duration) -> io::Result<bool> {
     #[cfg(unix)]
     {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
         rustix::io::ioctl_fionbio(input, true)?;
-        let time = Timespec::try_from(time).map_err(io::Error::other)?;
-        let mut ready = [PollFd::new(input, PollFlags::OUT)];
-        match poll(&mut ready, Some(&time)) {
-            Ok(number) => Ok(number > 0),
-            Err(rustix::io::Errno::INTR) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        wait_for(input, rustix::event::PollFlags::OUT, time)
     }
     #[cfg(not(unix))]
     {
         let _ = (input, time);
         Ok(true)
+    }
+}
+
+/// Waits until a pipe is ready, or its other end is closed. False if neither happens in time, or a signal comes.
+#[cfg(unix)]
+fn wait_for(
+    pipe: &impl std::os::fd::AsFd,
+    flags: rustix::event::PollFlags,
+    time: Duration,
+) -> io::Result<bool> {
+    use rustix::event::{PollFd, Timespec, poll};
+    let time = Timespec::try_from(time).map_err(io::Error::other)?;
+    match poll(&mut [PollFd::new(pipe, flags)], Some(&time)) {
+        Ok(number) => Ok(number > 0),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 

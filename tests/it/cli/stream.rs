@@ -386,7 +386,7 @@ fn a_dump_of_postgresql_goes_back_into_the_server() {
     );
 }
 
-/// Symptom: with `exclude` in `[backup]`, no stream could be backed up, and the error named an option that nobody had typed.
+/// Symptom: with `exclude` in `[backup]`, no stream could be backed up, and the error named an option that was not on the command line.
 #[test]
 fn settings_for_files_do_not_keep_streams_from_a_backup() {
     let session = Session::with_repository();

@@ -1,7 +1,6 @@
 //! `br restore --to-command`: restores a file into a program, such as the client of a database.
 
 use std::ffi::OsString;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::paths::PathInBackup;
-use super::stream::{command, message};
+use super::stream::{command, message, name_of};
 use super::which::BackupAndPath;
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
@@ -108,8 +107,7 @@ impl ToCommandArgs {
             .await?;
         }
         let command = command(program, arguments);
-        let name = Path::new(program).file_name().unwrap_or(program);
-        let name = name.to_string_lossy().into_owned();
+        let name = name_of(program);
         let (console, label) = (Arc::clone(&context.output.console), name.clone());
         let target = CommandTarget::new(command)
             .with_time_limit(self.command_timeout)

@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use br_core::model::{EntryPath, FileTime, Owner};
 use br_core::source::{
@@ -261,11 +261,7 @@ pub(super) fn open(streams: &[Stream], context: &CommandContext) -> Box<dyn Sour
         user: user_name(),
         group: String::new(),
     };
-    let nanos = context.runtime.clock.now().as_nanosecond();
-    let time = FileTime {
-        secs: i64::try_from(nanos.div_euclid(1_000_000_000)).unwrap_or(0),
-        nanos: u32::try_from(nanos.rem_euclid(1_000_000_000)).unwrap_or(0),
-    };
+    let time = FileTime::from(SystemTime::from(context.runtime.clock.now()));
     let cancel = context.cancel.clone();
     let mut commands = Vec::new();
     let mut sources: Vec<Box<dyn Source>> = Vec::new();
@@ -276,8 +272,7 @@ pub(super) fn open(streams: &[Stream], context: &CommandContext) -> Box<dyn Sour
     } in streams
     {
         let mut add = |path, program: &OsStr, arguments: &[OsString], time_limit| {
-            let name = Path::new(program).file_name().unwrap_or(program);
-            let name = name.to_string_lossy().into_owned();
+            let name = name_of(program);
             let console = Arc::clone(&context.output.console);
             let stream = CommandStream::new(path, command(program, arguments))
                 .with_rules(rules.clone())
@@ -323,6 +318,12 @@ impl Source for Unreachable {
     fn needs_everything(&self) -> bool {
         true
     }
+}
+
+/// The name of a program without its folder.
+pub(super) fn name_of(program: &OsStr) -> String {
+    let name = Path::new(program).file_name().unwrap_or(program);
+    name.to_string_lossy().into_owned()
 }
 
 /// A message of a program. Programs often name themselves.
