@@ -1,14 +1,14 @@
 //! The options of `br backup` for database servers.
 //!
-//! [`ServerArgs`] are the options, and each server that they name is a [`Server`]. Invariant: the dumps of a server are below a folder of the backup
+//! [`ServerArgs`] are the options, and each server that they name is a [`ServerOptions`]. Invariant: the dumps of a server are below a folder of the backup
 //! with its name.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use br_core::model::EntryPath;
 use br_sources::mysql::{MySqlOptions, MySqlServer};
 use br_sources::postgres::{PostgresOptions, PostgresServer};
+use br_sources::server::{Dump, DumpContent, Server, ServerError};
 use clap::Args;
 
 use crate::context::CommandContext;
@@ -46,34 +46,33 @@ pub(super) struct ServerArgs {
 
 /// A server to dump.
 #[derive(Debug, Clone)]
-pub(super) enum Server {
+pub(super) enum ServerOptions {
     MySql(MySqlOptions),
     Postgres(PostgresOptions),
 }
 
-/// A program that writes a dump.
+/// A dump of a server, and its path in the backup.
 #[derive(Debug)]
-pub(super) struct Dump {
+pub(super) struct PlacedDump {
     pub(super) path: EntryPath,
-    pub(super) program: OsString,
-    pub(super) arguments: Vec<OsString>,
+    pub(super) content: DumpContent,
 }
 
 impl ServerArgs {
     /// The servers that the options name.
-    pub(super) fn servers(&self) -> Result<Vec<Server>, CommandError> {
+    pub(super) fn servers(&self) -> Result<Vec<ServerOptions>, CommandError> {
         let mut servers = Vec::new();
         if !self.mysql.is_empty() {
             let options = MySqlOptions::default()
                 .with_databases(databases("--mysql", &self.mysql)?)
                 .with_defaults_file(self.mysql_defaults_file.clone());
-            servers.push(Server::MySql(options));
+            servers.push(ServerOptions::MySql(options));
         }
         if !self.postgres.is_empty() {
             let options = PostgresOptions::default()
                 .with_databases(databases("--postgres", &self.postgres)?)
                 .with_service(self.postgres_service.clone());
-            servers.push(Server::Postgres(options));
+            servers.push(ServerOptions::Postgres(options));
         }
         Ok(servers)
     }
@@ -89,7 +88,7 @@ fn databases(option: &str, names: &[String]) -> Result<Vec<String>, CommandError
     Ok(if has_all { Vec::new() } else { names.to_vec() })
 }
 
-impl Server {
+impl ServerOptions {
     /// The folder of its dumps in a backup.
     pub(super) const fn folder(&self) -> &'static str {
         match self {
@@ -98,62 +97,29 @@ impl Server {
         }
     }
 
-    /// Asks the server, and returns the programs that dump it. The error is one line.
-    pub(super) fn dumps(&self, context: &CommandContext) -> Result<Vec<Dump>, String> {
-        match self {
-            Self::MySql(options) => {
-                let server =
-                    MySqlServer::probe(options.clone()).map_err(|error| error.to_string())?;
-                warn_of_tables(&server.unsafe_tables, context);
-                let dumps = server
-                    .dumps()
-                    .map_err(|error| error.to_string())?
-                    .into_iter();
-                dumps
-                    .map(|dump| self.dump(dump.name, dump.program, dump.arguments))
-                    .collect()
-            }
-            Self::Postgres(options) => {
-                let server =
-                    PostgresServer::probe(options.clone()).map_err(|error| error.to_string())?;
-                if !server.is_superuser {
-                    let warning = "roles are dumped without their passwords, because the user is no superuser";
-                    context.output.console.warning(warning);
-                }
-                let dumps = server
-                    .dumps()
-                    .map_err(|error| error.to_string())?
-                    .into_iter();
-                dumps
-                    .map(|dump| self.dump(&dump.name, dump.program, dump.arguments))
-                    .collect()
-            }
-        }
-    }
-
-    fn dump(
-        &self,
-        name: &str,
-        program: OsString,
-        arguments: Vec<OsString>,
-    ) -> Result<Dump, String> {
-        // A database may have any name; a slash would make a folder.
-        let name = name.replace('/', "_");
-        let path = EntryPath::new(format!("{}/{name}", self.folder()).into_bytes());
-        Ok(Dump {
-            path: path.map_err(|error| error.to_string())?,
-            program,
-            arguments,
+    fn probe(&self) -> Result<Box<dyn Server>, ServerError> {
+        Ok(match self.clone() {
+            Self::MySql(options) => Box::new(MySqlServer::probe(options)?),
+            Self::Postgres(options) => Box::new(PostgresServer::probe(options)?),
         })
     }
-}
 
-fn warn_of_tables(tables: &[String], context: &CommandContext) {
-    if tables.is_empty() {
-        return;
+    /// Asks the server, reports its warnings, and returns its dumps. The error is one line.
+    pub(super) fn dumps(&self, context: &CommandContext) -> Result<Vec<PlacedDump>, String> {
+        let server = self.probe().map_err(|error| error.to_string())?;
+        for warning in server.warnings() {
+            context.output.console.warning(&warning);
+        }
+        let dumps = server
+            .dumps(&context.cancel)
+            .map_err(|error| error.to_string())?;
+        let placed = |dump: Dump| {
+            let path = EntryPath::new(format!("{}/{}", server.folder(), dump.name).into_bytes());
+            Ok(PlacedDump {
+                path: path.map_err(|error| error.to_string())?,
+                content: dump.content,
+            })
+        };
+        dumps.into_iter().map(placed).collect()
     }
-    let tables = tables.join(", ");
-    context.output.console.warning(&format!(
-        "these tables are not InnoDB tables, so their dump may have a mix of states if others write to them meanwhile: {tables}"
-    ));
 }

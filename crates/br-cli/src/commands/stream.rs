@@ -12,10 +12,11 @@ use br_core::model::{EntryPath, FileTime, Owner};
 use br_core::source::{
     CombinedSource, CommandSource, CommandStream, Source, SourceItem, StreamRules, StreamSource,
 };
+use br_sources::server::DumpContent;
 use clap::Args;
 
 use super::paths::entry_path;
-use super::servers::{Server, ServerArgs};
+use super::servers::{PlacedDump, ServerArgs, ServerOptions};
 use super::sources::user_name;
 use crate::context::CommandContext;
 use crate::error::CommandError;
@@ -100,7 +101,7 @@ enum StreamOrigin {
         time_limit: Option<Duration>,
     },
     Server {
-        server: Server,
+        server: ServerOptions,
         time_limit: Option<Duration>,
     },
 }
@@ -293,8 +294,16 @@ pub(super) fn open(streams: &[Stream], context: &CommandContext) -> Box<dyn Sour
             } => add(path.clone(), program, arguments, *time_limit),
             StreamOrigin::Server { server, time_limit } => match server.dumps(context) {
                 Ok(dumps) => {
-                    for dump in dumps {
-                        add(dump.path, &dump.program, &dump.arguments, *time_limit);
+                    for PlacedDump { path, content } in dumps {
+                        match content {
+                            DumpContent::Program { program, arguments } => {
+                                add(path, &program, &arguments, *time_limit);
+                            }
+                            DumpContent::Reader(reader) => {
+                                let source = StreamSource::new(path, reader, time, owner.clone());
+                                sources.push(Box::new(source));
+                            }
+                        }
                     }
                 }
                 Err(reason) => sources.push(Box::new(Unreachable(Some((path.clone(), reason))))),

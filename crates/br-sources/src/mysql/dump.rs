@@ -3,68 +3,47 @@
 use std::ffi::{OsStr, OsString};
 use std::process::{Command, Stdio};
 
-use super::error::MySqlError;
 use super::probe::{MySqlOptions, MySqlServer};
-
-/// A program that writes a dump to its standard output.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct MySqlDump {
-    /// The name of the dump, such as `dump.sql`.
-    pub name: &'static str,
-    /// The program.
-    pub program: OsString,
-    /// Its arguments. None of them is a secret.
-    pub arguments: Vec<OsString>,
-}
+use crate::server::{Dump, ServerError};
 
 /// The file with the databases.
 const DUMP: &str = "dump.sql";
 /// The file with users and rights.
 const USERS: &str = "users.sql";
 
-impl MySqlDump {
-    pub(super) fn all(
-        server: &MySqlServer,
-        options: &MySqlOptions,
-    ) -> Result<Vec<Self>, MySqlError> {
-        let program = program_for(server)?;
-        let dump = |name, own: Vec<OsString>| {
-            let mut arguments = options.first_arguments();
-            arguments.extend(own);
-            Self {
-                name,
-                program: program.name.into(),
-                arguments,
-            }
-        };
-        let mut own = words(&[
-            "--single-transaction",
-            "--quick",
-            "--routines",
-            "--events",
-            "--triggers",
-            "--hex-blob",
-            "--default-character-set=utf8mb4",
-            "--skip-dump-date",
-        ]);
-        if program.has("--dump-history") {
-            // System-versioned tables have earlier versions of their rows.
-            own.push("--dump-history".into());
-        }
-        own.extend(words(program.options_for(server)));
-        if server.has_binary_log {
-            own.push(program.position().into());
-        }
-        own.push("--databases".into());
-        own.extend(server.databases.iter().map(OsString::from));
-        let mut dumps = vec![dump(DUMP, own)];
-        if server.is_mariadb() && program.has("--system") {
-            let own = words(&["--system=users", "--insert-ignore", "--skip-dump-date"]);
-            dumps.push(dump(USERS, own));
-        }
-        Ok(dumps)
+pub(super) fn all(server: &MySqlServer, options: &MySqlOptions) -> Result<Vec<Dump>, ServerError> {
+    let program = program_for(server)?;
+    let dump = |name, own: Vec<OsString>| {
+        let mut arguments = options.first_arguments();
+        arguments.extend(own);
+        Dump::of_program(name, program.name.into(), arguments)
+    };
+    let mut own = words(&[
+        "--single-transaction",
+        "--quick",
+        "--routines",
+        "--events",
+        "--triggers",
+        "--hex-blob",
+        "--default-character-set=utf8mb4",
+        "--skip-dump-date",
+    ]);
+    if program.has("--dump-history") {
+        // System-versioned tables have earlier versions of their rows.
+        own.push("--dump-history".into());
     }
+    own.extend(words(program.options_for(server)));
+    if server.has_binary_log {
+        own.push(program.position().into());
+    }
+    own.push("--databases".into());
+    own.extend(server.databases.iter().map(OsString::from));
+    let mut dumps = vec![dump(DUMP, own)];
+    if server.is_mariadb() && program.has("--system") {
+        let own = words(&["--system=users", "--insert-ignore", "--skip-dump-date"]);
+        dumps.push(dump(USERS, own));
+    }
+    Ok(dumps)
 }
 
 fn words(words: &[&str]) -> Vec<OsString> {
@@ -79,17 +58,20 @@ struct DumpProgram {
 }
 
 /// Finds the dump program of a server. That of the other one cannot read its system tables.
-fn program_for(server: &MySqlServer) -> Result<DumpProgram, MySqlError> {
+fn program_for(server: &MySqlServer) -> Result<DumpProgram, ServerError> {
     let (kind, names) = if server.is_mariadb() {
         ("MariaDB", &["mariadb-dump", "mysqldump"][..])
     } else {
         ("MySQL", &["mysqldump"][..])
     };
+    let program = names.first().copied().unwrap_or_default();
     let programs = names.iter().filter_map(|name| DumpProgram::find(name));
     let mut fitting = programs.filter(|program| program.is_mariadb == server.is_mariadb());
-    fitting.next().ok_or(MySqlError::NoDumpProgram {
-        server: kind,
-        program: names.first().copied().unwrap_or_default(),
+    fitting.next().ok_or_else(|| ServerError::NoDumpProgram {
+        server: kind.to_owned(),
+        program,
+        found: "none of this kind".to_owned(),
+        package: format!("the client of {kind}"),
     })
 }
 

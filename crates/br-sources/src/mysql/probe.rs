@@ -4,8 +4,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::dump::MySqlDump;
-use super::error::MySqlError;
+use tokio_util::sync::CancellationToken;
+
+use super::dump;
+use crate::server::{Dump, Server, ServerError};
 
 /// Schemas of the server itself. Users have a dump of their own; the others are made by the server.
 const OWN_SCHEMAS: [&str; 4] = ["information_schema", "mysql", "performance_schema", "sys"];
@@ -70,15 +72,14 @@ impl MySqlServer {
     ///
     /// # Errors
     /// When there is no client, the server does not answer, or it has nothing to dump.
-    pub fn probe(options: MySqlOptions) -> Result<Self, MySqlError> {
+    pub fn probe(options: MySqlOptions) -> Result<Self, ServerError> {
         if let Some(name) = options.databases.iter().find(|name| !is_name(name)) {
-            let name = name.clone();
-            return Err(MySqlError::BadName { name });
+            return Err(bad_name(name));
         }
         let rows = ask(&options, "SELECT VERSION(), @@log_bin")?;
         let [version, log_bin] = rows.first().map(Vec::as_slice).unwrap_or_default() else {
             let answer = format!("{rows:?}");
-            return Err(MySqlError::Answer { answer });
+            return Err(ServerError::Answer { answer });
         };
         let mut databases = options.databases.clone();
         if databases.is_empty() {
@@ -92,11 +93,10 @@ impl MySqlServer {
                 .collect();
         }
         if databases.is_empty() {
-            return Err(MySqlError::NoDatabase);
+            return Err(ServerError::NoDatabases);
         }
         if let Some(name) = databases.iter().find(|name| !is_name(name)) {
-            let name = name.clone();
-            return Err(MySqlError::BadName { name });
+            return Err(bad_name(name));
         }
         let names: Vec<String> = databases.iter().map(|name| quoted(name)).collect();
         let tables = format!(
@@ -119,14 +119,36 @@ impl MySqlServer {
     pub fn is_mariadb(&self) -> bool {
         self.version.contains("MariaDB")
     }
+}
 
-    /// The programs that dump the server, and the names of their dumps: `dump.sql` with the databases and, from MariaDB, `users.sql` with the users
-    /// and their rights.
-    ///
-    /// # Errors
-    /// When the dump program of the server is missing.
-    pub fn dumps(&self) -> Result<Vec<MySqlDump>, MySqlError> {
-        MySqlDump::all(self, &self.options)
+impl Server for MySqlServer {
+    fn folder(&self) -> &'static str {
+        "mysql"
+    }
+
+    fn version(&self) -> &str {
+        &self.version
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        if self.unsafe_tables.is_empty() {
+            return Vec::new();
+        }
+        let tables = self.unsafe_tables.join(", ");
+        vec![format!(
+            "these tables are not InnoDB tables, so their dump may have a mix of states if others write to them meanwhile: {tables}"
+        )]
+    }
+
+    fn dumps(&self, _cancel: &CancellationToken) -> Result<Vec<Dump>, ServerError> {
+        dump::all(self, &self.options)
+    }
+}
+
+fn bad_name(name: &str) -> ServerError {
+    ServerError::BadOption {
+        what: format!("the name `{name}` of a database"),
+        reason: "the dump program would take it for something else".to_owned(),
     }
 }
 
@@ -141,7 +163,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// Asks the server with a client, and returns the rows.
-fn ask(options: &MySqlOptions, statement: &str) -> Result<Vec<Vec<String>>, MySqlError> {
+fn ask(options: &MySqlOptions, statement: &str) -> Result<Vec<Vec<String>>, ServerError> {
     let mut last = None;
     for program in CLIENTS {
         let mut client = Command::new(program);
@@ -165,10 +187,10 @@ fn ask(options: &MySqlOptions, statement: &str) -> Result<Vec<Vec<String>>, MySq
                 let message = String::from_utf8_lossy(&output.stderr)
                     .trim()
                     .replace('\n', "; ");
-                return Err(MySqlError::Refused { message });
+                return Err(ServerError::Refused { message });
             }
-            Err(source) => last = Some(MySqlError::NoClient { program, source }),
+            Err(source) => last = Some(ServerError::NoClient { program, source }),
         }
     }
-    Err(last.unwrap_or(MySqlError::NoDatabase))
+    Err(last.unwrap_or(ServerError::NoDatabases))
 }

@@ -4,62 +4,46 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::error::PostgresError;
 use super::probe::{PostgresOptions, PostgresServer};
+use crate::server::{Dump, ServerError};
 
 /// Where Debian has the programs of each major version.
 const DEBIAN: &str = "/usr/lib/postgresql";
 
-/// A program that writes a dump to its standard output.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PostgresDump {
-    /// The name of the dump, such as `shop.dump`.
-    pub name: String,
-    /// The program.
-    pub program: OsString,
-    /// Its arguments. None of them is a secret.
-    pub arguments: Vec<OsString>,
-}
-
 pub(super) fn all(
     server: &PostgresServer,
     options: &PostgresOptions,
-) -> Result<Vec<PostgresDump>, PostgresError> {
+) -> Result<Vec<Dump>, ServerError> {
     let folder = folder_for(server.major)?;
     let program = |name: &str| match &folder {
         Some(folder) => folder.join(name).into(),
         None => OsString::from(name),
     };
-    let mut globals = PostgresDump {
-        name: "globals.sql".to_owned(),
-        program: program("pg_dumpall"),
-        arguments: vec![
-            "--globals-only".into(),
-            "--no-password".into(),
-            format!("--dbname={}", options.connection("postgres")).into(),
-        ],
-    };
+    let mut arguments = vec![
+        "--globals-only".into(),
+        "--no-password".into(),
+        format!("--dbname={}", options.connection("postgres")).into(),
+    ];
     if !server.is_superuser {
-        globals.arguments.push("--no-role-passwords".into());
+        arguments.push("--no-role-passwords".into());
     }
+    let globals = Dump::of_program("globals.sql", program("pg_dumpall"), arguments);
     // An uncompressed archive: br compresses it, and `pg_restore` can choose what to restore from it.
-    let database = |name: &String| PostgresDump {
-        name: format!("{name}.dump"),
-        program: program("pg_dump"),
-        arguments: vec![
+    let database = |name: &String| {
+        let arguments = vec![
             "--format=custom".into(),
             "--compress=0".into(),
             "--no-password".into(),
             format!("--dbname={}", options.connection(name)).into(),
-        ],
+        ];
+        Dump::of_program(format!("{name}.dump"), program("pg_dump"), arguments)
     };
     let databases = server.databases.iter().map(database);
     Ok(std::iter::once(globals).chain(databases).collect())
 }
 
 /// The folder with a `pg_dump` that is not older than the server, and of these the oldest; `None` for the one in PATH.
-fn folder_for(server: u32) -> Result<Option<PathBuf>, PostgresError> {
+fn folder_for(server: u32) -> Result<Option<PathBuf>, ServerError> {
     let in_path = version_of(Path::new("pg_dump"));
     if in_path.is_some_and(|version| version >= server) {
         return Ok(None);
@@ -70,12 +54,14 @@ fn folder_for(server: u32) -> Result<Option<PathBuf>, PostgresError> {
     let fitting = known.filter(|(version, _)| *version >= server);
     match fitting.min() {
         Some((_, folder)) => Ok(Some(folder)),
-        None => Err(PostgresError::NoDumpProgram {
-            server,
+        None => Err(ServerError::NoDumpProgram {
+            server: format!("PostgreSQL {server}"),
+            program: "a pg_dump that is not older",
             found: in_path.map_or_else(
-                || "there is none in PATH".to_owned(),
-                |version| format!("that in PATH is version {version}"),
+                || "none in PATH".to_owned(),
+                |version| format!("version {version} in PATH"),
             ),
+            package: format!("postgresql-client-{server}"),
         }),
     }
 }

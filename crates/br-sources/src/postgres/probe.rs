@@ -2,8 +2,10 @@
 
 use std::process::{Command, Stdio};
 
-use super::dump::{self, PostgresDump};
-use super::error::PostgresError;
+use tokio_util::sync::CancellationToken;
+
+use super::dump;
+use crate::server::{Dump, Server, ServerError};
 
 /// The variable that names a section of the service file.
 const SERVICE: &str = "service=";
@@ -70,12 +72,12 @@ impl PostgresServer {
     ///
     /// # Errors
     /// When there is no client, the server does not answer, or it lacks one of the databases.
-    pub fn probe(options: PostgresOptions) -> Result<Self, PostgresError> {
+    pub fn probe(options: PostgresOptions) -> Result<Self, ServerError> {
         let version = ask(&options, "SHOW server_version")?;
         let number = ask(&options, "SHOW server_version_num")?;
         let major = number.trim().parse::<u32>().map(|number| number / 10_000);
         let Ok(major) = major else {
-            return Err(PostgresError::Answer { answer: number });
+            return Err(ServerError::Answer { answer: number });
         };
         let is_superuser = ask(&options, "SHOW is_superuser")?.trim() == "on";
         let all = ask(
@@ -88,7 +90,7 @@ impl PostgresServer {
         } else {
             if let Some(name) = options.databases.iter().find(|name| !all.contains(name)) {
                 let name = name.clone();
-                return Err(PostgresError::NoDatabase { name });
+                return Err(ServerError::NoDatabase { name });
             }
             options.databases.clone()
         };
@@ -100,18 +102,33 @@ impl PostgresServer {
             options,
         })
     }
+}
 
-    /// The programs that dump the server, and the names of their dumps: `globals.sql` with the roles and tablespaces, and `NAME.dump` for each database.
-    ///
-    /// # Errors
-    /// When every `pg_dump` on this machine is older than the server.
-    pub fn dumps(&self) -> Result<Vec<PostgresDump>, PostgresError> {
+impl Server for PostgresServer {
+    fn folder(&self) -> &'static str {
+        "postgres"
+    }
+
+    fn version(&self) -> &str {
+        &self.version
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        if self.is_superuser {
+            return Vec::new();
+        }
+        vec![
+            "roles are dumped without their passwords, because the user is no superuser".to_owned(),
+        ]
+    }
+
+    fn dumps(&self, _cancel: &CancellationToken) -> Result<Vec<Dump>, ServerError> {
         dump::all(self, &self.options)
     }
 }
 
 /// Asks the server with a client, and returns the rows.
-fn ask(options: &PostgresOptions, statement: &str) -> Result<String, PostgresError> {
+fn ask(options: &PostgresOptions, statement: &str) -> Result<String, ServerError> {
     let connection = options.connection(FIRST_DATABASE);
     let output = Command::new("psql")
         .args([
@@ -132,12 +149,15 @@ fn ask(options: &PostgresOptions, statement: &str) -> Result<String, PostgresErr
         .env("PGCLIENTENCODING", "UTF8")
         .stdin(Stdio::null())
         .output()
-        .map_err(PostgresError::NoClient)?;
+        .map_err(|source| ServerError::NoClient {
+            program: "psql",
+            source,
+        })?;
     if !output.status.success() {
         let message = String::from_utf8_lossy(&output.stderr)
             .trim()
             .replace('\n', "; ");
-        return Err(PostgresError::Refused { message });
+        return Err(ServerError::Refused { message });
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

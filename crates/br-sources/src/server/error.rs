@@ -1,0 +1,66 @@
+//! Why a server cannot be backed up.
+
+use std::io;
+
+/// Why a server cannot be backed up, or a backup not be given to it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The client cannot be started.
+    #[error("{program} cannot be started; install the client of the database, or correct PATH")]
+    NoClient {
+        /// The program.
+        program: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no connection to the server.
+    #[error("no connection to {address}: {source}")]
+    Unreachable {
+        /// The address.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The server refuses the connection or a question.
+    #[error("the server refuses: {message}")]
+    Refused {
+        /// What the server or its client said.
+        message: String,
+    },
+    /// The answer of the server is not understood.
+    #[error("the answer of the server is not understood: {answer}")]
+    Answer {
+        /// The answer.
+        answer: String,
+    },
+    /// No program on this machine can dump the server.
+    #[error("{server} needs {program}, and there is {found}; install {package}")]
+    NoDumpProgram {
+        /// The server, such as `PostgreSQL 17`.
+        server: String,
+        /// The program that is needed.
+        program: &'static str,
+        /// What there is, such as `none`.
+        found: String,
+        /// What to install.
+        package: String,
+    },
+    /// The server has nothing to dump.
+    #[error("the server has no database besides its own")]
+    NoDatabases,
+    /// The server has no such database.
+    #[error("the server has no database `{name}` that accepts connections")]
+    NoDatabase {
+        /// The name.
+        name: String,
+    },
+    /// An address, a name or a password cannot be used.
+    #[error("{what} cannot be used: {reason}")]
+    BadOption {
+        /// What, such as ``the address `ftp://host` ``.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+}

@@ -1,0 +1,93 @@
+//! What all servers have in common: what they are, and the dumps that a backup has of them.
+//!
+//! Each kind of server has a function `probe`, which returns something that implements [`Server`]. A [`Dump`] is one file of the backup: what a
+//! program writes, or what a reader reads from the server. Invariant: a dump that ends without an error is complete.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io::Read;
+
+use tokio_util::sync::CancellationToken;
+
+mod error;
+
+pub use error::ServerError;
+
+/// A server that answered.
+pub trait Server: fmt::Debug + Send {
+    /// The folder for its dumps in a backup, such as `mysql`.
+    fn folder(&self) -> &'static str;
+
+    /// Its version, such as `10.11.19-MariaDB`.
+    fn version(&self) -> &str;
+
+    /// What its dumps will lack, or what may go wrong with them; one line each.
+    fn warnings(&self) -> Vec<String>;
+
+    /// Its dumps, in no particular order. `cancel` ends what a reader waits for: give it the token of the [`Context`](br_core::Context) that the
+    /// backup gets.
+    ///
+    /// # Errors
+    /// When a program is missing on this machine.
+    fn dumps(&self, cancel: &CancellationToken) -> Result<Vec<Dump>, ServerError>;
+}
+
+/// One file in the backup of a server.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Dump {
+    /// Its name, such as `dump.sql`. It may have any character but a slash.
+    pub name: String,
+    /// Where its content comes from.
+    pub content: DumpContent,
+}
+
+/// Where the content of a dump comes from.
+pub enum DumpContent {
+    /// A program writes it to its standard output, for a [`CommandStream`](br_core::source::CommandStream).
+    Program {
+        /// The program.
+        program: OsString,
+        /// Its arguments. None of them is a secret.
+        arguments: Vec<OsString>,
+    },
+    /// A reader, for a [`StreamSource`](br_core::source::StreamSource). It connects to the server when it is first read, and fails if what the server sends is not complete.
+    Reader(Box<dyn Read + Send>),
+}
+
+impl fmt::Debug for DumpContent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Program { program, arguments } => f
+                .debug_struct("Program")
+                .field("program", program)
+                .field("arguments", arguments)
+                .finish(),
+            Self::Reader(_) => f.write_str("Reader"),
+        }
+    }
+}
+
+impl Dump {
+    /// A dump that a program writes.
+    #[must_use]
+    pub fn of_program(
+        name: impl Into<String>,
+        program: OsString,
+        arguments: Vec<OsString>,
+    ) -> Self {
+        let content = DumpContent::Program { program, arguments };
+        // A database may have any name; a slash would make a folder.
+        let name = name.into().replace('/', "_");
+        Self { name, content }
+    }
+
+    /// A dump that is read from the server.
+    #[must_use]
+    pub fn of_reader(name: impl Into<String>, reader: impl Read + Send + 'static) -> Self {
+        Self {
+            name: name.into().replace('/', "_"),
+            content: DumpContent::Reader(Box::new(reader)),
+        }
+    }
+}
