@@ -116,6 +116,40 @@ impl Password {
         }
     }
 
+    /// Reads the password of a server: the one that a typed reference names, or else that of a variable, if it is set. Calls `warn` before it
+    /// reads a file.
+    pub(crate) fn of_server(
+        reference: Option<&str>,
+        variable: &str,
+        warn: impl FnOnce(&str, &Path),
+    ) -> Result<Option<Self>, CommandError> {
+        let Some(text) = reference else {
+            let value = secret_variable(variable)?;
+            return value
+                .map(|value| Self::from_variable(variable, value))
+                .transpose();
+        };
+        match SecretReference::parse(text) {
+            None => Err(refused("there is no reference to the password", REFERENCES)),
+            Some(SecretReference::None) => Ok(None),
+            Some(reference) => Self::of_reference(&reference, warn).map(Some),
+        }
+    }
+
+    /// Refuses a password in place of a reference to it, without repeating it.
+    pub(crate) fn check_reference(
+        option: &str,
+        reference: Option<&str>,
+    ) -> Result<(), CommandError> {
+        match reference.map(SecretReference::parse) {
+            Some(None) => {
+                let message = format!("{option} is no reference to a password");
+                Err(CommandError::usage(message, REFERENCES))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The secret as text, for a key.
     pub(crate) fn to_text(&self) -> Result<br_core::Secret, CommandError> {
         self.0
@@ -214,13 +248,17 @@ impl Password {
 }
 
 /// Variables of br with secrets, which a password command does not need.
-const OTHER_SECRETS: [&str; 5] = [
+const OTHER_SECRETS: [&str; 6] = [
     "BR_PASSWORD",
     "BR_FROM_PASSWORD",
     "BR_COPY_TO_PASSWORD",
     "BR_S3_SECRET_ACCESS_KEY",
     "BR_MATRIXONE_PASSWORD",
+    "BR_REDIS_PASSWORD",
 ];
+
+/// How to say where a password is.
+const REFERENCES: &str = "write file:PATH, env:NAME, command:COMMAND or credential:NAME; the password itself would be in the list of processes";
 
 /// The rule for passwords.
 const ONE_LINE: &str = "a password is one line of text and must not be empty; br ignores a line break at the end and a byte \

@@ -80,7 +80,7 @@ pub use format::fuzzing;
 pub use format::{
     ChunkerConfig, Cipher, Config, FORMAT_VERSION, FormatError, FormatVersion, StoreConfig,
 };
-pub use process::{ProgramEnd, ProgramError};
+pub use process::{ProgramEnd, ProgramError, run_program};
 pub use progress::{Action, Context, Event, Progress, Silent};
 pub use repository::{
     BackupFilter, BackupSelector, CacheOptions, InitOptions, Key, LogHead, LogHeadError,

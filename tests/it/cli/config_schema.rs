@@ -108,6 +108,14 @@ fn schema_has_exactly_the_keys_that_br_accepts() {
         .filter(|word| word.len() > 1 && !word.starts_with('-'))
         .collect();
     words.extend(["location", "paths", "repository", "policy", "password"]);
+    words.extend([
+        "before",
+        "after",
+        "restore-before",
+        "restore-after",
+        "restore-stream",
+    ]);
+    words.extend(["verify", "hook-timeout"]);
     assert!(words.len() > 150, "{words:?}");
     let words: Vec<&str> = words.into_iter().collect();
     for section in sections {

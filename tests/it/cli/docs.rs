@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use br_test_matrixone::{MoServer, MoServerOptions};
 use br_testkit::s3::S3Server;
-use br_testkit::{BrCmd, BrOutput, EmqxNode};
+use br_testkit::{BrCmd, BrOutput, EmqxNode, Redis};
 
 use super::{files_below, json};
 
@@ -75,7 +75,7 @@ const NOT_RUN: [(&str, &str, &str); 11] = [
 ];
 
 /// Events before a line that the document does not show: document, start of the line, and the event.
-const BEFORE: [(&str, &str, &str); 21] = [
+const BEFORE: [(&str, &str, &str); 22] = [
     (
         "docs/check.md",
         "br check --spot /home  ",
@@ -125,6 +125,13 @@ const BEFORE: [(&str, &str, &str); 21] = [
         "docs/databases.md",
         "br backup --mysql all          ",
         "test -d srv/backup/log || br -r srv/backup init",
+    ),
+    (
+        "docs/stack.md",
+        "br --config /etc/br/shop.toml run shop",
+        "mkdir -p etc/systemd/system etc/nginx/sites-available opt/shop && \
+         touch etc/systemd/system/shop.service etc/nginx/sites-available/shop opt/shop/app.jar opt/shop/application-prod.yml && \
+         (umask 77; echo one > etc/br/main.password) && br --config etc/br/shop.toml -r main init",
     ),
     (
         "docs/retention.md",
@@ -186,6 +193,8 @@ const BEFORE: [(&str, &str, &str); 21] = [
 
 /// The id of a backup of MatrixOne in the documents.
 const MATRIXONE_ID: &str = "25536ff0";
+/// The address of Redis in the documents.
+const REDIS: &str = "127.0.0.1:6379";
 /// The password of MatrixOne in the documents.
 const PASSWORD: &str = "111";
 /// Buckets in the documents.
@@ -276,6 +285,8 @@ struct Sandbox {
     br: BrCmd,
     s3: S3Server,
     mo: MoServer,
+    /// `None` if Redis is not installed.
+    redis: Option<Redis>,
     /// The variables that the document exported.
     exports: String,
     /// The id that replaces the MatrixOne id in this block.
@@ -305,6 +316,7 @@ impl Sandbox {
                 .env("AWS_SECRET_ACCESS_KEY", s3.secret_key()),
             _dir: dir,
             s3,
+            redis: Redis::start(),
             mo,
             exports: String::new(),
             matrixone: None,
@@ -325,7 +337,10 @@ impl Sandbox {
             let lines = block.lines.iter().map(|line| line.text.as_str());
             let text = lines.collect::<Vec<_>>().join("\n");
             // Paths from the root are taken below the home.
-            let text = text.replace("\"/", "\"").replace("file:/", "file:");
+            let mut text = text.replace("\"/", "\"").replace("file:/", "file:");
+            if let Some(redis) = &sandbox.redis {
+                text = text.replace(REDIS, &format!("unix:{}", redis.socket().display()));
+            }
             let at = sandbox.at(path);
             fs::create_dir_all(at.parent().unwrap()).unwrap();
             fs::write(at, text).unwrap();
@@ -382,6 +397,10 @@ impl Sandbox {
                 "mariadb",
                 r#"case "$*" in *VERSION*) printf '10.11.1-MariaDB\t0\n';; *schemata*) echo shop;; *) cat > /dev/null;; esac"#,
             ),
+            ("mariadb-check", "true"),
+            ("redis-cli", "true"),
+            ("curl", "true"),
+            ("systemctl", "true"),
             ("pass", "echo 'open sesame'"),
             (
                 "pg_dump",
@@ -427,6 +446,12 @@ impl Sandbox {
                 "--host 127.0.0.1",
                 &format!("--host 127.0.0.1 --port {port}"),
             );
+        }
+        if line.contains(REDIS) {
+            let Some(redis) = &self.redis else {
+                return "true".to_owned();
+            };
+            line = line.replace(REDIS, &format!("unix:{}", redis.socket().display()));
         }
         let mut out = String::new();
         let mut before = ' ';
@@ -620,7 +645,7 @@ fn examples() -> Vec<Line> {
 }
 
 /// A home with everything that the examples of the help need.
-fn prepare(sandbox: &Sandbox, example: &str) {
+fn prepare(sandbox: &mut Sandbox, example: &str) {
     let bundle = BUNDLES[0];
     let script = format!(
         "mkdir -p documents photos mnt/disk mnt/nfs monday tuesday home/anna/photos app restored
@@ -654,6 +679,15 @@ fn prepare(sandbox: &Sandbox, example: &str) {
     if example.contains("--to-command") {
         sandbox.bash("br backup -q shop.sql").expect(0);
     }
+    if example.contains("--to-redis") {
+        let line = sandbox.translate(&format!("br backup -q --redis {REDIS}"));
+        sandbox.bash(&line).expect(0);
+    }
+    if example.contains("--plan") || example.contains("--execute") {
+        sandbox
+            .bash(r#"mkdir -p .config/br; printf '[sets.shop]\npaths = ["etc"]\nrepository = "./srv/backup"\nverify = ["true"]\n' > .config/br/br.toml; br run -q"#)
+            .expect(0);
+    }
     if example.contains(" bootstrap") {
         let script = r#"printf '[sets.home]\npaths = ["home"]\nhost = "web1"\nrepository = "./mnt/disk/backup"\n' > lost.toml
             br --config lost.toml run -q"#;
@@ -677,7 +711,7 @@ fn every_example_of_the_help_runs() {
         }
         let mut sandbox = Sandbox::new();
         sandbox.exports = "export BR_REPOSITORY=srv/backup\n".to_owned();
-        prepare(&sandbox, &text);
+        prepare(&mut sandbox, &text);
         if text.contains("br lock ") || text.contains("--locked-for") {
             sandbox.exports = "export BR_REPOSITORY=s3://locked-bucket/backups\n".to_owned();
             sandbox

@@ -224,7 +224,7 @@ fn what_a_server_refuses_is_named() {
     let lost = br.clone().env("PGHOST", "/no/such/folder");
     let partial = lost.run(["backup", "docs", "--postgres", "shop"]).expect(3);
     assert!(
-        partial.stderr.contains("the server does not answer"),
+        partial.stderr.contains("the server cannot be used"),
         "{partial}"
     );
     let listed = session.run(["ls", "latest"]).expect(0).stdout;

@@ -34,7 +34,7 @@ pub use faulty::{Corruption, FaultyStore, Operation, When};
 pub use fixture::{TreeFixture, set_time};
 pub use repo::{TestRepo, block_on};
 pub use runtime::{ManualClock, Noise, SeededRandom, context, noise};
-pub use servers::{MariaDb, Postgres};
+pub use servers::{MariaDb, Postgres, Redis};
 pub use skip::{is_root, skip, skip_slow};
 pub use snapshot::{Item, Snapshot};
 pub use source::{Behaviour, MemorySource, Thing};

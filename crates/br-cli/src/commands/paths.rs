@@ -32,6 +32,22 @@ impl PathInBackup {
         Ok(Self { exact, shown })
     }
 
+    /// The one path of a restore into a server: that of `ID:PATH`, or the only one that is typed. `example` is a correct command line.
+    pub(super) fn only(
+        of_id: Option<Self>,
+        typed: &[OsString],
+        example: &str,
+    ) -> Result<Self, CommandError> {
+        match (of_id, typed) {
+            (Some(path), _) => Ok(path),
+            (None, [path]) => Self::parse(path),
+            (None, _) => {
+                let hint = format!("for example, write `{example}`");
+                Err(CommandError::usage("write one path to restore", hint))
+            }
+        }
+    }
+
     /// Finds the path in a backup.
     pub(super) async fn find(
         self,

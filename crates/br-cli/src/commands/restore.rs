@@ -11,7 +11,9 @@ use br_core::{BackupSelector, Location, Repository};
 use clap::{Args, ValueEnum};
 
 use super::paths::{bad_pattern, find_paths, paths_in_backup};
+use super::restore_plan::PlanArgs;
 use super::restore_to_command::ToCommandArgs;
+use super::restore_to_redis::ToRedisArgs;
 use super::which::{BackupAndPath, FilterArgs};
 use crate::context::CommandContext;
 use crate::environment::variable;
@@ -32,9 +34,12 @@ const EXAMPLES: &str = "\
   br restore latest~1 --host web1 --path /etc --target /tmp/etc-before
   br restore 8c90d327 --target / --overwrite if-changed
   br restore latest --target /srv/www --delete --dry-run
-  br restore latest shop.sql --to-command -- mysql shop";
+  br restore latest shop.sql --to-command -- mysql shop
+  br restore latest redis/dump.rdb --to-redis 127.0.0.1:6379
+  br restore latest --tag shop --plan                 # the steps for everything in a backup of `br run`
+  br restore latest --tag shop --execute --yes";
 
-/// Restore a backup, or a part of it, into a folder or into a program
+/// Restore a backup, or a part of it, into a folder, a program or a server
 ///
 /// br verifies each chunk, and a file appears under its name only when it is complete. br names damaged files, leaves them out
 /// and restores the rest. It restores owners if root runs it. Existing parent folders of restored entries keep their permissions,
@@ -61,7 +66,7 @@ pub(crate) struct RestoreArgs {
     paths: Vec<OsString>,
 
     /// Folder to restore into; created if it is missing
-    #[arg(short, long, value_name = "DIR", value_parser = values::folder(), required_unless_present = "to_command")]
+    #[arg(short, long, value_name = "DIR", value_parser = values::folder(), required_unless_present_any = ["to_command", "to_redis", "plan", "execute"])]
     target: Option<PathBuf>,
 
     /// Leave out the first N parts of each path, like tar
@@ -136,6 +141,12 @@ pub(crate) struct RestoreArgs {
     to_command: ToCommandArgs,
 
     #[command(flatten)]
+    to_redis: ToRedisArgs,
+
+    #[command(flatten)]
+    plan: PlanArgs,
+
+    #[command(flatten)]
     filter: FilterArgs,
 }
 
@@ -162,11 +173,12 @@ impl From<OverwriteArg> for Overwrite {
 
 pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> CommandResult {
     let id = args.filter.apply(&args.id.id)?;
-    let to_command = &args.to_command;
+    let paths = args.to_command.paths(&args.paths);
+    args.to_redis.check()?;
+    args.plan.check()?;
     let Some(target) = &args.target else {
-        return to_command.run(&args.id, &id, &args.paths, context).await;
+        return into_servers_or_program(args, &id, &paths, context).await;
     };
-    let paths = to_command.paths(&args.paths);
     let mut options = RestoreOptions::default()
         .with_overwrite(args.overwrite.into())
         .with_delete(args.delete)
@@ -236,6 +248,24 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
         "fix the problems named above and run the command again: it skips files that are already restored"
     });
     Ok(ExitStatus::Partial)
+}
+
+/// A restore that does not only write files.
+async fn into_servers_or_program(
+    args: &RestoreArgs,
+    id: &BackupSelector,
+    paths: &[OsString],
+    context: &CommandContext,
+) -> CommandResult {
+    if args.plan.is_chosen() {
+        return args.plan.run(id, context).await;
+    }
+    if let Some(address) = &args.to_redis.to_redis {
+        let to = &args.to_redis;
+        return to.run(address, &args.id, id, paths, context).await;
+    }
+    let to = &args.to_command;
+    to.run(&args.id, id, &args.paths, context).await
 }
 
 fn with_patterns(

@@ -4,9 +4,11 @@
 //! they were typed.
 
 use clap::{Args, FromArgMatches as _};
+use tokio_util::sync::CancellationToken;
 
 use super::Command;
 use super::backup::BackupArgs;
+use super::hooks::HookRun;
 use crate::config::{BackupSet, Config, Place, Problem, place_of, words};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
@@ -25,7 +27,7 @@ const EXAMPLES: &str = "\
 /// Back up the sets of the configuration files
 ///
 /// br backs up the paths of each set into its repositories, with the name of the set as a tag. Then it applies the policy of the set to the backups with this tag, in each
-/// repository; with `prune`, it also frees the space. If the backup fails, br does not apply the policy and goes on with the next set. The exit code is that of the first failure, or 3 if
+/// repository; with `prune`, it also frees the space. Commands of the set run before and after the backup. If the backup fails, br does not apply the policy and goes on with the next set. The exit code is that of the first failure, or 3 if
 /// nothing failed and something is missing.
 /// `br help config` explains the files.
 #[derive(Debug, Args)]
@@ -55,33 +57,110 @@ pub(crate) async fn run(args: &RunArgs, context: &CommandContext) -> CommandResu
     if args.dry_run {
         let mut lines = context.output.lines();
         for (name, set) in sets {
+            for hook in &set.hooks.before {
+                lines.line(&format::visible(&hook.text))?;
+            }
             for line in lines_of(name, set, config) {
                 lines.line(&shown(&line))?;
+                let after = set.hooks.after.iter().filter(|_| line.is_backup);
+                for hook in after {
+                    lines.line(&format::visible(&hook.text))?;
+                }
             }
         }
         lines.finish()?;
         return Ok(ExitStatus::Ok);
     }
-    let mut first = ExitStatus::Ok;
+    let mut worst = Worst(ExitStatus::Ok);
     for (name, set) in sets {
-        for line in lines_of(name, set, config) {
-            context
-                .output
-                .console
-                .note(&format!("set {name}: {}", shown(&line)));
-            let status = run_line(name, &line, context).await?;
-            let is_done = matches!(status, ExitStatus::Ok | ExitStatus::Partial);
-            // A failure says more than a part that is missing.
-            let is_worse = first == ExitStatus::Ok || first == ExitStatus::Partial && !is_done;
-            if is_worse {
-                first = status;
-            }
-            if line.is_backup && !is_done {
-                break;
-            }
+        run_set(name, set, &mut worst, context).await?;
+    }
+    Ok(worst.0)
+}
+
+/// The exit code of several command lines.
+struct Worst(ExitStatus);
+
+impl Worst {
+    /// Takes the exit code of a command line. A failure says more than a part that is missing.
+    fn add(&mut self, status: ExitStatus) {
+        let is_worse =
+            self.0 == ExitStatus::Ok || self.0 == ExitStatus::Partial && !is_done(status);
+        if is_worse {
+            self.0 = status;
         }
     }
-    Ok(first)
+}
+
+/// True if a backup exists now.
+const fn is_done(status: ExitStatus) -> bool {
+    matches!(status, ExitStatus::Ok | ExitStatus::Partial)
+}
+
+/// Runs the commands and the command lines of a set. Only an interruption is an error.
+async fn run_set(
+    name: &str,
+    set: &BackupSet,
+    worst: &mut Worst,
+    context: &CommandContext,
+) -> Result<(), CommandError> {
+    let mut lines = lines_of(name, set, &context.config).into_iter();
+    let backup = lines.next();
+    let hooks = &set.hooks;
+    let hook = HookRun {
+        set: name,
+        status: None,
+        time_limit: hooks.time_limit,
+    };
+    let before = hook.run_all(&hooks.before, context).await;
+    let ended = match (before, &backup) {
+        (Ok(()), Some(line)) => run_noted(name, line, context).await,
+        (Ok(()), None) => Ok(ExitStatus::Ok),
+        (Err(error), _) => failed(name, error, context),
+    };
+    // Also after an interruption: the application must run again.
+    let after = HookRun {
+        status: Some(match ended {
+            Ok(ExitStatus::Ok) => "ok",
+            Ok(ExitStatus::Partial) => "incomplete",
+            _ => "failed",
+        }),
+        ..hook
+    };
+    for one in &hooks.after {
+        after.note(one, context);
+        if let Err(error) = after.run(one, &CancellationToken::new(), context).await {
+            let status = failed(name, error, context)?;
+            worst.add(status);
+        }
+    }
+    let status = ended?;
+    worst.add(status);
+    if !is_done(status) {
+        return Ok(());
+    }
+    for line in lines {
+        let status = run_noted(name, &line, context).await?;
+        worst.add(status);
+    }
+    Ok(())
+}
+
+/// Says which command line runs, and runs it.
+async fn run_noted(name: &str, line: &Line, context: &CommandContext) -> CommandResult {
+    let console = &context.output.console;
+    console.note(&format!("set {name}: {}", shown(line)));
+    run_line(name, &line.words, context).await
+}
+
+/// Shows an error, and returns its exit code; only an interruption is an error of this function.
+fn failed(set: &str, error: CommandError, context: &CommandContext) -> CommandResult {
+    if error.status == ExitStatus::Interrupted {
+        return Err(error);
+    }
+    let error = error.in_file(&format!("set {set}"));
+    context.output.console.error(&error);
+    Ok(error.status)
 }
 
 /// The sets with these names, or all.
@@ -265,21 +344,17 @@ fn parse(
 }
 
 /// Runs a command line. Shows an error, and returns its exit code; only an interruption is an error of this function.
-async fn run_line(set: &str, line: &Line, context: &CommandContext) -> CommandResult {
-    let (command, options) = parse(&line.words, context)?;
+pub(super) async fn run_line(
+    set: &str,
+    words: &[String],
+    context: &CommandContext,
+) -> CommandResult {
+    let (command, options) = parse(words, context)?;
     let own = context.for_set(set, options);
     let kept = command.kept();
     match Box::pin(super::run(command, &own)).await {
         Ok(status) => Ok(status),
-        Err(error) => {
-            let error = own.advise(error, kept);
-            if error.status == ExitStatus::Interrupted {
-                return Err(error);
-            }
-            let error = error.in_file(&format!("set {set}"));
-            context.output.console.error(&error);
-            Ok(error.status)
-        }
+        Err(error) => failed(set, own.advise(error, kept), &own),
     }
 }
 

@@ -8,11 +8,14 @@ use std::path::PathBuf;
 use br_core::model::EntryPath;
 use br_sources::mysql::{MySqlOptions, MySqlServer};
 use br_sources::postgres::{PostgresOptions, PostgresServer};
+use br_sources::redis::{RedisAddress, RedisServer};
 use br_sources::server::{Dump, DumpContent, Server, ServerError};
 use clap::Args;
 
+use super::redis_login::{self, RedisLoginArgs};
 use crate::context::CommandContext;
 use crate::error::CommandError;
+use crate::exit_code::ExitStatus;
 
 /// The word for all databases.
 const ALL: &str = "all";
@@ -42,6 +45,16 @@ pub(super) struct ServerArgs {
     /// Section of the service file of PostgreSQL with address and user
     #[arg(long, value_name = "NAME")]
     postgres_service: Option<String>,
+
+    /// Back up all keys of a Redis or Valkey server: HOST:PORT, or the path of a socket
+    ///
+    /// br reads a snapshot as a replica does, checks it, and stores `redis/dump.rdb`, `redis/users.acl` with the users, and `redis/redis.conf` with the settings
+    /// without passwords. No program of Redis is needed.
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["stdin", "stdin_from_command"])]
+    redis: Option<String>,
+
+    #[command(flatten)]
+    redis_login: RedisLoginArgs,
 }
 
 /// A server to dump.
@@ -49,6 +62,7 @@ pub(super) struct ServerArgs {
 pub(super) enum ServerOptions {
     MySql(MySqlOptions),
     Postgres(PostgresOptions),
+    Redis(RedisAddress, RedisLoginArgs),
 }
 
 /// A dump of a server, and its path in the backup.
@@ -74,6 +88,18 @@ impl ServerArgs {
                 .with_service(self.postgres_service.clone());
             servers.push(ServerOptions::Postgres(options));
         }
+        self.redis_login.check()?;
+        match &self.redis {
+            Some(address) => servers.push(ServerOptions::Redis(
+                redis_login::parse_address(address)?,
+                self.redis_login.clone(),
+            )),
+            None if self.redis_login.is_typed() => {
+                let message = "--redis-user and --redis-password have no effect without --redis";
+                return Err(CommandError::usage(message, "leave them out"));
+            }
+            None => {}
+        }
         Ok(servers)
     }
 }
@@ -94,19 +120,27 @@ impl ServerOptions {
         match self {
             Self::MySql(_) => "mysql",
             Self::Postgres(_) => "postgres",
+            Self::Redis(..) => "redis",
         }
     }
 
-    fn probe(&self) -> Result<Box<dyn Server>, ServerError> {
+    fn probe(&self, context: &CommandContext) -> Result<Box<dyn Server>, CommandError> {
+        let failed = |error: ServerError| {
+            CommandError::new(ExitStatus::Failure, error.to_string(), "check the server")
+        };
         Ok(match self.clone() {
-            Self::MySql(options) => Box::new(MySqlServer::probe(options)?),
-            Self::Postgres(options) => Box::new(PostgresServer::probe(options)?),
+            Self::MySql(options) => Box::new(MySqlServer::probe(options).map_err(failed)?),
+            Self::Postgres(options) => Box::new(PostgresServer::probe(options).map_err(failed)?),
+            Self::Redis(address, login) => {
+                let options = login.options(address, context)?;
+                Box::new(RedisServer::probe(options).map_err(failed)?)
+            }
         })
     }
 
     /// Asks the server, reports its warnings, and returns its dumps. The error is one line.
     pub(super) fn dumps(&self, context: &CommandContext) -> Result<Vec<PlacedDump>, String> {
-        let server = self.probe().map_err(|error| error.to_string())?;
+        let server = self.probe(context).map_err(|error| error.message)?;
         for warning in server.warnings() {
             context.output.console.warning(&warning);
         }

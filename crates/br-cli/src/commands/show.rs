@@ -150,6 +150,11 @@ fn fields(backup: &Backup) -> Vec<(&'static str, String)> {
         fields.push(("configuration", text));
     }
     fields.extend(backup.streams.iter().map(|one| ("stream", stream(one))));
+    let began = || backup.streams.iter().filter_map(|one| one.began);
+    if let (Some(first), Some(last), true) = (began().min(), began().max(), began().count() > 1) {
+        let apart = format::duration(format::between(first, last));
+        fields.push(("skew", format!("the streams began {apart} apart")));
+    }
     if backup.pinned {
         fields.push(("pinned", "yes".to_owned()));
     }
@@ -193,6 +198,9 @@ fn stream(record: &StreamRecord) -> String {
     }
     if let Some(position) = &record.position {
         out += &format!(", at {}", format::text(position));
+    }
+    if let Some(began) = record.began {
+        out += &format!(", began {}", format::local_time(began));
     }
     if let Some(compression) = &record.compression {
         out += &format!(", compressed by {}", format::text(compression));

@@ -181,6 +181,7 @@ impl StreamArgs {
 
     /// Refuses options that contradict each other or would have no effect.
     pub(super) fn check(&self, paths: &[PathBuf]) -> Result<(), CommandError> {
+        self.servers.servers()?;
         if !self.stdin && !self.stdin_from_command {
             return self.check_without_stream();
         }
@@ -358,12 +359,13 @@ fn end_mark(text: &str) -> Result<String, BadValue> {
 }
 
 /// Variables with passwords of br, which a program does not get.
-const SECRETS: [&str; 7] = [
+const SECRETS: [&str; 8] = [
     "BR_PASSWORD",
     "BR_COPY_TO_PASSWORD",
     "BR_FROM_PASSWORD",
     "BR_NEW_PASSWORD",
     "BR_MATRIXONE_PASSWORD",
+    "BR_REDIS_PASSWORD",
     "BR_S3_ACCESS_KEY_ID",
     "BR_S3_SECRET_ACCESS_KEY",
 ];

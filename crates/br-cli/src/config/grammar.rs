@@ -6,6 +6,7 @@
 use clap::{Arg, ArgAction, Command, Parser};
 
 use super::document::{NAMED, Section, Setting, Value};
+use super::hooks;
 use super::problem::Problem;
 use super::reference::SecretReference;
 use super::settings::{contradict, find};
@@ -48,7 +49,7 @@ pub(super) struct Grammar {
 /// Maximum number of mistakes that are explained.
 const MAX_PROBLEMS: usize = 200;
 /// Options that a user must type: a forgotten setting would change what the command does, or answer its question.
-const NO_DEFAULT: [&str; 16] = [
+const NO_DEFAULT: [&str; 22] = [
     "dry-run",
     "yes",
     "force",
@@ -58,7 +59,13 @@ const NO_DEFAULT: [&str; 16] = [
     "stream",
     "mysql",
     "postgres",
+    "redis",
     "to-command",
+    "to-redis",
+    "replace-keys",
+    "plan",
+    "execute",
+    "only",
     "expect-trailer",
     "allow-empty",
     "files-from",
@@ -82,6 +89,8 @@ const NO_SET: [&str; 9] = [
     "files-from-raw",
     "help",
 ];
+/// Options with a reference to the password of a server.
+const OF_SERVERS: [&str; 2] = ["redis-password", "rabbitmq-password"];
 /// Storage options that hold a secret or name one.
 const NO_STORE: [&str; 2] = ["secret-access-key", "secret-access-key-file"];
 
@@ -217,7 +226,16 @@ impl Grammar {
                 keys.extend(options(&store, true, &NO_STORE));
             }
             "policies" => keys.extend(options(self.command("forget")?, false, &NO_POLICY)),
-            "sets" => keys.extend(options(self.command("backup")?, false, &NO_SET)),
+            "sets" => {
+                let lists = hooks::KEYS.map(|(name, about)| (name, Kind::List, about));
+                keys.extend(own(&lists));
+                keys.extend(own(&[(
+                    hooks::TIME_LIMIT_KEY,
+                    Kind::Text,
+                    "How long each of these commands may run, such as \"10min\"",
+                )]));
+                keys.extend(options(self.command("backup")?, false, &NO_SET));
+            }
             _ => keys = options(self.command(kind)?, false, &NO_DEFAULT),
         }
         Some(keys)
@@ -245,8 +263,8 @@ fn options(command: &Command, global: bool, without: &[&str]) -> Vec<Key> {
         let long = arg.get_long().unwrap_or_default();
         !long.is_empty()
             && !without.contains(&long)
-            // Each repository has its own password, in its section.
-            && !long.contains("password")
+            // Each repository has its own password, in its section. For a server, the option is a reference.
+            && (!long.contains("password") || OF_SERVERS.contains(&long))
             && arg.is_global_set() == global
             && !arg.is_required_set()
     };

@@ -10,6 +10,7 @@ use clap::Command;
 
 use super::document::{Section, Setting, Value, parse};
 use super::grammar::Grammar;
+use super::hooks::Hooks;
 use super::problem::{Place, Problem};
 use super::reference::SecretReference;
 use super::settings::{BackupSet, Config, NamedRepository};
@@ -234,8 +235,9 @@ fn set(
     mut settings: BTreeMap<String, Setting>,
 ) -> Result<BackupSet, Problem> {
     let all = settings.values().cloned().collect();
-    let of_streams = ["stream", "mysql", "postgres"];
+    let of_streams = ["stream", "mysql", "postgres", "redis", "rabbitmq"];
     let has_streams = of_streams.iter().any(|key| settings.contains_key(*key));
+    let hooks = Hooks::take(&mut settings)?;
     let mut take = |key: &str| settings.remove(key).map(|setting| setting.value);
     let texts = |value: Option<Value>| value.map_or_else(Vec::new, |value| value.texts().to_vec());
     let paths = texts(take("paths"));
@@ -257,6 +259,7 @@ fn set(
         copy_to: texts(take("copy-to")),
         policy: texts(take("policy")).into_iter().next(),
         prune: take("prune") == Some(Value::Switch(true)),
+        hooks,
         options: settings.into_values().collect(),
         settings: all,
         place,

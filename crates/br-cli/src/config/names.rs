@@ -114,3 +114,8 @@ pub(crate) fn place_of<'s>(settings: &'s [Setting], key: &str) -> Option<&'s Pla
         .find(|setting| setting.key == key)
         .map(|setting| &setting.place)
 }
+
+/// The text of a key in a section; the first one of a list.
+pub(crate) fn text_of<'s>(settings: &'s [Setting], key: &str) -> Option<&'s str> {
+    settings.iter().find(|setting| setting.key == key)?.text()
+}

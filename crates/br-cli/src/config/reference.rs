@@ -28,7 +28,7 @@ impl SecretReference {
     pub(super) const FORMS: &str =
         "write \"file:PATH\", \"command:COMMAND\", \"env:NAME\", \"credential:NAME\" or \"none\"";
 
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         if text == "none" {
             return Some(Self::None);
         }

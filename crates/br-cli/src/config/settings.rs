@@ -8,6 +8,7 @@ use clap::{Arg, ArgMatches, Command, Parser as _};
 
 use super::document::{Setting, Value};
 use super::grammar::StoreLine;
+use super::hooks::Hooks;
 use super::problem::Place;
 use super::reference::SecretReference;
 use crate::storage::StorageArgs;
@@ -52,6 +53,7 @@ pub(crate) struct BackupSet {
     pub(crate) copy_to: Vec<String>,
     pub(crate) policy: Option<String>,
     pub(crate) prune: bool,
+    pub(crate) hooks: Hooks,
     /// Options of `br backup`.
     pub(crate) options: Vec<Setting>,
     /// All settings of the section.

@@ -5,6 +5,7 @@
 
 use br_core::Repository;
 use br_core::model::{Backup, Configuration, Entry, EntryKind, StreamRecord, escape, is_hidden};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::format::file_time_exact;
@@ -220,6 +221,8 @@ struct StreamJson {
     end_mark: Option<String>,
     position: Option<String>,
     compression: Option<String>,
+    began: Option<Timestamp>,
+    ended: Option<Timestamp>,
     messages: String,
 }
 
@@ -231,6 +234,8 @@ impl From<&StreamRecord> for StreamJson {
             end_mark: record.end_mark.clone(),
             position: record.position.clone(),
             compression: record.compression.clone(),
+            began: record.began,
+            ended: record.ended,
             messages: record.messages.clone(),
         }
     }

@@ -93,6 +93,10 @@ struct StreamV1 {
     position: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     compression: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    began: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ended: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     messages: String,
 }
@@ -105,6 +109,8 @@ impl From<&StreamRecord> for StreamV1 {
             end_mark: record.end_mark.clone(),
             position: record.position.clone(),
             compression: record.compression.clone(),
+            began: record.began,
+            ended: record.ended,
             messages: record.messages.clone(),
         }
     }
@@ -117,6 +123,7 @@ impl StreamV1 {
             .with_end_mark(self.end_mark)
             .with_position(self.position)
             .with_compression(self.compression)
+            .with_times(self.began, self.ended)
             .with_messages(self.messages)
     }
 }

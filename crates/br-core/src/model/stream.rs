@@ -1,5 +1,6 @@
 //! What a backup knows of the streams in it.
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::text::escaped;
@@ -20,6 +21,10 @@ pub struct StreamRecord {
     pub position: Option<String>,
     /// The format in which it was already compressed, such as `gzip`.
     pub compression: Option<String>,
+    /// When the backup began to read it, or started its program.
+    pub began: Option<Timestamp>,
+    /// When it had ended.
+    pub ended: Option<Timestamp>,
     /// What the program wrote to its standard error: at most [`StreamRecord::MAX_MESSAGES`] bytes.
     pub messages: String,
 }
@@ -39,6 +44,8 @@ impl StreamRecord {
             end_mark: None,
             position: None,
             compression: None,
+            began: None,
+            ended: None,
             messages: String::new(),
         }
     }
@@ -68,6 +75,14 @@ impl StreamRecord {
     #[must_use]
     pub fn with_compression(mut self, compression: Option<String>) -> Self {
         self.compression = compression;
+        self
+    }
+
+    /// Sets when it began and when it had ended. A backup sets them itself.
+    #[must_use]
+    pub const fn with_times(mut self, began: Option<Timestamp>, ended: Option<Timestamp>) -> Self {
+        self.began = began;
+        self.ended = ended;
         self
     }
 

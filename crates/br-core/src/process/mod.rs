@@ -1,4 +1,4 @@
-//! Programs that write a stream for a backup, or take one from a restore.
+//! Programs that write a stream for a backup, take one from a restore, or do something before and after.
 //!
 //! [`Process`] runs a program and watches it, [`ProgramError`] says how it failed, `messages` keeps what it writes to its standard error, `timer`
 //! limits its time, and `guard` ends it if br dies. Invariant: a program never outlives its [`Process`], unless it ended by itself. No shell
@@ -7,6 +7,7 @@
 mod error;
 mod guard;
 mod messages;
+mod run;
 mod timer;
 
 use std::path::Path;
@@ -20,6 +21,7 @@ pub(crate) use self::error::after_colon;
 pub use self::error::{ProgramEnd, ProgramError};
 use self::guard::Guard;
 pub(crate) use self::messages::{Messages, OnMessage};
+pub use self::run::run_program;
 use self::timer::Timer;
 use crate::platform::{self, ChildState};
 

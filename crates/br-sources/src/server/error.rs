@@ -23,7 +23,7 @@ pub enum ServerError {
         source: io::Error,
     },
     /// The server refuses the connection or a question.
-    #[error("the server refuses: {message}")]
+    #[error("the server cannot be used: {message}")]
     Refused {
         /// What the server or its client said.
         message: String,

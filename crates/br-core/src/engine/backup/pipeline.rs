@@ -143,6 +143,7 @@ fn pipe(
         level: options.level,
         deltas: deltas.as_ref(),
         progress: &*io.context.progress,
+        clock: &*io.context.runtime.clock,
         cancelled: &cancelled,
         bytes_read: AtomicU64::new(0),
         bytes_added: AtomicU64::new(0),

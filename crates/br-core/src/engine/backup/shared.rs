@@ -7,6 +7,7 @@ use super::delta::Deltas;
 use crate::chunker::Chunker;
 use crate::format::ChunkerConfig;
 use crate::progress::Progress;
+use crate::runtime::Clock;
 
 pub(super) struct Shared<'a> {
     pub(super) dedup: &'a Dedup,
@@ -16,6 +17,7 @@ pub(super) struct Shared<'a> {
     /// `None` when all chunks are stored whole.
     pub(super) deltas: Option<&'a Deltas>,
     pub(super) progress: &'a dyn Progress,
+    pub(super) clock: &'a dyn Clock,
     pub(super) cancelled: &'a (dyn Fn() -> bool + Sync),
     pub(super) bytes_read: AtomicU64,
     pub(super) bytes_added: AtomicU64,

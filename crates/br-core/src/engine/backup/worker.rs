@@ -172,6 +172,7 @@ impl<'a> Worker<'a> {
         details: Box<dyn Details>,
         known: Option<&FileContent>,
     ) -> Result<io::Result<ReadEnd>, Disconnected> {
+        let began = self.shared.clock.now();
         let mut reader = match details.open(entry) {
             Ok(reader) => reader,
             Err(error) => return Ok(Err(error)),
@@ -210,7 +211,11 @@ impl<'a> Worker<'a> {
         if data_len != expected {
             set_data_len(file, data_len);
         }
-        Ok(Ok((reader.incomplete(), reader.record().map(Box::new))))
+        let record = reader.record().map(|record| {
+            let ended = self.shared.clock.now();
+            Box::new(record.with_times(Some(began), Some(ended)))
+        });
+        Ok(Ok((reader.incomplete(), record)))
     }
 
     fn advance(&self, bytes: u64) {

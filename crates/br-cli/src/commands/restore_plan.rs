@@ -1,0 +1,343 @@
+//! `br restore --plan` and `--execute`: restores a whole set, part by part.
+
+use std::collections::BTreeMap;
+
+use br_core::BackupSelector;
+use br_core::model::{Backup, Configuration};
+use clap::Args;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::hooks::HookRun;
+use super::restore_steps::{Action, Plan, Step, StepKind};
+use super::run::run_line;
+use crate::config::{BackupSet, Config};
+use crate::context::CommandContext;
+use crate::error::{CommandError, CommandResult};
+use crate::exit_code::ExitStatus;
+use crate::output::json::Summary;
+use crate::output::{Console, Output, format};
+
+/// A restore of a whole set.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Restore a whole set")]
+pub(super) struct PlanArgs {
+    /// Show the steps that restore a backup of `br run`: its databases, caches, brokers and files, and the commands of the set
+    ///
+    /// br changes nothing. Each step is a command line that you can type.
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "to_command", "to_redis", "target", "strip_components", "overwrite", "include", "exclude", "ignore_case", "delete", "no_owner",
+            "no_devices", "no_setid", "no_xattrs", "trust_repository", "dry_run", "threads", "paths", "execute",
+        ]
+    )]
+    pub(super) plan: bool,
+
+    /// Take the steps that --plan shows: stop the application, restore each part, start it, and verify
+    ///
+    /// The set must be in the configuration of this machine: `br bootstrap` brings it to a new one. br replaces the databases, keys and files that exist. If a step
+    /// fails, br stops and shows the steps that are left.
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "to_command", "to_redis", "target", "strip_components", "overwrite", "include", "exclude", "ignore_case", "delete", "no_owner",
+            "no_devices", "no_setid", "no_xattrs", "trust_repository", "dry_run", "threads", "paths",
+        ]
+    )]
+    pub(super) execute: bool,
+
+    /// Only this part with --plan or --execute: mysql, postgres, redis, rabbitmq, files, or the name of a stream (can be repeated)
+    #[arg(long, value_name = "PART")]
+    only: Vec<String>,
+
+    /// Do not ask for confirmation of --execute
+    #[arg(long, requires = "execute")]
+    yes: bool,
+}
+
+#[derive(Serialize)]
+struct PlanSummary {
+    backup: String,
+    set: String,
+    steps: Vec<StepJson>,
+    executed: bool,
+}
+
+#[derive(Serialize)]
+struct StepJson {
+    kind: &'static str,
+    part: String,
+    command: String,
+    /// `ok`, `failed` or `left`; `None` for a plan.
+    outcome: Option<&'static str>,
+    /// What a command of the set printed.
+    output: Option<String>,
+}
+
+impl PlanArgs {
+    /// True if these options select this kind of restore.
+    pub(super) const fn is_chosen(&self) -> bool {
+        self.plan || self.execute
+    }
+
+    /// Refuses options that would have no effect.
+    pub(super) fn check(&self) -> Result<(), CommandError> {
+        if !self.is_chosen() && !self.only.is_empty() {
+            let hint = "add --plan or --execute, or name the paths to restore";
+            let message = "--only has no effect without --plan or --execute";
+            return Err(CommandError::usage(message, hint));
+        }
+        Ok(())
+    }
+
+    pub(super) async fn run(&self, id: &BackupSelector, context: &CommandContext) -> CommandResult {
+        let repository = context.open().await?;
+        let found = context.find(&repository, id).await?;
+        let backup = repository.describe(found.id, &context.engine()).await?;
+        drop(repository);
+        let Some(configuration) = &backup.configuration else {
+            let message = format!("`br run` did not make the backup {}", backup.id);
+            let hint = "restore its parts one by one, as `br restore --help` shows; `br ls ID` lists them, and --tag selects the backups of a set";
+            return Err(CommandError::usage(message, hint));
+        };
+        let name = configuration.set.as_str();
+        let own = context.config.sets.get(name);
+        let kept = kept_sets(configuration, context);
+        let Some(set) = own.or_else(|| kept.get(name)) else {
+            let message = format!(
+                "the backup is of the set `{}`, which no file describes",
+                format::text(name)
+            );
+            return Err(CommandError::usage(
+                message,
+                "add the set to the configuration",
+            ));
+        };
+        let start = start(set, context);
+        let plan = Plan::make(set, &backup, &start, &self.only)?;
+        if self.plan {
+            print_plan(name, &backup, &plan, &context.output)?;
+            return Ok(ExitStatus::Ok);
+        }
+        if own.is_none() {
+            let message = format!(
+                "the set `{}` is not in the configuration of this machine",
+                format::text(name)
+            );
+            let hint = "`br bootstrap` writes the configuration that the backup keeps; look at it before you run the commands in it";
+            return Err(CommandError::usage(message, hint));
+        }
+        if let Some(step) = plan
+            .steps
+            .iter()
+            .find(|step| matches!(step.action, Action::Unknown(_)))
+        {
+            let message = format!(
+                "the set does not say which program takes {}",
+                format::text(&step.part)
+            );
+            let hint = format!(
+                "add `restore-stream = [\"{}=PROGRAM\"]` to the set, or use --only",
+                step.part
+            );
+            return Err(CommandError::usage(message, hint));
+        }
+        if !self.yes {
+            if !context.output.is_json() {
+                print_plan(name, &backup, &plan, &context.output)?;
+            }
+            if !Console::can_confirm() {
+                let message = "--execute replaces what is there, and needs a confirmation";
+                return Err(CommandError::usage(message, "add --yes"));
+            }
+            let question = "Take these steps, and replace what is there?".to_owned();
+            if !context.confirm(question).await? {
+                return Ok(ExitStatus::Ok);
+            }
+        }
+        execute(name, set, &backup, &plan, context).await
+    }
+}
+
+/// The sets that the backup keeps.
+fn kept_sets(
+    configuration: &Configuration,
+    context: &CommandContext,
+) -> BTreeMap<String, BackupSet> {
+    let files = configuration.files.iter();
+    let texts = files.map(|file| (file.path.clone().into(), file.text.clone()));
+    Config::from_texts(texts.collect(), (context.grammar)())
+        .0
+        .sets
+}
+
+/// The words before `restore` that select the repository of this command.
+fn start(set: &BackupSet, context: &CommandContext) -> Vec<String> {
+    let typed = context.global_options().repo.as_deref();
+    let named = typed.or_else(|| context.config.repository_of(set));
+    named
+        .map(|named| format!("--repo={named}"))
+        .into_iter()
+        .collect()
+}
+
+fn kind(step: &Step) -> &'static str {
+    match step.kind {
+        StepKind::Before => "before",
+        StepKind::Restore => "restore",
+        StepKind::After => "after",
+        StepKind::Verify => "verify",
+    }
+}
+
+fn row(number: usize, step: &Step) -> String {
+    format!(
+        "{number:>3}  {:<10} {}",
+        format::text(&step.part),
+        step.line()
+    )
+}
+
+fn print_plan(
+    set: &str,
+    backup: &Backup,
+    plan: &Plan,
+    output: &Output,
+) -> Result<(), CommandError> {
+    if output.is_json() {
+        let steps = plan.steps.iter().map(|step| StepJson {
+            kind: kind(step),
+            part: step.part.clone(),
+            command: step.line(),
+            outcome: None,
+            output: None,
+        });
+        return output.document(&Summary::new(PlanSummary {
+            backup: backup.id.to_string(),
+            set: set.to_owned(),
+            steps: steps.collect(),
+            executed: false,
+        }));
+    }
+    output.fields(&[
+        ("backup", backup.id.to_string()),
+        ("set", format::text(set)),
+        ("complete", format::local_time(backup.finished)),
+    ])?;
+    let mut lines = output.lines();
+    for (at, step) in plan.steps.iter().enumerate() {
+        lines.line(&row(at + 1, step))?;
+    }
+    lines.finish()
+}
+
+/// Takes the steps in turn. Stops at the first that fails, except for checks.
+async fn execute(
+    name: &str,
+    set: &BackupSet,
+    backup: &Backup,
+    plan: &Plan,
+    context: &CommandContext,
+) -> CommandResult {
+    let hook = HookRun {
+        set: name,
+        status: None,
+        time_limit: set.hooks.time_limit,
+    };
+    let console = &context.output.console;
+    let mut outcomes: Vec<(&'static str, Option<String>)> = Vec::new();
+    let mut status = ExitStatus::Ok;
+    for (at, step) in plan.steps.iter().enumerate() {
+        console.note(&row(at + 1, step));
+        let done = take(step, &hook, context).await;
+        if let Err(error) = &done
+            && error.status == ExitStatus::Interrupted
+        {
+            left(plan, at, context);
+            return Err(CommandError::interrupted());
+        }
+        match done {
+            Ok(printed) => outcomes.push(("ok", printed)),
+            Err(error) => {
+                status = error.status;
+                if !error.message.is_empty() {
+                    console.error(&error);
+                }
+                outcomes.push(("failed", None));
+                if step.kind != StepKind::Verify {
+                    left(plan, at, context);
+                    break;
+                }
+            }
+        }
+    }
+    let failed = outcomes
+        .iter()
+        .filter(|(outcome, _)| *outcome == "failed")
+        .count();
+    if context.output.is_json() {
+        let mut outcomes = outcomes.into_iter();
+        let steps = plan.steps.iter().map(|step| {
+            let (outcome, output) = outcomes.next().unwrap_or(("left", None));
+            StepJson {
+                kind: kind(step),
+                part: step.part.clone(),
+                command: step.line(),
+                outcome: Some(outcome),
+                output,
+            }
+        });
+        context.output.document(&Summary::new(PlanSummary {
+            backup: backup.id.to_string(),
+            set: name.to_owned(),
+            steps: steps.collect(),
+            executed: true,
+        }))?;
+        return Ok(status);
+    }
+    let steps = format::counted(outcomes.len() as u64, "step", "steps");
+    let verified = plan
+        .steps
+        .iter()
+        .filter(|step| step.kind == StepKind::Verify);
+    context.output.summary(&[
+        ("backup", backup.id.to_string()),
+        ("set", format::text(name)),
+        ("taken", format!("{steps}, {failed} failed")),
+        (
+            "checks",
+            format::counted(verified.count() as u64, "check", "checks"),
+        ),
+    ])?;
+    Ok(status)
+}
+
+/// Takes a step. The error of a command line of br was shown already: it has no message.
+async fn take(
+    step: &Step,
+    hook: &HookRun<'_>,
+    context: &CommandContext,
+) -> Result<Option<String>, CommandError> {
+    match &step.action {
+        Action::Hook(command) => {
+            let cancel: &CancellationToken = &context.cancel;
+            hook.run(command, cancel, context).await.map(Some)
+        }
+        Action::Br(words) | Action::Unknown(words) => {
+            match run_line(hook.set, words, context).await? {
+                ExitStatus::Ok => Ok(None),
+                status => Err(CommandError::new(status, "", "")),
+            }
+        }
+    }
+}
+
+/// Shows the steps after a failed one.
+fn left(plan: &Plan, failed: usize, context: &CommandContext) {
+    let console = &context.output.console;
+    console.hint("correct the problem, and take this step and the others yourself:");
+    for (at, step) in plan.steps.iter().enumerate().skip(failed) {
+        console.hint(&row(at + 1, step));
+    }
+}

@@ -1,0 +1,305 @@
+//! The steps that restore a whole set, in their order.
+//!
+//! [`Plan::make`] finds them. Invariant: it runs nothing; each step is a command line that a user can type.
+
+use std::path::PathBuf;
+
+use br_core::model::{Backup, escape};
+
+use super::run::quoted;
+use crate::config::{BackupSet, HookCommand, place_of, text_of};
+use crate::error::CommandError;
+use crate::output::format;
+
+/// What a step is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StepKind {
+    /// A command before anything is restored.
+    Before,
+    /// Restores a part.
+    Restore,
+    /// A command after everything is restored.
+    After,
+    /// Checks the result.
+    Verify,
+}
+
+/// A step.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) kind: StepKind,
+    /// The part that it restores, such as `mysql`, `files` or the name of a stream; for other steps, their kind.
+    pub(super) part: String,
+    pub(super) action: Action,
+}
+
+/// What a step does.
+#[derive(Debug)]
+pub(super) enum Action {
+    /// A command line of br, without the name of the program.
+    Br(Vec<String>),
+    /// A command of the set.
+    Hook(HookCommand),
+    /// Something that br does not know how to do: the words of a command line with `PROGRAM` to fill in.
+    Unknown(Vec<String>),
+}
+
+/// The steps that restore a backup of a set.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) steps: Vec<Step>,
+}
+
+/// The part with files and folders.
+const FILES: &str = "files";
+
+impl Step {
+    /// The command line, as one would type it.
+    pub(super) fn line(&self) -> String {
+        let of_br = |words: &[String]| {
+            let program = std::iter::once("br".to_owned());
+            quoted(&program.chain(words.iter().cloned()).collect::<Vec<_>>())
+        };
+        match &self.action {
+            Action::Br(words) | Action::Unknown(words) => of_br(words),
+            Action::Hook(hook) => format::visible(&hook.text).into_owned(),
+        }
+    }
+}
+
+impl Plan {
+    /// The steps that restore a backup of a set: databases, caches, brokers, other streams, and then files. `start` are the words before `restore`, and
+    /// `only` the parts to restore; empty for all.
+    pub(super) fn make(
+        set: &BackupSet,
+        backup: &Backup,
+        start: &[String],
+        only: &[String],
+    ) -> Result<Self, CommandError> {
+        let maker = Maker { set, backup, start };
+        let mut restores = maker.mysql();
+        restores.extend(maker.postgres());
+        restores.extend(maker.redis());
+        restores.extend(maker.rabbitmq());
+        restores.extend(maker.streams());
+        restores.extend(maker.files());
+        let mut parts: Vec<&str> = restores.iter().map(|step| step.part.as_str()).collect();
+        parts.dedup();
+        if let Some(unknown) = only.iter().find(|part| !parts.contains(&part.as_str())) {
+            let message = format!("the backup has no part `{}`", format::text(unknown));
+            let hint = format!("its parts are {}", parts.join(", "));
+            return Err(CommandError::usage(message, hint));
+        }
+        restores.retain(|step| only.is_empty() || only.contains(&step.part));
+        let hooks = |kind, part: &str, hooks: &[HookCommand]| -> Vec<Step> {
+            let step = |hook: &HookCommand| Step {
+                kind,
+                part: part.to_owned(),
+                action: Action::Hook(hook.clone()),
+            };
+            hooks.iter().map(step).collect()
+        };
+        let hook = &set.hooks;
+        let mut steps = hooks(StepKind::Before, "before", &hook.restore_before);
+        steps.extend(restores);
+        steps.extend(hooks(StepKind::After, "after", &hook.restore_after));
+        steps.extend(hooks(StepKind::Verify, "verify", &hook.verify));
+        Ok(Self { steps })
+    }
+}
+
+/// Makes the steps of the parts.
+struct Maker<'p> {
+    set: &'p BackupSet,
+    backup: &'p Backup,
+    start: &'p [String],
+}
+
+impl Maker<'_> {
+    /// A step that restores `path` with these words after it.
+    fn step(&self, part: &str, path: &str, words: &[&str]) -> Step {
+        let mut line = self.start.to_vec();
+        line.extend(["restore".to_owned(), self.backup.id.to_string()]);
+        line.push(path.to_owned());
+        line.extend(words.iter().map(|&word| word.to_owned()));
+        Step {
+            kind: StepKind::Restore,
+            part: part.to_owned(),
+            action: Action::Br(line),
+        }
+    }
+
+    /// The paths of the streams in a folder, without the folder.
+    fn names_in(&self, folder: &str) -> Vec<String> {
+        let paths = self
+            .backup
+            .streams
+            .iter()
+            .map(|stream| escape(&stream.path));
+        let names = paths.filter_map(|path| {
+            let (first, name) = path.split_once('/')?;
+            (first == folder).then(|| name.to_owned())
+        });
+        names.collect()
+    }
+
+    fn has(&self, key: &str) -> bool {
+        place_of(&self.set.settings, key).is_some()
+    }
+
+    fn text(&self, key: &str) -> Option<&str> {
+        text_of(&self.set.settings, key)
+    }
+
+    fn mysql(&self) -> Vec<Step> {
+        if !self.has("mysql") {
+            return Vec::new();
+        }
+        let client = ["mariadb", "mysql"]
+            .into_iter()
+            .find(|name| is_in_path(name));
+        let file = self.text("mysql-defaults-file");
+        let file = file.map(|file| format!("--defaults-extra-file={file}"));
+        let mut words = vec!["--to-command", "--", client.unwrap_or("mysql")];
+        words.extend(file.as_deref());
+        let names = self.names_in("mysql");
+        // Views and routines of the databases belong to users.
+        let order = ["users.sql", "dump.sql"].into_iter();
+        let found = order.filter(|name| names.iter().any(|one| one == name));
+        found
+            .map(|name| self.step("mysql", &format!("mysql/{name}"), &words))
+            .collect()
+    }
+
+    fn postgres(&self) -> Vec<Step> {
+        if !self.has("postgres") {
+            return Vec::new();
+        }
+        let connection = |database: &str| {
+            let service = self.text("postgres-service");
+            service.map_or_else(
+                || database.to_owned(),
+                |service| format!("service={service} dbname={database}"),
+            )
+        };
+        let names = self.names_in("postgres");
+        let mut steps = Vec::new();
+        if names.iter().any(|name| name == "globals.sql") {
+            let to = connection("postgres");
+            let words = ["--to-command", "--", "psql", "-X", "-q", "-d", to.as_str()];
+            steps.push(self.step("postgres", "postgres/globals.sql", &words));
+        }
+        for name in names.iter().filter(|name| name.ends_with(".dump")) {
+            // A database cannot be deleted by a connection to itself.
+            let to = connection(if name == "postgres.dump" {
+                "template1"
+            } else {
+                "postgres"
+            });
+            let words = [
+                "--to-command",
+                "--",
+                "pg_restore",
+                "--exit-on-error",
+                "--clean",
+                "--if-exists",
+                "--create",
+                "-d",
+                to.as_str(),
+            ];
+            steps.push(self.step("postgres", &format!("postgres/{name}"), &words));
+        }
+        steps
+    }
+
+    /// The words that name a server and its login.
+    fn login(&self, server: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        for key in ["user", "password"] {
+            let key = format!("{server}-{key}");
+            words.extend(self.text(&key).map(|value| format!("--{key}={value}")));
+        }
+        words
+    }
+
+    fn redis(&self) -> Vec<Step> {
+        let Some(address) = self.text("redis") else {
+            return Vec::new();
+        };
+        let names = self.names_in("redis");
+        let login = self.login("redis");
+        let step = |name: &str, more: &[&str]| {
+            let mut words = vec!["--to-redis", address];
+            words.extend(login.iter().map(String::as_str).chain(more.iter().copied()));
+            self.step("redis", &format!("redis/{name}"), &words)
+        };
+        let has = |name: &str| names.iter().any(|one| one == name);
+        let mut steps = Vec::new();
+        if has("dump.rdb") {
+            steps.push(step("dump.rdb", &["--replace-keys"]));
+        }
+        if has("users.acl") {
+            steps.push(step("users.acl", &[]));
+        }
+        steps
+    }
+
+    fn rabbitmq(&self) -> Vec<Step> {
+        let Some(address) = self.text("rabbitmq") else {
+            return Vec::new();
+        };
+        let login = self.login("rabbitmq");
+        let mut words = vec!["--to-rabbitmq", address];
+        words.extend(login.iter().map(String::as_str));
+        let names = self.names_in("rabbitmq");
+        let step = |name: &String| self.step("rabbitmq", &format!("rabbitmq/{name}"), &words);
+        names.iter().map(step).collect()
+    }
+
+    /// Streams of programs of the user's own.
+    fn streams(&self) -> Vec<Step> {
+        let names = text_list(&self.set.settings, "stream");
+        let names = names.iter().filter_map(|text| text.split_once('='));
+        let mut steps = Vec::new();
+        for (name, _) in names {
+            let name = name.trim();
+            let known = &self.set.hooks.restore_streams;
+            let program = known.iter().find(|(stream, _)| stream == name);
+            let mut words = vec!["--to-command", "--"];
+            let is_known = program.is_some();
+            match program {
+                Some((_, command)) => words.extend(command.words.iter().map(String::as_str)),
+                None => words.push("PROGRAM"),
+            }
+            let mut step = self.step(name, name, &words);
+            if let (false, Action::Br(words)) = (is_known, &step.action) {
+                step.action = Action::Unknown(words.clone());
+            }
+            steps.push(step);
+        }
+        steps
+    }
+
+    fn files(&self) -> Vec<Step> {
+        let Some((first, others)) = self.set.paths.split_first() else {
+            return Vec::new();
+        };
+        let folder = String::from_utf8_lossy(&self.backup.folder).into_owned();
+        let target = if folder.is_empty() { "/" } else { &folder };
+        let mut words: Vec<&str> = others.iter().map(String::as_str).collect();
+        words.extend(["--target", target]);
+        vec![self.step(FILES, first, &words)]
+    }
+}
+
+fn text_list(settings: &[crate::config::Setting], key: &str) -> Vec<String> {
+    let found = settings.iter().find(|setting| setting.key == key);
+    found.map_or_else(Vec::new, |setting| setting.value.texts().to_vec())
+}
+
+/// True if a program of this name is in a folder of PATH.
+fn is_in_path(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders = std::env::split_paths(&path);
+    folders.any(|folder: PathBuf| folder.join(name).is_file())
+}

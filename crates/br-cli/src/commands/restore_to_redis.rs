@@ -1,0 +1,327 @@
+//! `br restore --to-redis`: gives a snapshot, or a file of users, to a running Redis server.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use br_core::engine::dump::dump;
+use br_core::model::{BackupId, EntryPath};
+use br_core::{BackupSelector, Context, Repository, Site};
+use br_sources::redis::{RedisOptions, RedisRestore, RedisRestoreOptions, RedisServer};
+use br_sources::server::ServerError;
+use clap::Args;
+use serde::Serialize;
+use tokio::task::spawn_blocking;
+
+use super::memory::Memory;
+use super::paths::PathInBackup;
+use super::redis_login::{self, RedisLoginArgs};
+use super::which::BackupAndPath;
+use crate::context::CommandContext;
+use crate::error::{CommandError, CommandResult};
+use crate::exit_code::ExitStatus;
+use crate::output::json::Summary;
+use crate::output::{Output, format};
+
+/// Maximum length of a file of users, in bytes.
+const MAX_USERS: u64 = 16 << 20;
+
+/// A restore into a Redis server.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Restore into Redis")]
+pub(super) struct ToRedisArgs {
+    /// Give the snapshot PATH, such as `redis/dump.rdb`, to a running Redis server: HOST:PORT, or the path of a socket
+    ///
+    /// The server loads the snapshot as if it replicated br, and then is a master again: it needs no restart, and its append-only file is correct. It
+    /// connects to br on this machine for that. Until it has the whole snapshot, it keeps its keys and refuses changes. With a file of users such as `redis/users.acl`, br sets
+    /// these users.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        conflicts_with_all = [
+            "to_command", "target", "strip_components", "overwrite", "include", "exclude", "ignore_case", "delete", "no_owner", "no_devices",
+            "no_setid", "no_xattrs", "trust_repository", "dry_run", "threads",
+        ]
+    )]
+    pub(super) to_redis: Option<String>,
+
+    #[command(flatten)]
+    login: RedisLoginArgs,
+
+    /// Replace the keys that the server has; without it, br refuses a server with keys
+    #[arg(long, requires = "to_redis")]
+    replace_keys: bool,
+
+    /// Address of this machine to which the server connects [default: the one from which br reaches the server]
+    #[arg(long, value_name = "IP", requires = "to_redis")]
+    redis_listen: Option<IpAddr>,
+}
+
+/// The result of a restore into a server.
+#[derive(Serialize)]
+struct ToRedisSummary {
+    backup: String,
+    path: String,
+    server: String,
+    bytes: u64,
+    keys: Option<u64>,
+    users: Option<u64>,
+    duration_seconds: f64,
+}
+
+impl ToRedisArgs {
+    /// Refuses options that would have no effect.
+    pub(super) fn check(&self) -> Result<(), CommandError> {
+        if self.to_redis.is_none() && self.login.is_typed() {
+            let message = "--redis-user and --redis-password have no effect without --to-redis";
+            return Err(CommandError::usage(message, "leave them out"));
+        }
+        self.login.check()
+    }
+
+    /// Runs the restore. `paths` has one path, unless `from` has it.
+    pub(super) async fn run(
+        &self,
+        address: &str,
+        from: &BackupAndPath,
+        id: &BackupSelector,
+        paths: &[OsString],
+        context: &CommandContext,
+    ) -> CommandResult {
+        let path = PathInBackup::only(
+            from.path(paths)?,
+            paths,
+            "br restore latest redis/dump.rdb --to-redis 127.0.0.1:6379",
+        )?;
+        let address = redis_login::parse_address(address)?;
+        let server = self.login.options(address.clone(), context)?;
+        let repository = context.open().await?;
+        let backup = context.find(&repository, id).await?;
+        let path = path.find(&repository, &backup, context).await?;
+        let reporter = Arc::new(context.reporter());
+        let (engine, guard) = context.engine_with(&reporter);
+        let len = repository
+            .snapshot(backup.id, &engine)
+            .await?
+            .stat(&path)
+            .await?
+            .size();
+        let is_users = path.as_bytes().ends_with(b".acl");
+        let file = FileToRestore {
+            repository: &repository,
+            backup: backup.id,
+            path: &path,
+            len,
+            engine: &engine,
+        };
+        let restored = if is_users {
+            file.users_into(server).await
+        } else {
+            let mut randomness = [0; 40];
+            context.runtime.random.fill(&mut randomness);
+            let wanted = RedisRestoreOptions::new(len, randomness)
+                .with_replace(self.replace_keys)
+                .with_listen(self.redis_listen);
+            file.keys_into(server, wanted, context).await
+        };
+        drop(guard);
+        let restored = restored.map_err(|failure| failure.explain(context))?;
+        let seconds = reporter.elapsed().as_secs_f64();
+        let summary = ToRedisSummary {
+            backup: backup.id.to_string(),
+            path: path.to_string(),
+            server: address.to_string(),
+            bytes: len,
+            keys: restored.keys,
+            users: restored.users,
+            duration_seconds: format::round_seconds(seconds),
+        };
+        print(&summary, &context.output)?;
+        Ok(ExitStatus::Ok)
+    }
+}
+
+fn print(summary: &ToRedisSummary, output: &Output) -> Result<(), CommandError> {
+    if output.is_json() {
+        return output.document(&Summary::new(summary));
+    }
+    let has = match (summary.keys, summary.users) {
+        (Some(keys), _) => format::counted(keys, "key", "keys"),
+        (None, users) => format::counted(users.unwrap_or_default(), "user", "users"),
+    };
+    output.summary(&[
+        ("backup", summary.backup.clone()),
+        (
+            "restored",
+            format!("{} into {}", summary.path, summary.server),
+        ),
+        ("now there", has),
+        (
+            "duration",
+            format::speed(summary.bytes, summary.duration_seconds),
+        ),
+    ])
+}
+
+/// A file of a backup that a server gets.
+struct FileToRestore<'f> {
+    repository: &'f Repository,
+    backup: BackupId,
+    path: &'f EntryPath,
+    len: u64,
+    engine: &'f Context,
+}
+
+impl FileToRestore<'_> {
+    async fn dump(&self, to: impl Write + Send + 'static) -> Result<(), br_core::Error> {
+        let path = self.path.clone();
+        let dumped = dump(self.repository, self.backup, path, to, self.engine);
+        dumped.await.map(drop)
+    }
+
+    async fn users_into(&self, server: RedisOptions) -> Result<Restored, Failure> {
+        if self.len > MAX_USERS {
+            let message = format!("{} is too long for a file of users", self.path);
+            return Err(CommandError::usage(message, "restore another file").into());
+        }
+        let text = Memory::default();
+        self.dump(text.clone()).await?;
+        let text = String::from_utf8_lossy(&text.take()).into_owned();
+        let users = blocking(move || RedisServer::set_users(&server, &text)).await?;
+        Ok(Restored {
+            keys: None,
+            users: Some(users as u64),
+        })
+    }
+
+    async fn keys_into(
+        &self,
+        server: RedisOptions,
+        wanted: RedisRestoreOptions,
+        context: &CommandContext,
+    ) -> Result<Restored, Failure> {
+        let snapshot = Snapshot::start(server, wanted, context).await?;
+        if let Err(error) = self.dump(snapshot.clone()).await {
+            let is_of_server = error.site() == Site::Output;
+            // Makes the server a master again, which takes a moment.
+            let ended = spawn_blocking(move || drop(snapshot)).await;
+            let error = CommandError::from(error);
+            return Err(Failure::Command(if is_of_server && ended.is_ok() {
+                error.with_hint("the server has the keys that it had before")
+            } else {
+                error
+            }));
+        }
+        let keys = snapshot.finish().await?;
+        Ok(Restored {
+            keys: Some(keys),
+            users: None,
+        })
+    }
+}
+
+/// What the server has got.
+struct Restored {
+    keys: Option<u64>,
+    users: Option<u64>,
+}
+
+/// Why a restore failed.
+enum Failure {
+    Server(ServerError),
+    Command(CommandError),
+}
+
+impl From<ServerError> for Failure {
+    fn from(error: ServerError) -> Self {
+        Self::Server(error)
+    }
+}
+
+impl From<CommandError> for Failure {
+    fn from(error: CommandError) -> Self {
+        Self::Command(error)
+    }
+}
+
+impl From<br_core::Error> for Failure {
+    fn from(error: br_core::Error) -> Self {
+        Self::Command(error.into())
+    }
+}
+
+impl Failure {
+    fn explain(self, context: &CommandContext) -> CommandError {
+        match self {
+            Self::Server(error) => explain(&error, context),
+            Self::Command(error) => error,
+        }
+    }
+}
+
+/// A restore that several threads have in turn.
+#[derive(Clone)]
+struct Snapshot(Arc<Mutex<Option<RedisRestore>>>);
+
+impl Snapshot {
+    async fn start(
+        server: RedisOptions,
+        wanted: RedisRestoreOptions,
+        context: &CommandContext,
+    ) -> Result<Self, ServerError> {
+        let cancel = context.cancel.clone();
+        let started = blocking(move || RedisRestore::start(&server, &wanted, &cancel)).await?;
+        Ok(Self(Arc::new(Mutex::new(Some(started)))))
+    }
+
+    /// Ends the restore, and returns the number of keys.
+    async fn finish(self) -> Result<u64, ServerError> {
+        let finish = move || {
+            let restore = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+            restore.map_or(Ok(0), |restore| Ok(restore.finish()?.keys))
+        };
+        blocking(finish).await
+    }
+}
+
+impl Write for Snapshot {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(restore) => restore.write(bytes),
+            None => Err(io::Error::other("the restore has ended")),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs on a thread that may wait.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ServerError> + Send + 'static,
+) -> Result<T, ServerError> {
+    spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+fn explain(error: &ServerError, context: &CommandContext) -> CommandError {
+    if context.cancel.is_cancelled() {
+        return CommandError::interrupted();
+    }
+    let text = error.to_string();
+    let hint = match error {
+        _ if text.contains("which the restore would delete") => {
+            "restore into an empty server, or add --replace-keys"
+        }
+        _ if text.contains("connect to br") => {
+            "the server must be able to connect to br: --redis-listen gives the address; or stop the server and put the file into its folder, as              docs/databases.md describes"
+        }
+        ServerError::Unreachable { .. } => "check the address, and whether the server runs",
+        ServerError::Refused { .. } => "check the user, the password and the server's log",
+        _ => "check the file and the server",
+    };
+    CommandError::new(ExitStatus::Failure, text, hint)
+}

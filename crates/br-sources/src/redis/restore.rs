@@ -1,0 +1,306 @@
+//! Gives a snapshot to a running server.
+//!
+//! br acts as a master: it tells the server to replicate it, sends the snapshot, and makes the server a master again. So the server needs no
+//! restart, nobody touches its files, and it writes its append-only file anew. A server takes over a snapshot only when it has all of it:
+//! until then it keeps its own keys.
+
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::thread;
+
+use tokio_util::sync::CancellationToken;
+
+use super::connection::Connection;
+use super::probe::{RedisOptions, keys_in};
+use super::rdb::RdbCheck;
+use super::takeover::{LOOK_EVERY, Takeover, is_closed, setting};
+use crate::server::ServerError;
+
+/// Bytes at the end that the server gets only when the snapshot is known to be whole.
+const HELD_BACK: usize = 64 << 10;
+/// Length of the header of a snapshot.
+const HEADER_LEN: usize = 9;
+/// Length of a random identifier, in bytes.
+const ID_LEN: usize = 20;
+/// The newest format that a server reads, by the version of the server.
+const FORMATS: [((u32, u32), u32); 5] = [
+    ((7, 4), 12),
+    ((7, 2), 11),
+    ((7, 0), 10),
+    ((5, 0), 9),
+    ((4, 0), 8),
+];
+
+/// How to give a snapshot to a server.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RedisRestoreOptions {
+    /// Length of the snapshot, in bytes.
+    pub len: u64,
+    /// Replace the keys that the server has. Without it, a server with keys is refused.
+    pub replace: bool,
+    /// The address of this machine to which the server connects; `None` for the one from which this machine reaches the server.
+    pub listen: Option<IpAddr>,
+    /// Random bytes. The server proves with them that it is the one that br told to connect.
+    pub randomness: [u8; 2 * ID_LEN],
+}
+
+impl RedisRestoreOptions {
+    /// A snapshot of `len` bytes for a server without keys. Take new random bytes each time.
+    #[must_use]
+    pub const fn new(len: u64, randomness: [u8; 2 * ID_LEN]) -> Self {
+        Self {
+            len,
+            replace: false,
+            listen: None,
+            randomness,
+        }
+    }
+
+    /// Sets whether to replace the keys that the server has.
+    #[must_use]
+    pub const fn with_replace(mut self, replace: bool) -> Self {
+        self.replace = replace;
+        self
+    }
+
+    /// Sets the address of this machine to which the server connects.
+    #[must_use]
+    pub const fn with_listen(mut self, listen: Option<IpAddr>) -> Self {
+        self.listen = listen;
+        self
+    }
+}
+
+/// A snapshot on its way into a running server.
+///
+/// [`RedisRestore::start`], then write the whole snapshot, then [`RedisRestore::finish`]. If it is dropped before, the server keeps the keys that it had.
+#[derive(Debug)]
+pub struct RedisRestore {
+    // First, so that it is closed before the server becomes a master again.
+    replica: Connection,
+    takeover: Takeover,
+    max_format: Option<u32>,
+    check: RdbCheck,
+    held: Vec<u8>,
+    written: u64,
+    len: u64,
+    cancel: CancellationToken,
+}
+
+/// The result of a restore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Restored {
+    /// Number of keys that the server has now. Keys whose time has come are not among them.
+    pub keys: u64,
+}
+
+impl RedisRestore {
+    /// Tells the server to take a snapshot. Until the end it answers with its old keys and refuses changes.
+    ///
+    /// # Errors
+    /// When the server does not answer or refuses, is a replica or a node of a cluster, has keys that are not to be replaced, or cannot connect to this
+    /// machine. The server is as it was then.
+    pub fn start(
+        options: &RedisOptions,
+        wanted: &RedisRestoreOptions,
+        cancel: &CancellationToken,
+    ) -> Result<Self, ServerError> {
+        let mut control = Connection::open(options, cancel)?;
+        let max_format = check_server(&mut control, wanted.replace)?;
+        let own = wanted.listen.or_else(|| control.local_address());
+        let own = own.unwrap_or(IpAddr::from([127, 0, 0, 1]));
+        let (secret, id) = wanted.randomness.split_at(ID_LEN);
+        let (secret, id) = (hex(secret), hex(id));
+        let (takeover, mut replica) = Takeover::start(control, own, [&secret, &id], cancel)?;
+        replica.send_raw(format!("${}\r\n", wanted.len).as_bytes())?;
+        Ok(Self {
+            replica,
+            takeover,
+            max_format,
+            check: RdbCheck::default(),
+            held: Vec::new(),
+            written: 0,
+            len: wanted.len,
+            cancel: cancel.clone(),
+        })
+    }
+
+    /// Gives the server the rest, and waits until it has loaded the snapshot, is a master again, and has written its append-only file.
+    ///
+    /// # Errors
+    /// When the bytes are no whole snapshot, and the server still has its own keys; or when the server fails to load it.
+    pub fn finish(self) -> Result<Restored, ServerError> {
+        let Self {
+            mut replica,
+            mut takeover,
+            check,
+            held,
+            written,
+            len,
+            cancel,
+            ..
+        } = self;
+        let bad = |reason: &str| ServerError::BadOption {
+            what: "the file".to_owned(),
+            reason: reason.to_owned(),
+        };
+        if written != len {
+            return Err(bad("it has another length than announced"));
+        }
+        check.finish().map_err(bad)?;
+        replica.send_raw(&held)?;
+        wait_until_loaded(&mut takeover.control, &mut replica, &cancel)?;
+        drop(replica);
+        takeover.end()?;
+        let control = &mut takeover.control;
+        wait_for_append_only_file(control, &cancel)?;
+        let keys = keys_in(&control.info("keyspace")?);
+        Ok(Restored { keys })
+    }
+}
+
+impl Write for RedisRestore {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let is_first = self.written < HEADER_LEN as u64;
+        self.check.update(bytes);
+        self.held.extend_from_slice(bytes);
+        self.written += bytes.len() as u64;
+        if is_first && self.written >= HEADER_LEN as u64 {
+            let Some(format) = self.check.version() else {
+                return Err(io::Error::other("the file is no snapshot of Redis"));
+            };
+            if self.max_format.is_some_and(|max| format > max) {
+                return Err(io::Error::other(
+                    "the snapshot is of a newer version than the server: it cannot load it",
+                ));
+            }
+        }
+        let free = self.held.len().saturating_sub(HELD_BACK);
+        if free >= HELD_BACK {
+            let part = self.held.get(..free).unwrap_or_default();
+            self.replica.send_raw(part).map_err(io::Error::other)?;
+            self.held.drain(..free);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Refuses a server that cannot take a snapshot, and returns the newest format that it reads, if that is known.
+fn check_server(control: &mut Connection, replace: bool) -> Result<Option<u32>, ServerError> {
+    let refused = |message: &str| ServerError::Refused {
+        message: message.to_owned(),
+    };
+    let of_server = control.info("server")?;
+    let field = |name: &str| {
+        let found = of_server.iter().find(|(field, _)| field == name);
+        found.map(|(_, value)| value.as_str()).unwrap_or_default()
+    };
+    if field("redis_mode") == "cluster" {
+        return Err(refused(
+            "a node of a cluster takes no snapshot while it runs; stop it, and put the file into its folder",
+        ));
+    }
+    let replication = control.info("replication")?;
+    let is_master = replication
+        .iter()
+        .any(|(name, value)| name == "role" && value == "master");
+    if !is_master {
+        return Err(refused(
+            "it is a replica; restore into its master, and the replica follows",
+        ));
+    }
+    let keys = keys_in(&control.info("keyspace")?);
+    if keys > 0 && !replace {
+        let message = format!("it has {keys} keys, which the restore would delete");
+        return Err(refused(&message));
+    }
+    if setting(control, "tls-replication")? == "yes" {
+        return Err(refused(
+            "it replicates only with TLS, which br does not speak; set tls-replication to no for the restore",
+        ));
+    }
+    // Valkey counts its own versions from 8 on, and reads the formats of Redis up to 11.
+    if !field("valkey_version").is_empty() {
+        return Ok(None);
+    }
+    let mut parts = field("redis_version").split('.').map(str::parse::<u32>);
+    let (Some(Ok(major)), Some(Ok(minor))) = (parts.next(), parts.next()) else {
+        return Ok(None);
+    };
+    let known = FORMATS.iter().find(|(from, _)| (major, minor) >= *from);
+    // A newer server than those of the table may read newer formats.
+    Ok(known
+        .filter(|_| (major, minor) <= (7, 4))
+        .map(|(_, format)| *format))
+}
+
+fn wait_until_loaded(
+    control: &mut Connection,
+    replica: &mut Connection,
+    cancel: &CancellationToken,
+) -> Result<(), ServerError> {
+    loop {
+        let replication = control.info("replication")?;
+        let is = |name: &str, value: &str| {
+            replication
+                .iter()
+                .any(|(field, of)| field == name && of == value)
+        };
+        if is("master_link_status", "up") && is("master_sync_in_progress", "0") {
+            return Ok(());
+        }
+        if is_closed(replica) {
+            return Err(ServerError::Refused {
+                message: "it has not loaded the snapshot; its log says why".to_owned(),
+            });
+        }
+        pause(cancel)?;
+    }
+}
+
+/// Waits until the server has written its append-only file, if it has one: it loads only that when it starts.
+fn wait_for_append_only_file(
+    control: &mut Connection,
+    cancel: &CancellationToken,
+) -> Result<(), ServerError> {
+    loop {
+        let persistence = control.info("persistence")?;
+        let is = |name: &str, value: &str| {
+            persistence
+                .iter()
+                .any(|(field, of)| field == name && of == value)
+        };
+        if is("aof_enabled", "0") {
+            return Ok(());
+        }
+        if !is("aof_rewrite_in_progress", "1") && !is("aof_rewrite_scheduled", "1") {
+            if is("aof_last_bgrewrite_status", "ok") {
+                return Ok(());
+            }
+            return Err(ServerError::Refused {
+                message: "it has loaded the snapshot, but cannot write its append-only file; its log says why".to_owned(),
+            });
+        }
+        pause(cancel)?;
+    }
+}
+
+fn pause(cancel: &CancellationToken) -> Result<(), ServerError> {
+    if cancel.is_cancelled() {
+        return Err(ServerError::Refused {
+            message: "interrupted".to_owned(),
+        });
+    }
+    thread::sleep(LOOK_EVERY);
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

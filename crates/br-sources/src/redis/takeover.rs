@@ -1,0 +1,154 @@
+//! A server that was told to replicate br.
+//!
+//! Invariant: when a [`Takeover`] is dropped, the server is a master again and has its own settings, unless it cannot be reached.
+
+use std::io;
+use std::net::{IpAddr, TcpListener};
+use std::thread;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{Connection, Reply};
+use crate::server::ServerError;
+
+/// How often to look whether the server has connected.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How many times: half a minute.
+const MAX_LOOKS: usize = 300;
+/// Commands that a server may send before it asks for a snapshot.
+const MAX_COMMANDS: usize = 20;
+/// The settings with which a server logs in to its master.
+const LOGIN: [&str; 2] = ["masteruser", "masterauth"];
+/// The user as which the server logs in. Any name will do.
+const USER: &str = "br";
+
+/// A server that is a replica of br for a while.
+#[derive(Debug)]
+pub(super) struct Takeover {
+    pub(super) control: Connection,
+    /// The settings as they were.
+    settings: Vec<(&'static str, String)>,
+    is_over: bool,
+}
+
+impl Takeover {
+    /// Tells the server to replicate br, and waits until it has connected and asked for a snapshot. The server proves with `secret` who it is.
+    pub(super) fn start(
+        mut control: Connection,
+        own: IpAddr,
+        [secret, id]: [&str; 2],
+        cancel: &CancellationToken,
+    ) -> Result<(Self, Connection), ServerError> {
+        let unreachable = |source| ServerError::Unreachable {
+            address: format!("{own}, where the server must connect to br"),
+            source,
+        };
+        let listener = TcpListener::bind((own, 0)).map_err(unreachable)?;
+        listener.set_nonblocking(true).map_err(unreachable)?;
+        let port = listener.local_addr().map_err(unreachable)?.port();
+        let mut settings = Vec::new();
+        for name in LOGIN {
+            settings.push((name, setting(&mut control, name)?));
+        }
+        let mut takeover = Self {
+            control,
+            settings,
+            is_over: false,
+        };
+        let control = &mut takeover.control;
+        control.ask(&["CONFIG", "SET", "masteruser", USER])?;
+        control.ask(&["CONFIG", "SET", "masterauth", secret])?;
+        control.ask(&["REPLICAOF", &own.to_string(), &port.to_string()])?;
+        let mut replica = accept(&listener, cancel).map_err(unreachable)?;
+        greet(&mut replica, secret, id)?;
+        Ok((takeover, replica))
+    }
+
+    /// Makes the server a master again.
+    pub(super) fn end(&mut self) -> Result<(), ServerError> {
+        self.control.ask(&["REPLICAOF", "NO", "ONE"])?;
+        for (name, value) in &self.settings {
+            self.control.ask(&["CONFIG", "SET", name, value])?;
+        }
+        self.is_over = true;
+        Ok(())
+    }
+}
+
+impl Drop for Takeover {
+    fn drop(&mut self) {
+        if !self.is_over {
+            // The restore has failed already, with a better error.
+            let _ = self.end();
+        }
+    }
+}
+
+/// A setting of the server.
+pub(super) fn setting(control: &mut Connection, name: &str) -> Result<String, ServerError> {
+    let reply = control.ask(&["CONFIG", "GET", name])?;
+    Ok(reply.list().get(1).map(Reply::text).unwrap_or_default())
+}
+
+fn accept(listener: &TcpListener, cancel: &CancellationToken) -> io::Result<Connection> {
+    for _ in 0..MAX_LOOKS {
+        if cancel.is_cancelled() {
+            return Err(io::Error::other("interrupted"));
+        }
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false)?;
+                return Connection::accepted(stream, cancel);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(LOOK_EVERY),
+            Err(error) => return Err(error),
+        }
+    }
+    let message = "the server has not connected within half a minute";
+    Err(io::Error::new(io::ErrorKind::TimedOut, message))
+}
+
+/// Answers a replica until it asks for a snapshot.
+fn greet(replica: &mut Connection, secret: &str, id: &str) -> Result<(), ServerError> {
+    let mut is_known = false;
+    for _ in 0..MAX_COMMANDS {
+        let command = replica.command()?;
+        let words: Vec<String> = command.list().iter().map(Reply::text).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let name = words.first().copied().unwrap_or_default();
+        let answer = match (name.to_ascii_uppercase().as_str(), words.as_slice()) {
+            ("PING", _) => "+PONG\r\n".to_owned(),
+            ("AUTH", [.., given]) => {
+                is_known = *given == secret;
+                "+OK\r\n".to_owned()
+            }
+            ("PSYNC", _) if is_known => {
+                replica.send_raw(format!("+FULLRESYNC {id} 0\r\n").as_bytes())?;
+                return Ok(());
+            }
+            ("REPLCONF", _) if is_known => "+OK\r\n".to_owned(),
+            _ => {
+                let message = "a stranger connected to br instead of the server; try again";
+                return Err(ServerError::Refused {
+                    message: message.to_owned(),
+                });
+            }
+        };
+        replica.send_raw(answer.as_bytes())?;
+    }
+    let answer = "commands, but not the one that asks for a snapshot".to_owned();
+    Err(ServerError::Answer { answer })
+}
+
+/// True if a replica has closed its connection.
+pub(super) fn is_closed(replica: &mut Connection) -> bool {
+    let mut buffer = [0; 4096];
+    match replica.poll(&mut buffer) {
+        Ok(len) => len == 0,
+        Err(error) => !matches!(
+            error.kind(),
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+        ),
+    }
+}
