@@ -9,6 +9,7 @@
 //! | [`matrixone`] | [`ArchiveSource`](matrixone::ArchiveSource) for the archives of `br-matrixone` |
 //! | [`mysql`] | [`MySqlServer`](mysql::MySqlServer), dumped by the programs of MySQL or MariaDB |
 //! | [`postgres`] | [`PostgresServer`](postgres::PostgresServer), dumped by the programs of PostgreSQL |
+//! | [`rabbitmq`] | [`RabbitMqServer`](rabbitmq::RabbitMqServer): the definitions of RabbitMQ, and their import |
 //! | [`tar`] | [`TarSink`](tar::TarSink) for tar archives |
 //! | [`zip`] | [`ZipSink`](zip::ZipSink) for zip archives |
 //!
@@ -24,6 +25,8 @@ pub mod matrixone;
 pub mod mysql;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "tar")]
