@@ -32,6 +32,7 @@ mod matrixone;
 mod mysql;
 mod postgres;
 mod prune;
+mod rabbitmq;
 mod restore;
 mod restore_over;
 mod restore_places;

@@ -12,6 +12,7 @@ use clap::{Args, ValueEnum};
 
 use super::paths::{bad_pattern, find_paths, paths_in_backup};
 use super::restore_to_command::ToCommandArgs;
+use super::restore_to_rabbitmq::ToRabbitMqArgs;
 use super::which::{BackupAndPath, FilterArgs};
 use crate::context::CommandContext;
 use crate::environment::variable;
@@ -32,7 +33,8 @@ const EXAMPLES: &str = "\
   br restore latest~1 --host web1 --path /etc --target /tmp/etc-before
   br restore 8c90d327 --target / --overwrite if-changed
   br restore latest --target /srv/www --delete --dry-run
-  br restore latest shop.sql --to-command -- mysql shop";
+  br restore latest shop.sql --to-command -- mysql shop
+  br restore latest rabbitmq/definitions.json --to-rabbitmq http://127.0.0.1:15672";
 
 /// Restore a backup, or a part of it, into a folder or into a program
 ///
@@ -61,7 +63,7 @@ pub(crate) struct RestoreArgs {
     paths: Vec<OsString>,
 
     /// Folder to restore into; created if it is missing
-    #[arg(short, long, value_name = "DIR", value_parser = values::folder(), required_unless_present = "to_command")]
+    #[arg(short, long, value_name = "DIR", value_parser = values::folder(), required_unless_present_any = ["to_command", "to_rabbitmq"])]
     target: Option<PathBuf>,
 
     /// Leave out the first N parts of each path, like tar
@@ -136,6 +138,9 @@ pub(crate) struct RestoreArgs {
     to_command: ToCommandArgs,
 
     #[command(flatten)]
+    to_rabbitmq: ToRabbitMqArgs,
+
+    #[command(flatten)]
     filter: FilterArgs,
 }
 
@@ -162,11 +167,10 @@ impl From<OverwriteArg> for Overwrite {
 
 pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> CommandResult {
     let id = args.filter.apply(&args.id.id)?;
-    let to_command = &args.to_command;
+    let paths = args.to_command.paths(&args.paths);
     let Some(target) = &args.target else {
-        return to_command.run(&args.id, &id, &args.paths, context).await;
+        return into_server_or_program(args, &id, &paths, context).await;
     };
-    let paths = to_command.paths(&args.paths);
     let mut options = RestoreOptions::default()
         .with_overwrite(args.overwrite.into())
         .with_delete(args.delete)
@@ -236,6 +240,21 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
         "fix the problems named above and run the command again: it skips files that are already restored"
     });
     Ok(ExitStatus::Partial)
+}
+
+/// A restore that writes no files.
+async fn into_server_or_program(
+    args: &RestoreArgs,
+    id: &BackupSelector,
+    paths: &[OsString],
+    context: &CommandContext,
+) -> CommandResult {
+    if let Some(address) = args.to_rabbitmq.address() {
+        let to = &args.to_rabbitmq;
+        return to.run(address, &args.id, id, paths, context).await;
+    }
+    let to = &args.to_command;
+    to.run(&args.id, id, &args.paths, context).await
 }
 
 fn with_patterns(

@@ -8,9 +8,11 @@ use std::path::PathBuf;
 use br_core::model::EntryPath;
 use br_sources::mysql::{MySqlOptions, MySqlServer};
 use br_sources::postgres::{PostgresOptions, PostgresServer};
+use br_sources::rabbitmq::{RabbitMqOptions, RabbitMqServer};
 use br_sources::server::{Dump, DumpContent, Server, ServerError};
 use clap::Args;
 
+use super::rabbitmq;
 use crate::context::CommandContext;
 use crate::error::CommandError;
 
@@ -42,6 +44,21 @@ pub(super) struct ServerArgs {
     /// Section of the service file of PostgreSQL with address and user
     #[arg(long, value_name = "NAME")]
     postgres_service: Option<String>,
+
+    /// Back up the definitions of a RabbitMQ server: the address of its management plugin, such as http://127.0.0.1:15672
+    ///
+    /// br stores `rabbitmq/definitions.json`: users, virtual hosts, permissions, policies, parameters, queues, exchanges and bindings, but no messages. The
+    /// password comes from --rabbitmq-password-file or the variable BR_RABBITMQ_PASSWORD.
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["stdin", "stdin_from_command"])]
+    rabbitmq: Option<String>,
+
+    /// User of RabbitMQ, who needs the tag `administrator`
+    #[arg(long, value_name = "NAME", default_value = rabbitmq::USER)]
+    rabbitmq_user: String,
+
+    /// Read the password of the user of RabbitMQ from a file; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    rabbitmq_password_file: Option<PathBuf>,
 }
 
 /// A server to dump.
@@ -49,6 +66,8 @@ pub(super) struct ServerArgs {
 pub(super) enum ServerOptions {
     MySql(MySqlOptions),
     Postgres(PostgresOptions),
+    /// With the file of the password.
+    RabbitMq(RabbitMqOptions, Option<PathBuf>),
 }
 
 /// A dump of a server, and its path in the backup.
@@ -74,6 +93,11 @@ impl ServerArgs {
                 .with_service(self.postgres_service.clone());
             servers.push(ServerOptions::Postgres(options));
         }
+        if let Some(address) = &self.rabbitmq {
+            let file = self.rabbitmq_password_file.as_deref();
+            let options = rabbitmq::options("--rabbitmq", address, &self.rabbitmq_user, file)?;
+            servers.push(ServerOptions::RabbitMq(options, file.map(Into::into)));
+        }
         Ok(servers)
     }
 }
@@ -94,6 +118,7 @@ impl ServerOptions {
         match self {
             Self::MySql(_) => "mysql",
             Self::Postgres(_) => "postgres",
+            Self::RabbitMq(..) => "rabbitmq",
         }
     }
 
@@ -101,11 +126,15 @@ impl ServerOptions {
         Ok(match self.clone() {
             Self::MySql(options) => Box::new(MySqlServer::probe(options)?),
             Self::Postgres(options) => Box::new(PostgresServer::probe(options)?),
+            Self::RabbitMq(options, _) => Box::new(RabbitMqServer::probe(options)?),
         })
     }
 
     /// Asks the server, reports its warnings, and returns its dumps. The error is one line.
     pub(super) fn dumps(&self, context: &CommandContext) -> Result<Vec<PlacedDump>, String> {
+        if let Self::RabbitMq(_, Some(file)) = self {
+            context.warn_of_file(rabbitmq::PASSWORD_FILE, file);
+        }
         let server = self.probe().map_err(|error| error.to_string())?;
         for warning in server.warnings() {
             context.output.console.warning(&warning);

@@ -358,12 +358,13 @@ fn end_mark(text: &str) -> Result<String, BadValue> {
 }
 
 /// Variables with passwords of br, which a program does not get.
-const SECRETS: [&str; 7] = [
+const SECRETS: [&str; 8] = [
     "BR_PASSWORD",
     "BR_COPY_TO_PASSWORD",
     "BR_FROM_PASSWORD",
     "BR_NEW_PASSWORD",
     "BR_MATRIXONE_PASSWORD",
+    "BR_RABBITMQ_PASSWORD",
     "BR_S3_ACCESS_KEY_ID",
     "BR_S3_SECRET_ACCESS_KEY",
 ];

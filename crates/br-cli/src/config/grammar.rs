@@ -48,7 +48,7 @@ pub(super) struct Grammar {
 /// Maximum number of mistakes that are explained.
 const MAX_PROBLEMS: usize = 200;
 /// Options that a user must type: a forgotten setting would change what the command does, or answer its question.
-const NO_DEFAULT: [&str; 16] = [
+const NO_DEFAULT: [&str; 18] = [
     "dry-run",
     "yes",
     "force",
@@ -58,7 +58,9 @@ const NO_DEFAULT: [&str; 16] = [
     "stream",
     "mysql",
     "postgres",
+    "rabbitmq",
     "to-command",
+    "to-rabbitmq",
     "expect-trailer",
     "allow-empty",
     "files-from",
@@ -84,6 +86,8 @@ const NO_SET: [&str; 9] = [
 ];
 /// Storage options that hold a secret or name one.
 const NO_STORE: [&str; 2] = ["secret-access-key", "secret-access-key-file"];
+/// Options about passwords that are not those of a repository.
+const OF_SERVERS: [&str; 1] = ["rabbitmq-password-file"];
 
 impl Grammar {
     pub(super) fn new(mut br: Command) -> Self {
@@ -246,7 +250,7 @@ fn options(command: &Command, global: bool, without: &[&str]) -> Vec<Key> {
         !long.is_empty()
             && !without.contains(&long)
             // Each repository has its own password, in its section.
-            && !long.contains("password")
+            && (!long.contains("password") || OF_SERVERS.contains(&long))
             && arg.is_global_set() == global
             && !arg.is_required_set()
     };

@@ -234,7 +234,7 @@ fn set(
     mut settings: BTreeMap<String, Setting>,
 ) -> Result<BackupSet, Problem> {
     let all = settings.values().cloned().collect();
-    let of_streams = ["stream", "mysql", "postgres"];
+    let of_streams = ["stream", "mysql", "postgres", "rabbitmq"];
     let has_streams = of_streams.iter().any(|key| settings.contains_key(*key));
     let mut take = |key: &str| settings.remove(key).map(|setting| setting.value);
     let texts = |value: Option<Value>| value.map_or_else(Vec::new, |value| value.texts().to_vec());

@@ -1,13 +1,15 @@
-//! Real database servers, each in a folder of its own and reachable only by a socket in it.
+//! Real servers, each in a folder of its own and reachable only by a socket in it, or only from this machine.
 //!
-//! [`MariaDb`] and [`Postgres`] start a server, and stop it when they are dropped. Each test has its own, because a test may do to it what it
+//! [`MariaDb`], [`Postgres`] and [`RabbitMq`] start a server, and stop it when they are dropped. Each test has its own, because a test may do to it what it
 //! likes.
 
 mod mariadb;
 mod postgres;
+mod rabbitmq;
 
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;
+pub use rabbitmq::RabbitMq;
 
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;

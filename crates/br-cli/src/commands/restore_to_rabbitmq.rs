@@ -1,0 +1,227 @@
+//! `br restore --to-rabbitmq`: imports definitions into a server of RabbitMQ, and compares.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use br_core::BackupSelector;
+use br_core::engine::dump::dump;
+use br_sources::rabbitmq::{Imported, RabbitMqServer};
+use br_sources::server::{Server as _, ServerError};
+use clap::Args;
+use serde::Serialize;
+
+use super::paths::PathInBackup;
+use super::rabbitmq::{PASSWORD_FILE, USER, options};
+use super::restore_to_command::OF_FOLDERS;
+use super::which::BackupAndPath;
+use crate::context::CommandContext;
+use crate::error::{CommandError, CommandResult};
+use crate::exit_code::ExitStatus;
+use crate::output::format;
+use crate::output::json::Summary;
+
+/// The most bytes of definitions, which br holds in memory.
+const MOST: usize = 1 << 30;
+/// How many differences are named.
+const SHOWN: usize = 20;
+
+/// An import into RabbitMQ.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Restore into RabbitMQ")]
+pub(super) struct ToRabbitMqArgs {
+    /// Import the file PATH, definitions of RabbitMQ, into the server with this address of its management plugin
+    ///
+    /// br verifies the whole file before the import. RabbitMQ deletes nothing, and skips queues and exchanges that exist with other properties: br asks for
+    /// the definitions again, and fails if something of the backup is missing or differs.
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = OF_FOLDERS, conflicts_with = "to_command")]
+    to_rabbitmq: Option<String>,
+
+    /// User of RabbitMQ, who needs the tag `administrator`
+    #[arg(long, value_name = "NAME", default_value = USER)]
+    rabbitmq_user: String,
+
+    /// Read the password of the user of RabbitMQ from a file; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    rabbitmq_password_file: Option<PathBuf>,
+}
+
+/// The result of an import.
+#[derive(Serialize)]
+struct ToRabbitMqSummary {
+    backup: String,
+    path: String,
+    server: String,
+    server_version: String,
+    objects: u64,
+    objects_only_on_server: u64,
+    differences: Vec<DifferenceJson>,
+    bytes: u64,
+    duration_seconds: f64,
+}
+
+#[derive(Serialize)]
+struct DifferenceJson {
+    kind: String,
+    name: String,
+    difference: String,
+}
+
+/// Bytes in memory that the caller keeps.
+#[derive(Debug, Clone, Default)]
+struct Memory(Arc<Mutex<Vec<u8>>>);
+
+impl Memory {
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Write for Memory {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() + bytes.len() > MOST {
+            return Err(io::Error::other(
+                "the file is larger than 1 GiB, so it has no definitions",
+            ));
+        }
+        all.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl ToRabbitMqArgs {
+    /// The address of the server, if there is to be an import.
+    pub(super) fn address(&self) -> Option<&str> {
+        self.to_rabbitmq.as_deref()
+    }
+
+    /// Runs the import. `paths` has one path, unless `from` has it.
+    pub(super) async fn run(
+        &self,
+        address: &str,
+        from: &BackupAndPath,
+        id: &BackupSelector,
+        paths: &[OsString],
+        context: &CommandContext,
+    ) -> CommandResult {
+        let example = "for example, write `br restore latest rabbitmq/definitions.json --to-rabbitmq http://127.0.0.1:15672`";
+        let path = match (from.path(paths)?, paths) {
+            (Some(path), _) => path,
+            (None, [path]) => PathInBackup::parse(path)?,
+            (None, _) => return Err(CommandError::usage("write one path", example)),
+        };
+        let file = self.rabbitmq_password_file.as_deref();
+        if let Some(file) = file {
+            context.warn_of_file(PASSWORD_FILE, file);
+        }
+        let options = options("--to-rabbitmq", address, &self.rabbitmq_user, file)?;
+        let address = options.address();
+        let repository = context.open().await?;
+        let backup = context.find(&repository, id).await?;
+        let path = path.find(&repository, &backup, context).await?;
+        let reporter = Arc::new(context.reporter());
+        let (engine, guard) = context.engine_with(&reporter);
+        let memory = Memory::default();
+        let read = dump(
+            &repository,
+            backup.id,
+            path.clone(),
+            memory.clone(),
+            &engine,
+        )
+        .await;
+        drop(guard);
+        read?;
+        let definitions = memory.take();
+        let bytes = definitions.len() as u64;
+        let cancel = context.cancel.clone();
+        let import = move || {
+            let server = RabbitMqServer::probe(options)?;
+            let imported = server.import(&definitions, &cancel)?;
+            Ok((server.version().to_owned(), imported))
+        };
+        let imported = tokio::task::spawn_blocking(import).await;
+        let imported = imported.map_err(|error| {
+            let hint = "run the command again: an import can be repeated";
+            CommandError::new(ExitStatus::Failure, "the import ended", hint).because(&error)
+        })?;
+        let (version, imported) = imported.map_err(explain)?;
+        let seconds = reporter.elapsed().as_secs_f64();
+        let output = &context.output;
+        if let Some(newer) = &imported.newer {
+            output.console.note(&format!("the definitions are from RabbitMQ {newer}, and the server is {version}: RabbitMQ ignores what it does not know"));
+        }
+        if output.is_json() {
+            let differences = imported.differences.iter().map(|one| DifferenceJson {
+                kind: one.kind.clone(),
+                name: one.name.clone(),
+                difference: one.what.clone(),
+            });
+            output.document(&Summary::new(ToRabbitMqSummary {
+                backup: backup.id.to_string(),
+                path: path.to_string(),
+                server: address,
+                server_version: version,
+                objects: imported.objects,
+                objects_only_on_server: imported.others,
+                differences: differences.collect(),
+                bytes,
+                duration_seconds: format::round_seconds(seconds),
+            }))?;
+        } else {
+            let others = match imported.others {
+                0 => String::new(),
+                others => format!("; the server has {} more", format::count(others)),
+            };
+            let objects = format::counted(imported.objects, "object", "objects");
+            output.summary(&[
+                ("backup", backup.id.to_string()),
+                ("imported", format!("{path} into {address}")),
+                ("compared", format!("{objects}{others}")),
+                ("duration", format::speed(bytes, seconds)),
+            ])?;
+        }
+        verdict(&imported, context)
+    }
+}
+
+/// Names what differs, and fails then.
+fn verdict(imported: &Imported, context: &CommandContext) -> CommandResult {
+    let differences = &imported.differences;
+    if differences.is_empty() {
+        return Ok(ExitStatus::Ok);
+    }
+    let console = &context.output.console;
+    for difference in differences.iter().take(SHOWN) {
+        console.warning(&difference.to_string());
+    }
+    if let Some(more @ 1..) = differences.len().checked_sub(SHOWN) {
+        console.warning(&format!("and {} more", format::count(more as u64)));
+    }
+    let count = differences.len() as u64;
+    let what = format::counted(count, "object of the backup", "objects of the backup");
+    let verb = if count == 1 { "is" } else { "are" };
+    let message = format!("{what} {verb} missing on the server, or different there");
+    let hint = "RabbitMQ skips a queue or an exchange that exists with other properties: delete it, with its messages, and run the command again";
+    Err(CommandError::new(ExitStatus::Failure, message, hint))
+}
+
+/// Says what is left to do after a failure.
+fn explain(error: ServerError) -> CommandError {
+    let again = "correct that, and run the command again: an import can be repeated";
+    match error {
+        ServerError::Cancelled => CommandError::interrupted()
+            .with_hint("run the command again: an import can be repeated, and this one may have ended in the middle"),
+        ServerError::BadOption { .. } => {
+            let hint = "name the file with the definitions, such as rabbitmq/definitions.json, and check the user";
+            CommandError::usage(error.to_string(), hint)
+        }
+        error => CommandError::new(ExitStatus::Failure, error.to_string(), again),
+    }
+}
