@@ -208,7 +208,12 @@ fn verdict(imported: &Imported, context: &CommandContext) -> CommandResult {
     let what = format::counted(count, "object of the backup", "objects of the backup");
     let verb = if count == 1 { "is" } else { "are" };
     let message = format!("{what} {verb} missing on the server, or different there");
-    let hint = "RabbitMQ skips a queue or an exchange that exists with other properties: delete it, with its messages, and run the command again";
+    let skips = |kind: &str| matches!(kind, "queue" | "exchange");
+    let hint = if differences.iter().any(|one| skips(&one.kind)) {
+        "RabbitMQ skips a queue or an exchange that exists with other properties: delete it, with its messages, and run the command again"
+    } else {
+        "another program may have changed this: run the command again; if it stays so, this version of RabbitMQ does not have it"
+    };
     Err(CommandError::new(ExitStatus::Failure, message, hint))
 }
 

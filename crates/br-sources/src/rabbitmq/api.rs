@@ -13,12 +13,22 @@ use tokio_util::sync::CancellationToken;
 use super::options::RabbitMqOptions;
 use crate::server::ServerError;
 
+/// What the API says about the server.
+pub(super) const OVERVIEW: &str = "overview";
 /// The most bytes of an answer.
 const MOST: usize = 1 << 30;
 /// The most bytes of an answer that refuses something.
 const MOST_REASON: usize = 64 << 10;
 /// The most characters of an answer in an error.
 const SHOWN: usize = 300;
+
+/// The setting of the server for the most bytes of an import.
+pub(super) const MOST_SETTING: &str = "management.http.max_body_size";
+/// What to say when the first answer of a server is not HTTP.
+const OTHER_PORT: &str =
+    "; the management plugin has another port than the queues, 15672 by default";
+/// What to say when the answer to an import does not come.
+const IN_THE_MIDDLE: &str = "; a part of the definitions may be imported";
 
 /// How long to wait.
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +67,8 @@ impl Api {
     ) -> Result<Vec<u8>, ServerError> {
         blocking(cancel, async {
             let request = self.client()?.get(self.options.address.of(path));
-            let answer = self.send(request, self.limits.silence).await?;
+            let advice = if path == OVERVIEW { OTHER_PORT } else { "" };
+            let answer = self.send(request, self.limits.silence, advice).await?;
             self.body(answer, MOST).await
         })
     }
@@ -72,7 +83,9 @@ impl Api {
         blocking(cancel, async {
             let request = self.client()?.post(self.options.address.of(path));
             let request = request.header("content-type", "application/json");
-            self.send(request.body(body), self.limits.import).await?;
+            let request = request.body(body);
+            self.send(request, self.limits.import, IN_THE_MIDDLE)
+                .await?;
             Ok(())
         })
     }
@@ -91,11 +104,12 @@ impl Api {
         builder.build().map_err(|error| self.unreachable(&error))
     }
 
-    /// Sends a request, and returns the answer if its status means success.
+    /// Sends a request, and returns the answer if its status means success. An error about an answer that is none ends with `advice`.
     async fn send(
         &self,
         request: RequestBuilder,
         limit: Duration,
+        advice: &str,
     ) -> Result<Response, ServerError> {
         let options = &self.options;
         let request = request.basic_auth(&options.user, Some(options.password.reveal()));
@@ -103,10 +117,7 @@ impl Api {
             Err(_) => return Err(silent(limit)),
             Ok(Err(error)) if error.is_connect() => return Err(self.unreachable(&error)),
             Ok(Err(error)) => {
-                let answer = format!(
-                    "{}; the management plugin has another port than the queues, 15672 by default",
-                    deepest(&error)
-                );
+                let answer = format!("{}{advice}", deepest(&error));
                 return Err(ServerError::Answer { answer });
             }
             Ok(Ok(answer)) => answer,
@@ -171,6 +182,14 @@ impl Api {
                 let address = &self.options.address;
                 format!(
                     "there is no management plugin at {address}: check the address, and enable it with `rabbitmq-plugins enable rabbitmq_management`"
+                )
+            }
+            // Versions with a limit refuse it with one or the other.
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::BAD_REQUEST
+                if status == StatusCode::PAYLOAD_TOO_LARGE || reason.contains("size limit") =>
+            {
+                format!(
+                    "{reason}: raise `{MOST_SETTING}` in the configuration of the server, or import the file with `rabbitmqctl import_definitions`"
                 )
             }
             status => format!("{reason} (HTTP status {})", status.as_u16()),

@@ -12,6 +12,9 @@ const SHOWN: usize = 60;
 /// The name that an import may give a server, and need not.
 const CLUSTER_ID: &str = "internal_cluster_id";
 
+/// The type of a queue whose type nobody has said.
+const CLASSIC: &str = "classic";
+
 /// A kind of object in definitions.
 #[derive(Debug, Clone, Copy)]
 struct Kind {
@@ -275,17 +278,25 @@ impl Kind {
                 sorted(tags.map(Value::from).collect())
             }
             ("users" | "vhosts", "tags", Value::Array(tags)) => sorted(tags.clone()),
-            // Newer versions write the type also when it is this one.
+            // Newer versions write the type also when it is this one, which older versions have without a word.
             ("queues", "arguments", Value::Object(arguments)) => {
-                let mut arguments = arguments.clone();
-                if arguments.get("x-queue-type").and_then(Value::as_str) == Some("classic") {
-                    arguments.remove("x-queue-type");
-                }
-                Value::Object(arguments)
+                without_classic(arguments, "x-queue-type")
             }
+            ("vhosts", "metadata", Value::Object(metadata)) => {
+                without_classic(metadata, "default_queue_type")
+            }
+            ("vhosts", "default_queue_type", Value::String(kind)) if kind == CLASSIC => Value::Null,
             _ => value.clone(),
         }
     }
+}
+
+fn without_classic(object: &Map<String, Value>, key: &str) -> Value {
+    let mut object = object.clone();
+    if text(&object, key) == CLASSIC {
+        object.remove(key);
+    }
+    Value::Object(object)
 }
 
 fn sorted(mut items: Vec<Value>) -> Value {
@@ -402,6 +413,11 @@ mod tests {
             ),
             (
                 "vhosts",
+                json!({"name": "/", "default_queue_type": "classic", "metadata": {"description": "", "default_queue_type": "classic"}, "limits": []}),
+                json!({"name": "/"}),
+            ),
+            (
+                "vhosts",
                 json!({"name": "/", "default_queue_type": "undefined"}),
                 json!({"name": "/"}),
             ),
@@ -445,6 +461,12 @@ mod tests {
                 json!({"name": "q", "vhost": "a"}),
                 json!({"name": "q", "vhost": "b"}),
                 "queue `q` in `a`: missing",
+            ),
+            (
+                "vhosts",
+                json!({"name": "v", "default_queue_type": "quorum", "metadata": {"description": "d"}}),
+                json!({"name": "v", "default_queue_type": "classic", "metadata": {"description": "", "tags": ["t"]}}),
+                "virtual host `v`: default_queue_type is absent, not `quorum`, description is ``, not `d`",
             ),
             (
                 "exchanges",

@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::api::{Api, Limits, shortened};
+use super::api::{Api, Limits, MOST_SETTING, OVERVIEW, shortened};
 use super::differences::{Definitions, Imported};
 use super::options::RabbitMqOptions;
 use crate::server::{Dump, Server, ServerError};
@@ -45,7 +45,7 @@ impl RabbitMqServer {
     ) -> Result<Self, ServerError> {
         options.check()?;
         let api = Api { options, limits };
-        let overview = json(&api, "overview")?;
+        let overview = json(&api, OVERVIEW)?;
         let text = |key: &str| overview.get(key).and_then(Value::as_str);
         let Some(version) = text("rabbitmq_version") else {
             return Err(ServerError::Answer {
@@ -88,6 +88,10 @@ impl RabbitMqServer {
         })?;
         let posted = self.api.post(DEFINITIONS, definitions.to_vec(), cancel);
         posted.map_err(|error| match error {
+            // Then the server has read none of it.
+            ServerError::Refused { message } if message.contains(MOST_SETTING) => {
+                ServerError::Refused { message }
+            }
             ServerError::Refused { message } => ServerError::Refused {
                 message: format!(
                     "{message}; what comes before it in the definitions may be imported"

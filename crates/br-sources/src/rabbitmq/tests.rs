@@ -216,8 +216,8 @@ fn an_answer_that_is_not_whole_is_an_error() {
             "<html> <body>Log in</body></html>",
         ),
         (ok(&format!("{DEFINITIONS} {{}}")).0, "trailing characters"),
-        ("SSH-2.0-OpenSSH\r\n".to_owned(), "15672 by default"),
-        (String::new(), "15672 by default"),
+        ("SSH-2.0-OpenSSH\r\n".to_owned(), "invalid HTTP"),
+        (String::new(), "connection closed"),
     ];
     for (answer, expected) in cases {
         let sent = answer.clone();
@@ -291,6 +291,8 @@ fn a_refusal_says_what_to_do() {
             "{error}"
         );
     }
+    let queues = Fake::start(|_| ("AMQP\0\0\x09\x01".to_owned(), false));
+    assert!(queues.refusal().contains("15672 by default"));
     let html = Fake::start(|_| ok("<html>"));
     assert!(html.refusal().contains("<html>; check that http://127"));
     let other = Fake::start(|_| ok(r#"{"version":"1"}"#));
@@ -350,6 +352,35 @@ fn a_refused_import_says_that_a_part_may_be_done() {
         error.contains("amqp_error no f none") && error.contains("may be imported"),
         "{error}"
     );
+}
+
+#[test]
+fn an_import_that_is_too_large_or_cut_says_so() {
+    for (answer, expected) in [
+        (
+            with_status(
+                "400 Bad Request",
+                r#"{"reason":"Exceeded HTTP request body size limit"}"#,
+            ),
+            "size limit: raise `management.http.max_body_size` in the configuration of the server, or import the file with `rabbitmqctl import_definitions`",
+        ),
+        (
+            with_status("413 Payload Too Large", ""),
+            "raise `management.http.max_body_size`",
+        ),
+        (
+            (String::new(), false),
+            "connection closed before message completed; a part of the definitions may be imported",
+        ),
+    ] {
+        let is_cut = answer.0.is_empty();
+        let fake = Fake::with_definitions(move || answer.clone());
+        let server = fake.probe().unwrap();
+        let error = server.import(DEFINITIONS.as_bytes(), &CancellationToken::new());
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert_eq!(error.contains("may be imported"), is_cut, "{error}");
+    }
 }
 
 #[test]
