@@ -248,13 +248,14 @@ impl Password {
 }
 
 /// Variables of br with secrets, which a password command does not need.
-const OTHER_SECRETS: [&str; 6] = [
+const OTHER_SECRETS: [&str; 7] = [
     "BR_PASSWORD",
     "BR_FROM_PASSWORD",
     "BR_COPY_TO_PASSWORD",
     "BR_S3_SECRET_ACCESS_KEY",
     "BR_MATRIXONE_PASSWORD",
     "BR_REDIS_PASSWORD",
+    "BR_RABBITMQ_PASSWORD",
 ];
 
 /// How to say where a password is.

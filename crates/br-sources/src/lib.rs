@@ -10,6 +10,7 @@
 //! | [`mysql`] | [`MySqlServer`](mysql::MySqlServer), dumped by the programs of MySQL or MariaDB |
 //! | [`postgres`] | [`PostgresServer`](postgres::PostgresServer), dumped by the programs of PostgreSQL |
 //! | [`redis`] | [`RedisServer`](redis::RedisServer), read as a replica reads it, and [`RedisRestore`](redis::RedisRestore) |
+//! | [`rabbitmq`] | [`RabbitMqServer`](rabbitmq::RabbitMqServer): the definitions of RabbitMQ, and their import |
 //! | [`tar`] | [`TarSink`](tar::TarSink) for tar archives |
 //! | [`zip`] | [`ZipSink`](zip::ZipSink) for zip archives |
 //!
@@ -25,6 +26,8 @@ pub mod matrixone;
 pub mod mysql;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 #[cfg(feature = "redis")]
 pub mod redis;
 #[cfg(feature = "server")]

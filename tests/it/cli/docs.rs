@@ -13,6 +13,7 @@ use br_test_matrixone::{MoServer, MoServerOptions};
 use br_testkit::s3::S3Server;
 use br_testkit::{BrCmd, BrOutput, EmqxNode, Redis};
 
+use super::rabbitmq::fake_server;
 use super::{files_below, json};
 
 /// Lines that no test can run, by document and beginning, and why.
@@ -287,6 +288,8 @@ struct Sandbox {
     mo: MoServer,
     /// `None` if Redis is not installed.
     redis: Option<Redis>,
+    /// The address of a RabbitMQ.
+    rabbitmq: String,
     /// The variables that the document exported.
     exports: String,
     /// The id that replaces the MatrixOne id in this block.
@@ -318,6 +321,7 @@ impl Sandbox {
             s3,
             redis: Redis::start(),
             mo,
+            rabbitmq: fake_server(0),
             exports: String::new(),
             matrixone: None,
         };
@@ -337,7 +341,10 @@ impl Sandbox {
             let lines = block.lines.iter().map(|line| line.text.as_str());
             let text = lines.collect::<Vec<_>>().join("\n");
             // Paths from the root are taken below the home.
-            let mut text = text.replace("\"/", "\"").replace("file:/", "file:");
+            let mut text = text
+                .replace("\"/", "\"")
+                .replace("file:/", "file:")
+                .replace("http://127.0.0.1:15672", &sandbox.rabbitmq);
             if let Some(redis) = &sandbox.redis {
                 text = text.replace(REDIS, &format!("unix:{}", redis.socket().display()));
             }
@@ -356,6 +363,7 @@ impl Sandbox {
             ("etc/hosts", "127.0.0.1 localhost"),
             ("etc/myapp/app.toml", "port = 1"),
             ("etc/br.password", "open sesame\n"),
+            ("etc/br/rabbitmq.password", "guest\n"),
             ("home/anna/letter", "dear"),
             ("home/anna/x.tmp", "rest"),
             ("var/lib/mydata/state", "1"),
@@ -366,7 +374,7 @@ impl Sandbox {
             fs::create_dir_all(at.parent().unwrap()).unwrap();
             fs::write(at, text).unwrap();
         }
-        for secret in ["etc/br.password", "pw"] {
+        for secret in ["etc/br.password", "etc/br/rabbitmq.password", "pw"] {
             fs::set_permissions(self.at(secret), fs::Permissions::from_mode(0o600)).unwrap();
         }
         for folder in ["tmp", "srv", "backup"] {
@@ -436,6 +444,8 @@ impl Sandbox {
             .replace("cargo run --release -- ", "br ")
             .replace("https://minio.example:9000", &self.s3.endpoint())
             .replace("http://127.0.0.1:9000", &self.s3.endpoint())
+            .replace("http://127.0.0.1:15672", &self.rabbitmq)
+            .replace("file:/", "file:")
             .replace(
                 "BR_MATRIXONE_PASSWORD=…",
                 &format!("BR_MATRIXONE_PASSWORD={PASSWORD}"),
@@ -603,7 +613,7 @@ fn every_command_line_in_the_documents_runs() {
 }
 
 /// Examples of the help that no test can run, by beginning, and why.
-const EXAMPLES_NOT_RUN: [(&str, &str); 9] = [
+const EXAMPLES_NOT_RUN: [(&str, &str); 10] = [
     (
         "br -r /mnt/disk/backup init --encrypt",
         "it asks on a terminal",
@@ -623,6 +633,10 @@ const EXAMPLES_NOT_RUN: [(&str, &str); 9] = [
         "docs/matrixone.md has the same commands, and is run",
     ),
     ("br mo-br", "the same"),
+    (
+        "br restore latest rabbitmq/definitions.json --to-rabbitmq",
+        "docs/databases.md has such a command, and is run",
+    ),
     (
         "br restore 8c90d327 --target / ",
         "it writes to the whole machine",

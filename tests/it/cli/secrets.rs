@@ -122,6 +122,16 @@ fn a_variable_for_a_secret_that_is_set_and_empty_is_an_error() {
             .contains("BR_MATRIXONE_PASSWORD is set but empty"),
         "{output}"
     );
+    let br = session.br.clone().env("BR_RABBITMQ_PASSWORD", "");
+    let output = br
+        .run(["backup", "--rabbitmq", "http://127.0.0.1:1"])
+        .expect(12);
+    assert!(
+        output
+            .stderr
+            .contains("BR_RABBITMQ_PASSWORD is set but empty"),
+        "{output}"
+    );
     // Options take precedence over the environment.
     session.write_secret("pw", "x");
     let br = session.br.clone().env("BR_PASSWORD", "");

@@ -2,8 +2,8 @@
 //!
 //! [`FaultyStore`] fails on purpose at any operation, [`TestRepo`] is a repository in it with a clock and randomness that
 //! repeat, [`MemorySource`] is a source without a disk, [`TreeFixture`] makes real trees, [`Snapshot`] describes them so
-//! that two can be compared, [`EmqxNode`] has the files that EMQX exports, and [`BrCmd`] runs the real program. [`MariaDb`] and
-//! [`Postgres`] are real servers, [`s3`] is an S3 server
+//! that two can be compared, [`EmqxNode`] has the files that EMQX exports, and [`BrCmd`] runs the real program. [`MariaDb`],
+//! [`Postgres`] and [`RabbitMq`] are real servers, [`s3`] is an S3 server
 //! in memory.
 //! Invariant: a test with the same seed does the same.
 
@@ -34,7 +34,7 @@ pub use faulty::{Corruption, FaultyStore, Operation, When};
 pub use fixture::{TreeFixture, set_time};
 pub use repo::{TestRepo, block_on};
 pub use runtime::{ManualClock, Noise, SeededRandom, context, noise};
-pub use servers::{MariaDb, Postgres, Redis};
+pub use servers::{MariaDb, Postgres, RabbitMq, Redis};
 pub use skip::{is_root, skip, skip_slow};
 pub use snapshot::{Item, Snapshot};
 pub use source::{Behaviour, MemorySource, Thing};

@@ -51,7 +51,7 @@ const MORE_CODES: &[ExitStatus] = &[ExitStatus::Partial, ExitStatus::Conflict];
 )]
 pub(crate) struct BackupArgs {
     /// Files and folders to back up (can be repeated)
-    #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "stdin_from_command", "stream", "mysql", "postgres", "redis", "files_from", "files_from_raw", "program"])]
+    #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "stdin_from_command", "stream", "mysql", "postgres", "redis", "rabbitmq", "files_from", "files_from_raw", "program"])]
     paths: Vec<PathBuf>,
 
     #[command(flatten)]
@@ -209,7 +209,7 @@ pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
 impl BackupArgs {
     /// What the backup reads.
     fn input(&self, lists: bool, context: &CommandContext) -> Result<Input, CommandError> {
-        let streams = self.stream.streams()?;
+        let streams = self.stream.streams(Some(context))?;
         let paths = self
             .lists
             .add_to(&self.stream.paths(&self.paths), context)?;
@@ -220,7 +220,7 @@ impl BackupArgs {
 
     /// The same for a command that compares it. `select` replaces the exclusions.
     pub(super) fn compared(&self, select: Option<&SelectArgs>) -> Result<Input, CommandError> {
-        let streams = self.stream.streams()?;
+        let streams = self.stream.streams(None)?;
         let paths = self.stream.paths(&self.paths);
         Input::new(&paths, streams, select.unwrap_or(&self.select), false)
     }

@@ -23,17 +23,17 @@ pub(super) struct RedisLoginArgs {
 }
 
 impl RedisLoginArgs {
-    /// The server at an address, with this login. Reads the password.
+    /// The server with this login. Reads the password.
     pub(super) fn options(
         &self,
-        address: RedisAddress,
+        server: RedisOptions,
         context: &CommandContext,
     ) -> Result<RedisOptions, CommandError> {
         let password =
             Password::of_server(self.redis_password.as_deref(), PASSWORD, |name, file| {
                 context.warn_of_file(name, file);
             })?;
-        Ok(RedisOptions::new(address)
+        Ok(server
             .with_user(self.redis_user.clone())
             .with_password(password.map(|password| password.to_text()).transpose()?))
     }

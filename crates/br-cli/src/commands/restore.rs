@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 use super::paths::{bad_pattern, find_paths, paths_in_backup};
 use super::restore_plan::PlanArgs;
 use super::restore_to_command::ToCommandArgs;
+use super::restore_to_rabbitmq::ToRabbitMqArgs;
 use super::restore_to_redis::ToRedisArgs;
 use super::which::{BackupAndPath, FilterArgs};
 use crate::context::CommandContext;
@@ -36,6 +37,7 @@ const EXAMPLES: &str = "\
   br restore latest --target /srv/www --delete --dry-run
   br restore latest shop.sql --to-command -- mysql shop
   br restore latest redis/dump.rdb --to-redis 127.0.0.1:6379
+  br restore latest rabbitmq/definitions.json --to-rabbitmq http://127.0.0.1:15672
   br restore latest --tag shop --plan                 # the steps for everything in a backup of `br run`
   br restore latest --tag shop --execute --yes";
 
@@ -66,7 +68,7 @@ pub(crate) struct RestoreArgs {
     paths: Vec<OsString>,
 
     /// Folder to restore into; created if it is missing
-    #[arg(short, long, value_name = "DIR", value_parser = values::folder(), required_unless_present_any = ["to_command", "to_redis", "plan", "execute"])]
+    #[arg(short, long, value_name = "DIR", value_parser = values::folder(), required_unless_present_any = ["to_command", "to_redis", "to_rabbitmq", "plan", "execute"])]
     target: Option<PathBuf>,
 
     /// Leave out the first N parts of each path, like tar
@@ -144,6 +146,9 @@ pub(crate) struct RestoreArgs {
     to_redis: ToRedisArgs,
 
     #[command(flatten)]
+    to_rabbitmq: ToRabbitMqArgs,
+
+    #[command(flatten)]
     plan: PlanArgs,
 
     #[command(flatten)]
@@ -175,6 +180,7 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
     let id = args.filter.apply(&args.id.id)?;
     let paths = args.to_command.paths(&args.paths);
     args.to_redis.check()?;
+    args.to_rabbitmq.check()?;
     args.plan.check()?;
     let Some(target) = &args.target else {
         return into_servers_or_program(args, &id, &paths, context).await;
@@ -259,6 +265,10 @@ async fn into_servers_or_program(
 ) -> CommandResult {
     if args.plan.is_chosen() {
         return args.plan.run(id, context).await;
+    }
+    if let Some(address) = args.to_rabbitmq.address() {
+        let to = &args.to_rabbitmq;
+        return to.run(address, &args.id, id, paths, context).await;
     }
     if let Some(address) = &args.to_redis.to_redis {
         let to = &args.to_redis;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::hooks::HookRun;
 use super::restore_steps::{Action, Plan, Step, StepKind};
+use super::restore_to_command::OF_FOLDERS;
 use super::run::run_line;
 use crate::config::{BackupSet, Config};
 use crate::context::CommandContext;
@@ -27,10 +28,8 @@ pub(super) struct PlanArgs {
     /// br changes nothing. Each step is a command line that you can type.
     #[arg(
         long,
-        conflicts_with_all = [
-            "to_command", "to_redis", "target", "strip_components", "overwrite", "include", "exclude", "ignore_case", "delete", "no_owner",
-            "no_devices", "no_setid", "no_xattrs", "trust_repository", "dry_run", "threads", "paths", "execute",
-        ]
+        conflicts_with_all = OF_FOLDERS,
+        conflicts_with_all = ["to_command", "to_redis", "to_rabbitmq", "paths", "execute"]
     )]
     pub(super) plan: bool,
 
@@ -40,10 +39,8 @@ pub(super) struct PlanArgs {
     /// fails, br stops and shows the steps that are left.
     #[arg(
         long,
-        conflicts_with_all = [
-            "to_command", "to_redis", "target", "strip_components", "overwrite", "include", "exclude", "ignore_case", "delete", "no_owner",
-            "no_devices", "no_setid", "no_xattrs", "trust_repository", "dry_run", "threads", "paths",
-        ]
+        conflicts_with_all = OF_FOLDERS,
+        conflicts_with_all = ["to_command", "to_redis", "to_rabbitmq", "paths"]
     )]
     pub(super) execute: bool,
 

@@ -19,6 +19,24 @@ use crate::exit_code::ExitStatus;
 use crate::output::format;
 use crate::output::json::Summary;
 
+/// Options for a restore into a folder.
+pub(super) const OF_FOLDERS: [&str; 14] = [
+    "target",
+    "strip_components",
+    "overwrite",
+    "include",
+    "exclude",
+    "ignore_case",
+    "delete",
+    "no_owner",
+    "no_devices",
+    "no_setid",
+    "no_xattrs",
+    "trust_repository",
+    "dry_run",
+    "threads",
+];
+
 /// A restore into a program.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Restore into a program")]
@@ -29,10 +47,7 @@ pub(super) struct ToCommandArgs {
     /// another code than 0. What the program did until then is not undone.
     #[arg(
         long,
-        conflicts_with_all = [
-            "target", "strip_components", "overwrite", "include", "exclude", "ignore_case", "delete", "no_owner", "no_devices",
-            "no_setid", "no_xattrs", "trust_repository", "dry_run", "threads",
-        ]
+        conflicts_with_all = OF_FOLDERS
     )]
     pub(super) to_command: bool,
 

@@ -17,6 +17,7 @@ use tokio::task::spawn_blocking;
 use super::memory::Memory;
 use super::paths::PathInBackup;
 use super::redis_login::{self, RedisLoginArgs};
+use super::restore_to_command::OF_FOLDERS;
 use super::which::BackupAndPath;
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
@@ -39,10 +40,8 @@ pub(super) struct ToRedisArgs {
     #[arg(
         long,
         value_name = "ADDRESS",
-        conflicts_with_all = [
-            "to_command", "target", "strip_components", "overwrite", "include", "exclude", "ignore_case", "delete", "no_owner", "no_devices",
-            "no_setid", "no_xattrs", "trust_repository", "dry_run", "threads",
-        ]
+        conflicts_with_all = OF_FOLDERS,
+        conflicts_with_all = ["to_command"]
     )]
     pub(super) to_redis: Option<String>,
 
@@ -95,7 +94,9 @@ impl ToRedisArgs {
             "br restore latest redis/dump.rdb --to-redis 127.0.0.1:6379",
         )?;
         let address = redis_login::parse_address(address)?;
-        let server = self.login.options(address.clone(), context)?;
+        let server = self
+            .login
+            .options(RedisOptions::new(address.clone()), context)?;
         let repository = context.open().await?;
         let backup = context.find(&repository, id).await?;
         let path = path.find(&repository, &backup, context).await?;

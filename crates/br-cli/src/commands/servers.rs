@@ -8,14 +8,15 @@ use std::path::PathBuf;
 use br_core::model::EntryPath;
 use br_sources::mysql::{MySqlOptions, MySqlServer};
 use br_sources::postgres::{PostgresOptions, PostgresServer};
-use br_sources::redis::{RedisAddress, RedisServer};
+use br_sources::rabbitmq::{RabbitMqOptions, RabbitMqServer};
+use br_sources::redis::{RedisOptions, RedisServer};
 use br_sources::server::{Dump, DumpContent, Server, ServerError};
 use clap::Args;
 
+use super::rabbitmq_login::{self, RabbitMqLoginArgs};
 use super::redis_login::{self, RedisLoginArgs};
 use crate::context::CommandContext;
 use crate::error::CommandError;
-use crate::exit_code::ExitStatus;
 
 /// The word for all databases.
 const ALL: &str = "all";
@@ -55,6 +56,15 @@ pub(super) struct ServerArgs {
 
     #[command(flatten)]
     redis_login: RedisLoginArgs,
+
+    /// Back up the definitions of a RabbitMQ server: the address of its management plugin, such as http://127.0.0.1:15672
+    ///
+    /// br stores `rabbitmq/definitions.json`: users, virtual hosts, permissions, policies, parameters, queues, exchanges and bindings, but no messages.
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["stdin", "stdin_from_command"])]
+    rabbitmq: Option<String>,
+
+    #[command(flatten)]
+    rabbitmq_login: RabbitMqLoginArgs,
 }
 
 /// A server to dump.
@@ -62,7 +72,8 @@ pub(super) struct ServerArgs {
 pub(super) enum ServerOptions {
     MySql(MySqlOptions),
     Postgres(PostgresOptions),
-    Redis(RedisAddress, RedisLoginArgs),
+    Redis(RedisOptions),
+    RabbitMq(RabbitMqOptions),
 }
 
 /// A dump of a server, and its path in the backup.
@@ -73,8 +84,11 @@ pub(super) struct PlacedDump {
 }
 
 impl ServerArgs {
-    /// The servers that the options name.
-    pub(super) fn servers(&self) -> Result<Vec<ServerOptions>, CommandError> {
+    /// The servers that the options name. Reads their passwords if there is a context.
+    pub(super) fn servers(
+        &self,
+        context: Option<&CommandContext>,
+    ) -> Result<Vec<ServerOptions>, CommandError> {
         let mut servers = Vec::new();
         if !self.mysql.is_empty() {
             let options = MySqlOptions::default()
@@ -90,12 +104,31 @@ impl ServerArgs {
         }
         self.redis_login.check()?;
         match &self.redis {
-            Some(address) => servers.push(ServerOptions::Redis(
-                redis_login::parse_address(address)?,
-                self.redis_login.clone(),
-            )),
+            Some(address) => {
+                let mut server = RedisOptions::new(redis_login::parse_address(address)?);
+                if let Some(context) = context {
+                    server = self.redis_login.options(server, context)?;
+                }
+                servers.push(ServerOptions::Redis(server));
+            }
             None if self.redis_login.is_typed() => {
                 let message = "--redis-user and --redis-password have no effect without --redis";
+                return Err(CommandError::usage(message, "leave them out"));
+            }
+            None => {}
+        }
+        self.rabbitmq_login.check()?;
+        match &self.rabbitmq {
+            Some(address) => {
+                let mut server = rabbitmq_login::parse_address(address)?;
+                if let Some(context) = context {
+                    server = self.rabbitmq_login.options(server, context)?;
+                }
+                servers.push(ServerOptions::RabbitMq(server));
+            }
+            None if self.rabbitmq_login.is_typed() => {
+                let message =
+                    "--rabbitmq-user and --rabbitmq-password have no effect without --rabbitmq";
                 return Err(CommandError::usage(message, "leave them out"));
             }
             None => {}
@@ -121,26 +154,22 @@ impl ServerOptions {
             Self::MySql(_) => "mysql",
             Self::Postgres(_) => "postgres",
             Self::Redis(..) => "redis",
+            Self::RabbitMq(..) => "rabbitmq",
         }
     }
 
-    fn probe(&self, context: &CommandContext) -> Result<Box<dyn Server>, CommandError> {
-        let failed = |error: ServerError| {
-            CommandError::new(ExitStatus::Failure, error.to_string(), "check the server")
-        };
+    fn probe(&self) -> Result<Box<dyn Server>, ServerError> {
         Ok(match self.clone() {
-            Self::MySql(options) => Box::new(MySqlServer::probe(options).map_err(failed)?),
-            Self::Postgres(options) => Box::new(PostgresServer::probe(options).map_err(failed)?),
-            Self::Redis(address, login) => {
-                let options = login.options(address, context)?;
-                Box::new(RedisServer::probe(options).map_err(failed)?)
-            }
+            Self::MySql(options) => Box::new(MySqlServer::probe(options)?),
+            Self::Postgres(options) => Box::new(PostgresServer::probe(options)?),
+            Self::Redis(options) => Box::new(RedisServer::probe(options)?),
+            Self::RabbitMq(options) => Box::new(RabbitMqServer::probe(options)?),
         })
     }
 
     /// Asks the server, reports its warnings, and returns its dumps. The error is one line.
     pub(super) fn dumps(&self, context: &CommandContext) -> Result<Vec<PlacedDump>, String> {
-        let server = self.probe(context).map_err(|error| error.message)?;
+        let server = self.probe().map_err(|error| error.to_string())?;
         for warning in server.warnings() {
             context.output.console.warning(&warning);
         }

@@ -116,14 +116,17 @@ impl StreamArgs {
         paths.iter().cloned().chain(after).collect()
     }
 
-    /// The streams that these options name.
-    pub(super) fn streams(&self) -> Result<Vec<Stream>, CommandError> {
+    /// The streams that these options name. Reads the passwords of servers if there is a context.
+    pub(super) fn streams(
+        &self,
+        context: Option<&CommandContext>,
+    ) -> Result<Vec<Stream>, CommandError> {
         let rules = StreamRules::default()
             .with_allow_empty(self.allow_empty)
             .with_end_mark(self.expect_trailer.clone());
         let Some(name) = &self.stdin_name else {
             let mut streams = self.named(&rules)?;
-            for server in self.servers.servers()? {
+            for server in self.servers.servers(context)? {
                 streams.push(Stream {
                     path: stream_path(server.folder().as_ref())?,
                     rules: rules.clone(),
@@ -181,7 +184,7 @@ impl StreamArgs {
 
     /// Refuses options that contradict each other or would have no effect.
     pub(super) fn check(&self, paths: &[PathBuf]) -> Result<(), CommandError> {
-        self.servers.servers()?;
+        self.servers.servers(None)?;
         if !self.stdin && !self.stdin_from_command {
             return self.check_without_stream();
         }
@@ -359,13 +362,14 @@ fn end_mark(text: &str) -> Result<String, BadValue> {
 }
 
 /// Variables with passwords of br, which a program does not get.
-const SECRETS: [&str; 8] = [
+const SECRETS: [&str; 9] = [
     "BR_PASSWORD",
     "BR_COPY_TO_PASSWORD",
     "BR_FROM_PASSWORD",
     "BR_NEW_PASSWORD",
     "BR_MATRIXONE_PASSWORD",
     "BR_REDIS_PASSWORD",
+    "BR_RABBITMQ_PASSWORD",
     "BR_S3_ACCESS_KEY_ID",
     "BR_S3_SECRET_ACCESS_KEY",
 ];

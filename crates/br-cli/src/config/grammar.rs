@@ -49,7 +49,7 @@ pub(super) struct Grammar {
 /// Maximum number of mistakes that are explained.
 const MAX_PROBLEMS: usize = 200;
 /// Options that a user must type: a forgotten setting would change what the command does, or answer its question.
-const NO_DEFAULT: [&str; 22] = [
+const NO_DEFAULT: [&str; 24] = [
     "dry-run",
     "yes",
     "force",
@@ -63,6 +63,8 @@ const NO_DEFAULT: [&str; 22] = [
     "to-command",
     "to-redis",
     "replace-keys",
+    "rabbitmq",
+    "to-rabbitmq",
     "plan",
     "execute",
     "only",

@@ -63,4 +63,7 @@ pub enum ServerError {
         /// Why.
         reason: String,
     },
+    /// The work was cancelled.
+    #[error("cancelled")]
+    Cancelled,
 }

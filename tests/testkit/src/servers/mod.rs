@@ -1,14 +1,16 @@
-//! Real database servers, each in a folder of its own and reachable only by a socket in it.
+//! Real servers, each in a folder of its own and reachable only by a socket in it, or only from this machine.
 //!
-//! [`MariaDb`], [`Postgres`] and [`Redis`] start a server, and stop it when they are dropped. Each test has its own, because a test may do to it what it
+//! [`MariaDb`], [`Postgres`], [`RabbitMq`] and [`Redis`] start a server, and stop it when they are dropped. Each test has its own, because a test may do to it what it
 //! likes.
 
 mod mariadb;
 mod postgres;
+mod rabbitmq;
 mod redis;
 
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;
+pub use rabbitmq::RabbitMq;
 pub use redis::Redis;
 
 use std::os::unix::fs::chown;
