@@ -237,7 +237,10 @@ fn a_destroyed_stack_comes_back_whole() {
         );
     }
 
-    // One part, while the others stay as they are.
+    only_one_part_is_replaced(&stack);
+}
+
+fn only_one_part_is_replaced(stack: &Stack) {
     stack.redis.ask(&["SET", "new", "1"]);
     stack.mysql.sql("DELETE FROM `tiny-flow`.task");
     stack
