@@ -283,6 +283,13 @@ fn a_part_that_fails_marks_the_backup_and_is_named() {
         [true, false],
         "the policy keeps the complete one: {list}"
     );
+    let refused = stack
+        .run(&["restore", "latest", "--execute", "--yes"])
+        .expect(2);
+    assert!(
+        refused.stderr.contains("the backup does not have redis"),
+        "{refused}"
+    );
     // A check that fails is a failed restore, and the others still run.
     stack.session.write_secret("br.toml", config);
     let words = ["restore", "latest~1", "--execute", "--yes", "--json"];

@@ -113,9 +113,17 @@ impl PlanArgs {
         };
         let start = start(set, context);
         let plan = Plan::make(set, &backup, &start, &self.only)?;
+        let gap = gap(&backup, &plan);
         if self.plan {
             print_plan(name, &backup, &plan, &context.output)?;
+            if let Some(gap) = gap {
+                context.output.console.warning(&gap);
+            }
             return Ok(ExitStatus::Ok);
+        }
+        if let (Some(gap), true) = (gap, self.only.is_empty()) {
+            let hint = "restore an earlier backup, which `br list` shows; or name the parts to restore with --only";
+            return Err(CommandError::usage(gap, hint));
         }
         if own.is_none() {
             let message = format!(
@@ -155,6 +163,18 @@ impl PlanArgs {
         }
         execute(name, set, &backup, &plan, context).await
     }
+}
+
+/// What the backup lacks, if it lacks something.
+fn gap(backup: &Backup, plan: &Plan) -> Option<String> {
+    if !plan.missing.is_empty() {
+        let parts = plan.missing.join(", ");
+        return Some(format!("the backup does not have {}", format::text(&parts)));
+    }
+    (!backup.is_complete()).then(|| {
+        let entries = format::counted(backup.unread_count, "entry", "entries");
+        format!("the backup is incomplete: {entries} could not be read; `br show` lists them")
+    })
 }
 
 /// The sets that the backup keeps.

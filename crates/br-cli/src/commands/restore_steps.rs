@@ -48,6 +48,8 @@ pub(super) enum Action {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) steps: Vec<Step>,
+    /// The parts that the set has now and the backup does not have.
+    pub(super) missing: Vec<String>,
 }
 
 /// The part with files and folders.
@@ -83,6 +85,7 @@ impl Plan {
         restores.extend(maker.rabbitmq());
         restores.extend(maker.streams());
         restores.extend(maker.files());
+        let missing = maker.missing(&restores);
         let mut parts: Vec<&str> = restores.iter().map(|step| step.part.as_str()).collect();
         parts.dedup();
         if let Some(unknown) = only.iter().find(|part| !parts.contains(&part.as_str())) {
@@ -104,7 +107,7 @@ impl Plan {
         steps.extend(restores);
         steps.extend(hooks(StepKind::After, "after", &hook.restore_after));
         steps.extend(hooks(StepKind::Verify, "verify", &hook.verify));
-        Ok(Self { steps })
+        Ok(Self { steps, missing })
     }
 }
 
@@ -263,6 +266,9 @@ impl Maker<'_> {
         let mut steps = Vec::new();
         for (name, _) in names {
             let name = name.trim();
+            if !self.has_stream(name) {
+                continue;
+            }
             let known = &self.set.hooks.restore_streams;
             let program = known.iter().find(|(stream, _)| stream == name);
             let mut words = vec!["--to-command", "--"];
@@ -278,6 +284,24 @@ impl Maker<'_> {
             steps.push(step);
         }
         steps
+    }
+
+    fn has_stream(&self, name: &str) -> bool {
+        let mut streams = self.backup.streams.iter();
+        streams.any(|stream| escape(&stream.path) == name)
+    }
+
+    /// The parts of the set that no step restores.
+    fn missing(&self, steps: &[Step]) -> Vec<String> {
+        let servers = ["mysql", "postgres", "redis", "rabbitmq"];
+        let servers = servers.into_iter().filter(|server| self.has(server));
+        let streams = text_list(&self.set.settings, "stream");
+        let streams = streams.iter().filter_map(|text| text.split_once('='));
+        let streams = streams.map(|(name, _)| name.trim().to_owned());
+        let wanted = servers.map(str::to_owned).chain(streams);
+        wanted
+            .filter(|part| !steps.iter().any(|step| step.part == *part))
+            .collect()
     }
 
     fn files(&self) -> Vec<Step> {
