@@ -5,8 +5,10 @@ use std::io::Write as _;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use br_testkit::{BrOutput, Redis, tries_all_steps};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Session, files_below, json};
 
@@ -172,6 +174,35 @@ fn a_server_keeps_its_keys_if_the_snapshot_is_damaged_or_no_snapshot() {
         "OK",
         "it is a master again"
     );
+}
+
+#[test]
+fn a_server_is_a_master_again_after_an_interrupted_restore() {
+    let Some((server, other)) = two_servers() else {
+        return;
+    };
+    server.ask(&["DEBUG", "POPULATE", "100000", "key", "200"]);
+    other.ask(&["SET", "old", "1"]);
+    other.ask(&["CONFIG", "SET", "masterauth", "of the operator"]);
+    let session = Session::with_repository();
+    session.back_up_redis(&server).expect(0);
+    for wait in [0, 20, 50, 100, 200, 400] {
+        let socket = other.socket().display().to_string();
+        let mut words = vec!["restore", "latest", "redis/dump.rdb", "--replace-keys"];
+        words.extend(["--to-redis", &socket]);
+        let mut child = session.br.command(words).spawn().unwrap();
+        thread::sleep(Duration::from_millis(wait));
+        let _ = kill_process(Pid::from_child(&child), Signal::INT);
+        child.wait().unwrap();
+        assert!(
+            other.ask(&["INFO", "replication"]).contains("role:master"),
+            "{wait}"
+        );
+        let auth = other.ask(&["CONFIG", "GET", "masterauth"]);
+        assert!(auth.contains("of the operator"), "{wait}: {auth}");
+        let keys = other.ask(&["DBSIZE"]);
+        assert!(keys == "1" || keys == "100000", "{wait}: {keys} keys");
+    }
 }
 
 #[test]

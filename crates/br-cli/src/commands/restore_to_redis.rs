@@ -205,10 +205,10 @@ impl FileToRestore<'_> {
         let snapshot = Snapshot::start(server, wanted, context).await?;
         if let Err(error) = self.dump(snapshot.clone()).await {
             let is_of_server = error.site() == Site::Output;
-            // Makes the server a master again, which takes a moment.
-            let ended = spawn_blocking(move || drop(snapshot)).await;
+            let ended = spawn_blocking(move || snapshot.give_up()).await;
             let error = CommandError::from(error);
-            return Err(Failure::Command(if is_of_server && ended.is_ok() {
+            let is_kept = is_of_server || error.status == ExitStatus::Interrupted;
+            return Err(Failure::Command(if is_kept && ended.is_ok() {
                 error.with_hint("the server has the keys that it had before")
             } else {
                 error
@@ -274,6 +274,11 @@ impl Snapshot {
         let cancel = context.cancel.clone();
         let started = blocking(move || RedisRestore::start(&server, &wanted, &cancel)).await?;
         Ok(Self(Arc::new(Mutex::new(Some(started)))))
+    }
+
+    /// Makes the server a master again, with its own keys. A thread that still writes gets an error.
+    fn give_up(&self) {
+        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Ends the restore, and returns the number of keys.

@@ -137,6 +137,11 @@ impl Connection {
         }
     }
 
+    /// From here on, a cancellation does not end a read.
+    pub(super) fn ignore_cancel(&mut self) {
+        self.stream.get_mut().cancel = CancellationToken::new();
+    }
+
     /// Sends a command, and returns the answer.
     pub(super) fn ask(&mut self, words: &[&str]) -> Result<Reply, ServerError> {
         self.send(words)?;

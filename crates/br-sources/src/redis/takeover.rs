@@ -65,14 +65,16 @@ impl Takeover {
         Ok((takeover, replica))
     }
 
-    /// Makes the server a master again.
+    /// Makes the server a master again, also after a cancellation. Takes every step, and returns the first error.
     pub(super) fn end(&mut self) -> Result<(), ServerError> {
-        self.control.ask(&["REPLICAOF", "NO", "ONE"])?;
+        self.control.ignore_cancel();
+        let mut ended = self.control.ask(&["REPLICAOF", "NO", "ONE"]).map(drop);
         for (name, value) in &self.settings {
-            self.control.ask(&["CONFIG", "SET", name, value])?;
+            let set = self.control.ask(&["CONFIG", "SET", name, value]);
+            ended = ended.and(set.map(drop));
         }
-        self.is_over = true;
-        Ok(())
+        self.is_over = ended.is_ok();
+        ended
     }
 }
 
