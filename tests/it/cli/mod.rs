@@ -23,6 +23,7 @@ mod help;
 mod hostile;
 mod import;
 mod init;
+mod init_config;
 mod key;
 mod label;
 mod list;

@@ -25,6 +25,7 @@ mod forget;
 mod hooks;
 mod import;
 mod init;
+mod init_config;
 mod key;
 mod label;
 mod link;
@@ -104,6 +105,7 @@ pub(crate) enum Command {
     Link(link::LinkArgs),
     Storage(storage::StorageCommand),
     Config(config::ConfigCommand),
+    InitConfig(init_config::InitConfigArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
     /// Print the reference of all commands as Markdown
@@ -117,6 +119,7 @@ impl Command {
         !matches!(
             self,
             Self::Config(_)
+                | Self::InitConfig(_)
                 | Self::MoBr(_)
                 | Self::Link(_)
                 | Self::Completions(_)
@@ -186,6 +189,7 @@ pub(crate) async fn run(command: Command, context: &CommandContext) -> CommandRe
         Command::Storage(args) => storage::run(&args, context).await,
         Command::Config(args) => config::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
+        Command::InitConfig(args) => init_config::run(&args, context),
         Command::Man(args) => man::run(&args, context),
         Command::Reference => reference::run(context),
     }

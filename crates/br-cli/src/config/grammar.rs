@@ -254,7 +254,15 @@ fn is_with_defaults(command: &Command) -> bool {
     let name = command.get_name();
     let is_other = matches!(
         name,
-        "config" | "run" | "bootstrap" | "mo-br" | "link" | "completions" | "man" | "help"
+        "config"
+            | "init-config"
+            | "run"
+            | "bootstrap"
+            | "mo-br"
+            | "link"
+            | "completions"
+            | "man"
+            | "help"
     );
     !is_other && !command.is_hide_set() && !command.has_subcommands()
 }

@@ -1,0 +1,205 @@
+//! `br init-config`: writes a configuration file to begin with.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use crate::context::CommandContext;
+use crate::error::{CommandError, CommandResult};
+use crate::exit_code::ExitStatus;
+use crate::help::{examples, exit_codes};
+use crate::output::format;
+
+const EXAMPLES: &str = "\
+  br init-config --preset files
+  br init-config --preset mysql --to br.toml";
+
+/// Write a configuration file to begin with
+///
+/// The file has a repository, a policy and a set. Lines with FILL IN lack a value; until they have one, `br config check` names them. The comments say what to do next.
+#[derive(Debug, Args)]
+#[command(
+    after_help = exit_codes(ExitStatus::PLAIN),
+    after_long_help = examples(EXAMPLES, &exit_codes(ExitStatus::PLAIN))
+)]
+pub(crate) struct InitConfigArgs {
+    /// What the set backs up
+    #[arg(long, value_name = "NAME", value_enum)]
+    preset: Preset,
+
+    /// Write into this new file, such as /etc/br/br.toml [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+}
+
+/// What a set backs up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Preset {
+    /// Files and folders
+    Files,
+    /// A server of MySQL or MariaDB
+    Mysql,
+    /// A server of PostgreSQL
+    Postgres,
+    /// A server of Redis or Valkey
+    Redis,
+    /// The definitions of RabbitMQ
+    Rabbitmq,
+    /// MySQL, Redis, RabbitMQ, and an application with its files
+    Stack,
+    /// The same for the application TinyFlow
+    Tinyflow,
+}
+
+const HEAD: &str = r#"# The configuration of br.
+#
+#  1. Remove the `#` before the lines with FILL IN, and give them a value.
+#  2. Write a password for the repository into /etc/br/main.password, readable only by you. Keep a copy
+#     somewhere else: without it, the backups are lost.
+#  3. br config check
+#  4. br -r main init
+#  5. br run
+#  6. br restore latest --tag SET --plan    # what a restore would do
+#  7. Run it every night, with a line in /etc/crontab: 0 2 * * * root br run --quiet
+
+[defaults]
+repository = "main"
+
+[repositories.main]
+# location = "/srv/backup"    # FILL IN: a folder, or a URL such as s3://bucket/path
+password = "file:/etc/br/main.password"
+
+# What `br run` keeps. The last good backup of a set always stays.
+[policies.standard]
+keep-daily = 7
+keep-weekly = 4
+keep-monthly = 12
+
+[sets.SET]
+policy = "standard"
+prune = true
+"#;
+
+const FILES: &str = r#"
+# paths = ["/etc", "/home"]    # FILL IN: files and folders
+# exclude = ["*.tmp", "node_modules/"]
+"#;
+
+const MYSQL: &str = r#"
+# Address, user and password come from an option file of MySQL:
+#   [client]
+#   user = br
+#   password = …
+# mysql = ["all"]    # FILL IN: all, or names of databases
+mysql-defaults-file = "/etc/br/mysql.cnf"
+"#;
+
+const POSTGRES: &str = r#"
+# Address and user come from the variables of PostgreSQL, such as PGHOST, and from ~/.pgpass.
+# postgres = ["all"]    # FILL IN: all, or names of databases
+"#;
+
+const REDIS: &str = r#"
+# redis = "127.0.0.1:6379"    # FILL IN: HOST:PORT, or the path of a socket
+# redis-password = "file:/etc/br/redis.password"
+"#;
+
+const RABBITMQ: &str = r#"
+# rabbitmq = "http://127.0.0.1:15672"    # FILL IN: the address of the management plugin
+rabbitmq-password = "file:/etc/br/rabbitmq.password"
+"#;
+
+const STACK: &str = r#"
+# Address, user and password come from an option file of MySQL.
+mysql = ["DATABASE"]
+mysql-defaults-file = "/etc/br/mysql.cnf"
+
+redis = "127.0.0.1:6379"
+# redis-password = "file:/etc/br/redis.password"
+
+# The definitions of RabbitMQ. Remove these lines if there is none.
+rabbitmq = "http://127.0.0.1:15672"
+rabbitmq-password = "file:/etc/br/rabbitmq.password"
+
+# Each of these must exist, or there is no backup.
+# paths = ["/etc/systemd/system/SET.service", "/etc/nginx/sites-available/SET", "/opt/SET/app.jar", "/opt/SET/application-prod.yml"]    # FILL IN
+
+# Stop the application during the backup, if all parts must be of exactly the same moment:
+# before = ["systemctl stop SET"]
+# after = ["systemctl start SET"]
+
+# What `br restore --execute` does before and after it restores the parts.
+restore-before = ["systemctl stop SET"]
+restore-after = ["systemctl start SET"]
+verify = [
+    "mariadb-check --defaults-extra-file=/etc/br/mysql.cnf DATABASE",
+    "redis-cli info keyspace",
+    "curl -fsS --retry 10 --retry-connrefused http://127.0.0.1:8080/actuator/health",
+]
+"#;
+
+impl Preset {
+    /// The name of the set.
+    const fn set(self) -> &'static str {
+        match self {
+            Self::Files => "files",
+            Self::Mysql => "mysql",
+            Self::Postgres => "postgres",
+            Self::Redis => "redis",
+            Self::Rabbitmq => "rabbitmq",
+            Self::Stack => "shop",
+            Self::Tinyflow => "tinyflow",
+        }
+    }
+
+    fn text(self) -> String {
+        let body = match self {
+            Self::Files => FILES,
+            Self::Mysql => MYSQL,
+            Self::Postgres => POSTGRES,
+            Self::Redis => REDIS,
+            Self::Rabbitmq => RABBITMQ,
+            Self::Stack | Self::Tinyflow => STACK,
+        };
+        let database = if self == Self::Tinyflow {
+            "tiny-flow"
+        } else {
+            self.set()
+        };
+        format!("{HEAD}{body}")
+            .replace("SET", self.set())
+            .replace("DATABASE", database)
+    }
+}
+
+pub(crate) fn run(args: &InitConfigArgs, context: &CommandContext) -> CommandResult {
+    let text = args.preset.text();
+    let Some(file) = &args.to else {
+        context.output.text(text.as_bytes())?;
+        return Ok(ExitStatus::Ok);
+    };
+    write(file, &text).map_err(|error| {
+        let message = format!("cannot write {}", format::path(file));
+        let hint =
+            "name a new file in a folder that exists with --to, or print the text without --to";
+        CommandError::new(ExitStatus::Usage, message, hint).because(&error)
+    })?;
+    let next = format!("fill in the lines with FILL IN in {}", format::path(file));
+    context.output.console.hint(&next);
+    Ok(ExitStatus::Ok)
+}
+
+/// Writes a new file that only its owner can read.
+fn write(file: &Path, text: &str) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
