@@ -317,17 +317,15 @@ fn explain(error: &ServerError, context: &CommandContext) -> CommandError {
     if context.cancel.is_cancelled() {
         return CommandError::interrupted();
     }
-    let text = error.to_string();
     let hint = match error {
-        _ if text.contains("which the restore would delete") => {
-            "restore into an empty server, or add --replace-keys"
-        }
-        _ if text.contains("connect to br") => {
-            "the server must be able to connect to br: --redis-listen gives the address; or stop the server and put the file into its folder, as              docs/databases.md describes"
+        ServerError::HasKeys { .. } => "restore into an empty server, or add --replace-keys",
+        ServerError::NoWayBack { .. } => {
+            "the server must be able to connect to br: --redis-listen gives the address; or stop the server and put the file into its folder, as \
+             docs/databases.md describes"
         }
         ServerError::Unreachable { .. } => "check the address, and whether the server runs",
         ServerError::Refused { .. } => "check the user, the password and the server's log",
         _ => "check the file and the server",
     };
-    CommandError::new(ExitStatus::Failure, text, hint)
+    CommandError::new(ExitStatus::Failure, error.to_string(), hint)
 }

@@ -12,7 +12,7 @@ const SHOWN: usize = 60;
 /// The name that an import may give a server, and need not.
 const CLUSTER_ID: &str = "internal_cluster_id";
 
-/// The type of a queue whose type nobody has said.
+/// The type that a queue has if its definition names none.
 const CLASSIC: &str = "classic";
 
 /// A kind of object in definitions.
@@ -278,7 +278,7 @@ impl Kind {
                 sorted(tags.map(Value::from).collect())
             }
             ("users" | "vhosts", "tags", Value::Array(tags)) => sorted(tags.clone()),
-            // Newer versions write the type also when it is this one, which older versions have without a word.
+            // Newer versions write this type too; older versions leave it out.
             ("queues", "arguments", Value::Object(arguments)) => {
                 without_classic(arguments, "x-queue-type")
             }

@@ -56,7 +56,7 @@ impl RabbitMqServer {
         let who = json(&api, "whoami")?;
         if !has_tag(&who, ADMINISTRATOR) {
             let message = format!(
-                "give the user `{}` the tag `{ADMINISTRATOR}`: without it, nobody can read all definitions",
+                "give the user `{}` the tag `{ADMINISTRATOR}`: only a user with it can read all definitions",
                 api.options.user
             );
             return Err(ServerError::Refused { message });

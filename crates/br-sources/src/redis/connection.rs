@@ -57,6 +57,42 @@ impl Reply {
     }
 }
 
+/// The fields of a section of `INFO`.
+#[derive(Debug)]
+pub(super) struct Info(Vec<(String, String)>);
+
+impl Info {
+    fn parse(text: &str) -> Self {
+        let field = |line: &str| {
+            let (name, value) = line.split_once(':')?;
+            Some((name.to_owned(), value.trim().to_owned()))
+        };
+        Self(text.lines().filter_map(field).collect())
+    }
+
+    /// The value of a field.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        let mut fields = self.0.iter();
+        let found = fields.find(|(field, _)| field == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// True if a field has this value.
+    pub(super) fn is(&self, name: &str, value: &str) -> bool {
+        self.get(name) == Some(value)
+    }
+
+    /// The number of keys in all databases: `db0:keys=3,expires=0,avg_ttl=0`.
+    pub(super) fn keys(&self) -> u64 {
+        let databases = self.0.iter().filter(|(name, _)| name.starts_with("db"));
+        let keys = databases.filter_map(|(_, value)| {
+            let first = value.split(',').next()?;
+            first.strip_prefix("keys=")?.parse::<u64>().ok()
+        });
+        keys.sum()
+    }
+}
+
 enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
@@ -169,14 +205,10 @@ impl Connection {
         self.stream.get_mut().socket.read(buffer)
     }
 
-    /// The fields of a section of `INFO`.
-    pub(super) fn info(&mut self, section: &str) -> Result<Vec<(String, String)>, ServerError> {
+    /// A section of `INFO`.
+    pub(super) fn info(&mut self, section: &str) -> Result<Info, ServerError> {
         let text = self.ask(&["INFO", section])?.text();
-        let field = |line: &str| {
-            let (name, value) = line.split_once(':')?;
-            Some((name.to_owned(), value.trim().to_owned()))
-        };
-        Ok(text.lines().filter_map(field).collect())
+        Ok(Info::parse(&text))
     }
 
     /// The next line without its end, as bytes that follow an answer.

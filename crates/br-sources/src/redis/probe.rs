@@ -89,24 +89,22 @@ impl RedisServer {
         let replication = connection.info("replication")?;
         let persistence = connection.info("persistence")?;
         let keyspace = connection.info("keyspace")?;
-        let field = |fields: &[(String, String)], name: &str| {
-            let found = fields.iter().find(|(field, _)| field == name);
-            found.map(|(_, value)| value.clone())
-        };
-        let Some(version) =
-            field(&of_server, "valkey_version").or_else(|| field(&of_server, "redis_version"))
-        else {
+        let version = of_server
+            .get("valkey_version")
+            .or_else(|| of_server.get("redis_version"));
+        let Some(version) = version else {
             let answer = "INFO without a version".to_owned();
             return Err(ServerError::Answer { answer });
         };
         let mut warnings = Vec::new();
-        if field(&replication, "master_link_status").is_some_and(|status| status != "up") {
+        let link = replication.get("master_link_status");
+        if link.is_some_and(|status| status != "up") {
             warnings.push(
                 "this server is a replica without a connection to its master, so its keys are old"
                     .to_owned(),
             );
         }
-        let is_cluster = field(&of_server, "redis_mode").is_some_and(|mode| mode == "cluster");
+        let is_cluster = of_server.is("redis_mode", "cluster");
         if is_cluster {
             warnings.push(
                 "this server is a node of a cluster: the backup has only the keys of this node, so back up every master".to_owned(),
@@ -125,28 +123,17 @@ impl RedisServer {
                     .to_owned(),
             );
         }
-        let aof = field(&persistence, "aof_enabled");
         Ok(Self {
-            version,
-            keys: keys_in(&keyspace),
+            version: version.to_owned(),
+            keys: keyspace.keys(),
             is_cluster,
-            has_append_only_file: aof.is_some_and(|enabled| enabled == "1"),
+            has_append_only_file: persistence.is("aof_enabled", "1"),
             users,
             settings,
             warnings,
             options,
         })
     }
-}
-
-/// The number of keys in all databases: `db0:keys=3,expires=0,avg_ttl=0`.
-pub(super) fn keys_in(keyspace: &[(String, String)]) -> u64 {
-    let databases = keyspace.iter().filter(|(name, _)| name.starts_with("db"));
-    let keys = databases.filter_map(|(_, value)| {
-        let first = value.split(',').next()?;
-        first.strip_prefix("keys=")?.parse::<u64>().ok()
-    });
-    keys.sum()
 }
 
 /// The settings as lines of a configuration file, without those that are secrets.

@@ -1,7 +1,7 @@
 //! Gives a snapshot to a running server.
 //!
 //! br acts as a master: it tells the server to replicate it, sends the snapshot, and makes the server a master again. So the server needs no
-//! restart, nobody touches its files, and it writes its append-only file anew. A server takes over a snapshot only when it has all of it:
+//! restart, br does not touch its files, and it writes its append-only file anew. A server loads a snapshot only after it has received all of it:
 //! until then it keeps its own keys.
 
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use std::thread;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
-use super::probe::{RedisOptions, keys_in};
+use super::probe::RedisOptions;
 use super::rdb::RdbCheck;
 use super::takeover::{LOOK_EVERY, Takeover, is_closed, setting};
 use crate::server::ServerError;
@@ -156,7 +156,7 @@ impl RedisRestore {
         takeover.end()?;
         let control = &mut takeover.control;
         wait_for_append_only_file(control, &cancel)?;
-        let keys = keys_in(&control.info("keyspace")?);
+        let keys = control.info("keyspace")?.keys();
         Ok(Restored { keys })
     }
 }
@@ -197,28 +197,19 @@ fn check_server(control: &mut Connection, replace: bool) -> Result<Option<u32>, 
         message: message.to_owned(),
     };
     let of_server = control.info("server")?;
-    let field = |name: &str| {
-        let found = of_server.iter().find(|(field, _)| field == name);
-        found.map(|(_, value)| value.as_str()).unwrap_or_default()
-    };
-    if field("redis_mode") == "cluster" {
+    if of_server.is("redis_mode", "cluster") {
         return Err(refused(
             "a node of a cluster takes no snapshot while it runs; stop it, and put the file into its folder",
         ));
     }
-    let replication = control.info("replication")?;
-    let is_master = replication
-        .iter()
-        .any(|(name, value)| name == "role" && value == "master");
-    if !is_master {
+    if !control.info("replication")?.is("role", "master") {
         return Err(refused(
             "it is a replica; restore into its master, and the replica follows",
         ));
     }
-    let keys = keys_in(&control.info("keyspace")?);
+    let keys = control.info("keyspace")?.keys();
     if keys > 0 && !replace {
-        let message = format!("it has {keys} keys, which the restore would delete");
-        return Err(refused(&message));
+        return Err(ServerError::HasKeys { keys });
     }
     if setting(control, "tls-replication")? == "yes" {
         return Err(refused(
@@ -226,10 +217,14 @@ fn check_server(control: &mut Connection, replace: bool) -> Result<Option<u32>, 
         ));
     }
     // Valkey counts its own versions from 8 on, and reads the formats of Redis up to 11.
-    if !field("valkey_version").is_empty() {
+    if of_server
+        .get("valkey_version")
+        .is_some_and(|version| !version.is_empty())
+    {
         return Ok(None);
     }
-    let mut parts = field("redis_version").split('.').map(str::parse::<u32>);
+    let version = of_server.get("redis_version").unwrap_or_default();
+    let mut parts = version.split('.').map(str::parse::<u32>);
     let (Some(Ok(major)), Some(Ok(minor))) = (parts.next(), parts.next()) else {
         return Ok(None);
     };
@@ -247,12 +242,9 @@ fn wait_until_loaded(
 ) -> Result<(), ServerError> {
     loop {
         let replication = control.info("replication")?;
-        let is = |name: &str, value: &str| {
-            replication
-                .iter()
-                .any(|(field, of)| field == name && of == value)
-        };
-        if is("master_link_status", "up") && is("master_sync_in_progress", "0") {
+        let is_loaded = replication.is("master_link_status", "up")
+            && replication.is("master_sync_in_progress", "0");
+        if is_loaded {
             return Ok(());
         }
         if is_closed(replica) {
@@ -271,16 +263,13 @@ fn wait_for_append_only_file(
 ) -> Result<(), ServerError> {
     loop {
         let persistence = control.info("persistence")?;
-        let is = |name: &str, value: &str| {
-            persistence
-                .iter()
-                .any(|(field, of)| field == name && of == value)
-        };
-        if is("aof_enabled", "0") {
+        if persistence.is("aof_enabled", "0") {
             return Ok(());
         }
-        if !is("aof_rewrite_in_progress", "1") && !is("aof_rewrite_scheduled", "1") {
-            if is("aof_last_bgrewrite_status", "ok") {
+        let is_rewritten = !persistence.is("aof_rewrite_in_progress", "1")
+            && !persistence.is("aof_rewrite_scheduled", "1");
+        if is_rewritten {
+            if persistence.is("aof_last_bgrewrite_status", "ok") {
                 return Ok(());
             }
             return Err(ServerError::Refused {
@@ -293,9 +282,7 @@ fn wait_for_append_only_file(
 
 fn pause(cancel: &CancellationToken) -> Result<(), ServerError> {
     if cancel.is_cancelled() {
-        return Err(ServerError::Refused {
-            message: "interrupted".to_owned(),
-        });
+        return Err(ServerError::Cancelled);
     }
     thread::sleep(LOOK_EVERY);
     Ok(())

@@ -40,8 +40,8 @@ impl Takeover {
         [secret, id]: [&str; 2],
         cancel: &CancellationToken,
     ) -> Result<(Self, Connection), ServerError> {
-        let unreachable = |source| ServerError::Unreachable {
-            address: format!("{own}, where the server must connect to br"),
+        let unreachable = |source| ServerError::NoWayBack {
+            address: own,
             source,
         };
         let listener = TcpListener::bind((own, 0)).map_err(unreachable)?;

@@ -1,6 +1,7 @@
 //! Why a server cannot be backed up.
 
 use std::io;
+use std::net::IpAddr;
 
 /// Why a server cannot be backed up, or a backup not be given to it.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,20 @@ pub enum ServerError {
         address: String,
         /// Why.
         source: io::Error,
+    },
+    /// The server cannot connect to this machine, as a restore needs it.
+    #[error("no connection to {address}, where the server must connect to br: {source}")]
+    NoWayBack {
+        /// The address of this machine.
+        address: IpAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The server has keys, and the restore may not replace them.
+    #[error("the server cannot be used: it has {keys} keys, which the restore would delete")]
+    HasKeys {
+        /// How many.
+        keys: u64,
     },
     /// The server refuses the connection or a question.
     #[error("the server cannot be used: {message}")]

@@ -76,18 +76,18 @@ impl Dump {
         program: OsString,
         arguments: Vec<OsString>,
     ) -> Self {
-        let content = DumpContent::Program { program, arguments };
-        // A database may have any name; a slash would make a folder.
-        let name = name.into().replace('/', "_");
-        Self { name, content }
+        Self::new(name, DumpContent::Program { program, arguments })
     }
 
     /// A dump that is read from the server.
     #[must_use]
     pub fn of_reader(name: impl Into<String>, reader: impl Read + Send + 'static) -> Self {
-        Self {
-            name: name.into().replace('/', "_"),
-            content: DumpContent::Reader(Box::new(reader)),
-        }
+        Self::new(name, DumpContent::Reader(Box::new(reader)))
+    }
+
+    fn new(name: impl Into<String>, content: DumpContent) -> Self {
+        // A database may have any name; a slash would make a folder.
+        let name = name.into().replace('/', "_");
+        Self { name, content }
     }
 }
