@@ -22,6 +22,7 @@ use crate::exit_code::ExitStatus;
 use crate::output::bundle::Narration;
 use crate::output::format::parse_size;
 use crate::output::{Output, ProgressGuard, ProgressReporter};
+use crate::thread;
 use crate::values::number;
 
 /// Exit codes of commands that read a bundle.
@@ -243,17 +244,9 @@ async fn on_thread<T: Send + 'static>(
     work: impl FnOnce(&mut BundleReporter) -> br_archive::Result<T> + Send + 'static,
 ) -> Result<br_archive::Result<T>, CommandError> {
     let (mut progress, guard) = progress(context);
-    let done = tokio::task::spawn_blocking(move || work(&mut progress)).await;
+    let done = thread::on_thread(move || work(&mut progress)).await;
     drop(guard);
-    match done {
-        Ok(result) => Ok(result),
-        Err(error) => Err(CommandError::new(
-            ExitStatus::Failure,
-            "a thread ended unexpectedly",
-            "this is a bug in br: please report it with the command you ran",
-        )
-        .because(&error)),
-    }
+    done
 }
 
 /// A progress reporter; progress is shown until the guard is dropped.

@@ -22,10 +22,12 @@ mod help;
 mod hint;
 mod output;
 mod password;
+mod private_file;
 mod secret;
 mod signal;
 mod stdin;
 mod storage;
+mod thread;
 mod values;
 mod words;
 

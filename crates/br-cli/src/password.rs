@@ -223,7 +223,7 @@ impl Password {
         );
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(command);
-        for name in OTHER_SECRETS {
+        for name in SECRETS {
             shell.env_remove(name);
         }
         shell.stdin(Stdio::inherit()).stderr(Stdio::inherit());
@@ -248,7 +248,7 @@ impl Password {
 }
 
 /// Variables of br with secrets, which a password command does not need.
-const OTHER_SECRETS: [&str; 7] = [
+pub(crate) const SECRETS: [&str; 7] = [
     "BR_PASSWORD",
     "BR_FROM_PASSWORD",
     "BR_COPY_TO_PASSWORD",

@@ -86,9 +86,7 @@ pub(crate) async fn run(args: &DumpArgs, context: &CommandContext) -> CommandRes
             return Err(CommandError::usage("no path to write", hint));
         }
     };
-    let repository = context.open().await?;
-    let backup = context.find(&repository, &id).await?;
-    let path = path.find(&repository, &backup, context).await?;
+    let (repository, backup, path) = path.open(&id, context).await?;
     let (stdout, engine) = (output.raw()?, context.engine());
     let archive = Archive {
         repository: &repository,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use br_core::{ProgramError, run_program};
-use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::stream::{command, message, name_of};
@@ -13,6 +12,7 @@ use crate::config::HookCommand;
 use crate::context::CommandContext;
 use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
+use crate::thread::on_thread;
 
 /// The variables that tell a command of what set it is, and how the backup ended.
 const SET: &str = "BR_HOOK_SET";
@@ -48,9 +48,7 @@ impl HookRun<'_> {
         let print = move |line: &str| console.note(&message(&name, line));
         let (limit, cancel) = (self.time_limit, cancel.clone());
         let run = move || run_program(program_command, Some(limit), print, &cancel);
-        let ended = spawn_blocking(run)
-            .await
-            .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        let ended = on_thread(run).await?;
         ended.map_err(|error| match error {
             ProgramError::Interrupted => CommandError::interrupted(),
             error => {

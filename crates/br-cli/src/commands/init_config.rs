@@ -1,9 +1,6 @@
 //! `br init-config`: writes a configuration file to begin with.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
@@ -12,6 +9,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
 use crate::help::{examples, exit_codes};
 use crate::output::format;
+use crate::private_file;
 
 const EXAMPLES: &str = "\
   br init-config --preset files
@@ -181,7 +179,7 @@ pub(crate) fn run(args: &InitConfigArgs, context: &CommandContext) -> CommandRes
         context.output.text(text.as_bytes())?;
         return Ok(ExitStatus::Ok);
     };
-    write(file, &text).map_err(|error| {
+    private_file::create(file, &text).map_err(|error| {
         let message = format!("cannot write {}", format::path(file));
         let hint =
             "name a new file in a folder that exists with --to, or print the text without --to";
@@ -190,16 +188,4 @@ pub(crate) fn run(args: &InitConfigArgs, context: &CommandContext) -> CommandRes
     let next = format!("fill in the lines with FILL IN in {}", format::path(file));
     context.output.console.hint(&next);
     Ok(ExitStatus::Ok)
-}
-
-/// Writes a new file that only its owner can read.
-fn write(file: &Path, text: &str) -> std::io::Result<()> {
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
 }

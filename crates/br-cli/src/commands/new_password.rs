@@ -1,8 +1,5 @@
 //! The new password of `br key`: where it comes from.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use br_core::runtime::Runtime;
@@ -15,6 +12,7 @@ use crate::error::CommandError;
 use crate::exit_code::ExitStatus;
 use crate::output::{Console, format};
 use crate::password::Password;
+use crate::private_file;
 
 /// Where the new password comes from. On a terminal, br prompts for it if no option says.
 #[derive(Debug, Args)]
@@ -100,17 +98,7 @@ impl NewPassword {
 fn generate(file: &Path) -> Result<(), CommandError> {
     let mut bytes = [0; 32];
     Runtime::system().random.fill(&mut bytes);
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut options = OpenOptions::new();
-    let written = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)
-        .and_then(|mut file| {
-            file.write_all(format!("{digits}\n").as_bytes())?;
-            file.sync_all()
-        });
+    let written = private_file::create(file, &format!("{}\n", format::hex(&bytes)));
     written.map_err(|error| {
         let message = format!("cannot write a new password into {}", format::path(file));
         let hint = if error.kind() == std::io::ErrorKind::AlreadyExists {

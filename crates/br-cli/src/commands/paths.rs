@@ -6,8 +6,8 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 
-use br_core::Repository;
 use br_core::model::{Backup, EntryPath, unescape};
+use br_core::{BackupSelector, Repository};
 
 use crate::context::CommandContext;
 use crate::error::CommandError;
@@ -46,6 +46,18 @@ impl PathInBackup {
                 Err(CommandError::usage("write one path to restore", hint))
             }
         }
+    }
+
+    /// Opens the repository, and finds the backup and the path in it.
+    pub(super) async fn open(
+        self,
+        id: &BackupSelector,
+        context: &CommandContext,
+    ) -> Result<(Repository, Backup, EntryPath), CommandError> {
+        let repository = context.open().await?;
+        let backup = context.find(&repository, id).await?;
+        let path = self.find(&repository, &backup, context).await?;
+        Ok((repository, backup, path))
     }
 
     /// Finds the path in a backup.

@@ -46,14 +46,15 @@ impl RabbitMqLoginArgs {
             .with_password(password.to_text()?))
     }
 
-    /// Refuses a password in place of a reference.
-    pub(super) fn check(&self) -> Result<(), CommandError> {
+    /// Refuses a login without a server, which `option` names, and a password in place of a reference.
+    pub(super) fn check(&self, option: &str, has_server: bool) -> Result<(), CommandError> {
+        let is_typed = self.rabbitmq_user.is_some() || self.rabbitmq_password.is_some();
+        if is_typed && !has_server {
+            let message =
+                format!("--rabbitmq-user and --rabbitmq-password have no effect without {option}");
+            return Err(CommandError::usage(message, "leave them out"));
+        }
         Password::check_reference("--rabbitmq-password", self.rabbitmq_password.as_deref())
-    }
-
-    /// True if one of these options is on the command line.
-    pub(super) const fn is_typed(&self) -> bool {
-        self.rabbitmq_user.is_some() || self.rabbitmq_password.is_some()
     }
 }
 

@@ -38,14 +38,15 @@ impl RedisLoginArgs {
             .with_password(password.map(|password| password.to_text()).transpose()?))
     }
 
-    /// Refuses a password in place of a reference.
-    pub(super) fn check(&self) -> Result<(), CommandError> {
+    /// Refuses a login without a server, which `option` names, and a password in place of a reference.
+    pub(super) fn check(&self, option: &str, has_server: bool) -> Result<(), CommandError> {
+        let is_typed = self.redis_user.is_some() || self.redis_password.is_some();
+        if is_typed && !has_server {
+            let message =
+                format!("--redis-user and --redis-password have no effect without {option}");
+            return Err(CommandError::usage(message, "leave them out"));
+        }
         Password::check_reference("--redis-password", self.redis_password.as_deref())
-    }
-
-    /// True if one of these options is on the command line.
-    pub(super) const fn is_typed(&self) -> bool {
-        self.redis_user.is_some() || self.redis_password.is_some()
     }
 }
 

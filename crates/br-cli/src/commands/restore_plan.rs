@@ -6,7 +6,6 @@ use br_core::BackupSelector;
 use br_core::model::{Backup, Configuration};
 use clap::Args;
 use serde::Serialize;
-use tokio_util::sync::CancellationToken;
 
 use super::hooks::HookRun;
 use super::restore_steps::{Action, Plan, Step, StepKind};
@@ -63,7 +62,7 @@ struct PlanSummary {
 
 #[derive(Serialize)]
 struct StepJson {
-    kind: &'static str,
+    kind: StepKind,
     part: String,
     command: String,
     /// `ok`, `failed` or `left`; `None` for a plan.
@@ -71,6 +70,9 @@ struct StepJson {
     /// What a command of the set printed.
     output: Option<String>,
 }
+
+/// What became of a step, `ok` or `failed`, and what it printed.
+type Taken = (&'static str, Option<String>);
 
 impl PlanArgs {
     /// True if these options select this kind of restore.
@@ -199,12 +201,28 @@ fn start(set: &BackupSet, context: &CommandContext) -> Vec<String> {
         .collect()
 }
 
-fn kind(step: &Step) -> &'static str {
-    match step.kind {
-        StepKind::Before => "before",
-        StepKind::Restore => "restore",
-        StepKind::After => "after",
-        StepKind::Verify => "verify",
+/// The plan as JSON, with what became of the steps that were taken.
+fn summary(set: &str, backup: &Backup, plan: &Plan, taken: Option<Vec<Taken>>) -> PlanSummary {
+    let executed = taken.is_some();
+    let mut taken = taken.into_iter().flatten();
+    let steps = plan.steps.iter().map(|step| {
+        let (outcome, output) = match taken.next() {
+            Some((outcome, output)) => (Some(outcome), output),
+            None => (executed.then_some("left"), None),
+        };
+        StepJson {
+            kind: step.kind,
+            part: step.part.clone(),
+            command: step.line(),
+            outcome,
+            output,
+        }
+    });
+    PlanSummary {
+        backup: backup.id.to_string(),
+        set: set.to_owned(),
+        steps: steps.collect(),
+        executed,
     }
 }
 
@@ -223,19 +241,7 @@ fn print_plan(
     output: &Output,
 ) -> Result<(), CommandError> {
     if output.is_json() {
-        let steps = plan.steps.iter().map(|step| StepJson {
-            kind: kind(step),
-            part: step.part.clone(),
-            command: step.line(),
-            outcome: None,
-            output: None,
-        });
-        return output.document(&Summary::new(PlanSummary {
-            backup: backup.id.to_string(),
-            set: set.to_owned(),
-            steps: steps.collect(),
-            executed: false,
-        }));
+        return output.document(&Summary::new(summary(set, backup, plan, None)));
     }
     output.fields(&[
         ("backup", backup.id.to_string()),
@@ -263,7 +269,7 @@ async fn execute(
         time_limit: set.hooks.time_limit,
     };
     let console = &context.output.console;
-    let mut outcomes: Vec<(&'static str, Option<String>)> = Vec::new();
+    let mut outcomes: Vec<Taken> = Vec::new();
     let mut status = ExitStatus::Ok;
     for (at, step) in plan.steps.iter().enumerate() {
         console.note(&row(at + 1, step));
@@ -289,30 +295,15 @@ async fn execute(
             }
         }
     }
+    if context.output.is_json() {
+        let summary = summary(name, backup, plan, Some(outcomes));
+        context.output.document(&Summary::new(summary))?;
+        return Ok(status);
+    }
     let failed = outcomes
         .iter()
         .filter(|(outcome, _)| *outcome == "failed")
         .count();
-    if context.output.is_json() {
-        let mut outcomes = outcomes.into_iter();
-        let steps = plan.steps.iter().map(|step| {
-            let (outcome, output) = outcomes.next().unwrap_or(("left", None));
-            StepJson {
-                kind: kind(step),
-                part: step.part.clone(),
-                command: step.line(),
-                outcome: Some(outcome),
-                output,
-            }
-        });
-        context.output.document(&Summary::new(PlanSummary {
-            backup: backup.id.to_string(),
-            set: name.to_owned(),
-            steps: steps.collect(),
-            executed: true,
-        }))?;
-        return Ok(status);
-    }
     let steps = format::counted(outcomes.len() as u64, "step", "steps");
     let verified = plan
         .steps
@@ -337,10 +328,7 @@ async fn take(
     context: &CommandContext,
 ) -> Result<Option<String>, CommandError> {
     match &step.action {
-        Action::Hook(command) => {
-            let cancel: &CancellationToken = &context.cancel;
-            hook.run(command, cancel, context).await.map(Some)
-        }
+        Action::Hook(command) => hook.run(command, &context.cancel, context).await.map(Some),
         Action::Br(words) | Action::Unknown(words) => {
             match run_line(hook.set, words, context).await? {
                 ExitStatus::Ok => Ok(None),

@@ -5,14 +5,16 @@
 use std::path::PathBuf;
 
 use br_core::model::{Backup, escape};
+use serde::Serialize;
 
 use super::run::quoted;
-use crate::config::{BackupSet, HookCommand, place_of, text_of};
+use crate::config::{BackupSet, HookCommand, place_of, texts_of};
 use crate::error::CommandError;
 use crate::output::format;
 
 /// What a step is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum StepKind {
     /// A command before anything is restored.
     Before,
@@ -121,15 +123,20 @@ struct Maker<'p> {
 impl Maker<'_> {
     /// A step that restores `path` with these words after it.
     fn step(&self, part: &str, path: &str, words: &[&str]) -> Step {
+        Step {
+            kind: StepKind::Restore,
+            part: part.to_owned(),
+            action: Action::Br(self.words(path, words)),
+        }
+    }
+
+    /// The command line that restores `path` with these words after it.
+    fn words(&self, path: &str, words: &[&str]) -> Vec<String> {
         let mut line = self.start.to_vec();
         line.extend(["restore".to_owned(), self.backup.id.to_string()]);
         line.push(path.to_owned());
         line.extend(words.iter().map(|&word| word.to_owned()));
-        Step {
-            kind: StepKind::Restore,
-            part: part.to_owned(),
-            action: Action::Br(line),
-        }
+        line
     }
 
     /// The paths of the streams in a folder, without the folder.
@@ -151,7 +158,8 @@ impl Maker<'_> {
     }
 
     fn text(&self, key: &str) -> Option<&str> {
-        text_of(&self.set.settings, key)
+        let first = texts_of(&self.set.settings, key).first();
+        first.map(String::as_str)
     }
 
     fn mysql(&self) -> Vec<Step> {
@@ -259,31 +267,31 @@ impl Maker<'_> {
         names.iter().map(step).collect()
     }
 
-    /// Streams of programs of the user's own.
+    /// The names of the streams of programs of the user's own.
+    fn stream_names(&self) -> impl Iterator<Item = &str> {
+        let streams = texts_of(&self.set.settings, "stream").iter();
+        let names = streams.filter_map(|text| Some(text.split_once('=')?.0));
+        names.map(str::trim)
+    }
+
     fn streams(&self) -> Vec<Step> {
-        let names = text_list(&self.set.settings, "stream");
-        let names = names.iter().filter_map(|text| text.split_once('='));
-        let mut steps = Vec::new();
-        for (name, _) in names {
-            let name = name.trim();
-            if !self.has_stream(name) {
-                continue;
-            }
-            let known = &self.set.hooks.restore_streams;
-            let program = known.iter().find(|(stream, _)| stream == name);
-            let mut words = vec!["--to-command", "--"];
-            let is_known = program.is_some();
-            match program {
-                Some((_, command)) => words.extend(command.words.iter().map(String::as_str)),
-                None => words.push("PROGRAM"),
-            }
-            let mut step = self.step(name, name, &words);
-            if let (false, Action::Br(words)) = (is_known, &step.action) {
-                step.action = Action::Unknown(words.clone());
-            }
-            steps.push(step);
+        let names = self.stream_names().filter(|name| self.has_stream(name));
+        names.map(|name| self.stream(name)).collect()
+    }
+
+    fn stream(&self, name: &str) -> Step {
+        let mut words = vec!["--to-command", "--"];
+        let mut known = self.set.hooks.restore_streams.iter();
+        if let Some((_, program)) = known.find(|(stream, _)| stream == name) {
+            words.extend(program.words.iter().map(String::as_str));
+            return self.step(name, name, &words);
         }
-        steps
+        words.push("PROGRAM");
+        Step {
+            kind: StepKind::Restore,
+            part: name.to_owned(),
+            action: Action::Unknown(self.words(name, &words)),
+        }
     }
 
     fn has_stream(&self, name: &str) -> bool {
@@ -295,12 +303,10 @@ impl Maker<'_> {
     fn missing(&self, steps: &[Step]) -> Vec<String> {
         let servers = ["mysql", "postgres", "redis", "rabbitmq"];
         let servers = servers.into_iter().filter(|server| self.has(server));
-        let streams = text_list(&self.set.settings, "stream");
-        let streams = streams.iter().filter_map(|text| text.split_once('='));
-        let streams = streams.map(|(name, _)| name.trim().to_owned());
-        let wanted = servers.map(str::to_owned).chain(streams);
+        let wanted = servers.chain(self.stream_names());
         wanted
             .filter(|part| !steps.iter().any(|step| step.part == *part))
+            .map(str::to_owned)
             .collect()
     }
 
@@ -314,11 +320,6 @@ impl Maker<'_> {
         words.extend(["--target", target]);
         vec![self.step(FILES, first, &words)]
     }
-}
-
-fn text_list(settings: &[crate::config::Setting], key: &str) -> Vec<String> {
-    let found = settings.iter().find(|setting| setting.key == key);
-    found.map_or_else(Vec::new, |setting| setting.value.texts().to_vec())
 }
 
 /// True if a program of this name is in a folder of PATH.

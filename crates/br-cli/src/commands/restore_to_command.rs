@@ -107,9 +107,7 @@ impl ToCommandArgs {
         let Some((program, arguments)) = self.program.split_first() else {
             return Err(CommandError::usage("--to-command needs a program", example));
         };
-        let repository = context.open().await?;
-        let backup = context.find(&repository, id).await?;
-        let path = path.find(&repository, &backup, context).await?;
+        let (repository, backup, path) = path.open(id, context).await?;
         if self.verify_first {
             let engine = context.engine();
             dump(

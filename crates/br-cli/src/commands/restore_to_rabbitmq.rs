@@ -20,6 +20,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
 use crate::output::format;
 use crate::output::json::Summary;
+use crate::thread::on_thread;
 
 /// How many differences are named.
 const SHOWN: usize = 20;
@@ -68,12 +69,8 @@ impl ToRabbitMqArgs {
 
     /// Refuses options that would have no effect.
     pub(super) fn check(&self) -> Result<(), CommandError> {
-        if self.to_rabbitmq.is_none() && self.login.is_typed() {
-            let message =
-                "--rabbitmq-user and --rabbitmq-password have no effect without --to-rabbitmq";
-            return Err(CommandError::usage(message, "leave them out"));
-        }
-        self.login.check()
+        self.login
+            .check("--to-rabbitmq", self.to_rabbitmq.is_some())
     }
 
     /// Runs the import. `paths` has one path, unless `from` has it.
@@ -93,9 +90,7 @@ impl ToRabbitMqArgs {
         let options = rabbitmq_login::parse_address(address)?;
         let options = self.login.options(options, context)?;
         let address = options.address();
-        let repository = context.open().await?;
-        let backup = context.find(&repository, id).await?;
-        let path = path.find(&repository, &backup, context).await?;
+        let (repository, backup, path) = path.open(id, context).await?;
         let reporter = Arc::new(context.reporter());
         let (engine, guard) = context.engine_with(&reporter);
         let memory = Memory::default();
@@ -117,11 +112,7 @@ impl ToRabbitMqArgs {
             let imported = server.import(&definitions, &cancel)?;
             Ok((server.version().to_owned(), imported))
         };
-        let imported = tokio::task::spawn_blocking(import).await;
-        let imported = imported.map_err(|error| {
-            let hint = "run the command again: an import can be repeated";
-            CommandError::new(ExitStatus::Failure, "the import ended", hint).because(&error)
-        })?;
+        let imported = on_thread(import).await?;
         let (version, imported) = imported.map_err(explain)?;
         let seconds = reporter.elapsed().as_secs_f64();
         let output = &context.output;

@@ -12,7 +12,6 @@ use br_sources::redis::{RedisOptions, RedisRestore, RedisRestoreOptions, RedisSe
 use br_sources::server::ServerError;
 use clap::Args;
 use serde::Serialize;
-use tokio::task::spawn_blocking;
 
 use super::memory::Memory;
 use super::paths::PathInBackup;
@@ -24,6 +23,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
 use crate::output::json::Summary;
 use crate::output::{Output, format};
+use crate::thread::on_thread;
 
 /// Maximum length of a file of users, in bytes.
 const MAX_USERS: u64 = 16 << 20;
@@ -72,11 +72,7 @@ struct ToRedisSummary {
 impl ToRedisArgs {
     /// Refuses options that would have no effect.
     pub(super) fn check(&self) -> Result<(), CommandError> {
-        if self.to_redis.is_none() && self.login.is_typed() {
-            let message = "--redis-user and --redis-password have no effect without --to-redis";
-            return Err(CommandError::usage(message, "leave them out"));
-        }
-        self.login.check()
+        self.login.check("--to-redis", self.to_redis.is_some())
     }
 
     /// Runs the restore. `paths` has one path, unless `from` has it.
@@ -97,9 +93,7 @@ impl ToRedisArgs {
         let server = self
             .login
             .options(RedisOptions::new(address.clone()), context)?;
-        let repository = context.open().await?;
-        let backup = context.find(&repository, id).await?;
-        let path = path.find(&repository, &backup, context).await?;
+        let (repository, backup, path) = path.open(id, context).await?;
         let reporter = Arc::new(context.reporter());
         let (engine, guard) = context.engine_with(&reporter);
         let len = repository
@@ -189,7 +183,7 @@ impl FileToRestore<'_> {
         let text = Memory::default();
         self.dump(text.clone()).await?;
         let text = String::from_utf8_lossy(&text.take()).into_owned();
-        let users = blocking(move || RedisServer::set_users(&server, &text)).await?;
+        let users = on_thread(move || RedisServer::set_users(&server, &text)).await??;
         Ok(Restored {
             keys: None,
             users: Some(users as u64),
@@ -205,7 +199,7 @@ impl FileToRestore<'_> {
         let snapshot = Snapshot::start(server, wanted, context).await?;
         if let Err(error) = self.dump(snapshot.clone()).await {
             let is_of_server = error.site() == Site::Output;
-            let ended = spawn_blocking(move || snapshot.give_up()).await;
+            let ended = on_thread(move || snapshot.give_up()).await;
             let error = CommandError::from(error);
             let is_kept = is_of_server || error.status == ExitStatus::Interrupted;
             return Err(Failure::Command(if is_kept && ended.is_ok() {
@@ -270,9 +264,10 @@ impl Snapshot {
         server: RedisOptions,
         wanted: RedisRestoreOptions,
         context: &CommandContext,
-    ) -> Result<Self, ServerError> {
+    ) -> Result<Self, Failure> {
         let cancel = context.cancel.clone();
-        let started = blocking(move || RedisRestore::start(&server, &wanted, &cancel)).await?;
+        let start = move || RedisRestore::start(&server, &wanted, &cancel);
+        let started = on_thread(start).await??;
         Ok(Self(Arc::new(Mutex::new(Some(started)))))
     }
 
@@ -282,12 +277,14 @@ impl Snapshot {
     }
 
     /// Ends the restore, and returns the number of keys.
-    async fn finish(self) -> Result<u64, ServerError> {
+    async fn finish(self) -> Result<u64, Failure> {
         let finish = move || {
             let restore = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-            restore.map_or(Ok(0), |restore| Ok(restore.finish()?.keys))
+            restore.map_or(Ok(0), |restore| {
+                restore.finish().map(|restored| restored.keys)
+            })
         };
-        blocking(finish).await
+        Ok(on_thread(finish).await??)
     }
 }
 
@@ -302,15 +299,6 @@ impl Write for Snapshot {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// Runs on a thread that may wait.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ServerError> + Send + 'static,
-) -> Result<T, ServerError> {
-    spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 fn explain(error: &ServerError, context: &CommandContext) -> CommandError {

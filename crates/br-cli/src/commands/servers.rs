@@ -102,36 +102,22 @@ impl ServerArgs {
                 .with_service(self.postgres_service.clone());
             servers.push(ServerOptions::Postgres(options));
         }
-        self.redis_login.check()?;
-        match &self.redis {
-            Some(address) => {
-                let mut server = RedisOptions::new(redis_login::parse_address(address)?);
-                if let Some(context) = context {
-                    server = self.redis_login.options(server, context)?;
-                }
-                servers.push(ServerOptions::Redis(server));
+        self.redis_login.check("--redis", self.redis.is_some())?;
+        if let Some(address) = &self.redis {
+            let mut server = RedisOptions::new(redis_login::parse_address(address)?);
+            if let Some(context) = context {
+                server = self.redis_login.options(server, context)?;
             }
-            None if self.redis_login.is_typed() => {
-                let message = "--redis-user and --redis-password have no effect without --redis";
-                return Err(CommandError::usage(message, "leave them out"));
-            }
-            None => {}
+            servers.push(ServerOptions::Redis(server));
         }
-        self.rabbitmq_login.check()?;
-        match &self.rabbitmq {
-            Some(address) => {
-                let mut server = rabbitmq_login::parse_address(address)?;
-                if let Some(context) = context {
-                    server = self.rabbitmq_login.options(server, context)?;
-                }
-                servers.push(ServerOptions::RabbitMq(server));
+        self.rabbitmq_login
+            .check("--rabbitmq", self.rabbitmq.is_some())?;
+        if let Some(address) = &self.rabbitmq {
+            let mut server = rabbitmq_login::parse_address(address)?;
+            if let Some(context) = context {
+                server = self.rabbitmq_login.options(server, context)?;
             }
-            None if self.rabbitmq_login.is_typed() => {
-                let message =
-                    "--rabbitmq-user and --rabbitmq-password have no effect without --rabbitmq";
-                return Err(CommandError::usage(message, "leave them out"));
-            }
-            None => {}
+            servers.push(ServerOptions::RabbitMq(server));
         }
         Ok(servers)
     }
@@ -153,8 +139,8 @@ impl ServerOptions {
         match self {
             Self::MySql(_) => "mysql",
             Self::Postgres(_) => "postgres",
-            Self::Redis(..) => "redis",
-            Self::RabbitMq(..) => "rabbitmq",
+            Self::Redis(_) => "redis",
+            Self::RabbitMq(_) => "rabbitmq",
         }
     }
 

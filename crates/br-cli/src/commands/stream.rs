@@ -21,6 +21,7 @@ use super::sources::user_name;
 use crate::context::CommandContext;
 use crate::error::CommandError;
 use crate::output::format;
+use crate::password::SECRETS;
 use crate::stdin::PatientStdin;
 use crate::values::BadValue;
 
@@ -361,18 +362,8 @@ fn end_mark(text: &str) -> Result<String, BadValue> {
     Ok(text.to_owned())
 }
 
-/// Variables with passwords of br, which a program does not get.
-const SECRETS: [&str; 9] = [
-    "BR_PASSWORD",
-    "BR_COPY_TO_PASSWORD",
-    "BR_FROM_PASSWORD",
-    "BR_NEW_PASSWORD",
-    "BR_MATRIXONE_PASSWORD",
-    "BR_REDIS_PASSWORD",
-    "BR_RABBITMQ_PASSWORD",
-    "BR_S3_ACCESS_KEY_ID",
-    "BR_S3_SECRET_ACCESS_KEY",
-];
+/// Further variables with secrets of br, which only a password command gets.
+const MORE_SECRETS: [&str; 2] = ["BR_NEW_PASSWORD", "BR_S3_ACCESS_KEY_ID"];
 
 /// A program, with the environment of br except the passwords of br.
 pub(super) fn command(
@@ -381,7 +372,7 @@ pub(super) fn command(
 ) -> Command {
     let mut command = Command::new(program);
     command.args(arguments);
-    for name in SECRETS {
+    for name in SECRETS.iter().chain(&MORE_SECRETS) {
         command.env_remove(name);
     }
     command

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::document::{Setting, Value};
+use super::document::Setting;
 use super::problem::{Place, Problem};
 use crate::output::format::parse_duration;
 
@@ -95,18 +95,14 @@ impl Hooks {
                 restore_streams.push((name.trim().to_owned(), command));
             }
         }
-        let time_limit = match settings.remove(TIME_LIMIT_KEY) {
-            None => TIME_LIMIT,
-            Some(Setting {
-                value: Value::Text(text),
-                place,
-                ..
-            }) => parse_duration(&text).map_err(|error| {
+        let time_limit = settings.remove(TIME_LIMIT_KEY).map(|setting| {
+            let text = setting.text().unwrap_or_default();
+            parse_duration(text).map_err(|error| {
                 let message = format!("`{TIME_LIMIT_KEY}`: {error}");
-                Problem::new(&place, message, "for example, write \"10min\"")
-            })?,
-            Some(_) => TIME_LIMIT,
-        };
+                Problem::new(&setting.place, message, "for example, write \"10min\"")
+            })
+        });
+        let time_limit = time_limit.transpose()?.unwrap_or(TIME_LIMIT);
         Ok(Self {
             before,
             after,

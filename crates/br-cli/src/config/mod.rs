@@ -20,7 +20,7 @@ mod settings;
 pub(crate) use document::{Setting, Value};
 pub(crate) use hooks::HookCommand;
 pub(crate) use load::default_files;
-pub(crate) use names::{place_of, text_of};
+pub(crate) use names::{place_of, texts_of};
 pub(crate) use problem::{Place, Problem};
 pub(crate) use reference::SecretReference;
 pub(crate) use schema::schema;

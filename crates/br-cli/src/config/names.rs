@@ -115,7 +115,9 @@ pub(crate) fn place_of<'s>(settings: &'s [Setting], key: &str) -> Option<&'s Pla
         .map(|setting| &setting.place)
 }
 
-/// The text of a key in a section; the first one of a list.
-pub(crate) fn text_of<'s>(settings: &'s [Setting], key: &str) -> Option<&'s str> {
-    settings.iter().find(|setting| setting.key == key)?.text()
+/// The texts of a key in a section; none if it is missing.
+pub(crate) fn texts_of<'s>(settings: &'s [Setting], key: &str) -> &'s [String] {
+    let mut settings = settings.iter();
+    let found = settings.find(|setting| setting.key == key);
+    found.map_or(&[], |setting| setting.value.texts())
 }

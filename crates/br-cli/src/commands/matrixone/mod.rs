@@ -26,6 +26,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
 use crate::help::{examples, exit_codes};
 use crate::output::format;
+use crate::thread;
 
 const EXAMPLES: &str = "\
   br matrixone backup --host 127.0.0.1 --user dump --server-password-file pw --location /backup
@@ -171,15 +172,7 @@ pub(crate) async fn run(args: MatrixOneCommand, context: &CommandContext) -> Com
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> archive::Result<T> + Send + 'static,
 ) -> Result<T, CommandError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => Ok(result?),
-        Err(error) => Err(CommandError::new(
-            ExitStatus::Failure,
-            "a thread ended unexpectedly",
-            "this is a bug in br: please report it with the command you ran",
-        )
-        .because(&error)),
-    }
+    Ok(thread::on_thread(work).await??)
 }
 
 impl From<archive::Error> for CommandError {
