@@ -122,7 +122,7 @@ redis = "127.0.0.1:6379"
 rabbitmq = "http://127.0.0.1:15672"
 rabbitmq-password = "file:/etc/br/rabbitmq.password"
 
-# Each of these must exist, or there is no backup.
+# If one of these is missing, the backup is incomplete, and br exits with 3.
 # paths = ["/etc/systemd/system/SET.service", "/etc/nginx/sites-available/SET", "/opt/SET/app.jar", "/opt/SET/application-prod.yml"]    # FILL IN
 
 # Stop the application during the backup, if all parts must be of exactly the same moment:
