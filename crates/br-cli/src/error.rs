@@ -33,6 +33,11 @@ pub(crate) struct CommandError {
     pub(crate) silent: bool,
 }
 
+/// An error and its causes in one line.
+pub(crate) fn in_one_line(error: &dyn std::error::Error) -> String {
+    CommandError::failure(error, "").reasons()
+}
+
 /// Why a command line was not understood.
 #[derive(Debug)]
 pub(crate) enum BadLine {
@@ -76,6 +81,15 @@ impl CommandError {
     /// Wrong arguments.
     pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(ExitStatus::Usage, message, hint)
+    }
+
+    /// A failure with the message and the causes of an error.
+    pub(crate) fn failure(error: &dyn std::error::Error, hint: impl Into<String>) -> Self {
+        let out = Self::new(ExitStatus::Failure, error.to_string(), hint);
+        match error.source() {
+            Some(cause) => out.because(cause),
+            None => out,
+        }
     }
 
     /// Adds the causes of an error, and the error itself as the first of them.

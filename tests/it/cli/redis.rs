@@ -206,6 +206,149 @@ fn a_server_is_a_master_again_after_an_interrupted_restore() {
 }
 
 #[test]
+fn a_restore_interrupted_while_the_server_loads_leaves_a_master() {
+    let Some(server) = Redis::start() else {
+        return;
+    };
+    server.ask(&["DEBUG", "POPULATE", "20000", "key", "10"]);
+    let session = Session::with_repository();
+    session.back_up_redis(&server).expect(0);
+    for diskless in ["disabled", "swapdb"] {
+        let options = ["--repl-diskless-load", diskless, "--appendonly", "yes"];
+        let Some(other) = Redis::start_with(&options) else {
+            return;
+        };
+        other.ask(&["SET", "old", "1"]);
+        other.ask(&["CONFIG", "SET", "masterauth", "of the operator"]);
+        // In microseconds: the server loads for some seconds, and answers meanwhile.
+        other.ask(&["CONFIG", "SET", "key-load-delay", "200"]);
+        other.ask(&[
+            "CONFIG",
+            "SET",
+            "loading-process-events-interval-bytes",
+            "1024",
+        ]);
+        let socket = other.socket().display().to_string();
+        let mut words = vec!["restore", "latest", "redis/dump.rdb", "--replace-keys"];
+        words.extend(["--to-redis", &socket]);
+        let mut command = session.br.command(words);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let is_loading = |server: &Redis| {
+            let state = server.ask(&["INFO", "persistence"]);
+            state.contains("\nloading:1") || state.contains("async_loading:1")
+        };
+        while !is_loading(&other) {
+            assert_eq!(child.try_wait().unwrap(), None, "it must still load");
+            thread::sleep(Duration::from_millis(20));
+        }
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains("br waits until it has loaded"), "{stderr}");
+        let replication = other.ask(&["INFO", "replication"]);
+        assert!(replication.contains("role:master"), "{diskless}: {stderr}");
+        let auth = other.ask(&["CONFIG", "GET", "masterauth"]);
+        assert!(auth.contains("of the operator"), "{diskless}: {auth}");
+        assert_eq!(other.ask(&["DBSIZE"]), "20000", "{diskless}");
+        assert_eq!(other.ask(&["SET", "new", "1"]), "OK", "{diskless}");
+    }
+}
+
+#[test]
+fn a_restore_into_a_server_with_too_little_memory_warns() {
+    let Some((server, other)) = two_servers() else {
+        return;
+    };
+    server.ask(&["DEBUG", "POPULATE", "20000", "key", "100"]);
+    let session = Session::with_repository();
+    session.back_up_redis(&server).expect(0);
+    other.ask(&["CONFIG", "SET", "maxmemory", "2mb"]);
+    for (policy, what) in [
+        ("noeviction", "refuses changes"),
+        ("allkeys-lru", "deletes keys"),
+    ] {
+        other.ask(&["CONFIG", "SET", "maxmemory-policy", policy]);
+        let output = session
+            .restore_redis("redis/dump.rdb", &other, &["--replace-keys"])
+            .expect(3);
+        assert!(output.stderr.contains(what), "{output}");
+    }
+}
+
+#[test]
+fn users_are_set_though_the_user_of_the_connection_is_limited_by_them() {
+    let Some((server, other)) = two_servers() else {
+        return;
+    };
+    server.ask(&[
+        "ACL",
+        "SETUSER",
+        "admin",
+        "on",
+        ">of the admin",
+        "~*",
+        "&*",
+        "+@all",
+    ]);
+    server.ask(&["ACL", "SETUSER", "zoe", "on", ">of zoe", "~*", "+get"]);
+    let session = Session::with_repository();
+    session.back_up_redis(&server).expect(0);
+    // As a machine has it whose default user may do nothing.
+    server.ask(&["ACL", "SETUSER", "default", "reset"]);
+    let listed = Redis::client(&server)
+        .args(["--user", "admin", "--pass", "of the admin", "ACL", "LIST"])
+        .output()
+        .unwrap();
+    let users = String::from_utf8(listed.stdout).unwrap();
+    let users = users.lines().filter(|line| line.starts_with("user "));
+    let users: Vec<String> = users.map(str::to_owned).collect();
+    assert_eq!(users.len(), 3, "{users:?}");
+    session.write("limited.acl", users.join("\n"));
+    session
+        .run([
+            "backup",
+            "--stdin-from-command",
+            "--stdin-name",
+            "limited.acl",
+            "--",
+            "cat",
+            "limited.acl",
+        ])
+        .expect(0);
+    session.restore_redis("limited.acl", &other, &[]).expect(0);
+    let who = Redis::client(&other)
+        .args(["--user", "admin", "--pass", "of the admin", "ACL", "LIST"])
+        .output()
+        .unwrap();
+    let who = String::from_utf8(who.stdout).unwrap();
+    assert!(who.contains("user zoe on"), "{who}");
+    assert!(!who.contains("br:check"), "{who}");
+
+    // A rule that the server does not know changes nothing.
+    let Some(third) = Redis::start() else {
+        return;
+    };
+    session.write(
+        "bad.acl",
+        "user anna on nopass ~* +@all\nuser bad on +@nonsense\n",
+    );
+    session
+        .run([
+            "backup",
+            "--stdin-from-command",
+            "--stdin-name",
+            "bad.acl",
+            "--",
+            "cat",
+            "bad.acl",
+        ])
+        .expect(0);
+    session.restore_redis("bad.acl", &third, &[]).expect(1);
+    let users = third.ask(&["ACL", "LIST"]);
+    assert_eq!(users.lines().count(), 1, "{users}");
+}
+
+#[test]
 fn users_come_back_with_their_passwords() {
     let Some((server, other)) = two_servers() else {
         return;

@@ -189,6 +189,6 @@ fn explain(error: ServerError) -> CommandError {
             let hint = "name the file with the definitions, such as rabbitmq/definitions.json, and check the user";
             CommandError::usage(error.to_string(), hint)
         }
-        error => CommandError::new(ExitStatus::Failure, error.to_string(), again),
+        error => CommandError::failure(&error, again),
     }
 }

@@ -66,6 +66,7 @@ struct ToRedisSummary {
     bytes: u64,
     keys: Option<u64>,
     users: Option<u64>,
+    warnings: Vec<String>,
     duration_seconds: f64,
 }
 
@@ -130,10 +131,18 @@ impl ToRedisArgs {
             bytes: len,
             keys: restored.keys,
             users: restored.users,
+            warnings: restored.warnings,
             duration_seconds: format::round_seconds(seconds),
         };
         print(&summary, &context.output)?;
-        Ok(ExitStatus::Ok)
+        for warning in &summary.warnings {
+            context.output.console.warning(warning);
+        }
+        Ok(if summary.warnings.is_empty() {
+            ExitStatus::Ok
+        } else {
+            ExitStatus::Partial
+        })
     }
 }
 
@@ -187,6 +196,7 @@ impl FileToRestore<'_> {
         Ok(Restored {
             keys: None,
             users: Some(users as u64),
+            warnings: Vec::new(),
         })
     }
 
@@ -197,22 +207,18 @@ impl FileToRestore<'_> {
         context: &CommandContext,
     ) -> Result<Restored, Failure> {
         let snapshot = Snapshot::start(server, wanted, context).await?;
-        if let Err(error) = self.dump(snapshot.clone()).await {
-            let is_of_server = error.site() == Site::Output;
-            let ended = on_thread(move || snapshot.give_up()).await;
-            let error = CommandError::from(error);
-            let is_kept = is_of_server || error.status == ExitStatus::Interrupted;
-            return Err(Failure::Command(if is_kept && ended.is_ok() {
-                error.with_hint("the server has the keys that it had before")
-            } else {
-                error
-            }));
-        }
-        let keys = snapshot.finish().await?;
-        Ok(Restored {
-            keys: Some(keys),
-            users: None,
-        })
+        let Err(error) = self.dump(snapshot.clone()).await else {
+            return snapshot.finish(context).await;
+        };
+        on_thread(move || snapshot.give_up()).await??;
+        let is_of_server = error.site() == Site::Output;
+        let error = CommandError::from(error);
+        let is_kept = is_of_server || error.status == ExitStatus::Interrupted;
+        Err(Failure::Command(if is_kept {
+            error.with_hint("the server has the keys that it had before")
+        } else {
+            error
+        }))
     }
 }
 
@@ -220,6 +226,7 @@ impl FileToRestore<'_> {
 struct Restored {
     keys: Option<u64>,
     users: Option<u64>,
+    warnings: Vec<String>,
 }
 
 /// Why a restore failed.
@@ -271,20 +278,41 @@ impl Snapshot {
         Ok(Self(Arc::new(Mutex::new(Some(started)))))
     }
 
-    /// Makes the server a master again, with its own keys. A thread that still writes gets an error.
-    fn give_up(&self) {
-        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+    fn take(&self) -> Option<RedisRestore> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Ends the restore, and returns the number of keys.
-    async fn finish(self) -> Result<u64, Failure> {
-        let finish = move || {
-            let restore = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-            restore.map_or(Ok(0), |restore| {
-                restore.finish().map(|restored| restored.keys)
-            })
+    /// Makes the server a master again, with its own keys. A thread that still writes gets an error.
+    fn give_up(&self) -> Result<(), ServerError> {
+        self.take().map_or(Ok(()), RedisRestore::give_up)
+    }
+
+    /// Ends the restore.
+    async fn finish(self, context: &CommandContext) -> Result<Restored, Failure> {
+        let finish = on_thread(move || self.take().map(RedisRestore::finish));
+        tokio::pin!(finish);
+        let finished = tokio::select! {
+            finished = &mut finish => finished,
+            () = context.cancel.cancelled() => {
+                let console = &context.output.console;
+                console.note("the server has the whole snapshot: br waits until it has loaded it and is a master again");
+                finish.await
+            }
         };
-        Ok(on_thread(finish).await??)
+        match finished? {
+            Some(Ok(restored)) => Ok(Restored {
+                keys: Some(restored.keys),
+                users: None,
+                warnings: restored.warnings,
+            }),
+            Some(Err(ServerError::Cancelled)) => Err(Failure::Command(
+                CommandError::interrupted().with_hint(
+                    "the server has the keys of the snapshot; before you stop it, wait until `INFO persistence` says aof_rewrite_in_progress:0",
+                ),
+            )),
+            Some(Err(error)) => Err(error.into()),
+            None => Err(Failure::Command(CommandError::interrupted())),
+        }
     }
 }
 
@@ -302,10 +330,11 @@ impl Write for Snapshot {
 }
 
 fn explain(error: &ServerError, context: &CommandContext) -> CommandError {
-    if context.cancel.is_cancelled() {
-        return CommandError::interrupted();
-    }
     let hint = match error {
+        ServerError::StillReplica { .. } => {
+            "wait until the server answers, and send it these commands; its own configuration also applies again when it is restarted"
+        }
+        _ if context.cancel.is_cancelled() => return CommandError::interrupted(),
         ServerError::HasKeys { .. } => "restore into an empty server, or add --replace-keys",
         ServerError::NoWayBack { .. } => {
             "the server must be able to connect to br: --redis-listen gives the address; or stop the server and put the file into its folder, as \
@@ -315,5 +344,5 @@ fn explain(error: &ServerError, context: &CommandContext) -> CommandError {
         ServerError::Refused { .. } => "check the user, the password and the server's log",
         _ => "check the file and the server",
     };
-    CommandError::new(ExitStatus::Failure, error.to_string(), hint)
+    CommandError::failure(error, hint)
 }

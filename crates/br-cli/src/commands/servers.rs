@@ -16,7 +16,7 @@ use clap::Args;
 use super::rabbitmq_login::{self, RabbitMqLoginArgs};
 use super::redis_login::{self, RedisLoginArgs};
 use crate::context::CommandContext;
-use crate::error::CommandError;
+use crate::error::{CommandError, in_one_line};
 
 /// The word for all databases.
 const ALL: &str = "all";
@@ -155,13 +155,13 @@ impl ServerOptions {
 
     /// Asks the server, reports its warnings, and returns its dumps. The error is one line.
     pub(super) fn dumps(&self, context: &CommandContext) -> Result<Vec<PlacedDump>, String> {
-        let server = self.probe().map_err(|error| error.to_string())?;
+        let server = self.probe().map_err(|error| in_one_line(&error))?;
         for warning in server.warnings() {
             context.output.console.warning(&warning);
         }
         let dumps = server
             .dumps(&context.cancel)
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| in_one_line(&error))?;
         let placed = |dump: Dump| {
             let path = EntryPath::new(format!("{}/{}", server.folder(), dump.name).into_bytes());
             Ok(PlacedDump {

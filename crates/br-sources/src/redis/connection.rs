@@ -18,8 +18,10 @@ const CONNECT: Duration = Duration::from_secs(10);
 const STALL: Duration = Duration::from_secs(60);
 /// How often a waiting connection looks whether it was cancelled.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How many times in a row nothing may come: one minute. A server that makes a snapshot sends a line every ten seconds.
-const MAX_LOOKS: u32 = 240;
+/// How long nothing may come. A server that makes a snapshot sends a line every ten seconds.
+const SILENCE: Duration = Duration::from_secs(60);
+/// How long nothing may come from a server that loads a snapshot: it does not answer while it deletes its old keys, or loads a large one.
+pub(super) const SILENCE_OF_LOADING: Duration = Duration::from_secs(15 * 60);
 /// Maximum length of a text in an answer, in bytes.
 const MAX_TEXT: usize = 64 << 20;
 /// Maximum number of values of a list in an answer.
@@ -125,6 +127,19 @@ impl Connection {
         options: &RedisOptions,
         cancel: &CancellationToken,
     ) -> Result<Self, ServerError> {
+        Self::open_with(options, cancel, SILENCE)
+    }
+
+    /// Connects to a server that may load a snapshot. No cancellation ends a read.
+    pub(super) fn open_loading(options: &RedisOptions) -> Result<Self, ServerError> {
+        Self::open_with(options, &CancellationToken::new(), SILENCE_OF_LOADING)
+    }
+
+    fn open_with(
+        options: &RedisOptions,
+        cancel: &CancellationToken,
+        silence: Duration,
+    ) -> Result<Self, ServerError> {
         let address = options.address.clone();
         let socket = connect(&address).map_err(|source| ServerError::Unreachable {
             address: address.to_string(),
@@ -133,6 +148,7 @@ impl Connection {
         let patient = Patient {
             socket,
             cancel: cancel.clone(),
+            silence,
         };
         let mut connection = Self {
             address,
@@ -155,6 +171,7 @@ impl Connection {
         let patient = Patient {
             socket: Socket::Tcp(stream),
             cancel: cancel.clone(),
+            silence: SILENCE,
         };
         Ok(Self {
             address: RedisAddress::Tcp {
@@ -171,11 +188,6 @@ impl Connection {
             Socket::Tcp(stream) => stream.local_addr().ok().map(|address| address.ip()),
             Socket::Unix(_) => None,
         }
-    }
-
-    /// From here on, a cancellation does not end a read.
-    pub(super) fn ignore_cancel(&mut self) {
-        self.stream.get_mut().cancel = CancellationToken::new();
     }
 
     /// Sends a command, and returns the answer.
@@ -329,15 +341,17 @@ fn connect(address: &RedisAddress) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// A socket whose reads end when the backup is cancelled, or when nothing came for a minute.
+/// A socket whose reads end when the work is cancelled, or when nothing has come for some time.
 struct Patient {
     socket: Socket,
     cancel: CancellationToken,
+    silence: Duration,
 }
 
 impl Read for Patient {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        for _ in 0..MAX_LOOKS {
+        let looks = self.silence.as_millis() / LOOK_EVERY.as_millis();
+        for _ in 0..looks {
             if self.cancel.is_cancelled() {
                 return Err(io::Error::other("interrupted"));
             }
@@ -352,7 +366,10 @@ impl Read for Patient {
                 other => return other,
             }
         }
-        let message = "the server has sent nothing for a minute";
+        let message = format!(
+            "the server has sent nothing for {} seconds",
+            self.silence.as_secs()
+        );
         Err(io::Error::new(io::ErrorKind::TimedOut, message))
     }
 }

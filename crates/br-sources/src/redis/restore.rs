@@ -5,12 +5,13 @@
 //! until then it keeps its own keys.
 
 use std::io::{self, Write};
+use std::mem;
 use std::net::IpAddr;
 use std::thread;
 
 use tokio_util::sync::CancellationToken;
 
-use super::connection::Connection;
+use super::connection::{Connection, Info};
 use super::probe::RedisOptions;
 use super::rdb::RdbCheck;
 use super::takeover::{LOOK_EVERY, Takeover, is_closed, setting};
@@ -74,7 +75,8 @@ impl RedisRestoreOptions {
 
 /// A snapshot on its way into a running server.
 ///
-/// [`RedisRestore::start`], then write the whole snapshot, then [`RedisRestore::finish`]. If it is dropped before, the server keeps the keys that it had.
+/// [`RedisRestore::start`], then write the whole snapshot, then [`RedisRestore::finish`]; or [`RedisRestore::give_up`], with which the server keeps the
+/// keys that it had. A drop does the same as `give_up`, and loses its error. All of them block, also a write.
 #[derive(Debug)]
 pub struct RedisRestore {
     // First, so that it is closed before the server becomes a master again.
@@ -85,6 +87,7 @@ pub struct RedisRestore {
     held: Vec<u8>,
     written: u64,
     len: u64,
+    options: RedisOptions,
     cancel: CancellationToken,
 }
 
@@ -94,6 +97,8 @@ pub struct RedisRestore {
 pub struct Restored {
     /// Number of keys that the server has now. Keys whose time has come are not among them.
     pub keys: u64,
+    /// What may go wrong with them; one line each.
+    pub warnings: Vec<String>,
 }
 
 impl RedisRestore {
@@ -113,7 +118,8 @@ impl RedisRestore {
         let own = own.unwrap_or(IpAddr::from([127, 0, 0, 1]));
         let (secret, id) = wanted.randomness.split_at(ID_LEN);
         let (secret, id) = (hex(secret), hex(id));
-        let (takeover, mut replica) = Takeover::start(control, own, [&secret, &id], cancel)?;
+        let (takeover, mut replica) =
+            Takeover::start(control, options, own, [&secret, &id], cancel)?;
         replica.send_raw(format!("${}\r\n", wanted.len).as_bytes())?;
         Ok(Self {
             replica,
@@ -123,41 +129,66 @@ impl RedisRestore {
             held: Vec::new(),
             written: 0,
             len: wanted.len,
+            options: options.clone(),
             cancel: cancel.clone(),
         })
     }
 
     /// Gives the server the rest, and waits until it has loaded the snapshot, is a master again, and has written its append-only file.
     ///
+    /// When the server has all bytes, a cancellation cannot stop it: br waits until the snapshot is loaded. A cancellation ends the wait for the
+    /// append-only file.
+    ///
     /// # Errors
-    /// When the bytes are no whole snapshot, and the server still has its own keys; or when the server fails to load it.
-    pub fn finish(self) -> Result<Restored, ServerError> {
+    /// When the bytes are no whole snapshot, and the server still has its own keys; when the server fails to load it;
+    /// [`ServerError::StillReplica`] when it does not answer any more; and [`ServerError::Cancelled`] when it has the keys of the snapshot, and has not yet
+    /// written its append-only file.
+    pub fn finish(mut self) -> Result<Restored, ServerError> {
+        let given = self.give_rest();
         let Self {
-            mut replica,
+            replica,
             mut takeover,
-            check,
-            held,
-            written,
-            len,
             cancel,
             ..
         } = self;
+        drop(replica);
+        // Where the server is left says more than why the restore failed.
+        takeover.end()?;
+        given?;
+        let control = &mut takeover.control;
+        wait_for_append_only_file(control, &cancel)?;
+        let warnings = memory_warning(&control.info("memory")?);
+        Ok(Restored {
+            keys: control.info("keyspace")?.keys(),
+            warnings: warnings.into_iter().collect(),
+        })
+    }
+
+    /// Ends the restore: the server keeps the keys that it had.
+    ///
+    /// # Errors
+    /// [`ServerError::StillReplica`] when the server does not answer or refuses.
+    pub fn give_up(self) -> Result<(), ServerError> {
+        let Self {
+            replica,
+            mut takeover,
+            ..
+        } = self;
+        drop(replica);
+        takeover.end()
+    }
+
+    fn give_rest(&mut self) -> Result<(), ServerError> {
         let bad = |reason: &str| ServerError::BadOption {
             what: "the file".to_owned(),
             reason: reason.to_owned(),
         };
-        if written != len {
+        if self.written != self.len {
             return Err(bad("it has another length than announced"));
         }
-        check.finish().map_err(bad)?;
-        replica.send_raw(&held)?;
-        wait_until_loaded(&mut takeover.control, &mut replica, &cancel)?;
-        drop(replica);
-        takeover.end()?;
-        let control = &mut takeover.control;
-        wait_for_append_only_file(control, &cancel)?;
-        let keys = control.info("keyspace")?.keys();
-        Ok(Restored { keys })
+        mem::take(&mut self.check).finish().map_err(bad)?;
+        self.replica.send_raw(&self.held)?;
+        wait_until_loaded(&self.options, &mut self.replica)
     }
 }
 
@@ -235,11 +266,9 @@ fn check_server(control: &mut Connection, replace: bool) -> Result<Option<u32>, 
         .map(|(_, format)| *format))
 }
 
-fn wait_until_loaded(
-    control: &mut Connection,
-    replica: &mut Connection,
-    cancel: &CancellationToken,
-) -> Result<(), ServerError> {
+/// Waits until the server has loaded the snapshot, also after a cancellation.
+fn wait_until_loaded(options: &RedisOptions, replica: &mut Connection) -> Result<(), ServerError> {
+    let mut control = Connection::open_loading(options)?;
     loop {
         let replication = control.info("replication")?;
         let is_loaded = replication.is("master_link_status", "up")
@@ -252,8 +281,25 @@ fn wait_until_loaded(
                 message: "it has not loaded the snapshot; its log says why".to_owned(),
             });
         }
-        pause(cancel)?;
+        thread::sleep(LOOK_EVERY);
     }
+}
+
+/// Warns of a server that holds more than it may.
+fn memory_warning(memory: &Info) -> Option<String> {
+    let number = |name: &str| memory.get(name)?.parse::<u64>().ok();
+    let (used, limit) = (number("used_memory")?, number("maxmemory")?);
+    if limit == 0 || used <= limit {
+        return None;
+    }
+    Some(match memory.get("maxmemory_policy") {
+        Some("noeviction") | None => format!(
+            "the keys need {used} bytes, more than `maxmemory` allows ({limit}): the server refuses changes until you raise it"
+        ),
+        Some(policy) => format!(
+            "the keys need {used} bytes, more than `maxmemory` allows ({limit}): the server deletes keys, as its policy {policy} says; raise `maxmemory` and restore again"
+        ),
+    })
 }
 
 /// Waits until the server has written its append-only file, if it has one: it loads only that when it starts.

@@ -1,6 +1,7 @@
 //! A server that was told to replicate br.
 //!
-//! Invariant: when a [`Takeover`] is dropped, the server is a master again and has its own settings, unless it cannot be reached.
+//! Invariant: [`Takeover::end`] makes the server a master again and gives it back its own settings, or says that it could not. It waits until
+//! the server has loaded what it loads, because a server refuses the command until then.
 
 use std::io;
 use std::net::{IpAddr, TcpListener};
@@ -10,6 +11,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, Reply};
+use super::probe::RedisOptions;
 use crate::server::ServerError;
 
 /// How often to look whether the server has connected.
@@ -20,6 +22,8 @@ const MAX_LOOKS: usize = 300;
 const MAX_COMMANDS: usize = 20;
 /// The settings with which a server logs in to its master.
 const LOGIN: [&str; 2] = ["masteruser", "masterauth"];
+/// How the answer of a server begins that loads a snapshot.
+const LOADING: &str = "LOADING";
 /// The user as which the server logs in. Any name will do.
 const USER: &str = "br";
 
@@ -27,6 +31,7 @@ const USER: &str = "br";
 #[derive(Debug)]
 pub(super) struct Takeover {
     pub(super) control: Connection,
+    options: RedisOptions,
     /// The settings as they were.
     settings: Vec<(&'static str, String)>,
     is_over: bool,
@@ -36,6 +41,7 @@ impl Takeover {
     /// Tells the server to replicate br, and waits until it has connected and asked for a snapshot. The server proves with `secret` who it is.
     pub(super) fn start(
         mut control: Connection,
+        options: &RedisOptions,
         own: IpAddr,
         [secret, id]: [&str; 2],
         cancel: &CancellationToken,
@@ -53,6 +59,7 @@ impl Takeover {
         }
         let mut takeover = Self {
             control,
+            options: options.clone(),
             settings,
             is_over: false,
         };
@@ -65,23 +72,55 @@ impl Takeover {
         Ok((takeover, replica))
     }
 
-    /// Makes the server a master again, also after a cancellation. Takes every step, and returns the first error.
+    /// Makes the server a master again, also after a cancellation.
+    ///
+    /// # Errors
+    /// [`ServerError::StillReplica`] when the server does not answer or refuses.
     pub(super) fn end(&mut self) -> Result<(), ServerError> {
-        self.control.ignore_cancel();
-        let mut ended = self.control.ask(&["REPLICAOF", "NO", "ONE"]).map(drop);
-        for (name, value) in &self.settings {
-            let set = self.control.ask(&["CONFIG", "SET", name, value]);
-            ended = ended.and(set.map(drop));
+        // One attempt is enough: it takes as long as a server that loads can need.
+        self.is_over = true;
+        self.undo().map_err(|error| ServerError::StillReplica {
+            commands: self.commands(),
+            source: Box::new(error),
+        })
+    }
+
+    fn undo(&mut self) -> Result<(), ServerError> {
+        // The other connection may be cancelled, or still get the answer to an earlier command.
+        let mut control = Connection::open_loading(&self.options)?;
+        loop {
+            match control.ask(&["REPLICAOF", "NO", "ONE"]) {
+                Err(ServerError::Refused { message }) if message.starts_with(LOADING) => {
+                    thread::sleep(LOOK_EVERY);
+                }
+                answer => {
+                    answer?;
+                    break;
+                }
+            }
         }
-        self.is_over = ended.is_ok();
-        ended
+        for (name, value) in &self.settings {
+            control.ask(&["CONFIG", "SET", name, value])?;
+        }
+        self.control = control;
+        Ok(())
+    }
+
+    /// What a person types to make the server a master again. Passwords are not shown.
+    fn commands(&self) -> Vec<String> {
+        let setting = |(name, value): &(&str, String)| match value.as_str() {
+            "" => format!("CONFIG SET {name} ''"),
+            _ => format!("CONFIG SET {name} with the value of its configuration file"),
+        };
+        let first = std::iter::once("REPLICAOF NO ONE".to_owned());
+        first.chain(self.settings.iter().map(setting)).collect()
     }
 }
 
 impl Drop for Takeover {
     fn drop(&mut self) {
         if !self.is_over {
-            // The restore has failed already, with a better error.
+            // The restore has failed already, with an error of its own.
             let _ = self.end();
         }
     }

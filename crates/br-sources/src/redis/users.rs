@@ -16,10 +16,11 @@ pub(super) fn list(connection: &mut Connection) -> Option<String> {
 impl RedisServer {
     /// Sets the users of a server to those of a `users.acl`, and returns their number. Users who are not in it stay as they are.
     ///
-    /// The change is in memory: a server with a file of users needs `ACL SAVE` to keep it. Connections that are logged in stay so.
+    /// The server first checks all rules with a user of the name `br:check`, whom br deletes again. The user of this connection is set last: it may lose the right to
+    /// set others. The change is in memory: a server with a file of users needs `ACL SAVE` to keep it. Connections that are logged in stay so.
     ///
     /// # Errors
-    /// When the text has a line that is no user, before the first change; and when the server does not answer or refuses a user.
+    /// When the text has a line that is no user, or the server refuses a rule, both before the first change; and when the server does not answer.
     pub fn set_users(options: &RedisOptions, text: &str) -> Result<usize, ServerError> {
         let mut users = Vec::new();
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
@@ -35,12 +36,34 @@ impl RedisServer {
             }
         }
         let mut connection = Connection::open(options, &CancellationToken::new())?;
+        let checked = users
+            .iter()
+            .try_for_each(|(_, rules)| set(&mut connection, CHECK, rules, &["off"]));
+        let deleted = connection.ask(&["ACL", "DELUSER", CHECK]);
+        checked?;
+        deleted?;
+        let own = connection.ask(&["ACL", "WHOAMI"])?.text();
+        users.sort_by_key(|(name, _)| *name == own);
         for (name, rules) in &users {
-            // Without `reset`, the user would keep what the rules do not mention.
-            let mut command = vec!["ACL", "SETUSER", name, "reset"];
-            command.extend(rules);
-            connection.ask(&command)?;
+            set(&mut connection, name, rules, &[])?;
         }
         Ok(users.len())
     }
+}
+
+/// The user with whom the server checks rules. It never can log in, because it is switched off.
+const CHECK: &str = "br:check";
+
+/// Gives a user these rules and no others.
+fn set(
+    connection: &mut Connection,
+    name: &str,
+    rules: &[&str],
+    more: &[&str],
+) -> Result<(), ServerError> {
+    // Without `reset`, the user would keep what the rules do not mention.
+    let mut command = vec!["ACL", "SETUSER", name, "reset"];
+    command.extend(rules);
+    command.extend(more);
+    connection.ask(&command).map(drop)
 }

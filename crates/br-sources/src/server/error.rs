@@ -16,7 +16,7 @@ pub enum ServerError {
         source: io::Error,
     },
     /// There is no connection to the server.
-    #[error("no connection to {address}: {source}")]
+    #[error("no connection to {address}")]
     Unreachable {
         /// The address.
         address: String,
@@ -24,7 +24,7 @@ pub enum ServerError {
         source: io::Error,
     },
     /// The server cannot connect to this machine, as a restore needs it.
-    #[error("no connection to {address}, where the server must connect to br: {source}")]
+    #[error("no connection to {address}, where the server must connect to br")]
     NoWayBack {
         /// The address of this machine.
         address: IpAddr,
@@ -36,6 +36,17 @@ pub enum ServerError {
     HasKeys {
         /// How many.
         keys: u64,
+    },
+    /// A restore has failed, and the server may not be a master any more.
+    #[error(
+        "the server may still be a replica of br; when it answers again, send it: {}",
+        commands.join("; ")
+    )]
+    StillReplica {
+        /// What makes it a master again. Passwords are not in it.
+        commands: Vec<String>,
+        /// Why br could not do it.
+        source: Box<Self>,
     },
     /// The server refuses the connection or a question.
     #[error("the server cannot be used: {message}")]
