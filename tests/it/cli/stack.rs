@@ -8,7 +8,7 @@ use std::thread;
 use br_testkit::{BrOutput, MariaDb, RabbitMq, Redis};
 use serde_json::{Value, json};
 
-use super::{Session, json as parse};
+use super::{Session, files_below, json as parse};
 
 /// An application with its servers.
 struct Stack {
@@ -199,8 +199,8 @@ fn a_destroyed_stack_comes_back_whole() {
     assert_eq!(
         parts,
         [
-            "before", "mysql", "mysql", "redis", "redis", "rabbitmq", "files", "after", "verify",
-            "verify", "verify", "verify", "verify"
+            "intact", "before", "mysql", "mysql", "redis", "redis", "rabbitmq", "files", "after",
+            "verify", "verify", "verify", "verify", "verify"
         ]
     );
     let evidence = |at: usize| steps[steps.len() - 5 + at]["output"].as_str().unwrap();
@@ -238,6 +238,30 @@ fn a_destroyed_stack_comes_back_whole() {
     }
 
     only_one_part_is_replaced(&stack);
+    damage_is_found_before_anything_is_replaced(&stack);
+}
+
+fn damage_is_found_before_anything_is_replaced(stack: &Stack) {
+    for pack in files_below(&stack.session.at("repository/packs")) {
+        let mut bytes = fs::read(&pack).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&pack, bytes).unwrap();
+    }
+    stack
+        .mysql
+        .sql("INSERT INTO `tiny-flow`.task (name) VALUES ('not in the backup')");
+    stack.redis.ask(&["SET", "not in the backup", "1"]);
+    fs::remove_file(stack.session.at("log")).unwrap();
+    let words = ["restore", "latest", "--execute", "--yes"];
+    for only in [&[][..], &["--only", "mysql"], &["--only", "redis"]] {
+        let output = stack.run(&[&words[..], only].concat()).expect(14);
+        assert!(output.stderr.contains("nothing was replaced"), "{output}");
+    }
+    assert_eq!(stack.log(), "", "the application was not stopped");
+    let count = "SELECT COUNT(*) FROM `tiny-flow`.task";
+    assert_eq!(stack.mysql.sql(count), "5001\n");
+    assert_eq!(stack.redis.ask(&["GET", "not in the backup"]), "1");
 }
 
 fn only_one_part_is_replaced(stack: &Stack) {

@@ -48,6 +48,7 @@ mod restore_steps;
 mod restore_to_command;
 mod restore_to_rabbitmq;
 mod restore_to_redis;
+mod restore_verify;
 mod rewrite;
 mod run;
 mod servers;

@@ -12,9 +12,10 @@ use clap::{Args, ValueEnum};
 
 use super::paths::{bad_pattern, find_paths, paths_in_backup};
 use super::restore_plan::PlanArgs;
-use super::restore_to_command::ToCommandArgs;
+use super::restore_to_command::{OF_FOLDERS, ToCommandArgs};
 use super::restore_to_rabbitmq::ToRabbitMqArgs;
 use super::restore_to_redis::ToRedisArgs;
+use super::restore_verify;
 use super::which::{BackupAndPath, FilterArgs};
 use crate::context::CommandContext;
 use crate::environment::variable;
@@ -38,6 +39,7 @@ const EXAMPLES: &str = "\
   br restore latest shop.sql --to-command -- mysql shop
   br restore latest redis/dump.rdb --to-redis 127.0.0.1:6379
   br restore latest rabbitmq/definitions.json --to-rabbitmq http://127.0.0.1:15672
+  br restore latest --verify-only                     # read everything, and restore nothing
   br restore latest --tag shop --plan                 # the steps for everything in a backup of `br run`
   br restore latest --tag shop --execute --yes";
 
@@ -68,7 +70,7 @@ pub(crate) struct RestoreArgs {
     paths: Vec<OsString>,
 
     /// Folder to restore into; created if it is missing
-    #[arg(short, long, value_name = "DIR", value_parser = values::folder(), required_unless_present_any = ["to_command", "to_redis", "to_rabbitmq", "plan", "execute"])]
+    #[arg(short, long, value_name = "DIR", value_parser = values::folder(), required_unless_present_any = ["to_command", "to_redis", "to_rabbitmq", "plan", "execute", "only", "verify_only"])]
     target: Option<PathBuf>,
 
     /// Leave out the first N parts of each path, like tar
@@ -133,6 +135,10 @@ pub(crate) struct RestoreArgs {
     /// Write nothing and read no stored data; with --verbose, list every entry and what would happen to it
     #[arg(short = 'n', long)]
     dry_run: bool,
+
+    /// Read and verify what would be restored, and restore nothing
+    #[arg(long, conflicts_with_all = OF_FOLDERS, conflicts_with_all = ["to_command", "to_redis", "to_rabbitmq", "plan", "execute"])]
+    verify_only: bool,
 
     /// Worker threads [default: number of cores]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::threads)]
@@ -264,7 +270,10 @@ async fn into_servers_or_program(
     context: &CommandContext,
 ) -> CommandResult {
     if args.plan.is_chosen() {
-        return args.plan.run(id, context).await;
+        return args.plan.run(id, &args.filter, context).await;
+    }
+    if args.verify_only {
+        return restore_verify::run(&args.id, id, paths, context).await;
     }
     if let Some(address) = args.to_rabbitmq.address() {
         let to = &args.to_rabbitmq;

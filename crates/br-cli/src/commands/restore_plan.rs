@@ -1,6 +1,7 @@
 //! `br restore --plan` and `--execute`: restores a whole set, part by part.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use br_core::BackupSelector;
 use br_core::model::{Backup, Configuration};
@@ -11,6 +12,8 @@ use super::hooks::HookRun;
 use super::restore_steps::{Action, Plan, Step, StepKind};
 use super::restore_to_command::OF_FOLDERS;
 use super::run::run_line;
+use super::sources::host_name;
+use super::which::FilterArgs;
 use crate::config::{BackupSet, Config};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
@@ -34,7 +37,7 @@ pub(super) struct PlanArgs {
 
     /// Take the steps that --plan shows: stop the application, restore each part, start it, and verify
     ///
-    /// The set must be in the configuration of this machine: `br bootstrap` brings it to a new one. br replaces the databases, keys and files that exist. If a step
+    /// The set must be in the configuration of this machine: `br bootstrap` brings it to a new one. First br reads and verifies all that it will restore. Then it replaces the databases, keys and files that exist. If a step
     /// fails, br stops and shows the steps that are left.
     #[arg(
         long,
@@ -43,7 +46,7 @@ pub(super) struct PlanArgs {
     )]
     pub(super) execute: bool,
 
-    /// Only this part with --plan or --execute: mysql, postgres, redis, rabbitmq, files, or the name of a stream (can be repeated)
+    /// Only this part with --plan or --execute: mysql, postgres, redis, rabbitmq, files, the name of a stream, or one dump such as mysql/dump.sql (can be repeated)
     #[arg(long, value_name = "PART")]
     only: Vec<String>,
 
@@ -90,7 +93,12 @@ impl PlanArgs {
         Ok(())
     }
 
-    pub(super) async fn run(&self, id: &BackupSelector, context: &CommandContext) -> CommandResult {
+    pub(super) async fn run(
+        &self,
+        id: &BackupSelector,
+        filter: &FilterArgs,
+        context: &CommandContext,
+    ) -> CommandResult {
         let repository = context.open().await?;
         let found = context.find(&repository, id).await?;
         let backup = repository.describe(found.id, &context.engine()).await?;
@@ -115,17 +123,32 @@ impl PlanArgs {
         };
         let start = start(set, context);
         let plan = Plan::make(set, &backup, &start, &self.only)?;
-        let gap = gap(&backup, &plan);
-        if self.plan {
+        let warnings = warnings(&backup, &plan);
+        let is_plan_shown = self.plan || !self.yes && !context.output.is_json();
+        if is_plan_shown {
             print_plan(name, &backup, &plan, &context.output)?;
-            if let Some(gap) = gap {
-                context.output.console.warning(&gap);
-            }
+        }
+        for warning in &warnings {
+            context.output.console.warning(warning);
+        }
+        if self.plan {
             return Ok(ExitStatus::Ok);
         }
-        if let (Some(gap), true) = (gap, self.only.is_empty()) {
+        if let (Some(gap), true) = (gap(&backup, &plan), self.only.is_empty()) {
             let hint = "restore an earlier backup, which `br list` shows; or name the parts to restore with --only";
             return Err(CommandError::usage(gap, hint));
+        }
+        let is_chosen = id.is_id() || filter.host_and_other().0.is_some();
+        if backup.host != host_name() && !is_chosen {
+            let host = format::text(&backup.host);
+            let message = format!(
+                "{} is a backup of the host {host}, not of this one",
+                backup.id
+            );
+            let hint = format!(
+                "add `--host {host}` if you want that one, or --host with the name of this machine"
+            );
+            return Err(CommandError::usage(message, hint));
         }
         if own.is_none() {
             let message = format!(
@@ -135,25 +158,8 @@ impl PlanArgs {
             let hint = "`br bootstrap` writes the configuration that the backup keeps; look at it before you run the commands in it";
             return Err(CommandError::usage(message, hint));
         }
-        if let Some(step) = plan
-            .steps
-            .iter()
-            .find(|step| matches!(step.action, Action::Unknown(_)))
-        {
-            let message = format!(
-                "the set does not say which program takes {}",
-                format::text(&step.part)
-            );
-            let hint = format!(
-                "add `restore-stream = [\"{}=PROGRAM\"]` to the set, or use --only",
-                step.part
-            );
-            return Err(CommandError::usage(message, hint));
-        }
+        refuse_impossible(&plan)?;
         if !self.yes {
-            if !context.output.is_json() {
-                print_plan(name, &backup, &plan, &context.output)?;
-            }
             if !Console::can_confirm() {
                 let message = "--execute replaces what is there, and needs a confirmation";
                 return Err(CommandError::usage(message, "add --yes"));
@@ -165,6 +171,34 @@ impl PlanArgs {
         }
         execute(name, set, &backup, &plan, context).await
     }
+}
+
+/// Refuses steps that cannot succeed, before the first of them.
+fn refuse_impossible(plan: &Plan) -> Result<(), CommandError> {
+    let mut steps = plan.steps.iter();
+    if let Some(step) = steps.find(|step| matches!(step.action, Action::Unknown(_))) {
+        let part = format::text(&step.part);
+        let message = format!("the set does not say which program takes {part}");
+        let hint = format!("add `restore-stream = [\"{part}=PROGRAM\"]` to the set, or use --only");
+        return Err(CommandError::usage(message, hint));
+    }
+    if let Some(program) = plan.missing_program() {
+        let message = format!("{} is not installed on this machine", format::text(program));
+        let hint = "install it, or correct PATH; br has changed nothing";
+        return Err(CommandError::usage(message, hint));
+    }
+    Ok(())
+}
+
+/// What the steps do not restore.
+fn warnings(backup: &Backup, plan: &Plan) -> Vec<String> {
+    let left_out = plan.left_out.iter().map(|path| {
+        format!(
+            "no step restores {}: the set does not name it",
+            format::text(path)
+        )
+    });
+    gap(backup, plan).into_iter().chain(left_out).collect()
 }
 
 /// What the backup lacks, if it lacks something.
@@ -191,14 +225,21 @@ fn kept_sets(
         .sets
 }
 
-/// The words before `restore` that select the repository of this command.
+/// The words before `restore` that select the repository and the configuration of this command.
 fn start(set: &BackupSet, context: &CommandContext) -> Vec<String> {
-    let typed = context.global_options().repo.as_deref();
-    let named = typed.or_else(|| context.config.repository_of(set));
-    named
-        .map(|named| format!("--repo={named}"))
-        .into_iter()
-        .collect()
+    let options = context.global_options();
+    let named = options.repo.as_deref();
+    let named = named.or_else(|| context.config.repository_of(set));
+    let file = |option: &str, path: &Option<PathBuf>| {
+        let path = path.as_ref()?;
+        Some(format!("--{option}={}", path.display()))
+    };
+    let words = [
+        file("config", &options.config),
+        named.map(|named| format!("--repo={named}")),
+        file("password-file", &options.password_file),
+    ];
+    words.into_iter().flatten().collect()
 }
 
 /// The plan as JSON, with what became of the steps that were taken.
@@ -246,6 +287,7 @@ fn print_plan(
     output.fields(&[
         ("backup", backup.id.to_string()),
         ("set", format::text(set)),
+        ("host", format::text(&backup.host)),
         ("complete", format::local_time(backup.finished)),
     ])?;
     let mut lines = output.lines();
@@ -288,9 +330,17 @@ async fn execute(
                     console.error(&error);
                 }
                 outcomes.push(("failed", None));
-                if step.kind != StepKind::Verify {
-                    left(plan, at, context);
-                    break;
+                match step.kind {
+                    StepKind::Verify => {}
+                    StepKind::Intact => {
+                        let hint = "nothing was replaced; restore an earlier backup, which `br list` shows, or an intact part with --only";
+                        console.hint(hint);
+                        break;
+                    }
+                    _ => {
+                        left(plan, at, context);
+                        break;
+                    }
                 }
             }
         }
@@ -308,6 +358,7 @@ async fn execute(
     let verified = plan
         .steps
         .iter()
+        .take(outcomes.len())
         .filter(|step| step.kind == StepKind::Verify);
     context.output.summary(&[
         ("backup", backup.id.to_string()),

@@ -2,7 +2,7 @@
 //!
 //! [`Plan::make`] finds them. Invariant: it runs nothing; each step is a command line that a user can type.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use br_core::model::{Backup, escape};
 use serde::Serialize;
@@ -16,6 +16,8 @@ use crate::output::format;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum StepKind {
+    /// Reads and verifies all that the steps restore, before anything is replaced.
+    Intact,
     /// A command before anything is restored.
     Before,
     /// Restores a part.
@@ -32,6 +34,8 @@ pub(super) struct Step {
     pub(super) kind: StepKind,
     /// The part that it restores, such as `mysql`, `files` or the name of a stream; for other steps, their kind.
     pub(super) part: String,
+    /// What it restores: paths in the backup.
+    pub(super) paths: Vec<String>,
     pub(super) action: Action,
 }
 
@@ -52,10 +56,16 @@ pub(super) struct Plan {
     pub(super) steps: Vec<Step>,
     /// The parts that the set has now and the backup does not have.
     pub(super) missing: Vec<String>,
+    /// What the backup has and no step restores, because the set does not name it any more.
+    pub(super) left_out: Vec<String>,
 }
 
 /// The part with files and folders.
 const FILES: &str = "files";
+/// The servers that a set can name.
+const SERVERS: [&str; 4] = ["mysql", "postgres", "redis", "rabbitmq"];
+/// A dump that a person looks at: a running server takes no settings from a file.
+const TO_READ: &str = "redis/redis.conf";
 
 impl Step {
     /// The command line, as one would type it.
@@ -88,30 +98,61 @@ impl Plan {
         restores.extend(maker.streams());
         restores.extend(maker.files());
         let missing = maker.missing(&restores);
-        let mut parts: Vec<&str> = restores.iter().map(|step| step.part.as_str()).collect();
-        parts.dedup();
-        if let Some(unknown) = only.iter().find(|part| !parts.contains(&part.as_str())) {
+        let left_out = maker.left_out(&restores);
+        let names = |step: &Step| -> Vec<String> {
+            let files = step.paths.iter().filter(|_| step.part != FILES);
+            std::iter::once(&step.part).chain(files).cloned().collect()
+        };
+        let known: Vec<String> = restores.iter().flat_map(names).collect();
+        if let Some(unknown) = only.iter().find(|part| !known.contains(part)) {
             let message = format!("the backup has no part `{}`", format::text(unknown));
+            let mut parts: Vec<String> = restores.iter().flat_map(names).collect();
+            parts.sort();
+            parts.dedup();
             let hint = format!("its parts are {}", parts.join(", "));
             return Err(CommandError::usage(message, hint));
         }
-        restores.retain(|step| only.is_empty() || only.contains(&step.part));
+        restores
+            .retain(|step| only.is_empty() || names(step).iter().any(|name| only.contains(name)));
         let hooks = |kind, part: &str, hooks: &[HookCommand]| -> Vec<Step> {
             let step = |hook: &HookCommand| Step {
                 kind,
                 part: part.to_owned(),
+                paths: Vec::new(),
                 action: Action::Hook(hook.clone()),
             };
             hooks.iter().map(step).collect()
         };
         let hook = &set.hooks;
-        let mut steps = hooks(StepKind::Before, "before", &hook.restore_before);
+        let mut steps = vec![maker.intact(&restores)];
+        steps.extend(hooks(StepKind::Before, "before", &hook.restore_before));
         steps.extend(restores);
         steps.extend(hooks(StepKind::After, "after", &hook.restore_after));
         steps.extend(hooks(StepKind::Verify, "verify", &hook.verify));
-        Ok(Self { steps, missing })
+        Ok(Self {
+            steps,
+            missing,
+            left_out,
+        })
+    }
+
+    /// A program that a step needs and that this machine does not have. Those of later commands may be among the files to restore.
+    pub(super) fn missing_program(&self) -> Option<&str> {
+        let programs = self.steps.iter().filter_map(|step| match &step.action {
+            Action::Br(words) => {
+                let at = words.iter().position(|word| word == TO_COMMAND)?;
+                words.get(at + 2)
+            }
+            Action::Hook(hook) if step.kind == StepKind::Before => hook.words.first(),
+            Action::Hook(_) | Action::Unknown(_) => None,
+        });
+        let mut missing = programs.filter(|program| !is_program(program));
+        missing.next().map(String::as_str)
     }
 }
+
+/// The option before `--` and a program.
+const TO_COMMAND: &str = "--to-command";
 
 /// Makes the steps of the parts.
 struct Maker<'p> {
@@ -126,7 +167,26 @@ impl Maker<'_> {
         Step {
             kind: StepKind::Restore,
             part: part.to_owned(),
+            paths: vec![path.to_owned()],
             action: Action::Br(self.words(path, words)),
+        }
+    }
+
+    /// The step that verifies all that the others restore.
+    fn intact(&self, restores: &[Step]) -> Step {
+        let paths: Vec<String> = restores
+            .iter()
+            .flat_map(|step| step.paths.clone())
+            .collect();
+        let mut words = self.start.to_vec();
+        words.extend(["restore".to_owned(), self.backup.id.to_string()]);
+        words.push("--verify-only".to_owned());
+        words.extend(paths.iter().cloned());
+        Step {
+            kind: StepKind::Intact,
+            part: "intact".to_owned(),
+            paths,
+            action: Action::Br(words),
         }
     }
 
@@ -290,6 +350,7 @@ impl Maker<'_> {
         Step {
             kind: StepKind::Restore,
             part: name.to_owned(),
+            paths: vec![name.to_owned()],
             action: Action::Unknown(self.words(name, &words)),
         }
     }
@@ -301,8 +362,7 @@ impl Maker<'_> {
 
     /// The parts of the set that no step restores.
     fn missing(&self, steps: &[Step]) -> Vec<String> {
-        let servers = ["mysql", "postgres", "redis", "rabbitmq"];
-        let servers = servers.into_iter().filter(|server| self.has(server));
+        let servers = SERVERS.into_iter().filter(|server| self.has(server));
         let wanted = servers.chain(self.stream_names());
         wanted
             .filter(|part| !steps.iter().any(|step| step.part == *part))
@@ -318,8 +378,47 @@ impl Maker<'_> {
         let target = if folder.is_empty() { "/" } else { &folder };
         let mut words: Vec<&str> = others.iter().map(String::as_str).collect();
         words.extend(["--target", target]);
-        vec![self.step(FILES, first, &words)]
+        let mut step = self.step(FILES, first, &words);
+        step.paths.clone_from(&self.set.paths);
+        vec![step]
     }
+
+    /// What the backup has and no step restores.
+    fn left_out(&self, steps: &[Step]) -> Vec<String> {
+        let restored: Vec<&str> = steps
+            .iter()
+            .flat_map(|step| &step.paths)
+            .map(String::as_str)
+            .collect();
+        let streams = self
+            .backup
+            .streams
+            .iter()
+            .map(|stream| escape(&stream.path));
+        let streams: Vec<String> = streams.collect();
+        let paths = self.backup.paths.iter().map(|path| escape(path));
+        let is_file = |path: &String| {
+            let is_stream =
+                |stream: &String| stream == path || stream.starts_with(&format!("{path}/"));
+            !SERVERS.contains(&path.as_str()) && !streams.iter().any(is_stream)
+        };
+        let is_restored = |path: &String| {
+            let mut above = Path::new(path).ancestors();
+            above.any(|folder| restored.iter().any(|one| Path::new(one) == folder))
+        };
+        let left_out = streams.iter().cloned().chain(paths.filter(is_file));
+        left_out
+            .filter(|path| path != TO_READ && !is_restored(path))
+            .collect()
+    }
+}
+
+/// True if this is the path of a file, or the name of a program in a folder of PATH.
+fn is_program(name: &str) -> bool {
+    if name.contains('/') {
+        return Path::new(name).is_file();
+    }
+    is_in_path(name)
 }
 
 /// True if a program of this name is in a folder of PATH.
