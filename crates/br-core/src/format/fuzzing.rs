@@ -367,6 +367,7 @@ fn sample_backup() -> Backup {
         streams: vec![
             StreamRecord::new("shop.sql")
                 .with_program(Some("mysqldump".to_owned()))
+                .with_server(Some("MariaDB".to_owned()))
                 .with_end_mark(Some("-- Dump completed".to_owned()))
                 .with_position(Some("CHANGE MASTER TO".to_owned()))
                 .with_compression(Some("gzip".to_owned()))

@@ -88,6 +88,8 @@ struct StreamV1 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     program: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    server: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     end_mark: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     position: Option<String>,
@@ -106,6 +108,7 @@ impl From<&StreamRecord> for StreamV1 {
         Self {
             path: escape(&record.path),
             program: record.program.clone(),
+            server: record.server.clone(),
             end_mark: record.end_mark.clone(),
             position: record.position.clone(),
             compression: record.compression.clone(),
@@ -120,6 +123,7 @@ impl StreamV1 {
     fn into_record(self, path: Vec<u8>) -> StreamRecord {
         StreamRecord::new(path)
             .with_program(self.program)
+            .with_server(self.server)
             .with_end_mark(self.end_mark)
             .with_position(self.position)
             .with_compression(self.compression)

@@ -15,6 +15,8 @@ pub struct StreamRecord {
     /// The program that wrote it, without its arguments, because these may contain passwords. `None` for a stream that no program of br
     /// wrote, such as standard input.
     pub program: Option<String>,
+    /// The server that it is a dump of, such as `MariaDB 10.11.19 on db1, port 3306`.
+    pub server: Option<String>,
     /// The text with which its format ends, if the format has one. The backup checked that the stream ends with it.
     pub end_mark: Option<String>,
     /// The position of the database that a dump says it is of, such as `CHANGE MASTER TO …`.
@@ -41,6 +43,7 @@ impl StreamRecord {
         Self {
             path: path.into(),
             program: None,
+            server: None,
             end_mark: None,
             position: None,
             compression: None,
@@ -54,6 +57,13 @@ impl StreamRecord {
     #[must_use]
     pub fn with_program(mut self, program: Option<String>) -> Self {
         self.program = program;
+        self
+    }
+
+    /// Sets the server that it is a dump of.
+    #[must_use]
+    pub fn with_server(mut self, server: Option<String>) -> Self {
+        self.server = server;
         self
     }
 

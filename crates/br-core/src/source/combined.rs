@@ -10,7 +10,8 @@ use crate::model::FileTime;
 ///
 /// No two sources may yield the same path, or one below a file of the other: then the backup ends with
 /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid). The backup needs everything only if each of the sources does; otherwise
-/// what a source cannot read is left out of the backup and named, and the backup is incomplete.
+/// what a source cannot read is left out of the backup and named, and the backup is incomplete. So a program or a stream that fails beside
+/// files does not fail the backup: look at [`Backup::is_complete`](crate::model::Backup::is_complete).
 pub struct CombinedSource {
     parts: Vec<Part>,
 }

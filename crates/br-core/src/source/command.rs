@@ -2,7 +2,7 @@
 //!
 //! [`CommandSource`] yields one file for each [`CommandStream`]. Invariant: the file is in a backup only if the program exited with code 0
 //! and its output passed the [`StreamRules`]. Otherwise the whole backup fails, because the source
-//! [needs everything](Source::needs_everything).
+//! [needs everything](Source::needs_everything). Beside a source of files in a [`CombinedSource`](super::CombinedSource), the backup is incomplete instead.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -27,6 +27,7 @@ pub struct CommandStream {
     rules: StreamRules,
     time_limit: Option<Duration>,
     on_message: Option<OnMessage>,
+    server: Option<String>,
 }
 
 impl CommandStream {
@@ -42,6 +43,7 @@ impl CommandStream {
             rules: StreamRules::default(),
             time_limit: None,
             on_message: None,
+            server: None,
         }
     }
 
@@ -56,6 +58,13 @@ impl CommandStream {
     #[must_use]
     pub const fn with_time_limit(mut self, limit: Option<Duration>) -> Self {
         self.time_limit = limit;
+        self
+    }
+
+    /// Sets the server that the output is a dump of, for [`StreamRecord::server`].
+    #[must_use]
+    pub fn with_server(mut self, server: Option<String>) -> Self {
+        self.server = server;
         self
     }
 
@@ -82,7 +91,9 @@ impl fmt::Debug for CommandStream {
 /// The outputs of programs, one file each. The folders above them have no entries.
 ///
 /// A worker of the backup starts a program when it is about to read its output. Several programs may run at the same time. If one of them
-/// fails, the others are ended, and the backup fails: its error has a [`StreamError`] as its cause.
+/// fails, the others are ended, and the backup fails: its error has a [`StreamError`] as its cause. In a
+/// [`CombinedSource`](super::CombinedSource) with a source of files, the backup has everything else instead and is incomplete: look at
+/// [`Backup::is_complete`](crate::model::Backup::is_complete) and at the reasons in [`Backup::unread`](crate::model::Backup::unread).
 #[derive(Debug)]
 pub struct CommandSource {
     streams: VecDeque<CommandStream>,
@@ -194,6 +205,7 @@ struct Running {
     process: Process,
     stdout: ChildStdout,
     check: StreamCheck,
+    server: Option<String>,
     shared: Arc<Shared>,
     record: Option<StreamRecord>,
 }
@@ -218,6 +230,7 @@ impl Running {
             process,
             stdout,
             check: StreamCheck::new(stream.rules),
+            server: stream.server,
             shared,
             record: None,
         })
@@ -252,6 +265,7 @@ impl Running {
             })?;
         Ok(StreamRecord::new(self.path.as_bytes())
             .with_program(Some(program))
+            .with_server(self.server.take())
             .with_end_mark(checked.end_mark)
             .with_position(checked.position)
             .with_compression(checked.compression.map(str::to_owned))

@@ -2,7 +2,7 @@
 //!
 //! [`StreamSource`] yields one file entry with the stream as its content. Invariant: a backup reads the stream once and never
 //! skips it, because it is not known whether it is the same stream as last time. If reading the stream fails, or the stream breaks its
-//! [`StreamRules`], the backup fails.
+//! [`StreamRules`], the backup fails; beside a source of files in a [`CombinedSource`](super::CombinedSource), it is incomplete instead.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -34,6 +34,7 @@ impl StreamSource {
             path: path.clone(),
             reader: Box::new(reader),
             check: StreamCheck::new(StreamRules::default()),
+            server: None,
             record: None,
         };
         Self {
@@ -46,6 +47,15 @@ impl StreamSource {
     pub fn with_rules(mut self, rules: StreamRules) -> Self {
         if let Some((_, details)) = &mut self.file {
             details.check = StreamCheck::new(rules);
+        }
+        self
+    }
+
+    /// Sets the server that the stream is a dump of, for [`StreamRecord::server`].
+    #[must_use]
+    pub fn with_server(mut self, server: Option<String>) -> Self {
+        if let Some((_, details)) = &mut self.file {
+            details.server = server;
         }
         self
     }
@@ -101,6 +111,7 @@ struct StreamDetails {
     path: EntryPath,
     reader: Box<dyn Read + Send>,
     check: StreamCheck,
+    server: Option<String>,
     record: Option<StreamRecord>,
 }
 
@@ -126,6 +137,7 @@ impl ContentReader for StreamDetails {
     fn finish(&mut self) -> io::Result<bool> {
         let checked = self.check.finish()?;
         let record = StreamRecord::new(self.path.as_bytes())
+            .with_server(self.server.take())
             .with_end_mark(checked.end_mark)
             .with_position(checked.position)
             .with_compression(checked.compression.map(str::to_owned));
