@@ -100,7 +100,10 @@ impl Password {
             return Self::from_file(&file, &shown);
         }
         match reference {
-            SecretReference::Command(command) => Self::from_command(OsStr::new(command), &shown),
+            // The command itself may have a token in it.
+            SecretReference::Command(command) => {
+                Self::from_command(OsStr::new(command), "the reference `command:…`")
+            }
             SecretReference::Variable(name) => {
                 let value = secret_variable(name)?.ok_or_else(|| {
                     refused(

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use br_core::Lookalike;
+use br_sources::server::Launcher;
 use clap::builder::{OsStringValueParser, PathBufValueParser, TypedValueParser};
 
 use crate::output::format::parse_size;
@@ -59,6 +60,19 @@ where
                 format!("for example, write {example}"),
             ))
         }
+    }
+}
+
+/// Reads a command through which the programs of a server run.
+pub(crate) fn launcher(text: &str) -> Result<Launcher, BadValue> {
+    let hint = "for example, write 'docker exec -i db'";
+    match shlex::split(text) {
+        None => {
+            let message = format!("`{text}` has a quote that does not end");
+            Err(BadValue::new(message, hint))
+        }
+        Some(words) if words.is_empty() => Err(BadValue::new("the command is empty", hint)),
+        Some(words) => Ok(Launcher::through(words)),
     }
 }
 

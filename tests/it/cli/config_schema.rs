@@ -116,6 +116,16 @@ fn schema_has_exactly_the_keys_that_br_accepts() {
         "restore-stream",
     ]);
     words.extend(["verify", "hook-timeout"]);
+    let logins = [
+        "mysql-defaults-file",
+        "postgres-service",
+        "redis-user",
+        "redis-password",
+        "rabbitmq-user",
+        "rabbitmq-password",
+    ];
+    let logins = logins.map(|key| format!("restore-{key}"));
+    words.extend(logins.iter().map(String::as_str));
     assert!(words.len() > 150, "{words:?}");
     let words: Vec<&str> = words.into_iter().collect();
     for section in sections {

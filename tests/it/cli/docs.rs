@@ -396,14 +396,17 @@ impl Sandbox {
             ("man", "cat > /dev/null"),
             (
                 "psql",
-                r#"case "$*" in *version_num*) echo 150001;; *pg_database*) echo shop;; *) cat > /dev/null;; esac"#,
+                r#"case "$*" in *version_num*) echo 150001;; *count*) echo 0;; *pg_database*) echo shop;; *) cat > /dev/null;; esac"#,
             ),
-            ("createdb", "true"),
+            (
+                "docker",
+                r#"while [ "$1" != db ]; do shift; done; shift; exec "$@""#,
+            ),
             ("pg_restore", "cat > /dev/null"),
             ("mysql", "cat > /dev/null"),
             (
                 "mariadb",
-                r#"case "$*" in *VERSION*) printf '10.11.1-MariaDB\t0\n';; *schemata*) echo shop;; *) cat > /dev/null;; esac"#,
+                r#"case "$*" in *VERSION*) printf '10.11.1-MariaDB\t0\tdb\t3306\t/data\n';; *schemata*) echo shop;; *) cat > /dev/null;; esac"#,
             ),
             ("mariadb-check", "true"),
             ("redis-cli", "echo 1"),
@@ -692,6 +695,9 @@ fn prepare(sandbox: &mut Sandbox, example: &str) {
     }
     if example.contains("--to-command") {
         sandbox.bash("br backup -q shop.sql").expect(0);
+    }
+    if example.contains("--to-postgres") {
+        sandbox.bash("br backup -q --postgres shop").expect(0);
     }
     if example.contains("--to-redis") {
         let line = sandbox.translate(&format!("br backup -q --redis {REDIS}"));

@@ -257,3 +257,92 @@ fn a_set_has_a_server() {
         assert!(listed.contains(path), "{listed}");
     }
 }
+
+#[test]
+fn the_named_option_file_decides_which_server_is_dumped() {
+    let Some((server, other)) = two_servers() else {
+        return;
+    };
+    server.sql("CREATE DATABASE wanted");
+    other.sql("CREATE DATABASE wrong");
+    let session = Session::for_server(&server);
+    let home = session.at("home");
+    fs::create_dir(&home).unwrap();
+    let options = |server: &MariaDb| {
+        format!(
+            "[client]\nsocket={}\nuser=root\n",
+            server.socket().display()
+        )
+    };
+    session.write_secret("home/.my.cnf", options(&other));
+    let br = session.br.clone().env("HOME", home.to_str().unwrap());
+    let words = [
+        "backup",
+        "--mysql",
+        "all",
+        "--mysql-defaults-file",
+        "my.cnf",
+    ];
+    let output = br.run(words).expect(0);
+    let folder = server.socket().parent().unwrap().display().to_string();
+    assert!(output.stderr.contains("mysql: MariaDB 1"), "{output}");
+    assert!(!output.stderr.contains("warning"), "{output}");
+    let dumped = session.run(["dump", "latest", "mysql/dump.sql"]).expect(0);
+    assert!(
+        dumped.stdout.contains("`wanted`") && !dumped.stdout.contains("`wrong`"),
+        "{dumped}"
+    );
+    let shown = session.run(["show", "latest"]).expect(0).stdout;
+    assert!(
+        shown.contains(", of MariaDB 1") && shown.contains(&folder),
+        "{shown}"
+    );
+    let shown = json(&session.run(["show", "latest", "--json"]).expect(0).stdout);
+    let named = shown["backup"]["streams"][0]["server"].as_str().unwrap();
+    assert!(named.contains(&folder), "{shown:#}");
+
+    // Without HOME, the programs would not read the file in it: br says which server it found.
+    session.write_secret("all.cnf", options(&server));
+    let words = ["backup", "--mysql", "all"];
+    let unknown = session.br.clone().env("HOME", "").run(words);
+    let is_told = unknown.stderr.contains("HOME is not set")
+        || unknown.stderr.contains("the server cannot be used");
+    assert!(is_told, "{unknown}");
+}
+
+#[test]
+fn a_restore_of_a_set_can_use_another_login_than_its_backup() {
+    let Some((server, _)) = two_servers() else {
+        return;
+    };
+    server.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT); INSERT INTO shop.t VALUES (1)");
+    let rights = "SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES, RELOAD, BINLOG MONITOR";
+    server.sql(&format!(
+        "CREATE USER reader@localhost IDENTIFIED BY 'r'; GRANT {rights} ON *.* TO reader@localhost"
+    ));
+    let session = Session::for_server(&server);
+    let socket = server.socket().display().to_string();
+    session.write_secret(
+        "reader.cnf",
+        format!("[client]\nsocket={socket}\nuser=reader\npassword=r\n"),
+    );
+    let config = |more: &str| {
+        format!(
+            "[repositories.main]\nlocation = {:?}\n[sets.shop]\nrepository = \"main\"\nmysql = [\"shop\"]\nmysql-defaults-file = {:?}\n{more}",
+            session.at("repository"),
+            session.at("reader.cnf"),
+        )
+    };
+    session.write_secret("br.toml", config(""));
+    let run = |words: &[&str]| session.br.run(["--config", "br.toml"].iter().chain(words));
+    run(&["run"]).expect(0);
+    server.sql("DELETE FROM shop.t");
+    let restore = ["restore", "latest", "--execute", "--yes"];
+    let denied = run(&[&restore[..], &["--only", "mysql/dump.sql"]].concat()).expect(1);
+    assert!(denied.stderr.contains("denied"), "{denied}");
+    let more = format!("restore-mysql-defaults-file = {:?}\n", session.at("my.cnf"));
+    session.write_secret("br.toml", config(&more));
+    let output = run(&[&restore[..], &["--only", "mysql/dump.sql"]].concat()).expect(0);
+    assert!(!output.stderr.contains("users.sql"), "{output}");
+    assert_eq!(server.sql("SELECT COUNT(*) FROM shop.t"), "1\n");
+}

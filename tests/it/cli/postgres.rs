@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use br_testkit::{BrCmd, BrOutput, Postgres};
 
-use super::Session;
+use super::{Session, files_below};
 
 /// Every kind of thing that dumps get wrong.
 const AWKWARD: &str = r#"
@@ -260,5 +262,167 @@ fn what_a_server_refuses_is_named() {
         br.env("PATH", &path)
             .run(["backup", "--postgres", "shop"])
             .expect(0);
+    }
+}
+
+#[test]
+fn a_restore_into_a_server_replaces_databases_only_if_asked_and_names_failures() {
+    let Some((server, other)) = two_servers() else {
+        return;
+    };
+    for database in ["shop", "odd = 'name"] {
+        server.sql("postgres", &format!("CREATE DATABASE \"{database}\""));
+        server.sql(
+            database,
+            "CREATE TABLE t AS SELECT generate_series(1, 1000) id",
+        );
+    }
+    server.sql(
+        "postgres",
+        "CREATE TABLE kept (id int); CREATE ROLE anna LOGIN PASSWORD 'a password'",
+    );
+    server.sql("postgres", "ALTER DATABASE shop OWNER TO anna");
+    let session = Session::with_repository();
+    br_for(&session, &server)
+        .run(["backup", "--postgres", "all"])
+        .expect(0);
+    let shown = session.run(["show", "latest"]).expect(0).stdout;
+    assert!(
+        shown.contains("PostgreSQL 1") && shown.contains("a socket, port"),
+        "{shown}"
+    );
+
+    let br = br_for(&session, &other);
+    let restore = |path: &str, more: &[&str]| {
+        let words = ["restore", "latest", path, "--to-postgres"];
+        br.run(words.iter().chain(more))
+    };
+    // The role `postgres` exists already, which is no failure, also not the second time.
+    for _ in 0..2 {
+        restore("postgres/globals.sql", &[]).expect(0);
+    }
+    for database in ["shop", "odd = 'name"] {
+        let path = format!("postgres/{database}.dump");
+        restore(&path, &[]).expect(0);
+        let refused = restore(&path, &[]).expect(1);
+        assert!(refused.stderr.contains("--replace-database"), "{refused}");
+        other.sql(database, "DELETE FROM t");
+        let mut busy = other.client("psql");
+        let busy = busy
+            .env("PGDATABASE", database)
+            .args(["-c", "SELECT pg_sleep(60)"]);
+        let mut busy = busy.stdout(Stdio::null()).spawn().unwrap();
+        while other.sql(
+            "postgres",
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'",
+        ) == "0\n"
+        {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let refused = restore(&path, &["--replace-database"]).expect(1);
+        assert!(
+            refused.stderr.contains("connected to it: psql"),
+            "{refused}"
+        );
+        assert_eq!(other.sql(database, "SELECT count(*) FROM t"), "0\n");
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'";
+        other.sql("postgres", end);
+        busy.wait().unwrap();
+        restore(&path, &["--replace-database"]).expect(0);
+        assert_eq!(other.sql(database, "SELECT count(*) FROM t"), "1000\n");
+    }
+    restore("postgres/postgres.dump", &["--replace-database"]).expect(0);
+    assert_eq!(other.sql("postgres", "SELECT count(*) FROM kept"), "0\n");
+    let owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'shop'";
+    assert_eq!(other.sql("postgres", owner), "anna\n");
+
+    what_cannot_be_restored_changes_nothing(&session, &other);
+}
+
+fn what_cannot_be_restored_changes_nothing(session: &Session, other: &Postgres) {
+    let br = br_for(session, other);
+    let restore = |path: &str, more: &[&str]| {
+        let words = ["restore", "latest", path, "--to-postgres"];
+        br.run(words.iter().chain(more))
+    };
+    // A user without the rights: each statement that fails counts.
+    other.sql("postgres", "CREATE ROLE reader LOGIN; DROP OWNED BY anna");
+    let denied = br.clone().env("PGUSER", "reader");
+    let words = ["restore", "latest", "postgres/globals.sql", "--to-postgres"];
+    let denied = denied.run(words).expect(1);
+    assert!(denied.stderr.contains("42501"), "{denied}");
+    let missing = restore("postgres/none.dump", &[]).expect(2);
+    assert!(
+        missing.stderr.contains("has no `postgres/none.dump`"),
+        "{missing}"
+    );
+
+    // Damage is found before the database is deleted.
+    for pack in files_below(&session.at("repository/packs")) {
+        let mut bytes = fs::read(&pack).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&pack, bytes).unwrap();
+    }
+    other.sql("shop", "INSERT INTO t VALUES (0)");
+    restore("postgres/shop.dump", &["--replace-database"]).expect(14);
+    assert_eq!(other.sql("shop", "SELECT count(*) FROM t"), "1001\n");
+}
+
+/// A command like `docker exec`: it runs what comes after `exec -i NAME` where only that finds the server.
+fn container(session: &Session, server: &Postgres) -> String {
+    let folder = server.folder().display();
+    let script = format!(
+        "#!/bin/sh\n[ \"$1 $2 $3\" = 'exec -i db' ] || exit 125\nshift 3\nPGHOST='{folder}' PGUSER=postgres exec \"$@\"\n"
+    );
+    let path = session.at("docker");
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn a_server_in_a_container_is_backed_up_and_restored_with_the_programs_in_it() {
+    let Some(server) = Postgres::start() else {
+        return;
+    };
+    server.sql("postgres", "CREATE DATABASE \"odd = 'name\"");
+    server.sql(
+        "odd = 'name",
+        "CREATE TABLE t AS SELECT generate_series(1, 1000) id",
+    );
+    let session = Session::with_repository();
+    let docker = container(&session, &server);
+    let config = format!(
+        "[repositories.main]\nlocation = {:?}\n[sets.shop]\nrepository = \"main\"\npostgres = [\"odd = 'name\"]\npostgres-through = \"{docker} exec -i db\"\n",
+        session.at("repository")
+    );
+    session.write_secret("br.toml", config);
+    let br = session.br.clone().env("PGHOST", "/no/such/folder");
+    let run = |words: &[&str]| br.run(["--config", "br.toml"].iter().chain(words));
+    run(&["run"]).expect(0);
+    server.sql("odd = 'name", "DELETE FROM t");
+    run(&["restore", "latest", "--execute", "--yes"]).expect(0);
+    assert_eq!(
+        server.sql("odd = 'name", "SELECT count(*) FROM t"),
+        "1000\n"
+    );
+
+    // The container has no such program, or is not there.
+    let words = ["backup", "--postgres", "all", "--postgres-through"];
+    for (command, reason) in [
+        (
+            format!("{docker} exec -i other"),
+            "the server cannot be used",
+        ),
+        (
+            "/no/such/docker exec".to_owned(),
+            "/no/such/docker cannot be started",
+        ),
+    ] {
+        let output = br
+            .run(words.iter().copied().chain([command.as_str()]))
+            .expect(1);
+        assert!(output.stderr.contains(reason), "{output}");
     }
 }

@@ -220,7 +220,7 @@ fn a_plan_shows_the_steps_and_execute_takes_them() {
             .expect(0)
             .stdout,
     );
-    assert_eq!(plan["steps"].as_array().unwrap().len(), 6, "{plan}");
+    assert_eq!(plan["steps"].as_array().unwrap().len(), 7, "{plan}");
     assert!(session.log_lines().is_empty() && !session.at("app").exists());
 
     let refused = session
@@ -285,8 +285,8 @@ fn execute_keeps_what_checks_print_and_stops_at_a_failed_step() {
         .iter()
         .map(|step| step["outcome"].as_str().unwrap())
         .collect();
-    assert_eq!(outcomes, ["ok", "ok", "failed", "ok"], "{steps}");
-    assert_eq!(steps[3]["output"], "42 rows\n");
+    assert_eq!(outcomes, ["ok", "ok", "ok", "failed", "ok"], "{steps}");
+    assert_eq!(steps[4]["output"], "42 rows\n");
 
     session.write_set(&format!(
         "paths = [\"docs\"]\nrestore-before = [\"false\"]\nrestore-after = [{}]",

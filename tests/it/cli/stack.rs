@@ -107,8 +107,8 @@ after = ["sh -c 'echo backup-ended-$BR_HOOK_STATUS >> log'"]
 restore-before = ["sh -c 'echo application-stopped >> log'"]
 restore-after = ["sh -c 'echo application-started >> log'"]
 verify = [
-    "mariadb-check --defaults-extra-file={cnf} tiny-flow",
-    "mariadb --defaults-extra-file={cnf} -N -e 'SELECT COUNT(*), MAX(at) FROM `tiny-flow`.task'",
+    "mariadb-check --defaults-file={cnf} tiny-flow",
+    "mariadb --defaults-file={cnf} -N -e 'SELECT COUNT(*), MAX(at) FROM `tiny-flow`.task'",
     "redis-cli -s {socket} info keyspace",
     "redis-cli -s {socket} get session:7",
     "curl -fsS {health}/actuator/health",

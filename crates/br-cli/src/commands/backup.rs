@@ -199,10 +199,18 @@ pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandRe
     if report.backup.is_complete() {
         return Ok(status);
     }
-    context.output.console.hint(&format!(
-        "some entries are missing from this backup or incomplete: make them readable, or leave them out with --exclude{}",
-        if args.dry_run { String::new() } else { format!("; `br show {}` lists them", report.backup.id) }
-    ));
+    let what = if input.has_only_lost_streams(&report.backup) {
+        "a dump is missing from this backup: correct what is named above, and run the command again"
+    } else {
+        "some entries are missing from this backup or incomplete: make them readable, or leave them out with --exclude"
+    };
+    let where_to_look = if args.dry_run {
+        String::new()
+    } else {
+        format!("; `br show {}` lists them", report.backup.id)
+    };
+    let console = &context.output.console;
+    console.hint(&format!("{what}{where_to_look}"));
     Ok(ExitStatus::Partial)
 }
 

@@ -165,27 +165,39 @@ fn restore(
         String::from_utf8_lossy(&newest.folder).into_owned()
     };
     let mut words = start.to_vec();
-    words.extend(
-        [
-            "-r",
-            repository,
-            "restore",
-            "latest",
-            "--host",
-            &newest.host,
-            "--tag",
-            name,
-            "--target",
-            &target,
-        ]
-        .map(str::to_owned),
-    );
+    let select = [
+        "-r",
+        repository,
+        "restore",
+        "latest",
+        "--host",
+        &newest.host,
+    ];
+    words.extend(select.map(str::to_owned));
+    words.extend(["--tag", name].map(str::to_owned));
+    let name = format::text(name);
+    // Dumps are no files to write into the file system.
+    let has_dumps = DUMPS
+        .iter()
+        .any(|key| place_of(&set.settings, key).is_some());
+    let text = if has_dumps {
+        words.push("--plan".to_owned());
+        format!(
+            "look at the steps that restore the set {name}, and take them with --execute in place of --plan:"
+        )
+    } else {
+        words.extend(["--target".to_owned(), target]);
+        format!("restore the files of the set {name}:")
+    };
     Ok(Step {
         kind: StepKind::Restore,
-        text: format!("restore the files of the set {}:", format::text(name)),
+        text,
         command: Some(line(&words)),
     })
 }
+
+/// Keys of a set for what is no file.
+const DUMPS: [&str; 5] = ["mysql", "postgres", "redis", "rabbitmq", "stream"];
 
 /// True when both are the same location, or the same folder.
 fn is_same(one: &str, other: &str) -> bool {

@@ -18,6 +18,10 @@ use crate::thread::on_thread;
 const SET: &str = "BR_HOOK_SET";
 const STATUS: &str = "BR_HOOK_STATUS";
 
+/// Number of lines of a command that are shown.
+const MAX_SHOWN: u32 = 1_000;
+const MORE: u32 = MAX_SHOWN + 1;
+
 /// What a command needs to know.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HookRun<'h> {
@@ -45,7 +49,15 @@ impl HookRun<'_> {
         }
         let name = name_of(OsStr::new(program));
         let console = Arc::clone(&context.output.console);
-        let print = move |line: &str| console.note(&message(&name, line));
+        let mut shown = 0;
+        let print = move |line: &str| {
+            shown += 1;
+            match shown {
+                ..=MAX_SHOWN => console.note(&message(&name, line)),
+                MORE => console.note(&message(&name, "further lines are not shown")),
+                _ => {}
+            }
+        };
         let (limit, cancel) = (self.time_limit, cancel.clone());
         let run = move || run_program(program_command, Some(limit), print, &cancel);
         let ended = on_thread(run).await?;

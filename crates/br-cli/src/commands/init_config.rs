@@ -133,7 +133,7 @@ rabbitmq-password = "file:/etc/br/rabbitmq.password"
 restore-before = ["systemctl stop SET"]
 restore-after = ["systemctl start SET"]
 verify = [
-    "mariadb-check --defaults-extra-file=/etc/br/mysql.cnf DATABASE",
+    "mariadb-check --defaults-file=/etc/br/mysql.cnf DATABASE",
     "redis-cli info keyspace",
     "curl -fsS --retry 10 --retry-connrefused http://127.0.0.1:8080/actuator/health",
 ]

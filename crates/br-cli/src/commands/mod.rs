@@ -46,6 +46,7 @@ mod restore;
 mod restore_plan;
 mod restore_steps;
 mod restore_to_command;
+mod restore_to_postgres;
 mod restore_to_rabbitmq;
 mod restore_to_redis;
 mod restore_verify;

@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 use super::paths::{bad_pattern, find_paths, paths_in_backup};
 use super::restore_plan::PlanArgs;
 use super::restore_to_command::{OF_FOLDERS, ToCommandArgs};
+use super::restore_to_postgres::ToPostgresArgs;
 use super::restore_to_rabbitmq::ToRabbitMqArgs;
 use super::restore_to_redis::ToRedisArgs;
 use super::restore_verify;
@@ -37,6 +38,7 @@ const EXAMPLES: &str = "\
   br restore 8c90d327 --target / --overwrite if-changed
   br restore latest --target /srv/www --delete --dry-run
   br restore latest shop.sql --to-command -- mysql shop
+  br restore latest postgres/shop.dump --to-postgres
   br restore latest redis/dump.rdb --to-redis 127.0.0.1:6379
   br restore latest rabbitmq/definitions.json --to-rabbitmq http://127.0.0.1:15672
   br restore latest --verify-only                     # read everything, and restore nothing
@@ -70,7 +72,7 @@ pub(crate) struct RestoreArgs {
     paths: Vec<OsString>,
 
     /// Folder to restore into; created if it is missing
-    #[arg(short, long, value_name = "DIR", value_parser = values::folder(), required_unless_present_any = ["to_command", "to_redis", "to_rabbitmq", "plan", "execute", "only", "verify_only"])]
+    #[arg(short, long, value_name = "DIR", value_parser = values::folder(), required_unless_present_any = ["to_command", "to_postgres", "to_redis", "to_rabbitmq", "plan", "execute", "only", "verify_only"])]
     target: Option<PathBuf>,
 
     /// Leave out the first N parts of each path, like tar
@@ -137,7 +139,7 @@ pub(crate) struct RestoreArgs {
     dry_run: bool,
 
     /// Read and verify what would be restored, and restore nothing
-    #[arg(long, conflicts_with_all = OF_FOLDERS, conflicts_with_all = ["to_command", "to_redis", "to_rabbitmq", "plan", "execute"])]
+    #[arg(long, conflicts_with_all = OF_FOLDERS, conflicts_with_all = ["to_command", "to_postgres", "to_redis", "to_rabbitmq", "plan", "execute"])]
     verify_only: bool,
 
     /// Worker threads [default: number of cores]
@@ -147,6 +149,9 @@ pub(crate) struct RestoreArgs {
     // Must be the last fields: their headings apply to all options that follow.
     #[command(flatten)]
     to_command: ToCommandArgs,
+
+    #[command(flatten)]
+    to_postgres: ToPostgresArgs,
 
     #[command(flatten)]
     to_redis: ToRedisArgs,
@@ -278,6 +283,9 @@ async fn into_servers_or_program(
     if let Some(address) = args.to_rabbitmq.address() {
         let to = &args.to_rabbitmq;
         return to.run(address, &args.id, id, paths, context).await;
+    }
+    if args.to_postgres.is_chosen() {
+        return args.to_postgres.run(&args.id, id, paths, context).await;
     }
     if let Some(address) = &args.to_redis.to_redis {
         let to = &args.to_redis;

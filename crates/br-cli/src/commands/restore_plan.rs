@@ -31,7 +31,7 @@ pub(super) struct PlanArgs {
     #[arg(
         long,
         conflicts_with_all = OF_FOLDERS,
-        conflicts_with_all = ["to_command", "to_redis", "to_rabbitmq", "paths", "execute"]
+        conflicts_with_all = ["to_command", "to_postgres", "to_redis", "to_rabbitmq", "paths", "execute"]
     )]
     pub(super) plan: bool,
 
@@ -42,7 +42,7 @@ pub(super) struct PlanArgs {
     #[arg(
         long,
         conflicts_with_all = OF_FOLDERS,
-        conflicts_with_all = ["to_command", "to_redis", "to_rabbitmq", "paths"]
+        conflicts_with_all = ["to_command", "to_postgres", "to_redis", "to_rabbitmq", "paths"]
     )]
     pub(super) execute: bool,
 

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use br_core::model::{Backup, escape};
+use br_core::model::{Backup, StreamRecord, escape};
 use serde::Serialize;
 
 use super::run::quoted;
@@ -217,21 +217,45 @@ impl Maker<'_> {
         place_of(&self.set.settings, key).is_some()
     }
 
+    /// The value of a key, or of the one that a restore uses instead.
     fn text(&self, key: &str) -> Option<&str> {
+        if let Some(value) = self.set.hooks.restore_logins.get(key) {
+            return Some(value);
+        }
         let first = texts_of(&self.set.settings, key).first();
         first.map(String::as_str)
+    }
+
+    /// The command through which the programs of a server run; empty if they run on this machine.
+    fn through(&self, server: &str) -> Vec<String> {
+        let command = self.text(&format!("{server}-through"));
+        command.and_then(shlex::split).unwrap_or_default()
     }
 
     fn mysql(&self) -> Vec<Step> {
         if !self.has("mysql") {
             return Vec::new();
         }
-        let client = ["mariadb", "mysql"]
-            .into_iter()
-            .find(|name| is_in_path(name));
+        let is_mysql = |stream: &StreamRecord| {
+            stream
+                .server
+                .as_deref()
+                .is_some_and(|server| server.starts_with("MySQL"))
+        };
+        let of_mysql = self.backup.streams.iter().any(is_mysql);
+        let through = self.through("mysql");
+        // A machine with an old client has only the other name.
+        let has_new_name = !through.is_empty() || is_in_path("mariadb");
+        let client = if of_mysql || !has_new_name {
+            "mysql"
+        } else {
+            "mariadb"
+        };
         let file = self.text("mysql-defaults-file");
-        let file = file.map(|file| format!("--defaults-extra-file={file}"));
-        let mut words = vec!["--to-command", "--", client.unwrap_or("mysql")];
+        let file = file.map(|file| format!("--defaults-file={file}"));
+        let mut words = vec!["--to-command", "--"];
+        words.extend(through.iter().map(String::as_str));
+        words.push(client);
         words.extend(file.as_deref());
         let names = self.names_in("mysql");
         // Views and routines of the databases belong to users.
@@ -246,40 +270,25 @@ impl Maker<'_> {
         if !self.has("postgres") {
             return Vec::new();
         }
-        let connection = |database: &str| {
-            let service = self.text("postgres-service");
-            service.map_or_else(
-                || database.to_owned(),
-                |service| format!("service={service} dbname={database}"),
-            )
-        };
+        let service = self.text("postgres-service");
+        let service = service.map(|name| format!("--postgres-service={name}"));
+        let through = self.text("postgres-through");
+        let through = through.map(|command| format!("--postgres-through={command}"));
         let names = self.names_in("postgres");
-        let mut steps = Vec::new();
-        if names.iter().any(|name| name == "globals.sql") {
-            let to = connection("postgres");
-            let words = ["--to-command", "--", "psql", "-X", "-q", "-d", to.as_str()];
-            steps.push(self.step("postgres", "postgres/globals.sql", &words));
-        }
-        for name in names.iter().filter(|name| name.ends_with(".dump")) {
-            // A database cannot be deleted by a connection to itself.
-            let to = connection(if name == "postgres.dump" {
-                "template1"
-            } else {
-                "postgres"
-            });
-            let words = [
-                "--to-command",
-                "--",
-                "pg_restore",
-                "--exit-on-error",
-                "--clean",
-                "--if-exists",
-                "--create",
-                "-d",
-                to.as_str(),
-            ];
-            steps.push(self.step("postgres", &format!("postgres/{name}"), &words));
-        }
+        let step = |name: &str, more: &[&str]| {
+            let mut words = vec!["--to-postgres"];
+            words.extend(more);
+            words.extend(service.as_deref());
+            words.extend(through.as_deref());
+            self.step("postgres", &format!("postgres/{name}"), &words)
+        };
+        // Databases belong to roles.
+        let globals = names.iter().filter(|name| *name == "globals.sql");
+        let mut steps: Vec<Step> = globals.map(|name| step(name, &[])).collect();
+        let databases = names.iter().filter(|name| name.ends_with(".dump"));
+        steps.extend(
+            databases.map(|name| step(name, &["--replace-database", "--skip-verification"])),
+        );
         steps
     }
 

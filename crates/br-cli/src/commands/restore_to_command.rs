@@ -1,12 +1,13 @@
 //! `br restore --to-command`: restores a file into a program, such as the client of a database.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 use std::time::Duration;
 
 use br_core::engine::dump::{dump, dump_to_command};
+use br_core::model::{BackupId, EntryPath};
 use br_core::target::{CommandTarget, CommandTargetError};
-use br_core::{BackupSelector, Error, ProgramError, Site};
+use br_core::{BackupSelector, Error, ProgramError, Repository, Site};
 use clap::Args;
 use serde::Serialize;
 
@@ -16,8 +17,8 @@ use super::which::BackupAndPath;
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
-use crate::output::format;
 use crate::output::json::Summary;
+use crate::output::{Output, format};
 
 /// Options for a restore into a folder.
 pub(super) const OF_FOLDERS: [&str; 14] = [
@@ -119,36 +120,78 @@ impl ToCommandArgs {
             )
             .await?;
         }
-        let command = command(program, arguments);
-        let name = name_of(program);
+        let taker = Taker {
+            program,
+            arguments,
+            time_limit: self.command_timeout,
+        };
+        let given = taker
+            .take(&repository, backup.id, &path, |_| {}, context)
+            .await?;
+        given.print(&context.output)?;
+        Ok(ExitStatus::Ok)
+    }
+}
+
+/// A program that takes a file.
+pub(super) struct Taker<'t> {
+    pub(super) program: &'t OsStr,
+    pub(super) arguments: &'t [OsString],
+    pub(super) time_limit: Option<Duration>,
+}
+
+impl Taker<'_> {
+    /// Gives the file to the program, and shows its messages. `on_line` also takes them.
+    pub(super) async fn take(
+        &self,
+        repository: &Repository,
+        backup: BackupId,
+        path: &EntryPath,
+        mut on_line: impl FnMut(&str) + Send + 'static,
+        context: &CommandContext,
+    ) -> Result<Taken, CommandError> {
+        let name = name_of(self.program);
         let (console, label) = (Arc::clone(&context.output.console), name.clone());
-        let target = CommandTarget::new(command)
-            .with_time_limit(self.command_timeout)
-            .with_on_message(move |line| console.note(&message(&label, line)));
+        let target = CommandTarget::new(command(self.program, self.arguments))
+            .with_time_limit(self.time_limit)
+            .with_on_message(move |line| {
+                on_line(line);
+                console.note(&message(&label, line));
+            });
         let reporter = Arc::new(context.reporter());
         let (engine, guard) = context.engine_with(&reporter);
-        let restored = dump_to_command(&repository, backup.id, path.clone(), target, &engine).await;
+        let restored = dump_to_command(repository, backup, path.clone(), target, &engine).await;
         drop(guard);
         let (entry, messages) = restored.map_err(|error| explain(error, &name))?;
-        let seconds = reporter.elapsed().as_secs_f64();
-        let output = &context.output;
+        Ok(Taken(ToCommandSummary {
+            backup: backup.to_string(),
+            path: path.to_string(),
+            program: name,
+            bytes: entry.size(),
+            messages,
+            duration_seconds: format::round_seconds(reporter.elapsed().as_secs_f64()),
+        }))
+    }
+}
+
+/// A file that a program has taken.
+pub(super) struct Taken(ToCommandSummary);
+
+impl Taken {
+    pub(super) fn print(self, output: &Output) -> Result<(), CommandError> {
+        let Self(summary) = self;
         if output.is_json() {
-            output.document(&Summary::new(ToCommandSummary {
-                backup: backup.id.to_string(),
-                path: path.to_string(),
-                program: name,
-                bytes: entry.size(),
-                messages,
-                duration_seconds: format::round_seconds(seconds),
-            }))?;
-            return Ok(ExitStatus::Ok);
+            return output.document(&Summary::new(summary));
         }
+        let ToCommandSummary { path, program, .. } = &summary;
         output.summary(&[
-            ("backup", backup.id.to_string()),
-            ("restored", format!("{path} into {name}")),
-            ("duration", format::speed(entry.size(), seconds)),
-        ])?;
-        Ok(ExitStatus::Ok)
+            ("backup", summary.backup.clone()),
+            ("restored", format!("{path} into {program}")),
+            (
+                "duration",
+                format::speed(summary.bytes, summary.duration_seconds),
+            ),
+        ])
     }
 }
 

@@ -135,6 +135,9 @@ async fn run_set(
         }
     }
     let status = ended?;
+    if context.cancel.is_cancelled() {
+        return Err(CommandError::interrupted());
+    }
     worst.add(status);
     if !is_done(status) {
         return Ok(());

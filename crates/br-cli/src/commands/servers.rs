@@ -5,18 +5,18 @@
 
 use std::path::PathBuf;
 
-use br_core::model::EntryPath;
 use br_sources::mysql::{MySqlOptions, MySqlServer};
 use br_sources::postgres::{PostgresOptions, PostgresServer};
 use br_sources::rabbitmq::{RabbitMqOptions, RabbitMqServer};
 use br_sources::redis::{RedisOptions, RedisServer};
-use br_sources::server::{Dump, DumpContent, Server, ServerError};
+use br_sources::server::{DumpOptions, Launcher, Server, ServerError, ServerSource};
 use clap::Args;
 
 use super::rabbitmq_login::{self, RabbitMqLoginArgs};
 use super::redis_login::{self, RedisLoginArgs};
 use crate::context::CommandContext;
 use crate::error::{CommandError, in_one_line};
+use crate::values;
 
 /// The word for all databases.
 const ALL: &str = "all";
@@ -32,9 +32,15 @@ pub(super) struct ServerArgs {
     #[arg(long, value_name = "DATABASES", value_delimiter = ',', conflicts_with_all = ["stdin", "stdin_from_command"])]
     mysql: Vec<String>,
 
-    /// Option file of MySQL with address, user and password, in addition to the usual ones
+    /// Option file of MySQL with address, user and password, instead of the usual ones
     #[arg(long, value_name = "FILE")]
     mysql_defaults_file: Option<PathBuf>,
+
+    /// Run the programs of MySQL through this command, such as `docker exec -i db`
+    ///
+    /// It must pass on each argument as it is, and the exit code. The option file is in the container then.
+    #[arg(long, value_name = "COMMAND", value_parser = values::launcher)]
+    mysql_through: Option<Launcher>,
 
     /// Back up databases of a PostgreSQL server: names separated by commas, or `all`
     ///
@@ -46,6 +52,10 @@ pub(super) struct ServerArgs {
     /// Section of the service file of PostgreSQL with address and user
     #[arg(long, value_name = "NAME")]
     postgres_service: Option<String>,
+
+    /// Run the programs of PostgreSQL through this command, such as `docker exec -i -u postgres db`
+    #[arg(long, value_name = "COMMAND", value_parser = values::launcher)]
+    postgres_through: Option<Launcher>,
 
     /// Back up all keys of a Redis or Valkey server: HOST:PORT, or the path of a socket
     ///
@@ -76,13 +86,6 @@ pub(super) enum ServerOptions {
     RabbitMq(RabbitMqOptions),
 }
 
-/// A dump of a server, and its path in the backup.
-#[derive(Debug)]
-pub(super) struct PlacedDump {
-    pub(super) path: EntryPath,
-    pub(super) content: DumpContent,
-}
-
 impl ServerArgs {
     /// The servers that the options name. Reads their passwords if there is a context.
     pub(super) fn servers(
@@ -93,13 +96,15 @@ impl ServerArgs {
         if !self.mysql.is_empty() {
             let options = MySqlOptions::default()
                 .with_databases(databases("--mysql", &self.mysql)?)
-                .with_defaults_file(self.mysql_defaults_file.clone());
+                .with_defaults_file(self.mysql_defaults_file.clone())
+                .with_launcher(self.mysql_through.clone().unwrap_or_default());
             servers.push(ServerOptions::MySql(options));
         }
         if !self.postgres.is_empty() {
             let options = PostgresOptions::default()
                 .with_databases(databases("--postgres", &self.postgres)?)
-                .with_service(self.postgres_service.clone());
+                .with_service(self.postgres_service.clone())
+                .with_launcher(self.postgres_through.clone().unwrap_or_default());
             servers.push(ServerOptions::Postgres(options));
         }
         self.redis_login.check("--redis", self.redis.is_some())?;
@@ -153,22 +158,19 @@ impl ServerOptions {
         })
     }
 
-    /// Asks the server, reports its warnings, and returns its dumps. The error is one line.
-    pub(super) fn dumps(&self, context: &CommandContext) -> Result<Vec<PlacedDump>, String> {
+    /// Asks the server, says what it is, reports its warnings, and returns its dumps. The error is one line.
+    pub(super) fn source(
+        &self,
+        options: &DumpOptions,
+        context: &CommandContext,
+    ) -> Result<ServerSource, String> {
         let server = self.probe().map_err(|error| in_one_line(&error))?;
+        let console = &context.output.console;
+        console.note(&format!("{}: {}", server.folder(), server.description()));
         for warning in server.warnings() {
-            context.output.console.warning(&warning);
+            console.warning(&warning);
         }
-        let dumps = server
-            .dumps(&context.cancel)
-            .map_err(|error| in_one_line(&error))?;
-        let placed = |dump: Dump| {
-            let path = EntryPath::new(format!("{}/{}", server.folder(), dump.name).into_bytes());
-            Ok(PlacedDump {
-                path: path.map_err(|error| error.to_string())?,
-                content: dump.content,
-            })
-        };
-        dumps.into_iter().map(placed).collect()
+        let source = ServerSource::new(&*server, options, &context.cancel);
+        source.map_err(|error| in_one_line(&error))
     }
 }

@@ -193,6 +193,9 @@ fn stream(record: &StreamRecord) -> String {
     if let Some(program) = &record.program {
         out += &format!(", by {}", format::text(program));
     }
+    if let Some(server) = &record.server {
+        out += &format!(", of {}", format::text(server));
+    }
     if let Some(mark) = &record.end_mark {
         out += &format!(", ends with `{}`", format::text(mark));
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use br_core::model::OriginKind;
+use br_core::model::{Backup, OriginKind};
 use br_core::source::{
     CombinedSource, ExcludeError, Excludes, LocalSource, LocalSourceOptions, Source, SourceError,
 };
@@ -142,6 +142,18 @@ impl Input {
     /// True if this is standard input, which can be read only once.
     pub(super) fn is_stdin(&self) -> bool {
         self.streams.iter().any(Stream::is_stdin)
+    }
+
+    /// True if everything that a backup lacks is a stream.
+    pub(super) fn has_only_lost_streams(&self, backup: &Backup) -> bool {
+        let is_stream = |path: &[u8]| {
+            let mut streams = self.streams.iter().map(|stream| stream.path().as_bytes());
+            streams.any(|stream| {
+                let rest = path.strip_prefix(stream);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+            })
+        };
+        backup.unread.iter().all(|unread| is_stream(&unread.path))
     }
 
     /// What the backup is made from.

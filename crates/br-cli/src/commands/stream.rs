@@ -12,11 +12,11 @@ use br_core::model::{EntryPath, FileTime, Owner};
 use br_core::source::{
     CombinedSource, CommandSource, CommandStream, Source, SourceItem, StreamRules, StreamSource,
 };
-use br_sources::server::DumpContent;
+use br_sources::server::DumpOptions;
 use clap::Args;
 
 use super::paths::entry_path;
-use super::servers::{PlacedDump, ServerArgs, ServerOptions};
+use super::servers::{ServerArgs, ServerOptions};
 use super::sources::user_name;
 use crate::context::CommandContext;
 use crate::error::CommandError;
@@ -277,15 +277,7 @@ pub(super) fn open(streams: &[Stream], context: &CommandContext) -> Box<dyn Sour
         origin,
     } in streams
     {
-        let mut add = |path, program: &OsStr, arguments: &[OsString], time_limit| {
-            let name = name_of(program);
-            let console = Arc::clone(&context.output.console);
-            let stream = CommandStream::new(path, command(program, arguments))
-                .with_rules(rules.clone())
-                .with_time_limit(time_limit)
-                .with_on_message(move |line| console.note(&message(&name, line)));
-            commands.push(stream);
-        };
+        let console = Arc::clone(&context.output.console);
         match origin {
             StreamOrigin::Stdin => {
                 let reader = PatientStdin::new(cancel);
@@ -296,23 +288,31 @@ pub(super) fn open(streams: &[Stream], context: &CommandContext) -> Box<dyn Sour
                 program,
                 arguments,
                 time_limit,
-            } => add(path.clone(), program, arguments, *time_limit),
-            StreamOrigin::Server { server, time_limit } => match server.dumps(context) {
-                Ok(dumps) => {
-                    for PlacedDump { path, content } in dumps {
-                        match content {
-                            DumpContent::Program { program, arguments } => {
-                                add(path, &program, &arguments, *time_limit);
-                            }
-                            DumpContent::Reader(reader) => {
-                                let source = StreamSource::new(path, reader, time, owner.clone());
-                                sources.push(Box::new(source));
-                            }
-                        }
-                    }
-                }
-                Err(reason) => sources.push(Box::new(Unreachable(Some((path.clone(), reason))))),
-            },
+            } => {
+                let name = name_of(program);
+                let stream = CommandStream::new(path.clone(), command(program, arguments));
+                let stream = stream
+                    .with_rules(rules.clone())
+                    .with_time_limit(*time_limit)
+                    .with_on_message(move |line| console.note(&message(&name, line)));
+                commands.push(stream);
+            }
+            StreamOrigin::Server { server, time_limit } => {
+                let take = move |program: &str, line: &str| {
+                    console.note(&message(&name_of(program.as_ref()), line));
+                };
+                let options = DumpOptions::default()
+                    .with_time(time)
+                    .with_owner(owner.clone())
+                    .with_rules(rules.clone())
+                    .with_time_limit(*time_limit)
+                    .with_hidden_variables(secrets().map(str::to_owned).collect())
+                    .with_on_message(take);
+                sources.push(match server.source(&options, context) {
+                    Ok(source) => Box::new(source),
+                    Err(reason) => Box::new(Unreachable(Some((path.clone(), reason)))),
+                });
+            }
         }
     }
     sources.push(Box::new(CommandSource::new(commands, time, owner, cancel)));
@@ -372,10 +372,15 @@ pub(super) fn command(
 ) -> Command {
     let mut command = Command::new(program);
     command.args(arguments);
-    for name in SECRETS.iter().chain(&MORE_SECRETS) {
+    for name in secrets() {
         command.env_remove(name);
     }
     command
+}
+
+/// The variables with secrets of br.
+fn secrets() -> impl Iterator<Item = &'static str> {
+    SECRETS.into_iter().chain(MORE_SECRETS)
 }
 
 /// The value of `--stream`.

@@ -49,7 +49,7 @@ pub(super) struct Grammar {
 /// Maximum number of mistakes that are explained.
 const MAX_PROBLEMS: usize = 200;
 /// Options that a user must type: a forgotten setting would change what the command does, or answer its question.
-const NO_DEFAULT: [&str; 24] = [
+const NO_DEFAULT: [&str; 28] = [
     "dry-run",
     "yes",
     "force",
@@ -61,6 +61,10 @@ const NO_DEFAULT: [&str; 24] = [
     "postgres",
     "redis",
     "to-command",
+    "verify-only",
+    "to-postgres",
+    "replace-database",
+    "skip-verification",
     "to-redis",
     "replace-keys",
     "rabbitmq",
@@ -231,6 +235,12 @@ impl Grammar {
             "sets" => {
                 let lists = hooks::KEYS.map(|(name, about)| (name, Kind::List, about));
                 keys.extend(own(&lists));
+                let logins = hooks::LOGIN_KEYS.map(|(name, about)| {
+                    let is_secret = name.ends_with("password");
+                    let kind = if is_secret { Kind::Secret } else { Kind::Text };
+                    (name, kind, about)
+                });
+                keys.extend(own(&logins));
                 keys.extend(own(&[(
                     hooks::TIME_LIMIT_KEY,
                     Kind::Text,

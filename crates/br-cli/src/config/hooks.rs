@@ -38,7 +38,34 @@ pub(crate) struct Hooks {
     pub(crate) restore_streams: Vec<(String, HookCommand)>,
     /// How long each command may run.
     pub(crate) time_limit: Duration,
+    /// How a restore logs in to the servers, where it does so in another way than the backup: by key, without the beginning.
+    pub(crate) restore_logins: BTreeMap<String, String>,
 }
+
+/// How the keys begin that only a restore uses.
+const RESTORE: &str = "restore-";
+
+/// The keys for the logins of a restore, and what they are for.
+pub(super) const LOGIN_KEYS: [(&str, &str); 6] = [
+    (
+        "restore-mysql-defaults-file",
+        "Option file of MySQL for a restore, if the user of the backup may not write",
+    ),
+    (
+        "restore-postgres-service",
+        "Section of the service file of PostgreSQL for a restore",
+    ),
+    ("restore-redis-user", "User of Redis for a restore"),
+    (
+        "restore-redis-password",
+        "Where the password of this user is, such as \"file:/etc/br/redis.password\"",
+    ),
+    ("restore-rabbitmq-user", "User of RabbitMQ for a restore"),
+    (
+        "restore-rabbitmq-password",
+        "Where the password of this user is, such as \"file:/etc/br/rabbitmq.password\"",
+    ),
+];
 
 /// The keys of the commands, and what they are for.
 pub(super) const KEYS: [(&str, &str); 6] = [
@@ -103,6 +130,11 @@ impl Hooks {
             })
         });
         let time_limit = time_limit.transpose()?.unwrap_or(TIME_LIMIT);
+        let logins = LOGIN_KEYS.iter().filter_map(|(key, _)| {
+            let value = settings.remove(*key)?.text()?.to_owned();
+            Some((key.strip_prefix(RESTORE)?.to_owned(), value))
+        });
+        let restore_logins = logins.collect();
         Ok(Self {
             before,
             after,
@@ -111,6 +143,7 @@ impl Hooks {
             verify,
             restore_streams,
             time_limit,
+            restore_logins,
         })
     }
 }

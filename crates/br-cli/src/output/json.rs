@@ -218,6 +218,7 @@ struct UnreadJson {
 struct StreamJson {
     path: String,
     program: Option<String>,
+    server: Option<String>,
     end_mark: Option<String>,
     position: Option<String>,
     compression: Option<String>,
@@ -231,6 +232,7 @@ impl From<&StreamRecord> for StreamJson {
         Self {
             path: escape(&record.path),
             program: record.program.clone(),
+            server: record.server.clone(),
             end_mark: record.end_mark.clone(),
             position: record.position.clone(),
             compression: record.compression.clone(),

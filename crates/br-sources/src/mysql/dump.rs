@@ -1,10 +1,10 @@
 //! The programs that dump a server.
 
 use std::ffi::{OsStr, OsString};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use super::probe::{MySqlOptions, MySqlServer};
-use crate::server::{Dump, ServerError};
+use crate::server::{Dump, Launcher, ServerError};
 
 /// The file with the databases.
 const DUMP: &str = "dump.sql";
@@ -12,11 +12,12 @@ const DUMP: &str = "dump.sql";
 const USERS: &str = "users.sql";
 
 pub(super) fn all(server: &MySqlServer, options: &MySqlOptions) -> Result<Vec<Dump>, ServerError> {
-    let program = program_for(server)?;
+    let program = program_for(server, &options.launcher)?;
     let dump = |name, own: Vec<OsString>| {
-        let mut arguments = options.first_arguments();
+        let (first, mut arguments) = options.launcher.start(program.name);
+        arguments.extend(options.first_arguments());
         arguments.extend(own);
-        Dump::of_program(name, program.name.into(), arguments)
+        Dump::of_program(name, first, arguments)
     };
     let mut own = words(&[
         "--single-transaction",
@@ -58,14 +59,16 @@ struct DumpProgram {
 }
 
 /// Finds the dump program of a server. That of the other one cannot read its system tables.
-fn program_for(server: &MySqlServer) -> Result<DumpProgram, ServerError> {
+fn program_for(server: &MySqlServer, launcher: &Launcher) -> Result<DumpProgram, ServerError> {
     let (kind, names) = if server.is_mariadb() {
         ("MariaDB", &["mariadb-dump", "mysqldump"][..])
     } else {
         ("MySQL", &["mysqldump"][..])
     };
     let program = names.first().copied().unwrap_or_default();
-    let programs = names.iter().filter_map(|name| DumpProgram::find(name));
+    let programs = names
+        .iter()
+        .filter_map(|name| DumpProgram::find(name, launcher));
     let mut fitting = programs.filter(|program| program.is_mariadb == server.is_mariadb());
     fitting.next().ok_or_else(|| ServerError::NoDumpProgram {
         server: kind.to_owned(),
@@ -76,12 +79,12 @@ fn program_for(server: &MySqlServer) -> Result<DumpProgram, ServerError> {
 }
 
 impl DumpProgram {
-    fn find(name: &'static str) -> Option<Self> {
-        let version = text_of(name, "--version")?;
+    fn find(name: &'static str, launcher: &Launcher) -> Option<Self> {
+        let version = text_of(launcher, name, "--version")?;
         Some(Self {
             name,
             is_mariadb: version.contains("MariaDB"),
-            help: text_of(name, "--help")?,
+            help: text_of(launcher, name, "--help")?,
         })
     }
 
@@ -118,9 +121,10 @@ impl DumpProgram {
 }
 
 /// What a program prints with this option.
-fn text_of(program: &str, option: impl AsRef<OsStr>) -> Option<String> {
+fn text_of(launcher: &Launcher, program: &str, option: impl AsRef<OsStr>) -> Option<String> {
     // Without the option files of this user: a broken one is reported by the dump itself.
-    let output = Command::new(program)
+    let output = launcher
+        .command(program)
         .arg("--no-defaults")
         .arg(option)
         .stdin(Stdio::null())

@@ -2,12 +2,12 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use tokio_util::sync::CancellationToken;
 
 use super::dump;
-use crate::server::{Dump, Server, ServerError};
+use crate::server::{Dump, Launcher, Server, ServerError};
 
 /// Schemas of the server itself. Users have a dump of their own; the others are made by the server.
 const OWN_SCHEMAS: [&str; 4] = ["information_schema", "mysql", "performance_schema", "sys"];
@@ -22,8 +22,10 @@ const MAX_NAMED: usize = 10;
 pub struct MySqlOptions {
     /// The databases; empty for all.
     pub databases: Vec<String>,
-    /// An option file with the address, the user and the password, in addition to the usual ones.
+    /// An option file with the address, the user and the password. The programs of MySQL then read no other option file.
     pub defaults_file: Option<PathBuf>,
+    /// Where the programs of MySQL run. The option file is there, too.
+    pub launcher: Launcher,
 }
 
 impl MySqlOptions {
@@ -41,10 +43,18 @@ impl MySqlOptions {
         self
     }
 
+    /// Sets where the programs of MySQL run.
+    #[must_use]
+    pub fn with_launcher(mut self, launcher: Launcher) -> Self {
+        self.launcher = launcher;
+        self
+    }
+
     /// The arguments that every program needs first.
     pub(super) fn first_arguments(&self) -> Vec<OsString> {
         let file = self.defaults_file.iter().map(|file| {
-            let mut option = OsString::from("--defaults-extra-file=");
+            // With `--defaults-extra-file`, ~/.my.cnf would win, and another server be dumped.
+            let mut option = OsString::from("--defaults-file=");
             option.push(file);
             option
         });
@@ -62,6 +72,8 @@ pub struct MySqlServer {
     pub databases: Vec<String>,
     /// Tables to dump whose engine is not InnoDB, at most ten: if others write to them during the dump, it may have a mix of states.
     pub unsafe_tables: Vec<String>,
+    /// Where it is: its host, its port and its data folder, as it says itself.
+    pub place: String,
     /// True if the server writes a binary log: then the dump says where in it the dump was made.
     pub has_binary_log: bool,
     options: MySqlOptions,
@@ -76,8 +88,13 @@ impl MySqlServer {
         if let Some(name) = options.databases.iter().find(|name| !is_name(name)) {
             return Err(bad_name(name));
         }
-        let rows = ask(&options, "SELECT VERSION(), @@log_bin")?;
-        let [version, log_bin] = rows.first().map(Vec::as_slice).unwrap_or_default() else {
+        let rows = ask(
+            &options,
+            "SELECT VERSION(), @@log_bin, @@hostname, @@port, @@datadir",
+        )?;
+        let [version, log_bin, host, port, folder] =
+            rows.first().map(Vec::as_slice).unwrap_or_default()
+        else {
             let answer = format!("{rows:?}");
             return Err(ServerError::Answer { answer });
         };
@@ -107,6 +124,7 @@ impl MySqlServer {
         let unsafe_tables = ask(&options, &tables)?;
         Ok(Self {
             version: version.clone(),
+            place: format!("{host}, port {port}, {folder}"),
             has_binary_log: log_bin == "1",
             databases,
             unsafe_tables: unsafe_tables.into_iter().flatten().collect(),
@@ -130,14 +148,33 @@ impl Server for MySqlServer {
         &self.version
     }
 
+    fn description(&self) -> String {
+        let kind = if self.is_mariadb() {
+            "MariaDB"
+        } else {
+            "MySQL"
+        };
+        let number = self.version.split('-').next().unwrap_or_default();
+        format!("{kind} {number} on {}", self.place)
+    }
+
     fn warnings(&self) -> Vec<String> {
-        if self.unsafe_tables.is_empty() {
-            return Vec::new();
+        let mut warnings = Vec::new();
+        let has_home = std::env::var_os("HOME").is_some_and(|home| !home.is_empty());
+        let options = &self.options;
+        if !has_home && options.launcher.is_local() && options.defaults_file.is_none() {
+            warnings.push(format!(
+                "HOME is not set, so the programs of MySQL do not read ~/.my.cnf: br backs up {}; name an option file if you mean another server",
+                self.description()
+            ));
         }
-        let tables = self.unsafe_tables.join(", ");
-        vec![format!(
-            "these tables are not InnoDB tables, so their dump may have a mix of states if others write to them meanwhile: {tables}"
-        )]
+        if !self.unsafe_tables.is_empty() {
+            let tables = self.unsafe_tables.join(", ");
+            warnings.push(format!(
+                "these tables are not InnoDB tables, so their dump may have a mix of states if others write to them meanwhile: {tables}"
+            ));
+        }
+        warnings
     }
 
     fn dumps(&self, _cancel: &CancellationToken) -> Result<Vec<Dump>, ServerError> {
@@ -166,7 +203,7 @@ fn quoted(text: &str) -> String {
 fn ask(options: &MySqlOptions, statement: &str) -> Result<Vec<Vec<String>>, ServerError> {
     let mut last = None;
     for program in CLIENTS {
-        let mut client = Command::new(program);
+        let mut client = options.launcher.command(program);
         client
             .args(options.first_arguments())
             .args([
@@ -187,9 +224,16 @@ fn ask(options: &MySqlOptions, statement: &str) -> Result<Vec<Vec<String>>, Serv
                 let message = String::from_utf8_lossy(&output.stderr)
                     .trim()
                     .replace('\n', "; ");
-                return Err(ServerError::Refused { message });
+                let error = ServerError::Refused { message };
+                if !options.launcher.lacks_program(output.status.code()) {
+                    return Err(error);
+                }
+                last = Some(error);
             }
-            Err(source) => last = Some(ServerError::NoClient { program, source }),
+            Err(source) => {
+                let program = client.get_program().to_string_lossy().into_owned();
+                last = Some(ServerError::NoClient { program, source });
+            }
         }
     }
     Err(last.unwrap_or(ServerError::NoDatabases))

@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use super::probe::{PostgresOptions, PostgresServer};
-use crate::server::{Dump, ServerError};
+use crate::server::{Dump, Launcher, ServerError};
 
 /// Where Debian has the programs of each major version.
 const DEBIAN: &str = "/usr/lib/postgresql";
@@ -14,10 +14,12 @@ pub(super) fn all(
     server: &PostgresServer,
     options: &PostgresOptions,
 ) -> Result<Vec<Dump>, ServerError> {
-    let folder = folder_for(server.major)?;
-    let program = |name: &str| match &folder {
-        Some(folder) => folder.join(name).into(),
-        None => OsString::from(name),
+    let launcher = &options.launcher;
+    let folder = folder_for(server.major, launcher)?;
+    let dump = |file: String, program: &str, own: Vec<OsString>| {
+        let (first, mut arguments) = launcher.start(in_folder(folder.as_deref(), program));
+        arguments.extend(own);
+        Dump::of_program(file, first, arguments)
     };
     let mut arguments = vec![
         "--globals-only".into(),
@@ -27,7 +29,7 @@ pub(super) fn all(
     if !server.is_superuser {
         arguments.push("--no-role-passwords".into());
     }
-    let globals = Dump::of_program("globals.sql", program("pg_dumpall"), arguments);
+    let globals = dump("globals.sql".to_owned(), "pg_dumpall", arguments);
     // An uncompressed archive: br compresses it, and `pg_restore` can choose what to restore from it.
     let database = |name: &String| {
         let arguments = vec![
@@ -36,19 +38,34 @@ pub(super) fn all(
             "--no-password".into(),
             format!("--dbname={}", options.connection(name)).into(),
         ];
-        Dump::of_program(format!("{name}.dump"), program("pg_dump"), arguments)
+        dump(format!("{name}.dump"), "pg_dump", arguments)
     };
     let databases = server.databases.iter().map(database);
     Ok(std::iter::once(globals).chain(databases).collect())
 }
 
+/// The program of this name that is not older than the server.
+pub(super) fn program_for(server: &PostgresServer, name: &str) -> Result<OsString, ServerError> {
+    let folder = folder_for(server.major, &server.options.launcher)?;
+    Ok(in_folder(folder.as_deref(), name))
+}
+
+fn in_folder(folder: Option<&Path>, name: &str) -> OsString {
+    folder.map_or_else(|| name.into(), |folder| folder.join(name).into())
+}
+
 /// The folder with a `pg_dump` that is not older than the server, and of these the oldest; `None` for the one in PATH.
-fn folder_for(server: u32) -> Result<Option<PathBuf>, ServerError> {
+fn folder_for(server: u32, launcher: &Launcher) -> Result<Option<PathBuf>, ServerError> {
+    let version_of = |program: &Path| version_of(program, launcher);
     let in_path = version_of(Path::new("pg_dump"));
     if in_path.is_some_and(|version| version >= server) {
         return Ok(None);
     }
-    let folders = std::fs::read_dir(DEBIAN).into_iter().flatten().flatten();
+    // Those of this machine are not in the container.
+    let folders = std::fs::read_dir(DEBIAN)
+        .ok()
+        .filter(|_| launcher.is_local());
+    let folders = folders.into_iter().flatten().flatten();
     let folders = folders.map(|item| item.path().join("bin"));
     let known = folders.filter_map(|folder| Some((version_of(&folder.join("pg_dump"))?, folder)));
     let fitting = known.filter(|(version, _)| *version >= server);
@@ -67,8 +84,9 @@ fn folder_for(server: u32) -> Result<Option<PathBuf>, ServerError> {
 }
 
 /// The major version of a program: `pg_dump (PostgreSQL) 15.20 (Debian …)`.
-fn version_of(program: &Path) -> Option<u32> {
-    let output = Command::new(program)
+fn version_of(program: &Path, launcher: &Launcher) -> Option<u32> {
+    let output = launcher
+        .command(program)
         .arg("--version")
         .stdin(Stdio::null())
         .output();

@@ -1,16 +1,16 @@
 //! What a server is, and what it has.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use tokio_util::sync::CancellationToken;
 
 use super::dump;
-use crate::server::{Dump, Server, ServerError};
+use crate::server::{Dump, Launcher, Server, ServerError};
 
 /// The variable that names a section of the service file.
 const SERVICE: &str = "service=";
 /// The database that every server has.
-const FIRST_DATABASE: &str = "postgres";
+pub(super) const FIRST_DATABASE: &str = "postgres";
 
 /// Which server to dump, and what of it.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +20,8 @@ pub struct PostgresOptions {
     pub databases: Vec<String>,
     /// A section of the service file, with address and user.
     pub service: Option<String>,
+    /// Where the programs of PostgreSQL run.
+    pub launcher: Launcher,
 }
 
 impl PostgresOptions {
@@ -34,6 +36,13 @@ impl PostgresOptions {
     #[must_use]
     pub fn with_service(mut self, service: Option<String>) -> Self {
         self.service = service;
+        self
+    }
+
+    /// Sets where the programs of PostgreSQL run.
+    #[must_use]
+    pub fn with_launcher(mut self, launcher: Launcher) -> Self {
+        self.launcher = launcher;
         self
     }
 
@@ -58,13 +67,15 @@ fn quoted(text: &str) -> String {
 pub struct PostgresServer {
     /// Its version, such as `15.20`.
     pub version: String,
+    /// Where it is: the address and the port of the connection.
+    pub place: String,
     /// Its major version.
     pub major: u32,
     /// The databases to dump.
     pub databases: Vec<String>,
     /// False if the user may not read the passwords of roles: then the roles are dumped without them.
     pub is_superuser: bool,
-    options: PostgresOptions,
+    pub(super) options: PostgresOptions,
 }
 
 impl PostgresServer {
@@ -79,6 +90,10 @@ impl PostgresServer {
         let Ok(major) = major else {
             return Err(ServerError::Answer { answer: number });
         };
+        let place = ask(
+            &options,
+            "SELECT coalesce(host(inet_server_addr()), 'a socket') || ', port ' || current_setting('port')",
+        )?;
         let is_superuser = ask(&options, "SHOW is_superuser")?.trim() == "on";
         let all = ask(
             &options,
@@ -96,12 +111,37 @@ impl PostgresServer {
         };
         Ok(Self {
             version: version.trim().to_owned(),
+            place: place.trim().to_owned(),
             major,
             databases,
             is_superuser,
             options,
         })
     }
+}
+
+impl PostgresServer {
+    /// True if there is a database of this name.
+    pub(super) fn has_database(&self, name: &str) -> Result<bool, ServerError> {
+        let name = text(name);
+        let question = format!("SELECT count(*) FROM pg_database WHERE datname = {name}");
+        Ok(ask(&self.options, &question)?.trim() != "0")
+    }
+
+    /// The programs or users that are connected to a database; empty if there are none.
+    pub(super) fn connected_to(&self, name: &str) -> Result<String, ServerError> {
+        let question = format!(
+            "SELECT string_agg(DISTINCT coalesce(nullif(application_name, ''), usename), ', ') FROM pg_stat_activity \
+             WHERE datname = {} AND backend_type = 'client backend' AND pid <> pg_backend_pid()",
+            text(name)
+        );
+        Ok(ask(&self.options, &question)?.trim().to_owned())
+    }
+}
+
+/// A text as a string of SQL.
+fn text(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 impl Server for PostgresServer {
@@ -111,6 +151,10 @@ impl Server for PostgresServer {
 
     fn version(&self) -> &str {
         &self.version
+    }
+
+    fn description(&self) -> String {
+        format!("PostgreSQL {} on {}", self.version, self.place)
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -130,7 +174,8 @@ impl Server for PostgresServer {
 /// Asks the server with a client, and returns the rows.
 fn ask(options: &PostgresOptions, statement: &str) -> Result<String, ServerError> {
     let connection = options.connection(FIRST_DATABASE);
-    let output = Command::new("psql")
+    let mut client = options.launcher.command("psql");
+    client
         .args([
             "--no-psqlrc",
             "--no-align",
@@ -147,12 +192,11 @@ fn ask(options: &PostgresOptions, statement: &str) -> Result<String, ServerError
         ])
         .env("PGCONNECT_TIMEOUT", "10")
         .env("PGCLIENTENCODING", "UTF8")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|source| ServerError::NoClient {
-            program: "psql",
-            source,
-        })?;
+        .stdin(Stdio::null());
+    let output = client.output().map_err(|source| ServerError::NoClient {
+        program: client.get_program().to_string_lossy().into_owned(),
+        source,
+    })?;
     if !output.status.success() {
         let message = String::from_utf8_lossy(&output.stderr)
             .trim()

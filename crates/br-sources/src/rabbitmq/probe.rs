@@ -123,6 +123,11 @@ impl Server for RabbitMqServer {
         &self.version
     }
 
+    fn description(&self) -> String {
+        let address = self.api.options.address();
+        format!("RabbitMQ {} on {address}, {}", self.version, self.cluster)
+    }
+
     fn warnings(&self) -> Vec<String> {
         if self.messages == 0 {
             return Vec::new();

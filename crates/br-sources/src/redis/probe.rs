@@ -53,6 +53,8 @@ impl RedisOptions {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RedisServer {
+    /// What it is: `Redis` or `Valkey`.
+    pub name: &'static str,
     /// Its version, such as `7.0.15`.
     pub version: String,
     /// Number of keys in all its databases.
@@ -89,9 +91,9 @@ impl RedisServer {
         let replication = connection.info("replication")?;
         let persistence = connection.info("persistence")?;
         let keyspace = connection.info("keyspace")?;
-        let version = of_server
-            .get("valkey_version")
-            .or_else(|| of_server.get("redis_version"));
+        let valkey = of_server.get("valkey_version");
+        let name = if valkey.is_some() { "Valkey" } else { "Redis" };
+        let version = valkey.or_else(|| of_server.get("redis_version"));
         let Some(version) = version else {
             let answer = "INFO without a version".to_owned();
             return Err(ServerError::Answer { answer });
@@ -124,6 +126,7 @@ impl RedisServer {
             );
         }
         Ok(Self {
+            name,
             version: version.to_owned(),
             keys: keyspace.keys(),
             is_cluster,
@@ -175,6 +178,10 @@ impl Server for RedisServer {
 
     fn version(&self) -> &str {
         &self.version
+    }
+
+    fn description(&self) -> String {
+        format!("{} {} on {}", self.name, self.version, self.options.address)
     }
 
     fn warnings(&self) -> Vec<String> {

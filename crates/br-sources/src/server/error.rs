@@ -11,7 +11,7 @@ pub enum ServerError {
     #[error("{program} cannot be started; install the client of the database, or correct PATH")]
     NoClient {
         /// The program.
-        program: &'static str,
+        program: String,
         /// Why.
         source: io::Error,
     },
@@ -78,6 +78,12 @@ pub enum ServerError {
     /// The server has no such database.
     #[error("the server has no database `{name}` that accepts connections")]
     NoDatabase {
+        /// The name.
+        name: String,
+    },
+    /// The server has a database of this name, and the restore may not replace it.
+    #[error("the server has a database `{name}`, which the restore would delete")]
+    HasDatabase {
         /// The name.
         name: String,
     },

@@ -1,7 +1,7 @@
 //! What all servers have in common: what they are, and the dumps that a backup has of them.
 //!
 //! Each kind of server has a function `probe`, which returns something that implements [`Server`]. A [`Dump`] is one file of the backup: what a
-//! program writes, or what a reader reads from the server. Invariant: a dump that ends without an error is complete.
+//! program writes, or what a reader reads from the server; [`ServerSource`] has all of them for a backup. Invariant: a dump that ends without an error is complete.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -10,8 +10,12 @@ use std::io::Read;
 use tokio_util::sync::CancellationToken;
 
 mod error;
+mod launcher;
+mod source;
 
 pub use error::ServerError;
+pub use launcher::Launcher;
+pub use source::{DumpOptions, ServerSource};
 
 /// A server that answered.
 pub trait Server: fmt::Debug + Send {
@@ -20,6 +24,9 @@ pub trait Server: fmt::Debug + Send {
 
     /// Its version, such as `10.11.19-MariaDB`.
     fn version(&self) -> &str;
+
+    /// What it is and where, in one line, such as `MariaDB 10.11.19 on db1, port 3306, /var/lib/mysql/`. A backup keeps it with each dump.
+    fn description(&self) -> String;
 
     /// What its dumps will lack, or what may go wrong with them; one line each.
     fn warnings(&self) -> Vec<String>;

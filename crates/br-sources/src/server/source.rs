@@ -1,0 +1,163 @@
+//! The dumps of a server as the source of a backup.
+
+use std::fmt;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use br_core::model::{EntryPath, FileTime, Owner};
+use br_core::source::{
+    CombinedSource, CommandSource, CommandStream, Source, SourceItem, SourcePaths, StreamRules,
+    StreamSource,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{DumpContent, Server, ServerError};
+
+/// Takes a line that a dump program wrote: the program, and the line.
+type OnMessage = Arc<dyn Fn(&str, &str) + Send + Sync>;
+
+/// How to dump a server.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub struct DumpOptions {
+    time: FileTime,
+    owner: Owner,
+    time_limit: Option<Duration>,
+    rules: StreamRules,
+    hidden_variables: Vec<String>,
+    on_message: Option<OnMessage>,
+}
+
+impl DumpOptions {
+    /// Sets the modification time of the dumps. [`ServerSource`] does not ask for the time.
+    #[must_use]
+    pub const fn with_time(mut self, time: FileTime) -> Self {
+        self.time = time;
+        self
+    }
+
+    /// Sets the owner of the dumps.
+    #[must_use]
+    pub fn with_owner(mut self, owner: Owner) -> Self {
+        self.owner = owner;
+        self
+    }
+
+    /// Sets how long each dump program may run. Without a limit, a backup waits for a program that never ends.
+    #[must_use]
+    pub const fn with_time_limit(mut self, limit: Option<Duration>) -> Self {
+        self.time_limit = limit;
+        self
+    }
+
+    /// Sets what the output of each program must be like, in addition to what its format needs.
+    #[must_use]
+    pub fn with_rules(mut self, rules: StreamRules) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// Sets environment variables that the programs do not get, such as passwords of this program.
+    #[must_use]
+    pub fn with_hidden_variables(mut self, names: Vec<String>) -> Self {
+        self.hidden_variables = names;
+        self
+    }
+
+    /// Sets what takes each line that a program writes to its standard error: the path of the program, and the line. It runs on threads of its own.
+    #[must_use]
+    pub fn with_on_message(mut self, take: impl Fn(&str, &str) + Send + Sync + 'static) -> Self {
+        self.on_message = Some(Arc::new(take));
+        self
+    }
+}
+
+impl fmt::Debug for DumpOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DumpOptions")
+            .field("time", &self.time)
+            .field("owner", &self.owner)
+            .field("time_limit", &self.time_limit)
+            .field("rules", &self.rules)
+            .field("hidden_variables", &self.hidden_variables)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The dumps of a server, each a file in the [folder](Server::folder) of the server.
+///
+/// A backup of it fails if a dump is not complete. To back up files too, or several servers, put it into a [`CombinedSource`]: beside files, a dump that
+/// fails makes the backup incomplete.
+#[derive(Debug)]
+pub struct ServerSource(CombinedSource);
+
+impl ServerSource {
+    /// Asks the server which dumps it has. Programs and connections start when the backup reads them. `cancel` ends them: give it the token
+    /// of the [`Context`](br_core::Context) that the backup gets.
+    ///
+    /// # Errors
+    /// When a program is missing on this machine, or a database has a name that cannot be a file name.
+    pub fn new(
+        server: &dyn Server,
+        options: &DumpOptions,
+        cancel: &CancellationToken,
+    ) -> Result<Self, ServerError> {
+        let description = Some(server.description());
+        let mut programs = Vec::new();
+        let mut sources: Vec<Box<dyn Source>> = Vec::new();
+        for dump in server.dumps(cancel)? {
+            let path = format!("{}/{}", server.folder(), dump.name);
+            let path =
+                EntryPath::new(path.into_bytes()).map_err(|error| ServerError::BadOption {
+                    what: format!("the name `{}`", dump.name),
+                    reason: error.to_string(),
+                })?;
+            match dump.content {
+                DumpContent::Program { program, arguments } => {
+                    let name = program.to_string_lossy().into_owned();
+                    let mut command = Command::new(program);
+                    command.args(arguments);
+                    for variable in &options.hidden_variables {
+                        command.env_remove(variable);
+                    }
+                    let mut stream = CommandStream::new(path, command)
+                        .with_rules(options.rules.clone())
+                        .with_time_limit(options.time_limit)
+                        .with_server(description.clone());
+                    if let Some(take) = options.on_message.clone() {
+                        stream = stream.with_on_message(move |line| take(&name, line));
+                    }
+                    programs.push(stream);
+                }
+                DumpContent::Reader(reader) => {
+                    let (time, owner) = (options.time, options.owner.clone());
+                    let source = StreamSource::new(path, reader, time, owner);
+                    sources.push(Box::new(source.with_server(description.clone())));
+                }
+            }
+        }
+        let (time, owner) = (options.time, options.owner.clone());
+        let programs = CommandSource::new(programs, time, owner, cancel.clone());
+        sources.push(Box::new(programs));
+        Ok(Self(CombinedSource::new(sources)))
+    }
+}
+
+impl Source for ServerSource {
+    fn next(&mut self) -> Option<SourceItem> {
+        self.0.next()
+    }
+
+    fn paths(&self) -> SourcePaths {
+        self.0.paths()
+    }
+
+    fn can_skip_unchanged(&self) -> bool {
+        self.0.can_skip_unchanged()
+    }
+
+    fn needs_everything(&self) -> bool {
+        self.0.needs_everything()
+    }
+}
