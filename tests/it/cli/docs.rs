@@ -129,7 +129,7 @@ const BEFORE: [(&str, &str, &str); 22] = [
     ),
     (
         "docs/stack.md",
-        "br --config /etc/br/shop.toml run shop",
+        "br --config /etc/br/shop.toml doctor shop",
         "mkdir -p etc/systemd/system etc/nginx/sites-available opt/shop && \
          touch etc/systemd/system/shop.service etc/nginx/sites-available/shop opt/shop/app.jar opt/shop/application-prod.yml && \
          (umask 77; echo one > etc/br/main.password) && br --config etc/br/shop.toml -r main init",
@@ -396,7 +396,7 @@ impl Sandbox {
             ("man", "cat > /dev/null"),
             (
                 "psql",
-                r#"case "$*" in *version_num*) echo 150001;; *count*) echo 0;; *pg_database*) echo shop;; *) cat > /dev/null;; esac"#,
+                r#"case "$*" in *archive_mode*) printf '15.1\n150001\non\npostgres\nreplica\noff\n';; *version_num*) echo 150001;; *count*) echo 0;; *pg_database*) echo shop;; *) cat > /dev/null;; esac"#,
             ),
             (
                 "docker",
@@ -406,7 +406,7 @@ impl Sandbox {
             ("mysql", "cat > /dev/null"),
             (
                 "mariadb",
-                r#"case "$*" in *VERSION*) printf '10.11.1-MariaDB\t0\tdb\t3306\t/data\n';; *schemata*) echo shop;; *) cat > /dev/null;; esac"#,
+                r#"case "$*" in *CURRENT_USER*) printf '10.11.1-MariaDB\t0\tbr@localhost\n';; *GRANTS*) echo 'GRANT ALL PRIVILEGES ON *.* TO br';; *VERSION*) printf '10.11.1-MariaDB\t0\tdb\t3306\t/data\n';; *schemata*) echo shop;; *) cat > /dev/null;; esac"#,
             ),
             ("mariadb-check", "true"),
             ("redis-cli", "echo 1"),
@@ -681,7 +681,8 @@ fn prepare(sandbox: &mut Sandbox, example: &str) {
         BUNDLES[1]
     );
     sandbox.bash(&script).expect(0);
-    if example.starts_with("br run") || example.contains(" config ") {
+    let needs_sets = ["br run", "br doctor home"];
+    if needs_sets.iter().any(|start| example.starts_with(start)) || example.contains(" config ") {
         let script = r#"mkdir -p .config/br
             printf '[defaults]\nrepository = "./srv/backup"\n[sets.home]\npaths = ["home"]\n[sets.mail]\npaths = ["etc"]\n' | tee br.toml > .config/br/br.toml"#;
         sandbox.bash(script).expect(0);

@@ -13,6 +13,7 @@ mod copy_to;
 mod delete;
 mod diff;
 mod docs;
+mod doctor;
 mod dump;
 mod exit_codes;
 mod export;

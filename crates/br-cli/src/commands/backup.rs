@@ -147,7 +147,7 @@ enum Deltas {
 
 pub(crate) async fn run(args: BackupArgs, context: &CommandContext) -> CommandResult {
     args.check()?;
-    let mut targets = Targets::find(&args.copies, context)?;
+    let mut targets = args.targets(context)?;
     let lists = args.dry_run && context.output.is_verbose();
     let input = args.input(lists, context)?;
     let mut repository = targets.open(args.init, args.dry_run, context).await?;
@@ -218,9 +218,7 @@ impl BackupArgs {
     /// What the backup reads.
     fn input(&self, lists: bool, context: &CommandContext) -> Result<Input, CommandError> {
         let streams = self.stream.streams(Some(context))?;
-        let paths = self
-            .lists
-            .add_to(&self.stream.paths(&self.paths), context)?;
+        let paths = self.lists.add_to(&self.paths(), context)?;
         let input = Input::new(&paths, streams, &self.select, lists)?;
         self.lists.warn(&paths, &context.output.console);
         Ok(input)
@@ -231,6 +229,21 @@ impl BackupArgs {
         let streams = self.stream.streams(None)?;
         let paths = self.stream.paths(&self.paths);
         Input::new(&paths, streams, select.unwrap_or(&self.select), false)
+    }
+
+    /// The paths of files.
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        self.stream.paths(&self.paths)
+    }
+
+    /// The options about streams.
+    pub(super) const fn streams(&self) -> &StreamArgs {
+        &self.stream
+    }
+
+    /// The repositories of the backup.
+    pub(super) fn targets(&self, context: &CommandContext) -> Result<Targets, CommandError> {
+        Targets::find(&self.copies, context)
     }
 
     /// The name of this machine in the backup.

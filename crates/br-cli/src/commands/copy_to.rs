@@ -210,6 +210,19 @@ impl Targets {
         })
     }
 
+    /// Each repository with its password, or the reason if the password cannot be had.
+    pub(super) fn each(
+        &self,
+    ) -> impl Iterator<Item = (&StoreLocation, Result<Option<Password>, CommandError>)> {
+        self.targets.iter().map(|target| {
+            let password = match &target.problem {
+                Some(problem) => Err(problem.clone()),
+                None => Ok(target.password.clone()),
+            };
+            (&target.place, password)
+        })
+    }
+
     /// The local folders among the repositories, which do not belong into the backup.
     pub(super) fn folders(&self) -> Vec<PathBuf> {
         let folder = |target: &Target| match &target.place.location {

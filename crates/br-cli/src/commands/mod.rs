@@ -16,6 +16,12 @@ mod copy_new;
 mod copy_to;
 mod delete;
 mod diff;
+mod doctor;
+mod doctor_machine;
+mod doctor_programs;
+mod doctor_repository;
+mod doctor_schedule;
+mod doctor_sources;
 mod dump;
 mod export;
 mod export_head;
@@ -75,6 +81,7 @@ pub(crate) enum Command {
     Init(init::InitArgs),
     Backup(Box<backup::BackupArgs>),
     Run(run::RunArgs),
+    Doctor(Box<doctor::DoctorArgs>),
     Bootstrap(bootstrap::BootstrapArgs),
     List(list::ListArgs),
     Show(show::ShowArgs),
@@ -158,6 +165,7 @@ pub(crate) async fn run(command: Command, context: &CommandContext) -> CommandRe
         Command::Backup(args) => backup::run(*args, context).await,
         Command::Bootstrap(args) => bootstrap::run(&args, context).await,
         Command::Run(args) => run::run(&args, context).await,
+        Command::Doctor(args) => doctor::run(&args, context).await,
         Command::List(args) => list::run(&args, context).await,
         Command::Show(args) => show::run(&args, context).await,
         Command::Ls(args) => ls::run(&args, context).await,

@@ -167,7 +167,7 @@ fn failed(set: &str, error: CommandError, context: &CommandContext) -> CommandRe
 }
 
 /// The sets with these names, or all.
-fn chosen<'c>(
+pub(super) fn chosen<'c>(
     names: &[String],
     config: &'c Config,
 ) -> Result<Vec<(&'c str, &'c BackupSet)>, CommandError> {

@@ -9,7 +9,7 @@ use br_sources::mysql::{MySqlOptions, MySqlServer};
 use br_sources::postgres::{PostgresOptions, PostgresServer};
 use br_sources::rabbitmq::{RabbitMqOptions, RabbitMqServer};
 use br_sources::redis::{RedisOptions, RedisServer};
-use br_sources::server::{DumpOptions, Launcher, Server, ServerError, ServerSource};
+use br_sources::server::{DumpOptions, Examine, Launcher, Server, ServerError, ServerSource};
 use clap::Args;
 
 use super::rabbitmq_login::{self, RabbitMqLoginArgs};
@@ -29,7 +29,7 @@ pub(super) struct ServerArgs {
     ///
     /// br runs the dump program of the server, with options for one consistent state of all InnoDB tables, and stores `mysql/dump.sql` and, from MariaDB,
     /// `mysql/users.sql`. The rules of --stream apply. Address, user and password come from an option file such as ~/.my.cnf.
-    #[arg(long, value_name = "DATABASES", value_delimiter = ',', conflicts_with_all = ["stdin", "stdin_from_command"])]
+    #[arg(long, value_name = "DATABASES", value_delimiter = ',')]
     mysql: Vec<String>,
 
     /// Option file of MySQL with address, user and password, instead of the usual ones
@@ -46,7 +46,7 @@ pub(super) struct ServerArgs {
     ///
     /// br runs pg_dump for each database, and stores `postgres/NAME.dump`, for pg_restore, and `postgres/globals.sql` with the roles. The rules of --stream
     /// apply. Address, user and password come from the variables of PostgreSQL, such as PGHOST, from ~/.pgpass, or from a service.
-    #[arg(long, value_name = "DATABASES", value_delimiter = ',', conflicts_with_all = ["stdin", "stdin_from_command"])]
+    #[arg(long, value_name = "DATABASES", value_delimiter = ',')]
     postgres: Vec<String>,
 
     /// Section of the service file of PostgreSQL with address and user
@@ -61,7 +61,7 @@ pub(super) struct ServerArgs {
     ///
     /// br reads a snapshot as a replica does, checks it, and stores `redis/dump.rdb`, `redis/users.acl` with the users, and `redis/redis.conf` with the settings
     /// without passwords. No program of Redis is needed.
-    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["stdin", "stdin_from_command"])]
+    #[arg(long, value_name = "ADDRESS")]
     redis: Option<String>,
 
     #[command(flatten)]
@@ -70,7 +70,7 @@ pub(super) struct ServerArgs {
     /// Back up the definitions of a RabbitMQ server: the address of its management plugin, such as http://127.0.0.1:15672
     ///
     /// br stores `rabbitmq/definitions.json`: users, virtual hosts, permissions, policies, parameters, queues, exchanges and bindings, but no messages.
-    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["stdin", "stdin_from_command"])]
+    #[arg(long, value_name = "ADDRESS")]
     rabbitmq: Option<String>,
 
     #[command(flatten)]
@@ -92,39 +92,83 @@ impl ServerArgs {
         &self,
         context: Option<&CommandContext>,
     ) -> Result<Vec<ServerOptions>, CommandError> {
-        let mut servers = Vec::new();
-        if !self.mysql.is_empty() {
-            let options = MySqlOptions::default()
-                .with_databases(databases("--mysql", &self.mysql)?)
-                .with_defaults_file(self.mysql_defaults_file.clone())
-                .with_launcher(self.mysql_through.clone().unwrap_or_default());
-            servers.push(ServerOptions::MySql(options));
+        let each = self.each(context).into_iter();
+        each.map(|(_, server)| server).collect()
+    }
+
+    /// The same with the folder of each server, and with the reason if its options or its password cannot be used.
+    pub(super) fn each(
+        &self,
+        context: Option<&CommandContext>,
+    ) -> Vec<(&'static str, Result<ServerOptions, CommandError>)> {
+        let all = [
+            ("mysql", self.mysql()),
+            ("postgres", self.postgres()),
+            ("redis", self.redis(context)),
+            ("rabbitmq", self.rabbitmq(context)),
+        ];
+        let named =
+            |(folder, server): (_, Result<Option<_>, _>)| Some((folder, server.transpose()?));
+        all.into_iter().filter_map(named).collect()
+    }
+
+    /// True if a server is named.
+    pub(super) fn names_server(&self) -> bool {
+        let names_database = !self.mysql.is_empty() || !self.postgres.is_empty();
+        names_database || self.redis.is_some() || self.rabbitmq.is_some()
+    }
+
+    fn mysql(&self) -> Result<Option<ServerOptions>, CommandError> {
+        if self.mysql.is_empty() {
+            return Ok(None);
         }
-        if !self.postgres.is_empty() {
-            let options = PostgresOptions::default()
-                .with_databases(databases("--postgres", &self.postgres)?)
-                .with_service(self.postgres_service.clone())
-                .with_launcher(self.postgres_through.clone().unwrap_or_default());
-            servers.push(ServerOptions::Postgres(options));
+        let options = MySqlOptions::default()
+            .with_databases(databases("--mysql", &self.mysql)?)
+            .with_defaults_file(self.mysql_defaults_file.clone())
+            .with_launcher(self.mysql_through.clone().unwrap_or_default());
+        Ok(Some(ServerOptions::MySql(options)))
+    }
+
+    fn postgres(&self) -> Result<Option<ServerOptions>, CommandError> {
+        if self.postgres.is_empty() {
+            return Ok(None);
         }
+        let options = PostgresOptions::default()
+            .with_databases(databases("--postgres", &self.postgres)?)
+            .with_service(self.postgres_service.clone())
+            .with_launcher(self.postgres_through.clone().unwrap_or_default());
+        Ok(Some(ServerOptions::Postgres(options)))
+    }
+
+    fn redis(
+        &self,
+        context: Option<&CommandContext>,
+    ) -> Result<Option<ServerOptions>, CommandError> {
         self.redis_login.check("--redis", self.redis.is_some())?;
-        if let Some(address) = &self.redis {
-            let mut server = RedisOptions::new(redis_login::parse_address(address)?);
-            if let Some(context) = context {
-                server = self.redis_login.options(server, context)?;
-            }
-            servers.push(ServerOptions::Redis(server));
+        let Some(address) = &self.redis else {
+            return Ok(None);
+        };
+        let mut server = RedisOptions::new(redis_login::parse_address(address)?);
+        if let Some(context) = context {
+            server = self.redis_login.options(server, context)?;
         }
+        Ok(Some(ServerOptions::Redis(server)))
+    }
+
+    fn rabbitmq(
+        &self,
+        context: Option<&CommandContext>,
+    ) -> Result<Option<ServerOptions>, CommandError> {
         self.rabbitmq_login
             .check("--rabbitmq", self.rabbitmq.is_some())?;
-        if let Some(address) = &self.rabbitmq {
-            let mut server = rabbitmq_login::parse_address(address)?;
-            if let Some(context) = context {
-                server = self.rabbitmq_login.options(server, context)?;
-            }
-            servers.push(ServerOptions::RabbitMq(server));
+        let Some(address) = &self.rabbitmq else {
+            return Ok(None);
+        };
+        let mut server = rabbitmq_login::parse_address(address)?;
+        if let Some(context) = context {
+            server = self.rabbitmq_login.options(server, context)?;
         }
-        Ok(servers)
+        Ok(Some(ServerOptions::RabbitMq(server)))
     }
 }
 
@@ -146,6 +190,16 @@ impl ServerOptions {
             Self::Postgres(_) => "postgres",
             Self::Redis(_) => "redis",
             Self::RabbitMq(_) => "rabbitmq",
+        }
+    }
+
+    /// What can examine the server.
+    pub(super) fn examine(self) -> Box<dyn Examine> {
+        match self {
+            Self::MySql(options) => Box::new(options),
+            Self::Postgres(options) => Box::new(options),
+            Self::Redis(options) => Box::new(options),
+            Self::RabbitMq(options) => Box::new(options),
         }
     }
 

@@ -39,6 +39,9 @@ const OF_FILES: [&str; 10] = [
     "one_file_system",
 ];
 
+/// Options that name servers.
+const OF_SERVERS: [&str; 4] = ["mysql", "postgres", "redis", "rabbitmq"];
+
 /// A backup of a stream.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Streams")]
@@ -47,11 +50,11 @@ pub(super) struct StreamArgs {
     ///
     /// br runs the program without a shell. It makes no backup, and fails, if the program exits with another code than 0, is killed, writes nothing, or
     /// if a dump of mysqldump, mariadb-dump, pg_dump, pg_dumpall or sqlite3 lacks its last line.
-    #[arg(long, requires = "stdin_name", conflicts_with = "stdin", conflicts_with_all = OF_FILES)]
+    #[arg(long, requires = "stdin_name", conflicts_with = "stdin", conflicts_with_all = OF_FILES, conflicts_with_all = OF_SERVERS)]
     stdin_from_command: bool,
 
     /// Back up standard input; br cannot see whether the program before the pipe failed, so prefer --stdin-from-command
-    #[arg(long, requires = "stdin_name", conflicts_with_all = OF_FILES)]
+    #[arg(long, requires = "stdin_name", conflicts_with_all = OF_FILES, conflicts_with_all = OF_SERVERS)]
     stdin: bool,
 
     /// Back up the output of a program as the file NAME, together with the PATHs (can be repeated)
@@ -164,10 +167,20 @@ impl StreamArgs {
         Ok(vec![stream])
     }
 
+    /// The programs of `--stream`.
+    pub(super) fn programs(&self) -> &[NamedCommand] {
+        &self.stream
+    }
+
+    /// The options about servers.
+    pub(super) const fn servers(&self) -> &ServerArgs {
+        &self.servers
+    }
+
     /// The streams of `--stream`.
     fn named(&self, rules: &StreamRules) -> Result<Vec<Stream>, CommandError> {
         let mut streams: Vec<Stream> = Vec::new();
-        for NamedCommand { name, words } in &self.stream {
+        for NamedCommand { name, words, .. } in &self.stream {
             let path = stream_path(name)?;
             let mut words = words.iter().map(OsString::from);
             streams.push(Stream {
@@ -385,12 +398,14 @@ fn secrets() -> impl Iterator<Item = &'static str> {
 
 /// The value of `--stream`.
 #[derive(Debug, Clone)]
-struct NamedCommand {
-    name: OsString,
-    words: Vec<String>,
+pub(super) struct NamedCommand {
+    pub(super) name: OsString,
+    pub(super) words: Vec<String>,
+    /// The command as typed.
+    pub(super) text: String,
 }
 
-fn named_command(text: &str) -> Result<NamedCommand, BadValue> {
+pub(super) fn named_command(text: &str) -> Result<NamedCommand, BadValue> {
     let hint = "for example, write --stream 'db/shop.sql=mysqldump shop'";
     let Some((name, command)) = text.split_once('=') else {
         return Err(BadValue::new(format!("`{text}` has no `=`"), hint));
@@ -406,6 +421,7 @@ fn named_command(text: &str) -> Result<NamedCommand, BadValue> {
         Some(words) => Ok(NamedCommand {
             name: name.trim().into(),
             words,
+            text: command.to_owned(),
         }),
     }
 }

@@ -267,6 +267,7 @@ fn is_with_defaults(command: &Command) -> bool {
         "config"
             | "init-config"
             | "run"
+            | "doctor"
             | "bootstrap"
             | "mo-br"
             | "link"

@@ -18,7 +18,7 @@ mod schema;
 mod settings;
 
 pub(crate) use document::{Setting, Value};
-pub(crate) use hooks::HookCommand;
+pub(crate) use hooks::{HookCommand, Hooks};
 pub(crate) use load::default_files;
 pub(crate) use names::{place_of, texts_of};
 pub(crate) use problem::{Place, Problem};

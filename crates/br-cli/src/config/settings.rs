@@ -84,7 +84,9 @@ impl Config {
         let Some((name, matches)) = typed.subcommand() else {
             return br;
         };
-        let Some(settings) = self.commands.get(name) else {
+        // `br doctor` looks at what `br backup` reads.
+        let section = if name == "doctor" { "backup" } else { name };
+        let Some(settings) = self.commands.get(section) else {
             return br;
         };
         br.mut_subcommand(name, |command| {

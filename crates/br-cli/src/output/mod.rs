@@ -5,6 +5,7 @@
 
 pub(crate) mod bundle;
 pub(crate) mod bundle_json;
+pub(crate) mod doctor;
 pub(crate) mod format;
 pub(crate) mod json;
 pub(crate) mod matrixone;

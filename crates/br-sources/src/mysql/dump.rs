@@ -12,7 +12,7 @@ const DUMP: &str = "dump.sql";
 const USERS: &str = "users.sql";
 
 pub(super) fn all(server: &MySqlServer, options: &MySqlOptions) -> Result<Vec<Dump>, ServerError> {
-    let program = program_for(server, &options.launcher)?;
+    let program = DumpProgram::for_kind(server.is_mariadb(), &options.launcher)?;
     let dump = |name, own: Vec<OsString>| {
         let (first, mut arguments) = options.launcher.start(program.name);
         arguments.extend(options.first_arguments());
@@ -52,40 +52,46 @@ fn words(words: &[&str]) -> Vec<OsString> {
 }
 
 /// A dump program, and the options that it knows.
-struct DumpProgram {
-    name: &'static str,
+pub(super) struct DumpProgram {
+    pub(super) name: &'static str,
     is_mariadb: bool,
+    /// What it prints with `--version`.
+    version: String,
     help: String,
 }
 
-/// Finds the dump program of a server. That of the other one cannot read its system tables.
-fn program_for(server: &MySqlServer, launcher: &Launcher) -> Result<DumpProgram, ServerError> {
-    let (kind, names) = if server.is_mariadb() {
-        ("MariaDB", &["mariadb-dump", "mysqldump"][..])
-    } else {
-        ("MySQL", &["mysqldump"][..])
-    };
-    let program = names.first().copied().unwrap_or_default();
-    let programs = names
-        .iter()
-        .filter_map(|name| DumpProgram::find(name, launcher));
-    let mut fitting = programs.filter(|program| program.is_mariadb == server.is_mariadb());
-    fitting.next().ok_or_else(|| ServerError::NoDumpProgram {
-        server: kind.to_owned(),
-        program,
-        found: "none of this kind".to_owned(),
-        package: format!("the client of {kind}"),
-    })
-}
-
 impl DumpProgram {
+    /// Finds the dump program of MariaDB or MySQL. That of the other one cannot read the system tables of the server.
+    pub(super) fn for_kind(is_mariadb: bool, launcher: &Launcher) -> Result<Self, ServerError> {
+        let (kind, names) = if is_mariadb {
+            ("MariaDB", &["mariadb-dump", "mysqldump"][..])
+        } else {
+            ("MySQL", &["mysqldump"][..])
+        };
+        let program = names.first().copied().unwrap_or_default();
+        let programs = names.iter().filter_map(|name| Self::find(name, launcher));
+        let mut fitting = programs.filter(|program| program.is_mariadb == is_mariadb);
+        fitting.next().ok_or_else(|| ServerError::NoDumpProgram {
+            server: kind.to_owned(),
+            program,
+            found: "none of this kind".to_owned(),
+            package: format!("the client of {kind}"),
+        })
+    }
+
     fn find(name: &'static str, launcher: &Launcher) -> Option<Self> {
         let version = text_of(launcher, name, "--version")?;
         Some(Self {
             name,
             is_mariadb: version.contains("MariaDB"),
+            version,
             help: text_of(launcher, name, "--help")?,
         })
+    }
+
+    /// Its version, such as `10.11.19`; `None` if the text is not understood.
+    pub(super) fn version(&self) -> Option<&str> {
+        version_in(&self.version)
     }
 
     /// True if the program knows an option. Versions differ.
@@ -120,6 +126,17 @@ impl DumpProgram {
     }
 }
 
+/// The version in `mariadb-dump  Ver 10.19 Distrib 10.11.19-MariaDB, …`, in `mariadb-dump from 11.4.2-MariaDB, …` and in `mysqldump  Ver 8.0.36 for …`.
+fn version_in(text: &str) -> Option<&str> {
+    let after = |word| text.split_once(word).map(|(_, rest)| rest);
+    let rest = after("Distrib ")
+        .or_else(|| after(" from "))
+        .or_else(|| after("Ver "))?;
+    rest.split(|c: char| c != '.' && !c.is_ascii_digit())
+        .next()
+        .filter(|version| version.contains('.'))
+}
+
 /// What a program prints with this option.
 fn text_of(launcher: &Launcher, program: &str, option: impl AsRef<OsStr>) -> Option<String> {
     // Without the option files of this user: a broken one is reported by the dump itself.
@@ -131,4 +148,30 @@ fn text_of(launcher: &Launcher, program: &str, option: impl AsRef<OsStr>) -> Opt
         .output();
     let output = output.ok().filter(|output| output.status.success())?;
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version_in;
+
+    #[test]
+    fn the_version_of_a_dump_program_is_that_of_its_server() {
+        for (text, version) in [
+            (
+                "mariadb-dump  Ver 10.19 Distrib 10.11.19-MariaDB, for debian-linux-gnu (x86_64)",
+                Some("10.11.19"),
+            ),
+            (
+                "mariadb-dump from 11.4.2-MariaDB, client 10.19 for Linux (x86_64)",
+                Some("11.4.2"),
+            ),
+            (
+                "mysqldump  Ver 8.0.36 for Linux on x86_64 (MySQL Community Server - GPL)",
+                Some("8.0.36"),
+            ),
+            ("something else", None),
+        ] {
+            assert_eq!(version_in(text), version, "{text}");
+        }
+    }
 }

@@ -7,6 +7,8 @@
 //! A password comes from an option file of MySQL, such as `~/.my.cnf`: it is never an argument.
 
 mod dump;
+mod examine;
+mod grants;
 mod probe;
 
 pub use probe::{MySqlOptions, MySqlServer};

@@ -2,15 +2,17 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::Stdio;
 
 use tokio_util::sync::CancellationToken;
 
 use super::dump;
-use crate::server::{Dump, Launcher, Server, ServerError};
+use crate::server::{Dump, Launcher, Server, ServerError, message_of, output_of};
 
 /// Schemas of the server itself. Users have a dump of their own; the others are made by the server.
 const OWN_SCHEMAS: [&str; 4] = ["information_schema", "mysql", "performance_schema", "sys"];
+/// The statement for the names of all schemas that the user may see.
+pub(super) const ALL_SCHEMAS: &str =
+    "SELECT schema_name FROM information_schema.schemata ORDER BY 1";
 /// Clients, the better one first.
 const CLIENTS: [&str; 2] = ["mariadb", "mysql"];
 /// Unsafe tables that are named.
@@ -100,14 +102,9 @@ impl MySqlServer {
         };
         let mut databases = options.databases.clone();
         if databases.is_empty() {
-            let all = ask(
-                &options,
-                "SELECT schema_name FROM information_schema.schemata ORDER BY 1",
-            )?;
-            let names = all.into_iter().filter_map(|row| row.into_iter().next());
-            databases = names
-                .filter(|name| !OWN_SCHEMAS.contains(&&*name.to_lowercase()))
-                .collect();
+            let all = ask(&options, ALL_SCHEMAS)?;
+            let names = all.into_iter().flatten();
+            databases = names.filter(|name| !is_own(name)).collect();
         }
         if databases.is_empty() {
             return Err(ServerError::NoDatabases);
@@ -115,13 +112,7 @@ impl MySqlServer {
         if let Some(name) = databases.iter().find(|name| !is_name(name)) {
             return Err(bad_name(name));
         }
-        let names: Vec<String> = databases.iter().map(|name| quoted(name)).collect();
-        let tables = format!(
-            "SELECT CONCAT(table_schema, '.', table_name) FROM information_schema.tables WHERE table_type = 'BASE TABLE' AND engine <> 'InnoDB' \
-             AND table_schema IN ({}) ORDER BY 1 LIMIT {MAX_NAMED}",
-            names.join(", ")
-        );
-        let unsafe_tables = ask(&options, &tables)?;
+        let unsafe_tables = ask(&options, &unsafe_tables_of(&databases))?;
         Ok(Self {
             version: version.clone(),
             place: format!("{host}, port {port}, {folder}"),
@@ -189,18 +180,42 @@ fn bad_name(name: &str) -> ServerError {
     }
 }
 
+/// True for a schema of the server itself.
+pub(super) fn is_own(schema: &str) -> bool {
+    OWN_SCHEMAS.contains(&&*schema.to_lowercase())
+}
+
+/// The statement for the tables of these databases that are not InnoDB tables.
+pub(super) fn unsafe_tables_of(databases: &[String]) -> String {
+    let names: Vec<String> = databases.iter().map(|name| quoted(name)).collect();
+    format!(
+        "SELECT CONCAT(table_schema, '.', table_name) FROM information_schema.tables WHERE table_type = 'BASE TABLE' AND engine <> 'InnoDB' \
+         AND table_schema IN ({}) ORDER BY 1 LIMIT {MAX_NAMED}",
+        names.join(", ")
+    )
+}
+
 /// True for a name that cannot be an option of the dump program.
 fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('-') && !name.contains(['\0', '\n'])
 }
 
 /// A text as a string of SQL.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 /// Asks the server with a client, and returns the rows.
 fn ask(options: &MySqlOptions, statement: &str) -> Result<Vec<Vec<String>>, ServerError> {
+    ask_until(options, statement, &CancellationToken::new())
+}
+
+/// The same, until `cancel` is cancelled.
+pub(super) fn ask_until(
+    options: &MySqlOptions,
+    statement: &str,
+    cancel: &CancellationToken,
+) -> Result<Vec<Vec<String>>, ServerError> {
     let mut last = None;
     for program in CLIENTS {
         let mut client = options.launcher.command(program);
@@ -212,18 +227,16 @@ fn ask(options: &MySqlOptions, statement: &str) -> Result<Vec<Vec<String>>, Serv
                 "--raw",
                 "--connect-timeout=10",
             ])
-            .args(["--default-character-set=utf8mb4", "-e", statement])
-            .stdin(Stdio::null());
-        match client.output() {
-            Ok(output) if output.status.success() => {
+            .args(["--default-character-set=utf8mb4", "-e", statement]);
+        match output_of(&mut client, cancel) {
+            Ok(None) => return Err(ServerError::Cancelled),
+            Ok(Some(output)) if output.status.success() => {
                 let text = String::from_utf8_lossy(&output.stdout);
                 let row = |line: &str| line.split('\t').map(str::to_owned).collect();
                 return Ok(text.lines().map(row).collect());
             }
-            Ok(output) => {
-                let message = String::from_utf8_lossy(&output.stderr)
-                    .trim()
-                    .replace('\n', "; ");
+            Ok(Some(output)) => {
+                let message = message_of(&output);
                 let error = ServerError::Refused { message };
                 if !options.launcher.lacks_program(output.status.code()) {
                     return Err(error);

@@ -55,7 +55,7 @@ fn in_folder(folder: Option<&Path>, name: &str) -> OsString {
 }
 
 /// The folder with a `pg_dump` that is not older than the server, and of these the oldest; `None` for the one in PATH.
-fn folder_for(server: u32, launcher: &Launcher) -> Result<Option<PathBuf>, ServerError> {
+pub(super) fn folder_for(server: u32, launcher: &Launcher) -> Result<Option<PathBuf>, ServerError> {
     let version_of = |program: &Path| version_of(program, launcher);
     let in_path = version_of(Path::new("pg_dump"));
     if in_path.is_some_and(|version| version >= server) {
@@ -84,7 +84,7 @@ fn folder_for(server: u32, launcher: &Launcher) -> Result<Option<PathBuf>, Serve
 }
 
 /// The major version of a program: `pg_dump (PostgreSQL) 15.20 (Debian …)`.
-fn version_of(program: &Path, launcher: &Launcher) -> Option<u32> {
+pub(super) fn version_of(program: &Path, launcher: &Launcher) -> Option<u32> {
     let output = launcher
         .command(program)
         .arg("--version")

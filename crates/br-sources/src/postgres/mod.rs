@@ -9,8 +9,10 @@
 //! Address, user and password come from the variables and files of PostgreSQL, such as `PGHOST` and `~/.pgpass`.
 
 mod dump;
+mod examine;
 mod probe;
 mod restore;
+mod rights;
 
 pub use probe::{PostgresOptions, PostgresServer};
 pub use restore::PostgresRestore;

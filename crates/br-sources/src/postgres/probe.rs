@@ -1,14 +1,15 @@
 //! What a server is, and what it has.
 
-use std::process::Stdio;
-
 use tokio_util::sync::CancellationToken;
 
 use super::dump;
-use crate::server::{Dump, Launcher, Server, ServerError};
+use crate::server::{Dump, Launcher, Server, ServerError, message_of, output_of};
 
 /// The variable that names a section of the service file.
 const SERVICE: &str = "service=";
+/// The statement for the names of all databases that can be dumped.
+pub(super) const ALL_DATABASES: &str =
+    "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname";
 /// The database that every server has.
 pub(super) const FIRST_DATABASE: &str = "postgres";
 
@@ -95,10 +96,7 @@ impl PostgresServer {
             "SELECT coalesce(host(inet_server_addr()), 'a socket') || ', port ' || current_setting('port')",
         )?;
         let is_superuser = ask(&options, "SHOW is_superuser")?.trim() == "on";
-        let all = ask(
-            &options,
-            "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname",
-        )?;
+        let all = ask(&options, ALL_DATABASES)?;
         let all: Vec<String> = all.lines().map(str::to_owned).collect();
         let databases = if options.databases.is_empty() {
             all
@@ -173,34 +171,46 @@ impl Server for PostgresServer {
 
 /// Asks the server with a client, and returns the rows.
 fn ask(options: &PostgresOptions, statement: &str) -> Result<String, ServerError> {
-    let connection = options.connection(FIRST_DATABASE);
-    let mut client = options.launcher.command("psql");
-    client
-        .args([
-            "--no-psqlrc",
-            "--no-align",
-            "--tuples-only",
-            "--quiet",
-            "--no-password",
-        ])
-        .args([
-            "--set=ON_ERROR_STOP=1",
-            "--command",
-            statement,
-            "--dbname",
-            &connection,
-        ])
-        .env("PGCONNECT_TIMEOUT", "10")
-        .env("PGCLIENTENCODING", "UTF8")
-        .stdin(Stdio::null());
-    let output = client.output().map_err(|source| ServerError::NoClient {
-        program: client.get_program().to_string_lossy().into_owned(),
+    ask_until(
+        options,
+        FIRST_DATABASE,
+        statement,
+        &CancellationToken::new(),
+    )
+}
+
+/// The same in any database, until `cancel` is cancelled. A statement may also be a command of `psql`.
+pub(super) fn ask_until(
+    options: &PostgresOptions,
+    database: &str,
+    statement: &str,
+    cancel: &CancellationToken,
+) -> Result<String, ServerError> {
+    let connection = options.connection(database);
+    let mut psql = options.launcher.command("psql");
+    psql.args([
+        "--no-psqlrc",
+        "--no-align",
+        "--tuples-only",
+        "--quiet",
+        "--no-password",
+    ])
+    .args([
+        "--set=ON_ERROR_STOP=1",
+        "--command",
+        statement,
+        "--dbname",
+        &connection,
+    ])
+    .env("PGCONNECT_TIMEOUT", "10")
+    .env("PGCLIENTENCODING", "UTF8");
+    let output = output_of(&mut psql, cancel).map_err(|source| ServerError::NoClient {
+        program: psql.get_program().to_string_lossy().into_owned(),
         source,
     })?;
+    let output = output.ok_or(ServerError::Cancelled)?;
     if !output.status.success() {
-        let message = String::from_utf8_lossy(&output.stderr)
-            .trim()
-            .replace('\n', "; ");
+        let message = message_of(&output);
         return Err(ServerError::Refused { message });
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())

@@ -127,9 +127,7 @@ impl Api {
             return Ok(answer);
         }
         let reason = self.body(answer, MOST_REASON).await.unwrap_or_default();
-        Err(ServerError::Refused {
-            message: self.refusal(status, &reason_in(&reason)),
-        })
+        Err(self.refusal(status, &reason_in(&reason)))
     }
 
     /// The whole body of an answer.
@@ -164,16 +162,17 @@ impl Api {
     }
 
     /// What a status means, and what to do.
-    fn refusal(&self, status: StatusCode, reason: &str) -> String {
+    fn refusal(&self, status: StatusCode, reason: &str) -> ServerError {
         let user = &self.options.user;
-        match status {
+        let message = match status {
             // The server answers with this also when the password is right.
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
                 if status == StatusCode::FORBIDDEN
                     || reason.contains("administrator")
                     || reason.contains("management user") =>
             {
-                format!("{reason}: give the user `{user}` the tag `administrator`")
+                let message = format!("{reason}: give the user `{user}` the tag `administrator`");
+                return ServerError::NotPermitted { message };
             }
             StatusCode::UNAUTHORIZED => {
                 format!("{reason}: check the user `{user}` and its password")
@@ -193,7 +192,8 @@ impl Api {
                 )
             }
             status => format!("{reason} (HTTP status {})", status.as_u16()),
-        }
+        };
+        ServerError::Refused { message }
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> ServerError {

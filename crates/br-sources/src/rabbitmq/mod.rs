@@ -9,6 +9,7 @@
 
 mod api;
 mod differences;
+mod examine;
 mod options;
 mod probe;
 #[cfg(test)]

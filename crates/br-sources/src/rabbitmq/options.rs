@@ -1,6 +1,7 @@
 //! Which server, and how to log in.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use br_core::Secret;
 use reqwest::Url;
@@ -104,6 +105,14 @@ impl Address {
     /// The address of a part of the API.
     pub(super) fn of(&self, path: &str) -> String {
         format!("{self}/api/{path}")
+    }
+
+    /// True if it certainly is this machine.
+    pub(super) fn is_of_this_machine(&self) -> bool {
+        let host = self.0.host_str().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let address = host.parse::<IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     }
 
     pub(super) fn is_plain(&self) -> bool {

@@ -15,7 +15,7 @@ use crate::server::{Dump, Server, ServerError};
 /// Where the API has the definitions.
 const DEFINITIONS: &str = "definitions";
 /// The tag of a user who may read and import all definitions.
-const ADMINISTRATOR: &str = "administrator";
+pub(super) const ADMINISTRATOR: &str = "administrator";
 
 /// A server that answered.
 #[derive(Debug, Clone)]
@@ -45,7 +45,8 @@ impl RabbitMqServer {
     ) -> Result<Self, ServerError> {
         options.check()?;
         let api = Api { options, limits };
-        let overview = json(&api, OVERVIEW)?;
+        let cancel = CancellationToken::new();
+        let overview = json(&api, OVERVIEW, &cancel)?;
         let text = |key: &str| overview.get(key).and_then(Value::as_str);
         let Some(version) = text("rabbitmq_version") else {
             return Err(ServerError::Answer {
@@ -53,13 +54,13 @@ impl RabbitMqServer {
             });
         };
         // A user with fewer rights may see this much, so it would fail in the middle of the backup.
-        let who = json(&api, "whoami")?;
+        let who = json(&api, "whoami", &cancel)?;
         if !has_tag(&who, ADMINISTRATOR) {
             let message = format!(
                 "give the user `{}` the tag `{ADMINISTRATOR}`: only a user with it can read all definitions",
                 api.options.user
             );
-            return Err(ServerError::Refused { message });
+            return Err(ServerError::NotPermitted { message });
         }
         let messages = overview.pointer("/queue_totals/messages");
         Ok(Self {
@@ -105,7 +106,9 @@ impl RabbitMqServer {
                 self.api.options.user
             );
             match error {
-                ServerError::Refused { .. } => ServerError::Refused { message },
+                ServerError::Refused { .. } | ServerError::NotPermitted { .. } => {
+                    ServerError::Refused { message }
+                }
                 other => other,
             }
         })?;
@@ -202,8 +205,13 @@ fn beginning(bytes: &[u8]) -> String {
     ))
 }
 
-fn json(api: &Api, path: &str) -> Result<Value, ServerError> {
-    let bytes = api.get(path, &CancellationToken::new())?;
+/// The answer of a part of the API.
+pub(super) fn json(
+    api: &Api,
+    path: &str,
+    cancel: &CancellationToken,
+) -> Result<Value, ServerError> {
+    let bytes = api.get(path, cancel)?;
     serde_json::from_slice(&bytes).map_err(|_| ServerError::Answer {
         answer: format!(
             "{}; check that {} is a management plugin of RabbitMQ",
@@ -213,11 +221,19 @@ fn json(api: &Api, path: &str) -> Result<Value, ServerError> {
     })
 }
 
-/// True if a user has a tag. Old versions have the tags as one text.
-fn has_tag(user: &Value, tag: &str) -> bool {
-    match user.get("tags") {
-        Some(Value::Array(tags)) => tags.iter().any(|one| one == tag),
-        Some(Value::String(tags)) => tags.split(',').any(|one| one.trim() == tag),
-        _ => false,
-    }
+/// True if a user has a tag.
+pub(super) fn has_tag(user: &Value, tag: &str) -> bool {
+    tags(user).iter().any(|one| one == tag)
+}
+
+/// The tags of a user. Old versions have them as one text.
+pub(super) fn tags(user: &Value) -> Vec<String> {
+    let texts: Vec<&str> = match user.get("tags") {
+        Some(Value::Array(tags)) => tags.iter().filter_map(Value::as_str).collect(),
+        Some(Value::String(tags)) => tags.split(',').collect(),
+        _ => Vec::new(),
+    };
+    let tags = texts.into_iter().map(str::trim);
+    let tags = tags.filter(|tag| !tag.is_empty());
+    tags.map(str::to_owned).collect()
 }

@@ -6,8 +6,10 @@
 //!
 //! Invariant: the server makes `dump.rdb` from one moment, and a reader that reaches its end has checked its checksum. No program of Redis is needed.
 
+mod acl;
 mod address;
 mod connection;
+mod examine;
 mod probe;
 mod rdb;
 mod restore;

@@ -54,6 +54,12 @@ pub enum ServerError {
         /// What the server or its client said.
         message: String,
     },
+    /// The login works, and lacks a right.
+    #[error("the server cannot be used: {message}")]
+    NotPermitted {
+        /// Which right, and how to get it.
+        message: String,
+    },
     /// The answer of the server is not understood.
     #[error("the answer of the server is not understood: {answer}")]
     Answer {

@@ -1,7 +1,7 @@
 //! What all servers have in common: what they are, and the dumps that a backup has of them.
 //!
 //! Each kind of server has a function `probe`, which returns something that implements [`Server`]. A [`Dump`] is one file of the backup: what a
-//! program writes, or what a reader reads from the server; [`ServerSource`] has all of them for a backup. Invariant: a dump that ends without an error is complete.
+//! program writes, or what a reader reads from the server; [`ServerSource`] has all of them for a backup. [`Examine`] looks at a server without a backup. Invariant: a dump that ends without an error is complete.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -10,11 +10,17 @@ use std::io::Read;
 use tokio_util::sync::CancellationToken;
 
 mod error;
+mod examine;
 mod launcher;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod program;
 mod source;
 
 pub use error::ServerError;
+pub use examine::{Examine, Finding, Fix, MissingRights, Severity, Topic};
 pub use launcher::Launcher;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(crate) use program::{message_of, output_of};
 pub use source::{DumpOptions, ServerSource};
 
 /// A server that answered.
