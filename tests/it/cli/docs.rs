@@ -396,7 +396,7 @@ impl Sandbox {
             ("man", "cat > /dev/null"),
             (
                 "psql",
-                r#"case "$*" in *archive_mode*) printf '15.1\n150001\non\npostgres\nreplica\noff\n';; *version_num*) echo 150001;; *count*) echo 0;; *pg_database*) echo shop;; *) cat > /dev/null;; esac"#,
+                r#"case "$*" in *archive_mode*) printf '15.1\n150001\non\npostgres\nreplica\noff\ntrue\n';; *version_num*) echo 150001;; *count*) echo 0;; *pg_database*) echo shop;; *) cat > /dev/null;; esac"#,
             ),
             (
                 "docker",

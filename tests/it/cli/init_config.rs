@@ -4,17 +4,16 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::Session;
 
-/// The file with the lines to fill in filled in.
-fn filled(text: &str) -> String {
-    let line = |line: &str| {
-        let is_open = line.contains("FILL IN") && line.starts_with("# ") && line.contains(" = ");
-        if is_open {
-            line[2..].to_owned()
-        } else {
-            line.to_owned()
-        }
+/// The file with the values filled in.
+fn filled(text: &str, preset: &str) -> String {
+    let value = match preset {
+        "mysql" | "postgres" => "all",
+        "redis" => "127.0.0.1:6379",
+        "rabbitmq" => "http://127.0.0.1:15672",
+        _ => "/etc/hostname",
     };
-    text.lines().map(line).collect::<Vec<_>>().join("\n")
+    text.replacen("FILL IN\"", "./repository\"", 1)
+        .replace("FILL IN\"", &format!("{value}\""))
 }
 
 #[test]
@@ -31,9 +30,7 @@ fn each_preset_works_when_two_lines_are_filled_in() {
             .run(["init-config", "--preset", preset])
             .expect(0)
             .stdout;
-        let text = text
-            .replace("/etc/br/", "./")
-            .replace("/srv/backup", "./repository");
+        let text = text.replace("/etc/br/", "./");
         assert!(
             !text.contains("SET") && !text.contains("DATABASE"),
             "{text}"
@@ -41,8 +38,10 @@ fn each_preset_works_when_two_lines_are_filled_in() {
         session.write_secret("br.toml", &text);
         let check = ["--config", "br.toml", "config", "check"];
         let unfilled = session.run(check).expect(2);
-        assert!(unfilled.stdout.contains("location"), "{unfilled}");
-        let text = filled(&text);
+        let open = text.matches("FILL IN\"").count();
+        let named = unfilled.stdout.matches("still says FILL IN").count();
+        assert_eq!((open, named), (2, 2), "{preset}: {unfilled}");
+        let text = filled(&text, preset);
         session.write_secret("br.toml", &text);
         let output = session.run(check).expect(0);
         assert!(

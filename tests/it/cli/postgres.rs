@@ -218,6 +218,13 @@ fn what_a_server_refuses_is_named() {
     );
     let reader = br.clone().env("PGUSER", "reader");
     let output = reader.run(["backup", "--postgres", "all"]).expect(0);
+    assert!(!output.stderr.contains("warning"), "{output}");
+    let globals = ["dump", "latest", "postgres/globals.sql"];
+    let globals = session.run(globals).expect(0).stdout;
+    assert!(globals.contains("PASSWORD 'SCRAM"), "{globals}");
+    server.sql("postgres", "CREATE ROLE limited LOGIN");
+    let limited = br.clone().env("PGUSER", "limited");
+    let output = limited.run(["backup", "--postgres", "shop"]).expect(0);
     assert!(
         output.stderr.contains("without their passwords"),
         "{output}"

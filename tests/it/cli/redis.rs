@@ -255,6 +255,60 @@ fn a_restore_interrupted_while_the_server_loads_leaves_a_master() {
 }
 
 #[test]
+fn a_refused_restore_leaves_the_settings_of_the_server() {
+    let Some((server, other)) = two_servers() else {
+        return;
+    };
+    server.ask(&["SET", "key", "1"]);
+    let session = Session::with_repository();
+    session.back_up_redis(&server).expect(0);
+    other.ask(&["CONFIG", "SET", "masterauth", "of the operator"]);
+    other.ask(&["CONFIG", "SET", "masteruser", "operator"]);
+    let rules = ["~*", "+@all", "-replicaof"];
+    other.ask(&[&["ACL", "SETUSER", "limited", "on", ">secret"][..], &rules].concat());
+    session.write_secret("password", "secret");
+    let login = [
+        "--redis-user",
+        "limited",
+        "--redis-password",
+        "file:password",
+    ];
+    let output = session
+        .restore_redis("redis/dump.rdb", &other, &login)
+        .expect(1);
+    assert!(output.stderr.contains("replicaof"), "{output}");
+    assert!(!output.stderr.contains("still be a replica"), "{output}");
+    let auth = other.ask(&["CONFIG", "GET", "masterauth"]);
+    assert!(auth.contains("of the operator"), "{auth}");
+    let user = other.ask(&["CONFIG", "GET", "masteruser"]);
+    assert!(user.contains("operator"), "{user}");
+}
+
+#[test]
+fn users_stay_after_a_restart_if_the_server_has_a_file_of_users() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("users.acl");
+    fs::write(&file, "user default on nopass ~* &* +@all\n").unwrap();
+    let options = ["--aclfile", file.to_str().unwrap()];
+    let (Some((server, other)), Some(mut with_file)) = (two_servers(), Redis::start_with(&options))
+    else {
+        return;
+    };
+    server.ask(&["ACL", "SETUSER", "anna", "on", ">a password", "~*", "+get"]);
+    let session = Session::with_repository();
+    session.back_up_redis(&server).expect(0);
+    session
+        .restore_redis("redis/users.acl", &with_file, &[])
+        .expect(0);
+    with_file.restart();
+    assert!(with_file.ask(&["ACL", "LIST"]).contains("user anna"));
+    let forgets = session
+        .restore_redis("redis/users.acl", &other, &[])
+        .expect(0);
+    assert!(forgets.stderr.contains("forgets the users"), "{forgets}");
+}
+
+#[test]
 fn a_restore_into_a_server_with_too_little_memory_warns() {
     let Some((server, other)) = two_servers() else {
         return;

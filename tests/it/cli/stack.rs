@@ -238,7 +238,41 @@ fn a_destroyed_stack_comes_back_whole() {
     }
 
     only_one_part_is_replaced(&stack);
+    servers_are_asked_before_anything_is_replaced(&stack);
     damage_is_found_before_anything_is_replaced(&stack);
+}
+
+fn servers_are_asked_before_anything_is_replaced(stack: &Stack) {
+    stack.mysql.sql("DELETE FROM `tiny-flow`.task");
+    fs::remove_file(stack.session.at("log")).unwrap();
+    let config = fs::read_to_string(stack.session.at("br.toml")).unwrap();
+    for (login, reason) in [
+        (
+            "restore-mysql-defaults-file = \"/no/such.cnf\"",
+            "/no/such.cnf",
+        ),
+        (
+            "restore-redis-user = \"nobody\"\nrestore-redis-password = \"file:rabbitmq.password\"",
+            "WRONGPASS",
+        ),
+        (
+            "restore-rabbitmq-password = \"file:/no/such.password\"",
+            "/no/such.password",
+        ),
+    ] {
+        let limited = config.replace("restore-before", &format!("{login}\nrestore-before"));
+        stack.session.write_secret("br.toml", limited);
+        let output = stack.run(&["restore", "latest", "--execute", "--yes"]);
+        assert_ne!(output.code, Some(0), "{output}");
+        let is_told = output.stderr.contains(reason) && output.stderr.contains("replaced nothing");
+        assert!(is_told, "{output}");
+    }
+    stack.session.write_secret("br.toml", config);
+    assert_eq!(stack.log(), "", "the application was not stopped");
+    let count = "SELECT COUNT(*) FROM `tiny-flow`.task";
+    assert_eq!(stack.mysql.sql(count), "0\n");
+    let words = ["restore", "latest", "--execute", "--yes", "--only", "mysql"];
+    stack.run(&words).expect(0);
 }
 
 fn damage_is_found_before_anything_is_replaced(stack: &Stack) {

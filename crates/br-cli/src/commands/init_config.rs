@@ -17,7 +17,7 @@ const EXAMPLES: &str = "\
 
 /// Write a configuration file to begin with
 ///
-/// The file has a repository, a policy and a set. Lines with FILL IN lack a value; until they have one, `br config check` names them. The comments say what to do next.
+/// The file has a repository, a policy and a set. Values that say FILL IN are yours to write; until then, br refuses the file and names them. The comments say what to do next.
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_codes(ExitStatus::PLAIN),
@@ -54,7 +54,7 @@ enum Preset {
 
 const HEAD: &str = r#"# The configuration of br.
 #
-#  1. Remove the `#` before the lines with FILL IN, and give them a value.
+#  1. Write a value in place of each FILL IN.
 #  2. Write a password for the repository into /etc/br/main.password, readable only by you. Keep a copy
 #     somewhere else: without it, the backups are lost.
 #  3. br config check
@@ -67,7 +67,8 @@ const HEAD: &str = r#"# The configuration of br.
 repository = "main"
 
 [repositories.main]
-# location = "/srv/backup"    # FILL IN: a folder, or a URL such as s3://bucket/path
+# A folder such as /srv/backup, or a URL such as s3://bucket/path.
+location = "FILL IN"
 password = "file:/etc/br/main.password"
 
 # What `br run` keeps. The last good backup of a set always stays.
@@ -82,7 +83,8 @@ prune = true
 "#;
 
 const FILES: &str = r#"
-# paths = ["/etc", "/home"]    # FILL IN: files and folders
+# Files and folders, such as ["/etc", "/home"].
+paths = ["FILL IN"]
 # exclude = ["*.tmp", "node_modules/"]
 "#;
 
@@ -91,29 +93,41 @@ const MYSQL: &str = r#"
 #   [client]
 #   user = br
 #   password = …
-# mysql = ["all"]    # FILL IN: all, or names of databases
+# Names of databases, or ["all"].
+mysql = ["FILL IN"]
 mysql-defaults-file = "/etc/br/mysql.cnf"
+# The user of the backup may only read. Another option file for a restore:
+# restore-mysql-defaults-file = "/etc/br/mysql-restore.cnf"
 "#;
 
 const POSTGRES: &str = r#"
 # Address and user come from the variables of PostgreSQL, such as PGHOST, and from ~/.pgpass.
-# postgres = ["all"]    # FILL IN: all, or names of databases
+# Names of databases, or ["all"].
+postgres = ["FILL IN"]
+# postgres-service = "br"
+# restore-postgres-service = "br-restore"
 "#;
 
 const REDIS: &str = r#"
-# redis = "127.0.0.1:6379"    # FILL IN: HOST:PORT, or the path of a socket
+# HOST:PORT such as 127.0.0.1:6379, or the path of a socket.
+redis = "FILL IN"
 # redis-password = "file:/etc/br/redis.password"
 "#;
 
 const RABBITMQ: &str = r#"
-# rabbitmq = "http://127.0.0.1:15672"    # FILL IN: the address of the management plugin
+# The address of the management plugin, such as http://127.0.0.1:15672.
+rabbitmq = "FILL IN"
 rabbitmq-password = "file:/etc/br/rabbitmq.password"
 "#;
 
 const STACK: &str = r#"
-# Address, user and password come from an option file of MySQL.
+# Address, user and password come from an option file of MySQL. If its user may only read, a restore needs another one.
 mysql = ["DATABASE"]
 mysql-defaults-file = "/etc/br/mysql.cnf"
+# restore-mysql-defaults-file = "/etc/br/mysql-restore.cnf"
+
+# postgres = ["DATABASE"]
+# postgres-service = "br"
 
 redis = "127.0.0.1:6379"
 # redis-password = "file:/etc/br/redis.password"
@@ -122,8 +136,9 @@ redis = "127.0.0.1:6379"
 rabbitmq = "http://127.0.0.1:15672"
 rabbitmq-password = "file:/etc/br/rabbitmq.password"
 
-# If one of these is missing, the backup is incomplete, and br exits with 3.
-# paths = ["/etc/systemd/system/SET.service", "/etc/nginx/sites-available/SET", "/opt/SET/app.jar", "/opt/SET/application-prod.yml"]    # FILL IN
+# The files of the application, such as /etc/systemd/system/SET.service, /etc/nginx/sites-available/SET, /opt/SET/app.jar and
+# /opt/SET/application-prod.yml. If one of them is missing, the backup is incomplete, and br exits with 3.
+paths = ["FILL IN"]
 
 # Stop the application during the backup, if all parts must be of exactly the same moment:
 # before = ["systemctl stop SET"]
@@ -134,7 +149,7 @@ restore-before = ["systemctl stop SET"]
 restore-after = ["systemctl start SET"]
 verify = [
     "mariadb-check --defaults-file=/etc/br/mysql.cnf DATABASE",
-    "redis-cli info keyspace",
+    "redis-cli -e info keyspace",
     "curl -fsS --retry 10 --retry-connrefused http://127.0.0.1:8080/actuator/health",
 ]
 "#;
@@ -185,7 +200,10 @@ pub(crate) fn run(args: &InitConfigArgs, context: &CommandContext) -> CommandRes
             "name a new file in a folder that exists with --to, or print the text without --to";
         CommandError::new(ExitStatus::Usage, message, hint).because(&error)
     })?;
-    let next = format!("fill in the lines with FILL IN in {}", format::path(file));
+    let next = format!(
+        "write a value in place of each FILL IN in {}",
+        format::path(file)
+    );
     context.output.console.hint(&next);
     Ok(ExitStatus::Ok)
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use br_core::engine::restore::{Overwrite, RestoreOptions, RestoreReport};
@@ -11,7 +11,9 @@ use br_core::{BackupSelector, Location, Repository};
 use clap::{Args, ValueEnum};
 
 use super::paths::{bad_pattern, find_paths, paths_in_backup};
+use super::restore_check::Moment;
 use super::restore_plan::PlanArgs;
+use super::restore_print::print;
 use super::restore_to_command::{OF_FOLDERS, ToCommandArgs};
 use super::restore_to_postgres::ToPostgresArgs;
 use super::restore_to_rabbitmq::ToRabbitMqArgs;
@@ -23,10 +25,9 @@ use crate::environment::variable;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
 use crate::help::{examples, exit_codes_and};
-use crate::output::format;
 use crate::output::json::Summary;
 use crate::output::report::RestoreSummary;
-use crate::output::{Lines, Output, SHOWN};
+use crate::output::{Output, format};
 use crate::values;
 
 const EXAMPLES: &str = "\
@@ -240,7 +241,13 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
             seconds,
         )))?;
     } else {
-        print(args, target, &report, seconds, output)?;
+        print(
+            (args.dry_run, args.delete),
+            target,
+            &report,
+            seconds,
+            output,
+        )?;
     }
     if report.stripped > 0 {
         let entries = format::counted(report.stripped, "entry", "entries");
@@ -248,23 +255,41 @@ pub(crate) async fn run(args: &RestoreArgs, context: &CommandContext) -> Command
             "--strip-components left out {entries} with too few parts in the path"
         ));
     }
+    Ok(way_on(&report, is_foreign, output))
+}
+
+/// Says what to do next, and returns the exit code.
+fn way_on(report: &RestoreReport, is_foreign: bool, output: &Output) -> ExitStatus {
     let is_reduced = is_foreign && report.left_out > 0;
     if is_reduced {
         output.console.hint("devices, set-user-ID bits and similar were left out, because another user may write to the repository: --trust-repository restores them");
     }
     if report.failed_count == 0 && !report.damaged {
-        return Ok(if is_reduced {
+        return if is_reduced {
             ExitStatus::Partial
         } else {
             ExitStatus::Ok
-        });
+        };
     }
     output.console.hint(if report.damaged {
         "stored data is damaged: `br check --read-data` lists the affected files and how to repair them"
     } else {
         "fix the problems named above and run the command again: it skips files that are already restored"
     });
-    Ok(ExitStatus::Partial)
+    ExitStatus::Partial
+}
+
+impl RestoreArgs {
+    /// Looks at the server that this line restores into, and changes nothing.
+    pub(super) async fn look_at_server(
+        &self,
+        moment: Moment,
+        context: &CommandContext,
+    ) -> Result<(), CommandError> {
+        self.to_redis.look(context).await?;
+        self.to_rabbitmq.look(context).await?;
+        self.to_postgres.look(&self.paths, moment).await
+    }
 }
 
 /// A restore that does not only write files.
@@ -368,125 +393,4 @@ pub(super) fn is_foreign(
     };
     let parts = ["", "br.json", "packs", "index", "manifests", "log"];
     Ok(parts.into_iter().any(|part| is_foreign(folder.join(part))))
-}
-
-fn print(
-    args: &RestoreArgs,
-    target: &Path,
-    report: &RestoreReport,
-    seconds: f64,
-    output: &Output,
-) -> Result<(), CommandError> {
-    let more = report.failed_count.saturating_sub(SHOWN);
-    if more > 0 && !output.is_verbose() {
-        output.console.warning(&format!(
-            "and {} more not restored (-v shows all)",
-            format::count(more)
-        ));
-    }
-    if output.console.quiet {
-        return Ok(());
-    }
-    let files = format!(
-        "{} {}, {} unchanged",
-        format::count(report.files_restored),
-        if args.dry_run {
-            "to restore"
-        } else {
-            "restored"
-        },
-        format::count(report.files_unchanged)
-    );
-    let files = match report.files_kept {
-        0 => files,
-        kept => format!(
-            "{files}, {} kept because of --overwrite never",
-            format::count(kept)
-        ),
-    };
-    let mut fields = vec![
-        ("backup", report.backup.to_string()),
-        ("target", format::path(target)),
-        ("files", files),
-        ("written", format::size(report.bytes_restored)),
-        ("duration", format::speed(report.bytes_restored, seconds)),
-    ];
-    if args.dry_run {
-        fields.push(("dry run", "nothing was written".to_owned()));
-    }
-    if args.delete {
-        fields.push((
-            "deleted",
-            format::counted(report.deleted.len() as u64, "entry", "entries"),
-        ));
-    }
-    if report.attributes_refused > 0 {
-        let attributes = format::counted(report.attributes_refused, "attribute", "attributes");
-        fields.push(("refused", format!("{attributes} could not be set")));
-    }
-    fields.extend(left_out(report));
-    if report.failed_count > 0 {
-        fields.push((
-            "failed",
-            format::counted(report.failed_count, "entry", "entries"),
-        ));
-    }
-    output.fields(&fields)?;
-    // The list above already included entries that would be deleted.
-    if args.dry_run != output.is_verbose() {
-        let mut lines = output.lines();
-        print_deleted(report, args.dry_run, output.is_verbose(), &mut lines)?;
-        lines.finish()?;
-    }
-    Ok(())
-}
-
-/// Differences between the restored entries and the backup.
-fn left_out(report: &RestoreReport) -> Vec<(&'static str, String)> {
-    let entries = |count| format::counted(count, "entry", "entries");
-    let mut fields = Vec::new();
-    if report.privileges_dropped > 0 {
-        let entries = entries(report.privileges_dropped);
-        let why = "whose owner differs from the backup";
-        fields.push((
-            "dropped",
-            format!("set-user-ID or set-group-ID bits or capabilities of {entries}, {why}"),
-        ));
-    }
-    if report.left_out > 0 {
-        let entries = entries(report.left_out);
-        fields.push((
-            "left out",
-            format!("devices, bits or attributes: {entries}"),
-        ));
-    }
-    if report.links_separate > 0 {
-        let links = format::counted(report.links_separate, "hard link", "hard links");
-        fields.push(("links", format!("{links} became separate files")));
-    }
-    if report.leftovers_removed > 0 {
-        let files = format::counted(report.leftovers_removed, "file", "files");
-        fields.push(("removed", format!("{files} left by a killed restore")));
-    }
-    fields
-}
-
-fn print_deleted(
-    report: &RestoreReport,
-    dry_run: bool,
-    all: bool,
-    lines: &mut Lines,
-) -> Result<(), CommandError> {
-    let shown = if all { usize::MAX } else { SHOWN as usize };
-    let verb = if dry_run { "would delete" } else { "deleted" };
-    for path in report.deleted.iter().take(shown) {
-        lines.line(&format!("{verb} {path}"))?;
-    }
-    match report.deleted.len().saturating_sub(shown) {
-        0 => Ok(()),
-        more => lines.line(&format!(
-            "and {} more (-v shows all)",
-            format::count(more as u64)
-        )),
-    }
 }

@@ -9,6 +9,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::hooks::HookRun;
+use super::restore_check::{Moment, look_at_servers};
 use super::restore_steps::{Action, Plan, Step, StepKind};
 use super::restore_to_command::OF_FOLDERS;
 use super::run::run_line;
@@ -135,7 +136,7 @@ impl PlanArgs {
             return Ok(ExitStatus::Ok);
         }
         if let (Some(gap), true) = (gap(&backup, &plan), self.only.is_empty()) {
-            let hint = "restore an earlier backup, which `br list` shows; or name the parts to restore with --only";
+            let hint = "`latest --complete` is the newest backup that lacks nothing; or name the parts to restore with --only";
             return Err(CommandError::usage(gap, hint));
         }
         let is_chosen = id.is_id() || filter.host_and_other().0.is_some();
@@ -169,6 +170,7 @@ impl PlanArgs {
                 return Ok(ExitStatus::Ok);
             }
         }
+        look_at_servers(name, &plan, Moment::First, context).await?;
         execute(name, set, &backup, &plan, context).await
     }
 }
@@ -313,9 +315,20 @@ async fn execute(
     let console = &context.output.console;
     let mut outcomes: Vec<Taken> = Vec::new();
     let mut status = ExitStatus::Ok;
+    let mut has_begun = false;
     for (at, step) in plan.steps.iter().enumerate() {
         console.note(&row(at + 1, step));
-        let done = take(step, &hook, context).await;
+        let is_first = step.kind == StepKind::Restore && !has_begun;
+        has_begun |= is_first;
+        let looked = if is_first {
+            look_at_servers(name, plan, Moment::Stopped, context).await
+        } else {
+            Ok(())
+        };
+        let done = match looked {
+            Ok(()) => take(step, &hook, context).await,
+            Err(error) => Err(error),
+        };
         if let Err(error) = &done
             && error.status == ExitStatus::Interrupted
         {
@@ -392,7 +405,7 @@ async fn take(
 /// Shows the steps after a failed one.
 fn left(plan: &Plan, failed: usize, context: &CommandContext) {
     let console = &context.output.console;
-    console.hint("correct the problem, and take this step and the others yourself:");
+    console.hint("correct the problem, and run the command again, which restores everything anew; or take this step and the others yourself:");
     for (at, step) in plan.steps.iter().enumerate().skip(failed) {
         console.hint(&row(at + 1, step));
     }

@@ -5,6 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use br_core::model::{Backup, StreamRecord, escape};
+use br_sources::mysql::MySqlOptions;
+use br_sources::server::Launcher;
 use serde::Serialize;
 
 use super::run::quoted;
@@ -36,6 +38,8 @@ pub(super) struct Step {
     pub(super) part: String,
     /// What it restores: paths in the backup.
     pub(super) paths: Vec<String>,
+    /// The server of MySQL that takes it: the client in `action` does not say before whether it answers.
+    pub(super) mysql: Option<MySqlOptions>,
     pub(super) action: Action,
 }
 
@@ -119,6 +123,7 @@ impl Plan {
                 kind,
                 part: part.to_owned(),
                 paths: Vec::new(),
+                mysql: None,
                 action: Action::Hook(hook.clone()),
             };
             hooks.iter().map(step).collect()
@@ -168,6 +173,7 @@ impl Maker<'_> {
             kind: StepKind::Restore,
             part: part.to_owned(),
             paths: vec![path.to_owned()],
+            mysql: None,
             action: Action::Br(self.words(path, words)),
         }
     }
@@ -186,6 +192,7 @@ impl Maker<'_> {
             kind: StepKind::Intact,
             part: "intact".to_owned(),
             paths,
+            mysql: None,
             action: Action::Br(words),
         }
     }
@@ -261,9 +268,14 @@ impl Maker<'_> {
         // Views and routines of the databases belong to users.
         let order = ["users.sql", "dump.sql"].into_iter();
         let found = order.filter(|name| names.iter().any(|one| one == name));
-        found
-            .map(|name| self.step("mysql", &format!("mysql/{name}"), &words))
-            .collect()
+        let options = MySqlOptions::default()
+            .with_defaults_file(self.text("mysql-defaults-file").map(PathBuf::from))
+            .with_launcher(Launcher::through(through.clone()));
+        let step = |name| Step {
+            mysql: Some(options.clone()),
+            ..self.step("mysql", &format!("mysql/{name}"), &words)
+        };
+        found.map(step).collect()
     }
 
     fn postgres(&self) -> Vec<Step> {
@@ -360,6 +372,7 @@ impl Maker<'_> {
             kind: StepKind::Restore,
             part: name.to_owned(),
             paths: vec![name.to_owned()],
+            mysql: None,
             action: Action::Unknown(self.words(name, &words)),
         }
     }

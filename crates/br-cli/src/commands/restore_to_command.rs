@@ -126,7 +126,7 @@ impl ToCommandArgs {
             time_limit: self.command_timeout,
         };
         let given = taker
-            .take(&repository, backup.id, &path, |_| {}, context)
+            .take(&repository, backup.id, &path, |_| true, context)
             .await?;
         given.print(&context.output)?;
         Ok(ExitStatus::Ok)
@@ -141,13 +141,13 @@ pub(super) struct Taker<'t> {
 }
 
 impl Taker<'_> {
-    /// Gives the file to the program, and shows its messages. `on_line` also takes them.
+    /// Gives the file to the program, and shows those of its messages for which `is_shown` is true.
     pub(super) async fn take(
         &self,
         repository: &Repository,
         backup: BackupId,
         path: &EntryPath,
-        mut on_line: impl FnMut(&str) + Send + 'static,
+        mut is_shown: impl FnMut(&str) -> bool + Send + 'static,
         context: &CommandContext,
     ) -> Result<Taken, CommandError> {
         let name = name_of(self.program);
@@ -155,8 +155,9 @@ impl Taker<'_> {
         let target = CommandTarget::new(command(self.program, self.arguments))
             .with_time_limit(self.time_limit)
             .with_on_message(move |line| {
-                on_line(line);
-                console.note(&message(&label, line));
+                if is_shown(line) {
+                    console.note(&message(&label, line));
+                }
             });
         let reporter = Arc::new(context.reporter());
         let (engine, guard) = context.engine_with(&reporter);

@@ -1,21 +1,23 @@
 //! `br restore --to-postgres`: restores a database, or the roles, into a running PostgreSQL server.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use br_core::BackupSelector;
 use br_core::engine::dump::dump;
-use br_core::model::EntryPath;
 use br_sources::postgres::{PostgresOptions, PostgresRestore, PostgresServer};
 use br_sources::server::{Launcher, Server as _, ServerError};
 use clap::Args;
 
 use super::paths::PathInBackup;
+use super::restore_check::Moment;
 use super::restore_to_command::{OF_FOLDERS, Taker};
 use super::which::BackupAndPath;
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
 use crate::exit_code::ExitStatus;
+use crate::output::format;
 use crate::thread::on_thread;
 use crate::values;
 
@@ -77,18 +79,19 @@ impl ToPostgresArgs {
         let engine = context.engine();
         let snapshot = repository.snapshot(backup.id, &engine).await?;
         snapshot.stat(&path).await?;
-        let restore = self.restore_of(&path).await?;
+        let (server, restore) = self.restore_of(path.name(), context).await?;
         if self.replace_database && !self.skip_verification {
             let path = path.clone();
             dump(&repository, backup.id, path, std::io::sink(), &engine).await?;
         }
         let failures = Arc::new(Mutex::new(Vec::new()));
         let taken = Arc::clone(&failures);
-        let on_line = move |line: &str| {
+        let is_shown = move |line: &str| {
             if PostgresRestore::is_failure(line) {
                 let mut failures = taken.lock().unwrap_or_else(PoisonError::into_inner);
                 failures.push(line.to_owned());
             }
+            !PostgresRestore::is_noise(line)
         };
         let taker = Taker {
             program: &restore.program,
@@ -96,21 +99,77 @@ impl ToPostgresArgs {
             time_limit: None,
         };
         let given = taker
-            .take(&repository, backup.id, &path, on_line, context)
-            .await?;
-        let failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(first) = failures.first() {
+            .take(&repository, backup.id, &path, is_shown, context)
+            .await
+            .map_err(|error| self.way_on(error))?;
+        let first = {
+            let failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+            failures.first().cloned()
+        };
+        if let Some(first) = first {
             let message = format!("psql could not run all of {path}: {first}");
             let hint = "correct that, often the rights of the user, and run the command again: it can be repeated";
             return Err(CommandError::new(ExitStatus::Failure, message, hint));
         }
         given.print(&context.output)?;
+        let without = on_thread(move || server.roles_without_password()).await?;
+        let without = without.unwrap_or_default();
+        if path.name().ends_with(GLOBALS.as_bytes()) && !without.is_empty() {
+            context.output.console.warning(&format!(
+                "these roles have no password and cannot log in with one: {}",
+                format::text(&without.join(", "))
+            ));
+        }
         Ok(ExitStatus::Ok)
     }
 
-    /// Asks the server, and finds the program that takes this file.
-    async fn restore_of(&self, path: &EntryPath) -> Result<PostgresRestore, CommandError> {
-        let name = path.name();
+    /// What to do after pg_restore or psql failed.
+    fn way_on(&self, error: CommandError) -> CommandError {
+        if error.status == ExitStatus::Damaged {
+            return error;
+        }
+        let state = if self.replace_database {
+            "the old database may be deleted already"
+        } else {
+            "a part of it may be restored, also an empty database"
+        };
+        error.with_hint(format!(
+            "{state}: correct what the messages above say (roles that are missing are in postgres/globals.sql), and run the command again with --replace-database"
+        ))
+    }
+
+    /// Looks whether the server answers, and whether the restore could begin, if there is one.
+    pub(super) async fn look(
+        &self,
+        paths: &[OsString],
+        moment: Moment,
+    ) -> Result<(), CommandError> {
+        let (true, Some(path)) = (self.to_postgres, paths.first()) else {
+            return Ok(());
+        };
+        let name = Path::new(path).file_name().unwrap_or_default();
+        match self.find(name.as_encoded_bytes()).await? {
+            Err(ServerError::InUse { .. }) if moment == Moment::First => Ok(()),
+            found => found.map(drop).map_err(|error| explain(&error)),
+        }
+    }
+
+    /// Asks the server, says which one it is, and finds the program that takes this file.
+    async fn restore_of(
+        &self,
+        name: &[u8],
+        context: &CommandContext,
+    ) -> Result<(PostgresServer, PostgresRestore), CommandError> {
+        let found = self.find(name).await?.map_err(|error| explain(&error))?;
+        let console = &context.output.console;
+        console.note(&format!("into {}", found.0.description()));
+        Ok(found)
+    }
+
+    async fn find(
+        &self,
+        name: &[u8],
+    ) -> Result<Result<(PostgresServer, PostgresRestore), ServerError>, CommandError> {
         let name = String::from_utf8_lossy(name).into_owned();
         let options = PostgresOptions::default()
             .with_service(self.postgres_service.clone())
@@ -118,7 +177,7 @@ impl ToPostgresArgs {
         let replace = self.replace_database;
         let find = move || {
             let server = PostgresServer::probe(options)?;
-            match name.strip_suffix(DATABASE) {
+            let restore = match name.strip_suffix(DATABASE) {
                 Some(database) => PostgresRestore::of_database(&server, database, replace),
                 None if name.ends_with(GLOBALS) => PostgresRestore::of_globals(&server),
                 None => Err(ServerError::BadOption {
@@ -128,9 +187,10 @@ impl ToPostgresArgs {
                         server.description()
                     ),
                 }),
-            }
+            }?;
+            Ok((server, restore))
         };
-        on_thread(find).await?.map_err(|error| explain(&error))
+        on_thread(find).await
     }
 }
 
@@ -143,8 +203,9 @@ fn explain(error: &ServerError) -> CommandError {
                 "`br ls` lists the files; --to-command gives a file to any program",
             );
         }
+        ServerError::InUse { .. } => "stop these programs, and run the command again",
         ServerError::Refused { .. } => {
-            "check the address, the user and the password; and stop the programs that use the database"
+            "check the address, the user and the password: PGHOST, PGPORT, PGUSER and ~/.pgpass, or --postgres-service"
         }
         _ => "correct that, and run the command again; br has changed nothing",
     };

@@ -73,6 +73,17 @@ impl ToRabbitMqArgs {
             .check("--to-rabbitmq", self.to_rabbitmq.is_some())
     }
 
+    /// Looks whether the server answers and accepts the login, if there is one.
+    pub(super) async fn look(&self, context: &CommandContext) -> Result<(), CommandError> {
+        let Some(address) = &self.to_rabbitmq else {
+            return Ok(());
+        };
+        let server = rabbitmq_login::parse_address(address)?;
+        let server = self.login.options(server, context)?;
+        let looked = on_thread(move || RabbitMqServer::probe(server)).await?;
+        looked.map(drop).map_err(explain)
+    }
+
     /// Runs the import. `paths` has one path, unless `from` has it.
     pub(super) async fn run(
         &self,

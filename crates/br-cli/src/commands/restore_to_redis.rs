@@ -76,6 +76,17 @@ impl ToRedisArgs {
         self.login.check("--to-redis", self.to_redis.is_some())
     }
 
+    /// Looks whether the server answers and accepts the login, if there is one.
+    pub(super) async fn look(&self, context: &CommandContext) -> Result<(), CommandError> {
+        let Some(address) = &self.to_redis else {
+            return Ok(());
+        };
+        let address = redis_login::parse_address(address)?;
+        let server = self.login.options(RedisOptions::new(address), context)?;
+        let looked = on_thread(move || RedisServer::probe(server)).await?;
+        looked.map(drop).map_err(|error| explain(&error, context))
+    }
+
     /// Runs the restore. `paths` has one path, unless `from` has it.
     pub(super) async fn run(
         &self,
@@ -138,7 +149,8 @@ impl ToRedisArgs {
         for warning in &summary.warnings {
             context.output.console.warning(warning);
         }
-        Ok(if summary.warnings.is_empty() {
+        // Keys that the server may delete are a part that is missing; users are complete until a restart.
+        Ok(if summary.warnings.is_empty() || summary.keys.is_none() {
             ExitStatus::Ok
         } else {
             ExitStatus::Partial
@@ -192,11 +204,16 @@ impl FileToRestore<'_> {
         let text = Memory::default();
         self.dump(text.clone()).await?;
         let text = String::from_utf8_lossy(&text.take()).into_owned();
-        let users = on_thread(move || RedisServer::set_users(&server, &text)).await??;
+        let set = on_thread(move || RedisServer::set_users(&server, &text)).await??;
+        let warning = "the server forgets the users when it restarts, because it has no file of users (`aclfile`): write `ACL SETUSER` or `user` lines into its configuration";
         Ok(Restored {
             keys: None,
-            users: Some(users as u64),
-            warnings: Vec::new(),
+            users: Some(set.users as u64),
+            warnings: if set.is_kept {
+                Vec::new()
+            } else {
+                vec![warning.to_owned()]
+            },
         })
     }
 

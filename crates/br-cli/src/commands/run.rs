@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Command;
 use super::backup::BackupArgs;
 use super::hooks::HookRun;
+use super::restore::RestoreArgs;
 use crate::config::{BackupSet, Config, Place, Problem, place_of, words};
 use crate::context::CommandContext;
 use crate::error::{CommandError, CommandResult};
@@ -317,6 +318,20 @@ pub(super) fn backup_line(
         (Command::Backup(args), options) => Ok((args, options)),
         _ => Err(CommandError::usage(
             "this is no command line of `br backup`",
+            "correct the configuration file",
+        )),
+    }
+}
+
+/// The words as a command line of `br restore`.
+pub(super) fn restore_line(
+    words: &[String],
+    context: &CommandContext,
+) -> Result<(RestoreArgs, GlobalOptions), CommandError> {
+    match parse(words, context)? {
+        (Command::Restore(args), options) => Ok((args, options)),
+        _ => Err(CommandError::usage(
+            "this is no command line of `br restore`",
             "correct the configuration file",
         )),
     }

@@ -49,7 +49,7 @@ pub(super) struct Grammar {
 /// Maximum number of mistakes that are explained.
 const MAX_PROBLEMS: usize = 200;
 /// Options that a user must type: a forgotten setting would change what the command does, or answer its question.
-const NO_DEFAULT: [&str; 28] = [
+const NO_DEFAULT: [&str; 32] = [
     "dry-run",
     "yes",
     "force",
@@ -68,6 +68,11 @@ const NO_DEFAULT: [&str; 28] = [
     "to-redis",
     "replace-keys",
     "rabbitmq",
+    // Without the server, they would be refused in every backup.
+    "redis-user",
+    "redis-password",
+    "rabbitmq-user",
+    "rabbitmq-password",
     "to-rabbitmq",
     "plan",
     "execute",

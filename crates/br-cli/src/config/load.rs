@@ -83,6 +83,7 @@ impl Config {
         for (file, text) in &texts {
             for mut section in parse(file, text, &mut problems) {
                 if grammar.check(&mut section, &mut problems) {
+                    problems.extend(section.settings.iter().filter_map(unfilled));
                     merged.add(section);
                 }
             }
@@ -93,6 +94,22 @@ impl Config {
         config.check_names(&mut problems);
         (config, problems)
     }
+}
+
+/// What `br init-config` writes in place of a value.
+pub(crate) const FILL_IN: &str = "FILL IN";
+
+/// A setting that still has no value.
+fn unfilled(setting: &Setting) -> Option<Problem> {
+    let mut texts = setting.value.texts().iter();
+    texts.any(|text| text.contains(FILL_IN)).then(|| {
+        let message = format!("`{}` still says {FILL_IN}", setting.key);
+        Problem::new(
+            &setting.place,
+            message,
+            "write its value, or remove the line",
+        )
+    })
 }
 
 /// Reads a file that only its owner can change.

@@ -123,6 +123,14 @@ impl MySqlServer {
         })
     }
 
+    /// Only looks whether the server answers and accepts the user. Blocks as [`MySqlServer::probe`].
+    ///
+    /// # Errors
+    /// When there is no client, or the server does not answer or refuses the user.
+    pub fn look(options: &MySqlOptions) -> Result<(), ServerError> {
+        ask(options, "SELECT 1").map(drop)
+    }
+
     /// True for MariaDB, false for MySQL.
     #[must_use]
     pub fn is_mariadb(&self) -> bool {

@@ -26,7 +26,7 @@ pub(super) fn all(
         "--no-password".into(),
         format!("--dbname={}", options.connection("postgres")).into(),
     ];
-    if !server.is_superuser {
+    if !server.reads_passwords {
         arguments.push("--no-role-passwords".into());
     }
     let globals = dump("globals.sql".to_owned(), "pg_dumpall", arguments);

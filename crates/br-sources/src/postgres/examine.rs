@@ -13,7 +13,7 @@ use crate::server::{Examine, Finding, Fix, Launcher, ServerError, Topic};
 
 /// The statement that says what the server is; one line for each value.
 const SERVER: &str = "SELECT unnest(ARRAY[current_setting('server_version'), current_setting('server_version_num'), current_setting('is_superuser'), \
-     current_user::text, current_setting('wal_level'), current_setting('archive_mode')])";
+     current_user::text, current_setting('wal_level'), current_setting('archive_mode'), has_table_privilege('pg_catalog.pg_authid', 'SELECT')::text])";
 /// The command of the client that says where the server is. The port comes first, because it has no space.
 const PLACE: &str = "\\echo :PORT :HOST";
 /// Whether a user has the role that reads everything.
@@ -33,7 +33,15 @@ impl Examine for PostgresOptions {
             Err(error) => return vec![unreachable(&error)],
         };
         let lines: Vec<&str> = text.lines().collect();
-        let [version, number, is_superuser, user, wal_level, archive_mode] = lines.as_slice()
+        let [
+            version,
+            number,
+            is_superuser,
+            user,
+            wal_level,
+            archive_mode,
+            passwords,
+        ] = lines.as_slice()
         else {
             return vec![unreachable(&ServerError::Answer { answer: text })];
         };
@@ -46,6 +54,7 @@ impl Examine for PostgresOptions {
             version,
             major: number / 10_000,
             is_superuser: *is_superuser == "on",
+            reads_passwords: *passwords == "true",
             user,
         };
         let mut found = vec![
@@ -68,6 +77,7 @@ struct Answered<'a> {
     version: &'a str,
     major: u32,
     is_superuser: bool,
+    reads_passwords: bool,
     user: &'a str,
 }
 
@@ -202,13 +212,13 @@ impl Answered<'_> {
     }
 
     fn passwords(&self) -> Finding {
-        if self.is_superuser {
+        if self.reads_passwords {
             return Finding::ok(Topic::Content, "roles are dumped with their passwords");
         }
         Finding::warning(
             Topic::Content,
             format!(
-                "roles are dumped without their passwords, because the user {} is no superuser: after a restore into a new server, set the passwords again",
+                "roles are dumped without their passwords, because the user {} may not read them: after a restore into a new server, nobody can log in with a password",
                 self.user
             ),
             Fix::Grant(of_passwords(self.user)),

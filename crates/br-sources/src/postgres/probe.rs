@@ -75,7 +75,7 @@ pub struct PostgresServer {
     /// The databases to dump.
     pub databases: Vec<String>,
     /// False if the user may not read the passwords of roles: then the roles are dumped without them.
-    pub is_superuser: bool,
+    pub reads_passwords: bool,
     pub(super) options: PostgresOptions,
 }
 
@@ -95,7 +95,9 @@ impl PostgresServer {
             &options,
             "SELECT coalesce(host(inet_server_addr()), 'a socket') || ', port ' || current_setting('port')",
         )?;
-        let is_superuser = ask(&options, "SHOW is_superuser")?.trim() == "on";
+        // As a superuser may, and whoever was given this right.
+        let may_read = "SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')";
+        let reads_passwords = ask(&options, may_read)?.trim() == "t";
         let all = ask(&options, ALL_DATABASES)?;
         let all: Vec<String> = all.lines().map(str::to_owned).collect();
         let databases = if options.databases.is_empty() {
@@ -112,7 +114,7 @@ impl PostgresServer {
             place: place.trim().to_owned(),
             major,
             databases,
-            is_superuser,
+            reads_passwords,
             options,
         })
     }
@@ -124,6 +126,20 @@ impl PostgresServer {
         let name = text(name);
         let question = format!("SELECT count(*) FROM pg_database WHERE datname = {name}");
         Ok(ask(&self.options, &question)?.trim() != "0")
+    }
+
+    /// The roles that can log in and have no password, as far as this user may see it.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub fn roles_without_password(&self) -> Result<Vec<String>, ServerError> {
+        if !self.reads_passwords {
+            return Ok(Vec::new());
+        }
+        let question =
+            "SELECT rolname FROM pg_authid WHERE rolcanlogin AND rolpassword IS NULL ORDER BY 1";
+        let answer = ask(&self.options, question)?;
+        Ok(answer.lines().map(str::to_owned).collect())
     }
 
     /// The programs or users that are connected to a database; empty if there are none.
@@ -156,11 +172,11 @@ impl Server for PostgresServer {
     }
 
     fn warnings(&self) -> Vec<String> {
-        if self.is_superuser {
+        if self.reads_passwords {
             return Vec::new();
         }
         vec![
-            "roles are dumped without their passwords, because the user is no superuser".to_owned(),
+            "roles are dumped without their passwords, because the user may not read pg_authid: after a restore into a new server, nobody can log in with a password".to_owned(),
         ]
     }
 

@@ -58,12 +58,10 @@ impl PostgresRestore {
                 let name = name.to_owned();
                 return Err(ServerError::HasDatabase { name });
             }
-            let connected = server.connected_to(name)?;
-            if !connected.is_empty() {
-                let message = format!(
-                    "the database `{name}` cannot be replaced while others are connected to it: {connected}"
-                );
-                return Err(ServerError::Refused { message });
+            let by = server.connected_to(name)?;
+            if !by.is_empty() {
+                let name = name.to_owned();
+                return Err(ServerError::InUse { name, by });
             }
         }
         // No connection can delete its own database.
@@ -83,22 +81,28 @@ impl PostgresRestore {
         Ok(Self { program, arguments })
     }
 
+    /// True if this line of the program for `globals.sql` says that something exists already, or where in the server that was found out.
+    #[must_use]
+    pub fn is_noise(line: &str) -> bool {
+        line.starts_with("LOCATION:  ") || code_in(line) == Some(EXISTS)
+    }
+
     /// True if this line of the program for `globals.sql` says that a statement failed. That a role exists already is no failure: the dump also has a statement
     /// that gives it its properties.
     #[must_use]
     pub fn is_failure(line: &str) -> bool {
-        // `psql:<stdin>:14: ERROR:  42710: role "postgres" already exists`, in any language.
-        let Some((_, rest)) = line.split_once(":  ") else {
-            return false;
-        };
-        let code = rest.split(':').next().unwrap_or_default();
-        let is_code = code.len() == CODE_LEN
-            && code
-                .bytes()
-                .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
-        let is_harmless = code.starts_with("00") || code.starts_with("01") || code == EXISTS;
-        is_code && !is_harmless
+        let is_harmless =
+            |code: &str| code.starts_with("00") || code.starts_with("01") || code == EXISTS;
+        code_in(line).is_some_and(|code| !is_harmless(code))
     }
+}
+
+/// The code in `psql:<stdin>:14: ERROR:  42710: role "postgres" already exists`, in any language.
+fn code_in(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once(":  ")?;
+    let code = rest.split(':').next()?;
+    let is_part = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+    (code.len() == CODE_LEN && code.bytes().all(is_part)).then_some(code)
 }
 
 #[cfg(test)]

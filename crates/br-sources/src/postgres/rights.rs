@@ -2,6 +2,7 @@
 //!
 //! Invariant: the statements name what `pg_dump` reads: tables and sequences without those of extensions, rows behind policies, and large objects.
 
+use super::probe::FIRST_DATABASE;
 use crate::server::MissingRights;
 
 /// Where the statements are typed.
@@ -106,8 +107,14 @@ pub(super) fn of_future(user: &str) -> MissingRights {
 
 /// The right to read the passwords of roles.
 pub(super) fn of_passwords(user: &str) -> MissingRights {
-    let statements = vec![format!("ALTER ROLE {} SUPERUSER;", identifier(user))];
-    MissingRights::new(vec!["SUPERUSER".to_owned()], statements, PLACE)
+    let statements = vec![
+        connect(FIRST_DATABASE),
+        format!(
+            "GRANT SELECT ON pg_catalog.pg_authid TO {};",
+            identifier(user)
+        ),
+    ];
+    MissingRights::new(vec!["SELECT on pg_authid".to_owned()], statements, PLACE)
 }
 
 fn read_all(user: &str) -> String {

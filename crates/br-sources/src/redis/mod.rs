@@ -20,3 +20,4 @@ pub use address::RedisAddress;
 pub use probe::{RedisOptions, RedisServer};
 pub use rdb::RdbCheck;
 pub use restore::{RedisRestore, RedisRestoreOptions, Restored};
+pub use users::UsersSet;

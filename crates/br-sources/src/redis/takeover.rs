@@ -52,7 +52,6 @@ impl Takeover {
         };
         let listener = TcpListener::bind((own, 0)).map_err(unreachable)?;
         listener.set_nonblocking(true).map_err(unreachable)?;
-        let port = listener.local_addr().map_err(unreachable)?.port();
         let mut settings = Vec::new();
         for name in LOGIN {
             settings.push((name, setting(&mut control, name)?));
@@ -63,13 +62,41 @@ impl Takeover {
             settings,
             is_over: false,
         };
-        let control = &mut takeover.control;
+        let connected = takeover.connect(&listener, own, [secret, id], cancel);
+        match connected {
+            Ok(replica) => Ok((takeover, replica)),
+            Err(error) => {
+                // Where the server is left says more than why it did not connect.
+                takeover.end()?;
+                Err(error)
+            }
+        }
+    }
+
+    fn connect(
+        &mut self,
+        listener: &TcpListener,
+        own: IpAddr,
+        [secret, id]: [&str; 2],
+        cancel: &CancellationToken,
+    ) -> Result<Connection, ServerError> {
+        let port = listener
+            .local_addr()
+            .map_err(|source| ServerError::NoWayBack {
+                address: own,
+                source,
+            })?;
+        let port = port.port().to_string();
+        let control = &mut self.control;
         control.ask(&["CONFIG", "SET", "masteruser", USER])?;
         control.ask(&["CONFIG", "SET", "masterauth", secret])?;
-        control.ask(&["REPLICAOF", &own.to_string(), &port.to_string()])?;
-        let mut replica = accept(&listener, cancel).map_err(unreachable)?;
+        control.ask(&["REPLICAOF", &own.to_string(), &port])?;
+        let mut replica = accept(listener, cancel).map_err(|source| ServerError::NoWayBack {
+            address: own,
+            source,
+        })?;
         greet(&mut replica, secret, id)?;
-        Ok((takeover, replica))
+        Ok(replica)
     }
 
     /// Makes the server a master again, also after a cancellation.
@@ -88,20 +115,24 @@ impl Takeover {
     fn undo(&mut self) -> Result<(), ServerError> {
         // The other connection may be cancelled, or still get the answer to an earlier command.
         let mut control = Connection::open_loading(&self.options)?;
-        loop {
+        let freed = loop {
             match control.ask(&["REPLICAOF", "NO", "ONE"]) {
                 Err(ServerError::Refused { message }) if message.starts_with(LOADING) => {
                     thread::sleep(LOOK_EVERY);
                 }
-                answer => {
-                    answer?;
-                    break;
-                }
+                answer => break answer,
             }
-        }
+        };
+        let mut set = Ok(());
         for (name, value) in &self.settings {
-            control.ask(&["CONFIG", "SET", name, value])?;
+            let answer = control.ask(&["CONFIG", "SET", name, value]);
+            set = set.and(answer.map(drop));
         }
+        // A user who may not run the command could not make the server a replica either.
+        if freed.is_err() && !control.info("replication")?.is("role", "master") {
+            freed?;
+        }
+        set?;
         self.control = control;
         Ok(())
     }

@@ -4,6 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
 use super::probe::{RedisOptions, RedisServer};
+use super::takeover::setting;
 use crate::server::ServerError;
 
 /// The users, one line each, in the form of a file of users. Passwords are hashes. `None` if the server does not tell.
@@ -14,14 +15,15 @@ pub(super) fn list(connection: &mut Connection) -> Option<String> {
 }
 
 impl RedisServer {
-    /// Sets the users of a server to those of a `users.acl`, and returns their number. Users who are not in it stay as they are.
+    /// Sets the users of a server to those of a `users.acl`. Users who are not in it stay as they are.
     ///
     /// The server first checks all rules with a user of the name `br:check`, whom br deletes again. The user of this connection is set last: it may lose the right to
-    /// set others. The change is in memory: a server with a file of users needs `ACL SAVE` to keep it. Connections that are logged in stay so.
+    /// set others. A server with a file of users writes it anew; a server without one forgets the change when it restarts, and the result says so.
+    /// Connections that are logged in stay so.
     ///
     /// # Errors
     /// When the text has a line that is no user, or the server refuses a rule, both before the first change; and when the server does not answer.
-    pub fn set_users(options: &RedisOptions, text: &str) -> Result<usize, ServerError> {
+    pub fn set_users(options: &RedisOptions, text: &str) -> Result<UsersSet, ServerError> {
         let mut users = Vec::new();
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
             let words: Vec<&str> = line.split(' ').filter(|word| !word.is_empty()).collect();
@@ -43,13 +45,36 @@ impl RedisServer {
         checked?;
         deleted?;
         let own = connection.ask(&["ACL", "WHOAMI"])?.text();
+        // While this user still may.
+        let has_file = !setting(&mut connection, "aclfile")
+            .unwrap_or_default()
+            .is_empty();
         users.sort_by_key(|(name, _)| *name == own);
         for (name, rules) in &users {
             set(&mut connection, name, rules, &[])?;
         }
-        Ok(users.len())
+        let is_saved = has_file && connection.ask(&["ACL", "SAVE"]).is_ok();
+        // The settings of a server have a password for this one.
+        let is_own = |name: &str| name == DEFAULT_USER;
+        Ok(UsersSet {
+            users: users.len(),
+            is_kept: is_saved || users.iter().all(|(name, _)| is_own(name)),
+        })
     }
 }
+
+/// The result of [`RedisServer::set_users`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UsersSet {
+    /// How many users were set.
+    pub users: usize,
+    /// False if the server forgets users when it restarts, because it has no file of users.
+    pub is_kept: bool,
+}
+
+/// The user that every server has.
+const DEFAULT_USER: &str = "default";
 
 /// The user with whom the server checks rules. It never can log in, because it is switched off.
 const CHECK: &str = "br:check";

@@ -93,6 +93,14 @@ pub enum ServerError {
         /// The name.
         name: String,
     },
+    /// Others are connected to the database that a restore would replace.
+    #[error("the database `{name}` cannot be replaced while others are connected to it: {by}")]
+    InUse {
+        /// The name.
+        name: String,
+        /// The names of their programs or users.
+        by: String,
+    },
     /// An address, a name or a password cannot be used.
     #[error("{what} cannot be used: {reason}")]
     BadOption {
